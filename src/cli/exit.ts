@@ -1,0 +1,10 @@
+/** The run failed. */
+export const EXIT_FAILURE = 1;
+/** The command line or a setting is wrong. */
+export const EXIT_USAGE = 2;
+
+/** Says what is wrong, a line each, on standard error, and ends the process. */
+export function fail(code: typeof EXIT_FAILURE | typeof EXIT_USAGE, ...faults: readonly string[]): never {
+  for (const fault of faults) process.stderr.write(`agent3: ${fault}\n`);
+  process.exit(code);
+}

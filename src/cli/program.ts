@@ -1,0 +1,28 @@
+import { Command, CommanderError } from 'commander';
+import { commit, version } from '../version.ts';
+import { EXIT_USAGE } from './exit.ts';
+import { addServe } from './serve.ts';
+import { addToken } from './token.ts';
+
+/** Runs the subcommand that `argv` names. Ends the process with 2 when the command line is wrong. */
+export async function runProgram(argv: readonly string[]): Promise<void> {
+  const program = new Command('agent3')
+    .description('A shell on this server for an AI model: limits held, nothing lost.')
+    .version(`agent3 ${version} (${commit})`, '--version', 'Print the version and the commit')
+    .helpOption('-h, --help', 'Show this help')
+    .helpCommand(false)
+    .showSuggestionAfterError(true)
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'agent3: ')) })
+    .exitOverride();
+  addServe(program);
+  addToken(program);
+  for (const command of program.commands) {
+    command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
+  }
+  try {
+    await program.parseAsync([...argv], { from: 'user' });
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error;
+    process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
+  }
+}

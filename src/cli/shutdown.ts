@@ -1,0 +1,41 @@
+import { Deadline, delay } from '../core/clock.ts';
+import type { SignalOnce } from '../core/signal-once.ts';
+import type { Log } from '../log/log.ts';
+import { EXIT_FAILURE } from './exit.ts';
+import type { Listening } from './serve.ts';
+
+/** What has to be stopped. */
+export interface Stoppable {
+  readonly shutdown: SignalOnce;
+  readonly log: Log;
+  readonly server: Listening;
+  stopJobs(): Promise<void>;
+}
+
+/** systemd and people wait for this long at most: answers that are not out by then are dropped. */
+const SHUTDOWN_SECONDS = 9;
+
+/** How often the requests under way are counted while the agent ends: Bun has no event for it. */
+const PENDING_LOOK_MS = 20;
+
+/** Ends the agent in order on SIGTERM and SIGINT; a second signal ends it at once. Commands go on by themselves. */
+export function stopOnSignals(parts: Stoppable): void {
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (parts.shutdown.fired) process.exit(EXIT_FAILURE);
+      void stop(parts, signal);
+    });
+  }
+}
+
+async function stop({ shutdown, log, server, stopJobs }: Stoppable, signal: NodeJS.Signals): Promise<void> {
+  log.logger.info({ signal, pending: server.pending() }, 'shutting down');
+  shutdown.fire();
+  server.stopAccepting();
+  await stopJobs();
+  const deadline = Deadline.after(SHUTDOWN_SECONDS);
+  while (server.pending() > 0 && !deadline.passed) await delay(PENDING_LOOK_MS);
+  log.logger.info({ dropped: server.pending() }, 'stopped');
+  await log.flush();
+  process.exit(0);
+}

@@ -1,0 +1,124 @@
+/**
+ * What a request can be refused with. A command that fails is never an error: it is an outcome in a 200.
+ * `error` is the fixed text of the contract; `message` tells the model what to do instead.
+ */
+export abstract class AgentError extends Error {
+  abstract readonly status: number;
+  /** The fixed text clients of the original know. */
+  abstract readonly error: string;
+  /** Response headers that belong to this error. */
+  readonly headers: Readonly<Record<string, string>> = {};
+
+  constructor(readonly hint?: string) {
+    super(hint);
+    this.name = new.target.name;
+  }
+}
+
+export class InvalidJson extends AgentError {
+  readonly status = 400;
+  readonly error = 'Invalid JSON';
+}
+
+export class InvalidOperation extends AgentError {
+  readonly status = 400;
+  readonly error = 'Invalid op';
+}
+
+export class MissingCommand extends AgentError {
+  readonly status = 400;
+  readonly error = 'Missing cmd';
+}
+
+export class InvalidArguments extends AgentError {
+  readonly status = 400;
+  readonly error = 'Invalid args';
+}
+
+export class Unauthorized extends AgentError {
+  readonly status = 403;
+  readonly error = 'Unauthorized';
+}
+
+export class SessionNotFound extends AgentError {
+  readonly status = 404;
+  readonly error = 'Session not found';
+}
+
+export class RouteNotFound extends AgentError {
+  readonly status = 404;
+  readonly error = 'Not found';
+}
+
+export class MethodNotAllowed extends AgentError {
+  readonly status = 405;
+  readonly error = 'Method not allowed';
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(allow: string, hint: string) {
+    super(hint);
+    this.headers = { allow };
+  }
+}
+
+export class RequestTooLarge extends AgentError {
+  readonly status = 413;
+  readonly error = 'Request too large';
+}
+
+export class TooManyRequests extends AgentError {
+  readonly status = 429;
+  readonly error = 'Too many requests';
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(retryAfterSeconds: number, hint: string) {
+    super(hint);
+    this.headers = { 'retry-after': String(Math.ceil(retryAfterSeconds)) };
+  }
+}
+
+export class ShuttingDown extends AgentError {
+  readonly status = 503;
+  readonly error = 'Shutting down';
+}
+
+/** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */
+export class MachineRefused extends AgentError {
+  readonly status = 500;
+  readonly error = 'Internal error';
+
+  constructor(
+    hint: string,
+    override readonly cause: unknown,
+  ) {
+    super(hint);
+  }
+}
+
+/** The errno name (`ENOSPC`) of a system error, or undefined. */
+export function errnoOf(error: unknown): string | undefined {
+  if (!(error instanceof Error) || !('code' in error)) return undefined;
+  return typeof error.code === 'string' ? error.code : undefined;
+}
+
+const ERRNO_SENTENCES: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full',
+  EDQUOT: 'the disk quota is used up',
+  EROFS: 'the file system is read-only',
+  EACCES: 'permission denied',
+  EPERM: 'permission denied',
+  ENOENT: 'it does not exist',
+  ENOTDIR: 'it is not a directory',
+  EMFILE: 'the agent has too many open files',
+  ENFILE: 'the machine has too many open files',
+  EAGAIN: 'the machine has no room for another process',
+  ENOMEM: 'the machine is out of memory',
+  EIO: 'the disk reports an error',
+};
+
+/** A system error in words, for a message: `the disk is full (ENOSPC)`. */
+export function describeErrno(error: unknown): string {
+  const code = errnoOf(error);
+  if (code === undefined) return 'an unexpected error';
+  return `${ERRNO_SENTENCES[code] ?? 'the system refused it'} (${code})`;
+}

@@ -1,0 +1,37 @@
+/**
+ * The fixed numbers of the wire contract, each with its unit and its reason.
+ * What an owner may change is a setting: see `config.ts`.
+ */
+
+/** A request body larger than this is refused with 413. */
+export const MAX_BODY_BYTES = 1_048_576;
+
+/** Longest command, in UTF-16 units: room for a script pasted whole. */
+export const MAX_COMMAND_CHARS = 100_000;
+
+/**
+ * Longest single argument or environment string that Linux passes to a program, without its NUL.
+ * Source: MAX_ARG_STRLEN in linux/binfmts.h, 32 pages of 4 KiB.
+ */
+export const MAX_ARGUMENT_BYTES = 131_071;
+
+/** Most variables a call may add to a command's environment. */
+export const MAX_ENVIRONMENT_VARIABLES = 1_000;
+
+/** Longest `key` that makes a repeated call safe. */
+export const MAX_KEY_CHARS = 128;
+
+/** For how long a `key` is remembered. */
+export const KEY_LIFETIME_SECONDS = 86_400;
+
+/** Smallest budget a client may ask for with `max_output`. */
+export const MIN_OUTPUT_BYTES = 256;
+
+/** Shortest execution limit a client may ask for. */
+export const MIN_TIMEOUT_SECONDS = 0.1;
+
+/** A token shorter than this can be guessed. */
+export const MIN_TOKEN_CHARS = 16;
+
+/** Longest `wait` of read_session: ChatGPT Actions give up at 45 s round trip. */
+export const MAX_WAIT_SECONDS = 40;

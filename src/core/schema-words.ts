@@ -1,0 +1,31 @@
+import { KindGuard, type TSchema } from '@sinclair/typebox';
+
+/** What a schema asks for, in words: `a number from 0.1 to 45`. */
+export function describeSchema(schema: TSchema): string {
+  if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((one) => JSON.stringify(one['const'])).join(', ')}`;
+  if (KindGuard.IsBoolean(schema)) return 'true or false';
+  if (KindGuard.IsRecord(schema)) return 'an object of strings';
+  if (KindGuard.IsInteger(schema)) return `an integer${range(schema.minimum, schema.maximum)}`;
+  if (KindGuard.IsNumber(schema)) return `a number${range(schema.minimum, schema.maximum)}`;
+  if (KindGuard.IsString(schema)) return describeString(schema);
+  return 'of another type';
+}
+
+function describeString(schema: TSchema): string {
+  const { minLength, maxLength, pattern } = schema as { minLength?: number; maxLength?: number; pattern?: string };
+  const length = maxLength === undefined ? '' : ` of ${minLength ?? 0} to ${maxLength} characters`;
+  return pattern === undefined ? `a string${length}` : `a string${length} that matches ${pattern}`;
+}
+
+function range(minimum: unknown, maximum: unknown): string {
+  if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
+  if (minimum !== undefined) return ` from ${minimum}`;
+  return maximum === undefined ? '' : ` up to ${maximum}`;
+}
+
+/** A value as an error message shows it: short. */
+export function preview(value: unknown): string {
+  if (typeof value === 'string' && value.length > 60) return `a string of ${value.length} characters`;
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+}

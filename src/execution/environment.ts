@@ -1,0 +1,50 @@
+import { passwordEntry } from '../platform/libc.ts';
+
+/** The variable that marks every process of a session; build servers find their runaways the same way. */
+export const SESSION_MARK = 'AGENT3_SESSION';
+
+/** Debian's default of root's login, which has the administration tools in it. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Who the commands run as: from the user database, not from the agent's own environment. */
+export interface Account {
+  readonly name: string;
+  readonly home: string;
+}
+
+/** The account the agent runs under. A user without an entry in the database bears its number and has `/` as home. */
+export function currentAccount(): Account {
+  const uid = process.geteuid?.() ?? 0;
+  return passwordEntry(uid) ?? { name: String(uid), home: '/' };
+}
+
+/** `AGENT3_SESSION=<id>`, as it stands in the environment of every process of that session. */
+export function markOf(session: string): string {
+  return `${SESSION_MARK}=${session}`;
+}
+
+/**
+ * The whole environment of a command: nothing of the agent's own, and what keeps programs from asking, paging and
+ * colouring. `added` comes last, so a caller may override all but the session's mark.
+ */
+export function commandEnvironment(
+  account: Account,
+  session: string,
+  added: Readonly<Record<string, string>>,
+): Record<string, string> {
+  return {
+    PATH,
+    HOME: account.home,
+    USER: account.name,
+    LANG: 'C.UTF-8',
+    TERM: 'dumb',
+    DEBIAN_FRONTEND: 'noninteractive',
+    PAGER: 'cat',
+    GIT_PAGER: 'cat',
+    SYSTEMD_PAGER: 'cat',
+    GIT_TERMINAL_PROMPT: '0',
+    NO_COLOR: '1',
+    ...added,
+    [SESSION_MARK]: session,
+  };
+}

@@ -1,0 +1,117 @@
+import { Deadline } from '../core/clock.ts';
+import { SignalOnce } from '../core/signal-once.ts';
+import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
+import type { WatchedProcess } from './start.ts';
+import { kill, terminate } from './terminate.ts';
+import { mayHaveSurvivors, type ProcessTree } from './tree.ts';
+import { firstOf, OutputLimit, TimeLimit } from './watchers.ts';
+
+/** What a command may take. */
+export interface CommandLimits {
+  readonly executionSeconds: number;
+  /** Between SIGTERM and SIGKILL. */
+  readonly graceSeconds: number;
+  /** Both streams together. */
+  readonly outputBytes: number;
+}
+
+/** Why somebody else than the command's own limits stops it. */
+export type StopReason = Extract<EndReason, 'killed' | 'output_limit'>;
+
+/** A command under supervision, from its start to the end of its last process. */
+export interface RunningCommand {
+  /** The shell has ended, or the whole tree was stopped: the outcome is there. */
+  readonly over: SignalOnce;
+  /** No process of the tree is left; later than `over` when the command left processes behind. */
+  readonly settled: SignalOnce;
+  /** Undefined until `over`. */
+  outcome(): Outcome | undefined;
+  /** Stops the whole tree, for the reason that its outcome then tells. `settled` happens when it is gone. */
+  stop(reason: StopReason): void;
+}
+
+/** Watches `process` until its tree is gone, and ends it at the first limit it reaches. */
+export function supervise(
+  process: WatchedProcess,
+  tree: ProcessTree,
+  limits: CommandLimits,
+  outputBytes: () => number,
+): RunningCommand {
+  const over = new SignalOnce();
+  const settled = new SignalOnce();
+  const stopped = new SignalOnce();
+  let stopReason: StopReason = 'killed';
+  let outcome: Outcome | undefined;
+
+  const life = async (): Promise<void> => {
+    using output = new OutputLimit(outputBytes, limits.outputBytes);
+    const first = await firstReason(process, limits, output, stopped);
+    const reason = first === 'killed' ? stopReason : first;
+    let left = await endTree(reason, process, tree, limits, output);
+    outcome = { reason, exitCode: exitCodeOf(reason, process.status()), survivors: left };
+    over.fire();
+    while (left > 0) left = await lingerOn(tree, limits, output, stopped);
+    settled.fire();
+  };
+  void life();
+  return {
+    over,
+    settled,
+    outcome: () => outcome,
+    stop: (reason) => {
+      if (!stopped.fired) stopReason = reason;
+      stopped.fire();
+    },
+  };
+}
+
+async function firstReason(
+  process: WatchedProcess,
+  limits: CommandLimits,
+  output: OutputLimit,
+  stopped: SignalOnce,
+): Promise<EndReason> {
+  using time = new TimeLimit(limits.executionSeconds);
+  const first = await firstOf({
+    exited: process.exited,
+    timeout: time.reached,
+    output_limit: output.exceeded,
+    killed: stopped,
+  });
+  return first;
+}
+
+/** After SIGKILL the kernel tells of the shell's end at once; more than this is a process stuck in the kernel. */
+const REAP_SECONDS = 1;
+
+/** Ends the tree as `reason` demands; gives how many of its processes are left. */
+async function endTree(
+  reason: EndReason,
+  process: WatchedProcess,
+  tree: ProcessTree,
+  limits: CommandLimits,
+  output: OutputLimit,
+): Promise<number> {
+  if (reason === 'exited') return mayHaveSurvivors(process.pid) ? tree.members().length : 0;
+  // What floods the disk gets no grace in which it could go on.
+  const left =
+    reason === 'output_limit' ? await kill(tree) : await terminate(tree, limits.graceSeconds, output.exceeded);
+  await Deadline.after(REAP_SECONDS).waitFor(process.exited);
+  return left;
+}
+
+/** How often the processes that a command left behind are looked for. */
+const LINGER_LOOK_SECONDS = 1;
+
+/** Waits while left-behind processes live, and still holds them to the output limit; gives how many are left. */
+async function lingerOn(
+  tree: ProcessTree,
+  limits: CommandLimits,
+  output: OutputLimit,
+  stopped: SignalOnce,
+): Promise<number> {
+  if (output.exceeded.fired) return kill(tree);
+  if (stopped.fired) return terminate(tree, limits.graceSeconds, output.exceeded);
+  await Deadline.after(LINGER_LOOK_SECONDS).waitFor(output.exceeded, stopped);
+  return tree.members().length;
+}

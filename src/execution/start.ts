@@ -1,0 +1,84 @@
+import { delay } from '../core/clock.ts';
+import { SignalOnce } from '../core/signal-once.ts';
+import { bootId, isDead, readStat } from '../platform/proc.ts';
+import type { ExitStatus } from './outcome.ts';
+
+/** What a command is started with. The descriptors stay the caller's: it closes them right after the start. */
+export interface StartSpec {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** A descriptor to read from, or `ignore` for /dev/null. */
+  readonly stdin: number | 'ignore';
+  /** Descriptors opened for append: the kernel writes the files, no byte passes through the agent. */
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+/** A process that the agent watches: its child, or one that outlived an earlier agent. */
+export interface WatchedProcess {
+  /** 0 when it ended under an earlier agent: its number may be another's by now. */
+  readonly pid: number;
+  /** Start time in clock ticks since boot, 0 when the process ended before it could be read. */
+  readonly startTicks: number;
+  readonly exited: SignalOnce;
+  /** How it ended; undefined while it runs, and for ever where it was not our child. */
+  readonly status: () => ExitStatus | undefined;
+}
+
+/**
+ * Starts a command in a session of its own (setsid). Throws the system's error (`E2BIG`, `EAGAIN`, `EACCES` …)
+ * when it cannot be started.
+ */
+export function start(spec: StartSpec): WatchedProcess {
+  const exited = new SignalOnce();
+  let status: ExitStatus | undefined;
+  const child = Bun.spawn([...spec.argv], {
+    cwd: spec.cwd,
+    env: spec.env,
+    stdin: spec.stdin,
+    stdout: spec.stdout,
+    stderr: spec.stderr,
+    detached: true,
+    onExit: (ended) => {
+      status = { code: ended.exitCode, signal: ended.signalCode };
+      exited.fire();
+    },
+  });
+  return { pid: child.pid, startTicks: readStat(child.pid)?.startTicks ?? 0, exited, status: () => status };
+}
+
+/** A process that ended under an earlier agent: only what it left behind is to be watched. */
+export function endedBefore(): WatchedProcess {
+  const exited = new SignalOnce();
+  exited.fire();
+  return { pid: 0, startTicks: 0, exited, status: () => undefined };
+}
+
+/** Names a process beyond the agent's own life: a pid alone is handed out again. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly bootId: string;
+}
+
+/** Whether exactly this process, not a later one with its pid, is alive. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  if (identity.bootId !== bootId()) return false;
+  const stat = readStat(identity.pid);
+  return stat !== undefined && stat.startTicks === identity.startTicks && !isDead(stat);
+}
+
+/** How often a process that is not our child is looked at: the kernel does not tell us of its end. */
+const ADOPTED_LOOK_MS = 200;
+
+/** Watches a process that outlived an earlier agent. How it ends cannot be known: `status` stays undefined. */
+export function adopt(identity: ProcessIdentity): WatchedProcess {
+  const exited = new SignalOnce();
+  const watch = async (): Promise<void> => {
+    while (isAlive(identity)) await delay(ADOPTED_LOOK_MS);
+    exited.fire();
+  };
+  void watch();
+  return { pid: identity.pid, startTicks: identity.startTicks, exited, status: () => undefined };
+}

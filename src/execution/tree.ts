@@ -1,0 +1,100 @@
+import { hasEnvironmentEntry, isDead, lastPid, listPids, type ProcessStat, readStat } from '../platform/proc.ts';
+
+/** Every process a command started. Today found by process group, session mark and parent; a cgroup can take its place. */
+export interface ProcessTree {
+  /** Pids of the processes that are alive now. */
+  members(): number[];
+  /** Sends `signal` to every member, also those that left the process group; gives how many there were. */
+  signal(signal: NodeJS.Signals): number;
+}
+
+/** The shell of a command, when it is known: it leads the process group and the session. */
+export interface Leader {
+  readonly pid: number;
+  readonly startTicks: number;
+}
+
+/**
+ * The tree by what /proc tells. A process belongs to it when it is in the leader's group or session, carries the
+ * session's mark in its environment (setsid and double fork keep that), or has a member as its parent.
+ * What clears its environment, leaves the session and loses its parent escapes: only a cgroup holds that.
+ */
+export class MarkedTree implements ProcessTree {
+  constructor(
+    /** `NAME=value` as it stands in the members' environment. */
+    private readonly mark: string,
+    private readonly leader?: Leader,
+  ) {}
+
+  members(): number[] {
+    const stats: ProcessStat[] = [];
+    for (const pid of listPids()) {
+      const stat = pid === process.pid ? undefined : readStat(pid);
+      if (stat !== undefined && !isDead(stat) && !this.startedBefore(stat)) stats.push(stat);
+    }
+    const members = new Set<number>();
+    const group = this.groupOf(stats);
+    for (const stat of stats) if (this.isMember(stat, group)) members.add(stat.pid);
+    addDescendants(stats, members);
+    return [...members];
+  }
+
+  signal(signal: NodeJS.Signals): number {
+    const members = this.members();
+    for (const pid of members) sendSignal(pid, signal);
+    return members.length;
+  }
+
+  /** The leader's pid names its group as long as no other process has taken the number. */
+  private groupOf(stats: readonly ProcessStat[]): number | undefined {
+    const { leader } = this;
+    if (leader === undefined) return undefined;
+    const reused = stats.some((stat) => stat.pid === leader.pid && stat.startTicks !== leader.startTicks);
+    return reused ? undefined : leader.pid;
+  }
+
+  /** A process older than the leader is nobody's descendant of it. */
+  private startedBefore(stat: ProcessStat): boolean {
+    return this.leader !== undefined && stat.startTicks < this.leader.startTicks;
+  }
+
+  private isMember(stat: ProcessStat, group: number | undefined): boolean {
+    if (group !== undefined && (stat.group === group || stat.session === group)) return true;
+    return hasEnvironmentEntry(stat.pid, this.mark);
+  }
+}
+
+/** The shell of a session whose pid nobody recorded: the oldest marked process that leads a session of its own. */
+export function findLeader(mark: string): Leader | undefined {
+  const leaders = new MarkedTree(mark)
+    .members()
+    .map(readStat)
+    .filter((stat) => stat !== undefined)
+    .filter((stat) => stat.session === stat.pid)
+    .sort((a, b) => a.startTicks - b.startTicks);
+  return leaders[0];
+}
+
+/** Adds to `members` every process whose parent, or its parent's parent …, is one. */
+function addDescendants(stats: readonly ProcessStat[], members: Set<number>): void {
+  let before: number;
+  do {
+    before = members.size;
+    for (const stat of stats) if (members.has(stat.parent)) members.add(stat.pid);
+  } while (members.size > before);
+}
+
+/**
+ * Whether the leader, which has just ended, can have left processes behind: when the kernel has handed out no pid
+ * since the leader's own, it cannot. Spares the look at all of /proc after each short command.
+ */
+export function mayHaveSurvivors(leaderPid: number): boolean {
+  return lastPid() !== leaderPid;
+}
+
+/** kill(2); a process that ended meanwhile (ESRCH) or runs as another user (EPERM) is not there to be signalled. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {}
+}

@@ -1,0 +1,123 @@
+import { Elysia } from 'elysia';
+import { ShuttingDown } from '../core/errors.ts';
+import type { SignalOnce } from '../core/signal-once.ts';
+import type { Logger } from '../log/log.ts';
+import type { Answer, Operation } from '../operations/operation.ts';
+import { logExchange } from './access-log.ts';
+import type { Authenticator } from './auth.ts';
+import { readJson, refuseLargeBody } from './body.ts';
+import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
+import { noRoute, problemOf } from './problems.ts';
+import { parseRpc } from './rpc.ts';
+
+/** What the doors work with. */
+export interface AppParts {
+  readonly operations: readonly Operation[];
+  readonly auth: Authenticator;
+  readonly logger: Logger;
+  readonly shutdown: SignalOnce;
+  readonly replySeconds: number;
+  readonly version: string;
+}
+
+/** Paths that take no token, because they hold no secret. */
+const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz']);
+
+/** Every path and its methods: what `Allow` names. */
+const METHODS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['/', ['POST']],
+  ['/healthz', ['GET', 'HEAD']],
+]);
+
+/** The whole HTTP side of the agent, without a socket. */
+export function createApp(parts: AppParts) {
+  const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
+  return (
+    new Elysia({ name: 'agent3' })
+      .onError({ as: 'global' }, ({ error, request }) => failed(parts, request, error))
+      // Before routing and before the body is looked at: it covers unknown paths as well.
+      .onRequest(({ request, server }) => {
+        const address = server?.requestIP(request)?.address ?? 'unknown';
+        const exchange = beginExchange(request, address, parts.replySeconds);
+        if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers);
+        if (parts.shutdown.fired && exchange.path !== '/healthz') {
+          throw new ShuttingDown(
+            'Agent3 is stopping. Repeat the call in some seconds, with the same key if it had one.',
+          );
+        }
+        refuseLargeBody(request.headers);
+      })
+      .get('/healthz', ({ request }) => health(parts, request))
+      .head('/healthz', ({ request }) => health(parts, request))
+      .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
+      .all('/*', ({ request }) => nothingHere(request), { parse: 'none' })
+      .all('/', ({ request }) => nothingHere(request), { parse: 'none' })
+  );
+}
+
+function health(parts: AppParts, request: Request): Response {
+  const stopping = parts.shutdown.fired;
+  const body = { status: stopping ? 'shutting down' : 'ok', version: parts.version };
+  return respond(parts, request, stopping ? 503 : 200, body);
+}
+
+async function rpc(parts: AppParts, operations: ReadonlyMap<string, Operation>, request: Request): Promise<Response> {
+  const exchange = theExchange(request);
+  const { operation, args } = parseRpc(await readJson(request, exchange.deadline), operations);
+  exchange.op = operation.name;
+  noteSession(exchange, args);
+  const answer = await operation.invoke(args, {
+    principal: exchange.principal,
+    deadline: exchange.deadline,
+    shutdown: parts.shutdown,
+  });
+  noteAnswer(exchange, answer);
+  return respond(parts, request, 200, answer);
+}
+
+function theExchange(request: Request): Exchange {
+  const exchange = exchangeOf(request);
+  if (exchange === undefined) throw new Error('a request reached its route without passing onRequest');
+  return exchange;
+}
+
+/** The session that a call names, for its log line; only what looks like an id, so that nothing else gets into the log. */
+function noteSession(exchange: Exchange, args: unknown): void {
+  if (typeof args !== 'object' || args === null || !('session' in args)) return;
+  if (typeof args.session === 'string' && /^[0-9a-fA-F-]{36}$/.test(args.session)) exchange.session = args.session;
+}
+
+function noteAnswer(exchange: Exchange, answer: Answer): void {
+  const { session, status, exit_code } = answer;
+  if (typeof session === 'string') exchange.session = session;
+  if (typeof status === 'string') exchange.outcome = status;
+  if (typeof exit_code === 'number' || exit_code === null) exchange.exitCode = exit_code;
+}
+
+function nothingHere(request: Request): never {
+  const { method, path } = theExchange(request);
+  throw noRoute(method, path, METHODS);
+}
+
+function failed(parts: AppParts, request: Request, error: unknown): Response {
+  const problem = problemOf(error);
+  return respond(parts, request, problem.status, problem.body, problem.headers, error);
+}
+
+/** Every answer leaves through here: JSON, with its log line. */
+function respond(
+  parts: AppParts,
+  request: Request,
+  status: number,
+  body: unknown,
+  headers: Readonly<Record<string, string>> = {},
+  error?: unknown,
+): Response {
+  const text = JSON.stringify(body);
+  const exchange = exchangeOf(request);
+  logExchange(parts.logger, exchange, status, Buffer.byteLength(text), error);
+  return new Response(text, {
+    status,
+    headers: { 'content-type': 'application/json', 'x-request-id': exchange?.id ?? '', ...headers },
+  });
+}

@@ -1,0 +1,36 @@
+import { timingSafeEqual } from 'node:crypto';
+import { Unauthorized } from '../core/errors.ts';
+
+/** Knows whose token a request carries. */
+export interface Authenticator {
+  /** The name of the token in the headers. Throws `Unauthorized`, the same for a wrong token and for none. */
+  authenticate(headers: Headers): string;
+}
+
+/** The token of the settings bears this name. */
+export const DEFAULT_PRINCIPAL = 'default';
+
+/** One token, compared by its SHA-256 in constant time: neither its length nor its beginning can be found by timing. */
+export function singleToken(token: string): Authenticator {
+  const expected = sha256(token);
+  return {
+    authenticate: (headers) => {
+      const candidates = [headers.get('x-auth-token'), bearerToken(headers.get('authorization'))];
+      for (const candidate of candidates) {
+        if (candidate !== null && timingSafeEqual(sha256(candidate), expected)) return DEFAULT_PRINCIPAL;
+      }
+      throw new Unauthorized(
+        'Send the token of this server in the header X-Auth-Token, or as Authorization: Bearer. If it was sent, it is not the right one: ask the owner of the server.',
+      );
+    },
+  };
+}
+
+function sha256(text: string): Buffer {
+  return new Bun.CryptoHasher('sha256').update(text).digest();
+}
+
+/** RFC 6750: the scheme's name is case-insensitive. */
+function bearerToken(header: string | null): string | null {
+  return /^bearer +(\S+) *$/i.exec(header ?? '')?.[1] ?? null;
+}

@@ -1,0 +1,45 @@
+import pino, { type DestinationStream, type Logger } from 'pino';
+
+export type { Logger } from 'pino';
+
+export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+
+const STDERR = 2;
+
+/**
+ * Log lines wait in memory while standard error takes none (a full pipe, a stopped terminal). Beyond this many bytes
+ * the oldest are dropped: the agent must not stop because nobody reads its log.
+ */
+const MAX_BUFFERED_BYTES = 4 * 1_048_576;
+
+/** A log, and the way to write what is still in memory before the process ends. */
+export interface Log {
+  readonly logger: Logger;
+  flush(): Promise<void>;
+}
+
+/** JSON lines on standard error; on a terminal, lines for people. */
+export async function openLog(level: LogLevel, isTerminal: boolean): Promise<Log> {
+  const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
+  if (isTerminal) return { logger: pino(options, await prettyStream()), flush: async () => {} };
+  const destination = pino.destination({ fd: STDERR, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  // A log that nobody can take any more (EPIPE) is no reason to end.
+  destination.on('error', () => {});
+  return { logger: pino(options, destination), flush: () => flushInTime(destination) };
+}
+
+/** Pino's transports are worker threads, which a compiled executable cannot start: the formatter runs as a stream. */
+async function prettyStream(): Promise<DestinationStream> {
+  const { default: pretty } = await import('pino-pretty');
+  return pretty({ destination: STDERR, sync: true, translateTime: 'SYS:HH:MM:ss.l' });
+}
+
+/** A reader that takes no more lines holds the end of the agent up for no longer than this. */
+const FLUSH_MS = 500;
+
+function flushInTime(destination: { flush(done: () => void): void }): Promise<void> {
+  return new Promise((resolve) => {
+    setTimeout(resolve, FLUSH_MS);
+    destination.flush(() => resolve());
+  });
+}

@@ -1,0 +1,87 @@
+import { type TObject, Type } from '@sinclair/typebox';
+import type { Clock } from '../core/clock.ts';
+import { incompleteTail } from '../core/utf8.ts';
+import { SESSION_STATUSES } from '../sessions/record.ts';
+import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
+import type { Omission } from './reply.ts';
+
+/** The fields that `shell` and `read_session` have in common. */
+export const outputFields = {
+  stdout: Type.String({ description: 'Standard output as text.' }),
+  stderr: Type.String({ description: 'Standard error as text.' }),
+  exit_code: Type.Union([Type.Integer(), Type.Null()], {
+    description: 'Exit code; 128+n after signal n, 124 at the execution limit, null while it runs.',
+  }),
+  session: Type.String({ description: 'Id of the session that holds the whole output.' }),
+  status: Type.Union(
+    SESSION_STATUSES.map((status) => Type.Literal(status)),
+    { description: 'done, running, timeout, killed, output_limit or lost.' },
+  ),
+  duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
+  stdout_bytes: Type.Integer({ description: 'Size of the whole standard output, in bytes.' }),
+  stderr_bytes: Type.Integer({ description: 'Size of the whole standard error, in bytes.' }),
+  truncated: Type.Boolean({ description: 'True when stdout or stderr here is not the whole stream.' }),
+  message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
+} as const;
+
+const omission = Type.Object({ offset: Type.Integer(), bytes: Type.Integer() });
+
+export const omittedField: TObject = Type.Object({
+  stdout: Type.Optional(omission),
+  stderr: Type.Optional(omission),
+});
+
+/** A session's state at one moment, as answers tell it. */
+export interface Snapshot {
+  readonly streams: Readonly<Record<StreamName, StoredStream>>;
+  readonly running: boolean;
+  readonly fields: {
+    readonly exit_code: number | null;
+    readonly session: string;
+    readonly status: string;
+    readonly duration_ms: number;
+    readonly stdout_bytes: number;
+    readonly stderr_bytes: number;
+  };
+}
+
+/** Looks at a session. Throws `SessionNotFound` when its files were removed. */
+export function snapshot(session: Session, clock: Clock): Snapshot {
+  const { record } = session;
+  const running = record.status === 'running';
+  const streams = { stdout: streamNow(session, 'stdout', running), stderr: streamNow(session, 'stderr', running) };
+  return {
+    streams,
+    running,
+    fields: {
+      exit_code: record.exit_code,
+      session: session.id,
+      status: record.status,
+      duration_ms: record.duration_ms ?? Math.max(0, clock.now() - record.started_at),
+      stdout_bytes: streams.stdout.size,
+      stderr_bytes: streams.stderr.size,
+    },
+  };
+}
+
+/** A stream that is still written may end in the middle of a character: that part comes with the next read. */
+function streamNow(session: Session, name: StreamName, running: boolean): StoredStream {
+  const stream = session.stream(name);
+  if (!running || stream.size === 0) return stream;
+  return stream.upTo(stream.size - incompleteTail(stream.read(stream.size - Math.min(3, stream.size), 3)));
+}
+
+/** The answer's JSON without the text of the streams: what is left of the characters is theirs. */
+export function envelopeChars(answer: Readonly<Record<string, unknown>>): number {
+  return JSON.stringify({ ...answer, stdout: '', stderr: '' }).length;
+}
+
+/** Both streams cut, with the largest numbers: how many characters `omitted` can take. */
+const LARGEST: Omission = { offset: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER };
+export const OMITTED_CHARS = JSON.stringify({ omitted: { stdout: LARGEST, stderr: LARGEST } }).length;
+
+/** The sentences that have something to say, as one `message`; nothing where none has. */
+export function messageOf(...sentences: readonly (string | undefined)[]): { readonly message?: string } {
+  const said = sentences.filter((sentence) => sentence !== undefined);
+  return said.length === 0 ? {} : { message: said.join(' ') };
+}

@@ -1,0 +1,25 @@
+import { Type } from '@sinclair/typebox';
+import { nextTurn } from '../core/clock.ts';
+import { defineOperation, type Operation } from './operation.ts';
+import type { OperationParts } from './parts.ts';
+
+/** `close_session`: stops what still runs of a session, then removes its files. */
+export function closeSessionOperation({ store, commands }: OperationParts): Operation {
+  return defineOperation({
+    name: 'close_session',
+    summary: 'Stop a session and remove its files',
+    description:
+      'Stops every process of the session that still runs, then removes its output for good. Sessions also go by themselves some time after their end.',
+    args: Type.Object({ session: Type.String({ description: 'The id from an answer of shell.' }) }),
+    result: Type.Object({ status: Type.Literal('closed') }),
+    destructive: true,
+    run: async ({ session: id }, call) => {
+      const session = store.get(id, call.principal);
+      await commands.stop(session, 'killed');
+      // Who waits for this session answers with its last output first.
+      await nextTurn();
+      store.remove(session);
+      return { status: 'closed' };
+    },
+  });
+}

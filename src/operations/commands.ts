@@ -1,0 +1,235 @@
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import type { Clock } from '../core/clock.ts';
+import { Deadline } from '../core/clock.ts';
+import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../core/errors.ts';
+import { MAX_ARGUMENT_BYTES } from '../core/limits.ts';
+import type { Notices } from '../core/notices.ts';
+import type { SignalOnce } from '../core/signal-once.ts';
+import { type Account, commandEnvironment, markOf } from '../execution/environment.ts';
+import type { Gate } from '../execution/gate.ts';
+import type { EndReason, Outcome } from '../execution/outcome.ts';
+import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../execution/run.ts';
+import { start, type WatchedProcess } from '../execution/start.ts';
+import { MarkedTree, type ProcessTree } from '../execution/tree.ts';
+import { bootId } from '../platform/proc.ts';
+import type { SessionId } from '../sessions/id.ts';
+import type { SessionStatus } from '../sessions/record.ts';
+import type { Session } from '../sessions/session.ts';
+import type { NewSession, OutputDescriptors, SessionStore } from '../sessions/store.ts';
+
+/** The limits that hold for every command. */
+export interface CommandSettings {
+  readonly shell: string;
+  readonly killGraceSeconds: number;
+  readonly maxSessionBytes: number;
+}
+
+/** What commands run with. */
+export interface CommandParts {
+  readonly settings: CommandSettings;
+  readonly account: Account;
+  readonly store: SessionStore;
+  readonly gate: Gate;
+  readonly clock: Clock;
+  readonly notices: Notices;
+}
+
+/** A command to run, and the session it gets. */
+export interface NewCommand extends NewSession {
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: string;
+}
+
+/** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
+export class Commands {
+  readonly #running = new Map<SessionId, RunningCommand>();
+
+  constructor(private readonly parts: CommandParts) {}
+
+  /** Commands and left-behind processes under supervision. */
+  get supervised(): number {
+    return this.#running.size;
+  }
+
+  /**
+   * Starts a command in a new session. Throws `TooManyRequests` when too many run, `InvalidArguments` for a directory
+   * or an environment the system refuses, `MachineRefused` for what the machine has no room for.
+   */
+  start(command: NewCommand): Session {
+    const leave = this.parts.gate.enter();
+    try {
+      const { env, stdin, ...details } = command;
+      const { session, output } = this.parts.store.create(details);
+      const process = this.#spawn(session, output, env, stdin);
+      this.#supervise(session, process, leave, session.record.execution_seconds);
+      this.#record(session, { process: { pid: process.pid, startTicks: process.startTicks, bootId: bootId() } });
+      return session;
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  /** The event of a session's end; undefined when its command is over. */
+  endOf(session: Session): SignalOnce | undefined {
+    return session.record.status === 'running' ? this.#running.get(session.id)?.over : undefined;
+  }
+
+  /** Whether a process of the session is still under supervision. */
+  isSupervised(session: Session): boolean {
+    return this.#running.has(session.id);
+  }
+
+  /** Stops every process of the session; its files stay. Throws `MachineRefused` when the kernel lets one not go. */
+  async stop(session: Session, reason: StopReason): Promise<void> {
+    const running = this.#running.get(session.id);
+    if (running === undefined) return;
+    running.stop(reason);
+    const limitSeconds = this.parts.settings.killGraceSeconds + STOP_MARGIN_SECONDS;
+    if (await Deadline.after(limitSeconds).waitFor(running.settled)) return;
+    throw new MachineRefused(
+      'A process of this session does not end: the kernel holds it, most likely on a disk or network file system that does not answer. The session is kept; call close_session again later.',
+      new Error('processes outlived SIGKILL'),
+    );
+  }
+
+  /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
+  takeUp(session: Session, process: WatchedProcess, secondsLeft: number): void {
+    const leave = session.record.status === 'running' ? this.parts.gate.enterAnyway() : () => {};
+    this.#supervise(session, process, leave, secondsLeft);
+  }
+
+  #supervise(session: Session, process: WatchedProcess, leave: () => void, executionSeconds: number): void {
+    const limits: CommandLimits = {
+      executionSeconds,
+      graceSeconds: this.parts.settings.killGraceSeconds,
+      outputBytes: this.parts.settings.maxSessionBytes,
+    };
+    const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
+    const tree: ProcessTree = new MarkedTree(markOf(session.id), process.pid > 0 ? process : undefined);
+    const running = supervise(process, tree, limits, () => session.totalBytes());
+    this.#running.set(session.id, running);
+    running.over.subscribe(() => {
+      leave();
+      const outcome = running.outcome();
+      if (outcome !== undefined) this.#end(session, outcome, this.parts.clock.elapsed() - startedAt);
+    });
+    running.settled.subscribe(() => {
+      this.#running.delete(session.id);
+      if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session), survivors: 0 });
+    });
+  }
+
+  /** Writes the end of a command into its session. The end of left-behind processes changes no status. */
+  #end(session: Session, outcome: Outcome, durationMs: number): void {
+    const sizes = { ...sizesOf(session), survivors: outcome.survivors };
+    if (session.record.status !== 'running') {
+      this.#record(session, sizes);
+      return;
+    }
+    const status = statusOf(outcome);
+    this.#record(session, {
+      ...sizes,
+      status,
+      exit_code: outcome.exitCode,
+      ended_at: this.parts.clock.now(),
+      duration_ms: Math.round(durationMs),
+    });
+  }
+
+  /** A record that the disk refuses still holds in memory: the answer is right, and the owner hears of it. */
+  #record(session: Session, change: Parameters<Session['update']>[0]): void {
+    try {
+      session.update(change);
+    } catch (error) {
+      this.parts.notices.warn({ session: session.id, err: error }, 'the record of a session could not be written');
+    }
+  }
+
+  #spawn(
+    session: Session,
+    output: OutputDescriptors,
+    env: Readonly<Record<string, string>>,
+    stdin: string,
+  ): WatchedProcess {
+    const { settings, account } = this.parts;
+    const { cmd, cwd } = session.record;
+    let input: number | 'ignore' = 'ignore';
+    try {
+      if (session.record.key !== null) session.update({});
+      input = openInput(session, stdin);
+      return start({
+        argv: [settings.shell, '-c', shellText(session, cmd)],
+        cwd,
+        env: commandEnvironment(account, session.id, env),
+        stdin: input,
+        stdout: output.stdout,
+        stderr: output.stderr,
+      });
+    } catch (error) {
+      this.parts.store.discard(session);
+      throw startError(error);
+    } finally {
+      closeSync(output.stdout);
+      closeSync(output.stderr);
+      if (input !== 'ignore') closeSync(input);
+    }
+  }
+}
+
+/** On top of the grace: the rounds of SIGKILL, and the looks between them. */
+const STOP_MARGIN_SECONDS = 6;
+
+/** Standard input comes from a file that has no name any more when the command reads it: no pipe, nothing to wait for. */
+function openInput(session: Session, stdin: string): number | 'ignore' {
+  if (stdin === '') return 'ignore';
+  const path = session.path('stdin');
+  writeFileSync(path, stdin, { mode: 0o600 });
+  try {
+    return openSync(path, 'r');
+  } finally {
+    rmSync(path);
+  }
+}
+
+/** The text after `-c`. One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
+function shellText(session: Session, cmd: string): string {
+  if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return cmd;
+  const path = session.path('command');
+  writeFileSync(path, cmd, { mode: 0o600 });
+  return `. '${path.replaceAll("'", "'\\''")}'`;
+}
+
+function startError(error: unknown): unknown {
+  switch (errnoOf(error)) {
+    case 'E2BIG':
+      return new InvalidArguments(
+        'cmd and env together are larger than Linux passes to a program. Send large data in stdin instead of env.',
+      );
+    case undefined:
+      return error;
+    default:
+      return new MachineRefused(
+        `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
+        error,
+      );
+  }
+}
+
+function sizesOf(session: Session): { readonly stdout_bytes: number; readonly stderr_bytes: number } {
+  return { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };
+}
+
+const STATUS_OF: Readonly<Record<EndReason, SessionStatus>> = {
+  exited: 'done',
+  timeout: 'timeout',
+  killed: 'killed',
+  output_limit: 'output_limit',
+  lost: 'lost',
+};
+
+/** A command that ended by itself without anybody to take its exit code ended as far as anybody knows. */
+function statusOf(outcome: Outcome): SessionStatus {
+  if (outcome.reason === 'exited' && outcome.exitCode === null) return 'lost';
+  return STATUS_OF[outcome.reason];
+}

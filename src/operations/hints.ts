@@ -1,0 +1,63 @@
+import type { SessionRecord } from '../sessions/record.ts';
+import type { FittedStreams } from './reply.ts';
+
+/** What a hint needs to know of the limits in force. */
+export interface HintLimits {
+  readonly maxExecSeconds: number;
+  readonly maxSessionBytes: number;
+}
+
+/** What the status of a session means and which call comes next; nothing for a command that is simply done. */
+export function statusHint(record: SessionRecord, limits: HintLimits): string | undefined {
+  switch (record.status) {
+    case 'running':
+      return `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session and wait: 40 to follow it, or close_session to stop it.`;
+    case 'timeout':
+      return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept. ${longerHint(record, limits)}`;
+    case 'killed':
+      return 'The command was stopped by close_session; its files are removed.';
+    case 'output_limit':
+      return `The command was stopped because it wrote more than a session may hold (${limits.maxSessionBytes} bytes); what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
+    case 'lost':
+      return 'The agent or the machine stopped while the command ran, so its end and exit code are unknown; the output it wrote is kept. Check what it has done before you run it again.';
+    case 'done':
+      return undefined;
+    default:
+      return record.status satisfies never;
+  }
+}
+
+function longerHint(record: SessionRecord, limits: HintLimits): string {
+  if (record.execution_seconds < limits.maxExecSeconds) {
+    return `A timeout of up to ${limits.maxExecSeconds} is allowed.`;
+  }
+  return 'Split the work into shorter commands.';
+}
+
+/** Tells of processes that go on after the shell has ended. */
+export function survivorsHint(count: number): string | undefined {
+  if (count === 0) return undefined;
+  const subject = count === 1 ? '1 process it started is' : `${count} processes it started are`;
+  return `The command has ended, and ${subject} still running in this session: read_session shows what they write, close_session stops them.`;
+}
+
+/** Names the call that reads what a cut left out. */
+export function cutHint(fitted: FittedStreams, session: string): string | undefined {
+  const calls: string[] = [];
+  for (const stream of ['stdout', 'stderr'] as const) {
+    const omitted = fitted[stream].omitted;
+    if (omitted === undefined) continue;
+    calls.push(
+      `read_session {"session":"${session}","stream":"${stream}","offset":${omitted.offset},"limit":${omitted.bytes}}`,
+    );
+  }
+  return calls.length === 0
+    ? undefined
+    : `The output is cut here; the session holds all of it. Read the omitted part with ${calls.join(' and ')}.`;
+}
+
+/** Tells of bytes that are no text. */
+export function binaryHint(...texts: readonly string[]): string | undefined {
+  if (!texts.some((text) => text.includes('\uFFFD'))) return undefined;
+  return 'The output has bytes that are no UTF-8, shown as U+FFFD; read_session with encoding "base64" gives them exactly.';
+}

@@ -1,0 +1,59 @@
+import type { Static, TObject } from '@sinclair/typebox';
+import type { Deadline } from '../core/clock.ts';
+import type { SignalOnce } from '../core/signal-once.ts';
+import { argumentParser, type ParsedArguments } from './arguments.ts';
+
+/** One call of an operation, as a door hands it over. */
+export interface Call {
+  /** The name of the token it came with: sessions belong to it. */
+  readonly principal: string;
+  /** The answer leaves before this. */
+  readonly deadline: Deadline;
+  /** Fires when the agent stops: who waits answers with what there is. */
+  readonly shutdown: SignalOnce;
+}
+
+/** An answer's fields; the door writes them as JSON. */
+export type Answer = Readonly<Record<string, unknown>>;
+
+/** What every door is derived from: a name, texts for the model, schemas, and what it does. */
+export interface Operation {
+  readonly name: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly args: TObject;
+  readonly result: TObject;
+  /** Checks `args` and runs. Throws an `AgentError` when the call is refused. */
+  invoke(args: unknown, call: Call): Promise<Answer>;
+}
+
+/** An operation as its file states it. */
+export interface OperationDefinition<Args extends TObject> {
+  readonly name: string;
+  readonly summary: string;
+  readonly description: string;
+  readonly args: Args;
+  readonly result: TObject;
+  /** It stops or deletes something: an unknown argument is refused, because a misspelt one must not delete. */
+  readonly destructive: boolean;
+  /** A look at the raw arguments before the schema, for errors with a text of their own. */
+  precheck?(args: Readonly<Record<string, unknown>>): void;
+  run(args: Static<Args>, call: Call, ignored: readonly string[]): Promise<Answer>;
+}
+
+/** Turns a definition into an operation: the schema is compiled once, arguments are checked at this edge and trusted inside. */
+export function defineOperation<Args extends TObject>(definition: OperationDefinition<Args>): Operation {
+  const { name, summary, description, args, result } = definition;
+  const parse = argumentParser(definition);
+  return {
+    name,
+    summary,
+    description,
+    args,
+    result,
+    invoke: async (raw, call) => {
+      const parsed: ParsedArguments<Static<Args>> = parse(raw);
+      return definition.run(parsed.value, call, parsed.ignored);
+    },
+  };
+}

@@ -1,0 +1,23 @@
+import type { Clock } from '../core/clock.ts';
+import type { SessionStore } from '../sessions/store.ts';
+import type { Commands } from './commands.ts';
+
+/** The limits that operations hold their answers and arguments to. */
+export interface OperationLimits {
+  readonly shell: string;
+  readonly replySeconds: number;
+  readonly maxExecSeconds: number;
+  readonly maxOutputBytes: number;
+  readonly maxReplyChars: number;
+  readonly maxSessionBytes: number;
+}
+
+/** What operations work with. */
+export interface OperationParts {
+  readonly limits: OperationLimits;
+  /** The working directory of a command that names none. */
+  readonly home: string;
+  readonly clock: Clock;
+  readonly store: SessionStore;
+  readonly commands: Commands;
+}

@@ -1,0 +1,204 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { type Static, Type } from '@sinclair/typebox';
+import { describeErrno, InvalidArguments, MissingCommand, SessionNotFound } from '../core/errors.ts';
+import {
+  MAX_ARGUMENT_BYTES,
+  MAX_COMMAND_CHARS,
+  MAX_ENVIRONMENT_VARIABLES,
+  MAX_KEY_CHARS,
+  MIN_OUTPUT_BYTES,
+  MIN_TIMEOUT_SECONDS,
+} from '../core/limits.ts';
+import { SESSION_MARK } from '../execution/environment.ts';
+import type { Session } from '../sessions/session.ts';
+import { envelopeChars, messageOf, OMITTED_CHARS, omittedField, outputFields, snapshot } from './answer.ts';
+import { unknownNames } from './arguments.ts';
+import { binaryHint, cutHint, statusHint, survivorsHint } from './hints.ts';
+import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
+import type { OperationParts } from './parts.ts';
+import { fitStreams } from './reply.ts';
+
+/** `shell`: runs one command, waits for it within the reply window, and answers with its output. */
+export function shellOperation(parts: OperationParts): Operation {
+  const { limits, commands, store } = parts;
+  const args = argsSchema(parts);
+  return defineOperation({
+    name: 'shell',
+    summary: 'Run one shell command',
+    description: `Runs one command with ${limits.shell} -c on the server and answers with its output and exit code. The session in the answer holds the whole output; read_session reads on where an answer was cut or the command still runs.`,
+    args,
+    result: Type.Object({ ...outputFields, omitted: Type.Optional(omittedField) }),
+    destructive: false,
+    precheck: ({ cmd }) => {
+      if (cmd === undefined || cmd === null || cmd === '') {
+        throw new MissingCommand(
+          'Send the command to run as args.cmd, a string: {"op":"shell","args":{"cmd":"uptime"}}.',
+        );
+      }
+    },
+    run: async (given, call, ignored) => {
+      const earlier = given.key === undefined ? undefined : store.byKey(call.principal, given.key);
+      const session = earlier ?? startSession(parts, given, call);
+      await waitForEnd(parts, session, call);
+      const notes = [earlier && repeatHint(earlier, given.cmd), ignored.length > 0 ? unknownNames(ignored) : undefined];
+      return answer(parts, session, given, notes);
+    },
+  });
+
+  function startSession(_parts: OperationParts, given: ShellArguments, call: Call): Session {
+    checkText('cmd', given.cmd);
+    const cwd = given.cwd ?? parts.home;
+    checkDirectory(cwd);
+    checkEnvironment(given.env);
+    if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
+    return commands.start({
+      principal: call.principal,
+      cmd: given.cmd,
+      cwd,
+      env: given.env,
+      stdin: given.stdin,
+      key: given.key ?? null,
+      execution_seconds: given.timeout,
+    });
+  }
+}
+
+function argsSchema({ limits }: OperationParts) {
+  return Type.Object({
+    cmd: Type.String({ minLength: 1, maxLength: MAX_COMMAND_CHARS, description: 'The command.' }),
+    cwd: Type.Optional(
+      Type.String({
+        pattern: '^/',
+        description: 'Working directory, an absolute path. Default: the home of the service user.',
+      }),
+    ),
+    env: Type.Record(Type.String(), Type.String(), {
+      default: {},
+      description: 'Environment variables added to the clean base environment.',
+    }),
+    stdin: Type.String({
+      default: '',
+      description: 'Written to standard input, then closed. Writes files without quoting.',
+    }),
+    timeout: Type.Number({
+      minimum: MIN_TIMEOUT_SECONDS,
+      maximum: limits.maxExecSeconds,
+      default: limits.maxExecSeconds,
+      description: 'Execution limit of this command in seconds.',
+    }),
+    keep: Type.Union([Type.Literal('both'), Type.Literal('head'), Type.Literal('tail')], {
+      default: 'both',
+      description: 'Which part of an over-long stream comes inline: both ends, its head or its tail.',
+    }),
+    key: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: MAX_KEY_CHARS,
+        description: 'Makes a repeat safe: the same key within 24 h runs nothing again and answers for the first call.',
+      }),
+    ),
+    max_output: Type.Integer({
+      minimum: Math.min(MIN_OUTPUT_BYTES, limits.maxOutputBytes),
+      maximum: limits.maxOutputBytes,
+      default: limits.maxOutputBytes,
+      description: 'Most bytes of output in this answer, both streams together.',
+    }),
+  });
+}
+
+type ShellArguments = Static<ReturnType<typeof argsSchema>>;
+
+async function waitForEnd(parts: OperationParts, session: Session, call: Call): Promise<void> {
+  if (session.record.closed) {
+    throw new SessionNotFound(
+      'The call with this key has run already and its session was closed; nothing was run again. Use another key to run it anew.',
+    );
+  }
+  const end = parts.commands.endOf(session);
+  if (end !== undefined) await call.deadline.waitFor(end, call.shutdown);
+}
+
+function answer(
+  parts: OperationParts,
+  session: Session,
+  given: ShellArguments,
+  notes: readonly (string | undefined)[],
+): Answer {
+  const { streams, fields } = snapshot(session, parts.clock);
+  const build = (text: { stdout: string; stderr: string }, more: Answer, hints: readonly (string | undefined)[]) => ({
+    ...text,
+    ...fields,
+    truncated: more['omitted'] !== undefined,
+    ...more,
+    ...messageOf(statusHint(session.record, parts.limits), survivorsHint(session.record.survivors), ...notes, ...hints),
+  });
+  const plain = build({ stdout: '', stderr: '' }, {}, []);
+  const reserve = envelopeChars(plain) + OMITTED_CHARS + HINT_CHARS;
+  const budget = { bytes: given.max_output, chars: parts.limits.maxReplyChars - 1 - reserve };
+  const fitted = fitStreams(streams.stdout, streams.stderr, budget, given.keep);
+  const text = { stdout: fitted.stdout.text, stderr: fitted.stderr.text };
+  const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
+  return build(text, omitted === undefined ? {} : { omitted }, [
+    cutHint(fitted, session.id),
+    binaryHint(text.stdout, text.stderr),
+  ]);
+}
+
+/** Characters kept for the hints that depend on the output: two calls and the one on binary output, escaped. */
+const HINT_CHARS = 700;
+
+function omittedOf<T>(stdout: T | undefined, stderr: T | undefined): { stdout?: T; stderr?: T } | undefined {
+  if (stdout === undefined && stderr === undefined) return undefined;
+  return { ...(stdout !== undefined && { stdout }), ...(stderr !== undefined && { stderr }) };
+}
+
+function repeatHint(earlier: Session, cmd: string): string {
+  const other = earlier.record.cmd === cmd ? '' : ' That call had another command: use a new key for a new command.';
+  return `This key was used before, so nothing was run again; this is the session of the first call.${other}`;
+}
+
+function loneSurrogate(name: string): string {
+  return `${name} has a lone surrogate (half of a UTF-16 pair), which is no text. Send well-formed Unicode.`;
+}
+
+/** A NUL ends a C string, and a lone surrogate cannot be written as UTF-8: both would change the text in silence. */
+function checkText(name: string, text: string): void {
+  if (text.includes('\0')) throw new InvalidArguments(`${name} must not contain a NUL character.`);
+  if (!text.isWellFormed()) throw new InvalidArguments(loneSurrogate(name));
+}
+
+function checkDirectory(cwd: string): void {
+  checkText('cwd', cwd);
+  try {
+    if (!statSync(cwd).isDirectory()) throw new InvalidArguments(`cwd ${JSON.stringify(cwd)} is not a directory.`);
+    accessSync(cwd, constants.X_OK);
+  } catch (error) {
+    if (error instanceof InvalidArguments) throw error;
+    throw new InvalidArguments(
+      `cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${describeErrno(error)}. Nothing was run.`,
+    );
+  }
+}
+
+function checkEnvironment(env: Readonly<Record<string, string>>): void {
+  const entries = Object.entries(env);
+  if (entries.length > MAX_ENVIRONMENT_VARIABLES) {
+    throw new InvalidArguments(`env may have at most ${MAX_ENVIRONMENT_VARIABLES} variables, not ${entries.length}.`);
+  }
+  for (const [name, value] of entries) {
+    const shown = `env.${name.slice(0, 60)}`;
+    if (name === '' || name.includes('=')) {
+      throw new InvalidArguments(
+        `env has the name ${JSON.stringify(name.slice(0, 60))}: a name is not empty and has no "=".`,
+      );
+    }
+    if (name === SESSION_MARK) throw new InvalidArguments(`${shown} is set by Agent3 itself; leave it out.`);
+    checkText(shown, name);
+    checkText(shown, value);
+    if (Buffer.byteLength(name) + Buffer.byteLength(value) + 1 > MAX_ARGUMENT_BYTES) {
+      throw new InvalidArguments(
+        `${shown} is longer than the ${MAX_ARGUMENT_BYTES} bytes that Linux allows; send it in stdin.`,
+      );
+    }
+  }
+}

@@ -1,0 +1,85 @@
+import { CString, dlopen, type FFIFunction, type Pointer, read, toArrayBuffer } from 'bun:ffi';
+
+/** Names of the C library: glibc first, then musl's, which carries the machine's architecture. */
+const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'] as const;
+
+const SYMBOLS = {
+  getenv: { args: ['cstring'], returns: 'ptr' },
+  strlen: { args: ['ptr'], returns: 'u64' },
+  prctl: { args: ['int', 'u64', 'u64', 'u64', 'u64'], returns: 'int' },
+  getpwuid: { args: ['u32'], returns: 'ptr' },
+  flock: { args: ['int', 'int'], returns: 'int' },
+} as const satisfies Record<string, FFIFunction>;
+
+type Libc = ReturnType<typeof dlopen<typeof SYMBOLS>>['symbols'];
+
+let loaded: Libc | undefined;
+
+/** The C library's functions that Bun has no API for. Throws where no known C library is found. */
+function libc(): Libc {
+  if (loaded !== undefined) return loaded;
+  const faults: unknown[] = [];
+  for (const name of LIBC_NAMES) {
+    try {
+      loaded = dlopen(name, SYMBOLS).symbols;
+      return loaded;
+    } catch (error) {
+      faults.push(error);
+    }
+  }
+  throw new AggregateError(faults, `no C library found under the names ${LIBC_NAMES.join(', ')}`);
+}
+
+/**
+ * Overwrites the value of an environment variable in the process's initial environment block with zero bytes, so that
+ * `/proc/<pid>/environ` no longer shows it. `process.env` was copied at start; its entry is deleted as well.
+ */
+export function eraseEnvironmentVariable(name: string): void {
+  const symbols = libc();
+  const value = symbols.getenv(Buffer.from(`${name}\0`)) as Pointer | null;
+  if (value !== null) {
+    const length = Number(symbols.strlen(value));
+    if (length > 0) new Uint8Array(toArrayBuffer(value, 0, length)).fill(0);
+  }
+  delete process.env[name];
+}
+
+/** prctl(2): PR_SET_DUMPABLE. */
+const PR_SET_DUMPABLE = 4;
+
+/**
+ * Makes `/proc/<pid>/{environ,mem,fd,…}` of this process belong to root and forbids core dumps and ptrace by other
+ * processes of the same user (prctl(2), proc(5)). Programs it starts are not affected: execve resets it.
+ */
+export function forbidInspection(): void {
+  if (libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) !== 0) throw new Error('prctl(PR_SET_DUMPABLE) was refused');
+}
+
+/** flock(2): LOCK_EX | LOCK_NB. */
+const LOCK_EXCLUSIVE_NOW = 2 | 4;
+
+/** Takes the exclusive lock of an open file, held until it is closed; false where another process holds it. */
+export function tryLock(fd: number): boolean {
+  return libc().flock(fd, LOCK_EXCLUSIVE_NOW) === 0;
+}
+
+/** An entry of the user database. */
+export interface PasswordEntry {
+  readonly name: string;
+  readonly home: string;
+}
+
+/**
+ * Where `pw_name` and `pw_dir` lie in `struct passwd` on 64-bit Linux, the same in glibc and musl: two pointers, two
+ * 32-bit ids, then three pointers.
+ */
+const PW_NAME = 0;
+const PW_DIR = 32;
+
+/** The user database's entry of `uid` (getpwuid(3)), or undefined where there is none. Bun's `os.userInfo` reads `$USER`. */
+export function passwordEntry(uid: number): PasswordEntry | undefined {
+  const entry = libc().getpwuid(uid);
+  if (entry === null) return undefined;
+  const text = (offset: number): string => new CString(read.ptr(entry, offset) as Pointer).toString();
+  return { name: text(PW_NAME), home: text(PW_DIR) };
+}

@@ -1,0 +1,80 @@
+import { readdirSync, readFileSync } from 'node:fs';
+
+/** One line of /proc/<pid>/stat, as far as a process tree needs it (proc(5)). */
+export interface ProcessStat {
+  readonly pid: number;
+  /** One letter: R, S, D, T, Z … */
+  readonly state: string;
+  readonly parent: number;
+  readonly group: number;
+  readonly session: number;
+  /** Start time in clock ticks since boot: with the pid and the boot id it names a process for good. */
+  readonly startTicks: number;
+}
+
+/** A process that still exists in the table but has ended. */
+export function isDead(stat: ProcessStat): boolean {
+  return stat.state === 'Z' || stat.state === 'X' || stat.state === 'x';
+}
+
+/** What /proc says of `pid`, or undefined where there is no such process. */
+export function readStat(pid: number): ProcessStat | undefined {
+  const text = readProcFile(`/proc/${pid}/stat`);
+  return text === undefined ? undefined : parseStat(pid, text);
+}
+
+/** Parses a line of /proc/<pid>/stat. The second field is the program's name in parentheses and may hold anything. */
+export function parseStat(pid: number, text: string): ProcessStat | undefined {
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state, parent, group, session] = fields;
+  const startTicks = fields[19];
+  if (state === undefined || startTicks === undefined) return undefined;
+  return {
+    pid,
+    state,
+    parent: Number(parent),
+    group: Number(group),
+    session: Number(session),
+    startTicks: Number(startTicks),
+  };
+}
+
+/** Every process that /proc lists, those that ended meanwhile left out. */
+export function listPids(): number[] {
+  const pids: number[] = [];
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (Number.isInteger(pid)) pids.push(pid);
+  }
+  return pids;
+}
+
+/** Whether the initial environment of `pid` holds `assignment` (`NAME=value`). False where it cannot be read. */
+export function hasEnvironmentEntry(pid: number, assignment: string): boolean {
+  const text = readProcFile(`/proc/${pid}/environ`);
+  if (text === undefined) return false;
+  return text.startsWith(`${assignment}\0`) || text.includes(`\0${assignment}\0`);
+}
+
+/** The pid that the kernel handed out last in this pid namespace: the fifth field of /proc/loadavg. */
+export function lastPid(): number | undefined {
+  const text = readProcFile('/proc/loadavg');
+  return text === undefined ? undefined : Number(text.slice(text.lastIndexOf(' ') + 1));
+}
+
+let bootIdentifier: string | undefined;
+
+/** Names this boot of the machine: a pid recorded under another boot is nobody's. */
+export function bootId(): string {
+  bootIdentifier ??= (readProcFile('/proc/sys/kernel/random/boot_id') ?? 'unknown').trim();
+  return bootIdentifier;
+}
+
+/** A process that ends while it is looked at (ENOENT, ESRCH), or belongs to another user (EACCES), reads as undefined. */
+function readProcFile(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return undefined;
+  }
+}

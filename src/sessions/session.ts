@@ -1,0 +1,95 @@
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { errnoOf, SessionNotFound } from '../core/errors.ts';
+import type { SessionId } from './id.ts';
+import { type SessionRecord, writeRecord } from './record.ts';
+
+export const STREAMS = ['stdout', 'stderr'] as const;
+export type StreamName = (typeof STREAMS)[number];
+
+/** One session: its record in memory and its files on disk. */
+export class Session {
+  constructor(
+    readonly id: SessionId,
+    readonly directory: string,
+    public record: SessionRecord,
+  ) {}
+
+  path(name: StreamName | 'stdin' | 'command'): string {
+    return join(this.directory, name);
+  }
+
+  /** Changes the record and writes it. The change holds in memory also when the disk refuses it. */
+  update(change: Partial<SessionRecord>): void {
+    this.record = { ...this.record, ...change };
+    writeRecord(this.directory, this.record);
+  }
+
+  /** Bytes in a stream now; 0 when its file is gone. */
+  sizeOf(stream: StreamName): number {
+    return statSync(this.path(stream), { throwIfNoEntry: false })?.size ?? 0;
+  }
+
+  /** Bytes in both streams now. */
+  totalBytes(): number {
+    return this.sizeOf('stdout') + this.sizeOf('stderr');
+  }
+
+  /** A stream as it is now. Throws `SessionNotFound` when somebody removed its file. */
+  stream(name: StreamName): StoredStream {
+    const size = statSync(this.path(name), { throwIfNoEntry: false })?.size;
+    if (size === undefined) throw outputRemoved();
+    return new StoredStream(this.path(name), size);
+  }
+}
+
+/** A stream of a session, with its size at one moment: what is written later does not show. */
+export class StoredStream {
+  constructor(
+    private readonly path: string,
+    /** In bytes. */
+    readonly size: number,
+  ) {}
+
+  /** The same stream, as if it ended at `size`. */
+  upTo(size: number): StoredStream {
+    return new StoredStream(this.path, size);
+  }
+
+  /** Up to `length` bytes from `offset`; fewer where the stream ends. */
+  read(offset: number, length: number): Uint8Array {
+    const wanted = Math.max(0, Math.min(length, this.size - offset));
+    if (wanted === 0) return new Uint8Array(0);
+    const fd = openForReading(this.path);
+    try {
+      return readFrom(fd, offset, wanted);
+    } finally {
+      closeSync(fd);
+    }
+  }
+}
+
+function readFrom(fd: number, offset: number, length: number): Uint8Array {
+  const bytes = new Uint8Array(length);
+  let filled = 0;
+  while (filled < length) {
+    const got = readSync(fd, bytes, filled, length - filled, offset + filled);
+    if (got === 0) break;
+    filled += got;
+  }
+  return bytes.subarray(0, filled);
+}
+
+function openForReading(path: string): number {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    throw errnoOf(error) === 'ENOENT' ? outputRemoved() : error;
+  }
+}
+
+function outputRemoved(): SessionNotFound {
+  return new SessionNotFound(
+    'The output of this session was removed from the disk, outside of Agent3. Run the command again if you need it.',
+  );
+}

@@ -1,0 +1,180 @@
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Clock } from '../core/clock.ts';
+import { describeErrno, MachineRefused, SessionNotFound } from '../core/errors.ts';
+import { KEY_LIFETIME_SECONDS } from '../core/limits.ts';
+import { tryLock } from '../platform/libc.ts';
+import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
+import { readRecord, type SessionRecord } from './record.ts';
+import { Session } from './session.ts';
+
+/** What a new session is made of. */
+export type NewSession = Pick<SessionRecord, 'principal' | 'cmd' | 'cwd' | 'key' | 'execution_seconds'>;
+
+/** The descriptors of a new session's streams, opened for append. */
+export interface OutputDescriptors {
+  readonly stdout: number;
+  readonly stderr: number;
+}
+
+/** All sessions: one directory each (0700, files 0600), their records in memory as well. */
+export class SessionStore {
+  readonly #sessions = new Map<SessionId, Session>();
+  /** `principal NUL key` → session. */
+  readonly #keys = new Map<string, SessionId>();
+
+  constructor(
+    readonly directory: string,
+    private readonly clock: Clock,
+  ) {}
+
+  /**
+   * Makes the directory and takes its lock, so that no second agent looks after the same sessions.
+   * Throws the system's error, or an `Error` with what to do when another agent holds it.
+   */
+  open(): void {
+    mkdirSync(this.directory, { recursive: true, mode: 0o700 });
+    // The descriptor stays open, and the lock held, for as long as the process lives.
+    const fd = openSync(join(this.directory, '.lock'), 'a', 0o600);
+    if (tryLock(fd)) return;
+    closeSync(fd);
+    throw new Error(
+      `another agent uses the sessions directory ${this.directory}; stop it, or set AGENT3_SESSIONS_DIR to another directory`,
+    );
+  }
+
+  /** Reads every session on disk. One whose record cannot be read gets a new one, as of a command whose end is unknown. */
+  load(): void {
+    for (const name of readdirSync(this.directory)) {
+      const id = asSessionId(name);
+      if (id === undefined) continue;
+      const directory = join(this.directory, id);
+      this.#add(new Session(id, directory, readRecord(directory) ?? unknownRecord(id)));
+    }
+  }
+
+  /** Makes a session and opens its streams; the caller closes the descriptors. Throws `MachineRefused`. */
+  create(details: NewSession): { readonly session: Session; readonly output: OutputDescriptors } {
+    const id = newSessionId();
+    const directory = join(this.directory, id);
+    const session = new Session(id, directory, { ...blankRecord(id), ...details, started_at: this.clock.now() });
+    try {
+      mkdirSync(directory, { mode: 0o700 });
+      const output = openStreams(session);
+      this.#add(session);
+      return { session, output };
+    } catch (error) {
+      rmSync(directory, { recursive: true, force: true });
+      throw new MachineRefused(
+        `Agent3 cannot store a session, so nothing was run: ${describeErrno(error)}. Tell the owner of the server to look at the sessions directory; close_session on sessions you no longer need frees space.`,
+        error,
+      );
+    }
+  }
+
+  /** The session called `id`, when it exists and belongs to `principal`. Throws `SessionNotFound`. */
+  get(id: string, principal: string): Session {
+    const session = this.#sessions.get(parseSessionId(id));
+    if (session === undefined || session.record.closed || session.record.principal !== principal) {
+      throw new SessionNotFound(
+        'No session with this id: it was closed, has expired, or never existed. Run the command again if you need its output.',
+      );
+    }
+    return session;
+  }
+
+  /** The session that `principal` started with `key` within the key's lifetime, also when it is closed. */
+  byKey(principal: string, key: string): Session | undefined {
+    const id = this.#keys.get(keyOf(principal, key));
+    const session = id === undefined ? undefined : this.#sessions.get(id);
+    return session !== undefined && this.#keyIsRemembered(session) ? session : undefined;
+  }
+
+  all(): IterableIterator<Session> {
+    return this.#sessions.values();
+  }
+
+  /** Removes a session's files. The record of one with a young key stays, so that the key runs nothing again. */
+  remove(session: Session): void {
+    if (this.#keyIsRemembered(session)) {
+      for (const stream of ['stdout', 'stderr'] as const) rmSync(session.path(stream), { force: true });
+      session.update({ closed: true, cmd: '' });
+      return;
+    }
+    this.discard(session);
+  }
+
+  /** Removes the records of closed sessions whose keys need not be remembered any more. */
+  forgetOldKeys(): void {
+    for (const session of [...this.#sessions.values()]) {
+      if (session.record.closed && !this.#keyIsRemembered(session)) this.discard(session);
+    }
+  }
+
+  /** Removes every trace of a session, its key as well: for one whose command was never started. */
+  discard(session: Session): void {
+    this.#forget(session);
+    rmSync(session.directory, { recursive: true, force: true });
+  }
+
+  #forget(session: Session): void {
+    this.#sessions.delete(session.id);
+    const { principal, key } = session.record;
+    if (key !== null && this.#keys.get(keyOf(principal, key)) === session.id) this.#keys.delete(keyOf(principal, key));
+  }
+
+  #keyIsRemembered(session: Session): boolean {
+    const age = this.clock.now() - session.record.started_at;
+    return session.record.key !== null && age < KEY_LIFETIME_SECONDS * 1000;
+  }
+
+  #add(session: Session): void {
+    this.#sessions.set(session.id, session);
+    const { principal, key } = session.record;
+    if (key !== null) this.#keys.set(keyOf(principal, key), session.id);
+  }
+}
+
+function keyOf(principal: string, key: string): string {
+  return `${principal}\0${key}`;
+}
+
+function openStreams(session: Session): OutputDescriptors {
+  const stdout = openSync(session.path('stdout'), 'a', 0o600);
+  try {
+    return { stdout, stderr: openSync(session.path('stderr'), 'a', 0o600) };
+  } catch (error) {
+    closeSync(stdout);
+    throw error;
+  }
+}
+
+/** A record of a session that has just begun. */
+function blankRecord(id: SessionId): SessionRecord {
+  return {
+    session: id,
+    principal: '',
+    status: 'running',
+    cmd: '',
+    cwd: '',
+    key: null,
+    started_at: timeOfId(id),
+    ended_at: null,
+    duration_ms: null,
+    exit_code: null,
+    stdout_bytes: 0,
+    stderr_bytes: 0,
+    execution_seconds: 0,
+    process: null,
+    survivors: 0,
+    closed: false,
+  };
+}
+
+/** The token that a session without a readable record is given to: the only one there is. */
+const DEFAULT_PRINCIPAL = 'default';
+
+/** The agent died between making the directory and writing the record, or somebody damaged the record. */
+function unknownRecord(id: SessionId): SessionRecord {
+  return { ...blankRecord(id), principal: DEFAULT_PRINCIPAL };
+}
