@@ -12,7 +12,7 @@ import { recoverSessions } from '../operations/recovery.ts';
 import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
 import { commit, version } from '../version.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { stopOnSignals } from './shutdown.ts';
+import { type Listening, stopOnSignals } from './shutdown.ts';
 
 export function addServe(program: Command): void {
   program
@@ -63,15 +63,6 @@ function openStore({ store }: Deps): void {
     const reason = errnoOf(error) === undefined ? String((error as Error).message) : describeErrno(error);
     fail(EXIT_FAILURE, `the sessions directory ${store.directory} cannot be used: ${reason}`);
   }
-}
-
-/** What a listening agent is. */
-export interface Listening {
-  readonly url: string;
-  /** Requests that wait for their answer. */
-  pending(): number;
-  /** Takes no new connection; the open ones go on. */
-  stopAccepting(): void;
 }
 
 /** Bun closes a connection that is silent for longer: it must outlast the longest answer (255 s is Bun's maximum). */

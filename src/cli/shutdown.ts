@@ -2,7 +2,15 @@ import { Deadline, delay } from '../core/clock.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Log } from '../log/log.ts';
 import { EXIT_FAILURE } from './exit.ts';
-import type { Listening } from './serve.ts';
+
+/** What a listening agent is. */
+export interface Listening {
+  readonly url: string;
+  /** Requests that wait for their answer. */
+  pending(): number;
+  /** Takes no new connection; the open ones go on. */
+  stopAccepting(): void;
+}
 
 /** What has to be stopped. */
 export interface Stoppable {

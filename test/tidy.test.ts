@@ -1,0 +1,140 @@
+import { describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { dirname, join, relative, resolve } from 'node:path';
+import { settingsSchema } from '../src/config.ts';
+
+const ROOT = join(import.meta.dir, '..');
+const SOURCE = join(ROOT, 'src');
+const MAX_LINES = 300;
+
+/** Which folders of src a folder may import, beside itself. What stands directly in src goes by its file's name. */
+const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
+  core: [],
+  platform: [],
+  version: [],
+  config: ['core'],
+  execution: ['core', 'platform'],
+  sessions: ['core', 'platform'],
+  log: ['core'],
+  operations: ['core', 'platform', 'execution', 'sessions'],
+  http: ['core', 'operations', 'log'],
+  jobs: ['core', 'sessions'],
+  deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log'],
+  cli: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log', 'http', 'jobs', 'deps', 'version'],
+  main: ['cli'],
+};
+
+/** Packages that only one folder may import. */
+const OWNERS: Readonly<Record<string, string>> = { elysia: 'http', cron: 'jobs', pino: 'log', commander: 'cli' };
+
+/** A type-only import vanishes in the build; `scanImports` does not see it, the text does. */
+const IMPORT = /^(?:import|export)\b[^;]*?\bfrom '([^']+)'|\bimport\('([^']+)'\)/gms;
+
+interface SourceFile {
+  readonly path: string;
+  readonly folder: string;
+  readonly text: string;
+  readonly imports: readonly string[];
+}
+
+const files: readonly SourceFile[] = [...new Bun.Glob('**/*.ts').scanSync(SOURCE)].map((path) => {
+  const text = readFileSync(join(SOURCE, path), 'utf8');
+  const imports = [...text.matchAll(IMPORT)].map((match) => match[1] ?? match[2] ?? '');
+  return { path, folder: folderOf(path), text, imports };
+});
+
+function folderOf(path: string): string {
+  return path.split('/')[0]?.replace(/\.ts$/, '') ?? '';
+}
+
+function target(file: SourceFile, specifier: string): string {
+  return relative(SOURCE, resolve(SOURCE, dirname(file.path), specifier));
+}
+
+describe('the source', () => {
+  test('is where the import table expects it', () => {
+    expect([...new Set(files.map((file) => file.folder))].sort()).toEqual(Object.keys(MAY_IMPORT).sort());
+  });
+
+  test('imports only what the table allows', () => {
+    const wrong: string[] = [];
+    for (const file of files) {
+      for (const specifier of file.imports.filter((one) => one.startsWith('.'))) {
+        const folder = folderOf(target(file, specifier));
+        if (folder !== file.folder && !MAY_IMPORT[file.folder]?.includes(folder))
+          wrong.push(`${file.path} → ${specifier}`);
+      }
+    }
+    expect(wrong).toEqual([]);
+  });
+
+  test('keeps each package in the folder that owns it', () => {
+    const wrong = files.flatMap((file) =>
+      file.imports
+        .filter((specifier) => (OWNERS[specifier] ?? file.folder) !== file.folder)
+        .map((specifier) => `${file.path} → ${specifier}`),
+    );
+    expect(wrong).toEqual([]);
+  });
+
+  test('has no import cycle', () => {
+    const graph = new Map(
+      files.map((file) => [
+        file.path,
+        file.imports.filter((one) => one.startsWith('.')).map((specifier) => target(file, specifier)),
+      ]),
+    );
+    const state = new Map<string, 'open' | 'done'>();
+    const visit = (path: string, trail: readonly string[]): void => {
+      if (state.get(path) === 'done') return;
+      if (state.get(path) === 'open') throw new Error(`import cycle: ${[...trail, path].join(' → ')}`);
+      state.set(path, 'open');
+      for (const next of graph.get(path) ?? []) visit(next, [...trail, path]);
+      state.set(path, 'done');
+    };
+    for (const file of files) visit(file.path, []);
+  });
+
+  test(`has no file over ${MAX_LINES} lines`, () => {
+    const long = files.filter((file) => file.text.split('\n').length > MAX_LINES).map((file) => file.path);
+    expect(long).toEqual([]);
+  });
+
+  test('reads the environment in one place', () => {
+    const readers = files.filter((file) => /process\.env\b(?!\[name\])/.test(file.text)).map((file) => file.path);
+    expect(readers.sort()).toEqual(['config.ts', 'platform/libc.ts']);
+  });
+
+  test('has no default export and nothing left to do', () => {
+    const left = files.filter((file) => /export default|TODO|FIXME|XXX|HACK/.test(file.text)).map((file) => file.path);
+    expect(left).toEqual([]);
+  });
+});
+
+describe('the README', () => {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+
+  test.each(Object.keys(settingsSchema.properties))('has %s in its table of settings', (name) => {
+    expect(readme).toContain(`| \`${name}\` |`);
+  });
+
+  test.each(['shell', 'read_session', 'close_session'])('describes the operation %s', (name) => {
+    expect(readme).toContain(`### \`${name}\``);
+  });
+});
+
+describe('the top level', () => {
+  test('is the fixed one', () => {
+    const { stdout } = Bun.spawnSync(['git', 'ls-files'], { cwd: ROOT });
+    const entries = new Set(
+      stdout
+        .toString()
+        .trim()
+        .split('\n')
+        .map((path) => path.split('/')[0]),
+    );
+    const allowed =
+      'src ops sessions test package.json tsconfig.json bunfig.toml README.md bun.lock .ci .gitignore biome.json LICENSE CHANGELOG.md';
+    expect([...entries].filter((entry) => !allowed.split(' ').includes(entry ?? ''))).toEqual([]);
+  });
+});
