@@ -4,7 +4,7 @@ import { EXIT_USAGE } from './exit.ts';
 import { addServe } from './serve.ts';
 import { addToken } from './token.ts';
 
-/** Runs the subcommand that `argv` names. Ends the process with 2 when the command line is wrong. */
+/** Runs the subcommand that `argv` names, `serve` when it names none. Ends the process with 2 when the command line is wrong. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
   const program = new Command('agent3')
     .description('A shell on this server for an AI model: limits held, nothing lost.')
@@ -20,7 +20,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
   }
   try {
-    await program.parseAsync([...argv], { from: 'user' });
+    await program.parseAsync(argv.length === 0 ? ['serve'] : [...argv], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);

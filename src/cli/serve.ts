@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { type Config, ConfigError, loadConfig, processEnvironment } from '../config.ts';
+import { type Config, ConfigError, loadConfig, processEnvironment, settingsSchema } from '../config.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { buildDeps, type Deps } from '../deps.ts';
 import { createApp } from '../http/app.ts';
@@ -16,10 +16,18 @@ import { type Listening, stopOnSignals } from './shutdown.ts';
 
 export function addServe(program: Command): void {
   program
-    .command('serve', { isDefault: true })
+    .command('serve')
     .description('Run the agent: answer POST / until SIGTERM (the default)')
-    .addHelpText('after', '\nSettings come from the environment: AGENT3_API_TOKEN is required, see the README for all.')
+    .addHelpText('after', settingsHelp)
     .action(serve);
+}
+
+function settingsHelp(): string {
+  const lines = Object.entries(settingsSchema.properties).map(([name, { default: value, description }]) => {
+    const shown = value === undefined ? '' : ` Default: ${value}.`;
+    return `  ${name.padEnd(28)}${description?.replaceAll('`', '')}${shown}`;
+  });
+  return `\nSettings, from the environment:\n${lines.join('\n')}`;
 }
 
 /** Runs the agent until it is told to stop. */

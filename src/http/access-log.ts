@@ -5,14 +5,18 @@ import { isUnexpected } from './problems.ts';
 /** Longest method and path that a log line repeats: both are the client's own words. */
 const MAX_LOGGED_CHARS = 200;
 
+/** How a request was answered. */
+export interface Ending {
+  readonly status: number;
+  readonly durationMs: number;
+  /** Of the answer's body. */
+  readonly bytes: number;
+  /** What was thrown, if anything. */
+  readonly error: unknown;
+}
+
 /** One line per request: what was asked and how it ended, never the token, a command or its output. */
-export function logExchange(
-  logger: Logger,
-  exchange: Exchange | undefined,
-  status: number,
-  bytes: number,
-  error: unknown,
-): void {
+export function logExchange(logger: Logger, exchange: Exchange | undefined, ending: Ending): void {
   const fields = {
     request_id: exchange?.id,
     address: exchange?.address,
@@ -22,10 +26,11 @@ export function logExchange(
     session: exchange?.session,
     outcome: exchange?.outcome,
     exit_code: exchange?.exitCode,
-    status,
-    duration_ms: exchange === undefined ? undefined : Math.round(performance.now() - exchange.startedMs),
-    bytes,
+    status: ending.status,
+    duration_ms: Math.round(ending.durationMs),
+    bytes: ending.bytes,
   };
-  if (error !== undefined && isUnexpected(error)) logger.error({ ...fields, err: error }, 'request');
+  if (ending.error !== undefined && isUnexpected(ending.error))
+    logger.error({ ...fields, err: ending.error }, 'request');
   else logger.info(fields, 'request');
 }

@@ -115,7 +115,11 @@ function respond(
 ): Response {
   const text = JSON.stringify(body);
   const exchange = exchangeOf(request);
-  logExchange(parts.logger, exchange, status, Buffer.byteLength(text), error);
+  const durationMs = exchange === undefined ? 0 : performance.now() - exchange.startedMs;
+  // After the answer has left: nobody waits for a log line.
+  setImmediate(() =>
+    logExchange(parts.logger, exchange, { status, durationMs, bytes: Buffer.byteLength(text), error }),
+  );
   return new Response(text, {
     status,
     headers: { 'content-type': 'application/json', 'x-request-id': exchange?.id ?? '', ...headers },

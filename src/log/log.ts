@@ -1,3 +1,4 @@
+import { fstatSync } from 'node:fs';
 import pino, { type DestinationStream, type Logger } from 'pino';
 
 export type { Logger } from 'pino';
@@ -22,10 +23,20 @@ export interface Log {
 export async function openLog(level: LogLevel, isTerminal: boolean): Promise<Log> {
   const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
   if (isTerminal) return { logger: pino(options, await prettyStream()), flush: async () => {} };
-  const destination = pino.destination({ fd: STDERR, sync: false, maxLength: MAX_BUFFERED_BYTES });
+  const destination = pino.destination({ fd: STDERR, sync: isFile(STDERR), maxLength: MAX_BUFFERED_BYTES });
   // A log that nobody can take any more (EPIPE) is no reason to end.
   destination.on('error', () => {});
   return { logger: pino(options, destination), flush: () => flushInTime(destination) };
+}
+
+/** A file always takes a line at once, which costs less than handing it to another thread; a pipe may be full. */
+function isFile(fd: number): boolean {
+  try {
+    return fstatSync(fd).isFile();
+  } catch {
+    // A descriptor that was closed before the start.
+    return false;
+  }
 }
 
 /** Pino's transports are worker threads, which a compiled executable cannot start: the formatter runs as a stream. */

@@ -39,33 +39,67 @@ const checker = TypeCompiler.Compile(recordSchema);
 export const RECORD_FILE = 'meta.json';
 
 /**
- * Writes the record of a session beside the old one and puts it in its place, so that a reader sees one or the other.
- * It is not synced to the disk: a record guards against the death of the agent, which loses nothing the kernel has. After
- * the death of the machine the command is gone as well, and the session reads as `lost`.
+ * A write of at most one page is not cut in two by the death of the agent: the kernel copies page by page and looks for
+ * signals in between (generic_perform_write).
  */
-export function writeRecord(directory: string, record: SessionRecord): void {
-  const temporary = join(directory, `${RECORD_FILE}.tmp`);
-  const fd = openSync(temporary, 'w', 0o600);
+const PAGE_BYTES = 4096;
+
+/**
+ * Writes a session's record so that a reader sees the old one or the new one, whole. `writtenBytes` is the length of
+ * the one that is there, 0 for none; gives the new length.
+ *
+ * A record that fits a page is replaced in place by one write. The usual way, writing beside and renaming, frees an
+ * inode for every command, and ext4 passes over inodes freed within the last minute one by one when it makes a file:
+ * at a thousand commands a second, that cost more than the commands (measured: 0.004 ms in place, 0.05 to 0.5 ms by
+ * renaming). Longer records are written beside and renamed.
+ *
+ * Nothing is synced to the disk: a record guards against the death of the agent, which loses nothing the kernel has.
+ * After the death of the machine the command is gone as well, and the session reads as `lost`.
+ */
+export function writeRecord(directory: string, record: SessionRecord, writtenBytes: number): number {
+  const text = Buffer.from(JSON.stringify(record));
+  const length = Math.max(text.length, writtenBytes);
+  const path = join(directory, RECORD_FILE);
+  if (length > PAGE_BYTES) {
+    writeFile(`${path}.tmp`, 'w', text);
+    renameSync(`${path}.tmp`, path);
+    return text.length;
+  }
+  // What is longer than the new text is covered with spaces, which JSON allows.
+  const padded = Buffer.alloc(length, ' ');
+  text.copy(padded);
+  writeFile(path, writtenBytes === 0 ? 'w' : 'r+', padded);
+  return length;
+}
+
+function writeFile(path: string, flags: 'w' | 'r+', bytes: Buffer): void {
+  const fd = openSync(path, flags, 0o600);
   try {
-    writeWhole(fd, JSON.stringify(record));
+    writeWhole(fd, bytes);
   } finally {
     closeSync(fd);
   }
-  renameSync(temporary, join(directory, RECORD_FILE));
 }
 
 /** write(2) may write less than asked, on a disk that is nearly full; what is left then fails with ENOSPC. */
-function writeWhole(fd: number, text: string): void {
-  const bytes = Buffer.from(text);
+function writeWhole(fd: number, bytes: Buffer): void {
   let written = 0;
-  while (written < bytes.length) written += writeSync(fd, bytes, written);
+  while (written < bytes.length) written += writeSync(fd, bytes, written, bytes.length - written, written);
+}
+
+/** A record as it lies on disk. */
+export interface StoredRecord {
+  readonly record: SessionRecord;
+  /** Length of its file. */
+  readonly bytes: number;
 }
 
 /** The record in `directory`, or undefined when there is none or it cannot be understood. */
-export function readRecord(directory: string): SessionRecord | undefined {
+export function readRecord(directory: string): StoredRecord | undefined {
   try {
-    const value: unknown = JSON.parse(readFileSync(join(directory, RECORD_FILE), 'utf8'));
-    return checker.Check(value) ? (value as SessionRecord) : undefined;
+    const bytes = readFileSync(join(directory, RECORD_FILE));
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    return checker.Check(value) ? { record: value as SessionRecord, bytes: bytes.length } : undefined;
   } catch {
     // A file that is missing, cut short or no JSON: the caller treats the session as one whose end nobody recorded.
     return undefined;

@@ -13,6 +13,8 @@ export class Session {
     readonly id: SessionId,
     readonly directory: string,
     public record: SessionRecord,
+    /** Length of the record on disk, 0 while there is none. */
+    private recordBytes = 0,
   ) {}
 
   path(name: StreamName | 'stdin' | 'command'): string {
@@ -22,7 +24,7 @@ export class Session {
   /** Changes the record and writes it. The change holds in memory also when the disk refuses it. */
   update(change: Partial<SessionRecord>): void {
     this.record = { ...this.record, ...change };
-    writeRecord(this.directory, this.record);
+    this.recordBytes = writeRecord(this.directory, this.record, this.recordBytes);
   }
 
   /** Bytes in a stream now; 0 when its file is gone. */

@@ -49,7 +49,8 @@ export class SessionStore {
       const id = asSessionId(name);
       if (id === undefined) continue;
       const directory = join(this.directory, id);
-      this.#add(new Session(id, directory, readRecord(directory) ?? unknownRecord(id)));
+      const stored = readRecord(directory);
+      this.#add(new Session(id, directory, stored?.record ?? unknownRecord(id), stored?.bytes));
     }
   }
 
