@@ -1,5 +1,5 @@
 import type { Deadline } from '../core/clock.ts';
-import { InvalidJson, RequestTooLarge } from '../core/errors.ts';
+import { AgentError, InvalidJson, RequestTooLarge } from '../core/errors.ts';
 import { MAX_BODY_BYTES } from '../core/limits.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
@@ -59,6 +59,9 @@ async function inTime<T>(reading: Promise<T>, deadline: Deadline): Promise<T> {
   });
   try {
     return await Promise.race([reading, late]);
+  } catch (error) {
+    if (error instanceof AgentError) throw error;
+    throw new InvalidJson('The connection was closed before the whole body had arrived.');
   } finally {
     clearTimeout(timer);
   }
