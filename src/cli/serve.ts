@@ -1,9 +1,11 @@
 import type { Command } from 'commander';
 import { type Config, ConfigError, loadConfig, processEnvironment, settingsSchema } from '../config.ts';
+import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { buildDeps, type Deps } from '../deps.ts';
 import { createApp } from '../http/app.ts';
 import { singleToken } from '../http/auth.ts';
+import { slowDownGuessing } from '../http/guessing.ts';
 import { type Job, schedule } from '../jobs/scheduler.ts';
 import { sweepSessions } from '../jobs/sweep-sessions.ts';
 import { openLog } from '../log/log.ts';
@@ -38,13 +40,13 @@ async function serve(): Promise<void> {
   const deps = buildDeps(config, log.logger);
   openStore(deps);
   const server = listen(deps);
-  const recovered = recoverSessions(deps);
+  const recovered = recoverSessions(deps, log.logger);
   const stopJobs = schedule([sweepJob(deps)], log.logger);
   if (config.unknownNames.length > 0) {
     log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
   }
-  log.logger.info({ url: server.url, version, commit, pid: process.pid, ...recovered }, 'listening');
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server });
+  log.logger.info({ url: server.url, version, commit, pid: process.pid, ...recovered }, 'listening');
 }
 
 function readConfig(): Config {
@@ -80,7 +82,7 @@ function listen(deps: Deps): Listening {
   const { config } = deps;
   const app = createApp({
     operations: allOperations(deps),
-    auth: singleToken(config.token),
+    auth: slowDownGuessing(singleToken(config.token), systemClock),
     logger: deps.logger,
     shutdown: deps.shutdown,
     replySeconds: config.replySeconds,

@@ -80,6 +80,10 @@ export class TooManyRequests extends AgentError {
 export class ShuttingDown extends AgentError {
   readonly status = 503;
   readonly error = 'Shutting down';
+
+  constructor() {
+    super('Agent3 is stopping. Repeat the call in some seconds, with the same key if it had one.');
+  }
 }
 
 /** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */

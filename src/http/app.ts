@@ -39,11 +39,9 @@ export function createApp(parts: AppParts) {
       .onRequest(({ request, server }) => {
         const address = server?.requestIP(request)?.address ?? 'unknown';
         const exchange = beginExchange(request, address, parts.replySeconds);
-        if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers);
+        if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers, address);
         if (parts.shutdown.fired && exchange.path !== '/healthz') {
-          throw new ShuttingDown(
-            'Agent3 is stopping. Repeat the call in some seconds, with the same key if it had one.',
-          );
+          throw new ShuttingDown();
         }
         refuseLargeBody(request.headers);
       })
@@ -63,7 +61,7 @@ function health(parts: AppParts, request: Request): Response {
 
 async function rpc(parts: AppParts, operations: ReadonlyMap<string, Operation>, request: Request): Promise<Response> {
   const exchange = theExchange(request);
-  const { operation, args } = parseRpc(await readJson(request, exchange.deadline), operations);
+  const { operation, args } = parseRpc(await readJson(request, exchange.deadline, parts.shutdown), operations);
   exchange.op = operation.name;
   noteSession(exchange, args);
   const answer = await operation.invoke(args, {

@@ -3,8 +3,8 @@ import { Unauthorized } from '../core/errors.ts';
 
 /** Knows whose token a request carries. */
 export interface Authenticator {
-  /** The name of the token in the headers. Throws `Unauthorized`, the same for a wrong token and for none. */
-  authenticate(headers: Headers): string;
+  /** The name of the token in the headers that came from `address`. Throws `Unauthorized`, the same for a wrong token and for none. */
+  authenticate(headers: Headers, address: string): string;
 }
 
 /** The token of the settings bears this name. */

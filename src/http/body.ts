@@ -1,6 +1,7 @@
 import type { Deadline } from '../core/clock.ts';
-import { AgentError, InvalidJson, RequestTooLarge } from '../core/errors.ts';
+import { AgentError, InvalidJson, RequestTooLarge, ShuttingDown } from '../core/errors.ts';
 import { MAX_BODY_BYTES } from '../core/limits.ts';
+import type { SignalOnce } from '../core/signal-once.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -17,10 +18,10 @@ function tooLarge(): RequestTooLarge {
 
 /**
  * The body as JSON, whatever its Content-Type says. Throws `InvalidJson` for what is no JSON in UTF-8 or does not
- * arrive in time, and `RequestTooLarge`.
+ * arrive in time, `RequestTooLarge`, and `ShuttingDown`.
  */
-export async function readJson(request: Request, deadline: Deadline): Promise<unknown> {
-  const bytes = await readBody(request, deadline);
+export async function readJson(request: Request, deadline: Deadline, shutdown: SignalOnce): Promise<unknown> {
+  const bytes = await inTime(readBody(request), deadline, shutdown);
   try {
     return JSON.parse(decoder.decode(bytes));
   } catch (error) {
@@ -31,11 +32,11 @@ export async function readJson(request: Request, deadline: Deadline): Promise<un
   }
 }
 
-async function readBody(request: Request, deadline: Deadline): Promise<Uint8Array> {
+async function readBody(request: Request): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
   // With a Content-Length, the server reads no more than that, and it was checked before.
-  if (request.headers.has('content-length')) return new Uint8Array(await inTime(request.arrayBuffer(), deadline));
-  return inTime(readChunks(request.body), deadline);
+  if (request.headers.has('content-length')) return new Uint8Array(await request.arrayBuffer());
+  return readChunks(request.body);
 }
 
 async function readChunks(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
@@ -49,20 +50,28 @@ async function readChunks(body: ReadableStream<Uint8Array>): Promise<Uint8Array>
   return Buffer.concat(chunks);
 }
 
-async function inTime<T>(reading: Promise<T>, deadline: Deadline): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new InvalidJson('The body did not arrive in time. Send it whole.')),
+/** What `reading` gives, unless the deadline passes or the agent stops first: nobody waits for a body half sent. */
+function inTime<T>(reading: Promise<T>, deadline: Deadline, shutdown: SignalOnce): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(
+      () => settle(() => reject(new InvalidJson('The body did not arrive in time. Send it whole.'))),
       deadline.leftMs,
     );
+    let unsubscribe = (): void => {};
+    const settle = (end: () => void): void => {
+      clearTimeout(timer);
+      unsubscribe();
+      end();
+    };
+    unsubscribe = shutdown.subscribe(() => settle(() => reject(new ShuttingDown())));
+    reading.then(
+      (value) => settle(() => resolve(value)),
+      (error: unknown) => settle(() => reject(readingFault(error))),
+    );
   });
-  try {
-    return await Promise.race([reading, late]);
-  } catch (error) {
-    if (error instanceof AgentError) throw error;
-    throw new InvalidJson('The connection was closed before the whole body had arrived.');
-  } finally {
-    clearTimeout(timer);
-  }
+}
+
+function readingFault(error: unknown): unknown {
+  if (error instanceof AgentError) return error;
+  return new InvalidJson('The connection was closed before the whole body had arrived.');
 }

@@ -159,7 +159,8 @@ export class Commands {
       if (session.record.key !== null) session.update({});
       input = openInput(session, stdin);
       return start({
-        argv: [settings.shell, '-c', shellText(session, cmd)],
+        // After `--`, a command that begins with a dash is no option of the shell.
+        argv: [settings.shell, '-c', '--', shellText(session, cmd)],
         cwd,
         env: commandEnvironment(account, session.id, env),
         stdin: input,

@@ -61,3 +61,12 @@ export function binaryHint(...texts: readonly string[]): string | undefined {
   if (!texts.some((text) => text.includes('\uFFFD'))) return undefined;
   return 'The output has bytes that are no UTF-8, shown as U+FFFD; read_session with encoding "base64" gives them exactly.';
 }
+
+/** A redirection that opens a stream's file anew and empties it: `> /dev/stdout`, `2>/dev/fd/2`; not `>>`, not `>&2`. */
+const REOPENS_STREAM = /(?<!>)>\|?\s*\/(?:dev\/(?:stdout|stderr|fd\/[12])|proc\/self\/fd\/[12])\b/;
+
+/** Tells of a redirection that loses what the stream had: the streams of a command are files. */
+export function reopenHint(cmd: string): string | undefined {
+  if (!REOPENS_STREAM.test(cmd)) return undefined;
+  return 'The command redirects with > to /dev/stdout or /dev/stderr, which empties what the stream held before; write >&1 or >&2 instead, which adds to it.';
+}

@@ -1,3 +1,4 @@
+import type { Notices } from '../core/notices.ts';
 import { markOf } from '../execution/environment.ts';
 import { adopt, endedBefore, isAlive, type ProcessIdentity } from '../execution/start.ts';
 import { findLeader, MarkedTree } from '../execution/tree.ts';
@@ -16,27 +17,41 @@ export interface Recovered {
   readonly lingering: number;
 }
 
-/** Looks at every session that was not over when the earlier agent ended, and takes up what still lives. */
-export function recoverSessions({ store, commands, clock, limits }: OperationParts): Recovered {
+/**
+ * Looks at every session that was not over when the earlier agent ended, and takes up what still lives. A session that
+ * cannot be looked at, or whose record cannot be written, keeps no other from being recovered.
+ */
+export function recoverSessions(parts: OperationParts, notices: Notices): Recovered {
   const found = { adopted: 0, lost: 0, lingering: 0 };
-  for (const session of store.all()) {
+  for (const session of parts.store.all()) {
     if (session.record.closed) continue;
-    if (session.record.status === 'running') {
-      const identity = findShell(session);
-      if (identity !== undefined) {
-        const seconds = session.record.execution_seconds || limits.maxExecSeconds;
-        const left = seconds - (clock.now() - session.record.started_at) / 1000;
-        session.update({ process: identity, execution_seconds: seconds });
-        commands.takeUp(session, adopt(identity), Math.max(0, left));
-        found.adopted++;
-        continue;
-      }
-      markLost(session, clock.now());
-      found.lost++;
+    try {
+      for (const state of recover(session, parts)) found[state]++;
+    } catch (error) {
+      notices.warn({ session: session.id, err: error }, 'a session could not be recovered');
     }
-    if (takeUpLeftovers(session, commands)) found.lingering++;
   }
   return found;
+}
+
+function recover(session: Session, parts: OperationParts): (keyof Recovered)[] {
+  if (session.record.status !== 'running') return takeUpLeftovers(session, parts.commands) ? ['lingering'] : [];
+  const shell = findShell(session);
+  if (shell !== undefined) {
+    takeUpShell(session, shell, parts);
+    return ['adopted'];
+  }
+  markLost(session, parts.clock.now());
+  return takeUpLeftovers(session, parts.commands) ? ['lost', 'lingering'] : ['lost'];
+}
+
+function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock, limits }: OperationParts): void {
+  // A session without a readable record tells no limit of its own.
+  const seconds = session.record.execution_seconds || limits.maxExecSeconds;
+  const left = seconds - (clock.now() - session.record.started_at) / 1000;
+  session.record = { ...session.record, process: shell, execution_seconds: seconds };
+  commands.takeUp(session, adopt(shell), Math.max(0, left));
+  session.update({});
 }
 
 /** The session's shell, when it is alive: by its recorded identity, or by the mark where nothing was recorded yet. */

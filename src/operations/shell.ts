@@ -13,7 +13,7 @@ import { SESSION_MARK } from '../execution/environment.ts';
 import type { Session } from '../sessions/session.ts';
 import { envelopeChars, messageOf, OMITTED_CHARS, omittedField, outputFields, snapshot } from './answer.ts';
 import { unknownNames } from './arguments.ts';
-import { binaryHint, cutHint, statusHint, survivorsHint } from './hints.ts';
+import { binaryHint, cutHint, reopenHint, statusHint, survivorsHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { fitStreams } from './reply.ts';
@@ -38,14 +38,18 @@ export function shellOperation(parts: OperationParts): Operation {
     },
     run: async (given, call, ignored) => {
       const earlier = given.key === undefined ? undefined : store.byKey(call.principal, given.key);
-      const session = earlier ?? startSession(parts, given, call);
+      const session = earlier ?? startSession(given, call);
       await waitForEnd(parts, session, call);
-      const notes = [earlier && repeatHint(earlier, given.cmd), ignored.length > 0 ? unknownNames(ignored) : undefined];
+      const notes = [
+        earlier && repeatHint(earlier, given.cmd),
+        reopenHint(given.cmd),
+        ignored.length > 0 ? unknownNames(ignored) : undefined,
+      ];
       return answer(parts, session, given, notes);
     },
   });
 
-  function startSession(_parts: OperationParts, given: ShellArguments, call: Call): Session {
+  function startSession(given: ShellArguments, call: Call): Session {
     checkText('cmd', given.cmd);
     const cwd = given.cwd ?? parts.home;
     checkDirectory(cwd);

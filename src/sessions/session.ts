@@ -29,7 +29,7 @@ export class Session {
 
   /** Bytes in a stream now; 0 when its file is gone. */
   sizeOf(stream: StreamName): number {
-    return statSync(this.path(stream), { throwIfNoEntry: false })?.size ?? 0;
+    return sizeOfFile(this.path(stream)) ?? 0;
   }
 
   /** Bytes in both streams now. */
@@ -39,9 +39,19 @@ export class Session {
 
   /** A stream as it is now. Throws `SessionNotFound` when somebody removed its file. */
   stream(name: StreamName): StoredStream {
-    const size = statSync(this.path(name), { throwIfNoEntry: false })?.size;
+    const size = sizeOfFile(this.path(name));
     if (size === undefined) throw outputRemoved();
     return new StoredStream(this.path(name), size);
+  }
+}
+
+/** The size of a file in bytes; undefined where it, or its directory, is not there any more. */
+function sizeOfFile(path: string): number | undefined {
+  try {
+    return statSync(path, { throwIfNoEntry: false })?.size;
+  } catch (error) {
+    if (errnoOf(error) === 'ENOTDIR') return undefined;
+    throw error;
   }
 }
 
@@ -86,7 +96,7 @@ function openForReading(path: string): number {
   try {
     return openSync(path, 'r');
   } catch (error) {
-    throw errnoOf(error) === 'ENOENT' ? outputRemoved() : error;
+    throw ['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '') ? outputRemoved() : error;
   }
 }
 

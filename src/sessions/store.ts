@@ -45,8 +45,8 @@ export class SessionStore {
 
   /** Reads every session on disk. One whose record cannot be read gets a new one, as of a command whose end is unknown. */
   load(): void {
-    for (const name of readdirSync(this.directory)) {
-      const id = asSessionId(name);
+    for (const entry of readdirSync(this.directory, { withFileTypes: true })) {
+      const id = entry.isDirectory() ? asSessionId(entry.name) : undefined;
       if (id === undefined) continue;
       const directory = join(this.directory, id);
       const stored = readRecord(directory);
