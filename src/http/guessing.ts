@@ -25,11 +25,16 @@ export function slowDownGuessing(inner: Authenticator, clock: Clock): Authentica
       try {
         return inner.authenticate(headers, address);
       } catch (error) {
-        if (error instanceof Unauthorized) refuseGuessing(failures, address, clock.elapsed());
+        if (error instanceof Unauthorized && hasToken(headers)) refuseGuessing(failures, address, clock.elapsed());
         throw error;
       }
     },
   };
+}
+
+/** Who sends no token guesses none: a health check without it is no attack. */
+function hasToken(headers: Headers): boolean {
+  return headers.has('x-auth-token') || headers.has('authorization');
 }
 
 function refuseGuessing(failures: Map<string, Failures>, address: string, nowMs: number): void {

@@ -1,0 +1,66 @@
+import type { Agent } from './agent.ts';
+import type { Answer, Gap } from './answer.ts';
+
+type Stream = 'stdout' | 'stderr';
+
+/** Reads a stream page by page until `eof`; gives the pages. */
+export async function readPages(agent: Agent, args: Readonly<Record<string, unknown>>): Promise<Answer[]> {
+  const pages: Answer[] = [];
+  let offset = 0;
+  for (;;) {
+    const page = await agent.read({ ...args, offset });
+    pages.push(page);
+    if (page.eof) return pages;
+    if (page.next_offset <= offset && page.status !== 'running') throw new Error(`stuck at offset ${offset}`);
+    offset = page.next_offset;
+  }
+}
+
+/** A stream's exact bytes, read page by page. */
+export async function readBytes(agent: Agent, session: string, stream: Stream = 'stdout'): Promise<Buffer> {
+  const pages = await readPages(agent, { session, stream, encoding: 'base64' });
+  return Buffer.concat(pages.map((page) => Buffer.from(page[stream], 'base64')));
+}
+
+/** The exact bytes that an answer left out, read with the offset it tells. */
+export async function readGap(agent: Agent, session: string, gap: Gap, stream: Stream = 'stdout'): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  let read = 0;
+  while (read < gap.bytes) {
+    const [offset, limit] = [gap.offset + read, gap.bytes - read];
+    const page = await agent.read({ session, stream, encoding: 'base64', offset, limit });
+    const piece = Buffer.from(page[stream], 'base64');
+    if (piece.length === 0) throw new Error(`the gap ended early, at ${read} of ${gap.bytes} bytes`);
+    pieces.push(piece);
+    read += piece.length;
+  }
+  return Buffer.concat(pieces);
+}
+
+/** The line that stands for what was left out, and the line break that ends it where something follows. */
+const MARKER = /\[agent3: (\d+) bytes omitted; read_session offset (\d+) reads them\](?:\n|$)/;
+
+/** The parts of a stream in an answer, with what its marker line tells. */
+export interface Parts {
+  readonly head: string;
+  readonly tail: string;
+  readonly gap: Gap;
+}
+
+/**
+ * Divides a stream of an answer at its marker line; throws where there is none. A line break before the marker belongs
+ * to it only where it is one byte more than the head that the marker tells.
+ */
+export function partsOf(text: string): Parts {
+  const found = MARKER.exec(text);
+  if (found === null) throw new Error(`no marker line in ${JSON.stringify(text.slice(0, 200))} …`);
+  const gap = { bytes: Number(found[1]), offset: Number(found[2]) };
+  const before = text.slice(0, found.index);
+  const head = byteLength(before) === gap.offset || !before.endsWith('\n') ? before : before.slice(0, -1);
+  return { head, tail: text.slice(found.index + found[0].length), gap };
+}
+
+/** Bytes of `text` in UTF-8. */
+export function byteLength(text: string): number {
+  return Buffer.byteLength(text);
+}

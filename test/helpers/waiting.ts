@@ -1,0 +1,29 @@
+/** Long enough for a loaded machine, short enough to show that something hangs. */
+const PATIENCE_MS = 15_000;
+const LOOK_MS = 20;
+
+/** Resolves with what `look` gives as soon as that is neither false nor undefined; throws naming `what` when it never is. */
+export async function eventually<T>(
+  what: string,
+  look: () => T | false | undefined | Promise<T | false | undefined>,
+  patienceMs = PATIENCE_MS,
+): Promise<T> {
+  const giveUp = performance.now() + patienceMs;
+  for (;;) {
+    const seen = await look();
+    if (seen !== false && seen !== undefined) return seen;
+    if (performance.now() > giveUp) throw new Error(`waited ${patienceMs} ms in vain: ${what}`);
+    await Bun.sleep(LOOK_MS);
+  }
+}
+
+/** What `promise` gives; throws naming `what` when it takes longer than `patienceMs`. */
+export async function within<T>(what: string, promise: Promise<T>, patienceMs = PATIENCE_MS): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(() => late.reject(new Error(`${what} took longer than ${patienceMs} ms`)), patienceMs);
+  try {
+    return await Promise.race([promise, late.promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

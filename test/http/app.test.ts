@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { loadConfig } from '../../src/config.ts';
+import { Unauthorized } from '../../src/core/errors.ts';
+import { buildDeps } from '../../src/deps.ts';
+import { createApp } from '../../src/http/app.ts';
+import type { Authenticator } from '../../src/http/auth.ts';
+import { allOperations } from '../../src/operations/index.ts';
+
+/** Two tokens, which a server started with one setting cannot have. */
+const twoTokens: Authenticator = {
+  authenticate: (headers) => {
+    const token = headers.get('x-auth-token');
+    if (token === 'anna' || token === 'bert') return token;
+    throw new Unauthorized();
+  },
+};
+
+const directory = mkdtempSync(join(tmpdir(), 'agent3-app-'));
+const config = loadConfig({ AGENT3_API_TOKEN: 'unused-in-this-test', AGENT3_SESSIONS_DIR: directory });
+const logged: Record<string, unknown>[] = [];
+const logger = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
+const deps = buildDeps(config, logger);
+const operations = allOperations(deps);
+const app = createApp({
+  operations: [
+    ...operations,
+    {
+      ...operations[0],
+      name: 'broken',
+      invoke: () => Promise.reject(new Error('the secret of the bug')),
+    } as (typeof operations)[number],
+  ],
+  auth: twoTokens,
+  logger,
+  shutdown: deps.shutdown,
+  replySeconds: 10,
+  version: 'test',
+});
+
+async function call(token: string, op: string, args: unknown) {
+  const request = new Request('http://localhost/', {
+    method: 'POST',
+    headers: { 'x-auth-token': token },
+    body: JSON.stringify({ op, args }),
+  });
+  const response = await app.handle(request);
+  return { status: response.status, body: (await response.json()) as Record<string, unknown> };
+}
+
+beforeAll(() => {
+  deps.store.open();
+  deps.store.load();
+});
+afterAll(() => rmSync(directory, { recursive: true }));
+
+describe('a session that belongs to another token', () => {
+  test('is not found, by any operation, and stays what it was', async () => {
+    const { body } = await call('anna', 'shell', { cmd: 'echo mine' });
+    for (const op of ['read_session', 'close_session']) {
+      expect(await call('bert', op, { session: body['session'] })).toMatchObject({
+        status: 404,
+        body: { error: 'Session not found' },
+      });
+    }
+    expect((await call('anna', 'read_session', { session: body['session'] })).body).toMatchObject({ stdout: 'mine\n' });
+  });
+
+  test('is not reached by its key: each token has keys of its own', async () => {
+    const first = await call('anna', 'shell', { cmd: 'echo a', key: 'shared' });
+    const second = await call('bert', 'shell', { cmd: 'echo b', key: 'shared' });
+    expect(first.body['stdout']).toBe('a\n');
+    expect(second.body['stdout']).toBe('b\n');
+    expect((await call('anna', 'shell', { cmd: 'echo a', key: 'shared' })).body['session']).toBe(first.body['session']);
+  });
+});
+
+describe('a bug', () => {
+  test('is answered as JSON without a word of it, and logged with its stack', async () => {
+    const { status, body } = await call('anna', 'broken', {});
+    expect(status).toBe(500);
+    expect(body['error']).toBe('Internal error');
+    expect(JSON.stringify(body)).not.toContain('secret');
+    await new Promise((resolve) => setImmediate(resolve));
+    const line = logged.find((entry) => entry['level'] === 'error' || entry['level'] === 50);
+    expect(JSON.stringify(line)).toContain('the secret of the bug');
+  });
+});
