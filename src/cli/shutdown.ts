@@ -30,7 +30,7 @@ const PENDING_LOOK_MS = 20;
 export function stopOnSignals(parts: Stoppable): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (parts.shutdown.fired) process.exit(EXIT_FAILURE);
+      if (parts.shutdown.fired) end(parts.log, EXIT_FAILURE);
       void stop(parts, signal);
     });
   }
@@ -45,5 +45,11 @@ async function stop({ shutdown, log, server, stopJobs }: Stoppable, signal: Node
   while (server.pending() > 0 && !deadline.passed) await delay(PENDING_LOOK_MS);
   log.logger.info({ dropped: server.pending() }, 'stopped');
   await log.flush();
-  process.exit(0);
+  end(log, 0);
+}
+
+/** Ends the process now. What the log still holds goes first: pino would wait for its reader, without end. */
+function end(log: Log, code: number): never {
+  log.drop();
+  process.exit(code);
 }

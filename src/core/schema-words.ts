@@ -23,9 +23,12 @@ function range(minimum: unknown, maximum: unknown): string {
   return maximum === undefined ? '' : ` up to ${maximum}`;
 }
 
-/** A value as an error message shows it: short. */
+/** A value as an error message shows it: short, and without a look into lists and objects, which may be deep. */
 export function preview(value: unknown): string {
-  if (typeof value === 'string' && value.length > 60) return `a string of ${value.length} characters`;
-  const text = JSON.stringify(value) ?? String(value);
-  return text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  if (Array.isArray(value)) return 'a list';
+  if (typeof value === 'object' && value !== null) return 'an object';
+  if (typeof value !== 'string') return String(value);
+  return value.length > MAX_SHOWN_CHARS ? `a string of ${value.length} characters` : JSON.stringify(value);
 }
+
+const MAX_SHOWN_CHARS = 60;

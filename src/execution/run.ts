@@ -3,7 +3,7 @@ import { SignalOnce } from '../core/signal-once.ts';
 import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
 import type { WatchedProcess } from './start.ts';
 import { kill, terminate } from './terminate.ts';
-import { mayHaveSurvivors, type ProcessTree } from './tree.ts';
+import type { ProcessTree } from './tree.ts';
 import { firstOf, OutputLimit, TimeLimit } from './watchers.ts';
 
 /** What a command may take. */
@@ -92,7 +92,7 @@ async function endTree(
   limits: CommandLimits,
   output: OutputLimit,
 ): Promise<number> {
-  if (reason === 'exited') return mayHaveSurvivors(process.pid) ? tree.members().length : 0;
+  if (reason === 'exited') return tree.leftBehind();
   // What floods the disk gets no grace in which it could go on.
   const left =
     reason === 'output_limit' ? await kill(tree) : await terminate(tree, limits.graceSeconds, output.exceeded);

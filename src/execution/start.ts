@@ -2,6 +2,7 @@ import { delay } from '../core/clock.ts';
 import { SignalOnce } from '../core/signal-once.ts';
 import { bootId, isDead, readStat } from '../platform/proc.ts';
 import type { ExitStatus } from './outcome.ts';
+import { addShell, removeShell } from './shells.ts';
 
 /** What a command is started with. The descriptors stay the caller's: it closes them right after the start. */
 export interface StartSpec {
@@ -41,10 +42,12 @@ export function start(spec: StartSpec): WatchedProcess {
     stderr: spec.stderr,
     detached: true,
     onExit: (ended) => {
+      removeShell(ended.pid);
       status = { code: ended.exitCode, signal: ended.signalCode };
       exited.fire();
     },
   });
+  addShell(child.pid);
   return { pid: child.pid, startTicks: readStat(child.pid)?.startTicks ?? 0, exited, status: () => status };
 }
 

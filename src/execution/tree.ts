@@ -1,9 +1,13 @@
+import { existsSync } from 'node:fs';
 import { hasEnvironmentEntry, isDead, lastPid, listPids, type ProcessStat, readStat } from '../platform/proc.ts';
+import { isShell } from './shells.ts';
 
 /** Every process a command started. Today found by process group, session mark and parent; a cgroup can take its place. */
 export interface ProcessTree {
   /** Pids of the processes that are alive now. */
   members(): number[];
+  /** How many members are alive right after the leader's end; cheap where, as most often, there are none. */
+  leftBehind(): number;
   /** Sends `signal` to every member, also those that left the process group; gives how many there were. */
   signal(signal: NodeJS.Signals): number;
 }
@@ -39,6 +43,27 @@ export class MarkedTree implements ProcessTree {
     return [...members];
   }
 
+  leftBehind(): number {
+    return this.mayHaveLeftBehind() ? this.members().length : 0;
+  }
+
+  /**
+   * Whether a process that began after the leader is a member. Pids are handed out in order, so the ones in question lie
+   * between the leader's and the last one; a look at them spares the look at all of /proc after each short command.
+   */
+  private mayHaveLeftBehind(): boolean {
+    const { leader } = this;
+    const last = lastPid();
+    if (leader === undefined || last === undefined || last < leader.pid || last - leader.pid > MOST_PIDS_LOOKED_AT)
+      return true;
+    for (let pid = leader.pid + 1; pid <= last; pid++) {
+      if (isShell(pid) || !existsSync(`/proc/${pid}`)) continue;
+      const stat = readStat(pid);
+      if (stat !== undefined && !isDead(stat) && this.isMember(stat, leader.pid)) return true;
+    }
+    return false;
+  }
+
   signal(signal: NodeJS.Signals): number {
     const members = this.members();
     for (const pid of members) sendSignal(pid, signal);
@@ -64,6 +89,9 @@ export class MarkedTree implements ProcessTree {
   }
 }
 
+/** Beyond this, one look at all of /proc is cheaper than one at each pid. */
+const MOST_PIDS_LOOKED_AT = 1000;
+
 /** The shell of a session whose pid nobody recorded: the oldest marked process that leads a session of its own. */
 export function findLeader(mark: string): Leader | undefined {
   const leaders = new MarkedTree(mark)
@@ -82,14 +110,6 @@ function addDescendants(stats: readonly ProcessStat[], members: Set<number>): vo
     before = members.size;
     for (const stat of stats) if (members.has(stat.parent)) members.add(stat.pid);
   } while (members.size > before);
-}
-
-/**
- * Whether the leader, which has just ended, can have left processes behind: when the kernel has handed out no pid
- * since the leader's own, it cannot. Spares the look at all of /proc after each short command.
- */
-export function mayHaveSurvivors(leaderPid: number): boolean {
-  return lastPid() !== leaderPid;
 }
 
 /** kill(2); a process that ended meanwhile (ESRCH) or runs as another user (EPERM) is not there to be signalled. */

@@ -17,16 +17,22 @@ const MAX_BUFFERED_BYTES = 4 * 1_048_576;
 export interface Log {
   readonly logger: Logger;
   flush(): Promise<void>;
+  /** Gives up what is still in memory: nothing waits any more for a reader that takes none. */
+  drop(): void;
 }
 
 /** JSON lines on standard error; on a terminal, lines for people. */
 export async function openLog(level: LogLevel, isTerminal: boolean): Promise<Log> {
   const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
-  if (isTerminal) return { logger: pino(options, await prettyStream()), flush: async () => {} };
+  if (isTerminal) return { logger: pino(options, await prettyStream()), flush: async () => {}, drop: () => {} };
   const destination = pino.destination({ fd: STDERR, sync: isFile(STDERR), maxLength: MAX_BUFFERED_BYTES });
   // A log that nobody can take any more (EPIPE) is no reason to end.
   destination.on('error', () => {});
-  return { logger: pino(options, destination), flush: () => flushInTime(destination) };
+  return {
+    logger: pino(options, destination),
+    flush: () => flushInTime(destination),
+    drop: () => destination.destroy(),
+  };
 }
 
 /** A file always takes a line at once, which costs less than handing it to another thread; a pipe may be full. */

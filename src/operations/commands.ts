@@ -11,6 +11,7 @@ import type { EndReason, Outcome } from '../execution/outcome.ts';
 import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../execution/run.ts';
 import { start, type WatchedProcess } from '../execution/start.ts';
 import { MarkedTree, type ProcessTree } from '../execution/tree.ts';
+import { openPipe } from '../platform/libc.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
 import type { SessionStatus } from '../sessions/record.ts';
@@ -181,11 +182,28 @@ export class Commands {
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */
 const STOP_MARGIN_SECONDS = 6;
 
-/** Standard input comes from a file that has no name any more when the command reads it: no pipe, nothing to wait for. */
+/**
+ * Standard input is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
+ * grants no pipe as large, it is a file without a name.
+ */
 function openInput(session: Session, stdin: string): number | 'ignore' {
   if (stdin === '') return 'ignore';
-  const path = session.path('stdin');
-  writeFileSync(path, stdin, { mode: 0o600 });
+  const bytes = Buffer.from(stdin);
+  const pipe = openPipe(bytes.length);
+  if (pipe === undefined) return openInputFile(session.path('stdin'), bytes);
+  try {
+    writeFileSync(pipe.writing, bytes);
+    return pipe.reading;
+  } catch (error) {
+    closeSync(pipe.reading);
+    throw error;
+  } finally {
+    closeSync(pipe.writing);
+  }
+}
+
+function openInputFile(path: string, bytes: Buffer): number {
+  writeFileSync(path, bytes, { mode: 0o600 });
   try {
     return openSync(path, 'r');
   } finally {

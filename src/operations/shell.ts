@@ -51,8 +51,8 @@ export function shellOperation(parts: OperationParts): Operation {
 
   function startSession(given: ShellArguments, call: Call): Session {
     checkText('cmd', given.cmd);
-    const cwd = given.cwd ?? parts.home;
-    checkDirectory(cwd);
+    if (given.cwd !== undefined) checkDirectory(given.cwd);
+    const cwd = given.cwd ?? defaultDirectory(parts.home);
     checkEnvironment(given.env);
     if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     return commands.start({
@@ -171,16 +171,26 @@ function checkText(name: string, text: string): void {
   if (!text.isWellFormed()) throw new InvalidArguments(loneSurrogate(name));
 }
 
+/** The home of the service's user, or `/` where it has none: Debian's system users live in `/nonexistent`. */
+function defaultDirectory(home: string): string {
+  return directoryFault(home) === undefined ? home : '/';
+}
+
 function checkDirectory(cwd: string): void {
   checkText('cwd', cwd);
+  const fault = directoryFault(cwd);
+  if (fault === undefined) return;
+  throw new InvalidArguments(`cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${fault}. Nothing was run.`);
+}
+
+/** Why a command cannot run in `cwd`; undefined when it can. */
+function directoryFault(cwd: string): string | undefined {
   try {
-    if (!statSync(cwd).isDirectory()) throw new InvalidArguments(`cwd ${JSON.stringify(cwd)} is not a directory.`);
+    if (!statSync(cwd).isDirectory()) return 'it is not a directory';
     accessSync(cwd, constants.X_OK);
+    return undefined;
   } catch (error) {
-    if (error instanceof InvalidArguments) throw error;
-    throw new InvalidArguments(
-      `cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${describeErrno(error)}. Nothing was run.`,
-    );
+    return describeErrno(error);
   }
 }
 

@@ -1,4 +1,5 @@
 import { CString, dlopen, type FFIFunction, type Pointer, read, toArrayBuffer } from 'bun:ffi';
+import { closeSync } from 'node:fs';
 
 /** Names of the C library: glibc first, then musl's, which carries the machine's architecture. */
 const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'] as const;
@@ -8,6 +9,8 @@ const SYMBOLS = {
   strlen: { args: ['ptr'], returns: 'u64' },
   prctl: { args: ['int', 'u64', 'u64', 'u64', 'u64'], returns: 'int' },
   getpwuid: { args: ['u32'], returns: 'ptr' },
+  pipe2: { args: ['ptr', 'int'], returns: 'int' },
+  fcntl: { args: ['int', 'int', 'int'], returns: 'int' },
   flock: { args: ['int', 'int'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 
@@ -61,6 +64,29 @@ const LOCK_EXCLUSIVE_NOW = 2 | 4;
 /** Takes the exclusive lock of an open file, held until it is closed; false where another process holds it. */
 export function tryLock(fd: number): boolean {
   return libc().flock(fd, LOCK_EXCLUSIVE_NOW) === 0;
+}
+
+/** fcntl(2), open(2), pipe(7). */
+const O_CLOEXEC = 0o2000000;
+const F_SETPIPE_SZ = 1031;
+/** What a pipe holds from its start: 16 pages of 4 KiB. */
+const PIPE_BYTES = 65_536;
+
+/** The two ends of a pipe; the caller closes both. */
+export interface Pipe {
+  readonly reading: number;
+  readonly writing: number;
+}
+
+/** A pipe that takes `bytes` without a reader, or undefined where the system grants none as large (pipe(7), 1 MiB). */
+export function openPipe(bytes: number): Pipe | undefined {
+  const ends = new Int32Array(2);
+  if (libc().pipe2(ends, O_CLOEXEC) !== 0) return undefined;
+  const [reading = -1, writing = -1] = ends;
+  if (bytes <= PIPE_BYTES || libc().fcntl(writing, F_SETPIPE_SZ, bytes) >= bytes) return { reading, writing };
+  closeSync(reading);
+  closeSync(writing);
+  return undefined;
 }
 
 /** An entry of the user database. */

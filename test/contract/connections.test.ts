@@ -1,8 +1,10 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, openSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
+import { BASE_ENVIRONMENT, BINARY, randomToken } from '../helpers/binary.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+import { freePort } from '../helpers/ports.ts';
 import { postText, RawConnection } from '../helpers/sockets.ts';
 import { Trigger } from '../helpers/trigger.ts';
 import { eventually, within } from '../helpers/waiting.ts';
@@ -43,6 +45,20 @@ describe('others are served beside', () => {
     const [first] = connections;
     first?.send(text.slice(-10));
     expect(await first?.until(/complete\\n/)).toStartWith('HTTP/1.1 200');
+  });
+
+  test('a body that never comes whole, which is refused when the reply window closes', async () => {
+    await using hasty = await startAgent({ AGENT3_REPLY_SECONDS: '1' });
+    using half = await RawConnection.open(hasty);
+    half.send(postText(hasty, '{"op":', 1000));
+    using chunked = await RawConnection.open(hasty);
+    const headers = `Host: localhost\r\nX-Auth-Token: ${hasty.token}\r\nTransfer-Encoding: chunked\r\n\r\n`;
+    chunked.send(`POST / HTTP/1.1\r\n${headers}6\r\n{"op":\r\n`);
+    for (const connection of [half, chunked]) {
+      const text = await within('the refusal', connection.until(/\}$/), 10_000);
+      expect(text).toMatch(/^HTTP\/1\.1 4\d\d/);
+      expect(text).toContain('{"error":');
+    }
   });
 
   test('200 half-sent headers', async () => {
@@ -147,6 +163,27 @@ describe('the port', () => {
     });
     expect(addresses).toEqual([`0100007F:${hex}`]);
   });
+});
+
+test('a log that nobody reads holds nothing up', async () => {
+  using directory = new TemporaryDirectory();
+  const fifo = directory.join('log');
+  Bun.spawnSync(['mkfifo', fifo]);
+  // Open for reading too, so that the agent may write; what it writes stays in the pipe, which holds 64 KiB.
+  const log = openSync(fifo, 'r+');
+  const port = await freePort();
+  await using deaf = Bun.spawn([BINARY], {
+    cwd: directory.path,
+    env: { ...BASE_ENVIRONMENT, AGENT3_API_TOKEN: randomToken(), AGENT3_PORT: String(port) },
+    stderr: log,
+  });
+  const url = `http://127.0.0.1:${port}/healthz`;
+  await eventually('the agent listens', () => fetch(url).catch(() => undefined));
+  for (let calls = 0; calls < 1000; calls++) await within('an answer', fetch(url));
+  deaf.kill('SIGTERM');
+  const code = await within('the shutdown', deaf.exited).finally(() => deaf.kill('SIGKILL'));
+  expect(code).toBe(0);
+  closeSync(log);
 });
 
 test('100 calls at once are answered, or refused with 429 for lack of room', async () => {

@@ -67,6 +67,25 @@ describe('page after page by next_offset gives the stream', () => {
     expect(pieces.slice(0, -1).every((piece) => piece.length === limit)).toBe(true);
   });
 
+  test.concurrent('also beyond 4 GiB', async () => {
+    const limits = { AGENT3_MAX_SESSION_BYTES: String(2 ** 40), AGENT3_MAX_SESSIONS_BYTES: String(2 ** 40) };
+    await using large = await startAgent(limits);
+    const size = 5 * 2 ** 30;
+    const { session, stdout_bytes: bytes } = await large.shell({
+      cmd: `truncate -s ${size} /proc/self/fd/1; printf end`,
+    });
+    expect(bytes).toBe(size + 3);
+    expect(await large.read({ session, offset: size, limit: 2 })).toMatchObject({
+      stdout: 'en',
+      next_offset: size + 2,
+    });
+    expect(await large.read({ session, offset: -3 })).toMatchObject({
+      stdout: 'end',
+      next_offset: size + 3,
+      eof: true,
+    });
+  });
+
   test.concurrent('of stderr', async () => {
     const { session } = await agent.shell({ cmd: 'seq 100000 >&2' });
     const lines = (await readBytes(agent, session, 'stderr')).toString().split('\n');

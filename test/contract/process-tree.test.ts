@@ -90,6 +90,13 @@ describe('at the execution limit the whole tree is stopped:', () => {
     expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toEqual([]);
   });
 
+  test.concurrent('a command that starts processes faster than one can count them', async () => {
+    const cmd = 'while :; do setsid sleep 300 & done';
+    const answer = await within('the answer', agent.shell({ cmd, timeout: 0.5 }), 30_000);
+    expect(answer.status).toBe('timeout');
+    await eventually('all of them are gone', () => processesWith(`AGENT3_SESSION=${answer.session}`).length === 0);
+  });
+
   test.concurrent('other sessions live on', async () => {
     const other = await agent.shell({ cmd: 'sleep 300 & echo $!' });
     await agent.shell({ cmd: 'sleep 300', timeout: 0.5 });

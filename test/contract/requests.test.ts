@@ -135,6 +135,19 @@ describe('hostile JSON', () => {
     expect((await agent.shell({ cmd: 'echo on' })).stdout).toBe('on\n');
   });
 
+  const depth = 500_000;
+  const deepest = '['.repeat(depth) + ']'.repeat(depth);
+  const places: [string, string, string][] = [
+    ['args', `{"op":"shell","args":${deepest}}`, 'Invalid args'],
+    ['an argument', `{"op":"shell","args":{"cmd":"id","timeout":${deepest}}}`, 'Invalid args'],
+    ['an environment variable', `{"op":"shell","args":{"cmd":"id","env":{"A":${deepest}}}}`, 'Invalid args'],
+    ['op', `{"op":${deepest}}`, 'Invalid op'],
+    ['the body', deepest, 'Invalid JSON'],
+  ];
+  test.concurrent.each(places)('nested 500,000 deep as %s is refused', async (_, body, error) => {
+    expectRefusal(await agent.post(body), 400, error);
+  });
+
   test.concurrent('__proto__ sets no argument', async () => {
     expectRefusal(await agent.post('{"op":"shell","__proto__":{"args":{"cmd":"id"}}}'), 400, 'Missing cmd');
     expectRefusal(await agent.post('{"op":"shell","args":{"__proto__":{"cmd":"id"}}}'), 400, 'Missing cmd');

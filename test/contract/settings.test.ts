@@ -1,10 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { startAgent } from '../helpers/agent.ts';
 import { BASE_ENVIRONMENT, BINARY, randomToken } from '../helpers/binary.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+import { freePort } from '../helpers/ports.ts';
 import { eventually, within } from '../helpers/waiting.ts';
 
 /** Runs `serve` with settings that it must refuse, in an empty directory. */
@@ -132,16 +132,6 @@ describe('AGENT3_SESSIONS_DIR', () => {
     expect(await Bun.file(`${agent.directory}/sessions/${session}/meta.json`).exists()).toBe(true);
   });
 });
-
-/** A port that is free now. */
-async function freePort(): Promise<number> {
-  const { promise, resolve } = Promise.withResolvers<number>();
-  const server = createServer().listen(0, '127.0.0.1', () => {
-    const address = server.address();
-    server.close(() => resolve(typeof address === 'object' && address !== null ? address.port : 0));
-  });
-  return promise;
-}
 
 describe('AGENT3_PORT and AGENT3_LOG_LEVEL', () => {
   test.concurrent('say where to listen, and how little to log', async () => {

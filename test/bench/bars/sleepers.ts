@@ -1,0 +1,27 @@
+import { limitRow, type Row } from '../bar.ts';
+import { call } from '../client.ts';
+import { rssMib, startAgent } from '../servers.ts';
+
+const COMMANDS = 300;
+
+/** 300 commands `sleep 5` at once. */
+export async function sleepers(): Promise<Row[]> {
+  using agent = await startAgent({ AGENT3_MAX_RUNNING: String(COMMANDS) });
+  let highest = 0;
+  const sampler = setInterval(() => {
+    highest = Math.max(highest, rssMib(agent.pid));
+  }, 50);
+  const seconds = await Promise.all(Array.from({ length: COMMANDS }, () => sleep()));
+  clearInterval(sampler);
+  return [
+    limitRow(`${COMMANDS} × \`sleep 5\` at once: the last answer`, Math.max(...seconds), 's', 6),
+    limitRow('the same: the agent’s RSS', highest, 'MiB', 120),
+  ];
+
+  async function sleep(): Promise<number> {
+    const start = performance.now();
+    const { status, exit_code } = await call(agent, 'shell', { cmd: 'sleep 5' });
+    if (status !== 'done' || exit_code !== 0) throw new Error(`a sleeper ended with ${status}, ${exit_code}`);
+    return (performance.now() - start) / 1000;
+  }
+}

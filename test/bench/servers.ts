@@ -1,0 +1,151 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+const ROOT = join(import.meta.dir, '../..');
+const PEERS = join(import.meta.dir, 'peers');
+const EXECUTABLE = join(ROOT, 'dist/agent3');
+export const TOKEN = 'a-token-for-the-bench-alone';
+
+/** A server under measurement, with what a request to it needs. */
+export interface Server extends Disposable {
+  readonly port: number;
+  readonly pid: number;
+  /** Path and body that run `true`. */
+  readonly path: string;
+  readonly body: string;
+}
+
+/** A directory that is gone when the bench ends. Not on tmpfs: the agent is measured on a disk, as it will run. */
+export const work = mkdtempSync(join(existsSync('/var/tmp') ? '/var/tmp' : tmpdir(), 'agent3-bench-'));
+process.on('exit', () => rmSync(work, { recursive: true, force: true }));
+
+let made = 0;
+export function newDirectory(): string {
+  const directory = join(work, String(made++));
+  mkdirSync(directory);
+  return directory;
+}
+
+/** Builds the executable where it is missing. */
+export function ensureExecutable(): void {
+  if (existsSync(EXECUTABLE)) return;
+  const { exitCode } = Bun.spawnSync([process.execPath, 'run', 'build'], {
+    cwd: ROOT,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  if (exitCode !== 0) throw new Error('the executable could not be built');
+}
+
+/** Starts `dist/agent3` with /bin/sh as its shell and resolves when it answers. */
+export async function startAgent(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+  const port = freePort();
+  const directory = newDirectory();
+  const child = Bun.spawn([EXECUTABLE, 'serve'], {
+    cwd: directory,
+    env: {
+      AGENT3_API_TOKEN: TOKEN,
+      AGENT3_PORT: String(port),
+      AGENT3_SESSIONS_DIR: join(directory, 'sessions'),
+      AGENT3_SHELL: '/bin/sh',
+      ...settings,
+    },
+    stdio: ['ignore', 'ignore', Bun.file(join(directory, 'log'))],
+  });
+  return ready(child, { port, path: '/', body: callBody('shell', { cmd: 'true' }) }, '/healthz');
+}
+
+export function callBody(op: string, args: unknown): string {
+  return JSON.stringify({ op, args });
+}
+
+/** Debian's webhook with one hook that runs `/bin/sh -c true` and answers with its output. */
+export async function startWebhook(): Promise<Server> {
+  const port = freePort();
+  const hooks = join(newDirectory(), 'hooks.json');
+  const hook = {
+    id: 'true',
+    'execute-command': '/bin/sh',
+    'pass-arguments-to-command': [
+      { source: 'string', name: '-c' },
+      { source: 'string', name: 'true' },
+    ],
+    'include-command-output-in-response': true,
+  };
+  writeFileSync(hooks, JSON.stringify([hook]));
+  const child = Bun.spawn(['webhook', '-hooks', hooks, '-ip', '127.0.0.1', '-port', String(port)], {
+    stdio: ['ignore', 'ignore', 'ignore'],
+  });
+  return ready(child, { port, path: '/hooks/true', body: '{}' }, '/');
+}
+
+/** The Flask agent beside this file. */
+export async function startFlask(): Promise<Server> {
+  const port = freePort();
+  const directory = newDirectory();
+  const child = Bun.spawn(['/usr/bin/python3', join(PEERS, 'flask_agent.py')], {
+    env: { PATH: '/usr/bin:/bin', PORT: String(port), API_TOKEN: TOKEN, SESSIONS_DIR: directory },
+    stdio: ['ignore', 'ignore', 'ignore'],
+  });
+  return ready(child, { port, path: '/', body: callBody('shell', { cmd: 'true' }) }, '/healthz');
+}
+
+/** A bare `Bun.serve`, for what an idle one costs. */
+export async function startBareServe(): Promise<Server> {
+  const child = Bun.spawn([process.execPath, join(PEERS, 'bare-serve.ts')], { stdio: ['ignore', 'pipe', 'ignore'] });
+  const { value } = await child.stdout.getReader().read();
+  return ready(child, { port: Number(new TextDecoder().decode(value)), path: '/', body: '' }, '/');
+}
+
+const READY_MS = 10_000;
+
+async function ready(
+  child: Bun.Subprocess,
+  call: { port: number; path: string; body: string },
+  probe: string,
+): Promise<Server> {
+  const deadline = performance.now() + READY_MS;
+  while (!(await answers(call.port, probe))) {
+    if (child.exitCode !== null || performance.now() > deadline)
+      throw new Error(`a server did not start: ${child.pid}`);
+    await Bun.sleep(1);
+  }
+  return {
+    ...call,
+    pid: child.pid,
+    [Symbol.dispose]: () => child.kill('SIGKILL'),
+  };
+}
+
+async function answers(port: number, path: string): Promise<boolean> {
+  try {
+    await (await fetch(`http://127.0.0.1:${port}${path}`)).arrayBuffer();
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+function freePort(): number {
+  const probe = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data() {} } });
+  const { port } = probe;
+  probe.stop(true);
+  return port;
+}
+
+/** A number of /proc/<pid>/status, such as VmRSS in kB. */
+export function statusField(pid: number, field: string, task?: string): number {
+  const path = task === undefined ? `/proc/${pid}/status` : `/proc/${pid}/task/${task}/status`;
+  return Number(new RegExp(`^${field}:\\s*(\\d+)`, 'm').exec(readFileSync(path, 'utf8'))?.[1] ?? Number.NaN);
+}
+
+/** Resident memory in MiB. */
+export function rssMib(pid: number): number {
+  return statusField(pid, 'VmRSS') / 1024;
+}
+
+/** CPU time of the process itself, without its children, in milliseconds. Linux counts in ticks of 10 ms. */
+export function cpuMs(pid: number): number {
+  const fields = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
+  return (Number(fields[11]) + Number(fields[12])) * 10;
+}
