@@ -42,7 +42,9 @@ async function stop({ shutdown, log, server, stopJobs }: Stoppable, signal: Node
   server.stopAccepting();
   await stopJobs();
   const deadline = Deadline.after(SHUTDOWN_SECONDS);
-  while (server.pending() > 0 && !deadline.passed) await delay(PENDING_LOOK_MS);
+  // At least once: the lines of requests that were just answered are logged after their answers.
+  do await delay(PENDING_LOOK_MS);
+  while (server.pending() > 0 && !deadline.passed);
   log.logger.info({ dropped: server.pending() }, 'stopped');
   await log.flush();
   end(log, 0);

@@ -20,8 +20,8 @@ export interface StartSpec {
 export interface WatchedProcess {
   /** 0 when it ended under an earlier agent: its number may be another's by now. */
   readonly pid: number;
-  /** Start time in clock ticks since boot, 0 when the process ended before it could be read. */
-  readonly startTicks: number;
+  /** Start time in clock ticks since boot; undefined when it has ended before anybody asked. */
+  startTicks(): number | undefined;
   readonly exited: SignalOnce;
   /** How it ended; undefined while it runs, and for ever where it was not our child. */
   readonly status: () => ExitStatus | undefined;
@@ -48,14 +48,20 @@ export function start(spec: StartSpec): WatchedProcess {
     },
   });
   addShell(child.pid);
-  return { pid: child.pid, startTicks: readStat(child.pid)?.startTicks ?? 0, exited, status: () => status };
+  let ticks: number | undefined;
+  const startTicks = (): number | undefined => {
+    // Once it has ended, its pid may be another's. Read on demand: most commands are over before anybody asks.
+    if (!exited.fired) ticks ??= readStat(child.pid)?.startTicks;
+    return ticks;
+  };
+  return { pid: child.pid, startTicks, exited, status: () => status };
 }
 
 /** A process that ended under an earlier agent: only what it left behind is to be watched. */
 export function endedBefore(): WatchedProcess {
   const exited = new SignalOnce();
   exited.fire();
-  return { pid: 0, startTicks: 0, exited, status: () => undefined };
+  return { pid: 0, startTicks: () => undefined, exited, status: () => undefined };
 }
 
 /** Names a process beyond the agent's own life: a pid alone is handed out again. */
@@ -83,5 +89,5 @@ export function adopt(identity: ProcessIdentity): WatchedProcess {
     exited.fire();
   };
   void watch();
-  return { pid: identity.pid, startTicks: identity.startTicks, exited, status: () => undefined };
+  return { pid: identity.pid, startTicks: () => identity.startTicks, exited, status: () => undefined };
 }

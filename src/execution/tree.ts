@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { groupAndSession } from '../platform/libc.ts';
 import { hasEnvironmentEntry, isDead, lastPid, listPids, type ProcessStat, readStat } from '../platform/proc.ts';
 import { isShell } from './shells.ts';
 
@@ -15,7 +15,8 @@ export interface ProcessTree {
 /** The shell of a command, when it is known: it leads the process group and the session. */
 export interface Leader {
   readonly pid: number;
-  readonly startTicks: number;
+  /** In clock ticks since boot; undefined when it has ended before anybody asked. */
+  startTicks(): number | undefined;
 }
 
 /**
@@ -31,10 +32,12 @@ export class MarkedTree implements ProcessTree {
   ) {}
 
   members(): number[] {
+    // A process older than the leader is nobody's descendant of it.
+    const since = this.leader?.startTicks() ?? 0;
     const stats: ProcessStat[] = [];
     for (const pid of listPids()) {
       const stat = pid === process.pid ? undefined : readStat(pid);
-      if (stat !== undefined && !isDead(stat) && !this.startedBefore(stat)) stats.push(stat);
+      if (stat !== undefined && !isDead(stat) && stat.startTicks >= since) stats.push(stat);
     }
     const members = new Set<number>();
     const group = this.groupOf(stats);
@@ -57,9 +60,8 @@ export class MarkedTree implements ProcessTree {
     if (leader === undefined || last === undefined || last < leader.pid || last - leader.pid > MOST_PIDS_LOOKED_AT)
       return true;
     for (let pid = leader.pid + 1; pid <= last; pid++) {
-      if (isShell(pid) || !existsSync(`/proc/${pid}`)) continue;
-      const stat = readStat(pid);
-      if (stat !== undefined && !isDead(stat) && this.isMember(stat, leader.pid)) return true;
+      const place = isShell(pid) ? undefined : groupAndSession(pid);
+      if (place !== undefined && this.isMember({ pid, ...place }, leader.pid)) return true;
     }
     return false;
   }
@@ -74,18 +76,13 @@ export class MarkedTree implements ProcessTree {
   private groupOf(stats: readonly ProcessStat[]): number | undefined {
     const { leader } = this;
     if (leader === undefined) return undefined;
-    const reused = stats.some((stat) => stat.pid === leader.pid && stat.startTicks !== leader.startTicks);
-    return reused ? undefined : leader.pid;
+    const holder = stats.find((stat) => stat.pid === leader.pid);
+    return holder === undefined || holder.startTicks === leader.startTicks() ? leader.pid : undefined;
   }
 
-  /** A process older than the leader is nobody's descendant of it. */
-  private startedBefore(stat: ProcessStat): boolean {
-    return this.leader !== undefined && stat.startTicks < this.leader.startTicks;
-  }
-
-  private isMember(stat: ProcessStat, group: number | undefined): boolean {
-    if (group !== undefined && (stat.group === group || stat.session === group)) return true;
-    return hasEnvironmentEntry(stat.pid, this.mark);
+  private isMember(one: Pick<ProcessStat, 'pid' | 'group' | 'session'>, group: number | undefined): boolean {
+    if (group !== undefined && (one.group === group || one.session === group)) return true;
+    return hasEnvironmentEntry(one.pid, this.mark);
   }
 }
 
@@ -93,7 +90,7 @@ export class MarkedTree implements ProcessTree {
 const MOST_PIDS_LOOKED_AT = 1000;
 
 /** The shell of a session whose pid nobody recorded: the oldest marked process that leads a session of its own. */
-export function findLeader(mark: string): Leader | undefined {
+export function findLeader(mark: string): ProcessStat | undefined {
   const leaders = new MarkedTree(mark)
     .members()
     .map(readStat)

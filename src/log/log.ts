@@ -25,7 +25,13 @@ export interface Log {
 export async function openLog(level: LogLevel, isTerminal: boolean): Promise<Log> {
   const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
   if (isTerminal) return { logger: pino(options, await prettyStream()), flush: async () => {}, drop: () => {} };
-  const destination = pino.destination({ fd: STDERR, sync: isFile(STDERR), maxLength: MAX_BUFFERED_BYTES });
+  const destination = pino.destination({
+    fd: STDERR,
+    sync: isFile(STDERR),
+    maxLength: MAX_BUFFERED_BYTES,
+    // Each line is written at once all the same; but with 0, `flush` would wait for nothing.
+    minLength: 1,
+  });
   // A log that nobody can take any more (EPIPE) is no reason to end.
   destination.on('error', () => {});
   return {

@@ -63,7 +63,7 @@ export class Commands {
       const { session, output } = this.parts.store.create(details);
       const process = this.#spawn(session, output, env, stdin);
       this.#supervise(session, process, leave, session.record.execution_seconds);
-      this.#record(session, { process: { pid: process.pid, startTicks: process.startTicks, bootId: bootId() } });
+      this.#recordProcess(session, process);
       return session;
     } catch (error) {
       leave();
@@ -138,6 +138,20 @@ export class Commands {
     });
   }
 
+  /**
+   * Writes down which process it is. The start time follows when the command has run for a moment: until then the
+   * session's mark tells the process as well, and a look into /proc for each short command costs a sixth of them.
+   */
+  #recordProcess(session: Session, process: WatchedProcess): void {
+    const { pid } = process;
+    this.#record(session, { process: { pid, startTicks: null, bootId: bootId() } });
+    const timer = setTimeout(() => {
+      const startTicks = process.startTicks();
+      if (startTicks !== undefined) this.#record(session, { process: { pid, startTicks, bootId: bootId() } });
+    }, START_TIME_DELAY_MS);
+    process.exited.subscribe(() => clearTimeout(timer));
+  }
+
   /** A record that the disk refuses still holds in memory: the answer is right, and the owner hears of it. */
   #record(session: Session, change: Parameters<Session['update']>[0]): void {
     try {
@@ -178,6 +192,9 @@ export class Commands {
     }
   }
 }
+
+/** A command that runs for longer than this has its start time recorded. */
+const START_TIME_DELAY_MS = 250;
 
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */
 const STOP_MARGIN_SECONDS = 6;

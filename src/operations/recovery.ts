@@ -57,11 +57,12 @@ function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock
 /** The session's shell, when it is alive: by its recorded identity, or by the mark where nothing was recorded yet. */
 function findShell(session: Session): ProcessIdentity | undefined {
   const recorded = session.record.process;
-  if (recorded === null) {
+  if (recorded === null || recorded.startTicks === null) {
     const leader = findLeader(markOf(session.id));
     return leader && { pid: leader.pid, startTicks: leader.startTicks, bootId: bootId() };
   }
-  return isAlive(recorded) ? recorded : undefined;
+  const identity = { ...recorded, startTicks: recorded.startTicks };
+  return isAlive(identity) ? identity : undefined;
 }
 
 function markLost(session: Session, now: number): void {

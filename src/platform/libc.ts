@@ -11,6 +11,8 @@ const SYMBOLS = {
   getpwuid: { args: ['u32'], returns: 'ptr' },
   pipe2: { args: ['ptr', 'int'], returns: 'int' },
   fcntl: { args: ['int', 'int', 'int'], returns: 'int' },
+  getsid: { args: ['int'], returns: 'int' },
+  getpgid: { args: ['int'], returns: 'int' },
   flock: { args: ['int', 'int'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 
@@ -87,6 +89,13 @@ export function openPipe(bytes: number): Pipe | undefined {
   closeSync(reading);
   closeSync(writing);
   return undefined;
+}
+
+/** Group and session of a process, or undefined where there is none. A fraction of what a look into /proc costs. */
+export function groupAndSession(pid: number): { readonly group: number; readonly session: number } | undefined {
+  const session = libc().getsid(pid);
+  if (session === -1) return undefined;
+  return { session, group: libc().getpgid(pid) };
 }
 
 /** An entry of the user database. */

@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, readSync } from 'node:fs';
 
 /** One line of /proc/<pid>/stat, as far as a process tree needs it (proc(5)). */
 export interface ProcessStat {
@@ -56,10 +56,16 @@ export function hasEnvironmentEntry(pid: number, assignment: string): boolean {
   return text.startsWith(`${assignment}\0`) || text.includes(`\0${assignment}\0`);
 }
 
+/** Kept open, because it is read after every command: each read from the beginning gives the figures of that moment. */
+let loadAverage: number | undefined;
+const line = Buffer.alloc(128);
+
 /** The pid that the kernel handed out last in this pid namespace: the fifth field of /proc/loadavg. */
 export function lastPid(): number | undefined {
-  const text = readProcFile('/proc/loadavg');
-  return text === undefined ? undefined : Number(text.slice(text.lastIndexOf(' ') + 1));
+  loadAverage ??= openSync('/proc/loadavg', 'r');
+  const text = line.toString('latin1', 0, readSync(loadAverage, line, 0, line.length, 0));
+  const pid = Number(text.slice(text.lastIndexOf(' ') + 1));
+  return Number.isInteger(pid) ? pid : undefined;
 }
 
 let bootIdentifier: string | undefined;

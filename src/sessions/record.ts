@@ -24,8 +24,8 @@ const recordSchema = Type.Object({
   stdout_bytes: Type.Integer(),
   stderr_bytes: Type.Integer(),
   execution_seconds: Type.Number(),
-  /** The shell, as long as it may run: pid, start time in clock ticks, boot. */
-  process: nullable(Type.Object({ pid: Type.Integer(), startTicks: Type.Integer(), bootId: Type.String() })),
+  /** The shell: pid, start time in clock ticks (null as long as the command is very young), boot. */
+  process: nullable(Type.Object({ pid: Type.Integer(), startTicks: nullable(Type.Integer()), bootId: Type.String() })),
   /** Processes that were left when it ended. */
   survivors: Type.Integer(),
   /** Its files are gone; the record stays as long as its key must be remembered. */

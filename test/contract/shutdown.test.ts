@@ -52,7 +52,7 @@ describe('a shutdown', () => {
     using reader = await RawConnection.open(agent);
     reader.send('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n');
     await reader.until(/"ok"/);
-    reader.send(postText(agent, JSON.stringify({ op: 'read_session', args: { session, wait: 40 } })));
+    await reader.sent(postText(agent, JSON.stringify({ op: 'read_session', args: { session, wait: 40 } })));
     await agent.request('/healthz');
     agent.signal('SIGTERM');
     expect(await within('the answer', reader.until(/"next_offset":0/))).toContain('"status":"running"');
@@ -133,7 +133,18 @@ describe('a shutdown', () => {
     await using agent = await startAgent();
     await agent.stop();
     await agent.log.ended;
-    expect(agent.logs.length).toBeGreaterThan(1);
-    expect(agent.logs.at(-1)).toMatchObject({ level: 'info' });
+    expect(agent.logs.slice(-2)).toMatchObject([
+      { level: 'info', msg: 'shutting down', signal: 'SIGTERM', pending: 0 },
+      { level: 'info', msg: 'stopped', dropped: 0 },
+    ]);
+  });
+
+  test.concurrent('loses no line of the log', async () => {
+    await using agent = await startAgent();
+    const answers = await Promise.all(Array.from({ length: 30 }, () => agent.shell({ cmd: 'true' })));
+    await agent.stop();
+    await agent.log.ended;
+    const logged = agent.logs.filter((line) => line['msg'] === 'request').map((line) => line['session']);
+    expect(logged.toSorted()).toEqual(answers.map(({ session }) => session).toSorted());
   });
 });

@@ -34,6 +34,11 @@ export class RawConnection implements Disposable {
     this.socket.write(text);
   }
 
+  /** As `send`; resolves when the kernel has the bytes. */
+  sent(text: string): Promise<void> {
+    return new Promise((resolve) => this.socket.write(text, () => resolve()));
+  }
+
   /** Everything received, once `pattern` is in it or the other side has closed. */
   until(pattern: RegExp): Promise<string> {
     return new Promise((resolve) => {
