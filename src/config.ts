@@ -1,108 +1,22 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
-import { type Static, Type } from '@sinclair/typebox';
+import { KindGuard, type Static } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from './core/limits.ts';
+import { AddressList } from './core/address-list.ts';
+import { MIN_TOKEN_CHARS } from './core/limits.ts';
 import { describeSchema, preview } from './core/schema-words.ts';
-
-export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
-
-const GIB = 1_073_741_824;
-
-/**
- * Every setting: its name, what is allowed, its default, and what it is for. The one source of the types, of the
- * checks and of the table in the README.
- */
-export const settingsSchema = Type.Object({
-  AGENT3_API_TOKEN: Type.String({
-    minLength: MIN_TOKEN_CHARS,
-    maxLength: 512,
-    pattern: '^[\\x21-\\x7e]*$',
-    description: 'The token that clients send. Required; `agent3 token` makes one.',
-  }),
-  AGENT3_HOST: Type.String({
-    minLength: 1,
-    maxLength: 255,
-    default: '127.0.0.1',
-    description: 'Address to listen on.',
-  }),
-  AGENT3_PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 5000, description: 'Port; 0 takes a free one.' }),
-  AGENT3_SESSIONS_DIR: Type.String({
-    minLength: 1,
-    maxLength: 3000,
-    default: './sessions',
-    description: 'Directory of the sessions. Made when it is missing.',
-  }),
-  AGENT3_SHELL: Type.String({
-    minLength: 1,
-    maxLength: 3000,
-    default: '/bin/bash, else /bin/sh',
-    description: 'The shell, called with -c.',
-  }),
-  AGENT3_REPLY_SECONDS: Type.Number({
-    minimum: 0.5,
-    maximum: 200,
-    default: 40,
-    description: 'Every answer leaves within this time.',
-  }),
-  AGENT3_MAX_EXEC_SECONDS: Type.Number({
-    minimum: 0.1,
-    maximum: 86_400,
-    default: 45,
-    description: 'Execution limit of a command, and the largest `timeout`.',
-  }),
-  AGENT3_KILL_GRACE_SECONDS: Type.Number({
-    minimum: 0,
-    maximum: 60,
-    default: 2,
-    description: 'Between SIGTERM and SIGKILL.',
-  }),
-  AGENT3_MAX_OUTPUT_BYTES: Type.Integer({
-    minimum: MIN_OUTPUT_BYTES,
-    maximum: 10_485_760,
-    default: 92_160,
-    description: 'Output in one answer, both streams together.',
-  }),
-  AGENT3_MAX_REPLY_CHARS: Type.Integer({
-    minimum: 5000,
-    maximum: 100_000_000,
-    default: 100_000,
-    description: 'Every answer has fewer characters of JSON than this.',
-  }),
-  AGENT3_MAX_SESSION_BYTES: Type.Integer({
-    minimum: 65_536,
-    maximum: 1024 * GIB,
-    default: GIB,
-    description: 'Output of one session on disk.',
-  }),
-  AGENT3_MAX_SESSIONS_BYTES: Type.Integer({
-    minimum: 65_536,
-    maximum: 1024 * GIB,
-    default: 5 * GIB,
-    description: 'Output of all sessions on disk; the oldest ended ones go first.',
-  }),
-  AGENT3_SESSION_TTL_SECONDS: Type.Integer({
-    minimum: 1,
-    maximum: 31_536_000,
-    default: 86_400,
-    description: 'How long a session is kept after its end.',
-  }),
-  AGENT3_MAX_RUNNING: Type.Integer({
-    minimum: 1,
-    maximum: 10_000,
-    default: 32,
-    description: 'Commands running at once.',
-  }),
-  AGENT3_LOG_LEVEL: Type.Union(
-    LOG_LEVELS.map((level) => Type.Literal(level)),
-    { default: 'info', description: 'Least level that is logged.' },
-  ),
-});
+import { type LOG_LEVELS, settingsSchema } from './settings.ts';
 
 type SettingName = keyof Static<typeof settingsSchema>;
 
 /** The original's second variable: accepted and unused. `AGENT3_SESSION` marks an agent that was started by a command of another. */
 const OTHER_NAMES: ReadonlySet<string> = new Set(['AGENT3_TOKEN', 'AGENT3_SESSION']);
+
+/** Where certificate and key lie, as PEM. */
+export interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
+}
 
 /** The settings in force, in the units their names tell. */
 export interface Config {
@@ -123,6 +37,11 @@ export interface Config {
   readonly sessionTtlSeconds: number;
   readonly maxRunning: number;
   readonly logLevel: (typeof LOG_LEVELS)[number];
+  /** Absolute; undefined: standard error. */
+  readonly logFile: string | undefined;
+  /** Absolute paths; undefined: plain HTTP. */
+  readonly tls: TlsFiles | undefined;
+  readonly trustedProxies: AddressList;
   /** Variables that begin with AGENT3_ and are no setting: most likely misspelt. */
   readonly unknownNames: readonly string[];
 }
@@ -138,7 +57,13 @@ export class ConfigError extends Error {
 /** Reads the settings from `environment`. Throws `ConfigError` with all faults at once. */
 export function loadConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   const values = readValues(environment);
-  const faults = [...settingFaults(values), ...shellFaults(values.AGENT3_SHELL)];
+  const proxies = AddressList.parse(String(values.AGENT3_TRUSTED_PROXIES ?? ''));
+  const faults = [
+    ...settingFaults(values),
+    ...shellFaults(values.AGENT3_SHELL),
+    ...tlsFaults(values),
+    ...proxies.faults.map((fault) => `AGENT3_TRUSTED_PROXIES: ${fault}`),
+  ];
   if (faults.length > 0 || !Value.Check(settingsSchema, values)) throw new ConfigError(faults);
   return Object.freeze({
     token: values.AGENT3_API_TOKEN,
@@ -156,6 +81,9 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     sessionTtlSeconds: values.AGENT3_SESSION_TTL_SECONDS,
     maxRunning: values.AGENT3_MAX_RUNNING,
     logLevel: values.AGENT3_LOG_LEVEL,
+    logFile: values.AGENT3_LOG_FILE === undefined ? undefined : resolve(values.AGENT3_LOG_FILE),
+    tls: tlsFiles(values.AGENT3_TLS_CERT, values.AGENT3_TLS_KEY),
+    trustedProxies: proxies.list,
     unknownNames: Object.keys(environment).filter((name) => name.startsWith('AGENT3_') && !isKnown(name)),
   });
 }
@@ -163,6 +91,27 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
 /** The environment of this process: the only place that reads it. */
 export function processEnvironment(): Readonly<Record<string, string | undefined>> {
   return process.env;
+}
+
+/** What systemd told this process of itself (sd_notify(3), sd_watchdog_enabled(3)). */
+export interface ServiceManager {
+  /** Path, or abstract name after `@`; undefined when nobody listens. */
+  readonly notifySocket: string | undefined;
+  /** A sign of life is due within this time; undefined when nobody waits for one. */
+  readonly watchdogMs: number | undefined;
+}
+
+/** Reads what systemd put into `environment` for the process `pid`. */
+export function serviceManager(
+  environment: Readonly<Record<string, string | undefined>>,
+  pid: number = process.pid,
+): ServiceManager {
+  const microseconds = Number(environment['WATCHDOG_USEC']);
+  const forUs = environment['WATCHDOG_PID'] === undefined || Number(environment['WATCHDOG_PID']) === pid;
+  return {
+    notifySocket: environment['NOTIFY_SOCKET'] || undefined,
+    watchdogMs: microseconds > 0 && forUs ? microseconds / 1000 : undefined,
+  };
 }
 
 function isKnown(name: string): boolean {
@@ -192,11 +141,20 @@ function defaultShell(): string {
   return existsSync('/bin/bash') ? '/bin/bash' : '/bin/sh';
 }
 
+function tlsFiles(cert: string | undefined, key: string | undefined): TlsFiles | undefined {
+  return cert === undefined || key === undefined ? undefined : { cert: resolve(cert), key: resolve(key) };
+}
+
+function tlsFaults({ AGENT3_TLS_CERT: cert, AGENT3_TLS_KEY: key }: Record<SettingName, unknown>): string[] {
+  if ((cert === undefined) === (key === undefined)) return [];
+  return ['AGENT3_TLS_CERT and AGENT3_TLS_KEY belong together: set both, or none'];
+}
+
 function settingFaults(values: Record<SettingName, unknown>): string[] {
   const faults: string[] = [];
   for (const [name, schema] of Object.entries(settingsSchema.properties)) {
     const value = values[name as SettingName];
-    if (Value.Check(schema, value)) continue;
+    if (Value.Check(schema, value) || (value === undefined && KindGuard.IsOptional(schema))) continue;
     faults.push(
       name === 'AGENT3_API_TOKEN'
         ? tokenFault(value)

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
-import { settingsSchema } from '../src/config.ts';
+import { settingsSchema } from '../src/settings.ts';
 
 const ROOT = join(import.meta.dir, '..');
 const SOURCE = join(ROOT, 'src');
@@ -12,7 +12,8 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   core: [],
   platform: [],
   version: [],
-  config: ['core'],
+  settings: ['core'],
+  config: ['core', 'settings'],
   execution: ['core', 'platform'],
   sessions: ['core', 'platform'],
   log: ['core'],
@@ -20,7 +21,20 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['core', 'operations', 'log'],
   jobs: ['core', 'sessions'],
   deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log'],
-  cli: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log', 'http', 'jobs', 'deps', 'version'],
+  cli: [
+    'config',
+    'core',
+    'platform',
+    'execution',
+    'sessions',
+    'operations',
+    'log',
+    'http',
+    'jobs',
+    'deps',
+    'settings',
+    'version',
+  ],
   main: ['cli'],
 };
 

@@ -1,4 +1,5 @@
 import { Elysia } from 'elysia';
+import type { AddressList } from '../core/address-list.ts';
 import { ShuttingDown } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Logger } from '../log/log.ts';
@@ -6,6 +7,7 @@ import type { Answer, Operation } from '../operations/operation.ts';
 import { logExchange } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
 import { readJson, refuseLargeBody } from './body.ts';
+import { clientAddress } from './client-address.ts';
 import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
@@ -17,6 +19,7 @@ export interface AppParts {
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
   readonly replySeconds: number;
+  readonly trustedProxies: AddressList;
   readonly version: string;
 }
 
@@ -37,7 +40,8 @@ export function createApp(parts: AppParts) {
       .onError({ as: 'global' }, ({ error, request }) => failed(parts, request, error))
       // Before routing and before the body is looked at: it covers unknown paths as well.
       .onRequest(({ request, server }) => {
-        const address = server?.requestIP(request)?.address ?? 'unknown';
+        const peer = server?.requestIP(request)?.address ?? 'unknown';
+        const address = clientAddress(peer, request.headers, parts.trustedProxies);
         const exchange = beginExchange(request, address, parts.replySeconds);
         if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers, address);
         if (parts.shutdown.fired && exchange.path !== '/healthz') {

@@ -1,5 +1,5 @@
 import { fstatSync } from 'node:fs';
-import pino, { type DestinationStream, type Logger } from 'pino';
+import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 
 export type { Logger } from 'pino';
 
@@ -16,29 +16,54 @@ const MAX_BUFFERED_BYTES = 4 * 1_048_576;
 /** A log, and the way to write what is still in memory before the process ends. */
 export interface Log {
   readonly logger: Logger;
+  /** Opens the log's file anew, after logrotate has moved it away; nothing for standard error. */
+  reopen(): void;
   flush(): Promise<void>;
   /** Gives up what is still in memory: nothing waits any more for a reader that takes none. */
   drop(): void;
 }
 
-/** JSON lines on standard error; on a terminal, lines for people. */
-export async function openLog(level: LogLevel, isTerminal: boolean): Promise<Log> {
+/** Where a log goes: a file by its path, or standard error, which may be a terminal. */
+export type LogTarget = { readonly file: string } | { readonly isTerminal: boolean };
+
+/** JSON lines; on a terminal, lines for people. Throws the system's error for a file that cannot be opened. */
+export async function openLog(level: LogLevel, target: LogTarget): Promise<Log> {
   const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
-  if (isTerminal) return { logger: pino(options, await prettyStream()), flush: async () => {}, drop: () => {} };
-  const destination = pino.destination({
+  if ('file' in target) return linesTo(options, fileDestination(target.file), true);
+  if (!target.isTerminal) return linesTo(options, stderrDestination(), false);
+  return { logger: pino(options, await prettyStream()), reopen: () => {}, flush: async () => {}, drop: () => {} };
+}
+
+type Destination = ReturnType<typeof pino.destination>;
+
+function linesTo(options: LoggerOptions, destination: Destination, isFile: boolean): Log {
+  // A log that nobody can take any more (EPIPE, a full disk) is no reason to end.
+  destination.on('error', () => {});
+  return {
+    logger: pino(options, destination),
+    reopen: () => {
+      if (isFile) destination.reopen();
+    },
+    flush: () => flushInTime(destination),
+    drop: () => destination.destroy(),
+  };
+}
+
+/** Owner and group may read it: it names sessions and addresses. */
+const LOG_FILE_MODE = 0o640;
+
+function fileDestination(file: string): Destination {
+  return pino.destination({ dest: file, mode: LOG_FILE_MODE, sync: true, maxLength: MAX_BUFFERED_BYTES });
+}
+
+function stderrDestination(): Destination {
+  return pino.destination({
     fd: STDERR,
     sync: isFile(STDERR),
     maxLength: MAX_BUFFERED_BYTES,
     // Each line is written at once all the same; but with 0, `flush` would wait for nothing.
     minLength: 1,
   });
-  // A log that nobody can take any more (EPIPE) is no reason to end.
-  destination.on('error', () => {});
-  return {
-    logger: pino(options, destination),
-    flush: () => flushInTime(destination),
-    drop: () => destination.destroy(),
-  };
 }
 
 /** A file always takes a line at once, which costs less than handing it to another thread; a pipe may be full. */

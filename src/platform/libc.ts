@@ -1,8 +1,6 @@
 import { CString, dlopen, type FFIFunction, type Pointer, read, toArrayBuffer } from 'bun:ffi';
 import { closeSync } from 'node:fs';
-
-/** Names of the C library: glibc first, then musl's, which carries the machine's architecture. */
-const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'] as const;
+import { loadFirst } from './libc-names.ts';
 
 const SYMBOLS = {
   getenv: { args: ['cstring'], returns: 'ptr' },
@@ -22,17 +20,8 @@ let loaded: Libc | undefined;
 
 /** The C library's functions that Bun has no API for. Throws where no known C library is found. */
 function libc(): Libc {
-  if (loaded !== undefined) return loaded;
-  const faults: unknown[] = [];
-  for (const name of LIBC_NAMES) {
-    try {
-      loaded = dlopen(name, SYMBOLS).symbols;
-      return loaded;
-    } catch (error) {
-      faults.push(error);
-    }
-  }
-  throw new AggregateError(faults, `no C library found under the names ${LIBC_NAMES.join(', ')}`);
+  loaded ??= loadFirst((name) => dlopen(name, SYMBOLS).symbols);
+  return loaded;
 }
 
 /**

@@ -38,6 +38,7 @@ const app = createApp({
   logger,
   shutdown: deps.shutdown,
   replySeconds: 10,
+  trustedProxies: config.trustedProxies,
   version: 'test',
 });
 

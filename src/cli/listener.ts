@@ -1,0 +1,146 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import type { Config, TlsFiles } from '../config.ts';
+import { systemClock } from '../core/clock.ts';
+import { describeErrno, errnoOf } from '../core/errors.ts';
+import type { Deps } from '../deps.ts';
+import { type AppParts, createApp } from '../http/app.ts';
+import { singleToken } from '../http/auth.ts';
+import { slowDownGuessing } from '../http/guessing.ts';
+import { allOperations } from '../operations/index.ts';
+import { version } from '../version.ts';
+import { EXIT_FAILURE, fail } from './exit.ts';
+import type { Listening } from './shutdown.ts';
+
+/** Bun closes a connection that is silent for longer: it must outlast the longest answer (255 s is Bun's maximum). */
+const IDLE_MARGIN_SECONDS = 30;
+
+type Server = NonNullable<ReturnType<typeof createApp>['server']>;
+
+/** The agent's socket, and what answers on it. */
+export class Listener implements Listening {
+  readonly #config: Config;
+  readonly #parts: AppParts;
+  /** The one that listens, last; before it those that still serve connections from before a reload. */
+  #servers: Server[] = [];
+
+  constructor(deps: Deps) {
+    this.#config = deps.config;
+    this.#parts = {
+      operations: allOperations(deps),
+      auth: slowDownGuessing(singleToken(deps.config.token), systemClock),
+      logger: deps.logger,
+      shutdown: deps.shutdown,
+      replySeconds: deps.config.replySeconds,
+      trustedProxies: deps.config.trustedProxies,
+      version,
+    };
+  }
+
+  /** Begins to listen. Ends the process, with what to do, when it cannot. */
+  open(): void {
+    const { host, port } = this.#config;
+    try {
+      this.#listen(port, this.#readTls());
+    } catch (error) {
+      fail(EXIT_FAILURE, error instanceof TlsFault ? error.message : listenFault(host, port, error));
+    }
+  }
+
+  /** Reads certificate and key anew. Throws, and goes on with the old ones, when they cannot be used. */
+  reload(): void {
+    const tls = this.#readTls();
+    const current = this.#current;
+    if (tls === undefined) return;
+    // Bun cannot change the certificate of a socket that listens. Open connections keep the old server.
+    const port = current.port ?? this.#config.port;
+    void current.stop(false);
+    this.#listen(port, tls);
+    this.#servers = this.#servers.filter((server) => server.pendingRequests > 0 || server === this.#current);
+  }
+
+  get url(): string {
+    return this.#current.url.origin;
+  }
+
+  pending(): number {
+    return this.#servers.reduce((sum, server) => sum + server.pendingRequests, 0);
+  }
+
+  stopAccepting(): void {
+    void this.#current.stop(false);
+  }
+
+  get #current(): Server {
+    const server = this.#servers.at(-1);
+    if (server === undefined) throw new Error('the listener was used before it was opened');
+    return server;
+  }
+
+  #readTls(): { readonly cert: string; readonly key: string } | undefined {
+    return this.#config.tls === undefined ? undefined : readTls(this.#config.tls);
+  }
+
+  #listen(port: number, tls: { readonly cert: string; readonly key: string } | undefined): void {
+    const { host, replySeconds } = this.#config;
+    const app = createApp(this.#parts);
+    app.listen({
+      hostname: host,
+      port,
+      // Bun shares a port by default: a second agent would start and take half of the requests.
+      reusePort: false,
+      idleTimeout: Math.min(255, Math.ceil(replySeconds) + IDLE_MARGIN_SECONDS),
+      // The body limit is ours, with an answer in JSON; Bun's own answers by itself.
+      maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+      development: false,
+      ...(tls !== undefined && { tls }),
+    });
+    if (app.server === null) throw new Error('the server did not start');
+    this.#servers.push(app.server);
+  }
+}
+
+/** Certificate or key cannot be used. */
+class TlsFault extends Error {}
+
+/** Reads and checks certificate and key: Bun itself would start with a pair that fails at each handshake. */
+function readTls(files: TlsFiles): { readonly cert: string; readonly key: string } {
+  const cert = readPem('AGENT3_TLS_CERT', files.cert);
+  const key = readPem('AGENT3_TLS_KEY', files.key);
+  const certificate = parsed('AGENT3_TLS_CERT', files.cert, 'a certificate', () => new X509Certificate(cert));
+  const privateKey = parsed('AGENT3_TLS_KEY', files.key, 'a private key without a password', () =>
+    createPrivateKey(key),
+  );
+  if (!certificate.checkPrivateKey(privateKey)) {
+    throw new TlsFault(`the key ${files.key} does not belong to the certificate ${files.cert}`);
+  }
+  return { cert, key };
+}
+
+function readPem(name: string, path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new TlsFault(`${name}: ${path} cannot be read: ${describeErrno(error)}`);
+  }
+}
+
+function parsed<T>(name: string, path: string, what: string, parse: () => T): T {
+  try {
+    return parse();
+  } catch {
+    // The parser's own words name bytes of the key's file.
+    throw new TlsFault(`${name}: ${path} holds not ${what} in PEM form`);
+  }
+}
+
+function listenFault(host: string, port: number, error: unknown): string {
+  switch (errnoOf(error)) {
+    case 'EADDRINUSE':
+      return `port ${port} on ${host} is taken, perhaps by another agent; stop that, or set AGENT3_PORT to another port`;
+    case 'EACCES':
+      return `port ${port} on ${host} needs root; set AGENT3_PORT to one above 1023`;
+    default:
+      return `cannot listen on ${host} port ${port}: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}

@@ -1,0 +1,19 @@
+import type { Log } from '../log/log.ts';
+import type { Listener } from './listener.ts';
+
+/**
+ * SIGHUP: opens the log's file anew and reads the certificate anew; settings need a restart. In a terminal it keeps its
+ * usual meaning, the end: whoever closes the window wants no agent left behind.
+ */
+export function reloadOnSignal(log: Log, listener: Listener): void {
+  if (process.stderr.isTTY === true) return;
+  process.on('SIGHUP', () => {
+    log.reopen();
+    try {
+      listener.reload();
+      log.logger.info('reloaded');
+    } catch (error) {
+      log.logger.error({ err: error }, 'the certificate was not reloaded; the old one stays in use');
+    }
+  });
+}

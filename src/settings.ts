@@ -1,0 +1,116 @@
+import { Type } from '@sinclair/typebox';
+import { MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from './core/limits.ts';
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+const GIB = 1_073_741_824;
+
+/** PATH_MAX of Linux is 4096; what the agent appends must fit. */
+function path(description: string) {
+  return Type.String({ minLength: 1, maxLength: 3000, description });
+}
+
+/**
+ * Every setting: its name, what is allowed, its default, and what it is for. The one source of the types, of the
+ * checks and of the table in the README.
+ */
+export const settingsSchema = Type.Object({
+  AGENT3_API_TOKEN: Type.String({
+    minLength: MIN_TOKEN_CHARS,
+    maxLength: 512,
+    pattern: '^[\\x21-\\x7e]*$',
+    description: 'The token that clients send. Required; `agent3 token` makes one.',
+  }),
+  AGENT3_HOST: Type.String({
+    minLength: 1,
+    maxLength: 255,
+    default: '127.0.0.1',
+    description: 'Address to listen on.',
+  }),
+  AGENT3_PORT: Type.Integer({ minimum: 0, maximum: 65_535, default: 5000, description: 'Port; 0 takes a free one.' }),
+  AGENT3_SESSIONS_DIR: Type.String({
+    minLength: 1,
+    maxLength: 3000,
+    default: './sessions',
+    description: 'Directory of the sessions. Made when it is missing.',
+  }),
+  AGENT3_SHELL: Type.String({
+    minLength: 1,
+    maxLength: 3000,
+    default: '/bin/bash, else /bin/sh',
+    description: 'The shell, called with -c.',
+  }),
+  AGENT3_REPLY_SECONDS: Type.Number({
+    minimum: 0.5,
+    maximum: 200,
+    default: 40,
+    description: 'Every answer leaves within this time.',
+  }),
+  AGENT3_MAX_EXEC_SECONDS: Type.Number({
+    minimum: 0.1,
+    maximum: 86_400,
+    default: 45,
+    description: 'Execution limit of a command, and the largest `timeout`.',
+  }),
+  AGENT3_KILL_GRACE_SECONDS: Type.Number({
+    minimum: 0,
+    maximum: 60,
+    default: 2,
+    description: 'Between SIGTERM and SIGKILL.',
+  }),
+  AGENT3_MAX_OUTPUT_BYTES: Type.Integer({
+    minimum: MIN_OUTPUT_BYTES,
+    maximum: 10_485_760,
+    default: 92_160,
+    description: 'Output in one answer, both streams together.',
+  }),
+  AGENT3_MAX_REPLY_CHARS: Type.Integer({
+    minimum: 5000,
+    maximum: 100_000_000,
+    default: 100_000,
+    description: 'Every answer has fewer characters of JSON than this.',
+  }),
+  AGENT3_MAX_SESSION_BYTES: Type.Integer({
+    minimum: 65_536,
+    maximum: 1024 * GIB,
+    default: GIB,
+    description: 'Output of one session on disk.',
+  }),
+  AGENT3_MAX_SESSIONS_BYTES: Type.Integer({
+    minimum: 65_536,
+    maximum: 1024 * GIB,
+    default: 5 * GIB,
+    description: 'Output of all sessions on disk; the oldest ended ones go first.',
+  }),
+  AGENT3_SESSION_TTL_SECONDS: Type.Integer({
+    minimum: 1,
+    maximum: 31_536_000,
+    default: 86_400,
+    description: 'How long a session is kept after its end.',
+  }),
+  AGENT3_MAX_RUNNING: Type.Integer({
+    minimum: 1,
+    maximum: 10_000,
+    default: 32,
+    description: 'Commands running at once.',
+  }),
+  AGENT3_LOG_LEVEL: Type.Union(
+    LOG_LEVELS.map((level) => Type.Literal(level)),
+    { default: 'info', description: 'Least level that is logged.' },
+  ),
+  AGENT3_LOG_FILE: Type.Optional(
+    path('File that the log is appended to, instead of standard error. Opened anew on SIGHUP, for logrotate.'),
+  ),
+  AGENT3_TLS_CERT: Type.Optional(
+    path('Certificate chain (PEM): the agent then speaks HTTPS itself. Read anew on SIGHUP.'),
+  ),
+  AGENT3_TLS_KEY: Type.Optional(path('Private key (PEM) of AGENT3_TLS_CERT.')),
+  AGENT3_TRUSTED_PROXIES: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 4000,
+      description:
+        'Addresses or networks, separated by commas, whose X-Forwarded-For tells the client: `127.0.0.1,::1` behind a proxy on this machine.',
+    }),
+  ),
+});
