@@ -1,4 +1,4 @@
-import { newToken } from '../src/cli/token.ts';
+import { newToken } from '../src/core/token.ts';
 import { build } from './build.ts';
 
 /**

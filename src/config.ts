@@ -9,8 +9,11 @@ import { type LOG_LEVELS, settingsSchema } from './settings.ts';
 
 type SettingName = keyof Static<typeof settingsSchema>;
 
-/** The original's second variable: accepted and unused. `AGENT3_SESSION` marks an agent that was started by a command of another. */
-const OTHER_NAMES: ReadonlySet<string> = new Set(['AGENT3_TOKEN', 'AGENT3_SESSION']);
+/**
+ * The original's second variable: accepted and unused. `AGENT3_SESSION` marks an agent that was started by a command of
+ * another; the schedule is the watchdog's.
+ */
+const OTHER_NAMES: ReadonlySet<string> = new Set(['AGENT3_TOKEN', 'AGENT3_SESSION', 'AGENT3_WATCHDOG_SCHEDULE']);
 
 /** Where certificate and key lie, as PEM. */
 export interface TlsFiles {

@@ -1,8 +1,10 @@
 import { Command, CommanderError } from 'commander';
 import { commit, version } from '../version.ts';
 import { EXIT_USAGE } from './exit.ts';
+import { addInstall } from './install.ts';
 import { addServe } from './serve.ts';
 import { addToken } from './token.ts';
+import { addWatchdog } from './watchdog.ts';
 
 /** Runs the subcommand that `argv` names, `serve` when it names none. Ends the process with 2 when the command line is wrong. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
@@ -16,6 +18,8 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     .exitOverride();
   addServe(program);
   addToken(program);
+  addInstall(program);
+  addWatchdog(program);
   for (const command of program.commands) {
     command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
   }

@@ -1,8 +1,5 @@
-import { randomBytes } from 'node:crypto';
 import type { Command } from 'commander';
-
-/** 256 bits: as many as the SHA-256 that it is compared by. */
-const TOKEN_BYTES = 32;
+import { newToken } from '../core/token.ts';
 
 export function addToken(program: Command): void {
   program
@@ -12,9 +9,4 @@ export function addToken(program: Command): void {
     .action(() => {
       process.stdout.write(`${newToken()}\n`);
     });
-}
-
-/** A token of 43 characters that need no quoting anywhere. */
-export function newToken(): string {
-  return randomBytes(TOKEN_BYTES).toString('base64url');
 }

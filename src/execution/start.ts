@@ -1,6 +1,6 @@
 import { delay } from '../core/clock.ts';
 import { SignalOnce } from '../core/signal-once.ts';
-import { bootId, isDead, readStat } from '../platform/proc.ts';
+import { bootId, isDead, offerToOomKiller, readStat } from '../platform/proc.ts';
 import type { ExitStatus } from './outcome.ts';
 import { addShell, removeShell } from './shells.ts';
 
@@ -48,6 +48,7 @@ export function start(spec: StartSpec): WatchedProcess {
     },
   });
   addShell(child.pid);
+  offerToOomKiller(child.pid);
   let ticks: number | undefined;
   const startTicks = (): number | undefined => {
     // Once it has ended, its pid may be another's. Read on demand: most commands are over before anybody asks.

@@ -1,4 +1,4 @@
-import { openSync, readdirSync, readFileSync, readSync } from 'node:fs';
+import { openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
 
 /** One line of /proc/<pid>/stat, as far as a process tree needs it (proc(5)). */
 export interface ProcessStat {
@@ -74,6 +74,25 @@ let bootIdentifier: string | undefined;
 export function bootId(): string {
   bootIdentifier ??= (readProcFile('/proc/sys/kernel/random/boot_id') ?? 'unknown').trim();
   return bootIdentifier;
+}
+
+let protectedFromOom: boolean | undefined;
+
+/** What the kernel adds to a process's badness when memory runs out: the highest is ended first (proc(5)). */
+const COMMAND_OOM_SCORE = 500;
+
+/**
+ * Where the service manager protects the agent from the OOM killer, its commands inherit that: this takes it from
+ * `pid`, so that a command is ended before the agent and before the rest of the machine. Otherwise it does nothing.
+ */
+export function offerToOomKiller(pid: number): void {
+  protectedFromOom ??= Number(readProcFile('/proc/self/oom_score_adj') ?? 0) < 0;
+  if (!protectedFromOom) return;
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, String(COMMAND_OOM_SCORE));
+  } catch {
+    // The process has ended.
+  }
 }
 
 /** A process that ends while it is looked at (ENOENT, ESRCH), or belongs to another user (EACCES), reads as undefined. */

@@ -1,0 +1,77 @@
+import { type Command, InvalidArgumentError } from 'commander';
+import { openJournal } from '../../ops/watchdog/journal.ts';
+import { readTarget } from '../../ops/watchdog/target.ts';
+import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
+import { processEnvironment } from '../config.ts';
+import { EXIT_USAGE, fail } from './exit.ts';
+
+interface Given {
+  readonly once?: true;
+  readonly unit: string;
+  readonly log: string;
+  readonly state: string;
+  readonly recheck: number;
+  readonly recovery: number;
+}
+
+const DEFAULT_SCHEDULE = '*/5 * * * *';
+
+const AFTER_HELP = `
+Without --once it checks by AGENT3_WATCHDOG_SCHEDULE, a cron expression (default: ${DEFAULT_SCHEDULE}).
+Exit code of --once: 0 the agent runs, 1 it did not and was restarted, 3 it does not run, 2 wrong usage.
+
+Examples:
+  agent3 watchdog --once                 one check, as the systemd timer does it
+  agent3 watchdog --once --log -         the same, told on standard output`;
+
+export function addWatchdog(program: Command): void {
+  program
+    .command('watchdog')
+    .description('Check that the agent lives, and restart it where it does not')
+    .option('--once', 'check once, and end')
+    .option('--unit <name>', 'systemd unit of the agent', 'agent3')
+    .option(
+      '--log <file>',
+      'file that each check adds a line to; "-" is standard output',
+      '/var/log/agent3/watchdog.log',
+    )
+    .option('--state <file>', 'file that remembers restarts', '/run/agent3-watchdog/state.json')
+    .option('--recheck <seconds>', 'wait between a bad look and the second one', secondsOf, 5)
+    .option('--recovery <seconds>', 'how long a restarted agent may take', secondsOf, 30)
+    .addHelpText('after', AFTER_HELP)
+    .action(watch);
+}
+
+function secondsOf(text: string): number {
+  const seconds = Number(text);
+  if (text !== '' && seconds >= 0 && seconds <= 600) return seconds;
+  throw new InvalidArgumentError('It has to be a number of seconds from 0 to 600.');
+}
+
+async function watch(given: Given): Promise<void> {
+  const environment = processEnvironment();
+  const options = optionsOf(given, environment);
+  if (given.once) process.exit(await checkOnce(options));
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+  try {
+    await checkOnSchedule(environment['AGENT3_WATCHDOG_SCHEDULE'] || DEFAULT_SCHEDULE, options, stop.signal);
+  } catch (error) {
+    fail(EXIT_USAGE, `AGENT3_WATCHDOG_SCHEDULE: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  process.exit(0);
+}
+
+function optionsOf(given: Given, environment: Readonly<Record<string, string | undefined>>): CheckOptions {
+  try {
+    return {
+      target: readTarget(given.unit, environment),
+      write: openJournal(given.log),
+      stateFile: given.state,
+      recheckSeconds: given.recheck,
+      recoverySeconds: given.recovery,
+    };
+  } catch (error) {
+    fail(EXIT_USAGE, error instanceof Error ? error.message : String(error));
+  }
+}

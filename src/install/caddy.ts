@@ -1,0 +1,64 @@
+import { existsSync } from 'node:fs';
+import type { Changes } from './changes.ts';
+import { mustRun, runCommand } from './command.ts';
+import { InstallFault } from './fault.ts';
+import { PATHS } from './layout.ts';
+import { readText } from './machine.ts';
+import { fill, TEMPLATES } from './templates.ts';
+
+/** Proxies that are believed once Caddy stands in front. */
+export const LOOPBACK_PROXIES = '127.0.0.1,::1';
+
+const IMPORT_LINE = `import ${PATHS.caddySite}`;
+
+/** A host name as Caddy takes it for a site. */
+const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
+
+/** Throws `InstallFault` when the domain is none, or Caddy is not there. */
+export function requireCaddy(domain: string): void {
+  if (!DOMAIN.test(domain)) {
+    throw new InstallFault(`${JSON.stringify(domain)} is no host name; --domain takes one such as agent.example.org`);
+  }
+  if (runCommand(['caddy', 'version']).code === 0 && existsSync(PATHS.caddyfile)) return;
+  throw new InstallFault(
+    `Caddy is not installed, and --domain needs it. Two commands:\n  apt-get install caddy\n  agent3 install --domain ${domain}`,
+  );
+}
+
+/** Puts the site into Caddy's configuration, checked by Caddy itself, and has Caddy take it. */
+export function addSite(changes: Changes, domain: string, upstream: string): void {
+  const before = changes.count;
+  const access = { mode: 0o644 };
+  changes.file(PATHS.caddySite, fill(TEMPLATES.caddySite, { DOMAIN: domain, UPSTREAM: upstream }), access);
+  const caddyfile = readText(changes.at(PATHS.caddyfile)) ?? '';
+  if (!hasImport(caddyfile)) {
+    changes.file(PATHS.caddyfile, `${caddyfile.trimEnd()}\n\n${IMPORT_LINE}\n`, access);
+  }
+  if (changes.count === before) return;
+  changes.command(['caddy', 'validate', '--adapter', 'caddyfile', '--config', PATHS.caddyfile]);
+  changes.command(['systemctl', 'reload-or-restart', 'caddy.service'], reloadCaddy);
+}
+
+/** Takes the site out of Caddy's configuration again. */
+export function removeSite(changes: Changes): void {
+  const caddyfile = readText(changes.at(PATHS.caddyfile));
+  const site = readText(changes.at(PATHS.caddySite));
+  if (caddyfile !== undefined && hasImport(caddyfile)) {
+    const without = caddyfile.replace(new RegExp(`\\n*^${IMPORT_LINE.replaceAll('.', '\\.')}$\\n?`, 'm'), '\n');
+    changes.file(PATHS.caddyfile, without, { mode: 0o644 });
+  }
+  if (site === undefined) return;
+  changes.remove(PATHS.caddySite);
+  if (!changes.dryRun) reloadCaddy();
+}
+
+function hasImport(caddyfile: string): boolean {
+  return caddyfile.split('\n').some((line) => line.trim() === IMPORT_LINE);
+}
+
+/** Caddy may be stopped; then there is nothing to reload. */
+function reloadCaddy(): void {
+  if (runCommand(['systemctl', 'is-active', '--quiet', 'caddy.service']).code === 0) {
+    mustRun(['systemctl', 'reload', 'caddy.service']);
+  }
+}

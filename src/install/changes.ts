@@ -1,0 +1,278 @@
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmdirSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
+import { mustRun } from './command.ts';
+
+/** Whom a file belongs to, and who may do what. */
+export interface Access {
+  readonly mode: number;
+  /** By name; undefined: whoever runs the installer, root. */
+  readonly owner?: string | undefined;
+  readonly group?: string | undefined;
+}
+
+/** Resolves names to ids when they are needed: the user may be made by a step before. */
+export interface Ids {
+  uid(name: string): number;
+  gid(name: string): number;
+}
+
+const SHOWN_MAX_CHARS = 20_000;
+
+/**
+ * The changes that an installation makes, one after the other. Each does nothing where the machine is as it should be,
+ * and can be undone; with `dryRun` it is only told.
+ */
+export class Changes {
+  readonly #undo: (() => void)[] = [];
+  readonly #backups: string[] = [];
+  #count = 0;
+
+  constructor(
+    private readonly root: string,
+    readonly dryRun: boolean,
+    private readonly ids: Ids,
+    private readonly tell: (line: string) => void,
+  ) {}
+
+  /** How many changes were made, or would be made. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The file's own place: below `--root`, where that is given. */
+  at(path: string): string {
+    return this.root === '/' ? path : join(this.root, path);
+  }
+
+  /** Makes a directory, and those above it. One that is there keeps what is in it. */
+  directory(path: string, access: Access): void {
+    const target = this.at(path);
+    const there = lstatSync(target, { throwIfNoEntry: false });
+    if (there !== undefined && !there.isDirectory()) throw new Error(`${path} is no directory`);
+    if (there !== undefined && this.#hasAccess(target, access)) return;
+    if (there === undefined) this.#makeParent(path);
+    this.#note(`directory ${path} ${describeAccess(access)}`);
+    if (this.dryRun) return;
+    if (there === undefined) {
+      mkdirSync(target, { mode: access.mode });
+      this.#undo.push(() => removeEmpty(target));
+    }
+    this.#setAccess(target, access);
+  }
+
+  /** Writes a file: beside it, then renamed, so that a reader sees the old one or the new one. */
+  file(path: string, content: string, access: Access, shown: string = content): void {
+    const target = this.at(path);
+    const before = readIfThere(target);
+    if (before?.toString('utf8') === content && this.#hasAccess(target, access)) return;
+    this.#makeParent(path);
+    this.#note(`file ${path} ${describeAccess(access)}`);
+    if (this.dryRun) {
+      this.tell(indent(shown.slice(0, SHOWN_MAX_CHARS)));
+      return;
+    }
+    const beside = `${target}.agent3-new`;
+    this.#removeOnFailure(beside, () => {
+      writeFileSync(beside, content, { mode: access.mode });
+      this.#setAccess(beside, access);
+      this.#replace(target, beside);
+    });
+  }
+
+  /** Copies the executable into its place by rename: one that runs goes on with the old file. */
+  executable(path: string, source: string): void {
+    const target = this.at(path);
+    if (existsSync(target) && sameContent(target, source)) return;
+    this.#makeParent(path);
+    this.#note(`file ${path} mode 0755, a copy of ${source}`);
+    if (this.dryRun) return;
+    const beside = `${target}.agent3-new`;
+    this.#removeOnFailure(beside, () => {
+      copyFileSync(source, beside);
+      chmodSync(beside, 0o755);
+      if (process.geteuid?.() === 0) chownSync(beside, 0, 0);
+      this.#replace(target, beside);
+    });
+  }
+
+  /** Makes a symbolic link where nothing is. */
+  link(path: string, to: string): void {
+    const target = this.at(path);
+    if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) return;
+    this.#makeParent(path);
+    this.#note(`link ${path} to ${to}`);
+    if (this.dryRun) return;
+    symlinkSync(to, target);
+    this.#undo.push(() => rmSync(target, { force: true }));
+  }
+
+  /** Moves a file away, into a directory that is there. */
+  move(path: string, to: string): void {
+    const from = this.at(path);
+    if (!existsSync(from)) return;
+    this.#note(`move ${path} to ${to}`);
+    if (this.dryRun) return;
+    copyFileSync(from, this.at(to));
+    const { mode } = statSync(from);
+    chmodSync(this.at(to), mode & 0o777);
+    this.#remove(from);
+    this.#undo.push(() => rmSync(this.at(to), { force: true }));
+  }
+
+  /** Removes a file. */
+  remove(path: string): void {
+    const target = this.at(path);
+    if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
+    this.#note(`remove ${path}`);
+    if (!this.dryRun) this.#remove(target);
+  }
+
+  /** Removes a directory with everything in it; it cannot be undone. */
+  removeTree(path: string): void {
+    const target = this.at(path);
+    if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
+    this.#note(`remove ${path} and everything in it`);
+    if (!this.dryRun) rmSync(target, { recursive: true, force: true });
+  }
+
+  /** Removes a directory that is empty. */
+  removeEmptyDirectory(path: string): void {
+    if (!this.dryRun) removeEmpty(this.at(path));
+  }
+
+  /** Runs a program of the system. Throws `InstallFault` when it fails; `undo` takes it back. */
+  command(argv: readonly string[], undo?: () => void): void {
+    this.#note(`run ${argv.join(' ')}`);
+    if (this.dryRun) return;
+    mustRun(argv);
+    if (undo !== undefined) this.#undo.push(undo);
+  }
+
+  /** Takes every change back, the last one first. What cannot be taken back is told. */
+  undo(): void {
+    for (const step of this.#undo.splice(0).reverse()) {
+      try {
+        step();
+      } catch (error) {
+        this.tell(`could not be undone: ${error instanceof Error ? error.message : String(error)}`);
+      }
+    }
+  }
+
+  #note(line: string): void {
+    this.#count++;
+    this.tell(line);
+  }
+
+  #makeParent(path: string): void {
+    if (!existsSync(this.at(dirname(path)))) this.directory(dirname(path), { mode: 0o755 });
+  }
+
+  #removeOnFailure(beside: string, write: () => void): void {
+    try {
+      write();
+    } catch (error) {
+      rmSync(beside, { force: true });
+      throw error;
+    }
+  }
+
+  /** Puts `beside` in the place of `target`, and keeps what was there until the installation is over. */
+  #replace(target: string, beside: string): void {
+    const backup = this.#backup(target);
+    renameSync(beside, target);
+    this.#undo.push(() => (backup === undefined ? rmSync(target, { force: true }) : backup()));
+  }
+
+  #remove(target: string): void {
+    const backup = this.#backup(target);
+    rmSync(target, { force: true });
+    this.#undo.push(() => backup?.());
+  }
+
+  /** A way to bring `target` back as it is now. */
+  #backup(target: string): (() => void) | undefined {
+    const there = lstatSync(target, { throwIfNoEntry: false });
+    if (there === undefined) return undefined;
+    const beside = `${target}.agent3-old`;
+    rmSync(beside, { force: true });
+    // A second name for the old file costs no space; it is replaced by rename, never written to.
+    linkSync(target, beside);
+    this.#backups.push(beside);
+    return () => renameSync(beside, target);
+  }
+
+  /** The installation is good: what was kept for the way back goes. */
+  commit(): void {
+    this.#undo.length = 0;
+    for (const backup of this.#backups.splice(0)) rmSync(backup, { force: true });
+  }
+
+  #hasAccess(target: string, { mode, owner, group }: Access): boolean {
+    const there = statSync(target, { throwIfNoEntry: false });
+    if (there === undefined || (there.mode & 0o7777) !== mode) return false;
+    if (process.geteuid?.() !== 0) return true;
+    if (this.dryRun && owner !== undefined) return this.#uidIfKnown(owner) === there.uid;
+    return there.uid === this.ids.uid(owner ?? 'root') && there.gid === this.ids.gid(group ?? owner ?? 'root');
+  }
+
+  #uidIfKnown(owner: string): number | undefined {
+    try {
+      return this.ids.uid(owner);
+    } catch {
+      // The user that this run would make.
+      return undefined;
+    }
+  }
+
+  #setAccess(target: string, { mode, owner, group }: Access): void {
+    if (process.geteuid?.() === 0) {
+      chownSync(target, this.ids.uid(owner ?? 'root'), this.ids.gid(group ?? owner ?? 'root'));
+    }
+    chmodSync(target, mode);
+  }
+}
+
+function describeAccess({ mode, owner, group }: Access): string {
+  return `mode ${mode.toString(8).padStart(4, '0')} owner ${owner ?? 'root'}:${group ?? owner ?? 'root'}`;
+}
+
+function indent(text: string): string {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => `    ${line}`)
+    .join('\n');
+}
+
+function readIfThere(path: string): Buffer | undefined {
+  return existsSync(path) ? readFileSync(path) : undefined;
+}
+
+function removeEmpty(path: string): void {
+  try {
+    rmdirSync(path);
+  } catch {
+    // Not empty, or not there: it stays as it is.
+  }
+}
+
+function sameContent(one: string, other: string): boolean {
+  if (statSync(one).size !== statSync(other).size) return false;
+  return readFileSync(one).equals(readFileSync(other));
+}

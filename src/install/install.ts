@@ -1,0 +1,219 @@
+import { statSync } from 'node:fs';
+import { version } from '../version.ts';
+import { addSite } from './caddy.ts';
+import type { Changes } from './changes.ts';
+import { runCommand } from './command.ts';
+import { InstallFault } from './fault.ts';
+import { refuseForeign, removeObsolete, writeFiles } from './files.ts';
+import { BINARY, DEFAULT_USER, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { hasSystemd, userExists } from './machine.ts';
+import { type Manifest, manifestText } from './manifest.ts';
+import type { InstallOptions } from './options.ts';
+import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
+import { healthUrl, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
+import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
+
+/** How an installation ended. */
+export interface Installed {
+  readonly kind: 'installed' | 'upgraded' | 'unchanged' | 'planned' | 'staged';
+  readonly url: string;
+  /** Only when it was made or taken over in this run: it is shown once. */
+  readonly token: string | undefined;
+  readonly manifest: Manifest;
+  readonly started: boolean;
+  readonly notes: readonly string[];
+}
+
+/** Commands end within this time by the agent's default limit: an upgrade waits for them. */
+const COMMANDS_SECONDS = 50;
+/** systemd's own limit for the start is 60 s. */
+const HEALTH_SECONDS = 60;
+/**
+ * Sets the agent up as a service, or upgrades it. Throws `InstallFault` for what stops it; then nothing is changed, or
+ * everything was put back.
+ */
+export async function install(options: InstallOptions, tell: (line: string) => void): Promise<Installed> {
+  requireMachine(options);
+  const situation = survey(options, tell);
+  const { changes } = situation;
+  await requireRoom(situation);
+  const before = isStaged(options) ? undefined : serviceState();
+  try {
+    const manifest = put(situation);
+    if (isStaged(options) || options.dryRun) return result(situation, options.dryRun ? 'planned' : 'staged', manifest);
+    const started = await run(situation, before?.active === true);
+    const kind = changes.count === 0 ? 'unchanged' : situation.manifest === undefined ? 'installed' : 'upgraded';
+    changes.commit();
+    return { ...result(situation, kind, manifest), started };
+  } catch (error) {
+    tell('the installation failed; everything is put back');
+    changes.undo();
+    if (!isStaged(options)) await goBack(before?.active === true, situation);
+    throw error;
+  }
+}
+
+/** Puts every file, directory and the user in their places; gives the new manifest. */
+function put(situation: Situation): Manifest {
+  const { options, changes, manifest, original, settings, input, notes } = situation;
+  const files = plannedFiles(input);
+  const staged = isStaged(options);
+  refuseForeign(files, manifest, changes, new Set(original === undefined ? [] : ORIGINAL_FILES));
+  if (!options.packaged) refuseForeignExecutable(situation);
+  const madeUser = makeUser(situation);
+  for (const { path, access } of plannedDirectories(input)) {
+    changes.directory(path, staged ? { mode: access.mode } : access);
+  }
+  if (original !== undefined) saveOriginal(changes, notes);
+  if (options.packaged) changes.remove(BINARY);
+  else changes.executable(BINARY, options.binary);
+  if (manifest !== undefined && manifest.user !== input.user && !staged) {
+    changes.command(['chown', '-R', `${input.user}:${input.group}`, PATHS.home]);
+  }
+  const { sums, kept } = writeFiles(files, original === undefined ? manifest : undefined, changes);
+  for (const path of kept) notes.push(`kept as you changed it: ${path}`);
+  removeObsolete(manifest, new Set(files.map(({ path }) => path)), changes);
+  const secret = settings.text.replace(/^(AGENT3_API_TOKEN=).*$/m, '$1(the token)');
+  changes.file(PATHS.settings, settings.text, { mode: 0o600 }, secret);
+  if (staged) enableStaged(changes, input);
+  const next: Manifest = {
+    version,
+    files: sums,
+    user: input.user,
+    madeUser: madeUser || manifest?.madeUser === true,
+    watchdog: input.watchdog,
+    domain: situation.domain,
+    oldLogs: [...input.oldLogs],
+    packaged: options.packaged,
+  };
+  changes.file(PATHS.manifest, manifestText(next), { mode: 0o644 });
+  return next;
+}
+
+/** A program of another origin under the same name is not replaced. */
+function refuseForeignExecutable({ options, changes, manifest }: Situation): void {
+  const path = changes.at(BINARY);
+  if (manifest !== undefined || statSync(path, { throwIfNoEntry: false }) === undefined) return;
+  if (options.binary === path) return;
+  const { stdout } = runCommand([path, '--version'], 10);
+  if (/^agent3 \d/.test(stdout)) return;
+  throw new InstallFault(`${BINARY} is there and is no Agent3; move it away, then run the installer again`);
+}
+
+function makeUser({ options, changes, input }: Situation): boolean {
+  const { user } = input;
+  if (user === 'root' || isStaged(options) || userExists(user)) return false;
+  if (user !== DEFAULT_USER) throw new InstallFault(`there is no user ${user}; make it first, or leave --user out`);
+  const shell = '/usr/sbin/nologin';
+  changes.command(
+    ['useradd', '--system', '--user-group', '--home-dir', PATHS.home, '--no-create-home', '--shell', shell, user],
+    () => void runCommand(['userdel', user]),
+  );
+  return true;
+}
+
+/** Keeps what the original was set up with, where the owner can look it up. */
+function saveOriginal(changes: Changes, notes: string[]): void {
+  changes.directory(PATHS.saved, { mode: 0o700 });
+  for (const path of ORIGINAL_FILES) {
+    changes.move(path, `${PATHS.saved}/${path.replace(/^\/etc\//, '').replaceAll('/', '_')}`);
+  }
+  notes.push(
+    `the agent that was here before is replaced: its token and port are taken over, its unit is saved in ${PATHS.saved}`,
+  );
+  const { stdout } = runCommand(['crontab', '-l']);
+  if (/agent3|watchdog/i.test(stdout)) {
+    notes.push("root's crontab still runs a watchdog of the original; remove its line with: crontab -e");
+  }
+}
+
+/** What the original may have been set up with, beside its own directory. */
+const ORIGINAL_FILES = [PATHS.unit, PATHS.logrotate, '/etc/cron.d/agent3', PATHS.watchdogCron];
+
+function enableStaged(changes: Changes, { watchdog }: PlanInput): void {
+  changes.link(`/etc/systemd/system/multi-user.target.wants/${SERVICE}`, PATHS.unit);
+  if (watchdog === 'timer') {
+    changes.link(`/etc/systemd/system/timers.target.wants/${WATCHDOG_TIMER}`, PATHS.watchdogTimer);
+  }
+}
+
+/** Enables and starts what was put in place; true when the agent runs. */
+async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
+  const { options, changes, input, notes, domain } = situation;
+  const changed = changes.count > 0;
+  if (changed) changes.command(['systemctl', 'daemon-reload']);
+  if (!serviceState().enabled) {
+    changes.command(
+      ['systemctl', 'enable', '--quiet', SERVICE],
+      () => void runCommand(['systemctl', 'disable', SERVICE]),
+    );
+  }
+  setWatchdog(situation);
+  if (!options.start) return wasActive;
+  if (changed || !wasActive) {
+    if (wasActive) await letCommandsEnd(notes);
+    changes.command(['systemctl', wasActive ? 'restart' : 'start', SERVICE]);
+  }
+  const { host, port, tls } = addressOf(situation.settings.values);
+  const answering = await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
+  if (answering === undefined) {
+    throw new InstallFault(`the agent was started and does not answer.\n${whyNot(`${PATHS.logs}/agent3.err`)}`);
+  }
+  if (domain !== null && options.domain !== undefined) {
+    const name = healthUrl(host, input.port, tls).replace(/^https?:\/\/|\/healthz$/g, '');
+    addSite(changes, domain, tls ? `https://${name}` : name);
+  }
+  return true;
+}
+
+function setWatchdog({ changes, input, notes }: Situation): void {
+  const isEnabled = runCommand(['systemctl', 'is-enabled', '--quiet', WATCHDOG_TIMER]).code === 0;
+  if (input.watchdog === 'timer' && !isEnabled) {
+    changes.command(['systemctl', 'enable', '--quiet', '--now', WATCHDOG_TIMER], disableWatchdog);
+  }
+  if (input.watchdog !== 'timer' && isEnabled) disableWatchdog();
+  if (input.watchdog === 'none') notes.push('no watchdog: systemd alone keeps the agent alive');
+}
+
+function disableWatchdog(): void {
+  runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
+}
+
+/** A restart ends what runs below the service: give it the time that commands have. */
+async function letCommandsEnd(notes: string[]): Promise<void> {
+  const left = await waitForCommands(COMMANDS_SECONDS);
+  if (left > 0) notes.push(`${left} commands, or processes that they left behind, were stopped by the restart`);
+}
+
+/** After the files were put back: the service as it was before. */
+async function goBack(wasActive: boolean, situation: Situation): Promise<void> {
+  if (!hasSystemd()) return;
+  runCommand(['systemctl', 'daemon-reload']);
+  if (!wasActive) {
+    runCommand(['systemctl', 'stop', SERVICE]);
+    return;
+  }
+  runCommand(['systemctl', 'restart', SERVICE]);
+  if (situation.original !== undefined) return;
+  const { host, port, tls } = addressOf(situation.settings.values);
+  await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
+}
+
+function result(situation: Situation, kind: Installed['kind'], manifest: Manifest): Installed {
+  const { host, port, tls } = addressOf(situation.settings.values);
+  const local = healthUrl(host, port, tls).replace(/healthz$/, '');
+  const { domain } = situation;
+  return {
+    kind,
+    url: domain === null ? local : `https://${domain}/`,
+    token: situation.newToken,
+    manifest,
+    started: false,
+    notes: situation.notes,
+  };
+}
+
+/** Where the executable of an installation is. */
+export function installedBinary(manifest: Manifest): string {
+  return manifest.packaged ? PACKAGED_BINARY : BINARY;
+}

@@ -1,0 +1,35 @@
+/** Where everything is, as absolute paths on the machine; `--root` comes in front of them where files are touched. */
+export const PATHS = {
+  settings: '/etc/agent3/agent3.env',
+  configuration: '/etc/agent3',
+  manifest: '/etc/agent3/install.json',
+  /** What was there before Agent3: the original's unit, its logrotate config, its watchdog. */
+  saved: '/etc/agent3/original',
+  home: '/var/lib/agent3',
+  sessions: '/var/lib/agent3/sessions',
+  logs: '/var/log/agent3',
+  logFile: '/var/log/agent3/agent3.log',
+  unit: '/etc/systemd/system/agent3.service',
+  dropIns: '/etc/systemd/system/agent3.service.d',
+  userDropIn: '/etc/systemd/system/agent3.service.d/10-user.conf',
+  ceilingDropIn: '/etc/systemd/system/agent3.service.d/20-ceiling.conf',
+  watchdogService: '/etc/systemd/system/agent3-watchdog.service',
+  watchdogTimer: '/etc/systemd/system/agent3-watchdog.timer',
+  watchdogCron: '/etc/cron.d/agent3-watchdog',
+  watchdogState: '/run/agent3-watchdog',
+  logrotate: '/etc/logrotate.d/agent3',
+  caddySite: '/etc/caddy/agent3.caddy',
+  caddyfile: '/etc/caddy/Caddyfile',
+  sysusers: '/usr/lib/sysusers.d/agent3.conf',
+  tmpfiles: '/usr/lib/tmpfiles.d/agent3.conf',
+} as const;
+
+/** The executable: where an owner's own programs are, or where a package puts it. */
+export const BINARY = '/usr/local/bin/agent3';
+export const PACKAGED_BINARY = '/usr/bin/agent3';
+
+export const SERVICE = 'agent3.service';
+export const WATCHDOG_TIMER = 'agent3-watchdog.timer';
+
+/** The user that is made for the service. */
+export const DEFAULT_USER = 'agent3';

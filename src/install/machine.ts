@@ -1,0 +1,86 @@
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import { createServer } from 'node:net';
+import { totalmem } from 'node:os';
+import { dirname } from 'node:path';
+import { runCommand } from './command.ts';
+import { InstallFault } from './fault.ts';
+
+/** Whether systemd runs this machine (sd_booted(3)). */
+export function hasSystemd(): boolean {
+  return existsSync('/run/systemd/system');
+}
+
+/** The ids that the system's user database has for a name. */
+export const systemIds = {
+  uid: (name: string): number => idOf('-u', name),
+  gid: (name: string): number => idOf('-g', name),
+};
+
+function idOf(which: '-u' | '-g', name: string): number {
+  if (name === 'root') return 0;
+  const { code, stdout } = runCommand(['id', which, name]);
+  if (code !== 0) throw new InstallFault(`there is no user ${name} on this machine`);
+  return Number(stdout.trim());
+}
+
+/** Whether the user database knows `name`. */
+export function userExists(name: string): boolean {
+  return runCommand(['id', '-u', name]).code === 0;
+}
+
+/** The name of a user's own group. */
+export function groupOf(user: string): string {
+  const { code, stdout } = runCommand(['id', '-gn', user]);
+  return code === 0 ? stdout.trim() : user;
+}
+
+const MIB = 1_048_576;
+
+/** The ceilings for everything below the service, as shares of this machine. */
+export interface Ceilings {
+  readonly memoryMaxMib: number;
+  readonly tasksMax: number;
+}
+
+/** What always stays for the rest of the machine: a quarter of the memory, at least 256 MiB, at most 2 GiB. */
+const RESERVE = { part: 0.25, leastMib: 256, mostMib: 2048 };
+/** The agent itself takes up to 120 MiB, measured with 300 commands. */
+const LEAST_MEMORY_MIB = 192;
+/** One process for each MiB: 2,048 on a machine of 2 GiB. */
+const TASKS = { perMib: 1, least: 512, most: 8192 };
+
+/** Ceilings for a machine with `memoryBytes` of memory. */
+export function ceilingsFor(memoryBytes: number = totalmem()): Ceilings {
+  const mib = Math.floor(memoryBytes / MIB);
+  const reserve = Math.min(Math.max(mib * RESERVE.part, RESERVE.leastMib), RESERVE.mostMib);
+  return {
+    memoryMaxMib: Math.max(LEAST_MEMORY_MIB, Math.floor(mib - reserve)),
+    tasksMax: Math.min(Math.max(mib * TASKS.perMib, TASKS.least), TASKS.most),
+  };
+}
+
+/** Throws `InstallFault` when the file system below `path` has less than `bytes` free. */
+export function requireSpace(path: string, bytes: number): void {
+  let directory = path;
+  while (!existsSync(directory)) directory = dirname(directory);
+  const { bavail, bsize } = statfsSync(directory);
+  const free = bavail * bsize;
+  if (free >= bytes) return;
+  throw new InstallFault(
+    `the disk of ${directory} has ${Math.floor(free / MIB)} MiB free, and ${Math.ceil(bytes / MIB)} MiB are needed; make room, then run the installer again`,
+  );
+}
+
+/** Whether nobody listens on `port` of `host`. */
+export function isPortFree(host: string, port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const server = createServer();
+    server.once('error', () => resolve(false));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+  });
+}
+
+/** A file's text, or undefined where there is none. */
+export function readText(path: string): string | undefined {
+  return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+}

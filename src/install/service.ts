@@ -1,0 +1,73 @@
+import { delay } from '../core/clock.ts';
+import { runCommand } from './command.ts';
+import { SERVICE } from './layout.ts';
+
+/** What systemd says of the service. */
+export interface ServiceState {
+  readonly active: boolean;
+  readonly enabled: boolean;
+  /** Commands and processes that it looks after; from its own status. */
+  readonly commands: number;
+}
+
+/** Asks systemd for the state of the service. */
+export function serviceState(): ServiceState {
+  const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,UnitFileState,StatusText', SERVICE]);
+  const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(stdout)?.[1] ?? '';
+  return {
+    active: value('ActiveState') === 'active',
+    enabled: value('UnitFileState') === 'enabled',
+    commands: Number(/^(\d+) commands? runs?/.exec(value('StatusText'))?.[1] ?? 0),
+  };
+}
+
+/** The address that reaches an agent which listens on `host`. */
+export function healthUrl(host: string, port: number, tls: boolean): string {
+  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
+  return `${tls ? 'https' : 'http'}://${name}:${port}/healthz`;
+}
+
+const ANSWER_SECONDS = 5;
+const LOOK_MS = 250;
+
+/** The version of the agent that answers on `url`, or undefined when none does. */
+export async function versionOn(url: string): Promise<string | undefined> {
+  try {
+    // On loopback, and only to see that it lives: the name in its certificate is another one.
+    const init = { signal: AbortSignal.timeout(ANSWER_SECONDS * 1000), tls: { rejectUnauthorized: false } };
+    const answer = await fetch(url, init);
+    const body = (await answer.json()) as { version?: unknown };
+    return answer.ok && typeof body.version === 'string' ? body.version : undefined;
+  } catch {
+    // Not there, not yet there, or somebody else.
+    return undefined;
+  }
+}
+
+/** Waits until an agent answers on `url`; gives its version, or undefined when `seconds` have passed. */
+export async function waitForHealth(url: string, seconds: number): Promise<string | undefined> {
+  const end = performance.now() + seconds * 1000;
+  for (;;) {
+    const found = await versionOn(url);
+    if (found !== undefined || performance.now() > end) return found;
+    await delay(LOOK_MS);
+  }
+}
+
+/** Waits until no command runs, at most `seconds`; gives how many still do. */
+export async function waitForCommands(seconds: number): Promise<number> {
+  const end = performance.now() + seconds * 1000;
+  let { commands } = serviceState();
+  while (commands > 0 && performance.now() < end) {
+    await delay(1000);
+    ({ commands } = serviceState());
+  }
+  return commands;
+}
+
+/** Why the service does not run: its last lines on standard error, and systemd's own. */
+export function whyNot(errorLog: string): string {
+  const own = runCommand(['tail', '-n', '3', errorLog]).stdout.trim();
+  const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,SubState,Result,ExecMainStatus', SERVICE]);
+  return [stdout.trim().replaceAll('\n', ' '), own].filter((text) => text !== '').join('\n');
+}

@@ -1,0 +1,25 @@
+import { parseEnvFile } from '../../ops/env-file.ts';
+
+/** The settings in the text of a settings file. */
+export const parseSettings = parseEnvFile;
+
+/**
+ * `text` with these settings changed: the line of the name, else its line that is commented out, else a new one at the
+ * end. Everything else stays as the owner wrote it.
+ */
+export function changeSettings(text: string, changes: Readonly<Record<string, string>>): string {
+  const lines = text.split('\n');
+  for (const [name, value] of Object.entries(changes)) {
+    const line = `${name}=${value}`;
+    const at =
+      findLine(lines, new RegExp(`^\\s*${name}\\s*=`)) ?? findLine(lines, new RegExp(`^\\s*#\\s*${name}\\s*=`));
+    if (at !== undefined) lines[at] = line;
+    else lines.splice(lines.at(-1) === '' ? -1 : lines.length, 0, line);
+  }
+  return lines.join('\n');
+}
+
+function findLine(lines: readonly string[], pattern: RegExp): number | undefined {
+  const at = lines.findLastIndex((line) => pattern.test(line));
+  return at === -1 ? undefined : at;
+}

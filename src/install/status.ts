@@ -1,0 +1,39 @@
+import { join } from 'node:path';
+import { runCommand } from './command.ts';
+import { installedBinary } from './install.ts';
+import { PATHS } from './layout.ts';
+import { readText } from './machine.ts';
+import { readManifest } from './manifest.ts';
+import { healthUrl, serviceState, versionOn } from './service.ts';
+import { parseSettings } from './settings-file.ts';
+import { addressOf } from './survey.ts';
+
+/** What is installed, in a few lines. */
+export async function statusText(root: string): Promise<{ readonly text: string; readonly installed: boolean }> {
+  const manifest = readManifest(join(root, PATHS.manifest));
+  if (manifest === undefined)
+    return { text: 'Agent3 is not installed. To install it: agent3 install', installed: false };
+  const binary = installedBinary(manifest);
+  const { stdout } = runCommand([join(root, binary), '--version'], 10);
+  const { host, port, tls } = addressOf(parseSettings(settingsText(root)));
+  const { active, enabled, commands } = serviceState();
+  const answering = await versionOn(healthUrl(host, port, tls));
+  const lines = [
+    `binary     ${binary}: ${stdout.trim() || 'cannot be run'}`,
+    `service    ${active ? 'active' : 'not active'}, ${enabled ? 'starts at boot' : 'does not start at boot'}, ${commands} running`,
+    `answers    ${answering === undefined ? 'no' : `version ${answering}`} on ${healthUrl(host, port, tls)}`,
+    `user       ${manifest.user}`,
+    `watchdog   ${manifest.watchdog}`,
+    ...(manifest.domain === null ? [] : [`domain     ${manifest.domain}`]),
+  ];
+  return { text: lines.join('\n'), installed: true };
+}
+
+/** Only root may read the settings; for others the defaults are shown. */
+function settingsText(root: string): string {
+  try {
+    return readText(join(root, PATHS.settings)) ?? '';
+  } catch {
+    return '';
+  }
+}

@@ -1,0 +1,143 @@
+import { statSync } from 'node:fs';
+import { MIN_TOKEN_CHARS } from '../core/limits.ts';
+import { newToken } from '../core/token.ts';
+import { LOOPBACK_PROXIES, requireCaddy } from './caddy.ts';
+import { Changes } from './changes.ts';
+import { InstallFault } from './fault.ts';
+import { BINARY, DEFAULT_USER, PATHS } from './layout.ts';
+import {
+  ceilingsFor,
+  groupOf,
+  hasSystemd,
+  isPortFree,
+  readText,
+  requireSpace,
+  systemIds,
+  userExists,
+} from './machine.ts';
+import { type Manifest, readManifest } from './manifest.ts';
+import type { InstallOptions } from './options.ts';
+import { type Original, readOriginal } from './original.ts';
+import type { PlanInput } from './plan.ts';
+import { serviceState } from './service.ts';
+import { changeSettings, parseSettings } from './settings-file.ts';
+import { TEMPLATES } from './templates.ts';
+
+/** The copy of the executable, and some more. */
+const SPACE_MARGIN_BYTES = 32 * 1_048_576;
+
+/** Everything that is known before the first change. */
+export interface Situation {
+  readonly options: InstallOptions;
+  readonly changes: Changes;
+  readonly manifest: Manifest | undefined;
+  readonly original: Original | undefined;
+  readonly settings: { readonly text: string; readonly values: Record<string, string> };
+  readonly newToken: string | undefined;
+  readonly input: PlanInput;
+  readonly domain: string | null;
+  readonly notes: string[];
+}
+
+/** Whether the files go into a directory, for an image, and not onto this machine. */
+export function isStaged({ root }: InstallOptions): boolean {
+  return root !== '/';
+}
+
+/** Throws `InstallFault` for a machine that the service cannot be set up on. */
+export function requireMachine(options: InstallOptions): void {
+  if (isStaged(options)) return;
+  if (process.geteuid?.() !== 0 && !options.dryRun) {
+    throw new InstallFault('the installer has to run as root: sudo agent3 install. To see what it would do: --dry-run');
+  }
+  if (!hasSystemd() && !options.dryRun) {
+    throw new InstallFault(
+      'systemd does not run this machine, and the service needs it. Without it: AGENT3_API_TOKEN=… agent3 serve, kept alive by what runs this machine; --root DIR stages the files',
+    );
+  }
+  if (options.domain !== undefined) requireCaddy(options.domain);
+}
+
+/** Looks at the machine; changes nothing. Throws `InstallFault` for what cannot be taken over. */
+export function survey(options: InstallOptions, tell: (line: string) => void): Situation {
+  const changes = new Changes(options.root, options.dryRun, systemIds, tell);
+  const manifest = readManifest(changes.at(PATHS.manifest));
+  const unit = readText(changes.at(PATHS.unit));
+  const original =
+    unit === undefined || manifest !== undefined ? undefined : readOriginal(unit, (path) => readText(changes.at(path)));
+  const there = readText(changes.at(PATHS.settings));
+  const known = parseSettings(there ?? '');
+  const token = options.token ?? (known['AGENT3_API_TOKEN'] ? undefined : (original?.token ?? newToken()));
+  if (token !== undefined) requireToken(token, options.token === undefined ? 'of the agent that is here' : 'given');
+  const text = changeSettings(there ?? TEMPLATES.settings, wanted(options, original, there === undefined, token));
+  const values = parseSettings(text);
+  const user = options.user ?? manifest?.user ?? DEFAULT_USER;
+  const input: PlanInput = {
+    user,
+    group: user === 'root' || !userExists(user) ? user : groupOf(user),
+    port: addressOf(values).port,
+    watchdog: options.watchdog ? (manifest?.watchdog === 'cron' ? 'cron' : 'timer') : 'none',
+    packaged: options.packaged,
+    staged: isStaged(options),
+    ceilings: ceilingsFor(),
+    oldLogs: original?.logs ?? manifest?.oldLogs ?? [],
+  };
+  const notes: string[] = [];
+  if (original !== undefined && original.token === undefined && there === undefined) {
+    notes.push('no token of the agent that was here was found: enter the new one in its clients');
+  }
+  const domain = options.domain ?? manifest?.domain ?? null;
+  return { options, changes, manifest, original, settings: { text, values }, newToken: token, input, domain, notes };
+}
+
+/** The settings that this run has to change; all others stay as the owner has them. */
+function wanted(
+  options: InstallOptions,
+  original: Original | undefined,
+  isNew: boolean,
+  token: string | undefined,
+): Record<string, string> {
+  const host = options.host ?? (isNew ? original?.host : undefined);
+  const port = options.port ?? (isNew ? original?.port : undefined);
+  return {
+    ...(token !== undefined && { AGENT3_API_TOKEN: token }),
+    ...(host !== undefined && { AGENT3_HOST: host }),
+    ...(port !== undefined && { AGENT3_PORT: String(port) }),
+    ...(options.domain !== undefined && { AGENT3_TRUSTED_PROXIES: LOOPBACK_PROXIES }),
+  };
+}
+
+/** Throws `InstallFault` when the disk or the port has no room. */
+export async function requireRoom({ options, settings, original }: Situation): Promise<void> {
+  if (isStaged(options) || options.dryRun) return;
+  const bytes = statSync(options.binary).size + SPACE_MARGIN_BYTES;
+  requireSpace(options.packaged ? PATHS.home : BINARY, options.packaged ? SPACE_MARGIN_BYTES : bytes);
+  requireSpace(PATHS.home, SPACE_MARGIN_BYTES);
+  requireSpace(PATHS.configuration, 1_048_576);
+  const { host, port } = addressOf(settings.values);
+  // The agent that is upgraded, or the original that is replaced, holds its port itself.
+  const held = original === undefined ? addressOf(parseSettings(readText(PATHS.settings) ?? '')).port : original.port;
+  if ((serviceState().active && (held ?? DEFAULT_PORT) === port) || (await isPortFree(host, port))) return;
+  throw new InstallFault(
+    `port ${port} on ${host} is taken by another program (ss -ltnp shows it); choose another one with --port. Nothing was changed`,
+  );
+}
+
+const DEFAULT_PORT = 5000;
+
+/** Where an agent with these settings listens. */
+export function addressOf(values: Readonly<Record<string, string>>): { host: string; port: number; tls: boolean } {
+  return {
+    host: values['AGENT3_HOST'] || '127.0.0.1',
+    port: Number(values['AGENT3_PORT'] || DEFAULT_PORT),
+    tls: (values['AGENT3_TLS_CERT'] ?? '') !== '',
+  };
+}
+
+/** Throws `InstallFault` for a token that the agent would refuse. */
+function requireToken(token: string, origin: string): void {
+  if (token.length >= MIN_TOKEN_CHARS && token.length <= 512 && /^[\x21-\x7e]*$/.test(token)) return;
+  throw new InstallFault(
+    `the token ${origin} cannot be used: Agent3 takes 16 to 512 printable characters without spaces. Make one with agent3 token, give it with --token, and enter it in your client`,
+  );
+}
