@@ -14,8 +14,11 @@ const RELEASE_TARGETS = {
 const ROOT = join(import.meta.dir, '..');
 const DIST = join(ROOT, 'dist');
 
-/** Builds `dist/<name>` for `target`, or for this machine without one. Ends the process when the build fails. */
-export function build(name: string, target?: string): string {
+/**
+ * Builds `dist/<name>` for `target`, or for this machine without one. Ends the process when the build fails. The tests of
+ * an upgrade build another `version`.
+ */
+export function build(name: string, target?: string, version: string = manifest.version): string {
   mkdirSync(DIST, { recursive: true });
   const outfile = join(DIST, name);
   const command = [
@@ -28,7 +31,7 @@ export function build(name: string, target?: string): string {
     // Without these two, the executable would run what it finds in its working directory.
     '--no-compile-autoload-dotenv',
     '--no-compile-autoload-bunfig',
-    `--define=AGENT3_BUILD_VERSION=${JSON.stringify(manifest.version)}`,
+    `--define=AGENT3_BUILD_VERSION=${JSON.stringify(version)}`,
     `--define=AGENT3_BUILD_COMMIT=${JSON.stringify(commitName())}`,
     `--outfile=${outfile}`,
     ...(target === undefined ? [] : [`--target=${target}`]),

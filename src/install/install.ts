@@ -60,7 +60,7 @@ function put(situation: Situation): Manifest {
   const staged = isStaged(options);
   refuseForeign(files, manifest, changes, new Set(original === undefined ? [] : ORIGINAL_FILES));
   if (!options.packaged) refuseForeignExecutable(situation);
-  const madeUser = makeUser(situation);
+  makeUser(situation);
   for (const { path, access } of plannedDirectories(input)) {
     changes.directory(path, staged ? { mode: access.mode } : access);
   }
@@ -80,7 +80,6 @@ function put(situation: Situation): Manifest {
     version,
     files: sums,
     user: input.user,
-    madeUser: madeUser || manifest?.madeUser === true,
     watchdog: input.watchdog,
     domain: situation.domain,
     oldLogs: [...input.oldLogs],
@@ -100,16 +99,15 @@ function refuseForeignExecutable({ options, changes, manifest }: Situation): voi
   throw new InstallFault(`${BINARY} is there and is no Agent3; move it away, then run the installer again`);
 }
 
-function makeUser({ options, changes, input }: Situation): boolean {
+function makeUser({ options, changes, input }: Situation): void {
   const { user } = input;
-  if (user === 'root' || isStaged(options) || userExists(user)) return false;
+  if (user === 'root' || isStaged(options) || userExists(user)) return;
   if (user !== DEFAULT_USER) throw new InstallFault(`there is no user ${user}; make it first, or leave --user out`);
   const shell = '/usr/sbin/nologin';
   changes.command(
     ['useradd', '--system', '--user-group', '--home-dir', PATHS.home, '--no-create-home', '--shell', shell, user],
     () => void runCommand(['userdel', user]),
   );
-  return true;
 }
 
 /** Keeps what the original was set up with, where the owner can look it up. */

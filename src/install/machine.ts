@@ -28,6 +28,11 @@ export function userExists(name: string): boolean {
   return runCommand(['id', '-u', name]).code === 0;
 }
 
+/** A user's home by the user database; undefined where there is no such user. */
+export function homeOf(user: string): string | undefined {
+  return runCommand(['getent', 'passwd', user]).stdout.split(':')[5];
+}
+
 /** The name of a user's own group. */
 export function groupOf(user: string): string {
   const { code, stdout } = runCommand(['id', '-gn', user]);

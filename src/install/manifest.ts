@@ -8,8 +8,6 @@ const manifestSchema = Type.Object({
   /** Each file it wrote, with the SHA-256 of what it wrote: another sum tells that the owner changed it. */
   files: Type.Record(Type.String(), Type.String()),
   user: Type.String(),
-  /** The user was made by the installer, so that `--purge` may remove it. */
-  madeUser: Type.Boolean(),
   watchdog: Type.Union([Type.Literal('timer'), Type.Literal('cron'), Type.Literal('none')]),
   domain: Type.Union([Type.String(), Type.Null()]),
   /** Logs of the original agent that are rotated as well. */

@@ -3,7 +3,7 @@ import { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 import { BINARY, DEFAULT_USER, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { hasSystemd, systemIds, userExists } from './machine.ts';
+import { hasSystemd, homeOf, systemIds } from './machine.ts';
 import { readManifest } from './manifest.ts';
 
 /** What the owner asked for. */
@@ -38,18 +38,19 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
     `/etc/systemd/system/timers.target.wants/${WATCHDOG_TIMER}`,
   ]);
   for (const path of files) changes.remove(path);
+  changes.commit();
   changes.removeEmptyDirectory(PATHS.dropIns);
   changes.removeTree(PATHS.watchdogState);
-  if (purge) purgeAll(changes, manifest?.madeUser === true && root === '/');
+  if (purge) purgeAll(changes, root === '/');
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);
     runCommand(['systemctl', 'reset-failed', SERVICE]);
   }
-  changes.commit();
   return changes.count;
 }
 
-function purgeAll(changes: Changes, removeUser: boolean): void {
+function purgeAll(changes: Changes, isLive: boolean): void {
+  const isOurUser = isLive && homeOf(DEFAULT_USER) === PATHS.home;
   for (const path of [PATHS.dropIns, PATHS.configuration, PATHS.home, PATHS.logs]) changes.removeTree(path);
-  if (removeUser && userExists(DEFAULT_USER)) changes.command(['userdel', DEFAULT_USER]);
+  if (isOurUser) changes.command(['userdel', DEFAULT_USER]);
 }

@@ -1,0 +1,48 @@
+import type { Vm } from './vm.ts';
+
+/** An answer of the installed agent, asked by curl inside the machine. */
+export interface Asked {
+  readonly status: number;
+  readonly body: Record<string, unknown>;
+}
+
+/** Calls an operation of the installed agent with the token of its settings. */
+export async function ask(vm: Vm, op: string, args: unknown, seconds = 60): Promise<Asked> {
+  const body = Buffer.from(JSON.stringify({ op, args })).toString('base64');
+  const { stdout } = await vm.run(
+    `. /etc/agent3/agent3.env
+echo ${body} | base64 -d | curl -s -m ${seconds} -w '\\n%{http_code}' -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") \\
+  --data-binary @- "http://127.0.0.1:$AGENT3_PORT/"`,
+    seconds + 30,
+  );
+  const lines = stdout.split('\n');
+  const status = Number(lines.pop());
+  return { status, body: JSON.parse(lines.join('\n') || '{}') as Record<string, unknown> };
+}
+
+/** Runs a command through the installed agent; gives its standard output. Throws unless it was answered with 200. */
+export async function shellIn(vm: Vm, cmd: string): Promise<string> {
+  const { status, body } = await ask(vm, 'shell', { cmd });
+  if (status !== 200) throw new Error(`${cmd}: ${status} ${JSON.stringify(body)}`);
+  return String(body['stdout']);
+}
+
+/** Waits until the installed agent runs a command again; gives the seconds that took. */
+export async function answersWithin(vm: Vm, seconds: number): Promise<number> {
+  const start = performance.now();
+  await vm.until(
+    `. /etc/agent3/agent3.env
+curl -s -m 3 -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"echo alive"}}' "http://127.0.0.1:$AGENT3_PORT/" | grep -q alive`,
+    seconds,
+  );
+  return (performance.now() - start) / 1000;
+}
+
+/** Every file of the machine that an installation could touch: path, kind, mode, owner, size and link. */
+export function fileSystem(vm: Vm): Promise<string> {
+  return vm.sh(
+    String.raw`find /etc /usr /var/lib /var/log /opt /root /home -xdev \
+      \( -path /var/log/journal -o -path /var/lib/systemd -o -path /var/lib/logrotate -o -path /var/lib/caddy \) -prune -o \
+      -printf '%p %y %m %u %g %s %l\n' | grep -v -E '^/var/log/agent3/agent3.log |^/etc/(passwd|group|shadow|gshadow)-? |^/etc d|^/var/log(/(wtmp|btmp|lastlog|faillog))? |^/etc/.pwd.lock|^/opt/vm' | sort`,
+  );
+}

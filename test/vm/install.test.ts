@@ -1,0 +1,169 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { answersWithin, ask, fileSystem, shellIn } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+const OPS = join(import.meta.dir, '../../ops');
+
+describeVm('the installer', () => {
+  let vm: Vm;
+  let before: string;
+  let users: string;
+  beforeAll(async () => {
+    vm = await bootVm({ files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(OPS, 'install') } });
+    before = await fileSystem(vm);
+    users = await vm.sh('cat /etc/passwd /etc/group');
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  test('with --dry-run tells every file and command, and changes nothing', async () => {
+    const told = await vm.sh('/opt/bundle/ops/install --dry-run');
+    for (const path of ['/usr/local/bin/agent3', '/etc/agent3/agent3.env', '/etc/systemd/system/agent3.service']) {
+      expect(told).toContain(`file ${path} `);
+    }
+    expect(told).toContain('run useradd');
+    expect(await fileSystem(vm)).toBe(before);
+  });
+
+  test('refuses what it cannot do, and leaves nothing behind', async () => {
+    const refusals: readonly [script: string, told: string][] = [
+      ['setpriv --reuid=65534 --regid=65534 --clear-groups /opt/bundle/ops/install', 'has to run as root'],
+      ['/opt/bundle/ops/install --user nobody-at-all', 'there is no user nobody-at-all'],
+      ['/opt/bundle/ops/install --token short', 'the token given cannot be used'],
+      ['/opt/bundle/ops/install --domain "no name"', 'is no host name'],
+      [
+        'perl -MIO::Socket::INET -e \'$s=IO::Socket::INET->new(Listen=>1,LocalAddr=>"127.0.0.1:5000") or die; sleep 60\' & sleep 1; /opt/bundle/ops/install; code=$?; kill %1; exit $code',
+        'port 5000 on 127.0.0.1 is taken',
+      ],
+      [
+        'mkdir -p /etc/logrotate.d; echo "# mine" > /etc/logrotate.d/agent3; /opt/bundle/ops/install; code=$?; rm /etc/logrotate.d/agent3; exit $code',
+        'not written by Agent3, and in its place: /etc/logrotate.d/agent3',
+      ],
+      [
+        'echo "#!/bin/sh" > /usr/local/bin/agent3; chmod 755 /usr/local/bin/agent3; /opt/bundle/ops/install; code=$?; rm /usr/local/bin/agent3; exit $code',
+        '/usr/local/bin/agent3 is there and is no Agent3',
+      ],
+      [
+        'mount -t tmpfs -o size=8M small /usr/local/bin; /opt/bundle/ops/install; code=$?; umount /usr/local/bin; exit $code',
+        'MiB free, and',
+      ],
+    ];
+    for (const [script, told] of refusals) {
+      const { code, stderr } = await vm.run(script);
+      expect({ script, code, stderr }).toMatchObject({ code: 1 });
+      expect(stderr).toContain(told);
+      expect(await fileSystem(vm)).toBe(before);
+    }
+    expect(await vm.sh('cat /etc/passwd /etc/group')).toBe(users);
+  }, 180_000);
+
+  test('by ops/install from the bundle sets up everything, and the printed token works', async () => {
+    const told = await vm.sh('/opt/bundle/ops/install');
+    const token = /Token {5}(\S+)/.exec(told)?.[1] ?? '';
+    expect(token).toHaveLength(43);
+    expect(told).toContain('http://127.0.0.1:5000/');
+    const answer = await vm.sh(
+      `curl -s http://127.0.0.1:5000/ -H 'X-Auth-Token: ${token}' -d '{"op":"shell","args":{"cmd":"id -un; pwd"}}'`,
+    );
+    expect(JSON.parse(answer)).toMatchObject({ stdout: 'agent3\n/var/lib/agent3\n', exit_code: 0 });
+    expect(await vm.sh('systemctl is-active agent3 agent3-watchdog.timer')).toBe('active\nactive\n');
+    expect(await vm.sh('systemctl is-enabled agent3 agent3-watchdog.timer')).toBe('enabled\nenabled\n');
+    expect(await vm.sh('systemctl is-system-running')).toBe('running\n');
+  }, 120_000);
+
+  test('gives every file its owner and mode', async () => {
+    const paths = [
+      '/etc/agent3/agent3.env',
+      '/var/lib/agent3/sessions',
+      '/var/log/agent3',
+      '/var/log/agent3/agent3.log',
+    ];
+    expect(await vm.sh(`stat -c '%n %a %U:%G' ${paths.join(' ')} /usr/local/bin/agent3`)).toBe(
+      `/etc/agent3/agent3.env 600 root:root
+/var/lib/agent3/sessions 700 agent3:agent3
+/var/log/agent3 750 root:agent3
+/var/log/agent3/agent3.log 640 agent3:agent3
+/usr/local/bin/agent3 755 root:root
+`,
+    );
+  });
+
+  test('keeps the token from every process list, log and command', async () => {
+    const token = (await vm.sh('. /etc/agent3/agent3.env; echo $AGENT3_API_TOKEN')).trim();
+    await shellIn(vm, 'env');
+    expect(await shellIn(vm, 'env; ps -ef; cat /proc/$PPID/environ 2>&1')).not.toContain(token);
+    expect(
+      await vm.sh('journalctl --no-pager; cat /var/log/agent3/*; cat /etc/agent3/install.json; systemctl show agent3'),
+    ).not.toContain(token);
+    expect(await vm.sh('cat /proc/$(systemctl show -p MainPID --value agent3)/environ | tr "\\0" "\\n"')).not.toContain(
+      token,
+    );
+    expect((await ask(vm, 'shell', { cmd: 'cat /etc/agent3/agent3.env' })).body['exit_code']).toBe(1);
+  });
+
+  test('run a second time changes nothing and says so', async () => {
+    const once = await fileSystem(vm);
+    const pid = await vm.sh('systemctl show -p MainPID agent3');
+    expect(await vm.sh('/opt/bundle/ops/install')).toStartWith('Nothing to change');
+    expect(await fileSystem(vm)).toBe(once);
+    expect(await vm.sh('systemctl show -p MainPID agent3')).toBe(pid);
+  });
+
+  test('keeps settings and files that the owner has changed', async () => {
+    await vm.sh(`sed -i 's/^#AGENT3_MAX_RUNNING=.*/AGENT3_MAX_RUNNING=7/' /etc/agent3/agent3.env
+      echo '# my own line' >> /etc/logrotate.d/agent3`);
+    const told = await vm.sh('/opt/bundle/ops/install --port 5005');
+    expect(told).toContain('kept as you changed it: /etc/logrotate.d/agent3');
+    expect(told).toContain('http://127.0.0.1:5005/');
+    const settings = await vm.sh('cat /etc/agent3/agent3.env');
+    expect(settings).toContain('\nAGENT3_MAX_RUNNING=7\n');
+    expect(settings).toContain('\nAGENT3_PORT=5005\n');
+    expect(await vm.sh('tail -n 1 /etc/logrotate.d/agent3')).toBe('# my own line\n');
+    expect(await shellIn(vm, 'echo on the new port')).toBe('on the new port\n');
+  }, 120_000);
+
+  test('tells what is installed', async () => {
+    const told = await vm.sh('agent3 install --status');
+    expect(told).toContain('service    active, starts at boot, 0 running');
+    expect(told).toContain('on http://127.0.0.1:5005/healthz');
+  });
+
+  test('has the agent up again after a reboot, with its sessions', async () => {
+    const { body } = await ask(vm, 'shell', { cmd: 'echo before the reboot' });
+    await vm.reboot();
+    await answersWithin(vm, 60);
+    const read = await ask(vm, 'read_session', { session: body['session'] });
+    expect(read.body).toMatchObject({ stdout: 'before the reboot\n', status: 'done', exit_code: 0 });
+  }, 300_000);
+
+  test('as root hands over the whole machine, with a warning', async () => {
+    expect(await vm.sh('/opt/bundle/ops/install --user root')).toContain('WARNING: the agent runs as root');
+    expect(await shellIn(vm, 'id -un; cat /proc/self/status | grep NoNewPrivs')).toBe('root\nNoNewPrivs:\t0\n');
+    expect(await vm.sh('agent3 install')).toStartWith('Nothing to change');
+    await vm.sh('agent3 install --user agent3');
+    expect(await shellIn(vm, 'id -un; touch ~/mine && rm ~/mine && echo written')).toBe('agent3\nwritten\n');
+  }, 180_000);
+
+  test('uninstalls, and keeps settings and sessions', async () => {
+    expect(await vm.sh('agent3 install --uninstall')).toContain('Settings, sessions and logs are kept');
+    expect((await vm.run('systemctl is-active agent3 agent3-watchdog.timer')).stdout).toBe('inactive\ninactive\n');
+    expect(await vm.sh('ls /etc/agent3/agent3.env; ls /var/lib/agent3/sessions | wc -l')).not.toContain(' 0');
+    expect((await vm.run('ls /usr/local/bin/agent3 /etc/systemd/system/agent3*')).stdout).toBe('');
+  });
+
+  test('takes up again what an uninstalled agent has left', async () => {
+    const told = await vm.sh('/opt/bundle/ops/install');
+    expect(told).toContain('Token     in /etc/agent3/agent3.env');
+    expect(told).toContain(':5005/');
+  }, 120_000);
+
+  test('with --purge leaves nothing behind', async () => {
+    await vm.sh('agent3 install --uninstall --purge');
+    expect(await fileSystem(vm)).toBe(before);
+    expect(await vm.sh('cat /etc/passwd /etc/group')).toBe(users);
+    expect((await vm.run('systemctl status agent3')).code).toBe(4);
+    expect(await vm.sh('systemctl is-system-running')).toBe('running\n');
+  });
+});

@@ -1,0 +1,176 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { build } from '../../ops/build.ts';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { answersWithin, ask, shellIn } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+const OPS = join(import.meta.dir, '../../ops');
+
+/** Every figure here is for the emulated machine, which is several times slower than a real one. */
+describeVm('an installed agent', () => {
+  let vm: Vm;
+  /** A session that has ended before any of the disasters. */
+  let session: string;
+  beforeAll(async () => {
+    vm = await bootVm({
+      files: {
+        '/opt/bundle/agent3': BINARY,
+        '/opt/bundle/ops/install': join(OPS, 'install'),
+        '/opt/next/agent3': build('agent3-next', undefined, '9.9.9'),
+      },
+    });
+    await vm.sh('/opt/bundle/ops/install');
+    session = String((await ask(vm, 'shell', { cmd: 'echo kept' })).body['session']);
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  const pid = async (): Promise<string> => (await vm.sh('systemctl show -p MainPID --value agent3')).trim();
+  const kept = async (): Promise<unknown> => (await ask(vm, 'read_session', { session })).body['stdout'];
+  const watchdog = async (): Promise<string> => {
+    await vm.run('systemctl start agent3-watchdog.service');
+    return vm.sh('tail -n 2 /var/log/agent3/watchdog.log');
+  };
+
+  test('tells systemd how many commands run', async () => {
+    const long = ask(vm, 'shell', { cmd: 'sleep 12' });
+    await long;
+    expect(await vm.sh('systemctl show -p StatusText --value agent3')).toMatch(/^[01] commands? runs?\n$/);
+  });
+
+  test('is back after kill -9', async () => {
+    const before = await pid();
+    await vm.sh(`kill -9 ${before}`);
+    expect(await answersWithin(vm, 15)).toBeLessThan(15);
+    expect(await pid()).not.toBe(before);
+    expect(await kept()).toBe('kept\n');
+  }, 60_000);
+
+  test('that hangs is killed by systemd within 30 s, and is back', async () => {
+    const before = await pid();
+    await vm.sh(`kill -STOP ${before}`);
+    await vm.until(`[ "$(systemctl show -p MainPID --value agent3)" != ${before} ]`, 30);
+    await answersWithin(vm, 15);
+    expect(await vm.sh('journalctl -u agent3 --no-pager')).toContain('Watchdog timeout');
+    expect(await kept()).toBe('kept\n');
+  }, 90_000);
+
+  test('is checked by the watchdog, which leaves a line', async () => {
+    expect(await watchdog()).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00 - Agent3 running OK\n/m);
+  }, 60_000);
+
+  test('that was stopped by hand is started by the watchdog', async () => {
+    await vm.sh('systemctl stop agent3');
+    const lines = await watchdog();
+    expect(lines).toContain(' - Agent3 not running. Restarting... (the unit is inactive)\n');
+    expect(lines).toContain(' - Agent3 running again\n');
+    expect(await kept()).toBe('kept\n');
+  }, 60_000);
+
+  test('that hangs is restarted by the watchdog', async () => {
+    await vm.sh('systemctl start agent3-watchdog.service');
+    await vm.sh(`mkdir -p /run/systemd/system/agent3.service.d
+      printf '[Service]\\nWatchdogSec=0\\n' > /run/systemd/system/agent3.service.d/90-test.conf
+      systemctl daemon-reload; systemctl restart agent3`);
+    await vm.sh(`kill -STOP ${await pid()}`);
+    const lines = await watchdog();
+    await vm.sh('rm -r /run/systemd/system/agent3.service.d; systemctl daemon-reload; systemctl restart agent3');
+    expect(lines).toContain(' - Agent3 not running. Restarting... (healthz did not answer within 5 s)\n');
+    expect(lines).toContain(' - Agent3 running again\n');
+  }, 120_000);
+
+  test('that its owner has switched off stays off', async () => {
+    await vm.sh('systemctl disable --now agent3');
+    expect(await watchdog()).toContain(' - Agent3 is switched off');
+    await vm.sh('systemctl enable --now agent3');
+    await answersWithin(vm, 15);
+  }, 60_000);
+
+  test('that ends at each start is tried without end, and is back when the fault is mended', async () => {
+    await vm.sh("echo 'AGENT3_MAX_RUNNING=none' >> /etc/agent3/agent3.env; systemctl --no-block restart agent3");
+    await vm.until('[ "$(systemctl show -p NRestarts --value agent3)" -ge 7 ]', 60);
+    expect(await vm.sh('tail -n 1 /var/log/agent3/agent3.err')).toContain('AGENT3_MAX_RUNNING must be an integer');
+    await vm.sh("sed -i '$d' /etc/agent3/agent3.env");
+    await answersWithin(vm, 15);
+    expect(await kept()).toBe('kept\n');
+  }, 120_000);
+
+  test('outlives a command that eats all memory, which dies alone', async () => {
+    const before = await pid();
+    const { body } = await ask(vm, 'shell', { cmd: 'tail /dev/zero' });
+    expect(body).toMatchObject({ status: 'done', exit_code: 137 });
+    await answersWithin(vm, 15);
+    expect(await pid()).toBe(before);
+    expect(await vm.sh('systemctl show -p Result --value agent3')).toBe('success\n');
+  }, 120_000);
+
+  test('outlives a fork bomb, and answers again after its limit', async () => {
+    await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", timeout: 10 }, 100);
+    await answersWithin(vm, 60);
+    expect(await vm.sh('systemctl show -p TasksCurrent --value agent3')).toMatch(/^\d{1,2}\n$/);
+    expect(await kept()).toBe('kept\n');
+  }, 300_000);
+
+  test('on a full disk says so, and answers when there is room again', async () => {
+    await vm.sh(`truncate -s 24M /opt/small.img; mkfs.ext4 -q /opt/small.img
+      systemctl stop agent3
+      mv /var/lib/agent3/sessions /var/lib/agent3/sessions.kept; mkdir /var/lib/agent3/sessions
+      mount /opt/small.img /var/lib/agent3/sessions; chown agent3: /var/lib/agent3/sessions
+      systemctl start agent3`);
+    await answersWithin(vm, 15);
+    const { body } = await ask(vm, 'shell', { cmd: 'head -c 100M /dev/zero' });
+    expect(body['stderr']).toContain('No space left on device');
+    const refused = await ask(vm, 'shell', { cmd: 'echo no room' });
+    expect([200, 500]).toContain(refused.status);
+    if (refused.status === 500) expect(refused.body['message']).toContain('no space left');
+    expect(await ask(vm, 'close_session', { session: body['session'] })).toMatchObject({ status: 200 });
+    expect(await shellIn(vm, 'echo room')).toBe('room\n');
+    await vm.sh(`systemctl stop agent3; umount /var/lib/agent3/sessions; rmdir /var/lib/agent3/sessions
+      mv /var/lib/agent3/sessions.kept /var/lib/agent3/sessions; systemctl start agent3`);
+    await answersWithin(vm, 15);
+    expect(await kept()).toBe('kept\n');
+  }, 180_000);
+
+  test('is upgraded without losing a session; a command that runs is waited for', async () => {
+    const long = ask(vm, 'shell', { cmd: 'sleep 1; echo done' });
+    await long;
+    expect(await vm.sh('/opt/next/agent3 install')).toStartWith('file /usr/local/bin/agent3');
+    expect(await vm.sh('curl -s http://127.0.0.1:5000/healthz')).toContain('"version":"9.9.9"');
+    expect(await vm.sh('agent3 --version')).toStartWith('agent3 9.9.9');
+    expect(await kept()).toBe('kept\n');
+    expect((await vm.run('ls /usr/local/bin/')).stdout).toBe('agent3\n');
+  }, 120_000);
+
+  test('goes back to the old executable when the new one does not come up', async () => {
+    await vm.sh(`cat > /opt/broken <<'END'
+#!/bin/sh
+[ "$1" = --version ] && echo 'agent3 10.0.0 (broken)' && exit
+echo 'this one is broken' >&2
+exit 1
+END
+chmod 755 /opt/broken`);
+    const { code, stderr } = await vm.run('agent3 install --binary /opt/broken', 300);
+    expect(code).toBe(1);
+    expect(stderr).toContain('this one is broken');
+    expect(await vm.sh('curl -s http://127.0.0.1:5000/healthz')).toContain('"version":"9.9.9"');
+    expect(await vm.sh('agent3 install')).toStartWith('Nothing to change');
+    expect((await vm.run('ls /usr/local/bin/')).stdout).toBe('agent3\n');
+    expect(await kept()).toBe('kept\n');
+  }, 400_000);
+
+  test('has a score of systemd-analyze security for both kinds of user', async () => {
+    const score = async (): Promise<number> =>
+      Number(
+        /level for agent3.service: ([\d.]+)/.exec(
+          await vm.sh('systemd-analyze security --no-pager agent3.service'),
+        )?.[1],
+      );
+    const own = await score();
+    await vm.sh('agent3 install --user root');
+    const root = await score();
+    console.error(`systemd-analyze security: ${own} as agent3, ${root} as root`);
+    expect(own).toBeLessThan(root);
+    expect(own).toBeLessThan(6);
+  }, 120_000);
+});
