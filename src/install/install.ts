@@ -150,18 +150,29 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   if (!options.start) return wasActive;
   if (changed || !wasActive) {
     if (wasActive) await letCommandsEnd(notes);
-    changes.command(['systemctl', wasActive ? 'restart' : 'start', SERVICE]);
+    startService(changes, wasActive);
   }
   const { host, port, tls } = addressOf(situation.settings.values);
   const answering = await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
   if (answering === undefined) {
-    throw new InstallFault(`the agent was started and does not answer.\n${whyNot(`${PATHS.logs}/agent3.err`)}`);
+    throw new InstallFault(`the agent was started and does not answer.\n${whyNot(ERROR_LOG)}`);
   }
   if (domain !== null && options.domain !== undefined) {
     const name = healthUrl(host, input.port, tls).replace(/^https?:\/\/|\/healthz$/g, '');
     addSite(changes, domain, tls ? `https://${name}` : name);
   }
   return true;
+}
+
+const ERROR_LOG = `${PATHS.logs}/agent3.err`;
+
+/** systemd waits until the agent is ready; when it does not come up, its own last words are the reason. */
+function startService(changes: Changes, wasActive: boolean): void {
+  try {
+    changes.command(['systemctl', wasActive ? 'restart' : 'start', SERVICE]);
+  } catch {
+    throw new InstallFault(`the agent does not start: ${whyNot(ERROR_LOG)}`);
+  }
 }
 
 function setWatchdog({ changes, input, notes }: Situation): void {
