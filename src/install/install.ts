@@ -160,6 +160,9 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   if (domain !== null && options.domain !== undefined) {
     const name = healthUrl(host, input.port, tls).replace(/^https?:\/\/|\/healthz$/g, '');
     addSite(changes, domain, tls ? `https://${name}` : name);
+    if (runCommand(['systemctl', 'is-enabled', '--quiet', 'caddy.service']).code !== 0) {
+      notes.push('Caddy does not start at boot: systemctl enable caddy');
+    }
   }
   return true;
 }
