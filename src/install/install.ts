@@ -10,7 +10,7 @@ import { hasSystemd, userExists } from './machine.ts';
 import { type Manifest, manifestText } from './manifest.ts';
 import type { InstallOptions } from './options.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
-import { healthUrl, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
+import { healthUrl, runsOldExecutable, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
 import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 
 /** How an installation ended. */
@@ -148,7 +148,7 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   }
   setWatchdog(situation);
   if (!options.start) return wasActive;
-  if (changed || !wasActive) {
+  if (changed || !wasActive || runsOldExecutable()) {
     if (wasActive) await letCommandsEnd(notes);
     startService(changes, wasActive);
   }

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
-import { command } from './host.ts';
+import { command } from '../../helpers/debian.ts';
 
 /** What a machine boots from. */
 export interface Image {

@@ -1,8 +1,8 @@
 import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { command } from '../../helpers/debian.ts';
 import { Channel, type ScriptResult } from './channel.ts';
-import { command } from './host.ts';
 import { ensureImage, type Image } from './image.ts';
 
 /** What a test puts into its machine: path there → file on the host. */
