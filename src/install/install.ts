@@ -184,6 +184,9 @@ function setWatchdog({ changes, input, notes }: Situation): void {
     changes.command(['systemctl', 'enable', '--quiet', '--now', WATCHDOG_TIMER], disableWatchdog);
   }
   if (input.watchdog !== 'timer' && isEnabled) disableWatchdog();
+  if (input.watchdog === 'cron') {
+    notes.push(`systemd runs no timers here: the watchdog runs from ${PATHS.watchdogCron}`);
+  }
   if (input.watchdog === 'none') notes.push('no watchdog: systemd alone keeps the agent alive');
 }
 

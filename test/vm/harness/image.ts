@@ -8,6 +8,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -75,7 +76,7 @@ export function ensureImage(): Image {
   const directory = join(cache, hash);
   if (!existsSync(directory)) {
     mkdirSync(cache, { recursive: true });
-    for (const old of readdirSync(cache)) rmSync(join(cache, old), { recursive: true, force: true });
+    removeOld(cache);
     const building = mkdtempSync(join(cache, 'building-'));
     build(building);
     renameSync(building, directory);
@@ -86,6 +87,16 @@ export function ensureImage(): Image {
     initrd: join(directory, 'initrd'),
     root: join(directory, 'root.img'),
   };
+}
+
+const KEPT_MS = 3 * 86_400_000;
+
+/** Images that nobody has built for days go; a younger one may be another checkout's. */
+function removeOld(cache: string): void {
+  for (const name of readdirSync(cache)) {
+    const path = join(cache, name);
+    if (Date.now() - statSync(path).mtimeMs > KEPT_MS) rmSync(path, { recursive: true, force: true });
+  }
 }
 
 function build(directory: string): void {
