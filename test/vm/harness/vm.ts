@@ -120,7 +120,8 @@ export class Vm implements AsyncDisposable {
   /** Restarts the machine in order, and waits until it has booted. */
   async reboot(): Promise<void> {
     const boot = await this.sh('cat /proc/sys/kernel/random/boot_id');
-    await this.run('systemctl --no-block reboot');
+    // It may be down before it could answer.
+    await this.#channel?.run('systemctl --no-block reboot', 5);
     const end = performance.now() + BOOT_SECONDS * 1000;
     for (;;) {
       const result = await this.#channel?.run('cat /proc/sys/kernel/random/boot_id', 5);
