@@ -26,6 +26,7 @@ export function buildDeps(config: Config, logger: Logger, clock: Clock = systemC
     logger,
     shutdown: new SignalOnce(),
     limits: config,
+    user: account.name,
     home: account.home,
     clock,
     store,

@@ -17,7 +17,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   execution: ['core', 'platform'],
   sessions: ['core', 'platform'],
   log: ['core'],
-  operations: ['core', 'platform', 'execution', 'sessions'],
+  operations: ['core', 'platform', 'execution', 'sessions', 'version'],
   http: ['core', 'operations', 'log'],
   jobs: ['core', 'sessions'],
   install: ['core', 'version', 'ops'],
@@ -150,6 +150,11 @@ describe('the example of the settings', () => {
   });
 });
 
+/** Each operation states its name in its own file. */
+const operationNames = files
+  .filter((file) => file.folder === 'operations')
+  .flatMap((file) => /^\s+name: '([a-z_]+)',$/m.exec(file.text)?.[1] ?? []);
+
 describe('the README', () => {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
 
@@ -157,7 +162,7 @@ describe('the README', () => {
     expect(readme).toContain(`| \`${name}\` |`);
   });
 
-  test.each(['shell', 'read_session', 'close_session'])('describes the operation %s', (name) => {
+  test.each(operationNames)('describes the operation %s', (name) => {
     expect(readme).toContain(`### \`${name}\``);
   });
 });

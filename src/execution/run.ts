@@ -1,6 +1,8 @@
+import { constants } from 'node:os';
 import { Deadline } from '../core/clock.ts';
 import { SignalOnce } from '../core/signal-once.ts';
 import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
+import { asksToEnd, type SignalName } from './signals.ts';
 import type { WatchedProcess } from './start.ts';
 import { kill, terminate } from './terminate.ts';
 import type { ProcessTree } from './tree.ts';
@@ -28,6 +30,11 @@ export interface RunningCommand {
   outcome(): Outcome | undefined;
   /** Stops the whole tree, for the reason that its outcome then tells. `settled` happens when it is gone. */
   stop(reason: StopReason): void;
+  /**
+   * Sends a signal to every process of the tree; gives how many there were. A shell that then ends by a signal that
+   * asks to end was killed on request.
+   */
+  signal(signal: SignalName): number;
 }
 
 /** Watches `process` until its tree is gone, and ends it at the first limit it reaches. */
@@ -42,12 +49,14 @@ export function supervise(
   const stopped = new SignalOnce();
   let stopReason: StopReason = 'killed';
   let outcome: Outcome | undefined;
+  const asked = new Set<NodeJS.Signals>();
 
   const life = async (): Promise<void> => {
     using output = new OutputLimit(outputBytes, limits.outputBytes);
     const first = await firstReason(process, limits, output, stopped);
-    const reason = first === 'killed' ? stopReason : first;
-    let left = await endTree(reason, process, tree, limits, output);
+    const cause = first === 'killed' ? stopReason : first;
+    let left = await endTree(cause, process, tree, limits, output);
+    const reason = cause === 'exited' && endedBy(process, asked) ? 'killed' : cause;
     outcome = { reason, exitCode: exitCodeOf(reason, process.status()), survivors: left };
     over.fire();
     while (left > 0) left = await lingerOn(tree, limits, output, stopped);
@@ -62,7 +71,23 @@ export function supervise(
       if (!stopped.fired) stopReason = reason;
       stopped.fire();
     },
+    signal: (name) => {
+      const signal: NodeJS.Signals = `SIG${name}`;
+      if (asksToEnd(name)) asked.add(signal);
+      // What was stopped sees no signal but SIGKILL until it goes on.
+      const count = tree.signal(signal);
+      if (asksToEnd(name)) tree.signal('SIGCONT');
+      return count;
+    },
   };
+}
+
+/** Whether the shell ended by a signal that was asked for, or, told by its exit code, a program in it did. */
+function endedBy(process: WatchedProcess, asked: ReadonlySet<NodeJS.Signals>): boolean {
+  const status = process.status();
+  // How a process ended that was not our child, nobody knows: then it is what was asked for.
+  if (status === undefined) return asked.size > 0;
+  return [...asked].some((signal) => status.signal === signal || status.code === 128 + constants.signals[signal]);
 }
 
 async function firstReason(

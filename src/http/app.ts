@@ -6,7 +6,7 @@ import type { Logger } from '../log/log.ts';
 import type { Answer, Operation } from '../operations/operation.ts';
 import { logExchange } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
-import { readJson, refuseLargeBody } from './body.ts';
+import { readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
 import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
 import { noRoute, problemOf } from './problems.ts';
@@ -27,34 +27,40 @@ export interface AppParts {
 const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz']);
 
 /** Every path and its methods: what `Allow` names. */
-const METHODS: ReadonlyMap<string, readonly string[]> = new Map([
-  ['/', ['POST']],
-  ['/healthz', ['GET', 'HEAD']],
-]);
+function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readonly string[]> {
+  return new Map([
+    ['/', ['POST']],
+    ['/healthz', ['GET', 'HEAD']],
+    ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
+  ]);
+}
 
 /** The whole HTTP side of the agent, without a socket. */
 export function createApp(parts: AppParts) {
   const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
-  return (
-    new Elysia({ name: 'agent3' })
-      .onError({ as: 'global' }, ({ error, request }) => failed(parts, request, error))
-      // Before routing and before the body is looked at: it covers unknown paths as well.
-      .onRequest(({ request, server }) => {
-        const peer = server?.requestIP(request)?.address ?? 'unknown';
-        const address = clientAddress(peer, request.headers, parts.trustedProxies);
-        const exchange = beginExchange(request, address, parts.replySeconds);
-        if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers, address);
-        if (parts.shutdown.fired && exchange.path !== '/healthz') {
-          throw new ShuttingDown();
-        }
-        refuseLargeBody(request.headers);
-      })
-      .get('/healthz', ({ request }) => health(parts, request))
-      .head('/healthz', ({ request }) => health(parts, request))
-      .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
-      .all('/*', ({ request }) => nothingHere(request), { parse: 'none' })
-      .all('/', ({ request }) => nothingHere(request), { parse: 'none' })
-  );
+  const methods = methodsOf(parts.operations);
+  const app = new Elysia({ name: 'agent3' })
+    .onError({ as: 'global' }, ({ error, request }) => failed(parts, request, error))
+    // Before routing and before the body is looked at: it covers unknown paths as well.
+    .onRequest(({ request, server }) => {
+      const peer = server?.requestIP(request)?.address ?? 'unknown';
+      const address = clientAddress(peer, request.headers, parts.trustedProxies);
+      const exchange = beginExchange(request, address, parts.replySeconds);
+      if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers, address);
+      if (parts.shutdown.fired && exchange.path !== '/healthz') {
+        throw new ShuttingDown();
+      }
+      refuseLargeBody(request.headers);
+    })
+    .get('/healthz', ({ request }) => health(parts, request))
+    .head('/healthz', ({ request }) => health(parts, request))
+    .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
+    .all('/*', ({ request }) => nothingHere(request, methods), { parse: 'none' })
+    .all('/', ({ request }) => nothingHere(request, methods), { parse: 'none' });
+  for (const operation of parts.operations) {
+    app.post(`/${operation.name}`, ({ request }) => flat(parts, operation, request), { parse: 'none' });
+  }
+  return app;
 }
 
 function health(parts: AppParts, request: Request): Response {
@@ -63,9 +69,21 @@ function health(parts: AppParts, request: Request): Response {
   return respond(parts, request, stopping ? 503 : 200, body);
 }
 
+/** The door of the original: `{"op","args"}`. */
 async function rpc(parts: AppParts, operations: ReadonlyMap<string, Operation>, request: Request): Promise<Response> {
+  const { deadline } = theExchange(request);
+  const { operation, args } = parseRpc(await readJson(request, deadline, parts.shutdown), operations);
+  return invoke(parts, operation, args, request);
+}
+
+/** One route per operation: the body is the arguments themselves, and may be empty. */
+async function flat(parts: AppParts, operation: Operation, request: Request): Promise<Response> {
+  const { deadline } = theExchange(request);
+  return invoke(parts, operation, await readJsonOrNothing(request, deadline, parts.shutdown), request);
+}
+
+async function invoke(parts: AppParts, operation: Operation, args: unknown, request: Request): Promise<Response> {
   const exchange = theExchange(request);
-  const { operation, args } = parseRpc(await readJson(request, exchange.deadline, parts.shutdown), operations);
   exchange.op = operation.name;
   noteSession(exchange, args);
   const answer = await operation.invoke(args, {
@@ -96,9 +114,9 @@ function noteAnswer(exchange: Exchange, answer: Answer): void {
   if (typeof exit_code === 'number' || exit_code === null) exchange.exitCode = exit_code;
 }
 
-function nothingHere(request: Request): never {
+function nothingHere(request: Request, methods: ReadonlyMap<string, readonly string[]>): never {
   const { method, path } = theExchange(request);
-  throw noRoute(method, path, METHODS);
+  throw noRoute(method, path, methods);
 }
 
 function failed(parts: AppParts, request: Request, error: unknown): Response {

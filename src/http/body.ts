@@ -21,14 +21,24 @@ function tooLarge(): RequestTooLarge {
  * arrive in time, `RequestTooLarge`, and `ShuttingDown`.
  */
 export async function readJson(request: Request, deadline: Deadline, shutdown: SignalOnce): Promise<unknown> {
+  return parse(await inTime(readBody(request), deadline, shutdown), CALL_EXAMPLE);
+}
+
+/** The same for a body that may be left out, which gives undefined. */
+export async function readJsonOrNothing(request: Request, deadline: Deadline, shutdown: SignalOnce): Promise<unknown> {
   const bytes = await inTime(readBody(request), deadline, shutdown);
+  return bytes.length === 0 ? undefined : parse(bytes, ARGUMENTS_EXAMPLE);
+}
+
+const CALL_EXAMPLE = 'of the form {"op":"shell","args":{"cmd":"uptime"}}';
+const ARGUMENTS_EXAMPLE = 'an object with the arguments of the operation';
+
+function parse(bytes: Uint8Array, form: string): unknown {
   try {
     return JSON.parse(decoder.decode(bytes));
   } catch (error) {
     const reason = error instanceof TypeError ? 'it is not UTF-8' : 'it cannot be parsed';
-    throw new InvalidJson(
-      `The body must be JSON of the form {"op":"shell","args":{"cmd":"uptime"}}, but ${reason}. Check quotes and backslashes.`,
-    );
+    throw new InvalidJson(`The body must be JSON ${form}, but ${reason}. Check quotes and backslashes.`);
   }
 }
 

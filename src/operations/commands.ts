@@ -9,6 +9,7 @@ import { type Account, commandEnvironment, markOf } from '../execution/environme
 import type { Gate } from '../execution/gate.ts';
 import type { EndReason, Outcome } from '../execution/outcome.ts';
 import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../execution/run.ts';
+import { asksToEnd, type SignalName } from '../execution/signals.ts';
 import { start, type WatchedProcess } from '../execution/start.ts';
 import { MarkedTree, type ProcessTree } from '../execution/tree.ts';
 import { openPipe } from '../platform/libc.ts';
@@ -98,6 +99,18 @@ export class Commands {
       'A process of this session does not end: the kernel holds it, most likely on a disk or network file system that does not answer. The session is kept; call close_session again later.',
       new Error('processes outlived SIGKILL'),
     );
+  }
+
+  /**
+   * Sends a signal to every process of the session and waits, until `deadline`, for its command to end when the signal
+   * asks for that; gives how many processes there were.
+   */
+  async signal(session: Session, signal: SignalName, deadline: Deadline): Promise<number> {
+    const running = this.#running.get(session.id);
+    if (running === undefined) return 0;
+    const count = running.signal(signal);
+    if (count > 0 && asksToEnd(signal)) await deadline.waitFor(running.settled);
+    return count;
   }
 
   /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */

@@ -15,7 +15,7 @@ export function statusHint(record: SessionRecord, limits: HintLimits): string | 
     case 'timeout':
       return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept. ${longerHint(record, limits)}`;
     case 'killed':
-      return 'The command was stopped by close_session; its files are removed.';
+      return 'The command was stopped on request, by kill_session or close_session.';
     case 'output_limit':
       return `The command was stopped because it wrote more than a session may hold (${limits.maxSessionBytes} bytes); what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
     case 'lost':

@@ -1,10 +1,20 @@
 import { closeSessionOperation } from './close-session.ts';
+import { killSessionOperation } from './kill-session.ts';
+import { listSessionsOperation } from './list-sessions.ts';
 import type { Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { readSessionOperation } from './read-session.ts';
+import { serverInfoOperation } from './server-info.ts';
 import { shellOperation } from './shell.ts';
 
 /** Every operation there is. Each door is derived from this list. */
 export function allOperations(parts: OperationParts): readonly Operation[] {
-  return [shellOperation(parts), readSessionOperation(parts), closeSessionOperation(parts)];
+  return [
+    shellOperation(parts),
+    readSessionOperation(parts),
+    listSessionsOperation(parts),
+    killSessionOperation(parts),
+    closeSessionOperation(parts),
+    serverInfoOperation(parts),
+  ];
 }

@@ -15,6 +15,8 @@ export interface OperationLimits {
 /** What operations work with. */
 export interface OperationParts {
   readonly limits: OperationLimits;
+  /** The user that commands run as. */
+  readonly user: string;
   /** The working directory of a command that names none. */
   readonly home: string;
   readonly clock: Clock;

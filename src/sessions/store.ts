@@ -45,7 +45,9 @@ export class SessionStore {
 
   /** Reads every session on disk. One whose record cannot be read gets a new one, as of a command whose end is unknown. */
   load(): void {
-    for (const entry of readdirSync(this.directory, { withFileTypes: true })) {
+    const entries = readdirSync(this.directory, { withFileTypes: true });
+    // Ids sort by the time they were made, and the list of sessions goes by the order in memory.
+    for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const id = entry.isDirectory() ? asSessionId(entry.name) : undefined;
       if (id === undefined) continue;
       const directory = join(this.directory, id);
@@ -104,6 +106,11 @@ export class SessionStore {
 
   all(): IterableIterator<Session> {
     return this.#sessions.values();
+  }
+
+  /** All sessions, the youngest first. */
+  newestFirst(): Session[] {
+    return [...this.#sessions.values()].reverse();
   }
 
   /** Removes a session's files. The record of one with a young key stays, so that the key runs nothing again. */

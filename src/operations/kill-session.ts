@@ -1,0 +1,56 @@
+import { Type } from '@sinclair/typebox';
+import { SIGNALS } from '../execution/signals.ts';
+import type { SessionStatus } from '../sessions/record.ts';
+import { messageOf } from './answer.ts';
+import { defineOperation, type Operation } from './operation.ts';
+import type { OperationParts } from './parts.ts';
+
+/** How long the answer waits for what was signalled to end: most programs do at once. */
+const WAIT_SECONDS = 2;
+
+/** `kill_session`: sends a signal to every process of a session; its output stays. */
+export function killSessionOperation({ store, commands }: OperationParts): Operation {
+  return defineOperation({
+    name: 'kill_session',
+    summary: 'Send a signal to a session',
+    description:
+      'Sends a signal to every process of a session, to stop a command that takes too long or to have it reload. Its output can still be read; close_session also removes it.',
+    args: Type.Object({
+      session: Type.String({ description: 'The id from an answer of shell.' }),
+      signal: Type.Union(
+        SIGNALS.map((signal) => Type.Literal(signal)),
+        { default: 'TERM', description: 'TERM asks to end, KILL forces it, INT is Ctrl-C, HUP often reloads.' },
+      ),
+    }),
+    result: Type.Object({
+      session: Type.String({ description: 'Id of the session.' }),
+      status: Type.String({ description: 'State of the command after the signal.' }),
+      exit_code: Type.Union([Type.Integer(), Type.Null()], { description: 'Exit code; null while it runs.' }),
+      signalled: Type.Integer({ description: 'How many processes got the signal.' }),
+      message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
+    }),
+    destructive: true,
+    run: async ({ session: id, signal }, call) => {
+      const session = store.get(id, call.principal);
+      const signalled = await commands.signal(session, signal, call.deadline.orAfter(WAIT_SECONDS));
+      const { status, exit_code } = session.record;
+      return {
+        session: session.id,
+        status,
+        exit_code,
+        signalled,
+        ...messageOf(hint(signal, signalled, status, commands.isSupervised(session))),
+      };
+    },
+  });
+}
+
+function hint(signal: string, signalled: number, status: SessionStatus, alive: boolean): string | undefined {
+  if (signalled === 0)
+    return 'No process of this session was running, so nothing was signalled. read_session has its output.';
+  if (!alive) return undefined;
+  const subject = status === 'running' ? 'The command' : 'A process that the command left behind';
+  if (['STOP', 'CONT', 'USR1', 'USR2', 'HUP'].includes(signal))
+    return `${subject} goes on; read_session shows what it writes.`;
+  return `${subject} still runs: it may be ending, or ignore SIG${signal}. Look with read_session and wait, or call kill_session with signal KILL.`;
+}

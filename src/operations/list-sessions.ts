@@ -1,0 +1,114 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { asSessionId } from '../sessions/id.ts';
+import { SESSION_STATUSES } from '../sessions/record.ts';
+import type { Session } from '../sessions/session.ts';
+import { messageOf } from './answer.ts';
+import { unknownNames } from './arguments.ts';
+import { type Answer, defineOperation, type Operation } from './operation.ts';
+import type { OperationParts } from './parts.ts';
+
+const MOST_SESSIONS = 100;
+const DEFAULT_SESSIONS = 20;
+
+/** Characters of a command that a list shows: 100 of them stay far below what an answer may have. */
+const SHOWN_COMMAND_CHARS = 200;
+
+/** `list_sessions`: which commands ran and run, newest first. */
+export function listSessionsOperation(parts: OperationParts): Operation {
+  return defineOperation({
+    name: 'list_sessions',
+    summary: 'List sessions, newest first',
+    description:
+      'Lists the commands that ran or run on this server, newest first, with state, exit code and sizes. Useful to find a session again. Read one with read_session.',
+    args: argsSchema,
+    result: resultSchema,
+    destructive: false,
+    run: async (given, call, ignored) => answer(parts, call.principal, given, ignored),
+  });
+}
+
+const argsSchema = Type.Object({
+  status: Type.Optional(
+    Type.Union(
+      SESSION_STATUSES.map((status) => Type.Literal(status)),
+      { description: 'Only sessions in this state.' },
+    ),
+  ),
+  limit: Type.Integer({
+    minimum: 1,
+    maximum: MOST_SESSIONS,
+    default: DEFAULT_SESSIONS,
+    description: 'At most so many sessions.',
+  }),
+  before: Type.Optional(
+    Type.String({ description: 'The next_before of the answer before: continues the list from there.' }),
+  ),
+});
+
+const sessionSchema = Type.Object({
+  session: Type.String({ description: 'Id of the session.' }),
+  status: Type.String({ description: 'done, running, timeout, killed, output_limit or lost.' }),
+  cmd: Type.String({ description: 'The beginning of the command.' }),
+  started_at: Type.String({ description: 'Start, ISO 8601, UTC.' }),
+  duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
+  exit_code: Type.Union([Type.Integer(), Type.Null()], { description: 'Exit code; null while it runs.' }),
+  stdout_bytes: Type.Integer({ description: 'Size of standard output, in bytes.' }),
+  stderr_bytes: Type.Integer({ description: 'Size of standard error, in bytes.' }),
+});
+
+const resultSchema = Type.Object({
+  sessions: Type.Array(sessionSchema, { description: 'The sessions, newest first.' }),
+  total: Type.Integer({ description: 'How many sessions match in all.' }),
+  next_before: Type.Union([Type.String(), Type.Null()], {
+    description: 'Pass as before for older sessions; null at the end of the list.',
+  }),
+  message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
+});
+
+type ListArguments = Static<typeof argsSchema>;
+
+function answer(parts: OperationParts, principal: string, given: ListArguments, ignored: readonly string[]): Answer {
+  const before = given.before === undefined ? undefined : asSessionId(given.before);
+  const matching = parts.store
+    .newestFirst()
+    .filter(({ record }) => record.principal === principal && !record.closed)
+    .filter(({ record }) => given.status === undefined || record.status === given.status);
+  // Ids sort by the time they were made.
+  const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
+  const page = from === -1 ? [] : matching.slice(from, from + given.limit);
+  const isLast = from === -1 || from + page.length >= matching.length;
+  const wrongBefore = given.before !== undefined && before === undefined;
+  return {
+    sessions: page.map((session) => row(session, parts.clock.now())),
+    total: matching.length,
+    next_before: isLast ? null : (page.at(-1)?.id ?? null),
+    ...messageOf(
+      wrongBefore
+        ? 'before is no session id, so the list begins with the newest; take it from next_before.'
+        : undefined,
+      ignored.length > 0 ? unknownNames(ignored) : undefined,
+    ),
+  };
+}
+
+function row(session: Session, now: number): Static<typeof sessionSchema> {
+  const { record } = session;
+  const isRunning = record.status === 'running';
+  return {
+    session: session.id,
+    status: record.status,
+    cmd: shorten(record.cmd),
+    started_at: new Date(record.started_at).toISOString(),
+    duration_ms: record.duration_ms ?? Math.max(0, now - record.started_at),
+    exit_code: record.exit_code,
+    // An ended session's sizes are known; one that runs is looked at.
+    stdout_bytes: isRunning ? session.sizeOf('stdout') : record.stdout_bytes,
+    stderr_bytes: isRunning ? session.sizeOf('stderr') : record.stderr_bytes,
+  };
+}
+
+function shorten(cmd: string): string {
+  if (cmd.length <= SHOWN_COMMAND_CHARS) return cmd;
+  // Not between the halves of a surrogate pair.
+  return `${cmd.slice(0, SHOWN_COMMAND_CHARS).replace(/[\uD800-\uDBFF]$/, '')}…`;
+}

@@ -1,0 +1,109 @@
+import { readFileSync, statfsSync } from 'node:fs';
+import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptime } from 'node:os';
+import { type Static, Type } from '@sinclair/typebox';
+import { version } from '../version.ts';
+import { messageOf } from './answer.ts';
+import { unknownNames } from './arguments.ts';
+import { defineOperation, type Operation } from './operation.ts';
+import type { OperationParts } from './parts.ts';
+
+const MIB = 1_048_576;
+
+/** `server_info`: what a model should know before its first command. */
+export function serverInfoOperation(parts: OperationParts): Operation {
+  return defineOperation({
+    name: 'server_info',
+    summary: 'Describe the server',
+    description:
+      'Tells host name, system, load, memory, disks, the user that commands run as, time zone, and the limits in force. A good first call.',
+    args: Type.Object({}),
+    result: resultSchema,
+    destructive: false,
+    run: async (_given, _call, ignored) => ({
+      ...describe(parts),
+      ...messageOf(ignored.length > 0 ? unknownNames(ignored) : undefined),
+    }),
+  });
+}
+
+const mib = (description: string) => Type.Integer({ description: `${description}, in MiB.` });
+
+const resultSchema = Type.Object({
+  hostname: Type.String({ description: 'Name of the server.' }),
+  os: Type.String({ description: 'Distribution and release.' }),
+  kernel: Type.String({ description: 'Release of the Linux kernel.' }),
+  architecture: Type.String({ description: 'Processor architecture.' }),
+  cpus: Type.Integer({ description: 'Processors that commands may use.' }),
+  uptime_seconds: Type.Integer({ description: 'Time since the server booted.' }),
+  load: Type.Array(Type.Number(), { description: 'Load average of 1, 5 and 15 minutes.' }),
+  memory_mib: Type.Object({ total: mib('Memory'), available: mib('Memory that can be used now') }),
+  disks: Type.Array(Type.Object({ path: Type.String(), total_mib: mib('Size'), free_mib: mib('Free') }), {
+    description: 'The disk of the root directory, and that of the sessions.',
+  }),
+  user: Type.String({ description: 'User that commands run as.' }),
+  home: Type.String({ description: 'Working directory of a command that names none.' }),
+  shell: Type.String({ description: 'Shell that runs commands.' }),
+  time: Type.String({ description: 'Time on the server, ISO 8601, UTC.' }),
+  time_zone: Type.String({ description: 'Time zone of the server.' }),
+  sessions_running: Type.Integer({ description: 'Commands that run now.' }),
+  limits: Type.Object({
+    reply_seconds: Type.Number({ description: 'An answer leaves within this time.' }),
+    execution_seconds: Type.Number({ description: 'Longest timeout of a command.' }),
+    output_bytes: Type.Integer({ description: 'Output in one answer.' }),
+    session_bytes: Type.Integer({ description: 'Output of one session.' }),
+  }),
+  version: Type.String({ description: 'Version of Agent3.' }),
+  message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
+});
+
+function describe({ limits, home, user, store, commands, clock }: OperationParts): Static<typeof resultSchema> {
+  return {
+    hostname: hostname(),
+    os: distribution(),
+    kernel: release(),
+    architecture: arch(),
+    cpus: availableParallelism(),
+    uptime_seconds: Math.round(uptime()),
+    load: loadavg().map((value) => Math.round(value * 100) / 100),
+    memory_mib: { total: Math.round(totalmem() / MIB), available: availableMib() },
+    disks: ['/', store.directory].flatMap(disk),
+    user,
+    home,
+    shell: limits.shell,
+    time: new Date(clock.now()).toISOString(),
+    time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    sessions_running: commands.supervised,
+    limits: {
+      reply_seconds: limits.replySeconds,
+      execution_seconds: limits.maxExecSeconds,
+      output_bytes: limits.maxOutputBytes,
+      session_bytes: limits.maxSessionBytes,
+    },
+    version,
+  };
+}
+
+/** `PRETTY_NAME` of os-release(5). */
+function distribution(): string {
+  try {
+    return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux';
+  } catch {
+    return 'Linux';
+  }
+}
+
+/** `MemAvailable` of /proc/meminfo: what can be used without swapping, which is more than what is free (proc(5)). */
+function availableMib(): number {
+  const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
+  return Math.round(Number(kibibytes ?? 0) / 1024);
+}
+
+function disk(path: string): { path: string; total_mib: number; free_mib: number }[] {
+  try {
+    const { blocks, bavail, bsize } = statfsSync(path);
+    return [{ path, total_mib: Math.round((blocks * bsize) / MIB), free_mib: Math.round((bavail * bsize) / MIB) }];
+  } catch {
+    // The directory was taken away; the rest is still worth knowing.
+    return [];
+  }
+}
