@@ -51,11 +51,14 @@ export function claim(built: string, target: string): void {
   }
 }
 
+/** The mark stays when the process ends, of which `bun test` tells nobody: the next one removes it. */
 function markInUse(directory: string): void {
   try {
-    const mark = join(directory, `in-use-${process.pid}`);
-    writeFileSync(mark, '');
-    process.once('exit', () => rmSync(mark, { force: true }));
+    for (const file of readdirSync(directory)) {
+      const user = IN_USE.exec(file)?.[1];
+      if (user !== undefined && !isAlive(Number(user))) rmSync(join(directory, file), { force: true });
+    }
+    writeFileSync(join(directory, `in-use-${process.pid}`), '');
   } catch {
     // Another user's cache, which may be read and not written: its owner cleans it.
   }

@@ -21,6 +21,7 @@ const LOG_BYTES = 4000;
 
 /** Machines that are on: none outlives the process. */
 const running = new Set<Machine>();
+// `bun test` calls this only when a test exits; otherwise, QEMU is told by the kernel (see `#argv`).
 process.on('exit', killAll);
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
   process.once(signal, () => {
