@@ -59,7 +59,7 @@ export class Qmp {
   async plugDisk(name: string, path: string): Promise<void> {
     const file = { driver: 'file', filename: path, locking: 'off' };
     await this.execute('blockdev-add', { 'node-name': name, driver: 'raw', 'read-only': true, file });
-    await this.execute('device_add', { driver: 'virtio-blk-pci', id: name, drive: name, serial: name });
+    await this.execute('device_add', { driver: 'scsi-hd', bus: 'scsi.0', id: name, drive: name, serial: name });
   }
 
   /** Resolves when the machine has let go of the disk. */

@@ -42,11 +42,11 @@ exit $code`;
 export function copyScript(serial: string, size: number, mode: number, path: string): string {
   const target = quote(path);
   return `set -e
-for try in $(seq 300); do
-  found=$(grep -lx ${serial} /sys/block/vd*/serial) && break
+for try in $(seq 500); do
+  found=$(grep -ls ${serial} /sys/block/sd*/device/vpd_pg80) && break
   sleep 0.02
 done
-disk=/dev/$(basename "$(dirname "$found")")
+disk=/dev/$(echo "$found" | cut -d / -f 4)
 mkdir -p "$(dirname ${target})"
 dd if="$disk" of=${target} bs=4M iflag=direct oflag=direct status=none
 truncate -s ${size} ${target}

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { within } from '../../helpers/waiting.ts';
 import { BuildDirectory, claim } from './cache.ts';
@@ -16,9 +16,11 @@ const TAG = 'booted';
  * machine does not come up, or when a unit of it fails.
  */
 export async function ensureSnapshot(image: Image): Promise<Snapshot> {
-  // A saved machine is read by the QEMU that has saved it.
-  const version = /version ([\d.]+)/.exec(command(['qemu-system-x86_64', '--version']))?.[1] ?? 'unknown';
-  const disk = join(image.directory, `booted-${version}.qcow2`);
+  // A saved machine can only be read by the QEMU that has saved it, with the same devices.
+  const version = command(['qemu-system-x86_64', '--version']);
+  const devices = readFileSync(join(import.meta.dir, 'machine.ts'), 'utf8');
+  const hash = new Bun.CryptoHasher('sha256').update(`${version}\0${devices}`).digest('hex').slice(0, 16);
+  const disk = join(image.directory, `booted-${hash}.qcow2`);
   if (!existsSync(disk)) await save(image, disk);
   return { disk, tag: TAG };
 }

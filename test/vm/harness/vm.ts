@@ -89,7 +89,8 @@ export class Vm implements AsyncDisposable {
   /** Puts a file of the host into the machine, with its mode, as root's; of any size. */
   async copyIn(hostPath: string, guestPath: string): Promise<void> {
     const { size, mode } = statSync(hostPath);
-    const disk = `copy${++this.#disks}`;
+    // Of one length, so that no name is the beginning of another.
+    const disk = `copy-${String(++this.#disks).padStart(6, '0')}`;
     await this.#qmp.plugDisk(disk, hostPath);
     await this.sh(copyScript(disk, size, mode, guestPath), COPY_SECONDS);
     await this.#qmp.unplugDisk(disk);
