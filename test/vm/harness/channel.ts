@@ -1,50 +1,58 @@
-import { connect, type Socket } from 'node:net';
+import type { Socket } from 'node:net';
 
-/** What a script in the machine left behind. */
-export interface ScriptResult {
+/** What a script in the machine left behind, byte for byte. */
+export interface RawResult {
   readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
+  readonly stdout: Buffer;
+  readonly stderr: Buffer;
 }
 
-/** The way to the runner in the machine: a line of base64 each way, over a virtio port that is a socket of the host. */
+/** How much longer than a script the host waits: the runner itself ends the script when its time is up. */
+const GRACE_SECONDS = 15;
+
+interface Waiting {
+  readonly resolve: (result: RawResult) => void;
+  readonly reject: (reason: Error) => void;
+}
+
+/**
+ * The way to the runner in the machine (`runner.pl`, where the protocol is described): lines of base64, over a virtio
+ * port that is a socket of the host. Scripts may run at the same time.
+ */
 export class Channel {
   readonly #socket: Socket;
-  readonly #waiting = new Map<string, (result: ScriptResult) => void>();
-  #rest = '';
+  readonly #waiting = new Map<string, Waiting>();
+  #greeted = Promise.withResolvers<string>();
+  #parts: string[] = [];
   #count = 0;
 
-  private constructor(socket: Socket) {
+  constructor(socket: Socket) {
     this.#socket = socket;
-    socket.on('data', (chunk) => this.#receive(chunk.toString('latin1')));
-    // The machine was switched off: whoever waits learns it by its own time limit.
+    this.#greeted.promise.catch(() => {});
+    socket.setEncoding('latin1');
+    socket.on('data', (text: string) => this.#receive(text));
+    socket.on('close', () => this.#end(new Error('QEMU has ended')));
+    // `close` follows, and tells whoever waits.
     socket.on('error', () => {});
   }
 
-  /** Connects to the socket of QEMU, which is there a moment after its start. */
-  static async open(path: string): Promise<Channel> {
-    for (let tries = 0; ; tries++) {
-      try {
-        return new Channel(await connected(path));
-      } catch (error) {
-        if (tries > 100) throw error;
-        await Bun.sleep(50);
-      }
-    }
+  /** The id of the boot in which the runner starts next. Rejects when QEMU ends before. */
+  nextStart(): Promise<string> {
+    return this.#greeted.promise;
   }
 
-  /** Runs `script` with bash; undefined when there is no answer within `seconds`. */
-  async run(script: string, seconds: number): Promise<ScriptResult | undefined> {
+  /** Runs `script`. Throws when it takes longer than `seconds`, or when the runner does not live to tell. */
+  async run(script: string, seconds: number): Promise<RawResult> {
     const id = String(++this.#count);
-    const answer = new Promise<ScriptResult>((resolve) => this.#waiting.set(id, resolve));
-    // The line break before it ends whatever was cut off by a reboot.
-    this.#socket.write(`\n${id} ${Buffer.from(script).toString('base64')}\n`);
-    const timer = Promise.withResolvers<undefined>();
-    const timeout = setTimeout(() => timer.resolve(undefined), seconds * 1000);
+    const { promise, resolve, reject } = Promise.withResolvers<RawResult>();
+    this.#waiting.set(id, { resolve, reject });
+    this.#socket.write(`${id} ${seconds} ${Buffer.from(script).toString('base64')}\n`);
+    const silent = (): void => reject(new Error(`the machine has not answered within ${seconds + GRACE_SECONDS} s`));
+    const timer = setTimeout(silent, (seconds + GRACE_SECONDS) * 1000);
     try {
-      return await Promise.race([answer, timer.promise]);
+      return await promise;
     } finally {
-      clearTimeout(timeout);
+      clearTimeout(timer);
       this.#waiting.delete(id);
     }
   }
@@ -54,23 +62,44 @@ export class Channel {
   }
 
   #receive(text: string): void {
-    const lines = (this.#rest + text).split('\n');
-    this.#rest = lines.pop() ?? '';
-    for (const line of lines) {
-      const [id = '', code, stdout = '', stderr = ''] = line.split(' ');
-      this.#waiting.get(id)?.({ code: Number(code), stdout: decode(stdout), stderr: decode(stderr) });
+    // A long answer comes in thousands of pieces: they are put together once.
+    if (!text.includes('\n')) {
+      this.#parts.push(text);
+      return;
     }
+    const lines = (this.#parts.join('') + text).split('\n');
+    this.#parts = [lines.pop() ?? ''];
+    for (const line of lines) this.#take(line);
+  }
+
+  #take(line: string): void {
+    const [id = '', code = '', stdout = '', stderr = ''] = line.split(' ');
+    if (id === 'hello') {
+      this.#greet(code);
+      return;
+    }
+    const waiting = this.#waiting.get(id);
+    if (code === 'late') {
+      waiting?.reject(new Error(`it was killed when its time was up, after:\n${decode(stdout)}\n${decode(stderr)}`));
+    } else {
+      waiting?.resolve({ code: Number(code), stdout: decode(stdout), stderr: decode(stderr) });
+    }
+  }
+
+  /** A runner that starts knows nothing of the scripts that its predecessor ran. */
+  #greet(boot: string): void {
+    for (const { reject } of this.#waiting.values()) reject(new Error('the runner of the tests was killed meanwhile'));
+    this.#greeted.resolve(boot);
+    this.#greeted = Promise.withResolvers();
+    this.#greeted.promise.catch(() => {});
+  }
+
+  #end(reason: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(reason);
+    this.#greeted.reject(reason);
   }
 }
 
-function decode(text: string): string {
-  return text === '-' ? '' : Buffer.from(text, 'base64').toString('utf8');
-}
-
-function connected(path: string): Promise<Socket> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(path);
-    socket.once('connect', () => resolve(socket));
-    socket.once('error', reject);
-  });
+function decode(text: string): Buffer {
+  return text === '-' ? Buffer.alloc(0) : Buffer.from(text, 'base64');
 }

@@ -1,7 +1,8 @@
 import { describe } from 'bun:test';
 import { prepareHost } from './host.ts';
+import { imageIsBuilt } from './image.ts';
 
-const obstacle = prepareHost();
+const obstacle = prepareHost(imageIsBuilt);
 if (obstacle !== undefined) {
   // In CI a machine that cannot be booted is a failure: nothing would have been tested.
   if (process.env['CI'] === 'true') throw new Error(`no machine can be booted: ${obstacle}`);

@@ -1,42 +1,107 @@
 #!/usr/bin/perl
-# Runs the scripts that the tests send, one after the other, and answers with exit code, output and errors.
-# One line each way: "<id> <script>" and "<id> <code> <stdout> <stderr>", the texts in base64.
+# Runs the scripts that the tests send, each with bash and as root, several at once when asked to.
+# One line each way, the texts in base64: "<id> <seconds> <script>", answered by "<id> <code> <stdout> <stderr>", where
+# the code is "late" when the script was killed after its seconds. At its start it says "hello <boot>".
 use strict;
 use warnings;
+use Fcntl;
 use MIME::Base64;
+use POSIX ':sys_wait_h';
 
 my $directory = '/run/vm-runner';
 mkdir $directory;
-open(my $port, '+<', '/dev/vport0p1') or die "no channel to the host: $!";
-binmode($port);
-$port->autoflush(1);
+# Not blocking, so that the ends of scripts are seen while nothing arrives.
+sysopen(my $port, '/dev/vport0p1', O_RDWR | O_NONBLOCK) or die "no channel to the host: $!";
 
 sub slurp {
     my ($path) = @_;
-    open(my $file, '<', $path) or return '';
-    binmode($file);
+    open(my $file, '<:raw', $path) or return '';
     local $/;
     my $text = <$file>;
     return defined $text ? $text : '';
 }
 
-my $buffer = '';
-while (1) {
-    my $count = sysread($port, $buffer, 65536, length $buffer);
-    if (!$count) { select(undef, undef, undef, 0.1); next; }
-    while ($buffer =~ s/^([^\n]*)\n//) {
-        my ($id, $script) = split / /, $1;
-        next unless defined $script;
-        open(my $file, '>', "$directory/script") or die;
-        print $file decode_base64($script);
-        close $file;
-        my $status = system("bash $directory/script > $directory/out 2> $directory/err < /dev/null");
-        my $code = $status == -1 ? 127 : ($status & 127) ? 128 + ($status & 127) : $status >> 8;
-        my $answer = join(' ', $id, $code, encode_base64(slurp("$directory/out"), '') || '-', encode_base64(slurp("$directory/err"), '') || '-') . "\n";
-        while (length $answer) {
-            my $written = syswrite($port, $answer);
-            last unless defined $written;
-            substr($answer, 0, $written, '');
-        }
+# The port takes 32 KiB at a time, and nothing while the host is behind.
+sub answer {
+    my ($line) = @_;
+    my $at = 0;
+    while ($at < length $line) {
+        my $written = syswrite($port, $line, 32768, $at);
+        if (defined $written) { $at += $written; next }
+        select(undef, my $ready = port_bit(), undef, 0.1);
     }
 }
+
+sub port_bit { my $set = ''; vec($set, fileno($port), 1) = 1; return $set }
+
+# A machine full of processes has no room for one more at once.
+sub patient_fork {
+    for (1 .. 600) {
+        my $pid = fork;
+        return $pid if defined $pid;
+        select(undef, undef, undef, 0.1);
+    }
+    die "no room for a process: $!";
+}
+
+sub start {
+    my ($id, $script) = @_;
+    my $base = "$directory/$id";
+    open(my $file, '>:raw', "$base.sh") or die "$base.sh: $!";
+    print $file $script;
+    close $file;
+    my $pid = patient_fork();
+    return $pid if $pid;
+    setpgrp;
+    # A script is no more precious than any other program of the machine.
+    if (open(my $score, '>', '/proc/self/oom_score_adj')) { print $score 0; close $score }
+    open(STDIN, '<', '/dev/null');
+    open(STDOUT, '>', "$base.out");
+    open(STDERR, '>', "$base.err");
+    exec('bash', "$base.sh") or POSIX::_exit(127);
+}
+
+sub finish {
+    my ($id, $code) = @_;
+    my $base = "$directory/$id";
+    my ($out, $err) = map { encode_base64(slurp("$base.$_"), '') || '-' } 'out', 'err';
+    # What the script has left running may still write: into files without a name.
+    unlink "$base.sh", "$base.out", "$base.err";
+    answer("$id $code $out $err\n");
+}
+
+my $boot = slurp('/proc/sys/kernel/random/boot_id');
+chomp $boot;
+# The line break before it ends what a reboot has cut off.
+answer("\nhello $boot\n");
+
+$SIG{CHLD} = sub { };
+my %running;
+my $buffer = '';
+while (1) {
+    # The end of a script interrupts this; one that came just before is seen at the next look.
+    select(my $ready = port_bit(), undef, undef, %running ? 0.1 : 1);
+    my $count = sysread($port, $buffer, 65536, length $buffer);
+    # Without a host at the other end the port is always readable, and empty.
+    select(undef, undef, undef, 0.05) if defined $count && $count == 0;
+    while ($buffer =~ s/^([^\n]*)\n//) {
+        my ($id, $seconds, $script) = split / /, $1;
+        next unless defined $script && $id =~ /^\d+$/;
+        my $pid = start($id, decode_base64($script));
+        $running{$pid} = { id => $id, end => uptime() + $seconds };
+    }
+    while ((my $pid = waitpid(-1, WNOHANG)) > 0) {
+        my $status = $?;
+        my $job = delete $running{$pid} or next;
+        my $code = ($status & 127) ? 128 + ($status & 127) : $status >> 8;
+        finish($job->{id}, $job->{late} ? 'late' : $code);
+    }
+    for my $pid (keys %running) {
+        next if uptime() < $running{$pid}{end};
+        $running{$pid}{late} = 1;
+        kill 'KILL', -$pid;
+    }
+}
+
+# Not the time of day, which tests may change.
+sub uptime { return (split / /, slurp('/proc/uptime'))[0] }

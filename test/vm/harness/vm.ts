@@ -1,225 +1,139 @@
-import { copyFileSync, existsSync, linkSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
-import { command } from '../../helpers/debian.ts';
-import { Channel, type ScriptResult } from './channel.ts';
-import { ensureImage, type Image } from './image.ts';
+import { statSync } from 'node:fs';
+import { within } from '../../helpers/waiting.ts';
+import type { Channel, RawResult } from './channel.ts';
+import { ensureImage } from './image.ts';
+import { Machine } from './machine.ts';
+import type { Qmp } from './qmp.ts';
+import { clockScript, copyScript, untilScript } from './scripts.ts';
+import { BOOT_SECONDS, ensureSnapshot } from './snapshot.ts';
 
 /** What a test puts into its machine: path there → file on the host. */
 export interface VmOptions {
   readonly files?: Readonly<Record<string, string>>;
 }
 
-const MEMORY_MIB = 2048;
-/** Its size is the same at every start, also where the machine goes on from a snapshot. */
-const FILES_DISK = '1500M';
+/** What a script in the machine left behind, its output as text. */
+export interface ScriptResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
 
-/** Under emulation, booting takes 15 s on a quiet machine. */
-const BOOT_SECONDS = 240;
 const RUN_SECONDS = 120;
-const SNAPSHOT = 'booted';
+const COPY_SECONDS = 120;
 
-const running = new Set<Vm>();
-process.on('exit', () => {
-  for (const vm of running) vm.kill();
-});
-
-/** Boots a machine, or goes on from the snapshot of a booted one. Throws when it does not come up. */
+/** A machine that has just booted, with the test's files in it. Throws when it does not come up. */
 export async function bootVm({ files = {} }: VmOptions = {}): Promise<Vm> {
   const image = ensureImage();
   const snapshot = await ensureSnapshot(image);
-  const vm = await Vm.start(image, { files, snapshot });
-  await vm.sh(`date -s @${Math.ceil(Date.now() / 1000)} > /dev/null`);
-  if (Object.keys(files).length > 0) await vm.sh('tar -x -f /dev/vdb -C /');
-  return vm;
-}
-
-/** The root disk of a machine that has booted, with its memory, made once for each image. */
-async function ensureSnapshot(image: Image): Promise<string> {
-  const disk = join(image.directory, 'booted.qcow2');
-  if (existsSync(disk)) return disk;
-  console.error('vm: booting the machine once, for a snapshot …');
-  const vm = await Vm.start(image, { files: {}, snapshot: undefined });
+  const start = performance.now();
+  const { machine, channel, qmp } = await Machine.start({ image, snapshot });
+  const vm = new Vm(machine, channel, qmp);
   try {
-    const { stdout } = await vm.run('systemctl is-system-running --wait');
-    if (stdout.trim() !== 'running') {
-      const failed = await vm.run('systemctl --failed --no-legend; systemctl list-jobs');
-      throw new Error(`the machine is ${stdout.trim()}: ${failed.stdout}`);
-    }
-    await vm.monitor(`savevm ${SNAPSHOT}`);
-    vm.kill();
-    renameSync(vm.disk, disk);
-  } finally {
+    await vm.sh(clockScript(Date.now() / 1000));
+    await Promise.all(Object.entries(files).map(([there, here]) => vm.copyIn(here, there)));
+  } catch (error) {
     await vm[Symbol.asyncDispose]();
+    throw error;
   }
-  return disk;
-}
-
-interface StartOptions {
-  readonly files: Readonly<Record<string, string>>;
-  readonly snapshot: string | undefined;
+  console.error(`vm: up after ${((performance.now() - start) / 1000).toFixed(1)} s`);
+  return vm;
 }
 
 /** A Debian with systemd, in QEMU, which runs the scripts of a test. Disposing of it switches it off. */
 export class Vm implements AsyncDisposable {
-  readonly disk: string;
-  readonly #directory: string;
-  #child: Bun.Subprocess<'ignore', 'ignore', 'pipe'> | undefined;
-  #channel: Channel | undefined;
+  readonly #machine: Machine;
+  readonly #channel: Channel;
+  readonly #qmp: Qmp;
+  #disks = 0;
 
-  private constructor() {
-    this.#directory = mkdtempSync(join(tmpdir(), 'agent3-vm-'));
-    this.disk = join(this.#directory, 'root.qcow2');
+  constructor(machine: Machine, channel: Channel, qmp: Qmp) {
+    this.#machine = machine;
+    this.#channel = channel;
+    this.#qmp = qmp;
   }
 
-  static async start(image: Image, { files, snapshot }: StartOptions): Promise<Vm> {
-    const vm = new Vm();
-    running.add(vm);
+  /**
+   * Runs a script with bash, as root; gives exit code, output and errors. Throws when it takes longer than `seconds`:
+   * its processes are killed then, but for those that have left its process group.
+   */
+  async run(script: string, seconds?: number): Promise<ScriptResult> {
+    const { code, stdout, stderr } = await this.runRaw(script, seconds);
+    return { code, stdout: stdout.toString(), stderr: stderr.toString() };
+  }
+
+  /** The same, with the bytes of the output as they are. */
+  async runRaw(script: string, seconds: number = RUN_SECONDS): Promise<RawResult> {
     try {
-      if (snapshot !== undefined) copyFileSync(snapshot, vm.disk);
-      else command(['qemu-img', 'create', '-q', '-f', 'qcow2', '-b', image.root, '-F', 'raw', vm.disk]);
-      vm.#pack(files);
-      vm.#launch(image, snapshot !== undefined);
-      vm.#channel = await Channel.open(join(vm.#directory, 'channel'));
-      await vm.#answering(BOOT_SECONDS);
-      return vm;
+      return await this.#channel.run(script, seconds);
     } catch (error) {
-      const told = new Error(`${error instanceof Error ? error.message : error}\n${vm.log()}`);
-      await vm[Symbol.asyncDispose]();
-      throw told;
+      const reason = error instanceof Error ? error.message : error;
+      throw new Error(`no result within ${seconds} s of: ${script}\n${reason}\n${this.log()}`, { cause: error });
     }
   }
 
-  /** Runs a script with bash, as root; gives exit code, output and errors. Throws when it takes too long. */
-  async run(script: string, seconds: number = RUN_SECONDS): Promise<ScriptResult> {
-    const result = await this.#channel?.run(script, seconds);
-    if (result !== undefined) return result;
-    throw new Error(`no answer within ${seconds} s to: ${script}\n${this.log()}`);
-  }
-
-  /** The output of a script that must succeed. */
+  /** The output of a script that must succeed. Throws with what it said when it does not. */
   async sh(script: string, seconds?: number): Promise<string> {
     const { code, stdout, stderr } = await this.run(script, seconds);
     if (code === 0) return stdout;
     throw new Error(`exit code ${code} of: ${script}\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`);
   }
 
-  /** Repeats a script until it succeeds; gives the output. Throws after `seconds` with what it said last. */
+  /** Repeats a script in the machine until it succeeds; gives the output. Throws after `seconds` with what it said last. */
   async until(script: string, seconds: number): Promise<string> {
-    const end = performance.now() + seconds * 1000;
-    for (;;) {
-      const { code, stdout, stderr } = await this.run(script);
-      if (code === 0) return stdout;
-      if (performance.now() > end) {
-        throw new Error(`not within ${seconds} s: ${script}\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`);
-      }
-      await Bun.sleep(250);
-    }
+    const { code, stdout, stderr } = await this.run(untilScript(script, seconds), seconds + RUN_SECONDS);
+    if (code === 0) return stdout;
+    throw new Error(`not within ${seconds} s: ${script}\n${stdout.slice(-3000)}\n${stderr.slice(-3000)}`);
   }
 
-  /** Restarts the machine in order, and waits until it has booted. */
+  /** Puts a file of the host into the machine, with its mode, as root's; of any size. */
+  async copyIn(hostPath: string, guestPath: string): Promise<void> {
+    const { size, mode } = statSync(hostPath);
+    // Of one length, so that no name is the beginning of another.
+    const disk = `copy-${String(++this.#disks).padStart(6, '0')}`;
+    await this.#qmp.plugDisk(disk, hostPath);
+    await this.sh(copyScript(disk, size, mode, guestPath), COPY_SECONDS);
+    await this.#qmp.unplugDisk(disk);
+  }
+
+  /** Restarts the machine in order; resolves when it has booted again and come to rest, whatever has failed in it. */
   async reboot(): Promise<void> {
-    const boot = await this.sh('cat /proc/sys/kernel/random/boot_id');
-    // It may be down before it could answer.
-    await this.#channel?.run('systemctl --no-block reboot', 5);
-    const end = performance.now() + BOOT_SECONDS * 1000;
-    for (;;) {
-      const result = await this.#channel?.run('cat /proc/sys/kernel/random/boot_id', 5);
-      if (result?.code === 0 && result.stdout !== boot) break;
-      if (performance.now() > end) throw new Error(`the machine did not come up again\n${this.log()}`);
-    }
-    await this.run('systemctl is-system-running --wait');
+    await this.#bootsAgain(async () => {
+      // The answer may be lost on the way down; what counts is the next boot.
+      await this.#channel.run('systemctl --no-block reboot', RUN_SECONDS).catch(() => {});
+    });
   }
 
-  /** A command of QEMU's own monitor. */
-  async monitor(text: string): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    let prompts = 0;
-    const socket = await Bun.connect({
-      unix: join(this.#directory, 'monitor'),
-      socket: {
-        data: (_socket, data) => {
-          // One prompt greets, the second one follows the command.
-          prompts += data.toString().split('(qemu)').length - 1;
-          if (prompts >= 2) resolve();
-        },
-      },
+  /** The same as by a power cut: nothing is told to the machine, and what it had not written yet is lost. */
+  async powerCut(): Promise<void> {
+    await this.#bootsAgain(async () => {
+      await this.#qmp.execute('system_reset');
     });
-    socket.write(`${text}\n`);
-    await promise;
-    socket.end();
   }
 
   /** The end of what the machine wrote on its console, and what QEMU said. */
   log(): string {
-    const console = join(this.#directory, 'console');
-    return existsSync(console) ? readFileSync(console, 'latin1').slice(-3000) : '';
-  }
-
-  kill(): void {
-    this.#child?.kill('SIGKILL');
+    return this.#machine.log();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    this.kill();
-    this.#channel?.close();
-    await this.#child?.exited;
-    rmSync(this.#directory, { recursive: true, force: true });
-    running.delete(this);
+    await this.#machine.kill();
+    this.#channel.close();
+    this.#qmp.close();
   }
 
-  /** The files as a plain tar, which is the machine's second disk. */
-  #pack(files: Readonly<Record<string, string>>): void {
-    const tree = join(this.#directory, 'files');
-    mkdirSync(tree);
-    for (const [path, source] of Object.entries(files)) {
-      const target = join(tree, path);
-      mkdirSync(dirname(target), { recursive: true });
-      placeFile(source, target);
-    }
-    const disk = join(this.#directory, 'files.tar');
-    command(['tar', '--owner=0', '--group=0', '-cf', disk, '-C', tree, '.']);
-    command(['truncate', '-s', FILES_DISK, disk]);
-    rmSync(tree, { recursive: true });
+  async #bootsAgain(restart: () => Promise<void>): Promise<void> {
+    const before = (await this.sh('cat /proc/sys/kernel/random/boot_id')).trim();
+    const next = this.#nextBoot(before);
+    await restart();
+    await within('the boot', next, BOOT_SECONDS * 1000).catch((error) => {
+      throw new Error(`the machine did not come up again: ${error.message}\n${this.log()}`, { cause: error });
+    });
+    await this.run('systemctl is-system-running --wait', BOOT_SECONDS);
   }
 
-  #launch(image: Image, fromSnapshot: boolean): void {
-    const at = (name: string): string => join(this.#directory, name);
-    const argv = [
-      'qemu-system-x86_64',
-      ...['-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', '2', '-m', String(MEMORY_MIB)],
-      ...['-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'none', '-rtc', 'base=utc'],
-      ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', KERNEL_ARGUMENTS],
-      ...['-drive', `file=${this.disk},format=qcow2,if=virtio,cache=unsafe`],
-      ...['-drive', `file=${at('files.tar')},format=raw,if=virtio,readonly=on`],
-      ...['-serial', `file:${at('console')}`, '-monitor', `unix:${at('monitor')},server,nowait`],
-      ...['-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=channel,name=agent3'],
-      ...['-chardev', `socket,id=channel,path=${at('channel')},server=on,wait=off`],
-      ...['-device', 'virtio-rng-pci'],
-      ...(fromSnapshot ? ['-loadvm', SNAPSHOT] : []),
-    ];
-    this.#child = Bun.spawn(argv, { stdio: ['ignore', 'ignore', 'pipe'] });
-  }
-
-  async #answering(seconds: number): Promise<void> {
-    const end = performance.now() + seconds * 1000;
-    for (;;) {
-      const result = await this.#channel?.run('true', 5);
-      if (result?.code === 0) return;
-      if (this.#child?.exitCode != null) throw new Error(`QEMU ended: ${await this.#child.stderr.text()}`);
-      if (performance.now() > end) throw new Error(`the machine gave no sign of life within ${seconds} s`);
-    }
-  }
-}
-
-const KERNEL_ARGUMENTS =
-  'console=ttyS0 root=/dev/vda rw quiet panic=-1 mitigations=off audit=0 nowatchdog systemd.show_status=false';
-
-/** A hard link where it can be: the executable has more than 100 MB. */
-function placeFile(source: string, target: string): void {
-  try {
-    linkSync(source, target);
-  } catch {
-    copyFileSync(source, target);
+  /** The runner may be restarted on the way down as well: only another boot counts. */
+  async #nextBoot(before: string): Promise<void> {
+    while ((await this.#channel.nextStart()) === before);
   }
 }

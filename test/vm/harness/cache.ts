@@ -1,0 +1,89 @@
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** What a process leaves in an entry it uses, so that no other run removes it: the number is the process. */
+const IN_USE = /^in-use-(\d+)$/;
+const BUILDING = /^building-(\d+)-/;
+
+/** Where images are kept between runs. */
+export function cacheDirectory(): string {
+  return join(process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache'), 'agent3-vm');
+}
+
+/**
+ * The cached directory `name`, filled by `fill` when it is not there. It is filled under a temporary name and renamed
+ * when complete: of two runs that fill it at once the first wins, and an interrupted one leaves nothing that is used.
+ */
+export function cachedDirectory(name: string, fill: (directory: string) => void): string {
+  const directory = join(cacheDirectory(), name);
+  if (!existsSync(directory)) {
+    using building = new BuildDirectory();
+    fill(building.path);
+    chmodSync(building.path, 0o755);
+    claim(building.path, directory);
+  }
+  markInUse(directory);
+  removeOthers(name);
+  return directory;
+}
+
+/** A place to build in, on the cache's file system, so that the result can be renamed into it. */
+export class BuildDirectory implements Disposable {
+  readonly path: string;
+
+  constructor() {
+    mkdirSync(cacheDirectory(), { recursive: true });
+    this.path = mkdtempSync(join(cacheDirectory(), `building-${process.pid}-`));
+  }
+
+  [Symbol.dispose](): void {
+    rmSync(this.path, { recursive: true, force: true });
+  }
+}
+
+/** Gives what was built its final name, unless somebody else was faster. */
+export function claim(built: string, target: string): void {
+  try {
+    renameSync(built, target);
+  } catch (error) {
+    if (!existsSync(target)) throw error;
+  }
+}
+
+/** The mark stays when the process ends, of which `bun test` tells nobody: the next one removes it. */
+function markInUse(directory: string): void {
+  try {
+    for (const file of readdirSync(directory)) {
+      const user = IN_USE.exec(file)?.[1];
+      if (user !== undefined && !isAlive(Number(user))) rmSync(join(directory, file), { force: true });
+    }
+    writeFileSync(join(directory, `in-use-${process.pid}`), '');
+  } catch {
+    // Another user's cache, which may be read and not written: its owner cleans it.
+  }
+}
+
+/** Removes what nobody uses any more: entries of older recipes, and what interrupted builds have left. */
+function removeOthers(name: string): void {
+  const cache = cacheDirectory();
+  for (const entry of readdirSync(cache)) {
+    const path = join(cache, entry);
+    const builder = BUILDING.exec(entry)?.[1];
+    const users = builder === undefined ? usersOf(path) : [Number(builder)];
+    if (entry === name || users.some(isAlive)) continue;
+    rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function usersOf(directory: string): number[] {
+  try {
+    return readdirSync(directory).flatMap((file) => Number(IN_USE.exec(file)?.[1] ?? []));
+  } catch {
+    return [];
+  }
+}
+
+function isAlive(pid: number): boolean {
+  return existsSync(`/proc/${pid}`);
+}
