@@ -1,4 +1,4 @@
-const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /**
  * Makes sure that programs of Debian's packages are there: as root it installs what is missing. `needed` names the
@@ -8,16 +8,22 @@ export function ensurePrograms(needed: Readonly<Record<string, string>>): string
   const missing = (): string[] => Object.keys(needed).filter((program) => Bun.which(program, { PATH }) === null);
   const absent = missing();
   if (absent.length === 0 || process.getuid?.() !== 0 || Bun.which('apt-get', { PATH }) === null) return absent;
+  console.error(`installing ${absent.join(', ')} …`);
   const packages = [...new Set(absent.map((program) => needed[program] ?? program))];
   command(['apt-get', 'update', '-qq']);
   command(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages]);
   return missing();
 }
 
+/** The environment for programs of the host: the caller's, with the directories that only root has in its path. */
+export function hostEnvironment(): Record<string, string | undefined> {
+  return { ...process.env, PATH, DEBIAN_FRONTEND: 'noninteractive', LANG: 'C.UTF-8', LC_ALL: 'C.UTF-8' };
+}
+
 /** Runs a program of the host and gives its output. Throws with what it said when it fails. */
 export function command(argv: readonly string[], cwd?: string): string {
   const { exitCode, stdout, stderr } = Bun.spawnSync([...argv], {
-    env: { ...process.env, PATH, DEBIAN_FRONTEND: 'noninteractive', LANG: 'C.UTF-8' },
+    env: hostEnvironment(),
     stdio: ['ignore', 'pipe', 'pipe'],
     ...(cwd !== undefined && { cwd }),
   });

@@ -2,8 +2,8 @@ import { closeSync, constants, copyFileSync, fstatSync, mkdtempSync, openSync, r
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { command, hostEnvironment } from '../../helpers/debian.ts';
 import { Channel } from './channel.ts';
-import { command, hostEnvironment } from './host.ts';
 import type { Image } from './image.ts';
 import { Qmp } from './qmp.ts';
 
