@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import manifest from '../package.json';
 
 /** The release set: name of the file, and Bun's name of the target. */
-const RELEASE_TARGETS = {
+export const RELEASE_TARGETS = {
   'agent3-linux-x64': 'bun-linux-x64',
   'agent3-linux-x64-baseline': 'bun-linux-x64-baseline',
   'agent3-linux-arm64': 'bun-linux-arm64',
@@ -57,7 +57,8 @@ function git(...args: string[]): string | undefined {
   }
 }
 
-async function sha256(path: string): Promise<string> {
+/** SHA-256 of a file, in hexadecimal. */
+export async function sha256(path: string): Promise<string> {
   const hasher = new Bun.CryptoHasher('sha256');
   for await (const chunk of Bun.file(path).stream()) hasher.update(chunk);
   return hasher.digest('hex');

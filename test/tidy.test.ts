@@ -21,6 +21,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['core', 'operations', 'log'],
   jobs: ['core', 'sessions'],
   install: ['core', 'version', 'ops'],
+  doctor: ['install', 'ops'],
   deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log'],
   cli: [
     'config',
@@ -33,6 +34,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'http',
     'jobs',
     'install',
+    'doctor',
     'ops',
     'deps',
     'settings',

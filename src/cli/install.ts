@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { InstallFault } from '../install/fault.ts';
 import { install } from '../install/install.ts';
+import { PACKAGED_BINARY } from '../install/layout.ts';
 import type { InstallOptions } from '../install/options.ts';
 import { reportOf } from '../install/report.ts';
 import { statusText } from '../install/status.ts';
@@ -21,7 +22,6 @@ interface Given {
   readonly dryRun?: true;
   readonly root: string;
   readonly binary?: string;
-  readonly packaged?: true;
   readonly status?: true;
   readonly uninstall?: true;
   readonly purge?: true;
@@ -44,7 +44,6 @@ export function addInstall(program: Command): void {
     .option('--dry-run', 'print every file and command, and change nothing')
     .option('--root <directory>', 'stage into this directory, for building images', '/')
     .option('--binary <file>', 'executable to install (default: this one)')
-    .option('--packaged', 'set up what a package cannot bring itself')
     .option('--status', 'tell what is installed')
     .option('--uninstall', 'take the service away; settings, sessions and logs stay')
     .option('--purge', 'with --uninstall: settings, sessions, logs and the user go too')
@@ -111,7 +110,8 @@ function optionsOf(given: Given, root: string): InstallOptions {
     dryRun: given.dryRun === true,
     root,
     binary,
-    packaged: given.packaged === true,
+    // Where a package puts it: its other files are the package's as well.
+    packaged: process.execPath === PACKAGED_BINARY,
   };
 }
 

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { commit, version } from '../version.ts';
+import { addDoctor } from './doctor.ts';
 import { EXIT_USAGE } from './exit.ts';
 import { addInstall } from './install.ts';
 import { addServe } from './serve.ts';
@@ -20,6 +21,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addToken(program);
   addInstall(program);
   addWatchdog(program);
+  addDoctor(program);
   for (const command of program.commands) {
     command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
   }

@@ -2,8 +2,8 @@ import type { ServiceManager } from '../config.ts';
 import type { Deps } from '../deps.ts';
 import { openNotifySocket } from '../platform/notify.ts';
 
-/** Without a watchdog, how often the number of running commands is told. */
-const STATUS_SECONDS = 10;
+/** The number of running commands is told this long after it has changed: not for each of many short ones. */
+const STATUS_DELAY_MS = 300;
 
 /** systemd wants a sign of life every half of the watchdog's time (sd_watchdog_enabled(3)); a third survives a slow one. */
 const SIGNS_PER_WATCHDOG = 3;
@@ -15,21 +15,22 @@ const SIGNS_PER_WATCHDOG = 3;
 export function reportTo(manager: ServiceManager, { shutdown, commands, logger }: Deps): void {
   if (manager.notifySocket === undefined) return;
   const notify = openNotifySocket(manager.notifySocket);
-  let told = '';
   const status = (): string => {
     const count = commands.supervised;
-    const words = `STATUS=${count} ${count === 1 ? 'command runs' : 'commands run'}`;
-    if (words === told) return '';
-    told = words;
-    return `${words}\n`;
+    return `STATUS=${count} ${count === 1 ? 'command runs' : 'commands run'}\n`;
   };
   if (!notify(`READY=1\n${status()}`)) logger.warn('the service manager takes no notification');
-  const periodMs = (manager.watchdogMs ?? STATUS_SECONDS * 1000 * SIGNS_PER_WATCHDOG) / SIGNS_PER_WATCHDOG;
-  const life = manager.watchdogMs === undefined ? '' : 'WATCHDOG=1\n';
-  const timer = setInterval(() => {
-    const message = `${life}${status()}`;
-    if (message !== '') notify(message);
-  }, periodMs);
-  timer.unref();
+  if (manager.watchdogMs !== undefined) {
+    setInterval(() => notify('WATCHDOG=1\n'), manager.watchdogMs / SIGNS_PER_WATCHDOG).unref();
+  }
+  let isDue = false;
+  commands.watchCount(() => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(() => {
+      isDue = false;
+      if (!shutdown.fired) notify(status());
+    }, STATUS_DELAY_MS);
+  });
   shutdown.subscribe(() => notify('STOPPING=1\nSTATUS=stopping'));
 }

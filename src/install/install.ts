@@ -10,7 +10,7 @@ import { hasSystemd, userExists } from './machine.ts';
 import { type Manifest, manifestText } from './manifest.ts';
 import type { InstallOptions } from './options.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
-import { healthUrl, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
+import { healthUrl, runsOldExecutable, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
 import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 
 /** How an installation ended. */
@@ -148,20 +148,34 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   }
   setWatchdog(situation);
   if (!options.start) return wasActive;
-  if (changed || !wasActive) {
+  if (changed || !wasActive || runsOldExecutable()) {
     if (wasActive) await letCommandsEnd(notes);
-    changes.command(['systemctl', wasActive ? 'restart' : 'start', SERVICE]);
+    startService(changes, wasActive);
   }
   const { host, port, tls } = addressOf(situation.settings.values);
   const answering = await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
   if (answering === undefined) {
-    throw new InstallFault(`the agent was started and does not answer.\n${whyNot(`${PATHS.logs}/agent3.err`)}`);
+    throw new InstallFault(`the agent was started and does not answer.\n${whyNot(ERROR_LOG)}`);
   }
   if (domain !== null && options.domain !== undefined) {
     const name = healthUrl(host, input.port, tls).replace(/^https?:\/\/|\/healthz$/g, '');
     addSite(changes, domain, tls ? `https://${name}` : name);
+    if (runCommand(['systemctl', 'is-enabled', '--quiet', 'caddy.service']).code !== 0) {
+      notes.push('Caddy does not start at boot: systemctl enable caddy');
+    }
   }
   return true;
+}
+
+const ERROR_LOG = `${PATHS.logs}/agent3.err`;
+
+/** systemd waits until the agent is ready; when it does not come up, its own last words are the reason. */
+function startService(changes: Changes, wasActive: boolean): void {
+  try {
+    changes.command(['systemctl', wasActive ? 'restart' : 'start', SERVICE]);
+  } catch {
+    throw new InstallFault(`the agent does not start: ${whyNot(ERROR_LOG)}`);
+  }
 }
 
 function setWatchdog({ changes, input, notes }: Situation): void {
@@ -170,6 +184,9 @@ function setWatchdog({ changes, input, notes }: Situation): void {
     changes.command(['systemctl', 'enable', '--quiet', '--now', WATCHDOG_TIMER], disableWatchdog);
   }
   if (input.watchdog !== 'timer' && isEnabled) disableWatchdog();
+  if (input.watchdog === 'cron') {
+    notes.push(`systemd runs no timers here: the watchdog runs from ${PATHS.watchdogCron}`);
+  }
   if (input.watchdog === 'none') notes.push('no watchdog: systemd alone keeps the agent alive');
 }
 

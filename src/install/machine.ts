@@ -10,6 +10,11 @@ export function hasSystemd(): boolean {
   return existsSync('/run/systemd/system');
 }
 
+/** Whether systemd starts what its timers name. */
+export function runsTimers(): boolean {
+  return runCommand(['systemctl', 'is-active', '--quiet', 'timers.target']).code === 0;
+}
+
 /** The ids that the system's user database has for a name. */
 export const systemIds = {
   uid: (name: string): number => idOf('-u', name),

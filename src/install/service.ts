@@ -1,3 +1,4 @@
+import { readlinkSync } from 'node:fs';
 import { delay } from '../core/clock.ts';
 import { runCommand } from './command.ts';
 import { SERVICE } from './layout.ts';
@@ -19,6 +20,17 @@ export function serviceState(): ServiceState {
     enabled: value('UnitFileState') === 'enabled',
     commands: Number(/^(\d+) commands? runs?/.exec(value('StatusText'))?.[1] ?? 0),
   };
+}
+
+/** Whether the agent that runs was started from an executable that has been replaced since, say by a package. */
+export function runsOldExecutable(): boolean {
+  const pid = runCommand(['systemctl', 'show', '-p', 'MainPID', '--value', SERVICE]).stdout.trim();
+  try {
+    return readlinkSync(`/proc/${pid}/exe`).endsWith(' (deleted)');
+  } catch {
+    // It does not run.
+    return false;
+  }
 }
 
 /** The address that reaches an agent which listens on `host`. */

@@ -12,6 +12,7 @@ import {
   isPortFree,
   readText,
   requireSpace,
+  runsTimers,
   systemIds,
   userExists,
 } from './machine.ts';
@@ -76,7 +77,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     user,
     group: user === 'root' || !userExists(user) ? user : groupOf(user),
     port: addressOf(values).port,
-    watchdog: options.watchdog ? (manifest?.watchdog === 'cron' ? 'cron' : 'timer') : 'none',
+    watchdog: watchdogOf(options),
     packaged: options.packaged,
     staged: isStaged(options),
     ceilings: ceilingsFor(),
@@ -88,6 +89,12 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   }
   const domain = options.domain ?? manifest?.domain ?? null;
   return { options, changes, manifest, original, settings: { text, values }, newToken: token, input, domain, notes };
+}
+
+/** A timer, which leaves no process sleeping between the checks; cron where systemd runs no timers. */
+function watchdogOf(options: InstallOptions): Manifest['watchdog'] {
+  if (!options.watchdog) return 'none';
+  return isStaged(options) || options.dryRun || runsTimers() ? 'timer' : 'cron';
 }
 
 /** The settings that this run has to change; all others stay as the owner has them. */

@@ -21,8 +21,8 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   }
   const changes = new Changes(root, dryRun, systemIds, tell);
   const manifest = readManifest(changes.at(PATHS.manifest));
-  if (manifest?.packaged === true && !purge) {
-    throw new InstallFault('this Agent3 came as a package: apt-get remove agent3, or apt-get purge agent3');
+  if (manifest?.packaged === true && purge) {
+    throw new InstallFault('this Agent3 came as a package: apt-get purge agent3');
   }
   const isLive = root === '/' && hasSystemd() && !dryRun;
   if (isLive) {

@@ -44,12 +44,18 @@ export interface NewCommand extends NewSession {
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
   readonly #running = new Map<SessionId, RunningCommand>();
+  #changed: () => void = () => {};
 
   constructor(private readonly parts: CommandParts) {}
 
   /** Commands and left-behind processes under supervision. */
   get supervised(): number {
     return this.#running.size;
+  }
+
+  /** Calls `listener` whenever `supervised` has changed. */
+  watchCount(listener: () => void): void {
+    this.#changed = listener;
   }
 
   /**
@@ -110,6 +116,7 @@ export class Commands {
     const tree: ProcessTree = new MarkedTree(markOf(session.id), process.pid > 0 ? process : undefined);
     const running = supervise(process, tree, limits, () => session.totalBytes());
     this.#running.set(session.id, running);
+    this.#changed();
     running.over.subscribe(() => {
       leave();
       const outcome = running.outcome();
@@ -117,6 +124,7 @@ export class Commands {
     });
     running.settled.subscribe(() => {
       this.#running.delete(session.id);
+      this.#changed();
       if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session), survivors: 0 });
     });
   }

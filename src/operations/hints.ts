@@ -70,3 +70,9 @@ export function reopenHint(cmd: string): string | undefined {
   if (!REOPENS_STREAM.test(cmd)) return undefined;
   return 'The command redirects with > to /dev/stdout or /dev/stderr, which empties what the stream held before; write >&1 or >&2 instead, which adds to it.';
 }
+
+/** Tells that output may be missing: the kernel refused it, and commands seldom say so. */
+export function fullDiskHint(isFull: boolean): string | undefined {
+  if (!isFull) return undefined;
+  return 'The disk that holds the sessions is full, so a part of the output may be missing. Free space, for example with close_session on sessions you no longer need, then run the command again if its output matters.';
+}

@@ -13,7 +13,7 @@ import { SESSION_MARK } from '../execution/environment.ts';
 import type { Session } from '../sessions/session.ts';
 import { envelopeChars, messageOf, OMITTED_CHARS, omittedField, outputFields, snapshot } from './answer.ts';
 import { unknownNames } from './arguments.ts';
-import { binaryHint, cutHint, reopenHint, statusHint, survivorsHint } from './hints.ts';
+import { binaryHint, cutHint, fullDiskHint, reopenHint, statusHint, survivorsHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { fitStreams } from './reply.ts';
@@ -43,6 +43,7 @@ export function shellOperation(parts: OperationParts): Operation {
       const notes = [
         earlier && repeatHint(earlier, given.cmd),
         reopenHint(given.cmd),
+        fullDiskHint(store.isDiskFull()),
         ignored.length > 0 ? unknownNames(ignored) : undefined,
       ];
       return answer(parts, session, given, notes);

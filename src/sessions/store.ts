@@ -1,4 +1,4 @@
-import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
+import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, MachineRefused, SessionNotFound } from '../core/errors.ts';
@@ -91,6 +91,17 @@ export class SessionStore {
     return session !== undefined && this.#keyIsRemembered(session) ? session : undefined;
   }
 
+  /** Whether the disk has no room for more output: what a command writes now is refused, and lost. */
+  isDiskFull(): boolean {
+    try {
+      const { bavail, bsize } = statfsSync(this.directory);
+      return bavail * bsize < FULL_BELOW_BYTES;
+    } catch {
+      // The directory was taken away, which other answers tell.
+      return false;
+    }
+  }
+
   all(): IterableIterator<Session> {
     return this.#sessions.values();
   }
@@ -135,6 +146,9 @@ export class SessionStore {
     if (key !== null) this.#keys.set(keyOf(principal, key), session.id);
   }
 }
+
+/** A file system keeps a few blocks that a small write still finds. */
+const FULL_BELOW_BYTES = 65_536;
 
 function keyOf(principal: string, key: string): string {
   return `${principal}\0${key}`;

@@ -1,14 +1,13 @@
 import { join } from 'node:path';
+import { command, ensurePrograms } from './debian.ts';
+
+ensurePrograms({ openssl: 'openssl' });
 
 /** Writes a self-signed certificate and its key into `directory`, over those that are there; gives their paths. */
 export function makeCertificate(directory: string, name: string): { readonly cert: string; readonly key: string } {
   const cert = join(directory, 'cert.pem');
   const key = join(directory, 'key.pem');
   const request = ['openssl', 'req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  const { exitCode, stderr } = Bun.spawnSync(
-    [...request, '-days', '2', '-subj', `/CN=${name}`, '-keyout', key, '-out', cert],
-    { stdout: 'ignore', stderr: 'pipe' },
-  );
-  if (exitCode !== 0) throw new Error(`openssl made no certificate: ${stderr}`);
+  command([...request, '-days', '2', '-subj', `/CN=${name}`, '-keyout', key, '-out', cert]);
   return { cert, key };
 }

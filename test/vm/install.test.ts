@@ -1,18 +1,25 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { join } from 'node:path';
+import { buildBundle } from '../../ops/release.ts';
 import { BINARY } from '../helpers/binary.ts';
+import { command } from '../helpers/debian.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask, fileSystem, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
-
-const OPS = join(import.meta.dir, '../../ops');
 
 describeVm('the installer', () => {
   let vm: Vm;
   let before: string;
   let users: string;
   beforeAll(async () => {
-    vm = await bootVm({ files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(OPS, 'install') } });
+    using unpacked = new TemporaryDirectory();
+    const archive = buildBundle(BINARY, 'linux-x64', unpacked.path);
+    command(['tar', '-xzf', archive, '-C', unpacked.path, '--strip-components=1']);
+    const names = [...new Bun.Glob('{*,ops/*}').scanSync(unpacked.path)].filter((name) => !name.endsWith('.gz'));
+    vm = await bootVm({
+      files: Object.fromEntries(names.map((name) => [`/opt/bundle/${name}`, join(unpacked.path, name)])),
+    });
     before = await fileSystem(vm);
     users = await vm.sh('cat /etc/passwd /etc/group');
   }, 600_000);
@@ -54,8 +61,8 @@ describeVm('the installer', () => {
       const { code, stderr } = await vm.run(script);
       expect({ script, code, stderr }).toMatchObject({ code: 1 });
       expect(stderr).toContain(told);
-      expect(await fileSystem(vm)).toBe(before);
     }
+    expect(await fileSystem(vm)).toBe(before);
     expect(await vm.sh('cat /etc/passwd /etc/group')).toBe(users);
   }, 180_000);
 
@@ -157,6 +164,27 @@ describeVm('the installer', () => {
     const told = await vm.sh('/opt/bundle/ops/install');
     expect(told).toContain('Token     in /etc/agent3/agent3.env');
     expect(told).toContain(':5005/');
+  }, 120_000);
+
+  test('without timers has the watchdog run from cron, and back', async () => {
+    await vm.sh('systemctl stop timers.target');
+    expect(await vm.sh('agent3 install')).toContain('the watchdog runs from /etc/cron.d/agent3-watchdog');
+    const command = (await vm.sh("sed -n 's/.* root //p' /etc/cron.d/agent3-watchdog")).trim();
+    expect(await vm.sh(`env -i PATH=/usr/bin:/bin ${command}; tail -n 1 /var/log/agent3/watchdog.log`)).toEndWith(
+      ' - Agent3 running OK\n',
+    );
+    await vm.sh('systemctl start timers.target; agent3 install');
+    expect((await vm.run('ls /etc/cron.d/agent3-watchdog')).code).not.toBe(0);
+    expect(await vm.sh('systemctl is-active agent3-watchdog.timer')).toBe('active\n');
+  }, 120_000);
+
+  test('with --no-start and --no-watchdog starts nothing', async () => {
+    await vm.sh('agent3 install --uninstall');
+    expect(await vm.sh('/opt/bundle/ops/install --no-start --no-watchdog')).toContain(
+      'start it with: systemctl start agent3',
+    );
+    expect((await vm.run('systemctl is-active agent3 agent3-watchdog.timer')).stdout).toBe('inactive\ninactive\n');
+    await vm.sh('systemctl start agent3');
   }, 120_000);
 
   test('with --purge leaves nothing behind', async () => {

@@ -10,8 +10,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { command } from '../../helpers/debian.ts';
 import { cacheDirectory, cachedDirectory } from './cache.ts';
-import { command } from './host.ts';
 import { buildInitrd, kernelModules } from './initrd.ts';
 import { DISABLED_UNITS, FILES, KERNEL_PACKAGE, LEFT_OUT, LINKS, MASKED_UNITS, PACKAGES, SUITE } from './recipe.ts';
 

@@ -1,6 +1,6 @@
 import { cpSync, mkdirSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
-import { command } from './host.ts';
+import { command } from '../../helpers/debian.ts';
 import { BOOT_MODULES, INIT } from './recipe.ts';
 
 const APPLETS = ['sh', 'mount', 'insmod', 'sleep', 'switch_root', '['] as const;

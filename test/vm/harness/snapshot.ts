@@ -1,9 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { command } from '../../helpers/debian.ts';
 import { within } from '../../helpers/waiting.ts';
 import { BuildDirectory, claim } from './cache.ts';
 import type { Channel } from './channel.ts';
-import { command } from './host.ts';
 import type { Image } from './image.ts';
 import { createDisk, Machine, type Snapshot } from './machine.ts';
 

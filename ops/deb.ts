@@ -1,0 +1,111 @@
+import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+
+/** What a package is made of. */
+export interface DebOptions {
+  readonly binary: string;
+  /** By Debian's names: `amd64`, `arm64`. */
+  readonly architecture: string;
+  readonly version: string;
+  /** Where the package goes. */
+  readonly directory: string;
+  /** Tests on an emulated machine leave it out. */
+  readonly compression?: 'gzip' | 'none';
+}
+
+const OPS = import.meta.dir;
+const MAINTAINER = 'The Agent3 authors <owners@agent3.invalid>';
+
+/** Captured logs, as the installer has them on a machine without an older agent. */
+const CAPTURED_LOGS = ['agent3.out', 'agent3.err', 'watchdog.log'].map((name) => `/var/log/agent3/${name}`).join(' ');
+
+/** Makes `agent3_<version>_<architecture>.deb` with dpkg-deb(1); gives its path. Throws where that is missing. */
+export function buildDeb({ binary, architecture, version, directory, compression = 'gzip' }: DebOptions): string {
+  const tree = mkdtempSync(join(tmpdir(), 'agent3-deb-'));
+  try {
+    chmodSync(tree, 0o755);
+    fillTree(tree, binary, version);
+    writeControl(tree, architecture, version);
+    const archive = join(directory, `agent3_${version}_${architecture}.deb`);
+    const { exitCode, stderr } = Bun.spawnSync(
+      ['dpkg-deb', '--root-owner-group', `-Z${compression}`, '--build', tree, archive],
+      {
+        stdio: ['ignore', 'ignore', 'pipe'],
+      },
+    );
+    if (exitCode !== 0) throw new Error(`dpkg-deb failed: ${stderr}`);
+    return archive;
+  } finally {
+    rmSync(tree, { recursive: true });
+  }
+}
+
+function fillTree(tree: string, binary: string, version: string): void {
+  const put = (path: string, content: string | Uint8Array, mode = 0o644): void => {
+    const target = join(tree, path);
+    mkdirSync(dirname(target), { recursive: true, mode: 0o755 });
+    writeFileSync(target, content);
+    chmodSync(target, mode);
+  };
+  mkdirSync(join(tree, 'usr/bin'), { recursive: true });
+  cpSync(binary, join(tree, 'usr/bin/agent3'));
+  chmodSync(join(tree, 'usr/bin/agent3'), 0o755);
+  for (const unit of ['agent3.service', 'agent3-watchdog.service', 'agent3-watchdog.timer']) {
+    put(`lib/systemd/system/${unit}`, template(unit).replaceAll('/usr/local/bin/agent3', '/usr/bin/agent3'));
+  }
+  put('etc/logrotate.d/agent3', template('agent3.logrotate').replace('@CAPTURED_LOGS@', CAPTURED_LOGS));
+  put(
+    'usr/share/doc/agent3/copyright',
+    `${template('debian/copyright')}${indented(readFileSync(join(OPS, '../LICENSE'), 'utf8'))}`,
+  );
+  put('usr/share/doc/agent3/changelog.gz', gzipSync(changelog(version), { level: 9 }));
+  put('usr/share/lintian/overrides/agent3', template('debian/lintian-overrides'));
+  put('DEBIAN/conffiles', '/etc/logrotate.d/agent3\n');
+  for (const script of ['postinst', 'prerm', 'postrm']) put(`DEBIAN/${script}`, template(`debian/${script}`), 0o755);
+}
+
+function template(name: string): string {
+  return readFileSync(join(OPS, name), 'utf8');
+}
+
+/** A field of several lines: each is indented, an empty one is a dot (deb822(5)). */
+function indented(text: string): string {
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => ` ${line.trim() === '' ? '.' : line}\n`)
+    .join('');
+}
+
+function changelog(version: string): string {
+  return `agent3 (${version}) stable; urgency=medium
+
+  * See the changes in CHANGELOG.md of the source.
+
+ -- ${MAINTAINER}  ${new Date(Date.UTC(2026, 0, 1)).toUTCString().replace('GMT', '+0000')}
+`;
+}
+
+function writeControl(tree: string, architecture: string, version: string): void {
+  const kibibytes = Math.ceil(statSync(join(tree, 'usr/bin/agent3')).size / 1024);
+  writeFileSync(
+    join(tree, 'DEBIAN/control'),
+    `Package: agent3
+Version: ${version}
+Architecture: ${architecture}
+Maintainer: ${MAINTAINER}
+Installed-Size: ${kibibytes}
+Section: admin
+Priority: optional
+Depends: libc6 (>= 2.31), passwd, systemd
+Recommends: logrotate
+Suggests: caddy
+Description: shell on this server for an AI model
+ Agent3 gives an AI model, such as a ChatGPT custom GPT, a shell on this
+ server: one executable that answers over HTTP, holds every limit and loses no
+ output. This package sets it up as a service with a user of its own.
+`,
+  );
+}

@@ -1,0 +1,58 @@
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import manifest from '../package.json';
+import { build, RELEASE_TARGETS, sha256 } from './build.ts';
+import { buildDeb } from './deb.ts';
+
+const OPS = import.meta.dir;
+const OUT = join(OPS, '../dist/release');
+
+/** What goes into a bundle beside the executable: the files of the service, as they are for reading. */
+const BUNDLED = /^(install|agent3.*|Caddyfile)$/;
+
+/** The packages for Debian, each from the executable that runs on every machine of its architecture. */
+const PACKAGES: Readonly<Record<string, keyof typeof RELEASE_TARGETS>> = {
+  amd64: 'agent3-linux-x64-baseline',
+  arm64: 'agent3-linux-arm64',
+};
+
+/** Makes `agent3-<version>-linux-<arch>.tar.gz`: the executable, `ops/` and INSTALL.md. Gives its path. */
+export function buildBundle(binary: string, target: string, directory: string): string {
+  const name = `agent3-${manifest.version}-${target}`;
+  const work = mkdtempSync(join(tmpdir(), 'agent3-bundle-'));
+  try {
+    const tree = join(work, name);
+    mkdirSync(join(tree, 'ops'), { recursive: true });
+    cpSync(binary, join(tree, 'agent3'));
+    for (const file of readdirSync(OPS).filter((one) => BUNDLED.test(one))) {
+      cpSync(join(OPS, file), join(tree, 'ops', file));
+    }
+    cpSync(join(OPS, 'INSTALL.md'), join(tree, 'INSTALL.md'));
+    cpSync(join(OPS, '../LICENSE'), join(tree, 'LICENSE'));
+    const archive = join(directory, `${name}.tar.gz`);
+    run(['tar', '--owner=0', '--group=0', '--sort=name', '-czf', archive, '-C', work, name]);
+    return archive;
+  } finally {
+    rmSync(work, { recursive: true });
+  }
+}
+
+function run(argv: string[]): void {
+  const { exitCode } = Bun.spawnSync(argv, { stdio: ['ignore', 'inherit', 'inherit'] });
+  if (exitCode !== 0) throw new Error(`${argv[0]} failed`);
+}
+
+if (import.meta.main) {
+  rmSync(OUT, { recursive: true, force: true });
+  mkdirSync(OUT, { recursive: true });
+  const binaries = new Map<string, string>();
+  for (const [name, target] of Object.entries(RELEASE_TARGETS)) binaries.set(name, build(name, target));
+  const made = [...binaries].map(([name, binary]) => buildBundle(binary, name.replace(/^agent3-/, ''), OUT));
+  for (const [architecture, name] of Object.entries(PACKAGES)) {
+    made.push(buildDeb({ binary: binaries.get(name) ?? '', architecture, version: manifest.version, directory: OUT }));
+  }
+  const lines = await Promise.all(made.map(async (path) => `${await sha256(path)}  ${path.split('/').at(-1)}`));
+  writeFileSync(join(OUT, 'SHA256SUMS'), `${lines.join('\n')}\n`);
+  console.log(readFileSync(join(OUT, 'SHA256SUMS'), 'utf8').trimEnd());
+}

@@ -1,0 +1,26 @@
+const PATH = '/usr/sbin:/usr/bin:/sbin:/bin';
+
+/**
+ * Makes sure that programs of Debian's packages are there: as root it installs what is missing. `needed` names the
+ * package of each program. Gives the programs that are still missing.
+ */
+export function ensurePrograms(needed: Readonly<Record<string, string>>): string[] {
+  const missing = (): string[] => Object.keys(needed).filter((program) => Bun.which(program, { PATH }) === null);
+  const absent = missing();
+  if (absent.length === 0 || process.getuid?.() !== 0 || Bun.which('apt-get', { PATH }) === null) return absent;
+  const packages = [...new Set(absent.map((program) => needed[program] ?? program))];
+  command(['apt-get', 'update', '-qq']);
+  command(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages]);
+  return missing();
+}
+
+/** Runs a program of the host and gives its output. Throws with what it said when it fails. */
+export function command(argv: readonly string[], cwd?: string): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync([...argv], {
+    env: { ...process.env, PATH, DEBIAN_FRONTEND: 'noninteractive', LANG: 'C.UTF-8' },
+    stdio: ['ignore', 'pipe', 'pipe'],
+    ...(cwd !== undefined && { cwd }),
+  });
+  if (exitCode === 0) return stdout.toString();
+  throw new Error(`${argv.join(' ')} failed (${exitCode}): ${stderr.toString().slice(-2000)}`);
+}

@@ -1,0 +1,115 @@
+import { describe, expect, test } from 'bun:test';
+import {
+  chmodSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readlinkSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { agent3 } from '../helpers/cli.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+
+const SCRIPT = join(import.meta.dir, '../../ops/install');
+
+/** A bundle whose executables only say which one they are, and a machine that `uname` describes. */
+class Bundle implements Disposable {
+  readonly #directory = new TemporaryDirectory();
+
+  constructor(executables: Readonly<Record<string, string>>, machine: string) {
+    mkdirSync(this.#directory.join('ops'));
+    mkdirSync(this.#directory.join('bin'));
+    copyFileSync(SCRIPT, this.#directory.join('ops/install'));
+    for (const [name, script] of Object.entries(executables)) this.#script(name, script);
+    this.#script('bin/uname', `[ "$1" = -s ] && echo Linux || echo ${machine}`);
+  }
+
+  run(...args: string[]) {
+    const { exitCode, stdout, stderr } = Bun.spawnSync(['sh', this.#directory.join('ops/install'), ...args], {
+      env: { PATH: `${this.#directory.join('bin')}:/usr/bin:/bin` },
+    });
+    return { code: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
+  }
+
+  #script(name: string, script: string): void {
+    writeFileSync(this.#directory.join(name), `#!/bin/sh\n${script}\n`);
+    chmodSync(this.#directory.join(name), 0o755);
+  }
+
+  [Symbol.dispose](): void {
+    this.#directory[Symbol.dispose]();
+  }
+}
+
+describe('ops/install', () => {
+  test('hands over to the executable of this machine, with all arguments', () => {
+    using bundle = new Bundle(
+      { 'agent3-linux-arm64': 'echo "arm64 $*"', 'agent3-linux-x64': 'echo "x64 $*"' },
+      'aarch64',
+    );
+    expect(bundle.run('--domain', 'a b')).toMatchObject({ code: 0, stdout: 'arm64 install --domain a b\n' });
+  });
+
+  test('takes the one of a bundle for one machine', () => {
+    using bundle = new Bundle({ agent3: 'echo "$*"' }, 'x86_64');
+    expect(bundle.run()).toMatchObject({ code: 0, stdout: 'install\n' });
+  });
+
+  test('passes the exit code on', () => {
+    using bundle = new Bundle({ agent3: '[ "$1" = --version ] || exit 2' }, 'x86_64');
+    expect(bundle.run().code).toBe(2);
+  });
+
+  test('says that there is none for an unknown architecture', () => {
+    using bundle = new Bundle({ agent3: 'echo ran' }, 'riscv64');
+    expect(bundle.run()).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('no executable for riscv64'),
+    });
+  });
+
+  test('says which bundle to take when this one is for another machine', () => {
+    using bundle = new Bundle({ agent3: 'exit 126' }, 'aarch64');
+    expect(bundle.run()).toMatchObject({ code: 1, stderr: expect.stringContaining('agent3-VERSION-linux-arm64') });
+  });
+});
+
+describe('agent3 install --root', () => {
+  test('stages everything that an image needs, and a second time changes nothing', async () => {
+    using root = new TemporaryDirectory();
+    const first = await agent3(['install', '--root', root.path, '--port', '5009']);
+    expect(first).toMatchObject({ code: 0, stderr: '' });
+    expect(first.stdout).toMatch(/Token {5}\S{43}/);
+    expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_PORT=5009\n');
+    expect(statSync(root.join('etc/agent3/agent3.env')).mode & 0o777).toBe(0o600);
+    expect(readFileSync(root.join('usr/local/bin/agent3')).equals(readFileSync(BINARY))).toBe(true);
+    expect(readlinkSync(root.join('etc/systemd/system/multi-user.target.wants/agent3.service'))).toBe(
+      '/etc/systemd/system/agent3.service',
+    );
+    expect(readFileSync(root.join('usr/lib/sysusers.d/agent3.conf'), 'utf8')).toStartWith('u agent3 ');
+    const second = await agent3(['install', '--root', root.path]);
+    expect(second.stdout).toStartWith('Agent3 is staged');
+    const removed = await agent3(['install', '--root', root.path, '--uninstall', '--purge']);
+    expect(removed.code).toBe(0);
+    expect(existsSync(root.join('usr/local/bin/agent3'))).toBe(false);
+    expect(existsSync(root.join('etc/agent3'))).toBe(false);
+  });
+
+  const wrong: readonly [args: string[], told: string][] = [
+    [['--port', '0'], 'from 1 to 65535'],
+    [['--port', 'http'], 'from 1 to 65535'],
+    [['--purge'], '--purge goes with --uninstall'],
+    [['--binary', '/no/such/file'], '/no/such/file is not there'],
+    [['--prot', '5'], '--port'],
+  ];
+  test.each(wrong)('refuses %j as wrong usage', async (args, told) => {
+    const { code, stderr } = await agent3(['install', ...args]);
+    expect(code).toBe(2);
+    expect(stderr).toContain(told);
+  });
+});

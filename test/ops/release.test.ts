@@ -1,0 +1,42 @@
+import { describe, expect, test } from 'bun:test';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildDeb } from '../../ops/deb.ts';
+import { buildBundle } from '../../ops/release.ts';
+import { BINARY } from '../helpers/binary.ts';
+import { command, ensurePrograms } from '../helpers/debian.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+
+const OPS = join(import.meta.dir, '../../ops');
+const missing = ensurePrograms({ shellcheck: 'shellcheck', lintian: 'lintian', 'dpkg-deb': 'dpkg' });
+
+describe('the bundle', () => {
+  test('has the executable, the files of the service and INSTALL.md', () => {
+    using directory = new TemporaryDirectory();
+    const archive = buildBundle(BINARY, 'linux-x64', directory.path);
+    const names = command(['tar', '-tzf', archive])
+      .trim()
+      .split('\n')
+      .map((name) => name.split('/').slice(1).join('/'));
+    for (const name of ['agent3', 'INSTALL.md', 'LICENSE', 'ops/install', 'ops/agent3.service', 'ops/agent3.logrotate'])
+      expect(names).toContain(name);
+    command(['tar', '-xzf', archive, '-C', directory.path]);
+    const [tree = ''] = readdirSync(directory.path).filter((name) => !name.endsWith('.gz'));
+    expect(command([join(directory.path, tree, 'ops/install'), '--help'])).toContain('--dry-run');
+  });
+});
+
+describe('the scripts for sh', () => {
+  const scripts = ['install', 'debian/postinst', 'debian/prerm', 'debian/postrm'];
+  test.skipIf(missing.includes('shellcheck')).each(scripts)('ops/%s is clean by shellcheck', (script) => {
+    expect(command(['shellcheck', join(OPS, script)])).toBe('');
+  });
+});
+
+describe('the Debian package', () => {
+  test.skipIf(missing.length > 0)('has no error by lintian', () => {
+    using directory = new TemporaryDirectory();
+    const archive = buildDeb({ binary: BINARY, architecture: 'amd64', version: '0.1.0', directory: directory.path });
+    expect(command(['lintian', '--allow-root', '--fail-on', 'error', archive])).not.toMatch(/^E:/m);
+  });
+});

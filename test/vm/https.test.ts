@@ -1,0 +1,67 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+const CA = '/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt';
+
+/** A call as a client sees the server: by name, over HTTPS, with Caddy's own authority. */
+const call = (cmd: string, more = ''): string => `. /etc/agent3/agent3.env
+curl -s --cacert ${CA} ${more} -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") https://agent3.localhost/ \\
+  -d '{"op":"shell","args":{"cmd":"${cmd}"}}'`;
+
+describeVm('HTTPS through Caddy', () => {
+  let vm: Vm;
+  let caddyfile: string;
+  beforeAll(async () => {
+    vm = await bootVm({
+      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+    });
+    caddyfile = await vm.sh('cat /etc/caddy/Caddyfile');
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  test('without Caddy says the two commands that it takes', async () => {
+    const { code, stderr } = await vm.run(
+      'mv /usr/bin/caddy /usr/bin/caddy.away; /opt/bundle/ops/install --domain agent3.localhost; code=$?; mv /usr/bin/caddy.away /usr/bin/caddy; exit $code',
+    );
+    expect(code).toBe(1);
+    expect(stderr).toContain('apt-get install caddy\n  agent3 install --domain agent3.localhost');
+  });
+
+  test('is set up by --domain', async () => {
+    const told = await vm.sh('/opt/bundle/ops/install --domain agent3.localhost');
+    expect(told).toContain('URL       https://agent3.localhost/');
+    await vm.until(`${call('echo over HTTPS')} | grep -q 'over HTTPS'`, 60);
+  }, 180_000);
+
+  test('carries an answer that is silent for long', async () => {
+    expect(await vm.sh(call('sleep 35; echo late'))).toContain('late');
+  }, 120_000);
+
+  test('leaves the address of the client in the log, whatever the client says', async () => {
+    await vm.sh(call('true', "--interface 127.0.0.5 -H 'X-Forwarded-For: 6.6.6.6'"));
+    await vm.until(`tail -n 1 /var/log/agent3/agent3.log | grep -q '"address":"127.0.0.5"'`, 10);
+    expect(await vm.sh('cat /var/log/agent3/agent3.log')).not.toContain('6.6.6.6');
+  });
+
+  test('takes no large body', async () => {
+    const status = await vm.sh(
+      `head -c 3000000 /dev/zero | curl -s -o /dev/null -w '%{http_code}' --cacert ${CA} --data-binary @- https://agent3.localhost/`,
+    );
+    expect(['403', '413']).toContain(status);
+  });
+
+  test('changes nothing the second time', async () => {
+    expect(await vm.sh('/opt/bundle/ops/install --domain agent3.localhost')).toStartWith('Nothing to change');
+    expect(await vm.sh('/opt/bundle/ops/install')).toContain('https://agent3.localhost/');
+  }, 60_000);
+
+  test('goes with the agent, and leaves the rest of Caddy as it was', async () => {
+    await vm.sh('agent3 install --uninstall');
+    expect(await vm.sh('cat /etc/caddy/Caddyfile')).toBe(caddyfile);
+    expect((await vm.run('ls /etc/caddy/agent3.caddy')).code).not.toBe(0);
+    expect(await vm.sh('systemctl is-active caddy')).toBe('active\n');
+  });
+});

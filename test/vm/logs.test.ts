@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { ask, shellIn } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+describeVm('the logs of an installed agent', () => {
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await bootVm({
+      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+    });
+    await vm.sh('/opt/bundle/ops/install');
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  test('have a configuration that logrotate understands', async () => {
+    const { code, stderr } = await vm.run('logrotate -d /etc/logrotate.d/agent3');
+    expect(code).toBe(0);
+    expect(stderr).not.toContain('error');
+    expect(stderr).toContain('/var/log/agent3/watchdog.log');
+  });
+
+  test("are rotated under load: of the agent's own log no line is lost", async () => {
+    const calls = 60;
+    await vm.sh(`cat > /opt/load <<'END'
+. /etc/agent3/agent3.env
+for n in $(seq ${calls}); do
+  curl -s -o /dev/null -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"true"}}' http://127.0.0.1:$AGENT3_PORT/
+done
+END
+bash /opt/load & for n in 1 2 3 4; do sleep 1; logrotate -f /etc/logrotate.d/agent3; done; wait`);
+    const lines = await vm.sh(`cd /var/log/agent3; zcat -f agent3.log* | grep -c '"op":"shell"'`);
+    expect(Number(lines)).toBe(calls);
+    expect((await vm.sh('ls /var/log/agent3 | grep -c "agent3.log"')).trim()).toBe('5');
+  }, 120_000);
+
+  test('go on in the new file, which belongs to the agent', async () => {
+    const { body } = await ask(vm, 'shell', { cmd: 'true' });
+    await vm.until(`grep -q '${body['session']}' /var/log/agent3/agent3.log`, 10);
+    expect(await vm.sh('stat -c "%U:%G %a" /var/log/agent3/agent3.log')).toBe('agent3:agent3 640\n');
+  });
+
+  test('are kept for seven rotations', async () => {
+    await vm.sh(
+      'for n in $(seq 9); do echo line >> /var/log/agent3/watchdog.log; logrotate -f /etc/logrotate.d/agent3; done',
+    );
+    expect((await vm.sh('ls /var/log/agent3/watchdog.log.*.gz | wc -l')).trim()).toBe('7');
+    await shellIn(vm, 'true');
+    await vm.sh('for n in $(seq 8); do systemctl reload agent3; logrotate -f /etc/logrotate.d/agent3; done');
+    expect(Number(await vm.sh('ls /var/log/agent3/agent3.log.* | wc -l'))).toBeLessThanOrEqual(7);
+    expect(await shellIn(vm, 'echo alive')).toBe('alive\n');
+  }, 120_000);
+
+  test('of what systemd captures: lines between the copy and the cut may be lost, as measured here', async () => {
+    // A writer as systemd's `append:` has it, into a file that copytruncate rotates: 20,000 numbered lines.
+    const lost = await vm.sh(`cat > /opt/capture.conf <<'END'
+/opt/captured.out {
+  rotate 20
+  missingok
+  copytruncate
+}
+END
+cat > /opt/writer <<'END'
+$| = 1;
+print "line $_\\n" for 1 .. 20000;
+END
+systemd-run --quiet --unit=capture -p StandardOutput=append:/opt/captured.out perl /opt/writer
+while systemctl is-active --quiet capture; do logrotate -f -s /opt/capture.state /opt/capture.conf; done
+cat /opt/captured.out* | grep -c line`);
+    console.error(`copytruncate under load: ${20_000 - Number(lost)} of 20000 lines lost`);
+    expect(Number(lost)).toBeGreaterThan(10_000);
+    expect(Number(lost)).toBeLessThanOrEqual(20_000);
+  }, 120_000);
+
+  test('reload ends no command', async () => {
+    const running = ask(vm, 'shell', { cmd: 'echo begun; sleep 3; echo ended' });
+    await running;
+    expect((await running).body['stdout']).toBe('begun\nended\n');
+    await vm.sh(
+      `bash -c '. /etc/agent3/agent3.env; curl -s -o /opt/answer -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d "{\\"op\\":\\"shell\\",\\"args\\":{\\"cmd\\":\\"sleep 3; echo ended\\"}}" http://127.0.0.1:$AGENT3_PORT/' & sleep 1; systemctl reload agent3; wait`,
+    );
+    expect(await vm.sh('cat /opt/answer')).toContain('ended');
+  }, 60_000);
+});

@@ -1,0 +1,86 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { shellIn } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+const TOKEN = 'the-token-of-the-flask-agent';
+
+/** The original as its owner set it up: a Flask program with its `.env`, a unit, logrotate, and a watchdog in cron. */
+const ORIGINAL = `mkdir -p /opt/agent3 /var/log/flask
+{ echo 'import os'
+  echo 'os.environ.update(API_TOKEN=os.environ["AGENT3_API_TOKEN"], PORT=os.environ["AGENT3_PORT"], SESSIONS_DIR="/opt/agent3/sessions")'
+  cat /opt/peer/flask_agent.py; } > /opt/agent3/app.py
+mkdir -p /opt/agent3/sessions
+cat > /opt/agent3/.env <<'END'
+AGENT3_API_TOKEN=${TOKEN}
+AGENT3_TOKEN=unused
+AGENT3_PORT=5050
+END
+cat > /etc/systemd/system/agent3.service <<'END'
+[Unit]
+Description=Agent3
+[Service]
+WorkingDirectory=/opt/agent3
+EnvironmentFile=/opt/agent3/.env
+ExecStart=/usr/bin/python3 /opt/agent3/app.py
+Restart=always
+StandardOutput=append:/var/log/flask/agent3.out
+StandardError=append:/var/log/flask/agent3.err
+[Install]
+WantedBy=multi-user.target
+END
+printf '/var/log/flask/*.out {\\n  daily\\n  copytruncate\\n}\\n' > /etc/logrotate.d/agent3
+echo '*/5 * * * * root /opt/agent3/watchdog.sh' > /etc/cron.d/agent3
+systemctl daemon-reload
+systemctl enable -q --now agent3`;
+
+const CALL = (cmd: string): string =>
+  `curl -s http://127.0.0.1:5050/ -H 'X-Auth-Token: ${TOKEN}' -H 'content-type: application/json' -d '{"op":"shell","args":{"cmd":"${cmd}"}}'`;
+
+describeVm('the installer, where the Flask agent runs', () => {
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await bootVm({
+      files: {
+        '/opt/bundle/agent3': BINARY,
+        '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install'),
+        '/opt/peer/flask_agent.py': join(import.meta.dir, '../bench/peers/flask_agent.py'),
+      },
+    });
+    await vm.sh(ORIGINAL);
+    await vm.until(CALL('echo from Flask'), 30);
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  test('replaces it: its clients go on with the same token and port', async () => {
+    expect(await vm.sh(CALL('echo from Flask'))).toContain('from Flask');
+    const told = await vm.sh('/opt/bundle/ops/install');
+    expect(told).toContain('the agent that was here before is replaced');
+    expect(told).toContain('http://127.0.0.1:5050/');
+    expect(JSON.parse(await vm.sh(CALL('echo from Agent3')))).toMatchObject({
+      stdout: 'from Agent3\n',
+      status: 'done',
+    });
+    expect(await vm.sh('pgrep -c -f app.py || true')).toBe('0\n');
+  }, 120_000);
+
+  test('saves what it was set up with', async () => {
+    const saved = await vm.sh('cd /etc/agent3/original; ls; cat *');
+    expect(saved).toContain('ExecStart=/usr/bin/python3 /opt/agent3/app.py');
+    expect(saved).toContain('/opt/agent3/watchdog.sh');
+    expect((await vm.run('ls /etc/cron.d/agent3')).code).not.toBe(0);
+    expect(await vm.sh('cat /opt/agent3/.env')).toContain(TOKEN);
+  });
+
+  test('goes on rotating its logs', async () => {
+    expect(await vm.sh('cat /etc/logrotate.d/agent3')).toContain('/var/log/flask/agent3.out /var/log/flask/agent3.err');
+    expect((await vm.run('logrotate -d /etc/logrotate.d/agent3')).code).toBe(0);
+  });
+
+  test('changes nothing the second time', async () => {
+    expect(await vm.sh('/opt/bundle/ops/install')).toStartWith('Nothing to change');
+    expect(await shellIn(vm, 'id -un')).toBe('agent3\n');
+  });
+});
