@@ -1,4 +1,14 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 
@@ -64,24 +74,33 @@ function markInUse(directory: string): void {
   }
 }
 
+/** An image that was not used for longer goes; a younger one may be another checkout's. */
+const KEPT_MS = 3 * 86_400_000;
+
 /** Removes what nobody uses any more: entries of older recipes, and what interrupted builds have left. */
 function removeOthers(name: string): void {
   const cache = cacheDirectory();
   for (const entry of readdirSync(cache)) {
     const path = join(cache, entry);
     const builder = BUILDING.exec(entry)?.[1];
-    const users = builder === undefined ? usersOf(path) : [Number(builder)];
-    if (entry === name || users.some(isAlive)) continue;
-    rmSync(path, { recursive: true, force: true });
+    const isOver = builder === undefined ? isUnused(path) : !isAlive(Number(builder));
+    if (entry !== name && isOver) rmSync(path, { recursive: true, force: true });
+  }
+}
+
+function isUnused(directory: string): boolean {
+  try {
+    return Date.now() - statSync(directory).mtimeMs > KEPT_MS && !usersOf(directory).some(isAlive);
+  } catch {
+    // Another run has removed it meanwhile.
+    return false;
   }
 }
 
 function usersOf(directory: string): number[] {
-  try {
-    return readdirSync(directory).flatMap((file) => Number(IN_USE.exec(file)?.[1] ?? []));
-  } catch {
-    return [];
-  }
+  return readdirSync(directory)
+    .flatMap((file) => IN_USE.exec(file)?.[1] ?? [])
+    .map(Number);
 }
 
 function isAlive(pid: number): boolean {

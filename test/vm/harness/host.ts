@@ -1,13 +1,11 @@
 import { ensurePrograms } from '../../helpers/debian.ts';
 
-/** What a boot needs, with the packages that have it. */
+/** What booting the machine needs, and what building its image needs on top, with the packages that have it. */
 const BOOT_PROGRAMS = {
   'qemu-system-x86_64': 'qemu-system-x86',
   'qemu-img': 'qemu-utils',
   setpriv: 'util-linux',
 } as const;
-
-/** What building the image needs on top. */
 const BUILD_PROGRAMS = {
   mmdebstrap: 'mmdebstrap',
   busybox: 'busybox-static',
@@ -25,6 +23,6 @@ export function prepareHost(imageIsBuilt: () => boolean): string | undefined {
   if (!isRoot && !imageIsBuilt()) return 'only root can build its image';
   const missing = ensurePrograms({ ...BOOT_PROGRAMS, ...(imageIsBuilt() ? {} : BUILD_PROGRAMS) });
   if (missing.length === 0) return undefined;
-  if (isRoot) throw new Error(`${missing.join(', ')} could not be installed`);
+  if (isRoot) throw new Error(`no machine can be booted: ${missing.join(', ')} could not be installed`);
   return `${missing.join(', ')} missing, and only root can install that`;
 }

@@ -2,7 +2,7 @@ import { closeSync, constants, copyFileSync, fstatSync, mkdtempSync, openSync, r
 import { connect, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { command, hostEnvironment } from '../../helpers/debian.ts';
+import { command } from '../../helpers/debian.ts';
 import { Channel } from './channel.ts';
 import type { Image } from './image.ts';
 import { Qmp } from './qmp.ts';
@@ -63,7 +63,6 @@ export class Machine {
   private constructor({ image, snapshot, disk = this.#ownDisk(image, snapshot) }: MachineParts) {
     this.#console = openSync(this.#at('console'), 'a+');
     this.#child = Bun.spawn(this.#argv(image, disk, snapshot?.tag), {
-      env: hostEnvironment(),
       stdio: ['ignore', 'ignore', this.#console],
     });
     running.add(this);
