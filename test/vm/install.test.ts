@@ -16,7 +16,7 @@ describeVm('the installer', () => {
     using unpacked = new TemporaryDirectory();
     const archive = buildBundle(BINARY, 'linux-x64', unpacked.path);
     command(['tar', '-xzf', archive, '-C', unpacked.path, '--strip-components=1']);
-    const names = [...new Bun.Glob('{*,ops/*}').scanSync(unpacked.path)].filter((name) => !name.endsWith('.gz'));
+    const names = [...new Bun.Glob('**/*').scanSync(unpacked.path)].filter((name) => !name.endsWith('.gz'));
     vm = await bootVm({
       files: Object.fromEntries(names.map((name) => [`/opt/bundle/${name}`, join(unpacked.path, name)])),
     });
