@@ -72,6 +72,10 @@ function put(situation: Situation): Manifest {
   }
   const { sums, kept } = writeFiles(files, original === undefined ? manifest : undefined, changes);
   for (const path of kept) notes.push(`kept as you changed it: ${path}`);
+  if (manifest?.watchdog === 'timer' && input.watchdog !== 'timer' && !staged) {
+    // As long as its file is there.
+    changes.command(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
+  }
   removeObsolete(manifest, new Set(files.map(({ path }) => path)), changes);
   const secret = settings.text.replace(/^(AGENT3_API_TOKEN=).*$/m, '$1(the token)');
   changes.file(PATHS.settings, settings.text, { mode: 0o600 }, secret);
@@ -183,7 +187,6 @@ function setWatchdog({ changes, input, notes }: Situation): void {
   if (input.watchdog === 'timer' && !isEnabled) {
     changes.command(['systemctl', 'enable', '--quiet', '--now', WATCHDOG_TIMER], disableWatchdog);
   }
-  if (input.watchdog !== 'timer' && isEnabled) disableWatchdog();
   if (input.watchdog === 'cron') {
     notes.push(`systemd runs no timers here: the watchdog runs from ${PATHS.watchdogCron}`);
   }

@@ -1,5 +1,4 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { join } from 'node:path';
 import { buildBundle } from '../../ops/release.ts';
 import { BINARY } from '../helpers/binary.ts';
 import { command } from '../helpers/debian.ts';
@@ -15,11 +14,9 @@ describeVm('the installer', () => {
   beforeAll(async () => {
     using unpacked = new TemporaryDirectory();
     const archive = buildBundle(BINARY, 'linux-x64', unpacked.path);
-    command(['tar', '-xzf', archive, '-C', unpacked.path, '--strip-components=1']);
-    const names = [...new Bun.Glob('**/*').scanSync(unpacked.path)].filter((name) => !name.endsWith('.gz'));
-    vm = await bootVm({
-      files: Object.fromEntries(names.map((name) => [`/opt/bundle/${name}`, join(unpacked.path, name)])),
-    });
+    command(['gunzip', archive]);
+    vm = await bootVm({ files: { '/opt/bundle.tar': archive.replace(/\.gz$/, '') } });
+    await vm.sh('mkdir /opt/bundle; tar -xf /opt/bundle.tar -C /opt/bundle --strip-components=1');
     before = await fileSystem(vm);
     users = await vm.sh('cat /etc/passwd /etc/group');
   }, 600_000);
