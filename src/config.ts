@@ -32,6 +32,9 @@ export interface Config {
   readonly shell: string;
   readonly replySeconds: number;
   readonly maxExecSeconds: number;
+  /** 0: nothing runs in the background. */
+  readonly maxBackgroundSeconds: number;
+  readonly onTimeout: 'kill' | 'background';
   readonly killGraceSeconds: number;
   readonly maxOutputBytes: number;
   readonly maxReplyChars: number;
@@ -76,6 +79,8 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     shell: values.AGENT3_SHELL,
     replySeconds: values.AGENT3_REPLY_SECONDS,
     maxExecSeconds: values.AGENT3_MAX_EXEC_SECONDS,
+    maxBackgroundSeconds: values.AGENT3_MAX_BACKGROUND_SECONDS,
+    onTimeout: values.AGENT3_ON_TIMEOUT,
     killGraceSeconds: values.AGENT3_KILL_GRACE_SECONDS,
     maxOutputBytes: values.AGENT3_MAX_OUTPUT_BYTES,
     maxReplyChars: values.AGENT3_MAX_REPLY_CHARS,

@@ -52,6 +52,16 @@ export const settingsSchema = Type.Object({
     default: 45,
     description: 'Execution limit of a command, and the largest `timeout`.',
   }),
+  AGENT3_MAX_BACKGROUND_SECONDS: Type.Number({
+    minimum: 0,
+    maximum: 2_592_000,
+    default: 3600,
+    description: 'Execution limit of a command in the background; 0 forbids it.',
+  }),
+  AGENT3_ON_TIMEOUT: Type.Union([Type.Literal('kill'), Type.Literal('background')], {
+    default: 'kill',
+    description: 'What happens at the `timeout` of a command that does not say it itself.',
+  }),
   AGENT3_KILL_GRACE_SECONDS: Type.Number({
     minimum: 0,
     maximum: 60,

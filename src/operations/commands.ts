@@ -1,8 +1,7 @@
-import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
 import { Deadline } from '../core/clock.ts';
-import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../core/errors.ts';
-import { MAX_ARGUMENT_BYTES } from '../core/limits.ts';
+import { MachineRefused } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import { type Account, commandEnvironment, markOf } from '../execution/environment.ts';
@@ -12,12 +11,12 @@ import { type CommandLimits, type RunningCommand, type StopReason, supervise } f
 import { asksToEnd, type SignalName } from '../execution/signals.ts';
 import { start, type WatchedProcess } from '../execution/start.ts';
 import { MarkedTree, type ProcessTree } from '../execution/tree.ts';
-import { openPipe } from '../platform/libc.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { NewSession, OutputDescriptors, SessionStore } from '../sessions/store.ts';
+import { argvOf, openInput, startError } from './launch.ts';
 
 /** The limits that hold for every command. */
 export interface CommandSettings {
@@ -40,6 +39,8 @@ export interface CommandParts {
 export interface NewCommand extends NewSession {
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: string;
+  /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
+  readonly keepsExitCode: boolean;
 }
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
@@ -66,9 +67,9 @@ export class Commands {
   start(command: NewCommand): Session {
     const leave = this.parts.gate.enter();
     try {
-      const { env, stdin, ...details } = command;
+      const { env, stdin, keepsExitCode, ...details } = command;
       const { session, output } = this.parts.store.create(details);
-      const process = this.#spawn(session, output, env, stdin);
+      const process = this.#spawn(session, output, { env, stdin, keepsExitCode });
       this.#supervise(session, process, leave, session.record.execution_seconds);
       this.#recordProcess(session, process);
       return session;
@@ -149,11 +150,11 @@ export class Commands {
       this.#record(session, sizes);
       return;
     }
-    const status = statusOf(outcome);
+    const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
     this.#record(session, {
       ...sizes,
-      status,
-      exit_code: outcome.exitCode,
+      status: statusOf({ ...outcome, exitCode }),
+      exit_code: exitCode,
       ended_at: this.parts.clock.now(),
       duration_ms: Math.round(durationMs),
     });
@@ -185,18 +186,16 @@ export class Commands {
   #spawn(
     session: Session,
     output: OutputDescriptors,
-    env: Readonly<Record<string, string>>,
-    stdin: string,
+    { env, stdin, keepsExitCode }: Pick<NewCommand, 'env' | 'stdin' | 'keepsExitCode'>,
   ): WatchedProcess {
     const { settings, account } = this.parts;
-    const { cmd, cwd } = session.record;
+    const { cwd } = session.record;
     let input: number | 'ignore' = 'ignore';
     try {
       if (session.record.key !== null) session.update({});
       input = openInput(session, stdin);
       return start({
-        // After `--`, a command that begins with a dash is no option of the shell.
-        argv: [settings.shell, '-c', '--', shellText(session, cmd)],
+        argv: argvOf(settings.shell, session, keepsExitCode),
         cwd,
         env: commandEnvironment(account, session.id, env),
         stdin: input,
@@ -219,59 +218,6 @@ const START_TIME_DELAY_MS = 250;
 
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */
 const STOP_MARGIN_SECONDS = 6;
-
-/**
- * Standard input is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
- * grants no pipe as large, it is a file without a name.
- */
-function openInput(session: Session, stdin: string): number | 'ignore' {
-  if (stdin === '') return 'ignore';
-  const bytes = Buffer.from(stdin);
-  const pipe = openPipe(bytes.length);
-  if (pipe === undefined) return openInputFile(session.path('stdin'), bytes);
-  try {
-    writeFileSync(pipe.writing, bytes);
-    return pipe.reading;
-  } catch (error) {
-    closeSync(pipe.reading);
-    throw error;
-  } finally {
-    closeSync(pipe.writing);
-  }
-}
-
-function openInputFile(path: string, bytes: Buffer): number {
-  writeFileSync(path, bytes, { mode: 0o600 });
-  try {
-    return openSync(path, 'r');
-  } finally {
-    rmSync(path);
-  }
-}
-
-/** The text after `-c`. One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
-function shellText(session: Session, cmd: string): string {
-  if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return cmd;
-  const path = session.path('command');
-  writeFileSync(path, cmd, { mode: 0o600 });
-  return `. '${path.replaceAll("'", "'\\''")}'`;
-}
-
-function startError(error: unknown): unknown {
-  switch (errnoOf(error)) {
-    case 'E2BIG':
-      return new InvalidArguments(
-        'cmd and env together are larger than Linux passes to a program. Send large data in stdin instead of env.',
-      );
-    case undefined:
-      return error;
-    default:
-      return new MachineRefused(
-        `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
-        error,
-      );
-  }
-}
 
 function sizesOf(session: Session): { readonly stdout_bytes: number; readonly stderr_bytes: number } {
   return { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };

@@ -4,6 +4,7 @@ import type { FittedStreams } from './reply.ts';
 /** What a hint needs to know of the limits in force. */
 export interface HintLimits {
   readonly maxExecSeconds: number;
+  readonly maxBackgroundSeconds: number;
   readonly maxSessionBytes: number;
 }
 
@@ -27,9 +28,10 @@ export function statusHint(record: SessionRecord, limits: HintLimits): string | 
   }
 }
 
-function longerHint(record: SessionRecord, limits: HintLimits): string {
-  if (record.execution_seconds < limits.maxExecSeconds) {
-    return `A timeout of up to ${limits.maxExecSeconds} is allowed.`;
+function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): string {
+  if (record.execution_seconds < maxExecSeconds) return `A timeout of up to ${maxExecSeconds} is allowed.`;
+  if (record.execution_seconds < maxBackgroundSeconds) {
+    return `With background: true it may run up to ${maxBackgroundSeconds} s; follow it with read_session and wait.`;
   }
   return 'Split the work into shorter commands.';
 }

@@ -7,6 +7,8 @@ export interface OperationLimits {
   readonly shell: string;
   readonly replySeconds: number;
   readonly maxExecSeconds: number;
+  readonly maxBackgroundSeconds: number;
+  readonly onTimeout: 'kill' | 'background';
   readonly maxOutputBytes: number;
   readonly maxReplyChars: number;
   readonly maxSessionBytes: number;

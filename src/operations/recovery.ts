@@ -13,6 +13,8 @@ export interface Recovered {
   readonly adopted: number;
   /** Commands that died with it. */
   readonly lost: number;
+  /** Commands that ended meanwhile, and left their exit code. */
+  readonly ended: number;
   /** Ended sessions whose left-behind processes are under supervision again. */
   readonly lingering: number;
 }
@@ -22,7 +24,7 @@ export interface Recovered {
  * cannot be looked at, or whose record cannot be written, keeps no other from being recovered.
  */
 export function recoverSessions(parts: OperationParts, notices: Notices): Recovered {
-  const found = { adopted: 0, lost: 0, lingering: 0 };
+  const found = { adopted: 0, lost: 0, ended: 0, lingering: 0 };
   for (const session of parts.store.all()) {
     if (session.record.closed) continue;
     try {
@@ -41,8 +43,10 @@ function recover(session: Session, parts: OperationParts): (keyof Recovered)[] {
     takeUpShell(session, shell, parts);
     return ['adopted'];
   }
-  markLost(session, parts.clock.now());
-  return takeUpLeftovers(session, parts.commands) ? ['lost', 'lingering'] : ['lost'];
+  const exitCode = session.keptExitCode();
+  const state = exitCode === null ? 'lost' : 'ended';
+  markOver(session, exitCode, parts.clock.now());
+  return takeUpLeftovers(session, parts.commands) ? [state, 'lingering'] : [state];
 }
 
 function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock, limits }: OperationParts): void {
@@ -65,9 +69,11 @@ function findShell(session: Session): ProcessIdentity | undefined {
   return isAlive(identity) ? identity : undefined;
 }
 
-function markLost(session: Session, now: number): void {
+/** Its end is known when it left its exit code; the time of it is not. */
+function markOver(session: Session, exitCode: number | null, now: number): void {
   session.update({
-    status: 'lost',
+    status: exitCode === null ? 'lost' : 'done',
+    exit_code: exitCode,
     ended_at: now,
     duration_ms: Math.max(0, now - session.record.started_at),
     stdout_bytes: session.sizeOf('stdout'),

@@ -49,6 +49,7 @@ const resultSchema = Type.Object({
   limits: Type.Object({
     reply_seconds: Type.Number({ description: 'An answer leaves within this time.' }),
     execution_seconds: Type.Number({ description: 'Longest timeout of a command.' }),
+    background_seconds: Type.Number({ description: 'Longest timeout in the background; 0: there is none.' }),
     output_bytes: Type.Integer({ description: 'Output in one answer.' }),
     session_bytes: Type.Integer({ description: 'Output of one session.' }),
   }),
@@ -76,6 +77,7 @@ function describe({ limits, home, user, store, commands, clock }: OperationParts
     limits: {
       reply_seconds: limits.replySeconds,
       execution_seconds: limits.maxExecSeconds,
+      background_seconds: limits.maxBackgroundSeconds,
       output_bytes: limits.maxOutputBytes,
       session_bytes: limits.maxSessionBytes,
     },

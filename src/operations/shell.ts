@@ -17,6 +17,7 @@ import { binaryHint, cutHint, fullDiskHint, reopenHint, statusHint, survivorsHin
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { fitStreams } from './reply.ts';
+import { planTime, type TimePlan } from './time-plan.ts';
 
 /** `shell`: runs one command, waits for it within the reply window, and answers with its output. */
 export function shellOperation(parts: OperationParts): Operation {
@@ -38,8 +39,9 @@ export function shellOperation(parts: OperationParts): Operation {
     },
     run: async (given, call, ignored) => {
       const earlier = given.key === undefined ? undefined : store.byKey(call.principal, given.key);
-      const session = earlier ?? startSession(given, call);
-      await waitForEnd(parts, session, call);
+      const time = planTime(given, limits);
+      const session = earlier ?? startSession(given, call, time);
+      await waitForEnd(parts, session, call, time.answerSeconds);
       const notes = [
         earlier && repeatHint(earlier, given.cmd),
         reopenHint(given.cmd),
@@ -50,7 +52,7 @@ export function shellOperation(parts: OperationParts): Operation {
     },
   });
 
-  function startSession(given: ShellArguments, call: Call): Session {
+  function startSession(given: ShellArguments, call: Call, time: TimePlan): Session {
     checkText('cmd', given.cmd);
     if (given.cwd !== undefined) checkDirectory(given.cwd);
     const cwd = given.cwd ?? defaultDirectory(parts.home);
@@ -63,7 +65,8 @@ export function shellOperation(parts: OperationParts): Operation {
       env: given.env,
       stdin: given.stdin,
       key: given.key ?? null,
-      execution_seconds: given.timeout,
+      execution_seconds: time.executionSeconds,
+      keepsExitCode: time.outlivesCall,
     });
   }
 }
@@ -85,12 +88,21 @@ function argsSchema({ limits }: OperationParts) {
       default: '',
       description: 'Written to standard input, then closed. Writes files without quoting.',
     }),
-    timeout: Type.Number({
-      minimum: MIN_TIMEOUT_SECONDS,
-      maximum: limits.maxExecSeconds,
-      default: limits.maxExecSeconds,
-      description: 'Execution limit of this command in seconds.',
+    timeout: Type.Optional(
+      Type.Number({
+        minimum: MIN_TIMEOUT_SECONDS,
+        description: `Execution limit of this command in seconds: up to ${limits.maxExecSeconds}, the default, or in the background up to ${limits.maxBackgroundSeconds}.`,
+      }),
+    ),
+    background: Type.Boolean({
+      default: false,
+      description: 'Answers at once while the command goes on; follow it with read_session and wait. For long work.',
     }),
+    on_timeout: Type.Optional(
+      Type.Union([Type.Literal('kill'), Type.Literal('background')], {
+        description: `What happens at timeout: the command is stopped, or goes on in the background. Default: ${limits.onTimeout}.`,
+      }),
+    ),
     keep: Type.Union([Type.Literal('both'), Type.Literal('head'), Type.Literal('tail')], {
       default: 'both',
       description: 'Which part of an over-long stream comes inline: both ends, its head or its tail.',
@@ -113,14 +125,14 @@ function argsSchema({ limits }: OperationParts) {
 
 type ShellArguments = Static<ReturnType<typeof argsSchema>>;
 
-async function waitForEnd(parts: OperationParts, session: Session, call: Call): Promise<void> {
+async function waitForEnd(parts: OperationParts, session: Session, call: Call, seconds: number): Promise<void> {
   if (session.record.closed) {
     throw new SessionNotFound(
       'The call with this key has run already and its session was closed; nothing was run again. Use another key to run it anew.',
     );
   }
   const end = parts.commands.endOf(session);
-  if (end !== undefined) await call.deadline.waitFor(end, call.shutdown);
+  if (end !== undefined && seconds > 0) await call.deadline.orAfter(seconds).waitFor(end, call.shutdown);
 }
 
 function answer(

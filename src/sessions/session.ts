@@ -1,4 +1,4 @@
-import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../core/errors.ts';
 import type { SessionId } from './id.ts';
@@ -17,7 +17,7 @@ export class Session {
     private recordBytes = 0,
   ) {}
 
-  path(name: StreamName | 'stdin' | 'command'): string {
+  path(name: StreamName | 'stdin' | 'command' | 'exit_code'): string {
     return join(this.directory, name);
   }
 
@@ -25,6 +25,17 @@ export class Session {
   update(change: Partial<SessionRecord>): void {
     this.record = { ...this.record, ...change };
     this.recordBytes = writeRecord(this.directory, this.record, this.recordBytes);
+  }
+
+  /** The exit code that the command itself left on disk; null where it left none. */
+  keptExitCode(): number | null {
+    try {
+      const text = readFileSync(this.path('exit_code'), 'latin1');
+      return /^\d{1,3}\n$/.test(text) ? Number(text) : null;
+    } catch {
+      // It was stopped, or is no command that keeps its exit code.
+      return null;
+    }
   }
 
   /** Bytes in a stream now; 0 when its file is gone. */

@@ -53,7 +53,13 @@ describe('server_info', () => {
       architecture: process.arch,
       shell: '/bin/bash',
       load: [expect.any(Number), expect.any(Number), expect.any(Number)],
-      limits: { reply_seconds: 40, execution_seconds: 45, output_bytes: 92_160, session_bytes: 1_073_741_824 },
+      limits: {
+        reply_seconds: 40,
+        execution_seconds: 45,
+        background_seconds: 3600,
+        output_bytes: 92_160,
+        session_bytes: 1_073_741_824,
+      },
     });
     const { stdout } = await agent.shell({
       cmd: "id -un; pwd; awk '/MemTotal/ {print int($2 / 1024 + 0.5)}' /proc/meminfo",

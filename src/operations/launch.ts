@@ -1,0 +1,70 @@
+import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../core/errors.ts';
+import { MAX_ARGUMENT_BYTES } from '../core/limits.ts';
+import { openPipe } from '../platform/libc.ts';
+import type { Session } from '../sessions/session.ts';
+
+/** Runs a command and writes its exit code beside its output: $0 is the shell, $1 the command, $2 the file. */
+const KEEPING_EXIT_CODE = '"$0" -c -- "$1"; code=$?; (umask 077; echo "$code" > "$2"); exit "$code"';
+
+/** The shell's arguments for a command of a session. With `keepsExitCode`, its exit code goes on disk as well. */
+export function argvOf(shell: string, session: Session, keepsExitCode: boolean): string[] {
+  const text = shellText(session, session.record.cmd);
+  if (keepsExitCode) return ['/bin/sh', '-c', KEEPING_EXIT_CODE, shell, text, session.path('exit_code')];
+  // After `--`, a command that begins with a dash is no option of the shell.
+  return [shell, '-c', '--', text];
+}
+
+/**
+ * Standard input is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
+ * grants no pipe as large, it is a file without a name. The caller closes it.
+ */
+export function openInput(session: Session, stdin: string): number | 'ignore' {
+  if (stdin === '') return 'ignore';
+  const bytes = Buffer.from(stdin);
+  const pipe = openPipe(bytes.length);
+  if (pipe === undefined) return openInputFile(session.path('stdin'), bytes);
+  try {
+    writeFileSync(pipe.writing, bytes);
+    return pipe.reading;
+  } catch (error) {
+    closeSync(pipe.reading);
+    throw error;
+  } finally {
+    closeSync(pipe.writing);
+  }
+}
+
+function openInputFile(path: string, bytes: Buffer): number {
+  writeFileSync(path, bytes, { mode: 0o600 });
+  try {
+    return openSync(path, 'r');
+  } finally {
+    rmSync(path);
+  }
+}
+
+/** The text after `-c`. One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
+function shellText(session: Session, cmd: string): string {
+  if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return cmd;
+  const path = session.path('command');
+  writeFileSync(path, cmd, { mode: 0o600 });
+  return `. '${path.replaceAll("'", "'\\''")}'`;
+}
+
+/** What a start that the system refused is to the client. */
+export function startError(error: unknown): unknown {
+  switch (errnoOf(error)) {
+    case 'E2BIG':
+      return new InvalidArguments(
+        'cmd and env together are larger than Linux passes to a program. Send large data in stdin instead of env.',
+      );
+    case undefined:
+      return error;
+    default:
+      return new MachineRefused(
+        `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
+        error,
+      );
+  }
+}

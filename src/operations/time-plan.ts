@@ -1,0 +1,55 @@
+import { InvalidArguments } from '../core/errors.ts';
+
+/** What a call says of its command's time. */
+export interface TimeArguments {
+  readonly background: boolean;
+  readonly timeout?: number;
+  readonly on_timeout?: 'kill' | 'background';
+}
+
+export interface TimeLimits {
+  readonly maxExecSeconds: number;
+  /** 0: nothing runs in the background. */
+  readonly maxBackgroundSeconds: number;
+  readonly onTimeout: 'kill' | 'background';
+}
+
+/** When a command is answered, and when it is stopped. */
+export interface TimePlan {
+  readonly executionSeconds: number;
+  /** The answer leaves after this even when the command still runs; the reply window may close earlier. */
+  readonly answerSeconds: number;
+  /** It may outlive its call, and then the agent: its exit code is kept on disk. */
+  readonly outlivesCall: boolean;
+}
+
+/** Chooses the limits of a command. Throws `InvalidArguments` for more time than there is, with what to do instead. */
+export function planTime(given: TimeArguments, limits: TimeLimits): TimePlan {
+  const { maxExecSeconds, maxBackgroundSeconds } = limits;
+  if (given.background) return planBackground(given.timeout, maxBackgroundSeconds);
+  const seconds = given.timeout ?? maxExecSeconds;
+  if (seconds > maxExecSeconds) {
+    const advice =
+      maxBackgroundSeconds > maxExecSeconds ? ` With background: true it may be up to ${maxBackgroundSeconds}.` : '';
+    throw new InvalidArguments(`timeout must be a number up to ${maxExecSeconds}, not ${seconds}.${advice}`);
+  }
+  const goesOn = (given.on_timeout ?? limits.onTimeout) === 'background' && maxBackgroundSeconds > seconds;
+  return {
+    executionSeconds: goesOn ? maxBackgroundSeconds : seconds,
+    answerSeconds: goesOn ? seconds : Number.POSITIVE_INFINITY,
+    outlivesCall: goesOn,
+  };
+}
+
+function planBackground(timeout: number | undefined, maxBackgroundSeconds: number): TimePlan {
+  if (maxBackgroundSeconds === 0) {
+    throw new InvalidArguments('background is switched off on this server. Run the command without it.');
+  }
+  const seconds = timeout ?? maxBackgroundSeconds;
+  if (seconds > maxBackgroundSeconds) {
+    throw new InvalidArguments(
+      `timeout must be a number up to ${maxBackgroundSeconds} in the background, not ${seconds}. Split the work.`,
+    );
+  }
+  return { executionSeconds: seconds, answerSeconds: 0, outlivesCall: true };
+}
