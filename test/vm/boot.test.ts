@@ -91,8 +91,8 @@ describeVm('the machine of the tests', () => {
         expect((await vm.runRaw(`cat "/opt/a new directory/${size}"`)).stdout).toEqual(Buffer.from(bytes));
       }),
     );
-    // The disks that they came on are gone.
-    expect(await vm.sh('ls /sys/block | grep -v loop')).toBe('vda\n');
+    // The disks that they came on go a moment later.
+    await vm.until('[ "$(ls /sys/block | grep -v loop)" = vda ]', 30);
   });
 
   test('runs the executable as a unit, and it answers', async () => {
@@ -112,22 +112,6 @@ describeVm('the machine of the tests', () => {
   test('knows what time it is', async () => {
     expect(await secondsOff()).toBeLessThan(60);
   });
-
-  test('answers while a process eats all memory, which dies alone', async () => {
-    // Memory set aside for huge pages is gone without being touched: to fill all of it takes half a minute here.
-    await vm.sh('sysctl -q vm.nr_hugepages=700; systemd-run --unit=eater tail /dev/zero');
-    await vm.until('[ "$(systemctl show -p Result --value eater)" = oom-kill ]', 60);
-    await vm.sh('systemctl reset-failed; sysctl -q vm.nr_hugepages=0');
-    expect(await state()).toBe('running\n');
-  }, 200_000);
-
-  test('answers while processes without end use all processors', async () => {
-    await vm.sh('systemd-run --unit=forks -p TasksMax=500 perl -e "fork while 1"');
-    await vm.until('[ "$(systemctl show -p TasksCurrent --value forks)" = 500 ]', 100);
-    expect(await vm.sh('systemctl kill -s KILL forks; echo alive')).toBe('alive\n');
-    await vm.until('! systemctl is-active forks && systemctl reset-failed forks', 60);
-    expect(await state()).toBe('running\n');
-  }, 300_000);
 
   test('goes on when the runner of the scripts is killed', async () => {
     await expect(vm.run('kill -9 $PPID; sleep 100')).rejects.toThrow('the runner of the tests was killed');
