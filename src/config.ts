@@ -48,6 +48,8 @@ export interface Config {
   /** Absolute paths; undefined: plain HTTP. */
   readonly tls: TlsFiles | undefined;
   readonly trustedProxies: AddressList;
+  /** Without a slash at its end. */
+  readonly publicUrl: string | undefined;
   /** Variables that begin with AGENT3_ and are no setting: most likely misspelt. */
   readonly unknownNames: readonly string[];
 }
@@ -92,6 +94,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     logFile: values.AGENT3_LOG_FILE === undefined ? undefined : resolve(values.AGENT3_LOG_FILE),
     tls: tlsFiles(values.AGENT3_TLS_CERT, values.AGENT3_TLS_KEY),
     trustedProxies: proxies.list,
+    publicUrl: values.AGENT3_PUBLIC_URL?.replace(/\/$/, ''),
     unknownNames: Object.keys(environment).filter((name) => name.startsWith('AGENT3_') && !isKnown(name)),
   });
 }

@@ -115,6 +115,13 @@ export const settingsSchema = Type.Object({
     path('Certificate chain (PEM): the agent then speaks HTTPS itself. Read anew on SIGHUP.'),
   ),
   AGENT3_TLS_KEY: Type.Optional(path('Private key (PEM) of AGENT3_TLS_CERT.')),
+  AGENT3_PUBLIC_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^\\s/?#]+/?$',
+      maxLength: 300,
+      description: 'URL that clients reach the agent by, for its OpenAPI document. Without it, the one of the request.',
+    }),
+  ),
   AGENT3_TRUSTED_PROXIES: Type.Optional(
     Type.String({
       minLength: 1,

@@ -44,7 +44,13 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Packages that only one folder may import. */
-const OWNERS: Readonly<Record<string, string>> = { elysia: 'http', cron: 'jobs', pino: 'log', commander: 'cli' };
+const OWNERS: Readonly<Record<string, string>> = {
+  elysia: 'http',
+  '@elysiajs/swagger': 'http',
+  cron: 'jobs',
+  pino: 'log',
+  commander: 'cli',
+};
 
 /** A type-only import vanishes in the build; `scanImports` does not see it, the text does. */
 const IMPORT = /^(?:import|export)\b[^;]*?\bfrom '([^']+)'|\bimport\('([^']+)'\)/gms;

@@ -33,6 +33,7 @@ export class Listener implements Listening {
       shutdown: deps.shutdown,
       replySeconds: deps.config.replySeconds,
       trustedProxies: deps.config.trustedProxies,
+      publicUrl: deps.config.publicUrl,
       version,
     };
   }

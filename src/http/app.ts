@@ -9,6 +9,7 @@ import type { Authenticator } from './auth.ts';
 import { readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
 import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
+import { type Door, openApiDocument, requestOrigin } from './openapi.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
 
@@ -20,17 +21,19 @@ export interface AppParts {
   readonly shutdown: SignalOnce;
   readonly replySeconds: number;
   readonly trustedProxies: AddressList;
+  readonly publicUrl: string | undefined;
   readonly version: string;
 }
 
 /** Paths that take no token, because they hold no secret. */
-const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz']);
+const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz', '/openapi.json']);
 
 /** Every path and its methods: what `Allow` names. */
 function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readonly string[]> {
   return new Map([
     ['/', ['POST']],
     ['/healthz', ['GET', 'HEAD']],
+    ['/openapi.json', ['GET']],
     ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
   ]);
 }
@@ -54,6 +57,7 @@ export function createApp(parts: AppParts) {
     })
     .get('/healthz', ({ request }) => health(parts, request))
     .head('/healthz', ({ request }) => health(parts, request))
+    .get('/openapi.json', ({ request, server }) => openApi(parts, request, server?.requestIP(request)?.address ?? ''))
     .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
     .all('/*', ({ request }) => nothingHere(request, methods), { parse: 'none' })
     .all('/', ({ request }) => nothingHere(request, methods), { parse: 'none' });
@@ -67,6 +71,19 @@ function health(parts: AppParts, request: Request): Response {
   const stopping = parts.shutdown.fired;
   const body = { status: stopping ? 'shutting down' : 'ok', version: parts.version };
   return respond(parts, request, stopping ? 503 : 200, body);
+}
+
+/** Made when it is first asked for: most agents serve it once in their life. */
+const documents = new WeakMap<AppParts, Map<Door, Promise<Readonly<Record<string, unknown>>>>>();
+
+async function openApi(parts: AppParts, request: Request, peer: string): Promise<Response> {
+  const door: Door = new URL(request.url).searchParams.get('door') === 'rpc' ? 'rpc' : 'flat';
+  const made = documents.get(parts) ?? new Map<Door, Promise<Readonly<Record<string, unknown>>>>();
+  documents.set(parts, made);
+  const document = made.get(door) ?? openApiDocument(parts.operations, door, parts.version);
+  made.set(door, document);
+  const origin = parts.publicUrl ?? requestOrigin(request.url, request.headers, parts.trustedProxies.has(peer));
+  return respond(parts, request, 200, { ...(await document), servers: [{ url: origin }] });
 }
 
 /** The door of the original: `{"op","args"}`. */

@@ -15,6 +15,7 @@ interface ParserOptions<Args extends TObject> {
   readonly args: Args;
   readonly destructive: boolean;
   precheck?(args: Readonly<Record<string, unknown>>): void;
+  normalize?(args: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
 }
 
 /** Makes the function that checks an operation's arguments. It throws `InvalidArguments` that names each field and the reason. */
@@ -24,8 +25,9 @@ export function argumentParser<Args extends TObject>(
   const checker = TypeCompiler.Compile(options.args);
   const known = Object.keys(options.args.properties);
   return (raw) => {
-    const given = asObject(options.name, raw);
-    options.precheck?.(given);
+    const object = asObject(options.name, raw);
+    options.precheck?.(object);
+    const given = options.normalize?.(object) ?? object;
     const ignored = Object.keys(given).filter((name) => !known.includes(name));
     if (options.destructive && ignored.length > 0) {
       throw new InvalidArguments(

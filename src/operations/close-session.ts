@@ -13,6 +13,7 @@ export function closeSessionOperation({ store, commands }: OperationParts): Oper
     args: Type.Object({ session: Type.String({ description: 'The id from an answer of shell.' }) }),
     result: Type.Object({ status: Type.Literal('closed') }),
     destructive: true,
+    readOnly: false,
     run: async ({ session: id }, call) => {
       const session = store.get(id, call.principal);
       await commands.stop(session, 'killed');

@@ -30,6 +30,7 @@ export function killSessionOperation({ store, commands }: OperationParts): Opera
       message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
     }),
     destructive: true,
+    readOnly: false,
     run: async ({ session: id, signal }, call) => {
       const session = store.get(id, call.principal);
       const signalled = await commands.signal(session, signal, call.deadline.orAfter(WAIT_SECONDS));

@@ -23,6 +23,7 @@ export function listSessionsOperation(parts: OperationParts): Operation {
     args: argsSchema,
     result: resultSchema,
     destructive: false,
+    readOnly: true,
     run: async (given, call, ignored) => answer(parts, call.principal, given, ignored),
   });
 }

@@ -1,4 +1,4 @@
-import type { Static, TObject } from '@sinclair/typebox';
+import type { Static, TObject, TSchema } from '@sinclair/typebox';
 import type { Deadline } from '../core/clock.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import { argumentParser, type ParsedArguments } from './arguments.ts';
@@ -23,6 +23,8 @@ export interface Operation {
   readonly description: string;
   readonly args: TObject;
   readonly result: TObject;
+  /** It changes nothing: a person may allow it once and for all. */
+  readonly readOnly: boolean;
   /** Checks `args` and runs. Throws an `AgentError` when the call is refused. */
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
@@ -36,6 +38,11 @@ export interface OperationDefinition<Args extends TObject> {
   readonly result: TObject;
   /** It stops or deletes something: an unknown argument is refused, because a misspelt one must not delete. */
   readonly destructive: boolean;
+  readonly readOnly: boolean;
+  /** Arguments in another form than `args` states, brought into that one before they are checked. */
+  normalize?(args: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
+  /** The form of an argument that documents show, where importers do not take the one of `args`. */
+  readonly documented?: Readonly<Record<string, TSchema>>;
   /** A look at the raw arguments before the schema, for errors with a text of their own. */
   precheck?(args: Readonly<Record<string, unknown>>): void;
   run(args: Static<Args>, call: Call, ignored: readonly string[]): Promise<Answer>;
@@ -43,14 +50,15 @@ export interface OperationDefinition<Args extends TObject> {
 
 /** Turns a definition into an operation: the schema is compiled once, arguments are checked at this edge and trusted inside. */
 export function defineOperation<Args extends TObject>(definition: OperationDefinition<Args>): Operation {
-  const { name, summary, description, args, result } = definition;
+  const { name, summary, description, args, result, readOnly, documented = {} } = definition;
   const parse = argumentParser(definition);
   return {
     name,
     summary,
     description,
-    args,
+    args: Object.keys(documented).length === 0 ? args : { ...args, properties: { ...args.properties, ...documented } },
     result,
+    readOnly,
     invoke: async (raw, call) => {
       const parsed: ParsedArguments<Static<Args>> = parse(raw);
       return definition.run(parsed.value, call, parsed.ignored);

@@ -22,6 +22,7 @@ export function readSessionOperation(parts: OperationParts): Operation {
       eof: Type.Boolean({ description: 'True when the command has ended and nothing follows.' }),
     }),
     destructive: false,
+    readOnly: true,
     run: async (given, call, ignored) => {
       const session = parts.store.get(given.session, call.principal);
       await waitForMore(parts, session, given, call);

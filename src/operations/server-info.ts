@@ -19,6 +19,7 @@ export function serverInfoOperation(parts: OperationParts): Operation {
     args: Type.Object({}),
     result: resultSchema,
     destructive: false,
+    readOnly: true,
     run: async (_given, _call, ignored) => ({
       ...describe(parts),
       ...messageOf(ignored.length > 0 ? unknownNames(ignored) : undefined),

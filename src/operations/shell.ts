@@ -30,6 +30,13 @@ export function shellOperation(parts: OperationParts): Operation {
     args,
     result: Type.Object({ ...outputFields, omitted: Type.Optional(omittedField) }),
     destructive: false,
+    readOnly: false,
+    normalize: (args) => (Array.isArray(args['env']) ? { ...args, env: environmentOf(args['env']) } : args),
+    documented: {
+      env: Type.Array(Type.String(), {
+        description: 'Environment variables added to the clean base environment, each as NAME=value.',
+      }),
+    },
     precheck: ({ cmd }) => {
       if (cmd === undefined || cmd === null || cmd === '') {
         throw new MissingCommand(
@@ -205,6 +212,16 @@ function directoryFault(cwd: string): string | undefined {
   } catch (error) {
     return describeErrno(error);
   }
+}
+
+/** `NAME=value` strings as an object: a form that importers of schemas take where they take no free-form object. */
+function environmentOf(entries: readonly unknown[]): Record<string, string> {
+  const env: [string, string][] = entries.map((entry, index) => {
+    const at = typeof entry === 'string' ? entry.indexOf('=') : -1;
+    if (typeof entry !== 'string' || at < 1) throw new InvalidArguments(`env[${index}] must have the form NAME=value.`);
+    return [entry.slice(0, at), entry.slice(at + 1)];
+  });
+  return Object.fromEntries(env);
 }
 
 function checkEnvironment(env: Readonly<Record<string, string>>): void {

@@ -39,6 +39,7 @@ const app = createApp({
   shutdown: deps.shutdown,
   replySeconds: 10,
   trustedProxies: config.trustedProxies,
+  publicUrl: undefined,
   version: 'test',
 });
 

@@ -1,0 +1,121 @@
+import { Elysia } from 'elysia';
+import type { Operation } from '../operations/operation.ts';
+import { type PlainSchema, plainObject } from './openapi-schema.ts';
+
+/** Which door a document describes: one route per operation, or `POST /` of the original. */
+export type Door = 'flat' | 'rpc';
+
+type Document = Readonly<Record<string, unknown>>;
+
+/** Where the swagger plugin leaves the document, inside. */
+const SPEC_PATH = '/openapi.json';
+
+const ERROR: PlainSchema = {
+  type: 'object',
+  properties: {
+    error: { type: 'string', description: 'What is wrong, in two words.' },
+    message: { type: 'string', description: 'What to do instead.' },
+  },
+  required: ['error'],
+};
+
+const SECURITY = 'token';
+
+/** The OpenAPI document of a door, without its `servers`: made by the swagger plugin from the list of operations. */
+export async function openApiDocument(
+  operations: readonly Operation[],
+  door: Door,
+  version: string,
+): Promise<Document> {
+  // Loaded when it is first asked for: it costs the start of the agent time and memory.
+  const { swagger } = await import('@elysiajs/swagger');
+  const app = new Elysia().use(
+    swagger({
+      specPath: SPEC_PATH,
+      documentation: {
+        info: {
+          title: 'Agent3',
+          version,
+          description: 'A shell on a Linux server: run commands, read their output, and look after what still runs.',
+        },
+        components: {
+          securitySchemes: { [SECURITY]: { type: 'apiKey', in: 'header', name: 'X-Auth-Token' } },
+        },
+        security: [{ [SECURITY]: [] }],
+      },
+    }),
+  );
+  // The plugin reads routes; these are never called.
+  if (door === 'rpc') app.post('/', () => '', { detail: rpcDetail(operations) as object });
+  else
+    for (const operation of operations)
+      app.post(`/${operation.name}`, () => '', { detail: flatDetail(operation) as object });
+  await app.modules;
+  const answer = await app.handle(new Request(`http://localhost${SPEC_PATH}`));
+  const { openapi, info, paths, components } = (await answer.json()) as Record<string, unknown>;
+  const { securitySchemes } = components as Record<string, unknown>;
+  return { openapi, info, paths, components: { schemas: {}, securitySchemes }, security: [{ [SECURITY]: [] }] };
+}
+
+/** `operationId`s, texts and schemas as ChatGPT's importer takes them; `read_session` has the id `readSession`. */
+function flatDetail({ name, summary, description, args, result, readOnly }: Operation): Document {
+  return {
+    operationId: name.replace(/_([a-z])/g, (_whole, letter: string) => letter.toUpperCase()),
+    summary,
+    description,
+    // A person may allow for good what only reads, and confirms the rest.
+    'x-openai-isConsequential': !readOnly,
+    requestBody: body(plainObject(args)),
+    responses: responses(plainObject(result)),
+  };
+}
+
+function rpcDetail(operations: readonly Operation[]): Document {
+  const properties = Object.assign({}, ...operations.map(({ args }) => plainObject(args).properties));
+  const results = Object.assign({}, ...operations.map(({ result }) => plainObject(result).properties));
+  const call: PlainSchema = {
+    type: 'object',
+    properties: {
+      op: { type: 'string', enum: operations.map(({ name }) => name), description: 'The operation to call.' },
+      args: { type: 'object', description: 'The arguments of that operation.', properties },
+    },
+    required: ['op'],
+  };
+  return {
+    operationId: 'call',
+    summary: 'Call an operation',
+    description: operations.map(({ name, summary }) => `${name}: ${summary}.`).join(' '),
+    'x-openai-isConsequential': true,
+    requestBody: body(call),
+    responses: responses({ type: 'object', properties: results }),
+  };
+}
+
+function body(schema: PlainSchema): Document {
+  return { required: true, content: { 'application/json': { schema } } };
+}
+
+function responses(schema: PlainSchema): Document {
+  const error = (description: string): Document => ({
+    description,
+    content: { 'application/json': { schema: ERROR } },
+  });
+  return {
+    200: { description: 'The answer.', content: { 'application/json': { schema } } },
+    400: error('The call is wrong; message says what to do instead.'),
+    403: error('The token is missing or wrong.'),
+    404: error('No such session.'),
+    429: error('Too many calls; Retry-After says when to repeat.'),
+    500: error('The server could not do it.'),
+  };
+}
+
+/** The URL that a client used, for `servers`: behind a trusted proxy the one that it names. */
+export function requestOrigin(url: string, headers: Headers, isFromProxy: boolean): string {
+  const { protocol, host } = new URL(url);
+  const named = isFromProxy ? headers.get('x-forwarded-host') : null;
+  const scheme = isFromProxy ? headers.get('x-forwarded-proto') : null;
+  const isHost = named !== null && /^[A-Za-z0-9.:[\]-]{1,255}$/.test(named);
+  const isScheme = scheme === 'https' || scheme === 'http';
+  return `${isScheme ? `${scheme}:` : protocol}//${isHost ? named : host}`;
+}
