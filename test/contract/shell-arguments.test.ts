@@ -146,7 +146,7 @@ describe('env', () => {
   });
 
   const refused: [string, unknown][] = [
-    ['a list', ['A=b']],
+    ['a list of other than NAME=value', ['A']],
     ['a string', 'A=b'],
     ['a number as value', { A: 1 }],
     ['null as value', { A: null }],
