@@ -1,26 +1,4 @@
 import type { Command } from 'commander';
-import { type Finding, findingsText } from '../doctor/finding.ts';
-import {
-  commandFinding,
-  exposureFinding,
-  healthFinding,
-  settingsFinding,
-  unitFinding,
-  watchdogFinding,
-} from '../doctor/service.ts';
-import {
-  cgroupFinding,
-  clockFinding,
-  diskFinding,
-  httpsFinding,
-  logrotateFinding,
-  sessionsFinding,
-} from '../doctor/surroundings.ts';
-import { PATHS } from '../install/layout.ts';
-import { hasSystemd, readText } from '../install/machine.ts';
-import { type Manifest, readManifest } from '../install/manifest.ts';
-import { parseSettings } from '../install/settings-file.ts';
-import { EXIT_FAILURE, fail } from './exit.ts';
 
 export function addDoctor(program: Command): void {
   program
@@ -32,34 +10,7 @@ export function addDoctor(program: Command): void {
       "\nExit code: 0 all is well, 1 something is wrong. Run it as root: the settings are root's alone.",
     )
     .action(async ({ json }: { readonly json?: true }) => {
-      const findings = await examine();
-      process.stdout.write(`${json ? JSON.stringify({ findings }, null, 2) : findingsText(findings)}\n`);
-      process.exit(findings.every(({ ok }) => ok) ? 0 : EXIT_FAILURE);
+      const { runDoctor } = await import('./doctor-action.ts');
+      await runDoctor(json === true);
     });
-}
-
-async function examine(): Promise<Finding[]> {
-  if (process.geteuid?.() !== 0) fail(EXIT_FAILURE, 'run it as root: sudo agent3 doctor');
-  const manifest = readManifest(PATHS.manifest);
-  if (manifest === undefined || !hasSystemd()) {
-    fail(EXIT_FAILURE, 'Agent3 is not installed as a service of this machine; to install it: agent3 install');
-  }
-  return findings(manifest, parseSettings(readText(PATHS.settings) ?? ''));
-}
-
-async function findings(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Finding[]> {
-  return [
-    unitFinding(),
-    await healthFinding(manifest, values),
-    await commandFinding(values),
-    exposureFinding(values),
-    ...(manifest.domain === null ? [] : [await httpsFinding(manifest.domain)]),
-    settingsFinding(),
-    sessionsFinding(manifest),
-    diskFinding(),
-    cgroupFinding(),
-    logrotateFinding(),
-    watchdogFinding(manifest),
-    clockFinding(),
-  ];
 }

@@ -1,11 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { openJournal } from '../../ops/watchdog/journal.ts';
-import { readTarget } from '../../ops/watchdog/target.ts';
-import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
-import { processEnvironment } from '../config.ts';
-import { EXIT_USAGE, fail } from './exit.ts';
 
-interface Given {
+/** The options as commander gives them. */
+export interface Given {
   readonly once?: true;
   readonly unit: string;
   readonly log: string;
@@ -14,7 +10,8 @@ interface Given {
   readonly recovery: number;
 }
 
-const DEFAULT_SCHEDULE = '*/5 * * * *';
+/** As often as the shell script of the original. */
+export const DEFAULT_SCHEDULE = '*/5 * * * *';
 
 const AFTER_HELP = `
 Without --once it checks by AGENT3_WATCHDOG_SCHEDULE, a cron expression (default: ${DEFAULT_SCHEDULE}).
@@ -39,39 +36,14 @@ export function addWatchdog(program: Command): void {
     .option('--recheck <seconds>', 'wait between a bad look and the second one', secondsOf, 5)
     .option('--recovery <seconds>', 'how long a restarted agent may take', secondsOf, 30)
     .addHelpText('after', AFTER_HELP)
-    .action(watch);
+    .action(async (given: Given) => {
+      const { watch } = await import('./watchdog-action.ts');
+      await watch(given);
+    });
 }
 
 function secondsOf(text: string): number {
   const seconds = Number(text);
   if (text !== '' && seconds >= 0 && seconds <= 600) return seconds;
   throw new InvalidArgumentError('It has to be a number of seconds from 0 to 600.');
-}
-
-async function watch(given: Given): Promise<void> {
-  const environment = processEnvironment();
-  const options = optionsOf(given, environment);
-  if (given.once) process.exit(await checkOnce(options));
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
-  try {
-    await checkOnSchedule(environment['AGENT3_WATCHDOG_SCHEDULE'] || DEFAULT_SCHEDULE, options, stop.signal);
-  } catch (error) {
-    fail(EXIT_USAGE, `AGENT3_WATCHDOG_SCHEDULE: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  process.exit(0);
-}
-
-function optionsOf(given: Given, environment: Readonly<Record<string, string | undefined>>): CheckOptions {
-  try {
-    return {
-      target: readTarget(given.unit, environment),
-      write: openJournal(given.log),
-      stateFile: given.state,
-      recheckSeconds: given.recheck,
-      recoverySeconds: given.recovery,
-    };
-  } catch (error) {
-    fail(EXIT_USAGE, error instanceof Error ? error.message : String(error));
-  }
 }

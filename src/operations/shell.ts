@@ -52,7 +52,7 @@ export function shellOperation(parts: OperationParts): Operation {
       const notes = [
         earlier && repeatHint(earlier, given.cmd),
         reopenHint(given.cmd),
-        fullDiskHint(store.isDiskFull()),
+        fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
         ignored.length > 0 ? unknownNames(ignored) : undefined,
       ];
       return answer(parts, session, given, notes);
@@ -131,6 +131,11 @@ function argsSchema({ limits }: OperationParts) {
 }
 
 type ShellArguments = Static<ReturnType<typeof argsSchema>>;
+
+/** A command that wrote nothing and was content has lost nothing. */
+function mayLackOutput({ record }: Session): boolean {
+  return record.exit_code !== 0 || record.stdout_bytes + record.stderr_bytes > 0;
+}
 
 async function waitForEnd(parts: OperationParts, session: Session, call: Call, seconds: number): Promise<void> {
   if (session.record.closed) {

@@ -1,0 +1,55 @@
+import { type Finding, findingsText } from '../doctor/finding.ts';
+import {
+  commandFinding,
+  exposureFinding,
+  healthFinding,
+  settingsFinding,
+  unitFinding,
+  watchdogFinding,
+} from '../doctor/service.ts';
+import {
+  cgroupFinding,
+  clockFinding,
+  diskFinding,
+  httpsFinding,
+  logrotateFinding,
+  sessionsFinding,
+} from '../doctor/surroundings.ts';
+import { PATHS } from '../install/layout.ts';
+import { hasSystemd, readText } from '../install/machine.ts';
+import { type Manifest, readManifest } from '../install/manifest.ts';
+import { parseSettings } from '../install/settings-file.ts';
+import { EXIT_FAILURE, fail } from './exit.ts';
+
+/** Examines the installation, prints what was found, and ends the process. */
+export async function runDoctor(asJson: boolean): Promise<void> {
+  const found = await examine();
+  process.stdout.write(`${asJson ? JSON.stringify({ findings: found }, null, 2) : findingsText(found)}\n`);
+  process.exit(found.every(({ ok }) => ok) ? 0 : EXIT_FAILURE);
+}
+
+async function examine(): Promise<Finding[]> {
+  if (process.geteuid?.() !== 0) fail(EXIT_FAILURE, 'run it as root: sudo agent3 doctor');
+  const manifest = readManifest(PATHS.manifest);
+  if (manifest === undefined || !hasSystemd()) {
+    fail(EXIT_FAILURE, 'Agent3 is not installed as a service of this machine; to install it: agent3 install');
+  }
+  return findings(manifest, parseSettings(readText(PATHS.settings) ?? ''));
+}
+
+async function findings(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Finding[]> {
+  return [
+    unitFinding(),
+    await healthFinding(manifest, values),
+    await commandFinding(values),
+    exposureFinding(values),
+    ...(manifest.domain === null ? [] : [await httpsFinding(manifest.domain)]),
+    settingsFinding(),
+    sessionsFinding(manifest),
+    diskFinding(),
+    cgroupFinding(),
+    logrotateFinding(),
+    watchdogFinding(manifest),
+    clockFinding(),
+  ];
+}
