@@ -5,18 +5,23 @@ import { build } from './build.ts';
  * The README's first command: builds the executable, starts it with a new token on 127.0.0.1, and prints a line to
  * paste. For a first look; an installed agent has its settings in a file.
  */
-const token = newToken();
+const token = process.env['AGENT3_API_TOKEN'] || newToken();
 const executable = build('agent3');
 const port = process.env['AGENT3_PORT'] ?? '5000';
-const url = `http://127.0.0.1:${port}/`;
+const host = process.env['AGENT3_HOST'] || '127.0.0.1';
+const url = `http://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host}:${port}/`;
 
 const agent = Bun.spawn([executable, 'serve'], {
-  env: { ...process.env, AGENT3_HOST: '127.0.0.1', AGENT3_PORT: port, AGENT3_API_TOKEN: token },
+  env: { ...process.env, AGENT3_HOST: host, AGENT3_PORT: port, AGENT3_API_TOKEN: token },
   stdio: ['ignore', 'inherit', 'inherit'],
 });
-for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => agent.kill(signal));
+process.on('SIGTERM', () => agent.kill('SIGTERM'));
+process.on('SIGINT', () => {
+  // A terminal sends Ctrl-C to the agent as well, and a second one would end it at once.
+  if (!process.stdin.isTTY) agent.kill('SIGINT');
+});
 
-if (await isHealthy(url)) {
+if (await answers(url)) {
   console.log(`
 Agent3 answers on ${url}  (Ctrl-C stops it). Try it from another terminal:
 
@@ -25,10 +30,11 @@ curl -s ${url} -H 'X-Auth-Token: ${token}' -d '{"op":"shell","args":{"cmd":"unam
 }
 process.exit(await agent.exited);
 
-/** Whether the agent answers; false when it ended instead. */
-async function isHealthy(base: string): Promise<boolean> {
+/** Whether this agent answers, by its token: another one may have the port. False when it ended instead. */
+async function answers(base: string): Promise<boolean> {
   while (agent.exitCode === null) {
-    const answer = await fetch(`${base}healthz`).catch(() => undefined);
+    const init = { method: 'POST', headers: { 'x-auth-token': token }, body: '{"op":"server_info"}' };
+    const answer = await fetch(base, init).catch(() => undefined);
     if (answer?.ok === true) return true;
     await Bun.sleep(20);
   }

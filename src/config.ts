@@ -1,4 +1,4 @@
-import { accessSync, constants, existsSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { KindGuard, type Static } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
@@ -191,7 +191,8 @@ function shellFaults(shell: unknown): string[] {
   if (!isAbsolute(shell)) return [`AGENT3_SHELL must be an absolute path, not ${preview(shell)}`];
   try {
     accessSync(shell, constants.X_OK);
-    return [];
+    if (statSync(shell).isFile()) return [];
+    return [`AGENT3_SHELL must be a program, and ${preview(shell)} is a directory`];
   } catch {
     return [`AGENT3_SHELL must be a program that can be executed, and ${preview(shell)} is not`];
   }

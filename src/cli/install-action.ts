@@ -9,10 +9,10 @@ import { reportOf } from '../install/report.ts';
 import { statusText } from '../install/status.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import type { Given } from './install.ts';
+import type { InstallArguments } from './install-arguments.ts';
 
 /** Does what the options of `agent3 install` say, and ends the process. */
-export async function runInstaller(given: Given): Promise<void> {
+export async function runInstaller(given: InstallArguments): Promise<void> {
   const tell = (line: string): void => void process.stdout.write(`${line}\n`);
   if (given.purge && !given.uninstall) fail(EXIT_USAGE, '--purge goes with --uninstall');
   const root = resolve(given.root);
@@ -35,14 +35,14 @@ export async function runInstaller(given: Given): Promise<void> {
   }
 }
 
-function goodbye({ dryRun, purge }: Given): string {
+function goodbye({ dryRun, purge }: InstallArguments): string {
   if (dryRun) return 'Nothing was changed: this is what would be done.';
   return purge
     ? 'Agent3 is removed, with everything it kept.'
     : 'Agent3 is removed. Settings, sessions and logs are kept; --uninstall --purge removes them.';
 }
 
-function optionsOf(given: Given, root: string): InstallOptions {
+function optionsOf(given: InstallArguments, root: string): InstallOptions {
   const binary = resolve(given.binary ?? process.execPath);
   if (!existsSync(binary)) fail(EXIT_USAGE, `--binary ${binary} is not there`);
   if (given.host === '') fail(EXIT_USAGE, '--host needs an address');

@@ -1,21 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-
-/** The options as commander gives them. */
-export interface Given {
-  readonly user?: string;
-  readonly host?: string;
-  readonly port?: number;
-  readonly token?: string;
-  readonly domain?: string;
-  readonly watchdog: boolean;
-  readonly start: boolean;
-  readonly dryRun?: true;
-  readonly root: string;
-  readonly binary?: string;
-  readonly status?: true;
-  readonly uninstall?: true;
-  readonly purge?: true;
-}
+import type { InstallArguments } from './install-arguments.ts';
 
 export function addInstall(program: Command): void {
   program
@@ -38,7 +22,7 @@ export function addInstall(program: Command): void {
     .option('--uninstall', 'take the service away; settings, sessions and logs stay')
     .option('--purge', 'with --uninstall: settings, sessions, logs and the user go too')
     .addHelpText('after', EXAMPLES)
-    .action(async (given: Given) => {
+    .action(async (given: InstallArguments) => {
       // The installer is no part of a running agent: it is loaded when it is asked for.
       const { runInstaller } = await import('./install-action.ts');
       await runInstaller(given);

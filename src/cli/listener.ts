@@ -142,6 +142,7 @@ function listenFault(host: string, port: number, error: unknown): string {
     case 'EACCES':
       return `port ${port} on ${host} needs root; set AGENT3_PORT to one above 1023`;
     default:
-      return `cannot listen on ${host} port ${port}: ${error instanceof Error ? error.message : String(error)}`;
+      // Bun's own words do not help: "EEXIST: file already exists, listen".
+      return `cannot listen on ${host} port ${port}: AGENT3_HOST has to be an address of this machine, such as 127.0.0.1 or 0.0.0.0`;
   }
 }

@@ -1,6 +1,8 @@
+import type { TSchema } from '@sinclair/typebox';
 import type { Command } from 'commander';
 import { type Config, ConfigError, loadConfig, processEnvironment, serviceManager } from '../config.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
+import { describeSchema } from '../core/schema-words.ts';
 import { buildDeps, type Deps } from '../deps.ts';
 import { type Job, schedule } from '../jobs/scheduler.ts';
 import { sweepSessions } from '../jobs/sweep-sessions.ts';
@@ -26,9 +28,15 @@ export function addServe(program: Command): void {
 function settingsHelp(): string {
   const lines = Object.entries(settingsSchema.properties).map(([name, { default: value, description }]) => {
     const shown = value === undefined ? '' : ` Default: ${value}.`;
-    return `  ${name.padEnd(28)}${description?.replaceAll('`', '')}${shown}`;
+    return `  ${name.padEnd(32)}${description?.replaceAll('`', '')}${shown}${rangeOf(settingsSchema.properties[name as keyof typeof settingsSchema.properties])}`;
   });
   return `\nSettings, from the environment:\n${lines.join('\n')}`;
+}
+
+/** What a number may be. */
+function rangeOf(schema: TSchema): string {
+  const isNumber = schema['type'] === 'number' || schema['type'] === 'integer';
+  return isNumber ? ` Allowed: ${describeSchema(schema)}.` : '';
 }
 
 /** Runs the agent until it is told to stop. */
@@ -82,7 +90,9 @@ function openStore({ store }: Deps): void {
     store.open();
     store.load();
   } catch (error) {
-    const reason = errnoOf(error) === undefined ? String((error as Error).message) : describeErrno(error);
+    const errno = errnoOf(error);
+    if (errno === undefined) fail(EXIT_FAILURE, (error as Error).message);
+    const reason = errno === 'EEXIST' ? 'it is a file' : describeErrno(error);
     fail(EXIT_FAILURE, `the sessions directory ${store.directory} cannot be used: ${reason}`);
   }
 }

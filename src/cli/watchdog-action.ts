@@ -3,10 +3,10 @@ import { readTarget } from '../../ops/watchdog/target.ts';
 import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
 import { processEnvironment } from '../config.ts';
 import { EXIT_USAGE, fail } from './exit.ts';
-import { DEFAULT_SCHEDULE, type Given } from './watchdog.ts';
+import { DEFAULT_SCHEDULE, type WatchdogArguments } from './watchdog-arguments.ts';
 
 /** Checks once, or by the schedule, and ends the process. */
-export async function watch(given: Given): Promise<void> {
+export async function watch(given: WatchdogArguments): Promise<void> {
   const environment = processEnvironment();
   const options = optionsOf(given, environment);
   if (given.once) process.exit(await checkOnce(options));
@@ -20,7 +20,7 @@ export async function watch(given: Given): Promise<void> {
   process.exit(0);
 }
 
-function optionsOf(given: Given, environment: Readonly<Record<string, string | undefined>>): CheckOptions {
+function optionsOf(given: WatchdogArguments, environment: Readonly<Record<string, string | undefined>>): CheckOptions {
   try {
     return {
       target: readTarget(given.unit, environment),

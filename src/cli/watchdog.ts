@@ -1,17 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-
-/** The options as commander gives them. */
-export interface Given {
-  readonly once?: true;
-  readonly unit: string;
-  readonly log: string;
-  readonly state: string;
-  readonly recheck: number;
-  readonly recovery: number;
-}
-
-/** As often as the shell script of the original. */
-export const DEFAULT_SCHEDULE = '*/5 * * * *';
+import { DEFAULT_SCHEDULE, type WatchdogArguments } from './watchdog-arguments.ts';
 
 const AFTER_HELP = `
 Without --once it checks by AGENT3_WATCHDOG_SCHEDULE, a cron expression (default: ${DEFAULT_SCHEDULE}).
@@ -36,7 +24,7 @@ export function addWatchdog(program: Command): void {
     .option('--recheck <seconds>', 'wait between a bad look and the second one', secondsOf, 5)
     .option('--recovery <seconds>', 'how long a restarted agent may take', secondsOf, 30)
     .addHelpText('after', AFTER_HELP)
-    .action(async (given: Given) => {
+    .action(async (given: WatchdogArguments) => {
       const { watch } = await import('./watchdog-action.ts');
       await watch(given);
     });

@@ -13,6 +13,7 @@ export function describeSchema(schema: TSchema): string {
 
 function describeString(schema: TSchema): string {
   const { minLength, maxLength, pattern } = schema as { minLength?: number; maxLength?: number; pattern?: string };
+  if (pattern === '^/') return 'an absolute path';
   const length = maxLength === undefined ? '' : ` of ${minLength ?? 0} to ${maxLength} characters`;
   return pattern === undefined ? `a string${length}` : `a string${length} that matches ${pattern}`;
 }

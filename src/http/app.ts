@@ -9,7 +9,7 @@ import type { Authenticator } from './auth.ts';
 import { readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
 import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
-import { type Door, openApiDocument, requestOrigin } from './openapi.ts';
+import { type Door, openApiDocument, requestOrigin, urlOf } from './openapi.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
 
@@ -77,7 +77,7 @@ function health(parts: AppParts, request: Request): Response {
 const documents = new WeakMap<AppParts, Map<Door, Promise<Readonly<Record<string, unknown>>>>>();
 
 async function openApi(parts: AppParts, request: Request, peer: string): Promise<Response> {
-  const door: Door = new URL(request.url).searchParams.get('door') === 'rpc' ? 'rpc' : 'flat';
+  const door: Door = urlOf(request.url).searchParams.get('door') === 'rpc' ? 'rpc' : 'flat';
   const made = documents.get(parts) ?? new Map<Door, Promise<Readonly<Record<string, unknown>>>>();
   documents.set(parts, made);
   const document = made.get(door) ?? openApiDocument(parts.operations, door, parts.version);

@@ -37,8 +37,11 @@ function parse(bytes: Uint8Array, form: string): unknown {
   try {
     return JSON.parse(decoder.decode(bytes));
   } catch (error) {
-    const reason = error instanceof TypeError ? 'it is not UTF-8' : 'it cannot be parsed';
-    throw new InvalidJson(`The body must be JSON ${form}, but ${reason}. Check quotes and backslashes.`);
+    const reason =
+      error instanceof TypeError
+        ? 'it is not UTF-8. Send text as UTF-8'
+        : 'it cannot be parsed. Check quotes and backslashes';
+    throw new InvalidJson(`The body must be JSON ${form}, but ${reason}.`);
   }
 }
 

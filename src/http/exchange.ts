@@ -41,7 +41,8 @@ export function exchangeOf(request: Request): Exchange | undefined {
 
 /** The path of an absolute URL, without its query. */
 export function pathOf(url: string): string {
-  const start = url.indexOf('/', url.indexOf('//') + 2);
+  // Without a usable Host header, Bun gives the path alone.
+  const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('//') + 2);
   if (start === -1) return '/';
   const end = url.slice(start).search(/[?#]/);
   return end === -1 ? url.slice(start) : url.slice(start, start + end);

@@ -110,9 +110,14 @@ function responses(schema: PlainSchema): Document {
   };
 }
 
+/** Of a request without a usable Host header, Bun gives the path alone. */
+export function urlOf(url: string): URL {
+  return new URL(url, 'http://localhost');
+}
+
 /** The URL that a client used, for `servers`: behind a trusted proxy the one that it names. */
 export function requestOrigin(url: string, headers: Headers, isFromProxy: boolean): string {
-  const { protocol, host } = new URL(url);
+  const { protocol, host } = urlOf(url);
   const named = isFromProxy ? headers.get('x-forwarded-host') : null;
   const scheme = isFromProxy ? headers.get('x-forwarded-proto') : null;
   const isHost = named !== null && /^[A-Za-z0-9.:[\]-]{1,255}$/.test(named);

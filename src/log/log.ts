@@ -79,7 +79,7 @@ function isFile(fd: number): boolean {
 /** Pino's transports are worker threads, which a compiled executable cannot start: the formatter runs as a stream. */
 async function prettyStream(): Promise<DestinationStream> {
   const { default: pretty } = await import('pino-pretty');
-  return pretty({ destination: STDERR, sync: true, translateTime: 'SYS:HH:MM:ss.l' });
+  return pretty({ destination: STDERR, sync: true, translateTime: 'SYS:HH:MM:ss.l', singleLine: true });
 }
 
 /** A reader that takes no more lines holds the end of the agent up for no longer than this. */

@@ -18,7 +18,7 @@ export function statusHint(record: SessionRecord, limits: HintLimits): string | 
     case 'killed':
       return 'The command was stopped on request, by kill_session or close_session.';
     case 'output_limit':
-      return `The command was stopped because it wrote more than a session may hold (${limits.maxSessionBytes} bytes); what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
+      return `The command was stopped because ${tooMuch(record, limits)}; what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
     case 'lost':
       return 'The agent or the machine stopped while the command ran, so its end and exit code are unknown; the output it wrote is kept. Check what it has done before you run it again.';
     case 'done':
@@ -26,6 +26,14 @@ export function statusHint(record: SessionRecord, limits: HintLimits): string | 
     default:
       return record.status satisfies never;
   }
+}
+
+/** The sweep of all sessions stops the largest one that runs, though by itself it may be small enough. */
+function tooMuch({ stdout_bytes, stderr_bytes }: SessionRecord, { maxSessionBytes }: HintLimits): string {
+  if (stdout_bytes + stderr_bytes > maxSessionBytes) {
+    return `it wrote more than a session may hold (${maxSessionBytes} bytes)`;
+  }
+  return 'all sessions together had become too large, and it was the largest that ran';
 }
 
 function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): string {

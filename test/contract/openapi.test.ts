@@ -3,6 +3,7 @@ import SwaggerParser from '@apidevtools/swagger-parser';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import { startAgent } from '../helpers/agent.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
+import { RawConnection } from '../helpers/sockets.ts';
 
 const agent = await startAgent({ AGENT3_TRUSTED_PROXIES: '127.0.0.1' });
 afterAll(() => agent[Symbol.asyncDispose]());
@@ -197,6 +198,14 @@ describe('the servers', () => {
     await using named = await startAgent({ AGENT3_PUBLIC_URL: 'https://agent.example.org/' });
     const { text } = await named.request('/openapi.json', { headers: { 'x-forwarded-host': 'other.example' } });
     expect(JSON.parse(text).servers).toEqual([{ url: 'https://agent.example.org' }]);
+  });
+});
+
+describe('a request without a Host header', () => {
+  test.each(['/healthz', '/openapi.json', '/openapi.json?door=rpc'])('has %s answered', async (path) => {
+    using connection = await RawConnection.open(agent);
+    connection.send(`GET ${path} HTTP/1.0\r\n\r\n`);
+    expect(await connection.until(/\r\n\r\n\{/)).toStartWith('HTTP/1.1 200 OK\r\n');
   });
 });
 
