@@ -1,14 +1,8 @@
+import type { InstallOptions } from '../install/options.ts';
+
 /** The options as commander gives them. */
-export interface InstallArguments {
-  readonly user?: string;
-  readonly host?: string;
-  readonly port?: number;
-  readonly token?: string;
-  readonly domain?: string;
-  readonly watchdog: boolean;
-  readonly start: boolean;
+export interface InstallArguments extends Omit<InstallOptions, 'binary' | 'dryRun' | 'packaged'> {
   readonly dryRun?: true;
-  readonly root: string;
   readonly binary?: string;
   readonly status?: true;
   readonly uninstall?: true;
