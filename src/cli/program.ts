@@ -2,6 +2,7 @@ import { Command, CommanderError } from 'commander';
 import { commit, version } from '../version.ts';
 import { addDoctor } from './doctor.ts';
 import { EXIT_USAGE } from './exit.ts';
+import { addGpt } from './gpt.ts';
 import { addInstall } from './install.ts';
 import { addServe } from './serve.ts';
 import { addToken } from './token.ts';
@@ -22,6 +23,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addInstall(program);
   addWatchdog(program);
   addDoctor(program);
+  addGpt(program);
   for (const command of program.commands) {
     command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
   }
