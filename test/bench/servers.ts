@@ -24,13 +24,15 @@ export interface Server extends Disposable {
 const parent = join(existsSync('/var/tmp') ? '/var/tmp' : tmpdir(), 'agent3-bench');
 mkdirSync(parent, { recursive: true });
 export const work = mkdtempSync(join(parent, 'run-'));
+/** On the disk itself, for what is written by the gigabyte: the file of the other one would be written twice. */
+const plain = mkdtempSync(join(parent, 'plain-'));
 const image = `${work}.ext4`;
 const mounted =
   succeeds('truncate', '-s', '4G', image) && succeeds('mkfs.ext4', '-qF', image) && succeeds('mount', image, work);
 process.on('exit', () => {
   // Lazily: a server that was killed just now may still hold a file.
   if (mounted) succeeds('umount', '--lazy', work);
-  for (const path of [image, work]) rmSync(path, { recursive: true, force: true });
+  for (const path of [image, work, plain]) rmSync(path, { recursive: true, force: true });
 });
 
 function succeeds(...argv: string[]): boolean {
@@ -43,8 +45,8 @@ function succeeds(...argv: string[]): boolean {
 }
 
 let made = 0;
-export function newDirectory(): string {
-  const directory = join(work, String(made++));
+export function newDirectory(kind: 'own' | 'plain' = 'own'): string {
+  const directory = join(kind === 'own' ? work : plain, String(made++));
   mkdirSync(directory);
   return directory;
 }
@@ -60,9 +62,11 @@ export function ensureExecutable(): void {
 }
 
 /** Starts `dist/agent3` with /bin/sh as its shell and resolves when it answers. */
-export async function startAgent(settings: Readonly<Record<string, string>> = {}): Promise<Server> {
+export async function startAgent(
+  settings: Readonly<Record<string, string>> = {},
+  directory: string = newDirectory(),
+): Promise<Server> {
   const port = freePort();
-  const directory = newDirectory();
   const child = Bun.spawn([EXECUTABLE, 'serve'], {
     cwd: directory,
     env: {

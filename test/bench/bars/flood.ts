@@ -11,7 +11,7 @@ const READS = 60;
 
 /** A command that writes 1 GiB, and reading in what it wrote. */
 export async function flood(): Promise<Row[]> {
-  using agent = await startAgent();
+  using agent = await startAgent({}, newDirectory('plain'));
   const measured = await measureFlood(agent);
   return [
     ratioRow(
@@ -52,7 +52,7 @@ async function measureFlood(agent: Server) {
 }
 
 async function toFile(): Promise<number> {
-  const file = join(newDirectory(), 'output');
+  const file = join(newDirectory('plain'), 'output');
   const start = performance.now();
   await Bun.spawn(['/bin/sh', '-c', `${GIGABYTE} > ${file}`]).exited;
   const took = performance.now() - start;
