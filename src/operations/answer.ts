@@ -47,12 +47,27 @@ export interface Snapshot {
 
 /** Looks at a session. Throws `SessionNotFound` when its files were removed. */
 export function snapshot(session: Session, clock: Clock): Snapshot {
-  const { record } = session;
-  const running = record.status === 'running';
+  const running = session.record.status === 'running';
   const streams = { stdout: streamNow(session, 'stdout', running), stderr: streamNow(session, 'stderr', running) };
+  return snapshotOf(session, streams, clock);
+}
+
+/** The same for a command that has ended just now: its sizes were taken at its end, and nothing writes any more. */
+export function finalSnapshot(session: Session, clock: Clock): Snapshot {
+  const { record } = session;
+  if (record.status === 'running' || record.survivors > 0) return snapshot(session, clock);
+  const streams = {
+    stdout: session.streamOf('stdout', record.stdout_bytes),
+    stderr: session.streamOf('stderr', record.stderr_bytes),
+  };
+  return snapshotOf(session, streams, clock);
+}
+
+function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock): Snapshot {
+  const { record } = session;
   return {
     streams,
-    running,
+    running: record.status === 'running',
     fields: {
       exit_code: record.exit_code,
       session: session.id,

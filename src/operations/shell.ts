@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { type Static, Type } from '@sinclair/typebox';
+import type { Clock } from '../core/clock.ts';
 import { describeErrno, InvalidArguments, MissingCommand, SessionNotFound } from '../core/errors.ts';
 import {
   MAX_ARGUMENT_BYTES,
@@ -11,7 +12,15 @@ import {
 } from '../core/limits.ts';
 import { SESSION_MARK } from '../execution/environment.ts';
 import type { Session } from '../sessions/session.ts';
-import { envelopeChars, messageOf, OMITTED_CHARS, omittedField, outputFields, snapshot } from './answer.ts';
+import {
+  envelopeChars,
+  finalSnapshot,
+  messageOf,
+  OMITTED_CHARS,
+  omittedField,
+  outputFields,
+  snapshot,
+} from './answer.ts';
 import { unknownNames } from './arguments.ts';
 import { binaryHint, cutHint, fullDiskHint, reopenHint, statusHint, survivorsHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
@@ -23,6 +32,7 @@ import { planTime, type TimePlan } from './time-plan.ts';
 export function shellOperation(parts: OperationParts): Operation {
   const { limits, commands, store } = parts;
   const args = argsSchema(parts);
+  const home = new DefaultDirectory(parts.home, parts.clock);
   return defineOperation({
     name: 'shell',
     summary: 'Run one shell command',
@@ -55,14 +65,14 @@ export function shellOperation(parts: OperationParts): Operation {
         fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
         ignored.length > 0 ? unknownNames(ignored) : undefined,
       ];
-      return answer(parts, session, given, notes);
+      return answer(parts, session, given, notes, earlier === undefined);
     },
   });
 
   function startSession(given: ShellArguments, call: Call, time: TimePlan): Session {
     checkText('cmd', given.cmd);
     if (given.cwd !== undefined) checkDirectory(given.cwd);
-    const cwd = given.cwd ?? defaultDirectory(parts.home);
+    const cwd = given.cwd ?? home.now();
     checkEnvironment(given.env);
     if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     return commands.start({
@@ -152,8 +162,9 @@ function answer(
   session: Session,
   given: ShellArguments,
   notes: readonly (string | undefined)[],
+  justEnded: boolean,
 ): Answer {
-  const { streams, fields } = snapshot(session, parts.clock);
+  const { streams, fields } = justEnded ? finalSnapshot(session, parts.clock) : snapshot(session, parts.clock);
   const build = (text: { stdout: string; stderr: string }, more: Answer, hints: readonly (string | undefined)[]) => ({
     ...text,
     ...fields,
@@ -196,9 +207,26 @@ function checkText(name: string, text: string): void {
   if (!text.isWellFormed()) throw new InvalidArguments(loneSurrogate(name));
 }
 
+/** A home that was there within this time is taken to be there still: a look for each command costs a fiftieth of it. */
+const HOME_LOOK_MS = 1000;
+
 /** The home of the service's user, or `/` where it has none: Debian's system users live in `/nonexistent`. */
-function defaultDirectory(home: string): string {
-  return directoryFault(home) === undefined ? home : '/';
+class DefaultDirectory {
+  #directory = '/';
+  #lookedMs = Number.NEGATIVE_INFINITY;
+
+  constructor(
+    private readonly home: string,
+    private readonly clock: Clock,
+  ) {}
+
+  now(): string {
+    const now = this.clock.elapsed();
+    if (now - this.#lookedMs < HOME_LOOK_MS) return this.#directory;
+    this.#lookedMs = now;
+    this.#directory = directoryFault(this.home) === undefined ? this.home : '/';
+    return this.#directory;
+  }
 }
 
 function checkDirectory(cwd: string): void {

@@ -48,6 +48,11 @@ export class Session {
     return this.sizeOf('stdout') + this.sizeOf('stderr');
   }
 
+  /** A stream whose size is known. */
+  streamOf(name: StreamName, size: number): StoredStream {
+    return new StoredStream(this.path(name), size);
+  }
+
   /** A stream as it is now. Throws `SessionNotFound` when somebody removed its file. */
   stream(name: StreamName): StoredStream {
     const size = sizeOfFile(this.path(name));

@@ -19,10 +19,11 @@ ensureExecutable();
 
 const bars: Record<string, () => Promise<Row[]>> = {
   idle,
+  // Before the others, whose thousands of files are written back for a while.
+  flood,
   sequential: () => sequential(has.webhook),
   parallel: () => parallel(has),
   sleepers,
-  flood,
 };
 
 const rows: Row[] = [];
