@@ -55,7 +55,12 @@ describeVm('agent3 doctor', () => {
       'umount /var/lib/agent3/sessions',
       'make room',
     ],
-    ['health', 'systemctl stop agent3', 'systemctl start agent3', 'journalctl -u agent3'],
+    [
+      'health',
+      'systemctl stop agent3-watchdog.timer agent3',
+      'systemctl start agent3 agent3-watchdog.timer',
+      'journalctl -u agent3',
+    ],
   ];
   test.each(faults)('finds a fault of %s, and says what to do', async (check, breakIt, mendIt, advice) => {
     await vm.sh(breakIt);
