@@ -16,6 +16,13 @@ export interface DebOptions {
 }
 
 const OPS = import.meta.dir;
+const UNITS = [
+  'agent3.service',
+  'agent3-commands.service',
+  'agent3.slice',
+  'agent3-watchdog.service',
+  'agent3-watchdog.timer',
+];
 const MAINTAINER = 'The Agent3 authors <owners@agent3.invalid>';
 
 /** Captured logs, as the installer has them on a machine without an older agent. */
@@ -52,7 +59,7 @@ function fillTree(tree: string, binary: string, version: string): void {
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   cpSync(binary, join(tree, 'usr/bin/agent3'));
   chmodSync(join(tree, 'usr/bin/agent3'), 0o755);
-  for (const unit of ['agent3.service', 'agent3-watchdog.service', 'agent3-watchdog.timer']) {
+  for (const unit of UNITS) {
     put(`lib/systemd/system/${unit}`, template(unit).replaceAll('/usr/local/bin/agent3', '/usr/bin/agent3'));
   }
   put('etc/logrotate.d/agent3', template('agent3.logrotate').replace('@CAPTURED_LOGS@', CAPTURED_LOGS));

@@ -23,3 +23,8 @@ declare module '*Caddyfile' {
   const text: string;
   export default text;
 }
+
+declare module '*.slice' {
+  const text: string;
+  export default text;
+}

@@ -1,4 +1,4 @@
-import { findFault, isSwitchedOff, restart } from './watchdog/check.ts';
+import { findFault, isSwitchedOff, restart, stopCommands } from './watchdog/check.ts';
 import { isoDate, type WriteLine } from './watchdog/journal.ts';
 import {
   mayRestart,
@@ -51,7 +51,10 @@ export async function checkOnce(options: CheckOptions): Promise<CheckResult> {
     );
     return CHECK.down;
   }
-  write(`Agent3 not running. Restarting... (${fault})`);
+  // What a restart of the agent alone did not mend, a command may hold up.
+  const isAgain = trouble.restarts > 0;
+  write(`Agent3 not running. Restarting... (${fault}${isAgain ? '; every command is stopped as well' : ''})`);
+  if (isAgain) stopCommands(target.unit);
   return restartAndLook(options, trouble);
 }
 

@@ -42,6 +42,8 @@ export interface Config {
   readonly maxSessionsBytes: number;
   readonly sessionTtlSeconds: number;
   readonly maxRunning: number;
+  /** Absolute; undefined: commands share the agent's. */
+  readonly cgroup: string | undefined;
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Absolute; undefined: standard error. */
   readonly logFile: string | undefined;
@@ -90,6 +92,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     maxSessionsBytes: values.AGENT3_MAX_SESSIONS_BYTES,
     sessionTtlSeconds: values.AGENT3_SESSION_TTL_SECONDS,
     maxRunning: values.AGENT3_MAX_RUNNING,
+    cgroup: values.AGENT3_CGROUP === undefined ? undefined : resolve(values.AGENT3_CGROUP),
     logLevel: values.AGENT3_LOG_LEVEL,
     logFile: values.AGENT3_LOG_FILE === undefined ? undefined : resolve(values.AGENT3_LOG_FILE),
     tls: tlsFiles(values.AGENT3_TLS_CERT, values.AGENT3_TLS_KEY),

@@ -1,6 +1,7 @@
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import { SignalOnce } from './core/signal-once.ts';
+import { CommandCgroups } from './execution/cgroup.ts';
 import { currentAccount } from './execution/environment.ts';
 import { Gate } from './execution/gate.ts';
 import type { Logger } from './log/log.ts';
@@ -13,14 +14,16 @@ export interface Deps extends OperationParts {
   readonly config: Config;
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
+  readonly cgroups: CommandCgroups | undefined;
 }
 
-/** Builds everything the agent works with; touches neither disk nor network. */
+/** Builds everything the agent works with; opens neither files nor sockets. */
 export function buildDeps(config: Config, logger: Logger, clock: Clock = systemClock): Deps {
   const account = currentAccount();
   const store = new SessionStore(config.sessionsDirectory, clock);
   const gate = new Gate(config.maxRunning);
-  const commands = new Commands({ settings: config, account, store, gate, clock, notices: logger });
+  const cgroups = openCgroups(config, logger);
+  const commands = new Commands({ settings: config, account, store, gate, clock, notices: logger, cgroups });
   return {
     config,
     logger,
@@ -31,5 +34,16 @@ export function buildDeps(config: Config, logger: Logger, clock: Clock = systemC
     clock,
     store,
     commands,
+    cgroups,
   };
+}
+
+/** Without the cgroup that the settings name, commands run in the agent's own. */
+function openCgroups({ cgroup }: Config, logger: Logger): CommandCgroups | undefined {
+  if (cgroup === undefined) return undefined;
+  const cgroups = new CommandCgroups(cgroup);
+  const fault = cgroups.fault();
+  if (fault === undefined) return cgroups;
+  logger.warn({ cgroup, fault }, "the cgroup cannot be used: commands run in the agent's own, and end with it");
+  return undefined;
 }

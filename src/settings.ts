@@ -104,6 +104,11 @@ export const settingsSchema = Type.Object({
     default: 32,
     description: 'Commands running at once.',
   }),
+  AGENT3_CGROUP: Type.Optional(
+    path(
+      'Directory of a cgroup (version 2) that belongs to the agent: each command then runs in one of its own below it. Set by the service.',
+    ),
+  ),
   AGENT3_LOG_LEVEL: Type.Union(
     LOG_LEVELS.map((level) => Type.Literal(level)),
     { default: 'info', description: 'Least level that is logged.' },

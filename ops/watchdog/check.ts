@@ -28,6 +28,11 @@ export function restart(unit: string): string | undefined {
   return exitCode === 0 ? undefined : `systemctl restart failed: ${stderr.toString().trim().slice(0, 300)}`;
 }
 
+/** Stops every command of the agent: they run in a unit of their own, which a restart of the agent leaves alone. */
+export function stopCommands(unit: string): void {
+  run(['systemctl', 'try-restart', `${unit.replace(/\.service$/, '')}-commands.service`], RESTART_SECONDS);
+}
+
 /** The one word that systemctl answers; `unknown` where it cannot be asked. */
 function systemctl(verb: 'is-active' | 'is-enabled', unit: string): string {
   return run(['systemctl', verb, unit], HEALTH_SECONDS).stdout.toString().trim() || 'unknown';

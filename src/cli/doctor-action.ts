@@ -47,7 +47,7 @@ async function findings(manifest: Manifest, values: Readonly<Record<string, stri
     settingsFinding(),
     sessionsFinding(manifest),
     diskFinding(),
-    cgroupFinding(),
+    cgroupFinding(manifest),
     logrotateFinding(),
     watchdogFinding(manifest),
     clockFinding(),

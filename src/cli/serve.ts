@@ -50,6 +50,7 @@ async function serve(): Promise<void> {
   const listener = new Listener(deps);
   listener.open();
   const recovered = recoverSessions(deps, log.logger);
+  sweepCgroups(deps);
   const stopJobs = schedule([sweepJob(deps)], log.logger);
   if (config.unknownNames.length > 0) {
     log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
@@ -100,18 +101,28 @@ function openStore({ store }: Deps): void {
 /** Every full minute. */
 const SWEEP_TIME = '0 * * * * *';
 
-function sweepJob({ config, store, commands, clock, logger }: Deps): Job {
+function sweepJob(deps: Deps): Job {
+  const { config, store, commands, clock, logger } = deps;
   return {
     name: 'sweep-sessions',
     cronTime: SWEEP_TIME,
-    run: () =>
-      sweepSessions({
+    run: async () => {
+      sweepCgroups(deps);
+      await sweepSessions({
         store,
         clock,
         notices: logger,
         limits: { ttlSeconds: config.sessionTtlSeconds, totalBytes: config.maxSessionsBytes },
         isBusy: (session) => commands.isSupervised(session),
         stop: (session) => commands.stop(session, 'output_limit'),
-      }),
+      });
+    },
   };
+}
+
+/** What an earlier agent left, and what could not be removed at once. */
+function sweepCgroups({ cgroups, store, commands }: Deps): void {
+  const busy = new Set<string>();
+  for (const session of store.all()) if (commands.isSupervised(session)) busy.add(session.id);
+  cgroups?.sweep((name) => busy.has(name));
 }

@@ -16,8 +16,9 @@ export function reportTo(manager: ServiceManager, { shutdown, commands, logger }
   if (manager.notifySocket === undefined) return;
   const notify = openNotifySocket(manager.notifySocket);
   const status = (): string => {
-    const count = commands.supervised;
-    return `STATUS=${count} ${count === 1 ? 'command runs' : 'commands run'}\n`;
+    const { supervised, outliving } = commands;
+    const goOn = outliving === 0 ? '' : `, ${outliving} of them through a restart`;
+    return `STATUS=${supervised} ${supervised === 1 ? 'command runs' : 'commands run'}${goOn}\n`;
   };
   if (!notify(`READY=1\n${status()}`)) logger.warn('the service manager takes no notification');
   if (manager.watchdogMs !== undefined) {

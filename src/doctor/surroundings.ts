@@ -1,7 +1,8 @@
 import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { connect } from 'node:tls';
 import { runCommand } from '../install/command.ts';
-import { PATHS, SERVICE } from '../install/layout.ts';
+import { COMMANDS, PATHS } from '../install/layout.ts';
 import { systemIds } from '../install/machine.ts';
 import type { Manifest } from '../install/manifest.ts';
 import { bad, type Finding, good } from './finding.ts';
@@ -45,16 +46,20 @@ export function clockFinding(): Finding {
   );
 }
 
-/** Whether systemd has handed the service's cgroup over, which limits for single commands need. */
-export function cgroupFinding(): Finding {
-  const { stdout } = runCommand(['systemctl', 'show', '-p', 'Delegate,ControlGroup', SERVICE]);
+/** Whether systemd has handed a cgroup for the commands over, in which they outlive a restart of the agent. */
+export function cgroupFinding({ user }: Manifest): Finding {
+  const { stdout } = runCommand(['systemctl', 'show', '-p', 'Delegate,ControlGroup', COMMANDS]);
   const path = /^ControlGroup=(.+)$/m.exec(stdout)?.[1];
-  if (path === undefined) return bad('cgroup', 'the service has none: it does not run', 'systemctl start agent3');
-  if (!stdout.includes('Delegate=yes')) return bad('cgroup', 'not delegated to the service', 'agent3 install');
+  if (path === undefined) return bad('cgroup', `${COMMANDS} does not run`, `systemctl start ${COMMANDS}`);
+  if (!stdout.includes('Delegate=yes')) return bad('cgroup', 'not delegated to the agent', 'agent3 install');
+  const above = statSync(`/sys/fs/cgroup${dirname(path)}/cgroup.procs`, { throwIfNoEntry: false });
+  if (above !== undefined && above.uid !== systemIds.uid(user)) {
+    return bad('cgroup', 'the agent may not start commands in it', 'systemctl restart agent3');
+  }
   const file = `/sys/fs/cgroup${path}/cgroup.controllers`;
   const controllers = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
   const missing = ['cpu', 'memory', 'pids'].filter((name) => !controllers.split(' ').includes(name));
-  if (missing.length === 0) return good('cgroup', `delegated, with ${controllers}`);
+  if (missing.length === 0) return good('cgroup', `commands have their own, with ${controllers}`);
   return bad(
     'cgroup',
     `without ${missing.join(', ')}: ceilings do not hold`,

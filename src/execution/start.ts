@@ -14,6 +14,8 @@ export interface StartSpec {
   /** Descriptors opened for append: the kernel writes the files, no byte passes through the agent. */
   readonly stdout: number;
   readonly stderr: number;
+  /** Path of the cgroup that the command is in from its first instruction; undefined: the agent's own. */
+  readonly cgroup: string | undefined;
 }
 
 /** A process that the agent watches: its child, or one that outlived an earlier agent. */
@@ -41,6 +43,7 @@ export function start(spec: StartSpec): WatchedProcess {
     stdout: spec.stdout,
     stderr: spec.stderr,
     detached: true,
+    ...(spec.cgroup !== undefined && { cgroup: spec.cgroup }),
     onExit: (ended) => {
       removeShell(ended.pid);
       status = { code: ended.exitCode, signal: ended.signalCode };

@@ -1,8 +1,9 @@
 import { groupAndSession } from '../platform/libc.ts';
 import { hasEnvironmentEntry, isDead, lastPid, listPids, type ProcessStat, readStat } from '../platform/proc.ts';
+import type { Cgroup } from './cgroup.ts';
 import { isShell } from './shells.ts';
 
-/** Every process a command started. Today found by process group, session mark and parent; a cgroup can take its place. */
+/** Every process a command started: found by its cgroup where it has one, and by process group, session mark and parent. */
 export interface ProcessTree {
   /** Pids of the processes that are alive now. */
   members(): number[];
@@ -84,6 +85,38 @@ export class MarkedTree implements ProcessTree {
     if (group !== undefined && (one.group === group || one.session === group)) return true;
     return hasEnvironmentEntry(one.pid, this.mark);
   }
+}
+
+/**
+ * The tree by a command's cgroup, which holds what clears its environment and forks away as well. What /proc tells is
+ * looked at besides: a command may move a process of its own into another cgroup of its user.
+ */
+export class CgroupTree implements ProcessTree {
+  constructor(
+    private readonly cgroup: Cgroup,
+    private readonly marked: MarkedTree,
+  ) {}
+
+  members(): number[] {
+    return [...new Set([...this.cgroup.pids().filter(isAlivePid), ...this.marked.members()])];
+  }
+
+  leftBehind(): number {
+    return this.cgroup.isPopulated() ? this.members().length : this.marked.leftBehind();
+  }
+
+  signal(signal: NodeJS.Signals): number {
+    const members = this.members();
+    if (signal === 'SIGKILL') this.cgroup.kill();
+    for (const pid of members) sendSignal(pid, signal);
+    return members.length;
+  }
+}
+
+/** A process that has ended stands in its cgroup until its parent has waited for it. */
+function isAlivePid(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat !== undefined && !isDead(stat);
 }
 
 /** Beyond this, one look at all of /proc is cheaper than one at each pid. */

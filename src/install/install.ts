@@ -197,10 +197,10 @@ function disableWatchdog(): void {
   runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
 }
 
-/** A restart ends what runs below the service: give it the time that commands have. */
+/** A command that somebody waits for would end without an exit code: it gets the time that commands have. */
 async function letCommandsEnd(notes: string[]): Promise<void> {
   const left = await waitForCommands(COMMANDS_SECONDS);
-  if (left > 0) notes.push(`${left} commands, or processes that they left behind, were stopped by the restart`);
+  if (left > 0) notes.push(`${left} commands still ran at the restart: they go on, and their exit codes are lost`);
 }
 
 /** After the files were put back: the service as it was before. */

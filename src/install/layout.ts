@@ -12,7 +12,13 @@ export const PATHS = {
   unit: '/etc/systemd/system/agent3.service',
   dropIns: '/etc/systemd/system/agent3.service.d',
   userDropIn: '/etc/systemd/system/agent3.service.d/10-user.conf',
-  ceilingDropIn: '/etc/systemd/system/agent3.service.d/20-ceiling.conf',
+  commandsUnit: '/etc/systemd/system/agent3-commands.service',
+  commandsDropIns: '/etc/systemd/system/agent3-commands.service.d',
+  commandsUserDropIn: '/etc/systemd/system/agent3-commands.service.d/10-user.conf',
+  commandsCeilingDropIn: '/etc/systemd/system/agent3-commands.service.d/20-ceiling.conf',
+  slice: '/etc/systemd/system/agent3.slice',
+  sliceDropIns: '/etc/systemd/system/agent3.slice.d',
+  sliceCeilingDropIn: '/etc/systemd/system/agent3.slice.d/20-ceiling.conf',
   watchdogService: '/etc/systemd/system/agent3-watchdog.service',
   watchdogTimer: '/etc/systemd/system/agent3-watchdog.timer',
   watchdogCron: '/etc/cron.d/agent3-watchdog',
@@ -29,6 +35,10 @@ export const BINARY = '/usr/local/bin/agent3';
 export const PACKAGED_BINARY = '/usr/bin/agent3';
 
 export const SERVICE = 'agent3.service';
+/** What the commands run in. */
+export const COMMANDS = 'agent3-commands.service';
+/** The agent and its commands; stopping it stops them all. */
+export const SLICE = 'agent3.slice';
 export const WATCHDOG_TIMER = 'agent3-watchdog.timer';
 
 /** The user that is made for the service. */

@@ -46,7 +46,7 @@ export function groupOf(user: string): string {
 
 const MIB = 1_048_576;
 
-/** The ceilings for everything below the service, as shares of this machine. */
+/** The ceilings for the agent and all commands together, as shares of this machine. */
 export interface Ceilings {
   readonly memoryMaxMib: number;
   readonly tasksMax: number;
@@ -54,7 +54,7 @@ export interface Ceilings {
 
 /** What always stays for the rest of the machine: a quarter of the memory, at least 256 MiB, at most 2 GiB. */
 const RESERVE = { part: 0.25, leastMib: 256, mostMib: 2048 };
-/** The agent itself takes up to 120 MiB, measured with 300 commands. */
+/** The agent itself takes up to 120 MiB, measured with 300 commands; the rest is for commands. */
 const LEAST_MEMORY_MIB = 192;
 /** One process for each MiB: 2,048 on a machine of 2 GiB. */
 const TASKS = { perMib: 1, least: 512, most: 8192 };

@@ -47,7 +47,9 @@ export function plannedFiles(input: PlanInput): PlannedFile[] {
   const { watchdog, packaged, staged } = input;
   return [
     { path: PATHS.userDropIn, content: userDropIn(input), access: PUBLIC },
-    { path: PATHS.ceilingDropIn, content: ceilingDropIn(input.ceilings), access: PUBLIC },
+    { path: PATHS.commandsUserDropIn, content: commandsUserDropIn(input), access: PUBLIC },
+    { path: PATHS.commandsCeilingDropIn, content: commandsCeilingDropIn(input.ceilings), access: PUBLIC },
+    { path: PATHS.sliceCeilingDropIn, content: sliceCeilingDropIn(input.ceilings), access: PUBLIC },
     ...(packaged ? [] : ownFiles(input)),
     ...(watchdog === 'timer' && !packaged
       ? [
@@ -67,6 +69,8 @@ function ownFiles({ oldLogs }: PlanInput): PlannedFile[] {
   const logs = [...captured, ...oldLogs.filter((path) => !captured.includes(path))];
   return [
     { path: PATHS.unit, content: TEMPLATES.unit, access: PUBLIC },
+    { path: PATHS.commandsUnit, content: TEMPLATES.commandsUnit, access: PUBLIC },
+    { path: PATHS.slice, content: TEMPLATES.slice, access: PUBLIC },
     {
       path: PATHS.logrotate,
       content: fill(TEMPLATES.logrotate, { CAPTURED_LOGS: logs.join(' ') }),
@@ -84,16 +88,37 @@ function userDropIn({ user, group, port }: PlanInput): string {
   return fill(TEMPLATES.userDropIn, { USER: user, GROUP: group, CAPABILITIES: capabilities });
 }
 
-function ceilingDropIn({ memoryMaxMib, tasksMax }: Ceilings): string {
-  return `# The ceiling for the agent and every command together, as the installer chose it for this machine: no command can
-# lock up the server. To change it: systemctl edit agent3
+/** The cgroup belongs to the user of the agent, who makes the commands' own below it. */
+function commandsUserDropIn({ user, group }: PlanInput): string {
+  return `# The user of agent3.service.
 [Service]
+User=${user}
+Group=${group}
+`;
+}
+
+function sliceCeilingDropIn({ memoryMaxMib, tasksMax }: Ceilings): string {
+  return `# The ceiling for the agent and every command together, as the installer chose it for this machine: no command can
+# lock up the server. To change it: systemctl edit agent3.slice
+[Slice]
 MemoryMax=${memoryMaxMib}M
 MemorySwapMax=0
 TasksMax=${tasksMax}
 # Half of what other services have (100), when they want it too.
 CPUWeight=50
 IOWeight=50
+`;
+}
+
+/** What the agent itself has left when its commands have reached their ceiling: it takes up to 120 MiB and 30 threads. */
+const AGENT_RESERVE = { memoryMib: 128, tasks: 64 };
+
+function commandsCeilingDropIn({ memoryMaxMib, tasksMax }: Ceilings): string {
+  return `# The ceiling for all commands together: what agent3.slice has, less what the agent needs to answer and to stop them.
+# To change it: systemctl edit agent3-commands
+[Service]
+MemoryMax=${memoryMaxMib - AGENT_RESERVE.memoryMib}M
+TasksMax=${tasksMax - AGENT_RESERVE.tasks}
 `;
 }
 

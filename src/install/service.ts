@@ -7,18 +7,24 @@ import { SERVICE } from './layout.ts';
 export interface ServiceState {
   readonly active: boolean;
   readonly enabled: boolean;
-  /** Commands and processes that it looks after; from its own status. */
+  /** Commands, and processes they left, that it looks after; from its own status. */
   readonly commands: number;
+  /** How many of them a restart would end. */
+  readonly waitedFor: number;
 }
 
 /** Asks systemd for the state of the service. */
 export function serviceState(): ServiceState {
   const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,UnitFileState,StatusText', SERVICE]);
   const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(stdout)?.[1] ?? '';
+  const [, commands = 0, outliving = 0] = (/^(\d+) commands? runs?(?:, (\d+) of)?/.exec(value('StatusText')) ?? []).map(
+    Number,
+  );
   return {
     active: value('ActiveState') === 'active',
     enabled: value('UnitFileState') === 'enabled',
-    commands: Number(/^(\d+) commands? runs?/.exec(value('StatusText'))?.[1] ?? 0),
+    commands,
+    waitedFor: commands - outliving,
   };
 }
 
@@ -66,15 +72,15 @@ export async function waitForHealth(url: string, seconds: number): Promise<strin
   }
 }
 
-/** Waits until no command runs, at most `seconds`; gives how many still do. */
+/** Waits until no command runs that a restart would end, at most `seconds`; gives how many still do. */
 export async function waitForCommands(seconds: number): Promise<number> {
   const end = performance.now() + seconds * 1000;
-  let { commands } = serviceState();
-  while (commands > 0 && performance.now() < end) {
+  let { waitedFor } = serviceState();
+  while (waitedFor > 0 && performance.now() < end) {
     await delay(1000);
-    ({ commands } = serviceState());
+    ({ waitedFor } = serviceState());
   }
-  return commands;
+  return waitedFor;
 }
 
 /** Why the service does not run: its last lines on standard error, and systemd's own. */

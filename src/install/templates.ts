@@ -1,6 +1,8 @@
 import settings from '../../ops/agent3.env.example' with { type: 'text' };
 import logrotate from '../../ops/agent3.logrotate' with { type: 'text' };
 import unit from '../../ops/agent3.service' with { type: 'text' };
+import slice from '../../ops/agent3.slice' with { type: 'text' };
+import commandsUnit from '../../ops/agent3-commands.service' with { type: 'text' };
 import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
 import userDropIn from '../../ops/agent3-user.conf' with { type: 'text' };
 import watchdogService from '../../ops/agent3-watchdog.service' with { type: 'text' };
@@ -12,6 +14,8 @@ export const TEMPLATES = {
   settings,
   logrotate,
   unit,
+  commandsUnit,
+  slice,
   rootDropIn,
   userDropIn,
   watchdogService,

@@ -2,7 +2,7 @@ import { removeSite } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
-import { BINARY, DEFAULT_USER, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { BINARY, DEFAULT_USER, PATHS, SERVICE, SLICE, WATCHDOG_TIMER } from './layout.ts';
 import { hasSystemd, homeOf, systemIds } from './machine.ts';
 import { readManifest } from './manifest.ts';
 
@@ -13,6 +13,8 @@ export interface UninstallOptions {
   readonly dryRun: boolean;
   readonly root: string;
 }
+
+const DROP_INS = [PATHS.dropIns, PATHS.commandsDropIns, PATHS.sliceDropIns];
 
 /** Takes the service away; settings, sessions and logs stay unless `purge`. Gives how many changes were made. */
 export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line: string) => void): number {
@@ -27,7 +29,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   const isLive = root === '/' && hasSystemd() && !dryRun;
   if (isLive) {
     runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER, SERVICE]);
-    runCommand(['systemctl', 'stop', 'agent3-watchdog.service']);
+    runCommand(['systemctl', 'stop', 'agent3-watchdog.service', SLICE]);
   }
   if (manifest?.domain !== undefined && manifest.domain !== null) removeSite(changes);
   const files = new Set([
@@ -39,7 +41,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   ]);
   for (const path of files) changes.remove(path);
   changes.commit();
-  changes.removeEmptyDirectory(PATHS.dropIns);
+  for (const path of DROP_INS) changes.removeEmptyDirectory(path);
   changes.removeTree(PATHS.watchdogState);
   if (purge) purgeAll(changes, root === '/');
   if (isLive) {
@@ -51,6 +53,6 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
 
 function purgeAll(changes: Changes, isLive: boolean): void {
   const isOurUser = isLive && homeOf(DEFAULT_USER) === PATHS.home;
-  for (const path of [PATHS.dropIns, PATHS.configuration, PATHS.home, PATHS.logs]) changes.removeTree(path);
+  for (const path of [...DROP_INS, PATHS.configuration, PATHS.home, PATHS.logs]) changes.removeTree(path);
   if (isOurUser) changes.command(['userdel', DEFAULT_USER]);
 }

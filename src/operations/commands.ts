@@ -1,51 +1,24 @@
-import { closeSync } from 'node:fs';
-import type { Clock } from '../core/clock.ts';
 import { Deadline } from '../core/clock.ts';
 import { MachineRefused } from '../core/errors.ts';
-import type { Notices } from '../core/notices.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
-import { type Account, commandEnvironment, markOf } from '../execution/environment.ts';
-import type { Gate } from '../execution/gate.ts';
+import { markOf } from '../execution/environment.ts';
 import type { EndReason, Outcome } from '../execution/outcome.ts';
 import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../execution/run.ts';
 import { asksToEnd, type SignalName } from '../execution/signals.ts';
-import { start, type WatchedProcess } from '../execution/start.ts';
-import { MarkedTree, type ProcessTree } from '../execution/tree.ts';
+import type { WatchedProcess } from '../execution/start.ts';
+import { CgroupTree, type Leader, MarkedTree, type ProcessTree } from '../execution/tree.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import type { NewSession, OutputDescriptors, SessionStore } from '../sessions/store.ts';
-import { argvOf, openInput, startError } from './launch.ts';
-
-/** The limits that hold for every command. */
-export interface CommandSettings {
-  readonly shell: string;
-  readonly killGraceSeconds: number;
-  readonly maxSessionBytes: number;
-}
-
-/** What commands run with. */
-export interface CommandParts {
-  readonly settings: CommandSettings;
-  readonly account: Account;
-  readonly store: SessionStore;
-  readonly gate: Gate;
-  readonly clock: Clock;
-  readonly notices: Notices;
-}
-
-/** A command to run, and the session it gets. */
-export interface NewCommand extends NewSession {
-  readonly env: Readonly<Record<string, string>>;
-  readonly stdin: string;
-  /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
-  readonly keepsExitCode: boolean;
-}
+import type { CommandParts, NewCommand } from './command.ts';
+import { launch } from './launch.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
   readonly #running = new Map<SessionId, RunningCommand>();
+  /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
+  readonly #outliving = new Set<SessionId>();
   #changed: () => void = () => {};
 
   constructor(private readonly parts: CommandParts) {}
@@ -53,6 +26,11 @@ export class Commands {
   /** Commands and left-behind processes under supervision. */
   get supervised(): number {
     return this.#running.size;
+  }
+
+  /** How many of them a restart of the agent does not touch: in a cgroup of their own, and with nobody to answer. */
+  get outliving(): number {
+    return this.parts.cgroups === undefined ? 0 : this.#outliving.size;
   }
 
   /** Calls `listener` whenever `supervised` has changed. */
@@ -69,8 +47,9 @@ export class Commands {
     try {
       const { env, stdin, keepsExitCode, ...details } = command;
       const { session, output } = this.parts.store.create(details);
-      const process = this.#spawn(session, output, { env, stdin, keepsExitCode });
+      const process = launch(this.parts, session, output, { env, stdin, keepsExitCode });
       this.#supervise(session, process, leave, session.record.execution_seconds);
+      if (keepsExitCode) this.#outliving.add(session.id);
       this.#recordProcess(session, process);
       return session;
     } catch (error) {
@@ -114,6 +93,13 @@ export class Commands {
     return count;
   }
 
+  /** The processes of a session; `leader` is its shell, where that is known. */
+  treeOf(session: Session, leader?: Leader): ProcessTree {
+    const marked = new MarkedTree(markOf(session.id), leader);
+    const { cgroups } = this.parts;
+    return cgroups === undefined ? marked : new CgroupTree(cgroups.of(session.id), marked);
+  }
+
   /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
   takeUp(session: Session, process: WatchedProcess, secondsLeft: number): void {
     const leave = session.record.status === 'running' ? this.parts.gate.enterAnyway() : () => {};
@@ -127,18 +113,23 @@ export class Commands {
       outputBytes: this.parts.settings.maxSessionBytes,
     };
     const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
-    const tree: ProcessTree = new MarkedTree(markOf(session.id), process.pid > 0 ? process : undefined);
+    const tree = this.treeOf(session, process.pid > 0 ? process : undefined);
     const running = supervise(process, tree, limits, () => session.totalBytes());
     this.#running.set(session.id, running);
     this.#changed();
     running.over.subscribe(() => {
       leave();
+      this.#outliving.add(session.id);
+      this.#changed();
       const outcome = running.outcome();
       if (outcome !== undefined) this.#end(session, outcome, this.parts.clock.elapsed() - startedAt);
     });
     running.settled.subscribe(() => {
       this.#running.delete(session.id);
+      this.#outliving.delete(session.id);
       this.#changed();
+      // Not before the answer has left.
+      if (this.parts.cgroups !== undefined) setImmediate(() => this.parts.cgroups?.of(session.id).remove());
       if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session), survivors: 0 });
     });
   }
@@ -180,35 +171,6 @@ export class Commands {
       session.update(change);
     } catch (error) {
       this.parts.notices.warn({ session: session.id, err: error }, 'the record of a session could not be written');
-    }
-  }
-
-  #spawn(
-    session: Session,
-    output: OutputDescriptors,
-    { env, stdin, keepsExitCode }: Pick<NewCommand, 'env' | 'stdin' | 'keepsExitCode'>,
-  ): WatchedProcess {
-    const { settings, account } = this.parts;
-    const { cwd } = session.record;
-    let input: number | 'ignore' = 'ignore';
-    try {
-      if (session.record.key !== null) session.update({});
-      input = openInput(session, stdin);
-      return start({
-        argv: argvOf(settings.shell, session, keepsExitCode),
-        cwd,
-        env: commandEnvironment(account, session.id, env),
-        stdin: input,
-        stdout: output.stdout,
-        stderr: output.stderr,
-      });
-    } catch (error) {
-      this.parts.store.discard(session);
-      throw startError(error);
-    } finally {
-      closeSync(output.stdout);
-      closeSync(output.stderr);
-      if (input !== 'ignore') closeSync(input);
     }
   }
 }

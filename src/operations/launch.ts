@@ -1,14 +1,71 @@
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../core/errors.ts';
 import { MAX_ARGUMENT_BYTES } from '../core/limits.ts';
+import { commandEnvironment } from '../execution/environment.ts';
+import { type StartSpec, start, type WatchedProcess } from '../execution/start.ts';
 import { openPipe } from '../platform/libc.ts';
 import type { Session } from '../sessions/session.ts';
+import type { OutputDescriptors } from '../sessions/store.ts';
+import type { CommandParts, NewCommand } from './command.ts';
+
+/**
+ * Starts the command of a new session; closes the descriptors. A session whose command does not start is discarded.
+ * Throws `InvalidArguments` for a directory or an environment the system refuses, `MachineRefused` for what the machine
+ * has no room for.
+ */
+export function launch(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  { env, stdin, keepsExitCode }: Pick<NewCommand, 'env' | 'stdin' | 'keepsExitCode'>,
+): WatchedProcess {
+  let input: number | 'ignore' = 'ignore';
+  try {
+    if (session.record.key !== null) session.update({});
+    input = openInput(session, stdin);
+    return startInCgroup(parts, session, {
+      argv: argvOf(parts.settings.shell, session, keepsExitCode),
+      cwd: session.record.cwd,
+      env: commandEnvironment(parts.account, session.id, env),
+      stdin: input,
+      stdout: output.stdout,
+      stderr: output.stderr,
+    });
+  } catch (error) {
+    parts.store.discard(session);
+    throw startError(error);
+  } finally {
+    closeSync(output.stdout);
+    closeSync(output.stderr);
+    if (input !== 'ignore') closeSync(input);
+  }
+}
+
+/** What a start in a cgroup fails with when the cgroup is the reason: it was taken away, or the right to it was. */
+const CGROUP_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'EPERM', 'EBUSY', 'EOPNOTSUPP']);
+
+/** Starts a command in a cgroup of its own; where that is refused it runs in the agent's, and the owner hears of it. */
+function startInCgroup(parts: CommandParts, session: Session, spec: Omit<StartSpec, 'cgroup'>): WatchedProcess {
+  if (parts.cgroups === undefined) return start({ ...spec, cgroup: undefined });
+  const cgroup = parts.cgroups.make(session.id);
+  try {
+    if (cgroup !== undefined) return start({ ...spec, cgroup: cgroup.path });
+  } catch (error) {
+    cgroup?.remove();
+    if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
+  }
+  parts.notices.warn(
+    { session: session.id },
+    'no cgroup could be had for this command; a restart of the agent ends it',
+  );
+  return start({ ...spec, cgroup: undefined });
+}
 
 /** Runs a command and writes its exit code beside its output: $0 is the shell, $1 the command, $2 the file. */
 const KEEPING_EXIT_CODE = '"$0" -c -- "$1"; code=$?; (umask 077; echo "$code" > "$2"); exit "$code"';
 
 /** The shell's arguments for a command of a session. With `keepsExitCode`, its exit code goes on disk as well. */
-export function argvOf(shell: string, session: Session, keepsExitCode: boolean): string[] {
+function argvOf(shell: string, session: Session, keepsExitCode: boolean): string[] {
   const text = shellText(session, session.record.cmd);
   if (keepsExitCode) return ['/bin/sh', '-c', KEEPING_EXIT_CODE, shell, text, session.path('exit_code')];
   // After `--`, a command that begins with a dash is no option of the shell.
@@ -19,7 +76,7 @@ export function argvOf(shell: string, session: Session, keepsExitCode: boolean):
  * Standard input is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
  * grants no pipe as large, it is a file without a name. The caller closes it.
  */
-export function openInput(session: Session, stdin: string): number | 'ignore' {
+function openInput(session: Session, stdin: string): number | 'ignore' {
   if (stdin === '') return 'ignore';
   const bytes = Buffer.from(stdin);
   const pipe = openPipe(bytes.length);
@@ -53,7 +110,7 @@ function shellText(session: Session, cmd: string): string {
 }
 
 /** What a start that the system refused is to the client. */
-export function startError(error: unknown): unknown {
+function startError(error: unknown): unknown {
   switch (errnoOf(error)) {
     case 'E2BIG':
       return new InvalidArguments(

@@ -1,7 +1,7 @@
 import type { Notices } from '../core/notices.ts';
 import { markOf } from '../execution/environment.ts';
 import { adopt, endedBefore, isAlive, type ProcessIdentity } from '../execution/start.ts';
-import { findLeader, MarkedTree } from '../execution/tree.ts';
+import { findLeader } from '../execution/tree.ts';
 import { bootId } from '../platform/proc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';
@@ -45,7 +45,7 @@ function recover(session: Session, parts: OperationParts): (keyof Recovered)[] {
   }
   const exitCode = session.keptExitCode();
   const state = exitCode === null ? 'lost' : 'ended';
-  markOver(session, exitCode, parts.clock.now());
+  markOver(session, exitCode, parts);
   return takeUpLeftovers(session, parts.commands) ? [state, 'lingering'] : [state];
 }
 
@@ -70,7 +70,8 @@ function findShell(session: Session): ProcessIdentity | undefined {
 }
 
 /** Its end is known when it left its exit code; the time of it is not. */
-function markOver(session: Session, exitCode: number | null, now: number): void {
+function markOver(session: Session, exitCode: number | null, { commands, clock }: OperationParts): void {
+  const now = clock.now();
   session.update({
     status: exitCode === null ? 'lost' : 'done',
     exit_code: exitCode,
@@ -78,7 +79,7 @@ function markOver(session: Session, exitCode: number | null, now: number): void 
     duration_ms: Math.max(0, now - session.record.started_at),
     stdout_bytes: session.sizeOf('stdout'),
     stderr_bytes: session.sizeOf('stderr'),
-    survivors: new MarkedTree(markOf(session.id)).members().length,
+    survivors: commands.treeOf(session).members().length,
   });
 }
 

@@ -43,11 +43,20 @@ describe('the files of an installation', () => {
     expect(content).toContain(' /var/log/flask.out {');
   });
 
+  test('leave the agent memory and tasks when its commands have reached their ceiling', () => {
+    expect(contentOf({}, 'agent3.slice.d/20-ceiling.conf')).toContain(
+      'MemoryMax=768M\nMemorySwapMax=0\nTasksMax=1024\n',
+    );
+    expect(contentOf({}, 'agent3-commands.service.d/20-ceiling.conf')).toContain('MemoryMax=640M\nTasksMax=960\n');
+  });
+
   test('are fewer where a package brings the others', () => {
     const paths = plannedFiles({ ...input, packaged: true }).map(({ path }) => path);
     expect(paths).toEqual([
       '/etc/systemd/system/agent3.service.d/10-user.conf',
-      '/etc/systemd/system/agent3.service.d/20-ceiling.conf',
+      '/etc/systemd/system/agent3-commands.service.d/10-user.conf',
+      '/etc/systemd/system/agent3-commands.service.d/20-ceiling.conf',
+      '/etc/systemd/system/agent3.slice.d/20-ceiling.conf',
     ]);
   });
 });

@@ -106,6 +106,7 @@ class Machine implements Disposable {
     const text = `#!/bin/sh
 case "$1" in
   is-active|is-enabled) cat '${this.directory.path}'/"$1" ;;
+  try-restart) echo "$2" >> '${this.path('stopped')}' ;;
   restart) echo restart >> '${this.path('restarts')}'; ${script} ;;
 esac
 `;
@@ -115,6 +116,11 @@ esac
 
   get restarts(): number {
     return existsSync(this.path('restarts')) ? readFileSync(this.path('restarts'), 'utf8').split('\n').length - 1 : 0;
+  }
+
+  /** The units whose commands were stopped. */
+  get stopped(): string {
+    return existsSync(this.path('stopped')) ? readFileSync(this.path('stopped'), 'utf8') : '';
   }
 
   get lines(): string[] {
@@ -201,7 +207,18 @@ describe('a check', () => {
     writeFileSync(machine.path('state.json'), JSON.stringify({ restarts: 3, lastRestart: Date.now() - MINUTE }));
     await machine.check('--recovery', '0');
     expect(machine.restarts).toBe(1);
+    expect(machine.stopped).toBe('');
     expect(machine.lines.at(-1)).toContain('3 restarts did not help: the owner has to look, journalctl -u agent3');
+  });
+
+  test('stops every command as well when a restart alone did not help', async () => {
+    using machine = new Machine({ AGENT3_API_TOKEN: randomToken(), AGENT3_PORT: String(await freePort()) });
+    await machine.check('--recovery', '0');
+    writeFileSync(machine.path('state.json'), JSON.stringify({ restarts: 1, lastRestart: Date.now() - 6 * MINUTE }));
+    await machine.check('--recovery', '0');
+    expect(machine.restarts).toBe(2);
+    expect(machine.stopped).toBe('agent3-commands.service\n');
+    expect(machine.lines.join('\n')).toContain('(healthz was not answered; every command is stopped as well)');
   });
 
   test('of an agent that hangs restarts it', async () => {

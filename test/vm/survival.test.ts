@@ -41,6 +41,49 @@ describeVm('an installed agent', () => {
     return vm.sh('tail -n 2 /var/log/agent3/watchdog.log');
   };
 
+  /** Starts work in the background; gives its session. */
+  const begin = async (cmd: string): Promise<string> =>
+    String((await ask(vm, 'shell', { cmd, background: true })).body['session']);
+  const follow = (session: string) => ask(vm, 'read_session', { session, wait: 40 });
+
+  test('keeps background work and left-behind processes through systemctl restart', async () => {
+    const work = await begin('sleep 8; echo finished; exit 3');
+    const left = await ask(vm, 'shell', { cmd: "env -i setsid sh -c 'sleep 500 & echo $!'" });
+    const before = await pid();
+    await vm.sh('systemctl restart agent3');
+    await answersWithin(vm, 15);
+    expect(await pid()).not.toBe(before);
+    expect((await follow(work)).body).toMatchObject({ status: 'done', exit_code: 3, stdout: 'finished\n' });
+    await vm.sh(`kill -0 ${left.body['stdout']}`);
+    await ask(vm, 'close_session', { session: left.body['session'] });
+    expect((await vm.run(`kill -0 ${left.body['stdout']}`)).code).not.toBe(0);
+  }, 90_000);
+
+  test('keeps background work through its own death', async () => {
+    const work = await begin('sleep 6; echo finished');
+    await vm.sh(`kill -9 ${await pid()}`);
+    await answersWithin(vm, 15);
+    expect((await follow(work)).body).toMatchObject({ status: 'done', exit_code: 0, stdout: 'finished\n' });
+  }, 60_000);
+
+  test('holds background work to its limit after a restart', async () => {
+    const { body } = await ask(vm, 'shell', { cmd: 'sleep 300', background: true, timeout: 8 });
+    await vm.sh('systemctl restart agent3');
+    await answersWithin(vm, 15);
+    expect((await follow(String(body['session']))).body).toMatchObject({ status: 'timeout', exit_code: 124 });
+  }, 60_000);
+
+  test('that is stopped for good stops what it runs', async () => {
+    const work = await begin('echo $$; sleep 300');
+    const { body } = await follow(work);
+    await vm.sh('systemctl stop agent3');
+    await vm.until(`! kill -0 ${body['stdout']}`, 15);
+    await vm.sh('systemctl start agent3');
+    await answersWithin(vm, 15);
+    expect((await ask(vm, 'read_session', { session: work })).body).toMatchObject({ status: 'lost' });
+    expect(await shellIn(vm, 'cat /proc/self/cgroup')).toContain('/agent3.slice/agent3-commands.service/');
+  }, 60_000);
+
   test('tells systemd how many commands run', async () => {
     const status = 'systemctl show -p StatusText --value agent3';
     expect(await vm.sh(`${inBackground('sleep 3')} sleep 1; ${status}; wait`)).toBe('1 command runs\n');
@@ -113,10 +156,20 @@ describeVm('an installed agent', () => {
     expect(await vm.sh('systemctl show -p Result --value agent3')).toBe('success\n');
   }, 120_000);
 
+  test('answers while a fork bomb in the background holds every task, and ends it', async () => {
+    const { body } = await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", background: true });
+    await vm.until('[ "$(systemctl show -p TasksCurrent --value agent3-commands)" -gt 500 ]', 60);
+    const status = (await ask(vm, 'list_sessions', {})).status;
+    expect(status).toBe(200);
+    expect((await ask(vm, 'close_session', { session: body['session'] })).body).toEqual({ status: 'closed' });
+    expect(await vm.sh('systemctl show -p TasksCurrent --value agent3-commands')).toMatch(/^\d{1,2}\n$/);
+    expect(await shellIn(vm, 'echo on')).toBe('on\n');
+  }, 300_000);
+
   test('outlives a fork bomb, and answers again after its limit', async () => {
     await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", timeout: 5 }, 100);
     await answersWithin(vm, 60);
-    expect(await vm.sh('systemctl show -p TasksCurrent --value agent3')).toMatch(/^\d{1,2}\n$/);
+    expect(await vm.sh('systemctl show -p TasksCurrent --value agent3.slice')).toMatch(/^\d{1,2}\n$/);
     expect(await kept()).toBe('kept\n');
   }, 300_000);
 
@@ -141,7 +194,8 @@ describeVm('an installed agent', () => {
     expect(await kept()).toBe('kept\n');
   }, 180_000);
 
-  test('is upgraded without losing a session; a command that runs is waited for', async () => {
+  test('is upgraded without losing a session; a command that runs is waited for, background work goes on', async () => {
+    const work = await begin('sleep 30; echo went on');
     const told = await vm.sh(`${inBackground('sleep 6; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
     expect(told).toContain('Agent3 is up to date and answers.');
     expect(JSON.parse(await vm.sh('cat /opt/answer'))).toMatchObject({ stdout: 'waited for\n', status: 'done' });
@@ -149,6 +203,7 @@ describeVm('an installed agent', () => {
     expect(await vm.sh('agent3 --version')).toStartWith('agent3 9.9.9');
     expect(await kept()).toBe('kept\n');
     expect((await vm.run('ls /usr/local/bin/')).stdout).toBe('agent3\n');
+    expect((await follow(work)).body).toMatchObject({ status: 'done', exit_code: 0, stdout: 'went on\n' });
   }, 120_000);
 
   test('goes back to the old executable when the new one does not come up', async () => {

@@ -1,0 +1,104 @@
+import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { describeErrno } from '../core/errors.ts';
+
+/**
+ * The cgroup (cgroups(7), version 2) that every command gets one of its own below. It belongs to another unit of the
+ * service manager than the agent's: what runs in it outlives the agent, and nothing leaves it by forking.
+ */
+export class CommandCgroups {
+  constructor(private readonly directory: string) {}
+
+  /** Why commands cannot be started in it; undefined when they can. */
+  fault(): string | undefined {
+    try {
+      accessSync(this.directory, constants.W_OK);
+      // Since Linux 5.14.
+      accessSync(join(this.directory, 'cgroup.kill'), constants.F_OK);
+      // To start a process in another cgroup takes the right to write to the ancestor of both.
+      accessSync(join(dirname(this.directory), 'cgroup.procs'), constants.W_OK);
+      return undefined;
+    } catch (error) {
+      return describeErrno(error);
+    }
+  }
+
+  /** Makes a cgroup called `name`; undefined where that is refused: the service manager may have taken its parent away. */
+  make(name: string): Cgroup | undefined {
+    const path = join(this.directory, name);
+    try {
+      mkdirSync(path, { mode: 0o755 });
+      return new Cgroup(path);
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The cgroup called `name`, which may not exist. */
+  of(name: string): Cgroup {
+    return new Cgroup(join(this.directory, name));
+  }
+
+  /** Removes the cgroups that hold no process any more and whose name `isNeeded` does not know. */
+  sweep(isNeeded: (name: string) => boolean): void {
+    for (const name of subdirectories(this.directory)) if (!isNeeded(name)) this.of(name).remove();
+  }
+}
+
+/** The cgroup of one command, with those that the command made below it. */
+export class Cgroup {
+  constructor(readonly path: string) {}
+
+  /** The processes in it; none where it does not exist. */
+  pids(): number[] {
+    const own = readPids(this.path);
+    const below = subdirectories(this.path).flatMap((name) => new Cgroup(join(this.path, name)).pids());
+    return [...own, ...below];
+  }
+
+  /** Whether a process lives in it or below it; one that has ended and was not waited for does not count. */
+  isPopulated(): boolean {
+    try {
+      return readFileSync(join(this.path, 'cgroup.events'), 'latin1').includes('populated 1');
+    } catch {
+      return false;
+    }
+  }
+
+  /** SIGKILL to all of it at once: nothing can fork faster. */
+  kill(): void {
+    try {
+      writeFileSync(join(this.path, 'cgroup.kill'), '1');
+    } catch {
+      // It is gone, and with it every process.
+    }
+  }
+
+  /** Removes it where no process is left in it. */
+  remove(): void {
+    for (const name of subdirectories(this.path)) new Cgroup(join(this.path, name)).remove();
+    try {
+      rmdirSync(this.path);
+    } catch {
+      // Gone already, or still populated: then a later sweep removes it.
+    }
+  }
+}
+
+function readPids(path: string): number[] {
+  try {
+    const text = readFileSync(join(path, 'cgroup.procs'), 'latin1');
+    return text.split('\n').filter(Boolean).map(Number);
+  } catch {
+    return [];
+  }
+}
+
+function subdirectories(path: string): string[] {
+  try {
+    const entries = readdirSync(path, { withFileTypes: true });
+    return entries.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  } catch {
+    return [];
+  }
+}

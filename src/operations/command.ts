@@ -1,0 +1,33 @@
+import type { Clock } from '../core/clock.ts';
+import type { Notices } from '../core/notices.ts';
+import type { CommandCgroups } from '../execution/cgroup.ts';
+import type { Account } from '../execution/environment.ts';
+import type { Gate } from '../execution/gate.ts';
+import type { NewSession, SessionStore } from '../sessions/store.ts';
+
+/** The limits that hold for every command. */
+export interface CommandSettings {
+  readonly shell: string;
+  readonly killGraceSeconds: number;
+  readonly maxSessionBytes: number;
+}
+
+/** What commands run with. */
+export interface CommandParts {
+  readonly settings: CommandSettings;
+  readonly account: Account;
+  readonly store: SessionStore;
+  readonly gate: Gate;
+  readonly clock: Clock;
+  readonly notices: Notices;
+  /** Where commands get cgroups of their own; undefined: they share the agent's. */
+  readonly cgroups: CommandCgroups | undefined;
+}
+
+/** A command to run, and the session it gets. */
+export interface NewCommand extends NewSession {
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: string;
+  /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
+  readonly keepsExitCode: boolean;
+}
