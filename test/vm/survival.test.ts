@@ -14,6 +14,9 @@ curl -s -o /opt/answer -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"
   "http://127.0.0.1:$AGENT3_PORT/" &
 `;
 
+/** Past every output here: a reader from there on waits for the end of the command. */
+const WHOLE = 1_000_000;
+
 /** Every figure here is for the emulated machine, which is several times slower than a real one. */
 describeVm('an installed agent', () => {
   let vm: Vm;
@@ -44,7 +47,11 @@ describeVm('an installed agent', () => {
   /** Starts work in the background; gives its session. */
   const begin = async (cmd: string): Promise<string> =>
     String((await ask(vm, 'shell', { cmd, background: true })).body['session']);
-  const follow = (session: string) => ask(vm, 'read_session', { session, wait: 40 });
+  /** Reads a session to the end of its command. */
+  const follow = async (session: string): Promise<Awaited<ReturnType<typeof ask>>> => {
+    const answer = await ask(vm, 'read_session', { session, offset: WHOLE, wait: 40 });
+    return answer.body['status'] === 'running' ? follow(session) : ask(vm, 'read_session', { session });
+  };
 
   test('keeps background work and left-behind processes through systemctl restart', async () => {
     const work = await begin('sleep 8; echo finished; exit 3');
@@ -75,7 +82,7 @@ describeVm('an installed agent', () => {
 
   test('that is stopped for good stops what it runs', async () => {
     const work = await begin('echo $$; sleep 300');
-    const { body } = await follow(work);
+    const { body } = await ask(vm, 'read_session', { session: work, wait: 40 });
     await vm.sh('systemctl stop agent3');
     await vm.until(`! kill -0 ${body['stdout']}`, 15);
     await vm.sh('systemctl start agent3');
