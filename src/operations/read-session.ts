@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { MAX_WAIT_SECONDS } from '../core/limits.ts';
+import { Growth } from '../sessions/growth.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, type Snapshot, snapshot } from './answer.ts';
 import { unknownNames } from './arguments.ts';
@@ -25,7 +26,7 @@ export function readSessionOperation(parts: OperationParts): Operation {
     readOnly: true,
     run: async (given, call, ignored) => {
       const session = parts.store.get(given.session, call.principal);
-      await waitForMore(parts, session, given, call);
+      if (given.wait > 0) await waitForMore(parts, session, given, call);
       return answer(parts, session, given, ignored.length > 0 ? unknownNames(ignored) : undefined);
     },
   });
@@ -65,17 +66,16 @@ function argsSchema({ limits }: OperationParts) {
 
 type ReadArguments = Static<ReturnType<typeof argsSchema>>;
 
-/** How often a file that grows is looked at while a reader waits: a reader hears of new output within this. */
-const LOOK_SECONDS = 0.04;
-
 /** Waits, as long as the call allows, until the stream has something past the offset or the command has ended. */
 async function waitForMore(parts: OperationParts, session: Session, given: ReadArguments, call: Call): Promise<void> {
   const deadline = call.deadline.orAfter(given.wait);
+  using growth = new Growth(session.path(given.stream));
   for (;;) {
+    const grown = growth.next();
     const end = parts.commands.endOf(session);
     if (end === undefined || call.shutdown.fired || deadline.passed) return;
     if (hasMore(snapshot(session, parts.clock), given)) return;
-    await deadline.orAfter(LOOK_SECONDS).waitFor(end, call.shutdown);
+    await deadline.waitFor(end, call.shutdown, grown);
   }
 }
 

@@ -1,0 +1,48 @@
+import { type FSWatcher, watch } from 'node:fs';
+import { SignalOnce } from '../core/signal-once.ts';
+
+/** How often a file is taken to have changed where the kernel grants no watch (inotify(7), `max_user_watches`). */
+const UNWATCHED_LOOK_MS = 100;
+
+/**
+ * Tells when a file is written to, by inotify(7): a reader that waits costs nothing until there is something. To be
+ * disposed of.
+ */
+export class Growth implements Disposable {
+  #next = new SignalOnce();
+  readonly #watcher: FSWatcher | undefined;
+  readonly #timer: ReturnType<typeof setInterval> | undefined;
+
+  constructor(path: string) {
+    this.#watcher = startWatch(path, () => this.#fire());
+    if (this.#watcher === undefined) this.#timer = setInterval(() => this.#fire(), UNWATCHED_LOOK_MS);
+  }
+
+  /** Fires at the next change. To be taken before a look at the file, so that no change falls between. */
+  next(): SignalOnce {
+    return this.#next;
+  }
+
+  #fire(): void {
+    const fired = this.#next;
+    this.#next = new SignalOnce();
+    fired.fire();
+  }
+
+  [Symbol.dispose](): void {
+    this.#watcher?.close();
+    clearInterval(this.#timer);
+  }
+}
+
+function startWatch(path: string, listener: () => void): FSWatcher | undefined {
+  try {
+    const watcher = watch(path, { persistent: false }, listener);
+    // The file was removed: whoever looks at it next is told so.
+    watcher.on('error', listener);
+    return watcher;
+  } catch {
+    // No watch left for this user, or the file is gone.
+    return undefined;
+  }
+}
