@@ -30,6 +30,11 @@ export class Deadline {
     return new Deadline(this.clock, Math.min(this.atMs, this.clock.elapsed() + seconds * 1000));
   }
 
+  /** The moment `seconds` before this one. */
+  before(seconds: number): Deadline {
+    return new Deadline(this.clock, this.atMs - seconds * 1000);
+  }
+
   /** Milliseconds left, never below 0. */
   get leftMs(): number {
     return Math.max(0, this.atMs - this.clock.elapsed());

@@ -33,5 +33,8 @@ export const MIN_TIMEOUT_SECONDS = 0.1;
 /** A token shorter than this can be guessed. */
 export const MIN_TOKEN_CHARS = 16;
 
+/** What an answer needs beside its waiting: a look at why a command is silent takes 0.1 s. */
+export const LOOK_SECONDS = 0.2;
+
 /** Longest `wait` of read_session: ChatGPT Actions give up at 45 s round trip. */
 export const MAX_WAIT_SECONDS = 40;

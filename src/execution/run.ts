@@ -37,12 +37,16 @@ export interface RunningCommand {
   signal(signal: SignalName): number;
 }
 
-/** Watches `process` until its tree is gone, and ends it at the first limit it reaches. */
+/**
+ * Watches `process` until its tree is gone, and ends it at the first limit it reaches. `beforeTimeout` may look at it
+ * before it is stopped for its time; it must not throw.
+ */
 export function supervise(
   process: WatchedProcess,
   tree: ProcessTree,
   limits: CommandLimits,
   outputBytes: () => number,
+  beforeTimeout: () => Promise<void>,
 ): RunningCommand {
   const over = new SignalOnce();
   const settled = new SignalOnce();
@@ -55,6 +59,7 @@ export function supervise(
     using output = new OutputLimit(outputBytes, limits.outputBytes);
     const first = await firstReason(process, limits, output, stopped);
     const cause = first === 'killed' ? stopReason : first;
+    if (cause === 'timeout') await beforeTimeout();
     let left = await endTree(cause, process, tree, limits, output);
     const reason = cause === 'exited' && endedBy(process, asked) ? 'killed' : cause;
     outcome = { reason, exitCode: exitCodeOf(reason, process.status()), survivors: left };

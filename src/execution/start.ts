@@ -3,14 +3,15 @@ import { SignalOnce } from '../core/signal-once.ts';
 import { bootId, isDead, offerToOomKiller, readStat } from '../platform/proc.ts';
 import type { ExitStatus } from './outcome.ts';
 import { addShell, removeShell } from './shells.ts';
+import { Terminal } from './terminal.ts';
 
 /** What a command is started with. The descriptors stay the caller's: it closes them right after the start. */
 export interface StartSpec {
   readonly argv: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** A descriptor to read from, or `ignore` for /dev/null. */
-  readonly stdin: number | 'ignore';
+  /** A descriptor to read from, `ignore` for /dev/null, or a terminal, which is then all three streams. */
+  readonly stdin: number | 'ignore' | Terminal;
   /** Descriptors opened for append: the kernel writes the files, no byte passes through the agent. */
   readonly stdout: number;
   readonly stderr: number;
@@ -36,20 +37,23 @@ export interface WatchedProcess {
 export function start(spec: StartSpec): WatchedProcess {
   const exited = new SignalOnce();
   let status: ExitStatus | undefined;
+  const { stdin, stdout, stderr } = spec;
+  const terminal = stdin instanceof Terminal ? stdin : undefined;
+  const streams = stdin instanceof Terminal ? { terminal: stdin.options() } : { stdin, stdout, stderr };
   const child = Bun.spawn([...spec.argv], {
     cwd: spec.cwd,
     env: spec.env,
-    stdin: spec.stdin,
-    stdout: spec.stdout,
-    stderr: spec.stderr,
+    ...streams,
     detached: true,
     ...(spec.cgroup !== undefined && { cgroup: spec.cgroup }),
     onExit: (ended) => {
       removeShell(ended.pid);
       status = { code: ended.exitCode, signal: ended.signalCode };
-      exited.fire();
+      if (terminal === undefined) exited.fire();
+      else void terminal.drained().then(() => exited.fire());
     },
   });
+  terminal?.attach(child.terminal);
   addShell(child.pid);
   offerToOomKiller(child.pid);
   let ticks: number | undefined;

@@ -3,6 +3,7 @@ import type { Notices } from '../core/notices.ts';
 import type { CommandCgroups } from '../execution/cgroup.ts';
 import type { Account } from '../execution/environment.ts';
 import type { Gate } from '../execution/gate.ts';
+import type { TerminalSize } from '../execution/terminal.ts';
 import type { NewSession, SessionStore } from '../sessions/store.ts';
 
 /** The limits that hold for every command. */
@@ -27,7 +28,12 @@ export interface CommandParts {
 /** A command to run, and the session it gets. */
 export interface NewCommand extends NewSession {
   readonly env: Readonly<Record<string, string>>;
+  /** What the command reads first; it is all there is when `input` is `closed`. */
   readonly stdin: string;
+  /** Whether its input stays open, for `write_session`. */
+  readonly input: 'closed' | 'pipe' | 'terminal';
+  /** Of the terminal. */
+  readonly size: TerminalSize;
   /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
 }

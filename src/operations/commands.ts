@@ -2,21 +2,25 @@ import { Deadline } from '../core/clock.ts';
 import { MachineRefused } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import { markOf } from '../execution/environment.ts';
+import type { CommandInput } from '../execution/input.ts';
 import type { EndReason, Outcome } from '../execution/outcome.ts';
 import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../execution/run.ts';
 import { asksToEnd, type SignalName } from '../execution/signals.ts';
 import type { WatchedProcess } from '../execution/start.ts';
 import { CgroupTree, type Leader, MarkedTree, type ProcessTree } from '../execution/tree.ts';
+import { findWait, waitsForInput } from '../execution/waiting.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { CommandParts, NewCommand } from './command.ts';
 import { launch } from './launch.ts';
+import { describeWait } from './wait-words.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
   readonly #running = new Map<SessionId, RunningCommand>();
+  readonly #inputs = new Map<SessionId, CommandInput>();
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
   #changed: () => void = () => {};
@@ -45,9 +49,12 @@ export class Commands {
   start(command: NewCommand): Session {
     const leave = this.parts.gate.enter();
     try {
-      const { env, stdin, keepsExitCode, ...details } = command;
+      const { env, stdin, input, size, keepsExitCode, ...details } = command;
       const { session, output } = this.parts.store.create(details);
-      const process = launch(this.parts, session, output, { env, stdin, keepsExitCode });
+      if (input !== 'closed') session.record = { ...session.record, input };
+      const launched = launch(this.parts, session, output, { env, stdin, input, size, keepsExitCode });
+      const { process } = launched;
+      if (launched.input !== undefined) this.#inputs.set(session.id, launched.input);
       this.#supervise(session, process, leave, session.record.execution_seconds);
       if (keepsExitCode) this.#outliving.add(session.id);
       this.#recordProcess(session, process);
@@ -61,6 +68,25 @@ export class Commands {
   /** The event of a session's end; undefined when its command is over. */
   endOf(session: Session): SignalOnce | undefined {
     return session.record.status === 'running' ? this.#running.get(session.id)?.over : undefined;
+  }
+
+  /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
+  inputOf(session: Session): CommandInput | undefined {
+    return this.#inputs.get(session.id);
+  }
+
+  /** What a session's command waits for, in words; undefined where it writes, or nothing tells. Takes 0.1 s. */
+  async whySilent(session: Session): Promise<string | undefined> {
+    if (!this.#running.has(session.id)) return undefined;
+    if (session.silentMs(this.parts.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
+    const wait = await findWait(this.treeOf(session).members(), this.#inputs.get(session.id)?.what);
+    return wait && describeWait(wait);
+  }
+
+  /** Whether a session's command waits for somebody to type. */
+  waitsForInput(session: Session): boolean {
+    const input = this.#inputs.get(session.id);
+    return input?.isOpen === true && waitsForInput(this.treeOf(session).members(), input.what);
   }
 
   /** Whether a process of the session is still under supervision. */
@@ -114,7 +140,16 @@ export class Commands {
     };
     const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
     const tree = this.treeOf(session, process.pid > 0 ? process : undefined);
-    const running = supervise(process, tree, limits, () => session.totalBytes());
+    const running = supervise(
+      process,
+      tree,
+      limits,
+      () => session.totalBytes(),
+      async () => {
+        const reason = await this.whySilent(session);
+        if (reason !== undefined) session.record = { ...session.record, waited_for: reason };
+      },
+    );
     this.#running.set(session.id, running);
     this.#changed();
     running.over.subscribe(() => {
@@ -127,6 +162,8 @@ export class Commands {
     running.settled.subscribe(() => {
       this.#running.delete(session.id);
       this.#outliving.delete(session.id);
+      this.#inputs.get(session.id)?.release();
+      this.#inputs.delete(session.id);
       this.#changed();
       // Not before the answer has left.
       if (this.parts.cgroups !== undefined) setImmediate(() => this.parts.cgroups?.of(session.id).remove());
@@ -177,6 +214,9 @@ export class Commands {
 
 /** A command that runs for longer than this has its start time recorded. */
 const START_TIME_DELAY_MS = 250;
+
+/** A command that has written nothing for so long is looked at for the reason. */
+const SILENT_MS = 2000;
 
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */
 const STOP_MARGIN_SECONDS = 6;

@@ -1,8 +1,10 @@
+import { MAX_WAIT_SECONDS } from '../core/limits.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { FittedStreams } from './reply.ts';
 
 /** What a hint needs to know of the limits in force. */
 export interface HintLimits {
+  readonly replySeconds: number;
   readonly maxExecSeconds: number;
   readonly maxBackgroundSeconds: number;
   readonly maxSessionBytes: number;
@@ -12,9 +14,9 @@ export interface HintLimits {
 export function statusHint(record: SessionRecord, limits: HintLimits): string | undefined {
   switch (record.status) {
     case 'running':
-      return `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session and wait: 40 to follow it, or close_session to stop it.`;
+      return `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, or close_session to stop it.`;
     case 'timeout':
-      return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept. ${longerHint(record, limits)}`;
+      return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept.${waitedFor(record)} ${longerHint(record, limits)}`;
     case 'killed':
       return 'The command was stopped on request, by kill_session or close_session.';
     case 'output_limit':
@@ -26,6 +28,10 @@ export function statusHint(record: SessionRecord, limits: HintLimits): string | 
     default:
       return record.status satisfies never;
   }
+}
+
+function waitedFor({ waited_for }: SessionRecord): string {
+  return waited_for === undefined ? '' : ` It was silent: ${waited_for}`;
 }
 
 /** The sweep of all sessions stops the largest one that runs, though by itself it may be small enough. */

@@ -6,6 +6,7 @@ import type { OperationParts } from './parts.ts';
 import { readSessionOperation } from './read-session.ts';
 import { serverInfoOperation } from './server-info.ts';
 import { shellOperation } from './shell.ts';
+import { writeSessionOperation } from './write-session.ts';
 
 /** Every operation there is. Each door is derived from this list. */
 export function allOperations(parts: OperationParts): readonly Operation[] {
@@ -13,6 +14,7 @@ export function allOperations(parts: OperationParts): readonly Operation[] {
     shellOperation(parts),
     readSessionOperation(parts),
     listSessionsOperation(parts),
+    writeSessionOperation(parts),
     killSessionOperation(parts),
     closeSessionOperation(parts),
     serverInfoOperation(parts),

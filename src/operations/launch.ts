@@ -2,11 +2,20 @@ import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../core/errors.ts';
 import { MAX_ARGUMENT_BYTES } from '../core/limits.ts';
 import { commandEnvironment } from '../execution/environment.ts';
+import { type CommandInput, PipeInput } from '../execution/input.ts';
 import { type StartSpec, start, type WatchedProcess } from '../execution/start.ts';
-import { openPipe } from '../platform/libc.ts';
+import { TERM, Terminal } from '../execution/terminal.ts';
+import { neverBlock, openPipe } from '../platform/libc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
 import type { CommandParts, NewCommand } from './command.ts';
+
+/** A command that was started. */
+export interface Launched {
+  readonly process: WatchedProcess;
+  /** Its standard input, where that stays open. */
+  readonly input: CommandInput | undefined;
+}
 
 /**
  * Starts the command of a new session; closes the descriptors. A session whose command does not start is discarded.
@@ -17,28 +26,51 @@ export function launch(
   parts: CommandParts,
   session: Session,
   output: OutputDescriptors,
-  { env, stdin, keepsExitCode }: Pick<NewCommand, 'env' | 'stdin' | 'keepsExitCode'>,
-): WatchedProcess {
-  let input: number | 'ignore' = 'ignore';
+  { env, stdin, input: wanted, size, keepsExitCode }: LaunchDetails,
+): Launched {
+  const closing = [output.stderr];
+  let input: CommandInput | undefined;
   try {
-    if (session.record.key !== null) session.update({});
-    input = openInput(session, stdin);
-    return startInCgroup(parts, session, {
+    if (session.record.key !== null || wanted !== 'closed') session.update({});
+    const terminal = wanted === 'terminal' ? new Terminal(size, output.stdout) : undefined;
+    if (terminal === undefined) closing.push(output.stdout);
+    input = terminal;
+    let reading: number | 'ignore' = 'ignore';
+    if (wanted === 'pipe') ({ reading, input } = openKeptInput(stdin));
+    if (wanted === 'closed') reading = openInput(session, stdin);
+    if (reading !== 'ignore') closing.push(reading);
+    const process = startInCgroup(parts, session, {
       argv: argvOf(parts.settings.shell, session, keepsExitCode),
       cwd: session.record.cwd,
-      env: commandEnvironment(parts.account, session.id, env),
-      stdin: input,
-      stdout: output.stdout,
-      stderr: output.stderr,
+      env: commandEnvironment(parts.account, session.id, terminal === undefined ? env : { TERM, ...env }),
+      stdin: terminal ?? reading,
+      ...output,
     });
+    terminal?.write(Buffer.from(stdin));
+    return { process, input };
   } catch (error) {
+    if (input === undefined && wanted === 'terminal') closing.push(output.stdout);
+    input?.release();
     parts.store.discard(session);
     throw startError(error);
   } finally {
-    closeSync(output.stdout);
-    closeSync(output.stderr);
-    if (input !== 'ignore') closeSync(input);
+    for (const fd of closing) closeSync(fd);
   }
+}
+
+type LaunchDetails = Pick<NewCommand, 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode'>;
+
+/** A pipe that already holds `stdin`, and whose writing end stays open. */
+function openKeptInput(stdin: string): { readonly reading: number; readonly input: CommandInput } {
+  const bytes = Buffer.from(stdin);
+  const pipe = openPipe(bytes.length);
+  if (pipe === undefined) {
+    throw new InvalidArguments('stdin is too long for an input that stays open. Send the rest with write_session.');
+  }
+  neverBlock(pipe.writing);
+  const input = new PipeInput(pipe.writing);
+  input.write(bytes);
+  return { reading: pipe.reading, input };
 }
 
 /** What a start in a cgroup fails with when the cgroup is the reason: it was taken away, or the right to it was. */

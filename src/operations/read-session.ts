@@ -1,13 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { MAX_WAIT_SECONDS } from '../core/limits.ts';
+import { LOOK_SECONDS, MAX_WAIT_SECONDS } from '../core/limits.ts';
 import { Growth } from '../sessions/growth.ts';
-import type { Session, StreamName } from '../sessions/session.ts';
-import { envelopeChars, messageOf, outputFields, type Snapshot, snapshot } from './answer.ts';
+import type { Session } from '../sessions/session.ts';
+import { type Snapshot, snapshot } from './answer.ts';
 import { unknownNames } from './arguments.ts';
-import { statusHint, survivorsHint } from './hints.ts';
-import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
-import { readEnd, readPage } from './page.ts';
+import { type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
+import { sliceAnswer, sliceFields } from './slice.ts';
 
 /** `read_session`: a slice of a session's output, and the state of its command. */
 export function readSessionOperation(parts: OperationParts): Operation {
@@ -17,17 +16,14 @@ export function readSessionOperation(parts: OperationParts): Operation {
     description:
       'Reads a slice of what a command wrote, and tells whether it still runs. Follow next_offset until eof for the whole stream; wait lets the answer come as soon as there is more or the command has ended.',
     args: argsSchema(parts),
-    result: Type.Object({
-      ...outputFields,
-      next_offset: Type.Integer({ description: 'Where the next read of this stream begins, in bytes.' }),
-      eof: Type.Boolean({ description: 'True when the command has ended and nothing follows.' }),
-    }),
+    result: Type.Object(sliceFields),
     destructive: false,
     readOnly: true,
     run: async (given, call, ignored) => {
       const session = parts.store.get(given.session, call.principal);
       if (given.wait > 0) await waitForMore(parts, session, given, call);
-      return answer(parts, session, given, ignored.length > 0 ? unknownNames(ignored) : undefined);
+      const notes = [await parts.commands.whySilent(session), ignored.length > 0 ? unknownNames(ignored) : undefined];
+      return sliceAnswer(parts, session, given, notes);
     },
   });
 }
@@ -61,6 +57,9 @@ function argsSchema({ limits }: OperationParts) {
       default: 'utf8',
       description: 'base64 gives the exact bytes, of both streams.',
     }),
+    plain: Type.Optional(
+      Type.Boolean({ description: 'Text without escape sequences. Default: true for a command with pty, else false.' }),
+    ),
   });
 }
 
@@ -68,7 +67,7 @@ type ReadArguments = Static<ReturnType<typeof argsSchema>>;
 
 /** Waits, as long as the call allows, until the stream has something past the offset or the command has ended. */
 async function waitForMore(parts: OperationParts, session: Session, given: ReadArguments, call: Call): Promise<void> {
-  const deadline = call.deadline.orAfter(given.wait);
+  const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
   using growth = new Growth(session.path(given.stream));
   for (;;) {
     const grown = growth.next();
@@ -82,30 +81,4 @@ async function waitForMore(parts: OperationParts, session: Session, given: ReadA
 /** From a negative offset on, anything written is something to read. */
 function hasMore({ streams }: Snapshot, given: ReadArguments): boolean {
   return streams[given.stream].size > Math.max(0, given.offset);
-}
-
-function answer(parts: OperationParts, session: Session, given: ReadArguments, note: string | undefined): Answer {
-  const now = snapshot(session, parts.clock);
-  const { record } = session;
-  const message = messageOf(statusHint(record, parts.limits), survivorsHint(record.survivors), note);
-  const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
-  const room = parts.limits.maxReplyChars - 1 - envelopeChars(frame);
-  const name: StreamName = given.stream;
-  const other: StreamName = name === 'stdout' ? 'stderr' : 'stdout';
-
-  const bytes = Math.min(given.limit, parts.limits.maxOutputBytes);
-  const page = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
-  const left = { bytes: Math.max(0, parts.limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
-  const rest = readEnd(now.streams[other], left, given.encoding);
-
-  const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
-  return {
-    stdout: name === 'stdout' ? page.text : rest.text,
-    stderr: name === 'stderr' ? page.text : rest.text,
-    ...now.fields,
-    truncated: !whole,
-    next_offset: page.end,
-    eof: !now.running && page.end >= now.streams[name].size,
-    ...message,
-  };
 }

@@ -80,6 +80,15 @@ export function openPipe(bytes: number): Pipe | undefined {
   return undefined;
 }
 
+/** fcntl(2): F_SETFL, with O_WRONLY | O_NONBLOCK. */
+const F_SETFL = 4;
+const WRITING_WITHOUT_BLOCKING = 0o1 | 0o4000;
+
+/** Makes writes to the writing end of a pipe take what there is room for, and no more. */
+export function neverBlock(writing: number): void {
+  libc().fcntl(writing, F_SETFL, WRITING_WITHOUT_BLOCKING);
+}
+
 /** Group and session of a process, or undefined where there is none. A fraction of what a look into /proc costs. */
 export function groupAndSession(pid: number): { readonly group: number; readonly session: number } | undefined {
   const session = libc().getsid(pid);

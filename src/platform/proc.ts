@@ -8,6 +8,10 @@ export interface ProcessStat {
   readonly parent: number;
   readonly group: number;
   readonly session: number;
+  /** Process group in the foreground of its terminal; -1 without a terminal. */
+  readonly foreground: number;
+  /** CPU time of user and system, in clock ticks. */
+  readonly cpuTicks: number;
   /** Start time in clock ticks since boot: with the pid and the boot id it names a process for good. */
   readonly startTicks: number;
 }
@@ -35,6 +39,8 @@ export function parseStat(pid: number, text: string): ProcessStat | undefined {
     parent: Number(parent),
     group: Number(group),
     session: Number(session),
+    foreground: Number(fields[5]),
+    cpuTicks: Number(fields[11]) + Number(fields[12]),
     startTicks: Number(startTicks),
   };
 }

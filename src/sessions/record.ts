@@ -26,6 +26,10 @@ const recordSchema = Type.Object({
   execution_seconds: Type.Number(),
   /** The shell: pid, start time in clock ticks (null as long as the command is very young), boot. */
   process: nullable(Type.Object({ pid: Type.Integer(), startTicks: nullable(Type.Integer()), bootId: Type.String() })),
+  /** Its input stays open: a pipe or a pseudo-terminal, which only the agent that started it can write to. */
+  input: Type.Optional(Type.Union([Type.Literal('pipe'), Type.Literal('terminal')])),
+  /** What it waited for when it reached its limit without writing anything for a while. */
+  waited_for: Type.Optional(Type.String()),
   /** Processes that were left when it ended. */
   survivors: Type.Integer(),
   /** Its files are gone; the record stays as long as its key must be remembered. */

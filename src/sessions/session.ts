@@ -48,6 +48,12 @@ export class Session {
     return this.sizeOf('stdout') + this.sizeOf('stderr');
   }
 
+  /** How long nothing has been written to either stream, in milliseconds at the time `now`. */
+  silentMs(now: number): number {
+    const written = STREAMS.map((name) => statSync(this.path(name), { throwIfNoEntry: false })?.mtimeMs ?? 0);
+    return now - Math.max(this.record.started_at, ...written);
+  }
+
   /** A stream whose size is known. */
   streamOf(name: StreamName, size: number): StoredStream {
     return new StoredStream(this.path(name), size);

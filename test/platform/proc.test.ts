@@ -4,7 +4,16 @@ import { bootId, hasEnvironmentEntry, lastPid, listPids, parseStat, readStat } f
 describe('/proc', () => {
   test('a program may have any name, also one that looks like fields', () => {
     const line = '42 (a) S 1 (b)) S 7 8 9 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 6 7';
-    expect(parseStat(42, line)).toEqual({ pid: 42, state: 'S', parent: 7, group: 8, session: 9, startTicks: 12_345 });
+    expect(parseStat(42, line)).toEqual({
+      pid: 42,
+      state: 'S',
+      parent: 7,
+      group: 8,
+      session: 9,
+      foreground: -1,
+      cpuTicks: 5 + 6,
+      startTicks: 12_345,
+    });
   });
 
   test('tells of this process', () => {

@@ -1,0 +1,34 @@
+/** The characters that control a terminal and are no part of a text; tab and line feed stay. */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
+const CONTROLS = /[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]/g;
+
+/**
+ * What a person reads on a terminal that was sent `text`: without escape sequences, of a line that was written over
+ * with carriage returns (a progress bar) only what it showed last, what was erased by backspaces left out.
+ */
+export function plainText(text: string): string {
+  const lines = Bun.stripANSI(text).replaceAll('\r\n', '\n').split('\n');
+  return lines.map(lastShown).join('\n').replace(CONTROLS, '');
+}
+
+/** Each carriage return goes back to the beginning of the line, each backspace one character. */
+function lastShown(line: string): string {
+  const trimmed = line.replace(/\r+$/, '');
+  const shown = trimmed.slice(trimmed.lastIndexOf('\r') + 1);
+  if (!shown.includes('\b')) return shown;
+  const characters: string[] = [];
+  for (const character of shown) {
+    if (character === '\b') characters.pop();
+    else characters.push(character);
+  }
+  return characters.join('');
+}
+
+/** The beginning of an escape sequence (ECMA-48: control sequences, commands to the operating system). */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
+const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b]{0,400}|[()])?$/;
+
+/** How many characters at the end of `text` are an escape sequence that goes on behind it. */
+export function openSequenceLength(text: string): number {
+  return OPEN_SEQUENCE.exec(text)?.[0].length ?? 0;
+}

@@ -1,0 +1,60 @@
+import { closeSync, fstatSync, writeSync } from 'node:fs';
+import { errnoOf } from '../core/errors.ts';
+import type { OpenInput } from './waiting.ts';
+
+/** The standard input of a command that stays open: somebody types into it while it runs. */
+export interface CommandInput {
+  readonly what: OpenInput;
+  /** Bytes that were taken: fewer than given when the command reads too slowly, 0 when the input is closed. */
+  write(bytes: Uint8Array): number;
+  /** The end of the input: a reader sees end of file. */
+  close(): void;
+  readonly isOpen: boolean;
+  /** Gives everything back that it holds. */
+  release(): void;
+}
+
+/** A pipe whose writing end is the agent's, and does not block. It closes the descriptor. */
+export class PipeInput implements CommandInput {
+  readonly what: OpenInput;
+  #open = true;
+
+  constructor(private readonly writing: number) {
+    this.what = { kind: 'pipe', inode: fstatSync(writing).ino };
+  }
+
+  get isOpen(): boolean {
+    return this.#open;
+  }
+
+  write(bytes: Uint8Array): number {
+    let taken = 0;
+    while (this.#open && taken < bytes.length) {
+      const count = this.#writeSome(bytes.subarray(taken));
+      if (count === 0) break;
+      taken += count;
+    }
+    return taken;
+  }
+
+  #writeSome(bytes: Uint8Array): number {
+    try {
+      return writeSync(this.writing, bytes);
+    } catch (error) {
+      if (errnoOf(error) === 'EAGAIN') return 0;
+      // EPIPE: nobody has the reading end any more.
+      this.close();
+      return 0;
+    }
+  }
+
+  release(): void {
+    this.close();
+  }
+
+  close(): void {
+    if (!this.#open) return;
+    this.#open = false;
+    closeSync(this.writing);
+  }
+}

@@ -1,0 +1,69 @@
+import { Type } from '@sinclair/typebox';
+import { openSequenceLength, plainText } from '../core/plain-text.ts';
+import type { Session, StreamName } from '../sessions/session.ts';
+import { envelopeChars, messageOf, outputFields, snapshot } from './answer.ts';
+import { statusHint, survivorsHint } from './hints.ts';
+import type { Answer } from './operation.ts';
+import { type Encoding, type Page, readEnd, readPage } from './page.ts';
+import type { OperationParts } from './parts.ts';
+
+/** The fields of an answer with a slice of a session. */
+export const sliceFields = {
+  ...outputFields,
+  next_offset: Type.Integer({ description: 'Where the next read of this stream begins, in bytes.' }),
+  eof: Type.Boolean({ description: 'True when the command has ended and nothing follows.' }),
+} as const;
+
+/** Which part of a session is asked for. */
+export interface SliceRequest {
+  readonly offset: number;
+  /** In bytes. */
+  readonly limit: number;
+  readonly stream: StreamName;
+  readonly encoding: Encoding;
+  /** Whether escape sequences are left out; undefined: where the command has a terminal. */
+  readonly plain?: boolean;
+}
+
+/** A slice of a session's output as far as it fits one answer, and the state of its command. */
+export function sliceAnswer(
+  parts: OperationParts,
+  session: Session,
+  given: SliceRequest,
+  notes: readonly (string | undefined)[],
+): Answer {
+  const now = snapshot(session, parts.clock);
+  const { record } = session;
+  const message = messageOf(statusHint(record, parts.limits), survivorsHint(record.survivors), ...notes);
+  const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
+  const room = parts.limits.maxReplyChars - 1 - envelopeChars(frame);
+  const name: StreamName = given.stream;
+  const other: StreamName = name === 'stdout' ? 'stderr' : 'stdout';
+  const isPlain = given.encoding === 'utf8' && (given.plain ?? record.input === 'terminal');
+
+  const bytes = Math.min(given.limit, parts.limits.maxOutputBytes);
+  const read = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
+  const page = isPlain ? plainPage(read) : read;
+  const left = { bytes: Math.max(0, parts.limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
+  const rest = readEnd(now.streams[other], left, given.encoding);
+  const otherText = isPlain ? plainText(rest.text) : rest.text;
+
+  const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
+  return {
+    stdout: name === 'stdout' ? page.text : otherText,
+    stderr: name === 'stderr' ? page.text : otherText,
+    ...now.fields,
+    truncated: !whole,
+    next_offset: page.end,
+    eof: !now.running && page.end >= now.streams[name].size,
+    ...message,
+  };
+}
+
+/** A page without escape sequences. One that is cut at its end is left to the next page, as long as this one has more. */
+function plainPage(page: Page): Page {
+  const cut = page.text.length - openSequenceLength(page.text);
+  if (cut === 0) return { ...page, text: plainText(page.text) };
+  const tail = Buffer.byteLength(page.text.slice(cut));
+  return { ...page, text: plainText(page.text.slice(0, cut)), end: page.end - tail };
+}

@@ -1,0 +1,44 @@
+import type { NamedProcess, Wait } from '../execution/waiting.ts';
+import type { NetSocket } from '../platform/proc-waits.ts';
+
+/** What a command waits for, as a sentence for the model. */
+export function describeWait(wait: Wait): string {
+  const who = nameOf(wait.process);
+  switch (wait.kind) {
+    case 'input':
+      return wait.on === 'terminal'
+        ? `${who} waits for input on its terminal: answer with write_session.`
+        : `${who} waits for input: send it with write_session, or close: true for its end.`;
+    case 'lock':
+      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${nameOf(wait.holder)}.`;
+    case 'network':
+      return `${who} ${describeSocket(wait.socket)}.`;
+    case 'cpu':
+      return `${who} is busy with the CPU (${wait.percent} %).`;
+    case 'disk':
+      return `${who} waits for a disk or a file system.`;
+    case 'stopped':
+      return `${who} is stopped (SIGSTOP): kill_session with signal CONT lets it go on.`;
+    case 'sleep':
+      return `${who} sleeps.`;
+    default:
+      return wait satisfies never;
+  }
+}
+
+function nameOf({ name, pid }: NamedProcess): string {
+  return pid > 0 ? `${name} (pid ${pid})` : 'another process';
+}
+
+function describeSocket({ state, address }: NetSocket): string {
+  switch (state) {
+    case 'connecting':
+      return `waits for its connection to ${address}`;
+    case 'connected':
+      return `waits for data from ${address}`;
+    case 'listening':
+      return `listens on ${address} for clients`;
+    default:
+      return state satisfies never;
+  }
+}

@@ -1,0 +1,86 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { InvalidArguments } from '../core/errors.ts';
+import { LOOK_SECONDS, MAX_WAIT_SECONDS } from '../core/limits.ts';
+import type { CommandInput } from '../execution/input.ts';
+import type { Session } from '../sessions/session.ts';
+import { defineOperation, type Operation } from './operation.ts';
+import type { OperationParts } from './parts.ts';
+import { waitForPrompt } from './prompt.ts';
+import { sliceAnswer, sliceFields } from './slice.ts';
+
+/** `write_session`: types into the input of a command that keeps it open, and answers with what came of it. */
+export function writeSessionOperation(parts: OperationParts): Operation {
+  const { store, commands, limits } = parts;
+  return defineOperation({
+    name: 'write_session',
+    summary: 'Type into a running command',
+    description:
+      'Writes to the standard input or terminal of a command started with interactive or pty, and answers with what it wrote since, as soon as it waits for input again or has ended.',
+    args: writeArguments,
+    result: Type.Object({
+      ...sliceFields,
+      written: Type.Integer({ description: 'How many bytes of input the command was given.' }),
+    }),
+    destructive: true,
+    readOnly: false,
+    run: async (given, call) => {
+      const session = store.get(given.session, call.principal);
+      const before = session.sizeOf('stdout');
+      const isOver = commands.endOf(session) === undefined;
+      const bytes = Buffer.from(given.input);
+      const written = isOver ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given.close);
+      if (given.wait > 0) {
+        const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
+        await waitForPrompt(commands, session, deadline, call.shutdown);
+      }
+      const slice = { offset: before, limit: limits.maxOutputBytes, stream: 'stdout', encoding: 'utf8' } as const;
+      const notes = [fateOf(written, bytes.length, isOver), await commands.whySilent(session)];
+      return { ...sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes), written };
+    },
+  });
+}
+
+const writeArguments = Type.Object({
+  session: Type.String({ description: 'The id from an answer of shell.' }),
+  input: Type.String({
+    maxLength: 65_536,
+    default: '',
+    description: 'Text to type. A line ends with a newline; \\u0003 is Ctrl-C in a terminal.',
+  }),
+  close: Type.Boolean({ default: false, description: 'End of input after this text (Ctrl-D in a terminal).' }),
+  wait: Type.Number({
+    minimum: 0,
+    maximum: MAX_WAIT_SECONDS,
+    default: 5,
+    description: 'Seconds to wait until the command waits for input again or has ended.',
+  }),
+  plain: Type.Optional(
+    Type.Boolean({ description: 'Text without escape sequences. Default: true for a command with pty, else false.' }),
+  ),
+});
+
+function plainOf({ plain }: Static<typeof writeArguments>): { readonly plain?: boolean } {
+  return plain === undefined ? {} : { plain };
+}
+
+/** Throws `InvalidArguments` for a command whose input is not open. */
+function openInputOf(session: Session, input: CommandInput | undefined): CommandInput {
+  if (input?.isOpen === true) return input;
+  throw new InvalidArguments(
+    session.record.input === undefined
+      ? 'This command was started without an open input. Stop it with kill_session and run it again with interactive: true, or pty: true for a terminal.'
+      : 'The input of this command is closed: its end was sent, or the agent was restarted meanwhile. read_session shows how it goes on.',
+  );
+}
+
+function type(input: CommandInput, bytes: Uint8Array, close: boolean): number {
+  const written = bytes.length === 0 ? 0 : input.write(bytes);
+  if (close && written === bytes.length) input.close();
+  return written;
+}
+
+function fateOf(written: number, length: number, isOver: boolean): string | undefined {
+  if (isOver) return 'The command had ended before, so nothing was written.';
+  if (written === length) return undefined;
+  return `The command does not read: it took ${written} of ${length} bytes. Send the rest again when it goes on.`;
+}
