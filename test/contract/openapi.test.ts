@@ -85,7 +85,7 @@ describe("ChatGPT's rules:", () => {
 
   test('one route per operation, by POST', () => {
     expect(details.map(({ path, method }) => `${method} ${path}`).sort()).toEqual(
-      ['close_session', 'kill_session', 'list_sessions', 'read_session', 'server_info', 'shell'].map(
+      ['close_session', 'kill_session', 'list_sessions', 'read_session', 'server_info', 'shell', 'write_session'].map(
         (name) => `post /${name}`,
       ),
     );
@@ -163,6 +163,7 @@ describe("ChatGPT's rules:", () => {
     expect(flags).toEqual({
       '/shell': true,
       '/kill_session': true,
+      '/write_session': true,
       '/close_session': true,
       '/read_session': false,
       '/list_sessions': false,
