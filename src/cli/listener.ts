@@ -7,6 +7,7 @@ import type { Deps } from '../deps.ts';
 import { type AppParts, createApp } from '../http/app.ts';
 import { singleToken } from '../http/auth.ts';
 import { slowDownGuessing } from '../http/guessing.ts';
+import { Followers } from '../operations/follow.ts';
 import { allOperations } from '../operations/index.ts';
 import { version } from '../version.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
@@ -28,6 +29,7 @@ export class Listener implements Listening {
     this.#config = deps.config;
     this.#parts = {
       operations: allOperations(deps),
+      followers: new Followers(deps),
       auth: slowDownGuessing(singleToken(deps.config.token), systemClock),
       logger: deps.logger,
       shutdown: deps.shutdown,

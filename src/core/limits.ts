@@ -36,5 +36,12 @@ export const MIN_TOKEN_CHARS = 16;
 /** What an answer needs beside its waiting: a look at why a command is silent takes 0.1 s. */
 export const LOOK_SECONDS = 0.2;
 
+/** Most of a stream in one server-sent event. */
+export const FOLLOW_PIECE_BYTES = 65_536;
+/** A follower of a silent command hears that the agent lives; proxies close connections that are silent for a minute. */
+export const FOLLOW_SIGN_SECONDS = 10;
+/** Clients that may follow sessions at once: each holds a connection and two watches of inotify. */
+export const MAX_FOLLOWERS = 100;
+
 /** Longest `wait` of read_session: ChatGPT Actions give up at 45 s round trip. */
 export const MAX_WAIT_SECONDS = 40;

@@ -3,6 +3,7 @@ import type { AddressList } from '../core/address-list.ts';
 import { ShuttingDown } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Logger } from '../log/log.ts';
+import type { Followers } from '../operations/follow.ts';
 import type { Answer, Operation } from '../operations/operation.ts';
 import { logExchange } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
@@ -12,10 +13,12 @@ import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
 import { type Door, openApiDocument, requestOrigin, urlOf } from './openapi.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
+import { openStream } from './stream.ts';
 
 /** What the doors work with. */
 export interface AppParts {
   readonly operations: readonly Operation[];
+  readonly followers: Followers;
   readonly auth: Authenticator;
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
@@ -28,12 +31,15 @@ export interface AppParts {
 /** Paths that take no token, because they hold no secret. */
 const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz', '/openapi.json']);
 
+const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
+
 /** Every path and its methods: what `Allow` names. */
 function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readonly string[]> {
   return new Map([
     ['/', ['POST']],
     ['/healthz', ['GET', 'HEAD']],
     ['/openapi.json', ['GET']],
+    ['/sessions/:id/stream', ['GET']],
     ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
   ]);
 }
@@ -58,6 +64,7 @@ export function createApp(parts: AppParts) {
     .get('/healthz', ({ request }) => health(parts, request))
     .head('/healthz', ({ request }) => health(parts, request))
     .get('/openapi.json', ({ request, server }) => openApi(parts, request, server?.requestIP(request)?.address ?? ''))
+    .get('/sessions/:id/stream', ({ request, params: { id } }) => stream(parts, request, id))
     .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
     .all('/*', ({ request }) => nothingHere(request, methods), { parse: 'none' })
     .all('/', ({ request }) => nothingHere(request, methods), { parse: 'none' });
@@ -112,6 +119,20 @@ async function invoke(parts: AppParts, operation: Operation, args: unknown, requ
   return respond(parts, request, 200, answer);
 }
 
+/** A stream ends with its command, not with the reply window; its log line is written then. */
+function stream(parts: AppParts, request: Request, id: string): Response {
+  const exchange = theExchange(request);
+  exchange.op = 'stream';
+  noteSession(exchange, { session: id });
+  const { response, over, bytes } = openStream(parts.followers, id, exchange.principal, request, parts.shutdown);
+  response.headers.set('x-request-id', exchange.id);
+  over.subscribe(() => {
+    const durationMs = performance.now() - exchange.startedMs;
+    logExchange(parts.logger, exchange, { status: 200, durationMs, bytes: bytes(), error: undefined });
+  });
+  return response;
+}
+
 function theExchange(request: Request): Exchange {
   const exchange = exchangeOf(request);
   if (exchange === undefined) throw new Error('a request reached its route without passing onRequest');
@@ -133,7 +154,7 @@ function noteAnswer(exchange: Exchange, answer: Answer): void {
 
 function nothingHere(request: Request, methods: ReadonlyMap<string, readonly string[]>): never {
   const { method, path } = theExchange(request);
-  throw noRoute(method, path, methods);
+  throw noRoute(method, STREAM_PATH.test(path) ? '/sessions/:id/stream' : path, methods);
 }
 
 function failed(parts: AppParts, request: Request, error: unknown): Response {

@@ -8,6 +8,7 @@ import { Unauthorized } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Authenticator } from '../../src/http/auth.ts';
+import { Followers } from '../../src/operations/follow.ts';
 import { allOperations } from '../../src/operations/index.ts';
 
 /** Two tokens, which a server started with one setting cannot have. */
@@ -34,6 +35,7 @@ const app = createApp({
       invoke: () => Promise.reject(new Error('the secret of the bug')),
     } as (typeof operations)[number],
   ],
+  followers: new Followers(deps),
   auth: twoTokens,
   logger,
   shutdown: deps.shutdown,

@@ -1,0 +1,90 @@
+import { InvalidArguments } from '../core/errors.ts';
+import { SignalOnce } from '../core/signal-once.ts';
+import { decodeUtf8 } from '../core/utf8.ts';
+import type { FollowEvent, Followers, Offsets } from '../operations/follow.ts';
+
+/** A stream that was opened: its answer, and what its log line tells when it is over. */
+export interface OpenedStream {
+  readonly response: Response;
+  readonly over: SignalOnce;
+  bytes(): number;
+}
+
+/**
+ * `GET /sessions/:id/stream`: the output of a session as server-sent events (HTML standard, section 9.2). `stdout` and
+ * `stderr` in the query are the offsets to begin at, `encoding=base64` gives exact bytes; `Last-Event-ID` goes on where
+ * a broken connection ended. Throws `InvalidArguments` and what `Followers.follow` throws.
+ */
+export function openStream(
+  followers: Followers,
+  session: string,
+  principal: string,
+  request: Request,
+  shutdown: SignalOnce,
+): OpenedStream {
+  const { searchParams } = new URL(request.url, 'http://localhost');
+  const isBase64 = encodingOf(searchParams) === 'base64';
+  const gone = new SignalOnce();
+  let sent = 0;
+  const offsets = offsetsOf(searchParams, request.headers.get('last-event-id'));
+  const events = followers.follow(session, principal, { offsets, isText: !isBase64, gone, shutdown });
+  request.signal.addEventListener('abort', () => gone.fire());
+  const body = new ReadableStream<Uint8Array>({
+    // One event for each that the client takes: a slow client holds nothing in memory.
+    pull: async (controller) => {
+      const next = await events.next();
+      if (next.done === true) {
+        gone.fire();
+        controller.close();
+        return;
+      }
+      const text = Buffer.from(encode(next.value, isBase64));
+      sent += text.length;
+      controller.enqueue(text);
+    },
+    cancel: () => gone.fire(),
+  });
+  const headers = {
+    'content-type': 'text/event-stream; charset=utf-8',
+    'cache-control': 'no-store',
+    // nginx would hold the events back.
+    'x-accel-buffering': 'no',
+  };
+  return { response: new Response(body, { headers }), over: gone, bytes: () => sent };
+}
+
+function encode(event: FollowEvent, isBase64: boolean): string {
+  switch (event.kind) {
+    case 'output': {
+      const { stream, bytes, offsets } = event;
+      const text = isBase64
+        ? { base64: Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64') }
+        : { text: decodeUtf8(bytes) };
+      return `event: output\nid: ${offsets.stdout},${offsets.stderr}\ndata: ${JSON.stringify({ stream, ...text })}\n\n`;
+    }
+    case 'alive':
+      return ': alive\n\n';
+    case 'end':
+      return `event: end\ndata: ${JSON.stringify(event.state)}\n\n`;
+    default:
+      return event satisfies never;
+  }
+}
+
+function encodingOf(query: URLSearchParams): 'utf8' | 'base64' {
+  const encoding = query.get('encoding') ?? 'utf8';
+  if (encoding === 'utf8' || encoding === 'base64') return encoding;
+  throw new InvalidArguments('encoding must be utf8 or base64.');
+}
+
+function offsetsOf(query: URLSearchParams, lastEventId: string | null): Offsets {
+  const [, stdout, stderr] = /^(\d{1,15}),(\d{1,15})$/.exec(lastEventId ?? '') ?? [];
+  if (stdout !== undefined) return { stdout: Number(stdout), stderr: Number(stderr) };
+  return { stdout: offsetOf(query, 'stdout'), stderr: offsetOf(query, 'stderr') };
+}
+
+function offsetOf(query: URLSearchParams, name: string): number {
+  const text = query.get(name) ?? '0';
+  if (/^\d{1,15}$/.test(text)) return Number(text);
+  throw new InvalidArguments(`${name} must be an offset in bytes, 0 or more.`);
+}

@@ -1,0 +1,95 @@
+import { Deadline } from '../core/clock.ts';
+import { TooManyRequests } from '../core/errors.ts';
+import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../core/limits.ts';
+import type { SignalOnce } from '../core/signal-once.ts';
+import { incompleteTail } from '../core/utf8.ts';
+import { Growth } from '../sessions/growth.ts';
+import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
+import { messageOf, snapshot } from './answer.ts';
+import { statusHint, survivorsHint } from './hints.ts';
+import type { Answer } from './operation.ts';
+import type { OperationParts } from './parts.ts';
+
+/** Where a follower is in each stream, in bytes. */
+export type Offsets = Readonly<Record<StreamName, number>>;
+
+/** What a follower is told. */
+export type FollowEvent =
+  /** A piece of a stream, and where the follower is behind it. */
+  | { readonly kind: 'output'; readonly stream: StreamName; readonly bytes: Uint8Array; readonly offsets: Offsets }
+  /** Nothing was written for a while. */
+  | { readonly kind: 'alive' }
+  /** The command has ended, and nothing follows. */
+  | { readonly kind: 'end'; readonly state: Answer };
+
+/** How a session is to be followed. */
+export interface FollowRequest {
+  readonly offsets: Offsets;
+  /** Pieces are cut only between characters. */
+  readonly isText: boolean;
+  /** Fires when the follower has gone. */
+  readonly gone: SignalOnce;
+  readonly shutdown: SignalOnce;
+}
+
+/** Follows the output of sessions as it is written. */
+export class Followers {
+  #count = 0;
+
+  constructor(private readonly parts: OperationParts) {}
+
+  /**
+   * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower has
+   * gone or the agent stops. Throws `SessionNotFound`, and `TooManyRequests` when too many follow.
+   */
+  follow(id: string, principal: string, request: FollowRequest): AsyncGenerator<FollowEvent, void> {
+    const session = this.parts.store.get(id, principal);
+    if (this.#count >= MAX_FOLLOWERS) {
+      throw new TooManyRequests(5, `${MAX_FOLLOWERS} clients follow sessions already. Use read_session with wait.`);
+    }
+    this.#count++;
+    request.gone.subscribe(() => this.#count--);
+    return this.#events(session, request);
+  }
+
+  async *#events(
+    session: Session,
+    { offsets: from, isText, gone, shutdown }: FollowRequest,
+  ): AsyncGenerator<FollowEvent, void> {
+    const offsets = { ...from };
+    using stdout = new Growth(session.path('stdout'));
+    using stderr = new Growth(session.path('stderr'));
+    while (!gone.fired && !shutdown.fired) {
+      const grown = [stdout.next(), stderr.next()];
+      // Before the look at the files: what is written until the end is then found.
+      const end = this.parts.commands.endOf(session);
+      let isSilent = true;
+      for (const stream of STREAMS) {
+        const bytes = nextPiece(session, stream, offsets[stream], isText && end !== undefined);
+        if (bytes.length === 0) continue;
+        isSilent = false;
+        offsets[stream] += bytes.length;
+        yield { kind: 'output', stream, bytes, offsets: { ...offsets } };
+      }
+      if (!isSilent) continue;
+      if (end === undefined) {
+        yield { kind: 'end', state: this.#stateOf(session) };
+        return;
+      }
+      const happened = await Deadline.after(FOLLOW_SIGN_SECONDS).waitFor(end, gone, shutdown, ...grown);
+      if (!happened) yield { kind: 'alive' };
+    }
+  }
+
+  #stateOf(session: Session): Answer {
+    const { record } = session;
+    const hints = messageOf(statusHint(record, this.parts.limits), survivorsHint(record.survivors));
+    return { ...snapshot(session, this.parts.clock).fields, ...hints };
+  }
+}
+
+/** The next bytes of a stream; of a text that goes on, a character that is not whole yet stays for later. */
+function nextPiece(session: Session, name: StreamName, offset: number, isText: boolean): Uint8Array {
+  const bytes = session.stream(name).read(offset, FOLLOW_PIECE_BYTES);
+  return isText ? bytes.subarray(0, bytes.length - incompleteTail(bytes)) : bytes;
+}
