@@ -1,3 +1,4 @@
+import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import { SignalOnce } from './core/signal-once.ts';
@@ -29,6 +30,7 @@ export function buildDeps(config: Config, logger: Logger, clock: Clock = systemC
     logger,
     shutdown: new SignalOnce(),
     limits: config,
+    ownArgv: ownArgv(),
     user: account.name,
     home: account.home,
     clock,
@@ -36,6 +38,11 @@ export function buildDeps(config: Config, logger: Logger, clock: Clock = systemC
     commands,
     cgroups,
   };
+}
+
+/** The executable itself; in development, Bun and the entry. */
+function ownArgv(): string[] {
+  return Bun.main.startsWith('/$bunfs/') ? [process.execPath] : [process.execPath, join(import.meta.dir, 'main.ts')];
 }
 
 /** Without the cgroup that the settings name, commands run in the agent's own. */

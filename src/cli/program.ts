@@ -4,6 +4,7 @@ import { addDoctor } from './doctor.ts';
 import { EXIT_USAGE } from './exit.ts';
 import { addGpt } from './gpt.ts';
 import { addInstall } from './install.ts';
+import { addMatchLines } from './match-lines.ts';
 import { addServe } from './serve.ts';
 import { addToken } from './token.ts';
 import { addWatchdog } from './watchdog.ts';
@@ -24,6 +25,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addWatchdog(program);
   addDoctor(program);
   addGpt(program);
+  addMatchLines(program);
   for (const command of program.commands) {
     command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
   }

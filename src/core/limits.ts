@@ -43,5 +43,12 @@ export const FOLLOW_SIGN_SECONDS = 10;
 /** Clients that may follow sessions at once: each holds a connection and two watches of inotify. */
 export const MAX_FOLLOWERS = 100;
 
+/** Longest pattern of a search. */
+export const MAX_PATTERN_CHARS = 1000;
+/** A search that takes longer is stopped: 100 MB of lines take 2 s. */
+export const SEARCH_SECONDS = 20;
+/** Each is a process of its own, of about 40 MB. */
+export const MAX_SEARCHES = 4;
+
 /** Longest `wait` of read_session: ChatGPT Actions give up at 45 s round trip. */
 export const MAX_WAIT_SECONDS = 40;

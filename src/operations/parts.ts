@@ -17,6 +17,8 @@ export interface OperationLimits {
 /** What operations work with. */
 export interface OperationParts {
   readonly limits: OperationLimits;
+  /** How this program is started again, for work that needs a process of its own. */
+  readonly ownArgv: readonly string[];
   /** The user that commands run as. */
   readonly user: string;
   /** The working directory of a command that names none. */

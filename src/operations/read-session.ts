@@ -1,11 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { LOOK_SECONDS, MAX_WAIT_SECONDS } from '../core/limits.ts';
+import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../core/limits.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import { type Snapshot, snapshot } from './answer.ts';
 import { unknownNames } from './arguments.ts';
 import { type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
+import { matchesField, searchAnswer } from './search-answer.ts';
 import { sliceAnswer, sliceFields } from './slice.ts';
 
 /** `read_session`: a slice of a session's output, and the state of its command. */
@@ -14,15 +15,16 @@ export function readSessionOperation(parts: OperationParts): Operation {
     name: 'read_session',
     summary: 'Read the output of a session',
     description:
-      'Reads a slice of what a command wrote, and tells whether it still runs. Follow next_offset until eof for the whole stream; wait lets the answer come as soon as there is more or the command has ended.',
+      'Reads a slice of what a command wrote, and tells whether it still runs, or with match finds lines in it. Follow next_offset until eof for the whole stream; wait lets the answer come as soon as there is more or the command has ended.',
     args: argsSchema(parts),
-    result: Type.Object(sliceFields),
+    result: Type.Object({ ...sliceFields, matches: Type.Optional(matchesField) }),
     destructive: false,
     readOnly: true,
     run: async (given, call, ignored) => {
       const session = parts.store.get(given.session, call.principal);
-      if (given.wait > 0) await waitForMore(parts, session, given, call);
+      if (given.wait > 0 && given.match === undefined) await waitForMore(parts, session, given, call);
       const notes = [await parts.commands.whySilent(session), ignored.length > 0 ? unknownNames(ignored) : undefined];
+      if (given.match !== undefined) return searchAnswer(parts, session, { ...given, match: given.match }, call, notes);
       return sliceAnswer(parts, session, given, notes);
     },
   });
@@ -56,6 +58,20 @@ function argsSchema({ limits }: OperationParts) {
     encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
       default: 'utf8',
       description: 'base64 gives the exact bytes, of both streams.',
+    }),
+    match: Type.Optional(
+      Type.String({
+        minLength: 1,
+        maxLength: MAX_PATTERN_CHARS,
+        description:
+          'Regular expression (JavaScript; (?i) at its beginning ignores case): gives the lines that match, from offset on, in matches. With wait, waits for one.',
+      }),
+    ),
+    context: Type.Integer({
+      minimum: 0,
+      maximum: 20,
+      default: 0,
+      description: 'With match: lines shown before and after each.',
     }),
     plain: Type.Optional(
       Type.Boolean({ description: 'Text without escape sequences. Default: true for a command with pty, else false.' }),

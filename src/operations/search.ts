@@ -1,0 +1,153 @@
+import { Deadline } from '../core/clock.ts';
+import { InvalidArguments, TooManyRequests } from '../core/errors.ts';
+import { MAX_SEARCHES, SEARCH_SECONDS } from '../core/limits.ts';
+import { SignalOnce } from '../core/signal-once.ts';
+import type { LineMatch, SearchStep } from '../sessions/match-lines.ts';
+import type { Session, StreamName } from '../sessions/session.ts';
+
+/** What a search is told, as JSON. */
+export interface SearchOrder {
+  readonly path: string;
+  readonly pattern: string;
+  readonly flags: string;
+  readonly offset: number;
+  readonly end: number;
+  readonly context: number;
+  /** It may end when its matches have more characters than this. */
+  readonly maxChars: number;
+}
+
+/** What a search found. */
+export interface Found {
+  readonly matches: readonly LineMatch[];
+  /** Where the next search begins, in bytes. */
+  readonly nextOffset: number;
+  /** It was stopped before it came to the end of what there was. */
+  readonly isStopped: boolean;
+}
+
+/** A pattern in the syntax of JavaScript; `(?i)` at its beginning, as other languages write it, ignores case. */
+export function parsePattern(text: string): Pick<SearchOrder, 'pattern' | 'flags'> {
+  const ignoresCase = text.startsWith('(?i)');
+  const pattern = ignoresCase ? text.slice(4) : text;
+  try {
+    new RegExp(pattern, 'u');
+    return { pattern, flags: ignoresCase ? 'iu' : 'u' };
+  } catch {
+    // Without `u` more escapes are allowed, such as `\-`.
+  }
+  try {
+    new RegExp(pattern);
+    return { pattern, flags: ignoresCase ? 'i' : '' };
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new InvalidArguments(
+      `match is no regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
+    );
+  }
+}
+
+let running = 0;
+/** Searches that wait for another one to end, the oldest first. */
+const waiting: SignalOnce[] = [];
+
+/** Takes a place among the searches that run; waits for one, at most `seconds`. Throws `TooManyRequests`. */
+async function takePlace(seconds: number): Promise<void> {
+  if (running >= MAX_SEARCHES) {
+    const turn = new SignalOnce();
+    waiting.push(turn);
+    if (!(await Deadline.after(seconds).waitFor(turn))) {
+      waiting.splice(waiting.indexOf(turn), 1);
+      throw new TooManyRequests(5, `${MAX_SEARCHES} searches run already; repeat the call.`);
+    }
+  }
+  running++;
+}
+
+function leavePlace(): void {
+  running--;
+  waiting.shift()?.fire();
+}
+
+/**
+ * Searches a stream of a session from `offset` on, in a process of its own that is killed when its time is over: no
+ * pattern can hold the agent up. Throws `InvalidArguments` for a pattern that is none, `TooManyRequests`.
+ */
+export async function search(
+  argv: readonly string[],
+  session: Session,
+  stream: StreamName,
+  request: Pick<SearchOrder, 'offset' | 'context' | 'maxChars'> & { readonly match: string; readonly seconds: number },
+): Promise<Found> {
+  const { match, seconds, ...bounds } = request;
+  const end = session.stream(stream).size;
+  const order: SearchOrder = { path: session.path(stream), end, ...parsePattern(match), ...bounds };
+  const deadline = Deadline.after(Math.min(seconds, SEARCH_SECONDS));
+  await takePlace(deadline.leftMs / 1000);
+  try {
+    return collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order);
+  } finally {
+    leavePlace();
+  }
+}
+
+interface Searched {
+  readonly text: string;
+  readonly isStopped: boolean;
+}
+
+async function runSearch(argv: string[], order: SearchOrder, seconds: number): Promise<Searched> {
+  const child = Bun.spawn(argv, {
+    cwd: '/',
+    // Nothing of the agent's own.
+    env: {},
+    stdin: Buffer.from(JSON.stringify(order)),
+    stdout: 'pipe',
+    stderr: 'ignore',
+  });
+  let isStopped = false;
+  const timer = setTimeout(() => {
+    isStopped = true;
+    child.kill('SIGKILL');
+  }, seconds * 1000);
+  try {
+    const text = await new Response(child.stdout).text();
+    return { text, isStopped };
+  } finally {
+    clearTimeout(timer);
+    child.kill('SIGKILL');
+  }
+}
+
+function collect({ text, isStopped }: Searched, { maxChars, offset, end }: SearchOrder): Found {
+  const matches: LineMatch[] = [];
+  let chars = 0;
+  let nextOffset = Math.min(offset, end);
+  // What follows the last line feed was cut off when the search was stopped.
+  for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
+    if (line === '') continue;
+    const step = JSON.parse(line) as SearchStep;
+    if ('at' in step) {
+      nextOffset = Math.max(nextOffset, step.at);
+      continue;
+    }
+    const match = shortened(step.match);
+    chars += JSON.stringify(match).length;
+    // One at least, or nobody would come past it.
+    if (chars > maxChars && matches.length > 0) return { matches, nextOffset, isStopped: false };
+    matches.push(match);
+    nextOffset = match.next;
+  }
+  return { matches, nextOffset, isStopped };
+}
+
+/** A line of a log that has no lines would fill the answer. */
+const LONGEST_SHOWN_CHARS = 1000;
+
+function shortened(match: LineMatch): LineMatch {
+  return { ...match, text: cut(match.text), before: match.before.map(cut), after: match.after.map(cut) };
+}
+
+function cut(text: string): string {
+  return text.length <= LONGEST_SHOWN_CHARS ? text : `${text.slice(0, LONGEST_SHOWN_CHARS)}…`;
+}

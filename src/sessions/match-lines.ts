@@ -1,0 +1,114 @@
+import { closeSync, openSync, readSync } from 'node:fs';
+
+/** What is looked for in a stream. */
+export interface MatchRequest {
+  readonly path: string;
+  readonly pattern: RegExp;
+  /** Where to begin, in bytes: lines that begin before it are only counted. */
+  readonly offset: number;
+  /** Where the stream ends for this search, in bytes. */
+  readonly end: number;
+  /** Lines shown before and after each match. */
+  readonly context: number;
+}
+
+/** A line that matches. */
+export interface LineMatch {
+  /** Counted from 1 at the beginning of the stream. */
+  readonly line: number;
+  /** Where it begins, in bytes. */
+  readonly offset: number;
+  /** Where the next line begins. */
+  readonly next: number;
+  readonly text: string;
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+/** What a search gives: a match, or how far it has come. */
+export type SearchStep = { readonly match: LineMatch } | { readonly at: number };
+
+const CHUNK_BYTES = 1_048_576;
+/** A line that is longer is matched in pieces of this size: the stream may be one line of a gigabyte. */
+const LONGEST_LINE_BYTES = 65_536;
+const NEWLINE = 10;
+
+/** A match that still gets lines behind it. */
+interface OpenMatch extends LineMatch {
+  readonly after: string[];
+}
+
+/** Looks through a stream line by line, in bounded memory; tells after each chunk how far it is. */
+export function* matchLines(request: MatchRequest): Generator<SearchStep> {
+  const { pattern, offset, context } = request;
+  const before: string[] = [];
+  const open: OpenMatch[] = [];
+  for (const piece of readLines(request)) {
+    if ('at' in piece) {
+      if (open.length === 0) yield piece;
+      continue;
+    }
+    const { line, start, text } = piece;
+    for (const match of open) match.after.push(text);
+    while (open[0] !== undefined && open[0].after.length >= context) yield { match: open.shift() as OpenMatch };
+    if (start >= offset && pattern.test(text)) {
+      const match: OpenMatch = { line, offset: start, next: piece.next, text, before: [...before], after: [] };
+      if (context === 0) yield { match };
+      else open.push(match);
+    }
+    before.push(text);
+    if (before.length > context) before.shift();
+  }
+  for (const match of open) yield { match };
+  yield { at: request.end };
+}
+
+interface Line {
+  readonly line: number;
+  readonly start: number;
+  readonly next: number;
+  readonly text: string;
+}
+
+/** The lines of a stream, and after each chunk how far it was read. */
+function* readLines({ path, offset, end, context }: MatchRequest): Generator<Line | { readonly at: number }> {
+  const fd = openSync(path, 'r');
+  try {
+    const buffer = Buffer.alloc(CHUNK_BYTES + LONGEST_LINE_BYTES);
+    let held = 0;
+    let at = 0;
+    let line = 1;
+    while (at + held < end) {
+      const room = Math.min(CHUNK_BYTES, end - at - held);
+      const got = readSync(fd, buffer, held, room, at + held);
+      if (got === 0) break;
+      const filled = held + got;
+      const isLast = at + filled >= end;
+      const view = buffer.subarray(0, filled);
+      let from = 0;
+      for (;;) {
+        const newline = view.indexOf(NEWLINE, from);
+        const isCut = newline === -1 ? filled - from >= LONGEST_LINE_BYTES : newline - from > LONGEST_LINE_BYTES;
+        if (newline === -1 && !isCut && !(isLast && from < filled)) break;
+        const to = isCut ? from + LONGEST_LINE_BYTES : newline === -1 ? filled : newline;
+        const next = isCut || newline === -1 ? to : newline + 1;
+        // Of the lines before the offset only those that are shown as context need their text.
+        const isNeeded = at + next > offset - context * LONGEST_LINE_BYTES;
+        const text = isNeeded ? withoutReturn(buffer.toString('utf8', from, to)) : '';
+        yield { line, start: at + from, next: at + next, text };
+        if (!isCut) line++;
+        from = next;
+      }
+      buffer.copyWithin(0, from, filled);
+      held = filled - from;
+      at += from;
+      yield { at };
+    }
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function withoutReturn(text: string): string {
+  return text.endsWith('\r') ? text.slice(0, -1) : text;
+}
