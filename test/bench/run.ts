@@ -2,10 +2,13 @@ import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import type { Row } from './bar.ts';
 import { flood } from './bars/flood.ts';
+import { history } from './bars/history.ts';
 import { idle } from './bars/idle.ts';
 import { parallel } from './bars/parallel.ts';
 import { sequential } from './bars/sequential.ts';
 import { sleepers } from './bars/sleepers.ts';
+import { terminal } from './bars/terminal.ts';
+import { waiting } from './bars/waiting.ts';
 import { ensureExecutable } from './servers.ts';
 
 /**
@@ -24,6 +27,9 @@ const bars: Record<string, () => Promise<Row[]>> = {
   sequential: () => sequential(has.webhook),
   parallel: () => parallel(has),
   sleepers,
+  history,
+  waiting,
+  terminal,
 };
 
 const rows: Row[] = [];
