@@ -28,3 +28,17 @@ declare module '*.slice' {
   const text: string;
   export default text;
 }
+
+/** Files that `with { type: 'file' }` puts into the executable: the path to read them by. */
+declare module 'swagger-ui-dist/swagger-ui-bundle.js' {
+  const path: string;
+  export default path;
+}
+declare module 'swagger-ui-dist/swagger-ui.css' {
+  const path: string;
+  export default path;
+}
+declare module 'swagger-ui-dist/favicon-32x32.png' {
+  const path: string;
+  export default path;
+}

@@ -9,8 +9,9 @@ import { logExchange } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
 import { readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
+import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
-import { type Door, openApiDocument, requestOrigin, urlOf } from './openapi.ts';
+import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
 import { openStream } from './stream.ts';
@@ -29,7 +30,7 @@ export interface AppParts {
 }
 
 /** Paths that take no token, because they hold no secret. */
-const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz', '/openapi.json']);
+const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz', '/openapi.json', ...DOCS_PATHS]);
 
 const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
 
@@ -40,6 +41,7 @@ function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readon
     ['/healthz', ['GET', 'HEAD']],
     ['/openapi.json', ['GET']],
     ['/sessions/:id/stream', ['GET']],
+    ...DOCS_PATHS.map((path): [string, string[]] => [path, ['GET', 'HEAD']]),
     ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
   ]);
 }
@@ -68,6 +70,9 @@ export function createApp(parts: AppParts) {
     .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
     .all('/*', ({ request }) => nothingHere(request, methods), { parse: 'none' })
     .all('/', ({ request }) => nothingHere(request, methods), { parse: 'none' });
+  for (const path of DOCS_PATHS) {
+    app.get(path, ({ request }) => docs(parts, path, request)).head(path, ({ request }) => docs(parts, path, request));
+  }
   for (const operation of parts.operations) {
     app.post(`/${operation.name}`, ({ request }) => flat(parts, operation, request), { parse: 'none' });
   }
@@ -84,13 +89,22 @@ function health(parts: AppParts, request: Request): Response {
 const documents = new WeakMap<AppParts, Map<Door, Promise<Readonly<Record<string, unknown>>>>>();
 
 async function openApi(parts: AppParts, request: Request, peer: string): Promise<Response> {
-  const door: Door = urlOf(request.url).searchParams.get('door') === 'rpc' ? 'rpc' : 'flat';
+  const door = doorOf(request.url);
   const made = documents.get(parts) ?? new Map<Door, Promise<Readonly<Record<string, unknown>>>>();
   documents.set(parts, made);
   const document = made.get(door) ?? openApiDocument(parts.operations, door, parts.version);
   made.set(door, document);
-  const origin = parts.publicUrl ?? requestOrigin(request.url, request.headers, parts.trustedProxies.has(peer));
-  return respond(parts, request, 200, { ...(await document), servers: [{ url: origin }] });
+  const isFromProxy = parts.trustedProxies.has(peer);
+  // The page calls the server that it was loaded from: its policy allows no other, whatever the public URL is.
+  const url = door === 'docs' ? '.' : (parts.publicUrl ?? requestOrigin(request.url, request.headers, isFromProxy));
+  return respond(parts, request, 200, { ...(await document), servers: [{ url }] });
+}
+
+/** A part of the page for people. */
+async function docs(parts: AppParts, path: string, request: Request): Promise<Response> {
+  const file = await docsFile(path);
+  if (hasFile(request.headers, file)) return send(parts, request, 304, null, 0, file.headers);
+  return send(parts, request, 200, file.body, file.bytes, file.headers);
 }
 
 /** The door of the original: `{"op","args"}`. */
@@ -162,7 +176,7 @@ function failed(parts: AppParts, request: Request, error: unknown): Response {
   return respond(parts, request, problem.status, problem.body, problem.headers, error);
 }
 
-/** Every answer leaves through here: JSON, with its log line. */
+/** Every answer but a stream and the parts of `/docs`: JSON. */
 function respond(
   parts: AppParts,
   request: Request,
@@ -172,14 +186,23 @@ function respond(
   error?: unknown,
 ): Response {
   const text = JSON.stringify(body);
+  const all = { 'content-type': 'application/json', ...headers };
+  return send(parts, request, status, text, Buffer.byteLength(text), all, error);
+}
+
+/** Every answer but a stream leaves through here, with its log line. */
+function send(
+  parts: AppParts,
+  request: Request,
+  status: number,
+  body: string | Blob | null,
+  bytes: number,
+  headers: Readonly<Record<string, string>>,
+  error?: unknown,
+): Response {
   const exchange = exchangeOf(request);
   const durationMs = exchange === undefined ? 0 : performance.now() - exchange.startedMs;
   // After the answer has left: nobody waits for a log line.
-  setImmediate(() =>
-    logExchange(parts.logger, exchange, { status, durationMs, bytes: Buffer.byteLength(text), error }),
-  );
-  return new Response(text, {
-    status,
-    headers: { 'content-type': 'application/json', 'x-request-id': exchange?.id ?? '', ...headers },
-  });
+  setImmediate(() => logExchange(parts.logger, exchange, { status, durationMs, bytes, error }));
+  return new Response(body, { status, headers: { 'x-request-id': exchange?.id ?? '', ...headers } });
 }

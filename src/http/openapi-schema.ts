@@ -58,3 +58,9 @@ export function plainObject({ properties }: TObject): PlainSchema {
     ...(required.length > 0 && { required }),
   };
 }
+
+/** An object with the arguments that must be sent, each with the first of its examples. */
+export function exampleOf(schema: TObject): Readonly<Record<string, unknown>> {
+  const { required = [] } = plainObject(schema);
+  return Object.fromEntries(required.map((name) => [name, schema.properties[name]?.['examples']?.[0] ?? '']));
+}

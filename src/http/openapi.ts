@@ -1,9 +1,15 @@
 import { Elysia } from 'elysia';
 import type { Operation } from '../operations/operation.ts';
-import { type PlainSchema, plainObject } from './openapi-schema.ts';
+import { exampleOf, type PlainSchema, plainObject } from './openapi-schema.ts';
 
-/** Which door a document describes: one route per operation, or `POST /` of the original. */
-export type Door = 'flat' | 'rpc';
+/** Which door a document describes: one route per operation, the same as the page `/docs` takes it, or `POST /` of the original. */
+export type Door = 'flat' | 'docs' | 'rpc';
+
+/** The door that the query of `/openapi.json` asks for. */
+export function doorOf(url: string): Door {
+  const asked = urlOf(url).searchParams.get('door');
+  return asked === 'rpc' || asked === 'docs' ? asked : 'flat';
+}
 
 type Document = Readonly<Record<string, unknown>>;
 
@@ -49,7 +55,9 @@ export async function openApiDocument(
   if (door === 'rpc') app.post('/', () => '', { detail: rpcDetail(operations) as object });
   else
     for (const operation of operations)
-      app.post(`/${operation.name}`, () => '', { detail: flatDetail(operation) as object });
+      app.post(`/${operation.name}`, () => '', {
+        detail: (door === 'docs' ? pageDetail(operation) : flatDetail(operation)) as object,
+      });
   await app.modules;
   const answer = await app.handle(new Request(`http://localhost${SPEC_PATH}`));
   const { openapi, info, paths, components } = (await answer.json()) as Record<string, unknown>;
@@ -67,6 +75,16 @@ function flatDetail({ name, summary, description, args, result, readOnly }: Oper
     'x-openai-isConsequential': !readOnly,
     requestBody: body(plainObject(args)),
     responses: responses(plainObject(result)),
+  };
+}
+
+/** For a person who tries the operation out: a body to begin with, not one with every argument there is. */
+function pageDetail(operation: Operation): Document {
+  const schema = plainObject(operation.args);
+  return {
+    ...flatDetail(operation),
+    tags: ['operations'],
+    requestBody: { required: true, content: { 'application/json': { schema, example: exampleOf(operation.args) } } },
   };
 }
 

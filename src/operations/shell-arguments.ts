@@ -5,7 +5,12 @@ import type { OperationParts } from './parts.ts';
 /** The arguments of `shell`. */
 export function shellArguments({ limits }: OperationParts) {
   return Type.Object({
-    cmd: Type.String({ minLength: 1, maxLength: MAX_COMMAND_CHARS, description: 'The command.' }),
+    cmd: Type.String({
+      minLength: 1,
+      maxLength: MAX_COMMAND_CHARS,
+      description: 'The command.',
+      examples: ['uptime'],
+    }),
     cwd: Type.Optional(
       Type.String({
         pattern: '^/',
