@@ -44,9 +44,11 @@ export function shellOperation(parts: OperationParts): Operation {
     readOnly: false,
     normalize: (args) => (Array.isArray(args['env']) ? { ...args, env: environmentOf(args['env']) } : args),
     documented: {
-      env: Type.Array(Type.String(), {
-        description: 'Environment variables added to the clean base environment, each as NAME=value.',
-      }),
+      env: Type.Optional(
+        Type.Array(Type.String(), {
+          description: 'Environment variables added to the clean base environment, each as NAME=value.',
+        }),
+      ),
     },
     precheck: ({ cmd }) => {
       if (cmd === undefined || cmd === null || cmd === '') {

@@ -64,7 +64,7 @@ const responseSchemas = details.flatMap(({ path, detail }) =>
 );
 const allSchemas = [...requestSchemas, ...responseSchemas];
 
-describe.each(['', '?door=rpc'])('the document /openapi.json%s', (query) => {
+describe.each(['', '?door=rpc', '?door=docs'])('the document /openapi.json%s', (query) => {
   test('is valid by @seriousme/openapi-schema-validator', async () => {
     const { valid, errors } = await new Validator().validate(
       structuredClone(await documentOf(query)) as unknown as Record<string, unknown>,
@@ -149,6 +149,20 @@ describe("ChatGPT's rules:", () => {
     ).toMatchObject({
       type: 'array',
       items: { type: 'string' },
+    });
+  });
+
+  test('required is what has to be sent, and nothing else', () => {
+    const required = Object.fromEntries(
+      requestSchemas.filter(([, { type }]) => type === 'object').map(([path, schema]) => [path, schema['required']]),
+    );
+    expect(required).toEqual({
+      '/shell': ['cmd'],
+      '/read_session': ['session'],
+      '/kill_session': ['session'],
+      '/close_session': ['session'],
+      '/list_sessions': undefined,
+      '/server_info': undefined,
     });
   });
 
