@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'bun:test';
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
+import manifest from '../package.json';
 import { settingsSchema } from '../src/settings.ts';
 
 const ROOT = join(import.meta.dir, '..');
 const SOURCE = join(ROOT, 'src');
 const MAX_LINES = 300;
+const MAX_PICTURE_BYTES = 150_000;
 
 /** Which folders of src a folder may import, beside itself. What stands directly in src goes by its file's name. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
@@ -47,6 +49,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
 const OWNERS: Readonly<Record<string, string>> = {
   elysia: 'http',
   '@elysiajs/swagger': 'http',
+  'swagger-ui-dist/favicon-32x32.png': 'http',
+  'swagger-ui-dist/swagger-ui.css': 'http',
+  'swagger-ui-dist/swagger-ui-bundle.js': 'http',
   cron: 'jobs',
   pino: 'log',
   commander: 'cli',
@@ -170,6 +175,29 @@ describe('the README', () => {
 
   test.each(operationNames)('describes the operation %s', (name) => {
     expect(readme).toContain(`### \`${name}\``);
+  });
+});
+
+describe('the pictures of the README', () => {
+  const shown = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/<img src="([^"]+)"/g)].map(
+    (match) => match[1] ?? '',
+  );
+
+  test('are there, and small', () => {
+    expect(shown.length).toBeGreaterThan(0);
+    const large = shown.filter((path) => statSync(join(ROOT, path)).size > MAX_PICTURE_BYTES);
+    expect(large).toEqual([]);
+  });
+
+  test('are all that there is', () => {
+    const there = [...new Bun.Glob('ops/pictures/*').scanSync(ROOT)];
+    expect(there.sort()).toEqual([...new Set(shown)].sort());
+  });
+});
+
+describe('the packages', () => {
+  test('run no script of their own when they are installed: one of them would report home', () => {
+    expect(manifest.trustedDependencies).toEqual([]);
   });
 });
 

@@ -95,9 +95,12 @@ async function openApi(parts: AppParts, request: Request, peer: string): Promise
   const document = made.get(door) ?? openApiDocument(parts.operations, door, parts.version);
   made.set(door, document);
   const isFromProxy = parts.trustedProxies.has(peer);
-  // The page calls the server that it was loaded from: its policy allows no other, whatever the public URL is.
-  const url = door === 'docs' ? '.' : (parts.publicUrl ?? requestOrigin(request.url, request.headers, isFromProxy));
-  return respond(parts, request, 200, { ...(await document), servers: [{ url }] });
+  // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
+  const server =
+    door === 'docs'
+      ? { url: '.', description: 'the agent that this page came from' }
+      : { url: parts.publicUrl ?? requestOrigin(request.url, request.headers, isFromProxy) };
+  return respond(parts, request, 200, { ...(await document), servers: [server] });
 }
 
 /** A part of the page for people. */

@@ -27,6 +27,9 @@ const ERROR: PlainSchema = {
 
 const SECURITY = 'token';
 
+/** The link at the head of the page is to its own document, which is not the one for ChatGPT. */
+const PAGE_NOTE = ' For a GPT, import [openapi.json](openapi.json).';
+
 /** The OpenAPI document of a door, without its `servers`: made by the swagger plugin from the list of operations. */
 export async function openApiDocument(
   operations: readonly Operation[],
@@ -42,7 +45,7 @@ export async function openApiDocument(
         info: {
           title: 'Agent3',
           version,
-          description: 'A shell on a Linux server: run commands, read their output, and look after what still runs.',
+          description: `A shell on a Linux server: run commands, read their output, and look after what still runs.${door === 'docs' ? PAGE_NOTE : ''}`,
         },
         components: {
           securitySchemes: { [SECURITY]: { type: 'apiKey', in: 'header', name: 'X-Auth-Token' } },
