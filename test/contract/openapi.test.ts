@@ -160,6 +160,7 @@ describe("ChatGPT's rules:", () => {
       '/shell': ['cmd'],
       '/read_session': ['session'],
       '/kill_session': ['session'],
+      '/write_session': ['session'],
       '/close_session': ['session'],
       '/list_sessions': undefined,
       '/server_info': undefined,
