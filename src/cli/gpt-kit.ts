@@ -33,7 +33,7 @@ Call serverInfo once at the start of a conversation: it tells the system, the us
 # Running commands
 - shell runs one command with bash. It answers within 40 seconds with stdout, stderr and exit_code. An exit_code other than 0 is an answer, not a fault of the tool: read stderr.
 - Read "message" in every answer: it says what happened and which call comes next.
-- Commands have no terminal and nobody to answer questions: use flags such as -y, --no-pager, --batch.
+- Prefer flags that ask no questions: -y, --no-pager, --batch. Where a program insists on a terminal (sudo with a password, passwd, ssh, installers), give pty: true: the answer comes when it waits for input, and writeSession types the reply, ending with a newline.
 - Write files with stdin and no quoting: cmd "cat > /path/file", stdin the content.
 - Set cwd and env instead of writing cd and export. Each call starts anew: nothing of the shell's state is kept.
 - Ask for little: filter with grep, tail, head, and use max_output. Long output costs your memory.
@@ -41,12 +41,14 @@ Call serverInfo once at the start of a conversation: it tells the system, the us
 # Long work
 - What may take longer than 40 seconds (package upgrades, builds, backups) gets background: true. The answer has status "running" and a session.
 - Follow it with readSession, wait 40, offset the last next_offset, until eof is true. Then look at exit_code.
+- When a command is silent, message says what it waits for: input, a lock and who holds it, the network, the CPU. Act on that instead of guessing.
 - Do not start the same work again when an answer is late: call listSessions and look. Send the same key when you repeat a call whose answer was lost: it then runs only once.
 - killSession stops a command and keeps its output; closeSession also removes it.
 
 # Long output
 - When truncated is true, the answer has the beginning and the end; omitted says where the missing part is, and readSession with that offset reads it.
 - offset -4096 reads the last 4 KiB.
+- match finds lines in a session by a regular expression without running the command again, with their offsets to read on from; with wait it waits for a line, such as "server started".
 
 # Care
 - Look before you change: read the file, check the state of the service, see what a command would do (--dry-run, -s).

@@ -18,7 +18,10 @@ function describeString(schema: TSchema): string {
   return pattern === undefined ? `a string${length}` : `a string${length} that matches ${pattern}`;
 }
 
-function range(minimum: unknown, maximum: unknown): string {
+function range(least: unknown, most: unknown): string {
+  // The largest numbers there are say nothing.
+  const minimum = least === Number.MIN_SAFE_INTEGER ? undefined : least;
+  const maximum = most === Number.MAX_SAFE_INTEGER ? undefined : most;
   if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
   if (minimum !== undefined) return ` from ${minimum}`;
   return maximum === undefined ? '' : ` up to ${maximum}`;

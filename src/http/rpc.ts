@@ -1,4 +1,5 @@
 import { InvalidJson, InvalidOperation } from '../core/errors.ts';
+import { preview } from '../core/schema-words.ts';
 import type { Operation } from '../operations/operation.ts';
 
 /** A call as the body of `POST /` states it. */
@@ -16,7 +17,7 @@ export function parseRpc(body: unknown, operations: ReadonlyMap<string, Operatio
   const operation = typeof op === 'string' ? operations.get(op) : undefined;
   if (operation === undefined) {
     throw new InvalidOperation(
-      `op must be one of ${[...operations.keys()].join(', ')}${op === undefined ? '; it is missing' : ''}.`,
+      `op must be one of ${[...operations.keys()].join(', ')}, ${op === undefined ? 'and is missing' : `not ${preview(op)}`}.`,
     );
   }
   return { operation, args: 'args' in body ? body.args : undefined };

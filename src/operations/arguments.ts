@@ -40,8 +40,15 @@ export function argumentParser<Args extends TObject>(
   };
 }
 
+/** That arguments were ignored, and which ones there are; undefined where none was. */
+export function ignoredHint(ignored: readonly string[], known: TObject): string | undefined {
+  if (ignored.length === 0) return undefined;
+  const verb = ignored.length === 1 ? 'It was' : 'They were';
+  return `${unknownNames(ignored)} ${verb} ignored; there are ${Object.keys(known.properties).join(', ')}.`;
+}
+
 /** `Unknown argument "foo".`, for at most five names. */
-export function unknownNames(names: readonly string[]): string {
+function unknownNames(names: readonly string[]): string {
   const shown = names.slice(0, 5).map((name) => JSON.stringify(name.slice(0, 40)));
   const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
   return `Unknown argument${names.length === 1 ? '' : 's'} ${shown.join(', ')}${more}.`;

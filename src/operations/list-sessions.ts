@@ -3,7 +3,6 @@ import { asSessionId } from '../sessions/id.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { messageOf } from './answer.ts';
-import { unknownNames } from './arguments.ts';
 import { type Answer, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 
@@ -68,7 +67,7 @@ const resultSchema = Type.Object({
 
 type ListArguments = Static<typeof argsSchema>;
 
-function answer(parts: OperationParts, principal: string, given: ListArguments, ignored: readonly string[]): Answer {
+function answer(parts: OperationParts, principal: string, given: ListArguments, ignored: string | undefined): Answer {
   const before = given.before === undefined ? undefined : asSessionId(given.before);
   const matching = parts.store
     .newestFirst()
@@ -87,7 +86,7 @@ function answer(parts: OperationParts, principal: string, given: ListArguments, 
       wrongBefore
         ? 'before is no session id, so the list begins with the newest; take it from next_before.'
         : undefined,
-      ignored.length > 0 ? unknownNames(ignored) : undefined,
+      ignored,
     ),
   };
 }

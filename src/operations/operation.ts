@@ -1,7 +1,7 @@
 import type { Static, TObject, TSchema } from '@sinclair/typebox';
 import type { Deadline } from '../core/clock.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
-import { argumentParser, type ParsedArguments } from './arguments.ts';
+import { argumentParser, ignoredHint, type ParsedArguments } from './arguments.ts';
 
 /** One call of an operation, as a door hands it over. */
 export interface Call {
@@ -45,7 +45,8 @@ export interface OperationDefinition<Args extends TObject> {
   readonly documented?: Readonly<Record<string, TSchema>>;
   /** A look at the raw arguments before the schema, for errors with a text of their own. */
   precheck?(args: Readonly<Record<string, unknown>>): void;
-  run(args: Static<Args>, call: Call, ignored: readonly string[]): Promise<Answer>;
+  /** `ignored` tells of arguments that it does not know, for `message`; undefined where there was none. */
+  run(args: Static<Args>, call: Call, ignored: string | undefined): Promise<Answer>;
 }
 
 /** Turns a definition into an operation: the schema is compiled once, arguments are checked at this edge and trusted inside. */
@@ -61,7 +62,7 @@ export function defineOperation<Args extends TObject>(definition: OperationDefin
     readOnly,
     invoke: async (raw, call) => {
       const parsed: ParsedArguments<Static<Args>> = parse(raw);
-      return definition.run(parsed.value, call, parsed.ignored);
+      return definition.run(parsed.value, call, ignoredHint(parsed.ignored, args));
     },
   };
 }

@@ -3,7 +3,6 @@ import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../core/limit
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import { type Snapshot, snapshot } from './answer.ts';
-import { unknownNames } from './arguments.ts';
 import { type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { matchesField, searchAnswer } from './search-answer.ts';
@@ -23,7 +22,7 @@ export function readSessionOperation(parts: OperationParts): Operation {
     run: async (given, call, ignored) => {
       const session = parts.store.get(given.session, call.principal);
       if (given.wait > 0 && given.match === undefined) await waitForMore(parts, session, given, call);
-      const notes = [await parts.commands.whySilent(session), ignored.length > 0 ? unknownNames(ignored) : undefined];
+      const notes = [await parts.commands.whySilent(session), ignored];
       if (given.match !== undefined) return searchAnswer(parts, session, { ...given, match: given.match }, call, notes);
       return sliceAnswer(parts, session, given, notes);
     },

@@ -3,7 +3,6 @@ import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptim
 import { type Static, Type } from '@sinclair/typebox';
 import { version } from '../version.ts';
 import { messageOf } from './answer.ts';
-import { unknownNames } from './arguments.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 
@@ -22,7 +21,7 @@ export function serverInfoOperation(parts: OperationParts): Operation {
     readOnly: true,
     run: async (_given, _call, ignored) => ({
       ...describe(parts),
-      ...messageOf(ignored.length > 0 ? unknownNames(ignored) : undefined),
+      ...messageOf(ignored),
     }),
   });
 }

@@ -12,7 +12,6 @@ import {
   outputFields,
   snapshot,
 } from './answer.ts';
-import { unknownNames } from './arguments.ts';
 import { binaryHint, cutHint, fullDiskHint, reopenHint, statusHint, survivorsHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
@@ -67,7 +66,7 @@ export function shellOperation(parts: OperationParts): Operation {
         earlier && repeatHint(earlier, given.cmd),
         reopenHint(given.cmd),
         fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
-        ignored.length > 0 ? unknownNames(ignored) : undefined,
+        ignored,
       ];
       return answer(parts, session, given, notes, earlier === undefined);
     },
