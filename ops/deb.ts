@@ -68,6 +68,7 @@ function fillTree(tree: string, binary: string, version: string): void {
     `${template('debian/copyright')}${indented(readFileSync(join(OPS, '../LICENSE'), 'utf8'))}`,
   );
   put('usr/share/doc/agent3/changelog.gz', gzipSync(changelog(version), { level: 9 }));
+  put('usr/share/man/man1/agent3.1.gz', gzipSync(template('debian/agent3.1'), { level: 9 }));
   put('usr/share/lintian/overrides/agent3', template('debian/lintian-overrides'));
   put('DEBIAN/conffiles', '/etc/logrotate.d/agent3\n');
   for (const script of ['postinst', 'prerm', 'postrm']) put(`DEBIAN/${script}`, template(`debian/${script}`), 0o755);
