@@ -44,6 +44,12 @@ export interface Config {
   readonly maxRunning: number;
   /** Absolute; undefined: commands share the agent's. */
   readonly cgroup: string | undefined;
+  /** For each command; they need `cgroup`. */
+  readonly commandCeilings: {
+    readonly memoryBytes: number | undefined;
+    readonly processes: number | undefined;
+    readonly cpuPercent: number | undefined;
+  };
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Absolute; undefined: standard error. */
   readonly logFile: string | undefined;
@@ -93,6 +99,11 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     sessionTtlSeconds: values.AGENT3_SESSION_TTL_SECONDS,
     maxRunning: values.AGENT3_MAX_RUNNING,
     cgroup: values.AGENT3_CGROUP === undefined ? undefined : resolve(values.AGENT3_CGROUP),
+    commandCeilings: {
+      memoryBytes: values.AGENT3_COMMAND_MEMORY_BYTES,
+      processes: values.AGENT3_COMMAND_PROCESSES,
+      cpuPercent: values.AGENT3_COMMAND_CPU_PERCENT,
+    },
     logLevel: values.AGENT3_LOG_LEVEL,
     logFile: values.AGENT3_LOG_FILE === undefined ? undefined : resolve(values.AGENT3_LOG_FILE),
     tls: tlsFiles(values.AGENT3_TLS_CERT, values.AGENT3_TLS_KEY),

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
+import { describeErrno } from './core/errors.ts';
 import { SignalOnce } from './core/signal-once.ts';
 import { CommandCgroups } from './execution/cgroup.ts';
 import { currentAccount } from './execution/environment.ts';
@@ -46,11 +47,18 @@ function ownArgv(): string[] {
 }
 
 /** Without the cgroup that the settings name, commands run in the agent's own. */
-function openCgroups({ cgroup }: Config, logger: Logger): CommandCgroups | undefined {
+function openCgroups({ cgroup, commandCeilings }: Config, logger: Logger): CommandCgroups | undefined {
   if (cgroup === undefined) return undefined;
   const cgroups = new CommandCgroups(cgroup);
   const fault = cgroups.fault();
-  if (fault === undefined) return cgroups;
+  if (fault === undefined) {
+    try {
+      logger.info({ cgroup, ...cgroups.limit(commandCeilings) }, 'commands have a cgroup each, with these ceilings');
+    } catch (error) {
+      logger.warn({ cgroup, fault: describeErrno(error) }, 'no controllers: commands have no ceilings of their own');
+    }
+    return cgroups;
+  }
   logger.warn({ cgroup, fault }, "the cgroup cannot be used: commands run in the agent's own, and end with it");
   return undefined;
 }

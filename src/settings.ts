@@ -109,6 +109,27 @@ export const settingsSchema = Type.Object({
       'Directory of a cgroup (version 2) that belongs to the agent: each command then runs in one of its own below it. Set by the service.',
     ),
   ),
+  AGENT3_COMMAND_MEMORY_BYTES: Type.Optional(
+    Type.Integer({
+      minimum: 16_777_216,
+      maximum: 1024 * GIB,
+      description: 'Memory of one command with all its processes. By default 80 % of what all commands have.',
+    }),
+  ),
+  AGENT3_COMMAND_PROCESSES: Type.Optional(
+    Type.Integer({
+      minimum: 8,
+      maximum: 4_194_304,
+      description: 'Processes and threads of one command. By default half of what all commands have.',
+    }),
+  ),
+  AGENT3_COMMAND_CPU_PERCENT: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 102_400,
+      description: 'CPU time of one command, in per cent of one CPU. By default there is no limit.',
+    }),
+  ),
   AGENT3_LOG_LEVEL: Type.Union(
     LOG_LEVELS.map((level) => Type.Literal(level)),
     { default: 'info', description: 'Least level that is logged.' },

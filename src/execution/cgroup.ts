@@ -1,12 +1,15 @@
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { describeErrno } from '../core/errors.ts';
+import { CONTROLLERS, type CommandCeilings, defaultCeilings, setCeilings } from './cgroup-limits.ts';
 
 /**
  * The cgroup (cgroups(7), version 2) that every command gets one of its own below. It belongs to another unit of the
  * service manager than the agent's: what runs in it outlives the agent, and nothing leaves it by forking.
  */
 export class CommandCgroups {
+  #ceilings: CommandCeilings | undefined;
+
   constructor(private readonly directory: string) {}
 
   /** Why commands cannot be started in it; undefined when they can. */
@@ -23,11 +26,27 @@ export class CommandCgroups {
     }
   }
 
+  /**
+   * Hands the controllers on to the cgroups of the commands, so that each has ceilings of its own. A cgroup that hands
+   * controllers on may hold no process (cgroups(7)): what holds the place is moved below. Gives the ceilings in force;
+   * throws the system's error where the controllers are not to be had.
+   */
+  limit(given: CommandCeilings): CommandCeilings {
+    const place = join(this.directory, PLACE);
+    mkdirSync(place, { recursive: true });
+    for (const pid of readPids(this.directory)) writeFileSync(join(place, 'cgroup.procs'), String(pid));
+    const wanted = CONTROLLERS.map((name) => `+${name}`).join(' ');
+    writeFileSync(join(this.directory, 'cgroup.subtree_control'), wanted);
+    this.#ceilings = defaultCeilings(this.directory, given);
+    return this.#ceilings;
+  }
+
   /** Makes a cgroup called `name`; undefined where that is refused: the service manager may have taken its parent away. */
   make(name: string): Cgroup | undefined {
     const path = join(this.directory, name);
     try {
       mkdirSync(path, { mode: 0o755 });
+      if (this.#ceilings !== undefined) setCeilings(path, this.#ceilings);
       return new Cgroup(path);
     } catch {
       return undefined;
@@ -41,9 +60,12 @@ export class CommandCgroups {
 
   /** Removes the cgroups that hold no process any more and whose name `isNeeded` does not know. */
   sweep(isNeeded: (name: string) => boolean): void {
-    for (const name of subdirectories(this.directory)) if (!isNeeded(name)) this.of(name).remove();
+    for (const name of subdirectories(this.directory)) if (name !== PLACE && !isNeeded(name)) this.of(name).remove();
   }
 }
+
+/** What holds the unit's place is here. */
+const PLACE = 'place';
 
 /** The cgroup of one command, with those that the command made below it. */
 export class Cgroup {

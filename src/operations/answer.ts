@@ -1,7 +1,7 @@
 import { type TObject, Type } from '@sinclair/typebox';
 import type { Clock } from '../core/clock.ts';
 import { incompleteTail } from '../core/utf8.ts';
-import { SESSION_STATUSES } from '../sessions/record.ts';
+import { SESSION_STATUSES, type SessionRecord } from '../sessions/record.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import type { Omission } from './reply.ts';
 
@@ -21,6 +21,16 @@ export const outputFields = {
   stdout_bytes: Type.Integer({ description: 'Size of the whole standard output, in bytes.' }),
   stderr_bytes: Type.Integer({ description: 'Size of the whole standard error, in bytes.' }),
   truncated: Type.Boolean({ description: 'True when stdout or stderr here is not the whole stream.' }),
+  usage: Type.Optional(
+    Type.Object(
+      {
+        cpu_ms: Type.Integer({ description: 'CPU time in milliseconds.' }),
+        peak_memory_bytes: Type.Optional(Type.Integer({ description: 'The most memory at one moment.' })),
+        processes: Type.Optional(Type.Integer({ description: 'The most processes and threads at one moment.' })),
+      },
+      { description: 'What the ended command took, where the server counts it.' },
+    ),
+  ),
   message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
 } as const;
 
@@ -42,6 +52,7 @@ export interface Snapshot {
     readonly duration_ms: number;
     readonly stdout_bytes: number;
     readonly stderr_bytes: number;
+    readonly usage?: SessionRecord['usage'];
   };
 }
 
@@ -75,6 +86,7 @@ function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock
       duration_ms: record.duration_ms ?? Math.max(0, clock.now() - record.started_at),
       stdout_bytes: streams.stdout.size,
       stderr_bytes: streams.stderr.size,
+      ...(record.usage !== undefined && { usage: record.usage }),
     },
   };
 }

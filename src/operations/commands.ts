@@ -1,6 +1,7 @@
 import { Deadline } from '../core/clock.ts';
 import { MachineRefused } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
+import { limitHitsOf, usageOf } from '../execution/cgroup-limits.ts';
 import { markOf } from '../execution/environment.ts';
 import type { CommandInput } from '../execution/input.ts';
 import type { EndReason, Outcome } from '../execution/outcome.ts';
@@ -11,7 +12,7 @@ import { CgroupTree, type Leader, MarkedTree, type ProcessTree } from '../execut
 import { findWait, waitsForInput } from '../execution/waiting.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
-import type { SessionStatus } from '../sessions/record.ts';
+import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { CommandParts, NewCommand } from './command.ts';
 import { launch } from './launch.ts';
@@ -181,11 +182,21 @@ export class Commands {
     const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
     this.#record(session, {
       ...sizes,
+      ...this.#costOf(session),
       status: statusOf({ ...outcome, exitCode }),
       exit_code: exitCode,
       ended_at: this.parts.clock.now(),
       duration_ms: Math.round(durationMs),
     });
+  }
+
+  /** What a command took and which ceilings it reached, as its cgroup tells. */
+  #costOf(session: Session): Pick<SessionRecord, 'usage' | 'hits'> {
+    const path = this.parts.cgroups?.of(session.id).path;
+    const usage = path === undefined ? undefined : usageOf(path);
+    if (path === undefined || usage === undefined) return {};
+    const hits = limitHitsOf(path);
+    return { usage, ...(hits.memory + hits.processes > 0 && { hits }) };
   }
 
   /**

@@ -6,7 +6,7 @@ import { incompleteTail } from '../core/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { messageOf, snapshot } from './answer.ts';
-import { statusHint, survivorsHint } from './hints.ts';
+import { recordHints } from './hints.ts';
 import type { Answer } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 
@@ -83,7 +83,7 @@ export class Followers {
 
   #stateOf(session: Session): Answer {
     const { record } = session;
-    const hints = messageOf(statusHint(record, this.parts.limits), survivorsHint(record.survivors));
+    const hints = messageOf(...recordHints(record, this.parts.limits));
     return { ...snapshot(session, this.parts.clock).fields, ...hints };
   }
 }

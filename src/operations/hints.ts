@@ -10,8 +10,31 @@ export interface HintLimits {
   readonly maxSessionBytes: number;
 }
 
+/** Everything that the record of a session has to say. */
+export function recordHints(record: SessionRecord, limits: HintLimits): (string | undefined)[] {
+  return [statusHint(record, limits), ...ceilingHints(record), survivorsHint(record.survivors)];
+}
+
+function ceilingHints({ hits }: SessionRecord): string[] {
+  if (hits === undefined) return [];
+  const ofMib = hits.memory_max === undefined ? '' : ` of ${Math.round(hits.memory_max / 1_048_576)} MiB`;
+  const ofTasks = hits.processes_max === undefined ? '' : ` of ${hits.processes_max}`;
+  return [
+    ...(hits.memory > 0
+      ? [`${countOf(hits.memory)} killed by the memory limit${ofMib} for one command: use less memory at once.`]
+      : []),
+    ...(hits.processes > 0
+      ? [`The limit${ofTasks} for the processes and threads of one command was reached, and some could not be started.`]
+      : []),
+  ];
+}
+
+function countOf(processes: number): string {
+  return processes === 1 ? '1 process was' : `${processes} processes were`;
+}
+
 /** What the status of a session means and which call comes next; nothing for a command that is simply done. */
-export function statusHint(record: SessionRecord, limits: HintLimits): string | undefined {
+function statusHint(record: SessionRecord, limits: HintLimits): string | undefined {
   switch (record.status) {
     case 'running':
       return `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, or close_session to stop it.`;
@@ -51,7 +74,7 @@ function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSecond
 }
 
 /** Tells of processes that go on after the shell has ended. */
-export function survivorsHint(count: number): string | undefined {
+function survivorsHint(count: number): string | undefined {
   if (count === 0) return undefined;
   const subject = count === 1 ? '1 process it started is' : `${count} processes it started are`;
   return `The command has ended, and ${subject} still running in this session: read_session shows what they write, close_session stops them.`;

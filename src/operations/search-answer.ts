@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import { envelopeChars, messageOf, snapshot } from './answer.ts';
-import { statusHint, survivorsHint } from './hints.ts';
+import { recordHints } from './hints.ts';
 import type { Answer, Call } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { type Found, search } from './search.ts';
@@ -57,12 +57,7 @@ export async function searchAnswer(
     })),
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
-    ...messageOf(
-      statusHint(record, parts.limits),
-      survivorsHint(record.survivors),
-      ...notes,
-      fateOf(found, isAtEnd, given),
-    ),
+    ...messageOf(...recordHints(record, parts.limits), ...notes, fateOf(found, isAtEnd, given)),
   };
 }
 

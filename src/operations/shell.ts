@@ -12,7 +12,7 @@ import {
   outputFields,
   snapshot,
 } from './answer.ts';
-import { binaryHint, cutHint, fullDiskHint, reopenHint, statusHint, survivorsHint } from './hints.ts';
+import { binaryHint, cutHint, fullDiskHint, recordHints, reopenHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { waitForPrompt } from './prompt.ts';
@@ -124,7 +124,7 @@ function answer(
     ...fields,
     truncated: more['omitted'] !== undefined,
     ...more,
-    ...messageOf(statusHint(session.record, parts.limits), survivorsHint(session.record.survivors), ...notes, ...hints),
+    ...messageOf(...recordHints(session.record, parts.limits), ...notes, ...hints),
   });
   const plain = build({ stdout: '', stderr: '' }, {}, []);
   const reserve = envelopeChars(plain) + OMITTED_CHARS + HINT_CHARS;

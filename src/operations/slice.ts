@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { openSequenceLength, plainText } from '../core/plain-text.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, snapshot } from './answer.ts';
-import { statusHint, survivorsHint } from './hints.ts';
+import { recordHints } from './hints.ts';
 import type { Answer } from './operation.ts';
 import { type Encoding, type Page, readEnd, readPage } from './page.ts';
 import type { OperationParts } from './parts.ts';
@@ -34,7 +34,7 @@ export function sliceAnswer(
 ): Answer {
   const now = snapshot(session, parts.clock);
   const { record } = session;
-  const message = messageOf(statusHint(record, parts.limits), survivorsHint(record.survivors), ...notes);
+  const message = messageOf(...recordHints(record, parts.limits), ...notes);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = parts.limits.maxReplyChars - 1 - envelopeChars(frame);
   const name: StreamName = given.stream;

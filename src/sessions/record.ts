@@ -30,6 +30,23 @@ const recordSchema = Type.Object({
   input: Type.Optional(Type.Union([Type.Literal('pipe'), Type.Literal('terminal')])),
   /** What it waited for when it reached its limit without writing anything for a while. */
   waited_for: Type.Optional(Type.String()),
+  /** What it took, where the kernel counts that for each command. */
+  usage: Type.Optional(
+    Type.Object({
+      cpu_ms: Type.Integer(),
+      peak_memory_bytes: Type.Optional(Type.Integer()),
+      processes: Type.Optional(Type.Integer()),
+    }),
+  ),
+  /** How often it ran into its ceilings: processes killed for memory, processes that were not started. */
+  hits: Type.Optional(
+    Type.Object({
+      memory: Type.Integer(),
+      processes: Type.Integer(),
+      memory_max: Type.Optional(Type.Integer()),
+      processes_max: Type.Optional(Type.Integer()),
+    }),
+  ),
   /** Processes that were left when it ended. */
   survivors: Type.Integer(),
   /** Its files are gone; the record stays as long as its key must be remembered. */

@@ -1,5 +1,4 @@
 import { describe, expect, test } from 'bun:test';
-import { rmdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { startAgent } from '../helpers/agent.ts';
 import { hasCgroups, TestCgroup } from '../helpers/cgroups.ts';
@@ -63,7 +62,7 @@ describe.if(hasCgroups())('in a cgroup of its own', () => {
   test('commands run without one where it is taken away, and the log says so', async () => {
     const cgroup = makeCgroup();
     await using agent = await startAgent({ AGENT3_CGROUP: cgroup.path });
-    rmdirSync(cgroup.path);
+    cgroup[Symbol.dispose]();
     expect(await agent.shell({ cmd: 'echo runs' })).toMatchObject({ stdout: 'runs\n', exit_code: 0 });
     await agent.log.find('warning', ({ msg }) => String(msg).startsWith('no cgroup could be had for this command'));
   });

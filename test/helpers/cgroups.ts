@@ -20,8 +20,12 @@ export class TestCgroup implements Disposable {
     }
   }
 
-  /** The cgroups below it. */
+  /** The cgroups below it that commands have. */
   names(): string[] {
+    return this.#all().filter((name) => name !== 'place');
+  }
+
+  #all(): string[] {
     return readdirSync(this.path, { withFileTypes: true })
       .filter((entry) => entry.isDirectory())
       .map(({ name }) => name);
@@ -29,7 +33,7 @@ export class TestCgroup implements Disposable {
 
   [Symbol.dispose](): void {
     try {
-      for (const name of this.names()) rmdirSync(join(this.path, name));
+      for (const name of this.#all()) rmdirSync(join(this.path, name));
       rmdirSync(this.path);
     } catch {
       // A process that a failed test left keeps it.

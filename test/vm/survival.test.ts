@@ -154,24 +154,39 @@ describeVm('an installed agent', () => {
     expect(await kept()).toBe('kept\n');
   }, 120_000);
 
-  test('outlives a command that eats all memory, which dies alone', async () => {
+  test('outlives a command that eats all memory, which dies alone, and says why', async () => {
     const before = await pid();
-    const { body } = await ask(vm, 'shell', { cmd: 'tail /dev/zero' });
-    expect(body).toMatchObject({ status: 'done', exit_code: 137 });
+    const { body } = await ask(vm, 'shell', { cmd: 'tail /dev/zero; echo "ended with $?"' });
+    expect(body).toMatchObject({ status: 'done', exit_code: 0, stdout: 'ended with 137\n' });
+    expect(body['message']).toMatch(/^1 process was killed by the memory limit of \d+ MiB for one command/);
+    const { peak_memory_bytes } = body['usage'] as { peak_memory_bytes: number };
+    expect(peak_memory_bytes).toBeGreaterThan(500_000_000);
     await answersWithin(vm, 15);
     expect(await pid()).toBe(before);
     expect(await vm.sh('systemctl show -p Result --value agent3')).toBe('success\n');
   }, 120_000);
 
-  test('answers while a fork bomb in the background holds every task, and ends it', async () => {
+  test('answers and runs other commands beside a fork bomb in the background, and ends it', async () => {
     const { body } = await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", background: true });
     await vm.until('[ "$(systemctl show -p TasksCurrent --value agent3-commands)" -gt 500 ]', 60);
+    expect(await shellIn(vm, 'echo another runs')).toBe('another runs\n');
     const status = (await ask(vm, 'list_sessions', {})).status;
     expect(status).toBe(200);
     expect((await ask(vm, 'close_session', { session: body['session'] })).body).toEqual({ status: 'closed' });
     expect(await vm.sh('systemctl show -p TasksCurrent --value agent3-commands')).toMatch(/^\d{1,2}\n$/);
     expect(await shellIn(vm, 'echo on')).toBe('on\n');
   }, 300_000);
+
+  test('tells a command that it ran into the limit of its processes, and what it took', async () => {
+    const cmd = "perl -e 'for (1..3000) { my $pid = fork; defined $pid or exit 9; $pid or sleep 60, exit }'; echo $?";
+    const { body } = await ask(vm, 'shell', { cmd }, 100);
+    expect(body).toMatchObject({ status: 'done', stdout: '9\n' });
+    expect(body['message']).toMatch(/The limit of \d+ for the processes and threads of one command was reached/);
+    const { processes, cpu_ms } = body['usage'] as { processes?: number; cpu_ms: number };
+    expect(cpu_ms).toBeGreaterThan(0);
+    if (processes !== undefined) expect(processes).toBeGreaterThan(100);
+    await ask(vm, 'close_session', { session: body['session'] });
+  }, 120_000);
 
   test('outlives a fork bomb, and answers again after its limit', async () => {
     await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", timeout: 5 }, 100);

@@ -1,0 +1,110 @@
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** What one command, with everything that it starts, may take; undefined where only the ceiling of all holds. */
+export interface CommandCeilings {
+  /** Memory and page cache; swap is not to be had beside it. */
+  readonly memoryBytes: number | undefined;
+  readonly processes: number | undefined;
+  /** Of one CPU: 200 are two whole ones. */
+  readonly cpuPercent: number | undefined;
+}
+
+/** What a command took. */
+export interface Usage {
+  readonly cpu_ms: number;
+  /** The most memory at one moment; undefined on kernels that do not tell (before 5.19). */
+  readonly peak_memory_bytes?: number;
+  /** The most processes and threads at one moment; undefined on kernels that do not tell (before 6.1). */
+  readonly processes?: number;
+}
+
+/** The limits of its cgroup that a command ran into. */
+export interface LimitHits {
+  /** Processes that were killed for want of memory. */
+  readonly memory: number;
+  /** Processes that could not be started. */
+  readonly processes: number;
+  /** The ceilings: bytes, and a number of processes; undefined where there is none. */
+  readonly memory_max?: number;
+  readonly processes_max?: number;
+}
+
+/** The controllers that ceilings and usage need. */
+export const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
+
+/** cpu.max: the quota is given for periods of this length. */
+const CPU_PERIOD_US = 100_000;
+
+/** Sets the ceilings of a new cgroup. Throws the system's error. */
+export function setCeilings(path: string, { memoryBytes, processes, cpuPercent }: CommandCeilings): void {
+  const set = (file: string, value: number | string): void => writeFileSync(join(path, file), String(value));
+  if (memoryBytes !== undefined) {
+    set('memory.max', memoryBytes);
+    set('memory.swap.max', 0);
+  }
+  if (processes !== undefined) set('pids.max', processes);
+  if (cpuPercent !== undefined) set('cpu.max', `${Math.round((cpuPercent * CPU_PERIOD_US) / 100)} ${CPU_PERIOD_US}`);
+}
+
+/** What the processes of a cgroup took since it was made; undefined without controllers. */
+export function usageOf(path: string): Usage | undefined {
+  const cpuMicroseconds = entryOf(path, 'cpu.stat', 'usage_usec');
+  if (cpuMicroseconds === undefined) return undefined;
+  const memory = numberOf(path, 'memory.peak');
+  const processes = numberOf(path, 'pids.peak');
+  return {
+    cpu_ms: Math.round(cpuMicroseconds / 1000),
+    ...(memory !== undefined && { peak_memory_bytes: memory }),
+    ...(processes !== undefined && { processes }),
+  };
+}
+
+/** How often the ceilings of a cgroup were reached. */
+export function limitHitsOf(path: string): LimitHits {
+  const memory = entryOf(path, 'memory.events', 'oom_kill') ?? 0;
+  const processes = entryOf(path, 'pids.events', 'max') ?? 0;
+  const [memoryMax, processesMax] = [numberOf(path, 'memory.max'), numberOf(path, 'pids.max')];
+  return {
+    memory,
+    processes,
+    ...(memory > 0 && memoryMax !== undefined && { memory_max: memoryMax }),
+    ...(processes > 0 && processesMax !== undefined && { processes_max: processesMax }),
+  };
+}
+
+/** What a ceiling of all commands leaves to one of them: the others can still run. */
+const PART_OF_ONE = { memory: 0.8, processes: 0.5 };
+
+/** The ceilings of one command where the owner has set none: a part of what all commands have together. */
+export function defaultCeilings(path: string, given: CommandCeilings): CommandCeilings {
+  const part = (file: string, of: number): number | undefined => {
+    const whole = numberOf(path, file);
+    return whole === undefined ? undefined : Math.floor(whole * of);
+  };
+  return {
+    memoryBytes: given.memoryBytes ?? part('memory.max', PART_OF_ONE.memory),
+    processes: given.processes ?? part('pids.max', PART_OF_ONE.processes),
+    cpuPercent: given.cpuPercent,
+  };
+}
+
+/** The number in a file; undefined where there is none, as in `max`. */
+function numberOf(path: string, file: string): number | undefined {
+  const text = readText(join(path, file))?.trim();
+  return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
+}
+
+/** The number behind a name in a file of lines `name number`. */
+function entryOf(path: string, file: string, name: string): number | undefined {
+  const match = new RegExp(`^${name} (\\d+)$`, 'm').exec(readText(join(path, file)) ?? '');
+  return match === null ? undefined : Number(match[1]);
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return undefined;
+  }
+}
