@@ -145,7 +145,8 @@ export const settingsSchema = Type.Object({
     Type.String({
       pattern: '^https?://[^\\s/?#]+/?$',
       maxLength: 300,
-      description: 'URL that clients reach the agent by, for its OpenAPI document. Without it, the one of the request.',
+      description:
+        'URL that clients reach the agent by, for its OpenAPI document and the check of Origin. Without it, the one of the request.',
     }),
   ),
   AGENT3_TRUSTED_PROXIES: Type.Optional(

@@ -34,6 +34,7 @@ export class Listener implements Listening {
       logger: deps.logger,
       shutdown: deps.shutdown,
       replySeconds: deps.config.replySeconds,
+      maxReplyChars: deps.config.maxReplyChars,
       trustedProxies: deps.config.trustedProxies,
       publicUrl: deps.config.publicUrl,
       version,

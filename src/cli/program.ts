@@ -5,6 +5,7 @@ import { EXIT_USAGE } from './exit.ts';
 import { addGpt } from './gpt.ts';
 import { addInstall } from './install.ts';
 import { addMatchLines } from './match-lines.ts';
+import { addMcp } from './mcp.ts';
 import { addServe } from './serve.ts';
 import { addToken } from './token.ts';
 import { addWatchdog } from './watchdog.ts';
@@ -26,6 +27,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addDoctor(program);
   addGpt(program);
   addMatchLines(program);
+  addMcp(program);
   for (const command of program.commands) {
     command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
   }

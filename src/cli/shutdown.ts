@@ -3,9 +3,8 @@ import type { SignalOnce } from '../core/signal-once.ts';
 import type { Log } from '../log/log.ts';
 import { EXIT_FAILURE } from './exit.ts';
 
-/** What a listening agent is. */
+/** What an agent is that takes calls. */
 export interface Listening {
-  readonly url: string;
   /** Requests that wait for their answer. */
   pending(): number;
   /** Takes no new connection; the open ones go on. */
@@ -31,13 +30,17 @@ export function stopOnSignals(parts: Stoppable): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (parts.shutdown.fired) end(parts.log, EXIT_FAILURE);
-      void stop(parts, signal);
+      void stopAgent(parts, { signal });
     });
   }
 }
 
-async function stop({ shutdown, log, server, stopJobs }: Stoppable, signal: NodeJS.Signals): Promise<void> {
-  log.logger.info({ signal, pending: server.pending() }, 'shutting down');
+/** Ends the agent in order: answers what is under way, as `running` where a command is. `cause` goes into the log. */
+export async function stopAgent(
+  { shutdown, log, server, stopJobs }: Stoppable,
+  cause: Readonly<Record<string, string>>,
+): Promise<void> {
+  log.logger.info({ ...cause, pending: server.pending() }, 'shutting down');
   shutdown.fire();
   server.stopAccepting();
   await stopJobs();

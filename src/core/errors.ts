@@ -35,6 +35,16 @@ export class InvalidArguments extends AgentError {
   readonly error = 'Invalid args';
 }
 
+export class InvalidRequest extends AgentError {
+  readonly status = 400;
+  readonly error = 'Invalid request';
+}
+
+export class ForeignOrigin extends AgentError {
+  readonly status = 403;
+  readonly error = 'Origin not allowed';
+}
+
 export class Unauthorized extends AgentError {
   readonly status = 403;
   readonly error = 'Unauthorized';

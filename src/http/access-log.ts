@@ -7,10 +7,11 @@ const MAX_LOGGED_CHARS = 200;
 
 /** How a request was answered. */
 export interface Ending {
-  readonly status: number;
+  /** Of HTTP; undefined where another transport carried the answer. */
+  readonly status: number | undefined;
   readonly durationMs: number;
-  /** Of the answer's body. */
-  readonly bytes: number;
+  /** Of the answer's body; undefined where nobody counts them. */
+  readonly bytes: number | undefined;
   /** What was thrown, if anything. */
   readonly error: unknown;
 }

@@ -4,13 +4,14 @@ import { ShuttingDown } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Logger } from '../log/log.ts';
 import type { Followers } from '../operations/follow.ts';
-import type { Answer, Operation } from '../operations/operation.ts';
-import { logExchange } from './access-log.ts';
+import type { Operation } from '../operations/operation.ts';
+import { type Ending, logExchange } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
 import { readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
-import { beginExchange, type Exchange, exchangeOf } from './exchange.ts';
+import { beginExchange, type Exchange, exchangeOf, invokeFor, noteSession } from './exchange.ts';
+import { answerMcp, MCP_METHODS } from './mcp.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
@@ -24,6 +25,7 @@ export interface AppParts {
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
   readonly replySeconds: number;
+  readonly maxReplyChars: number;
   readonly trustedProxies: AddressList;
   readonly publicUrl: string | undefined;
   readonly version: string;
@@ -36,12 +38,13 @@ const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
 
 /** Every path and its methods: what `Allow` names. */
 function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readonly string[]> {
-  return new Map([
+  return new Map<string, readonly string[]>([
     ['/', ['POST']],
     ['/healthz', ['GET', 'HEAD']],
     ['/openapi.json', ['GET']],
     ['/sessions/:id/stream', ['GET']],
     ...DOCS_PATHS.map((path): [string, string[]] => [path, ['GET', 'HEAD']]),
+    ['/mcp', MCP_METHODS],
     ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
   ]);
 }
@@ -68,6 +71,10 @@ export function createApp(parts: AppParts) {
     .get('/openapi.json', ({ request, server }) => openApi(parts, request, server?.requestIP(request)?.address ?? ''))
     .get('/sessions/:id/stream', ({ request, params: { id } }) => stream(parts, request, id))
     .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
+    .post('/mcp', ({ request, server }) => mcp(parts, request, server?.requestIP(request)?.address ?? ''), {
+      parse: 'none',
+    })
+    .delete('/mcp', ({ request, server }) => mcp(parts, request, server?.requestIP(request)?.address ?? ''))
     .all('/*', ({ request }) => nothingHere(request, methods), { parse: 'none' })
     .all('/', ({ request }) => nothingHere(request, methods), { parse: 'none' });
   for (const path of DOCS_PATHS) {
@@ -124,15 +131,7 @@ async function flat(parts: AppParts, operation: Operation, request: Request): Pr
 }
 
 async function invoke(parts: AppParts, operation: Operation, args: unknown, request: Request): Promise<Response> {
-  const exchange = theExchange(request);
-  exchange.op = operation.name;
-  noteSession(exchange, args);
-  const answer = await operation.invoke(args, {
-    principal: exchange.principal,
-    deadline: exchange.deadline,
-    shutdown: parts.shutdown,
-  });
-  noteAnswer(exchange, answer);
+  const answer = await invokeFor(theExchange(request), operation, args, { shutdown: parts.shutdown });
   return respond(parts, request, 200, answer);
 }
 
@@ -143,30 +142,22 @@ function stream(parts: AppParts, request: Request, id: string): Response {
   noteSession(exchange, { session: id });
   const { response, over, bytes } = openStream(parts.followers, id, exchange.principal, request, parts.shutdown);
   response.headers.set('x-request-id', exchange.id);
-  over.subscribe(() => {
-    const durationMs = performance.now() - exchange.startedMs;
-    logExchange(parts.logger, exchange, { status: 200, durationMs, bytes: bytes(), error: undefined });
-  });
+  over.subscribe(() => log(parts, exchange, { status: 200, bytes: bytes(), error: undefined }));
   return response;
+}
+
+/** MCP's Streamable HTTP. Its answers are streams, whose log line is written when they have ended. */
+function mcp(parts: AppParts, request: Request, peer: string): Promise<Response> {
+  const exchange = theExchange(request);
+  return answerMcp(parts, request, peer, exchange, (status, bytes) =>
+    log(parts, exchange, { status, bytes, error: exchange.error }),
+  );
 }
 
 function theExchange(request: Request): Exchange {
   const exchange = exchangeOf(request);
   if (exchange === undefined) throw new Error('a request reached its route without passing onRequest');
   return exchange;
-}
-
-/** The session that a call names, for its log line; only what looks like an id, so that nothing else gets into the log. */
-function noteSession(exchange: Exchange, args: unknown): void {
-  if (typeof args !== 'object' || args === null || !('session' in args)) return;
-  if (typeof args.session === 'string' && /^[0-9a-fA-F-]{36}$/.test(args.session)) exchange.session = args.session;
-}
-
-function noteAnswer(exchange: Exchange, answer: Answer): void {
-  const { session, status, exit_code } = answer;
-  if (typeof session === 'string') exchange.session = session;
-  if (typeof status === 'string') exchange.outcome = status;
-  if (typeof exit_code === 'number' || exit_code === null) exchange.exitCode = exit_code;
 }
 
 function nothingHere(request: Request, methods: ReadonlyMap<string, readonly string[]>): never {
@@ -204,8 +195,13 @@ function send(
   error?: unknown,
 ): Response {
   const exchange = exchangeOf(request);
+  log(parts, exchange, { status, bytes, error });
+  return new Response(body, { status, headers: { 'x-request-id': exchange?.id ?? '', ...headers } });
+}
+
+/** Writes the line of an answer that leaves now. */
+function log(parts: AppParts, exchange: Exchange | undefined, ending: Omit<Ending, 'durationMs'>): void {
   const durationMs = exchange === undefined ? 0 : performance.now() - exchange.startedMs;
   // After the answer has left: nobody waits for a log line.
-  setImmediate(() => logExchange(parts.logger, exchange, { status, durationMs, bytes, error }));
-  return new Response(body, { status, headers: { 'x-request-id': exchange?.id ?? '', ...headers } });
+  setImmediate(() => logExchange(parts.logger, exchange, { ...ending, durationMs }));
 }

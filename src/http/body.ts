@@ -30,6 +30,11 @@ export async function readJsonOrNothing(request: Request, deadline: Deadline, sh
   return bytes.length === 0 ? undefined : parse(bytes, ARGUMENTS_EXAMPLE);
 }
 
+/** The same for a message of MCP. */
+export async function readMessage(request: Request, deadline: Deadline, shutdown: SignalOnce): Promise<unknown> {
+  return parse(await inTime(readBody(request), deadline, shutdown), 'with one message of JSON-RPC 2.0');
+}
+
 const CALL_EXAMPLE = 'of the form {"op":"shell","args":{"cmd":"uptime"}}';
 const ARGUMENTS_EXAMPLE = 'an object with the arguments of the operation';
 

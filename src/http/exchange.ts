@@ -1,4 +1,5 @@
 import { Deadline } from '../core/clock.ts';
+import type { Answer, Call, Operation } from '../operations/operation.ts';
 
 /** One request and its answer: what the doors know of it and what its log line tells. */
 export interface Exchange {
@@ -15,6 +16,8 @@ export interface Exchange {
   session?: string;
   outcome?: string;
   exitCode?: number | null;
+  /** What a call was refused with, or failed with, where the HTTP status does not tell. */
+  error?: unknown;
 }
 
 /** The exchanges under way. A request that is gone takes its exchange with it. */
@@ -34,9 +37,50 @@ export function beginExchange(request: Request, address: string, replySeconds: n
   return exchange;
 }
 
+/** The exchange of a call that came from a local client, not over HTTP. */
+export function localExchange(principal: string, method: string, replySeconds: number): Exchange {
+  return {
+    id: Bun.randomUUIDv7(),
+    startedMs: performance.now(),
+    address: 'stdio',
+    method,
+    path: '',
+    deadline: Deadline.after(replySeconds),
+    principal,
+  };
+}
+
 /** The exchange of a request that `beginExchange` has seen; undefined for one that it has not. */
 export function exchangeOf(request: Request): Exchange | undefined {
   return exchanges.get(request);
+}
+
+/** Runs an operation for an exchange, which then tells of it. Throws what the operation throws. */
+export async function invokeFor(
+  exchange: Exchange,
+  operation: Operation,
+  args: unknown,
+  call: Omit<Call, 'principal' | 'deadline'>,
+): Promise<Answer> {
+  exchange.op = operation.name;
+  noteSession(exchange, args);
+  const { principal, deadline } = exchange;
+  const answer = await operation.invoke(args, { ...call, principal, deadline });
+  noteAnswer(exchange, answer);
+  return answer;
+}
+
+/** The session that a call names, for its log line; only what looks like an id, so that nothing else gets into the log. */
+export function noteSession(exchange: Exchange, args: unknown): void {
+  if (typeof args !== 'object' || args === null || !('session' in args)) return;
+  if (typeof args.session === 'string' && /^[0-9a-fA-F-]{36}$/.test(args.session)) exchange.session = args.session;
+}
+
+function noteAnswer(exchange: Exchange, answer: Answer): void {
+  const { session, status, exit_code } = answer;
+  if (typeof session === 'string') exchange.session = session;
+  if (typeof status === 'string') exchange.outcome = status;
+  if (typeof exit_code === 'number' || exit_code === null) exchange.exitCode = exit_code;
 }
 
 /** The path of an absolute URL, without its query. */

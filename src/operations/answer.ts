@@ -3,6 +3,8 @@ import type { Clock } from '../core/clock.ts';
 import { incompleteTail } from '../core/utf8.ts';
 import { SESSION_STATUSES, type SessionRecord } from '../sessions/record.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
+import type { Call } from './operation.ts';
+import type { OperationLimits } from './parts.ts';
 import type { Omission } from './reply.ts';
 
 /** The fields that `shell` and `read_session` have in common. */
@@ -101,6 +103,11 @@ function streamNow(session: Session, name: StreamName, running: boolean): Stored
 /** The answer's JSON without the text of the streams: what is left of the characters is theirs. */
 export function envelopeChars(answer: Readonly<Record<string, unknown>>): number {
   return JSON.stringify({ ...answer, stdout: '', stderr: '' }).length;
+}
+
+/** Most characters of JSON that the answer of a call may have. */
+export function replyChars(call: Pick<Call, 'maxReplyChars'>, limits: Pick<OperationLimits, 'maxReplyChars'>): number {
+  return (call.maxReplyChars ?? limits.maxReplyChars) - 1;
 }
 
 /** Both streams cut, with the largest numbers: how many characters `omitted` can take. */

@@ -2,8 +2,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { asSessionId } from '../sessions/id.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import { messageOf } from './answer.ts';
-import { type Answer, defineOperation, type Operation } from './operation.ts';
+import { messageOf, replyChars } from './answer.ts';
+import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 
 const MOST_SESSIONS = 100;
@@ -23,7 +23,7 @@ export function listSessionsOperation(parts: OperationParts): Operation {
     result: resultSchema,
     destructive: false,
     readOnly: true,
-    run: async (given, call, ignored) => answer(parts, call.principal, given, ignored),
+    run: async (given, call, ignored) => answer(parts, call, given, ignored),
   });
 }
 
@@ -67,21 +67,22 @@ const resultSchema = Type.Object({
 
 type ListArguments = Static<typeof argsSchema>;
 
-function answer(parts: OperationParts, principal: string, given: ListArguments, ignored: string | undefined): Answer {
+function answer(parts: OperationParts, call: Call, given: ListArguments, ignored: string | undefined): Answer {
   const before = given.before === undefined ? undefined : asSessionId(given.before);
   const matching = parts.store
     .newestFirst()
-    .filter(({ record }) => record.principal === principal && !record.closed)
+    .filter(({ record }) => record.principal === call.principal && !record.closed)
     .filter(({ record }) => given.status === undefined || record.status === given.status);
   // Ids sort by the time they were made.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
-  const page = from === -1 ? [] : matching.slice(from, from + given.limit);
+  const rows = (from === -1 ? [] : matching.slice(from, from + given.limit)).map((one) => row(one, parts.clock.now()));
+  const page = rows.slice(0, fitting(rows, replyChars(call, parts.limits) - FRAME_CHARS));
   const isLast = from === -1 || from + page.length >= matching.length;
   const wrongBefore = given.before !== undefined && before === undefined;
   return {
-    sessions: page.map((session) => row(session, parts.clock.now())),
+    sessions: page,
     total: matching.length,
-    next_before: isLast ? null : (page.at(-1)?.id ?? null),
+    next_before: isLast ? null : (page.at(-1)?.session ?? null),
     ...messageOf(
       wrongBefore
         ? 'before is no session id, so the list begins with the newest; take it from next_before.'
@@ -89,6 +90,19 @@ function answer(parts: OperationParts, principal: string, given: ListArguments, 
       ignored,
     ),
   };
+}
+
+/** An answer without its rows, with the longest message. */
+const FRAME_CHARS = 1000;
+
+/** How many rows have no more than `chars` characters of JSON; at least one, so that who pages gets on. */
+function fitting(rows: readonly object[], chars: number): number {
+  let left = chars;
+  const end = rows.findIndex((one) => {
+    left -= JSON.stringify(one).length + 1;
+    return left < 0;
+  });
+  return end === -1 ? rows.length : Math.max(1, end);
 }
 
 function row(session: Session, now: number): Static<typeof sessionSchema> {

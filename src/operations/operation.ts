@@ -9,8 +9,14 @@ export interface Call {
   readonly principal: string;
   /** The answer leaves before this. */
   readonly deadline: Deadline;
-  /** Fires when the agent stops: who waits answers with what there is. */
+  /** Fires when the agent stops, or the client takes the call back: who waits answers with what there is. */
   readonly shutdown: SignalOnce;
+  /** Fires when the client takes the call back, just before `shutdown`: a command that the call waits for is stopped. */
+  readonly cancelled?: SignalOnce;
+  /** Told once when the call begins to wait for a command; `outputBytes` gives what that has written so far. */
+  readonly watch?: (outputBytes: () => number) => void;
+  /** Every answer has fewer characters of JSON than this, where the door has room for fewer than the settings allow. */
+  readonly maxReplyChars?: number;
 }
 
 /** An answer's fields; the door writes them as JSON. */
@@ -25,6 +31,8 @@ export interface Operation {
   readonly result: TObject;
   /** It changes nothing: a person may allow it once and for all. */
   readonly readOnly: boolean;
+  /** It may stop, change or delete what is there: a person should look before it runs. */
+  readonly mayDestroy: boolean;
   /** Checks `args` and runs. Throws an `AgentError` when the call is refused. */
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
@@ -60,6 +68,8 @@ export function defineOperation<Args extends TObject>(definition: OperationDefin
     args: Object.keys(documented).length === 0 ? args : { ...args, properties: { ...args.properties, ...documented } },
     result,
     readOnly,
+    // What is not read-only runs commands, which may do anything, or is destructive by itself.
+    mayDestroy: definition.destructive || !readOnly,
     invoke: async (raw, call) => {
       const parsed: ParsedArguments<Static<Args>> = parse(raw);
       return definition.run(parsed.value, call, ignoredHint(parsed.ignored, args));

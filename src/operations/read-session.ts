@@ -21,10 +21,11 @@ export function readSessionOperation(parts: OperationParts): Operation {
     readOnly: true,
     run: async (given, call, ignored) => {
       const session = parts.store.get(given.session, call.principal);
+      if (given.wait > 0) call.watch?.(() => session.totalBytes());
       if (given.wait > 0 && given.match === undefined) await waitForMore(parts, session, given, call);
       const notes = [await parts.commands.whySilent(session), ignored];
       if (given.match !== undefined) return searchAnswer(parts, session, { ...given, match: given.match }, call, notes);
-      return sliceAnswer(parts, session, given, notes);
+      return sliceAnswer(parts, session, given, notes, call);
     },
   });
 }

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
-import { envelopeChars, messageOf, snapshot } from './answer.ts';
+import { envelopeChars, messageOf, replyChars, snapshot } from './answer.ts';
 import { recordHints } from './hints.ts';
 import type { Answer, Call } from './operation.ts';
 import type { OperationParts } from './parts.ts';
@@ -69,7 +69,8 @@ async function searchUntilFound(
 ): Promise<{ readonly found: Found; readonly isOver: boolean }> {
   const deadline = call.deadline.before(SEARCH_MARGIN_SECONDS).orAfter(given.wait);
   const { match, context, stream } = given;
-  const maxChars = Math.min(parts.limits.maxReplyChars - 1 - FRAME_CHARS, given.limit, parts.limits.maxOutputBytes);
+  const room = Math.max(LEAST_CHARS, replyChars(call, parts.limits) - FRAME_CHARS);
+  const maxChars = Math.min(room, given.limit, parts.limits.maxOutputBytes);
   using growth = new Growth(session.path(stream));
   let offset = given.offset < 0 ? Math.max(0, session.sizeOf(stream) + given.offset) : given.offset;
   for (;;) {
@@ -88,6 +89,8 @@ async function searchUntilFound(
   }
 }
 
+/** With the smallest answers that the settings allow: the sentences are hardly ever at their longest. */
+const LEAST_CHARS = 300;
 /** What a search answers beside its matches; statusHint and the others have at most 1,500 characters. */
 const FRAME_CHARS = envelopeChars({ matches: [] }) + 2500;
 /** A line that is longer is cut there by the search as well. */

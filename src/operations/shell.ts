@@ -10,6 +10,7 @@ import {
   OMITTED_CHARS,
   omittedField,
   outputFields,
+  replyChars,
   snapshot,
 } from './answer.ts';
 import { binaryHint, cutHint, fullDiskHint, recordHints, reopenHint } from './hints.ts';
@@ -68,7 +69,7 @@ export function shellOperation(parts: OperationParts): Operation {
         fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
         ignored,
       ];
-      return answer(parts, session, given, notes, earlier === undefined);
+      return answer(parts, session, given, notes, earlier === undefined, call);
     },
   });
 
@@ -106,9 +107,11 @@ async function waitForEnd(parts: OperationParts, session: Session, call: Call, s
   }
   const end = parts.commands.endOf(session);
   if (end === undefined || seconds <= 0) return;
+  call.watch?.(() => session.totalBytes());
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(seconds);
   if (parts.commands.inputOf(session) === undefined) await deadline.waitFor(end, call.shutdown);
   else await waitForPrompt(parts.commands, session, deadline, call.shutdown);
+  if (call.cancelled?.fired) await parts.commands.stop(session, 'killed');
 }
 
 function answer(
@@ -117,6 +120,7 @@ function answer(
   given: ShellArguments,
   notes: readonly (string | undefined)[],
   justEnded: boolean,
+  call: Call,
 ): Answer {
   const { streams, fields } = justEnded ? finalSnapshot(session, parts.clock) : snapshot(session, parts.clock);
   const build = (text: { stdout: string; stderr: string }, more: Answer, hints: readonly (string | undefined)[]) => ({
@@ -128,7 +132,7 @@ function answer(
   });
   const plain = build({ stdout: '', stderr: '' }, {}, []);
   const reserve = envelopeChars(plain) + OMITTED_CHARS + HINT_CHARS;
-  const budget = { bytes: given.max_output, chars: parts.limits.maxReplyChars - 1 - reserve };
+  const budget = { bytes: given.max_output, chars: replyChars(call, parts.limits) - reserve };
   const fitted = fitStreams(streams.stdout, streams.stderr, budget, given.keep);
   const isPlain = given.plain ?? session.record.input === 'terminal';
   const show = (text: string): string => (isPlain ? plainText(text) : text);

@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import { openSequenceLength, plainText } from '../core/plain-text.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
-import { envelopeChars, messageOf, outputFields, snapshot } from './answer.ts';
+import { envelopeChars, messageOf, outputFields, replyChars, snapshot } from './answer.ts';
 import { recordHints } from './hints.ts';
-import type { Answer } from './operation.ts';
+import type { Answer, Call } from './operation.ts';
 import { type Encoding, type Page, readEnd, readPage } from './page.ts';
 import type { OperationParts } from './parts.ts';
 
@@ -31,12 +31,13 @@ export function sliceAnswer(
   session: Session,
   given: SliceRequest,
   notes: readonly (string | undefined)[],
+  call: Pick<Call, 'maxReplyChars'>,
 ): Answer {
   const now = snapshot(session, parts.clock);
   const { record } = session;
   const message = messageOf(...recordHints(record, parts.limits), ...notes);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
-  const room = parts.limits.maxReplyChars - 1 - envelopeChars(frame);
+  const room = replyChars(call, parts.limits) - envelopeChars(frame);
   const name: StreamName = given.stream;
   const other: StreamName = name === 'stdout' ? 'stderr' : 'stdout';
   const isPlain = given.encoding === 'utf8' && (given.plain ?? record.input === 'terminal');

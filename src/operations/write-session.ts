@@ -30,12 +30,13 @@ export function writeSessionOperation(parts: OperationParts): Operation {
       const bytes = Buffer.from(given.input);
       const written = isOver ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given.close);
       if (given.wait > 0) {
+        call.watch?.(() => session.totalBytes());
         const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
         await waitForPrompt(commands, session, deadline, call.shutdown);
       }
       const slice = { offset: before, limit: limits.maxOutputBytes, stream: 'stdout', encoding: 'utf8' } as const;
       const notes = [fateOf(written, bytes.length, isOver), await commands.whySilent(session)];
-      return { ...sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes), written };
+      return { ...sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, call), written };
     },
   });
 }

@@ -17,6 +17,9 @@ export interface OutputDescriptors {
   readonly stderr: number;
 }
 
+/** Another agent looks after the sessions of this directory. */
+export class SessionsInUse extends Error {}
+
 /** All sessions: one directory each (0700, files 0600), their records in memory as well. */
 export class SessionStore {
   readonly #sessions = new Map<SessionId, Session>();
@@ -30,7 +33,7 @@ export class SessionStore {
 
   /**
    * Makes the directory and takes its lock, so that no second agent looks after the same sessions.
-   * Throws the system's error, or an `Error` with what to do when another agent holds it.
+   * Throws the system's error, or `SessionsInUse` with what to do when another agent holds it.
    */
   open(): void {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
@@ -38,7 +41,7 @@ export class SessionStore {
     const fd = openSync(join(this.directory, '.lock'), 'a', 0o600);
     if (tryLock(fd)) return;
     closeSync(fd);
-    throw new Error(
+    throw new SessionsInUse(
       `another agent uses the sessions directory ${this.directory}; stop it, or set AGENT3_SESSIONS_DIR to another directory`,
     );
   }

@@ -40,6 +40,7 @@ const app = createApp({
   logger,
   shutdown: deps.shutdown,
   replySeconds: 10,
+  maxReplyChars: 100_000,
   trustedProxies: config.trustedProxies,
   publicUrl: undefined,
   version: 'test',

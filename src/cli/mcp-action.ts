@@ -1,0 +1,81 @@
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { type Config, processEnvironment } from '../config.ts';
+import { Deadline, delay } from '../core/clock.ts';
+import { newToken } from '../core/token.ts';
+import { buildDeps, type Deps } from '../deps.ts';
+import { StdioDoor } from '../http/mcp-stdio.ts';
+import { schedule } from '../jobs/scheduler.ts';
+import type { Logger } from '../log/log.ts';
+import { allOperations } from '../operations/index.ts';
+import { recoverSessions } from '../operations/recovery.ts';
+import { commit, version } from '../version.ts';
+import { EXIT_FAILURE, fail } from './exit.ts';
+import { stopAgent, stopOnSignals } from './shutdown.ts';
+import { hideToken, openStore, openTheLog, readConfig, sweepCgroups, sweepJob, tryOpenStore } from './startup.ts';
+
+/** Calls under way when the client closes its end may still be answered within this; then the agent ends. */
+const LAST_ANSWERS_SECONDS = 2;
+
+const LOOK_MS = 20;
+
+/** Agents of one user at once that keep sessions without a directory named in the settings: one for each client. */
+const MAX_DIRECTORIES = 32;
+
+/** Speaks MCP over standard input and output until the client closes its end. */
+export async function runMcp(): Promise<void> {
+  const environment = processEnvironment();
+  // Nobody sends it: whoever may start the agent may use it.
+  const config = readConfig({ ...environment, AGENT3_API_TOKEN: newToken() });
+  hideToken();
+  const log = await openTheLog(config);
+  const deps = openDeps(config, log.logger, environment);
+  const recovered = recoverSessions(deps, log.logger);
+  sweepCgroups(deps);
+  const stopJobs = schedule([sweepJob(deps)], log.logger);
+  if (config.unknownNames.length > 0) {
+    log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
+  }
+  const { shutdown } = deps;
+  const { replySeconds, maxReplyChars } = config;
+  const operations = allOperations(deps);
+  const server = await StdioDoor.open({
+    operations,
+    shutdown,
+    maxReplyChars,
+    version,
+    logger: log.logger,
+    replySeconds,
+  });
+  const stoppable = { shutdown, log, stopJobs, server };
+  stopOnSignals(stoppable);
+  server.closed.subscribe(() => void stopAfterLastAnswers(stoppable));
+  const sessions = deps.store.directory;
+  log.logger.info({ sessions, version, commit, pid: process.pid, ...recovered }, 'speaking MCP');
+}
+
+async function stopAfterLastAnswers(parts: Parameters<typeof stopAgent>[0]): Promise<void> {
+  const deadline = Deadline.after(LAST_ANSWERS_SECONDS);
+  do await delay(LOOK_MS);
+  while (parts.server.pending() > 0 && !deadline.passed);
+  if (!parts.shutdown.fired) await stopAgent(parts, { cause: 'the client closed standard input' });
+}
+
+/** With the sessions that the settings name; else with the first of the user's own that no other agent has. */
+function openDeps(config: Config, logger: Logger, environment: Readonly<Record<string, string | undefined>>): Deps {
+  if (environment['AGENT3_SESSIONS_DIR']) {
+    const deps = buildDeps(config, logger);
+    openStore(deps);
+    return deps;
+  }
+  const state = environment['XDG_STATE_HOME'] || join(homedir(), '.local/state');
+  for (let number = 1; number <= MAX_DIRECTORIES; number++) {
+    const sessionsDirectory = join(state, 'agent3', number === 1 ? 'sessions' : `sessions-${number}`);
+    const deps = buildDeps({ ...config, sessionsDirectory }, logger);
+    if (tryOpenStore(deps) === undefined) return deps;
+  }
+  fail(
+    EXIT_FAILURE,
+    `${MAX_DIRECTORIES} agents run already; end some, or set AGENT3_SESSIONS_DIR to another directory`,
+  );
+}

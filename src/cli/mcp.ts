@@ -1,0 +1,20 @@
+import type { Command } from 'commander';
+
+export function addMcp(program: Command): void {
+  program
+    .command('mcp')
+    .description('Speak MCP over standard input and output, for a client on this machine that starts it')
+    .addHelpText(
+      'after',
+      `
+No token is needed. Settings come from the environment, as for serve. Sessions are kept in
+~/.local/state/agent3 unless AGENT3_SESSIONS_DIR names another directory. The log goes to standard error.
+
+Example, in the configuration of a client:
+  {"mcpServers":{"agent3":{"command":"agent3","args":["mcp"]}}}`,
+    )
+    .action(async () => {
+      const { runMcp } = await import('./mcp-action.ts');
+      await runMcp();
+    });
+}

@@ -1,0 +1,87 @@
+import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { describeErrno, errnoOf } from '../core/errors.ts';
+import type { Deps } from '../deps.ts';
+import type { Job } from '../jobs/scheduler.ts';
+import { sweepSessions } from '../jobs/sweep-sessions.ts';
+import { type Log, openLog } from '../log/log.ts';
+import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
+import { SessionsInUse } from '../sessions/store.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+
+/** The settings; ends the process with all their faults. */
+export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
+  try {
+    return loadConfig(environment);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    fail(EXIT_USAGE, ...error.faults);
+  }
+}
+
+/** The log that the settings name; ends the process when it cannot be written. */
+export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
+  try {
+    const isTerminal = process.stderr.isTTY === true;
+    return await openLog(logLevel, logFile === undefined ? { isTerminal } : { file: logFile });
+  } catch (error) {
+    fail(EXIT_FAILURE, `the log file ${logFile} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+/** From here on, the token is in the agent's memory alone, which no process of the same user may look into. */
+export function hideToken(): void {
+  eraseEnvironmentVariable('AGENT3_API_TOKEN');
+  eraseEnvironmentVariable('AGENT3_TOKEN');
+  forbidInspection();
+}
+
+/** Opens and reads the sessions; ends the process, with the reason, when they cannot be used. */
+export function openStore(deps: Deps): void {
+  const fault = tryOpenStore(deps);
+  if (fault !== undefined) fail(EXIT_FAILURE, fault.message);
+}
+
+/** The same, but gives what to do about it when another agent has them. */
+export function tryOpenStore({ store }: Deps): SessionsInUse | undefined {
+  try {
+    store.open();
+    store.load();
+    return undefined;
+  } catch (error) {
+    if (error instanceof SessionsInUse) return error;
+    const errno = errnoOf(error);
+    if (errno === undefined) fail(EXIT_FAILURE, (error as Error).message);
+    const reason = errno === 'EEXIST' ? 'it is a file' : describeErrno(error);
+    fail(EXIT_FAILURE, `the sessions directory ${store.directory} cannot be used: ${reason}`);
+  }
+}
+
+/** Every full minute. */
+const SWEEP_TIME = '0 * * * * *';
+
+/** Looks every minute for sessions that have to go. */
+export function sweepJob(deps: Deps): Job {
+  const { config, store, commands, clock, logger } = deps;
+  return {
+    name: 'sweep-sessions',
+    cronTime: SWEEP_TIME,
+    run: async () => {
+      sweepCgroups(deps);
+      await sweepSessions({
+        store,
+        clock,
+        notices: logger,
+        limits: { ttlSeconds: config.sessionTtlSeconds, totalBytes: config.maxSessionsBytes },
+        isBusy: (session) => commands.isSupervised(session),
+        stop: (session) => commands.stop(session, 'output_limit'),
+      });
+    },
+  };
+}
+
+/** What an earlier agent left, and what could not be removed at once. */
+export function sweepCgroups({ cgroups, store, commands }: Deps): void {
+  const busy = new Set<string>();
+  for (const session of store.all()) if (commands.isSupervised(session)) busy.add(session.id);
+  cgroups?.sweep((name) => busy.has(name));
+}

@@ -1,0 +1,151 @@
+import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js';
+import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js';
+import { type Clock, systemClock } from '../core/clock.ts';
+import { InvalidRequest, SessionNotFound, TooManyRequests } from '../core/errors.ts';
+import { SignalOnce } from '../core/signal-once.ts';
+import type { Exchange } from './exchange.ts';
+import { type McpPeer, type McpServerParts, mcpServer } from './mcp-server.ts';
+
+/** Clients at once. Most never say that they leave: the one that was silent for longest makes room for a new one. */
+const MAX_SESSIONS = 100;
+
+/** A client that was silent for longer has to introduce itself again: as long as a session of a command is kept. */
+const IDLE_MS = 24 * 3_600_000;
+
+const RETRY_SECONDS = 10;
+
+/** Told when an answer is out, or its client is gone. */
+export type AnswerDone = (status: number, bytes: number) => void;
+
+/** A client that has introduced itself: the server that answers it, and its requests under way. */
+interface McpSession {
+  readonly principal: string;
+  readonly transport: WebStandardStreamableHTTPServerTransport;
+  usedMs: number;
+  pending: number;
+}
+
+/** The MCP clients of this agent. In memory: after a restart they introduce themselves again. */
+export class McpSessions {
+  /** By the id that the client sends; the one used last stands last. */
+  readonly #sessions = new Map<string, McpSession>();
+
+  constructor(
+    private readonly parts: McpServerParts,
+    private readonly clock: Clock = systemClock,
+  ) {}
+
+  /** Answers a request with what the transport makes of it; `done` is called when the answer is out. */
+  async answer(request: Request, body: unknown, exchange: Exchange, done: AnswerDone): Promise<Response> {
+    const session = isInitialize(body) ? await this.#begin(exchange) : this.#find(request.headers, exchange.principal);
+    const auth: AuthInfo = { token: '', clientId: exchange.principal, scopes: [] };
+    exchanges.set(auth, exchange);
+    session.pending++;
+    const response = await session.transport.handleRequest(request, { parsedBody: body, authInfo: auth });
+    return watched(response, { 'x-request-id': exchange.id }, (bytes) => {
+      session.pending--;
+      session.usedMs = this.clock.elapsed();
+      done(response.status, bytes);
+    });
+  }
+
+  /** A session for a client that introduces itself; it counts as soon as the transport has given it an id. */
+  async #begin({ principal }: Exchange): Promise<McpSession> {
+    this.#makeRoom();
+    const closed = new SignalOnce();
+    const transport = new WebStandardStreamableHTTPServerTransport({
+      sessionIdGenerator: () => crypto.randomUUID(),
+      onsessioninitialized: (id) => void this.#sessions.set(id, session),
+    });
+    const session: McpSession = { principal, transport, usedMs: this.clock.elapsed(), pending: 0 };
+    transport.onclose = () => {
+      closed.fire();
+      if (transport.sessionId !== undefined) this.#sessions.delete(transport.sessionId);
+    };
+    const peer: McpPeer = {
+      closed,
+      begin: exchangeOfCall,
+      // The transport would hold the stream of a call without an answer open for good.
+      end: (_exchange, { id, cancelled }) => {
+        if (cancelled) transport.closeSSEStream(id);
+      },
+    };
+    await mcpServer(this.parts, peer).connect(transport);
+    return session;
+  }
+
+  #find(headers: Headers, principal: string): McpSession {
+    const id = headers.get('mcp-session-id');
+    if (id === null) {
+      throw new InvalidRequest('Send initialize first, then the Mcp-Session-Id of its answer with every request.');
+    }
+    const session = this.#sessions.get(id);
+    if (session === undefined || session.principal !== principal || this.#isOver(session)) {
+      throw new SessionNotFound('This MCP session is over. Send initialize again, without Mcp-Session-Id.');
+    }
+    session.usedMs = this.clock.elapsed();
+    this.#sessions.delete(id);
+    this.#sessions.set(id, session);
+    return session;
+  }
+
+  #makeRoom(): void {
+    for (const session of this.#sessions.values()) if (this.#isOver(session)) void session.transport.close();
+    if (this.#sessions.size < MAX_SESSIONS) return;
+    for (const session of this.#sessions.values()) {
+      if (session.pending > 0) continue;
+      void session.transport.close();
+      return;
+    }
+    throw new TooManyRequests(RETRY_SECONDS, `${MAX_SESSIONS} MCP clients wait for answers already. Come back later.`);
+  }
+
+  #isOver({ pending, usedMs }: McpSession): boolean {
+    return pending === 0 && this.clock.elapsed() - usedMs > IDLE_MS;
+  }
+}
+
+function isInitialize(body: unknown): boolean {
+  return typeof body === 'object' && body !== null && 'method' in body && body.method === 'initialize';
+}
+
+/** The transport hands on to a call what came with its message: by that the call finds its exchange. */
+const exchanges = new WeakMap<AuthInfo, Exchange>();
+
+function exchangeOfCall(auth: AuthInfo | undefined): Exchange {
+  const exchange = auth && exchanges.get(auth);
+  if (exchange === undefined) throw new Error('a call reached its tool without passing the door');
+  return exchange;
+}
+
+/** The same response with `headers` added; `done` hears how many bytes went out, when the last has or the client is gone. */
+function watched(
+  response: Response,
+  headers: Readonly<Record<string, string>>,
+  done: (bytes: number) => void,
+): Response {
+  const init = { status: response.status, headers: { ...Object.fromEntries(response.headers), ...headers } };
+  if (response.body === null) {
+    done(0);
+    return new Response(null, init);
+  }
+  const reader = response.body.getReader();
+  let bytes = 0;
+  const counted = new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      const { value, done: ended } = await reader.read();
+      if (ended) {
+        done(bytes);
+        controller.close();
+        return;
+      }
+      bytes += value.length;
+      controller.enqueue(value);
+    },
+    cancel: async (reason) => {
+      done(bytes);
+      await reader.cancel(reason);
+    },
+  });
+  return new Response(counted, init);
+}
