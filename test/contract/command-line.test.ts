@@ -19,9 +19,10 @@ describe('agent3 --help', () => {
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain('serve');
     expect(stdout).toContain('token');
+    expect(stdout).toContain('mcp');
   });
 
-  test.concurrent.each(['serve', 'token'])('%s --help describes it, and ends with 0', async (subcommand) => {
+  test.concurrent.each(['serve', 'token', 'mcp'])('%s --help describes it, and ends with 0', async (subcommand) => {
     const { code, stdout, stderr } = await agent3([subcommand, '--help']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toContain(`agent3 ${subcommand}`);
