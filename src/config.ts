@@ -24,6 +24,8 @@ export interface TlsFiles {
 /** The settings in force, in the units their names tell. */
 export interface Config {
   readonly token: string;
+  /** Absolute; undefined: no other token than `token`. */
+  readonly tokensFile: string | undefined;
   readonly host: string;
   readonly port: number;
   /** Absolute. */
@@ -83,6 +85,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   if (faults.length > 0 || !Value.Check(settingsSchema, values)) throw new ConfigError(faults);
   return Object.freeze({
     token: values.AGENT3_API_TOKEN,
+    tokensFile: values.AGENT3_TOKENS_FILE === undefined ? undefined : resolve(values.AGENT3_TOKENS_FILE),
     host: values.AGENT3_HOST,
     port: values.AGENT3_PORT,
     sessionsDirectory: resolve(values.AGENT3_SESSIONS_DIR),

@@ -21,6 +21,9 @@ export const settingsSchema = Type.Object({
     pattern: '^[\\x21-\\x7e]*$',
     description: 'The token that clients send. Required; `agent3 token` makes one.',
   }),
+  AGENT3_TOKENS_FILE: Type.Optional(
+    path('File of more tokens, which `agent3 token create` and its like look after. Read anew when it changes.'),
+  ),
   AGENT3_HOST: Type.String({
     minLength: 1,
     maxLength: 255,

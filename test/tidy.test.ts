@@ -19,6 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   execution: ['core', 'platform'],
   sessions: ['core', 'platform'],
   log: ['core'],
+  tokens: ['core'],
   operations: ['core', 'platform', 'execution', 'sessions', 'version'],
   http: ['core', 'operations', 'log'],
   jobs: ['core', 'sessions'],
@@ -27,6 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log'],
   cli: [
     'config',
+    'tokens',
     'core',
     'platform',
     'execution',

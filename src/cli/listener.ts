@@ -5,7 +5,7 @@ import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import type { Deps } from '../deps.ts';
 import { type AppParts, createApp } from '../http/app.ts';
-import { singleToken } from '../http/auth.ts';
+import { type MoreTokens, tokens } from '../http/auth.ts';
 import { slowDownGuessing } from '../http/guessing.ts';
 import { Followers } from '../operations/follow.ts';
 import { allOperations } from '../operations/index.ts';
@@ -25,12 +25,12 @@ export class Listener implements Listening {
   /** The one that listens, last; before it those that still serve connections from before a reload. */
   #servers: Server[] = [];
 
-  constructor(deps: Deps) {
+  constructor(deps: Deps, moreTokens: MoreTokens | undefined) {
     this.#config = deps.config;
     this.#parts = {
       operations: allOperations(deps),
       followers: new Followers(deps),
-      auth: slowDownGuessing(singleToken(deps.config.token), systemClock),
+      auth: slowDownGuessing(tokens(deps.config.token, moreTokens), systemClock),
       logger: deps.logger,
       shutdown: deps.shutdown,
       replySeconds: deps.config.replySeconds,

@@ -28,13 +28,21 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addGpt(program);
   addMatchLines(program);
   addMcp(program);
-  for (const command of program.commands) {
-    command.allowExcessArguments(false).helpOption('-h, --help', 'Show this help').copyInheritedSettings(program);
-  }
+  for (const command of program.commands) inherit(command, program);
   try {
     await program.parseAsync(argv.length === 0 ? ['serve'] : [...argv], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
     process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
   }
+}
+
+/** Commander hands settings down only to commands that are made later. */
+function inherit(command: Command, parent: Command): void {
+  command
+    .allowExcessArguments(false)
+    .helpOption('-h, --help', 'Show this help')
+    .helpCommand(false)
+    .copyInheritedSettings(parent);
+  for (const inner of command.commands) inherit(inner, command);
 }

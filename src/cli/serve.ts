@@ -11,7 +11,7 @@ import { Listener } from './listener.ts';
 import { reloadOnSignal } from './reload.ts';
 import { reportTo } from './service-manager.ts';
 import { stopOnSignals } from './shutdown.ts';
-import { hideToken, openStore, openTheLog, readConfig, sweepCgroups, sweepJob } from './startup.ts';
+import { hideToken, openKeyRing, openStore, openTheLog, readConfig, sweepCgroups, sweepJob } from './startup.ts';
 
 export function addServe(program: Command): void {
   program
@@ -43,7 +43,7 @@ async function serve(): Promise<void> {
   const log = await openTheLog(config);
   const deps = buildDeps(config, log.logger);
   openStore(deps);
-  const listener = new Listener(deps);
+  const listener = new Listener(deps, openKeyRing(config, log.logger));
   listener.open();
   const recovered = recoverSessions(deps, log.logger);
   sweepCgroups(deps);

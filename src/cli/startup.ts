@@ -1,11 +1,15 @@
 import { type Config, ConfigError, loadConfig } from '../config.ts';
+import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
+import type { Notices } from '../core/notices.ts';
 import type { Deps } from '../deps.ts';
 import type { Job } from '../jobs/scheduler.ts';
 import { sweepSessions } from '../jobs/sweep-sessions.ts';
 import { type Log, openLog } from '../log/log.ts';
 import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
 import { SessionsInUse } from '../sessions/store.ts';
+import { KeyRing } from '../tokens/key-ring.ts';
+import { TokenFileFault } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** The settings; ends the process with all their faults. */
@@ -25,6 +29,16 @@ export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
     return await openLog(logLevel, logFile === undefined ? { isTerminal } : { file: logFile });
   } catch (error) {
     fail(EXIT_FAILURE, `the log file ${logFile} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+/** The tokens beside that of the settings; ends the process, with the reason, when their file cannot be used. */
+export function openKeyRing({ tokensFile }: Config, notices: Notices): KeyRing | undefined {
+  try {
+    return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, notices);
+  } catch (error) {
+    if (!(error instanceof TokenFileFault)) throw error;
+    fail(EXIT_FAILURE, error.message);
   }
 }
 

@@ -10,14 +10,22 @@ export interface Authenticator {
 /** The token of the settings bears this name. */
 export const DEFAULT_PRINCIPAL = 'default';
 
-/** One token, compared by its SHA-256 in constant time: neither its length nor its beginning can be found by timing. */
-export function singleToken(token: string): Authenticator {
+/** Tokens beside the one of the settings. */
+export interface MoreTokens {
+  principalOf(token: string, address: string): string | undefined;
+}
+
+/** The token of the settings, and more where there are some. They are compared by their SHA-256 in constant time: neither its length nor its beginning can be found by timing. */
+export function tokens(token: string, more?: MoreTokens): Authenticator {
   const expected = sha256(token);
   return {
-    authenticate: (headers) => {
+    authenticate: (headers, address) => {
       const candidates = [headers.get('x-auth-token'), bearerToken(headers.get('authorization'))];
       for (const candidate of candidates) {
-        if (candidate !== null && timingSafeEqual(sha256(candidate), expected)) return DEFAULT_PRINCIPAL;
+        if (candidate === null) continue;
+        if (timingSafeEqual(sha256(candidate), expected)) return DEFAULT_PRINCIPAL;
+        const principal = more?.principalOf(candidate, address);
+        if (principal !== undefined) return principal;
       }
       throw new Unauthorized(
         'Send the token of this server in the header X-Auth-Token, or as Authorization: Bearer. If it was sent, it is not the right one: ask the owner of the server.',

@@ -1,6 +1,7 @@
 /** Where everything is, as absolute paths on the machine; `--root` comes in front of them where files are touched. */
 export const PATHS = {
   settings: '/etc/agent3/agent3.env',
+  tokens: '/etc/agent3/tokens.json',
   configuration: '/etc/agent3',
   manifest: '/etc/agent3/install.json',
   /** What was there before Agent3: the original's unit, its logrotate config, its watchdog. */

@@ -6,7 +6,7 @@ import { delay } from '../../src/core/clock.ts';
 import { InvalidArguments } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
-import { singleToken } from '../../src/http/auth.ts';
+import { tokens } from '../../src/http/auth.ts';
 import { Followers } from '../../src/operations/follow.ts';
 import { defineOperation, type Operation, type OperationDefinition } from '../../src/operations/operation.ts';
 import { startAgent } from '../helpers/agent.ts';
@@ -82,7 +82,7 @@ describe('the door, with the tools of the suite’s sample server', () => {
   const app = createApp({
     operations: sampleOperations(),
     followers: new Followers(deps),
-    auth: singleToken(token),
+    auth: tokens(token),
     logger,
     shutdown: deps.shutdown,
     replySeconds: 10,

@@ -91,6 +91,18 @@ describeVm('an installed agent', () => {
     expect(await shellIn(vm, 'cat /proc/self/cgroup')).toContain('/agent3.slice/agent3-commands.service/');
   }, 60_000);
 
+  test('takes a token that root makes, at once, and its commands can make none', async () => {
+    const token = (await vm.sh('agent3 token create reports 2>/dev/null')).trim();
+    const health = `curl -s -o /dev/null -w '%{http_code}' -H 'X-Auth-Token: ${token}' -d '{}' http://127.0.0.1:5000/server_info`;
+    await vm.until(`[ "$(${health})" = 200 ]`, 10);
+    expect(await vm.sh('stat -c "%a %U %G" /etc/agent3/tokens.json')).toBe('640 root agent3\n');
+    const { body } = await ask(vm, 'shell', { cmd: 'agent3 token create mine; echo x >> /etc/agent3/tokens.json' });
+    expect(body).toMatchObject({ exit_code: 1 });
+    expect(body['stderr']).toContain('/etc/agent3/tokens.json cannot be written: permission denied');
+    await vm.sh('agent3 token revoke reports');
+    await vm.until(`[ "$(${health})" = 403 ]`, 10);
+  }, 60_000);
+
   test('tells systemd how many commands run', async () => {
     const status = 'systemctl show -p StatusText --value agent3';
     expect(await vm.sh(`${inBackground('sleep 3')} sleep 1; ${status}; wait`)).toBe('1 command runs\n');

@@ -1,0 +1,129 @@
+import { randomBytes } from 'node:crypto';
+import { existsSync, statSync } from 'node:fs';
+import { processEnvironment } from '../config.ts';
+import { newToken } from '../core/token.ts';
+import { PATHS } from '../install/layout.ts';
+import { hashToken, readTokens, TokenFileFault, type TokenRecord, writeTokens } from '../tokens/token-file.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import type { TokenOptions } from './token-arguments.ts';
+
+const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
+/** The token of the settings has this name. */
+const RESERVED = 'default';
+
+/** Makes a token of this name and prints it, on standard output alone. */
+export function createToken(
+  name: string,
+  options: TokenOptions & { readonly expires?: number; readonly ip: readonly string[] },
+): void {
+  if (!NAME.test(name)) fail(EXIT_USAGE, 'a name has up to 64 small letters, digits, and _ . - between them');
+  if (name === RESERVED) fail(EXIT_USAGE, 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another');
+  change(options, (tokens) => {
+    if (tokens.some((token) => token.name === name)) {
+      fail(EXIT_FAILURE, `there is a token ${name}; agent3 token rotate ${name} makes a new one in its place`);
+    }
+    const now = Date.now();
+    const secret = show(name);
+    return [
+      ...tokens,
+      {
+        name,
+        id: randomBytes(4).toString('hex'),
+        sha256: hashToken(secret),
+        created_at: now,
+        expires_at: options.expires === undefined ? null : now + options.expires,
+        ips: [...options.ip],
+      },
+    ];
+  });
+}
+
+/** Ends a token: within half a second no request is taken with it. */
+export function revokeToken(name: string, options: TokenOptions): void {
+  change(options, (tokens) => {
+    const left = tokens.filter((token) => token.name !== name);
+    if (left.length === tokens.length) fail(EXIT_FAILURE, unknown(name));
+    return left;
+  });
+  process.stderr.write(`token ${name} is revoked\n`);
+}
+
+/** A new token in the place of one: its sessions stay its own, and the old one works for `overlap` milliseconds more. */
+export function rotateToken(name: string, options: TokenOptions & { readonly overlap: number }): void {
+  change(options, (tokens) => {
+    const token = tokens.find((one) => one.name === name);
+    if (token === undefined) fail(EXIT_FAILURE, unknown(name));
+    const until = Date.now() + options.overlap;
+    const next = { ...token, previous: { sha256: token.sha256, until }, sha256: hashToken(show(name)) };
+    process.stderr.write(`the old one works until ${new Date(until).toISOString()}\n`);
+    return tokens.map((one) => (one === token ? next : one));
+  });
+}
+
+/** Tells of every token what is known, which is not the token. */
+export function listTokens(options: TokenOptions & { readonly json?: boolean }): void {
+  const tokens = attempt(() => readTokens(fileOf(options)));
+  if (options.json === true) {
+    const known = tokens.map(({ sha256: _, previous, ...token }) => ({
+      ...token,
+      previous_until: previous?.until ?? null,
+    }));
+    process.stdout.write(`${JSON.stringify(known, null, 2)}\n`);
+    return;
+  }
+  if (tokens.length === 0) process.stderr.write('no tokens beside the one of the settings\n');
+  for (const token of tokens) process.stdout.write(`${rowOf(token)}\n`);
+}
+
+function rowOf({ name, created_at, expires_at, ips, previous }: TokenRecord): string {
+  const day = (time: number): string => new Date(time).toISOString().slice(0, 16).replace('T', ' ');
+  const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
+  const isRotating = previous !== undefined && previous.until > Date.now();
+  return [
+    name.padEnd(24),
+    `since ${day(created_at)}`,
+    until.padEnd(22),
+    ips.length === 0 ? 'from everywhere' : `from ${ips.join(', ')}`,
+    ...(isRotating ? [`the one before until ${day(previous.until)}`] : []),
+  ].join('  ');
+}
+
+/** Prints a new token: alone on standard output, the rest on standard error. */
+function show(name: string): string {
+  const secret = newToken();
+  process.stdout.write(`${secret}\n`);
+  process.stderr.write(`token ${name}, shown this once\n`);
+  return secret;
+}
+
+function unknown(name: string): string {
+  return `there is no token ${name.slice(0, 64)}; agent3 token list names those there are`;
+}
+
+function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): void {
+  const path = fileOf(options);
+  attempt(() => writeTokens(path, by(readTokens(path)), groupOf(path)));
+}
+
+function attempt<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof TokenFileFault)) throw error;
+    fail(EXIT_FAILURE, error.message);
+  }
+}
+
+/** The file that was named, that of the settings, or that of the installed service. */
+function fileOf({ file }: TokenOptions): string {
+  const named = file ?? processEnvironment()['AGENT3_TOKENS_FILE'];
+  if (named) return named;
+  if (existsSync(PATHS.manifest)) return PATHS.tokens;
+  fail(EXIT_USAGE, 'no file of tokens: name it with --file, or set AGENT3_TOKENS_FILE for the agent and here');
+}
+
+/** The service reads its file by its group, and cannot write it: its commands run as the same user. */
+function groupOf(path: string): number | undefined {
+  if (path !== PATHS.tokens || process.geteuid?.() !== 0) return undefined;
+  return statSync(PATHS.logs, { throwIfNoEntry: false })?.gid;
+}

@@ -1,0 +1,76 @@
+import { statSync } from 'node:fs';
+import { AddressList } from '../core/address-list.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Notices } from '../core/notices.ts';
+import { hashToken, readTokens, type TokenRecord } from './token-file.ts';
+
+/** A change of the file is seen within this. */
+const LOOK_MS = 500;
+
+interface Key {
+  /** `name#id`: sessions belong to it. */
+  readonly principal: string;
+  readonly expiresAt: number;
+  /** Undefined: from everywhere. */
+  readonly ips: AddressList | undefined;
+}
+
+/** The tokens of a file, read anew when it changes. */
+export class KeyRing {
+  #keys: ReadonlyMap<string, Key>;
+  #seen: string;
+  #lookedMs: number;
+
+  /** Reads the file; throws `TokenFileFault` when it cannot be used. */
+  constructor(
+    private readonly path: string,
+    private readonly clock: Clock,
+    private readonly notices: Notices,
+  ) {
+    this.#seen = fingerprint(path);
+    this.#lookedMs = clock.elapsed();
+    this.#keys = keysOf(readTokens(path));
+  }
+
+  /** Whose token this is, when it may be used now and from `address`; undefined for every other. */
+  principalOf(token: string, address: string): string | undefined {
+    this.#readAnew();
+    const key = this.#keys.get(hashToken(token));
+    if (key === undefined || this.clock.now() >= key.expiresAt) return undefined;
+    return key.ips === undefined || key.ips.has(address) ? key.principal : undefined;
+  }
+
+  /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
+  #readAnew(): void {
+    const now = this.clock.elapsed();
+    if (now - this.#lookedMs < LOOK_MS) return;
+    this.#lookedMs = now;
+    const seen = fingerprint(this.path);
+    if (seen === this.#seen) return;
+    this.#seen = seen;
+    try {
+      this.#keys = keysOf(readTokens(this.path));
+      this.notices.info({ tokens: this.#keys.size }, 'the tokens were read anew');
+    } catch (error) {
+      this.notices.warn({ err: error }, 'the file of tokens cannot be used: the tokens from before stay in force');
+    }
+  }
+}
+
+function keysOf(tokens: readonly TokenRecord[]): ReadonlyMap<string, Key> {
+  const keys = new Map<string, Key>();
+  for (const { name, id, sha256, expires_at, ips, previous } of tokens) {
+    const expiresAt = expires_at ?? Number.POSITIVE_INFINITY;
+    const list = ips.length === 0 ? undefined : AddressList.parse(ips.join(',')).list;
+    const key = { principal: `${name}#${id}`, expiresAt, ips: list };
+    keys.set(sha256, key);
+    if (previous !== undefined) keys.set(previous.sha256, { ...key, expiresAt: Math.min(expiresAt, previous.until) });
+  }
+  return keys;
+}
+
+/** Changes with every write of the file. */
+function fingerprint(path: string): string {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+}

@@ -1,0 +1,180 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { startAgent } from '../helpers/agent.ts';
+import { agent3 } from '../helpers/cli.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
+import { eventually } from '../helpers/waiting.ts';
+
+const directory = new TemporaryDirectory();
+const FILE = directory.join('tokens.json');
+const agent = await startAgent({ AGENT3_TOKENS_FILE: FILE, AGENT3_TRUSTED_PROXIES: '127.0.0.1' });
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+  directory[Symbol.dispose]();
+});
+
+const cli = (...argv: string[]) => agent3(['token', ...argv], { AGENT3_TOKENS_FILE: FILE });
+
+/** Makes a token and gives it. */
+const create = async (name: string, ...options: string[]): Promise<string> => {
+  const { code, stdout } = await cli('create', name, ...options);
+  expect(code).toBe(0);
+  return stdout.trim();
+};
+
+/** Another client each time: many wrong tokens of one would be answered 429. */
+let clients = 0;
+const anotherAddress = (): string => `198.51.${++clients >> 8}.${clients & 255}`;
+
+const call = (token: string, op: string, args: unknown = {}, headers: Readonly<Record<string, string>> = {}) =>
+  agent.request('/', {
+    method: 'POST',
+    headers: { 'x-auth-token': token, 'x-forwarded-for': anotherAddress(), ...headers },
+    body: JSON.stringify({ op, args }),
+  });
+
+const statusOf = async (token: string, headers: Readonly<Record<string, string>> = {}): Promise<number> =>
+  (await call(token, 'server_info', {}, headers)).status;
+
+const becomes = (token: string, status: number) =>
+  eventually(`the token is answered ${status}`, async () => (await statusOf(token)) === status);
+
+describe('a token of the file', () => {
+  test('works without a restart, until it is revoked', async () => {
+    const token = await create('reports');
+    expect(token).toMatch(/^[\w-]{43}$/);
+    await becomes(token, 200);
+    expect((await cli('revoke', 'reports')).code).toBe(0);
+    await becomes(token, 403);
+    expect(await statusOf(agent.token)).toBe(200);
+  });
+
+  test('is shown once: the file has its hash alone, and is its owner’s', async () => {
+    const token = await create('hidden');
+    expect(readFileSync(FILE, 'utf8')).not.toContain(token);
+    expect(statSync(FILE).mode & 0o777).toBe(0o600);
+    expect(existsSync(`${FILE}.new`)).toBe(false);
+    const { stdout } = await cli('list', '--json');
+    expect(stdout).not.toContain(token);
+    expect(stdout).not.toContain('sha256');
+    expect(JSON.parse(stdout)).toContainEqual(expect.objectContaining({ name: 'hidden', expires_at: null, ips: [] }));
+    expect((await cli('list')).stdout).toContain('hidden');
+  });
+
+  test('sees its own sessions alone', async () => {
+    const [anna, bert] = [await create('anna'), await create('bert')];
+    await becomes(bert, 200);
+    const { session } = (await call(anna, 'shell', { cmd: 'echo mine', key: 'same' })).body;
+    expect((await call(anna, 'read_session', { session })).body).toMatchObject({ stdout: 'mine\n' });
+    for (const token of [bert, agent.token]) {
+      expectRefusal(await call(token, 'read_session', { session }), 404, 'Session not found');
+      expectRefusal(await call(token, 'kill_session', { session }), 404, 'Session not found');
+      expectRefusal(await call(token, 'close_session', { session }), 404, 'Session not found');
+      const stream = await agent.request(`/sessions/${session}/stream`, { headers: { 'x-auth-token': token } });
+      expectRefusal(stream, 404, 'Session not found');
+      expect((await call(token, 'list_sessions', { limit: 100 })).text).not.toContain(session);
+    }
+    // A key of one token is none of another's.
+    expect((await call(bert, 'shell', { cmd: 'echo other', key: 'same' })).body.stdout).toBe('other\n');
+  });
+
+  test('does not come into the sessions of an earlier one of its name', async () => {
+    const before = await create('again');
+    await becomes(before, 200);
+    const { session } = (await call(before, 'shell', { cmd: 'echo old' })).body;
+    await cli('revoke', 'again');
+    const after = await create('again');
+    await becomes(after, 200);
+    expectRefusal(await call(after, 'read_session', { session }), 404, 'Session not found');
+  });
+
+  test('ends when its time is over', async () => {
+    const token = await create('short', '--expires', '2s');
+    await becomes(token, 200);
+    await becomes(token, 403);
+  });
+
+  test('is taken from its addresses alone, as a trusted proxy tells them', async () => {
+    const token = await create('office', '--ip', '203.0.113.0/24', '--ip', '2001:db8::7');
+    await eventually(
+      'it works from there',
+      async () => (await statusOf(token, { 'x-forwarded-for': '203.0.113.9' })) === 200,
+    );
+    expect(await statusOf(token, { 'x-forwarded-for': '2001:db8::7' })).toBe(200);
+    expect(await statusOf(token)).toBe(403);
+  });
+
+  test('works beside the new one while it is rotated, which has its sessions', async () => {
+    const before = await create('turning');
+    await becomes(before, 200);
+    const { session } = (await call(before, 'shell', { cmd: 'echo kept' })).body;
+    const { stdout } = await cli('rotate', 'turning', '--overlap', '4s');
+    const after = stdout.trim();
+    await becomes(after, 200);
+    expect(await statusOf(before)).toBe(200);
+    expect((await call(after, 'read_session', { session })).body.stdout).toBe('kept\n');
+    await becomes(before, 403);
+    expect(await statusOf(after)).toBe(200);
+  });
+
+  test('is refused with the same answer as a wrong one and as none', async () => {
+    const ended = await create('gone', '--expires', '1s');
+    await becomes(ended, 200);
+    await becomes(ended, 403);
+    const [one, other] = [await call(ended, 'server_info'), await call('x'.repeat(43), 'server_info')];
+    expect(one.text).toBe(other.text);
+  });
+});
+
+describe('the file', () => {
+  test('that is damaged while the agent runs changes nothing, and the log says so', async () => {
+    const token = await create('steady');
+    await becomes(token, 200);
+    const text = readFileSync(FILE, 'utf8');
+    writeFileSync(FILE, text.slice(0, -20));
+    await eventually('the agent has looked', async () => {
+      expect(await statusOf(token)).toBe(200);
+      return agent.logs.some(({ msg }) => String(msg).startsWith('the file of tokens cannot be used'));
+    });
+    const { code, stderr } = await cli('create', 'more');
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('is no JSON') });
+    writeFileSync(FILE, text);
+  });
+
+  test('that is damaged keeps the agent from starting', async () => {
+    using other = new TemporaryDirectory();
+    const path = other.join('tokens.json');
+    writeFileSync(path, '{"version":1,"tokens":[{"name":"X"}]}');
+    const { code, stderr } = await agent3(['serve'], {
+      AGENT3_API_TOKEN: agent.token,
+      AGENT3_PORT: '0',
+      AGENT3_SESSIONS_DIR: other.join('sessions'),
+      AGENT3_TOKENS_FILE: path,
+    });
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('is no file of tokens') });
+  });
+});
+
+describe('what cannot be done is said:', () => {
+  const refusals: readonly [argv: string[], code: number, message: RegExp][] = [
+    [['create', 'Anna'], 2, /small letters/],
+    [['create', 'default'], 2, /AGENT3_API_TOKEN/],
+    [['create', 'x', '--expires', 'soon'], 2, /30d/],
+    [['create', 'x', '--ip', '10.0.0.0/99'], 2, /no IP address/],
+    [['revoke', 'nobody'], 1, /there is no token nobody/],
+    [['rotate', 'nobody'], 1, /agent3 token list/],
+    [['create', 'hidden'], 1, /agent3 token rotate hidden/],
+  ];
+  test.each(refusals)('%j', async (argv, code, message) => {
+    const told = await cli(...argv);
+    expect(told.code).toBe(code);
+    expect(told.stderr).toMatch(message);
+    expect(told.stdout).toBe('');
+  });
+
+  test('without a file', async () => {
+    const { code, stderr } = await agent3(['token', 'list']);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringContaining('AGENT3_TOKENS_FILE') });
+  });
+});
