@@ -18,12 +18,12 @@ export function createToken(
 ): void {
   if (!NAME.test(name)) fail(EXIT_USAGE, 'a name has up to 64 small letters, digits, and _ . - between them');
   if (name === RESERVED) fail(EXIT_USAGE, 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another');
+  const secret = newToken();
   change(options, (tokens) => {
     if (tokens.some((token) => token.name === name)) {
       fail(EXIT_FAILURE, `there is a token ${name}; agent3 token rotate ${name} makes a new one in its place`);
     }
     const now = Date.now();
-    const secret = show(name);
     return [
       ...tokens,
       {
@@ -36,6 +36,7 @@ export function createToken(
       },
     ];
   });
+  show(name, secret);
 }
 
 /** Ends a token: within half a second no request is taken with it. */
@@ -50,14 +51,16 @@ export function revokeToken(name: string, options: TokenOptions): void {
 
 /** A new token in the place of one: its sessions stay its own, and the old one works for `overlap` milliseconds more. */
 export function rotateToken(name: string, options: TokenOptions & { readonly overlap: number }): void {
+  const secret = newToken();
+  const until = Date.now() + options.overlap;
   change(options, (tokens) => {
     const token = tokens.find((one) => one.name === name);
     if (token === undefined) fail(EXIT_FAILURE, unknown(name));
-    const until = Date.now() + options.overlap;
-    const next = { ...token, previous: { sha256: token.sha256, until }, sha256: hashToken(show(name)) };
-    process.stderr.write(`the old one works until ${new Date(until).toISOString()}\n`);
+    const next = { ...token, previous: { sha256: token.sha256, until }, sha256: hashToken(secret) };
     return tokens.map((one) => (one === token ? next : one));
   });
+  show(name, secret);
+  process.stderr.write(`the old one works until ${new Date(until).toISOString()}\n`);
 }
 
 /** Tells of every token what is known, which is not the token. */
@@ -89,11 +92,9 @@ function rowOf({ name, created_at, expires_at, ips, previous }: TokenRecord): st
 }
 
 /** Prints a new token: alone on standard output, the rest on standard error. */
-function show(name: string): string {
-  const secret = newToken();
+function show(name: string, secret: string): void {
   process.stdout.write(`${secret}\n`);
   process.stderr.write(`token ${name}, shown this once\n`);
-  return secret;
 }
 
 function unknown(name: string): string {
