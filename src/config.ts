@@ -11,9 +11,14 @@ type SettingName = keyof Static<typeof settingsSchema>;
 
 /**
  * The original's second variable: accepted and unused. `AGENT3_SESSION` marks an agent that was started by a command of
- * another; the schedule is the watchdog's.
+ * another; the schedule is the watchdog's, the URL is for `agent3 exec`.
  */
-const OTHER_NAMES: ReadonlySet<string> = new Set(['AGENT3_TOKEN', 'AGENT3_SESSION', 'AGENT3_WATCHDOG_SCHEDULE']);
+const OTHER_NAMES: ReadonlySet<string> = new Set([
+  'AGENT3_TOKEN',
+  'AGENT3_SESSION',
+  'AGENT3_WATCHDOG_SCHEDULE',
+  'AGENT3_URL',
+]);
 
 /** Where certificate and key lie, as PEM. */
 export interface TlsFiles {

@@ -25,6 +25,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   jobs: ['core', 'sessions'],
   install: ['core', 'version', 'ops'],
   doctor: ['install', 'ops'],
+  client: ['core'],
   deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log'],
   cli: [
     'config',
@@ -39,6 +40,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     'jobs',
     'install',
     'doctor',
+    'client',
     'ops',
     'deps',
     'settings',

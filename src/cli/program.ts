@@ -1,12 +1,15 @@
 import { Command, CommanderError } from 'commander';
 import { commit, version } from '../version.ts';
+import { addCompletion } from './completion.ts';
 import { addDoctor } from './doctor.ts';
-import { EXIT_USAGE } from './exit.ts';
+import { addExec } from './exec.ts';
+import { EXIT_EXEC, EXIT_USAGE } from './exit.ts';
 import { addGpt } from './gpt.ts';
 import { addInstall } from './install.ts';
 import { addMatchLines } from './match-lines.ts';
 import { addMcp } from './mcp.ts';
 import { addServe } from './serve.ts';
+import { addSessions } from './sessions.ts';
 import { addToken } from './token.ts';
 import { addWatchdog } from './watchdog.ts';
 
@@ -26,6 +29,9 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addWatchdog(program);
   addDoctor(program);
   addGpt(program);
+  addExec(program);
+  addSessions(program);
+  addCompletion(program);
   addMatchLines(program);
   addMcp(program);
   for (const command of program.commands) inherit(command, program);
@@ -33,7 +39,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     await program.parseAsync(argv.length === 0 ? ['serve'] : [...argv], { from: 'user' });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    process.exit(error.exitCode === 0 ? 0 : EXIT_USAGE);
+    process.exit(error.exitCode === 0 ? 0 : argv[0] === 'exec' ? EXIT_EXEC : EXIT_USAGE);
   }
 }
 

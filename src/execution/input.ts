@@ -1,5 +1,6 @@
 import { closeSync, fstatSync, writeSync } from 'node:fs';
 import { errnoOf } from '../core/errors.ts';
+import { incompleteTail } from '../core/utf8.ts';
 import type { OpenInput } from './waiting.ts';
 
 /** The standard input of a command that stays open: somebody types into it while it runs. */
@@ -14,6 +15,9 @@ export interface CommandInput {
   release(): void;
 }
 
+/** A write of so many bytes to a pipe that does not block is done whole or not at all. Source: PIPE_BUF, pipe(7). */
+const WHOLE_WRITE_BYTES = 4096;
+
 /** A pipe whose writing end is the agent's, and does not block. It closes the descriptor. */
 export class PipeInput implements CommandInput {
   readonly what: OpenInput;
@@ -27,10 +31,12 @@ export class PipeInput implements CommandInput {
     return this.#open;
   }
 
+  /** Takes whole characters only: the rest of a text is then a text, and can be sent again. */
   write(bytes: Uint8Array): number {
     let taken = 0;
     while (this.#open && taken < bytes.length) {
-      const count = this.#writeSome(bytes.subarray(taken));
+      const part = bytes.subarray(taken, taken + WHOLE_WRITE_BYTES);
+      const count = this.#writeSome(part.subarray(0, part.length - incompleteTail(part)));
       if (count === 0) break;
       taken += count;
     }

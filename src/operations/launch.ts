@@ -67,10 +67,9 @@ function openKeptInput(stdin: string): { readonly reading: number; readonly inpu
   if (pipe === undefined) {
     throw new InvalidArguments('stdin is too long for an input that stays open. Send the rest with write_session.');
   }
+  writeFileSync(pipe.writing, bytes);
   neverBlock(pipe.writing);
-  const input = new PipeInput(pipe.writing);
-  input.write(bytes);
-  return { reading: pipe.reading, input };
+  return { reading: pipe.reading, input: new PipeInput(pipe.writing) };
 }
 
 /** What a start in a cgroup fails with when the cgroup is the reason: it was taken away, or the right to it was. */

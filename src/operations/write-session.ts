@@ -35,7 +35,9 @@ export function writeSessionOperation(parts: OperationParts): Operation {
         await waitForPrompt(commands, session, deadline, call.shutdown);
       }
       const slice = { offset: before, limit: limits.maxOutputBytes, stream: 'stdout', encoding: 'utf8' } as const;
-      const notes = [fateOf(written, bytes.length, isOver), await commands.whySilent(session)];
+      // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
+      const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
+      const notes = [fateOf(written, bytes.length, isOver), silence];
       return { ...sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, call), written };
     },
   });

@@ -1,0 +1,103 @@
+import { FOLLOW_SIGN_SECONDS } from '../core/limits.ts';
+import { ConnectionBroken, faultOf, faultOfAnswer, NotAgent3 } from './faults.ts';
+import { EventParser, type ServerSentEvent } from './server-sent-events.ts';
+
+/** Most calls are answered within milliseconds; a connection that takes longer leads nowhere. */
+const ANSWER_SECONDS = 30;
+
+/** A follower hears something every 10 s: after three times that, nobody is there any more. */
+const SILENCE_SECONDS = 3 * FOLLOW_SIGN_SECONDS + 5;
+
+/** How one call is made. */
+export interface CallOptions {
+  /** Longest wait for the answer. */
+  readonly seconds?: number;
+  /** Over a connection of its own: one that was idle may be closed by the other side just now. */
+  readonly fresh?: boolean;
+}
+
+/** Calls a remote Agent3. */
+export class AgentClient {
+  /** `url` has no slash at its end. */
+  constructor(
+    readonly url: string,
+    private readonly token: string,
+  ) {}
+
+  /** The answer of an operation. Throws a `ClientFault`. */
+  async call<T extends object>(operation: string, args: object, options: CallOptions = {}): Promise<T> {
+    const { seconds = ANSWER_SECONDS, fresh = false } = options;
+    const controller = new AbortController();
+    const timer = setTimeout(() => controller.abort(this.#late(seconds)), seconds * 1000);
+    try {
+      const response = await this.#fetch(`/${operation}`, {
+        method: 'POST',
+        body: JSON.stringify(args),
+        headers: { 'content-type': 'application/json' },
+        signal: controller.signal,
+        keepalive: !fresh,
+      });
+      return (await this.#fieldsOf(response)) as T;
+    } catch (error) {
+      throw faultOf(this.url, error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** The events of a session from these offsets on, with exact bytes, over one connection. Throws a `ClientFault`. */
+  async *events(session: string, stdout: number, stderr: number): AsyncGenerator<ServerSentEvent, void> {
+    const controller = new AbortController();
+    const inTime = async <T>(promise: Promise<T>): Promise<T> => {
+      const timer = setTimeout(() => controller.abort(this.#late(SILENCE_SECONDS)), SILENCE_SECONDS * 1000);
+      try {
+        return await promise;
+      } catch (error) {
+        throw faultOf(this.url, error);
+      } finally {
+        clearTimeout(timer);
+      }
+    };
+    const path = `/sessions/${session}/stream?stdout=${stdout}&stderr=${stderr}&encoding=base64`;
+    try {
+      const response = await inTime(this.#fetch(path, { signal: controller.signal, keepalive: false }));
+      if (!response.ok || response.body === null) await inTime(this.#fieldsOf(response));
+      const reader = response.body?.getReader();
+      const parser = new EventParser();
+      while (reader !== undefined) {
+        const { done, value } = await inTime(reader.read());
+        if (done) return;
+        yield* parser.push(value);
+      }
+    } finally {
+      controller.abort();
+    }
+  }
+
+  #fetch(path: string, init: BunFetchRequestInit): Promise<Response> {
+    const headers = { ...(init.headers as Record<string, string> | undefined), 'x-auth-token': this.token };
+    // Another place would get the token.
+    return fetch(this.url + path, { ...init, headers, redirect: 'manual' });
+  }
+
+  #late(seconds: number): ConnectionBroken {
+    return new ConnectionBroken(`${this.url} did not answer within ${seconds} s`);
+  }
+
+  async #fieldsOf(response: Response): Promise<object> {
+    const text = await response.text();
+    if (!response.ok) throw faultOfAnswer(this.url, response.status, response.headers, text);
+    const fields = parseObject(text);
+    if (fields === undefined) throw new NotAgent3(`${this.url} is no Agent3: its answer is no JSON.`, response.status);
+    return fields;
+  }
+}
+
+function parseObject(text: string): object | undefined {
+  try {
+    const value: unknown = JSON.parse(text);
+    return typeof value === 'object' && value !== null ? value : undefined;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,25 @@
+import { write } from 'node:fs';
+import { promisify } from 'node:util';
+import { delay } from '../core/clock.ts';
+import { errnoOf } from '../core/errors.ts';
+import { OutputClosed } from './faults.ts';
+
+const writeSome = promisify(write);
+
+/** Another program may have made the descriptor one that does not block. */
+const FULL_PAUSE_MS = 5;
+
+/** Writes all of `bytes` to a descriptor and waits for its reader. Throws `OutputClosed` when there is none any more. */
+export async function writeAll(descriptor: number, bytes: Uint8Array): Promise<void> {
+  for (let written = 0; written < bytes.length; ) {
+    try {
+      // Not the synchronous one: while a pager holds the output back, Ctrl-C must be heard.
+      const { bytesWritten } = await writeSome(descriptor, bytes, written);
+      written += bytesWritten;
+    } catch (error) {
+      if (errnoOf(error) === 'EPIPE') throw new OutputClosed('nobody reads the output any more');
+      if (errnoOf(error) !== 'EAGAIN') throw error;
+      await delay(FULL_PAUSE_MS);
+    }
+  }
+}

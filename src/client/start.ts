@@ -1,0 +1,73 @@
+import type { AgentClient } from './agent-client.ts';
+import { type ClientFault, NoConnection, NotAgent3, Refused } from './faults.ts';
+import { mayPass, type Patience, persist } from './patience.ts';
+
+/** The largest reply window that an agent can have, and some more: a call in the foreground is answered within it. */
+const FOREGROUND_SECONDS = 210;
+
+/** What a command is started with: arguments of `shell`. */
+export interface Order {
+  readonly cmd: string;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeout?: number;
+  readonly stdin?: string;
+  readonly interactive?: boolean;
+  readonly pty?: boolean;
+  readonly rows?: number;
+  readonly cols?: number;
+  /** Makes a repeat safe. */
+  readonly key: string;
+}
+
+/** A command that was started. */
+export interface Started {
+  readonly session: string;
+  /** The key was used before: this is the session of an earlier command, and nothing was run. */
+  readonly isEarlier: boolean;
+}
+
+interface ShellAnswer {
+  readonly session?: unknown;
+  readonly message?: unknown;
+}
+
+/**
+ * Starts a command in the background, or where the agent forbids that, in the foreground. A call whose answer was lost is
+ * repeated: its key keeps it from running twice. Throws a `ClientFault`.
+ */
+export async function startCommand(client: AgentClient, order: Order, patience: Patience): Promise<Started> {
+  try {
+    return await startAs(client, { ...order, background: true, max_output: 256 }, undefined, patience);
+  } catch (fault) {
+    if (!(fault instanceof Refused) || !fault.hint.startsWith('background is switched off')) throw fault;
+    return startAs(client, { ...order, max_output: 256 }, FOREGROUND_SECONDS, patience);
+  }
+}
+
+async function startAs(
+  client: AgentClient,
+  args: object,
+  seconds: number | undefined,
+  patience: Patience,
+): Promise<Started> {
+  let hasReached = false;
+  const worthwhile = (fault: ClientFault): boolean => {
+    // Who was never there is not waited for: the URL may be wrong.
+    if (fault instanceof NoConnection || (fault instanceof NotAgent3 && !hasReached)) return hasReached;
+    hasReached = true;
+    return mayPass(fault);
+  };
+  let attempts = 0;
+  const { session, message } = await persist(
+    () => {
+      attempts++;
+      return client.call<ShellAnswer>('shell', args, seconds === undefined ? {} : { seconds });
+    },
+    worthwhile,
+    patience,
+  );
+  if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);
+  const isRepeat = typeof message === 'string' && message.includes('This key was used before');
+  return { session, isEarlier: isRepeat && attempts === 1 };
+}

@@ -1,0 +1,100 @@
+import { incompleteTail } from '../core/utf8.ts';
+import { InputFault } from './faults.ts';
+
+/** Input up to this size that is there at once goes along with the call. */
+const SMALL_BYTES = 524_288;
+/** Its JSON with what is around it has to stay below the 1 MiB of a call. */
+const SMALL_JSON_CHARS = 900_000;
+/** Input that is not at its end by then is passed on as it comes. */
+const PROMPT_MS = 250;
+/** Most of one `write_session`: a pipe of Linux holds 64 KiB. */
+const PIECE_BYTES = 49_152;
+
+/** Standard input, as it can be passed on. */
+export type Input =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'whole'; readonly text: string }
+  | { readonly kind: 'pieces'; readonly pieces: AsyncIterable<Uint8Array> };
+
+/**
+ * Reads the beginning of `source`: input that is short and there goes with the call, other input follows in pieces. With
+ * `wholeOnly`, waits for all of it. Throws `InputFault` for what is no text, or too long for `wholeOnly`.
+ */
+export async function readInput(source: AsyncIterable<Uint8Array>, wholeOnly: boolean): Promise<Input> {
+  const chunks = source[Symbol.asyncIterator]();
+  const begun: Uint8Array[] = [];
+  let size = 0;
+  const late = wholeOnly ? undefined : Bun.sleep(PROMPT_MS).then(() => 'late' as const);
+  for (;;) {
+    const reading = chunks.next();
+    const next = await (late === undefined ? reading : Promise.race([reading, late]));
+    if (next === 'late') return { kind: 'pieces', pieces: piecesOf(begun, reading, chunks) };
+    if (next.done === true) return wholeInput(begun, wholeOnly);
+    begun.push(next.value);
+    size += next.value.length;
+    if (size <= SMALL_BYTES) continue;
+    if (wholeOnly) throw tooLong();
+    decodeText(withoutTail(Buffer.concat(begun)), 0);
+    return { kind: 'pieces', pieces: piecesOf(begun, chunks.next(), chunks) };
+  }
+}
+
+function wholeInput(chunks: readonly Uint8Array[], wholeOnly: boolean): Input {
+  const bytes = Buffer.concat(chunks);
+  if (bytes.length === 0) return { kind: 'none' };
+  const text = decodeText(bytes, 0);
+  if (JSON.stringify(text).length <= SMALL_JSON_CHARS) return { kind: 'whole', text };
+  if (wholeOnly) throw tooLong();
+  return { kind: 'pieces', pieces: cut([bytes]) };
+}
+
+function piecesOf(
+  begun: readonly Uint8Array[],
+  pending: Promise<IteratorResult<Uint8Array>>,
+  chunks: AsyncIterator<Uint8Array>,
+): AsyncIterable<Uint8Array> {
+  return cut(
+    (async function* () {
+      yield* begun;
+      for (let next = await pending; next.done !== true; next = await chunks.next()) yield next.value;
+    })(),
+  );
+}
+
+/** `chunks` in pieces of whole characters, at most 48 KiB long; only the last one may end with a part of a character. */
+async function* cut(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  let rest = Buffer.alloc(0);
+  for await (const chunk of chunks) {
+    rest = Buffer.concat([rest, chunk]);
+    for (;;) {
+      const piece = withoutTail(rest.subarray(0, PIECE_BYTES));
+      if (piece.length === 0) break;
+      yield piece;
+      rest = rest.subarray(piece.length);
+    }
+  }
+  if (rest.length > 0) yield rest;
+}
+
+function withoutTail<T extends Uint8Array>(bytes: T): T {
+  return bytes.subarray(0, bytes.length - incompleteTail(bytes)) as T;
+}
+
+const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+/** Bytes as text; `offset` tells where in the input they stand. Throws `InputFault` for what is no UTF-8. */
+export function decodeText(bytes: Uint8Array, offset: number): string {
+  try {
+    return decoder.decode(bytes);
+  } catch {
+    throw new InputFault(
+      `standard input is no UTF-8 text (after byte ${offset}), and only text can be passed on. Send it as base64: base64 FILE | agent3 exec 'base64 -d | COMMAND'`,
+    );
+  }
+}
+
+function tooLong(): InputFault {
+  return new InputFault(
+    'standard input is too long for a command that nobody follows (512 KiB). Leave --detach out, or pass no input with -n.',
+  );
+}
