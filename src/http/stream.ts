@@ -30,6 +30,8 @@ export function openStream(
   const events = followers.follow(session, principal, { offsets, isText: !isBase64, gone, shutdown });
   request.signal.addEventListener('abort', () => gone.fire());
   const body = new ReadableStream<Uint8Array>({
+    // The headers leave with the first bytes: a follower of a silent command knows at once that it is connected.
+    start: (controller) => controller.enqueue(Buffer.from(': following\n\n')),
     // One event for each that the client takes: a slow client holds nothing in memory.
     pull: async (controller) => {
       const next = await events.next();
