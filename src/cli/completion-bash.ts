@@ -42,7 +42,7 @@ function branch(command: CompletedCommand): string {
 
 function wordsOf(command: CompletedCommand): string {
   if (command.inner.length > 0) return list(command.inner.map(({ name }) => name));
-  if (command.arguments === 'sessions') return '$("$1" sessions ls 2> /dev/null < /dev/null | cut -f 1)';
+  if (command.arguments === 'sessions') return '$(timeout 3 "$1" sessions ls 2> /dev/null < /dev/null | cut -f 1)';
   return command.arguments === 'unknown' ? "''" : list(command.arguments);
 }
 

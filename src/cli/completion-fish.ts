@@ -47,7 +47,7 @@ function optionWords({ names, value }: CompletedOption): string {
 function argumentLines({ arguments: words }: CompletedCommand, start: string): string[] {
   if (words === 'unknown' || words.length === 0) return [];
   if (words === 'sessions') {
-    return [`${start} -a '(agent3 sessions ls 2> /dev/null < /dev/null | string split -f 1 \\t)'`];
+    return [`${start} -a '(timeout 3 agent3 sessions ls 2> /dev/null < /dev/null | string split -f 1 \\t)'`];
   }
   return [`${start} -a ${quote(words.join(' '))}`];
 }

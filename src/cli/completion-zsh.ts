@@ -55,7 +55,7 @@ function branch(command: CompletedCommand): string {
 
 function argumentsOf({ arguments: words }: CompletedCommand): string {
   // biome-ignore lint/suspicious/noTemplateCurlyInString: it is zsh that expands it.
-  if (words === 'sessions') return '"${(@f)$(agent3 sessions ls 2> /dev/null < /dev/null | cut -f 1)}"';
+  if (words === 'sessions') return '"${(@f)$(timeout 3 agent3 sessions ls 2> /dev/null < /dev/null | cut -f 1)}"';
   return words === 'unknown' ? '' : words.map(quote).join(' ');
 }
 

@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty';
 import type { AgentClient } from '../client/agent-client.ts';
 import { writeAll } from '../client/descriptor.ts';
-import { ClientFault, GivenUp, OutputClosed, Refused } from '../client/faults.ts';
+import { ClientFault, GivenUp, OutputClosed, OutputFault, Refused } from '../client/faults.ts';
 import { Feed } from '../client/feed.ts';
 import { type EndState, followSession } from '../client/follow.ts';
 import { mayPass, Patience, persist } from '../client/patience.ts';
@@ -77,6 +77,10 @@ async function start(client: AgentClient, order: Order, interrupts: Interrupts):
     if (!told) note(`${fault.message} Trying again in ${seconds} s, for up to a minute.`);
     told = true;
   });
+  interrupts.listen((_, count) => {
+    // The first one stops the command as soon as its session is known.
+    if (count > 1) leave(interrupts, 'the command may have been started: agent3 sessions ls');
+  });
   return startCommand(client, order, patience);
 }
 
@@ -106,7 +110,7 @@ class Attendance {
       });
       return this.#exitCodeOf(end);
     } catch (error) {
-      if (error instanceof OutputClosed) await this.#kill('TERM');
+      if (error instanceof OutputFault) await this.#kill('TERM');
       else if (error instanceof Refused && error.status === 404) note('its session was closed meanwhile');
       else if (error instanceof ClientFault) note(`the command goes on as session ${started.session}`);
       throw error;
@@ -127,8 +131,7 @@ class Attendance {
 
   #interrupted(signal: Interrupt, count: number): void {
     if (count > 2) {
-      note(`left; if it still runs: agent3 sessions kill --signal KILL ${this.started.session}`);
-      process.exit(this.interrupts.exitCode);
+      leave(this.interrupts, `if it still runs: agent3 sessions kill --signal KILL ${this.started.session}`);
     }
     void this.#kill(count === 2 || signal === 'SIGTERM' ? 'TERM' : signal === 'SIGHUP' ? 'HUP' : 'INT');
   }
@@ -167,6 +170,12 @@ function endMessage({ status, duration_ms, message, session }: EndState): string
     default:
       return `${message ?? status} (session ${session})`;
   }
+}
+
+/** Ends at once, without the end of the command. */
+function leave(interrupts: Interrupts, what: string): never {
+  note(`left; ${what}`);
+  process.exit(interrupts.exitCode);
 }
 
 function note(text: string): void {

@@ -3,7 +3,7 @@ import type { AgentClient } from '../client/agent-client.ts';
 import { writeAll } from '../client/descriptor.ts';
 import { ClientFault, OutputClosed } from '../client/faults.ts';
 import { listSessions } from '../client/list.ts';
-import { mayPass, persist } from '../client/patience.ts';
+import { mayPassOnceReached, persist } from '../client/patience.ts';
 import { readStream } from '../client/read.ts';
 import { processEnvironment } from '../config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
@@ -43,7 +43,7 @@ export async function killSession(session: string, options: KillOptions): Promis
       readonly signalled: number;
     }
     const args = { session, signal: options.signal };
-    const { status, signalled } = await persist(() => client.call<Killed>('kill_session', args), mayPass);
+    const { status, signalled } = await persist(() => client.call<Killed>('kill_session', args), mayPassOnceReached());
     await print(`${session}\t${status}\t${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled\n`);
   });
 }
@@ -52,7 +52,7 @@ export async function killSession(session: string, options: KillOptions): Promis
 export async function closeSessions(ids: readonly string[], options: RemoteOptions): Promise<void> {
   await withClient(options, async (client) => {
     for (const session of ids) {
-      await persist(() => client.call('close_session', { session }), mayPass);
+      await persist(() => client.call('close_session', { session }), mayPassOnceReached());
       await print(`${session}\tclosed\n`);
     }
   });

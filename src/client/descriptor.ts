@@ -1,15 +1,18 @@
 import { write } from 'node:fs';
 import { promisify } from 'node:util';
 import { delay } from '../core/clock.ts';
-import { errnoOf } from '../core/errors.ts';
-import { OutputClosed } from './faults.ts';
+import { describeErrno, errnoOf } from '../core/errors.ts';
+import { OutputClosed, OutputFault } from './faults.ts';
 
 const writeSome = promisify(write);
 
 /** Another program may have made the descriptor one that does not block. */
 const FULL_PAUSE_MS = 5;
 
-/** Writes all of `bytes` to a descriptor and waits for its reader. Throws `OutputClosed` when there is none any more. */
+/**
+ * Writes all of `bytes` to a descriptor and waits for its reader. Throws `OutputClosed`
+ * when there is none any more, `OutputFault` for what the system refuses.
+ */
 export async function writeAll(descriptor: number, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length; ) {
     try {
@@ -18,7 +21,7 @@ export async function writeAll(descriptor: number, bytes: Uint8Array): Promise<v
       written += bytesWritten;
     } catch (error) {
       if (errnoOf(error) === 'EPIPE') throw new OutputClosed('nobody reads the output any more');
-      if (errnoOf(error) !== 'EAGAIN') throw error;
+      if (errnoOf(error) !== 'EAGAIN') throw new OutputFault(`the output cannot be written: ${describeErrno(error)}`);
       await delay(FULL_PAUSE_MS);
     }
   }

@@ -45,8 +45,11 @@ export class InputFault extends ClientFault {}
 /** A person gave up the wait for another attempt. */
 export class GivenUp extends ClientFault {}
 
+/** Output cannot be written here: the disk is full. */
+export class OutputFault extends ClientFault {}
+
 /** Nobody reads what is written to standard output (`agent3 exec … | head`). */
-export class OutputClosed extends ClientFault {}
+export class OutputClosed extends OutputFault {}
 
 /** Codes of a request that never left. */
 const UNSENT: Readonly<Record<string, string>> = {

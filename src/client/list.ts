@@ -1,5 +1,5 @@
 import type { AgentClient } from './agent-client.ts';
-import { mayPass, persist } from './patience.ts';
+import { mayPassOnceReached, persist } from './patience.ts';
 
 /** Most of one page. */
 const PAGE_SESSIONS = 100;
@@ -36,7 +36,7 @@ export async function listSessions(
       ...(status !== undefined && { status }),
       ...(before !== null && { before }),
     };
-    const page: ListPage = await persist(() => client.call<ListPage>('list_sessions', args), mayPass);
+    const page: ListPage = await persist(() => client.call<ListPage>('list_sessions', args), mayPassOnceReached());
     listed.push(...page.sessions);
     before = page.next_before;
     if (before === null) break;

@@ -1,4 +1,4 @@
-import { type ClientFault, ConnectionBroken, faultOf, GivenUp, NoConnection, NotAgent3, Refused } from './faults.ts';
+import { ClientFault, ConnectionBroken, GivenUp, NoConnection, NotAgent3, Refused } from './faults.ts';
 
 /** An agent that is restarted is back long before; a network that is away for longer needs a person. */
 const PATIENCE_SECONDS = 60;
@@ -64,6 +64,16 @@ export function mayPass(fault: ClientFault): boolean {
   return fault instanceof ConnectionBroken || wasNotDone(fault);
 }
 
+/** Like `mayPass`, but who was never there is not waited for: the URL may be wrong. */
+export function mayPassOnceReached(): (fault: ClientFault) => boolean {
+  let hasReached = false;
+  return (fault) => {
+    if (fault instanceof NoConnection || fault instanceof NotAgent3) return hasReached && mayPass(fault);
+    hasReached = true;
+    return mayPass(fault);
+  };
+}
+
 /** What `attempt` gives, which is made again while `worthwhile` says so. Throws the last `ClientFault`. */
 export async function persist<T>(
   attempt: () => Promise<T>,
@@ -74,9 +84,8 @@ export async function persist<T>(
     try {
       return await attempt();
     } catch (error) {
-      const fault = faultOf('the agent', error);
-      if (!worthwhile(fault)) throw fault;
-      await patience.pause(fault);
+      if (!(error instanceof ClientFault) || !worthwhile(error)) throw error;
+      await patience.pause(error);
     }
   }
 }

@@ -1,6 +1,6 @@
 import { delay } from '../core/clock.ts';
 import type { AgentClient } from './agent-client.ts';
-import { mayPass, persist } from './patience.ts';
+import { mayPass, mayPassOnceReached, persist } from './patience.ts';
 
 /** Every agent answers within this time by default. */
 const WAIT_SECONDS = 20;
@@ -35,9 +35,11 @@ export async function* readStream(
   const encoding = raw ? 'base64' : 'utf8';
   let offset = from;
   let wait = 0;
+  let worthwhile = mayPassOnceReached();
   for (;;) {
     const args = { session, stream, offset, encoding, wait };
-    const page = await persist(() => client.call<Page>('read_session', args, { seconds: 30 + wait }), mayPass);
+    const page = await persist(() => client.call<Page>('read_session', args, { seconds: 30 + wait }), worthwhile);
+    worthwhile = mayPass;
     const text = page[stream];
     if (text !== '') yield Buffer.from(text, encoding);
     const isStuck = page.next_offset === offset;

@@ -1,6 +1,6 @@
 import type { AgentClient } from './agent-client.ts';
-import { type ClientFault, NoConnection, NotAgent3, Refused } from './faults.ts';
-import { mayPass, type Patience, persist } from './patience.ts';
+import { NotAgent3, Refused } from './faults.ts';
+import { mayPassOnceReached, type Patience, persist } from './patience.ts';
 
 /** The largest reply window that an agent can have, and some more: a call in the foreground is answered within it. */
 const FOREGROUND_SECONDS = 210;
@@ -51,20 +51,13 @@ async function startAs(
   seconds: number | undefined,
   patience: Patience,
 ): Promise<Started> {
-  let hasReached = false;
-  const worthwhile = (fault: ClientFault): boolean => {
-    // Who was never there is not waited for: the URL may be wrong.
-    if (fault instanceof NoConnection || (fault instanceof NotAgent3 && !hasReached)) return hasReached;
-    hasReached = true;
-    return mayPass(fault);
-  };
   let attempts = 0;
   const { session, message } = await persist(
     () => {
       attempts++;
       return client.call<ShellAnswer>('shell', args, seconds === undefined ? {} : { seconds });
     },
-    worthwhile,
+    mayPassOnceReached(),
     patience,
   );
   if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);

@@ -1,3 +1,4 @@
+import { describeErrno } from '../core/errors.ts';
 import { incompleteTail } from '../core/utf8.ts';
 import { InputFault } from './faults.ts';
 
@@ -21,7 +22,7 @@ export type Input =
  * `wholeOnly`, waits for all of it. Throws `InputFault` for what is no text, or too long for `wholeOnly`.
  */
 export async function readInput(source: AsyncIterable<Uint8Array>, wholeOnly: boolean): Promise<Input> {
-  const chunks = source[Symbol.asyncIterator]();
+  const chunks = readable(source);
   const begun: Uint8Array[] = [];
   let size = 0;
   const late = wholeOnly ? undefined : Bun.sleep(PROMPT_MS).then(() => 'late' as const);
@@ -36,6 +37,15 @@ export async function readInput(source: AsyncIterable<Uint8Array>, wholeOnly: bo
     if (wholeOnly) throw tooLong();
     decodeText(withoutTail(Buffer.concat(begun)), 0);
     return { kind: 'pieces', pieces: piecesOf(begun, chunks.next(), chunks) };
+  }
+}
+
+/** The chunks of `source`; what the system refuses is an `InputFault`. */
+async function* readable(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array, void> {
+  try {
+    yield* source;
+  } catch (error) {
+    throw new InputFault(`standard input cannot be read: ${describeErrno(error)}`);
   }
 }
 

@@ -84,6 +84,21 @@ describe('agent3 exec gives', () => {
   });
 });
 
+test('output that cannot be written, and input that cannot be read, are told', async () => {
+  const inShell = async (redirection: string) => {
+    const cmd = ['bash', '-c', `'${BINARY}' exec 'echo text; sleep 300' ${redirection}`];
+    const child = Bun.spawn(cmd, { env: clientEnvironment(agent), stdin: 'ignore', stdout: 'pipe', stderr: 'pipe' });
+    return { stderr: await child.stderr.text(), code: await child.exited };
+  };
+  expect(await inShell('> /dev/full')).toEqual({
+    code: 255,
+    stderr: 'agent3: the output cannot be written: the disk is full (ENOSPC)\n',
+  });
+  const directory = await inShell('< /tmp');
+  expect(directory.code).toBe(255);
+  expect(directory.stderr).toMatch(/^agent3: standard input cannot be read: .*EISDIR/);
+});
+
 describe('standard input', () => {
   test.concurrent('that is short goes along', async () => {
     const text = 'héllo "world"\n\0\u{1F600}';
