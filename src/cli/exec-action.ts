@@ -11,7 +11,7 @@ import type { ExecOptions } from './exec-arguments.ts';
 import { EXIT_EXEC, fail } from './exit.ts';
 import { type Interrupt, Interrupts } from './interrupts.ts';
 import { type LocalTerminal, openTerminal } from './local-terminal.ts';
-import { remoteClient } from './remote.ts';
+import { remoteClient } from './remote-client.ts';
 
 /** 128 + SIGPIPE: what a shell tells of a program whose reader has gone. */
 const EXIT_OUTPUT_CLOSED = 141;

@@ -7,7 +7,8 @@ import { mayPassOnceReached, persist } from '../client/patience.ts';
 import { readStream } from '../client/read.ts';
 import { processEnvironment } from '../config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { type RemoteOptions, remoteClient } from './remote.ts';
+import type { RemoteOptions } from './remote.ts';
+import { remoteClient } from './remote-client.ts';
 import type { KillOptions, ListOptions, ReadOptions } from './sessions-arguments.ts';
 import { sessionsTabbed, sessionsTable } from './sessions-table.ts';
 
