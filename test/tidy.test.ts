@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   operations: ['core', 'platform', 'execution', 'sessions', 'version'],
   http: ['core', 'operations', 'log'],
   jobs: ['core', 'sessions'],
-  install: ['core', 'version', 'ops'],
+  install: ['core', 'platform', 'version', 'ops'],
   doctor: ['install', 'ops'],
   client: ['core'],
   deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'log'],

@@ -1,4 +1,4 @@
-import { type Finding, findingsText } from '../doctor/finding.ts';
+import { bad, type Finding, findingsText } from '../doctor/finding.ts';
 import {
   commandFinding,
   exposureFinding,
@@ -19,20 +19,23 @@ import { PATHS } from '../install/layout.ts';
 import { hasSystemd, readText } from '../install/machine.ts';
 import { type Manifest, readManifest } from '../install/manifest.ts';
 import { parseSettings } from '../install/settings-file.ts';
+import { version } from '../version.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 
 /** Examines the installation, prints what was found, and ends the process. */
 export async function runDoctor(asJson: boolean): Promise<void> {
   const found = await examine();
-  process.stdout.write(`${asJson ? JSON.stringify({ findings: found }, null, 2) : findingsText(found)}\n`);
-  process.exit(found.every(({ ok }) => ok) ? 0 : EXIT_FAILURE);
+  const ok = found.every((finding) => finding.ok);
+  const json = JSON.stringify({ ok, version, findings: found }, null, 2);
+  process.stdout.write(`${asJson ? json : findingsText(found)}\n`);
+  process.exit(ok ? 0 : EXIT_FAILURE);
 }
 
 async function examine(): Promise<Finding[]> {
   if (process.geteuid?.() !== 0) fail(EXIT_FAILURE, 'run it as root: sudo agent3 doctor');
   const manifest = readManifest(PATHS.manifest);
   if (manifest === undefined || !hasSystemd()) {
-    fail(EXIT_FAILURE, 'Agent3 is not installed as a service of this machine; to install it: agent3 install');
+    return [bad('installation', 'not installed as a service of this machine', 'agent3 install')];
   }
   return findings(manifest, parseSettings(readText(PATHS.settings) ?? ''));
 }

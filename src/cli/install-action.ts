@@ -15,12 +15,14 @@ import type { InstallArguments } from './install-arguments.ts';
 export async function runInstaller(given: InstallArguments): Promise<void> {
   const tell = (line: string): void => void process.stdout.write(`${line}\n`);
   if (given.purge && !given.uninstall) fail(EXIT_USAGE, '--purge goes with --uninstall');
+  if (given.root === '') fail(EXIT_USAGE, '--root needs a directory');
+  refuseMixed(given);
   const root = resolve(given.root);
   try {
     if (given.status) {
-      const { text, installed } = await statusText(root);
+      const { text, isWell } = await statusText(root);
       tell(text);
-      process.exit(installed ? 0 : EXIT_FAILURE);
+      process.exit(isWell ? 0 : EXIT_FAILURE);
     }
     if (given.uninstall) {
       const count = uninstall({ purge: given.purge === true, dryRun: given.dryRun === true, root }, tell);
@@ -53,7 +55,7 @@ function optionsOf(given: InstallArguments, root: string): InstallOptions {
     ...(given.port !== undefined && { port: given.port }),
     ...(token !== undefined && { token }),
     ...(given.domain !== undefined && { domain: given.domain }),
-    watchdog: given.watchdog,
+    ...(given.watchdog !== undefined && { watchdog: given.watchdog }),
     start: given.start,
     dryRun: given.dryRun === true,
     root,
@@ -61,6 +63,21 @@ function optionsOf(given: InstallArguments, root: string): InstallOptions {
     // Where a package puts it: its other files are the package's as well.
     packaged: process.execPath === PACKAGED_BINARY,
   };
+}
+
+/** Throws away nothing in silence: what does not go together is refused. */
+function refuseMixed(given: InstallArguments): void {
+  const { status, uninstall: removes } = given;
+  if (status && removes) fail(EXIT_USAGE, '--status and --uninstall do not go together');
+  const setsUp: string[] = (['user', 'host', 'port', 'token', 'domain', 'watchdog', 'binary'] as const).filter(
+    (name) => given[name] !== undefined,
+  );
+  if (!given.start) setsUp.push('start');
+  const mode = status ? '--status' : '--uninstall';
+  if ((status || removes) && setsUp.length > 0) {
+    fail(EXIT_USAGE, `${mode} takes no option that sets up: ${setsUp.map((name) => `--${name}`).join(', ')}`);
+  }
+  if (status && given.dryRun) fail(EXIT_USAGE, '--status changes nothing: leave --dry-run out');
 }
 
 /** A system's error names the file by itself; in words, with what is the matter. */

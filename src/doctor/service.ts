@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { findFault } from '../../ops/watchdog/check.ts';
+import { findFault, isSwitchedOff } from '../../ops/watchdog/check.ts';
 import { readTarget } from '../../ops/watchdog/target.ts';
 import { runCommand } from '../install/command.ts';
 import { installedBinary } from '../install/install.ts';
@@ -16,10 +16,13 @@ const LOOK = 'look at: journalctl -u agent3 -n 20, and /var/log/agent3/agent3.er
 /** The unit: does it run, and does it start at boot. */
 export function unitFinding(): Finding {
   const { active, enabled, commands } = serviceState();
+  if (isSwitchedOff(SERVICE)) {
+    return bad('service', 'switched off by its owner', 'to have it again: systemctl enable --now agent3');
+  }
   if (!active)
     return bad('service', `not active. ${whyNot(`${PATHS.logs}/agent3.err`)}`, `systemctl start agent3; ${LOOK}`);
   if (!enabled) return bad('service', 'active, and does not start at boot', 'systemctl enable agent3');
-  return good('service', `active, starts at boot; ${commands} running`);
+  return good('service', `active, starts at boot; ${commands} commands running`);
 }
 
 /** Does it answer, and is what runs what is installed. */
@@ -38,6 +41,7 @@ export async function healthFinding(manifest: Manifest, values: Readonly<Record<
 
 /** Does a real command come back. */
 export async function commandFinding(values: Readonly<Record<string, string>>): Promise<Finding> {
+  if (!values['AGENT3_API_TOKEN']) return bad('command', 'the settings have no token', 'agent3 install makes one');
   const fault = await findFault(readTarget(SERVICE, values));
   return fault === undefined ? good('command', 'a real command came back') : bad('command', fault, LOOK);
 }
@@ -68,7 +72,7 @@ export function exposureFinding(values: Readonly<Record<string, string>>): Findi
 
 /** The watchdog: does it look, and what did it see last. */
 export function watchdogFinding({ watchdog }: Manifest): Finding {
-  if (watchdog === 'none') return bad('watchdog', 'not installed', 'agent3 install');
+  if (watchdog === 'none') return good('watchdog', 'left out at the installation; agent3 install --watchdog adds it');
   if (watchdog === 'timer' && runCommand(['systemctl', 'is-active', '--quiet', WATCHDOG_TIMER]).code !== 0) {
     return bad('watchdog', 'its timer is not active', `systemctl enable --now ${WATCHDOG_TIMER}`);
   }

@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { connect } from 'node:tls';
+import { siteAnswers } from '../install/caddy.ts';
 import { runCommand } from '../install/command.ts';
 import { COMMANDS, PATHS } from '../install/layout.ts';
 import { systemIds } from '../install/machine.ts';
@@ -42,7 +43,7 @@ export function clockFinding(): Finding {
   }
   return good(
     'clock',
-    `${now} UTC${stdout.trim() === 'yes' ? ', synchronised' : ', not synchronised over the network'}`,
+    `${now} UTC${stdout.trim() === 'yes' ? ', synchronised' : ', not synchronised over the network (timedatectl set-ntp true)'}`,
   );
 }
 
@@ -53,7 +54,7 @@ export function cgroupFinding({ user }: Manifest): Finding {
   if (path === undefined) return bad('cgroup', `${COMMANDS} does not run`, `systemctl start ${COMMANDS}`);
   if (!stdout.includes('Delegate=yes')) return bad('cgroup', 'not delegated to the agent', 'agent3 install');
   const above = statSync(`/sys/fs/cgroup${dirname(path)}/cgroup.procs`, { throwIfNoEntry: false });
-  if (above !== undefined && above.uid !== systemIds.uid(user)) {
+  if (user !== 'root' && above !== undefined && above.uid !== systemIds.uid(user)) {
     return bad('cgroup', 'the agent may not start commands in it', 'systemctl restart agent3');
   }
   const file = `/sys/fs/cgroup${path}/cgroup.controllers`;
@@ -95,6 +96,9 @@ export async function httpsFinding(domain: string): Promise<Finding> {
   const advice = 'systemctl status caddy; journalctl -u caddy -n 20; is port 443 open, and does the name point here?';
   const certificate = await certificateOf(domain);
   if (certificate === undefined) return bad('https', `nobody answers for ${domain} on port 443`, advice);
+  if (!(await siteAnswers(domain))) {
+    return bad('https', `${domain} does not lead to the agent`, `agent3 install --domain ${domain}`);
+  }
   const until = Date.parse(certificate.valid_to);
   const days = (until - Date.now()) / 86_400_000;
   const wholeDays = (until - Date.parse(certificate.valid_from)) / 86_400_000;

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
+import { delay } from '../core/clock.ts';
 import type { Changes } from './changes.ts';
-import { mustRun, runCommand } from './command.ts';
+import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 import { PATHS } from './layout.ts';
 import { readText } from './machine.ts';
@@ -12,7 +13,7 @@ export const LOOPBACK_PROXIES = '127.0.0.1,::1';
 const IMPORT_LINE = `import ${PATHS.caddySite}`;
 
 /** A host name as Caddy takes it for a site. */
-const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*$/i;
+const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/i;
 
 /** Throws `InstallFault` when the domain is none, or Caddy is not there. */
 export function requireCaddy(domain: string): void {
@@ -39,6 +40,38 @@ export function addSite(changes: Changes, domain: string, upstream: string): voi
   changes.command(['systemctl', 'reload-or-restart', 'caddy.service'], reloadCaddy);
 }
 
+/** Whether the site that is there hands its requests to `upstream`. */
+export function siteLeadsTo(changes: Changes, upstream: string): boolean {
+  const site = readText(changes.at(PATHS.caddySite));
+  return site?.split(/[\s/]+/).includes(upstream) === true;
+}
+
+const LOOK_MS = 500;
+
+/** Whether the agent answers under `domain`, through what listens on port 443 of this machine, whatever its certificate. */
+export async function siteAnswers(domain: string): Promise<boolean> {
+  try {
+    const answer = await fetch('https://127.0.0.1/healthz', {
+      headers: { host: domain },
+      tls: { rejectUnauthorized: false, serverName: domain },
+      signal: AbortSignal.timeout(5000),
+    } as RequestInit);
+    return answer.ok && typeof ((await answer.json()) as { version?: unknown }).version === 'string';
+  } catch {
+    return false;
+  }
+}
+
+/** Waits until the agent answers under `domain`; false when `seconds` have passed. */
+export async function waitForSite(domain: string, seconds: number): Promise<boolean> {
+  const end = performance.now() + seconds * 1000;
+  while (!(await siteAnswers(domain))) {
+    if (performance.now() > end) return false;
+    await delay(LOOK_MS);
+  }
+  return true;
+}
+
 /** Takes the site out of Caddy's configuration again. */
 export function removeSite(changes: Changes): void {
   const caddyfile = readText(changes.at(PATHS.caddyfile));
@@ -59,6 +92,7 @@ function hasImport(caddyfile: string): boolean {
 /** Caddy may be stopped; then there is nothing to reload. */
 function reloadCaddy(): void {
   if (runCommand(['systemctl', 'is-active', '--quiet', 'caddy.service']).code === 0) {
-    mustRun(['systemctl', 'reload', 'caddy.service']);
+    // One that cannot be reloaded, or is not installed any more, is no reason to stop half way.
+    runCommand(['systemctl', 'reload', 'caddy.service']);
   }
 }

@@ -40,6 +40,8 @@ const SHOWN_MAX_CHARS = 20_000;
 export class Changes {
   readonly #undo: (() => void)[] = [];
   readonly #backups: string[] = [];
+  /** Directories that a dry run has told of. */
+  readonly #planned = new Set<string>();
   #count = 0;
 
   constructor(
@@ -67,7 +69,10 @@ export class Changes {
     if (there !== undefined && this.#hasAccess(target, access)) return;
     if (there === undefined) this.#makeParent(path);
     this.#note(`directory ${path} ${describeAccess(access)}`);
-    if (this.dryRun) return;
+    if (this.dryRun) {
+      this.#planned.add(path);
+      return;
+    }
     if (there === undefined) {
       mkdirSync(target, { mode: access.mode });
       this.#undo.push(() => removeEmpty(target));
@@ -180,7 +185,10 @@ export class Changes {
   }
 
   #makeParent(path: string): void {
-    if (!existsSync(this.at(dirname(path)))) this.directory(dirname(path), { mode: 0o755 });
+    const parent = dirname(path);
+    if (this.#planned.has(parent) || existsSync(this.at(parent))) return;
+    if (parent !== '/') this.directory(parent, { mode: 0o755 });
+    else if (!this.dryRun) mkdirSync(this.root, { recursive: true });
   }
 
   #removeOnFailure(beside: string, write: () => void): void {

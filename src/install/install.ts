@@ -1,6 +1,7 @@
-import { statSync } from 'node:fs';
+import { openSync, statSync } from 'node:fs';
+import { tryLock } from '../platform/libc.ts';
 import { version } from '../version.ts';
-import { addSite } from './caddy.ts';
+import { addSite, removeSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
@@ -10,12 +11,23 @@ import { hasSystemd, userExists } from './machine.ts';
 import { type Manifest, manifestText } from './manifest.ts';
 import type { InstallOptions } from './options.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
-import { healthUrl, runsOldExecutable, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
+import { publish } from './publish.ts';
+import {
+  healthUrl,
+  runsOldExecutable,
+  type ServiceState,
+  serviceState,
+  waitForCommands,
+  waitForHealth,
+  whyNot,
+} from './service.ts';
 import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 
 /** How an installation ended. */
 export interface Installed {
-  readonly kind: 'installed' | 'upgraded' | 'unchanged' | 'planned' | 'staged';
+  readonly kind: 'installed' | 'upgraded' | 'unchanged' | 'planned' | 'nothing' | 'staged';
+  /** The version that was installed before. */
+  readonly before: string | undefined;
   readonly url: string;
   /** Only when it was made or taken over in this run: it is shown once. */
   readonly token: string | undefined;
@@ -34,13 +46,19 @@ const HEALTH_SECONDS = 60;
  */
 export async function install(options: InstallOptions, tell: (line: string) => void): Promise<Installed> {
   requireMachine(options);
+  if (!isStaged(options) && !options.dryRun) takeLock();
   const situation = survey(options, tell);
   const { changes } = situation;
   await requireRoom(situation);
   const before = isStaged(options) ? undefined : serviceState();
   try {
     const manifest = put(situation);
-    if (isStaged(options) || options.dryRun) return result(situation, options.dryRun ? 'planned' : 'staged', manifest);
+    if (options.dryRun) {
+      const wouldChange = changes.count > 0;
+      if (!isStaged(options)) planRun(situation, before);
+      return result(situation, wouldChange ? 'planned' : 'nothing', manifest);
+    }
+    if (isStaged(options)) return result(situation, 'staged', manifest);
     const started = await run(situation, before?.active === true);
     const kind = changes.count === 0 ? 'unchanged' : situation.manifest === undefined ? 'installed' : 'upgraded';
     changes.commit();
@@ -53,6 +71,13 @@ export async function install(options: InstallOptions, tell: (line: string) => v
   }
 }
 
+/** Throws `InstallFault` while another installer works on this machine; the lock is held until the process ends. */
+function takeLock(): void {
+  if (!tryLock(openSync('/run/agent3-install.lock', 'a', 0o600))) {
+    throw new InstallFault('another installer is at work; wait until it has ended');
+  }
+}
+
 /** Puts every file, directory and the user in their places; gives the new manifest. */
 function put(situation: Situation): Manifest {
   const { options, changes, manifest, original, settings, input, notes } = situation;
@@ -60,11 +85,13 @@ function put(situation: Situation): Manifest {
   const staged = isStaged(options);
   refuseForeign(files, manifest, changes, new Set(original === undefined ? [] : ORIGINAL_FILES));
   if (!options.packaged) refuseForeignExecutable(situation);
+  if (!staged) requireAgent(options);
   makeUser(situation);
   for (const { path, access } of plannedDirectories(input)) {
     changes.directory(path, staged ? { mode: access.mode } : access);
   }
   if (original !== undefined) saveOriginal(changes, notes);
+  if (options.domain === false && manifest?.domain) removeSite(changes);
   if (options.packaged) changes.remove(BINARY);
   else changes.executable(BINARY, options.binary);
   if (manifest !== undefined && manifest.user !== input.user && !staged) {
@@ -91,6 +118,13 @@ function put(situation: Situation): Manifest {
   };
   changes.file(PATHS.manifest, manifestText(next), { mode: 0o644 });
   return next;
+}
+
+/** Throws `InstallFault` for an executable that is no Agent3; one for another machine cannot be asked. */
+function requireAgent({ binary }: InstallOptions): void {
+  if (binary === process.execPath) return;
+  const { stdout } = runCommand([binary, '--version'], 10);
+  if (!/^agent3 \d/.test(stdout)) throw new InstallFault(`${binary} is no Agent3 that this machine can run`);
 }
 
 /** A program of another origin under the same name is not replaced. */
@@ -141,9 +175,14 @@ function enableStaged(changes: Changes, { watchdog }: PlanInput): void {
 
 /** Enables and starts what was put in place; true when the agent runs. */
 async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
-  const { options, changes, input, notes, domain } = situation;
+  const { options, changes, notes, domain } = situation;
   const changed = changes.count > 0;
   if (changed) changes.command(['systemctl', 'daemon-reload']);
+  const { isOff } = situation;
+  if (isOff) {
+    notes.push('it was switched off, and stays so. To start it: systemctl enable --now agent3');
+    return wasActive;
+  }
   if (!serviceState().enabled) {
     changes.command(
       ['systemctl', 'enable', '--quiet', SERVICE],
@@ -153,7 +192,7 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   setWatchdog(situation);
   if (!options.start) return wasActive;
   if (changed || !wasActive || runsOldExecutable()) {
-    if (wasActive) await letCommandsEnd(notes);
+    if (wasActive) await letCommandsEnd(notes, situation.tell);
     startService(changes, wasActive);
   }
   const { host, port, tls } = addressOf(situation.settings.values);
@@ -161,13 +200,11 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   if (answering === undefined) {
     throw new InstallFault(`the agent was started and does not answer.\n${whyNot(ERROR_LOG)}`);
   }
-  if (domain !== null && options.domain !== undefined) {
-    const name = healthUrl(host, input.port, tls).replace(/^https?:\/\/|\/healthz$/g, '');
-    addSite(changes, domain, tls ? `https://${name}` : name);
-    if (runCommand(['systemctl', 'is-enabled', '--quiet', 'caddy.service']).code !== 0) {
-      notes.push('Caddy does not start at boot: systemctl enable caddy');
-    }
+  // The first line of the watchdog's log, before its owner looks.
+  if (!wasActive && situation.input.watchdog === 'timer') {
+    runCommand(['systemctl', 'start', '--no-block', 'agent3-watchdog.service']);
   }
+  if (domain !== null) await publish(situation, domain, healthUrl(host, port, tls), tls);
   return true;
 }
 
@@ -178,14 +215,18 @@ function startService(changes: Changes, wasActive: boolean): void {
   try {
     changes.command(['systemctl', wasActive ? 'restart' : 'start', SERVICE]);
   } catch {
-    throw new InstallFault(`the agent does not start: ${whyNot(ERROR_LOG)}`);
+    throw new InstallFault(
+      `the agent does not start: ${whyNot(ERROR_LOG)}\nIf a setting is wrong, correct it in ${PATHS.settings}; then: systemctl restart agent3`,
+    );
   }
 }
 
-function setWatchdog({ changes, input, notes }: Situation): void {
+function setWatchdog({ options, changes, input, notes }: Situation): void {
   const isEnabled = runCommand(['systemctl', 'is-enabled', '--quiet', WATCHDOG_TIMER]).code === 0;
   if (input.watchdog === 'timer' && !isEnabled) {
-    changes.command(['systemctl', 'enable', '--quiet', '--now', WATCHDOG_TIMER], disableWatchdog);
+    // Without a start: it would start the agent.
+    const now = options.start ? ['--now'] : [];
+    changes.command(['systemctl', 'enable', '--quiet', ...now, WATCHDOG_TIMER], disableWatchdog);
   }
   if (input.watchdog === 'cron') {
     notes.push(`systemd runs no timers here: the watchdog runs from ${PATHS.watchdogCron}`);
@@ -197,9 +238,25 @@ function disableWatchdog(): void {
   runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
 }
 
+/** What a dry run tells of what comes after the files. */
+function planRun({ options, changes, input, isOff }: Situation, before: ServiceState | undefined): void {
+  const changed = changes.count > 0;
+  if (changed) changes.command(['systemctl', 'daemon-reload']);
+  if (isOff) return;
+  if (before?.enabled !== true) changes.command(['systemctl', 'enable', '--quiet', SERVICE]);
+  if (input.watchdog === 'timer' && runCommand(['systemctl', 'is-enabled', '--quiet', WATCHDOG_TIMER]).code !== 0) {
+    changes.command(['systemctl', 'enable', '--quiet', ...(options.start ? ['--now'] : []), WATCHDOG_TIMER]);
+  }
+  if (!options.start) return;
+  if (changed || before?.active !== true) {
+    changes.command(['systemctl', before?.active === true ? 'restart' : 'start', SERVICE]);
+  }
+  if (typeof options.domain === 'string') addSite(changes, options.domain, `127.0.0.1:${input.port}`);
+}
+
 /** A command that somebody waits for would end without an exit code: it gets the time that commands have. */
-async function letCommandsEnd(notes: string[]): Promise<void> {
-  const left = await waitForCommands(COMMANDS_SECONDS);
+async function letCommandsEnd(notes: string[], tell: (line: string) => void): Promise<void> {
+  const left = await waitForCommands(COMMANDS_SECONDS, tell);
   if (left > 0) notes.push(`${left} commands still ran at the restart: they go on, and their exit codes are lost`);
 }
 
@@ -227,6 +284,7 @@ function result(situation: Situation, kind: Installed['kind'], manifest: Manifes
     token: situation.newToken,
     manifest,
     started: false,
+    before: situation.manifest?.version,
     notes: situation.notes,
   };
 }

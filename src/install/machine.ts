@@ -2,6 +2,7 @@ import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
+import { errnoOf } from '../core/errors.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 
@@ -81,12 +82,12 @@ export function requireSpace(path: string, bytes: number): void {
   );
 }
 
-/** Whether nobody listens on `port` of `host`. */
-export function isPortFree(host: string, port: number): Promise<boolean> {
+/** Why nobody can listen on `port` of `host`: the system's error, `EADDRINUSE` for a port that is taken; undefined: one can. */
+export function portFault(host: string, port: number): Promise<string | undefined> {
   return new Promise((resolve) => {
     const server = createServer();
-    server.once('error', () => resolve(false));
-    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(true)));
+    server.once('error', (error) => resolve(errnoOf(error) ?? error.message));
+    server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
   });
 }
 

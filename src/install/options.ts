@@ -4,8 +4,10 @@ export interface InstallOptions {
   readonly host?: string;
   readonly port?: number;
   readonly token?: string;
-  readonly domain?: string;
-  readonly watchdog: boolean;
+  /** `false`: no domain any more. */
+  readonly domain?: string | false;
+  /** Undefined: as it is, or with one. */
+  readonly watchdog?: boolean;
   readonly start: boolean;
   readonly dryRun: boolean;
   /** `/`, or the directory to stage into. */

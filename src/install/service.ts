@@ -13,13 +13,17 @@ export interface ServiceState {
   readonly waitedFor: number;
 }
 
+/** What the agent tells systemd of its commands: `3 commands run, 2 of them through a restart`. */
+export function parseStatus(text: string): { readonly commands: number; readonly outliving: number } {
+  const [, commands, outliving] = /^(\d+) commands? runs?(?:, (\d+) of)?/.exec(text) ?? [];
+  return { commands: Number(commands ?? 0), outliving: Number(outliving ?? 0) };
+}
+
 /** Asks systemd for the state of the service. */
 export function serviceState(): ServiceState {
   const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,UnitFileState,StatusText', SERVICE]);
   const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(stdout)?.[1] ?? '';
-  const [, commands = 0, outliving = 0] = (/^(\d+) commands? runs?(?:, (\d+) of)?/.exec(value('StatusText')) ?? []).map(
-    Number,
-  );
+  const { commands, outliving } = parseStatus(value('StatusText'));
   return {
     active: value('ActiveState') === 'active',
     enabled: value('UnitFileState') === 'enabled',
@@ -73,9 +77,10 @@ export async function waitForHealth(url: string, seconds: number): Promise<strin
 }
 
 /** Waits until no command runs that a restart would end, at most `seconds`; gives how many still do. */
-export async function waitForCommands(seconds: number): Promise<number> {
+export async function waitForCommands(seconds: number, tell: (line: string) => void): Promise<number> {
   const end = performance.now() + seconds * 1000;
   let { waitedFor } = serviceState();
+  if (waitedFor > 0) tell(`waits up to ${seconds} s for commands that run (${waitedFor})`);
   while (waitedFor > 0 && performance.now() < end) {
     await delay(1000);
     ({ waitedFor } = serviceState());
@@ -83,9 +88,11 @@ export async function waitForCommands(seconds: number): Promise<number> {
   return waitedFor;
 }
 
-/** Why the service does not run: its last lines on standard error, and systemd's own. */
+/** Why the service does not run: its last words on standard error, when it failed, and systemd's own. */
 export function whyNot(errorLog: string): string {
-  const own = runCommand(['tail', '-n', '3', errorLog]).stdout.trim();
   const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,SubState,Result,ExecMainStatus', SERVICE]);
-  return [stdout.trim().replaceAll('\n', ' '), own].filter((text) => text !== '').join('\n');
+  // One that was stopped has no reason: what stands in the log is of an earlier start.
+  const hasFailed = !/^Result=success$/m.test(stdout);
+  const own = hasFailed ? runCommand(['tail', '-n', '10', errorLog]).stdout.trim().split('\n') : [];
+  return [stdout.trim().replaceAll('\n', ' '), ...new Set(own.slice(-3))].filter((text) => text !== '').join('\n');
 }

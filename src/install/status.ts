@@ -9,31 +9,32 @@ import { parseSettings } from './settings-file.ts';
 import { addressOf } from './survey.ts';
 
 /** What is installed, in a few lines. */
-export async function statusText(root: string): Promise<{ readonly text: string; readonly installed: boolean }> {
+export async function statusText(root: string): Promise<{ readonly text: string; readonly isWell: boolean }> {
   const manifest = readManifest(join(root, PATHS.manifest));
-  if (manifest === undefined)
-    return { text: 'Agent3 is not installed. To install it: agent3 install', installed: false };
+  if (manifest === undefined) return { text: 'Agent3 is not installed. To install it: agent3 install', isWell: false };
+  if (root === '/' && process.geteuid?.() !== 0)
+    return { text: 'run it as root: sudo agent3 install --status', isWell: false };
   const binary = installedBinary(manifest);
   const { stdout } = runCommand([join(root, binary), '--version'], 10);
   const { host, port, tls } = addressOf(parseSettings(settingsText(root)));
+  if (root !== '/')
+    return {
+      text: `binary     ${binary}: ${stdout.trim() || 'cannot be run here'}\nuser       ${manifest.user}\nstaged, for ${healthUrl(host, port, tls)}`,
+      isWell: true,
+    };
   const { active, enabled, commands } = serviceState();
   const answering = await versionOn(healthUrl(host, port, tls));
   const lines = [
     `binary     ${binary}: ${stdout.trim() || 'cannot be run'}`,
-    `service    ${active ? 'active' : 'not active'}, ${enabled ? 'starts at boot' : 'does not start at boot'}, ${commands} running`,
+    `service    ${active ? 'active' : 'not active'}, ${enabled ? 'starts at boot' : 'does not start at boot'}, ${commands} commands running`,
     `answers    ${answering === undefined ? 'no' : `version ${answering}`} on ${healthUrl(host, port, tls)}`,
     `user       ${manifest.user}`,
     `watchdog   ${manifest.watchdog}`,
     ...(manifest.domain === null ? [] : [`domain     ${manifest.domain}`]),
   ];
-  return { text: lines.join('\n'), installed: true };
+  return { text: lines.join('\n'), isWell: answering !== undefined };
 }
 
-/** Only root may read the settings; for others the defaults are shown. */
 function settingsText(root: string): string {
-  try {
-    return readText(join(root, PATHS.settings)) ?? '';
-  } catch {
-    return '';
-  }
+  return readText(join(root, PATHS.settings)) ?? '';
 }

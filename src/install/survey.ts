@@ -1,15 +1,17 @@
 import { statSync } from 'node:fs';
+import { isSwitchedOff } from '../../ops/watchdog/check.ts';
 import { MIN_TOKEN_CHARS } from '../core/limits.ts';
 import { newToken } from '../core/token.ts';
 import { LOOPBACK_PROXIES, requireCaddy } from './caddy.ts';
 import { Changes } from './changes.ts';
+import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
-import { BINARY, DEFAULT_USER, PATHS } from './layout.ts';
+import { BINARY, DEFAULT_USER, PATHS, SERVICE } from './layout.ts';
 import {
   ceilingsFor,
   groupOf,
   hasSystemd,
-  isPortFree,
+  portFault,
   readText,
   requireSpace,
   runsTimers,
@@ -38,6 +40,9 @@ export interface Situation {
   readonly input: PlanInput;
   readonly domain: string | null;
   readonly notes: string[];
+  /** The owner has switched the installed agent off for good. */
+  readonly isOff: boolean;
+  readonly tell: (line: string) => void;
 }
 
 /** Whether the files go into a directory, for an image, and not onto this machine. */
@@ -56,7 +61,7 @@ export function requireMachine(options: InstallOptions): void {
       'systemd does not run this machine, and the service needs it. Without it: AGENT3_API_TOKEN=… agent3 serve, kept alive by what runs this machine; --root DIR stages the files',
     );
   }
-  if (options.domain !== undefined) requireCaddy(options.domain);
+  if (typeof options.domain === 'string') requireCaddy(options.domain);
 }
 
 /** Looks at the machine; changes nothing. Throws `InstallFault` for what cannot be taken over. */
@@ -72,12 +77,12 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   if (token !== undefined) requireToken(token, options.token === undefined ? 'of the agent that is here' : 'given');
   const text = changeSettings(there ?? TEMPLATES.settings, wanted(options, original, there === undefined, token));
   const values = parseSettings(text);
-  const user = options.user ?? manifest?.user ?? DEFAULT_USER;
+  const user = userNamed(options.user) ?? manifest?.user ?? DEFAULT_USER;
   const input: PlanInput = {
     user,
     group: user === 'root' || !userExists(user) ? user : groupOf(user),
     port: addressOf(values).port,
-    watchdog: watchdogOf(options),
+    watchdog: watchdogOf(options, manifest),
     packaged: options.packaged,
     staged: isStaged(options),
     ceilings: ceilingsFor(),
@@ -87,13 +92,32 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   if (original !== undefined && original.token === undefined && there === undefined) {
     notes.push('no token of the agent that was here was found: enter the new one in its clients');
   }
-  const domain = options.domain ?? manifest?.domain ?? null;
-  return { options, changes, manifest, original, settings: { text, values }, newToken: token, input, domain, notes };
+  const domain = options.domain === false ? null : (options.domain ?? manifest?.domain ?? null);
+  if (isOpen(values) && domain === null) {
+    notes.push(
+      `it is open to the network without encryption (AGENT3_HOST is ${values['AGENT3_HOST']}): the token can be read on its way. Better: --host 127.0.0.1 and --domain NAME`,
+    );
+  }
+  const isOff = manifest !== undefined && !isStaged(options) && isSwitchedOff(SERVICE);
+  return {
+    isOff,
+    tell,
+    options,
+    changes,
+    manifest,
+    original,
+    settings: { text, values },
+    newToken: token,
+    input,
+    domain,
+    notes,
+  };
 }
 
 /** A timer, which leaves no process sleeping between the checks; cron where systemd runs no timers. */
-function watchdogOf(options: InstallOptions): Manifest['watchdog'] {
-  if (!options.watchdog) return 'none';
+function watchdogOf(options: InstallOptions, manifest: Manifest | undefined): Manifest['watchdog'] {
+  const isWanted = options.watchdog ?? manifest?.watchdog !== 'none';
+  if (!isWanted) return 'none';
   return isStaged(options) || options.dryRun || runsTimers() ? 'timer' : 'cron';
 }
 
@@ -110,7 +134,7 @@ function wanted(
     ...(token !== undefined && { AGENT3_API_TOKEN: token }),
     ...(host !== undefined && { AGENT3_HOST: host }),
     ...(port !== undefined && { AGENT3_PORT: String(port) }),
-    ...(options.domain !== undefined && { AGENT3_TRUSTED_PROXIES: LOOPBACK_PROXIES }),
+    ...(typeof options.domain === 'string' && { AGENT3_TRUSTED_PROXIES: LOOPBACK_PROXIES }),
   };
 }
 
@@ -124,10 +148,32 @@ export async function requireRoom({ options, settings, original }: Situation): P
   const { host, port } = addressOf(settings.values);
   // The agent that is upgraded, or the original that is replaced, holds its port itself.
   const held = original === undefined ? addressOf(parseSettings(readText(PATHS.settings) ?? '')).port : original.port;
-  if ((serviceState().active && (held ?? DEFAULT_PORT) === port) || (await isPortFree(host, port))) return;
+  if (serviceState().active && (held ?? DEFAULT_PORT) === port && options.host === undefined) return;
+  const fault = await portFault(host, port);
+  if (fault === undefined) return;
+  if (fault === 'EADDRINUSE') {
+    if (serviceState().active && (held ?? DEFAULT_PORT) === port) return;
+    throw new InstallFault(
+      `port ${port} on ${host} is taken by another program (ss -ltnp shows it); choose another one with --port. Nothing was changed`,
+    );
+  }
   throw new InstallFault(
-    `port ${port} on ${host} is taken by another program (ss -ltnp shows it); choose another one with --port. Nothing was changed`,
+    `${host} is no address of this machine (${fault}); --host takes one, such as 127.0.0.1 or 0.0.0.0. Nothing was changed`,
   );
+}
+
+/** Whether an agent with these settings can be reached from elsewhere without encryption. */
+function isOpen(values: Readonly<Record<string, string>>): boolean {
+  const { host, tls } = addressOf(values);
+  return !tls && !/^127\.|^::1$|^localhost$/.test(host);
+}
+
+/** A user by its name, also where its number was given. Throws `InstallFault` for a number that nobody has. */
+function userNamed(given: string | undefined): string | undefined {
+  if (given === undefined || !/^\d*$/.test(given)) return given;
+  const name = runCommand(['getent', 'passwd', given]).stdout.split(':')[0];
+  if (given === '' || !name) throw new InstallFault(`there is no user ${JSON.stringify(given)}; --user takes a name`);
+  return name;
 }
 
 const DEFAULT_PORT = 5000;

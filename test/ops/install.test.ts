@@ -113,3 +113,30 @@ describe('agent3 install --root', () => {
     expect(stderr).toContain(told);
   });
 });
+
+describe('agent3 install', () => {
+  test('stages into a directory that is not there yet, also a relative one', async () => {
+    using directory = new TemporaryDirectory();
+    const { code } = await agent3(['install', '--root', 'image/root'], {}, directory.path);
+    expect(code).toBe(0);
+    expect(existsSync(directory.join('image/root/usr/local/bin/agent3'))).toBe(true);
+    const planned = await agent3(['install', '--root', directory.join('other'), '--dry-run']);
+    expect(planned.code).toBe(0);
+    expect(existsSync(directory.join('other'))).toBe(false);
+    const told = planned.stdout.split('\n').filter((line) => line.startsWith('directory '));
+    expect(new Set(told).size).toBe(told.length);
+  });
+
+  const refusals: readonly [argv: string[], message: RegExp][] = [
+    [['--root', ''], /--root needs a directory/],
+    [['--status', '--uninstall'], /do not go together/],
+    [['--status', '--port', '5001'], /takes no option that sets up: --port/],
+    [['--uninstall', '--no-start', '--user', 'root'], /--user, --start/],
+    [['--status', '--dry-run'], /--status changes nothing/],
+    [['--purge'], /--purge goes with --uninstall/],
+  ];
+  test.each(refusals)('%j is refused', async (argv, message) => {
+    const { code, stderr } = await agent3(['install', ...argv]);
+    expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
+  });
+});

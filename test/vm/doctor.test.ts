@@ -18,9 +18,10 @@ describeVm('agent3 doctor', () => {
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
   test('before the installation says what to do', async () => {
-    const { code, stderr } = await vm.run('/opt/bundle/agent3 doctor');
+    const { code, stdout } = await vm.run('/opt/bundle/agent3 doctor');
     expect(code).toBe(1);
-    expect(stderr).toContain('agent3 install');
+    expect(stdout).toContain('agent3 install');
+    expect(JSON.parse((await vm.run('/opt/bundle/agent3 doctor --json')).stdout)).toMatchObject({ ok: false });
   });
 
   test('of a new installation finds everything well', async () => {

@@ -58,6 +58,24 @@ describeVm('HTTPS through Caddy', () => {
     expect(await vm.sh('/opt/bundle/ops/install')).toContain('https://agent3.localhost/');
   }, 60_000);
 
+  test('follows the agent to another port', async () => {
+    expect(await vm.sh('agent3 install --port 5007')).toContain('https://agent3.localhost/');
+    expect(await vm.sh(call('echo on 5007'))).toContain('on 5007');
+    await vm.sh("sed -i 's/127.0.0.1:5007/127.0.0.1:5008/' /etc/caddy/agent3.caddy; systemctl reload caddy");
+    expect((await vm.run('agent3 doctor')).stdout).toContain(
+      '✗ https      agent3.localhost does not lead to the agent',
+    );
+    await vm.sh('agent3 install');
+    expect(await vm.sh(call('echo mended'))).toContain('mended');
+  }, 60_000);
+
+  test('is taken away by --no-domain, and comes back', async () => {
+    expect(await vm.sh('agent3 install --no-domain')).toContain('URL       http://127.0.0.1:5007/');
+    expect(await vm.sh('cat /etc/caddy/Caddyfile')).toBe(caddyfile);
+    await vm.sh('agent3 install --domain agent3.localhost');
+    expect(await vm.sh(call('echo back'))).toContain('back');
+  }, 60_000);
+
   test('goes with the agent, and leaves the rest of Caddy as it was', async () => {
     await vm.sh('agent3 install --uninstall');
     expect(await vm.sh('cat /etc/caddy/Caddyfile')).toBe(caddyfile);

@@ -37,6 +37,9 @@ describeVm('the installer', () => {
       ['/opt/bundle/ops/install --user nobody-at-all', 'there is no user nobody-at-all'],
       ['/opt/bundle/ops/install --token short', 'the token given cannot be used'],
       ['/opt/bundle/ops/install --domain "no name"', 'is no host name'],
+      ['/opt/bundle/ops/install --host 203.0.113.1', '203.0.113.1 is no address of this machine'],
+      ['/opt/bundle/ops/install --user 4711', 'there is no user "4711"'],
+      ['/opt/bundle/ops/install --binary /bin/ls', '/bin/ls is no Agent3'],
       [
         'perl -MIO::Socket::INET -e \'$s=IO::Socket::INET->new(Listen=>1,LocalAddr=>"127.0.0.1:5000") or die; sleep 60\' & sleep 1; /opt/bundle/ops/install; code=$?; kill %1; exit $code',
         'port 5000 on 127.0.0.1 is taken',
@@ -130,7 +133,7 @@ describeVm('the installer', () => {
 
   test('tells what is installed', async () => {
     const told = await vm.sh('agent3 install --status');
-    expect(told).toContain('service    active, starts at boot, 0 running');
+    expect(told).toContain('service    active, starts at boot, 0 commands running');
     expect(told).toContain('on http://127.0.0.1:5005/healthz');
   });
 

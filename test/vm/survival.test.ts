@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from '../../ops/build.ts';
 import { BINARY } from '../helpers/binary.ts';
@@ -151,8 +152,10 @@ describeVm('an installed agent', () => {
     expect(lines).toContain(' - Agent3 running again\n');
   }, 120_000);
 
-  test('that its owner has switched off stays off', async () => {
+  test('that its owner has switched off stays off, also through an upgrade', async () => {
     await vm.sh('systemctl disable --now agent3');
+    expect(await vm.sh('agent3 install --port 5000')).toContain('it was switched off, and stays so');
+    expect((await vm.run('systemctl is-active agent3')).stdout).toBe('inactive\n');
     expect(await watchdog()).toContain(' - Agent3 is switched off');
     await vm.sh('systemctl enable --now agent3');
     await answersWithin(vm, 15);
@@ -231,8 +234,9 @@ describeVm('an installed agent', () => {
 
   test('is upgraded without losing a session; a command that runs is waited for, background work goes on', async () => {
     const work = await begin('sleep 30; echo went on');
-    const told = await vm.sh(`${inBackground('sleep 6; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
-    expect(told).toContain('Agent3 is up to date and answers.');
+    const told = await vm.sh(`${inBackground('sleep 16; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
+    expect(told).toContain('waits up to 50 s for commands that run (1)');
+    expect(told).toMatch(/^Agent3 9\.9\.9 is installed in the place of \d+\.\d+\.\d+, and answers\.$/m);
     expect(JSON.parse(await vm.sh('cat /opt/answer'))).toMatchObject({ stdout: 'waited for\n', status: 'done' });
     expect(await vm.sh('curl -s http://127.0.0.1:5000/healthz')).toContain('"version":"9.9.9"');
     expect(await vm.sh('agent3 --version')).toStartWith('agent3 9.9.9');
@@ -257,6 +261,21 @@ chmod 755 /opt/broken`);
     expect((await vm.run('ls /usr/local/bin/')).stdout).toBe('agent3\n');
     expect(await kept()).toBe('kept\n');
   }, 400_000);
+
+  test('lets its commands use setuid programs with what the README says, and not before', async () => {
+    const readme = readFileSync(join(OPS, '../README.md'), 'utf8');
+    const override = /```ini\n(\[Service\]\nNoNewPrivileges=no\n[^`]*)```/.exec(readme)?.[1] ?? '';
+    await vm.sh('cp /usr/bin/id /opt/root-id; chmod 4755 /opt/root-id');
+    expect(await shellIn(vm, '/opt/root-id -u')).not.toBe('0\n');
+    await vm.sh(`mkdir -p /run/systemd/system/agent3.service.d
+cat > /run/systemd/system/agent3.service.d/90-sudo.conf <<'END'
+${override}END
+systemctl daemon-reload; systemctl restart agent3`);
+    await answersWithin(vm, 15);
+    expect(await shellIn(vm, '/opt/root-id -u')).toBe('0\n');
+    await vm.sh('rm -r /run/systemd/system/agent3.service.d; systemctl daemon-reload; systemctl restart agent3');
+    await answersWithin(vm, 15);
+  }, 60_000);
 
   test('has a score of systemd-analyze security for both kinds of user', async () => {
     const score = async (): Promise<number> =>
