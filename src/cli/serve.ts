@@ -29,10 +29,10 @@ function settingsHelp(): string {
   return `\nSettings, from the environment:\n${lines.join('\n')}`;
 }
 
-/** What a number may be. */
+/** What a number may be, or which words there are. */
 function rangeOf(schema: TSchema): string {
   const isNumber = schema['type'] === 'number' || schema['type'] === 'integer';
-  return isNumber ? ` Allowed: ${describeSchema(schema)}.` : '';
+  return isNumber || schema['anyOf'] !== undefined ? ` Allowed: ${describeSchema(schema)}.` : '';
 }
 
 /** Runs the agent until it is told to stop. */
