@@ -16,7 +16,7 @@ import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { CommandParts, NewCommand } from './command.ts';
 import { launch } from './launch.ts';
-import { describeWait } from './wait-words.ts';
+import { describeWait, type Silence } from './wait-words.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
@@ -77,11 +77,11 @@ export class Commands {
   }
 
   /** What a session's command waits for, in words; undefined where it writes, or nothing tells. Takes 0.1 s. */
-  async whySilent(session: Session): Promise<string | undefined> {
+  async whySilent(session: Session): Promise<Silence | undefined> {
     if (!this.#running.has(session.id)) return undefined;
     if (session.silentMs(this.parts.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
     const wait = await findWait(this.treeOf(session).members(), this.#inputs.get(session.id)?.what);
-    return wait && describeWait(wait);
+    return wait && { text: describeWait(wait), asks: wait.kind === 'input' };
   }
 
   /** Whether a session's command waits for somebody to type. */
@@ -148,7 +148,7 @@ export class Commands {
       () => session.totalBytes(),
       async () => {
         const reason = await this.whySilent(session);
-        if (reason !== undefined) session.record = { ...session.record, waited_for: reason };
+        if (reason !== undefined) session.record = { ...session.record, waited_for: reason.text };
       },
     );
     this.#running.set(session.id, running);

@@ -1,6 +1,7 @@
 import { MAX_WAIT_SECONDS } from '../core/limits.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { FittedStreams } from './reply.ts';
+import type { Silence } from './wait-words.ts';
 
 /** What a hint needs to know of the limits in force. */
 export interface HintLimits {
@@ -10,9 +11,17 @@ export interface HintLimits {
   readonly maxSessionBytes: number;
 }
 
+/** What an answer says beside the record of its session. */
+export interface Notes {
+  readonly silence: Silence | undefined;
+  readonly more: readonly (string | undefined)[];
+}
+
 /** Everything that the record of a session has to say. */
-export function recordHints(record: SessionRecord, limits: HintLimits): (string | undefined)[] {
-  return [statusHint(record, limits), ...ceilingHints(record), survivorsHint(record.survivors)];
+export function recordHints(record: SessionRecord, limits: HintLimits, silence?: Silence): (string | undefined)[] {
+  const status =
+    silence?.asks === true ? `The command runs, up to ${record.execution_seconds} s.` : statusHint(record, limits);
+  return [status, ...ceilingHints(record), survivorsHint(record.survivors), silence?.text];
 }
 
 function ceilingHints({ hits }: SessionRecord): string[] {

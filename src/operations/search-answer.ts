@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import { envelopeChars, messageOf, replyChars, snapshot } from './answer.ts';
-import { recordHints } from './hints.ts';
+import { type Notes, recordHints } from './hints.ts';
 import type { Answer, Call } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { type Found, search } from './search.ts';
@@ -38,7 +38,7 @@ export async function searchAnswer(
   session: Session,
   given: MatchRequest,
   call: Call,
-  notes: readonly (string | undefined)[],
+  notes: Notes,
 ): Promise<Answer> {
   const { found, isOver } = await searchUntilFound(parts, session, given, call);
   const { fields, streams } = snapshot(session, parts.clock);
@@ -57,7 +57,7 @@ export async function searchAnswer(
     })),
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
-    ...messageOf(...recordHints(record, parts.limits), ...notes, fateOf(found, isAtEnd, given)),
+    ...messageOf(...recordHints(record, parts.limits, notes.silence), ...notes.more, fateOf(found, isAtEnd, given)),
   };
 }
 

@@ -42,7 +42,7 @@ export function shellArguments({ limits }: OperationParts) {
     timeout: Type.Optional(
       Type.Number({
         minimum: MIN_TIMEOUT_SECONDS,
-        description: `Execution limit of this command in seconds: up to ${limits.maxExecSeconds}, the default, or in the background up to ${limits.maxBackgroundSeconds}.`,
+        description: `Execution limit of this command in seconds: up to ${limits.maxExecSeconds}, the default, or in the background, with interactive and with pty up to ${limits.maxBackgroundSeconds}.`,
       }),
     ),
     background: Type.Boolean({

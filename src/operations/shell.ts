@@ -13,7 +13,7 @@ import {
   replyChars,
   snapshot,
 } from './answer.ts';
-import { binaryHint, cutHint, fullDiskHint, recordHints, reopenHint } from './hints.ts';
+import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { waitForPrompt } from './prompt.ts';
@@ -62,13 +62,13 @@ export function shellOperation(parts: OperationParts): Operation {
       const time = planTime(given, limits);
       const session = earlier ?? startSession(given, call, time);
       await waitForEnd(parts, session, call, time.answerSeconds);
-      const notes = [
-        await commands.whySilent(session),
+      const more = [
         earlier && repeatHint(earlier, given.cmd),
         reopenHint(given.cmd),
         fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
         ignored,
       ];
+      const notes = { silence: await commands.whySilent(session), more };
       return answer(parts, session, given, notes, earlier === undefined, call);
     },
   });
@@ -118,7 +118,7 @@ function answer(
   parts: OperationParts,
   session: Session,
   given: ShellArguments,
-  notes: readonly (string | undefined)[],
+  notes: Notes,
   justEnded: boolean,
   call: Call,
 ): Answer {
@@ -128,7 +128,7 @@ function answer(
     ...fields,
     truncated: more['omitted'] !== undefined,
     ...more,
-    ...messageOf(...recordHints(session.record, parts.limits), ...notes, ...hints),
+    ...messageOf(...recordHints(session.record, parts.limits, notes.silence), ...notes.more, ...hints),
   });
   const plain = build({ stdout: '', stderr: '' }, {}, []);
   const reserve = envelopeChars(plain) + OMITTED_CHARS + HINT_CHARS;

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { openSequenceLength, plainText } from '../core/plain-text.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, replyChars, snapshot } from './answer.ts';
-import { recordHints } from './hints.ts';
+import { type Notes, recordHints } from './hints.ts';
 import type { Answer, Call } from './operation.ts';
 import { type Encoding, type Page, readEnd, readPage } from './page.ts';
 import type { OperationParts } from './parts.ts';
@@ -30,12 +30,12 @@ export function sliceAnswer(
   parts: OperationParts,
   session: Session,
   given: SliceRequest,
-  notes: readonly (string | undefined)[],
+  notes: Notes,
   call: Pick<Call, 'maxReplyChars'>,
 ): Answer {
   const now = snapshot(session, parts.clock);
   const { record } = session;
-  const message = messageOf(...recordHints(record, parts.limits), ...notes);
+  const message = messageOf(...recordHints(record, parts.limits, notes.silence), ...notes.more);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = replyChars(call, parts.limits) - envelopeChars(frame);
   const name: StreamName = given.stream;

@@ -5,6 +5,8 @@ export interface TimeArguments {
   readonly background: boolean;
   readonly timeout?: number;
   readonly on_timeout?: 'kill' | 'background';
+  readonly pty: boolean;
+  readonly interactive: boolean;
 }
 
 export interface TimeLimits {
@@ -27,6 +29,7 @@ export interface TimePlan {
 export function planTime(given: TimeArguments, limits: TimeLimits): TimePlan {
   const { maxExecSeconds, maxBackgroundSeconds } = limits;
   if (given.background) return planBackground(given.timeout, maxBackgroundSeconds);
+  if ((given.pty || given.interactive) && maxBackgroundSeconds > 0) return planDialogue(given.timeout, limits);
   const seconds = given.timeout ?? maxExecSeconds;
   if (seconds > maxExecSeconds) {
     const advice =
@@ -39,6 +42,12 @@ export function planTime(given: TimeArguments, limits: TimeLimits): TimePlan {
     answerSeconds: goesOn ? seconds : Number.POSITIVE_INFINITY,
     outlivesCall: goesOn,
   };
+}
+
+/** Somebody types between the answers, and takes longer than a command may: the limit is that of the background. */
+function planDialogue(timeout: number | undefined, { maxExecSeconds, maxBackgroundSeconds }: TimeLimits): TimePlan {
+  const most = Math.max(maxExecSeconds, maxBackgroundSeconds);
+  return { ...planBackground(timeout ?? most, most), answerSeconds: Number.POSITIVE_INFINITY };
 }
 
 function planBackground(timeout: number | undefined, maxBackgroundSeconds: number): TimePlan {

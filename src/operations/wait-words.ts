@@ -1,6 +1,13 @@
 import type { NamedProcess, Wait } from '../execution/waiting.ts';
 import type { NetSocket } from '../platform/proc-waits.ts';
 
+/** Why a command is silent. */
+export interface Silence {
+  readonly text: string;
+  /** It waits for somebody to type. */
+  readonly asks: boolean;
+}
+
 /** What a command waits for, as a sentence for the model. */
 export function describeWait(wait: Wait): string {
   const who = nameOf(wait.process);

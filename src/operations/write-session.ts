@@ -37,7 +37,7 @@ export function writeSessionOperation(parts: OperationParts): Operation {
       const slice = { offset: before, limit: limits.maxOutputBytes, stream: 'stdout', encoding: 'utf8' } as const;
       // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
       const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
-      const notes = [fateOf(written, bytes.length, isOver), silence];
+      const notes = { silence, more: [fateOf(written, bytes.length, isOver)] };
       return { ...sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, call), written };
     },
   });

@@ -25,7 +25,9 @@ describe('a command in a terminal', () => {
   test.concurrent('is answered as soon as it waits for input, with what it waits for', async () => {
     const asked = await agent.shell({ cmd: PASSWD, pty: true });
     expect(asked).toMatchObject({ status: 'running', stdout: 'Current password: ', exit_code: null });
-    expect(asked.message).toMatch(/bash \(pid \d+\) waits for input on its terminal: answer with write_session\./);
+    expect(asked.message).toMatch(
+      /^The command runs, up to 3600 s\. bash \(pid \d+\) waits for input on its terminal: answer with write_session\.$/,
+    );
     const next = await write(asked.session, { input: 'old one\n' });
     expect(next).toMatchObject({ status: 'running', stdout: '\nNew password: ', written: 8 });
     const last = await write(asked.session, { input: 'n€w\n' });
