@@ -139,4 +139,15 @@ describe('agent3 install', () => {
     const { code, stderr } = await agent3(['install', ...argv]);
     expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
   });
+
+  const canInstall = process.geteuid?.() === 0;
+  test.skipIf(!canInstall || existsSync('/run/systemd/system'))(
+    'where systemd does not run says so, and what there is instead',
+    async () => {
+      const { code, stderr, stdout } = await agent3(['install']);
+      expect({ code, stdout }).toEqual({ code: 1, stdout: '' });
+      expect(stderr).toContain('systemd does not run this machine');
+      expect(stderr).toContain('--root DIR');
+    },
+  );
 });
