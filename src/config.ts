@@ -31,6 +31,8 @@ export interface Config {
   readonly token: string;
   /** Absolute; undefined: no other token than `token`. */
   readonly tokensFile: string | undefined;
+  /** Undefined: the metrics are for this machine alone. */
+  readonly metricsToken: string | undefined;
   readonly host: string;
   readonly port: number;
   /** Absolute. */
@@ -91,6 +93,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   return Object.freeze({
     token: values.AGENT3_API_TOKEN,
     tokensFile: values.AGENT3_TOKENS_FILE === undefined ? undefined : resolve(values.AGENT3_TOKENS_FILE),
+    metricsToken: values.AGENT3_METRICS_TOKEN,
     host: values.AGENT3_HOST,
     port: values.AGENT3_PORT,
     sessionsDirectory: resolve(values.AGENT3_SESSIONS_DIR),
@@ -189,8 +192,8 @@ function settingFaults(values: Record<SettingName, unknown>): string[] {
     const value = values[name as SettingName];
     if (Value.Check(schema, value) || (value === undefined && KindGuard.IsOptional(schema))) continue;
     faults.push(
-      name === 'AGENT3_API_TOKEN'
-        ? tokenFault(value)
+      name === 'AGENT3_API_TOKEN' || name === 'AGENT3_METRICS_TOKEN'
+        ? tokenFault(name, value)
         : `${name} must be ${describeSchema(schema)}, not ${preview(value)}`,
     );
   }
@@ -198,14 +201,14 @@ function settingFaults(values: Record<SettingName, unknown>): string[] {
 }
 
 /** The token's own faults are told without the token. */
-function tokenFault(value: unknown): string {
+function tokenFault(name: string, value: unknown): string {
   if (value === undefined)
     return 'AGENT3_API_TOKEN is not set: it is the token that clients send. Make one with: agent3 token';
   const length = String(value).length;
   if (length < MIN_TOKEN_CHARS) {
-    return `AGENT3_API_TOKEN must have at least ${MIN_TOKEN_CHARS} characters, not ${length}. Make one with: agent3 token`;
+    return `${name} must have at least ${MIN_TOKEN_CHARS} characters, not ${length}. Make one with: agent3 token`;
   }
-  return 'AGENT3_API_TOKEN must be 16 to 512 printable ASCII characters without spaces. Make one with: agent3 token';
+  return `${name} must be 16 to 512 printable ASCII characters without spaces. Make one with: agent3 token`;
 }
 
 function shellFaults(shell: unknown): string[] {

@@ -24,6 +24,14 @@ export const settingsSchema = Type.Object({
   AGENT3_TOKENS_FILE: Type.Optional(
     path('File of more tokens, which `agent3 token create` and its like look after. Read anew when it changes.'),
   ),
+  AGENT3_METRICS_TOKEN: Type.Optional(
+    Type.String({
+      minLength: MIN_TOKEN_CHARS,
+      maxLength: 512,
+      pattern: '^[\\x21-\\x7e]*$',
+      description: 'Token of `/metrics`, which without it answers this machine alone.',
+    }),
+  ),
   AGENT3_HOST: Type.String({
     minLength: 1,
     maxLength: 255,

@@ -20,8 +20,9 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sessions: ['core', 'platform'],
   log: ['core'],
   tokens: ['core'],
+  metrics: [],
   operations: ['core', 'platform', 'execution', 'sessions', 'version'],
-  http: ['core', 'operations', 'log'],
+  http: ['core', 'metrics', 'operations', 'log'],
   jobs: ['core', 'sessions'],
   install: ['core', 'platform', 'version', 'ops'],
   doctor: ['install', 'ops'],
@@ -30,6 +31,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   cli: [
     'config',
     'tokens',
+    'metrics',
     'core',
     'platform',
     'execution',
@@ -56,6 +58,7 @@ const OWNERS: Readonly<Record<string, string>> = {
   'swagger-ui-dist': 'http',
   '@modelcontextprotocol/sdk': 'http',
   cron: 'jobs',
+  'prom-client': 'http',
   pino: 'log',
   commander: 'cli',
 };

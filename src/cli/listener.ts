@@ -7,6 +7,8 @@ import type { Deps } from '../deps.ts';
 import { type AppParts, createApp } from '../http/app.ts';
 import { type MoreTokens, tokens } from '../http/auth.ts';
 import { slowDownGuessing } from '../http/guessing.ts';
+import type { Gauges } from '../http/metrics.ts';
+import { Counters } from '../metrics/counters.ts';
 import { Followers } from '../operations/follow.ts';
 import { allOperations } from '../operations/index.ts';
 import { version } from '../version.ts';
@@ -27,6 +29,8 @@ export class Listener implements Listening {
 
   constructor(deps: Deps, moreTokens: MoreTokens | undefined) {
     this.#config = deps.config;
+    const counters = new Counters();
+    deps.commands.watchEnds(({ status, duration_ms }) => counters.command(status, (duration_ms ?? 0) / 1000));
     this.#parts = {
       operations: allOperations(deps),
       followers: new Followers(deps),
@@ -38,6 +42,12 @@ export class Listener implements Listening {
       trustedProxies: deps.config.trustedProxies,
       publicUrl: deps.config.publicUrl,
       version,
+      counters,
+      gauges: () => gaugesOf(deps),
+      metricsAuth:
+        deps.config.metricsToken === undefined
+          ? undefined
+          : slowDownGuessing(tokens(deps.config.metricsToken), systemClock),
     };
   }
 
@@ -102,6 +112,18 @@ export class Listener implements Listening {
     if (app.server === null) throw new Error('the server did not start');
     this.#servers.push(app.server);
   }
+}
+
+function gaugesOf({ commands, store }: Deps): Gauges {
+  let [running, sessions, sessionBytes] = [0, 0, 0];
+  for (const session of store.all()) {
+    const { closed, status, stdout_bytes, stderr_bytes } = session.record;
+    if (closed) continue;
+    sessions++;
+    if (status === 'running') running++;
+    sessionBytes += commands.isSupervised(session) ? session.totalBytes() : stdout_bytes + stderr_bytes;
+  }
+  return { running, sessions, sessionBytes };
 }
 
 /** Certificate or key cannot be used. */

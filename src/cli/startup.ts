@@ -46,6 +46,7 @@ export function openKeyRing({ tokensFile }: Config, notices: Notices): KeyRing |
 export function hideToken(): void {
   eraseEnvironmentVariable('AGENT3_API_TOKEN');
   eraseEnvironmentVariable('AGENT3_TOKEN');
+  eraseEnvironmentVariable('AGENT3_METRICS_TOKEN');
   forbidInspection();
 }
 

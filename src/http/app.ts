@@ -12,13 +12,14 @@ import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, exchangeOf, invokeFor, noteSession } from './exchange.ts';
 import { answerMcp, MCP_METHODS } from './mcp.ts';
+import { authorizeMetrics, type MetricsParts, metricsText } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
 import { openStream } from './stream.ts';
 
 /** What the doors work with. */
-export interface AppParts {
+export interface AppParts extends MetricsParts {
   readonly operations: readonly Operation[];
   readonly followers: Followers;
   readonly auth: Authenticator;
@@ -28,7 +29,6 @@ export interface AppParts {
   readonly maxReplyChars: number;
   readonly trustedProxies: AddressList;
   readonly publicUrl: string | undefined;
-  readonly version: string;
 }
 
 /** Paths that take no token, because they hold no secret. */
@@ -42,6 +42,7 @@ function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readon
     ['/', ['POST']],
     ['/healthz', ['GET', 'HEAD']],
     ['/openapi.json', ['GET']],
+    ['/metrics', ['GET']],
     ['/sessions/:id/stream', ['GET']],
     ...DOCS_PATHS.map((path): [string, string[]] => [path, ['GET', 'HEAD']]),
     ['/mcp', MCP_METHODS],
@@ -60,7 +61,8 @@ export function createApp(parts: AppParts) {
       const peer = server?.requestIP(request)?.address ?? 'unknown';
       const address = clientAddress(peer, request.headers, parts.trustedProxies);
       const exchange = beginExchange(request, address, parts.replySeconds);
-      if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers, address);
+      if (exchange.path === '/metrics') authorizeMetrics(parts, request.headers, peer, address);
+      else if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers, address);
       if (parts.shutdown.fired && exchange.path !== '/healthz') {
         throw new ShuttingDown();
       }
@@ -69,6 +71,7 @@ export function createApp(parts: AppParts) {
     .get('/healthz', ({ request }) => health(parts, request))
     .head('/healthz', ({ request }) => health(parts, request))
     .get('/openapi.json', ({ request, server }) => openApi(parts, request, server?.requestIP(request)?.address ?? ''))
+    .get('/metrics', ({ request }) => metrics(parts, request))
     .get('/sessions/:id/stream', ({ request, params: { id } }) => stream(parts, request, id))
     .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
     .post('/mcp', ({ request, server }) => mcp(parts, request, server?.requestIP(request)?.address ?? ''), {
@@ -154,6 +157,11 @@ function mcp(parts: AppParts, request: Request, peer: string): Promise<Response>
   );
 }
 
+async function metrics(parts: AppParts, request: Request): Promise<Response> {
+  const { text, type } = await metricsText(parts);
+  return send(parts, request, 200, text, Buffer.byteLength(text), { 'content-type': type });
+}
+
 function theExchange(request: Request): Exchange {
   const exchange = exchangeOf(request);
   if (exchange === undefined) throw new Error('a request reached its route without passing onRequest');
@@ -203,5 +211,8 @@ function send(
 function log(parts: AppParts, exchange: Exchange | undefined, ending: Omit<Ending, 'durationMs'>): void {
   const durationMs = exchange === undefined ? 0 : performance.now() - exchange.startedMs;
   // After the answer has left: nobody waits for a log line.
-  setImmediate(() => logExchange(parts.logger, exchange, { ...ending, durationMs }));
+  setImmediate(() => {
+    parts.counters.request(exchange?.op, ending.status ?? 0, durationMs / 1000);
+    logExchange(parts.logger, exchange, { ...ending, durationMs });
+  });
 }

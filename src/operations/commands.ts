@@ -25,6 +25,7 @@ export class Commands {
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
   #changed: () => void = () => {};
+  #ended: (record: SessionRecord) => void = () => {};
 
   constructor(private readonly parts: CommandParts) {}
 
@@ -36,6 +37,11 @@ export class Commands {
   /** How many of them a restart of the agent does not touch: in a cgroup of their own, and with nobody to answer. */
   get outliving(): number {
     return this.parts.cgroups === undefined ? 0 : this.#outliving.size;
+  }
+
+  /** Calls `listener` with the record of each command that has ended. */
+  watchEnds(listener: (record: SessionRecord) => void): void {
+    this.#ended = listener;
   }
 
   /** Calls `listener` whenever `supervised` has changed. */
@@ -188,6 +194,7 @@ export class Commands {
       ended_at: this.parts.clock.now(),
       duration_ms: Math.round(durationMs),
     });
+    this.#ended(session.record);
   }
 
   /** What a command took and which ceilings it reached, as its cgroup tells. */

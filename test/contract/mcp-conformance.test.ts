@@ -7,6 +7,7 @@ import { InvalidArguments } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
 import { tokens } from '../../src/http/auth.ts';
+import { Counters } from '../../src/metrics/counters.ts';
 import { Followers } from '../../src/operations/follow.ts';
 import { defineOperation, type Operation, type OperationDefinition } from '../../src/operations/operation.ts';
 import { startAgent } from '../helpers/agent.ts';
@@ -90,6 +91,9 @@ describe('the door, with the tools of the suite’s sample server', () => {
     trustedProxies: config.trustedProxies,
     publicUrl: undefined,
     version: 'test',
+    counters: new Counters(),
+    gauges: () => ({ running: 0, sessions: 0, sessionBytes: 0 }),
+    metricsAuth: undefined,
   }).listen({ hostname: '127.0.0.1', port: 0 });
   afterAll(() => app.stop(true));
 

@@ -8,6 +8,7 @@ import { Unauthorized } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Authenticator } from '../../src/http/auth.ts';
+import { Counters } from '../../src/metrics/counters.ts';
 import { Followers } from '../../src/operations/follow.ts';
 import { allOperations } from '../../src/operations/index.ts';
 
@@ -44,6 +45,9 @@ const app = createApp({
   trustedProxies: config.trustedProxies,
   publicUrl: undefined,
   version: 'test',
+  counters: new Counters(),
+  gauges: () => ({ running: 0, sessions: 0, sessionBytes: 0 }),
+  metricsAuth: undefined,
 });
 
 async function call(token: string, op: string, args: unknown) {
