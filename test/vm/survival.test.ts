@@ -56,7 +56,7 @@ describeVm('an installed agent', () => {
 
   test('keeps background work and left-behind processes through systemctl restart', async () => {
     const work = await begin('sleep 8; echo finished; exit 3');
-    const left = await ask(vm, 'shell', { cmd: "env -i setsid sh -c 'sleep 500 & echo $!'" });
+    const left = await ask(vm, 'shell', { cmd: "env -i setsid --wait sh -c 'sleep 500 & echo $!'" });
     const before = await pid();
     await vm.sh('systemctl restart agent3');
     await answersWithin(vm, 15);
