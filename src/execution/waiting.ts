@@ -1,6 +1,6 @@
 import { readlinkSync, statSync } from 'node:fs';
 import { delay } from '../core/clock.ts';
-import { type ProcessStat, readStat } from '../platform/proc.ts';
+import { listPids, type ProcessStat, readStat } from '../platform/proc.ts';
 import {
   type BlockedCall,
   blockedCall,
@@ -20,9 +20,18 @@ export interface NamedProcess {
 /** What a silent command waits for. */
 export type Wait =
   | { readonly kind: 'input'; readonly on: 'terminal' | 'stdin'; readonly process: NamedProcess }
-  | { readonly kind: 'lock'; readonly path: string; readonly holder: NamedProcess; readonly process: NamedProcess }
+  /** `holder` is undefined where it cannot be learned. */
+  | {
+      readonly kind: 'lock';
+      readonly path: string;
+      readonly holder: NamedProcess | undefined;
+      readonly process: NamedProcess;
+    }
   | { readonly kind: 'network'; readonly socket: NetSocket; readonly process: NamedProcess }
-  | { readonly kind: 'disk' | 'sleep' | 'stopped'; readonly process: NamedProcess }
+  | { readonly kind: 'fifo'; readonly path: string; readonly process: NamedProcess }
+  /** `seconds`: how long one such sleep lasts, where it has an end. */
+  | { readonly kind: 'sleep'; readonly seconds: number | undefined; readonly process: NamedProcess }
+  | { readonly kind: 'disk' | 'stopped'; readonly process: NamedProcess }
   | { readonly kind: 'cpu'; readonly percent: number; readonly process: NamedProcess };
 
 /** The standard input that a session keeps open for its command. */
@@ -33,7 +42,7 @@ const SAMPLE_MS = 100;
 /** A process that takes less of a CPU than this waits for something else. */
 const BUSY_PERCENT = 50;
 /** What one reason is worth beside another in the same tree: what somebody can do something about comes first. */
-const ORDER: readonly Wait['kind'][] = ['input', 'lock', 'cpu', 'stopped', 'network', 'disk', 'sleep'];
+const ORDER: readonly Wait['kind'][] = ['input', 'lock', 'cpu', 'stopped', 'network', 'fifo', 'disk', 'sleep'];
 
 /** More processes of one command are not looked at: a fork bomb has thousands, and each costs reads of /proc. */
 const MOST_PROCESSES = 40;
@@ -56,15 +65,20 @@ export async function findWait(tree: readonly number[], input: OpenInput | undef
     if (wait !== undefined) found.push(wait);
     if (performance.now() > end) break;
   }
-  return found.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind))[0];
+  return found.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind) || sleepOf(b) - sleepOf(a))[0];
+}
+
+/** Of two that sleep, the one that looks for the other now and then says less. */
+function sleepOf(wait: Wait): number {
+  return wait.kind === 'sleep' ? (wait.seconds ?? 0) : 0;
 }
 
 /** Whether a process of the command waits for somebody to type. */
-export function waitsForInput(pids: readonly number[], input: OpenInput): boolean {
-  return pids.slice(0, MOST_PROCESSES).some((pid) => {
+export function waitsForInput(tree: readonly number[], input: OpenInput): boolean {
+  return tree.slice(0, MOST_PROCESSES).some((pid) => {
     const stat = readStat(pid);
     const call = stat?.state === 'S' ? blockedCall(pid) : undefined;
-    return stat !== undefined && call !== undefined && inputWait(stat, call, input) !== undefined;
+    return stat !== undefined && call !== undefined && inputWait(stat, call, input, tree) !== undefined;
   });
 }
 
@@ -82,24 +96,37 @@ function waitOf(stat: ProcessStat, tree: readonly number[], input: OpenInput | u
   if (stat.state === 'T') return { kind: 'stopped', process };
   const call = blockedCall(stat.pid);
   const wait =
-    (input && call && inputWait(stat, call, input)) ?? lockWait(stat.pid, call, tree) ?? networkWait(stat.pid, call);
+    (input && call && inputWait(stat, call, input, tree)) ??
+    lockWait(stat.pid, call, tree) ??
+    networkWait(stat.pid, call) ??
+    fifoWait(stat.pid, call);
   if (wait !== undefined) return wait;
   if (stat.state === 'D') return { kind: 'disk', process };
-  return call?.in === 'sleep' ? { kind: 'sleep', process } : undefined;
+  const isTimer = call?.in === 'poll' && call.seconds !== undefined;
+  return call?.in === 'sleep' || isTimer ? { kind: 'sleep', seconds: call.seconds, process } : undefined;
 }
 
-function inputWait(stat: ProcessStat, call: BlockedCall, input: OpenInput): Wait | undefined {
-  const process = named(stat.pid);
-  if (call.in !== 'read' && call.in !== 'poll') return undefined;
-  const target = linkOf(stat.pid, call.in === 'read' ? call.fd : 0);
-  if (input.kind === 'pipe') {
-    const isOurs = target === `pipe:[${input.inode}]`;
-    return isOurs ? { kind: 'input', on: 'stdin', process } : undefined;
+function inputWait(stat: ProcessStat, call: BlockedCall, input: OpenInput, tree: readonly number[]): Wait | undefined {
+  const fd = inputDescriptor(stat.pid, call, input);
+  if (fd === undefined) return undefined;
+  if (call.in === 'poll') {
+    // Who is not in the foreground is not typed to. Who looks at its input now and then while a child of it works (apt
+    // does) waits for the child.
+    if (input.kind === 'terminal' && stat.foreground !== stat.group) return undefined;
+    if (call.seconds !== undefined && tree.some((pid) => readStat(pid)?.parent === stat.pid)) return undefined;
   }
-  const isTerminal = target !== undefined && /^\/dev\/(?:pts\/\d+|tty)$/.test(target);
-  // Who polls and is not in the foreground waits for something else.
-  if (!isTerminal || (call.in === 'poll' && stat.foreground !== stat.group)) return undefined;
-  return { kind: 'input', on: 'terminal', process };
+  return { kind: 'input', on: input.kind === 'pipe' ? 'stdin' : 'terminal', process: named(stat.pid) };
+}
+
+/** The descriptor through which a call waits for the input of the command; undefined where it waits for other things. */
+function inputDescriptor(pid: number, call: BlockedCall, input: OpenInput): number | undefined {
+  if (call.in !== 'read' && call.in !== 'poll') return undefined;
+  const wanted = call.in === 'read' ? [call.fd] : (call.polled ?? []);
+  return wanted.find((fd) => {
+    const target = linkOf(pid, fd);
+    if (target === undefined) return false;
+    return input.kind === 'pipe' ? target === `pipe:[${input.inode}]` : /^\/dev\/(?:pts\/\d+|tty)$/.test(target);
+  });
 }
 
 /**
@@ -113,7 +140,18 @@ function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly num
   for (const [fd, path] of openFiles(pid)) {
     const holder = path.startsWith('/') ? holders.get(inodeOf(pid, fd)) : undefined;
     if (holder === undefined || tree.includes(holder)) continue;
-    return { kind: 'lock', path, holder: named(holder), process: named(pid) };
+    return { kind: 'lock', path, holder: whoHolds(holder, path, tree), process: named(pid) };
+  }
+  return undefined;
+}
+
+/** Who took the lock may have ended, and a process that inherited its descriptor holds it since. */
+function whoHolds(taker: number, path: string, tree: readonly number[]): NamedProcess | undefined {
+  if (taker > 0 && processName(taker) !== undefined) return named(taker);
+  const end = performance.now() + LOOK_MS;
+  for (const pid of listPids()) {
+    if (performance.now() > end) return undefined;
+    if (!tree.includes(pid) && [...openFiles(pid).values()].includes(path)) return named(pid);
   }
   return undefined;
 }
@@ -121,11 +159,30 @@ function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly num
 function networkWait(pid: number, call: BlockedCall | undefined): Wait | undefined {
   if (call === undefined || !['connect', 'accept', 'receive', 'read', 'poll'].includes(call.in)) return undefined;
   const files = openFiles(pid);
-  const wanted = call.in === 'poll' ? [...files.values()] : [files.get(call.fd) ?? ''];
-  const inodes = new Set(wanted.map((target) => Number(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? 0)));
-  const sockets = netSockets(pid).filter(({ inode }) => inode !== 0 && inodes.has(inode));
-  const socket = sockets.find(({ state }) => state !== 'listening') ?? sockets[0];
+  // Who polls to write waits for its connection: then all it has open is looked at.
+  const asked = call.in === 'poll' ? call.polled : [call.fd];
+  const wanted = asked?.map((fd) => files.get(fd) ?? '') ?? [...files.values()];
+  const all = call.in === 'poll' ? [...files.values()] : wanted;
+  const sockets = netSockets(pid);
+  const found = socketsAmong(wanted, sockets);
+  const socket =
+    found.find(({ state }) => state !== 'listening') ??
+    found[0] ??
+    socketsAmong(all, sockets).find(({ state }) => state === 'connecting');
   return socket && { kind: 'network', socket, process: named(pid) };
+}
+
+function socketsAmong(targets: readonly string[], sockets: readonly NetSocket[]): NetSocket[] {
+  const inodes = new Set(targets.map((target) => Number(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? 0)));
+  return sockets.filter(({ inode }) => inode !== 0 && inodes.has(inode));
+}
+
+/** A named pipe whose other side is not there, or writes nothing. */
+function fifoWait(pid: number, call: BlockedCall | undefined): Wait | undefined {
+  if (call?.in === 'open' && call.path !== undefined) return { kind: 'fifo', path: call.path, process: named(pid) };
+  const target = call?.in === 'read' ? linkOf(pid, call.fd) : undefined;
+  if (call === undefined || target?.startsWith('/') !== true || !isFifo(pid, call.fd)) return undefined;
+  return { kind: 'fifo', path: target, process: named(pid) };
 }
 
 function named(pid: number): NamedProcess {
@@ -145,5 +202,13 @@ function inodeOf(pid: number, fd: number): number {
     return statSync(`/proc/${pid}/fd/${fd}`).ino;
   } catch {
     return 0;
+  }
+}
+
+function isFifo(pid: number, fd: number): boolean {
+  try {
+    return statSync(`/proc/${pid}/fd/${fd}`).isFIFO();
+  } catch {
+    return false;
   }
 }

@@ -17,7 +17,7 @@ export function describeWait(wait: Wait): string {
         ? `${who} waits for input on its terminal: answer with write_session.`
         : `${who} waits for input: send it with write_session, or close: true for its end.`;
     case 'lock':
-      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${nameOf(wait.holder)}.`;
+      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${holderOf(wait.holder)}.`;
     case 'network':
       return `${who} ${describeSocket(wait.socket)}.`;
     case 'cpu':
@@ -27,14 +27,24 @@ export function describeWait(wait: Wait): string {
     case 'stopped':
       return `${who} is stopped (SIGSTOP): kill_session with signal CONT lets it go on.`;
     case 'sleep':
-      return `${who} sleeps.`;
+      return wait.seconds === undefined ? `${who} sleeps.` : `${who} sleeps for ${inWords(wait.seconds)}.`;
+    case 'fifo':
+      return `${who} waits for the other side of the named pipe ${wait.path.slice(0, 200)}.`;
     default:
       return wait satisfies never;
   }
 }
 
 function nameOf({ name, pid }: NamedProcess): string {
-  return pid > 0 ? `${name} (pid ${pid})` : 'another process';
+  return `${name} (pid ${pid})`;
+}
+
+function holderOf(holder: NamedProcess | undefined): string {
+  return holder === undefined ? 'a process that cannot be seen' : nameOf(holder);
+}
+
+function inWords(seconds: number): string {
+  return seconds < 0.1 ? 'less than 0.1 s' : `${Math.round(seconds * 10) / 10} s`;
 }
 
 function describeSocket({ state, address }: NetSocket): string {

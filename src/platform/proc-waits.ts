@@ -1,63 +1,130 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
-
-/** What a blocked process does, as far as its system call tells. */
-export type BlockedIn = 'read' | 'poll' | 'connect' | 'accept' | 'receive' | 'lock' | 'child' | 'sleep';
-
-/** Numbers of the system calls that block (asm/unistd_64.h; asm-generic/unistd.h, which arm64 uses). */
-const CALLS: Readonly<Record<string, Readonly<Record<number, BlockedIn>>>> = {
-  x64: {
-    0: 'read',
-    19: 'read',
-    7: 'poll',
-    23: 'poll',
-    232: 'poll',
-    270: 'poll',
-    271: 'poll',
-    281: 'poll',
-    42: 'connect',
-    43: 'accept',
-    288: 'accept',
-    45: 'receive',
-    47: 'receive',
-    72: 'lock',
-    73: 'lock',
-    61: 'child',
-    247: 'child',
-    35: 'sleep',
-    230: 'sleep',
-  },
-  arm64: {
-    63: 'read',
-    65: 'read',
-    22: 'poll',
-    72: 'poll',
-    73: 'poll',
-    203: 'connect',
-    202: 'accept',
-    242: 'accept',
-    207: 'receive',
-    212: 'receive',
-    25: 'lock',
-    32: 'lock',
-    95: 'child',
-    260: 'child',
-    101: 'sleep',
-    115: 'sleep',
-  },
-};
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { type BlockedIn, type CallShape, callShape } from './system-calls.ts';
 
 /** The system call that a process is blocked in. */
 export interface BlockedCall {
   readonly in: BlockedIn;
   /** Its first argument: the descriptor, where it has one. */
   readonly fd: number;
+  /** Of `poll`: the descriptors it waits to read from; undefined where that cannot be learned. */
+  readonly polled?: readonly number[];
+  /** Of `sleep` and `poll`: it ends by itself after so many seconds; undefined where it has no limit. */
+  readonly seconds?: number;
+  /** Of `open`: the path, as the process gave it. */
+  readonly path?: string;
 }
 
 /** The call that `pid` is blocked in; undefined while it runs, for other calls, and where the kernel does not tell. */
 export function blockedCall(pid: number): BlockedCall | undefined {
-  const [number = '', first = ''] = (readText(`/proc/${pid}/syscall`) ?? '').split(' ');
-  const call = /^\d+$/.test(number) ? CALLS[process.arch]?.[Number(number)] : undefined;
-  return call && { in: call, fd: Number(first) };
+  const [number = '', ...rest] = (readText(`/proc/${pid}/syscall`) ?? '').split(' ');
+  const shape = /^\d+$/.test(number) ? callShape(Number(number)) : undefined;
+  if (shape === undefined) return undefined;
+  const args = rest.slice(0, 6).map(Number);
+  using memory = new ProcessMemory(pid);
+  const polled = polledBy(pid, shape, args, memory);
+  const seconds = secondsOf(shape, args, memory);
+  const path = shape.path === undefined ? undefined : memory.text(args[shape.path] ?? 0);
+  return {
+    in: shape.in,
+    fd: args[0] ?? -1,
+    ...(polled !== undefined && { polled }),
+    ...(seconds !== undefined && { seconds }),
+    ...(path !== undefined && { path }),
+  };
+}
+
+/** More descriptors of one call are not looked at. */
+const MOST_POLLED = 256;
+/** POLLIN and EPOLLIN (poll(2), epoll_ctl(2)). */
+const READABLE = 1;
+
+/** The descriptors that a call waits to read from. */
+function polledBy(
+  pid: number,
+  { polls }: CallShape,
+  args: readonly number[],
+  memory: ProcessMemory,
+): readonly number[] | undefined {
+  const [first = 0, second = 0] = args;
+  switch (polls) {
+    case 'poll': {
+      // struct pollfd: int fd, short events, short revents.
+      const count = Math.min(second, MOST_POLLED);
+      const entries = memory.read(first, count * 8);
+      if (entries === undefined) return undefined;
+      return Array.from({ length: count }, (_, at) => at * 8)
+        .filter((at) => (entries.readInt16LE(at + 4) & READABLE) !== 0)
+        .map((at) => entries.readInt32LE(at));
+    }
+    case 'select': {
+      if (second === 0) return [];
+      const count = Math.min(first, MOST_POLLED);
+      const bits = memory.read(second, Math.ceil(count / 8));
+      if (bits === undefined) return undefined;
+      return Array.from({ length: count }, (_, fd) => fd).filter(
+        (fd) => ((bits[fd >> 3] ?? 0) & (1 << (fd & 7))) !== 0,
+      );
+    }
+    case 'epoll': {
+      const text = readText(`/proc/${pid}/fdinfo/${first}`);
+      if (text === undefined) return undefined;
+      return [...text.matchAll(/^tfd: +(\d+) events: +([0-9a-f]+)/gm)]
+        .filter(([, , events]) => (Number.parseInt(events ?? '', 16) & READABLE) !== 0)
+        .map(([, fd]) => Number(fd));
+    }
+    case undefined:
+      return undefined;
+    default:
+      return polls satisfies never;
+  }
+}
+
+function secondsOf({ limit }: CallShape, args: readonly number[], memory: ProcessMemory): number | undefined {
+  if (limit === undefined) return undefined;
+  const value = args[limit.argument] ?? 0;
+  if (limit.unit === 'ms') {
+    // An int in a register of 64 bits: -1 is 0xffffffff or 0xffffffffffffffff.
+    return value >= 0x8000_0000 ? undefined : value / 1000;
+  }
+  const time = value === 0 ? undefined : memory.read(value, 16);
+  if (time === undefined) return undefined;
+  const fraction = Number(time.readBigInt64LE(8)) / (limit.unit === 'timeval' ? 1e6 : 1e9);
+  return Number(time.readBigInt64LE(0)) + fraction;
+}
+
+/** The memory of a process, as far as we may read it: who may see its system call may see that. */
+class ProcessMemory {
+  #fd: number | undefined;
+
+  constructor(private readonly pid: number) {}
+
+  /** `length` bytes at `address`; undefined where they cannot be read. */
+  read(address: number, length: number): Buffer | undefined {
+    if (!Number.isSafeInteger(address)) return undefined;
+    const bytes = Buffer.alloc(length);
+    try {
+      this.#fd ??= openSync(`/proc/${this.pid}/mem`, 'r');
+      return readSync(this.#fd, bytes, 0, length, address) === length ? bytes : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The text at `address`, to its end; undefined where it cannot be read or is longer than 255 bytes. */
+  text(address: number): string | undefined {
+    // Page by page: what follows the text may not be there.
+    const page = 256 - (address % 256);
+    const bytes = this.read(address, page);
+    const end = bytes?.indexOf(0) ?? -1;
+    if (bytes === undefined || end >= 0) return bytes?.toString('utf8', 0, end);
+    const more = this.read(address, page + 256);
+    const last = more?.indexOf(0) ?? -1;
+    return last >= 0 ? more?.toString('utf8', 0, last) : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+  }
 }
 
 /** What is behind the open descriptors of `pid`: `/dev/pts/0`, `pipe:[123]`, `socket:[456]`, or a path. */

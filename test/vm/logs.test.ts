@@ -35,7 +35,9 @@ END
 bash /opt/load & for n in 1 2 3 4; do sleep 1; logrotate -f /etc/logrotate.d/agent3; done; wait`);
     const answered = (await vm.sh('cat /opt/answered')).trim().split('\n');
     expect(new Set(answered).size).toBe(calls);
-    const logged = await vm.sh(`cd /var/log/agent3; zcat -f agent3.log* | grep '"op":"shell"' | grep -cFf /opt/answered`);
+    const logged = await vm.sh(
+      `cd /var/log/agent3; zcat -f agent3.log* | grep '"op":"shell"' | grep -cFf /opt/answered`,
+    );
     expect(Number(logged)).toBe(calls);
     expect((await vm.sh('ls /var/log/agent3 | grep -c "agent3.log"')).trim()).toBe('5');
   }, 120_000);
