@@ -17,10 +17,25 @@ export interface Notes {
   readonly more: readonly (string | undefined)[];
 }
 
+/** Where a reader goes on: an offset, or the field of the answer that has it. */
+export type NextRead = number | 'next_offset';
+
+function offsetWords(next: NextRead | undefined): string {
+  if (next === undefined) return '';
+  return next === 'next_offset' ? 'its next_offset as offset and ' : `offset: ${next} and `;
+}
+
 /** Everything that the record of a session has to say. */
-export function recordHints(record: SessionRecord, limits: HintLimits, silence?: Silence): (string | undefined)[] {
+export function recordHints(
+  record: SessionRecord,
+  limits: HintLimits,
+  silence?: Silence,
+  next?: NextRead,
+): (string | undefined)[] {
   const status =
-    silence?.asks === true ? `The command runs, up to ${record.execution_seconds} s.` : statusHint(record, limits);
+    silence?.asks === true
+      ? `The command runs, up to ${record.execution_seconds} s.`
+      : statusHint(record, limits, next);
   return [status, ...ceilingHints(record), survivorsHint(record.survivors), silence?.text];
 }
 
@@ -43,10 +58,10 @@ function countOf(processes: number): string {
 }
 
 /** What the status of a session means and which call comes next; nothing for a command that is simply done. */
-function statusHint(record: SessionRecord, limits: HintLimits): string | undefined {
+function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | undefined): string | undefined {
   switch (record.status) {
     case 'running':
-      return `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, or close_session to stop it.`;
+      return `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session, ${offsetWords(next)}wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, or close_session to stop it.`;
     case 'timeout':
       return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept.${waitedFor(record)} ${longerHint(record, limits)}`;
     case 'killed':
@@ -75,7 +90,8 @@ function tooMuch({ stdout_bytes, stderr_bytes }: SessionRecord, { maxSessionByte
 }
 
 function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): string {
-  if (record.execution_seconds < maxExecSeconds) return `A timeout of up to ${maxExecSeconds} is allowed.`;
+  if (record.execution_seconds < maxExecSeconds)
+    return `A timeout of up to ${maxExecSeconds} is allowed, or background: true for longer work.`;
   if (record.execution_seconds < maxBackgroundSeconds) {
     return `With background: true it may run up to ${maxBackgroundSeconds} s; follow it with read_session and wait.`;
   }

@@ -31,6 +31,7 @@ export function killSessionOperation({ store, commands }: OperationParts): Opera
     }),
     destructive: true,
     readOnly: false,
+    normalize: (args) => ({ ...args, ...signalOf(args['signal']) }),
     run: async ({ session: id, signal }, call) => {
       const session = store.get(id, call.principal);
       const signalled = await commands.signal(session, signal, call.deadline.orAfter(WAIT_SECONDS));
@@ -44,6 +45,11 @@ export function killSessionOperation({ store, commands }: OperationParts): Opera
       };
     },
   });
+}
+
+/** `SIGKILL` and `kill` are KILL. */
+function signalOf(given: unknown): { readonly signal?: string } {
+  return typeof given === 'string' ? { signal: given.toUpperCase().replace(/^SIG/, '') } : {};
 }
 
 function hint(signal: string, signalled: number, status: SessionStatus, alive: boolean): string | undefined {

@@ -47,13 +47,13 @@ function base64Room(chars: number): number {
   return Math.floor(chars / 4) * 3;
 }
 
-/** The end of `stream` that fits `share`, without anything added to it. */
-export function readEnd(stream: ByteSource, share: Share, encoding: Encoding): Page {
+/** The end of `stream`, from `least` on, that fits `share`, without anything added to it. */
+export function readEnd(stream: ByteSource, share: Share, encoding: Encoding, least = 0): Page {
   if (encoding === 'base64') {
-    const room = Math.min(share.bytes, base64Room(share.chars), stream.size);
+    const room = Math.min(share.bytes, base64Room(share.chars), Math.max(0, stream.size - least));
     return readBase64(stream, stream.size - room, { bytes: room, chars: share.chars });
   }
-  const from = Math.max(0, stream.size - share.bytes - CONTEXT_BYTES);
+  const from = Math.max(Math.min(least, stream.size), stream.size - share.bytes - CONTEXT_BYTES);
   const bytes = stream.read(from, stream.size - from);
   const piece = fitEnd(bytes, share);
   return {

@@ -13,6 +13,11 @@ export const matchesField = Type.Array(
   Type.Object({
     line: Type.Integer({ description: 'Number of the line in the stream, from 1.' }),
     offset: Type.Integer({ description: 'Where the line begins, in bytes: read on from there.' }),
+    part: Type.Optional(
+      Type.Boolean({
+        description: 'True for a part of a line that is longer than 65536 bytes; offset is where the part begins.',
+      }),
+    ),
     text: Type.String({ description: 'The line, up to 1000 characters of it.' }),
     before: Type.Optional(Type.Array(Type.String(), { description: 'Lines before it.' })),
     after: Type.Optional(Type.Array(Type.String(), { description: 'Lines after it.' })),
@@ -49,15 +54,20 @@ export async function searchAnswer(
     stderr: '',
     ...fields,
     truncated: fields.stdout_bytes + fields.stderr_bytes > 0,
-    matches: found.matches.map(({ line, offset, text, before, after }) => ({
+    matches: found.matches.map(({ line, offset, isPart, text, before, after }) => ({
       line,
       offset,
+      ...(isPart && { part: true }),
       text,
       ...(given.context > 0 && { before, after }),
     })),
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
-    ...messageOf(...recordHints(record, parts.limits, notes.silence), ...notes.more, fateOf(found, isAtEnd, given)),
+    ...messageOf(
+      ...recordHints(record, parts.limits, notes.silence, 'next_offset'),
+      ...notes.more,
+      fateOf(found, isAtEnd, isOver, given),
+    ),
   };
 }
 
@@ -69,6 +79,7 @@ async function searchUntilFound(
 ): Promise<{ readonly found: Found; readonly isOver: boolean }> {
   const deadline = call.deadline.before(SEARCH_MARGIN_SECONDS).orAfter(given.wait);
   const { match, context, stream } = given;
+  const isPlain = given.plain ?? session.record.input === 'terminal';
   const room = Math.max(LEAST_CHARS, replyChars(call, parts.limits) - FRAME_CHARS);
   const maxChars = Math.min(room, given.limit, parts.limits.maxOutputBytes);
   using growth = new Growth(session.path(stream));
@@ -77,7 +88,7 @@ async function searchUntilFound(
     const grown = growth.next();
     const end = parts.commands.endOf(session);
     const seconds = call.deadline.before(SEARCH_MARGIN_SECONDS).leftMs / 1000;
-    const found = await search(parts.ownArgv, session, stream, { match, context, offset, maxChars, seconds });
+    const found = await search(parts.ownArgv, session, stream, { match, context, isPlain, offset, maxChars, seconds });
     const isOver = end === undefined;
     if (found.matches.length > 0 || found.isStopped || isOver || call.shutdown.fired || deadline.passed) {
       return { found, isOver };
@@ -106,12 +117,15 @@ function lineStart(session: Session, { stream }: MatchRequest, offset: number): 
 function fateOf(
   { matches, nextOffset, isStopped }: Found,
   isAtEnd: boolean,
+  isOver: boolean,
   { wait }: MatchRequest,
 ): string | undefined {
   if (isStopped) {
     return `The search took too long and was stopped at offset ${nextOffset}: go on from there, or use a simpler pattern.`;
   }
+  if (matches.some(({ isPart }) => isPart))
+    return `Lines of more than 65536 bytes were searched in parts of that size, marked part: true. Search on from offset ${nextOffset}.`;
   if (!isAtEnd) return `More may follow: search on from offset ${nextOffset}.`;
   if (matches.length > 0) return undefined;
-  return wait > 0 ? 'No line matched in this time.' : 'No line matches.';
+  return wait > 0 && !isOver ? 'No line matched in this time.' : 'No line matches.';
 }

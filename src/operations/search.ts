@@ -13,6 +13,8 @@ export interface SearchOrder {
   readonly offset: number;
   readonly end: number;
   readonly context: number;
+  /** Lines are searched and shown as a terminal shows them. */
+  readonly isPlain: boolean;
   /** It may end when its matches have more characters than this. */
   readonly maxChars: number;
 }
@@ -77,7 +79,10 @@ export async function search(
   argv: readonly string[],
   session: Session,
   stream: StreamName,
-  request: Pick<SearchOrder, 'offset' | 'context' | 'maxChars'> & { readonly match: string; readonly seconds: number },
+  request: Pick<SearchOrder, 'offset' | 'context' | 'isPlain' | 'maxChars'> & {
+    readonly match: string;
+    readonly seconds: number;
+  },
 ): Promise<Found> {
   const { match, seconds, ...bounds } = request;
   const end = session.stream(stream).size;

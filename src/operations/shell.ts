@@ -53,7 +53,7 @@ export function shellOperation(parts: OperationParts): Operation {
     precheck: ({ cmd }) => {
       if (cmd === undefined || cmd === null || cmd === '') {
         throw new MissingCommand(
-          'Send the command to run as args.cmd, a string: {"op":"shell","args":{"cmd":"uptime"}}.',
+          'Send the command to run as cmd, a string such as "uptime"; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}.',
         );
       }
     },
@@ -66,6 +66,7 @@ export function shellOperation(parts: OperationParts): Operation {
         earlier && repeatHint(earlier, given.cmd),
         reopenHint(given.cmd),
         fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
+        stoppingHint(session, call),
         ignored,
       ];
       const notes = { silence: await commands.whySilent(session), more };
@@ -92,6 +93,12 @@ export function shellOperation(parts: OperationParts): Operation {
       keepsExitCode: time.outlivesCall,
     });
   }
+}
+
+/** Tells why a call whose command still runs was answered early. */
+function stoppingHint({ record }: Session, { shutdown, cancelled }: Call): string | undefined {
+  if (!shutdown.fired || cancelled?.fired === true || record.status !== 'running') return undefined;
+  return 'The agent is being stopped or restarted just now: repeat read_session in a few seconds.';
 }
 
 /** A command that wrote nothing and was content has lost nothing. */
@@ -128,7 +135,11 @@ function answer(
     ...fields,
     truncated: more['omitted'] !== undefined,
     ...more,
-    ...messageOf(...recordHints(session.record, parts.limits, notes.silence), ...notes.more, ...hints),
+    ...messageOf(
+      ...recordHints(session.record, parts.limits, notes.silence, streams.stdout.size),
+      ...notes.more,
+      ...hints,
+    ),
   });
   const plain = build({ stdout: '', stderr: '' }, {}, []);
   const reserve = envelopeChars(plain) + OMITTED_CHARS + HINT_CHARS;

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { openSequenceLength, plainText } from '../core/plain-text.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
-import { envelopeChars, messageOf, outputFields, replyChars, snapshot } from './answer.ts';
+import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot } from './answer.ts';
 import { type Notes, recordHints } from './hints.ts';
 import type { Answer, Call } from './operation.ts';
 import { type Encoding, type Page, readEnd, readPage } from './page.ts';
@@ -23,6 +23,8 @@ export interface SliceRequest {
   readonly encoding: Encoding;
   /** Whether escape sequences are left out; undefined: where the command has a terminal. */
   readonly plain?: boolean;
+  /** From where on the other stream is of interest, in bytes; undefined: all of it. */
+  readonly otherFrom?: number;
 }
 
 /** A slice of a session's output as far as it fits one answer, and the state of its command. */
@@ -35,7 +37,11 @@ export function sliceAnswer(
 ): Answer {
   const now = snapshot(session, parts.clock);
   const { record } = session;
-  const message = messageOf(...recordHints(record, parts.limits, notes.silence), ...notes.more);
+  const message = messageOf(
+    ...recordHints(record, parts.limits, notes.silence, 'next_offset'),
+    ...notes.more,
+    beyondHint(given, now),
+  );
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = replyChars(call, parts.limits) - envelopeChars(frame);
   const name: StreamName = given.stream;
@@ -46,7 +52,7 @@ export function sliceAnswer(
   const read = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
   const page = isPlain ? plainPage(read) : read;
   const left = { bytes: Math.max(0, parts.limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
-  const rest = readEnd(now.streams[other], left, given.encoding);
+  const rest = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
   const otherText = isPlain ? plainText(rest.text) : rest.text;
 
   const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
@@ -59,6 +65,12 @@ export function sliceAnswer(
     eof: !now.running && page.end >= now.streams[name].size,
     ...message,
   };
+}
+
+/** Tells of an offset that the stream does not have: the reader would miss what is there. */
+function beyondHint({ offset, stream }: SliceRequest, { streams }: Snapshot): string | undefined {
+  const { size } = streams[stream];
+  return offset > size ? `offset ${offset} is beyond the end of ${stream}, which has ${size} bytes so far.` : undefined;
 }
 
 /** A page without escape sequences. One that is cut at its end is left to the next page, as long as this one has more. */

@@ -26,6 +26,7 @@ export function writeSessionOperation(parts: OperationParts): Operation {
     run: async (given, call) => {
       const session = store.get(given.session, call.principal);
       const before = session.sizeOf('stdout');
+      const otherFrom = session.sizeOf('stderr');
       const isOver = commands.endOf(session) === undefined;
       const bytes = Buffer.from(given.input);
       const written = isOver ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given.close);
@@ -34,7 +35,13 @@ export function writeSessionOperation(parts: OperationParts): Operation {
         const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
         await waitForPrompt(commands, session, deadline, call.shutdown);
       }
-      const slice = { offset: before, limit: limits.maxOutputBytes, stream: 'stdout', encoding: 'utf8' } as const;
+      const slice = {
+        offset: before,
+        otherFrom,
+        limit: limits.maxOutputBytes,
+        stream: 'stdout',
+        encoding: 'utf8',
+      } as const;
       // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
       const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
       const notes = { silence, more: [fateOf(written, bytes.length, isOver)] };

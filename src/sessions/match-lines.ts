@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { plainText } from '../core/plain-text.ts';
 
 /** What is looked for in a stream. */
 export interface MatchRequest {
@@ -10,6 +11,8 @@ export interface MatchRequest {
   readonly end: number;
   /** Lines shown before and after each match. */
   readonly context: number;
+  /** Lines are searched and shown as a terminal shows them: no escape sequences, of a progress bar its last state. */
+  readonly isPlain: boolean;
 }
 
 /** A line that matches. */
@@ -21,6 +24,8 @@ export interface LineMatch {
   /** Where the next line begins. */
   readonly next: number;
   readonly text: string;
+  /** It is a part of a line that is too long to be held as one. */
+  readonly isPart: boolean;
   readonly before: readonly string[];
   readonly after: readonly string[];
 }
@@ -48,11 +53,11 @@ export function* matchLines(request: MatchRequest): Generator<SearchStep> {
       if (open.length === 0) yield piece;
       continue;
     }
-    const { line, start, text } = piece;
+    const { line, start, text, isPart } = piece;
     for (const match of open) match.after.push(text);
     while (open[0] !== undefined && open[0].after.length >= context) yield { match: open.shift() as OpenMatch };
     if (start >= offset && pattern.test(text)) {
-      const match: OpenMatch = { line, offset: start, next: piece.next, text, before: [...before], after: [] };
+      const match: OpenMatch = { line, offset: start, next: piece.next, text, isPart, before: [...before], after: [] };
       if (context === 0) yield { match };
       else open.push(match);
     }
@@ -68,16 +73,18 @@ interface Line {
   readonly start: number;
   readonly next: number;
   readonly text: string;
+  readonly isPart: boolean;
 }
 
 /** The lines of a stream, and after each chunk how far it was read. */
-function* readLines({ path, offset, end, context }: MatchRequest): Generator<Line | { readonly at: number }> {
+function* readLines({ path, offset, end, context, isPlain }: MatchRequest): Generator<Line | { readonly at: number }> {
   const fd = openSync(path, 'r');
   try {
     const buffer = Buffer.alloc(CHUNK_BYTES + LONGEST_LINE_BYTES);
     let held = 0;
     let at = 0;
     let line = 1;
+    let isRest = false;
     while (at + held < end) {
       const room = Math.min(CHUNK_BYTES, end - at - held);
       const got = readSync(fd, buffer, held, room, at + held);
@@ -94,8 +101,10 @@ function* readLines({ path, offset, end, context }: MatchRequest): Generator<Lin
         const next = isCut || newline === -1 ? to : newline + 1;
         // Of the lines before the offset only those that are shown as context need their text.
         const isNeeded = at + next > offset - context * LONGEST_LINE_BYTES;
-        const text = isNeeded ? withoutReturn(buffer.toString('utf8', from, to)) : '';
-        yield { line, start: at + from, next: at + next, text };
+        const raw = isNeeded ? buffer.toString('utf8', from, to) : '';
+        const text = isPlain ? plainText(raw) : withoutReturn(raw);
+        yield { line, start: at + from, next: at + next, text, isPart: isCut || isRest };
+        isRest = isCut;
         if (!isCut) line++;
         from = next;
       }

@@ -106,6 +106,16 @@ describe('a command in a terminal', () => {
 });
 
 describe('a command with an open input', () => {
+  test.concurrent('tells after each write the errors that came since', async () => {
+    const cmd = 'echo first >&2; while read -r x; do echo "error $x" >&2; done';
+    const { session, stderr } = await agent.shell({ cmd, interactive: true });
+    expect(stderr).toBe('first\n');
+    expect((await write(session, { input: 'one\n' })).stderr).toBe('error one\n');
+    expect((await write(session, { input: 'two\n' })).stderr).toBe('error two\n');
+    expect((await agent.read({ session })).stderr).toBe('first\nerror one\nerror two\n');
+    await agent.call('close_session', { session });
+  });
+
   test.concurrent('reads what is written, and its end', async () => {
     const { session, status } = await agent.shell({ cmd: 'cat -n', interactive: true, stdin: 'zero\n' });
     expect(status).toBe('running');

@@ -36,6 +36,11 @@ describe('kill_session', () => {
     expect(await kill({ session, signal: 'KILL' })).toMatchObject({ status: 'killed', exit_code: 137 });
   });
 
+  test.concurrent.each(['SIGKILL', 'kill'])('takes %s for KILL', async (signal) => {
+    const session = await running('sleep 300');
+    expect(await kill({ session, signal })).toMatchObject({ status: 'killed', exit_code: 137 });
+  });
+
   test.concurrent('INT is what Ctrl-C is', async () => {
     const session = await running("trap 'echo interrupted; exit 5' INT; sleep 300 & wait");
     const answer = await kill({ session, signal: 'INT' });

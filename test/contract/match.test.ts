@@ -46,6 +46,24 @@ describe('read_session with match', () => {
     expect(lines).toEqual(Array.from({ length: 6000 }, (_, at) => (at + 1) * 5));
   });
 
+  test.concurrent('searches what a terminal shows of a command with one', async () => {
+    const { session } = await agent.shell({ cmd: 'printf "10 %%\\r100 %%\\n\\033[31mred\\033[0m\\n"', pty: true });
+    const texts = async (more: object): Promise<string[]> =>
+      (await find({ session, match: '^(100 %|red)$', ...more })).matches.map(({ text }) => text);
+    expect(await texts({})).toEqual(['100 %', 'red']);
+    expect(await texts({ plain: false })).toEqual([]);
+  });
+
+  test.concurrent('marks the parts of a line that is too long to be searched whole', async () => {
+    const { session } = await agent.shell({ cmd: "head -c 100000 /dev/zero | tr '\\0' a; echo; echo b" });
+    const { matches, message } = await find({ session, match: '^a+$' });
+    expect(matches).toMatchObject([
+      { line: 1, part: true, offset: 0 },
+      { line: 1, part: true, offset: 65_536 },
+    ]);
+    expect(message).toContain('searched in parts');
+  });
+
   test.concurrent('says when nothing matches, and looks in the stream that is asked for', async () => {
     const { session } = await agent.shell({ cmd: 'echo out; echo err >&2' });
     expect(await find({ session, match: 'err' })).toMatchObject({

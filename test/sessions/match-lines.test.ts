@@ -8,7 +8,7 @@ const search = (content: string | Uint8Array, pattern: RegExp, more: Partial<Mat
   const path = directory.join('stdout');
   writeFileSync(path, content);
   const end = Buffer.from(content as string).length;
-  const steps = [...matchLines({ path, pattern, offset: 0, end, context: 0, ...more })];
+  const steps = [...matchLines({ path, pattern, offset: 0, end, context: 0, isPlain: false, ...more })];
   expect(steps.at(-1)).toEqual({ at: more.end ?? end });
   return steps.flatMap((step) => ('match' in step ? [step.match] : []));
 };
@@ -16,8 +16,24 @@ const search = (content: string | Uint8Array, pattern: RegExp, more: Partial<Mat
 describe('a search line by line', () => {
   test('gives number, offset and text', () => {
     expect(search('one\ntwo\nthree\n', /t/)).toEqual([
-      { line: 2, offset: 4, next: 8, text: 'two', before: [], after: [] },
-      { line: 3, offset: 8, next: 14, text: 'three', before: [], after: [] },
+      { line: 2, offset: 4, next: 8, text: 'two', isPart: false, before: [], after: [] },
+      { line: 3, offset: 8, next: 14, text: 'three', isPart: false, before: [], after: [] },
+    ]);
+  });
+
+  test('looks at what a terminal shows, where that is asked for', () => {
+    const content = '10 %\r50 %\r100 %\r\n\x1b[31mred\x1b[0m\r\n';
+    expect(search(content, /^100 %$|^red$/, { isPlain: true })).toMatchObject([{ text: '100 %' }, { text: 'red' }]);
+    expect(search(content, /^red$/)).toEqual([]);
+  });
+
+  test('says of which matches only a part of the line was looked at', () => {
+    const found = search(`short\n${'a'.repeat(70_000)}\nshort\n`, /^a+$|short/);
+    expect(found.map(({ line, isPart }) => [line, isPart])).toEqual([
+      [1, false],
+      [2, true],
+      [2, true],
+      [3, false],
     ]);
   });
 
