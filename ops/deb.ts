@@ -108,7 +108,7 @@ Installed-Size: ${kibibytes}
 Section: admin
 Priority: optional
 Depends: libc6 (>= 2.31), passwd, systemd
-Recommends: logrotate
+Recommends: logrotate, bubblewrap
 Suggests: caddy
 Description: shell on this server for an AI model
  Agent3 gives an AI model, such as a ChatGPT custom GPT, a shell on this

@@ -31,6 +31,10 @@ export interface Config {
   readonly token: string;
   /** Absolute; undefined: no other token than `token`. */
   readonly tokensFile: string | undefined;
+  /** Of `token`. */
+  readonly profile: string;
+  /** Absolute; undefined: only the built-in profiles. */
+  readonly profilesDirectory: string | undefined;
   /** Undefined: the metrics are for this machine alone. */
   readonly metricsToken: string | undefined;
   readonly host: string;
@@ -93,6 +97,8 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
   return Object.freeze({
     token: values.AGENT3_API_TOKEN,
     tokensFile: values.AGENT3_TOKENS_FILE === undefined ? undefined : resolve(values.AGENT3_TOKENS_FILE),
+    profile: values.AGENT3_PROFILE,
+    profilesDirectory: values.AGENT3_PROFILES_DIR === undefined ? undefined : resolve(values.AGENT3_PROFILES_DIR),
     metricsToken: values.AGENT3_METRICS_TOKEN,
     host: values.AGENT3_HOST,
     port: values.AGENT3_PORT,

@@ -9,6 +9,7 @@ import { Gate } from './execution/gate.ts';
 import type { Logger } from './log/log.ts';
 import { Commands } from './operations/commands.ts';
 import type { OperationParts } from './operations/parts.ts';
+import type { Access } from './profiles/access.ts';
 import { SessionStore } from './sessions/store.ts';
 
 /** The real dependencies as one record. Tests build their own. */
@@ -20,7 +21,7 @@ export interface Deps extends OperationParts {
 }
 
 /** Builds everything the agent works with; opens neither files nor sockets. */
-export function buildDeps(config: Config, logger: Logger, clock: Clock = systemClock): Deps {
+export function buildDeps(config: Config, logger: Logger, access: Access, clock: Clock = systemClock): Deps {
   const account = currentAccount();
   const store = new SessionStore(config.sessionsDirectory, clock);
   const gate = new Gate(config.maxRunning);
@@ -34,11 +35,18 @@ export function buildDeps(config: Config, logger: Logger, clock: Clock = systemC
     ownArgv: ownArgv(),
     user: account.name,
     home: account.home,
+    access,
+    ownPaths: ownPaths(config),
     clock,
     store,
     commands,
     cgroups,
   };
+}
+
+/** Where the agent keeps what commands in a sandbox have no business with. */
+function ownPaths({ sessionsDirectory, tokensFile, profilesDirectory, logFile, tls }: Config): string[] {
+  return [sessionsDirectory, tokensFile, profilesDirectory, logFile, tls?.key].filter((path) => path !== undefined);
 }
 
 /** The executable itself; in development, Bun and the entry. */

@@ -24,6 +24,14 @@ export const settingsSchema = Type.Object({
   AGENT3_TOKENS_FILE: Type.Optional(
     path('File of more tokens, which `agent3 token create` and its like look after. Read anew when it changes.'),
   ),
+  AGENT3_PROFILE: Type.String({
+    pattern: '^[a-z0-9][a-z0-9_-]{0,63}$',
+    default: 'full',
+    description: 'Profile of the token of the settings: what its commands may do.',
+  }),
+  AGENT3_PROFILES_DIR: Type.Optional(
+    path('Directory of more profiles, a file of TOML or JSON each. Read anew when one changes.'),
+  ),
   AGENT3_METRICS_TOKEN: Type.Optional(
     Type.String({
       minLength: MIN_TOKEN_CHARS,

@@ -12,7 +12,16 @@ import { recoverSessions } from '../operations/recovery.ts';
 import { commit, version } from '../version.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 import { stopAgent, stopOnSignals } from './shutdown.ts';
-import { hideToken, openStore, openTheLog, readConfig, sweepCgroups, sweepJob, tryOpenStore } from './startup.ts';
+import {
+  hideToken,
+  openAccess,
+  openStore,
+  openTheLog,
+  readConfig,
+  sweepCgroups,
+  sweepJob,
+  tryOpenStore,
+} from './startup.ts';
 
 /** Calls under way when the client closes its end may still be answered within this; then the agent ends. */
 const LAST_ANSWERS_SECONDS = 2;
@@ -63,15 +72,16 @@ async function stopAfterLastAnswers(parts: Parameters<typeof stopAgent>[0]): Pro
 
 /** With the sessions that the settings name; else with the first of the user's own that no other agent has. */
 function openDeps(config: Config, logger: Logger, environment: Readonly<Record<string, string | undefined>>): Deps {
+  const access = openAccess(config, logger, undefined);
   if (environment['AGENT3_SESSIONS_DIR']) {
-    const deps = buildDeps(config, logger);
+    const deps = buildDeps(config, logger, access);
     openStore(deps);
     return deps;
   }
   const state = environment['XDG_STATE_HOME'] || join(homedir(), '.local/state');
   for (let number = 1; number <= MAX_DIRECTORIES; number++) {
     const sessionsDirectory = join(state, 'agent3', number === 1 ? 'sessions' : `sessions-${number}`);
-    const deps = buildDeps({ ...config, sessionsDirectory }, logger);
+    const deps = buildDeps({ ...config, sessionsDirectory }, logger, access);
     if (tryOpenStore(deps) === undefined) return deps;
   }
   fail(

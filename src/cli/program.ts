@@ -8,6 +8,7 @@ import { addGpt } from './gpt.ts';
 import { addInstall } from './install.ts';
 import { addMatchLines } from './match-lines.ts';
 import { addMcp } from './mcp.ts';
+import { addProfile } from './profile.ts';
 import { addServe } from './serve.ts';
 import { addSessions } from './sessions.ts';
 import { addToken } from './token.ts';
@@ -25,6 +26,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     .exitOverride();
   addServe(program);
   addToken(program);
+  addProfile(program);
   addInstall(program);
   addWatchdog(program);
   addDoctor(program);

@@ -11,7 +11,16 @@ import { Listener } from './listener.ts';
 import { reloadOnSignal } from './reload.ts';
 import { reportTo } from './service-manager.ts';
 import { stopOnSignals } from './shutdown.ts';
-import { hideToken, openKeyRing, openStore, openTheLog, readConfig, sweepCgroups, sweepJob } from './startup.ts';
+import {
+  hideToken,
+  openAccess,
+  openKeyRing,
+  openStore,
+  openTheLog,
+  readConfig,
+  sweepCgroups,
+  sweepJob,
+} from './startup.ts';
 
 export function addServe(program: Command): void {
   program
@@ -41,9 +50,10 @@ async function serve(): Promise<void> {
   const manager = serviceManager(processEnvironment());
   hideToken();
   const log = await openTheLog(config);
-  const deps = buildDeps(config, log.logger);
+  const keys = openKeyRing(config, log.logger);
+  const deps = buildDeps(config, log.logger, openAccess(config, log.logger, keys));
   openStore(deps);
-  const listener = new Listener(deps, openKeyRing(config, log.logger));
+  const listener = new Listener(deps, keys);
   listener.open();
   const recovered = recoverSessions(deps, log.logger);
   sweepCgroups(deps);

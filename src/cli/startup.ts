@@ -3,10 +3,13 @@ import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
 import type { Deps } from '../deps.ts';
+import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import type { Job } from '../jobs/scheduler.ts';
 import { sweepSessions } from '../jobs/sweep-sessions.ts';
 import { type Log, openLog } from '../log/log.ts';
 import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
+import { Access } from '../profiles/access.ts';
+import { ProfileBook, ProfileFaults } from '../profiles/profile-book.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { KeyRing } from '../tokens/key-ring.ts';
 import { TokenFileFault } from '../tokens/token-file.ts';
@@ -48,6 +51,22 @@ export function hideToken(): void {
   eraseEnvironmentVariable('AGENT3_TOKEN');
   eraseEnvironmentVariable('AGENT3_METRICS_TOKEN');
   forbidInspection();
+}
+
+/** What each token may do; ends the process, with all reasons, when the profiles cannot be used. */
+export function openAccess(
+  { profilesDirectory, profile }: Config,
+  notices: Notices,
+  keys: KeyRing | undefined,
+): Access {
+  try {
+    const book = new ProfileBook(profilesDirectory, systemClock, notices);
+    if (book.get(profile) === undefined) fail(EXIT_USAGE, `AGENT3_PROFILE: there is no profile ${profile}`);
+    return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
+  } catch (error) {
+    if (!(error instanceof ProfileFaults)) throw error;
+    fail(EXIT_USAGE, ...error.faults);
+  }
 }
 
 /** Opens and reads the sessions; ends the process, with the reason, when they cannot be used. */

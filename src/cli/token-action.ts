@@ -14,10 +14,12 @@ const RESERVED = 'default';
 /** Makes a token of this name and prints it, on standard output alone. */
 export function createToken(
   name: string,
-  options: TokenOptions & { readonly expires?: number; readonly ip: readonly string[] },
+  options: TokenOptions & { readonly profile: string; readonly expires?: number; readonly ip: readonly string[] },
 ): void {
   if (!NAME.test(name)) fail(EXIT_USAGE, 'a name has up to 64 small letters, digits, and _ . - between them');
   if (name === RESERVED) fail(EXIT_USAGE, 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another');
+  if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(options.profile))
+    fail(EXIT_USAGE, 'the name of a profile has small letters, digits, and _ -');
   const secret = newToken();
   change(options, (tokens) => {
     if (tokens.some((token) => token.name === name)) {
@@ -29,6 +31,7 @@ export function createToken(
       {
         name,
         id: randomBytes(4).toString('hex'),
+        profile: options.profile,
         sha256: hashToken(secret),
         created_at: now,
         expires_at: options.expires === undefined ? null : now + options.expires,
@@ -78,12 +81,13 @@ export function listTokens(options: TokenOptions & { readonly json?: boolean }):
   for (const token of tokens) process.stdout.write(`${rowOf(token)}\n`);
 }
 
-function rowOf({ name, created_at, expires_at, ips, previous }: TokenRecord): string {
+function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }: TokenRecord): string {
   const day = (time: number): string => new Date(time).toISOString().slice(0, 16).replace('T', ' ');
   const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
   const isRotating = previous !== undefined && previous.until > Date.now();
   return [
     name.padEnd(24),
+    profile.padEnd(10),
     `since ${day(created_at)}`,
     until.padEnd(22),
     ips.length === 0 ? 'from everywhere' : `from ${ips.join(', ')}`,

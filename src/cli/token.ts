@@ -13,7 +13,7 @@ export function addToken(program: Command): void {
       `
 Examples:
   AGENT3_API_TOKEN=$(agent3 token) agent3 serve
-  agent3 token create reports --expires 30d --ip 203.0.113.0/24
+  agent3 token create reports --profile readonly --expires 30d --ip 203.0.113.0/24
   agent3 token rotate reports --overlap 1h`,
     )
     .action(() => {
@@ -26,6 +26,7 @@ Examples:
   token
     .command('create <name>')
     .description('Make a token and show it, once')
+    .option('--profile <name>', 'what it may do: full, readonly, or one of agent3 profile list', 'full')
     .option('--expires <time>', 'when it ends: 12h, 30d, 8w', asDuration)
     .option('--ip <network>', 'address or network that it may come from; may be repeated', addNetwork, [])
     .option(...file)

@@ -96,6 +96,18 @@ export class ShuttingDown extends AgentError {
   }
 }
 
+/** The profile of a token does not allow an operation. Not 403, which reads as a wrong token. */
+export class OperationNotAllowed extends AgentError {
+  readonly status = 400;
+  readonly error = 'Not allowed';
+}
+
+/** The profile of a token is missing. */
+export class ProfileUnavailable extends AgentError {
+  readonly status = 503;
+  readonly error = 'Profile unavailable';
+}
+
 /** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */
 export class MachineRefused extends AgentError {
   readonly status = 500;

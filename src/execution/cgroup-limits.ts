@@ -1,4 +1,4 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 /** What one command, with everything that it starts, may take; undefined where only the ceiling of all holds. */
@@ -8,6 +8,9 @@ export interface CommandCeilings {
   readonly processes: number | undefined;
   /** Of one CPU: 200 are two whole ones. */
   readonly cpuPercent: number | undefined;
+  /** Shares of a busy CPU and of a busy disk, 1 to 10000; other commands have 100. */
+  readonly cpuWeight?: number | undefined;
+  readonly ioWeight?: number | undefined;
 }
 
 /** What a command took. */
@@ -37,7 +40,8 @@ export const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
 const CPU_PERIOD_US = 100_000;
 
 /** Sets the ceilings of a new cgroup. Throws the system's error. */
-export function setCeilings(path: string, { memoryBytes, processes, cpuPercent }: CommandCeilings): void {
+export function setCeilings(path: string, ceilings: CommandCeilings): void {
+  const { memoryBytes, processes, cpuPercent, cpuWeight, ioWeight } = ceilings;
   const set = (file: string, value: number | string): void => writeFileSync(join(path, file), String(value));
   if (memoryBytes !== undefined) {
     set('memory.max', memoryBytes);
@@ -45,6 +49,8 @@ export function setCeilings(path: string, { memoryBytes, processes, cpuPercent }
   }
   if (processes !== undefined) set('pids.max', processes);
   if (cpuPercent !== undefined) set('cpu.max', `${Math.round((cpuPercent * CPU_PERIOD_US) / 100)} ${CPU_PERIOD_US}`);
+  if (cpuWeight !== undefined) set('cpu.weight', cpuWeight);
+  if (ioWeight !== undefined && existsSync(join(path, 'io.weight'))) set('io.weight', ioWeight);
 }
 
 /** What the processes of a cgroup took since it was made; undefined without controllers. */

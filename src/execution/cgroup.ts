@@ -37,16 +37,21 @@ export class CommandCgroups {
     for (const pid of readPids(this.directory)) writeFileSync(join(place, 'cgroup.procs'), String(pid));
     const wanted = CONTROLLERS.map((name) => `+${name}`).join(' ');
     writeFileSync(join(this.directory, 'cgroup.subtree_control'), wanted);
+    try {
+      writeFileSync(join(this.directory, 'cgroup.subtree_control'), '+io');
+    } catch {
+      // Without it, shares of a busy disk are not to be had; the other limits are.
+    }
     this.#ceilings = defaultCeilings(this.directory, given);
     return this.#ceilings;
   }
 
   /** Makes a cgroup called `name`; undefined where that is refused: the service manager may have taken its parent away. */
-  make(name: string): Cgroup | undefined {
+  make(name: string, own: Partial<CommandCeilings> = {}): Cgroup | undefined {
     const path = join(this.directory, name);
     try {
       mkdirSync(path, { mode: 0o755 });
-      if (this.#ceilings !== undefined) setCeilings(path, this.#ceilings);
+      if (this.#ceilings !== undefined) setCeilings(path, { ...this.#ceilings, ...given(own) });
       return new Cgroup(path);
     } catch {
       return undefined;
@@ -123,4 +128,9 @@ function subdirectories(path: string): string[] {
   } catch {
     return [];
   }
+}
+
+/** Only what was given: the rest is as for every command. */
+function given(own: Partial<CommandCeilings>): Partial<CommandCeilings> {
+  return Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined));
 }

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { passwordEntry } from '../platform/libc.ts';
 
 /** The variable that marks every process of a session; build servers find their runaways the same way. */
@@ -16,6 +17,21 @@ export interface Account {
 export function currentAccount(): Account {
   const uid = process.geteuid?.() ?? 0;
   return passwordEntry(uid) ?? { name: String(uid), home: '/' };
+}
+
+/** An account that a command is to run as. */
+export interface NamedAccount extends Account {
+  /** Number of its own group. */
+  readonly group: number;
+}
+
+/** The account of this name in /etc/passwd; undefined where there is none. */
+export function accountOf(name: string): NamedAccount | undefined {
+  const line = readFileSync('/etc/passwd', 'utf8')
+    .split('\n')
+    .find((one) => one.startsWith(`${name}:`));
+  const [, , , group, , home] = line?.split(':') ?? [];
+  return group === undefined ? undefined : { name, home: home || '/', group: Number(group) };
 }
 
 /** `AGENT3_SESSION=<id>`, as it stands in the environment of every process of that session. */

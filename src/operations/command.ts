@@ -5,6 +5,7 @@ import type { Account } from '../execution/environment.ts';
 import type { Gate } from '../execution/gate.ts';
 import type { TerminalSize } from '../execution/terminal.ts';
 import type { NewSession, SessionStore } from '../sessions/store.ts';
+import type { Confinement } from './confinement.ts';
 
 /** The limits that hold for every command. */
 export interface CommandSettings {
@@ -34,6 +35,8 @@ export interface NewCommand extends NewSession {
   readonly input: 'closed' | 'pipe' | 'terminal';
   /** Of the terminal. */
   readonly size: TerminalSize;
+  /** What its profile holds it in; undefined: nothing. */
+  readonly confinement?: Confinement;
   /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
 }

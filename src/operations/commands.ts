@@ -56,13 +56,20 @@ export class Commands {
   start(command: NewCommand): Session {
     const leave = this.parts.gate.enter();
     try {
-      const { env, stdin, input, size, keepsExitCode, ...details } = command;
+      const { env, stdin, input, size, keepsExitCode, confinement, ...details } = command;
       const { session, output } = this.parts.store.create(details);
       if (input !== 'closed') session.record = { ...session.record, input };
-      const launched = launch(this.parts, session, output, { env, stdin, input, size, keepsExitCode });
+      const launched = launch(this.parts, session, output, {
+        env,
+        stdin,
+        input,
+        size,
+        keepsExitCode,
+        ...(confinement !== undefined && { confinement }),
+      });
       const { process } = launched;
       if (launched.input !== undefined) this.#inputs.set(session.id, launched.input);
-      this.#supervise(session, process, leave, session.record.execution_seconds);
+      this.#supervise(session, process, leave, session.record.execution_seconds, confinement?.sandbox !== undefined);
       if (keepsExitCode) this.#outliving.add(session.id);
       this.#recordProcess(session, process);
       return session;
@@ -139,11 +146,18 @@ export class Commands {
     this.#supervise(session, process, leave, secondsLeft);
   }
 
-  #supervise(session: Session, process: WatchedProcess, leave: () => void, executionSeconds: number): void {
+  #supervise(
+    session: Session,
+    process: WatchedProcess,
+    leave: () => void,
+    executionSeconds: number,
+    hasReaper = false,
+  ): void {
     const limits: CommandLimits = {
       executionSeconds,
       graceSeconds: this.parts.settings.killGraceSeconds,
       outputBytes: this.parts.settings.maxSessionBytes,
+      hasReaper,
     };
     const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
     const tree = this.treeOf(session, process.pid > 0 ? process : undefined);

@@ -6,6 +6,7 @@ import { incompleteTail } from '../core/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { messageOf, snapshot } from './answer.ts';
+import { demandOperation } from './confinement.ts';
 import { recordHints } from './hints.ts';
 import type { Answer } from './operation.ts';
 import type { OperationParts } from './parts.ts';
@@ -43,6 +44,7 @@ export class Followers {
    * gone or the agent stops. Throws `SessionNotFound`, and `TooManyRequests` when too many follow.
    */
   follow(id: string, principal: string, request: FollowRequest): AsyncGenerator<FollowEvent, void> {
+    demandOperation(this.parts.access.profileFor(principal), 'read_session');
     const session = this.parts.store.get(id, principal);
     if (this.#count >= MAX_FOLLOWERS) {
       throw new TooManyRequests(5, `${MAX_FOLLOWERS} clients follow sessions already. Use read_session with wait.`);

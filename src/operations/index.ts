@@ -1,4 +1,5 @@
 import { closeSessionOperation } from './close-session.ts';
+import { demandOperation } from './confinement.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
 import type { Operation } from './operation.ts';
@@ -10,7 +11,7 @@ import { writeSessionOperation } from './write-session.ts';
 
 /** Every operation there is. Each door is derived from this list. */
 export function allOperations(parts: OperationParts): readonly Operation[] {
-  return [
+  const operations = [
     shellOperation(parts),
     readSessionOperation(parts),
     listSessionsOperation(parts),
@@ -19,4 +20,11 @@ export function allOperations(parts: OperationParts): readonly Operation[] {
     closeSessionOperation(parts),
     serverInfoOperation(parts),
   ];
+  return operations.map((operation) => ({
+    ...operation,
+    invoke: async (args, call) => {
+      demandOperation(parts.access.profileFor(call.principal), operation.name);
+      return operation.invoke(args, call);
+    },
+  }));
 }

@@ -9,6 +9,7 @@ import { neverBlock, openPipe } from '../platform/libc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
 import type { CommandParts, NewCommand } from './command.ts';
+import { type Confinement, confinedBy, openFilter } from './confinement.ts';
 
 /** A command that was started. */
 export interface Launched {
@@ -26,7 +27,7 @@ export function launch(
   parts: CommandParts,
   session: Session,
   output: OutputDescriptors,
-  { env, stdin, input: wanted, size, keepsExitCode }: LaunchDetails,
+  { env, stdin, input: wanted, size, keepsExitCode, confinement }: LaunchDetails,
 ): Launched {
   const closing = [output.stderr];
   let input: CommandInput | undefined;
@@ -39,10 +40,17 @@ export function launch(
     if (wanted === 'pipe') ({ reading, input } = openKeptInput(stdin));
     if (wanted === 'closed') reading = openInput(session, stdin);
     if (reading !== 'ignore') closing.push(reading);
-    const process = startInCgroup(parts, session, {
-      argv: argvOf(parts.settings.shell, session, keepsExitCode),
+    const filter = confinement?.sandbox && openFilter();
+    if (filter !== undefined) closing.push(filter);
+    const process = startInCgroup(parts, session, confinement, {
+      argv: argvOf(parts.settings.shell, session, keepsExitCode, confinement),
+      ...(filter !== undefined && { extra: filter }),
       cwd: session.record.cwd,
-      env: commandEnvironment(parts.account, session.id, terminal === undefined ? env : { TERM, ...env }),
+      env: commandEnvironment(
+        confinement?.account ?? parts.account,
+        session.id,
+        terminal === undefined ? env : { TERM, ...env },
+      ),
       stdin: terminal ?? reading,
       ...output,
     });
@@ -58,7 +66,7 @@ export function launch(
   }
 }
 
-type LaunchDetails = Pick<NewCommand, 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode'>;
+type LaunchDetails = Pick<NewCommand, 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement'>;
 
 /** A pipe that already holds `stdin`, and whose writing end stays open. */
 function openKeptInput(stdin: string): { readonly reading: number; readonly input: CommandInput } {
@@ -76,9 +84,14 @@ function openKeptInput(stdin: string): { readonly reading: number; readonly inpu
 const CGROUP_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'EPERM', 'EBUSY', 'EOPNOTSUPP']);
 
 /** Starts a command in a cgroup of its own; where that is refused it runs in the agent's, and the owner hears of it. */
-function startInCgroup(parts: CommandParts, session: Session, spec: Omit<StartSpec, 'cgroup'>): WatchedProcess {
+function startInCgroup(
+  parts: CommandParts,
+  session: Session,
+  confinement: Confinement | undefined,
+  spec: Omit<StartSpec, 'cgroup'>,
+): WatchedProcess {
   if (parts.cgroups === undefined) return start({ ...spec, cgroup: undefined });
-  const cgroup = parts.cgroups.make(session.id);
+  const cgroup = parts.cgroups.make(session.id, confinement?.ceilings);
   try {
     if (cgroup !== undefined) return start({ ...spec, cgroup: cgroup.path });
   } catch (error) {
@@ -92,15 +105,26 @@ function startInCgroup(parts: CommandParts, session: Session, spec: Omit<StartSp
   return start({ ...spec, cgroup: undefined });
 }
 
-/** Runs a command and writes its exit code beside its output: $0 is the shell, $1 the command, $2 the file. */
-const KEEPING_EXIT_CODE = '"$0" -c -- "$1"; code=$?; (umask 077; echo "$code" > "$2"); exit "$code"';
+/** Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. */
+const KEEPING_EXIT_CODE = '"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"';
 
-/** The shell's arguments for a command of a session. With `keepsExitCode`, its exit code goes on disk as well. */
-function argvOf(shell: string, session: Session, keepsExitCode: boolean): string[] {
-  const text = shellText(session, session.record.cmd);
-  if (keepsExitCode) return ['/bin/sh', '-c', KEEPING_EXIT_CODE, shell, text, session.path('exit_code')];
+/** The words of a session's command. With `keepsExitCode`, its exit code goes on disk as well. */
+function argvOf(
+  shell: string,
+  session: Session,
+  keepsExitCode: boolean,
+  confinement: Confinement | undefined,
+): string[] {
+  const file = commandFile(session);
+  if (file !== undefined && confinement?.account !== undefined) {
+    throw new InvalidArguments(
+      `cmd has more than ${MAX_ARGUMENT_BYTES} bytes, which the profile of this token does not take. Send the rest in stdin.`,
+    );
+  }
   // After `--`, a command that begins with a dash is no option of the shell.
-  return [shell, '-c', '--', text];
+  const inner = [shell, '-c', '--', file === undefined ? session.record.cmd : `. '${file.replaceAll("'", "'\\''")}'`];
+  const argv = [...confinedBy(confinement, session.record.cwd, file), ...inner];
+  return keepsExitCode ? ['/bin/sh', '-c', KEEPING_EXIT_CODE, session.path('exit_code'), ...argv] : argv;
 }
 
 /**
@@ -132,12 +156,13 @@ function openInputFile(path: string, bytes: Buffer): number {
   }
 }
 
-/** The text after `-c`. One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
-function shellText(session: Session, cmd: string): string {
-  if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return cmd;
+/** One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
+function commandFile(session: Session): string | undefined {
+  const { cmd } = session.record;
+  if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return undefined;
   const path = session.path('command');
   writeFileSync(path, cmd, { mode: 0o600 });
-  return `. '${path.replaceAll("'", "'\\''")}'`;
+  return path;
 }
 
 /** What a start that the system refused is to the client. */

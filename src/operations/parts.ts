@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import type { Access } from '../profiles/access.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Commands } from './commands.ts';
 
@@ -23,6 +24,10 @@ export interface OperationParts {
   readonly user: string;
   /** The working directory of a command that names none. */
   readonly home: string;
+  /** What the bearer of a token may do. */
+  readonly access: Access;
+  /** The agent's own files and directories, which no sandbox shows. */
+  readonly ownPaths: readonly string[];
   readonly clock: Clock;
   readonly store: SessionStore;
   readonly commands: Commands;

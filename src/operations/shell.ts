@@ -1,7 +1,9 @@
+import { existsSync } from 'node:fs';
 import { Type } from '@sinclair/typebox';
 import { InvalidArguments, MissingCommand, SessionNotFound } from '../core/errors.ts';
 import { LOOK_SECONDS } from '../core/limits.ts';
 import { plainText } from '../core/plain-text.ts';
+import type { Profile } from '../profiles/profile.ts';
 import type { Session } from '../sessions/session.ts';
 import {
   envelopeChars,
@@ -13,6 +15,7 @@ import {
   replyChars,
   snapshot,
 } from './answer.ts';
+import { type Confinement, confinementOf, demandSandbox, isFree, limitsWithin } from './confinement.ts';
 import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
@@ -31,7 +34,7 @@ import { planTime, type TimePlan } from './time-plan.ts';
 
 /** `shell`: runs one command, waits for it within the reply window, and answers with its output. */
 export function shellOperation(parts: OperationParts): Operation {
-  const { limits, commands, store } = parts;
+  const { limits, commands, store, access } = parts;
   const args = shellArguments(parts);
   const home = new DefaultDirectory(parts.home, parts.clock);
   return defineOperation({
@@ -59,8 +62,9 @@ export function shellOperation(parts: OperationParts): Operation {
     },
     run: async (given, call, ignored) => {
       const earlier = given.key === undefined ? undefined : store.byKey(call.principal, given.key);
-      const time = planTime(given, limits);
-      const session = earlier ?? startSession(given, call, time);
+      const profile = access.profileFor(call.principal);
+      const time = planTime(given, limitsWithin(limits, profile));
+      const session = earlier ?? startSession(given, call, time, profile);
       await waitForEnd(parts, session, call, time.answerSeconds);
       const more = [
         earlier && repeatHint(earlier, given.cmd),
@@ -74,10 +78,12 @@ export function shellOperation(parts: OperationParts): Operation {
     },
   });
 
-  function startSession(given: ShellArguments, call: Call, time: TimePlan): Session {
+  function startSession(given: ShellArguments, call: Call, time: TimePlan, profile: Profile): Session {
     checkText('cmd', given.cmd);
     if (given.cwd !== undefined) checkDirectory(given.cwd);
-    const cwd = given.cwd ?? home.now();
+    const confinement = isFree(profile) ? undefined : confinementOf(profile, parts.ownPaths);
+    const cwd = given.cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? home.now();
+    if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, parts.clock.elapsed());
     checkEnvironment(given.env);
     if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     return commands.start({
@@ -91,6 +97,7 @@ export function shellOperation(parts: OperationParts): Operation {
       key: given.key ?? null,
       execution_seconds: time.executionSeconds,
       keepsExitCode: time.outlivesCall,
+      ...(confinement !== undefined && { confinement }),
     });
   }
 }
@@ -99,6 +106,12 @@ export function shellOperation(parts: OperationParts): Operation {
 function stoppingHint({ record }: Session, { shutdown, cancelled }: Call): string | undefined {
   if (!shutdown.fired || cancelled?.fired === true || record.status !== 'running') return undefined;
   return 'The agent is being stopped or restarted just now: repeat read_session in a few seconds.';
+}
+
+/** The home of the user that a profile names, where there is such a directory. */
+function homeOf(confinement: Confinement | undefined): string | undefined {
+  const home = confinement?.account?.home;
+  return home !== undefined && existsSync(home) ? home : undefined;
 }
 
 /** A command that wrote nothing and was content has lost nothing. */

@@ -10,6 +10,7 @@ const LOOK_MS = 500;
 interface Key {
   /** `name#id`: sessions belong to it. */
   readonly principal: string;
+  readonly profile: string;
   readonly expiresAt: number;
   /** Undefined: from everywhere. */
   readonly ips: AddressList | undefined;
@@ -40,6 +41,12 @@ export class KeyRing {
     return key.ips === undefined || key.ips.has(address) ? key.principal : undefined;
   }
 
+  /** The profile of a principal; undefined when its token is gone. */
+  profileOf(principal: string): string | undefined {
+    for (const key of this.#keys.values()) if (key.principal === principal) return key.profile;
+    return undefined;
+  }
+
   /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
   #readAnew(): void {
     const now = this.clock.elapsed();
@@ -59,10 +66,10 @@ export class KeyRing {
 
 function keysOf(tokens: readonly TokenRecord[]): ReadonlyMap<string, Key> {
   const keys = new Map<string, Key>();
-  for (const { name, id, sha256, expires_at, ips, previous } of tokens) {
+  for (const { name, id, profile = 'full', sha256, expires_at, ips, previous } of tokens) {
     const expiresAt = expires_at ?? Number.POSITIVE_INFINITY;
     const list = ips.length === 0 ? undefined : AddressList.parse(ips.join(',')).list;
-    const key = { principal: `${name}#${id}`, expiresAt, ips: list };
+    const key = { principal: `${name}#${id}`, profile, expiresAt, ips: list };
     keys.set(sha256, key);
     if (previous !== undefined) keys.set(previous.sha256, { ...key, expiresAt: Math.min(expiresAt, previous.until) });
   }

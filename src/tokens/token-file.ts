@@ -20,6 +20,8 @@ const tokenSchema = Type.Object({
   name: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' }),
   /** Tells a token from a later one of the same name, which must not see its sessions. */
   id: Type.String({ pattern: '^[0-9a-f]{8}$' }),
+  /** What it may do; without one, `full`. */
+  profile: Type.Optional(Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' })),
   sha256: sha256Hex,
   created_at: Type.Integer(),
   expires_at: Type.Union([Type.Integer(), Type.Null()]),

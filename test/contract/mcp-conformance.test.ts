@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { Type } from '@sinclair/typebox';
 import pino from 'pino';
 import { loadConfig } from '../../src/config.ts';
-import { delay } from '../../src/core/clock.ts';
+import { delay, systemClock } from '../../src/core/clock.ts';
 import { InvalidArguments } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
@@ -10,6 +10,8 @@ import { tokens } from '../../src/http/auth.ts';
 import { Counters } from '../../src/metrics/counters.ts';
 import { Followers } from '../../src/operations/follow.ts';
 import { defineOperation, type Operation, type OperationDefinition } from '../../src/operations/operation.ts';
+import { Access } from '../../src/profiles/access.ts';
+import { ProfileBook } from '../../src/profiles/profile-book.ts';
 import { startAgent } from '../helpers/agent.ts';
 import { randomToken } from '../helpers/binary.ts';
 import { conformance, type Score } from '../helpers/conformance.ts';
@@ -79,7 +81,11 @@ describe('the door, with the tools of the suite’s sample server', () => {
   const token = randomToken();
   const config = loadConfig({ AGENT3_API_TOKEN: token });
   const logger = pino({ level: 'silent' });
-  const deps = buildDeps(config, logger);
+  const deps = buildDeps(
+    config,
+    logger,
+    new Access(new ProfileBook(undefined, systemClock, logger), 'full', undefined, 'default'),
+  );
   const app = createApp({
     operations: sampleOperations(),
     followers: new Followers(deps),

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import { loadConfig } from '../../src/config.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import { Unauthorized } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
@@ -11,6 +12,8 @@ import type { Authenticator } from '../../src/http/auth.ts';
 import { Counters } from '../../src/metrics/counters.ts';
 import { Followers } from '../../src/operations/follow.ts';
 import { allOperations } from '../../src/operations/index.ts';
+import { Access } from '../../src/profiles/access.ts';
+import { ProfileBook } from '../../src/profiles/profile-book.ts';
 
 /** Two tokens, which a server started with one setting cannot have. */
 const twoTokens: Authenticator = {
@@ -25,7 +28,11 @@ const directory = mkdtempSync(join(tmpdir(), 'agent3-app-'));
 const config = loadConfig({ AGENT3_API_TOKEN: 'unused-in-this-test', AGENT3_SESSIONS_DIR: directory });
 const logged: Record<string, unknown>[] = [];
 const logger = pino({ level: 'info' }, { write: (line: string) => void logged.push(JSON.parse(line)) });
-const deps = buildDeps(config, logger);
+const deps = buildDeps(
+  config,
+  logger,
+  new Access(new ProfileBook(undefined, systemClock, logger), 'full', { profileOf: () => 'full' }, 'default'),
+);
 const operations = allOperations(deps);
 const app = createApp({
   operations: [

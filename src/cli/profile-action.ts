@@ -1,0 +1,68 @@
+import { existsSync } from 'node:fs';
+import { processEnvironment } from '../config.ts';
+import { sandboxFault } from '../execution/sandbox.ts';
+import { PATHS } from '../install/layout.ts';
+import { BUILT_IN, type Profile } from '../profiles/profile.ts';
+import { ProfileFaults, readProfile, readProfiles } from '../profiles/profile-book.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import type { ProfileOptions } from './profile-arguments.ts';
+
+/** Prints the profiles, a line each. */
+export function listProfiles(options: ProfileOptions & { readonly json?: true; readonly hidden?: true }): void {
+  if (options.hidden === true) {
+    process.stdout.write(`${BUILT_IN.readonly.sandbox?.hidden.join('\n')}\n`);
+    return;
+  }
+  const profiles = [...allProfiles(directoryOf(options)).values()];
+  if (options.json === true) {
+    process.stdout.write(`${JSON.stringify(profiles, null, 2)}\n`);
+    return;
+  }
+  const width = Math.max(...profiles.map(({ name }) => name.length));
+  for (const profile of profiles) process.stdout.write(`${profile.name.padEnd(width)}  ${summary(profile)}\n`);
+}
+
+/** Checks files of profiles; ends with 1 where one has faults. */
+export function checkProfiles(files: readonly string[], options: ProfileOptions): void {
+  const profiles = files.length === 0 ? [...allProfiles(directoryOf(options)).values()] : files.map(readOrFail);
+  let isSound = true;
+  for (const { name, sandbox } of profiles) {
+    const fault =
+      sandbox && sandboxFault({ ...sandbox, writable: sandbox.directory === undefined ? [] : [sandbox.directory] });
+    if (fault !== undefined) isSound = false;
+    process.stdout.write(`${fault === undefined ? '✓' : '✗'} ${name}${fault === undefined ? '' : `: ${fault}`}\n`);
+  }
+  if (!isSound) process.exit(EXIT_FAILURE);
+}
+
+function readOrFail(path: string): Profile {
+  const read = readProfile(path);
+  if ('name' in read) return read;
+  fail(EXIT_FAILURE, ...read.map((fault) => `${path}: ${fault}`));
+}
+
+function allProfiles(directory: string | undefined): ReadonlyMap<string, Profile> {
+  try {
+    return readProfiles(directory);
+  } catch (error) {
+    if (!(error instanceof ProfileFaults)) throw error;
+    fail(EXIT_FAILURE, ...error.faults);
+  }
+}
+
+function directoryOf({ dir }: ProfileOptions): string | undefined {
+  const named = dir ?? processEnvironment()['AGENT3_PROFILES_DIR'];
+  if (named && !existsSync(named)) fail(EXIT_USAGE, `there is no directory ${named}`);
+  return named || (existsSync(PATHS.manifest) ? PATHS.profiles : undefined);
+}
+
+function summary({ description, sandbox, user, operations }: Profile): string {
+  const parts = [
+    description,
+    ...(sandbox?.directory === undefined ? [] : [`Writes to ${sandbox.directory}.`]),
+    ...(sandbox?.network === true ? ['Has the network.'] : []),
+    ...(user === undefined ? [] : [`Runs as ${user}.`]),
+    ...(operations === undefined ? [] : [`Allows ${operations.join(', ')}.`]),
+  ];
+  return parts.join(' ');
+}

@@ -1,0 +1,4 @@
+/** The options that the subcommands of `profile` share. */
+export interface ProfileOptions {
+  readonly dir?: string;
+}

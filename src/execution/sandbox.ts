@@ -1,0 +1,136 @@
+import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { seccompFilter } from './seccomp.ts';
+
+/** What a command sees and may change. The whole file system is there, read-only, but for what these name. */
+export interface SandboxSpec {
+  /** Directories that may be written to: absolute paths. */
+  readonly writable: readonly string[];
+  /** Whether it has the network of the machine. */
+  readonly network: boolean;
+  /** Paths that are empty inside: absolute, `~/` for every home, `*` for part of a name. */
+  readonly hidden: readonly string[];
+}
+
+/** Descriptor under which bubblewrap finds its filter. */
+export const FILTER_FD = 3;
+
+/** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
+const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
+/** Empty and the command's own. What programs listen on lies in /run. */
+const OWN = ['/tmp', '/var/tmp', '/run'];
+
+/** What of /proc changes the machine when it is written to (proc(5)). */
+const PROC = ['acpi', 'asound', 'bus', 'driver', 'fs', 'irq', 'mtrr', 'scsi', 'sys', 'sysrq-trigger'];
+
+/** The words before a command that run it in a sandbox (bwrap(1)). `shown` are files that it sees whatever is hidden. */
+export function sandboxArgv(spec: SandboxSpec, cwd: string, shown: readonly string[] = []): string[] {
+  return [
+    'bwrap',
+    // A new user namespace also for root: it has no rights over the machine's other namespaces.
+    ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
+    ...(spec.network ? [] : ['--unshare-net']),
+    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
+    // bubblewrap leaves out what it may not write to itself; to root among its own files that tells nothing.
+    ...PROC.flatMap((name) => (existsSync(`/proc/${name}`) ? ['--ro-bind', `/proc/${name}`, `/proc/${name}`] : [])),
+    ...OWN.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
+    ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
+    ...expand(spec.hidden).flatMap(hide),
+    ...spec.writable.flatMap((path) => ['--bind', path, path]),
+    // What is hidden stays so inside of what may be written to.
+    ...expand(spec.hidden)
+      .filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`)))
+      .flatMap(hide),
+    ...shown.flatMap((path) => ['--ro-bind', path, path]),
+    ...['--seccomp', String(FILTER_FD), '--chdir', cwd, '--'],
+  ];
+}
+
+/** Why no command can run in a sandbox here; undefined when it can. */
+export function sandboxFault(spec: SandboxSpec): string | undefined {
+  if (Bun.which('bwrap', { PATH: SEARCHED }) === null) {
+    return 'bubblewrap is not installed (on Debian: apt-get install bubblewrap)';
+  }
+  const filter = seccompFilter();
+  if (filter === undefined) return `there is no seccomp filter for ${process.arch}`;
+  const missing = spec.writable.find((path) => !isDirectory(path));
+  if (missing !== undefined) return `the directory ${missing} does not exist`;
+  // The filter is read from standard input here: only a start with a descriptor more can tell of the real one.
+  const argv = sandboxArgv(spec, '/').map((word) => (word === String(FILTER_FD) ? '0' : word));
+  const { exitCode, stderr } = Bun.spawnSync([...argv, 'true'], {
+    env: { PATH: SEARCHED },
+    stdin: Buffer.from(filter),
+    stdout: 'ignore',
+    stderr: 'pipe',
+    timeout: PROBE_MS,
+  });
+  if (exitCode === 0) return undefined;
+  const reason = stderr.toString().trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+  return `bubblewrap cannot make a sandbox (${reason || 'it gave no reason'}); user namespaces may be switched off`;
+}
+
+const SEARCHED = '/usr/local/bin:/usr/bin:/bin';
+const PROBE_MS = 5000;
+
+function hide(path: string): string[] {
+  return isDirectory(path) ? ['--tmpfs', path] : ['--ro-bind', '/dev/null', path];
+}
+
+/** The existing paths that patterns stand for, links followed, outer ones first. */
+function expand(patterns: readonly string[]): string[] {
+  const found = new Set<string>();
+  for (const pattern of patterns) {
+    for (const path of pattern.startsWith('~/') ? inHomes(pattern.slice(2)) : matches(pattern)) {
+      const real = realOf(path);
+      // What is in a directory of its own is not there anyway.
+      if (real !== undefined && !OWN.some((own) => real === own || real.startsWith(`${own}/`))) found.add(real);
+    }
+  }
+  const sorted = [...found].sort();
+  return sorted.filter((path) => !sorted.some((outer) => path.startsWith(`${outer}/`)));
+}
+
+function inHomes(rest: string): string[] {
+  return ['/root', ...childrenOf('/home').map((name) => join('/home', name))].flatMap((home) =>
+    matches(join(home, rest)),
+  );
+}
+
+/** The existing paths that match, `*` standing for any part of one name. */
+function matches(pattern: string): string[] {
+  let paths = ['/'];
+  for (const part of pattern.split('/').filter((one) => one !== '')) {
+    if (!part.includes('*')) {
+      paths = paths.map((path) => join(path, part));
+      continue;
+    }
+    const glob = new Bun.Glob(part);
+    paths = paths.flatMap((path) =>
+      childrenOf(path)
+        .filter((name) => glob.match(name))
+        .map((name) => join(path, name)),
+    );
+  }
+  return paths.filter((path) => existsSync(path));
+}
+
+function childrenOf(path: string): string[] {
+  try {
+    return readdirSync(path);
+  } catch {
+    // It does not exist, or is closed to us as well.
+    return [];
+  }
+}
+
+function realOf(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}

@@ -1,0 +1,30 @@
+import { ProfileUnavailable } from '../core/errors.ts';
+import type { Profile } from './profile.ts';
+import type { ProfileBook } from './profile-book.ts';
+
+/** Tokens that have a profile of their own. */
+export interface TokenProfiles {
+  /** The name of the profile of a principal; undefined for one that is no token any more. */
+  profileOf(principal: string): string | undefined;
+}
+
+/** Knows what the bearer of a token may do. */
+export class Access {
+  /** `usual` is the profile of the token of the settings, whose principal `tokens` does not know. */
+  constructor(
+    private readonly book: ProfileBook,
+    private readonly usual: string,
+    private readonly tokens: TokenProfiles | undefined,
+    private readonly usualPrincipal: string,
+  ) {}
+
+  /** The profile of a principal. Throws `ProfileUnavailable` where it is not there: nothing is then allowed. */
+  profileFor(principal: string): Profile {
+    const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);
+    const profile = name === undefined ? undefined : this.book.get(name);
+    if (profile !== undefined) return profile;
+    throw new ProfileUnavailable(
+      `The profile ${name ?? ''} of this token is not there, so nothing was done. Tell the owner of the server: agent3 profile list shows what there is.`,
+    );
+  }
+}

@@ -1,0 +1,220 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+/** The operations that a profile can allow. */
+export const OPERATIONS = [
+  'shell',
+  'read_session',
+  'list_sessions',
+  'write_session',
+  'kill_session',
+  'close_session',
+  'server_info',
+] as const;
+
+const absolute = (description: string) => Type.String({ pattern: '^/', maxLength: 3000, description });
+
+/** What a file of a profile may say. */
+export const profileSchema = Type.Object(
+  {
+    extends: Type.Optional(
+      Type.Union([Type.Literal('full'), Type.Literal('readonly'), Type.Literal('workspace')], {
+        description: 'Built-in profile to begin with. Default: readonly.',
+      }),
+    ),
+    description: Type.Optional(Type.String({ maxLength: 300, description: 'What the profile is for.' })),
+    operations: Type.Optional(
+      Type.Array(Type.Union(OPERATIONS.map((name) => Type.Literal(name))), {
+        description: 'Operations that are allowed. Default: all.',
+      }),
+    ),
+    user: Type.Optional(
+      Type.String({
+        pattern: '^[a-z_][a-z0-9_.-]{0,31}$',
+        description: 'User to run commands as, when the agent runs as root.',
+      }),
+    ),
+    directory: Type.Optional(absolute('The directory that commands of a workspace may write to, and begin in.')),
+    network: Type.Optional(Type.Boolean({ description: 'Whether commands have the network of the machine.' })),
+    hide: Type.Optional(
+      Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
+        maxItems: 200,
+        description: 'Paths that are hidden as well; ~/ stands for every home, * for part of a name.',
+      }),
+    ),
+    show: Type.Optional(
+      Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
+        maxItems: 200,
+        description: 'Entries of the built-in list of secrets that are not hidden.',
+      }),
+    ),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          exec_seconds: Type.Optional(Type.Number({ minimum: 0.1, description: 'Longest timeout of a command.' })),
+          background_seconds: Type.Optional(
+            Type.Number({ minimum: 0, description: 'Longest timeout in the background; 0 forbids it.' }),
+          ),
+          memory_mib: Type.Optional(Type.Integer({ minimum: 16, description: 'Memory of a command.' })),
+          processes: Type.Optional(Type.Integer({ minimum: 4, description: 'Processes and threads of a command.' })),
+          cpu_percent: Type.Optional(Type.Integer({ minimum: 1, description: 'Of one CPU.' })),
+          cpu_weight: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy CPU; others have 100.' }),
+          ),
+          io_weight: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy disk; others have 100.' }),
+          ),
+          file_mib: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of a file that a command writes.' })),
+          core_mib: Type.Optional(Type.Integer({ minimum: 0, description: 'Size of a core dump.' })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export type ProfileFile = Static<typeof profileSchema>;
+type Limits = NonNullable<ProfileFile['limits']>;
+
+/** What a token's commands may do. */
+export interface Profile {
+  readonly name: string;
+  readonly description: string;
+  /** Undefined: every one. */
+  readonly operations: readonly string[] | undefined;
+  /** Undefined: the user of the agent. */
+  readonly user: string | undefined;
+  /** Undefined: no sandbox. */
+  readonly sandbox:
+    | { readonly directory: string | undefined; readonly network: boolean; readonly hidden: readonly string[] }
+    | undefined;
+  readonly limits: Limits;
+}
+
+/** Secrets of a server, which a profile with a sandbox does not show. */
+const SECRETS = [
+  '/etc/agent3',
+  '/var/log/agent3',
+  '/etc/shadow*',
+  '/etc/gshadow*',
+  '/etc/security/opasswd',
+  '/etc/ssl/private',
+  '/etc/ssh/ssh_host_*_key',
+  '/etc/letsencrypt',
+  '/etc/wireguard',
+  '/etc/openvpn',
+  '/etc/ipsec.secrets',
+  '/etc/krb5.keytab',
+  '/etc/sudoers',
+  '/etc/sudoers.d',
+  '/etc/NetworkManager/system-connections',
+  '/etc/mysql/debian.cnf',
+  '/etc/ppp/chap-secrets',
+  '/etc/ppp/pap-secrets',
+  '/etc/msmtprc',
+  '/etc/exim4/passwd.client',
+  '/etc/postfix/sasl_passwd*',
+  '/etc/apt/auth.conf',
+  '/etc/apt/auth.conf.d',
+  '/etc/kubernetes',
+  '/etc/rancher',
+  '/var/lib/caddy',
+  '/var/lib/kubelet',
+  '/var/lib/docker',
+  '/var/lib/containerd',
+  '/var/backups',
+  '/var/spool/cron',
+  '/swapfile',
+  '~/.ssh',
+  '~/.gnupg',
+  '~/.aws',
+  '~/.azure',
+  '~/.config/gcloud',
+  '~/.config/gh',
+  '~/.config/rclone',
+  '~/.docker',
+  '~/.kube',
+  '~/.netrc',
+  '~/.npmrc',
+  '~/.pypirc',
+  '~/.pgpass',
+  '~/.my.cnf',
+  '~/.git-credentials',
+  '~/.vault-token',
+  '~/.password-store',
+  '~/.*_history',
+];
+
+/** The profiles that need no file. */
+export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profile>> = {
+  full: {
+    name: 'full',
+    description: 'Everything that the user of the agent may do.',
+    operations: undefined,
+    user: undefined,
+    sandbox: undefined,
+    limits: {},
+  },
+  readonly: {
+    name: 'readonly',
+    description: 'Looks at everything but secrets, changes nothing, has no network.',
+    operations: undefined,
+    user: undefined,
+    sandbox: { directory: undefined, network: false, hidden: SECRETS },
+    limits: {},
+  },
+  workspace: {
+    name: 'workspace',
+    description: 'As readonly, with one directory that may be written to.',
+    operations: undefined,
+    user: undefined,
+    sandbox: { directory: undefined, network: false, hidden: SECRETS },
+    limits: {},
+  },
+};
+
+/** A profile as its file states it, on top of the built-in one it extends; or why it cannot be, in sentences. */
+export function profileOf(name: string, file: ProfileFile): Profile | readonly string[] {
+  const base = BUILT_IN[file.extends ?? 'readonly'];
+  const faults = faultsOf(file, base);
+  if (faults.length > 0) return faults;
+  const { sandbox } = base;
+  return {
+    name,
+    description: file.description ?? base.description,
+    operations: file.operations ?? base.operations,
+    user: file.user,
+    sandbox: sandbox && {
+      directory: file.directory,
+      network: file.network ?? false,
+      hidden: [...sandbox.hidden.filter((path) => file.show?.includes(path) !== true), ...(file.hide ?? [])],
+    },
+    limits: file.limits ?? {},
+  };
+}
+
+function faultsOf(file: ProfileFile, base: Profile): string[] {
+  const faults: string[] = [];
+  if (base.name === 'workspace' && file.directory === undefined) {
+    faults.push('a workspace needs its directory: directory = "/srv/app"');
+  }
+  if (base.name !== 'workspace' && file.directory !== undefined) {
+    faults.push('directory belongs to extends = "workspace"');
+  }
+  if (file.directory !== undefined && PROTECTED.test(file.directory)) {
+    faults.push(
+      `directory ${file.directory} holds the system or the agent itself: choose one below /srv, /home or /opt`,
+    );
+  }
+  if (base.sandbox === undefined && (file.network ?? file.hide ?? file.show) !== undefined) {
+    faults.push('network, hide and show belong to extends = "readonly" or "workspace"');
+  }
+  const unknown = file.show?.find((path) => !SECRETS.includes(path));
+  if (unknown !== undefined)
+    faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
+  return faults;
+}
+
+/** What nobody means to be written to by a model: whoever may write there is root soon. */
+const PROTECTED =
+  /^\/+(?:$|(?:bin|boot|dev|etc|lib|lib64|proc|root|run|sbin|sys|tmp|usr|var|home|srv|opt)\/*$|(?:bin|boot|dev|etc|lib|lib64|proc|run|sbin|sys|usr)\/|var\/(?:lib|log)\/agent3(?:\/|$))|(?:^|\/)\.\.(?:\/|$)/;

@@ -1,0 +1,155 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { startAgent } from '../helpers/agent.ts';
+import { agent3 } from '../helpers/cli.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+import { eventually } from '../helpers/waiting.ts';
+
+const directory = new TemporaryDirectory();
+const TOKENS = directory.join('tokens.json');
+const PROFILES = directory.join('profiles.d');
+mkdirSync(PROFILES);
+const put = (file: string, text: string): void => writeFileSync(`${PROFILES}/${file}`, text);
+put('reader.toml', 'extends = "full"\noperations = ["read_session", "list_sessions", "server_info"]\n');
+put(
+  'brief.json',
+  JSON.stringify({ extends: 'full', limits: { exec_seconds: 2, background_seconds: 0, file_mib: 1, core_mib: 0 } }),
+);
+put('worker.toml', 'extends = "full"\nuser = "nobody"\n');
+
+const settings = { AGENT3_TOKENS_FILE: TOKENS, AGENT3_PROFILES_DIR: PROFILES };
+put('fleeting.toml', 'extends = "full"');
+const tokens: Record<string, string> = {};
+for (const name of ['reader', 'brief', 'worker', 'fleeting']) {
+  const { stdout } = await agent3(['token', 'create', name, '--profile', name], settings);
+  tokens[name] = stdout.trim();
+}
+const agent = await startAgent(settings);
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+  directory[Symbol.dispose]();
+});
+
+/** Sends one operation with the token of a profile's name. */
+const call = (profile: string, op: string, args: unknown = {}): Promise<Response> =>
+  fetch(`${agent.url}/`, {
+    method: 'POST',
+    headers: { 'x-auth-token': tokens[profile] ?? '' },
+    body: JSON.stringify({ op, args }),
+  });
+const answerOf = async (profile: string, op: string, args: unknown = {}): Promise<Record<string, unknown>> =>
+  (await (await call(profile, op, args)).json()) as Record<string, unknown>;
+
+describe('a profile', () => {
+  test('allows the operations that it names, through every door', async () => {
+    expect(await answerOf('reader', 'list_sessions')).toMatchObject({ sessions: [] });
+    const refusal = {
+      error: 'Not allowed',
+      message:
+        'The profile reader of this token does not allow shell; it allows read_session, list_sessions, server_info.',
+    };
+    const refused = await call('reader', 'shell', { cmd: 'true' });
+    expect(refused.status).toBe(400);
+    expect(await refused.json()).toEqual(refusal);
+    const flat = await fetch(`${agent.url}/shell`, {
+      method: 'POST',
+      headers: { 'x-auth-token': tokens['reader'] ?? '' },
+      body: '{"cmd":"true"}',
+    });
+    expect(await flat.json()).toEqual(refusal);
+  });
+
+  test('has limits of its own, for time and for files', async () => {
+    expect(await answerOf('brief', 'shell', { cmd: 'true', timeout: 3 })).toMatchObject({
+      error: 'Invalid args',
+      message: expect.stringContaining('timeout must be a number up to 2'),
+    });
+    expect(await answerOf('brief', 'shell', { cmd: 'true', background: true })).toMatchObject({
+      error: 'Invalid args',
+    });
+    const file = directory.join('large');
+    const cmd = `head -c 2000000 /dev/zero > ${file}; stat -c %s ${file}; ulimit -c`;
+    expect(await answerOf('brief', 'shell', { cmd })).toMatchObject({ stdout: '1048576\n0\n' });
+  });
+
+  test.skipIf(process.geteuid?.() !== 0)('runs commands as another user, with nothing of the own one', async () => {
+    const cmd = 'id -un; id -Gn; echo $USER; grep -c CapEff.*0000000000000000 /proc/self/status';
+    expect(await answerOf('worker', 'shell', { cmd, cwd: '/' })).toMatchObject({
+      stdout: 'nobody\nnogroup\nnobody\n1\n',
+      exit_code: 0,
+    });
+    const { session } = await answerOf('worker', 'shell', { cmd: 'sleep 0.3; exit 3', cwd: '/', background: true });
+    expect(await answerOf('worker', 'read_session', { session, wait: 10 })).toMatchObject({ exit_code: 3 });
+  });
+
+  test('that is taken away allows nothing, and one that comes is there without a restart', async () => {
+    const becomes = (status: number) =>
+      eventually(
+        `it is answered ${status}`,
+        async () => (await call('fleeting', 'shell', { cmd: 'true' })).status === status,
+      );
+    await becomes(200);
+    rmSync(`${PROFILES}/fleeting.toml`);
+    await becomes(503);
+    expect(await answerOf('fleeting', 'shell', { cmd: 'true' })).toMatchObject({
+      error: 'Profile unavailable',
+      message: expect.stringContaining('The profile fleeting of this token is not there'),
+    });
+    put('fleeting.toml', 'extends = "full"');
+    await becomes(200);
+  });
+
+  test('whose file has a fault leaves those from before in force', async () => {
+    put('later.toml', 'extends = "nothing"');
+    const told = agent.log.find('the fault', (line) => String(line['msg']).startsWith('the profiles cannot be used'));
+    let isTold = false;
+    told.then(() => (isTold = true));
+    await eventually('the fault is told', async () => {
+      expect((await agent.shell({ cmd: 'echo on' })).stdout).toBe('on\n');
+      return isTold;
+    });
+    rmSync(`${PROFILES}/later.toml`);
+  });
+});
+
+describe('agent3 profile', () => {
+  test('lists what there is', async () => {
+    const { stdout } = await agent3(['profile', 'list', '--dir', PROFILES]);
+    expect(stdout).toContain('full ');
+    expect(stdout).toMatch(/^reader .*Allows read_session, list_sessions, server_info\.$/m);
+    expect((await agent3(['profile', 'list', '--hidden'])).stdout).toContain('/etc/shadow*\n');
+  });
+
+  const faults: readonly [what: string, text: string, told: string][] = [
+    ['no TOML', 'extends = ', 'it cannot be parsed'],
+    ['an unknown name', 'colour = "red"', 'there is no colour; a profile has extends, description'],
+    ['an unknown base', 'extends = "root"', 'extends must be'],
+    ['an unknown operation', 'operations = ["shell", "format"]', 'operations.1 must be'],
+    ['a workspace without its directory', 'extends = "workspace"', 'a workspace needs its directory'],
+    ['a workspace that is the system', 'extends = "workspace"\ndirectory = "/etc/app"', 'holds the system'],
+    ['a workspace with a way out', 'extends = "workspace"\ndirectory = "/srv/../etc"', 'holds the system'],
+    ['a directory of no workspace', 'directory = "/srv/app"', 'belongs to extends = "workspace"'],
+    ['a network of full', 'extends = "full"\nnetwork = true', 'network, hide and show belong to'],
+    ['a secret that is none', 'show = ["/etc/passwd"]', 'no entry of the built-in list'],
+    ['a limit that is none', '[limits]\nmemory_mib = "1G"', 'limits.memory_mib must be'],
+  ];
+  test.each(faults)('finds %s', async (_, text, told) => {
+    using files = new TemporaryDirectory();
+    writeFileSync(files.join('faulty.toml'), text);
+    const { code, stderr } = await agent3(['profile', 'check', files.join('faulty.toml')]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(told);
+  });
+
+  test('an agent does not start with a profile that has faults, or that is not there', async () => {
+    using files = new TemporaryDirectory();
+    writeFileSync(files.join('faulty.toml'), 'extends = "root"');
+    const environment = { AGENT3_API_TOKEN: 'x'.repeat(32), AGENT3_PROFILES_DIR: files.path };
+    const { code, stderr } = await agent3(['serve'], environment);
+    expect(code).toBe(2);
+    expect(stderr).toContain('faulty.toml: extends must be');
+    const missing = await agent3(['serve'], { AGENT3_API_TOKEN: 'x'.repeat(32), AGENT3_PROFILE: 'deploy' });
+    expect(missing.code).toBe(2);
+    expect(missing.stderr).toContain('AGENT3_PROFILE: there is no profile deploy');
+  });
+});

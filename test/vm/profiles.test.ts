@@ -1,0 +1,242 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { answersWithin } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+/** What a command in a sandbox must not get done, and a look from outside that tells whether it did. */
+type Attempt = readonly [what: string, cmd: string, done?: string];
+
+/** Prints ESCAPED when a command succeeds. */
+const succeeds = (cmd: string): string => `if ( ${cmd} ) > /tmp/out 2>&1; then echo ESCAPED; fi`;
+/** Prints ESCAPED when a command prints something that matches. */
+const shows = (cmd: string, pattern: string): string =>
+  `( ${cmd} ) 2> /dev/null | grep -aq -e '${pattern}' && echo ESCAPED; true`;
+const python = (text: string): string => succeeds(`python3 -c '${text}'`);
+
+const ATTEMPTS: readonly Attempt[] = [
+  ['write to /etc', 'echo x > /etc/escaped', 'test -e /etc/escaped'],
+  ['write to the home', 'echo x > ~/escaped; echo x > /root/escaped', 'test -e /root/escaped'],
+  ['write to /tmp of the machine', 'echo x > /tmp/escaped', 'test -e /tmp/escaped'],
+  ['write to /var/tmp of the machine', 'echo x > /var/tmp/escaped', 'test -e /var/tmp/escaped'],
+  ['write to /run of the machine', 'echo x > /run/escaped', 'test -e /run/escaped'],
+  ['write to /dev/shm of the machine', 'echo x > /dev/shm/escaped', 'test -e /dev/shm/escaped'],
+  ['write to a file that all may write to', 'echo escaped >> /srv/open', 'grep -q escaped /srv/open'],
+  ['write through an open directory', 'cd /srv/drop && touch escaped', 'test -e /srv/drop/escaped'],
+  [
+    'write through /proc/1/root',
+    'echo x > /proc/1/root/etc/escaped; touch /proc/self/root/etc/escaped',
+    'test -e /etc/escaped',
+  ],
+  ['write through /proc/self/cwd', 'cd /etc; touch /proc/self/cwd/escaped', 'test -e /etc/escaped'],
+  [
+    'write through its own output',
+    'ls -l /proc/self/fd/; echo x > "$(readlink /proc/self/fd/1 | sed s,[^/]*$,escaped,)"',
+    'ls /var/lib/agent3/sessions/*/escaped',
+  ],
+  ['change modes', succeeds('chmod 777 /srv/open')],
+  ['change times', succeeds('touch -d 2001-01-01 /srv/open')],
+  ['set an extended attribute', python('import os; os.setxattr("/srv/open", "user.x", b"1")')],
+  ['remove', succeeds('rm -f /srv/open'), '! test -e /srv/open'],
+  ['rename', succeeds('mv /srv/open /srv/moved')],
+  ['make a hard link', succeeds('ln /srv/open /srv/link')],
+  ['make a device', succeeds('mknod /tmp/disk b 254 0 && head -c 1 /tmp/disk')],
+  ['read a disk', succeeds('cat /dev/vda /dev/sda | head -c 512 | grep -q .')],
+  ['remount as writable', succeeds('mount -o remount,rw / ')],
+  ['mount over', succeeds('mount -t tmpfs none /mnt')],
+  ['bind the root elsewhere', succeeds('mount --bind / /mnt')],
+  ['unmount what hides', succeeds('umount /etc/agent3 || umount -l /run')],
+  ['make a user namespace', succeeds('unshare -U true')],
+  ['make a mount namespace', succeeds('unshare -m true')],
+  ['make a namespace by clone', python('import ctypes, sys; sys.exit(ctypes.CDLL(None).unshare(0x10000000) != 0)')],
+  ['make a sandbox in the sandbox', succeeds('bwrap --bind / / true')],
+  ['enter the namespaces of process 1', succeeds('nsenter -t 1 -m true')],
+  ['change root', succeeds('chroot / true')],
+  [
+    'set the host name of the machine',
+    'hostname escaped; echo escaped > /proc/sys/kernel/hostname',
+    'test "$(hostname)" = escaped',
+  ],
+  [
+    'change a kernel setting',
+    succeeds(
+      'echo 1 > /proc/sys/vm/drop_caches || echo 2 > /proc/sys/vm/overcommit_memory || sysctl -w vm.swappiness=1',
+    ),
+  ],
+  ['use sysrq', succeeds('echo h > /proc/sysrq-trigger')],
+  [
+    'write to /sys',
+    succeeds('echo mem > /sys/power/state || touch /sys/fs/cgroup/escaped || mkdir /sys/fs/cgroup/escaped'),
+  ],
+  [
+    'leave its cgroup',
+    succeeds('for f in $(find /sys/fs/cgroup -name cgroup.procs); do echo $$ > $f && exit 0; done; exit 1'),
+  ],
+  ['read the settings of the agent', shows('cat /etc/agent3/agent3.env', 'TOKEN')],
+  ['read the tokens', shows('cat /etc/agent3/tokens.json', 'sha256')],
+  [
+    'read the settings through /proc',
+    shows('cat /proc/1/root/etc/agent3/agent3.env /proc/self/root/etc/agent3/agent3.env', 'TOKEN'),
+  ],
+  ['read the environment of the agent', shows('cat /proc/*/environ', 'AGENT3_API_TOKEN')],
+  ['read /etc/shadow', shows('cat /etc/shadow /etc/shadow- /proc/self/root/etc/shadow', '^root:')],
+  ['read /etc/gshadow', shows('cat /etc/gshadow', ':')],
+  [
+    'read the private keys of ssh',
+    shows('cat /etc/ssh/ssh_host_test_key /root/.ssh/id_test /home/*/.ssh/id_test', 'PRIVATE'),
+  ],
+  ['read the private keys of TLS', shows('cat /etc/ssl/private/*', 'PRIVATE')],
+  ['read a hidden file by a link', shows('ln -s /home/owner/.ssh/id_test /tmp/l; cat /tmp/l', 'PRIVATE')],
+  ['read the sessions of others', shows('cat /var/lib/agent3/sessions/*/stdout', 'SECRET-OF-ANOTHER')],
+  ['read the logs of the agent', shows('cat /var/log/agent3/*', 'msg')],
+  ['see the processes of the machine', shows('ps ax', '[a]gent3 serve')],
+  [
+    'trace the agent',
+    succeeds(
+      'gdb -p 1 || python3 -c "import ctypes,os,sys; sys.exit(ctypes.CDLL(None).ptrace(16, int(os.environ[\\"AGENT\\"]), 0, 0) != 0)"',
+    ),
+  ],
+  ['kill the agent', 'kill -9 -1; kill -9 $AGENT', '! systemctl is-active --quiet agent3'],
+  ['ask systemd', succeeds('systemctl is-active agent3')],
+  [
+    'ask systemd by its private socket',
+    python('import socket; socket.socket(socket.AF_UNIX).connect("/run/systemd/private")'),
+  ],
+  [
+    'ask D-Bus',
+    succeeds(
+      'dbus-send --system --print-reply --dest=org.freedesktop.DBus / org.freedesktop.DBus.ListNames || busctl list',
+    ),
+  ],
+  [
+    'use the socket of a daemon in /run',
+    python('import socket; socket.socket(socket.AF_UNIX).connect("/run/docker.sock")'),
+  ],
+  [
+    'use the socket of a daemon elsewhere',
+    python('import socket; socket.socket(socket.AF_UNIX).connect("/srv/daemon.sock")'),
+  ],
+  ['use an abstract socket', python('import socket; socket.socket(socket.AF_UNIX).connect(chr(0) + "daemon")')],
+  ['write to the log of the system', 'logger escaped-by-logger', 'journalctl -q --grep escaped-by-logger | grep -q .'],
+  ['use the network by IPv4', succeeds('curl -s -m 3 http://127.0.0.1:5000/healthz')],
+  [
+    'use the network by a name',
+    succeeds('curl -s -m 3 http://localhost:5000/healthz || curl -s -m 3 http://deb.debian.org/'),
+  ],
+  ['use the network by IPv6', python('import socket; socket.create_connection(("::1", 5000), 2)')],
+  [
+    'send a datagram',
+    python('import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.sendto(b"x", ("10.0.2.2", 53))'),
+  ],
+  ['open a raw socket', python('import socket; socket.socket(socket.AF_INET, socket.SOCK_RAW, 1)')],
+  ['open a packet socket', python('import socket; socket.socket(17, 3, 0)')],
+  [
+    'open a socket of another family',
+    `${python('import socket; socket.socket(40, 1)')}; ${python('import socket; socket.socket(38, 5)')}`,
+  ],
+  [
+    'use io_uring',
+    python(
+      'import ctypes, sys; b = ctypes.create_string_buffer(120); sys.exit(ctypes.CDLL(None).syscall(425, 1, b) < 0)',
+    ),
+  ],
+  [
+    'keep a key in the keyring',
+    python('import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(248, b"user", b"a", b"b", 1, -3) < 0)'),
+  ],
+  ['load a BPF program', python('import ctypes, sys; sys.exit(ctypes.CDLL(None).syscall(321, 0, 0, 0) < 0 and True)')],
+  [
+    'become root by a setuid program',
+    shows(`su -c true; sudo -n true; /srv/suid -p -c "grep CapEff /proc/self/status"`, '[1-9a-f]$'),
+  ],
+  ['get capabilities', shows('grep CapEff /proc/self/status', '[1-9a-f]$')],
+  ['get new privileges', shows('grep NoNewPrivs /proc/self/status', '0$')],
+  ['load a kernel module', succeeds('modprobe dummy || insmod /tmp/x.ko')],
+  ['reboot', succeeds('reboot -f'), 'false'],
+  ['set the clock', succeeds('date -s 2001-01-01')],
+  ['read the messages of the kernel', succeeds('dmesg | grep -q .')],
+];
+
+describeVm('the profile readonly', () => {
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await bootVm({
+      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+    });
+    await vm.sh('/opt/bundle/ops/install');
+    await vm.sh(`systemctl stop agent3-watchdog.timer
+useradd -m owner
+umask 022
+echo kept > /srv/open; chmod 666 /srv/open; mkdir -m 1777 /srv/drop
+mkdir -p /home/owner/.ssh /root/.ssh; chmod 755 /home/owner /home/owner/.ssh
+for f in /etc/ssh/ssh_host_test_key /root/.ssh/id_test /home/owner/.ssh/id_test /etc/ssl/private/test.key; do echo PRIVATE > $f; chmod 644 $f; done
+cp /bin/bash /srv/suid; chmod 4755 /srv/suid
+systemd-run --quiet --unit=daemons python3 -c 'import socket, time, os
+for a in ("/srv/daemon.sock", "/run/docker.sock", chr(0) + "daemon"):
+  s = socket.socket(socket.AF_UNIX); s.bind(a); s.listen(); globals()[a] = s
+os.chmod("/srv/daemon.sock", 0o777); os.chmod("/run/docker.sock", 0o777)
+time.sleep(9999)'`);
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  describe.each([['agent3'], ['root']])('of an agent that runs as %s', (user) => {
+    let token = '';
+    let agent = '';
+    /** Calls as the token, then runs `after`; the answer, and what `after` ended with. */
+    const call = async (cmd: string, after = 'true'): Promise<Record<string, unknown>> => {
+      const body = JSON.stringify({ cmd, env: { AGENT: agent }, timeout: 20 });
+      const text = await vm.sh(`cat > /opt/body <<'END-OF-BODY'
+${body}
+END-OF-BODY
+curl -s -H @<(echo "X-Auth-Token: ${token}") -d @/opt/body http://127.0.0.1:5000/shell
+( ${after} ) > /dev/null 2>&1; code=$?; echo; echo $code`);
+      const [answer = '', code] = text.split('\n');
+      return { ...(JSON.parse(answer) as object), after: Number(code) };
+    };
+
+    beforeAll(async () => {
+      if (user === 'root') await vm.sh('/opt/bundle/ops/install --user root');
+      await answersWithin(vm, 20);
+      token = (await vm.sh(`agent3 token create looker-${user} --profile readonly`)).trim();
+      agent = (await vm.sh('systemctl show -p MainPID --value agent3')).trim();
+      await vm.sh(
+        `. /etc/agent3/agent3.env; sleep 1; curl -s -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"cmd":"echo SECRET-OF-ANOTHER"}' http://127.0.0.1:5000/shell`,
+      );
+    }, 120_000);
+
+    test('runs commands that look', async () => {
+      const answer = await call(
+        'id -un; ls /etc/passwd; cat /srv/open; df / | tail -1; free | head -1; wc -l < /proc/cpuinfo; exit 3',
+      );
+      expect(answer).toMatchObject({ status: 'done', exit_code: 3, stderr: '' });
+      expect(answer['stdout']).toContain(`${user}\n/etc/passwd\nkept\n`);
+    }, 30_000);
+
+    test('has a /tmp of its own, and a terminal where one is asked for', async () => {
+      expect(await call('echo x > /tmp/a; cat /tmp/a')).toMatchObject({ stdout: 'x\n', exit_code: 0 });
+    }, 30_000);
+
+    test.each(ATTEMPTS.map(([what, cmd, done]) => [what, cmd, done ?? 'false'] as const))(
+      'lets no command %s',
+      async (_, cmd, done) => {
+        const answer = await call(cmd, `kill -0 ${agent} || exit 0; ${done}`);
+        expect(answer).toMatchObject({ status: expect.stringMatching(/^(done|timeout)$/) });
+        expect(answer['stdout']).not.toContain('ESCAPED');
+        expect(answer['after']).not.toBe(0);
+      },
+      60_000,
+    );
+  });
+
+  test('does not run anything without bubblewrap, and says why', async () => {
+    const token = (await vm.sh('agent3 token create bare --profile readonly')).trim();
+    await vm.sh('mv /usr/bin/bwrap /usr/bin/bwrap.away; systemctl restart agent3');
+    await answersWithin(vm, 20);
+    const text = await vm.sh(
+      `curl -s -H @<(echo "X-Auth-Token: ${token}") -d '{"cmd":"touch /srv/drop/ran"}' http://127.0.0.1:5000/shell; mv /usr/bin/bwrap.away /usr/bin/bwrap; ls /srv/drop`,
+    );
+    expect(text).toContain('bubblewrap is not installed');
+    expect(text).not.toContain('ran\n');
+  }, 60_000);
+});
