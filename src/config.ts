@@ -33,6 +33,10 @@ export interface Config {
   readonly tokensFile: string | undefined;
   /** Of `token`. */
   readonly profile: string;
+  /** Absolute; undefined: commands that need approval are denied. */
+  readonly approvalsDirectory: string | undefined;
+  /** Whom to tell of commands that wait for approval. */
+  readonly notify: { readonly url: string; readonly secret: string } | undefined;
   /** Absolute; undefined: only the built-in profiles. */
   readonly profilesDirectory: string | undefined;
   /** Undefined: the metrics are for this machine alone. */
@@ -91,6 +95,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     ...settingFaults(values),
     ...shellFaults(values.AGENT3_SHELL),
     ...tlsFaults(values),
+    ...notifyFaults(values),
     ...proxies.faults.map((fault) => `AGENT3_TRUSTED_PROXIES: ${fault}`),
   ];
   if (faults.length > 0 || !Value.Check(settingsSchema, values)) throw new ConfigError(faults);
@@ -99,6 +104,8 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     tokensFile: values.AGENT3_TOKENS_FILE === undefined ? undefined : resolve(values.AGENT3_TOKENS_FILE),
     profile: values.AGENT3_PROFILE,
     profilesDirectory: values.AGENT3_PROFILES_DIR === undefined ? undefined : resolve(values.AGENT3_PROFILES_DIR),
+    approvalsDirectory: values.AGENT3_APPROVALS_DIR === undefined ? undefined : resolve(values.AGENT3_APPROVALS_DIR),
+    notify: notifyTarget(values.AGENT3_NOTIFY_URL, values.AGENT3_NOTIFY_SECRET),
     metricsToken: values.AGENT3_METRICS_TOKEN,
     host: values.AGENT3_HOST,
     port: values.AGENT3_PORT,
@@ -192,19 +199,31 @@ function tlsFaults({ AGENT3_TLS_CERT: cert, AGENT3_TLS_KEY: key }: Record<Settin
   return ['AGENT3_TLS_CERT and AGENT3_TLS_KEY belong together: set both, or none'];
 }
 
+function notifyTarget(url: string | undefined, secret: string | undefined): Config['notify'] {
+  return url === undefined || secret === undefined ? undefined : { url, secret };
+}
+
+function notifyFaults({
+  AGENT3_NOTIFY_URL: url,
+  AGENT3_NOTIFY_SECRET: secret,
+}: Record<SettingName, unknown>): string[] {
+  if ((url === undefined) === (secret === undefined)) return [];
+  return ['AGENT3_NOTIFY_URL and AGENT3_NOTIFY_SECRET belong together: set both, or none'];
+}
+
 function settingFaults(values: Record<SettingName, unknown>): string[] {
   const faults: string[] = [];
   for (const [name, schema] of Object.entries(settingsSchema.properties)) {
     const value = values[name as SettingName];
     if (Value.Check(schema, value) || (value === undefined && KindGuard.IsOptional(schema))) continue;
     faults.push(
-      name === 'AGENT3_API_TOKEN' || name === 'AGENT3_METRICS_TOKEN'
-        ? tokenFault(name, value)
-        : `${name} must be ${describeSchema(schema)}, not ${preview(value)}`,
+      SECRETS.has(name) ? tokenFault(name, value) : `${name} must be ${describeSchema(schema)}, not ${preview(value)}`,
     );
   }
   return faults;
 }
+
+const SECRETS: ReadonlySet<string> = new Set(['AGENT3_API_TOKEN', 'AGENT3_METRICS_TOKEN', 'AGENT3_NOTIFY_SECRET']);
 
 /** The token's own faults are told without the token. */
 function tokenFault(name: string, value: unknown): string {

@@ -1,4 +1,7 @@
+import { hostname } from 'node:os';
 import { join } from 'node:path';
+import { Approvals } from './approvals/approvals.ts';
+import { notifier } from './approvals/notify.ts';
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import { describeErrno } from './core/errors.ts';
@@ -9,6 +12,7 @@ import { Gate } from './execution/gate.ts';
 import type { Logger } from './log/log.ts';
 import { Commands } from './operations/commands.ts';
 import type { OperationParts } from './operations/parts.ts';
+import { Proposals } from './operations/proposals.ts';
 import type { Access } from './profiles/access.ts';
 import { SessionStore } from './sessions/store.ts';
 
@@ -18,19 +22,30 @@ export interface Deps extends OperationParts {
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
   readonly cgroups: CommandCgroups | undefined;
+  readonly approvals: Approvals;
 }
 
 /** Builds everything the agent works with; opens neither files nor sockets. */
 export function buildDeps(config: Config, logger: Logger, access: Access, clock: Clock = systemClock): Deps {
   const account = currentAccount();
   const store = new SessionStore(config.sessionsDirectory, clock);
+  const shutdown = new SignalOnce();
   const gate = new Gate(config.maxRunning);
   const cgroups = openCgroups(config, logger);
+  const announce = config.notify && notifier(config.notify.url, config.notify.secret, hostname(), logger);
+  const approvals = new Approvals(
+    config.sessionsDirectory,
+    config.approvalsDirectory,
+    clock,
+    logger,
+    announce ?? (() => {}),
+  );
+  shutdown.subscribe(() => approvals.stop());
   const commands = new Commands({ settings: config, account, store, gate, clock, notices: logger, cgroups });
   return {
     config,
     logger,
-    shutdown: new SignalOnce(),
+    shutdown,
     limits: config,
     ownArgv: ownArgv(),
     user: account.name,
@@ -40,13 +55,18 @@ export function buildDeps(config: Config, logger: Logger, access: Access, clock:
     clock,
     store,
     commands,
+    approvals,
+    proposals: new Proposals({ store, clock, access, user: account.name }, commands, approvals),
     cgroups,
   };
 }
 
 /** Where the agent keeps what commands in a sandbox have no business with. */
-function ownPaths({ sessionsDirectory, tokensFile, profilesDirectory, logFile, tls }: Config): string[] {
-  return [sessionsDirectory, tokensFile, profilesDirectory, logFile, tls?.key].filter((path) => path !== undefined);
+function ownPaths(config: Config): string[] {
+  const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, tls } = config;
+  return [sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, tls?.key].filter(
+    (path) => path !== undefined,
+  );
 }
 
 /** The executable itself; in development, Bun and the entry. */

@@ -32,6 +32,24 @@ export const settingsSchema = Type.Object({
   AGENT3_PROFILES_DIR: Type.Optional(
     path('Directory of more profiles, a file of TOML or JSON each. Read anew when one changes.'),
   ),
+  AGENT3_APPROVALS_DIR: Type.Optional(
+    path('Directory, of root alone, in which `agent3 approvals` leaves what a person has decided.'),
+  ),
+  AGENT3_NOTIFY_URL: Type.Optional(
+    Type.String({
+      pattern: '^https?://[^\\s]+$',
+      maxLength: 2000,
+      description: 'Is told by POST of each command that waits for approval, and what became of it.',
+    }),
+  ),
+  AGENT3_NOTIFY_SECRET: Type.Optional(
+    Type.String({
+      minLength: MIN_TOKEN_CHARS,
+      maxLength: 512,
+      pattern: '^[\\x21-\\x7e]*$',
+      description: 'Secret that those messages are signed with, as Standard Webhooks say. Needed with the URL.',
+    }),
+  ),
   AGENT3_METRICS_TOKEN: Type.Optional(
     Type.String({
       minLength: MIN_TOKEN_CHARS,

@@ -100,7 +100,8 @@ class Attendance {
     const { client, interrupts, started } = this;
     interrupts.listen((signal, count) => this.#interrupted(signal, count));
     if (started.isEarlier) note(`this key was used before: following its session ${started.session}`);
-    else if (input.kind === 'pieces') void this.#feed(input.pieces);
+    if (started.waitsFor !== undefined) note(started.waitsFor);
+    if (!started.isEarlier && input.kind === 'pieces') void this.#feed(input.pieces);
     try {
       const end = await followSession(client, started.session, {
         write: (stream, bytes) => writeAll(stream === 'stdout' ? 1 : 2, bytes),

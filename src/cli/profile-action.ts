@@ -1,9 +1,11 @@
 import { existsSync } from 'node:fs';
 import { processEnvironment } from '../config.ts';
+import { visibleText } from '../core/plain-text.ts';
 import { sandboxFault } from '../execution/sandbox.ts';
 import { PATHS } from '../install/layout.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
 import { ProfileFaults, readProfile, readProfiles } from '../profiles/profile-book.ts';
+import { decide } from '../rules/decide.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { ProfileOptions } from './profile-arguments.ts';
 
@@ -35,6 +37,21 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
   if (!isSound) process.exit(EXIT_FAILURE);
 }
 
+/** Prints what the rules of a profile say to a command. */
+export function tryProfile(
+  name: string,
+  cmd: string,
+  options: ProfileOptions & { readonly cwd: string; readonly shell: string; readonly json?: true },
+): void {
+  const profile = allProfiles(directoryOf(options)).get(name);
+  if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
+  const { cwd, shell } = options;
+  const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });
+  const { action, reason, part } = decision;
+  const words = `${action}: ${visibleText(reason)}${part === '' ? '' : ` (${visibleText(part)})`}`;
+  process.stdout.write(`${options.json === true ? JSON.stringify(decision) : words}\n`);
+}
+
 function readOrFail(path: string): Profile {
   const read = readProfile(path);
   if ('name' in read) return read;
@@ -56,12 +73,14 @@ function directoryOf({ dir }: ProfileOptions): string | undefined {
   return named || (existsSync(PATHS.manifest) ? PATHS.profiles : undefined);
 }
 
-function summary({ description, sandbox, user, operations }: Profile): string {
+function summary({ description, sandbox, user, operations, rules: { rules, otherwise } }: Profile): string {
   const parts = [
     description,
     ...(sandbox?.directory === undefined ? [] : [`Writes to ${sandbox.directory}.`]),
     ...(sandbox?.network === true ? ['Has the network.'] : []),
     ...(user === undefined ? [] : [`Runs as ${user}.`]),
+    ...(rules.length === 0 ? [] : [`Has ${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}.`]),
+    ...(otherwise === 'allow' ? [] : [`What no rule allows is ${otherwise === 'deny' ? 'denied' : 'asked about'}.`]),
     ...(operations === undefined ? [] : [`Allows ${operations.join(', ')}.`]),
   ];
   return parts.join(' ');

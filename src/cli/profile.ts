@@ -15,6 +15,17 @@ export function addProfile(program: Command): void {
     .option(...directory)
     .action(async (options) => (await import('./profile-action.ts')).listProfiles(options));
   profile
+    .command('try <profile> <cmd>')
+    .description('What the rules of a profile would do with a command, and why; nothing is run')
+    .option('--cwd <path>', 'directory that it would run in', '/')
+    .option('--shell <path>', 'shell that it would run in', '/bin/bash')
+    .option('--json', 'as JSON')
+    .option(...directory)
+    .addHelpText('after', "\nExample:\n  agent3 profile try deploy 'git pull && systemctl restart app'")
+    .action(async (name: string, cmd: string, options) =>
+      (await import('./profile-action.ts')).tryProfile(name, cmd, options),
+    );
+  profile
     .command('check [file...]')
     .description('Look for faults in the files of profiles, and whether their sandboxes can be had')
     .option(...directory)

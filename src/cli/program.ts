@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { commit, version } from '../version.ts';
+import { addApprovals } from './approvals.ts';
 import { addCompletion } from './completion.ts';
 import { addDoctor } from './doctor.ts';
 import { addExec } from './exec.ts';
@@ -27,6 +28,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addServe(program);
   addToken(program);
   addProfile(program);
+  addApprovals(program);
   addInstall(program);
   addWatchdog(program);
   addDoctor(program);

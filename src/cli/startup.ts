@@ -50,6 +50,7 @@ export function hideToken(): void {
   eraseEnvironmentVariable('AGENT3_API_TOKEN');
   eraseEnvironmentVariable('AGENT3_TOKEN');
   eraseEnvironmentVariable('AGENT3_METRICS_TOKEN');
+  eraseEnvironmentVariable('AGENT3_NOTIFY_SECRET');
   forbidInspection();
 }
 

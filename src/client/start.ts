@@ -25,10 +25,13 @@ export interface Started {
   readonly session: string;
   /** The key was used before: this is the session of an earlier command, and nothing was run. */
   readonly isEarlier: boolean;
+  /** What it waits for, where a person has to approve it first. */
+  readonly waitsFor: string | undefined;
 }
 
 interface ShellAnswer {
   readonly session?: unknown;
+  readonly status?: unknown;
   readonly message?: unknown;
 }
 
@@ -52,7 +55,7 @@ async function startAs(
   patience: Patience,
 ): Promise<Started> {
   let attempts = 0;
-  const { session, message } = await persist(
+  const { session, status, message } = await persist(
     () => {
       attempts++;
       return client.call<ShellAnswer>('shell', args, seconds === undefined ? {} : { seconds });
@@ -62,5 +65,10 @@ async function startAs(
   );
   if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);
   const isRepeat = typeof message === 'string' && message.includes('This key was used before');
-  return { session, isEarlier: isRepeat && attempts === 1 };
+  const waits = status === 'waiting' && typeof message === 'string';
+  return {
+    session,
+    isEarlier: isRepeat && attempts === 1,
+    waitsFor: waits ? message.split(' Do not send it')[0] : undefined,
+  };
 }

@@ -60,12 +60,12 @@ export async function invokeFor(
   exchange: Exchange,
   operation: Operation,
   args: unknown,
-  call: Omit<Call, 'principal' | 'deadline'>,
+  call: Omit<Call, 'principal' | 'address' | 'deadline'>,
 ): Promise<Answer> {
   exchange.op = operation.name;
   noteSession(exchange, args);
-  const { principal, deadline } = exchange;
-  const answer = await operation.invoke(args, { ...call, principal, deadline });
+  const { principal, address, deadline } = exchange;
+  const answer = await operation.invoke(args, { ...call, principal, address, deadline });
   noteAnswer(exchange, answer);
   return answer;
 }

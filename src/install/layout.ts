@@ -3,6 +3,8 @@ export const PATHS = {
   settings: '/etc/agent3/agent3.env',
   tokens: '/etc/agent3/tokens.json',
   profiles: '/etc/agent3/profiles.d',
+  /** Root's alone to write. */
+  approvals: '/etc/agent3/approvals',
   configuration: '/etc/agent3',
   manifest: '/etc/agent3/install.json',
   /** What was there before Agent3: the original's unit, its logrotate config, its watchdog. */

@@ -35,6 +35,9 @@ const PUBLIC: Access = { mode: 0o644 };
 export function plannedDirectories({ user, group }: PlanInput): PlannedDirectory[] {
   return [
     { path: PATHS.configuration, access: { mode: 0o755 } },
+    { path: PATHS.profiles, access: { mode: 0o755 } },
+    // What a person decides: the agent reads it, and root alone writes it.
+    { path: PATHS.approvals, access: { mode: 0o750, owner: 'root', group } },
     { path: PATHS.home, access: { mode: 0o750, owner: user, group } },
     { path: PATHS.sessions, access: { mode: 0o700, owner: user, group } },
     // Not the service's own: root writes there too, and must not be led elsewhere by a link.
@@ -131,6 +134,7 @@ function watchdogCron(binary: string): string {
 /** For an image: user and directories are made when it first boots (sysusers.d(5), tmpfiles.d(5)). */
 function firstBootFiles({ user, group }: PlanInput): PlannedFile[] {
   const tmpfiles = [
+    `d ${PATHS.approvals} 0750 root ${group}`,
     `d ${PATHS.home} 0750 ${user} ${group}`,
     `d ${PATHS.sessions} 0700 ${user} ${group}`,
     `d ${PATHS.logs} 0750 root ${group}`,

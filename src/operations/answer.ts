@@ -17,7 +17,7 @@ export const outputFields = {
   session: Type.String({ description: 'Id of the session that holds the whole output.' }),
   status: Type.Union(
     SESSION_STATUSES.map((status) => Type.Literal(status)),
-    { description: 'done, running, timeout, killed, output_limit or lost.' },
+    { description: 'done, running, timeout, killed, output_limit, lost, denied or waiting (for a person).' },
   ),
   duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
   stdout_bytes: Type.Integer({ description: 'Size of the whole standard output, in bytes.' }),
@@ -60,15 +60,20 @@ export interface Snapshot {
 
 /** Looks at a session. Throws `SessionNotFound` when its files were removed. */
 export function snapshot(session: Session, clock: Clock): Snapshot {
-  const running = session.record.status === 'running';
+  const running = isOpen(session.record);
   const streams = { stdout: streamNow(session, 'stdout', running), stderr: streamNow(session, 'stderr', running) };
   return snapshotOf(session, streams, clock);
+}
+
+/** Whether more may come: its command runs, or waits for a person. */
+function isOpen({ status }: SessionRecord): boolean {
+  return status === 'running' || status === 'waiting';
 }
 
 /** The same for a command that has ended just now: its sizes were taken at its end, and nothing writes any more. */
 export function finalSnapshot(session: Session, clock: Clock): Snapshot {
   const { record } = session;
-  if (record.status === 'running' || record.survivors > 0) return snapshot(session, clock);
+  if (isOpen(record) || record.survivors > 0) return snapshot(session, clock);
   const streams = {
     stdout: session.streamOf('stdout', record.stdout_bytes),
     stderr: session.streamOf('stderr', record.stderr_bytes),
@@ -80,7 +85,7 @@ function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock
   const { record } = session;
   return {
     streams,
-    running: record.status === 'running',
+    running: isOpen(record),
     fields: {
       exit_code: record.exit_code,
       session: session.id,

@@ -40,3 +40,9 @@ export interface NewCommand extends NewSession {
   /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
 }
+
+/** What a session is made of; what a command is started with beside that is not kept. */
+export function detailsOf(command: NewCommand): NewSession {
+  const { env: _e, stdin: _s, input: _i, size: _z, keepsExitCode: _k, confinement: _c, ...details } = command;
+  return details;
+}

@@ -1,10 +1,9 @@
 import { Deadline } from '../core/clock.ts';
 import { MachineRefused } from '../core/errors.ts';
-import type { SignalOnce } from '../core/signal-once.ts';
-import { limitHitsOf, usageOf } from '../execution/cgroup-limits.ts';
+import { SignalOnce } from '../core/signal-once.ts';
 import { markOf } from '../execution/environment.ts';
 import type { CommandInput } from '../execution/input.ts';
-import type { EndReason, Outcome } from '../execution/outcome.ts';
+import type { Outcome } from '../execution/outcome.ts';
 import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../execution/run.ts';
 import { asksToEnd, type SignalName } from '../execution/signals.ts';
 import type { WatchedProcess } from '../execution/start.ts';
@@ -12,15 +11,19 @@ import { CgroupTree, type Leader, MarkedTree, type ProcessTree } from '../execut
 import { findWait, waitsForInput } from '../execution/waiting.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
-import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
+import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import type { CommandParts, NewCommand } from './command.ts';
+import type { OutputDescriptors } from '../sessions/store.ts';
+import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
+import { costOf, sizesOf, statusOf } from './ending.ts';
 import { launch } from './launch.ts';
 import { describeWait, type Silence } from './wait-words.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
   readonly #running = new Map<SessionId, RunningCommand>();
+  /** Those that wait for a person. */
+  readonly #held = new Map<SessionId, { readonly settled: SignalOnce; readonly withdraw: (why: string) => void }>();
   readonly #inputs = new Map<SessionId, CommandInput>();
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
@@ -55,33 +58,69 @@ export class Commands {
    */
   start(command: NewCommand): Session {
     const leave = this.parts.gate.enter();
+    let session: Session | undefined;
     try {
-      const { env, stdin, input, size, keepsExitCode, confinement, ...details } = command;
-      const { session, output } = this.parts.store.create(details);
-      if (input !== 'closed') session.record = { ...session.record, input };
-      const launched = launch(this.parts, session, output, {
-        env,
-        stdin,
-        input,
-        size,
-        keepsExitCode,
-        ...(confinement !== undefined && { confinement }),
-      });
-      const { process } = launched;
-      if (launched.input !== undefined) this.#inputs.set(session.id, launched.input);
-      this.#supervise(session, process, leave, session.record.execution_seconds, confinement?.sandbox !== undefined);
-      if (keepsExitCode) this.#outliving.add(session.id);
-      this.#recordProcess(session, process);
+      const created = this.parts.store.create(detailsOf(command));
+      session = created.session;
+      this.#launch(session, created.output, command, leave);
       return session;
+    } catch (error) {
+      leave();
+      if (session !== undefined) this.parts.store.discard(session);
+      throw error;
+    }
+  }
+
+  /** Starts a command in a session that waited for it, also when as many run as may; closes the descriptors. Throws as `start`. */
+  startIn(session: Session, output: OutputDescriptors, command: NewCommand): void {
+    const leave = this.parts.gate.enterAnyway();
+    try {
+      this.#launch(session, output, command, leave);
     } catch (error) {
       leave();
       throw error;
     }
   }
 
+  /** Holds a session whose command waits for a person, until the function that this gives is called. */
+  hold(session: Session, withdraw: (why: string) => void): () => void {
+    const settled = new SignalOnce();
+    this.#held.set(session.id, { settled, withdraw });
+    return () => {
+      this.#held.delete(session.id);
+      settled.fire();
+    };
+  }
+
+  /** Writes the end of a session whose command has not run. */
+  conclude(session: Session, change: Parameters<Session['update']>[0]): void {
+    this.#record(session, change);
+    this.#ended(session.record);
+  }
+
+  #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): void {
+    const { env, stdin, input, size, keepsExitCode, confinement } = command;
+    if (input !== 'closed') session.record = { ...session.record, input };
+    const launched = launch(this.parts, session, output, {
+      env,
+      stdin,
+      input,
+      size,
+      keepsExitCode,
+      ...(confinement !== undefined && { confinement }),
+    });
+    const { process } = launched;
+    if (launched.input !== undefined) this.#inputs.set(session.id, launched.input);
+    this.#supervise(session, process, leave, session.record.execution_seconds, confinement?.sandbox !== undefined);
+    if (keepsExitCode) this.#outliving.add(session.id);
+    this.#recordProcess(session, process);
+  }
+
   /** The event of a session's end; undefined when its command is over. */
   endOf(session: Session): SignalOnce | undefined {
-    return session.record.status === 'running' ? this.#running.get(session.id)?.over : undefined;
+    const { status } = session.record;
+    if (status === 'waiting') return this.#held.get(session.id)?.settled;
+    return status === 'running' ? this.#running.get(session.id)?.over : undefined;
   }
 
   /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
@@ -105,11 +144,12 @@ export class Commands {
 
   /** Whether a process of the session is still under supervision. */
   isSupervised(session: Session): boolean {
-    return this.#running.has(session.id);
+    return this.#running.has(session.id) || this.#held.has(session.id);
   }
 
   /** Stops every process of the session; its files stay. Throws `MachineRefused` when the kernel lets one not go. */
   async stop(session: Session, reason: StopReason): Promise<void> {
+    this.#held.get(session.id)?.withdraw('it was closed before anybody decided');
     const running = this.#running.get(session.id);
     if (running === undefined) return;
     running.stop(reason);
@@ -126,6 +166,7 @@ export class Commands {
    * asks for that; gives how many processes there were.
    */
   async signal(session: Session, signal: SignalName, deadline: Deadline): Promise<number> {
+    this.#held.get(session.id)?.withdraw('it was taken back by kill_session before anybody decided');
     const running = this.#running.get(session.id);
     if (running === undefined) return 0;
     const count = running.signal(signal);
@@ -202,22 +243,13 @@ export class Commands {
     const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
     this.#record(session, {
       ...sizes,
-      ...this.#costOf(session),
+      ...costOf(this.parts.cgroups?.of(session.id).path),
       status: statusOf({ ...outcome, exitCode }),
       exit_code: exitCode,
       ended_at: this.parts.clock.now(),
       duration_ms: Math.round(durationMs),
     });
     this.#ended(session.record);
-  }
-
-  /** What a command took and which ceilings it reached, as its cgroup tells. */
-  #costOf(session: Session): Pick<SessionRecord, 'usage' | 'hits'> {
-    const path = this.parts.cgroups?.of(session.id).path;
-    const usage = path === undefined ? undefined : usageOf(path);
-    if (path === undefined || usage === undefined) return {};
-    const hits = limitHitsOf(path);
-    return { usage, ...(hits.memory + hits.processes > 0 && { hits }) };
   }
 
   /**
@@ -252,21 +284,3 @@ const SILENT_MS = 2000;
 
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */
 const STOP_MARGIN_SECONDS = 6;
-
-function sizesOf(session: Session): { readonly stdout_bytes: number; readonly stderr_bytes: number } {
-  return { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };
-}
-
-const STATUS_OF: Readonly<Record<EndReason, SessionStatus>> = {
-  exited: 'done',
-  timeout: 'timeout',
-  killed: 'killed',
-  output_limit: 'output_limit',
-  lost: 'lost',
-};
-
-/** A command that ended by itself without anybody to take its exit code ended as far as anybody knows. */
-function statusOf(outcome: Outcome): SessionStatus {
-  if (outcome.reason === 'exited' && outcome.exitCode === null) return 'lost';
-  return STATUS_OF[outcome.reason];
-}

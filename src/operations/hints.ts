@@ -70,6 +70,10 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
       return `The command was stopped because ${tooMuch(record, limits)}; what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
     case 'lost':
       return 'The agent or the machine stopped while the command ran, so its end and exit code are unknown; the output it wrote is kept. Check what it has done before you run it again.';
+    case 'waiting':
+      return `Nothing has run yet: a person has to approve this command, because ${record.decision?.reason}. Do not send it again; call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, for up to 10 minutes.`;
+    case 'denied':
+      return `Nothing was run: ${record.decision?.reason}. Do not try it in another way; do the task without it, or tell the user.`;
     case 'done':
       return undefined;
     default:

@@ -19,8 +19,7 @@ export interface Launched {
 }
 
 /**
- * Starts the command of a new session; closes the descriptors. A session whose command does not start is discarded.
- * Throws `InvalidArguments` for a directory or an environment the system refuses, `MachineRefused` for what the machine
+ * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` for a directory or an environment the system refuses, `MachineRefused` for what the machine
  * has no room for.
  */
 export function launch(
@@ -59,7 +58,6 @@ export function launch(
   } catch (error) {
     if (input === undefined && wanted === 'terminal') closing.push(output.stdout);
     input?.release();
-    parts.store.discard(session);
     throw startError(error);
   } finally {
     for (const fd of closing) closeSync(fd);

@@ -47,7 +47,7 @@ const argsSchema = Type.Object({
 
 const sessionSchema = Type.Object({
   session: Type.String({ description: 'Id of the session.' }),
-  status: Type.String({ description: 'done, running, timeout, killed, output_limit or lost.' }),
+  status: Type.String({ description: 'done, running, timeout, killed, output_limit, lost, denied or waiting.' }),
   cmd: Type.String({ description: 'The beginning of the command.' }),
   started_at: Type.String({ description: 'Start, ISO 8601, UTC.' }),
   duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),

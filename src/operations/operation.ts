@@ -7,6 +7,8 @@ import { argumentParser, ignoredHint, type ParsedArguments } from './arguments.t
 export interface Call {
   /** The name of the token it came with: sessions belong to it. */
   readonly principal: string;
+  /** Where it came from. */
+  readonly address: string;
   /** The answer leaves before this. */
   readonly deadline: Deadline;
   /** Fires when the agent stops, or the client takes the call back: who waits answers with what there is. */

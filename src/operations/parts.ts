@@ -2,6 +2,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Access } from '../profiles/access.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Commands } from './commands.ts';
+import type { Proposals } from './proposals.ts';
 
 /** The limits that operations hold their answers and arguments to. */
 export interface OperationLimits {
@@ -31,4 +32,5 @@ export interface OperationParts {
   readonly clock: Clock;
   readonly store: SessionStore;
   readonly commands: Commands;
+  readonly proposals: Proposals;
 }

@@ -1,3 +1,4 @@
+import { requestsDirectory, unpublish } from '../approvals/request.ts';
 import type { Notices } from '../core/notices.ts';
 import { markOf } from '../execution/environment.ts';
 import { adopt, endedBefore, isAlive, type ProcessIdentity } from '../execution/start.ts';
@@ -6,6 +7,7 @@ import { bootId } from '../platform/proc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';
 import type { OperationParts } from './parts.ts';
+import { EXIT_NOT_RUN } from './proposals.ts';
 
 /** What an agent found of the sessions that an earlier one left. */
 export interface Recovered {
@@ -37,6 +39,7 @@ export function recoverSessions(parts: OperationParts, notices: Notices): Recove
 }
 
 function recover(session: Session, parts: OperationParts): (keyof Recovered)[] {
+  if (session.record.status === 'waiting') return endWaiting(session, parts);
   if (session.record.status !== 'running') return takeUpLeftovers(session, parts.commands) ? ['lingering'] : [];
   const shell = findShell(session);
   if (shell !== undefined) {
@@ -47,6 +50,20 @@ function recover(session: Session, parts: OperationParts): (keyof Recovered)[] {
   const state = exitCode === null ? 'lost' : 'ended';
   markOver(session, exitCode, parts);
   return takeUpLeftovers(session, parts.commands) ? [state, 'lingering'] : [state];
+}
+
+/** What would have run was in the memory of the agent that is gone. */
+function endWaiting(session: Session, { clock, store }: OperationParts): [] {
+  unpublish(requestsDirectory(store.directory), session.id);
+  const reason = 'the agent was restarted while it waited for approval; send it again';
+  session.update({
+    status: 'denied',
+    exit_code: EXIT_NOT_RUN,
+    ended_at: clock.now(),
+    duration_ms: Math.max(0, clock.now() - session.record.started_at),
+    decision: { ...session.record.decision, action: 'deny', reason },
+  });
+  return [];
 }
 
 function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock, limits }: OperationParts): void {

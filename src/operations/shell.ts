@@ -4,6 +4,7 @@ import { InvalidArguments, MissingCommand, SessionNotFound } from '../core/error
 import { LOOK_SECONDS } from '../core/limits.ts';
 import { plainText } from '../core/plain-text.ts';
 import type { Profile } from '../profiles/profile.ts';
+import { decide } from '../rules/decide.ts';
 import type { Session } from '../sessions/session.ts';
 import {
   envelopeChars,
@@ -15,6 +16,7 @@ import {
   replyChars,
   snapshot,
 } from './answer.ts';
+import type { NewCommand } from './command.ts';
 import { type Confinement, confinementOf, demandSandbox, isFree, limitsWithin } from './confinement.ts';
 import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
@@ -34,7 +36,7 @@ import { planTime, type TimePlan } from './time-plan.ts';
 
 /** `shell`: runs one command, waits for it within the reply window, and answers with its output. */
 export function shellOperation(parts: OperationParts): Operation {
-  const { limits, commands, store, access } = parts;
+  const { limits, commands, proposals, store, access } = parts;
   const args = shellArguments(parts);
   const home = new DefaultDirectory(parts.home, parts.clock);
   return defineOperation({
@@ -86,7 +88,7 @@ export function shellOperation(parts: OperationParts): Operation {
     if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, parts.clock.elapsed());
     checkEnvironment(given.env);
     if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
-    return commands.start({
+    const command: NewCommand = {
       principal: call.principal,
       cmd: given.cmd,
       cwd,
@@ -98,7 +100,18 @@ export function shellOperation(parts: OperationParts): Operation {
       execution_seconds: time.executionSeconds,
       keepsExitCode: time.outlivesCall,
       ...(confinement !== undefined && { confinement }),
+      profile: profile.name,
+      address: call.address,
+    };
+    const decision = decide(profile.rules, {
+      ...command,
+      shell: limits.shell,
+      isOpen: command.input !== 'closed',
     });
+    if (decision.action === 'deny') return proposals.refuse(command, decision);
+    if (decision.action === 'confirm') return proposals.ask(command, decision);
+    const { action, reason, rule } = decision;
+    return commands.start(rule === undefined ? command : { ...command, decision: { action, reason, rule } });
   }
 }
 
@@ -125,6 +138,8 @@ async function waitForEnd(parts: OperationParts, session: Session, call: Call, s
       'The call with this key has run already and its session was closed; nothing was run again. Use another key to run it anew.',
     );
   }
+  // Who waits for a person is told so at once.
+  if (session.record.status === 'waiting') return;
   const end = parts.commands.endOf(session);
   if (end === undefined || seconds <= 0) return;
   call.watch?.(() => session.totalBytes());

@@ -76,6 +76,8 @@ function plainOf({ plain }: Static<typeof writeArguments>): { readonly plain?: b
 /** Throws `InvalidArguments` for a command whose input is not open. */
 function openInputOf(session: Session, input: CommandInput | undefined): CommandInput {
   if (input?.isOpen === true) return input;
+  if (session.record.status === 'waiting')
+    throw new InvalidArguments('This command waits for a person to approve it, and reads nothing before that.');
   throw new InvalidArguments(
     session.record.input === undefined
       ? 'This command was started without an open input. Stop it with kill_session and run it again with interactive: true, or pty: true for a terminal.'

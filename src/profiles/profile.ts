@@ -1,4 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
+import type { Ruleset } from '../rules/decide.ts';
+import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
 
 /** The operations that a profile can allow. */
 export const OPERATIONS = [
@@ -47,6 +49,13 @@ export const profileSchema = Type.Object(
         description: 'Entries of the built-in list of secrets that are not hidden.',
       }),
     ),
+    rules: Type.Optional(
+      Type.Array(ruleSchema, {
+        maxItems: 500,
+        description: 'Rules for commands; the first that is about one decides.',
+      }),
+    ),
+    otherwise: Type.Optional(actionSchema),
     limits: Type.Optional(
       Type.Object(
         {
@@ -89,6 +98,7 @@ export interface Profile {
     | { readonly directory: string | undefined; readonly network: boolean; readonly hidden: readonly string[] }
     | undefined;
   readonly limits: Limits;
+  readonly rules: Ruleset;
 }
 
 /** Secrets of a server, which a profile with a sandbox does not show. */
@@ -145,6 +155,8 @@ const SECRETS = [
   '~/.*_history',
 ];
 
+const NO_RULES: Ruleset = { rules: [], otherwise: 'allow' };
+
 /** The profiles that need no file. */
 export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profile>> = {
   full: {
@@ -154,6 +166,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     user: undefined,
     sandbox: undefined,
     limits: {},
+    rules: NO_RULES,
   },
   readonly: {
     name: 'readonly',
@@ -162,6 +175,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     user: undefined,
     sandbox: { directory: undefined, network: false, hidden: SECRETS },
     limits: {},
+    rules: NO_RULES,
   },
   workspace: {
     name: 'workspace',
@@ -170,6 +184,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     user: undefined,
     sandbox: { directory: undefined, network: false, hidden: SECRETS },
     limits: {},
+    rules: NO_RULES,
   },
 };
 
@@ -190,6 +205,7 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
       hidden: [...sandbox.hidden.filter((path) => file.show?.includes(path) !== true), ...(file.hide ?? [])],
     },
     limits: file.limits ?? {},
+    rules: { rules: (file.rules ?? []).map(ruleOf), otherwise: file.otherwise ?? 'allow' },
   };
 }
 

@@ -1,6 +1,7 @@
 import { basename } from 'node:path';
 import { type Command, forEachChild, type ParsedScript, parse, type Redirection, type SyntaxNode } from 'unbash';
-import { type Fed, innerOf, isSpecialVariable } from './programs.ts';
+import { type Fed, isSpecialVariable } from './look.ts';
+import { innerOf } from './programs.ts';
 import { ACTIONS, type Action, type Invocation, matches, type Rule } from './rule.ts';
 import { ANYTHING, argumentText, known, type Text, textOf } from './words.ts';
 

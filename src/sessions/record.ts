@@ -3,7 +3,16 @@ import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 
-export const SESSION_STATUSES = ['running', 'done', 'timeout', 'killed', 'output_limit', 'lost'] as const;
+export const SESSION_STATUSES = [
+  'running',
+  'done',
+  'timeout',
+  'killed',
+  'output_limit',
+  'lost',
+  'denied',
+  'waiting',
+] as const;
 export type SessionStatus = (typeof SESSION_STATUSES)[number];
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
@@ -45,6 +54,18 @@ const recordSchema = Type.Object({
       processes: Type.Integer(),
       memory_max: Type.Optional(Type.Integer()),
       processes_max: Type.Optional(Type.Integer()),
+    }),
+  ),
+  /** The profile that it ran under, and where the call came from. */
+  profile: Type.Optional(Type.String()),
+  address: Type.Optional(Type.String()),
+  /** What rules or a person said of it, where that was not simply to run it. */
+  decision: Type.Optional(
+    Type.Object({
+      action: Type.String(),
+      reason: Type.String(),
+      rule: Type.Optional(Type.Integer()),
+      by: Type.Optional(Type.String()),
     }),
   ),
   /** Processes that were left when it ended. */

@@ -9,7 +9,10 @@ import { readRecord, type SessionRecord } from './record.ts';
 import { Session } from './session.ts';
 
 /** What a new session is made of. */
-export type NewSession = Pick<SessionRecord, 'principal' | 'cmd' | 'cwd' | 'key' | 'execution_seconds'>;
+export type NewSession = Pick<
+  SessionRecord,
+  'principal' | 'cmd' | 'cwd' | 'key' | 'execution_seconds' | 'profile' | 'address' | 'decision'
+>;
 
 /** The descriptors of a new session's streams, opened for append. */
 export interface OutputDescriptors {

@@ -131,6 +131,8 @@ describe('agent3 profile', () => {
     ['a directory of no workspace', 'directory = "/srv/app"', 'belongs to extends = "workspace"'],
     ['a network of full', 'extends = "full"\nnetwork = true', 'network, hide and show belong to'],
     ['a secret that is none', 'show = ["/etc/passwd"]', 'no entry of the built-in list'],
+    ['a rule that does nothing known', '[[rules]]\naction = "refuse"', 'rules.0.action must be'],
+    ['a rule with an unknown name', '[[rules]]\naction = "deny"\ncmd = "rm"', 'there is no rules.0.cmd'],
     ['a limit that is none', '[limits]\nmemory_mib = "1G"', 'limits.memory_mib must be'],
   ];
   test.each(faults)('finds %s', async (_, text, told) => {

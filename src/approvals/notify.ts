@@ -1,0 +1,87 @@
+import { createHmac, randomUUID } from 'node:crypto';
+import { delay } from '../core/clock.ts';
+import { describeErrno } from '../core/errors.ts';
+import type { Notices } from '../core/notices.ts';
+import type { Announce } from './approvals.ts';
+
+/** A receiver that does not take a message is tried again after these. */
+const PAUSES_MS = [1000, 5000, 25_000];
+const PATIENCE_MS = 5000;
+/** Messages under way at once; more are dropped, and the owner hears of it. */
+const MAX_UNDER_WAY = 32;
+
+/**
+ * Sends requests for approval, and what became of them, to `url`: JSON by POST, signed as Standard Webhooks say, with
+ * HMAC-SHA256 of `id.timestamp.body` by `secret`.
+ */
+export function notifier(url: string, secret: string, host: string, notices: Notices): Announce {
+  let underWay = 0;
+  return (request, verdict) => {
+    const { session, token, address, profile, user, cwd, reason, part, expires_at } = request;
+    const body = JSON.stringify({
+      type: verdict === undefined ? 'approval.asked' : `approval.${verdict.kind}`,
+      timestamp: new Date().toISOString(),
+      data: {
+        host,
+        session,
+        token,
+        address,
+        profile,
+        user,
+        // A part of it, to recognise it by: the whole is on the server, where it is decided on.
+        cmd: request.cmd.slice(0, SHOWN_CHARS),
+        cwd,
+        reason,
+        part,
+        ...(verdict === undefined
+          ? { expires_at: new Date(expires_at).toISOString(), approve: `agent3 approvals approve ${session}` }
+          : { why: verdict.why, by: verdict.by }),
+      },
+    });
+    if (underWay >= MAX_UNDER_WAY) {
+      notices.warn({ session }, 'too many notices are under way: this one was dropped');
+      return;
+    }
+    underWay++;
+    void send(url, secret, body, notices).finally(() => underWay--);
+  };
+}
+
+const SHOWN_CHARS = 2000;
+
+async function send(url: string, secret: string, body: string, notices: Notices): Promise<void> {
+  const id = `msg_${randomUUID()}`;
+  for (const pause of [...PAUSES_MS, undefined]) {
+    const fault = await post(url, secret, id, body);
+    if (fault === undefined) return;
+    if (pause === undefined) {
+      notices.warn({ fault }, 'AGENT3_NOTIFY_URL did not take a notice');
+      return;
+    }
+    await delay(pause);
+  }
+}
+
+/** Undefined when the receiver has taken it. */
+async function post(url: string, secret: string, id: string, body: string): Promise<string | undefined> {
+  const timestamp = String(Math.floor(Date.now() / 1000));
+  const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64');
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'webhook-id': id,
+        'webhook-timestamp': timestamp,
+        'webhook-signature': `v1,${signature}`,
+      },
+      body,
+      redirect: 'error',
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    await response.body?.cancel();
+    return response.ok ? undefined : `it answered ${response.status}`;
+  } catch (error) {
+    return error instanceof Error && error.name === 'TimeoutError' ? 'it did not answer' : describeErrno(error);
+  }
+}

@@ -1,0 +1,134 @@
+import { chownSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { APPROVAL_SECONDS } from '../approvals/approvals.ts';
+import {
+  type ApprovalDecision,
+  type ApprovalRequest,
+  clearDecisions,
+  digestOf,
+  distrust,
+  readRequests,
+  requestsDirectory,
+  writeDecision,
+} from '../approvals/request.ts';
+import { processEnvironment } from '../config.ts';
+import { delay } from '../core/clock.ts';
+import { describeErrno, errnoOf } from '../core/errors.ts';
+import { visibleText } from '../core/plain-text.ts';
+import { PATHS } from '../install/layout.ts';
+import { parseSettings } from '../install/settings-file.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+
+/** Prints the commands that wait. */
+export function listApprovals({ json }: { readonly json?: true }): void {
+  const requests = waiting();
+  if (json === true) {
+    process.stdout.write(`${JSON.stringify(requests, null, 2)}\n`);
+    return;
+  }
+  if (requests.length === 0) process.stderr.write('nothing waits for approval\n');
+  for (const request of requests) process.stdout.write(`${describe(request)}\n`);
+}
+
+/** Leaves a decision for the agent, and waits until the agent has taken it. */
+export async function decideOn(id: string, verdict: 'approve' | 'deny', why: string): Promise<void> {
+  const { decisions, sessions } = places();
+  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 approvals ${verdict} ${id}`);
+  const fault = distrust(decisions);
+  if (fault !== undefined) fail(EXIT_FAILURE, `${fault}; it must be a directory of root that nobody else may write to`);
+  const found = waiting().filter(({ session }) => session.startsWith(id.toLowerCase()));
+  const [request] = found;
+  if (request === undefined) fail(EXIT_FAILURE, `nothing that waits has this id; agent3 approvals lists what does`);
+  if (found.length > 1) fail(EXIT_FAILURE, `${found.length} that wait have ids that begin so; give more of it`);
+  const { SUDO_USER, LOGNAME } = processEnvironment();
+  const by = (SUDO_USER ?? LOGNAME ?? 'root').slice(0, 100);
+  leave(decisions, { session: request.session, digest: digestOf(request), verdict, why: why.slice(0, 500), by });
+  clearDecisions(decisions, Date.now() - 2 * APPROVAL_SECONDS * 1000);
+  const path = join(requestsDirectory(sessions), `${request.session}.json`);
+  for (let looks = 0; existsSync(path); looks++) {
+    if (looks >= LOOKS) fail(EXIT_FAILURE, 'the agent has not taken the decision: does it run? (agent3 doctor)');
+    await delay(LOOK_MS);
+  }
+  process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
+}
+
+const LOOK_MS = 100;
+const LOOKS = 50;
+
+function leave(directory: string, decision: ApprovalDecision): void {
+  try {
+    writeDecision(directory, decision);
+    chownSync(join(directory, `${decision.session}.json`), 0, statSync(directory).gid);
+  } catch (error) {
+    if (errnoOf(error) === 'EEXIST') fail(EXIT_FAILURE, 'somebody has decided on it already');
+    fail(EXIT_FAILURE, `${directory} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+const WATCH_MS = 500;
+
+/** Prints each request when it comes, with a bell, and what is gone again. */
+export async function watchApprovals(): Promise<never> {
+  let known = new Map<string, ApprovalRequest>();
+  process.stderr.write('waiting for commands that need approval; Ctrl-C ends this\n');
+  for (;;) {
+    const now = new Map(waiting().map((request) => [request.session, request]));
+    for (const [session, request] of now) {
+      if (!known.has(session)) process.stdout.write(`\u0007${describe(request)}\n`);
+    }
+    for (const session of known.keys()) {
+      if (!now.has(session)) process.stdout.write(`${session}  waits no more\n\n`);
+    }
+    known = now;
+    await delay(WATCH_MS);
+  }
+}
+
+function waiting(): ApprovalRequest[] {
+  const directory = requestsDirectory(places().sessions);
+  try {
+    return readRequests(directory, Date.now());
+  } catch (error) {
+    fail(EXIT_FAILURE, `${directory} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+  }
+}
+
+/** The directories of the settings here, or those of the installed service. */
+function places(): { readonly sessions: string; readonly decisions: string } {
+  const own = processEnvironment();
+  const installed = existsSync(PATHS.manifest) ? installedSettings() : undefined;
+  const sessions = own['AGENT3_SESSIONS_DIR'] || (installed && (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions));
+  const decisions =
+    own['AGENT3_APPROVALS_DIR'] || (installed && (installed['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
+  if (sessions && decisions) return { sessions, decisions };
+  fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_SESSIONS_DIR and AGENT3_APPROVALS_DIR as for the agent');
+}
+
+function installedSettings(): Readonly<Record<string, string>> {
+  try {
+    return parseSettings(readFileSync(PATHS.settings, 'utf8'));
+  } catch (error) {
+    fail(EXIT_FAILURE, `${PATHS.settings} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+  }
+}
+
+const SHOWN_INPUT_CHARS = 2000;
+
+/** Everything that would run. What it is made of cannot hide any of it from a terminal. */
+function describe(request: ApprovalRequest): string {
+  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason } = request;
+  const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
+  const indent = (text: string): string => visibleText(text).replaceAll('\n', '\n    ');
+  const more = stdin.length - SHOWN_INPUT_CHARS;
+  const lines = [
+    `${session}  ${seconds} s left`,
+    `  token ${token} (${profile}) from ${address}, as ${user} in ${visibleText(cwd)}, for up to ${limit_seconds} s`,
+    `  asked because ${visibleText(reason)}`,
+    `  $ ${indent(cmd)}`,
+    ...Object.entries(env).map(([name, value]) => `  with ${visibleText(name)}=${indent(value)}`),
+    ...(stdin === '' ? [] : [`  reads ${indent(stdin.slice(0, SHOWN_INPUT_CHARS))}`]),
+    ...(more > 0 ? [`  and ${more} characters more: agent3 approvals --json shows them`] : []),
+    ...(input === 'closed' ? [] : ['  and whatever is typed into it later, which nobody is asked about']),
+  ];
+  return `${lines.join('\n')}\n`;
+}

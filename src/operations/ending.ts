@@ -1,0 +1,31 @@
+import { limitHitsOf, usageOf } from '../execution/cgroup-limits.ts';
+import type { EndReason, Outcome } from '../execution/outcome.ts';
+import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
+import type { Session } from '../sessions/session.ts';
+
+/** What a command took and which ceilings it reached, as its cgroup at `path` tells. */
+export function costOf(path: string | undefined): Pick<SessionRecord, 'usage' | 'hits'> {
+  const usage = path === undefined ? undefined : usageOf(path);
+  if (path === undefined || usage === undefined) return {};
+  const hits = limitHitsOf(path);
+  return { usage, ...(hits.memory + hits.processes > 0 && { hits }) };
+}
+
+/** What the streams of a session hold now. */
+export function sizesOf(session: Session): { readonly stdout_bytes: number; readonly stderr_bytes: number } {
+  return { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };
+}
+
+const STATUS_OF: Readonly<Record<EndReason, SessionStatus>> = {
+  exited: 'done',
+  timeout: 'timeout',
+  killed: 'killed',
+  output_limit: 'output_limit',
+  lost: 'lost',
+};
+
+/** A command that ended by itself without anybody to take its exit code ended as far as anybody knows. */
+export function statusOf(outcome: Outcome): SessionStatus {
+  if (outcome.reason === 'exited' && outcome.exitCode === null) return 'lost';
+  return STATUS_OF[outcome.reason];
+}

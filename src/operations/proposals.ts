@@ -1,0 +1,162 @@
+import { closeSync, writeSync } from 'node:fs';
+import { APPROVAL_SECONDS, type Approvals, MAX_WAITING, type Verdict } from '../approvals/approvals.ts';
+import type { ApprovalRequest } from '../approvals/request.ts';
+import type { Clock } from '../core/clock.ts';
+import { AgentError, MachineRefused, TooManyRequests } from '../core/errors.ts';
+import type { Access } from '../profiles/access.ts';
+import type { Decision } from '../rules/decide.ts';
+import type { Session } from '../sessions/session.ts';
+import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';
+import { detailsOf, type NewCommand } from './command.ts';
+import type { Commands } from './commands.ts';
+
+/** The exit code of shells for what is there and cannot be run. */
+export const EXIT_NOT_RUN = 126;
+
+/** What proposals work with. */
+export interface ProposalParts {
+  readonly store: SessionStore;
+  readonly clock: Clock;
+  readonly access: Access;
+  /** The user that commands run as. */
+  readonly user: string;
+}
+
+/** Commands that are not simply run: those that rules deny, and those that wait for a person. */
+export class Proposals {
+  constructor(
+    private readonly parts: ProposalParts,
+    private readonly commands: Commands,
+    private readonly approvals: Approvals,
+  ) {}
+
+  /** A session of a command that is not run. Throws `MachineRefused`. */
+  refuse(command: NewCommand, decision: Decision): Session {
+    const { session, output } = this.parts.store.create(detailsOf(command));
+    this.#end(session, output, { ...decision, action: 'deny' });
+    return session;
+  }
+
+  /**
+   * A session whose command runs when a person has approved it; where nobody can be asked, it ends as denied. Throws
+   * `TooManyRequests` when too many wait, and `MachineRefused`.
+   */
+  ask(command: NewCommand, decision: Decision): Session {
+    const fault = this.approvals.fault();
+    if (fault !== undefined) {
+      const reason = `${decision.reason}; a person would have to approve it, and this server has no way for that (${fault})`;
+      return this.refuse(command, { ...decision, reason });
+    }
+    if (this.approvals.count >= MAX_WAITING)
+      throw new TooManyRequests(30, `${MAX_WAITING} commands wait for approval already. Wait for those first.`);
+    const { session, output } = this.parts.store.create(detailsOf(command));
+    const release = this.commands.hold(session, (why) => this.approvals.withdraw(session.id, why));
+    try {
+      session.update({ status: 'waiting', decision: decisionOf(decision) });
+      this.approvals.ask(this.#requestOf(session, command, decision), (verdict) => {
+        this.#settle(session, output, command, decision, verdict);
+        release();
+      });
+    } catch (error) {
+      release();
+      for (const fd of [output.stdout, output.stderr]) closeSync(fd);
+      this.parts.store.discard(session);
+      throw new MachineRefused('The request for approval could not be stored, so nothing was run.', error);
+    }
+    return session;
+  }
+
+  #requestOf(session: Session, command: NewCommand, { reason, part }: Decision): ApprovalRequest {
+    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement } = command;
+    const now = this.parts.clock.now();
+    return {
+      session: session.id,
+      token: principal,
+      address: address ?? '',
+      profile: profile ?? '',
+      user: confinement?.account?.name ?? this.parts.user,
+      cmd,
+      cwd,
+      env: { ...env },
+      stdin,
+      input,
+      limit_seconds: execution_seconds,
+      reason,
+      part,
+      asked_at: now,
+      expires_at: now + APPROVAL_SECONDS * 1000,
+    };
+  }
+
+  #settle(
+    session: Session,
+    output: OutputDescriptors,
+    command: NewCommand,
+    decision: Decision,
+    verdict: Verdict,
+  ): void {
+    if (verdict.kind !== 'approved') {
+      this.#end(session, output, { ...decision, action: 'deny', reason: wordsOf(decision, verdict) });
+      return;
+    }
+    try {
+      // A token that is gone, or has lost its profile, has nothing run any more.
+      this.parts.access.profileFor(command.principal);
+      session.update({
+        status: 'running',
+        started_at: this.parts.clock.now(),
+        decision: { ...decisionOf(decision), action: 'approved', by: verdict.by },
+      });
+    } catch (error) {
+      this.#end(session, output, { ...decision, action: 'deny', reason: faultOf(error) });
+      return;
+    }
+    try {
+      // Nobody waits for its answer: its exit code is kept on disk.
+      this.commands.startIn(session, output, { ...command, keepsExitCode: true });
+    } catch (error) {
+      this.#end(session, undefined, { ...decision, action: 'deny', reason: faultOf(error) });
+    }
+  }
+
+  /** Ends a session whose command has not run, with the reason where a shell would write it. */
+  #end(session: Session, output: OutputDescriptors | undefined, decision: Decision): void {
+    if (output !== undefined) {
+      try {
+        writeSync(output.stderr, `agent3: not run: ${decision.reason}\n`);
+      } catch {
+        // The disk is full; the answer has the reason as well.
+      }
+      for (const fd of [output.stdout, output.stderr]) closeSync(fd);
+    }
+    const now = this.parts.clock.now();
+    this.commands.conclude(session, {
+      status: 'denied',
+      exit_code: EXIT_NOT_RUN,
+      ended_at: now,
+      duration_ms: Math.max(0, now - session.record.started_at),
+      stdout_bytes: session.sizeOf('stdout'),
+      stderr_bytes: session.sizeOf('stderr'),
+      decision: decisionOf(decision),
+    });
+  }
+}
+
+function decisionOf({ action, reason, rule }: Decision) {
+  return { action, reason, ...(rule !== undefined && { rule }) };
+}
+
+function wordsOf({ reason }: Decision, { kind, why, by }: Verdict): string {
+  switch (kind) {
+    case 'denied':
+      return `${by || 'the owner'} denied it${why === '' ? '' : `: ${why}`}`;
+    case 'expired':
+      return `it needed approval (${reason}), and ${why}`;
+    default:
+      return `it waited for approval (${reason}), and ${why}`;
+  }
+}
+
+function faultOf(error: unknown): string {
+  return `it was approved, and could not be started: ${error instanceof AgentError ? (error.hint ?? error.error) : String(error)}`;
+}

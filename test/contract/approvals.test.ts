@@ -1,0 +1,258 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { createHmac } from 'node:crypto';
+import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { type Agent, startAgent } from '../helpers/agent.ts';
+import { agent3 } from '../helpers/cli.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+import { eventually } from '../helpers/waiting.ts';
+
+const directory = new TemporaryDirectory();
+const PROFILES = directory.join('profiles.d');
+const APPROVALS = directory.join('approvals');
+mkdirSync(PROFILES);
+mkdirSync(APPROVALS, { mode: 0o750 });
+writeFileSync(
+  `${PROFILES}/careful.toml`,
+  `extends = "full"
+[[rules]]
+action = "deny"
+command = "mkfs*"
+reason = "disks are formatted by people"
+[[rules]]
+action = "confirm"
+command = "rm"
+`,
+);
+
+const SECRET = 'a-secret-of-24-characters';
+const notices: { body: string; headers: Headers }[] = [];
+let receiver: ReturnType<typeof Bun.serve>;
+let agent: Agent;
+const settings = { AGENT3_APPROVALS_DIR: APPROVALS };
+const isRoot = process.geteuid?.() === 0;
+
+beforeAll(async () => {
+  receiver = Bun.serve({
+    port: 0,
+    fetch: async (request) => {
+      notices.push({ body: await request.text(), headers: request.headers });
+      // The first one is refused, and comes again.
+      return new Response(null, { status: notices.length === 1 ? 500 : 204 });
+    },
+  });
+  agent = await startAgent({
+    ...settings,
+    AGENT3_PROFILES_DIR: PROFILES,
+    AGENT3_PROFILE: 'careful',
+    AGENT3_NOTIFY_URL: `http://127.0.0.1:${receiver.port}/`,
+    AGENT3_NOTIFY_SECRET: SECRET,
+  });
+});
+afterAll(async () => {
+  await agent[Symbol.asyncDispose]();
+  await receiver.stop(true);
+  directory[Symbol.dispose]();
+});
+
+type Fields = Record<string, unknown>;
+const shell = async (args: Fields): Promise<Fields> => ({ ...(await agent.shell(args)) });
+const read = async (session: unknown, more: Fields = {}): Promise<Fields> => ({
+  ...(await agent.read({ session, ...more })),
+});
+
+describe('a command that rules deny', () => {
+  test('is answered with the reason, and is not run', async () => {
+    const answer = await shell({ cmd: 'touch /tmp/agent3-denied && mkfs.ext4 /dev/null' });
+    expect(answer).toMatchObject({
+      status: 'denied',
+      exit_code: 126,
+      stdout: '',
+      stderr: 'agent3: not run: disks are formatted by people\n',
+      message: expect.stringContaining('Nothing was run: disks are formatted by people.'),
+    });
+    expect(readdirSync('/tmp')).not.toContain('agent3-denied');
+    expect(await read(answer['session'])).toMatchObject({ status: 'denied', exit_code: 126, eof: true });
+  });
+
+  test('is not found by another way: none of its parts is run when one is denied', async () => {
+    expect(await shell({ cmd: "echo a; sh -c 'mkfs /dev/null'" })).toMatchObject({ status: 'denied', stdout: '' });
+  });
+
+  test('what rules are not about is simply run', async () => {
+    expect(await shell({ cmd: 'echo hi' })).toMatchObject({ status: 'done', stdout: 'hi\n' });
+  });
+});
+
+describe.skipIf(!isRoot)('a command that needs approval', () => {
+  const file = directory.join('victim');
+  const ask = async (more: Fields = {}): Promise<string> => {
+    writeFileSync(file, '');
+    const answer = await shell({
+      cmd: `rm ${file}; cat; echo $NAME; exit 3`,
+      stdin: 'in',
+      env: { NAME: 'x' },
+      ...more,
+    });
+    expect(answer).toMatchObject({
+      status: 'waiting',
+      exit_code: null,
+      message: expect.stringContaining('a person has to approve this command, because rule 2: confirm command rm'),
+    });
+    return String(answer['session']);
+  };
+  const approvals = (...args: string[]) =>
+    agent3(['approvals', ...args], { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir });
+
+  test('runs once it is approved, with all that was asked, and is followed by read_session', async () => {
+    const session = await ask();
+    expect(await read(session, { wait: 0.2 })).toMatchObject({ status: 'waiting', eof: false });
+    const { stdout } = await approvals();
+    for (const told of [session, `rm ${file}`, 'with NAME=x', 'reads in', 'default (careful)']) {
+      expect(stdout).toContain(told);
+    }
+    const following = read(session, { wait: 10 });
+    expect((await approvals('approve', session)).stdout).toBe('approved: it runs\n');
+    await following;
+    expect(await read(session, { wait: 10, offset: 1000 })).toMatchObject({ status: 'done', exit_code: 3 });
+    expect((await read(session))['stdout']).toBe('inx\n');
+    expect(await Bun.file(file).exists()).toBe(false);
+    expect(readdirSync(`${agent.sessionsDir}/.approvals`)).toEqual([]);
+  });
+
+  test('is not run when it is denied, and the reason is told', async () => {
+    const session = await ask();
+    await approvals('deny', session.slice(0, 36), '--why', 'not before the backup');
+    expect(await read(session, { wait: 5 })).toMatchObject({
+      status: 'denied',
+      exit_code: 126,
+      message: expect.stringContaining('denied it: not before the backup'),
+    });
+    expect(await Bun.file(file).exists()).toBe(true);
+    expect((await approvals('approve', session)).stderr).toContain('nothing that waits has this id');
+  });
+
+  test('is not run when what was shown is not what would run', async () => {
+    const session = await ask();
+    const path = `${agent.sessionsDir}/.approvals/${session}.json`;
+    const request = JSON.parse(readFileSync(path, 'utf8'));
+    writeFileSync(path, JSON.stringify({ ...request, cmd: 'ls' }));
+    expect((await approvals()).stdout).toContain('$ ls\n');
+    await approvals('approve', session);
+    expect(await read(session, { wait: 5 })).toMatchObject({
+      status: 'denied',
+      message: expect.stringContaining('what was decided on is not what was asked'),
+    });
+    expect(await Bun.file(file).exists()).toBe(true);
+  });
+
+  test('is not run for a decision that is not of root, or in a directory of others', async () => {
+    const session = await ask();
+    const decision = `${APPROVALS}/${session}.json`;
+    const request = JSON.parse(readFileSync(`${agent.sessionsDir}/.approvals/${session}.json`, 'utf8'));
+    const { digestOf } = await import('../../src/approvals/request.ts');
+    writeFileSync(
+      decision,
+      JSON.stringify({ session, digest: digestOf(request), verdict: 'approve', why: '', by: 'x' }),
+    );
+    chownSync(decision, 65_534, 65_534);
+    // Nothing may come of it: a look at the clock is all there is.
+    expect(await read(session, { wait: 2.5 })).toMatchObject({ status: 'waiting' });
+    chmodSync(APPROVALS, 0o777);
+    chownSync(decision, 0, 0);
+    expect(await read(session, { wait: 2.5 })).toMatchObject({ status: 'waiting' });
+    chmodSync(APPROVALS, 0o750);
+    expect(await read(session, { wait: 10 })).toMatchObject({ status: expect.stringMatching(/running|done/) });
+  });
+
+  test('is waited for by agent3 exec, which says so', async () => {
+    const remote = { AGENT3_URL: agent.url, AGENT3_API_TOKEN: agent.token };
+    const run = agent3(['exec', `rm ${directory.join('none')}`], remote);
+    const found = async () => JSON.parse((await approvals('--json')).stdout) as { session: string }[];
+    await eventually('it waits', async () => (await found()).length === 1);
+    await approvals('approve', (await found())[0]?.session ?? '');
+    const { code, stderr } = await run;
+    expect(code).toBe(1);
+    expect(stderr).toContain('a person has to approve this command');
+    expect(stderr).toContain('No such file');
+  });
+
+  test('is taken back by kill_session and close_session', async () => {
+    const first = await ask();
+    await agent.call('kill_session', { session: first });
+    expect(await read(first)).toMatchObject({ status: 'denied' });
+    const second = await ask();
+    expect((await agent.call('close_session', { session: second })).body).toMatchObject({ status: 'closed' });
+    expect((await approvals()).stdout).toBe('');
+  });
+
+  test('a repeat with its key does not ask again', async () => {
+    const session = await ask({ key: 'once' });
+    expect(await ask({ key: 'once' })).toBe(session);
+    expect(JSON.parse((await approvals('--json')).stdout)).toHaveLength(1);
+    await approvals('deny', session);
+  });
+
+  test('hides nothing from the terminal of whoever decides', async () => {
+    const { session } = await shell({ cmd: 'rm x # \u001b[2K\rls \u202e' });
+    expect((await approvals()).stdout).toContain('$ rm x # \\u{1b}[2K\\u{d}ls \\u{202e}\n');
+    await approvals('deny', String(session));
+  });
+
+  test('is told to the owner, signed', async () => {
+    const { session } = await shell({ cmd: 'rm told' });
+    await approvals('deny', String(session), '--why', 'no');
+    const ofSession = () => notices.map(({ body }) => JSON.parse(body)).filter(({ data }) => data.session === session);
+    await eventually('both notices came', () => ofSession().length === 2);
+    expect(
+      ofSession()
+        .map(({ type }) => type)
+        .sort(),
+    ).toEqual(['approval.asked', 'approval.denied']);
+    const { body, headers } = notices.at(-1) ?? { body: '', headers: new Headers() };
+    const signed = `${headers.get('webhook-id')}.${headers.get('webhook-timestamp')}.${body}`;
+    const signature = createHmac('sha256', SECRET).update(signed).digest('base64');
+    expect(headers.get('webhook-signature')).toBe(`v1,${signature}`);
+    const [first, second] = notices.filter(
+      ({ headers: h }) => h.get('webhook-id') === notices[0]?.headers.get('webhook-id'),
+    );
+    expect(second?.body).toBe(first?.body ?? '');
+  });
+
+  test('ends with the agent, and its session says so', async () => {
+    await using other = await startAgent({ ...settings, AGENT3_PROFILES_DIR: PROFILES, AGENT3_PROFILE: 'careful' });
+    const first = await other.shell({ cmd: 'rm x' });
+    await other.restart();
+    const second = await other.shell({ cmd: 'rm x' });
+    expect({ ...(await other.read({ session: first.session })) }).toMatchObject({
+      status: 'denied',
+      message: expect.stringContaining('the agent was stopped meanwhile'),
+    });
+    await other.kill9();
+    await other.restart();
+    expect({ ...(await other.read({ session: second.session })) }).toMatchObject({
+      status: 'denied',
+      exit_code: 126,
+      message: expect.stringContaining('send it again'),
+    });
+    expect(readdirSync(`${other.sessionsDir}/.approvals`)).toEqual([]);
+  });
+});
+
+test('where nobody can be asked, what needs approval is denied, with the reason', async () => {
+  await using lonely = await startAgent({ AGENT3_PROFILES_DIR: PROFILES, AGENT3_PROFILE: 'careful' });
+  expect({ ...(await lonely.shell({ cmd: 'rm x' })) }).toMatchObject({
+    status: 'denied',
+    message: expect.stringContaining('AGENT3_APPROVALS_DIR is not set'),
+  });
+});
+
+describe('agent3 profile try', () => {
+  const rows: readonly [cmd: string, told: string][] = [
+    ['ls', 'allow: no rule is against it\n'],
+    ['ls; mkfs.xfs x', 'deny: disks are formatted by people (mkfs.xfs x)\n'],
+    ['rm x', 'confirm: rule 2: confirm command rm (rm x)\n'],
+  ];
+  test.each(rows)('%s', async (cmd, told) => {
+    expect((await agent3(['profile', 'try', 'careful', cmd, '--dir', PROFILES])).stdout).toBe(told);
+  });
+});
