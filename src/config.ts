@@ -68,6 +68,8 @@ export interface Config {
     readonly cpuPercent: number | undefined;
   };
   readonly logLevel: (typeof LOG_LEVELS)[number];
+  /** Absolute; undefined: nothing is recorded. */
+  readonly auditFile: string | undefined;
   /** Absolute; undefined: standard error. */
   readonly logFile: string | undefined;
   /** Absolute paths; undefined: plain HTTP. */
@@ -129,6 +131,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
       cpuPercent: values.AGENT3_COMMAND_CPU_PERCENT,
     },
     logLevel: values.AGENT3_LOG_LEVEL,
+    auditFile: values.AGENT3_AUDIT_FILE === undefined ? undefined : resolve(values.AGENT3_AUDIT_FILE),
     logFile: values.AGENT3_LOG_FILE === undefined ? undefined : resolve(values.AGENT3_LOG_FILE),
     tls: tlsFiles(values.AGENT3_TLS_CERT, values.AGENT3_TLS_KEY),
     trustedProxies: proxies.list,

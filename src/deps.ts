@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { Approvals } from './approvals/approvals.ts';
 import { notifier } from './approvals/notify.ts';
+import type { AuditLog } from './audit/audit-log.ts';
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import { describeErrno } from './core/errors.ts';
@@ -13,6 +14,7 @@ import type { Logger } from './log/log.ts';
 import { Commands } from './operations/commands.ts';
 import type { OperationParts } from './operations/parts.ts';
 import { Proposals } from './operations/proposals.ts';
+import { Trail } from './operations/trail.ts';
 import type { Access } from './profiles/access.ts';
 import { SessionStore } from './sessions/store.ts';
 
@@ -23,25 +25,37 @@ export interface Deps extends OperationParts {
   readonly shutdown: SignalOnce;
   readonly cgroups: CommandCgroups | undefined;
   readonly approvals: Approvals;
+  /** Undefined: nothing is recorded. */
+  readonly audit: AuditLog | undefined;
 }
 
 /** Builds everything the agent works with; opens neither files nor sockets. */
-export function buildDeps(config: Config, logger: Logger, access: Access, clock: Clock = systemClock): Deps {
+export function buildDeps(
+  config: Config,
+  logger: Logger,
+  access: Access,
+  audit?: AuditLog,
+  clock: Clock = systemClock,
+): Deps {
   const account = currentAccount();
   const store = new SessionStore(config.sessionsDirectory, clock);
   const shutdown = new SignalOnce();
   const gate = new Gate(config.maxRunning);
   const cgroups = openCgroups(config, logger);
-  const announce = config.notify && notifier(config.notify.url, config.notify.secret, hostname(), logger);
+  const trail = new Trail(audit, secretsOf(config));
+  const notify = config.notify && notifier(config.notify.url, config.notify.secret, hostname(), logger);
   const approvals = new Approvals(
     config.sessionsDirectory,
     config.approvalsDirectory,
     clock,
     logger,
-    announce ?? (() => {}),
+    (request, verdict) => {
+      trail.approval(request, verdict);
+      notify?.(request, verdict);
+    },
   );
   shutdown.subscribe(() => approvals.stop());
-  const commands = new Commands({ settings: config, account, store, gate, clock, notices: logger, cgroups });
+  const commands = new Commands({ settings: config, account, store, gate, clock, notices: logger, cgroups, trail });
   return {
     config,
     logger,
@@ -56,17 +70,24 @@ export function buildDeps(config: Config, logger: Logger, access: Access, clock:
     store,
     commands,
     approvals,
-    proposals: new Proposals({ store, clock, access, user: account.name }, commands, approvals),
+    proposals: new Proposals({ store, clock, access, trail, user: account.name }, commands, approvals),
+    trail,
+    audit,
     cgroups,
   };
 }
 
 /** Where the agent keeps what commands in a sandbox have no business with. */
 function ownPaths(config: Config): string[] {
-  const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, tls } = config;
-  return [sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, tls?.key].filter(
+  const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls } = config;
+  return [sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls?.key].filter(
     (path) => path !== undefined,
   );
+}
+
+/** What must not be read anywhere. */
+export function secretsOf({ token, metricsToken, notify }: Config): string[] {
+  return [token, metricsToken, notify?.secret].filter((secret) => secret !== undefined);
 }
 
 /** The executable itself; in development, Bun and the entry. */

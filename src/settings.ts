@@ -174,6 +174,9 @@ export const settingsSchema = Type.Object({
   AGENT3_LOG_FILE: Type.Optional(
     path('File that the log is appended to, instead of standard error. Opened anew on SIGHUP, for logrotate.'),
   ),
+  AGENT3_AUDIT_FILE: Type.Optional(
+    path('File of the audit record: what was asked, run and decided, chained by hashes. Opened anew on SIGHUP.'),
+  ),
   AGENT3_TLS_CERT: Type.Optional(
     path('Certificate chain (PEM): the agent then speaks HTTPS itself. Read anew on SIGHUP.'),
   ),

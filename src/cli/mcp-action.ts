@@ -15,6 +15,7 @@ import { stopAgent, stopOnSignals } from './shutdown.ts';
 import {
   hideToken,
   openAccess,
+  openAudit,
   openStore,
   openTheLog,
   readConfig,
@@ -73,15 +74,16 @@ async function stopAfterLastAnswers(parts: Parameters<typeof stopAgent>[0]): Pro
 /** With the sessions that the settings name; else with the first of the user's own that no other agent has. */
 function openDeps(config: Config, logger: Logger, environment: Readonly<Record<string, string | undefined>>): Deps {
   const access = openAccess(config, logger, undefined);
+  const audit = openAudit(config, logger);
   if (environment['AGENT3_SESSIONS_DIR']) {
-    const deps = buildDeps(config, logger, access);
+    const deps = buildDeps(config, logger, access, audit);
     openStore(deps);
     return deps;
   }
   const state = environment['XDG_STATE_HOME'] || join(homedir(), '.local/state');
   for (let number = 1; number <= MAX_DIRECTORIES; number++) {
     const sessionsDirectory = join(state, 'agent3', number === 1 ? 'sessions' : `sessions-${number}`);
-    const deps = buildDeps({ ...config, sessionsDirectory }, logger, access);
+    const deps = buildDeps({ ...config, sessionsDirectory }, logger, access, audit);
     if (tryOpenStore(deps) === undefined) return deps;
   }
   fail(

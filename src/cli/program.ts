@@ -1,6 +1,7 @@
 import { Command, CommanderError } from 'commander';
 import { commit, version } from '../version.ts';
 import { addApprovals } from './approvals.ts';
+import { addAudit } from './audit.ts';
 import { addCompletion } from './completion.ts';
 import { addDoctor } from './doctor.ts';
 import { addExec } from './exec.ts';
@@ -29,6 +30,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addToken(program);
   addProfile(program);
   addApprovals(program);
+  addAudit(program);
   addInstall(program);
   addWatchdog(program);
   addDoctor(program);

@@ -1,14 +1,20 @@
+import type { AuditLog } from '../audit/audit-log.ts';
 import type { Log } from '../log/log.ts';
 import type { Listener } from './listener.ts';
 
 /**
- * SIGHUP: opens the log's file anew and reads the certificate anew; settings need a restart. In a terminal it keeps its
+ * SIGHUP: opens the files of the log and of the audit record anew and reads the certificate anew; settings need a restart. In a terminal it keeps its
  * usual meaning, the end: whoever closes the window wants no agent left behind.
  */
-export function reloadOnSignal(log: Log, listener: Listener): void {
+export function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefined): void {
   if (process.stderr.isTTY === true) return;
   process.on('SIGHUP', () => {
     log.reopen();
+    try {
+      audit?.reopen();
+    } catch (error) {
+      log.logger.error({ err: error }, 'the audit record was not opened anew; the old file stays in use');
+    }
     try {
       listener.reload();
       log.logger.info('reloaded');

@@ -14,6 +14,7 @@ import { stopOnSignals } from './shutdown.ts';
 import {
   hideToken,
   openAccess,
+  openAudit,
   openKeyRing,
   openStore,
   openTheLog,
@@ -51,8 +52,11 @@ async function serve(): Promise<void> {
   hideToken();
   const log = await openTheLog(config);
   const keys = openKeyRing(config, log.logger);
-  const deps = buildDeps(config, log.logger, openAccess(config, log.logger, keys));
+  const access = openAccess(config, log.logger, keys);
+  const deps = buildDeps(config, log.logger, access, openAudit(config, log.logger));
   openStore(deps);
+  deps.trail.agent('started', { version, pid: process.pid });
+  deps.shutdown.subscribe(() => deps.trail.agent('stops', { pid: process.pid }));
   const listener = new Listener(deps, keys);
   listener.open();
   const recovered = recoverSessions(deps, log.logger);
@@ -62,7 +66,7 @@ async function serve(): Promise<void> {
     log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
   }
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener });
-  reloadOnSignal(log, listener);
+  reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);
   log.logger.info({ url: listener.url, version, commit, pid: process.pid, ...recovered }, 'listening');
 }

@@ -1,3 +1,4 @@
+import { AuditFault, AuditLog } from '../audit/audit-log.ts';
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
@@ -67,6 +68,16 @@ export function openAccess(
   } catch (error) {
     if (!(error instanceof ProfileFaults)) throw error;
     fail(EXIT_USAGE, ...error.faults);
+  }
+}
+
+/** The audit record that the settings name; ends the process, with the reason, when it cannot be written. */
+export function openAudit({ auditFile }: Config, notices: Notices): AuditLog | undefined {
+  try {
+    return auditFile === undefined ? undefined : new AuditLog(auditFile, systemClock, notices);
+  } catch (error) {
+    if (!(error instanceof AuditFault)) throw error;
+    fail(EXIT_FAILURE, error.message);
   }
 }
 

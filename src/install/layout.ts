@@ -13,6 +13,7 @@ export const PATHS = {
   sessions: '/var/lib/agent3/sessions',
   logs: '/var/log/agent3',
   logFile: '/var/log/agent3/agent3.log',
+  audit: '/var/log/agent3/audit.jsonl',
   unit: '/etc/systemd/system/agent3.service',
   dropIns: '/etc/systemd/system/agent3.service.d',
   userDropIn: '/etc/systemd/system/agent3.service.d/10-user.conf',

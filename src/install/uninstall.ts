@@ -43,7 +43,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   changes.commit();
   for (const path of DROP_INS) changes.removeEmptyDirectory(path);
   changes.removeTree(PATHS.watchdogState);
-  if (purge) purgeAll(changes, root === '/');
+  if (purge) purgeAll(changes, root === '/', dryRun);
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);
     runCommand(['systemctl', 'reset-failed', SERVICE]);
@@ -51,8 +51,10 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   return changes.count;
 }
 
-function purgeAll(changes: Changes, isLive: boolean): void {
+function purgeAll(changes: Changes, isLive: boolean, dryRun: boolean): void {
   const isOurUser = isLive && homeOf(DEFAULT_USER) === PATHS.home;
+  // It can only be added to, which keeps it from being removed as well.
+  if (isLive && !dryRun) runCommand(['chattr', '-a', PATHS.audit]);
   for (const path of [...DROP_INS, PATHS.configuration, PATHS.home, PATHS.logs]) changes.removeTree(path);
   if (isOurUser) changes.command(['userdel', DEFAULT_USER]);
 }

@@ -6,6 +6,7 @@ import type { Gate } from '../execution/gate.ts';
 import type { TerminalSize } from '../execution/terminal.ts';
 import type { NewSession, SessionStore } from '../sessions/store.ts';
 import type { Confinement } from './confinement.ts';
+import type { Trail } from './trail.ts';
 
 /** The limits that hold for every command. */
 export interface CommandSettings {
@@ -22,6 +23,8 @@ export interface CommandParts {
   readonly gate: Gate;
   readonly clock: Clock;
   readonly notices: Notices;
+  /** What is started and how it ends goes on record. */
+  readonly trail: Trail;
   /** Where commands get cgroups of their own; undefined: they share the agent's. */
   readonly cgroups: CommandCgroups | undefined;
 }

@@ -16,7 +16,7 @@ import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
 import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
 import { costOf, sizesOf, statusOf } from './ending.ts';
-import { launch } from './launch.ts';
+import { launchOnRecord } from './launch.ts';
 import { describeWait, type Silence } from './wait-words.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
@@ -95,20 +95,13 @@ export class Commands {
   /** Writes the end of a session whose command has not run. */
   conclude(session: Session, change: Parameters<Session['update']>[0]): void {
     this.#record(session, change);
-    this.#ended(session.record);
+    this.#isOver(session);
   }
 
   #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): void {
-    const { env, stdin, input, size, keepsExitCode, confinement } = command;
+    const { input, keepsExitCode, confinement } = command;
     if (input !== 'closed') session.record = { ...session.record, input };
-    const launched = launch(this.parts, session, output, {
-      env,
-      stdin,
-      input,
-      size,
-      keepsExitCode,
-      ...(confinement !== undefined && { confinement }),
-    });
+    const launched = launchOnRecord(this.parts, session, output, command);
     const { process } = launched;
     if (launched.input !== undefined) this.#inputs.set(session.id, launched.input);
     this.#supervise(session, process, leave, session.record.execution_seconds, confinement?.sandbox !== undefined);
@@ -249,6 +242,11 @@ export class Commands {
       ended_at: this.parts.clock.now(),
       duration_ms: Math.round(durationMs),
     });
+    this.#isOver(session);
+  }
+
+  #isOver(session: Session): void {
+    this.parts.trail.ended(session);
     this.#ended(session.record);
   }
 

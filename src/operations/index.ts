@@ -1,8 +1,9 @@
+import { AgentError } from '../core/errors.ts';
 import { closeSessionOperation } from './close-session.ts';
 import { demandOperation } from './confinement.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
-import type { Operation } from './operation.ts';
+import type { Call, Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { readSessionOperation } from './read-session.ts';
 import { serverInfoOperation } from './server-info.ts';
@@ -23,8 +24,30 @@ export function allOperations(parts: OperationParts): readonly Operation[] {
   return operations.map((operation) => ({
     ...operation,
     invoke: async (args, call) => {
-      demandOperation(parts.access.profileFor(call.principal), operation.name);
-      return operation.invoke(args, call);
+      try {
+        demandOperation(parts.access.profileFor(call.principal), operation.name);
+        const answer = await operation.invoke(args, call);
+        // A command has lines of its own, for its start and its end.
+        if (operation.name !== 'shell') parts.trail.operation(operation.name, args, call, undefined);
+        return answer;
+      } catch (error) {
+        noteRefusal(parts, operation.name, args, call, error);
+        throw error;
+      }
     },
   }));
+}
+
+/** What was refused is on record as well; where that cannot be written, the refusal stands all the same. */
+function noteRefusal({ trail }: OperationParts, name: string, args: unknown, call: Call, error: unknown): void {
+  try {
+    trail.operation(
+      name,
+      args,
+      call,
+      error instanceof AgentError ? `${error.error}: ${error.hint ?? ''}` : 'a fault of the agent',
+    );
+  } catch {
+    // The agent has told its owner.
+  }
 }

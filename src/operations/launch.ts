@@ -18,11 +18,35 @@ export interface Launched {
   readonly input: CommandInput | undefined;
 }
 
+/** Starts the command of a new session once that is on record; closes the descriptors. Throws as `launch` does. */
+export function launchOnRecord(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  command: NewCommand,
+): Launched {
+  const { trail, account } = parts;
+  const { confinement } = command;
+  const isSandboxed = confinement?.sandbox !== undefined;
+  try {
+    trail.started(session, { ...command, user: confinement?.account?.name ?? account.name, isSandboxed });
+  } catch (error) {
+    for (const fd of [output.stdout, output.stderr]) closeSync(fd);
+    throw error;
+  }
+  try {
+    return launch(parts, session, output, command);
+  } catch (error) {
+    trail.failed(session, error);
+    throw error;
+  }
+}
+
 /**
  * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` for a directory or an environment the system refuses, `MachineRefused` for what the machine
  * has no room for.
  */
-export function launch(
+function launch(
   parts: CommandParts,
   session: Session,
   output: OutputDescriptors,

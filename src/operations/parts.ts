@@ -3,6 +3,7 @@ import type { Access } from '../profiles/access.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Commands } from './commands.ts';
 import type { Proposals } from './proposals.ts';
+import type { Trail } from './trail.ts';
 
 /** The limits that operations hold their answers and arguments to. */
 export interface OperationLimits {
@@ -33,4 +34,5 @@ export interface OperationParts {
   readonly store: SessionStore;
   readonly commands: Commands;
   readonly proposals: Proposals;
+  readonly trail: Trail;
 }

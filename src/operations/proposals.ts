@@ -9,6 +9,7 @@ import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';
 import { detailsOf, type NewCommand } from './command.ts';
 import type { Commands } from './commands.ts';
+import type { Trail } from './trail.ts';
 
 /** The exit code of shells for what is there and cannot be run. */
 export const EXIT_NOT_RUN = 126;
@@ -18,6 +19,7 @@ export interface ProposalParts {
   readonly store: SessionStore;
   readonly clock: Clock;
   readonly access: Access;
+  readonly trail: Trail;
   /** The user that commands run as. */
   readonly user: string;
 }
@@ -33,6 +35,12 @@ export class Proposals {
   /** A session of a command that is not run. Throws `MachineRefused`. */
   refuse(command: NewCommand, decision: Decision): Session {
     const { session, output } = this.parts.store.create(detailsOf(command));
+    try {
+      this.parts.trail.denied(session, command.cmd, decision.reason, decision.rule);
+    } catch (error) {
+      this.#discard(session, output);
+      throw error;
+    }
     this.#end(session, output, { ...decision, action: 'deny' });
     return session;
   }
@@ -59,11 +67,15 @@ export class Proposals {
       });
     } catch (error) {
       release();
-      for (const fd of [output.stdout, output.stderr]) closeSync(fd);
-      this.parts.store.discard(session);
+      this.#discard(session, output);
       throw new MachineRefused('The request for approval could not be stored, so nothing was run.', error);
     }
     return session;
+  }
+
+  #discard(session: Session, output: OutputDescriptors): void {
+    for (const fd of [output.stdout, output.stderr]) closeSync(fd);
+    this.parts.store.discard(session);
   }
 
   #requestOf(session: Session, command: NewCommand, { reason, part }: Decision): ApprovalRequest {

@@ -53,7 +53,7 @@ function recover(session: Session, parts: OperationParts): (keyof Recovered)[] {
 }
 
 /** What would have run was in the memory of the agent that is gone. */
-function endWaiting(session: Session, { clock, store }: OperationParts): [] {
+function endWaiting(session: Session, { clock, store, trail }: OperationParts): [] {
   unpublish(requestsDirectory(store.directory), session.id);
   const reason = 'the agent was restarted while it waited for approval; send it again';
   session.update({
@@ -63,6 +63,7 @@ function endWaiting(session: Session, { clock, store }: OperationParts): [] {
     duration_ms: Math.max(0, clock.now() - session.record.started_at),
     decision: { ...session.record.decision, action: 'deny', reason },
   });
+  trail.ended(session);
   return [];
 }
 
@@ -87,7 +88,7 @@ function findShell(session: Session): ProcessIdentity | undefined {
 }
 
 /** Its end is known when it left its exit code; the time of it is not. */
-function markOver(session: Session, exitCode: number | null, { commands, clock }: OperationParts): void {
+function markOver(session: Session, exitCode: number | null, { commands, clock, trail }: OperationParts): void {
   const now = clock.now();
   session.update({
     status: exitCode === null ? 'lost' : 'done',
@@ -98,6 +99,7 @@ function markOver(session: Session, exitCode: number | null, { commands, clock }
     stderr_bytes: session.sizeOf('stderr'),
     survivors: commands.treeOf(session).members().length,
   });
+  trail.ended(session);
 }
 
 /** Processes that go on after their shell still belong to the session, and are still held to its limits. */

@@ -1,0 +1,126 @@
+/** A part of a text that looks like a secret, and what kind it is. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: string;
+}
+
+/** A text without the secrets that were found in it. */
+export interface Masked {
+  readonly text: string;
+  /** How many were found. */
+  readonly count: number;
+}
+
+/**
+ * What secrets look like. Each begins where no word goes on, and repeats one set of characters that what follows is not
+ * in: no text makes them take longer than its length asks for.
+ */
+const SHAPES: readonly (readonly [kind: string, shape: RegExp])[] = [
+  ['jwt', /(?<![\w-])eyJ[\w-]{8,4096}\.[\w-]{4,8192}\.[\w-]{0,4096}/g],
+  ['aws key', /(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])/g],
+  ['github token', /(?<![\w-])(?:gh[opsur]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255})/g],
+  ['gitlab token', /(?<![\w-])glpat-[\w-]{16,255}/g],
+  ['slack token', /(?<![\w-])xox[abeoprs]-[\w-]{10,255}/g],
+  [
+    'api key',
+    /(?<![\w-])(?:sk-[\w-]{20,255}|sk_(?:live|test)_\w{16,255}|AIza[\w-]{35}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{30,255}|SG\.[\w-]{16,64}\.[\w-]{16,64})/g,
+  ],
+  ['password hash', /(?<![\w$])\$(?:[1-7y]|2[abxy]|gy|argon2i?d?)\$[^\s:'"]{8,512}/g],
+];
+
+/** Where the name of a value says that it is a secret; the group before the value stays. */
+const NAMED: readonly (readonly [kind: string, shape: RegExp])[] = [
+  [
+    'authorization',
+    /((?<![\w-])(?:proxy-)?authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:(?:basic|bearer|token|digest|negotiate)\s{1,4})?)([^\s"',;]{3,4096})/gi,
+  ],
+  [
+    'token',
+    /((?<![\w-])(?:x-(?:auth|api|access)-(?:token|key)|set-cookie|cookie)["']?\s{0,4}[:=]\s{0,4}["']?)([^\s"']{3,4096})/gi,
+  ],
+  ['password', /((?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:)([^\s/@'"<>]{1,256})(?=@)/gi],
+  [
+    'password',
+    /((?<![A-Za-z0-9])(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key|credentials?))(?:_?(?:key|id|hash))?["']?\s{0,4}(?:=|:(?!\/\/))\s{0,4}["']?)([^\s"',;&|)}\]]{3,4096})/gi,
+  ],
+  [
+    'password',
+    /((?<![\w-])--?(?:pass(?:word|wd|phrase)?|secret|token|api-?key|auth|access-?token|client-secret)\s{1,4}["']?)([^\s"'-][^\s"']{2,4095})/gi,
+  ],
+  ['password', /((?<![\w-])(?:-u|--user|--proxy-user)\s{0,4}["']?[^\s:"']{1,128}:)([^\s"']{1,256})/g],
+  ['password', /((?<![\w-])(?:mysql|mysqldump|mysqladmin|mariadb|sshpass)\b[^|;&\n]{0,200}?\s-p)([^\s"']{3,256})/g],
+];
+
+const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
+const PEM_END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
+
+/** `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`. */
+export function maskSecrets(text: string, known: readonly string[] = []): Masked {
+  const spans = [...keySpans(text), ...knownSpans(text, known), ...shapeSpans(text), ...namedSpans(text)];
+  if (spans.length === 0) return { text, count: 0 };
+  spans.sort((a, b) => a.start - b.start || b.end - a.end);
+  let [result, at, count] = ['', 0, 0];
+  for (const { start, end, kind } of spans) {
+    // It is in the one before, or begins in it: one mark is enough.
+    if (start >= at) {
+      result += `${text.slice(at, start)}‹${kind}›`;
+      count++;
+    }
+    at = Math.max(at, end);
+  }
+  return { text: result + text.slice(at), count };
+}
+
+/** A key that is cut off at its end goes to the end of the text; one that is cut off at its beginning, from the start. */
+function keySpans(text: string): Span[] {
+  if (!text.includes('PRIVATE KEY')) return [];
+  const spans: Span[] = [];
+  const ends = [...text.matchAll(PEM_END)].map((match) => match.index + match[0].length);
+  let next = 0;
+  let covered = 0;
+  for (const { index } of text.matchAll(PEM_BEGIN)) {
+    if (index < covered) continue;
+    if (covered === 0 && ends[0] !== undefined && ends[0] <= index)
+      spans.push({ start: 0, end: ends[0], kind: 'private key' });
+    while (next < ends.length && (ends[next] ?? 0) <= index) next++;
+    covered = ends[next] ?? text.length;
+    spans.push({ start: index, end: covered, kind: 'private key' });
+  }
+  if (covered === 0 && ends[0] !== undefined) spans.push({ start: 0, end: ends[0], kind: 'private key' });
+  return spans;
+}
+
+/** Shorter values are words that stand in many texts. */
+const SHORTEST_KNOWN = 8;
+
+function knownSpans(text: string, known: readonly string[]): Span[] {
+  const spans: Span[] = [];
+  for (const value of known) {
+    if (value.length < SHORTEST_KNOWN) continue;
+    for (let at = text.indexOf(value); at !== -1; at = text.indexOf(value, at + value.length))
+      spans.push({ start: at, end: at + value.length, kind: 'token' });
+  }
+  return spans;
+}
+
+function shapeSpans(text: string): Span[] {
+  return SHAPES.flatMap(([kind, shape]) =>
+    [...text.matchAll(shape)].map((match) => ({ start: match.index, end: match.index + match[0].length, kind })),
+  );
+}
+
+function namedSpans(text: string): Span[] {
+  return NAMED.flatMap(([kind, shape]) =>
+    [...text.matchAll(shape)].flatMap((match) => {
+      const [, before = '', value = ''] = match;
+      const start = match.index + before.length;
+      return isPlaceholder(value) ? [] : [{ start, end: start + value.length, kind }];
+    }),
+  );
+}
+
+/** A variable, or what stands there when nothing is told: `$PASSWORD`, `null`, `****`. */
+function isPlaceholder(value: string): boolean {
+  return /^(?:\$\w*|\$\{[^}]*\}?|\$\(.*|<.*|\*+|x{3,}|null|none|true|false|undefined|yes|no|‹.*)$/i.test(value);
+}
