@@ -59,6 +59,9 @@ export interface Config {
   readonly maxSessionsBytes: number;
   readonly sessionTtlSeconds: number;
   readonly maxRunning: number;
+  readonly maxRunningPerToken: number;
+  /** With one token. */
+  readonly maxRequestsPerMinute: number;
   /** Absolute; undefined: commands share the agent's. */
   readonly cgroup: string | undefined;
   /** For each command; they need `cgroup`. */
@@ -124,6 +127,8 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     maxSessionsBytes: values.AGENT3_MAX_SESSIONS_BYTES,
     sessionTtlSeconds: values.AGENT3_SESSION_TTL_SECONDS,
     maxRunning: values.AGENT3_MAX_RUNNING,
+    maxRunningPerToken: values.AGENT3_MAX_RUNNING_PER_TOKEN ?? values.AGENT3_MAX_RUNNING,
+    maxRequestsPerMinute: values.AGENT3_MAX_REQUESTS_PER_MINUTE,
     cgroup: values.AGENT3_CGROUP === undefined ? undefined : resolve(values.AGENT3_CGROUP),
     commandCeilings: {
       memoryBytes: values.AGENT3_COMMAND_MEMORY_BYTES,

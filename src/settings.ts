@@ -141,6 +141,19 @@ export const settingsSchema = Type.Object({
     default: 32,
     description: 'Commands running at once.',
   }),
+  AGENT3_MAX_RUNNING_PER_TOKEN: Type.Optional(
+    Type.Integer({
+      minimum: 1,
+      maximum: 10_000,
+      description: 'Commands of one token running at once. By default as many as in all.',
+    }),
+  ),
+  AGENT3_MAX_REQUESTS_PER_MINUTE: Type.Integer({
+    minimum: 1,
+    maximum: 100_000_000,
+    default: 6000,
+    description: 'Requests with one token in a minute, as many of them at once.',
+  }),
   AGENT3_CGROUP: Type.Optional(
     path(
       'Directory of a cgroup (version 2) that belongs to the agent: each command then runs in one of its own below it. Set by the service.',

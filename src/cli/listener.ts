@@ -8,6 +8,7 @@ import { type AppParts, createApp } from '../http/app.ts';
 import { type MoreTokens, tokens } from '../http/auth.ts';
 import { slowDownGuessing } from '../http/guessing.ts';
 import type { Gauges } from '../http/metrics.ts';
+import { Pace } from '../http/pace.ts';
 import { Counters } from '../metrics/counters.ts';
 import { Followers } from '../operations/follow.ts';
 import { allOperations } from '../operations/index.ts';
@@ -35,6 +36,7 @@ export class Listener implements Listening {
       operations: allOperations(deps),
       followers: new Followers(deps),
       auth: slowDownGuessing(tokens(deps.config.token, moreTokens), systemClock),
+      pace: new Pace(deps.config.maxRequestsPerMinute, systemClock),
       logger: deps.logger,
       shutdown: deps.shutdown,
       replySeconds: deps.config.replySeconds,

@@ -1,5 +1,5 @@
 /** A part of a text that looks like a secret, and what kind it is. */
-interface Span {
+export interface SecretSpan {
   readonly start: number;
   readonly end: number;
   readonly kind: string;
@@ -39,7 +39,7 @@ const NAMED: readonly (readonly [kind: string, shape: RegExp])[] = [
     'token',
     /((?<![\w-])(?:x-(?:auth|api|access)-(?:token|key)|set-cookie|cookie)["']?\s{0,4}[:=]\s{0,4}["']?)([^\s"']{3,4096})/gi,
   ],
-  ['password', /((?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:)([^\s/@'"<>]{1,256})(?=@)/gi],
+  ['password', /((?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:)([^\s/@'"<>]{3,256})(?=@)/gi],
   [
     'password',
     /((?<![A-Za-z0-9])(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key|credentials?))(?:_?(?:key|id|hash))?["']?\s{0,4}(?:=|:(?!\/\/))\s{0,4}["']?)([^\s"',;&|)}\]]{3,4096})/gi,
@@ -48,34 +48,45 @@ const NAMED: readonly (readonly [kind: string, shape: RegExp])[] = [
     'password',
     /((?<![\w-])--?(?:pass(?:word|wd|phrase)?|secret|token|api-?key|auth|access-?token|client-secret)\s{1,4}["']?)([^\s"'-][^\s"']{2,4095})/gi,
   ],
-  ['password', /((?<![\w-])(?:-u|--user|--proxy-user)\s{0,4}["']?[^\s:"']{1,128}:)([^\s"']{1,256})/g],
+  ['password', /((?<![\w-])(?:-u|--user|--proxy-user)\s{0,4}["']?[^\s:"']{1,128}:)([^\s"']{3,256})/g],
   ['password', /((?<![\w-])(?:mysql|mysqldump|mysqladmin|mariadb|sshpass)\b[^|;&\n]{0,200}?\s-p)([^\s"']{3,256})/g],
 ];
 
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 const PEM_END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 
+/** Where `text` has what looks like a secret, or one of `known`: in their order, none within another. */
+export function secretSpans(text: string, known: readonly string[] = []): SecretSpan[] {
+  const spans = [...keySpans(text), ...knownSpans(text, known), ...shapeSpans(text), ...namedSpans(text)];
+  spans.sort((a, b) => a.start - b.start || b.end - a.end);
+  const apart: SecretSpan[] = [];
+  for (const span of spans) {
+    const last = apart.at(-1);
+    if (last === undefined || span.start >= last.end) apart.push(span);
+    else if (span.end > last.end) apart[apart.length - 1] = { ...last, end: span.end };
+  }
+  return apart;
+}
+
 /** `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`. */
 export function maskSecrets(text: string, known: readonly string[] = []): Masked {
-  const spans = [...keySpans(text), ...knownSpans(text, known), ...shapeSpans(text), ...namedSpans(text)];
-  if (spans.length === 0) return { text, count: 0 };
-  spans.sort((a, b) => a.start - b.start || b.end - a.end);
-  let [result, at, count] = ['', 0, 0];
+  return maskSpans(text, secretSpans(text, known), (kind) => `‹${kind}›`);
+}
+
+/** `text` with marks in the place of `spans`. */
+export function maskSpans(text: string, spans: readonly SecretSpan[], mark: (kind: string) => string): Masked {
+  let [result, at] = ['', 0];
   for (const { start, end, kind } of spans) {
-    // It is in the one before, or begins in it: one mark is enough.
-    if (start >= at) {
-      result += `${text.slice(at, start)}‹${kind}›`;
-      count++;
-    }
-    at = Math.max(at, end);
+    result += text.slice(at, start) + mark(kind);
+    at = end;
   }
-  return { text: result + text.slice(at), count };
+  return { text: result + text.slice(at), count: spans.length };
 }
 
 /** A key that is cut off at its end goes to the end of the text; one that is cut off at its beginning, from the start. */
-function keySpans(text: string): Span[] {
+function keySpans(text: string): SecretSpan[] {
   if (!text.includes('PRIVATE KEY')) return [];
-  const spans: Span[] = [];
+  const spans: SecretSpan[] = [];
   const ends = [...text.matchAll(PEM_END)].map((match) => match.index + match[0].length);
   let next = 0;
   let covered = 0;
@@ -94,8 +105,8 @@ function keySpans(text: string): Span[] {
 /** Shorter values are words that stand in many texts. */
 const SHORTEST_KNOWN = 8;
 
-function knownSpans(text: string, known: readonly string[]): Span[] {
-  const spans: Span[] = [];
+function knownSpans(text: string, known: readonly string[]): SecretSpan[] {
+  const spans: SecretSpan[] = [];
   for (const value of known) {
     if (value.length < SHORTEST_KNOWN) continue;
     for (let at = text.indexOf(value); at !== -1; at = text.indexOf(value, at + value.length))
@@ -104,13 +115,13 @@ function knownSpans(text: string, known: readonly string[]): Span[] {
   return spans;
 }
 
-function shapeSpans(text: string): Span[] {
+function shapeSpans(text: string): SecretSpan[] {
   return SHAPES.flatMap(([kind, shape]) =>
     [...text.matchAll(shape)].map((match) => ({ start: match.index, end: match.index + match[0].length, kind })),
   );
 }
 
-function namedSpans(text: string): Span[] {
+function namedSpans(text: string): SecretSpan[] {
   return NAMED.flatMap(([kind, shape]) =>
     [...text.matchAll(shape)].flatMap((match) => {
       const [, before = '', value = ''] = match;

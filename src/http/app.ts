@@ -14,6 +14,7 @@ import { beginExchange, type Exchange, exchangeOf, invokeFor, noteSession } from
 import { answerMcp, MCP_METHODS } from './mcp.ts';
 import { authorizeMetrics, type MetricsParts, metricsText } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
+import type { Pace } from './pace.ts';
 import { noRoute, problemOf } from './problems.ts';
 import { parseRpc } from './rpc.ts';
 import { openStream } from './stream.ts';
@@ -23,6 +24,7 @@ export interface AppParts extends MetricsParts {
   readonly operations: readonly Operation[];
   readonly followers: Followers;
   readonly auth: Authenticator;
+  readonly pace: Pace;
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
   readonly replySeconds: number;
@@ -62,7 +64,10 @@ export function createApp(parts: AppParts) {
       const address = clientAddress(peer, request.headers, parts.trustedProxies);
       const exchange = beginExchange(request, address, parts.replySeconds);
       if (exchange.path === '/metrics') authorizeMetrics(parts, request.headers, peer, address);
-      else if (!PUBLIC_PATHS.has(exchange.path)) exchange.principal = parts.auth.authenticate(request.headers, address);
+      else if (!PUBLIC_PATHS.has(exchange.path)) {
+        exchange.principal = parts.auth.authenticate(request.headers, address);
+        parts.pace.demand(exchange.principal);
+      }
       if (parts.shutdown.fired && exchange.path !== '/healthz') {
         throw new ShuttingDown();
       }

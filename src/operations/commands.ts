@@ -53,11 +53,10 @@ export class Commands {
   }
 
   /**
-   * Starts a command in a new session. Throws `TooManyRequests` when too many run, `InvalidArguments` for a directory
-   * or an environment the system refuses, `MachineRefused` for what the machine has no room for.
+   * Starts a command in a new session, in a place of the gate that `leave` frees. Throws `InvalidArguments` for a
+   * directory or an environment the system refuses, `MachineRefused` for what the machine has no room for.
    */
-  start(command: NewCommand): Session {
-    const leave = this.parts.gate.enter();
+  start(command: NewCommand, leave: () => void): Session {
     let session: Session | undefined;
     try {
       const created = this.parts.store.create(detailsOf(command));
@@ -73,7 +72,7 @@ export class Commands {
 
   /** Starts a command in a session that waited for it, also when as many run as may; closes the descriptors. Throws as `start`. */
   startIn(session: Session, output: OutputDescriptors, command: NewCommand): void {
-    const leave = this.parts.gate.enterAnyway();
+    const leave = this.parts.gate.enterAnyway(command.principal);
     try {
       this.#launch(session, output, command, leave);
     } catch (error) {
@@ -176,7 +175,8 @@ export class Commands {
 
   /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
   takeUp(session: Session, process: WatchedProcess, secondsLeft: number): void {
-    const leave = session.record.status === 'running' ? this.parts.gate.enterAnyway() : () => {};
+    const leave =
+      session.record.status === 'running' ? this.parts.gate.enterAnyway(session.record.principal) : () => {};
     this.#supervise(session, process, leave, secondsLeft);
   }
 

@@ -8,6 +8,7 @@ import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { messageOf, snapshot } from './answer.ts';
 import { demandOperation } from './confinement.ts';
 import { recordHints } from './hints.ts';
+import { type Masker, maskerFor } from './masking.ts';
 import type { Answer } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 
@@ -51,11 +52,12 @@ export class Followers {
     }
     this.#count++;
     request.gone.subscribe(() => this.#count--);
-    return this.#events(session, request);
+    return this.#events(session, maskerFor(this.parts, principal), request);
   }
 
   async *#events(
     session: Session,
+    masker: Masker | undefined,
     { offsets: from, isText, gone, shutdown }: FollowRequest,
   ): AsyncGenerator<FollowEvent, void> {
     const offsets = { ...from };
@@ -70,8 +72,9 @@ export class Followers {
         const bytes = nextPiece(session, stream, offsets[stream], isText && end !== undefined);
         if (bytes.length === 0) continue;
         isSilent = false;
+        const shown = masker?.maskBytes(bytes, session.stream(stream), offsets[stream]) ?? bytes;
         offsets[stream] += bytes.length;
-        yield { kind: 'output', stream, bytes, offsets: { ...offsets } };
+        yield { kind: 'output', stream, bytes: shown, offsets: { ...offsets } };
       }
       if (!isSilent) continue;
       if (end === undefined) {

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import type { Gate } from '../execution/gate.ts';
 import type { Access } from '../profiles/access.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Commands } from './commands.ts';
@@ -15,6 +16,7 @@ export interface OperationLimits {
   readonly maxOutputBytes: number;
   readonly maxReplyChars: number;
   readonly maxSessionBytes: number;
+  readonly maxRunningPerToken: number;
 }
 
 /** What operations work with. */
@@ -30,9 +32,12 @@ export interface OperationParts {
   readonly access: Access;
   /** The agent's own files and directories, which no sandbox shows. */
   readonly ownPaths: readonly string[];
+  /** The agent's own tokens and secrets, which no answer of a profile that masks shows. */
+  readonly secrets: readonly string[];
   readonly clock: Clock;
   readonly store: SessionStore;
   readonly commands: Commands;
+  readonly gate: Gate;
   readonly proposals: Proposals;
   readonly trail: Trail;
 }

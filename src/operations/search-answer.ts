@@ -3,6 +3,7 @@ import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import { envelopeChars, messageOf, replyChars, snapshot } from './answer.ts';
 import { type Notes, recordHints } from './hints.ts';
+import { maskerFor } from './masking.ts';
 import type { Answer, Call } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { type Found, search } from './search.ts';
@@ -49,6 +50,8 @@ export async function searchAnswer(
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
   const { record } = session;
+  const masker = maskerFor(parts, call.principal);
+  const show = (text: string): string => masker?.mask(text) ?? text;
   return {
     stdout: '',
     stderr: '',
@@ -58,8 +61,8 @@ export async function searchAnswer(
       line,
       offset,
       ...(isPart && { part: true }),
-      text,
-      ...(given.context > 0 && { before, after }),
+      text: show(text),
+      ...(given.context > 0 && { before: before.map(show), after: after.map(show) }),
     })),
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
@@ -67,6 +70,7 @@ export async function searchAnswer(
       ...recordHints(record, parts.limits, notes.silence, 'next_offset'),
       ...notes.more,
       fateOf(found, isAtEnd, isOver, given),
+      masker?.hint(),
     ),
   };
 }

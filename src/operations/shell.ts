@@ -5,7 +5,7 @@ import { LOOK_SECONDS } from '../core/limits.ts';
 import { plainText } from '../core/plain-text.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { decide } from '../rules/decide.ts';
-import type { Session } from '../sessions/session.ts';
+import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import {
   envelopeChars,
   finalSnapshot,
@@ -19,10 +19,11 @@ import {
 import type { NewCommand } from './command.ts';
 import { type Confinement, confinementOf, demandSandbox, isFree, limitsWithin } from './confinement.ts';
 import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
+import { type Masker, maskerFor } from './masking.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { waitForPrompt } from './prompt.ts';
-import { fitStreams } from './reply.ts';
+import { fitStreams, type Omission, omissionNote } from './reply.ts';
 import { type ShellArguments, shellArguments } from './shell-arguments.ts';
 import {
   checkDirectory,
@@ -66,21 +67,27 @@ export function shellOperation(parts: OperationParts): Operation {
       const earlier = given.key === undefined ? undefined : store.byKey(call.principal, given.key);
       const profile = access.profileFor(call.principal);
       const time = planTime(given, limitsWithin(limits, profile));
-      const session = earlier ?? startSession(given, call, time, profile);
+      const { session, isRepeat } =
+        earlier === undefined ? await startSession(given, call, time, profile) : { session: earlier, isRepeat: true };
       await waitForEnd(parts, session, call, time.answerSeconds);
       const more = [
-        earlier && repeatHint(earlier, given.cmd),
+        isRepeat ? repeatHint(session, given.cmd) : undefined,
         reopenHint(given.cmd),
         fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
         stoppingHint(session, call),
         ignored,
       ];
       const notes = { silence: await commands.whySilent(session), more };
-      return answer(parts, session, given, notes, earlier === undefined, call);
+      return answer(parts, session, given, notes, !isRepeat, call);
     },
   });
 
-  function startSession(given: ShellArguments, call: Call, time: TimePlan, profile: Profile): Session {
+  async function startSession(
+    given: ShellArguments,
+    call: Call,
+    time: TimePlan,
+    profile: Profile,
+  ): Promise<{ readonly session: Session; readonly isRepeat: boolean }> {
     checkText('cmd', given.cmd);
     if (given.cwd !== undefined) checkDirectory(given.cwd);
     const confinement = isFree(profile) ? undefined : confinementOf(profile, parts.ownPaths);
@@ -108,12 +115,28 @@ export function shellOperation(parts: OperationParts): Operation {
       shell: limits.shell,
       isOpen: command.input !== 'closed',
     });
-    if (decision.action === 'deny') return proposals.refuse(command, decision);
-    if (decision.action === 'confirm') return proposals.ask(command, decision);
+    if (decision.action === 'deny') return { session: proposals.refuse(command, decision), isRepeat: false };
+    if (decision.action === 'confirm') return { session: proposals.ask(command, decision), isRepeat: false };
     const { action, reason, rule } = decision;
-    return commands.start(rule === undefined ? command : { ...command, decision: { action, reason, rule } });
+    const most = Math.min(limits.maxRunningPerToken, profile.limits.running ?? Number.POSITIVE_INFINITY);
+    const deadline = call.deadline.before(LOOK_SECONDS).orAfter(QUEUE_SECONDS);
+    const leave = await parts.gate.enter(call.principal, most, async (called) => {
+      await deadline.waitFor(called, call.shutdown);
+      return called.fired;
+    });
+    // The same call may have come again while this one waited for its place.
+    const meanwhile = given.key === undefined ? undefined : store.byKey(call.principal, given.key);
+    if (meanwhile !== undefined) {
+      leave();
+      return { session: meanwhile, isRepeat: true };
+    }
+    const decided = rule === undefined ? command : { ...command, decision: { action, reason, rule } };
+    return { session: commands.start(decided, leave), isRepeat: false };
   }
 }
+
+/** How long a command waits for its turn, when as many run as may. */
+const QUEUE_SECONDS = 5;
 
 /** Tells why a call whose command still runs was answered early. */
 function stoppingHint({ record }: Session, { shutdown, cancelled }: Call): string | undefined {
@@ -175,16 +198,46 @@ function answer(
   const fitted = fitStreams(streams.stdout, streams.stderr, budget, given.keep);
   const isPlain = given.plain ?? session.record.input === 'terminal';
   const show = (text: string): string => (isPlain ? plainText(text) : text);
-  const text = { stdout: show(fitted.stdout.text), stderr: show(fitted.stderr.text) };
+  const masker = maskerFor(parts, call.principal);
+  const shown = (name: StreamName): string => {
+    const { text, omitted } = fitted[name];
+    return masker === undefined ? show(text) : masked(masker, text, omitted, streams[name], show);
+  };
+  const text = { stdout: shown('stdout'), stderr: shown('stderr') };
   const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
   return build(text, omitted === undefined ? {} : { omitted }, [
     cutHint(fitted, session.id),
     binaryHint(text.stdout, text.stderr),
+    masker?.hint(),
   ]);
 }
 
+/** A text without its secrets; what stands before and behind a cut is looked at with what was cut out. */
+function masked(
+  masker: Masker,
+  text: string,
+  omitted: Omission | undefined,
+  stream: StoredStream,
+  show: (text: string) => string,
+): string {
+  if (omitted === undefined) return masker.mask(show(text));
+  const note = omissionNote(omitted);
+  const at = text.indexOf(note);
+  // Line breaks around the note are no part of the stream.
+  const head = text.slice(0, at).replace(/\n$/, '');
+  const tail = text.slice(at + note.length).replace(/^\n/, '');
+  const resume = omitted.offset + omitted.bytes;
+  return [
+    masker.maskPart(show(head), stream, 0, Buffer.byteLength(head), show),
+    note,
+    masker.maskPart(show(tail), stream, resume, stream.size, show),
+  ]
+    .filter((part) => part !== '')
+    .join('\n');
+}
+
 /** Characters kept for the hints that depend on the output: two calls and the one on binary output, escaped. */
-const HINT_CHARS = 700;
+const HINT_CHARS = 850;
 
 function omittedOf<T>(stdout: T | undefined, stderr: T | undefined): { stdout?: T; stderr?: T } | undefined {
   if (stdout === undefined && stderr === undefined) return undefined;

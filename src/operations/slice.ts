@@ -1,8 +1,9 @@
 import { Type } from '@sinclair/typebox';
 import { openSequenceLength, plainText } from '../core/plain-text.ts';
-import type { Session, StreamName } from '../sessions/session.ts';
+import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot } from './answer.ts';
 import { type Notes, recordHints } from './hints.ts';
+import { type Masker, maskerFor } from './masking.ts';
 import type { Answer, Call } from './operation.ts';
 import { type Encoding, type Page, readEnd, readPage } from './page.ts';
 import type { OperationParts } from './parts.ts';
@@ -33,15 +34,17 @@ export function sliceAnswer(
   session: Session,
   given: SliceRequest,
   notes: Notes,
-  call: Pick<Call, 'maxReplyChars'>,
+  call: Pick<Call, 'maxReplyChars' | 'principal'>,
 ): Answer {
   const now = snapshot(session, parts.clock);
   const { record } = session;
-  const message = messageOf(
+  const masker = maskerFor(parts, call.principal);
+  const hints = [
     ...recordHints(record, parts.limits, notes.silence, 'next_offset'),
     ...notes.more,
     beyondHint(given, now),
-  );
+  ];
+  const message = messageOf(...hints, masker && LONGEST_MASK_HINT);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = replyChars(call, parts.limits) - envelopeChars(frame);
   const name: StreamName = given.stream;
@@ -54,17 +57,40 @@ export function sliceAnswer(
   const left = { bytes: Math.max(0, parts.limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
   const rest = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
   const otherText = isPlain ? plainText(rest.text) : rest.text;
+  const [shown, otherShown] =
+    masker === undefined
+      ? [page.text, otherText]
+      : [
+          maskPage(masker, page.text, now.streams[name], page.start, page.end, given.encoding, isPlain),
+          maskPage(masker, otherText, now.streams[other], rest.start, now.streams[other].size, given.encoding, isPlain),
+        ];
 
   const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
   return {
-    stdout: name === 'stdout' ? page.text : otherText,
-    stderr: name === 'stderr' ? page.text : otherText,
+    stdout: name === 'stdout' ? shown : otherShown,
+    stderr: name === 'stderr' ? shown : otherShown,
     ...now.fields,
     truncated: !whole,
     next_offset: page.end,
     eof: !now.running && page.end >= now.streams[name].size,
-    ...message,
+    ...messageOf(...hints, masker?.hint()),
   };
+}
+
+/** Room for what is said when something was masked. */
+const LONGEST_MASK_HINT = 'x'.repeat(150);
+
+function maskPage(
+  masker: Masker,
+  text: string,
+  stream: StoredStream,
+  start: number,
+  end: number,
+  encoding: Encoding,
+  isPlain: boolean,
+): string {
+  if (encoding === 'utf8') return masker.maskPart(text, stream, start, end, isPlain ? plainText : (same) => same);
+  return Buffer.from(masker.maskBytes(Buffer.from(text, 'base64'), stream, start)).toString('base64');
 }
 
 /** Tells of an offset that the stream does not have: the reader would miss what is there. */

@@ -49,6 +49,9 @@ export const profileSchema = Type.Object(
         description: 'Entries of the built-in list of secrets that are not hidden.',
       }),
     ),
+    mask: Type.Optional(
+      Type.Boolean({ description: 'Whether what looks like a secret is masked in answers. Default: not in full.' }),
+    ),
     rules: Type.Optional(
       Type.Array(ruleSchema, {
         maxItems: 500,
@@ -72,6 +75,7 @@ export const profileSchema = Type.Object(
           io_weight: Type.Optional(
             Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy disk; others have 100.' }),
           ),
+          running: Type.Optional(Type.Integer({ minimum: 1, description: 'Commands at once.' })),
           file_mib: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of a file that a command writes.' })),
           core_mib: Type.Optional(Type.Integer({ minimum: 0, description: 'Size of a core dump.' })),
         },
@@ -99,6 +103,8 @@ export interface Profile {
     | undefined;
   readonly limits: Limits;
   readonly rules: Ruleset;
+  /** What looks like a secret is masked in answers. */
+  readonly mask: boolean;
 }
 
 /** Secrets of a server, which a profile with a sandbox does not show. */
@@ -167,6 +173,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     sandbox: undefined,
     limits: {},
     rules: NO_RULES,
+    mask: false,
   },
   readonly: {
     name: 'readonly',
@@ -176,6 +183,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     sandbox: { directory: undefined, network: false, hidden: SECRETS },
     limits: {},
     rules: NO_RULES,
+    mask: true,
   },
   workspace: {
     name: 'workspace',
@@ -185,6 +193,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     sandbox: { directory: undefined, network: false, hidden: SECRETS },
     limits: {},
     rules: NO_RULES,
+    mask: true,
   },
 };
 
@@ -206,6 +215,7 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
     },
     limits: file.limits ?? {},
     rules: { rules: (file.rules ?? []).map(ruleOf), otherwise: file.otherwise ?? 'allow' },
+    mask: file.mask ?? base.mask,
   };
 }
 

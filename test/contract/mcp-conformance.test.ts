@@ -7,6 +7,7 @@ import { InvalidArguments } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
 import { tokens } from '../../src/http/auth.ts';
+import { Pace } from '../../src/http/pace.ts';
 import { Counters } from '../../src/metrics/counters.ts';
 import { Followers } from '../../src/operations/follow.ts';
 import { defineOperation, type Operation, type OperationDefinition } from '../../src/operations/operation.ts';
@@ -90,6 +91,7 @@ describe('the door, with the tools of the suite’s sample server', () => {
     operations: sampleOperations(),
     followers: new Followers(deps),
     auth: tokens(token),
+    pace: new Pace(100_000, systemClock),
     logger,
     shutdown: deps.shutdown,
     replySeconds: 10,

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -15,12 +15,13 @@ put(
   'brief.json',
   JSON.stringify({ extends: 'full', limits: { exec_seconds: 2, background_seconds: 0, file_mib: 1, core_mib: 0 } }),
 );
+put('discreet.toml', 'extends = "full"\nmask = true\n');
 put('worker.toml', 'extends = "full"\nuser = "nobody"\n');
 
 const settings = { AGENT3_TOKENS_FILE: TOKENS, AGENT3_PROFILES_DIR: PROFILES };
 put('fleeting.toml', 'extends = "full"');
 const tokens: Record<string, string> = {};
-for (const name of ['reader', 'brief', 'worker', 'fleeting']) {
+for (const name of ['reader', 'brief', 'worker', 'fleeting', 'discreet']) {
   const { stdout } = await agent3(['token', 'create', name, '--profile', name], settings);
   tokens[name] = stdout.trim();
 }
@@ -57,6 +58,49 @@ describe('a profile', () => {
       body: '{"cmd":"true"}',
     });
     expect(await flat.json()).toEqual(refusal);
+  });
+
+  test('masks secrets in every answer, and keeps the bytes', async () => {
+    const key = `-----BEGIN PRIVATE KEY-----\n${'QUJD'.repeat(2000)}\n-----END PRIVATE KEY-----`;
+    const cmd = `echo 'password=hunter22'; echo ${agent.token}; cat; echo 'token: hunter22' >&2`;
+    const answer = await answerOf('discreet', 'shell', { cmd, stdin: key });
+    expect(answer).toMatchObject({
+      stdout: 'password=‹password›\n‹token›\n‹private key›',
+      stderr: 'token: ‹password›\n',
+      message: expect.stringContaining('What looks like a secret is masked in this answer'),
+    });
+    const { session } = answer;
+    // A slice that begins in the middle of a secret shows nothing of it.
+    for (const offset of [0, 3, 12, 14, 30, 2000]) {
+      for (const encoding of ['utf8', 'base64']) {
+        const slice = await answerOf('discreet', 'read_session', { session, offset, limit: 40, encoding });
+        const text = String(slice['stdout']);
+        const shown = encoding === 'utf8' ? text : Buffer.from(text, 'base64').toString();
+        expect(shown).toContain('‹');
+        expect(shown).not.toMatch(/hunter|nter22|QUJD/);
+        expect(shown).not.toContain(agent.token.slice(-8));
+      }
+    }
+    const found = await answerOf('discreet', 'read_session', { session, match: '^pass' });
+    expect(found['matches']).toMatchObject([{ text: 'password=‹password›' }]);
+    const stream = await fetch(`${agent.url}/sessions/${session}/stream`, {
+      headers: { 'x-auth-token': tokens['discreet'] ?? '' },
+    });
+    const events = await stream.text();
+    expect(events).toContain('password=‹password›');
+    expect(events).not.toMatch(/hunter|QUJD/);
+    expect(readFileSync(`${agent.sessionsDir}/${session}/stdout`, 'utf8')).toContain('password=hunter22');
+  });
+
+  test('masks what stands at a cut', async () => {
+    const cmd = "for i in $(seq 2000); do echo 'x=1 password=hunter22 y'; done";
+    for (const max_output of [1024, 1033, 1041, 2000, 2011]) {
+      const { stdout } = await answerOf('discreet', 'shell', { cmd, max_output });
+      expect(String(stdout).replaceAll('password=‹password›', '')).not.toMatch(/h?unter|nter22|er22|=hun/);
+    }
+    const long = await answerOf('discreet', 'shell', { cmd: "yes 'pwd=abc' | head -c 90000" });
+    expect(JSON.stringify(long).length).toBeLessThan(100_000);
+    expect(String(long['stdout'])).not.toContain('abc');
   });
 
   test('has limits of its own, for time and for files', async () => {
