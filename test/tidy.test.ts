@@ -29,7 +29,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['core', 'metrics', 'operations', 'log'],
   jobs: ['core', 'sessions'],
   install: ['core', 'platform', 'version', 'ops'],
-  doctor: ['install', 'ops'],
+  doctor: ['install', 'ops', 'core', 'execution', 'profiles', 'approvals', 'audit', 'tokens'],
   client: ['core'],
   deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'profiles', 'approvals', 'audit', 'log'],
   cli: [

@@ -1,3 +1,4 @@
+import { approvalsFinding, auditFinding, profilesFinding } from '../doctor/control.ts';
 import { bad, type Finding, findingsText } from '../doctor/finding.ts';
 import {
   commandFinding,
@@ -51,6 +52,9 @@ async function findings(manifest: Manifest, values: Readonly<Record<string, stri
     sessionsFinding(manifest),
     diskFinding(),
     cgroupFinding(manifest),
+    profilesFinding(values['AGENT3_PROFILE'] || 'full'),
+    approvalsFinding(),
+    auditFinding(),
     logrotateFinding(),
     watchdogFinding(manifest),
     clockFinding(),

@@ -116,7 +116,7 @@ export class Listener implements Listening {
   }
 }
 
-function gaugesOf({ commands, store }: Deps): Gauges {
+function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
   let [running, sessions, sessionBytes] = [0, 0, 0];
   for (const session of store.all()) {
     const { closed, status, stdout_bytes, stderr_bytes } = session.record;
@@ -125,7 +125,7 @@ function gaugesOf({ commands, store }: Deps): Gauges {
     if (status === 'running') running++;
     sessionBytes += commands.isSupervised(session) ? session.totalBytes() : stdout_bytes + stderr_bytes;
   }
-  return { running, sessions, sessionBytes };
+  return { running, queued: gate.waiting, unapproved: approvals.count, sessions, sessionBytes };
 }
 
 /** Certificate or key cannot be used. */

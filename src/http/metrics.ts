@@ -6,6 +6,9 @@ import type { Authenticator } from './auth.ts';
 /** What is at this moment, beside what was counted. */
 export interface Gauges {
   readonly running: number;
+  /** Commands that wait for their turn, and for a person. */
+  readonly queued: number;
+  readonly unapproved: number;
   readonly sessions: number;
   /** Output of all sessions. */
   readonly sessionBytes: number;
@@ -49,7 +52,7 @@ export async function metricsText(parts: MetricsParts): Promise<MetricsText> {
   const registry = new Registry();
   const registers = [registry];
   const { counters } = parts;
-  const { running, sessions, sessionBytes } = parts.gauges();
+  const { running, queued, unapproved, sessions, sessionBytes } = parts.gauges();
 
   const requests = new Counter({
     name: 'agent3_requests_total',
@@ -77,6 +80,8 @@ export async function metricsText(parts: MetricsParts): Promise<MetricsText> {
 
   const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
   gauge('agent3_commands_running', 'Commands that run now.', running);
+  gauge('agent3_commands_queued', 'Commands that wait for their turn.', queued);
+  gauge('agent3_commands_waiting', 'Commands that wait for approval.', unapproved);
   gauge('agent3_sessions', 'Sessions that are kept.', sessions);
   gauge('agent3_session_bytes', 'Output of all sessions.', sessionBytes);
   gauge('process_resident_memory_bytes', 'Resident memory of the agent.', process.memoryUsage.rss());

@@ -1,8 +1,11 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptime } from 'node:os';
 import { type Static, Type } from '@sinclair/typebox';
+import type { Profile } from '../profiles/profile.ts';
+import { letsAllThrough } from '../rules/decide.ts';
 import { version } from '../version.ts';
 import { messageOf } from './answer.ts';
+import { limitsWithin } from './confinement.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 
@@ -19,8 +22,8 @@ export function serverInfoOperation(parts: OperationParts): Operation {
     result: resultSchema,
     destructive: false,
     readOnly: true,
-    run: async (_given, _call, ignored) => ({
-      ...describe(parts),
+    run: async (_given, call, ignored) => ({
+      ...describe(parts, parts.access.profileFor(call.principal)),
       ...messageOf(ignored),
     }),
   });
@@ -53,11 +56,23 @@ const resultSchema = Type.Object({
     output_bytes: Type.Integer({ description: 'Output in one answer.' }),
     session_bytes: Type.Integer({ description: 'Output of one session.' }),
   }),
+  profile: Type.Object(
+    {
+      name: Type.String(),
+      description: Type.String(),
+      has_rules: Type.Boolean({ description: 'Some commands are denied, or need approval by a person.' }),
+    },
+    { description: 'What the commands of this token may do.' },
+  ),
   version: Type.String({ description: 'Version of Agent3.' }),
   message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
 });
 
-function describe({ limits, home, user, store, commands, clock }: OperationParts): Static<typeof resultSchema> {
+function describe(
+  { limits: all, home, user, store, commands, clock }: OperationParts,
+  profile: Profile,
+): Static<typeof resultSchema> {
+  const limits = limitsWithin(all, profile);
   return {
     hostname: hostname(),
     os: distribution(),
@@ -68,8 +83,8 @@ function describe({ limits, home, user, store, commands, clock }: OperationParts
     load: loadavg().map((value) => Math.round(value * 100) / 100),
     memory_mib: { total: Math.round(totalmem() / MIB), available: availableMib() },
     disks: ['/', store.directory].flatMap(disk),
-    user,
-    home,
+    user: profile.user ?? user,
+    home: profile.sandbox?.directory ?? home,
     shell: limits.shell,
     time: new Date(clock.now()).toISOString(),
     time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
@@ -81,6 +96,7 @@ function describe({ limits, home, user, store, commands, clock }: OperationParts
       output_bytes: limits.maxOutputBytes,
       session_bytes: limits.maxSessionBytes,
     },
+    profile: { name: profile.name, description: profile.description, has_rules: !letsAllThrough(profile.rules) },
     version,
   };
 }

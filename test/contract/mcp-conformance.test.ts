@@ -100,7 +100,7 @@ describe('the door, with the tools of the suite’s sample server', () => {
     publicUrl: undefined,
     version: 'test',
     counters: new Counters(),
-    gauges: () => ({ running: 0, sessions: 0, sessionBytes: 0 }),
+    gauges: () => ({ running: 0, queued: 0, unapproved: 0, sessions: 0, sessionBytes: 0 }),
     metricsAuth: undefined,
   }).listen({ hostname: '127.0.0.1', port: 0 });
   afterAll(() => app.stop(true));

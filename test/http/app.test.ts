@@ -55,7 +55,7 @@ const app = createApp({
   publicUrl: undefined,
   version: 'test',
   counters: new Counters(),
-  gauges: () => ({ running: 0, sessions: 0, sessionBytes: 0 }),
+  gauges: () => ({ running: 0, queued: 0, unapproved: 0, sessions: 0, sessionBytes: 0 }),
   metricsAuth: undefined,
 });
 

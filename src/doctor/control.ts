@@ -1,0 +1,57 @@
+import { existsSync } from 'node:fs';
+import { distrust } from '../approvals/request.ts';
+import { verifyRecord } from '../audit/verify.ts';
+import { describeErrno } from '../core/errors.ts';
+import { sandboxFault } from '../execution/sandbox.ts';
+import { PATHS } from '../install/layout.ts';
+import type { Profile } from '../profiles/profile.ts';
+import { ProfileFaults, readProfiles } from '../profiles/profile-book.ts';
+import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
+import { bad, type Finding, good } from './finding.ts';
+
+/** Whether every profile that a token has is there, and its sandbox can be had. `usual` is that of the token of the settings. */
+export function profilesFinding(usual: string): Finding {
+  try {
+    const profiles = readProfiles(PATHS.profiles);
+    const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
+    const missing = [...used].find((name) => !profiles.has(name));
+    if (missing !== undefined)
+      return bad('profiles', `there is no profile ${missing}, which a token has`, 'agent3 profile list');
+    const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
+    const faults = all.flatMap(faultOf);
+    if (faults[0] !== undefined) return bad('profiles', faults[0], 'apt-get install bubblewrap; agent3 profile check');
+    return good('profiles', `in use: ${[...used].sort().join(', ')}`);
+  } catch (error) {
+    if (error instanceof ProfileFaults) return bad('profiles', error.faults[0] ?? '', 'agent3 profile check');
+    if (error instanceof TokenFileFault) return bad('profiles', error.message, 'agent3 token list');
+    throw error;
+  }
+}
+
+function faultOf({ name, sandbox }: Profile): string[] {
+  const fault =
+    sandbox && sandboxFault({ ...sandbox, writable: sandbox.directory === undefined ? [] : [sandbox.directory] });
+  return fault === undefined ? [] : [`${name}: ${fault}`];
+}
+
+/** Whether a person's decisions can be trusted to be root's. */
+export function approvalsFinding(): Finding {
+  const fault = distrust(PATHS.approvals);
+  return fault === undefined
+    ? good('approvals', `${PATHS.approvals} is root's alone`)
+    : bad('approvals', fault, 'agent3 install; what needs approval is denied until then');
+}
+
+/** Whether the audit record is whole. */
+export function auditFinding(): Finding {
+  if (!existsSync(PATHS.audit)) return bad('audit', `${PATHS.audit} is missing`, 'systemctl restart agent3');
+  try {
+    const { lines, findings } = verifyRecord(PATHS.audit);
+    const [first] = findings;
+    return first === undefined
+      ? good('audit', `${lines} lines, whole`)
+      : bad('audit', `${first.file}${first.line > 0 ? `:${first.line}` : ''}: ${first.what}`, 'agent3 audit verify');
+  } catch (error) {
+    return bad('audit', `${PATHS.audit} cannot be read: ${describeErrno(error)}`, 'agent3 audit verify');
+  }
+}
