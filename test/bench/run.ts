@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import type { Row } from './bar.ts';
+import { control } from './bars/control.ts';
 import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
 import { idle } from './bars/idle.ts';
@@ -26,6 +27,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   flood,
   sequential: () => sequential(has.webhook),
   parallel: () => parallel(has),
+  control,
   sleepers,
   history,
   waiting,

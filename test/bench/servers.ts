@@ -74,6 +74,7 @@ export async function startAgent(
       AGENT3_PORT: String(port),
       AGENT3_SESSIONS_DIR: join(directory, 'sessions'),
       AGENT3_SHELL: '/bin/sh',
+      AGENT3_MAX_REQUESTS_PER_MINUTE: '100000000',
       ...settings,
     },
     stdio: ['ignore', 'ignore', Bun.file(join(directory, 'log'))],

@@ -1,0 +1,71 @@
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { TestCgroup } from '../../helpers/cgroups.ts';
+import { limitRow, median, missingRow, type Row, ratioRow } from '../bar.ts';
+import { Connection, requestText, timeRequests } from '../client.ts';
+import { newDirectory, type Server, startAgent } from '../servers.ts';
+
+const ROUNDS = 30;
+const PER_ROUND = 60;
+/** The first rounds warm up caches and compilers. */
+const WARM_UP = 5;
+
+const RULES = `extends = "full"
+[[rules]]
+action = "deny"
+command = "rm"
+flags = ["-r", "-R", "--recursive"]
+[[rules]]
+action = "confirm"
+command = ["systemctl", "shutdown", "reboot"]
+[[rules]]
+action = "deny"
+writes = ["/etc/*", "/dev/*"]
+`;
+
+/** `true` with a cgroup, the audit record and rules, and in a sandbox, each against the same without. */
+export async function control(): Promise<Row[]> {
+  const directory = newDirectory();
+  const profiles = join(directory, 'profiles.d');
+  mkdirSync(profiles);
+  writeFileSync(join(profiles, 'careful.toml'), RULES);
+  const shared = { AGENT3_PROFILES_DIR: profiles };
+  const record = { ...shared, AGENT3_AUDIT_FILE: join(directory, 'audit.jsonl') };
+  using cgroup = TestCgroup.make();
+  using free = await startAgent(shared);
+  using held = await startAgent({
+    ...record,
+    AGENT3_PROFILE: 'careful',
+    ...(cgroup !== undefined && { AGENT3_CGROUP: cgroup.path }),
+  });
+  const hasSandbox = Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { stderr: 'ignore' }).exitCode === 0;
+  using sandboxed = hasSandbox ? await startAgent({ ...shared, AGENT3_PROFILE: 'readonly' }) : undefined;
+  const times = await interleave({ free, held, ...(sandboxed && { sandboxed }) });
+  const p50 = (name: string): number => median(times[name] ?? []);
+  const what = cgroup === undefined ? 'audit and rules (no cgroup here)' : 'cgroup, audit and rules';
+  return [
+    ratioRow(
+      `\`true\` with ${what}, p50, against all of it off`,
+      { measured: p50('held'), baseline: p50('free'), unit: 'ms', peer: 'off' },
+      { atMost: 1.35 },
+    ),
+    hasSandbox
+      ? limitRow('`true` in `readonly`, p50, more than in `full`', p50('sandboxed') - p50('free'), 'ms', 6)
+      : missingRow('`true` in `readonly`', 'no bubblewrap'),
+  ];
+}
+
+async function interleave(servers: Readonly<Record<string, Server>>): Promise<Record<string, number[]>> {
+  const connections = new Map<string, Connection>();
+  for (const [name, { port }] of Object.entries(servers)) connections.set(name, await Connection.open(port));
+  const times: Record<string, number[]> = {};
+  for (let round = 0; round < ROUNDS; round++) {
+    for (const [name, server] of Object.entries(servers)) {
+      const connection = connections.get(name);
+      if (connection === undefined) continue;
+      const took = await timeRequests(connection, requestText(server), PER_ROUND);
+      if (round >= WARM_UP) times[name] = [...(times[name] ?? []), ...took];
+    }
+  }
+  return times;
+}

@@ -1,0 +1,135 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { type Asked, answersWithin, ask, shellIn } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+const CAREFUL = `extends = "full"
+[[rules]]
+action = "confirm"
+command = "touch"
+`;
+const WORKSPACE = `extends = "workspace"
+directory = "/srv/app"
+`;
+
+describeVm('control of an installed agent', () => {
+  let vm: Vm;
+  const tokens: Record<string, string> = {};
+  beforeAll(async () => {
+    vm = await bootVm({
+      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+    });
+    await vm.sh('/opt/bundle/ops/install');
+    await vm.sh('systemctl stop agent3-watchdog.timer; install -d -o agent3 /srv/app');
+    await vm.sh(`cat > /etc/agent3/profiles.d/careful.toml <<'END'\n${CAREFUL}END`);
+    await vm.sh(`cat > /etc/agent3/profiles.d/app.toml <<'END'\n${WORKSPACE}END`);
+    await vm.sh(`cat > /etc/agent3/profiles.d/online.toml <<'END'\n${WORKSPACE}network = true\nEND`);
+    for (const profile of ['careful', 'app', 'online']) {
+      tokens[profile] = (await vm.sh(`agent3 token create ${profile} --profile ${profile} 2> /dev/null`)).trim();
+    }
+    await answersWithin(vm, 30);
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  /** Calls an operation with the token of a profile. */
+  const askAs = async (profile: string, op: string, args: unknown): Promise<Asked['body']> => {
+    const body = Buffer.from(JSON.stringify({ op, args })).toString('base64');
+    const { stdout } = await vm.run(
+      `echo ${body} | base64 -d | curl -s -m 60 -H 'X-Auth-Token: ${tokens[profile]}' --data-binary @- http://127.0.0.1:5000/`,
+      90,
+    );
+    return JSON.parse(stdout || '{}') as Asked['body'];
+  };
+
+  test('a command waits until root approves it; the user of the agent cannot', async () => {
+    const { session, status } = await askAs('careful', 'shell', { cmd: 'touch /srv/app/approved; echo it ran' });
+    expect(status).toBe('waiting');
+    const refused = await vm.run(
+      `runuser -u agent3 -- agent3 approvals approve ${session}; runuser -u agent3 -- touch /etc/agent3/approvals/${session}.json`,
+    );
+    expect(refused.stderr).toContain('Permission denied');
+    expect((await askAs('careful', 'read_session', { session }))['status']).toBe('waiting');
+    expect(await vm.sh('agent3 approvals')).toContain('$ touch /srv/app/approved; echo it ran');
+    expect(await vm.sh(`agent3 approvals approve ${String(session).slice(0, 20)}`)).toBe('approved: it runs\n');
+    const answer = await askAs('careful', 'read_session', { session, wait: 20 });
+    expect({ ...answer, ...(await askAs('careful', 'read_session', { session, wait: 5, offset: 100 })) }).toMatchObject(
+      {
+        status: 'done',
+        exit_code: 0,
+      },
+    );
+    expect(await vm.sh('stat -c %U /srv/app/approved')).toBe('agent3\n');
+  });
+
+  test('the record cannot be changed, replaced or removed by commands; what they add is found', async () => {
+    const file = '/var/log/agent3/audit.jsonl';
+    const attempts = [
+      `: > ${file}`,
+      `rm -f ${file}`,
+      `mv ${file} /tmp/`,
+      `truncate -s 10 ${file}`,
+      `dd if=/dev/zero of=${file} bs=1 count=9 conv=notrunc`,
+      `chattr -a ${file}`,
+      `ln -sf /tmp/x ${file}`,
+    ];
+    for (const attempt of attempts) {
+      const { body } = await ask(vm, 'shell', { cmd: attempt });
+      expect([attempt, body['exit_code'] === 0]).toEqual([attempt, false]);
+    }
+    expect((await vm.run('agent3 audit verify')).stdout).toContain('whole');
+    await shellIn(vm, `echo '{"seq":1,"time":"","event":"start","prev":""}' >> ${file}`);
+    await shellIn(vm, 'true');
+    const { stdout, code } = await vm.run('agent3 audit verify');
+    expect(code).toBe(1);
+    expect(stdout).toContain('the agent found: the file was changed by somebody else');
+  });
+
+  test('logrotate breaks no chain and loses no line, under load', async () => {
+    // A record of its own: the one before has what a command added.
+    await vm.sh(
+      'systemctl stop agent3; chattr -a /var/log/agent3/audit.jsonl; rm /var/log/agent3/audit.jsonl*; systemctl start agent3',
+    );
+    await answersWithin(vm, 30);
+    await vm.sh(`cat > /opt/load <<'END'
+. /etc/agent3/agent3.env
+for i in $(seq 60); do
+  curl -s -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"echo load"}}' "http://127.0.0.1:$AGENT3_PORT/" | grep -c '"status":"done"'
+done
+END
+bash /opt/load > /opt/answers 2>&1 &`);
+    for (let count = 0; count < 4; count++) await vm.sh('logrotate -f /etc/logrotate.d/agent3; sleep 1');
+    await vm.until('[ "$(wc -l < /opt/answers)" = 60 ]', 100);
+    const answered = Number(await vm.sh('grep -c 1 /opt/answers'));
+    const { stdout, code } = await vm.run('agent3 audit verify');
+    expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('in 5 files') });
+    const starts = await vm.sh(`agent3 audit grep '"cmd":"echo load"' --event start | wc -l`);
+    expect(Number(starts)).toBe(answered);
+    expect(await vm.sh('stat -c "%U %a" /var/log/agent3/audit.jsonl.1; lsattr /var/log/agent3/audit.jsonl')).toMatch(
+      /^root 640\n-+a-+/,
+    );
+  });
+
+  test('a workspace is written to, and nothing else; its network is by choice', async () => {
+    const cmd = 'pwd; echo x > inside && cat inside; echo x > /srv/outside || echo kept; echo x > /etc/x || echo kept';
+    expect(await askAs('app', 'shell', { cmd })).toMatchObject({ stdout: '/srv/app\nx\nkept\nkept\n' });
+    expect(await vm.sh('cat /srv/app/inside; test ! -e /srv/outside')).toBe('x\n');
+    const reach = `exec 3<> /dev/tcp/127.0.0.1/5000 && echo reached`;
+    expect((await askAs('app', 'shell', { cmd: reach }))['stdout']).toBe('');
+    expect((await askAs('online', 'shell', { cmd: reach }))['stdout']).toBe('reached\n');
+    const secrets = 'cat /etc/shadow /etc/agent3/agent3.env; ls /var/log/agent3 /var/lib/agent3/sessions';
+    expect((await askAs('online', 'shell', { cmd: secrets }))['stdout']).not.toMatch(/root:|TOKEN|audit/);
+  });
+
+  test('doctor looks at all of it', async () => {
+    const { stdout } = await vm.run('agent3 doctor');
+    expect(stdout).toMatch(/✓ profiles +in use: app, careful, full, online/);
+    expect(stdout).toMatch(/✓ approvals/);
+    expect(stdout).toMatch(/✓ audit +\d+ lines, whole/);
+    await vm.sh('chmod 777 /etc/agent3/approvals; mv /etc/agent3/profiles.d/app.toml /opt');
+    const faulty = (await vm.run('agent3 doctor')).stdout;
+    expect(faulty).toContain('there is no profile app, which a token has');
+    expect(faulty).toContain('others than root may write to /etc/agent3/approvals');
+  });
+});
