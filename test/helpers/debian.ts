@@ -1,5 +1,8 @@
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
+/** Another part of the tests may be installing something just now. */
+const LOCK = ['-o', 'DPkg::Lock::Timeout=600'];
+
 /**
  * Makes sure that programs of Debian's packages are there: as root it installs what is missing. `needed` names the
  * package of each program. Gives the programs that are still missing.
@@ -10,8 +13,8 @@ export function ensurePrograms(needed: Readonly<Record<string, string>>): string
   if (absent.length === 0 || process.getuid?.() !== 0 || Bun.which('apt-get', { PATH }) === null) return absent;
   console.error(`installing ${absent.join(', ')} …`);
   const packages = [...new Set(absent.map((program) => needed[program] ?? program))];
-  command(['apt-get', 'update', '-qq']);
-  command(['apt-get', 'install', '-y', '-qq', '--no-install-recommends', ...packages]);
+  command(['apt-get', 'update', '-qq', ...LOCK]);
+  command(['apt-get', 'install', '-y', '-qq', ...LOCK, '--no-install-recommends', ...packages]);
   return missing();
 }
 
