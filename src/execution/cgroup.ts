@@ -1,6 +1,7 @@
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { describeErrno } from '../core/errors.ts';
+import { readProcFile } from '../platform/proc.ts';
 import { CONTROLLERS, type CommandCeilings, defaultCeilings, setCeilings } from './cgroup-limits.ts';
 
 /**
@@ -44,6 +45,15 @@ export class CommandCgroups {
     }
     this.#ceilings = defaultCeilings(this.directory, given);
     return this.#ceilings;
+  }
+
+  /** The command whose cgroup `pid` is in, by its name; undefined for one that is in none of them. */
+  holderOf(pid: number): string | undefined {
+    const text = readProcFile(`/proc/${pid}/cgroup`);
+    const path = text === undefined ? undefined : /^0::(.*)$/m.exec(text)?.[1];
+    const [, after] = path?.split(`/${basename(this.directory)}/`) ?? [];
+    const name = after?.split('/')[0];
+    return name === PLACE ? undefined : name;
   }
 
   /** Makes a cgroup called `name`; undefined where that is refused: the service manager may have taken its parent away. */

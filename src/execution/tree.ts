@@ -30,6 +30,8 @@ export class MarkedTree implements ProcessTree {
     /** `NAME=value` as it stands in the members' environment. */
     private readonly mark: string,
     private readonly leader?: Leader,
+    /** Whether a process is held by another command's cgroup, so that it needs no look. */
+    private readonly isElsewhere: (pid: number) => boolean = () => false,
   ) {}
 
   members(): number[] {
@@ -83,7 +85,8 @@ export class MarkedTree implements ProcessTree {
 
   private isMember(one: Pick<ProcessStat, 'pid' | 'group' | 'session'>, group: number | undefined): boolean {
     if (group !== undefined && (one.group === group || one.session === group)) return true;
-    return hasEnvironmentEntry(one.pid, this.mark);
+    // To read the environment of a process that forks waits for it: among the thousand of a fork bomb, for many seconds.
+    return !this.isElsewhere(one.pid) && hasEnvironmentEntry(one.pid, this.mark);
   }
 }
 

@@ -54,6 +54,7 @@ const LOOK_MS = 100;
  * 0.1 s of CPU.
  */
 export async function findWait(tree: readonly number[], input: OpenInput | undefined): Promise<Wait | undefined> {
+  if (tree.length > TOO_MANY) return undefined;
   const pids = tree.slice(0, MOST_PROCESSES);
   const before = new Map(pids.map((pid) => [pid, readStat(pid)?.cpuTicks]));
   await delay(SAMPLE_MS);
@@ -73,8 +74,12 @@ function sleepOf(wait: Wait): number {
   return wait.kind === 'sleep' ? (wait.seconds ?? 0) : 0;
 }
 
+/** The memory of a process that forks can be read when it has done so: among many that do, that takes seconds. */
+const TOO_MANY = 100;
+
 /** Whether a process of the command waits for somebody to type. */
 export function waitsForInput(tree: readonly number[], input: OpenInput): boolean {
+  if (tree.length > TOO_MANY) return false;
   return tree.slice(0, MOST_PROCESSES).some((pid) => {
     const stat = readStat(pid);
     const call = stat?.state === 'S' ? blockedCall(pid) : undefined;

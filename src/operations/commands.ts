@@ -168,9 +168,13 @@ export class Commands {
 
   /** The processes of a session; `leader` is its shell, where that is known. */
   treeOf(session: Session, leader?: Leader): ProcessTree {
-    const marked = new MarkedTree(markOf(session.id), leader);
     const { cgroups } = this.parts;
-    return cgroups === undefined ? marked : new CgroupTree(cgroups.of(session.id), marked);
+    if (cgroups === undefined) return new MarkedTree(markOf(session.id), leader);
+    const isElsewhere = (pid: number): boolean => {
+      const holder = cgroups.holderOf(pid);
+      return holder !== undefined && holder !== session.id;
+    };
+    return new CgroupTree(cgroups.of(session.id), new MarkedTree(markOf(session.id), leader, isElsewhere));
   }
 
   /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */

@@ -102,7 +102,7 @@ export function offerToOomKiller(pid: number): void {
 }
 
 /** A process that ends while it is looked at (ENOENT, ESRCH), or belongs to another user (EACCES), reads as undefined. */
-function readProcFile(path: string): string | undefined {
+export function readProcFile(path: string): string | undefined {
   try {
     return readFileSync(path, 'latin1');
   } catch {
