@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
-import { Deadline, delay } from '../core/clock.ts';
+import { Deadline } from '../core/clock.ts';
 import { SignalOnce } from '../core/signal-once.ts';
+import { isInit } from '../platform/proc.ts';
 import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
 import type { WatchedProcess } from './start.ts';
@@ -15,7 +16,7 @@ export interface CommandLimits {
   readonly graceSeconds: number;
   /** Both streams together. */
   readonly outputBytes: number;
-  /** The first process of its namespace ends a moment after the command, when that has left nothing behind. */
+  /** It runs in a PID namespace of its own, whose first process is nobody's command. */
   readonly hasReaper?: boolean;
 }
 
@@ -124,7 +125,7 @@ async function endTree(
   limits: CommandLimits,
   output: OutputLimit,
 ): Promise<number> {
-  if (reason === 'exited') return limits.hasReaper === true ? lastOnes(tree) : tree.leftBehind();
+  if (reason === 'exited') return (limits.hasReaper === true ? leftInSandbox(tree) : tree.leftBehind()).length;
   // What floods the disk gets no grace in which it could go on.
   const left =
     reason === 'output_limit' ? await kill(tree) : await terminate(tree, limits.graceSeconds, output.exceeded);
@@ -132,19 +133,13 @@ async function endTree(
   return left;
 }
 
-/** bubblewrap's process 1 ends after the last of its children; it was seen to take 1 ms. */
-const REAPER_END_SECONDS = 0.2;
-const REAPER_LOOK_MS = 2;
-
-/** How many processes are left when the first one of the namespace has had the time to end. */
-async function lastOnes(tree: ProcessTree): Promise<number> {
-  const deadline = Deadline.after(REAPER_END_SECONDS);
-  let left = tree.leftBehind();
-  while (left > 0 && !deadline.passed) {
-    await delay(REAPER_LOOK_MS);
-    left = tree.leftBehind();
-  }
-  return left;
+/**
+ * What a command has left in its sandbox, whose first process does not count: it ends when it is alone, and everything
+ * there ends with it. All of them began after the leader, and none can leave.
+ */
+function leftInSandbox(tree: ProcessTree): number[] {
+  const young = tree.young();
+  return young?.every(isInit) === true ? [] : tree.members().filter((pid) => !isInit(pid));
 }
 
 /** How often the processes that a command left behind are looked for. */

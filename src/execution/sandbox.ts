@@ -20,27 +20,23 @@ const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManag
 /** Empty and the command's own. What programs listen on lies in /run. */
 const OWN = ['/tmp', '/var/tmp', '/run'];
 
-/** What of /proc changes the machine when it is written to (proc(5)). */
-const PROC = ['acpi', 'asound', 'bus', 'driver', 'fs', 'irq', 'mtrr', 'scsi', 'sys', 'sysrq-trigger'];
-
 /** The words before a command that run it in a sandbox (bwrap(1)). `shown` are files that it sees whatever is hidden. */
 export function sandboxArgv(spec: SandboxSpec, cwd: string, shown: readonly string[] = []): string[] {
+  const hidden = expand(spec.hidden);
   return [
     'bwrap',
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
     ...(spec.network ? [] : ['--unshare-net']),
     ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
-    // bubblewrap leaves out what it may not write to itself; to root among its own files that tells nothing.
-    ...PROC.flatMap((name) => (existsSync(`/proc/${name}`) ? ['--ro-bind', `/proc/${name}`, `/proc/${name}`] : [])),
+    // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
+    ...['--remount-ro', '/proc'],
     ...OWN.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
     ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
-    ...expand(spec.hidden).flatMap(hide),
+    ...hidden.flatMap(hide),
     ...spec.writable.flatMap((path) => ['--bind', path, path]),
     // What is hidden stays so inside of what may be written to.
-    ...expand(spec.hidden)
-      .filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`)))
-      .flatMap(hide),
+    ...hidden.filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`))).flatMap(hide),
     ...shown.flatMap((path) => ['--ro-bind', path, path]),
     ...['--seccomp', String(FILTER_FD), '--chdir', cwd, '--'],
   ];

@@ -7,8 +7,10 @@ import { isShell } from './shells.ts';
 export interface ProcessTree {
   /** Pids of the processes that are alive now. */
   members(): number[];
-  /** How many members are alive right after the leader's end; cheap where, as most often, there are none. */
-  leftBehind(): number;
+  /** The members that are alive right after the leader's end; cheap where, as most often, there are none. */
+  leftBehind(): number[];
+  /** The members that began after the leader, without a look at the rest of /proc; undefined where that is not to be had. */
+  young(): number[] | undefined;
   /** Sends `signal` to every member, also those that left the process group; gives how many there were. */
   signal(signal: NodeJS.Signals): number;
 }
@@ -49,24 +51,25 @@ export class MarkedTree implements ProcessTree {
     return [...members];
   }
 
-  leftBehind(): number {
-    return this.mayHaveLeftBehind() ? this.members().length : 0;
+  leftBehind(): number[] {
+    return this.young()?.length === 0 ? [] : this.members();
   }
 
   /**
-   * Whether a process that began after the leader is a member. Pids are handed out in order, so the ones in question lie
+   * Pids are handed out in order, so the ones in question lie
    * between the leader's and the last one; a look at them spares the look at all of /proc after each short command.
    */
-  private mayHaveLeftBehind(): boolean {
+  young(): number[] | undefined {
     const { leader } = this;
     const last = lastPid();
     if (leader === undefined || last === undefined || last < leader.pid || last - leader.pid > MOST_PIDS_LOOKED_AT)
-      return true;
+      return undefined;
+    const members: number[] = [];
     for (let pid = leader.pid + 1; pid <= last; pid++) {
       const place = isShell(pid) ? undefined : groupAndSession(pid);
-      if (place !== undefined && this.isMember({ pid, ...place }, leader.pid)) return true;
+      if (place !== undefined && this.isMember({ pid, ...place }, leader.pid)) members.push(pid);
     }
-    return false;
+    return members;
   }
 
   signal(signal: NodeJS.Signals): number {
@@ -108,8 +111,12 @@ export class CgroupTree implements ProcessTree {
     return [...new Set([...pids.filter(isAlivePid), ...this.marked.members()])];
   }
 
-  leftBehind(): number {
-    return this.cgroup.isPopulated() ? this.members().length : this.marked.leftBehind();
+  young(): number[] | undefined {
+    return this.cgroup.isPopulated() ? this.cgroup.pids() : this.marked.young();
+  }
+
+  leftBehind(): number[] {
+    return this.cgroup.isPopulated() ? this.members() : this.marked.leftBehind();
   }
 
   signal(signal: NodeJS.Signals): number {

@@ -45,6 +45,12 @@ export function parseStat(pid: number, text: string): ProcessStat | undefined {
   };
 }
 
+/** Whether `pid` is the first process of a PID namespace below ours, which the kernel ends everything in with. */
+export function isInit(pid: number): boolean {
+  const numbers = /^NSpid:\s+(.+)$/m.exec(readProcFile(`/proc/${pid}/status`) ?? '')?.[1]?.split(/\s+/) ?? [];
+  return numbers.length > 1 && numbers.at(-1) === '1';
+}
+
 /** Every process that /proc lists, those that ended meanwhile left out. */
 export function listPids(): number[] {
   const pids: number[] = [];
