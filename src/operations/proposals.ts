@@ -4,7 +4,7 @@ import type { ApprovalRequest } from '../approvals/request.ts';
 import type { Clock } from '../core/clock.ts';
 import { AgentError, MachineRefused, TooManyRequests } from '../core/errors.ts';
 import type { Access } from '../profiles/access.ts';
-import type { Decision } from '../rules/decide.ts';
+import type { Decision } from '../rules/ruleset.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';
 import { detailsOf, type NewCommand } from './command.ts';

@@ -2,7 +2,7 @@ import { readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptime } from 'node:os';
 import { type Static, Type } from '@sinclair/typebox';
 import type { Profile } from '../profiles/profile.ts';
-import { letsAllThrough } from '../rules/decide.ts';
+import { letsAllThrough } from '../rules/ruleset.ts';
 import { version } from '../version.ts';
 import { messageOf } from './answer.ts';
 import { limitsWithin } from './confinement.ts';

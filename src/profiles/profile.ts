@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { Ruleset } from '../rules/decide.ts';
 import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
+import type { Ruleset } from '../rules/ruleset.ts';
 
 /** The operations that a profile can allow. */
 export const OPERATIONS = [

@@ -2,14 +2,9 @@ import { basename } from 'node:path';
 import { type Command, forEachChild, type ParsedScript, parse, type Redirection, type SyntaxNode } from 'unbash';
 import { type Fed, isSpecialVariable } from './look.ts';
 import { innerOf } from './programs.ts';
-import { ACTIONS, type Action, type Invocation, matches, type Rule } from './rule.ts';
+import { ACTIONS, type Invocation, matches } from './rule.ts';
+import { ALLOWED, type Decision, letsAllThrough, type Ruleset } from './ruleset.ts';
 import { ANYTHING, argumentText, known, type Text, textOf } from './words.ts';
-
-/** The rules of a profile, in their order, and what happens to what none of them is about. */
-export interface Ruleset {
-  readonly rules: readonly Rule[];
-  readonly otherwise: Action;
-}
 
 /** What is to be run. */
 export interface Proposal {
@@ -23,28 +18,11 @@ export interface Proposal {
   readonly isOpen: boolean;
 }
 
-/** What becomes of a proposal, and why. */
-export interface Decision {
-  readonly action: Action;
-  readonly reason: string;
-  /** The part of the command that decided. */
-  readonly part: string;
-  /** The number of the rule, from 1; undefined: none. */
-  readonly rule: number | undefined;
-}
-
-const ALLOWED: Decision = { action: 'allow', reason: 'no rule is against it', part: '', rule: undefined };
-
 /** The parser takes time with the square of some texts: 16 KiB of the worst took 50 ms. */
 const MAX_CHARS = 16_384;
 
 /** Shells within shells. */
 const MAX_DEPTH = 8;
-
-/** Whether rules let everything through, so that there is nothing to look at. */
-export function letsAllThrough({ rules, otherwise }: Ruleset): boolean {
-  return otherwise === 'allow' && rules.every(({ action }) => action === 'allow');
-}
 
 /** The strictest that the rules say to any part of a command. What they cannot read, a person has to see. */
 export function decide(ruleset: Ruleset, proposal: Proposal): Decision {
