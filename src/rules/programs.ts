@@ -233,6 +233,23 @@ const KNOWN: Readonly<Record<string, Look>> = {
     args.every(({ text }) => /^-[lu]$/.test(text) || !text.startsWith('-')) && args.some(({ text }) => text === '-l')
       ? NOTHING
       : unreadable('it schedules commands that rules do not read'),
+  split: unless(/^--f/, RUNS_PROGRAMS),
+  sort: unless(/^--comp/, RUNS_PROGRAMS),
+  ip: unless(/^(?:exec|-b|-batch)$/, RUNS_PROGRAMS),
+  install: unless(/^--strip-p/, RUNS_PROGRAMS),
+  bundle: unless(/^(?:exec|console)$/, RUNS_PROGRAMS),
+  poetry: unless(/^(?:run|shell)$/, RUNS_PROGRAMS),
+  pipenv: unless(/^(?:run|shell)$/, RUNS_PROGRAMS),
+  uv: unless(/^(?:run|tool|x)$/, RUNS_PROGRAMS),
+  cargo: unless(/^(?:run|r|test|t|bench)$/, RUNS_PROGRAMS),
+  go: unless(/^(?:run|generate|test)$/, RUNS_PROGRAMS),
+  hg: unless(/^--config/, RUNS_PROGRAMS),
+  svn: unless(/-cmd|^--editor/, RUNS_PROGRAMS),
+  mysql: unless(/\\!|^system |^-[a-zA-Z]*e.*\bsystem /, RUNS_PROGRAMS),
+  mariadb: unless(/\\!|^system /, RUNS_PROGRAMS),
+  psql: unless(/\\[!go|]|^-[a-zA-Z]*f|program/i, RUNS_PROGRAMS),
+  sqlite3: unless(/^\s*\.|^-(?:cmd|init)/m, RUNS_PROGRAMS),
+  dpkg: unless(/-invoke/, RUNS_PROGRAMS),
   systemctl: unless(/^edit$/, RUNS_PROGRAMS),
 };
 
@@ -243,7 +260,7 @@ function byPattern(program: string, args: readonly Text[]): Inner {
 }
 
 const INTERPRETERS =
-  /^(?:python|pypy|perl|ruby|irb|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|Rscript|R|ghci|runghc|erl|elixir|iex|groovy|scala|jshell|java|guile|racket|sbcl|clisp|ocaml|julia|pwsh|powershell|gdb|lldb|ed|ex|vi|vim|view|nvim|rvim|vimdiff|emacs|nano|pico|mc|m4|dc|bpftrace|stap|jq-repl)[-.\d]*(?:\.\w+)?$/;
+  /^(?:python|pypy|perl|ruby|irb|node|nodejs|deno|bun|php|lua|luajit|tclsh|wish|expect|Rscript|R|ghci|runghc|erl|elixir|iex|groovy|scala|jshell|java|guile|racket|sbcl|clisp|ocaml|julia|pwsh|powershell|gdb|lldb|ed|ex|vi|vim|view|nvim|rvim|vimdiff|emacs|nano|pico|mc|m4|dc|bpftrace|stap)(?:[-.\d][\w.+-]*)?$/;
 
 const LAUNCHERS =
-  /^(?:parallel|sem|strace|ltrace|valgrind|perf|setpriv|prlimit|unshare|nsenter|systemd-run|systemd-nspawn|machinectl|run-parts|start-stop-daemon|capsh|pkexec|at|batch|screen|tmux|byobu|dtach|abduco|dbus-run-session|dbus-launch|fakeroot|proot|firejail|bwrap|ssh-agent|xvfb-run|unbuffer|rlwrap|socat|ncat|nc|netcat|cgexec|numactl|setarch|linux32|linux64|i386|x86_64|aa-exec|runcon|sg|newgrp|chpst|softlimit|daemonize|supervise|cpulimit|catchsegv|entr|inotifywait-run|npx|pnpx|bunx|uvx|pipx|corepack|lxc|lxc-attach|lxc-execute|incus|ld\.so|ld-linux.*|ld-musl.*|agent3|expect_unbuffer|look|logsave|tcpdump|crash|debugfs|ionotify|vipw|vigr|visudo|sudoedit|sensible-\w+|select-\w+|editor|pager|more|less|most|w3m|lynx|ftp|telnet|mail|mailx|mutt)$/;
+  /^(?:parallel|sem|strace|ltrace|valgrind|perf|setpriv|prlimit|unshare|nsenter|systemd-run|systemd-nspawn|machinectl|run-parts|start-stop-daemon|capsh|pkexec|at|batch|screen|tmux|byobu|dtach|abduco|dbus-run-session|dbus-launch|fakeroot|proot|firejail|bwrap|ssh-agent|xvfb-run|unbuffer|rlwrap|socat|ncat|nc|netcat|cgexec|numactl|setarch|linux32|linux64|i386|x86_64|aa-exec|runcon|sg|newgrp|chpst|softlimit|daemonize|supervise|cpulimit|catchsegv|entr|inotifywait-run|npx|pnpx|bunx|uvx|pipx|corepack|lxc|lxc-attach|lxc-execute|incus|ld\.so|ld-linux.*|ld-musl.*|agent3|logsave|faketime|eatmydata|dumb-init|tini|gosu|su-exec|setuidgid|envdir|envuidgid|setlock|chronic|ifne|mispipe|annotate-output|torify|torsocks|tsocks|proxychains\d?|trickle|rr|hyperfine|daemon|openvt|startx|xinit|flatpak|snap|nix-shell|nix|guix|direnv|mise|asdf|rvm|nvm|conda|mamba|vagrant|multipass|buildah|crictl|ctr|tsp|nq|run0|systemd-cat|systemd-inhibit|systemd-socket-activate|ansible|pdsh|salt|salt-call|certbot|ssh-keygen|logrotate|tcpdump|crash|debugfs|ionotify|vipw|vigr|visudo|sudoedit|sensible-\w+|select-\w+|editor|pager|more|less|most|w3m|lynx|ftp|telnet|mail|mailx|mutt)$/;
