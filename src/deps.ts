@@ -42,7 +42,8 @@ export function buildDeps(
   const shutdown = new SignalOnce();
   const gate = new Gate(config.maxRunning);
   const cgroups = openCgroups(config, logger);
-  const trail = new Trail(audit, secretsOf(config));
+  const secrets = { values: secretsOf(config), isToken: (word: string) => access.isToken(word) };
+  const trail = new Trail(audit, secrets);
   const notify = config.notify && notifier(config.notify.url, config.notify.secret, hostname(), logger);
   const approvals = new Approvals(
     config.sessionsDirectory,
@@ -66,7 +67,7 @@ export function buildDeps(
     home: account.home,
     access,
     ownPaths: ownPaths(config),
-    secrets: secretsOf(config),
+    secrets,
     clock,
     store,
     commands,

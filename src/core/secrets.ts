@@ -5,6 +5,18 @@ export interface SecretSpan {
   readonly kind: string;
 }
 
+/** Secrets that are known for what they are, whatever they look like. */
+export interface KnownSecrets {
+  readonly values: readonly string[];
+  /** Whether a word of 43 characters is a token, of which only the hash is known. */
+  readonly isToken?: ((word: string) => boolean) | undefined;
+}
+
+const NONE_KNOWN: KnownSecrets = { values: [] };
+
+/** As long as `agent3 token` makes them. */
+const TOKEN_SHAPE = /(?<![\w-])[\w-]{43}(?![\w-])/g;
+
 /** A text without the secrets that were found in it. */
 export interface Masked {
   readonly text: string;
@@ -55,8 +67,8 @@ const NAMED: readonly (readonly [kind: string, shape: RegExp])[] = [
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 const PEM_END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 
-/** Where `text` has what looks like a secret, or one of `known`: in their order, none within another. */
-export function secretSpans(text: string, known: readonly string[] = []): SecretSpan[] {
+/** Where `text` has what looks like a secret, or is one of `known`: in their order, none within another. */
+export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): SecretSpan[] {
   const spans = [...keySpans(text), ...knownSpans(text, known), ...shapeSpans(text), ...namedSpans(text)];
   spans.sort((a, b) => a.start - b.start || b.end - a.end);
   const apart: SecretSpan[] = [];
@@ -69,7 +81,7 @@ export function secretSpans(text: string, known: readonly string[] = []): Secret
 }
 
 /** `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`. */
-export function maskSecrets(text: string, known: readonly string[] = []): Masked {
+export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Masked {
   return maskSpans(text, secretSpans(text, known), (kind) => `‹${kind}›`);
 }
 
@@ -105,13 +117,15 @@ function keySpans(text: string): SecretSpan[] {
 /** Shorter values are words that stand in many texts. */
 const SHORTEST_KNOWN = 8;
 
-function knownSpans(text: string, known: readonly string[]): SecretSpan[] {
+function knownSpans(text: string, { values, isToken }: KnownSecrets): SecretSpan[] {
   const spans: SecretSpan[] = [];
-  for (const value of known) {
+  for (const value of values) {
     if (value.length < SHORTEST_KNOWN) continue;
     for (let at = text.indexOf(value); at !== -1; at = text.indexOf(value, at + value.length))
       spans.push({ start: at, end: at + value.length, kind: 'token' });
   }
+  for (const { index, 0: word } of isToken === undefined ? [] : text.matchAll(TOKEN_SHAPE))
+    if (isToken?.(word) === true) spans.push({ start: index, end: index + word.length, kind: 'token' });
   return spans;
 }
 

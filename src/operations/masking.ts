@@ -1,4 +1,4 @@
-import { maskSpans, type SecretSpan, secretSpans } from '../core/secrets.ts';
+import { type KnownSecrets, maskSpans, type SecretSpan, secretSpans } from '../core/secrets.ts';
 import { decodeUtf8 } from '../core/utf8.ts';
 import type { OperationParts } from './parts.ts';
 import type { ByteSource } from './reply.ts';
@@ -15,7 +15,7 @@ const SHORT_MARK = '‹*›';
 export class Masker {
   #count = 0;
 
-  constructor(private readonly known: readonly string[]) {}
+  constructor(private readonly known: KnownSecrets) {}
 
   /** `text` without its secrets; `before` and `after` are what stands around it. */
   mask(text: string, before = '', after = ''): string {

@@ -1,4 +1,5 @@
 import type { Clock } from '../core/clock.ts';
+import type { KnownSecrets } from '../core/secrets.ts';
 import type { Gate } from '../execution/gate.ts';
 import type { Access } from '../profiles/access.ts';
 import type { SessionStore } from '../sessions/store.ts';
@@ -33,7 +34,7 @@ export interface OperationParts {
   /** The agent's own files and directories, which no sandbox shows. */
   readonly ownPaths: readonly string[];
   /** The agent's own tokens and secrets, which no answer of a profile that masks shows. */
-  readonly secrets: readonly string[];
+  readonly secrets: KnownSecrets;
   readonly clock: Clock;
   readonly store: SessionStore;
   readonly commands: Commands;

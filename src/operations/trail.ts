@@ -3,7 +3,7 @@ import { open } from 'node:fs/promises';
 import type { Verdict } from '../approvals/approvals.ts';
 import type { ApprovalRequest } from '../approvals/request.ts';
 import { MachineRefused } from '../core/errors.ts';
-import { maskSecrets } from '../core/secrets.ts';
+import { type KnownSecrets, maskSecrets } from '../core/secrets.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
 import { STREAMS } from '../sessions/session.ts';
 import type { Call } from './operation.ts';
@@ -41,7 +41,7 @@ const SHOWN_CHARS = 8192;
 export class Trail {
   constructor(
     private readonly record: AuditSink | undefined,
-    private readonly secrets: readonly string[],
+    private readonly secrets: KnownSecrets,
   ) {}
 
   /** A command is about to start. Throws `MachineRefused` when that cannot be recorded: it must not start then. */

@@ -6,6 +6,8 @@ import type { ProfileBook } from './profile-book.ts';
 export interface TokenProfiles {
   /** The name of the profile of a principal; undefined for one that is no token any more. */
   profileOf(principal: string): string | undefined;
+  /** Whether `word` is one of them. */
+  isToken(word: string): boolean;
 }
 
 /** Knows what the bearer of a token may do. */
@@ -17,6 +19,11 @@ export class Access {
     private readonly tokens: TokenProfiles | undefined,
     private readonly usualPrincipal: string,
   ) {}
+
+  /** Whether `word` is one of the tokens that are kept as hashes. */
+  isToken(word: string): boolean {
+    return this.tokens?.isToken(word) === true;
+  }
 
   /** The profile of a principal. Throws `ProfileUnavailable` where it is not there: nothing is then allowed. */
   profileFor(principal: string): Profile {

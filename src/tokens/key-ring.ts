@@ -47,6 +47,11 @@ export class KeyRing {
     return undefined;
   }
 
+  /** Whether `word` is a token of the file. */
+  isToken(word: string): boolean {
+    return this.#keys.has(hashToken(word));
+  }
+
   /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
   #readAnew(): void {
     const now = this.clock.elapsed();

@@ -62,10 +62,10 @@ describe('a profile', () => {
 
   test('masks secrets in every answer, and keeps the bytes', async () => {
     const key = `-----BEGIN PRIVATE KEY-----\n${'QUJD'.repeat(2000)}\n-----END PRIVATE KEY-----`;
-    const cmd = `echo 'password=hunter22'; echo ${agent.token}; cat; echo 'token: hunter22' >&2`;
+    const cmd = `echo 'password=hunter22'; echo ${agent.token} ${tokens['reader']}; cat; echo 'token: hunter22' >&2`;
     const answer = await answerOf('discreet', 'shell', { cmd, stdin: key });
     expect(answer).toMatchObject({
-      stdout: 'password=‹password›\n‹token›\n‹private key›',
+      stdout: 'password=‹password›\n‹token› ‹token›\n‹private key›',
       stderr: 'token: ‹password›\n',
       message: expect.stringContaining('What looks like a secret is masked in this answer'),
     });

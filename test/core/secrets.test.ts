@@ -47,7 +47,19 @@ describe('a secret is masked', () => {
   });
 
   test('that is known, whatever it looks like', () => {
-    expect(maskSecrets('x=plain-value-1 y', ['plain-value-1', 'y'])).toEqual({ text: 'x=‹token› y', count: 1 });
+    expect(maskSecrets('x=plain-value-1 y', { values: ['plain-value-1', 'y'] })).toEqual({
+      text: 'x=‹token› y',
+      count: 1,
+    });
+  });
+
+  test('that only its hash is known of', () => {
+    const [token, other] = ['t'.repeat(43), 'o'.repeat(43)];
+    const known = { values: [], isToken: (word: string) => word === token };
+    expect(maskSecrets(`${other} "${token}" ${token}x`, known)).toEqual({
+      text: `${other} "‹token›" ${token}x`,
+      count: 1,
+    });
   });
 });
 

@@ -32,7 +32,12 @@ const logger = pino({ level: 'info' }, { write: (line: string) => void logged.pu
 const deps = buildDeps(
   config,
   logger,
-  new Access(new ProfileBook(undefined, systemClock, logger), 'full', { profileOf: () => 'full' }, 'default'),
+  new Access(
+    new ProfileBook(undefined, systemClock, logger),
+    'full',
+    { profileOf: () => 'full', isToken: () => false },
+    'default',
+  ),
 );
 const operations = allOperations(deps);
 const app = createApp({
