@@ -20,28 +20,28 @@ for (const [name, command] of Object.entries(steps)) {
   if (exitCode !== 0) broken.push(name);
 }
 
-// The tests in the emulated machine take one of two cores for minutes; the others wait most of the time, for commands.
+/** The tests in an emulated machine that measure no time: they run beside others. */
+const TIMELESS = ['boot', 'https', 'package', 'takeover'].map((name) => `test/vm/${name}.test.ts`);
+/** Whose answers have a time limit: it comes last, when the other lane is empty. */
+const TIMED = 'test/vm/hostile.test.ts';
+
 const given = process.argv.slice(2);
+const machine = readdirSync(join(import.meta.dir, 'vm'))
+  .filter((name) => name.endsWith('.test.ts'))
+  .map((name) => `test/vm/${name}`);
 const others = readdirSync(import.meta.dir, { withFileTypes: true })
   .filter(({ name }) => name.endsWith('.test.ts') || !/^(?:vm|bench|helpers)$|\.ts$/.test(name))
   .map(({ name }) => `test/${name}`);
-const groups = given.length > 0 ? [given] : [['test/vm'], others];
-const reports = groups.map((_, index) => join(tmpdir(), `agent3-tests-${process.pid}-${index}.xml`));
-const runs = groups.map((group, index) =>
-  // A command may run for 45 s by the contract: a test that waits for one needs longer than Bun's 5 s.
-  Bun.spawn([bun, 'test', '--timeout=60000', '--reporter=junit', `--reporter-outfile=${reports[index]}`, ...group], {
-    // One is seen as it goes on, the other when it is over: nobody reads two at once.
-    stdio: ['ignore', ...(index === 0 ? (['inherit', 'inherit'] as const) : (['pipe', 'pipe'] as const))],
-    cwd: root,
-  }),
-);
-const outputs = await Promise.all(
-  runs.map(async ({ stdout, stderr, exited }) => {
-    const texts = await Promise.all([stdout, stderr].map((stream) => (stream ? new Response(stream).text() : '')));
-    if ((await exited) !== 0) broken.push('tests');
-    return texts.join('');
-  }),
-);
+// An emulated machine takes one of two cores, or waits; the other tests wait most of the time, for commands.
+const lanes =
+  given.length > 0
+    ? [[given]]
+    : [
+        [machine.filter((file) => !TIMELESS.includes(file) && file !== TIMED), [TIMED]],
+        [others, TIMELESS],
+      ];
+const reports: string[] = [];
+const outputs = await Promise.all(lanes.map((groups, lane) => runLane(groups, lane === 0)));
 for (const output of outputs) console.log(output);
 
 const { passed, failed, skipped } = countTests();
@@ -50,6 +50,23 @@ for (const name of broken) console.log(`failed: ${name}`);
 const failures = Math.max(failed, broken.length);
 console.log(`${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exit(failures > 0 || passed === 0 ? 1 : 0);
+
+/** Runs groups of tests one after the other; gives what they wrote, unless that is seen as they go on. */
+async function runLane(groups: readonly (readonly string[])[], isSeen: boolean): Promise<string> {
+  const texts: string[] = [];
+  for (const group of groups) {
+    const report = join(tmpdir(), `agent3-tests-${process.pid}-${reports.length}.xml`);
+    reports.push(report);
+    // A command may run for 45 s by the contract: a test that waits for one needs longer than Bun's 5 s.
+    const command = [bun, 'test', '--timeout=60000', '--reporter=junit', `--reporter-outfile=${report}`, ...group];
+    const stream = isSeen ? 'inherit' : 'pipe';
+    const { stdout, stderr, exited } = Bun.spawn(command, { stdio: ['ignore', stream, stream], cwd: root });
+    const written = [stdout, stderr].map((output) => (output ? new Response(output).text() : ''));
+    texts.push(...(await Promise.all(written)));
+    if ((await exited) !== 0) broken.push('tests');
+  }
+  return texts.join('');
+}
 
 /** The totals of the JUnit reports; zeros where the runner wrote none. */
 function countTests(): { passed: number; failed: number; skipped: number } {

@@ -1,7 +1,13 @@
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Another part of the tests may be installing something just now. */
-const LOCK = ['-o', 'DPkg::Lock::Timeout=600'];
+/** Parts of the tests that run at once install one after the other. */
+const LOCK = join(tmpdir(), 'agent3-tests-install.lock');
+/** Of the lock on its lists, apt-get says at once that somebody has it. */
+const INSTALL = `for pause in 1 5 20 60 0; do apt-get update -qq && break; sleep $pause; done
+exec apt-get install -y -qq -o DPkg::Lock::Timeout=600 --no-install-recommends "$@"`;
 
 /**
  * Makes sure that programs of Debian's packages are there: as root it installs what is missing. `needed` names the
@@ -13,8 +19,7 @@ export function ensurePrograms(needed: Readonly<Record<string, string>>): string
   if (absent.length === 0 || process.getuid?.() !== 0 || Bun.which('apt-get', { PATH }) === null) return absent;
   console.error(`installing ${absent.join(', ')} …`);
   const packages = [...new Set(absent.map((program) => needed[program] ?? program))];
-  command(['apt-get', 'update', '-qq', ...LOCK]);
-  command(['apt-get', 'install', '-y', '-qq', ...LOCK, '--no-install-recommends', ...packages]);
+  command(['flock', LOCK, 'sh', '-c', INSTALL, 'install', ...packages]);
   return missing();
 }
 
