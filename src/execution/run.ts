@@ -83,9 +83,7 @@ export function supervise(
       const signal: NodeJS.Signals = `SIG${name}`;
       if (asksToEnd(name)) asked.add(signal);
       // What was stopped sees no signal but SIGKILL until it goes on.
-      const count = tree.signal(signal);
-      if (asksToEnd(name)) tree.signal('SIGCONT');
-      return count;
+      return asksToEnd(name) ? tree.signal(signal, 'SIGCONT') : tree.signal(signal);
     },
   };
 }
@@ -155,5 +153,5 @@ async function lingerOn(
   if (output.exceeded.fired) return kill(tree);
   if (stopped.fired) return terminate(tree, limits.graceSeconds, output.exceeded);
   await Deadline.after(LINGER_LOOK_SECONDS).waitFor(output.exceeded, stopped);
-  return tree.members().length;
+  return tree.members(LINGER_LOOK_SECONDS * 500).length;
 }

@@ -15,8 +15,7 @@ const SLOWEST_LOOK_MS = 100;
  * Gives how many processes were still there in the end: 0, but for those the kernel does not let go.
  */
 export async function terminate(tree: ProcessTree, graceSeconds: number, hurry: SignalOnce): Promise<number> {
-  if (tree.signal('SIGTERM') === 0) return 0;
-  tree.signal('SIGCONT');
+  if (tree.signal('SIGTERM', 'SIGCONT') === 0) return 0;
   if (await isGone(tree, Deadline.after(graceSeconds), hurry)) return 0;
   return kill(tree);
 }
@@ -38,7 +37,8 @@ const NEVER = new SignalOnce();
 /** Resolves with true once the tree is empty, with false at the deadline or when `hurry` happens. */
 async function isGone(tree: ProcessTree, deadline: Deadline, hurry: SignalOnce): Promise<boolean> {
   let pause = FIRST_LOOK_MS;
-  while (tree.members().length > 0) {
+  // Of a tree that was once empty nothing comes back: an older look, which others share, tells it as well.
+  while (tree.members(pause).length > 0) {
     if (deadline.passed || hurry.fired) return false;
     await deadline.orAfter(pause / 1000).waitFor(hurry);
     pause = Math.min(pause * 2, SLOWEST_LOOK_MS);

@@ -1,18 +1,19 @@
 import { groupAndSession } from '../platform/libc.ts';
-import { hasEnvironmentEntry, isDead, lastPid, listPids, type ProcessStat, readStat } from '../platform/proc.ts';
+import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, readStat } from '../platform/proc.ts';
+import { ProcessTable } from '../platform/process-table.ts';
 import type { Cgroup } from './cgroup.ts';
 import { isShell } from './shells.ts';
 
 /** Every process a command started: found by its cgroup where it has one, and by process group, session mark and parent. */
 export interface ProcessTree {
-  /** Pids of the processes that are alive now. */
-  members(): number[];
+  /** Pids of the processes that were alive at most `oldestMs` ago; without it, that are alive now. */
+  members(oldestMs?: number): number[];
   /** The members that are alive right after the leader's end; cheap where, as most often, there are none. */
   leftBehind(): number[];
   /** The members that began after the leader, without a look at the rest of /proc; undefined where that is not to be had. */
   young(): number[] | undefined;
-  /** Sends `signal` to every member, also those that left the process group; gives how many there were. */
-  signal(signal: NodeJS.Signals): number;
+  /** Sends `signals`, in their order, to every member, also those that left the process group; gives how many there were. */
+  signal(...signals: readonly NodeJS.Signals[]): number;
 }
 
 /** The shell of a command, when it is known: it leads the process group and the session. */
@@ -28,6 +29,9 @@ export interface Leader {
  * What clears its environment, leaves the session and loses its parent escapes: only a cgroup holds that.
  */
 export class MarkedTree implements ProcessTree {
+  /** What was seen before tells nothing of it. */
+  readonly #sinceMs = performance.now();
+
   constructor(
     /** `NAME=value` as it stands in the members' environment. */
     private readonly mark: string,
@@ -36,17 +40,16 @@ export class MarkedTree implements ProcessTree {
     private readonly isElsewhere: (pid: number) => boolean = () => false,
   ) {}
 
-  members(): number[] {
+  members(oldestMs = 0): number[] {
+    const table = ProcessTable.look(oldestMs, this.#sinceMs);
     // A process older than the leader is nobody's descendant of it.
     const since = this.leader?.startTicks() ?? 0;
-    const stats: ProcessStat[] = [];
-    for (const pid of listPids()) {
-      const stat = pid === process.pid ? undefined : readStat(pid);
-      if (stat !== undefined && !isDead(stat) && stat.startTicks >= since) stats.push(stat);
-    }
-    const members = new Set<number>();
+    const stats = table.stats.filter(({ startTicks }) => startTicks >= since);
     const group = this.groupOf(stats);
-    for (const stat of stats) if (this.isMember(stat, group)) members.add(stat.pid);
+    const shells = shellsIn(table);
+    const isMember = (stat: ProcessStat): boolean =>
+      isIn(stat, group) || this.isMarked(stat.pid, shells.get(stat.pid), table);
+    const members = new Set(stats.filter(isMember).map(({ pid }) => pid));
     addDescendants(stats, members);
     return [...members];
   }
@@ -67,14 +70,15 @@ export class MarkedTree implements ProcessTree {
     const members: number[] = [];
     for (let pid = leader.pid + 1; pid <= last; pid++) {
       const place = isShell(pid) ? undefined : groupAndSession(pid);
-      if (place !== undefined && this.isMember({ pid, ...place }, leader.pid)) members.push(pid);
+      if (place === undefined) continue;
+      if (isIn(place, leader.pid) || this.isMarked(pid, shellAbove(pid, place))) members.push(pid);
     }
     return members;
   }
 
-  signal(signal: NodeJS.Signals): number {
+  signal(...signals: readonly NodeJS.Signals[]): number {
     const members = this.members();
-    for (const pid of members) sendSignal(pid, signal);
+    for (const signal of signals) for (const pid of members) sendSignal(pid, signal);
     return members.length;
   }
 
@@ -86,11 +90,53 @@ export class MarkedTree implements ProcessTree {
     return holder === undefined || holder.startTicks === leader.startTicks() ? leader.pid : undefined;
   }
 
-  private isMember(one: Pick<ProcessStat, 'pid' | 'group' | 'session'>, group: number | undefined): boolean {
-    if (group !== undefined && (one.group === group || one.session === group)) return true;
+  /** Whether a process bears the mark. `shell` is the one that it descends from, where that is known. */
+  private isMarked(pid: number, shell: number | undefined, table?: ProcessTable): boolean {
+    if (shell !== undefined) return shell === this.leader?.pid;
     // To read the environment of a process that forks waits for it: among the thousand of a fork bomb, for many seconds.
-    return !this.isElsewhere(one.pid) && hasEnvironmentEntry(one.pid, this.mark);
+    if (this.isElsewhere(pid)) return false;
+    return table?.hasEnvironmentEntry(pid, this.mark) ?? hasEnvironmentEntry(pid, this.mark);
   }
+}
+
+type Place = Pick<ProcessStat, 'group' | 'session'>;
+
+/** Whether a process is in the group or session that `leader` leads. */
+function isIn({ group, session }: Place, leader: number | undefined): boolean {
+  return leader !== undefined && (group === leader || session === leader);
+}
+
+/** The shell whose session or group a process is in: nothing gets there but by descent. */
+function shellOf({ group, session }: Place): number | undefined {
+  return isShell(session) ? session : isShell(group) ? group : undefined;
+}
+
+const shellsOfTables = new WeakMap<ProcessTable, ReadonlyMap<number, number>>();
+
+/** The shells that processes of a table descend from, where their sessions or their parents tell. */
+function shellsIn(table: ProcessTable): ReadonlyMap<number, number> {
+  const made = shellsOfTables.get(table);
+  if (made !== undefined) return made;
+  const shells = new Map<number, number>();
+  // Most parents have lower numbers than their children; of the others, the environment tells.
+  for (const stat of [...table.stats].sort((a, b) => a.pid - b.pid)) {
+    const shell = shellOf(stat) ?? shells.get(stat.parent);
+    if (shell !== undefined) shells.set(stat.pid, shell);
+  }
+  shellsOfTables.set(table, shells);
+  return shells;
+}
+
+/** The shell that a process descends from, by its session or its parents'; undefined where they do not tell. */
+function shellAbove(pid: number, place: Place): number | undefined {
+  let shell = shellOf(place);
+  let stat = shell === undefined ? readStat(pid) : undefined;
+  while (stat !== undefined && stat.parent > 1 && stat.parent !== process.pid) {
+    stat = readStat(stat.parent);
+    if (stat !== undefined) shell = shellOf(stat);
+    if (shell !== undefined) return shell;
+  }
+  return shell;
 }
 
 /**
@@ -103,12 +149,12 @@ export class CgroupTree implements ProcessTree {
     private readonly marked: MarkedTree,
   ) {}
 
-  members(): number[] {
+  members(oldestMs = 0): number[] {
     const pids = this.cgroup.pids();
     // Of a fork bomb, /proc takes longer to read than systemd waits for a sign of life; what hides is found when the
     // rest is gone.
     if (pids.length > MOST_LOOKED_AT) return pids;
-    return [...new Set([...pids.filter(isAlivePid), ...this.marked.members()])];
+    return [...new Set([...pids.filter(isAlivePid), ...this.marked.members(oldestMs)])];
   }
 
   young(): number[] | undefined {
@@ -119,10 +165,12 @@ export class CgroupTree implements ProcessTree {
     return this.cgroup.isPopulated() ? this.members() : this.marked.leftBehind();
   }
 
-  signal(signal: NodeJS.Signals): number {
+  signal(...signals: readonly NodeJS.Signals[]): number {
     const members = this.members();
-    if (signal === 'SIGKILL') this.cgroup.kill();
-    for (const pid of members) sendSignal(pid, signal);
+    for (const signal of signals) {
+      if (signal === 'SIGKILL') this.cgroup.kill();
+      for (const pid of members) sendSignal(pid, signal);
+    }
     return members.length;
   }
 }

@@ -61,11 +61,14 @@ export function listPids(): number[] {
   return pids;
 }
 
+/** The initial environment of `pid`, a NUL before each entry and behind the last. Empty where it cannot be read. */
+export function readEnvironment(pid: number): string {
+  return `\0${readProcFile(`/proc/${pid}/environ`) ?? ''}`;
+}
+
 /** Whether the initial environment of `pid` holds `assignment` (`NAME=value`). False where it cannot be read. */
 export function hasEnvironmentEntry(pid: number, assignment: string): boolean {
-  const text = readProcFile(`/proc/${pid}/environ`);
-  if (text === undefined) return false;
-  return text.startsWith(`${assignment}\0`) || text.includes(`\0${assignment}\0`);
+  return readEnvironment(pid).includes(`\0${assignment}\0`);
 }
 
 /** Kept open, because it is read after every command: each read from the beginning gives the figures of that moment. */
