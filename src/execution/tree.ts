@@ -92,7 +92,7 @@ export class MarkedTree implements ProcessTree {
 
   /** Whether a process bears the mark. `shell` is the one that it descends from, where that is known. */
   private isMarked(pid: number, shell: number | undefined, table?: ProcessTable): boolean {
-    if (shell !== undefined) return shell === this.leader?.pid;
+    if (shell !== undefined && this.leader !== undefined) return shell === this.leader.pid;
     // To read the environment of a process that forks waits for it: among the thousand of a fork bomb, for many seconds.
     if (this.isElsewhere(pid)) return false;
     return table?.hasEnvironmentEntry(pid, this.mark) ?? hasEnvironmentEntry(pid, this.mark);
