@@ -3,6 +3,7 @@ import { delay } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
 import type { Announce } from './approvals.ts';
+import { digestOf } from './request.ts';
 
 /** A receiver that does not take a message is tried again after these. */
 const PAUSES_MS = [1000, 5000, 25_000];
@@ -34,7 +35,10 @@ export function notifier(url: string, secret: string, host: string, notices: Not
         reason,
         part,
         ...(verdict === undefined
-          ? { expires_at: new Date(expires_at).toISOString(), approve: `agent3 approvals approve ${session}` }
+          ? {
+              expires_at: new Date(expires_at).toISOString(),
+              approve: `agent3 approvals approve ${session} --digest ${digestOf(request)}`,
+            }
           : { why: verdict.why, by: verdict.by }),
       },
     });
