@@ -17,7 +17,7 @@ import {
   snapshot,
 } from './answer.ts';
 import type { NewCommand } from './command.ts';
-import { type Confinement, confinementOf, demandSandbox, isFree, limitsWithin } from './confinement.ts';
+import { type Confinement, confinementOf, demandCeilings, demandSandbox, isFree, limitsWithin } from './confinement.ts';
 import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
 import { type Masker, maskerFor } from './masking.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
@@ -28,6 +28,7 @@ import { type ShellArguments, shellArguments } from './shell-arguments.ts';
 import {
   checkDirectory,
   checkEnvironment,
+  checkPath,
   checkText,
   DefaultDirectory,
   environmentOf,
@@ -89,10 +90,13 @@ export function shellOperation(parts: OperationParts): Operation {
     profile: Profile,
   ): Promise<{ readonly session: Session; readonly isRepeat: boolean }> {
     checkText('cmd', given.cmd);
-    if (given.cwd !== undefined) checkDirectory(given.cwd);
     const confinement = isFree(profile) ? undefined : confinementOf(profile, parts.ownPaths);
+    // What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here.
+    const entersItself = confinement?.sandbox === undefined && confinement?.account === undefined;
+    if (given.cwd !== undefined) (entersItself ? checkDirectory : checkPath)(given.cwd);
     const cwd = given.cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? home.now();
     if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, parts.clock.elapsed());
+    demandCeilings(confinement, commands.holdsCeilings);
     checkEnvironment(given.env);
     if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     const command: NewCommand = {
@@ -151,10 +155,10 @@ function stoppingHint({ record }: Session, { shutdown, cancelled }: Call): strin
   return 'The agent is being stopped or restarted just now: repeat read_session in a few seconds.';
 }
 
-/** The home of the user that a profile names, where there is such a directory. */
+/** The home of the user that a profile names, or `/` where there is no such directory. */
 function homeOf(confinement: Confinement | undefined): string | undefined {
   const home = confinement?.account?.home;
-  return home !== undefined && existsSync(home) ? home : undefined;
+  return home !== undefined && !existsSync(home) ? '/' : home;
 }
 
 /** A command that wrote nothing and was content has lost nothing. */
