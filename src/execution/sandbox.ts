@@ -1,6 +1,7 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { NamedAccount } from './environment.ts';
+import { etcViews } from './etc-view.ts';
 import { seccompFilter } from './seccomp.ts';
 
 /** What a command sees and may change. The whole file system is there, read-only, but for what these name. */
@@ -46,7 +47,9 @@ export function sandboxArgv(spec: SandboxSpec, cwd: string, shown: readonly stri
 }
 
 function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
-  const hidden = expand(spec.hidden, spec.account);
+  const all = expand(spec.hidden, spec.account);
+  const etc = viewOfEtc(spec, all);
+  const hidden = etc === undefined ? all : all.filter((path) => !path.startsWith('/etc/'));
   return [
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
@@ -54,6 +57,7 @@ function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
     ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...['--remount-ro', '/proc'],
+    ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
     ...OWN.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
     ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
     ...hidden.flatMap(hide),
@@ -62,6 +66,13 @@ function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
     ...hidden.filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`))).flatMap(hide),
     ...shown.flatMap((path) => ['--ro-bind', path, path]),
   ];
+}
+
+/** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */
+function viewOfEtc({ hidden }: SandboxSpec, existing: readonly string[]): string | undefined {
+  const named = hidden.filter((path) => !path.includes('*'));
+  const names = [...named, ...existing].filter((path) => path.startsWith('/etc/'));
+  return etcViews.without(outermost(names));
 }
 
 /** Why no command can run in a sandbox here; undefined when it can. `before` are the words that run it as its user. */
@@ -121,7 +132,12 @@ function expand(patterns: readonly string[], account: NamedAccount | undefined):
         found.add(account === undefined ? real : closedAbove(account, real));
     }
   }
-  const sorted = [...found].sort();
+  return outermost([...found]);
+}
+
+/** Each path once, and none that lies in another, in their order. */
+function outermost(paths: readonly string[]): string[] {
+  const sorted = [...new Set(paths)].sort();
   return sorted.filter((path) => !sorted.some((outer) => path.startsWith(`${outer}/`)));
 }
 

@@ -113,6 +113,13 @@ const SECRETS = [
   '/var/log/agent3',
   '/etc/shadow*',
   '/etc/gshadow*',
+  // What passwd(1) and PAM write before it takes their place.
+  '/etc/shadow',
+  '/etc/shadow+',
+  '/etc/nshadow',
+  '/etc/gshadow',
+  '/etc/gshadow+',
+  '/etc/ngshadow',
   '/etc/security/opasswd',
   '/etc/ssl/private',
   '/etc/ssh/ssh_host_*_key',

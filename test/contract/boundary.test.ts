@@ -1,5 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { chmodSync, existsSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { type Agent, startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
@@ -139,6 +150,22 @@ describe.skipIf(!canTry)('the programs that confine a command take nothing from 
     const env = { 'BASH_FUNC_cd%%': '() { id; }' };
     expect(await shellAs('other', { cmd: 'true', cwd: '/', env })).toMatchObject({ http: 400, error: 'Invalid args' });
     expect(await shellAs('readonly', { cmd: 'cd /; env | grep -c BASH_FUNC', env })).toMatchObject({ exit_code: 0 });
+  });
+
+  test('what is hidden in /etc stays so when it is replaced, and when it is new', async () => {
+    const cmd = 'cat /etc/shadow /etc/nshadow; echo; sleep 1; cat /etc/shadow /etc/nshadow; ls /etc/passwd';
+    const answer = shellAs('readonly', { cmd, cwd: '/' });
+    await Bun.sleep(500);
+    copyFileSync('/etc/shadow', '/etc/nshadow');
+    copyFileSync('/etc/shadow', `/etc/shadow.${process.pid}`);
+    chmodSync('/etc/nshadow', 0o600);
+    const { mode, uid, gid } = statSync('/etc/shadow');
+    chmodSync(`/etc/shadow.${process.pid}`, mode & 0o7777);
+    chownSync(`/etc/shadow.${process.pid}`, uid, gid);
+    renameSync(`/etc/shadow.${process.pid}`, '/etc/shadow');
+    const { stdout } = await answer;
+    rmSync('/etc/nshadow');
+    expect(stdout).toBe('\n/etc/passwd\n');
   });
 
   test('a workspace that has become a link is not entered', async () => {
