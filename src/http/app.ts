@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia';
 import type { AddressList } from '../core/address-list.ts';
-import { ShuttingDown } from '../core/errors.ts';
+import { GuessingRefused, ShuttingDown, Unauthorized } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Logger } from '../log/log.ts';
 import type { Followers } from '../operations/follow.ts';
@@ -237,6 +237,11 @@ function log(parts: AppParts, exchange: Exchange | undefined, ending: Omit<Endin
   // After the answer has left: nobody waits for a log line.
   setImmediate(() => {
     parts.counters.request(exchange?.op, ending.status ?? 0, durationMs / 1000);
+    if (isFailedLogin(ending.error)) parts.counters.failedLogin();
     logExchange(parts.logger, exchange, { ...ending, durationMs });
   });
+}
+
+function isFailedLogin(error: unknown): boolean {
+  return error instanceof Unauthorized || error instanceof GuessingRefused;
 }

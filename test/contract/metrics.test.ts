@@ -77,6 +77,19 @@ describe('/metrics', () => {
     expectRefusal(call, 403, 'Unauthorized');
   });
 
+  test('counts wrong tokens also when they are answered 429', async () => {
+    await using guarded = await startAgent();
+    const guess = () =>
+      guarded.request('/', { method: 'POST', headers: { 'x-auth-token': randomToken() }, body: '{}' });
+    const statuses: number[] = [];
+    for (let count = 0; count < 14; count++) statuses.push((await guess()).status);
+    expect(statuses).toEqual([...Array(10).fill(403), ...Array(4).fill(429)]);
+    await eventually('all are counted', async () => {
+      const { text } = await guarded.request('/metrics');
+      return figureOf(text, 'agent3_failed_logins_total') === 14;
+    });
+  });
+
   test('is read with GET alone', async () => {
     expectRefusal(await agent.request('/metrics', { method: 'POST', body: '{}' }), 405, 'Method not allowed');
   });
