@@ -1,7 +1,8 @@
-import { InvalidArguments } from '../core/errors.ts';
+import { InvalidArguments, Unauthorized } from '../core/errors.ts';
 import { SignalOnce } from '../core/signal-once.ts';
 import { decodeUtf8 } from '../core/utf8.ts';
 import type { FollowEvent, Followers, Offsets } from '../operations/follow.ts';
+import { problemOf } from './problems.ts';
 
 /** A stream that was opened: its answer, and what its log line tells when it is over. */
 export interface OpenedStream {
@@ -68,6 +69,10 @@ function encode(event: FollowEvent, isBase64: boolean): string {
       return ': alive\n\n';
     case 'end':
       return `event: end\ndata: ${JSON.stringify(event.state)}\n\n`;
+    case 'refused': {
+      const { status, body } = problemOf(new Unauthorized(event.reason));
+      return `event: refused\ndata: ${JSON.stringify({ status, ...body })}\n\n`;
+    }
     default:
       return event satisfies never;
   }

@@ -105,6 +105,33 @@ describe('a token of the file', () => {
     expect(await statusOf(token)).toBe(403);
   });
 
+  test('follows a session until it is revoked or ends, and is told so', async () => {
+    const revoked = async () => {
+      expect((await cli('revoke', 'follower-1')).code).toBe(0);
+    };
+    const expired = () => Promise.resolve();
+    for (const [name, options, end] of [
+      ['follower-1', [], revoked],
+      ['follower-2', ['--expires', '3s'], expired],
+    ] as const) {
+      const token = await create(name, ...options);
+      await becomes(token, 200);
+      const { session } = (await call(token, 'shell', { cmd: 'while sleep 0.1; do echo on; done', background: true }))
+        .body;
+      const stream = await fetch(`${agent.url}/sessions/${session}/stream`, { headers: { 'x-auth-token': token } });
+      const reading = stream.text();
+      await end();
+      const events = (await reading).trim().split('\n\n');
+      expect(events.some((event) => event.startsWith('event: output'))).toBe(true);
+      const [, data = ''] = /^event: refused\ndata: (.*)$/.exec(events.at(-1) ?? '') ?? [];
+      expect(JSON.parse(data)).toEqual({
+        status: 403,
+        error: 'Unauthorized',
+        message: expect.stringContaining('This token has ended or was taken away'),
+      });
+    }
+  });
+
   test('works beside the new one while it is rotated, which has its sessions', async () => {
     const before = await create('turning');
     await becomes(before, 200);
