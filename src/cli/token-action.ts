@@ -3,7 +3,7 @@ import { existsSync, statSync } from 'node:fs';
 import { processEnvironment } from '../config.ts';
 import { newToken } from '../core/token.ts';
 import { PATHS } from '../install/layout.ts';
-import { hashToken, readTokens, TokenFileFault, type TokenRecord, writeTokens } from '../tokens/token-file.ts';
+import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { TokenOptions } from './token-arguments.ts';
 
@@ -107,7 +107,7 @@ function unknown(name: string): string {
 
 function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): void {
   const path = fileOf(options);
-  attempt(() => writeTokens(path, by(readTokens(path)), groupOf(path)));
+  attempt(() => changeTokens(path, by, groupOf(path)));
 }
 
 function attempt<T>(work: () => T): T {

@@ -155,6 +155,17 @@ describe('a token of the file', () => {
 });
 
 describe('the file', () => {
+  test('has every token of many that are made at once', async () => {
+    const names = Array.from({ length: 12 }, (_, at) => `parallel-${at}`);
+    const made = await Promise.all(names.map((name) => create(name)));
+    expect(new Set(made).size).toBe(12);
+    const { stdout } = await cli('list', '--json');
+    const listed = JSON.parse(stdout).map(({ name }: { name: string }) => name);
+    expect(names.filter((name) => !listed.includes(name))).toEqual([]);
+    await Promise.all(names.map((name) => cli('revoke', name)));
+    expect((await cli('list')).stdout).not.toContain('parallel-');
+  });
+
   test('that is damaged while the agent runs changes nothing, and the log says so', async () => {
     const token = await create('steady');
     await becomes(token, 200);
