@@ -14,7 +14,7 @@ import {
 import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
-import { visibleText } from '../core/plain-text.ts';
+import { visibleJson, visibleLine, visibleText } from '../core/plain-text.ts';
 import { PATHS } from '../install/layout.ts';
 import { parseSettings } from '../install/settings-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
@@ -24,7 +24,7 @@ export function listApprovals({ json }: { readonly json?: true }): void {
   const requests = waiting();
   if (json === true) {
     const all = requests.map((request) => ({ ...request, digest: digestOf(request) }));
-    process.stdout.write(`${JSON.stringify(all, null, 2)}\n`);
+    process.stdout.write(`${visibleJson(all)}\n`);
     return;
   }
   if (requests.length === 0) process.stderr.write('nothing waits for approval\n');
@@ -158,11 +158,11 @@ function describe(request: ApprovalRequest): string {
   const more = stdin.length - SHOWN_INPUT_CHARS;
   const lines = [
     `${session}  ${seconds} s left`,
-    `  token ${token} (${profile}) from ${address}, as ${user} in ${visibleText(cwd)}, for up to ${limit_seconds} s`,
-    `  asked because ${visibleText(reason)}`,
+    `  token ${visibleLine(token)} (${visibleLine(profile)}) from ${visibleLine(address)}, as ${visibleLine(user)} in ${visibleLine(cwd)}, for up to ${limit_seconds} s`,
+    `  asked because ${visibleLine(reason)}`,
     `  digest ${digestOf(request)}`,
     `  $ ${indent(cmd)}`,
-    ...Object.entries(env).map(([name, value]) => `  with ${visibleText(name)}=${indent(value)}`),
+    ...Object.entries(env).map(([name, value]) => `  with ${visibleLine(name)}=${indent(value)}`),
     ...(stdin === '' ? [] : [`  reads ${indent(stdin.slice(0, SHOWN_INPUT_CHARS))}`]),
     ...(more > 0 ? [`  and ${more} characters more: agent3 approvals --json shows them`] : []),
     ...(input === 'closed' ? [] : ['  and whatever is typed into it later, which nobody is asked about']),

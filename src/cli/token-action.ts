@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { processEnvironment } from '../config.ts';
-import { visibleText } from '../core/plain-text.ts';
+import { visibleJson, visibleLine } from '../core/plain-text.ts';
 import { newToken } from '../core/token.ts';
 import { PATHS } from '../install/layout.ts';
 import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../tokens/token-file.ts';
@@ -53,7 +53,7 @@ function demandProfile(name: string | undefined): string {
   const profiles = [...profilesIn(directory).keys()];
   if (name !== undefined && profiles.includes(name)) return name;
   const what =
-    name === undefined ? '--profile has to say what the token may do' : `there is no profile ${visibleText(name)}`;
+    name === undefined ? '--profile has to say what the token may do' : `there is no profile ${visibleLine(name)}`;
   const more =
     directory === undefined
       ? 'for more, set AGENT3_PROFILES_DIR here as for the agent'
@@ -114,7 +114,7 @@ export function listTokens(options: TokenOptions & { readonly json?: boolean }):
       ...token,
       previous_until: previous?.until ?? null,
     }));
-    process.stdout.write(`${JSON.stringify(known, null, 2)}\n`);
+    process.stdout.write(`${visibleJson(known)}\n`);
     return;
   }
   if (tokens.length === 0) process.stderr.write('no tokens beside the one of the settings\n');
@@ -131,7 +131,7 @@ function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }
     profile.padEnd(10),
     `since ${day(created_at)}`,
     until.padEnd(22),
-    ips.length === 0 ? 'from everywhere' : `from ${visibleText(ips.join(', '))}`,
+    ips.length === 0 ? 'from everywhere' : `from ${visibleLine(ips.join(', '))}`,
     ...(isRotating ? [`the one before until ${day(previous.until)}`] : []),
   ].join('  ');
 }
@@ -143,7 +143,7 @@ function show(name: string, secret: string): void {
 }
 
 function unknown(name: string): string {
-  return `there is no token ${visibleText(name.slice(0, 64))}; agent3 token list names those there are`;
+  return `there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list names those there are`;
 }
 
 function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): void {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { openSequenceLength, plainText } from '../../src/core/plain-text.ts';
+import { openSequenceLength, plainText, visibleJson, visibleLine, visibleText } from '../../src/core/plain-text.ts';
 
 describe('the plain text of', () => {
   const cases: readonly [what: string, raw: string, plain: string][] = [
@@ -33,5 +33,20 @@ describe('an escape sequence that goes on behind the end', () => {
   ];
   test.each(cases)('%j has %i characters', (text, length) => {
     expect(openSequenceLength(text)).toBe(length);
+  });
+});
+
+describe('what a person has to judge', () => {
+  const hidden = 'a\u001b[2K\r\nb \u202e\u{f0000}\u009b\u2028';
+
+  test('has every character written out that hides or acts, on one line if need be', () => {
+    expect(visibleText(hidden)).toBe('a\\u{1b}[2K\\u{d}\nb \\u{202e}\\u{f0000}\\u{9b}\\u{2028}');
+    expect(visibleLine(hidden)).toBe('a\\u{1b}[2K\\u{d}\\u{a}b \\u{202e}\\u{f0000}\\u{9b}\\u{2028}');
+  });
+
+  test('is the same as JSON', () => {
+    const text = visibleJson({ hidden });
+    expect(JSON.parse(text)).toEqual({ hidden });
+    expect(text).toMatch(/^[\n\x20-\x7e]*$/);
   });
 });
