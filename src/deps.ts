@@ -98,9 +98,14 @@ function ownArgv(): string[] {
   return Bun.main.startsWith('/$bunfs/') ? [process.execPath] : [process.execPath, join(import.meta.dir, 'main.ts')];
 }
 
-/** Without the cgroup that the settings name, commands run in the agent's own. */
+/** Without a cgroup that the settings name, commands run in the agent's own. */
 function openCgroups({ cgroup, commandCeilings }: Config, logger: Logger): CommandCgroups | undefined {
-  if (cgroup === undefined) return undefined;
+  if (cgroup === undefined) {
+    logger.info(
+      'commands have no cgroup of their own (AGENT3_CGROUP is not set): they have no ceilings, and are stopped by process groups and marks',
+    );
+    return undefined;
+  }
   const cgroups = new CommandCgroups(cgroup);
   const fault = cgroups.fault();
   if (fault === undefined) {
