@@ -4,7 +4,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Notices } from '../core/notices.ts';
 import { hashToken, readTokens, type TokenRecord } from './token-file.ts';
 
-/** A change of the file is seen within this. */
+/** That a token is gone is seen within this; that it is there, at once. */
 const LOOK_MS = 500;
 
 interface Key {
@@ -41,8 +41,11 @@ export class KeyRing {
 
   /** Whose token this is, when it may be used now and from `address`; undefined for every other. */
   principalOf(token: string, address: string): string | undefined {
+    const hash = hashToken(token);
     this.#readAnew();
-    const key = this.#keys.byHash.get(hashToken(token));
+    // A token that was just made is no wrong one.
+    if (!this.#keys.byHash.has(hash)) this.#look();
+    const key = this.#keys.byHash.get(hash);
     if (key === undefined || this.clock.now() >= key.expiresAt) return undefined;
     return key.ips === undefined || key.ips.has(address) ? key.principal : undefined;
   }
@@ -59,11 +62,13 @@ export class KeyRing {
     return this.#keys.byHash.has(hashToken(word));
   }
 
-  /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
   #readAnew(): void {
-    const now = this.clock.elapsed();
-    if (now - this.#lookedMs < LOOK_MS) return;
-    this.#lookedMs = now;
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
+  }
+
+  /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
+  #look(): void {
+    this.#lookedMs = this.clock.elapsed();
     const seen = fingerprint(this.path);
     if (seen === this.#seen) return;
     this.#seen = seen;

@@ -57,3 +57,12 @@ test('a principal has none any more when its token is revoked, without a request
   pass(500);
   expect(profile()).toBeUndefined();
 });
+
+test('a token that is made is known with its first request', () => {
+  const { path, principal } = ringOf({});
+  expect(principal('next')).toBeUndefined();
+  writeTokens(path, [
+    { name: 'bert', id: '76543210', sha256: hashToken('next'), created_at: 0, expires_at: null, ips: [] },
+  ]);
+  expect(principal('next')).toBe('bert#76543210');
+});
