@@ -13,8 +13,10 @@ export function plainText(text: string): string {
 
 /** Each carriage return goes back to the beginning of the line, each backspace one character. */
 function lastShown(line: string): string {
-  const trimmed = line.replace(/\r+$/, '');
-  const shown = trimmed.slice(trimmed.lastIndexOf('\r') + 1);
+  let end = line.length;
+  // Not by /\r+$/, which takes the square of the returns that stand before something else.
+  while (line[end - 1] === '\r') end--;
+  const shown = end === 0 ? '' : line.slice(line.lastIndexOf('\r', end - 1) + 1, end);
   if (!shown.includes('\b')) return shown;
   const characters: string[] = [];
   for (const character of shown) {
