@@ -26,9 +26,12 @@ function lastShown(line: string): string {
   return characters.join('');
 }
 
-/** The beginning of an escape sequence (ECMA-48: control sequences, commands to the operating system). */
+/**
+ * The beginning of an escape sequence (ECMA-48: control sequences, commands to the operating system). Not with bytes
+ * that are no text: how many those were, the text does not tell.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
-const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b]{0,400}|[()])?$/;
+const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b\ufffd]{0,400}|[()])?$/;
 
 /** How many characters at the end of `text` are an escape sequence that goes on behind it. */
 export function openSequenceLength(text: string): number {

@@ -32,6 +32,7 @@ describe('an escape sequence that goes on behind the end', () => {
     ['a\x1b(', 2],
     ['a\x1b[31m', 0],
     ['a\x1b]0;title\x07', 0],
+    ['a\x1b]title with bytes \ufffd', 0],
     ['plain', 0],
   ];
   test.each(cases)('%j has %i characters', (text, length) => {
