@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs';
 import { AddressList } from '../core/address-list.ts';
 import type { Clock } from '../core/clock.ts';
+import { fileFingerprint } from '../core/file-fingerprint.ts';
 import type { Notices } from '../core/notices.ts';
 import { hashToken, readTokens, type TokenRecord } from './token-file.ts';
 
@@ -28,7 +28,7 @@ export class KeyRing {
     private readonly clock: Clock,
     private readonly notices: Notices,
   ) {
-    this.#seen = fingerprint(path);
+    this.#seen = fileFingerprint(path);
     this.#lookedMs = clock.elapsed();
     this.#keys = keysOf(readTokens(path));
   }
@@ -57,7 +57,7 @@ export class KeyRing {
     const now = this.clock.elapsed();
     if (now - this.#lookedMs < LOOK_MS) return;
     this.#lookedMs = now;
-    const seen = fingerprint(this.path);
+    const seen = fileFingerprint(this.path);
     if (seen === this.#seen) return;
     this.#seen = seen;
     try {
@@ -79,10 +79,4 @@ function keysOf(tokens: readonly TokenRecord[]): ReadonlyMap<string, Key> {
     if (previous !== undefined) keys.set(previous.sha256, { ...key, expiresAt: Math.min(expiresAt, previous.until) });
   }
   return keys;
-}
-
-/** Changes with every write of the file. */
-function fingerprint(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -128,6 +128,21 @@ describe('a token of the file', () => {
 });
 
 describe('the file', () => {
+  test('that cannot even be looked at changes nothing, and the log says so', async () => {
+    const token = await create('looped');
+    await becomes(token, 200);
+    renameSync(FILE, `${FILE}.kept`);
+    symlinkSync(FILE, FILE);
+    const isTold = () => agent.logs.some(({ err }) => JSON.stringify(err ?? '').includes('ELOOP'));
+    await eventually('the agent has looked', async () => {
+      expect(await statusOf(token)).toBe(200);
+      return isTold();
+    });
+    renameSync(`${FILE}.kept`, FILE);
+    const later = await create('later');
+    await becomes(later, 200);
+  });
+
   test('that is damaged while the agent runs changes nothing, and the log says so', async () => {
     const token = await create('steady');
     await becomes(token, 200);
