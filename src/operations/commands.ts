@@ -208,7 +208,7 @@ export class Commands {
       process,
       tree,
       limits,
-      () => session.totalBytes(),
+      () => session.diskBytes(),
       async () => {
         const reason = await this.whySilent(session);
         if (reason !== undefined) session.record = { ...session.record, waited_for: reason.text };

@@ -102,7 +102,7 @@ export class Followers {
       }
       if (!isSilent) continue;
       if (end === undefined) {
-        yield { kind: 'end', state: this.#stateOf(session) };
+        yield { kind: 'end', state: this.#stateOf(session, masker) };
         return;
       }
       const happened = await Deadline.after(FOLLOW_SIGN_SECONDS).waitFor(end, gone, shutdown, ...grown);
@@ -110,9 +110,9 @@ export class Followers {
     }
   }
 
-  #stateOf(session: Session): Answer {
+  #stateOf(session: Session, masker: Masker | undefined): Answer {
     const { record } = session;
-    const hints = messageOf(...recordHints(record, this.parts.limits));
+    const hints = messageOf(...recordHints(record, this.parts.limits), masker?.hint());
     return { ...snapshot(session, this.parts.clock).fields, ...hints };
   }
 }

@@ -1,6 +1,6 @@
-import { statSync } from 'node:fs';
 import { AddressList } from '../core/address-list.ts';
 import type { Clock } from '../core/clock.ts';
+import { fileFingerprint } from '../core/file-fingerprint.ts';
 import type { Notices } from '../core/notices.ts';
 import { hashToken, readTokens, type TokenRecord } from './token-file.ts';
 
@@ -34,7 +34,7 @@ export class KeyRing {
     private readonly clock: Clock,
     private readonly notices: Notices,
   ) {
-    this.#seen = fingerprint(path);
+    this.#seen = fileFingerprint(path);
     this.#lookedMs = clock.elapsed();
     this.#keys = keysOf(readTokens(path));
   }
@@ -69,7 +69,7 @@ export class KeyRing {
   /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
   #look(): void {
     this.#lookedMs = this.clock.elapsed();
-    const seen = fingerprint(this.path);
+    const seen = fileFingerprint(this.path);
     if (seen === this.#seen) return;
     this.#seen = seen;
     try {
@@ -94,10 +94,4 @@ function keysOf(tokens: readonly TokenRecord[]): Keys {
     if (previous !== undefined) byHash.set(previous.sha256, { ...key, expiresAt: Math.min(expiresAt, previous.until) });
   }
   return { byHash, byPrincipal };
-}
-
-/** Changes with every write of the file. */
-function fingerprint(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -141,6 +141,22 @@ describe('a profile', () => {
     });
     put('fleeting.toml', 'extends = "full"');
     await becomes(200);
+  });
+
+  test('whose file cannot even be looked at leaves those from before in force, and the log says so', async () => {
+    symlinkSync('looped.toml', `${PROFILES}/looped.toml`);
+    const isTold = () => agent.logs.some((line) => JSON.stringify(line['faults'] ?? '').includes('ELOOP'));
+    await eventually('the fault is told', async () => {
+      expect((await call('discreet', 'shell', { cmd: 'true' })).status).toBe(200);
+      return isTold();
+    });
+    rmSync(`${PROFILES}/looped.toml`);
+    put('looped.toml', 'extends = "full"');
+    await eventually('the profiles are read anew', async () => {
+      expect((await call('discreet', 'shell', { cmd: 'true' })).status).toBe(200);
+      return agent.logs.some((line) => JSON.stringify(line['profiles'] ?? '').includes('looped'));
+    });
+    rmSync(`${PROFILES}/looped.toml`);
   });
 
   test('whose file has a fault leaves those from before in force', async () => {

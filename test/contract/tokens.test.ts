@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -164,6 +164,21 @@ describe('the file', () => {
     expect(names.filter((name) => !listed.includes(name))).toEqual([]);
     await Promise.all(names.map((name) => cli('revoke', name)));
     expect((await cli('list')).stdout).not.toContain('parallel-');
+  });
+
+  test('that cannot even be looked at changes nothing, and the log says so', async () => {
+    const token = await create('looped');
+    await becomes(token, 200);
+    renameSync(FILE, `${FILE}.kept`);
+    symlinkSync(FILE, FILE);
+    const isTold = () => agent.logs.some(({ err }) => JSON.stringify(err ?? '').includes('ELOOP'));
+    await eventually('the agent has looked', async () => {
+      expect(await statusOf(token)).toBe(200);
+      return isTold();
+    });
+    renameSync(`${FILE}.kept`, FILE);
+    const later = await create('later');
+    await becomes(later, 200);
   });
 
   test('that is damaged while the agent runs changes nothing, and the log says so', async () => {
