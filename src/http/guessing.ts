@@ -6,6 +6,9 @@ import type { Authenticator } from './auth.ts';
 const MAX_FAILURES = 10;
 const WINDOW_MS = 60_000;
 
+/** Wrong tokens from all addresses within the window that are told of: many addresses must not fill a disk either. */
+const MAX_TOLD = 1000;
+
 /** Addresses remembered at once: an attacker with many of them must not fill the memory. The oldest go first. */
 const MAX_ADDRESSES = 10_000;
 
@@ -14,18 +17,26 @@ interface Failures {
   count: number;
 }
 
+/** Told of each wrong token until its address is answered 429. */
+export type NoteFailure = (address: string) => void;
+
 /**
  * An authenticator that answers an address with 429 after too many wrong tokens, until a minute after the first one.
  * The right token is taken all the while: a neighbour behind the same proxy must not lock the owner out.
  */
-export function slowDownGuessing(inner: Authenticator, clock: Clock): Authenticator {
+export function slowDownGuessing(inner: Authenticator, clock: Clock, note: NoteFailure): Authenticator {
   const failures = new Map<string, Failures>();
+  let all: Failures = { sinceMs: 0, count: 0 };
   return {
     authenticate: (headers, address) => {
       try {
         return inner.authenticate(headers, address);
       } catch (error) {
-        if (error instanceof Unauthorized && hasToken(headers)) refuseGuessing(failures, address, clock.elapsed());
+        if (!(error instanceof Unauthorized) || !hasToken(headers)) throw error;
+        const nowMs = clock.elapsed();
+        refuseGuessing(failures, address, nowMs);
+        if (nowMs - all.sinceMs >= WINDOW_MS) all = { sinceMs: nowMs, count: 0 };
+        if (all.count++ < MAX_TOLD) note(address);
         throw error;
       }
     },
