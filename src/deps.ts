@@ -83,14 +83,16 @@ export function buildDeps(
 /** Where the agent keeps what commands in a sandbox have no business with. */
 function ownPaths(config: Config): string[] {
   const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls } = config;
-  return [sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls?.key].filter(
+  // With the note of its end, and what logrotate has put aside.
+  const record = auditFile && `${auditFile}*`;
+  return [sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, record, tls?.key].filter(
     (path) => path !== undefined,
   );
 }
 
 /** What must not be read anywhere. */
-export function secretsOf({ token, metricsToken, notify }: Config): string[] {
-  return [token, metricsToken, notify?.secret].filter((secret) => secret !== undefined);
+export function secretsOf({ token, metricsToken, notify, auditKey }: Config): string[] {
+  return [token, metricsToken, notify?.secret, auditKey].filter((secret) => secret !== undefined);
 }
 
 /** The executable itself; in development, Bun and the entry. */
