@@ -158,18 +158,25 @@ describe('a record that cannot be written', () => {
 });
 
 const hasSandbox = Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { stderr: 'ignore' }).exitCode === 0;
-test.skipIf(!hasSandbox)('a sandbox sees nothing of the record', async () => {
-  // What lies in /tmp is not there anyway.
-  using place = new TemporaryDirectory('/var/lib');
-  const path = place.join('audit.jsonl');
-  for (const name of ['', '.1', '.2.gz', '-20261124']) writeFileSync(`${path}${name}`, '');
-  await using agent = await startAgent({ AGENT3_AUDIT_FILE: path, AGENT3_PROFILE: 'readonly' });
-  const { stdout } = await agent.shell({ cmd: `for file in ${path}*; do echo $file; cat $file; done` });
-  expect(stdout.split('\n').filter((line) => line !== '')).toEqual([
-    path,
-    `${path}-20261124`,
-    `${path}.1`,
-    `${path}.2.gz`,
-    `${path}.head`,
-  ]);
+describe.skipIf(!hasSandbox)('a sandbox', () => {
+  const seenIn = async (path: string): Promise<string> => {
+    for (const name of ['', '.1', '.2.gz', '-20261124']) writeFileSync(`${path}${name}`, 'before\n');
+    await using agent = await startAgent({ AGENT3_AUDIT_FILE: path, AGENT3_PROFILE: 'readonly' });
+    return (await agent.shell({ cmd: `for file in ${path}*; do [ -e "$file" ] && echo $file && cat $file; done` }))
+      .stdout;
+  };
+
+  test('sees nothing of the record', async () => {
+    // What lies in /tmp is not there anyway.
+    using place = new TemporaryDirectory('/var/lib');
+    const path = place.join('audit.jsonl');
+    const files = ['', '-20261124', '.1', '.2.gz', '.head'].map((end) => `${path}${end}\n`);
+    expect(await seenIn(path)).toBe(files.join(''));
+  });
+
+  test('sees not even a directory that is the agent’s', async () => {
+    using place = new TemporaryDirectory('/var/lib');
+    mkdirSync(place.join('agent3'));
+    expect(await seenIn(place.join('agent3/audit.jsonl'))).toBe('');
+  });
 });
