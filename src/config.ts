@@ -74,6 +74,8 @@ export interface Config {
   readonly logLevel: (typeof LOG_LEVELS)[number];
   /** Absolute; undefined: nothing is recorded. */
   readonly auditFile: string | undefined;
+  /** Undefined: its lines have no MAC. */
+  readonly auditKey: string | undefined;
   /** Absolute; undefined: standard error. */
   readonly logFile: string | undefined;
   /** Absolute paths; undefined: plain HTTP. */
@@ -138,6 +140,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     },
     logLevel: values.AGENT3_LOG_LEVEL,
     auditFile: values.AGENT3_AUDIT_FILE === undefined ? undefined : resolve(values.AGENT3_AUDIT_FILE),
+    auditKey: values.AGENT3_AUDIT_KEY,
     logFile: values.AGENT3_LOG_FILE === undefined ? undefined : resolve(values.AGENT3_LOG_FILE),
     tls: tlsFiles(values.AGENT3_TLS_CERT, values.AGENT3_TLS_KEY),
     trustedProxies: proxies.list,
@@ -230,23 +233,30 @@ function settingFaults(values: Record<SettingName, unknown>): string[] {
     const value = values[name as SettingName];
     if (Value.Check(schema, value) || (value === undefined && KindGuard.IsOptional(schema))) continue;
     faults.push(
-      SECRETS.has(name) ? tokenFault(name, value) : `${name} must be ${describeSchema(schema)}, not ${preview(value)}`,
+      SECRETS.has(name)
+        ? tokenFault(name, value, schema['minLength'])
+        : `${name} must be ${describeSchema(schema)}, not ${preview(value)}`,
     );
   }
   return faults;
 }
 
-const SECRETS: ReadonlySet<string> = new Set(['AGENT3_API_TOKEN', 'AGENT3_METRICS_TOKEN', 'AGENT3_NOTIFY_SECRET']);
+const SECRETS: ReadonlySet<string> = new Set([
+  'AGENT3_API_TOKEN',
+  'AGENT3_METRICS_TOKEN',
+  'AGENT3_NOTIFY_SECRET',
+  'AGENT3_AUDIT_KEY',
+]);
 
 /** The token's own faults are told without the token. */
-function tokenFault(name: string, value: unknown): string {
+function tokenFault(name: string, value: unknown, leastChars = MIN_TOKEN_CHARS): string {
   if (value === undefined)
     return 'AGENT3_API_TOKEN is not set: it is the token that clients send. Make one with: agent3 token';
   const length = String(value).length;
-  if (length < MIN_TOKEN_CHARS) {
-    return `${name} must have at least ${MIN_TOKEN_CHARS} characters, not ${length}. Make one with: agent3 token`;
+  if (length < leastChars) {
+    return `${name} must have at least ${leastChars} characters, not ${length}. Make one with: agent3 token`;
   }
-  return `${name} must be 16 to 512 printable ASCII characters without spaces. Make one with: agent3 token`;
+  return `${name} must be ${leastChars} to 512 printable ASCII characters without spaces. Make one with: agent3 token`;
 }
 
 function shellFaults(shell: unknown): string[] {

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from './core/limits.ts';
+import { MIN_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from './core/limits.ts';
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
@@ -189,6 +189,14 @@ export const settingsSchema = Type.Object({
   ),
   AGENT3_AUDIT_FILE: Type.Optional(
     path('File of the audit record: what was asked, run and decided, chained by hashes. Opened anew on SIGHUP.'),
+  ),
+  AGENT3_AUDIT_KEY: Type.Optional(
+    Type.String({
+      minLength: MIN_KEY_CHARS,
+      maxLength: 512,
+      pattern: '^[\\x21-\\x7e]*$',
+      description: 'Secret with which each line of that record is sealed, so that nobody without it can add one.',
+    }),
   ),
   AGENT3_TLS_CERT: Type.Optional(
     path('Certificate chain (PEM): the agent then speaks HTTPS itself. Read anew on SIGHUP.'),

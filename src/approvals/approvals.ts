@@ -110,8 +110,9 @@ export class Approvals {
     } catch (error) {
       this.notices.warn({ session, err: error }, 'a request for approval could not be taken away');
     }
-    waiting.settle(verdict);
+    // First: on record, a command is approved before it starts.
     this.announce(waiting.request, verdict);
+    waiting.settle(verdict);
   }
 
   /** Looks for decisions as long as something waits; gives what ends that. */

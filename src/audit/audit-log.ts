@@ -1,47 +1,53 @@
-import { closeSync, constants, fstatSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
 import { tryLock } from '../platform/libc.ts';
-import { GENESIS, hashLine, parseLine } from './chain.ts';
+import { GENESIS, hashLine } from './chain.ts';
+import { HEAD_BYTES, headPath, headText, parseHead } from './head.ts';
+import { endsWithLine, LeftFiles, tailOf } from './leftover.ts';
+import { fileNote, resume, tampered } from './resume.ts';
+import { Seal } from './seal.ts';
 
 /** The record cannot be used; the message says why and what to do. */
 export class AuditFault extends Error {}
 
-/** Where the last line of a record is noted, so that lines that are cut off at its end are missed. */
-export function headPath(path: string): string {
-  return `${path}.head`;
-}
-
 /** Lines of ends that a full disk kept out, and that come when it has room again. */
 const MAX_OWED = 10_000;
-
-/** Longest piece at the end of a file that is read for its last line. */
-const TAIL_BYTES = 1_048_576;
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /**
- * The record: a line of JSON each, with the hash of the line before. A line is one write(2) with O_APPEND, and is in the
- * kernel's hands when `write` returns: it survives the death of the agent, not that of the machine in the seconds after.
+ * The record: a line of JSON each, with the hash of the line before, and sealed with a key where there is one. A line is
+ * one write(2) with O_APPEND, and is in the kernel's hands when `write` returns: it survives the death of the agent, not
+ * that of the machine in the seconds after.
  */
 export class AuditLog {
   #fd: number;
   #head: number;
   #seq = 0;
   #prev = GENESIS;
+  #files = 1;
   /** Bytes that the file must have. */
   #size: number;
-  #endsTorn = false;
+  #isTorn = false;
+  #needsBreak = false;
+  /** Lines that come before any other. */
+  #notes: Fields[] = [];
   readonly #owed: (() => Fields)[] = [];
+  /** Of those, how many were given up. */
+  #lost = 0;
   #isTold = false;
+  readonly #seal: Seal;
 
   /** Opens the record and goes on where it ends. Throws `AuditFault`. */
   constructor(
     private readonly path: string,
+    key: string | undefined,
     private readonly clock: Clock,
     private readonly notices: Notices,
   ) {
+    this.#seal = new Seal(key);
     try {
       this.#fd = openRecord(path);
       this.#head = openSync(headPath(path), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o640);
@@ -65,20 +71,42 @@ export class AuditLog {
     try {
       this.#payOwed();
     } catch {
-      if (this.#owed.length > MAX_OWED) this.#owed.shift();
+      if (this.#owed.length <= MAX_OWED) return;
+      this.#owed.shift();
+      this.#lost++;
     }
   }
 
   /** Opens the file that is there now, after logrotate has put the other aside. The chain goes on. */
   reopen(): void {
+    if (!this.#open()) return;
+    this.#files++;
+    this.#notes.push(fileNote(this.#files));
+    // Whoever puts something there before the agent does is not the agent.
+    if (this.#size > 0) this.#suspect('the new file was written to by somebody else');
+  }
+
+  /** False when the file is the same. */
+  #open(): boolean {
     const fd = openRecord(this.path);
+    const { ino, dev, size } = fstatSync(fd);
+    const old = fstatSync(this.#fd);
+    if (old.ino === ino && old.dev === dev) {
+      closeSync(fd);
+      return false;
+    }
     closeSync(this.#fd);
     this.#fd = fd;
-    this.#size = fstatSync(fd).size;
-    this.#endsTorn = false;
+    this.#size = size;
+    this.#isTorn = this.#needsBreak = false;
+    return true;
   }
 
   #payOwed(): void {
+    if (this.#lost > 0) {
+      this.#append({ event: 'agent', what: 'lines were lost while the disk was full', lines: this.#lost });
+      this.#lost = 0;
+    }
     for (let first = this.#owed[0]; first !== undefined; first = this.#owed[0]) {
       this.#append(first());
       this.#owed.shift();
@@ -87,11 +115,18 @@ export class AuditLog {
 
   #append(fields: Fields): void {
     this.#look();
-    if (this.#endsTorn) {
+    if (this.#needsBreak) {
       // What was left of a line that was not written whole stays, as evidence, and the chain goes on behind it.
       this.#put('\n');
-      this.#endsTorn = false;
+      this.#needsBreak = false;
+    }
+    if (this.#isTorn) {
       this.#line({ event: 'recovered', what: 'the line before was not written whole' });
+      this.#isTorn = false;
+    }
+    for (let note = this.#notes[0]; note !== undefined; note = this.#notes[0]) {
+      this.#line(note);
+      this.#notes.shift();
     }
     this.#line(fields);
   }
@@ -100,12 +135,11 @@ export class AuditLog {
     const { event, ...more } = fields;
     const seq = this.#seq + 1;
     const time = new Date(this.clock.now()).toISOString();
-    const line = JSON.stringify({ seq, time, event, ...more, prev: this.#prev });
+    const line = this.#seal.line(JSON.stringify({ seq, time, event, ...more, prev: this.#prev }));
     this.#put(`${line}\n`);
     this.#seq = seq;
     this.#prev = hashLine(line);
-    // In place, of one length: it is never seen half.
-    writeSync(this.#head, `${String(seq).padStart(16, '0')} ${this.#prev}\n`, 0);
+    writeSync(this.#head, headText(this.#seal, seq, this.#prev, this.#files), 0);
     this.#isTold = false;
   }
 
@@ -119,8 +153,10 @@ export class AuditLog {
     }
     this.#size += written;
     if (written === bytes.length) return;
-    this.#endsTorn = written > 0;
-    if (written > 0) this.#prev = hashLine(bytes.subarray(0, written));
+    if (written > 0) {
+      this.#isTorn = this.#needsBreak = true;
+      this.#prev = hashLine(bytes.subarray(0, written));
+    }
     this.#fail('the disk is full', undefined);
   }
 
@@ -140,59 +176,38 @@ export class AuditLog {
     this.#size = size;
     // logrotate puts the file aside and tells the agent a moment later.
     if (isMoved) return;
-    if (nlink === 0) this.reopen();
-    this.notices.warn({ path: this.path }, 'the audit record was changed by somebody else');
-    this.#endsTorn = false;
-    if (!endsWithLine(this.#fd, this.#size)) this.#put('\n');
-    this.#line({
-      event: 'tampered',
-      what: nlink === 0 ? 'the file was removed' : 'the file was changed by somebody else',
-    });
+    if (nlink === 0) this.#open();
+    this.#suspect(nlink === 0 ? 'the file was removed' : 'the file was changed by somebody else');
+  }
+
+  #suspect(what: string): void {
+    this.notices.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
+    this.#isTorn = false;
+    this.#needsBreak = !endsWithLine(this.#fd, this.#size);
+    this.#notes.push(tampered(what));
   }
 
   /** Takes up the chain of an earlier agent. */
   #goOn(): void {
-    const head = readHead(this.#head);
-    const last = lastLine(this.#fd, this.#size);
-    if (head !== undefined) {
-      this.#seq = head.seq;
-      this.#prev = head.hash;
-    }
-    if (last === undefined) return;
-    const line = parseLine(last.bytes);
-    this.#endsTorn = last.isTorn;
-    // The agent may have died between a line and the note of it. What else is there was put by somebody else, and the
-    // chain goes on from what was written, so that it is found.
-    const isNext = line?.prev === this.#prev && line.seq === this.#seq + 1 && !last.isTorn;
-    if (line !== undefined && (head === undefined || isNext)) this.#seq = line.seq;
-    if (head === undefined || isNext || last.isTorn) this.#prev = hashLine(last.bytes);
+    const text = Buffer.alloc(HEAD_BYTES + 1);
+    const length = readSync(this.#head, text, 0, text.length, 0);
+    const head = parseHead(this.#seal, text.toString('latin1', 0, length));
+    const tail = tailOf(this.#fd, this.#size);
+    const { seq, prev, files, isTorn, needsBreak, notes } = resume(this.#seal, head, tail, new LeftFiles(this.path));
+    if (head === 'damaged') ftruncateSync(this.#head, 0);
+    this.#seq = seq;
+    this.#prev = prev;
+    this.#files = files;
+    this.#isTorn = isTorn;
+    this.#needsBreak = needsBreak;
+    this.#notes = [...notes];
+    for (const { event, what } of notes)
+      if (event === 'tampered')
+        this.notices.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
   }
 }
 
 function openRecord(path: string): number {
   const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = constants;
   return openSync(path, O_APPEND | O_CREAT | O_RDWR | O_NOFOLLOW, 0o640);
-}
-
-/** Whether what is written next begins a line. */
-function endsWithLine(fd: number, size: number): boolean {
-  const byte = Buffer.alloc(1);
-  return size === 0 || (readSync(fd, byte, 0, 1, size - 1) === 1 && byte[0] === 0x0a);
-}
-
-function readHead(fd: number): { readonly seq: number; readonly hash: string } | undefined {
-  const bytes = Buffer.alloc(82);
-  readSync(fd, bytes, 0, bytes.length, 0);
-  const match = /^(\d{16}) ([0-9a-f]{64})\n$/.exec(bytes.toString('latin1'));
-  return match === null ? undefined : { seq: Number(match[1]), hash: match[2] ?? '' };
-}
-
-function lastLine(fd: number, size: number): { readonly bytes: Uint8Array; readonly isTorn: boolean } | undefined {
-  if (size === 0) return undefined;
-  const length = Math.min(size, TAIL_BYTES);
-  const bytes = Buffer.alloc(length);
-  readSync(fd, bytes, 0, length, size - length);
-  const isTorn = bytes.at(-1) !== 0x0a;
-  const whole = isTorn ? bytes : bytes.subarray(0, -1);
-  return { bytes: whole.subarray(whole.lastIndexOf(0x0a) + 1), isTorn };
 }

@@ -1,15 +1,27 @@
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, dirname, join } from 'node:path';
-import { gunzipSync } from 'node:zlib';
-import { headPath } from './audit-log.ts';
-import { type AuditLine, GENESIS, hashLine, linesOf, parseLine } from './chain.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { beginningFaults, type Upgrade, upgradeOf } from './beginning.ts';
+import { type AuditLine, hashLine, linesOf, parseLine } from './chain.ts';
+import { readRecordFile, recordFiles } from './files.ts';
+import { type HeadState, headPath, parseHead } from './head.ts';
+import { Seal, type SealState } from './seal.ts';
 
-/** What is wrong with a record, and where; lines are counted from 1 in their file. */
+/** What is wrong with a record, and where; lines are counted from 1 in their file, and 0 is the file as a whole. */
 export interface AuditFinding {
   readonly file: string;
   readonly line: number;
   readonly what: string;
 }
+
+/** How a record is looked at. */
+export interface VerifyOptions {
+  /** That its lines were sealed with; undefined: it is not known. */
+  readonly key?: string | undefined;
+  /** Older files that logrotate keeps. */
+  readonly kept?: number | undefined;
+}
+
+/** What ops/agent3.logrotate keeps. */
+export const KEPT_FILES = 90;
 
 /** What a look at a whole record gave. */
 export interface Verification {
@@ -17,64 +29,51 @@ export interface Verification {
   readonly lines: number;
   readonly first: AuditLine | undefined;
   readonly last: AuditLine | undefined;
+  /** Lines with a MAC, and the lines before the first of them. */
+  readonly sealed: number;
+  readonly unsealed: number;
   readonly findings: readonly AuditFinding[];
 }
 
-/** The files of a record, the oldest first: `audit.jsonl.2.gz`, `audit.jsonl.1`, `audit.jsonl`. */
-export function recordFiles(path: string): string[] {
-  const name = basename(path);
-  const rotated = readdirSync(dirname(path))
-    .map((entry) => ({ entry, number: rotationOf(entry, name) }))
-    .filter(({ number }) => number !== undefined)
-    .sort((a, b) => (b.number ?? 0) - (a.number ?? 0))
-    .map(({ entry }) => join(dirname(path), entry));
-  return existsSync(path) ? [...rotated, path] : rotated;
-}
-
-function rotationOf(entry: string, name: string): number | undefined {
-  if (!entry.startsWith(`${name}.`)) return undefined;
-  const match = /^(\d{1,6})(?:\.gz)?$/.exec(entry.slice(name.length + 1));
-  return match === null ? undefined : Number(match[1]);
-}
-
-/** The bytes of a file of a record. Throws the system's error. */
-export function readRecordFile(path: string): Uint8Array {
-  const bytes = readFileSync(path);
-  return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
-}
+/** An agent that writes just now notes its line within this time. */
+const NOTE_MS = 50;
 
 /** Looks for every line that was changed, added, taken out or put elsewhere. Throws the system's error. */
-export function verifyRecord(path: string): Verification {
+export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOptions = {}): Verification {
+  const seal = new Seal(key);
+  // The agent may write meanwhile: what it had noted before has to be there, and what it has noted after may be.
+  const before = readHead(seal, path);
   const files = recordFiles(path);
-  const findings: AuditFinding[] = [];
-  let [lines, first, last] = [0, undefined as AuditLine | undefined, undefined as AuditLine | undefined];
-  let before: Before | undefined;
-  for (const file of files) {
-    let number = 0;
-    for (const { bytes, isTorn } of linesOf(readRecordFile(file))) {
-      number++;
-      lines++;
-      const find = (what: string): AuditFinding => ({ file, line: number, what });
-      const line = parseLine(bytes);
-      const hash = hashLine(bytes);
-      if (line === undefined || isTorn) {
-        flush(before, findings);
-        // Whether a line that is not whole is explained, the next one tells.
-        const where = find(isTorn ? 'it is not whole' : 'it is no line of the record');
-        before = { hash, seq: before?.seq, where, at: where };
-        continue;
-      }
-      findings.push(...faultsOf(line, before, find));
-      if (line.event === 'tampered') findings.push(find(`the agent found: ${String(line['what'])}`));
-      before = { hash, seq: line.seq, where: undefined, at: { file, line: number } };
-      first ??= line;
-      last = line;
-    }
+  const walk = new Walk(seal, typeof before === 'string' ? undefined : before.seq);
+  for (const file of files) walk.file(file, readRecordFile(file));
+  walk.flush();
+  let after = readHead(seal, path);
+  if (typeof after !== 'string' && walk.lastSeq - after.seq === 1) {
+    Bun.sleepSync(NOTE_MS);
+    after = readHead(seal, path);
   }
-  flush(before, findings);
+  const { findings, lines, first, last, sealed, unsealed } = walk;
+  const start = { file: files[0] ?? path, line: 1 };
+  const beginning =
+    walk.begin === undefined ? [] : beginningFaults(walk.begin, walk.upgrade, before, files.length, kept);
   const end = { file: files.at(-1) ?? path, line: 0 };
-  findings.push(...missingAtEnd(path, before, end));
-  return { files, lines, first, last, findings };
+  return {
+    files,
+    lines,
+    first,
+    last,
+    sealed,
+    unsealed,
+    findings: [
+      ...beginning.map((what) => ({ ...start, what })),
+      ...findings,
+      ...endFaults(seal, path, before, after, walk).map((what) => ({ ...end, what })),
+    ],
+  };
+}
+
+function readHead(seal: Seal, path: string): HeadState {
+  return existsSync(headPath(path)) ? parseHead(seal, readFileSync(headPath(path), 'latin1')) : 'empty';
 }
 
 interface Before {
@@ -85,16 +84,83 @@ interface Before {
   readonly at: Omit<AuditFinding, 'what'>;
 }
 
-function flush(before: Before | undefined, findings: AuditFinding[]): void {
-  if (before?.where !== undefined) findings.push(before.where);
+/** The way through the lines of a record. */
+class Walk {
+  readonly findings: AuditFinding[] = [];
+  lines = 0;
+  first: AuditLine | undefined;
+  last: AuditLine | undefined;
+  /** The first line of the oldest file. */
+  begin: AuditLine | undefined;
+  upgrade: Upgrade | undefined;
+  sealed = 0;
+  unsealed = 0;
+  lastState: SealState = 'none';
+  /** Hash of the line with the number `notedSeq`. */
+  notedHash: string | undefined;
+  #before: Before | undefined;
+
+  constructor(
+    private readonly seal: Seal,
+    private readonly notedSeq: number | undefined,
+  ) {}
+
+  get lastSeq(): number {
+    return this.last?.seq ?? 0;
+  }
+
+  file(file: string, bytes: Uint8Array): void {
+    let number = 0;
+    for (const { bytes: line, isTorn } of linesOf(bytes)) this.#line({ file, line: ++number }, line, isTorn);
+  }
+
+  /** Whether a line that is not whole is explained, the next one tells; here there is none. */
+  flush(): void {
+    if (this.#before?.where !== undefined) this.findings.push(this.#before.where);
+  }
+
+  #line(at: Omit<AuditFinding, 'what'>, bytes: Uint8Array, isTorn: boolean): void {
+    this.lines++;
+    const line = isTorn ? undefined : parseLine(bytes);
+    const hash = hashLine(bytes);
+    if (line === undefined) {
+      this.flush();
+      const where = { ...at, what: isTorn ? 'it is not whole' : 'it is no line of the record' };
+      this.#before = { hash, seq: this.#before?.seq, where, at };
+      return;
+    }
+    const find = (what: string): number => this.findings.push({ ...at, what });
+    this.#checkSeal(bytes, find);
+    if (this.#before !== undefined) this.findings.push(...chainFaults(line, this.#before, (what) => ({ ...at, what })));
+    if (line.event === 'tampered') find(`the agent found: ${String(line['what'])}`);
+    if (line.event === 'agent') this.#noteUpgrade(line, find);
+    if (this.lines === 1) this.begin = line;
+    if (line.seq === this.notedSeq) this.notedHash = hash;
+    this.#before = { hash, seq: line.seq, where: undefined, at };
+    this.first ??= line;
+    this.last = line;
+  }
+
+  #checkSeal(bytes: Uint8Array, find: (what: string) => void): void {
+    const state = this.seal.check(bytes);
+    this.lastState = state;
+    if (state === 'wrong') find('it is forged: its MAC is not of this key');
+    if (state !== 'none') this.sealed++;
+    else if (this.sealed === 0) this.unsealed++;
+    else find('it has no MAC, and lines before it have: the agent with the key did not write it');
+  }
+
+  #noteUpgrade(line: AuditLine, find: (what: string) => void): void {
+    const upgrade = upgradeOf(line);
+    if (upgrade !== undefined) {
+      // With the note of an agent of old, somebody might make the record begin elsewhere.
+      if (this.upgrade !== undefined || this.sealed > 1) find('the note of where it ends was of an older agent');
+      this.upgrade ??= upgrade;
+    }
+  }
 }
 
-function faultsOf(line: AuditLine, before: Before | undefined, find: (what: string) => AuditFinding): AuditFinding[] {
-  if (before === undefined) {
-    // The oldest files may have been removed by their age.
-    const isBeginning = line.seq > 1 || line.prev === GENESIS;
-    return isBeginning ? [] : [find('it is not the beginning, and nothing is before it')];
-  }
+function chainFaults(line: AuditLine, before: Before, find: (what: string) => AuditFinding): AuditFinding[] {
   const explained = before.where !== undefined && line.event === 'recovered' && line.prev === before.hash;
   if (before.where !== undefined && !explained) return [before.where];
   const expected = (before.seq ?? line.seq - 1) + 1;
@@ -107,20 +173,27 @@ function faultsOf(line: AuditLine, before: Before | undefined, find: (what: stri
     : [{ ...before.at, what: 'it was changed, unless the next line was: that has another hash of it' }, broken];
 }
 
-function missingAtEnd(path: string, before: Before | undefined, end: Omit<AuditFinding, 'what'>): AuditFinding[] {
-  if (!existsSync(headPath(path)))
-    return [{ ...end, what: `${headPath(path)} is missing, which tells where the record ends` }];
-  const [seq = '', hash = ''] = readFileSync(headPath(path), 'latin1').trim().split(' ');
-  const missing = Number(seq) - (before?.seq ?? 0);
-  // One line may be written, and not yet noted.
+function endFaults(seal: Seal, path: string, before: HeadState, after: HeadState, walk: Walk): string[] {
+  const note = headPath(path);
+  if (before === 'empty' || after === 'empty') return [`${note} is missing, which tells where the record ends`];
+  if (before === 'damaged' || after === 'damaged') return [`${note} is damaged, which tells where the record ends`];
+  if (before.seal === 'wrong') return [`${note} is forged: its MAC is not of this key`];
+  if (before.seal === 'none' && walk.lastState !== 'none') {
+    // The first sealed line may be written, and not yet noted.
+    const isNext = walk.sealed === 1 && walk.lastSeq - after.seq === 1;
+    if (!isNext) return [`${note} is forged: it has no MAC, and the lines have`];
+  }
+  const missing = before.seq - walk.lastSeq;
   if (missing > 0)
+    return [`${missing} ${missing === 1 ? 'line is' : 'lines are'} missing at the end, up to number ${before.seq}`];
+  if (walk.notedHash !== undefined && walk.notedHash !== before.hash)
     return [
-      {
-        ...end,
-        what: `${missing} ${missing === 1 ? 'line is' : 'lines are'} missing at the end, up to number ${Number(seq)}`,
-      },
+      before.seq === walk.lastSeq
+        ? 'the last line is not the one that was written'
+        : `the line with number ${before.seq} is not the one that was written`,
     ];
-  if (missing === 0 && before !== undefined && before.where === undefined && hash !== before.hash)
-    return [{ ...end, what: 'the last line is not the one that was written' }];
-  return missing < -1 ? [{ ...end, what: `${-missing} lines follow that the agent did not write` }] : [];
+  const extra = walk.lastSeq - after.seq;
+  // One line may be written, and not yet noted: only its MAC tells that it is the agent's.
+  if (extra <= 0 || (extra === 1 && seal.hasKey && walk.lastState === 'right')) return [];
+  return [`${extra} ${extra === 1 ? 'line follows' : 'lines follow'} that the agent did not note as its own`];
 }

@@ -1,33 +1,48 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { type AuditLine, linesOf, parseLine } from '../audit/chain.ts';
-import { readRecordFile, recordFiles, verifyRecord } from '../audit/verify.ts';
+import { readRecordFile, recordFiles } from '../audit/files.ts';
+import { type Verification, verifyRecord } from '../audit/verify.ts';
 import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import { visibleLine, visibleText } from '../core/plain-text.ts';
 import { PATHS } from '../install/layout.ts';
+import { installedAuditKey } from '../install/settings-file.ts';
 import type { AuditFilter, AuditOptions } from './audit-arguments.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
+/** More findings than these tell nothing more. */
+const MAX_SHOWN = 100;
+
 /** Checks the whole record; ends with 1 when something is wrong with it. */
-export function verifyAudit(options: AuditOptions): void {
+export function verifyAudit(options: AuditOptions & { readonly kept: number }): void {
   const path = fileOf(options);
-  const { files, lines, first, last, findings } = attempt(path, () => verifyRecord(path));
+  const key = processEnvironment()['AGENT3_AUDIT_KEY'] || installedAuditKey();
+  const found = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
+  const { files, lines, first, last, findings } = found;
   if (files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
-  for (const { file, line, what } of findings) {
+  for (const { file, line, what } of findings.slice(0, MAX_SHOWN)) {
     process.stdout.write(`✗ ${file}${line === 0 ? '' : `:${line}`}: ${visibleLine(what)}\n`);
   }
+  if (findings.length > MAX_SHOWN) process.stdout.write(`✗ and ${findings.length - MAX_SHOWN} more\n`);
   const range =
     first === undefined || last === undefined
       ? ''
       : `, number ${first.seq} (${visibleLine(first.time)}) to ${last.seq} (${visibleLine(last.time)})`;
-  if (findings.length > 0) {
-    process.stdout.write(`${lines} lines in ${files.length} files${range}: ${findings.length} findings\n`);
-    process.exit(EXIT_FAILURE);
-  }
-  process.stdout.write(
-    `✓ ${lines} ${lines === 1 ? 'line' : 'lines'} in ${files.length} ${files.length === 1 ? 'file' : 'files'}${range}: whole\n`,
-  );
+  const all = `${lines} ${lines === 1 ? 'line' : 'lines'} in ${files.length} ${files.length === 1 ? 'file' : 'files'}${range}`;
+  const verdict = findings.length === 0 ? 'whole' : `${findings.length} findings`;
+  process.stdout.write(`${findings.length === 0 ? '✓ ' : ''}${all}: ${verdict}\n`);
+  process.stdout.write(`${wordsOnSeals(found, key !== undefined)}\n`);
+  if (findings.length > 0) process.exit(EXIT_FAILURE);
+}
+
+function wordsOnSeals({ sealed, unsealed }: Verification, hasKey: boolean): string {
+  const open = 'who runs commands as the user of the agent may have forged';
+  if (!hasKey)
+    return `checked without the key: ${open} lines at its end. With it (AGENT3_AUDIT_KEY, or as root where the agent is installed) that is found`;
+  if (sealed === 0) return `no line is sealed with the key: ${open} lines at its end`;
+  const before = unsealed === 0 ? '' : `; the ${unsealed} before them are from before the key, and ${open} those`;
+  return `checked with the key: ${sealed} ${sealed === 1 ? 'line is' : 'lines are'} sealed${before}`;
 }
 
 /** Prints the last lines, and with `follow` those that come. */

@@ -12,13 +12,14 @@ export function addAudit(program: Command): void {
     .description(
       'Look for every line that was changed, taken out, added or put elsewhere; ends with 1 when there is one',
     )
+    .option('--kept <count>', 'how many older files logrotate keeps', asCount, 90)
     .option(...file)
     .action(async (options) => (await import('./audit-action.ts')).verifyAudit(options));
   const filtered = (command: Command): Command =>
     command
       .option('--token <name>', 'only of this token')
       .option('--session <id>', 'only of this session; its beginning is enough')
-      .option('--event <name>', 'only start, end, decision, operation, output, agent, recovered or tampered')
+      .option('--event <name>', 'only start, end, decision, operation, output, login, agent, recovered or tampered')
       .option('--since <time>', 'only from then on: 2h, 3d, or 2026-11-24T08:00:00Z', asMoment)
       .option('--until <time>', 'only before then', asMoment)
       .option('--json', 'the lines as they are; without a terminal they always are')

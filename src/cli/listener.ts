@@ -32,11 +32,12 @@ export class Listener implements Listening {
   constructor(deps: Deps, moreTokens: MoreTokens | undefined) {
     this.#config = deps.config;
     const counters = new Counters();
+    const noteLogin = (address: string): void => deps.trail.login(address);
     deps.commands.watchEnds(({ status, duration_ms }) => counters.command(status, (duration_ms ?? 0) / 1000));
     this.#parts = {
       operations: allOperations(deps),
       followers: new Followers(deps),
-      auth: slowDownGuessing(tokens(deps.config.token, moreTokens), systemClock),
+      auth: slowDownGuessing(tokens(deps.config.token, moreTokens), systemClock, noteLogin),
       pace: new Pace(deps.config.maxRequestsPerMinute, systemClock),
       logger: deps.logger,
       shutdown: deps.shutdown,
@@ -50,7 +51,7 @@ export class Listener implements Listening {
       metricsAuth:
         deps.config.metricsToken === undefined
           ? undefined
-          : slowDownGuessing(tokens(deps.config.metricsToken), systemClock),
+          : slowDownGuessing(tokens(deps.config.metricsToken), systemClock, noteLogin),
     };
   }
 

@@ -52,6 +52,7 @@ export function hideToken(): void {
   eraseEnvironmentVariable('AGENT3_TOKEN');
   eraseEnvironmentVariable('AGENT3_METRICS_TOKEN');
   eraseEnvironmentVariable('AGENT3_NOTIFY_SECRET');
+  eraseEnvironmentVariable('AGENT3_AUDIT_KEY');
   forbidInspection();
 }
 
@@ -72,9 +73,9 @@ export function openAccess(
 }
 
 /** The audit record that the settings name; ends the process, with the reason, when it cannot be written. */
-export function openAudit({ auditFile }: Config, notices: Notices): AuditLog | undefined {
+export function openAudit({ auditFile, auditKey }: Config, notices: Notices): AuditLog | undefined {
   try {
-    return auditFile === undefined ? undefined : new AuditLog(auditFile, systemClock, notices);
+    return auditFile === undefined ? undefined : new AuditLog(auditFile, auditKey, systemClock, notices);
   } catch (error) {
     if (!(error instanceof AuditFault)) throw error;
     fail(EXIT_FAILURE, error.message);

@@ -33,6 +33,9 @@ export const MIN_TIMEOUT_SECONDS = 0.1;
 /** A token shorter than this can be guessed. */
 export const MIN_TOKEN_CHARS = 16;
 
+/** Who has the record may try keys for as long as they like. */
+export const MIN_KEY_CHARS = 32;
+
 /** What an answer needs beside its waiting: a look at why a command is silent takes 0.1 s. */
 export const LOOK_SECONDS = 0.2;
 

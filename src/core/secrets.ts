@@ -1,3 +1,5 @@
+import { keyBlocks } from './key-blocks.ts';
+
 /** A part of a text that looks like a secret, and what kind it is. */
 export interface SecretSpan {
   readonly start: number;
@@ -41,20 +43,26 @@ const SHAPES: readonly (readonly [kind: string, shape: RegExp])[] = [
   ['password hash', /(?<![\w$])\$(?:[1-7y]|2[abxy]|gy|argon2i?d?)\$[^\s:'"]{8,512}/g],
 ];
 
-/** Where the name of a value says that it is a secret; the group before the value stays. */
-const NAMED: readonly (readonly [kind: string, shape: RegExp])[] = [
+/**
+ * Where the name of a value says that it is a secret; the group before the value stays. `isAssigned`: a sign stands
+ * between the two, which in a shell may be that of a variable.
+ */
+const NAMED: readonly (readonly [kind: string, shape: RegExp, isAssigned?: true])[] = [
   [
     'authorization',
     /((?<![\w-])(?:proxy-)?authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:(?:basic|bearer|token|digest|negotiate)\s{1,4})?)([^\s"',;]{3,4096})/gi,
+    true,
   ],
   [
     'token',
     /((?<![\w-])(?:x-(?:auth|api|access)-(?:token|key)|set-cookie|cookie)["']?\s{0,4}[:=]\s{0,4}["']?)([^\s"']{3,4096})/gi,
+    true,
   ],
   ['password', /((?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:)([^\s/@'"<>]{3,256})(?=@)/gi],
   [
     'password',
     /((?<![A-Za-z0-9])(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key|credentials?))(?:_?(?:key|id|hash))?["']?\s{0,4}(?:=|:(?!\/\/))\s{0,4}["']?)([^\s"',;&|)}\]]{3,4096})/gi,
+    true,
   ],
   [
     'password',
@@ -69,20 +77,34 @@ const PEM_END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 
 /** Where `text` has what looks like a secret, or is one of `known`: in their order, none within another. */
 export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): SecretSpan[] {
-  const spans = [...keySpans(text), ...knownSpans(text, known), ...shapeSpans(text), ...namedSpans(text)];
+  return apart([...keySpans(text), ...knownSpans(text, known), ...shapeSpans(text), ...namedSpans(text, () => true)]);
+}
+
+/** The spans in their order, those that overlap as one. */
+function apart(spans: SecretSpan[]): SecretSpan[] {
   spans.sort((a, b) => a.start - b.start || b.end - a.end);
-  const apart: SecretSpan[] = [];
+  const result: SecretSpan[] = [];
   for (const span of spans) {
-    const last = apart.at(-1);
-    if (last === undefined || span.start >= last.end) apart.push(span);
-    else if (span.end > last.end) apart[apart.length - 1] = { ...last, end: span.end };
+    const last = result.at(-1);
+    if (last === undefined || span.start >= last.end) result.push(span);
+    else if (span.end > last.end) result[result.length - 1] = { ...last, end: span.end };
   }
-  return apart;
+  return result;
 }
 
 /** `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`. */
 export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Masked {
   return maskSpans(text, secretSpans(text, known), (kind) => `‹${kind}›`);
+}
+
+/**
+ * A command without its secrets, for the record: as `maskSecrets`, but so that no mark hides what a shell would run. A
+ * key is masked as a whole block alone, and every other mark ends where a word or a command may.
+ */
+export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Masked {
+  const guessed = [...shapeSpans(cmd), ...namedSpans(cmd, isOneWord)].flatMap((span) => clip(cmd, span));
+  const spans = apart([...keyBlocks(cmd), ...knownSpans(cmd, known), ...guessed]);
+  return maskSpans(cmd, spans, (kind) => `‹${kind}›`);
 }
 
 /** `text` with marks in the place of `spans`. */
@@ -135,14 +157,30 @@ function shapeSpans(text: string): SecretSpan[] {
   );
 }
 
-function namedSpans(text: string): SecretSpan[] {
-  return NAMED.flatMap(([kind, shape]) =>
+/** `isMeant` is asked about what stands before a value. */
+function namedSpans(text: string, isMeant: (before: string, isAssigned: boolean) => boolean): SecretSpan[] {
+  return NAMED.flatMap(([kind, shape, isAssigned = false]) =>
     [...text.matchAll(shape)].flatMap((match) => {
       const [, before = '', value = ''] = match;
       const start = match.index + before.length;
-      return isPlaceholder(value) ? [] : [{ start, end: start + value.length, kind }];
+      return isPlaceholder(value) || !isMeant(before, isAssigned) ? [] : [{ start, end: start + value.length, kind }];
     }),
   );
+}
+
+/** What follows a line break, or the blank after `NAME=` or `NAME=word`, is a command that the shell runs. */
+function isOneWord(before: string, isAssigned: boolean): boolean {
+  return !/[\n\r]/.test(before) && !(isAssigned && /=[^=]*\s/.test(before));
+}
+
+/** With these a shell begins something new. */
+const META = /[;&|<>()`\n]/;
+
+/** The part of a span up to where the shell may begin something new; nothing where it begins with that. */
+function clip(text: string, { start, end, kind }: SecretSpan): SecretSpan[] {
+  const length = text.slice(start, end).search(META);
+  if (length === 0) return [];
+  return [{ start, end: length === -1 ? end : start + length, kind }];
 }
 
 /** A variable, or what stands there when nothing is told: `$PASSWORD`, `null`, `****`. */

@@ -4,6 +4,7 @@ import { verifyRecord } from '../audit/verify.ts';
 import { describeErrno } from '../core/errors.ts';
 import { sandboxFault } from '../execution/sandbox.ts';
 import { PATHS } from '../install/layout.ts';
+import { installedAuditKey } from '../install/settings-file.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { ProfileFaults, readProfiles } from '../profiles/profile-book.ts';
 import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
@@ -46,7 +47,7 @@ export function approvalsFinding(): Finding {
 export function auditFinding(): Finding {
   if (!existsSync(PATHS.audit)) return bad('audit', `${PATHS.audit} is missing`, 'systemctl restart agent3');
   try {
-    const { lines, findings } = verifyRecord(PATHS.audit);
+    const { lines, findings } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
     const [first] = findings;
     return first === undefined
       ? good('audit', `${lines} lines, whole`)

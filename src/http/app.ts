@@ -162,7 +162,7 @@ function stream(parts: AppParts, request: Request, id: string): Response {
   const exchange = theExchange(request);
   exchange.op = 'stream';
   noteSession(exchange, { session: id });
-  const { response, over, bytes } = openStream(parts.followers, id, exchange.principal, request, parts.shutdown);
+  const { response, over, bytes } = openStream(parts.followers, id, exchange, request, parts.shutdown);
   response.headers.set('x-request-id', exchange.id);
   over.subscribe(() => log(parts, exchange, { status: 200, bytes: bytes(), error: undefined }));
   return response;

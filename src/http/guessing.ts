@@ -7,6 +7,9 @@ import type { Authenticator } from './auth.ts';
 const MAX_FAILURES = 10;
 const WINDOW_MS = 60_000;
 
+/** Wrong tokens from all addresses within the window that are told of: many addresses must not fill a disk either. */
+const MAX_TOLD = 1000;
+
 /** So long after a right token, tokens from its address are looked at whatever its neighbours send. */
 const TRUST_MS = 600_000;
 
@@ -18,14 +21,18 @@ interface Failures {
   count: number;
 }
 
+/** Told of each wrong token until its address is answered 429. */
+export type NoteFailure = (address: string) => void;
+
 /**
  * An authenticator that answers an address with 429 after too many wrong tokens, until a minute after the first one,
  * and looks at no token from there meanwhile. Where a right token has come from lately, tokens are still looked at: a
  * neighbour behind the same proxy must not lock the owner out. Of IPv6, an address is its /64.
  */
-export function slowDownGuessing(inner: Authenticator, clock: Clock): Authenticator {
+export function slowDownGuessing(inner: Authenticator, clock: Clock, note: NoteFailure): Authenticator {
   const failures = new Map<string, Failures>();
   const trustedMs = new Map<string, number>();
+  let all: Failures = { sinceMs: 0, count: 0 };
   return {
     authenticate: (headers, address) => {
       // Who sends no token guesses none: a health check without it is no attack.
@@ -41,6 +48,8 @@ export function slowDownGuessing(inner: Authenticator, clock: Clock): Authentica
       } catch (error) {
         if (!(error instanceof Unauthorized)) throw error;
         refuseBlocked(countFailure(failures, from, now), MAX_FAILURES + 1, now);
+        if (now - all.sinceMs >= WINDOW_MS) all = { sinceMs: now, count: 0 };
+        if (all.count++ < MAX_TOLD) note(address);
         throw error;
       }
     },

@@ -2,6 +2,7 @@ import { InvalidArguments, Unauthorized } from '../core/errors.ts';
 import { SignalOnce } from '../core/signal-once.ts';
 import { decodeUtf8 } from '../core/utf8.ts';
 import type { FollowEvent, Followers, Offsets } from '../operations/follow.ts';
+import type { Exchange } from './exchange.ts';
 import { problemOf } from './problems.ts';
 
 /** A stream that was opened: its answer, and what its log line tells when it is over. */
@@ -19,7 +20,7 @@ export interface OpenedStream {
 export function openStream(
   followers: Followers,
   session: string,
-  principal: string,
+  { principal, address }: Pick<Exchange, 'principal' | 'address'>,
   request: Request,
   shutdown: SignalOnce,
 ): OpenedStream {
@@ -28,7 +29,7 @@ export function openStream(
   const gone = new SignalOnce();
   let sent = 0;
   const offsets = offsetsOf(searchParams, request.headers.get('last-event-id'));
-  const events = followers.follow(session, principal, { offsets, isText: !isBase64, gone, shutdown });
+  const events = followers.follow(session, principal, { offsets, isText: !isBase64, gone, shutdown, address });
   request.signal.addEventListener('abort', () => gone.fire());
   const body = new ReadableStream<Uint8Array>({
     // The headers leave with the first bytes: a follower of a silent command knows at once that it is connected.

@@ -104,7 +104,9 @@ function put(situation: Situation): Manifest {
     changes.command(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
   }
   removeObsolete(manifest, new Set(files.map(({ path }) => path)), changes);
-  const secret = settings.text.replace(/^(AGENT3_(?:API|METRICS)_TOKEN=).+$/gm, '$1(the token)');
+  const secret = settings.text
+    .replace(/^(AGENT3_(?:API|METRICS)_TOKEN=).+$/gm, '$1(the token)')
+    .replace(/^(AGENT3_(?:AUDIT_KEY|NOTIFY_SECRET)=).+$/gm, '$1(a secret)');
   changes.file(PATHS.settings, settings.text, { mode: 0o600 }, secret);
   if (staged) enableStaged(changes, input);
   const next: Manifest = {

@@ -1,4 +1,6 @@
+import { readFileSync } from 'node:fs';
 import { parseEnvFile } from '../../ops/env-file.ts';
+import { PATHS } from './layout.ts';
 
 /** The settings in the text of a settings file. */
 export const parseSettings = parseEnvFile;
@@ -22,4 +24,14 @@ export function changeSettings(text: string, changes: Readonly<Record<string, st
 function findLine(lines: readonly string[], pattern: RegExp): number | undefined {
   const at = lines.findLastIndex((line) => pattern.test(line));
   return at === -1 ? undefined : at;
+}
+
+/** The key of the audit record of the installed service; undefined where there is none, or only root may read it. */
+export function installedAuditKey(): string | undefined {
+  try {
+    return parseSettings(readFileSync(PATHS.settings, 'utf8'))['AGENT3_AUDIT_KEY'] || undefined;
+  } catch {
+    // Not installed, or not root.
+    return undefined;
+  }
 }

@@ -75,7 +75,11 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   const known = parseSettings(there ?? '');
   const token = options.token ?? (known['AGENT3_API_TOKEN'] ? undefined : (original?.token ?? newToken()));
   if (token !== undefined) requireToken(token, options.token === undefined ? 'of the agent that is here' : 'given');
-  const text = changeSettings(there ?? TEMPLATES.settings, wanted(options, original, there === undefined, token));
+  const text = changeSettings(there ?? TEMPLATES.settings, {
+    ...wanted(options, original, there === undefined, token),
+    // Made once: another key would not fit the record that is there.
+    ...(!known['AGENT3_AUDIT_KEY'] && { AGENT3_AUDIT_KEY: newToken() }),
+  });
   const values = parseSettings(text);
   const user = userNamed(options.user) ?? manifest?.user ?? DEFAULT_USER;
   const input: PlanInput = {

@@ -34,6 +34,8 @@ export interface FollowRequest {
   /** Fires when the follower has gone. */
   readonly gone: SignalOnce;
   readonly shutdown: SignalOnce;
+  /** Where it came from. */
+  readonly address: string;
 }
 
 /** Follows the output of sessions as it is written. */
@@ -44,17 +46,31 @@ export class Followers {
 
   /**
    * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower or
-   * its token has gone or the agent stops. Throws `SessionNotFound`, and `TooManyRequests` when too many follow.
+   * its token has gone or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow, and
+   * `MachineRefused` when that cannot be recorded.
    */
   follow(id: string, principal: string, request: FollowRequest): AsyncGenerator<FollowEvent, void> {
+    const { trail } = this.parts;
+    const caller = { principal, address: request.address };
+    try {
+      const session = this.#open(id, principal);
+      trail.operation('stream', { session: id }, caller);
+      this.#count++;
+      request.gone.subscribe(() => this.#count--);
+      return this.#whileAllowed(principal, this.#events(session, maskerFor(this.parts, principal), request));
+    } catch (error) {
+      trail.refused('stream', { session: id }, caller, error);
+      throw error;
+    }
+  }
+
+  #open(id: string, principal: string): Session {
     demandOperation(this.parts.access.profileFor(principal), 'read_session');
     const session = this.parts.store.get(id, principal);
     if (this.#count >= MAX_FOLLOWERS) {
       throw new TooManyRequests(5, `${MAX_FOLLOWERS} clients follow sessions already. Use read_session with wait.`);
     }
-    this.#count++;
-    request.gone.subscribe(() => this.#count--);
-    return this.#whileAllowed(principal, this.#events(session, maskerFor(this.parts, principal), request));
+    return session;
   }
 
   /** The same events, as long as the token has not ended and its profile allows to read: looked at before each of them. */

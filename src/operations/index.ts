@@ -1,9 +1,8 @@
-import { AgentError } from '../core/errors.ts';
 import { closeSessionOperation } from './close-session.ts';
 import { demandOperation } from './confinement.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
-import type { Call, Operation } from './operation.ts';
+import type { Answer, Call, Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { readSessionOperation } from './read-session.ts';
 import { serverInfoOperation } from './server-info.ts';
@@ -23,31 +22,23 @@ export function allOperations(parts: OperationParts): readonly Operation[] {
   ];
   return operations.map((operation) => ({
     ...operation,
-    invoke: async (args, call) => {
-      try {
-        demandOperation(parts.access.profileFor(call.principal), operation.name);
-        const answer = await operation.invoke(args, call);
-        // A command has lines of its own, for its start and its end.
-        if (operation.name !== 'shell') parts.trail.operation(operation.name, args, call, undefined);
-        return answer;
-      } catch (error) {
-        noteRefusal(parts, operation.name, args, call, error);
-        throw error;
-      }
-    },
+    invoke: (args, call) => onRecord(parts, operation, args, call),
   }));
 }
 
-/** What was refused is on record as well; where that cannot be written, the refusal stands all the same. */
-function noteRefusal({ trail }: OperationParts, name: string, args: unknown, call: Call, error: unknown): void {
+/** What changes something is on record before it is done, what only reads before its answer leaves; a command has lines of its own. */
+async function onRecord(parts: OperationParts, operation: Operation, args: unknown, call: Call): Promise<Answer> {
+  const { trail, access } = parts;
+  const { name, readOnly, invoke } = operation;
   try {
-    trail.operation(
-      name,
-      args,
-      call,
-      error instanceof AgentError ? `${error.error}: ${error.hint ?? ''}` : 'a fault of the agent',
-    );
-  } catch {
-    // The agent has told its owner.
+    demandOperation(access.profileFor(call.principal), name);
+    if (name === 'shell') return await invoke(args, call);
+    if (!readOnly) trail.operation(name, args, call);
+    const answer = await invoke(args, call);
+    if (readOnly) trail.operation(name, args, call);
+    return answer;
+  } catch (error) {
+    trail.refused(name, args, call, error);
+    throw error;
   }
 }

@@ -71,6 +71,7 @@ export function shellOperation(parts: OperationParts): Operation {
       const time = planTime(given, limitsWithin(limits, profile));
       const { session, isRepeat } =
         earlier === undefined ? await startSession(given, call, time, profile) : { session: earlier, isRepeat: true };
+      if (isRepeat) parts.trail.repeated(session, call);
       await waitForEnd(parts, session, call, time.answerSeconds);
       const more = [
         isRepeat ? repeatHint(session, given.cmd) : undefined,

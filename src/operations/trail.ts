@@ -1,12 +1,10 @@
-import { closeSync, openSync, readSync } from 'node:fs';
-import { open } from 'node:fs/promises';
 import type { Verdict } from '../approvals/approvals.ts';
-import type { ApprovalRequest } from '../approvals/request.ts';
-import { MachineRefused } from '../core/errors.ts';
-import { type KnownSecrets, maskSecrets } from '../core/secrets.ts';
-import type { Session, StreamName } from '../sessions/session.ts';
-import { STREAMS } from '../sessions/session.ts';
+import { type ApprovalRequest, digestOf } from '../approvals/request.ts';
+import { AgentError, MachineRefused } from '../core/errors.ts';
+import { type KnownSecrets, maskCommand, maskSecrets } from '../core/secrets.ts';
+import { type Session, STREAMS } from '../sessions/session.ts';
 import type { Call } from './operation.ts';
+import { hashesNow, hashFile, sizeOf } from './output-hashes.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -32,10 +30,9 @@ export interface AuditSink {
 
 /** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
-const PIECE_BYTES = 262_144;
 
-/** Characters of a command in the record; the whole is in the session, and its hash here. */
-const SHOWN_CHARS = 8192;
+/** Who asked for something, and from where. */
+export type Caller = Pick<Call, 'principal' | 'address'>;
 
 /** Writes the record of what the agent is told to do and does. Values that look like secrets are masked. */
 export class Trail {
@@ -57,8 +54,8 @@ export class Trail {
       ...(decision?.rule !== undefined && { rule: decision.rule }),
       ...(decision?.by !== undefined && { approved_by: decision.by }),
       ...(key !== null && { key: this.#mask(key) }),
-      ...(Object.keys(env).length > 0 && { env: Object.keys(env) }),
-      ...(stdin !== '' && { stdin_bytes: Buffer.byteLength(stdin) }),
+      ...(Object.keys(env).length > 0 && { env: Object.keys(env), env_sha256: sha256(wordsOf(env)) }),
+      ...(stdin !== '' && { stdin_bytes: Buffer.byteLength(stdin), stdin_sha256: sha256(stdin) }),
       ...(input !== 'closed' && { input }),
       limit_seconds: execution_seconds,
     });
@@ -110,6 +107,7 @@ export class Trail {
       verdict === undefined
         ? { decision: 'asked', reason }
         : { decision: verdict.kind, by: verdict.by, reason: verdict.why };
+    const digest = digestOf(request);
     const masked = { ...what, reason: this.#mask(what.reason ?? '') };
     this.record?.writeLater(() => ({
       event: 'decision',
@@ -118,20 +116,31 @@ export class Trail {
       address,
       profile,
       ...this.#what(cmd),
+      digest,
       ...masked,
     }));
   }
 
-  /** An operation other than a command was asked for; `fault` is what it was refused with. */
-  operation(op: string, args: unknown, call: Call, fault: string | undefined): void {
-    this.#write({
-      event: 'operation',
-      op,
-      token: call.principal,
-      address: call.address,
-      ...argumentsOf(args),
-      ...(fault !== undefined && { refused: this.#mask(fault) }),
-    });
+  /** An operation other than a command is about to be done, or to be answered. Throws `MachineRefused` when that cannot be recorded. */
+  operation(op: string, args: unknown, caller: Caller): void {
+    this.#write(operationLine(op, args, caller));
+  }
+
+  /** An operation was refused, or has failed, with `error`. */
+  refused(op: string, args: unknown, caller: Caller, error: unknown): void {
+    const fault = error instanceof AgentError ? `${error.error}: ${error.hint ?? ''}` : 'a fault of the agent';
+    const line = { ...operationLine(op, args, caller), refused: this.#mask(fault) };
+    this.record?.writeLater(() => line);
+  }
+
+  /** A command was asked for again, by its key, and what the first one wrote is read. Throws `MachineRefused`. */
+  repeated(session: Session, caller: Caller): void {
+    this.#write({ ...operationLine('shell', { session: session.id }, caller), repeat: true });
+  }
+
+  /** Somebody came with a wrong token, which is not told. */
+  login(address: string): void {
+    this.record?.writeLater(() => ({ event: 'login', what: 'a wrong token', address }));
   }
 
   /** The agent itself has begun or ends. */
@@ -159,10 +168,9 @@ export class Trail {
     };
   }
 
+  /** All of a command: the hash tells what was run, whatever is masked of it. */
   #what(cmd: string) {
-    const masked = this.#mask(cmd);
-    const cut = masked.length > SHOWN_CHARS && { cmd_chars: cmd.length };
-    return { cmd: masked.slice(0, SHOWN_CHARS), ...cut };
+    return { cmd: maskCommand(cmd, this.secrets).text.toWellFormed(), cmd_sha256: sha256(cmd) };
   }
 
   #mask(text: string): string {
@@ -182,47 +190,20 @@ export class Trail {
   }
 }
 
-function sizeOf({ record }: Session, stream: StreamName): number {
-  return stream === 'stdout' ? record.stdout_bytes : record.stderr_bytes;
+function sha256(text: string): string {
+  return new Bun.CryptoHasher('sha256').update(text).digest('hex');
 }
 
-function hashesNow(session: Session): Readonly<Record<string, string>> {
-  const hashes: Record<string, string> = {};
-  for (const stream of STREAMS) {
-    const size = sizeOf(session, stream);
-    if (size === 0) continue;
-    try {
-      hashes[`${stream}_sha256`] = hashStart(session.path(stream), size);
-    } catch {
-      // Somebody removed the file; the sizes are in the record.
-    }
-  }
-  return hashes;
+/** Each variable as `NAME=value`, in the order of their code units. */
+function wordsOf(env: Readonly<Record<string, string>>): string {
+  return Object.entries(env)
+    .map(([name, value]) => `${name}=${value}`)
+    .sort()
+    .join('\0');
 }
 
-function hashStart(path: string, size: number): string {
-  const fd = openSync(path, 'r');
-  try {
-    const bytes = Buffer.alloc(size);
-    const length = readSync(fd, bytes, 0, size, 0);
-    return new Bun.CryptoHasher('sha256').update(bytes.subarray(0, length)).digest('hex');
-  } finally {
-    closeSync(fd);
-  }
-}
-
-/** The first `size` bytes of a file, without holding up anybody. */
-async function hashFile(path: string, size: number): Promise<string> {
-  const hasher = new Bun.CryptoHasher('sha256');
-  await using file = await open(path);
-  const buffer = Buffer.alloc(PIECE_BYTES);
-  for (let at = 0; at < size; ) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(PIECE_BYTES, size - at), at);
-    if (bytesRead === 0) break;
-    hasher.update(buffer.subarray(0, bytesRead));
-    at += bytesRead;
-  }
-  return hasher.digest('hex');
+function operationLine(op: string, args: unknown, { principal, address }: Caller): Fields {
+  return { event: 'operation', op, token: principal, address, ...argumentsOf(args) };
 }
 
 /** What was asked, without what may be a secret: of input, how much. */
@@ -232,7 +213,7 @@ function argumentsOf(args: unknown): Fields {
   return {
     ...(typeof session === 'string' && /^[0-9a-f-]{36}$/i.test(session) && { session }),
     ...(typeof signal === 'string' && { signal: signal.slice(0, 10) }),
-    ...(typeof input === 'string' && { input_bytes: Buffer.byteLength(input) }),
+    ...(typeof input === 'string' && { input_bytes: Buffer.byteLength(input), input_sha256: sha256(input) }),
     ...Object.fromEntries(Object.entries({ offset, limit, wait }).filter(([, value]) => typeof value === 'number')),
     ...(typeof stream === 'string' && { stream: stream.slice(0, 10) }),
   };

@@ -1,6 +1,6 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are of the shell.
 import { describe, expect, test } from 'bun:test';
-import { maskSecrets } from '../../src/core/secrets.ts';
+import { maskCommand, maskSecrets } from '../../src/core/secrets.ts';
 import { HOSTILE_PIECES, slowPieces } from '../helpers/growth.ts';
 
 const rows: readonly [text: string, masked: string][] = [
@@ -68,6 +68,60 @@ test.each(plain)('what is none stays: %s', (text) => {
   expect(maskSecrets(text)).toEqual({ text, count: 0 });
 });
 
+const KEY_LINES = [
+  'MC4CAQAwBQYDK2VwBCIEIJ8Zr5wG7yX1tq0Qd3mVx9kPz2bN4hL6sF1aE7uYc0Rt',
+  'b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtz',
+];
+const PEM = `-----BEGIN PRIVATE KEY-----\n${KEY_LINES.join('\n')}\nAb3=\n-----END PRIVATE KEY-----`;
+
+describe('in a command', () => {
+  const hidden: readonly [cmd: string, masked: string][] = [
+    ...rows.filter(([text]) => !text.includes('PRIVATE KEY')),
+    [`cat > key <<'E'\n${PEM}\nE`, "cat > key <<'E'\n‹private key›\nE"],
+    [`printf "${PEM.replaceAll('\n', '\\n')}" > key`, 'printf "‹private key›" > key'],
+    ['curl -H "Cookie: a=b; c=d" x', 'curl -H "Cookie: ‹token›; c=d" x'],
+  ];
+  test.each(hidden)('a secret is masked: %s', (cmd, masked) => {
+    expect(maskCommand(cmd).text).toBe(masked);
+  });
+
+  const cloaks: readonly [cmd: string, hasToShow: string][] = [
+    ['evil # -----END PRIVATE KEY-----', 'evil'],
+    [': -----BEGIN PRIVATE KEY-----; evil', 'evil'],
+    [': -----BEGIN PRIVATE KEY-----; evil; : -----END PRIVATE KEY-----', 'evil'],
+    [': -----BEGIN PRIVATE KEY-----\nevil x\n: -----END PRIVATE KEY-----', 'evil x'],
+    [': -----BEGIN PRIVATE KEY-----\n/sbin/reboot\n-----END PRIVATE KEY-----', '/sbin/reboot'],
+    [`: -----BEGIN PRIVATE KEY-----\n${KEY_LINES[0]}\nreboot\n-----END PRIVATE KEY-----`, 'reboot'],
+    [`: -----BEGIN PRIVATE KEY-----\n${'/'.repeat(50)}sbin/A9\n-----END PRIVATE KEY-----`, 'sbin/A9'],
+    [': -----BEGIN PRIVATE KEY-----\nComment: x; evil\nAb3=\n-----END PRIVATE KEY-----', 'evil'],
+    ['cookie:x;rm${IFS}-rf', 'rm${IFS}-rf'],
+    ['cookie:x|evil', '|evil'],
+    ['cookie:x&&evil', '&&evil'],
+    ['cookie:x>/etc/passwd', '>/etc/passwd'],
+    ['cookie:x`evil`', 'evil'],
+    ['cookie:$(evil)', 'evil'],
+    ['cookie:x$(evil)', 'evil'],
+    ['cookie:\nevil', 'evil'],
+    ['--password\nevil', 'evil'],
+    ['password= ./evil', './evil'],
+    ['password=\t"evil"', 'evil'],
+    ['authorization=bearer evil', 'evil'],
+    ['x-auth-token=abc;evil', 'evil'],
+    ['https://a:abc;evil@x', 'evil'],
+    ['--token abc;evil', 'evil'],
+    ['mysql x -pabc;evil', 'evil'],
+    ['$1$abcdefgh;evil', 'evil'],
+    ['-u a:bcd;evil', 'evil'],
+  ];
+  test.each(cloaks)('no mark hides what runs: %s', (cmd, hasToShow) => {
+    expect(maskCommand(cmd).text).toContain(hasToShow);
+  });
+
+  test('a known secret is masked whatever it is made of', () => {
+    expect(maskCommand('x abc;def;ghi y', { values: ['abc;def;ghi'] }).text).toBe('x ‹token› y');
+  });
+});
+
 test('takes time with the length of a text, whatever it is made of', () => {
   const hard = [
     'eyJ',
@@ -85,12 +139,15 @@ test('takes time with the length of a text, whatever it is made of', () => {
     ' ',
     'x-',
     '-u a',
+    'cookie:a;',
+    '-----BEGIN PRIVATE KEY-----\nAb3=\n-----END PRIVATE KEY-----',
+    '-----',
   ];
-  for (const piece of hard) {
+  for (const [piece, mask] of hard.flatMap((one) => [maskSecrets, maskCommand].map((by) => [one, by] as const))) {
     const time = (length: number): number => {
       const text = piece.repeat(length / piece.length);
       const start = performance.now();
-      maskSecrets(text);
+      mask(text);
       return performance.now() - start;
     };
     time(50_000);

@@ -3,13 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 /** A new empty directory. The caller removes it, or holds a `TemporaryDirectory` instead. */
-export function makeDirectory(): string {
-  return mkdtempSync(join(tmpdir(), 'agent3-test-'));
+export function makeDirectory(parent: string = tmpdir()): string {
+  return mkdtempSync(join(parent, 'agent3-test-'));
 }
 
 /** An empty directory that lives as long as its `using` block. */
 export class TemporaryDirectory implements Disposable {
-  readonly path = makeDirectory();
+  readonly path: string;
+
+  constructor(parent?: string) {
+    this.path = makeDirectory(parent);
+  }
 
   join(name: string): string {
     return join(this.path, name);

@@ -100,6 +100,35 @@ describe('agent3 install --root', () => {
     expect(existsSync(root.join('etc/agent3'))).toBe(false);
   });
 
+  test('makes the key of the record, also where an upgrade finds none, and keeps one that is there', async () => {
+    using root = new TemporaryDirectory();
+    const settings = root.join('etc/agent3/agent3.env');
+    const keyOf = (): string | undefined => /^AGENT3_AUDIT_KEY=(\S{43})$/m.exec(readFileSync(settings, 'utf8'))?.[1];
+    const told = [(await agent3(['install', '--root', root.path])).stdout];
+    const key = keyOf();
+    expect(key).toBeString();
+    told.push((await agent3(['install', '--root', root.path])).stdout);
+    expect(keyOf()).toBe(key ?? '');
+    writeFileSync(settings, 'AGENT3_API_TOKEN=a-token-of-an-earlier-version\nAGENT3_PORT=5009\n');
+    told.push((await agent3(['install', '--root', root.path, '--dry-run'])).stdout);
+    expect(keyOf()).toBeUndefined();
+    told.push((await agent3(['install', '--root', root.path])).stdout);
+    const made = keyOf();
+    expect(made).toBeString();
+    expect(made).not.toBe(key ?? '');
+    expect(readFileSync(settings, 'utf8')).toStartWith(
+      'AGENT3_API_TOKEN=a-token-of-an-earlier-version\nAGENT3_PORT=5009\n',
+    );
+    expect(told.join()).not.toMatch(/AGENT3_AUDIT_KEY=[\w-]{43}/);
+  });
+
+  test('has logrotate number the files of the record, whatever its global settings say', async () => {
+    using root = new TemporaryDirectory();
+    await agent3(['install', '--root', root.path]);
+    const text = readFileSync(root.join('etc/logrotate.d/agent3'), 'utf8');
+    expect(text.slice(text.indexOf('/var/log/agent3/audit.jsonl {'))).toContain('\n    nodateext\n');
+  });
+
   const wrong: readonly [args: string[], told: string][] = [
     [['--port', '0'], 'from 1 to 65535'],
     [['--port', 'http'], 'from 1 to 65535'],

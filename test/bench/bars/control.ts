@@ -10,6 +10,8 @@ const PER_ROUND = 60;
 /** The first rounds warm up caches and compilers. */
 const WARM_UP = 5;
 
+const KEY = 'a-key-of-the-record-with-40-characters-x';
+
 const RULES = `extends = "full"
 [[rules]]
 action = "deny"
@@ -30,7 +32,7 @@ export async function control(): Promise<Row[]> {
   mkdirSync(profiles);
   writeFileSync(join(profiles, 'careful.toml'), RULES);
   const shared = { AGENT3_PROFILES_DIR: profiles };
-  const record = { ...shared, AGENT3_AUDIT_FILE: join(directory, 'audit.jsonl') };
+  const record = { ...shared, AGENT3_AUDIT_FILE: join(directory, 'audit.jsonl'), AGENT3_AUDIT_KEY: KEY };
   using cgroup = TestCgroup.make();
   using free = await startAgent(shared);
   using held = await startAgent({

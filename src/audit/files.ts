@@ -1,0 +1,39 @@
+import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
+
+/** The files of a record, the oldest first: `audit.jsonl.2.gz`, `audit.jsonl.1`, `audit.jsonl`. */
+export function recordFiles(path: string): string[] {
+  const rotated = rotatedFiles(path);
+  return existsSync(path) ? [...rotated, path] : rotated;
+}
+
+/** Those that logrotate has put aside, by their numbers or, with its `dateext`, by their days; the oldest first. */
+export function rotatedFiles(path: string): string[] {
+  const directory = dirname(path);
+  const name = basename(path);
+  const numbered: { readonly entry: string; readonly number: number }[] = [];
+  const dated: string[] = [];
+  for (const entry of readdirSync(directory)) {
+    if (!entry.startsWith(name)) continue;
+    const rest = entry.slice(name.length);
+    const number = /^\.(\d{1,6})(?:\.gz)?$/.exec(rest)?.[1];
+    if (number !== undefined) numbered.push({ entry, number: Number(number) });
+    else if (/^-\d{8}[\d.-]{0,12}(?:\.gz)?$/.test(rest)) dated.push(entry);
+  }
+  const byNumber = numbered.sort((a, b) => b.number - a.number).map(({ entry }) => join(directory, entry));
+  const byDay = dated.sort().map((entry) => join(directory, entry));
+  // Whoever has both has changed the settings of logrotate meanwhile.
+  return lastChange(byNumber) < lastChange(byDay) ? [...byNumber, ...byDay] : [...byDay, ...byNumber];
+}
+
+function lastChange(paths: readonly string[]): number {
+  const last = paths.at(-1);
+  return last === undefined ? 0 : (statSync(last, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+}
+
+/** The bytes of a file of a record. Throws the system's error. */
+export function readRecordFile(path: string): Uint8Array {
+  const bytes = readFileSync(path);
+  return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+}

@@ -1,0 +1,83 @@
+import { readSync } from 'node:fs';
+import { linesOf } from './chain.ts';
+import { readRecordFile, rotatedFiles } from './files.ts';
+import type { OlderFiles, Tail } from './resume.ts';
+import { Seal } from './seal.ts';
+
+/** First piece at the end of a file that is looked at for its last lines; each next one is eight times as long. */
+const TAIL_BYTES = 65_536;
+
+/** The last lines of a file of `size` bytes. */
+export function tailOf(fd: number, size: number): Tail {
+  for (let length = Math.min(size, TAIL_BYTES); ; length = Math.min(size, length * 8)) {
+    const bytes = Buffer.alloc(length);
+    readSync(fd, bytes, 0, length, size - length);
+    const tail = lastLines(bytes);
+    // The first line of a piece may begin before it.
+    if (length === size || tail.count > 2) return { lines: tail.lines, isTorn: tail.isTorn };
+  }
+}
+
+function lastLines(bytes: Uint8Array): Tail & { readonly count: number } {
+  const lines = [...linesOf(bytes)];
+  return {
+    lines: lines.slice(-2).map((line) => line.bytes),
+    isTorn: lines.at(-1)?.isTorn ?? false,
+    count: lines.length,
+  };
+}
+
+/** Whether what is written next begins a line. */
+export function endsWithLine(fd: number, size: number): boolean {
+  const byte = Buffer.alloc(1);
+  return size === 0 || (readSync(fd, byte, 0, 1, size - 1) === 1 && byte[0] === 0x0a);
+}
+
+/** What logrotate has put aside, as far as the agent may read it; looked at only where that is needed. */
+export class LeftFiles implements OlderFiles {
+  readonly count: number;
+  readonly #rotated: readonly string[];
+
+  constructor(private readonly path: string) {
+    this.#rotated = listed(path);
+    this.count = this.#rotated.length;
+  }
+
+  last(): Uint8Array | 'unreadable' | undefined {
+    const newest = this.#rotated.at(-1);
+    return newest === undefined ? undefined : read(newest, (bytes) => lastLines(bytes).lines.at(-1));
+  }
+
+  hasSeals(): boolean {
+    const recent = [this.#rotated.at(-1), this.path].filter((path) => path !== undefined);
+    return recent.some((path) => read(path, isSealed) === true);
+  }
+
+  first(): Uint8Array | 'unreadable' | undefined {
+    return read(this.#rotated[0] ?? this.path, (bytes) => linesOf(bytes).next().value?.bytes);
+  }
+}
+
+function isSealed(bytes: Uint8Array): boolean {
+  const seal = new Seal(undefined);
+  for (const line of linesOf(bytes)) if (seal.check(line.bytes) !== 'none') return true;
+  return false;
+}
+
+function listed(path: string): readonly string[] {
+  try {
+    return rotatedFiles(path);
+  } catch {
+    // A directory that the agent may not list; `audit verify` does.
+    return [];
+  }
+}
+
+function read<T>(path: string, part: (bytes: Uint8Array) => T): T | 'unreadable' {
+  try {
+    return part(readRecordFile(path));
+  } catch {
+    // It is root's alone; `audit verify` looks at it.
+    return 'unreadable';
+  }
+}

@@ -1,0 +1,177 @@
+import { GENESIS, hashLine, parseLine } from './chain.ts';
+import type { Head, HeadState } from './head.ts';
+import type { Seal } from './seal.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** The end of a file: its last lines, at most two, and whether a line feed follows them. */
+export interface Tail {
+  readonly lines: readonly Uint8Array[];
+  readonly isTorn: boolean;
+}
+
+/** What logrotate has put aside. */
+export interface OlderFiles {
+  readonly count: number;
+  /** The last line of the newest. */
+  last(): Uint8Array | 'unreadable' | undefined;
+  /** Whether the file of now, or the newest of these, has a line with a MAC. */
+  hasSeals(): boolean;
+  /** The first line of the oldest file, which may be that of now. */
+  first(): Uint8Array | 'unreadable' | undefined;
+}
+
+/** How an agent goes on with a record. */
+export interface Resumption {
+  readonly seq: number;
+  /** The hash that the next line has. */
+  readonly prev: string;
+  readonly files: number;
+  /** The last line was not written whole. */
+  readonly isTorn: boolean;
+  /** No line feed is at the end. */
+  readonly needsBreak: boolean;
+  /** What is written before anything else. */
+  readonly notes: readonly Fields[];
+}
+
+/** How to take up the chain of an earlier agent, and what does not fit in what it left. */
+export function resume(seal: Seal, head: HeadState, tail: Tail, older: OlderFiles): Resumption {
+  const isFresh = older.count === 0 && (tail.lines.length === 0 || isTornStart(tail, 1));
+  if (head === 'empty' && isFresh) {
+    const torn = tail.lines.at(-1);
+    const prev = torn === undefined ? GENESIS : hashLine(torn);
+    const isTorn = torn !== undefined;
+    return { seq: 0, prev, files: 1, isTorn, needsBreak: tail.isTorn, notes: [] };
+  }
+  if (typeof head === 'string')
+    return fromLines(tail, older, `the note of where it ends ${head === 'empty' ? 'is missing' : 'was damaged'}`);
+  const fault = faultOfHead(seal, head, tail.lines.at(-1), older);
+  if (fault !== undefined) return fromLines(tail, older, fault);
+  const notes = [...upgradeNotes(head, older), ...sealNotes(seal, head)];
+  const files = head.files ?? older.count + 1;
+  const at = { seq: head.seq, prev: head.hash, files, isTorn: false, needsBreak: tail.isTorn, notes };
+  if (tail.lines.length === 0) return ontoNewFile(seal, head, older, at);
+  const fit = fitOf(seal, head, tail, older);
+  if (fit !== undefined) return { ...at, ...fit };
+  return { ...at, notes: [tampered(mismatch(head, tail)), ...notes] };
+}
+
+/** Why the note cannot be believed; undefined when it can. */
+function faultOfHead(seal: Seal, head: Head, last: Uint8Array | undefined, older: OlderFiles): string | undefined {
+  if (head.seal === 'wrong') return 'the note of where it ends was not written with this key';
+  // The first sealed line may be written, and not yet noted.
+  const isFirst = last !== undefined && isNext(seal, head, last) && seal.check(last) === 'right';
+  if (head.seal === 'none' && seal.hasKey && !isFirst && older.hasSeals())
+    return 'the note of where it ends is not sealed, and lines are';
+  return undefined;
+}
+
+/** Without a note that can be believed, the chain goes on from the last line there is. */
+function fromLines({ lines, isTorn }: Tail, older: OlderFiles, what: string): Resumption {
+  const earlier = readable(older.last());
+  const last = lines.at(-1) ?? earlier;
+  const line = [...lines, ...(earlier === undefined ? [] : [earlier])]
+    .map((bytes) => parseLine(bytes))
+    .filter((one) => one !== undefined)
+    .sort((a, b) => b.seq - a.seq)[0];
+  return {
+    seq: line?.seq ?? 0,
+    prev: last === undefined ? GENESIS : hashLine(last),
+    files: older.count + 1,
+    isTorn: false,
+    needsBreak: isTorn,
+    notes: [tampered(what)],
+  };
+}
+
+/** The file was put aside while no agent ran, or it was emptied. */
+function ontoNewFile(seal: Seal, head: Head, older: OlderFiles, at: Resumption): Resumption {
+  const found = older.last();
+  const last = readable(found);
+  const isLater = last !== undefined && isNext(seal, head, last);
+  const isRotated = isLater || found === 'unreadable' || (last !== undefined && hashLine(last) === head.hash);
+  if (!isRotated) return { ...at, notes: [tampered('the file is empty, and was not'), ...at.notes] };
+  return {
+    ...at,
+    ...(isLater && { seq: head.seq + 1, prev: hashLine(last) }),
+    files: at.files + 1,
+    notes: [fileNote(at.files + 1), ...at.notes],
+  };
+}
+
+/** How the end of the file goes with the note; undefined when it does not. */
+function fitOf(
+  seal: Seal,
+  head: Head,
+  tail: Tail,
+  older: OlderFiles,
+): Pick<Resumption, 'seq' | 'prev' | 'isTorn'> | undefined {
+  const last = tail.lines.at(-1);
+  if (last === undefined) return undefined;
+  const { seq } = head;
+  if (!tail.isTorn) {
+    if (hashLine(last) === head.hash) return { seq, prev: head.hash, isTorn: false };
+    // The agent died between a line and the note of it.
+    if (isNext(seal, head, last)) return { seq: seq + 1, prev: hashLine(last), isTorn: false };
+  }
+  const before = tail.lines.length > 1 ? tail.lines[0] : readable(older.last());
+  // The disk was full, or the machine went down, in the middle of the line that came next.
+  const isRest = before !== undefined && hashLine(before) === head.hash && isTornStart(tail, seq + 1);
+  return isRest ? { seq, prev: hashLine(last), isTorn: true } : undefined;
+}
+
+/** Whether a line is the one after the note. Where there is a key, its MAC has to be right. */
+function isNext(seal: Seal, head: Head, bytes: Uint8Array): boolean {
+  const line = parseLine(bytes);
+  if (line?.prev !== head.hash || line.seq !== head.seq + 1) return false;
+  const state = seal.check(bytes);
+  if (state === 'wrong') return false;
+  return head.seal === 'right' ? state === 'right' : true;
+}
+
+/** Whether the last line is the beginning of the one with this number, and no more. */
+function isTornStart({ lines, isTorn }: Tail, seq: number): boolean {
+  const last = lines.at(-1);
+  if (last === undefined || (!isTorn && parseLine(last) !== undefined)) return false;
+  const start = `{"seq":${seq},"time":"`;
+  return Buffer.from(last.subarray(0, start.length)).toString('latin1') === start.slice(0, last.length);
+}
+
+function mismatch({ seq }: Head, { lines, isTorn }: Tail): string {
+  const last = lines.at(-1);
+  const line = last === undefined || isTorn ? undefined : parseLine(last);
+  if (line === undefined) return 'the last line is none of the record';
+  if (line.seq < seq) return `${seq - line.seq} lines are missing at the end, up to number ${seq}`;
+  if (line.seq > seq) return `${line.seq - seq} lines follow that the agent did not write`;
+  return 'the last line is not the one that was written';
+}
+
+/** For a record of agents that did not count files: where it began, so that what is cut off from now on is missed. */
+function upgradeNotes(head: Head, older: OlderFiles): Fields[] {
+  if (head.files !== undefined) return [];
+  const { count } = older;
+  const first = readable(older.first());
+  const line = first === undefined ? undefined : parseLine(first);
+  const begins = line === undefined ? {} : { first_seq: line.seq };
+  return [{ event: 'agent', what: 'upgraded', files: count + 1, ...begins }];
+}
+
+function sealNotes({ hasKey }: Seal, { seal }: Head): Fields[] {
+  if (hasKey && seal === 'none') return [{ event: 'agent', what: 'sealed from here on' }];
+  return !hasKey && seal === 'unknown' ? [{ event: 'agent', what: 'not sealed from here on' }] : [];
+}
+
+function readable(line: Uint8Array | 'unreadable' | undefined): Uint8Array | undefined {
+  return line === 'unreadable' ? undefined : line;
+}
+
+/** The first line of a new file. */
+export function fileNote(number: number): Fields {
+  return { event: 'agent', what: 'file', number };
+}
+
+/** A line about what somebody else has done. */
+export function tampered(what: string): Fields {
+  return { event: 'tampered', what };
+}
