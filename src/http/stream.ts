@@ -31,6 +31,8 @@ export function openStream(
   const offsets = offsetsOf(searchParams, request.headers.get('last-event-id'));
   const events = followers.follow(session, principal, { offsets, isText: !isBase64, gone, shutdown, address });
   request.signal.addEventListener('abort', () => gone.fire());
+  // Who leaves in the middle of output waits for no event that would close its files.
+  gone.subscribe(() => void events.return());
   const body = new ReadableStream<Uint8Array>({
     // The headers leave with the first bytes: a follower of a silent command knows at once that it is connected.
     start: (controller) => controller.enqueue(Buffer.from(': following\n\n')),
