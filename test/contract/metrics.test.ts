@@ -32,7 +32,8 @@ describe('/metrics', () => {
     await agent.request('/', { method: 'POST', headers: { 'x-auth-token': randomToken() }, body: '{}' });
     const text = await eventually('all is counted', async () => {
       const { text: now } = await get();
-      return figureOf(now, 'agent3_failed_logins_total') === 1 && now;
+      const isAll = figureOf(now, 'agent3_failed_logins_total') === 1 && figureOf(now, 'agent3_session_bytes') === 12;
+      return isAll && now;
     });
     expect(figureOf(text, 'agent3_requests_total{op="shell",status="200"}')).toBe(4);
     expect(figureOf(text, 'agent3_requests_total{op="none",status="403"}')).toBe(1);
