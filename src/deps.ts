@@ -6,7 +6,7 @@ import type { AuditLog } from './audit/audit-log.ts';
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import { describeErrno } from './core/errors.ts';
-import { maskSecrets } from './core/secrets.ts';
+import { maskCommand } from './core/secrets.ts';
 import { SignalOnce } from './core/signal-once.ts';
 import { CommandCgroups } from './execution/cgroup.ts';
 import { currentAccount } from './execution/environment.ts';
@@ -46,7 +46,7 @@ export function buildDeps(
   const secrets = { values: secretsOf(config), isToken: (word: string) => access.isToken(word) };
   const trail = new Trail(audit, secrets);
   const notify =
-    config.notify && notifier(config.notify, hostname(), (text) => maskSecrets(text, secrets).text, logger);
+    config.notify && notifier(config.notify, hostname(), (text) => maskCommand(text, secrets).text, logger);
   const approvals = new Approvals(
     config.sessionsDirectory,
     config.approvalsDirectory,

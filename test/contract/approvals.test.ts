@@ -271,7 +271,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   });
 
   test('is told to the owner, signed', async () => {
-    const { session } = await shell({ cmd: 'rm told --password hunter22' });
+    // What looks like a key without an end hides nothing of the command behind it.
+    const cmd = "rm told --password hunter22; echo '-----BEGIN PRIVATE KEY-----'; rm all";
+    const { session } = await shell({ cmd });
     await approvals('deny', String(session), '--why', 'no');
     const ofSession = () => notices.map(({ body }) => JSON.parse(body)).filter(({ data }) => data.session === session);
     await eventually('both notices came', () => ofSession().length === 2);
@@ -285,7 +287,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       expect(new Webhook(SECRET).verify(body, headers.toJSON())).toEqual(JSON.parse(body));
       expect(body).not.toContain('hunter22');
     }
-    expect(ofSession()[0].data).toMatchObject({ cmd: 'rm told --password ‹password›' });
+    expect(ofSession()[0].data).toMatchObject({ cmd: cmd.replace('hunter22', '‹password›') });
     const [first, second] = notices.filter(
       ({ headers: h }) => h.get('webhook-id') === notices[0]?.headers.get('webhook-id'),
     );

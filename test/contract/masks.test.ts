@@ -59,11 +59,11 @@ describe('a search', () => {
 });
 
 test('what stands at a cut is found where the stream before it is no UTF-8', async () => {
-  const lines = "for i in $(seq 300); do echo 'x=1 password=hunter22 y'; done";
+  const lines = "for i in $(seq 300); do echo 'some AKIAIOSFODNN7EXAMPLE text'; done";
   const cmd = `head -c 300 /dev/zero | tr '\\0' '\\377'; ${lines}`;
   for (let max_output = 1000; max_output < 1075; max_output += 3) {
     const { stdout } = await agent.shell({ cmd, max_output });
-    expect(stdout.replaceAll(/password=(?:‹password›|\*\*\*)/g, '')).not.toMatch(/h?unter|nter22|er22|=hu/);
+    expect(stdout).not.toMatch(/AKIA|EXAMPLE/);
   }
 });
 

@@ -29,6 +29,7 @@ describe('/metrics', () => {
     await agent.shell({ cmd: 'exit 3' });
     await agent.shell({ cmd: 'sleep 300', timeout: 0.2 });
     const { session } = await agent.shell({ cmd: 'echo running; sleep 300', background: true });
+    await agent.read({ session, wait: 20 });
     await agent.request('/', { method: 'POST', headers: { 'x-auth-token': randomToken() }, body: '{}' });
     const text = await eventually('all is counted', async () => {
       const { text: now } = await get();
