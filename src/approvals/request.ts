@@ -8,12 +8,13 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  type Stats,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { errnoOf } from '../core/errors.ts';
+import { describeErrno, errnoOf } from '../core/errors.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 export const requestSchema = Type.Object({
@@ -110,11 +111,19 @@ export function clearDecisions(directory: string, olderThan: number): void {
 
 /** Why a directory cannot be trusted to hold what only root has decided; undefined when it can. */
 export function distrust(directory: string): string | undefined {
-  const stat = lstatSync(directory, { throwIfNoEntry: false });
-  if (stat === undefined) return `there is no directory ${directory}`;
+  const stat = lookAt(directory);
+  if (typeof stat === 'string') return stat;
   if (!stat.isDirectory()) return `${directory} is no directory`;
   if (stat.uid !== 0) return `${directory} does not belong to root`;
   return (stat.mode & 0o022) === 0 ? undefined : `others than root may write to ${directory}`;
+}
+
+function lookAt(directory: string): Stats | string {
+  try {
+    return lstatSync(directory, { throwIfNoEntry: false }) ?? `there is no directory ${directory}`;
+  } catch (error) {
+    return `${directory} cannot be looked at: ${describeErrno(error)}`;
+  }
 }
 
 function list(directory: string): string[] {
