@@ -5,6 +5,7 @@ import { Value } from '@sinclair/typebox/value';
 import { AddressList } from './core/address-list.ts';
 import { MIN_TOKEN_CHARS } from './core/limits.ts';
 import { describeSchema, preview } from './core/schema-words.ts';
+import { webhookKey } from './core/webhook-secret.ts';
 import { type LOG_LEVELS, settingsSchema } from './settings.ts';
 
 type SettingName = keyof Static<typeof settingsSchema>;
@@ -218,8 +219,12 @@ function notifyFaults({
   AGENT3_NOTIFY_URL: url,
   AGENT3_NOTIFY_SECRET: secret,
 }: Record<SettingName, unknown>): string[] {
-  if ((url === undefined) === (secret === undefined)) return [];
-  return ['AGENT3_NOTIFY_URL and AGENT3_NOTIFY_SECRET belong together: set both, or none'];
+  if ((url === undefined) !== (secret === undefined))
+    return ['AGENT3_NOTIFY_URL and AGENT3_NOTIFY_SECRET belong together: set both, or none'];
+  if (typeof secret !== 'string' || webhookKey(secret) !== undefined) return [];
+  return [
+    'AGENT3_NOTIFY_SECRET must be, behind whsec_, the Base64 of 24 to 64 bytes. Make one with: echo whsec_$(openssl rand -base64 32)',
+  ];
 }
 
 function settingFaults(values: Record<SettingName, unknown>): string[] {

@@ -6,6 +6,7 @@ import type { AuditLog } from './audit/audit-log.ts';
 import type { Config } from './config.ts';
 import { type Clock, systemClock } from './core/clock.ts';
 import { describeErrno } from './core/errors.ts';
+import { maskSecrets } from './core/secrets.ts';
 import { SignalOnce } from './core/signal-once.ts';
 import { CommandCgroups } from './execution/cgroup.ts';
 import { currentAccount } from './execution/environment.ts';
@@ -44,7 +45,8 @@ export function buildDeps(
   const cgroups = openCgroups(config, logger);
   const secrets = { values: secretsOf(config), isToken: (word: string) => access.isToken(word) };
   const trail = new Trail(audit, secrets);
-  const notify = config.notify && notifier(config.notify.url, config.notify.secret, hostname(), logger);
+  const notify =
+    config.notify && notifier(config.notify, hostname(), (text) => maskSecrets(text, secrets).text, logger);
   const approvals = new Approvals(
     config.sessionsDirectory,
     config.approvalsDirectory,
@@ -108,9 +110,14 @@ function ownArgv(): string[] {
   return Bun.main.startsWith('/$bunfs/') ? [process.execPath] : [process.execPath, join(import.meta.dir, 'main.ts')];
 }
 
-/** Without the cgroup that the settings name, commands run in the agent's own. */
+/** Without a cgroup that the settings name, commands run in the agent's own. */
 function openCgroups({ cgroup, commandCeilings }: Config, logger: Logger): CommandCgroups | undefined {
-  if (cgroup === undefined) return undefined;
+  if (cgroup === undefined) {
+    logger.info(
+      'commands have no cgroup of their own (AGENT3_CGROUP is not set): they have no ceilings, and are stopped by process groups and marks',
+    );
+    return undefined;
+  }
   const cgroups = new CommandCgroups(cgroup);
   const fault = cgroups.fault();
   if (fault === undefined) {

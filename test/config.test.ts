@@ -56,6 +56,16 @@ describe('settings', () => {
     expect(faults.join()).not.toContain('spaces in its');
   });
 
+  test('take a secret for notices as Standard Webhooks have it, or any text', () => {
+    const faults = (secret: string) =>
+      faultsOf({ AGENT3_API_TOKEN: TOKEN, AGENT3_NOTIFY_URL: 'https://a.example', AGENT3_NOTIFY_SECRET: secret });
+    expect(faults(`whsec_${'QUJD'.repeat(8)}`)).toEqual([]);
+    expect(faults('a-text-of-20-letters')).toEqual([]);
+    expect(faults(`whsec_${'QUJD'.repeat(7)}`)).toEqual([
+      expect.stringContaining('Make one with: echo whsec_$(openssl rand -base64 32)'),
+    ]);
+  });
+
   test('say how to make a token when there is none', () => {
     expect(faultsOf({}).join()).toContain('Make one with: agent3 token');
     expect(faultsOf({ AGENT3_TOKEN: TOKEN }).join()).toContain('AGENT3_API_TOKEN is not set');

@@ -19,7 +19,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   execution: ['core', 'platform'],
   sessions: ['core', 'platform'],
   log: ['core'],
-  tokens: ['core'],
+  tokens: ['core', 'platform'],
   rules: [],
   audit: ['core', 'platform'],
   approvals: ['core', 'sessions'],

@@ -2,7 +2,9 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { delay } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
+import { webhookKey } from '../core/webhook-secret.ts';
 import type { Announce } from './approvals.ts';
+import { digestOf } from './request.ts';
 
 /** A receiver that does not take a message is tried again after these. */
 const PAUSES_MS = [1000, 5000, 25_000];
@@ -10,11 +12,24 @@ const PATIENCE_MS = 5000;
 /** Messages under way at once; more are dropped, and the owner hears of it. */
 const MAX_UNDER_WAY = 32;
 
+/** Who is told, and what the messages are signed with. */
+export interface NotifyTarget {
+  readonly url: string;
+  readonly secret: string;
+}
+
 /**
  * Sends requests for approval, and what became of them, to `url`: JSON by POST, signed as Standard Webhooks say, with
- * HMAC-SHA256 of `id.timestamp.body` by `secret`.
+ * HMAC-SHA256 of `id.timestamp.body` by the key that `secret` stands for. `mask` takes secrets out of what is told of a
+ * command.
  */
-export function notifier(url: string, secret: string, host: string, notices: Notices): Announce {
+export function notifier(
+  { url, secret }: NotifyTarget,
+  host: string,
+  mask: (text: string) => string,
+  notices: Notices,
+): Announce {
+  const key = webhookKey(secret) ?? Buffer.from(secret);
   let underWay = 0;
   return (request, verdict) => {
     const { session, token, address, profile, user, cwd, reason, part, expires_at } = request;
@@ -29,12 +44,15 @@ export function notifier(url: string, secret: string, host: string, notices: Not
         profile,
         user,
         // A part of it, to recognise it by: the whole is on the server, where it is decided on.
-        cmd: request.cmd.slice(0, SHOWN_CHARS),
+        cmd: mask(request.cmd).slice(0, SHOWN_CHARS).toWellFormed(),
         cwd,
-        reason,
-        part,
+        reason: mask(reason),
+        part: mask(part),
         ...(verdict === undefined
-          ? { expires_at: new Date(expires_at).toISOString(), approve: `agent3 approvals approve ${session}` }
+          ? {
+              expires_at: new Date(expires_at).toISOString(),
+              approve: `agent3 approvals approve ${session} --digest ${digestOf(request)}`,
+            }
           : { why: verdict.why, by: verdict.by }),
       },
     });
@@ -43,16 +61,16 @@ export function notifier(url: string, secret: string, host: string, notices: Not
       return;
     }
     underWay++;
-    void send(url, secret, body, notices).finally(() => underWay--);
+    void send(url, key, body, notices).finally(() => underWay--);
   };
 }
 
 const SHOWN_CHARS = 2000;
 
-async function send(url: string, secret: string, body: string, notices: Notices): Promise<void> {
+async function send(url: string, key: Uint8Array, body: string, notices: Notices): Promise<void> {
   const id = `msg_${randomUUID()}`;
   for (const pause of [...PAUSES_MS, undefined]) {
-    const fault = await post(url, secret, id, body);
+    const fault = await post(url, key, id, body);
     if (fault === undefined) return;
     if (pause === undefined) {
       notices.warn({ fault }, 'AGENT3_NOTIFY_URL did not take a notice');
@@ -63,9 +81,9 @@ async function send(url: string, secret: string, body: string, notices: Notices)
 }
 
 /** Undefined when the receiver has taken it. */
-async function post(url: string, secret: string, id: string, body: string): Promise<string | undefined> {
+async function post(url: string, key: Uint8Array, id: string, body: string): Promise<string | undefined> {
   const timestamp = String(Math.floor(Date.now() / 1000));
-  const signature = createHmac('sha256', secret).update(`${id}.${timestamp}.${body}`).digest('base64');
+  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
   try {
     const response = await fetch(url, {
       method: 'POST',

@@ -14,7 +14,7 @@ import {
 import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
-import { visibleText } from '../core/plain-text.ts';
+import { visibleJson, visibleLine, visibleText } from '../core/plain-text.ts';
 import { PATHS } from '../install/layout.ts';
 import { parseSettings } from '../install/settings-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
@@ -23,23 +23,59 @@ import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 export function listApprovals({ json }: { readonly json?: true }): void {
   const requests = waiting();
   if (json === true) {
-    process.stdout.write(`${JSON.stringify(requests, null, 2)}\n`);
+    const all = requests.map((request) => ({ ...request, digest: digestOf(request) }));
+    process.stdout.write(`${visibleJson(all)}\n`);
     return;
   }
   if (requests.length === 0) process.stderr.write('nothing waits for approval\n');
   for (const request of requests) process.stdout.write(`${describe(request)}\n`);
 }
 
-/** Leaves a decision for the agent, and waits until the agent has taken it. */
-export async function decideOn(id: string, verdict: 'approve' | 'deny', why: string): Promise<void> {
-  const { decisions, sessions } = places();
+/** Has a request run, once somebody has said that it is the one that was shown. */
+export async function approve(id: string, { digest }: { readonly digest?: string }): Promise<void> {
+  demandRoot('approve', id);
+  const request = theRequest(id);
+  if (digest !== undefined && digest.toLowerCase() !== digestOf(request))
+    fail(EXIT_FAILURE, 'what waits under this id is not what has this digest: look at it anew (agent3 approvals)');
+  if (digest === undefined) confirm(request);
+  await decideOn(request, 'approve', '');
+}
+
+/** Has a request not run. */
+export async function deny(id: string, { why }: { readonly why: string }): Promise<void> {
+  demandRoot('deny', id);
+  await decideOn(theRequest(id), 'deny', why);
+}
+
+/** What is decided on is what is shown here: the request may be another than the one that was listed a moment ago. */
+function confirm(request: ApprovalRequest): void {
+  if (!process.stdin.isTTY) {
+    fail(
+      EXIT_USAGE,
+      'without a terminal to ask on, say what you have seen: --digest, with what agent3 approvals shows for it',
+    );
+  }
+  process.stdout.write(describe(request));
+  if (!/^y(es)?$/i.test(prompt('Have it run? [y/N]')?.trim() ?? '')) fail(EXIT_FAILURE, 'nothing was decided');
+}
+
+function demandRoot(verdict: string, id: string): void {
   if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 approvals ${verdict} ${id}`);
-  const fault = distrust(decisions);
-  if (fault !== undefined) fail(EXIT_FAILURE, `${fault}; it must be a directory of root that nobody else may write to`);
+}
+
+function theRequest(id: string): ApprovalRequest {
   const found = waiting().filter(({ session }) => session.startsWith(id.toLowerCase()));
   const [request] = found;
   if (request === undefined) fail(EXIT_FAILURE, `nothing that waits has this id; agent3 approvals lists what does`);
   if (found.length > 1) fail(EXIT_FAILURE, `${found.length} that wait have ids that begin so; give more of it`);
+  return request;
+}
+
+/** Leaves a decision for the agent, and waits until the agent has taken it. */
+async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', why: string): Promise<void> {
+  const { decisions, sessions } = places();
+  const fault = distrust(decisions);
+  if (fault !== undefined) fail(EXIT_FAILURE, `${fault}; it must be a directory of root that nobody else may write to`);
   const { SUDO_USER, LOGNAME } = processEnvironment();
   const by = (SUDO_USER ?? LOGNAME ?? 'root').slice(0, 100);
   leave(decisions, { session: request.session, digest: digestOf(request), verdict, why: why.slice(0, 500), by });
@@ -122,10 +158,11 @@ function describe(request: ApprovalRequest): string {
   const more = stdin.length - SHOWN_INPUT_CHARS;
   const lines = [
     `${session}  ${seconds} s left`,
-    `  token ${token} (${profile}) from ${address}, as ${user} in ${visibleText(cwd)}, for up to ${limit_seconds} s`,
-    `  asked because ${visibleText(reason)}`,
+    `  token ${visibleLine(token)} (${visibleLine(profile)}) from ${visibleLine(address)}, as ${visibleLine(user)} in ${visibleLine(cwd)}, for up to ${limit_seconds} s`,
+    `  asked because ${visibleLine(reason)}`,
+    `  digest ${digestOf(request)}`,
     `  $ ${indent(cmd)}`,
-    ...Object.entries(env).map(([name, value]) => `  with ${visibleText(name)}=${indent(value)}`),
+    ...Object.entries(env).map(([name, value]) => `  with ${visibleLine(name)}=${indent(value)}`),
     ...(stdin === '' ? [] : [`  reads ${indent(stdin.slice(0, SHOWN_INPUT_CHARS))}`]),
     ...(more > 0 ? [`  and ${more} characters more: agent3 approvals --json shows them`] : []),
     ...(input === 'closed' ? [] : ['  and whatever is typed into it later, which nobody is asked about']),

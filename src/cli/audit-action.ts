@@ -5,7 +5,7 @@ import { type Verification, verifyRecord } from '../audit/verify.ts';
 import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
-import { visibleText } from '../core/plain-text.ts';
+import { visibleLine, visibleText } from '../core/plain-text.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
 import type { AuditFilter, AuditOptions } from './audit-arguments.ts';
@@ -22,13 +22,13 @@ export function verifyAudit(options: AuditOptions & { readonly kept: number }): 
   const { files, lines, first, last, findings } = found;
   if (files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
   for (const { file, line, what } of findings.slice(0, MAX_SHOWN)) {
-    process.stdout.write(`✗ ${file}${line === 0 ? '' : `:${line}`}: ${visibleText(what)}\n`);
+    process.stdout.write(`✗ ${file}${line === 0 ? '' : `:${line}`}: ${visibleLine(what)}\n`);
   }
   if (findings.length > MAX_SHOWN) process.stdout.write(`✗ and ${findings.length - MAX_SHOWN} more\n`);
   const range =
     first === undefined || last === undefined
       ? ''
-      : `, number ${first.seq} (${first.time}) to ${last.seq} (${last.time})`;
+      : `, number ${first.seq} (${visibleLine(first.time)}) to ${last.seq} (${visibleLine(last.time)})`;
   const all = `${lines} ${lines === 1 ? 'line' : 'lines'} in ${files.length} ${files.length === 1 ? 'file' : 'files'}${range}`;
   const verdict = findings.length === 0 ? 'whole' : `${findings.length} findings`;
   process.stdout.write(`${findings.length === 0 ? '✓ ' : ''}${all}: ${verdict}\n`);
@@ -125,21 +125,22 @@ function filterOf({ token, session, event, since, until }: AuditFilter): (bytes:
   };
 }
 
-/** A table for people, JSON for programs. */
+/** A table for people, JSON for programs; on a terminal, nothing that would act on it. */
 function shower({ json }: AuditFilter): (bytes: Uint8Array) => void {
-  const isTable = json !== true && process.stdout.isTTY === true;
+  const isTerminal = process.stdout.isTTY === true;
   return (bytes) => {
-    const line = isTable ? parseLine(bytes) : undefined;
-    const text = line === undefined ? Buffer.from(bytes).toString('utf8') : row(line);
+    const line = isTerminal && json !== true ? parseLine(bytes) : undefined;
+    const raw = Buffer.from(bytes).toString('utf8');
+    const text = line !== undefined ? row(line) : isTerminal ? visibleLine(raw) : raw;
     process.stdout.write(`${text}\n`);
   };
 }
 
 function row(line: AuditLine): string {
-  const text = (name: string): string => visibleText(String(line[name] ?? ''));
+  const text = (name: string): string => visibleText(String(line[name] ?? '')).replaceAll('\n', ' ⏎ ');
   const token = text('token').replace(/#.*/, '');
-  const head = `${line.time.slice(0, 19).replace('T', ' ')}  ${line.event.padEnd(9)}  ${token.padEnd(12)}  ${text('session').slice(0, 13).padEnd(13)}  `;
-  return head + whatOf(line, text).replaceAll('\n', ' ⏎ ');
+  const head = `${text('time').slice(0, 19).replace('T', ' ')}  ${text('event').padEnd(9)}  ${token.padEnd(12)}  ${text('session').slice(0, 13).padEnd(13)}  `;
+  return head + whatOf(line, text);
 }
 
 function whatOf(line: AuditLine, text: (name: string) => string): string {

@@ -12,6 +12,7 @@ import { Pace } from '../http/pace.ts';
 import { Counters } from '../metrics/counters.ts';
 import { Followers } from '../operations/follow.ts';
 import { allOperations } from '../operations/index.ts';
+import { bytesOnDisk } from '../sessions/record.ts';
 import { version } from '../version.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 import type { Listening } from './shutdown.ts';
@@ -120,11 +121,11 @@ export class Listener implements Listening {
 function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
   let [running, sessions, sessionBytes] = [0, 0, 0];
   for (const session of store.all()) {
-    const { closed, status, stdout_bytes, stderr_bytes } = session.record;
+    const { closed, status } = session.record;
     if (closed) continue;
     sessions++;
     if (status === 'running') running++;
-    sessionBytes += commands.isSupervised(session) ? session.totalBytes() : stdout_bytes + stderr_bytes;
+    sessionBytes += commands.isSupervised(session) ? session.diskBytes() : bytesOnDisk(session.record);
   }
   return { running, queued: gate.waiting, unapproved: approvals.count, sessions, sessionBytes };
 }

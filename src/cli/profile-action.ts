@@ -1,13 +1,11 @@
-import { existsSync } from 'node:fs';
-import { processEnvironment } from '../config.ts';
 import { visibleText } from '../core/plain-text.ts';
 import { sandboxFault } from '../execution/sandbox.ts';
-import { PATHS } from '../install/layout.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
-import { ProfileFaults, readProfile, readProfiles } from '../profiles/profile-book.ts';
+import { readProfile } from '../profiles/profile-book.ts';
 import { decide } from '../rules/decide.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { ProfileOptions } from './profile-arguments.ts';
+import { profilesDirectory, profilesIn } from './profiles-here.ts';
 
 /** Prints the profiles, a line each. */
 export function listProfiles(options: ProfileOptions & { readonly json?: true; readonly hidden?: true }): void {
@@ -15,7 +13,7 @@ export function listProfiles(options: ProfileOptions & { readonly json?: true; r
     process.stdout.write(`${BUILT_IN.readonly.sandbox?.hidden.join('\n')}\n`);
     return;
   }
-  const profiles = [...allProfiles(directoryOf(options)).values()];
+  const profiles = [...profilesIn(profilesDirectory(options.dir)).values()];
   if (options.json === true) {
     process.stdout.write(`${JSON.stringify(profiles, null, 2)}\n`);
     return;
@@ -26,7 +24,8 @@ export function listProfiles(options: ProfileOptions & { readonly json?: true; r
 
 /** Checks files of profiles; ends with 1 where one has faults. */
 export function checkProfiles(files: readonly string[], options: ProfileOptions): void {
-  const profiles = files.length === 0 ? [...allProfiles(directoryOf(options)).values()] : files.map(readOrFail);
+  const profiles =
+    files.length === 0 ? [...profilesIn(profilesDirectory(options.dir)).values()] : files.map(readOrFail);
   let isSound = true;
   for (const { name, sandbox } of profiles) {
     const fault =
@@ -43,7 +42,7 @@ export function tryProfile(
   cmd: string,
   options: ProfileOptions & { readonly cwd: string; readonly shell: string; readonly json?: true },
 ): void {
-  const profile = allProfiles(directoryOf(options)).get(name);
+  const profile = profilesIn(profilesDirectory(options.dir)).get(name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
   const { cwd, shell } = options;
   const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });
@@ -56,21 +55,6 @@ function readOrFail(path: string): Profile {
   const read = readProfile(path);
   if ('name' in read) return read;
   fail(EXIT_FAILURE, ...read.map((fault) => `${path}: ${fault}`));
-}
-
-function allProfiles(directory: string | undefined): ReadonlyMap<string, Profile> {
-  try {
-    return readProfiles(directory);
-  } catch (error) {
-    if (!(error instanceof ProfileFaults)) throw error;
-    fail(EXIT_FAILURE, ...error.faults);
-  }
-}
-
-function directoryOf({ dir }: ProfileOptions): string | undefined {
-  const named = dir ?? processEnvironment()['AGENT3_PROFILES_DIR'];
-  if (named && !existsSync(named)) fail(EXIT_USAGE, `there is no directory ${named}`);
-  return named || (existsSync(PATHS.manifest) ? PATHS.profiles : undefined);
 }
 
 function summary({ description, sandbox, user, operations, rules: { rules, otherwise } }: Profile): string {

@@ -6,18 +6,19 @@ import { listSessions } from '../client/list.ts';
 import { mayPassOnceReached, persist } from '../client/patience.ts';
 import { readStream } from '../client/read.ts';
 import { processEnvironment } from '../config.ts';
+import { visibleJson } from '../core/plain-text.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { RemoteOptions } from './remote.ts';
 import { remoteClient } from './remote-client.ts';
 import type { KillOptions, ListOptions, ReadOptions } from './sessions-arguments.ts';
-import { sessionsTabbed, sessionsTable } from './sessions-table.ts';
+import { oneLine, sessionsTabbed, sessionsTable } from './sessions-table.ts';
 
 /** `agent3 sessions ls`. */
 export async function printSessions(options: ListOptions): Promise<void> {
   await withClient(options, async (client) => {
     const limit = options.all === true ? Number.MAX_SAFE_INTEGER : options.limit;
     const sessions = await listSessions(client, limit, options.status);
-    if (options.json === true) return print(`${JSON.stringify(sessions, null, 2)}\n`);
+    if (options.json === true) return print(`${visibleJson(sessions)}\n`);
     if (!isatty(1)) return print(sessionsTabbed(sessions));
     const { NO_COLOR, TERM } = processEnvironment();
     const hasColours = (NO_COLOR ?? '') === '' && TERM !== 'dumb';
@@ -45,7 +46,9 @@ export async function killSession(session: string, options: KillOptions): Promis
     }
     const args = { session, signal: options.signal };
     const { status, signalled } = await persist(() => client.call<Killed>('kill_session', args), mayPassOnceReached());
-    await print(`${session}\t${status}\t${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled\n`);
+    await print(
+      `${session}\t${oneLine(status)}\t${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled\n`,
+    );
   });
 }
 

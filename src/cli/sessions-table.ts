@@ -1,4 +1,5 @@
 import type { ListedSession } from '../client/list.ts';
+import { visibleText } from '../core/plain-text.ts';
 
 /** How a table is shown. */
 export interface TableLook {
@@ -40,7 +41,9 @@ export function sessionsTable(sessions: readonly ListedSession[], look: TableLoo
 export function sessionsTabbed(sessions: readonly ListedSession[]): string {
   return sessions
     .map(({ session, status, exit_code, started_at, duration_ms, stdout_bytes, stderr_bytes, cmd }) =>
-      [session, status, exit_code ?? '', started_at, duration_ms, stdout_bytes, stderr_bytes, oneLine(cmd)].join('\t'),
+      [session, status, exit_code ?? '', started_at, duration_ms, stdout_bytes, stderr_bytes, cmd]
+        .map((field) => oneLine(String(field)))
+        .join('\t'),
     )
     .map((line) => `${line}\n`)
     .join('');
@@ -54,8 +57,8 @@ function cellsOf(session: ListedSession, nowMs: number): string[] {
     age(nowMs - Date.parse(session.started_at)),
     duration(session.duration_ms),
     size(session.stdout_bytes + session.stderr_bytes),
-    oneLine(session.cmd),
-  ];
+    session.cmd,
+  ].map(oneLine);
 }
 
 function colourOf({ status, exit_code }: ListedSession): string {
@@ -65,10 +68,11 @@ function colourOf({ status, exit_code }: ListedSession): string {
 
 const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** What would move the cursor or end the line is shown as an escape. */
-function oneLine(text: string): string {
+/** What would move the cursor, end the line or not be seen is shown as an escape. */
+export function oneLine(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
-  return text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => ESCAPES[character] ?? hexEscape(character));
+  const line = text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => ESCAPES[character] ?? hexEscape(character));
+  return visibleText(line);
 }
 
 function hexEscape(character: string): string {

@@ -1,10 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { processEnvironment } from '../config.ts';
+import { visibleJson, visibleLine } from '../core/plain-text.ts';
 import { newToken } from '../core/token.ts';
 import { PATHS } from '../install/layout.ts';
-import { hashToken, readTokens, TokenFileFault, type TokenRecord, writeTokens } from '../tokens/token-file.ts';
+import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { profilesDirectory, profilesIn } from './profiles-here.ts';
 import type { TokenOptions } from './token-arguments.ts';
 
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
@@ -14,12 +16,11 @@ const RESERVED = 'default';
 /** Makes a token of this name and prints it, on standard output alone. */
 export function createToken(
   name: string,
-  options: TokenOptions & { readonly profile: string; readonly expires?: number; readonly ip: readonly string[] },
+  options: TokenOptions & { readonly profile?: string; readonly expires?: number; readonly ip: readonly string[] },
 ): void {
   if (!NAME.test(name)) fail(EXIT_USAGE, 'a name has up to 64 small letters, digits, and _ . - between them');
   if (name === RESERVED) fail(EXIT_USAGE, 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another');
-  if (!/^[a-z0-9][a-z0-9_-]{0,63}$/.test(options.profile))
-    fail(EXIT_USAGE, 'the name of a profile has small letters, digits, and _ -');
+  const profile = demandProfile(options.profile);
   const secret = newToken();
   change(options, (tokens) => {
     if (tokens.some((token) => token.name === name)) {
@@ -31,7 +32,7 @@ export function createToken(
       {
         name,
         id: randomBytes(4).toString('hex'),
-        profile: options.profile,
+        profile,
         sha256: hashToken(secret),
         created_at: now,
         expires_at: options.expires === undefined ? null : now + options.expires,
@@ -40,6 +41,24 @@ export function createToken(
     ];
   });
   show(name, secret);
+}
+
+/** Profiles that need no file, and are there whatever is wrong with those that have one. */
+const BUILT_IN = ['full', 'readonly'];
+
+/** The name of a profile that there is; ends the process with those there are. */
+function demandProfile(name: string | undefined): string {
+  if (name !== undefined && BUILT_IN.includes(name)) return name;
+  const directory = profilesDirectory();
+  const profiles = [...profilesIn(directory).keys()];
+  if (name !== undefined && profiles.includes(name)) return name;
+  const what =
+    name === undefined ? '--profile has to say what the token may do' : `there is no profile ${visibleLine(name)}`;
+  const more =
+    directory === undefined
+      ? 'for more, set AGENT3_PROFILES_DIR here as for the agent'
+      : `for more, see ${directory}: agent3 profile list tells what each is for`;
+  fail(EXIT_USAGE, `${what}. There are: ${profiles.join(', ')}; ${more}`);
 }
 
 /** Ends a token: within half a second no request is taken with it. */
@@ -52,18 +71,39 @@ export function revokeToken(name: string, options: TokenOptions): void {
   process.stderr.write(`token ${name} is revoked\n`);
 }
 
-/** A new token in the place of one: its sessions stay its own, and the old one works for `overlap` milliseconds more. */
-export function rotateToken(name: string, options: TokenOptions & { readonly overlap: number }): void {
+/**
+ * A new token in the place of one: its sessions stay its own, and the old one works for `overlap` milliseconds more, but
+ * not beyond its own end. One that has ended needs a new end, and does not come back.
+ */
+export function rotateToken(
+  name: string,
+  options: TokenOptions & { readonly overlap: number; readonly expires?: number },
+): void {
   const secret = newToken();
-  const until = Date.now() + options.overlap;
+  const now = Date.now();
+  let until = 0;
   change(options, (tokens) => {
     const token = tokens.find((one) => one.name === name);
     if (token === undefined) fail(EXIT_FAILURE, unknown(name));
-    const next = { ...token, previous: { sha256: token.sha256, until }, sha256: hashToken(secret) };
+    const { previous: _, ...kept } = token;
+    const end = token.expires_at ?? Number.POSITIVE_INFINITY;
+    if (end <= now && options.expires === undefined) {
+      const ended = new Date(end).toISOString();
+      fail(EXIT_FAILURE, `token ${name} ended at ${ended}; say how long the new one works: --expires 30d`);
+    }
+    until = Math.min(now + options.overlap, end);
+    const next: TokenRecord = {
+      ...kept,
+      sha256: hashToken(secret),
+      ...(options.expires !== undefined && { expires_at: now + options.expires }),
+      ...(until > now && { previous: { sha256: token.sha256, until } }),
+    };
     return tokens.map((one) => (one === token ? next : one));
   });
   show(name, secret);
-  process.stderr.write(`the old one works until ${new Date(until).toISOString()}\n`);
+  process.stderr.write(
+    until > now ? `the old one works until ${new Date(until).toISOString()}\n` : 'the old one has ended\n',
+  );
 }
 
 /** Tells of every token what is known, which is not the token. */
@@ -74,13 +114,14 @@ export function listTokens(options: TokenOptions & { readonly json?: boolean }):
       ...token,
       previous_until: previous?.until ?? null,
     }));
-    process.stdout.write(`${JSON.stringify(known, null, 2)}\n`);
+    process.stdout.write(`${visibleJson(known)}\n`);
     return;
   }
   if (tokens.length === 0) process.stderr.write('no tokens beside the one of the settings\n');
   for (const token of tokens) process.stdout.write(`${rowOf(token)}\n`);
 }
 
+/** Names and profiles are small letters; the addresses are what somebody wrote into the file. */
 function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }: TokenRecord): string {
   const day = (time: number): string => new Date(time).toISOString().slice(0, 16).replace('T', ' ');
   const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
@@ -90,7 +131,7 @@ function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }
     profile.padEnd(10),
     `since ${day(created_at)}`,
     until.padEnd(22),
-    ips.length === 0 ? 'from everywhere' : `from ${ips.join(', ')}`,
+    ips.length === 0 ? 'from everywhere' : `from ${visibleLine(ips.join(', '))}`,
     ...(isRotating ? [`the one before until ${day(previous.until)}`] : []),
   ].join('  ');
 }
@@ -102,12 +143,12 @@ function show(name: string, secret: string): void {
 }
 
 function unknown(name: string): string {
-  return `there is no token ${name.slice(0, 64)}; agent3 token list names those there are`;
+  return `there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list names those there are`;
 }
 
 function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): void {
   const path = fileOf(options);
-  attempt(() => writeTokens(path, by(readTokens(path)), groupOf(path)));
+  attempt(() => changeTokens(path, by, groupOf(path)));
 }
 
 function attempt<T>(work: () => T): T {

@@ -26,7 +26,8 @@ Examples:
   token
     .command('create <name>')
     .description('Make a token and show it, once')
-    .option('--profile <name>', 'what it may do: full, readonly, or one of agent3 profile list', 'full')
+    .usage('<name> --profile <name> [options]')
+    .option('--profile <name>', 'what it may do, required: full, readonly, or one of agent3 profile list')
     .option('--expires <time>', 'when it ends: 12h, 30d, 8w', asDuration)
     .option('--ip <network>', 'address or network that it may come from; may be repeated', addNetwork, [])
     .option(...file)
@@ -46,6 +47,7 @@ Examples:
     .command('rotate <name>')
     .description('Make a new one in the place of a token and show it, once; both work for a while')
     .option('--overlap <time>', 'how long the old one still works', asDuration, parseDuration('24h'))
+    .option('--expires <time>', 'when the new one ends (default: when the old one does)', asDuration)
     .option(...file)
     .action(async (name: string, options) => (await import('./token-action.ts')).rotateToken(name, options));
 }

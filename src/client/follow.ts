@@ -1,5 +1,5 @@
 import type { AgentClient } from './agent-client.ts';
-import { ClientFault, ConnectionBroken, NotAgent3 } from './faults.ts';
+import { ClientFault, ConnectionBroken, NotAgent3, Refused } from './faults.ts';
 import { mayPass, Patience } from './patience.ts';
 import type { ServerSentEvent } from './server-sent-events.ts';
 
@@ -25,6 +25,12 @@ interface Output {
   readonly base64: string;
 }
 
+interface Refusal {
+  readonly status: number;
+  readonly error: string;
+  readonly message?: string;
+}
+
 /**
  * Follows a session from its beginning to the end of its command. A connection that breaks is taken up again where it
  * was, for up to a minute: no byte is lost or doubled. Throws a `ClientFault`.
@@ -37,6 +43,7 @@ export async function followSession(client: AgentClient, session: string, follow
       for await (const event of client.events(session, offsets.stdout, offsets.stderr)) {
         patience.renew();
         if (event.event === 'end') return fieldsOf<EndState>(client, event);
+        if (event.event === 'refused') throw refusalOf(client, event);
         if (event.event !== 'output') continue;
         const { stream, base64 } = fieldsOf<Output>(client, event);
         const bytes = Buffer.from(base64, 'base64');
@@ -50,6 +57,12 @@ export async function followSession(client: AgentClient, session: string, follow
       await patience.pause(error);
     }
   }
+}
+
+/** The token ended, or was taken away, while the session was followed. */
+function refusalOf(client: AgentClient, event: ServerSentEvent): Refused {
+  const { status, error, message = '' } = fieldsOf<Refusal>(client, event);
+  return new Refused(`${error}: ${message}`, status, message, undefined);
 }
 
 function fieldsOf<T>(client: AgentClient, { data }: ServerSentEvent): T {

@@ -87,6 +87,16 @@ export class TooManyRequests extends AgentError {
   }
 }
 
+/** Too many wrong tokens came from an address. */
+export class GuessingRefused extends TooManyRequests {
+  constructor(retryAfterSeconds: number) {
+    super(
+      retryAfterSeconds,
+      `Too many wrong tokens came from this address, so none is looked at. Wait ${retryAfterSeconds} seconds, then send the right one.`,
+    );
+  }
+}
+
 export class ShuttingDown extends AgentError {
   readonly status = 503;
   readonly error = 'Shutting down';

@@ -13,8 +13,10 @@ export function plainText(text: string): string {
 
 /** Each carriage return goes back to the beginning of the line, each backspace one character. */
 function lastShown(line: string): string {
-  const trimmed = line.replace(/\r+$/, '');
-  const shown = trimmed.slice(trimmed.lastIndexOf('\r') + 1);
+  let end = line.length;
+  // Not by /\r+$/, which takes the square of the returns that stand before something else.
+  while (line[end - 1] === '\r') end--;
+  const shown = end === 0 ? '' : line.slice(line.lastIndexOf('\r', end - 1) + 1, end);
   if (!shown.includes('\b')) return shown;
   const characters: string[] = [];
   for (const character of shown) {
@@ -24,9 +26,12 @@ function lastShown(line: string): string {
   return characters.join('');
 }
 
-/** The beginning of an escape sequence (ECMA-48: control sequences, commands to the operating system). */
+/**
+ * The beginning of an escape sequence (ECMA-48: control sequences, commands to the operating system). Not with bytes
+ * that are no text: how many those were, the text does not tell.
+ */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
-const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b]{0,400}|[()])?$/;
+const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b\ufffd]{0,400}|[()])?$/;
 
 /** How many characters at the end of `text` are an escape sequence that goes on behind it. */
 export function openSequenceLength(text: string): number {
@@ -39,4 +44,18 @@ const UNSEEN = /(?!\n)[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]/gu;
 /** `text` with every character that hides or acts written out, for a person who has to judge it: `\u{1b}`. */
 export function visibleText(text: string): string {
   return text.replace(UNSEEN, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
+}
+
+/** The same on one line: what would end it is written out too. */
+export function visibleLine(text: string): string {
+  return visibleText(text).replaceAll('\n', '\\u{a}');
+}
+
+/** `value` as JSON that says the same, with every character that hides or acts as an escape of JSON. */
+export function visibleJson(value: unknown): string {
+  return JSON.stringify(value, null, 2).replace(UNSEEN, (character) =>
+    [...Array(character.length).keys()]
+      .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
+      .join(''),
+  );
 }

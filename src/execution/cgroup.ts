@@ -13,6 +13,11 @@ export class CommandCgroups {
 
   constructor(private readonly directory: string) {}
 
+  /** Whether the commands in it can have ceilings of their own. */
+  get holdsCeilings(): boolean {
+    return this.#ceilings !== undefined;
+  }
+
   /** Why commands cannot be started in it; undefined when they can. */
   fault(): string | undefined {
     try {

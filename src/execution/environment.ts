@@ -21,17 +21,25 @@ export function currentAccount(): Account {
 
 /** An account that a command is to run as. */
 export interface NamedAccount extends Account {
-  /** Number of its own group. */
-  readonly group: number;
+  /** Its number. */
+  readonly user: number;
+  /** Numbers of its groups, its own one first. */
+  readonly groups: readonly number[];
 }
 
 /** The account of this name in /etc/passwd; undefined where there is none. */
 export function accountOf(name: string): NamedAccount | undefined {
-  const line = readFileSync('/etc/passwd', 'utf8')
+  const [, , user, group, , home] = entriesOf('/etc/passwd').find(([one]) => one === name) ?? [];
+  if (user === undefined || group === undefined) return undefined;
+  const others = entriesOf('/etc/group').filter(([, , , members = '']) => members.split(',').includes(name));
+  const groups = [Number(group), ...others.map(([, , number]) => Number(number))];
+  return { name, home: home || '/', user: Number(user), groups };
+}
+
+function entriesOf(path: string): string[][] {
+  return readFileSync(path, 'utf8')
     .split('\n')
-    .find((one) => one.startsWith(`${name}:`));
-  const [, , , group, , home] = line?.split(':') ?? [];
-  return group === undefined ? undefined : { name, home: home || '/', group: Number(group) };
+    .map((line) => line.split(':'));
 }
 
 /** `AGENT3_SESSION=<id>`, as it stands in the environment of every process of that session. */

@@ -1,5 +1,8 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { NamedAccount } from './environment.ts';
+import { etcViews } from './etc-view.ts';
+import { allHomes } from './homes.ts';
 import { seccompFilter } from './seccomp.ts';
 
 /** What a command sees and may change. The whole file system is there, read-only, but for what these name. */
@@ -10,27 +13,52 @@ export interface SandboxSpec {
   readonly network: boolean;
   /** Paths that are empty inside: absolute, `~/` for every home, `*` for part of a name. */
   readonly hidden: readonly string[];
+  /** The user who makes it, and runs in it; undefined: the agent's. */
+  readonly account?: NamedAccount | undefined;
 }
 
-/** Descriptor under which bubblewrap finds its filter. */
-export const FILTER_FD = 3;
+/** Descriptors under which bubblewrap finds its filter, and the environment of the command. */
+const FILTER_FD = 3;
+const ENVIRONMENT_FD = 4;
+
+/** Where programs are looked for that run with the rights of the agent: no client has a say in it. */
+export const TRUSTED_PATH = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin';
+
+/** The path of a program that the agent trusts; its name where it is not installed, which the start then tells. */
+export function trustedProgram(name: string): string {
+  return Bun.which(name, { PATH: TRUSTED_PATH }) ?? name;
+}
 
 /** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
 const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
 /** Empty and the command's own. What programs listen on lies in /run. */
 const OWN = ['/tmp', '/var/tmp', '/run'];
 
-/** The words before a command that run it in a sandbox (bwrap(1)). `shown` are files that it sees whatever is hidden. */
+/**
+ * The words before a command that run it in a sandbox (bwrap(1)). `shown` are files that it sees whatever is hidden.
+ * It reads a seccomp filter from descriptor 3, and options for the command's environment from 4.
+ */
 export function sandboxArgv(spec: SandboxSpec, cwd: string, shown: readonly string[] = []): string[] {
-  const hidden = expand(spec.hidden);
   return [
-    'bwrap',
+    trustedProgram('bwrap'),
+    ...['--args', String(ENVIRONMENT_FD)],
+    ...boundaries(spec, shown),
+    ...['--seccomp', String(FILTER_FD), '--chdir', cwd, '--'],
+  ];
+}
+
+function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
+  const all = expand(spec.hidden, spec.account);
+  const etc = viewOfEtc(spec, all);
+  const hidden = etc === undefined ? all : all.filter((path) => !path.startsWith('/etc/'));
+  return [
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
     ...(spec.network ? [] : ['--unshare-net']),
     ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...['--remount-ro', '/proc'],
+    ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
     ...OWN.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
     ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
     ...hidden.flatMap(hide),
@@ -38,13 +66,19 @@ export function sandboxArgv(spec: SandboxSpec, cwd: string, shown: readonly stri
     // What is hidden stays so inside of what may be written to.
     ...hidden.filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`))).flatMap(hide),
     ...shown.flatMap((path) => ['--ro-bind', path, path]),
-    ...['--seccomp', String(FILTER_FD), '--chdir', cwd, '--'],
   ];
 }
 
-/** Why no command can run in a sandbox here; undefined when it can. */
-export function sandboxFault(spec: SandboxSpec): string | undefined {
-  if (Bun.which('bwrap', { PATH: SEARCHED }) === null) {
+/** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */
+function viewOfEtc({ hidden }: SandboxSpec, existing: readonly string[]): string | undefined {
+  const named = hidden.filter((path) => !path.includes('*'));
+  const names = [...named, ...existing].filter((path) => path.startsWith('/etc/'));
+  return etcViews.without(outermost(names));
+}
+
+/** Why no command can run in a sandbox here; undefined when it can. `before` are the words that run it as its user. */
+export function sandboxFault(spec: SandboxSpec, before: readonly string[] = []): string | undefined {
+  if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) {
     return 'bubblewrap is not installed (on Debian: apt-get install bubblewrap)';
   }
   const filter = seccompFilter();
@@ -52,9 +86,10 @@ export function sandboxFault(spec: SandboxSpec): string | undefined {
   const missing = spec.writable.find((path) => !isDirectory(path));
   if (missing !== undefined) return `the directory ${missing} does not exist`;
   // The filter is read from standard input here: only a start with a descriptor more can tell of the real one.
-  const argv = sandboxArgv(spec, '/').map((word) => (word === String(FILTER_FD) ? '0' : word));
-  const { exitCode, stderr } = Bun.spawnSync([...argv, 'true'], {
-    env: { PATH: SEARCHED },
+  const end = ['--seccomp', '0', '--chdir', '/', '--', 'true'];
+  const argv = [...before, trustedProgram('bwrap'), ...boundaries(spec, []), ...end];
+  const { exitCode, stderr } = Bun.spawnSync(argv, {
+    env: { PATH: TRUSTED_PATH },
     stdin: Buffer.from(filter),
     stdout: 'ignore',
     stderr: 'pipe',
@@ -65,35 +100,56 @@ export function sandboxFault(spec: SandboxSpec): string | undefined {
   return `bubblewrap cannot make a sandbox (${reason || 'it gave no reason'}); user namespaces may be switched off`;
 }
 
-const SEARCHED = '/usr/local/bin:/usr/bin:/bin';
 const PROBE_MS = 5000;
+
+/**
+ * The first directory above a path that its modes close to a user, who can mount on nothing in it; else the path. The
+ * directory itself is hidden then: an access control list may open it.
+ */
+function closedAbove({ user, groups }: NamedAccount, path: string): string {
+  const names = path.split('/').slice(1, -1);
+  const above = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
+  const isClosed = (directory: string): boolean => {
+    const stat = statSync(directory, { throwIfNoEntry: false });
+    if (stat === undefined || user === 0) return false;
+    const bit = stat.uid === user ? 0o100 : groups.includes(stat.gid) ? 0o010 : 0o001;
+    return (stat.mode & bit) === 0;
+  };
+  return above.find(isClosed) ?? path;
+}
 
 function hide(path: string): string[] {
   return isDirectory(path) ? ['--tmpfs', path] : ['--ro-bind', '/dev/null', path];
 }
 
-/** The existing paths that patterns stand for, links followed, outer ones first. */
-function expand(patterns: readonly string[]): string[] {
+/** The existing paths that patterns stand for, links followed, outer ones first, as far as `account` gets to them. */
+function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
   const found = new Set<string>();
   for (const pattern of patterns) {
     for (const path of pattern.startsWith('~/') ? inHomes(pattern.slice(2)) : matches(pattern)) {
       const real = realOf(path);
       // What is in a directory of its own is not there anyway.
-      if (real !== undefined && !OWN.some((own) => real === own || real.startsWith(`${own}/`))) found.add(real);
+      if (real !== undefined && !OWN.some((own) => real === own || real.startsWith(`${own}/`)))
+        found.add(account === undefined ? real : closedAbove(account, real));
     }
   }
-  const sorted = [...found].sort();
+  return outermost([...found]);
+}
+
+/** Each path once, and none that lies in another, in their order. */
+function outermost(paths: readonly string[]): string[] {
+  const sorted = [...new Set(paths)].sort();
   return sorted.filter((path) => !sorted.some((outer) => path.startsWith(`${outer}/`)));
 }
 
 function inHomes(rest: string): string[] {
-  return ['/root', ...childrenOf('/home').map((name) => join('/home', name))].flatMap((home) =>
-    matches(join(home, rest)),
-  );
+  return allHomes().flatMap((home) => matches(`${home}/${rest}`));
 }
 
 /** The existing paths that match, `*` standing for any part of one name. */
 function matches(pattern: string): string[] {
+  // Before each command, for hundreds of them: what needs no search takes none.
+  if (!pattern.includes('*')) return existsSync(pattern) ? [pattern] : [];
   let paths = ['/'];
   for (const part of pattern.split('/').filter((one) => one !== '')) {
     if (!part.includes('*')) {

@@ -15,8 +15,8 @@ export interface StartSpec {
   /** Descriptors opened for append: the kernel writes the files, no byte passes through the agent. */
   readonly stdout: number;
   readonly stderr: number;
-  /** Descriptor that the command gets as number 3. */
-  readonly extra?: number;
+  /** Descriptors that the command gets from number 3 on. */
+  readonly more?: readonly number[];
   /** Path of the cgroup that the command is in from its first instruction; undefined: the agent's own. */
   readonly cgroup: string | undefined;
 }
@@ -39,10 +39,10 @@ export interface WatchedProcess {
 export function start(spec: StartSpec): WatchedProcess {
   const exited = new SignalOnce();
   let status: ExitStatus | undefined;
-  const { stdin, stdout, stderr, extra } = spec;
+  const { stdin, stdout, stderr, more = [] } = spec;
   const terminal = stdin instanceof Terminal ? stdin : undefined;
   const streams = stdin instanceof Terminal ? { terminal: stdin.options() } : { stdin, stdout, stderr };
-  const descriptors = extra === undefined ? streams : withExtra(streams, extra);
+  const descriptors = more.length === 0 ? streams : withMore(streams, more);
   const child = Bun.spawn([...spec.argv], {
     cwd: spec.cwd,
     env: spec.env,
@@ -69,11 +69,11 @@ export function start(spec: StartSpec): WatchedProcess {
 }
 
 /** The same streams in the form that takes more of them; with a terminal, its three are the terminal's. */
-function withExtra<Streams extends { stdin?: unknown; stdout?: unknown; stderr?: unknown }>(
+function withMore<Streams extends { stdin?: unknown; stdout?: unknown; stderr?: unknown }>(
   { stdin, stdout, stderr, ...rest }: Streams,
-  extra: number,
+  more: readonly number[],
 ) {
-  return { ...rest, stdio: [stdin, stdout, stderr, extra] as never };
+  return { ...rest, stdio: [stdin, stdout, stderr, ...more] as never };
 }
 
 /** A process that ended under an earlier agent: only what it left behind is to be watched. */

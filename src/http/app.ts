@@ -1,6 +1,6 @@
 import { Elysia } from 'elysia';
 import type { AddressList } from '../core/address-list.ts';
-import { ShuttingDown } from '../core/errors.ts';
+import { GuessingRefused, ShuttingDown, Unauthorized } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Logger } from '../log/log.ts';
 import type { Followers } from '../operations/follow.ts';
@@ -33,9 +33,6 @@ export interface AppParts extends MetricsParts {
   readonly publicUrl: string | undefined;
 }
 
-/** Paths that take no token, because they hold no secret. */
-const PUBLIC_PATHS: ReadonlySet<string> = new Set(['/healthz', '/openapi.json', ...DOCS_PATHS]);
-
 const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
 
 /** Every path and its methods: what `Allow` names. */
@@ -56,44 +53,61 @@ function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readon
 export function createApp(parts: AppParts) {
   const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
   const methods = methodsOf(parts.operations);
-  const app = new Elysia({ name: 'agent3' })
+  // A path is what the table says and nothing else: `/metrics/` is another.
+  const app = new Elysia({ name: 'agent3', strictPath: true })
     .onError({ as: 'global' }, ({ error, request }) => failed(parts, request, error))
-    // Before routing and before the body is looked at: it covers unknown paths as well.
     .onRequest(({ request, server }) => {
       const peer = server?.requestIP(request)?.address ?? 'unknown';
-      const address = clientAddress(peer, request.headers, parts.trustedProxies);
-      const exchange = beginExchange(request, address, parts.replySeconds);
-      if (exchange.path === '/metrics') authorizeMetrics(parts, request.headers, peer, address);
-      else if (!PUBLIC_PATHS.has(exchange.path)) {
-        exchange.principal = parts.auth.authenticate(request.headers, address);
-        parts.pace.demand(exchange.principal);
-      }
-      if (parts.shutdown.fired && exchange.path !== '/healthz') {
-        throw new ShuttingDown();
-      }
-      refuseLargeBody(request.headers);
+      beginExchange(request, peer, clientAddress(peer, request.headers, parts.trustedProxies), parts.replySeconds);
     })
     .get('/healthz', ({ request }) => health(parts, request))
     .head('/healthz', ({ request }) => health(parts, request))
-    .get('/openapi.json', ({ request, server }) => openApi(parts, request, server?.requestIP(request)?.address ?? ''))
+    .get('/openapi.json', ({ request }) => publicly(parts, request, () => openApi(parts, request)))
     .get('/metrics', ({ request }) => metrics(parts, request))
-    .get('/sessions/:id/stream', ({ request, params: { id } }) => stream(parts, request, id))
-    .post('/', ({ request }) => rpc(parts, operations, request), { parse: 'none' })
-    .post('/mcp', ({ request, server }) => mcp(parts, request, server?.requestIP(request)?.address ?? ''), {
-      parse: 'none',
+    .get('/sessions/:id/stream', ({ request, params: { id } }) => {
+      return admitted(parts, request, () => stream(parts, request, id));
     })
-    .delete('/mcp', ({ request, server }) => mcp(parts, request, server?.requestIP(request)?.address ?? ''))
-    .all('/*', ({ request }) => nothingHere(request, methods), { parse: 'none' })
-    .all('/', ({ request }) => nothingHere(request, methods), { parse: 'none' });
+    .post('/', ({ request }) => admitted(parts, request, () => rpc(parts, operations, request)), { parse: 'none' })
+    .post('/mcp', ({ request }) => admitted(parts, request, () => mcp(parts, request)), { parse: 'none' })
+    .delete('/mcp', ({ request }) => admitted(parts, request, () => mcp(parts, request)))
+    // What has no route, wants the token before it says so.
+    .all('/*', ({ request }) => admitted(parts, request, () => nothingHere(request, methods)), { parse: 'none' })
+    .all('/', ({ request }) => admitted(parts, request, () => nothingHere(request, methods)), { parse: 'none' });
   for (const path of DOCS_PATHS) {
-    app.get(path, ({ request }) => docs(parts, path, request)).head(path, ({ request }) => docs(parts, path, request));
+    const page = (request: Request) => publicly(parts, request, () => docs(parts, path, request));
+    app.get(path, ({ request }) => page(request)).head(path, ({ request }) => page(request));
+  }
+  for (const path of OPEN_PATHS) {
+    app.all(path, ({ request }) => publicly(parts, request, () => nothingHere(request, methods)), { parse: 'none' });
   }
   for (const operation of parts.operations) {
-    app.post(`/${operation.name}`, ({ request }) => flat(parts, operation, request), { parse: 'none' });
+    const call = (request: Request) => admitted(parts, request, () => flat(parts, operation, request));
+    app.post(`/${operation.name}`, ({ request }) => call(request), { parse: 'none' });
   }
   return app;
 }
 
+/** Paths that everybody may know of: with another method they say which ones they take. */
+const OPEN_PATHS = ['/healthz', '/openapi.json', '/metrics', ...DOCS_PATHS];
+
+type Answering = () => Response | Promise<Response>;
+
+/** Lets `answer` answer who has a token, before anything else of the request is looked at. Throws `Unauthorized`. */
+function admitted(parts: AppParts, request: Request, answer: Answering): Response | Promise<Response> {
+  const exchange = theExchange(request);
+  exchange.principal = parts.auth.authenticate(request.headers, exchange.address);
+  parts.pace.demand(exchange.principal);
+  return publicly(parts, request, answer);
+}
+
+/** Lets `answer` answer everybody. Throws `ShuttingDown`, and `RequestTooLarge`. */
+function publicly(parts: AppParts, request: Request, answer: Answering): Response | Promise<Response> {
+  if (parts.shutdown.fired) throw new ShuttingDown();
+  refuseLargeBody(request.headers);
+  return answer();
+}
+
+/** The one route that answers during a shutdown too. */
 function health(parts: AppParts, request: Request): Response {
   const stopping = parts.shutdown.fired;
   const body = { status: stopping ? 'shutting down' : 'ok', version: parts.version };
@@ -103,13 +117,13 @@ function health(parts: AppParts, request: Request): Response {
 /** Made when it is first asked for: most agents serve it once in their life. */
 const documents = new WeakMap<AppParts, Map<Door, Promise<Readonly<Record<string, unknown>>>>>();
 
-async function openApi(parts: AppParts, request: Request, peer: string): Promise<Response> {
+async function openApi(parts: AppParts, request: Request): Promise<Response> {
   const door = doorOf(request.url);
   const made = documents.get(parts) ?? new Map<Door, Promise<Readonly<Record<string, unknown>>>>();
   documents.set(parts, made);
   const document = made.get(door) ?? openApiDocument(parts.operations, door, parts.version);
   made.set(door, document);
-  const isFromProxy = parts.trustedProxies.has(peer);
+  const isFromProxy = parts.trustedProxies.has(theExchange(request).peer);
   // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
   const server =
     door === 'docs'
@@ -155,16 +169,21 @@ function stream(parts: AppParts, request: Request, id: string): Response {
 }
 
 /** MCP's Streamable HTTP. Its answers are streams, whose log line is written when they have ended. */
-function mcp(parts: AppParts, request: Request, peer: string): Promise<Response> {
+function mcp(parts: AppParts, request: Request): Promise<Response> {
   const exchange = theExchange(request);
-  return answerMcp(parts, request, peer, exchange, (status, bytes) =>
+  return answerMcp(parts, request, exchange, (status, bytes) =>
     log(parts, exchange, { status, bytes, error: exchange.error }),
   );
 }
 
-async function metrics(parts: AppParts, request: Request): Promise<Response> {
-  const { text, type } = await metricsText(parts);
-  return send(parts, request, 200, text, Buffer.byteLength(text), { 'content-type': type });
+/** For this machine, and for who has the token of the metrics. */
+function metrics(parts: AppParts, request: Request): Response | Promise<Response> {
+  const { peer, address } = theExchange(request);
+  authorizeMetrics(parts, request.headers, peer, address);
+  return publicly(parts, request, async () => {
+    const { text, type } = await metricsText(parts);
+    return send(parts, request, 200, text, Buffer.byteLength(text), { 'content-type': type });
+  });
 }
 
 function theExchange(request: Request): Exchange {
@@ -218,6 +237,11 @@ function log(parts: AppParts, exchange: Exchange | undefined, ending: Omit<Endin
   // After the answer has left: nobody waits for a log line.
   setImmediate(() => {
     parts.counters.request(exchange?.op, ending.status ?? 0, durationMs / 1000);
+    if (isFailedLogin(ending.error)) parts.counters.failedLogin();
     logExchange(parts.logger, exchange, { ...ending, durationMs });
   });
+}
+
+function isFailedLogin(error: unknown): boolean {
+  return error instanceof Unauthorized || error instanceof GuessingRefused;
 }

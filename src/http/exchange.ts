@@ -5,6 +5,9 @@ import type { Answer, Call, Operation } from '../operations/operation.ts';
 export interface Exchange {
   readonly id: string;
   readonly startedMs: number;
+  /** Of the other end of the connection. */
+  readonly peer: string;
+  /** Of the client: the peer, or whom a trusted proxy names. */
   readonly address: string;
   readonly method: string;
   readonly path: string;
@@ -23,10 +26,11 @@ export interface Exchange {
 /** The exchanges under way. A request that is gone takes its exchange with it. */
 const exchanges = new WeakMap<Request, Exchange>();
 
-export function beginExchange(request: Request, address: string, replySeconds: number): Exchange {
+export function beginExchange(request: Request, peer: string, address: string, replySeconds: number): Exchange {
   const exchange: Exchange = {
     id: Bun.randomUUIDv7(),
     startedMs: performance.now(),
+    peer,
     address,
     method: request.method,
     path: pathOf(request.url),
@@ -42,6 +46,7 @@ export function localExchange(principal: string, method: string, replySeconds: n
   return {
     id: Bun.randomUUIDv7(),
     startedMs: performance.now(),
+    peer: 'stdio',
     address: 'stdio',
     method,
     path: '',

@@ -1,15 +1,19 @@
 import type { Clock } from '../core/clock.ts';
-import { TooManyRequests, Unauthorized } from '../core/errors.ts';
+import { GuessingRefused, Unauthorized } from '../core/errors.ts';
+import { networkOf } from '../core/network.ts';
 import type { Authenticator } from './auth.ts';
 
-/** Wrong tokens that one address may send within the window; the next ones are answered 429. */
+/** Wrong tokens that one address may send within the window; what comes then is answered 429. */
 const MAX_FAILURES = 10;
 const WINDOW_MS = 60_000;
 
 /** Wrong tokens from all addresses within the window that are told of: many addresses must not fill a disk either. */
 const MAX_TOLD = 1000;
 
-/** Addresses remembered at once: an attacker with many of them must not fill the memory. The oldest go first. */
+/** So long after a right token, tokens from its address are looked at whatever its neighbours send. */
+const TRUST_MS = 600_000;
+
+/** Addresses remembered at once, of either kind: an attacker with many of them must not fill the memory. The oldest go first. */
 const MAX_ADDRESSES = 10_000;
 
 interface Failures {
@@ -21,21 +25,30 @@ interface Failures {
 export type NoteFailure = (address: string) => void;
 
 /**
- * An authenticator that answers an address with 429 after too many wrong tokens, until a minute after the first one.
- * The right token is taken all the while: a neighbour behind the same proxy must not lock the owner out.
+ * An authenticator that answers an address with 429 after too many wrong tokens, until a minute after the first one,
+ * and looks at no token from there meanwhile. Where a right token has come from lately, tokens are still looked at: a
+ * neighbour behind the same proxy must not lock the owner out. Of IPv6, an address is its /64.
  */
 export function slowDownGuessing(inner: Authenticator, clock: Clock, note: NoteFailure): Authenticator {
   const failures = new Map<string, Failures>();
+  const trustedMs = new Map<string, number>();
   let all: Failures = { sinceMs: 0, count: 0 };
   return {
     authenticate: (headers, address) => {
+      // Who sends no token guesses none: a health check without it is no attack.
+      if (!hasToken(headers)) return inner.authenticate(headers, address);
+      const from = networkOf(address);
+      const now = clock.elapsed();
+      const isTrusted = now - (trustedMs.get(from) ?? Number.NEGATIVE_INFINITY) < TRUST_MS;
+      if (!isTrusted) refuseBlocked(failures.get(from), MAX_FAILURES, now);
       try {
-        return inner.authenticate(headers, address);
+        const principal = inner.authenticate(headers, address);
+        remember(trustedMs, from, now);
+        return principal;
       } catch (error) {
-        if (!(error instanceof Unauthorized) || !hasToken(headers)) throw error;
-        const nowMs = clock.elapsed();
-        refuseGuessing(failures, address, nowMs);
-        if (nowMs - all.sinceMs >= WINDOW_MS) all = { sinceMs: nowMs, count: 0 };
+        if (!(error instanceof Unauthorized)) throw error;
+        refuseBlocked(countFailure(failures, from, now), MAX_FAILURES + 1, now);
+        if (now - all.sinceMs >= WINDOW_MS) all = { sinceMs: now, count: 0 };
         if (all.count++ < MAX_TOLD) note(address);
         throw error;
       }
@@ -43,29 +56,31 @@ export function slowDownGuessing(inner: Authenticator, clock: Clock, note: NoteF
   };
 }
 
-/** Who sends no token guesses none: a health check without it is no attack. */
 function hasToken(headers: Headers): boolean {
   return headers.has('x-auth-token') || headers.has('authorization');
 }
 
-function refuseGuessing(failures: Map<string, Failures>, address: string, nowMs: number): void {
-  const known = failures.get(address);
-  if (known === undefined || nowMs - known.sinceMs >= WINDOW_MS) {
-    failures.delete(address);
-    if (failures.size >= MAX_ADDRESSES) dropOldest(failures);
-    failures.set(address, { sinceMs: nowMs, count: 1 });
-    return;
-  }
-  known.count++;
-  if (known.count <= MAX_FAILURES) return;
-  const seconds = Math.ceil((known.sinceMs + WINDOW_MS - nowMs) / 1000);
-  throw new TooManyRequests(
-    seconds,
-    `Too many wrong tokens came from this address. Wait ${seconds} seconds, then send the right one.`,
-  );
+/** Throws `GuessingRefused` when `failures` are this many or more, and not over yet. */
+function refuseBlocked(failures: Failures | undefined, count: number, nowMs: number): void {
+  if (failures === undefined || failures.count < count || nowMs - failures.sinceMs >= WINDOW_MS) return;
+  throw new GuessingRefused(Math.ceil((failures.sinceMs + WINDOW_MS - nowMs) / 1000));
 }
 
-function dropOldest(failures: Map<string, Failures>): void {
-  const oldest = failures.keys().next();
-  if (!oldest.done) failures.delete(oldest.value);
+function countFailure(failures: Map<string, Failures>, from: string, nowMs: number): Failures {
+  const known = failures.get(from);
+  if (known !== undefined && nowMs - known.sinceMs < WINDOW_MS) {
+    known.count++;
+    return known;
+  }
+  const first = { sinceMs: nowMs, count: 1 };
+  remember(failures, from, first);
+  return first;
+}
+
+/** Adds an entry as the youngest, in the place of the oldest where there are too many. */
+function remember<T>(entries: Map<string, T>, key: string, entry: T): void {
+  entries.delete(key);
+  const oldest = entries.size >= MAX_ADDRESSES ? entries.keys().next() : undefined;
+  if (oldest?.done === false) entries.delete(oldest.value);
+  entries.set(key, entry);
 }

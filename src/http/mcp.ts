@@ -25,11 +25,10 @@ const sessions = new WeakMap<McpParts, Promise<McpSessions>>();
 export async function answerMcp(
   parts: McpParts,
   request: Request,
-  peer: string,
   exchange: Exchange,
   done: AnswerDone,
 ): Promise<Response> {
-  const own = requestOrigin(request.url, request.headers, parts.trustedProxies.has(peer));
+  const own = requestOrigin(request.url, request.headers, parts.trustedProxies.has(exchange.peer));
   refuseForeignOrigin(request.headers, own, parts.publicUrl);
   const hasBody = request.method === 'POST';
   const body = hasBody ? await readMessage(request, exchange.deadline, parts.shutdown) : undefined;

@@ -73,7 +73,7 @@ export async function metricsText(parts: MetricsParts): Promise<MetricsText> {
   for (const [status, count] of counters.commands) commands.inc({ status }, count);
   const failed = new Counter({
     name: 'agent3_failed_logins_total',
-    help: 'Requests without a right token.',
+    help: 'Requests that were refused because of their token: missing, wrong, or one of too many wrong ones.',
     registers,
   });
   failed.inc(counters.failedLogins);

@@ -1,8 +1,9 @@
-import { InvalidArguments } from '../core/errors.ts';
+import { InvalidArguments, Unauthorized } from '../core/errors.ts';
 import { SignalOnce } from '../core/signal-once.ts';
 import { decodeUtf8 } from '../core/utf8.ts';
 import type { FollowEvent, Followers, Offsets } from '../operations/follow.ts';
 import type { Exchange } from './exchange.ts';
+import { problemOf } from './problems.ts';
 
 /** A stream that was opened: its answer, and what its log line tells when it is over. */
 export interface OpenedStream {
@@ -30,6 +31,8 @@ export function openStream(
   const offsets = offsetsOf(searchParams, request.headers.get('last-event-id'));
   const events = followers.follow(session, principal, { offsets, isText: !isBase64, gone, shutdown, address });
   request.signal.addEventListener('abort', () => gone.fire());
+  // Who leaves in the middle of output waits for no event that would close its files.
+  gone.subscribe(() => void events.return());
   const body = new ReadableStream<Uint8Array>({
     // The headers leave with the first bytes: a follower of a silent command knows at once that it is connected.
     start: (controller) => controller.enqueue(Buffer.from(': following\n\n')),
@@ -69,6 +72,10 @@ function encode(event: FollowEvent, isBase64: boolean): string {
       return ': alive\n\n';
     case 'end':
       return `event: end\ndata: ${JSON.stringify(event.state)}\n\n`;
+    case 'refused': {
+      const { status, body } = problemOf(new Unauthorized(event.reason));
+      return `event: refused\ndata: ${JSON.stringify({ status, ...body })}\n\n`;
+    }
     default:
       return event satisfies never;
   }

@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Notices } from '../core/notices.ts';
+import { bytesOnDisk } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { chooseSweep, type SweepCandidate, type SweepLimits } from '../sessions/sweep.ts';
@@ -31,13 +32,13 @@ export async function sweepSessions(parts: SweepParts): Promise<void> {
 function candidates({ store, isBusy }: SweepParts): SweepCandidate<Session>[] {
   const all: SweepCandidate<Session>[] = [];
   for (const session of store.all()) {
-    const { closed, ended_at, stdout_bytes, stderr_bytes } = session.record;
+    const { closed, ended_at } = session.record;
     if (closed) continue;
     const ended = ended_at !== null && !isBusy(session);
     all.push(
       ended
-        ? { key: session, endedAt: ended_at, bytes: stdout_bytes + stderr_bytes }
-        : { key: session, endedAt: undefined, bytes: session.totalBytes() },
+        ? { key: session, endedAt: ended_at, bytes: bytesOnDisk(session.record) }
+        : { key: session, endedAt: undefined, bytes: session.diskBytes() },
     );
   }
   return all;

@@ -30,13 +30,21 @@ export class Counters {
   /** By the status that the command ended with. */
   readonly commands = new Map<string, number>();
   readonly commandSeconds = new Buckets(COMMAND_BOUNDS);
-  failedLogins = 0;
+  #failedLogins = 0;
 
   /** A request was answered; `op` is undefined where it called no operation. */
   request(op: string | undefined, status: number, seconds: number): void {
     add(this.requests, `${op ?? 'none'} ${status}`);
     this.requestSeconds.observe(seconds);
-    if (status === FORBIDDEN) this.failedLogins++;
+  }
+
+  get failedLogins(): number {
+    return this.#failedLogins;
+  }
+
+  /** A request was refused because of its token, or of those that came before from its address. */
+  failedLogin(): void {
+    this.#failedLogins++;
   }
 
   /** A command has ended. */
@@ -45,9 +53,6 @@ export class Counters {
     this.commandSeconds.observe(seconds);
   }
 }
-
-/** Only a token that is missing or wrong is answered so. */
-const FORBIDDEN = 403;
 
 function add(counts: Map<string, number>, key: string): void {
   counts.set(key, (counts.get(key) ?? 0) + 1);

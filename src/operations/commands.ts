@@ -42,6 +42,11 @@ export class Commands {
     return this.parts.cgroups === undefined ? 0 : this.#outliving.size;
   }
 
+  /** Whether commands can have ceilings of their own. */
+  get holdsCeilings(): boolean {
+    return this.parts.cgroups?.holdsCeilings === true;
+  }
+
   /** Calls `listener` with the record of each command that has ended. */
   watchEnds(listener: (record: SessionRecord) => void): void {
     this.#ended = listener;
@@ -203,7 +208,7 @@ export class Commands {
       process,
       tree,
       limits,
-      () => session.totalBytes(),
+      () => session.diskBytes(),
       async () => {
         const reason = await this.whySilent(session);
         if (reason !== undefined) session.record = { ...session.record, waited_for: reason.text };

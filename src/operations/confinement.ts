@@ -1,9 +1,8 @@
-import { closeSync, writeFileSync } from 'node:fs';
+import { existsSync, realpathSync } from 'node:fs';
 import { MachineRefused, OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
-import { type SandboxSpec, sandboxArgv, sandboxFault } from '../execution/sandbox.ts';
+import { type SandboxSpec, sandboxFault, trustedProgram } from '../execution/sandbox.ts';
 import { seccompFilter } from '../execution/seccomp.ts';
-import { openPipe } from '../platform/libc.ts';
 import type { Profile } from '../profiles/profile.ts';
 
 /** What a profile means for one command. */
@@ -27,14 +26,16 @@ const MIB = 1_048_576;
 
 /** What the commands of a profile are held in. `ownPaths` are the agent's, which no sandbox shows. */
 export function confinementOf({ name, sandbox, user, limits }: Profile, ownPaths: readonly string[]): Confinement {
+  const account = user === undefined ? undefined : accountFor(name, user);
   const bytes = (mib: number | undefined): number | undefined => (mib === undefined ? undefined : mib * MIB);
   return {
     sandbox: sandbox && {
       writable: sandbox.directory === undefined ? [] : [sandbox.directory],
       network: sandbox.network,
       hidden: [...ownPaths, ...sandbox.hidden],
+      account,
     },
-    account: user === undefined ? undefined : accountFor(name, user),
+    account,
     fileBytes: bytes(limits.file_mib),
     coreBytes: bytes(limits.core_mib),
     ceilings: {
@@ -57,9 +58,9 @@ function accountFor(profile: string, user: string): NamedAccount {
   );
 }
 
-/** setpriv(1), of util-linux. */
-function asUser({ name, group }: NamedAccount): string[] {
-  return ['setpriv', '--reuid', name, '--regid', String(group), '--init-groups', '--'];
+/** The words before a command that run it as another user: setpriv(1), of util-linux. */
+export function asUser({ name, groups }: NamedAccount): string[] {
+  return [trustedProgram('setpriv'), '--reuid', name, '--regid', String(groups[0]), '--init-groups', '--'];
 }
 
 /** Throws `OperationNotAllowed` for an operation that a profile has not. */
@@ -92,13 +93,20 @@ const PROBE_AGAIN_MS = 2000;
 const probes = new Map<string, { readonly fault: string | undefined; readonly lookedMs: number }>();
 
 /** Throws `MachineRefused` where a profile's sandbox cannot be had: its commands are not run without it. */
-export function demandSandbox({ name, user }: Profile, spec: SandboxSpec, nowMs: number): void {
-  const key = JSON.stringify([spec, user]);
+export function demandSandbox({ name }: Profile, spec: SandboxSpec, nowMs: number): void {
+  const key = JSON.stringify(spec);
   const known = probes.get(key);
+  // A link could lead elsewhere than where its owner looked.
+  const led = spec.writable.find((path) => existsSync(path) && realpathSync(path) !== path);
+  if (led !== undefined) {
+    throw new ProfileUnavailable(
+      `Nothing was run: the directory ${led} of the profile ${name} of this token is, or lies behind, a symbolic link. Tell the owner of the server to name the real path.`,
+    );
+  }
   const fault =
     known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)
       ? known.fault
-      : sandboxFault(spec);
+      : sandboxFault(spec, spec.account === undefined ? [] : asUser(spec.account));
   probes.set(key, { fault, lookedMs: nowMs });
   if (fault === undefined) return;
   throw new MachineRefused(
@@ -107,26 +115,19 @@ export function demandSandbox({ name, user }: Profile, spec: SandboxSpec, nowMs:
   );
 }
 
-/** The words before a command that hold it in its profile: user, limits of files, sandbox. `file` is one it has to see. */
-export function confinedBy(confinement: Confinement | undefined, cwd: string, file: string | undefined): string[] {
-  if (confinement === undefined) return [];
-  const { sandbox, account, fileBytes, coreBytes } = confinement;
-  return [
-    ...(account === undefined ? [] : asUser(account)),
-    ...(fileBytes === undefined ? [] : ['prlimit', `--fsize=${fileBytes}`, '--']),
-    ...(coreBytes === undefined ? [] : ['prlimit', `--core=${coreBytes}`, '--']),
-    ...(sandbox === undefined ? [] : sandboxArgv(sandbox, cwd, file === undefined ? [] : [file])),
-  ];
+/** Throws `MachineRefused` for ceilings of a profile where nothing `holds` a command to them. */
+export function demandCeilings(confinement: Confinement | undefined, holds: boolean): void {
+  if (holds || confinement === undefined) return;
+  if (Object.values(confinement.ceilings).every((ceiling) => ceiling === undefined)) return;
+  throw new MachineRefused(
+    'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup that would hold it to that. Tell the owner of the server: agent3 doctor says what is missing.',
+    new Error('no cgroup for the limits of a profile'),
+  );
 }
 
-/** A descriptor to read the filter of a sandbox from; the caller closes it. Throws `MachineRefused`. */
-export function openFilter(): number {
+/** The seccomp filter of sandboxes. Throws `MachineRefused` on a machine that it is not known for. */
+export function demandFilter(): Uint8Array {
   const filter = seccompFilter();
-  const pipe = filter && openPipe(filter.length);
-  if (filter === undefined || pipe === undefined) {
-    throw new MachineRefused('Nothing was run: the filter of the sandbox cannot be had.', new Error('no filter'));
-  }
-  writeFileSync(pipe.writing, filter);
-  closeSync(pipe.writing);
-  return pipe.reading;
+  if (filter !== undefined) return filter;
+  throw new MachineRefused('Nothing was run: the filter of the sandbox cannot be had.', new Error('no filter'));
 }

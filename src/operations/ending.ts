@@ -11,9 +11,11 @@ export function costOf(path: string | undefined): Pick<SessionRecord, 'usage' | 
   return { usage, ...(hits.memory + hits.processes > 0 && { hits }) };
 }
 
-/** What the streams of a session hold now. */
-export function sizesOf(session: Session): { readonly stdout_bytes: number; readonly stderr_bytes: number } {
-  return { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };
+/** What the streams of a session hold now, and take of the disk where that is more. */
+export function sizesOf(session: Session): Pick<SessionRecord, 'stdout_bytes' | 'stderr_bytes' | 'disk_bytes'> {
+  const sizes = { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };
+  const disk_bytes = session.diskBytes();
+  return disk_bytes > sizes.stdout_bytes + sizes.stderr_bytes ? { ...sizes, disk_bytes } : sizes;
 }
 
 const STATUS_OF: Readonly<Record<EndReason, SessionStatus>> = {

@@ -1,5 +1,5 @@
 import { Deadline } from '../core/clock.ts';
-import { TooManyRequests } from '../core/errors.ts';
+import { AgentError, TooManyRequests } from '../core/errors.ts';
 import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../core/limits.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import { incompleteTail } from '../core/utf8.ts';
@@ -22,7 +22,9 @@ export type FollowEvent =
   /** Nothing was written for a while. */
   | { readonly kind: 'alive' }
   /** The command has ended, and nothing follows. */
-  | { readonly kind: 'end'; readonly state: Answer };
+  | { readonly kind: 'end'; readonly state: Answer }
+  /** The token may read the session no more, and nothing follows. */
+  | { readonly kind: 'refused'; readonly reason: string };
 
 /** How a session is to be followed. */
 export interface FollowRequest {
@@ -43,9 +45,9 @@ export class Followers {
   constructor(private readonly parts: OperationParts) {}
 
   /**
-   * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower has
-   * gone or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow, and `MachineRefused` when
-   * that cannot be recorded.
+   * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower or
+   * its token has gone or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow, and
+   * `MachineRefused` when that cannot be recorded.
    */
   follow(id: string, principal: string, request: FollowRequest): AsyncGenerator<FollowEvent, void> {
     const { trail } = this.parts;
@@ -55,7 +57,7 @@ export class Followers {
       trail.operation('stream', { session: id }, caller);
       this.#count++;
       request.gone.subscribe(() => this.#count--);
-      return this.#events(session, maskerFor(this.parts, principal), request);
+      return this.#whileAllowed(principal, this.#events(session, maskerFor(this.parts, principal), request));
     } catch (error) {
       trail.refused('stream', { session: id }, caller, error);
       throw error;
@@ -69,6 +71,28 @@ export class Followers {
       throw new TooManyRequests(5, `${MAX_FOLLOWERS} clients follow sessions already. Use read_session with wait.`);
     }
     return session;
+  }
+
+  /** The same events, as long as the token has not ended and its profile allows to read: looked at before each of them. */
+  async *#whileAllowed(principal: string, events: AsyncIterable<FollowEvent>): AsyncGenerator<FollowEvent, void> {
+    for await (const event of events) {
+      const reason = this.#refusal(principal);
+      if (reason !== undefined) {
+        yield { kind: 'refused', reason };
+        return;
+      }
+      yield event;
+    }
+  }
+
+  #refusal(principal: string): string | undefined {
+    try {
+      demandOperation(this.parts.access.profileFor(principal), 'read_session');
+      return undefined;
+    } catch (error) {
+      if (error instanceof AgentError) return error.hint ?? error.error;
+      throw error;
+    }
   }
 
   async *#events(
@@ -94,7 +118,7 @@ export class Followers {
       }
       if (!isSilent) continue;
       if (end === undefined) {
-        yield { kind: 'end', state: this.#stateOf(session) };
+        yield { kind: 'end', state: this.#stateOf(session, masker) };
         return;
       }
       const happened = await Deadline.after(FOLLOW_SIGN_SECONDS).waitFor(end, gone, shutdown, ...grown);
@@ -102,9 +126,9 @@ export class Followers {
     }
   }
 
-  #stateOf(session: Session): Answer {
+  #stateOf(session: Session, masker: Masker | undefined): Answer {
     const { record } = session;
-    const hints = messageOf(...recordHints(record, this.parts.limits));
+    const hints = messageOf(...recordHints(record, this.parts.limits), masker?.hint());
     return { ...snapshot(session, this.parts.clock).fields, ...hints };
   }
 }

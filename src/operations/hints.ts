@@ -1,5 +1,5 @@
 import { MAX_WAIT_SECONDS } from '../core/limits.ts';
-import type { SessionRecord } from '../sessions/record.ts';
+import { bytesOnDisk, type SessionRecord } from '../sessions/record.ts';
 import type { FittedStreams } from './reply.ts';
 import type { Silence } from './wait-words.ts';
 
@@ -86,9 +86,12 @@ function waitedFor({ waited_for }: SessionRecord): string {
 }
 
 /** The sweep of all sessions stops the largest one that runs, though by itself it may be small enough. */
-function tooMuch({ stdout_bytes, stderr_bytes }: SessionRecord, { maxSessionBytes }: HintLimits): string {
-  if (stdout_bytes + stderr_bytes > maxSessionBytes) {
+function tooMuch(record: SessionRecord, { maxSessionBytes }: HintLimits): string {
+  if (record.stdout_bytes + record.stderr_bytes > maxSessionBytes) {
     return `it wrote more than a session may hold (${maxSessionBytes} bytes)`;
+  }
+  if (bytesOnDisk(record) > maxSessionBytes) {
+    return `it reserved more of the disk for its output than a session may hold (${maxSessionBytes} bytes)`;
   }
   return 'all sessions together had become too large, and it was the largest that ran';
 }

@@ -8,8 +8,9 @@ import { TERM, Terminal } from '../execution/terminal.ts';
 import { neverBlock, openPipe } from '../platform/libc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
+import { type Boundary, boundaryOf } from './boundary.ts';
 import type { CommandParts, NewCommand } from './command.ts';
-import { type Confinement, confinedBy, openFilter } from './confinement.ts';
+import { type Confinement, demandCeilings } from './confinement.ts';
 
 /** A command that was started. */
 export interface Launched {
@@ -61,19 +62,24 @@ function launch(
     input = terminal;
     let reading: number | 'ignore' = 'ignore';
     if (wanted === 'pipe') ({ reading, input } = openKeptInput(stdin));
-    if (wanted === 'closed') reading = openInput(session, stdin);
+    if (wanted === 'closed') reading = stdin === '' ? 'ignore' : openInput(session, Buffer.from(stdin));
     if (reading !== 'ignore') closing.push(reading);
-    const filter = confinement?.sandbox && openFilter();
-    if (filter !== undefined) closing.push(filter);
+    const added = terminal === undefined ? env : { TERM, ...env };
+    const { cwd } = session.record;
+    const file = commandFile(session, confinement);
+    const behind = { cwd, file, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
+    const boundary = boundaryOf(confinement, behind);
+    const more: number[] = [];
+    for (const bytes of boundary?.inputs ?? []) {
+      const fd = openInput(session, bytes);
+      closing.push(fd);
+      more.push(fd);
+    }
     const process = startInCgroup(parts, session, confinement, {
-      argv: argvOf(parts.settings.shell, session, keepsExitCode, confinement),
-      ...(filter !== undefined && { extra: filter }),
-      cwd: session.record.cwd,
-      env: commandEnvironment(
-        confinement?.account ?? parts.account,
-        session.id,
-        terminal === undefined ? env : { TERM, ...env },
-      ),
+      argv: argvOf(parts.settings.shell, session, keepsExitCode, file, boundary),
+      more,
+      cwd: boundary?.cwd ?? cwd,
+      env: boundary?.env ?? behind.env,
       stdin: terminal ?? reading,
       ...output,
     });
@@ -120,6 +126,7 @@ function startInCgroup(
     cgroup?.remove();
     if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
   }
+  demandCeilings(confinement, false);
   parts.notices.warn(
     { session: session.id },
     'no cgroup could be had for this command; a restart of the agent ends it',
@@ -135,27 +142,20 @@ function argvOf(
   shell: string,
   session: Session,
   keepsExitCode: boolean,
-  confinement: Confinement | undefined,
+  file: string | undefined,
+  boundary: Boundary | undefined,
 ): string[] {
-  const file = commandFile(session);
-  if (file !== undefined && confinement?.account !== undefined) {
-    throw new InvalidArguments(
-      `cmd has more than ${MAX_ARGUMENT_BYTES} bytes, which the profile of this token does not take. Send the rest in stdin.`,
-    );
-  }
   // After `--`, a command that begins with a dash is no option of the shell.
   const inner = [shell, '-c', '--', file === undefined ? session.record.cmd : `. '${file.replaceAll("'", "'\\''")}'`];
-  const argv = [...confinedBy(confinement, session.record.cwd, file), ...inner];
+  const argv = [...(boundary?.words ?? []), ...inner];
   return keepsExitCode ? ['/bin/sh', '-c', KEEPING_EXIT_CODE, session.path('exit_code'), ...argv] : argv;
 }
 
 /**
- * Standard input is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
+ * What is read is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
  * grants no pipe as large, it is a file without a name. The caller closes it.
  */
-function openInput(session: Session, stdin: string): number | 'ignore' {
-  if (stdin === '') return 'ignore';
-  const bytes = Buffer.from(stdin);
+function openInput(session: Session, bytes: Uint8Array): number {
   const pipe = openPipe(bytes.length);
   if (pipe === undefined) return openInputFile(session.path('stdin'), bytes);
   try {
@@ -169,7 +169,7 @@ function openInput(session: Session, stdin: string): number | 'ignore' {
   }
 }
 
-function openInputFile(path: string, bytes: Buffer): number {
+function openInputFile(path: string, bytes: Uint8Array): number {
   writeFileSync(path, bytes, { mode: 0o600 });
   try {
     return openSync(path, 'r');
@@ -179,9 +179,14 @@ function openInputFile(path: string, bytes: Buffer): number {
 }
 
 /** One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
-function commandFile(session: Session): string | undefined {
+function commandFile(session: Session, confinement: Confinement | undefined): string | undefined {
   const { cmd } = session.record;
   if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return undefined;
+  if (confinement?.account !== undefined) {
+    throw new InvalidArguments(
+      `cmd has more than ${MAX_ARGUMENT_BYTES} bytes, which the profile of this token does not take. Send the rest in stdin.`,
+    );
+  }
   const path = session.path('command');
   writeFileSync(path, cmd, { mode: 0o600 });
   return path;

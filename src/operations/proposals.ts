@@ -1,4 +1,4 @@
-import { closeSync, writeSync } from 'node:fs';
+import { closeSync, realpathSync, writeSync } from 'node:fs';
 import { APPROVAL_SECONDS, type Approvals, MAX_WAITING, type Verdict } from '../approvals/approvals.ts';
 import type { ApprovalRequest } from '../approvals/request.ts';
 import type { Clock } from '../core/clock.ts';
@@ -57,12 +57,14 @@ export class Proposals {
     }
     if (this.approvals.count >= MAX_WAITING)
       throw new TooManyRequests(30, `${MAX_WAITING} commands wait for approval already. Wait for those first.`);
-    const { session, output } = this.parts.store.create(detailsOf(command));
+    // A link may lead elsewhere by the time that somebody has decided.
+    const asked = { ...command, cwd: realDirectory(command.cwd) ?? command.cwd };
+    const { session, output } = this.parts.store.create(detailsOf(asked));
     const release = this.commands.hold(session, (why) => this.approvals.withdraw(session.id, why));
     try {
       session.update({ status: 'waiting', decision: decisionOf(decision) });
-      this.approvals.ask(this.#requestOf(session, command, decision), (verdict) => {
-        this.#settle(session, output, command, decision, verdict);
+      this.approvals.ask(this.#requestOf(session, asked, decision), (verdict) => {
+        this.#settle(session, output, asked, decision, verdict);
         release();
       });
     } catch (error) {
@@ -114,6 +116,9 @@ export class Proposals {
     try {
       // A token that is gone, or has lost its profile, has nothing run any more.
       this.parts.access.profileFor(command.principal);
+      const real = realDirectory(command.cwd);
+      if (real !== undefined && real !== command.cwd)
+        throw new MachineRefused(`The directory ${command.cwd} is a link by now.`, new Error(real));
       session.update({
         status: 'running',
         started_at: this.parts.clock.now(),
@@ -151,6 +156,15 @@ export class Proposals {
       stderr_bytes: session.sizeOf('stderr'),
       decision: decisionOf(decision),
     });
+  }
+}
+
+/** Where a directory really is; undefined where it cannot be told, which its start will say. */
+function realDirectory(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
   }
 }
 

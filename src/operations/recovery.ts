@@ -6,6 +6,7 @@ import { findLeader } from '../execution/tree.ts';
 import { bootId } from '../platform/proc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';
+import { sizesOf } from './ending.ts';
 import type { OperationParts } from './parts.ts';
 import { EXIT_NOT_RUN } from './proposals.ts';
 
@@ -95,8 +96,7 @@ function markOver(session: Session, exitCode: number | null, { commands, clock, 
     exit_code: exitCode,
     ended_at: now,
     duration_ms: Math.max(0, now - session.record.started_at),
-    stdout_bytes: session.sizeOf('stdout'),
-    stderr_bytes: session.sizeOf('stderr'),
+    ...sizesOf(session),
     survivors: commands.treeOf(session).members().length,
   });
   trail.ended(session);

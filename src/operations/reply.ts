@@ -21,6 +21,8 @@ export interface Omission {
 export interface FittedStream {
   readonly text: string;
   readonly omitted?: Omission;
+  /** Where something is omitted: what stands before and behind that. */
+  readonly parts?: { readonly head: string; readonly tail: string };
 }
 
 export interface FittedStreams {
@@ -68,7 +70,8 @@ function cutStream(stream: ByteSource, share: Share, keep: Keep): FittedStream {
   const head = readHead(stream, scale(share.bytes, chars, headPart));
   const tail = readTail(stream, scale(share.bytes, chars, tailPart));
   const omitted = { offset: head.length, bytes: stream.size - head.length - tail.length };
-  return { text: joinWithNote(decodeUtf8(head), decodeUtf8(tail), omitted), omitted };
+  const parts = { head: decodeUtf8(head), tail: decodeUtf8(tail) };
+  return { text: joinWithNote(parts, omitted), omitted, parts };
 }
 
 /** What of a share goes to the beginning and to the end: beginnings say what ran, ends say what failed. */
@@ -101,7 +104,8 @@ export function omissionNote({ offset, bytes }: Omission): string {
   return `[agent3: ${bytes} bytes omitted; read_session offset ${offset} reads them]`;
 }
 
-function joinWithNote(head: string, tail: string, omitted: Omission): string {
+/** Beginning and end of a stream, with that line between them. */
+export function joinWithNote({ head, tail }: NonNullable<FittedStream['parts']>, omitted: Omission): string {
   const before = head === '' || head.endsWith('\n') ? '' : '\n';
   const after = tail === '' ? '' : '\n';
   return `${head}${before}${omissionNote(omitted)}${after}${tail}`;

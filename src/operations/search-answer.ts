@@ -1,9 +1,11 @@
 import { Type } from '@sinclair/typebox';
+import { plainText } from '../core/plain-text.ts';
 import { Growth } from '../sessions/growth.ts';
-import type { Session } from '../sessions/session.ts';
+import type { LineMatch } from '../sessions/match-lines.ts';
+import type { Session, StoredStream } from '../sessions/session.ts';
 import { envelopeChars, messageOf, replyChars, snapshot } from './answer.ts';
 import { type Notes, recordHints } from './hints.ts';
-import { maskerFor } from './masking.ts';
+import { type Masker, maskerFor } from './masking.ts';
 import type { Answer, Call } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { type Found, search } from './search.ts';
@@ -46,12 +48,11 @@ export async function searchAnswer(
   call: Call,
   notes: Notes,
 ): Promise<Answer> {
-  const { found, isOver } = await searchUntilFound(parts, session, given, call);
+  const masker = maskerFor(parts, call.principal);
+  const { found, isOver } = await searchUntilFound(parts, session, given, call, masker);
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
   const { record } = session;
-  const masker = maskerFor(parts, call.principal);
-  const show = (text: string): string => masker?.mask(text) ?? text;
   return {
     stdout: '',
     stderr: '',
@@ -61,8 +62,8 @@ export async function searchAnswer(
       line,
       offset,
       ...(isPart && { part: true }),
-      text: show(text),
-      ...(given.context > 0 && { before: before.map(show), after: after.map(show) }),
+      text,
+      ...(given.context > 0 && { before, after }),
     })),
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
@@ -80,19 +81,24 @@ async function searchUntilFound(
   session: Session,
   given: MatchRequest,
   call: Call,
+  masker: Masker | undefined,
 ): Promise<{ readonly found: Found; readonly isOver: boolean }> {
   const deadline = call.deadline.before(SEARCH_MARGIN_SECONDS).orAfter(given.wait);
   const { match, context, stream } = given;
   const isPlain = given.plain ?? session.record.input === 'terminal';
   const room = Math.max(LEAST_CHARS, replyChars(call, parts.limits) - FRAME_CHARS);
   const maxChars = Math.min(room, given.limit, parts.limits.maxOutputBytes);
+  const showText = isPlain ? plainText : (text: string): string => text;
+  const show = (found: LineMatch): LineMatch =>
+    masker === undefined ? found : withoutSecrets(masker, found, session.stream(stream), showText);
   using growth = new Growth(session.path(stream));
   let offset = given.offset < 0 ? Math.max(0, session.sizeOf(stream) + given.offset) : given.offset;
   for (;;) {
     const grown = growth.next();
     const end = parts.commands.endOf(session);
     const seconds = call.deadline.before(SEARCH_MARGIN_SECONDS).leftMs / 1000;
-    const found = await search(parts.ownArgv, session, stream, { match, context, isPlain, offset, maxChars, seconds });
+    const order = { match, context, isPlain, offset, maxChars, seconds };
+    const found = await search(parts.ownArgv, session, stream, { ...order, show, roomChars: room });
     const isOver = end === undefined;
     if (found.matches.length > 0 || found.isStopped || isOver || call.shutdown.fired || deadline.passed) {
       return { found, isOver };
@@ -102,6 +108,24 @@ async function searchUntilFound(
     if (!end.fired && !grown.fired) await deadline.waitFor(end, call.shutdown, grown);
     await deadline.orAfter(NEXT_SEARCH_SECONDS).waitFor(end, call.shutdown);
   }
+}
+
+/** A match in which the secrets of its lines are masked, for what stands around them in the stream. */
+function withoutSecrets(
+  masker: Masker,
+  match: LineMatch,
+  stream: StoredStream,
+  show: (text: string) => string,
+): LineMatch {
+  const { before, text, after, from, to } = match;
+  const arePart = match.isPart || to - from >= LONGEST_LINE_BYTES;
+  const texts = masker.maskLines({ texts: [...before, text, ...after], start: from, end: to, arePart }, stream, show);
+  return {
+    ...match,
+    before: texts.slice(0, before.length),
+    text: texts[before.length] ?? '',
+    after: texts.slice(before.length + 1),
+  };
 }
 
 /** With the smallest answers that the settings allow: the sentences are hardly ever at their longest. */

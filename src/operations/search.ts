@@ -82,15 +82,21 @@ export async function search(
   request: Pick<SearchOrder, 'offset' | 'context' | 'isPlain' | 'maxChars'> & {
     readonly match: string;
     readonly seconds: number;
+    /** What of a match may be seen. */
+    readonly show: (match: LineMatch) => LineMatch;
+    /** What all matches together may have in characters, also when there is only one. */
+    readonly roomChars: number;
   },
 ): Promise<Found> {
-  const { match, seconds, ...bounds } = request;
+  const { match, seconds, show, roomChars, ...bounds } = request;
   const end = session.stream(stream).size;
   const order: SearchOrder = { path: session.path(stream), end, ...parsePattern(match), ...bounds };
   const deadline = Deadline.after(Math.min(seconds, SEARCH_SECONDS));
+  // Not the other way round: the beginning of a secret does not look like one.
+  const shorten = (found: LineMatch): LineMatch => shortened(show(found), roomChars);
   await takePlace(deadline.leftMs / 1000);
   try {
-    return collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order);
+    return collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order, shorten);
   } finally {
     leavePlace();
   }
@@ -124,7 +130,11 @@ async function runSearch(argv: string[], order: SearchOrder, seconds: number): P
   }
 }
 
-function collect({ text, isStopped }: Searched, { maxChars, offset, end }: SearchOrder): Found {
+function collect(
+  { text, isStopped }: Searched,
+  { maxChars, offset, end }: SearchOrder,
+  show: (match: LineMatch) => LineMatch,
+): Found {
   const matches: LineMatch[] = [];
   let chars = 0;
   let nextOffset = Math.min(offset, end);
@@ -136,7 +146,7 @@ function collect({ text, isStopped }: Searched, { maxChars, offset, end }: Searc
       nextOffset = Math.max(nextOffset, step.at);
       continue;
     }
-    const match = shortened(step.match);
+    const match = show(step.match);
     chars += JSON.stringify(match).length;
     // One at least, or nobody would come past it.
     if (chars > maxChars && matches.length > 0) return { matches, nextOffset, isStopped: false };
@@ -149,10 +159,18 @@ function collect({ text, isStopped }: Searched, { maxChars, offset, end }: Searc
 /** A line of a log that has no lines would fill the answer. */
 const LONGEST_SHOWN_CHARS = 1000;
 
-function shortened(match: LineMatch): LineMatch {
-  return { ...match, text: cut(match.text), before: match.before.map(cut), after: match.after.map(cut) };
+/** The lines of a match, cut so that it has no more than `roomChars` characters of JSON. */
+function shortened(match: LineMatch, roomChars: number): LineMatch {
+  let shown = match;
+  for (let longest = LONGEST_SHOWN_CHARS; longest >= 1; longest = Math.floor(longest / 2)) {
+    const cut = (text: string): string => beginningOf(text, longest);
+    shown = { ...match, text: cut(match.text), before: match.before.map(cut), after: match.after.map(cut) };
+    if (JSON.stringify(shown).length <= roomChars) break;
+  }
+  return shown;
 }
 
-function cut(text: string): string {
-  return text.length <= LONGEST_SHOWN_CHARS ? text : `${text.slice(0, LONGEST_SHOWN_CHARS)}…`;
+function beginningOf(text: string, longest: number): string {
+  // Not between the halves of a surrogate pair.
+  return text.length <= longest ? text : `${text.slice(0, longest).replace(/[\uD800-\uDBFF]$/, '')}…`;
 }

@@ -37,9 +37,14 @@ export class DefaultDirectory {
   }
 }
 
+/** Throws `InvalidArguments` for what can be no path; whether a command can run there, its start tells. */
+export function checkPath(cwd: string): void {
+  checkText('cwd', cwd);
+}
+
 /** Throws `InvalidArguments` for a directory in which no command can run. */
 export function checkDirectory(cwd: string): void {
-  checkText('cwd', cwd);
+  checkPath(cwd);
   const fault = directoryFault(cwd);
   if (fault === undefined) return;
   throw new InvalidArguments(`cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${fault}. Nothing was run.`);

@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox';
 import { InvalidArguments, MissingCommand, SessionNotFound } from '../core/errors.ts';
 import { LOOK_SECONDS } from '../core/limits.ts';
 import { plainText } from '../core/plain-text.ts';
+import { jsonChars } from '../core/utf8.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { ALLOWED, letsAllThrough } from '../rules/ruleset.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
@@ -17,17 +18,18 @@ import {
   snapshot,
 } from './answer.ts';
 import type { NewCommand } from './command.ts';
-import { type Confinement, confinementOf, demandSandbox, isFree, limitsWithin } from './confinement.ts';
+import { type Confinement, confinementOf, demandCeilings, demandSandbox, isFree, limitsWithin } from './confinement.ts';
 import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
-import { type Masker, maskerFor } from './masking.ts';
+import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { waitForPrompt } from './prompt.ts';
-import { fitStreams, type Omission, omissionNote } from './reply.ts';
+import { type FittedStream, fitStreams, joinWithNote } from './reply.ts';
 import { type ShellArguments, shellArguments } from './shell-arguments.ts';
 import {
   checkDirectory,
   checkEnvironment,
+  checkPath,
   checkText,
   DefaultDirectory,
   environmentOf,
@@ -90,10 +92,13 @@ export function shellOperation(parts: OperationParts): Operation {
     profile: Profile,
   ): Promise<{ readonly session: Session; readonly isRepeat: boolean }> {
     checkText('cmd', given.cmd);
-    if (given.cwd !== undefined) checkDirectory(given.cwd);
     const confinement = isFree(profile) ? undefined : confinementOf(profile, parts.ownPaths);
+    // What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here.
+    const entersItself = confinement?.sandbox === undefined && confinement?.account === undefined;
+    if (given.cwd !== undefined) (entersItself ? checkDirectory : checkPath)(given.cwd);
     const cwd = given.cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? home.now();
     if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, parts.clock.elapsed());
+    demandCeilings(confinement, commands.holdsCeilings);
     checkEnvironment(given.env);
     if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     const command: NewCommand = {
@@ -152,10 +157,10 @@ function stoppingHint({ record }: Session, { shutdown, cancelled }: Call): strin
   return 'The agent is being stopped or restarted just now: repeat read_session in a few seconds.';
 }
 
-/** The home of the user that a profile names, where there is such a directory. */
+/** The home of the user that a profile names, or `/` where there is no such directory. */
 function homeOf(confinement: Confinement | undefined): string | undefined {
   const home = confinement?.account?.home;
-  return home !== undefined && existsSync(home) ? home : undefined;
+  return home !== undefined && !existsSync(home) ? '/' : home;
 }
 
 /** A command that wrote nothing and was content has lost nothing. */
@@ -201,16 +206,16 @@ function answer(
     ),
   });
   const plain = build({ stdout: '', stderr: '' }, {}, []);
-  const reserve = envelopeChars(plain) + OMITTED_CHARS + HINT_CHARS;
+  const masker = maskerFor(parts, call.principal);
+  const maskChars = masker === undefined ? 0 : MASK_HINT.length + 1;
+  const reserve = envelopeChars(plain) + OMITTED_CHARS + HINT_CHARS + maskChars;
   const budget = { bytes: given.max_output, chars: replyChars(call, parts.limits) - reserve };
   const fitted = fitStreams(streams.stdout, streams.stderr, budget, given.keep);
   const isPlain = given.plain ?? session.record.input === 'terminal';
   const show = (text: string): string => (isPlain ? plainText(text) : text);
-  const masker = maskerFor(parts, call.principal);
-  const shown = (name: StreamName): string => {
-    const { text, omitted } = fitted[name];
-    return masker === undefined ? show(text) : masked(masker, text, omitted, streams[name], show);
-  };
+  masker?.allow(budget.chars - jsonChars(fitted.stdout.text) - jsonChars(fitted.stderr.text));
+  const shown = (name: StreamName): string =>
+    masker === undefined ? show(fitted[name].text) : masked(masker, fitted[name], streams[name], show);
   const text = { stdout: shown('stdout'), stderr: shown('stderr') };
   const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
   return build(text, omitted === undefined ? {} : { omitted }, [
@@ -223,25 +228,15 @@ function answer(
 /** A text without its secrets; what stands before and behind a cut is looked at with what was cut out. */
 function masked(
   masker: Masker,
-  text: string,
-  omitted: Omission | undefined,
+  { text, omitted, parts }: FittedStream,
   stream: StoredStream,
   show: (text: string) => string,
 ): string {
-  if (omitted === undefined) return masker.mask(show(text));
-  const note = omissionNote(omitted);
-  const at = text.indexOf(note);
-  // Line breaks around the note are no part of the stream.
-  const head = text.slice(0, at).replace(/\n$/, '');
-  const tail = text.slice(at + note.length).replace(/^\n/, '');
+  if (omitted === undefined || parts === undefined) return masker.mask(show(text));
   const resume = omitted.offset + omitted.bytes;
-  return [
-    masker.maskPart(show(head), stream, 0, Buffer.byteLength(head), show),
-    note,
-    masker.maskPart(show(tail), stream, resume, stream.size, show),
-  ]
-    .filter((part) => part !== '')
-    .join('\n');
+  const head = masker.maskPart(show(parts.head), stream, 0, omitted.offset, show);
+  const tail = masker.maskPart(show(parts.tail), stream, resume, stream.size, show);
+  return joinWithNote({ head, tail }, omitted);
 }
 
 /** Characters kept for the hints that depend on the output: two calls and the one on binary output, escaped. */

@@ -3,7 +3,7 @@ import { openSequenceLength, plainText } from '../core/plain-text.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot } from './answer.ts';
 import { type Notes, recordHints } from './hints.ts';
-import { type Masker, maskerFor } from './masking.ts';
+import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
 import type { Answer, Call } from './operation.ts';
 import { type Encoding, type Page, readEnd, readPage } from './page.ts';
 import type { OperationParts } from './parts.ts';
@@ -44,7 +44,7 @@ export function sliceAnswer(
     ...notes.more,
     beyondHint(given, now),
   ];
-  const message = messageOf(...hints, masker && LONGEST_MASK_HINT);
+  const message = messageOf(...hints, masker && MASK_HINT);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = replyChars(call, parts.limits) - envelopeChars(frame);
   const name: StreamName = given.stream;
@@ -57,6 +57,7 @@ export function sliceAnswer(
   const left = { bytes: Math.max(0, parts.limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
   const rest = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
   const otherText = isPlain ? plainText(rest.text) : rest.text;
+  masker?.allow(room - page.chars - rest.chars);
   const [shown, otherShown] =
     masker === undefined
       ? [page.text, otherText]
@@ -76,9 +77,6 @@ export function sliceAnswer(
     ...messageOf(...hints, masker?.hint()),
   };
 }
-
-/** Room for what is said when something was masked. */
-const LONGEST_MASK_HINT = 'x'.repeat(150);
 
 function maskPage(
   masker: Masker,

@@ -45,10 +45,15 @@ export function writeSessionOperation(parts: OperationParts): Operation {
       // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
       const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
       const notes = { silence, more: [fateOf(written, bytes.length, isOver)] };
-      return { ...sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, call), written };
+      const maxReplyChars = (call.maxReplyChars ?? limits.maxReplyChars) - WRITTEN_CHARS;
+      const answer = sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, { ...call, maxReplyChars });
+      return { ...answer, written };
     },
   });
 }
+
+/** What `written` takes of an answer. */
+const WRITTEN_CHARS = 30;
 
 const writeArguments = Type.Object({
   session: Type.String({ description: 'The id from an answer of shell.' }),

@@ -12,6 +12,8 @@ const SYMBOLS = {
   getsid: { args: ['int'], returns: 'int' },
   getpgid: { args: ['int'], returns: 'int' },
   flock: { args: ['int', 'int'], returns: 'int' },
+  mount: { args: ['cstring', 'cstring', 'cstring', 'u64', 'cstring'], returns: 'int' },
+  umount2: { args: ['cstring', 'int'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 
 type Libc = ReturnType<typeof dlopen<typeof SYMBOLS>>['symbols'];
@@ -55,6 +57,21 @@ const LOCK_EXCLUSIVE_NOW = 2 | 4;
 /** Takes the exclusive lock of an open file, held until it is closed; false where another process holds it. */
 export function tryLock(fd: number): boolean {
   return libc().flock(fd, LOCK_EXCLUSIVE_NOW) === 0;
+}
+
+/** mount(2): MS_RDONLY | MS_NOSUID | MS_NODEV; umount2(2): MNT_DETACH | UMOUNT_NOFOLLOW. */
+const READ_ONLY = 1 | 2 | 4;
+const DETACH = 2 | 8;
+
+/** Mounts an overlay (of the kernel's overlayfs) that nothing can be written to; false where that is refused. */
+export function mountOverlay(path: string, options: string): boolean {
+  const overlay = Buffer.from('overlay\0');
+  return libc().mount(overlay, Buffer.from(`${path}\0`), overlay, READ_ONLY, Buffer.from(`${options}\0`)) === 0;
+}
+
+/** Takes a mount away; whoever uses it goes on with it. */
+export function detach(path: string): void {
+  libc().umount2(Buffer.from(`${path}\0`), DETACH);
 }
 
 /** fcntl(2), open(2), pipe(7). */

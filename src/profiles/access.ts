@@ -4,7 +4,7 @@ import type { ProfileBook } from './profile-book.ts';
 
 /** Tokens that have a profile of their own. */
 export interface TokenProfiles {
-  /** The name of the profile of a principal; undefined for one that is no token any more. */
+  /** The name of the profile of a principal; undefined for one whose token has ended or is gone. */
   profileOf(principal: string): string | undefined;
   /** Whether `word` is one of them. */
   isToken(word: string): boolean;
@@ -28,10 +28,15 @@ export class Access {
   /** The profile of a principal. Throws `ProfileUnavailable` where it is not there: nothing is then allowed. */
   profileFor(principal: string): Profile {
     const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);
-    const profile = name === undefined ? undefined : this.book.get(name);
+    if (name === undefined) {
+      throw new ProfileUnavailable(
+        'This token has ended or was taken away, so nothing was done. Ask the owner of the server.',
+      );
+    }
+    const profile = this.book.get(name);
     if (profile !== undefined) return profile;
     throw new ProfileUnavailable(
-      `The profile ${name ?? ''} of this token is not there, so nothing was done. Tell the owner of the server: agent3 profile list shows what there is.`,
+      `The profile ${name} of this token is not there, so nothing was done. Tell the owner of the server: agent3 profile list shows what there is.`,
     );
   }
 }

@@ -1,8 +1,9 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from '@sinclair/typebox/value';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
+import { fileFingerprint } from '../core/file-fingerprint.ts';
 import type { Notices } from '../core/notices.ts';
 import { describeSchema, preview } from '../core/schema-words.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
@@ -125,17 +126,13 @@ export class ProfileBook {
   #fingerprint(): string {
     const { directory } = this;
     if (directory === undefined) return '';
-    let names: string[] = [];
     try {
-      names = listFiles(directory);
+      return listFiles(directory)
+        .map((name) => `${name} ${fileFingerprint(join(directory, name))}`)
+        .join('\n');
     } catch {
       // To read them gives the reason.
+      return 'unreadable';
     }
-    return names
-      .map((name) => {
-        const stat = statSync(join(directory, name), { throwIfNoEntry: false });
-        return `${name} ${stat?.ino} ${stat?.size} ${stat?.mtimeMs}`;
-      })
-      .join('\n');
   }
 }

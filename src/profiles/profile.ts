@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
+import { directoryFault } from './workspace-directory.ts';
 
 /** The operations that a profile can allow. */
 export const OPERATIONS = [
@@ -107,12 +108,21 @@ export interface Profile {
   readonly mask: boolean;
 }
 
+/** The agent's own: tokens, profiles and decisions, logs and the record. */
+const OWN = ['/etc/agent3', '/var/log/agent3'];
+
 /** Secrets of a server, which a profile with a sandbox does not show. */
 const SECRETS = [
-  '/etc/agent3',
-  '/var/log/agent3',
+  ...OWN,
   '/etc/shadow*',
   '/etc/gshadow*',
+  // What passwd(1) and PAM write before it takes their place.
+  '/etc/shadow',
+  '/etc/shadow+',
+  '/etc/nshadow',
+  '/etc/gshadow',
+  '/etc/gshadow+',
+  '/etc/ngshadow',
   '/etc/security/opasswd',
   '/etc/ssl/private',
   '/etc/ssh/ssh_host_*_key',
@@ -227,20 +237,15 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   if (base.name !== 'workspace' && file.directory !== undefined) {
     faults.push('directory belongs to extends = "workspace"');
   }
-  if (file.directory !== undefined && PROTECTED.test(file.directory)) {
-    faults.push(
-      `directory ${file.directory} holds the system or the agent itself: choose one below /srv, /home or /opt`,
-    );
-  }
+  const misplaced = file.directory === undefined ? undefined : directoryFault(file.directory);
+  if (misplaced !== undefined) faults.push(misplaced);
   if (base.sandbox === undefined && (file.network ?? file.hide ?? file.show) !== undefined) {
     faults.push('network, hide and show belong to extends = "readonly" or "workspace"');
   }
+  const own = file.show?.find((path) => OWN.includes(path));
+  if (own !== undefined) faults.push(`show ${own}: these are the agent's own settings and records, which stay hidden`);
   const unknown = file.show?.find((path) => !SECRETS.includes(path));
   if (unknown !== undefined)
     faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
   return faults;
 }
-
-/** What nobody means to be written to by a model: whoever may write there is root soon. */
-const PROTECTED =
-  /^\/+(?:$|(?:bin|boot|dev|etc|lib|lib64|proc|root|run|sbin|sys|tmp|usr|var|home|srv|opt)\/*$|(?:bin|boot|dev|etc|lib|lib64|proc|run|sbin|sys|usr)\/|var\/(?:lib|log)\/agent3(?:\/|$))|(?:^|\/)\.\.(?:\/|$)/;

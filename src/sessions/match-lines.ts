@@ -28,6 +28,9 @@ export interface LineMatch {
   readonly isPart: boolean;
   readonly before: readonly string[];
   readonly after: readonly string[];
+  /** Where the first line before it begins, and where the last one after it ends. */
+  readonly from: number;
+  readonly to: number;
 }
 
 /** What a search gives: a match, or how far it has come. */
@@ -41,27 +44,33 @@ const NEWLINE = 10;
 /** A match that still gets lines behind it. */
 interface OpenMatch extends LineMatch {
   readonly after: string[];
+  to: number;
 }
 
 /** Looks through a stream line by line, in bounded memory; tells after each chunk how far it is. */
 export function* matchLines(request: MatchRequest): Generator<SearchStep> {
   const { pattern, offset, context } = request;
-  const before: string[] = [];
+  const before: Line[] = [];
   const open: OpenMatch[] = [];
   for (const piece of readLines(request)) {
     if ('at' in piece) {
       if (open.length === 0) yield piece;
       continue;
     }
-    const { line, start, text, isPart } = piece;
-    for (const match of open) match.after.push(text);
+    const { line, start, next, text, isPart } = piece;
+    for (const match of open) {
+      match.after.push(text);
+      match.to = next;
+    }
     while (open[0] !== undefined && open[0].after.length >= context) yield { match: open.shift() as OpenMatch };
     if (start >= offset && pattern.test(text)) {
-      const match: OpenMatch = { line, offset: start, next: piece.next, text, isPart, before: [...before], after: [] };
+      const from = before[0]?.start ?? start;
+      const around = { before: before.map((one) => one.text), after: [], from, to: next };
+      const match: OpenMatch = { line, offset: start, next, text, isPart, ...around };
       if (context === 0) yield { match };
       else open.push(match);
     }
-    before.push(text);
+    before.push(piece);
     if (before.length > context) before.shift();
   }
   for (const match of open) yield { match };

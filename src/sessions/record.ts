@@ -32,6 +32,8 @@ const recordSchema = Type.Object({
   exit_code: nullable(Type.Integer()),
   stdout_bytes: Type.Integer(),
   stderr_bytes: Type.Integer(),
+  /** What both take of the disk, where that is clearly more than they hold. */
+  disk_bytes: Type.Optional(Type.Integer()),
   execution_seconds: Type.Number(),
   /** The shell: pid, start time in clock ticks (null as long as the command is very young), boot. */
   process: nullable(Type.Object({ pid: Type.Integer(), startTicks: nullable(Type.Integer()), bootId: Type.String() })),
@@ -75,6 +77,11 @@ const recordSchema = Type.Object({
 });
 
 export type SessionRecord = Omit<Static<typeof recordSchema>, 'status'> & { status: SessionStatus };
+
+/** What an ended session counts for where the disk is divided, in bytes. */
+export function bytesOnDisk({ stdout_bytes, stderr_bytes, disk_bytes = 0 }: SessionRecord): number {
+  return Math.max(stdout_bytes + stderr_bytes, disk_bytes);
+}
 
 const checker = TypeCompiler.Compile(recordSchema);
 

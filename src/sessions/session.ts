@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readFileSync, readSync, type Stats, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../core/errors.ts';
 import type { SessionId } from './id.ts';
@@ -48,6 +48,14 @@ export class Session {
     return this.sizeOf('stdout') + this.sizeOf('stderr');
   }
 
+  /**
+   * Bytes that both streams take of the disk now: what they hold, or what was reserved for them where that is clearly
+   * more (fallocate(1) with `--keep-size` takes the disk, and no size tells of it).
+   */
+  diskBytes(): number {
+    return STREAMS.reduce((sum, name) => sum + diskBytesOf(this.path(name)), 0);
+  }
+
   /** How long nothing has been written to either stream, in milliseconds at the time `now`. */
   silentMs(now: number): number {
     const written = STREAMS.map((name) => statSync(this.path(name), { throwIfNoEntry: false })?.mtimeMs ?? 0);
@@ -67,10 +75,26 @@ export class Session {
   }
 }
 
+/** The unit of `st_blocks` (stat(2)). */
+const BLOCK_BYTES = 512;
+/** What a file system may reserve for a small file by itself. */
+const RESERVED_BYTES = 1_048_576;
+
+/** XFS reserves up to as much as a growing file has, and takes it back: that is nothing a command did. */
+function diskBytesOf(path: string): number {
+  const { size, blocks } = statOf(path) ?? { size: 0, blocks: 0 };
+  const taken = blocks * BLOCK_BYTES;
+  return taken > 2 * size + RESERVED_BYTES ? taken : size;
+}
+
 /** The size of a file in bytes; undefined where it, or its directory, is not there any more. */
 function sizeOfFile(path: string): number | undefined {
+  return statOf(path)?.size;
+}
+
+function statOf(path: string): Stats | undefined {
   try {
-    return statSync(path, { throwIfNoEntry: false })?.size;
+    return statSync(path, { throwIfNoEntry: false });
   } catch (error) {
     if (errnoOf(error) === 'ENOTDIR') return undefined;
     throw error;

@@ -49,7 +49,11 @@ export class SessionStore {
     );
   }
 
-  /** Reads every session on disk. One whose record cannot be read gets a new one, as of a command whose end is unknown. */
+  /**
+   * Reads every session on disk. One whose record cannot be read, because the agent died before it was written or
+   * somebody damaged it, gets a new one, of a command whose end is unknown and that belongs to nobody: it is swept with
+   * the others.
+   */
   load(): void {
     const entries = readdirSync(this.directory, { withFileTypes: true });
     // Ids sort by the time they were made, and the list of sessions goes by the order in memory.
@@ -58,7 +62,7 @@ export class SessionStore {
       if (id === undefined) continue;
       const directory = join(this.directory, id);
       const stored = readRecord(directory);
-      this.#add(new Session(id, directory, stored?.record ?? unknownRecord(id), stored?.bytes));
+      this.#add(new Session(id, directory, stored?.record ?? blankRecord(id), stored?.bytes));
     }
   }
 
@@ -177,7 +181,7 @@ function openStreams(session: Session): OutputDescriptors {
   }
 }
 
-/** A record of a session that has just begun. */
+/** A record of a session that has just begun, and belongs to nobody yet: no token is named so. */
 function blankRecord(id: SessionId): SessionRecord {
   return {
     session: id,
@@ -197,12 +201,4 @@ function blankRecord(id: SessionId): SessionRecord {
     survivors: 0,
     closed: false,
   };
-}
-
-/** The token that a session without a readable record is given to: the only one there is. */
-const DEFAULT_PRINCIPAL = 'default';
-
-/** The agent died between making the directory and writing the record, or somebody damaged the record. */
-function unknownRecord(id: SessionId): SessionRecord {
-  return { ...blankRecord(id), principal: DEFAULT_PRINCIPAL };
 }

@@ -1,10 +1,10 @@
-import { statSync } from 'node:fs';
 import { AddressList } from '../core/address-list.ts';
 import type { Clock } from '../core/clock.ts';
+import { fileFingerprint } from '../core/file-fingerprint.ts';
 import type { Notices } from '../core/notices.ts';
 import { hashToken, readTokens, type TokenRecord } from './token-file.ts';
 
-/** A change of the file is seen within this. */
+/** That a token is gone is seen within this; that it is there, at once. */
 const LOOK_MS = 500;
 
 interface Key {
@@ -16,9 +16,15 @@ interface Key {
   readonly ips: AddressList | undefined;
 }
 
+/** The tokens of a file: by their hashes, and the one of each principal that ends last. */
+interface Keys {
+  readonly byHash: ReadonlyMap<string, Key>;
+  readonly byPrincipal: ReadonlyMap<string, Key>;
+}
+
 /** The tokens of a file, read anew when it changes. */
 export class KeyRing {
-  #keys: ReadonlyMap<string, Key>;
+  #keys: Keys;
   #seen: string;
   #lookedMs: number;
 
@@ -28,61 +34,64 @@ export class KeyRing {
     private readonly clock: Clock,
     private readonly notices: Notices,
   ) {
-    this.#seen = fingerprint(path);
+    this.#seen = fileFingerprint(path);
     this.#lookedMs = clock.elapsed();
     this.#keys = keysOf(readTokens(path));
   }
 
   /** Whose token this is, when it may be used now and from `address`; undefined for every other. */
   principalOf(token: string, address: string): string | undefined {
+    const hash = hashToken(token);
     this.#readAnew();
-    const key = this.#keys.get(hashToken(token));
+    // A token that was just made is no wrong one.
+    if (!this.#keys.byHash.has(hash)) this.#look();
+    const key = this.#keys.byHash.get(hash);
     if (key === undefined || this.clock.now() >= key.expiresAt) return undefined;
     return key.ips === undefined || key.ips.has(address) ? key.principal : undefined;
   }
 
-  /** The profile of a principal; undefined when its token is gone. */
+  /** The profile of a principal; undefined when its token is gone or has ended. */
   profileOf(principal: string): string | undefined {
-    for (const key of this.#keys.values()) if (key.principal === principal) return key.profile;
-    return undefined;
+    this.#readAnew();
+    const key = this.#keys.byPrincipal.get(principal);
+    return key !== undefined && this.clock.now() < key.expiresAt ? key.profile : undefined;
   }
 
   /** Whether `word` is a token of the file. */
   isToken(word: string): boolean {
-    return this.#keys.has(hashToken(word));
+    return this.#keys.byHash.has(hashToken(word));
+  }
+
+  #readAnew(): void {
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
   }
 
   /** With a file that cannot be used, the tokens that were there go on, and the owner hears of it. */
-  #readAnew(): void {
-    const now = this.clock.elapsed();
-    if (now - this.#lookedMs < LOOK_MS) return;
-    this.#lookedMs = now;
-    const seen = fingerprint(this.path);
+  #look(): void {
+    this.#lookedMs = this.clock.elapsed();
+    const seen = fileFingerprint(this.path);
     if (seen === this.#seen) return;
     this.#seen = seen;
     try {
       this.#keys = keysOf(readTokens(this.path));
-      this.notices.info({ tokens: this.#keys.size }, 'the tokens were read anew');
+      this.notices.info({ tokens: this.#keys.byHash.size }, 'the tokens were read anew');
     } catch (error) {
       this.notices.warn({ err: error }, 'the file of tokens cannot be used: the tokens from before stay in force');
     }
   }
 }
 
-function keysOf(tokens: readonly TokenRecord[]): ReadonlyMap<string, Key> {
-  const keys = new Map<string, Key>();
+function keysOf(tokens: readonly TokenRecord[]): Keys {
+  const byHash = new Map<string, Key>();
+  const byPrincipal = new Map<string, Key>();
   for (const { name, id, profile = 'full', sha256, expires_at, ips, previous } of tokens) {
     const expiresAt = expires_at ?? Number.POSITIVE_INFINITY;
     const list = ips.length === 0 ? undefined : AddressList.parse(ips.join(',')).list;
     const key = { principal: `${name}#${id}`, profile, expiresAt, ips: list };
-    keys.set(sha256, key);
-    if (previous !== undefined) keys.set(previous.sha256, { ...key, expiresAt: Math.min(expiresAt, previous.until) });
+    byHash.set(sha256, key);
+    byPrincipal.set(key.principal, key);
+    // The token before a rotation ends no later than the one after it.
+    if (previous !== undefined) byHash.set(previous.sha256, { ...key, expiresAt: Math.min(expiresAt, previous.until) });
   }
-  return keys;
-}
-
-/** Changes with every write of the file. */
-function fingerprint(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+  return { byHash, byPrincipal };
 }

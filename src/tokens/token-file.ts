@@ -1,6 +1,7 @@
 import {
   chownSync,
   closeSync,
+  constants,
   fchmodSync,
   fsyncSync,
   openSync,
@@ -12,6 +13,7 @@ import {
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../core/errors.ts';
+import { tryLock } from '../platform/libc.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 
@@ -79,6 +81,45 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
     if (there !== undefined) chownSync(beside, there.uid, there.gid);
     else if (group !== undefined) chownSync(beside, 0, group);
     renameSync(beside, path);
+  } catch (error) {
+    throw new TokenFileFault(`${path} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+/** So long a change waits for another one. */
+const LOCK_PATIENCE_MS = 10_000;
+const LOCK_LOOK_MS = 20;
+
+/**
+ * Reads the tokens, and writes what `change` makes of them, one process at a time: of two that did it at once, one
+ * would be lost. Throws `TokenFileFault`, and what `change` throws.
+ */
+export function changeTokens(
+  path: string,
+  change: (tokens: TokenRecord[]) => readonly TokenRecord[],
+  group?: number,
+  patienceMs: number = LOCK_PATIENCE_MS,
+): void {
+  const fd = openLock(path);
+  try {
+    const waitedFrom = performance.now();
+    while (!tryLock(fd)) {
+      if (performance.now() - waitedFrom >= patienceMs) {
+        throw new TokenFileFault(`${path} cannot be written now: another agent3 token changes it. Try it again.`);
+      }
+      Bun.sleepSync(LOCK_LOOK_MS);
+    }
+    writeTokens(path, change(readTokens(path)), group);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A file beside it, which stays. Nobody else may open it: who reads the tokens could hold a lock on them for ever. */
+function openLock(path: string): number {
+  try {
+    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+    return openSync(`${path}.lock`, O_RDWR | O_CREAT | O_NOFOLLOW, OWN_MODE);
   } catch (error) {
     throw new TokenFileFault(`${path} cannot be written: ${describeErrno(error)}`);
   }

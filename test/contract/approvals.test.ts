@@ -1,8 +1,21 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { createHmac } from 'node:crypto';
-import { chmodSync, chownSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { randomBytes } from 'node:crypto';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { Webhook } from 'standardwebhooks';
 import { type Agent, startAgent } from '../helpers/agent.ts';
-import { agent3 } from '../helpers/cli.ts';
+import { agent3, agent3InTerminal } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { eventually } from '../helpers/waiting.ts';
 
@@ -24,7 +37,7 @@ command = "rm"
 `,
 );
 
-const SECRET = 'a-secret-of-24-characters';
+const SECRET = `whsec_${randomBytes(32).toString('base64')}`;
 const notices: { body: string; headers: Headers }[] = [];
 let receiver: ReturnType<typeof Bun.serve>;
 let agent: Agent;
@@ -102,6 +115,12 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   };
   const approvals = (...args: string[]) =>
     agent3(['approvals', ...args], { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir });
+  const listed = async () => JSON.parse((await approvals('--json')).stdout) as { session: string; digest: string }[];
+  /** Approves what is listed under an id now. */
+  const approve = async (id: string) => {
+    const found = (await listed()).find(({ session }) => session === id);
+    return approvals('approve', id, '--digest', found?.digest ?? '');
+  };
 
   test('runs once it is approved, with all that was asked, and is followed by read_session', async () => {
     const session = await ask();
@@ -111,7 +130,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       expect(stdout).toContain(told);
     }
     const following = read(session, { wait: 10 });
-    expect((await approvals('approve', session)).stdout).toBe('approved: it runs\n');
+    expect((await approve(session)).stdout).toBe('approved: it runs\n');
     await following;
     expect(await read(session, { wait: 10, offset: 1000 })).toMatchObject({ status: 'done', exit_code: 3 });
     expect((await read(session))['stdout']).toBe('inx\n');
@@ -128,7 +147,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       message: expect.stringContaining('denied it: not before the backup'),
     });
     expect(await Bun.file(file).exists()).toBe(true);
-    expect((await approvals('approve', session)).stderr).toContain('nothing that waits has this id');
+    expect((await approve(session)).stderr).toContain('nothing that waits has this id');
   });
 
   test('is not run when what was shown is not what would run', async () => {
@@ -137,7 +156,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const request = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...request, cmd: 'ls' }));
     expect((await approvals()).stdout).toContain('$ ls\n');
-    await approvals('approve', session);
+    await approve(session);
     expect(await read(session, { wait: 5 })).toMatchObject({
       status: 'denied',
       message: expect.stringContaining('what was decided on is not what was asked'),
@@ -145,16 +164,70 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect(await Bun.file(file).exists()).toBe(true);
   });
 
+  test('is not run by an id alone: what waits under it may be another than what was seen', async () => {
+    const seen = await ask();
+    const [{ digest } = { digest: '' }] = await listed();
+    await agent.call('kill_session', { session: seen });
+    const other = await ask({ cmd: `rm ${file} # another` });
+    const blind = await approvals('approve', seen.slice(0, 8));
+    expect({ code: blind.code, stderr: blind.stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining('without a terminal to ask on, say what you have seen: --digest'),
+    });
+    expect((await approvals('approve', other, '--digest', digest)).stderr).toContain('look at it anew');
+    expect(await read(other)).toMatchObject({ status: 'waiting' });
+    await approvals('deny', other);
+  });
+
+  test('is shown once more on a terminal, and asked about', async () => {
+    const session = await ask();
+    const type = (answer: string) =>
+      agent3InTerminal(['approvals', 'approve', session], answer, {
+        ...settings,
+        AGENT3_SESSIONS_DIR: agent.sessionsDir,
+      });
+    expect(await type('n')).toContain('nothing was decided');
+    expect(await read(session)).toMatchObject({ status: 'waiting' });
+    const shown = await type('y');
+    expect(shown).toContain(`$ rm ${file}; cat; echo $NAME; exit 3`);
+    expect(shown).toContain('approved: it runs');
+    expect(await read(session, { wait: 10, offset: 1000 })).toMatchObject({ status: 'done', exit_code: 3 });
+  });
+
+  test('runs in the directory that was shown, or not at all', async () => {
+    const [good, bad, link] = ['good', 'bad', 'link'].map((name) => directory.join(name)) as [string, string, string];
+    for (const path of [good, bad]) {
+      mkdirSync(path, { recursive: true });
+      writeFileSync(join(path, 'f'), '');
+    }
+    symlinkSync(good, link);
+    const { session } = await shell({ cmd: 'rm f', cwd: link });
+    expect((await approvals()).stdout).toContain(`in ${good},`);
+    rmSync(link);
+    symlinkSync(bad, link);
+    await approve(String(session));
+    expect(await read(session, { wait: 10 })).toMatchObject({ status: 'done' });
+    expect([existsSync(join(good, 'f')), existsSync(join(bad, 'f'))]).toEqual([false, true]);
+    const { session: next } = await shell({ cmd: 'rm f', cwd: good });
+    renameSync(good, `${good}-away`);
+    symlinkSync(bad, good);
+    await approve(String(next));
+    expect(await read(next, { wait: 10 })).toMatchObject({ status: 'denied' });
+    expect(existsSync(join(bad, 'f'))).toBe(true);
+  });
+
   test('is not run for a decision that is not of root, or in a directory of others', async () => {
     const session = await ask();
     const decision = `${APPROVALS}/${session}.json`;
     const request = JSON.parse(readFileSync(`${agent.sessionsDir}/.approvals/${session}.json`, 'utf8'));
     const { digestOf } = await import('../../src/approvals/request.ts');
+    const elsewhere = directory.join('decision');
     writeFileSync(
-      decision,
+      elsewhere,
       JSON.stringify({ session, digest: digestOf(request), verdict: 'approve', why: '', by: 'x' }),
     );
-    chownSync(decision, 65_534, 65_534);
+    chownSync(elsewhere, 65_534, 65_534);
+    renameSync(elsewhere, decision);
     // Nothing may come of it: a look at the clock is all there is.
     expect(await read(session, { wait: 2.5 })).toMatchObject({ status: 'waiting' });
     chmodSync(APPROVALS, 0o777);
@@ -167,9 +240,8 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   test('is waited for by agent3 exec, which says so', async () => {
     const remote = { AGENT3_URL: agent.url, AGENT3_API_TOKEN: agent.token };
     const run = agent3(['exec', `rm ${directory.join('none')}`], remote);
-    const found = async () => JSON.parse((await approvals('--json')).stdout) as { session: string }[];
-    await eventually('it waits', async () => (await found()).length === 1);
-    await approvals('approve', (await found())[0]?.session ?? '');
+    await eventually('it waits', async () => (await listed()).length === 1);
+    await approve((await listed())[0]?.session ?? '');
     const { code, stderr } = await run;
     expect(code).toBe(1);
     expect(stderr).toContain('a person has to approve this command');
@@ -199,7 +271,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   });
 
   test('is told to the owner, signed', async () => {
-    const { session } = await shell({ cmd: 'rm told' });
+    const { session } = await shell({ cmd: 'rm told --password hunter22' });
     await approvals('deny', String(session), '--why', 'no');
     const ofSession = () => notices.map(({ body }) => JSON.parse(body)).filter(({ data }) => data.session === session);
     await eventually('both notices came', () => ofSession().length === 2);
@@ -208,14 +280,32 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
         .map(({ type }) => type)
         .sort(),
     ).toEqual(['approval.asked', 'approval.denied']);
-    const { body, headers } = notices.at(-1) ?? { body: '', headers: new Headers() };
-    const signed = `${headers.get('webhook-id')}.${headers.get('webhook-timestamp')}.${body}`;
-    const signature = createHmac('sha256', SECRET).update(signed).digest('base64');
-    expect(headers.get('webhook-signature')).toBe(`v1,${signature}`);
+    expect(notices.length).toBeGreaterThan(2);
+    for (const { body, headers } of notices) {
+      expect(new Webhook(SECRET).verify(body, headers.toJSON())).toEqual(JSON.parse(body));
+      expect(body).not.toContain('hunter22');
+    }
+    expect(ofSession()[0].data).toMatchObject({ cmd: 'rm told --password ‹password›' });
     const [first, second] = notices.filter(
       ({ headers: h }) => h.get('webhook-id') === notices[0]?.headers.get('webhook-id'),
     );
     expect(second?.body).toBe(first?.body ?? '');
+  });
+
+  test('is told to the owner, signed with a secret that is no Base64', async () => {
+    const secret = 'a-secret-of-24-characters';
+    await using other = await startAgent({
+      ...settings,
+      AGENT3_PROFILES_DIR: PROFILES,
+      AGENT3_PROFILE: 'careful',
+      AGENT3_NOTIFY_URL: `http://127.0.0.1:${receiver.port}/`,
+      AGENT3_NOTIFY_SECRET: secret,
+    });
+    const { session } = await other.shell({ cmd: 'rm other' });
+    const ofOther = () => notices.find(({ body }) => body.includes(session));
+    await eventually('the notice came', () => ofOther() !== undefined);
+    const { body, headers } = ofOther() ?? { body: '', headers: new Headers() };
+    expect(new Webhook(secret, { format: 'raw' }).verify(body, headers.toJSON())).toEqual(JSON.parse(body));
   });
 
   test('ends with the agent, and its session says so', async () => {

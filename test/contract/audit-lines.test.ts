@@ -71,7 +71,9 @@ describe.skipIf(!isRoot)('a command that was approved', () => {
       AGENT3_PROFILE: 'careful',
     });
     const { session } = await agent.shell({ cmd: 'true' });
-    await agent3(['approvals', 'approve', session], { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir });
+    const owner = { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir };
+    const [asked] = JSON.parse((await agent3(['approvals', '--json'], owner)).stdout) as { digest: string }[];
+    await agent3(['approvals', 'approve', session, '--digest', asked?.digest ?? ''], owner);
     await eventually('it has ended', () => linesOf(path).some(({ event }) => event === 'end'));
     const digest = expect.stringMatching(/^[0-9a-f]{64}$/);
     const lines = linesOf(path).filter((line) => line['session'] === session);

@@ -15,6 +15,14 @@ function makeCgroup(): TestCgroup {
   return cgroup;
 }
 
+test('an agent without a cgroup for its commands says once what that means', async () => {
+  await using agent = await startAgent();
+  await agent.shell({ cmd: 'true' });
+  expect(agent.logs.filter(({ msg }) => String(msg).includes('no cgroup of their own'))).toEqual([
+    expect.objectContaining({ level: 'info', msg: expect.stringContaining('AGENT3_CGROUP') }),
+  ]);
+});
+
 describe.if(hasCgroups())('in a cgroup of its own', () => {
   test('a command runs from its first instruction, and its cgroup goes when it ends', async () => {
     using cgroup = makeCgroup();

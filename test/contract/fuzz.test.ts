@@ -11,8 +11,8 @@ const AT_ONCE = 16;
 const directory = new TemporaryDirectory();
 const tokens = directory.join('tokens.json');
 const settings = { AGENT3_TOKENS_FILE: tokens, AGENT3_MAX_REQUESTS_PER_MINUTE: '100000000' };
-const anna = (await agent3(['token', 'create', 'anna'], settings)).stdout.trim();
-const bert = (await agent3(['token', 'create', 'bert'], settings)).stdout.trim();
+const anna = (await agent3(['token', 'create', 'anna', '--profile', 'full'], settings)).stdout.trim();
+const bert = (await agent3(['token', 'create', 'bert', '--profile', 'full'], settings)).stdout.trim();
 const agent = await startAgent({ ...settings, AGENT3_MAX_RUNNING: '4', AGENT3_SESSION_TTL_SECONDS: '20' });
 afterAll(async () => {
   await agent[Symbol.asyncDispose]();

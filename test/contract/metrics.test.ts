@@ -32,7 +32,8 @@ describe('/metrics', () => {
     await agent.request('/', { method: 'POST', headers: { 'x-auth-token': randomToken() }, body: '{}' });
     const text = await eventually('all is counted', async () => {
       const { text: now } = await get();
-      return figureOf(now, 'agent3_failed_logins_total') === 1 && now;
+      const isAll = figureOf(now, 'agent3_failed_logins_total') === 1 && figureOf(now, 'agent3_session_bytes') === 12;
+      return isAll && now;
     });
     expect(figureOf(text, 'agent3_requests_total{op="shell",status="200"}')).toBe(4);
     expect(figureOf(text, 'agent3_requests_total{op="none",status="403"}')).toBe(1);
@@ -75,6 +76,19 @@ describe('/metrics', () => {
     // It opens nothing else.
     const call = await agent.request('/server_info', { method: 'POST', headers: { authorization: `Bearer ${TOKEN}` } });
     expectRefusal(call, 403, 'Unauthorized');
+  });
+
+  test('counts wrong tokens also when they are answered 429', async () => {
+    await using guarded = await startAgent();
+    const guess = () =>
+      guarded.request('/', { method: 'POST', headers: { 'x-auth-token': randomToken() }, body: '{}' });
+    const statuses: number[] = [];
+    for (let count = 0; count < 14; count++) statuses.push((await guess()).status);
+    expect(statuses).toEqual([...Array(10).fill(403), ...Array(4).fill(429)]);
+    await eventually('all are counted', async () => {
+      const { text } = await guarded.request('/metrics');
+      return figureOf(text, 'agent3_failed_logins_total') === 14;
+    });
   });
 
   test('is read with GET alone', async () => {

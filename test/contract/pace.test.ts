@@ -7,7 +7,7 @@ import { TemporaryDirectory } from '../helpers/directories.ts';
 const directory = new TemporaryDirectory();
 const tokens = directory.join('tokens.json');
 const create = async (name: string): Promise<string> =>
-  (await agent3(['token', 'create', name], { AGENT3_TOKENS_FILE: tokens })).stdout.trim();
+  (await agent3(['token', 'create', name, '--profile', 'full'], { AGENT3_TOKENS_FILE: tokens })).stdout.trim();
 const other = await create('other');
 afterAll(() => directory[Symbol.dispose]());
 

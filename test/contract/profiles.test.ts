@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -143,6 +143,22 @@ describe('a profile', () => {
     await becomes(200);
   });
 
+  test('whose file cannot even be looked at leaves those from before in force, and the log says so', async () => {
+    symlinkSync('looped.toml', `${PROFILES}/looped.toml`);
+    const isTold = () => agent.logs.some((line) => JSON.stringify(line['faults'] ?? '').includes('ELOOP'));
+    await eventually('the fault is told', async () => {
+      expect((await call('discreet', 'shell', { cmd: 'true' })).status).toBe(200);
+      return isTold();
+    });
+    rmSync(`${PROFILES}/looped.toml`);
+    put('looped.toml', 'extends = "full"');
+    await eventually('the profiles are read anew', async () => {
+      expect((await call('discreet', 'shell', { cmd: 'true' })).status).toBe(200);
+      return agent.logs.some((line) => JSON.stringify(line['profiles'] ?? '').includes('looped'));
+    });
+    rmSync(`${PROFILES}/looped.toml`);
+  });
+
   test('whose file has a fault leaves those from before in force', async () => {
     put('later.toml', 'extends = "nothing"');
     const told = agent.log.find('the fault', (line) => String(line['msg']).startsWith('the profiles cannot be used'));
@@ -171,9 +187,10 @@ describe('agent3 profile', () => {
     ['an unknown operation', 'operations = ["shell", "format"]', 'operations.1 must be'],
     ['a workspace without its directory', 'extends = "workspace"', 'a workspace needs its directory'],
     ['a workspace that is the system', 'extends = "workspace"\ndirectory = "/etc/app"', 'holds the system'],
-    ['a workspace with a way out', 'extends = "workspace"\ndirectory = "/srv/../etc"', 'holds the system'],
+    ['a workspace with a way out', 'extends = "workspace"\ndirectory = "/srv/../etc"', 'write it as /etc'],
     ['a directory of no workspace', 'directory = "/srv/app"', 'belongs to extends = "workspace"'],
     ['a network of full', 'extends = "full"\nnetwork = true', 'network, hide and show belong to'],
+    ['a look at the agent’s own', 'show = ["/etc/agent3"]', "the agent's own settings"],
     ['a secret that is none', 'show = ["/etc/passwd"]', 'no entry of the built-in list'],
     ['a rule that does nothing known', '[[rules]]\naction = "refuse"', 'rules.0.action must be'],
     ['a rule with an unknown name', '[[rules]]\naction = "deny"\ncmd = "rm"', 'there is no rules.0.cmd'],

@@ -49,6 +49,45 @@ describe('an unknown path', () => {
   });
 });
 
+describe('a path that is almost one of the routes is another one:', () => {
+  const paths = [
+    '/healthz',
+    '/openapi.json',
+    '/docs',
+    '/docs/swagger-ui.css',
+    '/metrics',
+    '/shell',
+    '/server_info',
+    '/mcp',
+  ];
+  const spellings = paths.flatMap((path) => [
+    `${path}/`,
+    `${path}//`,
+    `/%${path.charCodeAt(1).toString(16)}${path.slice(2)}`,
+    `${path}%2f`,
+    path.toUpperCase(),
+  ]);
+  test.each([...spellings, '/sessions//stream', '/sessions/x/stream/'])('%s', async (path) => {
+    for (const method of ['GET', 'POST']) {
+      const body = method === 'GET' ? null : '{"cmd":"true"}';
+      for (const forwarded of [{}, { 'x-forwarded-for': '203.0.113.1' }]) {
+        expectRefusal(await agent.request(path, { method, body, headers: forwarded }), 403, 'Unauthorized');
+        const headers = { 'x-auth-token': agent.token, ...forwarded };
+        expectRefusal(await agent.request(path, { method, body, headers }), 404, 'Not found');
+      }
+    }
+  });
+});
+
+// Bun's fetch takes one of two slashes away.
+test.each(['//healthz', '//metrics', '//sessions/x/stream'])('so is %s', async (path) => {
+  using connection = await RawConnection.open(agent);
+  connection.send(
+    `GET ${path} HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: ${agent.token}\r\nConnection: close\r\n\r\n`,
+  );
+  expect(await connection.until(/\r\n\r\n.*\}/)).toContain('"error":"Not found"');
+});
+
 describe('the open routes', () => {
   test('GET /healthz needs no token and tells the version', async () => {
     const reply = await agent.request('/healthz');

@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test';
+import { readdirSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
+import { readProc } from '../helpers/processes.ts';
 import { expectRefusal } from '../helpers/refusals.ts';
 import { Trigger } from '../helpers/trigger.ts';
 import { eventually } from '../helpers/waiting.ts';
@@ -138,6 +140,26 @@ test('a hundred followers are the most, and room comes when one has gone', async
     return status === 200;
   });
   for (const follower of followers) follower.abort();
+  await agent.call('close_session', { session });
+});
+
+/** How many files the agent watches (inotify(7)). */
+const watches = (): number =>
+  readdirSync(`/proc/${agent.pid}/fdinfo`)
+    .map((fd) => readProc(`${agent.pid}/fdinfo/${fd}`)?.match(/^inotify /gm)?.length ?? 0)
+    .reduce((sum, count) => sum + count, 0);
+
+test('who leaves in the middle of output leaves no watch behind', async () => {
+  const { session } = await agent.shell({ cmd: 'yes | head -c 20000000; sleep 300', background: true });
+  const before = watches();
+  for (let count = 0; count < 3; count++) {
+    const controller = new AbortController();
+    const response = await fetch(`${agent.url}/sessions/${session}/stream`, { headers, signal: controller.signal });
+    const reader = response.body?.getReader();
+    for (let pieces = 0; pieces < 2; pieces++) await reader?.read();
+    controller.abort();
+  }
+  await eventually('the watches are gone', () => watches() <= before);
   await agent.call('close_session', { session });
 });
 

@@ -70,12 +70,29 @@ describe('without the token', () => {
   });
 });
 
-test('too many wrong tokens are answered 429 with Retry-After, and the right one works on', async () => {
-  await using guarded = await startAgent();
-  const guess = () => guarded.request('/', { method: 'POST', body, headers: { 'x-auth-token': randomToken() } });
-  let reply = await guess();
-  for (let guesses = 1; reply.status === 403 && guesses < 500; guesses++) reply = await guess();
-  expectRefusal(reply, 429, 'Too many requests');
-  expect(Number(reply.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
-  expect((await guarded.call('shell', { cmd: 'true' })).status).toBe(200);
+describe('too many wrong tokens', () => {
+  type Guarded = Awaited<ReturnType<typeof startAgent>>;
+  /** Guesses until it is answered otherwise than with 403. */
+  const guess = async (guarded: Guarded) => {
+    const one = () => guarded.request('/', { method: 'POST', body, headers: { 'x-auth-token': randomToken() } });
+    let reply = await one();
+    for (let guesses = 1; reply.status === 403 && guesses < 500; guesses++) reply = await one();
+    return reply;
+  };
+
+  test('are answered 429 with Retry-After, and the right one too: no token is looked at', async () => {
+    await using guarded = await startAgent();
+    const reply = await guess(guarded);
+    expectRefusal(reply, 429, 'Too many requests', /wrong tokens/);
+    expect(Number(reply.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expectRefusal(await guarded.call('shell', { cmd: 'true' }), 429, 'Too many requests', /wrong tokens/);
+    expect((await guarded.request('/healthz')).status).toBe(200);
+  });
+
+  test('do not lock out who sent the right one from the same address before', async () => {
+    await using guarded = await startAgent();
+    await guarded.shell({ cmd: 'true' });
+    expect((await guess(guarded)).status).toBe(429);
+    expect((await guarded.shell({ cmd: 'echo on' })).stdout).toBe('on\n');
+  });
 });

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -18,7 +18,7 @@ const cli = (...argv: string[]) => agent3(['token', ...argv], { AGENT3_TOKENS_FI
 
 /** Makes a token and gives it. */
 const create = async (name: string, ...options: string[]): Promise<string> => {
-  const { code, stdout } = await cli('create', name, ...options);
+  const { code, stdout } = await cli('create', name, '--profile', 'full', ...options);
   expect(code).toBe(0);
   return stdout.trim();
 };
@@ -99,10 +99,37 @@ describe('a token of the file', () => {
     const token = await create('office', '--ip', '203.0.113.0/24', '--ip', '2001:db8::7');
     await eventually(
       'it works from there',
-      async () => (await statusOf(token, { 'x-forwarded-for': '203.0.113.9' })) === 200,
+      async () => (await statusOf(token, { 'x-forwarded-for': `203.0.113.${++clients & 255}` })) === 200,
     );
     expect(await statusOf(token, { 'x-forwarded-for': '2001:db8::7' })).toBe(200);
     expect(await statusOf(token)).toBe(403);
+  });
+
+  test('follows a session until it is revoked or ends, and is told so', async () => {
+    const revoked = async () => {
+      expect((await cli('revoke', 'follower-1')).code).toBe(0);
+    };
+    const expired = () => Promise.resolve();
+    for (const [name, options, end] of [
+      ['follower-1', [], revoked],
+      ['follower-2', ['--expires', '3s'], expired],
+    ] as const) {
+      const token = await create(name, ...options);
+      await becomes(token, 200);
+      const { session } = (await call(token, 'shell', { cmd: 'while sleep 0.1; do echo on; done', background: true }))
+        .body;
+      const stream = await fetch(`${agent.url}/sessions/${session}/stream`, { headers: { 'x-auth-token': token } });
+      const reading = stream.text();
+      await end();
+      const events = (await reading).trim().split('\n\n');
+      expect(events.some((event) => event.startsWith('event: output'))).toBe(true);
+      const [, data = ''] = /^event: refused\ndata: (.*)$/.exec(events.at(-1) ?? '') ?? [];
+      expect(JSON.parse(data)).toEqual({
+        status: 403,
+        error: 'Unauthorized',
+        message: expect.stringContaining('This token has ended or was taken away'),
+      });
+    }
   });
 
   test('works beside the new one while it is rotated, which has its sessions', async () => {
@@ -128,6 +155,32 @@ describe('a token of the file', () => {
 });
 
 describe('the file', () => {
+  test('has every token of many that are made at once', async () => {
+    const names = Array.from({ length: 12 }, (_, at) => `parallel-${at}`);
+    const made = await Promise.all(names.map((name) => create(name)));
+    expect(new Set(made).size).toBe(12);
+    const { stdout } = await cli('list', '--json');
+    const listed = JSON.parse(stdout).map(({ name }: { name: string }) => name);
+    expect(names.filter((name) => !listed.includes(name))).toEqual([]);
+    await Promise.all(names.map((name) => cli('revoke', name)));
+    expect((await cli('list')).stdout).not.toContain('parallel-');
+  });
+
+  test('that cannot even be looked at changes nothing, and the log says so', async () => {
+    const token = await create('looped');
+    await becomes(token, 200);
+    renameSync(FILE, `${FILE}.kept`);
+    symlinkSync(FILE, FILE);
+    const isTold = () => agent.logs.some(({ err }) => JSON.stringify(err ?? '').includes('ELOOP'));
+    await eventually('the agent has looked', async () => {
+      expect(await statusOf(token)).toBe(200);
+      return isTold();
+    });
+    renameSync(`${FILE}.kept`, FILE);
+    const later = await create('later');
+    await becomes(later, 200);
+  });
+
   test('that is damaged while the agent runs changes nothing, and the log says so', async () => {
     const token = await create('steady');
     await becomes(token, 200);
@@ -137,7 +190,7 @@ describe('the file', () => {
       expect(await statusOf(token)).toBe(200);
       return agent.logs.some(({ msg }) => String(msg).startsWith('the file of tokens cannot be used'));
     });
-    const { code, stderr } = await cli('create', 'more');
+    const { code, stderr } = await cli('create', 'more', '--profile', 'full');
     expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('is no JSON') });
     writeFileSync(FILE, text);
   });
@@ -158,19 +211,68 @@ describe('the file', () => {
 
 describe('what cannot be done is said:', () => {
   const refusals: readonly [argv: string[], code: number, message: RegExp][] = [
-    [['create', 'Anna'], 2, /small letters/],
-    [['create', 'default'], 2, /AGENT3_API_TOKEN/],
+    [['create', 'Anna', '--profile', 'full'], 2, /small letters/],
+    [['create', 'default', '--profile', 'full'], 2, /AGENT3_API_TOKEN/],
+    [
+      ['create', 'x'],
+      2,
+      /--profile has to say what the token may do\. There are: full, readonly; .*AGENT3_PROFILES_DIR/,
+    ],
+    [['create', 'x', '--profile', 'deploy'], 2, /there is no profile deploy\. There are: full, readonly;/],
+    [['create', 'x', '--profile', 'workspace'], 2, /there is no profile workspace/],
+    [['create', 'x', '--profile', '\u001b[2J'], 2, /there is no profile \\u\{1b\}\[2J/],
     [['create', 'x', '--expires', 'soon'], 2, /30d/],
     [['create', 'x', '--ip', '10.0.0.0/99'], 2, /no IP address/],
     [['revoke', 'nobody'], 1, /there is no token nobody/],
     [['rotate', 'nobody'], 1, /agent3 token list/],
-    [['create', 'hidden'], 1, /agent3 token rotate hidden/],
+    [['create', 'hidden', '--profile', 'full'], 1, /agent3 token rotate hidden/],
   ];
   test.each(refusals)('%j', async (argv, code, message) => {
     const told = await cli(...argv);
     expect(told.code).toBe(code);
     expect(told.stderr).toMatch(message);
     expect(told.stdout).toBe('');
+  });
+
+  test('with a directory of profiles, whose names are told', async () => {
+    using profiles = new TemporaryDirectory();
+    writeFileSync(profiles.join('deploy.toml'), 'extends = "full"');
+    const environment = { AGENT3_TOKENS_FILE: FILE, AGENT3_PROFILES_DIR: profiles.path };
+    const made = await agent3(['token', 'create', 'deployer', '--profile', 'deploy'], environment);
+    expect({ code: made.code, stdout: made.stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^[\w-]{43}\n$/),
+    });
+    const { code, stderr } = await agent3(['token', 'create', 'other', '--profile', 'deply'], environment);
+    expect({ code, stderr }).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('There are: full, readonly, deploy; '),
+    });
+    expect(stderr).toContain(profiles.path);
+    // What is wrong with a file is told, and does not keep from what is built in.
+    writeFileSync(profiles.join('faulty.toml'), 'extends = "root"');
+    const faulty = await agent3(['token', 'create', 'other', '--profile', 'deploy'], environment);
+    expect({ code: faulty.code, stderr: faulty.stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringContaining('faulty.toml'),
+    });
+    expect((await agent3(['token', 'create', 'other', '--profile', 'readonly'], environment)).code).toBe(0);
+  });
+
+  test('to rotate a token that has ended, without a new end', async () => {
+    const before = await create('ended', '--expires', '1s');
+    await becomes(before, 200);
+    await becomes(before, 403);
+    const { code, stdout, stderr } = await cli('rotate', 'ended');
+    expect({ code, stdout, stderr }).toMatchObject({
+      code: 1,
+      stdout: '',
+      stderr: expect.stringContaining('--expires'),
+    });
+    const rotated = await cli('rotate', 'ended', '--expires', '1h', '--overlap', '1h');
+    expect(rotated).toMatchObject({ code: 0, stderr: expect.stringContaining('the old one has ended') });
+    await becomes(rotated.stdout.trim(), 200);
+    expect(await statusOf(before)).toBe(403);
   });
 
   test('without a file', async () => {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
-import { openSequenceLength, plainText } from '../../src/core/plain-text.ts';
+import { openSequenceLength, plainText, visibleJson, visibleLine, visibleText } from '../../src/core/plain-text.ts';
+import { HOSTILE_PIECES, slowPieces } from '../helpers/growth.ts';
 
 describe('the plain text of', () => {
   const cases: readonly [what: string, raw: string, plain: string][] = [
@@ -10,6 +11,8 @@ describe('the plain text of', () => {
     ['lines of a terminal', 'a\r\nb\r\n', 'a\nb\n'],
     ['a progress bar', ' 10%\r 20%\r100%\ndone', '100%\ndone'],
     ['a progress bar that goes on', ' 10%\r 20%\r', ' 20%'],
+    ['a bar that ends in returns', 'a\rb\r\r\r\n', 'b\n'],
+    ['returns and nothing else', '\r\r\r', ''],
     ['backspaces', 'passx\bword', 'password'],
     ['a bell and other controls', 'a\x07b\x00c\x7f\td', 'abc\td'],
     ['text', 'grüße 👋\n', 'grüße 👋\n'],
@@ -29,9 +32,32 @@ describe('an escape sequence that goes on behind the end', () => {
     ['a\x1b(', 2],
     ['a\x1b[31m', 0],
     ['a\x1b]0;title\x07', 0],
+    ['a\x1b]title with bytes \ufffd', 0],
     ['plain', 0],
   ];
   test.each(cases)('%j has %i characters', (text, length) => {
     expect(openSequenceLength(text)).toBe(length);
+  });
+});
+
+describe('what a person has to judge', () => {
+  const hidden = 'a\u001b[2K\r\nb \u202e\u{f0000}\u009b\u2028';
+
+  test('has every character written out that hides or acts, on one line if need be', () => {
+    expect(visibleText(hidden)).toBe('a\\u{1b}[2K\\u{d}\nb \\u{202e}\\u{f0000}\\u{9b}\\u{2028}');
+    expect(visibleLine(hidden)).toBe('a\\u{1b}[2K\\u{d}\\u{a}b \\u{202e}\\u{f0000}\\u{9b}\\u{2028}');
+  });
+
+  test('is the same as JSON', () => {
+    const text = visibleJson({ hidden });
+    expect(JSON.parse(text)).toEqual({ hidden });
+    expect(text).toMatch(/^[\n\x20-\x7e]*$/);
+  });
+});
+
+describe('takes time with the length of a text, whatever it is made of:', () => {
+  const works = { plainText, openSequenceLength, visibleText };
+  test.each(Object.entries(works))('%s', (_, work) => {
+    expect(slowPieces(HOSTILE_PIECES, work)).toEqual([]);
   });
 });

@@ -1,5 +1,6 @@
 import { BASE_ENVIRONMENT, BINARY } from './binary.ts';
 import { TemporaryDirectory } from './directories.ts';
+import { eventually } from './waiting.ts';
 
 /** What a run of the executable left behind. */
 export interface Run {
@@ -29,4 +30,32 @@ export async function agent3(
   });
   const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
   return { code, stdout, stderr };
+}
+
+/** Runs the executable on a terminal, where somebody answers its question; gives all that the terminal showed. */
+export async function agent3InTerminal(
+  args: readonly string[],
+  answer: string,
+  env: Readonly<Record<string, string>>,
+): Promise<string> {
+  let shown = '';
+  let isAsked = false;
+  const decoder = new TextDecoder();
+  const child = Bun.spawn([BINARY, ...args], {
+    env: { ...BASE_ENVIRONMENT, ...env },
+    timeout: RUN_PATIENCE_MS,
+    killSignal: 'SIGKILL',
+    terminal: {
+      cols: 200,
+      data: (terminal, bytes) => {
+        shown += decoder.decode(bytes, { stream: true });
+        if (isAsked || !shown.includes('[y/N]')) return;
+        isAsked = true;
+        terminal.write(`${answer}\n`);
+      },
+    },
+  });
+  await child.exited;
+  await eventually('the terminal has shown all', () => isAsked && !shown.endsWith('[y/N] '));
+  return shown;
 }

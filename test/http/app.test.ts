@@ -101,6 +101,18 @@ describe('a session that belongs to another token', () => {
   });
 });
 
+describe('a route', () => {
+  const OPEN = /^\/(?:healthz|openapi\.json|docs(?:\/[\w.-]+)?)$/;
+  const closed = app.routes
+    .filter(({ path }) => !OPEN.test(path))
+    .map(({ method, path }) => [method === 'ALL' ? 'PATCH' : method, path.replace(':id', 'x').replace('*', 'nowhere')])
+    .filter(([method, path]) => path !== '/metrics' || method === 'GET');
+  test.each(closed)('%s %s is closed to who has no token', async (method, path) => {
+    const response = await app.handle(new Request(`http://localhost${path}`, { method: method ?? '' }));
+    expect(response.status).toBe(403);
+  });
+});
+
 describe('a bug', () => {
   test('is answered as JSON without a word of it, and logged with its stack', async () => {
     const { status, body } = await call('anna', 'broken', {});

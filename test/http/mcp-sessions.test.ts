@@ -26,7 +26,7 @@ function aDay() {
       ...(id !== undefined && { 'mcp-session-id': id }),
     };
     const request = new Request('http://localhost/mcp', { method: 'POST', headers });
-    const exchange = Object.assign(beginExchange(request, 'test', 10), { principal });
+    const exchange = Object.assign(beginExchange(request, 'test', 'test', 10), { principal });
     const answered = Promise.withResolvers<number>();
     const response = await sessions.answer(request, body, exchange, (status) => answered.resolve(status));
     await response.text();

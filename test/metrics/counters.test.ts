@@ -13,6 +13,7 @@ test('requests are counted by operation and status, refused tokens besides', () 
   counters.request('shell', 200, 0.01);
   counters.request('shell', 200, 0.01);
   counters.request(undefined, 403, 0.01);
+  counters.failedLogin();
   counters.command('done', 1);
   expect(Object.fromEntries(counters.requests)).toEqual({ 'shell 200': 2, 'none 403': 1 });
   expect(Object.fromEntries(counters.commands)).toEqual({ done: 1 });

@@ -16,8 +16,8 @@ const search = (content: string | Uint8Array, pattern: RegExp, more: Partial<Mat
 describe('a search line by line', () => {
   test('gives number, offset and text', () => {
     expect(search('one\ntwo\nthree\n', /t/)).toEqual([
-      { line: 2, offset: 4, next: 8, text: 'two', isPart: false, before: [], after: [] },
-      { line: 3, offset: 8, next: 14, text: 'three', isPart: false, before: [], after: [] },
+      { line: 2, offset: 4, next: 8, text: 'two', isPart: false, before: [], after: [], from: 4, to: 8 },
+      { line: 3, offset: 8, next: 14, text: 'three', isPart: false, before: [], after: [], from: 8, to: 14 },
     ]);
   });
 
@@ -50,8 +50,8 @@ describe('a search line by line', () => {
   test('shows lines before and after, also of matches side by side', () => {
     const found = search('1\n2\n3\n4\n5\n', /[34]/, { context: 2 });
     expect(found).toMatchObject([
-      { line: 3, before: ['1', '2'], after: ['4', '5'] },
-      { line: 4, before: ['2', '3'], after: ['5'] },
+      { line: 3, before: ['1', '2'], after: ['4', '5'], from: 0, to: 10 },
+      { line: 4, before: ['2', '3'], after: ['5'], from: 2, to: 10 },
     ]);
   });
 

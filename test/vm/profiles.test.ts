@@ -158,6 +158,19 @@ const ATTEMPTS: readonly Attempt[] = [
   ['read the messages of the kernel', succeeds('dmesg | grep -q .')],
 ];
 
+/** Variables that a client sends and that must not reach the programs which make the sandbox. */
+const VARIABLES: readonly (readonly [name: string, value: string])[] = [
+  ['LD_PRELOAD', '/srv/hostile.so'],
+  ['LD_AUDIT', '/srv/hostile.so'],
+  ['LD_LIBRARY_PATH', '/srv/hostile'],
+  ['PATH', '/srv/hostile:/usr/bin:/bin'],
+  ['BASH_ENV', '/srv/hostile/script'],
+  ['ENV', '/srv/hostile/script'],
+  ['BASH_FUNC_exec%%', '() { touch /srv/drop/escaped; }'],
+  ['GCONV_PATH', '/srv/hostile'],
+  ['IFS', '/'],
+];
+
 describeVm('the profile readonly', () => {
   let vm: Vm;
   beforeAll(async () => {
@@ -172,6 +185,10 @@ echo kept > /srv/open; chmod 666 /srv/open; mkdir -m 1777 /srv/drop
 mkdir -p /home/owner/.ssh /root/.ssh; chmod 755 /home/owner /home/owner/.ssh
 for f in /etc/ssh/ssh_host_test_key /root/.ssh/id_test /home/owner/.ssh/id_test /etc/ssl/private/test.key; do echo PRIVATE > $f; chmod 644 $f; done
 cp /bin/bash /srv/suid; chmod 4755 /srv/suid
+mkdir /srv/hostile; echo 'touch /srv/drop/escaped' > /srv/hostile/script
+for program in bwrap setpriv prlimit sh bash cat; do printf '#!/bin/sh\ntouch /srv/drop/escaped\n' > /srv/hostile/$program; done
+chmod 755 /srv/hostile/*
+printf 'not a library' > /srv/hostile.so
 systemd-run --quiet --unit=daemons python3 -c 'import socket, time, os
 for a in ("/srv/daemon.sock", "/run/docker.sock", chr(0) + "daemon"):
   s = socket.socket(socket.AF_UNIX); s.bind(a); s.listen(); globals()[a] = s
@@ -184,8 +201,8 @@ time.sleep(9999)'`);
     let token = '';
     let agent = '';
     /** Calls as the token, then runs `after`; the answer, and what `after` ended with. */
-    const call = async (cmd: string, after = 'true'): Promise<Record<string, unknown>> => {
-      const body = JSON.stringify({ cmd, env: { AGENT: agent }, timeout: 20 });
+    const call = async (cmd: string, after = 'true', more: object = {}): Promise<Record<string, unknown>> => {
+      const body = JSON.stringify({ cmd, env: { AGENT: agent }, timeout: 20, ...more });
       const text = await vm.sh(`cat > /opt/body <<'END-OF-BODY'
 ${body}
 END-OF-BODY
@@ -216,6 +233,18 @@ curl -s -H @<(echo "X-Auth-Token: ${token}") -d @/opt/body http://127.0.0.1:5000
     test('has a /tmp of its own, and a terminal where one is asked for', async () => {
       expect(await call('echo x > /tmp/a; cat /tmp/a')).toMatchObject({ stdout: 'x\n', exit_code: 0 });
     }, 30_000);
+
+    test.each(VARIABLES.flatMap(([name, value]) => [[name, value, false] as const, [name, value, true] as const]))(
+      'is not got round by %s=%s (in the background: %p)',
+      async (name, value, background) => {
+        const more = { env: { [name]: value }, background };
+        const answer = await call('id; touch /srv/drop/escaped', 'sleep 0.5; test -e /srv/drop/escaped', more);
+        expect(answer).toMatchObject({ session: expect.any(String), after: 1 });
+        // The linker tells of a library that it cannot load in whatever program it is told to load it into.
+        expect(answer['stderr']).not.toContain('bwrap');
+      },
+      60_000,
+    );
 
     test.each(ATTEMPTS.map(([what, cmd, done]) => [what, cmd, done ?? 'false'] as const))(
       'lets no command %s',

@@ -93,11 +93,13 @@ describeVm('an installed agent', () => {
   }, 60_000);
 
   test('takes a token that root makes, at once, and its commands can make none', async () => {
-    const token = (await vm.sh('agent3 token create reports 2>/dev/null')).trim();
+    const token = (await vm.sh('agent3 token create reports --profile full 2>/dev/null')).trim();
     const health = `curl -s -o /dev/null -w '%{http_code}' -H 'X-Auth-Token: ${token}' -d '{}' http://127.0.0.1:5000/server_info`;
     await vm.until(`[ "$(${health})" = 200 ]`, 10);
     expect(await vm.sh('stat -c "%a %U %G" /etc/agent3/tokens.json')).toBe('640 root agent3\n');
-    const { body } = await ask(vm, 'shell', { cmd: 'agent3 token create mine; echo x >> /etc/agent3/tokens.json' });
+    const { body } = await ask(vm, 'shell', {
+      cmd: 'agent3 token create mine --profile readonly; echo x >> /etc/agent3/tokens.json',
+    });
     expect(body).toMatchObject({ exit_code: 1 });
     expect(body['stderr']).toContain('/etc/agent3/tokens.json cannot be written');
     expect(body['stdout']).toBe('');

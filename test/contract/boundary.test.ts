@@ -1,0 +1,188 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Agent, startAgent } from '../helpers/agent.ts';
+import { agent3 } from '../helpers/cli.ts';
+import { ensurePrograms } from '../helpers/debian.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+import { eventually } from '../helpers/waiting.ts';
+
+const isRoot = process.geteuid?.() === 0;
+const missing = ensurePrograms({ bwrap: 'bubblewrap', gcc: 'gcc' });
+const canTry = isRoot && missing.length === 0;
+
+/** Says who ran it, and where: a library or a program that must not run outside of the boundary. */
+const LIBRARY = `#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+#include <fcntl.h>
+__attribute__((constructor)) static void ran(void) {
+  char *file = getenv("EVIDENCE");
+  if (file) close(open(file, O_CREAT | O_WRONLY, 0666));
+}`;
+
+describe.skipIf(!canTry)('the programs that confine a command take nothing from a client:', () => {
+  // Not below /tmp, which is another one inside.
+  const place = `/srv/agent3-boundary-${process.pid}`;
+  const work = join(place, 'work');
+  const outside = join(place, 'outside');
+  const evidence = join(outside, 'evidence');
+  const files = new TemporaryDirectory();
+  const tokens: Record<string, string> = {};
+  let agent: Agent;
+
+  beforeAll(async () => {
+    for (const path of [work, outside]) mkdirSync(path, { recursive: true });
+    chmodSync(place, 0o755);
+    for (const path of [work, outside]) chmodSync(path, 0o777);
+    writeFileSync(join(place, 'library.c'), LIBRARY);
+    const made = Bun.spawnSync(['gcc', '-shared', '-fPIC', '-o', join(place, 'library.so'), join(place, 'library.c')]);
+    expect(made.exitCode).toBe(0);
+    for (const program of ['bwrap', 'setpriv', 'prlimit', 'sh', 'cat', 'bash']) {
+      writeFileSync(join(work, program), `#!/bin/bash -p\nid -un > ${evidence}\n`, { mode: 0o755 });
+    }
+    const settings = { AGENT3_TOKENS_FILE: files.join('tokens.json'), AGENT3_PROFILES_DIR: files.join('profiles.d') };
+    mkdirSync(settings.AGENT3_PROFILES_DIR);
+    const put = (name: string, text: string): void =>
+      writeFileSync(join(settings.AGENT3_PROFILES_DIR, `${name}.toml`), text);
+    put('work', `extends = "workspace"\ndirectory = "${work}"`);
+    put('other', 'extends = "full"\nuser = "nobody"\n[limits]\nfile_mib = 1');
+    put('both', `extends = "workspace"\ndirectory = "${work}"\nuser = "nobody"`);
+    put('limited', 'extends = "full"\n[limits]\nmemory_mib = 32');
+    for (const name of ['work', 'other', 'both', 'limited', 'readonly']) {
+      tokens[name] = (await agent3(['token', 'create', name, '--profile', name], settings)).stdout.trim();
+    }
+    agent = await startAgent(settings);
+  });
+  afterAll(async () => {
+    await agent?.[Symbol.asyncDispose]();
+    files[Symbol.dispose]();
+    rmSync(place, { recursive: true, force: true });
+  });
+
+  const shellAs = async (profile: string, args: object): Promise<Record<string, unknown>> => {
+    const response = await fetch(`${agent.url}/shell`, {
+      method: 'POST',
+      headers: { 'x-auth-token': tokens[profile] ?? '' },
+      body: JSON.stringify(args),
+    });
+    return { http: response.status, ...((await response.json()) as object) };
+  };
+
+  const variables: readonly (readonly [name: string, value: string])[] = [
+    ['LD_PRELOAD', join(place, 'library.so')],
+    ['LD_AUDIT', join(place, 'library.so')],
+    ['PATH', `${work}:/usr/bin:/bin`],
+    ['BASH_ENV', join(work, 'sh')],
+    ['ENV', join(work, 'sh')],
+  ];
+  const rows = ['readonly', 'work', 'both', 'other'].flatMap((profile) =>
+    variables.flatMap(([name, value]) =>
+      [false, true].map((background) => [profile, name, value, background] as const),
+    ),
+  );
+  test.each(rows)('%s, %s=%s, in the background: %p', async (profile, name, value, background) => {
+    // As nobody, evidence may be left behind the boundary, where it is no other than what a command may do itself.
+    const inside = profile === 'other' ? { EVIDENCE: '/dev/null' } : { EVIDENCE: evidence };
+    const answer = await shellAs(profile, {
+      cmd: 'id -un',
+      cwd: '/',
+      env: { [name]: value, ...inside },
+      background,
+    });
+    expect(answer['http']).toBe(200);
+    const { session } = answer;
+    await eventually('it has ended', async () => {
+      const response = await fetch(`${agent.url}/read_session`, {
+        method: 'POST',
+        headers: { 'x-auth-token': tokens[profile] ?? '' },
+        body: JSON.stringify({ session, wait: 5 }),
+      });
+      return ((await response.json()) as { status: string }).status === 'done';
+    });
+    if (existsSync(evidence)) {
+      // The command's own shell may run what it likes, as the user of the profile.
+      expect(profile).toBe('other');
+      expect((await Bun.file(evidence).text()).trim()).toBe('nobody');
+    }
+    rmSync(evidence, { force: true });
+  });
+
+  test.each(['readonly', 'work', 'both', 'other'])(
+    '%s: the environment reaches the command, whole',
+    async (profile) => {
+      const env = { PLAIN: 'x', QUOTED: `it's "quoted" $HOME \`id\`\n\\ `, EMPTY: '', LD_PRELOAD: '' };
+      const cmd = 'for n in PLAIN QUOTED EMPTY HOME USER; do echo "$n=[$(printenv $n)]"; done; ls /proc/self/fd';
+      const { stdout } = await shellAs(profile, { cmd, env, cwd: '/' });
+      const user = profile === 'both' || profile === 'other' ? 'nobody' : 'root';
+      const home = user === 'root' ? '/root' : '/nonexistent';
+      expect(stdout).toBe(`PLAIN=[x]\nQUOTED=[${env.QUOTED}]\nEMPTY=[]\nHOME=[${home}]\nUSER=[${user}]\n0\n1\n2\n3\n`);
+    },
+  );
+
+  test('a user of its own enters only where that user may', async () => {
+    const closed = join(place, 'closed');
+    mkdirSync(join(closed, 'open'), { recursive: true });
+    writeFileSync(join(closed, 'open', 'secret'), 'SECRET');
+    chmodSync(closed, 0o700);
+    for (const cwd of [join(closed, 'open'), join(closed, 'none')]) {
+      const answer = await shellAs('other', { cmd: 'cat ./secret', cwd });
+      expect(answer).toMatchObject({
+        exit_code: 126,
+        stdout: '',
+        stderr: 'agent3: not run: the user of this profile cannot enter the working directory\n',
+      });
+    }
+  });
+
+  test('names that a shell does not know are refused where they would have to pass one', async () => {
+    const env = { 'BASH_FUNC_cd%%': '() { id; }' };
+    expect(await shellAs('other', { cmd: 'true', cwd: '/', env })).toMatchObject({ http: 400, error: 'Invalid args' });
+    expect(await shellAs('readonly', { cmd: 'cd /; env | grep -c BASH_FUNC', env })).toMatchObject({ exit_code: 0 });
+  });
+
+  test('what is hidden in /etc stays so when it is replaced, and when it is new', async () => {
+    const cmd = 'cat /etc/shadow /etc/nshadow; echo; sleep 1; cat /etc/shadow /etc/nshadow; ls /etc/passwd';
+    const answer = shellAs('readonly', { cmd, cwd: '/' });
+    await Bun.sleep(500);
+    copyFileSync('/etc/shadow', '/etc/nshadow');
+    copyFileSync('/etc/shadow', `/etc/shadow.${process.pid}`);
+    chmodSync('/etc/nshadow', 0o600);
+    const { mode, uid, gid } = statSync('/etc/shadow');
+    chmodSync(`/etc/shadow.${process.pid}`, mode & 0o7777);
+    chownSync(`/etc/shadow.${process.pid}`, uid, gid);
+    renameSync(`/etc/shadow.${process.pid}`, '/etc/shadow');
+    const { stdout } = await answer;
+    rmSync('/etc/nshadow');
+    expect(stdout).toBe('\n/etc/passwd\n');
+  });
+
+  test('a workspace that has become a link is not entered', async () => {
+    expect(await shellAs('work', { cmd: 'touch here' })).toMatchObject({ http: 200, exit_code: 0 });
+    renameSync(work, `${work}-away`);
+    symlinkSync('/etc', work);
+    const answer = await shellAs('work', { cmd: 'touch agent3-link' });
+    rmSync(work);
+    renameSync(`${work}-away`, work);
+    expect(existsSync('/etc/agent3-link')).toBe(false);
+    expect(answer).toMatchObject({ http: 503, message: expect.stringContaining('a symbolic link') });
+  });
+
+  test('limits that nothing would hold a command to are no reason to run it without', async () => {
+    expect(await shellAs('limited', { cmd: 'true' })).toMatchObject({
+      http: 500,
+      message: expect.stringContaining('has no cgroup that would hold it to that'),
+    });
+  });
+});
