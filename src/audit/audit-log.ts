@@ -1,4 +1,4 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
@@ -169,13 +169,10 @@ export class AuditLog {
 
   /** Somebody else may have written, cut or replaced the file: the next line says so. */
   #look(): void {
-    const { size, ino, nlink } = fstatSync(this.#fd);
-    const there = statSync(this.path, { throwIfNoEntry: false });
-    if (size === this.#size && nlink > 0 && there?.ino === ino) return;
-    const isMoved = size === this.#size && nlink > 0;
+    const { size, nlink } = fstatSync(this.#fd);
+    // A file that was put aside is written to until logrotate tells the agent, a moment later.
+    if (size === this.#size && nlink > 0) return;
     this.#size = size;
-    // logrotate puts the file aside and tells the agent a moment later.
-    if (isMoved) return;
     if (nlink === 0) this.#open();
     this.#suspect(nlink === 0 ? 'the file was removed' : 'the file was changed by somebody else');
   }

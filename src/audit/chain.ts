@@ -13,7 +13,7 @@ export const GENESIS = '0'.repeat(64);
 
 /** The SHA-256 of a line's bytes, without the line feed. */
 export function hashLine(line: string | Uint8Array): string {
-  return new Bun.CryptoHasher('sha256').update(line).digest('hex');
+  return Bun.SHA256.hash(line, 'hex');
 }
 
 /** A line of the record, of bytes; undefined for what is none. */

@@ -191,7 +191,7 @@ export class Trail {
 }
 
 function sha256(text: string): string {
-  return new Bun.CryptoHasher('sha256').update(text).digest('hex');
+  return Bun.SHA256.hash(text, 'hex');
 }
 
 /** Each variable as `NAME=value`, in the order of their code units. */

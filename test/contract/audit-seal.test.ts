@@ -285,3 +285,19 @@ test('files that logrotate names by their day are part of the record', async () 
   const { code, stdout } = await verify(path, KEY);
   expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('in 3 files') });
 });
+
+test('a record is whole while an agent writes it', async () => {
+  const path = newRecord();
+  await using agent = await startAgent(settingsOf(path, KEY));
+  let isOver = false;
+  const work = async (): Promise<void> => {
+    while (!isOver) await agent.shell({ cmd: 'true' });
+  };
+  const clients = Array.from({ length: 4 }, work);
+  for (let look = 0; look < 8; look++) {
+    const { code, stdout } = await verify(path, look % 2 === 0 ? KEY : undefined);
+    expect({ code, stdout }).toMatchObject({ code: 0 });
+  }
+  isOver = true;
+  await Promise.all(clients);
+});
