@@ -48,7 +48,7 @@ export function sandboxArgv(spec: SandboxSpec, cwd: string, shown: readonly stri
 }
 
 function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
-  const all = expand(spec.hidden, spec.account);
+  const all = hiddenNow(spec);
   const etc = viewOfEtc(spec, all);
   const hidden = etc === undefined ? all : all.filter((path) => !path.startsWith('/etc/'));
   return [
@@ -120,6 +120,23 @@ function closedAbove({ user, groups }: NamedAccount, path: string): string {
 
 function hide(path: string): string[] {
   return isDirectory(path) ? ['--tmpfs', path] : ['--ro-bind', '/dev/null', path];
+}
+
+/** To look for what patterns stand for takes 1 ms: it is good for so long, as long as all of it is still there. */
+const FRESH_MS = 1000;
+const MAX_LOOKS = 100;
+const looks = new Map<string, { readonly paths: readonly string[]; readonly lookedMs: number }>();
+
+function hiddenNow({ hidden, account }: SandboxSpec): readonly string[] {
+  const key = [account?.name ?? '', ...hidden].join('\0');
+  const known = looks.get(key);
+  const now = performance.now();
+  if (known !== undefined && now - known.lookedMs < FRESH_MS && known.paths.every((path) => existsSync(path)))
+    return known.paths;
+  const paths = expand(hidden, account);
+  if (looks.size >= MAX_LOOKS) looks.clear();
+  looks.set(key, { paths, lookedMs: now });
+  return paths;
 }
 
 /** The existing paths that patterns stand for, links followed, outer ones first, as far as `account` gets to them. */
