@@ -7,7 +7,9 @@ import { Channel } from './channel.ts';
 import type { Image } from './image.ts';
 import { Qmp } from './qmp.ts';
 
-const MEMORY_MIB = 2048;
+/** `AGENT3_TEST_CORES=1 AGENT3_TEST_MEMORY_MIB=1024` is a small server. */
+export const CORES = process.env['AGENT3_TEST_CORES'] || '2';
+export const MEMORY_MIB = process.env['AGENT3_TEST_MEMORY_MIB'] || '2048';
 
 const KERNEL_ARGUMENTS = [
   ...['console=ttyS0', 'root=/dev/vda', 'rw', 'quiet', 'panic=-1', 'systemd.show_status=false'],
@@ -121,7 +123,7 @@ export class Machine {
     return [
       // The kernel kills QEMU when this process ends, however it ends.
       ...['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64'],
-      ...['-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', '2', '-m', String(MEMORY_MIB)],
+      ...['-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', CORES, '-m', MEMORY_MIB],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'none', '-rtc', 'base=utc'],
       ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', KERNEL_ARGUMENTS],
       ...['-drive', `file=${disk},format=qcow2,if=virtio,cache=unsafe`],

@@ -5,7 +5,7 @@ import { within } from '../../helpers/waiting.ts';
 import { BuildDirectory, claim } from './cache.ts';
 import type { Channel } from './channel.ts';
 import type { Image } from './image.ts';
-import { createDisk, Machine, type Snapshot } from './machine.ts';
+import { CORES, createDisk, Machine, MEMORY_MIB, type Snapshot } from './machine.ts';
 
 /** A boot takes a quarter of a minute on a quiet host; one that takes longer than this has failed. */
 export const BOOT_SECONDS = 240;
@@ -19,7 +19,10 @@ export async function ensureSnapshot(image: Image): Promise<Snapshot> {
   // A saved machine can only be read by the QEMU that has saved it, with the same devices.
   const version = command(['qemu-system-x86_64', '--version']);
   const devices = readFileSync(join(import.meta.dir, 'machine.ts'), 'utf8');
-  const hash = new Bun.CryptoHasher('sha256').update(`${version}\0${devices}`).digest('hex').slice(0, 16);
+  const hash = new Bun.CryptoHasher('sha256')
+    .update(`${version}\0${devices}\0${CORES}\0${MEMORY_MIB}`)
+    .digest('hex')
+    .slice(0, 16);
   const disk = join(image.directory, `booted-${hash}.qcow2`);
   if (!existsSync(disk)) await save(image, disk);
   return { disk, tag: TAG };
