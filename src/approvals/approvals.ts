@@ -27,6 +27,8 @@ export const APPROVAL_SECONDS = 600;
 
 /** Requests of all tokens that may wait at once: what waits holds memory, and a person reads no more. */
 export const MAX_WAITING = 32;
+/** Of them, of one token: another one is asked about as well. */
+export const MAX_WAITING_PER_TOKEN = 16;
 
 /** Where the kernel tells nothing of a new file, this is how late it is seen. */
 const LOOK_MS = 1000;
@@ -65,6 +67,11 @@ export class Approvals {
 
   get count(): number {
     return this.#waiting.size;
+  }
+
+  /** How many of them came with a token. */
+  countOf(token: string): number {
+    return [...this.#waiting.values()].filter(({ request }) => request.token === token).length;
   }
 
   /** Asks; `settle` is called once. Throws the system's error when the request cannot be published. */

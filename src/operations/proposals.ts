@@ -1,5 +1,11 @@
 import { closeSync, realpathSync, writeSync } from 'node:fs';
-import { APPROVAL_SECONDS, type Approvals, MAX_WAITING, type Verdict } from '../approvals/approvals.ts';
+import {
+  APPROVAL_SECONDS,
+  type Approvals,
+  MAX_WAITING,
+  MAX_WAITING_PER_TOKEN,
+  type Verdict,
+} from '../approvals/approvals.ts';
 import type { ApprovalRequest } from '../approvals/request.ts';
 import type { Clock } from '../core/clock.ts';
 import { AgentError, MachineRefused, TooManyRequests } from '../core/errors.ts';
@@ -55,8 +61,13 @@ export class Proposals {
       const reason = `${decision.reason}; a person would have to approve it, and this server has no way for that (${fault})`;
       return this.refuse(command, { ...decision, reason });
     }
-    if (this.approvals.count >= MAX_WAITING)
-      throw new TooManyRequests(30, `${MAX_WAITING} commands wait for approval already. Wait for those first.`);
+    const { principal } = command;
+    if (this.approvals.count >= MAX_WAITING || this.approvals.countOf(principal) >= MAX_WAITING_PER_TOKEN)
+      throw new TooManyRequests(
+        30,
+        `${this.approvals.count} commands wait for approval already, ${this.approvals.countOf(principal)} of them of this token. Wait for those first, or take one back with kill_session.`,
+      );
+    const { source } = this.parts.access.profileFor(principal);
     // A link may lead elsewhere by the time that somebody has decided.
     const asked = { ...command, cwd: realDirectory(command.cwd) ?? command.cwd };
     const { session, output } = this.parts.store.create(detailsOf(asked));
@@ -64,7 +75,7 @@ export class Proposals {
     try {
       session.update({ status: 'waiting', decision: decisionOf(decision) });
       this.approvals.ask(this.#requestOf(session, asked, decision), (verdict) => {
-        this.#settle(session, output, asked, decision, verdict);
+        this.#settle(session, output, { ...asked, source }, decision, verdict);
         release();
       });
     } catch (error) {
@@ -105,7 +116,7 @@ export class Proposals {
   #settle(
     session: Session,
     output: OutputDescriptors,
-    command: NewCommand,
+    { source, ...command }: NewCommand & { readonly source: string },
     decision: Decision,
     verdict: Verdict,
   ): void {
@@ -115,7 +126,9 @@ export class Proposals {
     }
     try {
       // A token that is gone, or has lost its profile, has nothing run any more.
-      this.parts.access.profileFor(command.principal);
+      const profile = this.parts.access.profileFor(command.principal);
+      if (profile.name !== command.profile || profile.source !== source)
+        throw new MachineRefused('The profile of its token was changed meanwhile: send the command again.', undefined);
       const real = realDirectory(command.cwd);
       if (real !== undefined && real !== command.cwd)
         throw new MachineRefused(`The directory ${command.cwd} is a link by now.`, new Error(real));

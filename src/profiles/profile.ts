@@ -106,6 +106,8 @@ export interface Profile {
   readonly rules: Ruleset;
   /** What looks like a secret is masked in answers. */
   readonly mask: boolean;
+  /** What its file states, as JSON: the same as long as it is the same profile. */
+  readonly source: string;
 }
 
 /** The agent's own: tokens, profiles and decisions, logs and the record. */
@@ -184,6 +186,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     limits: {},
     rules: NO_RULES,
     mask: false,
+    source: '',
   },
   readonly: {
     name: 'readonly',
@@ -194,6 +197,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     limits: {},
     rules: NO_RULES,
     mask: true,
+    source: '',
   },
   workspace: {
     name: 'workspace',
@@ -204,6 +208,7 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     limits: {},
     rules: NO_RULES,
     mask: true,
+    source: '',
   },
 };
 
@@ -226,6 +231,7 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
     limits: file.limits ?? {},
     rules: { rules: (file.rules ?? []).map(ruleOf), otherwise: file.otherwise ?? 'allow' },
     mask: file.mask ?? base.mask,
+    source: JSON.stringify(file),
   };
 }
 

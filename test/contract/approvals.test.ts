@@ -216,6 +216,46 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect(existsSync(join(bad, 'f'))).toBe(true);
   });
 
+  /** What becomes of a command that is sent; one that then waits is taken back. */
+  const outcomeOf = async (cmd: string): Promise<unknown> => {
+    const { status, session } = await shell({ cmd });
+    if (status === 'waiting') await agent.call('kill_session', { session });
+    return status;
+  };
+
+  test('is not run when its profile was changed meanwhile', async () => {
+    const session = await ask();
+    const path = `${PROFILES}/careful.toml`;
+    const before = readFileSync(path, 'utf8');
+    writeFileSync(path, before.replace('"confirm"', '"deny"'));
+    await eventually('the change is seen', async () => (await outcomeOf('rm x')) === 'denied');
+    await approve(session);
+    expect(await read(session, { wait: 10 })).toMatchObject({
+      status: 'denied',
+      message: expect.stringContaining('The profile of its token was changed meanwhile'),
+    });
+    expect(await Bun.file(file).exists()).toBe(true);
+    writeFileSync(path, before);
+    await eventually('it is as before', async () => (await outcomeOf('rm x')) === 'waiting');
+  });
+
+  test('of one token, leaves room for those of others', async () => {
+    const sessions: string[] = [];
+    for (;;) {
+      const { status, body } = await agent.call('shell', { cmd: 'rm x' });
+      if (status !== 200) {
+        expect({ status, body }).toMatchObject({
+          status: 429,
+          body: { message: expect.stringContaining('16 of them of this token') },
+        });
+        break;
+      }
+      sessions.push(body.session);
+    }
+    expect(sessions).toHaveLength(16);
+    for (const session of sessions) await agent.call('kill_session', { session });
+  });
+
   test('is not run for a decision that is not of root, or in a directory of others', async () => {
     const session = await ask();
     const decision = `${APPROVALS}/${session}.json`;
