@@ -173,7 +173,7 @@ export class Proposals {
 }
 
 /** Where a directory really is; undefined where it cannot be told, which its start will say. */
-function realDirectory(path: string): string | undefined {
+export function realDirectory(path: string): string | undefined {
   try {
     return realpathSync(path);
   } catch {

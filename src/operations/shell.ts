@@ -24,6 +24,7 @@ import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { waitForPrompt } from './prompt.ts';
+import { realDirectory } from './proposals.ts';
 import { type FittedStream, fitStreams, joinWithNote } from './reply.ts';
 import { type ShellArguments, shellArguments } from './shell-arguments.ts';
 import {
@@ -121,6 +122,7 @@ export function shellOperation(parts: OperationParts): Operation {
       ? ALLOWED
       : (await import('../rules/decide.ts')).decide(profile.rules, {
           ...command,
+          cwd: realDirectory(cwd) ?? cwd,
           shell: limits.shell,
           isOpen: command.input !== 'closed',
         });

@@ -1,8 +1,8 @@
-import type { Text } from './words.ts';
+import { isNoOption, since, type Text } from './words.ts';
 
 /** The options of a program that runs another one: what must be skipped to find that. */
 export interface Options {
-  /** Letters that take no value, and names of long options that take none. */
+  /** Letters that take no value, and names of long options that take none; `name=` may take one behind the sign. */
   readonly plain?: string;
   readonly plainLong?: readonly string[];
   /** Letters that take a value, and names of long options that take one. */
@@ -20,33 +20,40 @@ export interface Parsed {
   readonly given: ReadonlyMap<string, Text | undefined>;
   readonly assignments: readonly Text[];
   readonly rest: readonly Text[];
+  /** There was a `--`: all that follows are operands. */
+  readonly hasEnded: boolean;
 }
 
 /** Divides the arguments of a program by its options; undefined for what nobody can tell. */
 export function parseOptions(args: readonly Text[], options: Options): Parsed | undefined {
   const given = new Map<string, Text | undefined>();
   let index = 0;
+  let hasEnded = false;
   for (; index < args.length; index++) {
     const arg = args[index];
-    if (arg === undefined || !arg.isKnown) return undefined;
-    if (arg.text === '--') {
+    if (arg === undefined) break;
+    if (arg.isKnown && arg.text === '--') {
       index++;
+      hasEnded = true;
       break;
     }
-    if (!/^-./.test(arg.text)) break;
-    const step = arg.text.startsWith('--') ? longOption(arg.text, options) : shortOptions(arg.text, options);
+    if (isNoOption(arg)) break;
+    if (arg.isKnown && !/^-./.test(arg.text)) break;
+    const step = arg.text.startsWith('--') ? longOption(arg, options) : shortOptions(arg, options);
     if (step === undefined) return undefined;
     if (step.wantsValue) index++;
-    for (const name of step.names) given.set(name, step.value ?? (step.wantsValue ? args[index] : undefined));
+    const value = step.wantsValue ? args[index] : step.value;
+    if (value?.maySplit === true) return undefined;
+    for (const name of step.names) given.set(name, value);
   }
   const assignments: Text[] = [];
   while (options.assigns === true && /^[A-Za-z_]\w*=/.test(args[index]?.text ?? '')) {
     const assignment = args[index++];
     if (assignment !== undefined) assignments.push(assignment);
   }
-  const rest = args.slice(index + (options.positional ?? 0));
-  if (args.slice(index, index + (options.positional ?? 0)).some(({ maySplit }) => maySplit)) return undefined;
-  return { given, assignments, rest };
+  const operands = args.slice(index, index + (options.positional ?? 0));
+  if ([...operands, ...assignments].some(({ maySplit }) => maySplit)) return undefined;
+  return { given, assignments, rest: args.slice(index + operands.length), hasEnded };
 }
 
 interface Step {
@@ -55,28 +62,31 @@ interface Step {
   readonly value?: Text;
 }
 
-function longOption(text: string, { plainLong = [], valuedLong = [] }: Options): Step | undefined {
-  const sign = text.indexOf('=');
-  const name = sign === -1 ? text.slice(2) : text.slice(2, sign);
+function longOption(arg: Text, { plainLong = [], valuedLong = [] }: Options): Step | undefined {
+  const sign = arg.text.indexOf('=');
+  const name = arg.text.slice(2, sign === -1 ? undefined : sign);
   const names = [`--${name}`];
-  if (sign !== -1 && valuedLong.includes(name))
-    return { names, wantsValue: false, value: { text: text.slice(sign + 1), isKnown: true, maySplit: false } };
-  if (plainLong.includes(name)) return { names, wantsValue: false };
+  if (sign !== -1) {
+    const takesOne = valuedLong.includes(name) || plainLong.includes(`${name}=`);
+    return takesOne ? { names, wantsValue: false, value: since(arg, sign + 1) } : undefined;
+  }
+  if (!arg.isKnown) return undefined;
+  if (plainLong.includes(name) || plainLong.includes(`${name}=`)) return { names, wantsValue: false };
   return valuedLong.includes(name) ? { names, wantsValue: true } : undefined;
 }
 
-function shortOptions(text: string, { plain = '', valued = '' }: Options): Step | undefined {
+function shortOptions(arg: Text, { plain = '', valued = '' }: Options): Step | undefined {
+  const { text } = arg;
   const names: string[] = [];
   for (let at = 1; at < text.length; at++) {
     const letter = text[at] ?? '';
     names.push(`-${letter}`);
     if (valued.includes(letter)) {
-      const value = text.slice(at + 1);
-      return value === ''
-        ? { names, wantsValue: true }
-        : { names, wantsValue: false, value: { text: value, isKnown: true, maySplit: false } };
+      // What is unknown may be empty, and the next word the value.
+      if (at + 1 === text.length) return arg.isKnown ? { names, wantsValue: true } : undefined;
+      return { names, wantsValue: false, value: since(arg, at + 1) };
     }
     if (!plain.includes(letter)) return undefined;
   }
-  return { names, wantsValue: false };
+  return arg.isKnown ? { names, wantsValue: false } : undefined;
 }

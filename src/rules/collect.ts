@@ -1,0 +1,193 @@
+import {
+  type Command,
+  forEachChild,
+  type ParsedScript,
+  parse,
+  type Redirected as RedirectedNode,
+  type Redirection,
+  type SyntaxNode,
+} from 'unbash';
+import { otherwiseRead, unspoken } from './dialect.ts';
+import { Evaluation } from './evaluation.ts';
+import type { Fed, Inner } from './look.ts';
+import { innerOf } from './programs.ts';
+import { inputOf, readsOf, writesOf } from './redirections.ts';
+import type { Redirected } from './rule.ts';
+import { specialVariableOf } from './variables.ts';
+import { ANYTHING, argumentText, type Text, textOf } from './words.ts';
+
+/** The parser takes time with the square of some texts: 16 KiB of the worst took 50 ms. */
+export const MAX_CHARS = 16_384;
+
+/** Shells within shells. */
+const MAX_DEPTH = 8;
+
+/** Files that redirections of a command may write to: each is compared with each rule. */
+const MAX_FILES = 100;
+
+const REPEATS: ReadonlySet<string> = new Set(['For', 'ArithmeticFor', 'While', 'Select', 'Function']);
+
+/** A simple command among those that would run. */
+export interface Part extends Redirected {
+  readonly source: string;
+  readonly unreadable: string | undefined;
+  /** It runs other parts: its words are theirs. */
+  readonly isWrapper: boolean;
+  /** It runs in another directory than its shell. */
+  readonly isElsewhere: boolean;
+}
+
+export interface Found {
+  readonly parts: readonly Part[];
+  readonly faults: readonly string[];
+  /** Parts may run more than once, or in another order. */
+  readonly repeats: boolean;
+}
+
+/** Where a script or a command stands. */
+interface Context {
+  readonly depth: number;
+  readonly shell: string;
+  readonly around: readonly Text[];
+  readonly isElsewhere: boolean;
+}
+
+/** Every simple command of a script, also those in substitutions, in functions, and behind other commands. */
+export function collect(script: string, shell: string, values: readonly string[]): Found {
+  return new Collector().read(script, shell, values);
+}
+
+class Collector {
+  readonly #parts: Part[] = [];
+  readonly #faults = new Set<string>();
+  readonly #evaluation = new Evaluation();
+  #repeats = false;
+  readonly #functions = new Set<string>();
+  /** What `exec` gives all commands after it. */
+  readonly #lasting: Text[] = [];
+
+  read(script: string, shell: string, values: readonly string[]): Found {
+    for (const value of values) this.#evaluation.hear(value);
+    this.#script(script, { depth: 0, shell, around: [], isElsewhere: false });
+    // A function writes where its caller says.
+    const calls = this.#parts.filter(({ name }) => this.#functions.has(name?.text ?? ''));
+    this.#lasting.push(...calls.flatMap(({ writes }) => writes));
+    const files = this.#lasting.length + this.#parts.reduce((sum, { writes }) => sum + writes.length, 0);
+    if (files > MAX_FILES) return { parts: [], faults: [`it writes to more than ${MAX_FILES} files`], repeats: true };
+    if (this.#evaluation.mayRunText) this.#faults.add('a text in it may be run as code of the shell');
+    const parts = this.#parts.map((part) => ({ ...part, around: [...part.around, ...this.#lasting] }));
+    const repeats = this.#repeats || parts.some(({ name }) => name?.text === 'trap');
+    return { parts, faults: [...this.#faults], repeats };
+  }
+
+  #script(text: string, context: Context): void {
+    const fault = unspoken(context.shell) ?? tooMuch(text, context.depth);
+    if (fault !== undefined) this.#faults.add(fault);
+    if (tooMuch(text, context.depth) !== undefined) return;
+    try {
+      this.#walk(parse(text), text, context);
+    } catch (error) {
+      this.#faults.add(`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  #walk(node: SyntaxNode, source: string, context: Context): void {
+    if (node.type === 'Script') {
+      const { errors, source: own } = node as ParsedScript;
+      for (const { message } of errors ?? []) this.#faults.add(`it cannot be parsed: ${message}`);
+      forEachChild(node, (child) => this.#walk(child, own ?? source, context));
+      return;
+    }
+    this.#look(node, source, context);
+    if (node.type === 'Redirected') this.#redirected(node, source, context);
+    else forEachChild(node, (child) => this.#walk(child, source, context));
+  }
+
+  #look(node: SyntaxNode, source: string, context: Context): void {
+    this.#evaluation.see(node);
+    const fault = otherwiseRead(context.shell, node, source) ?? faultOf(node);
+    if (fault !== undefined) this.#faults.add(fault);
+    if (REPEATS.has(node.type)) this.#repeats = true;
+    if (node.type === 'Function') this.#functions.add(textOf(node.name).text);
+    if (node.type === 'Command') this.#command(node, source.slice(node.pos, node.end), context);
+  }
+
+  /** A compound command: what its redirections say holds for all in it. */
+  #redirected(node: RedirectedNode, source: string, context: Context): void {
+    const { around } = context;
+    const parts = { name: undefined, args: [], reads: [], writes: writesOf(node.redirects), around };
+    if (parts.writes.length > 0) {
+      const { isElsewhere } = context;
+      this.#parts.push({
+        ...parts,
+        source: source.slice(node.pos, node.end),
+        unreadable: undefined,
+        isWrapper: false,
+        isElsewhere,
+      });
+    }
+    this.#walk(node.command, source, { ...context, around: [...around, ...parts.writes] });
+    for (const redirect of node.redirects) this.#walk(redirect, source, context);
+  }
+
+  #command(node: Command, source: string, context: Context): void {
+    const name = node.name && textOf(node.name);
+    const redirects: readonly Redirection[] = node.redirects;
+    const writes = writesOf(redirects);
+    const fed: Fed = {
+      name: name === undefined || name.isKnown ? name : ANYTHING,
+      args: [...node.args].map(argumentText),
+      input: inputOf(redirects),
+    };
+    this.#add(fed, { source, reads: readsOf(redirects), writes }, context);
+  }
+
+  #add(fed: Fed, files: Pick<Part, 'source' | 'reads' | 'writes'>, context: Context): void {
+    const { invocations = [], scripts = [], unreadable, isElsewhere = false }: Inner = innerOf(fed);
+    const { name, args } = fed;
+    if (name?.isKnown === true && name.text === 'exec') this.#lasting.push(...files.writes, ...context.around);
+    const isWrapper = invocations.length > 0;
+    this.#parts.push({
+      ...files,
+      name,
+      args,
+      unreadable,
+      isWrapper,
+      around: context.around,
+      isElsewhere: context.isElsewhere,
+    });
+    if (context.depth > MAX_DEPTH) {
+      this.#faults.add('it has commands within commands within commands');
+      return;
+    }
+    const inner: Context = {
+      ...context,
+      depth: context.depth + 1,
+      around: [...context.around, ...files.writes],
+      isElsewhere: context.isElsewhere || isElsewhere,
+    };
+    for (const each of invocations) this.#add({ ...each, input: fed.input }, { ...files, writes: [] }, inner);
+    for (const { text, shell = context.shell } of scripts) this.#script(text, { ...inner, shell });
+  }
+}
+
+function tooMuch(text: string, depth: number): string | undefined {
+  if (text.length > MAX_CHARS) return `it has more than ${MAX_CHARS} characters`;
+  return depth > MAX_DEPTH ? 'it has shells within shells within shells' : undefined;
+}
+
+/** Why a piece of a script cannot be told. */
+function faultOf(node: SyntaxNode): string | undefined {
+  const special = specialVariableOf(node);
+  if (special !== undefined) return `${special} changes what commands mean`;
+  if (node.type === 'Transform' && node.operand.text.includes('P')) return 'it runs the value of a variable';
+  // The parser and bash do not agree on these.
+  if (node.type === 'AnsiCQuoted' && node.text.includes('\\x{')) return 'its quotes cannot be told';
+  if (node.type === 'HereDocBody' && node.parts?.some(hasQuotedCode)) return 'its quotes cannot be told';
+  return undefined;
+}
+
+/** In the body of a here-document, quotes within an expansion are no quotes. */
+function hasQuotedCode({ type, text }: { readonly type: string; readonly text: string }): boolean {
+  return type !== 'Literal' && type !== 'CommandExpansion' && text.includes("'") && /[$`]/.test(text.slice(1));
+}

@@ -1,0 +1,178 @@
+import { posix } from 'node:path';
+import { type Answer, all, some } from './answers.ts';
+import type { Glob } from './glob.ts';
+import { outputsOf } from './outputs.ts';
+import { absolute, isOfSystem, isPath, pathsOfProgram, type Where } from './paths.ts';
+import type { Redirected, Rule } from './rule.ts';
+import { isNoOption, since, type Text } from './words.ts';
+
+/** Whether a rule is about what is run, wherever relative paths lead. */
+export function matches(rule: Rule, part: Redirected, where: Where): Answer {
+  if (rule.action === 'allow') return isAllowed(rule, part, where);
+  return all([
+    () => (rule.commands === undefined ? 'yes' : isCommand(rule.commands, part.name, where)),
+    () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args))),
+    () => {
+      const words = [...part.args, ...part.reads];
+      return all((rule.arguments ?? []).map((one) => () => some(words, (arg) => isArgument(one, arg, where))));
+    },
+    () => {
+      const { writes } = rule;
+      if (writes === undefined) return 'yes';
+      const files = [...part.writes, ...part.around, ...outputsOf(part)];
+      return some(files, (file) => some(writes, (one) => isPath(one, file, where)));
+    },
+  ]);
+}
+
+/** Whether a rule is about a file that a redirection writes to. What allows a program does not allow it to write. */
+export function matchesWrite(rule: Rule, part: Redirected, file: Text, where: Where): Answer {
+  const { writes } = rule;
+  if (writes === undefined) return 'no';
+  const answer = some(writes, (one) => isPath(one, file, where));
+  const isWriteAlone = rule.commands === undefined && rule.flags === undefined && rule.arguments === undefined;
+  if (isWriteAlone || answer === 'no') return answer;
+  return matches(rule, part, where);
+}
+
+/** An `allow` with files is about commands that write to these and to no other. */
+function isAllowed(rule: Rule, part: Redirected, where: Where): Answer {
+  const files = [...part.writes, ...part.around];
+  return all([
+    () => (rule.commands === undefined ? 'yes' : isAllowedProgram(rule.commands, part.name, where)),
+    () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args))),
+    () => (rule.arguments === undefined ? 'yes' : areExactly(rule.arguments, rule.isOpen, part.args)),
+    () => {
+      const { writes } = rule;
+      if (writes === undefined) return 'yes';
+      // One that has nothing but files is about these, not about what is run.
+      if (rule.commands === undefined && rule.arguments === undefined) return 'no';
+      if (files.length === 0) return 'no';
+      return all(files.map((file) => () => some(writes, (one) => isPath(one, file, where))));
+    },
+  ]);
+}
+
+/** Programs that only look at the programs that they are told. */
+const LOOKERS =
+  /^(?:ls|stat|file|which|whereis|type|command|dpkg|dpkg-query|rpm|ldd|md5sum|sha\d+sum|du|test|\[|readlink|realpath|echo|printf|man|whatis|grep|rg)$/;
+
+/** Whether a program that rules are against may be given another name: `cp /bin/rm x`. */
+export function renames({ action, commands }: Rule, { name, args }: Redirected, where: Where): boolean {
+  if (action === 'allow' || commands === undefined || name?.isKnown !== true) return false;
+  if (LOOKERS.test(posix.basename(name.text))) return false;
+  const isAnyProgram = (one: Glob): boolean => /^\*?$/.test(one.text);
+  return args.some(({ text, isKnown }) => {
+    const [, value = text] = /^-[^=]*=(.*)$|^if=(.*)$/s.exec(text)?.filter((group) => group !== undefined) ?? [];
+    if (!value.includes('/') || !isOfSystem(value, where)) return false;
+    const last = posix.basename(value);
+    return commands.some((one) => !isAnyProgram(one) && (isKnown ? isSameName(one, last) : one.mayFit(last, '')));
+  });
+}
+
+function isSameName(one: Glob, last: string): boolean {
+  return one.test(last) || posix.basename(one.text) === last;
+}
+
+/** By its name, as every program of the system has several paths; else by its path. */
+function isCommand(commands: readonly Glob[], name: Text | undefined, where: Where): Answer {
+  if (name === undefined) return 'no';
+  if (!name.isKnown) return 'maybe';
+  const path = name.text.includes('/') ? posix.normalize(name.text) : name.text;
+  const last = posix.basename(path);
+  const paths = [...absolute(path, where), ...pathsOfProgram(last)];
+  return some(commands, (one) => {
+    const isNamed = one.test(last) || one.test(path) || posix.basename(one.text) === last;
+    return isNamed || paths.some((each) => one.test(each)) ? 'yes' : 'no';
+  });
+}
+
+/** A program that has the name, and is one of the system, or that lies where the rule says. */
+function isAllowedProgram(commands: readonly Glob[], name: Text | undefined, where: Where): Answer {
+  if (name?.isKnown !== true) return 'no';
+  const { text } = name;
+  if (!text.includes('/')) return some(commands, (one) => (one.test(text) ? 'yes' : 'no'));
+  const isSystem = isOfSystem(text, where);
+  return some(commands, (one) => {
+    if (isSystem && one.test(posix.basename(text))) return 'yes';
+    return isNamedByPath(one, text, where) ? 'yes' : 'no';
+  });
+}
+
+function isNamedByPath(one: Glob, path: string, where: Where): boolean {
+  const paths = absolute(path, where);
+  return one.isAbsolute && paths.length > 0 && paths.every((each) => one.test(each));
+}
+
+/** Whether the owner has named a program by its very path. */
+export function namesPath({ commands }: Rule, name: Text | undefined, where: Where): boolean {
+  return name?.isKnown === true && commands?.some((one) => isNamedByPath(one, name.text, where)) === true;
+}
+
+/** A long option may be cut short (`--recurs`); a short one may stand among others (`-rf`), or end with its value. */
+function hasFlag(flag: string, args: readonly Text[]): Answer {
+  let answer: Answer = 'no';
+  // Behind `--` there are no options, unless it is the value of one.
+  let hasEnded = false;
+  for (const arg of args) {
+    if (isFlag(flag, arg.text, arg.isKnown)) {
+      if (!hasEnded) return 'yes';
+      answer = 'maybe';
+    }
+    if (arg.isKnown && arg.text === '--') hasEnded = true;
+    if (!hasEnded && !arg.isKnown && !isNoOption(arg)) answer = 'maybe';
+  }
+  return answer;
+}
+
+/** Shorter beginnings of a long option are ambiguous in most programs. */
+const SHORTEST_ABBREVIATION = 3;
+
+function isFlag(flag: string, text: string, isKnown: boolean): boolean {
+  if (flag.startsWith('--')) {
+    const [name = ''] = text.split('=', 1);
+    const isWhole = isKnown || text.includes('=');
+    return isWhole && name.length >= SHORTEST_ABBREVIATION && name.startsWith('--') && flag.startsWith(name);
+  }
+  if (text === flag && isKnown) return true;
+  return flag.length === 2 && /^-[^-]/.test(text) && text.includes(flag.slice(1), 1);
+}
+
+/** As it stands, and as the path that it may be, or that may be in it. */
+function isArgument(one: Glob, arg: Text, where: Where): Answer {
+  if (arg.isKnown && one.test(arg.text)) return 'yes';
+  const sign = /^[\w-]+=(?=\/)/.exec(one.text)?.[0];
+  if (sign !== undefined) {
+    if (arg.text.startsWith(sign)) return isPath(one.since(sign.length), since(arg, sign.length), where);
+    return arg.isKnown ? 'no' : isPath(one, arg, where);
+  }
+  return some(pathsIn(arg), (path) => isPath(one, path, where));
+}
+
+/** --file=/etc/passwd, of=/dev/sda, -t/etc, @/etc/passwd and file:///etc/passwd name a file. */
+function pathsIn(arg: Text): Text[] {
+  const { text } = arg;
+  const starts = new Set([0, text.indexOf('=') + 1]);
+  if (/^(?:-|@|file:)/.test(text)) {
+    starts.add(text.indexOf('@') + 1);
+    if (text.includes('/')) starts.add(text.indexOf('/'));
+  }
+  if (/^-[^-]/.test(text)) starts.add(2);
+  return [...starts].filter((at) => at <= text.length).map((at) => (at === 0 ? arg : since(arg, at)));
+}
+
+/** An `allow` covers what it names, from the first argument on, and no more. */
+function areExactly(expected: readonly Glob[], isOpen: boolean, args: readonly Text[]): Answer {
+  if (args.length < expected.length || (args.length > expected.length && !isOpen)) return 'no';
+  return expected.every((one, index) => {
+    const arg = args[index];
+    return arg?.isKnown === true && one.test(arg.text);
+  })
+    ? 'yes'
+    : 'no';
+}
+
+/** Files that stand for no file, or for one that is open already. */
+export function isHarmless(file: Text): boolean {
+  return file.isKnown && /^\/dev\/(?:null|stdout|stderr|tty|fd\/\d+)$/.test(file.text);
+}

@@ -1,0 +1,83 @@
+import { posix } from 'node:path';
+import type { Answer } from './answers.ts';
+import { some } from './answers.ts';
+import type { Glob } from './glob.ts';
+import type { Text } from './words.ts';
+
+/** The directories that relative paths may be of; undefined: nobody knows. */
+export type Where = readonly string[] | undefined;
+
+/** Programs that a package put there: what they are is known. */
+const SYSTEM = /^(?:\/usr(?:\/local)?)?\/s?bin\/[^/]+$|^\/(?:usr\/games|snap\/bin)\/[^/]+$/;
+
+/** Where a shell finds programs by their names. */
+const SYSTEM_DIRECTORIES = [
+  '/usr/local/sbin',
+  '/usr/local/bin',
+  '/usr/sbin',
+  '/usr/bin',
+  '/sbin',
+  '/bin',
+  '/usr/games',
+  '/snap/bin',
+];
+
+/** Whether a path leads to a program of the system, from wherever it is named. */
+export function isOfSystem(path: string, where: Where): boolean {
+  if (path.startsWith('/')) return SYSTEM.test(posix.normalize(path));
+  return where?.every((directory) => SYSTEM.test(posix.resolve(directory, path))) === true;
+}
+
+/** The paths that a program of the system may have. */
+export function pathsOfProgram(program: string): string[] {
+  return SYSTEM_DIRECTORIES.map((directory) => `${directory}/${program}`);
+}
+
+/** The paths of a name with a slash in it. */
+export function absolute(path: string, where: Where): readonly string[] {
+  if (path.startsWith('/')) return [posix.normalize(path)];
+  return where?.map((directory) => posix.resolve(directory, path)) ?? [];
+}
+
+/** Whether a word may be a path that a pattern is about. */
+export function isPath(one: Glob, word: Text, where: Where): Answer {
+  const path = word.text;
+  if (!word.isKnown) return mayBecome(one, word, where);
+  if (one.test(posix.normalize(path))) return 'yes';
+  if (!one.isAbsolute || path.startsWith('-')) return 'no';
+  if (path.startsWith('~')) return mayBeOfHome(one, path);
+  if (path.startsWith('/')) return covers(one, posix.normalize(path));
+  return where === undefined ? 'maybe' : some(where, (directory) => covers(one, posix.resolve(directory, path)));
+}
+
+/** `/etc/*` is also about `/etc`. */
+function covers(one: Glob, path: string): Answer {
+  const plain = path.replace(/(?<=.)\/$/, '');
+  if (one.test(plain) || one.test(`${plain}/`)) return 'yes';
+  return OTHER_NAMES.test(plain) ? 'maybe' : 'no';
+}
+
+/** The kernel's other names of files. */
+const OTHER_NAMES =
+  /^\/proc\/[^/]+\/(?:root|cwd|fd|task\/[^/]+\/(?:root|cwd|fd))(?:\/|$)|^\/dev\/fd\/.*\/|^\/proc\/self$/;
+
+/** Directories below which homes are. */
+const HOMES = ['/root/', '/home/', '/var/', '/srv/', '/opt/', '/usr/', '/run/', '/tmp/', '/nonexistent/'];
+
+function mayBeOfHome(one: Glob, path: string): Answer {
+  const [user = '', ...rest] = path.split('/');
+  const isOwn = user === '~' && !rest.includes('..') && !one.mayFit(`/${rest.join('/')}`, '');
+  return isOwn && !HOMES.some((home) => one.mayFit(home, '')) ? 'no' : 'maybe';
+}
+
+function mayBecome(one: Glob, word: Text, where: Where): Answer {
+  if (!word.isAlike) return 'maybe';
+  if (one.mayFit(word.text, word.end)) return 'maybe';
+  if (!one.isAbsolute || word.text.startsWith('-')) return 'no';
+  if (!word.isBeneath || word.text.startsWith('~')) return 'maybe';
+  if (where === undefined && !word.text.startsWith('/')) return 'maybe';
+  return some(where ?? ['/'], (directory) => {
+    const path = posix.resolve(directory, `${word.text}x`).slice(0, -1);
+    return one.mayFit(path, word.end) || OTHER_NAMES.test(path) ? 'maybe' : 'no';
+  });
+}
