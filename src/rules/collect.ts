@@ -13,8 +13,9 @@ import type { Fed, Inner } from './look.ts';
 import { innerOf } from './programs.ts';
 import { inputOf, readsOf, writesOf } from './redirections.ts';
 import type { Redirected } from './rule.ts';
+import { valuesOf } from './values.ts';
 import { specialVariableOf } from './variables.ts';
-import { ANYTHING, argumentText, type Text, textOf } from './words.ts';
+import { ANYTHING, argumentText, NO_VALUES, type Text, textOf, type Values } from './words.ts';
 
 /** The parser takes time with the square of some texts: 16 KiB of the worst took 50 ms. */
 export const MAX_CHARS = 16_384;
@@ -50,6 +51,7 @@ interface Context {
   readonly shell: string;
   readonly around: readonly Text[];
   readonly isElsewhere: boolean;
+  readonly values: Values;
 }
 
 /** Every simple command of a script, also those in substitutions, in functions, and behind other commands. */
@@ -61,6 +63,8 @@ class Collector {
   readonly #parts: Part[] = [];
   readonly #faults = new Set<string>();
   readonly #evaluation = new Evaluation();
+  /** `IFS= read x`: it holds for read alone. */
+  readonly #ofRead = new WeakSet<SyntaxNode>();
   #repeats = false;
   readonly #functions = new Set<string>();
   /** What `exec` gives all commands after it. */
@@ -68,7 +72,7 @@ class Collector {
 
   read(script: string, shell: string, values: readonly string[]): Found {
     for (const value of values) this.#evaluation.hear(value);
-    this.#script(script, { depth: 0, shell, around: [], isElsewhere: false });
+    this.#script(script, { depth: 0, shell, around: [], isElsewhere: false, values: NO_VALUES });
     // A function writes where its caller says.
     const calls = this.#parts.filter(({ name }) => this.#functions.has(name?.text ?? ''));
     this.#lasting.push(...calls.flatMap(({ writes }) => writes));
@@ -85,7 +89,8 @@ class Collector {
     if (fault !== undefined) this.#faults.add(fault);
     if (tooMuch(text, context.depth) !== undefined) return;
     try {
-      this.#walk(parse(text), text, context);
+      const script = parse(text);
+      this.#walk(script, text, { ...context, values: valuesOf(script) });
     } catch (error) {
       this.#faults.add(`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -95,7 +100,9 @@ class Collector {
     if (node.type === 'Script') {
       const { errors, source: own } = node as ParsedScript;
       for (const { message } of errors ?? []) this.#faults.add(`it cannot be parsed: ${message}`);
-      forEachChild(node, (child) => this.#walk(child, own ?? source, context));
+      // Places in a text of its own are not those of the whole.
+      const inner = own === undefined || own === source ? context : { ...context, values: NO_VALUES };
+      forEachChild(node, (child) => this.#walk(child, own ?? source, inner));
       return;
     }
     this.#look(node, source, context);
@@ -105,7 +112,8 @@ class Collector {
 
   #look(node: SyntaxNode, source: string, context: Context): void {
     this.#evaluation.see(node);
-    const fault = otherwiseRead(context.shell, node, source) ?? faultOf(node);
+    const isForRead = node.type === 'Assignment' && this.#ofRead.has(node);
+    const fault = otherwiseRead(context.shell, node, source) ?? (isForRead ? undefined : faultOf(node));
     if (fault !== undefined) this.#faults.add(fault);
     if (REPEATS.has(node.type)) this.#repeats = true;
     if (node.type === 'Function') this.#functions.add(textOf(node.name).text);
@@ -115,7 +123,7 @@ class Collector {
   /** A compound command: what its redirections say holds for all in it. */
   #redirected(node: RedirectedNode, source: string, context: Context): void {
     const { around } = context;
-    const parts = { name: undefined, args: [], reads: [], writes: writesOf(node.redirects), around };
+    const parts = { name: undefined, args: [], reads: [], writes: writesOf(node.redirects, context.values), around };
     if (parts.writes.length > 0) {
       const { isElsewhere } = context;
       this.#parts.push({
@@ -131,15 +139,18 @@ class Collector {
   }
 
   #command(node: Command, source: string, context: Context): void {
-    const name = node.name && textOf(node.name);
+    const { values } = context;
+    const name = node.name && textOf(node.name, values);
+    if (name?.isKnown === true && name.text === 'read')
+      for (const one of node.prefix) if (one.type === 'Assignment' && one.name === 'IFS') this.#ofRead.add(one);
     const redirects: readonly Redirection[] = node.redirects;
-    const writes = writesOf(redirects);
+    const writes = writesOf(redirects, values);
     const fed: Fed = {
       name: name === undefined || name.isKnown ? name : ANYTHING,
-      args: [...node.args].map(argumentText),
-      input: inputOf(redirects),
+      args: [...node.args].map((word) => argumentText(word, values)),
+      input: inputOf(redirects, values),
     };
-    this.#add(fed, { source, reads: readsOf(redirects), writes }, context);
+    this.#add(fed, { source, reads: readsOf(redirects, values), writes }, context);
   }
 
   #add(fed: Fed, files: Pick<Part, 'source' | 'reads' | 'writes'>, context: Context): void {
@@ -176,8 +187,12 @@ function tooMuch(text: string, depth: number): string | undefined {
   return depth > MAX_DEPTH ? 'it has shells within shells within shells' : undefined;
 }
 
+/** Programs and builtins whose effect is taken for granted. */
+const TRUSTED = /^(?:date|hostname|whoami|id|uname|mktemp|cd)$/;
+
 /** Why a piece of a script cannot be told. */
 function faultOf(node: SyntaxNode): string | undefined {
+  if (node.type === 'Function' && TRUSTED.test(node.name.value)) return 'a function has the name of a program';
   const special = specialVariableOf(node);
   if (special !== undefined) return `${special} changes what commands mean`;
   if (node.type === 'Transform' && node.operand.text.includes('P')) return 'it runs the value of a variable';

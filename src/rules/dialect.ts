@@ -1,4 +1,5 @@
 import type { SyntaxNode } from 'unbash';
+import { textOf } from './words.ts';
 
 /** Shells that the parser speaks for, or nearly so. */
 const POSIX = /^(?:sh|dash|ash)$/;
@@ -40,6 +41,11 @@ const ONLY_BASH: ReadonlySet<string> = new Set([
 function isOnlyOfBash(node: SyntaxNode, source: string): boolean {
   if (ONLY_BASH.has(node.type)) return true;
   switch (node.type) {
+    case 'Command':
+      // What is assigned there splits like any word.
+      return node.args.some(
+        (arg) => arg.type === 'Assignment' && arg.value.type === 'Word' && textOf(arg.value).maySplit,
+      );
     case 'Redirect':
       return node.operator.startsWith('&');
     case 'Pipeline':

@@ -87,7 +87,7 @@ function evaluatesParameter({ prefix, index, operation }: ParameterExpansionPart
 
 function evaluatesArguments(node: Command): boolean {
   const name = node.name === undefined ? '' : textOf(node.name).text;
-  const words = [...node.args].map(argumentText);
+  const words = [...node.args].map((word) => argumentText(word));
   if (/^(?:let|wait|builtin|command)$/.test(name)) return true;
   if (/^(?:test|\[|\[\[)$/.test(name)) return words.some(({ text, isKnown }) => !isKnown || text === '-v');
   if (name === 'printf') return words[0]?.text.startsWith('-v') === true;

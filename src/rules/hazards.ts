@@ -25,7 +25,8 @@ export function unless(hazards: Hazards): Look {
 }
 
 export function isHazardous(args: readonly Text[], hazards: Hazards): boolean {
-  const { words } = hazards;
+  const { words, letters, long } = hazards;
+  if (words === undefined && letters === undefined && long === undefined) return false;
   if (words !== undefined && args.some(({ text }) => words.test(text))) return true;
   let hasEnded = false;
   for (let index = 0; index < args.length; index++) {

@@ -9,6 +9,25 @@ import { isNoOption, since, type Text } from './words.ts';
 /** Whether a rule is about what is run, wherever relative paths lead. */
 export function matches(rule: Rule, part: Redirected, where: Where): Answer {
   if (rule.action === 'allow') return isAllowed(rule, part, where);
+  const answer = isAbout(rule, part, where);
+  return answer === 'maybe' && needsMoreWords(rule, part, where) ? 'no' : answer;
+}
+
+/** Whether a rule asks for more, beside what is known, than there are words that could be it: each can be one thing. */
+function needsMoreWords({ flags = [], arguments: args = [] }: Rule, part: Redirected, where: Where): boolean {
+  const words = [...part.args, ...part.reads];
+  const open = words.filter(({ isKnown }) => !isKnown);
+  if (open.some(({ maySplit }) => maySplit)) return false;
+  const told = words.filter(({ isKnown }) => isKnown);
+  const isOpen = (one: Glob): boolean => some(told, (arg) => isArgument(one, arg, where)) === 'no';
+  const beginnings = args.filter(isOpen).map(({ text }) => text.slice(0, 1));
+  const toldArgs = part.args.filter(({ isKnown }) => isKnown);
+  if (flags.length > 0 && some(flags, (flag) => hasFlag(flag, toldArgs)) === 'no') beginnings.push('-');
+  const isDistinct = new Set(beginnings).size === beginnings.length && !beginnings.some((one) => /[*?]/.test(one));
+  return isDistinct && beginnings.length > open.length;
+}
+
+function isAbout(rule: Rule, part: Redirected, where: Where): Answer {
   return all([
     () => (rule.commands === undefined ? 'yes' : isCommand(rule.commands, part.name, where)),
     () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args))),

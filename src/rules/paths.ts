@@ -72,10 +72,11 @@ function mayBeOfHome(one: Glob, path: string): Answer {
 
 function mayBecome(one: Glob, word: Text, where: Where): Answer {
   if (!word.isAlike) return 'maybe';
-  if (one.mayFit(word.text, word.end)) return 'maybe';
+  const isRelative = word.isBeneath && !word.text.startsWith('/');
+  if (!(isRelative && one.isAbsolute) && one.mayFit(word.text, word.end)) return 'maybe';
   if (!one.isAbsolute || word.text.startsWith('-')) return 'no';
   if (!word.isBeneath || word.text.startsWith('~')) return 'maybe';
-  if (where === undefined && !word.text.startsWith('/')) return 'maybe';
+  if (where === undefined && isRelative) return 'maybe';
   return some(where ?? ['/'], (directory) => {
     const path = posix.resolve(directory, `${word.text}x`).slice(0, -1);
     return one.mayFit(path, word.end) || OTHER_NAMES.test(path) ? 'maybe' : 'no';

@@ -1,30 +1,30 @@
 import type { HereDoc, Redirection } from 'unbash';
-import { ANYTHING, known, type Text, textOf } from './words.ts';
+import { ANYTHING, known, type Text, textOf, type Values } from './words.ts';
 
 /** Files that redirections write to. */
-export function writesOf(redirects: readonly Redirection[]): Text[] {
+export function writesOf(redirects: readonly Redirection[], values: Values): Text[] {
   return redirects.flatMap((redirect) => {
     if (redirect.type !== 'Redirect' || redirect.target === undefined) return [];
-    const target = textOf(redirect.target);
+    const target = textOf(redirect.target, values);
     const isCopy = redirect.operator === '>&' && target.isKnown && /^(?:\d+-?|-)$/.test(target.text);
     return /^(?:>|>>|>\||&>|&>>|<>|>&)$/.test(redirect.operator) && !isCopy ? [target] : [];
   });
 }
 
 /** Files that redirections read from. */
-export function readsOf(redirects: readonly Redirection[]): Text[] {
+export function readsOf(redirects: readonly Redirection[], values: Values): Text[] {
   return redirects.flatMap((redirect) =>
     redirect.type === 'Redirect' && /^<>?$/.test(redirect.operator) && redirect.target !== undefined
-      ? [textOf(redirect.target)]
+      ? [textOf(redirect.target, values)]
       : [],
   );
 }
 
 /** What a here-document or here-string gives to read; a file, or another command, gives what nobody knows. */
-export function inputOf(redirects: readonly Redirection[]): Text | undefined {
+export function inputOf(redirects: readonly Redirection[], values: Values): Text | undefined {
   const last = redirects.findLast(isOfInput);
   if (last === undefined || last.type === 'Redirect') return undefined;
-  if (last.type === 'HereString') return last.target && textOf(last.target);
+  if (last.type === 'HereString') return last.target && textOf(last.target, values);
   return textOfDocument(last);
 }
 

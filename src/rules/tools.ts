@@ -6,15 +6,18 @@ import { known, type Text } from './words.ts';
 /** Programs of containers: what they run inside is not read, but for what only looks, or starts what is there. */
 const containers: Look = (args) => {
   const words = args.filter(({ text, isKnown }) => !isKnown || !text.startsWith('-'));
-  const [first, second] = words[0]?.text === 'compose' ? words.slice(1) : words;
-  const isInside = /^(?:run|exec|create|attach|cp|debug|apply|build|up|start|buildx|builder|plugin|container)?$/;
-  const isAtWork = first?.isKnown === true && /^(?:up|start|restart|build|stop|down|pull)$/.test(first.text);
+  const [first] = words[0]?.text === 'compose' ? words.slice(1) : words;
+  if (first === undefined) return NOTHING;
+  const isAtWork = first.isKnown && /^(?:up|start|restart|build|stop|down|pull)$/.test(first.text);
   const isPlain =
     isAtWork && !args.some(({ text, isKnown }) => !isKnown || /^(?:-[fv]|--(?:file|volume|build-arg|host))/.test(text));
   if (isPlain) return NOTHING;
-  const isHidden = words.some(({ text, isKnown }) => !isKnown && text === '') && first?.isKnown !== true;
-  const goesIn = [first, second].some((word) => word !== undefined && isInside.test(word.text));
-  return isHidden || goesIn ? unreadable('it runs programs in a container') : NOTHING;
+  const goesIn = words.some(({ text }) =>
+    /^(?:run|exec|create|attach|cp|debug|apply|build|up|start|buildx|builder|plugin)$/.test(text),
+  );
+  return goesIn || !first.isKnown || words.some(({ maySplit }) => maySplit)
+    ? unreadable('it runs programs in a container')
+    : NOTHING;
 };
 
 /** Runners of scripts and of packages: `npm run` runs what a file says, `npm exec` anything. */

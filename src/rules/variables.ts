@@ -9,6 +9,7 @@ export function isSpecialVariable(name: string, value?: string): boolean {
 
 function isHarmless(name: string, value: string): boolean {
   if (/^(?:NODE_ENV|PYTHON(?:UNBUFFERED|DONTWRITEBYTECODE|IOENCODING|UTF8))$/.test(name)) return true;
+  if (name === 'TMPDIR') return value.startsWith('/');
   if (name.endsWith('PAGER')) return /^(?:cat|less|more|)$/.test(value);
   return /^GIT_(?:AUTHOR|COMMITTER)_(?:NAME|EMAIL|DATE)$|^GIT_TERMINAL_PROMPT$/.test(name);
 }
@@ -16,7 +17,7 @@ function isHarmless(name: string, value: string): boolean {
 const SPECIAL = new RegExp(
   `^(?:${[
     'PATH|IFS|ENV|BASH_ENV|BASH_FUNC_.*|BASH_CMDS|BASH_ALIASES|BASH_LOADABLES_PATH|SHELL|SHELLOPTS|BASHOPTS|PS[0-4]',
-    'PROMPT_COMMAND|CDPATH|EXECIGNORE|GLOBIGNORE|HOME|XDG_CONFIG_.*|LD_.*|GCONV_PATH|OPENSSL_.*|BROWSER',
+    'PROMPT_COMMAND|CDPATH|EXECIGNORE|GLOBIGNORE|HOME|(?:OLD)?PWD|TMPDIR|XDG_CONFIG_.*|LD_.*|GCONV_PATH|OPENSSL_.*|BROWSER',
     'PYTHON.*|PERL5?.*|RUBY.*|NODE_.*|BUN_.*|npm_.*|NPM_CONFIG_.*|GOFLAGS|GOTOOLCHAIN|RUSTC.*|CARGO_.*|LUA_.*|AWK.*',
     'JAVA_TOOL_OPTIONS|JDK_JAVA_OPTIONS|_JAVA_OPTIONS|MAVEN_.*|GRADLE_.*|PHP.*|TCL.*',
     'GIT_.*|SVN_.*|HG.*|RSYNC_.*|.*_ASKPASS|.*PAGER|.*EDITOR|VISUAL|VIMINIT|GVIMINIT|EXINIT|LESS.*|MAN.*',

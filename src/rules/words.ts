@@ -40,38 +40,47 @@ export function isNoOption({ text, isAlike }: Text): boolean {
 }
 
 /** A word with its quotes taken away, as far as that can be told without running anything. */
-export function textOf(word: Word): Text {
+export function textOf(word: Word, values: Values = NO_VALUES): Text {
   if (word.parts === undefined) return known(word.value);
-  const pieces = word.parts.map(pieceOf);
+  return concatenated(word.parts.map((part, index) => homely(part, word.parts?.[index + 1]) ?? pieceOf(part, values)));
+}
+
+function concatenated(pieces: readonly Text[]): Text {
   const first = pieces.findIndex(({ isKnown }) => !isKnown);
   const join = (some: readonly Text[]): string => some.map(({ text }) => text).join('');
   if (first === -1) return known(join(pieces));
   const rest = pieces.slice(first);
   const last = pieces.findLastIndex(({ isKnown }) => !isKnown);
   const after = join(rest.filter(({ isKnown }) => isKnown));
+  const text = join(pieces.slice(0, first + 1));
   return {
-    text: join(pieces.slice(0, first + 1)),
+    text,
     isKnown: false,
     maySplit: rest.some(({ maySplit }) => maySplit),
     isAlike: rest.every(({ isAlike }) => isAlike),
-    isBeneath: rest.every(({ isBeneath }) => isBeneath) && !after.includes('..'),
-    end: join(pieces.slice(last + 1)),
+    isBeneath:
+      rest.every(({ isBeneath }) => isBeneath) && !after.includes('..') && !(text === '' && after.startsWith('/')),
+    end: (pieces[last]?.end ?? '') + join(pieces.slice(last + 1)),
   };
 }
 
 /** An argument: a word, or an assignment such as that of `export`. */
-export function argumentText(argument: CommandArgument): Text {
-  if (argument.type === 'Word') return textOf(argument);
+export function argumentText(argument: CommandArgument, values: Values = NO_VALUES): Text {
+  if (argument.type === 'Word') return textOf(argument, values);
   const { name, value } = argument;
-  if (value.type !== 'Word' || argument.index !== undefined) return unknown(`${name}=`, true);
-  const given = textOf(value);
-  return given.isKnown ? known(`${name}=${given.text}`) : { ...given, text: `${name}=${given.text}` };
+  // What is assigned does not split.
+  if (value.type !== 'Word' || argument.index !== undefined) return unknown(`${name}=`);
+  const given = textOf(value, values);
+  return given.isKnown ? known(`${name}=${given.text}`) : whole({ ...given, text: `${name}=${given.text}` });
 }
 
 /** One or several names of files. */
 const NAMES: Text = { text: '', isKnown: false, maySplit: true, isAlike: true, isBeneath: true, end: '' };
 
-function pieceOf(part: WordPart): Text {
+/** A number of the shell, `$$`, or the output of a program that has no slashes in it. */
+const NAME: Text = { ...NAMES, maySplit: false };
+
+function pieceOf(part: WordPart, values: Values): Text {
   switch (part.type) {
     case 'Literal':
     case 'SingleQuoted':
@@ -79,35 +88,80 @@ function pieceOf(part: WordPart): Text {
       return known(part.value);
     case 'DoubleQuoted':
     case 'LocaleString':
-      return quoted(part.parts);
+      return quoted(part.parts, values);
     case 'Glob':
       return part.parts === undefined || part.parts.every(({ type }) => type === 'Literal') ? NAMES : ANYTHING;
     case 'BraceExpansion':
-      return /^\{(?:[\w,-]*|\w+\.\.\w+)\}$/.test(part.text) ? NAMES : ANYTHING;
+      return /^\{(?:(?:\.?[\w-]+)?(?:,(?:\.?[\w-]+)?)*|\w+\.\.\w+)\}$/.test(part.text) ? NAMES : ANYTHING;
+    case 'SimpleExpansion':
+    case 'ParameterExpansion':
+    case 'CommandExpansion':
+    case 'ArithmeticExpansion':
+      return unquoted(expanded(part, values));
     default:
       return ANYTHING;
   }
 }
 
-function quoted(parts: readonly DoubleQuotedChild[]): Text {
-  let text = '';
-  for (const part of parts) {
-    if (part.type !== 'Literal') {
-      const last = parts.at(-1);
-      return {
-        ...unknown(
-          text,
-          parts.some(({ type, text: source }) => type !== 'Literal' && isList(source)),
-        ),
-        end: last?.type === 'Literal' ? last.value : '',
-      };
-    }
-    text += part.value;
-  }
-  return known(text);
+/** Splits at spaces, and expands names of files. */
+function unquoted(value: Text): Text {
+  if (value.isKnown) return /^[\w./:@%+,=-]+$/.test(value.text) ? value : ANYTHING;
+  return value === NAME ? value : ANYTHING;
 }
 
-/** `"$@"` and `"${list[@]}"` become several words even in quotes. */
-function isList(text: string): boolean {
-  return text.includes('@');
+function quoted(parts: readonly DoubleQuotedChild[], values: Values): Text {
+  return concatenated(parts.map((part, index) => homely(part, parts[index + 1]) ?? expanded(part, values)));
+}
+
+/** `$HOME/x` is an absolute path, wherever that is. */
+function homely(part: WordPart, next: WordPart | undefined): Text | undefined {
+  if (!/^\$\{?(?:HOME|PWD|OLDPWD)\}?$/.test(part.text)) return undefined;
+  const isFollowed = next?.type === 'Literal' && next.value.startsWith('/');
+  return isFollowed ? unknown('/') : undefined;
+}
+
+function expanded(part: DoubleQuotedChild, values: Values): Text {
+  if (part.type === 'Literal') return known(part.value);
+  // They become several words even in quotes.
+  if (part.text.includes('@')) return ANYTHING;
+  if (/^\$[$?#]$/.test(part.text) || NAME_PRINTERS.test(part.text)) return NAME;
+  if (part.type === 'CommandExpansion' && /^\$\(mktemp(?: -d)?\)$/.test(part.text)) return unknown('/');
+  const name = /^\$(?:(\w+)|\{(\w+)\})$/.exec(part.text);
+  const value = name === null ? undefined : values.of(name[1] ?? name[2] ?? '', part.pos);
+  if (value === undefined) return unknown('');
+  return whole(value);
+}
+
+const NAME_PRINTERS =
+  /^\$\((?:date [+](?:["'])?(?:%[YmdHMSsFjyN]|[\w.:-])+(?:["'])?|hostname|whoami|id -un?|uname -[rsmn])\)$/;
+
+/** The values of variables, where they are known. */
+export interface Values {
+  of(name: string, at: number): Text | undefined;
+}
+
+export const NO_VALUES: Values = { of: () => undefined };
+
+/** A value that does not split: it is one word, whatever is in it. */
+export function whole(value: Text): Text {
+  return value.isKnown ? value : { ...value, maySplit: false, isAlike: true };
+}
+
+/** Any one of several words. */
+export function joinedOf(words: readonly Text[]): Text | undefined {
+  const [first, ...rest] = words;
+  if (first === undefined) return undefined;
+  const isAlike = words.every((word) => word.isAlike);
+  let text = isAlike ? first.text : '';
+  for (const other of rest) while (!other.text.startsWith(text)) text = text.slice(0, -1);
+  const isOne = rest.length === 0;
+  const isNear = (word: Text): boolean => word.isBeneath && !/\/|\.\./.test(word.text.slice(text.length));
+  return {
+    text,
+    isKnown: isOne && first.isKnown,
+    maySplit: false,
+    isAlike: true,
+    isBeneath: isAlike && words.every(isNear),
+    end: isOne && isAlike ? first.end : '',
+  };
 }

@@ -51,7 +51,9 @@ export const find: Look = (args) => {
   const found = unknown(place);
   let isElsewhere = false;
   // The words of an expression may be among those that are not known.
-  let isTold = args.every((arg, index) => arg.isKnown || isValue(args, index) || isStart(arg, index, starts));
+  const untold = args.filter((arg, index) => !arg.isKnown && !isValue(args, index) && !isStart(arg, index, starts));
+  // One word alone is no command: that needs its name, and an end.
+  let isTold = untold.length === 0 || (untold.length === 1 && !args.some(({ maySplit }) => maySplit));
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
     if (arg?.isKnown !== true || !/^-(?:exec|execdir|ok|okdir)$/.test(arg.text)) {
