@@ -89,7 +89,9 @@ const make: Look = (args) => {
   const sets = args.some(
     ({ text, isKnown }) => /^[^-][^=]*=|^-.*[$(]/.test(text) && !(isKnown && HARMLESS_OF_MAKE.test(text)),
   );
-  return sets || isHazardous(args, hazards) ? unreadable('it runs what another file says') : NOTHING;
+  // Any other value of -j is a fault.
+  const words = args.map((arg) => (arg.text === '-j' && !arg.maySplit ? known('-j') : arg));
+  return sets || isHazardous(words, hazards) ? unreadable('it runs what another file says') : NOTHING;
 };
 
 /** Runs a shell or ssh to reach the other side. */

@@ -9,7 +9,7 @@ export function isSpecialVariable(name: string, value?: string): boolean {
 
 function isHarmless(name: string, value: string): boolean {
   if (/^(?:NODE_ENV|PYTHON(?:UNBUFFERED|DONTWRITEBYTECODE|IOENCODING|UTF8))$/.test(name)) return true;
-  if (name === 'TMPDIR') return value.startsWith('/');
+  if (name === 'TMPDIR') return /^\/tmp(?:\/|$)(?!.*\.\.)/.test(value);
   if (name.endsWith('PAGER')) return /^(?:cat|less|more|)$/.test(value);
   return /^GIT_(?:AUTHOR|COMMITTER)_(?:NAME|EMAIL|DATE)$|^GIT_TERMINAL_PROMPT$/.test(name);
 }

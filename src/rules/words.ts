@@ -125,7 +125,7 @@ function expanded(part: DoubleQuotedChild, values: Values): Text {
   // They become several words even in quotes.
   if (part.text.includes('@')) return ANYTHING;
   if (/^\$[$?#]$/.test(part.text) || NAME_PRINTERS.test(part.text)) return NAME;
-  if (part.type === 'CommandExpansion' && /^\$\(mktemp(?: -d)?\)$/.test(part.text)) return unknown('/');
+  if (part.type === 'CommandExpansion' && /^\$\(mktemp(?: -d)?\)$/.test(part.text)) return { ...NAME, text: '/tmp/' };
   const name = /^\$(?:(\w+)|\{(\w+)\})$/.exec(part.text);
   const value = name === null ? undefined : values.of(name[1] ?? name[2] ?? '', part.pos);
   if (value === undefined) return unknown('');
@@ -133,7 +133,7 @@ function expanded(part: DoubleQuotedChild, values: Values): Text {
 }
 
 const NAME_PRINTERS =
-  /^\$\((?:date [+](?:["'])?(?:%[YmdHMSsFjyN]|[\w.:-])+(?:["'])?|hostname|whoami|id -un?|uname -[rsmn])\)$/;
+  /^\$\((?:date [+](?:["'])?(?:%[YmdHMSsFjyN]|[\w.:-])+(?:["'])?|nproc|hostname|whoami|id -un?|uname -[rsmn])\)$/;
 
 /** The values of variables, where they are known. */
 export interface Values {
