@@ -57,7 +57,7 @@ export const set: Look = (args) => {
   for (const arg of args) {
     const { text, isKnown } = arg;
     if (!isKnown) return isNoOption(arg) ? NOTHING : CHANGES_NAMES;
-    if (isName && /^(?:history|histexpand|keyword)$/.test(text)) return CHANGES_NAMES;
+    if (isName && /^(?:posix|history|histexpand|keyword)$/.test(text)) return CHANGES_NAMES;
     if (text === '--' || text === '-') return NOTHING;
     if (!isName && !/^[-+]./.test(text)) return NOTHING;
     if (!isName && /^[-+].*[kH]/.test(text)) return CHANGES_NAMES;

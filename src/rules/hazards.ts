@@ -14,6 +14,8 @@ export interface Hazards {
   readonly valuedLong?: readonly string[];
   /** Other words. */
   readonly words?: RegExp;
+  /** They may stand anywhere in a word, as in a text of SQL. */
+  readonly isAnywhere?: boolean;
   /** Long options begin with one dash: `-wrapper`. */
   readonly hasSingleDashes?: boolean;
   readonly reason?: string;
@@ -27,7 +29,7 @@ export function unless(hazards: Hazards): Look {
 export function isHazardous(args: readonly Text[], hazards: Hazards): boolean {
   const { words, letters, long } = hazards;
   if (words === undefined && letters === undefined && long === undefined) return false;
-  if (words !== undefined && args.some(({ text }) => words.test(text))) return true;
+  if (words !== undefined && args.some((arg) => mayBeWord(words, arg, hazards))) return true;
   let hasEnded = false;
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
@@ -43,6 +45,12 @@ export function isHazardous(args: readonly Text[], hazards: Hazards): boolean {
     }
   }
   return false;
+}
+
+/** A word of which only a beginning of letters is known may become any. */
+function mayBeWord(words: RegExp, { text, isKnown, isAlike }: Text, { isAnywhere = false }: Hazards): boolean {
+  if (words.test(text)) return true;
+  return !isKnown && (isAnywhere || !isAlike || /^\w+$/.test(text));
 }
 
 type Step = 'hazard' | 'harmless' | 'valued';

@@ -32,7 +32,7 @@ const LAUNCHERS =
 const HARMLESS: Readonly<Record<string, RegExp | undefined>> = {
   __proto__: null as unknown as RegExp,
   screen: /^-(?:ls|list)$/,
-  tmux: /^(?:ls|list-\w+|has-session.*)$/,
+  tmux: /^(?:ls|list-\w+|has-session(?: -t [\w.-]+)?)$/,
   snap: /^(?:list|info .*|version)$/,
   certbot: /^certificates$/,
   visudo: /^-c$/,
@@ -40,7 +40,7 @@ const HARMLESS: Readonly<Record<string, RegExp | undefined>> = {
   lxc: /^(?:list|info .*)$/,
   flatpak: /^(?:list|info .*)$/,
   'ssh-keygen': /^(?!.*-[a-zA-Z]*[DwM])-(?:[lty]|lf|yf)(?: .*)?$/,
-  nc: /^-[zvnuw46]+(?: -?[\w.:-]+)*$/,
+  nc: /^-[zvnu46]+(?: (?:-[zvnuw46]+|\w[\w.:-]*))*$/,
   tcpdump: /^(?!.*-(?:-|\w*[zw]))(?:-(?:i|c|nn?|v+|e|q|A|X|D|l)(?: |$)|[\w.]+(?: |$))*$/,
   less: /^[^-+][^ ]*$/,
   more: /^[^-+][^ ]*$/,

@@ -77,15 +77,18 @@ const LOOKERS =
   /^(?:ls|stat|file|which|whereis|type|command|dpkg|dpkg-query|rpm|ldd|md5sum|sha\d+sum|du|test|\[|readlink|realpath|echo|printf|man|whatis|grep|rg)$/;
 
 /** Whether a program that rules are against may be given another name: `cp /bin/rm x`. */
-export function renames({ action, commands }: Rule, { name, args }: Redirected, where: Where): boolean {
+export function renames({ action, commands }: Rule, { name, args, reads }: Redirected, where: Where): boolean {
   if (action === 'allow' || commands === undefined || name?.isKnown !== true) return false;
   if (LOOKERS.test(posix.basename(name.text))) return false;
   const isAnyProgram = (one: Glob): boolean => /^\*?$/.test(one.text);
-  return args.some(({ text, isKnown }) => {
-    const [, value = text] = /^-[^=]*=(.*)$|^if=(.*)$/s.exec(text)?.filter((group) => group !== undefined) ?? [];
-    if (!value.includes('/') || !isOfSystem(value, where)) return false;
+  return [...args, ...reads].some(({ text, isKnown }) => {
+    const value = text.replace(/^-[^=]*=|^if=/, '');
+    const isProgram = absolute(value, where).some((path) => isOfSystem(path, where));
     const last = posix.basename(value);
-    return commands.some((one) => !isAnyProgram(one) && (isKnown ? isSameName(one, last) : one.mayFit(last, '')));
+    return (
+      isProgram &&
+      commands.some((one) => !isAnyProgram(one) && (isKnown ? isSameName(one, last) : one.mayFit(last, '')))
+    );
   });
 }
 

@@ -131,7 +131,7 @@ class Reader {
   #delimited(count: number, plain: number): boolean {
     const mark = this.text[this.#at++] ?? '\n';
     // What is a quote there in one sed is none in another.
-    if (/[\s\\[\]{}A-Za-z0-9]/.test(mark)) return false;
+    if (!/[!-~]/.test(mark) || /[\\[\]{}A-Za-z0-9]/.test(mark)) return false;
     for (let left = count; left > 0; this.#at++) {
       const letter = this.text[this.#at];
       if (letter === undefined) return false;

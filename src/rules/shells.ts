@@ -49,7 +49,7 @@ function calledWith(args: readonly Text[]): Called | undefined {
     if (/^[-+][oO]$/.test(text)) {
       const value = args[++index];
       if (value?.isKnown !== true || !/^[a-z][a-z_]*$/.test(value.text) || HAZARDS.test(value.text)) return undefined;
-    } else if (/^--(?:norc|noprofile|posix|noediting|verbose)$/.test(text)) continue;
+    } else if (/^--(?:norc|noprofile|noediting|verbose)$/.test(text)) continue;
     else if (text === '--login') readsStartFiles = true;
     else if (text === '--' || text === '-') {
       index++;
@@ -66,9 +66,9 @@ function calledWith(args: readonly Text[]): Called | undefined {
 }
 
 /** Options of a shell with which words mean something else. */
-const HAZARDS = /^(?:history|histexpand|keyword|expand_aliases|autocd|cdable_vars|progcomp_alias)$/;
+const HAZARDS = /^(?:posix|history|histexpand|keyword|expand_aliases|autocd|cdable_vars|progcomp_alias)$/;
 
-function fromInput(input: Text | undefined, name: string): Inner {
+export function fromInput(input: Text | undefined, name: string): Inner {
   if (input?.isKnown !== true) return unreadable('a shell runs what it reads');
   return { scripts: [{ text: input.text, shell: name }] };
 }

@@ -1,7 +1,7 @@
 import { type Hazards, isHazardous, unless } from './hazards.ts';
-import { type Look, NOTHING, RUNS_PROGRAMS, unreadable } from './look.ts';
+import { isPlainly, type Look, NOTHING, RUNS_PROGRAMS, unreadable } from './look.ts';
 import { valuesOf } from './outputs.ts';
-import { known, type Text } from './words.ts';
+import { known } from './words.ts';
 
 /** Programs of containers: what they run inside is not read, but for what only looks, or starts what is there. */
 const containers: Look = (args) => {
@@ -158,22 +158,37 @@ const service: Look = (args) => {
   return isPlain ? NOTHING : unreadable('it runs a script');
 };
 
-const compiler = unless({
-  long: ['wrapper', 'specs', 'fplugin', 'B'],
-  letters: 'B',
-  hasSingleDashes: true,
-  words: /^(?:-B|-specs|-fplugin|-wrapper|@|-fuse-ld=\/)/,
-});
+const compiler = unless({ words: /^(?:-B|-specs|--specs|-fplugin|-wrapper|@|-fuse-ld=\/)/ });
 
-const ipHazards: Look = (args) => {
-  const words = args.filter(({ text }) => !text.startsWith('-'));
+/** A client of a database, which also runs what it reads. */
+function client(letters: string, long: readonly string[], hazards: Hazards): Look {
+  return (args, { input }) => {
+    const isTold =
+      valuesOf(args, letters, long).length > 0 || isPlainly(/^(?:.* )?(?:-l|--list|--version|-V|--help)$/, args);
+    const isUnread = !isTold && input?.isKnown !== true;
+    const words = input === undefined ? args : [...args, input];
+    return isUnread || isHazardous(words, hazards) ? unreadable('it may run other programs') : NOTHING;
+  };
+}
+
+const ipLook: Look = (args) => {
   const isTold = args.some(({ text, isKnown }) => (!isKnown && text === '') || /^--?b(?!r)/.test(text));
-  const [object = known(''), verb = known('')] = words.map((word: Text) => word);
-  const runs = /^(?:n(?:e(?:t(?:n.*)?)?)?$|net|vrf|v)/.test(object.text) && /^e/.test(verb.text);
+  const runs = args.some(
+    ({ text }, at) => /^(?:n(?:e(?:t(?:ns?)?)?)?|v(?:rf?)?)$/.test(text) && /^e/.test(args[at + 1]?.text ?? ''),
+  );
   return isTold || runs ? unreadable(RUNS_PROGRAMS) : NOTHING;
 };
 
-const subcommands = (pattern: RegExp): Look => unless({ words: pattern });
+/** Hazards are among its subcommands: what stands before the first of them that is known may be one. */
+function subcommands(pattern: RegExp): Look {
+  return (args) => {
+    const first = args.find(({ text }) => !text.startsWith('-'));
+    const isTold = first?.isKnown !== false && !args.some(({ text, isKnown }) => isKnown && pattern.test(text));
+    return isTold ? NOTHING : unreadable(RUNS_PROGRAMS);
+  };
+}
+
+const MYSQL: Hazards = { words: /\\!|(?:^|;)\s*system\s|^--(?:pager|init-command)/, isAnywhere: true, valued: 'ehuDP' };
 
 /** Tools that run other programs only when their words say so. */
 export const TOOLS: Readonly<Record<string, Look | undefined>> = {
@@ -198,7 +213,7 @@ export const TOOLS: Readonly<Record<string, Look | undefined>> = {
   gcc: compiler,
   'g++': compiler,
   cc: compiler,
-  ip: ipHazards,
+  ip: ipLook,
   fd: unless({ letters: 'xX', long: ['exec', 'exec-batch'] }),
   fdfind: unless({ letters: 'xX', long: ['exec', 'exec-batch'] }),
   rg: unless({
@@ -221,14 +236,20 @@ export const TOOLS: Readonly<Record<string, Look | undefined>> = {
   hg: unless({ long: ['config'] }),
   svn: unless({ long: ['editor-cmd', 'diff-cmd', 'diff3-cmd', 'merge-cmd', 'config-option'], harmless: ['diff'] }),
   dpkg: unless({ long: ['pre-invoke', 'post-invoke', 'status-logger'], harmless: ['status'] }),
-  mysql: unless({ words: /\\!|(?:^|;)\s*system\s|^--(?:pager|init-command)/, valued: 'ehuDP' }),
-  mariadb: unless({ words: /\\!|(?:^|;)\s*system\s|^--(?:pager|init-command)/, valued: 'ehuDP' }),
-  psql: unless({ letters: 'f', long: ['file'], words: /\\[!go|]|program/i, valued: 'chpUdvF' }),
-  bundle: subcommands(/^(?:exec|console)?$/),
-  poetry: subcommands(/^(?:run|shell)?$/),
-  pipenv: subcommands(/^(?:run|shell)?$/),
-  uv: subcommands(/^(?:run|tool|x)?$/),
-  cargo: subcommands(/^(?:run|r|test|t|bench)?$/),
-  go: subcommands(/^(?:run|generate|test|tool)?$|^-(?:exec|toolexec|vettool)/),
+  mysql: client('e', ['execute'], MYSQL),
+  mariadb: client('e', ['execute'], MYSQL),
+  psql: client('c', ['command'], {
+    letters: 'f',
+    long: ['file'],
+    words: /^\s*\\(?!d|l\b|conninfo)|\\[!go|]|program/i,
+    isAnywhere: true,
+    valued: 'chpUdvF',
+  }),
+  bundle: subcommands(/^(?:exec|console)$/),
+  poetry: subcommands(/^(?:run|shell)$/),
+  pipenv: subcommands(/^(?:run|shell)$/),
+  uv: subcommands(/^(?:run|tool|x)$/),
+  cargo: subcommands(/^(?:run|r|test|t|bench)$/),
+  go: subcommands(/^(?:run|generate|test|tool)$|^-(?:exec|toolexec|vettool)/),
   systemctl: subcommands(/^edit$/),
 };

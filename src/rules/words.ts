@@ -80,6 +80,9 @@ const NAMES: Text = { text: '', isKnown: false, maySplit: true, isAlike: true, i
 /** A number of the shell, `$$`, or the output of a program that has no slashes in it. */
 const NAME: Text = { ...NAMES, maySplit: false };
 
+/** What mktemp prints. */
+const TEMPORARY: Text = { ...NAME, text: '/tmp/' };
+
 function pieceOf(part: WordPart, values: Values): Text {
   switch (part.type) {
     case 'Literal':
@@ -106,7 +109,7 @@ function pieceOf(part: WordPart, values: Values): Text {
 /** Splits at spaces, and expands names of files. */
 function unquoted(value: Text): Text {
   if (value.isKnown) return /^[\w./:@%+,=-]+$/.test(value.text) ? value : ANYTHING;
-  return value === NAME ? value : ANYTHING;
+  return value === NAME || value === TEMPORARY ? value : ANYTHING;
 }
 
 function quoted(parts: readonly DoubleQuotedChild[], values: Values): Text {
@@ -125,7 +128,7 @@ function expanded(part: DoubleQuotedChild, values: Values): Text {
   // They become several words even in quotes.
   if (part.text.includes('@')) return ANYTHING;
   if (/^\$[$?#]$/.test(part.text) || NAME_PRINTERS.test(part.text)) return NAME;
-  if (part.type === 'CommandExpansion' && /^\$\(mktemp(?: -d)?\)$/.test(part.text)) return { ...NAME, text: '/tmp/' };
+  if (part.type === 'CommandExpansion' && /^\$\(mktemp(?: -d)?\)$/.test(part.text)) return TEMPORARY;
   const name = /^\$(?:(\w+)|\{(\w+)\})$/.exec(part.text);
   const value = name === null ? undefined : values.of(name[1] ?? name[2] ?? '', part.pos);
   if (value === undefined) return unknown('');

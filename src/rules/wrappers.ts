@@ -13,6 +13,7 @@ import {
 import { type Options, parseOptions } from './options.ts';
 import { valuesOf } from './outputs.ts';
 import type { Invocation } from './rule.ts';
+import { fromInput } from './shells.ts';
 import { isSpecialVariable } from './variables.ts';
 import { ANYTHING, type Text, unknown } from './words.ts';
 
@@ -49,11 +50,12 @@ export const find: Look = (args) => {
   const starts = startsOf(args);
   const place = starts.every(({ text, isKnown }) => isKnown && text !== '') ? commonBeginning(starts) : '';
   const found = unknown(place);
+  const values = valuesOfTests(args);
   let isElsewhere = false;
   // The words of an expression may be among those that are not known.
-  const untold = args.filter((arg, index) => !arg.isKnown && !isValue(args, index) && !isStart(arg, index, starts));
+  const untold = args.filter((arg, index) => !arg.isKnown && !values.has(arg) && !isStart(arg, index, starts));
   // One word alone is no command: that needs its name, and an end.
-  let isTold = untold.length === 0 || (untold.length === 1 && !args.some(({ maySplit }) => maySplit));
+  let isTold = untold.length === 0 || (untold.length === 1 && untold[0]?.maySplit === false);
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
     if (arg?.isKnown !== true || !/^-(?:exec|execdir|ok|okdir)$/.test(arg.text)) {
@@ -94,18 +96,21 @@ function isStart(arg: Text, index: number, starts: readonly Text[]): boolean {
   return index < starts.length && !arg.maySplit && arg.text !== '';
 }
 
-/** The value of a test: `-name *.log`. The words that it may become are values, or make it fail. */
-function isValue(args: readonly Text[], index: number): boolean {
-  const test = args[index - 1]?.text ?? '';
-  const value = args[index];
-  if (
-    value === undefined ||
-    !/^-(?:i?name|i?path|i?regex|newer\w*|mtime|mmin|atime|ctime|size|user|group|perm|maxdepth|mindepth|type)$/.test(
-      test,
-    )
-  )
-    return false;
-  return !value.maySplit || (value.isAlike && value.isBeneath && value.text !== '-');
+const TESTS =
+  /^-(?:i?name|i?path|i?regex|newer\w*|mtime|mmin|atime|ctime|size|user|group|perm|maxdepth|mindepth|type)$/;
+
+/** The values of tests, as of `-name *.log`: the words that these may become are values, or make find fail. */
+function valuesOfTests(args: readonly Text[]): ReadonlySet<Text> {
+  const values = new Set<Text>();
+  for (let index = 0; index < args.length; index++) {
+    const test = args[index];
+    const value = args[index + 1];
+    if (test?.isKnown !== true || !TESTS.test(test.text) || value === undefined) continue;
+    const isNamed = value.isAlike && value.isBeneath && value.text + value.end !== '' && value.text !== '-';
+    if (!value.maySplit || isNamed) values.add(value);
+    index++;
+  }
+  return values;
 }
 
 function commonBeginning(starts: readonly Text[]): string {
@@ -188,12 +193,16 @@ export const watch: Look = (args) => {
 };
 
 /** Runs words in a shell on another machine: what rules forbid here is asked about there too. */
-export const ssh: Look = (args) => {
+export const ssh: Look = (args, { input }) => {
   const parsed = parseOptions(args, { plain: '46AaCfGgKkMNnqsTtVvXxYy', valued: 'BbcDEeiJLlmOopQRSWw' });
   if (parsed === undefined) return asksAboutItself(args) ? NOTHING : OPTIONS_UNTOLD;
   if (hasHazardOfSsh(args.slice(0, args.length - parsed.rest.length))) return unreadable(RUNS_PROGRAMS);
-  const words = parsed.rest.slice(1);
-  if (words.length === 0) return NOTHING;
+  const [, ...words] = parsed.rest;
+  // Options may also stand behind the name of the machine.
+  if (words[0]?.text.startsWith('-') === true) return OPTIONS_UNTOLD;
+  const isSilent = ['-N', '-V', '-G', '-O', '-Q'].some((option) => parsed.given.has(option));
+  if (words.length === 0 && isSilent) return NOTHING;
+  if (words.length === 0) return { ...fromInput(input, SOME_SHELL), isElsewhere: true };
   return { ...joined(words, SOME_SHELL), isElsewhere: true };
 };
 

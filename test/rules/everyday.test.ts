@@ -470,7 +470,6 @@ describe('an everyday command needs nobody', () => {
     "sh -c 'echo $1' _ x",
     "sh -c 'if [ -f x ]; then echo y; fi'",
     'echo ${x:-$(date)}',
-    'cat x.sql | psql',
     'openssl rand -hex 16',
     'ls "$(dirname "$x")"',
     'readlink -f "$(which node)"',
