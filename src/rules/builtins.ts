@@ -23,7 +23,11 @@ export const names: Look = (args) => {
   return args.some(isSpecial) ? CHANGES_NAMES : NOTHING;
 };
 
+/** Longer ones are none that a builtin has. */
+const LONGEST_OPTION = 64;
+
 function hidesName(option: string): boolean {
+  if (option.length > LONGEST_OPTION) return true;
   for (let at = 2; at < option.length; at++) if (isSpecialVariable(option.slice(at))) return true;
   return false;
 }

@@ -2,7 +2,7 @@ import { basename } from 'node:path';
 import type { Answer } from './answers.ts';
 import { collect, type Part } from './collect.ts';
 import { directoriesOf } from './directories.ts';
-import { isHarmless, matches, matchesWrite, namesPath, renames } from './match.ts';
+import { isAgainst, isHarmless, matches, matchesWrite, namesPath, programsNamed } from './match.ts';
 import { isOfSystem, type Where } from './paths.ts';
 import { ACTIONS, type Rule } from './rule.ts';
 import { ALLOWED, type Decision, letsAllThrough, type Ruleset } from './ruleset.ts';
@@ -73,7 +73,8 @@ function decideRun(ruleset: Ruleset, part: Part, where: Where): Decision[] {
   // Who allows a program with these very arguments has read them; who names its very path knows it.
   const isRead = decider?.action === 'allow' && decider.arguments !== undefined;
   const isOutside = name?.isKnown === true && name.text.includes('/') && !isOfSystem(name.text, where);
-  const copied = part.isWrapper ? -1 : ruleset.rules.findIndex((rule) => renames(rule, part, where));
+  const programs = part.isWrapper ? [] : programsNamed(part, where);
+  const copied = programs.length === 0 ? -1 : ruleset.rules.findIndex((rule) => isAgainst(rule, programs));
   const isKnown = decider?.action === 'allow' && namesPath(decider, name, where);
   return [
     ...decisions,

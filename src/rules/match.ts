@@ -76,20 +76,23 @@ function isAllowed(rule: Rule, part: Redirected, where: Where): Answer {
 const LOOKERS =
   /^(?:ls|stat|file|which|whereis|type|command|dpkg|dpkg-query|rpm|ldd|md5sum|sha\d+sum|du|test|\[|readlink|realpath|echo|printf|man|whatis|grep|rg)$/;
 
-/** Whether a program that rules are against may be given another name: `cp /bin/rm x`. */
-export function renames({ action, commands }: Rule, { name, args, reads }: Redirected, where: Where): boolean {
-  if (action === 'allow' || commands === undefined || name?.isKnown !== true) return false;
-  if (LOOKERS.test(posix.basename(name.text))) return false;
-  const isAnyProgram = (one: Glob): boolean => /^\*?$/.test(one.text);
-  return [...args, ...reads].some(({ text, isKnown }) => {
-    const value = text.replace(/^-[^=]*=|^if=/, '');
+/** The programs of the system that the words of another name, which may give them other names: `cp /bin/rm x`. */
+export function programsNamed({ name, args, reads }: Redirected, where: Where): Text[] {
+  if (name?.isKnown !== true || LOOKERS.test(posix.basename(name.text))) return [];
+  return [...args, ...reads].flatMap((word) => {
+    const value = word.text.replace(/^-[^=]*=|^if=/, '');
     const isProgram = absolute(value, where).some((path) => isOfSystem(path, where));
-    const last = posix.basename(value);
-    return (
-      isProgram &&
-      commands.some((one) => !isAnyProgram(one) && (isKnown ? isSameName(one, last) : one.mayFit(last, '')))
-    );
+    return isProgram ? [{ ...word, text: posix.basename(value) }] : [];
   });
+}
+
+/** Whether a rule is against one of these programs. */
+export function isAgainst({ action, commands }: Rule, programs: readonly Text[]): boolean {
+  if (action === 'allow' || commands === undefined) return false;
+  const named = commands.filter(({ text }) => !/^\*?$/.test(text));
+  return programs.some(({ text, isKnown }) =>
+    named.some((one) => (isKnown ? isSameName(one, text) : one.mayFit(text, ''))),
+  );
 }
 
 function isSameName(one: Glob, last: string): boolean {
@@ -100,12 +103,14 @@ function isSameName(one: Glob, last: string): boolean {
 function isCommand(commands: readonly Glob[], name: Text | undefined, where: Where): Answer {
   if (name === undefined) return 'no';
   if (!name.isKnown) return 'maybe';
-  const path = name.text.includes('/') ? posix.normalize(name.text) : name.text;
-  const last = posix.basename(path);
-  const paths = [...absolute(path, where), ...pathsOfProgram(last)];
+  const { text } = name;
+  const last = text.slice(text.lastIndexOf('/') + 1);
   return some(commands, (one) => {
-    const isNamed = one.test(last) || one.test(path) || posix.basename(one.text) === last;
-    return isNamed || paths.some((each) => one.test(each)) ? 'yes' : 'no';
+    if (one.test(last)) return 'yes';
+    // Only a pattern with a path in it is about paths.
+    if (!one.text.includes('/')) return 'no';
+    const paths = [posix.normalize(text), ...absolute(text, where), ...pathsOfProgram(last)];
+    return posix.basename(one.text) === last || paths.some((path) => one.test(path)) ? 'yes' : 'no';
   });
 }
 

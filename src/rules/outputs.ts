@@ -1,9 +1,17 @@
 import { posix } from 'node:path';
 import type { Invocation } from './rule.ts';
-import { known, since, type Text } from './words.ts';
+import { ANYTHING, known, since, type Text } from './words.ts';
 
 /** The files that a program writes to because its words say so, as far as they tell. */
-export function outputsOf({ name, args }: Invocation): Text[] {
+export function outputsOf(invocation: Invocation): readonly Text[] {
+  const files = filesOf(invocation);
+  return files.length > MAX_FILES ? [ANYTHING] : files;
+}
+
+/** More than these are not compared one by one. */
+const MAX_FILES = 100;
+
+function filesOf({ name, args }: Invocation): Text[] {
   if (name?.isKnown !== true) return [];
   const program = posix.basename(name.text);
   if (program === 'dd') return args.filter(({ text }) => text.startsWith('of=')).map((arg) => since(arg, 3));

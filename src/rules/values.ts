@@ -2,6 +2,9 @@ import { type Command, type For, forEachChild, type ParsedScript, type SyntaxNod
 import { namesIn } from './variables.ts';
 import { argumentText, joinedOf, type Text, textOf, type Values, whole } from './words.ts';
 
+/** What values are put in for, in all: `b=$a$a; c=$b$b` doubles them. */
+const MOST_CHARS = 16_384;
+
 interface Scope {
   readonly from: number;
   readonly to: number;
@@ -17,10 +20,13 @@ export function valuesOf(script: ParsedScript): Values {
   settings.look(script);
   if (settings.isOpen) return { of: () => undefined };
   const scopes = new Map<string, Scope>();
+  let left = MOST_CHARS;
   const values: Values = {
     of: (name, at) => {
       const scope = scopes.get(name);
-      return scope !== undefined && scope.from <= at && at < scope.to ? scope.value : undefined;
+      if (scope === undefined || at < scope.from || at >= scope.to || scope.value.text.length > left) return undefined;
+      left -= scope.value.text.length;
+      return scope.value;
     },
   };
   const set = (name: string, scope: Scope): void => {
