@@ -9,6 +9,7 @@ import {
 } from 'unbash';
 import { otherwiseRead, unspoken } from './dialect.ts';
 import { Evaluation } from './evaluation.ts';
+import { functionsOf } from './functions.ts';
 import type { Fed, Inner } from './look.ts';
 import { innerOf } from './programs.ts';
 import { inputOf, readsOf, writesOf } from './redirections.ts';
@@ -32,6 +33,8 @@ const REPEATS: ReadonlySet<string> = new Set(['For', 'ArithmeticFor', 'While', '
 export interface Part extends Redirected {
   readonly source: string;
   readonly unreadable: string | undefined;
+  /** It calls a function of the same script, whose commands are parts of their own. */
+  readonly isCall: boolean;
   /** It runs other parts: its words are theirs. */
   readonly isWrapper: boolean;
   /** It runs in another directory than its shell. */
@@ -52,6 +55,7 @@ interface Context {
   readonly around: readonly Text[];
   readonly isElsewhere: boolean;
   readonly values: Values;
+  readonly functions: ReadonlyMap<string, number>;
 }
 
 /** Every simple command of a script, also those in substitutions, in functions, and behind other commands. */
@@ -72,14 +76,19 @@ class Collector {
 
   read(script: string, shell: string, values: readonly string[]): Found {
     for (const value of values) this.#evaluation.hear(value);
-    this.#script(script, { depth: 0, shell, around: [], isElsewhere: false, values: NO_VALUES });
+    this.#script(script, { depth: 0, shell, around: [], isElsewhere: false, values: NO_VALUES, functions: new Map() });
     // A function writes where its caller says.
     const calls = this.#parts.filter(({ name }) => this.#functions.has(name?.text ?? ''));
     this.#lasting.push(...calls.flatMap(({ writes }) => writes));
     const files = this.#lasting.length + this.#parts.reduce((sum, { writes }) => sum + writes.length, 0);
     if (files > MAX_FILES) return { parts: [], faults: [`it writes to more than ${MAX_FILES} files`], repeats: true };
     if (this.#evaluation.mayRunText) this.#faults.add('a text in it may be run as code of the shell');
-    const parts = this.#parts.map((part) => ({ ...part, around: [...part.around, ...this.#lasting] }));
+    const unsets = this.#parts.some(({ name }) => name?.text === 'unset');
+    const parts = this.#parts.map((part) => ({
+      ...part,
+      isCall: part.isCall && !unsets,
+      around: [...part.around, ...this.#lasting],
+    }));
     const repeats = this.#repeats || parts.some(({ name }) => name?.text === 'trap');
     return { parts, faults: [...this.#faults], repeats };
   }
@@ -90,7 +99,7 @@ class Collector {
     if (tooMuch(text, context.depth) !== undefined) return;
     try {
       const script = parse(text);
-      this.#walk(script, text, { ...context, values: valuesOf(script) });
+      this.#walk(script, text, { ...context, values: valuesOf(script), functions: functionsOf(script) });
     } catch (error) {
       this.#faults.add(`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`);
     }
@@ -101,7 +110,8 @@ class Collector {
       const { errors, source: own } = node as ParsedScript;
       for (const { message } of errors ?? []) this.#faults.add(`it cannot be parsed: ${message}`);
       // Places in a text of its own are not those of the whole.
-      const inner = own === undefined || own === source ? context : { ...context, values: NO_VALUES };
+      const inner =
+        own === undefined || own === source ? context : { ...context, values: NO_VALUES, functions: new Map() };
       forEachChild(node, (child) => this.#walk(child, own ?? source, inner));
       return;
     }
@@ -130,6 +140,7 @@ class Collector {
         ...parts,
         source: source.slice(node.pos, node.end),
         unreadable: undefined,
+        isCall: false,
         isWrapper: false,
         isElsewhere,
       });
@@ -150,10 +161,12 @@ class Collector {
       args: [...node.args].map((word) => argumentText(word, values)),
       input: inputOf(redirects, values),
     };
-    this.#add(fed, { source, reads: readsOf(redirects, values), writes }, context);
+    const from = context.functions.get(name?.isKnown === true ? name.text : '');
+    const isCall = from !== undefined && from <= node.pos;
+    this.#add(fed, { source, reads: readsOf(redirects, values), writes, isCall }, context);
   }
 
-  #add(fed: Fed, files: Pick<Part, 'source' | 'reads' | 'writes'>, context: Context): void {
+  #add(fed: Fed, files: Pick<Part, 'source' | 'reads' | 'writes' | 'isCall'>, context: Context): void {
     const { invocations = [], scripts = [], unreadable, isElsewhere = false }: Inner = innerOf(fed);
     const { name, args } = fed;
     if (name?.isKnown === true && name.text === 'exec') this.#lasting.push(...files.writes, ...context.around);
@@ -177,7 +190,8 @@ class Collector {
       around: [...context.around, ...files.writes],
       isElsewhere: context.isElsewhere || isElsewhere,
     };
-    for (const each of invocations) this.#add({ ...each, input: fed.input }, { ...files, writes: [] }, inner);
+    for (const each of invocations)
+      this.#add({ ...each, input: fed.input }, { ...files, writes: [], isCall: false }, inner);
     for (const { text, shell = context.shell } of scripts) this.#script(text, { ...inner, shell });
   }
 }

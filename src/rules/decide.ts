@@ -78,7 +78,7 @@ function decideRun(ruleset: Ruleset, part: Part, where: Where): Decision[] {
   const isKnown = decider?.action === 'allow' && namesPath(decider, name, where);
   return [
     ...decisions,
-    ...(decider === undefined ? otherwiseOf(ruleset, part) : []),
+    ...(decider === undefined && !part.isCall ? otherwiseOf(ruleset, part) : []),
     ...(unreadable === undefined || isRead ? [] : [confirmed(unreadable, shown)]),
     ...(copied === -1 ? [] : [confirmed(`rule ${copied + 1} is about a program that it names`, shown, copied + 1)]),
     ...(isOutside && !isKnown

@@ -2,7 +2,7 @@ import { isNoOption, since, type Text } from './words.ts';
 
 /** The options of a program that runs another one: what must be skipped to find that. */
 export interface Options {
-  /** Letters that take no value, and names of long options that take none; `name=` may take one behind the sign. */
+  /** Letters that take no value, and names of long options that take none; `name=` may take one behind the sign; `-` is for a dash alone. */
   readonly plain?: string;
   readonly plainLong?: readonly string[];
   /** Letters that take a value, and names of long options that take one. */
@@ -37,6 +37,7 @@ export function parseOptions(args: readonly Text[], options: Options): Parsed | 
       hasEnded = true;
       break;
     }
+    if (arg.isKnown && arg.text === '-' && options.plain?.includes('-') === true) continue;
     if (isNoOption(arg)) break;
     if (arg.isKnown && !/^-./.test(arg.text)) break;
     const step = arg.text.startsWith('--') ? longOption(arg, options) : shortOptions(arg, options);

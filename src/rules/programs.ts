@@ -58,7 +58,7 @@ const KNOWN: Readonly<Record<string, Look | undefined>> = {
   'static-sh': shell('sh'),
   env: wraps(
     {
-      plain: 'i0v',
+      plain: 'i0v-',
       plainLong: ['ignore-environment', 'null', 'debug'],
       valued: 'uC',
       valuedLong: ['unset', 'chdir'],

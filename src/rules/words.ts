@@ -51,15 +51,16 @@ function concatenated(pieces: readonly Text[]): Text {
   if (first === -1) return known(join(pieces));
   const rest = pieces.slice(first);
   const last = pieces.findLastIndex(({ isKnown }) => !isKnown);
-  const after = join(rest.filter(({ isKnown }) => isKnown));
+  // What is unknown, between what is known: `.*` may be `..`.
+  const shape = pieces.map((piece) => (piece.isKnown ? piece.text : `${piece.text}*${piece.end}`)).join('');
+  const leadsUp = /\.\.|(?:^|\/)\.\*|^\*+\//.test(shape);
   const text = join(pieces.slice(0, first + 1));
   return {
     text,
     isKnown: false,
     maySplit: rest.some(({ maySplit }) => maySplit),
     isAlike: rest.every(({ isAlike }) => isAlike),
-    isBeneath:
-      rest.every(({ isBeneath }) => isBeneath) && !after.includes('..') && !(text === '' && after.startsWith('/')),
+    isBeneath: rest.every(({ isBeneath }) => isBeneath) && !leadsUp,
     end: (pieces[last]?.end ?? '') + join(pieces.slice(last + 1)),
   };
 }
@@ -136,7 +137,7 @@ function expanded(part: DoubleQuotedChild, values: Values): Text {
 }
 
 const NAME_PRINTERS =
-  /^\$\((?:date [+](?:["'])?(?:%[YmdHMSsFjyN]|[\w.:-])+(?:["'])?|nproc|hostname|whoami|id -un?|uname -[rsmn])\)$/;
+  /^\$\((?:date [+](?:["'])?(?![.-])(?!.*\.\.)(?:%[YmdHMSsFjyN]|[\w.:-])+(?:["'])?|nproc|hostname|whoami|id -un?|uname -[rsmn])\)$/;
 
 /** The values of variables, where they are known. */
 export interface Values {
@@ -158,7 +159,7 @@ export function joinedOf(words: readonly Text[]): Text | undefined {
   let text = isAlike ? first.text : '';
   for (const other of rest) while (!other.text.startsWith(text)) text = text.slice(0, -1);
   const isOne = rest.length === 0;
-  const isNear = (word: Text): boolean => word.isBeneath && !/\/|\.\./.test(word.text.slice(text.length));
+  const isNear = (word: Text): boolean => word.isBeneath && !/^\.|\/|\.\./.test(word.text.slice(text.length));
   return {
     text,
     isKnown: isOne && first.isKnown,
