@@ -106,6 +106,7 @@ bash /opt/load > /opt/answers 2>&1 &`);
     for (let count = 0; count < 4; count++) await vm.sh('logrotate -f /etc/logrotate.d/agent3; sleep 1');
     await vm.until('[ "$(wc -l < /opt/answers)" = 60 ]', 100);
     const answered = Number(await vm.sh('grep -c 1 /opt/answers'));
+    expect(answered).toBe(60);
     const { stdout, code } = await vm.run('agent3 audit verify');
     expect({ code, stdout }).toMatchObject({ code: 0, stdout: expect.stringContaining('in 5 files') });
     const starts = await vm.sh(`agent3 audit grep '"cmd":"echo load"' --event start | wc -l`);

@@ -29,11 +29,13 @@ describeVm('the logs of an installed agent', () => {
     await vm.sh(`cat > /opt/load <<'END'
 . /etc/agent3/agent3.env
 for n in $(seq ${calls}); do
-  curl -s -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"true"}}' http://127.0.0.1:$AGENT3_PORT/ | jq -r .session
+  curl -s -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"true"}}' http://127.0.0.1:$AGENT3_PORT/ | tee -a /opt/answers | jq -r .session
 done > /opt/answered
 END
 bash /opt/load & for n in 1 2 3 4; do sleep 1; logrotate -f /etc/logrotate.d/agent3; done; wait`);
     const answered = (await vm.sh('cat /opt/answered')).trim().split('\n');
+    // What is no answer of a command says why.
+    expect((await vm.run(`grep -o '{[^{]*"error".*' /opt/answers`)).stdout).toBe('');
     expect(new Set(answered).size).toBe(calls);
     const logged = await vm.sh(
       `cd /var/log/agent3; zcat -f agent3.log* | grep '"op":"shell"' | grep -cFf /opt/answered`,
