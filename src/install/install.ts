@@ -6,7 +6,7 @@ import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 import { refuseForeign, removeObsolete, writeFiles } from './files.ts';
-import { BINARY, DEFAULT_USER, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { BINARY, COMMANDS, DEFAULT_USER, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import { hasSystemd, userExists } from './machine.ts';
 import { type Manifest, manifestText } from './manifest.ts';
 import type { InstallOptions } from './options.ts';
@@ -65,8 +65,9 @@ export async function install(options: InstallOptions, tell: (line: string) => v
     return { ...result(situation, kind, manifest), started };
   } catch (error) {
     tell('the installation failed; everything is put back');
+    const hasChanged = changes.count > 0;
     changes.undo();
-    if (!isStaged(options)) await goBack(before?.active === true, situation);
+    if (!isStaged(options) && hasChanged) await goBack(before?.active === true, situation);
     throw error;
   }
 }
@@ -195,7 +196,9 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   if (!options.start) return wasActive;
   if (changed || !wasActive || runsOldExecutable()) {
     if (wasActive) await letCommandsEnd(notes, situation.tell);
-    startService(changes, wasActive);
+    // The cgroup of commands belongs to their user: it is made anew for another one.
+    const isOther = (situation.manifest?.user ?? situation.input.user) !== situation.input.user;
+    startService(changes, wasActive, isOther ? [COMMANDS, SERVICE] : [SERVICE]);
   }
   const { host, port, tls } = addressOf(situation.settings.values);
   const answering = await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
@@ -213,9 +216,9 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
 const ERROR_LOG = `${PATHS.logs}/agent3.err`;
 
 /** systemd waits until the agent is ready; when it does not come up, its own last words are the reason. */
-function startService(changes: Changes, wasActive: boolean): void {
+function startService(changes: Changes, wasActive: boolean, units: readonly string[]): void {
   try {
-    changes.command(['systemctl', wasActive ? 'restart' : 'start', SERVICE]);
+    changes.command(['systemctl', wasActive ? 'restart' : 'start', ...units]);
   } catch {
     throw new InstallFault(
       `the agent does not start: ${whyNot(ERROR_LOG)}\nIf a setting is wrong, correct it in ${PATHS.settings}; then: systemctl restart agent3`,

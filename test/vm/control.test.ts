@@ -127,6 +127,17 @@ bash /opt/load > /opt/answers 2>&1 &`);
     expect((await askAs('online', 'shell', { cmd: secrets }))['stdout']).not.toMatch(/root:|TOKEN|audit/);
   });
 
+  test('the watchdog asks nobody for approval, and takes an agent with rules for alive', async () => {
+    await vm.sh('echo AGENT3_PROFILE=careful >> /etc/agent3/agent3.env; systemctl restart agent3');
+    await vm.sh(`printf 'extends = "full"\notherwise = "confirm"\n' > /etc/agent3/profiles.d/careful.toml; sleep 1`);
+    await vm.sh('systemctl start agent3-watchdog.service');
+    expect(await vm.sh('tail -n 1 /var/log/agent3/watchdog.log')).toContain('running OK');
+    expect((await vm.run('agent3 approvals')).stdout).toBe('');
+    await vm.sh(`cat > /etc/agent3/profiles.d/careful.toml <<'END'\n${CAREFUL}END
+sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
+    await answersWithin(vm, 30);
+  }, 120_000);
+
   test('doctor looks at all of it', async () => {
     const { stdout } = await vm.run('agent3 doctor');
     expect(stdout).toMatch(/✓ profiles +in use: app, careful, full, online/);

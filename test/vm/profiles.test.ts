@@ -258,6 +258,18 @@ curl -s -H @<(echo "X-Auth-Token: ${token}") -d @/opt/body http://127.0.0.1:5000
     );
   });
 
+  test('of an agent that has become another user, has cgroups of that user', async () => {
+    await vm.sh('/opt/bundle/ops/install --user agent3');
+    await answersWithin(vm, 20);
+    const token = (await vm.sh('agent3 token create again --profile readonly')).trim();
+    const text = await vm.sh(
+      `curl -s -H @<(echo "X-Auth-Token: ${token}") -d '{"cmd":"id -un; cat /proc/self/cgroup; sleep 0.1"}' http://127.0.0.1:5000/shell; journalctl -u agent3 | grep -c 'cannot be used'; true`,
+    );
+    expect(text).toContain('"usage":');
+    expect(text).toContain('agent3\\n');
+    expect(text).toEndWith('0\n');
+  }, 120_000);
+
   test('does not run anything without bubblewrap, and says why', async () => {
     const token = (await vm.sh('agent3 token create bare --profile readonly')).trim();
     await vm.sh('mv /usr/bin/bwrap /usr/bin/bwrap.away; systemctl restart agent3');
