@@ -97,8 +97,10 @@ function tooMuch(record: SessionRecord, { maxSessionBytes }: HintLimits): string
 }
 
 function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): string {
-  if (record.execution_seconds < maxExecSeconds)
-    return `A timeout of up to ${maxExecSeconds} is allowed, or background: true for longer work.`;
+  if (record.execution_seconds < maxExecSeconds) {
+    const longer = maxBackgroundSeconds > maxExecSeconds ? ', or background: true for longer work' : '';
+    return `A timeout of up to ${maxExecSeconds} is allowed${longer}.`;
+  }
   if (record.execution_seconds < maxBackgroundSeconds) {
     return `With background: true it may run up to ${maxBackgroundSeconds} s; follow it with read_session and wait.`;
   }

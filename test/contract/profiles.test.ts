@@ -111,6 +111,18 @@ describe('a profile', () => {
     expect(await answerOf('brief', 'shell', { cmd: 'true', background: true })).toMatchObject({
       error: 'Invalid args',
     });
+    const timedOut = await answerOf('brief', 'shell', { cmd: 'sleep 9', timeout: 0.2 });
+    expect(timedOut['message']).toContain('A timeout of up to 2 is allowed.');
+    const { session } = timedOut;
+    for (const args of [{ session }, { session, match: 'x' }]) {
+      expect(await answerOf('brief', 'read_session', args)).toMatchObject({
+        message: expect.stringContaining('A timeout of up to 2 is allowed.'),
+      });
+    }
+    const stream = await fetch(`${agent.url}/sessions/${session}/stream`, {
+      headers: { 'x-auth-token': tokens['brief'] ?? '' },
+    });
+    expect(await stream.text()).toContain('A timeout of up to 2 is allowed.');
     const file = directory.join('large');
     const cmd = `head -c 2000000 /dev/zero > ${file}; stat -c %s ${file}; ulimit -c`;
     expect(await answerOf('brief', 'shell', { cmd })).toMatchObject({ stdout: '1048576\n0\n' });
