@@ -1,8 +1,13 @@
 import { visibleText } from '../core/plain-text.ts';
+import { accountOf } from '../execution/environment.ts';
 import { sandboxFault } from '../execution/sandbox.ts';
+import { PATHS } from '../install/layout.ts';
+import { readManifest } from '../install/manifest.ts';
+import { asUser } from '../operations/confinement.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
 import { readProfile } from '../profiles/profile-book.ts';
 import { decide } from '../rules/decide.ts';
+import type { Action } from '../rules/rule.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { ProfileOptions } from './profile-arguments.ts';
 import { profilesDirectory, profilesIn } from './profiles-here.ts';
@@ -27,29 +32,58 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
   const profiles =
     files.length === 0 ? [...profilesIn(profilesDirectory(options.dir)).values()] : files.map(readOrFail);
   let isSound = true;
-  for (const { name, sandbox } of profiles) {
-    const fault =
-      sandbox && sandboxFault({ ...sandbox, writable: sandbox.directory === undefined ? [] : [sandbox.directory] });
+  for (const profile of profiles) {
+    const fault = machineFault(profile);
     if (fault !== undefined) isSound = false;
-    process.stdout.write(`${fault === undefined ? '✓' : '✗'} ${name}${fault === undefined ? '' : `: ${fault}`}\n`);
+    process.stdout.write(
+      `${fault === undefined ? '✓' : '✗'} ${profile.name}${fault === undefined ? '' : `: ${fault}`}\n`,
+    );
+    const note = userNote(profile);
+    if (note !== undefined) process.stdout.write(`  note: ${note}\n`);
   }
   if (!isSound) process.exit(EXIT_FAILURE);
 }
 
-/** Prints what the rules of a profile say to a command. */
+/** Why the commands of a profile could not run on this machine as the profile wants it. */
+function machineFault({ user, sandbox }: Profile): string | undefined {
+  const account = user === undefined ? undefined : accountOf(user);
+  if (user !== undefined && account === undefined) return `there is no user ${user}`;
+  const becomes = process.geteuid?.() === 0 && account !== undefined ? account : undefined;
+  if (sandbox === undefined) return undefined;
+  const { directory } = sandbox;
+  const before = becomes === undefined ? [] : asUser(becomes);
+  const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account: becomes };
+  const fault = sandboxFault(spec, before);
+  if (fault !== undefined || directory === undefined || becomes === undefined) return fault;
+  const { exitCode } = Bun.spawnSync([...before, 'test', '-w', directory, '-a', '-x', directory]);
+  return exitCode === 0 ? undefined : `the user ${user} may not write to ${directory}`;
+}
+
+/** Only root becomes another user. */
+function userNote({ user }: Profile): string | undefined {
+  const own = readManifest(PATHS.manifest)?.user;
+  if (user === undefined || own === undefined || own === 'root') return undefined;
+  return `the installed agent runs as ${own}, not as root, so it cannot run commands as ${user}: they are refused`;
+}
+
+/** Prints what the rules of a profile say to a command, which the exit code tells as well. */
 export function tryProfile(
   name: string,
   cmd: string,
-  options: ProfileOptions & { readonly cwd: string; readonly shell: string; readonly json?: true },
+  options: ProfileOptions & { readonly cwd?: string; readonly shell: string; readonly json?: true },
 ): void {
   const profile = profilesIn(profilesDirectory(options.dir)).get(name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
-  const { cwd, shell } = options;
+  const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
   const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });
   const { action, reason, part } = decision;
   const words = `${action}: ${visibleText(reason)}${part === '' ? '' : ` (${visibleText(part)})`}`;
   process.stdout.write(`${options.json === true ? JSON.stringify(decision) : words}\n`);
+  process.exitCode = EXIT_OF[action];
 }
+
+/** Other codes than those of failures and of wrong command lines. */
+const EXIT_OF: Readonly<Record<Action, number>> = { allow: 0, confirm: 3, deny: 4 };
 
 function readOrFail(path: string): Profile {
   const read = readProfile(path);
@@ -57,15 +91,22 @@ function readOrFail(path: string): Profile {
   fail(EXIT_FAILURE, ...read.map((fault) => `${path}: ${fault}`));
 }
 
-function summary({ description, sandbox, user, operations, rules: { rules, otherwise } }: Profile): string {
+function summary({ description, sandbox, user, operations, limits, rules: { rules, otherwise } }: Profile): string {
   const parts = [
     description,
     ...(sandbox?.directory === undefined ? [] : [`Writes to ${sandbox.directory}.`]),
     ...(sandbox?.network === true ? ['Has the network.'] : []),
     ...(user === undefined ? [] : [`Runs as ${user}.`]),
+    ...(Object.keys(limits).length === 0 ? [] : [`Limits: ${limitWords(limits)}.`]),
     ...(rules.length === 0 ? [] : [`Has ${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}.`]),
     ...(otherwise === 'allow' ? [] : [`What no rule allows is ${otherwise === 'deny' ? 'denied' : 'asked about'}.`]),
     ...(operations === undefined ? [] : [`Allows ${operations.join(', ')}.`]),
   ];
   return parts.join(' ');
+}
+
+function limitWords(limits: Profile['limits']): string {
+  return Object.entries(limits)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
 }

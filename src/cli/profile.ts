@@ -17,10 +17,14 @@ export function addProfile(program: Command): void {
   profile
     .command('try <profile> <cmd>')
     .description('What the rules of a profile would do with a command, and why; nothing is run')
-    .option('--cwd <path>', 'directory that it would run in', '/')
+    .option('--cwd <path>', 'directory that it would run in (default: that of the workspace, or /)')
     .option('--shell <path>', 'shell that it would run in', '/bin/bash')
     .option('--json', 'as JSON')
     .option(...directory)
+    .addHelpText(
+      'after',
+      '\nExit codes: 0 allow, 3 confirm, 4 deny; 1 and 2 for faults in profiles and in what is asked.',
+    )
     .addHelpText('after', "\nExample:\n  agent3 profile try deploy 'git pull && systemctl restart app'")
     .action(async (name: string, cmd: string, options) =>
       (await import('./profile-action.ts')).tryProfile(name, cmd, options),

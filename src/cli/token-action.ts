@@ -52,6 +52,12 @@ function demandProfile(name: string | undefined): string {
   const directory = profilesDirectory();
   const profiles = [...profilesIn(directory).keys()];
   if (name !== undefined && profiles.includes(name)) return name;
+  if (name === 'workspace') {
+    fail(
+      EXIT_USAGE,
+      `workspace needs a file of its own that extends it and names its directory, such as ${directory ?? PATHS.profiles}/app.toml with the lines extends = "workspace" and directory = "/srv/app"; then --profile app`,
+    );
+  }
   const what =
     name === undefined ? '--profile has to say what the token may do' : `there is no profile ${visibleLine(name)}`;
   const more =

@@ -2,18 +2,34 @@ import { KindGuard, type TSchema } from '@sinclair/typebox';
 
 /** What a schema asks for, in words: `a number from 0.1 to 45`. */
 export function describeSchema(schema: TSchema): string {
-  if (KindGuard.IsUnion(schema)) return `one of ${schema.anyOf.map((one) => JSON.stringify(one['const'])).join(', ')}`;
+  if (KindGuard.IsUnion(schema)) return describeUnion(schema.anyOf);
   if (KindGuard.IsBoolean(schema)) return 'true or false';
   if (KindGuard.IsRecord(schema)) return 'an object of strings';
   if (KindGuard.IsInteger(schema)) return `an integer${range(schema.minimum, schema.maximum)}`;
   if (KindGuard.IsNumber(schema)) return `a number${range(schema.minimum, schema.maximum)}`;
   if (KindGuard.IsString(schema)) return describeString(schema);
+  if (KindGuard.IsArray(schema)) return 'a list';
+  if (KindGuard.IsObject(schema)) return 'an object';
   return 'of another type';
 }
 
+function describeUnion(schemas: readonly TSchema[]): string {
+  const isChoice = schemas.every((one) => KindGuard.IsLiteral(one));
+  if (isChoice) return `one of ${schemas.map((one) => JSON.stringify(one['const'])).join(', ')}`;
+  return schemas.map(describeSchema).join(' or ');
+}
+
+/** Patterns that say little to people. */
+const PATTERN_WORDS: Readonly<Record<string, string>> = {
+  '^/': 'an absolute path',
+  '^(/|~/)': 'a path that begins with / or ~/',
+  '^[a-z_][a-z0-9_.-]{0,31}$': 'the name of a user, of up to 32 small letters, digits and _ . -',
+};
+
 function describeString(schema: TSchema): string {
   const { minLength, maxLength, pattern } = schema as { minLength?: number; maxLength?: number; pattern?: string };
-  if (pattern === '^/') return 'an absolute path';
+  const words = pattern === undefined ? undefined : PATTERN_WORDS[pattern];
+  if (words !== undefined) return words;
   const length = maxLength === undefined ? '' : ` of ${minLength ?? 0} to ${maxLength} characters`;
   return pattern === undefined ? `a string${length}` : `a string${length} that matches ${pattern}`;
 }

@@ -36,7 +36,7 @@ export async function readMessage(request: Request, deadline: Deadline, shutdown
 }
 
 const CALL_EXAMPLE = 'of the form {"op":"shell","args":{"cmd":"uptime"}}';
-const ARGUMENTS_EXAMPLE = 'an object with the arguments of the operation';
+const ARGUMENTS_EXAMPLE = 'with an object, the arguments of the operation';
 
 function parse(bytes: Uint8Array, form: string): unknown {
   try {

@@ -92,7 +92,15 @@ function describeFaults(faults: Iterable<Fault>, schema: TObject): string {
 function describeFault(name: string, inner: readonly string[], expected: TSchema, value: unknown): string {
   if (inner.length > 0) return `${name}.${inner.join('.').slice(0, 60)} must be a string, not ${preview(value)}.`;
   if (value === undefined) return `${name} is required: ${describeSchema(expected)}.`;
-  return `${name} must be ${describeSchema(expected)}, not ${preview(value)}.`;
+  const advice = isQuoted(expected, value) ? ' Send it without quotes.' : '';
+  return `${name} must be ${describeSchema(expected)}, not ${preview(value)}.${advice}`;
+}
+
+/** Whether a string stands where the number or the truth value in it should. */
+function isQuoted(expected: TSchema, value: unknown): boolean {
+  if (typeof value !== 'string') return false;
+  if (expected['type'] === 'boolean') return value === 'true' || value === 'false';
+  return ['number', 'integer'].includes(expected['type']) && /^-?\d+(?:\.\d+)?$/.test(value);
 }
 
 /** RFC 6901: `~1` is `/`, `~0` is `~`. */

@@ -3,6 +3,7 @@ import { MachineRefused, OperationNotAllowed, ProfileUnavailable } from '../core
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
 import { type SandboxSpec, sandboxFault, trustedProgram } from '../execution/sandbox.ts';
 import { seccompFilter } from '../execution/seccomp.ts';
+import type { Access } from '../profiles/access.ts';
 import type { Profile } from '../profiles/profile.ts';
 
 /** What a profile means for one command. */
@@ -81,6 +82,14 @@ export function limitsWithin<Limits extends { readonly maxExecSeconds: number; r
     maxExecSeconds: Math.min(limits.maxExecSeconds, own.exec_seconds ?? Number.POSITIVE_INFINITY),
     maxBackgroundSeconds: Math.min(limits.maxBackgroundSeconds, own.background_seconds ?? Number.POSITIVE_INFINITY),
   };
+}
+
+/** The limits that the commands of a principal have. Throws `ProfileUnavailable`. */
+export function limitsOf<Limits extends { readonly maxExecSeconds: number; readonly maxBackgroundSeconds: number }>(
+  { access, limits }: { readonly access: Access; readonly limits: Limits },
+  principal: string,
+): Limits {
+  return limitsWithin(limits, access.profileFor(principal));
 }
 
 /** Whether the commands of a profile run as they would without one. */

@@ -6,8 +6,8 @@ import { incompleteTail } from '../core/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { messageOf, snapshot } from './answer.ts';
-import { demandOperation } from './confinement.ts';
-import { recordHints } from './hints.ts';
+import { demandOperation, limitsOf } from './confinement.ts';
+import { type HintLimits, recordHints } from './hints.ts';
 import { type Masker, maskerFor } from './masking.ts';
 import type { Answer } from './operation.ts';
 import type { OperationParts } from './parts.ts';
@@ -38,6 +38,12 @@ export interface FollowRequest {
   readonly address: string;
 }
 
+/** What the profile of a follower makes of what it is told. */
+interface View {
+  readonly masker: Masker | undefined;
+  readonly limits: HintLimits;
+}
+
 /** Follows the output of sessions as it is written. */
 export class Followers {
   #count = 0;
@@ -54,10 +60,11 @@ export class Followers {
     const caller = { principal, address: request.address };
     try {
       const session = this.#open(id, principal);
+      const view = { masker: maskerFor(this.parts, principal), limits: limitsOf(this.parts, principal) };
       trail.operation('stream', { session: id }, caller);
       this.#count++;
       request.gone.subscribe(() => this.#count--);
-      return this.#whileAllowed(principal, this.#events(session, maskerFor(this.parts, principal), request));
+      return this.#whileAllowed(principal, this.#events(session, view, request));
     } catch (error) {
       trail.refused('stream', { session: id }, caller, error);
       throw error;
@@ -97,7 +104,7 @@ export class Followers {
 
   async *#events(
     session: Session,
-    masker: Masker | undefined,
+    { masker, limits }: View,
     { offsets: from, isText, gone, shutdown }: FollowRequest,
   ): AsyncGenerator<FollowEvent, void> {
     const offsets = { ...from };
@@ -118,7 +125,7 @@ export class Followers {
       }
       if (!isSilent) continue;
       if (end === undefined) {
-        yield { kind: 'end', state: this.#stateOf(session, masker) };
+        yield { kind: 'end', state: this.#stateOf(session, limits, masker) };
         return;
       }
       const happened = await Deadline.after(FOLLOW_SIGN_SECONDS).waitFor(end, gone, shutdown, ...grown);
@@ -126,9 +133,9 @@ export class Followers {
     }
   }
 
-  #stateOf(session: Session, masker: Masker | undefined): Answer {
+  #stateOf(session: Session, limits: HintLimits, masker: Masker | undefined): Answer {
     const { record } = session;
-    const hints = messageOf(...recordHints(record, this.parts.limits), masker?.hint());
+    const hints = messageOf(...recordHints(record, limits), masker?.hint());
     return { ...snapshot(session, this.parts.clock).fields, ...hints };
   }
 }

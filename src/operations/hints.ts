@@ -71,14 +71,20 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
     case 'lost':
       return 'The agent or the machine stopped while the command ran, so its end and exit code are unknown; the output it wrote is kept. Check what it has done before you run it again.';
     case 'waiting':
-      return `Nothing has run yet: a person has to approve this command, because ${record.decision?.reason}. Do not send it again; call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, for up to 10 minutes.`;
+      return `Nothing has run yet: a person has to approve this command, because ${reasonOf(record)}. Do not send it again; call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, for up to 10 minutes.`;
     case 'denied':
-      return `Nothing was run: ${record.decision?.reason}. Do not try it in another way; do the task without it, or tell the user.`;
+      return `Nothing was run: ${reasonOf(record)}. Do not try it in another way; do the task without it, or tell the user.`;
     case 'done':
       return undefined;
     default:
       return record.status satisfies never;
   }
+}
+
+/** Without its full stop: the sentence around it has one. */
+function reasonOf({ decision }: SessionRecord): string {
+  const reason = decision?.reason ?? '';
+  return reason.endsWith('.') ? reason.slice(0, -1) : reason;
 }
 
 function waitedFor({ waited_for }: SessionRecord): string {
@@ -97,8 +103,10 @@ function tooMuch(record: SessionRecord, { maxSessionBytes }: HintLimits): string
 }
 
 function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): string {
-  if (record.execution_seconds < maxExecSeconds)
-    return `A timeout of up to ${maxExecSeconds} is allowed, or background: true for longer work.`;
+  if (record.execution_seconds < maxExecSeconds) {
+    const longer = maxBackgroundSeconds > maxExecSeconds ? ', or background: true for longer work' : '';
+    return `A timeout of up to ${maxExecSeconds} is allowed${longer}.`;
+  }
   if (record.execution_seconds < maxBackgroundSeconds) {
     return `With background: true it may run up to ${maxBackgroundSeconds} s; follow it with read_session and wait.`;
   }

@@ -34,6 +34,7 @@ export function killSessionOperation({ store, commands }: OperationParts): Opera
     normalize: (args) => ({ ...args, ...signalOf(args['signal']) }),
     run: async ({ session: id, signal }, call) => {
       const session = store.get(id, call.principal);
+      const isWaiting = session.record.status === 'waiting';
       const signalled = await commands.signal(session, signal, call.deadline.orAfter(WAIT_SECONDS));
       const { status, exit_code } = session.record;
       return {
@@ -41,11 +42,13 @@ export function killSessionOperation({ store, commands }: OperationParts): Opera
         status,
         exit_code,
         signalled,
-        ...messageOf(hint(signal, signalled, status, commands.isSupervised(session))),
+        ...messageOf(isWaiting ? WITHDRAWN : hint(signal, signalled, status, commands.isSupervised(session))),
       };
     },
   });
 }
+
+const WITHDRAWN = 'The request for approval was withdrawn: the command has not run and will not run.';
 
 /** `SIGKILL` and `kill` are KILL. */
 function signalOf(given: unknown): { readonly signal?: string } {

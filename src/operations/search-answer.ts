@@ -4,6 +4,7 @@ import { Growth } from '../sessions/growth.ts';
 import type { LineMatch } from '../sessions/match-lines.ts';
 import type { Session, StoredStream } from '../sessions/session.ts';
 import { envelopeChars, messageOf, replyChars, snapshot } from './answer.ts';
+import { limitsOf } from './confinement.ts';
 import { type Notes, recordHints } from './hints.ts';
 import { type Masker, maskerFor } from './masking.ts';
 import type { Answer, Call } from './operation.ts';
@@ -49,6 +50,7 @@ export async function searchAnswer(
   notes: Notes,
 ): Promise<Answer> {
   const masker = maskerFor(parts, call.principal);
+  const limits = limitsOf(parts, call.principal);
   const { found, isOver } = await searchUntilFound(parts, session, given, call, masker);
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
@@ -68,7 +70,7 @@ export async function searchAnswer(
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
     ...messageOf(
-      ...recordHints(record, parts.limits, notes.silence, 'next_offset'),
+      ...recordHints(record, limits, notes.silence, 'next_offset'),
       ...notes.more,
       fateOf(found, isAtEnd, isOver, given),
       masker?.hint(),

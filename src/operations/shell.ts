@@ -18,7 +18,15 @@ import {
   snapshot,
 } from './answer.ts';
 import type { NewCommand } from './command.ts';
-import { type Confinement, confinementOf, demandCeilings, demandSandbox, isFree, limitsWithin } from './confinement.ts';
+import {
+  type Confinement,
+  confinementOf,
+  demandCeilings,
+  demandSandbox,
+  isFree,
+  limitsOf,
+  limitsWithin,
+} from './confinement.ts';
 import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
 import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
@@ -196,16 +204,13 @@ function answer(
   call: Call,
 ): Answer {
   const { streams, fields } = justEnded ? finalSnapshot(session, parts.clock) : snapshot(session, parts.clock);
+  const limits = limitsOf(parts, call.principal);
   const build = (text: { stdout: string; stderr: string }, more: Answer, hints: readonly (string | undefined)[]) => ({
     ...text,
     ...fields,
     truncated: more['omitted'] !== undefined,
     ...more,
-    ...messageOf(
-      ...recordHints(session.record, parts.limits, notes.silence, streams.stdout.size),
-      ...notes.more,
-      ...hints,
-    ),
+    ...messageOf(...recordHints(session.record, limits, notes.silence, streams.stdout.size), ...notes.more, ...hints),
   });
   const plain = build({ stdout: '', stderr: '' }, {}, []);
   const masker = maskerFor(parts, call.principal);

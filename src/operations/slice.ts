@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { openSequenceLength, plainText } from '../core/plain-text.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot } from './answer.ts';
+import { limitsOf } from './confinement.ts';
 import { type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
 import type { Answer, Call } from './operation.ts';
@@ -40,7 +41,7 @@ export function sliceAnswer(
   const { record } = session;
   const masker = maskerFor(parts, call.principal);
   const hints = [
-    ...recordHints(record, parts.limits, notes.silence, 'next_offset'),
+    ...recordHints(record, limitsOf(parts, call.principal), notes.silence, 'next_offset'),
     ...notes.more,
     beyondHint(given, now),
   ];

@@ -1,12 +1,12 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from '@sinclair/typebox/value';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { fileFingerprint } from '../core/file-fingerprint.ts';
 import type { Notices } from '../core/notices.ts';
-import { describeSchema, preview } from '../core/schema-words.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
+import { schemaFaults } from './schema-faults.ts';
 
 /** Faults in the files of profiles, a sentence for each. */
 export class ProfileFaults extends Error {
@@ -39,10 +39,13 @@ const ENDING = /\.(?:toml|json)$/;
 
 /** The profile in a file, or what is wrong with it, a sentence each. */
 export function readProfile(path: string): Profile | readonly string[] {
+  if (!ENDING.test(path)) return ['the name of a file of a profile ends with .toml or .json'];
   const name = path.slice(path.lastIndexOf('/') + 1).replace(ENDING, '');
   if (!NAME.test(name)) return ['the name of a profile has up to 64 small letters, digits, and _ - between them'];
   let value: unknown;
   try {
+    const fault = modeFault(path);
+    if (fault !== undefined) return [fault];
     const text = readFileSync(path, 'utf8');
     value = path.endsWith('.json') ? JSON.parse(text) : Bun.TOML.parse(text);
   } catch (error) {
@@ -53,20 +56,11 @@ export function readProfile(path: string): Profile | readonly string[] {
   return profileOf(name, value);
 }
 
-function schemaFaults(value: unknown): string[] {
-  const faults = new Map<string, string>();
-  for (const { path, message, schema, value: given } of Value.Errors(profileSchema, value)) {
-    const name = path.slice(1).replaceAll('/', '.');
-    if (faults.has(name)) continue;
-    const isUnknown = /unexpected property/i.test(message);
-    faults.set(
-      name,
-      isUnknown
-        ? `there is no ${name}; a profile has ${Object.keys(profileSchema.properties).join(', ')}`
-        : `${name || 'the file'} must be ${describeSchema(schema)}, not ${preview(given)}`,
-    );
-  }
-  return [...faults.values()];
+/** Whoever may write a profile may do everything that it allows. */
+function modeFault(path: string): string | undefined {
+  const mode = statSync(path).mode & 0o7777;
+  if ((mode & 0o022) === 0) return undefined;
+  return `others than its owner may write to it (mode ${mode.toString(8).padStart(4, '0')}): chmod go-w ${path}`;
 }
 
 function listFiles(directory: string): string[] {

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
+import { ruleFaults } from '../rules/rule-faults.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
 import { directoryFault } from './workspace-directory.ts';
 
@@ -220,7 +221,7 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
   const { sandbox } = base;
   return {
     name,
-    description: file.description ?? base.description,
+    description: file.description ?? describe(base, file),
     operations: file.operations ?? base.operations,
     user: file.user,
     sandbox: sandbox && {
@@ -233,6 +234,15 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
     mask: file.mask ?? base.mask,
     source: JSON.stringify(file),
   };
+}
+
+/** What the built-in profile says, with what holds beside it. */
+function describe({ description }: Profile, { rules = [], otherwise = 'allow', limits }: ProfileFile): string {
+  const within = [
+    ...(rules.length > 0 || otherwise !== 'allow' ? ['rules'] : []),
+    ...(limits === undefined ? [] : ['limits']),
+  ];
+  return within.length === 0 ? description : `${description.slice(0, -1)}, within its ${within.join(' and ')}.`;
 }
 
 function faultsOf(file: ProfileFile, base: Profile): string[] {
@@ -253,5 +263,5 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   const unknown = file.show?.find((path) => !SECRETS.includes(path));
   if (unknown !== undefined)
     faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
-  return faults;
+  return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rules.${index}`, rule))];
 }

@@ -290,7 +290,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
 
   test('is taken back by kill_session and close_session', async () => {
     const first = await ask();
-    await agent.call('kill_session', { session: first });
+    expect((await agent.call('kill_session', { session: first })).body).toMatchObject({
+      message: expect.stringContaining('The request for approval was withdrawn'),
+    });
     expect(await read(first)).toMatchObject({ status: 'denied' });
     const second = await ask();
     expect((await agent.call('close_session', { session: second })).body).toMatchObject({ status: 'closed' });

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -111,6 +111,18 @@ describe('a profile', () => {
     expect(await answerOf('brief', 'shell', { cmd: 'true', background: true })).toMatchObject({
       error: 'Invalid args',
     });
+    const timedOut = await answerOf('brief', 'shell', { cmd: 'sleep 9', timeout: 0.2 });
+    expect(timedOut['message']).toContain('A timeout of up to 2 is allowed.');
+    const { session } = timedOut;
+    for (const args of [{ session }, { session, match: 'x' }]) {
+      expect(await answerOf('brief', 'read_session', args)).toMatchObject({
+        message: expect.stringContaining('A timeout of up to 2 is allowed.'),
+      });
+    }
+    const stream = await fetch(`${agent.url}/sessions/${session}/stream`, {
+      headers: { 'x-auth-token': tokens['brief'] ?? '' },
+    });
+    expect(await stream.text()).toContain('A timeout of up to 2 is allowed.');
     const file = directory.join('large');
     const cmd = `head -c 2000000 /dev/zero > ${file}; stat -c %s ${file}; ulimit -c`;
     expect(await answerOf('brief', 'shell', { cmd })).toMatchObject({ stdout: '1048576\n0\n' });
@@ -194,6 +206,21 @@ describe('agent3 profile', () => {
     ['a secret that is none', 'show = ["/etc/passwd"]', 'no entry of the built-in list'],
     ['a rule that does nothing known', '[[rules]]\naction = "refuse"', 'rules.0.action must be'],
     ['a rule with an unknown name', '[[rules]]\naction = "deny"\ncmd = "rm"', 'there is no rules.0.cmd'],
+    ['an unknown limit', '[limits]\nruning = 4', 'there is no limits.runing; limits has exec_seconds, '],
+    ['an unknown part of a rule', '[[rules]]\naction = "deny"\ncommands = "rm"', '; a rule has action, command, '],
+    ['rules that are no list', '[rules]\naction = "deny"', 'rules must be a list, not an object: write [[rules]]'],
+    ['limits that are a list', '[[limits]]\nrunning = 4', 'limits must be an object, not a list: write [limits]'],
+    ['a path that is none', 'hide = ["x"]', 'hide.0 must be a path that begins with / or ~/, not "x"'],
+    ['a user that is none', 'user = "Me!"', 'user must be the name of a user, of up to 32'],
+    ['a rule about nothing', '[[rules]]\naction = "deny"', 'rules.0 has no condition'],
+    ['a flag without its dash', '[[rules]]\naction = "deny"\nflags = ["r"]', 'write flags = ["-r"]'],
+    ['flags in one', '[[rules]]\naction = "deny"\nflags = "-r -f"', 'write flags = ["-r","-f"]'],
+    [
+      'a command with its flags',
+      '[[rules]]\naction = "deny"\ncommand = "rm -rf"',
+      'rules.0.command "rm -rf" is more than the name of a program: write command = "rm", flags = ["-rf"]',
+    ],
+    ['a command that is a number', '[[rules]]\naction = "deny"\ncommand = 4', 'characters or a list, not 4'],
     ['a limit that is none', '[limits]\nmemory_mib = "1G"', 'limits.memory_mib must be'],
   ];
   test.each(faults)('finds %s', async (_, text, told) => {
@@ -202,6 +229,63 @@ describe('agent3 profile', () => {
     const { code, stderr } = await agent3(['profile', 'check', files.join('faulty.toml')]);
     expect(code).toBe(1);
     expect(stderr).toContain(told);
+  });
+
+  test.each([
+    ['ok.yaml', 0o644, 'ends with .toml or .json'],
+    ['ok.toml', 0o666, 'others than its owner may write to it (mode 0666): chmod go-w'],
+    ['ok.json', 0o664, '(mode 0664)'],
+  ])('refuses %s of mode %i', async (name, mode, told) => {
+    using files = new TemporaryDirectory();
+    writeFileSync(files.join(name), name === 'ok.json' ? '{}' : '');
+    chmodSync(files.join(name), mode);
+    const { code, stderr } = await agent3(['profile', 'check', files.join(name)]);
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(told) });
+  });
+
+  test('an agent does not start with a profile that others may write to', async () => {
+    using files = new TemporaryDirectory();
+    writeFileSync(files.join('open.toml'), '');
+    chmodSync(files.join('open.toml'), 0o666);
+    const { code, stderr } = await agent3(['serve'], {
+      AGENT3_API_TOKEN: 'x'.repeat(32),
+      AGENT3_PROFILES_DIR: files.path,
+    });
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('open.toml: others than its owner') });
+  });
+
+  test('finds a user that does not exist', async () => {
+    using files = new TemporaryDirectory();
+    writeFileSync(files.join('ghost.toml'), 'extends = "full"\nuser = "no-such-user"');
+    const { code, stdout } = await agent3(['profile', 'check', files.join('ghost.toml')]);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: '✗ ghost: there is no user no-such-user\n' });
+  });
+
+  test('try begins in the workspace, and tells its answer by its exit code', async () => {
+    using files = new TemporaryDirectory();
+    const rules = [
+      { action: 'deny', writes: '/srv/app/secret' },
+      { action: 'confirm', command: 'reboot' },
+    ];
+    const profile = { extends: 'workspace', directory: '/srv/app', rules };
+    writeFileSync(files.join('app.json'), JSON.stringify(profile));
+    const codeOf = async (cmd: string): Promise<number> =>
+      (await agent3(['profile', 'try', 'app', cmd, '--dir', files.path])).code;
+    expect(await Promise.all(['ls', 'reboot', 'echo x > secret'].map(codeOf))).toEqual([0, 3, 4]);
+  });
+
+  test('list tells limits, and a description what holds it', async () => {
+    using files = new TemporaryDirectory();
+    writeFileSync(files.join('app.toml'), 'extends = "full"\notherwise = "deny"\n[limits]\nexec_seconds = 30');
+    const { stdout } = await agent3(['profile', 'list', '--dir', files.path]);
+    expect(stdout).toContain(
+      'Everything that the user of the agent may do, within its rules and limits. Limits: exec_seconds 30. What no rule allows is denied.',
+    );
+  });
+
+  test('a token of workspace is told that it needs a file', async () => {
+    const { code, stderr } = await agent3(['token', 'create', 'w', '--profile', 'workspace'], settings);
+    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('needs a file of its own') });
   });
 
   test('an agent does not start with a profile that has faults, or that is not there', async () => {

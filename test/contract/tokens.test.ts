@@ -219,7 +219,7 @@ describe('what cannot be done is said:', () => {
       /--profile has to say what the token may do\. There are: full, readonly; .*AGENT3_PROFILES_DIR/,
     ],
     [['create', 'x', '--profile', 'deploy'], 2, /there is no profile deploy\. There are: full, readonly;/],
-    [['create', 'x', '--profile', 'workspace'], 2, /there is no profile workspace/],
+    [['create', 'x', '--profile', 'workspace'], 2, /workspace needs a file of its own/],
     [['create', 'x', '--profile', '\u001b[2J'], 2, /there is no profile \\u\{1b\}\[2J/],
     [['create', 'x', '--expires', 'soon'], 2, /30d/],
     [['create', 'x', '--ip', '10.0.0.0/99'], 2, /no IP address/],
