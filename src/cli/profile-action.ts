@@ -1,16 +1,16 @@
-import { visibleText } from '../core/plain-text.ts';
+import { visibleLine, visibleText } from '../core/plain-text.ts';
 import { accountOf } from '../execution/environment.ts';
 import { sandboxFault } from '../execution/sandbox.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { asUser } from '../operations/confinement.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
-import { readProfile } from '../profiles/profile-book.ts';
+import { faultWords, readProfile, readProfiles } from '../profiles/profile-book.ts';
 import { decide } from '../rules/decide.ts';
 import type { Action } from '../rules/rule.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { ProfileOptions } from './profile-arguments.ts';
-import { profilesDirectory, profilesIn } from './profiles-here.ts';
+import { profileHere, profilesDirectory } from './profiles-here.ts';
 
 /** Prints the profiles, a line each. */
 export function listProfiles(options: ProfileOptions & { readonly json?: true; readonly hidden?: true }): void {
@@ -18,21 +18,28 @@ export function listProfiles(options: ProfileOptions & { readonly json?: true; r
     process.stdout.write(`${BUILT_IN.readonly.sandbox?.hidden.join('\n')}\n`);
     return;
   }
-  const profiles = [...profilesIn(profilesDirectory(options.dir)).values()];
+  const { profiles, faulty } = readProfiles(profilesDirectory(options.dir));
   if (options.json === true) {
-    process.stdout.write(`${JSON.stringify(profiles, null, 2)}\n`);
+    const broken = faulty.map(({ name = null, path, faults }) => ({ name, file: path, faults }));
+    process.stdout.write(`${JSON.stringify([...profiles.values(), ...broken], null, 2)}\n`);
     return;
   }
-  const width = Math.max(...profiles.map(({ name }) => name.length));
-  for (const profile of profiles) process.stdout.write(`${profile.name.padEnd(width)}  ${summary(profile)}\n`);
+  const rows = [
+    ...[...profiles.values()].map((profile) => [profile.name, summary(profile)] as const),
+    ...faulty.map((file) => [file.name ?? '✗', `✗ cannot be used: ${faultWords(file).join('; ')}`] as const),
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  for (const [name, what] of rows) process.stdout.write(`${visibleLine(name.padEnd(width))}  ${visibleLine(what)}\n`);
 }
 
 /** Checks files of profiles; ends with 1 where one has faults. */
 export function checkProfiles(files: readonly string[], options: ProfileOptions): void {
-  const profiles =
-    files.length === 0 ? [...profilesIn(profilesDirectory(options.dir)).values()] : files.map(readOrFail);
-  let isSound = true;
-  for (const profile of profiles) {
+  const { profiles, faulty } =
+    files.length === 0
+      ? readProfiles(profilesDirectory(options.dir))
+      : { profiles: new Map(files.map((file) => [file, readOrFail(file)])), faulty: [] };
+  let isSound = faulty.length === 0;
+  for (const profile of profiles.values()) {
     const fault = machineFault(profile);
     if (fault !== undefined) isSound = false;
     process.stdout.write(
@@ -41,6 +48,7 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
     const note = userNote(profile);
     if (note !== undefined) process.stdout.write(`  note: ${note}\n`);
   }
+  for (const words of faulty.flatMap(faultWords)) process.stdout.write(`✗ ${visibleLine(words)}\n`);
   if (!isSound) process.exit(EXIT_FAILURE);
 }
 
@@ -72,7 +80,7 @@ export function tryProfile(
   cmd: string,
   options: ProfileOptions & { readonly cwd?: string; readonly shell: string; readonly json?: true },
 ): void {
-  const profile = profilesIn(profilesDirectory(options.dir)).get(name);
+  const profile = profileHere(readProfiles(profilesDirectory(options.dir)), name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
   const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
   const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });

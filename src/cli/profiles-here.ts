@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { processEnvironment } from '../config.ts';
 import { PATHS } from '../install/layout.ts';
 import type { Profile } from '../profiles/profile.ts';
-import { ProfileFaults, readProfiles } from '../profiles/profile-book.ts';
+import { faultsOf, type ProfileSet } from '../profiles/profile-book.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** The directory of profiles that was named, that of the settings, or that of the installed service. */
@@ -12,12 +12,9 @@ export function profilesDirectory(named?: string): string | undefined {
   return directory || (existsSync(PATHS.manifest) ? PATHS.profiles : undefined);
 }
 
-/** The built-in profiles and those in `directory`; ends the process, with all reasons, when they cannot be used. */
-export function profilesIn(directory: string | undefined): ReadonlyMap<string, Profile> {
-  try {
-    return readProfiles(directory);
-  } catch (error) {
-    if (!(error instanceof ProfileFaults)) throw error;
-    fail(EXIT_FAILURE, ...error.faults);
-  }
+/** The profile of a name; undefined where there is none. Ends the process, with all reasons, where its file cannot be used. */
+export function profileHere(set: ProfileSet, name: string): Profile | undefined {
+  const faults = faultsOf(set, name);
+  if (faults.length > 0) fail(EXIT_FAILURE, `the profile ${name} cannot be used`, ...faults);
+  return set.profiles.get(name);
 }

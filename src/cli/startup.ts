@@ -10,7 +10,7 @@ import { sweepSessions } from '../jobs/sweep-sessions.ts';
 import { type Log, openLog } from '../log/log.ts';
 import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
 import { Access } from '../profiles/access.ts';
-import { ProfileBook, ProfileFaults } from '../profiles/profile-book.ts';
+import { ProfileBook } from '../profiles/profile-book.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { KeyRing } from '../tokens/key-ring.ts';
 import { TokenFileFault } from '../tokens/token-file.ts';
@@ -56,20 +56,19 @@ export function hideToken(): void {
   forbidInspection();
 }
 
-/** What each token may do; ends the process, with all reasons, when the profiles cannot be used. */
+/** What each token may do; ends the process, with the reasons, when the profile of the settings cannot be had. */
 export function openAccess(
   { profilesDirectory, profile }: Config,
   notices: Notices,
   keys: KeyRing | undefined,
 ): Access {
-  try {
-    const book = new ProfileBook(profilesDirectory, systemClock, notices);
-    if (book.get(profile) === undefined) fail(EXIT_USAGE, `AGENT3_PROFILE: there is no profile ${profile}`);
-    return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
-  } catch (error) {
-    if (!(error instanceof ProfileFaults)) throw error;
-    fail(EXIT_USAGE, ...error.faults);
+  const book = new ProfileBook(profilesDirectory, systemClock, notices);
+  if (book.get(profile) === undefined) {
+    const faults = book.faultsOf(profile);
+    if (faults.length === 0) fail(EXIT_USAGE, `AGENT3_PROFILE: there is no profile ${profile}`);
+    fail(EXIT_USAGE, `AGENT3_PROFILE: the profile ${profile} cannot be used`, ...faults);
   }
+  return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
 }
 
 /** The audit record that the settings name; ends the process, with the reason, when it cannot be written. */

@@ -4,9 +4,10 @@ import { processEnvironment } from '../config.ts';
 import { visibleJson, visibleLine } from '../core/plain-text.ts';
 import { newToken } from '../core/token.ts';
 import { PATHS } from '../install/layout.ts';
+import { readProfiles } from '../profiles/profile-book.ts';
 import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { profilesDirectory, profilesIn } from './profiles-here.ts';
+import { profileHere, profilesDirectory } from './profiles-here.ts';
 import type { TokenOptions } from './token-arguments.ts';
 
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
@@ -50,8 +51,8 @@ const BUILT_IN = ['full', 'readonly'];
 function demandProfile(name: string | undefined): string {
   if (name !== undefined && BUILT_IN.includes(name)) return name;
   const directory = profilesDirectory();
-  const profiles = [...profilesIn(directory).keys()];
-  if (name !== undefined && profiles.includes(name)) return name;
+  const set = readProfiles(directory);
+  if (name !== undefined && profileHere(set, name) !== undefined) return name;
   if (name === 'workspace') {
     fail(
       EXIT_USAGE,
@@ -64,7 +65,7 @@ function demandProfile(name: string | undefined): string {
     directory === undefined
       ? 'for more, set AGENT3_PROFILES_DIR here as for the agent'
       : `for more, see ${directory}: agent3 profile list tells what each is for`;
-  fail(EXIT_USAGE, `${what}. There are: ${profiles.join(', ')}; ${more}`);
+  fail(EXIT_USAGE, `${what}. There are: ${[...set.profiles.keys()].join(', ')}; ${more}`);
 }
 
 /** Ends a token: within half a second no request is taken with it. */

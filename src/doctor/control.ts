@@ -6,14 +6,16 @@ import { sandboxFault } from '../execution/sandbox.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
 import type { Profile } from '../profiles/profile.ts';
-import { ProfileFaults, readProfiles } from '../profiles/profile-book.ts';
+import { faultWords, readProfiles } from '../profiles/profile-book.ts';
 import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
 import { bad, type Finding, good } from './finding.ts';
 
 /** Whether every profile that a token has is there, and its sandbox can be had. `usual` is that of the token of the settings. */
 export function profilesFinding(usual: string): Finding {
   try {
-    const profiles = readProfiles(PATHS.profiles);
+    const { profiles, faulty } = readProfiles(PATHS.profiles);
+    const [fault] = faulty.flatMap(faultWords);
+    if (fault !== undefined) return bad('profiles', fault, 'agent3 profile check');
     const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
     const missing = [...used].find((name) => !profiles.has(name));
     if (missing !== undefined)
@@ -23,7 +25,6 @@ export function profilesFinding(usual: string): Finding {
     if (faults[0] !== undefined) return bad('profiles', faults[0], 'apt-get install bubblewrap; agent3 profile check');
     return good('profiles', `in use: ${[...used].sort().join(', ')}`);
   } catch (error) {
-    if (error instanceof ProfileFaults) return bad('profiles', error.faults[0] ?? '', 'agent3 profile check');
     if (error instanceof TokenFileFault) return bad('profiles', error.message, 'agent3 token list');
     throw error;
   }

@@ -65,9 +65,9 @@ export async function install(options: InstallOptions, tell: (line: string) => v
     return { ...result(situation, kind, manifest), started };
   } catch (error) {
     tell('the installation failed; everything is put back');
-    const hasChanged = changes.count > 0;
+    const isAsBefore = isStaged(options) || changes.count === 0;
     changes.undo();
-    if (!isStaged(options) && hasChanged) await goBack(before?.active === true, situation);
+    if (!isAsBefore) await goBack(before?.active === true, situation);
     throw error;
   }
 }
@@ -196,7 +196,7 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   if (!options.start) return wasActive;
   if (changed || !wasActive || runsOldExecutable()) {
     if (wasActive) await letCommandsEnd(notes, situation.tell);
-    // The cgroup of commands belongs to their user: it is made anew for another one.
+    // The cgroup of commands is their user's.
     const isOther = (situation.manifest?.user ?? situation.input.user) !== situation.input.user;
     startService(changes, wasActive, isOther ? [COMMANDS, SERVICE] : [SERVICE]);
   }
@@ -269,10 +269,7 @@ async function letCommandsEnd(notes: string[], tell: (line: string) => void): Pr
 async function goBack(wasActive: boolean, situation: Situation): Promise<void> {
   if (!hasSystemd()) return;
   runCommand(['systemctl', 'daemon-reload']);
-  if (!wasActive) {
-    runCommand(['systemctl', 'stop', SERVICE]);
-    return;
-  }
+  if (!wasActive) return void runCommand(['systemctl', 'stop', SERVICE]);
   runCommand(['systemctl', 'restart', SERVICE]);
   if (situation.original !== undefined) return;
   const { host, port, tls } = addressOf(situation.settings.values);

@@ -35,6 +35,11 @@ export class Access {
     }
     const profile = this.book.get(name);
     if (profile !== undefined) return profile;
+    if (this.book.faultsOf(name).length > 0) {
+      throw new ProfileUnavailable(
+        `The profile ${name} of this token cannot be used: its file has a fault, so nothing was done. Tell the owner of the server: agent3 profile list shows the fault.`,
+      );
+    }
     throw new ProfileUnavailable(
       `The profile ${name} of this token is not there, so nothing was done. Tell the owner of the server: agent3 profile list shows what there is.`,
     );

@@ -8,30 +8,41 @@ import type { Notices } from '../core/notices.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 import { schemaFaults } from './schema-faults.ts';
 
-/** Faults in the files of profiles, a sentence for each. */
-export class ProfileFaults extends Error {
-  constructor(readonly faults: readonly string[]) {
-    super(faults.join('\n'));
-    this.name = 'ProfileFaults';
-  }
+/** A file of a profile that cannot be used, or the directory of them. */
+export interface FaultyFile {
+  readonly path: string;
+  /** Of the profile that is not there for it; undefined: of all in the directory. */
+  readonly name: string | undefined;
+  /** A sentence each. */
+  readonly faults: readonly string[];
 }
 
-/** The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. Throws `ProfileFaults`. */
-export function readProfiles(directory: string | undefined): ReadonlyMap<string, Profile> {
+/** The profiles that can be used, and the files that cannot. */
+export interface ProfileSet {
+  readonly profiles: ReadonlyMap<string, Profile>;
+  readonly faulty: readonly FaultyFile[];
+}
+
+/** The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. A file with faults costs its own profile alone. */
+export function readProfiles(directory: string | undefined): ProfileSet {
   const { full, readonly } = BUILT_IN;
   const profiles = new Map<string, Profile>([
     ['full', full],
     ['readonly', readonly],
   ]);
-  const faults: string[] = [];
-  for (const file of directory === undefined ? [] : listFiles(directory)) {
-    const read = readProfile(join(directory ?? '', file));
-    if (!('name' in read)) faults.push(...read.map((fault) => `${file}: ${fault}`));
-    else if (profiles.has(read.name)) faults.push(`${file}: there is a profile ${read.name} already`);
-    else profiles.set(read.name, read);
+  const faulty: FaultyFile[] = [];
+  const files = directory === undefined ? [] : listFiles(directory);
+  if (!Array.isArray(files)) return { profiles, faulty: [files] };
+  for (const file of files) {
+    const path = join(directory ?? '', file);
+    const name = file.replace(ENDING, '');
+    const isTwice = files.some((other) => other !== file && other.replace(ENDING, '') === name);
+    // Nobody can tell which of two is meant.
+    const read = profiles.has(name) || isTwice ? [`there is a profile ${name} already`] : readProfile(path);
+    if ('name' in read) profiles.set(read.name, read);
+    else faulty.push({ path, name, faults: read });
   }
-  if (faults.length > 0) throw new ProfileFaults(faults);
-  return profiles;
+  return { profiles, faulty };
 }
 
 const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
@@ -63,14 +74,15 @@ function modeFault(path: string): string | undefined {
   return `others than its owner may write to it (mode ${mode.toString(8).padStart(4, '0')}): chmod go-w ${path}`;
 }
 
-function listFiles(directory: string): string[] {
+/** The names of the files, or why there are none to be had. */
+function listFiles(directory: string): string[] | FaultyFile {
   try {
     return readdirSync(directory)
       .filter((name) => ENDING.test(name))
       .sort();
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
-    throw new ProfileFaults([`${directory} cannot be read: ${describeErrno(error)}`]);
+    return { path: directory, name: undefined, faults: [`it cannot be read: ${describeErrno(error)}`] };
   }
 }
 
@@ -80,10 +92,11 @@ const LOOK_MS = 500;
 /** The profiles in force, read anew when a file changes. */
 export class ProfileBook {
   #profiles: ReadonlyMap<string, Profile>;
+  #faulty: readonly FaultyFile[];
   #seen: string;
   #lookedMs: number;
 
-  /** Reads the files; throws `ProfileFaults`. */
+  /** Reads the files; a profile whose file has faults is not there, and the owner hears of it. */
   constructor(
     private readonly directory: string | undefined,
     private readonly clock: Clock,
@@ -91,16 +104,25 @@ export class ProfileBook {
   ) {
     this.#seen = this.#fingerprint();
     this.#lookedMs = clock.elapsed();
-    this.#profiles = readProfiles(directory);
+    const { profiles, faulty } = readProfiles(directory);
+    this.#profiles = profiles;
+    this.#faulty = faulty;
+    for (const { path, faults } of faulty)
+      notices.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
   }
 
-  /** The profile of this name; undefined where there is none. */
+  /** The profile of this name; undefined where there is none that can be used. */
   get(name: string): Profile | undefined {
     this.#readAnew();
     return this.#profiles.get(name);
   }
 
-  /** With files that cannot be used, the profiles that were there go on, and the owner hears of it. */
+  /** What is wrong with the file of a profile, its path before each sentence; nothing where there is none. */
+  faultsOf(name: string): string[] {
+    return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);
+  }
+
+  /** Of a file that cannot be used, the profile that was there goes on, and the owner hears of it. */
   #readAnew(): void {
     const now = this.clock.elapsed();
     if (this.directory === undefined || now - this.#lookedMs < LOOK_MS) return;
@@ -108,25 +130,36 @@ export class ProfileBook {
     const seen = this.#fingerprint();
     if (seen === this.#seen) return;
     this.#seen = seen;
-    try {
-      this.#profiles = readProfiles(this.directory);
-      this.notices.info({ profiles: [...this.#profiles.keys()] }, 'the profiles were read anew');
-    } catch (error) {
-      const faults = error instanceof ProfileFaults ? error.faults : [String(error)];
-      this.notices.warn({ faults }, 'the profiles cannot be used: those from before stay in force');
+    const { profiles, faulty } = readProfiles(this.directory);
+    const next = new Map(profiles);
+    for (const { path, name, faults } of faulty) {
+      const kept = [...this.#profiles].filter(([before]) => !next.has(before) && (name ?? before) === before);
+      for (const [before, profile] of kept) next.set(before, profile);
+      const what = kept.length > 0 ? 'the one from before stays in force' : 'its tokens are answered 503';
+      this.notices.warn({ file: path, faults }, `a profile cannot be used: ${what}`);
     }
+    this.#profiles = next;
+    this.#faulty = faulty;
+    this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read anew');
   }
 
   #fingerprint(): string {
     const { directory } = this;
     if (directory === undefined) return '';
-    try {
-      return listFiles(directory)
-        .map((name) => `${name} ${fileFingerprint(join(directory, name))}`)
-        .join('\n');
-    } catch {
-      // To read them gives the reason.
-      return 'unreadable';
-    }
+    const files = listFiles(directory);
+    // To read them gives the reason.
+    if (!Array.isArray(files)) return 'unreadable';
+    return files.map((name) => `${name} ${fileFingerprint(join(directory, name))}`).join('\n');
   }
+}
+
+/** What keeps a profile from being there, the path of its file before each sentence; nothing where it is there, or has no file. */
+export function faultsOf({ profiles, faulty }: ProfileSet, name: string): string[] {
+  if (profiles.has(name)) return [];
+  return faulty.filter((file) => file.name === undefined || file.name === name).flatMap(faultWords);
+}
+
+/** The faults of a file, its path before each. */
+export function faultWords({ path, faults }: FaultyFile): string[] {
+  return faults.map((fault) => `${path}: ${fault}`);
 }

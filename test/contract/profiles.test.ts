@@ -3,6 +3,7 @@ import { chmodSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync 
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+import { expectRefusal } from '../helpers/refusals.ts';
 import { eventually } from '../helpers/waiting.ts';
 
 const directory = new TemporaryDirectory();
@@ -171,9 +172,24 @@ describe('a profile', () => {
     rmSync(`${PROFILES}/looped.toml`);
   });
 
+  test('whose file has got a fault goes on as it was, and the others are read anew', async () => {
+    put('fleeting.toml', 'extends = "nothing"');
+    put('reader.toml', 'operations = ["server_info"]');
+    await eventually('the other is read anew', async () => (await call('reader', 'list_sessions')).status === 400);
+    expect((await call('fleeting', 'shell', { cmd: 'true' })).status).toBe(200);
+    expect(
+      agent.logs.some(
+        (line) =>
+          line['file'] === `${PROFILES}/fleeting.toml` && String(line['msg']).includes('the one from before stays'),
+      ),
+    ).toBe(true);
+    put('fleeting.toml', 'extends = "full"');
+    put('reader.toml', 'extends = "full"\noperations = ["read_session", "list_sessions", "server_info"]\n');
+  });
+
   test('whose file has a fault leaves those from before in force', async () => {
     put('later.toml', 'extends = "nothing"');
-    const told = agent.log.find('the fault', (line) => String(line['msg']).startsWith('the profiles cannot be used'));
+    const told = agent.log.find('the fault', (line) => String(line['msg']).startsWith('a profile cannot be used'));
     let isTold = false;
     told.then(() => (isTold = true));
     await eventually('the fault is told', async () => {
@@ -243,17 +259,6 @@ describe('agent3 profile', () => {
     expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(told) });
   });
 
-  test('an agent does not start with a profile that others may write to', async () => {
-    using files = new TemporaryDirectory();
-    writeFileSync(files.join('open.toml'), '');
-    chmodSync(files.join('open.toml'), 0o666);
-    const { code, stderr } = await agent3(['serve'], {
-      AGENT3_API_TOKEN: 'x'.repeat(32),
-      AGENT3_PROFILES_DIR: files.path,
-    });
-    expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('open.toml: others than its owner') });
-  });
-
   test('finds a user that does not exist', async () => {
     using files = new TemporaryDirectory();
     writeFileSync(files.join('ghost.toml'), 'extends = "full"\nuser = "no-such-user"');
@@ -288,10 +293,47 @@ describe('agent3 profile', () => {
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('needs a file of its own') });
   });
 
-  test('an agent does not start with a profile that has faults, or that is not there', async () => {
+  test('a file that has faults costs its own profile alone', async () => {
+    using files = new TemporaryDirectory();
+    const broken = files.join('broken.toml');
+    writeFileSync(broken, 'extends = "full"');
+    writeFileSync(files.join('sound.toml'), 'extends = "full"');
+    const more = { AGENT3_TOKENS_FILE: files.join('tokens.json'), AGENT3_PROFILES_DIR: files.path };
+    const make = (name: string) => agent3(['token', 'create', name, '--profile', name], more);
+    const token = (await make('broken')).stdout.trim();
+    writeFileSync(broken, 'extends = "root"');
+    const sound = (await make('sound')).stdout.trim();
+    await using other = await startAgent(more);
+    const ask = (secret: string) =>
+      other.request('/', {
+        method: 'POST',
+        headers: { 'x-auth-token': secret },
+        body: JSON.stringify({ op: 'shell', args: { cmd: 'true' } }),
+      });
+    expect((await ask(sound)).status).toBe(200);
+    expectRefusal(await ask(token), 503, 'Profile unavailable');
+    expect(other.logs.some(({ file }) => file === broken)).toBe(true);
+    const { code, stdout } = await agent3(['profile', 'list'], more);
+    expect({ code, stdout }).toEqual({
+      code: 0,
+      stdout: expect.stringMatching(/^broken +✗ cannot be used: .*extends/m),
+    });
+    expect(stdout).toMatch(/^sound /m);
+    const refused = await agent3(['token', 'create', 'x', '--profile', 'broken'], more);
+    expect({ code: refused.code, stderr: refused.stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining(`${broken}: extends must be`),
+    });
+  });
+
+  test('an agent does not start when its own profile has faults, or is not there', async () => {
     using files = new TemporaryDirectory();
     writeFileSync(files.join('faulty.toml'), 'extends = "root"');
-    const environment = { AGENT3_API_TOKEN: 'x'.repeat(32), AGENT3_PROFILES_DIR: files.path };
+    const environment = {
+      AGENT3_API_TOKEN: 'x'.repeat(32),
+      AGENT3_PROFILES_DIR: files.path,
+      AGENT3_PROFILE: 'faulty',
+    };
     const { code, stderr } = await agent3(['serve'], environment);
     expect(code).toBe(2);
     expect(stderr).toContain('faulty.toml: extends must be');

@@ -249,14 +249,14 @@ describe('what cannot be done is said:', () => {
       stderr: expect.stringContaining('There are: full, readonly, deploy; '),
     });
     expect(stderr).toContain(profiles.path);
-    // What is wrong with a file is told, and does not keep from what is built in.
+    // What is wrong with a file is told, and keeps from no other profile.
     writeFileSync(profiles.join('faulty.toml'), 'extends = "root"');
-    const faulty = await agent3(['token', 'create', 'other', '--profile', 'deploy'], environment);
+    const faulty = await agent3(['token', 'create', 'other', '--profile', 'faulty'], environment);
     expect({ code: faulty.code, stderr: faulty.stderr }).toMatchObject({
       code: 1,
       stderr: expect.stringContaining('faulty.toml'),
     });
-    expect((await agent3(['token', 'create', 'other', '--profile', 'readonly'], environment)).code).toBe(0);
+    expect((await agent3(['token', 'create', 'other', '--profile', 'deploy'], environment)).code).toBe(0);
   });
 
   test('to rotate a token that has ended, without a new end', async () => {
