@@ -4,7 +4,7 @@ import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
 import { webhookKey } from '../core/webhook-secret.ts';
 import type { Announce } from './approvals.ts';
-import { digestOf } from './request.ts';
+import { type ApprovalRequest, digestOf } from './request.ts';
 
 /** A receiver that does not take a message is tried again after these. */
 const PAUSES_MS = [1000, 5000, 25_000];
@@ -32,7 +32,8 @@ export function notifier(
   const key = webhookKey(secret) ?? Buffer.from(secret);
   let underWay = 0;
   return (request, verdict) => {
-    const { session, token, address, profile, user, cwd, reason, part, expires_at } = request;
+    const { session, token, address, profile, user, cwd, reason, part, input, expires_at } = request;
+    const shown = shownOf(request, mask);
     const body = JSON.stringify({
       type: verdict === undefined ? 'approval.asked' : `approval.${verdict.kind}`,
       timestamp: new Date().toISOString(),
@@ -43,15 +44,17 @@ export function notifier(
         address,
         profile,
         user,
-        // A part of it, to recognise it by: the whole is on the server, where it is decided on.
-        cmd: mask(request.cmd).slice(0, SHOWN_CHARS).toWellFormed(),
+        ...shown.texts,
+        ...(shown.isAll ? {} : { not_shown: 'a part of this is masked or cut: agent3 approvals shows all of it' }),
         cwd,
+        input,
         reason: mask(reason),
         part: mask(part),
         ...(verdict === undefined
           ? {
               expires_at: new Date(expires_at).toISOString(),
-              approve: `agent3 approvals approve ${session} --digest ${digestOf(request)}`,
+              // Who has not seen all of it is asked on the server.
+              approve: `agent3 approvals approve ${session}${shown.isAll ? ` --digest ${digestOf(request)}` : ''}`,
             }
           : { why: verdict.why, by: verdict.by }),
       },
@@ -66,6 +69,22 @@ export function notifier(
 }
 
 const SHOWN_CHARS = 2000;
+
+/** What would run, as far as a notice shows it: without secrets, and without the rest of long texts. */
+function shownOf({ cmd, env, stdin }: ApprovalRequest, mask: (text: string) => string) {
+  let isAll = true;
+  const show = (text: string): string => {
+    const short = mask(text).slice(0, SHOWN_CHARS).toWellFormed();
+    if (short !== text) isAll = false;
+    return short;
+  };
+  const texts = {
+    cmd: show(cmd),
+    env: Object.entries(env).map(([name, value]) => show(`${name}=${value}`)),
+    stdin: show(stdin),
+  };
+  return { texts, isAll };
+}
 
 async function send(url: string, key: Uint8Array, body: string, notices: Notices): Promise<void> {
   const id = `msg_${randomUUID()}`;

@@ -153,6 +153,8 @@ function whatOf(line: AuditLine, text: (name: string) => string): string {
       return `${text('decision')}: ${text('reason')}${line['by'] ? ` (${text('by')})` : ''}: ${text('cmd')}`;
     case 'operation':
       return `${text('op')}${line['refused'] === undefined ? '' : `, refused: ${text('refused')}`}`;
+    case 'login':
+      return `${text('what')} from ${text('address')}`;
     default:
       return text('what');
   }

@@ -70,6 +70,9 @@ function demandProfile(name: string | undefined): string {
 
 /** Ends a token: within half a second no request is taken with it. */
 export function revokeToken(name: string, options: TokenOptions): void {
+  if (name === RESERVED) {
+    fail(EXIT_USAGE, 'the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
+  }
   change(options, (tokens) => {
     const left = tokens.filter((token) => token.name !== name);
     if (left.length === tokens.length) fail(EXIT_FAILURE, unknown(name));
@@ -78,13 +81,15 @@ export function revokeToken(name: string, options: TokenOptions): void {
   process.stderr.write(`token ${name} is revoked\n`);
 }
 
+const OVERLAP_MS = 24 * 3_600_000;
+
 /**
  * A new token in the place of one: its sessions stay its own, and the old one works for `overlap` milliseconds more, but
  * not beyond its own end. One that has ended needs a new end, and does not come back.
  */
 export function rotateToken(
   name: string,
-  options: TokenOptions & { readonly overlap: number; readonly expires?: number },
+  options: TokenOptions & { readonly overlap?: number; readonly expires?: number },
 ): void {
   const secret = newToken();
   const now = Date.now();
@@ -98,7 +103,7 @@ export function rotateToken(
       const ended = new Date(end).toISOString();
       fail(EXIT_FAILURE, `token ${name} ended at ${ended}; say how long the new one works: --expires 30d`);
     }
-    until = Math.min(now + options.overlap, end);
+    until = Math.min(now + (options.overlap ?? OVERLAP_MS), end);
     const next: TokenRecord = {
       ...kept,
       sha256: hashToken(secret),
@@ -130,14 +135,14 @@ export function listTokens(options: TokenOptions & { readonly json?: boolean }):
 
 /** Names and profiles are small letters; the addresses are what somebody wrote into the file. */
 function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }: TokenRecord): string {
-  const day = (time: number): string => new Date(time).toISOString().slice(0, 16).replace('T', ' ');
+  const day = (time: number): string => `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
   const isRotating = previous !== undefined && previous.until > Date.now();
   return [
     name.padEnd(24),
     profile.padEnd(10),
     `since ${day(created_at)}`,
-    until.padEnd(22),
+    until.padEnd(26),
     ips.length === 0 ? 'from everywhere' : `from ${visibleLine(ips.join(', '))}`,
     ...(isRotating ? [`the one before until ${day(previous.until)}`] : []),
   ].join('  ');

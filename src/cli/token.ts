@@ -46,7 +46,7 @@ Examples:
   token
     .command('rotate <name>')
     .description('Make a new one in the place of a token and show it, once; both work for a while')
-    .option('--overlap <time>', 'how long the old one still works', asDuration, parseDuration('24h'))
+    .option('--overlap <time>', 'how long the old one still works; 0s: it ends at once (default: 24h)', asOverlap)
     .option('--expires <time>', 'when the new one ends (default: when the old one does)', asDuration)
     .option(...file)
     .action(async (name: string, options) => (await import('./token-action.ts')).rotateToken(name, options));
@@ -56,6 +56,11 @@ function asDuration(text: string): number {
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('A time is a number with s, m, h, d or w behind it: 30d.');
   return ms;
+}
+
+/** A token that has leaked is replaced at once. */
+function asOverlap(text: string): number {
+  return /^0+[smhdw]?$/.test(text) ? 0 : asDuration(text);
 }
 
 function addNetwork(text: string, before: readonly string[]): string[] {

@@ -163,9 +163,15 @@ function namedSpans(text: string, isMeant: (before: string, isAssigned: boolean)
     [...text.matchAll(shape)].flatMap((match) => {
       const [, before = '', value = ''] = match;
       const start = match.index + before.length;
-      return isPlaceholder(value) || !isMeant(before, isAssigned) ? [] : [{ start, end: start + value.length, kind }];
+      const isNone = isPlaceholder(value) || isPath(before, value) || !isMeant(before, isAssigned);
+      return isNone ? [] : [{ start, end: start + value.length, kind }];
     }),
   );
+}
+
+/** `PWD=/home/x`, `passwd=/etc/passwd`, `TOKEN_FILE=/run/token`: where something is, not what it is. */
+function isPath(before: string, value: string): boolean {
+  return /^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before);
 }
 
 /** What follows a line break, or the blank after `NAME=` or `NAME=word`, is a command that the shell runs. */

@@ -69,13 +69,14 @@ export class Trail {
 
   /** A command has ended, or was not run. */
   ended(session: Session): void {
-    const { status, exit_code, duration_ms, stdout_bytes, stderr_bytes, survivors, usage } = session.record;
+    const { status, exit_code, duration_ms, stdout_bytes, stderr_bytes, survivors, usage, decision } = session.record;
     const isSmall = stdout_bytes + stderr_bytes <= HASHED_AT_ONCE_BYTES;
     const hashes = isSmall ? hashesNow(session) : {};
     this.record?.writeLater(() => ({
       event: 'end',
       ...this.#who(session),
       status,
+      ...(status === 'denied' && { reason: this.#mask(decision?.reason ?? '') }),
       exit_code,
       duration_ms,
       stdout_bytes,

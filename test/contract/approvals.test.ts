@@ -345,11 +345,25 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       AGENT3_NOTIFY_URL: `http://127.0.0.1:${receiver.port}/`,
       AGENT3_NOTIFY_SECRET: secret,
     });
-    const { session } = await other.shell({ cmd: 'rm other' });
+    const { session } = await other.shell({ cmd: 'rm other', env: { A: 'b' }, stdin: 'in' });
     const ofOther = () => notices.find(({ body }) => body.includes(session));
     await eventually('the notice came', () => ofOther() !== undefined);
     const { body, headers } = ofOther() ?? { body: '', headers: new Headers() };
     expect(new Webhook(secret, { format: 'raw' }).verify(body, headers.toJSON())).toEqual(JSON.parse(body));
+    // All that the digest binds is shown: whoever has read it may decide by it.
+    expect(JSON.parse(body).data).toMatchObject({
+      cmd: 'rm other',
+      env: ['A=b'],
+      stdin: 'in',
+      approve: expect.stringMatching(/^agent3 approvals approve \S+ --digest [0-9a-f]{64}$/),
+    });
+    const { session: long } = await other.shell({ cmd: `rm other # ${'x'.repeat(3000)}` });
+    const ofLong = () => notices.find(({ body: text }) => text.includes(long));
+    await eventually('the notice of a long one came', () => ofLong() !== undefined);
+    expect(JSON.parse(ofLong()?.body ?? '{}').data).toMatchObject({
+      not_shown: expect.stringContaining('agent3 approvals shows all of it'),
+      approve: `agent3 approvals approve ${long}`,
+    });
   });
 
   test('ends with the agent, and its session says so', async () => {

@@ -88,6 +88,23 @@ describe.skipIf(!isRoot)('a command that was approved', () => {
 });
 
 describe('the record has', () => {
+  test('why a command was not run', async () => {
+    const path = newRecord();
+    const profiles = directory.join('denying');
+    mkdirSync(profiles);
+    writeFileSync(
+      `${profiles}/strict.toml`,
+      'extends = "full"\n[[rules]]\naction = "deny"\ncommand = "false"\nreason = "no"\n',
+    );
+    await using agent = await startAgent({
+      AGENT3_AUDIT_FILE: path,
+      AGENT3_PROFILES_DIR: profiles,
+      AGENT3_PROFILE: 'strict',
+    });
+    await agent.shell({ cmd: 'false' });
+    expect(linesOf(path).find(({ event }) => event === 'end')).toMatchObject({ status: 'denied', reason: 'no' });
+  });
+
   test('a stream that is opened, and one that is refused', async () => {
     const path = newRecord();
     await using agent = await startAgent({ AGENT3_AUDIT_FILE: path });

@@ -62,6 +62,19 @@ describe('a token of the file', () => {
     expect((await cli('list')).stdout).toContain('hidden');
   });
 
+  test('is replaced at once with --overlap 0s, and that of the settings is not revoked here', async () => {
+    const token = await create('leaked');
+    await becomes(token, 200);
+    expect((await cli('rotate', 'leaked', '--overlap', '0s')).stderr).toContain('the old one has ended');
+    await becomes(token, 403);
+    expect((await cli('rotate', '--help')).stdout).toContain('24h');
+    expect((await cli('list')).stdout).toMatch(/^leaked .* since \S+ \S+ UTC /m);
+    expect(await cli('revoke', 'default')).toMatchObject({
+      code: 2,
+      stderr: expect.stringContaining('AGENT3_API_TOKEN'),
+    });
+  });
+
   test('sees its own sessions alone', async () => {
     const [anna, bert] = [await create('anna'), await create('bert')];
     await becomes(bert, 200);
@@ -249,7 +262,7 @@ describe('what cannot be done is said:', () => {
       stderr: expect.stringContaining('There are: full, readonly, deploy; '),
     });
     expect(stderr).toContain(profiles.path);
-    // What is wrong with a file is told, and keeps from no other profile.
+    // What is wrong with a file is told, and does not keep from other profiles.
     writeFileSync(profiles.join('faulty.toml'), 'extends = "root"');
     const faulty = await agent3(['token', 'create', 'other', '--profile', 'faulty'], environment);
     expect({ code: faulty.code, stderr: faulty.stderr }).toMatchObject({

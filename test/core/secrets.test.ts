@@ -40,6 +40,10 @@ const plain = [
   'ssh -p 2222 host',
   '-----BEGIN CERTIFICATE-----\nabc\n-----END CERTIFICATE-----',
   'PASS: 12',
+  'PWD=/home/x/app',
+  'OLDPWD=/srv',
+  'pwd: /home/x',
+  'passwd=/etc/passwd',
 ];
 
 describe('a secret is masked', () => {
