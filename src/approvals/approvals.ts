@@ -56,6 +56,8 @@ export class Approvals {
     private readonly clock: Clock,
     private readonly notices: Notices,
     private readonly announce: Announce,
+    /** Whether a token may still have something run. */
+    private readonly isAllowed: (token: string) => boolean = () => true,
   ) {
     this.#directory = requestsDirectory(sessionsDirectory);
   }
@@ -144,6 +146,8 @@ export class Approvals {
 
   #look(): void {
     const { decisions } = this;
+    for (const { request } of [...this.#waiting.values()])
+      if (!this.isAllowed(request.token)) this.withdraw(request.session, 'its token has ended');
     if (decisions === undefined || distrust(decisions) !== undefined) return;
     for (const [session, { digest }] of [...this.#waiting]) {
       const decision = readDecision(decisions, session);

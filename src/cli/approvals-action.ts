@@ -85,7 +85,27 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
     if (looks >= LOOKS) fail(EXIT_FAILURE, 'the agent has not taken the decision: does it run? (agent3 doctor)');
     await delay(LOOK_MS);
   }
+  const refusal = verdict === 'approve' ? await refusalOf(join(sessions, request.session, 'meta.json')) : undefined;
+  if (refusal !== undefined) fail(EXIT_FAILURE, `it is approved, and was not run: ${visibleLine(refusal)}`);
   process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
+}
+
+/** Why a command was not run after all; the agent writes that down a moment after it has taken the decision. */
+async function refusalOf(record: string): Promise<string | undefined> {
+  for (let looks = 0; looks < LOOKS; looks++) {
+    try {
+      const { status, decision } = JSON.parse(readFileSync(record, 'utf8')) as {
+        status?: string;
+        decision?: { reason?: string };
+      };
+      if (status === 'denied') return decision?.reason ?? '';
+      if (status !== 'waiting') return undefined;
+    } catch {
+      // It is being written, or the session is closed already.
+    }
+    await delay(LOOK_MS);
+  }
+  return undefined;
 }
 
 const LOOK_MS = 100;

@@ -73,12 +73,19 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
     case 'waiting':
       return `Nothing has run yet: a person has to approve this command, because ${reasonOf(record)}. Do not send it again; call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, for up to 10 minutes.`;
     case 'denied':
-      return `Nothing was run: ${reasonOf(record)}. Do not try it in another way; do the task without it, or tell the user.`;
+      return `Nothing was run: ${reasonOf(record)}. ${afterDenial(record)}`;
     case 'done':
       return undefined;
     default:
       return record.status satisfies never;
   }
+}
+
+/** Where nobody has decided, the same call is no way round a decision. */
+function afterDenial({ decision }: SessionRecord): string {
+  return decision?.action === 'stopped' || decision?.action === 'expired'
+    ? 'Nobody has decided against it: if it is still needed, send the same call again.'
+    : 'Do not try it in another way; do the task without it, or tell the user.';
 }
 
 /** Without its full stop: the sentence around it has one. */

@@ -121,7 +121,7 @@ export class Proposals {
     verdict: Verdict,
   ): void {
     if (verdict.kind !== 'approved') {
-      this.#end(session, output, { ...decision, action: 'deny', reason: wordsOf(decision, verdict) });
+      this.#end(session, output, { ...decision, action: 'deny', reason: wordsOf(decision, verdict) }, verdict.kind);
       return;
     }
     try {
@@ -150,7 +150,7 @@ export class Proposals {
   }
 
   /** Ends a session whose command has not run, with the reason where a shell would write it. */
-  #end(session: Session, output: OutputDescriptors | undefined, decision: Decision): void {
+  #end(session: Session, output: OutputDescriptors | undefined, decision: Decision, action = 'deny'): void {
     if (output !== undefined) {
       try {
         writeSync(output.stderr, `agent3: not run: ${decision.reason}\n`);
@@ -167,7 +167,7 @@ export class Proposals {
       duration_ms: Math.max(0, now - session.record.started_at),
       stdout_bytes: session.sizeOf('stdout'),
       stderr_bytes: session.sizeOf('stderr'),
-      decision: decisionOf(decision),
+      decision: { ...decisionOf(decision), action },
     });
   }
 }

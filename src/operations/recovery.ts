@@ -62,7 +62,7 @@ function endWaiting(session: Session, { clock, store, trail }: OperationParts): 
     exit_code: EXIT_NOT_RUN,
     ended_at: clock.now(),
     duration_ms: Math.max(0, clock.now() - session.record.started_at),
-    decision: { ...session.record.decision, action: 'deny', reason },
+    decision: { ...session.record.decision, action: 'stopped', reason },
   });
   trail.ended(session);
   return [];

@@ -229,7 +229,13 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const before = readFileSync(path, 'utf8');
     writeFileSync(path, before.replace('"confirm"', '"deny"'));
     await eventually('the change is seen', async () => (await outcomeOf('rm x')) === 'denied');
-    await approve(session);
+    const { code, stderr } = await approve(session);
+    expect({ code, stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining(
+        'it is approved, and was not run: it was approved, and could not be started: The profile',
+      ),
+    });
     expect(await read(session, { wait: 10 })).toMatchObject({
       status: 'denied',
       message: expect.stringContaining('The profile of its token was changed meanwhile'),
@@ -373,7 +379,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const second = await other.shell({ cmd: 'rm x' });
     expect({ ...(await other.read({ session: first.session })) }).toMatchObject({
       status: 'denied',
-      message: expect.stringContaining('the agent was stopped meanwhile'),
+      message: expect.stringMatching(
+        /the agent was stopped meanwhile\. Nobody has decided against it: .* send the same/,
+      ),
     });
     await other.kill9();
     await other.restart();

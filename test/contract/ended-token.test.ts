@@ -30,16 +30,20 @@ test.skipIf(process.geteuid?.() !== 0)(
       });
     const asked = (await call('shell', { cmd: `rm ${victim}` })).body;
     expect(asked.status).toBe('waiting');
-    await eventually('it has ended', async () => (await call('server_info', {})).status === 403);
     const owner = { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir };
     const [request] = JSON.parse((await agent3(['approvals', '--json'], owner)).stdout);
-    await agent3(['approvals', 'approve', asked.session, '--digest', request.digest], owner);
+    await eventually('it has ended', async () => (await call('server_info', {})).status === 403);
     const record = await eventually('it is decided', () => {
       const meta = JSON.parse(readFileSync(`${agent.sessionsDir}/${asked.session}/meta.json`, 'utf8'));
       return meta.status !== 'waiting' && meta;
     });
     expect(record).toMatchObject({ status: 'denied', exit_code: 126 });
-    expect(record.decision.reason).toContain('This token has ended or was taken away');
+    expect(record.decision.reason).toContain('its token has ended');
+    const late = await agent3(['approvals', 'approve', asked.session, '--digest', request.digest], owner);
+    expect({ code: late.code, stderr: late.stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('nothing that waits has this id'),
+    });
     expect(existsSync(victim)).toBe(true);
   },
 );
