@@ -10,7 +10,8 @@ const COMMAND_SECONDS = 15;
  */
 export async function findFault(target: Target): Promise<string | undefined> {
   const state = systemctl('is-active', target.unit);
-  if (state !== 'active') return `the unit is ${state}`;
+  // While it opens its logs anew, it answers.
+  if (state !== 'active' && state !== 'reloading') return `the unit is ${state}`;
   return (await healthFault(target)) ?? (await commandFault(target));
 }
 

@@ -161,6 +161,14 @@ describe('a check', () => {
     expect(machine.restarts).toBe(0);
   });
 
+  test('of an agent that opens its logs anew takes it as alive', async () => {
+    await using agent = await startAgent();
+    using machine = machineOf(agent);
+    machine.tell('reloading', 'enabled');
+    expect((await machine.check()).code).toBe(0);
+    expect(machine.restarts).toBe(0);
+  });
+
   test('of an agent that has no room for a command takes it as alive', async () => {
     await using agent = await startAgent({ AGENT3_MAX_RUNNING: '1' });
     using machine = machineOf(agent);

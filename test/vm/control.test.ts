@@ -22,7 +22,7 @@ describeVm('control of an installed agent', () => {
       files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
     });
     await vm.sh('/opt/bundle/ops/install');
-    await vm.sh('systemctl stop agent3-watchdog.timer; install -d -o agent3 /srv/app');
+    await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service; install -d -o agent3 /srv/app');
     await vm.sh(`cat > /etc/agent3/profiles.d/careful.toml <<'END'\n${CAREFUL}END`);
     await vm.sh(`cat > /etc/agent3/profiles.d/app.toml <<'END'\n${WORKSPACE}END`);
     await vm.sh(`cat > /etc/agent3/profiles.d/online.toml <<'END'\n${WORKSPACE}network = true\nEND`);

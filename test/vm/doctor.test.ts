@@ -43,7 +43,7 @@ describeVm('agent3 doctor', () => {
     ['sessions', 'chmod 755 /var/lib/agent3/sessions', 'chmod 700 /var/lib/agent3/sessions', 'chmod 700'],
     [
       'watchdog',
-      'systemctl stop agent3-watchdog.timer',
+      'systemctl stop agent3-watchdog.timer agent3-watchdog.service',
       'systemctl start agent3-watchdog.timer',
       'systemctl enable --now',
     ],
@@ -58,7 +58,7 @@ describeVm('agent3 doctor', () => {
     ],
     [
       'health',
-      'systemctl stop agent3-watchdog.timer agent3',
+      'systemctl stop agent3-watchdog.timer agent3-watchdog.service agent3',
       'systemctl start agent3 agent3-watchdog.timer',
       'journalctl -u agent3',
     ],

@@ -47,7 +47,7 @@ for (const user of ['agent3', 'root']) {
         },
       });
       await vm.sh(`/opt/bundle/ops/install --user ${user}`);
-      await vm.sh('systemctl stop agent3-watchdog.timer');
+      await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
       await vm.sh(`cat > /opt/client <<'END'\n${CLIENT}\nEND`);
       await answersWithin(vm, 30);
     }, 600_000);

@@ -13,7 +13,7 @@ describeVm('the logs of an installed agent', () => {
     });
     await vm.sh('/opt/bundle/ops/install');
     // Its checks would leave lines of their own, each full five minutes.
-    await vm.sh('systemctl stop agent3-watchdog.timer');
+    await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 

@@ -178,7 +178,7 @@ describeVm('the profile readonly', () => {
       files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
     });
     await vm.sh('/opt/bundle/ops/install');
-    await vm.sh(`systemctl stop agent3-watchdog.timer
+    await vm.sh(`systemctl stop agent3-watchdog.timer agent3-watchdog.service
 useradd -m owner
 umask 022
 echo kept > /srv/open; chmod 666 /srv/open; mkdir -m 1777 /srv/drop

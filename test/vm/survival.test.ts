@@ -33,7 +33,7 @@ describeVm('an installed agent', () => {
     });
     await vm.sh('/opt/bundle/ops/install');
     // Its checks come when a test asks for one, not when five minutes are full.
-    await vm.sh('systemctl stop agent3-watchdog.timer');
+    await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
     session = String((await ask(vm, 'shell', { cmd: 'echo kept' })).body['session']);
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
@@ -238,8 +238,8 @@ describeVm('an installed agent', () => {
   }, 180_000);
 
   test('is upgraded without losing a session; a command that runs is waited for, background work goes on', async () => {
-    const work = await begin('sleep 30; echo went on');
-    const told = await vm.sh(`${inBackground('sleep 16; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
+    const work = await begin('sleep 60; echo went on');
+    const told = await vm.sh(`${inBackground('sleep 32; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
     expect(told).toContain('waits up to 50 s for commands that run (1)');
     expect(told).toMatch(/^Agent3 9\.9\.9 is installed in the place of \d+\.\d+\.\d+, and answers\.$/m);
     expect(JSON.parse(await vm.sh('cat /opt/answer'))).toMatchObject({ stdout: 'waited for\n', status: 'done' });
