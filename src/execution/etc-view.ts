@@ -5,10 +5,10 @@ import { detach, mountOverlay } from '../platform/libc.ts';
 /** Where the views are: inside of a sandbox it is another, empty one. */
 const PLACE = '/run/agent3-views';
 
-/** A view does not see the files that came after it; so old, it is made anew for the next command. */
-const FRESH_MS = 1000;
-/** A sandbox that was started with a view has bound it long before. */
-const KEPT_MS = 60_000;
+/** A view may not see a file that has taken another's place; so old, it is made anew for the next command. */
+const FRESH_MS = 5000;
+/** A sandbox that was started with a view has bound it long before. Each mount that is there costs every sandbox time. */
+const KEPT_MS = 10_000;
 
 interface View {
   readonly path: string;
