@@ -28,10 +28,16 @@ export interface LimitHits {
   readonly memory: number;
   /** Processes that could not be started. */
   readonly processes: number;
-  /** The ceilings: bytes, and a number of processes; undefined where there is none. */
+  /** How long its threads were held back for want of CPU, in all; undefined below a second, which nobody minds. */
+  readonly throttled_ms?: number;
+  /** The ceilings: bytes, a number of processes, and per cent of one CPU; undefined where there is none. */
   readonly memory_max?: number;
   readonly processes_max?: number;
+  readonly cpu_percent?: number;
 }
+
+/** A command that was held back for less runs into no limit that is worth a word. */
+const LEAST_THROTTLED_MS = 1000;
 
 /** The controllers that ceilings and usage need. */
 export const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
@@ -66,17 +72,29 @@ export function usageOf(path: string): Usage | undefined {
   };
 }
 
-/** How often the ceilings of a cgroup were reached. */
-export function limitHitsOf(path: string): LimitHits {
+/** How often the ceilings of a cgroup were reached; undefined when none was. */
+export function limitHitsOf(path: string): LimitHits | undefined {
   const memory = entryOf(path, 'memory.events', 'oom_kill') ?? 0;
   const processes = entryOf(path, 'pids.events', 'max') ?? 0;
+  const throttledMs = Math.round((entryOf(path, 'cpu.stat', 'throttled_usec') ?? 0) / 1000);
+  const isThrottled = throttledMs >= LEAST_THROTTLED_MS;
+  if (memory + processes === 0 && !isThrottled) return undefined;
   const [memoryMax, processesMax] = [numberOf(path, 'memory.max'), numberOf(path, 'pids.max')];
+  const cpuPercent = isThrottled ? cpuPercentOf(path) : undefined;
   return {
     memory,
     processes,
+    ...(isThrottled && { throttled_ms: throttledMs }),
+    ...(cpuPercent !== undefined && { cpu_percent: cpuPercent }),
     ...(memory > 0 && memoryMax !== undefined && { memory_max: memoryMax }),
     ...(processes > 0 && processesMax !== undefined && { processes_max: processesMax }),
   };
+}
+
+/** The quota of a cgroup in per cent of one CPU; undefined where there is none. */
+function cpuPercentOf(path: string): number | undefined {
+  const [quota, period] = (readText(join(path, 'cpu.max')) ?? '').trim().split(' ').map(Number);
+  return quota !== undefined && period !== undefined && quota > 0 ? Math.round((quota / period) * 100) : undefined;
 }
 
 /** What a ceiling of all commands leaves to one of them: the others can still run. */

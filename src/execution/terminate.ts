@@ -15,7 +15,7 @@ const SLOWEST_LOOK_MS = 100;
  * Gives how many processes were still there in the end: 0, but for those the kernel does not let go.
  */
 export async function terminate(tree: ProcessTree, graceSeconds: number, hurry: SignalOnce): Promise<number> {
-  if (tree.signal('SIGTERM', 'SIGCONT') === 0) return 0;
+  if (tree.askToEnd() === 0) return 0;
   if (await isGone(tree, Deadline.after(graceSeconds), hurry)) return 0;
   return kill(tree);
 }

@@ -14,6 +14,8 @@ export interface ProcessTree {
   young(): number[] | undefined;
   /** Sends `signals`, in their order, to every member, also those that left the process group; gives how many there were. */
   signal(...signals: readonly NodeJS.Signals[]): number;
+  /** Asks every member to end, SIGTERM to each once, those that are stopped too; gives how many were left then. */
+  askToEnd(): number;
 }
 
 /** The shell of a command, when it is known: it leads the process group and the session. */
@@ -46,9 +48,9 @@ export class MarkedTree implements ProcessTree {
     const since = this.leader?.startTicks() ?? 0;
     const stats = table.stats.filter(({ startTicks }) => startTicks >= since);
     const group = this.groupOf(stats);
-    const shells = shellsIn(table);
+    noteShells(table);
     const isMember = (stat: ProcessStat): boolean =>
-      isIn(stat, group) || this.isMarked(stat.pid, shells.get(stat.pid), table);
+      isIn(stat, group) || this.isMarked(stat.pid, table.shellOf(stat.pid), group, table);
     const members = new Set(stats.filter(isMember).map(({ pid }) => pid));
     addDescendants(stats, members);
     return [...members];
@@ -71,7 +73,7 @@ export class MarkedTree implements ProcessTree {
     for (let pid = leader.pid + 1; pid <= last; pid++) {
       const place = isShell(pid) ? undefined : groupAndSession(pid);
       if (place === undefined) continue;
-      if (isIn(place, leader.pid) || this.isMarked(pid, shellAbove(pid, place))) members.push(pid);
+      if (isIn(place, leader.pid) || this.isMarked(pid, shellAbove(pid, place), leader.pid)) members.push(pid);
     }
     return members;
   }
@@ -79,6 +81,20 @@ export class MarkedTree implements ProcessTree {
   signal(...signals: readonly NodeJS.Signals[]): number {
     const members = this.members();
     for (const signal of signals) for (const pid of members) sendSignal(pid, signal);
+    return members.length;
+  }
+
+  /** The leader's group first, without a look at /proc: what starts processes as fast as it can ends before the look. */
+  askToEnd(): number {
+    const { leader } = this;
+    const isThere = leader !== undefined && readStat(leader.pid)?.startTicks === leader.startTicks();
+    if (!isThere) return this.signal(...ENDING);
+    for (const signal of ENDING) sendSignal(-leader.pid, signal);
+    const members = this.members();
+    for (const pid of members) {
+      if (groupAndSession(pid)?.group === leader.pid) continue;
+      for (const signal of ENDING) sendSignal(pid, signal);
+    }
     return members.length;
   }
 
@@ -90,14 +106,17 @@ export class MarkedTree implements ProcessTree {
     return holder === undefined || holder.startTicks === leader.startTicks() ? leader.pid : undefined;
   }
 
-  /** Whether a process bears the mark. `shell` is the one that it descends from, where that is known. */
-  private isMarked(pid: number, shell: number | undefined, table?: ProcessTable): boolean {
-    if (shell !== undefined && this.leader !== undefined) return shell === this.leader.pid;
+  /** Whether a process bears the mark. `shell` is the one that it descends from, and `own` the tree's, where known. */
+  private isMarked(pid: number, shell: number | undefined, own: number | undefined, table?: ProcessTable): boolean {
+    if (shell !== undefined && own !== undefined) return shell === own;
     // To read the environment of a process that forks waits for it: among the thousand of a fork bomb, for many seconds.
     if (this.isElsewhere(pid)) return false;
-    return table?.hasEnvironmentEntry(pid, this.mark) ?? hasEnvironmentEntry(pid, this.mark);
+    return table?.isMarked(pid, this.mark) ?? hasEnvironmentEntry(pid, this.mark);
   }
 }
+
+/** What is stopped sees SIGTERM when it goes on. */
+const ENDING = ['SIGTERM', 'SIGCONT'] as const;
 
 type Place = Pick<ProcessStat, 'group' | 'session'>;
 
@@ -111,20 +130,17 @@ function shellOf({ group, session }: Place): number | undefined {
   return isShell(session) ? session : isShell(group) ? group : undefined;
 }
 
-const shellsOfTables = new WeakMap<ProcessTable, ReadonlyMap<number, number>>();
+const known = new WeakSet<ProcessTable>();
 
-/** The shells that processes of a table descend from, where their sessions or their parents tell. */
-function shellsIn(table: ProcessTable): ReadonlyMap<number, number> {
-  const made = shellsOfTables.get(table);
-  if (made !== undefined) return made;
-  const shells = new Map<number, number>();
+/** Notes which shells the processes of a table descend from, where their sessions, their parents or earlier tables tell. */
+function noteShells(table: ProcessTable): void {
+  if (known.has(table)) return;
+  known.add(table);
   // Most parents have lower numbers than their children; of the others, the environment tells.
   for (const stat of [...table.stats].sort((a, b) => a.pid - b.pid)) {
-    const shell = shellOf(stat) ?? shells.get(stat.parent);
-    if (shell !== undefined) shells.set(stat.pid, shell);
+    const shell = table.shellOf(stat.pid) ?? shellOf(stat) ?? table.shellOf(stat.parent);
+    if (shell !== undefined) table.noteShell(stat.pid, shell);
   }
-  shellsOfTables.set(table, shells);
-  return shells;
 }
 
 /** The shell that a process descends from, by its session or its parents'; undefined where they do not tell. */
@@ -173,6 +189,10 @@ export class CgroupTree implements ProcessTree {
     }
     return members.length;
   }
+
+  askToEnd(): number {
+    return this.signal(...ENDING);
+  }
 }
 
 /** Beyond this, the members of a cgroup are taken as it names them, those that wait to be reaped among them. */
@@ -207,7 +227,7 @@ function addDescendants(stats: readonly ProcessStat[], members: Set<number>): vo
   } while (members.size > before);
 }
 
-/** kill(2); a process that ended meanwhile (ESRCH) or runs as another user (EPERM) is not there to be signalled. */
+/** kill(2), a negative `pid` for a group; a process that ended meanwhile (ESRCH) or runs as another user (EPERM) is not there to be signalled. */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);

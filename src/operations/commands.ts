@@ -105,6 +105,8 @@ export class Commands {
   #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): void {
     const { input, keepsExitCode, confinement } = command;
     if (input !== 'closed') session.record = { ...session.record, input };
+    const fileBytes = confinement?.fileBytes;
+    if (fileBytes !== undefined) session.record = { ...session.record, file_max: fileBytes };
     const launched = launchOnRecord(this.parts, session, output, command);
     const { process } = launched;
     if (launched.input !== undefined) this.#inputs.set(session.id, launched.input);

@@ -8,7 +8,7 @@ export function costOf(path: string | undefined): Pick<SessionRecord, 'usage' | 
   const usage = path === undefined ? undefined : usageOf(path);
   if (path === undefined || usage === undefined) return {};
   const hits = limitHitsOf(path);
-  return { usage, ...(hits.memory + hits.processes > 0 && { hits }) };
+  return { usage, ...(hits !== undefined && { hits }) };
 }
 
 /** What the streams of a session hold now, and take of the disk where that is more. */

@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { MAX_WAIT_SECONDS } from '../core/limits.ts';
 import { bytesOnDisk, type SessionRecord } from '../sessions/record.ts';
 import type { FittedStreams } from './reply.ts';
@@ -39,18 +40,35 @@ export function recordHints(
   return [status, ...ceilingHints(record), survivorsHint(record.survivors), silence?.text];
 }
 
-function ceilingHints({ hits }: SessionRecord): string[] {
-  if (hits === undefined) return [];
-  const ofMib = hits.memory_max === undefined ? '' : ` of ${Math.round(hits.memory_max / 1_048_576)} MiB`;
-  const ofTasks = hits.processes_max === undefined ? '' : ` of ${hits.processes_max}`;
-  return [
-    ...(hits.memory > 0
-      ? [`${countOf(hits.memory)} killed by the memory limit${ofMib} for one command: use less memory at once.`]
-      : []),
-    ...(hits.processes > 0
-      ? [`The limit${ofTasks} for the processes and threads of one command was reached, and some could not be started.`]
-      : []),
-  ];
+const MIB = 1_048_576;
+/** How a shell tells that SIGXFSZ ended a program: it wrote beyond the limit for one file (setrlimit(2)). */
+const FILE_TOO_LARGE = 128 + constants.signals.SIGXFSZ;
+
+function ceilingHints({ hits, file_max, exit_code }: SessionRecord): string[] {
+  const hints: string[] = [];
+  if (hits !== undefined && hits.memory > 0) {
+    const of = hits.memory_max === undefined ? '' : ` of ${Math.round(hits.memory_max / MIB)} MiB`;
+    hints.push(`${countOf(hits.memory)} killed by the memory limit${of} for one command: use less memory at once.`);
+  }
+  if (hits !== undefined && hits.processes > 0) {
+    const of = hits.processes_max === undefined ? '' : ` of ${hits.processes_max}`;
+    hints.push(
+      `The limit${of} for the processes and threads of one command was reached, and some could not be started.`,
+    );
+  }
+  if (hits?.throttled_ms !== undefined) {
+    const of = hits.cpu_percent === undefined ? '' : ` of ${hits.cpu_percent} % of one CPU`;
+    const seconds = (hits.throttled_ms / 1000).toFixed(1);
+    hints.push(
+      `The CPU limit${of} for one command held its threads back for ${seconds} s in all: give it more time, or less work at once.`,
+    );
+  }
+  if (file_max !== undefined && exit_code === FILE_TOO_LARGE) {
+    hints.push(
+      `A program was stopped because it wrote more than a file may hold here (${Math.round(file_max / MIB)} MiB): write less, or to several files.`,
+    );
+  }
+  return hints;
 }
 
 function countOf(processes: number): string {
@@ -146,6 +164,15 @@ export function cutHint(fitted: FittedStreams, session: string): string | undefi
 export function binaryHint(...texts: readonly string[]): string | undefined {
   if (!texts.some((text) => text.includes('\uFFFD'))) return undefined;
   return 'The output has bytes that are no UTF-8, shown as U+FFFD; read_session with encoding "base64" gives them exactly.';
+}
+
+/** What bwrap(1) writes, and nothing else, when it finds the working directory not where it has made the sandbox. */
+const NO_DIRECTORY = /^bwrap: Can't chdir to [^\n]*\n$/;
+
+/** Tells that a command has not begun: its working directory is none in the sandbox of its profile. */
+export function sandboxHint({ cwd, exit_code }: SessionRecord, stderr: string): string | undefined {
+  if (exit_code !== 1 || !NO_DIRECTORY.test(stderr)) return undefined;
+  return `Nothing was run: there is no directory ${JSON.stringify(cwd.slice(0, 200))} for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd.`;
 }
 
 /** A redirection that opens a stream's file anew and empties it: `> /dev/stdout`, `2>/dev/fd/2`; not `>>`, not `>&2`. */

@@ -27,7 +27,7 @@ import {
   limitsOf,
   limitsWithin,
 } from './confinement.ts';
-import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
+import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint, sandboxHint } from './hints.ts';
 import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
@@ -228,6 +228,7 @@ function answer(
   return build(text, omitted === undefined ? {} : { omitted }, [
     cutHint(fitted, session.id),
     binaryHint(text.stdout, text.stderr),
+    sandboxHint(session.record, text.stderr),
     masker?.hint(),
   ]);
 }

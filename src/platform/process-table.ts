@@ -3,24 +3,40 @@ import { isDead, listPids, type ProcessStat, readEnvironment, readStat } from '.
 /** Nobody looks at an older one: its memory is freed. */
 const KEPT_MS = 1000;
 
+/** What stays true of a process as long as it lives, whatever it does later. */
+interface Origin {
+  readonly startTicks: number;
+  /** The shell that it descends from. Its parent may end, and with it what /proc tells of that. */
+  shell?: number;
+  /** What it got of the variable that marks the processes of a session; a process may clear its environment later. */
+  marks?: readonly string[];
+}
+
 /**
  * Every live process but the agent itself, as /proc told at one moment. A look at 1,500 processes takes 20 to 50 ms, and
- * as long again with their environments: whoever may look at an older table shares it.
+ * as long again with their environments: whoever may look at an older table shares it, and what does not change is
+ * remembered from one to the next. To read the environment of a process that is in exec(2) waits for it, which among
+ * thousands that want the CPU takes many seconds: each is read once.
  */
 export class ProcessTable {
   static #latest: ProcessTable | undefined;
+  static #known = new Map<number, Origin>();
 
   readonly stats: readonly ProcessStat[];
   readonly #takenMs = performance.now();
-  readonly #environments = new Map<number, string>();
+  readonly #origins = new Map<number, Origin>();
 
   private constructor() {
     const stats: ProcessStat[] = [];
     for (const pid of listPids()) {
       const stat = pid === process.pid ? undefined : readStat(pid);
-      if (stat !== undefined && !isDead(stat)) stats.push(stat);
+      if (stat === undefined || isDead(stat)) continue;
+      stats.push(stat);
+      const known = ProcessTable.#known.get(pid);
+      this.#origins.set(pid, known?.startTicks === stat.startTicks ? known : { startTicks: stat.startTicks });
     }
     this.stats = stats;
+    ProcessTable.#known = this.#origins;
   }
 
   /** The processes as they were at most `oldestMs` ago, and not before `sinceMs` of the monotonic clock. */
@@ -36,10 +52,25 @@ export class ProcessTable {
     return table;
   }
 
-  /** Whether the environment that a process of the table was started with holds `assignment` (`NAME=value`). */
-  hasEnvironmentEntry(pid: number, assignment: string): boolean {
-    const known = this.#environments.get(pid) ?? readEnvironment(pid);
-    this.#environments.set(pid, known);
-    return known.includes(`\0${assignment}\0`);
+  /** The shell that a process of the table descends from, as it was noted in this table or in an earlier one. */
+  shellOf(pid: number): number | undefined {
+    return this.#origins.get(pid)?.shell;
+  }
+
+  /** Notes which shell a process of the table descends from. */
+  noteShell(pid: number, shell: number): void {
+    const origin = this.#origins.get(pid);
+    if (origin !== undefined) origin.shell = shell;
+  }
+
+  /** Whether a process of the table was ever seen with `mark` (`NAME=value`) in its environment; NAME is always the same. */
+  isMarked(pid: number, mark: string): boolean {
+    const origin = this.#origins.get(pid);
+    if (origin === undefined) return false;
+    const name = mark.slice(0, mark.indexOf('=') + 1);
+    origin.marks ??= readEnvironment(pid)
+      .split('\0')
+      .filter((entry) => entry.startsWith(name));
+    return origin.marks.includes(mark);
   }
 }

@@ -49,15 +49,19 @@ const recordSchema = Type.Object({
       processes: Type.Optional(Type.Integer()),
     }),
   ),
-  /** How often it ran into its ceilings: processes killed for memory, processes that were not started. */
+  /** How often it ran into its ceilings: processes killed for memory, processes that were not started, time without CPU. */
   hits: Type.Optional(
     Type.Object({
       memory: Type.Integer(),
       processes: Type.Integer(),
       memory_max: Type.Optional(Type.Integer()),
       processes_max: Type.Optional(Type.Integer()),
+      throttled_ms: Type.Optional(Type.Integer()),
+      cpu_percent: Type.Optional(Type.Integer()),
     }),
   ),
+  /** The most bytes that a file may have which it writes, where its profile sets a limit. */
+  file_max: Type.Optional(Type.Integer()),
   /** The profile that it ran under, and where the call came from. */
   profile: Type.Optional(Type.String()),
   address: Type.Optional(Type.String()),

@@ -119,6 +119,21 @@ describe.skipIf(!canTry)('the programs that confine a command take nothing from 
     rmSync(evidence, { force: true });
   });
 
+  test('a working directory that the sandbox has not is told, and which call comes next', async () => {
+    using inTmp = new TemporaryDirectory();
+    const answer = await shellAs('work', { cmd: 'echo ran', cwd: inTmp.path });
+    expect(answer).toMatchObject({ http: 200, status: 'done', exit_code: 1, stdout: '' });
+    expect(answer['message']).toBe(
+      `Nothing was run: there is no directory "${inTmp.path}" for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd.`,
+    );
+  });
+
+  test('a program that writes more than a file may hold is told so', async () => {
+    const answer = await shellAs('other', { cmd: 'cd "$(mktemp -d)" && head -c 2000000 /dev/zero > large', cwd: '/' });
+    expect(answer).toMatchObject({ http: 200, status: 'done', exit_code: 153 });
+    expect(answer['message']).toContain('wrote more than a file may hold here (1 MiB)');
+  });
+
   test.each(['readonly', 'work', 'both', 'other'])(
     '%s: the environment reaches the command, whole',
     async (profile) => {

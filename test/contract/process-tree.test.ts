@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import type { Answer } from '../helpers/answer.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 import { gone, isAlive, pidIn, processesWith } from '../helpers/processes.ts';
 import { eventually, within } from '../helpers/waiting.ts';
 
@@ -90,11 +92,15 @@ describe('at the execution limit the whole tree is stopped:', () => {
     expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toEqual([]);
   });
 
-  test.concurrent('a command that starts processes faster than one can count them', async () => {
-    const cmd = 'while :; do setsid sleep 300 & done';
-    const answer = await within('the answer', agent.shell({ cmd, timeout: 0.5 }), 30_000);
-    expect(answer.status).toBe('timeout');
-    await eventually('all of them are gone', () => processesWith(`AGENT3_SESSION=${answer.session}`).length === 0);
+  test.concurrent('asks each process to end once', async () => {
+    const trap = `trap 'echo term >> "$0"' TERM`;
+    const each = `${trap}; echo up; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done`;
+    using files = new TemporaryDirectory();
+    const [own, other] = [files.join('own'), files.join('other')];
+    const cmd = `setsid bash -c '${each.replaceAll("'", "'\\''")}' ${other} & bash -c '${each.replaceAll("'", "'\\''")}' ${own}; wait`;
+    const answer = await agent.shell({ cmd, timeout: 0.5 });
+    expect(answer).toMatchObject({ status: 'timeout', stdout: 'up\nup\n' });
+    for (const file of [own, other]) expect(readFileSync(file, 'utf8')).toBe('term\n');
   });
 
   test.concurrent('other sessions live on', async () => {
@@ -103,4 +109,12 @@ describe('at the execution limit the whole tree is stopped:', () => {
     expect(isAlive(pidIn(other.stdout))).toBe(true);
     await close(other.session);
   });
+});
+
+// Alone: where no cgroup gives the agent its share of the CPU, it has what thousands of others leave it.
+test('a command that starts processes faster than one can count them is stopped, with all of them', async () => {
+  const cmd = 'while :; do setsid sleep 300 & done';
+  const answer = await within('the answer', agent.shell({ cmd, timeout: 0.5 }), 50_000);
+  expect(answer.status).toBe('timeout');
+  await eventually('all of them are gone', () => processesWith(`AGENT3_SESSION=${answer.session}`).length === 0);
 });
