@@ -1,8 +1,8 @@
 import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { describeErrno } from '../core/errors.ts';
+import { describeErrno, errnoOf } from '../core/errors.ts';
 import { readProcFile } from '../platform/proc.ts';
-import { CONTROLLERS, type CommandCeilings, defaultCeilings, setCeilings } from './cgroup-limits.ts';
+import { CONTROLLERS, type CommandCeilings, type Cost, costOf, defaultCeilings, setCeilings } from './cgroup-limits.ts';
 
 /**
  * The cgroup (cgroups(7), version 2) that every command gets one of its own below. It belongs to another unit of the
@@ -78,6 +78,11 @@ export class CommandCgroups {
     return new Cgroup(join(this.directory, name));
   }
 
+  /** What the command called `name` took, and which ceilings it reached; undefined where it has no cgroup. */
+  costOf(name: string): Cost | undefined {
+    return costOf(join(this.directory, name), this.holdsCeilings);
+  }
+
   /** Removes the cgroups that hold no process any more and whose name `isNeeded` does not know. */
   sweep(isNeeded: (name: string) => boolean): void {
     for (const name of subdirectories(this.directory)) if (name !== PLACE && !isNeeded(name)) this.of(name).remove();
@@ -118,11 +123,19 @@ export class Cgroup {
 
   /** Removes it where no process is left in it. */
   remove(): void {
+    // A look for cgroups below takes longer than the removal, and there seldom are any.
+    if (this.#removeItself()) return;
     for (const name of subdirectories(this.path)) new Cgroup(join(this.path, name)).remove();
+    this.#removeItself();
+  }
+
+  /** False where it is still populated, and a later sweep removes it, or has cgroups below; true when it is gone. */
+  #removeItself(): boolean {
     try {
       rmdirSync(this.path);
-    } catch {
-      // Gone already, or still populated: then a later sweep removes it.
+      return true;
+    } catch (error) {
+      return errnoOf(error) === 'ENOENT';
     }
   }
 }

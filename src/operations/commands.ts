@@ -15,7 +15,7 @@ import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
 import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
-import { costOf, sizesOf, statusOf } from './ending.ts';
+import { sizesOf, statusOf } from './ending.ts';
 import { launchOnRecord } from './launch.ts';
 import { describeWait, type Silence } from './wait-words.ts';
 
@@ -247,7 +247,7 @@ export class Commands {
     const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
     this.#record(session, {
       ...sizes,
-      ...costOf(this.parts.cgroups?.of(session.id).path),
+      ...this.parts.cgroups?.costOf(session.id),
       status: statusOf({ ...outcome, exitCode }),
       exit_code: exitCode,
       ended_at: this.parts.clock.now(),

@@ -1,15 +1,6 @@
-import { limitHitsOf, usageOf } from '../execution/cgroup-limits.ts';
 import type { EndReason, Outcome } from '../execution/outcome.ts';
 import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-
-/** What a command took and which ceilings it reached, as its cgroup at `path` tells. */
-export function costOf(path: string | undefined): Pick<SessionRecord, 'usage' | 'hits'> {
-  const usage = path === undefined ? undefined : usageOf(path);
-  if (path === undefined || usage === undefined) return {};
-  const hits = limitHitsOf(path);
-  return { usage, ...(hits !== undefined && { hits }) };
-}
 
 /** What the streams of a session hold now, and take of the disk where that is more. */
 export function sizesOf(session: Session): Pick<SessionRecord, 'stdout_bytes' | 'stderr_bytes' | 'disk_bytes'> {

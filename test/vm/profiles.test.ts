@@ -22,6 +22,11 @@ const ATTEMPTS: readonly Attempt[] = [
   ['write to /var/tmp of the machine', 'echo x > /var/tmp/escaped', 'test -e /var/tmp/escaped'],
   ['write to /run of the machine', 'echo x > /run/escaped', 'test -e /run/escaped'],
   ['write to /dev/shm of the machine', 'echo x > /dev/shm/escaped', 'test -e /dev/shm/escaped'],
+  [
+    'change the devices of the machine',
+    'chmod 600 /dev/null /dev/agent3/null; rm -f /dev/null /dev/zero; mknod /dev/disk b 254 0; touch /dev/escaped',
+    '[ "$(stat -c %a /dev/null /dev/agent3/null 2> /dev/null | sort -u)" != 666 ] || ls /dev/agent3 | grep -q "escaped\\|disk" || ! test -e /dev/zero',
+  ],
   ['write to a file that all may write to', 'echo escaped >> /srv/open', 'grep -q escaped /srv/open'],
   ['write through an open directory', 'cd /srv/drop && touch escaped', 'test -e /srv/drop/escaped'],
   [

@@ -18,7 +18,11 @@ touch stamp-*.timer
 [ -z "$timers" ] || systemctl start $timers`;
 }
 
-/** Repeats `script` until it succeeds, for at most `seconds`; ends with its last output and exit code. */
+/**
+ * Under emulation a look takes the machine 0.1 s of CPU: looks that follow each other closer would slow down what they wait
+ * for.
+ *
+ * Repeats `script` until it succeeds, for at most `seconds`; ends with its last output and exit code. */
 export function untilScript(script: string, seconds: number): string {
   return `directory=$(mktemp -d)
 trap 'rm -r "$directory"' EXIT
@@ -28,7 +32,7 @@ ${script}
   ) > "$directory/out" 2> "$directory/err"
   code=$?
   [ $code = 0 ] || [ $SECONDS -ge ${seconds} ] && break
-  sleep 0.1
+  sleep 0.4
 done
 cat "$directory/out"
 cat "$directory/err" >&2
