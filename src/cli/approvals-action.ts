@@ -90,16 +90,24 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
   process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
 }
 
-/** Why a command was not run after all; the agent writes that down a moment after it has taken the decision. */
+/** Why a command was not run after all; undefined when it runs. */
 async function refusalOf(record: string): Promise<string | undefined> {
+  const after = await recordAfter(record);
+  return after?.status === 'denied' ? (after.decision?.reason ?? '') : undefined;
+}
+
+/** What the record of a session says of it. */
+interface Said {
+  readonly status?: string;
+  readonly decision?: { readonly reason?: string; readonly by?: string };
+}
+
+/** The record of a session that waits no more, which the agent writes a moment later; undefined where it does not come. */
+async function recordAfter(path: string): Promise<Said | undefined> {
   for (let looks = 0; looks < LOOKS; looks++) {
     try {
-      const { status, decision } = JSON.parse(readFileSync(record, 'utf8')) as {
-        status?: string;
-        decision?: { reason?: string };
-      };
-      if (status === 'denied') return decision?.reason ?? '';
-      if (status !== 'waiting') return undefined;
+      const said = JSON.parse(readFileSync(path, 'utf8')) as Said;
+      if (said.status !== 'waiting') return said;
     } catch {
       // It is being written, or the session is closed already.
     }
@@ -133,11 +141,20 @@ export async function watchApprovals(): Promise<never> {
       if (!known.has(session)) process.stdout.write(`\u0007${describe(request)}\n`);
     }
     for (const session of known.keys()) {
-      if (!now.has(session)) process.stdout.write(`${session}  waits no more\n\n`);
+      if (!now.has(session)) process.stdout.write(`${session}  ${await outcomeOf(session)}\n\n`);
     }
     known = now;
     await delay(WATCH_MS);
   }
+}
+
+/** What became of a command that waits no more, as its session tells. */
+async function outcomeOf(session: string): Promise<string> {
+  const after = await recordAfter(join(places().sessions, session, 'meta.json'));
+  if (after === undefined) return 'waits no more';
+  const { status, decision } = after;
+  if (status === 'denied') return `is not run: ${visibleLine(decision?.reason ?? '')}`;
+  return `runs: approved${decision?.by ? ` by ${visibleLine(decision.by)}` : ''}`;
 }
 
 function waiting(): ApprovalRequest[] {
@@ -172,14 +189,15 @@ const SHOWN_INPUT_CHARS = 2000;
 
 /** Everything that would run. What it is made of cannot hide any of it from a terminal. */
 function describe(request: ApprovalRequest): string {
-  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason } = request;
+  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
+  const about = part === '' || part === cmd.trim() ? '' : ` (${visibleLine(part)})`;
   const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
   const indent = (text: string): string => visibleText(text).replaceAll('\n', '\n    ');
   const more = stdin.length - SHOWN_INPUT_CHARS;
   const lines = [
     `${session}  ${seconds} s left`,
     `  token ${visibleLine(token)} (${visibleLine(profile)}) from ${visibleLine(address)}, as ${visibleLine(user)} in ${visibleLine(cwd)}, for up to ${limit_seconds} s`,
-    `  asked because ${visibleLine(reason)}`,
+    `  asked because ${visibleLine(reason)}${about}`,
     `  digest ${digestOf(request)}`,
     `  $ ${indent(cmd)}`,
     ...Object.entries(env).map(([name, value]) => `  with ${visibleLine(name)}=${indent(value)}`),

@@ -106,10 +106,11 @@ function afterDenial({ decision }: SessionRecord): string {
     : 'Do not try it in another way; do the task without it, or tell the user.';
 }
 
-/** Without its full stop: the sentence around it has one. */
+/** Without its full stop, because the sentence around it has one; with the part of the command that it is about. */
 function reasonOf({ decision }: SessionRecord): string {
   const reason = decision?.reason ?? '';
-  return reason.endsWith('.') ? reason.slice(0, -1) : reason;
+  const words = reason.endsWith('.') ? reason.slice(0, -1) : reason;
+  return decision?.part === undefined ? words : `${words} (${decision.part})`;
 }
 
 function waitedFor({ waited_for }: SessionRecord): string {

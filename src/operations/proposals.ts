@@ -73,7 +73,7 @@ export class Proposals {
     const { session, output } = this.parts.store.create(detailsOf(asked));
     const release = this.commands.hold(session, (why) => this.approvals.withdraw(session.id, why));
     try {
-      session.update({ status: 'waiting', decision: decisionOf(decision) });
+      session.update({ status: 'waiting', decision: decisionOf(decision, session.record.cmd) });
       this.approvals.ask(this.#requestOf(session, asked, decision), (verdict) => {
         this.#settle(session, output, { ...asked, source }, decision, verdict);
         release();
@@ -121,7 +121,7 @@ export class Proposals {
     verdict: Verdict,
   ): void {
     if (verdict.kind !== 'approved') {
-      this.#end(session, output, { ...decision, action: 'deny', reason: wordsOf(decision, verdict) }, verdict.kind);
+      this.#end(session, output, { ...decision, ...deny(wordsOf(decision, verdict)) }, verdict.kind);
       return;
     }
     try {
@@ -135,17 +135,17 @@ export class Proposals {
       session.update({
         status: 'running',
         started_at: this.parts.clock.now(),
-        decision: { ...decisionOf(decision), action: 'approved', by: verdict.by },
+        decision: { ...decisionOf(decision, session.record.cmd), action: 'approved', by: verdict.by },
       });
     } catch (error) {
-      this.#end(session, output, { ...decision, action: 'deny', reason: faultOf(error) });
+      this.#end(session, output, { ...decision, ...deny(faultOf(error)) });
       return;
     }
     try {
       // Nobody waits for its answer: its exit code is kept on disk.
       this.commands.startIn(session, output, { ...command, keepsExitCode: true });
     } catch (error) {
-      this.#end(session, undefined, { ...decision, action: 'deny', reason: faultOf(error) });
+      this.#end(session, undefined, { ...decision, ...deny(faultOf(error)) });
     }
   }
 
@@ -167,9 +167,14 @@ export class Proposals {
       duration_ms: Math.max(0, now - session.record.started_at),
       stdout_bytes: session.sizeOf('stdout'),
       stderr_bytes: session.sizeOf('stderr'),
-      decision: { ...decisionOf(decision), action },
+      decision: { ...decisionOf(decision, session.record.cmd), action },
     });
   }
+}
+
+/** For a reason that is about all of the command. */
+function deny(reason: string): Pick<Decision, 'action' | 'reason' | 'part'> {
+  return { action: 'deny', reason, part: '' };
 }
 
 /** Where a directory really is; undefined where it cannot be told, which its start will say. */
@@ -181,8 +186,9 @@ export function realDirectory(path: string): string | undefined {
   }
 }
 
-function decisionOf({ action, reason, rule }: Decision) {
-  return { action, reason, ...(rule !== undefined && { rule }) };
+function decisionOf({ action, reason, part, rule }: Decision, cmd: string) {
+  const isPart = part !== '' && part !== cmd.trim();
+  return { action, reason, ...(isPart && { part }), ...(rule !== undefined && { rule }) };
 }
 
 function wordsOf({ reason }: Decision, { kind, why, by }: Verdict): string {

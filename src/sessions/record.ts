@@ -70,6 +70,8 @@ const recordSchema = Type.Object({
     Type.Object({
       action: Type.String(),
       reason: Type.String(),
+      /** What of the command it is about, where that is not all of it. */
+      part: Type.Optional(Type.String()),
       rule: Type.Optional(Type.Integer()),
       by: Type.Optional(Type.String()),
     }),

@@ -15,6 +15,7 @@ import {
 import { join } from 'node:path';
 import { Webhook } from 'standardwebhooks';
 import { type Agent, startAgent } from '../helpers/agent.ts';
+import { BASE_ENVIRONMENT, BINARY } from '../helpers/binary.ts';
 import { agent3, agent3InTerminal } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { eventually } from '../helpers/waiting.ts';
@@ -67,6 +68,25 @@ afterAll(async () => {
   directory[Symbol.dispose]();
 });
 
+/** `agent3 approvals watch` as it runs. */
+function startWatch(env: Readonly<Record<string, string>>) {
+  let shown = '';
+  const child = Bun.spawn([BINARY, 'approvals', 'watch'], {
+    env: { ...BASE_ENVIRONMENT, ...env },
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  void (async () => {
+    for await (const bytes of child.stdout) shown += Buffer.from(bytes).toString();
+  })();
+  return {
+    shows: (text: string) => eventually(`watch shows ${text}`, () => shown.includes(text)),
+    [Symbol.asyncDispose]: async () => {
+      child.kill();
+      await child.exited;
+    },
+  };
+}
+
 type Fields = Record<string, unknown>;
 const shell = async (args: Fields): Promise<Fields> => ({ ...(await agent.shell(args)) });
 const read = async (session: unknown, more: Fields = {}): Promise<Fields> => ({
@@ -81,7 +101,7 @@ describe('a command that rules deny', () => {
       exit_code: 126,
       stdout: '',
       stderr: 'agent3: not run: disks are formatted by people\n',
-      message: expect.stringContaining('Nothing was run: disks are formatted by people.'),
+      message: expect.stringContaining('Nothing was run: disks are formatted by people (mkfs.ext4 /dev/null).'),
     });
     expect(readdirSync('/tmp')).not.toContain('agent3-denied');
     expect(await read(answer['session'])).toMatchObject({ status: 'denied', exit_code: 126, eof: true });
@@ -126,7 +146,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const session = await ask();
     expect(await read(session, { wait: 0.2 })).toMatchObject({ status: 'waiting', eof: false });
     const { stdout } = await approvals();
-    for (const told of [session, `rm ${file}`, 'with NAME=x', 'reads in', 'default (careful)']) {
+    for (const told of [session, `rm ${file}`, 'with NAME=x', 'reads in', 'default (careful)', `rm (rm ${file})`]) {
       expect(stdout).toContain(told);
     }
     const following = read(session, { wait: 10 });
@@ -148,6 +168,17 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     });
     expect(await Bun.file(file).exists()).toBe(true);
     expect((await approve(session)).stderr).toContain('nothing that waits has this id');
+  });
+
+  test('is seen by watch, with what becomes of it', async () => {
+    await using watch = startWatch({ ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir });
+    const [refused, run] = [await ask(), await ask()];
+    for (const session of [refused, run]) await watch.shows(`\u0007${session}`);
+    await approvals('deny', refused, '--why', 'not today');
+    await watch.shows(`${refused}  is not run: `);
+    await watch.shows('denied it: not today');
+    await approve(run);
+    await watch.shows(`${run}  runs: approved by `);
   });
 
   test('is not run when what was shown is not what would run', async () => {
