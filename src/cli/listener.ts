@@ -6,7 +6,7 @@ import { describeErrno, errnoOf } from '../core/errors.ts';
 import type { Deps } from '../deps.ts';
 import { type AppParts, createApp } from '../http/app.ts';
 import { type MoreTokens, tokens } from '../http/auth.ts';
-import { slowDownGuessing } from '../http/guessing.ts';
+import { type NoteFailure, slowDownGuessing } from '../http/guessing.ts';
 import type { Gauges } from '../http/metrics.ts';
 import { Pace } from '../http/pace.ts';
 import { Counters } from '../metrics/counters.ts';
@@ -32,7 +32,7 @@ export class Listener implements Listening {
   constructor(deps: Deps, moreTokens: MoreTokens | undefined) {
     this.#config = deps.config;
     const counters = new Counters();
-    const noteLogin = (address: string): void => deps.trail.login(address);
+    const noteLogin: NoteFailure = (address, known) => deps.trail.login(address, known);
     deps.commands.watchEnds(({ status, duration_ms }) => counters.command(status, (duration_ms ?? 0) / 1000));
     this.#parts = {
       operations: allOperations(deps),

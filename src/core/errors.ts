@@ -45,9 +45,23 @@ export class ForeignOrigin extends AgentError {
   readonly error = 'Origin not allowed';
 }
 
+/** A token that is known and was refused all the same. */
+export interface RefusedToken {
+  readonly principal: string;
+  readonly why: string;
+}
+
 export class Unauthorized extends AgentError {
   readonly status = 403;
   readonly error = 'Unauthorized';
+
+  /** `known` is for the record of the owner alone: the answer is the same for every token that is not taken. */
+  constructor(
+    hint?: string,
+    readonly known?: RefusedToken,
+  ) {
+    super(hint);
+  }
 }
 
 export class SessionNotFound extends AgentError {

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { Unauthorized } from '../core/errors.ts';
+import { type RefusedToken, Unauthorized } from '../core/errors.ts';
 
 /** Knows whose token a request carries. */
 export interface Authenticator {
@@ -13,6 +13,7 @@ export const DEFAULT_PRINCIPAL = 'default';
 /** Tokens beside the one of the settings. */
 export interface MoreTokens {
   principalOf(token: string, address: string): string | undefined;
+  refusalOf(token: string): RefusedToken | undefined;
 }
 
 /** The token of the settings, and more where there are some. They are compared by their SHA-256 in constant time: neither its length nor its beginning can be found by timing. */
@@ -20,15 +21,17 @@ export function tokens(token: string, more?: MoreTokens): Authenticator {
   const expected = sha256(token);
   return {
     authenticate: (headers, address) => {
-      const candidates = [headers.get('x-auth-token'), bearerToken(headers.get('authorization'))];
-      for (const candidate of candidates) {
+      let known: RefusedToken | undefined;
+      for (const candidate of [headers.get('x-auth-token'), bearerToken(headers.get('authorization'))]) {
         if (candidate === null) continue;
         if (timingSafeEqual(sha256(candidate), expected)) return DEFAULT_PRINCIPAL;
         const principal = more?.principalOf(candidate, address);
         if (principal !== undefined) return principal;
+        known ??= more?.refusalOf(candidate);
       }
       throw new Unauthorized(
         'Send the token of this server in the header X-Auth-Token, or as Authorization: Bearer. If it was sent, it is not the right one: ask the owner of the server.',
+        known,
       );
     },
   };

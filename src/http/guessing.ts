@@ -1,5 +1,5 @@
 import type { Clock } from '../core/clock.ts';
-import { GuessingRefused, Unauthorized } from '../core/errors.ts';
+import { GuessingRefused, type RefusedToken, Unauthorized } from '../core/errors.ts';
 import { networkOf } from '../core/network.ts';
 import type { Authenticator } from './auth.ts';
 
@@ -21,8 +21,8 @@ interface Failures {
   count: number;
 }
 
-/** Told of each wrong token until its address is answered 429. */
-export type NoteFailure = (address: string) => void;
+/** Told of each token that was not taken until its address is answered 429; `known` where it is one of the owner's. */
+export type NoteFailure = (address: string, known: RefusedToken | undefined) => void;
 
 /**
  * An authenticator that answers an address with 429 after too many wrong tokens, until a minute after the first one,
@@ -49,7 +49,7 @@ export function slowDownGuessing(inner: Authenticator, clock: Clock, note: NoteF
         if (!(error instanceof Unauthorized)) throw error;
         refuseBlocked(countFailure(failures, from, now), MAX_FAILURES + 1, now);
         if (now - all.sinceMs >= WINDOW_MS) all = { sinceMs: now, count: 0 };
-        if (all.count++ < MAX_TOLD) note(address);
+        if (all.count++ < MAX_TOLD) note(address, error.known);
         throw error;
       }
     },

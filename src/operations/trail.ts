@@ -1,6 +1,6 @@
 import type { Verdict } from '../approvals/approvals.ts';
 import { type ApprovalRequest, digestOf } from '../approvals/request.ts';
-import { AgentError, MachineRefused } from '../core/errors.ts';
+import { AgentError, MachineRefused, type RefusedToken } from '../core/errors.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../core/secrets.ts';
 import { type Session, STREAMS } from '../sessions/session.ts';
 import type { Call } from './operation.ts';
@@ -139,9 +139,10 @@ export class Trail {
     this.#write({ ...operationLine('shell', { session: session.id }, caller), repeat: true });
   }
 
-  /** Somebody came with a wrong token, which is not told. */
-  login(address: string): void {
-    this.record?.writeLater(() => ({ event: 'login', what: 'a wrong token', address }));
+  /** Somebody came with a token that was not taken, and is not told; whose it is, where it is `known`. */
+  login(address: string, known: RefusedToken | undefined): void {
+    const whose = known === undefined ? {} : { token: known.principal };
+    this.record?.writeLater(() => ({ event: 'login', what: known?.why ?? 'a wrong token', ...whose, address }));
   }
 
   /** The agent itself has begun or ends. */

@@ -1,5 +1,6 @@
 import { AddressList } from '../core/address-list.ts';
 import type { Clock } from '../core/clock.ts';
+import type { RefusedToken } from '../core/errors.ts';
 import { fileFingerprint } from '../core/file-fingerprint.ts';
 import type { Notices } from '../core/notices.ts';
 import { hashToken, readTokens, type TokenRecord } from './token-file.ts';
@@ -48,6 +49,15 @@ export class KeyRing {
     const key = this.#keys.byHash.get(hash);
     if (key === undefined || this.clock.now() >= key.expiresAt) return undefined;
     return key.ips === undefined || key.ips.has(address) ? key.principal : undefined;
+  }
+
+  /** Whose token this is though it may not be used, and why; undefined for one that nobody has. */
+  refusalOf(token: string): RefusedToken | undefined {
+    const key = this.#keys.byHash.get(hashToken(token));
+    if (key === undefined) return undefined;
+    const why =
+      this.clock.now() >= key.expiresAt ? 'a token that has ended' : 'a token from an address that is not its';
+    return { principal: key.principal, why };
   }
 
   /** The profile of a principal; undefined when its token is gone or has ended. */

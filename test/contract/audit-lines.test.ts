@@ -138,6 +138,25 @@ describe('the record has', () => {
     expect(await Bun.file(path).text()).not.toContain('wrong-token');
   });
 
+  test('tokens that are known and were refused, with their names', async () => {
+    const path = newRecord();
+    const settings = { AGENT3_TOKENS_FILE: directory.join(`tokens-${made}.json`) };
+    const make = async (name: string, ...more: string[]) =>
+      (await agent3(['token', 'create', name, '--profile', 'full', ...more], settings)).stdout.trim();
+    const [ended, elsewhere] = [await make('ended', '--expires', '1s'), await make('elsewhere', '--ip', '192.0.2.7')];
+    await using agent = await startAgent({ ...settings, AGENT3_AUDIT_FILE: path });
+    await Bun.sleep(1100);
+    for (const token of [ended, elsewhere, 'nobodys']) {
+      const { status, text } = await agent.request('/', { method: 'POST', headers: { 'x-auth-token': token } });
+      expect({ status, text }).toEqual({ status: 403, text: expect.stringContaining('Unauthorized') });
+    }
+    expect(linesOf(path).filter(({ event }) => event === 'login')).toMatchObject([
+      { what: 'a token that has ended', token: expect.stringMatching(/^ended#/) },
+      { what: 'a token from an address that is not its', token: expect.stringMatching(/^elsewhere#/) },
+      { what: 'a wrong token' },
+    ]);
+  });
+
   test('one line of an operation that was done, and a second one where it failed', async () => {
     const path = newRecord();
     await using agent = await startAgent({ AGENT3_AUDIT_FILE: path });
