@@ -32,6 +32,8 @@ export interface Verification {
   /** Lines with a MAC, and the lines before the first of them. */
   readonly sealed: number;
   readonly unsealed: number;
+  /** Of those with a MAC, the ones that have it of another key. */
+  readonly ofOtherKey: number;
   readonly findings: readonly AuditFinding[];
 }
 
@@ -52,7 +54,7 @@ export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOpt
     Bun.sleepSync(NOTE_MS);
     after = readHead(seal, path);
   }
-  const { findings, lines, first, last, sealed, unsealed } = walk;
+  const { findings, lines, first, last, sealed, unsealed, ofOtherKey } = walk;
   const start = { file: files[0] ?? path, line: 1 };
   const beginning =
     walk.begin === undefined ? [] : beginningFaults(walk.begin, walk.upgrade, before, files.length, kept);
@@ -64,6 +66,7 @@ export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOpt
     last,
     sealed,
     unsealed,
+    ofOtherKey,
     findings: [
       ...beginning.map((what) => ({ ...start, what })),
       ...findings,
@@ -95,6 +98,7 @@ class Walk {
   upgrade: Upgrade | undefined;
   sealed = 0;
   unsealed = 0;
+  ofOtherKey = 0;
   lastState: SealState = 'none';
   /** Hash of the line with the number `notedSeq`. */
   notedHash: string | undefined;
@@ -144,7 +148,10 @@ class Walk {
   #checkSeal(bytes: Uint8Array, find: (what: string) => void): void {
     const state = this.seal.check(bytes);
     this.lastState = state;
-    if (state === 'wrong') find('it is forged: its MAC is not of this key');
+    if (state === 'wrong') {
+      this.ofOtherKey++;
+      find('it is forged: its MAC is not of this key');
+    }
     if (state !== 'none') this.sealed++;
     else if (this.sealed === 0) this.unsealed++;
     else find('it has no MAC, and lines before it have: the agent with the key did not write it');

@@ -36,11 +36,15 @@ export function verifyAudit(options: AuditOptions & { readonly kept: number }): 
   if (findings.length > 0) process.exit(EXIT_FAILURE);
 }
 
-function wordsOnSeals({ sealed, unsealed }: Verification, hasKey: boolean): string {
+function wordsOnSeals({ sealed, unsealed, ofOtherKey }: Verification, hasKey: boolean): string {
   const open = 'who runs commands as the user of the agent may have forged';
   if (!hasKey)
     return `checked without the key: ${open} lines at its end. With it (AGENT3_AUDIT_KEY, or as root where the agent is installed) that is found`;
   if (sealed === 0) return `no line is sealed with the key: ${open} lines at its end`;
+  if (ofOtherKey > 0) {
+    const some = ofOtherKey === sealed ? `all ${sealed}` : `${ofOtherKey} of ${sealed}`;
+    return `checked with the key: ${some} sealed lines have a MAC of another one. Was AGENT3_AUDIT_KEY changed? Then check those from before with the old key`;
+  }
   const before = unsealed === 0 ? '' : `; the ${unsealed} before them are from before the key, and ${open} those`;
   return `checked with the key: ${sealed} ${sealed === 1 ? 'line is' : 'lines are'} sealed${before}`;
 }

@@ -49,10 +49,11 @@ export function auditFinding(): Finding {
   if (!existsSync(PATHS.audit)) return bad('audit', `${PATHS.audit} is missing`, 'systemctl restart agent3');
   try {
     const { lines, findings } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
-    const [first] = findings;
-    return first === undefined
-      ? good('audit', `${lines} lines, whole`)
-      : bad('audit', `${first.file}${first.line > 0 ? `:${first.line}` : ''}: ${first.what}`, 'agent3 audit verify');
+    const [first, ...others] = findings;
+    if (first === undefined) return good('audit', `${lines} lines, whole`);
+    const more = others.length === 0 ? '' : `; and ${others.length} more`;
+    const where = `${first.file}${first.line > 0 ? `:${first.line}` : ''}`;
+    return bad('audit', `${where}: ${first.what}${more}`, 'agent3 audit verify');
   } catch (error) {
     return bad('audit', `${PATHS.audit} cannot be read: ${describeErrno(error)}`, 'agent3 audit verify');
   }
