@@ -52,7 +52,7 @@ async function findings(manifest: Manifest, values: Readonly<Record<string, stri
     sessionsFinding(manifest),
     diskFinding(),
     cgroupFinding(manifest),
-    profilesFinding(values['AGENT3_PROFILE'] || 'full'),
+    profilesFinding(values['AGENT3_PROFILE'] || 'full', manifest.user),
     approvalsFinding(),
     auditFinding(),
     logrotateFinding(),

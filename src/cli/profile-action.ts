@@ -1,9 +1,7 @@
 import { visibleLine, visibleText } from '../core/plain-text.ts';
-import { accountOf } from '../execution/environment.ts';
-import { sandboxFault } from '../execution/sandbox.ts';
+import { machineFault, userFault } from '../doctor/profile-machine.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
-import { asUser } from '../operations/confinement.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
 import { faultWords, readProfile, readProfiles } from '../profiles/profile-book.ts';
 import { decide } from '../rules/decide.ts';
@@ -38,40 +36,19 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
     files.length === 0
       ? readProfiles(profilesDirectory(options.dir))
       : { profiles: new Map(files.map((file) => [file, readOrFail(file)])), faulty: [] };
+  const own = readManifest(PATHS.manifest)?.user;
   let isSound = faulty.length === 0;
   for (const profile of profiles.values()) {
-    const fault = machineFault(profile);
+    const fault = machineFault(profile, own);
     if (fault !== undefined) isSound = false;
     process.stdout.write(
       `${fault === undefined ? '✓' : '✗'} ${profile.name}${fault === undefined ? '' : `: ${fault}`}\n`,
     );
-    const note = userNote(profile);
+    const note = userFault(profile, own);
     if (note !== undefined) process.stdout.write(`  note: ${note}\n`);
   }
   for (const words of faulty.flatMap(faultWords)) process.stdout.write(`✗ ${visibleLine(words)}\n`);
   if (!isSound) process.exit(EXIT_FAILURE);
-}
-
-/** Why the commands of a profile could not run on this machine as the profile wants it. */
-function machineFault({ user, sandbox }: Profile): string | undefined {
-  const account = user === undefined ? undefined : accountOf(user);
-  if (user !== undefined && account === undefined) return `there is no user ${user}`;
-  const becomes = process.geteuid?.() === 0 && account !== undefined ? account : undefined;
-  if (sandbox === undefined) return undefined;
-  const { directory } = sandbox;
-  const before = becomes === undefined ? [] : asUser(becomes);
-  const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account: becomes };
-  const fault = sandboxFault(spec, before);
-  if (fault !== undefined || directory === undefined || becomes === undefined) return fault;
-  const { exitCode } = Bun.spawnSync([...before, 'test', '-w', directory, '-a', '-x', directory]);
-  return exitCode === 0 ? undefined : `the user ${user} may not write to ${directory}`;
-}
-
-/** Only root becomes another user. */
-function userNote({ user }: Profile): string | undefined {
-  const own = readManifest(PATHS.manifest)?.user;
-  if (user === undefined || own === undefined || own === 'root') return undefined;
-  return `the installed agent runs as ${own}, not as root, so it cannot run commands as ${user}: they are refused`;
 }
 
 /** Prints what the rules of a profile say to a command, which the exit code tells as well. */

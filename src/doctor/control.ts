@@ -1,18 +1,24 @@
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 import { distrust } from '../approvals/request.ts';
 import { verifyRecord } from '../audit/verify.ts';
 import { describeErrno } from '../core/errors.ts';
-import { sandboxFault } from '../execution/sandbox.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { faultWords, readProfiles } from '../profiles/profile-book.ts';
 import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
 import { bad, type Finding, good } from './finding.ts';
+import { machineFault, userFault } from './profile-machine.ts';
 
-/** Whether every profile that a token has is there, and its sandbox can be had. `usual` is that of the token of the settings. */
-export function profilesFinding(usual: string): Finding {
+/**
+ * Whether every profile that a token has is there, and its commands can run. `usual` is that of the token of the
+ * settings, `own` the user of the agent.
+ */
+export function profilesFinding(usual: string, own: string): Finding {
   try {
+    const foreign = [PATHS.profiles, ...filesIn(PATHS.profiles), PATHS.tokens].flatMap(foreignHand);
+    if (foreign[0] !== undefined) return foreign[0];
     const { profiles, faulty } = readProfiles(PATHS.profiles);
     const [fault] = faulty.flatMap(faultWords);
     if (fault !== undefined) return bad('profiles', fault, 'agent3 profile check');
@@ -21,8 +27,8 @@ export function profilesFinding(usual: string): Finding {
     if (missing !== undefined)
       return bad('profiles', `there is no profile ${missing}, which a token has`, 'agent3 profile list');
     const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
-    const faults = all.flatMap(faultOf);
-    if (faults[0] !== undefined) return bad('profiles', faults[0], 'apt-get install bubblewrap; agent3 profile check');
+    const faults = all.flatMap((profile) => faultOf(profile, own));
+    if (faults[0] !== undefined) return bad('profiles', faults[0], 'agent3 profile check, then mend the profile');
     return good('profiles', `in use: ${[...used].sort().join(', ')}`);
   } catch (error) {
     if (error instanceof TokenFileFault) return bad('profiles', error.message, 'agent3 token list');
@@ -30,10 +36,21 @@ export function profilesFinding(usual: string): Finding {
   }
 }
 
-function faultOf({ name, sandbox }: Profile): string[] {
-  const fault =
-    sandbox && sandboxFault({ ...sandbox, writable: sandbox.directory === undefined ? [] : [sandbox.directory] });
-  return fault === undefined ? [] : [`${name}: ${fault}`];
+function filesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
+}
+
+/** A file that says what tokens may do, and that others than root may change. */
+function foreignHand(path: string): Finding[] {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat === undefined || (stat.uid === 0 && (stat.mode & 0o022) === 0)) return [];
+  const what = `others than root may change ${path}, and with it what commands may do`;
+  return [bad('profiles', what, `chown root ${path}; chmod go-w ${path}`)];
+}
+
+function faultOf(profile: Profile, own: string): string[] {
+  const fault = userFault(profile, own) ?? machineFault(profile, own);
+  return fault === undefined ? [] : [`${profile.name}: ${fault}`];
 }
 
 /** Whether a person's decisions can be trusted to be root's. */

@@ -30,6 +30,11 @@ export function trustedProgram(name: string): string {
   return Bun.which(name, { PATH: TRUSTED_PATH }) ?? name;
 }
 
+/** The words before a command that run it as another user: setpriv(1), of util-linux. */
+export function asUser({ name, groups }: NamedAccount): string[] {
+  return [trustedProgram('setpriv'), '--reuid', name, '--regid', String(groups[0]), '--init-groups', '--'];
+}
+
 /** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
 const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
 /** Empty and the command's own. What programs listen on lies in /run. */
@@ -84,8 +89,8 @@ function viewOfEtc({ hidden }: SandboxSpec, existing: readonly string[]): string
   return etcViews.without(outermost(names));
 }
 
-/** Why no command can run in a sandbox here; undefined when it can. `before` are the words that run it as its user. */
-export function sandboxFault(spec: SandboxSpec, before: readonly string[] = []): string | undefined {
+/** Why no command can run in a sandbox here; undefined when it can. */
+export function sandboxFault(spec: SandboxSpec): string | undefined {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) {
     return 'bubblewrap is not installed (on Debian: apt-get install bubblewrap)';
   }
@@ -95,6 +100,7 @@ export function sandboxFault(spec: SandboxSpec, before: readonly string[] = []):
   if (missing !== undefined) return `the directory ${missing} does not exist`;
   // The filter is read from standard input here: only a start with a descriptor more can tell of the real one.
   const end = ['--seccomp', '0', '--chdir', '/', '--', 'true'];
+  const before = spec.account === undefined ? [] : asUser(spec.account);
   const argv = [...before, trustedProgram('bwrap'), ...boundaries(spec, []), ...end];
   const { exitCode, stderr } = Bun.spawnSync(argv, {
     env: { PATH: TRUSTED_PATH },

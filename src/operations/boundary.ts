@@ -1,7 +1,7 @@
 import { InvalidArguments } from '../core/errors.ts';
 import { SESSION_MARK } from '../execution/environment.ts';
-import { sandboxArgv, TRUSTED_PATH, trustedProgram } from '../execution/sandbox.ts';
-import { asUser, type Confinement, demandFilter } from './confinement.ts';
+import { asUser, sandboxArgv, TRUSTED_PATH, trustedProgram } from '../execution/sandbox.ts';
+import { type Confinement, demandFilter } from './confinement.ts';
 
 /** What stands between the agent and a confined command. */
 export interface Boundary {

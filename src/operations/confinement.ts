@@ -1,7 +1,7 @@
 import { existsSync, realpathSync } from 'node:fs';
 import { MachineRefused, OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
-import { type SandboxSpec, sandboxFault, trustedProgram } from '../execution/sandbox.ts';
+import { type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
 import { seccompFilter } from '../execution/seccomp.ts';
 import type { Access } from '../profiles/access.ts';
 import type { Profile } from '../profiles/profile.ts';
@@ -59,11 +59,6 @@ function accountFor(profile: string, user: string): NamedAccount {
   );
 }
 
-/** The words before a command that run it as another user: setpriv(1), of util-linux. */
-export function asUser({ name, groups }: NamedAccount): string[] {
-  return [trustedProgram('setpriv'), '--reuid', name, '--regid', String(groups[0]), '--init-groups', '--'];
-}
-
 /** Throws `OperationNotAllowed` for an operation that a profile has not. */
 export function demandOperation({ name, operations }: Profile, operation: string): void {
   if (operations === undefined || operations.includes(operation)) return;
@@ -115,7 +110,7 @@ export function demandSandbox({ name }: Profile, spec: SandboxSpec, nowMs: numbe
   const fault =
     known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)
       ? known.fault
-      : sandboxFault(spec, spec.account === undefined ? [] : asUser(spec.account));
+      : sandboxFault(spec);
   probes.set(key, { fault, lookedMs: nowMs });
   if (fault === undefined) return;
   throw new MachineRefused(

@@ -263,5 +263,5 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   const unknown = file.show?.find((path) => !SECRETS.includes(path));
   if (unknown !== undefined)
     faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
-  return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rules.${index}`, rule))];
+  return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule))];
 }

@@ -7,19 +7,28 @@ import { profileSchema } from './profile.ts';
 export function schemaFaults(value: unknown): string[] {
   const faults = new Map<string, string>();
   for (const { path, message, schema, value: given } of Value.Errors(profileSchema, value)) {
+    if (faults.has(path)) continue;
     const keys = path.split('/').slice(1);
-    const name = keys.join('.');
-    if (faults.has(name)) continue;
     const isUnknown = /unexpected property/i.test(message);
-    faults.set(name, isUnknown ? unknownKey(name, keys.slice(0, -1)) : wrongValue(name, schema, given));
+    faults.set(path, isUnknown ? unknownKey(keys) : wrongValue(keys, schema, given));
   }
   return [...faults.values()];
 }
 
-function unknownKey(name: string, table: readonly string[]): string {
+/** A rule by its number from 1, as decisions have it, and what of it; of all else the keys. */
+function nameOf(keys: readonly string[]): { readonly before: string; readonly name: string } {
+  const [table, index, ...rest] = keys;
+  if (table !== 'rules' || index === undefined) return { before: '', name: keys.join('.') || 'the file' };
+  const rule = `rule ${Number(index) + 1}`;
+  return rest.length === 0 ? { before: '', name: rule } : { before: `${rule}: `, name: rest.join('.') };
+}
+
+function unknownKey(keys: readonly string[]): string {
+  const table = keys.slice(0, -1);
   const { properties = {} } = schemaAt(table) as { properties?: Record<string, TSchema> };
   const subject = table.length === 0 ? 'a profile' : table[0] === 'rules' ? 'a rule' : table.join('.');
-  return `there is no ${name}; ${subject} has ${Object.keys(properties).join(', ')}`;
+  const { before, name } = nameOf(keys);
+  return `${before}there is no ${name}; ${subject} has ${Object.keys(properties).join(', ')}`;
 }
 
 /** The schema of what lies behind these keys. */
@@ -33,8 +42,9 @@ function schemaAt(keys: readonly string[]): TSchema {
   return schema;
 }
 
-function wrongValue(name: string, schema: TSchema, given: unknown): string {
-  const fault = `${name || 'the file'} must be ${describeSchema(schema)}, not ${preview(given)}`;
+function wrongValue(keys: readonly string[], schema: TSchema, given: unknown): string {
+  const { before, name } = nameOf(keys);
+  const fault = `${before}${name} must be ${describeSchema(schema)}, not ${preview(given)}`;
   const isTable = typeof given === 'object' && given !== null && !Array.isArray(given);
   if (name === 'rules' && isTable) return `${fault}: write [[rules]] above each rule`;
   if (name === 'limits' && Array.isArray(given)) return `${fault}: write [limits]`;

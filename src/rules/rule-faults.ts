@@ -1,7 +1,7 @@
 import type { Static } from '@sinclair/typebox';
 import type { ruleSchema } from './rule.ts';
 
-/** Why a rule would never be about anything, or be about everything, a sentence each; `name` is the rule's. */
+/** Why a rule would never be about anything, or be about everything, a sentence each; `name` is the rule's, as decisions have it (`rule 1`). */
 export function ruleFaults(name: string, rule: Static<typeof ruleSchema>): string[] {
   const { command, flags, arguments: args, writes } = rule;
   if ([command, flags, args, writes].every((one) => one === undefined)) {
@@ -30,7 +30,7 @@ function commandFault(name: string): (command: string) => string {
       ...(flags.length === 0 ? [] : [`flags = ${JSON.stringify(flags)}`]),
       ...(args.length === 0 ? [] : [`arguments = ${JSON.stringify(args)}`]),
     ];
-    return `${name}.command ${JSON.stringify(command)} is more than the name of a program: write ${advice.join(', ')}`;
+    return `${name}: command ${JSON.stringify(command)} is more than the name of a program: write ${advice.join(', ')}`;
   };
 }
 
@@ -44,6 +44,6 @@ function flagFault(name: string): (flag: string) => string {
     const isOption = words.every((word) => word.startsWith('-'));
     const dashed = words.map((word) => (word.startsWith('-') ? word : `${word.length === 1 ? '-' : '--'}${word}`));
     const advice = `flags = ${JSON.stringify(isOption ? words : dashed)}`;
-    return `${name}.flags ${JSON.stringify(flag)} is no flag, which begins with - and has no space in it: write ${advice}, or arguments for what is none`;
+    return `${name}: flags ${JSON.stringify(flag)} is no flag, which begins with - and has no space in it: write ${advice}, or arguments for what is none`;
   };
 }

@@ -151,6 +151,16 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     expect(stdout).toMatch(/✓ profiles +in use: app, careful, full, online, slow/);
     expect(stdout).toMatch(/✓ approvals/);
     expect(stdout).toMatch(/✓ audit +\d+ lines, whole/);
+    const own = '/etc/agent3/profiles.d/own.toml';
+    await vm.sh(`printf 'extends = "full"\nuser = "games"\n' > ${own}; agent3 token create own --profile own`);
+    expect((await vm.run('agent3 doctor')).stdout).toContain(
+      'own: the installed agent runs as agent3, not as root, so it cannot run commands as games: they are refused',
+    );
+    await vm.sh(`chown agent3 ${own}`);
+    expect((await vm.run('agent3 doctor')).stdout).toContain(`others than root may change ${own}`);
+    await vm.sh(`agent3 token revoke own; rm ${own}; chown root /srv/app`);
+    expect((await vm.run('agent3 doctor')).stdout).toContain('app: the user agent3 may not write to /srv/app');
+    await vm.sh('chown agent3 /srv/app');
     await vm.sh('chmod 777 /etc/agent3/approvals; mv /etc/agent3/profiles.d/app.toml /opt');
     const faulty = (await vm.run('agent3 doctor')).stdout;
     expect(faulty).toContain('there is no profile app, which a token has');
