@@ -4,6 +4,7 @@ import { processEnvironment } from '../config.ts';
 import { visibleJson, visibleLine } from '../core/plain-text.ts';
 import { newToken } from '../core/token.ts';
 import { PATHS } from '../install/layout.ts';
+import { installedSettings } from '../install/settings-file.ts';
 import { readProfiles } from '../profiles/profile-book.ts';
 import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
@@ -118,7 +119,7 @@ export function rotateToken(
   );
 }
 
-/** Tells of every token what is known, which is not the token. */
+/** Tells of every token what is known, which is not the token; as JSON, of those in the file. */
 export function listTokens(options: TokenOptions & { readonly json?: boolean }): void {
   const tokens = attempt(() => readTokens(fileOf(options)));
   if (options.json === true) {
@@ -130,7 +131,17 @@ export function listTokens(options: TokenOptions & { readonly json?: boolean }):
     return;
   }
   if (tokens.length === 0) process.stderr.write('no tokens beside the one of the settings\n');
-  for (const token of tokens) process.stdout.write(`${rowOf(token)}\n`);
+  for (const row of [...defaultRow(options), ...tokens.map(rowOf)]) process.stdout.write(`${row}\n`);
+}
+
+/** The token of the settings, as far as they can be read. */
+function defaultRow({ file }: TokenOptions): string[] {
+  if (file !== undefined) return [];
+  const here = processEnvironment();
+  const settings = here['AGENT3_TOKENS_FILE'] ? here : installedSettings();
+  if (!settings['AGENT3_API_TOKEN']) return [];
+  const profile = settings['AGENT3_PROFILE'] || 'full';
+  return [`${RESERVED.padEnd(24)}  ${visibleLine(profile.padEnd(10))}  AGENT3_API_TOKEN of the settings`];
 }
 
 /** Names and profiles are small letters; the addresses are what somebody wrote into the file. */

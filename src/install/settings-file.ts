@@ -26,12 +26,17 @@ function findLine(lines: readonly string[], pattern: RegExp): number | undefined
   return at === -1 ? undefined : at;
 }
 
-/** The key of the audit record of the installed service; undefined where there is none, or only root may read it. */
-export function installedAuditKey(): string | undefined {
+/** The settings of the installed service; none where it is not installed, or only root may read them. */
+export function installedSettings(): Readonly<Record<string, string | undefined>> {
   try {
-    return parseSettings(readFileSync(PATHS.settings, 'utf8'))['AGENT3_AUDIT_KEY'] || undefined;
+    return parseSettings(readFileSync(PATHS.settings, 'utf8'));
   } catch {
     // Not installed, or not root.
-    return undefined;
+    return {};
   }
+}
+
+/** The key of the audit record of the installed service; undefined where there is none, or only root may read it. */
+export function installedAuditKey(): string | undefined {
+  return installedSettings()['AGENT3_AUDIT_KEY'] || undefined;
 }

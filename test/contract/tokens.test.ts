@@ -222,6 +222,16 @@ describe('the file', () => {
   });
 });
 
+test('list begins with the token of the settings and its profile, which it never shows', async () => {
+  const own = { AGENT3_TOKENS_FILE: FILE, AGENT3_API_TOKEN: 'x'.repeat(32), AGENT3_PROFILE: 'readonly' };
+  const { code, stdout } = await agent3(['token', 'list'], own);
+  expect({ code, stdout }).toEqual({
+    code: 0,
+    stdout: expect.stringMatching(/^default +readonly +AGENT3_API_TOKEN of the settings\n\S/),
+  });
+  expect(stdout).not.toContain('xxx');
+});
+
 describe('what cannot be done is said:', () => {
   const refusals: readonly [argv: string[], code: number, message: RegExp][] = [
     [['create', 'Anna', '--profile', 'full'], 2, /small letters/],
