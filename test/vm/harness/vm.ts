@@ -20,10 +20,24 @@ export interface ScriptResult {
 }
 
 const RUN_SECONDS = 120;
-const COPY_SECONDS = 120;
+/** 5 s for the executable, beside another machine. */
+const COPY_SECONDS = 60;
+/** Once in hundreds of times an emulated disk answers no more. */
+const TRIES = 3;
 
-/** A machine that has just booted, with the test's files in it. Throws when it does not come up. */
-export async function bootVm({ files = {} }: VmOptions = {}): Promise<Vm> {
+/** A machine that has just booted, with the test's files in it. Throws when none comes up. */
+export async function bootVm(options: VmOptions = {}): Promise<Vm> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await bootOnce(options);
+    } catch (error) {
+      if (tries === TRIES) throw error;
+      console.error(`vm: did not come up, another one is tried: ${error instanceof Error ? error.message : error}`);
+    }
+  }
+}
+
+async function bootOnce({ files = {} }: VmOptions): Promise<Vm> {
   const image = ensureImage();
   const snapshot = await ensureSnapshot(image);
   const start = performance.now();
@@ -31,7 +45,7 @@ export async function bootVm({ files = {} }: VmOptions = {}): Promise<Vm> {
   const vm = new Vm(machine, channel, qmp);
   try {
     await vm.sh(clockScript(Date.now() / 1000));
-    await Promise.all(Object.entries(files).map(([there, here]) => vm.copyIn(here, there)));
+    for (const [there, here] of Object.entries(files)) await vm.copyIn(here, there);
   } catch (error) {
     await vm[Symbol.asyncDispose]();
     throw error;
