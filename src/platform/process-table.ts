@@ -68,9 +68,14 @@ export class ProcessTable {
     const origin = this.#origins.get(pid);
     if (origin === undefined) return false;
     const name = mark.slice(0, mark.indexOf('=') + 1);
-    origin.marks ??= readEnvironment(pid)
-      .split('\0')
-      .filter((entry) => entry.startsWith(name));
-    return origin.marks.includes(mark);
+    const marks = origin.marks ?? marksIn(readEnvironment(pid), name);
+    if (marks !== undefined) origin.marks = marks;
+    return marks?.includes(mark) === true;
   }
+}
+
+/** Undefined where there is nothing to read: in the middle of exec(2) the kernel shows an empty environment. */
+function marksIn(environment: string, name: string): string[] | undefined {
+  const entries = environment.split('\0').filter((entry) => entry !== '');
+  return entries.length === 0 ? undefined : entries.filter((entry) => entry.startsWith(name));
 }
