@@ -1,5 +1,5 @@
 import { type Command, type For, forEachChild, type ParsedScript, type SyntaxNode, type Word } from 'unbash';
-import { namesIn } from './variables.ts';
+import { arithmeticNamesOf, namesIn } from './variables.ts';
 import { argumentText, joinedOf, type Text, textOf, type Values, whole } from './words.ts';
 
 /** What values are put in for, in all: `b=$a$a; c=$b$b` doubles them. */
@@ -123,13 +123,7 @@ function namesOf(node: SyntaxNode): readonly string[] {
       return ['COPROC', node.name?.value ?? ''];
     case 'ParameterExpansion':
       return node.operation?.type === 'Default' ? [node.parameter] : [];
-    case 'ArithmeticWord':
-      return namesIn(node.value);
-    case 'ArithmeticCommand':
-      return node.expression === undefined ? namesIn(node.body) : [];
-    case 'ArithmeticExpansion':
-      return node.expression === undefined ? namesIn(node.text) : [];
     default:
-      return [];
+      return arithmeticNamesOf(node);
   }
 }

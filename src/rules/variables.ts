@@ -45,6 +45,14 @@ function variablesOf(node: SyntaxNode): readonly string[] {
       return [node.name.value];
     case 'ParameterExpansion':
       return node.operation?.type === 'Default' && node.operation.operator.endsWith('=') ? [node.parameter] : [];
+    default:
+      return arithmeticNamesOf(node);
+  }
+}
+
+/** The names in a piece of a script that is arithmetic, which may set all of them; where it was parsed, its parts tell. */
+export function arithmeticNamesOf(node: SyntaxNode): readonly string[] {
+  switch (node.type) {
     case 'ArithmeticWord':
       return namesIn(node.value);
     case 'ArithmeticCommand':
