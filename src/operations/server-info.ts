@@ -61,6 +61,19 @@ const resultSchema = Type.Object({
       name: Type.String(),
       description: Type.String(),
       has_rules: Type.Boolean({ description: 'Some commands are denied, or need approval by a person.' }),
+      writable: Type.Optional(
+        Type.Array(Type.String(), {
+          description:
+            'In a sandbox: directories that commands may write to, beside /tmp, /var/tmp and /run of their own.',
+        }),
+      ),
+      network: Type.Optional(Type.Boolean({ description: 'In a sandbox: whether commands have the network.' })),
+      operations: Type.Optional(Type.Array(Type.String(), { description: 'The only ones that are allowed.' })),
+      memory_mib: Type.Optional(Type.Integer({ description: 'Memory of one command, in MiB.' })),
+      processes: Type.Optional(Type.Integer({ description: 'Processes and threads of one command.' })),
+      cpu_percent: Type.Optional(Type.Number({ description: 'CPU time of one command, in per cent of one CPU.' })),
+      file_mib: Type.Optional(Type.Integer({ description: 'Size of a file that a command writes, in MiB.' })),
+      running: Type.Optional(Type.Integer({ description: 'Commands at once.' })),
     },
     { description: 'What the commands of this token may do.' },
   ),
@@ -96,8 +109,27 @@ function describe(
       output_bytes: limits.maxOutputBytes,
       session_bytes: limits.maxSessionBytes,
     },
-    profile: { name: profile.name, description: profile.description, has_rules: !letsAllThrough(profile.rules) },
+    profile: profileIn(profile),
     version,
+  };
+}
+
+function profileIn({ name, description, rules, sandbox, operations, limits }: Profile) {
+  const { memory_mib, processes, cpu_percent, file_mib, running } = limits;
+  return {
+    name,
+    description,
+    has_rules: !letsAllThrough(rules),
+    ...(sandbox !== undefined && {
+      writable: sandbox.directory === undefined ? [] : [sandbox.directory],
+      network: sandbox.network,
+    }),
+    ...(operations !== undefined && { operations: [...operations] }),
+    ...(memory_mib !== undefined && { memory_mib }),
+    ...(processes !== undefined && { processes }),
+    ...(cpu_percent !== undefined && { cpu_percent }),
+    ...(file_mib !== undefined && { file_mib }),
+    ...(running !== undefined && { running }),
   };
 }
 

@@ -288,6 +288,27 @@ describe('agent3 profile', () => {
     );
   });
 
+  test('server_info tells the model what its profile holds it to', async () => {
+    using files = new TemporaryDirectory();
+    const limits = { memory_mib: 64, file_mib: 2, running: 1, io_weight: 50 };
+    const profile = { extends: 'workspace', directory: '/srv/app', operations: ['shell', 'server_info'], limits };
+    writeFileSync(files.join('app.json'), JSON.stringify(profile));
+    await using other = await startAgent({ AGENT3_PROFILES_DIR: files.path, AGENT3_PROFILE: 'app' });
+    const { body, text } = await other.call('server_info');
+    expect(text.length).toBeLessThan(2048);
+    expect((body as unknown as { profile: unknown }).profile).toEqual({
+      name: 'app',
+      description: expect.stringContaining('one directory that may be written to'),
+      has_rules: false,
+      writable: ['/srv/app'],
+      network: false,
+      operations: ['shell', 'server_info'],
+      memory_mib: 64,
+      file_mib: 2,
+      running: 1,
+    });
+  });
+
   test('a token of workspace is told that it needs a file', async () => {
     const { code, stderr } = await agent3(['token', 'create', 'w', '--profile', 'workspace'], settings);
     expect({ code, stderr }).toEqual({ code: 2, stderr: expect.stringContaining('needs a file of its own') });
