@@ -32,7 +32,7 @@ export interface Verification {
   /** Lines with a MAC, and the lines before the first of them. */
   readonly sealed: number;
   readonly unsealed: number;
-  /** Of those with a MAC, the ones that have it of another key. */
+  /** Lines from the first sealed one on, of which none has a MAC of this key: they may be from before a change of it. */
   readonly ofOtherKey: number;
   readonly findings: readonly AuditFinding[];
 }
@@ -149,7 +149,7 @@ class Walk {
     const state = this.seal.check(bytes);
     this.lastState = state;
     if (state === 'wrong') {
-      this.ofOtherKey++;
+      if (this.ofOtherKey === this.sealed) this.ofOtherKey++;
       find('it is forged: its MAC is not of this key');
     }
     if (state !== 'none') this.sealed++;

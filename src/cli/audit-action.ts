@@ -41,9 +41,11 @@ function wordsOnSeals({ sealed, unsealed, ofOtherKey }: Verification, hasKey: bo
   if (!hasKey)
     return `checked without the key: ${open} lines at its end. With it (AGENT3_AUDIT_KEY, or as root where the agent is installed) that is found`;
   if (sealed === 0) return `no line is sealed with the key: ${open} lines at its end`;
-  if (ofOtherKey > 0) {
-    const some = ofOtherKey === sealed ? `all ${sealed}` : `${ofOtherKey} of ${sealed}`;
-    return `checked with the key: ${some} sealed lines have a MAC of another one. Was AGENT3_AUDIT_KEY changed? Then check those from before with the old key`;
+  // One of them is what somebody changed.
+  if (ofOtherKey > 1) {
+    const some =
+      ofOtherKey === sealed ? `all ${sealed} sealed lines` : `the first ${ofOtherKey} of ${sealed} sealed lines`;
+    return `checked with the key: ${some} have a MAC of another one. Was AGENT3_AUDIT_KEY changed? Then check those from before with the old key`;
   }
   const before = unsealed === 0 ? '' : `; the ${unsealed} before them are from before the key, and ${open} those`;
   return `checked with the key: ${sealed} ${sealed === 1 ? 'line is' : 'lines are'} sealed${before}`;

@@ -54,6 +54,18 @@ describe('a record with a key', () => {
     expect(withOther).toContain('all 11 sealed lines have a MAC of another one. Was AGENT3_AUDIT_KEY changed?');
   });
 
+  test('in which one line was changed is no reason to ask for another key', async () => {
+    const path = newRecord();
+    await recordOf(path, KEY);
+    write(
+      path,
+      textOf(path).map((line, index) => (index === 3 ? line.replace('default', 'defau1t') : line)),
+    );
+    const { code, stdout } = await verify(path, KEY);
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringContaining(`✗ ${path}:4: it is forged`) });
+    expect(stdout).not.toContain('Was AGENT3_AUDIT_KEY changed?');
+  });
+
   test('gives its key to no command', async () => {
     const path = newRecord();
     await using agent = await startAgent(settingsOf(path, KEY));
