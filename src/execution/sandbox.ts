@@ -1,6 +1,5 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
 import { etcViews } from './etc-view.ts';
 import { allHomes } from './homes.ts';
@@ -61,7 +60,7 @@ function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
     ...(spec.network ? [] : ['--unshare-net']),
-    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', ...devices(spec), '--proc', '/proc'],
+    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...['--remount-ro', '/proc'],
     ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
@@ -73,13 +72,6 @@ function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
     ...hidden.filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`))).flatMap(hide),
     ...shown.flatMap((path) => ['--ro-bind', path, path]),
   ];
-}
-
-/** Who may write nowhere gets by without pseudo-terminals of its own. */
-function devices({ writable }: SandboxSpec): string[] {
-  const view = writable.length === 0 ? deviceView() : undefined;
-  if (view === undefined) return ['--dev', '/dev'];
-  return ['--dev-bind', view, '/dev', '--remount-ro', '/dev', '--tmpfs', '/dev/shm'];
 }
 
 /** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */

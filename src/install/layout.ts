@@ -28,8 +28,6 @@ export const PATHS = {
   watchdogTimer: '/etc/systemd/system/agent3-watchdog.timer',
   watchdogCron: '/etc/cron.d/agent3-watchdog',
   watchdogState: '/run/agent3-watchdog',
-  /** Made by the agent for its sandboxes (execution/dev-view.ts). */
-  deviceView: '/dev/agent3',
   logrotate: '/etc/logrotate.d/agent3',
   caddySite: '/etc/caddy/agent3.caddy',
   caddyfile: '/etc/caddy/Caddyfile',

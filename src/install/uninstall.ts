@@ -42,7 +42,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   for (const path of files) changes.remove(path);
   changes.commit();
   for (const path of DROP_INS) changes.removeEmptyDirectory(path);
-  for (const path of [PATHS.watchdogState, PATHS.deviceView]) changes.removeTree(path);
+  changes.removeTree(PATHS.watchdogState);
   if (purge) purgeAll(changes, root === '/', dryRun);
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);

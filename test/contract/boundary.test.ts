@@ -80,6 +80,13 @@ describe.skipIf(!canTry)('the programs that confine a command take nothing from 
     return { http: response.status, ...((await response.json()) as object) };
   };
 
+  test.each(['readonly', 'work', 'both', 'other'])('%s has the devices that every program uses', async (profile) => {
+    const cmd = `set -e; echo gone > /dev/null; echo x | xargs echo; head -c 2 /dev/zero | wc -c
+head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || echo quiet`;
+    const answer = await shellAs(profile, { cmd, cwd: '/' });
+    expect(answer).toMatchObject({ exit_code: 0, stdout: 'x\n2\n2\nquiet\n', stderr: '' });
+  });
+
   const variables: readonly (readonly [name: string, value: string])[] = [
     ['LD_PRELOAD', join(place, 'library.so')],
     ['LD_AUDIT', join(place, 'library.so')],

@@ -24,8 +24,8 @@ const ATTEMPTS: readonly Attempt[] = [
   ['write to /dev/shm of the machine', 'echo x > /dev/shm/escaped', 'test -e /dev/shm/escaped'],
   [
     'change the devices of the machine',
-    'chmod 600 /dev/null /dev/agent3/null; rm -f /dev/null /dev/zero; mknod /dev/disk b 254 0; touch /dev/escaped',
-    '[ "$(stat -c %a /dev/null /dev/agent3/null 2> /dev/null | sort -u)" != 666 ] || ls /dev/agent3 | grep -q "escaped\\|disk" || ! test -e /dev/zero',
+    'chmod 600 /dev/null; rm -f /dev/null /dev/zero; mknod /dev/disk b 254 0; touch /dev/escaped',
+    '[ "$(stat -c %a /dev/null)" != 666 ] || test -e /dev/escaped || test -b /dev/disk || ! test -e /dev/zero',
   ],
   ['write to a file that all may write to', 'echo escaped >> /srv/open', 'grep -q escaped /srv/open'],
   ['write through an open directory', 'cd /srv/drop && touch escaped', 'test -e /srv/drop/escaped'],
@@ -233,6 +233,12 @@ curl -s -H @<(echo "X-Auth-Token: ${token}") -d @/opt/body http://127.0.0.1:5000
       );
       expect(answer).toMatchObject({ status: 'done', exit_code: 3, stderr: '' });
       expect(answer['stdout']).toContain(`${user}\n/etc/passwd\nkept\n`);
+    }, 30_000);
+
+    // Attempts below throw their errors away by /dev/null: without it none of them would be made.
+    test('has the devices that every program uses', async () => {
+      const cmd = 'set -e; echo gone > /dev/null; echo x | xargs echo; head -c 2 /dev/urandom | wc -c; cat < /dev/null';
+      expect(await call(cmd)).toMatchObject({ stdout: 'x\n2\n', stderr: '', exit_code: 0 });
     }, 30_000);
 
     test('has a /tmp of its own, and a terminal where one is asked for', async () => {
