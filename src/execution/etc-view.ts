@@ -1,9 +1,7 @@
-import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { detach, mountOverlay } from '../platform/libc.ts';
-
-/** Where the views are: inside of a sandbox it is another, empty one. */
-const PLACE = '/run/agent3-views';
+import { ownPlace, viewPath } from './view-place.ts';
 
 /** A view may not see a file that has taken another's place; so old, it is made anew for the next command. */
 const FRESH_MS = 5000;
@@ -42,14 +40,9 @@ class EtcViews {
 
   #make(key: string, names: readonly string[]): string | undefined {
     try {
-      const own = join(PLACE, String(process.pid));
-      if (this.#count === 0) {
-        removeViewsOfTheDead();
-        process.once('exit', () => removeViews(own));
-      }
-      const path = join(own, `view-${++this.#count}`);
-      mkdirSync(path, { recursive: true, mode: 0o711 });
-      const mask = this.#masks.get(key) ?? makeMask(join(own, `mask-${this.#count}`), names);
+      const path = viewPath(String(++this.#count));
+      mkdirSync(path, { mode: 0o711 });
+      const mask = this.#masks.get(key) ?? makeMask(join(ownPlace(), `mask-${this.#count}`), names);
       this.#masks.set(key, mask);
       if (mountOverlay(path, `lowerdir=${mask}:/etc`)) return path;
     } catch {
@@ -103,18 +96,4 @@ function isDirectory(path: string): boolean {
 function drop(path: string): void {
   detach(path);
   rmSync(path, { recursive: true, force: true });
-}
-
-/** An agent that was killed leaves its views. */
-function removeViewsOfTheDead(): void {
-  if (!existsSync(PLACE)) return;
-  for (const pid of readdirSync(PLACE)) {
-    if (existsSync(`/proc/${pid}`) && pid !== String(process.pid)) continue;
-    removeViews(join(PLACE, pid));
-  }
-}
-
-function removeViews(directory: string): void {
-  for (const name of readdirSync(directory)) if (name.startsWith('view-')) detach(join(directory, name));
-  rmSync(directory, { recursive: true, force: true });
 }

@@ -1,5 +1,6 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
 import { join } from 'node:path';
+import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
 import { etcViews } from './etc-view.ts';
 import { allHomes } from './homes.ts';
@@ -60,7 +61,7 @@ function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
     ...(spec.network ? [] : ['--unshare-net']),
-    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', '--dev', '/dev', '--proc', '/proc'],
+    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', ...devices(spec), '--proc', '/proc'],
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...['--remount-ro', '/proc'],
     ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
@@ -72,6 +73,19 @@ function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
     ...hidden.filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`))).flatMap(hide),
     ...shown.flatMap((path) => ['--ro-bind', path, path]),
   ];
+}
+
+/** Who may write nowhere gets by without pseudo-terminals of its own, which saves 0.8 ms. */
+function devices({ writable }: SandboxSpec): string[] {
+  const view = deviceView();
+  if (view === undefined) return ['--dev', '/dev'];
+  if (writable.length === 0) return ['--dev-bind', view, '/dev', '--tmpfs', '/dev/shm'];
+  return ['--dev', '/dev', ...DEVICE_NAMES.flatMap((name) => ['--dev-bind', join(view, name), join('/dev', name)])];
+}
+
+/** Whether a command would own the devices that bwrap(1) binds, and so may change their modes for all of the machine. */
+function ownsDevices({ account }: SandboxSpec): boolean {
+  return account === undefined ? process.geteuid?.() === 0 : account.user === 0;
 }
 
 /** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */
@@ -90,6 +104,7 @@ export function sandboxFault(spec: SandboxSpec): string | undefined {
   if (filter === undefined) return `there is no seccomp filter for ${process.arch}`;
   const missing = spec.writable.find((path) => !isDirectory(path));
   if (missing !== undefined) return `the directory ${missing} does not exist`;
+  if (ownsDevices(spec) && deviceView() === undefined) return 'the devices of the machine cannot be shielded from root';
   // The filter is read from standard input here: only a start with a descriptor more can tell of the real one.
   const end = ['--seccomp', '0', '--chdir', '/', '--', 'true'];
   const before = spec.account === undefined ? [] : asUser(spec.account);

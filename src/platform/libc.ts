@@ -69,6 +69,25 @@ export function mountOverlay(path: string, options: string): boolean {
   return libc().mount(overlay, Buffer.from(`${path}\0`), overlay, READ_ONLY, Buffer.from(`${options}\0`)) === 0;
 }
 
+/** Mounts an empty file system in memory whose devices can be used (tmpfs(5)); false where that is refused. */
+export function mountDevices(path: string): boolean {
+  return mountTmpfs(path, NO_PROGRAMS);
+}
+
+/** From now on nothing can be written to that file system, by anybody; false where that is refused. */
+export function sealDevices(path: string): boolean {
+  return mountTmpfs(path, NO_PROGRAMS | REMOUNT_READ_ONLY);
+}
+
+/** mount(2): MS_NOSUID | MS_NOEXEC; MS_REMOUNT | MS_RDONLY. */
+const NO_PROGRAMS = 2 | 8;
+const REMOUNT_READ_ONLY = 32 | 1;
+
+function mountTmpfs(path: string, flags: number): boolean {
+  const tmpfs = Buffer.from('tmpfs\0');
+  return libc().mount(tmpfs, Buffer.from(`${path}\0`), tmpfs, flags, Buffer.from('mode=755,size=64k\0')) === 0;
+}
+
 /** Takes a mount away; whoever uses it goes on with it. */
 export function detach(path: string): void {
   libc().umount2(Buffer.from(`${path}\0`), DETACH);

@@ -87,6 +87,26 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
     expect(answer).toMatchObject({ exit_code: 0, stdout: 'x\n2\n2\nquiet\n', stderr: '' });
   });
 
+  test.each(['readonly', 'work'])(
+    '%s leaves the devices of the machine as they are, also for root',
+    async (profile) => {
+      const cmd =
+        'for name in null zero tty urandom; do chmod 644 /dev/$name; chown 1 /dev/$name; done; stat -c %a /dev/null';
+      try {
+        expect(await shellAs(profile, { cmd, cwd: '/' })).toMatchObject({ stdout: '666\n' });
+        for (const name of ['null', 'zero', 'tty', 'urandom']) {
+          const { mode, uid } = statSync(`/dev/${name}`);
+          expect([name, mode & 0o777, uid]).toEqual([name, 0o666, 0]);
+        }
+      } finally {
+        for (const name of ['null', 'zero', 'tty', 'urandom']) {
+          chmodSync(`/dev/${name}`, 0o666);
+          chownSync(`/dev/${name}`, 0, statSync(`/dev/${name}`).gid);
+        }
+      }
+    },
+  );
+
   const variables: readonly (readonly [name: string, value: string])[] = [
     ['LD_PRELOAD', join(place, 'library.so')],
     ['LD_AUDIT', join(place, 'library.so')],
