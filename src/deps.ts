@@ -56,7 +56,6 @@ export function buildDeps(
       trail.approval(request, verdict);
       notify?.(request, verdict);
     },
-    (token) => access.isAllowed(token),
   );
   shutdown.subscribe(() => approvals.stop());
   const commands = new Commands({ settings: config, account, store, gate, clock, notices: logger, cgroups, trail });

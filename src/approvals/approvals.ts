@@ -13,7 +13,8 @@ import {
 
 /** What became of a request. */
 export interface Verdict {
-  readonly kind: 'approved' | 'denied' | 'expired' | 'withdrawn' | 'stopped';
+  /** `tampered`: somebody has decided, on something else than what was asked. */
+  readonly kind: 'approved' | 'denied' | 'tampered' | 'expired' | 'withdrawn' | 'stopped';
   readonly why: string;
   /** Who decided. */
   readonly by: string;
@@ -33,10 +34,15 @@ export const MAX_WAITING_PER_TOKEN = 16;
 /** Where the kernel tells nothing of a new file, this is how late it is seen. */
 const LOOK_MS = 1000;
 
+/** Only what runs as the agent's user, or root, can have done that. */
+const TAMPERED =
+  'what was decided on is not what was asked: somebody has changed the request on the disk of the server';
+
 interface Waiting {
   readonly request: ApprovalRequest;
   readonly digest: string;
   readonly settle: (verdict: Verdict) => void;
+  readonly lapse: () => string | undefined;
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
@@ -56,8 +62,6 @@ export class Approvals {
     private readonly clock: Clock,
     private readonly notices: Notices,
     private readonly announce: Announce,
-    /** Whether a token may still have something run. */
-    private readonly isAllowed: (token: string) => boolean = () => true,
   ) {
     this.#directory = requestsDirectory(sessionsDirectory);
   }
@@ -76,8 +80,15 @@ export class Approvals {
     return [...this.#waiting.values()].filter(({ request }) => request.token === token).length;
   }
 
-  /** Asks; `settle` is called once. Throws the system's error when the request cannot be published. */
-  ask(request: ApprovalRequest, settle: (verdict: Verdict) => void): void {
+  /**
+   * Asks; `settle` is called once. `lapse` tells why it would not be run any more, whoever approves it. Throws the
+   * system's error when the request cannot be published.
+   */
+  ask(
+    request: ApprovalRequest,
+    settle: (verdict: Verdict) => void,
+    lapse: () => string | undefined = () => undefined,
+  ): void {
     publish(this.#directory, request);
     const { session } = request;
     const timer = setTimeout(
@@ -89,7 +100,7 @@ export class Approvals {
         }),
       Math.max(0, request.expires_at - this.clock.now()),
     );
-    this.#waiting.set(session, { request, digest: digestOf(request), settle, timer });
+    this.#waiting.set(session, { request, digest: digestOf(request), settle, lapse, timer });
     this.#watching ??= this.#watch();
     this.announce(request, undefined);
   }
@@ -146,16 +157,18 @@ export class Approvals {
 
   #look(): void {
     const { decisions } = this;
-    for (const { request } of [...this.#waiting.values()])
-      if (!this.isAllowed(request.token)) this.withdraw(request.session, 'its token has ended');
+    for (const [session, { lapse }] of [...this.#waiting]) {
+      const why = lapse();
+      if (why !== undefined) this.withdraw(session, why);
+    }
     if (decisions === undefined || distrust(decisions) !== undefined) return;
     for (const [session, { digest }] of [...this.#waiting]) {
       const decision = readDecision(decisions, session);
       if (decision === undefined) continue;
       const { verdict, why, by } = decision;
       if (decision.digest !== digest) {
-        this.notices.warn({ session, by }, 'what was decided on is not what was asked, so it is denied');
-        this.#settle(session, { kind: 'denied', why: 'what was decided on is not what was asked', by });
+        this.notices.warn({ session, by }, `${TAMPERED}: it is not run`);
+        this.#settle(session, { kind: 'tampered', why: TAMPERED, by });
       } else this.#settle(session, { kind: verdict === 'approve' ? 'approved' : 'denied', why, by });
     }
   }

@@ -1,6 +1,8 @@
 import {
+  accessSync,
   closeSync,
   constants,
+  fchmodSync,
   fstatSync,
   lstatSync,
   mkdirSync,
@@ -90,15 +92,31 @@ export function readRequests(directory: string, now: number): ApprovalRequest[] 
 
 /** What somebody who may has decided on a session; undefined: nothing yet. */
 export function readDecision(directory: string, session: string): ApprovalDecision | undefined {
-  const value = readJson(join(directory, `${session}.json`), 0);
+  const value = readJson(decisionPath(directory, session), 0);
   return Value.Check(decisionSchema, value) && value.session === session ? value : undefined;
 }
 
-/** Writes a decision, so that a reader sees all of it or nothing. Throws the system's error. */
+/**
+ * Writes a decision, which cannot be changed afterwards. Whoever may enter the directory may read it, whatever the umask
+ * of root is. Throws the system's error, `EEXIST` where there is one.
+ */
 export function writeDecision(directory: string, decision: ApprovalDecision): void {
-  const path = join(directory, `${decision.session}.json`);
-  // Not to be changed afterwards, and readable for the agent by its group, which the directory has.
-  writeFileSync(path, JSON.stringify(decision), { mode: 0o640, flag: 'wx' });
+  const fd = openSync(decisionPath(directory, decision.session), 'wx', 0o600);
+  try {
+    fchmodSync(fd, 0o644);
+    writeFileSync(fd, JSON.stringify(decision));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Takes a decision back, which the agent may have taken already. */
+export function removeDecision(directory: string, session: string): void {
+  rmSync(decisionPath(directory, session), { force: true });
+}
+
+function decisionPath(directory: string, session: string): string {
+  return join(directory, `${session}.json`);
 }
 
 /** Removes decisions that nobody waits for any more. */
@@ -115,7 +133,18 @@ export function distrust(directory: string): string | undefined {
   if (typeof stat === 'string') return stat;
   if (!stat.isDirectory()) return `${directory} is no directory`;
   if (stat.uid !== 0) return `${directory} does not belong to root`;
-  return (stat.mode & 0o022) === 0 ? undefined : `others than root may write to ${directory}`;
+  if ((stat.mode & 0o022) !== 0) return `others than root may write to ${directory}`;
+  return closedDirectory(directory);
+}
+
+/** Why decisions in a directory cannot be read by the user of this process. */
+function closedDirectory(directory: string): string | undefined {
+  try {
+    accessSync(directory, constants.R_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return `${directory} cannot be read: ${describeErrno(error)}`;
+  }
 }
 
 function lookAt(directory: string): Stats | string {

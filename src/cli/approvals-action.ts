@@ -1,4 +1,4 @@
-import { chownSync, existsSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { APPROVAL_SECONDS } from '../approvals/approvals.ts';
 import {
@@ -8,6 +8,7 @@ import {
   digestOf,
   distrust,
   readRequests,
+  removeDecision,
   requestsDirectory,
   writeDecision,
 } from '../approvals/request.ts';
@@ -15,7 +16,9 @@ import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { visibleJson, visibleLine, visibleText } from '../core/plain-text.ts';
+import { unreadable } from '../doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
+import { readManifest } from '../install/manifest.ts';
 import { parseSettings } from '../install/settings-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
@@ -81,13 +84,29 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
   leave(decisions, { session: request.session, digest: digestOf(request), verdict, why: why.slice(0, 500), by });
   clearDecisions(decisions, Date.now() - 2 * APPROVAL_SECONDS * 1000);
   const path = join(requestsDirectory(sessions), `${request.session}.json`);
-  for (let looks = 0; existsSync(path); looks++) {
-    if (looks >= LOOKS) fail(EXIT_FAILURE, 'the agent has not taken the decision: does it run? (agent3 doctor)');
-    await delay(LOOK_MS);
+  if (!(await isGone(path, LOOKS))) {
+    // Who was told that it has failed must not see it run later.
+    removeDecision(decisions, request.session);
+    if (!(await isGone(path, LAST_LOOKS))) fail(EXIT_FAILURE, notTaken(decisions));
   }
   const refusal = verdict === 'approve' ? await refusalOf(join(sessions, request.session, 'meta.json')) : undefined;
   if (refusal !== undefined) fail(EXIT_FAILURE, `it is approved, and was not run: ${visibleLine(refusal)}`);
   process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
+}
+
+/** Whether the agent takes a request away, which it does when it takes the decision on it. */
+async function isGone(path: string, looks: number): Promise<boolean> {
+  for (let look = 0; look < looks; look++) {
+    if (!existsSync(path)) return true;
+    await delay(LOOK_MS);
+  }
+  return !existsSync(path);
+}
+
+function notTaken(decisions: string): string {
+  const unread = unreadable(decisions, readManifest(PATHS.manifest)?.user);
+  const why = unread === undefined ? 'does it run? (agent3 doctor)' : `${decisions}: ${unread}`;
+  return `the agent has not taken the decision, so it is taken back and nothing is decided: ${why}`;
 }
 
 /** Why a command was not run after all; undefined when it runs. */
@@ -118,11 +137,12 @@ async function recordAfter(path: string): Promise<Said | undefined> {
 
 const LOOK_MS = 100;
 const LOOKS = 50;
+/** For a decision that was taken at the last moment. */
+const LAST_LOOKS = 5;
 
 function leave(directory: string, decision: ApprovalDecision): void {
   try {
     writeDecision(directory, decision);
-    chownSync(join(directory, `${decision.session}.json`), 0, statSync(directory).gid);
   } catch (error) {
     if (errnoOf(error) === 'EEXIST') fail(EXIT_FAILURE, 'somebody has decided on it already');
     fail(EXIT_FAILURE, `${directory} cannot be written: ${describeErrno(error)}`);

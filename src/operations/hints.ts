@@ -99,11 +99,19 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
   }
 }
 
-/** Where nobody has decided, the same call is no way round a decision. */
+/** Where nobody has decided against it, the same call is no way round a decision. */
 function afterDenial({ decision }: SessionRecord): string {
-  return decision?.action === 'stopped' || decision?.action === 'expired'
-    ? 'Nobody has decided against it: if it is still needed, send the same call again.'
-    : 'Do not try it in another way; do the task without it, or tell the user.';
+  switch (decision?.action) {
+    case 'stopped':
+    case 'expired':
+    case 'withdrawn':
+    case 'failed':
+      return 'Nobody has decided against it: if it is still needed, send the same call again.';
+    case 'tampered':
+      return 'Tell the user of it, who has to look at the server before anything else is done there.';
+    default:
+      return 'Do not try it in another way; do the task without it, or tell the user.';
+  }
 }
 
 /** Without its full stop, because the sentence around it has one; with the part of the command that it is about. */

@@ -68,16 +68,18 @@ export class Proposals {
         `${this.approvals.count} commands wait for approval already, ${this.approvals.countOf(principal)} of them of this token. Wait for those first, or take one back with kill_session.`,
       );
     const { source } = this.parts.access.profileFor(principal);
+    const lapse = (): string | undefined => this.#lapse(command, source);
     // A link may lead elsewhere by the time that somebody has decided.
     const asked = { ...command, cwd: realDirectory(command.cwd) ?? command.cwd };
     const { session, output } = this.parts.store.create(detailsOf(asked));
     const release = this.commands.hold(session, (why) => this.approvals.withdraw(session.id, why));
     try {
       session.update({ status: 'waiting', decision: decisionOf(decision, session.record.cmd) });
-      this.approvals.ask(this.#requestOf(session, asked, decision), (verdict) => {
-        this.#settle(session, output, { ...asked, source }, decision, verdict);
+      const settle = (verdict: Verdict): void => {
+        this.#settle(session, output, asked, decision, lapse, verdict);
         release();
-      });
+      };
+      this.approvals.ask(this.#requestOf(session, asked, decision), settle, lapse);
     } catch (error) {
       release();
       this.#discard(session, output);
@@ -113,11 +115,24 @@ export class Proposals {
     };
   }
 
+  /** Why a command would not be run any more: its token is gone, or its profile is not the one that was asked about. */
+  #lapse({ principal, profile }: NewCommand, source: string): string | undefined {
+    const { access } = this.parts;
+    if (!access.isAllowed(principal)) return 'its token has ended';
+    try {
+      const now = access.profileFor(principal);
+      return now.name === profile && now.source === source ? undefined : 'the profile of its token was changed';
+    } catch (error) {
+      return faultOf(error);
+    }
+  }
+
   #settle(
     session: Session,
     output: OutputDescriptors,
-    { source, ...command }: NewCommand & { readonly source: string },
+    command: NewCommand,
     decision: Decision,
+    lapse: () => string | undefined,
     verdict: Verdict,
   ): void {
     if (verdict.kind !== 'approved') {
@@ -125,10 +140,8 @@ export class Proposals {
       return;
     }
     try {
-      // A token that is gone, or has lost its profile, has nothing run any more.
-      const profile = this.parts.access.profileFor(command.principal);
-      if (profile.name !== command.profile || profile.source !== source)
-        throw new MachineRefused('The profile of its token was changed meanwhile: send the command again.', undefined);
+      const why = lapse();
+      if (why !== undefined) throw new MachineRefused(`${why} meanwhile`, undefined);
       const real = realDirectory(command.cwd);
       if (real !== undefined && real !== command.cwd)
         throw new MachineRefused(`The directory ${command.cwd} is a link by now.`, new Error(real));
@@ -138,14 +151,14 @@ export class Proposals {
         decision: { ...decisionOf(decision, session.record.cmd), action: 'approved', by: verdict.by },
       });
     } catch (error) {
-      this.#end(session, output, { ...decision, ...deny(faultOf(error)) });
+      this.#end(session, output, { ...decision, ...deny(notStarted(error)) }, NOT_STARTED);
       return;
     }
     try {
       // Nobody waits for its answer: its exit code is kept on disk.
       this.commands.startIn(session, output, { ...command, keepsExitCode: true });
     } catch (error) {
-      this.#end(session, undefined, { ...decision, ...deny(faultOf(error)) });
+      this.#end(session, undefined, { ...decision, ...deny(notStarted(error)) }, NOT_STARTED);
     }
   }
 
@@ -195,6 +208,8 @@ function wordsOf({ reason }: Decision, { kind, why, by }: Verdict): string {
   switch (kind) {
     case 'denied':
       return `${by || 'the owner'} denied it${why === '' ? '' : `: ${why}`}`;
+    case 'tampered':
+      return why;
     case 'expired':
       return `it needed approval (${reason}), and ${why}`;
     default:
@@ -202,6 +217,13 @@ function wordsOf({ reason }: Decision, { kind, why, by }: Verdict): string {
   }
 }
 
+/** What became of a command that was approved, and could not be run after all. */
+const NOT_STARTED = 'failed';
+
+function notStarted(error: unknown): string {
+  return `it was approved, and could not be started: ${faultOf(error)}`;
+}
+
 function faultOf(error: unknown): string {
-  return `it was approved, and could not be started: ${error instanceof AgentError ? (error.hint ?? error.error) : String(error)}`;
+  return error instanceof AgentError ? (error.hint ?? error.error) : String(error);
 }

@@ -187,12 +187,35 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const request = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...request, cmd: 'ls' }));
     expect((await approvals()).stdout).toContain('$ ls\n');
-    await approve(session);
+    const { code, stderr } = await approve(session);
+    const why = 'what was decided on is not what was asked: somebody has changed the request on the disk of the server';
+    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining(`was not run: ${why}`) });
     expect(await read(session, { wait: 5 })).toMatchObject({
       status: 'denied',
-      message: expect.stringContaining('what was decided on is not what was asked'),
+      message: `Nothing was run: ${why}. Tell the user of it, who has to look at the server before anything else is done there.`,
     });
     expect(await Bun.file(file).exists()).toBe(true);
+    await eventually('the owner is told', () =>
+      notices.some(({ body }) => body.includes('approval.tampered') && body.includes(session)),
+    );
+    expect(agent.logs.some((line) => line['session'] === session && String(line['msg']).startsWith(why))).toBe(true);
+  });
+
+  test('is not run by a decision that the agent has not taken in time: it is taken back', async () => {
+    const session = await ask();
+    process.kill(agent.pid, 'SIGSTOP');
+    try {
+      const { code, stderr } = await approve(session);
+      expect({ code, stderr }).toMatchObject({
+        code: 1,
+        stderr: expect.stringContaining('so it is taken back and nothing is decided: does it run? (agent3 doctor)'),
+      });
+      expect(existsSync(`${APPROVALS}/${session}.json`)).toBe(false);
+    } finally {
+      process.kill(agent.pid, 'SIGCONT');
+    }
+    expect(await read(session, { wait: 2.5 })).toMatchObject({ status: 'waiting' });
+    expect((await approvals('deny', session)).stdout).toBe('denied\n');
   });
 
   test('is not run by an id alone: what waits under it may be another than what was seen', async () => {
@@ -254,23 +277,20 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     return status;
   };
 
-  test('is not run when its profile was changed meanwhile', async () => {
+  test('is taken back when its profile was changed meanwhile', async () => {
     const session = await ask();
     const path = `${PROFILES}/careful.toml`;
     const before = readFileSync(path, 'utf8');
     writeFileSync(path, before.replace('"confirm"', '"deny"'));
     await eventually('the change is seen', async () => (await outcomeOf('rm x')) === 'denied');
-    const { code, stderr } = await approve(session);
-    expect({ code, stderr }).toEqual({
-      code: 1,
-      stderr: expect.stringContaining(
-        'it is approved, and was not run: it was approved, and could not be started: The profile',
-      ),
-    });
+    // Nobody is bothered with what would not be run anyway.
     expect(await read(session, { wait: 10 })).toMatchObject({
       status: 'denied',
-      message: expect.stringContaining('The profile of its token was changed meanwhile'),
+      message: expect.stringMatching(
+        /and the profile of its token was changed\. Nobody has decided against it: .* send the same call again\.$/,
+      ),
     });
+    expect((await approve(session)).stderr).toContain('nothing that waits has this id');
     expect(await Bun.file(file).exists()).toBe(true);
     writeFileSync(path, before);
     await eventually('it is as before', async () => (await outcomeOf('rm x')) === 'waiting');
