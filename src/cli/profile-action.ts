@@ -3,12 +3,12 @@ import { machineFault, userFault } from '../doctor/profile-machine.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
-import { faultWords, readProfile, readProfiles } from '../profiles/profile-book.ts';
+import { faultWords, readProfile } from '../profiles/profile-book.ts';
 import { decide } from '../rules/decide.ts';
 import type { Action } from '../rules/rule.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { ProfileOptions } from './profile-arguments.ts';
-import { profileHere, profilesDirectory } from './profiles-here.ts';
+import { profileHere, profilesDirectory, profilesIn } from './profiles-here.ts';
 
 /** Prints the profiles, a line each. */
 export function listProfiles(options: ProfileOptions & { readonly json?: true; readonly hidden?: true }): void {
@@ -16,7 +16,7 @@ export function listProfiles(options: ProfileOptions & { readonly json?: true; r
     process.stdout.write(`${BUILT_IN.readonly.sandbox?.hidden.join('\n')}\n`);
     return;
   }
-  const { profiles, faulty } = readProfiles(profilesDirectory(options.dir));
+  const { profiles, faulty } = profilesIn(profilesDirectory(options.dir));
   if (options.json === true) {
     const broken = faulty.map(({ name = null, path, faults }) => ({ name, file: path, faults }));
     process.stdout.write(`${JSON.stringify([...profiles.values(), ...broken], null, 2)}\n`);
@@ -34,7 +34,7 @@ export function listProfiles(options: ProfileOptions & { readonly json?: true; r
 export function checkProfiles(files: readonly string[], options: ProfileOptions): void {
   const { profiles, faulty } =
     files.length === 0
-      ? readProfiles(profilesDirectory(options.dir))
+      ? profilesIn(profilesDirectory(options.dir))
       : { profiles: new Map(files.map((file) => [file, readOrFail(file)])), faulty: [] };
   const own = readManifest(PATHS.manifest)?.user;
   let isSound = faulty.length === 0;
@@ -57,7 +57,7 @@ export function tryProfile(
   cmd: string,
   options: ProfileOptions & { readonly cwd?: string; readonly shell: string; readonly json?: true },
 ): void {
-  const profile = profileHere(readProfiles(profilesDirectory(options.dir)), name);
+  const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
   const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
   const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });

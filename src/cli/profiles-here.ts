@@ -1,8 +1,10 @@
 import { existsSync } from 'node:fs';
 import { processEnvironment } from '../config.ts';
+import { installedProfiles } from '../doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
+import { readManifest } from '../install/manifest.ts';
 import type { Profile } from '../profiles/profile.ts';
-import { faultsOf, type ProfileSet } from '../profiles/profile-book.ts';
+import { faultsOf, type ProfileSet, readProfiles } from '../profiles/profile-book.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** The directory of profiles that was named, that of the settings, or that of the installed service. */
@@ -10,6 +12,12 @@ export function profilesDirectory(named?: string): string | undefined {
   const directory = named ?? processEnvironment()['AGENT3_PROFILES_DIR'];
   if (directory && !existsSync(directory)) fail(EXIT_USAGE, `there is no directory ${directory}`);
   return directory || (existsSync(PATHS.manifest) ? PATHS.profiles : undefined);
+}
+
+/** The profiles that there are for an agent that reads `directory`: for the installed one, as far as it can read them. */
+export function profilesIn(directory: string | undefined): ProfileSet {
+  if (directory !== PATHS.profiles) return readProfiles(directory);
+  return installedProfiles(readManifest(PATHS.manifest)?.user);
 }
 
 /** The profile of a name; undefined where there is none. Ends the process, with all reasons, where its file cannot be used. */

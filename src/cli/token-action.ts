@@ -1,14 +1,17 @@
 import { randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { processEnvironment } from '../config.ts';
 import { visibleJson, visibleLine } from '../core/plain-text.ts';
 import { newToken } from '../core/token.ts';
+import { unreadable } from '../doctor/unreadable.ts';
+import { currentAccount } from '../execution/environment.ts';
 import { PATHS } from '../install/layout.ts';
+import { readManifest } from '../install/manifest.ts';
 import { installedSettings } from '../install/settings-file.ts';
-import { readProfiles } from '../profiles/profile-book.ts';
 import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { profileHere, profilesDirectory } from './profiles-here.ts';
+import { profileHere, profilesDirectory, profilesIn } from './profiles-here.ts';
 import type { TokenOptions } from './token-arguments.ts';
 
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
@@ -52,7 +55,7 @@ const BUILT_IN = ['full', 'readonly'];
 function demandProfile(name: string | undefined): string {
   if (name !== undefined && BUILT_IN.includes(name)) return name;
   const directory = profilesDirectory();
-  const set = readProfiles(directory);
+  const set = profilesIn(directory);
   if (name !== undefined && profileHere(set, name) !== undefined) return name;
   if (name === 'workspace') {
     fail(
@@ -71,15 +74,19 @@ function demandProfile(name: string | undefined): string {
 
 /** Ends a token: within half a second no request is taken with it. */
 export function revokeToken(name: string, options: TokenOptions): void {
-  if (name === RESERVED) {
-    fail(EXIT_USAGE, 'the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
-  }
-  change(options, (tokens) => {
+  demandOther(name);
+  const isInForce = change(options, (tokens) => {
     const left = tokens.filter((token) => token.name !== name);
     if (left.length === tokens.length) fail(EXIT_FAILURE, unknown(name));
     return left;
   });
-  process.stderr.write(`token ${name} is revoked\n`);
+  if (isInForce) process.stderr.write(`token ${name} is revoked\n`);
+}
+
+/** The token of the settings is not in the file. */
+function demandOther(name: string): void {
+  if (name !== RESERVED) return;
+  fail(EXIT_USAGE, 'the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
 }
 
 const OVERLAP_MS = 24 * 3_600_000;
@@ -92,6 +99,7 @@ export function rotateToken(
   name: string,
   options: TokenOptions & { readonly overlap?: number; readonly expires?: number },
 ): void {
+  demandOther(name);
   const secret = newToken();
   const now = Date.now();
   let until = 0;
@@ -119,7 +127,7 @@ export function rotateToken(
   );
 }
 
-/** Tells of every token what is known, which is not the token; as JSON, of those in the file. */
+/** Tells of every token what is known, which is not the token. */
 export function listTokens(options: TokenOptions & { readonly json?: boolean }): void {
   const tokens = attempt(() => readTokens(fileOf(options)));
   if (options.json === true) {
@@ -127,20 +135,26 @@ export function listTokens(options: TokenOptions & { readonly json?: boolean }):
       ...token,
       previous_until: previous?.until ?? null,
     }));
-    process.stdout.write(`${visibleJson(known)}\n`);
+    const usual = profileOfDefault(options);
+    const first = usual === undefined ? [] : [{ name: RESERVED, profile: usual, expires_at: null, ips: [] }];
+    process.stdout.write(`${visibleJson([...first, ...known])}\n`);
     return;
   }
   if (tokens.length === 0) process.stderr.write('no tokens beside the one of the settings\n');
   for (const row of [...defaultRow(options), ...tokens.map(rowOf)]) process.stdout.write(`${row}\n`);
 }
 
-/** The token of the settings, as far as they can be read. */
-function defaultRow({ file }: TokenOptions): string[] {
-  if (file !== undefined) return [];
+/** What the token of the settings may do, as far as they can be read; undefined where there is none. */
+function profileOfDefault({ file }: TokenOptions): string | undefined {
+  if (file !== undefined) return undefined;
   const here = processEnvironment();
   const settings = here['AGENT3_TOKENS_FILE'] ? here : installedSettings();
-  if (!settings['AGENT3_API_TOKEN']) return [];
-  const profile = settings['AGENT3_PROFILE'] || 'full';
+  return settings['AGENT3_API_TOKEN'] ? settings['AGENT3_PROFILE'] || 'full' : undefined;
+}
+
+function defaultRow(options: TokenOptions): string[] {
+  const profile = profileOfDefault(options);
+  if (profile === undefined) return [];
   return [`${RESERVED.padEnd(24)}  ${visibleLine(profile.padEnd(10))}  AGENT3_API_TOKEN of the settings`];
 }
 
@@ -169,9 +183,25 @@ function unknown(name: string): string {
   return `there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list names those there are`;
 }
 
-function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): void {
+/** Changes the file; false, with the reason on standard error, where the agent does not go by it. */
+function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): boolean {
   const path = fileOf(options);
+  const isNew = !existsSync(path);
   attempt(() => changeTokens(path, by, groupOf(path)));
+  const unread = path === PATHS.tokens ? unreadable(path, readManifest(PATHS.manifest)?.user) : undefined;
+  if (unread !== undefined) {
+    process.stderr.write(
+      `agent3: ${path} is changed, and ${unread}: it goes on with the tokens that it knows. Open the directory to it: chmod a+rx ${dirname(path)}\n`,
+    );
+    process.exitCode = EXIT_FAILURE;
+    return false;
+  }
+  if (isNew && path !== PATHS.tokens) {
+    process.stderr.write(
+      `${path} is new, and ${currentAccount().name}'s alone: an agent of another user cannot read it\n`,
+    );
+  }
+  return true;
 }
 
 function attempt<T>(work: () => T): T {

@@ -1,15 +1,15 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync } from 'node:fs';
 import { distrust } from '../approvals/request.ts';
 import { verifyRecord } from '../audit/verify.ts';
 import { describeErrno } from '../core/errors.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
 import type { Profile } from '../profiles/profile.ts';
-import { faultWords, readProfiles } from '../profiles/profile-book.ts';
+import { faultWords } from '../profiles/profile-book.ts';
 import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
 import { bad, type Finding, good } from './finding.ts';
 import { machineFault, userFault } from './profile-machine.ts';
+import { installedProfiles, unreadable } from './unreadable.ts';
 
 /**
  * Whether every profile that a token has is there, and its commands can run. `usual` is that of the token of the
@@ -17,11 +17,11 @@ import { machineFault, userFault } from './profile-machine.ts';
  */
 export function profilesFinding(usual: string, own: string): Finding {
   try {
-    const foreign = [PATHS.profiles, ...filesIn(PATHS.profiles), PATHS.tokens].flatMap(foreignHand);
-    if (foreign[0] !== undefined) return foreign[0];
-    const { profiles, faulty } = readProfiles(PATHS.profiles);
+    const { profiles, faulty } = installedProfiles(own);
     const [fault] = faulty.flatMap(faultWords);
     if (fault !== undefined) return bad('profiles', fault, 'agent3 profile check');
+    const unread = existsSync(PATHS.tokens) ? unreadable(PATHS.tokens, own) : undefined;
+    if (unread !== undefined) return bad('profiles', `${PATHS.tokens}: ${unread}`, OPEN_TOKENS);
     const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
     const missing = [...used].find((name) => !profiles.has(name));
     if (missing !== undefined)
@@ -36,17 +36,8 @@ export function profilesFinding(usual: string, own: string): Finding {
   }
 }
 
-function filesIn(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory).map((name) => join(directory, name)) : [];
-}
-
-/** A file that says what tokens may do, and that others than root may change. */
-function foreignHand(path: string): Finding[] {
-  const stat = statSync(path, { throwIfNoEntry: false });
-  if (stat === undefined || (stat.uid === 0 && (stat.mode & 0o022) === 0)) return [];
-  const what = `others than root may change ${path}, and with it what commands may do`;
-  return [bad('profiles', what, `chown root ${path}; chmod go-w ${path}`)];
-}
+/** As the installer and `agent3 token` leave it: whose group it is shows the directory of the logs. */
+const OPEN_TOKENS = `chown --reference=${PATHS.logs} ${PATHS.tokens}; chown root ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
 
 function faultOf(profile: Profile, own: string): string[] {
   const fault = userFault(profile, own) ?? machineFault(profile, own);

@@ -1,9 +1,10 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Value } from '@sinclair/typebox/value';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { fileFingerprint } from '../core/file-fingerprint.ts';
+import { foreignHand, foreignOwner, othersWrite } from '../core/foreign-hand.ts';
 import type { Notices } from '../core/notices.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 import { schemaFaults } from './schema-faults.ts';
@@ -23,70 +24,88 @@ export interface ProfileSet {
   readonly faulty: readonly FaultyFile[];
 }
 
-/** The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. A file with faults costs its own profile alone. */
-export function readProfiles(directory: string | undefined): ProfileSet {
+/** Why what lies at a path cannot be used; undefined when it can, as far as this knows. */
+export type FaultAt = (path: string) => string | undefined;
+
+/**
+ * The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. A file with faults
+ * costs its own profile alone.
+ */
+export function readProfiles(directory: string | undefined, faultAt: FaultAt = () => undefined): ProfileSet {
   const { full, readonly } = BUILT_IN;
   const profiles = new Map<string, Profile>([
     ['full', full],
     ['readonly', readonly],
   ]);
   const faulty: FaultyFile[] = [];
-  const files = directory === undefined ? [] : listFiles(directory);
+  const files = directory === undefined ? [] : listFiles(directory, faultAt);
   if (!Array.isArray(files)) return { profiles, faulty: [files] };
   for (const file of files) {
     const path = join(directory ?? '', file);
     const name = file.replace(ENDING, '');
     const isTwice = files.some((other) => other !== file && other.replace(ENDING, '') === name);
     // Nobody can tell which of two is meant.
-    const read = profiles.has(name) || isTwice ? [`there is a profile ${name} already`] : readProfile(path);
+    const read = isTwice ? [`there is a profile ${name} already`] : readTrusted(path, faultAt);
     if ('name' in read) profiles.set(read.name, read);
     else faulty.push({ path, name, faults: read });
   }
   return { profiles, faulty };
 }
 
+/** A file that the agent may go by: whoever may write a profile may do everything that it allows. */
+function readTrusted(path: string, faultAt: FaultAt): Profile | readonly string[] {
+  try {
+    const fault = foreignOwner(path) ?? faultAt(path);
+    return fault === undefined ? readProfile(path) : [fault];
+  } catch (error) {
+    return [unread(error)];
+  }
+}
+
+function unread(error: unknown): string {
+  return `it cannot be read: ${describeErrno(error)}`;
+}
+
 const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
 const ENDING = /\.(?:toml|json)$/;
+/** Whoever has put such a file there thinks that it is in force. */
+const OTHER_ENDING = /\.(?:ya?ml|tml|tom|conf|cfg|ini|txt|json5|jsonc)$|\.(?:toml|json)$/i;
 
 /** The profile in a file, or what is wrong with it, a sentence each. */
 export function readProfile(path: string): Profile | readonly string[] {
   if (!ENDING.test(path)) return ['the name of a file of a profile ends with .toml or .json'];
   const name = path.slice(path.lastIndexOf('/') + 1).replace(ENDING, '');
   if (!NAME.test(name)) return ['the name of a profile has up to 64 small letters, digits, and _ - between them'];
+  if (name === BUILT_IN.full.name || name === BUILT_IN.readonly.name)
+    return [`${name} is the name of a built-in profile: name the file otherwise, and say extends = "${name}" in it`];
   let value: unknown;
   try {
-    const fault = modeFault(path);
+    const fault = othersWrite(path);
     if (fault !== undefined) return [fault];
     const text = readFileSync(path, 'utf8');
     value = path.endsWith('.json') ? JSON.parse(text) : Bun.TOML.parse(text);
   } catch (error) {
-    if (errnoOf(error)?.startsWith('E') === true) return [`it cannot be read: ${describeErrno(error)}`];
+    if (errnoOf(error)?.startsWith('E') === true) return [unread(error)];
     return [`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`];
   }
   if (!Value.Check(profileSchema, value)) return schemaFaults(value);
   return profileOf(name, value);
 }
 
-/** Whoever may write a profile may do everything that it allows. */
-function modeFault(path: string): string | undefined {
-  const mode = statSync(path).mode & 0o7777;
-  if ((mode & 0o022) === 0) return undefined;
-  return `others than its owner may write to it (mode ${mode.toString(8).padStart(4, '0')}): chmod go-w ${path}`;
-}
-
 /** The names of the files, or why there are none to be had. */
-function listFiles(directory: string): string[] | FaultyFile {
+function listFiles(directory: string, faultAt: FaultAt = () => undefined): string[] | FaultyFile {
   try {
-    return readdirSync(directory)
-      .filter((name) => ENDING.test(name))
-      .sort();
+    const names = readdirSync(directory).sort();
+    const fault = foreignHand(directory) ?? faultAt(directory);
+    if (fault === undefined) return names.filter((name) => OTHER_ENDING.test(name));
+    return { path: directory, name: undefined, faults: [fault] };
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
-    return { path: directory, name: undefined, faults: [`it cannot be read: ${describeErrno(error)}`] };
+    return { path: directory, name: undefined, faults: [unread(error)] };
   }
 }
 
-/** A change of the files is seen within this. */
+/** A change of the files is seen within this; a profile that was missing, at once. */
 const LOOK_MS = 500;
 
 /** The profiles in force, read anew when a file changes. */
@@ -113,7 +132,9 @@ export class ProfileBook {
 
   /** The profile of this name; undefined where there is none that can be used. */
   get(name: string): Profile | undefined {
-    this.#readAnew();
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
+    // One that was just written is there for its first command.
+    if (!this.#profiles.has(name)) this.#look();
     return this.#profiles.get(name);
   }
 
@@ -123,10 +144,9 @@ export class ProfileBook {
   }
 
   /** Of a file that cannot be used, the profile that was there goes on, and the owner hears of it. */
-  #readAnew(): void {
-    const now = this.clock.elapsed();
-    if (this.directory === undefined || now - this.#lookedMs < LOOK_MS) return;
-    this.#lookedMs = now;
+  #look(): void {
+    if (this.directory === undefined) return;
+    this.#lookedMs = this.clock.elapsed();
     const seen = this.#fingerprint();
     if (seen === this.#seen) return;
     this.#seen = seen;
@@ -148,8 +168,8 @@ export class ProfileBook {
     if (directory === undefined) return '';
     const files = listFiles(directory);
     // To read them gives the reason.
-    if (!Array.isArray(files)) return 'unreadable';
-    return files.map((name) => `${name} ${fileFingerprint(join(directory, name))}`).join('\n');
+    if (!Array.isArray(files)) return files.faults.join();
+    return ['', ...files].map((name) => `${name} ${fileFingerprint(join(directory, name))}`).join('\n');
   }
 }
 

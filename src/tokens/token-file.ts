@@ -13,6 +13,7 @@ import {
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../core/errors.ts';
+import { foreignHand } from '../core/foreign-hand.ts';
 import { tryLock } from '../platform/libc.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
@@ -44,6 +45,8 @@ export class TokenFileFault extends Error {}
 export function readTokens(path: string): TokenRecord[] {
   const text = readText(path);
   if (text === undefined) return [];
+  const hand = foreignHand(path);
+  if (hand !== undefined) throw new TokenFileFault(`${path} is not used: ${hand}`);
   const value = parse(path, text);
   if (!Value.Check(fileSchema, value)) {
     const fault = Value.Errors(fileSchema, value).First();
@@ -62,12 +65,13 @@ export function hashToken(token: string): string {
 const OWN_MODE = 0o600;
 
 /**
- * Writes the tokens so that a reader sees the old file or the new one, whole. Owner and mode of a file that is there
- * stay; a new one belongs to `group`, who may read it, or to nobody else. Throws `TokenFileFault`.
+ * Writes the tokens so that a reader sees the old file or the new one, whole. With a `group` the file is root's, whatever
+ * it was, and the group may read it; without one, owner and mode of a file that is there stay, and a new one is readable
+ * for nobody else. Throws `TokenFileFault`.
  */
 export function writeTokens(path: string, tokens: readonly TokenRecord[], group?: number): void {
   const there = statSync(path, { throwIfNoEntry: false });
-  const mode = there === undefined ? (group === undefined ? OWN_MODE : 0o640) : there.mode & 0o777;
+  const mode = group !== undefined ? 0o640 : there === undefined ? OWN_MODE : there.mode & 0o777;
   const beside = `${path}.new`;
   try {
     const fd = openSync(beside, 'w', OWN_MODE);
@@ -78,8 +82,8 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
     } finally {
       closeSync(fd);
     }
-    if (there !== undefined) chownSync(beside, there.uid, there.gid);
-    else if (group !== undefined) chownSync(beside, 0, group);
+    if (group !== undefined) chownSync(beside, 0, group);
+    else if (there !== undefined) chownSync(beside, there.uid, there.gid);
     renameSync(beside, path);
   } catch (error) {
     throw new TokenFileFault(`${path} cannot be written: ${describeErrno(error)}`);

@@ -1,6 +1,6 @@
 import { afterAll, expect, test } from 'bun:test';
-import { chmodSync, rmSync, writeFileSync } from 'node:fs';
-import { ProfileBook } from '../../src/profiles/profile-book.ts';
+import { chmodSync, chownSync, rmSync, writeFileSync } from 'node:fs';
+import { ProfileBook, readProfiles } from '../../src/profiles/profile-book.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const directory = new TemporaryDirectory();
@@ -55,4 +55,65 @@ test('a file that has faults from the beginning is a profile that is not there, 
   expect(book.faultsOf('app')).toEqual([expect.stringMatching(/app\.toml: extends must be/)]);
   writeFileSync(file, 'extends = "full"');
   expect(later()).toMatchObject({ name: 'app' });
+});
+
+test('a profile that was missing is there as soon as its file is', () => {
+  const { file, book } = bookOf('extends = "full"');
+  rmSync(file);
+  writeFileSync(`${file.slice(0, -8)}next.toml`, 'extends = "full"');
+  expect(book.get('next')).toMatchObject({ name: 'next' });
+});
+
+const asRoot = test.skipIf(process.geteuid?.() !== 0);
+
+asRoot(
+  'a file of another user than root is not used, also by an agent of that user where the directory is root’s',
+  () => {
+    const place = new TemporaryDirectory(directory.path);
+    const file = place.join('app.toml');
+    writeFileSync(file, 'extends = "full"');
+    chownSync(file, 65_534, 65_534);
+    const fault = `it belongs to the user with the number 65534, and has to be root's: chown root ${file}`;
+    expect(readProfiles(place.path).faulty).toEqual([{ path: file, name: 'app', faults: [fault] }]);
+    for (const path of [directory.path, place.path]) chmodSync(path, 0o755);
+    expect(asNobody(() => readProfiles(place.path).faulty[0]?.faults)).toEqual([fault]);
+    // An agent that somebody runs by hand has all of it for its own.
+    for (const path of [directory.path, place.path]) chownSync(path, 65_534, 65_534);
+    expect(asNobody(() => readProfiles(place.path).faulty)).toEqual([]);
+    // Its directory alone is not: whoever has given it away may not know that it holds profiles.
+    chownSync(directory.path, 0, 0);
+    expect(asNobody(() => readProfiles(place.path).faulty)).toMatchObject([{ path: place.path, name: undefined }]);
+  },
+);
+
+function asNobody<T>(work: () => T): T {
+  process.seteuid?.(65_534);
+  try {
+    return work();
+  } finally {
+    process.seteuid?.(0);
+  }
+}
+
+asRoot('a directory that others may write to is not used at all', () => {
+  const place = new TemporaryDirectory(directory.path);
+  writeFileSync(place.join('app.toml'), 'extends = "full"');
+  chmodSync(place.path, 0o777);
+  expect(readProfiles(place.path)).toMatchObject({
+    faulty: [{ path: place.path, faults: [expect.stringContaining('others than its owner may write to it')] }],
+  });
+  expect([...readProfiles(place.path).profiles.keys()]).toEqual(['full', 'readonly']);
+});
+
+test('a file whose name is that of a built-in profile, or no profile’s at all, is told of', () => {
+  const place = new TemporaryDirectory(directory.path);
+  for (const name of ['full.toml', 'app.yaml', 'App.TOML', 'notes.md', 'app.toml.bak', 'app.toml~'])
+    writeFileSync(place.join(name), 'extends = "full"');
+  const { faulty, profiles } = readProfiles(place.path);
+  expect(faulty.map(({ path, faults }) => [path.slice(place.path.length + 1), faults[0]])).toEqual([
+    ['App.TOML', 'the name of a file of a profile ends with .toml or .json'],
+    ['app.yaml', 'the name of a file of a profile ends with .toml or .json'],
+    ['full.toml', 'full is the name of a built-in profile: name the file otherwise, and say extends = "full" in it'],
+  ]);
+  expect([...profiles.keys()]).toEqual(['full', 'readonly']);
 });

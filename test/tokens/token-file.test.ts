@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { closeSync, openSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, closeSync, openSync, statSync } from 'node:fs';
 import { tryLock } from '../../src/platform/libc.ts';
 import { changeTokens, readTokens, TokenFileFault, type TokenRecord } from '../../src/tokens/token-file.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -35,4 +35,36 @@ test('who holds the lock for too long keeps others from a change, and they say s
   } finally {
     closeSync(fd);
   }
+});
+
+const asRoot = test.skipIf(process.geteuid?.() !== 0);
+
+asRoot('the file of a service is readable for its group, and root’s alone to write, whatever it was', () => {
+  using directory = new TemporaryDirectory();
+  const path = directory.join('tokens.json');
+  const GROUP = 65_534;
+  const look = () => {
+    const { uid, gid, mode } = statSync(path);
+    return { uid, gid, mode: (mode & 0o7777).toString(8) };
+  };
+  changeTokens(path, () => [tokenOf('anna')], GROUP);
+  expect(look()).toEqual({ uid: 0, gid: GROUP, mode: '640' });
+  // As somebody leaves it who has put a copy back.
+  chownSync(path, 0, 0);
+  chmodSync(path, 0o600);
+  changeTokens(path, (tokens) => tokens, GROUP);
+  expect(look()).toEqual({ uid: 0, gid: GROUP, mode: '640' });
+});
+
+asRoot('a file that others than root may have written is not used', () => {
+  using directory = new TemporaryDirectory();
+  const path = directory.join('tokens.json');
+  changeTokens(path, () => [tokenOf('anna')]);
+  chmodSync(path, 0o666);
+  expect(() => readTokens(path)).toThrow(
+    /is not used: others than its owner may write to it \(mode 0666\): chmod go-w/,
+  );
+  chmodSync(path, 0o640);
+  chownSync(path, 65_534, 65_534);
+  expect(() => readTokens(path)).toThrow(/is not used: it belongs to the user with the number 65534/);
 });
