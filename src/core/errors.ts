@@ -106,7 +106,7 @@ export class GuessingRefused extends TooManyRequests {
   constructor(retryAfterSeconds: number) {
     super(
       retryAfterSeconds,
-      `Too many wrong tokens came from this address, so none is looked at. Wait ${retryAfterSeconds} seconds, then send the right one.`,
+      `Too many wrong tokens came from this address. Wait ${retryAfterSeconds} seconds, then send the right one.`,
     );
   }
 }
@@ -126,10 +126,17 @@ export class OperationNotAllowed extends AgentError {
   readonly error = 'Not allowed';
 }
 
-/** The profile of a token is missing. */
+/** The profile of a token is missing, or this machine has not what it needs, for which there is a `cause`. */
 export class ProfileUnavailable extends AgentError {
   readonly status = 503;
   readonly error = 'Profile unavailable';
+
+  constructor(
+    hint: string,
+    override readonly cause?: unknown,
+  ) {
+    super(hint);
+  }
 }
 
 /** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */

@@ -1,5 +1,6 @@
+import { realpathSync } from 'node:fs';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
-import { asUser, sandboxFault } from '../execution/sandbox.ts';
+import { asUser, linkedDirectory, sandboxFault } from '../execution/sandbox.ts';
 import type { Profile } from '../profiles/profile.ts';
 
 /**
@@ -11,7 +12,11 @@ export function machineFault({ user, sandbox }: Profile, own: string | undefined
   if (sandbox === undefined) return undefined;
   const { directory } = sandbox;
   const account = becomes(user ?? own);
-  const fault = sandboxFault({ ...sandbox, writable: directory === undefined ? [] : [directory], account });
+  const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account };
+  const linked = linkedDirectory(spec);
+  if (linked !== undefined)
+    return `the directory ${linked} is, or lies behind, a symbolic link: write ${realpathSync(linked)}, where it really is`;
+  const fault = sandboxFault(spec);
   if (fault !== undefined || directory === undefined || account === undefined) return fault;
   const { exitCode } = Bun.spawnSync([...asUser(account), 'test', '-w', directory, '-a', '-x', directory]);
   return exitCode === 0 ? undefined : `the user ${account.name} may not write to ${directory}`;

@@ -95,6 +95,11 @@ function viewOfEtc({ hidden }: SandboxSpec, existing: readonly string[]): string
   return etcViews.without(outermost(names));
 }
 
+/** A directory that may be written to, and is, or lies behind, a symbolic link: it could lead elsewhere tomorrow. */
+export function linkedDirectory({ writable }: Pick<SandboxSpec, 'writable'>): string | undefined {
+  return writable.find((path) => existsSync(path) && realpathSync(path) !== path);
+}
+
 /** Why no command can run in a sandbox here; undefined when it can. */
 export function sandboxFault(spec: SandboxSpec): string | undefined {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) {
@@ -139,8 +144,9 @@ function closedAbove({ user, groups }: NamedAccount, path: string): string {
   return above.find(isClosed) ?? path;
 }
 
+/** What a command writes into a directory that only seems to be empty would be gone with it: it is refused. */
 function hide(path: string): string[] {
-  return isDirectory(path) ? ['--tmpfs', path] : ['--ro-bind', '/dev/null', path];
+  return isDirectory(path) ? ['--perms', '0555', '--tmpfs', path] : ['--ro-bind', '/dev/null', path];
 }
 
 /** To look for what patterns stand for takes 1 ms: it is good for so long, as long as all of it is still there. */

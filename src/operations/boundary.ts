@@ -25,7 +25,7 @@ export interface Behind {
 
 /**
  * The boundary of a confined command: user, limits of files, sandbox. Undefined where its profile has none of them.
- * Throws `InvalidArguments` for an environment that does not pass it, `MachineRefused` where a sandbox cannot be had.
+ * Throws `InvalidArguments` for an environment that does not pass it, `ProfileUnavailable` where a sandbox cannot be had.
  */
 export function boundaryOf(confinement: Confinement | undefined, behind: Behind): Boundary | undefined {
   if (confinement === undefined) return undefined;

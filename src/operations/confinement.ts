@@ -1,7 +1,6 @@
-import { existsSync, realpathSync } from 'node:fs';
-import { MachineRefused, OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
+import { OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
-import { type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
+import { linkedDirectory, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
 import { seccompFilter } from '../execution/seccomp.ts';
 import type { Access } from '../profiles/access.ts';
 import type { Profile } from '../profiles/profile.ts';
@@ -96,12 +95,11 @@ export function isFree({ sandbox, user, limits }: Profile): boolean {
 const PROBE_AGAIN_MS = 2000;
 const probes = new Map<string, { readonly fault: string | undefined; readonly lookedMs: number }>();
 
-/** Throws `MachineRefused` where a profile's sandbox cannot be had: its commands are not run without it. */
+/** Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. */
 export function demandSandbox({ name }: Profile, spec: SandboxSpec, nowMs: number): void {
   const key = JSON.stringify(spec);
   const known = probes.get(key);
-  // A link could lead elsewhere than where its owner looked.
-  const led = spec.writable.find((path) => existsSync(path) && realpathSync(path) !== path);
+  const led = linkedDirectory(spec);
   if (led !== undefined) {
     throw new ProfileUnavailable(
       `Nothing was run: the directory ${led} of the profile ${name} of this token is, or lies behind, a symbolic link. Tell the owner of the server to name the real path.`,
@@ -113,25 +111,25 @@ export function demandSandbox({ name }: Profile, spec: SandboxSpec, nowMs: numbe
       : sandboxFault(spec);
   probes.set(key, { fault, lookedMs: nowMs });
   if (fault === undefined) return;
-  throw new MachineRefused(
+  throw new ProfileUnavailable(
     `Nothing was run: the profile ${name} of this token needs a sandbox, and ${fault}. Tell the owner of the server.`,
     new Error(`no sandbox: ${fault}`),
   );
 }
 
-/** Throws `MachineRefused` for ceilings of a profile where nothing `holds` a command to them. */
+/** Throws `ProfileUnavailable` for ceilings of a profile where nothing `holds` a command to them. */
 export function demandCeilings(confinement: Confinement | undefined, holds: boolean): void {
   if (holds || confinement === undefined) return;
   if (Object.values(confinement.ceilings).every((ceiling) => ceiling === undefined)) return;
-  throw new MachineRefused(
+  throw new ProfileUnavailable(
     'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup that would hold it to that. Tell the owner of the server: agent3 doctor says what is missing.',
     new Error('no cgroup for the limits of a profile'),
   );
 }
 
-/** The seccomp filter of sandboxes. Throws `MachineRefused` on a machine that it is not known for. */
+/** The seccomp filter of sandboxes. Throws `ProfileUnavailable` on a machine that it is not known for. */
 export function demandFilter(): Uint8Array {
   const filter = seccompFilter();
   if (filter !== undefined) return filter;
-  throw new MachineRefused('Nothing was run: the filter of the sandbox cannot be had.', new Error('no filter'));
+  throw new ProfileUnavailable('Nothing was run: the filter of the sandbox cannot be had.', new Error('no filter'));
 }

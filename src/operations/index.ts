@@ -1,5 +1,6 @@
 import { closeSessionOperation } from './close-session.ts';
 import { demandOperation } from './confinement.ts';
+import { roomFor, withForbidden } from './forbidden-hint.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
 import type { Answer, Call, Operation } from './operation.ts';
@@ -31,12 +32,12 @@ async function onRecord(parts: OperationParts, operation: Operation, args: unkno
   const { trail, access } = parts;
   const { name, readOnly, invoke } = operation;
   try {
-    demandOperation(access.profileFor(call.principal), name);
-    if (name === 'shell') return await invoke(args, call);
-    if (!readOnly) trail.operation(name, args, call);
-    const answer = await invoke(args, call);
-    if (readOnly) trail.operation(name, args, call);
-    return answer;
+    const profile = access.profileFor(call.principal);
+    demandOperation(profile, name);
+    if (name !== 'shell' && !readOnly) trail.operation(name, args, call);
+    const answer = await invoke(args, roomFor(profile, call, parts.limits.maxReplyChars));
+    if (name !== 'shell' && readOnly) trail.operation(name, args, call);
+    return withForbidden(answer, profile);
   } catch (error) {
     trail.refused(name, args, call, error);
     throw error;

@@ -210,6 +210,30 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
     expect(stdout).toBe('\n/etc/passwd\n');
   });
 
+  test('a directory that is hidden takes nothing that would then be lost', async () => {
+    for (const profile of ['readonly', 'work', 'both']) {
+      const cmd = 'ls -A /var/backups; touch /var/backups/mine; echo $?';
+      expect(await shellAs(profile, { cmd, cwd: '/' })).toMatchObject({
+        stdout: '1\n',
+        stderr: expect.stringMatching(/mine': (Permission denied|Read-only file system)\n$/),
+      });
+    }
+  });
+
+  test('profile check names the link that a workspace lies behind', async () => {
+    const linked = join(place, 'linked');
+    symlinkSync(work, linked);
+    const file = files.join('linked.toml');
+    writeFileSync(file, `extends = "workspace"\ndirectory = "${linked}"`);
+    expect(await agent3(['profile', 'check', file])).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining(
+        `the directory ${linked} is, or lies behind, a symbolic link: write ${work}, where it really is`,
+      ),
+    });
+    rmSync(linked);
+  });
+
   test('a workspace that has become a link is not entered', async () => {
     expect(await shellAs('work', { cmd: 'touch here' })).toMatchObject({ http: 200, exit_code: 0 });
     renameSync(work, `${work}-away`);
@@ -223,7 +247,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
 
   test('limits that nothing would hold a command to are no reason to run it without', async () => {
     expect(await shellAs('limited', { cmd: 'true' })).toMatchObject({
-      http: 500,
+      http: 503,
       message: expect.stringContaining('has no cgroup that would hold it to that'),
     });
   });

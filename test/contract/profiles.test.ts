@@ -17,12 +17,13 @@ put(
   JSON.stringify({ extends: 'full', limits: { exec_seconds: 2, background_seconds: 0, file_mib: 1, core_mib: 0 } }),
 );
 put('discreet.toml', 'extends = "full"\nmask = true\n');
+put('lone.toml', 'extends = "full"\noperations = ["shell"]\n');
 put('worker.toml', 'extends = "full"\nuser = "nobody"\n');
 
 const settings = { AGENT3_TOKENS_FILE: TOKENS, AGENT3_PROFILES_DIR: PROFILES };
 put('fleeting.toml', 'extends = "full"');
 const tokens: Record<string, string> = {};
-for (const name of ['reader', 'brief', 'worker', 'fleeting', 'discreet']) {
+for (const name of ['reader', 'brief', 'worker', 'fleeting', 'discreet', 'lone']) {
   const { stdout } = await agent3(['token', 'create', name, '--profile', name], settings);
   tokens[name] = stdout.trim();
 }
@@ -59,6 +60,21 @@ describe('a profile', () => {
       body: '{"cmd":"true"}',
     });
     expect(await flat.json()).toEqual(refusal);
+  });
+
+  test('is named where an answer advises an operation that it does not allow', async () => {
+    const refused = 'The profile of this token does not allow read_session';
+    const answers = [
+      await answerOf('lone', 'shell', { cmd: 'yes | head -c 300000' }),
+      await answerOf('lone', 'shell', { cmd: 'sleep 0.5', background: true }),
+    ];
+    for (const answer of answers) {
+      expect(answer['message']).toContain('read_session');
+      expect(answer['message']).toContain(refused);
+      expect(JSON.stringify(answer).length).toBeLessThan(100_000);
+    }
+    expect(await answerOf('lone', 'shell', { cmd: 'true' })).not.toHaveProperty('message');
+    expect(JSON.stringify(await answerOf('brief', 'shell', { cmd: 'yes | head -c 300000' }))).not.toContain(refused);
   });
 
   test('masks secrets in every answer, and keeps the bytes', async () => {
@@ -153,7 +169,8 @@ describe('a profile', () => {
       message: expect.stringContaining('The profile fleeting of this token is not there'),
     });
     put('fleeting.toml', 'extends = "full"');
-    await becomes(200);
+    // Of one that was missing, nobody has to wait for the next look.
+    expect((await call('fleeting', 'shell', { cmd: 'true' })).status).toBe(200);
   });
 
   test('whose file cannot even be looked at leaves those from before in force, and the log says so', async () => {

@@ -1,6 +1,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { TestCgroup } from '../../helpers/cgroups.ts';
+import { ensurePrograms } from '../../helpers/debian.ts';
 import { limitRow, median, missingRow, type Row, ratioRow } from '../bar.ts';
 import { Connection, requestText, timeRequests } from '../client.ts';
 import { newDirectory, type Server, startAgent } from '../servers.ts';
@@ -40,7 +41,9 @@ export async function control(): Promise<Row[]> {
     AGENT3_PROFILE: 'careful',
     ...(cgroup !== undefined && { AGENT3_CGROUP: cgroup.path }),
   });
-  const hasSandbox = Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { stderr: 'ignore' }).exitCode === 0;
+  const hasSandbox =
+    ensurePrograms({ bwrap: 'bubblewrap' }).length === 0 &&
+    Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { stderr: 'ignore' }).exitCode === 0;
   using sandboxed = hasSandbox ? await startAgent({ ...shared, AGENT3_PROFILE: 'readonly' }) : undefined;
   const times = await interleave({ free, held, ...(sandboxed && { sandboxed }) });
   const p50 = (name: string): number => median(times[name] ?? []);
