@@ -1,5 +1,5 @@
 import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
 import { etcViews } from './etc-view.ts';
@@ -98,6 +98,19 @@ function viewOfEtc({ hidden }: SandboxSpec, existing: readonly string[]): string
 /** A directory that may be written to, and is, or lies behind, a symbolic link: it could lead elsewhere tomorrow. */
 export function linkedDirectory({ writable }: Pick<SandboxSpec, 'writable'>): string | undefined {
   return writable.find((path) => existsSync(path) && realpathSync(path) !== path);
+}
+
+/**
+ * Whether a path leads inside to what the agent itself finds there: nothing on its way is hidden, a link, another user's
+ * or the sandbox's own. What is wrong with it can be told before the command then, and tells nothing that is hidden.
+ */
+export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
+  if (spec.account !== undefined || resolve('/', path) !== path) return false;
+  const isWithin = (root: string): boolean => path === root || path.startsWith(`${root}/`);
+  if ([...OWN, '/proc', '/dev', ...hiddenNow(spec)].some(isWithin)) return false;
+  let existing = path;
+  while (!existsSync(existing)) existing = dirname(existing);
+  return realOf(existing) === existing;
 }
 
 /** Why no command can run in a sandbox here; undefined when it can. */

@@ -4,6 +4,7 @@ import { InvalidArguments, MissingCommand, SessionNotFound } from '../core/error
 import { LOOK_SECONDS } from '../core/limits.ts';
 import { plainText } from '../core/plain-text.ts';
 import { jsonChars } from '../core/utf8.ts';
+import { isSeenAlike } from '../execution/sandbox.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { ALLOWED, letsAllThrough } from '../rules/ruleset.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
@@ -103,8 +104,7 @@ export function shellOperation(parts: OperationParts): Operation {
     checkText('cmd', given.cmd);
     const confinement = isFree(profile) ? undefined : confinementOf(profile, parts.ownPaths);
     // What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here.
-    const entersItself = confinement?.sandbox === undefined && confinement?.account === undefined;
-    if (given.cwd !== undefined) (entersItself ? checkDirectory : checkPath)(given.cwd);
+    if (given.cwd !== undefined) (isJudgedBefore(confinement, given.cwd) ? checkDirectory : checkPath)(given.cwd);
     const cwd = given.cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? home.now();
     if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, parts.clock.elapsed());
     demandCeilings(confinement, commands.holdsCeilings);
@@ -165,6 +165,13 @@ const QUEUE_SECONDS = 5;
 function stoppingHint({ record }: Session, { shutdown, cancelled }: Call): string | undefined {
   if (!shutdown.fired || cancelled?.fired === true || record.status !== 'running') return undefined;
   return 'The agent is being stopped or restarted just now: repeat read_session in a few seconds.';
+}
+
+/** Whether what is wrong with a directory can be told before the command is run there. */
+function isJudgedBefore(confinement: Confinement | undefined, cwd: string): boolean {
+  if (confinement === undefined) return true;
+  const { sandbox, account } = confinement;
+  return sandbox === undefined ? account === undefined : isSeenAlike(sandbox, cwd);
 }
 
 /** The home of the user that a profile names, or `/` where there is no such directory. */

@@ -155,6 +155,22 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
     );
   });
 
+  test('a working directory that is none is refused, unless that would tell of what is hidden', async () => {
+    const link = join(place, 'to-hidden');
+    symlinkSync('/var/backups', link);
+    for (const profile of ['readonly', 'work']) {
+      for (const cwd of [join(place, 'none', 'deeper'), '/etc/passwd']) {
+        expect(await shellAs(profile, { cmd: 'true', cwd })).toMatchObject({ http: 400, error: 'Invalid args' });
+      }
+      for (const cwd of ['/var/backups/none', join(link, 'none'), '/tmp/none', '/run/none']) {
+        const { http, message } = await shellAs(profile, { cmd: 'true', cwd });
+        expect([cwd, http, message]).toEqual([cwd, 200, expect.stringContaining('Nothing was run: there is no dir')]);
+      }
+      expect(await shellAs(profile, { cmd: 'pwd', cwd: outside })).toMatchObject({ stdout: `${outside}\n` });
+    }
+    rmSync(link);
+  });
+
   test('a program that writes more than a file may hold is told so', async () => {
     const answer = await shellAs('other', { cmd: 'cd "$(mktemp -d)" && head -c 2000000 /dev/zero > large', cwd: '/' });
     expect(answer).toMatchObject({ http: 200, status: 'done', exit_code: 153 });
