@@ -55,7 +55,7 @@ describeVm('control of an installed agent', () => {
     expect(await vm.sh('agent3 approvals')).toContain('$ touch /srv/app/approved; echo it ran');
     const approve = `agent3 approvals approve ${String(session).slice(0, 20)}`;
     expect((await vm.run(approve)).stderr).toContain('say what you have seen');
-    expect(await vm.sh(`${approve} --digest $(agent3 approvals | awk '/ digest / { print $2 }')`)).toBe(
+    expect(await vm.sh(`umask 077; ${approve} --digest $(agent3 approvals | awk '/ digest / { print $2 }')`)).toBe(
       'approved: it runs\n',
     );
     const answer = await askAs('careful', 'read_session', { session, wait: 20 });
@@ -94,7 +94,7 @@ describeVm('control of an installed agent', () => {
   test('logrotate breaks no chain and loses no line, under load', async () => {
     // A record of its own: the one before has what a command added.
     await vm.sh(
-      'systemctl stop agent3; chattr -a /var/log/agent3/audit.jsonl; rm /var/log/agent3/audit.jsonl*; systemctl start agent3',
+      'systemctl stop agent3; cd /var/log/agent3; chattr -a audit.jsonl; mkdir old; mv audit.jsonl* old; systemctl start agent3',
     );
     await answersWithin(vm, 30);
     await vm.sh(`cat > /opt/load <<'END'
@@ -146,6 +146,30 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     await answersWithin(vm, 30);
   }, 120_000);
 
+  test('a file of tokens that root has closed to the agent is opened by the next change', async () => {
+    const file = '/etc/agent3/tokens.json';
+    const token = (await vm.sh('agent3 token create brief --profile full')).trim();
+    const status = `curl -s -o /dev/null -w '%{http_code}' -H 'X-Auth-Token: ${token}' -d '{"op":"server_info","args":{}}' http://127.0.0.1:5000/`;
+    expect(await vm.sh(status)).toBe('200');
+    await vm.sh(`chown root:root ${file}; chmod 600 ${file}`);
+    expect((await vm.run('agent3 doctor')).stdout).toContain(
+      `${file}: the agent, which runs as agent3, cannot read it`,
+    );
+    expect((await vm.run('agent3 token revoke brief')).stderr).toContain('token brief is revoked');
+    expect(await vm.sh(`stat -c '%U:%G %a' ${file}; sleep 1; ${status}`)).toBe('root:agent3 640\n403');
+    // What another directory keeps from it is said, and not done.
+    const mode = (await vm.sh('stat -c %a /etc/agent3')).trim();
+    await vm.sh('chmod 700 /etc/agent3');
+    const { code, stdout, stderr } = await vm.run('agent3 token create brief --profile full');
+    expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^[\w-]{43}\n$/) });
+    expect(stderr).toContain(
+      'it goes on with the tokens that it knows. Open the directory to it: chmod a+rx /etc/agent3',
+    );
+    await vm.sh(`chmod ${mode} /etc/agent3; chown agent3 ${file}`);
+    expect((await vm.run('agent3 token revoke brief')).stderr).toContain("and has to be root's: chown root");
+    await vm.sh(`chown root ${file}; agent3 token revoke brief`);
+  }, 120_000);
+
   test('doctor looks at all of it', async () => {
     const { stdout } = await vm.run('agent3 doctor');
     expect(stdout).toMatch(/✓ profiles +in use: app, careful, full, online, slow/);
@@ -157,7 +181,14 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
       'own: the installed agent runs as agent3, not as root, so it cannot run commands as games: they are refused',
     );
     await vm.sh(`chown agent3 ${own}`);
-    expect((await vm.run('agent3 doctor')).stdout).toContain(`others than root may change ${own}`);
+    const ofOthers = new RegExp(`${own}: it belongs to the user with the number \\d+, and has to be root's`);
+    for (const look of ['doctor', 'profile list', 'profile check'])
+      expect((await vm.run(`agent3 ${look}`)).stdout).toMatch(ofOthers);
+    await vm.sh(`chown root ${own}; chmod 600 ${own}`);
+    const unread = `${own}: the agent, which runs as agent3, cannot read it: chmod a+rX ${own}`;
+    for (const look of ['doctor', 'profile list', 'profile check'])
+      expect((await vm.run(`agent3 ${look}`)).stdout).toContain(unread);
+    expect((await vm.run('agent3 token create other --profile own')).stderr).toContain(unread);
     await vm.sh(`agent3 token revoke own; rm ${own}; chown root /srv/app`);
     expect((await vm.run('agent3 doctor')).stdout).toContain('app: the user agent3 may not write to /srv/app');
     await vm.sh('chown agent3 /srv/app');
