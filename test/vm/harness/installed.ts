@@ -43,6 +43,6 @@ export function fileSystem(vm: Vm): Promise<string> {
   return vm.sh(
     String.raw`find /etc /usr /var/lib /var/log /opt /root /home -xdev \
       \( -path /var/log/journal -o -path /var/lib/systemd -o -path /var/lib/logrotate -o -path /var/lib/caddy \) -prune -o \
-      -printf '%p %y %m %u %g %s %l\n' | grep -v -E '^/var/log/agent3/(agent3|watchdog).log |^/etc/(passwd|group|shadow|gshadow)-? |^/etc d|^/var/log(/(wtmp|btmp|lastlog|faillog))? |^/etc/.pwd.lock|^/opt/vm' | sort`,
+      -printf '%p %y %m %u %g %s %l\n' | grep -v -E '^/var/log/agent3/((agent3|watchdog).log|audit.jsonl) |^/etc/(passwd|group|shadow|gshadow)-? |^/etc d|^/var/log(/(wtmp|btmp|lastlog|faillog))? |^/etc/.pwd.lock|^/opt/vm' | sort`,
   );
 }
