@@ -1,39 +1,54 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { isatty } from 'node:tty';
 import { type AuditLine, linesOf, parseLine } from '../audit/chain.ts';
 import { readRecordFile, recordFiles } from '../audit/files.ts';
 import { type Verification, verifyRecord } from '../audit/verify.ts';
+import { writeAll } from '../client/descriptor.ts';
 import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import { visibleLine, visibleText } from '../core/plain-text.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
-import type { AuditFilter, AuditOptions } from './audit-arguments.ts';
+import type { AuditFilter, AuditOptions, VerifyArguments } from './audit-arguments.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** More findings than these tell nothing more. */
 const MAX_SHOWN = 100;
 
 /** Checks the whole record; ends with 1 when something is wrong with it. */
-export function verifyAudit(options: AuditOptions & { readonly kept: number }): void {
+export async function verifyAudit(options: VerifyArguments): Promise<void> {
   const path = fileOf(options);
   const key = processEnvironment()['AGENT3_AUDIT_KEY'] || installedAuditKey();
-  const found = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
-  const { files, lines, first, last, findings } = found;
-  if (files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
-  for (const { file, line, what } of findings.slice(0, MAX_SHOWN)) {
-    process.stdout.write(`✗ ${file}${line === 0 ? '' : `:${line}`}: ${visibleLine(what)}\n`);
+  if (options.requireKey === true && key === undefined) {
+    fail(
+      EXIT_USAGE,
+      'no key to check the seals with: set AGENT3_AUDIT_KEY, or run it as root where the agent is installed',
+    );
   }
-  if (findings.length > MAX_SHOWN) process.stdout.write(`✗ and ${findings.length - MAX_SHOWN} more\n`);
+  const found = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
+  if (found.files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
+  await print([...wordsOnFindings(found), wordsOnAll(found), wordsOnSeals(found, key !== undefined)]);
+  if (options.requireKey === true && found.sealed === 0) {
+    fail(EXIT_FAILURE, 'no line is sealed, and --require-key wants them to be');
+  }
+  if (found.findings.length > 0) process.exit(EXIT_FAILURE);
+}
+
+function wordsOnFindings({ findings }: Verification): string[] {
+  const shown = findings
+    .slice(0, MAX_SHOWN)
+    .map(({ file, line, what }) => `✗ ${file}${line === 0 ? '' : `:${line}`}: ${visibleLine(what)}`);
+  return findings.length > MAX_SHOWN ? [...shown, `✗ and ${findings.length - MAX_SHOWN} more`] : shown;
+}
+
+function wordsOnAll({ files, lines, first, last, findings }: Verification): string {
   const range =
     first === undefined || last === undefined
       ? ''
       : `, number ${first.seq} (${visibleLine(first.time)}) to ${last.seq} (${visibleLine(last.time)})`;
   const all = `${lines} ${lines === 1 ? 'line' : 'lines'} in ${files.length} ${files.length === 1 ? 'file' : 'files'}${range}`;
-  const verdict = findings.length === 0 ? 'whole' : `${findings.length} findings`;
-  process.stdout.write(`${findings.length === 0 ? '✓ ' : ''}${all}: ${verdict}\n`);
-  process.stdout.write(`${wordsOnSeals(found, key !== undefined)}\n`);
-  if (findings.length > 0) process.exit(EXIT_FAILURE);
+  return findings.length === 0 ? `✓ ${all}: whole` : `${all}: ${findings.length} findings`;
 }
 
 function wordsOnSeals({ sealed, unsealed, ofOtherKey }: Verification, hasKey: boolean): string {
@@ -58,6 +73,7 @@ export async function tailAudit(
   const path = fileOf(options);
   const wanted = filterOf(options);
   const files = attempt(path, () => recordFiles(path));
+  if (files.length === 0 && options.follow !== true) fail(EXIT_FAILURE, `there is no record ${path}`);
   let found: Uint8Array[] = [];
   for (const file of files.reverse()) {
     const matching = attempt(file, () => [...linesOf(readRecordFile(file))])
@@ -66,22 +82,43 @@ export async function tailAudit(
     found = [...matching, ...found].slice(-options.lines || Number.POSITIVE_INFINITY);
     if (found.length >= options.lines) break;
   }
-  const show = shower(options);
-  if (options.lines > 0) for (const bytes of found) show(bytes);
-  if (options.follow === true) await follow(path, wanted, show);
+  const textOf = texter(options);
+  if (options.lines > 0) await print(found.map(textOf));
+  if (options.follow === true) await follow(path, wanted, (bytes) => print([textOf(bytes)]));
+  if (found.length === 0) await noteNoMatch();
 }
 
-/** Prints every line of the record that matches. */
-export function grepAudit(pattern: string | undefined, options: AuditFilter): void {
+async function noteNoMatch(): Promise<void> {
+  await writeAll(2, Buffer.from('agent3: no line matches\n'));
+}
+
+/** The exit codes of grep, which tells a record that it could not search from one in which nothing is. */
+const GREP_EXIT = { noMatch: 1, trouble: 2 } as const;
+
+/** Prints every line of the record that matches; ends with 1 when none does. */
+export async function grepAudit(pattern: string | undefined, options: AuditFilter): Promise<void> {
   const path = fileOf(options);
   const matches = patternOf(pattern);
   const wanted = filterOf(options);
-  const show = shower(options);
-  for (const file of attempt(path, () => recordFiles(path))) {
-    for (const { bytes } of linesOf(attempt(file, () => readRecordFile(file)))) {
-      if (wanted(bytes) && matches.test(Buffer.from(bytes).toString('utf8'))) show(bytes);
-    }
+  const textOf = texter(options);
+  const files = attempt(path, () => recordFiles(path), GREP_EXIT.trouble);
+  if (files.length === 0) fail(GREP_EXIT.trouble, `there is no record ${path}`);
+  let count = 0;
+  for (const file of files) {
+    const found = attempt(file, () => [...linesOf(readRecordFile(file))], GREP_EXIT.trouble)
+      .map(({ bytes }) => bytes)
+      .filter((bytes) => wanted(bytes) && matches.test(Buffer.from(bytes).toString('utf8')));
+    count += found.length;
+    await print(found.map(textOf));
   }
+  if (count > 0) return;
+  await noteNoMatch();
+  process.exit(GREP_EXIT.noMatch);
+}
+
+/** Waits for the reader: a record of many files is neither held in memory for it, nor read on when it has gone. */
+async function print(lines: readonly string[]): Promise<void> {
+  await writeAll(1, Buffer.from(lines.map((line) => `${line}\n`).join('')));
 }
 
 const FOLLOW_MS = 250;
@@ -89,7 +126,7 @@ const FOLLOW_MS = 250;
 async function follow(
   path: string,
   wanted: (bytes: Uint8Array) => boolean,
-  show: (bytes: Uint8Array) => void,
+  show: (bytes: Uint8Array) => Promise<void>,
 ): Promise<never> {
   let inode = statSync(path, { throwIfNoEntry: false })?.ino;
   let at = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
@@ -103,7 +140,7 @@ async function follow(
     for (const line of linesOf(bytes)) {
       if (line.isTorn) break;
       at += line.bytes.length + 1;
-      if (wanted(line.bytes)) show(line.bytes);
+      if (wanted(line.bytes)) await show(line.bytes);
     }
   }
 }
@@ -132,13 +169,12 @@ function filterOf({ token, session, event, since, until }: AuditFilter): (bytes:
 }
 
 /** A table for people, JSON for programs; on a terminal, nothing that would act on it. */
-function shower({ json }: AuditFilter): (bytes: Uint8Array) => void {
-  const isTerminal = process.stdout.isTTY === true;
+function texter({ json }: AuditFilter): (bytes: Uint8Array) => string {
+  const isTerminal = isatty(1);
   return (bytes) => {
     const line = isTerminal && json !== true ? parseLine(bytes) : undefined;
     const raw = Buffer.from(bytes).toString('utf8');
-    const text = line !== undefined ? row(line) : isTerminal ? visibleLine(raw) : raw;
-    process.stdout.write(`${text}\n`);
+    return line !== undefined ? row(line) : isTerminal ? visibleLine(raw) : raw;
   };
 }
 
@@ -166,11 +202,11 @@ function whatOf(line: AuditLine, text: (name: string) => string): string {
   }
 }
 
-function attempt<T>(path: string, work: () => T): T {
+function attempt<T>(path: string, work: () => T, code: typeof EXIT_FAILURE | typeof EXIT_USAGE = EXIT_FAILURE): T {
   try {
     return work();
   } catch (error) {
-    fail(EXIT_FAILURE, `${path} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+    fail(code, `${path} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
   }
 }
 

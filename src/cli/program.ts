@@ -1,7 +1,9 @@
 import { Command, CommanderError } from 'commander';
+import { OutputFault } from '../client/faults.ts';
 import { commit, version } from '../version.ts';
 import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
+import { endOutput, endWithReader } from './broken-pipe.ts';
 import { addCompletion } from './completion.ts';
 import { addDoctor } from './doctor.ts';
 import { addExec } from './exec.ts';
@@ -40,12 +42,16 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addCompletion(program);
   addMatchLines(program);
   addMcp(program);
+  endWithReader(program);
   for (const command of program.commands) inherit(command, program);
   try {
     await program.parseAsync(argv.length === 0 ? ['serve'] : [...argv], { from: 'user' });
   } catch (error) {
+    if (error instanceof OutputFault) endOutput(error);
     if (!(error instanceof CommanderError)) throw error;
-    process.exit(error.exitCode === 0 ? 0 : argv[0] === 'exec' ? EXIT_EXEC : EXIT_USAGE);
+    // Help: it ends by itself, once it is written.
+    if (error.exitCode === 0) return;
+    process.exit(argv[0] === 'exec' ? EXIT_EXEC : EXIT_USAGE);
   }
 }
 

@@ -7,6 +7,7 @@ import { mayPassOnceReached, persist } from '../client/patience.ts';
 import { readStream } from '../client/read.ts';
 import { processEnvironment } from '../config.ts';
 import { visibleJson } from '../core/plain-text.ts';
+import { endOutput } from './broken-pipe.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { RemoteOptions } from './remote.ts';
 import { remoteClient } from './remote-client.ts';
@@ -68,7 +69,7 @@ async function withClient(options: RemoteOptions, work: (client: AgentClient) =>
     await work(remoteClient(options, (fault) => fail(EXIT_USAGE, fault)));
   } catch (error) {
     // The reader had enough: `agent3 sessions read … | head`.
-    if (error instanceof OutputClosed) process.exit(0);
+    if (error instanceof OutputClosed) endOutput(error);
     if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message);
     throw error;
   }

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { AddressList } from '../core/address-list.ts';
+import { networkFault } from '../core/address-list.ts';
 import { parseDuration } from '../core/duration.ts';
 import { newToken } from '../core/token.ts';
 
@@ -64,7 +64,7 @@ function asOverlap(text: string): number {
 }
 
 function addNetwork(text: string, before: readonly string[]): string[] {
-  const { faults } = AddressList.parse(text);
-  if (faults[0] !== undefined || text.trim() === '') throw new InvalidArgumentError(faults[0] ?? 'It is empty.');
+  const fault = text.trim() === '' ? 'It is empty.' : networkFault(text);
+  if (fault !== undefined) throw new InvalidArgumentError(fault);
   return [...before, text.trim()];
 }

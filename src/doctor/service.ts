@@ -7,7 +7,9 @@ import { PATHS, SERVICE, WATCHDOG_TIMER } from '../install/layout.ts';
 import { readText } from '../install/machine.ts';
 import type { Manifest } from '../install/manifest.ts';
 import { healthUrl, serviceState, versionOn, whyNot } from '../install/service.ts';
+import { parseSettings } from '../install/settings-file.ts';
 import { addressOf } from '../install/survey.ts';
+import { TEMPLATES } from '../install/templates.ts';
 import { bad, type Finding, good } from './finding.ts';
 
 /** Where the owner looks for the reason of whatever the service does. */
@@ -46,7 +48,7 @@ export async function commandFinding(values: Readonly<Record<string, string>>): 
   return fault === undefined ? good('command', 'a real command came back') : bad('command', fault, LOOK);
 }
 
-/** Who else could read the token. */
+/** Who else could read the token, and whether everything that stands beside it has an effect. */
 export function settingsFinding(): Finding {
   const stat = statSync(PATHS.settings, { throwIfNoEntry: false });
   if (stat === undefined) return bad('settings', `${PATHS.settings} is missing`, 'agent3 install');
@@ -55,7 +57,21 @@ export function settingsFinding(): Finding {
     const repair = `chown root:root ${PATHS.settings}; chmod 600 ${PATHS.settings}`;
     return bad('settings', `${PATHS.settings} has mode ${mode}: others can read the token`, repair);
   }
+  const unknown = unknownSettings(Object.keys(parseSettings(readText(PATHS.settings) ?? '')));
+  if (unknown.length > 0) {
+    const what = `${unknown.join(', ')} in ${PATHS.settings}: there is no such setting, so it has no effect`;
+    return bad('settings', what, 'correct the name (agent3 serve --help has them all), then systemctl restart agent3');
+  }
   return good('settings', `${PATHS.settings} is root's alone`);
+}
+
+/** What is no setting and may stand among them all the same: see `OTHER_NAMES` in config.ts. */
+export const OTHER_VARIABLES = ['AGENT3_TOKEN', 'AGENT3_SESSION', 'AGENT3_URL'] as const;
+
+/** Those of `names` that are meant to be settings and are none. The file that the installer writes has all there are. */
+export function unknownSettings(names: readonly string[]): string[] {
+  const known = new Set<string>([...OTHER_VARIABLES, ...(TEMPLATES.settings.match(/\bAGENT3_\w+(?==)/g) ?? [])]);
+  return names.filter((name) => name.startsWith('AGENT3_') && !known.has(name));
 }
 
 /** Is the agent reachable from elsewhere without encryption. */

@@ -1,4 +1,4 @@
-import { readlinkSync } from 'node:fs';
+import { readlinkSync, statSync } from 'node:fs';
 import { delay } from '../core/clock.ts';
 import { runCommand } from './command.ts';
 import { SERVICE } from './layout.ts';
@@ -91,8 +91,51 @@ export async function waitForCommands(seconds: number, tell: (line: string) => v
 /** Why the service does not run: its last words on standard error, when it failed, and systemd's own. */
 export function whyNot(errorLog: string): string {
   const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,SubState,Result,ExecMainStatus', SERVICE]);
-  // One that was stopped has no reason: what stands in the log is of an earlier start.
-  const hasFailed = !/^Result=success$/m.test(stdout);
-  const own = hasFailed ? runCommand(['tail', '-n', '10', errorLog]).stdout.trim().split('\n') : [];
-  return [stdout.trim().replaceAll('\n', ' '), ...new Set(own.slice(-3))].filter((text) => text !== '').join('\n');
+  const own = lastWords({
+    result: /^Result=(.*)$/m.exec(stdout)?.[1] ?? '',
+    startedMs: parseMoment(runCommand(['busctl', 'get-property', ...STARTED]).stdout),
+    writtenMs: statSync(errorLog, { throwIfNoEntry: false })?.mtimeMs,
+    text: runCommand(['tail', '-n', '10', errorLog]).stdout,
+  });
+  return [stdout.trim().replaceAll('\n', ' '), ...own].filter((text) => text !== '').join('\n');
+}
+
+/** When the main process was started last. `systemctl show` has no form of it that all versions know and no zone changes. */
+const STARTED = [
+  'org.freedesktop.systemd1',
+  '/org/freedesktop/systemd1/unit/agent3_2eservice',
+  'org.freedesktop.systemd1.Service',
+  'ExecMainStartTimestamp',
+] as const;
+
+/** The time in milliseconds of a property that busctl tells in microseconds; undefined where it has none. */
+export function parseMoment(text: string): number | undefined {
+  const microseconds = Number(/^t (\d+)$/m.exec(text)?.[1] ?? 0);
+  return microseconds === 0 ? undefined : microseconds / 1000;
+}
+
+/** A service that does not run, and the file that its standard error is appended to. */
+export interface FailedStart {
+  /** As systemd tells it. */
+  readonly result: string;
+  /** When its main process was started last; undefined: nobody knows. */
+  readonly startedMs: number | undefined;
+  /** When the file was last written to; undefined: there is none. */
+  readonly writtenMs: number | undefined;
+  readonly text: string;
+}
+
+/** One that was stopped has no reason; for want of a file that its unit names, or by a condition, none was started. */
+const WORDLESS: ReadonlySet<string> = new Set(['success', 'resources', 'exec-condition']);
+
+/** The kernel's clock of files goes by ticks, of up to 10 ms. */
+const TICKS_MS = 20;
+
+const LAST_LINES = 3;
+
+/** The last lines of standard error; none where they are of an earlier start, and this one's reason is the journal's. */
+export function lastWords({ result, startedMs = 0, writtenMs, text }: FailedStart): string[] {
+  if (WORDLESS.has(result) || writtenMs === undefined || writtenMs + TICKS_MS < startedMs) return [];
+  const lines = text.split('\n').filter((line) => line !== '');
+  return [...new Set(lines.slice(-LAST_LINES))];
 }

@@ -1,12 +1,15 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { appendFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { EVENTS } from '../../src/cli/audit-arguments.ts';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { eventually } from '../helpers/waiting.ts';
 
+const ROOT = join(import.meta.dir, '../..');
 const directory = new TemporaryDirectory();
 afterAll(() => directory[Symbol.dispose]());
 let made = 0;
@@ -189,6 +192,90 @@ describe('the audit record', () => {
     expect([...answered].filter((session) => !ended.has(session))).toEqual([]);
     expect(answered.size).toBeGreaterThan(900);
   }, 120_000);
+});
+
+describe('agent3 audit grep and tail', () => {
+  const path = newRecord();
+  const line = (seq: number, event: string): string =>
+    JSON.stringify({ seq, time: '2026-11-26T08:00:00Z', event, token: 'reports#1', cmd: 'echo', prev: '0'.repeat(64) });
+  writeFileSync(path, `${line(1, 'start')}\n${line(2, 'end')}\n`);
+  const grep = (...args: string[]) => agent3(['audit', 'grep', '--file', path, ...args]);
+
+  test.concurrent('end with 0 where a line matches', async () => {
+    expect(await grep('echo', '--event', 'end')).toEqual({ code: 0, stdout: `${line(2, 'end')}\n`, stderr: '' });
+  });
+
+  const none: readonly (readonly string[])[] = [
+    ['nothing'],
+    ['--token', 'unknown'],
+    ['--session', 'no id at all'],
+    ['--event', 'login'],
+    ['--until', '2020-01-01'],
+  ];
+  test.concurrent.each(none.map((args) => [args]))('grep %j matches nothing: 1, as grep', async (args) => {
+    expect(await grep(...args)).toEqual({ code: 1, stdout: '', stderr: 'agent3: no line matches\n' });
+  });
+
+  test.concurrent('tail without a line that matches says so', async () => {
+    const tail = await agent3(['audit', 'tail', '--token', 'unknown', '--file', path]);
+    expect(tail).toEqual({ code: 0, stdout: '', stderr: 'agent3: no line matches\n' });
+  });
+
+  const wrong: readonly [args: readonly string[], told: string][] = [
+    [['grep', '('], 'no regular expression'],
+    [['grep', '--since', 'x'], 'It is no time'],
+    [['grep', '--event', 'strat'], 'start, end, decision, operation, output, login, agent, recovered, tampered'],
+    [['tail', '--event', 'strat'], 'start, end, decision, operation, output, login, agent, recovered, tampered'],
+    [['grep', '--file', directory.join('none.jsonl')], `there is no record ${directory.join('none.jsonl')}`],
+    [['grep', '--file', '/none/audit.jsonl'], '/none/audit.jsonl cannot be read'],
+    [['grep', '--file', '/dev'], '/dev cannot be read'],
+  ];
+  test.concurrent.each(wrong)('%j is a mistake: 2', async (args, told) => {
+    const { code, stdout, stderr } = await agent3(['audit', ...args], { AGENT3_AUDIT_FILE: path });
+    expect({ code, stdout, stderr }).toEqual({ code: 2, stdout: '', stderr: expect.stringContaining(told) });
+  });
+
+  test.concurrent('tail of a record that is not there fails', async () => {
+    const tail = await agent3(['audit', 'tail', '--file', directory.join('none.jsonl')]);
+    expect(tail).toMatchObject({ code: 1, stderr: expect.stringContaining('there is no record') });
+  });
+
+  test('know every event that the agent writes', async () => {
+    const written = new Set<string>();
+    for (const file of new Bun.Glob('src/{audit,operations}/*.ts').scanSync(ROOT)) {
+      const text = readFileSync(join(ROOT, file), 'utf8');
+      for (const [, event] of text.matchAll(/\bevent: '(\w+)'/g)) written.add(event ?? '');
+    }
+    expect([...written].sort()).toEqual([...EVENTS].sort());
+  });
+});
+
+describe('agent3 audit verify --require-key', () => {
+  const KEY = 'a-key-of-the-record-with-40-characters-x';
+  const strictly = (path: string, env: Record<string, string> = {}) =>
+    agent3(['audit', 'verify', '--require-key', '--file', path], env);
+
+  test('takes nothing unsealed for whole', async () => {
+    const [sealed, unsealed] = [newRecord(), newRecord()];
+    for (const [path, key] of [
+      [sealed, { AGENT3_AUDIT_KEY: KEY }],
+      [unsealed, {}],
+    ] as const) {
+      await using agent = await startAgent({ AGENT3_AUDIT_FILE: path, ...key });
+      await agent.shell({ cmd: 'echo' });
+    }
+    expect(await strictly(sealed, { AGENT3_AUDIT_KEY: KEY })).toMatchObject({ code: 0, stderr: '' });
+    const other = await strictly(sealed, { AGENT3_AUDIT_KEY: `${KEY}y` });
+    expect(other).toMatchObject({ code: 1, stdout: expect.stringContaining('it is forged') });
+    const keyless = await strictly(sealed);
+    expect(keyless).toMatchObject({ code: 2, stdout: '', stderr: expect.stringContaining('set AGENT3_AUDIT_KEY') });
+    const without = await strictly(unsealed, { AGENT3_AUDIT_KEY: KEY });
+    expect(without).toMatchObject({
+      code: 1,
+      stderr: 'agent3: no line is sealed, and --require-key wants them to be\n',
+    });
+    expect((await agent3(['audit', 'verify', '--help'])).stdout).toContain('--require-key');
+  });
 });
 
 describe('meddling with the record is found', () => {

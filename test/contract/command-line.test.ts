@@ -65,6 +65,14 @@ describe('a mistake on the command line ends with 2 and names what is nearest', 
   test.concurrent.each([[['token', 'extra']], [['serve', 'extra']]])('%p: too much', async (args) => {
     expect((await agent3(args)).code).toBe(2);
   });
+
+  test.concurrent('a network with bits of an address: which of the two is meant', async () => {
+    const { code, stderr } = await agent3(['token', 'create', 'x', '--profile', 'full', '--ip', '10.0.0.5/8']);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: expect.stringContaining('10.0.0.0/8, or 10.0.0.5 for that one address'),
+    });
+  });
 });
 
 describe('in a directory with files of its own the executable', () => {
