@@ -1,9 +1,11 @@
+import { availableParallelism, totalmem } from 'node:os';
 import { visibleLine, visibleText } from '../core/plain-text.ts';
 import { machineFault, userFault } from '../doctor/profile-machine.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
 import { faultWords, readProfile } from '../profiles/profile-book.ts';
+import { profileNotes } from '../profiles/profile-notes.ts';
 import { decide } from '../rules/decide.ts';
 import type { Action } from '../rules/rule.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
@@ -37,6 +39,7 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
       ? profilesIn(profilesDirectory(options.dir))
       : { profiles: new Map(files.map((file) => [file, readOrFail(file)])), faulty: [] };
   const own = readManifest(PATHS.manifest)?.user;
+  const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
   let isSound = faulty.length === 0;
   for (const profile of profiles.values()) {
     const fault = machineFault(profile, own);
@@ -44,8 +47,8 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
     process.stdout.write(
       `${fault === undefined ? '✓' : '✗'} ${profile.name}${fault === undefined ? '' : `: ${fault}`}\n`,
     );
-    const note = userFault(profile, own);
-    if (note !== undefined) process.stdout.write(`  note: ${note}\n`);
+    for (const note of [userFault(profile, own) ?? [], profileNotes(profile, machine)].flat())
+      process.stdout.write(`  note: ${visibleLine(note)}\n`);
   }
   for (const words of faulty.flatMap(faultWords)) process.stdout.write(`✗ ${visibleLine(words)}\n`);
   if (!isSound) process.exit(EXIT_FAILURE);
@@ -60,6 +63,9 @@ export function tryProfile(
   const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
   const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
+  if (cmd.trim() === '') fail(EXIT_USAGE, 'there is no command to try: it is empty');
+  if (!cwd.startsWith('/'))
+    fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);
   const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });
   const { action, reason, part } = decision;
   const words = `${action}: ${visibleText(reason)}${part === '' ? '' : ` (${visibleText(part)})`}`;

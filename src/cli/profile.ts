@@ -17,7 +17,7 @@ export function addProfile(program: Command): void {
   profile
     .command('try <profile> <cmd>')
     .description('What the rules of a profile would do with a command, and why; nothing is run')
-    .option('--cwd <path>', 'directory that it would run in (default: that of the workspace, or /)')
+    .option('--cwd <path>', 'directory that it would run in, an absolute path (default: that of the workspace, or /)')
     .option('--shell <path>', 'shell that it would run in', '/bin/bash')
     .option('--json', 'as JSON')
     .option(...directory)

@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
 import { ruleFaults } from '../rules/rule-faults.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
+import { shadowFaults } from '../rules/shadows.ts';
 import { directoryFault } from './workspace-directory.ts';
 
 /** The operations that a profile can allow. */
@@ -263,5 +264,8 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   const unknown = file.show?.find((path) => !SECRETS.includes(path));
   if (unknown !== undefined)
     faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
-  return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule))];
+  const { rules = [] } = file;
+  const ofRules = rules.flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule));
+  // What one is about tells nothing of the others, as long as it has faults itself.
+  return [...faults, ...(ofRules.length > 0 ? ofRules : shadowFaults(rules.map(ruleOf)))];
 }

@@ -7,6 +7,7 @@ import {
   type Redirection,
   type SyntaxNode,
 } from 'unbash';
+import { wordsOf } from './braces.ts';
 import { otherwiseRead, unspoken } from './dialect.ts';
 import { Evaluation } from './evaluation.ts';
 import { functionsOf } from './functions.ts';
@@ -16,7 +17,7 @@ import { inputOf, readsOf, writesOf } from './redirections.ts';
 import type { Redirected } from './rule.ts';
 import { valuesOf } from './values.ts';
 import { specialVariableOf } from './variables.ts';
-import { ANYTHING, argumentText, NO_VALUES, type Text, textOf, type Values } from './words.ts';
+import { ANYTHING, NO_VALUES, type Text, textOf, type Values } from './words.ts';
 
 /** The parser takes time with the square of some texts: 16 KiB of the worst took 50 ms. */
 export const MAX_CHARS = 16_384;
@@ -151,14 +152,20 @@ class Collector {
 
   #command(node: Command, source: string, context: Context): void {
     const { values } = context;
-    const name = node.name && textOf(node.name, values);
+    // With braces, a word may be several or none: the first of all is the name.
+    const named = node.name === undefined ? [] : [node.name];
+    const words = [...named, ...node.args].flatMap((word) => wordsOf(word, values));
+    const [name, ...rest] = node.name === undefined ? [] : words;
+    const args = node.name === undefined ? words : rest;
+    if (name?.isKnown === true && node.name !== undefined && !textOf(node.name, values).isKnown)
+      this.#faults.add('the name of the command is written with braces');
     if (name?.isKnown === true && name.text === 'read')
       for (const one of node.prefix) if (one.type === 'Assignment' && one.name === 'IFS') this.#ofRead.add(one);
     const redirects: readonly Redirection[] = node.redirects;
     const writes = writesOf(redirects, values);
     const fed: Fed = {
       name: name === undefined || name.isKnown ? name : ANYTHING,
-      args: [...node.args].map((word) => argumentText(word, values)),
+      args,
       input: inputOf(redirects, values),
     };
     const from = context.functions.get(name?.isKnown === true ? name.text : '');

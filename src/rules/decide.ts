@@ -3,10 +3,11 @@ import type { Answer } from './answers.ts';
 import { collect, type Part } from './collect.ts';
 import { directoriesOf } from './directories.ts';
 import { isAgainst, isHarmless, matches, matchesWrite, namesPath, programsNamed } from './match.ts';
-import { isOfSystem, type Where } from './paths.ts';
+import { absolute, isOfSystem, type Where } from './paths.ts';
 import { ACTIONS, type Rule } from './rule.ts';
 import { ALLOWED, type Decision, letsAllThrough, type Ruleset } from './ruleset.ts';
 import { isSpecialVariable } from './variables.ts';
+import type { Text } from './words.ts';
 import { runsWhatItWrites } from './written.ts';
 
 /** What is to be run. */
@@ -60,7 +61,7 @@ function decidePart(ruleset: Ruleset, part: Part, where: Where): Decision[] {
   const written = part.writes.flatMap((file) => {
     const { decisions, decider } = ask(ruleset, part, (rule) => matchesWrite(rule, part, file, where));
     const isLeft = decider === undefined && !isHarmless(file);
-    return isLeft ? [...decisions, ...otherwiseOf(ruleset, part)] : decisions;
+    return isLeft ? [...decisions, ...otherwiseOf(ruleset, part, unwritable(file, where))] : decisions;
   });
   return [...run, ...written];
 }
@@ -76,10 +77,13 @@ function decideRun(ruleset: Ruleset, part: Part, where: Where): Decision[] {
   const programs = part.isWrapper ? [] : programsNamed(part, where);
   const copied = programs.length === 0 ? -1 : ruleset.rules.findIndex((rule) => isAgainst(rule, programs));
   const isKnown = decider?.action === 'allow' && namesPath(decider, name, where);
+  const unread = unreadable === undefined || isRead ? [] : [confirmed(unreadable, shown)];
+  // Any rule may be about a program without a name: that it has none says more.
+  const isNameless = name?.isKnown === false && decider === undefined;
   return [
-    ...decisions,
-    ...(decider === undefined && !part.isCall ? otherwiseOf(ruleset, part) : []),
-    ...(unreadable === undefined || isRead ? [] : [confirmed(unreadable, shown)]),
+    ...(isNameless ? [...unread, ...decisions] : decisions),
+    ...(decider === undefined && !part.isCall ? otherwiseOf(ruleset, part, unruled(ruleset, part, where)) : []),
+    ...(isNameless ? [] : unread),
     ...(copied === -1 ? [] : [confirmed(`rule ${copied + 1} is about a program that it names`, shown, copied + 1)]),
     ...(isOutside && !isKnown
       ? [confirmed(`${shorten(name.text)} is a program outside of the directories of the system`, shown)]
@@ -113,9 +117,33 @@ function ask({ rules }: Ruleset, part: Part, matchOf: (rule: Rule) => Answer): A
   return { decisions, decider: undefined };
 }
 
-function otherwiseOf({ otherwise }: Ruleset, part: Part): Decision[] {
+function otherwiseOf({ otherwise }: Ruleset, part: Part, reason: string): Decision[] {
   if (otherwise === 'allow') return [];
-  return [{ action: otherwise, reason: 'no rule is about it', part: shorten(part.source), rule: undefined }];
+  return [{ action: otherwise, reason, part: shorten(part.source), rule: undefined }];
+}
+
+/** Why no rule is about what is run: one may allow it with other files. */
+function unruled({ rules }: Ruleset, part: Part, where: Where): string {
+  const index = rules.findIndex(
+    (rule) =>
+      rule.action === 'allow' &&
+      rule.writes !== undefined &&
+      // One of files alone allows no program.
+      (rule.commands ?? rule.arguments) !== undefined &&
+      matches({ ...rule, writes: undefined }, part, where) === 'yes',
+  );
+  const words = rules[index]?.words;
+  return words === undefined
+    ? 'no rule is about it'
+    : `rule ${index + 1} allows it only when it writes to its files and to no others (${words})`;
+}
+
+/** Why a file is not written to, where no rule is about it: an `allow` for a program surprises those who wrote it. */
+function unwritable(file: Text, where: Where): string {
+  if (!file.isKnown) return 'no rule allows it to write to a file whose name is only known when it runs';
+  const [path = file.text, ...others] = absolute(file.text, where);
+  const shown = shorten(others.length === 0 ? path : file.text);
+  return `no rule allows it to write to ${shown}: what allows a program allows it no file, that takes an allow with writes = ${JSON.stringify(shown)}`;
 }
 
 const SHOWN_CHARS = 120;

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { type Answer, all, some } from './answers.ts';
 import type { Glob } from './glob.ts';
 import { outputsOf } from './outputs.ts';
-import { absolute, isOfSystem, isPath, pathsOfProgram, type Where } from './paths.ts';
+import { absolute, isFile, isOfSystem, isPath, pathsOfProgram, type Where } from './paths.ts';
 import type { Redirected, Rule } from './rule.ts';
 import { isNoOption, since, type Text } from './words.ts';
 
@@ -22,7 +22,7 @@ function needsMoreWords({ flags = [], arguments: args = [] }: Rule, part: Redire
   const isOpen = (one: Glob): boolean => some(told, (arg) => isArgument(one, arg, where)) === 'no';
   const beginnings = args.filter(isOpen).map(({ text }) => text.slice(0, 1));
   const toldArgs = part.args.filter(({ isKnown }) => isKnown);
-  if (flags.length > 0 && some(flags, (flag) => hasFlag(flag, toldArgs)) === 'no') beginnings.push('-');
+  if (flags.length > 0 && some(flags, (flag) => hasFlag(flag, toldArgs, part.name)) === 'no') beginnings.push('-');
   const isDistinct = new Set(beginnings).size === beginnings.length && !beginnings.some((one) => /[*?]/.test(one));
   return isDistinct && beginnings.length > open.length;
 }
@@ -30,7 +30,7 @@ function needsMoreWords({ flags = [], arguments: args = [] }: Rule, part: Redire
 function isAbout(rule: Rule, part: Redirected, where: Where): Answer {
   return all([
     () => (rule.commands === undefined ? 'yes' : isCommand(rule.commands, part.name, where)),
-    () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args))),
+    () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args, part.name))),
     () => {
       const words = [...part.args, ...part.reads];
       return all((rule.arguments ?? []).map((one) => () => some(words, (arg) => isArgument(one, arg, where))));
@@ -39,7 +39,7 @@ function isAbout(rule: Rule, part: Redirected, where: Where): Answer {
       const { writes } = rule;
       if (writes === undefined) return 'yes';
       const files = [...part.writes, ...part.around, ...outputsOf(part)];
-      return some(files, (file) => some(writes, (one) => isPath(one, file, where)));
+      return some(files, (file) => some(writes, (one) => isFile(one, file, where)));
     },
   ]);
 }
@@ -48,7 +48,7 @@ function isAbout(rule: Rule, part: Redirected, where: Where): Answer {
 export function matchesWrite(rule: Rule, part: Redirected, file: Text, where: Where): Answer {
   const { writes } = rule;
   if (writes === undefined) return 'no';
-  const answer = some(writes, (one) => isPath(one, file, where));
+  const answer = some(writes, (one) => isFile(one, file, where));
   const isWriteAlone = rule.commands === undefined && rule.flags === undefined && rule.arguments === undefined;
   if (isWriteAlone || answer === 'no') return answer;
   return matches(rule, part, where);
@@ -59,7 +59,7 @@ function isAllowed(rule: Rule, part: Redirected, where: Where): Answer {
   const files = [...part.writes, ...part.around];
   return all([
     () => (rule.commands === undefined ? 'yes' : isAllowedProgram(rule.commands, part.name, where)),
-    () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args))),
+    () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args, part.name))),
     () => (rule.arguments === undefined ? 'yes' : areExactly(rule.arguments, rule.isOpen, part.args)),
     () => {
       const { writes } = rule;
@@ -67,7 +67,7 @@ function isAllowed(rule: Rule, part: Redirected, where: Where): Answer {
       // One that has nothing but files is about these, not about what is run.
       if (rule.commands === undefined && rule.arguments === undefined) return 'no';
       if (files.length === 0) return 'no';
-      return all(files.map((file) => () => some(writes, (one) => isPath(one, file, where))));
+      return all(files.map((file) => () => some(writes, (one) => isFile(one, file, where))));
     },
   ]);
 }
@@ -137,11 +137,12 @@ export function namesPath({ commands }: Rule, name: Text | undefined, where: Whe
 }
 
 /** A long option may be cut short (`--recurs`); a short one may stand among others (`-rf`), or end with its value. */
-function hasFlag(flag: string, args: readonly Text[]): Answer {
+function hasFlag(flag: string, args: readonly Text[], name: Text | undefined): Answer {
   let answer: Answer = 'no';
   // Behind `--` there are no options, unless it is the value of one.
   let hasEnded = false;
-  for (const arg of args) {
+  for (const [index, arg] of args.entries()) {
+    if (!hasEnded && endsOptions(name, arg, args[index - 1])) return answer;
     if (isFlag(flag, arg.text, arg.isKnown)) {
       if (!hasEnded) return 'yes';
       answer = 'maybe';
@@ -150,6 +151,16 @@ function hasFlag(flag: string, args: readonly Text[]): Answer {
     if (!hasEnded && !arg.isKnown && !isNoOption(arg)) answer = 'maybe';
   }
   return answer;
+}
+
+/** Programs that have options without values alone, but for long ones, and none behind `--`. */
+const PLAIN_OPTIONS = /^(?:rm|rmdir|unlink|cat|tee|chmod|chown|chgrp)$/;
+
+/** Whether all that follows a word is no option for certain. */
+function endsOptions(name: Text | undefined, arg: Text, before: Text | undefined): boolean {
+  if (!arg.isKnown || arg.text !== '--' || name?.isKnown !== true) return false;
+  const mayBeValue = before?.text.startsWith('--') === true || (before?.isKnown === false && !isNoOption(before));
+  return PLAIN_OPTIONS.test(posix.basename(name.text)) && !mayBeValue;
 }
 
 /** Shorter beginnings of a long option are ambiguous in most programs. */

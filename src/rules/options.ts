@@ -91,3 +91,24 @@ function shortOptions(arg: Text, { plain = '', valued = '' }: Options): Step | u
   }
   return arg.isKnown ? { names, wantsValue: false } : undefined;
 }
+
+/** Values of an option: attached, behind `=`, or the next word; long names may be cut short. */
+export function valuesOf(args: readonly Text[], letters: string, long: readonly string[]): Text[] {
+  const values: Text[] = [];
+  for (const [index, arg] of args.entries()) {
+    if (arg.isKnown && arg.text === '--') break;
+    const sign = arg.text.indexOf('=');
+    const isLong = arg.text.startsWith('--');
+    const name = arg.text.slice(2, sign === -1 ? undefined : sign);
+    if (isLong && name !== '' && long.some((one) => one.startsWith(name))) {
+      const value = sign === -1 ? args[index + 1] : since(arg, sign + 1);
+      if (value !== undefined) values.push(value);
+    }
+    if (isLong || !arg.text.startsWith('-')) continue;
+    const at = [...arg.text].findIndex((letter, place) => place > 0 && letters.includes(letter));
+    if (at === -1) continue;
+    const value = at + 1 === arg.text.length && arg.isKnown ? args[index + 1] : since(arg, at + 1);
+    if (value !== undefined) values.push(value);
+  }
+  return values;
+}

@@ -50,6 +50,18 @@ export function isPath(one: Glob, word: Text, where: Where): Answer {
   return where === undefined ? 'maybe' : some(where, (directory) => covers(one, posix.resolve(directory, path)));
 }
 
+/** Whether a file that is written to may be one that a pattern is about. One that begins with a star is about absolute paths too. */
+export function isFile(one: Glob, file: Text, where: Where): Answer {
+  const answer = isPath(one, file, where);
+  const { text, isKnown } = file;
+  if (answer === 'yes' || !one.text.startsWith('*') || !isKnown || text.startsWith('~')) return answer;
+  const paths = text.startsWith('/')
+    ? [posix.normalize(text)]
+    : where?.map((directory) => posix.resolve(directory, text));
+  if (paths === undefined) return one.mayFit('/', posix.basename(text)) ? 'maybe' : answer;
+  return some(paths, (path) => covers(one, path));
+}
+
 /** `/etc/*` is also about `/etc`. */
 function covers(one: Glob, path: string): Answer {
   const plain = path.replace(/(?<=.)\/$/, '');

@@ -1,18 +1,51 @@
+import { posix } from 'node:path';
 import type { Static } from '@sinclair/typebox';
-import type { ruleSchema } from './rule.ts';
+import { MORE, type ruleSchema } from './rule.ts';
+
+type StatedRule = Static<typeof ruleSchema>;
 
 /** Why a rule would never be about anything, or be about everything, a sentence each; `name` is the rule's, as decisions have it (`rule 1`). */
-export function ruleFaults(name: string, rule: Static<typeof ruleSchema>): string[] {
-  const { command, flags, arguments: args, writes } = rule;
+export function ruleFaults(name: string, rule: StatedRule): string[] {
+  const { action, command, flags, arguments: args, writes } = rule;
   if ([command, flags, args, writes].every((one) => one === undefined)) {
     return [
-      `${name} has no condition (command, flags, arguments or writes): what holds for the rest is otherwise = "${rule.action}"`,
+      `${name} has no condition (command, flags, arguments or writes): what holds for the rest is otherwise = "${action}"`,
     ];
   }
+  const isOfNoProgram = action === 'allow' && command === undefined && args === undefined;
   return [
-    ...[command ?? []].flat().filter(isSeveralWords).map(commandFault(name)),
-    ...[flags ?? []].flat().filter(isNoFlag).map(flagFault(name)),
+    ...listOf(command).filter(isSeveralWords).map(commandFault(name)),
+    ...(action === 'allow' ? listOf(command).filter(isUnnamed).map(pathFault(name)) : []),
+    ...listOf(flags).filter(isNoFlag).map(flagFault(name)),
+    ...listOf(writes).filter(isRoundabout).map(writesFault(name)),
+    ...(isOfNoProgram && flags !== undefined && writes !== undefined
+      ? [`${name} allows no program: with flags and writes it needs a command`]
+      : []),
   ];
+}
+
+/** What a rule may not mean as it is read, a sentence each. */
+export function ruleNotes(name: string, rule: StatedRule): string[] {
+  const args = listOf(rule.arguments);
+  const about = (subject: string, value: string): string => `${name}: ${subject} ${JSON.stringify(value)}`;
+  return [
+    ...listOf(rule.flags).flatMap((flag) => flagNotes(about('flags', flag), flag)),
+    ...args
+      .filter((one, at) => isSeveralArguments(one, args[at - 1]))
+      .map((one) => blankNote(about('arguments', one), one)),
+    ...args
+      .slice(0, -1)
+      .filter((one) => one === MORE)
+      .map((one) => `${about('arguments', one)} stands for more of them at the end alone, and is left out here`),
+    ...args
+      .filter((one) => one.startsWith('~'))
+      .map((one) => `${about('arguments', one)} ${HOMELY}: add a rule with /root/… and one with /home/*/…`),
+    ...listOf(rule.writes).flatMap((path) => writesNotes(about('writes', path), path)),
+  ];
+}
+
+function listOf(given: string | readonly string[] | undefined): readonly string[] {
+  return given === undefined ? [] : [given].flat();
 }
 
 /** A path may have spaces in it, but no options behind it. */
@@ -23,27 +56,111 @@ function isSeveralWords(command: string): boolean {
 function commandFault(name: string): (command: string) => string {
   return (command) => {
     const [program = '', ...rest] = command.trim().split(/\s+/);
-    const flags = rest.filter((word) => word.startsWith('-'));
-    const args = rest.filter((word) => !word.startsWith('-'));
-    const advice = [
-      `command = ${JSON.stringify(program)}`,
-      ...(flags.length === 0 ? [] : [`flags = ${JSON.stringify(flags)}`]),
-      ...(args.length === 0 ? [] : [`arguments = ${JSON.stringify(args)}`]),
-    ];
+    const advice = [`command = ${JSON.stringify(program)}`, ...conditionsFor(rest)];
     return `${name}: command ${JSON.stringify(command)} is more than the name of a program: write ${advice.join(', ')}`;
   };
 }
 
+/** What a rule says instead of several words. */
+function conditionsFor(words: readonly string[]): string[] {
+  const flags = words.filter((word) => word.startsWith('-')).flatMap(lettersOf);
+  const args = words.filter((word) => !word.startsWith('-'));
+  return [
+    ...(flags.length === 0
+      ? []
+      : [`flags = ${JSON.stringify(flags)}${flags.length > 1 ? ' (one of them is enough)' : ''}`]),
+    ...(args.length === 0 ? [] : [`arguments = ${JSON.stringify(args)}`]),
+  ];
+}
+
+/** Several letters behind one dash: `-rf` is found as it stands alone, `-r` and `-f` also among others. */
+const LETTERS = /^-[A-Za-z]{2,3}$/;
+
+function lettersOf(flag: string): string[] {
+  return LETTERS.test(flag) ? [...flag.slice(1)].map((letter) => `-${letter}`) : [flag];
+}
+
+/** An `allow` is about programs of the system by their names, and about others by their absolute paths. */
+function isUnnamed(command: string): boolean {
+  if (isSeveralWords(command) || !command.includes('/')) return false;
+  return !command.startsWith('/') || isRoundabout(command);
+}
+
+function pathFault(name: string): (command: string) => string {
+  return (command) => {
+    const example = command.startsWith('/') ? posix.normalize(command) : `/srv/app/${posix.basename(command)}`;
+    return `${name}: command ${JSON.stringify(command)} is the path of no program: an allow names one by its plain absolute path, as in command = ${JSON.stringify(example)}`;
+  };
+}
+
 function isNoFlag(flag: string): boolean {
-  return !flag.startsWith('-') || /\s/.test(flag);
+  return !flag.startsWith('-') || /\s/.test(flag) || flag === '--';
 }
 
 function flagFault(name: string): (flag: string) => string {
   return (flag) => {
-    const words = flag.trim().split(/\s+/);
-    const isOption = words.every((word) => word.startsWith('-'));
-    const dashed = words.map((word) => (word.startsWith('-') ? word : `${word.length === 1 ? '-' : '--'}${word}`));
-    const advice = `flags = ${JSON.stringify(isOption ? words : dashed)}`;
+    if (flag === '--') return `${name}: flags "--" is no flag: it ends them`;
+    const advice = flagAdvice(flag.trim().split(/\s+/));
     return `${name}: flags ${JSON.stringify(flag)} is no flag, which begins with - and has no space in it: write ${advice}, or arguments for what is none`;
   };
+}
+
+function flagAdvice(words: readonly string[]): string {
+  const flags = `flags = ${JSON.stringify(words.flatMap(dashed))}`;
+  const [only = '', ...more] = words;
+  // Three letters may be as many flags, or the name of one.
+  return more.length === 0 && /^[A-Za-z]{2,3}$/.test(only) ? `${flags} or flags = ["--${only}"]` : flags;
+}
+
+function dashed(word: string): string[] {
+  if (word.startsWith('-')) return lettersOf(word);
+  return word.length > 3 ? [`--${word}`] : lettersOf(`-${word}`);
+}
+
+/** Paths are compared as they are without detours. */
+function isRoundabout(path: string): boolean {
+  return path !== posix.normalize(path);
+}
+
+function writesFault(name: string): (path: string) => string {
+  return (path) => {
+    const plain = posix.normalize(path);
+    const advice = plain.startsWith('/')
+      ? JSON.stringify(plain)
+      : `the absolute path, or ${JSON.stringify(`*/${plain}`)}`;
+    return `${name}: writes ${JSON.stringify(path)} fits no path, as paths are compared without detours: write ${advice}`;
+  };
+}
+
+function flagNotes(subject: string, flag: string): string[] {
+  return [
+    ...(LETTERS.test(flag)
+      ? [
+          `${subject} is found as it stands alone: for these letters in any order and among others write flags = ${JSON.stringify(lettersOf(flag))}, of which one is enough`,
+        ]
+      : []),
+    ...(flag.startsWith('--') && flag.includes('=') ? [`${subject} is found with any other value too`] : []),
+    ...(flag.includes('*') ? [`${subject}: a star stands for itself in flags`] : []),
+  ];
+}
+
+/** Plain words with spaces between them; what stands behind an option may be its value, as a message of a commit. */
+function isSeveralArguments(argument: string, before: string | undefined): boolean {
+  return /^[-\w./:@%+,=*?]+(?: +[-\w./:@%+,=*?]+)+$/.test(argument) && before?.startsWith('-') !== true;
+}
+
+function blankNote(subject: string, argument: string): string {
+  const words = argument.split(/ +/);
+  const meant = argument.startsWith('-') ? conditionsFor(words).join(', ') : `arguments = ${JSON.stringify(words)}`;
+  return `${subject} is one argument with a space in it: if several are meant, write ${meant}`;
+}
+
+const HOMELY = 'fits only what is written with ~ too';
+
+function writesNotes(subject: string, path: string): string[] {
+  if (path.startsWith('~')) return [`${subject} ${HOMELY}: add /root/… and /home/*/…`];
+  if (/^[/*]/.test(path) || isRoundabout(path)) return [];
+  return [
+    `${subject} fits only what is written like this too, in whatever directory: begin it with / or, for any directory, with */`,
+  ];
 }

@@ -57,7 +57,7 @@ export interface Redirected extends Invocation {
 }
 
 /** Ends the arguments of an `allow`: any more may follow. */
-const MORE = '...';
+export const MORE = '...';
 
 /** The rule that a file states. */
 export function ruleOf(stated: Static<typeof ruleSchema>): Rule {

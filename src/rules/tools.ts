@@ -1,6 +1,6 @@
 import { type Hazards, isHazardous, unless } from './hazards.ts';
 import { isPlainly, type Look, NOTHING, RUNS_PROGRAMS, unreadable } from './look.ts';
-import { valuesOf } from './outputs.ts';
+import { valuesOf } from './options.ts';
 import { known } from './words.ts';
 
 /** Programs of containers: what they run inside is not read, but for what only looks, or starts what is there. */

@@ -10,8 +10,7 @@ import {
   SOME_SHELL,
   unreadable,
 } from './look.ts';
-import { type Options, parseOptions } from './options.ts';
-import { valuesOf } from './outputs.ts';
+import { type Options, parseOptions, valuesOf } from './options.ts';
 import type { Invocation } from './rule.ts';
 import { fromInput } from './shells.ts';
 import { isSpecialVariable } from './variables.ts';

@@ -13,6 +13,7 @@ const READ_BY_PROGRAMS =
 export function runsWhatItWrites(parts: readonly Redirected[]): boolean {
   const isRead = parts.some(({ name }) => name?.isKnown === true && READERS.test(posix.basename(name.text)));
   if (!isRead) return false;
-  const files = parts.flatMap((part) => [...part.writes, ...outputsOf(part)]);
+  // What is touched has nothing new in it.
+  const files = parts.flatMap((part) => [...part.writes, ...(part.name?.text === 'touch' ? [] : outputsOf(part))]);
   return files.some(({ text, isKnown }) => READ_BY_PROGRAMS.test(text) || (!isKnown && text === ''));
 }

@@ -251,7 +251,14 @@ describe('agent3 profile', () => {
     [
       'a command with its flags',
       '[[rules]]\naction = "deny"\ncommand = "rm -rf"',
-      'rule 1: command "rm -rf" is more than the name of a program: write command = "rm", flags = ["-rf"]',
+      'rule 1: command "rm -rf" is more than the name of a program: write command = "rm", flags = ["-r","-f"]',
+    ],
+    ['flags in one word', '[[rules]]\naction = "deny"\nflags = "rf"', 'flags = ["-r","-f"] or flags = ["--rf"]'],
+    ['a path with a detour', '[[rules]]\naction = "deny"\nwrites = "/srv/../etc/*"', 'write "/etc/*"'],
+    [
+      'a rule that is never reached',
+      '[[rules]]\naction = "allow"\ncommand = "git"\n[[rules]]\naction = "deny"\ncommand = "git"\narguments = "push"',
+      'rule 2 is never reached: rule 1 (allow command git) is about all of it already; move it before rule 1',
     ],
     ['a command that is a number', '[[rules]]\naction = "deny"\ncommand = 4', 'characters or a list, not 4'],
     ['a limit that is none', '[limits]\nmemory_mib = "1G"', 'limits.memory_mib must be'],
@@ -281,6 +288,32 @@ describe('agent3 profile', () => {
     writeFileSync(files.join('ghost.toml'), 'extends = "full"\nuser = "no-such-user"');
     const { code, stdout } = await agent3(['profile', 'check', files.join('ghost.toml')]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '✗ ghost: there is no user no-such-user\n' });
+  });
+
+  test('check notes what may be meant otherwise, and finds no fault in it', async () => {
+    using files = new TemporaryDirectory();
+    const text = 'extends = "full"\n[[rules]]\naction = "deny"\nwrites = "etc/passwd"\n[limits]\ncpu_percent = 1000000';
+    writeFileSync(files.join('odd.toml'), text);
+    const { code, stdout } = await agent3(['profile', 'check', files.join('odd.toml')]);
+    expect({ code, lines: stdout.split('\n') }).toEqual({
+      code: 0,
+      lines: [
+        '✓ odd',
+        expect.stringMatching(/^ {2}note: rule 1: writes "etc\/passwd" fits only what is written like this too/),
+        expect.stringMatching(/^ {2}note: cpu_percent 1000000 limits nothing/),
+        '',
+      ],
+    });
+  });
+
+  test.each([
+    ['an empty command', ['']],
+    ['blanks', [' \n\t']],
+    ['a relative directory', ['ls', '--cwd', 'srv/app']],
+  ])('try refuses %s', async (_, words) => {
+    const { code, stdout, stderr } = await agent3(['profile', 'try', 'full', ...words]);
+    expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
+    expect(stderr).toMatch(/there is no command to try|--cwd must be an absolute path/);
   });
 
   test('try begins in the workspace, and tells its answer by its exit code', async () => {

@@ -1,0 +1,43 @@
+import { ruleOf } from '../rules/rule.ts';
+import { ruleNotes } from '../rules/rule-faults.ts';
+import { shadowNotes } from '../rules/shadows.ts';
+import type { Profile, ProfileFile } from './profile.ts';
+
+/** What there is of a machine. */
+export interface Machine {
+  readonly memoryBytes: number;
+  readonly cpus: number;
+}
+
+/** What the owner of a profile may not have meant, though it can be used; a sentence each. */
+export function profileNotes(profile: Profile, machine: Machine): string[] {
+  // Built-in profiles have no file.
+  const { rules = [] }: ProfileFile = profile.source === '' ? {} : JSON.parse(profile.source);
+  return [
+    ...rules.flatMap((rule, index) => ruleNotes(`rule ${index + 1}`, rule)),
+    ...shadowNotes(rules.map(ruleOf)),
+    ...limitNotes(profile, machine),
+  ];
+}
+
+const MIB = 1_048_576;
+
+/** bubblewrap is two, the shell is one: measured with pids.max of 3, 4 and 5. */
+const PROCESSES_OF_SANDBOX = 3;
+
+/** Limits that hold nothing on this machine, or leave nothing. */
+function limitNotes({ limits, sandbox }: Profile, machine: Machine): string[] {
+  const { memory_mib: memoryMib = 0, cpu_percent: cpuPercent = 0, processes } = limits;
+  const hasMib = Math.floor(machine.memoryBytes / MIB);
+  const hasPercent = machine.cpus * 100;
+  const least = PROCESSES_OF_SANDBOX + 2;
+  return [
+    ...(memoryMib > hasMib ? [`memory_mib ${memoryMib} limits nothing: this machine has ${hasMib} MiB`] : []),
+    ...(cpuPercent >= hasPercent
+      ? [`cpu_percent ${cpuPercent} limits nothing: all CPUs of this machine are ${hasPercent}`]
+      : []),
+    ...(sandbox !== undefined && processes !== undefined && processes < least
+      ? [`processes ${processes}: a sandbox and its shell take ${PROCESSES_OF_SANDBOX}, so a pipe needs ${least}`]
+      : []),
+  ];
+}
