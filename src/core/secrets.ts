@@ -1,4 +1,6 @@
 import { keyBlocks } from './key-blocks.ts';
+import { CommandValues } from './secret-in-command.ts';
+import { type NamedValue, namedValues, quoteBefore } from './secret-names.ts';
 
 /** A part of a text that looks like a secret, and what kind it is. */
 export interface SecretSpan {
@@ -43,41 +45,17 @@ const SHAPES: readonly (readonly [kind: string, shape: RegExp])[] = [
   ['password hash', /(?<![\w$])\$(?:[1-7y]|2[abxy]|gy|argon2i?d?)\$[^\s:'"]{8,512}/g],
 ];
 
-/**
- * Where the name of a value says that it is a secret; the group before the value stays. `isAssigned`: a sign stands
- * between the two, which in a shell may be that of a variable.
- */
-const NAMED: readonly (readonly [kind: string, shape: RegExp, isAssigned?: true])[] = [
-  [
-    'authorization',
-    /((?<![\w-])(?:proxy-)?authorization["']?\s{0,4}[:=]\s{0,4}["']?(?:(?:basic|bearer|token|digest|negotiate)\s{1,4})?)([^\s"',;]{3,4096})/gi,
-    true,
-  ],
-  [
-    'token',
-    /((?<![\w-])(?:x-(?:auth|api|access)-(?:token|key)|set-cookie|cookie)["']?\s{0,4}[:=]\s{0,4}["']?)([^\s"']{3,4096})/gi,
-    true,
-  ],
-  ['password', /((?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:)([^\s/@'"<>]{3,256})(?=@)/gi],
-  [
-    'password',
-    /((?<![A-Za-z0-9])(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key|credentials?))(?:_?(?:key|id|hash))?["']?\s{0,4}(?:=|:(?!\/\/))\s{0,4}["']?)([^\s"',;&|)}\]]{3,4096})/gi,
-    true,
-  ],
-  [
-    'password',
-    /((?<![\w-])--?(?:pass(?:word|wd|phrase)?|secret|token|api-?key|auth|access-?token|client-secret)\s{1,4}["']?)([^\s"'-][^\s"']{2,4095})/gi,
-  ],
-  ['password', /((?<![\w-])(?:-u|--user|--proxy-user)\s{0,4}["']?[^\s:"']{1,128}:)([^\s"']{3,256})/g],
-  ['password', /((?<![\w-])(?:mysql|mysqldump|mysqladmin|mariadb|sshpass)\b[^|;&\n]{0,200}?\s-p)([^\s"']{3,256})/g],
-];
-
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 const PEM_END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 
 /** Where `text` has what looks like a secret, or is one of `known`: in their order, none within another. */
 export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): SecretSpan[] {
-  return apart([...keySpans(text), ...knownSpans(text, known), ...shapeSpans(text), ...namedSpans(text, () => true)]);
+  return apart([
+    ...keySpans(text),
+    ...knownSpans(text, known),
+    ...shapeSpans(text),
+    ...namedSpans(text, (value) => endInText(text, value)),
+  ]);
 }
 
 /** The spans in their order, those that overlap as one. */
@@ -102,7 +80,9 @@ export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Mas
  * key is masked as a whole block alone, and every other mark ends where a word or a command may.
  */
 export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Masked {
-  const guessed = [...shapeSpans(cmd), ...namedSpans(cmd, isOneWord)].flatMap((span) => clip(cmd, span));
+  const values = new CommandValues(cmd);
+  const named = namedSpans(cmd, (value) => values.endOf(value));
+  const guessed = [...shapeSpans(cmd), ...named].flatMap((span) => clip(cmd, span));
   const spans = apart([...keyBlocks(cmd), ...knownSpans(cmd, known), ...guessed]);
   return maskSpans(cmd, spans, (kind) => `‹${kind}›`);
 }
@@ -157,26 +137,46 @@ function shapeSpans(text: string): SecretSpan[] {
   );
 }
 
-/** `isMeant` is asked about what stands before a value. */
-function namedSpans(text: string, isMeant: (before: string, isAssigned: boolean) => boolean): SecretSpan[] {
-  return NAMED.flatMap(([kind, shape, isAssigned = false]) =>
-    [...text.matchAll(shape)].flatMap((match) => {
-      const [, before = '', value = ''] = match;
-      const start = match.index + before.length;
-      const isNone = isPlaceholder(value) || isPath(before, value) || !isMeant(before, isAssigned);
-      return isNone ? [] : [{ start, end: start + value.length, kind }];
-    }),
-  );
+/** Shorter values are no secrets. */
+const SHORTEST_NAMED = 3;
+
+/** `endOf` tells where a value ends; undefined where it is to be seen. */
+function namedSpans(text: string, endOf: (value: NamedValue) => number | undefined): SecretSpan[] {
+  return namedValues(text).flatMap((found) => {
+    const { start, before, kind } = found;
+    const end = endOf(found) ?? start;
+    const value = text.slice(start, end);
+    const isNone =
+      value.length < SHORTEST_NAMED || isPlaceholder(value) || isPath(before, value) || isProgram(text, found);
+    return isNone ? [] : [{ start, end, kind }];
+  });
+}
+
+/** A longer one is no value, but text between two of them. */
+const LONGEST_QUOTED = 1024;
+
+/** Where a value ends in a text: at a blank, or where the quotes end that it stands in. */
+function endInText(text: string, value: NamedValue): number {
+  const at = quoteBefore(text, value);
+  if (at === undefined) return value.end;
+  const [quote, isEscaped] = [text[at], text[at - 1] === '\\'];
+  for (let end = value.start; end < value.start + LONGEST_QUOTED; end++) {
+    const char = text[end];
+    if (char === undefined || char === '\n' || char === '\r') break;
+    if (char === quote) return isEscaped ? value.start + text.slice(value.start, end).replace(/\\+$/, '').length : end;
+    if (char === '\\' && !isEscaped) end++;
+  }
+  return value.end;
+}
+
+/** `Password: su: Authentication failure`: a program tells of itself where the answer to the question would be. */
+function isProgram(text: string, { before, start, end }: NamedValue): boolean {
+  return /:\s+$/.test(before) && /^[\w./+-]+:$/.test(text.slice(start, end)) && /\s/.test(text[end] ?? '');
 }
 
 /** `PWD=/home/x`, `passwd=/etc/passwd`, `TOKEN_FILE=/run/token`: where something is, not what it is. */
 function isPath(before: string, value: string): boolean {
   return /^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before);
-}
-
-/** What follows a line break, or the blank after `NAME=` or `NAME=word`, is a command that the shell runs. */
-function isOneWord(before: string, isAssigned: boolean): boolean {
-  return !/[\n\r]/.test(before) && !(isAssigned && /=[^=]*\s/.test(before));
 }
 
 /** With these a shell begins something new. */

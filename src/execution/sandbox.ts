@@ -182,8 +182,9 @@ function hiddenNow({ hidden, account }: SandboxSpec): readonly string[] {
 /** The existing paths that patterns stand for, links followed, outer ones first, as far as `account` gets to them. */
 function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
   const found = new Set<string>();
+  const homes = allHomes().map((home) => ({ home, names: namesIn(home) }));
   for (const pattern of patterns) {
-    for (const path of pattern.startsWith('~/') ? inHomes(pattern.slice(2)) : matches(pattern)) {
+    for (const path of pattern.startsWith('~/') ? inHomes(homes, pattern.slice(2)) : matches(pattern)) {
       const real = realOf(path);
       // What is in a directory of its own is not there anyway.
       if (real !== undefined && !OWN.some((own) => real === own || real.startsWith(`${own}/`)))
@@ -199,8 +200,26 @@ function outermost(paths: readonly string[]): string[] {
   return sorted.filter((path) => !sorted.some((outer) => path.startsWith(`${outer}/`)));
 }
 
-function inHomes(rest: string): string[] {
-  return allHomes().flatMap((home) => matches(`${home}/${rest}`));
+interface Home {
+  readonly home: string;
+  /** What is in it; undefined where nobody tells. */
+  readonly names: ReadonlySet<string> | undefined;
+}
+
+/** A hundred patterns in hundreds of homes: what a home has not at all is not looked for. */
+function inHomes(homes: readonly Home[], rest: string): string[] {
+  const [first = ''] = rest.split('/');
+  const mayBeIn = ({ names }: Home): boolean => names === undefined || first.includes('*') || names.has(first);
+  return homes.filter(mayBeIn).flatMap(({ home }) => matches(`${home}/${rest}`));
+}
+
+function namesIn(directory: string): ReadonlySet<string> | undefined {
+  try {
+    return new Set(readdirSync(directory));
+  } catch {
+    // It does not exist, or may be entered and not be listed.
+    return undefined;
+  }
 }
 
 /** The existing paths that match, `*` standing for any part of one name. */

@@ -3,6 +3,7 @@ import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
 import { ruleFaults } from '../rules/rule-faults.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
 import { shadowFaults } from '../rules/shadows.ts';
+import { OWN, SECRETS } from './secret-paths.ts';
 import { directoryFault } from './workspace-directory.ts';
 
 /** The operations that a profile can allow. */
@@ -111,69 +112,6 @@ export interface Profile {
   /** What its file states, as JSON: the same as long as it is the same profile. */
   readonly source: string;
 }
-
-/** The agent's own: tokens, profiles and decisions, logs and the record. */
-const OWN = ['/etc/agent3', '/var/log/agent3'];
-
-/** Secrets of a server, which a profile with a sandbox does not show. */
-const SECRETS = [
-  ...OWN,
-  '/etc/shadow*',
-  '/etc/gshadow*',
-  // What passwd(1) and PAM write before it takes their place.
-  '/etc/shadow',
-  '/etc/shadow+',
-  '/etc/nshadow',
-  '/etc/gshadow',
-  '/etc/gshadow+',
-  '/etc/ngshadow',
-  '/etc/security/opasswd',
-  '/etc/ssl/private',
-  '/etc/ssh/ssh_host_*_key',
-  '/etc/letsencrypt',
-  '/etc/wireguard',
-  '/etc/openvpn',
-  '/etc/ipsec.secrets',
-  '/etc/krb5.keytab',
-  '/etc/sudoers',
-  '/etc/sudoers.d',
-  '/etc/NetworkManager/system-connections',
-  '/etc/mysql/debian.cnf',
-  '/etc/ppp/chap-secrets',
-  '/etc/ppp/pap-secrets',
-  '/etc/msmtprc',
-  '/etc/exim4/passwd.client',
-  '/etc/postfix/sasl_passwd*',
-  '/etc/apt/auth.conf',
-  '/etc/apt/auth.conf.d',
-  '/etc/kubernetes',
-  '/etc/rancher',
-  '/var/lib/caddy',
-  '/var/lib/kubelet',
-  '/var/lib/docker',
-  '/var/lib/containerd',
-  '/var/backups',
-  '/var/spool/cron',
-  '/swapfile',
-  '~/.ssh',
-  '~/.gnupg',
-  '~/.aws',
-  '~/.azure',
-  '~/.config/gcloud',
-  '~/.config/gh',
-  '~/.config/rclone',
-  '~/.docker',
-  '~/.kube',
-  '~/.netrc',
-  '~/.npmrc',
-  '~/.pypirc',
-  '~/.pgpass',
-  '~/.my.cnf',
-  '~/.git-credentials',
-  '~/.vault-token',
-  '~/.password-store',
-  '~/.*_history',
-];
 
 const NO_RULES: Ruleset = { rules: [], otherwise: 'allow' };
 

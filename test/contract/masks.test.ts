@@ -92,6 +92,24 @@ test('no part of a long key is shown, by any page', async () => {
   expect(await agent.read({ session, offset: -12 })).toMatchObject({ stdout: 'all is well\n' });
 });
 
+test('no part of a value in quotes is shown, by any page', async () => {
+  const text = 'password: "correct horse battery"\nsecret = \'battery horse\'\n<token>horse horse</token>\nend\n';
+  const { session, stdout: whole } = await cat(text);
+  expect(whole).toBe('password: "‹password›"\nsecret = \'‹password›\'\n<token>‹password›</token>\nend\n');
+  for (const encoding of ['utf8', 'base64']) {
+    for (let offset = 0; offset < text.length; offset += 3) {
+      const { stdout } = await agent.read({ session, offset, limit: 7, encoding });
+      const page = encoding === 'utf8' ? stdout : Buffer.from(stdout, 'base64').toString();
+      expect(page).not.toMatch(/corr|ect|hor|rse|bat|tery/);
+    }
+  }
+  expect(await matchesOf({ session, match: 'horse' })).toMatchObject([
+    { text: 'password: "‹password›"' },
+    { text: "secret = '‹password›'" },
+    { text: '<token>‹password›</token>' },
+  ]);
+});
+
 test('a stream says at its end that something was masked in it', async () => {
   const eventsOf = async (stdin: string): Promise<string> => {
     const { session } = await cat(stdin);

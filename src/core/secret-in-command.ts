@@ -1,0 +1,133 @@
+import { type NamedValue, quoteBefore } from './secret-names.ts';
+import { isArgumentAfter, isQuotedArgumentAfter } from './shell-arguments.ts';
+import { openQuote } from './shell-quotes.ts';
+import { LEAD, type Reading, ShellReader } from './shell-readings.ts';
+
+/** Nothing in it makes a shell run something, or ends quotes, also those that another shell sees. */
+const INERT = /^[^;&|<>()`\n\r$\\"']{1,1024}$/;
+
+/** What a command begins behind; not what is part of a redirection, or escaped. */
+const COMMAND = String.raw`(?:^|(?<![\\<>])[;&|(\n])\s*`;
+const PLAIN = String.raw`[^\s"'\x60$\\;&|<>()]`;
+/** A variable is assigned behind it: by the shell, or by a program that takes its arguments for nothing else. */
+const ASSIGNED = new RegExp(
+  String.raw`${COMMAND}(?:(?:export|readonly|local|declare|typeset)\s+(?:-[a-zA-Z]{1,4}\s+)?|(?:env|then|do|else)\s+)?(?:[A-Za-z_]\w*=(?:"[^"\\$\x60\n]*"|'[^'\n]*'|${PLAIN})*\s+){0,8}$`,
+);
+/** The name of a program that is run stands behind it. */
+const PROGRAM = new RegExp(
+  String.raw`${COMMAND}(?:(?:sudo|doas)\s+(?:-[nEHk]+\s+|-[ug]\s+[\w-]+\s+){0,4}|(?:env|exec|nohup|time|command|then|do|else|if|while|until|!|\{)\s+|[A-Za-z_]\w*=${PLAIN}*\s+){0,6}(?:[\w./-]{0,100}\/)?$`,
+);
+
+/** The beginning of a word that is no assignment, no redirection, and ends no quotes. */
+const WORD_BEGIN = /(^|[\s;&|(`])(?:-[\w-]{0,40}=?|[\w.,:/*@%+~^!?#-]{0,100})((?:\\["']|[{[]){0,8})$/;
+/** `"token": `, `\"token\": `. */
+const NAME_IN_QUOTES = /^[\w-]+(\\*["'])/;
+/** They print a line break for `\n`. */
+const PRINTS = /(?:^|[\s;&|(])(?:echo\s+-[en]*e[en]*|printf)\s+$/;
+
+/** Values that are looked at in one command, 10 µs each: what has more of them is made to hold the agent up, and is shown. */
+const MOST_LOOKS = 10_000;
+
+/** Tells where values end in a command that may be masked in its record. */
+export class CommandValues {
+  readonly #cmd: string;
+  readonly #reader: ShellReader;
+  #looks = 0;
+
+  constructor(cmd: string) {
+    this.#cmd = cmd;
+    this.#reader = new ShellReader(cmd);
+  }
+
+  /**
+   * Where `value` ends; undefined where it has to be seen, because a shell could run it. What stands in quotes is one
+   * word, where these plainly are quotes of the shell.
+   */
+  endOf(value: NamedValue): number | undefined {
+    if (this.#looks++ >= MOST_LOOKS || !this.#isMasked(value)) return undefined;
+    const { start, end } = value;
+    const quote = quoteBefore(this.#cmd, value);
+    const last = quote === undefined ? undefined : this.#reader.endOfQuotes(quote);
+    if (last !== undefined && INERT.test(this.#cmd.slice(start, last)) && this.#isWhole(value)) return last;
+    const length = this.#cmd.slice(start, end).search(/[\s"']/);
+    return length === -1 ? end : start + length;
+  }
+
+  #isMasked(value: NamedValue): boolean {
+    const { bond, before } = value;
+    if (/[\n\r]/.test(before)) return false;
+    if (bond === 'argument') return this.#isRun(value);
+    if (bond === 'option') return this.#isGiven(value);
+    // What follows the blank after `NAME=` is what the shell runs; after `NAME =` it is an argument.
+    return bond === 'end' || !/\s/.test(before) || (!/[^\s=]=[^=]*\s/.test(before) && this.#isGiven(value));
+  }
+
+  /** Whether all that stands in the quotes around a value is nothing but it, whoever reads it. */
+  #isWhole(value: NamedValue): boolean {
+    const { bond, before, at } = value;
+    if (bond !== 'sign') return bond !== 'end' || /-p["']$/.test(before);
+    if (!/\S=["']?$/.test(before) || before.startsWith('-')) return this.#isGiven(value);
+    return isLed(ASSIGNED, { text: this.#reader.lead(at), isAll: at <= LEAD });
+  }
+
+  /** Whether the name of a value is an argument by itself, and so is the word after it, to all shells that may read it. */
+  #isGiven({ at, before }: NamedValue): boolean {
+    const readings = [...this.#reader.readings(at)];
+    const mark = NAME_IN_QUOTES.exec(before)?.[1];
+    const isOwn = mark !== undefined && isOpened(readings, mark);
+    // Where the name is in quotes of its own, the value is where these are.
+    if (isOwn) readings.pop();
+    const last = readings.pop();
+    if (last === undefined) return false;
+    const text = isOwn ? last.text.slice(0, -1) : last.text;
+    if (mark !== undefined && !isOwn && !(mark.startsWith('\\') && /\\["']$/.test(text))) return false;
+    if (isClosed(last, isOwn ? before.replace(NAME_IN_QUOTES, '') : before, readings.length)) return false;
+    if (!readings.every(isPassedOn)) return false;
+    // `printf 'a\npassword: b'`.
+    if (text.endsWith('\\') && /^[nrt]/.test(before) && PRINTS.test(last.outer))
+      return isArgumentAfter(text.slice(0, -1), last.isAll);
+    const [word, boundary = '', opening = ''] = WORD_BEGIN.exec(text) ?? [];
+    if (word === undefined || (boundary === '' && !last.isAll)) return false;
+    // What looks like an escaped quote may be the end of others, in which a backslash means nothing.
+    if (opening.includes('\\') && this.#isWithin(last, text.length - opening.length, at)) return false;
+    return isArgumentAfter(text.slice(0, text.length - word.length + boundary.length), last.isAll);
+  }
+
+  /** Whether quotes are open at a place in what a shell has before `at`. */
+  #isWithin({ text, quote }: Reading, place: number, at: number): boolean {
+    if (quote !== '') return openQuote(text.slice(0, place)) !== undefined;
+    return this.#reader.readings(at - (text.length - place)).length !== 1;
+  }
+
+  /** Whether a program is run, and what stands between its name and the value is as many arguments as it seems. */
+  #isRun({ at, before, open }: NamedValue): boolean {
+    const readings = [...this.#reader.readings(at)];
+    const last = readings.pop();
+    if (last === undefined || !isLed(PROGRAM, last)) return false;
+    if (!readings.every(isPassedOn)) return false;
+    // Then what stands between is in as many quotes as the program is.
+    return !/["']/.test(before.slice(0, before.length - open.length).replace(/"[^"]*"|'[^']*'/g, ''));
+  }
+}
+
+/** What `shape` is about stands before a place; not where its beginning cannot be seen. */
+function isLed(shape: RegExp, { text, isAll }: Pick<Reading, 'text' | 'isAll'>): boolean {
+  const found = shape.exec(text);
+  return found !== null && (isAll || found.index > 0);
+}
+
+/** Whether `mark` ends the quotes of the last of `readings`, and these have begun just before. */
+function isOpened(readings: readonly Reading[], mark: string): boolean {
+  const [outer, own] = readings.slice(-2);
+  return own !== undefined && own.quote === mark.slice(-1) && /(?<!\\)["']$/.test(outer?.text ?? '');
+}
+
+/** Whether the quotes of a reading end in `before`, as far as can be told. */
+function isClosed({ quote }: Reading, before: string, depth: number): boolean {
+  return quote !== '' && (depth > 1 ? before : before.replace(/\\["']/g, '')).includes(quote);
+}
+
+/** What is in quotes is one word to the shell that has `text` before them. */
+function isPassedOn({ text, isAll }: Reading): boolean {
+  return isQuotedArgumentAfter(text, isAll);
+}

@@ -1,0 +1,196 @@
+/**
+ * How a value goes with what tells that it is secret, which is what a shell makes of it: the end of a word
+ * (`-phunter2`), what follows a sign (`NAME=value`, `name: value`), the word behind an option (`--password value`), or
+ * an argument of a certain program (`zip -P value`).
+ */
+export type Bond = 'end' | 'sign' | 'option' | 'argument';
+
+/** Where the name of a value says that it is a secret. */
+export interface NamedShape {
+  readonly kind: string;
+  /** Its groups: what stays (`before`), in that the quote the value begins with (`open`), and the value up to a blank. */
+  readonly shape: RegExp;
+  readonly bond: Bond;
+  /** A quote before the name is that of the value as well: `'Authorization: Bearer x'`. */
+  readonly isHeader?: true;
+}
+
+/** A value that was found beside its name. */
+export interface NamedValue extends Omit<NamedShape, 'shape'> {
+  /** Where its name begins, or the program it is given to. */
+  readonly at: number;
+  /** From there to the value. */
+  readonly before: string;
+  /** The quote that it begins with, as it is written; empty where there is none. */
+  readonly open: string;
+  /** Where it is, up to a blank or a quote. */
+  readonly start: number;
+  readonly end: number;
+}
+
+/** A quote, also one that is escaped in a string around it. */
+const QUOTE = String.raw`(?:\\{0,3}["'])`;
+const OPEN = String.raw`(?<open>\\{0,3}["'])?`;
+const SIGN = String.raw`${QUOTE}?\s{0,4}[:=]\s{0,4}${OPEN}`;
+const WORD_BEGIN = String.raw`(?<![\w-])`;
+
+/** What a secret is called. */
+const NAME = String.raw`(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|(?:auth|access|refresh|session)?token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key|credentials?))(?:_?(?:key|id|hash))?`;
+
+/** Arguments on the way to one: nothing that ends a command, and no backslash, which may take the meaning of a quote. */
+const ARGUMENTS = '(?:[^|;&<>()\\n`\\\\]{0,160}?\\s)?';
+/** One argument; nothing in it ends a command either. */
+const ARGUMENT = '[^\\s|;&<>()`\\\\]';
+const REGISTRY_CLIENT = '(?:docker|podman|buildah|nerdctl|skopeo|helm|oras|crane|az|oc)';
+const HTPASSWD_OPTION = String.raw`-[A-Za-z0-9]{1,8}\s{1,4}(?:\d{1,6}\s{1,4})?`;
+
+/** Options of certain programs that are followed by a secret. */
+const PROGRAM_OPTIONS = [
+  String.raw`${REGISTRY_CLIENT}\s(?:[^|;&<>()\n\x60\\]{0,40}?\s)?login\s${ARGUMENTS}-p(?:\s{1,4}|=?)`,
+  // Its other options take a value, and -p would be one.
+  String.raw`sshpass\s{1,4}(?:-(?:v|P\s{0,4}[^\s"'|;&<>()\x60\\-][^\s"'|;&<>()\x60\\]{0,60})\s{1,4}){0,3}-p\s{1,4}`,
+  String.raw`(?:redis|valkey|keydb)-cli\s${ARGUMENTS}-a\s{1,4}`,
+  String.raw`ldap[a-z]{3,8}\s${ARGUMENTS}-w\s{0,4}`,
+  String.raw`(?:un)?zip\s${ARGUMENTS}-P\s{0,4}`,
+  String.raw`openssl\s${ARGUMENTS}-[kK]\s{1,4}`,
+  String.raw`mongo(?:sh|dump|restore|export|import|stat|top)?\s${ARGUMENTS}-p\s{1,4}`,
+  // Where it prints (-n), no file is named before the user.
+  String.raw`htpasswd\s{1,4}(?=(?:${HTPASSWD_OPTION}){0,5}-\w{0,8}b)(?:(?=(?:${HTPASSWD_OPTION}){0,5}-\w{0,8}n)(?:${HTPASSWD_OPTION}){1,6}|(?:${HTPASSWD_OPTION}){1,6}(?!-)${ARGUMENT}{1,255}\s{1,4})(?!-)${ARGUMENT}{1,128}\s{1,4}`,
+];
+
+/** Each begins where no word goes on, and repeats so few characters that no text takes longer than its length asks for. */
+const NAMED: readonly NamedShape[] = [
+  {
+    kind: 'authorization',
+    shape: shape(
+      String.raw`${WORD_BEGIN}(?:proxy-)?authorization${SIGN}(?:(?:basic|bearer|token|digest|negotiate)\s{1,4})?`,
+      String.raw`[^\s"',;]{1,4096}`,
+    ),
+    bond: 'sign',
+    isHeader: true,
+  },
+  {
+    kind: 'token',
+    shape: shape(
+      `${WORD_BEGIN}(?:x-(?:auth|api|access)-(?:token|key)|set-cookie|cookie)${SIGN}`,
+      String.raw`[^\s"']{1,4096}`,
+    ),
+    bond: 'sign',
+    isHeader: true,
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`(?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:`,
+      String.raw`[^\s/@'"<>]{1,256}(?=@)`,
+    ),
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`(?<![A-Za-z0-9])${NAME}${QUOTE}?\s{0,4}(?:=|:(?!\/\/))\s{0,4}${OPEN}`,
+      String.raw`[^\s"',;&|)}\]]{1,4096}`,
+    ),
+    bond: 'sign',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`${WORD_BEGIN}--?(?:pass(?:word|wd|phrase)?|secret|token|api-?key|auth|access-?token|client-secret)\s{1,4}${OPEN}`,
+      String.raw`[^\s"'-][^\s"']{0,4095}`,
+    ),
+    bond: 'option',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`${WORD_BEGIN}config(?:ure)?\s{1,4}set\s{1,4}(?:[\w.:/@-]{0,100}[.:/])?${NAME}\s{1,4}${OPEN}`,
+      String.raw`[^\s"'-][^\s"']{0,4095}`,
+    ),
+    bond: 'option',
+  },
+  {
+    kind: 'password',
+    shape: shape(`${WORD_BEGIN}(?:${PROGRAM_OPTIONS.join('|')})${OPEN}`, String.raw`[^\s"'-][^\s"']{0,255}`, 'g'),
+    bond: 'argument',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`${WORD_BEGIN}(?:-u|--user|--proxy-user)\s{0,4}${OPEN}[^\s:"']{1,128}:`,
+      String.raw`[^\s"']{1,256}`,
+      'g',
+    ),
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`${WORD_BEGIN}(?:mysql|mysqldump|mysqladmin|mariadb|sshpass|7z[arz]?|rar|unrar)\b[^|;&\n]{0,200}?\s-p${OPEN}`,
+      String.raw`[^\s"']{1,256}`,
+      'g',
+    ),
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`${WORD_BEGIN}(?:smbclient|rpcclient|smbget|smbcacls|smbcquotas|smbtree|net)\s${ARGUMENTS}(?:-U|--user)[\s=]{0,4}${OPEN}[^\s"'%]{1,128}%`,
+      String.raw`[^\s"']{1,256}`,
+      'g',
+    ),
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`${WORD_BEGIN}(?:echo|printf)\s{1,4}(?:-[a-zA-Z]{1,3}\s{1,4}|${QUOTE}%s(?:\\n)?["']\s{1,4})?${OPEN}[\w.@-]{1,64}:`,
+      String.raw`[^\s"'|]{1,256}(?=[^|\n]{0,200}\|\s{0,4}(?:sudo\s{1,4})?(?:[\w./-]{0,40}\/)?chpasswd\b)`,
+      'g',
+    ),
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    shape: shape(
+      String.raw`${WORD_BEGIN}chpasswd\b[^|;&<\n]{0,80}<<<\s{0,4}${OPEN}[\w.@-]{1,64}:`,
+      String.raw`[^\s"']{1,256}`,
+      'g',
+    ),
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    // Of XML, as in the settings of Maven.
+    shape: shape(
+      String.raw`<(?:[\w.-]{1,40}:)?${NAME}(?:\s[^<>\n\\]{0,200})?>\s{0,40}`,
+      String.raw`[^<\s](?:[^<\n]{0,1022}[^<\s])?(?=\s{0,40}<\/)`,
+    ),
+    bond: 'end',
+  },
+];
+
+function shape(before: string, value: string, flags = 'gi'): RegExp {
+  return new RegExp(`(?<before>${before})(?<value>${value})`, flags);
+}
+
+/** The values in `text` that have a secret's name. */
+export function namedValues(text: string): NamedValue[] {
+  return NAMED.flatMap(({ shape, ...rest }) =>
+    [...text.matchAll(shape)].map((match) => {
+      const { before = '', value = '', open = '' } = match.groups ?? {};
+      const start = match.index + before.length;
+      // A backslash before a quote belongs to that.
+      const length = /["']/.test(text[start + value.length] ?? '') ? value.replace(/\\+$/, '').length : value.length;
+      return { ...rest, at: match.index, before, open, start, end: start + length };
+    }),
+  );
+}
+
+/** Where the quote is that a value stands in, which may begin before its name: `'Authorization: Bearer x'`. */
+export function quoteBefore(text: string, { at, before, open, start, isHeader }: NamedValue): number | undefined {
+  if (open !== '') return text.lastIndexOf(open.slice(-1), start - 1);
+  const isBeforeName = isHeader === true && /["']/.test(text[at - 1] ?? '') && /^[\w-]+\s*:/.test(before);
+  return isBeforeName ? at - 1 : undefined;
+}
