@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, wri
 import type { Clock } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
-import { tryLock } from '../platform/libc.ts';
+import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
 import { GENESIS, hashLine } from './chain.ts';
 import { HEAD_BYTES, headPath, headText, parseHead } from './head.ts';
 import { endsWithLine, LeftFiles, tailOf } from './leftover.ts';
@@ -54,7 +54,7 @@ export class AuditLog {
     } catch (error) {
       throw new AuditFault(`the audit record ${path} cannot be opened: ${describeErrno(error)}`);
     }
-    if (!tryLock(this.#head)) throw new AuditFault(`another agent writes the audit record ${path}`);
+    if (!lockWithin(this.#head, DYING_AGENT_MS)) throw new AuditFault(`another agent writes the audit record ${path}`);
     this.#size = fstatSync(this.#fd).size;
     this.#goOn();
   }

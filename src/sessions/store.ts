@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, MachineRefused, SessionNotFound } from '../core/errors.ts';
 import { KEY_LIFETIME_SECONDS } from '../core/limits.ts';
-import { tryLock } from '../platform/libc.ts';
+import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
 import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
 import { readRecord, type SessionRecord } from './record.ts';
 import { Session } from './session.ts';
@@ -42,7 +42,7 @@ export class SessionStore {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
     // The descriptor stays open, and the lock held, for as long as the process lives.
     const fd = openSync(join(this.directory, '.lock'), 'a', 0o600);
-    if (tryLock(fd)) return;
+    if (lockWithin(fd, DYING_AGENT_MS)) return;
     closeSync(fd);
     throw new SessionsInUse(
       `another agent uses the sessions directory ${this.directory}; stop it, or set AGENT3_SESSIONS_DIR to another directory`,

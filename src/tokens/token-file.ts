@@ -14,7 +14,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { foreignHand } from '../core/foreign-hand.ts';
-import { tryLock } from '../platform/libc.ts';
+import { lockWithin } from '../platform/lock.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 
@@ -92,7 +92,6 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
 
 /** So long a change waits for another one. */
 const LOCK_PATIENCE_MS = 10_000;
-const LOCK_LOOK_MS = 20;
 
 /**
  * Reads the tokens, and writes what `change` makes of them, one process at a time: of two that did it at once, one
@@ -106,13 +105,8 @@ export function changeTokens(
 ): void {
   const fd = openLock(path);
   try {
-    const waitedFrom = performance.now();
-    while (!tryLock(fd)) {
-      if (performance.now() - waitedFrom >= patienceMs) {
-        throw new TokenFileFault(`${path} cannot be written now: another agent3 token changes it. Try it again.`);
-      }
-      Bun.sleepSync(LOCK_LOOK_MS);
-    }
+    if (!lockWithin(fd, patienceMs))
+      throw new TokenFileFault(`${path} cannot be written now: another agent3 token changes it. Try it again.`);
     writeTokens(path, change(readTokens(path)), group);
   } finally {
     closeSync(fd);
