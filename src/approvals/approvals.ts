@@ -5,6 +5,7 @@ import {
   type ApprovalRequest,
   digestOf,
   distrust,
+  isPublished,
   publish,
   readDecision,
   requestsDirectory,
@@ -13,7 +14,7 @@ import {
 
 /** What became of a request. */
 export interface Verdict {
-  /** `tampered`: somebody has decided, on something else than what was asked. */
+  /** `tampered`: what lies where a person reads it is not, or is no longer, what was asked. */
   readonly kind: 'approved' | 'denied' | 'tampered' | 'expired' | 'withdrawn' | 'stopped';
   readonly why: string;
   /** Who decided. */
@@ -35,8 +36,7 @@ export const MAX_WAITING_PER_TOKEN = 16;
 const LOOK_MS = 1000;
 
 /** Only what runs as the agent's user, or root, can have done that. */
-const TAMPERED =
-  'what was decided on is not what was asked: somebody has changed the request on the disk of the server';
+const CHANGED = 'somebody has changed or removed the request on the disk of the server';
 
 interface Waiting {
   readonly request: ApprovalRequest;
@@ -64,6 +64,11 @@ export class Approvals {
     private readonly announce: Announce,
   ) {
     this.#directory = requestsDirectory(sessionsDirectory);
+  }
+
+  /** Whether the settings name a directory for decisions. */
+  get isSet(): boolean {
+    return this.decisions !== undefined;
   }
 
   /** Why nobody can be asked, in words; undefined when somebody can. */
@@ -116,6 +121,11 @@ export class Approvals {
       this.#settle(session, { kind: 'stopped', why: 'the agent was stopped meanwhile', by: '' });
   }
 
+  #tampered(session: string, why: string, by: string): void {
+    this.notices.warn({ session, by }, `${why}: it is not run`);
+    this.#settle(session, { kind: 'tampered', why, by });
+  }
+
   #settle(session: string, verdict: Verdict): void {
     const waiting = this.#waiting.get(session);
     if (waiting === undefined) return;
@@ -157,9 +167,10 @@ export class Approvals {
 
   #look(): void {
     const { decisions } = this;
-    for (const [session, { lapse }] of [...this.#waiting]) {
+    for (const [session, { lapse, digest }] of [...this.#waiting]) {
       const why = lapse();
       if (why !== undefined) this.withdraw(session, why);
+      else if (!isPublished(this.#directory, session, digest)) this.#tampered(session, CHANGED, '');
     }
     if (decisions === undefined || distrust(decisions) !== undefined) return;
     for (const [session, { digest }] of [...this.#waiting]) {
@@ -167,8 +178,7 @@ export class Approvals {
       if (decision === undefined) continue;
       const { verdict, why, by } = decision;
       if (decision.digest !== digest) {
-        this.notices.warn({ session, by }, `${TAMPERED}: it is not run`);
-        this.#settle(session, { kind: 'tampered', why: TAMPERED, by });
+        this.#tampered(session, `what was decided on is not what was asked: ${CHANGED}`, by);
       } else this.#settle(session, { kind: verdict === 'approve' ? 'approved' : 'denied', why, by });
     }
   }

@@ -17,6 +17,7 @@ import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../core/errors.ts';
+import { fileFingerprint } from '../core/file-fingerprint.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 export const requestSchema = Type.Object({
@@ -74,8 +75,23 @@ export function publish(directory: string, request: ApprovalRequest): void {
   writeFileSync(join(directory, `${request.session}.json`), JSON.stringify(request), { mode: 0o600 });
 }
 
+/** Whether a request still lies there as it was published. A file that was not touched since is not read again. */
+export function isPublished(directory: string, session: string, digest: string): boolean {
+  const path = join(directory, `${session}.json`);
+  const seen = fileFingerprint(path);
+  if (known.get(session) === seen) return true;
+  const value = readJson(path, undefined);
+  if (!Value.Check(requestSchema, value) || digestOf(value) !== digest) return false;
+  known.set(session, seen);
+  return true;
+}
+
+/** How the files of requests looked when they were last as they should be. */
+const known = new Map<string, string>();
+
 /** Takes a request away again. */
 export function unpublish(directory: string, session: string): void {
+  known.delete(session);
   rmSync(join(directory, `${session}.json`), { force: true });
 }
 

@@ -89,6 +89,7 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
     removeDecision(decisions, request.session);
     if (!(await isGone(path, LAST_LOOKS))) fail(EXIT_FAILURE, notTaken(decisions));
   }
+  removeDecision(decisions, request.session);
   const refusal = verdict === 'approve' ? await refusalOf(join(sessions, request.session, 'meta.json')) : undefined;
   if (refusal !== undefined) fail(EXIT_FAILURE, `it is approved, and was not run: ${visibleLine(refusal)}`);
   process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
@@ -105,7 +106,7 @@ async function isGone(path: string, looks: number): Promise<boolean> {
 
 function notTaken(decisions: string): string {
   const unread = unreadable(decisions, readManifest(PATHS.manifest)?.user);
-  const why = unread === undefined ? 'does it run? (agent3 doctor)' : `${decisions}: ${unread}`;
+  const why = unread === undefined ? 'it does not run, or never asked this (agent3 doctor)' : `${decisions}: ${unread}`;
   return `the agent has not taken the decision, so it is taken back and nothing is decided: ${why}`;
 }
 
@@ -188,11 +189,11 @@ function waiting(): ApprovalRequest[] {
 
 /** The directories of the settings here, or those of the installed service. */
 function places(): { readonly sessions: string; readonly decisions: string } {
-  const own = processEnvironment();
+  const { AGENT3_SESSIONS_DIR: sessionsHere, AGENT3_APPROVALS_DIR: decisionsHere } = processEnvironment();
+  if (sessionsHere && decisionsHere) return { sessions: sessionsHere, decisions: decisionsHere };
   const installed = existsSync(PATHS.manifest) ? installedSettings() : undefined;
-  const sessions = own['AGENT3_SESSIONS_DIR'] || (installed && (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions));
-  const decisions =
-    own['AGENT3_APPROVALS_DIR'] || (installed && (installed['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
+  const sessions = sessionsHere || (installed && (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions));
+  const decisions = decisionsHere || (installed && (installed['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
   if (sessions && decisions) return { sessions, decisions };
   fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_SESSIONS_DIR and AGENT3_APPROVALS_DIR as for the agent');
 }

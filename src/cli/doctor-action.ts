@@ -53,7 +53,7 @@ async function findings(manifest: Manifest, values: Readonly<Record<string, stri
     diskFinding(),
     cgroupFinding(manifest),
     profilesFinding(values['AGENT3_PROFILE'] || 'full', manifest.user),
-    approvalsFinding(),
+    approvalsFinding(manifest.user),
     auditFinding(),
     logrotateFinding(),
     watchdogFinding(manifest),

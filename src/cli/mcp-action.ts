@@ -22,6 +22,7 @@ import {
   sweepCgroups,
   sweepJob,
   tryOpenStore,
+  warnOfPlaces,
 } from './startup.ts';
 
 /** Calls under way when the client closes its end may still be answered within this; then the agent ends. */
@@ -46,6 +47,7 @@ export async function runMcp(): Promise<void> {
   if (config.unknownNames.length > 0) {
     log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
   }
+  warnOfPlaces(config, deps.approvals, log.logger);
   const { shutdown } = deps;
   const { replySeconds, maxReplyChars } = config;
   const operations = allOperations(deps);

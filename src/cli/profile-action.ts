@@ -1,4 +1,5 @@
 import { availableParallelism, totalmem } from 'node:os';
+import { dirname, resolve } from 'node:path';
 import { visibleLine, visibleText } from '../core/plain-text.ts';
 import { machineFault, userFault } from '../doctor/profile-machine.ts';
 import { PATHS } from '../install/layout.ts';
@@ -37,7 +38,7 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
   const { profiles, faulty } =
     files.length === 0
       ? profilesIn(profilesDirectory(options.dir))
-      : { profiles: new Map(files.map((file) => [file, readOrFail(file)])), faulty: [] };
+      : { profiles: new Map(files.map((file) => [file, readOrFail(file, options)])), faulty: [] };
   const own = readManifest(PATHS.manifest)?.user;
   const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
   let isSound = faulty.length === 0;
@@ -76,8 +77,13 @@ export function tryProfile(
 /** Other codes than those of failures and of wrong command lines. */
 const EXIT_OF: Readonly<Record<Action, number>> = { allow: 0, confirm: 3, deny: 4 };
 
-function readOrFail(path: string): Profile {
-  const read = readProfile(path);
+/** A file that lies where an agent looks for profiles is judged as that agent does. */
+function readOrFail(path: string, options: ProfileOptions): Profile {
+  const directory = profilesDirectory(options.dir);
+  const isInForce = directory !== undefined && dirname(resolve(path)) === resolve(directory);
+  const faulty = isInForce ? profilesIn(directory).faulty : [];
+  const fault = faulty.find((file) => file.name === undefined || resolve(file.path) === resolve(path));
+  const read = fault?.faults ?? readProfile(path);
   if ('name' in read) return read;
   fail(EXIT_FAILURE, ...read.map((fault) => `${path}: ${fault}`));
 }

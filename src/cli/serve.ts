@@ -21,6 +21,7 @@ import {
   readConfig,
   sweepCgroups,
   sweepJob,
+  warnOfPlaces,
 } from './startup.ts';
 
 export function addServe(program: Command): void {
@@ -66,6 +67,7 @@ async function serve(): Promise<void> {
     log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
   }
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener });
+  warnOfPlaces(config, deps.approvals, log.logger);
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);
   log.logger.info({ url: listener.url, version, commit, pid: process.pid, ...recovered }, 'listening');

@@ -1,3 +1,6 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { Approvals } from '../approvals/approvals.ts';
 import { AuditFault, AuditLog } from '../audit/audit-log.ts';
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { systemClock } from '../core/clock.ts';
@@ -13,7 +16,6 @@ import { Access } from '../profiles/access.ts';
 import { ProfileBook } from '../profiles/profile-book.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { KeyRing } from '../tokens/key-ring.ts';
-import { TokenFileFault } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** The settings; ends the process with all their faults. */
@@ -36,14 +38,9 @@ export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
   }
 }
 
-/** The tokens beside that of the settings; ends the process, with the reason, when their file cannot be used. */
+/** The tokens beside that of the settings; undefined where the settings name no file of them. */
 export function openKeyRing({ tokensFile }: Config, notices: Notices): KeyRing | undefined {
-  try {
-    return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, notices);
-  } catch (error) {
-    if (!(error instanceof TokenFileFault)) throw error;
-    fail(EXIT_FAILURE, error.message);
-  }
+  return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, notices);
 }
 
 /** From here on, the token is in the agent's memory alone, which no process of the same user may look into. */
@@ -69,6 +66,17 @@ export function openAccess(
     fail(EXIT_USAGE, `AGENT3_PROFILE: the profile ${profile} cannot be used`, ...faults);
   }
   return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
+}
+
+/** Tells of places in the settings that are not there: what a misspelt one means is missed much later. */
+export function warnOfPlaces({ tokensFile, profilesDirectory }: Config, approvals: Approvals, notices: Notices): void {
+  const place = tokensFile === undefined ? undefined : dirname(tokensFile);
+  if (place !== undefined && !existsSync(place))
+    notices.warn({ directory: place }, 'AGENT3_TOKENS_FILE: there is no such directory, so there are no tokens in it');
+  if (profilesDirectory !== undefined && !existsSync(profilesDirectory))
+    notices.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: there is no such directory');
+  const fault = approvals.isSet ? approvals.fault() : undefined;
+  if (fault !== undefined) notices.warn({ fault }, 'AGENT3_APPROVALS_DIR: what needs approval is denied');
 }
 
 /** The audit record that the settings name; ends the process, with the reason, when it cannot be written. */

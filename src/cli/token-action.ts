@@ -4,11 +4,13 @@ import { dirname } from 'node:path';
 import { processEnvironment } from '../config.ts';
 import { visibleJson, visibleLine } from '../core/plain-text.ts';
 import { newToken } from '../core/token.ts';
+import { machineFault } from '../doctor/profile-machine.ts';
 import { unreadable } from '../doctor/unreadable.ts';
 import { currentAccount } from '../execution/environment.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { installedSettings } from '../install/settings-file.ts';
+import { BUILT_IN, type Profile } from '../profiles/profile.ts';
 import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../tokens/token-file.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { profileHere, profilesDirectory, profilesIn } from './profiles-here.ts';
@@ -37,7 +39,7 @@ export function createToken(
       {
         name,
         id: randomBytes(4).toString('hex'),
-        profile,
+        profile: profile.name,
         sha256: hashToken(secret),
         created_at: now,
         expires_at: options.expires === undefined ? null : now + options.expires,
@@ -46,17 +48,18 @@ export function createToken(
     ];
   });
   show(name, secret);
+  const fault = machineFault(profile, readManifest(PATHS.manifest)?.user);
+  if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${fault}\n`);
 }
 
-/** Profiles that need no file, and are there whatever is wrong with those that have one. */
-const BUILT_IN = ['full', 'readonly'];
-
-/** The name of a profile that there is; ends the process with those there are. */
-function demandProfile(name: string | undefined): string {
-  if (name !== undefined && BUILT_IN.includes(name)) return name;
+/** A profile that there is; ends the process with the names of those there are. */
+function demandProfile(name: string | undefined): Profile {
+  // These need no file, and are there whatever is wrong with those that have one.
+  if (name === 'full' || name === 'readonly') return BUILT_IN[name];
   const directory = profilesDirectory();
   const set = profilesIn(directory);
-  if (name !== undefined && profileHere(set, name) !== undefined) return name;
+  const profile = name === undefined ? undefined : profileHere(set, name);
+  if (profile !== undefined) return profile;
   if (name === 'workspace') {
     fail(
       EXIT_USAGE,
@@ -106,18 +109,20 @@ export function rotateToken(
   change(options, (tokens) => {
     const token = tokens.find((one) => one.name === name);
     if (token === undefined) fail(EXIT_FAILURE, unknown(name));
-    const { previous: _, ...kept } = token;
+    const { previous = [], ...kept } = token;
     const end = token.expires_at ?? Number.POSITIVE_INFINITY;
     if (end <= now && options.expires === undefined) {
       const ended = new Date(end).toISOString();
       fail(EXIT_FAILURE, `token ${name} ended at ${ended}; say how long the new one works: --expires 30d`);
     }
     until = Math.min(now + (options.overlap ?? OVERLAP_MS), end);
+    // One that was promised time by an earlier rotation keeps it; where the old one ends at once, all of them do.
+    const before = until > now ? [...previous.filter((one) => one.until > now), { sha256: token.sha256, until }] : [];
     const next: TokenRecord = {
       ...kept,
       sha256: hashToken(secret),
       ...(options.expires !== undefined && { expires_at: now + options.expires }),
-      ...(until > now && { previous: { sha256: token.sha256, until } }),
+      ...(before.length > 0 && { previous: before }),
     };
     return tokens.map((one) => (one === token ? next : one));
   });
@@ -133,7 +138,7 @@ export function listTokens(options: TokenOptions & { readonly json?: boolean }):
   if (options.json === true) {
     const known = tokens.map(({ sha256: _, previous, ...token }) => ({
       ...token,
-      previous_until: previous?.until ?? null,
+      previous_until: lastOf(previous),
     }));
     const usual = profileOfDefault(options);
     const first = usual === undefined ? [] : [{ name: RESERVED, profile: usual, expires_at: null, ips: [] }];
@@ -162,15 +167,20 @@ function defaultRow(options: TokenOptions): string[] {
 function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }: TokenRecord): string {
   const day = (time: number): string => `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
   const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
-  const isRotating = previous !== undefined && previous.until > Date.now();
+  const before = lastOf(previous);
   return [
     name.padEnd(24),
     profile.padEnd(10),
     `since ${day(created_at)}`,
     until.padEnd(26),
     ips.length === 0 ? 'from everywhere' : `from ${visibleLine(ips.join(', '))}`,
-    ...(isRotating ? [`the one before until ${day(previous.until)}`] : []),
+    ...(before !== null && before > Date.now() ? [`the one before until ${day(before)}`] : []),
   ].join('  ');
+}
+
+/** When the last of the tokens before ends; null where there is none. */
+function lastOf(previous: TokenRecord['previous'] = []): number | null {
+  return previous.length === 0 ? null : Math.max(...previous.map(({ until }) => until));
 }
 
 /** Prints a new token: alone on standard output, the rest on standard error. */

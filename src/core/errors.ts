@@ -139,6 +139,29 @@ export class ProfileUnavailable extends AgentError {
   }
 }
 
+/** What a token may do is not known (any more): it is gone itself, or its profile is. */
+export class AccessLapsed extends AgentError {
+  readonly status: number;
+  readonly error: string;
+
+  /** `why` is a sentence without its full stop, which `consequence` goes on; `advice` is one with it. */
+  constructor(
+    readonly gone: 'token' | 'profile',
+    readonly why: string,
+    readonly advice: string,
+    readonly consequence = '',
+  ) {
+    super(`${why}${consequence}. ${advice}`);
+    this.status = gone === 'token' ? 403 : 503;
+    this.error = gone === 'token' ? 'Unauthorized' : 'Profile unavailable';
+  }
+
+  /** The same, with what that means for a call: `, so nothing was done`. */
+  with(consequence: string): AccessLapsed {
+    return new AccessLapsed(this.gone, this.why, this.advice, consequence);
+  }
+}
+
 /** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */
 export class MachineRefused extends AgentError {
   readonly status = 500;

@@ -37,16 +37,21 @@ export function profilesFinding(usual: string, own: string): Finding {
 }
 
 /** As the installer and `agent3 token` leave it: whose group it is shows the directory of the logs. */
-const OPEN_TOKENS = `chown --reference=${PATHS.logs} ${PATHS.tokens}; chown root ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
+const OPEN_TOKENS = `chgrp --reference=${PATHS.logs} ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
 
 function faultOf(profile: Profile, own: string): string[] {
   const fault = userFault(profile, own) ?? machineFault(profile, own);
   return fault === undefined ? [] : [`${profile.name}: ${fault}`];
 }
 
-/** Whether a person's decisions can be trusted to be root's. */
-export function approvalsFinding(): Finding {
+/** Whether a person's decisions can be trusted to be root's, and reach the agent, whose user is `own`. */
+export function approvalsFinding(own: string): Finding {
   const fault = distrust(PATHS.approvals);
+  const unread = fault === undefined ? unreadable(PATHS.approvals, own) : undefined;
+  if (unread !== undefined) {
+    const repair = `chgrp --reference=${PATHS.logs} ${PATHS.approvals}; chmod 750 ${PATHS.approvals}`;
+    return bad('approvals', `${PATHS.approvals}: ${unread}, so what needs approval is denied`, repair);
+  }
   return fault === undefined
     ? good('approvals', `${PATHS.approvals} is root's alone`)
     : bad('approvals', fault, 'agent3 install; what needs approval is denied until then');

@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { accountOf } from '../execution/environment.ts';
 import { asUser } from '../execution/sandbox.ts';
 import { PATHS } from '../install/layout.ts';
@@ -11,7 +12,13 @@ export function unreadable(path: string, own: string | undefined): string | unde
   if (process.geteuid?.() !== 0 || own === undefined || own === 'root') return undefined;
   const account = accountOf(own);
   if (account === undefined) return undefined;
-  const { exitCode } = Bun.spawnSync([...asUser(account), 'test', '-r', path]);
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  const { exitCode } = Bun.spawnSync([
+    ...asUser(account),
+    'test',
+    ...['-r', path],
+    ...(isDirectory ? ['-a', '-x', path] : []),
+  ]);
   return exitCode === 0 ? undefined : `the agent, which runs as ${own}, cannot read it`;
 }
 

@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { mountDevices, sealDevices } from '../platform/libc.ts';
-import { viewPath } from './view-place.ts';
+import { viewPath, withUmask } from './view-place.ts';
 
 /** The devices that every program may use: name, major and minor number (Documentation/admin-guide/devices.txt). */
 const DEVICES = { null: [1, 3], zero: [1, 5], full: [1, 7], random: [1, 8], urandom: [1, 9], tty: [5, 0] } as const;
@@ -20,7 +20,7 @@ let view: { readonly path: string | undefined } | undefined;
  */
 export function deviceView(): string | undefined {
   if (process.geteuid?.() !== 0) return undefined;
-  view ??= { path: make() };
+  view ??= { path: withUmask(0o022, make) };
   return view.path;
 }
 

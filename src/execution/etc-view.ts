@@ -1,7 +1,7 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { detach, mountOverlay } from '../platform/libc.ts';
-import { ownPlace, viewPath } from './view-place.ts';
+import { ownPlace, viewPath, withUmask } from './view-place.ts';
 
 /** A view may not see a file that has taken another's place; so old, it is made anew for the next command. */
 const FRESH_MS = 5000;
@@ -31,7 +31,7 @@ class EtcViews {
     const known = this.#views.get(key);
     const now = performance.now();
     if (known !== undefined && now - known.madeMs < FRESH_MS) return known.path;
-    const path = this.#make(key, names);
+    const path = withUmask(0o022, () => this.#make(key, names));
     if (path === undefined) return undefined;
     this.#views.set(key, { path, madeMs: now });
     if (known !== undefined) setTimeout(() => drop(known.path), KEPT_MS).unref();

@@ -19,11 +19,21 @@ export function ownPlace(): string {
   if (own === undefined) {
     removeViewsOfTheDead();
     const path = join(PLACE, String(process.pid));
-    mkdirSync(path, { recursive: true, mode: 0o711 });
+    withUmask(0o022, () => mkdirSync(path, { recursive: true, mode: 0o711 }));
     process.once('exit', () => removeViews(path));
     own = path;
   }
   return own;
+}
+
+/** Makes something with these bits off, whatever umask the agent was started with: users of sandboxes have to enter it. */
+export function withUmask<T>(mask: number, make: () => T): T {
+  const before = process.umask(mask);
+  try {
+    return make();
+  } finally {
+    process.umask(before);
+  }
 }
 
 /** An agent that was killed leaves its views. */

@@ -100,13 +100,13 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
 }
 
 /** Where nobody has decided against it, the same call is no way round a decision. */
-function afterDenial({ decision }: SessionRecord): string {
+function afterDenial({ decision, key }: SessionRecord): string {
   switch (decision?.action) {
     case 'stopped':
     case 'expired':
     case 'withdrawn':
     case 'failed':
-      return 'Nobody has decided against it: if it is still needed, send the same call again.';
+      return `Nobody has decided against it: if it is still needed, send the same call again${key === null ? '' : ', with another key'}.`;
     case 'tampered':
       return 'Tell the user of it, who has to look at the server before anything else is done there.';
     default:

@@ -1,3 +1,4 @@
+import { AccessLapsed } from '../core/errors.ts';
 import { closeSessionOperation } from './close-session.ts';
 import { demandOperation } from './confinement.ts';
 import { roomFor, withForbidden } from './forbidden-hint.ts';
@@ -31,15 +32,30 @@ export function allOperations(parts: OperationParts): readonly Operation[] {
 async function onRecord(parts: OperationParts, operation: Operation, args: unknown, call: Call): Promise<Answer> {
   const { trail, access } = parts;
   const { name, readOnly, invoke } = operation;
+  let hasBegun = false;
   try {
     const profile = access.profileFor(call.principal);
     demandOperation(profile, name);
     if (name !== 'shell' && !readOnly) trail.operation(name, args, call);
+    hasBegun = !readOnly;
     const answer = await invoke(args, roomFor(profile, call, parts.limits.maxReplyChars));
     if (name !== 'shell' && readOnly) trail.operation(name, args, call);
     return withForbidden(answer, profile);
-  } catch (error) {
+  } catch (thrown) {
+    const error = lapsedIn(thrown) ? thrown.with(consequenceOf(name, hasBegun)) : thrown;
     trail.refused(name, args, call, error);
     throw error;
   }
+}
+
+/** Whether a token or its profile was found to be gone, and nobody has told yet what that means. */
+function lapsedIn(error: unknown): error is AccessLapsed {
+  return error instanceof AccessLapsed && error.consequence === '';
+}
+
+/** What it means for a call that its token or profile is gone: it may be half done by then. */
+function consequenceOf(operation: string, hasBegun: boolean): string {
+  return hasBegun
+    ? ` by now, while ${operation} was under way: what that had begun was not taken back`
+    : ', so nothing was done';
 }

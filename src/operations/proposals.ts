@@ -1,4 +1,4 @@
-import { closeSync, realpathSync, writeSync } from 'node:fs';
+import { appendFileSync, closeSync, realpathSync } from 'node:fs';
 import {
   APPROVAL_SECONDS,
   type Approvals,
@@ -70,13 +70,14 @@ export class Proposals {
     const { source } = this.parts.access.profileFor(principal);
     const lapse = (): string | undefined => this.#lapse(command, source);
     // A link may lead elsewhere by the time that somebody has decided.
-    const asked = { ...command, cwd: realDirectory(command.cwd) ?? command.cwd };
+    const real = realDirectory(command.cwd);
+    const asked = { ...command, cwd: real ?? command.cwd };
     const { session, output } = this.parts.store.create(detailsOf(asked));
     const release = this.commands.hold(session, (why) => this.approvals.withdraw(session.id, why));
     try {
       session.update({ status: 'waiting', decision: decisionOf(decision, session.record.cmd) });
       const settle = (verdict: Verdict): void => {
-        this.#settle(session, output, asked, decision, lapse, verdict);
+        this.#settle(session, output, { ...asked, isFound: real !== undefined }, decision, lapse, verdict);
         release();
       };
       this.approvals.ask(this.#requestOf(session, asked, decision), settle, lapse);
@@ -130,7 +131,7 @@ export class Proposals {
   #settle(
     session: Session,
     output: OutputDescriptors,
-    command: NewCommand,
+    { isFound, ...command }: NewCommand & { readonly isFound: boolean },
     decision: Decision,
     lapse: () => string | undefined,
     verdict: Verdict,
@@ -143,8 +144,10 @@ export class Proposals {
       const why = lapse();
       if (why !== undefined) throw new MachineRefused(`${why} meanwhile`, undefined);
       const real = realDirectory(command.cwd);
+      if (isFound && real === undefined)
+        throw new MachineRefused(`the directory ${command.cwd} is not there any more`, undefined);
       if (real !== undefined && real !== command.cwd)
-        throw new MachineRefused(`The directory ${command.cwd} is a link by now.`, new Error(real));
+        throw new MachineRefused(`the directory ${command.cwd} is a link by now`, new Error(real));
       session.update({
         status: 'running',
         started_at: this.parts.clock.now(),
@@ -164,14 +167,8 @@ export class Proposals {
 
   /** Ends a session whose command has not run, with the reason where a shell would write it. */
   #end(session: Session, output: OutputDescriptors | undefined, decision: Decision, action = 'deny'): void {
-    if (output !== undefined) {
-      try {
-        writeSync(output.stderr, `agent3: not run: ${decision.reason}\n`);
-      } catch {
-        // The disk is full; the answer has the reason as well.
-      }
-      for (const fd of [output.stdout, output.stderr]) closeSync(fd);
-    }
+    tellNotRun(session, decision.reason);
+    if (output !== undefined) for (const fd of [output.stdout, output.stderr]) closeSync(fd);
     const now = this.parts.clock.now();
     this.commands.conclude(session, {
       status: 'denied',
@@ -182,6 +179,15 @@ export class Proposals {
       stderr_bytes: session.sizeOf('stderr'),
       decision: { ...decisionOf(decision, session.record.cmd), action },
     });
+  }
+}
+
+/** Writes the reason where a shell would. */
+export function tellNotRun(session: Session, reason: string): void {
+  try {
+    appendFileSync(session.path('stderr'), `agent3: not run: ${reason}\n`);
+  } catch {
+    // The disk is full; the answer has the reason as well.
   }
 }
 

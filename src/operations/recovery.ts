@@ -8,7 +8,7 @@ import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';
 import { sizesOf } from './ending.ts';
 import type { OperationParts } from './parts.ts';
-import { EXIT_NOT_RUN } from './proposals.ts';
+import { EXIT_NOT_RUN, tellNotRun } from './proposals.ts';
 
 /** What an agent found of the sessions that an earlier one left. */
 export interface Recovered {
@@ -56,12 +56,14 @@ function recover(session: Session, parts: OperationParts): (keyof Recovered)[] {
 /** What would have run was in the memory of the agent that is gone. */
 function endWaiting(session: Session, { clock, store, trail }: OperationParts): [] {
   unpublish(requestsDirectory(store.directory), session.id);
-  const reason = 'the agent was restarted while it waited for approval; send it again';
+  const reason = 'the agent was restarted while it waited for approval';
+  tellNotRun(session, reason);
   session.update({
     status: 'denied',
     exit_code: EXIT_NOT_RUN,
     ended_at: clock.now(),
     duration_ms: Math.max(0, clock.now() - session.record.started_at),
+    ...sizesOf(session),
     decision: { ...session.record.decision, action: 'stopped', reason },
   });
   trail.ended(session);

@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { Type } from '@sinclair/typebox';
-import { InvalidArguments, MissingCommand, SessionNotFound } from '../core/errors.ts';
+import { AccessLapsed, InvalidArguments, MissingCommand, SessionNotFound } from '../core/errors.ts';
 import { LOOK_SECONDS } from '../core/limits.ts';
 import { plainText } from '../core/plain-text.ts';
 import { jsonChars } from '../core/utf8.ts';
@@ -91,7 +91,14 @@ export function shellOperation(parts: OperationParts): Operation {
         ignored,
       ];
       const notes = { silence: await commands.whySilent(session), more };
-      return answer(parts, session, given, notes, !isRepeat, call);
+      try {
+        return answer(parts, session, given, notes, !isRepeat, call);
+      } catch (error) {
+        if (!(error instanceof AccessLapsed)) throw error;
+        throw error.with(
+          ` by now, so the answer is withheld: its command was started, and was not stopped by that (session ${session.id})`,
+        );
+      }
     },
   });
 
@@ -153,6 +160,13 @@ export function shellOperation(parts: OperationParts): Operation {
       leave();
       return { session: other, isRepeat: true };
     }
+    try {
+      // It may have waited for its turn.
+      access.profileFor(call.principal);
+    } catch (error) {
+      leave();
+      throw error instanceof AccessLapsed ? error.with(', so nothing was run') : error;
+    }
     const decided = rule === undefined ? command : { ...command, decision: { action, reason, rule } };
     return { session: commands.start(decided, leave), isRepeat: false };
   }
@@ -186,9 +200,11 @@ function mayLackOutput({ record }: Session): boolean {
 }
 
 async function waitForEnd(parts: OperationParts, session: Session, call: Call, seconds: number): Promise<void> {
-  if (session.record.closed) {
+  const { closed, status } = session.record;
+  if (closed) {
+    const before = status === 'denied' ? 'was not run' : 'has run already';
     throw new SessionNotFound(
-      'The call with this key has run already and its session was closed; nothing was run again. Use another key to run it anew.',
+      `The call with this key ${before} and its session was closed; nothing was run now. Use another key to run it.`,
     );
   }
   // Who waits for a person is told so at once.

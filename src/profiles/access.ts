@@ -1,4 +1,4 @@
-import { ProfileUnavailable } from '../core/errors.ts';
+import { AccessLapsed } from '../core/errors.ts';
 import type { Profile } from './profile.ts';
 import type { ProfileBook } from './profile-book.ts';
 
@@ -30,23 +30,18 @@ export class Access {
     return principal === this.usualPrincipal || this.tokens?.profileOf(principal) !== undefined;
   }
 
-  /** The profile of a principal. Throws `ProfileUnavailable` where it is not there: nothing is then allowed. */
+  /** The profile of a principal. Throws `AccessLapsed` where it is not there: nothing is then allowed. */
   profileFor(principal: string): Profile {
     const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);
-    if (name === undefined) {
-      throw new ProfileUnavailable(
-        'This token has ended or was taken away, so nothing was done. Ask the owner of the server.',
-      );
-    }
+    if (name === undefined)
+      throw new AccessLapsed('token', 'This token has ended or was taken away', 'Ask the owner of the server.');
     const profile = this.book.get(name);
     if (profile !== undefined) return profile;
-    if (this.book.faultsOf(name).length > 0) {
-      throw new ProfileUnavailable(
-        `The profile ${name} of this token cannot be used: its file has a fault, so nothing was done. Tell the owner of the server: agent3 profile list shows the fault.`,
-      );
-    }
-    throw new ProfileUnavailable(
-      `The profile ${name} of this token is not there, so nothing was done. Tell the owner of the server: agent3 profile list shows what there is.`,
+    const isFaulty = this.book.faultsOf(name).length > 0;
+    throw new AccessLapsed(
+      'profile',
+      `The profile ${name} of this token ${isFaulty ? 'cannot be used: its file has a fault' : 'is not there'}`,
+      `Tell the owner of the server: agent3 profile list shows ${isFaulty ? 'the fault' : 'what there is'}.`,
     );
   }
 }

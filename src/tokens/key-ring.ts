@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { RefusedToken } from '../core/errors.ts';
 import { fileFingerprint } from '../core/file-fingerprint.ts';
 import type { Notices } from '../core/notices.ts';
-import { hashToken, readTokens, type TokenRecord } from './token-file.ts';
+import { hashToken, readTokens, TokenFileFault, type TokenRecord } from './token-file.ts';
 
 /** That a token is gone is seen within this; that it is there, at once. */
 const LOOK_MS = 500;
@@ -29,7 +29,7 @@ export class KeyRing {
   #seen: string;
   #lookedMs: number;
 
-  /** Reads the file; throws `TokenFileFault` when it cannot be used. */
+  /** Reads the file; when it cannot be used, there are no tokens until it can, and the owner hears of it. */
   constructor(
     private readonly path: string,
     private readonly clock: Clock,
@@ -37,7 +37,7 @@ export class KeyRing {
   ) {
     this.#seen = fileFingerprint(path);
     this.#lookedMs = clock.elapsed();
-    this.#keys = keysOf(readTokens(path));
+    this.#keys = this.#read() ?? keysOf([]);
   }
 
   /** Whose token this is, when it may be used now and from `address`; undefined for every other. */
@@ -82,11 +82,19 @@ export class KeyRing {
     const seen = fileFingerprint(this.path);
     if (seen === this.#seen) return;
     this.#seen = seen;
+    const keys = this.#read();
+    if (keys === undefined) return;
+    this.#keys = keys;
+    this.notices.info({ tokens: keys.byHash.size }, 'the tokens were read anew');
+  }
+
+  #read(): Keys | undefined {
     try {
-      this.#keys = keysOf(readTokens(this.path));
-      this.notices.info({ tokens: this.#keys.byHash.size }, 'the tokens were read anew');
+      return keysOf(readTokens(this.path));
     } catch (error) {
-      this.notices.warn({ err: error }, 'the file of tokens cannot be used: the tokens from before stay in force');
+      if (!(error instanceof TokenFileFault)) throw error;
+      this.notices.warn({ fault: error.message }, 'the file of tokens cannot be used: those from before stay in force');
+      return undefined;
     }
   }
 }
@@ -94,14 +102,15 @@ export class KeyRing {
 function keysOf(tokens: readonly TokenRecord[]): Keys {
   const byHash = new Map<string, Key>();
   const byPrincipal = new Map<string, Key>();
-  for (const { name, id, profile = 'full', sha256, expires_at, ips, previous } of tokens) {
+  for (const { name, id, profile = 'full', sha256, expires_at, ips, previous = [] } of tokens) {
     const expiresAt = expires_at ?? Number.POSITIVE_INFINITY;
     const list = ips.length === 0 ? undefined : AddressList.parse(ips.join(',')).list;
     const key = { principal: `${name}#${id}`, profile, expiresAt, ips: list };
     byHash.set(sha256, key);
     byPrincipal.set(key.principal, key);
     // The token before a rotation ends no later than the one after it.
-    if (previous !== undefined) byHash.set(previous.sha256, { ...key, expiresAt: Math.min(expiresAt, previous.until) });
+    for (const { sha256: before, until } of previous)
+      byHash.set(before, { ...key, expiresAt: Math.min(expiresAt, until) });
   }
   return { byHash, byPrincipal };
 }

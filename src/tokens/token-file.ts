@@ -30,8 +30,8 @@ const tokenSchema = Type.Object({
   expires_at: Type.Union([Type.Integer(), Type.Null()]),
   /** Addresses and networks that it may come from; none: from everywhere. */
   ips: Type.Array(Type.String()),
-  /** The token before the last rotation, as long as it still works. */
-  previous: Type.Optional(Type.Object({ sha256: sha256Hex, until: Type.Integer() })),
+  /** The tokens before it, by rotation, as long as they still work. */
+  previous: Type.Optional(Type.Array(Type.Object({ sha256: sha256Hex, until: Type.Integer() }))),
 });
 
 export type TokenRecord = Static<typeof tokenSchema>;
@@ -45,9 +45,7 @@ export class TokenFileFault extends Error {}
 export function readTokens(path: string): TokenRecord[] {
   const text = readText(path);
   if (text === undefined) return [];
-  const hand = foreignHand(path);
-  if (hand !== undefined) throw new TokenFileFault(`${path} is not used: ${hand}`);
-  const value = parse(path, text);
+  const value = withLists(parse(path, text));
   if (!Value.Check(fileSchema, value)) {
     const fault = Value.Errors(fileSchema, value).First();
     throw new TokenFileFault(
@@ -125,11 +123,24 @@ function openLock(path: string): number {
 
 function readText(path: string): string | undefined {
   try {
+    const hand = foreignHand(path);
+    if (hand !== undefined) throw new TokenFileFault(`${path} is not used: ${hand}`);
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
+    if (error instanceof TokenFileFault) throw error;
     throw new TokenFileFault(`${path} cannot be read: ${describeErrno(error)}`);
   }
+}
+
+/** Files of before had one token before a rotation, no list of them. */
+function withLists(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('tokens' in value) || !Array.isArray(value.tokens)) return value;
+  const isOne = (previous: unknown): boolean => typeof previous === 'object' && !Array.isArray(previous);
+  const tokens = value.tokens.map((token) =>
+    isOne(token?.previous) ? { ...token, previous: [token.previous] } : token,
+  );
+  return { ...value, tokens };
 }
 
 function parse(path: string, text: string): unknown {

@@ -188,17 +188,59 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     writeFileSync(path, JSON.stringify({ ...request, cmd: 'ls' }));
     expect((await approvals()).stdout).toContain('$ ls\n');
     const { code, stderr } = await approve(session);
-    const why = 'what was decided on is not what was asked: somebody has changed the request on the disk of the server';
-    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining(`was not run: ${why}`) });
+    const why = 'somebody has changed or removed the request on the disk of the server';
+    // Either the agent has seen it already, or it sees it with the decision.
+    expect({ code, stderr }).toMatchObject({
+      code: 1,
+      stderr: expect.stringMatching(new RegExp(`${why}|nothing that waits`)),
+    });
     expect(await read(session, { wait: 5 })).toMatchObject({
       status: 'denied',
-      message: `Nothing was run: ${why}. Tell the user of it, who has to look at the server before anything else is done there.`,
+      message: expect.stringMatching(new RegExp(`${why}\\. Tell the user of it, who has to look at the server`)),
     });
     expect(await Bun.file(file).exists()).toBe(true);
     await eventually('the owner is told', () =>
       notices.some(({ body }) => body.includes('approval.tampered') && body.includes(session)),
     );
-    expect(agent.logs.some((line) => line['session'] === session && String(line['msg']).startsWith(why))).toBe(true);
+    expect(agent.logs.some((line) => line['session'] === session && String(line['msg']).includes(why))).toBe(true);
+  });
+
+  test('is not left to wait for somebody who cannot see it: one that was removed from the disk is told', async () => {
+    const session = await ask();
+    rmSync(`${agent.sessionsDir}/.approvals/${session}.json`);
+    expect(await read(session, { wait: 10 })).toMatchObject({
+      status: 'denied',
+      message: expect.stringContaining('somebody has changed or removed the request on the disk of the server'),
+    });
+    expect(await Bun.file(file).exists()).toBe(true);
+  });
+
+  test('whose directory is gone by then says so', async () => {
+    const cwd = directory.join('gone');
+    mkdirSync(cwd);
+    const { session } = await shell({ cmd: 'rm f', cwd });
+    rmSync(cwd, { recursive: true });
+    await approve(String(session));
+    const why = `it was approved, and could not be started: the directory ${cwd} is not there any more`;
+    expect(await read(session, { wait: 10 })).toMatchObject({
+      status: 'denied',
+      stderr: `agent3: not run: ${why}\n`,
+      message: `Nothing was run: ${why}. Nobody has decided against it: if it is still needed, send the same call again.`,
+    });
+  });
+
+  test('that was taken back is sent again with another key, and the answers say so', async () => {
+    const session = await ask({ key: 'taken back' });
+    await agent.call('kill_session', { session });
+    const again = await shell({ cmd: 'rm x', key: 'taken back' });
+    expect(again).toMatchObject({ session, status: 'denied' });
+    expect(again['message']).toContain('send the same call again, with another key.');
+    await agent.call('close_session', { session });
+    const { status, body } = await agent.call('shell', { cmd: 'rm x', key: 'taken back' });
+    expect({ status, message: body.message }).toEqual({
+      status: 404,
+      message: expect.stringContaining('The call with this key was not run and its session was closed'),
+    });
   });
 
   test('is not run by a decision that the agent has not taken in time: it is taken back', async () => {
@@ -208,7 +250,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       const { code, stderr } = await approve(session);
       expect({ code, stderr }).toMatchObject({
         code: 1,
-        stderr: expect.stringContaining('so it is taken back and nothing is decided: does it run? (agent3 doctor)'),
+        stderr: expect.stringContaining(
+          'so it is taken back and nothing is decided: it does not run, or never asked this (agent3 doctor)',
+        ),
       });
       expect(existsSync(`${APPROVALS}/${session}.json`)).toBe(false);
     } finally {
@@ -439,7 +483,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect({ ...(await other.read({ session: second.session })) }).toMatchObject({
       status: 'denied',
       exit_code: 126,
-      message: expect.stringContaining('send it again'),
+      stderr: 'agent3: not run: the agent was restarted while it waited for approval\n',
+      message:
+        'Nothing was run: the agent was restarted while it waited for approval. Nobody has decided against it: if it is still needed, send the same call again.',
     });
     expect(readdirSync(`${other.sessionsDir}/.approvals`)).toEqual([]);
   });

@@ -13,6 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { type Agent, startAgent } from '../helpers/agent.ts';
+import { BASE_ENVIRONMENT, BINARY } from '../helpers/binary.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -234,6 +235,14 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
         stderr: expect.stringMatching(/mine': (Permission denied|Read-only file system)\n$/),
       });
     }
+  });
+
+  test('the umask of who starts an agent closes nothing that its sandboxes need', async () => {
+    const script = 'umask 077; exec "$0" profile check "$1"';
+    const file = files.join('masked.toml');
+    writeFileSync(file, 'extends = "readonly"\nuser = "nobody"');
+    const { exitCode, stdout } = Bun.spawnSync(['sh', '-c', script, BINARY, file], { env: BASE_ENVIRONMENT });
+    expect({ exitCode, stdout: stdout.toString() }).toEqual({ exitCode: 0, stdout: expect.stringContaining('✓') });
   });
 
   test('profile check names the link that a workspace lies behind', async () => {

@@ -47,3 +47,41 @@ test.skipIf(process.geteuid?.() !== 0)(
     expect(existsSync(victim)).toBe(true);
   },
 );
+
+test('a call that is under way when its token ends says what was begun, and the record does not deny it', async () => {
+  using directory = new TemporaryDirectory();
+  const audit = directory.join('audit.jsonl');
+  const settings = { AGENT3_TOKENS_FILE: directory.join('tokens.json') };
+  await using agent = await startAgent({ ...settings, AGENT3_AUDIT_FILE: audit });
+  const { stdout } = await agent3(['token', 'create', 'brief', '--profile', 'full'], settings);
+  const call = (op: string, args: unknown) =>
+    agent.request('/', {
+      method: 'POST',
+      headers: { 'x-auth-token': stdout.trim() },
+      body: JSON.stringify({ op, args }),
+    });
+  const { session } = (await call('shell', { cmd: 'read x; sleep 5', interactive: true, background: true })).body;
+  const begun = directory.join('begun');
+  const running = call('shell', { cmd: `echo secret; touch ${begun}; sleep 2; touch ${directory.join('ended')}` });
+  const typing = call('write_session', { session, input: 'x\n', wait: 2 });
+  await eventually('it runs', () => existsSync(begun));
+  await agent3(['token', 'revoke', 'brief'], settings);
+  const [ran, typed] = [await running, await typing];
+  expect(ran).toMatchObject({ status: 403, body: { error: 'Unauthorized' } });
+  expect(ran.body.message).toMatch(
+    /^This token has ended or was taken away by now, so the answer is withheld: its command was started, and was not stopped by that \(session [0-9a-f-]{36}\)\. Ask/,
+  );
+  expect(ran.text).not.toContain('secret');
+  expect(existsSync(directory.join('ended'))).toBe(true);
+  expect(typed.body.message).toContain('while write_session was under way: what that had begun was not taken back');
+  expect((await call('shell', { cmd: 'true' })).status).toBe(403);
+  const lines = readFileSync(audit, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const refused = lines.flatMap((line) => (line.refused === undefined ? [] : [line.refused]));
+  expect(refused.sort()).toEqual([
+    expect.stringContaining('its command was started'),
+    expect.stringContaining('what that had begun was not taken back'),
+  ]);
+});

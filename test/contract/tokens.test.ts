@@ -75,6 +75,16 @@ describe('a token of the file', () => {
     });
   });
 
+  test('that was promised time by a rotation keeps it through the next one, unless that ends the old one at once', async () => {
+    const first = await create('twice');
+    const [second, third] = [await cli('rotate', 'twice', '--overlap', '1h'), await cli('rotate', 'twice')];
+    await becomes(third.stdout.trim(), 200);
+    for (const token of [first, second.stdout.trim()]) expect(await statusOf(token)).toBe(200);
+    const last = (await cli('rotate', 'twice', '--overlap', '0s')).stdout.trim();
+    await becomes(last, 200);
+    for (const token of [first, second.stdout.trim(), third.stdout.trim()]) await becomes(token, 403);
+  });
+
   test('sees its own sessions alone', async () => {
     const [anna, bert] = [await create('anna'), await create('bert')];
     await becomes(bert, 200);
@@ -184,7 +194,7 @@ describe('the file', () => {
     await becomes(token, 200);
     renameSync(FILE, `${FILE}.kept`);
     symlinkSync(FILE, FILE);
-    const isTold = () => agent.logs.some(({ err }) => JSON.stringify(err ?? '').includes('ELOOP'));
+    const isTold = () => agent.logs.some(({ fault }) => String(fault).includes('ELOOP'));
     await eventually('the agent has looked', async () => {
       expect(await statusOf(token)).toBe(200);
       return isTold();
@@ -208,17 +218,36 @@ describe('the file', () => {
     writeFileSync(FILE, text);
   });
 
-  test('that is damaged keeps the agent from starting', async () => {
+  test('that is damaged when the agent starts locks nobody out but its tokens, until it is mended', async () => {
     using other = new TemporaryDirectory();
     const path = other.join('tokens.json');
+    const { stdout } = await agent3(['token', 'create', 'anna', '--profile', 'full'], { AGENT3_TOKENS_FILE: path });
+    const text = readFileSync(path, 'utf8');
     writeFileSync(path, '{"version":1,"tokens":[{"name":"X"}]}');
-    const { code, stderr } = await agent3(['serve'], {
-      AGENT3_API_TOKEN: agent.token,
-      AGENT3_PORT: '0',
-      AGENT3_SESSIONS_DIR: other.join('sessions'),
-      AGENT3_TOKENS_FILE: path,
-    });
-    expect({ code, stderr }).toMatchObject({ code: 1, stderr: expect.stringContaining('is no file of tokens') });
+    await using started = await startAgent({ AGENT3_TOKENS_FILE: path });
+    expect((await started.shell({ cmd: 'echo on' })).stdout).toBe('on\n');
+    expect(started.logs.some(({ fault }) => String(fault).includes('is no file of tokens'))).toBe(true);
+    const asAnna = async () => {
+      const headers = { 'x-auth-token': stdout.trim() };
+      return (await started.request('/server_info', { method: 'POST', headers, body: '{}' })).status;
+    };
+    expect(await asAnna()).toBe(403);
+    writeFileSync(path, text);
+    expect(await asAnna()).toBe(200);
+  });
+
+  test('of before, with one token before a rotation and no list of them, is read', async () => {
+    using other = new TemporaryDirectory();
+    const path = other.join('tokens.json');
+    const own = { AGENT3_TOKENS_FILE: path };
+    await agent3(['token', 'create', 'anna', '--profile', 'full'], own);
+    const file = JSON.parse(readFileSync(path, 'utf8'));
+    const until = Date.now() + 60_000;
+    file.tokens[0].previous = { sha256: 'a'.repeat(64), until };
+    writeFileSync(path, JSON.stringify(file));
+    expect(JSON.parse((await agent3(['token', 'list', '--json'], own)).stdout)).toMatchObject([
+      { name: 'anna', previous_until: until },
+    ]);
   });
 });
 
@@ -230,6 +259,12 @@ test('list begins with the token of the settings and its profile, which it never
     stdout: expect.stringMatching(/^default +readonly +AGENT3_API_TOKEN of the settings\n\S/),
   });
   expect(stdout).not.toContain('xxx');
+  expect(JSON.parse((await agent3(['token', 'list', '--json'], own)).stdout)[0]).toEqual({
+    name: 'default',
+    profile: 'readonly',
+    expires_at: null,
+    ips: [],
+  });
 });
 
 describe('what cannot be done is said:', () => {

@@ -44,7 +44,7 @@ test('a principal has a profile until its token ends', () => {
 });
 
 test('the end of the token before a rotation is not the end of its principal', () => {
-  const { profile, principal, pass } = ringOf({ previous: { sha256: hashToken('old'), until: 1_003_000 } });
+  const { profile, principal, pass } = ringOf({ previous: [{ sha256: hashToken('old'), until: 1_003_000 }] });
   expect(principal('old')).toBe('anna#01234567');
   pass(3000);
   expect([principal('old'), principal('new'), profile()]).toEqual([undefined, 'anna#01234567', 'readonly']);

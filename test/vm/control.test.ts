@@ -188,7 +188,13 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     const unread = `${own}: the agent, which runs as agent3, cannot read it: chmod a+rX ${own}`;
     for (const look of ['doctor', 'profile list', 'profile check'])
       expect((await vm.run(`agent3 ${look}`)).stdout).toContain(unread);
-    expect((await vm.run('agent3 token create other --profile own')).stderr).toContain(unread);
+    for (const look of [`profile check ${own}`, 'token create other --profile own'])
+      expect((await vm.run(`agent3 ${look}`)).stderr).toContain(unread);
+    await vm.sh('chmod 700 /etc/agent3/approvals');
+    expect((await vm.run('agent3 doctor')).stdout).toContain(
+      '/etc/agent3/approvals: the agent, which runs as agent3, cannot read it, so what needs approval is denied',
+    );
+    await vm.sh('chgrp --reference=/var/log/agent3 /etc/agent3/approvals; chmod 750 /etc/agent3/approvals');
     await vm.sh(`agent3 token revoke own; rm ${own}; chown root /srv/app`);
     expect((await vm.run('agent3 doctor')).stdout).toContain('app: the user agent3 may not write to /srv/app');
     await vm.sh('chown agent3 /srv/app');
