@@ -8,7 +8,7 @@ import {
 } from '../approvals/approvals.ts';
 import type { ApprovalRequest } from '../approvals/request.ts';
 import type { Clock } from '../core/clock.ts';
-import { AgentError, MachineRefused, TooManyRequests } from '../core/errors.ts';
+import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../core/errors.ts';
 import type { Access } from '../profiles/access.ts';
 import type { Decision } from '../rules/ruleset.ts';
 import type { Session } from '../sessions/session.ts';
@@ -124,7 +124,7 @@ export class Proposals {
       const now = access.profileFor(principal);
       return now.name === profile && now.source === source ? undefined : 'the profile of its token was changed';
     } catch (error) {
-      return faultOf(error);
+      return error instanceof AccessLapsed ? 'the profile of its token is not there any more' : faultOf(error);
     }
   }
 
