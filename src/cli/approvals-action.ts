@@ -81,17 +81,22 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
   if (fault !== undefined) fail(EXIT_FAILURE, `${fault}; it must be a directory of root that nobody else may write to`);
   const { SUDO_USER, LOGNAME } = processEnvironment();
   const by = (SUDO_USER ?? LOGNAME ?? 'root').slice(0, 100);
+  const path = join(requestsDirectory(sessions), `${request.session}.json`);
+  // Somebody else may have decided while this one was looked at.
+  if (!existsSync(path)) fail(EXIT_FAILURE, 'it waits no more: look at what became of it (agent3 audit tail)');
   leave(decisions, { session: request.session, digest: digestOf(request), verdict, why: why.slice(0, 500), by });
   clearDecisions(decisions, Date.now() - 2 * APPROVAL_SECONDS * 1000);
-  const path = join(requestsDirectory(sessions), `${request.session}.json`);
   if (!(await isGone(path, LOOKS))) {
     // Who was told that it has failed must not see it run later.
     removeDecision(decisions, request.session);
     if (!(await isGone(path, LAST_LOOKS))) fail(EXIT_FAILURE, notTaken(decisions));
   }
   removeDecision(decisions, request.session);
-  const refusal = verdict === 'approve' ? await refusalOf(join(sessions, request.session, 'meta.json')) : undefined;
-  if (refusal !== undefined) fail(EXIT_FAILURE, `it is approved, and was not run: ${visibleLine(refusal)}`);
+  const after = await recordAfter(join(sessions, request.session, 'meta.json'));
+  const isDenied = after === undefined ? verdict === 'deny' : after.status === 'denied';
+  if (verdict === 'approve' && isDenied)
+    fail(EXIT_FAILURE, `it is approved, and was not run: ${visibleLine(after?.decision?.reason ?? '')}`);
+  if (verdict === 'deny' && !isDenied) fail(EXIT_FAILURE, 'it runs: somebody has approved it before you denied it');
   process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
 }
 
@@ -108,12 +113,6 @@ function notTaken(decisions: string): string {
   const unread = unreadable(decisions, readManifest(PATHS.manifest)?.user);
   const why = unread === undefined ? 'it does not run, or never asked this (agent3 doctor)' : `${decisions}: ${unread}`;
   return `the agent has not taken the decision, so it is taken back and nothing is decided: ${why}`;
-}
-
-/** Why a command was not run after all; undefined when it runs. */
-async function refusalOf(record: string): Promise<string | undefined> {
-  const after = await recordAfter(record);
-  return after?.status === 'denied' ? (after.decision?.reason ?? '') : undefined;
 }
 
 /** What the record of a session says of it. */

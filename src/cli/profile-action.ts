@@ -6,7 +6,7 @@ import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
 import { faultWords, readProfile } from '../profiles/profile-book.ts';
-import { profileNotes } from '../profiles/profile-notes.ts';
+import { profileMistakes, profileNotes } from '../profiles/profile-notes.ts';
 import { decide } from '../rules/decide.ts';
 import type { Action } from '../rules/rule.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
@@ -43,11 +43,10 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
   const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
   let isSound = faulty.length === 0;
   for (const profile of profiles.values()) {
-    const fault = machineFault(profile, own);
-    if (fault !== undefined) isSound = false;
-    process.stdout.write(
-      `${fault === undefined ? '✓' : '✗'} ${profile.name}${fault === undefined ? '' : `: ${fault}`}\n`,
-    );
+    const faults = [machineFault(profile, own) ?? [], profileMistakes(profile)].flat();
+    if (faults.length > 0) isSound = false;
+    if (faults.length === 0) process.stdout.write(`✓ ${profile.name}\n`);
+    for (const fault of faults) process.stdout.write(`✗ ${profile.name}: ${visibleLine(fault)}\n`);
     for (const note of [userFault(profile, own) ?? [], profileNotes(profile, machine)].flat())
       process.stdout.write(`  note: ${visibleLine(note)}\n`);
   }

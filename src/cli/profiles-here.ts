@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { processEnvironment } from '../config.ts';
+import { likelyOwner } from '../core/foreign-hand.ts';
 import { installedProfiles } from '../doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
@@ -16,7 +17,8 @@ export function profilesDirectory(named?: string): string | undefined {
 
 /** The profiles that there are for an agent that reads `directory`: for the installed one, as far as it can read them. */
 export function profilesIn(directory: string | undefined): ProfileSet {
-  if (directory !== PATHS.profiles) return readProfiles(directory);
+  if (directory === undefined) return readProfiles(undefined);
+  if (directory !== PATHS.profiles) return readProfiles(directory, undefined, likelyOwner(directory));
   return installedProfiles(readManifest(PATHS.manifest)?.user);
 }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { existsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { processEnvironment } from '../config.ts';
+import { likelyOwner } from '../core/foreign-hand.ts';
 import { visibleJson, visibleLine } from '../core/plain-text.ts';
 import { newToken } from '../core/token.ts';
 import { machineFault } from '../doctor/profile-machine.ts';
@@ -134,7 +135,8 @@ export function rotateToken(
 
 /** Tells of every token what is known, which is not the token. */
 export function listTokens(options: TokenOptions & { readonly json?: boolean }): void {
-  const tokens = attempt(() => readTokens(fileOf(options)));
+  const path = fileOf(options);
+  const tokens = attempt(() => readTokens(path, ownOf(path)));
   if (options.json === true) {
     const known = tokens.map(({ sha256: _, previous, ...token }) => ({
       ...token,
@@ -197,7 +199,7 @@ function unknown(name: string): string {
 function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): boolean {
   const path = fileOf(options);
   const isNew = !existsSync(path);
-  attempt(() => changeTokens(path, by, groupOf(path)));
+  attempt(() => changeTokens(path, by, { group: groupOf(path), own: ownOf(path) }));
   const unread = path === PATHS.tokens ? unreadable(path, readManifest(PATHS.manifest)?.user) : undefined;
   if (unread !== undefined) {
     process.stderr.write(
@@ -229,6 +231,11 @@ function fileOf({ file }: TokenOptions): string {
   if (named) return named;
   if (existsSync(PATHS.manifest)) return PATHS.tokens;
   fail(EXIT_USAGE, 'no file of tokens: name it with --file, or set AGENT3_TOKENS_FILE for the agent and here');
+}
+
+/** The user of the agent that goes by a file; in a service, nobody but root writes it. */
+function ownOf(path: string): number | undefined {
+  return path === PATHS.tokens ? undefined : likelyOwner(path);
 }
 
 /** The service reads its file by its group, and cannot write it: its commands run as the same user. */

@@ -5,7 +5,7 @@ import { errnoOf } from './errors.ts';
 export function fileFingerprint(path: string): string {
   try {
     const stat = statSync(path, { throwIfNoEntry: false });
-    return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.uid} ${stat.mode}`;
+    return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
   } catch (error) {
     // Whoever then reads the file is told what is wrong with it.
     return errnoOf(error) ?? 'unknown';

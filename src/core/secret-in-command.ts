@@ -56,6 +56,8 @@ export class CommandValues {
   #isMasked(value: NamedValue): boolean {
     const { bond, before } = value;
     if (/[\n\r]/.test(before)) return false;
+    // To a shell, also one that reads what is in quotes here, these are redirections: the file would be hidden.
+    if (before.startsWith('<')) return false;
     if (bond === 'argument') return this.#isRun(value);
     if (bond === 'option') return this.#isGiven(value);
     // What follows the blank after `NAME=` is what the shell runs; after `NAME =` it is an argument.
@@ -65,9 +67,13 @@ export class CommandValues {
   /** Whether all that stands in the quotes around a value is nothing but it, whoever reads it. */
   #isWhole(value: NamedValue): boolean {
     const { bond, before, at } = value;
-    if (bond !== 'sign') return bond !== 'end' || /-p["']$/.test(before);
+    if (bond !== 'sign') return bond !== 'end';
     if (!/\S=["']?$/.test(before) || before.startsWith('-')) return this.#isGiven(value);
-    return isLed(ASSIGNED, { text: this.#reader.lead(at), isAll: at <= LEAD });
+    const found = ASSIGNED.exec(this.#reader.lead(at));
+    if (found === null) return false;
+    // What begins a command does so in the shell's own eyes, not within quotes of a word.
+    const isAtSign = /^[;&|(\n]/.test(found[0]);
+    return isAtSign ? this.#reader.isOutsideQuotes(at - found[0].length) : found.index === 0 && at <= LEAD;
   }
 
   /** Whether the name of a value is an argument by itself, and so is the word after it, to all shells that may read it. */

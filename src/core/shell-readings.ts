@@ -33,6 +33,12 @@ export class ShellReader {
     return last?.open === at ? last.end : undefined;
   }
 
+  /** Whether `at` plainly stands in no quotes. */
+  isOutsideQuotes(at: number): boolean {
+    const last = lastBefore(this.#quotes.found, at);
+    return at < this.#quotes.clearUntil && (last === undefined || last.end < at);
+  }
+
   /** What stands before `at`, up to `LEAD` characters. */
   lead(at: number): string {
     return this.#cmd.slice(Math.max(0, at - LEAD), at);

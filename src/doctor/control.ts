@@ -6,6 +6,7 @@ import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { faultWords } from '../profiles/profile-book.ts';
+import { profileMistakes } from '../profiles/profile-notes.ts';
 import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
 import { bad, type Finding, good } from './finding.ts';
 import { machineFault, userFault } from './profile-machine.ts';
@@ -40,7 +41,7 @@ export function profilesFinding(usual: string, own: string): Finding {
 const OPEN_TOKENS = `chgrp --reference=${PATHS.logs} ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
 
 function faultOf(profile: Profile, own: string): string[] {
-  const fault = userFault(profile, own) ?? machineFault(profile, own);
+  const fault = userFault(profile, own) ?? machineFault(profile, own) ?? profileMistakes(profile)[0];
   return fault === undefined ? [] : [`${profile.name}: ${fault}`];
 }
 

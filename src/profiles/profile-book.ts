@@ -29,23 +29,27 @@ export type FaultAt = (path: string) => string | undefined;
 
 /**
  * The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. A file with faults
- * costs its own profile alone.
+ * costs its own profile alone. `own` is the user of the agent, where that is not this process.
  */
-export function readProfiles(directory: string | undefined, faultAt: FaultAt = () => undefined): ProfileSet {
+export function readProfiles(
+  directory: string | undefined,
+  faultAt: FaultAt = () => undefined,
+  own?: number,
+): ProfileSet {
   const { full, readonly } = BUILT_IN;
   const profiles = new Map<string, Profile>([
     ['full', full],
     ['readonly', readonly],
   ]);
   const faulty: FaultyFile[] = [];
-  const files = directory === undefined ? [] : listFiles(directory, faultAt);
+  const files = directory === undefined ? [] : listFiles(directory, faultAt, own);
   if (!Array.isArray(files)) return { profiles, faulty: [files] };
   for (const file of files) {
     const path = join(directory ?? '', file);
     const name = file.replace(ENDING, '');
     const isTwice = files.some((other) => other !== file && other.replace(ENDING, '') === name);
     // Nobody can tell which of two is meant.
-    const read = isTwice ? [`there is a profile ${name} already`] : readTrusted(path, faultAt);
+    const read = isTwice ? [`there is a profile ${name} already`] : readTrusted(path, faultAt, own);
     if ('name' in read) profiles.set(read.name, read);
     else faulty.push({ path, name, faults: read });
   }
@@ -53,9 +57,9 @@ export function readProfiles(directory: string | undefined, faultAt: FaultAt = (
 }
 
 /** A file that the agent may go by: whoever may write a profile may do everything that it allows. */
-function readTrusted(path: string, faultAt: FaultAt): Profile | readonly string[] {
+function readTrusted(path: string, faultAt: FaultAt, own: number | undefined): Profile | readonly string[] {
   try {
-    const fault = foreignOwner(path) ?? faultAt(path);
+    const fault = foreignOwner(path, own) ?? faultAt(path);
     return fault === undefined ? readProfile(path) : [fault];
   } catch (error) {
     return [unread(error)];
@@ -93,10 +97,10 @@ export function readProfile(path: string): Profile | readonly string[] {
 }
 
 /** The names of the files, or why there are none to be had. */
-function listFiles(directory: string, faultAt: FaultAt = () => undefined): string[] | FaultyFile {
+function listFiles(directory: string, faultAt: FaultAt = () => undefined, own?: number): string[] | FaultyFile {
   try {
     const names = readdirSync(directory).sort();
-    const fault = foreignHand(directory) ?? faultAt(directory);
+    const fault = foreignHand(directory, own) ?? faultAt(directory);
     if (fault === undefined) return names.filter((name) => OTHER_ENDING.test(name));
     return { path: directory, name: undefined, faults: [fault] };
   } catch (error) {

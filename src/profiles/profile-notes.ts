@@ -1,6 +1,6 @@
 import { ruleOf } from '../rules/rule.ts';
-import { ruleNotes } from '../rules/rule-faults.ts';
-import { shadowNotes } from '../rules/shadows.ts';
+import { ruleMistakes, ruleNotes } from '../rules/rule-faults.ts';
+import { shadowFaults, shadowNotes } from '../rules/shadows.ts';
 import type { Profile, ProfileFile } from './profile.ts';
 
 /** What there is of a machine. */
@@ -9,10 +9,23 @@ export interface Machine {
   readonly cpus: number;
 }
 
+/** What in a profile is without effect, though an agent takes it: a fault to whoever checks it. A sentence each. */
+export function profileMistakes({ source }: Profile): string[] {
+  const rules = rulesIn(source);
+  const ofRules = rules.flatMap((rule, index) => ruleMistakes(`rule ${index + 1}`, rule));
+  // What one is about tells nothing of the others, as long as it has mistakes itself.
+  return ofRules.length > 0 ? ofRules : shadowFaults(rules.map(ruleOf));
+}
+
+/** Built-in profiles have no file. */
+function rulesIn(source: string): NonNullable<ProfileFile['rules']> {
+  const { rules = [] }: ProfileFile = source === '' ? {} : JSON.parse(source);
+  return rules;
+}
+
 /** What the owner of a profile may not have meant, though it can be used; a sentence each. */
 export function profileNotes(profile: Profile, machine: Machine): string[] {
-  // Built-in profiles have no file.
-  const { rules = [] }: ProfileFile = profile.source === '' ? {} : JSON.parse(profile.source);
+  const rules = rulesIn(profile.source);
   return [
     ...rules.flatMap((rule, index) => ruleNotes(`rule ${index + 1}`, rule)),
     ...shadowNotes(rules.map(ruleOf)),

@@ -2,7 +2,6 @@ import { type Static, Type } from '@sinclair/typebox';
 import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
 import { ruleFaults } from '../rules/rule-faults.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
-import { shadowFaults } from '../rules/shadows.ts';
 import { OWN, SECRETS } from './secret-paths.ts';
 import { directoryFault } from './workspace-directory.ts';
 
@@ -202,8 +201,5 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   const unknown = file.show?.find((path) => !SECRETS.includes(path));
   if (unknown !== undefined)
     faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
-  const { rules = [] } = file;
-  const ofRules = rules.flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule));
-  // What one is about tells nothing of the others, as long as it has faults itself.
-  return [...faults, ...(ofRules.length > 0 ? ofRules : shadowFaults(rules.map(ruleOf)))];
+  return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule))];
 }

@@ -7,6 +7,7 @@ import type { Rule } from './rule.ts';
  */
 export function covers(earlier: Rule, later: Rule): boolean {
   return (
+    !isForTheRest(earlier, later) &&
     coversFlags(earlier, later) &&
     coversWrites(earlier, later) &&
     coversCommands(earlier, later) &&
@@ -23,6 +24,12 @@ function coversCommands(earlier: Rule, later: Rule): boolean {
   if (commands === undefined) return true;
   if (later.commands === undefined) return commands.some(({ text }) => text === '*');
   return later.commands.every(({ text }) => commands.some((wide) => coversCommand(wide, text, earlier, later)));
+}
+
+/** What an `allow` of all programs is not about, those elsewhere than the system's, a rule for the rest is there for. */
+function isForTheRest(earlier: Rule, { action, commands, flags, arguments: args, writes }: Rule): boolean {
+  const isOfAll = commands === undefined || commands.some(({ text }) => text === '*');
+  return earlier.action === 'allow' && action !== 'allow' && isOfAll && (flags ?? args ?? writes) === undefined;
 }
 
 /** By names, as a rule against a program is about all of its paths, and an `allow` for a path about no other. */

@@ -48,7 +48,7 @@ interface Read {
 function longOf(arg: Text, { long = [] }: Valued): Read {
   const sign = arg.text.indexOf('=');
   const given = arg.text.slice(2, sign === -1 ? undefined : sign);
-  const name = long.find((one) => one === given) ?? long.find((one) => given.length > 2 && one.startsWith(given));
+  const name = long.find((one) => one === given) ?? long.find((one) => given !== '' && one.startsWith(given));
   const names = [`--${name ?? given}`];
   if (sign !== -1) return { names, wantsValue: false, value: since(arg, sign + 1) };
   return { names, wantsValue: name !== undefined, value: undefined };
@@ -70,5 +70,5 @@ export function valuesOfOption({ values }: Given, ...names: readonly string[]): 
 
 /** Whether one of the options is given; long ones may be cut short. */
 export function hasOption({ options }: Given, ...names: readonly string[]): boolean {
-  return options.some((one) => names.some((name) => one === name || (/^--..../.test(one) && name.startsWith(one))));
+  return options.some((one) => names.some((name) => one === name || (/^--./.test(one) && name.startsWith(one))));
 }

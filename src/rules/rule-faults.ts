@@ -12,11 +12,21 @@ export function ruleFaults(name: string, rule: StatedRule): string[] {
       `${name} has no condition (command, flags, arguments or writes): what holds for the rest is otherwise = "${action}"`,
     ];
   }
-  const isOfNoProgram = action === 'allow' && command === undefined && args === undefined;
   return [
     ...listOf(command).filter(isSeveralWords).map(commandFault(name)),
-    ...(action === 'allow' ? listOf(command).filter(isUnnamed).map(pathFault(name)) : []),
     ...listOf(flags).filter(isNoFlag).map(flagFault(name)),
+  ];
+}
+
+/** What in a rule is about nothing, which the agent takes all the same; a sentence each. */
+export function ruleMistakes(name: string, rule: StatedRule): string[] {
+  const { action, command, flags, arguments: args, writes } = rule;
+  const isOfNoProgram = action === 'allow' && command === undefined && args === undefined;
+  return [
+    ...(action === 'allow' ? listOf(command).filter(isUnnamed).map(pathFault(name)) : []),
+    ...listOf(flags)
+      .filter((flag) => flag === '--')
+      .map(() => `${name}: flags "--" is no flag: it ends them`),
     ...listOf(writes).filter(isRoundabout).map(writesFault(name)),
     ...(isOfNoProgram && flags !== undefined && writes !== undefined
       ? [`${name} allows no program: with flags and writes it needs a command`]
@@ -94,12 +104,11 @@ function pathFault(name: string): (command: string) => string {
 }
 
 function isNoFlag(flag: string): boolean {
-  return !flag.startsWith('-') || /\s/.test(flag) || flag === '--';
+  return !flag.startsWith('-') || /\s/.test(flag);
 }
 
 function flagFault(name: string): (flag: string) => string {
   return (flag) => {
-    if (flag === '--') return `${name}: flags "--" is no flag: it ends them`;
     const advice = flagAdvice(flag.trim().split(/\s+/));
     return `${name}: flags ${JSON.stringify(flag)} is no flag, which begins with - and has no space in it: write ${advice}, or arguments for what is none`;
   };

@@ -41,9 +41,9 @@ const fileSchema = Type.Object({ version: Type.Literal(1), tokens: Type.Array(to
 /** The file of tokens cannot be used; the message says why and what to do. */
 export class TokenFileFault extends Error {}
 
-/** The tokens in `path`; none where there is no such file. Throws `TokenFileFault`. */
-export function readTokens(path: string): TokenRecord[] {
-  const text = readText(path);
+/** The tokens in `path`, for an agent of the user `own`; none where there is no such file. Throws `TokenFileFault`. */
+export function readTokens(path: string, own?: number): TokenRecord[] {
+  const text = readText(path, own);
   if (text === undefined) return [];
   const value = withLists(parse(path, text));
   if (!Value.Check(fileSchema, value)) {
@@ -91,6 +91,13 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
 /** So long a change waits for another one. */
 const LOCK_PATIENCE_MS = 10_000;
 
+/** Who may read the file of a service, whose agent goes by it, and how long another change is waited for. */
+export interface ChangeOptions {
+  readonly group?: number | undefined;
+  readonly own?: number | undefined;
+  readonly patienceMs?: number;
+}
+
 /**
  * Reads the tokens, and writes what `change` makes of them, one process at a time: of two that did it at once, one
  * would be lost. Throws `TokenFileFault`, and what `change` throws.
@@ -98,14 +105,13 @@ const LOCK_PATIENCE_MS = 10_000;
 export function changeTokens(
   path: string,
   change: (tokens: TokenRecord[]) => readonly TokenRecord[],
-  group?: number,
-  patienceMs: number = LOCK_PATIENCE_MS,
+  { group, own, patienceMs = LOCK_PATIENCE_MS }: ChangeOptions = {},
 ): void {
   const fd = openLock(path);
   try {
     if (!lockWithin(fd, patienceMs))
       throw new TokenFileFault(`${path} cannot be written now: another agent3 token changes it. Try it again.`);
-    writeTokens(path, change(readTokens(path)), group);
+    writeTokens(path, change(readTokens(path, own)), group);
   } finally {
     closeSync(fd);
   }
@@ -121,9 +127,9 @@ function openLock(path: string): number {
   }
 }
 
-function readText(path: string): string | undefined {
+function readText(path: string, own: number | undefined): string | undefined {
   try {
-    const hand = foreignHand(path);
+    const hand = foreignHand(path, own);
     if (hand !== undefined) throw new TokenFileFault(`${path} is not used: ${hand}`);
     return readFileSync(path, 'utf8');
   } catch (error) {

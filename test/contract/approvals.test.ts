@@ -292,6 +292,20 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect(await read(session, { wait: 10, offset: 1000 })).toMatchObject({ status: 'done', exit_code: 3 });
   });
 
+  test('is not said to run to somebody who decides when another has already', async () => {
+    const session = await ask();
+    const late = agent3InTerminal(
+      ['approvals', 'approve', session],
+      'y',
+      {
+        ...settings,
+        AGENT3_SESSIONS_DIR: agent.sessionsDir,
+      },
+      () => approvals('deny', session, '--why', 'no'),
+    );
+    expect(await late).toContain('it waits no more');
+  });
+
   test('runs in the directory that was shown, or not at all', async () => {
     const [good, bad, link] = ['good', 'bad', 'link'].map((name) => directory.join(name)) as [string, string, string];
     for (const path of [good, bad]) {

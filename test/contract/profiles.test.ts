@@ -266,9 +266,9 @@ describe('agent3 profile', () => {
   test.each(faults)('finds %s', async (_, text, told) => {
     using files = new TemporaryDirectory();
     writeFileSync(files.join('faulty.toml'), text);
-    const { code, stderr } = await agent3(['profile', 'check', files.join('faulty.toml')]);
+    const { code, stdout, stderr } = await agent3(['profile', 'check', files.join('faulty.toml')]);
     expect(code).toBe(1);
-    expect(stderr).toContain(told);
+    expect(stdout + stderr).toContain(told);
   });
 
   test.each([

@@ -156,14 +156,15 @@ const PEM = `-----BEGIN PRIVATE KEY-----\n${KEY_LINES.join('\n')}\nAb3=\n-----EN
 
 describe('in a command', () => {
   const hidden: readonly [cmd: string, masked: string][] = [
-    ...rows.filter(([text]) => !/PRIVATE KEY|<passphrase>\n/.test(text)),
+    ...rows.filter(([text]) => !/PRIVATE KEY|^<|-p'two/.test(text)),
     [`cat > key <<'E'\n${PEM}\nE`, "cat > key <<'E'\n‹private key›\nE"],
     [`printf "${PEM.replaceAll('\n', '\\n')}" > key`, 'printf "‹private key›" > key'],
     ['curl -H "Cookie: a=b; c=d" x', 'curl -H "Cookie: ‹token›; c=d" x'],
     // Up to the blank, where more might be run.
     ["docker run -e PASSWORD='two words' x", "docker run -e PASSWORD='‹password› words' x"],
     ['--password "two $(words)"', '--password "‹password› $(words)"'],
-    ['<token>two words</token>', '<token>‹password› words</token>'],
+    ["mysql -u root -p'two words' db", "mysql -u root -p'‹password› words' db"],
+    ["sshpass -v -p 'two words' ssh h", "sshpass -v -p '‹password›' ssh h"],
     // Where it is a word among others.
     ['echo password: hunter22', 'echo password: ‹password›'],
     [`ssh h curl -H "Authorization: Bearer abc"`, `ssh h curl -H "Authorization: Bearer ‹authorization›"`],
@@ -287,6 +288,11 @@ describe('in a command', () => {
     [`PASSWORD="x $(evil)"`, 'evil'],
     ['PASSWORD="x `evil`"', 'evil'],
     [`PASSWORD='x; evil'`, 'evil'],
+    [`eval env rar=1 sudo -p"x evil"`, 'evil'],
+    [`ssh h env rar=1 sudo -p'x evil'`, 'evil'],
+    [`eval ':; A='\\'"'" TOKEN='a evil now'`, 'evil'],
+    ['echo key <password>/root/evil</dev/null', 'evil'],
+    [`sh -c 'echo key <password>/root/evil</dev/null'`, 'evil'],
     // The program is not what it looks like.
     ['sudo -p zip -P evil', 'evil'],
     ['sudo -p "; zip" -P evil', 'evil'],

@@ -37,6 +37,7 @@ export async function agent3InTerminal(
   args: readonly string[],
   answer: string,
   env: Readonly<Record<string, string>>,
+  beforeAnswer: () => Promise<unknown> = () => Promise.resolve(),
 ): Promise<string> {
   let shown = '';
   let isAsked = false;
@@ -51,7 +52,7 @@ export async function agent3InTerminal(
         shown += decoder.decode(bytes, { stream: true });
         if (isAsked || !shown.includes('[y/N]')) return;
         isAsked = true;
-        terminal.write(`${answer}\n`);
+        void beforeAnswer().then(() => terminal.write(`${answer}\n`));
       },
     },
   });

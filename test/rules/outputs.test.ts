@@ -22,6 +22,7 @@ const PROGRAMS: Readonly<Record<string, readonly Row[]>> = {
     ['tar xfC a.tar /etc', 'deny'],
     ['tar --extract --file a.tar --directory=/etc', 'deny'],
     ['tar --extr --file a.tar --dir /etc', 'deny'],
+    ['tar --ext -f a.tar -C /etc', 'deny'],
     ['tar xf a.tar', 'deny', { cwd: '/etc' }],
     ['tar xf a.tar', 'confirm'],
     ['tar xf a.tar -C /', 'confirm'],
@@ -34,6 +35,11 @@ const PROGRAMS: Readonly<Record<string, readonly Row[]>> = {
     ['tar tf /etc/a.tar', 'allow'],
     ['tar cf - -C /etc .', 'allow'],
     ['tar czf /tmp/a.tgz /etc', 'allow'],
+  ],
+  shortened: [
+    ...['cp --t=/etc a', 'cp --ta /etc a', 'mv --t /etc a', 'ln -s --t=/etc a', 'install --t=/etc a'].map(
+      (cmd): Row => [cmd, 'deny'],
+    ),
   ],
   unzip: [
     ['unzip a.zip -d /etc', 'deny'],

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import type { ruleOf } from '../../src/rules/rule.ts';
-import { ruleFaults, ruleNotes } from '../../src/rules/rule-faults.ts';
+import { ruleFaults, ruleMistakes, ruleNotes } from '../../src/rules/rule-faults.ts';
 
 type Stated = Parameters<typeof ruleOf>[0];
 
@@ -11,9 +11,17 @@ describe('a rule that is never about anything has a fault', () => {
     [{ action: 'deny', flags: 'all' }, 'write flags = ["-a","-l","-l"] or flags = ["--all"], or'],
     [{ action: 'deny', flags: 'force' }, 'write flags = ["--force"], or'],
     [{ action: 'deny', flags: '-rf -v' }, 'write flags = ["-r","-f","-v"], or'],
-    [{ action: 'deny', flags: '--' }, 'flags "--" is no flag: it ends them'],
     [{ action: 'deny', command: 'rm -rf' }, 'write command = "rm", flags = ["-r","-f"] (one of them is enough)'],
     [{ action: 'deny', command: 'rm -r x' }, 'write command = "rm", flags = ["-r"], arguments = ["x"]'],
+  ];
+  test.each(rows)('%j: %s', (rule, told) => {
+    expect(ruleFaults('rule 1', rule)).toEqual([expect.stringContaining(told)]);
+  });
+});
+
+describe('what is about nothing is a mistake to whoever checks it, and no reason not to use the rest', () => {
+  const rows: readonly [rule: Stated, told: string][] = [
+    [{ action: 'deny', flags: ['-r', '--'] }, 'flags "--" is no flag: it ends them'],
     [{ action: 'allow', command: './run.sh' }, 'by its plain absolute path, as in command = "/srv/app/run.sh"'],
     [{ action: 'allow', command: '*/run.sh' }, 'by its plain absolute path'],
     [{ action: 'allow', command: ['ls', '/opt/../run'] }, 'as in command = "/run"'],
@@ -30,7 +38,8 @@ describe('a rule that is never about anything has a fault', () => {
     [{ action: 'deny', writes: '//etc/x' }, 'write "/etc/x"'],
   ];
   test.each(rows)('%j: %s', (rule, told) => {
-    expect(ruleFaults('rule 1', rule)).toEqual([expect.stringContaining(told)]);
+    expect(ruleMistakes('rule 1', rule)).toEqual([expect.stringContaining(told)]);
+    expect(ruleFaults('rule 1', rule)).toEqual([]);
   });
 });
 
@@ -76,6 +85,6 @@ describe('a rule that says what it means has neither', () => {
     { action: 'confirm', command: 'systemctl', arguments: ['restart', 'nginx*'] },
   ];
   test.each(rows)('%j', (rule) => {
-    expect([...ruleFaults('rule 1', rule), ...ruleNotes('rule 1', rule)]).toEqual([]);
+    expect([ruleFaults, ruleMistakes, ruleNotes].flatMap((look) => look('rule 1', rule))).toEqual([]);
   });
 });

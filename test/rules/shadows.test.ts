@@ -84,6 +84,7 @@ const ALIVE: readonly [cmd: string, ...rules: Stated[]][] = [
   ['/opt/x/rm x', allow({ command: '*' }), deny({ command: '/opt/x/rm' })],
   ['rm x', allow({ command: '/opt/x/rm' }), deny({ command: '/opt/x/rm' })],
   ['rm x', allow({ command: '/opt/x/rm' }), deny({ command: 'rm' })],
+  ['/opt/x/rm x', allow({ command: '*' }), deny({ command: '*' })],
   ['ls x', deny({ command: 'ls', arguments: ['x', 'y'] }), confirm({ command: 'ls', arguments: 'x' })],
 ];
 

@@ -1,4 +1,5 @@
 import { afterAll, expect, test } from 'bun:test';
+import { chmodSync, statSync, utimesSync } from 'node:fs';
 import { KeyRing } from '../../src/tokens/key-ring.ts';
 import { hashToken, type TokenRecord, writeTokens } from '../../src/tokens/token-file.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -65,4 +66,20 @@ test('a token that is made is known with its first request', () => {
     { name: 'bert', id: '76543210', sha256: hashToken('next'), created_at: 0, expires_at: null, ips: [] },
   ]);
   expect(principal('next')).toBe('bert#76543210');
+});
+
+test('a file that is only opened again to the agent is read, though nothing was written to it', () => {
+  const { path, principal, pass } = ringOf({});
+  chmodSync(path, 0o666);
+  pass(500);
+  expect(principal('new')).toBe('anna#01234567');
+  writeTokens(path, []);
+  chmodSync(path, 0o602);
+  pass(500);
+  expect(principal('new')).toBe('anna#01234567');
+  const { atime, mtime } = statSync(path);
+  chmodSync(path, 0o600);
+  utimesSync(path, atime, mtime);
+  pass(500);
+  expect(principal('new')).toBeUndefined();
 });

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test';
 import { chmodSync, chownSync, closeSync, openSync, statSync } from 'node:fs';
+import { likelyOwner } from '../../src/core/foreign-hand.ts';
 import { tryLock } from '../../src/platform/libc.ts';
 import { changeTokens, readTokens, TokenFileFault, type TokenRecord } from '../../src/tokens/token-file.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -28,7 +29,7 @@ test('who holds the lock for too long keeps others from a change, and they say s
   const fd = openSync(`${path}.lock`, 'r+');
   try {
     expect(tryLock(fd)).toBe(true);
-    const change = () => changeTokens(path, () => [tokenOf('anna')], undefined, 50);
+    const change = () => changeTokens(path, () => [tokenOf('anna')], { patienceMs: 50 });
     expect(change).toThrow(TokenFileFault);
     expect(change).toThrow(/another agent3 token changes it/);
     expect(readTokens(path)).toEqual([]);
@@ -47,12 +48,12 @@ asRoot('the file of a service is readable for its group, and root’s alone to w
     const { uid, gid, mode } = statSync(path);
     return { uid, gid, mode: (mode & 0o7777).toString(8) };
   };
-  changeTokens(path, () => [tokenOf('anna')], GROUP);
+  changeTokens(path, () => [tokenOf('anna')], { group: GROUP });
   expect(look()).toEqual({ uid: 0, gid: GROUP, mode: '640' });
   // As somebody leaves it who has put a copy back.
   chownSync(path, 0, 0);
   chmodSync(path, 0o600);
-  changeTokens(path, (tokens) => tokens, GROUP);
+  changeTokens(path, (tokens) => tokens, { group: GROUP });
   expect(look()).toEqual({ uid: 0, gid: GROUP, mode: '640' });
 });
 
@@ -67,4 +68,17 @@ asRoot('a file that others than root may have written is not used', () => {
   chmodSync(path, 0o640);
   chownSync(path, 65_534, 65_534);
   expect(() => readTokens(path)).toThrow(/is not used: it belongs to the user with the number 65534/);
+});
+
+asRoot('root may look after the file of another user’s agent, which lies in a directory of that user', () => {
+  using directory = new TemporaryDirectory();
+  const path = directory.join('tokens.json');
+  changeTokens(path, () => [tokenOf('anna')]);
+  for (const one of [directory.path, path]) chownSync(one, 65_534, 65_534);
+  expect(() => readTokens(path)).toThrow(/has to be root's/);
+  const own = likelyOwner(path);
+  expect(own).toBe(65_534);
+  changeTokens(path, (tokens) => [...tokens, tokenOf('bert')], { own });
+  expect(readTokens(path, own)).toHaveLength(2);
+  expect(statSync(path).uid).toBe(65_534);
 });
