@@ -56,8 +56,8 @@ export class CommandValues {
   #isMasked(value: NamedValue): boolean {
     const { bond, before } = value;
     if (/[\n\r]/.test(before)) return false;
-    // To a shell, also one that reads what is in quotes here, these are redirections: the file would be hidden.
-    if (before.startsWith('<')) return false;
+    // To a shell, also one that reads what is in quotes here, `<` and `>` are redirections: the file would be hidden.
+    if (/[<>]|["']\s*,\s*["']$/.test(before) && !/<<</.test(before)) return false;
     if (bond === 'argument') return this.#isRun(value);
     if (bond === 'option') return this.#isGiven(value);
     // What follows the blank after `NAME=` is what the shell runs; after `NAME =` it is an argument.

@@ -35,7 +35,7 @@ const SIGN = String.raw`${QUOTE}?\s{0,4}[:=]\s{0,4}${OPEN}`;
 const WORD_BEGIN = String.raw`(?<![\w-])`;
 
 /** What a secret is called. */
-const NAME = String.raw`(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|(?:auth|access|refresh|session)?token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|auth[_-]?key|credentials?))(?:_?(?:key|id|hash))?`;
+const NAME = String.raw`(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|(?:auth|access|refresh|session)?token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|(?:auth|encryption|master|app|signing|session|cookie|jwt|hmac|account|storage)[_-]?key|credentials?))(?:_?(?:key_base|key|base|id|hash))?`;
 
 /** Arguments on the way to one: nothing that ends a command, and no backslash, which may take the meaning of a quote. */
 const ARGUMENTS = '(?:[^|;&<>()\\n`\\\\]{0,160}?\\s)?';
@@ -89,7 +89,7 @@ const NAMED: readonly NamedShape[] = [
   {
     kind: 'password',
     shape: shape(
-      String.raw`(?<![A-Za-z0-9])${NAME}${QUOTE}?\s{0,4}(?:=|:(?!\/\/))\s{0,4}${OPEN}`,
+      String.raw`(?<![A-Za-z0-9])${NAME}${QUOTE}?\s{0,4}(?:=>?|:(?!\/\/))\s{0,4}${OPEN}`,
       String.raw`[^\s"',;&|)}\]]{1,4096}`,
     ),
     bond: 'sign',
@@ -159,6 +159,25 @@ const NAMED: readonly NamedShape[] = [
       'g',
     ),
     bond: 'end',
+  },
+  {
+    kind: 'password',
+    // Of PHP: `define('DB_PASSWORD', 'x')`.
+    shape: shape(
+      String.raw`(?<![A-Za-z0-9])${NAME}["']\s{0,4},\s{0,4}(?<open>["'])`,
+      String.raw`[^\s"',;&|)}\]]{1,4096}`,
+    ),
+    bond: 'sign',
+  },
+  {
+    kind: 'password',
+    // Of .netrc, and of the settings of Redis.
+    shape: shape(
+      String.raw`${WORD_BEGIN}(?:login\s{1,4}[^\s"']{1,128}\s{1,4}password|requirepass|masterauth)\s{1,4}${OPEN}`,
+      String.raw`[^\s"'-][^\s"']{0,255}`,
+      'g',
+    ),
+    bond: 'option',
   },
   {
     kind: 'password',

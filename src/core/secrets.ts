@@ -147,7 +147,11 @@ function namedSpans(text: string, endOf: (value: NamedValue) => number | undefin
     const end = endOf(found) ?? start;
     const value = text.slice(start, end);
     const isNone =
-      value.length < SHORTEST_NAMED || isPlaceholder(value) || isPath(before, value) || isProgram(text, found);
+      value.length < SHORTEST_NAMED ||
+      isPlaceholder(value) ||
+      isPath(before, value) ||
+      isProgram(text, found) ||
+      isCode(value, found);
     return isNone ? [] : [{ start, end, kind }];
   });
 }
@@ -168,6 +172,15 @@ function endInText(text: string, value: NamedValue): number {
   }
   return value.end;
 }
+
+/** `token = getToken()`, `password: string`, `= req.headers.authorization`: of a program's text, which is read to be changed. */
+function isCode(value: string, { open, bond, isHeader }: NamedValue): boolean {
+  if (open !== '' || bond !== 'sign' || isHeader === true) return false;
+  return CODE.test(value);
+}
+
+const CODE =
+  /^(?:[\w$.]{1,80}\(.*|(?:[A-Za-z_$]{1,30}\.){1,6}[A-Za-z_$]{1,30}|(?:string|str|number|bool|boolean|int|integer|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional)[?!]?)$/i;
 
 /** `Password: su: Authentication failure`: a program tells of itself where the answer to the question would be. */
 function isProgram(text: string, { before, start, end }: NamedValue): boolean {

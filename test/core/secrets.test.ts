@@ -76,6 +76,12 @@ const rows: readonly [text: string, masked: string][] = [
   ['<s:token>hunter22</s:token>', '<s:token>‹password›</s:token>'],
   ['<passphrase>\n hunter22\n</passphrase>', '<passphrase>\n ‹password›\n</passphrase>'],
   ['"accessToken": "hunter22"', '"accessToken": "‹password›"'],
+  ['SECRET_KEY_BASE=0123456789abcdef', 'SECRET_KEY_BASE=‹password›'],
+  ['ENCRYPTION_KEY=0123456789abcdef', 'ENCRYPTION_KEY=‹password›'],
+  ['MASTER_KEY=0123456789abcdef', 'MASTER_KEY=‹password›'],
+  ['APP_KEY=base64:0123456789abcdef=', 'APP_KEY=‹password›'],
+  ['echo machine x login bob password hunter22', 'echo machine x login bob password ‹password›'],
+  ['echo requirepass hunter22', 'echo requirepass ‹password›'],
 ];
 
 /** These hold what a shell would run, or might. */
@@ -87,6 +93,9 @@ const ofOutput: readonly [text: string, masked: string][] = [
   ['password: "a; b $(c)"', 'password: "‹password›"'],
   ['password: "two\nwords"', 'password: "‹password›\nwords"'],
   [`password: "two ${'x'.repeat(2000)}"`, `password: "‹password› ${'x'.repeat(2000)}"`],
+  ["define('DB_PASSWORD', 'hunter22');", "define('DB_PASSWORD', '‹password›');"],
+  ["'password' => 'hunter22',", "'password' => '‹password›',"],
+  ['secret_key_base: 0123456789abcdef', 'secret_key_base: ‹password›'],
   ['<passphrase>a b c</passphrase>', '<passphrase>‹password›</passphrase>'],
   ['+ docker login -p hunter22', '+ docker login -p ‹password›'],
   ["-H 'Cookie: a=b; c=d' x", "-H 'Cookie: ‹token›' x"],
@@ -119,6 +128,11 @@ const plain = [
   'docker login -u me -p $PASSWORD',
   'echo user:hunter22 | cat',
   '<passwordPolicy>strict</passwordPolicy>',
+  'const token = getToken();',
+  'token = req.headers.authorization',
+  'token = await next()',
+  'password: string',
+  'let password = process.env.DB_PASSWORD;',
   '<password>${env.PASSWORD}</password>',
 ];
 
@@ -292,6 +306,11 @@ describe('in a command', () => {
     [`ssh h env rar=1 sudo -p'x evil'`, 'evil'],
     [`eval ':; A='\\'"'" TOKEN='a evil now'`, 'evil'],
     ['echo key <password>/root/evil</dev/null', 'evil'],
+    ['password => evil', 'evil'],
+    ['password =>evil', 'evil'],
+    ["sudo -p 'password', 'evil'", 'evil'],
+    ['sudo login bob password evil', 'evil'],
+    ['sudo -u requirepass evil', 'evil'],
     [`sh -c 'echo key <password>/root/evil</dev/null'`, 'evil'],
     // The program is not what it looks like.
     ['sudo -p zip -P evil', 'evil'],
