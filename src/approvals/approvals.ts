@@ -5,7 +5,7 @@ import {
   type ApprovalRequest,
   digestOf,
   distrust,
-  isPublished,
+  lookAtPublished,
   publish,
   readDecision,
   requestsDirectory,
@@ -43,6 +43,8 @@ interface Waiting {
   readonly digest: string;
   readonly settle: (verdict: Verdict) => void;
   readonly lapse: () => string | undefined;
+  /** How its file looked last. */
+  seen: string;
   readonly timer: ReturnType<typeof setTimeout>;
 }
 
@@ -64,11 +66,6 @@ export class Approvals {
     private readonly announce: Announce,
   ) {
     this.#directory = requestsDirectory(sessionsDirectory);
-  }
-
-  /** Whether the settings name a directory for decisions. */
-  get isSet(): boolean {
-    return this.decisions !== undefined;
   }
 
   /** Why nobody can be asked, in words; undefined when somebody can. */
@@ -105,7 +102,7 @@ export class Approvals {
         }),
       Math.max(0, request.expires_at - this.clock.now()),
     );
-    this.#waiting.set(session, { request, digest: digestOf(request), settle, lapse, timer });
+    this.#waiting.set(session, { request, digest: digestOf(request), settle, lapse, timer, seen: '' });
     this.#watching ??= this.#watch();
     this.announce(request, undefined);
   }
@@ -167,10 +164,12 @@ export class Approvals {
 
   #look(): void {
     const { decisions } = this;
-    for (const [session, { lapse, digest }] of [...this.#waiting]) {
-      const why = lapse();
+    for (const [session, waiting] of [...this.#waiting]) {
+      const why = waiting.lapse();
+      const seen = lookAtPublished(this.#directory, session, waiting.digest, waiting.seen);
       if (why !== undefined) this.withdraw(session, why);
-      else if (!isPublished(this.#directory, session, digest)) this.#tampered(session, CHANGED, '');
+      else if (seen === undefined) this.#tampered(session, CHANGED, '');
+      else waiting.seen = seen;
     }
     if (decisions === undefined || distrust(decisions) !== undefined) return;
     for (const [session, { digest }] of [...this.#waiting]) {

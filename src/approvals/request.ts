@@ -75,23 +75,20 @@ export function publish(directory: string, request: ApprovalRequest): void {
   writeFileSync(join(directory, `${request.session}.json`), JSON.stringify(request), { mode: 0o600 });
 }
 
-/** Whether a request still lies there as it was published. A file that was not touched since is not read again. */
-export function isPublished(directory: string, session: string, digest: string): boolean {
+/**
+ * How the file of a request looks, when it still is what was published; undefined when it is not. A file that looks as
+ * it was `seen` is not read again.
+ */
+export function lookAtPublished(directory: string, session: string, digest: string, seen: string): string | undefined {
   const path = join(directory, `${session}.json`);
-  const seen = fileFingerprint(path);
-  if (known.get(session) === seen) return true;
+  const now = fileFingerprint(path);
+  if (now === seen) return now;
   const value = readJson(path, undefined);
-  if (!Value.Check(requestSchema, value) || digestOf(value) !== digest) return false;
-  known.set(session, seen);
-  return true;
+  return Value.Check(requestSchema, value) && digestOf(value) === digest ? now : undefined;
 }
-
-/** How the files of requests looked when they were last as they should be. */
-const known = new Map<string, string>();
 
 /** Takes a request away again. */
 export function unpublish(directory: string, session: string): void {
-  known.delete(session);
   rmSync(join(directory, `${session}.json`), { force: true });
 }
 

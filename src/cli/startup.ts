@@ -69,13 +69,17 @@ export function openAccess(
 }
 
 /** Tells of places in the settings that are not there: what a misspelt one means is missed much later. */
-export function warnOfPlaces({ tokensFile, profilesDirectory }: Config, approvals: Approvals, notices: Notices): void {
+export function warnOfPlaces(
+  { tokensFile, profilesDirectory, approvalsDirectory }: Config,
+  approvals: Approvals,
+  notices: Notices,
+): void {
   const place = tokensFile === undefined ? undefined : dirname(tokensFile);
   if (place !== undefined && !existsSync(place))
     notices.warn({ directory: place }, 'AGENT3_TOKENS_FILE: there is no such directory, so there are no tokens in it');
   if (profilesDirectory !== undefined && !existsSync(profilesDirectory))
     notices.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: there is no such directory');
-  const fault = approvals.isSet ? approvals.fault() : undefined;
+  const fault = approvalsDirectory === undefined ? undefined : approvals.fault();
   if (fault !== undefined) notices.warn({ fault }, 'AGENT3_APPROVALS_DIR: what needs approval is denied');
 }
 

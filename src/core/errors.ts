@@ -126,7 +126,7 @@ export class OperationNotAllowed extends AgentError {
   readonly error = 'Not allowed';
 }
 
-/** The profile of a token is missing, or this machine has not what it needs, for which there is a `cause`. */
+/** The profile of a token cannot be had on this machine as its file wants it; a `cause` is for the owner's log. */
 export class ProfileUnavailable extends AgentError {
   readonly status = 503;
   readonly error = 'Profile unavailable';

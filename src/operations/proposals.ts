@@ -119,12 +119,12 @@ export class Proposals {
   /** Why a command would not be run any more: its token is gone, or its profile is not the one that was asked about. */
   #lapse({ principal, profile }: NewCommand, source: string): string | undefined {
     const { access } = this.parts;
-    if (!access.isAllowed(principal)) return 'its token has ended';
     try {
       const now = access.profileFor(principal);
       return now.name === profile && now.source === source ? undefined : 'the profile of its token was changed';
     } catch (error) {
-      return error instanceof AccessLapsed ? 'the profile of its token is not there any more' : faultOf(error);
+      if (!(error instanceof AccessLapsed)) return faultOf(error);
+      return error.gone === 'token' ? 'its token has ended' : 'the profile of its token is not there any more';
     }
   }
 

@@ -25,11 +25,6 @@ export class Access {
     return this.tokens?.isToken(word) === true;
   }
 
-  /** Whether a principal has a profile. */
-  isAllowed(principal: string): boolean {
-    return principal === this.usualPrincipal || this.tokens?.profileOf(principal) !== undefined;
-  }
-
   /** The profile of a principal. Throws `AccessLapsed` where it is not there: nothing is then allowed. */
   profileFor(principal: string): Profile {
     const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);

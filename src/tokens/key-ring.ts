@@ -37,7 +37,7 @@ export class KeyRing {
   ) {
     this.#seen = fileFingerprint(path);
     this.#lookedMs = clock.elapsed();
-    this.#keys = this.#read() ?? keysOf([]);
+    this.#keys = this.#read('only that of the settings works') ?? keysOf([]);
   }
 
   /** Whose token this is, when it may be used now and from `address`; undefined for every other. */
@@ -82,18 +82,18 @@ export class KeyRing {
     const seen = fileFingerprint(this.path);
     if (seen === this.#seen) return;
     this.#seen = seen;
-    const keys = this.#read();
+    const keys = this.#read('those from before stay in force');
     if (keys === undefined) return;
     this.#keys = keys;
     this.notices.info({ tokens: keys.byHash.size }, 'the tokens were read anew');
   }
 
-  #read(): Keys | undefined {
+  #read(otherwise: string): Keys | undefined {
     try {
       return keysOf(readTokens(this.path));
     } catch (error) {
       if (!(error instanceof TokenFileFault)) throw error;
-      this.notices.warn({ fault: error.message }, 'the file of tokens cannot be used: those from before stay in force');
+      this.notices.warn({ fault: error.message }, `the file of tokens cannot be used: ${otherwise}`);
       return undefined;
     }
   }

@@ -226,7 +226,9 @@ describe('the file', () => {
     writeFileSync(path, '{"version":1,"tokens":[{"name":"X"}]}');
     await using started = await startAgent({ AGENT3_TOKENS_FILE: path });
     expect((await started.shell({ cmd: 'echo on' })).stdout).toBe('on\n');
-    expect(started.logs.some(({ fault }) => String(fault).includes('is no file of tokens'))).toBe(true);
+    expect(started.logs.find(({ fault }) => String(fault).includes('is no file of tokens'))).toMatchObject({
+      msg: 'the file of tokens cannot be used: only that of the settings works',
+    });
     const asAnna = async () => {
       const headers = { 'x-auth-token': stdout.trim() };
       return (await started.request('/server_info', { method: 'POST', headers, body: '{}' })).status;
@@ -248,6 +250,20 @@ describe('the file', () => {
     expect(JSON.parse((await agent3(['token', 'list', '--json'], own)).stdout)).toMatchObject([
       { name: 'anna', previous_until: until },
     ]);
+  });
+});
+
+test('what is not there is told: places in the settings at start, a workspace when a token is made for it', async () => {
+  using other = new TemporaryDirectory();
+  const nowhere = { AGENT3_PROFILES_DIR: '/nope', AGENT3_APPROVALS_DIR: '/nope', AGENT3_TOKENS_FILE: '/nope/x' };
+  await using started = await startAgent(nowhere);
+  for (const name of Object.keys(nowhere))
+    expect(started.logs.map(({ msg }) => String(msg)).some((msg) => msg.startsWith(`${name}: `))).toBe(true);
+  writeFileSync(other.join('ws.toml'), 'extends = "workspace"\ndirectory = "/srv/agent3-nope"');
+  const own = { AGENT3_TOKENS_FILE: other.join('tokens.json'), AGENT3_PROFILES_DIR: other.path };
+  expect(await agent3(['token', 'create', 'w', '--profile', 'ws'], own)).toMatchObject({
+    code: 0,
+    stderr: expect.stringContaining('its commands cannot run as it is here: '),
   });
 });
 
