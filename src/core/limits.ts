@@ -6,6 +6,12 @@
 /** A request body larger than this is refused with 413. */
 export const MAX_BODY_BYTES = 1_048_576;
 
+/**
+ * Bytes of request bodies that one token may send in a minute, as many of them at once: what is in them is kept in
+ * memory while it is worked on, and in the record for good.
+ */
+export const MAX_TEXT_BYTES_PER_MINUTE = 64 * 1_048_576;
+
 /** Longest command, in UTF-16 units: room for a script pasted whole. */
 export const MAX_COMMAND_CHARS = 100_000;
 

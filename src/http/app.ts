@@ -7,7 +7,7 @@ import type { Followers } from '../operations/follow.ts';
 import type { Operation } from '../operations/operation.ts';
 import { type Ending, logExchange } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
-import { readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
+import { type BodyReading, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, exchangeOf, invokeFor, noteSession } from './exchange.ts';
@@ -141,15 +141,18 @@ async function docs(parts: AppParts, path: string, request: Request): Promise<Re
 
 /** The door of the original: `{"op","args"}`. */
 async function rpc(parts: AppParts, operations: ReadonlyMap<string, Operation>, request: Request): Promise<Response> {
-  const { deadline } = theExchange(request);
-  const { operation, args } = parseRpc(await readJson(request, deadline, parts.shutdown), operations);
+  const { operation, args } = parseRpc(await readJson(request, readingOf(parts, request)), operations);
   return invoke(parts, operation, args, request);
 }
 
 /** One route per operation: the body is the arguments themselves, and may be empty. */
 async function flat(parts: AppParts, operation: Operation, request: Request): Promise<Response> {
-  const { deadline } = theExchange(request);
-  return invoke(parts, operation, await readJsonOrNothing(request, deadline, parts.shutdown), request);
+  return invoke(parts, operation, await readJsonOrNothing(request, readingOf(parts, request)), request);
+}
+
+function readingOf({ pace, shutdown }: AppParts, request: Request): BodyReading {
+  const { deadline, principal } = theExchange(request);
+  return { deadline, shutdown, count: (bytes) => pace.demandText(principal, bytes) };
 }
 
 async function invoke(parts: AppParts, operation: Operation, args: unknown, request: Request): Promise<Response> {
@@ -171,7 +174,7 @@ function stream(parts: AppParts, request: Request, id: string): Response {
 /** MCP's Streamable HTTP. Its answers are streams, whose log line is written when they have ended. */
 function mcp(parts: AppParts, request: Request): Promise<Response> {
   const exchange = theExchange(request);
-  return answerMcp(parts, request, exchange, (status, bytes) =>
+  return answerMcp(parts, request, exchange, readingOf(parts, request), (status, bytes) =>
     log(parts, exchange, { status, bytes, error: exchange.error }),
   );
 }

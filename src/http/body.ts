@@ -16,23 +16,31 @@ function tooLarge(): RequestTooLarge {
   );
 }
 
+/** How a body is read. */
+export interface BodyReading {
+  readonly deadline: Deadline;
+  readonly shutdown: SignalOnce;
+  /** Counts bytes of it for its token, before they are read. Throws when that has sent too many. */
+  readonly count: (bytes: number) => void;
+}
+
 /**
  * The body as JSON, whatever its Content-Type says. Throws `InvalidJson` for what is no JSON in UTF-8 or does not
- * arrive in time, `RequestTooLarge`, and `ShuttingDown`.
+ * arrive in time, `RequestTooLarge`, `TooManyRequests`, and `ShuttingDown`.
  */
-export async function readJson(request: Request, deadline: Deadline, shutdown: SignalOnce): Promise<unknown> {
-  return parse(await inTime(readBody(request), deadline, shutdown), CALL_EXAMPLE);
+export async function readJson(request: Request, reading: BodyReading): Promise<unknown> {
+  return parse(await readInTime(request, reading), CALL_EXAMPLE);
 }
 
 /** The same for a body that may be left out, which gives undefined. */
-export async function readJsonOrNothing(request: Request, deadline: Deadline, shutdown: SignalOnce): Promise<unknown> {
-  const bytes = await inTime(readBody(request), deadline, shutdown);
+export async function readJsonOrNothing(request: Request, reading: BodyReading): Promise<unknown> {
+  const bytes = await readInTime(request, reading);
   return bytes.length === 0 ? undefined : parse(bytes, ARGUMENTS_EXAMPLE);
 }
 
 /** The same for a message of MCP. */
-export async function readMessage(request: Request, deadline: Deadline, shutdown: SignalOnce): Promise<unknown> {
-  return parse(await inTime(readBody(request), deadline, shutdown), 'with one message of JSON-RPC 2.0');
+export async function readMessage(request: Request, reading: BodyReading): Promise<unknown> {
+  return parse(await readInTime(request, reading), 'with one message of JSON-RPC 2.0');
 }
 
 const CALL_EXAMPLE = 'of the form {"op":"shell","args":{"cmd":"uptime"}}';
@@ -50,19 +58,26 @@ function parse(bytes: Uint8Array, form: string): unknown {
   }
 }
 
-async function readBody(request: Request): Promise<Uint8Array> {
-  if (request.body === null) return new Uint8Array();
-  // With a Content-Length, the server reads no more than that, and it was checked before.
-  if (request.headers.has('content-length')) return new Uint8Array(await request.arrayBuffer());
-  return readChunks(request.body);
+function readInTime(request: Request, { deadline, shutdown, count }: BodyReading): Promise<Uint8Array> {
+  return inTime(readBody(request, count), deadline, shutdown);
 }
 
-async function readChunks(body: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+async function readBody(request: Request, count: (bytes: number) => void): Promise<Uint8Array> {
+  if (request.body === null) return new Uint8Array();
+  const announced = request.headers.get('content-length');
+  if (announced === null) return readChunks(request.body, count);
+  // With a Content-Length, the server reads no more than that, and it was checked before.
+  count(Number(announced));
+  return new Uint8Array(await request.arrayBuffer());
+}
+
+async function readChunks(body: ReadableStream<Uint8Array>, count: (bytes: number) => void): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   let total = 0;
   for await (const chunk of body) {
     total += chunk.length;
     if (total > MAX_BODY_BYTES) throw tooLarge();
+    count(chunk.length);
     chunks.push(chunk);
   }
   return Buffer.concat(chunks);

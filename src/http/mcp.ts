@@ -1,5 +1,5 @@
 import type { AddressList } from '../core/address-list.ts';
-import { readMessage } from './body.ts';
+import { type BodyReading, readMessage } from './body.ts';
 import type { Exchange } from './exchange.ts';
 import type { McpServerParts } from './mcp-server.ts';
 import type { AnswerDone, McpSessions } from './mcp-sessions.ts';
@@ -26,12 +26,13 @@ export async function answerMcp(
   parts: McpParts,
   request: Request,
   exchange: Exchange,
+  reading: BodyReading,
   done: AnswerDone,
 ): Promise<Response> {
   const own = requestOrigin(request.url, request.headers, parts.trustedProxies.has(exchange.peer));
   refuseForeignOrigin(request.headers, own, parts.publicUrl);
   const hasBody = request.method === 'POST';
-  const body = hasBody ? await readMessage(request, exchange.deadline, parts.shutdown) : undefined;
+  const body = hasBody ? await readMessage(request, reading) : undefined;
   return (await theSessions(parts)).answer(request, body, exchange, done);
 }
 

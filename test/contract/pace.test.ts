@@ -30,6 +30,49 @@ describe('requests of one token', () => {
   });
 });
 
+describe('text of one token', () => {
+  const MIB = 1_048_576;
+  const large = 'A'.repeat(98_000);
+  const ways: readonly (readonly [way: string, path: string, body: unknown])[] = [
+    ['cmd', '/', { op: 'shell', args: { cmd: `true #${large}` } }],
+    ['cmd that rules would deny or that is none', '/shell', { cmd: `( #${large}` }],
+    ['stdin', '/shell', { cmd: 'true', stdin: large }],
+    ['env', '/', { op: 'shell', args: { cmd: 'true', env: { LARGE: large } } }],
+    ['input of a session that is none', '/write_session', { session: crypto.randomUUID(), input: large }],
+    ['an argument that nobody knows', '/list_sessions', { content: large }],
+    ['a message of MCP', '/mcp', { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: large } }],
+    ['no JSON', '/', large],
+  ];
+
+  test.each(ways)('beyond 64 MiB a minute is answered 429, with what to do: %s', async (way, path, body) => {
+    await using agent = await startAgent({ AGENT3_TOKENS_FILE: tokens });
+    const send = async (token: string, to: string, text: string | ReadableStream) => {
+      const headers = { 'x-auth-token': token, accept: 'application/json, text/event-stream' };
+      return readReply(await fetch(agent.url + to, { method: 'POST', headers, body: text }));
+    };
+    const filling = JSON.stringify({ content: 'A'.repeat(MIB - 100) });
+    for (let count = 0; count < 63; count++) {
+      expect((await send(agent.token, '/list_sessions', filling)).status).toBe(200);
+    }
+    const text = JSON.stringify(body);
+    let refused = await send(agent.token, path, text);
+    for (let count = 0; count < 40 && refused.status !== 429; count++) refused = await send(agent.token, path, text);
+    expect(`${way}: ${refused.status}`).toBe(`${way}: 429`);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(refused.text).toContain('More than 64 MiB of commands, input and files came with this token');
+    const chunked = new ReadableStream({
+      start: (controller) => {
+        controller.enqueue(new TextEncoder().encode(filling));
+        controller.close();
+      },
+    });
+    expect((await send(agent.token, path, chunked)).status).toBe(429);
+    // What is small fits, and so does what another token sends.
+    expect((await agent.call('shell', { cmd: 'echo small' })).body.stdout).toBe('small\n');
+    expect((await send(other, '/list_sessions', filling)).status).toBe(200);
+  });
+});
+
 describe('more commands at once than may run', () => {
   const settings = { AGENT3_TOKENS_FILE: tokens, AGENT3_MAX_RUNNING: '2' };
 
