@@ -2,6 +2,7 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { delay } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
+import { visibleLine, visibleText } from '../core/visible.ts';
 import { webhookKey } from '../core/webhook-secret.ts';
 import type { Announce } from './approvals.ts';
 import { type ApprovalRequest, digestOf } from './request.ts';
@@ -40,23 +41,23 @@ export function notifier(
       data: {
         host,
         session,
-        token,
-        address,
-        profile,
-        user,
+        token: visibleLine(token),
+        address: visibleLine(address),
+        profile: visibleLine(profile),
+        user: visibleLine(user),
         ...shown.texts,
         ...(shown.isAll ? {} : { not_shown: 'a part of this is masked or cut: agent3 approvals shows all of it' }),
-        cwd,
+        cwd: visibleLine(cwd),
         input,
-        reason: mask(reason),
-        part: mask(part),
+        reason: visibleLine(mask(reason)),
+        part: visibleLine(mask(part)),
         ...(verdict === undefined
           ? {
               expires_at: new Date(expires_at).toISOString(),
               // Who has not seen all of it is asked on the server.
               approve: `agent3 approvals approve ${session}${shown.isAll ? ` --digest ${digestOf(request)}` : ''}`,
             }
-          : { why: verdict.why, by: verdict.by }),
+          : { why: visibleLine(verdict.why), by: visibleLine(verdict.by) }),
       },
     });
     if (underWay >= MAX_UNDER_WAY) {
@@ -70,13 +71,16 @@ export function notifier(
 
 const SHOWN_CHARS = 2000;
 
-/** What would run, as far as a notice shows it: without secrets, and without the rest of long texts. */
+/**
+ * What would run, as far as a notice shows it: without secrets, and without the rest of long texts; what nobody would see
+ * is written out.
+ */
 function shownOf({ cmd, env, stdin }: ApprovalRequest, mask: (text: string) => string) {
   let isAll = true;
   const show = (text: string): string => {
-    const short = mask(text).slice(0, SHOWN_CHARS).toWellFormed();
+    const short = mask(text).slice(0, SHOWN_CHARS);
     if (short !== text) isAll = false;
-    return short;
+    return visibleText(short).toWellFormed();
   };
   const texts = {
     cmd: show(cmd),

@@ -15,11 +15,12 @@ import {
 import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
-import { visibleJson, visibleLine, visibleText } from '../core/plain-text.ts';
+import { visibleJson, visibleLine } from '../core/visible.ts';
 import { unreadable } from '../doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { parseSettings } from '../install/settings-file.ts';
+import { describeRequest, questionOn } from './approval-text.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** Prints the commands that wait. */
@@ -31,7 +32,7 @@ export function listApprovals({ json }: { readonly json?: true }): void {
     return;
   }
   if (requests.length === 0) process.stderr.write('nothing waits for approval\n');
-  for (const request of requests) process.stdout.write(`${describe(request)}\n`);
+  for (const request of requests) process.stdout.write(`${describeRequest(request)}\n`);
 }
 
 /** Has a request run, once somebody has said that it is the one that was shown. */
@@ -58,8 +59,9 @@ function confirm(request: ApprovalRequest): void {
       'without a terminal to ask on, say what you have seen: --digest, with what agent3 approvals shows for it',
     );
   }
-  process.stdout.write(describe(request));
-  if (!/^y(es)?$/i.test(prompt('Have it run? [y/N]')?.trim() ?? '')) fail(EXIT_FAILURE, 'nothing was decided');
+  const shown = describeRequest(request);
+  process.stdout.write(shown);
+  if (!/^y(es)?$/i.test(prompt(questionOn(request, shown))?.trim() ?? '')) fail(EXIT_FAILURE, 'nothing was decided');
 }
 
 function demandRoot(verdict: string, id: string): void {
@@ -158,7 +160,7 @@ export async function watchApprovals(): Promise<never> {
   for (;;) {
     const now = new Map(waiting().map((request) => [request.session, request]));
     for (const [session, request] of now) {
-      if (!known.has(session)) process.stdout.write(`\u0007${describe(request)}\n`);
+      if (!known.has(session)) process.stdout.write(`\u0007${describeRequest(request)}\n`);
     }
     for (const session of known.keys()) {
       if (!now.has(session)) process.stdout.write(`${session}  ${await outcomeOf(session)}\n\n`);
@@ -203,27 +205,4 @@ function installedSettings(): Readonly<Record<string, string>> {
   } catch (error) {
     fail(EXIT_FAILURE, `${PATHS.settings} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
   }
-}
-
-const SHOWN_INPUT_CHARS = 2000;
-
-/** Everything that would run. What it is made of cannot hide any of it from a terminal. */
-function describe(request: ApprovalRequest): string {
-  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
-  const about = part === '' || part === cmd.trim() ? '' : ` (${visibleLine(part)})`;
-  const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
-  const indent = (text: string): string => visibleText(text).replaceAll('\n', '\n    ');
-  const more = stdin.length - SHOWN_INPUT_CHARS;
-  const lines = [
-    `${session}  ${seconds} s left`,
-    `  token ${visibleLine(token)} (${visibleLine(profile)}) from ${visibleLine(address)}, as ${visibleLine(user)} in ${visibleLine(cwd)}, for up to ${limit_seconds} s`,
-    `  asked because ${visibleLine(reason)}${about}`,
-    `  digest ${digestOf(request)}`,
-    `  $ ${indent(cmd)}`,
-    ...Object.entries(env).map(([name, value]) => `  with ${visibleLine(name)}=${indent(value)}`),
-    ...(stdin === '' ? [] : [`  reads ${indent(stdin.slice(0, SHOWN_INPUT_CHARS))}`]),
-    ...(more > 0 ? [`  and ${more} characters more: agent3 approvals --json shows them`] : []),
-    ...(input === 'closed' ? [] : ['  and whatever is typed into it later, which nobody is asked about']),
-  ];
-  return `${lines.join('\n')}\n`;
 }

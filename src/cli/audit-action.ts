@@ -7,7 +7,7 @@ import { writeAll } from '../client/descriptor.ts';
 import { processEnvironment } from '../config.ts';
 import { delay } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
-import { visibleLine, visibleText } from '../core/plain-text.ts';
+import { visibleJsonText, visibleLine } from '../core/visible.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
 import type { AuditFilter, AuditOptions, VerifyArguments } from './audit-arguments.ts';
@@ -168,18 +168,22 @@ function filterOf({ token, session, event, since, until }: AuditFilter): (bytes:
   };
 }
 
-/** A table for people, JSON for programs; on a terminal, nothing that would act on it. */
+/**
+ * A table for people on a terminal, JSON for programs, which says the same as the line of the record. Neither acts on a
+ * terminal, also one that a pipe leads to.
+ */
 function texter({ json }: AuditFilter): (bytes: Uint8Array) => string {
-  const isTerminal = isatty(1);
+  const isTable = isatty(1) && json !== true;
   return (bytes) => {
-    const line = isTerminal && json !== true ? parseLine(bytes) : undefined;
+    const line = parseLine(bytes);
     const raw = Buffer.from(bytes).toString('utf8');
-    return line !== undefined ? row(line) : isTerminal ? visibleLine(raw) : raw;
+    if (line === undefined) return visibleLine(raw);
+    return isTable ? row(line) : visibleJsonText(raw);
   };
 }
 
 function row(line: AuditLine): string {
-  const text = (name: string): string => visibleText(String(line[name] ?? '')).replaceAll('\n', ' ⏎ ');
+  const text = (name: string): string => visibleLine(String(line[name] ?? '').replaceAll('\n', ' ⏎ '));
   const token = text('token').replace(/#.*/, '');
   const head = `${text('time').slice(0, 19).replace('T', ' ')}  ${text('event').padEnd(9)}  ${token.padEnd(12)}  ${text('session').slice(0, 13).padEnd(13)}  `;
   return head + whatOf(line, text);

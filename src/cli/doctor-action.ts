@@ -1,3 +1,4 @@
+import { visibleJson } from '../core/visible.ts';
 import { approvalsFinding, auditFinding, profilesFinding } from '../doctor/control.ts';
 import { bad, type Finding, findingsText } from '../doctor/finding.ts';
 import {
@@ -27,7 +28,7 @@ import { EXIT_FAILURE, fail } from './exit.ts';
 export async function runDoctor(asJson: boolean): Promise<void> {
   const found = await examine();
   const ok = found.every((finding) => finding.ok);
-  const json = JSON.stringify({ ok, version, findings: found }, null, 2);
+  const json = visibleJson({ ok, version, findings: found });
   process.stdout.write(`${asJson ? json : findingsText(found)}\n`);
   process.exit(ok ? 0 : EXIT_FAILURE);
 }

@@ -7,6 +7,7 @@ import { type EndState, followSession } from '../client/follow.ts';
 import { mayPass, Patience, persist } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/start.ts';
 import { type Input, readInput } from '../client/stdin.ts';
+import { visibleText } from '../core/visible.ts';
 import type { ExecOptions } from './exec-arguments.ts';
 import { EXIT_EXEC, fail } from './exit.ts';
 import { type Interrupt, Interrupts } from './interrupts.ts';
@@ -180,5 +181,5 @@ function leave(interrupts: Interrupts, what: string): never {
 }
 
 function note(text: string): void {
-  process.stderr.write(`agent3: ${text}\n`);
+  process.stderr.write(`agent3: ${visibleText(text)}\n`);
 }

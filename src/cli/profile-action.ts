@@ -1,6 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
-import { visibleLine, visibleText } from '../core/plain-text.ts';
+import { visibleJson, visibleLine } from '../core/visible.ts';
 import { machineFault, userFault } from '../doctor/profile-machine.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
@@ -22,7 +22,7 @@ export function listProfiles(options: ProfileOptions & { readonly json?: true; r
   const { profiles, faulty } = profilesIn(profilesDirectory(options.dir));
   if (options.json === true) {
     const broken = faulty.map(({ name = null, path, faults }) => ({ name, file: path, faults }));
-    process.stdout.write(`${JSON.stringify([...profiles.values(), ...broken], null, 2)}\n`);
+    process.stdout.write(`${visibleJson([...profiles.values(), ...broken])}\n`);
     return;
   }
   const rows = [
@@ -68,8 +68,8 @@ export function tryProfile(
     fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);
   const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });
   const { action, reason, part } = decision;
-  const words = `${action}: ${visibleText(reason)}${part === '' ? '' : ` (${visibleText(part)})`}`;
-  process.stdout.write(`${options.json === true ? JSON.stringify(decision) : words}\n`);
+  const words = `${action}: ${visibleLine(reason)}${part === '' ? '' : ` (${visibleLine(part)})`}`;
+  process.stdout.write(`${options.json === true ? visibleJson(decision, 0) : words}\n`);
   process.exitCode = EXIT_OF[action];
 }
 

@@ -6,7 +6,7 @@ import { listSessions } from '../client/list.ts';
 import { mayPassOnceReached, persist } from '../client/patience.ts';
 import { readStream } from '../client/read.ts';
 import { processEnvironment } from '../config.ts';
-import { visibleJson } from '../core/plain-text.ts';
+import { visibleJson } from '../core/visible.ts';
 import { endOutput } from './broken-pipe.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { RemoteOptions } from './remote.ts';

@@ -37,25 +37,3 @@ const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b\ufffd]{0,400}|[()
 export function openSequenceLength(text: string): number {
   return OPEN_SEQUENCE.exec(text)?.[0].length ?? 0;
 }
-
-/** What a terminal or a reader would not see, or would act on: controls, marks of direction, characters without width. */
-const UNSEEN = /(?!\n)[\p{Cc}\p{Cf}\p{Co}\p{Zl}\p{Zp}]/gu;
-
-/** `text` with every character that hides or acts written out, for a person who has to judge it: `\u{1b}`. */
-export function visibleText(text: string): string {
-  return text.replace(UNSEEN, (character) => `\\u{${character.codePointAt(0)?.toString(16)}}`);
-}
-
-/** The same on one line: what would end it is written out too. */
-export function visibleLine(text: string): string {
-  return visibleText(text).replaceAll('\n', '\\u{a}');
-}
-
-/** `value` as JSON that says the same, with every character that hides or acts as an escape of JSON. */
-export function visibleJson(value: unknown): string {
-  return JSON.stringify(value, null, 2).replace(UNSEEN, (character) =>
-    [...Array(character.length).keys()]
-      .map((at) => `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`)
-      .join(''),
-  );
-}

@@ -1,3 +1,5 @@
+import { visibleText } from '../core/visible.ts';
+
 /** One thing that was looked at. */
 export interface Finding {
   readonly check: string;
@@ -24,5 +26,6 @@ export function findingsText(findings: readonly Finding[]): string {
       const line = `${ok ? '✓' : '✗'} ${check.padEnd(width)}  ${found}`;
       return advice === undefined ? line : `${line}\n  ${' '.repeat(width)}  → ${advice}`;
     })
+    .map(visibleText)
     .join('\n');
 }

@@ -146,7 +146,14 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const session = await ask();
     expect(await read(session, { wait: 0.2 })).toMatchObject({ status: 'waiting', eof: false });
     const { stdout } = await approvals();
-    for (const told of [session, `rm ${file}`, 'with NAME=x', 'reads in', 'default (careful)', `rm (rm ${file})`]) {
+    for (const told of [
+      session,
+      `rm ${file}`,
+      '1 │ NAME=x',
+      'reads 1 line, 2 characters:\n  1 │ in\n',
+      'default (careful)',
+      `rm (rm ${file})`,
+    ]) {
       expect(stdout).toContain(told);
     }
     const following = read(session, { wait: 10 });
@@ -186,7 +193,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const path = `${agent.sessionsDir}/.approvals/${session}.json`;
     const request = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...request, cmd: 'ls' }));
-    expect((await approvals()).stdout).toContain('$ ls\n');
+    expect((await approvals()).stdout).toContain('1 │ ls\n');
     const { code, stderr } = await approve(session);
     const why = 'somebody has changed or removed the request on the disk of the server';
     // Either the agent has seen it already, or it sees it with the decision.
@@ -287,7 +294,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect(await type('n')).toContain('nothing was decided');
     expect(await read(session)).toMatchObject({ status: 'waiting' });
     const shown = await type('y');
-    expect(shown).toContain(`$ rm ${file}; cat; echo $NAME; exit 3`);
+    expect(shown).toContain(`1 │ rm ${file}; cat; echo $NAME; exit 3`);
+    expect(shown).toContain('Run this command (1 line, ');
+    expect(shown).toContain('; 1 variable; input of 1 line, 2 characters)? [y/N]');
     expect(shown).toContain('approved: it runs');
     expect(await read(session, { wait: 10, offset: 1000 })).toMatchObject({ status: 'done', exit_code: 3 });
   });
@@ -423,7 +432,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
 
   test('hides nothing from the terminal of whoever decides', async () => {
     const { session } = await shell({ cmd: 'rm x # \u001b[2K\rls \u202e' });
-    expect((await approvals()).stdout).toContain('$ rm x # \\u{1b}[2K\\u{d}ls \\u{202e}\n');
+    expect((await approvals()).stdout).toContain('1 │ rm x # \\u{1b}[2K\\u{d}ls \\u{202e}\n');
     await approvals('deny', String(session));
   });
 

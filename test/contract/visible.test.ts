@@ -12,7 +12,7 @@ afterAll(() => directory[Symbol.dispose]());
 
 /** Clears a line, forges one, turns the direction, and begins a sequence in one byte. */
 const HOSTILE = '\u001b[2K\r\nforged \u202e\u009b31m\u200b';
-const ACTS = /[^\P{Cc}\n]|[\p{Cf}\p{Co}\p{Zl}\p{Zp}]/u;
+const ACTS = /(?![\n ])[\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800]/u;
 
 const SESSION = '01a20ced-f233-708f-aab3-e27ba964e561';
 const request = {
@@ -58,10 +58,13 @@ describe('a request for approval that was tampered with', () => {
   test('acts on no terminal, and forges no line, whatever field it is in', async () => {
     const { stdout } = await agent3(['approvals'], settings);
     expect(stdout).not.toMatch(ACTS);
-    // What a command and its input have lines for is indented.
-    expect(stdout).not.toMatch(/^(?: {0,3})forged/m);
-    for (const field of ['token', 'address', 'profile', 'user', '/cwd', 'reason', 'NAME']) {
-      expect(stdout).toContain(`${field}\\u{1b}[2K\\u{d}\\u{a}forged \\u{202e}\\u{9b}31m\\u{200b}`);
+    // What a command, its variables and its input have lines for stands behind a bar.
+    expect(stdout).not.toMatch(/^\s*forged/m);
+    expect(stdout.match(/^ {2}\d │ forged /gm)).toHaveLength(4);
+    for (const field of ['token', 'address', 'profile', 'user', '/cwd', 'reason']) {
+      expect(stdout.replaceAll('\n    ┆ ', '')).toContain(
+        `${field}\\u{1b}[2K\\u{d}\\u{a}forged \\u{202e}\\u{9b}31m\\u{200b}`,
+      );
     }
   });
 
@@ -77,7 +80,7 @@ describe('a request for approval that was tampered with', () => {
   });
 });
 
-describe('the record on a terminal', () => {
+describe('the record', () => {
   const file = directory.join('audit.jsonl');
   const line = {
     seq: 1,
@@ -97,12 +100,24 @@ describe('the record on a terminal', () => {
     ['tail', []],
     ['tail', ['--json']],
     ['grep', []],
-  ])('is shown by audit %s %j without what acts on it', async (subcommand, options) => {
+  ])('is shown by audit %s %j on a terminal without what acts on it', async (subcommand, options) => {
     const shown = await shownOnTerminal(['audit', subcommand, ...options, '--file', file], 'end');
     expect(shown).toContain('\\u{1b}[2K');
     expect(shown).not.toMatch(ACTS);
     expect(shown).not.toMatch(/^forged/m);
   });
+
+  test.each(['tail', 'grep'])(
+    'says the same in a pipe, by audit %s, without what acts at its end',
+    async (subcommand) => {
+      const { stdout } = await agent3(['audit', subcommand, '--file', file]);
+      expect(stdout).not.toMatch(ACTS);
+      const [first = '', second, third = ''] = stdout.trimEnd().split('\n');
+      expect(JSON.parse(first)).toEqual(line);
+      expect(second).toContain('forged \\u{202e}');
+      expect(JSON.parse(third)).toEqual({ ...line, event: 'end', cmd: 'last' });
+    },
+  );
 });
 
 test('sessions of an agent that cannot be trusted are shown without what acts on a terminal', () => {

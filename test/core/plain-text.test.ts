@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { openSequenceLength, plainText, visibleJson, visibleLine, visibleText } from '../../src/core/plain-text.ts';
+import { openSequenceLength, plainText } from '../../src/core/plain-text.ts';
 import { HOSTILE_PIECES, slowPieces } from '../helpers/growth.ts';
 
 describe('the plain text of', () => {
@@ -40,23 +40,8 @@ describe('an escape sequence that goes on behind the end', () => {
   });
 });
 
-describe('what a person has to judge', () => {
-  const hidden = 'a\u001b[2K\r\nb \u202e\u{f0000}\u009b\u2028';
-
-  test('has every character written out that hides or acts, on one line if need be', () => {
-    expect(visibleText(hidden)).toBe('a\\u{1b}[2K\\u{d}\nb \\u{202e}\\u{f0000}\\u{9b}\\u{2028}');
-    expect(visibleLine(hidden)).toBe('a\\u{1b}[2K\\u{d}\\u{a}b \\u{202e}\\u{f0000}\\u{9b}\\u{2028}');
-  });
-
-  test('is the same as JSON', () => {
-    const text = visibleJson({ hidden });
-    expect(JSON.parse(text)).toEqual({ hidden });
-    expect(text).toMatch(/^[\n\x20-\x7e]*$/);
-  });
-});
-
 describe('takes time with the length of a text, whatever it is made of:', () => {
-  const works = { plainText, openSequenceLength, visibleText };
+  const works = { plainText, openSequenceLength };
   test.each(Object.entries(works))('%s', (_, work) => {
     expect(slowPieces(HOSTILE_PIECES, work)).toEqual([]);
   });

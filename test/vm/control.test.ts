@@ -52,7 +52,7 @@ describeVm('control of an installed agent', () => {
     );
     expect(refused.stderr).toContain('Permission denied');
     expect((await askAs('careful', 'read_session', { session }))['status']).toBe('waiting');
-    expect(await vm.sh('agent3 approvals')).toContain('$ touch /srv/app/approved; echo it ran');
+    expect(await vm.sh('agent3 approvals')).toContain('1 │ touch /srv/app/approved; echo it ran');
     const approve = `agent3 approvals approve ${String(session).slice(0, 20)}`;
     expect((await vm.run(approve)).stderr).toContain('say what you have seen');
     expect(await vm.sh(`umask 077; ${approve} --digest $(agent3 approvals | awk '/ digest / { print $2 }')`)).toBe(

@@ -1,0 +1,56 @@
+import { type ApprovalRequest, digestOf } from '../approvals/request.ts';
+import { mixedWords, sizeWords, USUAL_COLUMNS, visibleBlock, visibleField, visibleLine } from '../core/visible.ts';
+
+const SHOWN_INPUT_CHARS = 2000;
+
+/**
+ * Everything that would run, for the person who decides on it. Fields have a line each; the texts of the client stand in
+ * blocks whose every line has a bar before it, so that none of them looks like a field, and begin with their size.
+ */
+export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
+  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
+  const layout = { columns };
+  const field = (text: string): string => visibleField(text, layout);
+  const block = (title: string, text: string): string => `  ${title}\n${visibleBlock(text, layout)}`;
+  const about = part === '' || part === cmd.trim() ? '' : ` (${part})`;
+  const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
+  const mixed = mixedWords([cmd, cwd, ...Object.entries(env).flat()].join('\n'));
+  const shownInput = stdin.slice(0, SHOWN_INPUT_CHARS);
+  const more = stdin.length - shownInput.length;
+  return [
+    `${visibleLine(session)}  ${seconds} s left\n`,
+    field(`token ${token} (${profile}) from ${address}, as ${user} in ${cwd}, for up to ${limit_seconds} s`),
+    field(`asked because ${reason}${about}`),
+    `  digest ${digestOf(request)}\n`,
+    block(`command, ${sizeWords(cmd)}:`, cmd),
+    ...Object.entries(env).map(([name, value]) => block('with the variable', `${name}=${value}`)),
+    ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
+    ...(more > 0 ? [field(`and ${more} characters more: agent3 approvals --json shows them`)] : []),
+    ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
+    ...(mixed.length === 0
+      ? []
+      : [field(`note: letters of several scripts, which can look alike: ${mixed.join(', ')}`)]),
+  ].join('');
+}
+
+/** The question whether a request that was `shown` is to run, with the size of what would: it may have left the screen. */
+export function questionOn(
+  { cmd, env, stdin }: ApprovalRequest,
+  shown: string,
+  rows = process.stdout.rows ?? 0,
+): string {
+  const variables = Object.keys(env).length;
+  const size = [
+    sizeWords(cmd),
+    ...(variables === 0 ? [] : [`${variables} ${variables === 1 ? 'variable' : 'variables'}`]),
+    ...(stdin === '' ? [] : [`input of ${sizeWords(stdin)}`]),
+  ].join('; ');
+  const lines = shown.split('\n').length;
+  const scroll =
+    rows > 0 && lines > rows ? ` The ${lines} lines above are more than this terminal shows: scroll up.` : '';
+  return `Run this command (${size})?${scroll} [y/N]`;
+}
+
+function columnsHere(): number {
+  return process.stdout.columns ?? USUAL_COLUMNS;
+}

@@ -1,0 +1,162 @@
+/**
+ * Characters that a person would not see, would take for others, or that act on a terminal; a line feed and the common
+ * space are not among them. Properties of Unicode, and what these miss:
+ * - \p{C}: controls, marks of direction, tags, private use, unassigned, lone surrogates; \p{Z}: blanks and separators;
+ * - Default_Ignorable_Code_Point: fillers, joiners, variation selectors;
+ * - characters with a look of nothing: U+2800 Braille, U+13441 and U+13442 Egyptian, U+16FE4 Khitan, U+1D159 musical;
+ * - marks that stroke out or enclose what they stand on: `a` with U+0338 is no `a` to a shell;
+ * - marks that stand on nothing they belong to: at the start, behind a blank or a sign, the fifth in a row, and on a
+ *   letter of ASCII those that are not of Latin. Those of common text (é, ำ, क्षि) stay.
+ */
+const NO_LOOKS = String.raw`\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800\u{13441}\u{13442}\u{16fe4}\u{1d159}`;
+const STROKES = String.raw`\p{Me}\u0334-\u0338\u20d2\u20d3\u20d8-\u20da\u20e5\u20e6\u20ea\u20eb\u{10a39}\u{1bc9e}`;
+const MARKS_OF_LATIN = String.raw`\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\ufe20-\ufe2f`;
+const UNSEEN = new RegExp(
+  [
+    String.raw`(?![\n ])[${NO_LOOKS}${STROKES}]`,
+    String.raw`(?<![\p{L}\p{N}]\p{M}{0,3})\p{M}`,
+    String.raw`(?<=[A-Za-z0-9])(?![${MARKS_OF_LATIN}])\p{M}`,
+  ].join('|'),
+  'gu',
+);
+
+/** So many of a character are a column or an indent; more of them would push what stands behind them out of sight. */
+const LONGEST_BLANK = 32;
+
+/** A row of blanks that is too long, or of one written-out character. */
+const ROWS = new RegExp(String.raw` {${LONGEST_BLANK + 1},}|(\\u\{[0-9a-f]{1,6}\})\1{7,}`, 'g');
+
+function writtenOut(character: string): string {
+  return `\\u{${character.codePointAt(0)?.toString(16)}}`;
+}
+
+/**
+ * `text` with every character that hides or acts written out, for a person who has to judge it: `\u{1b}`. Of a long row
+ * of one of them, or of spaces, its length stands there: `\u{20}×5000`.
+ */
+export function visibleText(text: string): string {
+  return text
+    .replace(UNSEEN, writtenOut)
+    .replace(ROWS, (row, one: string | undefined) =>
+      one === undefined ? `\\u{20}×${row.length}` : `${one}×${row.length / one.length}`,
+    );
+}
+
+/** The same on one line: what would end it is written out too. */
+export function visibleLine(text: string): string {
+  return visibleText(text).replaceAll('\n', '\\u{a}');
+}
+
+/** `value` as JSON that says the same, with every character that hides or acts as an escape of JSON. */
+export function visibleJson(value: unknown, indent = 2): string {
+  return visibleJsonText(JSON.stringify(value, null, indent));
+}
+
+/** The same for a text that is JSON already. */
+export function visibleJsonText(json: string): string {
+  return json.replace(UNSEEN, (character) => {
+    let escaped = '';
+    for (let at = 0; at < character.length; at++)
+      escaped += `\\u${character.charCodeAt(at).toString(16).padStart(4, '0')}`;
+    return escaped;
+  });
+}
+
+/** How a text is laid out for a person. */
+export interface Layout {
+  /** Width of the terminal, in characters. */
+  readonly columns: number;
+}
+
+/** A wider line than this is hard to read, and no narrower one has room for what stands before it. */
+const [WIDEST, NARROWEST] = [160, 40] as const;
+
+/** Where nobody knows how wide it is. */
+export const USUAL_COLUMNS = 120;
+
+const FIELD_INDENT = '  ';
+const CONTINUED = '    ┆ ';
+
+/** One line of `name value`; what goes on below it does so behind a mark, so that it looks like no other field. */
+export function visibleField(text: string, { columns }: Layout): string {
+  const [first = '', ...rest] = wrap(visibleLine(text), room(columns) - CONTINUED.length);
+  return [`${FIELD_INDENT}${first}`, ...rest.map((part) => `${CONTINUED}${part}`)].map((line) => `${line}\n`).join('');
+}
+
+/** Fewer empty lines than this push nothing off a screen. */
+const MANY_EMPTY = 4;
+
+/**
+ * A text of lines, each with its number behind which a bar stands: no text can look like what is around it. A line that
+ * is too long goes on below, behind another bar; many empty lines are told by their number.
+ */
+export function visibleBlock(text: string, { columns }: Layout): string {
+  const lines = text.split('\n');
+  const digits = String(lines.length).length;
+  const shown: string[] = [];
+  for (let at = 0; at < lines.length; at++) {
+    const empty = emptyFrom(lines, at);
+    if (empty >= MANY_EMPTY) {
+      shown.push(`${' '.repeat(digits + 2)} … ${empty} empty lines, ${at + 1} to ${at + empty}`);
+      at += empty - 1;
+      continue;
+    }
+    const parts = wrap(visibleText(lines[at] ?? ''), room(columns) - digits - 5);
+    parts.forEach((part, index) => {
+      const number = index === 0 ? String(at + 1) : '';
+      shown.push(`  ${number.padStart(digits)} ${index === 0 ? '│' : '┆'} ${part}`.trimEnd());
+    });
+  }
+  return shown.map((line) => `${line}\n`).join('');
+}
+
+/** `3 lines, 1,204 characters`. */
+export function sizeWords(text: string): string {
+  const count = (number: number, one: string): string =>
+    `${number.toLocaleString('en-US')} ${one}${number === 1 ? '' : 's'}`;
+  return `${count(text.split('\n').length, 'line')}, ${count([...text].length, 'character')}`;
+}
+
+function room(columns: number): number {
+  return Math.min(WIDEST, Math.max(NARROWEST, columns));
+}
+
+function emptyFrom(lines: readonly string[], at: number): number {
+  let end = at;
+  while (end < lines.length && lines[end]?.trim() === '') end++;
+  return end - at;
+}
+
+/** `line` in parts that are at most `width` columns wide; one empty part for an empty line. */
+function wrap(line: string, width: number): string[] {
+  if (line.length <= width && Bun.stringWidth(line) <= width) return [line];
+  const parts: string[] = [];
+  if (/^[\x20-\x7e]*$/.test(line)) {
+    for (let at = 0; at < line.length; at += width) parts.push(line.slice(at, at + width));
+    return parts;
+  }
+  let [part, taken] = ['', 0];
+  for (const { segment } of new Intl.Segmenter().segment(line)) {
+    const needed = Bun.stringWidth(segment);
+    if (taken + needed > width && part !== '') {
+      parts.push(part);
+      [part, taken] = ['', 0];
+    }
+    part += segment;
+    taken += needed;
+  }
+  return [...parts, part];
+}
+
+/** Letters that look like ones of ASCII, or stand for them. */
+const OF_OTHER_SCRIPT =
+  /(?![\p{Script=Latin}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Common}\p{Script=Inherited}])\p{L}|[\u{1d400}-\u{1d7ff}\uff21-\uff3a\uff41-\uff5a\u2100-\u214f\u0131\u0237\u0251\u0261\u0269\u026a]/gu;
+
+const MOST_MIXED = 5;
+
+/** Words of `text` with letters of ASCII and of another script, which can look alike, those of the other written out. */
+export function mixedWords(text: string): string[] {
+  const words = new Set(text.match(/[\p{L}\p{M}\p{N}_]+/gu) ?? []);
+  const mixed = [...words].filter((word) => /[A-Za-z]/.test(word) && word.search(OF_OTHER_SCRIPT) !== -1);
+  return mixed.slice(0, MOST_MIXED).map((word) => visibleLine(word.replace(OF_OTHER_SCRIPT, writtenOut)));
+}
