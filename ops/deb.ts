@@ -1,7 +1,11 @@
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { LOOK_USER } from '../src/core/look-user.ts';
+import { purgedPaths, shippedUnits } from '../src/install/inventory.ts';
+import { DEFAULT_USER, LOOK_COMMENT, PATHS } from '../src/install/layout.ts';
+import { fill } from '../src/install/templates.ts';
 
 /** What a package is made of. */
 export interface DebOptions {
@@ -16,13 +20,6 @@ export interface DebOptions {
 }
 
 const OPS = import.meta.dir;
-const UNITS = [
-  'agent3.service',
-  'agent3-commands.service',
-  'agent3.slice',
-  'agent3-watchdog.service',
-  'agent3-watchdog.timer',
-];
 const MAINTAINER = 'The Agent3 authors <owners@agent3.invalid>';
 
 /** Captured logs, as the installer has them on a machine without an older agent. */
@@ -59,7 +56,7 @@ function fillTree(tree: string, binary: string, version: string): void {
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   cpSync(binary, join(tree, 'usr/bin/agent3'));
   chmodSync(join(tree, 'usr/bin/agent3'), 0o755);
-  for (const unit of UNITS) {
+  for (const unit of shippedUnits()) {
     put(`lib/systemd/system/${unit}`, template(unit).replaceAll('/usr/local/bin/agent3', '/usr/bin/agent3'));
   }
   put('etc/logrotate.d/agent3', template('agent3.logrotate').replace('@CAPTURED_LOGS@', CAPTURED_LOGS));
@@ -71,7 +68,20 @@ function fillTree(tree: string, binary: string, version: string): void {
   put('usr/share/man/man1/agent3.1.gz', gzipSync(template('debian/agent3.1'), { level: 9 }));
   put('usr/share/lintian/overrides/agent3', template('debian/lintian-overrides'));
   put('DEBIAN/conffiles', '/etc/logrotate.d/agent3\n');
-  for (const script of ['postinst', 'prerm', 'postrm']) put(`DEBIAN/${script}`, template(`debian/${script}`), 0o755);
+  for (const script of ['postinst', 'prerm', 'postrm']) put(`DEBIAN/${script}`, maintainerScript(script), 0o755);
+}
+
+function maintainerScript(name: string): string {
+  return fill(template(`debian/${name}`), {
+    PURGED: purgedPaths().join(' '),
+    CONFIGURATION: PATHS.configuration,
+    SAVED: basename(PATHS.saved),
+    AUDIT: PATHS.audit,
+    HOME: PATHS.home,
+    USER: DEFAULT_USER,
+    LOOK_USER,
+    LOOK_COMMENT,
+  });
 }
 
 function template(name: string): string {

@@ -56,6 +56,7 @@ function optionsOf(given: InstallArguments, root: string): InstallOptions {
     ...(token !== undefined && { token }),
     ...(given.domain !== undefined && { domain: given.domain }),
     ...(given.watchdog !== undefined && { watchdog: given.watchdog }),
+    ...(given.lookLogs !== undefined && { lookLogs: given.lookLogs }),
     start: given.start,
     dryRun: given.dryRun === true,
     root,
@@ -69,15 +70,20 @@ function optionsOf(given: InstallArguments, root: string): InstallOptions {
 function refuseMixed(given: InstallArguments): void {
   const { status, uninstall: removes } = given;
   if (status && removes) fail(EXIT_USAGE, '--status and --uninstall do not go together');
-  const setsUp: string[] = (['user', 'host', 'port', 'token', 'domain', 'watchdog', 'binary'] as const).filter(
-    (name) => given[name] !== undefined,
-  );
+  const setsUp: string[] = (
+    ['user', 'host', 'port', 'token', 'domain', 'watchdog', 'lookLogs', 'binary'] as const
+  ).filter((name) => given[name] !== undefined);
   if (!given.start) setsUp.push('start');
   const mode = status ? '--status' : '--uninstall';
   if ((status || removes) && setsUp.length > 0) {
-    fail(EXIT_USAGE, `${mode} takes no option that sets up: ${setsUp.map((name) => `--${name}`).join(', ')}`);
+    fail(EXIT_USAGE, `${mode} takes no option that sets up: ${setsUp.map(optionName).join(', ')}`);
   }
   if (status && given.dryRun) fail(EXIT_USAGE, '--status changes nothing: leave --dry-run out');
+}
+
+/** `lookLogs` → `--look-logs`. */
+function optionName(name: string): string {
+  return `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
 }
 
 /** A system's error names the file by itself; in words, with what is the matter. */

@@ -16,6 +16,8 @@ export function addInstall(program: Command): void {
     .option('--no-domain', 'take the name out of Caddy again')
     .option('--watchdog', 'a check every 5 minutes, also where it was left out before')
     .option('--no-watchdog', 'no check every 5 minutes, also after an upgrade')
+    .option('--look-logs', 'let every command of an agent with a user of its own read the logs of this machine')
+    .option('--no-look-logs', 'end that')
     .option('--no-start', 'put everything in place, and start nothing')
     .option('--dry-run', 'print every file and command, and change nothing')
     .option('--root <directory>', 'stage into this directory, for building images', '/')

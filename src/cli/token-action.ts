@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { processEnvironment } from '../config.ts';
 import { likelyOwner } from '../core/foreign-hand.ts';
@@ -7,7 +7,7 @@ import { newToken } from '../core/token.ts';
 import { visibleJson, visibleLine } from '../core/visible.ts';
 import { machineFault } from '../doctor/profile-machine.ts';
 import { unreadable } from '../doctor/unreadable.ts';
-import { currentAccount } from '../execution/environment.ts';
+import { accountOf, currentAccount } from '../execution/environment.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { installedSettings } from '../install/settings-file.ts';
@@ -238,8 +238,11 @@ function ownOf(path: string): number | undefined {
   return path === PATHS.tokens ? undefined : likelyOwner(path);
 }
 
-/** The service reads its file by its group, and cannot write it: its commands run as the same user. */
+/**
+ * The service reads its file by the group of its user, and cannot write it: its commands run as the same user. Undefined:
+ * the file of another agent.
+ */
 function groupOf(path: string): number | undefined {
-  if (path !== PATHS.tokens || process.geteuid?.() !== 0) return undefined;
-  return statSync(PATHS.logs, { throwIfNoEntry: false })?.gid;
+  const user = path === PATHS.tokens && process.geteuid?.() === 0 ? readManifest(PATHS.manifest)?.user : undefined;
+  return user === undefined ? undefined : accountOf(user)?.groups[0];
 }

@@ -6,9 +6,7 @@ import {
   linkSync,
   lstatSync,
   mkdirSync,
-  readFileSync,
   renameSync,
-  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -16,6 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mustRun } from './command.ts';
+import { readIfThere, removeEmpty, sameContent, setGroup } from './disk.ts';
 
 /** Whom a file belongs to, and who may do what. */
 export interface Access {
@@ -113,6 +112,19 @@ export class Changes {
       if (process.geteuid?.() === 0) chownSync(beside, 0, 0);
       this.#replace(target, beside);
     });
+  }
+
+  /** Lets a group read a file that is closed to others; its owner, and what others may do, stay. */
+  openTo(path: string, group: string): void {
+    const target = this.at(path);
+    const there = lstatSync(target, { throwIfNoEntry: false });
+    if (there?.isFile() !== true || (there.mode & OTHERS_READ) !== 0) return;
+    const gid = this.ids.gid(group);
+    if (there.gid === gid && (there.mode & GROUP_READS) !== 0) return;
+    this.#note(`group ${group} reads ${path}`);
+    if (this.dryRun) return;
+    this.#undo.push(() => setGroup(target, there.gid, there.mode));
+    setGroup(target, gid, there.mode | GROUP_READS);
   }
 
   /** Makes a symbolic link where nothing is. */
@@ -256,6 +268,9 @@ export class Changes {
   }
 }
 
+const OTHERS_READ = 0o004;
+const GROUP_READS = 0o040;
+
 function describeAccess({ mode, owner, group }: Access): string {
   return `mode ${mode.toString(8).padStart(4, '0')} owner ${owner ?? 'root'}:${group ?? owner ?? 'root'}`;
 }
@@ -266,21 +281,4 @@ function indent(text: string): string {
     .split('\n')
     .map((line) => `    ${line}`)
     .join('\n');
-}
-
-function readIfThere(path: string): Buffer | undefined {
-  return existsSync(path) ? readFileSync(path) : undefined;
-}
-
-function removeEmpty(path: string): void {
-  try {
-    rmdirSync(path);
-  } catch {
-    // Not empty, or not there: it stays as it is.
-  }
-}
-
-function sameContent(one: string, other: string): boolean {
-  if (statSync(one).size !== statSync(other).size) return false;
-  return readFileSync(one).equals(readFileSync(other));
 }

@@ -6,9 +6,6 @@ import { readText } from './machine.ts';
 import { type Manifest, sha256 } from './manifest.ts';
 import type { PlannedFile } from './plan.ts';
 
-/** Where the new version of a file goes that the owner has changed. */
-const KEPT_BESIDE = `${PATHS.configuration}/new`;
-
 /** What became of the planned files. */
 export interface Written {
   /** Path → SHA-256 of what the installer wrote, for the manifest. */
@@ -51,7 +48,7 @@ export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | u
     // What the installer wrote last stays on record, so that the owner's change is known the next time as well.
     sums[path] = written;
     kept.push(path);
-    if (written !== sum) changes.file(`${KEPT_BESIDE}/${basename(path)}`, content, access);
+    if (written !== sum) changes.file(`${PATHS.newFiles}/${basename(path)}`, content, access);
   }
   return { sums, kept };
 }

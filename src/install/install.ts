@@ -1,15 +1,16 @@
-import { openSync, statSync } from 'node:fs';
-import { tryLock } from '../platform/libc.ts';
+import { statSync } from 'node:fs';
 import { version } from '../version.ts';
 import { addSite, removeSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 import { refuseForeign, removeObsolete, writeFiles } from './files.ts';
-import { BINARY, COMMANDS, DEFAULT_USER, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { hasSystemd, userExists } from './machine.ts';
+import { BINARY, COMMANDS, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { takeLock } from './lock.ts';
+import { hasSystemd } from './machine.ts';
 import { type Manifest, manifestText } from './manifest.ts';
 import type { InstallOptions } from './options.ts';
+import { handOver, homeNow } from './ownership.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
 import { publish } from './publish.ts';
 import {
@@ -22,6 +23,7 @@ import {
   whyNot,
 } from './service.ts';
 import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
+import { makeUsers } from './users.ts';
 
 /** How an installation ended. */
 export interface Installed {
@@ -72,13 +74,6 @@ export async function install(options: InstallOptions, tell: (line: string) => v
   }
 }
 
-/** Throws `InstallFault` while another installer works on this machine; the lock is held until the process ends. */
-function takeLock(): void {
-  if (!tryLock(openSync('/run/agent3-install.lock', 'a', 0o600))) {
-    throw new InstallFault('another installer is at work; wait until it has ended');
-  }
-}
-
 /** Puts every file, directory and the user in their places; gives the new manifest. */
 function put(situation: Situation): Manifest {
   const { options, changes, manifest, original, settings, input, notes } = situation;
@@ -87,7 +82,8 @@ function put(situation: Situation): Manifest {
   refuseForeign(files, manifest, changes, new Set(original === undefined ? [] : ORIGINAL_FILES));
   if (!options.packaged) refuseForeignExecutable(situation);
   if (!staged) requireAgent(options);
-  makeUser(situation);
+  const lookLogs = makeUsers(situation);
+  const home = homeNow(changes);
   for (const { path, access } of plannedDirectories(input)) {
     changes.directory(path, staged ? { mode: access.mode } : access);
   }
@@ -95,9 +91,7 @@ function put(situation: Situation): Manifest {
   if (options.domain === false && manifest?.domain) removeSite(changes);
   if (options.packaged) changes.remove(BINARY);
   else changes.executable(BINARY, options.binary);
-  if (manifest !== undefined && manifest.user !== input.user && !staged) {
-    changes.command(['chown', '-R', `${input.user}:${input.group}`, PATHS.home]);
-  }
+  if (!staged) handOver(changes, input, home, manifest);
   const { sums, kept } = writeFiles(files, original === undefined ? manifest : undefined, changes);
   for (const path of kept) notes.push(`kept as you changed it: ${path}`);
   if (manifest?.watchdog === 'timer' && input.watchdog !== 'timer' && !staged) {
@@ -118,6 +112,7 @@ function put(situation: Situation): Manifest {
     domain: situation.domain,
     oldLogs: [...input.oldLogs],
     packaged: options.packaged,
+    ...(lookLogs !== undefined && { lookLogs }),
   };
   changes.file(PATHS.manifest, manifestText(next), { mode: 0o644 });
   return next;
@@ -138,17 +133,6 @@ function refuseForeignExecutable({ options, changes, manifest }: Situation): voi
   const { stdout } = runCommand([path, '--version'], 10);
   if (/^agent3 \d/.test(stdout)) return;
   throw new InstallFault(`${BINARY} is there and is no Agent3; move it away, then run the installer again`);
-}
-
-function makeUser({ options, changes, input }: Situation): void {
-  const { user } = input;
-  if (user === 'root' || isStaged(options) || userExists(user)) return;
-  if (user !== DEFAULT_USER) throw new InstallFault(`there is no user ${user}; make it first, or leave --user out`);
-  const shell = '/usr/sbin/nologin';
-  changes.command(
-    ['useradd', '--system', '--user-group', '--home-dir', PATHS.home, '--no-create-home', '--shell', shell, user],
-    () => void runCommand(['userdel', user]),
-  );
 }
 
 /** Keeps what the original was set up with, where the owner can look it up. */

@@ -9,6 +9,8 @@ export const PATHS = {
   manifest: '/etc/agent3/install.json',
   /** What was there before Agent3: the original's unit, its logrotate config, its watchdog. */
   saved: '/etc/agent3/original',
+  /** New versions of files that the owner has changed. */
+  newFiles: '/etc/agent3/new',
   home: '/var/lib/agent3',
   sessions: '/var/lib/agent3/sessions',
   logs: '/var/log/agent3',
@@ -28,6 +30,8 @@ export const PATHS = {
   watchdogTimer: '/etc/systemd/system/agent3-watchdog.timer',
   watchdogCron: '/etc/cron.d/agent3-watchdog',
   watchdogState: '/run/agent3-watchdog',
+  /** Held by the installer that is at work. */
+  lock: '/run/agent3-install.lock',
   logrotate: '/etc/logrotate.d/agent3',
   caddySite: '/etc/caddy/agent3.caddy',
   caddyfile: '/etc/caddy/Caddyfile',
@@ -48,3 +52,10 @@ export const WATCHDOG_TIMER = 'agent3-watchdog.timer';
 
 /** The user that is made for the service. */
 export const DEFAULT_USER = 'agent3';
+
+/** The shell of users that nobody logs in as. */
+export const NOLOGIN = '/usr/sbin/nologin';
+/** Home of the user for reading: nothing is ever there (Debian Policy 9.2.3). */
+export const LOOK_HOME = '/nonexistent';
+/** By this comment the installer knows the user for reading as its own: one of the same name may be somebody else's. */
+export const LOOK_COMMENT = 'Agent3 readonly commands';

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { errnoOf } from '../core/errors.ts';
+import { LOG_GROUPS } from '../core/look-user.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 
@@ -32,6 +33,12 @@ function idOf(which: '-u' | '-g', name: string): number {
 /** Whether the user database knows `name`. */
 export function userExists(name: string): boolean {
   return runCommand(['id', '-u', name]).code === 0;
+}
+
+/** The groups of the logs that this machine has; those in the group file of an image, and all where it has none yet. */
+export function logGroupsOf(imageGroups: string | undefined, staged: boolean): string[] {
+  if (!staged) return LOG_GROUPS.filter((group) => runCommand(['getent', 'group', group]).code === 0);
+  return LOG_GROUPS.filter((group) => imageGroups === undefined || new RegExp(`^${group}:`, 'm').test(imageGroups));
 }
 
 /** A user's home by the user database; undefined where there is no such user. */

@@ -13,6 +13,8 @@ const manifestSchema = Type.Object({
   /** Logs of the original agent that are rotated as well. */
   oldLogs: Type.Array(Type.String()),
   packaged: Type.Boolean(),
+  /** Groups of the logs that the agent's user was put into (`--look-logs`); without it: into none. */
+  lookLogs: Type.Optional(Type.Array(Type.String())),
 });
 
 export type Manifest = Static<typeof manifestSchema>;

@@ -8,6 +8,8 @@ export interface InstallOptions {
   readonly domain?: string | false;
   /** Undefined: as it is, or with one. */
   readonly watchdog?: boolean;
+  /** Whether every command of an agent with a user of its own reads the logs. Undefined: as it is, or not. */
+  readonly lookLogs?: boolean;
   readonly start: boolean;
   readonly dryRun: boolean;
   /** `/`, or the directory to stage into. */

@@ -1,5 +1,7 @@
+import { LOOK_USER } from '../core/look-user.ts';
 import type { Access } from './changes.ts';
-import { BINARY, DEFAULT_USER, PACKAGED_BINARY, PATHS } from './layout.ts';
+import { additions, type Shape } from './inventory.ts';
+import { BINARY, DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PACKAGED_BINARY, PATHS } from './layout.ts';
 import type { Ceilings } from './machine.ts';
 import type { Manifest } from './manifest.ts';
 import { fill, TEMPLATES } from './templates.ts';
@@ -12,6 +14,10 @@ export interface PlanInput {
   readonly watchdog: Manifest['watchdog'];
   readonly packaged: boolean;
   readonly staged: boolean;
+  /** The agent's own user is put into the groups of the logs. */
+  readonly lookLogs: boolean;
+  /** The groups of the logs that this machine has. */
+  readonly logGroups: readonly string[];
   readonly ceilings: Ceilings;
   /** Logs of the original agent, outside of Agent3's own. */
   readonly oldLogs: readonly string[];
@@ -31,55 +37,51 @@ export interface PlannedDirectory {
 
 const PUBLIC: Access = { mode: 0o644 };
 
-/** Every directory of an installation. */
-export function plannedDirectories({ user, group }: PlanInput): PlannedDirectory[] {
-  return [
-    { path: PATHS.configuration, access: { mode: 0o755 } },
-    { path: PATHS.profiles, access: { mode: 0o755 } },
-    // What a person decides: the agent reads it, and root alone writes it.
-    { path: PATHS.approvals, access: { mode: 0o750, owner: 'root', group } },
-    { path: PATHS.home, access: { mode: 0o750, owner: user, group } },
-    { path: PATHS.sessions, access: { mode: 0o700, owner: user, group } },
-    // Not the service's own: root writes there too, and must not be led elsewhere by a link.
-    { path: PATHS.logs, access: { mode: 0o750, owner: 'root', group } },
-  ];
+/** Every directory of an installation that is made at once. */
+export function plannedDirectories(input: PlanInput): PlannedDirectory[] {
+  return additions(shapeOf(input), 'directory').flatMap(({ name, access }) =>
+    access === undefined ? [] : [{ path: name, access: access(input) }],
+  );
 }
 
-/** Every file of an installation but the executable, the settings and the manifest. */
+/** Every file of an installation but the executable, the settings and the manifest; the package brings some itself. */
 export function plannedFiles(input: PlanInput): PlannedFile[] {
-  const { watchdog, packaged, staged } = input;
-  return [
-    { path: PATHS.userDropIn, content: userDropIn(input), access: PUBLIC },
-    { path: PATHS.commandsUserDropIn, content: commandsUserDropIn(input), access: PUBLIC },
-    { path: PATHS.commandsCeilingDropIn, content: commandsCeilingDropIn(input.ceilings), access: PUBLIC },
-    { path: PATHS.sliceCeilingDropIn, content: sliceCeilingDropIn(input.ceilings), access: PUBLIC },
-    ...(packaged ? [] : ownFiles(input)),
-    ...(watchdog === 'timer' && !packaged
-      ? [
-          { path: PATHS.watchdogService, content: TEMPLATES.watchdogService, access: PUBLIC },
-          { path: PATHS.watchdogTimer, content: TEMPLATES.watchdogTimer, access: PUBLIC },
-        ]
-      : []),
-    ...(watchdog === 'cron'
-      ? [{ path: PATHS.watchdogCron, content: watchdogCron(packaged ? PACKAGED_BINARY : BINARY), access: PUBLIC }]
-      : []),
-    ...(staged ? firstBootFiles(input) : []),
-  ];
+  return additions(shapeOf(input), 'file')
+    .filter(({ shipped }) => !(input.packaged && shipped === true))
+    .map(({ name }) => ({ path: name, content: contentOf(name, input), access: PUBLIC }));
 }
 
-function ownFiles({ oldLogs }: PlanInput): PlannedFile[] {
+function shapeOf(input: PlanInput): Shape {
+  return { ...input, domain: null };
+}
+
+/** What each file of the inventory holds. */
+const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
+  [PATHS.unit]: () => TEMPLATES.unit,
+  [PATHS.userDropIn]: userDropIn,
+  [PATHS.commandsUnit]: () => TEMPLATES.commandsUnit,
+  [PATHS.commandsUserDropIn]: commandsUserDropIn,
+  [PATHS.commandsCeilingDropIn]: ({ ceilings }) => commandsCeilingDropIn(ceilings),
+  [PATHS.slice]: () => TEMPLATES.slice,
+  [PATHS.sliceCeilingDropIn]: ({ ceilings }) => sliceCeilingDropIn(ceilings),
+  [PATHS.watchdogService]: () => TEMPLATES.watchdogService,
+  [PATHS.watchdogTimer]: () => TEMPLATES.watchdogTimer,
+  [PATHS.watchdogCron]: ({ packaged }) => watchdogCron(packaged ? PACKAGED_BINARY : BINARY),
+  [PATHS.logrotate]: logrotate,
+  [PATHS.sysusers]: sysusers,
+  [PATHS.tmpfiles]: tmpfiles,
+};
+
+function contentOf(path: string, input: PlanInput): string {
+  const content = CONTENTS[path];
+  if (content === undefined) throw new Error(`${path} has no content`);
+  return content(input);
+}
+
+function logrotate({ oldLogs }: PlanInput): string {
   const captured = ['agent3.out', 'agent3.err', 'watchdog.log'].map((name) => `${PATHS.logs}/${name}`);
   const logs = [...captured, ...oldLogs.filter((path) => !captured.includes(path))];
-  return [
-    { path: PATHS.unit, content: TEMPLATES.unit, access: PUBLIC },
-    { path: PATHS.commandsUnit, content: TEMPLATES.commandsUnit, access: PUBLIC },
-    { path: PATHS.slice, content: TEMPLATES.slice, access: PUBLIC },
-    {
-      path: PATHS.logrotate,
-      content: fill(TEMPLATES.logrotate, { CAPTURED_LOGS: logs.join(' ') }),
-      access: PUBLIC,
-    },
-  ];
+  return fill(TEMPLATES.logrotate, { CAPTURED_LOGS: logs.join(' ') });
 }
 
 /** Ports below this take a capability (ip(7)). */
@@ -131,17 +133,23 @@ function watchdogCron(binary: string): string {
 `;
 }
 
-/** For an image: user and directories are made when it first boots (sysusers.d(5), tmpfiles.d(5)). */
-function firstBootFiles({ user, group }: PlanInput): PlannedFile[] {
-  const tmpfiles = [
-    `d ${PATHS.approvals} 0750 root ${group}`,
-    `d ${PATHS.home} 0750 ${user} ${group}`,
-    `d ${PATHS.sessions} 0700 ${user} ${group}`,
-    `d ${PATHS.logs} 0750 root ${group}`,
-    `f ${PATHS.logFile} 0640 ${user} ${group}`,
-  ];
-  const files = [{ path: PATHS.tmpfiles, content: `${tmpfiles.join('\n')}\n`, access: PUBLIC }];
-  if (user !== DEFAULT_USER) return files;
-  const sysusers = `u ${DEFAULT_USER} - "Agent3" ${PATHS.home} /usr/sbin/nologin\n`;
-  return [{ path: PATHS.sysusers, content: sysusers, access: PUBLIC }, ...files];
+/** For an image: the directories are made when it first boots (tmpfiles.d(5)). */
+function tmpfiles({ user, group }: PlanInput): string {
+  return `d ${PATHS.approvals} 0750 root ${group}
+d ${PATHS.home} 0750 ${user} ${group}
+d ${PATHS.sessions} 0700 ${user} ${group}
+d ${PATHS.logs} 0750 root ${group}
+f ${PATHS.logFile} 0640 ${user} ${group}
+`;
+}
+
+/** For an image: the users are made when it first boots (sysusers.d(5)). */
+function sysusers({ user, logGroups, lookLogs }: PlanInput): string {
+  const users: Readonly<Record<string, string>> = {
+    [DEFAULT_USER]: `u ${DEFAULT_USER} - "Agent3" ${PATHS.home} ${NOLOGIN}`,
+    root: `u ${LOOK_USER} - "${LOOK_COMMENT}" ${LOOK_HOME} ${NOLOGIN}`,
+  };
+  const reader = user === 'root' ? LOOK_USER : lookLogs ? user : undefined;
+  const lines = [users[user], ...(reader === undefined ? [] : logGroups.map((group) => `m ${reader} ${group}`))];
+  return `# The users of Agent3.\n${lines.map((line) => (line === undefined ? '' : `${line}\n`)).join('')}`;
 }

@@ -11,6 +11,7 @@ import {
   ceilingsFor,
   groupOf,
   hasSystemd,
+  logGroupsOf,
   portFault,
   readText,
   requireSpace,
@@ -89,6 +90,8 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     watchdog: watchdogOf(options, manifest),
     packaged: options.packaged,
     staged: isStaged(options),
+    lookLogs: looksAtLogs(options, manifest, user),
+    logGroups: logGroupsOf(readText(changes.at('/etc/group')), isStaged(options)),
     ceilings: ceilingsFor(),
     oldLogs: original?.logs ?? manifest?.oldLogs ?? [],
   };
@@ -116,6 +119,15 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     domain,
     notes,
   };
+}
+
+/** Only where its owner asked for it, and for the user that it was asked for. Throws `InstallFault` for root. */
+function looksAtLogs({ lookLogs }: InstallOptions, manifest: Manifest | undefined, user: string): boolean {
+  if (user !== 'root') return lookLogs ?? (manifest?.user === user && manifest.lookLogs !== undefined);
+  if (lookLogs !== true) return false;
+  throw new InstallFault(
+    '--look-logs is for an agent with a user of its own: root, and its readonly commands, read the logs',
+  );
 }
 
 /** A timer, which leaves no process sleeping between the checks; cron where systemd runs no timers. */

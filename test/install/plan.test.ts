@@ -10,6 +10,8 @@ const input: PlanInput = {
   watchdog: 'timer',
   packaged: false,
   staged: false,
+  lookLogs: false,
+  logGroups: ['systemd-journal', 'adm'],
   ceilings: { memoryMaxMib: 768, tasksMax: 1024 },
   oldLogs: [],
 };
@@ -35,6 +37,19 @@ describe('the files of an installation', () => {
   test('restrict the user of its own, and root in nothing', () => {
     expect(contentOf({}, '10-user.conf')).toContain('NoNewPrivileges=yes');
     expect(contentOf({ user: 'root' }, '10-user.conf')).not.toContain('NoNewPrivileges');
+  });
+
+  const groups: readonly [change: Partial<PlanInput>, lines: string[]][] = [
+    [{}, ['u agent3 -']],
+    [{ lookLogs: true }, ['u agent3 -', 'm agent3 systemd-journal', 'm agent3 adm']],
+    [{ user: 'root' }, ['u agent3-look -', 'm agent3-look systemd-journal', 'm agent3-look adm']],
+    [{ user: 'root', logGroups: [] }, ['u agent3-look -']],
+    [{ user: 'www-data' }, []],
+  ];
+  test.each(groups)('have the users of an image made: %j', (change, lines) => {
+    const content = contentOf({ ...change, staged: true }, 'sysusers.d/agent3.conf');
+    const found = content.split('\n').filter((line) => /^[um] /.test(line));
+    expect(found.map((line, index) => line.slice(0, lines[index]?.length))).toEqual(lines);
   });
 
   test('rotate the logs of the original too, each once', () => {

@@ -4,15 +4,24 @@ import {
   copyFileSync,
   existsSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   readlinkSync,
   statSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { INVENTORY } from '../../src/install/inventory.ts';
 import { BINARY } from '../helpers/binary.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+
+/** The files and links of an image, by their paths in it. */
+function filesBelow(root: string): string[] {
+  return readdirSync(root, { recursive: true, withFileTypes: true })
+    .filter((entry) => !entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name).slice(root.length));
+}
 
 const SCRIPT = join(import.meta.dir, '../../ops/install');
 
@@ -91,13 +100,26 @@ describe('agent3 install --root', () => {
     expect(readlinkSync(root.join('etc/systemd/system/multi-user.target.wants/agent3.service'))).toBe(
       '/etc/systemd/system/agent3.service',
     );
-    expect(readFileSync(root.join('usr/lib/sysusers.d/agent3.conf'), 'utf8')).toStartWith('u agent3 ');
+    expect(readFileSync(root.join('usr/lib/sysusers.d/agent3.conf'), 'utf8')).toContain('\nu agent3 ');
     const second = await agent3(['install', '--root', root.path]);
     expect(second.stdout).toStartWith('Agent3 is staged');
     const removed = await agent3(['install', '--root', root.path, '--uninstall', '--purge']);
     expect(removed.code).toBe(0);
-    expect(existsSync(root.join('usr/local/bin/agent3'))).toBe(false);
     expect(existsSync(root.join('etc/agent3'))).toBe(false);
+    expect(filesBelow(root.path)).toEqual([]);
+  });
+
+  test('stages nothing that the table of what is added to a server does not have', async () => {
+    using root = new TemporaryDirectory();
+    mkdirSync(root.join('etc'));
+    writeFileSync(root.join('etc/group'), 'root:x:0:\nadm:x:4:\n');
+    const { code } = await agent3(['install', '--root', root.path, '--user', 'root']);
+    expect(code).toBe(0);
+    const names = new Set(INVENTORY.map(({ name }) => name));
+    expect(filesBelow(root.path).filter((path) => path !== '/etc/group' && !names.has(path))).toEqual([]);
+    const users = readFileSync(root.join('usr/lib/sysusers.d/agent3.conf'), 'utf8');
+    expect(users).toContain('u agent3-look - ');
+    expect(users.match(/^m .*/gm)).toEqual(['m agent3-look adm']);
   });
 
   test('makes the key of the record, also where an upgrade finds none, and keeps one that is there', async () => {
@@ -163,6 +185,7 @@ describe('agent3 install', () => {
     [['--uninstall', '--no-start', '--user', 'root'], /--user, --start/],
     [['--status', '--dry-run'], /--status changes nothing/],
     [['--purge'], /--purge goes with --uninstall/],
+    [['--uninstall', '--look-logs'], /takes no option that sets up: --look-logs/],
   ];
   test.each(refusals)('%j is refused', async (argv, message) => {
     const { code, stderr } = await agent3(['install', ...argv]);

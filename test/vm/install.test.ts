@@ -7,10 +7,19 @@ import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask, fileSystem, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
+/** What an installation could leave besides files on the disk: in /run, in systemd, and in cron. */
+const STATE = `ls /run /run/systemd/system /run/systemd/transient 2>&1 | grep -i agent3
+systemctl list-unit-files --no-legend 'agent3*'
+systemctl list-units --all --no-legend 'agent3*'
+ls /sys/fs/cgroup | grep -i agent3
+crontab -l 2>&1
+true`;
+
 describeVm('the installer', () => {
   let vm: Vm;
   let before: string;
   let users: string;
+  let state: string;
   beforeAll(async () => {
     using unpacked = new TemporaryDirectory();
     const archive = buildBundle(BINARY, 'linux-x64', unpacked.path);
@@ -19,6 +28,7 @@ describeVm('the installer', () => {
     await vm.sh('mkdir /opt/bundle; tar -xf /opt/bundle.tar -C /opt/bundle --strip-components=1');
     before = await fileSystem(vm);
     users = await vm.sh('cat /etc/passwd /etc/group');
+    state = await vm.sh(STATE);
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
@@ -145,13 +155,67 @@ describeVm('the installer', () => {
     expect(read.body).toMatchObject({ stdout: 'before the reboot\n', status: 'done', exit_code: 0 });
   }, 300_000);
 
-  test('as root hands over the whole machine, with a warning', async () => {
+  test('as root hands over the whole machine, with a warning, and makes the user for reading', async () => {
     expect(await vm.sh('/opt/bundle/ops/install --user root')).toContain('WARNING: the agent runs as root');
     expect(await shellIn(vm, 'id -un; cat /proc/self/status | grep NoNewPrivs')).toBe('root\nNoNewPrivs:\t0\n');
     expect(await vm.sh('agent3 install')).toStartWith('Nothing to change');
+    expect(await vm.sh('id -nG agent3-look; getent passwd agent3-look | cut -d: -f6-')).toBe(
+      'agent3-look adm systemd-journal\n/nonexistent:/usr/sbin/nologin\n',
+    );
+    await vm.sh('gpasswd -d agent3-look adm; agent3 install');
+    expect(await vm.sh('id -nG agent3-look')).toContain('adm');
     await vm.sh('agent3 install --user agent3');
     expect(await shellIn(vm, 'id -un; touch ~/mine && rm ~/mine && echo written')).toBe('agent3\nwritten\n');
   }, 180_000);
+
+  test('keeps tokens, profiles, sessions and the record through every change of the user', async () => {
+    const call = (secret: string, cmd: string): Promise<string> =>
+      vm.sh(`. /etc/agent3/agent3.env
+curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":"shell","args":{"cmd":"${cmd}"}}'`);
+    await vm.sh(`(umask 077; echo 'extends = "full"' > /etc/agent3/profiles.d/mine.toml)`);
+    const secrets = [(await vm.sh('umask 077; agent3 token create one --profile mine')).trim()];
+    const { body } = await ask(vm, 'shell', { cmd: 'echo kept' });
+    for (const user of ['root', 'agent3', 'root', 'agent3']) {
+      await vm.sh(`agent3 install --user ${user}`);
+      // As an owner does it whose umask is strict, and whatever the file was.
+      await vm.sh('chown root:root /etc/agent3/tokens.json; chmod 600 /etc/agent3/tokens.json');
+      secrets[0] = (await vm.sh('umask 077; agent3 token rotate one --overlap 0s')).trim();
+      if (user === 'agent3') {
+        await vm.sh('chown root:root /etc/agent3/tokens.json; chmod 600 /etc/agent3/tokens.json; agent3 install');
+        expect(await vm.sh("stat -c '%a %U:%G' /etc/agent3/tokens.json")).toBe('640 root:agent3\n');
+      }
+      expect(JSON.parse(await call(secrets[0], 'id -un'))).toMatchObject({ stdout: `${user}\n` });
+      expect((await ask(vm, 'read_session', { session: body['session'] })).body).toMatchObject({ stdout: 'kept\n' });
+      expect((await vm.run('agent3 audit verify')).code).toBe(0);
+    }
+    await vm.sh('agent3 token revoke one; rm /etc/agent3/profiles.d/mine.toml');
+  }, 400_000);
+
+  test('lets all commands read the logs with --look-logs only, and takes that away again', async () => {
+    const reads = 'journalctl -n 1 -q --no-pager > /dev/null 2>&1 && echo reads || echo closed';
+    expect(await shellIn(vm, reads)).toBe('closed\n');
+    expect(await vm.sh('agent3 install --look-logs')).toContain('every command of the agent now reads the logs');
+    expect(await shellIn(vm, reads)).toBe('reads\n');
+    expect(await vm.sh('agent3 install')).toStartWith('Nothing to change');
+    expect(await vm.sh('agent3 install --no-look-logs')).toContain('read the logs of this machine no more');
+    expect(await shellIn(vm, reads)).toBe('closed\n');
+    // One that was there before stays.
+    await vm.sh('gpasswd -a agent3 adm; agent3 install --look-logs; agent3 install --uninstall');
+    expect(await vm.sh('id -nG agent3')).toBe('agent3 adm\n');
+    await vm.sh('gpasswd -d agent3 adm; /opt/bundle/ops/install');
+    expect((await vm.run('agent3 install --user root --look-logs')).stderr).toContain(
+      'for an agent with a user of its own',
+    );
+  }, 240_000);
+
+  test('leaves a user of somebody else alone who has the name of the one for reading', async () => {
+    await vm.sh('getent passwd agent3-look && userdel agent3-look; useradd --comment mine agent3-look');
+    expect(await vm.sh('agent3 install --user root')).toContain('a user agent3-look that Agent3 did not make');
+    expect(await vm.sh('id -nG agent3-look')).toBe('agent3-look\n');
+    await vm.sh('agent3 install --user agent3; userdel agent3-look; agent3 install --user root');
+    expect(await vm.sh('id -nG agent3-look')).toBe('agent3-look adm systemd-journal\n');
+    await vm.sh('agent3 install --user agent3');
+  }, 240_000);
 
   test('uninstalls, and keeps settings and sessions', async () => {
     expect(await vm.sh('agent3 install --uninstall')).toContain('Settings, sessions and logs are kept');
@@ -188,9 +252,12 @@ describeVm('the installer', () => {
   }, 120_000);
 
   test('with --purge leaves nothing behind', async () => {
-    await vm.sh('agent3 install --uninstall --purge');
+    const told = await vm.sh('agent3 install --uninstall --purge');
+    expect(told).toMatch(/keep the number of their user, which is gone: agent3 \(\d+\) and agent3-look \(\d+\)/);
+    expect(told).toMatch(/find \/ -xdev -uid \d+ -o -uid \d+/);
     expect(await fileSystem(vm)).toBe(before);
     expect(await vm.sh('cat /etc/passwd /etc/group')).toBe(users);
+    expect(await vm.sh(STATE)).toBe(state);
     expect((await vm.run('systemctl status agent3')).code).toBe(4);
     expect(await vm.sh('systemctl is-system-running')).toBe('running\n');
   });

@@ -60,14 +60,17 @@ describeVm('the Debian package', () => {
   }, 320_000);
 
   test('when removed leaves settings and sessions', async () => {
+    await vm.sh('agent3 install --user root');
+    expect(await vm.sh('id -nG agent3-look')).toBe('agent3-look adm systemd-journal\n');
     await vm.sh('dpkg -r agent3 2>&1', 300);
     expect((await vm.run('systemctl is-active agent3')).stdout).toBe('inactive\n');
     expect(await vm.sh('ls /etc/agent3/agent3.env; ls -d /var/lib/agent3/sessions')).toContain('agent3.env');
   }, 320_000);
 
   test('when purged leaves nothing', async () => {
-    await vm.sh('dpkg -P agent3 2>&1', 300);
+    expect(await vm.sh('dpkg -P agent3 2>&1', 300)).toContain('keep the number of agent3, which is gone: find');
     expect(await files()).toBe(before);
+    expect(await vm.sh("ls /run | grep agent3; systemctl list-unit-files --no-legend 'agent3*'; true")).toBe('');
     expect(await vm.sh('cat /etc/passwd /etc/group')).toBe(users);
   }, 320_000);
 

@@ -1,0 +1,89 @@
+import { LOG_GROUPS, LOOK_USER } from '../core/look-user.ts';
+import type { Changes } from './changes.ts';
+import { runCommand } from './command.ts';
+import { InstallFault } from './fault.ts';
+import { DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PATHS } from './layout.ts';
+import { homeOf, userExists } from './machine.ts';
+import type { Manifest } from './manifest.ts';
+import { isStaged, type Situation } from './survey.ts';
+
+/** Makes the users that the installation needs, and puts them into their groups. Gives what the manifest keeps of it. */
+export function makeUsers(situation: Situation): string[] | undefined {
+  const { options, changes, input, manifest, notes } = situation;
+  const { user } = input;
+  if (isStaged(options)) return input.lookLogs ? [...input.logGroups] : undefined;
+  if (user === 'root') makeLookUser(situation);
+  else if (!userExists(user)) {
+    if (user !== DEFAULT_USER) throw new InstallFault(`there is no user ${user}; make it first, or leave --user out`);
+    addUser(changes, user, PATHS.home, ['--user-group']);
+  }
+  const isSame = manifest?.user === user;
+  if (!isSame || !input.lookLogs) leaveLogGroups(changes, manifest, notes);
+  if (!input.lookLogs) return undefined;
+  const missing = input.logGroups.filter((group) => !isMember(user, group));
+  for (const group of missing) join(changes, user, group);
+  if (missing.length > 0) notes.push(readsLogs(user, input.logGroups));
+  if (input.logGroups.length === 0) notes.push(`this machine has none of the groups ${LOG_GROUPS.join(', ')}`);
+  return [...(isSame ? (manifest?.lookLogs ?? []) : []), ...missing];
+}
+
+function readsLogs(user: string, groups: readonly string[]): string {
+  return `every command of the agent now reads the logs of this machine, whatever its profile: ${user} is in the groups ${groups.join(', ')}. To end that: agent3 install --no-look-logs`;
+}
+
+/** Takes the user of the agent out of the groups that the installer put it into. */
+export function leaveLogGroups(changes: Changes, manifest: Manifest | undefined, notes: string[] = []): void {
+  const { user, lookLogs = [] } = manifest ?? {};
+  if (user === undefined) return;
+  const left = lookLogs.filter((group) => isMember(user, group));
+  for (const group of left) changes.command(['gpasswd', '-d', user, group], () => run('gpasswd', '-a', user, group));
+  if (left.length > 0) notes.push(`commands of ${user} read the logs of this machine no more`);
+}
+
+function makeLookUser({ changes, input, notes }: Situation): void {
+  if (!userExists(LOOK_USER)) {
+    const groups = input.logGroups.length === 0 ? [] : ['--groups', input.logGroups.join(',')];
+    addUser(changes, LOOK_USER, LOOK_HOME, ['--user-group', '--comment', LOOK_COMMENT, ...groups]);
+    return;
+  }
+  if (!isOurs(LOOK_USER)) {
+    notes.push(
+      `there is a user ${LOOK_USER} that Agent3 did not make; readonly commands run as it. To have one made: rename that one, then agent3 install`,
+    );
+    return;
+  }
+  for (const group of input.logGroups) if (!isMember(LOOK_USER, group)) join(changes, LOOK_USER, group);
+}
+
+function addUser(changes: Changes, name: string, home: string, more: readonly string[]): void {
+  const argv = ['useradd', '--system', '--home-dir', home, '--no-create-home', '--shell', NOLOGIN, ...more, name];
+  changes.command(argv, () => run('userdel', name));
+}
+
+function join(changes: Changes, user: string, group: string): void {
+  changes.command(['gpasswd', '-a', user, group], () => run('gpasswd', '-d', user, group));
+}
+
+/** Removes the users that the installer made, and says where files of theirs may be left. */
+export function removeUsers(changes: Changes, tell: (line: string) => void): void {
+  const ours = [DEFAULT_USER, LOOK_USER].filter(isOurs);
+  const ids = ours.map((name) => runCommand(['id', '-u', name]).stdout.trim());
+  for (const name of ours) changes.command(['userdel', name]);
+  if (ours.length === 0) return;
+  const names = ours.map((name, index) => `${name} (${ids[index]})`).join(' and ');
+  const find = `find / -xdev ${ids.map((id) => `-uid ${id}`).join(' -o ')}`;
+  tell(`files that commands have made elsewhere keep the number of their user, which is gone: ${names}. ${find}`);
+}
+
+function isOurs(name: string): boolean {
+  if (name === DEFAULT_USER) return homeOf(name) === PATHS.home;
+  return runCommand(['getent', 'passwd', name]).stdout.split(':')[4] === LOOK_COMMENT;
+}
+
+function isMember(user: string, group: string): boolean {
+  return runCommand(['id', '-nG', user]).stdout.trim().split(' ').includes(group);
+}
+
+function run(...argv: string[]): void {
+  runCommand(argv);
+}

@@ -1,0 +1,65 @@
+import { describe, expect, test } from 'bun:test';
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { buildDeb } from '../../ops/deb.ts';
+import { additions, INVENTORY, inventoryTable, purgedPaths } from '../../src/install/inventory.ts';
+import { PATHS } from '../../src/install/layout.ts';
+import { type PlanInput, plannedDirectories, plannedFiles } from '../../src/install/plan.ts';
+import { command } from '../helpers/debian.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+
+const names = new Set(INVENTORY.map(({ name }) => name));
+
+describe('the table of what is added to a server', () => {
+  test('has every path that the installer knows', () => {
+    expect(Object.values(PATHS).filter((path) => !names.has(path))).toEqual([]);
+  });
+
+  test('stands in the README', () => {
+    expect(readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')).toContain(`${inventoryTable()}\n`);
+  });
+
+  const shapes: readonly Pick<PlanInput, 'user' | 'watchdog' | 'packaged' | 'staged'>[] = [
+    { user: 'agent3', watchdog: 'timer', packaged: false, staged: false },
+    { user: 'root', watchdog: 'cron', packaged: false, staged: true },
+    { user: 'www-data', watchdog: 'none', packaged: true, staged: false },
+  ];
+  test.each(shapes)('has what an installation makes: %j', (shape) => {
+    const input: PlanInput = {
+      ...shape,
+      group: shape.user,
+      port: 5000,
+      lookLogs: true,
+      logGroups: ['adm'],
+      ceilings: { memoryMaxMib: 768, tasksMax: 1024 },
+      oldLogs: [],
+    };
+    const made = [...plannedFiles(input), ...plannedDirectories(input)].map(({ path }) => path);
+    expect(made.filter((path) => !names.has(path))).toEqual([]);
+    expect(new Set(made).size).toBe(made.length);
+    const files = additions({ ...shape, domain: null }, 'file').filter(({ shipped }) => !shape.packaged || !shipped);
+    expect(plannedFiles(input).map(({ path }) => path)).toEqual(files.map(({ name }) => name));
+  });
+
+  test('has all that the Debian package brings and its purge removes', () => {
+    using directory = new TemporaryDirectory();
+    const options = {
+      architecture: 'amd64',
+      version: '0.0.1',
+      directory: directory.path,
+      compression: 'none',
+    } as const;
+    command(['dpkg-deb', '-R', buildDeb({ binary: '/bin/true', ...options }), directory.join('tree')]);
+    const files = readdirSync(directory.join('tree'), { recursive: true, withFileTypes: true })
+      .filter((entry) => entry.isFile())
+      .map((entry) => join(entry.parentPath, entry.name).slice(directory.join('tree').length))
+      .filter((path) => !/^\/(DEBIAN|usr\/share)\//.test(path))
+      .map((path) => path.replace(/^(\/usr)?\/lib\/systemd\/system/, '/etc/systemd/system'));
+    const shipped = INVENTORY.filter((entry) => entry.shipped === true).map(({ name }) => name);
+    expect(files.sort()).toEqual(shipped.sort());
+    const postrm = readFileSync(directory.join('tree/DEBIAN/postrm'), 'utf8');
+    for (const path of purgedPaths()) expect(postrm).toContain(` ${path}`);
+    expect(postrm).not.toContain('@');
+    command(['sh', '-n', directory.join('tree/DEBIAN/postrm')]);
+  });
+});
