@@ -113,12 +113,17 @@ export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
   return realOf(existing) === existing;
 }
 
+/** The seccomp filter of a sandbox; undefined where none is known for this machine. */
+export function filterOf({ writable }: SandboxSpec): Uint8Array | undefined {
+  return seccompFilter({ watches: writable.length > 0 });
+}
+
 /** Why no command can run in a sandbox here; undefined when it can. */
 export function sandboxFault(spec: SandboxSpec): string | undefined {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) {
     return 'bubblewrap is not installed (on Debian: apt-get install bubblewrap)';
   }
-  const filter = seccompFilter();
+  const filter = filterOf(spec);
   if (filter === undefined) return `there is no seccomp filter for ${process.arch}`;
   const missing = spec.writable.find((path) => !isDirectory(path));
   if (missing !== undefined) return `the directory ${missing} does not exist`;

@@ -1,44 +1,79 @@
-/** What a sandbox refuses at the door of the kernel: see `seccompFilter`. */
+/** The numbers of system calls on one architecture. Sources: asm/unistd_64.h; asm-generic/unistd.h. */
 interface Numbers {
   /** AUDIT_ARCH of linux/audit.h. */
   readonly arch: number;
   /** Answered with EPERM. */
   readonly refused: readonly number[];
   readonly socket: number;
+  readonly socketpair: number;
   readonly ioctl: number;
   readonly clone: number;
+  readonly fcntl: number;
+  /** Calls that give a file its mode, and which of their arguments that is. */
+  readonly modes: readonly (readonly [call: number, mode: number])[];
+  /** The one that programs use which copy trees of directories: see `ofTrees`. */
+  readonly treeMode: readonly [call: number, mode: number];
+  /** Calls that do so when their flags ask for a new file, with both arguments. */
+  readonly opens: readonly (readonly [call: number, flags: number, mode: number])[];
+  /** inotify_init, inotify_init1. */
+  readonly watches: readonly number[];
 }
 
-/** The same on every architecture (asm-generic/unistd.h): io_uring, which makes sockets past this filter; mounts; clone3. */
-const COMMON_REFUSED = [425, 426, 427, 428, 429, 430, 431, 432, 433, 442] as const;
+/**
+ * The same on every architecture (asm-generic/unistd.h): io_uring, which makes sockets past this filter; mounts;
+ * pidfd_getfd, which takes descriptors of others.
+ */
+const COMMON_REFUSED = [425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442, 467] as const;
 const CLONE3 = 435;
+const OPENAT2 = 437;
+const FCHMODAT2 = [452, 2] as const;
+/** The newest call that was looked at (file_setattr, Linux 6.17): what later ones do, this filter does not know. */
+const NEWEST = 469;
 
 /**
  * Keyrings (not all of a keyring is in a namespace), bpf, perf_event_open, userfaultfd, mount, umount2, pivot_root,
- * unshare, setns, open_by_handle_at, kexec_load, the three of kernel modules. Sources: asm/unistd_64.h;
- * asm-generic/unistd.h.
+ * unshare, setns, open_by_handle_at, kexec_load, the three of kernel modules, fanotify_init.
  */
 const NUMBERS: Readonly<Record<string, Numbers>> = {
   x64: {
     arch: 0xc000_003e,
-    refused: [248, 249, 250, 321, 298, 323, 165, 166, 155, 272, 308, 304, 246, 175, 313, 176],
+    refused: [248, 249, 250, 321, 298, 323, 165, 166, 155, 272, 308, 304, 246, 175, 313, 176, 300],
     socket: 41,
+    socketpair: 53,
     ioctl: 16,
     clone: 56,
+    fcntl: 72,
+    // fchmod, fchmodat, mknod, mknodat, creat; chmod.
+    modes: [[91, 1], [268, 2], [133, 1], [259, 2], [85, 1], FCHMODAT2],
+    treeMode: [90, 1],
+    // open, openat.
+    opens: [
+      [2, 1, 2],
+      [257, 2, 3],
+    ],
+    watches: [253, 294],
   },
   arm64: {
     arch: 0xc000_00b7,
-    refused: [217, 218, 219, 280, 241, 282, 40, 39, 41, 97, 268, 265, 104, 105, 273, 106],
+    refused: [217, 218, 219, 280, 241, 282, 40, 39, 41, 97, 268, 265, 104, 105, 273, 106, 262],
     socket: 198,
+    socketpair: 199,
     ioctl: 29,
     clone: 220,
+    fcntl: 25,
+    // fchmod, mknodat; fchmodat.
+    modes: [[52, 1], [33, 2], FCHMODAT2],
+    treeMode: [53, 2],
+    opens: [[56, 2, 3]],
+    watches: [26],
   },
 };
 
-/** linux/filter.h, bpf_common.h: load a word, jump if equal, jump if greater or equal, jump if a bit is set, return. */
+/** linux/filter.h, bpf_common.h: load a word, and, jump if equal, if greater, if a bit is set, return. */
 const LOAD = 0x20;
+const AND = 0x54;
 const JUMP_EQUAL = 0x15;
-const JUMP_GREATER_EQUAL = 0x35;
+const JUMP_GREATER = 0x25;
 const JUMP_SET = 0x45;
 const RETURN = 0x06;
 
@@ -53,40 +88,89 @@ const argumentAt = (index: number): number => 16 + 8 * index;
 const EPERM = 1;
 const ENOSYS = 38;
 
-/** The first number of the x32 interface, which has every call a second time. */
-const X32 = 0x4000_0000;
-/** sys/socket.h: AF_INET, AF_INET6, AF_NETLINK. */
-const FAMILIES = [2, 10, 16] as const;
+/** sys/socket.h: AF_UNIX; AF_INET, AF_INET6, AF_NETLINK. */
+const UNIX = 1;
+const FAMILIES = [2, 10] as const;
+const NETLINK = 16;
+/** linux/netlink.h: routes and addresses, sockets, generic. Some of the others carry messages to a user's programs. */
+const NETLINK_PROTOCOLS = [0, 4, 16] as const;
+/** sys/socket.h: SOCK_STREAM, SOCK_SEQPACKET, without the flags beside them. Their pairs cannot be led elsewhere. */
+const PAIRS = [1, 5] as const;
+const TYPE_BITS = 0xf;
 /** asm-generic/ioctls.h: TIOCSTI and TIOCLINUX type into a terminal. */
 const TYPING = [0x5412, 0x541c] as const;
 /** linux/sched.h: every CLONE_NEW… but that of time, which clone has no bit for. */
 const NEW_NAMESPACES = 0x7e02_0000;
+/** linux/stat.h: S_ISUID, S_ISGID; S_IROTH, S_IXOTH. */
+const SET_USER_ID = 0o4000;
+const SET_GROUP_ID = 0o2000;
+const SET_ID = SET_USER_ID | SET_GROUP_ID;
+const READ_BY_OTHERS = 0o4;
+const ENTERED_BY_OTHERS = 0o1;
+/** asm-generic/fcntl.h: O_CREAT, __O_TMPFILE. */
+const NEW_FILE = 0o20000100;
+/** linux/fcntl.h: F_SETLEASE, F_NOTIFY, F_SETDELEG. */
+const LEASES = [1024, 1026, 1040] as const;
+
+/** What a sandbox may do besides. */
+export interface FilterOptions {
+  /** It may watch files for changes (inotify(7)). */
+  readonly watches: boolean;
+}
 
 /**
- * A seccomp filter (classic BPF) for commands that may harm nothing: no sockets but those of the internet, which a
- * network namespace holds, so that no daemon is reached through a socket in the file system; no new namespaces, no
- * mounts, no keyrings, no io_uring. Undefined for an architecture that it does not know.
+ * The seccomp filter (classic BPF) of a sandboxed command. The rule: it may use what it reaches by name, as its user,
+ * and what it does there stays there. So it
+ * - gives no file its own rights: no mode with a set-id bit, by any call that takes a mode;
+ * - reaches no program of the machine but by the internet, which a network namespace holds: no socket that a path or an
+ *   abstract name could be reached from;
+ * - lets no descriptor out and takes none in: they travel by such sockets only;
+ * - keeps nobody from what it can only read: no leases;
+ * - takes nothing that the kernel counts for its user in all namespaces together: no watches where it may write nowhere;
+ * - makes no namespaces, mounts or keys, types into no terminal;
+ * - uses no call that has come to the kernel since this list was made.
+ *
+ * What a filter cannot look at, because it lies in memory (openat2, clone3), answers that there is no such call: the C
+ * library then takes the older one. bwrap(1) loads this filter last, and uses both before. Undefined for an
+ * architecture that it does not know.
  */
-export function seccompFilter(architecture: string = process.arch): Uint8Array | undefined {
+export function seccompFilter({ watches }: FilterOptions, architecture: string = process.arch): Uint8Array | undefined {
   const numbers = NUMBERS[architecture];
   if (numbers === undefined) return undefined;
+  const refused = [...numbers.refused, ...COMMON_REFUSED, ...(watches ? [] : numbers.watches)];
   const program: Instruction[] = [
     load(ARCH_AT),
     ...unlessEqual(numbers.arch, KILL_PROCESS),
     load(NUMBER_AT),
-    // No call of arm64 has so high a number.
-    [JUMP_GREATER_EQUAL, 0, 1, X32],
+    // No call of arm64 has so high a number as those of x32.
+    [JUMP_GREATER, 0, 1, NEWEST],
     [RETURN, 0, 0, ERRNO | ENOSYS],
-    ...[...numbers.refused, ...COMMON_REFUSED].flatMap((number) => ifEqual(number, ERRNO | EPERM)),
-    // Its flags lie in memory, where no filter can look; the C library then takes clone.
-    ...ifEqual(CLONE3, ERRNO | ENOSYS),
+    ...refused.flatMap((number) => ifEqual(number, ERRNO | EPERM)),
+    ...[CLONE3, OPENAT2].flatMap((number) => ifEqual(number, ERRNO | ENOSYS)),
+    ...numbers.modes.flatMap(([call, mode]) => forCall(call, ifAnyBit(mode, SET_ID))),
+    ...forCall(numbers.treeMode[0], ofTrees(numbers.treeMode[1])),
+    ...numbers.opens.flatMap(([call, flags, mode]) =>
+      forCall(call, [load(argumentAt(flags)), [JUMP_SET, 0, 3, NEW_FILE], ...ifAnyBit(mode, SET_ID)]),
+    ),
     ...forCall(numbers.socket, [
       load(argumentAt(0)),
       ...FAMILIES.flatMap((family) => ifEqual(family, ALLOW)),
+      ...unlessEqual(NETLINK, ERRNO | EPERM),
+      load(argumentAt(2)),
+      ...NETLINK_PROTOCOLS.flatMap((protocol) => ifEqual(protocol, ALLOW)),
       refuse(),
     ]),
+    ...forCall(numbers.socketpair, [
+      load(argumentAt(0)),
+      ...unlessEqual(UNIX, ERRNO | EPERM),
+      load(argumentAt(1)),
+      [AND, 0, 0, TYPE_BITS],
+      ...PAIRS.flatMap((type) => ifEqual(type, ALLOW)),
+      refuse(),
+    ]),
+    ...forCall(numbers.fcntl, [load(argumentAt(1)), ...LEASES.flatMap((command) => ifEqual(command, ERRNO | EPERM))]),
     ...forCall(numbers.ioctl, [load(argumentAt(1)), ...TYPING.flatMap((request) => ifEqual(request, ERRNO | EPERM))]),
-    ...forCall(numbers.clone, [load(argumentAt(0)), [JUMP_SET, 0, 1, NEW_NAMESPACES], refuse()]),
+    ...forCall(numbers.clone, ifAnyBit(0, NEW_NAMESPACES)),
     [RETURN, 0, 0, ALLOW],
   ];
   return encode(program);
@@ -101,6 +185,28 @@ function load(offset: number): Instruction {
 
 function refuse(): Instruction {
   return [RETURN, 0, 0, ERRNO | EPERM];
+}
+
+/** Refuses a call one of whose arguments has any of these bits: three instructions. */
+function ifAnyBit(argument: number, bits: number): Instruction[] {
+  return [load(argumentAt(argument)), [JUMP_SET, 0, 1, bits], refuse()];
+}
+
+/**
+ * A filter cannot tell a directory from a file. git, cp and tar give a directory the bit that it has inherited from the
+ * one above, and stop where that is refused: they hear that it was done, and nothing is done. Whoever asks for a mode
+ * that keeps others out hears the truth: it would not be kept.
+ */
+function ofTrees(argument: number): Instruction[] {
+  return [
+    load(argumentAt(argument)),
+    [JUMP_SET, 4, 0, SET_USER_ID],
+    [JUMP_SET, 0, 4, SET_GROUP_ID],
+    [JUMP_SET, 0, 2, READ_BY_OTHERS],
+    [JUMP_SET, 0, 1, ENTERED_BY_OTHERS],
+    [RETURN, 0, 0, ERRNO],
+    refuse(),
+  ];
 }
 
 function ifEqual(value: number, answer: number): Instruction[] {

@@ -38,7 +38,7 @@ export function boundaryOf(confinement: Confinement | undefined, behind: Behind)
   const own = { cwd: '/', env: { PATH: TRUSTED_PATH, [SESSION_MARK]: behind.env[SESSION_MARK] ?? '' } };
   if (sandbox !== undefined) {
     const words = [...outer, ...sandboxArgv(sandbox, behind.cwd, behind.file === undefined ? [] : [behind.file])];
-    return { ...own, words, inputs: [demandFilter(), sandboxEnvironment(behind.env)] };
+    return { ...own, words, inputs: [demandFilter(sandbox), sandboxEnvironment(behind.env)] };
   }
   if (outer.length === 0) return undefined;
   return { ...own, words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd], inputs: [exportsOf(behind.env)] };

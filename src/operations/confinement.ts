@@ -1,7 +1,6 @@
 import { OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
-import { linkedDirectory, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
-import { seccompFilter } from '../execution/seccomp.ts';
+import { filterOf, linkedDirectory, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
 import type { Access } from '../profiles/access.ts';
 import type { Profile } from '../profiles/profile.ts';
 
@@ -128,8 +127,8 @@ export function demandCeilings(confinement: Confinement | undefined, holds: bool
 }
 
 /** The seccomp filter of sandboxes. Throws `ProfileUnavailable` on a machine that it is not known for. */
-export function demandFilter(): Uint8Array {
-  const filter = seccompFilter();
+export function demandFilter(sandbox: SandboxSpec): Uint8Array {
+  const filter = filterOf(sandbox);
   if (filter !== undefined) return filter;
   throw new ProfileUnavailable('Nothing was run: the filter of the sandbox cannot be had.', new Error('no filter'));
 }

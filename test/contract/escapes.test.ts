@@ -1,0 +1,258 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Agent, startAgent } from '../helpers/agent.ts';
+import { agent3 } from '../helpers/cli.ts';
+import { command, ensurePrograms } from '../helpers/debian.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+import { eventually } from '../helpers/waiting.ts';
+
+const isRoot = process.geteuid?.() === 0;
+const missing = ensurePrograms({ bwrap: 'bubblewrap', gcc: 'gcc', git: 'git', perl: 'perl-base' });
+
+/** Numbers of system calls on x86-64 and arm64; undefined where there is no such call. */
+const CALLS: Readonly<Record<string, readonly [x64: number, arm64: number | undefined]>> = {
+  chmod: [90, undefined],
+  fchmod: [91, 52],
+  fchmodat: [268, 53],
+  fchmodat2: [452, 452],
+  mknod: [133, undefined],
+  mknodat: [259, 33],
+  creat: [85, undefined],
+  open: [2, undefined],
+  openat: [257, 56],
+  fsetxattr: [190, 7],
+  fcntl: [72, 25],
+  inotify_init1: [294, 26],
+  fanotify_init: [300, 262],
+  pidfd_getfd: [438, 438],
+  socket: [41, 198],
+  socketpair: [53, 199],
+  io_uring_setup: [425, 425],
+  open_tree_attr: [467, 467],
+};
+const numberOf = (name: string): number | undefined => CALLS[name]?.[process.arch === 'x64' ? 0 : 1];
+
+/** A try, and what else must not be seen outside. */
+type Attempt = readonly [what: string, cmd: string];
+const AT_CWD = -100;
+const FILE = 0o100000;
+/** One call; nothing where this architecture has no such call. */
+const call = (name: string, ...args: readonly (string | number)[]): string =>
+  numberOf(name) === undefined ? 'true' : `"$A" call ${numberOf(name)} ${args.join(' ')}`;
+
+const MODES = [0o4755, 0o2755, 0o6755, 0o4711, 0o2711, 0o7777];
+const octal = (mode: number): string => `0${mode.toString(8)}`;
+
+/** Each in an empty directory $D, with a file f of the command's own. */
+const SET_ID: readonly Attempt[] = [
+  ...MODES.flatMap((mode): Attempt[] => [
+    [`chmod ${octal(mode)}`, call('chmod', 's:f', mode)],
+    [`fchmod ${octal(mode)}`, `exec 5<f; ${call('fchmod', 5, mode)}`],
+    [`fchmodat ${octal(mode)}`, call('fchmodat', AT_CWD, 's:f', mode)],
+    [`fchmodat2 ${octal(mode)}`, call('fchmodat2', AT_CWD, 's:f', mode, 0)],
+    [`mknod ${octal(mode)}`, call('mknod', 's:n', FILE | mode, 0)],
+    [`mknodat ${octal(mode)}`, call('mknodat', AT_CWD, 's:n', FILE | mode, 0)],
+    [`creat ${octal(mode)}`, call('creat', 's:n', mode)],
+    [`open ${octal(mode)}`, call('open', 's:n', 0o102, mode)],
+    [`openat ${octal(mode)}`, call('openat', AT_CWD, 's:n', 0o102, mode)],
+    [`openat2 ${octal(mode)}`, `"$A" openat2 n ${mode.toString(8)}`],
+    [`a file without a name, ${octal(mode)}`, `"$A" tmpfile . n ${mode.toString(8)}`],
+    [`its own output, ${octal(mode)}`, call('fchmod', 1, mode)],
+    [`its own errors, ${octal(mode)}`, call('fchmod', 2, mode)],
+    [`its own output by its name, ${octal(mode)}`, call('fchmodat', AT_CWD, 's:/proc/self/fd/1', mode)],
+  ]),
+  ['chmod u+s', 'chmod u+s f && echo ESCAPED'],
+  ['chmod g+s', 'chmod g+s f && echo ESCAPED'],
+  ['install', 'install -m 4755 "$A" n && echo ESCAPED'],
+  ['cp of a set-id program', 'cp -a /usr/bin/passwd n && echo ESCAPED'],
+  ['perl', `perl -e 'chmod(04755, "f") and print "ESCAPED"'`],
+  ['a call of 32-bit programs', '"$A" int80 f 4755'],
+  ['a call of x32', process.arch === 'x64' ? `"$A" call $((0x40000000 + 90)) s:f ${0o4755}` : 'true'],
+  [
+    'a capability of a file',
+    `exec 5<>f; perl -e 'open F, "+<", "f"; my $v = pack("V5", 0x02000001, 0xffffffff, 0, 0, 0); ` +
+      `print "ESCAPED" if syscall(${numberOf('fsetxattr')}, fileno(F), "security.capability", $v, 20, 0) == 0'`,
+  ],
+];
+
+const SOCKETS: readonly Attempt[] = [
+  ...[1, 2, 3, 5, 0o2000002, 0o4003].flatMap((type) =>
+    ['$O/datagram', '$O/stream', '@$N-datagram', '@$N-stream'].map(
+      (name): Attempt => [`a pair of type ${type.toString(8)} to ${name}`, `"$A" pair ${type} "${name}"`],
+    ),
+  ),
+  ...[1, 2, 5].flatMap((type) =>
+    ['$O/datagram', '$O/stream', '@$N-datagram'].map(
+      (name): Attempt => [`a socket of type ${type} to ${name}`, `"$A" unix ${type} "${name}"`],
+    ),
+  ),
+  ['an end that listens, by path', '"$A" listen "$D/l"'],
+  ['an end that listens, by name', '"$A" listen "@$N-own"'],
+  ...[29, 30, 38, 40, 17].map((family): Attempt => [`family ${family}`, call('socket', family, 2, 0)]),
+  ...[2, 9, 15].map((protocol): Attempt => [`netlink ${protocol}`, call('socket', 16, 3, protocol)]),
+  ['a raw socket', call('socket', 2, 3, 1)],
+  ['a packet socket by its old name', call('socket', 2, 10, 768)],
+  ['pidfd_getfd', call('pidfd_getfd', 0, 0, 0)],
+  ['io_uring', call('io_uring_setup', 1, 0)],
+  ['open_tree_attr', call('open_tree_attr', 0, 0, 0)],
+];
+
+const LEASES: readonly Attempt[] = [
+  ...[0, 1].map((kind): Attempt => [`a lease of kind ${kind}`, `exec 5<"$O/file"; ${call('fcntl', 5, 1024, kind)}`]),
+  ['a lease on a program', `exec 5</bin/cat; ${call('fcntl', 5, 1024, 0)}`],
+  ['a lease on its own output', call('fcntl', 1, 1024, 0)],
+  ['a watch of a directory by signal', `exec 5<"$O"; ${call('fcntl', 5, 1026, 2)}`],
+  ['a delegation', `exec 5<"$O"; ${call('fcntl', 5, 1040, 0)}`],
+];
+
+/** Where nothing may be written to. */
+const WATCHES: readonly Attempt[] = [
+  ['inotify', `"$A" many ${numberOf('inotify_init1')} 0`],
+  ['inotify that does not block', `"$A" many ${numberOf('inotify_init1')} ${0o4000}`],
+  ['fanotify', `"$A" many ${numberOf('fanotify_init')} ${0x200}`],
+];
+
+const PROFILES = ['readonly', 'work', 'both', 'net'] as const;
+type Name = (typeof PROFILES)[number];
+
+describe.skipIf(!isRoot || missing.length > 0)('a command in a sandbox of a root agent', () => {
+  const place = `/srv/agent3-escapes-${process.pid}`;
+  const [outside, hidden] = [join(place, 'outside'), join(place, 'sessions')];
+  const workOf = (profile: Name): string => join(place, profile);
+  const name = `agent3-escapes-${process.pid}`;
+  const files = new TemporaryDirectory();
+  const tokens: Record<string, string> = {};
+  let agent: Agent;
+  let daemon: Bun.Subprocess<'ignore', Bun.BunFile, 'inherit'>;
+  const heard = (): string => readFileSync(join(place, 'heard'), 'utf8');
+
+  beforeAll(async () => {
+    mkdirSync(place);
+    chmodSync(place, 0o755);
+    mkdirSync(outside);
+    chmodSync(outside, 0o777);
+    writeFileSync(join(outside, 'file'), 'kept', { mode: 0o644 });
+    command(['gcc', '-O1', '-static', '-o', join(place, 'attempt'), join(import.meta.dir, '../helpers/attempt.c')]);
+    const settings = {
+      AGENT3_TOKENS_FILE: files.join('tokens.json'),
+      AGENT3_PROFILES_DIR: files.join('profiles.d'),
+      AGENT3_SESSIONS_DIR: hidden,
+    };
+    mkdirSync(settings.AGENT3_PROFILES_DIR);
+    for (const profile of PROFILES) {
+      if (profile !== 'readonly') {
+        mkdirSync(workOf(profile));
+        const more = { work: '', both: 'user = "nobody"\n', net: 'network = true\n' }[profile];
+        const text = `extends = "workspace"\ndirectory = "${workOf(profile)}"\n${more}`;
+        writeFileSync(join(settings.AGENT3_PROFILES_DIR, `${profile}.toml`), text);
+      }
+      tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
+    }
+    chownSync(workOf('both'), 65534, 65534);
+    writeFileSync(join(place, 'heard'), '');
+    daemon = Bun.spawn(['setpriv', '--reuid=65534', '--clear-groups', join(place, 'attempt'), 'serve', outside, name], {
+      stdio: ['ignore', Bun.file(join(place, 'heard')), 'inherit'],
+    });
+    await eventually('the daemon listens', () => heard().includes('serving'));
+    agent = await startAgent(settings);
+  });
+  afterAll(async () => {
+    daemon?.kill();
+    await agent?.[Symbol.asyncDispose]();
+    files[Symbol.dispose]();
+    rmSync(place, { recursive: true, force: true });
+  });
+
+  const shellAs = async (profile: Name, args: object): Promise<Record<string, unknown>> => {
+    const response = await fetch(`${agent.url}/shell`, {
+      method: 'POST',
+      headers: { 'x-auth-token': tokens[profile] ?? '' },
+      body: JSON.stringify({ cwd: '/', ...args }),
+    });
+    expect(response.status).toBe(200);
+    return (await response.json()) as Record<string, unknown>;
+  };
+  /** Runs a try in a new, empty directory, which is $D. */
+  const attempt = (profile: Name, cmd: string): Promise<Record<string, unknown>> => {
+    const work = profile === 'readonly' ? '/tmp' : workOf(profile);
+    const env = { A: join(place, 'attempt'), O: outside, N: name };
+    return shellAs(profile, { cmd: `D=$(mktemp -d ${work}/t.XXXXXX); cd "$D"; : > f; ${cmd}`, env, timeout: 20 });
+  };
+  /** Files outside with set-id bits. */
+  const setIds = (): string => command(['find', place, '-type', 'f', '-perm', '/6000']);
+  const escaped = ({ stdout, stderr }: Record<string, unknown>): boolean => `${stdout}${stderr}`.includes('ESCAPED');
+
+  describe.each([...PROFILES])('%s', (profile) => {
+    test.each([...SET_ID])('gives no file set-id bits: %s', async (what, cmd) => {
+      const answer = await attempt(profile, `${cmd}; find . -type f -perm /6000 | sed 's/^/ESCAPED /'`);
+      // A mode that lets all read is said to be set where directories are copied; it is not.
+      const isSilent = answer['stdout'] === 'ESCAPED 0\n' && / 02755$/.test(what);
+      expect({ escaped: escaped(answer) && !isSilent, left: setIds() }).toEqual({ escaped: false, left: '' });
+    });
+
+    test.each([...SOCKETS])('reaches no program by a socket: %s', async (_, cmd) => {
+      const before = heard();
+      expect(escaped(await attempt(profile, cmd))).toBe(false);
+      expect(heard()).toBe(before);
+    });
+
+    test.each([...LEASES])('keeps nobody from a file: %s', async (_, cmd) => {
+      expect(escaped(await attempt(profile, cmd))).toBe(false);
+    });
+
+    test.each([...WATCHES])('watches nothing where it writes nothing: %s', async (what, cmd) => {
+      expect(escaped(await attempt(profile, cmd))).toBe(profile !== 'readonly' && what.startsWith('inotify'));
+    });
+
+    const starts: readonly (readonly [how: string, args: object])[] = [
+      ['plainly', {}],
+      ['with input', { stdin: 'x\n' }],
+      ['with an input that stays open', { interactive: true, timeout: 5 }],
+      ['in a terminal', { pty: true }],
+      ['with more input than a pipe holds at first', { stdin: 'x'.repeat(200_000) }],
+    ];
+    test.each(starts)('started %s, has three descriptors and none of the agent', async (_, args) => {
+      const cmd = 'for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done';
+      const { stdout } = await shellAs(profile, { cmd, ...args });
+      expect(String(stdout).replaceAll('\r', '')).toBe('0\n1\n2\n');
+    });
+  });
+
+  test('what A1 did: its own output becomes no program that makes its reader root', async () => {
+    const before = heard();
+    const cmd = `exec 5>&1 >&2; cat "$A" >&5; "$A" call ${numberOf('fchmod')} 5 ${0o4755}; "$A" pair 2 "$O/datagram"`;
+    for (const profile of PROFILES) await attempt(profile, cmd);
+    await Bun.sleep(1500);
+    expect(heard()).toBe(before);
+  });
+
+  // A group that is not the command's own has no number in its user namespace: cp and tar cannot keep it there.
+  test.each([
+    ['another group', 65534, ''],
+    ['its own group', 0, 'cp -a plain copy; mkdir x; tar cf t.tar plain; tar xf t.tar -C x; cat x/plain/deeper/f'],
+  ])('a directory below one of %s that gives it on does so as well', async (_, group, more) => {
+    const shared = join(workOf('work'), `shared-${group}`);
+    mkdirSync(shared);
+    chownSync(shared, 0, group);
+    chmodSync(shared, 0o2775);
+    const cmd = `set -e; cd "${shared}"; mkdir -p plain/deeper; echo x > plain/deeper/f; git init -q --shared r
+git -C r config user.email a@b; git -C r config user.name a; echo y > r/f; git -C r add f; git -C r commit -qm f
+install -d installed/deeper; mkdir -p clean; chmod 00755 clean; stat -c %a clean; ${more}`;
+    const answer = await shellAs('work', { cmd });
+    expect(answer).toMatchObject({ exit_code: 0, stdout: more === '' ? '755\n' : '755\nx\n', stderr: '' });
+    const copied = more === '' ? [] : ['copy/deeper', 'x/plain/deeper'];
+    for (const path of ['plain/deeper', 'r/.git/objects', ...copied]) {
+      const { mode, gid } = statSync(join(shared, path));
+      expect({ path, inherits: (mode & 0o2000) !== 0, gid }).toEqual({ path, inherits: true, gid: group });
+    }
+    expect(setIds()).toBe('');
+  });
+
+  test('a file that others made stays as it is', async () => {
+    cpSync('/bin/true', join(workOf('work'), 'theirs'));
+    chmodSync(join(workOf('work'), 'theirs'), 0o4755);
+    const cmd = `cd ${workOf('work')}; cat theirs > /dev/null; mv theirs moved; stat -c %a moved; rm moved`;
+    expect(await shellAs('work', { cmd })).toMatchObject({ stdout: '4755\n', exit_code: 0 });
+  });
+});
