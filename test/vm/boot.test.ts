@@ -41,6 +41,24 @@ describeVm('the machine of the tests', () => {
     expect(await vm.sh('ss -Hlnt')).toBe('');
   });
 
+  test('has what a hostile command would use: polkit, a second local user, a daemon below /var/lib', async () => {
+    expect(
+      await vm.sh('systemctl is-active dbus; busctl call org.freedesktop.PolicyKit1 / org.freedesktop.DBus.Peer Ping'),
+    ).toBe('active\n');
+    expect(await vm.sh('setpriv --reuid visitor --regid visitor --clear-groups id -un')).toBe('visitor\n');
+    await vm.sh(
+      `setpriv --reuid visitor --regid visitor --clear-groups perl -MSocket -e '
+for (["stream", SOCK_STREAM], ["datagram", SOCK_DGRAM], ["packets", SOCK_SEQPACKET]) {
+  socket(my $s, PF_UNIX, $_->[1], 0); connect($s, pack_sockaddr_un("/var/lib/database/$_->[0]")) or die $!; send($s, "hello", 0);
+}'`,
+    );
+    const heard = await vm.until(
+      '[ "$(grep -c hello /var/lib/database/heard)" = 3 ] && sort /var/lib/database/heard',
+      20,
+    );
+    expect(heard).toBe('datagram: hello\npackets: connected\npackets: hello\nstream: connected\nstream: hello\n');
+  });
+
   test('gives exit code, output and errors of a script', async () => {
     expect(await vm.run('echo right; echo wrong >&2; exit 7')).toEqual({
       code: 7,

@@ -11,6 +11,7 @@ const BUILD_PROGRAMS = {
   busybox: 'busybox-static',
   cpio: 'cpio',
   mke2fs: 'e2fsprogs',
+  unxz: 'xz-utils',
 } as const;
 
 /**

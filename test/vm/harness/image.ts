@@ -13,7 +13,17 @@ import { basename, dirname, join } from 'node:path';
 import { command } from '../../helpers/debian.ts';
 import { cacheDirectory, cachedDirectory } from './cache.ts';
 import { buildInitrd, kernelModules } from './initrd.ts';
-import { DISABLED_UNITS, FILES, KERNEL_PACKAGE, LEFT_OUT, LINKS, MASKED_UNITS, PACKAGES, SUITE } from './recipe.ts';
+import {
+  DISABLED_UNITS,
+  FILES,
+  KERNEL_PACKAGE,
+  LEFT_OUT,
+  LINKS,
+  LOCAL_USERS,
+  MASKED_UNITS,
+  PACKAGES,
+  type Suite,
+} from './recipe.ts';
 
 /** What a machine boots from; never written to. */
 export interface Image {
@@ -27,9 +37,9 @@ export interface Image {
 /** Large enough for a test that fills files, and no more than holes where it does not. */
 const ROOT_SIZE = '4G';
 
-/** The image of the recipe, from the cache or built anew (under a minute). Throws when it cannot be built. */
-export function ensureImage(): Image {
-  const directory = cachedDirectory(recipeHash(), build);
+/** The image of a suite, from the cache or built (under a minute). Throws when it cannot be built. */
+export function ensureImage(suite: Suite): Image {
+  const directory = cachedDirectory(imageName(suite), (target) => build(suite, target));
   return {
     directory,
     kernel: join(directory, 'vmlinuz'),
@@ -38,23 +48,23 @@ export function ensureImage(): Image {
   };
 }
 
-/** Whether a machine can be booted without building anything. */
-export function imageIsBuilt(): boolean {
-  return existsSync(join(cacheDirectory(), recipeHash()));
+/** Whether a machine of a suite can be booted without building anything. */
+export function imageIsBuilt(suite: Suite): boolean {
+  return existsSync(join(cacheDirectory(), imageName(suite)));
 }
 
-/** Everything that goes into the image is in these files. */
-function recipeHash(): string {
+/** Everything that goes into an image is in these files. */
+function imageName(suite: Suite): string {
   const sources = ['image.ts', 'initrd.ts', 'recipe.ts', 'runner.pl'];
   const texts = sources.map((name) => readFileSync(join(import.meta.dir, name), 'utf8'));
-  return new Bun.CryptoHasher('sha256').update(texts.join('\0')).digest('hex').slice(0, 16);
+  return `${suite}-${new Bun.CryptoHasher('sha256').update(texts.join('\0')).digest('hex').slice(0, 16)}`;
 }
 
-function build(directory: string): void {
-  console.error('vm: building the image of a Debian with systemd …');
+function build(suite: Suite, directory: string): void {
+  console.error(`vm: building the image of Debian's ${suite} with systemd …`);
   const start = performance.now();
   const root = join(directory, 'root');
-  bootstrap(root);
+  bootstrap(suite, root);
   unpackKernel(root, directory);
   customize(root);
   buildInitrd(directory, kernelModules(root));
@@ -68,7 +78,7 @@ function build(directory: string): void {
  * of packages, so that neither the host's release nor the age of its lists matters, and is only unpacked: installing it
  * would make an initrd that nobody uses.
  */
-function bootstrap(root: string): void {
+function bootstrap(suite: Suite, root: string): void {
   const fetchKernel = [
     'mkdir "$1/kernel" && cd "$1/kernel"',
     'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"',
@@ -76,10 +86,10 @@ function bootstrap(root: string): void {
     'apt-get download -qq -o APT::Sandbox::User=root "$name"',
   ].join(' && ');
   command([
-    ...['mmdebstrap', '--quiet', '--mode=root', '--variant=minbase', `--include=${PACKAGES.join(',')}`],
+    ...['mmdebstrap', '--quiet', '--mode=root', '--variant=minbase', `--include=${PACKAGES[suite].join(',')}`],
     ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
     ...['--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"'],
-    ...[`--customize-hook=${fetchKernel}`, SUITE, root],
+    ...[`--customize-hook=${fetchKernel}`, suite, root],
   ]);
 }
 
@@ -93,12 +103,16 @@ function unpackKernel(root: string, directory: string): void {
   const kernel = readdirSync(join(tree, 'boot')).find((file) => file.startsWith('vmlinuz-'));
   if (kernel === undefined) throw new Error(`no kernel in ${archive}`);
   renameSync(join(tree, 'boot', kernel), join(directory, 'vmlinuz'));
-  renameSync(join(tree, 'lib/modules'), join(root, 'usr/lib/modules'));
+  // Below /usr since Debian 13.
+  const modules = ['usr/lib/modules', 'lib/modules'].map((path) => join(tree, path)).find(existsSync);
+  if (modules === undefined) throw new Error(`no kernel modules in ${archive}`);
+  renameSync(modules, join(root, 'usr/lib/modules'));
   command(['chroot', root, 'depmod', basename(kernelModules(root))]);
   for (const path of [packages, tree]) rmSync(path, { recursive: true });
 }
 
 function customize(root: string): void {
+  for (const user of LOCAL_USERS) command(['chroot', root, 'useradd', '--create-home', '--shell', '/bin/bash', user]);
   for (const [path, text] of Object.entries(FILES)) {
     replace(root, path, (target) => writeFileSync(target, text));
     if (path.startsWith('/opt/vm/')) chmodSync(join(root, path), 0o755);

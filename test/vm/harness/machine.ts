@@ -9,7 +9,7 @@ import { Qmp } from './qmp.ts';
 
 /** `AGENT3_TEST_CORES=1 AGENT3_TEST_MEMORY_MIB=1024` is a small server. */
 export const CORES = process.env['AGENT3_TEST_CORES'] || '2';
-export const MEMORY_MIB = process.env['AGENT3_TEST_MEMORY_MIB'] || '2048';
+export const MEMORY_MIB = Number(process.env['AGENT3_TEST_MEMORY_MIB'] || 2048);
 
 const KERNEL_ARGUMENTS = [
   ...['console=ttyS0', 'root=/dev/vda', 'rw', 'quiet', 'panic=-1', 'systemd.show_status=false'],
@@ -46,6 +46,7 @@ export interface Snapshot {
 /** What a machine is started from: a boot of the image, unless there is a snapshot to go on from. */
 export interface MachineParts {
   readonly image: Image;
+  readonly memoryMib: number;
   readonly snapshot?: Snapshot | undefined;
   /** Its disk, which stays when the machine is gone; without one it gets a disk of its own, which goes with it. */
   readonly disk?: string;
@@ -62,9 +63,10 @@ export class Machine {
   readonly #child: Bun.Subprocess;
   readonly #console: number;
 
-  private constructor({ image, snapshot, disk = this.#ownDisk(image, snapshot) }: MachineParts) {
+  private constructor(parts: MachineParts) {
+    const { image, snapshot, disk = this.#ownDisk(image, snapshot) } = parts;
     this.#console = openSync(this.#at('console'), 'a+');
-    this.#child = Bun.spawn(this.#argv(image, disk, snapshot?.tag), {
+    this.#child = Bun.spawn(this.#argv(parts, disk), {
       stdio: ['ignore', 'ignore', this.#console],
     });
     running.add(this);
@@ -119,11 +121,11 @@ export class Machine {
     return join(this.#directory, name);
   }
 
-  #argv(image: Image, disk: string, tag: string | undefined): string[] {
+  #argv({ image, memoryMib, snapshot }: MachineParts, disk: string): string[] {
     return [
       // The kernel kills QEMU when this process ends, however it ends.
       ...['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64'],
-      ...['-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', CORES, '-m', MEMORY_MIB],
+      ...['-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', 'max', '-smp', CORES, '-m', `${memoryMib}`],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'none', '-rtc', 'base=utc'],
       ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', KERNEL_ARGUMENTS],
       ...['-drive', `file=${disk},format=qcow2,if=virtio,cache=unsafe`],
@@ -133,7 +135,7 @@ export class Machine {
       ...['-device', 'virtio-serial-pci', '-device', 'virtserialport,chardev=channel,name=agent3'],
       // For files that are copied in: disks come and go there at once, which on the PCI bus takes the guest seconds.
       ...['-device', 'virtio-scsi-pci,id=scsi', '-device', 'virtio-rng-pci'],
-      ...(tag === undefined ? [] : ['-loadvm', tag]),
+      ...(snapshot === undefined ? [] : ['-loadvm', snapshot.tag]),
     ];
   }
 

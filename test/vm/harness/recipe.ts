@@ -1,15 +1,25 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
-/** What the machine is made of. `image.ts` and `initrd.ts` cook it; a change of any of these makes a new image. */
+/** What the machines are made of. `image.ts` and `initrd.ts` cook it; a change of any of these makes new images. */
 
-export const SUITE = 'bookworm';
+/** Debian 12, in which everything is tried, and Debian 13, for the core path alone. */
+export type Suite = 'bookworm' | 'trixie';
 
-/** On top of Debian's minimal system: what the installed agent meets on a server, and what the tests look with. */
-export const PACKAGES = [
+/** What the installed agent meets on a server, and what the tests look with. */
+const CORE = [
   ...['systemd', 'systemd-sysv', 'udev', 'dbus', 'kmod', 'adduser', 'logrotate', 'cron', 'procps', 'iproute2', 'less'],
-  ...['curl', 'ca-certificates', 'openssl', 'jq', 'perl-base', 'python3-flask', 'caddy', 'bubblewrap', 'psmisc'],
+  ...['curl', 'ca-certificates', 'openssl', 'jq', 'perl-base', 'bubblewrap', 'psmisc', 'polkitd'],
 ] as const;
+
+/** On top of Debian's minimal system. */
+export const PACKAGES: Readonly<Record<Suite, readonly string[]>> = {
+  bookworm: [...CORE, 'python3-flask', 'caddy'],
+  trixie: CORE,
+};
+
+/** People of the machine beside root. They have a home, a shell and no rights. */
+export const LOCAL_USERS = ['visitor'] as const;
 
 /** Debian's kernel for virtual machines: few drivers, a quick start. */
 export const KERNEL_PACKAGE = 'linux-image-cloud-amd64';
@@ -79,11 +89,63 @@ IOWeight=10000
 MemoryMin=64M
 `;
 
+/**
+ * A daemon as a database is one: it listens below /var/lib, for everybody, and keeps what it is told in `heard`, which is
+ * root's alone.
+ */
+const DATABASE = '/opt/vm/database.pl';
+const DATABASE_DIRECTORY = '/var/lib/database';
+const DATABASE_SCRIPT = `#!/usr/bin/perl
+use strict;
+use warnings;
+use Socket;
+umask 0077;
+open(my $heard, '>>', '${DATABASE_DIRECTORY}/heard') or die "heard: $!";
+$heard->autoflush(1);
+my %sockets;
+for (['stream', SOCK_STREAM], ['datagram', SOCK_DGRAM], ['packets', SOCK_SEQPACKET]) {
+    my ($name, $type) = @$_;
+    my $path = "${DATABASE_DIRECTORY}/$name";
+    unlink $path;
+    socket(my $socket, PF_UNIX, $type, 0) or die "socket: $!";
+    bind($socket, pack_sockaddr_un($path)) or die "$path: $!";
+    chmod 0777, $path;
+    listen($socket, 10) unless $type == SOCK_DGRAM;
+    $sockets{$name} = $socket;
+}
+while (1) {
+    my $all = '';
+    vec($all, fileno($_), 1) = 1 for values %sockets;
+    select(my $ready = $all, undef, undef, undef);
+    for my $name (keys %sockets) {
+        next unless vec($ready, fileno($sockets{$name}), 1);
+        my $client = $sockets{$name};
+        if ($name ne 'datagram') {
+            accept($client, $sockets{$name}) or next;
+            print $heard "$name: connected\n";
+        }
+        setsockopt($client, SOL_SOCKET, SO_RCVTIMEO, pack("l!l!", 1, 0)) if $name ne 'datagram';
+        recv($client, my $text, 4096, 0);
+        print $heard "$name: $text\n";
+    }
+}
+`;
+const DATABASE_UNIT = `[Unit]
+Description=A daemon with sockets below /var/lib
+[Service]
+ExecStartPre=/bin/mkdir -p ${DATABASE_DIRECTORY}
+ExecStart=${DATABASE}
+[Install]
+WantedBy=multi-user.target
+`;
+
 /** Files of the machine: path → text. What is below /opt/vm can be executed. */
 export const FILES: Readonly<Record<string, string>> = {
   [RUNNER]: readFileSync(join(import.meta.dir, 'runner.pl'), 'utf8'),
   '/etc/systemd/system/vm-runner.service': RUNNER_UNIT,
   '/etc/systemd/system/vm.slice': RUNNER_SLICE,
+  [DATABASE]: DATABASE_SCRIPT,
+  '/etc/systemd/system/vm-database.service': DATABASE_UNIT,
   '/etc/hostname': 'agent3-vm\n',
   '/etc/hosts': '127.0.0.1 localhost agent3-vm agent3.localhost\n::1 localhost\n',
   '/etc/machine-id': `${'0123456789abcdef'.repeat(2)}\n`,
@@ -96,6 +158,7 @@ export const FILES: Readonly<Record<string, string>> = {
 /** Links that enable units: path → target. */
 export const LINKS: Readonly<Record<string, string>> = {
   '/etc/systemd/system/multi-user.target.wants/vm-runner.service': '../vm-runner.service',
+  '/etc/systemd/system/multi-user.target.wants/vm-database.service': '../vm-database.service',
 };
 
 /** The first program of the machine: finds the root disk and hands over to systemd. */

@@ -5,7 +5,7 @@ import { within } from '../../helpers/waiting.ts';
 import { BuildDirectory, claim } from './cache.ts';
 import type { Channel } from './channel.ts';
 import type { Image } from './image.ts';
-import { CORES, createDisk, Machine, MEMORY_MIB, type Snapshot } from './machine.ts';
+import { CORES, createDisk, Machine, type Snapshot } from './machine.ts';
 
 /** A boot takes a quarter of a minute on a quiet host; one that takes longer than this has failed. */
 export const BOOT_SECONDS = 240;
@@ -15,26 +15,26 @@ const TAG = 'booted';
  * The image's machine as it is after a boot that has come to rest, made once and kept beside the image. Throws when the
  * machine does not come up, or when a unit of it fails.
  */
-export async function ensureSnapshot(image: Image): Promise<Snapshot> {
+export async function ensureSnapshot(image: Image, memoryMib: number): Promise<Snapshot> {
   // A saved machine can only be read by the QEMU that has saved it, with the same devices.
   const version = command(['qemu-system-x86_64', '--version']);
   const devices = readFileSync(join(import.meta.dir, 'machine.ts'), 'utf8');
   const hash = new Bun.CryptoHasher('sha256')
-    .update(`${version}\0${devices}\0${CORES}\0${MEMORY_MIB}`)
+    .update(`${version}\0${devices}\0${CORES}\0${memoryMib}`)
     .digest('hex')
     .slice(0, 16);
   const disk = join(image.directory, `booted-${hash}.qcow2`);
-  if (!existsSync(disk)) await save(image, disk);
+  if (!existsSync(disk)) await save(image, memoryMib, disk);
   return { disk, tag: TAG };
 }
 
-async function save(image: Image, target: string): Promise<void> {
+async function save(image: Image, memoryMib: number, target: string): Promise<void> {
   console.error('vm: booting the machine once, for a snapshot …');
   const start = performance.now();
   using building = new BuildDirectory();
   const disk = join(building.path, 'root.qcow2');
   createDisk(image, disk);
-  const { machine, channel, qmp } = await Machine.start({ image, disk });
+  const { machine, channel, qmp } = await Machine.start({ image, memoryMib, disk });
   try {
     await within('the boot', channel.nextStart(), BOOT_SECONDS * 1000);
     await settled(channel);

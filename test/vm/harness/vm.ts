@@ -2,14 +2,18 @@ import { statSync } from 'node:fs';
 import { within } from '../../helpers/waiting.ts';
 import type { Channel, RawResult } from './channel.ts';
 import { ensureImage } from './image.ts';
-import { Machine } from './machine.ts';
+import { Machine, MEMORY_MIB } from './machine.ts';
 import type { Qmp } from './qmp.ts';
+import type { Suite } from './recipe.ts';
 import { clockScript, copyScript, untilScript } from './scripts.ts';
 import { BOOT_SECONDS, ensureSnapshot } from './snapshot.ts';
 
-/** What a test puts into its machine: path there → file on the host. */
+/** The machine that a test asks for. */
 export interface VmOptions {
+  /** What it puts into it: path there → file on the host. */
   readonly files?: Readonly<Record<string, string>>;
+  readonly suite?: Suite;
+  readonly memoryMib?: number;
 }
 
 /** What a script in the machine left behind, its output as text. */
@@ -37,11 +41,11 @@ export async function bootVm(options: VmOptions = {}): Promise<Vm> {
   }
 }
 
-async function bootOnce({ files = {} }: VmOptions): Promise<Vm> {
-  const image = ensureImage();
-  const snapshot = await ensureSnapshot(image);
+async function bootOnce({ files = {}, suite = 'bookworm', memoryMib = MEMORY_MIB }: VmOptions): Promise<Vm> {
+  const image = ensureImage(suite);
+  const snapshot = await ensureSnapshot(image, memoryMib);
   const start = performance.now();
-  const { machine, channel, qmp } = await Machine.start({ image, snapshot });
+  const { machine, channel, qmp } = await Machine.start({ image, memoryMib, snapshot });
   const vm = new Vm(machine, channel, qmp);
   try {
     await vm.sh(clockScript(Date.now() / 1000));
