@@ -3,14 +3,14 @@ import type { Clock } from '../core/clock.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
 import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
+import { AuditFault } from './audit-fault.ts';
 import { GENESIS, hashLine } from './chain.ts';
-import { HEAD_BYTES, headPath, headText, parseHead } from './head.ts';
-import { endsWithLine, LeftFiles, tailOf } from './leftover.ts';
-import { fileNote, resume, tampered } from './resume.ts';
+import { HEAD_BYTES, type HeadState, headPath, headText, parseHead } from './head.ts';
+import { endsWithLine, LeftFiles, lastFile, tailOf } from './leftover.ts';
+import { resumeAfterPowerLoss } from './power-loss.ts';
+import { fileNote, type Resumption, resume, tampered } from './resume.ts';
 import { Seal } from './seal.ts';
-
-/** The record cannot be used; the message says why and what to do. */
-export class AuditFault extends Error {}
+import { SyncedRecord } from './synced-record.ts';
 
 /** Lines of ends that a full disk kept out, and that come when it has room again. */
 const MAX_OWED = 10_000;
@@ -19,8 +19,8 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /**
  * The record: a line of JSON each, with the hash of the line before, and sealed with a key where there is one. A line is
- * one write(2) with O_APPEND, and is in the kernel's hands when `write` returns: it survives the death of the agent, not
- * that of the machine in the seconds after.
+ * one write(2) with O_APPEND, and is in the kernel's hands when `write` returns: it survives the death of the agent. It
+ * survives that of the machine after `synced`, which is called every second in any case.
  */
 export class AuditLog {
   #fd: number;
@@ -39,6 +39,7 @@ export class AuditLog {
   #lost = 0;
   #isTold = false;
   readonly #seal: Seal;
+  readonly #disk: SyncedRecord;
 
   /** Opens the record and goes on where it ends. Throws `AuditFault`. */
   constructor(
@@ -46,6 +47,7 @@ export class AuditLog {
     key: string | undefined,
     private readonly clock: Clock,
     private readonly notices: Notices,
+    private readonly boot: string,
   ) {
     this.#seal = new Seal(key);
     try {
@@ -56,7 +58,18 @@ export class AuditLog {
     }
     if (!lockWithin(this.#head, DYING_AGENT_MS)) throw new AuditFault(`another agent writes the audit record ${path}`);
     this.#size = fstatSync(this.#fd).size;
+    this.#disk = new SyncedRecord(path, this.#seal, boot, notices, () => ({ fd: this.#fd, seq: this.#seq }));
     this.#goOn();
+  }
+
+  /** Resolves when every line so far is on the disk. Rejects with `AuditFault`. */
+  synced(): Promise<void> {
+    return this.#disk.synced();
+  }
+
+  /** The agent ends in order: what is there is on the disk, and nothing comes any more. */
+  close(): void {
+    this.#disk.close(this.#head);
   }
 
   /** Adds a line. Throws `AuditFault` when it cannot be written: what it is about must not happen then. */
@@ -95,7 +108,7 @@ export class AuditLog {
       closeSync(fd);
       return false;
     }
-    closeSync(this.#fd);
+    this.#disk.leave(this.#fd);
     this.#fd = fd;
     this.#size = size;
     this.#isTorn = this.#needsBreak = false;
@@ -128,6 +141,8 @@ export class AuditLog {
       this.#line(note);
       this.#notes.shift();
     }
+    // From here on, what was left by another boot is told of.
+    this.#disk.begin();
     this.#line(fields);
   }
 
@@ -141,6 +156,7 @@ export class AuditLog {
     this.#prev = hashLine(line);
     writeSync(this.#head, headText(this.#seal, seq, this.#prev, this.#files), 0);
     this.#isTold = false;
+    this.#disk.soon();
   }
 
   #put(text: string): void {
@@ -189,8 +205,7 @@ export class AuditLog {
     const text = Buffer.alloc(HEAD_BYTES + 1);
     const length = readSync(this.#head, text, 0, text.length, 0);
     const head = parseHead(this.#seal, text.toString('latin1', 0, length));
-    const tail = tailOf(this.#fd, this.#size);
-    const { seq, prev, files, isTorn, needsBreak, notes } = resume(this.#seal, head, tail, new LeftFiles(this.path));
+    const { seq, prev, files, isTorn, needsBreak, notes } = this.#resumption(head);
     if (head === 'damaged') ftruncateSync(this.#head, 0);
     this.#seq = seq;
     this.#prev = prev;
@@ -201,6 +216,22 @@ export class AuditLog {
     for (const { event, what } of notes)
       if (event === 'tampered')
         this.notices.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
+      else if (event === 'recovered') this.notices.warn({ path: this.path, what }, 'the audit record goes on');
+    if (head !== 'empty' || seq !== 0) return;
+    // From here on a note that is empty was emptied.
+    writeSync(this.#head, headText(this.#seal, seq, prev, files), 0);
+    this.#disk.found(this.#head);
+  }
+
+  #resumption(head: HeadState): Resumption {
+    const file = lastFile(this.#fd, this.#size);
+    const older = new LeftFiles(this.path);
+    const { mark } = this.#disk;
+    const afterPowerLoss =
+      mark !== undefined && typeof head !== 'string'
+        ? resumeAfterPowerLoss(this.#seal, head, mark, this.boot, file, older)
+        : undefined;
+    return afterPowerLoss ?? resume(this.#seal, head, tailOf(file), older, mark?.seq);
   }
 }
 

@@ -1,20 +1,20 @@
 import { readSync } from 'node:fs';
 import { linesOf } from './chain.ts';
 import { readRecordFile, rotatedFiles } from './files.ts';
+import type { LastFile } from './power-loss.ts';
 import type { OlderFiles, Tail } from './resume.ts';
 import { Seal } from './seal.ts';
 
 /** First piece at the end of a file that is looked at for its last lines; each next one is eight times as long. */
 const TAIL_BYTES = 65_536;
 
-/** The last lines of a file of `size` bytes. */
-export function tailOf(fd: number, size: number): Tail {
-  for (let length = Math.min(size, TAIL_BYTES); ; length = Math.min(size, length * 8)) {
-    const bytes = Buffer.alloc(length);
-    readSync(fd, bytes, 0, length, size - length);
+/** The last lines of a file. */
+export function tailOf(file: LastFile): Tail {
+  for (let length = TAIL_BYTES; ; length *= 8) {
+    const bytes = file.end(length);
     const tail = lastLines(bytes);
     // The first line of a piece may begin before it.
-    if (length === size || tail.count > 2) return { lines: tail.lines, isTorn: tail.isTorn };
+    if (bytes.length === file.size || tail.count > 2) return { lines: tail.lines, isTorn: tail.isTorn };
   }
 }
 
@@ -24,6 +24,18 @@ function lastLines(bytes: Uint8Array): Tail & { readonly count: number } {
     lines: lines.slice(-2).map((line) => line.bytes),
     isTorn: lines.at(-1)?.isTorn ?? false,
     count: lines.length,
+  };
+}
+
+/** The end of an open file of `size` bytes. */
+export function lastFile(fd: number, size: number): LastFile {
+  return {
+    size,
+    end: (length) => {
+      const bytes = Buffer.alloc(Math.min(size, length));
+      readSync(fd, bytes, 0, bytes.length, size - bytes.length);
+      return bytes;
+    },
   };
 }
 
@@ -43,9 +55,14 @@ export class LeftFiles implements OlderFiles {
     this.count = this.#rotated.length;
   }
 
-  last(): Uint8Array | 'unreadable' | undefined {
+  newest(): Uint8Array | 'unreadable' | undefined {
     const newest = this.#rotated.at(-1);
-    return newest === undefined ? undefined : read(newest, (bytes) => lastLines(bytes).lines.at(-1));
+    return newest === undefined ? undefined : read(newest, (bytes) => bytes);
+  }
+
+  last(): Uint8Array | 'unreadable' | undefined {
+    const newest = this.newest();
+    return typeof newest === 'object' ? lastLines(newest).lines.at(-1) : newest;
   }
 
   hasSeals(): boolean {

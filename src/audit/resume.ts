@@ -13,7 +13,9 @@ export interface Tail {
 /** What logrotate has put aside. */
 export interface OlderFiles {
   readonly count: number;
-  /** The last line of the newest. */
+  /** The bytes of the newest. */
+  newest(): Uint8Array | 'unreadable' | undefined;
+  /** The last line of it. */
   last(): Uint8Array | 'unreadable' | undefined;
   /** Whether the file of now, or the newest of these, has a line with a MAC. */
   hasSeals(): boolean;
@@ -35,10 +37,14 @@ export interface Resumption {
   readonly notes: readonly Fields[];
 }
 
-/** How to take up the chain of an earlier agent, and what does not fit in what it left. */
-export function resume(seal: Seal, head: HeadState, tail: Tail, older: OlderFiles): Resumption {
-  const isFresh = older.count === 0 && (tail.lines.length === 0 || isTornStart(tail, 1));
-  if (head === 'empty' && isFresh) {
+/**
+ * How to take up the chain of an earlier agent, and what does not fit in what it left. Lines up to `synced` are on the
+ * disk.
+ */
+export function resume(seal: Seal, head: HeadState, tail: Tail, older: OlderFiles, synced = 0): Resumption {
+  const isFresh = synced === 0 && older.count === 0 && (tail.lines.length === 0 || isTornStart(tail, 1));
+  // The note of a record without a line is synced before the first one; a loss of power may come even before that.
+  if (isFresh && (head === 'empty' || isBeginning(head))) {
     const torn = tail.lines.at(-1);
     const prev = torn === undefined ? GENESIS : hashLine(torn);
     const isTorn = torn !== undefined;
@@ -55,6 +61,10 @@ export function resume(seal: Seal, head: HeadState, tail: Tail, older: OlderFile
   const fit = fitOf(seal, head, tail, older);
   if (fit !== undefined) return { ...at, ...fit };
   return { ...at, notes: [tampered(mismatch(head, tail)), ...notes] };
+}
+
+function isBeginning(head: HeadState): boolean {
+  return typeof head !== 'string' && head.seq === 0 && head.hash === GENESIS;
 }
 
 /** Why the note cannot be believed; undefined when it can. */

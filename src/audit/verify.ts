@@ -3,6 +3,7 @@ import { beginningFaults, type Upgrade, upgradeOf } from './beginning.ts';
 import { type AuditLine, hashLine, linesOf, parseLine } from './chain.ts';
 import { readRecordFile, recordFiles } from './files.ts';
 import { type HeadState, headPath, parseHead } from './head.ts';
+import { describePowerLoss, leftBefore, leftInside, powerLossOf } from './power-loss-lines.ts';
 import { Seal, type SealState } from './seal.ts';
 
 /** What is wrong with a record, and where; lines are counted from 1 in their file, and 0 is the file as a whole. */
@@ -35,6 +36,8 @@ export interface Verification {
   /** Lines from the first sealed one on, of which none has a MAC of this key: they may be from before a change of it. */
   readonly ofOtherKey: number;
   readonly findings: readonly AuditFinding[];
+  /** What an owner should know, and nobody has done. */
+  readonly notes: readonly AuditFinding[];
 }
 
 /** An agent that writes just now notes its line within this time. */
@@ -47,14 +50,18 @@ export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOpt
   const before = readHead(seal, path);
   const files = recordFiles(path);
   const walk = new Walk(seal, typeof before === 'string' ? undefined : before.seq);
-  for (const file of files) walk.file(file, readRecordFile(file));
+  for (let index = 0, bytes = readIfAny(files[0]); bytes !== undefined; index++) {
+    const next = readIfAny(files[index + 1]);
+    walk.file(files[index] ?? path, bytes, next === undefined ? 0 : leftBefore(next, seal));
+    bytes = next;
+  }
   walk.flush();
   let after = readHead(seal, path);
   if (typeof after !== 'string' && walk.lastSeq - after.seq === 1) {
     Bun.sleepSync(NOTE_MS);
     after = readHead(seal, path);
   }
-  const { findings, lines, first, last, sealed, unsealed, ofOtherKey } = walk;
+  const { findings, notes, lines, first, last, sealed, unsealed, ofOtherKey } = walk;
   const start = { file: files[0] ?? path, line: 1 };
   const beginning =
     walk.begin === undefined ? [] : beginningFaults(walk.begin, walk.upgrade, before, files.length, kept);
@@ -67,12 +74,17 @@ export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOpt
     sealed,
     unsealed,
     ofOtherKey,
+    notes,
     findings: [
       ...beginning.map((what) => ({ ...start, what })),
       ...findings,
       ...endFaults(seal, path, before, after, walk).map((what) => ({ ...end, what })),
     ],
   };
+}
+
+function readIfAny(file: string | undefined): Uint8Array | undefined {
+  return file === undefined ? undefined : readRecordFile(file);
 }
 
 function readHead(seal: Seal, path: string): HeadState {
@@ -90,6 +102,7 @@ interface Before {
 /** The way through the lines of a record. */
 class Walk {
   readonly findings: AuditFinding[] = [];
+  readonly notes: AuditFinding[] = [];
   lines = 0;
   first: AuditLine | undefined;
   last: AuditLine | undefined;
@@ -103,6 +116,8 @@ class Walk {
   /** Hash of the line with the number `notedSeq`. */
   notedHash: string | undefined;
   #before: Before | undefined;
+  /** That a line has named last. */
+  #boot: string | undefined;
 
   constructor(
     private readonly seal: Seal,
@@ -113,9 +128,17 @@ class Walk {
     return this.last?.seq ?? 0;
   }
 
-  file(file: string, bytes: Uint8Array): void {
+  /** The lines of a file. `left` bytes at its end are what a loss of power left, as the next file says. */
+  file(file: string, bytes: Uint8Array, left: number): void {
+    const skips = [...leftInside(bytes, this.seal), { from: bytes.length - left, to: bytes.length }];
     let number = 0;
-    for (const { bytes: line, isTorn } of linesOf(bytes)) this.#line({ file, line: ++number }, line, isTorn);
+    let at = 0;
+    for (const { bytes: line, isTorn } of linesOf(bytes)) {
+      number++;
+      const from = at;
+      at += line.length + 1;
+      if (!skips.some((skip) => from >= skip.from && from < skip.to)) this.#line({ file, line: number }, line, isTorn);
+    }
   }
 
   /** Whether a line that is not whole is explained, the next one tells; here there is none. */
@@ -138,6 +161,7 @@ class Walk {
     if (this.#before !== undefined) this.findings.push(...chainFaults(line, this.#before, (what) => ({ ...at, what })));
     if (line.event === 'tampered') find(`the agent found: ${String(line['what'])}`);
     if (line.event === 'agent') this.#noteUpgrade(line, find);
+    this.#noteBoot(line, at, find);
     if (this.lines === 1) this.begin = line;
     if (line.seq === this.notedSeq) this.notedHash = hash;
     this.#before = { hash, seq: line.seq, where: undefined, at };
@@ -155,6 +179,16 @@ class Walk {
     if (state !== 'none') this.sealed++;
     else if (this.sealed === 0) this.unsealed++;
     else find('it has no MAC, and lines before it have: the agent with the key did not write it');
+  }
+
+  /** A machine that was not started anew has lost no power. */
+  #noteBoot(line: AuditLine, at: Omit<AuditFinding, 'what'>, find: (what: string) => void): void {
+    const loss = powerLossOf(line);
+    if (loss !== undefined) {
+      if (loss.boot === this.#boot) find('it tells of a power loss, and the machine was not started anew');
+      else this.notes.push({ ...at, what: describePowerLoss(line) });
+    }
+    if (typeof line['boot'] === 'string') this.#boot = line['boot'];
   }
 
   #noteUpgrade(line: AuditLine, find: (what: string) => void): void {

@@ -28,7 +28,12 @@ export async function verifyAudit(options: VerifyArguments): Promise<void> {
   }
   const found = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
   if (found.files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
-  await print([...wordsOnFindings(found), wordsOnAll(found), wordsOnSeals(found, key !== undefined)]);
+  await print([
+    ...wordsOnFindings(found),
+    ...wordsOnNotes(found),
+    wordsOnAll(found),
+    wordsOnSeals(found, key !== undefined),
+  ]);
   if (options.requireKey === true && found.sealed === 0) {
     fail(EXIT_FAILURE, 'no line is sealed, and --require-key wants them to be');
   }
@@ -40,6 +45,10 @@ function wordsOnFindings({ findings }: Verification): string[] {
     .slice(0, MAX_SHOWN)
     .map(({ file, line, what }) => `✗ ${file}${line === 0 ? '' : `:${line}`}: ${visibleLine(what)}`);
   return findings.length > MAX_SHOWN ? [...shown, `✗ and ${findings.length - MAX_SHOWN} more`] : shown;
+}
+
+function wordsOnNotes({ notes }: Verification): string[] {
+  return notes.slice(-MAX_SHOWN).map(({ file, line, what }) => `  ${file}:${line}: ${visibleLine(what)}`);
 }
 
 function wordsOnAll({ files, lines, first, last, findings }: Verification): string {

@@ -59,7 +59,7 @@ export async function runMcp(): Promise<void> {
     logger: log.logger,
     replySeconds,
   });
-  const stoppable = { shutdown, log, stopJobs, server };
+  const stoppable = { shutdown, log, stopJobs, server, audit: deps.audit };
   stopOnSignals(stoppable);
   server.closed.subscribe(() => void stopAfterLastAnswers(stoppable));
   const sessions = deps.store.directory;

@@ -5,6 +5,7 @@ import { describeSchema } from '../core/schema-words.ts';
 import { buildDeps } from '../deps.ts';
 import { schedule } from '../jobs/scheduler.ts';
 import { recoverSessions } from '../operations/recovery.ts';
+import { bootId } from '../platform/proc.ts';
 import { settingsSchema } from '../settings.ts';
 import { commit, version } from '../version.ts';
 import { Listener } from './listener.ts';
@@ -56,7 +57,7 @@ async function serve(): Promise<void> {
   const access = openAccess(config, log.logger, keys);
   const deps = buildDeps(config, log.logger, access, openAudit(config, log.logger));
   openStore(deps);
-  deps.trail.agent('started', { version, pid: process.pid });
+  deps.trail.agent('started', { version, pid: process.pid, boot: bootId() });
   deps.shutdown.subscribe(() => deps.trail.agent('stops', { pid: process.pid }));
   const listener = new Listener(deps, keys);
   listener.open();
@@ -66,7 +67,7 @@ async function serve(): Promise<void> {
   if (config.unknownNames.length > 0) {
     log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
   }
-  stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener });
+  stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });
   warnOfPlaces(config, deps.approvals, log.logger);
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);

@@ -16,6 +16,8 @@ export interface Stoppable {
   readonly shutdown: SignalOnce;
   readonly log: Log;
   readonly server: Listening;
+  /** Closed last. */
+  readonly audit: { close(): void } | undefined;
   stopJobs(): Promise<void>;
 }
 
@@ -29,17 +31,15 @@ const PENDING_LOOK_MS = 20;
 export function stopOnSignals(parts: Stoppable): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (parts.shutdown.fired) end(parts.log, EXIT_FAILURE);
+      if (parts.shutdown.fired) end(parts, EXIT_FAILURE);
       void stopAgent(parts, { signal });
     });
   }
 }
 
 /** Ends the agent in order: answers what is under way, as `running` where a command is. `cause` goes into the log. */
-export async function stopAgent(
-  { shutdown, log, server, stopJobs }: Stoppable,
-  cause: Readonly<Record<string, string>>,
-): Promise<void> {
+export async function stopAgent(parts: Stoppable, cause: Readonly<Record<string, string>>): Promise<void> {
+  const { shutdown, log, server, stopJobs } = parts;
   log.logger.info({ ...cause, pending: server.pending() }, 'shutting down');
   shutdown.fire();
   server.stopAccepting();
@@ -50,11 +50,12 @@ export async function stopAgent(
   while (server.pending() > 0 && !deadline.passed);
   log.logger.info({ dropped: server.pending() }, 'stopped');
   await log.flush();
-  end(log, 0);
+  end(parts, 0);
 }
 
 /** Ends the process now. What the log still holds goes first: pino would wait for its reader, without end. */
-function end(log: Log, code: number): never {
+function end({ log, audit }: Stoppable, code: number): never {
+  audit?.close();
   log.drop();
   process.exit(code);
 }

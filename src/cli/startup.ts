@@ -1,7 +1,8 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Approvals } from '../approvals/approvals.ts';
-import { AuditFault, AuditLog } from '../audit/audit-log.ts';
+import { AuditFault } from '../audit/audit-fault.ts';
+import { AuditLog } from '../audit/audit-log.ts';
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
@@ -12,6 +13,7 @@ import type { Job } from '../jobs/scheduler.ts';
 import { sweepSessions } from '../jobs/sweep-sessions.ts';
 import { type Log, openLog } from '../log/log.ts';
 import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
+import { bootId } from '../platform/proc.ts';
 import { Access } from '../profiles/access.ts';
 import { ProfileBook } from '../profiles/profile-book.ts';
 import { SessionsInUse } from '../sessions/store.ts';
@@ -86,7 +88,7 @@ export function warnOfPlaces(
 /** The audit record that the settings name; ends the process, with the reason, when it cannot be written. */
 export function openAudit({ auditFile, auditKey }: Config, notices: Notices): AuditLog | undefined {
   try {
-    return auditFile === undefined ? undefined : new AuditLog(auditFile, auditKey, systemClock, notices);
+    return auditFile === undefined ? undefined : new AuditLog(auditFile, auditKey, systemClock, notices, bootId());
   } catch (error) {
     if (!(error instanceof AuditFault)) throw error;
     fail(EXIT_FAILURE, error.message);

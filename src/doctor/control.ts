@@ -62,9 +62,10 @@ export function approvalsFinding(own: string): Finding {
 export function auditFinding(): Finding {
   if (!existsSync(PATHS.audit)) return bad('audit', `${PATHS.audit} is missing`, 'systemctl restart agent3');
   try {
-    const { lines, findings } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
+    const { lines, findings, notes } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
     const [first, ...others] = findings;
-    if (first === undefined) return good('audit', `${lines} lines, whole`);
+    const note = notes.at(-1);
+    if (first === undefined) return good('audit', `${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
     const more = others.length === 0 ? '' : `; and ${others.length} more`;
     const where = `${first.file}${first.line > 0 ? `:${first.line}` : ''}`;
     return bad('audit', `${where}: ${first.what}${more}`, 'agent3 audit verify');

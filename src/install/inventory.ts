@@ -126,7 +126,12 @@ export const INVENTORY: readonly Addition[] = [
     what: 'one line per request; rotated daily without losing a line, 7 kept',
     goes: 'purge',
   },
-  { kind: 'written', name: PATHS.audit, what: 'the record; `audit.jsonl.head` notes where it ends', goes: 'purge' },
+  {
+    kind: 'written',
+    name: PATHS.audit,
+    what: 'the record; `audit.jsonl.head` notes where it ends, `audit.jsonl.synced` what is surely on the disk',
+    goes: 'purge',
+  },
   {
     kind: 'written',
     name: `${PATHS.logs}/agent3.err`,

@@ -208,7 +208,7 @@ describe.skipIf(!hasSandbox)('a sandbox', () => {
     // What lies in /tmp is not there anyway.
     using place = new TemporaryDirectory('/var/lib');
     const path = place.join('audit.jsonl');
-    const files = ['', '-20261124', '.1', '.2.gz', '.head'].map((end) => `${path}${end}\n`);
+    const files = ['', '-20261124', '.1', '.2.gz', '.head', '.synced'].map((end) => `${path}${end}\n`);
     expect(await seenIn(path)).toBe(files.join(''));
   });
 

@@ -1,5 +1,8 @@
 import { createHash } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { headPath, headText } from '../../src/audit/head.ts';
+import { markPath, markText } from '../../src/audit/mark.ts';
+import { Seal } from '../../src/audit/seal.ts';
 import { agent3 } from './cli.ts';
 
 /** A line of the audit record. */
@@ -45,4 +48,36 @@ export function noteOf(line: string, files?: number): string {
 /** What `agent3 audit verify` says of a record. */
 export function verify(path: string, key?: string, ...options: string[]) {
   return agent3(['audit', 'verify', '--file', path, ...options], key === undefined ? {} : { AGENT3_AUDIT_KEY: key });
+}
+
+/** A boot of a machine that has long been switched off. */
+const EARLIER_BOOT = '11111111-2222-3333-4444-555555555555';
+
+/** What a record's files are as if all of it was written in an earlier boot; the numbers are those of lines. */
+export interface EarlierBoot {
+  /** The last line that was synced, as the mark has it. */
+  readonly synced: number;
+  /** The line that the note of the end was written with; otherwise, the last one. */
+  readonly noted?: number;
+  readonly isClosed?: boolean;
+}
+
+/** Rewrites a record, with right hashes and MACs, as if an earlier boot had made it. Gives its lines. */
+export function moveToEarlierBoot(
+  path: string,
+  key: string | undefined,
+  { synced, noted, isClosed = false }: EarlierBoot,
+): string[] {
+  const seal = new Seal(key);
+  let prev = '0'.repeat(64);
+  const lines = linesOf(path).map(({ mac: _, boot, ...line }) => {
+    const text = seal.line(JSON.stringify({ ...line, ...(boot !== undefined && { boot: EARLIER_BOOT }), prev }));
+    prev = sha256(text);
+    return text;
+  });
+  writeFileSync(path, lines.map((line) => `${line}\n`).join(''));
+  const seq = noted ?? lines.length;
+  writeFileSync(headPath(path), headText(seal, seq, sha256(lines[seq - 1] ?? ''), 1));
+  writeFileSync(markPath(path), markText(seal, { seq: synced, boot: EARLIER_BOOT, isClosed }));
+  return lines;
 }

@@ -1,0 +1,159 @@
+import { type AuditLine, GENESIS, hashLine, linesOf, parseLine } from './chain.ts';
+import type { Head } from './head.ts';
+import type { Mark } from './mark.ts';
+import { powerLossNote } from './power-loss-lines.ts';
+import { fileNote, type OlderFiles, type Resumption } from './resume.ts';
+import type { Seal } from './seal.ts';
+
+/**
+ * What a loss of power does to a record: lines that were not yet synced are gone, and where they were there are NUL
+ * bytes (the file has its new size and not its data) or a part of a line. Nothing else is taken for one, and no line
+ * that was synced may be missing.
+ */
+interface Ending {
+  readonly seq: number;
+  readonly hash: string;
+  /** Where in the bytes the last whole line ends. */
+  readonly to: number;
+  /** The boot that a line has named last. */
+  readonly boot: string | undefined;
+}
+
+/** Before the first line. */
+const BEGINNING: Ending = { seq: 0, hash: GENESIS, to: 0, boot: undefined };
+
+/** Pages are written back whole: what was written back behind a hole begins at one. */
+const PAGE_BYTES = 4096;
+const LINE_FEED = 0x0a;
+
+/** The file of a record that an agent goes on with. */
+export interface LastFile {
+  /** In bytes. */
+  readonly size: number;
+  /** The last bytes, at most `length`. */
+  end(length: number): Uint8Array;
+}
+
+/** First piece at the end of the file that is searched; each next one is eight times as long. */
+const PIECE_BYTES = 65_536;
+
+/**
+ * How to go on with a record when its mark is of another boot, and the agent of then has not ended in order; undefined
+ * where what is there cannot be the work of a loss of power alone.
+ */
+export function resumeAfterPowerLoss(
+  seal: Seal,
+  head: Head,
+  mark: Mark,
+  boot: string,
+  file: LastFile,
+  older: OlderFiles,
+): Resumption | undefined {
+  if (mark.boot === boot || mark.isClosed || mark.seal !== head.seal) return undefined;
+  const found = findEnding(seal, mark, file, older);
+  if (found === undefined) return undefined;
+  const { ending, rest, offset, isNewFile, isInOlder } = found;
+  // An agent has gone on in this boot already: what does not fit now was done since.
+  if (ending.seq < mark.seq || ending.boot === boot) return undefined;
+  if (!isLeftByPowerLoss(rest, offset, ending.seq, seal)) return undefined;
+  const needsBreak = !isInOlder && rest.length > 0 && rest.at(-1) !== LINE_FEED;
+  const files = (head.files ?? older.count + 1) + (isNewFile ? 1 : 0);
+  const note = powerLossNote(boot, Math.max(0, head.seq - ending.seq), rest.length + (needsBreak ? 1 : 0));
+  const notes = isNewFile ? [fileNote(files), note] : [note];
+  return { seq: ending.seq, prev: ending.hash, files, isTorn: false, needsBreak, notes };
+}
+
+interface Found {
+  readonly ending: Ending;
+  /** What follows the last whole line, and where in its file that begins. */
+  readonly rest: Uint8Array;
+  readonly offset: number;
+  /** The file has no line yet, and others are older. */
+  readonly isNewFile: boolean;
+  readonly isInOlder: boolean;
+}
+
+/** Goes from a line that was surely on the disk to the last one that is whole. */
+function findEnding(seal: Seal, mark: Mark, file: LastFile, older: OlderFiles): Found | undefined {
+  let bytes = file.end(PIECE_BYTES);
+  for (; ; bytes = file.end(bytes.length * 8)) {
+    const ending = wholeLines(bytes, undefined, seal, mark.seq);
+    const offset = file.size - bytes.length + (ending?.to ?? 0);
+    if (ending !== undefined)
+      return { ending, rest: bytes.subarray(ending.to), offset, isNewFile: false, isInOlder: false };
+    if (bytes.length === file.size) break;
+  }
+  const before = older.newest();
+  if (before === 'unreadable') return undefined;
+  if (before === undefined) {
+    const ending = wholeLines(bytes, BEGINNING, seal, mark.seq) ?? BEGINNING;
+    return { ending, rest: bytes.subarray(ending.to), offset: ending.to, isNewFile: false, isInOlder: false };
+  }
+  const last = wholeLines(before, undefined, seal, mark.seq);
+  if (last === undefined) return undefined;
+  const left = before.subarray(last.to);
+  // A file is synced before another one is begun.
+  if (left.length > 0 && bytes.length > 0) return undefined;
+  if (left.length > 0) return { ending: last, rest: left, offset: last.to, isNewFile: true, isInOlder: true };
+  const ending = wholeLines(bytes, { ...last, to: 0 }, seal, mark.seq) ?? last;
+  const isNewFile = ending.seq === last.seq;
+  const to = isNewFile ? 0 : ending.to;
+  return { ending, rest: bytes.subarray(to), offset: to, isNewFile, isInOlder: false };
+}
+
+/**
+ * How far lines go on from `from`, one from the other. Without `from` they begin at the first whole line, which must
+ * have been synced: it has a number up to `synced`.
+ */
+function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, synced: number): Ending | undefined {
+  let ending = from;
+  let at = from?.to ?? 0;
+  for (const { bytes: text, isTorn } of linesOf(bytes.subarray(at))) {
+    const line = isTorn ? undefined : lineOf(text, seal);
+    at += text.length + 1;
+    if (ending === undefined && (line === undefined || line.seq > synced)) continue;
+    if (line === undefined || (ending !== undefined && !isNext(line, ending))) break;
+    const boot = line['boot'];
+    ending = { seq: line.seq, hash: hashLine(text), to: at, boot: typeof boot === 'string' ? boot : ending?.boot };
+  }
+  return ending;
+}
+
+/** Whether `rest`, which begins `offset` bytes into its file behind line `seq`, may be what a loss of power left. */
+export function isLeftByPowerLoss(rest: Uint8Array, offset: number, seq: number, seal: Seal): boolean {
+  const hole = rest.indexOf(0);
+  const start = rest.subarray(0, hole === -1 ? undefined : hole);
+  if (start.includes(LINE_FEED) || !isStartOfLine(start, seq + 1)) return false;
+  for (let at = hole; at !== -1 && at < rest.length; ) {
+    const data = rest.subarray(at).findIndex((byte) => byte !== 0);
+    if (data === -1) return true;
+    at += data;
+    if ((offset + at) % PAGE_BYTES !== 0) return false;
+    const next = rest.indexOf(0, at);
+    const piece = rest.subarray(at, next === -1 ? undefined : next);
+    if (!arePartsOfLines(piece, seq, seal)) return false;
+    at = next;
+  }
+  return true;
+}
+
+function isStartOfLine(bytes: Uint8Array, seq: number): boolean {
+  const start = `{"seq":${seq},"time":"`;
+  return Buffer.from(bytes.subarray(0, start.length)).toString('latin1') === start.slice(0, bytes.length);
+}
+
+/** The end of a line, whole lines, and the start of one: of numbers that come later. */
+function arePartsOfLines(piece: Uint8Array, seq: number, seal: Seal): boolean {
+  const [, ...lines] = linesOf(piece);
+  return lines.every(({ bytes, isTorn }) => isTorn || (lineOf(bytes, seal)?.seq ?? 0) > seq);
+}
+
+/** A line of the agent: where there is a key, with its MAC. */
+function lineOf(bytes: Uint8Array, seal: Seal): AuditLine | undefined {
+  const state = seal.check(bytes);
+  return state === (seal.hasKey ? 'right' : 'none') ? parseLine(bytes) : undefined;
+}
+
+function isNext(line: AuditLine, { seq, hash }: Ending): boolean {
+  return line.seq === seq + 1 && line.prev === hash;
+}

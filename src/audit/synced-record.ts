@@ -1,0 +1,164 @@
+import { closeSync, constants, fdatasync, fdatasyncSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { promisify } from 'node:util';
+import { describeErrno, errnoOf } from '../core/errors.ts';
+import { GroupSync } from '../core/group-sync.ts';
+import type { Notices } from '../core/notices.ts';
+import { AuditFault } from './audit-fault.ts';
+import { MARK_BYTES, type Mark, markPath, markText, parseMark } from './mark.ts';
+import type { Seal } from './seal.ts';
+
+/** So much of the record a loss of power takes at most, in time. */
+const SYNC_MS = 1000;
+
+const dataSync = promisify(fdatasync);
+
+/** What of a record is on the disk, and the mark that says so. */
+export class SyncedRecord {
+  /** What an earlier agent left. */
+  readonly mark: Mark | undefined;
+  readonly #group = new GroupSync(() => this.#sync());
+  /** Undefined where there can be none: then a loss of power reads as a change by somebody. */
+  readonly #fd: number | undefined;
+  /** Lines up to this are on the disk. */
+  #seq: number;
+  #hasBegun = false;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #isTold = false;
+
+  /** `now` gives the open file, and the number of its last line. */
+  constructor(
+    private readonly path: string,
+    private readonly seal: Seal,
+    private readonly boot: string,
+    private readonly notices: Notices,
+    private readonly now: () => { readonly fd: number; readonly seq: number },
+  ) {
+    this.#fd = this.#open();
+    this.mark = this.#fd === undefined ? undefined : parseMark(seal, readText(this.#fd));
+    this.#seq = this.mark?.seq ?? 0;
+  }
+
+  /** Resolves when every line so far is on the disk. Rejects with `AuditFault`. */
+  async synced(): Promise<void> {
+    if (this.#seq === this.now().seq) return;
+    try {
+      await this.#group.request();
+    } catch (error) {
+      throw new AuditFault(`the audit record does not reach the disk: ${describeErrno(error)}`, { cause: error });
+    }
+  }
+
+  /** Has what was written synced within a second. */
+  soon(): void {
+    this.#timer ??= setTimeout(() => {
+      this.#timer = undefined;
+      void this.#advance();
+    }, SYNC_MS);
+    this.#timer.unref();
+  }
+
+  /** The mark becomes one of this boot. What an earlier agent left must be on record before. */
+  begin(): void {
+    if (this.#hasBegun) return;
+    this.#hasBegun = true;
+    this.#write(false);
+    void this.#advance();
+  }
+
+  /** A record without a line: its files are there to stay. */
+  found(head: number): void {
+    this.begin();
+    try {
+      for (const fd of [this.now().fd, head, this.#fd]) if (fd !== undefined) fsyncSync(fd);
+      syncDirectory(dirname(this.path));
+    } catch {
+      // A device, which keeps nothing.
+    }
+  }
+
+  /** Closes a file that was put aside. What is in it is on the disk before another one has a line. */
+  leave(fd: number): void {
+    try {
+      fdatasyncSync(fd);
+      syncDirectory(dirname(this.path));
+    } catch (error) {
+      this.#tell(error);
+    }
+    void this.#group.idle().then(() => closeSync(fd));
+  }
+
+  /** Nothing comes any more. */
+  close(head: number): void {
+    clearTimeout(this.#timer);
+    const { fd, seq } = this.now();
+    try {
+      fdatasyncSync(fd);
+      fdatasyncSync(head);
+      this.#seq = seq;
+      this.#write(true);
+      if (this.#fd !== undefined) fdatasyncSync(this.#fd);
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  async #sync(): Promise<void> {
+    const { fd, seq } = this.now();
+    try {
+      await dataSync(fd);
+    } catch (error) {
+      // A pipe or a device.
+      if (errnoOf(error) !== 'EINVAL') throw error;
+    }
+    this.#seq = seq;
+    this.#isTold = false;
+  }
+
+  /** Syncs the record, then the mark that says so. */
+  async #advance(): Promise<void> {
+    try {
+      await this.#group.request();
+      this.#write(false);
+      if (this.#fd !== undefined) await dataSync(this.#fd);
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  #write(isClosed: boolean): void {
+    if (this.#fd !== undefined)
+      writeSync(this.#fd, markText(this.seal, { seq: this.#seq, boot: this.boot, isClosed }), 0);
+  }
+
+  #tell(error: unknown): void {
+    if (!this.#isTold) this.notices.warn({ path: this.path, err: error }, 'the audit record does not reach the disk');
+    this.#isTold = true;
+  }
+
+  #open(): number | undefined {
+    try {
+      return openSync(markPath(this.path), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o640);
+    } catch (error) {
+      this.notices.warn(
+        { path: markPath(this.path), fault: describeErrno(error) },
+        'what of the audit record is on the disk cannot be noted: after a loss of power it will read as changed by somebody. agent3 install mends it',
+      );
+      return undefined;
+    }
+  }
+}
+
+function readText(fd: number): string {
+  const text = Buffer.alloc(MARK_BYTES + 1);
+  return text.toString('latin1', 0, readSync(fd, text, 0, text.length, 0));
+}
+
+function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
