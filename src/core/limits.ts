@@ -21,6 +21,9 @@ export const MAX_COMMAND_CHARS = 100_000;
  */
 export const MAX_ARGUMENT_BYTES = 131_071;
 
+/** Longest path that Linux takes, without its NUL. Source: PATH_MAX in linux/limits.h. */
+export const MAX_PATH_BYTES = 4095;
+
 /** Most variables a call may add to a command's environment. */
 export const MAX_ENVIRONMENT_VARIABLES = 1_000;
 

@@ -51,7 +51,7 @@ function launch(
   parts: CommandParts,
   session: Session,
   output: OutputDescriptors,
-  { env, stdin, input: wanted, size, keepsExitCode, confinement }: LaunchDetails,
+  { cmd, env, stdin, input: wanted, size, keepsExitCode, confinement }: LaunchDetails,
 ): Launched {
   const closing = [output.stderr];
   let input: CommandInput | undefined;
@@ -66,7 +66,7 @@ function launch(
     if (reading !== 'ignore') closing.push(reading);
     const added = terminal === undefined ? env : { TERM, ...env };
     const { cwd } = session.record;
-    const file = commandFile(session, confinement);
+    const file = commandFile(session, cmd, confinement);
     const behind = { cwd, file, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
     const boundary = boundaryOf(confinement, behind);
     const more: number[] = [];
@@ -76,7 +76,7 @@ function launch(
       more.push(fd);
     }
     const process = startInCgroup(parts, session, confinement, {
-      argv: argvOf(parts.settings.shell, session, keepsExitCode, file, boundary),
+      argv: argvOf(parts.settings.shell, session, cmd, keepsExitCode, file, boundary),
       more,
       cwd: boundary?.cwd ?? cwd,
       env: boundary?.env ?? behind.env,
@@ -94,7 +94,7 @@ function launch(
   }
 }
 
-type LaunchDetails = Pick<NewCommand, 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement'>;
+type LaunchDetails = Pick<NewCommand, 'cmd' | 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement'>;
 
 /** A pipe that already holds `stdin`, and whose writing end stays open. */
 function openKeptInput(stdin: string): { readonly reading: number; readonly input: CommandInput } {
@@ -141,12 +141,13 @@ const KEEPING_EXIT_CODE = '"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit
 function argvOf(
   shell: string,
   session: Session,
+  cmd: string,
   keepsExitCode: boolean,
   file: string | undefined,
   boundary: Boundary | undefined,
 ): string[] {
   // After `--`, a command that begins with a dash is no option of the shell.
-  const inner = [shell, '-c', '--', file === undefined ? session.record.cmd : `. '${file.replaceAll("'", "'\\''")}'`];
+  const inner = [shell, '-c', '--', file === undefined ? cmd : `. '${file.replaceAll("'", "'\\''")}'`];
   const argv = [...(boundary?.words ?? []), ...inner];
   return keepsExitCode ? ['/bin/sh', '-c', KEEPING_EXIT_CODE, session.path('exit_code'), ...argv] : argv;
 }
@@ -179,8 +180,7 @@ function openInputFile(path: string, bytes: Uint8Array): number {
 }
 
 /** One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
-function commandFile(session: Session, confinement: Confinement | undefined): string | undefined {
-  const { cmd } = session.record;
+function commandFile(session: Session, cmd: string, confinement: Confinement | undefined): string | undefined {
   if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return undefined;
   if (confinement?.account !== undefined) {
     throw new InvalidArguments(

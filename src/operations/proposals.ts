@@ -11,6 +11,7 @@ import type { Clock } from '../core/clock.ts';
 import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../core/errors.ts';
 import type { Access } from '../profiles/access.ts';
 import type { Decision } from '../rules/ruleset.ts';
+import { keptDecision } from '../sessions/kept.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';
 import { detailsOf, type NewCommand } from './command.ts';
@@ -207,7 +208,7 @@ export function realDirectory(path: string): string | undefined {
 
 function decisionOf({ action, reason, part, rule }: Decision, cmd: string) {
   const isPart = part !== '' && part !== cmd.trim();
-  return { action, reason, ...(isPart && { part }), ...(rule !== undefined && { rule }) };
+  return keptDecision({ action, reason, ...(isPart && { part }), ...(rule !== undefined && { rule }) });
 }
 
 function wordsOf({ reason }: Decision, { kind, why, by }: Verdict): string {

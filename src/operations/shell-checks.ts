@@ -1,7 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, InvalidArguments } from '../core/errors.ts';
-import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES } from '../core/limits.ts';
+import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../core/limits.ts';
 import { SESSION_MARK } from '../execution/environment.ts';
 
 /** What is wrong with a text that has half of a surrogate pair. */
@@ -40,6 +40,8 @@ export class DefaultDirectory {
 /** Throws `InvalidArguments` for what can be no path; whether a command can run there, its start tells. */
 export function checkPath(cwd: string): void {
   checkText('cwd', cwd);
+  if (Buffer.byteLength(cwd) <= MAX_PATH_BYTES) return;
+  throw new InvalidArguments(`cwd is longer than a path may be on Linux (${MAX_PATH_BYTES} bytes). Nothing was run.`);
 }
 
 /** Throws `InvalidArguments` for a directory in which no command can run. */

@@ -7,6 +7,7 @@ import { jsonChars } from '../core/utf8.ts';
 import { isSeenAlike } from '../execution/sandbox.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { ALLOWED, letsAllThrough } from '../rules/ruleset.ts';
+import { isOfCommand } from '../sessions/kept.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import {
   envelopeChars,
@@ -279,6 +280,8 @@ function omittedOf<T>(stdout: T | undefined, stderr: T | undefined): { stdout?: 
 }
 
 function repeatHint(earlier: Session, cmd: string): string {
-  const other = earlier.record.cmd === cmd ? '' : ' That call had another command: use a new key for a new command.';
+  const other = isOfCommand(earlier.record, cmd)
+    ? ''
+    : ' That call had another command: use a new key for a new command.';
   return `This key was used before, so nothing was run again; this is the session of the first call.${other}`;
 }

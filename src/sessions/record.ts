@@ -23,7 +23,10 @@ const recordSchema = Type.Object({
   /** The token that made it; others are told that it does not exist. */
   principal: Type.String(),
   status: Type.Union(SESSION_STATUSES.map((status) => Type.Literal(status))),
+  /** Its beginning, where it is long. */
   cmd: Type.String(),
+  /** Of the whole command, where `cmd` is not all of it. */
+  cmd_sha256: Type.Optional(Type.String()),
   cwd: Type.String(),
   key: nullable(Type.String()),
   started_at: Type.Integer(),

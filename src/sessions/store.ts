@@ -5,7 +5,8 @@ import { describeErrno, MachineRefused, SessionNotFound } from '../core/errors.t
 import { KEY_LIFETIME_SECONDS } from '../core/limits.ts';
 import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
 import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
-import { readRecord, type SessionRecord } from './record.ts';
+import { keptCommand, keptDecision } from './kept.ts';
+import { RECORD_FILE, readRecord, type SessionRecord } from './record.ts';
 import { Session } from './session.ts';
 
 /** What a new session is made of. */
@@ -62,7 +63,7 @@ export class SessionStore {
       if (id === undefined) continue;
       const directory = join(this.directory, id);
       const stored = readRecord(directory);
-      this.#add(new Session(id, directory, stored?.record ?? blankRecord(id), stored?.bytes));
+      this.#add(new Session(id, directory, keptOf(stored?.record ?? blankRecord(id)), stored?.bytes));
     }
   }
 
@@ -70,7 +71,8 @@ export class SessionStore {
   create(details: NewSession): { readonly session: Session; readonly output: OutputDescriptors } {
     const id = newSessionId();
     const directory = join(this.directory, id);
-    const session = new Session(id, directory, { ...blankRecord(id), ...details, started_at: this.clock.now() });
+    const record = keptOf({ ...blankRecord(id), ...details, started_at: this.clock.now() });
+    const session = new Session(id, directory, record);
     try {
       mkdirSync(directory, { mode: 0o700 });
       const output = openStreams(session);
@@ -126,7 +128,9 @@ export class SessionStore {
   /** Removes a session's files. The record of one with a young key stays, so that the key runs nothing again. */
   remove(session: Session): void {
     if (this.#keyIsRemembered(session)) {
-      for (const stream of ['stdout', 'stderr'] as const) rmSync(session.path(stream), { force: true });
+      for (const name of readdirSync(session.directory)) {
+        if (name !== RECORD_FILE) rmSync(join(session.directory, name), { recursive: true, force: true });
+      }
       session.update({ closed: true, cmd: '' });
       return;
     }
@@ -179,6 +183,17 @@ function openStreams(session: Session): OutputDescriptors {
     closeSync(stdout);
     throw error;
   }
+}
+
+/** A record without what takes much memory and says little; an older agent kept whole commands. */
+function keptOf(record: SessionRecord): SessionRecord {
+  const { decision } = record;
+  return {
+    ...record,
+    // Of a record that was cut before, the hash is of the whole command.
+    ...(record.cmd_sha256 === undefined && keptCommand(record.cmd)),
+    ...(decision !== undefined && { decision: keptDecision(decision) }),
+  };
 }
 
 /** A record of a session that has just begun, and belongs to nobody yet: no token is named so. */
