@@ -3,8 +3,37 @@ import { isArgumentAfter, isQuotedArgumentAfter } from './shell-arguments.ts';
 import { openQuote } from './shell-quotes.ts';
 import { LEAD, type Reading, ShellReader } from './shell-readings.ts';
 
-/** Nothing in it makes a shell run something, or ends quotes, also those that another shell sees. */
-const INERT = /^[^;&|<>()`\n\r$\\"']{1,1024}$/;
+/**
+ * What a mark in a command may stand for: letters, digits, and signs that begin nothing new for a shell, a program that
+ * reads escapes (`\n`, `\x0a`, `%s`), `env -S`, `make` or a language. A mark ends before every other character.
+ */
+const INERT = String.raw`[\p{L}\p{M}\p{N}_+/=.~: -]`;
+const ALL_INERT = new RegExp(`^${INERT}{1,1024}$`, 'u');
+const NOT_INERT = new RegExp(`(?!${INERT})[^]`, 'u');
+/** The hashes of passwords have a sign between their parts with which a variable begins. */
+const NOT_OF_HASH = new RegExp(String.raw`(?!\$|${INERT})[^]`, 'u');
+
+/** How many characters at the beginning of a value of this kind a mark may stand for. */
+export function inertLength(value: string, kind: string): number {
+  const length = value.search(kind === 'password hash' ? NOT_OF_HASH : NOT_INERT);
+  return length === -1 ? value.length : length;
+}
+
+/** They take the text of a program: in that, a value without quotes may be what runs. */
+const LANGUAGES =
+  /(?<![\w-])(?:perl|python|pypy|ruby|irb|node|bun|deno|php|lua|tclsh|wish|expect|[gmn]?awk|sed|make|gmake|gdb|lldb|vim?|nvim|ex|ed|emacs|m4|bc|dc|jq|Rscript|julia|guile|octave|sqlite3|psql|mysql|groovy|scala|swift|elixir|erl|ghci?|busybox|env\s+(?:-\S+\s+)*(?:-\w*S|--split))/;
+/** A value that such a program takes for a value and nothing else: a word by itself. */
+const WORD = /^[\w-]+$/;
+const AFTER_WORD = /^(?:[\s"',;)}\]&|<>@]|$)/;
+
+/** They run what they read. */
+const RUNNER = String.raw`(?<![\w.-])(?:(?:ba|da|z|k|mk|pdk|a|c|tc|fi)?sh|busybox|xargs|parallel|at|batch|crontab|perl|python|ruby|node|php|tclsh|lua|make|source|eval)(?![\w-])`;
+/** What a program prints is run, and may be a part of its own words. */
+const RUN_AS_TEXT = new RegExp(
+  String.raw`\|[^|;\n]{0,200}?${RUNNER}|${RUNNER}[^;|\n]{0,200}?<\(|(?<![\w.-])eval(?![\w-])|(?:^|[\s;&|(])\.\s+<\(`,
+);
+/** They give a name to what runs. */
+const NAMERS = /(?<![\w-])(?:alias|hash|enable)\s/;
 
 /** What a command begins behind; not what is part of a redirection, or escaped. */
 const COMMAND = String.raw`(?:^|(?<![\\<>])[;&|(\n])\s*`;
@@ -32,11 +61,16 @@ const MOST_LOOKS = 10_000;
 export class CommandValues {
   readonly #cmd: string;
   readonly #reader: ShellReader;
+  readonly #isSeen: boolean;
+  readonly #isLanguage: boolean;
   #looks = 0;
 
   constructor(cmd: string) {
     this.#cmd = cmd;
     this.#reader = new ShellReader(cmd);
+    // What text becomes on its way to a shell cannot be told: no name says that a part of it is no program.
+    this.#isSeen = RUN_AS_TEXT.test(cmd) || NAMERS.test(cmd);
+    this.#isLanguage = LANGUAGES.test(cmd);
   }
 
   /**
@@ -44,13 +78,21 @@ export class CommandValues {
    * word, where these plainly are quotes of the shell.
    */
   endOf(value: NamedValue): number | undefined {
-    if (this.#looks++ >= MOST_LOOKS || !this.#isMasked(value)) return undefined;
+    if (this.#isSeen || this.#looks++ >= MOST_LOOKS || !this.#isMasked(value)) return undefined;
     const { start, end } = value;
     const quote = quoteBefore(this.#cmd, value);
     const last = quote === undefined ? undefined : this.#reader.endOfQuotes(quote);
-    if (last !== undefined && INERT.test(this.#cmd.slice(start, last)) && this.#isWhole(value)) return last;
+    if (last !== undefined && ALL_INERT.test(this.#cmd.slice(start, last)) && this.#isWhole(value)) return last;
     const length = this.#cmd.slice(start, end).search(/[\s"']/);
-    return length === -1 ? end : start + length;
+    const first = length === -1 ? end : start + length;
+    return this.#isLanguage && !this.#isLiteral(value, first) ? undefined : first;
+  }
+
+  /** Whether a value is one in the text of a program as well: a word by itself, or in quotes of its own. */
+  #isLiteral({ start, open }: NamedValue, end: number): boolean {
+    const rest = this.#cmd.slice(end, end + 1);
+    if (open !== '' && rest !== '' && open.endsWith(rest)) return ALL_INERT.test(this.#cmd.slice(start, end));
+    return WORD.test(this.#cmd.slice(start, end)) && AFTER_WORD.test(rest);
   }
 
   #isMasked(value: NamedValue): boolean {

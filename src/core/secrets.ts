@@ -1,5 +1,5 @@
 import { keyBlocks } from './key-blocks.ts';
-import { CommandValues } from './secret-in-command.ts';
+import { CommandValues, inertLength } from './secret-in-command.ts';
 import { type NamedValue, namedValues, quoteBefore } from './secret-names.ts';
 
 /** A part of a text that looks like a secret, and what kind it is. */
@@ -77,7 +77,7 @@ export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Mas
 
 /**
  * A command without its secrets, for the record: as `maskSecrets`, but so that no mark hides what a shell would run. A
- * key is masked as a whole block alone, and every other mark ends where a word or a command may.
+ * key is masked as a whole block alone, and every other mark stands for letters, digits and a few signs.
  */
 export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Masked {
   const values = new CommandValues(cmd);
@@ -192,14 +192,10 @@ function isPath(before: string, value: string): boolean {
   return /^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before);
 }
 
-/** With these a shell begins something new. */
-const META = /[;&|<>()`\n]/;
-
-/** The part of a span up to where the shell may begin something new; nothing where it begins with that. */
+/** The part of a span that hides nothing of what runs; nothing where it begins with what might. */
 function clip(text: string, { start, end, kind }: SecretSpan): SecretSpan[] {
-  const length = text.slice(start, end).search(META);
-  if (length === 0) return [];
-  return [{ start, end: length === -1 ? end : start + length, kind }];
+  const length = inertLength(text.slice(start, end), kind);
+  return length === 0 ? [] : [{ start, end: start + length, kind }];
 }
 
 /** A variable, or what stands there when nothing is told: `$PASSWORD`, `null`, `****`. */
