@@ -77,6 +77,8 @@ function maintainerScript(name: string): string {
     CONFIGURATION: PATHS.configuration,
     SAVED: basename(PATHS.saved),
     AUDIT: PATHS.audit,
+    UNIT: PATHS.unit,
+    DROP_INS: PATHS.dropIns,
     HOME: PATHS.home,
     USER: DEFAULT_USER,
     LOOK_USER,

@@ -1,6 +1,7 @@
 import { visibleJson } from '../core/visible.ts';
 import { approvalsFinding, auditFinding, profilesFinding } from '../doctor/control.ts';
 import { bad, type Finding, findingsText } from '../doctor/finding.ts';
+import { inventoryFinding, originalFindings } from '../doctor/inventory.ts';
 import {
   commandFinding,
   exposureFinding,
@@ -45,6 +46,8 @@ async function examine(): Promise<Finding[]> {
 async function findings(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Finding[]> {
   return [
     unitFinding(),
+    inventoryFinding(manifest),
+    ...originalFindings(),
     await healthFinding(manifest, values),
     await commandFinding(values),
     exposureFinding(values),

@@ -23,6 +23,7 @@ import {
   whyNot,
 } from './service.ts';
 import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
+import { originalFiles, saveOriginal } from './takeover.ts';
 import { makeUsers } from './users.ts';
 
 /** How an installation ended. */
@@ -79,7 +80,7 @@ function put(situation: Situation): Manifest {
   const { options, changes, manifest, original, settings, input, notes } = situation;
   const files = plannedFiles(input);
   const staged = isStaged(options);
-  refuseForeign(files, manifest, changes, new Set(original === undefined ? [] : ORIGINAL_FILES));
+  refuseForeign(files, manifest, changes, new Set(original === undefined ? [] : originalFiles(changes)));
   if (!options.packaged) refuseForeignExecutable(situation);
   if (!staged) requireAgent(options);
   const lookLogs = makeUsers(situation);
@@ -87,7 +88,7 @@ function put(situation: Situation): Manifest {
   for (const { path, access } of plannedDirectories(input)) {
     changes.directory(path, staged ? { mode: access.mode } : access);
   }
-  if (original !== undefined) saveOriginal(changes, notes);
+  if (original !== undefined) saveOriginal(situation, original);
   if (options.domain === false && manifest?.domain) removeSite(changes);
   if (options.packaged) changes.remove(BINARY);
   else changes.executable(BINARY, options.binary);
@@ -134,24 +135,6 @@ function refuseForeignExecutable({ options, changes, manifest }: Situation): voi
   if (/^agent3 \d/.test(stdout)) return;
   throw new InstallFault(`${BINARY} is there and is no Agent3; move it away, then run the installer again`);
 }
-
-/** Keeps what the original was set up with, where the owner can look it up. */
-function saveOriginal(changes: Changes, notes: string[]): void {
-  changes.directory(PATHS.saved, { mode: 0o700 });
-  for (const path of ORIGINAL_FILES) {
-    changes.move(path, `${PATHS.saved}/${path.replace(/^\/etc\//, '').replaceAll('/', '_')}`);
-  }
-  notes.push(
-    `the agent that was here before is replaced: its token and port are taken over, its unit is saved in ${PATHS.saved}`,
-  );
-  const { stdout } = runCommand(['crontab', '-l']);
-  if (/agent3|watchdog/i.test(stdout)) {
-    notes.push("root's crontab still runs a watchdog of the original; remove its line with: crontab -e");
-  }
-}
-
-/** What the original may have been set up with, beside its own directory. */
-const ORIGINAL_FILES = [PATHS.unit, PATHS.logrotate, '/etc/cron.d/agent3', PATHS.watchdogCron];
 
 function enableStaged(changes: Changes, { watchdog }: PlanInput): void {
   changes.link(`/etc/systemd/system/multi-user.target.wants/${SERVICE}`, PATHS.unit);

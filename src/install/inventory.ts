@@ -211,11 +211,16 @@ export function additions(shape: Shape, ...kinds: readonly Addition['kind'][]): 
   return INVENTORY.filter(({ kind, isThere }) => kinds.includes(kind) && (isThere?.(shape) ?? true));
 }
 
-/** What the purge of the package removes, outside of the configuration: the rest of it dpkg knows. */
+/**
+ * What the purge of the package removes, beside the configuration, of which a part stays, and the drop-ins of the agent,
+ * which may be those of the agent before: the rest dpkg knows.
+ */
 export function purgedPaths(): string[] {
   return INVENTORY.filter(({ kind }) => kind === 'directory' || kind === 'state')
     .map(({ name }) => name)
-    .filter((name) => name !== PATHS.configuration && !name.startsWith(`${PATHS.configuration}/`));
+    .filter(
+      (name) => name !== PATHS.dropIns && name !== PATHS.configuration && !name.startsWith(`${PATHS.configuration}/`),
+    );
 }
 
 /** The names of the units that the package brings. */

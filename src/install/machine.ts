@@ -1,4 +1,4 @@
-import { existsSync, readFileSync, statfsSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
@@ -101,4 +101,10 @@ export function portFault(host: string, port: number): Promise<string | undefine
 /** A file's text, or undefined where there is none. */
 export function readText(path: string): string | undefined {
   return existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+}
+
+/** The text of a regular file, also where the path was only found in somebody's text; undefined where there is none. */
+export function readFile(path: string): string | undefined {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  return stat?.isFile() === true && stat.size <= MIB ? readFileSync(path, 'utf8') : undefined;
 }

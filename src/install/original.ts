@@ -1,25 +1,34 @@
-import { isAbsolute, join } from 'node:path';
-import { parseSettings } from './settings-file.ts';
+import { dirname, isAbsolute, join } from 'node:path';
+import { parseEnvFile } from '../../ops/env-file.ts';
+import { type FoundToken, findToken } from './original-token.ts';
 
 /** What is taken over from the Flask agent, so that its clients go on with no change. */
 export interface Original {
-  readonly token: string | undefined;
+  readonly token: FoundToken | undefined;
   readonly host: string | undefined;
   readonly port: number | undefined;
   /** Files that its output was appended to. */
   readonly logs: readonly string[];
+  /** The user that its commands ran as; undefined: one that systemd made for it. */
+  readonly user: string | undefined;
+  /** Its program, where its unit names a file. */
+  readonly script: string | undefined;
 }
 
+/** A file's text, or undefined. */
+type Read = (path: string) => string | undefined;
+
 /**
- * Reads the unit of the original agent, its `.env` and its script; undefined when the unit is not of a Python program.
- * `read` gives a file's text, or undefined.
+ * Reads the unit of the original agent (with its drop-ins behind it), its `.env` and its program; undefined when the unit
+ * is not of a Python program.
  */
-export function readOriginal(unit: string, read: (path: string) => string | undefined): Original | undefined {
+export function readOriginal(unit: string, read: Read): Original | undefined {
   const command = valuesOf(unit, 'ExecStart').at(-1) ?? '';
-  if (!/python|flask|gunicorn|uwsgi|waitress/i.test(command)) return undefined;
+  if (!/python|flask|gunicorn|uwsgi|waitress|uvicorn|hypercorn/i.test(command)) return undefined;
   const directory = valuesOf(unit, 'WorkingDirectory').at(-1)?.replace(/^-/, '');
-  const settings = originalSettings(unit, command, directory, read);
   const script = scriptOf(command, directory, read);
+  const source = sourceOf(script, read);
+  const settings = originalSettings(unit, script, directory, source, read);
   const bind = /(?:-b|--bind)[= ]\s*(?:([^\s:]*|\[[^\]]*\]):)?(\d+)/.exec(command);
   const port =
     settings['AGENT3_PORT'] ??
@@ -27,42 +36,80 @@ export function readOriginal(unit: string, read: (path: string) => string | unde
     settings['FLASK_RUN_PORT'] ??
     bind?.[2] ??
     /(?:--port|-p)[= ]\s*(\d+)/.exec(command)?.[1] ??
-    /\bport\s*=\s*(\d{2,5})/.exec(script)?.[1];
+    /\bport\s*=\s*(\d{2,5})/.exec(source)?.[1];
   const host =
     settings['AGENT3_HOST'] ??
     settings['HOST'] ??
     settings['FLASK_RUN_HOST'] ??
     (bind?.[1] || undefined) ??
     /(?:--host|-h)[= ]\s*([\d.:a-f]+)/.exec(command)?.[1] ??
-    /\bhost\s*=\s*["']([\d.:a-f]+)["']/.exec(script)?.[1];
-  return { token: settings['AGENT3_API_TOKEN'], host, port: asPort(port), logs: logsOf(unit) };
+    /\bhost\s*=\s*["']([\d.:a-f]+)["']/.exec(source)?.[1];
+  return {
+    token: findToken(settings, source, read),
+    host,
+    port: asPort(port),
+    logs: logsOf(unit),
+    user: userOf(unit),
+    script,
+  };
 }
 
-/** Later sources win, as systemd and python-dotenv have it: the unit's own variables come before a file's. */
+function userOf(unit: string): string | undefined {
+  if (/^(?:yes|true|on|1)$/i.test(valuesOf(unit, 'DynamicUser').at(-1) ?? '')) return undefined;
+  return valuesOf(unit, 'User').at(-1) || 'root';
+}
+
+/**
+ * Later sources win, as systemd and python-dotenv have it: `.env` fills in what the unit does not set, and a file of the
+ * unit comes after its own variables (systemd.exec(5)).
+ */
 function originalSettings(
   unit: string,
-  command: string,
+  script: string | undefined,
   directory: string | undefined,
-  read: (path: string) => string | undefined,
+  source: string,
+  read: Read,
 ): Record<string, string> {
-  const script = /\S+\.py\b/.exec(command)?.[0];
-  const scriptDirectory = script !== undefined && isAbsolute(script) ? join(script, '..') : undefined;
-  const files = [
-    ...[directory, scriptDirectory].filter((one) => one !== undefined).map((one) => join(one, '.env')),
-    ...valuesOf(unit, 'EnvironmentFile').map((path) => path.replace(/^-/, '')),
-  ];
-  const fromFiles = files.map((path) => parseSettings(read(path) ?? ''));
-  const inUnit = valuesOf(unit, 'Environment').map((line) =>
-    parseSettings(line.replace(/(["'])([A-Za-z_]\w*=)/g, '$2$1').replace(/\s+(?=[A-Za-z_]\w*=)/g, '\n')),
+  const places = [directory, script && dirname(script)].filter((one) => one !== undefined && one !== '');
+  const named = [...source.matchAll(/load_dotenv\s*\(\s*(?:dotenv_path\s*=\s*)?["']([^"']+)["']/g)].flatMap(
+    ([, name = '']) => (isAbsolute(name) ? [name] : places.map((place) => join(place ?? '', name))),
   );
-  return Object.assign({}, ...fromFiles, ...inUnit);
+  const dotenv = [...places.map((place) => join(place ?? '', '.env')), ...named];
+  const files = valuesOf(unit, 'EnvironmentFile').map((path) => path.replace(/^-/, ''));
+  const inUnit = valuesOf(unit, 'Environment').map((line) => Object.fromEntries(wordsOf(line).map(splitAssignment)));
+  const fromFile = (path: string): Record<string, string> => parseEnvFile(read(path) ?? '', { comments: true });
+  return Object.assign({}, ...dotenv.map(fromFile), ...inUnit, ...files.map(fromFile));
 }
 
-function scriptOf(command: string, directory: string | undefined, read: (path: string) => string | undefined): string {
-  const script = /\S+\.py\b/.exec(command)?.[0];
-  if (script === undefined) return '';
-  if (isAbsolute(script)) return read(script) ?? '';
-  return directory === undefined ? '' : (read(join(directory, script)) ?? '');
+/** The words of a line of a unit; quotes hold one together (systemd.syntax(7)). */
+function wordsOf(line: string): string[] {
+  const words = line.match(/(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+/g) ?? [];
+  return words.map((word) => word.replace(/"((?:\\.|[^"\\])*)"|'([^']*)'/g, '$1$2').replaceAll('%%', '%'));
+}
+
+function splitAssignment(word: string): [name: string, value: string] {
+  const [name = '', ...value] = word.split('=');
+  return [name, value.join('=')];
+}
+
+/** The file of the program: named in the command, or the module that a server of Python programs is to load. */
+function scriptOf(command: string, directory: string | undefined, read: Read): string | undefined {
+  const named = /\S+\.py\b/.exec(command)?.[0];
+  const module = /\s([A-Za-z_][\w.]*):\w+/.exec(command)?.[1]?.replaceAll('.', '/');
+  const names =
+    named !== undefined ? [named] : [...(module === undefined ? [] : [`${module}.py`]), 'app.py', 'wsgi.py'];
+  const paths = names.flatMap((name) =>
+    isAbsolute(name) ? [name] : directory === undefined ? [] : [join(directory, name)],
+  );
+  return paths.find((path) => read(path) !== undefined) ?? (named === undefined ? undefined : paths[0]);
+}
+
+/** The program, and the modules beside it that it imports. */
+function sourceOf(script: string | undefined, read: Read): string {
+  const text = script === undefined ? '' : (read(script) ?? '');
+  const modules = [...text.matchAll(/^\s*(?:from|import)\s+\.?([A-Za-z_]\w*)/gm)].map(([, name]) => name ?? '');
+  const beside = [...new Set(modules)].map((name) => read(join(dirname(script ?? '/'), `${name}.py`)) ?? '');
+  return [text, ...beside].join('\n');
 }
 
 /** Every value of a directive; a line that ends in a backslash goes on in the next one (systemd.syntax(7)). */

@@ -1,18 +1,20 @@
 import { readFileSync } from 'node:fs';
-import { parseEnvFile } from '../../ops/env-file.ts';
+import { formatEnvValue, parseEnvFile } from '../../ops/env-file.ts';
 import { PATHS } from './layout.ts';
 
 /** The settings in the text of a settings file. */
-export const parseSettings = parseEnvFile;
+export function parseSettings(text: string): Record<string, string> {
+  return parseEnvFile(text);
+}
 
 /**
  * `text` with these settings changed: the line of the name, else its line that is commented out, else a new one at the
- * end. Everything else stays as the owner wrote it.
+ * end, in a form that systemd and shells read the same. Everything else stays as the owner wrote it.
  */
 export function changeSettings(text: string, changes: Readonly<Record<string, string>>): string {
   const lines = text.split('\n');
   for (const [name, value] of Object.entries(changes)) {
-    const line = `${name}=${value}`;
+    const line = `${name}=${formatEnvValue(value)}`;
     const at =
       findLine(lines, new RegExp(`^\\s*${name}\\s*=`)) ?? findLine(lines, new RegExp(`^\\s*#\\s*${name}\\s*=`));
     if (at !== undefined) lines[at] = line;

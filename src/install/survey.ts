@@ -1,4 +1,4 @@
-import { statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { isSwitchedOff } from '../../ops/watchdog/check.ts';
 import { MIN_TOKEN_CHARS } from '../core/limits.ts';
 import { newToken } from '../core/token.ts';
@@ -13,6 +13,7 @@ import {
   hasSystemd,
   logGroupsOf,
   portFault,
+  readFile,
   readText,
   requireSpace,
   runsTimers,
@@ -69,20 +70,19 @@ export function requireMachine(options: InstallOptions): void {
 export function survey(options: InstallOptions, tell: (line: string) => void): Situation {
   const changes = new Changes(options.root, options.dryRun, systemIds, tell);
   const manifest = readManifest(changes.at(PATHS.manifest));
-  const unit = readText(changes.at(PATHS.unit));
-  const original =
-    unit === undefined || manifest !== undefined ? undefined : readOriginal(unit, (path) => readText(changes.at(path)));
+  const original = manifest === undefined ? originalOf(changes) : undefined;
   const there = readText(changes.at(PATHS.settings));
   const known = parseSettings(there ?? '');
-  const token = options.token ?? (known['AGENT3_API_TOKEN'] ? undefined : (original?.token ?? newToken()));
-  if (token !== undefined) requireToken(token, options.token === undefined ? 'of the agent that is here' : 'given');
+  const token = options.token ?? (known['AGENT3_API_TOKEN'] ? undefined : (original?.token?.value ?? newToken()));
+  if (token !== undefined)
+    requireToken(token, options.token === undefined ? `of the agent that is here (${original?.token?.from})` : 'given');
   const text = changeSettings(there ?? TEMPLATES.settings, {
     ...wanted(options, original, there === undefined, token),
     // Made once: another key would not fit the record that is there.
     ...(!known['AGENT3_AUDIT_KEY'] && { AGENT3_AUDIT_KEY: newToken() }),
   });
   const values = parseSettings(text);
-  const user = userNamed(options.user) ?? manifest?.user ?? DEFAULT_USER;
+  const user = userNamed(options.user) ?? manifest?.user ?? userOf(original, options) ?? DEFAULT_USER;
   const input: PlanInput = {
     user,
     group: user === 'root' || !userExists(user) ? user : groupOf(user),
@@ -96,9 +96,6 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     oldLogs: original?.logs ?? manifest?.oldLogs ?? [],
   };
   const notes: string[] = [];
-  if (original !== undefined && original.token === undefined && there === undefined) {
-    notes.push('no token of the agent that was here was found: enter the new one in its clients');
-  }
   const domain = options.domain === false ? null : (options.domain ?? manifest?.domain ?? null);
   if (isOpen(values) && domain === null) {
     notes.push(
@@ -193,6 +190,7 @@ function userNamed(given: string | undefined): string | undefined {
 }
 
 const DEFAULT_PORT = 5000;
+const MAX_TOKEN_CHARS = 512;
 
 /** Where an agent with these settings listens. */
 export function addressOf(values: Readonly<Record<string, string>>): { host: string; port: number; tls: boolean } {
@@ -203,10 +201,41 @@ export function addressOf(values: Readonly<Record<string, string>>): { host: str
   };
 }
 
+/** What the owner of the original has added to its unit: it would hold for the new one as well. */
+export function dropInsOf(changes: Changes): string[] {
+  const directory = changes.at(PATHS.dropIns);
+  const names = existsSync(directory) ? readdirSync(directory) : [];
+  return names.filter((name) => name.endsWith('.conf')).map((name) => `${PATHS.dropIns}/${name}`);
+}
+
+/** The agent that this one takes the place of, with what its owner has added to its unit. */
+function originalOf(changes: Changes): Original | undefined {
+  const unit = readText(changes.at(PATHS.unit));
+  if (unit === undefined) return undefined;
+  const more = dropInsOf(changes).map((path) => readText(changes.at(path)) ?? '');
+  return readOriginal([unit, ...more].join('\n'), (path) => readFile(changes.at(path)));
+}
+
+/** Whose commands keep what they could do; undefined where there is no such user, as with one that systemd makes. */
+function userOf(original: Original | undefined, options: InstallOptions): string | undefined {
+  const user = userNamed(original?.user);
+  return user !== undefined && (user === 'root' || isStaged(options) || userExists(user)) ? user : undefined;
+}
+
 /** Throws `InstallFault` for a token that the agent would refuse. */
 function requireToken(token: string, origin: string): void {
-  if (token.length >= MIN_TOKEN_CHARS && token.length <= 512 && /^[\x21-\x7e]*$/.test(token)) return;
+  const fault = tokenFault(token);
+  if (fault === undefined) return;
   throw new InstallFault(
-    `the token ${origin} cannot be used: Agent3 takes 16 to 512 printable characters without spaces. Make one with agent3 token, give it with --token, and enter it in your client`,
+    `the token ${origin} cannot be used: ${fault}. Agent3 takes 16 to 512 letters, digits and signs of ASCII without spaces. Make one with agent3 token, give it with --token, and enter it in your client`,
   );
+}
+
+function tokenFault(token: string): string | undefined {
+  const strange = /[^\x21-\x7e]/u.exec(token)?.[0];
+  if (strange !== undefined) {
+    return /\s/.test(strange) ? 'it has a space in it' : `it has the character ${JSON.stringify(strange)} in it`;
+  }
+  if (token.length < MIN_TOKEN_CHARS) return `it has ${token.length} characters`;
+  return token.length > MAX_TOKEN_CHARS ? `it has ${token.length} characters` : undefined;
 }

@@ -30,17 +30,20 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   if (manifest?.packaged === true && purge) {
     throw new InstallFault('this Agent3 came as a package: apt-get purge agent3');
   }
+  // A unit that no manifest knows is that of the agent before, which its owner has brought back.
+  const isOther = manifest === undefined && existsSync(changes.at(PATHS.unit));
   const isLive = root === '/' && hasSystemd() && !dryRun;
-  if (isLive) {
+  if (isLive && !isOther) {
     runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER, SERVICE]);
     runCommand(['systemctl', 'stop', 'agent3-watchdog.service', SLICE]);
   }
   if (manifest?.domain !== undefined && manifest.domain !== null) removeSite(changes);
   if (root === '/') leaveLogGroups(changes, manifest);
-  for (const path of writtenBy(manifest)) changes.remove(path);
+  for (const path of isOther ? [] : writtenBy(manifest)) changes.remove(path);
   changes.commit();
-  removeLeft(changes, 'uninstall');
-  if (purge) purgeAll(changes, root === '/', dryRun, tell);
+  for (const path of named('state')) if (path !== PATHS.lock) changes.removeTree(path);
+  if (purge) purgeAll(changes, root === '/', isOther, tell);
+  for (const path of named('directory', 'uninstall')) changes.removeEmptyDirectory(path);
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);
     runCommand(['systemctl', 'reset-failed', SERVICE]);
@@ -56,34 +59,29 @@ function writtenBy(manifest: Manifest | undefined): string[] {
   return [...Object.keys(manifest.files), PATHS.manifest, ...(manifest.packaged ? [] : [BINARY]), ...links];
 }
 
-/** State goes; directories with your own files in them stay until the purge. */
-function removeLeft(changes: Changes, by: Addition['goes']): void {
-  for (const { kind, name, goes } of INVENTORY) {
-    if (kind === 'state' && name !== PATHS.lock) changes.removeTree(name);
-    if (name === PATHS.configuration && by === 'purge') removeConfiguration(changes);
-    else if (kind === 'directory' && by === 'purge') changes.removeTree(name);
-    else if (kind === 'directory' && goes === by) changes.removeEmptyDirectory(name);
-  }
+function named(kind: Addition['kind'], by?: Addition['goes']): string[] {
+  return INVENTORY.filter((one) => one.kind === kind && (by === undefined || one.goes === by)).map(({ name }) => name);
 }
 
-/** What the agent before was set up with has no other copy: it stays, and the owner is told. */
-function removeConfiguration(changes: Changes): void {
+/** Every directory with all that is in it, but what the agent before was set up with: it may have no other copy. */
+function purgeAll(changes: Changes, isLive: boolean, isOther: boolean, tell: (line: string) => void): void {
+  // It can only be added to, which keeps it from being removed as well.
+  if (isLive && !changes.dryRun) runCommand(['chattr', '-a', PATHS.audit]);
+  const directories = named('directory');
+  const outermost = directories.filter((path) => !directories.some((other) => path.startsWith(`${other}/`)));
+  const kept = new Set([PATHS.configuration, ...(isOther ? [PATHS.dropIns] : [])] as string[]);
+  for (const path of outermost) if (!kept.has(path)) changes.removeTree(path);
+  purgeConfiguration(changes, tell);
+  if (isLive) removeUsers(changes, tell);
+}
+
+function purgeConfiguration(changes: Changes, tell: (line: string) => void): void {
   const directory = changes.at(PATHS.configuration);
   const names = existsSync(directory) ? readdirSync(directory) : [];
-  for (const name of names.filter((one) => one !== basename(PATHS.saved))) {
-    changes.removeTree(`${PATHS.configuration}/${name}`);
-  }
+  const saved = basename(PATHS.saved);
+  for (const name of names) if (name !== saved) changes.removeTree(`${PATHS.configuration}/${name}`);
   changes.removeEmptyDirectory(PATHS.configuration);
-}
-
-function purgeAll(changes: Changes, isLive: boolean, dryRun: boolean, tell: (line: string) => void): void {
-  // It can only be added to, which keeps it from being removed as well.
-  if (isLive && !dryRun) runCommand(['chattr', '-a', PATHS.audit]);
-  removeLeft(changes, 'purge');
-  if (existsSync(changes.at(PATHS.saved))) {
-    tell(
-      `kept: ${PATHS.saved}, the only copy of what the agent before was set up with; when you are sure: rm -r ${PATHS.saved}`,
-    );
-  }
-  if (isLive) removeUsers(changes, tell);
+  if (!names.includes(saved)) return;
+  const what = 'what the agent before was set up with, and the way back to it';
+  tell(`kept: ${PATHS.saved}, ${what}; when you need neither: rm -r ${PATHS.saved}`);
 }

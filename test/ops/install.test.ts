@@ -151,6 +151,57 @@ describe('agent3 install --root', () => {
     expect(text.slice(text.indexOf('/var/log/agent3/audit.jsonl {'))).toContain('\n    nodateext\n');
   });
 
+  const faulty: readonly [token: string, told: string][] = [
+    ['with a space inside', 'it has a space in it'],
+    ['sixteen-and-ümlaut', 'it has the character "ü" in it'],
+    ['a-zero-width\u200bspace', 'it has the character'],
+    ['short', 'it has 5 characters'],
+    ['x'.repeat(513), 'it has 513 characters'],
+  ];
+  test.each(faulty)('refuses the token %j, and says why', async (token, told) => {
+    using root = new TemporaryDirectory();
+    const { code, stderr } = await agent3(['install', '--root', root.join('image'), '--token', token]);
+    expect(code).toBe(1);
+    expect(stderr).toContain(told);
+    expect(stderr).toContain('16 to 512');
+    expect(existsSync(root.join('image'))).toBe(false);
+  });
+
+  test('takes over the Flask agent of an image, with its user and its token', async () => {
+    using root = new TemporaryDirectory();
+    const put = (path: string, text: string): void => {
+      mkdirSync(join(root.join(path), '..'), { recursive: true });
+      writeFileSync(root.join(path), text);
+    };
+    put('etc/systemd/system/agent3.service', '[Service]\nWorkingDirectory=/opt/a\nExecStart=/usr/bin/python3 app.py\n');
+    put('etc/systemd/system/agent3.service.d/override.conf', '[Service]\nEnvironment=PORT=5050\n');
+    put('opt/a/app.py', "TOKEN = os.environ['GPT_KEY']\nif request.headers['X-Auth-Token'] != TOKEN: abort(401)\n");
+    put('opt/a/.env', "GPT_KEY='the-token-$of`the\"old' # mine\n");
+    const { stdout, code } = await agent3(['install', '--root', root.path]);
+    expect(code).toBe(0);
+    expect(stdout).toContain('its token (GPT_KEY) is taken over');
+    expect(stdout).toContain('For less: agent3 install --user agent3');
+    expect(stdout).toContain('The way back: sh /etc/agent3/original/restore');
+    expect(stdout).not.toContain('no token of it');
+    const settings = readFileSync(root.join('etc/agent3/agent3.env'), 'utf8');
+    expect(settings).toContain(`\nAGENT3_API_TOKEN='the-token-$of\`the"old'\n`);
+    expect(settings).toContain('\nAGENT3_PORT=5050\n');
+    expect(readFileSync(root.join('etc/systemd/system/agent3.service.d/10-user.conf'), 'utf8')).toContain(
+      '\nUser=root\n',
+    );
+    expect(existsSync(root.join('etc/systemd/system/agent3.service.d/override.conf'))).toBe(false);
+    const purged = await agent3(['install', '--root', root.path, '--uninstall', '--purge']);
+    expect(purged.stdout).toContain('kept: /etc/agent3/original, what the agent before');
+    expect(filesBelow(root.path).sort()).toEqual([
+      '/etc/agent3/original/restore',
+      '/etc/agent3/original/systemd_system_agent3.service',
+      '/etc/agent3/original/systemd_system_agent3.service.d_override.conf',
+      '/opt/a/.env',
+      '/opt/a/app.py',
+    ]);
+    expect(Bun.spawnSync(['sh', '-n', root.join('etc/agent3/original/restore')]).exitCode).toBe(0);
+  });
+
   const wrong: readonly [args: string[], told: string][] = [
     [['--port', '0'], 'from 1 to 65535'],
     [['--port', 'http'], 'from 1 to 65535'],

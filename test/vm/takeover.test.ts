@@ -33,6 +33,12 @@ WantedBy=multi-user.target
 END
 printf '/var/log/flask/*.out {\\n  daily\\n  copytruncate\\n}\\n' > /etc/logrotate.d/agent3
 echo '*/5 * * * * root /opt/agent3/watchdog.sh' > /etc/cron.d/agent3
+printf '#!/bin/sh\\nsystemctl is-active -q agent3 || { systemctl enable -q agent3; systemctl restart agent3; }\\n' > /opt/agent3/watchdog.sh
+chmod 755 /opt/agent3/watchdog.sh
+printf '0 3 * * * /bin/true\\n*/5 * * * * /opt/agent3/watchdog.sh >> /var/log/flask/watchdog.log 2>&1\\n' | crontab -
+printf '\\n* * * * * root cd /opt/agent3 && ./watchdog.sh\\n' >> /etc/crontab
+cp -p /etc/crontab /opt/crontab.before
+crontab -l > /opt/root.before
 systemctl daemon-reload
 systemctl enable -q --now agent3`;
 
@@ -54,13 +60,16 @@ describeVm('the installer, where the Flask agent runs', () => {
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
-  test('replaces it: its clients go on with the same token and port', async () => {
+  test('replaces it: its clients go on with the same token and port, and can do what they could', async () => {
     expect(await vm.sh(CALL('echo from Flask'))).toContain('from Flask');
     const told = await vm.sh('/opt/bundle/ops/install');
     expect(told).toContain('the agent that was here before is replaced');
+    expect(told).toContain('its token (AGENT3_API_TOKEN) is taken over');
+    expect(told).toContain('it ran as root, so this one does too');
+    expect(told).toContain('The way back: sh /etc/agent3/original/restore');
     expect(told).toContain('http://127.0.0.1:5050/');
-    expect(JSON.parse(await vm.sh(CALL('echo from Agent3')))).toMatchObject({
-      stdout: 'from Agent3\n',
+    expect(JSON.parse(await vm.sh(CALL('echo from Agent3; id -un')))).toMatchObject({
+      stdout: 'from Agent3\nroot\n',
       status: 'done',
     });
     expect(await vm.sh('pgrep -c -f app.py || true')).toBe('0\n');
@@ -69,10 +78,20 @@ describeVm('the installer, where the Flask agent runs', () => {
   test('saves what it was set up with', async () => {
     const saved = await vm.sh('cd /etc/agent3/original; ls; cat *');
     expect(saved).toContain('ExecStart=/usr/bin/python3 /opt/agent3/app.py');
-    expect(saved).toContain('/opt/agent3/watchdog.sh');
+    expect(saved).toContain('systemctl is-active -q agent3');
     expect((await vm.run('ls /etc/cron.d/agent3')).code).not.toBe(0);
     expect(await vm.sh('cat /opt/agent3/.env')).toContain(TOKEN);
   });
+
+  test('takes its cron lines away, and no other', async () => {
+    expect(await vm.sh('crontab -l')).toBe('0 3 * * * /bin/true\n');
+    expect(await vm.sh('grep -c watchdog /etc/crontab || true')).toBe('0\n');
+    expect(await vm.sh('grep -c cron.daily /etc/crontab')).toBe('1\n');
+    expect(await vm.sh('agent3 doctor || true')).not.toContain('for the agent that was here before');
+    await vm.sh('{ crontab -l; echo "*/5 * * * * /opt/agent3/watchdog.sh"; } | crontab -');
+    expect((await vm.run('agent3 doctor')).stdout).toContain('✗ cron');
+    await vm.sh('echo "0 3 * * * /bin/true" | crontab -');
+  }, 60_000);
 
   test('goes on rotating its logs', async () => {
     expect(await vm.sh('cat /etc/logrotate.d/agent3')).toContain('/var/log/flask/agent3.out /var/log/flask/agent3.err');
@@ -81,6 +100,34 @@ describeVm('the installer, where the Flask agent runs', () => {
 
   test('changes nothing the second time', async () => {
     expect(await vm.sh('/opt/bundle/ops/install')).toStartWith('Nothing to change');
-    expect(await shellIn(vm, 'id -un')).toBe('agent3\n');
+    expect(await shellIn(vm, 'id -un')).toBe('root\n');
   });
+
+  test('can be given less', async () => {
+    await vm.sh('agent3 install --user agent3');
+    expect(await shellIn(vm, 'id -un')).toBe('agent3\n');
+  }, 120_000);
+
+  test('keeps the way back through a purge, and the way back is whole', async () => {
+    expect(await vm.sh('agent3 install --uninstall --purge')).toContain('kept: /etc/agent3/original');
+    expect(await vm.sh('ls /etc/agent3')).toBe('original\n');
+    await vm.sh('sh /etc/agent3/original/restore');
+    await vm.until(CALL('echo from Flask again'), 60);
+    expect(await vm.sh(CALL('id -un'))).toContain('root');
+    expect(await vm.sh('crontab -l | diff - /opt/root.before && cat /etc/cron.d/agent3')).toContain('watchdog.sh');
+    expect(await vm.sh('sort /etc/crontab | diff - <(sort /opt/crontab.before) && echo same')).toBe('same\n');
+    expect(await vm.sh('systemctl is-enabled agent3')).toBe('enabled\n');
+  }, 180_000);
+
+  test('is not taken for Agent3 when it is back', async () => {
+    expect(await vm.sh('/opt/bundle/agent3 install --uninstall --purge')).toContain('kept: /etc/agent3/original');
+    expect(await vm.sh('systemctl is-active agent3; systemctl is-enabled agent3')).toBe('active\nenabled\n');
+    // With what was given, and as another user, which is said as well.
+    const told = await vm.sh('/opt/bundle/ops/install --user agent3 --token another-token-of-mine');
+    expect(told).toContain('its clients need the token that was given');
+    expect(told).toContain('it ran as root, and this one runs as agent3');
+    expect(told).not.toContain('no token of it');
+    await vm.sh('sh /etc/agent3/original/restore');
+    await vm.until(CALL('echo from Flask at last'), 60);
+  }, 240_000);
 });

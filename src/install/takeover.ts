@@ -1,0 +1,123 @@
+import { existsSync, readdirSync, statSync } from 'node:fs';
+import type { Changes } from './changes.ts';
+import { runCommand } from './command.ts';
+import { PATHS, SERVICE } from './layout.ts';
+import { readFile } from './machine.ts';
+import type { Original } from './original.ts';
+import { type CronLine, type CronTable, findCronLines } from './original-cron.ts';
+import { dropInsOf, isStaged, type Situation } from './survey.ts';
+
+const RESTORE = `${PATHS.saved}/restore`;
+
+/** What the original may have been set up with, beside its own directory. */
+export function originalFiles(changes: Changes): string[] {
+  const watchdog = [PATHS.watchdogService, PATHS.watchdogTimer, PATHS.watchdogCron];
+  return [PATHS.unit, ...dropInsOf(changes), PATHS.logrotate, '/etc/cron.d/agent3', ...watchdog];
+}
+
+/** Keeps what the original was set up with, stops its cron jobs, writes the way back, and says all of it. */
+export function saveOriginal(situation: Situation, original: Original): void {
+  const { changes, notes } = situation;
+  const files = originalFiles(changes).filter((path) => existsSync(changes.at(path)));
+  changes.directory(PATHS.saved, { mode: 0o700 });
+  for (const path of files) changes.move(path, savedPath(path));
+  const jobs = isStaged(situation.options) ? [] : cronLines(original, (path) => changes.at(path));
+  for (const script of new Set(jobs.flatMap(({ scripts }) => scripts))) {
+    changes.file(savedPath(script), readFile(script) ?? '', { mode: 0o600 });
+  }
+  const tables = Map.groupBy(jobs, ({ of }) => JSON.stringify(of));
+  const back = [...tables.values()].map((lines) => removeLines(changes, lines));
+  changes.file(RESTORE, restoreScript(files, back), { mode: 0o700 });
+  notes.push(...notesOf(situation, original, jobs));
+}
+
+/** The lines of cron on this machine that start the original, or its unit. */
+export function cronLines(original: Original, at: (path: string) => string = (path) => path): CronLine[] {
+  const users = new Set(['root', original.user ?? 'root']);
+  const own: CronTable[] = [...users].map((user) => ({
+    of: { user },
+    text: runCommand(['crontab', '-u', user, '-l']).stdout,
+  }));
+  const names = existsSync('/etc/cron.d') ? readdirSync('/etc/cron.d') : [];
+  const files = ['/etc/crontab', ...names.map((name) => `/etc/cron.d/${name}`)].filter(
+    (path) => path !== PATHS.watchdogCron,
+  );
+  const system: CronTable[] = files.map((file) => ({ of: { file }, text: readFile(at(file)) ?? '' }));
+  return findCronLines(original, [...own, ...system], readFile);
+}
+
+/** Where a file of the original is kept. */
+export function savedPath(path: string): string {
+  return `${PATHS.saved}/${path.replace(/^\/(?:etc\/)?/, '').replaceAll('/', '_')}`;
+}
+
+/** Takes lines out of a table, and keeps them. Gives the commands that put them back. */
+function removeLines(changes: Changes, jobs: readonly CronLine[]): string[] {
+  const [{ of } = { of: { user: 'root' } }] = jobs;
+  const text = `${jobs.map(({ line }) => line).join('\n')}\n`;
+  if ('user' in of) {
+    const kept = savedPath(`/crontab-${of.user}.lines`);
+    changes.file(kept, text, { mode: 0o600 });
+    const others = `crontab -u ${of.user} -l 2>/dev/null | grep -vxFf ${kept}`;
+    const back = `{ ${others}; cat ${kept}; } | crontab -u ${of.user} -`;
+    changes.command(['sh', '-c', `${others} | crontab -u ${of.user} -`], () => void runCommand(['sh', '-c', back]));
+    return [back];
+  }
+  const kept = savedPath(`${of.file}.lines`);
+  changes.file(kept, text, { mode: 0o600 });
+  const lines = new Set(jobs.map(({ line }) => line));
+  const without = (readFile(changes.at(of.file)) ?? '').split('\n').filter((line) => !lines.has(line));
+  changes.file(of.file, without.join('\n'), { mode: statSync(changes.at(of.file)).mode & 0o777 });
+  return [`grep -qxFf ${kept} ${of.file} 2>/dev/null || cat ${kept} >> ${of.file}`];
+}
+
+function restoreScript(files: readonly string[], cron: readonly (readonly string[])[]): string {
+  return `#!/bin/sh
+# Brings back the agent that was here before Agent3, as it was set up. Run it as root: sh ${RESTORE}
+# Agent3 goes; its settings, sessions and logs stay until: agent3 install --uninstall --purge
+set -e
+if dpkg -s agent3 2>/dev/null | grep -q '^Status: .* installed$'; then
+    apt-get -y remove agent3
+elif command -v agent3 > /dev/null; then
+    agent3 install --uninstall
+fi
+${files.map((path) => `install -D -m ${PUBLIC_MODE} ${savedPath(path)} ${path}`).join('\n')}
+${cron.flat().join('\n')}
+systemctl daemon-reload
+systemctl enable --now ${SERVICE}
+`;
+}
+
+/** Of units, drop-ins, logrotate's and cron's files. */
+const PUBLIC_MODE = '0644';
+
+function notesOf({ options, input, newToken }: Situation, original: Original, jobs: readonly CronLine[]): string[] {
+  const { token, user } = original;
+  const notes = [`the agent that was here before is replaced, on its address and port; ${tokenWords()}`];
+  function tokenWords(): string {
+    if (options.token !== undefined) return 'its clients need the token that was given';
+    if (newToken === undefined) return `clients need the token in ${PATHS.settings}, which was there already`;
+    if (token === undefined) return 'no token of it was found: enter the new one in its clients';
+    const others =
+      token.others.length === 0
+        ? ''
+        : `. Is it another one, of ${token.others.join(', ')}? Then: agent3 install --token -`;
+    return `its token (${token.from}) is taken over${others}`;
+  }
+  if (input.user === 'root') {
+    notes.push(
+      'it ran as root, so this one does too, and its clients can do what they could. For less: agent3 install --user agent3',
+    );
+  } else if (user !== input.user) {
+    notes.push(
+      `it ran as ${user ?? 'a user of systemd'}, and this one runs as ${input.user}: its clients can do what that user can`,
+    );
+  }
+  for (const { of, line } of jobs) {
+    notes.push(
+      `taken out of ${'user' in of ? `the crontab of ${of.user}` : of.file}, since it would start it again: ${line.trim()}`,
+    );
+  }
+  notes.push(`what it was set up with is kept in ${PATHS.saved}. The way back: sh ${RESTORE}`);
+  return notes;
+}
