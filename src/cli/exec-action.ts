@@ -88,6 +88,7 @@ async function start(client: AgentClient, order: Order, interrupts: Interrupts):
 /** A command is attended to until its end: its output, its input, and the signals for it. */
 class Attendance {
   #breaks = 0;
+  #hasErrors = false;
   #inputFault: ClientFault | undefined;
 
   constructor(
@@ -105,7 +106,10 @@ class Attendance {
     if (!started.isEarlier && input.kind === 'pieces') void this.#feed(input.pieces);
     try {
       const end = await followSession(client, started.session, {
-        write: (stream, bytes) => writeAll(stream === 'stdout' ? 1 : 2, bytes),
+        write: (stream, bytes) => {
+          if (stream === 'stderr') this.#hasErrors = true;
+          return writeAll(stream === 'stdout' ? 1 : 2, bytes);
+        },
         broken: () => {
           this.#breaks++;
         },
@@ -151,17 +155,23 @@ class Attendance {
     const interrupted = this.interrupts.exitCode;
     if (interrupted !== undefined) return interrupted;
     if (this.#inputFault !== undefined) return EXIT_EXEC;
-    const message = endMessage(end);
+    const message = endMessage(end, this.#hasErrors);
     if (message !== undefined) note(message);
     return end.exit_code ?? EXIT_EXEC;
   }
 }
 
-/** What a person should hear of the end; undefined for one by the command itself. */
-function endMessage({ status, duration_ms, message, session }: EndState): string | undefined {
+/**
+ * What a person should hear of the end: of a command that is done, which limits it ran into and what it has left running;
+ * undefined where there is nothing to say. `hasErrors`: something came on standard error.
+ */
+function endMessage({ status, duration_ms, message, session }: EndState, hasErrors: boolean): string | undefined {
   switch (status) {
     case 'done':
-      return undefined;
+      return message === undefined ? undefined : forPerson(message, session);
+    case 'denied':
+      // The reason has come on standard error, where a shell would write it, unless the disk is full.
+      return hasErrors ? undefined : forPerson(message ?? 'not run', session);
     case 'timeout': {
       const silence = /It was silent: .*?\.(?= |$)/s.exec(message ?? '')?.[0];
       const what = `stopped at its time limit, after ${Math.round(duration_ms / 100) / 10} s; --timeout gives it more.`;
@@ -170,8 +180,13 @@ function endMessage({ status, duration_ms, message, session }: EndState): string
     case 'killed':
       return 'stopped on request, by kill_session or close_session';
     default:
-      return `${message ?? status} (session ${session})`;
+      return forPerson(message ?? status, session);
   }
+}
+
+/** A message of the agent, with the commands of this program in the place of the operations that it names. */
+function forPerson(message: string, session: string): string {
+  return `${message.replace(/\b(read|kill|close)_session\b/g, 'agent3 sessions $1')} (session ${session})`;
 }
 
 /** Ends at once, without the end of the command. */

@@ -18,7 +18,7 @@ import { addSessions } from './sessions.ts';
 import { addToken } from './token.ts';
 import { addWatchdog } from './watchdog.ts';
 
-/** Runs the subcommand that `argv` names, `serve` when it names none. Ends the process with 2 when the command line is wrong. */
+/** Runs the subcommand that `argv` names; prints the help when it names none. Ends the process with 2 when the command line is wrong. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
   const program = new Command('agent3')
     .description('A shell on this server for an AI model: limits held, nothing lost.')
@@ -45,7 +45,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   endWithReader(program);
   for (const command of program.commands) inherit(command, program);
   try {
-    await program.parseAsync(argv.length === 0 ? ['serve'] : [...argv], { from: 'user' });
+    await program.parseAsync(argv.length === 0 ? ['--help'] : [...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof OutputFault) endOutput(error);
     if (!(error instanceof CommanderError)) throw error;

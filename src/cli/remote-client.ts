@@ -1,23 +1,44 @@
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { AgentClient } from '../client/agent-client.ts';
 import { processEnvironment } from '../config.ts';
 import { describeErrno } from '../core/errors.ts';
-import { parseSettings } from '../install/settings-file.ts';
+import { PATHS } from '../install/layout.ts';
+import { healthUrl } from '../install/service.ts';
+import { installedSettings, parseSettings } from '../install/settings-file.ts';
+import { addressOf } from '../install/survey.ts';
 import { DEFAULT_URL, type RemoteOptions } from './remote.ts';
 
-/** A client of the agent that the options and the environment name. `refuse` ends the process with a message. */
+/**
+ * A client of the agent that the options and the environment name; where they name no agent and no token, root's is the
+ * agent of this server. `refuse` ends the process with a message.
+ */
 export function remoteClient(options: RemoteOptions, refuse: (fault: string) => never): AgentClient {
   const environment = processEnvironment();
-  const url = (options.url ?? (environment['AGENT3_URL'] || DEFAULT_URL)).replace(/\/+$/, '');
+  const named = options.url ?? (environment['AGENT3_URL'] || undefined);
+  const given = options.tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(options.tokenFile, refuse);
+  const here = named === undefined && !given ? installedAgent() : undefined;
+  const url = (named ?? here?.url ?? DEFAULT_URL).replace(/\/+$/, '');
   if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(url)) {
     refuse(`the URL of an agent has the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`);
   }
-  const token = options.tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(options.tokenFile, refuse);
-  if (token === undefined || token === '') {
-    refuse('no token: set AGENT3_API_TOKEN, or name the file that holds it with --token-file');
-  }
+  const token = given || here?.token;
+  if (!token)
+    refuse(`no token: set AGENT3_API_TOKEN, or name the file that holds it with --token-file${onServer(named)}`);
   if (!/^[\x21-\x7e]+$/.test(token)) refuse('the token must be printable ASCII characters without spaces');
-  return new AgentClient(url, token);
+  return new AgentClient(url, token, { isSelf: here !== undefined });
+}
+
+/** The agent of this server, as root finds it; undefined where there is none, or only root may read its settings. */
+function installedAgent(): { readonly url: string; readonly token: string | undefined } | undefined {
+  const settings = installedSettings();
+  if (!settings['AGENT3_API_TOKEN']) return undefined;
+  const { host, port, tls } = addressOf(settings);
+  return { url: healthUrl(host, port, tls).replace(/\/healthz$/, ''), token: settings['AGENT3_API_TOKEN'] };
+}
+
+function onServer(named: string | undefined): string {
+  const isInstalled = named === undefined && existsSync(PATHS.manifest) && process.geteuid?.() !== 0;
+  return isInstalled ? '; for the agent of this server, run it as root' : '';
 }
 
 /** The token alone, or the setting in a file like /etc/agent3/agent3.env. */

@@ -22,4 +22,5 @@ export function withRemote(command: Command): Command {
 /** What the help of these subcommands ends with. */
 export const REMOTE_HELP = `
 The agent is the one of --url or AGENT3_URL; its token comes from AGENT3_API_TOKEN or --token-file,
-never from the command line, which every user of this machine can read.`;
+never from the command line, which every user of this machine can read. Without all of these root
+calls the agent of this server.`;

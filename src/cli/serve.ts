@@ -28,7 +28,7 @@ import {
 export function addServe(program: Command): void {
   program
     .command('serve')
-    .description('Run the agent: answer POST / until SIGTERM (the default)')
+    .description('Run the agent: answer POST / until SIGTERM')
     .addHelpText('after', settingsHelp)
     .action(serve);
 }

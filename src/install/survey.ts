@@ -193,7 +193,11 @@ const DEFAULT_PORT = 5000;
 const MAX_TOKEN_CHARS = 512;
 
 /** Where an agent with these settings listens. */
-export function addressOf(values: Readonly<Record<string, string>>): { host: string; port: number; tls: boolean } {
+export function addressOf(values: Readonly<Record<string, string | undefined>>): {
+  host: string;
+  port: number;
+  tls: boolean;
+} {
   return {
     host: values['AGENT3_HOST'] || '127.0.0.1',
     port: Number(values['AGENT3_PORT'] || DEFAULT_PORT),

@@ -75,6 +75,13 @@ describe('a mistake on the command line ends with 2 and names what is nearest', 
   });
 });
 
+test('without any arguments it prints the help', async () => {
+  const { code, stdout, stderr } = await agent3([]);
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  expect(stdout).toStartWith('Usage: agent3 ');
+  expect(stdout).toBe((await agent3(['--help'])).stdout);
+});
+
 describe('in a directory with files of its own the executable', () => {
   test.concurrent('does not read .env', async () => {
     using directory = new TemporaryDirectory();

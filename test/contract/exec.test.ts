@@ -238,6 +238,52 @@ describe('a failure of exec itself is 255 and one line that says what to do:', (
   });
 });
 
+describe('what a person hears of the end', () => {
+  const profile = `extends = "full"
+otherwise = "deny"
+[[rules]]
+action = "allow"
+command = "echo"
+[[rules]]
+action = "deny"
+command = "reboot"
+reason = "It is needed."`;
+  const ends: readonly [cmd: string, told: string][] = [
+    ['reboot', 'It is needed.'],
+    ['echo x; cat /etc/hostname', ''],
+  ];
+  test.each(ends)('is once why nothing was run: %s', async (cmd, told) => {
+    using profiles = new TemporaryDirectory();
+    writeFileSync(profiles.join('p.toml'), profile);
+    await using other = await startAgent({ AGENT3_PROFILES_DIR: profiles.path, AGENT3_PROFILE: 'p' });
+    const ended = textOf(await runClient(other, ['exec', cmd]));
+    expect(ended).toMatchObject({ code: 126, stdout: '' });
+    expect(ended.stderr).toMatch(/^agent3: not run: [^\n]+\n$/);
+    expect(ended.stderr).toContain(told);
+    expect(ended.stderr).not.toContain('another way');
+  });
+
+  test('is which limit stopped a program of the command', async () => {
+    using profiles = new TemporaryDirectory();
+    writeFileSync(profiles.join('p.json'), '{ "extends": "full", "limits": { "file_mib": 1, "core_mib": 0 } }');
+    await using other = await startAgent({ AGENT3_PROFILES_DIR: profiles.path, AGENT3_PROFILE: 'p' });
+    using directory = new TemporaryDirectory();
+    const { code, stderr } = textOf(
+      await runClient(other, ['exec', `exec head -c 3000000 /dev/zero > ${directory.join('big')}`]),
+    );
+    expect(code).toBe(153);
+    expect(stderr).toMatch(/\nagent3: A program was stopped because it wrote more .* \(session [0-9a-f-]{36}\)\n$/);
+  });
+
+  test('is what it has left running, and how to stop that', async () => {
+    const { code, stderr } = await exec(['sleep 300 > /dev/null 2>&1 &']);
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/1 process it started is still running .*agent3 sessions close/);
+    const session = /\(session ([0-9a-f-]{36})\)/.exec(stderr)?.[1] ?? '';
+    expect((await runClient(agent, ['sessions', 'close', session])).code).toBe(0);
+  });
+});
+
 test('a token file that others can read is told; a settings file is one', async () => {
   using directory = new TemporaryDirectory();
   const file = directory.join('token');

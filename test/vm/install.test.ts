@@ -15,6 +15,8 @@ ls /sys/fs/cgroup | grep -i agent3
 crontab -l 2>&1
 true`;
 
+const CLOSE = 'cd /etc/agent3; chown root:root tokens.json profiles.d/*; chmod 600 tokens.json profiles.d/*';
+
 describeVm('the installer', () => {
   let vm: Vm;
   let before: string;
@@ -172,24 +174,34 @@ describeVm('the installer', () => {
     const call = (secret: string, cmd: string): Promise<string> =>
       vm.sh(`. /etc/agent3/agent3.env
 curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":"shell","args":{"cmd":"${cmd}"}}'`);
-    await vm.sh(`(umask 077; echo 'extends = "full"' > /etc/agent3/profiles.d/mine.toml)`);
+    await vm.sh(`echo 'extends = "full"' > /etc/agent3/profiles.d/mine.toml`);
     const secrets = [(await vm.sh('umask 077; agent3 token create one --profile mine')).trim()];
     const { body } = await ask(vm, 'shell', { cmd: 'echo kept' });
     for (const user of ['root', 'agent3', 'root', 'agent3']) {
       await vm.sh(`agent3 install --user ${user}`);
-      // As an owner does it whose umask is strict, and whatever the file was.
-      await vm.sh('chown root:root /etc/agent3/tokens.json; chmod 600 /etc/agent3/tokens.json');
+      // As an owner leaves them whose umask is strict.
+      await vm.sh(`${CLOSE}; agent3 install`);
       secrets[0] = (await vm.sh('umask 077; agent3 token rotate one --overlap 0s')).trim();
-      if (user === 'agent3') {
-        await vm.sh('chown root:root /etc/agent3/tokens.json; chmod 600 /etc/agent3/tokens.json; agent3 install');
-        expect(await vm.sh("stat -c '%a %U:%G' /etc/agent3/tokens.json")).toBe('640 root:agent3\n');
-      }
+      expect(await vm.sh("stat -c '%a %U:%G' /etc/agent3/tokens.json")).toBe(`640 root:${user}\n`);
       expect(JSON.parse(await call(secrets[0], 'id -un'))).toMatchObject({ stdout: `${user}\n` });
       expect((await ask(vm, 'read_session', { session: body['session'] })).body).toMatchObject({ stdout: 'kept\n' });
       expect((await vm.run('agent3 audit verify')).code).toBe(0);
+      await vm.sh(CLOSE);
     }
     await vm.sh('agent3 token revoke one; rm /etc/agent3/profiles.d/mine.toml');
   }, 400_000);
+
+  test('is called from its own server without a word of where it is, by root alone', async () => {
+    expect(await vm.sh("agent3 exec 'echo here; exit 3'; echo $?")).toBe('here\n3\n');
+    const { code, stderr } = await vm.run(
+      'setpriv --reuid=65534 --regid=65534 --clear-groups /usr/local/bin/agent3 exec true',
+    );
+    expect({ code, stderr }).toEqual({ code: 255, stderr: expect.stringContaining('run it as root') });
+    // Another agent does not get the token of this one.
+    expect((await vm.run('agent3 exec --url http://127.0.0.1:5005 true')).stderr).toContain('no token');
+    const killed = await vm.run("agent3 exec 'tail /dev/zero'", 120);
+    expect(killed.stderr).toMatch(/agent3: 1 process was killed by the memory limit of \d+ MiB for one command/);
+  }, 180_000);
 
   test('lets all commands read the logs with --look-logs only, and takes that away again', async () => {
     const reads = 'journalctl -n 1 -q --no-pager > /dev/null 2>&1 && echo reads || echo closed';
@@ -209,7 +221,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
   }, 240_000);
 
   test('leaves a user of somebody else alone who has the name of the one for reading', async () => {
-    await vm.sh('getent passwd agent3-look && userdel agent3-look; useradd --comment mine agent3-look');
+    await vm.sh('getent passwd agent3-look && userdel agent3-look; useradd --system --comment mine agent3-look');
     expect(await vm.sh('agent3 install --user root')).toContain('a user agent3-look that Agent3 did not make');
     expect(await vm.sh('id -nG agent3-look')).toBe('agent3-look\n');
     await vm.sh('agent3 install --user agent3; userdel agent3-look; agent3 install --user root');
