@@ -1,12 +1,14 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { visibleJson, visibleLine } from '../core/visible.ts';
-import { machineFault, userFault } from '../doctor/profile-machine.ts';
+import { machineFault, machineNotes, userFault } from '../doctor/profile-machine.ts';
+import { overlaps } from '../execution/workspace.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { BUILT_IN, type Profile } from '../profiles/profile.ts';
 import { faultWords, readProfile } from '../profiles/profile-book.ts';
 import { profileMistakes, profileNotes } from '../profiles/profile-notes.ts';
+import { overlapFault } from '../profiles/workspace-overlap.ts';
 import { decide } from '../rules/decide.ts';
 import type { Action } from '../rules/rule.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
@@ -42,12 +44,14 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
   const own = readManifest(PATHS.manifest)?.user;
   const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
   let isSound = faulty.length === 0;
+  const others = [...profiles.values(), ...profilesIn(profilesDirectory(options.dir)).profiles.values()];
   for (const profile of profiles.values()) {
-    const faults = [machineFault(profile, own) ?? [], profileMistakes(profile)].flat();
+    const fault = overlapFault(profile, others, overlaps) ?? machineFault(profile, own);
+    const faults = [fault ?? [], profileMistakes(profile)].flat();
     if (faults.length > 0) isSound = false;
     if (faults.length === 0) process.stdout.write(`✓ ${profile.name}\n`);
     for (const fault of faults) process.stdout.write(`✗ ${profile.name}: ${visibleLine(fault)}\n`);
-    for (const note of [userFault(profile, own) ?? [], profileNotes(profile, machine)].flat())
+    for (const note of [userFault(profile, own) ?? [], profileNotes(profile, machine), machineNotes(profile)].flat())
       process.stdout.write(`  note: ${visibleLine(note)}\n`);
   }
   for (const words of faulty.flatMap(faultWords)) process.stdout.write(`✗ ${visibleLine(words)}\n`);

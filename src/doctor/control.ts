@@ -2,11 +2,13 @@ import { existsSync } from 'node:fs';
 import { distrust } from '../approvals/request.ts';
 import { verifyRecord } from '../audit/verify.ts';
 import { describeErrno } from '../core/errors.ts';
+import { overlaps } from '../execution/workspace.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
 import type { Profile } from '../profiles/profile.ts';
 import { faultWords } from '../profiles/profile-book.ts';
 import { profileMistakes } from '../profiles/profile-notes.ts';
+import { overlapFault } from '../profiles/workspace-overlap.ts';
 import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
 import { bad, type Finding, good } from './finding.ts';
 import { machineFault, userFault } from './profile-machine.ts';
@@ -28,7 +30,7 @@ export function profilesFinding(usual: string, own: string): Finding {
     if (missing !== undefined)
       return bad('profiles', `there is no profile ${missing}, which a token has`, 'agent3 profile list');
     const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
-    const faults = all.flatMap((profile) => faultOf(profile, own));
+    const faults = all.flatMap((profile) => faultOf(profile, own, profiles.values()));
     if (faults[0] !== undefined) return bad('profiles', faults[0], 'agent3 profile check, then mend the profile');
     return good('profiles', `in use: ${[...used].sort().join(', ')}`);
   } catch (error) {
@@ -40,8 +42,12 @@ export function profilesFinding(usual: string, own: string): Finding {
 /** As the installer and `agent3 token` leave it: whose group it is shows the directory of the logs. */
 const OPEN_TOKENS = `chgrp --reference=${PATHS.logs} ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
 
-function faultOf(profile: Profile, own: string): string[] {
-  const fault = userFault(profile, own) ?? machineFault(profile, own) ?? profileMistakes(profile)[0];
+function faultOf(profile: Profile, own: string, all: Iterable<Profile>): string[] {
+  const fault =
+    userFault(profile, own) ??
+    overlapFault(profile, all, overlaps) ??
+    machineFault(profile, own) ??
+    profileMistakes(profile)[0];
   return fault === undefined ? [] : [`${profile.name}: ${fault}`];
 }
 

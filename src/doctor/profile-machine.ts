@@ -1,6 +1,6 @@
-import { realpathSync } from 'node:fs';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
-import { asUser, linkedDirectory, sandboxFault } from '../execution/sandbox.ts';
+import { hardLinkNotes } from '../execution/hidden.ts';
+import { asUser, sandboxFault } from '../execution/sandbox.ts';
 import type { Profile } from '../profiles/profile.ts';
 
 /**
@@ -13,9 +13,6 @@ export function machineFault({ user, sandbox }: Profile, own: string | undefined
   const { directory } = sandbox;
   const account = becomes(user ?? own);
   const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account };
-  const linked = linkedDirectory(spec);
-  if (linked !== undefined)
-    return `the directory ${linked} is, or lies behind, a symbolic link: write ${realpathSync(linked)}, where it really is`;
   const fault = sandboxFault(spec);
   if (fault !== undefined || directory === undefined || account === undefined) return fault;
   const { exitCode } = Bun.spawnSync([...asUser(account), 'test', '-w', directory, '-a', '-x', directory]);
@@ -26,6 +23,13 @@ export function machineFault({ user, sandbox }: Profile, own: string | undefined
 export function userFault({ user }: Profile, own: string | undefined): string | undefined {
   if (user === undefined || own === undefined || own === 'root') return undefined;
   return `the installed agent runs as ${own}, not as root, so it cannot run commands as ${user}: they are refused`;
+}
+
+/** What the owner of a profile may not know of this machine, a sentence each. */
+export function machineNotes({ sandbox }: Profile): string[] {
+  if (sandbox === undefined) return [];
+  const writable = sandbox.directory === undefined ? [] : [sandbox.directory];
+  return hardLinkNotes({ hidden: sandbox.hidden, writable });
 }
 
 function becomes(user: string | undefined): NamedAccount | undefined {

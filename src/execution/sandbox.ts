@@ -1,10 +1,15 @@
-import { existsSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { existsSync, readSync, statSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { openMemoryFile } from '../platform/libc.ts';
+import { Descriptors } from './descriptors.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
 import { etcViews } from './etc-view.ts';
-import { allHomes } from './homes.ts';
+import { type HiddenPaths, hiddenNow, isDirectory, isWithin, OWN_DIRECTORIES, outermost, realOf } from './hidden.ts';
+import { SandboxFault } from './sandbox-fault.ts';
 import { seccompFilter } from './seccomp.ts';
+import { openWorkspace } from './workspace.ts';
+import { coverWorkspace } from './workspace-cover.ts';
 
 /** What a command sees and may change. The whole file system is there, read-only, but for what these name. */
 export interface SandboxSpec {
@@ -17,10 +22,6 @@ export interface SandboxSpec {
   /** The user who makes it, and runs in it; undefined: the agent's. */
   readonly account?: NamedAccount | undefined;
 }
-
-/** Descriptors under which bubblewrap finds its filter, and the environment of the command. */
-const FILTER_FD = 3;
-const ENVIRONMENT_FD = 4;
 
 /** Where programs are looked for that run with the rights of the agent: no client has a say in it. */
 export const TRUSTED_PATH = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin';
@@ -35,28 +36,101 @@ export function asUser({ name, groups }: NamedAccount): string[] {
   return [trustedProgram('setpriv'), '--reuid', name, '--regid', String(groups[0]), '--init-groups', '--'];
 }
 
-/** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
-const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
-/** Empty and the command's own. What programs listen on lies in /run. */
-const OWN = ['/tmp', '/var/tmp', '/run'];
-
-/**
- * The words before a command that run it in a sandbox (bwrap(1)). `shown` are files that it sees whatever is hidden.
- * It reads a seccomp filter from descriptor 3, and options for the command's environment from 4.
- */
-export function sandboxArgv(spec: SandboxSpec, cwd: string, shown: readonly string[] = []): string[] {
-  return [
-    trustedProgram('bwrap'),
-    ...['--args', String(ENVIRONMENT_FD)],
-    ...boundaries(spec, shown),
-    ...['--seccomp', String(FILTER_FD), '--chdir', cwd, '--'],
-  ];
+/** What a command has in its sandbox beside the sandbox itself. */
+export interface Inside {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** Files that it sees whatever is hidden. */
+  readonly shown: readonly string[];
 }
 
-function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
-  const all = hiddenNow(spec);
-  const etc = viewOfEtc(spec, all);
-  const hidden = etc === undefined ? all : all.filter((path) => !path.startsWith('/etc/'));
+/** What bwrap(1) is started with. */
+export interface SandboxStart {
+  /** Before the words of the command. */
+  readonly words: readonly string[];
+  /** Its options and the environment of the command, each with a NUL behind it: no list of processes shows them. */
+  readonly options: Uint8Array;
+  /** The seccomp filter. */
+  readonly filter: Uint8Array;
+  /** Where it writes what became of the command: see `hasBegun`. */
+  readonly status: number;
+  /** The directories that it binds. They and `status` belong to `descriptors`. */
+  readonly directories: readonly number[];
+}
+
+/** Descriptors under which bubblewrap finds its filter, its options, its status file, and the first of the directories. */
+const FILTER_FD = 3;
+const OPTIONS_FD = 4;
+const STATUS_FD = 5;
+const FIRST_DIRECTORY_FD = 6;
+
+/** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
+const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
+/**
+ * What runs a command in a sandbox (bwrap(1)), with the descriptors from 3 on in the order of their constants. Throws
+ * `SandboxFault` where it cannot be made as its profile wants it.
+ */
+export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
+  const filter = seccompFilter({ watches: spec.writable.length > 0 });
+  if (filter === undefined) throw new SandboxFault(`there is no seccomp filter for ${process.arch}`);
+  const directories: number[] = [];
+  const bind = (fd: number, path: string): string[] => {
+    directories.push(fd);
+    return ['--bind-fd', String(FIRST_DIRECTORY_FD + directories.length - 1), path];
+  };
+  const emptied: string[] = [];
+  /** What is written into a directory that only seems to be empty would be gone with it: it takes nothing. */
+  const hide = (path: string, isDirectory: boolean): string[] => {
+    if (!isDirectory) return ['--ro-bind', '/dev/null', path];
+    emptied.push(path);
+    return ['--perms', '0555', '--tmpfs', path];
+  };
+  const view = viewOptions(spec, { bind, hide }, descriptors);
+  const options = [
+    '--clearenv',
+    ...Object.entries(inside.env).flatMap(([name, value]) => ['--setenv', name, value]),
+    ...view,
+    ...inside.shown.flatMap((path) => ['--ro-bind', path, path]),
+    // Only now, when all is mounted in them.
+    ...emptied.flatMap((path) => ['--remount-ro', path]),
+    ...['--seccomp', String(FILTER_FD), '--json-status-fd', String(STATUS_FD), '--chdir', inside.cwd],
+  ];
+  return {
+    words: [trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--'],
+    options: Buffer.from([...options, ''].join('\0')),
+    filter,
+    status: openStatus(descriptors),
+    directories,
+  };
+}
+
+/** An empty file in memory that tells what became of a command: see `hasBegun`. */
+export function openStatus(descriptors: Descriptors): number {
+  const fd = openMemoryFile();
+  if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
+  return descriptors.add(fd);
+}
+
+/**
+ * Whether a command that is over has begun: in its status file stands what only its start writes. bwrap(1) tells an exit
+ * code when the program was executed; not when a mount failed, a directory was missing or there were too many options.
+ */
+export function hasBegun(status: number): boolean {
+  const bytes = Buffer.alloc(1024);
+  return /"exit-code"|begun/.test(bytes.toString('latin1', 0, readSync(status, bytes, 0, bytes.length, 0)));
+}
+
+/** The options of mounts. */
+interface Mounts {
+  bind(fd: number, path: string): string[];
+  hide(path: string, isDirectory: boolean): string[];
+}
+
+/** The options for namespaces and mounts. */
+function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors): string[] {
+  const hidden = hiddenNow(spec);
+  const etc = viewOfEtc(spec, hidden);
+  const outside = etc === undefined ? hidden.outside : hidden.outside.filter((path) => !path.startsWith('/etc/'));
   return [
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
@@ -65,13 +139,27 @@ function boundaries(spec: SandboxSpec, shown: readonly string[]): string[] {
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...['--remount-ro', '/proc'],
     ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
-    ...OWN.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
+    ...OWN_DIRECTORIES.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
     ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
-    ...hidden.flatMap(hide),
-    ...spec.writable.flatMap((path) => ['--bind', path, path]),
-    // What is hidden stays so inside of what may be written to.
-    ...hidden.filter((path) => spec.writable.some((root) => path.startsWith(`${root}/`))).flatMap(hide),
-    ...shown.flatMap((path) => ['--ro-bind', path, path]),
+    ...outside.flatMap((path) => mounts.hide(path, isDirectory(path))),
+    ...spec.writable.flatMap((path) => workspaceOptions(path, spec, hidden, mounts, descriptors)),
+  ];
+}
+
+/** A workspace, and what stays hidden in it. */
+function workspaceOptions(
+  path: string,
+  { hidden, account }: SandboxSpec,
+  { inside }: HiddenPaths,
+  { bind, hide }: Mounts,
+  descriptors: Descriptors,
+): string[] {
+  const workspace = openWorkspace(path, account, descriptors);
+  const { pins, masks } = coverWorkspace(workspace, hidden, inside, account, descriptors);
+  return [
+    ...bind(workspace.fd, path),
+    ...pins.flatMap((pin) => bind(pin.fd, pin.path)),
+    ...masks.flatMap((mask) => hide(mask.path, mask.isDirectory)),
   ];
 }
 
@@ -89,15 +177,10 @@ function ownsDevices({ account }: SandboxSpec): boolean {
 }
 
 /** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */
-function viewOfEtc({ hidden }: SandboxSpec, existing: readonly string[]): string | undefined {
+function viewOfEtc({ hidden }: SandboxSpec, { outside }: HiddenPaths): string | undefined {
   const named = hidden.filter((path) => !path.includes('*'));
-  const names = [...named, ...existing].filter((path) => path.startsWith('/etc/'));
+  const names = [...named, ...outside].filter((path) => path.startsWith('/etc/'));
   return etcViews.without(outermost(names));
-}
-
-/** A directory that may be written to, and is, or lies behind, a symbolic link: it could lead elsewhere tomorrow. */
-export function linkedDirectory({ writable }: Pick<SandboxSpec, 'writable'>): string | undefined {
-  return writable.find((path) => existsSync(path) && realpathSync(path) !== path);
 }
 
 /**
@@ -106,164 +189,60 @@ export function linkedDirectory({ writable }: Pick<SandboxSpec, 'writable'>): st
  */
 export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
   if (spec.account !== undefined || resolve('/', path) !== path) return false;
-  const isWithin = (root: string): boolean => path === root || path.startsWith(`${root}/`);
-  if ([...OWN, '/proc', '/dev', ...hiddenNow(spec)].some(isWithin)) return false;
+  const { outside, inside } = hiddenNow(spec);
+  if ([...OWN_DIRECTORIES, '/proc', '/dev', ...outside, ...inside].some((root) => isWithin(root, path))) return false;
   let existing = path;
   while (!existsSync(existing)) existing = dirname(existing);
   return realOf(existing) === existing;
 }
 
-/** The seccomp filter of a sandbox; undefined where none is known for this machine. */
-export function filterOf({ writable }: SandboxSpec): Uint8Array | undefined {
-  return seccompFilter({ watches: writable.length > 0 });
+/** Changes when bubblewrap is installed, removed or replaced. */
+export function bubblewrapFingerprint(): string {
+  const path = Bun.which('bwrap', { PATH: TRUSTED_PATH });
+  const stat = path === null ? undefined : statSync(path, { throwIfNoEntry: false });
+  return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }
 
-/** Why no command can run in a sandbox here; undefined when it can. */
+/** Why no command can run in a sandbox here, which is tried; undefined when it can. */
 export function sandboxFault(spec: SandboxSpec): string | undefined {
-  if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) {
-    return 'bubblewrap is not installed (on Debian: apt-get install bubblewrap)';
-  }
-  const filter = filterOf(spec);
-  if (filter === undefined) return `there is no seccomp filter for ${process.arch}`;
-  const missing = spec.writable.find((path) => !isDirectory(path));
-  if (missing !== undefined) return `the directory ${missing} does not exist`;
+  if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
   if (ownsDevices(spec) && deviceView() === undefined) return 'the devices of the machine cannot be shielded from root';
-  // The filter is read from standard input here: only a start with a descriptor more can tell of the real one.
-  const end = ['--seccomp', '0', '--chdir', '/', '--', 'true'];
-  const before = spec.account === undefined ? [] : asUser(spec.account);
-  const argv = [...before, trustedProgram('bwrap'), ...boundaries(spec, []), ...end];
-  const { exitCode, stderr } = Bun.spawnSync(argv, {
-    env: { PATH: TRUSTED_PATH },
-    stdin: Buffer.from(filter),
-    stdout: 'ignore',
-    stderr: 'pipe',
-    timeout: PROBE_MS,
-  });
-  if (exitCode === 0) return undefined;
-  const reason = stderr.toString().trim().split('\n').at(-1)?.slice(0, 300) ?? '';
-  return `bubblewrap cannot make a sandbox (${reason || 'it gave no reason'}); user namespaces may be switched off`;
+  try {
+    using descriptors = new Descriptors();
+    const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
+    const before = spec.account === undefined ? [] : asUser(spec.account);
+    const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
+    const { exitCode, stderr } = Bun.spawnSync([...before, ...words, 'true'], {
+      env: { PATH: TRUSTED_PATH },
+      stdio: ['ignore', 'ignore', 'pipe', ...inputs, status, ...directories] as never,
+      timeout: PROBE_MS,
+    });
+    return exitCode === 0 ? undefined : describeFailure(stderr?.toString() ?? '');
+  } catch (error) {
+    if (error instanceof SandboxFault) return error.message;
+    throw error;
+  }
+}
+
+const NO_BUBBLEWRAP = 'bubblewrap is not installed (on Debian: apt-get install bubblewrap)';
+const AT_ROOT: Inside = { cwd: '/', env: {}, shown: [] };
+
+function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
+  const fd = openStatus(descriptors);
+  // Its reader begins where the descriptor stands.
+  writeSync(fd, bytes, 0, bytes.length, 0);
+  return fd;
+}
+
+/** What the programs that hold a command wrote when they could not start it, as the reason why nothing was run. */
+export function describeFailure(stderr: string): string {
+  const line = stderr.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+  if (line.includes('--bind-fd'))
+    return 'bubblewrap here is too old for a workspace: it has no --bind-fd (Debian 12 has it from 0.8.0-2+deb12u1 on: apt-get install bubblewrap)';
+  const [, program, reason = line] = /^(agent3|bwrap): (.*)$/.exec(line) ?? [];
+  if (program === 'agent3') return reason;
+  if (program === 'bwrap') return `bubblewrap cannot make a sandbox (${reason})`;
+  return `the programs that hold its commands failed (${line || 'they gave no reason'})`;
 }
 
 const PROBE_MS = 5000;
-
-/**
- * The first directory above a path that its modes close to a user, who can mount on nothing in it; else the path. The
- * directory itself is hidden then: an access control list may open it.
- */
-function closedAbove({ user, groups }: NamedAccount, path: string): string {
-  const names = path.split('/').slice(1, -1);
-  const above = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
-  const isClosed = (directory: string): boolean => {
-    const stat = statSync(directory, { throwIfNoEntry: false });
-    if (stat === undefined || user === 0) return false;
-    const bit = stat.uid === user ? 0o100 : groups.includes(stat.gid) ? 0o010 : 0o001;
-    return (stat.mode & bit) === 0;
-  };
-  return above.find(isClosed) ?? path;
-}
-
-/** What a command writes into a directory that only seems to be empty would be gone with it: it is refused. */
-function hide(path: string): string[] {
-  return isDirectory(path) ? ['--perms', '0555', '--tmpfs', path] : ['--ro-bind', '/dev/null', path];
-}
-
-/** To look for what patterns stand for takes 1 ms: it is good for so long, as long as all of it is still there. */
-const FRESH_MS = 1000;
-const MAX_LOOKS = 100;
-const looks = new Map<string, { readonly paths: readonly string[]; readonly lookedMs: number }>();
-
-function hiddenNow({ hidden, account }: SandboxSpec): readonly string[] {
-  const key = [account?.name ?? '', ...hidden].join('\0');
-  const known = looks.get(key);
-  const now = performance.now();
-  if (known !== undefined && now - known.lookedMs < FRESH_MS && known.paths.every((path) => existsSync(path)))
-    return known.paths;
-  const paths = expand(hidden, account);
-  if (looks.size >= MAX_LOOKS) looks.clear();
-  looks.set(key, { paths, lookedMs: now });
-  return paths;
-}
-
-/** The existing paths that patterns stand for, links followed, outer ones first, as far as `account` gets to them. */
-function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
-  const found = new Set<string>();
-  const homes = allHomes().map((home) => ({ home, names: namesIn(home) }));
-  for (const pattern of patterns) {
-    for (const path of pattern.startsWith('~/') ? inHomes(homes, pattern.slice(2)) : matches(pattern)) {
-      const real = realOf(path);
-      // What is in a directory of its own is not there anyway.
-      if (real !== undefined && !OWN.some((own) => real === own || real.startsWith(`${own}/`)))
-        found.add(account === undefined ? real : closedAbove(account, real));
-    }
-  }
-  return outermost([...found]);
-}
-
-/** Each path once, and none that lies in another, in their order. */
-function outermost(paths: readonly string[]): string[] {
-  const sorted = [...new Set(paths)].sort();
-  return sorted.filter((path) => !sorted.some((outer) => path.startsWith(`${outer}/`)));
-}
-
-interface Home {
-  readonly home: string;
-  /** What is in it; undefined where nobody tells. */
-  readonly names: ReadonlySet<string> | undefined;
-}
-
-/** A hundred patterns in hundreds of homes: what a home has not at all is not looked for. */
-function inHomes(homes: readonly Home[], rest: string): string[] {
-  const [first = ''] = rest.split('/');
-  const mayBeIn = ({ names }: Home): boolean => names === undefined || first.includes('*') || names.has(first);
-  return homes.filter(mayBeIn).flatMap(({ home }) => matches(`${home}/${rest}`));
-}
-
-function namesIn(directory: string): ReadonlySet<string> | undefined {
-  try {
-    return new Set(readdirSync(directory));
-  } catch {
-    // It does not exist, or may be entered and not be listed.
-    return undefined;
-  }
-}
-
-/** The existing paths that match, `*` standing for any part of one name. */
-function matches(pattern: string): string[] {
-  // Before each command, for hundreds of them: what needs no search takes none.
-  if (!pattern.includes('*')) return existsSync(pattern) ? [pattern] : [];
-  let paths = ['/'];
-  for (const part of pattern.split('/').filter((one) => one !== '')) {
-    if (!part.includes('*')) {
-      paths = paths.map((path) => join(path, part));
-      continue;
-    }
-    const glob = new Bun.Glob(part);
-    paths = paths.flatMap((path) =>
-      childrenOf(path)
-        .filter((name) => glob.match(name))
-        .map((name) => join(path, name)),
-    );
-  }
-  return paths.filter((path) => existsSync(path));
-}
-
-function childrenOf(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    // It does not exist, or is closed to us as well.
-    return [];
-  }
-}
-
-function realOf(path: string): string | undefined {
-  try {
-    return realpathSync(path);
-  } catch {
-    return undefined;
-  }
-}
-
-function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
-}

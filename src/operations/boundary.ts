@@ -1,7 +1,9 @@
-import { InvalidArguments } from '../core/errors.ts';
+import { InvalidArguments, ProfileUnavailable } from '../core/errors.ts';
+import type { Descriptors } from '../execution/descriptors.ts';
 import { SESSION_MARK } from '../execution/environment.ts';
-import { asUser, sandboxArgv, TRUSTED_PATH, trustedProgram } from '../execution/sandbox.ts';
-import { type Confinement, demandFilter } from './confinement.ts';
+import { asUser, openStatus, prepareSandbox, TRUSTED_PATH, trustedProgram } from '../execution/sandbox.ts';
+import { SandboxFault } from '../execution/sandbox-fault.ts';
+import type { Confinement } from './confinement.ts';
 
 /** What stands between the agent and a confined command. */
 export interface Boundary {
@@ -9,6 +11,10 @@ export interface Boundary {
   readonly words: readonly string[];
   /** What the programs of it read, from descriptor 3 on. */
   readonly inputs: readonly Uint8Array[];
+  /** What they get behind those: the status file first. */
+  readonly descriptors: readonly number[];
+  /** Tells whether the command has begun: `hasBegun`. */
+  readonly status: number;
   /** Their environment: nothing that a client has sent, because they run with the rights of the agent. */
   readonly env: Readonly<Record<string, string>>;
   /** Their working directory; the command's is behind the boundary. */
@@ -24,10 +30,15 @@ export interface Behind {
 }
 
 /**
- * The boundary of a confined command: user, limits of files, sandbox. Undefined where its profile has none of them.
- * Throws `InvalidArguments` for an environment that does not pass it, `ProfileUnavailable` where a sandbox cannot be had.
+ * The boundary of a confined command: user, limits of files, sandbox. Undefined where its profile has none of them. What
+ * it opens belongs to `descriptors`. Throws `InvalidArguments` for an environment that does not pass it,
+ * `ProfileUnavailable` where a sandbox cannot be had.
  */
-export function boundaryOf(confinement: Confinement | undefined, behind: Behind): Boundary | undefined {
+export function boundaryOf(
+  confinement: Confinement | undefined,
+  behind: Behind,
+  descriptors: Descriptors,
+): Boundary | undefined {
   if (confinement === undefined) return undefined;
   const { sandbox, account, fileBytes, coreBytes } = confinement;
   const outer = [
@@ -35,24 +46,36 @@ export function boundaryOf(confinement: Confinement | undefined, behind: Behind)
     ...(fileBytes === undefined ? [] : [trustedProgram('prlimit'), `--fsize=${fileBytes}`, '--']),
     ...(coreBytes === undefined ? [] : [trustedProgram('prlimit'), `--core=${coreBytes}`, '--']),
   ];
+  if (sandbox === undefined && outer.length === 0) return undefined;
   const own = { cwd: '/', env: { PATH: TRUSTED_PATH, [SESSION_MARK]: behind.env[SESSION_MARK] ?? '' } };
-  if (sandbox !== undefined) {
-    const words = [...outer, ...sandboxArgv(sandbox, behind.cwd, behind.file === undefined ? [] : [behind.file])];
-    return { ...own, words, inputs: [demandFilter(sandbox), sandboxEnvironment(behind.env)] };
+  try {
+    if (sandbox === undefined) {
+      const inputs = [exportsOf(behind.env)];
+      const status = openStatus(descriptors);
+      return { ...own, words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd], inputs, descriptors: [status], status };
+    }
+    const inside = { ...behind, shown: behind.file === undefined ? [] : [behind.file] };
+    const { words, filter, options, status, directories } = prepareSandbox(sandbox, inside, descriptors);
+    const more = { inputs: [filter, options], descriptors: [status, ...directories], status };
+    return { ...own, words: [...outer, ...words], ...more };
+  } catch (error) {
+    if (!(error instanceof SandboxFault)) throw error;
+    throw notRun(error.message, error);
   }
-  if (outer.length === 0) return undefined;
-  return { ...own, words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd], inputs: [exportsOf(behind.env)] };
 }
 
-/** Options of bwrap(1), which reads them where no list of processes shows them. */
-function sandboxEnvironment(env: Readonly<Record<string, string>>): Uint8Array {
-  const options = Object.entries(env).flatMap(([name, value]) => ['--setenv', name, value]);
-  return Buffer.from(['--clearenv', ...options, ''].join('\0'));
+/** The refusal of a command whose boundary could not be made, for the reason that is told. */
+export function notRun(reason: string, cause: unknown): ProfileUnavailable {
+  return new ProfileUnavailable(
+    `Nothing was run: the profile of this token needs a sandbox, a user or limits for its commands, and ${reason}. Tell the owner of the server if it stays so.`,
+    cause,
+  );
 }
 
 /** Takes over environment and directory when it has become the user already, then the command. */
 const ENTER = `eval "$(cat <&3)"; exec 3<&-
-cd -- "$0" 2> /dev/null || { echo "agent3: not run: the user of this profile cannot enter the working directory" >&2; exit 126; }
+cd -- "$0" 2> /dev/null || { echo "agent3: the user of this profile cannot enter the working directory" >&2; exit 126; }
+echo begun >&4; exec 4>&-
 exec "$@"`;
 
 function exportsOf(env: Readonly<Record<string, string>>): Uint8Array {

@@ -17,6 +17,7 @@ import type { OutputDescriptors } from '../sessions/store.ts';
 import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
 import { sizesOf, statusOf } from './ending.ts';
 import { launchOnRecord } from './launch.ts';
+import { neverBegun, whyNotBegun } from './not-begun.ts';
 import { describeWait, type Silence } from './wait-words.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
@@ -107,10 +108,10 @@ export class Commands {
     if (input !== 'closed') session.record = { ...session.record, input };
     const fileBytes = confinement?.fileBytes;
     if (fileBytes !== undefined) session.record = { ...session.record, file_max: fileBytes };
-    const launched = launchOnRecord(this.parts, session, output, command);
-    const { process } = launched;
-    if (launched.input !== undefined) this.#inputs.set(session.id, launched.input);
-    this.#supervise(session, process, leave, session.record.execution_seconds, confinement?.sandbox !== undefined);
+    const { process, input: kept, status } = launchOnRecord(this.parts, session, output, command);
+    if (kept !== undefined) this.#inputs.set(session.id, kept);
+    const more = { hasReaper: confinement?.sandbox !== undefined, status };
+    this.#supervise(session, process, leave, session.record.execution_seconds, more);
     if (keepsExitCode) this.#outliving.add(session.id);
     this.#recordProcess(session, process);
   }
@@ -196,7 +197,7 @@ export class Commands {
     process: WatchedProcess,
     leave: () => void,
     executionSeconds: number,
-    hasReaper = false,
+    { hasReaper = false, status }: { readonly hasReaper?: boolean; readonly status?: number | undefined } = {},
   ): void {
     const limits: CommandLimits = {
       executionSeconds,
@@ -223,7 +224,8 @@ export class Commands {
       this.#outliving.add(session.id);
       this.#changed();
       const outcome = running.outcome();
-      if (outcome !== undefined) this.#end(session, outcome, this.parts.clock.elapsed() - startedAt);
+      const why = outcome && status !== undefined ? whyNotBegun(session, outcome, status) : undefined;
+      if (outcome !== undefined) this.#end(session, outcome, this.parts.clock.elapsed() - startedAt, why);
     });
     running.settled.subscribe(() => {
       this.#running.delete(session.id);
@@ -238,7 +240,7 @@ export class Commands {
   }
 
   /** Writes the end of a command into its session. The end of left-behind processes changes no status. */
-  #end(session: Session, outcome: Outcome, durationMs: number): void {
+  #end(session: Session, outcome: Outcome, durationMs: number, whyNotBegun?: string): void {
     const sizes = { ...sizesOf(session), survivors: outcome.survivors };
     if (session.record.status !== 'running') {
       this.#record(session, sizes);
@@ -252,12 +254,14 @@ export class Commands {
       exit_code: exitCode,
       ended_at: this.parts.clock.now(),
       duration_ms: Math.round(durationMs),
+      ...(whyNotBegun !== undefined && neverBegun(whyNotBegun)),
     });
-    this.#isOver(session);
+    this.#isOver(session, whyNotBegun);
   }
 
-  #isOver(session: Session): void {
-    this.parts.trail.ended(session);
+  #isOver(session: Session, whyNotBegun?: string): void {
+    if (whyNotBegun === undefined) this.parts.trail.ended(session);
+    else this.parts.trail.failed(session, whyNotBegun);
     this.#ended(session.record);
   }
 

@@ -1,6 +1,7 @@
 import { OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
-import { filterOf, linkedDirectory, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
+import { bubblewrapFingerprint, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
+import { overlaps, workspaceFault } from '../execution/workspace.ts';
 import type { Access } from '../profiles/access.ts';
 import type { Profile } from '../profiles/profile.ts';
 
@@ -92,28 +93,39 @@ export function isFree({ sandbox, user, limits }: Profile): boolean {
 
 /** A fault that was found stays so long: its owner mends it, and the next command finds out. */
 const PROBE_AGAIN_MS = 2000;
+const MAX_PROBES = 100;
 const probes = new Map<string, { readonly fault: string | undefined; readonly lookedMs: number }>();
 
-/** Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. */
-export function demandSandbox({ name }: Profile, spec: SandboxSpec, nowMs: number): void {
-  const key = JSON.stringify(spec);
-  const known = probes.get(key);
-  const led = linkedDirectory(spec);
-  if (led !== undefined) {
-    throw new ProfileUnavailable(
-      `Nothing was run: the directory ${led} of the profile ${name} of this token is, or lies behind, a symbolic link. Tell the owner of the server to name the real path.`,
-    );
-  }
-  const fault =
-    known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)
-      ? known.fault
-      : sandboxFault(spec);
-  probes.set(key, { fault, lookedMs: nowMs });
+/**
+ * Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. That
+ * bubblewrap makes one is tried once, and again when it is another program by now.
+ */
+export function demandSandbox(profile: Profile, spec: SandboxSpec, nowMs: number, access: Access): void {
+  const fault = access.overlapFault(profile, overlaps) ?? workspaceFaultOf(spec) ?? probe(spec, nowMs);
   if (fault === undefined) return;
   throw new ProfileUnavailable(
-    `Nothing was run: the profile ${name} of this token needs a sandbox, and ${fault}. Tell the owner of the server.`,
+    `Nothing was run: the profile ${profile.name} of this token needs a sandbox, and ${fault}. Tell the owner of the server.`,
     new Error(`no sandbox: ${fault}`),
   );
+}
+
+function workspaceFaultOf({ writable, account }: SandboxSpec): string | undefined {
+  return writable.map((path) => workspaceFault(path, account)).find((fault) => fault !== undefined);
+}
+
+function probe(spec: SandboxSpec, nowMs: number): string | undefined {
+  const key = `${bubblewrapFingerprint()} ${JSON.stringify(spec)}`;
+  const known = probes.get(key);
+  if (known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)) return known.fault;
+  const fault = sandboxFault(spec);
+  if (probes.size >= MAX_PROBES) probes.clear();
+  probes.set(key, { fault, lookedMs: nowMs });
+  return fault;
+}
+
+/** A start has failed that was tried before: the next one tries again. */
+export function forgetProbes(): void {
+  probes.clear();
 }
 
 /** Throws `ProfileUnavailable` for ceilings of a profile where nothing `holds` a command to them. */
@@ -124,11 +136,4 @@ export function demandCeilings(confinement: Confinement | undefined, holds: bool
     'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup that would hold it to that. Tell the owner of the server: agent3 doctor says what is missing.',
     new Error('no cgroup for the limits of a profile'),
   );
-}
-
-/** The seccomp filter of sandboxes. Throws `ProfileUnavailable` on a machine that it is not known for. */
-export function demandFilter(sandbox: SandboxSpec): Uint8Array {
-  const filter = filterOf(sandbox);
-  if (filter !== undefined) return filter;
-  throw new ProfileUnavailable('Nothing was run: the filter of the sandbox cannot be had.', new Error('no filter'));
 }

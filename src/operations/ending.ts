@@ -2,6 +2,9 @@ import type { EndReason, Outcome } from '../execution/outcome.ts';
 import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 
+/** The exit code of shells for what is there and cannot be run. */
+export const EXIT_NOT_RUN = 126;
+
 /** What the streams of a session hold now, and take of the disk where that is more. */
 export function sizesOf(session: Session): Pick<SessionRecord, 'stdout_bytes' | 'stderr_bytes' | 'disk_bytes'> {
   const sizes = { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };

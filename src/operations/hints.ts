@@ -175,15 +175,6 @@ export function binaryHint(...texts: readonly string[]): string | undefined {
   return 'The output has bytes that are no UTF-8, shown as U+FFFD; read_session with encoding "base64" gives them exactly.';
 }
 
-/** What bwrap(1) writes, and nothing else, when it finds the working directory not where it has made the sandbox. */
-const NO_DIRECTORY = /^bwrap: Can't chdir to [^\n]*\n$/;
-
-/** Tells that a command has not begun: its working directory is none in the sandbox of its profile. */
-export function sandboxHint({ cwd, exit_code }: SessionRecord, stderr: string): string | undefined {
-  if (exit_code !== 1 || !NO_DIRECTORY.test(stderr)) return undefined;
-  return `Nothing was run: there is no directory ${JSON.stringify(cwd.slice(0, 200))} for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd.`;
-}
-
 /** A redirection that opens a stream's file anew and empties it: `> /dev/stdout`, `2>/dev/fd/2`; not `>>`, not `>&2`. */
 const REOPENS_STREAM = /(?<!>)>\|?\s*\/(?:dev\/(?:stdout|stderr|fd\/[12])|proc\/self\/fd\/[12])\b/;
 

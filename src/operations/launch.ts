@@ -1,6 +1,7 @@
 import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../core/errors.ts';
 import { MAX_ARGUMENT_BYTES } from '../core/limits.ts';
+import { Descriptors } from '../execution/descriptors.ts';
 import { commandEnvironment } from '../execution/environment.ts';
 import { type CommandInput, PipeInput } from '../execution/input.ts';
 import { type StartSpec, start, type WatchedProcess } from '../execution/start.ts';
@@ -8,7 +9,7 @@ import { TERM, Terminal } from '../execution/terminal.ts';
 import { neverBlock, openPipe } from '../platform/libc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
-import { type Boundary, boundaryOf } from './boundary.ts';
+import { type Boundary, boundaryOf, notRun } from './boundary.ts';
 import type { CommandParts, NewCommand } from './command.ts';
 import { type Confinement, demandCeilings } from './confinement.ts';
 
@@ -17,6 +18,8 @@ export interface Launched {
   readonly process: WatchedProcess;
   /** Its standard input, where that stays open. */
   readonly input: CommandInput | undefined;
+  /** Of a confined one: an open file that tells whether it has begun (`hasBegun`). The caller closes it. */
+  readonly status: number | undefined;
 }
 
 /** Starts the command of a new session once that is on record; closes the descriptors. Throws as `launch` does. */
@@ -53,6 +56,7 @@ function launch(
   output: OutputDescriptors,
   { cmd, env, stdin, input: wanted, size, keepsExitCode, confinement }: LaunchDetails,
 ): Launched {
+  using descriptors = new Descriptors();
   const closing = [output.stderr];
   let input: CommandInput | undefined;
   try {
@@ -68,13 +72,14 @@ function launch(
     const { cwd } = session.record;
     const file = commandFile(session, cmd, confinement);
     const behind = { cwd, file, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
-    const boundary = boundaryOf(confinement, behind);
+    const boundary = boundaryOf(confinement, behind, descriptors);
     const more: number[] = [];
     for (const bytes of boundary?.inputs ?? []) {
       const fd = openInput(session, bytes);
       closing.push(fd);
       more.push(fd);
     }
+    more.push(...(boundary?.descriptors ?? []));
     const process = startInCgroup(parts, session, confinement, {
       argv: argvOf(parts.settings.shell, session, cmd, keepsExitCode, file, boundary),
       more,
@@ -84,11 +89,11 @@ function launch(
       ...output,
     });
     terminal?.write(Buffer.from(stdin));
-    return { process, input };
+    return { process, input, status: boundary && descriptors.take(boundary.status) };
   } catch (error) {
     if (input === undefined && wanted === 'terminal') closing.push(output.stdout);
     input?.release();
-    throw startError(error);
+    throw startError(error, confinement);
   } finally {
     for (const fd of closing) closeSync(fd);
   }
@@ -192,8 +197,12 @@ function commandFile(session: Session, cmd: string, confinement: Confinement | u
   return path;
 }
 
+const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'ENOEXEC']);
+const MISSING_PROGRAM =
+  'a program for that is missing or cannot be run (on Debian: apt-get install bubblewrap util-linux)';
+
 /** What a start that the system refused is to the client. */
-function startError(error: unknown): unknown {
+function startError(error: unknown, confinement: Confinement | undefined): unknown {
   switch (errnoOf(error)) {
     case 'E2BIG':
       return new InvalidArguments(
@@ -202,6 +211,8 @@ function startError(error: unknown): unknown {
     case undefined:
       return error;
     default:
+      // Its programs begin in /: it is one of them that is not there.
+      if (confinement !== undefined && NOT_THERE.has(errnoOf(error))) return notRun(MISSING_PROGRAM, error);
       return new MachineRefused(
         `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
         error,

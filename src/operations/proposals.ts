@@ -16,10 +16,9 @@ import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';
 import { detailsOf, type NewCommand } from './command.ts';
 import type { Commands } from './commands.ts';
+import { EXIT_NOT_RUN } from './ending.ts';
+import { NOT_STARTED } from './not-begun.ts';
 import type { Trail } from './trail.ts';
-
-/** The exit code of shells for what is there and cannot be run. */
-export const EXIT_NOT_RUN = 126;
 
 /** What proposals work with. */
 export interface ProposalParts {
@@ -223,9 +222,6 @@ function wordsOf({ reason }: Decision, { kind, why, by }: Verdict): string {
       return `it waited for approval (${reason}), and ${why}`;
   }
 }
-
-/** What became of a command that was approved, and could not be run after all. */
-const NOT_STARTED = 'failed';
 
 function notStarted(error: unknown): string {
   return `it was approved, and could not be started: ${faultOf(error)}`;

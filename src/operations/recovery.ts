@@ -6,9 +6,9 @@ import { findLeader } from '../execution/tree.ts';
 import { bootId } from '../platform/proc.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';
-import { sizesOf } from './ending.ts';
+import { EXIT_NOT_RUN, sizesOf } from './ending.ts';
 import type { OperationParts } from './parts.ts';
-import { EXIT_NOT_RUN, tellNotRun } from './proposals.ts';
+import { tellNotRun } from './proposals.ts';
 
 /** What an agent found of the sessions that an earlier one left. */
 export interface Recovered {

@@ -29,8 +29,9 @@ import {
   limitsOf,
   limitsWithin,
 } from './confinement.ts';
-import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint, sandboxHint } from './hints.ts';
+import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
 import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
+import { refusalOf } from './not-begun.ts';
 import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { waitForPrompt } from './prompt.ts';
@@ -84,6 +85,12 @@ export function shellOperation(parts: OperationParts): Operation {
         earlier === undefined ? await startSession(given, call, time, profile) : { session: earlier, isRepeat: true };
       if (isRepeat) parts.trail.repeated(session, call);
       await waitForEnd(parts, session, call, time.answerSeconds);
+      const refusal = refusalOf(session.record);
+      if (refusal !== undefined) {
+        // Its key may be used again: nothing has run with it.
+        store.discard(session);
+        throw refusal;
+      }
       const more = [
         isRepeat ? repeatHint(session, given.cmd) : undefined,
         reopenHint(given.cmd),
@@ -114,7 +121,7 @@ export function shellOperation(parts: OperationParts): Operation {
     // What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here.
     if (given.cwd !== undefined) (isJudgedBefore(confinement, given.cwd) ? checkDirectory : checkPath)(given.cwd);
     const cwd = given.cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? home.now();
-    if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, parts.clock.elapsed());
+    if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, parts.clock.elapsed(), access);
     demandCeilings(confinement, commands.holdsCeilings);
     checkEnvironment(given.env);
     if (!given.stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
@@ -252,7 +259,6 @@ function answer(
   return build(text, omitted === undefined ? {} : { omitted }, [
     cutHint(fitted, session.id),
     binaryHint(text.stdout, text.stderr),
-    sandboxHint(session.record, text.stderr),
     masker?.hint(),
   ]);
 }

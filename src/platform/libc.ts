@@ -1,5 +1,5 @@
 import { CString, dlopen, type FFIFunction, type Pointer, read, toArrayBuffer } from 'bun:ffi';
-import { closeSync } from 'node:fs';
+import { closeSync, constants, openSync } from 'node:fs';
 import { loadFirst } from './libc-names.ts';
 
 const SYMBOLS = {
@@ -14,6 +14,8 @@ const SYMBOLS = {
   flock: { args: ['int', 'int'], returns: 'int' },
   mount: { args: ['cstring', 'cstring', 'cstring', 'u64', 'cstring'], returns: 'int' },
   umount2: { args: ['cstring', 'int'], returns: 'int' },
+  openat: { args: ['int', 'cstring', 'int', 'int'], returns: 'int' },
+  memfd_create: { args: ['cstring', 'u32'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 
 type Libc = ReturnType<typeof dlopen<typeof SYMBOLS>>['symbols'];
@@ -95,6 +97,32 @@ export function detach(path: string): void {
 
 /** fcntl(2), open(2), pipe(7). */
 const O_CLOEXEC = 0o2000000;
+/** open(2): names a file without opening it; with O_NOFOLLOW a symbolic link itself. */
+const O_PATH = 0o10000000;
+
+/** The root directory as a descriptor to begin with, which the caller closes. Throws where the kernel refuses it. */
+export function openRoot(): number {
+  return openSync('/', O_PATH | O_CLOEXEC);
+}
+
+/**
+ * A descriptor of what bears `name` in an open directory, which the caller closes; a symbolic link is not followed, but
+ * is what this describes. It grants nothing but to look at it. Undefined where there is no such name, or none to see.
+ */
+export function openName(directory: number, name: string): number | undefined {
+  const fd = libc().openat(directory, Buffer.from(`${name}\0`), O_PATH | constants.O_NOFOLLOW | O_CLOEXEC, 0);
+  return fd < 0 ? undefined : fd;
+}
+
+/** memfd_create(2): MFD_CLOEXEC. */
+const MFD_CLOEXEC = 1;
+
+/** An empty file in memory, without a name, which the caller closes; undefined where the kernel refuses it. */
+export function openMemoryFile(): number | undefined {
+  const fd = libc().memfd_create(Buffer.from('agent3\0'), MFD_CLOEXEC);
+  return fd < 0 ? undefined : fd;
+}
+
 const F_SETPIPE_SZ = 1031;
 /** What a pipe holds from its start: 16 pages of 4 KiB. */
 const PIPE_BYTES = 65_536;

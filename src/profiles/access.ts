@@ -1,6 +1,7 @@
 import { AccessLapsed } from '../core/errors.ts';
 import type { Profile } from './profile.ts';
 import type { ProfileBook } from './profile-book.ts';
+import { overlapFault } from './workspace-overlap.ts';
 
 /** Tokens that have a profile of their own. */
 export interface TokenProfiles {
@@ -38,5 +39,10 @@ export class Access {
       `The profile ${name} of this token ${isFaulty ? 'cannot be used: its file has a fault' : 'is not there'}`,
       `Tell the owner of the server: agent3 profile list shows ${isFaulty ? 'the fault' : 'what there is'}.`,
     );
+  }
+
+  /** Why the workspace of a profile cannot be used beside the others there are: `overlapFault`. */
+  overlapFault(profile: Profile, overlaps: (directory: string, other: string) => boolean): string | undefined {
+    return overlapFault(profile, this.book.all(), overlaps);
   }
 }

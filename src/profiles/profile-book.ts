@@ -142,6 +142,12 @@ export class ProfileBook {
     return this.#profiles.get(name);
   }
 
+  /** All that can be used. */
+  all(): Iterable<Profile> {
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
+    return this.#profiles.values();
+  }
+
   /** What is wrong with the file of a profile, its path before each sentence; nothing where there is none. */
   faultsOf(name: string): string[] {
     return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);

@@ -150,7 +150,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
   test('a working directory that the sandbox has not is told, and which call comes next', async () => {
     using inTmp = new TemporaryDirectory();
     const answer = await shellAs('work', { cmd: 'echo ran', cwd: inTmp.path });
-    expect(answer).toMatchObject({ http: 200, status: 'done', exit_code: 1, stdout: '' });
+    expect(answer).toMatchObject({ http: 503, error: 'Profile unavailable' });
     expect(answer['message']).toBe(
       `Nothing was run: there is no directory "${inTmp.path}" for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd.`,
     );
@@ -165,7 +165,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
       }
       for (const cwd of ['/var/backups/none', join(link, 'none'), '/tmp/none', '/run/none']) {
         const { http, message } = await shellAs(profile, { cmd: 'true', cwd });
-        expect([cwd, http, message]).toEqual([cwd, 200, expect.stringContaining('Nothing was run: there is no dir')]);
+        expect([cwd, http, message]).toEqual([cwd, 503, expect.stringContaining('Nothing was run: there is no dir')]);
       }
       expect(await shellAs(profile, { cmd: 'pwd', cwd: outside })).toMatchObject({ stdout: `${outside}\n` });
     }
@@ -198,9 +198,8 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
     for (const cwd of [join(closed, 'open'), join(closed, 'none')]) {
       const answer = await shellAs('other', { cmd: 'cat ./secret', cwd });
       expect(answer).toMatchObject({
-        exit_code: 126,
-        stdout: '',
-        stderr: 'agent3: not run: the user of this profile cannot enter the working directory\n',
+        http: 503,
+        message: 'Nothing was run: the user of this profile cannot enter the working directory.',
       });
     }
   });

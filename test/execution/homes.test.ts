@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { hiddenNow } from '../../src/execution/hidden.ts';
 import { allHomes } from '../../src/execution/homes.ts';
-import { sandboxArgv } from '../../src/execution/sandbox.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const entry = (name: string, home: string): string => `${name}:x:1000:1000::${home}:/bin/sh\n`;
@@ -48,8 +48,7 @@ test.skipIf(process.geteuid?.() !== 0)('~/ in what is hidden stands for a home o
   const secret = `${home}/.agent3-test-secret`;
   mkdirSync(secret, { recursive: true });
   try {
-    const argv = sandboxArgv({ writable: [], network: false, hidden: ['~/.agent3-test-secret'] }, '/');
-    expect(argv).toContain(secret);
+    expect(hiddenNow({ writable: [], hidden: ['~/.agent3-test-secret'] }).outside).toContain(secret);
   } finally {
     rmSync(secret, { recursive: true });
   }

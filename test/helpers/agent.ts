@@ -11,9 +11,12 @@ type Settings = Readonly<Record<string, string>>;
 /** The contract gives a shutdown 10 s. */
 const SHUTDOWN_PATIENCE_MS = 12_000;
 
-/** Starts `dist/agent3 serve` in an empty directory on a free port and waits until it listens. */
-export async function startAgent(settings: Settings = {}): Promise<Agent> {
-  const agent = new Agent(settings);
+/**
+ * Starts `dist/agent3 serve` in an empty directory on a free port and waits until it listens. `before` are the words of a
+ * program that becomes it: `setpriv`, `unshare`.
+ */
+export async function startAgent(settings: Settings = {}, before: readonly string[] = []): Promise<Agent> {
+  const agent = new Agent(settings, before);
   await agent.listening();
   return agent;
 }
@@ -32,7 +35,10 @@ export class Agent implements AsyncDisposable {
   #settings: Settings;
   #launch: Launch;
 
-  constructor(settings: Settings) {
+  constructor(
+    settings: Settings,
+    private readonly before: readonly string[] = [],
+  ) {
     this.token = settings['AGENT3_API_TOKEN'] ?? randomToken();
     this.#settings = settings;
     this.#launch = this.#start();
@@ -136,7 +142,7 @@ export class Agent implements AsyncDisposable {
   }
 
   #start(): Launch {
-    const child = Bun.spawn([BINARY, 'serve'], {
+    const child = Bun.spawn([...this.before, BINARY, 'serve'], {
       cwd: this.directory,
       env: {
         ...BASE_ENVIRONMENT,

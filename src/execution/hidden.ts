@@ -1,0 +1,265 @@
+import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { NamedAccount } from './environment.ts';
+import { allHomes } from './homes.ts';
+import { type Listing, listDirectory } from './listing.ts';
+import { SandboxFault } from './sandbox-fault.ts';
+
+/** Empty and the command's own. What programs listen on lies in /run. */
+export const OWN_DIRECTORIES = ['/tmp', '/var/tmp', '/run'];
+
+/** So many of one directory, and all of it is hidden: whoever may write to a home decides on the names in it. */
+export const MAX_MATCHES = 30;
+/** Each is a mount of every sandbox (0.05 ms, and more the more there are), and up to six of bwrap's 9,000 words. */
+const MAX_HIDDEN = 200;
+/** Homes that are looked into; the others are hidden with the directory that they lie in. */
+const MAX_HOMES = 500;
+
+/** To look for what patterns stand for takes 1 ms: it is good for so long, as long as all of it is still there. */
+const FRESH_MS = 1000;
+const MAX_LOOKS = 100;
+const looks = new Map<string, { readonly hidden: HiddenPaths; readonly lookedMs: number }>();
+
+/** Paths that are hidden, none of them within another. */
+export interface HiddenPaths {
+  /** Where nothing can be written to. */
+  readonly outside: readonly string[];
+  /** In directories that can be written to. */
+  readonly inside: readonly string[];
+}
+
+/** What is hidden from whom. */
+export interface HidingSpec {
+  readonly hidden: readonly string[];
+  readonly writable: readonly string[];
+  readonly account?: NamedAccount | undefined;
+}
+
+/**
+ * The paths that are hidden now: those that exist of the patterns (`~/` for every home, `*` for part of a name), links
+ * followed, as far as `account` gets to them. Where there are too many outside, directories above them take their
+ * place. Throws `SandboxFault` where even those are too many.
+ */
+export function hiddenNow({ hidden, writable, account }: HidingSpec): HiddenPaths {
+  const key = [account?.name ?? '', ...writable, ...hidden].join('\0');
+  const known = looks.get(key);
+  const now = performance.now();
+  if (known !== undefined && now - known.lookedMs < FRESH_MS && isThere(known.hidden)) return known.hidden;
+  const paths = expand(hidden, account);
+  const isInside = (path: string): boolean => writable.some((root) => path !== root && isWithin(root, path));
+  const found = {
+    outside: fold(
+      paths.filter((path) => !isInside(path)),
+      MAX_HIDDEN,
+    ),
+    inside: paths.filter(isInside),
+  };
+  if (looks.size >= MAX_LOOKS) looks.clear();
+  looks.set(key, { hidden: found, lookedMs: now });
+  return found;
+}
+
+/** Hidden files with a second name, which is not hidden; a sentence each. */
+export function hardLinkNotes(spec: HidingSpec): string[] {
+  const { outside, inside } = hiddenNow(spec);
+  return [...outside, ...inside].flatMap((path) => {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat?.isFile() !== true || stat.nlink < 2) return [];
+    return [`${path} has ${stat.nlink} names (hard links), and only this one is hidden`];
+  });
+}
+
+/** Inside, all is looked at for every command. */
+function isThere({ outside }: HiddenPaths): boolean {
+  return outside.every((path) => existsSync(path));
+}
+
+function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
+  const found = new Set<string>();
+  const add = (path: string): void => {
+    const real = realOf(path);
+    // What is in a directory of its own is not there anyway.
+    if (real !== undefined && !OWN_DIRECTORIES.some((own) => isWithin(own, real)))
+      found.add(account === undefined ? real : closedAbove(account, real));
+  };
+  const { homes, crowds } = homesNow();
+  const looked = homes.flatMap((home) => look(home));
+  for (const path of [...crowds, ...looked.filter(({ names }) => names === 'large').map(({ home }) => home)]) add(path);
+  for (const pattern of patterns) {
+    const paths = pattern.startsWith('~/') ? inHomes(looked, pattern.slice(2)) : matches(pattern);
+    for (const path of paths) add(path);
+  }
+  return outermost([...found]);
+}
+
+/** Whether `path` is `root` or lies in it. */
+export function isWithin(root: string, path: string): boolean {
+  return path === root || path.startsWith(root === '/' ? root : `${root}/`);
+}
+
+/** Each path once, and none that lies in another, in their order. */
+export function outermost(paths: readonly string[]): string[] {
+  const kept: string[] = [];
+  // In the order of their names, what lies in a path need not come right behind it: `/a`, `/a-b`, `/a/c`.
+  const sorted = [...new Set(paths)].sort((one, other) => compareNames(one.split('/'), other.split('/')));
+  for (const path of sorted) {
+    const last = kept.at(-1);
+    if (last === undefined || !isWithin(last, path)) kept.push(path);
+  }
+  return kept.sort();
+}
+
+function compareNames(one: readonly string[], other: readonly string[]): number {
+  for (const [at, name] of one.entries()) {
+    const theirs = other[at];
+    if (theirs === undefined) return 1;
+    if (name !== theirs) return name < theirs ? -1 : 1;
+  }
+  return one.length - other.length;
+}
+
+/** Never hidden as a whole for what lies in them: nothing would run, or nothing be left to look at. */
+const KEPT = /^\/(?:$|(?:etc|usr|var|bin|sbin|lib\w*|boot|dev|proc|sys)$)/;
+
+/**
+ * At most `most` of these paths: the directories that hold the most of them take their place, again and again. Throws
+ * `SandboxFault` where that does not get there.
+ */
+export function fold(paths: readonly string[], most: number): readonly string[] {
+  let left = paths;
+  while (left.length > most) {
+    const fullest = fullestFirst(left);
+    if (fullest.length === 0) throw new SandboxFault(`${left.length} paths would have to be hidden, more than ${most}`);
+    let surplus = left.length - most;
+    const chosen = fullest.filter(([, count]) => {
+      const isNeeded = surplus > 0;
+      surplus -= count - 1;
+      return isNeeded;
+    });
+    left = outermost([...left, ...chosen.map(([above]) => above)]);
+  }
+  return left;
+}
+
+/** The directories that paths lie in and that may be hidden, with how many lie in each. */
+function fullestFirst(paths: readonly string[]): [above: string, count: number][] {
+  const counts = new Map<string, number>();
+  for (const path of paths) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
+  return [...counts].filter(([above]) => !KEPT.test(above)).sort(([, one], [, other]) => other - one);
+}
+
+interface Home {
+  readonly home: string;
+  /** What is in it; undefined where it may be entered and not be listed. */
+  readonly names: ReadonlySet<string> | 'large' | undefined;
+}
+
+let homesSeen: { readonly homes: readonly string[]; readonly crowds: readonly string[]; readonly lookedMs: number } = {
+  homes: [],
+  crowds: [],
+  lookedMs: Number.NEGATIVE_INFINITY,
+};
+
+/** The homes that exist and are looked into, and directories that hold too many of them. */
+function homesNow(): { readonly homes: readonly string[]; readonly crowds: readonly string[] } {
+  const now = performance.now();
+  if (now - homesSeen.lookedMs < FRESH_MS) return homesSeen;
+  const existing = allHomes().filter((home) => isDirectory(home));
+  let homes = existing;
+  const crowds: string[] = [];
+  while (homes.length > MAX_HOMES) {
+    const [fullest] = fullestFirst(homes);
+    if (fullest === undefined) throw new SandboxFault(`there are ${homes.length} homes, more than ${MAX_HOMES}`);
+    const [crowd] = fullest;
+    crowds.push(crowd);
+    homes = homes.filter((home) => !isWithin(crowd, home));
+  }
+  homesSeen = { homes, crowds, lookedMs: now };
+  return homesSeen;
+}
+
+/** What cannot be hidden as a whole is listed however long that takes: it is root's. */
+function listed(directory: string): Listing {
+  return KEPT.test(directory) ? listDirectory(directory, Number.POSITIVE_INFINITY) : listDirectory(directory);
+}
+
+/** A home that its owner has closed to us is closed to our commands as well. */
+function look(home: string): Home[] {
+  const names = listed(home);
+  if (names !== undefined) return [{ home, names: names === 'large' ? names : new Set(names) }];
+  try {
+    accessSync(home, constants.X_OK);
+    return [{ home, names }];
+  } catch {
+    return [];
+  }
+}
+
+/** A hundred patterns in hundreds of homes: what a home has not at all is not looked for. */
+function inHomes(homes: readonly Home[], rest: string): string[] {
+  const [first = ''] = rest.split('/');
+  const mayBeIn = ({ names }: Home): boolean =>
+    names === undefined || (names !== 'large' && (first.includes('*') || names.has(first)));
+  return homes.filter(mayBeIn).flatMap(({ home }) => matches(`${home}/${rest}`));
+}
+
+/** The existing paths that match, `*` standing for any part of one name; a directory in which too many do itself. */
+export function matches(pattern: string): string[] {
+  // Before each command, for hundreds of them: what needs no search takes none.
+  if (!pattern.includes('*')) return existsSync(pattern) ? [pattern] : [];
+  let paths = ['/'];
+  const whole: string[] = [];
+  for (const part of pattern.split('/').filter((one) => one !== '')) {
+    if (!part.includes('*')) {
+      paths = paths.map((path) => join(path, part));
+      continue;
+    }
+    paths = paths.flatMap((path) => {
+      const names = namesLike(path, part);
+      if (names !== 'many') return names.map((name) => join(path, name));
+      whole.push(path);
+      return [];
+    });
+  }
+  return [...whole, ...paths.filter((path) => existsSync(path))];
+}
+
+/** The names in a directory that `part` fits; `many` where there are too many, or too many others to look through. */
+export function namesLike(directory: string, part: string): readonly string[] | 'many' {
+  const names = listed(directory);
+  if (names === undefined) return [];
+  if (names === 'large') return 'many';
+  const glob = new Bun.Glob(part);
+  const fitting = names.filter((name) => glob.match(name));
+  return fitting.length > MAX_MATCHES && !KEPT.test(directory) ? 'many' : fitting;
+}
+
+/**
+ * The first directory above a path that its modes close to a user, who can mount on nothing in it; else the path. The
+ * directory itself is hidden then: an access control list may open it.
+ */
+function closedAbove(account: NamedAccount, path: string): string {
+  const names = path.split('/').slice(1, -1);
+  const above = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
+  return above.find((directory) => isClosedTo(account, directory)) ?? path;
+}
+
+/** Whether the modes of a directory keep a user from entering it. */
+export function isClosedTo({ user, groups }: NamedAccount, directory: string): boolean {
+  const stat = statSync(directory, { throwIfNoEntry: false });
+  if (stat === undefined || user === 0) return false;
+  const bit = stat.uid === user ? 0o100 : groups.includes(stat.gid) ? 0o010 : 0o001;
+  return (stat.mode & bit) === 0;
+}
+
+export function realOf(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+export function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+}

@@ -1,0 +1,45 @@
+import { readdirSync, statSync } from 'node:fs';
+
+/**
+ * The names in a directory; `large` where there are more than a command can wait for; undefined where it is none, or may
+ * not be listed.
+ */
+export type Listing = readonly string[] | 'large' | undefined;
+
+/** Of a directory itself: some 8,000 names on ext4, 13,000 on tmpfs, listed in 5 ms. */
+const MAX_DIRECTORY_BYTES = 262_144;
+/** A change within this after the last one may bear the same time (the kernel's clock of files ticks every 4 ms). */
+const UNSURE_MS = 50;
+/** Names kept in memory, of all directories: some 20 MB. */
+const MAX_NAMES = 200_000;
+
+interface Known {
+  readonly seen: string;
+  readonly isSure: boolean;
+  readonly names: readonly string[];
+}
+
+const known = new Map<string, Known>();
+let count = 0;
+
+/** Lists a directory of up to `most` bytes, whoever may fill it; one that has not changed is not read again. */
+export function listDirectory(path: string, most: number = MAX_DIRECTORY_BYTES): Listing {
+  const stat = statSync(path, { throwIfNoEntry: false });
+  if (stat?.isDirectory() !== true) return undefined;
+  if (stat.size > most) return 'large';
+  const seen = `${stat.dev} ${stat.ino} ${stat.mtimeMs} ${stat.ctimeMs}`;
+  const before = known.get(path);
+  if (before?.seen === seen && before.isSure) return before.names;
+  try {
+    const names = readdirSync(path);
+    if (count + names.length > MAX_NAMES) {
+      known.clear();
+      count = 0;
+    }
+    count += names.length - (known.get(path)?.names.length ?? 0);
+    known.set(path, { seen, isSure: Date.now() - stat.mtimeMs > UNSURE_MS, names });
+    return names;
+  } catch {
+    return undefined;
+  }
+}
