@@ -8,6 +8,7 @@ import { type Clock, systemClock } from './core/clock.ts';
 import { describeErrno } from './core/errors.ts';
 import { maskCommand } from './core/secrets.ts';
 import { SignalOnce } from './core/signal-once.ts';
+import { Turns } from './core/turns.ts';
 import { CommandCgroups } from './execution/cgroup.ts';
 import { currentAccount } from './execution/environment.ts';
 import { Gate } from './execution/gate.ts';
@@ -74,6 +75,7 @@ export function buildDeps(
     store,
     commands,
     gate,
+    turns: new Turns(),
     approvals,
     proposals: new Proposals({ store, clock, access, trail, user: account.name }, commands, approvals),
     trail,

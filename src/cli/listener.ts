@@ -8,6 +8,7 @@ import { type AppParts, createApp } from '../http/app.ts';
 import { type MoreTokens, tokens } from '../http/auth.ts';
 import { type NoteFailure, slowDownGuessing } from '../http/guessing.ts';
 import type { Gauges } from '../http/metrics.ts';
+import { CallLimiter } from '../http/call-limiter.ts';
 import { Pace } from '../http/pace.ts';
 import { Counters } from '../metrics/counters.ts';
 import { Followers } from '../operations/follow.ts';
@@ -39,6 +40,8 @@ export class Listener implements Listening {
       followers: new Followers(deps),
       auth: slowDownGuessing(tokens(deps.config.token, moreTokens), systemClock, noteLogin),
       pace: new Pace(deps.config.maxRequestsPerMinute, systemClock),
+      calls: new CallLimiter(),
+      turns: deps.turns,
       logger: deps.logger,
       shutdown: deps.shutdown,
       replySeconds: deps.config.replySeconds,

@@ -12,6 +12,12 @@ export const MAX_BODY_BYTES = 1_048_576;
  */
 export const MAX_TEXT_BYTES_PER_MINUTE = 64 * 1_048_576;
 
+/** Calls that wait for their answers at once, of all tokens: each holds a connection, and often watches of inotify. */
+export const MAX_CALLS = 600;
+
+/** Bytes of bodies that calls under way hold at once, of all tokens: each costs its double in memory while it is read. */
+export const MAX_HELD_BODY_BYTES = 33_554_432;
+
 /** Longest command, in UTF-16 units: room for a script pasted whole. */
 export const MAX_COMMAND_CHARS = 100_000;
 
@@ -52,14 +58,14 @@ export const LOOK_SECONDS = 0.2;
 export const FOLLOW_PIECE_BYTES = 65_536;
 /** A follower of a silent command hears that the agent lives; proxies close connections that are silent for a minute. */
 export const FOLLOW_SIGN_SECONDS = 10;
-/** Clients that may follow sessions at once: each holds a connection and two watches of inotify. */
+/** Streams of sessions that are open at once, of all tokens: each holds a connection and two watches of inotify. */
 export const MAX_FOLLOWERS = 100;
 
 /** Longest pattern of a search. */
 export const MAX_PATTERN_CHARS = 1000;
 /** A search that takes longer is stopped: 100 MB of lines take 2 s. */
 export const SEARCH_SECONDS = 20;
-/** Each is a process of its own, of about 40 MB. */
+/** Searches at once, of all tokens: each is a process of its own, of about 40 MB. */
 export const MAX_SEARCHES = 4;
 
 /** Longest `wait` of read_session: ChatGPT Actions give up at 45 s round trip. */

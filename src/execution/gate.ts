@@ -1,4 +1,5 @@
 import { TooManyRequests } from '../core/errors.ts';
+import { Shares } from '../core/shares.ts';
 import { SignalOnce } from '../core/signal-once.ts';
 
 /** A full gate is likely to have room again soon: most commands take well under a second. */
@@ -14,23 +15,32 @@ interface Waiter {
   readonly owner: string;
   readonly most: number;
   readonly called: SignalOnce;
+  /** Frees the slot that it has been given. */
+  leave: () => void;
 }
 
 /**
- * Lets at most `limit` commands run at once, and of each owner at most as many as it may. Who finds it full waits for a
- * moment; owners take turns, so that one who sends much keeps no other from its place.
+ * Lets at most `limit` of something (commands, searches) run at once, of each owner its share (`Shares`) and at most as
+ * many as it may. Who finds it full waits for a moment; owners take turns, so that one who sends much keeps no other from
+ * its slot.
  */
 export class Gate {
-  #running = 0;
-  readonly #of = new Map<string, number>();
+  readonly #slots: Shares;
   /** In the order in which owners are served; each one's own in the order in which they came. */
   readonly #waiting = new Map<string, Waiter[]>();
   #waitingCount = 0;
 
-  constructor(readonly limit: number) {}
+  /** `what` runs, in the plural, and how a client ends one: the refusals say so. */
+  constructor(
+    readonly limit: number,
+    private readonly what = 'commands',
+    private readonly advice = ', or stop a session you no longer need with close_session',
+  ) {
+    this.#slots = new Shares(limit);
+  }
 
   get running(): number {
-    return this.#running;
+    return this.#slots.used;
   }
 
   get waiting(): number {
@@ -45,11 +55,11 @@ export class Gate {
     const before = this.#waiting.get(owner) ?? [];
     if (before.length === 0 && this.#hasPlace(owner, most)) return this.#take(owner);
     if (before.length >= this.limit * WAITING_PER_PLACE) throw this.#refusal(owner, most);
-    const waiter: Waiter = { owner, most, called: new SignalOnce() };
+    const waiter: Waiter = { owner, most, called: new SignalOnce(), leave: () => {} };
     this.#waiting.set(owner, [...before, waiter]);
     this.#waitingCount++;
     // Called, it has its place already.
-    if ((await patience(waiter.called)) || waiter.called.fired) return this.#leaver(owner);
+    if ((await patience(waiter.called)) || waiter.called.fired) return waiter.leave;
     this.#forget(waiter);
     throw this.#refusal(owner, most);
   }
@@ -60,39 +70,29 @@ export class Gate {
   }
 
   #hasPlace(owner: string, most: number): boolean {
-    return this.#running < this.limit && (this.#of.get(owner) ?? 0) < most;
+    return this.#slots.hasRoom(owner) && this.#slots.usedBy(owner) < most;
   }
 
   #take(owner: string): () => void {
-    this.#running++;
-    this.#of.set(owner, (this.#of.get(owner) ?? 0) + 1);
-    return this.#leaver(owner);
-  }
-
-  #leaver(owner: string): () => void {
+    const release = this.#slots.acquire(owner);
     let left = false;
     return () => {
       if (left) return;
       left = true;
-      this.#running--;
-      const count = (this.#of.get(owner) ?? 1) - 1;
-      if (count === 0) this.#of.delete(owner);
-      else this.#of.set(owner, count);
+      release();
       this.#callNext();
     };
   }
 
-  /** The owner that is served goes to the end of the line. */
+  /** The owner that is served goes to the end of the line. A slot that is free may make room in several shares. */
   #callNext(): void {
     for (const [owner, [first, ...rest]] of this.#waiting) {
       if (first === undefined || !this.#hasPlace(owner, first.most)) continue;
       this.#waiting.delete(owner);
       if (rest.length > 0) this.#waiting.set(owner, rest);
       this.#waitingCount--;
-      this.#running++;
-      this.#of.set(owner, (this.#of.get(owner) ?? 0) + 1);
+      first.leave = this.#take(owner);
       first.called.fire();
-      return;
     }
   }
 
@@ -104,11 +104,15 @@ export class Gate {
   }
 
   #refusal(owner: string, most: number): TooManyRequests {
-    const isOwn = (this.#of.get(owner) ?? 0) >= most;
-    const what = isOwn ? `${most} commands of this token are` : `${this.limit} commands are`;
+    const own = this.#slots.usedBy(owner);
+    const share = own >= most ? 'which is its limit' : `which is its share of the ${this.limit} that run at once`;
+    const why =
+      own > 0
+        ? `${own} ${this.what} of this token are running already, ${share}`
+        : `${this.limit} ${this.what} of other tokens are running already`;
     return new TooManyRequests(
       RETRY_AFTER_SECONDS,
-      `${what} running already. Repeat the call in ${RETRY_AFTER_SECONDS} seconds, or stop a session you no longer need with close_session.`,
+      `${why}. Repeat the call in ${RETRY_AFTER_SECONDS} seconds${this.advice}.`,
     );
   }
 }

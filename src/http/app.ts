@@ -2,12 +2,14 @@ import { Elysia } from 'elysia';
 import type { AddressList } from '../core/address-list.ts';
 import { GuessingRefused, ShuttingDown, Unauthorized } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
+import type { Turns } from '../core/turns.ts';
 import type { Logger } from '../log/log.ts';
 import type { Followers } from '../operations/follow.ts';
 import type { Operation } from '../operations/operation.ts';
 import { type Ending, logExchange } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
 import { type BodyReading, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
+import type { CallLimiter } from './call-limiter.ts';
 import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, exchangeOf, invokeFor, noteSession } from './exchange.ts';
@@ -25,6 +27,8 @@ export interface AppParts extends MetricsParts {
   readonly followers: Followers;
   readonly auth: Authenticator;
   readonly pace: Pace;
+  readonly calls: CallLimiter;
+  readonly turns: Turns;
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
   readonly replySeconds: number;
@@ -92,12 +96,17 @@ const OPEN_PATHS = ['/healthz', '/openapi.json', '/metrics', ...DOCS_PATHS];
 
 type Answering = () => Response | Promise<Response>;
 
-/** Lets `answer` answer who has a token, before anything else of the request is looked at. Throws `Unauthorized`. */
-function admitted(parts: AppParts, request: Request, answer: Answering): Response | Promise<Response> {
+/**
+ * Lets `answer` answer who has a token, before anything else of the request is looked at. The call holds its slot until
+ * the answer is there. Throws `Unauthorized`, `TooManyRequests`.
+ */
+async function admitted(parts: AppParts, request: Request, answer: Answering): Promise<Response> {
   const exchange = theExchange(request);
   exchange.principal = parts.auth.authenticate(request.headers, exchange.address);
   parts.pace.demand(exchange.principal);
-  return publicly(parts, request, answer);
+  using slot = parts.calls.acquire(exchange.principal);
+  exchange.slot = slot;
+  return await publicly(parts, request, answer);
 }
 
 /** Lets `answer` answer everybody. Throws `ShuttingDown`, and `RequestTooLarge`. */
@@ -150,9 +159,13 @@ async function flat(parts: AppParts, operation: Operation, request: Request): Pr
   return invoke(parts, operation, await readJsonOrNothing(request, readingOf(parts, request)), request);
 }
 
-function readingOf({ pace, shutdown }: AppParts, request: Request): BodyReading {
-  const { deadline, principal } = theExchange(request);
-  return { deadline, shutdown, count: (bytes) => pace.demandText(principal, bytes) };
+function readingOf({ pace, shutdown, turns }: AppParts, request: Request): BodyReading {
+  const { deadline, principal, slot } = theExchange(request);
+  const count = (bytes: number): void => {
+    slot?.grow(bytes);
+    pace.demandText(principal, bytes);
+  };
+  return { deadline, shutdown, count, turn: () => turns.take(principal) };
 }
 
 async function invoke(parts: AppParts, operation: Operation, args: unknown, request: Request): Promise<Response> {

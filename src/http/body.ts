@@ -22,7 +22,12 @@ export interface BodyReading {
   readonly shutdown: SignalOnce;
   /** Counts bytes of it for its token, before they are read. Throws when that has sent too many. */
   readonly count: (bytes: number) => void;
+  /** Resolves when it is the turn of its token to have a long body looked at. */
+  readonly turn: () => Promise<void>;
 }
+
+/** What is made of a longer one (its JSON, a command that is looked at and masked) takes milliseconds. */
+const LONG_BODY_BYTES = 16_384;
 
 /**
  * The body as JSON, whatever its Content-Type says. Throws `InvalidJson` for what is no JSON in UTF-8 or does not
@@ -58,8 +63,10 @@ function parse(bytes: Uint8Array, form: string): unknown {
   }
 }
 
-function readInTime(request: Request, { deadline, shutdown, count }: BodyReading): Promise<Uint8Array> {
-  return inTime(readBody(request, count), deadline, shutdown);
+async function readInTime(request: Request, { deadline, shutdown, count, turn }: BodyReading): Promise<Uint8Array> {
+  const bytes = await inTime(readBody(request, count), deadline, shutdown);
+  if (bytes.length > LONG_BODY_BYTES) await turn();
+  return bytes;
 }
 
 async function readBody(request: Request, count: (bytes: number) => void): Promise<Uint8Array> {

@@ -1,5 +1,6 @@
 import { Deadline } from '../core/clock.ts';
 import type { Answer, Call, Operation } from '../operations/operation.ts';
+import type { CallSlot } from './call-limiter.ts';
 
 /** One request and its answer: what the doors know of it and what its log line tells. */
 export interface Exchange {
@@ -15,6 +16,8 @@ export interface Exchange {
   readonly deadline: Deadline;
   /** Set once the token was checked. */
   principal: string;
+  /** What the call holds of its token's share. */
+  slot?: CallSlot;
   op?: string;
   session?: string;
   outcome?: string;

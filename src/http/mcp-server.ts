@@ -14,6 +14,7 @@ import {
 } from '@modelcontextprotocol/sdk/types.js';
 import { SignalOnce } from '../core/signal-once.ts';
 import type { Operation } from '../operations/operation.ts';
+import type { CallLimiter } from './call-limiter.ts';
 import { type Exchange, invokeFor } from './exchange.ts';
 import { ProgressReport } from './mcp-progress.ts';
 import { toolSchema } from './mcp-schema.ts';
@@ -22,6 +23,7 @@ import { problemOf } from './problems.ts';
 /** What every MCP server works with, whatever carries its messages. */
 export interface McpServerParts {
   readonly operations: readonly Operation[];
+  readonly calls: CallLimiter;
   readonly shutdown: SignalOnce;
   /** Every message has fewer characters than this. */
   readonly maxReplyChars: number;
@@ -92,6 +94,9 @@ async function callTool(
   using progress = new ProgressReport(extra);
   using interruption = new Interruption([parts.shutdown, cancelled]);
   try {
+    // A message may hold many calls, and its answer begins before they have ended: each call has a slot of its own.
+    using slot = parts.calls.acquire(exchange.principal);
+    slot.grow(exchange.slot?.bytes ?? 0);
     const answer = await invokeFor(exchange, operation, args, {
       shutdown: interruption.signal,
       cancelled,

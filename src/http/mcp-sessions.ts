@@ -2,11 +2,15 @@ import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js';
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { InvalidRequest, SessionNotFound, TooManyRequests } from '../core/errors.ts';
+import { Shares } from '../core/shares.ts';
 import { SignalOnce } from '../core/signal-once.ts';
 import type { Exchange } from './exchange.ts';
 import { type McpPeer, type McpServerParts, mcpServer } from './mcp-server.ts';
 
-/** Clients at once. Most never say that they leave: the one that was silent for longest makes room for a new one. */
+/**
+ * Clients at once, of all tokens. Most never say that they leave: where a token has its share, its own client that was
+ * silent for longest makes room for a new one.
+ */
 const MAX_SESSIONS = 100;
 
 /** A client that was silent for longer has to introduce itself again: as long as a session of a command is kept. */
@@ -21,6 +25,8 @@ export type AnswerDone = (status: number, bytes: number) => void;
 interface McpSession {
   readonly principal: string;
   readonly transport: WebStandardStreamableHTTPServerTransport;
+  /** Gives its slot back. */
+  readonly release: () => void;
   usedMs: number;
   pending: number;
 }
@@ -29,6 +35,7 @@ interface McpSession {
 export class McpSessions {
   /** By the id that the client sends; the one used last stands last. */
   readonly #sessions = new Map<string, McpSession>();
+  readonly #slots = new Shares(MAX_SESSIONS);
 
   constructor(
     private readonly parts: McpServerParts,
@@ -42,6 +49,8 @@ export class McpSessions {
     exchanges.set(auth, exchange);
     session.pending++;
     const response = await session.transport.handleRequest(request, { parsedBody: body, authInfo: auth });
+    // It was no client that introduced itself after all.
+    if (session.transport.sessionId === undefined) session.release();
     return watched(response, { 'x-request-id': exchange.id }, (bytes) => {
       session.pending--;
       session.usedMs = this.clock.elapsed();
@@ -51,15 +60,17 @@ export class McpSessions {
 
   /** A session for a client that introduces itself; it counts as soon as the transport has given it an id. */
   async #begin({ principal }: Exchange): Promise<McpSession> {
-    this.#makeRoom();
+    this.#makeRoom(principal);
     const closed = new SignalOnce();
     const transport = new WebStandardStreamableHTTPServerTransport({
       sessionIdGenerator: () => crypto.randomUUID(),
       onsessioninitialized: (id) => void this.#sessions.set(id, session),
     });
-    const session: McpSession = { principal, transport, usedMs: this.clock.elapsed(), pending: 0 };
+    const release = this.#slots.acquire(principal);
+    const session: McpSession = { principal, transport, release, usedMs: this.clock.elapsed(), pending: 0 };
     transport.onclose = () => {
       closed.fire();
+      release();
       if (transport.sessionId !== undefined) this.#sessions.delete(transport.sessionId);
     };
     const peer: McpPeer = {
@@ -89,15 +100,23 @@ export class McpSessions {
     return session;
   }
 
-  #makeRoom(): void {
+  /** Makes room for a client of `principal`. A token under its share loses no client to another. */
+  #makeRoom(principal: string): void {
     for (const session of this.#sessions.values()) if (this.#isOver(session)) void session.transport.close();
-    if (this.#sessions.size < MAX_SESSIONS) return;
-    for (const session of this.#sessions.values()) {
-      if (session.pending > 0) continue;
-      void session.transport.close();
-      return;
+    while (!this.#slots.hasRoom(principal)) {
+      const own = this.#slots.usedBy(principal);
+      // Without a client of its own it takes a slot from the token that has most of them.
+      const owner = own > 0 ? principal : this.#slots.largestOwner();
+      const idle = [...this.#sessions.values()].find((session) => session.principal === owner && session.pending === 0);
+      if (idle === undefined || (own === 0 && this.#slots.usedBy(idle.principal) === 1)) {
+        const why =
+          own > 0
+            ? `${own} MCP clients of this token wait for answers already, which is its share of the ${MAX_SESSIONS} at once`
+            : `There are ${MAX_SESSIONS} MCP clients of other tokens already, which is all at once`;
+        throw new TooManyRequests(RETRY_SECONDS, `${why}. Come back later.`);
+      }
+      void idle.transport.close();
     }
-    throw new TooManyRequests(RETRY_SECONDS, `${MAX_SESSIONS} MCP clients wait for answers already. Come back later.`);
   }
 
   #isOver({ pending, usedMs }: McpSession): boolean {

@@ -1,6 +1,7 @@
 import { Deadline } from '../core/clock.ts';
 import { AgentError, TooManyRequests } from '../core/errors.ts';
 import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../core/limits.ts';
+import { Shares } from '../core/shares.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import { incompleteTail } from '../core/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
@@ -46,13 +47,13 @@ interface View {
 
 /** Follows the output of sessions as it is written. */
 export class Followers {
-  #count = 0;
+  readonly #slots = new Shares(MAX_FOLLOWERS);
 
   constructor(private readonly parts: OperationParts) {}
 
   /**
    * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower or
-   * its token has gone or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow, and
+   * its token has gone or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow already, and
    * `MachineRefused` when that cannot be recorded.
    */
   follow(id: string, principal: string, request: FollowRequest): AsyncGenerator<FollowEvent, void> {
@@ -62,8 +63,7 @@ export class Followers {
       const session = this.#open(id, principal);
       const view = { masker: maskerFor(this.parts, principal), limits: limitsOf(this.parts, principal) };
       trail.operation('stream', { session: id }, caller);
-      this.#count++;
-      request.gone.subscribe(() => this.#count--);
+      request.gone.subscribe(this.#slots.acquire(principal));
       return this.#whileAllowed(principal, this.#events(session, view, request));
     } catch (error) {
       trail.refused('stream', { session: id }, caller, error);
@@ -74,8 +74,13 @@ export class Followers {
   #open(id: string, principal: string): Session {
     demandOperation(this.parts.access.profileFor(principal), 'read_session');
     const session = this.parts.store.get(id, principal);
-    if (this.#count >= MAX_FOLLOWERS) {
-      throw new TooManyRequests(5, `${MAX_FOLLOWERS} clients follow sessions already. Use read_session with wait.`);
+    if (!this.#slots.hasRoom(principal)) {
+      const own = this.#slots.usedBy(principal);
+      const why =
+        own > 0
+          ? `This token has ${own} streams open, which is its share of the ${MAX_FOLLOWERS} at once`
+          : `Other tokens have ${MAX_FOLLOWERS} streams open, which is all at once`;
+      throw new TooManyRequests(5, `${why}. Close one, or use read_session with wait.`);
     }
     return session;
   }

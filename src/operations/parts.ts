@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { KnownSecrets } from '../core/secrets.ts';
+import type { Turns } from '../core/turns.ts';
 import type { Gate } from '../execution/gate.ts';
 import type { Access } from '../profiles/access.ts';
 import type { SessionStore } from '../sessions/store.ts';
@@ -39,6 +40,8 @@ export interface OperationParts {
   readonly store: SessionStore;
   readonly commands: Commands;
   readonly gate: Gate;
+  /** What the work that a client makes long waits for, piece by piece. */
+  readonly turns: Turns;
   readonly proposals: Proposals;
   readonly trail: Trail;
 }

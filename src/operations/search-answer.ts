@@ -99,7 +99,8 @@ async function searchUntilFound(
     const grown = growth.next();
     const end = parts.commands.endOf(session);
     const seconds = call.deadline.before(SEARCH_MARGIN_SECONDS).leftMs / 1000;
-    const order = { match, context, isPlain, offset, maxChars, seconds };
+    const { principal } = call;
+    const order = { principal, match, context, isPlain, offset, maxChars, seconds };
     const found = await search(parts.ownArgv, session, stream, { ...order, show, roomChars: room });
     const isOver = end === undefined;
     if (found.matches.length > 0 || found.isStopped || isOver || call.shutdown.fired || deadline.passed) {

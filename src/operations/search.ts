@@ -1,7 +1,7 @@
 import { Deadline } from '../core/clock.ts';
-import { InvalidArguments, TooManyRequests } from '../core/errors.ts';
+import { InvalidArguments } from '../core/errors.ts';
 import { MAX_SEARCHES, SEARCH_SECONDS } from '../core/limits.ts';
-import { SignalOnce } from '../core/signal-once.ts';
+import { Gate } from '../execution/gate.ts';
 import type { LineMatch, SearchStep } from '../sessions/match-lines.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
 
@@ -49,27 +49,7 @@ export function parsePattern(text: string): Pick<SearchOrder, 'pattern' | 'flags
   }
 }
 
-let running = 0;
-/** Searches that wait for another one to end, the oldest first. */
-const waiting: SignalOnce[] = [];
-
-/** Takes a place among the searches that run; waits for one, at most `seconds`. Throws `TooManyRequests`. */
-async function takePlace(seconds: number): Promise<void> {
-  if (running >= MAX_SEARCHES) {
-    const turn = new SignalOnce();
-    waiting.push(turn);
-    if (!(await Deadline.after(seconds).waitFor(turn))) {
-      waiting.splice(waiting.indexOf(turn), 1);
-      throw new TooManyRequests(5, `${MAX_SEARCHES} searches run already; repeat the call.`);
-    }
-  }
-  running++;
-}
-
-function leavePlace(): void {
-  running--;
-  waiting.shift()?.fire();
-}
+const slots = new Gate(MAX_SEARCHES, 'searches', '');
 
 /**
  * Searches a stream of a session from `offset` on, in a process of its own that is killed when its time is over: no
@@ -80,6 +60,7 @@ export async function search(
   session: Session,
   stream: StreamName,
   request: Pick<SearchOrder, 'offset' | 'context' | 'isPlain' | 'maxChars'> & {
+    readonly principal: string;
     readonly match: string;
     readonly seconds: number;
     /** What of a match may be seen. */
@@ -88,17 +69,17 @@ export async function search(
     readonly roomChars: number;
   },
 ): Promise<Found> {
-  const { match, seconds, show, roomChars, ...bounds } = request;
+  const { principal, match, seconds, show, roomChars, ...bounds } = request;
   const end = session.stream(stream).size;
   const order: SearchOrder = { path: session.path(stream), end, ...parsePattern(match), ...bounds };
   const deadline = Deadline.after(Math.min(seconds, SEARCH_SECONDS));
   // Not the other way round: the beginning of a secret does not look like one.
   const shorten = (found: LineMatch): LineMatch => shortened(show(found), roomChars);
-  await takePlace(deadline.leftMs / 1000);
+  const release = await slots.enter(principal, MAX_SEARCHES, (called) => deadline.waitFor(called));
   try {
     return collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order, shorten);
   } finally {
-    leavePlace();
+    release();
   }
 }
 

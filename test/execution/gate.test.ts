@@ -13,7 +13,7 @@ describe('a gate', () => {
   test('lets as many in as there are places, and the next one when one leaves', async () => {
     const gate = new Gate(2);
     const first = await gate.enter('a', 9, impatient);
-    await gate.enter('a', 9, impatient);
+    await gate.enter('b', 9, impatient);
     expect(gate.enter('a', 9, impatient)).rejects.toBeInstanceOf(TooManyRequests);
     const third = gate.enter('a', 9, patient);
     expect(gate.waiting).toBe(1);
@@ -59,6 +59,25 @@ describe('a gate', () => {
     await other;
     expect(gate.waiting).toBe(1);
     void waiting;
+  });
+
+  test('keeps one that is alone to its share, and the rest for others', async () => {
+    const gate = new Gate(4);
+    const leaves = [1, 2, 3].map(() => gate.enter('a', 9, impatient));
+    await Promise.all(leaves);
+    await expect(gate.enter('a', 9, impatient)).rejects.toThrow(
+      '3 commands of this token are running already, which is its share of the 4 that run at once',
+    );
+    await gate.enter('b', 9, impatient);
+    await expect(gate.enter('b', 9, impatient)).rejects.toThrow('1 commands of this token');
+    await expect(gate.enter('c', 9, impatient)).rejects.toThrow('4 commands of other tokens are running already');
+    // A slot that becomes free goes to the one that has none, though another came before it.
+    const more = gate.enter('a', 9, patient);
+    const none = gate.enter('c', 9, patient);
+    (await leaves[0])?.();
+    await none;
+    expect([gate.running, gate.waiting]).toEqual([4, 1]);
+    void more;
   });
 
   test('does not let a crowd wait without end', async () => {
