@@ -139,13 +139,13 @@ export const settingsSchema = Type.Object({
     minimum: 1,
     maximum: 10_000,
     default: 32,
-    description: 'Commands running at once.',
+    description: 'Commands running at once. A token alone may use everything but a quarter, several an equal part each.',
   }),
   AGENT3_MAX_RUNNING_PER_TOKEN: Type.Optional(
     Type.Integer({
       minimum: 1,
       maximum: 10_000,
-      description: 'Commands of one token running at once. By default as many as in all.',
+      description: 'Commands of one token running at once, where that is fewer than its share.',
     }),
   ),
   AGENT3_MAX_REQUESTS_PER_MINUTE: Type.Integer({

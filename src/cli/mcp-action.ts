@@ -4,6 +4,7 @@ import { type Config, processEnvironment } from '../config.ts';
 import { Deadline, delay } from '../core/clock.ts';
 import { newToken } from '../core/token.ts';
 import { buildDeps, type Deps } from '../deps.ts';
+import { CallLimiter } from '../http/call-limiter.ts';
 import { StdioDoor } from '../http/mcp-stdio.ts';
 import { schedule } from '../jobs/scheduler.ts';
 import type { Logger } from '../log/log.ts';
@@ -53,6 +54,7 @@ export async function runMcp(): Promise<void> {
   const operations = allOperations(deps);
   const server = await StdioDoor.open({
     operations,
+    calls: new CallLimiter(),
     shutdown,
     maxReplyChars,
     version,

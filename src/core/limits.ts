@@ -54,8 +54,8 @@ export const MIN_KEY_CHARS = 32;
 /** What an answer needs beside its waiting: a look at why a command is silent takes 0.1 s. */
 export const LOOK_SECONDS = 0.2;
 
-/** Most of a stream in one server-sent event. */
-export const FOLLOW_PIECE_BYTES = 65_536;
+/** Most of a stream in one server-sent event: what is masked in one turn. */
+export const FOLLOW_PIECE_BYTES = 16_384;
 /** A follower of a silent command hears that the agent lives; proxies close connections that are silent for a minute. */
 export const FOLLOW_SIGN_SECONDS = 10;
 /** Streams of sessions that are open at once, of all tokens: each holds a connection and two watches of inotify. */

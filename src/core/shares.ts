@@ -1,11 +1,11 @@
-/** A token may hold so many times what is then still free: three of four slots where it is alone. */
+/** An owner may hold so many times what is then still free: three of four slots where it is alone. */
 const TIMES_FREE = 3;
 
 /**
  * Divides `limit` slots (commands, streams, bytes …) among owners by one rule: an owner holds at most three times what is
- * then still free, and always gets its first slot while there is one. So one that is alone gets three quarters, several
- * get an equal part each, and something stays free for one that comes next (dynamic thresholds: Choudhury and Hahne,
- * IEEE/ACM Transactions on Networking 6(2), 1998).
+ * then still free (and what cannot be divided by four), and always gets its first slot while there is one. So one that is
+ * alone gets everything but a quarter, several get an equal part each, and something stays free for one that comes next
+ * (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
  */
 export class Shares {
   #used = 0;
@@ -26,7 +26,7 @@ export class Shares {
     const free = this.limit - this.#used - amount;
     if (free < 0) return false;
     const used = this.usedBy(owner);
-    return used === 0 || used + amount <= TIMES_FREE * free;
+    return used === 0 || used + amount <= TIMES_FREE * free + (this.limit % (TIMES_FREE + 1));
   }
 
   /** Gives `owner` so much, also where it has no room; the function that this returns gives it back, once. */

@@ -4,7 +4,7 @@ import { incompleteTail } from '../core/utf8.ts';
 import { SESSION_STATUSES, type SessionRecord } from '../sessions/record.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import type { Call } from './operation.ts';
-import type { OperationLimits } from './parts.ts';
+import type { OperationLimits, OperationParts } from './parts.ts';
 import type { Omission } from './reply.ts';
 
 /** The fields that `shell` and `read_session` have in common. */
@@ -79,6 +79,18 @@ export function finalSnapshot(session: Session, clock: Clock): Snapshot {
     stderr: session.streamOf('stderr', record.stderr_bytes),
   };
   return snapshotOf(session, streams, clock);
+}
+
+/** What is read and cut of less takes a fraction of a millisecond. */
+const SHORT_BYTES = 8192;
+
+/** Resolves when it is the turn of a call to have its answer made of `streams`; at once where they are short. */
+export async function turnFor(
+  { turns }: Pick<OperationParts, 'turns'>,
+  { streams }: Snapshot,
+  { principal }: Pick<Call, 'principal'>,
+): Promise<void> {
+  if (streams.stdout.size + streams.stderr.size > SHORT_BYTES) await turns.take(principal);
 }
 
 function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock): Snapshot {

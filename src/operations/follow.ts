@@ -64,7 +64,7 @@ export class Followers {
       const view = { masker: maskerFor(this.parts, principal), limits: limitsOf(this.parts, principal) };
       trail.operation('stream', { session: id }, caller);
       request.gone.subscribe(this.#slots.acquire(principal));
-      return this.#whileAllowed(principal, this.#events(session, view, request));
+      return this.#whileAllowed(principal, this.#events(session, principal, view, request));
     } catch (error) {
       trail.refused('stream', { session: id }, caller, error);
       throw error;
@@ -109,6 +109,7 @@ export class Followers {
 
   async *#events(
     session: Session,
+    principal: string,
     { masker, limits }: View,
     { offsets: from, isText, gone, shutdown }: FollowRequest,
   ): AsyncGenerator<FollowEvent, void> {
@@ -121,10 +122,13 @@ export class Followers {
       const end = this.parts.commands.endOf(session);
       let isSilent = true;
       for (const stream of STREAMS) {
+        if (session.sizeOf(stream) <= offsets[stream]) continue;
+        // So many streams of one token hold up nobody else.
+        await this.parts.turns.take(principal);
         const bytes = nextPiece(session, stream, offsets[stream], isText && end !== undefined);
         if (bytes.length === 0) continue;
         isSilent = false;
-        const shown = masker?.maskBytes(bytes, session.stream(stream), offsets[stream]) ?? bytes;
+        const shown = (await masker?.maskBytes(bytes, session.stream(stream), offsets[stream])) ?? bytes;
         offsets[stream] += bytes.length;
         yield { kind: 'output', stream, bytes: shown, offsets: { ...offsets } };
       }

@@ -14,11 +14,14 @@ export const KEY_BEGIN = '-----BEGIN PRIVATE KEY-----\n';
 export function isInKey(stream: ByteSource, at: number): boolean {
   const from = Math.max(0, at - LOOK_BACK_BYTES);
   const bytes = Buffer.from(stream.read(from, at - from + LOOK_AHEAD_BYTES));
-  if (!bytes.includes('PRIVATE KEY')) return false;
-  let isOpen: boolean | undefined;
-  for (const { index, 1: kind } of bytes.toString('latin1').matchAll(MARKER)) {
-    if (from + index >= at) return isOpen ?? kind === 'END';
-    isOpen = kind === 'BEGIN';
-  }
-  return isOpen ?? false;
+  return bytes.includes('PRIVATE KEY') && keyMarks(bytes.toString('latin1'))(at - from);
+}
+
+/** The same for places of a text, in which the marks are looked for once. */
+export function keyMarks(text: string): (at: number) => boolean {
+  const marks = text.includes('PRIVATE KEY') ? [...text.matchAll(MARKER)] : [];
+  return (at) => {
+    const before = marks.findLast(({ index }) => index < at);
+    return before === undefined ? marks[0]?.[1] === 'END' : before[1] === 'BEGIN';
+  };
 }

@@ -1,6 +1,6 @@
 import { type KnownSecrets, type SecretSpan, secretSpans } from '../core/secrets.ts';
 import { decodeUtf8, jsonChars, unitLength } from '../core/utf8.ts';
-import { isInKey, KEY_BEGIN } from './key-block.ts';
+import { isInKey, KEY_BEGIN, keyMarks } from './key-block.ts';
 import type { OperationParts } from './parts.ts';
 import type { ByteSource } from './reply.ts';
 
@@ -8,6 +8,11 @@ import type { ByteSource } from './reply.ts';
 const CONTEXT_BYTES = 4096;
 /** The same for whole lines: a secret does not go on in another line, but its name may stand there. */
 const LINE_CONTEXT_BYTES = 512;
+
+/** So much of a text is looked at in one turn, and what stands around it with it: a few milliseconds. */
+const WINDOW_CHARS = 16_384;
+/** What is shorter waits for no turn: it takes less than a millisecond. */
+const SHORT_CHARS = 2048;
 
 /** Where a mark of its kind has no room; cut to the length of what it stands for, so that nothing grows by it. */
 const SHORT_MARK = '***';
@@ -27,7 +32,11 @@ export class Masker {
   /** Characters of JSON that marks may still add. */
   #spare = Number.POSITIVE_INFINITY;
 
-  constructor(private readonly known: KnownSecrets) {}
+  /** `turn` is waited for before each piece of work on a long text. */
+  constructor(
+    private readonly known: KnownSecrets,
+    private readonly turn: () => Promise<void> = async () => {},
+  ) {}
 
   /** From now on marks may make what is masked longer by so many characters of JSON, all together. */
   allow(spareChars: number): void {
@@ -35,21 +44,31 @@ export class Masker {
   }
 
   /** `text` without its secrets; `before` and `after` are what stands around it. */
-  mask(text: string, before = '', after = ''): string {
-    return this.#replace(text, this.#spans(text, before, after));
+  async mask(text: string, before = '', after = ''): Promise<string> {
+    return this.#replace(text, await this.#spans(text, before, after));
   }
 
   /** The text of a part of a stream, from byte `start` to `end`, without its secrets. `show` is how it is shown. */
-  maskPart(text: string, stream: ByteSource, start: number, end: number, show: (text: string) => string): string {
+  async maskPart(
+    text: string,
+    stream: ByteSource,
+    start: number,
+    end: number,
+    show: (text: string) => string,
+  ): Promise<string> {
     const { before, after } = surroundings(stream, start, end, CONTEXT_BYTES, show);
     return this.mask(text, before, after);
   }
 
   /** Lines without their secrets, also of a secret that goes through many of them. */
-  maskLines({ texts, start, end, arePart }: Lines, stream: ByteSource, show: (text: string) => string): string[] {
+  async maskLines(
+    { texts, start, end, arePart }: Lines,
+    stream: ByteSource,
+    show: (text: string) => string,
+  ): Promise<string[]> {
     const context = arePart ? CONTEXT_BYTES : LINE_CONTEXT_BYTES;
     const { before, after } = surroundings(stream, start, end, context, show);
-    const spans = this.#spans(texts.join('\n'), before, after);
+    const spans = await this.#spans(texts.join('\n'), before, after);
     let at = 0;
     return texts.map((text) => {
       const inLine = clip(spans, at, at + text.length);
@@ -59,11 +78,11 @@ export class Masker {
   }
 
   /** The bytes of a stream from `start` on, without their secrets; the same ones where there is none. */
-  maskBytes(bytes: Uint8Array, stream: ByteSource, start: number): Uint8Array {
+  async maskBytes(bytes: Uint8Array, stream: ByteSource, start: number): Promise<Uint8Array> {
     const from = Math.max(0, start - CONTEXT_BYTES);
     const lead = isInKey(stream, from) ? KEY_BEGIN : '';
     const around = stream.read(from, start - from + bytes.length + CONTEXT_BYTES);
-    const found = clip(secretSpans(lead + decodeUtf8(around), this.known), lead.length, Number.POSITIVE_INFINITY);
+    const found = clip(await this.#find(lead + decodeUtf8(around)), lead.length, Number.POSITIVE_INFINITY);
     const spans = clip(byteSpans(around, found), start - from, start - from + bytes.length);
     if (spans.length === 0) return bytes;
     this.#count += spans.length;
@@ -87,9 +106,29 @@ export class Masker {
     return this.#count === 0 ? undefined : MASK_HINT;
   }
 
-  #spans(text: string, before: string, after: string): SecretSpan[] {
-    const spans = secretSpans(before + text + after, this.known);
+  async #spans(text: string, before: string, after: string): Promise<SecretSpan[]> {
+    const spans = await this.#find(before + text + after);
     return clip(spans, before.length, before.length + text.length);
+  }
+
+  /** The secrets in a text. A long one is looked at window by window, each with what stands around it. */
+  async #find(text: string): Promise<SecretSpan[]> {
+    if (text.length > SHORT_CHARS) await this.turn();
+    if (text.length <= WINDOW_CHARS + 2 * CONTEXT_BYTES) return secretSpans(text, this.known);
+    const isKeyAt = keyMarks(text);
+    const found: SecretSpan[] = [];
+    for (let at = 0; at < text.length; at += WINDOW_CHARS) {
+      if (at > 0) await this.turn();
+      const from = Math.max(0, at - CONTEXT_BYTES);
+      const lead = isKeyAt(from) ? KEY_BEGIN : '';
+      const window = lead + text.slice(from, at + WINDOW_CHARS + CONTEXT_BYTES);
+      for (const { start, end, kind } of secretSpans(window, this.known)) {
+        const span = { start: Math.max(from, from + start - lead.length), end: from + end - lead.length, kind };
+        // What begins behind the window is found, with more around it, by the next one.
+        if (span.start < at + WINDOW_CHARS && span.end > at) found.push(span);
+      }
+    }
+    return joined(found);
   }
 
   #replace(text: string, spans: readonly SecretSpan[]): string {
@@ -107,16 +146,28 @@ export class Masker {
   }
 }
 
+/** Spans in the order of their windows, those that meet as one. */
+function joined(spans: readonly SecretSpan[]): SecretSpan[] {
+  const result: SecretSpan[] = [];
+  for (const span of spans) {
+    const last = result.at(-1);
+    if (last === undefined || span.start > last.end || (span.start === last.end && span.kind !== last.kind))
+      result.push(span);
+    else if (span.end > last.end) result[result.length - 1] = { ...last, end: span.end };
+  }
+  return result;
+}
+
 /** What an answer says when something in it was masked. */
 export const MASK_HINT =
   'What looks like a secret is masked in this answer, as ‹password› or the like, or as ***; the profile of this token wants that.';
 
 /** What masks the answers to a principal; undefined where its profile wants no masks. */
 export function maskerFor(
-  { access, secrets }: Pick<OperationParts, 'access' | 'secrets'>,
+  { access, secrets, turns }: Pick<OperationParts, 'access' | 'secrets' | 'turns'>,
   principal: string,
 ): Masker | undefined {
-  return access.profileFor(principal).mask ? new Masker(secrets) : undefined;
+  return access.profileFor(principal).mask ? new Masker(secrets, () => turns.take(principal)) : undefined;
 }
 
 /** The brackets of a mark have two bytes more in UTF-8 than characters, each. */

@@ -91,7 +91,7 @@ async function searchUntilFound(
   const room = Math.max(LEAST_CHARS, replyChars(call, parts.limits) - FRAME_CHARS);
   const maxChars = Math.min(room, given.limit, parts.limits.maxOutputBytes);
   const showText = isPlain ? plainText : (text: string): string => text;
-  const show = (found: LineMatch): LineMatch =>
+  const show = async (found: LineMatch): Promise<LineMatch> =>
     masker === undefined ? found : withoutSecrets(masker, found, session.stream(stream), showText);
   using growth = new Growth(session.path(stream));
   let offset = given.offset < 0 ? Math.max(0, session.sizeOf(stream) + given.offset) : given.offset;
@@ -114,15 +114,19 @@ async function searchUntilFound(
 }
 
 /** A match in which the secrets of its lines are masked, for what stands around them in the stream. */
-function withoutSecrets(
+async function withoutSecrets(
   masker: Masker,
   match: LineMatch,
   stream: StoredStream,
   show: (text: string) => string,
-): LineMatch {
+): Promise<LineMatch> {
   const { before, text, after, from, to } = match;
   const arePart = match.isPart || to - from >= LONGEST_LINE_BYTES;
-  const texts = masker.maskLines({ texts: [...before, text, ...after], start: from, end: to, arePart }, stream, show);
+  const texts = await masker.maskLines(
+    { texts: [...before, text, ...after], start: from, end: to, arePart },
+    stream,
+    show,
+  );
   return {
     ...match,
     before: texts.slice(0, before.length),

@@ -64,7 +64,7 @@ export async function search(
     readonly match: string;
     readonly seconds: number;
     /** What of a match may be seen. */
-    readonly show: (match: LineMatch) => LineMatch;
+    readonly show: (match: LineMatch) => Promise<LineMatch>;
     /** What all matches together may have in characters, also when there is only one. */
     readonly roomChars: number;
   },
@@ -74,10 +74,10 @@ export async function search(
   const order: SearchOrder = { path: session.path(stream), end, ...parsePattern(match), ...bounds };
   const deadline = Deadline.after(Math.min(seconds, SEARCH_SECONDS));
   // Not the other way round: the beginning of a secret does not look like one.
-  const shorten = (found: LineMatch): LineMatch => shortened(show(found), roomChars);
+  const shorten = async (found: LineMatch): Promise<LineMatch> => shortened(await show(found), roomChars);
   const release = await slots.enter(principal, MAX_SEARCHES, (called) => deadline.waitFor(called));
   try {
-    return collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order, shorten);
+    return await collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order, shorten);
   } finally {
     release();
   }
@@ -111,11 +111,11 @@ async function runSearch(argv: string[], order: SearchOrder, seconds: number): P
   }
 }
 
-function collect(
+async function collect(
   { text, isStopped }: Searched,
   { maxChars, offset, end }: SearchOrder,
-  show: (match: LineMatch) => LineMatch,
-): Found {
+  show: (match: LineMatch) => Promise<LineMatch>,
+): Promise<Found> {
   const matches: LineMatch[] = [];
   let chars = 0;
   let nextOffset = Math.min(offset, end);
@@ -127,7 +127,7 @@ function collect(
       nextOffset = Math.max(nextOffset, step.at);
       continue;
     }
-    const match = show(step.match);
+    const match = await show(step.match);
     chars += JSON.stringify(match).length;
     // One at least, or nobody would come past it.
     if (chars > maxChars && matches.length > 0) return { matches, nextOffset, isStopped: false };

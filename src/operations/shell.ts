@@ -18,6 +18,7 @@ import {
   outputFields,
   replyChars,
   snapshot,
+  turnFor,
 } from './answer.ts';
 import type { NewCommand } from './command.ts';
 import {
@@ -100,7 +101,7 @@ export function shellOperation(parts: OperationParts): Operation {
       ];
       const notes = { silence: await commands.whySilent(session), more };
       try {
-        return answer(parts, session, given, notes, !isRepeat, call);
+        return await answer(parts, session, given, notes, !isRepeat, call);
       } catch (error) {
         if (!(error instanceof AccessLapsed)) throw error;
         throw error.with(
@@ -226,15 +227,17 @@ async function waitForEnd(parts: OperationParts, session: Session, call: Call, s
   if (call.cancelled?.fired) await parts.commands.stop(session, 'killed');
 }
 
-function answer(
+async function answer(
   parts: OperationParts,
   session: Session,
   given: ShellArguments,
   notes: Notes,
   justEnded: boolean,
   call: Call,
-): Answer {
-  const { streams, fields } = justEnded ? finalSnapshot(session, parts.clock) : snapshot(session, parts.clock);
+): Promise<Answer> {
+  const now = justEnded ? finalSnapshot(session, parts.clock) : snapshot(session, parts.clock);
+  await turnFor(parts, now, call);
+  const { streams, fields } = now;
   const limits = limitsOf(parts, call.principal);
   const build = (text: { stdout: string; stderr: string }, more: Answer, hints: readonly (string | undefined)[]) => ({
     ...text,
@@ -252,9 +255,9 @@ function answer(
   const isPlain = given.plain ?? session.record.input === 'terminal';
   const show = (text: string): string => (isPlain ? plainText(text) : text);
   masker?.allow(budget.chars - jsonChars(fitted.stdout.text) - jsonChars(fitted.stderr.text));
-  const shown = (name: StreamName): string =>
+  const shown = async (name: StreamName): Promise<string> =>
     masker === undefined ? show(fitted[name].text) : masked(masker, fitted[name], streams[name], show);
-  const text = { stdout: shown('stdout'), stderr: shown('stderr') };
+  const text = { stdout: await shown('stdout'), stderr: await shown('stderr') };
   const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
   return build(text, omitted === undefined ? {} : { omitted }, [
     cutHint(fitted, session.id),
@@ -264,16 +267,16 @@ function answer(
 }
 
 /** A text without its secrets; what stands before and behind a cut is looked at with what was cut out. */
-function masked(
+async function masked(
   masker: Masker,
   { text, omitted, parts }: FittedStream,
   stream: StoredStream,
   show: (text: string) => string,
-): string {
+): Promise<string> {
   if (omitted === undefined || parts === undefined) return masker.mask(show(text));
   const resume = omitted.offset + omitted.bytes;
-  const head = masker.maskPart(show(parts.head), stream, 0, omitted.offset, show);
-  const tail = masker.maskPart(show(parts.tail), stream, resume, stream.size, show);
+  const head = await masker.maskPart(show(parts.head), stream, 0, omitted.offset, show);
+  const tail = await masker.maskPart(show(parts.tail), stream, resume, stream.size, show);
   return joinWithNote({ head, tail }, omitted);
 }
 

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { openSequenceLength, plainText } from '../core/plain-text.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
-import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot } from './answer.ts';
+import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot, turnFor } from './answer.ts';
 import { limitsOf } from './confinement.ts';
 import { type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
@@ -30,14 +30,15 @@ export interface SliceRequest {
 }
 
 /** A slice of a session's output as far as it fits one answer, and the state of its command. */
-export function sliceAnswer(
+export async function sliceAnswer(
   parts: OperationParts,
   session: Session,
   given: SliceRequest,
   notes: Notes,
   call: Pick<Call, 'maxReplyChars' | 'principal'>,
-): Answer {
+): Promise<Answer> {
   const now = snapshot(session, parts.clock);
+  await turnFor(parts, now, call);
   const { record } = session;
   const masker = maskerFor(parts, call.principal);
   const hints = [
@@ -63,8 +64,16 @@ export function sliceAnswer(
     masker === undefined
       ? [page.text, otherText]
       : [
-          maskPage(masker, page.text, now.streams[name], page.start, page.end, given.encoding, isPlain),
-          maskPage(masker, otherText, now.streams[other], rest.start, now.streams[other].size, given.encoding, isPlain),
+          await maskPage(masker, page.text, now.streams[name], page.start, page.end, given.encoding, isPlain),
+          await maskPage(
+            masker,
+            otherText,
+            now.streams[other],
+            rest.start,
+            now.streams[other].size,
+            given.encoding,
+            isPlain,
+          ),
         ];
 
   const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
@@ -79,7 +88,7 @@ export function sliceAnswer(
   };
 }
 
-function maskPage(
+async function maskPage(
   masker: Masker,
   text: string,
   stream: StoredStream,
@@ -87,9 +96,9 @@ function maskPage(
   end: number,
   encoding: Encoding,
   isPlain: boolean,
-): string {
+): Promise<string> {
   if (encoding === 'utf8') return masker.maskPart(text, stream, start, end, isPlain ? plainText : (same) => same);
-  return Buffer.from(masker.maskBytes(Buffer.from(text, 'base64'), stream, start)).toString('base64');
+  return Buffer.from(await masker.maskBytes(Buffer.from(text, 'base64'), stream, start)).toString('base64');
 }
 
 /** Tells of an offset that the stream does not have: the reader would miss what is there. */

@@ -46,7 +46,10 @@ export function writeSessionOperation(parts: OperationParts): Operation {
       const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
       const notes = { silence, more: [fateOf(written, bytes.length, isOver)] };
       const maxReplyChars = (call.maxReplyChars ?? limits.maxReplyChars) - WRITTEN_CHARS;
-      const answer = sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, { ...call, maxReplyChars });
+      const answer = await sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, {
+        ...call,
+        maxReplyChars,
+      });
       return { ...answer, written };
     },
   });

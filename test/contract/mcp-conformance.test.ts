@@ -7,6 +7,7 @@ import { InvalidArguments } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
 import { tokens } from '../../src/http/auth.ts';
+import { CallLimiter } from '../../src/http/call-limiter.ts';
 import { Pace } from '../../src/http/pace.ts';
 import { Counters } from '../../src/metrics/counters.ts';
 import { Followers } from '../../src/operations/follow.ts';
@@ -92,6 +93,8 @@ describe('the door, with the tools of the suite’s sample server', () => {
     followers: new Followers(deps),
     auth: tokens(token),
     pace: new Pace(100_000, systemClock),
+    calls: new CallLimiter(),
+    turns: deps.turns,
     logger,
     shutdown: deps.shutdown,
     replySeconds: 10,

@@ -13,7 +13,7 @@ describe('a gate', () => {
   test('lets as many in as there are places, and the next one when one leaves', async () => {
     const gate = new Gate(2);
     const first = await gate.enter('a', 9, impatient);
-    await gate.enter('b', 9, impatient);
+    await gate.enter('a', 9, impatient);
     expect(gate.enter('a', 9, impatient)).rejects.toBeInstanceOf(TooManyRequests);
     const third = gate.enter('a', 9, patient);
     expect(gate.waiting).toBe(1);

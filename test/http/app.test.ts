@@ -9,6 +9,7 @@ import { Unauthorized } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Authenticator } from '../../src/http/auth.ts';
+import { CallLimiter } from '../../src/http/call-limiter.ts';
 import { Pace } from '../../src/http/pace.ts';
 import { Counters } from '../../src/metrics/counters.ts';
 import { Followers } from '../../src/operations/follow.ts';
@@ -52,6 +53,8 @@ const app = createApp({
   followers: new Followers(deps),
   auth: twoTokens,
   pace: new Pace(1000, systemClock),
+  calls: new CallLimiter(),
+  turns: deps.turns,
   logger,
   shutdown: deps.shutdown,
   replySeconds: 10,

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { SignalOnce } from '../../src/core/signal-once.ts';
+import { CallLimiter } from '../../src/http/call-limiter.ts';
 import { beginExchange } from '../../src/http/exchange.ts';
 import { McpSessions } from '../../src/http/mcp-sessions.ts';
 
@@ -18,7 +19,8 @@ function aDay() {
   let nowMs = 0;
   const clock = { now: () => nowMs, elapsed: () => nowMs };
   const shutdown = new SignalOnce();
-  const sessions = new McpSessions({ operations: [], shutdown, maxReplyChars: 100_000, version: 'test' }, clock);
+  const calls = new CallLimiter();
+  const sessions = new McpSessions({ operations: [], calls, shutdown, maxReplyChars: 100_000, version: 'test' }, clock);
   const send = async (body: unknown, principal: string, id?: string) => {
     const headers = {
       'content-type': 'application/json',
@@ -55,5 +57,29 @@ describe('the session of an MCP client', () => {
     expect((await send(PING, 'anna', id)).status).toBe(200);
     wait(24 * HOUR_MS + 1);
     await expect(send(PING, 'anna', id)).rejects.toThrow(/Send initialize again/);
+  });
+
+  test('makes room for others of its own token alone', async () => {
+    const { send, wait } = aDay();
+    const begin = async (principal: string) => {
+      wait(1);
+      return (await send(INITIALIZE, principal)).id;
+    };
+    const ping = (principal: string, id: string) =>
+      send(PING, principal, id).then(
+        ({ status }) => status,
+        () => 'over',
+      );
+    const other = await begin('bert');
+    const many: string[] = [];
+    for (let count = 0; count < 200; count++) many.push(await begin('anna'));
+    expect(await ping('bert', other)).toBe(200);
+    // A quarter is left, and the ones that were silent for longest have made room.
+    const alive = await Promise.all(many.map((id) => ping('anna', id)));
+    expect(alive.filter((one) => one === 200)).toHaveLength(74);
+    expect(alive.slice(-74)).not.toContain('over');
+    // Who has none finds a slot, whoever has the others.
+    for (let count = 0; count < 30; count++) await begin(`token ${count}`);
+    expect(await ping('bert', other)).toBe(200);
   });
 });
