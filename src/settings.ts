@@ -139,7 +139,8 @@ export const settingsSchema = Type.Object({
     minimum: 1,
     maximum: 10_000,
     default: 32,
-    description: 'Commands running at once. A token alone may use everything but a quarter, several an equal part each.',
+    description:
+      'Commands running at once. A token alone may use everything but a quarter, several an equal part each.',
   }),
   AGENT3_MAX_RUNNING_PER_TOKEN: Type.Optional(
     Type.Integer({
