@@ -127,7 +127,7 @@ export const settingsSchema = Type.Object({
     minimum: 65_536,
     maximum: 1024 * GIB,
     default: 5 * GIB,
-    description: 'Output of all sessions on disk; the oldest ended ones go first.',
+    description: 'All sessions on disk; beyond it the token with the most loses its oldest ended ones first.',
   }),
   AGENT3_SESSION_TTL_SECONDS: Type.Integer({
     minimum: 1,

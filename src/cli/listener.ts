@@ -13,7 +13,7 @@ import { Pace } from '../http/pace.ts';
 import { Counters } from '../metrics/counters.ts';
 import { Followers } from '../operations/follow.ts';
 import { allOperations } from '../operations/index.ts';
-import { bytesOnDisk } from '../sessions/record.ts';
+import { outputOnDisk } from '../sessions/record.ts';
 import { version } from '../version.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 import type { Listening } from './shutdown.ts';
@@ -128,7 +128,7 @@ function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
     if (closed) continue;
     sessions++;
     if (status === 'running') running++;
-    sessionBytes += commands.isSupervised(session) ? session.diskBytes() : bytesOnDisk(session.record);
+    sessionBytes += commands.isSupervised(session) ? session.diskBytes() : outputOnDisk(session.record);
   }
   return { running, queued: gate.waiting, unapproved: approvals.count, sessions, sessionBytes };
 }

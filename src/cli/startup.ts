@@ -6,11 +6,12 @@ import { AuditLog } from '../audit/audit-log.ts';
 import { type Config, ConfigError, loadConfig } from '../config.ts';
 import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
+import { MAX_SESSIONS } from '../core/limits.ts';
 import type { Notices } from '../core/notices.ts';
 import type { Deps } from '../deps.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import type { Job } from '../jobs/scheduler.ts';
-import { sweepSessions } from '../jobs/sweep-sessions.ts';
+import { SessionSweep } from '../jobs/sweep-sessions.ts';
 import { type Log, openLog } from '../log/log.ts';
 import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
 import { bootId } from '../platform/proc.ts';
@@ -122,19 +123,24 @@ const SWEEP_TIME = '0 * * * * *';
 /** Looks every minute for sessions that have to go. */
 export function sweepJob(deps: Deps): Job {
   const { config, store, commands, clock, logger } = deps;
+  const sweep = new SessionSweep({
+    store,
+    clock,
+    notices: logger,
+    limits: {
+      ttlSeconds: config.sessionTtlSeconds,
+      totalBytes: config.maxSessionsBytes,
+      totalSessions: MAX_SESSIONS,
+    },
+    isBusy: (session) => commands.isSupervised(session),
+    stop: (session) => commands.stop(session, 'output_limit'),
+  });
   return {
     name: 'sweep-sessions',
     cronTime: SWEEP_TIME,
     run: async () => {
       sweepCgroups(deps);
-      await sweepSessions({
-        store,
-        clock,
-        notices: logger,
-        limits: { ttlSeconds: config.sessionTtlSeconds, totalBytes: config.maxSessionsBytes },
-        isBusy: (session) => commands.isSupervised(session),
-        stop: (session) => commands.stop(session, 'output_limit'),
-      });
+      await sweep.run();
     },
   };
 }

@@ -39,6 +39,12 @@ export const MAX_KEY_CHARS = 128;
 /** For how long a `key` is remembered. */
 export const KEY_LIFETIME_SECONDS = 86_400;
 
+/** Sessions of all tokens that are kept at once: each takes up to 8 KB of memory. */
+export const MAX_SESSIONS = 10_000;
+
+/** Keys of one token that are remembered at once. A closed session with a key still takes 8 KB of the disk. */
+export const MAX_KEYS_PER_TOKEN = 10_000;
+
 /** Smallest budget a client may ask for with `max_output`. */
 export const MIN_OUTPUT_BYTES = 256;
 

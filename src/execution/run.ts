@@ -41,14 +41,15 @@ export interface RunningCommand {
 }
 
 /**
- * Watches `process` until its tree is gone, and ends it at the first limit it reaches. `beforeTimeout` may look at it
+ * Watches `process` until its tree is gone, and ends it at the first limit it reaches. `roomBytes` tells what it may still
+ * write, less than 0 when it has written too much. `beforeTimeout` may look at it
  * before it is stopped for its time; it must not throw.
  */
 export function supervise(
   process: WatchedProcess,
   tree: ProcessTree,
   limits: CommandLimits,
-  outputBytes: () => number,
+  roomBytes: () => number,
   beforeTimeout: () => Promise<void>,
 ): RunningCommand {
   const over = new SignalOnce();
@@ -59,7 +60,7 @@ export function supervise(
   const asked = new Set<NodeJS.Signals>();
 
   const life = async (): Promise<void> => {
-    using output = new OutputLimit(outputBytes, limits.outputBytes);
+    using output = new OutputLimit(roomBytes, limits.outputBytes);
     const first = await firstReason(process, limits, output, stopped);
     const cause = first === 'killed' ? stopReason : first;
     if (cause === 'timeout') await beforeTimeout();

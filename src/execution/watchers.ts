@@ -22,14 +22,14 @@ const FASTEST_BYTES_PER_MS = 4_000_000;
 const CLOSEST_LOOKS_MS = 10;
 const WIDEST_LOOKS_MS = 500;
 
-/** Fires when the output of a command has grown beyond `limitBytes`. */
+/** Fires when a command has no room left on the disk: `roomBytes` gives less than 0. At its start it has `limitBytes`. */
 export class OutputLimit implements Disposable {
   readonly exceeded = new SignalOnce();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
-    private readonly sizeBytes: () => number,
-    private readonly limitBytes: number,
+    private readonly roomBytes: () => number,
+    limitBytes: number,
   ) {
     this.#lookLater(limitBytes);
   }
@@ -40,7 +40,7 @@ export class OutputLimit implements Disposable {
   }
 
   #look(): void {
-    const room = this.limitBytes - this.sizeBytes();
+    const room = this.roomBytes();
     if (room < 0) this.exceeded.fire();
     else this.#lookLater(room);
   }

@@ -15,6 +15,7 @@ import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
 import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
+import { DiskWatch } from './disk-watch.ts';
 import { sizesOf, statusOf } from './ending.ts';
 import { launchOnRecord } from './launch.ts';
 import { neverBegun, whyNotBegun } from './not-begun.ts';
@@ -207,16 +208,11 @@ export class Commands {
     };
     const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
     const tree = this.treeOf(session, process.pid > 0 ? process : undefined);
-    const running = supervise(
-      process,
-      tree,
-      limits,
-      () => session.diskBytes(),
-      async () => {
-        const reason = await this.whySilent(session);
-        if (reason !== undefined) session.record = { ...session.record, waited_for: reason.text };
-      },
-    );
+    const disk = new DiskWatch(session, limits.outputBytes, this.parts.store);
+    const running = supervise(process, tree, limits, disk.room, async () => {
+      const reason = await this.whySilent(session);
+      if (reason !== undefined) session.record = { ...session.record, waited_for: reason.text };
+    });
     this.#running.set(session.id, running);
     this.#changed();
     running.over.subscribe(() => {
@@ -235,13 +231,14 @@ export class Commands {
       this.#changed();
       // Not before the answer has left.
       if (this.parts.cgroups !== undefined) setImmediate(() => this.parts.cgroups?.of(session.id).remove());
-      if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session), survivors: 0 });
+      if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session, true), survivors: 0 });
+      disk.end();
     });
   }
 
   /** Writes the end of a command into its session. The end of left-behind processes changes no status. */
   #end(session: Session, outcome: Outcome, durationMs: number, whyNotBegun?: string): void {
-    const sizes = { ...sizesOf(session), survivors: outcome.survivors };
+    const sizes = { ...sizesOf(session, outcome.survivors === 0), survivors: outcome.survivors };
     if (session.record.status !== 'running') {
       this.#record(session, sizes);
       return;

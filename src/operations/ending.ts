@@ -5,11 +5,21 @@ import type { Session } from '../sessions/session.ts';
 /** The exit code of shells for what is there and cannot be run. */
 export const EXIT_NOT_RUN = 126;
 
-/** What the streams of a session hold now, and take of the disk where that is more. */
-export function sizesOf(session: Session): Pick<SessionRecord, 'stdout_bytes' | 'stderr_bytes' | 'disk_bytes'> {
-  const sizes = { stdout_bytes: session.sizeOf('stdout'), stderr_bytes: session.sizeOf('stderr') };
-  const disk_bytes = session.diskBytes();
-  return disk_bytes > sizes.stdout_bytes + sizes.stderr_bytes ? { ...sizes, disk_bytes } : sizes;
+type Sizes = Pick<SessionRecord, 'stdout_bytes' | 'stderr_bytes' | 'disk_bytes' | 'reserved_bytes'>;
+
+/**
+ * What the streams of a session hold now, and take of the disk where that is more. With no process left (`isOver`), what
+ * was reserved for them is given back first.
+ */
+export function sizesOf(session: Session, isOver: boolean): Sizes {
+  const use = session.diskUse();
+  const { stdout, stderr } = use;
+  const sizes = { stdout_bytes: stdout.size, stderr_bytes: stderr.size };
+  if (stdout.reserved + stderr.reserved === 0 && session.record.disk_bytes === undefined) return sizes;
+  if (isOver) session.giveBack(use);
+  const taken = stdout.taken + stderr.taken;
+  const isMore = taken > stdout.size + stderr.size;
+  return { ...sizes, disk_bytes: session.diskBytes(), ...(isMore && { reserved_bytes: taken }) };
 }
 
 const STATUS_OF: Readonly<Record<EndReason, SessionStatus>> = {

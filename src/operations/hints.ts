@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { MAX_WAIT_SECONDS } from '../core/limits.ts';
-import { bytesOnDisk, type SessionRecord } from '../sessions/record.ts';
+import type { SessionRecord } from '../sessions/record.ts';
 import type { FittedStreams } from './reply.ts';
 import type { Silence } from './wait-words.ts';
 
@@ -37,7 +37,7 @@ export function recordHints(
     silence?.asks === true
       ? `The command runs, up to ${record.execution_seconds} s.`
       : statusHint(record, limits, next);
-  return [status, ...ceilingHints(record), survivorsHint(record.survivors), silence?.text];
+  return [status, ...ceilingHints(record), reservedHint(record), survivorsHint(record.survivors), silence?.text];
 }
 
 const MIB = 1_048_576;
@@ -85,7 +85,7 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
     case 'killed':
       return 'The command was stopped on request, by kill_session or close_session.';
     case 'output_limit':
-      return `The command was stopped because ${tooMuch(record, limits)}; what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
+      return `The command was stopped because ${tooMuch(record, limits.maxSessionBytes)}; what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
     case 'lost':
       return 'The agent or the machine stopped while the command ran, so its end and exit code are unknown; the output it wrote is kept. Check what it has done before you run it again.';
     case 'waiting':
@@ -126,14 +126,21 @@ function waitedFor({ waited_for }: SessionRecord): string {
 }
 
 /** The sweep of all sessions stops the largest one that runs, though by itself it may be small enough. */
-function tooMuch(record: SessionRecord, { maxSessionBytes }: HintLimits): string {
-  if (record.stdout_bytes + record.stderr_bytes > maxSessionBytes) {
-    return `it wrote more than a session may hold (${maxSessionBytes} bytes)`;
+function tooMuch({ stdout_bytes, stderr_bytes, reserved_bytes = 0, file_max }: SessionRecord, max: number): string {
+  if (stdout_bytes + stderr_bytes > max) return `it wrote more than a session may hold (${max} bytes)`;
+  if (reserved_bytes > max) {
+    return `it reserved more of the disk for its output than a session may hold (${max} bytes)`;
   }
-  if (bytesOnDisk(record) > maxSessionBytes) {
-    return `it reserved more of the disk for its output than a session may hold (${maxSessionBytes} bytes)`;
+  if (file_max !== undefined && reserved_bytes > file_max) {
+    return `it reserved more of the disk for its output than a file may hold here (${Math.round(file_max / MIB)} MiB)`;
   }
-  return 'all sessions together had become too large, and it was the largest that ran';
+  return 'all sessions together had become too large, those of this token took the most, and it was the largest of them that ran';
+}
+
+/** Tells of a command that was not stopped: nothing is kept for it. */
+function reservedHint({ status, reserved_bytes = 0, disk_bytes = 0 }: SessionRecord): string | undefined {
+  if (reserved_bytes <= disk_bytes || status === 'output_limit') return undefined;
+  return `The command had reserved ${reserved_bytes} bytes of the disk for its output; what it did not write was given back.`;
 }
 
 function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): string {

@@ -63,7 +63,7 @@ function endWaiting(session: Session, { clock, store, trail }: OperationParts): 
     exit_code: EXIT_NOT_RUN,
     ended_at: clock.now(),
     duration_ms: Math.max(0, clock.now() - session.record.started_at),
-    ...sizesOf(session),
+    ...sizesOf(session, true),
     decision: { ...session.record.decision, action: 'stopped', reason },
   });
   trail.ended(session);
@@ -93,13 +93,14 @@ function findShell(session: Session): ProcessIdentity | undefined {
 /** Its end is known when it left its exit code; the time of it is not. */
 function markOver(session: Session, exitCode: number | null, { commands, clock, trail }: OperationParts): void {
   const now = clock.now();
+  const survivors = commands.treeOf(session).members().length;
   session.update({
     status: exitCode === null ? 'lost' : 'done',
     exit_code: exitCode,
     ended_at: now,
     duration_ms: Math.max(0, now - session.record.started_at),
-    ...sizesOf(session),
-    survivors: commands.treeOf(session).members().length,
+    ...sizesOf(session, survivors === 0),
+    survivors,
   });
   trail.ended(session);
 }

@@ -37,6 +37,8 @@ const recordSchema = Type.Object({
   stderr_bytes: Type.Integer(),
   /** What both take of the disk, where that is clearly more than they hold. */
   disk_bytes: Type.Optional(Type.Integer()),
+  /** What was reserved for them on the disk while the command ran, with what they hold, where that is clearly more. */
+  reserved_bytes: Type.Optional(Type.Integer()),
   execution_seconds: Type.Number(),
   /** The shell: pid, start time in clock ticks (null as long as the command is very young), boot. */
   process: nullable(Type.Object({ pid: Type.Integer(), startTicks: nullable(Type.Integer()), bootId: Type.String() })),
@@ -87,8 +89,16 @@ const recordSchema = Type.Object({
 
 export type SessionRecord = Omit<Static<typeof recordSchema>, 'status'> & { status: SessionStatus };
 
+/** What a session takes of the disk beside its output: a block for its directory, and one for its record. */
+export const RECORD_BYTES = 8192;
+
 /** What an ended session counts for where the disk is divided, in bytes. */
-export function bytesOnDisk({ stdout_bytes, stderr_bytes, disk_bytes = 0 }: SessionRecord): number {
+export function bytesOnDisk(record: SessionRecord): number {
+  return outputOnDisk(record) + RECORD_BYTES;
+}
+
+/** The same without its record. */
+export function outputOnDisk({ stdout_bytes, stderr_bytes, disk_bytes = 0 }: SessionRecord): number {
   return Math.max(stdout_bytes + stderr_bytes, disk_bytes);
 }
 

@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, readSync, type Stats, statSync } from 'node:fs';
+import { chmodSync, closeSync, openSync, readFileSync, readSync, type Stats, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../core/errors.ts';
 import type { SessionId } from './id.ts';
@@ -48,12 +48,24 @@ export class Session {
     return this.sizeOf('stdout') + this.sizeOf('stderr');
   }
 
-  /**
-   * Bytes that both streams take of the disk now: what they hold, or what was reserved for them where that is clearly
-   * more (fallocate(1) with `--keep-size` takes the disk, and no size tells of it).
-   */
+  /** What both streams take of the disk now. */
+  diskUse(): DiskUse {
+    return { stdout: useOf(this.path('stdout')), stderr: useOf(this.path('stderr')) };
+  }
+
+  /** Bytes that both streams take of the disk now. */
   diskBytes(): number {
-    return STREAMS.reduce((sum, name) => sum + diskBytesOf(this.path(name)), 0);
+    const { stdout, stderr } = this.diskUse();
+    return stdout.taken + stderr.taken;
+  }
+
+  /**
+   * Frees what was reserved behind the ends of the streams. For when no process of the command is left: what one wrote
+   * in this moment would be cut off.
+   */
+  giveBack({ stdout, stderr }: DiskUse): void {
+    if (stdout.reserved > 0) freeBehind(this.path('stdout'), stdout.size);
+    if (stderr.reserved > 0) freeBehind(this.path('stderr'), stderr.size);
   }
 
   /** How long nothing has been written to either stream, in milliseconds at the time `now`. */
@@ -75,16 +87,58 @@ export class Session {
   }
 }
 
+/** What a stream's file takes of the disk, in bytes. */
+interface FileUse {
+  readonly size: number;
+  /**
+   * What counts: its size, or its blocks where they are clearly more (fallocate(1) with `--keep-size` takes the disk,
+   * and no size tells of it).
+   */
+  readonly taken: number;
+  /** Blocks behind its end, where they are more than a file system's rounding. */
+  readonly reserved: number;
+}
+
+/** What the streams of a session take of the disk at one moment. */
+export type DiskUse = Readonly<Record<StreamName, FileUse>>;
+
 /** The unit of `st_blocks` (stat(2)). */
 const BLOCK_BYTES = 512;
 /** What a file system may reserve for a small file by itself. */
 const RESERVED_BYTES = 1_048_576;
+/** More than any file system rounds a file up to. */
+const ROUNDING_BYTES = 131_072;
 
 /** XFS reserves up to as much as a growing file has, and takes it back: that is nothing a command did. */
-function diskBytesOf(path: string): number {
+function useOf(path: string): FileUse {
   const { size, blocks } = statOf(path) ?? { size: 0, blocks: 0 };
-  const taken = blocks * BLOCK_BYTES;
-  return taken > 2 * size + RESERVED_BYTES ? taken : size;
+  const held = blocks * BLOCK_BYTES;
+  const reserved = held - size > ROUNDING_BYTES ? held - size : 0;
+  return { size, taken: held > 2 * size + RESERVED_BYTES ? held : size, reserved };
+}
+
+/**
+ * A file cut to the size that it has loses the blocks behind it: ext4, XFS, Btrfs and tmpfs free them then. Where that
+ * is refused they stay, and count.
+ */
+function freeBehind(path: string, size: number): void {
+  if (tryTruncate(path, size)) return;
+  try {
+    // A command may take the right to write to its output from its own user, whose file it still is.
+    chmodSync(path, 0o600);
+  } catch {
+    return;
+  }
+  tryTruncate(path, size);
+}
+
+function tryTruncate(path: string, size: number): boolean {
+  try {
+    truncateSync(path, size);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** The size of a file in bytes; undefined where it, or its directory, is not there any more. */

@@ -1,12 +1,12 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../core/clock.ts';
-import { describeErrno, MachineRefused, SessionNotFound } from '../core/errors.ts';
-import { KEY_LIFETIME_SECONDS } from '../core/limits.ts';
+import { describeErrno, MachineRefused, SessionNotFound, TooManyRequests } from '../core/errors.ts';
+import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../core/limits.ts';
 import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
 import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
 import { keptCommand, keptDecision } from './kept.ts';
-import { RECORD_FILE, readRecord, type SessionRecord } from './record.ts';
+import { bytesOnDisk, RECORD_FILE, readRecord, type SessionRecord } from './record.ts';
 import { Session } from './session.ts';
 
 /** What a new session is made of. */
@@ -29,11 +29,34 @@ export class SessionStore {
   readonly #sessions = new Map<SessionId, Session>();
   /** `principal NUL key` → session. */
   readonly #keys = new Map<string, SessionId>();
+  /** Of each token, how many keys are remembered. */
+  readonly #keyCounts = new Map<string, number>();
+
+  /** What all sessions take of the disk, about: what has grown since the last look at each of them is added. */
+  #heldBytes = 0;
+  #watcher: (heldBytes: number, sessions: number) => void = () => {};
 
   constructor(
     readonly directory: string,
     private readonly clock: Clock,
+    private readonly mostKeys = MAX_KEYS_PER_TOKEN,
   ) {}
+
+  /** Calls `watcher` whenever a session has grown, with what all take of the disk, and how many there are. */
+  watchDisk(watcher: (heldBytes: number, sessions: number) => void): void {
+    this.#watcher = watcher;
+  }
+
+  /** A session has grown by `bytes`; fewer than 0 when it became smaller. */
+  grow(bytes: number): void {
+    this.#heldBytes += bytes;
+    this.#watcher(this.#heldBytes, this.#sessions.size);
+  }
+
+  /** Somebody has looked at every session: this is what they take. */
+  measured(heldBytes: number): void {
+    this.#heldBytes = heldBytes;
+  }
 
   /**
    * Makes the directory and takes its lock, so that no second agent looks after the same sessions.
@@ -63,12 +86,18 @@ export class SessionStore {
       if (id === undefined) continue;
       const directory = join(this.directory, id);
       const stored = readRecord(directory);
-      this.#add(new Session(id, directory, keptOf(stored?.record ?? blankRecord(id)), stored?.bytes));
+      const session = new Session(id, directory, keptOf(stored?.record ?? blankRecord(id)), stored?.bytes);
+      this.#add(session);
+      if (!session.record.closed) this.#heldBytes += bytesOnDisk(session.record);
     }
   }
 
-  /** Makes a session and opens its streams; the caller closes the descriptors. Throws `MachineRefused`. */
+  /**
+   * Makes a session and opens its streams; the caller closes the descriptors. Throws `MachineRefused`, and
+   * `TooManyRequests` for one key too many: a key is never forgotten before its time.
+   */
   create(details: NewSession): { readonly session: Session; readonly output: OutputDescriptors } {
+    if (details.key !== null) this.#requireRoomForKey(details.principal);
     const id = newSessionId();
     const directory = join(this.directory, id);
     const record = keptOf({ ...blankRecord(id), ...details, started_at: this.clock.now() });
@@ -116,6 +145,10 @@ export class SessionStore {
     }
   }
 
+  has({ id }: Session): boolean {
+    return this.#sessions.has(id);
+  }
+
   all(): IterableIterator<Session> {
     return this.#sessions.values();
   }
@@ -127,6 +160,7 @@ export class SessionStore {
 
   /** Removes a session's files. The record of one with a young key stays, so that the key runs nothing again. */
   remove(session: Session): void {
+    this.#heldBytes -= bytesOnDisk(session.record);
     if (this.#keyIsRemembered(session)) {
       for (const name of readdirSync(session.directory)) {
         if (name !== RECORD_FILE) rmSync(join(session.directory, name), { recursive: true, force: true });
@@ -153,7 +187,23 @@ export class SessionStore {
   #forget(session: Session): void {
     this.#sessions.delete(session.id);
     const { principal, key } = session.record;
-    if (key !== null && this.#keys.get(keyOf(principal, key)) === session.id) this.#keys.delete(keyOf(principal, key));
+    if (key === null || this.#keys.get(keyOf(principal, key)) !== session.id) return;
+    this.#keys.delete(keyOf(principal, key));
+    this.#countKey(principal, -1);
+  }
+
+  #requireRoomForKey(principal: string): void {
+    if ((this.#keyCounts.get(principal) ?? 0) < this.mostKeys) return;
+    throw new TooManyRequests(
+      KEYS_RETRY_SECONDS,
+      `This token has used ${this.mostKeys} keys within 24 hours, and no more can be remembered, so nothing was run. Send the call without key, or later.`,
+    );
+  }
+
+  #countKey(principal: string, change: 1 | -1): void {
+    const count = (this.#keyCounts.get(principal) ?? 0) + change;
+    if (count > 0) this.#keyCounts.set(principal, count);
+    else this.#keyCounts.delete(principal);
   }
 
   #keyIsRemembered(session: Session): boolean {
@@ -164,9 +214,14 @@ export class SessionStore {
   #add(session: Session): void {
     this.#sessions.set(session.id, session);
     const { principal, key } = session.record;
-    if (key !== null) this.#keys.set(keyOf(principal, key), session.id);
+    if (key === null) return;
+    if (!this.#keys.has(keyOf(principal, key))) this.#countKey(principal, 1);
+    this.#keys.set(keyOf(principal, key), session.id);
   }
 }
+
+/** Keys go one by one as their day ends: an hour from now there is room again, in most cases. */
+const KEYS_RETRY_SECONDS = 3600;
 
 /** A file system keeps a few blocks that a small write still finds. */
 const FULL_BELOW_BYTES = 65_536;

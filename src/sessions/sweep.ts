@@ -1,55 +1,100 @@
 /** What the choice needs to know of a session. */
 export interface SweepCandidate<Key> {
   readonly key: Key;
+  /** The token that it belongs to. */
+  readonly principal: string;
   /** Milliseconds since the epoch; undefined while a process of it lives. */
   readonly endedAt: number | undefined;
-  /** On disk, both streams. */
+  /** On disk: both streams and the record. */
   readonly bytes: number;
 }
 
 export interface SweepLimits {
   readonly ttlSeconds: number;
   readonly totalBytes: number;
+  readonly totalSessions: number;
 }
 
 export interface SweepChoice<Key> {
-  /** Ended sessions whose files go: past their time, or the oldest ones while all are too large. */
+  /** Ended sessions whose files go: past their time, or the oldest of the token that takes the most. */
   readonly remove: readonly Key[];
-  /** Sessions to stop, largest first: with every ended one gone, the running ones alone are too large. */
+  /** Sessions to stop: of a token that takes the most and has no ended session left, the largest first. */
   readonly stop: readonly Key[];
 }
 
-/** Chooses what has to go at `now`. Pure: the caller stops and removes. */
+/**
+ * Chooses what has to go at `now`. Each token that has sessions has an equal part of the whole. While all together take
+ * more than the whole, the token furthest over its part loses its oldest ended session, or, where none is left, its
+ * largest running one is stopped. With equal parts that is the token that takes the most, and it is over its part: what
+ * others have within theirs stays. Pure: the caller stops and removes.
+ */
 export function chooseSweep<Key>(
   candidates: readonly SweepCandidate<Key>[],
   limits: SweepLimits,
   now: number,
 ): SweepChoice<Key> {
-  let total = candidates.reduce((sum, candidate) => sum + candidate.bytes, 0);
-  const remove: Key[] = [];
-  for (const candidate of endedOldestFirst(candidates)) {
-    const expired = now - candidate.endedAt >= limits.ttlSeconds * 1000;
-    if (!expired && total <= limits.totalBytes) break;
-    remove.push(candidate.key);
-    total -= candidate.bytes;
-  }
+  const isExpired = ({ endedAt }: SweepCandidate<Key>): boolean =>
+    endedAt !== undefined && now - endedAt >= limits.ttlSeconds * 1000;
+  const remove = candidates.filter(isExpired).map(({ key }) => key);
   const stop: Key[] = [];
-  for (const candidate of runningLargestFirst(candidates)) {
-    if (total <= limits.totalBytes) break;
-    stop.push(candidate.key);
-    total -= candidate.bytes;
+  const shares = sharesOf(candidates.filter((candidate) => !isExpired(candidate)));
+  let bytes = shares.reduce((sum, share) => sum + share.bytes, 0);
+  let sessions = shares.reduce((sum, share) => sum + share.sessions, 0);
+  while (bytes > limits.totalBytes) {
+    const share = largest(shares, (one) => one.bytes);
+    const oldest = share?.ended.pop();
+    const gone = oldest ?? share?.running.pop();
+    if (share === undefined || gone === undefined) break;
+    (oldest === undefined ? stop : remove).push(gone.key);
+    bytes -= gone.bytes;
+    sessions--;
+    take(share, gone);
+  }
+  while (sessions > limits.totalSessions) {
+    const share = largest(shares, (one) => (one.ended.length > 0 ? one.sessions : 0));
+    const oldest = share?.ended.pop();
+    // What runs is few: the limit for commands at once holds it.
+    if (share === undefined || oldest === undefined) break;
+    remove.push(oldest.key);
+    sessions--;
+    take(share, oldest);
   }
   return { remove, stop };
 }
 
-type Ended<Key> = SweepCandidate<Key> & { readonly endedAt: number };
-
-function endedOldestFirst<Key>(candidates: readonly SweepCandidate<Key>[]): Ended<Key>[] {
-  return candidates
-    .filter((candidate): candidate is Ended<Key> => candidate.endedAt !== undefined)
-    .sort((a, b) => a.endedAt - b.endedAt);
+/** What one token has. */
+interface Share<Key> {
+  /** The oldest last. */
+  readonly ended: SweepCandidate<Key>[];
+  /** The largest last. */
+  readonly running: SweepCandidate<Key>[];
+  bytes: number;
+  sessions: number;
 }
 
-function runningLargestFirst<Key>(candidates: readonly SweepCandidate<Key>[]): SweepCandidate<Key>[] {
-  return candidates.filter((candidate) => candidate.endedAt === undefined).sort((a, b) => b.bytes - a.bytes);
+function sharesOf<Key>(candidates: readonly SweepCandidate<Key>[]): Share<Key>[] {
+  const shares = new Map<string, Share<Key>>();
+  for (const candidate of candidates) {
+    const share = shares.get(candidate.principal) ?? { ended: [], running: [], bytes: 0, sessions: 0 };
+    shares.set(candidate.principal, share);
+    (candidate.endedAt === undefined ? share.running : share.ended).push(candidate);
+    share.bytes += candidate.bytes;
+    share.sessions++;
+  }
+  for (const { ended, running } of shares.values()) {
+    ended.sort((a, b) => (b.endedAt ?? 0) - (a.endedAt ?? 0));
+    running.sort((a, b) => a.bytes - b.bytes);
+  }
+  return [...shares.values()];
+}
+
+function largest<Key>(shares: readonly Share<Key>[], sizeOf: (share: Share<Key>) => number): Share<Key> | undefined {
+  let found: Share<Key> | undefined;
+  for (const share of shares) if (found === undefined || sizeOf(share) > sizeOf(found)) found = share;
+  return found;
+}
+
+function take<Key>(share: Share<Key>, gone: SweepCandidate<Key>): void {
+  share.bytes -= gone.bytes;
+  share.sessions--;
 }
