@@ -56,8 +56,9 @@ function fillTree(tree: string, binary: string, version: string): void {
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   cpSync(binary, join(tree, 'usr/bin/agent3'));
   chmodSync(join(tree, 'usr/bin/agent3'), 0o755);
+  // Not below /lib: that is a link to here, and dpkg 1.22 warns at the removal of a directory that it holds through it.
   for (const unit of shippedUnits()) {
-    put(`lib/systemd/system/${unit}`, template(unit).replaceAll('/usr/local/bin/agent3', '/usr/bin/agent3'));
+    put(`usr/lib/systemd/system/${unit}`, template(unit).replaceAll('/usr/local/bin/agent3', '/usr/bin/agent3'));
   }
   put('etc/logrotate.d/agent3', template('agent3.logrotate').replace('@CAPTURED_LOGS@', CAPTURED_LOGS));
   put(

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { MEMORY_OF_ONE_COMMAND, PROCESSES_OF_ONE_COMMAND } from '../core/limits.ts';
 
 /** What one command, with everything that it starts, may take; undefined where only the ceiling of all holds. */
 export interface CommandCeilings {
@@ -114,9 +115,6 @@ function cpuPercentOf(path: string): number | undefined {
   return quota !== undefined && period !== undefined && quota > 0 ? Math.round((quota / period) * 100) : undefined;
 }
 
-/** What a ceiling of all commands leaves to one of them: the others can still run. */
-const PART_OF_ONE = { memory: 0.8, processes: 0.5 };
-
 /** The ceilings of one command where the owner has set none: a part of what all commands have together. */
 export function defaultCeilings(path: string, given: CommandCeilings): CommandCeilings {
   const part = (file: string, of: number): number | undefined => {
@@ -124,8 +122,8 @@ export function defaultCeilings(path: string, given: CommandCeilings): CommandCe
     return whole === undefined ? undefined : Math.floor(whole * of);
   };
   return {
-    memoryBytes: given.memoryBytes ?? part('memory.max', PART_OF_ONE.memory),
-    processes: given.processes ?? part('pids.max', PART_OF_ONE.processes),
+    memoryBytes: given.memoryBytes ?? part('memory.max', MEMORY_OF_ONE_COMMAND),
+    processes: given.processes ?? part('pids.max', PROCESSES_OF_ONE_COMMAND),
     cpuPercent: given.cpuPercent,
   };
 }

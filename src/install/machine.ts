@@ -54,26 +54,43 @@ export function groupOf(user: string): string {
 
 const MIB = 1_048_576;
 
-/** The ceilings for the agent and all commands together, as shares of this machine. */
+/** The limits of an installation, as shares of this machine. */
 export interface Ceilings {
+  /** For the agent and all commands together. */
   readonly memoryMaxMib: number;
   readonly tasksMax: number;
+  /** For all commands together: the rest is the agent's, so that it answers and can stop them. */
+  readonly commandsMemoryMib: number;
+  readonly commandsTasks: number;
 }
 
-/** What always stays for the rest of the machine: a quarter of the memory, at least 256 MiB, at most 2 GiB. */
-const RESERVE = { part: 0.25, leastMib: 256, mostMib: 2048 };
-/** The agent itself takes up to 120 MiB, measured with 300 commands; the rest is for commands. */
-const LEAST_MEMORY_MIB = 192;
+/**
+ * What always stays for the rest of the machine: a quarter of the memory, at most 2 GiB. Debian's own services take 60
+ * to 90 MiB on a small server.
+ */
+const RESERVE = { part: 0.25, leastMib: 80, mostMib: 2048 };
+/** With less the agent has no room for a command; a machine of 256 MB (220 MiB) gives so much. */
+const LEAST_MEMORY_MIB = 176;
+/**
+ * What the agent has left when its commands have reached their limit. It takes 18 to 60 MiB on a small server, up to 120
+ * MiB with 300 commands, and 30 threads. The kernel keeps 64 MiB of it from every other program (`MemoryMin=`).
+ */
+const AGENT = { part: 0.25, leastMib: 56, mostMib: 128, tasks: 64 };
 /** One process for each MiB: 2,048 on a machine of 2 GiB. */
 const TASKS = { perMib: 1, least: 512, most: 8192 };
 
-/** Ceilings for a machine with `memoryBytes` of memory. */
+/** The limits for a machine with `memoryBytes` of memory. */
 export function ceilingsFor(memoryBytes: number = totalmem()): Ceilings {
   const mib = Math.floor(memoryBytes / MIB);
-  const reserve = Math.min(Math.max(mib * RESERVE.part, RESERVE.leastMib), RESERVE.mostMib);
+  const within = ({ part, leastMib, mostMib }: typeof RESERVE, whole: number): number =>
+    Math.min(Math.max(Math.ceil(whole * part), leastMib), mostMib);
+  const memoryMaxMib = Math.max(LEAST_MEMORY_MIB, mib - within(RESERVE, mib));
+  const tasksMax = Math.min(Math.max(mib * TASKS.perMib, TASKS.least), TASKS.most);
   return {
-    memoryMaxMib: Math.max(LEAST_MEMORY_MIB, Math.floor(mib - reserve)),
-    tasksMax: Math.min(Math.max(mib * TASKS.perMib, TASKS.least), TASKS.most),
+    memoryMaxMib,
+    tasksMax,
+    commandsMemoryMib: memoryMaxMib - within(AGENT, memoryMaxMib),
+    commandsTasks: tasksMax - AGENT.tasks,
   };
 }
 

@@ -115,15 +115,12 @@ IOWeight=50
 `;
 }
 
-/** What the agent itself has left when its commands have reached their ceiling: it takes up to 120 MiB and 30 threads. */
-const AGENT_RESERVE = { memoryMib: 128, tasks: 64 };
-
-function commandsCeilingDropIn({ memoryMaxMib, tasksMax }: Ceilings): string {
+function commandsCeilingDropIn({ commandsMemoryMib, commandsTasks }: Ceilings): string {
   return `# The ceiling for all commands together: what agent3.slice has, less what the agent needs to answer and to stop them.
 # To change it: systemctl edit agent3-commands
 [Service]
-MemoryMax=${memoryMaxMib - AGENT_RESERVE.memoryMib}M
-TasksMax=${tasksMax - AGENT_RESERVE.tasks}
+MemoryMax=${commandsMemoryMib}M
+TasksMax=${commandsTasks}
 `;
 }
 

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { buildDeb } from '../../ops/deb.ts';
 import { additions, INVENTORY, inventoryTable, purgedPaths } from '../../src/install/inventory.ts';
 import { PATHS } from '../../src/install/layout.ts';
+import { ceilingsFor } from '../../src/install/machine.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from '../../src/install/plan.ts';
 import { command } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -31,7 +32,7 @@ describe('the table of what is added to a server', () => {
       port: 5000,
       lookLogs: true,
       logGroups: ['adm'],
-      ceilings: { memoryMaxMib: 768, tasksMax: 1024 },
+      ceilings: ceilingsFor(2 ** 30),
       oldLogs: [],
     };
     const made = [...plannedFiles(input), ...plannedDirectories(input)].map(({ path }) => path);

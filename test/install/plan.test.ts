@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test';
+import { MEMORY_OF_ONE_COMMAND } from '../../src/core/limits.ts';
 import { ceilingsFor } from '../../src/install/machine.ts';
 import { type PlanInput, plannedFiles } from '../../src/install/plan.ts';
 import { fill } from '../../src/install/templates.ts';
@@ -12,7 +13,7 @@ const input: PlanInput = {
   staged: false,
   lookLogs: false,
   logGroups: ['systemd-journal', 'adm'],
-  ceilings: { memoryMaxMib: 768, tasksMax: 1024 },
+  ceilings: { memoryMaxMib: 768, tasksMax: 1024, commandsMemoryMib: 640, commandsTasks: 960 },
   oldLogs: [],
 };
 
@@ -77,16 +78,35 @@ describe('the files of an installation', () => {
 });
 
 describe('the ceilings', () => {
-  const GIB = 1024 ** 3;
-  const machines: readonly [gib: number, memoryMaxMib: number, tasksMax: number][] = [
-    [0.25, 192, 512],
-    [0.5, 256, 512],
-    [1, 768, 1024],
-    [2, 1536, 2048],
-    [8, 6144, 8192],
-    [64, 63_488, 8192],
+  /** By what Linux has of the memory: a server of 512 MB has 468 MiB. */
+  const machines: readonly [mib: number, memoryMaxMib: number, commandsMemoryMib: number, tasksMax: number][] = [
+    [200, 176, 120, 512],
+    [220, 176, 120, 512],
+    [468, 351, 263, 512],
+    [977, 732, 604, 977],
+    [2048, 1536, 1408, 2048],
+    [8192, 6144, 6016, 8192],
+    [65_536, 63_488, 63_360, 8192],
   ];
-  test.each(machines)('of a machine with %f GiB are %i MiB and %i tasks', (gib, memoryMaxMib, tasksMax) => {
-    expect(ceilingsFor(gib * GIB)).toEqual({ memoryMaxMib, tasksMax });
+  test.each(machines)(
+    'of a machine with %i MiB are %i MiB, %i of it for commands, and %i tasks',
+    (mib, ...expected) => {
+      const [memoryMaxMib, commandsMemoryMib, tasksMax] = expected;
+      expect(ceilingsFor(mib * 1024 ** 2)).toEqual({
+        memoryMaxMib,
+        commandsMemoryMib,
+        tasksMax,
+        commandsTasks: tasksMax - 64,
+      });
+    },
+  );
+
+  test('leave the agent what it takes, and one command as much as apt-get takes, on every machine', () => {
+    for (let mib = 190; mib < 10_000; mib += 10) {
+      const { memoryMaxMib, commandsMemoryMib } = ceilingsFor(mib * 1024 ** 2);
+      expect(memoryMaxMib).toBeLessThan(mib);
+      expect(memoryMaxMib - commandsMemoryMib).toBeGreaterThanOrEqual(56);
+      expect(commandsMemoryMib * MEMORY_OF_ONE_COMMAND).toBeGreaterThanOrEqual(96);
+    }
   });
 });

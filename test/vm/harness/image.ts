@@ -32,6 +32,8 @@ export interface Image {
   readonly initrd: string;
   /** ext4, raw, with holes. */
   readonly root: string;
+  /** A tar to unpack at /: Debian's lists of packages, and those that `apt-get install git` then finds on the disk. */
+  readonly packages: string;
 }
 
 /** Large enough for a test that fills files, and no more than holes where it does not. */
@@ -45,6 +47,7 @@ export function ensureImage(suite: Suite): Image {
     kernel: join(directory, 'vmlinuz'),
     initrd: join(directory, 'initrd'),
     root: join(directory, 'root.img'),
+    packages: join(directory, 'packages.tar'),
   };
 }
 
@@ -74,14 +77,17 @@ function build(suite: Suite, directory: string): void {
 }
 
 /**
- * Debian into `root`, with the file of its kernel in `root/kernel`. The kernel is fetched with the new system's own list
+ * Debian into `root`, with the file of its kernel and `packages.tar` in `root/kernel`. The kernel is fetched with the new system's own list
  * of packages, so that neither the host's release nor the age of its lists matters, and is only unpacked: installing it
  * would make an initrd that nobody uses.
  */
 function bootstrap(suite: Suite, root: string): void {
-  const fetchKernel = [
+  const fetchPackages = [
     'mkdir "$1/kernel" && cd "$1/kernel"',
     'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"',
+    'apt-get clean',
+    'apt-get install -y -qq --download-only -o APT::Sandbox::User=root git',
+    'tar -cf "$1/kernel/packages.tar" -C "$1" var/lib/apt/lists var/cache/apt/archives',
     `name=$(apt-cache depends ${KERNEL_PACKAGE} | sed -n 's/^ *Depends: //p' | head -n 1)`,
     'apt-get download -qq -o APT::Sandbox::User=root "$name"',
   ].join(' && ');
@@ -89,12 +95,13 @@ function bootstrap(suite: Suite, root: string): void {
     ...['mmdebstrap', '--quiet', '--mode=root', '--variant=minbase', `--include=${PACKAGES[suite].join(',')}`],
     ...LEFT_OUT.map((path) => `--dpkgopt=path-exclude=${path}`),
     ...['--aptopt=Acquire::Languages "none"', '--aptopt=APT::Install-Recommends "false"'],
-    ...[`--customize-hook=${fetchKernel}`, suite, root],
+    ...[`--customize-hook=${fetchPackages}`, suite, root],
   ]);
 }
 
 function unpackKernel(root: string, directory: string): void {
   const packages = join(root, 'kernel');
+  renameSync(join(packages, 'packages.tar'), join(directory, 'packages.tar'));
   const [archive] = readdirSync(packages);
   if (archive === undefined) throw new Error(`no kernel was fetched for ${KERNEL_PACKAGE}`);
   const tree = join(directory, 'kernel');
