@@ -232,6 +232,10 @@ function settingFaults(values: Record<SettingName, unknown>): string[] {
   for (const [name, schema] of Object.entries(settingsSchema.properties)) {
     const value = values[name as SettingName];
     if (Value.Check(schema, value) || (value === undefined && KindGuard.IsOptional(schema))) continue;
+    if (typeof value === 'string' && value.includes('\n')) {
+      faults.push(`${name} goes over several lines: a quote in the settings, there or above, is not closed`);
+      continue;
+    }
     faults.push(
       SECRETS.has(name)
         ? tokenFault(name, value, schema['minLength'])

@@ -1,6 +1,7 @@
+import { ConfigError, loadConfig } from '../config.ts';
 import { visibleJson } from '../core/visible.ts';
 import { approvalsFinding, auditFinding, profilesFinding } from '../doctor/control.ts';
-import { bad, type Finding, findingsText } from '../doctor/finding.ts';
+import { bad, type Check, type Finding, findingsText, lookAt } from '../doctor/finding.ts';
 import { inventoryFinding, originalFindings } from '../doctor/inventory.ts';
 import {
   commandFinding,
@@ -40,27 +41,41 @@ async function examine(): Promise<Finding[]> {
   if (manifest === undefined || !hasSystemd()) {
     return [bad('installation', 'not installed as a service of this machine', 'agent3 install')];
   }
-  return findings(manifest, parseSettings(readText(PATHS.settings) ?? ''));
+  return lookAt(checksOf(manifest, readText(PATHS.settings) ?? ''));
 }
 
-async function findings(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Finding[]> {
+/** Causes before what follows from them. */
+function checksOf(manifest: Manifest, text: string): Check[] {
+  const values = parseSettings(text);
+  const { domain, user } = manifest;
   return [
-    unitFinding(),
-    inventoryFinding(manifest),
-    ...originalFindings(),
-    await healthFinding(manifest, values),
-    await commandFinding(values),
-    exposureFinding(values),
-    ...(manifest.domain === null ? [] : [await httpsFinding(manifest.domain)]),
-    settingsFinding(),
-    sessionsFinding(manifest),
-    diskFinding(),
-    cgroupFinding(manifest),
-    profilesFinding(values['AGENT3_PROFILE'] || 'full', manifest.user),
-    approvalsFinding(manifest.user),
-    auditFinding(),
-    logrotateFinding(),
-    watchdogFinding(manifest),
-    clockFinding(),
+    { name: 'disk', look: diskFinding },
+    { name: 'settings', look: () => settingsFinding(text, valueFaults(values)) },
+    { name: 'files', look: () => inventoryFinding(manifest) },
+    { name: 'service', look: unitFinding },
+    ...originalFindings().map((finding) => ({ name: finding.check, look: () => finding })),
+    { name: 'health', look: () => healthFinding(manifest, values) },
+    { name: 'command', look: () => commandFinding(values) },
+    { name: 'address', look: () => exposureFinding(values) },
+    ...(domain === null ? [] : [{ name: 'https', look: () => httpsFinding(domain) }]),
+    { name: 'sessions', look: () => sessionsFinding(manifest) },
+    { name: 'cgroup', look: () => cgroupFinding(manifest, values) },
+    { name: 'profiles', look: () => profilesFinding(values['AGENT3_PROFILE'] || 'full', user) },
+    { name: 'approvals', look: () => approvalsFinding(user) },
+    { name: 'audit', look: auditFinding },
+    { name: 'logrotate', look: logrotateFinding },
+    { name: 'watchdog', look: () => watchdogFinding(manifest) },
+    { name: 'clock', look: clockFinding },
   ];
+}
+
+/** What the agent would say against the settings at its start. */
+function valueFaults(values: Readonly<Record<string, string>>): readonly string[] {
+  try {
+    loadConfig(values);
+    return [];
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults;
+    throw error;
+  }
 }

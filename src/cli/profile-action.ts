@@ -1,7 +1,8 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { visibleJson, visibleLine } from '../core/visible.ts';
-import { machineFault, machineNotes, userFault } from '../doctor/profile-machine.ts';
+import { machineFaults, machineNotes, userFault } from '../doctor/profile-machine.ts';
+import { faultText } from '../execution/sandbox-cause.ts';
 import { overlaps } from '../execution/workspace.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
@@ -43,11 +44,13 @@ export function checkProfiles(files: readonly string[], options: ProfileOptions)
       : { profiles: new Map(files.map((file) => [file, readOrFail(file, options)])), faulty: [] };
   const own = readManifest(PATHS.manifest)?.user;
   const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
+  const ofMachine = machineFaults([...profiles.values()], own);
   let isSound = faulty.length === 0;
   const others = [...profiles.values(), ...profilesIn(profilesDirectory(options.dir)).profiles.values()];
   for (const profile of profiles.values()) {
-    const fault = overlapFault(profile, others, overlaps) ?? machineFault(profile, own);
-    const faults = [fault ?? [], profileMistakes(profile)].flat();
+    const fault = ofMachine.get(profile.name);
+    const words = overlapFault(profile, others, overlaps) ?? (fault && faultText(fault));
+    const faults = [words ?? [], profileMistakes(profile)].flat();
     if (faults.length > 0) isSound = false;
     if (faults.length === 0) process.stdout.write(`✓ ${profile.name}\n`);
     for (const fault of faults) process.stdout.write(`✗ ${profile.name}: ${visibleLine(fault)}\n`);

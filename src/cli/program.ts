@@ -16,6 +16,7 @@ import { addProfile } from './profile.ts';
 import { addServe } from './serve.ts';
 import { addSessions } from './sessions.ts';
 import { addToken } from './token.ts';
+import { addTrySandboxes } from './try-sandboxes.ts';
 import { addWatchdog } from './watchdog.ts';
 
 /** Runs the subcommand that `argv` names; prints the help when it names none. Ends the process with 2 when the command line is wrong. */
@@ -41,6 +42,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   addSessions(program);
   addCompletion(program);
   addMatchLines(program);
+  addTrySandboxes(program);
   addMcp(program);
   endWithReader(program);
   for (const command of program.commands) inherit(command, program);

@@ -5,9 +5,10 @@ import { processEnvironment } from '../config.ts';
 import { likelyOwner } from '../core/foreign-hand.ts';
 import { newToken } from '../core/token.ts';
 import { visibleJson, visibleLine } from '../core/visible.ts';
-import { machineFault } from '../doctor/profile-machine.ts';
+import { machineFaults } from '../doctor/profile-machine.ts';
 import { unreadable } from '../doctor/unreadable.ts';
 import { accountOf, currentAccount } from '../execution/environment.ts';
+import { faultText } from '../execution/sandbox-cause.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { installedSettings } from '../install/settings-file.ts';
@@ -49,8 +50,8 @@ export function createToken(
     ];
   });
   show(name, secret);
-  const fault = machineFault(profile, readManifest(PATHS.manifest)?.user);
-  if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${fault}\n`);
+  const fault = machineFaults([profile], readManifest(PATHS.manifest)?.user).get(profile.name);
+  if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${faultText(fault)}\n`);
 }
 
 /** A profile that there is; ends the process with the names of those there are. */

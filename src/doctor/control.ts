@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { distrust } from '../approvals/request.ts';
 import { verifyRecord } from '../audit/verify.ts';
 import { describeErrno } from '../core/errors.ts';
+import type { MachineFault } from '../execution/sandbox-cause.ts';
 import { overlaps } from '../execution/workspace.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
@@ -11,7 +12,7 @@ import { profileMistakes } from '../profiles/profile-notes.ts';
 import { overlapFault } from '../profiles/workspace-overlap.ts';
 import { readTokens, TokenFileFault } from '../tokens/token-file.ts';
 import { bad, type Finding, good } from './finding.ts';
-import { machineFault, userFault } from './profile-machine.ts';
+import { machineFaults, userFault } from './profile-machine.ts';
 import { installedProfiles, unreadable } from './unreadable.ts';
 
 /**
@@ -21,8 +22,8 @@ import { installedProfiles, unreadable } from './unreadable.ts';
 export function profilesFinding(usual: string, own: string): Finding {
   try {
     const { profiles, faulty } = installedProfiles(own);
-    const [fault] = faulty.flatMap(faultWords);
-    if (fault !== undefined) return bad('profiles', fault, 'agent3 profile check');
+    const [unusable] = faulty.flatMap(faultWords);
+    if (unusable !== undefined) return bad('profiles', unusable, 'agent3 profile check');
     const unread = existsSync(PATHS.tokens) ? unreadable(PATHS.tokens, own) : undefined;
     if (unread !== undefined) return bad('profiles', `${PATHS.tokens}: ${unread}`, OPEN_TOKENS);
     const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
@@ -30,8 +31,8 @@ export function profilesFinding(usual: string, own: string): Finding {
     if (missing !== undefined)
       return bad('profiles', `there is no profile ${missing}, which a token has`, 'agent3 profile list');
     const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
-    const faults = all.flatMap((profile) => faultOf(profile, own, profiles.values()));
-    if (faults[0] !== undefined) return bad('profiles', faults[0], 'agent3 profile check, then mend the profile');
+    const fault = profilesFault(all, own, [...profiles.values()]);
+    if (fault !== undefined) return bad('profiles', fault.what, fault.cure ?? MEND);
     return good('profiles', `in use: ${[...used].sort().join(', ')}`);
   } catch (error) {
     if (error instanceof TokenFileFault) return bad('profiles', error.message, 'agent3 token list');
@@ -42,13 +43,19 @@ export function profilesFinding(usual: string, own: string): Finding {
 /** As the installer and `agent3 token` leave it: whose group it is shows the directory of the logs. */
 const OPEN_TOKENS = `chgrp --reference=${PATHS.logs} ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
 
-function faultOf(profile: Profile, own: string, all: Iterable<Profile>): string[] {
-  const fault =
-    userFault(profile, own) ??
-    overlapFault(profile, all, overlaps) ??
-    machineFault(profile, own) ??
-    profileMistakes(profile)[0];
-  return fault === undefined ? [] : [`${profile.name}: ${fault}`];
+const MEND = 'agent3 profile check, then mend the profile';
+
+/** What keeps profiles from being used: the machine's own fault once, with the names of all that have it. */
+function profilesFault(profiles: readonly Profile[], own: string, all: readonly Profile[]): MachineFault | undefined {
+  for (const profile of profiles) {
+    const what = userFault(profile, own) ?? overlapFault(profile, all, overlaps) ?? profileMistakes(profile)[0];
+    if (what !== undefined) return { what: `${profile.name}: ${what}` };
+  }
+  const faults = machineFaults(profiles, own);
+  const [first] = faults.values();
+  if (first === undefined) return undefined;
+  const names = [...faults].filter(([, { what }]) => what === first.what).map(([name]) => name);
+  return { ...first, what: `${names.join(', ')}: ${first.what}` };
 }
 
 /** Whether a person's decisions can be trusted to be root's, and reach the agent, whose user is `own`. */

@@ -1,10 +1,11 @@
-import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { connect } from 'node:tls';
+import { errnoOf } from '../core/errors.ts';
 import { siteAnswers } from '../install/caddy.ts';
 import { runCommand } from '../install/command.ts';
 import { COMMANDS, PATHS } from '../install/layout.ts';
-import { systemIds } from '../install/machine.ts';
+import { memoryWords, readText, systemIds } from '../install/machine.ts';
 import type { Manifest } from '../install/manifest.ts';
 import { bad, type Finding, good } from './finding.ts';
 
@@ -18,12 +19,32 @@ export function sessionsFinding({ user }: Manifest): Finding {
   return good('sessions', `${PATHS.sessions} belongs to ${user} alone`);
 }
 
+/** By the file system, not by its modes: root may write everywhere else. */
+function isReadOnly(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK);
+    return false;
+  } catch (error) {
+    return errnoOf(error) === 'EROFS';
+  }
+}
+
 const GIB = 1_073_741_824;
 /** Below this, one command at its limit fills the disk. */
 const LEAST_FREE_BYTES = GIB;
 
-/** Room for output and logs. */
+/** Room for output and logs, and whether anything can be written there at all. */
 export function diskFinding(): Finding {
+  const closed = [PATHS.sessions, PATHS.logs].find(isReadOnly);
+  if (closed !== undefined) {
+    const mount = runCommand(['findmnt', '-n', '-o', 'TARGET', '--target', closed]).stdout.trim() || '/';
+    return bad(
+      'disk',
+      `${mount} is mounted read-only, so nothing can be written to ${closed}`,
+      `dmesg | grep -i -e remount -e error says why; then: mount -o remount,rw ${mount}`,
+      ['service', 'health', 'command', 'cgroup', 'https'],
+    );
+  }
   const low = [PATHS.sessions, PATHS.logs].filter(existsSync).flatMap((path) => {
     const { bavail, bsize, ffree, files } = statfsSync(path);
     const free = bavail * bsize;
@@ -48,7 +69,7 @@ export function clockFinding(): Finding {
 }
 
 /** Whether systemd has handed a cgroup for the commands over, in which they outlive a restart of the agent. */
-export function cgroupFinding({ user }: Manifest): Finding {
+export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string, string>>): Finding {
   const { stdout } = runCommand(['systemctl', 'show', '-p', 'Delegate,ControlGroup', COMMANDS]);
   const path = /^ControlGroup=(.+)$/m.exec(stdout)?.[1];
   if (path === undefined) return bad('cgroup', `${COMMANDS} does not run`, `systemctl start ${COMMANDS}`);
@@ -60,7 +81,11 @@ export function cgroupFinding({ user }: Manifest): Finding {
   const file = `/sys/fs/cgroup${path}/cgroup.controllers`;
   const controllers = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
   const missing = ['cpu', 'memory', 'pids'].filter((name) => !controllers.split(' ').includes(name));
-  if (missing.length === 0) return good('cgroup', `commands have their own, with ${controllers}`);
+  if (missing.length === 0) {
+    const all = Number(readText(`/sys/fs/cgroup${path}/memory.max`));
+    const memory = memoryWords(all, Number(values['AGENT3_COMMAND_MEMORY_BYTES'] ?? 0));
+    return good('cgroup', `commands have their own, with ${controllers}; ${memory}`);
+  }
   return bad(
     'cgroup',
     `without ${missing.join(', ')}: ceilings do not hold`,

@@ -6,6 +6,7 @@ import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
 import { etcViews } from './etc-view.ts';
 import { type HiddenPaths, hiddenNow, isDirectory, isWithin, OWN_DIRECTORIES, outermost, realOf } from './hidden.ts';
+import { describeSandboxFault, type MachineFault, NO_BUBBLEWRAP, surroundingsFor } from './sandbox-cause.ts';
 import { SandboxFault } from './sandbox-fault.ts';
 import { seccompFilter } from './seccomp.ts';
 import { openWorkspace } from './workspace.ts';
@@ -204,9 +205,10 @@ export function bubblewrapFingerprint(): string {
 }
 
 /** Why no command can run in a sandbox here, which is tried; undefined when it can. */
-export function sandboxFault(spec: SandboxSpec): string | undefined {
+export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
-  if (ownsDevices(spec) && deviceView() === undefined) return 'the devices of the machine cannot be shielded from root';
+  if (ownsDevices(spec) && deviceView() === undefined)
+    return { what: 'the devices of the machine cannot be shielded from root' };
   try {
     using descriptors = new Descriptors();
     const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
@@ -217,14 +219,17 @@ export function sandboxFault(spec: SandboxSpec): string | undefined {
       stdio: ['ignore', 'ignore', 'pipe', ...inputs, status, ...directories] as never,
       timeout: PROBE_MS,
     });
-    return exitCode === 0 ? undefined : describeFailure(stderr?.toString() ?? '');
+    if (exitCode === 0) return undefined;
+    const said = stderr?.toString() ?? '';
+    const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
+    if (own === undefined) return { what: describeFailure(said) };
+    return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
   } catch (error) {
-    if (error instanceof SandboxFault) return error.message;
+    if (error instanceof SandboxFault) return { what: error.message };
     throw error;
   }
 }
 
-const NO_BUBBLEWRAP = 'bubblewrap is not installed (on Debian: apt-get install bubblewrap)';
 const AT_ROOT: Inside = { cwd: '/', env: {}, shown: [] };
 
 function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
@@ -236,13 +241,17 @@ function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
 
 /** What the programs that hold a command wrote when they could not start it, as the reason why nothing was run. */
 export function describeFailure(stderr: string): string {
-  const line = stderr.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+  const line = lastLine(stderr);
   if (line.includes('--bind-fd'))
     return 'bubblewrap here is too old for a workspace: it has no --bind-fd (Debian 12 has it from 0.8.0-2+deb12u1 on: apt-get install bubblewrap)';
   const [, program, reason = line] = /^(agent3|bwrap): (.*)$/.exec(line) ?? [];
   if (program === 'agent3') return reason;
   if (program === 'bwrap') return `bubblewrap cannot make a sandbox (${reason})`;
   return `the programs that hold its commands failed (${line || 'they gave no reason'})`;
+}
+
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
 }
 
 const PROBE_MS = 5000;

@@ -3,6 +3,7 @@ import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { errnoOf } from '../core/errors.ts';
+import { MEMORY_OF_ONE_COMMAND } from '../core/limits.ts';
 import { LOG_GROUPS } from '../core/look-user.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
@@ -92,6 +93,13 @@ export function ceilingsFor(memoryBytes: number = totalmem()): Ceilings {
     commandsMemoryMib: memoryMaxMib - within(AGENT, memoryMaxMib),
     commandsTasks: tasksMax - AGENT.tasks,
   };
+}
+
+/** What commands may use, in bytes: `all` together, no number without a limit; `one` by its setting, 0 without. */
+export function memoryWords(all: number, one = 0): string {
+  const mib = (bytes: number): string => `${Math.floor(bytes / MIB)} MiB`;
+  if (!Number.isFinite(all)) return one > 0 ? `one may use ${mib(one)} of memory` : 'without a limit of memory';
+  return `one may use ${mib(one || all * MEMORY_OF_ONE_COMMAND)} of memory, all together ${mib(all)}`;
 }
 
 /** Throws `InstallFault` when the file system below `path` has less than `bytes` free. */

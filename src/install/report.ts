@@ -1,5 +1,6 @@
 import type { Installed } from './install.ts';
 import { PATHS } from './layout.ts';
+import { ceilingsFor, memoryWords } from './machine.ts';
 
 const TITLES: Readonly<Record<Installed['kind'], string>> = {
   installed: 'Agent3 is installed and answers.',
@@ -28,6 +29,7 @@ export function reportOf({ kind, url, token, started, notes, manifest, before }:
       ? `  Token     in ${PATHS.settings}`
       : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
   );
+  if (kind === 'installed') lines.push(`  Commands  ${memoryWords(ceilingsFor().commandsMemoryMib * 1_048_576)}`);
   if (!url.startsWith('https://')) {
     lines.push('', 'ChatGPT needs HTTPS and a public name:  agent3 install --domain NAME');
   }

@@ -1,6 +1,7 @@
 import { OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
 import { bubblewrapFingerprint, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
+import { faultText } from '../execution/sandbox-cause.ts';
 import { overlaps, workspaceFault } from '../execution/workspace.ts';
 import type { Access } from '../profiles/access.ts';
 import type { Profile } from '../profiles/profile.ts';
@@ -117,7 +118,8 @@ function probe(spec: SandboxSpec, nowMs: number): string | undefined {
   const key = `${bubblewrapFingerprint()} ${JSON.stringify(spec)}`;
   const known = probes.get(key);
   if (known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)) return known.fault;
-  const fault = sandboxFault(spec);
+  const found = sandboxFault(spec);
+  const fault = found && faultText(found);
   if (probes.size >= MAX_PROBES) probes.clear();
   probes.set(key, { fault, lookedMs: nowMs });
   return fault;

@@ -1,0 +1,95 @@
+import { readFileSync } from 'node:fs';
+
+/** Why something cannot run on this machine, and what its owner does about it. */
+export interface MachineFault {
+  readonly what: string;
+  /** A command, or what to change; undefined where `what` says it all. */
+  readonly cure?: string;
+}
+
+/** A fault and its cure as one text. */
+export function faultText({ what, cure }: MachineFault): string {
+  return cure === undefined ? what : `${what}. The cure: ${cure}`;
+}
+
+/** bubblewrap is not there. */
+export const NO_BUBBLEWRAP: MachineFault = { what: 'bubblewrap is not installed', cure: 'apt-get install bubblewrap' };
+
+/** What of a machine decides whether a user can make a sandbox. */
+export interface Surroundings {
+  /** The number in a file of /proc/sys; undefined where there is no such file. */
+  readonly sysctl: (name: string) => number | undefined;
+  /** /proc/self/mountinfo. */
+  readonly mounts: string;
+  /** The user who makes the sandbox. */
+  readonly user: number;
+}
+
+/** Switches of the kernel: the value that forbids user namespaces, and one that allows them. Root is free of the first and last. */
+const SWITCHES: readonly (readonly [name: string, forbids: number, allows: number, forRoot: boolean])[] = [
+  ['user.max_user_namespaces', 0, 15_000, true],
+  // Debian's own.
+  ['kernel.unprivileged_userns_clone', 0, 1, false],
+  // Ubuntu's, from 23.10 on.
+  ['kernel.apparmor_restrict_unprivileged_userns', 1, 0, false],
+];
+
+/**
+ * Why bubblewrap has failed with `said`, its last words: a switch of the kernel, something that systemd or a container
+ * mounts over parts of /proc, a filter of system calls; else its own words.
+ */
+export function describeSandboxFault(said: string, { sysctl, mounts, user }: Surroundings): MachineFault {
+  // Of a sentence its beginning: bubblewrap guesses on, at what was looked at here.
+  const reason = said === '' ? 'it was killed' : said.replace(/, likely because.*/, '');
+  const what = `bubblewrap cannot make a sandbox (${reason})`;
+  const off = SWITCHES.find(([name, forbids, , forRoot]) => sysctl(name) === forbids && (forRoot || user !== 0));
+  if (off !== undefined) {
+    const [name, forbids, allows] = off;
+    const line = `${name}=${allows}`;
+    return {
+      what: `user namespaces are switched off: ${name} is ${forbids}`,
+      cure: `sysctl -w ${line}; echo ${line} > /etc/sysctl.d/60-agent3.conf`,
+    };
+  }
+  const covered = /mount proc|\/proc\/sys\S* ?: Read-only/i.test(said) ? coveredInProc(mounts) : [];
+  if (covered.length > 0) {
+    return {
+      what: `${what}: it needs a /proc of its own, and something is mounted over ${covered.slice(0, 3).join(', ')}`,
+      cure: 'in the unit of the agent (systemctl edit agent3): ProtectHostname=no, ProtectKernelTunables=no, ProtectKernelLogs=no; a container has to leave /proc whole',
+    };
+  }
+  if (said === '' || /not implemented|No permissions to creat|Operation not permitted/i.test(said)) {
+    return {
+      what: `${what}: a filter of system calls forbids it`,
+      cure: 'look for RestrictSUIDSGID=, RestrictNamespaces= and SystemCallFilter= in: systemctl cat agent3; in a container, its own filter',
+    };
+  }
+  return { what };
+}
+
+/** What is mounted on single files and directories of /proc. */
+function coveredInProc(mounts: string): string[] {
+  const points = mounts.split('\n').map((line) => line.split(' ')[4] ?? '');
+  return [...new Set(points)].filter((point) => /^\/proc\/(?!sys\/fs\/binfmt_misc$)./.test(point));
+}
+
+/** This machine, for the user who makes the sandbox. */
+export function surroundingsFor(user: number): Surroundings {
+  return {
+    sysctl: (name) => {
+      const text = readText(`/proc/sys/${name.replaceAll('.', '/')}`);
+      return text === undefined ? undefined : Number(text);
+    },
+    mounts: readText('/proc/self/mountinfo') ?? '',
+    user,
+  };
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    // This kernel does not have it.
+    return undefined;
+  }
+}
