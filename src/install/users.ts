@@ -40,8 +40,12 @@ export function leaveLogGroups(changes: Changes, manifest: Manifest | undefined,
   if (left.length > 0) notes.push(`commands of ${user} read the logs of this machine no more`);
 }
 
-function makeLookUser({ changes, input, notes }: Situation): void {
+/** For an agent of before, whose sandboxes were root's. */
+const LOOKS_NOW = `readonly commands now run as the user ${LOOK_USER}, and read no more what root alone may read; a profile with user = "root" does it as before`;
+
+function makeLookUser({ changes, input, manifest, notes }: Situation): void {
   if (!userExists(LOOK_USER)) {
+    if (manifest?.user === 'root') notes.push(LOOKS_NOW);
     const groups = input.logGroups.length === 0 ? [] : ['--groups', input.logGroups.join(',')];
     addUser(changes, LOOK_USER, LOOK_HOME, ['--user-group', '--comment', LOOK_COMMENT, ...groups]);
     return;

@@ -1,0 +1,130 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { buildDeb } from '../../ops/deb.ts';
+import { BINARY } from '../helpers/binary.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+import { describeVm } from './harness/describe.ts';
+import { EARLIER_VERSION, earlierBuild } from './harness/earlier.ts';
+import { answersWithin, ask, fileSystem, shellIn } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+/** An executable that can be installed, and does not come up. */
+const BROKEN = `cat > /opt/broken <<'END'
+#!/bin/sh
+[ "$1" = --version ] && { echo 'agent3 9.9.9 (broken)'; exit 0; }
+echo 'agent3: it is broken' >&2
+exit 1
+END
+chmod 755 /opt/broken`;
+
+/** What an owner has set up with the earlier build; the secrets of its tokens are kept beside. */
+const SET_UP = `sed -i 's/^#AGENT3_MAX_RUNNING=.*/AGENT3_MAX_RUNNING=7/' /etc/agent3/agent3.env
+echo '# my own line' >> /etc/logrotate.d/agent3
+mkdir -p /etc/systemd/system/agent3.service.d
+printf '[Service]\\nNice=1\\n' > /etc/systemd/system/agent3.service.d/override.conf
+printf 'extends = "full"\\n[limits]\\nrunning = 3\\n' > /etc/agent3/profiles.d/mine.toml
+agent3 token create mine --profile mine > /opt/mine 2> /dev/null
+agent3 token create look --profile readonly --expires 30d > /opt/look 2> /dev/null
+agent3 token rotate look --overlap 1h > /opt/look2 2> /dev/null
+systemctl daemon-reload; systemctl restart agent3`;
+
+/** What of it an upgrade may not touch. */
+const KEPT =
+  'cd /etc/agent3; sha256sum tokens.json profiles.d/* approvals agent3.env ../systemd/system/agent3.service.d/override.conf 2> /dev/null; tail -n 1 /etc/logrotate.d/agent3; grep -o \'"user": "[a-z0-9]*"\' install.json';
+
+/** Without what the running agent itself writes. */
+const system = async (vm: Vm): Promise<string> =>
+  (await fileSystem(vm))
+    .split('\n')
+    .filter((line) => !/^\/var\/(lib\/agent3\/sessions|log\/agent3)\//.test(line))
+    .join('\n');
+
+const callAs = async (vm: Vm, secret: string, cmd: string): Promise<Record<string, unknown>> =>
+  JSON.parse(
+    await vm.sh(`. /etc/agent3/agent3.env
+curl -s -m 60 "http://127.0.0.1:$AGENT3_PORT/" -H "X-Auth-Token: $(cat ${secret})" -d '{"op":"shell","args":{"cmd":"${cmd}"}}'`),
+  );
+
+describeVm('an upgrade from the build that is installed somewhere', () => {
+  let vm: Vm;
+  beforeAll(async () => {
+    using directory = new TemporaryDirectory();
+    const { binary, deb } = earlierBuild();
+    const options = {
+      architecture: 'amd64',
+      version: '9.0.0',
+      directory: directory.path,
+      compression: 'none',
+    } as const;
+    vm = await bootVm({
+      files: {
+        '/opt/old/agent3': binary,
+        '/opt/old.deb': deb,
+        '/opt/new/agent3': BINARY,
+        '/opt/new/ops/install': join(import.meta.dir, '../../ops/install'),
+        '/opt/new.deb': buildDeb({ binary: BINARY, ...options }),
+      },
+    });
+    await vm.sh(BROKEN);
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  for (const user of ['agent3', 'root']) {
+    test(`as ${user}: one that does not come up puts everything back`, async () => {
+      await vm.sh(`/opt/old/agent3 install --port 5007 --user ${user}`, 200);
+      await vm.sh(SET_UP);
+      await answersWithin(vm, 60);
+      const before = [await system(vm), await vm.sh(KEPT), await vm.sh('cat /etc/passwd /etc/group')];
+      const { code, stderr } = await vm.run('/opt/new/agent3 install --binary /opt/broken', 300);
+      expect(code).toBe(1);
+      expect(stderr).toContain('it is broken');
+      await answersWithin(vm, 60);
+      expect([await system(vm), await vm.sh(KEPT), await vm.sh('cat /etc/passwd /etc/group')]).toEqual(before);
+      expect(await shellIn(vm, 'id -un')).toBe(`${user}\n`);
+    }, 500_000);
+
+    test(`as ${user}: keeps token, tokens, profiles, sessions, record, user and settings`, async () => {
+      const kept = await vm.sh(KEPT);
+      const { body } = await ask(vm, 'shell', { cmd: 'echo from before' });
+      const lines = Number(await vm.sh('wc -l < /var/log/agent3/audit.jsonl'));
+      const told = await vm.sh('/opt/new/ops/install', 300);
+      expect(told).toContain(`in the place of ${EARLIER_VERSION}`);
+      expect(told).toContain('kept as you changed it: /etc/logrotate.d/agent3');
+      expect(told).not.toMatch(/Token {5}\S{43}/);
+      expect(await vm.sh(KEPT)).toBe(kept);
+      expect(await shellIn(vm, 'id -un')).toBe(`${user}\n`);
+      expect(await callAs(vm, '/opt/mine', 'id -un')).toMatchObject({ stdout: `${user}\n` });
+      const looker = user === 'root' ? 'agent3-look' : user;
+      for (const secret of ['/opt/look', '/opt/look2']) {
+        expect(await callAs(vm, secret, 'id -un')).toMatchObject({ stdout: `${looker}\n`, status: 'done' });
+      }
+      const read = await ask(vm, 'read_session', { session: body['session'] });
+      expect(read.body).toMatchObject({ stdout: 'from before\n', status: 'done', exit_code: 0 });
+      expect(Number(await vm.sh('wc -l < /var/log/agent3/audit.jsonl'))).toBeGreaterThan(lines);
+      expect((await vm.run('agent3 audit verify')).code).toBe(0);
+      expect((await vm.run('id agent3-look')).code).toBe(user === 'root' ? 0 : 1);
+      expect(told.includes('readonly commands now run as the user agent3-look')).toBe(user === 'root');
+      expect(await vm.sh('agent3 install', 200)).toStartWith('Nothing to change');
+      await vm.until('agent3 doctor', 60);
+      await vm.sh('agent3 install --uninstall --purge');
+    }, 500_000);
+  }
+
+  test('of the package keeps all of it too, and a purge leaves nothing', async () => {
+    const before = await vm.sh('ls /etc/systemd/system /run; cat /etc/passwd /etc/group');
+    await vm.sh('dpkg -i /opt/old.deb 2>&1', 300);
+    await vm.sh(
+      'echo AGENT3_MAX_RUNNING=7 >> /etc/agent3/agent3.env; agent3 token create mine --profile full > /opt/mine',
+    );
+    const kept = await vm.sh('sha256sum /etc/agent3/agent3.env /etc/agent3/tokens.json');
+    await vm.sh('dpkg -i /opt/new.deb 2>&1', 300);
+    expect(await vm.sh('sha256sum /etc/agent3/agent3.env /etc/agent3/tokens.json')).toBe(kept);
+    expect(await callAs(vm, '/opt/mine', 'id -un')).toMatchObject({ stdout: 'agent3\n' });
+    expect(await vm.sh('systemctl is-active agent3; systemctl is-enabled agent3')).toBe('active\nenabled\n');
+    expect(await vm.sh('systemctl show -p FragmentPath --value agent3')).toContain(
+      '/lib/systemd/system/agent3.service',
+    );
+    await vm.sh('dpkg -P agent3 2>&1', 300);
+    expect(await vm.sh('ls /etc/systemd/system /run; cat /etc/passwd /etc/group')).toBe(before);
+  }, 900_000);
+});
