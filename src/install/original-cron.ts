@@ -65,8 +65,8 @@ function parseJob(line: string, namesUser: boolean): Job | undefined {
   return fields === null ? undefined : { command: fields[3] ?? '', isOften: /^\*/.test(fields[2] ?? '') };
 }
 
-/** The unit is started or enabled; `reload` and `stop` start nothing. */
-function startsUnit(text: string): boolean {
+/** Whether a text starts or enables the unit; `reload` and `stop` start nothing. */
+export function startsUnit(text: string): boolean {
   return (
     /\bsystemctl\b[^\n;&|]*\b(?:start|restart|enable|reload-or-restart|reenable|unmask)\b[^\n;&|]*\bagent3\b/.test(
       text,

@@ -2,6 +2,9 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { type FoundToken, findToken } from './original-token.ts';
 
+/** What a Python program is started with. */
+const PYTHON = /python|flask|gunicorn|uwsgi|waitress|uvicorn|hypercorn|\.py\b/i;
+
 /** What is taken over from the Flask agent, so that its clients go on with no change. */
 export interface Original {
   readonly token: FoundToken | undefined;
@@ -23,12 +26,15 @@ type Read = (path: string) => string | undefined;
  * is not of a Python program.
  */
 export function readOriginal(unit: string, read: Read): Original | undefined {
-  const command = valuesOf(unit, 'ExecStart').at(-1) ?? '';
-  if (!/python|flask|gunicorn|uwsgi|waitress|uvicorn|hypercorn/i.test(command)) return undefined;
-  const directory = valuesOf(unit, 'WorkingDirectory').at(-1)?.replace(/^-/, '');
+  const start = (valuesOf(unit, 'ExecStart').at(-1) ?? '').replace(/^[-@:+!|]+/, '');
+  const wrapper = wrapperOf(start, read);
+  const command = wrapper === undefined ? start : wrapper.replace(/^\s*#.*$/gm, '').replaceAll('\\\n', ' ');
+  if (!PYTHON.test(command)) return undefined;
+  const directory =
+    valuesOf(unit, 'WorkingDirectory').at(-1)?.replace(/^-/, '') || /\bcd\s+["']?(\/[^\s"';&]*)/.exec(command)?.[1];
   const script = scriptOf(command, directory, read);
   const source = sourceOf(script, read);
-  const settings = originalSettings(unit, script, directory, source, read);
+  const settings = originalSettings(unit, command, script, directory, source, read);
   const bind = /(?:-b|--bind)[= ]\s*(?:([^\s:]*|\[[^\]]*\]):)?(\d+)/.exec(command);
   const port =
     settings['AGENT3_PORT'] ??
@@ -54,6 +60,12 @@ export function readOriginal(unit: string, read: Read): Original | undefined {
   };
 }
 
+/** The text of a shell script that starts the program. */
+function wrapperOf(start: string, read: Read): string | undefined {
+  const texts = wordsOf(start).map((word) => (isAbsolute(word) ? (read(word) ?? '') : ''));
+  return texts.find((text) => /^#!.*\b(?:ba|da|z|k)?sh\b/.test(text));
+}
+
 function userOf(unit: string): string | undefined {
   if (/^(?:yes|true|on|1)$/i.test(valuesOf(unit, 'DynamicUser').at(-1) ?? '')) return undefined;
   return valuesOf(unit, 'User').at(-1) || 'root';
@@ -61,10 +73,11 @@ function userOf(unit: string): string | undefined {
 
 /**
  * Later sources win, as systemd and python-dotenv have it: `.env` fills in what the unit does not set, and a file of the
- * unit comes after its own variables (systemd.exec(5)).
+ * unit comes after its own variables (systemd.exec(5)). What the command sets itself comes last.
  */
 function originalSettings(
   unit: string,
+  command: string,
   script: string | undefined,
   directory: string | undefined,
   source: string,
@@ -78,7 +91,10 @@ function originalSettings(
   const files = valuesOf(unit, 'EnvironmentFile').map((path) => path.replace(/^-/, ''));
   const inUnit = valuesOf(unit, 'Environment').map((line) => Object.fromEntries(wordsOf(line).map(splitAssignment)));
   const fromFile = (path: string): Record<string, string> => parseEnvFile(read(path) ?? '', { comments: true });
-  return Object.assign({}, ...dotenv.map(fromFile), ...inUnit, ...files.map(fromFile));
+  const inCommand = wordsOf(command)
+    .filter((word) => /^[A-Za-z_]\w*=./.test(word))
+    .map(splitAssignment);
+  return Object.assign({}, ...dotenv.map(fromFile), ...inUnit, ...files.map(fromFile), Object.fromEntries(inCommand));
 }
 
 /** The words of a line of a unit; quotes hold one together (systemd.syntax(7)). */

@@ -12,9 +12,9 @@ export interface Home {
   readonly gid: number;
 }
 
-/** Whose the home is now; undefined where it is not there yet. */
-export function homeNow(changes: Changes): Home | undefined {
-  return statSync(changes.at(PATHS.home), { throwIfNoEntry: false });
+/** Whose the home, and the sessions in it, are now; empty where they are not there yet. */
+export function homeNow(changes: Changes): Home[] {
+  return [PATHS.home, PATHS.sessions].flatMap((path) => statSync(changes.at(path), { throwIfNoEntry: false }) ?? []);
 }
 
 /**
@@ -24,14 +24,14 @@ export function homeNow(changes: Changes): Home | undefined {
 export function handOver(
   changes: Changes,
   { user, group }: PlanInput,
-  before: Home | undefined,
+  before: readonly Home[],
   manifest?: Manifest,
 ): void {
-  const isOther = before !== undefined && before.uid !== uidOf(user);
+  const [home] = before;
+  const isOther = before.some(({ uid }) => uid !== uidOf(user));
   if (isOther || (manifest !== undefined && manifest.user !== user)) {
-    const back = before === undefined ? undefined : `${before.uid}:${before.gid}`;
     changes.command(['chown', '-R', `${user}:${group}`, PATHS.home], () => {
-      if (back !== undefined) runCommand(['chown', '-R', back, PATHS.home]);
+      if (home !== undefined) runCommand(['chown', '-R', `${home.uid}:${home.gid}`, PATHS.home]);
     });
   }
   for (const { kind, name } of INVENTORY.filter(({ isRead }) => isRead === true)) {

@@ -4,7 +4,7 @@ import { runCommand } from './command.ts';
 import { PATHS, SERVICE } from './layout.ts';
 import { readFile } from './machine.ts';
 import type { Original } from './original.ts';
-import { type CronLine, type CronTable, findCronLines } from './original-cron.ts';
+import { type CronLine, type CronTable, findCronLines, startsUnit } from './original-cron.ts';
 import { dropInsOf, isStaged, type Situation } from './survey.ts';
 
 const RESTORE = `${PATHS.saved}/restore`;
@@ -12,7 +12,13 @@ const RESTORE = `${PATHS.saved}/restore`;
 /** What the original may have been set up with, beside its own directory. */
 export function originalFiles(changes: Changes): string[] {
   const watchdog = [PATHS.watchdogService, PATHS.watchdogTimer, PATHS.watchdogCron];
-  return [PATHS.unit, ...dropInsOf(changes), PATHS.logrotate, '/etc/cron.d/agent3', ...watchdog];
+  const hourly = filesIn(changes.at('/etc/cron.hourly')).map((name) => `/etc/cron.hourly/${name}`);
+  const waking = hourly.filter((path) => startsUnit(readFile(changes.at(path)) ?? ''));
+  return [PATHS.unit, ...dropInsOf(changes), PATHS.logrotate, '/etc/cron.d/agent3', ...watchdog, ...waking];
+}
+
+function filesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 /** Keeps what the original was set up with, stops its cron jobs, writes the way back, and says all of it. */
@@ -20,6 +26,7 @@ export function saveOriginal(situation: Situation, original: Original): void {
   const { changes, notes } = situation;
   const files = originalFiles(changes).filter((path) => existsSync(changes.at(path)));
   changes.directory(PATHS.saved, { mode: 0o700 });
+  const modes = files.map((path) => (statSync(changes.at(path)).mode & 0o777).toString(8).padStart(4, '0'));
   for (const path of files) changes.move(path, savedPath(path));
   const jobs = isStaged(situation.options) ? [] : cronLines(original, (path) => changes.at(path));
   for (const script of new Set(jobs.flatMap(({ scripts }) => scripts))) {
@@ -27,7 +34,14 @@ export function saveOriginal(situation: Situation, original: Original): void {
   }
   const tables = Map.groupBy(jobs, ({ of }) => JSON.stringify(of));
   const back = [...tables.values()].map((lines) => removeLines(changes, lines));
-  changes.file(RESTORE, restoreScript(files, back), { mode: 0o700 });
+  changes.file(
+    RESTORE,
+    restoreScript(
+      files.map((path, index) => `install -D -m ${modes[index]} ${savedPath(path)} ${path}`),
+      back,
+    ),
+    { mode: 0o700 },
+  );
   notes.push(...notesOf(situation, original, jobs));
 }
 
@@ -38,8 +52,7 @@ export function cronLines(original: Original, at: (path: string) => string = (pa
     of: { user },
     text: runCommand(['crontab', '-u', user, '-l']).stdout,
   }));
-  const names = existsSync('/etc/cron.d') ? readdirSync('/etc/cron.d') : [];
-  const files = ['/etc/crontab', ...names.map((name) => `/etc/cron.d/${name}`)].filter(
+  const files = ['/etc/crontab', ...filesIn('/etc/cron.d').map((name) => `/etc/cron.d/${name}`)].filter(
     (path) => path !== PATHS.watchdogCron,
   );
   const system: CronTable[] = files.map((file) => ({ of: { file }, text: readFile(at(file)) ?? '' }));
@@ -81,15 +94,12 @@ if dpkg -s agent3 2>/dev/null | grep -q '^Status: .* installed$'; then
 elif command -v agent3 > /dev/null; then
     agent3 install --uninstall
 fi
-${files.map((path) => `install -D -m ${PUBLIC_MODE} ${savedPath(path)} ${path}`).join('\n')}
+${files.join('\n')}
 ${cron.flat().join('\n')}
 systemctl daemon-reload
 systemctl enable --now ${SERVICE}
 `;
 }
-
-/** Of units, drop-ins, logrotate's and cron's files. */
-const PUBLIC_MODE = '0644';
 
 function notesOf({ options, input, newToken }: Situation, original: Original, jobs: readonly CronLine[]): string[] {
   const { token, user } = original;

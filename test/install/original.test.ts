@@ -174,7 +174,43 @@ StandardError=append:/var/log/agent3.err
     expect(readOriginal(`[Service]\nExecStart=python3 /a.py\n${lines}\n`, read({}))?.user).toBe(user as string);
   });
 
+  const starts: readonly [what: string, unit: string, files: Record<string, string>][] = [
+    ['by env', 'ExecStart=/usr/bin/env API_TOKEN=a-token PORT=5050 python3 /opt/a/app.py', {}],
+    [
+      'by a prefix of systemd',
+      'ExecStart=-/usr/bin/python3 /opt/a/app.py',
+      { '/opt/a/.env': 'API_TOKEN=a-token\nPORT=5050' },
+    ],
+    ['as a program of its own', 'ExecStart=/opt/a/app.py', { '/opt/a/.env': 'API_TOKEN=a-token\nPORT=5050' }],
+    [
+      'by a script',
+      'ExecStart=/bin/bash /opt/a/run.sh',
+      {
+        '/opt/a/run.sh': '#!/bin/bash\ncd /opt/a\nexport API_TOKEN="a-token"\nPORT=5050 exec python3 app.py\n',
+        '/opt/a/app.py': '',
+      },
+    ],
+    [
+      'by a script that reads a file',
+      'ExecStart=/opt/a/run.sh',
+      {
+        '/opt/a/run.sh': '#!/usr/bin/env bash\ncd /opt/a && . ./.env && gunicorn -b :5050 app:app\n',
+        '/opt/a/.env': 'API_TOKEN=a-token',
+        '/opt/a/app.py': '',
+      },
+    ],
+  ];
+  test.each(starts)('is known when it is started %s', (_what, unit, files) => {
+    expect(readOriginal(`[Service]\n${unit}\n`, read(files))).toMatchObject({
+      token: { value: 'a-token' },
+      port: 5050,
+      script: '/opt/a/app.py',
+    });
+  });
+
   test('is not what runs no Python', () => {
     expect(readOriginal('[Service]\nExecStart=/usr/local/bin/other-agent3\n', read({}))).toBeUndefined();
+    const script = { '/opt/x.sh': '#!/bin/sh\n# not python\nexec node server.js' };
+    expect(readOriginal('[Service]\nExecStart=/opt/x.sh\n', read(script))).toBeUndefined();
   });
 });
