@@ -4,6 +4,7 @@ import type { Config, TlsFiles } from '../config.ts';
 import { systemClock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import type { Deps } from '../deps.ts';
+import { AccessLog } from '../http/access-log.ts';
 import { type AppParts, createApp } from '../http/app.ts';
 import { type MoreTokens, tokens } from '../http/auth.ts';
 import { CallLimiter } from '../http/call-limiter.ts';
@@ -42,7 +43,7 @@ export class Listener implements Listening {
       pace: new Pace(deps.config.maxRequestsPerMinute, systemClock),
       calls: new CallLimiter(),
       turns: deps.turns,
-      logger: deps.logger,
+      accessLog: new AccessLog(deps.logger, systemClock),
       shutdown: deps.shutdown,
       replySeconds: deps.config.replySeconds,
       maxReplyChars: deps.config.maxReplyChars,

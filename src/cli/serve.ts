@@ -5,6 +5,7 @@ import { describeSchema } from '../core/schema-words.ts';
 import { buildDeps } from '../deps.ts';
 import { schedule } from '../jobs/scheduler.ts';
 import { recoverSessions } from '../operations/recovery.ts';
+import { goBeforeCommands } from '../platform/priority.ts';
 import { bootId } from '../platform/proc.ts';
 import { settingsSchema } from '../settings.ts';
 import { commit, version } from '../version.ts';
@@ -52,6 +53,7 @@ async function serve(): Promise<void> {
   const config = readConfig(processEnvironment());
   const manager = serviceManager(processEnvironment());
   hideToken();
+  goBeforeCommands();
   const log = await openTheLog(config);
   const keys = openKeyRing(config, log.logger);
   const access = openAccess(config, log.logger, keys);

@@ -1,3 +1,5 @@
+import type { Clock } from '../core/clock.ts';
+import { networkOf } from '../core/network.ts';
 import type { Logger } from '../log/log.ts';
 import type { Exchange } from './exchange.ts';
 import { isUnexpected } from './problems.ts';
@@ -34,4 +36,61 @@ export function logExchange(logger: Logger, exchange: Exchange | undefined, endi
   if (ending.error !== undefined && isUnexpected(ending.error))
     logger.error({ ...fields, err: ending.error }, 'request');
   else logger.info(fields, 'request');
+}
+
+/** Lines a minute of requests without a token, or with a wrong one: of one network, and of all. */
+const MOST_LINES = { ofOne: 100, ofAll: 500 } as const;
+const WINDOW_MS = 60_000;
+
+/**
+ * The log of requests over HTTP. Whoever has no token cannot fill it: beyond so many lines a minute their requests are
+ * counted, and the log has the number. A `/healthz` that is well is logged at the level debug.
+ */
+export class AccessLog {
+  readonly #lines = new Map<string, number>();
+  #sinceMs = Number.NEGATIVE_INFINITY;
+  #written = 0;
+  #counted = 0;
+
+  constructor(
+    private readonly logger: Logger,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Writes the line of a request that was answered, or counts it. */
+  write(exchange: Exchange | undefined, ending: Ending): void {
+    if (exchange?.path === '/healthz' && ending.status === 200) {
+      this.logger.debug({ address: exchange.address }, 'healthz');
+      return;
+    }
+    const hasToken = exchange === undefined || exchange.principal !== '';
+    const isBug = ending.error !== undefined && isUnexpected(ending.error);
+    if (hasToken || isBug || this.#hasRoom(networkOf(exchange.address))) logExchange(this.logger, exchange, ending);
+  }
+
+  #hasRoom(network: string): boolean {
+    const now = this.clock.elapsed();
+    if (now - this.#sinceMs >= WINDOW_MS) this.#begin(now);
+    const lines = this.#lines.get(network) ?? 0;
+    if (lines >= MOST_LINES.ofOne || this.#written >= MOST_LINES.ofAll) {
+      if (this.#counted++ === 0) setTimeout(() => this.#tell(), this.#sinceMs + WINDOW_MS - now).unref();
+      return false;
+    }
+    this.#lines.set(network, lines + 1);
+    this.#written++;
+    return true;
+  }
+
+  #begin(now: number): void {
+    this.#tell();
+    this.#sinceMs = now;
+    this.#written = 0;
+    this.#lines.clear();
+  }
+
+  #tell(): void {
+    if (this.#counted === 0) return;
+    this.logger.warn({ requests: this.#counted }, 'more requests without a token, or with a wrong one, in a minute');
+    this.#counted = 0;
+  }
 }

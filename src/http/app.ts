@@ -3,10 +3,9 @@ import type { AddressList } from '../core/address-list.ts';
 import { GuessingRefused, ShuttingDown, Unauthorized } from '../core/errors.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Turns } from '../core/turns.ts';
-import type { Logger } from '../log/log.ts';
 import type { Followers } from '../operations/follow.ts';
 import type { Operation } from '../operations/operation.ts';
-import { type Ending, logExchange } from './access-log.ts';
+import type { AccessLog, Ending } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
 import { type BodyReading, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import type { CallLimiter } from './call-limiter.ts';
@@ -29,7 +28,7 @@ export interface AppParts extends MetricsParts {
   readonly pace: Pace;
   readonly calls: CallLimiter;
   readonly turns: Turns;
-  readonly logger: Logger;
+  readonly accessLog: AccessLog;
   readonly shutdown: SignalOnce;
   readonly replySeconds: number;
   readonly maxReplyChars: number;
@@ -123,14 +122,14 @@ function health(parts: AppParts, request: Request): Response {
   return respond(parts, request, stopping ? 503 : 200, body);
 }
 
-/** Made when it is first asked for: most agents serve it once in their life. */
-const documents = new WeakMap<AppParts, Map<Door, Promise<Readonly<Record<string, unknown>>>>>();
+/** Their text without the brace at its end; made when it is first asked for: most agents serve it once in their life. */
+const documents = new WeakMap<AppParts, Map<Door, Promise<string>>>();
 
 async function openApi(parts: AppParts, request: Request): Promise<Response> {
   const door = doorOf(request.url);
-  const made = documents.get(parts) ?? new Map<Door, Promise<Readonly<Record<string, unknown>>>>();
+  const made = documents.get(parts) ?? new Map<Door, Promise<string>>();
   documents.set(parts, made);
-  const document = made.get(door) ?? openApiDocument(parts.operations, door, parts.version);
+  const document = made.get(door) ?? documentText(parts, door);
   made.set(door, document);
   const isFromProxy = parts.trustedProxies.has(theExchange(request).peer);
   // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
@@ -138,7 +137,12 @@ async function openApi(parts: AppParts, request: Request): Promise<Response> {
     door === 'docs'
       ? { url: '.', description: 'the agent that this page came from' }
       : { url: parts.publicUrl ?? requestOrigin(request.url, request.headers, isFromProxy) };
-  return respond(parts, request, 200, { ...(await document), servers: [server] });
+  const text = `${await document},"servers":${JSON.stringify([server])}}`;
+  return send(parts, request, 200, text, Buffer.byteLength(text), { 'content-type': 'application/json' });
+}
+
+async function documentText(parts: AppParts, door: Door): Promise<string> {
+  return JSON.stringify(await openApiDocument(parts.operations, door, parts.version)).slice(0, -1);
 }
 
 /** A part of the page for people. */
@@ -254,7 +258,7 @@ function log(parts: AppParts, exchange: Exchange | undefined, ending: Omit<Endin
   setImmediate(() => {
     parts.counters.request(exchange?.op, ending.status ?? 0, durationMs / 1000);
     if (isFailedLogin(ending.error)) parts.counters.failedLogin();
-    logExchange(parts.logger, exchange, { ...ending, durationMs });
+    parts.accessLog.write(exchange, { ...ending, durationMs });
   });
 }
 

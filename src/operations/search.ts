@@ -93,6 +93,8 @@ async function runSearch(argv: string[], order: SearchOrder, seconds: number): P
     cwd: '/',
     // Nothing of the agent's own.
     env: {},
+    // A session of its own, so that it takes no time from the agent (see goBeforeCommands).
+    detached: true,
     stdin: Buffer.from(JSON.stringify(order)),
     stdout: 'pipe',
     stderr: 'ignore',

@@ -45,8 +45,8 @@ export class Connection implements Disposable {
 }
 
 /** A request as it goes over the wire. */
-export function requestText(server: Server, body: string = server.body): string {
-  const headers = `Host: localhost\r\nX-Auth-Token: ${TOKEN}\r\nContent-Type: application/json`;
+export function requestText(server: Server, body: string = server.body, token: string = TOKEN): string {
+  const headers = `Host: localhost\r\nX-Auth-Token: ${token}\r\nContent-Type: application/json`;
   return `POST ${server.path} HTTP/1.1\r\n${headers}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }
 

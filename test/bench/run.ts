@@ -5,6 +5,7 @@ import { control } from './bars/control.ts';
 import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
 import { idle } from './bars/idle.ts';
+import { neighbour } from './bars/neighbour.ts';
 import { parallel } from './bars/parallel.ts';
 import { sequential } from './bars/sequential.ts';
 import { sleepers } from './bars/sleepers.ts';
@@ -32,6 +33,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   history,
   waiting,
   terminal,
+  neighbour,
 };
 
 const rows: Row[] = [];

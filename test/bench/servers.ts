@@ -82,6 +82,16 @@ export async function startAgent(
   return ready(child, { port, path: '/', body: callBody('shell', { cmd: 'true' }) }, '/healthz');
 }
 
+/** A token of the profile `full` in the file `tokens`. */
+export async function createToken(tokens: string): Promise<string> {
+  const env = { AGENT3_TOKENS_FILE: tokens };
+  const child = Bun.spawn([EXECUTABLE, 'token', 'create', 'other', '--profile', 'full'], {
+    env,
+    stdio: ['ignore', 'pipe', 'ignore'],
+  });
+  return (await new Response(child.stdout).text()).trim();
+}
+
 export function callBody(op: string, args: unknown): string {
   return JSON.stringify({ op, args });
 }

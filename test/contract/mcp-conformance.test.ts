@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/config.ts';
 import { delay, systemClock } from '../../src/core/clock.ts';
 import { InvalidArguments } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
+import { AccessLog } from '../../src/http/access-log.ts';
 import { createApp } from '../../src/http/app.ts';
 import { tokens } from '../../src/http/auth.ts';
 import { CallLimiter } from '../../src/http/call-limiter.ts';
@@ -95,7 +96,7 @@ describe('the door, with the tools of the suite’s sample server', () => {
     pace: new Pace(100_000, systemClock),
     calls: new CallLimiter(),
     turns: deps.turns,
-    logger,
+    accessLog: new AccessLog(logger, systemClock),
     shutdown: deps.shutdown,
     replySeconds: 10,
     maxReplyChars: config.maxReplyChars,

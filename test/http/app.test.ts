@@ -7,6 +7,7 @@ import { loadConfig } from '../../src/config.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { Unauthorized } from '../../src/core/errors.ts';
 import { buildDeps } from '../../src/deps.ts';
+import { AccessLog } from '../../src/http/access-log.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Authenticator } from '../../src/http/auth.ts';
 import { CallLimiter } from '../../src/http/call-limiter.ts';
@@ -55,7 +56,7 @@ const app = createApp({
   pace: new Pace(1000, systemClock),
   calls: new CallLimiter(),
   turns: deps.turns,
-  logger,
+  accessLog: new AccessLog(logger, systemClock),
   shutdown: deps.shutdown,
   replySeconds: 10,
   maxReplyChars: 100_000,
