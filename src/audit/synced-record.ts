@@ -4,6 +4,7 @@ import { promisify } from 'node:util';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { GroupSync } from '../core/group-sync.ts';
 import type { Notices } from '../core/notices.ts';
+import { syncDirectory } from '../core/sync-directory.ts';
 import { AuditFault } from './audit-fault.ts';
 import { MARK_BYTES, type Mark, markPath, markText, parseMark } from './mark.ts';
 import type { Seal } from './seal.ts';
@@ -152,13 +153,4 @@ export class SyncedRecord {
 function readText(fd: number): string {
   const text = Buffer.alloc(MARK_BYTES + 1);
   return text.toString('latin1', 0, readSync(fd, text, 0, text.length, 0));
-}
-
-function syncDirectory(path: string): void {
-  const fd = openSync(path, 'r');
-  try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
 }

@@ -42,10 +42,21 @@ export interface NewCommand extends NewSession {
   readonly confinement?: Confinement;
   /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
+  /** Throws when it may not be started any more; asked when its start had to wait for the disk. */
+  readonly revalidate: () => void;
 }
 
 /** What a session is made of; what a command is started with beside that is not kept. */
 export function detailsOf(command: NewCommand): NewSession {
-  const { env: _e, stdin: _s, input: _i, size: _z, keepsExitCode: _k, confinement: _c, ...details } = command;
+  const {
+    env: _e,
+    stdin: _s,
+    input: _i,
+    size: _z,
+    keepsExitCode: _k,
+    confinement: _c,
+    revalidate: _r,
+    ...details
+  } = command;
   return details;
 }

@@ -1,24 +1,26 @@
 import { Deadline } from '../core/clock.ts';
 import { MachineRefused } from '../core/errors.ts';
 import { SignalOnce } from '../core/signal-once.ts';
-import { markOf } from '../execution/environment.ts';
 import type { CommandInput } from '../execution/input.ts';
 import type { Outcome } from '../execution/outcome.ts';
 import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../execution/run.ts';
 import { asksToEnd, type SignalName } from '../execution/signals.ts';
 import type { WatchedProcess } from '../execution/start.ts';
-import { CgroupTree, type Leader, MarkedTree, type ProcessTree } from '../execution/tree.ts';
+import type { Leader, ProcessTree } from '../execution/tree.ts';
 import { findWait, waitsForInput } from '../execution/waiting.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
+import { outlivesMachine } from '../sessions/on-disk.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
 import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
 import { DiskWatch } from './disk-watch.ts';
-import { sizesOf, statusOf } from './ending.ts';
-import { launchOnRecord } from './launch.ts';
+import { DurableStarts } from './durable-starts.ts';
+import { endingOf, sizesOf } from './ending.ts';
+import { type Launched, launchOnRecord } from './launch.ts';
 import { neverBegun, whyNotBegun } from './not-begun.ts';
+import { treeOfSession } from './session-tree.ts';
 import { describeWait, type Silence } from './wait-words.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
@@ -31,8 +33,11 @@ export class Commands {
   readonly #outliving = new Set<SessionId>();
   #changed: () => void = () => {};
   #ended: (record: SessionRecord) => void = () => {};
+  readonly starts: DurableStarts;
 
-  constructor(private readonly parts: CommandParts) {}
+  constructor(private readonly parts: CommandParts) {
+    this.starts = new DurableStarts(parts);
+  }
 
   /** Commands and left-behind processes under supervision. */
   get supervised(): number {
@@ -63,12 +68,12 @@ export class Commands {
    * Starts a command in a new session, in a place of the gate that `leave` frees. Throws `InvalidArguments` for a
    * directory or an environment the system refuses, `MachineRefused` for what the machine has no room for.
    */
-  start(command: NewCommand, leave: () => void): Session {
+  async start(command: NewCommand, leave: () => void): Promise<Session> {
     let session: Session | undefined;
     try {
       const created = this.parts.store.create(detailsOf(command));
       session = created.session;
-      this.#launch(session, created.output, command, leave);
+      await this.#launch(session, created.output, command, leave);
       return session;
     } catch (error) {
       leave();
@@ -78,10 +83,10 @@ export class Commands {
   }
 
   /** Starts a command in a session that waited for it, also when as many run as may; closes the descriptors. Throws as `start`. */
-  startIn(session: Session, output: OutputDescriptors, command: NewCommand): void {
+  async startIn(session: Session, output: OutputDescriptors, command: NewCommand): Promise<void> {
     const leave = this.parts.gate.enterAnyway(command.principal);
     try {
-      this.#launch(session, output, command, leave);
+      await this.#launch(session, output, command, leave);
     } catch (error) {
       leave();
       throw error;
@@ -104,24 +109,29 @@ export class Commands {
     this.#isOver(session);
   }
 
-  #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): void {
+  async #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): Promise<void> {
     const { input, keepsExitCode, confinement } = command;
-    if (input !== 'closed') session.record = { ...session.record, input };
-    const fileBytes = confinement?.fileBytes;
-    if (fileBytes !== undefined) session.record = { ...session.record, file_max: fileBytes };
-    const { process, input: kept, status } = launchOnRecord(this.parts, session, output, command);
-    if (kept !== undefined) this.#inputs.set(session.id, kept);
-    const more = { hasReaper: confinement?.sandbox !== undefined, status };
-    this.#supervise(session, process, leave, session.record.execution_seconds, more);
-    if (keepsExitCode) this.#outliving.add(session.id);
-    this.#recordProcess(session, process);
+    const file_max = confinement?.fileBytes;
+    const set = { ...(input !== 'closed' && { input }), ...(file_max !== undefined && { file_max }) };
+    session.record = { ...session.record, ...set };
+    const follow = ({ process, input, status }: Launched): SignalOnce | undefined => {
+      if (input !== undefined) this.#inputs.set(session.id, input);
+      const more = { hasReaper: confinement?.sandbox !== undefined, status };
+      this.#supervise(session, process, leave, session.record.execution_seconds, more);
+      if (keepsExitCode) this.#outliving.add(session.id);
+      this.#recordProcess(session, process);
+      return this.#running.get(session.id)?.over;
+    };
+    if (outlivesMachine(session)) await this.starts.launch(session, output, command, follow);
+    else follow(launchOnRecord(this.parts, session, output, command));
   }
 
   /** The event of a session's end; undefined when its command is over. */
   endOf(session: Session): SignalOnce | undefined {
     const { status } = session.record;
     if (status === 'waiting') return this.#held.get(session.id)?.settled;
-    return status === 'running' ? this.#running.get(session.id)?.over : undefined;
+    if (status !== 'running') return undefined;
+    return this.starts.overOf(session.id) ?? this.#running.get(session.id)?.over;
   }
 
   /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
@@ -145,12 +155,13 @@ export class Commands {
 
   /** Whether a process of the session is still under supervision. */
   isSupervised(session: Session): boolean {
-    return this.#running.has(session.id) || this.#held.has(session.id);
+    return [this.#running, this.starts, this.#held].some((sessions) => sessions.has(session.id));
   }
 
   /** Stops every process of the session; its files stay. Throws `MachineRefused` when the kernel lets one not go. */
   async stop(session: Session, reason: StopReason): Promise<void> {
     this.#held.get(session.id)?.withdraw('it was closed before anybody decided');
+    await this.starts.ready(session.id);
     const running = this.#running.get(session.id);
     if (running === undefined) return;
     running.stop(reason);
@@ -168,6 +179,7 @@ export class Commands {
    */
   async signal(session: Session, signal: SignalName, deadline: Deadline): Promise<number> {
     this.#held.get(session.id)?.withdraw('it was taken back by kill_session before anybody decided');
+    await this.starts.ready(session.id);
     const running = this.#running.get(session.id);
     if (running === undefined) return 0;
     const count = running.signal(signal);
@@ -177,13 +189,7 @@ export class Commands {
 
   /** The processes of a session; `leader` is its shell, where that is known. */
   treeOf(session: Session, leader?: Leader): ProcessTree {
-    const { cgroups } = this.parts;
-    if (cgroups === undefined) return new MarkedTree(markOf(session.id), leader);
-    const isElsewhere = (pid: number): boolean => {
-      const holder = cgroups.holderOf(pid);
-      return holder !== undefined && holder !== session.id;
-    };
-    return new CgroupTree(cgroups.of(session.id), new MarkedTree(markOf(session.id), leader, isElsewhere));
+    return treeOfSession(session.id, this.parts.cgroups, leader);
   }
 
   /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
@@ -244,15 +250,9 @@ export class Commands {
       return;
     }
     const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
-    this.#record(session, {
-      ...sizes,
-      ...this.parts.cgroups?.costOf(session.id),
-      status: statusOf({ ...outcome, exitCode }),
-      exit_code: exitCode,
-      ended_at: this.parts.clock.now(),
-      duration_ms: Math.round(durationMs),
-      ...(whyNotBegun !== undefined && neverBegun(whyNotBegun)),
-    });
+    const ending = endingOf({ ...outcome, exitCode }, this.parts.clock.now(), durationMs);
+    const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
+    this.#record(session, { ...sizes, ...this.parts.cgroups?.costOf(session.id), ...ending, ...refused });
     this.#isOver(session, whyNotBegun);
   }
 
@@ -288,9 +288,7 @@ export class Commands {
 
 /** A command that runs for longer than this has its start time recorded. */
 const START_TIME_DELAY_MS = 250;
-
 /** A command that has written nothing for so long is looked at for the reason. */
 const SILENT_MS = 2000;
-
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */
 const STOP_MARGIN_SECONDS = 6;

@@ -1,4 +1,4 @@
-import { OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
+import { AccessLapsed, OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
 import { bubblewrapFingerprint, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
 import { faultText } from '../execution/sandbox-cause.ts';
@@ -65,6 +65,15 @@ export function demandOperation({ name, operations }: Profile, operation: string
   throw new OperationNotAllowed(
     `The profile ${name} of this token does not allow ${operation}; it allows ${operations.join(', ') || 'nothing'}.`,
   );
+}
+
+/** Throws `AccessLapsed` when the token or its profile has gone while its command waited to be started. */
+export function requireAccess(access: Access, principal: string): void {
+  try {
+    access.profileFor(principal);
+  } catch (error) {
+    throw error instanceof AccessLapsed ? error.with(', so nothing was run') : error;
+  }
 }
 
 /** The limits of an agent within those of a profile. */

@@ -31,7 +31,17 @@ const STATUS_OF: Readonly<Record<EndReason, SessionStatus>> = {
 };
 
 /** A command that ended by itself without anybody to take its exit code ended as far as anybody knows. */
-export function statusOf(outcome: Outcome): SessionStatus {
+function statusOf(outcome: Outcome): SessionStatus {
   if (outcome.reason === 'exited' && outcome.exitCode === null) return 'lost';
   return STATUS_OF[outcome.reason];
+}
+
+/** What the record of a session says of the end of its command; `now` is in milliseconds since the epoch. */
+export function endingOf(outcome: Outcome, now: number, durationMs: number) {
+  return {
+    status: statusOf(outcome),
+    exit_code: outcome.exitCode,
+    ended_at: now,
+    duration_ms: Math.round(durationMs),
+  };
 }

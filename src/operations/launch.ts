@@ -29,15 +29,36 @@ export function launchOnRecord(
   output: OutputDescriptors,
   command: NewCommand,
 ): Launched {
-  const { trail, account } = parts;
+  recordStart(parts, session, output, command);
+  return launchRecorded(parts, session, output, command);
+}
+
+/** Puts the start of a command on record. Throws `MachineRefused`; then the descriptors are closed. */
+export function recordStart(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  command: NewCommand,
+): void {
   const { confinement } = command;
   const isSandboxed = confinement?.sandbox !== undefined;
+  const user = confinement?.account?.name ?? parts.account.name;
   try {
-    trail.started(session, { ...command, user: confinement?.account?.name ?? account.name, isSandboxed });
+    parts.trail.started(session, { ...command, user, isSandboxed });
   } catch (error) {
     for (const fd of [output.stdout, output.stderr]) closeSync(fd);
     throw error;
   }
+}
+
+/** Starts the command of a new session whose start is on record; closes the descriptors. Throws as `launch` does. */
+export function launchRecorded(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  command: NewCommand,
+): Launched {
+  const { trail } = parts;
   try {
     return launch(parts, session, output, command);
   } catch (error) {
@@ -60,7 +81,7 @@ function launch(
   const closing = [output.stderr];
   let input: CommandInput | undefined;
   try {
-    if (session.record.key !== null || wanted !== 'closed') session.update({});
+    if (wanted !== 'closed') session.update({});
     const terminal = wanted === 'terminal' ? new Terminal(size, output.stdout) : undefined;
     if (terminal === undefined) closing.push(output.stdout);
     input = terminal;
@@ -202,7 +223,7 @@ const MISSING_PROGRAM =
   'a program for that is missing or cannot be run (on Debian: apt-get install bubblewrap util-linux)';
 
 /** What a start that the system refused is to the client. */
-function startError(error: unknown, confinement: Confinement | undefined): unknown {
+export function startError(error: unknown, confinement?: Confinement): unknown {
   switch (errnoOf(error)) {
     case 'E2BIG':
       return new InvalidArguments(

@@ -77,8 +77,8 @@ export class Proposals {
     try {
       session.update({ status: 'waiting', decision: decisionOf(decision, session.record.cmd) });
       const settle = (verdict: Verdict): void => {
-        this.#settle(session, output, { ...asked, isFound: real !== undefined }, decision, lapse, verdict);
-        release();
+        const proposed = { ...asked, isFound: real !== undefined };
+        void this.#settle(session, output, proposed, decision, lapse, verdict).finally(release);
       };
       this.approvals.ask(this.#requestOf(session, asked, decision), settle, lapse);
     } catch (error) {
@@ -128,19 +128,19 @@ export class Proposals {
     }
   }
 
-  #settle(
+  async #settle(
     session: Session,
     output: OutputDescriptors,
     { isFound, ...command }: NewCommand & { readonly isFound: boolean },
     decision: Decision,
     lapse: () => string | undefined,
     verdict: Verdict,
-  ): void {
+  ): Promise<void> {
     if (verdict.kind !== 'approved') {
       this.#end(session, output, { ...decision, ...deny(wordsOf(decision, verdict)) }, verdict.kind);
       return;
     }
-    try {
+    const revalidate = (): void => {
       const why = lapse();
       if (why !== undefined) throw new MachineRefused(`${why} meanwhile`, undefined);
       const real = realDirectory(command.cwd);
@@ -148,6 +148,9 @@ export class Proposals {
         throw new MachineRefused(`the directory ${command.cwd} is not there any more`, undefined);
       if (real !== undefined && real !== command.cwd)
         throw new MachineRefused(`the directory ${command.cwd} is a link by now`, new Error(real));
+    };
+    try {
+      revalidate();
       session.update({
         status: 'running',
         started_at: this.parts.clock.now(),
@@ -159,7 +162,7 @@ export class Proposals {
     }
     try {
       // Nobody waits for its answer: its exit code is kept on disk.
-      this.commands.startIn(session, output, { ...command, keepsExitCode: true });
+      await this.commands.startIn(session, output, { ...command, keepsExitCode: true, revalidate });
     } catch (error) {
       this.#end(session, undefined, { ...decision, ...deny(notStarted(error)) }, NOT_STARTED);
     }

@@ -23,6 +23,7 @@ export function readSessionOperation(parts: OperationParts): Operation {
       const session = parts.store.get(given.session, call.principal);
       if (given.wait > 0) call.watch?.(() => session.totalBytes());
       if (given.wait > 0 && given.match === undefined) await waitForMore(parts, session, given, call);
+      await parts.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
       const notes = { silence: await parts.commands.whySilent(session), more: [ignored] };
       if (given.match !== undefined) return searchAnswer(parts, session, { ...given, match: given.match }, call, notes);
       return sliceAnswer(parts, session, given, notes, call);

@@ -29,6 +29,7 @@ import {
   isFree,
   limitsOf,
   limitsWithin,
+  requireAccess,
 } from './confinement.ts';
 import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
 import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
@@ -92,6 +93,7 @@ export function shellOperation(parts: OperationParts): Operation {
         store.discard(session);
         throw refusal;
       }
+      await commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
       const more = [
         isRepeat ? repeatHint(session, given.cmd) : undefined,
         reopenHint(given.cmd),
@@ -137,6 +139,7 @@ export function shellOperation(parts: OperationParts): Operation {
       key: given.key ?? null,
       execution_seconds: time.executionSeconds,
       keepsExitCode: time.outlivesCall,
+      revalidate: () => requireAccess(access, call.principal),
       ...(confinement !== undefined && { confinement }),
       profile: profile.name,
       address: call.address,
@@ -171,13 +174,13 @@ export function shellOperation(parts: OperationParts): Operation {
     }
     try {
       // It may have waited for its turn.
-      access.profileFor(call.principal);
+      requireAccess(access, call.principal);
     } catch (error) {
       leave();
-      throw error instanceof AccessLapsed ? error.with(', so nothing was run') : error;
+      throw error;
     }
     const decided = rule === undefined ? command : { ...command, decision: { action, reason, rule } };
-    return { session: commands.start(decided, leave), isRepeat: false };
+    return { session: await commands.start(decided, leave), isRepeat: false };
   }
 }
 

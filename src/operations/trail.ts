@@ -26,6 +26,8 @@ export interface AuditSink {
   write(fields: Fields): void;
   /** About what has happened already: a line that cannot be written now comes later. */
   writeLater(fields: () => Fields): void;
+  /** Resolves when every line so far is on the disk. */
+  synced(): Promise<void>;
 }
 
 /** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
@@ -137,6 +139,11 @@ export class Trail {
   /** A command was asked for again, by its key, and what the first one wrote is read. Throws `MachineRefused`. */
   repeated(session: Session, caller: Caller): void {
     this.#write({ ...operationLine('shell', { session: session.id }, caller), repeat: true });
+  }
+
+  /** Resolves when everything on record so far is on the disk. Rejects when it does not get there. */
+  async synced(): Promise<void> {
+    await this.record?.synced();
   }
 
   /** Somebody came with a token that was not taken, and is not told; whose it is, where it is `known`. */

@@ -106,6 +106,9 @@ const checker = TypeCompiler.Compile(recordSchema);
 
 export const RECORD_FILE = 'meta.json';
 
+/** What is known of a session before its command starts, and not touched again. */
+export const START_FILE = 'start.json';
+
 /**
  * A write of at most one page is not cut in two by the death of the agent: the kernel copies page by page and looks for
  * signals in between (generic_perform_write).
@@ -121,8 +124,8 @@ const PAGE_BYTES = 4096;
  * at a thousand commands a second, that cost more than the commands (measured: 0.004 ms in place, 0.05 to 0.5 ms by
  * renaming). Longer records are written beside and renamed.
  *
- * Nothing is synced to the disk: a record guards against the death of the agent, which loses nothing the kernel has.
- * After the death of the machine the command is gone as well, and the session reads as `lost`.
+ * Nothing is synced to the disk here: a record guards against the death of the agent, which loses nothing the kernel
+ * has. Of a session that must outlive the machine, `writeStart` and `SessionsOnDisk` see to that.
  */
 export function writeRecord(directory: string, record: SessionRecord, writtenBytes: number): number {
   const text = Buffer.from(JSON.stringify(record));
@@ -138,6 +141,14 @@ export function writeRecord(directory: string, record: SessionRecord, writtenByt
   text.copy(padded);
   writeFile(path, writtenBytes === 0 ? 'w' : 'r+', padded);
   return length;
+}
+
+/**
+ * Writes what is known of a session before its command starts, in a file of its own: the machine may die while
+ * `meta.json` is half replaced, and the session's key must not be forgotten then.
+ */
+export function writeStart(directory: string, record: SessionRecord): void {
+  writeFile(join(directory, START_FILE), 'w', Buffer.from(JSON.stringify(record)));
 }
 
 function writeFile(path: string, flags: 'w' | 'r+', bytes: Buffer): void {
@@ -162,10 +173,21 @@ export interface StoredRecord {
   readonly bytes: number;
 }
 
-/** The record in `directory`, or undefined when there is none or it cannot be understood. */
+/**
+ * The record in `directory`, as it was before the command started where no later one can be understood; undefined when
+ * there is none.
+ */
 export function readRecord(directory: string): StoredRecord | undefined {
+  const start = (): StoredRecord | undefined => {
+    const stored = readFile(join(directory, START_FILE));
+    return stored && { ...stored, bytes: 0 };
+  };
+  return readFile(join(directory, RECORD_FILE)) ?? start();
+}
+
+function readFile(path: string): StoredRecord | undefined {
   try {
-    const bytes = readFileSync(join(directory, RECORD_FILE));
+    const bytes = readFileSync(path);
     const value: unknown = JSON.parse(bytes.toString('utf8'));
     return checker.Check(value) ? { record: value as SessionRecord, bytes: bytes.length } : undefined;
   } catch {

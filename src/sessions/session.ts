@@ -2,7 +2,7 @@ import { chmodSync, closeSync, openSync, readFileSync, readSync, type Stats, sta
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../core/errors.ts';
 import type { SessionId } from './id.ts';
-import { type SessionRecord, writeRecord } from './record.ts';
+import { type SessionRecord, writeRecord, writeStart } from './record.ts';
 
 export const STREAMS = ['stdout', 'stderr'] as const;
 export type StreamName = (typeof STREAMS)[number];
@@ -25,6 +25,11 @@ export class Session {
   update(change: Partial<SessionRecord>): void {
     this.record = { ...this.record, ...change };
     this.recordBytes = writeRecord(this.directory, this.record, this.recordBytes);
+  }
+
+  /** Writes the record as it is before the command starts, so that the session is known whatever becomes of a later one. */
+  keepStart(): void {
+    writeStart(this.directory, this.record);
   }
 
   /** The exit code that the command itself left on disk; null where it left none. */

@@ -6,7 +6,8 @@ import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../core/limits.ts';
 import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
 import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
 import { keptCommand, keptDecision } from './kept.ts';
-import { bytesOnDisk, RECORD_FILE, readRecord, type SessionRecord } from './record.ts';
+import { SessionsOnDisk } from './on-disk.ts';
+import { bytesOnDisk, RECORD_FILE, readRecord, type SessionRecord, START_FILE } from './record.ts';
 import { Session } from './session.ts';
 
 /** What a new session is made of. */
@@ -29,6 +30,7 @@ export class SessionStore {
   readonly #sessions = new Map<SessionId, Session>();
   /** `principal NUL key` → session. */
   readonly #keys = new Map<string, SessionId>();
+  readonly onDisk: SessionsOnDisk;
   /** Of each token, how many keys are remembered. */
   readonly #keyCounts = new Map<string, number>();
 
@@ -40,7 +42,9 @@ export class SessionStore {
     readonly directory: string,
     private readonly clock: Clock,
     private readonly mostKeys = MAX_KEYS_PER_TOKEN,
-  ) {}
+  ) {
+    this.onDisk = new SessionsOnDisk(directory);
+  }
 
   /** Calls `watcher` whenever a session has grown, with what all take of the disk, and how many there are. */
   watchDisk(watcher: (heldBytes: number, sessions: number) => void): void {
@@ -163,9 +167,11 @@ export class SessionStore {
     this.#heldBytes -= bytesOnDisk(session.record);
     if (this.#keyIsRemembered(session)) {
       for (const name of readdirSync(session.directory)) {
-        if (name !== RECORD_FILE) rmSync(join(session.directory, name), { recursive: true, force: true });
+        if (name === RECORD_FILE || name === START_FILE) continue;
+        rmSync(join(session.directory, name), { recursive: true, force: true });
       }
       session.update({ closed: true, cmd: '' });
+      session.keepStart();
       return;
     }
     this.discard(session);

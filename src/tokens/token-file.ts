@@ -10,10 +10,12 @@ import {
   statSync,
   writeSync,
 } from 'node:fs';
+import { dirname } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { foreignHand } from '../core/foreign-hand.ts';
+import { syncDirectory } from '../core/sync-directory.ts';
 import { lockWithin } from '../platform/lock.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
@@ -83,6 +85,8 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
     if (group !== undefined) chownSync(beside, 0, group);
     else if (there !== undefined) chownSync(beside, there.uid, there.gid);
     renameSync(beside, path);
+    // A token that was shown is there after a loss of power, and a revoked one is not.
+    syncDirectory(dirname(path));
   } catch (error) {
     throw new TokenFileFault(`${path} cannot be written: ${describeErrno(error)}`);
   }

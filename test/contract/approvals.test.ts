@@ -186,6 +186,8 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await watch.shows('denied it: not today');
     await approve(run);
     await watch.shows(`${run}  runs: approved by `);
+    // Its start goes to the disk first.
+    expect(await read(run, { wait: 5 })).toMatchObject({ status: 'done' });
   });
 
   test('is not run when what was shown is not what would run', async () => {

@@ -1,0 +1,63 @@
+import { closeSync, fsync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { GroupSync } from '../core/group-sync.ts';
+import { RECORD_FILE, START_FILE } from './record.ts';
+import { type Session, STREAMS } from './session.ts';
+
+const sync = promisify(fsync);
+
+/** Output up to this is on the disk before an answer; more of it reaches the disk within half a minute, by the kernel. */
+const SYNCED_OUTPUT_BYTES = 1_048_576;
+
+/** Whether a session must outlive the machine: its key runs nothing again, or a person has approved it. */
+export function outlivesMachine({ record: { key, decision } }: Session): boolean {
+  return key !== null || decision?.action === 'approved';
+}
+
+/** Puts sessions on the disk. */
+export class SessionsOnDisk {
+  readonly #directory: GroupSync;
+  /** What of each session is there. */
+  readonly #synced = new WeakMap<Session, Session['record']>();
+
+  constructor(directory: string) {
+    this.#directory = new GroupSync(() => syncFile(directory));
+  }
+
+  /** Resolves when what `keepStart` wrote of a session is on the disk. Rejects with the system's error. */
+  syncStart(session: Session): Promise<void> {
+    return this.#sync(session, START_FILE);
+  }
+
+  /** Resolves when a session is on the disk as it is now, but for long output. Rejects with the system's error. */
+  sync(session: Session): Promise<void> {
+    return this.#sync(session, RECORD_FILE);
+  }
+
+  async #sync(session: Session, file: string): Promise<void> {
+    const { record } = session;
+    const before = this.#synced.get(session);
+    if (before === record) return;
+    const isSmall = session.totalBytes() <= SYNCED_OUTPUT_BYTES;
+    const streams = isSmall ? STREAMS.filter((name) => session.sizeOf(name) > 0) : [];
+    // All at once: a journal takes them in one turn.
+    await Promise.all([
+      syncFile(join(session.directory, file)),
+      syncFile(session.directory),
+      ...(before === undefined ? [this.#directory.request()] : []),
+      ...streams.map((name) => syncFile(session.path(name)).catch(() => {})),
+    ]);
+    this.#synced.set(session, record);
+  }
+}
+
+/** Opening takes microseconds, and no other thread as the sync does. */
+async function syncFile(path: string): Promise<void> {
+  const fd = openSync(path, 'r');
+  try {
+    await sync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
