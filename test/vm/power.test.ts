@@ -1,0 +1,92 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { join } from 'node:path';
+import { BINARY } from '../helpers/binary.ts';
+import { describeVm } from './harness/describe.ts';
+import { answersWithin } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+/** How long clients work before each cut. */
+const LOAD_SECONDS = 8;
+
+/**
+ * What clients do when the power fails: calls with a key, each leaves its trace on the disk; calls without; and new
+ * tokens. What is sent and what was answered is noted on the disk as well.
+ */
+const LOAD = `. /etc/agent3/agent3.env
+call() { curl -s -m 30 -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d "$1" "http://127.0.0.1:$AGENT3_PORT/"; }
+note() { echo "$1" >> "$2"; sync -d "$2"; }
+keyed() { for n in $(seq 9999); do
+  key=$1-$n; note $key /opt/sent
+  call '{"op":"shell","args":{"cmd":"echo '$key' >> /var/lib/agent3/ran; sync -d /var/lib/agent3/ran; echo did '$key'","key":"'$key'"}}' | grep -q "did $key" && note $key /opt/answered
+done; }
+plain() { while :; do call '{"op":"shell","args":{"cmd":"true"}}' > /dev/null; done; }
+tokens() { for n in $(seq 9999); do agent3 token create t-$1-$n > /dev/null && note t-$1-$n /opt/tokens; done; }
+keyed $1-a & keyed $1-b & plain & plain & tokens $1 & wait`;
+
+/** Repeats every call that was sent with a key: prints what it was answered. */
+const REPEAT = `. /etc/agent3/agent3.env
+while read -r key; do
+  body='{"op":"shell","args":{"cmd":"echo '$key' >> /var/lib/agent3/ran; echo did '$key'","key":"'$key'"}}'
+  echo "$key $(curl -s -m 30 -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d "$body" "http://127.0.0.1:$AGENT3_PORT/" | jq -r '[.status, .stdout] | @json')"
+done < /opt/sent`;
+
+describeVm('a machine that loses power in the middle of work', () => {
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await bootVm({
+      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+    });
+    await vm.sh('/opt/bundle/ops/install');
+    for (const [path, script] of [['/opt/load', LOAD] as const, ['/opt/repeat', REPEAT] as const])
+      await vm.sh(`echo ${Buffer.from(script).toString('base64')} | base64 -d > ${path}`);
+    await vm.sh('touch /opt/sent /opt/answered /opt/tokens; sync');
+  }, 600_000);
+  afterAll(() => vm?.[Symbol.asyncDispose]());
+
+  const linesIn = async (path: string): Promise<string[]> =>
+    (await vm.sh(`cat ${path}`)).split('\n').filter((line) => /^[\w-]+$/.test(line));
+
+  test.each([1, 2, 3])(
+    'keeps its record, its keys and its tokens (cut %i)',
+    async (cut) => {
+      await vm.sh(`systemd-run --quiet --unit=load-${cut} bash /opt/load ${cut}`);
+      await Bun.sleep(LOAD_SECONDS * 1000);
+      await vm.powerCut();
+      await answersWithin(vm, 60);
+
+      const verified = await vm.run('agent3 audit verify');
+      expect({ code: verified.code, stdout: verified.stdout }).toMatchObject({
+        code: 0,
+        stdout: expect.stringContaining('the machine lost power before'),
+      });
+      expect(verified.stdout.match(/the machine lost power/g)).toHaveLength(cut);
+      const { stdout: findings } = await vm.run('agent3 doctor --json');
+      const audit = JSON.parse(findings).findings.find(({ check }: { check: string }) => check === 'audit');
+      expect(audit).toMatchObject({ ok: true, found: expect.stringContaining('the machine lost power before') });
+
+      const [sent, answered] = [await linesIn('/opt/sent'), await linesIn('/opt/answered')];
+      expect(answered.length).toBeGreaterThan(cut * 3);
+      const repeated = new Map(
+        (await vm.sh('bash /opt/repeat', 120))
+          .trim()
+          .split('\n')
+          .map((line): [string, string] => [line.slice(0, line.indexOf(' ')), line.slice(line.indexOf(' ') + 1)]),
+      );
+      // What was answered once is answered the same.
+      for (const key of answered) expect([key, repeated.get(key)]).toEqual([key, `["done","did ${key}\\n"]`]);
+      const ran = await linesIn('/var/lib/agent3/ran');
+      expect(ran).toHaveLength(new Set(ran).size);
+      expect(answered.filter((key) => !ran.includes(key))).toEqual([]);
+      // What was begun and not answered is lost, or has run now.
+      for (const key of sent)
+        expect([key, repeated.get(key)]).toEqual([key, expect.stringMatching(/^\["(done|lost)"/)]);
+
+      const tokens = await vm.sh('agent3 token list');
+      expect((await linesIn('/opt/tokens')).filter((name) => !tokens.includes(`${name} `))).toEqual([]);
+      console.error(
+        `cut ${cut}: ${answered.length} of ${sent.length} keys answered; ${verified.stdout.trim().split('\n').at(-2)}`,
+      );
+    },
+    300_000,
+  );
+});
