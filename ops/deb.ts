@@ -23,7 +23,7 @@ const OPS = import.meta.dir;
 const MAINTAINER = 'The Agent3 authors <owners@agent3.invalid>';
 
 /** Captured logs, as the installer has them on a machine without an older agent. */
-const CAPTURED_LOGS = ['agent3.out', 'agent3.err', 'watchdog.log'].map((name) => `/var/log/agent3/${name}`).join(' ');
+const CAPTURED_LOGS = '/var/log/agent3/watchdog.log';
 
 /** Makes `agent3_<version>_<architecture>.deb` with dpkg-deb(1); gives its path. Throws where that is missing. */
 export function buildDeb({ binary, architecture, version, directory, compression = 'gzip' }: DebOptions): string {

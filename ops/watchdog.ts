@@ -87,7 +87,7 @@ async function restartAndLook(options: CheckOptions, before: Trouble): Promise<C
 /** From the third restart in vain, the owner is asked to look. */
 function adviceAfter({ restarts }: Trouble): string {
   if (restarts < RESTARTS_UNTIL_HELP) return '';
-  return `${restarts} restarts did not help: the owner has to look, journalctl -u agent3 and /var/log/agent3/agent3.err. `;
+  return `${restarts} restarts did not help: the owner has to look, journalctl -u agent3. `;
 }
 
 /** Checks by a cron schedule until `stop` happens. Throws an `Error` for a schedule that is none. */

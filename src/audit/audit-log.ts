@@ -1,6 +1,6 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import type { Clock } from '../core/clock.ts';
-import { describeErrno } from '../core/errors.ts';
+import { describeErrno, errnoOf } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
 import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
 import { AuditFault } from './audit-fault.ts';
@@ -173,14 +173,14 @@ export class AuditLog {
       this.#isTorn = this.#needsBreak = true;
       this.#prev = hashLine(bytes.subarray(0, written));
     }
-    this.#fail('the disk is full', undefined);
+    this.#fail('the disk is full (ENOSPC)', undefined);
   }
 
   /** Told once until it works again. */
   #fail(fault: string, cause: unknown): never {
     if (!this.#isTold) this.notices.warn({ path: this.path, fault }, 'the audit record cannot be written');
     this.#isTold = true;
-    throw new AuditFault(`the audit record cannot be written: ${fault}`, { cause });
+    throw new AuditFault(`${this.path}: ${fault}`, { cause });
   }
 
   /** Somebody else may have written, cut or replaced the file: the next line says so. */
@@ -189,8 +189,16 @@ export class AuditLog {
     // A file that was put aside is written to until logrotate tells the agent, a moment later.
     if (size === this.#size && nlink > 0) return;
     this.#size = size;
-    if (nlink === 0) this.#open();
+    if (nlink === 0) this.#openAnew();
     this.#suspect(nlink === 0 ? 'the file was removed' : 'the file was changed by somebody else');
+  }
+
+  #openAnew(): void {
+    try {
+      this.#open();
+    } catch (error) {
+      this.#fail(errnoOf(error) === 'ENOENT' ? 'its directory is missing (ENOENT)' : describeErrno(error), error);
+    }
   }
 
   #suspect(what: string): void {

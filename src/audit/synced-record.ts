@@ -46,7 +46,7 @@ export class SyncedRecord {
     try {
       await this.#group.request();
     } catch (error) {
-      throw new AuditFault(`the audit record does not reach the disk: ${describeErrno(error)}`, { cause: error });
+      throw new AuditFault(`${this.path} does not reach the disk: ${describeErrno(error)}`, { cause: error });
     }
   }
 

@@ -17,6 +17,7 @@ import {
   diskFinding,
   httpsFinding,
   logrotateFinding,
+  logsFinding,
   sessionsFinding,
 } from '../doctor/surroundings.ts';
 import { PATHS } from '../install/layout.ts';
@@ -52,6 +53,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     { name: 'disk', look: diskFinding },
     { name: 'settings', look: () => settingsFinding(text, valueFaults(values)) },
     { name: 'files', look: () => inventoryFinding(manifest) },
+    { name: 'logs', look: logsFinding },
     { name: 'service', look: unitFinding },
     ...originalFindings().map((finding) => ({ name: finding.check, look: () => finding })),
     { name: 'health', look: () => healthFinding(manifest, values) },

@@ -15,7 +15,7 @@ import { bad, type Finding, good } from './finding.ts';
 import { settingsLineFaults } from './settings-text.ts';
 
 /** Where the owner looks for the reason of whatever the service does. */
-const LOOK = 'look at: journalctl -u agent3 -n 20, and /var/log/agent3/agent3.err';
+const LOOK = 'look at: journalctl -u agent3 -n 20';
 
 /** What only an agent that answers can be asked, and what only a running unit has. */
 const NEED_ANSWER = ['command', 'https'] as const;
@@ -28,8 +28,7 @@ export function unitFinding(): Finding {
     return bad('service', 'switched off by its owner', 'to have it again: systemctl enable --now agent3', NEED_SERVICE);
   }
   if (!active) {
-    const why = whyNot(`${PATHS.logs}/agent3.err`);
-    return bad('service', `not active. ${why}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
+    return bad('service', `not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
   }
   if (!enabled) return bad('service', 'active, and does not start at boot', 'systemctl enable agent3');
   return good('service', `active, starts at boot; ${commands} commands running`);

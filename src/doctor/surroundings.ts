@@ -9,6 +9,14 @@ import { memoryWords, readText, systemIds } from '../install/machine.ts';
 import type { Manifest } from '../install/manifest.ts';
 import { bad, type Finding, good } from './finding.ts';
 
+/** The directory of the logs: without it nothing is recorded, so nothing is run. */
+export function logsFinding(): Finding {
+  if (existsSync(PATHS.logs)) return good('logs', `${PATHS.logs} is there`);
+  const follow = ['service', 'health', 'command', 'audit', 'watchdog'];
+  const what = `${PATHS.logs} is missing, so nothing can be recorded, and nothing is run`;
+  return bad('logs', what, 'systemctl restart agent3, which makes it', follow);
+}
+
 /** The sessions directory: there, the user's own, closed to others. */
 export function sessionsFinding({ user }: Manifest): Finding {
   const stat = statSync(PATHS.sessions, { throwIfNoEntry: false });

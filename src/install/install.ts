@@ -170,7 +170,7 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   const { host, port, tls } = addressOf(situation.settings.values);
   const answering = await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
   if (answering === undefined) {
-    throw new InstallFault(`the agent was started and does not answer.\n${whyNot(ERROR_LOG)}`);
+    throw new InstallFault(`the agent was started and does not answer.\n${whyNot()}`);
   }
   // The first line of the watchdog's log, before its owner looks.
   if (!wasActive && situation.input.watchdog === 'timer') {
@@ -180,15 +180,13 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   return true;
 }
 
-const ERROR_LOG = `${PATHS.logs}/agent3.err`;
-
 /** systemd waits until the agent is ready; when it does not come up, its own last words are the reason. */
 function startService(changes: Changes, wasActive: boolean, units: readonly string[]): void {
   try {
     changes.command(['systemctl', wasActive ? 'restart' : 'start', ...units]);
   } catch {
     throw new InstallFault(
-      `the agent does not start: ${whyNot(ERROR_LOG)}\nIf a setting is wrong, correct it in ${PATHS.settings}; then: systemctl restart agent3`,
+      `the agent does not start: ${whyNot()}\nIf a setting is wrong, correct it in ${PATHS.settings}; then: systemctl restart agent3`,
     );
   }
 }

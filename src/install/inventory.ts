@@ -132,12 +132,6 @@ export const INVENTORY: readonly Addition[] = [
     what: 'the record; `audit.jsonl.head` notes where it ends, `audit.jsonl.synced` what is surely on the disk',
     goes: 'purge',
   },
-  {
-    kind: 'written',
-    name: `${PATHS.logs}/agent3.err`,
-    what: 'with `agent3.out`: what the agent says before its log is open, or in a crash',
-    goes: 'purge',
-  },
   { kind: 'written', name: `${PATHS.logs}/watchdog.log`, what: 'one line per check', goes: 'purge', ...later },
   { kind: 'file', name: PATHS.unit, what: 'the service', goes: 'uninstall', shipped: true },
   { kind: 'directory', name: PATHS.dropIns, what: 'your `systemctl edit`, and:', goes: 'uninstall' },

@@ -79,8 +79,8 @@ function contentOf(path: string, input: PlanInput): string {
 }
 
 function logrotate({ oldLogs }: PlanInput): string {
-  const captured = ['agent3.out', 'agent3.err', 'watchdog.log'].map((name) => `${PATHS.logs}/${name}`);
-  const logs = [...captured, ...oldLogs.filter((path) => !captured.includes(path))];
+  const own = `${PATHS.logs}/watchdog.log`;
+  const logs = [own, ...oldLogs.filter((path) => path !== own)];
   return fill(TEMPLATES.logrotate, { CAPTURED_LOGS: logs.join(' ') });
 }
 

@@ -64,7 +64,7 @@ const HINTS = rows([
   ['agent3 doctor', 'is everything well?'],
   ['systemctl status agent3', 'how it is'],
   ['systemctl restart agent3', 'after a change of the settings'],
-  [`tail -n 20 ${PATHS.logs}/agent3.err`, 'why it does not start'],
+  ['journalctl -u agent3 -n 20', 'why it does not start'],
   [`tail -n 20 ${PATHS.logs}/watchdog.log`, "the watchdog's checks, every 5 minutes"],
   [PATHS.settings, 'settings'],
   [`${PATHS.logs}/`, 'logs'],

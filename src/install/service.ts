@@ -1,4 +1,4 @@
-import { readlinkSync, statSync } from 'node:fs';
+import { readlinkSync } from 'node:fs';
 import { delay } from '../core/clock.ts';
 import { runCommand } from './command.ts';
 import { SERVICE } from './layout.ts';
@@ -88,54 +88,22 @@ export async function waitForCommands(seconds: number, tell: (line: string) => v
   return waitedFor;
 }
 
-/** Why the service does not run: its last words on standard error, when it failed, and systemd's own. */
-export function whyNot(errorLog: string): string {
-  const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,SubState,Result,ExecMainStatus', SERVICE]);
-  const own = lastWords({
-    result: /^Result=(.*)$/m.exec(stdout)?.[1] ?? '',
-    startedMs: parseMoment(runCommand(['busctl', 'get-property', ...STARTED]).stdout),
-    writtenMs: statSync(errorLog, { throwIfNoEntry: false })?.mtimeMs,
-    text: runCommand(['tail', '-n', '10', errorLog]).stdout,
-  });
-  return [stdout.trim().replaceAll('\n', ' '), ...own].filter((text) => text !== '').join('\n');
+/** Why the service does not run: its last words in the journal, when it failed, and systemd's own. */
+export function whyNot(): string {
+  const shown = runCommand(['systemctl', 'show', '-p', 'ActiveState,SubState,Result,ExecMainStatus', SERVICE]).stdout;
+  const { stdout: id } = runCommand(['systemctl', 'show', '-p', 'InvocationID', '--value', SERVICE]);
+  runCommand(['journalctl', '--sync']);
+  // Of its last start alone, and what its own processes said.
+  const said = runCommand(['journalctl', '--quiet', '-o', 'cat', '-n', '10', `_SYSTEMD_INVOCATION_ID=${id.trim()}`]);
+  const own = lastWords(/^Result=(.*)$/m.exec(shown)?.[1] ?? '', said.stdout);
+  return [shown.trim().replaceAll('\n', ' '), ...own].filter((text) => text !== '').join('\n');
 }
-
-/** When the main process was started last. `systemctl show` has no form of it that all versions know and no zone changes. */
-const STARTED = [
-  'org.freedesktop.systemd1',
-  '/org/freedesktop/systemd1/unit/agent3_2eservice',
-  'org.freedesktop.systemd1.Service',
-  'ExecMainStartTimestamp',
-] as const;
-
-/** The time in milliseconds of a property that busctl tells in microseconds; undefined where it has none. */
-export function parseMoment(text: string): number | undefined {
-  const microseconds = Number(/^t (\d+)$/m.exec(text)?.[1] ?? 0);
-  return microseconds === 0 ? undefined : microseconds / 1000;
-}
-
-/** A service that does not run, and the file that its standard error is appended to. */
-export interface FailedStart {
-  /** As systemd tells it. */
-  readonly result: string;
-  /** When its main process was started last; undefined: nobody knows. */
-  readonly startedMs: number | undefined;
-  /** When the file was last written to; undefined: there is none. */
-  readonly writtenMs: number | undefined;
-  readonly text: string;
-}
-
-/** One that was stopped has no reason; for want of a file that its unit names, or by a condition, none was started. */
-const WORDLESS: ReadonlySet<string> = new Set(['success', 'resources', 'exec-condition']);
-
-/** The kernel's clock of files goes by ticks, of up to 10 ms. */
-const TICKS_MS = 20;
 
 const LAST_LINES = 3;
 
-/** The last lines of standard error; none where they are of an earlier start, and this one's reason is the journal's. */
-export function lastWords({ result, startedMs = 0, writtenMs, text }: FailedStart): string[] {
-  if (WORDLESS.has(result) || writtenMs === undefined || writtenMs + TICKS_MS < startedMs) return [];
+/** The last lines of what a service said, each once; none where it was stopped, which takes no reason. */
+export function lastWords(result: string, text: string): string[] {
+  if (result === 'success') return [];
   const lines = text.split('\n').filter((line) => line !== '');
   return [...new Set(lines.slice(-LAST_LINES))];
 }

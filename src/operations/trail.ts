@@ -162,7 +162,7 @@ export class Trail {
       this.record?.write(fields);
     } catch (error) {
       throw new MachineRefused(
-        'Nothing was done: the audit record of this server cannot be written, most likely because its disk is full. Tell the owner of the server.',
+        `Nothing was done: the audit record of this server cannot be written (${error instanceof Error ? error.message : 'an unexpected error'}). Tell the owner of the server: agent3 doctor says what to do.`,
         error,
       );
     }

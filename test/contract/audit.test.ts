@@ -1,10 +1,20 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
-import { appendFileSync, readFileSync, renameSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { EVENTS } from '../../src/cli/audit-arguments.ts';
 import { startAgent } from '../helpers/agent.ts';
+import type { Reply } from '../helpers/answer.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { eventually } from '../helpers/waiting.ts';
@@ -141,13 +151,32 @@ describe('the audit record', () => {
     ).toEqual(['echo between', 'echo after']);
   });
 
+  const refused = (reply: Reply, why: string): void => {
+    expect(reply.text).toContain('Nothing was done: the audit record of this server cannot be written');
+    expect(reply.text).toContain(why);
+  };
+
   test('that cannot be written keeps commands from running', async () => {
     await using agent = await startAgent({ AGENT3_AUDIT_FILE: '/dev/full' });
     const reply = await agent.call('shell', { cmd: 'touch /tmp/agent3-unrecorded' });
     expect(reply.status).toBe(500);
-    expect(reply.text).toContain('Nothing was done: the audit record of this server cannot be written');
+    refused(reply, '/dev/full: the disk is full (ENOSPC)');
     expect(await Bun.file('/tmp/agent3-unrecorded').exists()).toBe(false);
     for (const end of ['head', 'synced']) rmSync(`/dev/full.${end}`, { force: true });
+  });
+
+  test('whose directory is gone says so, and goes on when it is back', async () => {
+    const place = directory.join('logs');
+    mkdirSync(place);
+    await using agent = await startAgent({ AGENT3_AUDIT_FILE: `${place}/audit.jsonl` });
+    rmSync(place, { recursive: true });
+    const cmd = `touch ${directory.join('unrecorded')}`;
+    refused(await agent.call('shell', { cmd }), `${place}/audit.jsonl: its directory is missing (ENOENT)`);
+    refused(await agent.call('shell', { cmd, key: 'x' }), 'its directory is missing');
+    expect(existsSync(directory.join('unrecorded'))).toBe(false);
+    mkdirSync(place);
+    expect(await agent.shell({ cmd: 'echo back' })).toMatchObject({ stdout: 'back\n' });
+    expect(linesOf(`${place}/audit.jsonl`)[0]).toMatchObject({ event: 'tampered', what: 'the file was removed' });
   });
 
   test('is of one agent at a time', async () => {

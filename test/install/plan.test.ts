@@ -54,8 +54,11 @@ describe('the files of an installation', () => {
   });
 
   test('rotate the logs of the original too, each once', () => {
-    const content = contentOf({ oldLogs: ['/var/log/flask.out', '/var/log/agent3/agent3.out'] }, 'logrotate.d/agent3');
-    expect(content.match(/\/var\/log\/agent3\/agent3\.out/g)).toHaveLength(1);
+    const content = contentOf(
+      { oldLogs: ['/var/log/flask.out', '/var/log/agent3/watchdog.log'] },
+      'logrotate.d/agent3',
+    );
+    expect(content.match(/\/var\/log\/agent3\/watchdog\.log/g)).toHaveLength(1);
     expect(content).toContain(' /var/log/flask.out {');
   });
 

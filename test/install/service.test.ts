@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { portFault } from '../../src/install/machine.ts';
-import { lastWords, parseMoment, parseStatus } from '../../src/install/service.ts';
+import { lastWords, parseStatus } from '../../src/install/service.ts';
 
 describe('what the agent tells systemd of its commands', () => {
   const cases: readonly [text: string, commands: number, outliving: number][] = [
@@ -31,36 +31,11 @@ describe('a port', () => {
 });
 
 describe('the last words of a service that does not start', () => {
-  const text = 'one\ntwo\nthree\nfour\nfour\n';
-  const failed = { result: 'exit-code', startedMs: 50_000, writtenMs: 50_200, text };
-
-  test('are the last lines that it wrote, each once', () => {
-    expect(lastWords(failed)).toEqual(['three', 'four']);
-    expect(lastWords({ ...failed, result: 'signal', text: 'agent3: no\n' })).toEqual(['agent3: no']);
-    expect(lastWords({ ...failed, text: '' })).toEqual([]);
-  });
-
-  test('are not those of an earlier start', () => {
-    expect(lastWords({ ...failed, writtenMs: 48_000 })).toEqual([]);
-    expect(lastWords({ ...failed, writtenMs: undefined })).toEqual([]);
-    // Nothing was started: a file of the unit is missing, say.
-    expect(lastWords({ ...failed, result: 'resources' })).toEqual([]);
-  });
-
-  test('are none where it was stopped', () => {
-    expect(lastWords({ ...failed, result: 'success' })).toEqual([]);
-  });
-
-  test('are shown when nobody knows when it was started, and when the clock of files is a tick behind', () => {
-    expect(lastWords({ ...failed, startedMs: undefined })).toEqual(['three', 'four']);
-    expect(lastWords({ ...failed, writtenMs: 49_996 })).toEqual(['three', 'four']);
-  });
-
-  const answers: readonly [text: string, ms: number | undefined][] = [
-    ['t 1764166952123456\n', 1_764_166_952_123.456],
-    ['t 0\n', undefined],
-    ['', undefined],
-    ['s "x"\n', undefined],
+  const cases: readonly [result: string, text: string, words: string[]][] = [
+    ['exit-code', 'one\ntwo\nthree\nfour\nfour\n', ['three', 'four']],
+    ['signal', 'agent3: no\n', ['agent3: no']],
+    ['resources', '', []],
+    ['success', 'one\n', []],
   ];
-  test.each(answers)('as busctl tells it: %j', (answer, ms) => expect(parseMoment(answer)).toBe(ms));
+  test.each(cases)('%s after %j', (result, text, words) => expect(lastWords(result, text)).toEqual(words));
 });

@@ -91,4 +91,26 @@ cat /opt/captured.out* | grep -c line`);
     );
     expect(await vm.sh('cat /opt/answer')).toContain('ended');
   }, 60_000);
+
+  test('whose directory was deleted: told by one line, and made by a restart', async () => {
+    await vm.sh('rm -rf /var/log/agent3');
+    const { body } = await ask(vm, 'shell', { cmd: 'true' });
+    expect(body['message']).toContain('/var/log/agent3/audit.jsonl: its directory is missing');
+    const { stdout } = await vm.run('agent3 doctor --json');
+    const wrong = JSON.parse(stdout).findings.filter(({ ok }: { ok: boolean }) => !ok);
+    expect(wrong).toMatchObject([{ check: 'logs', advice: expect.stringContaining('systemctl restart agent3') }]);
+    await vm.sh('systemctl restart agent3');
+    expect(await shellIn(vm, 'echo alive')).toBe('alive\n');
+    expect(await vm.sh('stat -c "%U:%G %a" /var/log/agent3')).toBe('root:agent3 750\n');
+    expect(await vm.sh('stat -c "%U:%G %a" /var/log/agent3/audit.jsonl')).toBe('agent3:agent3 640\n');
+    expect((await vm.run('agent3 audit verify')).code).toBe(0);
+    await vm.sh('systemctl start agent3-watchdog.service; grep -q "running OK" /var/log/agent3/watchdog.log');
+  }, 120_000);
+
+  test('in memory are there again after a boot', async () => {
+    await vm.sh('echo "tmpfs /var/log tmpfs defaults 0 0" >> /etc/fstab');
+    await vm.reboot();
+    expect(await shellIn(vm, 'echo alive')).toBe('alive\n');
+    expect(await vm.sh('stat -f -c %T /var/log; stat -c "%U:%G %a" /var/log/agent3')).toBe('tmpfs\nroot:agent3 750\n');
+  }, 240_000);
 });

@@ -166,7 +166,7 @@ describeVm('an installed agent', () => {
   test('that ends at each start is tried without end, and is back when the fault is mended', async () => {
     await vm.sh("echo 'AGENT3_MAX_RUNNING=none' >> /etc/agent3/agent3.env; systemctl --no-block restart agent3");
     await vm.until('[ "$(systemctl show -p NRestarts --value agent3)" -ge 6 ]', 60);
-    expect(await vm.sh('tail -n 1 /var/log/agent3/agent3.err')).toContain('AGENT3_MAX_RUNNING must be an integer');
+    expect(await vm.sh('journalctl -u agent3 -o cat -n 20')).toContain('AGENT3_MAX_RUNNING must be an integer');
     await vm.sh("sed -i '$d' /etc/agent3/agent3.env");
     await answersWithin(vm, 15);
     expect(await kept()).toBe('kept\n');
