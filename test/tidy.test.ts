@@ -28,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   operations: ['core', 'platform', 'execution', 'sessions', 'profiles', 'rules', 'approvals', 'version'],
   http: ['core', 'metrics', 'operations', 'log'],
   jobs: ['core', 'sessions'],
-  install: ['core', 'platform', 'version', 'ops'],
+  install: ['core', 'platform', 'version', 'audit', 'ops'],
   doctor: ['install', 'ops', 'core', 'execution', 'profiles', 'approvals', 'audit', 'tokens'],
   client: ['core'],
   deps: ['config', 'core', 'platform', 'execution', 'sessions', 'operations', 'profiles', 'approvals', 'audit', 'log'],

@@ -75,6 +75,11 @@ export class LeftFiles implements OlderFiles {
   }
 }
 
+/** Whether the record in `path` has lines with a MAC, in its newest files. Throws no error: what cannot be read has none. */
+export function hasSealedLines(path: string): boolean {
+  return new LeftFiles(path).hasSeals();
+}
+
 function isSealed(bytes: Uint8Array): boolean {
   const seal = new Seal(undefined);
   for (const line of linesOf(bytes)) if (seal.check(line.bytes) !== 'none') return true;

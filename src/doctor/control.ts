@@ -75,10 +75,14 @@ export function approvalsFinding(own: string): Finding {
 export function auditFinding(): Finding {
   if (!existsSync(PATHS.audit)) return bad('audit', `${PATHS.audit} is missing`, 'systemctl restart agent3');
   try {
-    const { lines, findings, notes } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
+    const { lines, findings, notes, ofOtherKey, sealed } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
     const [first, ...others] = findings;
     const note = notes.at(-1);
     if (first === undefined) return good('audit', `${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
+    if (ofOtherKey > 1) {
+      const what = `${ofOtherKey} of ${sealed} sealed lines have a MAC of another key: was AGENT3_AUDIT_KEY changed?`;
+      return bad('audit', what, 'put the old key back, or begin a record anew: README, "The record"');
+    }
     const more = others.length === 0 ? '' : `; and ${others.length} more`;
     const where = `${first.file}${first.line > 0 ? `:${first.line}` : ''}`;
     return bad('audit', `${where}: ${first.what}${more}`, 'agent3 audit verify');

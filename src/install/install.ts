@@ -7,6 +7,7 @@ import { InstallFault } from './fault.ts';
 import { refuseForeign, removeObsolete, writeFiles } from './files.ts';
 import { BINARY, COMMANDS, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import { takeLock } from './lock.ts';
+import { keepRecordOfLostKey } from './lost-key.ts';
 import { hasSystemd } from './machine.ts';
 import { type Manifest, manifestText } from './manifest.ts';
 import type { InstallOptions } from './options.ts';
@@ -100,6 +101,7 @@ function put(situation: Situation): Manifest {
     changes.command(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
   }
   removeObsolete(manifest, new Set(files.map(({ path }) => path)), changes);
+  keepRecordOfLostKey(situation);
   const secret = settings.text
     .replace(/^(AGENT3_(?:API|METRICS)_TOKEN=).+$/gm, '$1(the token)')
     .replace(/^(AGENT3_(?:AUDIT_KEY|NOTIFY_SECRET)=).+$/gm, '$1(a secret)');

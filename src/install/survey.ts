@@ -39,6 +39,8 @@ export interface Situation {
   readonly original: Original | undefined;
   readonly settings: { readonly text: string; readonly values: Record<string, string> };
   readonly newToken: string | undefined;
+  /** The settings had no key of the record. */
+  readonly isNewKey: boolean;
   readonly input: PlanInput;
   readonly domain: string | null;
   readonly notes: string[];
@@ -76,10 +78,11 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   const token = options.token ?? (known['AGENT3_API_TOKEN'] ? undefined : (original?.token?.value ?? newToken()));
   if (token !== undefined)
     requireToken(token, options.token === undefined ? `of the agent that is here (${original?.token?.from})` : 'given');
+  const isNewKey = !known['AGENT3_AUDIT_KEY'];
   const text = changeSettings(there ?? TEMPLATES.settings, {
     ...wanted(options, original, there === undefined, token),
     // Made once: another key would not fit the record that is there.
-    ...(!known['AGENT3_AUDIT_KEY'] && { AGENT3_AUDIT_KEY: newToken() }),
+    ...(isNewKey && { AGENT3_AUDIT_KEY: newToken() }),
   });
   const values = parseSettings(text);
   const user = userNamed(options.user) ?? manifest?.user ?? userOf(original, options) ?? DEFAULT_USER;
@@ -112,6 +115,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     original,
     settings: { text, values },
     newToken: token,
+    isNewKey,
     input,
     domain,
     notes,

@@ -107,6 +107,26 @@ cat /opt/captured.out* | grep -c line`);
     await vm.sh('systemctl start agent3-watchdog.service; grep -q "running OK" /var/log/agent3/watchdog.log');
   }, 120_000);
 
+  test('whose key was lost with the settings: the record is kept, and another one begins', async () => {
+    await shellIn(vm, 'echo before');
+    await vm.sh('cp /etc/agent3/agent3.env /opt/settings; rm /etc/agent3/agent3.env');
+    const told = await vm.sh('agent3 install');
+    const place = /kept in (\/var\/log\/agent3\/record-until-\S+),/.exec(told)?.[1];
+    await shellIn(vm, 'echo after');
+    expect((await vm.run('agent3 audit verify')).code).toBe(0);
+    expect(await vm.sh('agent3 audit grep "echo (before|after)" --event start')).not.toContain('echo before');
+    const before = await vm.run(
+      `. /opt/settings; export AGENT3_AUDIT_KEY; agent3 audit verify --file ${place}/audit.jsonl`,
+    );
+    expect({ code: before.code, stdout: before.stdout }).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('checked with the key'),
+    });
+    const { stdout } = await vm.run('agent3 doctor --json');
+    expect(JSON.parse(stdout).findings).toContainEqual(expect.objectContaining({ check: 'audit', ok: true }));
+    expect(await vm.sh('agent3 install')).not.toContain('record-until');
+  }, 120_000);
+
   test('in memory are there again after a boot', async () => {
     await vm.sh('echo "tmpfs /var/log tmpfs defaults 0 0" >> /etc/fstab');
     await vm.reboot();
