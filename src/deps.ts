@@ -88,9 +88,9 @@ export function buildDeps(
 function ownPaths(config: Config): string[] {
   const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls } = config;
   const record = auditFile && recordPath(auditFile);
-  return [sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, record, tls?.key].filter(
-    (path) => path !== undefined,
-  );
+  const tokens = tokensFile === undefined ? [] : [tokensFile, `${tokensFile}.lock`];
+  const all = [sessionsDirectory, ...tokens, profilesDirectory, approvalsDirectory, logFile, record, tls?.key];
+  return all.filter((path) => path !== undefined);
 }
 
 /**

@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, wri
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
-import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
+import { DYING_AGENT_MS, lockHolder, lockWithin } from '../platform/lock.ts';
 import { AuditFault } from './audit-fault.ts';
 import { GENESIS, hashLine } from './chain.ts';
 import { HEAD_BYTES, type HeadState, headPath, headText, parseHead } from './head.ts';
@@ -56,7 +56,8 @@ export class AuditLog {
     } catch (error) {
       throw new AuditFault(`the audit record ${path} cannot be opened: ${describeErrno(error)}`);
     }
-    if (!lockWithin(this.#head, DYING_AGENT_MS)) throw new AuditFault(`another agent writes the audit record ${path}`);
+    if (!lockWithin(this.#head, DYING_AGENT_MS))
+      throw new AuditFault(`another agent writes the audit record ${path}: ${lockHolder(this.#head)} holds its lock`);
     this.#size = fstatSync(this.#fd).size;
     this.#disk = new SyncedRecord(path, this.#seal, boot, notices, () => ({ fd: this.#fd, seq: this.#seq }));
     this.#goOn();

@@ -1,5 +1,6 @@
 import { fstatSync, openSync, rmSync, statSync } from 'node:fs';
 import { tryLock } from '../platform/libc.ts';
+import { lockHolder } from '../platform/lock.ts';
 import { InstallFault } from './fault.ts';
 import { PATHS } from './layout.ts';
 
@@ -10,7 +11,9 @@ import { PATHS } from './layout.ts';
 export function takeLock(): void {
   const fd = openSync(PATHS.lock, 'a', 0o600);
   if (tryLock(fd) && statSync(PATHS.lock, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return;
-  throw new InstallFault('another installer is at work; wait until it has ended');
+  throw new InstallFault(
+    `another installer is at work; wait until it has ended (${lockHolder(fd)} holds ${PATHS.lock})`,
+  );
 }
 
 /** Removes the file of the lock, which this process holds. */

@@ -1,4 +1,11 @@
+import { fstatSync } from 'node:fs';
 import { tryLock } from './libc.ts';
+import { readProcFile } from './proc.ts';
+
+/*
+ * Nobody waits without end for a lock: a command of the same user can open the file, and hold it for as long as it runs.
+ * Sandboxes do not see these files. Who finds a lock taken says by whom.
+ */
 
 const LOOK_MS = 20;
 
@@ -16,4 +23,16 @@ export function lockWithin(fd: number, patienceMs: number): boolean {
     Bun.sleepSync(LOOK_MS);
   }
   return true;
+}
+
+/**
+ * Who holds the lock of an open file, for a person (`process 1234 (flock)`); `another process` where the kernel names
+ * none, or the one that took it has left it to its children (proc(5), /proc/locks).
+ */
+export function lockHolder(fd: number): string {
+  const { ino } = fstatSync(fd);
+  const line = (readProcFile('/proc/locks') ?? '').split('\n').find((lock) => lock.includes(`:${ino} `));
+  const pid = / FLOCK +ADVISORY +WRITE (\d+) /.exec(line ?? '')?.[1];
+  const name = pid === undefined ? undefined : readProcFile(`/proc/${pid}/comm`)?.trim();
+  return name === undefined ? 'another process' : `process ${pid} (${name})`;
 }

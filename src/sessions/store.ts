@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, MachineRefused, SessionNotFound, TooManyRequests } from '../core/errors.ts';
 import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../core/limits.ts';
-import { DYING_AGENT_MS, lockWithin } from '../platform/lock.ts';
+import { DYING_AGENT_MS, lockHolder, lockWithin } from '../platform/lock.ts';
 import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
 import { keptCommand, keptDecision } from './kept.ts';
 import { SessionsOnDisk } from './on-disk.ts';
@@ -71,9 +71,10 @@ export class SessionStore {
     // The descriptor stays open, and the lock held, for as long as the process lives.
     const fd = openSync(join(this.directory, '.lock'), 'a', 0o600);
     if (lockWithin(fd, DYING_AGENT_MS)) return;
+    const holder = lockHolder(fd);
     closeSync(fd);
     throw new SessionsInUse(
-      `another agent uses the sessions directory ${this.directory}; stop it, or set AGENT3_SESSIONS_DIR to another directory`,
+      `another agent uses the sessions directory ${this.directory} (${holder} holds its lock); stop it, or set AGENT3_SESSIONS_DIR to another directory`,
     );
   }
 

@@ -16,7 +16,7 @@ import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { foreignHand } from '../core/foreign-hand.ts';
 import { syncDirectory } from '../core/sync-directory.ts';
-import { lockWithin } from '../platform/lock.ts';
+import { lockHolder, lockWithin } from '../platform/lock.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 
@@ -93,7 +93,7 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
 }
 
 /** So long a change waits for another one. */
-const LOCK_PATIENCE_MS = 10_000;
+const LOCK_PATIENCE_MS = 5000;
 
 /** Who may read the file of a service, whose agent goes by it, and how long another change is waited for. */
 export interface ChangeOptions {
@@ -114,7 +114,9 @@ export function changeTokens(
   const fd = openLock(path);
   try {
     if (!lockWithin(fd, patienceMs))
-      throw new TokenFileFault(`${path} cannot be written now: another agent3 token changes it. Try it again.`);
+      throw new TokenFileFault(
+        `${path} cannot be written now: ${lockHolder(fd)} holds ${path}.lock. Try it again; what is no agent3 may be stopped`,
+      );
     writeTokens(path, change(readTokens(path, own)), group);
   } finally {
     closeSync(fd);

@@ -189,7 +189,7 @@ describe('a record that cannot be written', () => {
     }
     expect(existsSync(`${agent.sessionsDir}/${other}`)).toBe(true);
     await agent.restart({ AGENT3_AUDIT_FILE: newRecord() });
-    rmSync('/dev/full.head', { force: true });
+    for (const end of ['head', 'synced']) rmSync(`/dev/full.${end}`, { force: true });
     expect(await agent.read({ session })).toMatchObject({ status: 'running' });
     expect((await agent.read({ session: other })).stdout).toBe('kept\n');
   });
