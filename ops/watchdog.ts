@@ -1,5 +1,6 @@
 import { findFault, isSwitchedOff, restart, stopCommands } from './watchdog/check.ts';
 import { isoDate, type WriteLine } from './watchdog/journal.ts';
+import { rotateLargeLogs } from './watchdog/logs.ts';
 import {
   mayRestart,
   NO_TROUBLE,
@@ -23,6 +24,8 @@ export type CheckResult = (typeof CHECK)[keyof typeof CHECK];
 export interface CheckOptions {
   readonly target: Target;
   readonly write: WriteLine;
+  /** The directory of the logs that are not to grow beyond their size; undefined: nobody asked for that. */
+  readonly logs: string | undefined;
   /** Where it remembers its restarts. */
   readonly stateFile: string;
   /** Between the first look and the second, before anything is done. */
@@ -34,6 +37,8 @@ export interface CheckOptions {
 /** One check: looks, looks again when something is wrong, restarts when it still is; writes what it found. */
 export async function checkOnce(options: CheckOptions): Promise<CheckResult> {
   const { target, write, stateFile, recheckSeconds } = options;
+  const rotation = options.logs === undefined ? undefined : rotateLargeLogs(options.logs);
+  if (rotation !== undefined) write(rotation);
   if (isSwitchedOff(target.unit)) {
     write('Agent3 is switched off (its unit is disabled and stopped)');
     return CHECK.ok;

@@ -87,19 +87,20 @@ export function buildDeps(
 /** Where the agent keeps what commands in a sandbox have no business with. */
 function ownPaths(config: Config): string[] {
   const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls } = config;
-  const record = auditFile && recordPath(auditFile);
+  const record = auditFile && rotatedPath(auditFile);
+  const log = logFile && rotatedPath(logFile);
   const tokens = tokensFile === undefined ? [] : [tokensFile, `${tokensFile}.lock`];
-  const all = [sessionsDirectory, ...tokens, profilesDirectory, approvalsDirectory, logFile, record, tls?.key];
-  return all.filter((path) => path !== undefined);
+  const all = [sessionsDirectory, ...tokens, profilesDirectory, approvalsDirectory, log, record, tls?.key];
+  return [...new Set(all.filter((path) => path !== undefined))];
 }
 
 /**
- * The record with the note of its end and what logrotate has put aside. A mount for each of 90 files would take 20 ms of
- * every command, so a directory that bears the agent's name is hidden as a whole.
+ * The record or the log, with the notes beside it and what was put aside of it. A mount for each of 90 files would take
+ * 20 ms of every command, so a directory that bears the agent's name is hidden as a whole.
  */
-function recordPath(auditFile: string): string {
-  const directory = dirname(auditFile);
-  return basename(directory) === 'agent3' ? directory : `${auditFile}*`;
+function rotatedPath(file: string): string {
+  const directory = dirname(file);
+  return basename(directory) === 'agent3' ? directory : `${file}*`;
 }
 
 /** What must not be read anywhere. */

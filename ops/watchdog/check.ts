@@ -29,6 +29,12 @@ export function restart(unit: string): string | undefined {
   return exitCode === 0 ? undefined : `systemctl restart failed: ${stderr.toString().trim().slice(0, 300)}`;
 }
 
+/** Starts a unit, and does not wait for it. Gives what systemd said against it, if anything. */
+export function startUnit(unit: string): string | undefined {
+  const { exitCode, stderr } = run(['systemctl', '--no-block', 'start', unit], HEALTH_SECONDS);
+  return exitCode === 0 ? undefined : `systemctl start ${unit} failed: ${stderr.toString().trim().slice(0, 300)}`;
+}
+
 /** Stops every command of the agent: they run in a unit of their own, which a restart of the agent leaves alone. */
 export function stopCommands(unit: string): void {
   run(['systemctl', 'try-restart', `${unit.replace(/\.service$/, '')}-commands.service`], RESTART_SECONDS);

@@ -2,13 +2,16 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, wri
 import type { Clock } from '../core/clock.ts';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import type { Notices } from '../core/notices.ts';
+import { putAside } from '../core/put-aside.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../platform/lock.ts';
 import { AuditFault } from './audit-fault.ts';
 import { GENESIS, hashLine } from './chain.ts';
+import { KEPT_FILES } from './files.ts';
 import { HEAD_BYTES, type HeadState, headPath, headText, parseHead } from './head.ts';
 import { endsWithLine, LeftFiles, lastFile, tailOf } from './leftover.ts';
 import { resumeAfterPowerLoss } from './power-loss.ts';
 import { fileNote, type Resumption, resume, tampered } from './resume.ts';
+import { partFilled, RECORD_FILE_BYTES, RecordRoom, tokenOf } from './room.ts';
 import { Seal } from './seal.ts';
 import { SyncedRecord } from './synced-record.ts';
 
@@ -34,12 +37,15 @@ export class AuditLog {
   #needsBreak = false;
   /** Lines that come before any other. */
   #notes: Fields[] = [];
-  readonly #owed: (() => Fields)[] = [];
+  readonly #owed: OwedLine[] = [];
   /** Of those, how many were given up. */
   #lost = 0;
   #isTold = false;
   readonly #seal: Seal;
   readonly #disk: SyncedRecord;
+  readonly #room: RecordRoom;
+  /** The file can be put aside by logrotate alone: it can only be added to, or its directory is not the agent's. */
+  #isFixed = false;
 
   /** Opens the record and goes on where it ends. Throws `AuditFault`. */
   constructor(
@@ -48,7 +54,9 @@ export class AuditLog {
     private readonly clock: Clock,
     private readonly notices: Notices,
     private readonly boot: string,
+    fileBytes = RECORD_FILE_BYTES,
   ) {
+    this.#room = new RecordRoom(fileBytes);
     this.#seal = new Seal(key);
     try {
       this.#fd = openRecord(path);
@@ -73,15 +81,22 @@ export class AuditLog {
     this.#disk.close(this.#head);
   }
 
-  /** Adds a line. Throws `AuditFault` when it cannot be written: what it is about must not happen then. */
+  /**
+   * Adds a line. Throws `AuditFault` when it cannot be written, and `TooManyRequests` when its token has filled its
+   * part of the file: what it is about must not happen then.
+   */
   write(fields: Fields): void {
     this.#payOwed();
+    if (this.#isHeld(fields)) throw partFilled();
     this.#append(fields);
   }
 
-  /** Adds a line about what has happened already: where it cannot be written now, it comes later. */
-  writeLater(fields: () => Fields): void {
-    this.#owed.push(fields);
+  /**
+   * Adds a line about what has happened already: where it cannot be written now, it comes later. One that `mayGo` is
+   * left out when its token has filled its part of the file.
+   */
+  writeLater(fields: () => Fields, mayGo = false): void {
+    this.#owed.push({ fields, mayGo });
     try {
       this.#payOwed();
     } catch {
@@ -112,26 +127,49 @@ export class AuditLog {
     this.#disk.leave(this.#fd);
     this.#fd = fd;
     this.#size = size;
-    this.#isTorn = this.#needsBreak = false;
+    this.#isTorn = this.#needsBreak = this.#isFixed = false;
+    this.#room.clear();
     return true;
   }
 
   #payOwed(): void {
+    this.#putAsideWhenDue();
     if (this.#lost > 0) {
       this.#append({ event: 'agent', what: 'lines were lost while the disk was full', lines: this.#lost });
       this.#lost = 0;
     }
     for (let first = this.#owed[0]; first !== undefined; first = this.#owed[0]) {
-      this.#append(first());
+      const fields = first.fields();
+      if (!(first.mayGo && this.#isHeld(fields))) this.#append(fields);
       this.#owed.shift();
     }
+  }
+
+  /** Whether the token of a line has filled its part of the file; the first time, that is told in a line. */
+  #isHeld(fields: Fields): boolean {
+    const token = tokenOf(fields);
+    if (!this.#room.isHeld(token, this.#size)) return false;
+    if (this.#room.hold(token)) this.#append({ event: 'agent', what: 'held back', held: token });
+    return true;
+  }
+
+  /** A file that is large enough is put aside, where logrotate is not the only one that can. */
+  #putAsideWhenDue(): void {
+    if (this.#isFixed || !this.#room.isDue(this.#size)) return;
+    try {
+      putAside(this.path, KEPT_FILES);
+    } catch {
+      this.#isFixed = true;
+      return;
+    }
+    this.reopen();
   }
 
   #append(fields: Fields): void {
     this.#look();
     if (this.#needsBreak) {
       // What was left of a line that was not written whole stays, as evidence, and the chain goes on behind it.
-      this.#put('\n');
+      this.#put(Buffer.from('\n'));
       this.#needsBreak = false;
     }
     if (this.#isTorn) {
@@ -152,7 +190,10 @@ export class AuditLog {
     const seq = this.#seq + 1;
     const time = new Date(this.clock.now()).toISOString();
     const line = this.#seal.line(JSON.stringify({ seq, time, event, ...more, prev: this.#prev }));
-    this.#put(`${line}\n`);
+    const bytes = Buffer.from(`${line}\n`);
+    if (this.#room.isFull(this.#size, bytes.length)) this.#fail('it is full until it is rotated', undefined);
+    this.#put(bytes);
+    this.#room.add(tokenOf(fields), bytes.length);
     this.#seq = seq;
     this.#prev = hashLine(line);
     writeSync(this.#head, headText(this.#seal, seq, this.#prev, this.#files), 0);
@@ -160,8 +201,7 @@ export class AuditLog {
     this.#disk.soon();
   }
 
-  #put(text: string): void {
-    const bytes = Buffer.from(text);
+  #put(bytes: Uint8Array): void {
     let written = 0;
     try {
       written = writeSync(this.#fd, bytes);
@@ -242,6 +282,12 @@ export class AuditLog {
         : undefined;
     return afterPowerLoss ?? resume(this.#seal, head, tailOf(file), older, mark?.seq);
   }
+}
+
+/** A line that is to come. */
+interface OwedLine {
+  readonly fields: () => Fields;
+  readonly mayGo: boolean;
 }
 
 function openRecord(path: string): number {

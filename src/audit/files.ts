@@ -2,6 +2,9 @@ import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
+/** Older files of a record that are kept, by the agent and by ops/agent3.logrotate. */
+export const KEPT_FILES = 90;
+
 /** The files of a record, the oldest first: `audit.jsonl.2.gz`, `audit.jsonl.1`, `audit.jsonl`. */
 export function recordFiles(path: string): string[] {
   const rotated = rotatedFiles(path);

@@ -1,7 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { beginningFaults, type Upgrade, upgradeOf } from './beginning.ts';
 import { type AuditLine, hashLine, linesOf, parseLine } from './chain.ts';
-import { readRecordFile, recordFiles } from './files.ts';
+import { KEPT_FILES, readRecordFile, recordFiles } from './files.ts';
 import { type HeadState, headPath, parseHead } from './head.ts';
 import { describePowerLoss, leftBefore, leftInside, powerLossOf } from './power-loss-lines.ts';
 import { Seal, type SealState } from './seal.ts';
@@ -20,9 +20,6 @@ export interface VerifyOptions {
   /** Older files that logrotate keeps. */
   readonly kept?: number | undefined;
 }
-
-/** What ops/agent3.logrotate keeps. */
-export const KEPT_FILES = 90;
 
 /** What a look at a whole record gave. */
 export interface Verification {

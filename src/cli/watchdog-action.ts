@@ -1,3 +1,4 @@
+import { dirname } from 'node:path';
 import { openJournal } from '../../ops/watchdog/journal.ts';
 import { readTarget } from '../../ops/watchdog/target.ts';
 import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
@@ -25,6 +26,7 @@ function optionsOf(given: WatchdogArguments, environment: Readonly<Record<string
     return {
       target: readTarget(given.unit, environment),
       write: openJournal(given.log),
+      logs: given.log === '-' ? undefined : dirname(given.log),
       stateFile: given.state,
       recheckSeconds: given.recheck,
       recoverySeconds: given.recovery,

@@ -1,17 +1,13 @@
 import { fstatSync } from 'node:fs';
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
 
+import { BoundedFile, type Destination, MAX_BUFFERED_BYTES } from './bounded-file.ts';
+
 export type { Logger } from 'pino';
 
 export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
 const STDERR = 2;
-
-/**
- * Log lines wait in memory while standard error takes none (a full pipe, a stopped terminal). Beyond this many bytes
- * the oldest are dropped: the agent must not stop because nobody reads its log.
- */
-const MAX_BUFFERED_BYTES = 4 * 1_048_576;
 
 /** A log, and the way to write what is still in memory before the process ends. */
 export interface Log {
@@ -29,31 +25,34 @@ export type LogTarget = { readonly file: string } | { readonly isTerminal: boole
 /** JSON lines; on a terminal, lines for people. Throws the system's error for a file that cannot be opened. */
 export async function openLog(level: LogLevel, target: LogTarget): Promise<Log> {
   const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
-  if ('file' in target) return linesTo(options, fileDestination(target.file), true);
-  if (!target.isTerminal) return linesTo(options, stderrDestination(), false);
+  if ('file' in target) return linesToFile(options, target.file);
+  if (!target.isTerminal) return linesTo(options, stderrDestination());
   return { logger: pino(options, await prettyStream()), reopen: () => {}, flush: async () => {}, drop: () => {} };
 }
 
-type Destination = ReturnType<typeof pino.destination>;
-
-function linesTo(options: LoggerOptions, destination: Destination, isFile: boolean): Log {
+function linesTo(options: LoggerOptions, destination: Destination): Log {
   // A log that nobody can take any more (EPIPE, a full disk) is no reason to end.
   destination.on('error', () => {});
   return {
     logger: pino(options, destination),
-    reopen: () => {
-      if (isFile) destination.reopen();
-    },
+    reopen: () => {},
     flush: () => flushInTime(destination),
     drop: () => destination.destroy(),
   };
 }
 
-/** Owner and group may read it: it names sessions and addresses. */
-const LOG_FILE_MODE = 0o640;
-
-function fileDestination(file: string): Destination {
-  return pino.destination({ dest: file, mode: LOG_FILE_MODE, sync: true, maxLength: MAX_BUFFERED_BYTES });
+function linesToFile(options: LoggerOptions, path: string): Log {
+  const file = new BoundedFile(path);
+  const logger = pino(options, file);
+  return {
+    logger,
+    reopen: () => {
+      const leftOut = file.reopen();
+      if (leftOut > 0) logger.warn({ lines: leftOut }, 'lines were left out while the log was full');
+    },
+    flush: () => flushInTime(file.destination),
+    drop: () => file.destination.destroy(),
+  };
 }
 
 function stderrDestination(): Destination {

@@ -24,8 +24,11 @@ export interface StartDetails {
 export interface AuditSink {
   /** Throws when the line cannot be written. */
   write(fields: Fields): void;
-  /** About what has happened already: a line that cannot be written now comes later. */
-  writeLater(fields: () => Fields): void;
+  /**
+   * About what has happened already: a line that cannot be written now comes later. One that `mayGo` is left out when
+   * its token has filled its part of the record.
+   */
+  writeLater(fields: () => Fields, mayGo?: boolean): void;
   /** Resolves when every line so far is on the disk. */
   synced(): Promise<void>;
 }
@@ -133,7 +136,7 @@ export class Trail {
   refused(op: string, args: unknown, caller: Caller, error: unknown): void {
     const fault = error instanceof AgentError ? `${error.error}: ${error.hint ?? ''}` : 'a fault of the agent';
     const line = { ...operationLine(op, args, caller), refused: this.#mask(fault) };
-    this.record?.writeLater(() => line);
+    this.record?.writeLater(() => line, true);
   }
 
   /** A command was asked for again, by its key, and what the first one wrote is read. Throws `MachineRefused`. */
@@ -149,7 +152,7 @@ export class Trail {
   /** Somebody came with a token that was not taken, and is not told; whose it is, where it is `known`. */
   login(address: string, known: RefusedToken | undefined): void {
     const whose = known === undefined ? {} : { token: known.principal };
-    this.record?.writeLater(() => ({ event: 'login', what: known?.why ?? 'a wrong token', ...whose, address }));
+    this.record?.writeLater(() => ({ event: 'login', what: known?.why ?? 'a wrong token', ...whose, address }), true);
   }
 
   /** The agent itself has begun or ends. */
@@ -161,6 +164,7 @@ export class Trail {
     try {
       this.record?.write(fields);
     } catch (error) {
+      if (error instanceof AgentError) throw error;
       throw new MachineRefused(
         `Nothing was done: the audit record of this server cannot be written (${error instanceof Error ? error.message : 'an unexpected error'}). Tell the owner of the server: agent3 doctor says what to do.`,
         error,

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import { chmodSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { isoDate } from '../../ops/watchdog/journal.ts';
 import { mayRestart, nextRestart, readTrouble, writeTrouble } from '../../ops/watchdog/spacing.ts';
@@ -106,6 +106,7 @@ class Machine implements Disposable {
     const text = `#!/bin/sh
 case "$1" in
   is-active|is-enabled) cat '${this.directory.path}'/"$1" ;;
+  --no-block) echo "$2 $3" >> '${this.path('asked')}' ;;
   try-restart) echo "$2" >> '${this.path('stopped')}' ;;
   restart) echo restart >> '${this.path('restarts')}'; ${script} ;;
 esac
@@ -159,6 +160,26 @@ describe('a check', () => {
     expect(machine.lines[0]).toEndWith(' - Agent3 running OK');
     expect(agent.sessionsOnDisk()).toEqual([]);
     expect(machine.restarts).toBe(0);
+  });
+
+  const large: readonly (readonly [file: string, mib: number, isRotated: boolean])[] = [
+    ['audit.jsonl', 64, true],
+    ['agent3.log', 70, true],
+    ['agent3.err', 100, true],
+    ['agent3.log', 63, false],
+    ['agent3.log.1', 100, false],
+    ['sessions.db', 100, false],
+  ];
+  test.each(large)('lets logrotate run where a log has grown: %s with %i MiB: %p', async (file, mib, isRotated) => {
+    await using agent = await startAgent();
+    using machine = machineOf(agent);
+    writeFileSync(machine.path(file), '');
+    truncateSync(machine.path(file), mib * 1_048_576);
+    expect((await machine.check()).code).toBe(0);
+    expect(existsSync(machine.path('asked'))).toBe(isRotated);
+    if (!isRotated) return;
+    expect(readFileSync(machine.path('asked'), 'utf8')).toBe('start logrotate.service\n');
+    expect(machine.lines[0]).toEndWith(` - Rotating ${file}, larger than 64 MiB`);
   });
 
   test('of an agent that opens its logs anew takes it as alive', async () => {

@@ -61,6 +61,17 @@ bash /opt/load & for n in 1 2 3 4; do sleep 1; logrotate -f /etc/logrotate.d/age
     expect(await shellIn(vm, 'echo alive')).toBe('alive\n');
   }, 120_000);
 
+  test('are rotated by the watchdog once they have 64 MiB, also a second time on a day', async () => {
+    await vm.sh('rm -f /var/log/agent3/*.[0-9]*; logrotate /etc/logrotate.d/agent3; ls /var/log/agent3');
+    await vm.sh('truncate -s 70M /var/log/agent3/agent3.log');
+    await vm.sh('systemctl start agent3-watchdog.service');
+    await vm.until('test -e /var/log/agent3/agent3.log.1', 60);
+    expect(await vm.sh('stat -c %s /var/log/agent3/agent3.log.1')).toBe(`${70 * 1_048_576}\n`);
+    expect(Number(await vm.sh('stat -c %s /var/log/agent3/agent3.log'))).toBeLessThan(1_048_576);
+    expect(await vm.sh('tail -2 /var/log/agent3/watchdog.log')).toContain('Rotating agent3.log, larger than 64 MiB\n');
+    expect(await shellIn(vm, 'echo alive')).toBe('alive\n');
+  }, 120_000);
+
   test('of what systemd captures: lines between the copy and the cut may be lost, as measured here', async () => {
     // A writer as systemd's `append:` has it, into a file that copytruncate rotates: 20,000 numbered lines.
     const lost = await vm.sh(`cat > /opt/capture.conf <<'END'
