@@ -1,4 +1,5 @@
-import { type NamedValue, quoteBefore } from './secret-names.ts';
+import type { NamedValue } from './named-value.ts';
+import { quoteBefore } from './secret-names.ts';
 import { isArgumentAfter, isQuotedArgumentAfter } from './shell-arguments.ts';
 import { openQuote } from './shell-quotes.ts';
 import { LEAD, type Reading, ShellReader } from './shell-readings.ts';
@@ -50,7 +51,7 @@ const PROGRAM = new RegExp(
 /** The beginning of a word that is no assignment, no redirection, and ends no quotes. */
 const WORD_BEGIN = /(^|[\s;&|(`])(?:-[\w-]{0,40}=?|[\w.,:/*@%+~^!?#-]{0,100})((?:\\["']|[{[]){0,8})$/;
 /** `"token": `, `\"token\": `. */
-const NAME_IN_QUOTES = /^[\w-]+(\\*["'])/;
+const NAME_IN_QUOTES = /^[\w.-]+(\\*["'])/;
 /** They print a line break for `\n`. */
 const PRINTS = /(?:^|[\s;&|(])(?:echo\s+-[en]*e[en]*|printf)\s+$/;
 
@@ -97,6 +98,7 @@ export class CommandValues {
 
   #isMasked(value: NamedValue): boolean {
     const { bond, before } = value;
+    if (value.isColumn === true) return false;
     if (/[\n\r]/.test(before)) return false;
     // To a shell, also one that reads what is in quotes here, `<` and `>` are redirections: the file would be hidden.
     if (/[<>]|["']\s*,\s*["']$/.test(before) && !/<<</.test(before)) return false;

@@ -1,9 +1,6 @@
-/**
- * How a value goes with what tells that it is secret, which is what a shell makes of it: the end of a word
- * (`-phunter2`), what follows a sign (`NAME=value`, `name: value`), the word behind an option (`--password value`), or
- * an argument of a certain program (`zip -P value`).
- */
-export type Bond = 'end' | 'sign' | 'option' | 'argument';
+import type { Bond, NamedValue } from './named-value.ts';
+import { assignedValues } from './secret-assignments.ts';
+import { isSecretName } from './secret-words.ts';
 
 /** Where the name of a value says that it is a secret. */
 export interface NamedShape {
@@ -13,19 +10,8 @@ export interface NamedShape {
   readonly bond: Bond;
   /** A quote before the name is that of the value as well: `'Authorization: Bearer x'`. */
   readonly isHeader?: true;
-}
-
-/** A value that was found beside its name. */
-export interface NamedValue extends Omit<NamedShape, 'shape'> {
-  /** Where its name begins, or the program it is given to. */
-  readonly at: number;
-  /** From there to the value. */
-  readonly before: string;
-  /** The quote that it begins with, as it is written; empty where there is none. */
-  readonly open: string;
-  /** Where it is, up to a blank or a quote. */
-  readonly start: number;
-  readonly end: number;
+  /** A text that has none of these, in small letters, has no such value; where there are none, any may. */
+  readonly needs: readonly string[];
 }
 
 /** A quote, also one that is escaped in a string around it. */
@@ -66,6 +52,7 @@ const NAMED: readonly NamedShape[] = [
       String.raw`${WORD_BEGIN}(?:proxy-)?authorization${SIGN}(?:(?:basic|bearer|token|digest|negotiate)\s{1,4})?`,
       String.raw`[^\s"',;]{1,4096}`,
     ),
+    needs: ['authorization'],
     bond: 'sign',
     isHeader: true,
   },
@@ -75,6 +62,7 @@ const NAMED: readonly NamedShape[] = [
       `${WORD_BEGIN}(?:x-(?:auth|api|access)-(?:token|key)|set-cookie|cookie)${SIGN}`,
       String.raw`[^\s"']{1,4096}`,
     ),
+    needs: ['cookie', 'x-auth-', 'x-api-', 'x-access-'],
     bond: 'sign',
     isHeader: true,
   },
@@ -84,22 +72,16 @@ const NAMED: readonly NamedShape[] = [
       String.raw`(?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:`,
       String.raw`[^\s/@'"<>]{1,256}(?=@)`,
     ),
+    needs: ['://'],
     bond: 'end',
   },
   {
     kind: 'password',
     shape: shape(
-      String.raw`(?<![A-Za-z0-9])${NAME}${QUOTE}?\s{0,4}(?:=>?|:(?!\/\/))\s{0,4}${OPEN}`,
-      String.raw`[^\s"',;&|)}\]]{1,4096}`,
-    ),
-    bond: 'sign',
-  },
-  {
-    kind: 'password',
-    shape: shape(
-      String.raw`${WORD_BEGIN}--?(?:pass(?:word|wd|phrase)?|secret|token|api-?key|auth|access-?token|client-secret)\s{1,4}${OPEN}`,
+      String.raw`${WORD_BEGIN}--?(?<name>(?=[\w-]{0,40}?(?:pass|pwd|pw|secret|token|key|auth|cred))[A-Za-z][\w-]{2,50})\s{1,4}${OPEN}`,
       String.raw`[^\s"'-][^\s"']{0,4095}`,
     ),
+    needs: [],
     bond: 'option',
   },
   {
@@ -108,11 +90,13 @@ const NAMED: readonly NamedShape[] = [
       String.raw`${WORD_BEGIN}config(?:ure)?\s{1,4}set\s{1,4}(?:[\w.:/@-]{0,100}[.:/])?${NAME}\s{1,4}${OPEN}`,
       String.raw`[^\s"'-][^\s"']{0,4095}`,
     ),
+    needs: ['config'],
     bond: 'option',
   },
   {
     kind: 'password',
     shape: shape(`${WORD_BEGIN}(?:${PROGRAM_OPTIONS.join('|')})${OPEN}`, String.raw`[^\s"'-][^\s"']{0,255}`, 'g'),
+    needs: ['login', 'sshpass', '-cli', 'ldap', 'zip', 'openssl', 'mongo', 'htpasswd'],
     bond: 'argument',
   },
   {
@@ -122,6 +106,7 @@ const NAMED: readonly NamedShape[] = [
       String.raw`[^\s"']{1,256}`,
       'g',
     ),
+    needs: ['-u', '--user', '--proxy-user'],
     bond: 'end',
   },
   {
@@ -131,6 +116,7 @@ const NAMED: readonly NamedShape[] = [
       String.raw`[^\s"']{1,256}`,
       'g',
     ),
+    needs: ['mysql', 'mariadb', 'sshpass', '7z', 'rar'],
     bond: 'end',
   },
   {
@@ -140,6 +126,7 @@ const NAMED: readonly NamedShape[] = [
       String.raw`[^\s"']{1,256}`,
       'g',
     ),
+    needs: ['smb', 'rpcclient', 'net '],
     bond: 'end',
   },
   {
@@ -149,6 +136,7 @@ const NAMED: readonly NamedShape[] = [
       String.raw`[^\s"'|]{1,256}(?=[^|\n]{0,200}\|\s{0,4}(?:sudo\s{1,4})?(?:[\w./-]{0,40}\/)?chpasswd\b)`,
       'g',
     ),
+    needs: ['chpasswd'],
     bond: 'end',
   },
   {
@@ -158,15 +146,17 @@ const NAMED: readonly NamedShape[] = [
       String.raw`[^\s"']{1,256}`,
       'g',
     ),
+    needs: ['chpasswd'],
     bond: 'end',
   },
   {
     kind: 'password',
     // Of PHP: `define('DB_PASSWORD', 'x')`.
     shape: shape(
-      String.raw`(?<![A-Za-z0-9])${NAME}["']\s{0,4},\s{0,4}(?<open>["'])`,
+      String.raw`(?<=\(\s{0,4}["'])${NAME}["']\s{0,4},\s{0,4}(?<open>["'])`,
       String.raw`[^\s"',;&|)}\]]{1,4096}`,
     ),
+    needs: ["',", '",', "' ,", '" ,'],
     bond: 'sign',
   },
   {
@@ -177,6 +167,7 @@ const NAMED: readonly NamedShape[] = [
       String.raw`[^\s"'-][^\s"']{0,255}`,
       'g',
     ),
+    needs: ['requirepass', 'masterauth', 'password'],
     bond: 'option',
   },
   {
@@ -186,6 +177,7 @@ const NAMED: readonly NamedShape[] = [
       String.raw`<(?:[\w.-]{1,40}:)?${NAME}(?:\s[^<>\n\\]{0,200})?>\s{0,40}`,
       String.raw`[^<\s](?:[^<\n]{0,1022}[^<\s])?(?=\s{0,40}<\/)`,
     ),
+    needs: ['</'],
     bond: 'end',
   },
 ];
@@ -194,22 +186,30 @@ function shape(before: string, value: string, flags = 'gi'): RegExp {
   return new RegExp(`(?<before>${before})(?<value>${value})`, flags);
 }
 
-/** The values in `text` that have a secret's name. */
-export function namedValues(text: string): NamedValue[] {
-  return NAMED.flatMap(({ shape, ...rest }) =>
-    [...text.matchAll(shape)].map((match) => {
+/** What `namedValues` has to know of a text. */
+export const NAME_WORDS: readonly string[] = NAMED.flatMap(({ needs }) => needs);
+
+/** The values in `text` that have a secret's name. `words`: those of `NAME_WORDS` that it has. */
+export function namedValues(text: string, words: ReadonlySet<string>): NamedValue[] {
+  const shapes = NAMED.filter(({ needs }) => needs.length === 0 || needs.some((need) => words.has(need)));
+  return [...shapes.flatMap((shape) => shapedValues(text, shape)), ...assignedValues(text)];
+}
+
+function shapedValues(text: string, { shape, needs: _, ...rest }: NamedShape): NamedValue[] {
+  return [...text.matchAll(shape)]
+    .filter(({ groups }) => groups?.['name'] === undefined || groups['name'] === 'auth' || isSecretName(groups['name']))
+    .map((match) => {
       const { before = '', value = '', open = '' } = match.groups ?? {};
       const start = match.index + before.length;
       // A backslash before a quote belongs to that.
       const length = /["']/.test(text[start + value.length] ?? '') ? value.replace(/\\+$/, '').length : value.length;
       return { ...rest, at: match.index, before, open, start, end: start + length };
-    }),
-  );
+    });
 }
 
 /** Where the quote is that a value stands in, which may begin before its name: `'Authorization: Bearer x'`. */
 export function quoteBefore(text: string, { at, before, open, start, isHeader }: NamedValue): number | undefined {
   if (open !== '') return text.lastIndexOf(open.slice(-1), start - 1);
-  const isBeforeName = isHeader === true && /["']/.test(text[at - 1] ?? '') && /^[\w-]+\s*:/.test(before);
+  const isBeforeName = isHeader === true && /["']/.test(text[at - 1] ?? '') && /^[\w.-]+\s*:/.test(before);
   return isBeforeName ? at - 1 : undefined;
 }

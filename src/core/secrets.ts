@@ -1,6 +1,12 @@
 import { keyBlocks } from './key-blocks.ts';
+import type { NamedValue } from './named-value.ts';
+import { FORMAT_WORDS, formatSpans } from './secret-formats.ts';
 import { CommandValues, inertLength } from './secret-in-command.ts';
-import { type NamedValue, namedValues, quoteBefore } from './secret-names.ts';
+import { NAME_WORDS, namedValues, quoteBefore } from './secret-names.ts';
+import { nestedValues } from './secret-nested.ts';
+import { endOfLine, isSecretValue } from './secret-values.ts';
+import { shapedTokens } from './token-shapes.ts';
+import { WordFinder } from './word-trie.ts';
 
 /** A part of a text that looks like a secret, and what kind it is. */
 export interface SecretSpan {
@@ -33,16 +39,7 @@ export interface Masked {
  * in: no text makes them take longer than its length asks for.
  */
 const SHAPES: readonly (readonly [kind: string, shape: RegExp])[] = [
-  ['jwt', /(?<![\w-])eyJ[\w-]{8,4096}\.[\w-]{4,8192}\.[\w-]{0,4096}/g],
-  ['aws key', /(?<![A-Za-z0-9])(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])/g],
-  ['github token', /(?<![\w-])(?:gh[opsur]_[A-Za-z0-9]{20,255}|github_pat_\w{20,255})/g],
-  ['gitlab token', /(?<![\w-])glpat-[\w-]{16,255}/g],
-  ['slack token', /(?<![\w-])xox[abeoprs]-[\w-]{10,255}/g],
-  [
-    'api key',
-    /(?<![\w-])(?:sk-[\w-]{20,255}|sk_(?:live|test)_\w{16,255}|AIza[\w-]{35}|npm_[A-Za-z0-9]{36}|hf_[A-Za-z0-9]{30,255}|SG\.[\w-]{16,64}\.[\w-]{16,64})/g,
-  ],
-  ['password hash', /(?<![\w$])\$(?:[1-7y]|2[abxy]|gy|argon2i?d?)\$[^\s:'"]{8,512}/g],
+  ['password hash', /(?<![\w$])\$(?:[1-7y]|2[abxy]|gy|argon2i?d?|apr1|sha1|P|H|scrypt)\$[^\s:'"]{8,512}/g],
 ];
 
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
@@ -50,12 +47,55 @@ const PEM_END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 
 /** Where `text` has what looks like a secret, or is one of `known`: in their order, none within another. */
 export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): SecretSpan[] {
+  if (!text.includes('\u001b')) return apart(spansIn(text, known));
+  // Without sequences, a token that one of them cuts is whole; with blanks, one begins behind them.
+  const { shown, places } = withoutSequences(text);
+  const whole = spansIn(shown, known).map(({ start, end, kind }) => ({
+    start: places[start] ?? text.length,
+    end: (places[end - 1] ?? text.length) + 1,
+    kind,
+  }));
   return apart([
+    ...whole,
+    ...spansIn(
+      text.replace(SEQUENCE, (one) => ' '.repeat(one.length)),
+      known,
+    ),
+  ]);
+}
+
+/** What is looked for in a text only where one of its words is there. */
+const WORDS = new WordFinder([...NAME_WORDS, ...FORMAT_WORDS]);
+
+function spansIn(text: string, known: KnownSecrets): SecretSpan[] {
+  const words = WORDS.wordsIn(text);
+  return [
     ...keySpans(text),
     ...knownSpans(text, known),
     ...shapeSpans(text),
-    ...namedSpans(text, (value) => endInText(text, value)),
-  ]);
+    ...formatSpans(text, words),
+    ...namedSpans(text, words, (value) => endInText(text, value), isSecretValue),
+  ];
+}
+
+/** A sequence for a terminal (ECMA-48). */
+// biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
+const SEQUENCE = /\x1b(?:\[[0-?]{0,40}[ -/]{0,4}[@-~]|\][^\x07\x1b]{0,400}(?:\x07|\x1b\\)|[ -/]{0,2}[0-Z\\^-~])/g;
+
+/** `text` as a terminal shows it, and where each of its characters is in `text`. */
+function withoutSequences(text: string): { readonly shown: string; readonly places: readonly number[] } {
+  let [shown, at] = ['', 0];
+  const places: number[] = [];
+  const take = (end: number): void => {
+    shown += text.slice(at, end);
+    for (; at < end; at++) places.push(at);
+  };
+  for (const { index, 0: sequence } of text.matchAll(SEQUENCE)) {
+    take(index);
+    at = index + sequence.length;
+  }
+  take(text.length);
+  return { shown, places };
 }
 
 /** The spans in their order, those that overlap as one. */
@@ -81,7 +121,12 @@ export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Mas
  */
 export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Masked {
   const values = new CommandValues(cmd);
-  const named = namedSpans(cmd, (value) => values.endOf(value));
+  const named = namedSpans(
+    cmd,
+    WORDS.wordsIn(cmd),
+    (value) => values.endOf(value),
+    () => true,
+  );
   const guessed = [...shapeSpans(cmd), ...named].flatMap((span) => clip(cmd, span));
   const spans = apart([...keyBlocks(cmd), ...knownSpans(cmd, known), ...guessed]);
   return maskSpans(cmd, spans, (kind) => `‹${kind}›`);
@@ -132,27 +177,39 @@ function knownSpans(text: string, { values, isToken }: KnownSecrets): SecretSpan
 }
 
 function shapeSpans(text: string): SecretSpan[] {
-  return SHAPES.flatMap(([kind, shape]) =>
-    [...text.matchAll(shape)].map((match) => ({ start: match.index, end: match.index + match[0].length, kind })),
-  );
+  const spans: SecretSpan[] = shapedTokens(text);
+  for (const [kind, shape] of SHAPES)
+    for (const { index, 0: found } of text.matchAll(shape))
+      spans.push({ start: index, end: index + found.length, kind });
+  return spans;
 }
 
 /** Shorter values are no secrets. */
 const SHORTEST_NAMED = 3;
 
 /** `endOf` tells where a value ends; undefined where it is to be seen. */
-function namedSpans(text: string, endOf: (value: NamedValue) => number | undefined): SecretSpan[] {
-  return namedValues(text).flatMap((found) => {
+function namedSpans(
+  text: string,
+  words: ReadonlySet<string>,
+  endOf: (value: NamedValue) => number | undefined,
+  isSecret: (text: string, value: NamedValue, end: number) => boolean,
+): SecretSpan[] {
+  return namedValues(text, words).flatMap((found) => {
     const { start, before, kind } = found;
+    const nested = isSecret === isSecretValue ? nestedValues(text, found) : undefined;
+    if (nested !== undefined) return nested.map((part) => ({ ...part, kind }));
     const end = endOf(found) ?? start;
     const value = text.slice(start, end);
+    // What is beyond the usual end of a value belongs to it where the value fills its line.
+    const last = Math.max(end, isSecret === isSecretValue ? (endOfLine(text, found) ?? end) : end);
     const isNone =
-      value.length < SHORTEST_NAMED ||
+      last - start < SHORTEST_NAMED ||
       isPlaceholder(value) ||
       isPath(before, value) ||
       isProgram(text, found) ||
-      isCode(value, found);
-    return isNone ? [] : [{ start, end, kind }];
+      isCode(value, found) ||
+      !isSecret(text, found, end);
+    return isNone ? [] : [{ start, end: last, kind }];
   });
 }
 

@@ -1,0 +1,245 @@
+import { isStrong } from './secret-values.ts';
+import { isSecretName } from './secret-words.ts';
+
+/** A part of a text that has to be masked. */
+interface Span {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: string;
+}
+
+/**
+ * Where secrets stand in formats that have no `name = value`: the groups that begin with `v` are values, `n` is a name
+ * that has to be one of a secret. Each expression repeats so few characters that no text takes longer than its length
+ * asks for. A text that has none of `needs`, in small letters, is not looked at; where these are none, every one is.
+ */
+const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly string[], isStrong?: true])[] = [
+  // HTTP.
+  [
+    'authorization',
+    /(?<![\w-])(?:bearer|ssws|apikey)[ \t]{1,4}(?<v>[\w.~+/=-]{16,4096})/gi,
+    ['bearer', 'ssws', 'apikey '],
+    true,
+  ],
+  ['authorization', /(?<![\w-])basic[ \t]{1,4}(?<v>[A-Za-z0-9+/]{12,1024}={0,2})(?![\w-])/gi, ['basic '], true],
+  [
+    'authorization',
+    /authorization:[ \t]{0,4}(?:digest|negotiate|ntlm|aws4-hmac-sha256|hawk|oauth|mac)[ \t]{1,4}(?<v>[^\r\n]{12,2048})/gi,
+    ['authorization:'],
+  ],
+  ['authorization', /authorization:[ \t]{0,4}[\w-]{1,20}[ \t]{1,4}(?<v>[^\s'"`]{12,2048})/gi, ['authorization:'], true],
+  [
+    'token',
+    /(?<![\w-])(?:set-)?cookie:[ \t]{0,4}(?<v>[\w.-]{1,64}=[^\s;,"']{4,4096}(?:;[ \t]?[^\r\n;"']{1,4096}){0,40})/gi,
+    ['cookie:'],
+  ],
+  [
+    'token',
+    /(?<![\w-])(?:JSESSIONID|PHPSESSID|ASP\.NET_SessionId|connect\.sid|sessionid|session_?id|_?[a-z]{2,20}_session|csrftoken|XSRF-TOKEN)=(?<v>[^\s;,"'&]{12,4096})/gi,
+    ['sessid=', 'sessionid=', 'session_id=', 'connect.sid=', '_session=', 'csrftoken=', 'xsrf-token='],
+    true,
+  ],
+  [
+    'token',
+    /[?&;](?:sig|signature|x-(?:amz|goog)-(?:signature|security-token)|key|auth|code|hmac|sv_sig)=(?<v>[\w%.~+/=-]{20,2048})/gi,
+    ['sig=', 'signature=', 'token=', 'key=', 'auth=', 'code=', 'hmac='],
+    true,
+  ],
+  ['password', /:\/\/(?<v>[\w.~%+-]{16,255})(?=(?::x-oauth-basic|:x-token-auth|:)?@)/g, ['://'], true],
+  // Places to write to, which have no other lock.
+  ['webhook', /hooks\.slack\.com\/(?:services|workflows|triggers)\/(?<v>[\w/+-]{10,200})/g, ['hooks.slack.com']],
+  ['webhook', /discord(?:app)?\.com\/api\/(?:v\d{1,2}\/)?webhooks\/\d{5,25}\/(?<v>[\w-]{20,200})/g, ['/webhooks/']],
+  [
+    'webhook',
+    /(?:webhook\.office\.com\/webhookb?2?|outlook\.office(?:365)?\.com\/webhook)\/(?<v>[\w@/-]{20,400})/g,
+    ['.office'],
+  ],
+  ['webhook', /hooks\.zapier\.com\/hooks\/catch\/(?<v>[\w/]{8,100})/g, ['hooks.zapier']],
+  ['webhook', /api\.telegram\.org\/bot(?<v>[\w:-]{20,100})/g, ['api.telegram']],
+  // Tokens with a look in their middle or at their end.
+  ['token', /(?:(?<![\w-])|(?<=\\[nrt]))(?<v>\d{8,10}:AA[\w-]{33})(?![\w-])/g, [':aa'], true],
+  ['api key', /(?:(?<![\w-])|(?<=\\[nrt]))(?<v>[0-9a-f]{32}-us\d{1,2})(?![\w-])/g, ['-us']],
+  ['token', /(?:(?<![\w.-])|(?<=\\[nrt]))(?<v>[MNO][\w-]{22,28}\.[\w-]{6}\.[\w-]{27,45})(?![\w-])/g, [], true],
+  ['token', /(?:(?<!\w)|(?<=\\[nrt]))(?<v>[A-Za-z0-9]{14}\.atlasv1\.[\w=-]{20,100})/g, ['atlasv1']],
+  ['azure token', /(?:(?<![\w~.-])|(?<=\\[nrt]))(?<v>[\w~.]{3}\dQ~[\w~.-]{30,36})/g, ['q~']],
+  ['api key', /(?:(?<!\w)|(?<=\\[nrt]))(?<v>[A-Za-z0-9]{6}_[A-Za-z0-9]{29}_mmk)(?!\w)/g, ['_mmk']],
+  ['token', /(?<!\d)(?<v>\d{15,16}\|[\w-]{27,40})/g, [], true],
+  ['api key', /(?:(?<![\w-])|(?<=\\[nrt]))(?<v>pat[A-Za-z0-9]{14}\.[a-f0-9]{40,64})(?!\w)/g, []],
+  [
+    'api key',
+    /(?:(?<![\w-])|(?<=\\[nrt]))(?<v>[pu]at-[a-z]{2,3}\d-[0-9a-f-]{36})(?![\w-])/g,
+    ['at-na', 'at-eu', 'at-ap'],
+  ],
+  // Hashes of passwords.
+  ['password hash', /(?<![\w*])\*(?<v>[0-9A-F]{40})(?![0-9A-Fa-f])/g, []],
+  ['password hash', /:(?<v>[0-9a-fA-F]{32}:[0-9a-fA-F]{32}):::/g, [':::']],
+  ['password hash', /(?<!\w)(?<v>0x0[12]00[0-9A-Fa-f]{40,280})(?!\w)/g, ['0x0']],
+  // Files of certain programs.
+  [
+    'password',
+    /^(?:(?:[\w.*-]{1,255}|\/[\w./-]{1,255}|\[[\w:]{2,45}\]):\d{4,5}|(?:\*|localhost|[\w-]{1,63}(?:\.[\w-]{1,63}){1,8}):\*):[\w.*-]{1,64}:[\w.*@-]{1,64}:(?<v>\S{1,1024})$/gm,
+    [':5432:', ':5433:', ':6432:', ':*:'],
+  ],
+  ['private key', /^Private-Lines: \d{1,4}\r?\n(?<v>(?:[A-Za-z0-9+/=]{1,76}\r?\n?){1,200})/gm, ['private-lines']],
+  ['private key', /^Private-MAC: (?<v>[0-9a-f]{40,64})/gm, ['private-mac']],
+  ['private key', /---- BEGIN SSH2 (?:ENCRYPTED )?PRIVATE KEY ----\r?\n(?<v>[^-]{1,16384})/g, ['begin ssh2']],
+  ['private key', /-----BEGIN OpenVPN Static key V1-----\r?\n(?<v>[0-9a-f\s]{32,2048})/g, ['openvpn static']],
+  [
+    'private key',
+    /^(?:Key|PrivateKey|PrivateExponent|Prime[12]|Exponent[12]|Coefficient): (?<v>[A-Za-z0-9+/]{20,1024}={0,2})$/gm,
+    ['exponent', 'coefficient', 'prime1', 'private-key-format', 'key: '],
+  ],
+  [
+    'password',
+    /"(?:auth|identitytoken|registrytoken|_auth)"\s{0,4}:\s{0,4}"(?<v>[A-Za-z0-9+/=_.-]{8,4096})"/g,
+    ['"auth"', 'identitytoken', 'registrytoken', '"_auth"'],
+  ],
+  ['password', /(?<![\w])_auth[ \t]{0,4}=[ \t]{0,4}"?(?<v>[^\s"]{4,4096})/g, ['_auth']],
+  [
+    'password',
+    /^[ \t]{0,16}(?:requirepass|masterauth|r[ow]community6?|bindpw|rootbindpw|rootpw|auth-pass|ServerPassword|(?:enable |user(?:name)? \S{1,64} )?(?:password|secret)(?: \d)?)[ \t]{1,16}(?:"(?<v>[^"\n]{3,256})"|(?<v2>[^\s"]{3,256}))(?=;?[ \t]{0,16}(?:#[^\n]{0,200})?\r?$)/gm,
+    ['requirepass', 'masterauth', 'community', 'bindpw', 'rootpw', 'auth-pass', 'serverpassword', 'password', 'secret'],
+  ],
+  [
+    'password',
+    /(?<![\w-])(?:login|user(?:name)?|account)[ \t]{1,4}\S{1,128}\s{1,8}(?:with |there |has )?pass(?:word)?[ \t]{1,4}(?:"(?<v>[^"\n]{1,256})"|(?<v2>[^\s"]{3,256}))/g,
+    ['pass ', 'password '],
+    true,
+  ],
+  ['password', /^user \S{1,64} (?:[^\n>]{1,200} )?>(?<v>\S{1,256})/gm, ['user ']],
+  ['password', /(?<=[\s:])(?:PSK|XAUTH|EAP)[ \t]{1,8}"(?<v>[^"\n]{1,256})"/g, ['psk ', 'xauth ', 'eap ', 'psk\t']],
+  ['password', /:[ \t]{0,4}RSA[ \t]{1,8}\S{1,128}[ \t]{1,8}"(?<v>[^"\n]{1,256})"/g, ['rsa ']],
+  [
+    'password',
+    /^[ \t]{0,8}"?[\w.*@\\-]{1,64}"?[ \t]{1,16}"?[\w.*@-]{1,64}"?[ \t]{1,16}"(?<v>[^"\n]{3,256})"[ \t]{1,16}(?:\*|[\d./]{7,18})[ \t]{0,16}$/gm,
+    ['" *', '"\t*', '" 1'],
+  ],
+  [
+    'password',
+    /^createUser[ \t]{1,8}(?:-e \S{1,40} )?\S{1,64}[ \t]{1,8}(?:MD5|SHA\S{0,8})[ \t]{1,8}"?(?<v>[^"\s]{3,256})"?(?:[ \t]{1,8}(?:AES|DES)\S{0,8}[ \t]{1,8}"?(?<v2>[^"\s]{3,256}))?/gm,
+    ['createuser'],
+  ],
+  [
+    'password',
+    /(?:thin:|(?:sqlplus|sqlcl|exp|imp|expdp|impdp|rman target)[ \t]{1,4}(?:-\w{1,8}[ \t]{1,4}){0,4})\w{1,40}\/(?<v>[^@\s"'/]{3,64})@/g,
+    ['thin:', 'sqlplus', 'sqlcl', 'exp ', 'imp ', 'expdp', 'impdp', 'rman '],
+  ],
+  [
+    'password',
+    /^\[[\w.-]{1,255}\](?::\d{1,5})?[ \t]{1,16}[^\s:]{1,128}:(?<v>\S{3,256})$/gm,
+    [']:', '[smtp', '[mail', '[relay'],
+  ],
+  [
+    'password',
+    /\b(?:create|alter|set|grant)\b[^\n;]{0,200}?\b(?:identified[ \t]{1,4}(?:with[ \t]{1,4}\S{1,40}[ \t]{1,4})?(?:by|as)|password)(?:[ \t]{1,4}for[ \t][^\n=;]{1,80})?[ \t]{0,4}=?[ \t]{0,4}(?:password\()?(?:'(?<v>[^'\n]{1,256})'|"(?<v2>[^"\n]{1,256})")/gi,
+    ['identified', 'password'],
+  ],
+  // Names and values in members of their own.
+  [
+    'password',
+    /["']?(?:\b|_)(?:name|key|k|OptionName|ParameterKey)["']?\s{0,4}[:=]\s{0,4}["']?(?<n>[\w.-]{2,64})(?:["']?,\s{0,40}|["']?\s{1,40})["']?(?:value|v|val|ParameterValue)["']?\s{0,4}[:=]\s{0,4}(?:"(?<v>[^"\n]{3,1024})"|'(?<v2>[^'\n]{3,1024})'|(?<v3>[^\s"',}>]{3,1024}))/gi,
+    ['value'],
+  ],
+  [
+    'password',
+    /["'](?:value|v|val|ParameterValue)["']\s{0,4}:\s{0,4}"(?<v>[^"\n]{3,1024})",?\s{1,40}["'](?:name|key|k|OptionName|ParameterKey)["']\s{0,4}:\s{0,4}"(?<n>[\w.-]{2,64})"/gi,
+    ['"value"', "'value", '"parametervalue'],
+  ],
+  [
+    'password',
+    /<[\w:]{1,30}\b[^<>\n]{0,80}?\b(?:name|key|id)="(?<n>[\w.-]{2,64})"[^<>\n]{0,80}>\s{0,40}(?<v>[^<\s][^<\n]{1,1022})</gi,
+    ['name="', 'key="', 'id="'],
+  ],
+  ['password', /<key>(?<n>[\w .-]{2,64})<\/key>\s{0,40}<string>(?<v>[^<\n]{3,1024})</g, ['<key>']],
+];
+
+const FORMATS = WRITTEN.map(([kind, shape, ...rest]) => [kind, new RegExp(shape, `${shape.flags}d`), ...rest] as const);
+
+const JWK = '"kty"';
+const SECRETS = ['kind: secret', 'kind": "secret', 'kind":"secret', "kind: 'secret", 'kind: "secret'];
+
+/** What `formatSpans` has to know of a text. */
+export const FORMAT_WORDS: readonly string[] = [...WRITTEN.flatMap(([, , needs]) => needs), JWK, ...SECRETS];
+
+/** Where `text` has secrets in a format of a program. `words`: those of `FORMAT_WORDS` that it has. */
+export function formatSpans(text: string, words: ReadonlySet<string>): Span[] {
+  const spans: Span[] = [];
+  for (const [kind, shape, needs, isChecked] of FORMATS) {
+    if (needs.length > 0 && !needs.some((need) => words.has(need))) continue;
+    for (const match of text.matchAll(shape)) spans.push(...valuesOf(kind, match, isChecked === true));
+  }
+  if (words.has(JWK)) spans.push(...jwkSpans(text));
+  if (SECRETS.some((word) => words.has(word))) spans.push(...kubernetesSpans(text));
+  return spans;
+}
+
+function valuesOf(kind: string, { groups = {}, indices }: RegExpExecArray, isChecked: boolean): Span[] {
+  const name = groups['n'];
+  if (name !== undefined && !isSecretName(name.replaceAll(' ', ''))) return [];
+  return Object.entries(groups).flatMap(([group, value]) => {
+    const [start, end] = indices?.groups?.[group] ?? [0, 0];
+    if (!group.startsWith('v') || value === undefined || isNone(value) || (isChecked && !isStrong(value))) return [];
+    return [{ start, end, kind }];
+  });
+}
+
+/** What stands for a value. */
+function isNone(value: string): boolean {
+  return /^(?:\$\{?\w.*|<.*|\{\{.*|%.*%|\*+|x{3,}|null|none|true|false|required|requisite|optional|sufficient|string|undefined|‹.*)$/i.test(
+    value,
+  );
+}
+
+/** So far around a mark of its kind a text is looked at, and so many marks. */
+const [AROUND, MOST] = [8192, 200] as const;
+
+/** The private members of keys in JSON (RFC 7517). */
+function jwkSpans(text: string): Span[] {
+  const spans: Span[] = [];
+  for (const match of text.matchAll(/"(?:d|p|q|dp|dq|qi|k)"\s{0,4}:\s{0,4}"(?<v>[\w-]{10,4096}={0,2})"/dg)) {
+    const near = text.slice(Math.max(0, match.index - AROUND), match.index + match[0].length + AROUND);
+    if (spans.length < MOST && near.includes('"kty"')) spans.push(...valuesOf('private key', match, false));
+  }
+  return spans;
+}
+
+const KIND = /^([ \t]*)(?:- )?["']?kind["']?[ \t]*:[ \t]*["']?Secret["']?[ \t]*,?[ \t]*\r?$/gm;
+const DATA = /^[ \t]*["']?(?:data|stringData)["']?[ \t]*:[ \t]*\{?[ \t]*\r?$/gm;
+const ENTRY = /^([ \t]*)["']?[\w.-]{1,253}["']?[ \t]*:[ \t]*(?<v>\S[^\n]{0,8191})$/d;
+
+/** The values of Kubernetes' Secrets, of which nobody knows the names. */
+function kubernetesSpans(text: string): Span[] {
+  const spans: Span[] = [];
+  let count = 0;
+  for (const { index } of text.matchAll(KIND)) {
+    if (count++ >= MOST) break;
+    const begin = Math.max(0, index - AROUND, text.lastIndexOf('\n---', index));
+    const break_ = text.indexOf('\n---', index);
+    const end = Math.min(text.length, index + AROUND, break_ === -1 ? text.length : break_);
+    for (const data of text.slice(begin, end).matchAll(DATA)) spans.push(...entries(text, begin + data.index, end));
+  }
+  return spans;
+}
+
+/** The values of the lines that are deeper than the one at `from`. */
+function entries(text: string, from: number, end: number): Span[] {
+  const spans: Span[] = [];
+  const depth = indentAt(text, from);
+  for (let at = text.indexOf('\n', from) + 1; at > 0 && at < end; at = text.indexOf('\n', at) + 1) {
+    const lineEnd = text.indexOf('\n', at);
+    const line = text.slice(at, lineEnd === -1 ? text.length : lineEnd);
+    if (line.trim() !== '' && indentAt(text, at) <= depth) break;
+    const value = ENTRY.exec(line);
+    const [start, last] = value?.indices?.groups?.['v'] ?? [line.length - line.trimStart().length, line.length];
+    if (last > start) spans.push({ start: at + start, end: at + last, kind: 'password' });
+    if (lineEnd === -1) break;
+  }
+  return spans;
+}
+
+/** How deep the line that begins at `at` is. */
+export function indentAt(text: string, at: number): number {
+  let end = at;
+  while (text[end] === ' ' || text[end] === '\t') end++;
+  return end - at;
+}

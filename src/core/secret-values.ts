@@ -1,0 +1,156 @@
+import type { NamedValue } from './named-value.ts';
+
+/** A value that stands behind the name of a secret, in the line that it is in. */
+interface Found {
+  readonly value: string;
+  /** What stands in the line before the name, and behind the value. */
+  readonly lead: string;
+  readonly rest: string;
+  readonly isQuoted: boolean;
+  readonly found: NamedValue;
+}
+
+/** Of a program's text, which has expressions and types behind names, and words in quotes that are none of a secret. */
+const CODE_LEAD =
+  /^[\s+-]*(?:\/\/|\/\*|\*|#include|import|from|def|class|function|export\s+(?:default|declare|const|function|class|type|interface|async|let|var|enum)|const|let|var|return|if|elif|else|for|foreach|while|switch|case|throw|raise|yield|await|public|private|protected|static|readonly|type|interface|my|our|local|sub|use|fn|pub|func|package|async|new|assert|print|with|try|except|lambda|del|not|and|or|in|is)\b|[\w\])]\(|\(\s*$|=>|->|::|&&|\|\||[!=]==?\s|\b(?:self|this|cls)\.|\$this|[?]\s|\.\w+\s*$|<\w+>|`/;
+const CODE_REST =
+  /^[\w.]*\(|^\s*(?:[;{]|=>|->|&&|\|\||\?|\)|[-+*/%]\s|if\b|or\b|and\b|is\b|in\b|not\b|===?|!=|\|\s)|[;{(,]\s*$|\w\(|\)\s*[;:,{]?\s*$|=>|\]\s*=/;
+
+/** They stand for a value: a type, a word of a language, what an example has. */
+export const WORDS =
+  /^(?:string|str|bytes?|number|bool(?:ean)?|int(?:eger)?|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional|null|none|nil|true|false|undefined|yes|no|on|off|ok|set|unset|empty|default|required|missing|invalid|valid|wrong|expired|enabled|disabled|redacted|hidden|masked|removed|changed|deleted|created|found|files?|compat|total|read|write|admin|static|const|void|auto|all|static|total|example|value|changeit|secret_?key|api_?key|here|static|prompt|ask|pass|password|passwd|passphrase|token|secret|credentials?|keys?|todo|tbd|n\/a|(?:o )?jwt)[?!.:,;]*$/i;
+/** What programs call their ways to encrypt, and versions. */
+const TECHNICAL =
+  /^(?:sha-?\d+|md5|utf-?\d+|base64(?:url)?|aes\S{0,20}|[hrep]s\d{3}|x509|x25519|ed25519\S{0,20}|ed448|ecdsa\S{0,20}|rsa\S{0,10}|oauth[12]?\S{0,10}|pkcs\d+|v?\d+(?:\.\d+)+\S{0,16}|v\d+|\d+[a-z%]{0,3}|amd64|i[3-6]86|arm64|armhf|x86_64|scram-sha-\d+|bcrypt|argon2\w{0,2}|scrypt|pbkdf2|iso-?\d+\S{0,10}|utf8mb4\w*|0x0+|#[0-9a-f]{3,8}|u?int\d+|float\d+)$/i;
+
+/** Whether a value is one of a secret, in a text that is shown. `end`: where it ends. */
+export function isSecretValue(text: string, found: NamedValue, end: number): boolean {
+  const { start, at, open, bond } = found;
+  const value = text.slice(start, end);
+  if (isPath(found.before, value)) return false;
+  // `http://user:pass@host` of a manual.
+  if (bond === 'end') return !/user(?:name)?\]?\s?:$/i.test(found.before) || !WORDS.test(value);
+  if (bond === 'argument') return true;
+  const before = text.slice(Math.max(0, at - SEEN), at);
+  const behind = text.slice(end, end + SEEN);
+  const lead = before.slice(before.lastIndexOf('\n') + 1);
+  const rest = behind.slice(0, behind.search(/\n|$/));
+  const isQuoted = open !== '' && rest !== '' && open.endsWith(rest[0] ?? '');
+  return judge({ value, lead, rest, isQuoted, found });
+}
+
+/** So much of a line is looked at before a name and behind a value. */
+const SEEN = 160;
+
+function judge(one: Found): boolean {
+  const { value, lead, rest, isQuoted, found } = one;
+  if (/^[A-Z]+(?:_[A-Z]+)+$/.test(value)) return false;
+  if (found.isHeader === true) {
+    if (
+      /^`?(?:bearer|basic|token|digest)?\W*$/i.test(value) ||
+      /^[\w$.]+\(|^(?:[A-Z]\w+\.)+[A-Z][a-z][A-Za-z]+,?$/.test(value)
+    )
+      return false;
+    return !isCode(one) || (isStrong(value) && !isExpression(value));
+  }
+  if (found.isColumn === true) return isStrong(value) && value.length >= 12 && !isName(value);
+  if (WORDS.test(value) && !(isQuoted && isData(one))) return false;
+  if (/^\\f[A-Z]|^\s/.test(value)) return false;
+  if (TECHNICAL.test(value) && !/^\d{6,}$/.test(value)) return false;
+  if (isOption(one)) return isStrong(value) || (!isWord(value) && !/^[A-Z_]+$/.test(value));
+  if (/^[\d.,-]{1,9}$/.test(value) && /tokens?["']?\s*[:=]/i.test(found.before)) return false;
+  if (isCode(one)) return isStrong(value) && (isQuoted ? !isName(value) : value.length >= 16 && !isExpression(value));
+  if (found.open !== '') return true;
+  // `-passin pass:x` of openssl.
+  if (/-pass(?:in|out)?\s+$/.test(lead)) return true;
+  if (/^[\w.]+\[/.test(value) || isReference(one)) return false;
+  if (isData(one)) return true;
+  // `token: one that has leaked`, `passwd:amd64 1:4.13`: among other words.
+  if (/^\s+[^\s#;]/.test(rest) && !/=$/.test(found.before.trimEnd())) return isStrong(value);
+  return isStrong(value) || !/[a-z]:$/i.test(found.before) || lead.trim() === '';
+}
+
+/** `token = Error`, `password=password`: a name of what is somewhere else. */
+function isReference({ value, lead, found: { before } }: Found): boolean {
+  if (/<|\?\./.test(value)) return true;
+  if (!/^[A-Za-z_$][A-Za-z_.?$]*$/.test(value)) return false;
+  if (/^(?:[\w$]+\.)*(?:[a-z]{2,}|[A-Z][a-z]{2,})(?:[A-Z][a-z]+)+$/.test(value) && /\s$/.test(before)) return true;
+  const isIndented = /^(?: {2,}|\t)/.test(lead);
+  if (/\s=\s*$/.test(before) && isIndented) return true;
+  return (isIndented || lead.trim() !== '') && /(?:pass|token|secret|key|cred)/i.test(value) && /=\s*$/.test(before);
+}
+
+/** Not a value, but what gives one: a call, an element, a member. */
+function isExpression(value: string): boolean {
+  return /[()[\]{}<>.$,;]/.test(value) || !/\d.*\d/.test(value);
+}
+
+function isOption({ found }: Found): boolean {
+  return found.bond === 'option';
+}
+
+/** What stands before a name that begins its line, in files of settings and what prints them. */
+const DATA_LEAD =
+  /^\s*(?:[-#;>*|+]\s{0,3})?(?:export\s+|declare\s+-x\s+|set\s+|ENV\s+|ARG\s+|Environment=|\/\/\S{1,200}:)?["']?$/;
+
+/** `"password": "x"` of JSON, `PASSWORD=x` and `password: x` alone in their line, `Server=x;Password=y`. */
+function isData({ lead, rest, found: { before }, isQuoted }: Found): boolean {
+  if (isQuoted && /^\s*[{[,]?\s*(?:.*[{,]\s*)?\\*"$/.test(lead) && /^[\w.-]+\\*"\s*:/.test(before)) return true;
+  if (/\w=[^;=]*;\s?$/.test(lead) && /\w=$/.test(before)) return true;
+  if (!DATA_LEAD.test(lead)) return false;
+  if (/["']$/.test(lead) && /\w=$/.test(before)) return /^["'],?\s*$/.test(rest);
+  return /^["']?\s*(?:[#;].*)?$/.test(rest) && !/[,;]\s*$/.test(rest);
+}
+
+/** Where a value ends that fills the rest of its line: `password = two words`, `PASSWORD=a,b;c`. */
+export function endOfLine(text: string, { start, at, open, bond, before, isHeader }: NamedValue): number | undefined {
+  if (open !== '' || bond !== 'sign' || isHeader === true || /\n/.test(before)) return undefined;
+  const lead = text.slice(Math.max(0, at - SEEN), at);
+  if (!DATA_LEAD.test(lead.slice(lead.lastIndexOf('\n') + 1))) return undefined;
+  const line = text.slice(start, start + LONGEST_LINE);
+  if (/^[;#&|)]/.test(line)) return undefined;
+  const shape = /\s=\s*$/.test(before) ? /^[^\n\r"']*?(?=\s+[#;]|\s+[\w.-]+\s*=|\s*\r?\n|\s*$)/ : /^[^\s"']*/;
+  return start + (shape.exec(line)?.[0].length ?? 0);
+}
+
+const LONGEST_LINE = 512;
+
+/** Whether the line is one of a program. */
+function isCode(one: Found): boolean {
+  const { lead, rest, found } = one;
+  if (isData(one)) return false;
+  return (
+    CODE_LEAD.test(lead) ||
+    CODE_REST.test(one.isQuoted ? rest.slice(1) : one.value + rest) ||
+    (!one.isQuoted && CODE_REST.test(rest)) ||
+    (one.isQuoted && found.open === "'" && /,\s*$/.test(rest)) ||
+    /\?:/.test(found.before)
+  );
+}
+
+/** Whether a value can be no word: letters with digits or signs between them. */
+export function isStrong(value: string): boolean {
+  if (value.length < 6 || TECHNICAL.test(value) || WORDS.test(value)) return false;
+  if (/^[a-z]+[-_]?\d{1,2}$/i.test(value) && value.length < 7) return false;
+  return /[A-Za-z]/.test(value) && (/\d/.test(value) || /[!@#%^&*+=~$]/.test(value));
+}
+
+function isWord(value: string): boolean {
+  return /^[A-Za-z][a-z]*$/.test(value);
+}
+
+/** Whether a value is a name of something: `snake_case2`, `camelCase`, `dotted.name`, `/a/path`. */
+export function isName(value: string): boolean {
+  return /^[a-z]+(?:[_.-][a-z]+)+\d?$/i.test(value) || /^[a-z]+(?:[A-Z][a-z]+)+\d?$/.test(value) || /[({<]/.test(value);
+}
+
+/** `PWD=/home/x`, `TOKEN_FILE=/run/token`, `private_key: keys/a.pem`: where something is, not what it is. */
+function isPath(before: string, value: string): boolean {
+  if (/^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before)) return true;
+  return (
+    /^(?:~|\.{1,2}|[A-Za-z]:|\$\w+|file:\/\/)?(?:[\\/][a-z0-9._@%{}$-]+)+[\\/]?$/.test(value) ||
+    /^[\w./~$@{}-]+\.(?:pem|key|crt|cer|der|txt|json|ya?ml|jks|p12|pfx|keytab|conf|cnf|gpg|asc|pub|env|py|js|ts|sh|h|c|html?|php|md|rst)$/.test(
+      value,
+    )
+  );
+}
