@@ -232,6 +232,7 @@ export class Commands {
     running.settled.subscribe(() => {
       this.#running.delete(session.id);
       this.#outliving.delete(session.id);
+      session.letGo();
       this.#inputs.get(session.id)?.release();
       this.#inputs.delete(session.id);
       this.#changed();

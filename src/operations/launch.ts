@@ -1,4 +1,4 @@
-import { closeSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../core/errors.ts';
 import { MAX_ARGUMENT_BYTES } from '../core/limits.ts';
 import { Descriptors } from '../execution/descriptors.ts';
@@ -81,6 +81,7 @@ function launch(
   const closing = [output.stderr];
   let input: CommandInput | undefined;
   try {
+    if (confinement !== undefined) holdOutput(session, output, confinement);
     if (wanted !== 'closed') session.update({});
     const terminal = wanted === 'terminal' ? new Terminal(size, output.stdout) : undefined;
     if (terminal === undefined) closing.push(output.stdout);
@@ -112,6 +113,7 @@ function launch(
     terminal?.write(Buffer.from(stdin));
     return { process, input, status: boundary && descriptors.take(boundary.status) };
   } catch (error) {
+    session.letGo();
     if (input === undefined && wanted === 'terminal') closing.push(output.stdout);
     input?.release();
     throw startError(error, confinement);
@@ -121,6 +123,29 @@ function launch(
 }
 
 type LaunchDetails = Pick<NewCommand, 'cmd' | 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement'>;
+
+/**
+ * Who owns the output of confined commands. It runs nothing and owns nothing else: no number of this range is given to
+ * anybody. Source: "Special Linux UIDs" and "Summary" of systemd's UIDS-GIDS page, 65520…65533 unused.
+ */
+const OUTPUT_OWNER = 65_533;
+
+/**
+ * A confined command writes to its output, and can open it again by /dev/stderr, but is not its owner: it cannot change
+ * its mode. An agent that is not root has no other owner to give: there it keeps its own descriptors for reading.
+ */
+function holdOutput(session: Session, output: OutputDescriptors, { sandbox, account }: Confinement): void {
+  if (process.geteuid?.() !== 0) {
+    if (sandbox !== undefined) session.keepReadable();
+    return;
+  }
+  if (sandbox === undefined && account === undefined) return;
+  const group = account?.groups[0] ?? process.getegid?.() ?? 0;
+  for (const fd of [output.stdout, output.stderr]) {
+    fchownSync(fd, OUTPUT_OWNER, group);
+    fchmodSync(fd, 0o620);
+  }
+}
 
 /** A pipe that already holds `stdin`, and whose writing end stays open. */
 function openKeptInput(stdin: string): { readonly reading: number; readonly input: CommandInput } {

@@ -1,5 +1,5 @@
-import { closeSync, openSync, readSync } from 'node:fs';
-import { open } from 'node:fs/promises';
+import { closeSync, read, readSync } from 'node:fs';
+import { promisify } from 'node:util';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 
 const PIECE_BYTES = 262_144;
@@ -16,7 +16,7 @@ export function hashesNow(session: Session): Readonly<Record<string, string>> {
     const size = sizeOf(session, stream);
     if (size === 0) continue;
     try {
-      hashes[`${stream}_sha256`] = hashStart(session.path(stream), size);
+      hashes[`${stream}_sha256`] = hashStart(session.openReading(stream), size);
     } catch {
       // Somebody removed the file; the sizes are in the record.
     }
@@ -24,8 +24,8 @@ export function hashesNow(session: Session): Readonly<Record<string, string>> {
   return hashes;
 }
 
-function hashStart(path: string, size: number): string {
-  const fd = openSync(path, 'r');
+/** Closes the descriptor. */
+function hashStart(fd: number, size: number): string {
   try {
     const bytes = Buffer.alloc(size);
     const length = readSync(fd, bytes, 0, size, 0);
@@ -35,16 +35,21 @@ function hashStart(path: string, size: number): string {
   }
 }
 
-/** SHA-256 of the first `size` bytes of a file, without holding up anybody. */
-export async function hashFile(path: string, size: number): Promise<string> {
+const readLater = promisify(read);
+
+/** SHA-256 of the first `size` bytes of an open file, without holding up anybody. Closes the descriptor. */
+export async function hashFile(fd: number, size: number): Promise<string> {
   const hasher = new Bun.CryptoHasher('sha256');
-  await using file = await open(path);
-  const buffer = Buffer.alloc(PIECE_BYTES);
-  for (let at = 0; at < size; ) {
-    const { bytesRead } = await file.read(buffer, 0, Math.min(PIECE_BYTES, size - at), at);
-    if (bytesRead === 0) break;
-    hasher.update(buffer.subarray(0, bytesRead));
-    at += bytesRead;
+  try {
+    const buffer = Buffer.alloc(PIECE_BYTES);
+    for (let at = 0; at < size; ) {
+      const { bytesRead } = await readLater(fd, buffer, 0, Math.min(PIECE_BYTES, size - at), at);
+      if (bytesRead === 0) break;
+      hasher.update(buffer.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+  } finally {
+    closeSync(fd);
   }
   return hasher.digest('hex');
 }

@@ -1,3 +1,4 @@
+import { closeSync } from 'node:fs';
 import { Deadline } from '../core/clock.ts';
 import { InvalidArguments } from '../core/errors.ts';
 import { MAX_SEARCHES, SEARCH_SECONDS } from '../core/limits.ts';
@@ -71,6 +72,8 @@ export async function search(
 ): Promise<Found> {
   const { principal, match, seconds, show, roomChars, ...bounds } = request;
   const end = session.stream(stream).size;
+  // The search opens it by its path.
+  closeSync(session.openReading(stream));
   const order: SearchOrder = { path: session.path(stream), end, ...parsePattern(match), ...bounds };
   const deadline = Deadline.after(Math.min(seconds, SEARCH_SECONDS));
   // Not the other way round: the beginning of a secret does not look like one.

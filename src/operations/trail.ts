@@ -194,7 +194,7 @@ export class Trail {
     const hashes: Record<string, string> = {};
     try {
       for (const stream of STREAMS)
-        hashes[`${stream}_sha256`] = await hashFile(session.path(stream), sizeOf(session, stream));
+        hashes[`${stream}_sha256`] = await hashFile(session.openReading(stream), sizeOf(session, stream));
     } catch {
       // The session was closed meanwhile: its output is gone, and its hash with it.
       return;

@@ -144,6 +144,15 @@ export function openPipe(bytes: number): Pipe | undefined {
   return undefined;
 }
 
+/** fcntl(2). */
+const F_DUPFD_CLOEXEC = 1030;
+
+/** Another descriptor of the same open file, closed in programs that are started; undefined where there is none left. */
+export function duplicate(fd: number): number | undefined {
+  const copy = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
+  return copy < 0 ? undefined : copy;
+}
+
 /** fcntl(2): F_SETFL, with O_WRONLY | O_NONBLOCK. */
 const F_SETFL = 4;
 const WRITING_WITHOUT_BLOCKING = 0o1 | 0o4000;

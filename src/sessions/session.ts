@@ -1,6 +1,7 @@
 import { chmodSync, closeSync, openSync, readFileSync, readSync, type Stats, statSync, truncateSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../core/errors.ts';
+import { duplicate } from '../platform/libc.ts';
 import type { SessionId } from './id.ts';
 import { type SessionRecord, writeRecord, writeStart } from './record.ts';
 
@@ -9,6 +10,8 @@ export type StreamName = (typeof STREAMS)[number];
 
 /** One session: its record in memory and its files on disk. */
 export class Session {
+  readonly #kept = new Map<StreamName, number>();
+
   constructor(
     readonly id: SessionId,
     readonly directory: string,
@@ -79,16 +82,33 @@ export class Session {
     return now - Math.max(this.record.started_at, ...written);
   }
 
+  /** Keeps its streams open for reading, whatever its command makes of their modes, until `letGo`. */
+  keepReadable(): void {
+    for (const name of STREAMS) this.#kept.set(name, openSync(this.path(name), 'r'));
+  }
+
+  /** Closes what `keepReadable` opened. */
+  letGo(): void {
+    for (const fd of this.#kept.values()) closeSync(fd);
+    this.#kept.clear();
+  }
+
+  /** A descriptor to read a stream from; the caller closes it. Throws `SessionNotFound` where it cannot be read. */
+  openReading(name: StreamName): number {
+    const kept = this.#kept.get(name);
+    return (kept === undefined ? undefined : duplicate(kept)) ?? openForReading(this.path(name));
+  }
+
   /** A stream whose size is known. */
   streamOf(name: StreamName, size: number): StoredStream {
-    return new StoredStream(this.path(name), size);
+    return new StoredStream(() => this.openReading(name), size);
   }
 
   /** A stream as it is now. Throws `SessionNotFound` when somebody removed its file. */
   stream(name: StreamName): StoredStream {
     const size = sizeOfFile(this.path(name));
     if (size === undefined) throw outputRemoved();
-    return new StoredStream(this.path(name), size);
+    return this.streamOf(name, size);
   }
 }
 
@@ -163,21 +183,21 @@ function statOf(path: string): Stats | undefined {
 /** A stream of a session, with its size at one moment: what is written later does not show. */
 export class StoredStream {
   constructor(
-    private readonly path: string,
+    private readonly open: () => number,
     /** In bytes. */
     readonly size: number,
   ) {}
 
   /** The same stream, as if it ended at `size`. */
   upTo(size: number): StoredStream {
-    return new StoredStream(this.path, size);
+    return new StoredStream(this.open, size);
   }
 
   /** Up to `length` bytes from `offset`; fewer where the stream ends. */
   read(offset: number, length: number): Uint8Array {
     const wanted = Math.max(0, Math.min(length, this.size - offset));
     if (wanted === 0) return new Uint8Array(0);
-    const fd = openForReading(this.path);
+    const fd = this.open();
     try {
       return readFrom(fd, offset, wanted);
     } finally {
@@ -197,12 +217,36 @@ function readFrom(fd: number, offset: number, length: number): Uint8Array {
   return bytes.subarray(0, filled);
 }
 
+/** A command of the agent's own user may take away the right to read its output: what is its owner's comes back. */
 function openForReading(path: string): number {
-  try {
-    return openSync(path, 'r');
-  } catch (error) {
-    throw ['ENOENT', 'ENOTDIR'].includes(errnoOf(error) ?? '') ? outputRemoved() : error;
+  for (let tries = 1; ; tries++) {
+    try {
+      return openSync(path, 'r');
+    } catch (error) {
+      const errno = errnoOf(error) ?? '';
+      if (['ENOENT', 'ENOTDIR'].includes(errno)) throw outputRemoved();
+      if (errno !== 'EACCES') throw error;
+      if (tries > MOST_TRIES) throw outputClosed();
+    }
+    makeReadable(path);
   }
+}
+
+/** A command can take the right away again at once. */
+const MOST_TRIES = 10;
+
+function makeReadable(path: string): void {
+  try {
+    chmodSync(path, 0o600);
+  } catch {
+    // It is not the agent's, or gone: the next look says so.
+  }
+}
+
+function outputClosed(): SessionNotFound {
+  return new SessionNotFound(
+    'The command of this session keeps its output from being read. Call kill_session, then read it again.',
+  );
 }
 
 function outputRemoved(): SessionNotFound {

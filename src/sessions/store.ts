@@ -192,6 +192,7 @@ export class SessionStore {
   }
 
   #forget(session: Session): void {
+    session.letGo();
     this.#sessions.delete(session.id);
     const { principal, key } = session.record;
     if (key === null || this.#keys.get(keyOf(principal, key)) !== session.id) return;

@@ -5,6 +5,7 @@ import { type Agent, startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { command, ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+import { linesOf } from '../helpers/record.ts';
 import { eventually } from '../helpers/waiting.ts';
 
 const isRoot = process.geteuid?.() === 0;
@@ -23,6 +24,7 @@ const CALLS: Readonly<Record<string, readonly [x64: number, arm64: number | unde
   openat: [257, 56],
   fsetxattr: [190, 7],
   fcntl: [72, 25],
+  ftruncate: [77, 46],
   inotify_init1: [294, 26],
   fanotify_init: [300, 262],
   pidfd_getfd: [438, 438],
@@ -41,7 +43,7 @@ const FILE = 0o100000;
 const call = (name: string, ...args: readonly (string | number)[]): string =>
   numberOf(name) === undefined ? 'true' : `"$A" call ${numberOf(name)} ${args.join(' ')}`;
 
-const MODES = [0o4755, 0o2755, 0o6755, 0o4711, 0o2711, 0o7777];
+const MODES = [0o4755, 0o2755, 0o6711];
 const octal = (mode: number): string => `0${mode.toString(8)}`;
 
 /** Each in an empty directory $D, with a file f of the command's own. */
@@ -65,7 +67,7 @@ const SET_ID: readonly Attempt[] = [
   ['chmod u+s', 'chmod u+s f && echo ESCAPED'],
   ['chmod g+s', 'chmod g+s f && echo ESCAPED'],
   ['install', 'install -m 4755 "$A" n && echo ESCAPED'],
-  ['cp of a set-id program', 'cp -a /usr/bin/passwd n && echo ESCAPED'],
+  ['cp of a set-id program', 'cp -a /usr/bin/passwd n'],
   ['perl', `perl -e 'chmod(04755, "f") and print "ESCAPED"'`],
   ['a call of 32-bit programs', '"$A" int80 f 4755'],
   ['a call of x32', process.arch === 'x64' ? `"$A" call $((0x40000000 + 90)) s:f ${0o4755}` : 'true'],
@@ -113,146 +115,200 @@ const WATCHES: readonly Attempt[] = [
   ['fanotify', `"$A" many ${numberOf('fanotify_init')} ${0x200}`],
 ];
 
-const PROFILES = ['readonly', 'work', 'both', 'net'] as const;
-type Name = (typeof PROFILES)[number];
+/** What a command may make of its output. */
+const OUTPUT: readonly Attempt[] = [
+  ['takes its modes away', call('fchmod', 1, 0)],
+  ['takes the modes of both away', `${call('fchmod', 1, 0)}; ${call('fchmod', 2, 0)}`],
+  ['takes its modes away by its name', 'chmod 000 /proc/self/fd/1 2> /dev/null'],
+  ['takes its modes away again and again', 'timeout 1 perl -e "chmod 0, STDOUT while 1"'],
+  ['leaves who takes its modes away', '(setsid timeout 3 perl -e "chmod 0, STDOUT while 1" &) ; sleep 0.2'],
+  ['cuts it', `${call('ftruncate', 1, 0)}; echo more`],
+  ['makes it long', call('ftruncate', 1, 2_000_000)],
+  ['changes its times', 'touch -d 2001-01-01 /proc/self/fd/1 2> /dev/null'],
+  ['writes into its middle', `perl -e 'seek STDOUT, 0, 0; syswrite STDOUT, "middle"'`],
+  ['takes more room than it fills', 'fallocate -n -l 3M /proc/self/fd/1 2> /dev/null; echo more'],
+];
 
-describe.skipIf(!isRoot || missing.length > 0)('a command in a sandbox of a root agent', () => {
-  const place = `/srv/agent3-escapes-${process.pid}`;
-  const [outside, hidden] = [join(place, 'outside'), join(place, 'sessions')];
-  const workOf = (profile: Name): string => join(place, profile);
-  const name = `agent3-escapes-${process.pid}`;
-  const files = new TemporaryDirectory();
-  const tokens: Record<string, string> = {};
-  let agent: Agent;
-  let daemon: Bun.Subprocess<'ignore', Bun.BunFile, 'inherit'>;
-  const heard = (): string => readFileSync(join(place, 'heard'), 'utf8');
+/** What stands in the file of each profile. */
+const FILES = { readonly: '', work: '', both: 'user = "nobody"', net: 'network = true' } as const;
+type Name = keyof typeof FILES;
+const NOBODY = 65_534;
+/** Who the agent runs as, and the profiles of its tokens: only root becomes another user. */
+const AGENTS: readonly (readonly [who: string, uid: number, profiles: readonly Name[]])[] = [
+  ['root', 0, ['readonly', 'work', 'both', 'net']],
+  ['daemon', 1, ['readonly', 'work', 'net']],
+];
 
-  beforeAll(async () => {
-    mkdirSync(place);
-    chmodSync(place, 0o755);
-    mkdirSync(outside);
-    chmodSync(outside, 0o777);
-    writeFileSync(join(outside, 'file'), 'kept', { mode: 0o644 });
-    command(['gcc', '-O1', '-static', '-o', join(place, 'attempt'), join(import.meta.dir, '../helpers/attempt.c')]);
-    const settings = {
-      AGENT3_TOKENS_FILE: files.join('tokens.json'),
-      AGENT3_PROFILES_DIR: files.join('profiles.d'),
-      AGENT3_SESSIONS_DIR: hidden,
-    };
-    mkdirSync(settings.AGENT3_PROFILES_DIR);
-    for (const profile of PROFILES) {
-      if (profile !== 'readonly') {
-        mkdirSync(workOf(profile));
-        const more = { work: '', both: 'user = "nobody"\n', net: 'network = true\n' }[profile];
-        const text = `extends = "workspace"\ndirectory = "${workOf(profile)}"\n${more}`;
-        writeFileSync(join(settings.AGENT3_PROFILES_DIR, `${profile}.toml`), text);
+describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
+  'of an agent that is %s, a command',
+  (who, uid, profiles) => {
+    const name = `agent3-escapes-${who}-${process.pid}`;
+    const place = join('/srv', name);
+    const outside = join(place, 'outside');
+    const workOf = (profile: Name): string => join(place, profile);
+    const files = new TemporaryDirectory();
+    const tokens: Record<string, string> = {};
+    let agent: Agent;
+    let daemon: Bun.Subprocess<'ignore', Bun.BunFile, 'inherit'>;
+    const heard = (): string => readFileSync(join(place, 'heard'), 'utf8');
+
+    beforeAll(async () => {
+      mkdirSync(place);
+      chmodSync(place, 0o755);
+      mkdirSync(outside);
+      chmodSync(outside, 0o777);
+      writeFileSync(join(outside, 'file'), 'kept', { mode: 0o644 });
+      command(['gcc', '-O1', '-static', '-o', join(place, 'attempt'), join(import.meta.dir, '../helpers/attempt.c')]);
+      const settings = { AGENT3_TOKENS_FILE: files.join('tokens.json'), AGENT3_PROFILES_DIR: files.join('profiles.d') };
+      mkdirSync(settings.AGENT3_PROFILES_DIR);
+      for (const profile of profiles) {
+        if (profile !== 'readonly') {
+          mkdirSync(workOf(profile));
+          const owner = profile === 'both' ? NOBODY : uid;
+          chownSync(workOf(profile), owner, owner);
+          const text = `extends = "workspace"\ndirectory = "${workOf(profile)}"\n${FILES[profile]}\n`;
+          writeFileSync(join(settings.AGENT3_PROFILES_DIR, `${profile}.toml`), text);
+        }
+        tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
       }
-      tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
-    }
-    chownSync(workOf('both'), 65534, 65534);
-    writeFileSync(join(place, 'heard'), '');
-    daemon = Bun.spawn(['setpriv', '--reuid=65534', '--clear-groups', join(place, 'attempt'), 'serve', outside, name], {
-      stdio: ['ignore', Bun.file(join(place, 'heard')), 'inherit'],
+      command(['chown', '-R', `${uid}:${uid}`, files.path]);
+      const audit = { AGENT3_AUDIT_FILE: files.join('audit.jsonl') };
+      writeFileSync(join(place, 'heard'), '');
+      daemon = Bun.spawn(
+        ['setpriv', '--reuid=65534', '--clear-groups', join(place, 'attempt'), 'serve', outside, name],
+        {
+          stdio: ['ignore', Bun.file(join(place, 'heard')), 'inherit'],
+        },
+      );
+      await eventually('the daemon listens', () => heard().includes('serving'));
+      agent = await startAgent({ ...settings, ...audit }, uid);
     });
-    await eventually('the daemon listens', () => heard().includes('serving'));
-    agent = await startAgent(settings);
-  });
-  afterAll(async () => {
-    daemon?.kill();
-    await agent?.[Symbol.asyncDispose]();
-    files[Symbol.dispose]();
-    rmSync(place, { recursive: true, force: true });
-  });
-
-  const shellAs = async (profile: Name, args: object): Promise<Record<string, unknown>> => {
-    const response = await fetch(`${agent.url}/shell`, {
-      method: 'POST',
-      headers: { 'x-auth-token': tokens[profile] ?? '' },
-      body: JSON.stringify({ cwd: '/', ...args }),
-    });
-    expect(response.status).toBe(200);
-    return (await response.json()) as Record<string, unknown>;
-  };
-  /** Runs a try in a new, empty directory, which is $D. */
-  const attempt = (profile: Name, cmd: string): Promise<Record<string, unknown>> => {
-    const work = profile === 'readonly' ? '/tmp' : workOf(profile);
-    const env = { A: join(place, 'attempt'), O: outside, N: name };
-    return shellAs(profile, { cmd: `D=$(mktemp -d ${work}/t.XXXXXX); cd "$D"; : > f; ${cmd}`, env, timeout: 20 });
-  };
-  /** Files outside with set-id bits. */
-  const setIds = (): string => command(['find', place, '-type', 'f', '-perm', '/6000']);
-  const escaped = ({ stdout, stderr }: Record<string, unknown>): boolean => `${stdout}${stderr}`.includes('ESCAPED');
-
-  describe.each([...PROFILES])('%s', (profile) => {
-    test.each([...SET_ID])('gives no file set-id bits: %s', async (what, cmd) => {
-      const answer = await attempt(profile, `${cmd}; find . -type f -perm /6000 | sed 's/^/ESCAPED /'`);
-      // A mode that lets all read is said to be set where directories are copied; it is not.
-      const isSilent = answer['stdout'] === 'ESCAPED 0\n' && / 02755$/.test(what);
-      expect({ escaped: escaped(answer) && !isSilent, left: setIds() }).toEqual({ escaped: false, left: '' });
+    afterAll(async () => {
+      daemon?.kill();
+      await agent?.[Symbol.asyncDispose]();
+      files[Symbol.dispose]();
+      rmSync(place, { recursive: true, force: true });
     });
 
-    test.each([...SOCKETS])('reaches no program by a socket: %s', async (_, cmd) => {
+    const callAs = async (profile: Name, op: string, args: object): Promise<Record<string, unknown>> => {
+      const response = await fetch(`${agent.url}/${op}`, {
+        method: 'POST',
+        headers: { 'x-auth-token': tokens[profile] ?? '' },
+        body: JSON.stringify(args),
+      });
+      return (await response.json()) as Record<string, unknown>;
+    };
+    const shellAs = (profile: Name, args: object) => callAs(profile, 'shell', { cwd: '/', ...args });
+    const readAs = (profile: Name, args: object) => callAs(profile, 'read_session', args);
+    /** Runs a try in a new, empty directory, which is $D. */
+    const attempt = (profile: Name, cmd: string): Promise<Record<string, unknown>> => {
+      const work = profile === 'readonly' ? '/tmp' : workOf(profile);
+      const env = { A: join(place, 'attempt'), O: outside, N: name };
+      return shellAs(profile, { cmd: `D=$(mktemp -d ${work}/t.XXXXXX); cd "$D"; : > f; ${cmd}`, env, timeout: 20 });
+    };
+    /** Files outside with set-id bits. */
+    const setIds = (): string => command(['find', place, agent.sessionsDir, '-type', 'f', '-perm', '/6000']);
+    const escaped = ({ stdout, stderr }: Record<string, unknown>): boolean => `${stdout}${stderr}`.includes('ESCAPED');
+
+    describe.each([...profiles])('in %s', (profile) => {
+      test.each([...SET_ID])('gives no file set-id bits: %s', async (what, cmd) => {
+        const answer = await attempt(profile, `${cmd}; find . -type f -perm /6000 | sed 's/^/ESCAPED /'`);
+        // A mode that lets all read is said to be set where directories are copied; it is not.
+        const isSilent = answer['stdout'] === 'ESCAPED 0\n' && / 02755$/.test(what);
+        expect({ escaped: escaped(answer) && !isSilent, left: setIds() }).toEqual({ escaped: false, left: '' });
+      });
+
+      test.each([...SOCKETS])('reaches no program by a socket: %s', async (_, cmd) => {
+        const before = heard();
+        expect(escaped(await attempt(profile, cmd))).toBe(false);
+        expect(heard()).toBe(before);
+      });
+
+      test.each([...LEASES])('keeps nobody from a file: %s', async (_, cmd) => {
+        expect(escaped(await attempt(profile, cmd))).toBe(false);
+      });
+
+      test.each([...WATCHES])('watches nothing where it writes nothing: %s', async (what, cmd) => {
+        expect(escaped(await attempt(profile, cmd))).toBe(profile !== 'readonly' && what.startsWith('inotify'));
+      });
+
+      const starts: readonly (readonly [how: string, args: object])[] = [
+        ['plainly', {}],
+        ['with input', { stdin: 'x\n' }],
+        ['with an input that stays open', { interactive: true, timeout: 5 }],
+        ['in a terminal', { pty: true }],
+        ['with more input than a pipe holds at first', { stdin: 'x'.repeat(200_000) }],
+      ];
+      test.each(starts)('started %s, has three descriptors and none of the agent', async (_, args) => {
+        const cmd = 'for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done';
+        const { stdout } = await shellAs(profile, { cmd, ...args });
+        expect(String(stdout).replaceAll('\r', '')).toBe('0\n1\n2\n');
+      });
+    });
+
+    describe.each([...profiles])('in %s', (profile) => {
+      test('opens its output again, to write', async () => {
+        const cmd =
+          'echo a >&2; echo b >> /dev/stderr; echo c | tee -a /dev/stderr > /dev/null; echo d >> /proc/self/fd/1';
+        expect(await shellAs(profile, { cmd })).toMatchObject({ stdout: 'd\n', stderr: 'a\nb\nc\n', exit_code: 0 });
+      });
+
+      test.each([...OUTPUT])('leaves its output to the agent when it %s', async (_, cmd) => {
+        const answer = await attempt(profile, `echo begun; ${cmd}`);
+        expect(answer).toMatchObject({ status: 'done' });
+        const { session } = answer;
+        for (const args of [{}, { match: 'begun' }, { plain: true }]) {
+          expect(await readAs(profile, { session, ...args })).toMatchObject({ status: 'done' });
+        }
+        const end = await eventually('its end is on record', () =>
+          linesOf(files.join('audit.jsonl')).find((line) => line['session'] === session && 'stdout_sha256' in line),
+        );
+        expect(String(end['stdout_sha256'])).toMatch(/^[0-9a-f]{64}$/);
+      });
+
+      test('is read while it takes the modes of its output away', async () => {
+        const cmd = 'echo begun; timeout 3 perl -e "chmod 0, STDOUT while 1"; echo over';
+        const { session } = await shellAs(profile, { cmd, background: true });
+        await Bun.sleep(500);
+        expect(await readAs(profile, { session })).toMatchObject({ status: 'running', stdout: 'begun\n' });
+      });
+    });
+
+    test('what A1 did: its own output becomes no program that makes its reader root', async () => {
       const before = heard();
-      expect(escaped(await attempt(profile, cmd))).toBe(false);
+      const cmd = `exec 5>&1 >&2; cat "$A" >&5; "$A" call ${numberOf('fchmod')} 5 ${0o4755}; "$A" pair 2 "$O/datagram"`;
+      for (const profile of profiles) await attempt(profile, cmd);
+      await Bun.sleep(1500);
       expect(heard()).toBe(before);
     });
 
-    test.each([...LEASES])('keeps nobody from a file: %s', async (_, cmd) => {
-      expect(escaped(await attempt(profile, cmd))).toBe(false);
-    });
-
-    test.each([...WATCHES])('watches nothing where it writes nothing: %s', async (what, cmd) => {
-      expect(escaped(await attempt(profile, cmd))).toBe(profile !== 'readonly' && what.startsWith('inotify'));
-    });
-
-    const starts: readonly (readonly [how: string, args: object])[] = [
-      ['plainly', {}],
-      ['with input', { stdin: 'x\n' }],
-      ['with an input that stays open', { interactive: true, timeout: 5 }],
-      ['in a terminal', { pty: true }],
-      ['with more input than a pipe holds at first', { stdin: 'x'.repeat(200_000) }],
-    ];
-    test.each(starts)('started %s, has three descriptors and none of the agent', async (_, args) => {
-      const cmd = 'for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done';
-      const { stdout } = await shellAs(profile, { cmd, ...args });
-      expect(String(stdout).replaceAll('\r', '')).toBe('0\n1\n2\n');
-    });
-  });
-
-  test('what A1 did: its own output becomes no program that makes its reader root', async () => {
-    const before = heard();
-    const cmd = `exec 5>&1 >&2; cat "$A" >&5; "$A" call ${numberOf('fchmod')} 5 ${0o4755}; "$A" pair 2 "$O/datagram"`;
-    for (const profile of PROFILES) await attempt(profile, cmd);
-    await Bun.sleep(1500);
-    expect(heard()).toBe(before);
-  });
-
-  // A group that is not the command's own has no number in its user namespace: cp and tar cannot keep it there.
-  test.each([
-    ['another group', 65534, ''],
-    ['its own group', 0, 'cp -a plain copy; mkdir x; tar cf t.tar plain; tar xf t.tar -C x; cat x/plain/deeper/f'],
-  ])('a directory below one of %s that gives it on does so as well', async (_, group, more) => {
-    const shared = join(workOf('work'), `shared-${group}`);
-    mkdirSync(shared);
-    chownSync(shared, 0, group);
-    chmodSync(shared, 0o2775);
-    const cmd = `set -e; cd "${shared}"; mkdir -p plain/deeper; echo x > plain/deeper/f; git init -q --shared r
+    // A group that is not the command's own has no number in its user namespace: cp and tar cannot keep it there.
+    test.each([
+      ['another group', NOBODY, ''],
+      ['its own group', uid, 'cp -a plain copy; mkdir x; tar cf t.tar plain; tar xf t.tar -C x; cat x/plain/deeper/f'],
+    ])('a directory below one of %s that gives it on does so as well', async (_, group, more) => {
+      const shared = join(workOf('work'), `shared-${group}`);
+      mkdirSync(shared);
+      chownSync(shared, uid, group);
+      chmodSync(shared, 0o2775);
+      const cmd = `set -e; cd "${shared}"; mkdir -p plain/deeper; echo x > plain/deeper/f; git init -q --shared r
 git -C r config user.email a@b; git -C r config user.name a; echo y > r/f; git -C r add f; git -C r commit -qm f
 install -d installed/deeper; mkdir -p clean; chmod 00755 clean; stat -c %a clean; ${more}`;
-    const answer = await shellAs('work', { cmd });
-    expect(answer).toMatchObject({ exit_code: 0, stdout: more === '' ? '755\n' : '755\nx\n', stderr: '' });
-    const copied = more === '' ? [] : ['copy/deeper', 'x/plain/deeper'];
-    for (const path of ['plain/deeper', 'r/.git/objects', ...copied]) {
-      const { mode, gid } = statSync(join(shared, path));
-      expect({ path, inherits: (mode & 0o2000) !== 0, gid }).toEqual({ path, inherits: true, gid: group });
-    }
-    expect(setIds()).toBe('');
-  });
+      const answer = await shellAs('work', { cmd });
+      expect(answer).toMatchObject({ exit_code: 0, stdout: more === '' ? '755\n' : '755\nx\n', stderr: '' });
+      const copied = more === '' ? [] : ['copy/deeper', 'x/plain/deeper'];
+      for (const path of ['plain/deeper', 'r/.git/objects', ...copied]) {
+        const { mode, gid } = statSync(join(shared, path));
+        expect({ path, inherits: (mode & 0o2000) !== 0, gid }).toEqual({ path, inherits: true, gid: group });
+      }
+      expect(setIds()).toBe('');
+    });
 
-  test('a file that others made stays as it is', async () => {
-    cpSync('/bin/true', join(workOf('work'), 'theirs'));
-    chmodSync(join(workOf('work'), 'theirs'), 0o4755);
-    const cmd = `cd ${workOf('work')}; cat theirs > /dev/null; mv theirs moved; stat -c %a moved; rm moved`;
-    expect(await shellAs('work', { cmd })).toMatchObject({ stdout: '4755\n', exit_code: 0 });
-  });
-});
+    test('a file that others made stays as it is', async () => {
+      cpSync('/bin/true', join(workOf('work'), 'theirs'));
+      chmodSync(join(workOf('work'), 'theirs'), 0o4755);
+      const cmd = `cd ${workOf('work')}; cat theirs > /dev/null; mv theirs moved; stat -c %a moved; rm moved`;
+      expect(await shellAs('work', { cmd })).toMatchObject({ stdout: '4755\n', exit_code: 0 });
+    });
+  },
+);
