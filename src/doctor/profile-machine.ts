@@ -1,10 +1,12 @@
 import { accessSync, constants } from 'node:fs';
 import { userInfo } from 'node:os';
 import { errnoOf } from '../core/errors.ts';
+import { LOOK_USER } from '../core/look-user.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
 import { hardLinkNotes } from '../execution/hidden.ts';
 import { asUser, sandboxFault } from '../execution/sandbox.ts';
 import type { MachineFault } from '../execution/sandbox-cause.ts';
+import { userOf } from '../profiles/profile.ts';
 import { faultsInUnit, type MachineProfile } from './unit-probe.ts';
 
 /**
@@ -35,9 +37,11 @@ export function faultsHere(
   );
 }
 
-function machineFault({ user, sandbox }: MachineProfile, own: string | undefined): MachineFault | undefined {
+function machineFault(profile: MachineProfile, own: string | undefined): MachineFault | undefined {
+  const { sandbox } = profile;
+  const user = userOf(profile, process.geteuid?.() === 0 && (own === undefined || own === 'root'));
   if (user !== undefined && accountOf(user) === undefined) {
-    return { what: `there is no user ${user}` };
+    return { what: `there is no user ${user}`, ...(user === LOOK_USER && { cure: 'sudo agent3 install' }) };
   }
   if (sandbox === undefined) return undefined;
   const { directory } = sandbox;

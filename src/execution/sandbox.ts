@@ -41,8 +41,6 @@ export function asUser({ name, groups }: NamedAccount): string[] {
 export interface Inside {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** Files that it sees whatever is hidden. */
-  readonly shown: readonly string[];
 }
 
 /** What bwrap(1) is started with. */
@@ -91,7 +89,6 @@ export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: D
     '--clearenv',
     ...Object.entries(inside.env).flatMap(([name, value]) => ['--setenv', name, value]),
     ...view,
-    ...inside.shown.flatMap((path) => ['--ro-bind', path, path]),
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),
     ...['--seccomp', String(FILTER_FD), '--json-status-fd', String(STATUS_FD), '--chdir', inside.cwd],
@@ -230,7 +227,7 @@ export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
   }
 }
 
-const AT_ROOT: Inside = { cwd: '/', env: {}, shown: [] };
+const AT_ROOT: Inside = { cwd: '/', env: {} };
 
 function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
   const fd = openStatus(descriptors);

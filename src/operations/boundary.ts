@@ -25,8 +25,6 @@ export interface Boundary {
 export interface Behind {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** A file that it has to see, whatever is hidden. */
-  readonly file: string | undefined;
 }
 
 /**
@@ -54,8 +52,7 @@ export function boundaryOf(
       const status = openStatus(descriptors);
       return { ...own, words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd], inputs, descriptors: [status], status };
     }
-    const inside = { ...behind, shown: behind.file === undefined ? [] : [behind.file] };
-    const { words, filter, options, status, directories } = prepareSandbox(sandbox, inside, descriptors);
+    const { words, filter, options, status, directories } = prepareSandbox(sandbox, behind, descriptors);
     const more = { inputs: [filter, options], descriptors: [status, ...directories], status };
     return { ...own, words: [...outer, ...words], ...more };
   } catch (error) {

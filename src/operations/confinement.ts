@@ -1,10 +1,11 @@
 import { AccessLapsed, OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
+import { LOOK_USER } from '../core/look-user.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
 import { bubblewrapFingerprint, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
 import { faultText } from '../execution/sandbox-cause.ts';
 import { overlaps, workspaceFault } from '../execution/workspace.ts';
 import type { Access } from '../profiles/access.ts';
-import type { Profile } from '../profiles/profile.ts';
+import { type Profile, userOf } from '../profiles/profile.ts';
 
 /** What a profile means for one command. */
 export interface Confinement {
@@ -26,7 +27,9 @@ export interface Confinement {
 const MIB = 1_048_576;
 
 /** What the commands of a profile are held in. `ownPaths` are the agent's, which no sandbox shows. */
-export function confinementOf({ name, sandbox, user, limits }: Profile, ownPaths: readonly string[]): Confinement {
+export function confinementOf(profile: Profile, ownPaths: readonly string[]): Confinement {
+  const { name, sandbox, limits } = profile;
+  const user = userOf(profile, process.geteuid?.() === 0);
   const account = user === undefined ? undefined : accountFor(name, user);
   const bytes = (mib: number | undefined): number | undefined => (mib === undefined ? undefined : mib * MIB);
   return {
@@ -49,11 +52,13 @@ export function confinementOf({ name, sandbox, user, limits }: Profile, ownPaths
   };
 }
 
-function accountFor(profile: string, user: string): NamedAccount {
+/** Undefined where the agent is this user already. */
+function accountFor(profile: string, user: string): NamedAccount | undefined {
   const own = process.geteuid?.() ?? 0;
   const account = accountOf(user);
-  if (own === 0 && account !== undefined) return account;
-  const reason = own === 0 ? `there is no user ${user}` : 'only an agent that runs as root can become another user';
+  if (own === 0 && account !== undefined) return account.user === 0 ? undefined : account;
+  const missing = `there is no user ${user} on this server${user === LOOK_USER ? ' (agent3 install makes it)' : ''}`;
+  const reason = own === 0 ? missing : 'only an agent that runs as root can become another user';
   throw new ProfileUnavailable(
     `Nothing was run: the profile ${profile} of this token runs commands as ${user}, and ${reason}. Tell the owner of the server.`,
   );

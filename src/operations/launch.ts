@@ -92,8 +92,7 @@ function launch(
     if (reading !== 'ignore') closing.push(reading);
     const added = terminal === undefined ? env : { TERM, ...env };
     const { cwd } = session.record;
-    const file = commandFile(session, cmd, confinement);
-    const behind = { cwd, file, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
+    const behind = { cwd, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
     const boundary = boundaryOf(confinement, behind, descriptors);
     const more: number[] = [];
     for (const bytes of boundary?.inputs ?? []) {
@@ -102,8 +101,10 @@ function launch(
       more.push(fd);
     }
     more.push(...(boundary?.descriptors ?? []));
+    const text = isLong(cmd) ? readCommand(FIRST_DESCRIPTOR + more.length) : cmd;
+    if (isLong(cmd)) more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
     const process = startInCgroup(parts, session, confinement, {
-      argv: argvOf(parts.settings.shell, session, cmd, keepsExitCode, file, boundary),
+      argv: argvOf(parts.settings.shell, session, text, keepsExitCode, boundary),
       more,
       cwd: boundary?.cwd ?? cwd,
       env: boundary?.env ?? behind.env,
@@ -185,6 +186,9 @@ function startInCgroup(
   return start({ ...spec, cgroup: undefined });
 }
 
+/** The first of the descriptors that a start gets besides its streams. */
+const FIRST_DESCRIPTOR = 3;
+
 /** Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. */
 const KEEPING_EXIT_CODE = '"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"';
 
@@ -192,13 +196,12 @@ const KEEPING_EXIT_CODE = '"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit
 function argvOf(
   shell: string,
   session: Session,
-  cmd: string,
+  text: string,
   keepsExitCode: boolean,
-  file: string | undefined,
   boundary: Boundary | undefined,
 ): string[] {
   // After `--`, a command that begins with a dash is no option of the shell.
-  const inner = [shell, '-c', '--', file === undefined ? cmd : `. '${file.replaceAll("'", "'\\''")}'`];
+  const inner = [shell, '-c', '--', text];
   const argv = [...(boundary?.words ?? []), ...inner];
   return keepsExitCode ? ['/bin/sh', '-c', KEEPING_EXIT_CODE, session.path('exit_code'), ...argv] : argv;
 }
@@ -230,18 +233,13 @@ function openInputFile(path: string, bytes: Uint8Array): number {
   }
 }
 
-/** One argument may have 128 KiB on Linux: a longer command goes into a file that the shell reads. */
-function commandFile(session: Session, cmd: string, confinement: Confinement | undefined): string | undefined {
-  if (Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES) return undefined;
-  if (confinement?.account !== undefined) {
-    throw new InvalidArguments(
-      `cmd has more than ${MAX_ARGUMENT_BYTES} bytes, which the profile of this token does not take. Send the rest in stdin.`,
-    );
-  }
-  const path = session.path('command');
-  writeFileSync(path, cmd, { mode: 0o600 });
-  return path;
+/** One argument may have 128 KiB on Linux: a longer command is read from a descriptor. */
+function isLong(cmd: string): boolean {
+  return Buffer.byteLength(cmd) > MAX_ARGUMENT_BYTES;
 }
+
+/** It is closed before the command begins. */
+const readCommand = (fd: number): string => `eval "exec ${fd}<&-; $(/bin/cat <&${fd})"`;
 
 const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'ENOEXEC']);
 const MISSING_PROGRAM =

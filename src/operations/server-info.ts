@@ -1,7 +1,8 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptime } from 'node:os';
 import { type Static, Type } from '@sinclair/typebox';
-import type { Profile } from '../profiles/profile.ts';
+import { LOOK_USER } from '../core/look-user.ts';
+import { type Profile, userOf } from '../profiles/profile.ts';
 import { letsAllThrough } from '../rules/ruleset.ts';
 import { version } from '../version.ts';
 import { messageOf } from './answer.ts';
@@ -86,6 +87,7 @@ function describe(
   profile: Profile,
 ): Static<typeof resultSchema> {
   const limits = limitsWithin(all, profile);
+  const runsAs = userOf(profile, process.geteuid?.() === 0);
   return {
     hostname: hostname(),
     os: distribution(),
@@ -96,8 +98,8 @@ function describe(
     load: loadavg().map((value) => Math.round(value * 100) / 100),
     memory_mib: { total: Math.round(totalmem() / MIB), available: availableMib() },
     disks: ['/', store.directory].flatMap(disk),
-    user: profile.user ?? user,
-    home: profile.sandbox?.directory ?? home,
+    user: runsAs ?? user,
+    home: profile.sandbox?.directory ?? (runsAs === LOOK_USER ? '/' : home),
     shell: limits.shell,
     time: new Date(clock.now()).toISOString(),
     time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,

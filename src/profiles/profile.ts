@@ -1,4 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { LOOK_USER } from '../core/look-user.ts';
 import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
 import { ruleFaults } from '../rules/rule-faults.ts';
 import type { Ruleset } from '../rules/ruleset.ts';
@@ -35,7 +36,8 @@ export const profileSchema = Type.Object(
     user: Type.Optional(
       Type.String({
         pattern: '^[a-z_][a-z0-9_.-]{0,31}$',
-        description: 'User to run commands as, when the agent runs as root.',
+        description:
+          'User to run commands as, when the agent runs as root. Default: agent3-look in readonly, else the user of the agent.',
       }),
     ),
     directory: Type.Optional(absolute('The directory that commands of a workspace may write to, and begin in.')),
@@ -98,7 +100,7 @@ export interface Profile {
   readonly description: string;
   /** Undefined: every one. */
   readonly operations: readonly string[] | undefined;
-  /** Undefined: the user of the agent. */
+  /** What its file names: see `userOf`. */
   readonly user: string | undefined;
   /** Undefined: no sandbox. */
   readonly sandbox:
@@ -150,6 +152,15 @@ export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profil
     source: '',
   },
 };
+
+/**
+ * The user that runs the commands of a profile; undefined for that of the agent. Where nothing may be written to, an
+ * agent that `isRoot` has another one for it: the kernel then keeps from it what is root's own, without a list.
+ */
+export function userOf({ user, sandbox }: Pick<Profile, 'user' | 'sandbox'>, isRoot: boolean): string | undefined {
+  if (user !== undefined || !isRoot) return user;
+  return sandbox !== undefined && sandbox.directory === undefined ? LOOK_USER : undefined;
+}
 
 /** A profile as its file states it, on top of the built-in one it extends; or why it cannot be, in sentences. */
 export function profileOf(name: string, file: ProfileFile): Profile | readonly string[] {

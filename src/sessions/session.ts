@@ -20,7 +20,7 @@ export class Session {
     private recordBytes = 0,
   ) {}
 
-  path(name: StreamName | 'stdin' | 'command' | 'exit_code'): string {
+  path(name: StreamName | 'stdin' | 'exit_code'): string {
     return join(this.directory, name);
   }
 

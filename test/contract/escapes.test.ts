@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { LOOK_USER } from '../../src/core/look-user.ts';
 import { type Agent, startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { command, ensurePrograms } from '../helpers/debian.ts';
@@ -129,13 +130,25 @@ const OUTPUT: readonly Attempt[] = [
   ['takes more room than it fills', 'fallocate -n -l 3M /proc/self/fd/1 2> /dev/null; echo more'],
 ];
 
+const homedir = (user: string): string => command(['getent', 'passwd', user]).split(':')[5] ?? '/';
+
+/** Gives the directories of an agent to a user, and runs it as that user. */
+const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
+
 /** What stands in the file of each profile. */
-const FILES = { readonly: '', work: '', both: 'user = "nobody"', net: 'network = true' } as const;
+const FILES = {
+  readonly: '',
+  old: 'user = "root"',
+  work: '',
+  both: 'user = "nobody"',
+  net: 'network = true',
+} as const;
 type Name = keyof typeof FILES;
+const writesNowhere = (profile: Name): boolean => profile === 'readonly' || profile === 'old';
 const NOBODY = 65_534;
 /** Who the agent runs as, and the profiles of its tokens: only root becomes another user. */
 const AGENTS: readonly (readonly [who: string, uid: number, profiles: readonly Name[]])[] = [
-  ['root', 0, ['readonly', 'work', 'both', 'net']],
+  ['root', 0, ['readonly', 'old', 'work', 'both', 'net']],
   ['daemon', 1, ['readonly', 'work', 'net']],
 ];
 
@@ -162,12 +175,14 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
       const settings = { AGENT3_TOKENS_FILE: files.join('tokens.json'), AGENT3_PROFILES_DIR: files.join('profiles.d') };
       mkdirSync(settings.AGENT3_PROFILES_DIR);
       for (const profile of profiles) {
-        if (profile !== 'readonly') {
+        const file = join(settings.AGENT3_PROFILES_DIR, `${profile}.toml`);
+        if (profile === 'old') writeFileSync(file, FILES.old);
+        if (!writesNowhere(profile)) {
           mkdirSync(workOf(profile));
           const owner = profile === 'both' ? NOBODY : uid;
           chownSync(workOf(profile), owner, owner);
           const text = `extends = "workspace"\ndirectory = "${workOf(profile)}"\n${FILES[profile]}\n`;
-          writeFileSync(join(settings.AGENT3_PROFILES_DIR, `${profile}.toml`), text);
+          writeFileSync(file, text);
         }
         tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
       }
@@ -181,7 +196,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
         },
       );
       await eventually('the daemon listens', () => heard().includes('serving'));
-      agent = await startAgent({ ...settings, ...audit }, uid);
+      agent = await startAgent({ ...settings, ...audit }, uid === 0 ? [] : ['sh', '-c', BECOME, String(uid)]);
     });
     afterAll(async () => {
       daemon?.kill();
@@ -202,7 +217,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
     const readAs = (profile: Name, args: object) => callAs(profile, 'read_session', args);
     /** Runs a try in a new, empty directory, which is $D. */
     const attempt = (profile: Name, cmd: string): Promise<Record<string, unknown>> => {
-      const work = profile === 'readonly' ? '/tmp' : workOf(profile);
+      const work = writesNowhere(profile) ? '/tmp' : workOf(profile);
       const env = { A: join(place, 'attempt'), O: outside, N: name };
       return shellAs(profile, { cmd: `D=$(mktemp -d ${work}/t.XXXXXX); cd "$D"; : > f; ${cmd}`, env, timeout: 20 });
     };
@@ -229,7 +244,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
       });
 
       test.each([...WATCHES])('watches nothing where it writes nothing: %s', async (what, cmd) => {
-        expect(escaped(await attempt(profile, cmd))).toBe(profile !== 'readonly' && what.startsWith('inotify'));
+        expect(escaped(await attempt(profile, cmd))).toBe(!writesNowhere(profile) && what.startsWith('inotify'));
       });
 
       const starts: readonly (readonly [how: string, args: object])[] = [
@@ -279,6 +294,60 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
         await Bun.sleep(500);
         expect(await readAs(profile, { session })).toMatchObject({ status: 'running', stdout: 'begun\n' });
       });
+    });
+
+    const runsAs = (profile: Name): string =>
+      profile === 'both' ? 'nobody' : profile === 'readonly' && uid === 0 ? LOOK_USER : who;
+
+    test.each([...profiles])('in %s runs as the user it should, with its groups and nothing more', async (profile) => {
+      const cmd = 'id -un; id -u; grep -c "CapEff.*0000000000000000" /proc/self/status; pwd; exit 3';
+      const user = runsAs(profile);
+      const number = command(['id', '-u', user]).trim();
+      const answer = await shellAs(profile, { cmd });
+      expect(answer).toMatchObject({ stdout: `${user}\n${number}\n1\n/\n`, stderr: '', exit_code: 3 });
+      const info = await callAs(profile, 'server_info', {});
+      expect(info['user']).toBe(user);
+      const { session } = await shellAs(profile, { cmd: 'sleep 0.2; exit 4', background: true });
+      expect(await readAs(profile, { session, wait: 10 })).toMatchObject({ status: 'done', exit_code: 4 });
+    });
+
+    test.each([...profiles])('in %s begins somewhere it may enter when none is named', async (profile) => {
+      const { exit_code, stdout } = await callAs(profile, 'shell', { cmd: 'pwd' });
+      const begins = writesNowhere(profile)
+        ? profile === 'readonly' && uid === 0
+          ? '/'
+          : homedir(who)
+        : workOf(profile);
+      expect({ exit_code, stdout }).toEqual({ exit_code: 0, stdout: `${begins}\n` });
+    });
+
+    const longs: readonly (readonly [how: string, args: object])[] = [
+      ['plain', {}],
+      ['with input', { stdin: 'given\n' }],
+      ['in a terminal', { pty: true }],
+      ['in the background', { background: true, wait: 10 }],
+    ];
+    test.each(profiles.flatMap((profile) => longs.map(([how, args]) => [profile, how, args] as const)))(
+      'in %s runs a command that is longer than an argument, %s',
+      async (profile, _, { wait, ...args }: { wait?: number }) => {
+        const cmd = `: ${'€'.repeat(50_000)}\nprintf '%s' "$0" | wc -c > /dev/null
+for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done; exit 5`;
+        const started = await shellAs(profile, { cmd, ...args });
+        const ended = (): Promise<Record<string, unknown> | false> =>
+          readAs(profile, { session: started['session'] }).then((read) => read['status'] === 'done' && read);
+        const answer = wait === undefined ? started : await eventually('it has ended', ended);
+        expect({ ...answer, stdout: String(answer['stdout']).replaceAll('\r', '') }).toMatchObject({
+          exit_code: 5,
+          stdout: '0\n1\n2\n',
+        });
+      },
+    );
+
+    test.skipIf(uid !== 0)('in readonly sees nothing that is only for root', async () => {
+      writeFileSync(join(outside, 'private'), 'PRIVATE', { mode: 0o600 });
+      const cmd = `cat ${outside}/private; ls /root; cat ${outside}/file`;
+      expect(await shellAs('readonly', { cmd })).toMatchObject({ stdout: 'kept' });
+      expect((await shellAs('old', { cmd }))['stdout']).toContain('PRIVATE');
     });
 
     test('what A1 did: its own output becomes no program that makes its reader root', async () => {

@@ -4,6 +4,7 @@ import { BASE_ENVIRONMENT, BINARY, randomToken } from './binary.ts';
 import { makeDirectory } from './directories.ts';
 import { type LogLine, LogReader } from './logs.ts';
 import { killProcessesOf } from './processes.ts';
+import './look-user.ts';
 import { within } from './waiting.ts';
 
 type Settings = Readonly<Record<string, string>>;
