@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import { Deadline } from '../core/clock.ts';
 import { SignalOnce } from '../core/signal-once.ts';
-import { isInit } from '../platform/proc.ts';
+import { isChildless, isInit } from '../platform/proc.ts';
 import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
 import type { WatchedProcess } from './start.ts';
@@ -134,11 +134,12 @@ async function endTree(
 
 /**
  * What a command has left in its sandbox, whose first process does not count: it ends when it is alone, and everything
- * there ends with it. All of them began after the leader, and none can leave.
+ * there ends with it. All of them began after the leader, and none can leave. What clears its environment and leaves its
+ * session and its parent is a child of the first process then.
  */
 function leftInSandbox(tree: ProcessTree): number[] {
-  const young = tree.young();
-  return young?.every(isInit) === true ? [] : tree.members().filter((pid) => !isInit(pid));
+  const isAlone = (pid: number): boolean => isInit(pid) && isChildless(pid);
+  return tree.young()?.every(isAlone) === true ? [] : tree.members().filter((pid) => !isInit(pid));
 }
 
 /** How often the processes that a command left behind are looked for. */

@@ -51,6 +51,14 @@ export function isInit(pid: number): boolean {
   return numbers.length > 1 && numbers.at(-1) === '1';
 }
 
+/** Whether a process has no living child; false where the kernel does not list them (`CONFIG_PROC_CHILDREN`). */
+export function isChildless(pid: number): boolean {
+  const children = readProcFile(`/proc/${pid}/task/${pid}/children`);
+  if (children === undefined) return readStat(pid) === undefined;
+  const stats = children.split(' ').filter(Boolean).map(Number).map(readStat);
+  return stats.every((stat) => stat === undefined || isDead(stat));
+}
+
 /** Every process that /proc lists, those that ended meanwhile left out. */
 export function listPids(): number[] {
   const pids: number[] = [];

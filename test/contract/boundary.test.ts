@@ -164,7 +164,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
       for (const cwd of [join(place, 'none', 'deeper'), '/etc/passwd']) {
         // What the agent sees says nothing of what another user sees.
         const refused = { http: 400, error: 'Invalid args' };
-        const told = { http: 200, message: expect.stringContaining('Nothing was run: there is no directory') };
+        const told = { http: 503, message: expect.stringContaining('Nothing was run: there is no directory') };
         expect(await shellAs(profile, { cmd: 'true', cwd })).toMatchObject(profile === 'work' ? refused : told);
       }
       for (const cwd of ['/var/backups/none', join(link, 'none'), '/tmp/none', '/run/none']) {

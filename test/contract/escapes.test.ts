@@ -116,6 +116,24 @@ const WATCHES: readonly Attempt[] = [
   ['fanotify', `"$A" many ${numberOf('fanotify_init')} ${0x200}`],
 ];
 
+/** Ways to leave a process behind that nothing tells of, without a cgroup. */
+const LEFT: readonly Attempt[] = [
+  ['a session of its own without its environment', '(setsid env -i sleep MARK &); sleep 0.2'],
+  ['two forks', '( (setsid env -i sleep MARK &) & ) ; sleep 0.2'],
+  ['no descriptors', '(setsid env -i sleep MARK <&- >&- 2>&- &); sleep 0.2'],
+  ['nohup', 'setsid nohup env -i sleep MARK > /dev/null 2>&1 & sleep 0.2'],
+  [
+    'perl that forks twice',
+    `perl -e 'fork and exit; use POSIX; setsid(); fork and exit; %ENV = (); exec qw(sleep MARK)'; sleep 0.3`,
+  ],
+  [
+    'the one of many that stays',
+    'for i in 1 2 3 4 5 6 7 8 9; do (setsid env -i true &); done; (setsid env -i sleep MARK &); sleep 0.3',
+  ],
+  ['a storm of forks', `(setsid env -i sh -c 'while :; do sleep MARK & sleep 0.05; done' &); sleep 0.3`],
+  ['one that hears no signal', `(setsid env -i sh -c 'trap "" TERM HUP INT; exec sleep MARK' &); sleep 0.3`],
+];
+
 /** What a command may make of its output. */
 const OUTPUT: readonly Attempt[] = [
   ['takes its modes away', call('fchmod', 1, 0)],
@@ -316,6 +334,34 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
         const { session } = await shellAs(profile, { cmd, background: true });
         await Bun.sleep(500);
         expect(await readAs(profile, { session })).toMatchObject({ status: 'running', stdout: 'begun\n' });
+      });
+    });
+
+    describe.each([...profiles])('in %s', (profile) => {
+      /** Whether a process that a command has left runs, by its words: it bears no other mark. */
+      const alive = (mark: string): boolean =>
+        command(['sh', '-c', `pgrep -fc "^sleep ${mark}\\$" || true`]).trim() !== '0';
+
+      test.each([...LEFT])(
+        'finds and stops what is left by %s',
+        async (_, cmd) => {
+          const mark = `4${Math.floor(Math.random() * 1e9)}`;
+          const answer = await attempt(profile, cmd.replaceAll('MARK', mark));
+          expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: true });
+          expect(String(answer['message'])).toContain('close_session');
+          expect(await callAs(profile, 'close_session', { session: answer['session'] })).toEqual({ status: 'closed' });
+          expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: false });
+        },
+        20_000,
+      );
+
+      test('says nothing of what has ended', async () => {
+        for (let round = 0; round < 3; round++) {
+          const brief = `(setsid env -i sh -c 'echo $$ > p' &); until [ -s p ]; do :; done; read p < p`;
+          const cmd = `${brief}; while kill -0 $p 2> /dev/null; do :; done; true & true | true; wait`;
+          const answer = await attempt(profile, cmd);
+          expect(answer).not.toHaveProperty('message');
+        }
       });
     });
 
