@@ -89,4 +89,13 @@ describeVm('a machine that loses power in the middle of work', () => {
     },
     300_000,
   );
+
+  test('and a restart in order adds nothing to the record', async () => {
+    const notes = async (): Promise<unknown> =>
+      (await vm.sh('agent3 audit verify')).match(/the machine lost power/g)?.length;
+    const before = await notes();
+    await vm.reboot();
+    await answersWithin(vm, 60);
+    expect(await notes()).toBe(before);
+  }, 240_000);
 });
