@@ -102,8 +102,8 @@ function findEnding(seal: Seal, mark: Mark, file: LastFile, older: OlderFiles): 
 }
 
 /**
- * How far lines go on from `from`, one from the other. Without `from` they begin at the first whole line, which must
- * have been synced: it has a number up to `synced`.
+ * How far lines go on from `from`, one from the other. Without `from` they begin at a whole line that was synced: it has
+ * a number up to `synced`. What an earlier loss of power left before that line is passed over.
  */
 function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, synced: number): Ending | undefined {
   let ending = from;
@@ -111,8 +111,9 @@ function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, syn
   for (const { bytes: text, isTorn } of linesOf(bytes.subarray(at))) {
     const line = isTorn ? undefined : lineOf(text, seal);
     at += text.length + 1;
-    if (ending === undefined && (line === undefined || line.seq > synced)) continue;
-    if (line === undefined || (ending !== undefined && !isNext(line, ending))) break;
+    const isNextLine = line !== undefined && ending !== undefined && isNext(line, ending);
+    if (!isNextLine && ending !== undefined && ending.seq >= synced) break;
+    if (line === undefined || (!isNextLine && line.seq > synced)) continue;
     const boot = line['boot'];
     ending = { seq: line.seq, hash: hashLine(text), to: at, boot: typeof boot === 'string' ? boot : ending?.boot };
   }

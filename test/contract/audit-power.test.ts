@@ -122,6 +122,32 @@ describe.each([['with', KEY] as const, ['without', undefined] as const])('%s a k
     });
   });
 
+  test('a second power loss, soon after the first, is another note', async () => {
+    const path = newRecord();
+    await recordOf(path, key);
+    const lines = moveToEarlierBoot(path, key, LOST_POWER);
+    put(path, bytesOf(lines.slice(0, -1)), half(lines.at(-1)), nuls(700));
+    await using agent = await startAgent(settingsOf(path, key));
+    await agent.shell({ cmd: 'echo between' });
+    await agent.kill9();
+    const more = moveToEarlierBoot(path, key, { synced: -1 });
+    put(
+      path,
+      Buffer.from(
+        more
+          .slice(0, -1)
+          .map((line) => `${line}\n`)
+          .join(''),
+        'latin1',
+      ),
+      nuls(300),
+    );
+    await goOn(path, key);
+    const { code, stdout } = await verify(path, key);
+    expect({ code, stdout }).toMatchObject({ code: 0 });
+    expect(stdout.split(NOTE)).toHaveLength(3);
+  });
+
   const cut = (count: number) => (path: string, lines: string[]) => put(path, bytesOf(lines.slice(0, -count)));
   const tampered: readonly Row[] = [
     ['a line that was synced is missing', LOST_POWER, cut(4)],

@@ -50,34 +50,47 @@ export function verify(path: string, key?: string, ...options: string[]) {
   return agent3(['audit', 'verify', '--file', path, ...options], key === undefined ? {} : { AGENT3_AUDIT_KEY: key });
 }
 
-/** A boot of a machine that has long been switched off. */
-const EARLIER_BOOT = '11111111-2222-3333-4444-555555555555';
+/** Boots of a machine that has long been switched off. */
+const EARLIER_BOOTS = ['11111111-2222-3333-4444-555555555555', '22222222-2222-3333-4444-555555555555'];
 
-/** What a record's files are as if all of it was written in an earlier boot; the numbers are those of lines. */
+/** What a record's files are as if all of it was written in earlier boots; the numbers are those of lines. */
 export interface EarlierBoot {
-  /** The last line that was synced, as the mark has it. */
+  /** The last line that was synced, as the mark has it; below 0, counted from the last one. */
   readonly synced: number;
   /** The line that the note of the end was written with; otherwise, the last one. */
   readonly noted?: number;
   readonly isClosed?: boolean;
 }
 
-/** Rewrites a record, with right hashes and MACs, as if an earlier boot had made it. Gives its lines. */
+/**
+ * Rewrites a record, with right hashes and MACs, as if an earlier boot had made what no earlier one has. What is no line
+ * stays. Gives its lines.
+ */
 export function moveToEarlierBoot(
   path: string,
   key: string | undefined,
   { synced, noted, isClosed = false }: EarlierBoot,
 ): string[] {
   const seal = new Seal(key);
-  let prev = '0'.repeat(64);
-  const lines = linesOf(path).map(({ mac: _, boot, ...line }) => {
-    const text = seal.line(JSON.stringify({ ...line, ...(boot !== undefined && { boot: EARLIER_BOOT }), prev }));
-    prev = sha256(text);
-    return text;
-  });
-  writeFileSync(path, lines.map((line) => `${line}\n`).join(''));
-  const seq = noted ?? lines.length;
-  writeFileSync(headPath(path), headText(seal, seq, sha256(lines[seq - 1] ?? ''), 1));
-  writeFileSync(markPath(path), markText(seal, { seq: synced, boot: EARLIER_BOOT, isClosed }));
+  const text = readFileSync(path, 'latin1');
+  const boot = EARLIER_BOOTS.find((earlier) => !text.includes(earlier)) ?? '';
+  let last = '';
+  let seq = 0;
+  const lines = text
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => {
+      if (!line.startsWith('{"seq":') || !line.endsWith('}')) return line;
+      const { mac: _, ...fields } = JSON.parse(line) as RecordLine;
+      const isEarlier = EARLIER_BOOTS.includes(String(fields['boot']));
+      const prev = last === '' ? '0'.repeat(64) : sha256(last);
+      last = seal.line(JSON.stringify({ ...fields, ...('boot' in fields && !isEarlier && { boot }), prev }));
+      seq = Number(fields['seq']);
+      return last;
+    });
+  writeFileSync(path, lines.map((line) => `${line}\n`).join(''), 'latin1');
+  const head = noted ?? seq;
+  writeFileSync(headPath(path), headText(seal, head, sha256(noted === undefined ? last : (lines[noted - 1] ?? '')), 1));
+  writeFileSync(markPath(path), markText(seal, { seq: synced < 0 ? seq + synced : synced, boot, isClosed }));
   return lines;
 }
