@@ -117,7 +117,7 @@ describe('a command that writes more than AGENT3_MAX_SESSION_BYTES', () => {
 
   test.concurrent('by reserving it, which no size tells, is stopped too, and gives it back', async () => {
     await using capped = await start();
-    const cmd = 'fallocate -n -l 300M /proc/self/fd/1 || exit 9; echo out; sleep 300';
+    const cmd = 'echo out; fallocate -n -l 300M /proc/self/fd/1 || exit 9; sleep 300';
     const answer = await capped.shell({ cmd });
     if (answer.exit_code === 9) return console.warn('not run: this file system reserves nothing');
     expect(answer).toMatchObject({ status: 'output_limit', stdout: 'out\n', stdout_bytes: 4 });

@@ -82,10 +82,20 @@ test('a session of an agent that kept whole commands is cut when it is loaded', 
   expect(statSync(file).size).toBeLessThan(4096);
 });
 
+test('a command that is too long for an argument leaves no file behind', async () => {
+  await using agent = await startAgent();
+  const { session, stdout } = await agent.shell({ cmd: `echo ran #${'é'.repeat(90_000)}` });
+  expect(stdout).toBe('ran\n');
+  await eventually('the end', () => !readdirSync(join(agent.sessionsDir, session)).includes('command'));
+  expect(readdirSync(join(agent.sessionsDir, session)).sort()).toEqual(['meta.json', 'stderr', 'stdout']);
+});
+
 test('closing a session with a key leaves its record alone', async () => {
   await using agent = await startAgent();
   // 'é' has two bytes: the command is too long for an argument, and goes through a file.
   const { session } = await agent.shell({ cmd: `echo ran #${'é'.repeat(90_000)}`, key: 'closed' });
   await agent.call('close_session', { session });
-  expect(readdirSync(join(agent.sessionsDir, session))).toEqual(['meta.json']);
+  const files = readdirSync(join(agent.sessionsDir, session)).sort();
+  expect(files).toEqual(['meta.json', 'start.json']);
+  for (const file of files) expect(statSync(join(agent.sessionsDir, session, file)).size).toBeLessThan(4096);
 });
