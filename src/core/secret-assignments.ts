@@ -2,7 +2,7 @@ import type { NamedValue } from './named-value.ts';
 import { isSecretName } from './secret-words.ts';
 
 /** A part of every name of a secret. */
-const PARTS = /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|authtok|pincode/gi;
+const PARTS = /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|auth|pincode|cookie|codes/gi;
 
 const OF_NAME = /[\w.-]/;
 /** A longer one is no name. */
@@ -12,7 +12,8 @@ const WORD_BEFORE = /(?<![\w.-])[A-Za-z]{2,16} $/;
 const NUMBER_BEHIND = / \d{1,2}(?=\s{0,4}:)/y;
 
 /** Between a name and its value: quotes and brackets that end, and a sign. */
-const SIGN = /(?:\\{0,3}["'])?\]?[ \t]{0,64}(?:=>|\?=|:=|=(?![=~])|\??:(?!\/\/|:)=?)[ \t]{0,64}(?<open>\\{0,3}["'])?/y;
+const SIGN =
+  /(?:\\{0,3}["'])?\]?[ \t]{0,64}(?:=>|\?=|:=|=(?![=~])|\??:(?!\/\/|:)=?|::(?=[ \t]{1,4}[A-Za-z0-9+/]{8}))[ \t]{0,64}(?<open>\\{0,3}["'])?/y;
 /** Two columns, of which the second ends the line. */
 const COLUMN = /(?:[ \t]{2,64}|\t|[ \t]{0,64}\|[ \t]{1,64})(?=[^\s|]{12,512}[ \t|]{0,200}\r?(?:\n|$))/y;
 const FIRST_COLUMN = /(?:^|\n)[ \t|]{0,16}$/;

@@ -17,7 +17,7 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
   // HTTP.
   [
     'authorization',
-    /(?<![\w-])(?:bearer|ssws|apikey)[ \t]{1,4}(?<v>[\w.~+/=-]{16,4096})/gi,
+    /(?<![\w-])(?:bearer|ssws|apikey)[ \t]{1,4}(?![\w-]{1,64}=["'])(?<v>[\w.~+/=-]{16,4096})/gi,
     ['bearer', 'ssws', 'apikey '],
     true,
   ],
@@ -134,6 +134,24 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
     /\b(?:create|alter|set|grant)\b[^\n;]{0,200}?\b(?:identified[ \t]{1,4}(?:with[ \t]{1,4}\S{1,40}[ \t]{1,4})?(?:by|as)|password)(?:[ \t]{1,4}for[ \t][^\n=;]{1,80})?[ \t]{0,4}=?[ \t]{0,4}(?:password\()?(?:'(?<v>[^'\n]{1,256})'|"(?<v2>[^"\n]{1,256})")/gi,
     ['identified', 'password'],
   ],
+  [
+    'password',
+    /^[ \t]{0,16}(?:set |no )?[^\n"]{0,60}?\b(?:snmp-server community|(?:isakmp|tacacs-server|radius-server) key|key-string|pre-shared-key(?: ascii-text| address \S{1,40} key)?)(?: \d)?[ \t]{1,8}"?(?<v>[^\s";]{3,256})/gm,
+    ['snmp-server', 'isakmp', 'tacacs-', 'radius-', 'key-string', 'pre-shared-key '],
+  ],
+  // Sentences and lines of two words.
+  [
+    'password',
+    /\b(?:password|passphrase|passcode|token|secret|api[ -]key)(?: (?:is|for|of|generated|set|changed|created|now|to)\b[^\n:='"]{0,60})?: ?(?<v>[^\s'"()[\]{}]{6,128})[ \t]{0,16}\r?$/gim,
+    ['password', 'passphrase', 'passcode', 'token', 'secret', 'api key', 'api-key'],
+    true,
+  ],
+  [
+    'password',
+    /^[ \t|]{0,16}(?<n>[A-Za-z_][\w.-]{2,48})[ \t]{1,64}(?:"(?<v>[^"\n]{3,512})"|(?<v2>[^\s"'|()[\]{}]{6,512}));?[ \t]{0,16}\r?$/gm,
+    ['pass', 'secret', 'token', 'key', 'cred', 'psk'],
+    true,
+  ],
   // Names and values in members of their own.
   [
     'password',
@@ -185,7 +203,7 @@ function valuesOf(kind: string, { groups = {}, indices }: RegExpExecArray, isChe
 
 /** What stands for a value. */
 function isNone(value: string): boolean {
-  return /^(?:\$\{?\w.*|<.*|\{\{.*|%.*%|\*+|x{3,}|null|none|true|false|required|requisite|optional|sufficient|string|undefined|‹.*)$/i.test(
+  return /^(?:\$\{?[A-Za-z_]\w*\}?|\$\(.*|<.*|\{\{.*|%.*%|\*+|x{3,}|null|none|true|false|required|requisite|optional|sufficient|string|undefined|‹.*)$/i.test(
     value,
   );
 }

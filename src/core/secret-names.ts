@@ -153,7 +153,7 @@ const NAMED: readonly NamedShape[] = [
     kind: 'password',
     // Of PHP: `define('DB_PASSWORD', 'x')`.
     shape: shape(
-      String.raw`(?<=\(\s{0,4}["'])${NAME}["']\s{0,4},\s{0,4}(?<open>["'])`,
+      String.raw`(?<=\(\s{0,4}["'])${NAME}["']\s{0,4},\s{0,32}(?<open>["'])`,
       String.raw`[^\s"',;&|)}\]]{1,4096}`,
     ),
     needs: ["',", '",', "' ,", '" ,'],
@@ -174,7 +174,7 @@ const NAMED: readonly NamedShape[] = [
     kind: 'password',
     // Of XML, as in the settings of Maven.
     shape: shape(
-      String.raw`<(?:[\w.-]{1,40}:)?${NAME}(?:\s[^<>\n\\]{0,200})?>\s{0,40}`,
+      String.raw`<(?:[\w.-]{1,40}:)?(?<name>[\w.-]{2,64})(?:\s[^<>\n\\]{0,200})?>\s{0,40}`,
       String.raw`[^<\s](?:[^<\n]{0,1022}[^<\s])?(?=\s{0,40}<\/)`,
     ),
     needs: ['</'],

@@ -12,7 +12,7 @@ interface Found {
 
 /** Of a program's text, which has expressions and types behind names, and words in quotes that are none of a secret. */
 const CODE_LEAD =
-  /^[\s+-]*(?:\/\/|\/\*|\*|#include|import|from|def|class|function|export\s+(?:default|declare|const|function|class|type|interface|async|let|var|enum)|const|let|var|return|if|elif|else|for|foreach|while|switch|case|throw|raise|yield|await|public|private|protected|static|readonly|type|interface|my|our|local|sub|use|fn|pub|func|package|async|new|assert|print|with|try|except|lambda|del|not|and|or|in|is)\b|[\w\])]\(|\(\s*$|=>|->|::|&&|\|\||[!=]==?\s|\b(?:self|this|cls)\.|\$this|[?]\s|\.\w+\s*$|<\w+>|`/;
+  /^\s*(?:[+-]\s+)?(?:\/\/(?=\s)|\/\*|\*|#include|import|from|def|class|function|export\s+(?:default|declare|const|function|class|type|interface|async|let|var|enum)|const|let|var|return|if|elif|else|for|foreach|while|switch|case|throw|raise|yield|await|public|private|protected|static|readonly|type|interface|my|our|local|sub|use|fn|pub|func|package|async|new|assert|print|with|try|except|lambda|del|not|and|or|in|is)\b|[\w\])]\(|\(\s*$|=>|->|::|&&|\|\||[!=]==?\s|\b(?:self|this|cls)\.|\$this|[?]\s|<\w+>|`/;
 const CODE_REST =
   /^[\w.]*\(|^\s*(?:[;{]|=>|->|&&|\|\||\?|\)|[-+*/%]\s|if\b|or\b|and\b|is\b|in\b|not\b|===?|!=|\|\s)|[;{(,]\s*$|\w\(|\)\s*[;:,{]?\s*$|=>|\]\s*=/;
 
@@ -21,7 +21,7 @@ export const WORDS =
   /^(?:string|str|bytes?|number|bool(?:ean)?|int(?:eger)?|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional|null|none|nil|true|false|undefined|yes|no|on|off|ok|set|unset|empty|default|required|missing|invalid|valid|wrong|expired|enabled|disabled|redacted|hidden|masked|removed|changed|deleted|created|found|files?|compat|total|read|write|admin|static|const|void|auto|all|static|total|example|value|changeit|secret_?key|api_?key|here|static|prompt|ask|pass|password|passwd|passphrase|token|secret|credentials?|keys?|todo|tbd|n\/a|(?:o )?jwt)[?!.:,;]*$/i;
 /** What programs call their ways to encrypt, and versions. */
 const TECHNICAL =
-  /^(?:sha-?\d+|md5|utf-?\d+|base64(?:url)?|aes\S{0,20}|[hrep]s\d{3}|x509|x25519|ed25519\S{0,20}|ed448|ecdsa\S{0,20}|rsa\S{0,10}|oauth[12]?\S{0,10}|pkcs\d+|v?\d+(?:\.\d+)+\S{0,16}|v\d+|\d+[a-z%]{0,3}|amd64|i[3-6]86|arm64|armhf|x86_64|scram-sha-\d+|bcrypt|argon2\w{0,2}|scrypt|pbkdf2|iso-?\d+\S{0,10}|utf8mb4\w*|0x0+|#[0-9a-f]{3,8}|u?int\d+|float\d+)$/i;
+  /^(?:sha-?\d+|md5|utf-?\d+|base64(?:url)?|aes\S{0,20}|[hrep]s\d{3}|x509|x25519|ed25519\S{0,20}|ed448|ecdsa\S{0,20}|rsa\S{0,10}|oauth[12]?\S{0,10}|pkcs\d+|v?\d+(?:\.\d+)+\S{0,16}|v\d+|\d+[a-z%]{0,3}|amd64|i[3-6]86|arm64|armhf|x86_64|scram-sha-\d+|bcrypt|argon2\w{0,2}|scrypt|pbkdf2|iso-?\d+\S{0,10}|utf8mb4\w*|\d+\/(?:tcp|udp|sctp)|0x0+|#[0-9a-f]{3,8}|u?int\d+|float\d+)$/i;
 
 /** Whether a value is one of a secret, in a text that is shown. `end`: where it ends. */
 export function isSecretValue(text: string, found: NamedValue, end: number): boolean {
@@ -55,9 +55,11 @@ function judge(one: Found): boolean {
   }
   if (found.isColumn === true) return isStrong(value) && value.length >= 12 && !isName(value);
   if (WORDS.test(value) && !(isQuoted && isData(one))) return false;
+  if (/define\(\s*["']$/.test(lead)) return true;
+  if (/auth["']?\s*[:=]/i.test(found.before) && (!isStrong(value) || isName(value))) return false;
   if (/^\\f[A-Z]|^\s/.test(value)) return false;
   if (TECHNICAL.test(value) && !/^\d{6,}$/.test(value)) return false;
-  if (isOption(one)) return isStrong(value) || (!isWord(value) && !/^[A-Z_]+$/.test(value));
+  if (found.bond === 'option') return isOptionValue(one);
   if (/^[\d.,-]{1,9}$/.test(value) && /tokens?["']?\s*[:=]/i.test(found.before)) return false;
   if (isCode(one)) return isStrong(value) && (isQuoted ? !isName(value) : value.length >= 16 && !isExpression(value));
   if (found.open !== '') return true;
@@ -85,8 +87,11 @@ function isExpression(value: string): boolean {
   return /[()[\]{}<>.$,;]/.test(value) || !/\d.*\d/.test(value);
 }
 
-function isOption({ found }: Found): boolean {
-  return found.bond === 'option';
+/** Not `[--token TOKEN]`, `--auth basic|digest`, `--password string   What it is for` of a help text. */
+function isOptionValue({ value, lead, rest, isQuoted, found }: Found): boolean {
+  if (/[\]|]/.test(value) && !isQuoted) return false;
+  if (isStrong(value) || isQuoted) return true;
+  return /^[a-z]{4,}$/.test(value) && lead.trim() !== '' && !/^\s{2}/.test(rest) && /pass|secret/i.test(found.before);
 }
 
 /** What stands before a name that begins its line, in files of settings and what prints them. */
@@ -133,10 +138,6 @@ export function isStrong(value: string): boolean {
   if (value.length < 6 || TECHNICAL.test(value) || WORDS.test(value)) return false;
   if (/^[a-z]+[-_]?\d{1,2}$/i.test(value) && value.length < 7) return false;
   return /[A-Za-z]/.test(value) && (/\d/.test(value) || /[!@#%^&*+=~$]/.test(value));
-}
-
-function isWord(value: string): boolean {
-  return /^[A-Za-z][a-z]*$/.test(value);
 }
 
 /** Whether a value is a name of something: `snake_case2`, `camelCase`, `dotted.name`, `/a/path`. */

@@ -16,7 +16,7 @@ const SECRETS = words(
 
 /** What a key is for that is not to be seen. */
 const KEYS = words(
-  'api access private secret shared preshared encryption encrypt decryption decrypt crypto cipher master app application signing sign signature session cookie jwt jws hmac account storage auth authentication authorization client service admin root license licence activation product consumer deploy deployment host unseal recovery webhook aes des vault bearer write ingest integration subscription function functions server sas security ssh ssl tls rsa ec wrapping derivation validation machine pre user team org project bot developer dev live test rest secretaccess base env db database repo restic borg backup sync cluster join agent node tsig rndc omapi ntp wep wpa zerotier static symmetric',
+  'api access private secret shared preshared encryption encrypt decryption decrypt crypto cipher master app application signing sign signature session cookie jwt jws hmac account storage auth authentication authorization client service admin root license licence activation product consumer deploy deployment host unseal recovery webhook aes des vault bearer write ingest integration subscription function functions server sas security ssh ssl tls rsa ec wrapping derivation validation machine pre user team org project bot developer dev live test rest secretaccess base env db database repo restic borg backup sync cluster join agent node tsig rndc omapi routing instrumentation ike isakmp ntp wep wpa zerotier static symmetric',
 );
 
 /** Of such a name, the value is public, or says something else. */
@@ -31,7 +31,7 @@ const ABOUT = words(
 
 /** Written as one word. */
 const COMPOUND =
-  /(?:password|passwd|passphrase|passcode|secret|token|apikey|accesskey|secretkey|privatekey|sharedkey|authkey|encryptionkey|masterkey|signingkey|sessionkey|licensekey|credentials?|authtok|presharedkey)s?$/;
+  /(?:password|passwd|passphrase|passcode|secret|token|apikey|accesskey|secretkey|privatekey|sharedkey|authkey|encryptionkey|masterkey|signingkey|sessionkey|licensekey|instrumentationkey|credentials?|authtok|presharedkey)s?$/;
 const COMPOUND_PASS =
   /^(?:db|user|usr|admin|root|my|new|smtp|mail|email|imap|pop|pop3|ftp|sftp|ldap|bind|proxy|redis|mysql|pg|postgres|mongo|sql|wifi|wlan|login|sudo|become|mqtt|svc|service|app|http|auth|enable|master|keystore|truststore|store|key|cert|rabbitmq|amqp|ssh|vnc|rdp|smb|cifs|nas|api|web|site|host|server|remote|plain|default)(?:pass|pw|pwd|psk)$/;
 
@@ -75,6 +75,9 @@ function saysSecret(left: readonly string[]): boolean {
   // `secret_id` of Vault, `secret_key_base`.
   if (last === 'id') return before === 'secret' && left.length === 2;
   if (/^strings?$/.test(last)) return false;
+  if (last === 'auth') return left.length > 1;
+  if (last === 'cookie') return /^(?:erlang|session|auth|magic)$/.test(before);
+  if (/^codes?$/.test(last)) return /^(?:recovery|backup|scratch)$/.test(before);
   if (SECRETS.has(last)) return before !== 'ask' && before !== 'no';
   return !NONE.test(last) && (COMPOUND.test(last) || COMPOUND_PASS.test(last));
 }

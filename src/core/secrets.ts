@@ -224,6 +224,11 @@ function endInText(text: string, value: NamedValue): number {
   for (let end = value.start; end < value.start + LONGEST_QUOTED; end++) {
     const char = text[end];
     if (char === undefined || char === '\n' || char === '\r') break;
+    // `'it''s'` of YAML and SQL.
+    if (char === "'" && quote === char && text[end + 1] === char) {
+      end++;
+      continue;
+    }
     if (char === quote) return isEscaped ? value.start + text.slice(value.start, end).replace(/\\+$/, '').length : end;
     if (char === '\\' && !isEscaped) end++;
   }

@@ -72,7 +72,7 @@ const FORMS: readonly (readonly [kind: string, forms: string])[] = [
     'token',
     `
       hvs.<u20> hvb.<u20> hvr.<u20> dp.pt.<w20> dp.st.<t20> dp.ct.<w20> dp.sa.<w20> dp.scim.<w20>
-      dp.audit.<w20> ops_eyJ<b20> A3-<U6>-<S20> AGE-SECRET-KEY-1<U20> AGE-PLUGIN-<S40> nsec1<l50> xprv<w80>
+      dp.audit.<w20> ops_eyJ<b20> A3-<U6>-<S20> AGE-SECRET-KEY-1<U20> RWRTY0Iy<b40> AGE-PLUGIN-<S40> nsec1<l50> xprv<w80>
       yprv<w80> zprv<w80> infisical_<u20>
     `,
   ],
