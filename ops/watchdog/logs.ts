@@ -2,8 +2,8 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { startUnit } from './check.ts';
 
-/** What the agent, systemd and the watchdog write in the directory of the logs. */
-const LOGS = ['audit.jsonl', 'agent3.log', 'agent3.out', 'agent3.err', 'watchdog.log'];
+/** What the agent and the watchdog write in the directory of the logs, as ops/agent3.logrotate has it. */
+const LOGS = ['audit.jsonl', 'agent3.log', 'watchdog.log'];
 
 /** As `maxsize` in ops/agent3.logrotate, and the size at which the agent begins to hold tokens back. */
 const MOST_BYTES = 64 * 1_048_576;

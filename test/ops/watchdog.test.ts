@@ -165,7 +165,7 @@ describe('a check', () => {
   const large: readonly (readonly [file: string, mib: number, isRotated: boolean])[] = [
     ['audit.jsonl', 64, true],
     ['agent3.log', 70, true],
-    ['agent3.err', 100, true],
+    ['watchdog.log', 100, true],
     ['agent3.log', 63, false],
     ['agent3.log.1', 100, false],
     ['sessions.db', 100, false],
