@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { mustRun } from './command.ts';
-import { readIfThere, removeEmpty, sameContent, setGroup } from './disk.ts';
+import { readIfThere, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
 
 /** Whom a file belongs to, and who may do what. */
 export interface Access {
@@ -159,12 +159,15 @@ export class Changes {
     if (!this.dryRun) this.#remove(target);
   }
 
-  /** Removes a directory with everything in it; it cannot be undone. */
+  /** Removes a file, or a directory with everything in it; it cannot be undone. */
   removeTree(path: string): void {
     const target = this.at(path);
-    if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
-    this.#note(`remove ${path} and everything in it`);
-    if (!this.dryRun) rmSync(target, { recursive: true, force: true });
+    const there = lstatSync(target, { throwIfNoEntry: false });
+    if (there === undefined) return;
+    this.#note(`remove ${path}${there.isDirectory() ? ' and everything in it' : ''}`);
+    if (this.dryRun) return;
+    unmountBelow(target);
+    rmSync(target, { recursive: true, force: true });
   }
 
   /** Removes a directory that is empty. */

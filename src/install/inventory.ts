@@ -205,6 +205,7 @@ export const INVENTORY: readonly Addition[] = [
     what: 'what the watchdog remembers; gone after a boot',
     goes: 'uninstall',
   },
+  { kind: 'state', name: PATHS.views, what: 'what sandboxes see; gone after a boot', goes: 'uninstall', ...rootAgent },
   { kind: 'state', name: PATHS.lock, what: 'one installer at a time; gone after a boot', goes: 'uninstall' },
 ];
 

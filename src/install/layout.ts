@@ -30,6 +30,8 @@ export const PATHS = {
   watchdogTimer: '/etc/systemd/system/agent3-watchdog.timer',
   watchdogCron: '/etc/cron.d/agent3-watchdog',
   watchdogState: '/run/agent3-watchdog',
+  /** Mounts of an agent that is root: what its sandboxes see. */
+  views: '/run/agent3-views',
   /** Held by the installer that is at work. */
   lock: '/run/agent3-install.lock',
   logrotate: '/etc/logrotate.d/agent3',

@@ -25,8 +25,8 @@ const USUAL = [
 
 /** What may be such a name. */
 const LIKELY = /TOKEN|API_?KEY|SECRET|AUTH|PASSW/i;
-/** Flask signs its cookies with this one; no client knows it. */
-const FLASK_KEY = /SECRET_KEY/i;
+/** Flask signs its cookies with the one, and the original never used the other; no client knows them. */
+const NO_TOKEN = /SECRET_KEY|^AGENT3_TOKEN$/i;
 
 /** `os.environ["X"]`, `os.environ.get("X", "default")`, `os.getenv("X")`, `config("X")`, `env.str("X")`. */
 const READ =
@@ -49,7 +49,7 @@ export function findToken(
   if (compared[0] !== undefined) return chosen(compared);
   const usual = USUAL.filter((name) => values[name]);
   const readNames = new Set([...source.matchAll(READ)].map((match) => match[2] ?? ''));
-  const likely = Object.keys(values).filter((name) => values[name] && LIKELY.test(name) && !FLASK_KEY.test(name));
+  const likely = Object.keys(values).filter((name) => values[name] && LIKELY.test(name) && !NO_TOKEN.test(name));
   const order = [...likely.filter((name) => readNames.has(name)), ...usual, ...likely];
   return chosen(order.map((name) => ({ value: values[name] ?? '', from: name })));
 }

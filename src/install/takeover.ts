@@ -52,12 +52,16 @@ export function cronLines(original: Original, at: (path: string) => string = (pa
     of: { user },
     text: runCommand(['crontab', '-u', user, '-l']).stdout,
   }));
-  const files = ['/etc/crontab', ...filesIn('/etc/cron.d').map((name) => `/etc/cron.d/${name}`)].filter(
+  const names = filesIn('/etc/cron.d').filter((name) => READ_BY_CRON.test(name));
+  const files = ['/etc/crontab', ...names.map((name) => `/etc/cron.d/${name}`)].filter(
     (path) => path !== PATHS.watchdogCron,
   );
   const system: CronTable[] = files.map((file) => ({ of: { file }, text: readFile(at(file)) ?? '' }));
   return findCronLines(original, [...own, ...system], readFile);
 }
+
+/** Other names in its directory cron leaves alone (cron(8)). */
+const READ_BY_CRON = /^[\w-]+$/;
 
 /** Where a file of the original is kept. */
 export function savedPath(path: string): string {

@@ -46,7 +46,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   for (const path of named('directory', 'uninstall')) changes.removeEmptyDirectory(path);
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);
-    runCommand(['systemctl', 'reset-failed', SERVICE]);
+    runCommand(['systemctl', 'reset-failed', SERVICE, 'agent3-*']);
   }
   if (root === '/' && !dryRun) removeLock();
   return changes.count;

@@ -20,7 +20,7 @@ StandardError=append:/var/log/agent3.err
       '/opt/agent3/agent.py': 'app.run(host="0.0.0.0", port=5001)',
     };
     expect(readOriginal(unit, read(files))).toEqual({
-      token: { value: 'its-token-of-old', from: 'AGENT3_API_TOKEN', others: ['AGENT3_TOKEN'] },
+      token: { value: 'its-token-of-old', from: 'AGENT3_API_TOKEN', others: [] },
       host: '0.0.0.0',
       port: 5001,
       logs: ['/var/log/agent3.out', '/var/log/agent3.err'],

@@ -264,7 +264,12 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
   }, 120_000);
 
   test('with --purge leaves nothing behind', async () => {
+    await vm.sh(
+      'mkdir /var/lib/agent3/mnt /run/kept; touch /run/kept/mine; mount --bind /run/kept /var/lib/agent3/mnt',
+    );
     const told = await vm.sh('agent3 install --uninstall --purge');
+    // What was mounted there is somebody else's.
+    expect(await vm.sh('ls /run/kept')).toBe('mine\n');
     expect(told).toMatch(/keep the number of their user, which is gone: agent3 \(\d+\) and agent3-look \(\d+\)/);
     expect(told).toMatch(/find \/ -xdev -uid \d+ -o -uid \d+/);
     expect(await fileSystem(vm)).toBe(before);

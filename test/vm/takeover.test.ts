@@ -64,11 +64,15 @@ describeVm('the installer, where the Flask agent runs', () => {
     expect(await vm.sh(CALL('echo from Flask'))).toContain('from Flask');
     const told = await vm.sh('/opt/bundle/ops/install');
     expect(told).toContain('the agent that was here before is replaced');
-    expect(told).toContain('its token (AGENT3_API_TOKEN) is taken over');
+    expect(told).toContain('its token (AGENT3_API_TOKEN) is taken over\n');
+    expect(told.match(/taken out of /g)).toHaveLength(2);
     expect(told).toContain('it ran as root, so this one does too');
     expect(told).toContain('The way back: sh /etc/agent3/original/restore');
     expect(told).toContain('http://127.0.0.1:5050/');
-    expect(JSON.parse(await vm.sh(CALL('echo from Agent3; id -un')))).toMatchObject({
+    const { code, stdout } = await vm.run(CALL('echo from Agent3; id -un'));
+    const why = code === 0 ? '' : await vm.sh('journalctl --no-pager -n 60; tail -n 20 /var/log/agent3/*.log');
+    expect({ code, why }).toEqual({ code: 0, why: '' });
+    expect(JSON.parse(stdout)).toMatchObject({
       stdout: 'from Agent3\nroot\n',
       status: 'done',
     });
@@ -129,5 +133,5 @@ describeVm('the installer, where the Flask agent runs', () => {
     expect(told).not.toContain('no token of it');
     await vm.sh('sh /etc/agent3/original/restore');
     await vm.until(CALL('echo from Flask at last'), 60);
-  }, 240_000);
+  }, 480_000);
 });
