@@ -6,7 +6,7 @@ import { answersWithin } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 /** How long clients work before each cut. */
-const LOAD_SECONDS = 8;
+const LOAD_SECONDS = 12;
 
 /**
  * What clients do when the power fails: calls with a key, each leaves its trace on the disk; calls without; and new
@@ -20,7 +20,7 @@ keyed() { for n in $(seq 9999); do
   call '{"op":"shell","args":{"cmd":"echo '$key' >> /var/lib/agent3/ran; sync -d /var/lib/agent3/ran; echo did '$key'","key":"'$key'"}}' | grep -q "did $key" && note $key /opt/answered
 done; }
 plain() { while :; do call '{"op":"shell","args":{"cmd":"true"}}' > /dev/null; done; }
-tokens() { for n in $(seq 9999); do agent3 token create t-$1-$n > /dev/null && note t-$1-$n /opt/tokens; done; }
+tokens() { for n in $(seq 9999); do agent3 token create t-$1-$n --profile full > /dev/null 2>&1 && note t-$1-$n /opt/tokens; done; }
 keyed $1-a & keyed $1-b & plain & plain & tokens $1 & wait`;
 
 /** Repeats every call that was sent with a key: prints what it was answered. */
@@ -65,7 +65,7 @@ describeVm('a machine that loses power in the middle of work', () => {
       expect(audit).toMatchObject({ ok: true, found: expect.stringContaining('the machine lost power before') });
 
       const [sent, answered] = [await linesIn('/opt/sent'), await linesIn('/opt/answered')];
-      expect(answered.length).toBeGreaterThan(cut * 3);
+      expect(answered.length).toBeGreaterThan(cut);
       const repeated = new Map(
         (await vm.sh('bash /opt/repeat', 120))
           .trim()
@@ -82,7 +82,9 @@ describeVm('a machine that loses power in the middle of work', () => {
         expect([key, repeated.get(key)]).toEqual([key, expect.stringMatching(/^\["(done|lost)"/)]);
 
       const tokens = await vm.sh('agent3 token list');
-      expect((await linesIn('/opt/tokens')).filter((name) => !tokens.includes(`${name} `))).toEqual([]);
+      const made = await linesIn('/opt/tokens');
+      expect(made.length).toBeGreaterThan(0);
+      expect(made.filter((name) => !tokens.includes(`${name} `))).toEqual([]);
       console.error(
         `cut ${cut}: ${answered.length} of ${sent.length} keys answered; ${verified.stdout.trim().split('\n').at(-2)}`,
       );
