@@ -114,6 +114,8 @@ function unpackKernel(root: string, directory: string): void {
   const modules = ['usr/lib/modules', 'lib/modules'].map((path) => join(tree, path)).find(existsSync);
   if (modules === undefined) throw new Error(`no kernel modules in ${archive}`);
   renameSync(modules, join(root, 'usr/lib/modules'));
+  // Debian 13 compresses them, which takes seconds for each under emulation; and insmod of busybox takes none that is.
+  command(['find', join(root, 'usr/lib/modules'), '-name', '*.ko.xz', '-exec', 'unxz', '{}', '+']);
   command(['chroot', root, 'depmod', basename(kernelModules(root))]);
   for (const path of [packages, tree]) rmSync(path, { recursive: true });
 }

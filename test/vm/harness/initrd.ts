@@ -17,11 +17,7 @@ export function buildInitrd(directory: string, modules: string): void {
   const table = readFileSync(join(modules, 'modules.dep'), 'utf8').split('\n');
   const paths = new Set(BOOT_MODULES.flatMap((name) => withDependencies(table, name)));
   for (const path of paths) cpSync(join(modules, path), join(tree, 'modules', basename(path)));
-  // Debian 13 compresses them, and insmod of busybox takes them only as they are.
-  const compressed = [...paths].filter((path) => path.endsWith('.xz')).map((path) => basename(path));
-  if (compressed.length > 0) command(['unxz', ...compressed], join(tree, 'modules'));
-  const names = [...paths].map((path) => basename(path, '.xz'));
-  writeFileSync(join(tree, 'modules/order'), names.map((name) => `${name}\n`).join(''));
+  writeFileSync(join(tree, 'modules/order'), [...paths].map((path) => `${basename(path)}\n`).join(''));
   writeFileSync(join(tree, 'init'), INIT, { mode: 0o755 });
   command(['sh', '-c', 'find . | cpio --quiet -o -H newc > ../initrd'], tree);
   rmSync(tree, { recursive: true });

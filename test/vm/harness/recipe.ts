@@ -54,6 +54,8 @@ export const MASKED_UNITS = [
   'systemd-pcrphase.service',
   'systemd-pcrphase-sysinit.service',
   'systemd-pstore.service',
+  // Modules that nothing in the machine uses.
+  ...['configfs', 'dm_mod', 'drm', 'efi_pstore', 'fuse', 'loop'].map((module) => `modprobe@${module}.service`),
 ] as const;
 
 /** Installed, but not started: tests that need them start them. */
