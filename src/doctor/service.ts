@@ -69,7 +69,8 @@ export function settingsFinding(text: string, faults: readonly string[]): Findin
     const isActive = serviceState().active;
     const effect = isActive ? 'runs with what was there before, and does not start again' : 'does not start';
     const what = `${PATHS.settings}: ${(causes.length > 0 ? causes : faults).join('; ')}. The agent ${effect}`;
-    return bad('settings', what, RESTART, isActive ? ['health', ...NEED_ANSWER] : ['service', ...NEED_SERVICE]);
+    const leftOut = isActive ? ['health', ...NEED_ANSWER] : ['service', ...NEED_SERVICE];
+    return bad('settings', what, RESTART, ['address', ...leftOut]);
   }
   const mode = (stat.mode & 0o777).toString(8);
   if ((stat.mode & 0o077) !== 0 || stat.uid !== 0) {

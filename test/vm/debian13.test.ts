@@ -66,9 +66,8 @@ dpkg-deb --fsys-tarfile /opt/agent3.deb | tar -x -C /opt/bundle --strip-componen
       const tokens: Record<string, string> = {};
       beforeAll(async () => {
         await vm.sh(`[ ${user} = agent3 ] || agent3 install --user ${user}
-install -d -o ${user} -g ${user} /srv/work /etc/agent3/profiles.d
-printf 'extends = "workspace"\\ndirectory = "/srv/work"\\n' > /etc/agent3/profiles.d/work.toml
-chown root: /etc/agent3/profiles.d`);
+rm -rf /srv/work; install -d -o ${user} -g ${user} /srv/work
+printf 'extends = "workspace"\\ndirectory = "/srv/work"\\n' > /etc/agent3/profiles.d/work.toml`);
         await answersWithin(vm, 30);
         for (const profile of ['readonly', 'work', 'full'])
           tokens[profile] = (await vm.sh(`agent3 token create ${user}-${profile} --profile ${profile}`)).trim();
