@@ -96,7 +96,7 @@ export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string
   }
   return bad(
     'cgroup',
-    `without ${missing.join(', ')}: ceilings do not hold`,
+    `without ${missing.join(', ')}: limits do not hold`,
     'boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)',
   );
 }

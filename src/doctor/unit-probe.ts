@@ -38,6 +38,8 @@ export function confiningSettings(unit: string): string[] {
 }
 
 const PROBE_MS = 60_000;
+/** systemd could not execute the program (systemd.exec(5), process exit codes). */
+const EXIT_EXEC = 203;
 
 /**
  * Why the commands of profiles could not run in the installed service, by name: tried in a unit that forbids what that
@@ -54,6 +56,8 @@ export function faultsInUnit(profiles: readonly MachineProfile[]): ReadonlyMap<s
     { stdin: Buffer.from(JSON.stringify(tried)), stdout: 'pipe', stderr: 'pipe', timeout: PROBE_MS },
   );
   if (exitCode === 0) return new Map(JSON.parse(stdout.toString()) as [string, MachineFault][]);
+  // This program lies where the user of the service cannot run it, such as below /root.
+  if (exitCode === EXIT_EXEC) return undefined;
   const said = stderr.toString().trim().split('\n').at(-1)?.slice(0, 300) ?? '';
   const fault = { what: `it could not be tried as the service runs it (${said || `exit code ${exitCode}`})` };
   return new Map(profiles.filter(({ sandbox }) => sandbox !== undefined).map(({ name }) => [name, fault]));

@@ -81,6 +81,11 @@ curl -s -H @<(echo "X-Auth-Token: ${tokens[profile]}") -d @/opt/body http://127.
         expect(JSON.parse(text)).toMatchObject({ status: 'done', exit_code: code, stdout });
       });
 
+      test('has the mounts of the machine as root alone', async () => {
+        const spaces = await vm.sh('readlink /proc/1/ns/mnt /proc/$(systemctl show -p MainPID --value agent3)/ns/mnt');
+        expect(new Set(spaces.trim().split('\n')).size).toBe(user === 'root' ? 1 : 2);
+      });
+
       test('holds a command to its limits, and goes on', async () => {
         const memory = await ask(vm, 'shell', { cmd: 'tail /dev/zero; echo $?' }, 100);
         expect(memory.body).toMatchObject({ status: 'done', message: expect.stringMatching(/memory/) });
