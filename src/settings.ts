@@ -164,7 +164,7 @@ export const settingsSchema = Type.Object({
     Type.Integer({
       minimum: 16_777_216,
       maximum: 1024 * GIB,
-      description: 'Memory of one command with all its processes. By default 80 % of what all commands have.',
+      description: 'Memory of one command with all its processes. By default 90 % of what all commands have.',
     }),
   ),
   AGENT3_COMMAND_PROCESSES: Type.Optional(

@@ -78,5 +78,5 @@ export const MAX_SEARCHES = 4;
 export const MAX_WAIT_SECONDS = 40;
 
 /** What one command may use of the memory and of the processes that all commands have together: the others still run. */
-export const MEMORY_OF_ONE_COMMAND = 0.8;
+export const MEMORY_OF_ONE_COMMAND = 0.9;
 export const PROCESSES_OF_ONE_COMMAND = 0.5;

@@ -56,7 +56,7 @@ test.each(lines)('the watchdog’s last line %j, with its timer on for %i s', (l
 });
 
 const MEMORY: readonly [all: number, one: number, words: string][] = [
-  [276_824_064, 0, 'one may use 211 MiB of memory, all together 264 MiB'],
+  [276_824_064, 0, 'one may use 237 MiB of memory, all together 264 MiB'],
   [276_824_064, 104_857_600, 'one may use 100 MiB of memory, all together 264 MiB'],
   [Number.NaN, 104_857_600, 'one may use 100 MiB of memory'],
   [Number.NaN, 0, 'without a limit of memory'],
