@@ -15,8 +15,8 @@ export const MAX_TEXT_BYTES_PER_MINUTE = 64 * 1_048_576;
 /** Calls that wait for their answers at once, of all tokens: each holds a connection, and often watches of inotify. */
 export const MAX_CALLS = 600;
 
-/** Bytes of bodies that calls under way hold at once, of all tokens: each costs its double in memory while it is read. */
-export const MAX_HELD_BODY_BYTES = 33_554_432;
+/** Bytes of bodies that calls under way hold at once, of all tokens: each costs several times that in memory. */
+export const MAX_HELD_BODY_BYTES = 16 * 1_048_576;
 
 /** Longest command, in UTF-16 units: room for a script pasted whole. */
 export const MAX_COMMAND_CHARS = 100_000;

@@ -1,3 +1,8 @@
+/** The pieces of work leave garbage faster than the collector takes it: so many leave some 10 MB. */
+const PIECES_OF_GARBAGE = 24;
+/** A collection holds everybody up: it takes no more than this part of the time. */
+const GARBAGE_PART = 1 / 20;
+
 /**
  * Divides the agent's one thread among tokens. Work whose length a client chooses (masks, pages, long bodies) is cut into
  * pieces of a few milliseconds, and each piece takes a turn before it: one piece in each turn of the event loop, tokens
@@ -7,6 +12,8 @@ export class Turns {
   /** Who waits, by token: the token that is served next stands first. */
   readonly #waiting = new Map<string, (() => void)[]>();
   #isScheduled = false;
+  #pieces = 0;
+  #nextCollectionMs = 0;
 
   /** Resolves when it is the turn of `owner`. What the caller does next, without another await, is one piece. */
   take(owner: string): Promise<void> {
@@ -37,5 +44,15 @@ export class Turns {
     // To the end of the line.
     if (queue.length > 0) this.#waiting.set(owner, queue);
     call?.();
+    if (++this.#pieces >= PIECES_OF_GARBAGE) this.#collect();
+  }
+
+  #collect(): void {
+    const start = performance.now();
+    if (start < this.#nextCollectionMs) return;
+    Bun.gc(true);
+    const end = performance.now();
+    this.#pieces = 0;
+    this.#nextCollectionMs = end + (end - start) / GARBAGE_PART;
   }
 }

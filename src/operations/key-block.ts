@@ -10,10 +10,14 @@ const MARKER = /-----(BEGIN|END) (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-
 /** Stands before a text that begins in the middle of a key. */
 export const KEY_BEGIN = '-----BEGIN PRIVATE KEY-----\n';
 
+/** What is looked at is read into the same bytes each time: every part of a stream that is masked is looked at so. */
+const scratch = Buffer.alloc(LOOK_BACK_BYTES + LOOK_AHEAD_BYTES);
+
 /** Whether byte `at` of a stream lies in a private key, as the nearest of the marks of one tells. */
 export function isInKey(stream: ByteSource, at: number): boolean {
   const from = Math.max(0, at - LOOK_BACK_BYTES);
-  const bytes = Buffer.from(stream.read(from, at - from + LOOK_AHEAD_BYTES));
+  const read = stream.read(from, at - from + LOOK_AHEAD_BYTES, scratch);
+  const bytes = Buffer.from(read.buffer, read.byteOffset, read.length);
   return bytes.includes('PRIVATE KEY') && keyMarks(bytes.toString('latin1'))(at - from);
 }
 

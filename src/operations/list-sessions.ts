@@ -23,7 +23,11 @@ export function listSessionsOperation(parts: OperationParts): Operation {
     result: resultSchema,
     destructive: false,
     readOnly: true,
-    run: async (given, call, ignored) => answer(parts, call, given, ignored),
+    run: async (given, call, ignored) => {
+      // There may be many thousand sessions to look through.
+      await parts.turns.take(call.principal);
+      return answer(parts, call, given, ignored);
+    },
   });
 }
 

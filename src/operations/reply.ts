@@ -5,8 +5,8 @@ import { decodeUtf8, jsonChars } from '../core/utf8.ts';
 export interface ByteSource {
   /** In bytes. */
   readonly size: number;
-  /** Up to `length` bytes from `offset`; fewer where the stream ends. */
-  read(offset: number, length: number): Uint8Array;
+  /** Up to `length` bytes from `offset`; fewer where the stream ends. They are put into `into`, where that is given. */
+  read(offset: number, length: number, into?: Uint8Array): Uint8Array;
 }
 
 /** Which part of an over-long stream comes inline. */

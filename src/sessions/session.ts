@@ -193,24 +193,23 @@ export class StoredStream {
     return new StoredStream(this.open, size);
   }
 
-  /** Up to `length` bytes from `offset`; fewer where the stream ends. */
-  read(offset: number, length: number): Uint8Array {
+  /** Up to `length` bytes from `offset`; fewer where the stream ends. They are put into `into`, where that is given. */
+  read(offset: number, length: number, into?: Uint8Array): Uint8Array {
     const wanted = Math.max(0, Math.min(length, this.size - offset));
     if (wanted === 0) return new Uint8Array(0);
     const fd = this.open();
     try {
-      return readFrom(fd, offset, wanted);
+      return readFrom(fd, offset, into?.subarray(0, wanted) ?? new Uint8Array(wanted));
     } finally {
       closeSync(fd);
     }
   }
 }
 
-function readFrom(fd: number, offset: number, length: number): Uint8Array {
-  const bytes = new Uint8Array(length);
+function readFrom(fd: number, offset: number, bytes: Uint8Array): Uint8Array {
   let filled = 0;
-  while (filled < length) {
-    const got = readSync(fd, bytes, filled, length - filled, offset + filled);
+  while (filled < bytes.length) {
+    const got = readSync(fd, bytes, filled, bytes.length - filled, offset + filled);
     if (got === 0) break;
     filled += got;
   }
