@@ -73,7 +73,8 @@ function below(text: string, found: NamedValue, from: number): Part[] {
     const { v, w, u } = item.groups ?? {};
     const [start, stop] = item.indices?.groups?.[v !== undefined ? 'v' : w !== undefined ? 'w' : 'u'] ?? [0, 0];
     const value = v ?? w ?? u ?? '';
-    if (isStrong(value) && !value.includes('://')) parts.push({ start: at + start, end: at + stop });
+    if ((u === undefined || isStrong(value)) && !value.includes('://'))
+      parts.push({ start: at + start, end: at + stop });
   }
   if (parts.length > 0) return parts;
   const start = from + indentAt(text, from);

@@ -61,6 +61,7 @@ function judge(one: Found): boolean {
   if (TECHNICAL.test(value) && !/^\d{6,}$/.test(value)) return false;
   if (found.bond === 'option') return isOptionValue(one);
   if (/^[\d.,-]{1,9}$/.test(value) && /tokens?["']?\s*[:=]/i.test(found.before)) return false;
+  if (isCode(one) && isQuoted && isPassword(one)) return true;
   if (isCode(one)) return isStrong(value) && (isQuoted ? !isName(value) : value.length >= 16 && !isExpression(value));
   if (found.open !== '') return true;
   // `-passin pass:x` of openssl.
@@ -78,8 +79,19 @@ function isReference({ value, lead, found: { before } }: Found): boolean {
   if (!/^[A-Za-z_$][A-Za-z_.?$]*$/.test(value)) return false;
   if (/^(?:[\w$]+\.)*(?:[a-z]{2,}|[A-Z][a-z]{2,})(?:[A-Z][a-z]+)+$/.test(value) && /\s$/.test(before)) return true;
   const isIndented = /^(?: {2,}|\t)/.test(lead);
-  if (/\s=\s*$/.test(before) && isIndented) return true;
+  if (/\s=\s*$/.test(before) && isIndented) return !isPassword({ value, found: { before } });
   return (isIndented || lead.trim() !== '') && /(?:pass|token|secret|key|cred)/i.test(value) && /=\s*$/.test(before);
+}
+
+/** Whether a word can be the password that its name promises: `swordfish`. */
+function isPassword({
+  value,
+  found: { before },
+}: {
+  readonly value: string;
+  readonly found: Pick<NamedValue, 'before'>;
+}): boolean {
+  return /^[a-z]{5,24}$/.test(value) && !WORDS.test(value) && /pass|psk|secret|pwd/i.test(before);
 }
 
 /** Not a value, but what gives one: a call, an element, a member. */
@@ -101,7 +113,7 @@ const DATA_LEAD =
 /** `"password": "x"` of JSON, `PASSWORD=x` and `password: x` alone in their line, `Server=x;Password=y`. */
 function isData({ lead, rest, found: { before }, isQuoted }: Found): boolean {
   if (isQuoted && /^\s*[{[,]?\s*(?:.*[{,]\s*)?\\*"$/.test(lead) && /^[\w.-]+\\*"\s*:/.test(before)) return true;
-  if (/\w=[^;=]*;\s?$/.test(lead) && /\w=$/.test(before)) return true;
+  if (/\w=$/.test(before) && (/\w=[^;=]*;\s?$/.test(lead) || /^;\s?[A-Za-z][\w ]{1,40}=/.test(rest))) return true;
   if (!DATA_LEAD.test(lead)) return false;
   if (/["']$/.test(lead) && /\w=$/.test(before)) return /^["'],?\s*$/.test(rest);
   return /^["']?\s*(?:[#;].*)?$/.test(rest) && !/[,;]\s*$/.test(rest);

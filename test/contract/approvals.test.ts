@@ -187,7 +187,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await approve(run);
     await watch.shows(`${run}  runs: approved by `);
     // Its start goes to the disk first.
-    expect(await read(run, { wait: 5 })).toMatchObject({ status: 'done' });
+    expect(await read(run, { wait: 5, offset: 1000 })).toMatchObject({ status: 'done' });
   });
 
   test('is not run when what was shown is not what would run', async () => {
@@ -441,7 +441,8 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   test('is told to the owner, signed', async () => {
     // What looks like a key without an end hides nothing of the command behind it.
     const cmd = "rm told --password hunter22; echo '-----BEGIN PRIVATE KEY-----'; rm all";
-    const { session } = await shell({ cmd });
+    // Nor does what nobody sees.
+    const { session } = await shell({ cmd: `${cmd}\u202e\u2800` });
     await approvals('deny', String(session), '--why', 'no');
     const ofSession = () => notices.map(({ body }) => JSON.parse(body)).filter(({ data }) => data.session === session);
     await eventually('both notices came', () => ofSession().length === 2);
@@ -455,7 +456,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       expect(new Webhook(SECRET).verify(body, headers.toJSON())).toEqual(JSON.parse(body));
       expect(body).not.toContain('hunter22');
     }
-    expect(ofSession()[0].data).toMatchObject({ cmd: cmd.replace('hunter22', '‹password›') });
+    expect(ofSession()[0].data).toMatchObject({ cmd: `${cmd.replace('hunter22', '‹password›')}\\u{202e}\\u{2800}` });
     const [first, second] = notices.filter(
       ({ headers: h }) => h.get('webhook-id') === notices[0]?.headers.get('webhook-id'),
     );

@@ -592,6 +592,52 @@ describe('no part is shown of a secret with', () => {
   });
 });
 
+/** A password that is a word like others: only its place tells what it is. */
+const WORD = 'swordfish';
+
+const wordlike: readonly string[] = [
+  '"apiToken": "W"',
+  "'PASSWORD': 'W',",
+  "$config['password'] = 'W';",
+  "PASSWORD = 'W'",
+  'dbPass: W',
+  'password     =     W',
+  '    psk = W',
+  'psk=W',
+  '{"password":"W"}',
+  "{'password': 'W'}",
+  'user=me password=W host=x',
+  'Server=x;Password=W;',
+  'Password=W;Server=x',
+  'login: me password: W',
+  'https://me:W@example.com/',
+  'db:5432:x:me:W',
+  'db.example.com:*:*:me:W',
+  'machine x login me password W',
+  'machine x\n  login me\n  password W',
+  'requirepass W',
+  'password: |\n  W\n',
+  'password: >-\n  W\n',
+  '"tokens": ["W", "tuna"]',
+  'tokens:\n  - "W"\n',
+  '<password>W</password>',
+  '<user name="x" password="W"/>',
+  'export DB_PASSWORD=W',
+  '- name: DB_PASSWORD\n  value: W',
+  'curl -u me:W x',
+  'docker login -u me -p W',
+  'mysql -uroot -pW db',
+  'tool --password W x',
+  'tool --db-password=W',
+  "IDENTIFIED BY 'W' -- alter user x".replace('IDENTIFIED', 'ALTER USER x IDENTIFIED'),
+  'X-Auth-Token: W',
+  "define('DB_PASSWORD', 'W');",
+];
+
+test.each(wordlike)('a word is masked by its place: %s', (text) => {
+  expect(maskSecrets(text.replace(/\bW\b|(?<=-p)W/, WORD)).text).not.toContain(WORD);
+});
+
 describe('a token is masked where it is cut by', () => {
   const token = `ghp_${M40.slice(0, 36)}`;
   test.each([
