@@ -32,6 +32,8 @@ export function isUnexpected(error: unknown): boolean {
 /** What to answer where no route fits: the path is unknown, or known with other methods. */
 export function noRoute(method: string, path: string, methodsOf: ReadonlyMap<string, readonly string[]>): AgentError {
   const allowed = methodsOf.get(path);
-  if (allowed === undefined) return new RouteNotFound(`There is nothing at this path. POST / takes {"op","args"}.`);
+  // A path with a detour (`/./shell`) was read as another by whoever asked for its methods.
+  if (allowed === undefined || allowed.includes(method))
+    return new RouteNotFound(`There is nothing at this path. POST / takes {"op","args"}.`);
   return new MethodNotAllowed(allowed.join(', '), `${path} takes ${allowed.join(' or ')}, not ${method}.`);
 }
