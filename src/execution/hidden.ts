@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:
 import { dirname, join } from 'node:path';
 import type { NamedAccount } from './environment.ts';
 import { allHomes } from './homes.ts';
-import { type Listing, listDirectory } from './listing.ts';
+import { type Listing, listDirectory, type Names } from './listing.ts';
 import { SandboxFault } from './sandbox-fault.ts';
 
 /** Empty and the command's own. What programs listen on lies in /run. */
@@ -14,11 +14,6 @@ export const MAX_MATCHES = 30;
 const MAX_HIDDEN = 200;
 /** Homes that are looked into; the others are hidden with the directory that they lie in. */
 const MAX_HOMES = 500;
-
-/** To look for what patterns stand for takes 1 ms: it is good for so long, as long as all of it is still there. */
-const FRESH_MS = 1000;
-const MAX_LOOKS = 100;
-const looks = new Map<string, { readonly hidden: HiddenPaths; readonly lookedMs: number }>();
 
 /** Paths that are hidden, none of them within another. */
 export interface HiddenPaths {
@@ -41,22 +36,10 @@ export interface HidingSpec {
  * place. Throws `SandboxFault` where even those are too many.
  */
 export function hiddenNow({ hidden, writable, account }: HidingSpec): HiddenPaths {
-  const key = [account?.name ?? '', ...writable, ...hidden].join('\0');
-  const known = looks.get(key);
-  const now = performance.now();
-  if (known !== undefined && now - known.lookedMs < FRESH_MS && isThere(known.hidden)) return known.hidden;
   const paths = expand(hidden, account);
   const isInside = (path: string): boolean => writable.some((root) => path !== root && isWithin(root, path));
-  const found = {
-    outside: fold(
-      paths.filter((path) => !isInside(path)),
-      MAX_HIDDEN,
-    ),
-    inside: paths.filter(isInside),
-  };
-  if (looks.size >= MAX_LOOKS) looks.clear();
-  looks.set(key, { hidden: found, lookedMs: now });
-  return found;
+  const outside = paths.filter((path) => !isInside(path));
+  return { outside: fold(outside, MAX_HIDDEN), inside: paths.filter(isInside) };
 }
 
 /** Hidden files with a second name, which is not hidden; a sentence each. */
@@ -69,11 +52,6 @@ export function hardLinkNotes(spec: HidingSpec): string[] {
   });
 }
 
-/** Inside, all is looked at for every command. */
-function isThere({ outside }: HiddenPaths): boolean {
-  return outside.every((path) => existsSync(path));
-}
-
 function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
   const found = new Set<string>();
   const add = (path: string): void => {
@@ -84,12 +62,74 @@ function expand(patterns: readonly string[], account: NamedAccount | undefined):
   };
   const { homes, crowds } = homesNow();
   const looked = homes.flatMap((home) => look(home));
-  for (const path of [...crowds, ...looked.filter(({ names }) => names === 'large').map(({ home }) => home)]) add(path);
-  for (const pattern of patterns) {
-    const paths = pattern.startsWith('~/') ? inHomes(looked, pattern.slice(2)) : matches(pattern);
-    for (const path of paths) add(path);
-  }
+  for (const path of [...crowds, ...looked.filter(({ names }) => names === 'large').map(({ directory }) => directory)])
+    add(path);
+  const { inHomes, full, others } = sorted(patterns);
+  for (const one of looked) for (const path of inHomes.matchesIn(one)) add(path);
+  for (const [directory, inside] of full)
+    for (const path of inside.matchesIn({ directory, names: listed(directory) })) add(path);
+  for (const pattern of others) for (const path of matches(pattern)) add(path);
   return outermost([...found]);
+}
+
+interface Looked {
+  readonly directory: string;
+  /** What is in it; undefined where it may be entered and not be listed. */
+  readonly names: Listing;
+}
+
+/** Patterns below a directory. Of a hundred in hundreds of homes, most begin with a name that is not there. */
+class PatternsBelow {
+  readonly #candidates = new WeakMap<Names, readonly string[]>();
+
+  constructor(private readonly rests: readonly string[]) {}
+
+  matchesIn({ directory, names }: Looked): string[] {
+    if (names === 'large') return [];
+    const rests = names === undefined ? this.rests : this.#candidatesIn(names);
+    return rests.flatMap((rest) => matches(`${directory}/${rest}`));
+  }
+
+  #candidatesIn(names: Names): readonly string[] {
+    const known = this.#candidates.get(names);
+    if (known !== undefined) return known;
+    const candidates = this.rests.filter((rest) => {
+      const [first = ''] = rest.split('/');
+      return first.includes('*') ? names.like(first).length > 0 : names.has(first);
+    });
+    this.#candidates.set(names, candidates);
+    return candidates;
+  }
+}
+
+/** Most of what is hidden on servers would lie in these. */
+const FULL_DIRECTORIES = ['/etc', '/var/lib'];
+
+interface Sorted {
+  readonly inHomes: PatternsBelow;
+  readonly full: readonly (readonly [directory: string, patterns: PatternsBelow])[];
+  readonly others: readonly string[];
+}
+
+const MAX_SORTED = 100;
+const sortedBefore = new Map<string, Sorted>();
+
+/** Patterns by where they begin: the same for the same patterns. */
+function sorted(patterns: readonly string[]): Sorted {
+  const key = patterns.join('\0');
+  const known = sortedBefore.get(key);
+  if (known !== undefined) return known;
+  const below = (prefix: string): string[] =>
+    patterns.filter((pattern) => pattern.startsWith(prefix)).map((pattern) => pattern.slice(prefix.length));
+  const prefixes = ['~/', ...FULL_DIRECTORIES.map((directory) => `${directory}/`)];
+  const made = {
+    inHomes: new PatternsBelow(below('~/')),
+    full: FULL_DIRECTORIES.map((directory) => [directory, new PatternsBelow(below(`${directory}/`))] as const),
+    others: patterns.filter((pattern) => !prefixes.some((prefix) => pattern.startsWith(prefix))),
+  };
+  if (sortedBefore.size >= MAX_SORTED) sortedBefore.clear();
+  sortedBefore.set(key, made);
+  return made;
 }
 
 /** Whether `path` is `root` or lies in it. */
@@ -148,24 +188,9 @@ function fullestFirst(paths: readonly string[]): [above: string, count: number][
   return [...counts].filter(([above]) => !KEPT.test(above)).sort(([, one], [, other]) => other - one);
 }
 
-interface Home {
-  readonly home: string;
-  /** What is in it; undefined where it may be entered and not be listed. */
-  readonly names: ReadonlySet<string> | 'large' | undefined;
-}
-
-let homesSeen: { readonly homes: readonly string[]; readonly crowds: readonly string[]; readonly lookedMs: number } = {
-  homes: [],
-  crowds: [],
-  lookedMs: Number.NEGATIVE_INFINITY,
-};
-
 /** The homes that exist and are looked into, and directories that hold too many of them. */
 function homesNow(): { readonly homes: readonly string[]; readonly crowds: readonly string[] } {
-  const now = performance.now();
-  if (now - homesSeen.lookedMs < FRESH_MS) return homesSeen;
-  const existing = allHomes().filter((home) => isDirectory(home));
-  let homes = existing;
+  let homes = existingHomes();
   const crowds: string[] = [];
   while (homes.length > MAX_HOMES) {
     const [fullest] = fullestFirst(homes);
@@ -174,8 +199,24 @@ function homesNow(): { readonly homes: readonly string[]; readonly crowds: reado
     crowds.push(crowd);
     homes = homes.filter((home) => !isWithin(crowd, home));
   }
-  homesSeen = { homes, crowds, lookedMs: now };
-  return homesSeen;
+  return { homes, crowds };
+}
+
+/** A machine may know of tens of thousands: which of so many exist is good for a second. */
+const FEW_HOMES = 200;
+const FRESH_MS = 1000;
+let seenHomes: { readonly all: readonly string[]; readonly existing: readonly string[]; readonly lookedMs: number } = {
+  all: [],
+  existing: [],
+  lookedMs: 0,
+};
+
+function existingHomes(): readonly string[] {
+  const all = allHomes();
+  const now = performance.now();
+  if (seenHomes.all !== all || all.length <= FEW_HOMES || now - seenHomes.lookedMs > FRESH_MS)
+    seenHomes = { all, existing: all.filter((home) => isDirectory(home)), lookedMs: now };
+  return seenHomes.existing;
 }
 
 /** What cannot be hidden as a whole is listed however long that takes: it is root's. */
@@ -184,23 +225,15 @@ function listed(directory: string): Listing {
 }
 
 /** A home that its owner has closed to us is closed to our commands as well. */
-function look(home: string): Home[] {
-  const names = listed(home);
-  if (names !== undefined) return [{ home, names: names === 'large' ? names : new Set(names) }];
+function look(directory: string): Looked[] {
+  const names = listed(directory);
+  if (names !== undefined) return [{ directory, names }];
   try {
-    accessSync(home, constants.X_OK);
-    return [{ home, names }];
+    accessSync(directory, constants.X_OK);
+    return [{ directory, names }];
   } catch {
     return [];
   }
-}
-
-/** A hundred patterns in hundreds of homes: what a home has not at all is not looked for. */
-function inHomes(homes: readonly Home[], rest: string): string[] {
-  const [first = ''] = rest.split('/');
-  const mayBeIn = ({ names }: Home): boolean =>
-    names === undefined || (names !== 'large' && (first.includes('*') || names.has(first)));
-  return homes.filter(mayBeIn).flatMap(({ home }) => matches(`${home}/${rest}`));
 }
 
 /** The existing paths that match, `*` standing for any part of one name; a directory in which too many do itself. */
@@ -229,8 +262,7 @@ export function namesLike(directory: string, part: string): readonly string[] | 
   const names = listed(directory);
   if (names === undefined) return [];
   if (names === 'large') return 'many';
-  const glob = new Bun.Glob(part);
-  const fitting = names.filter((name) => glob.match(name));
+  const fitting = names.like(part);
   return fitting.length > MAX_MATCHES && !KEPT.test(directory) ? 'many' : fitting;
 }
 
