@@ -1,15 +1,14 @@
-import { accessSync, constants, existsSync, realpathSync, statSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { NamedAccount } from './environment.ts';
 import { allHomes } from './homes.ts';
-import { type Listing, listDirectory, type Names } from './listing.ts';
+import type { Listing } from './listing.ts';
+import { KEPT, listed, search, treesOf } from './pattern-tree.ts';
 import { SandboxFault } from './sandbox-fault.ts';
 
 /** Empty and the command's own. What programs listen on lies in /run. */
 export const OWN_DIRECTORIES = ['/tmp', '/var/tmp', '/run'];
 
-/** So many of one directory, and all of it is hidden: whoever may write to a home decides on the names in it. */
-export const MAX_MATCHES = 30;
 /** Each is a mount of every sandbox (0.05 ms, and more the more there are), and up to six of bwrap's 9,000 words. */
 const MAX_HIDDEN = 200;
 /** Homes that are looked into; the others are hidden with the directory that they lie in. */
@@ -57,18 +56,16 @@ function expand(patterns: readonly string[], account: NamedAccount | undefined):
   const add = (path: string): void => {
     const real = realOf(path);
     // What is in a directory of its own is not there anyway.
-    if (real !== undefined && !OWN_DIRECTORIES.some((own) => isWithin(own, real)))
-      found.add(account === undefined ? real : closedAbove(account, real));
+    if (real === undefined || OWN_DIRECTORIES.some((own) => isWithin(own, real))) return;
+    const hidden = account === undefined ? real : closedAbove(account, real);
+    if (!isDenied(hidden, account)) found.add(hidden);
   };
   const { homes, crowds } = homesNow();
   const looked = homes.flatMap((home) => look(home));
-  for (const path of [...crowds, ...looked.filter(({ names }) => names === 'large').map(({ directory }) => directory)])
-    add(path);
-  const { inHomes, full, others } = sorted(patterns);
-  for (const one of looked) for (const path of inHomes.matchesIn(one)) add(path);
-  for (const [directory, inside] of full)
-    for (const path of inside.matchesIn({ directory, names: listed(directory) })) add(path);
-  for (const pattern of others) for (const path of matches(pattern)) add(path);
+  for (const path of crowds) add(path);
+  const { inHomes, fromRoot } = treesOf(patterns);
+  for (const home of looked) search(home.directory, home.names, inHomes, add);
+  search('', undefined, fromRoot, add);
   return outermost([...found]);
 }
 
@@ -76,60 +73,6 @@ interface Looked {
   readonly directory: string;
   /** What is in it; undefined where it may be entered and not be listed. */
   readonly names: Listing;
-}
-
-/** Patterns below a directory. Of a hundred in hundreds of homes, most begin with a name that is not there. */
-class PatternsBelow {
-  readonly #candidates = new WeakMap<Names, readonly string[]>();
-
-  constructor(private readonly rests: readonly string[]) {}
-
-  matchesIn({ directory, names }: Looked): string[] {
-    if (names === 'large') return [];
-    const rests = names === undefined ? this.rests : this.#candidatesIn(names);
-    return rests.flatMap((rest) => matches(`${directory}/${rest}`));
-  }
-
-  #candidatesIn(names: Names): readonly string[] {
-    const known = this.#candidates.get(names);
-    if (known !== undefined) return known;
-    const candidates = this.rests.filter((rest) => {
-      const [first = ''] = rest.split('/');
-      return first.includes('*') ? names.like(first).length > 0 : names.has(first);
-    });
-    this.#candidates.set(names, candidates);
-    return candidates;
-  }
-}
-
-/** Most of what is hidden on servers would lie in these. */
-const FULL_DIRECTORIES = ['/etc', '/var/lib'];
-
-interface Sorted {
-  readonly inHomes: PatternsBelow;
-  readonly full: readonly (readonly [directory: string, patterns: PatternsBelow])[];
-  readonly others: readonly string[];
-}
-
-const MAX_SORTED = 100;
-const sortedBefore = new Map<string, Sorted>();
-
-/** Patterns by where they begin: the same for the same patterns. */
-function sorted(patterns: readonly string[]): Sorted {
-  const key = patterns.join('\0');
-  const known = sortedBefore.get(key);
-  if (known !== undefined) return known;
-  const below = (prefix: string): string[] =>
-    patterns.filter((pattern) => pattern.startsWith(prefix)).map((pattern) => pattern.slice(prefix.length));
-  const prefixes = ['~/', ...FULL_DIRECTORIES.map((directory) => `${directory}/`)];
-  const made = {
-    inHomes: new PatternsBelow(below('~/')),
-    full: FULL_DIRECTORIES.map((directory) => [directory, new PatternsBelow(below(`${directory}/`))] as const),
-    others: patterns.filter((pattern) => !prefixes.some((prefix) => pattern.startsWith(prefix))),
-  };
-  if (sortedBefore.size >= MAX_SORTED) sortedBefore.clear();
-  sortedBefore.set(key, made);
-  return made;
 }
 
 /** Whether `path` is `root` or lies in it. */
@@ -157,9 +100,6 @@ function compareNames(one: readonly string[], other: readonly string[]): number 
   }
   return one.length - other.length;
 }
-
-/** Never hidden as a whole for what lies in them: nothing would run, or nothing be left to look at. */
-const KEPT = /^\/(?:$|(?:etc|usr|var|bin|sbin|lib\w*|boot|dev|proc|sys)$)/;
 
 /**
  * At most `most` of these paths: the directories that hold the most of them take their place, again and again. Throws
@@ -219,11 +159,6 @@ function existingHomes(): readonly string[] {
   return seenHomes.existing;
 }
 
-/** What cannot be hidden as a whole is listed however long that takes: it is root's. */
-function listed(directory: string): Listing {
-  return KEPT.test(directory) ? listDirectory(directory, Number.POSITIVE_INFINITY) : listDirectory(directory);
-}
-
 /** A home that its owner has closed to us is closed to our commands as well. */
 function look(directory: string): Looked[] {
   const names = listed(directory);
@@ -236,36 +171,6 @@ function look(directory: string): Looked[] {
   }
 }
 
-/** The existing paths that match, `*` standing for any part of one name; a directory in which too many do itself. */
-export function matches(pattern: string): string[] {
-  // Before each command, for hundreds of them: what needs no search takes none.
-  if (!pattern.includes('*')) return existsSync(pattern) ? [pattern] : [];
-  let paths = ['/'];
-  const whole: string[] = [];
-  for (const part of pattern.split('/').filter((one) => one !== '')) {
-    if (!part.includes('*')) {
-      paths = paths.map((path) => join(path, part));
-      continue;
-    }
-    paths = paths.flatMap((path) => {
-      const names = namesLike(path, part);
-      if (names !== 'many') return names.map((name) => join(path, name));
-      whole.push(path);
-      return [];
-    });
-  }
-  return [...whole, ...paths.filter((path) => existsSync(path))];
-}
-
-/** The names in a directory that `part` fits; `many` where there are too many, or too many others to look through. */
-export function namesLike(directory: string, part: string): readonly string[] | 'many' {
-  const names = listed(directory);
-  if (names === undefined) return [];
-  if (names === 'large') return 'many';
-  const fitting = names.like(part);
-  return fitting.length > MAX_MATCHES && !KEPT.test(directory) ? 'many' : fitting;
-}
-
 /**
  * The first directory above a path that its modes close to a user, who can mount on nothing in it; else the path. The
  * directory itself is hidden then: an access control list may open it.
@@ -276,8 +181,18 @@ function closedAbove(account: NamedAccount, path: string): string {
   return above.find((directory) => isClosedTo(account, directory)) ?? path;
 }
 
+/**
+ * Whether the kernel keeps all that commands do from a path, so that no mount has to: it is another's, and opens to its
+ * owner alone. (The bits of the group are the mask of an access control list, which opens nothing then.)
+ */
+function isDenied(path: string, account: NamedAccount | undefined): boolean {
+  const user = account?.user ?? process.geteuid?.() ?? 0;
+  const stat = user === 0 ? undefined : statSync(path, { throwIfNoEntry: false });
+  return stat !== undefined && stat.uid !== user && (stat.mode & 0o077) === 0;
+}
+
 /** Whether the modes of a directory keep a user from entering it. */
-export function isClosedTo({ user, groups }: NamedAccount, directory: string): boolean {
+function isClosedTo({ user, groups }: NamedAccount, directory: string): boolean {
   const stat = statSync(directory, { throwIfNoEntry: false });
   if (stat === undefined || user === 0) return false;
   const bit = stat.uid === user ? 0o100 : groups.includes(stat.gid) ? 0o010 : 0o001;

@@ -2,8 +2,9 @@ import { accessSync, constants, fstatSync, readdirSync, type Stats, statSync } f
 import { openName } from '../platform/libc.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { NamedAccount } from './environment.ts';
-import { isWithin, MAX_MATCHES, outermost } from './hidden.ts';
+import { isWithin, outermost } from './hidden.ts';
 import { allHomes } from './homes.ts';
+import { MAX_MATCHES } from './pattern-tree.ts';
 import { SandboxFault } from './sandbox-fault.ts';
 import type { OpenWorkspace } from './workspace.ts';
 

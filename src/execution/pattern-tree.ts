@@ -1,0 +1,103 @@
+import { existsSync } from 'node:fs';
+import { type Listing, listDirectory, type Names } from './listing.ts';
+
+/** So many of one directory, and all of it is hidden: whoever may write to a home decides on the names in it. */
+export const MAX_MATCHES = 30;
+
+/** Never hidden as a whole for what lies in them: nothing would run, or nothing be left to look at. */
+export const KEPT = /^\/(?:$|(?:etc|usr|var|bin|sbin|lib\w*|boot|dev|proc|sys)$)/;
+
+interface Candidates {
+  readonly names: readonly (readonly [name: string, tree: Tree])[];
+  /** Of those that a star stands for. */
+  readonly areTooMany: boolean;
+}
+
+/** Patterns by the names that they are made of: of hundreds, most begin in a directory that is not there. */
+export class Tree {
+  readonly below = new Map<string, Tree>();
+  isHidden = false;
+  #hasStars: boolean | undefined;
+  readonly #candidates = new WeakMap<Names, Candidates>();
+
+  add(pattern: string): void {
+    let at: Tree = this;
+    for (const part of pattern.split('/').filter((one) => one !== '')) {
+      const next = at.below.get(part) ?? new Tree();
+      at.below.set(part, next);
+      at = next;
+    }
+    at.isHidden = true;
+  }
+
+  /** The names of a directory that patterns go on with. */
+  candidatesIn(names: Names): Candidates {
+    const known = this.#candidates.get(names);
+    if (known !== undefined) return known;
+    const parts = [...this.below];
+    const starred = parts.flatMap(([part, tree]) =>
+      part.includes('*') ? names.like(part).map((name) => [name, tree] as const) : [],
+    );
+    const named = parts.filter(([part]) => !part.includes('*') && names.has(part));
+    const candidates = { names: [...named, ...starred], areTooMany: starred.length > MAX_MATCHES };
+    this.#candidates.set(names, candidates);
+    return candidates;
+  }
+
+  get hasStars(): boolean {
+    this.#hasStars ??= [...this.below.keys()].some((part) => part.includes('*'));
+    return this.#hasStars;
+  }
+}
+
+/** Fewer names than this are looked for one by one. */
+const WORTH_LISTING = 4;
+
+/**
+ * Gives every existing path that a tree stands for in a directory (empty for /) to `add`; the directory itself where
+ * they are too many.
+ */
+export function search(directory: string, known: Listing, tree: Tree, add: (path: string) => void): void {
+  const isWorth = tree.hasStars || tree.below.size >= WORTH_LISTING;
+  const names = known ?? (isWorth ? listed(directory || '/') : undefined);
+  if (names === undefined || (names === 'large' && !tree.hasStars)) {
+    for (const [name, below] of tree.below)
+      if (!name.includes('*') && existsSync(`${directory}/${name}`)) follow(`${directory}/${name}`, below, add);
+    return;
+  }
+  const found = names === 'large' ? undefined : tree.candidatesIn(names);
+  if (found === undefined || (found.areTooMany && !KEPT.test(directory || '/'))) add(directory);
+  else for (const [name, below] of found.names) follow(`${directory}/${name}`, below, add);
+}
+
+function follow(path: string, tree: Tree, add: (path: string) => void): void {
+  if (tree.isHidden) add(path);
+  else search(path, undefined, tree, add);
+}
+
+export interface Trees {
+  readonly inHomes: Tree;
+  readonly fromRoot: Tree;
+}
+
+const MAX_TREES = 100;
+const treesBefore = new Map<string, Trees>();
+
+/** The trees of patterns: those in every home (`~/`), and those from / on. The same for the same patterns. */
+export function treesOf(patterns: readonly string[]): Trees {
+  const key = patterns.join('\0');
+  const known = treesBefore.get(key);
+  if (known !== undefined) return known;
+  const trees = { inHomes: new Tree(), fromRoot: new Tree() };
+  for (const pattern of patterns)
+    if (pattern.startsWith('~/')) trees.inHomes.add(pattern.slice(2));
+    else trees.fromRoot.add(pattern);
+  if (treesBefore.size >= MAX_TREES) treesBefore.clear();
+  treesBefore.set(key, trees);
+  return trees;
+}
+
+/** What cannot be hidden as a whole is listed however long that takes: it is root's. */
+export function listed(directory: string): Listing {
+  return KEPT.test(directory) ? listDirectory(directory, Number.POSITIVE_INFINITY) : listDirectory(directory);
+}
