@@ -4,8 +4,9 @@ import { openMemoryFile } from '../platform/libc.ts';
 import { Descriptors } from './descriptors.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
-import { etcViews } from './etc-view.ts';
 import { type HiddenPaths, hiddenNow, isDirectory, isWithin, OWN_DIRECTORIES, outermost, realOf } from './hidden.ts';
+import { hidingViews } from './hiding-view.ts';
+import { homeView } from './home-view.ts';
 import { describeSandboxFault, type MachineFault, NO_BUBBLEWRAP, surroundingsFor } from './sandbox-cause.ts';
 import { SandboxFault } from './sandbox-fault.ts';
 import { seccompFilter } from './seccomp.ts';
@@ -84,7 +85,7 @@ export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: D
     emptied.push(path);
     return ['--perms', '0555', '--tmpfs', path];
   };
-  const view = viewOptions(spec, { bind, hide }, descriptors);
+  const view = viewOptions(spec, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
   const options = [
     '--clearenv',
     ...Object.entries(inside.env).flatMap(([name, value]) => ['--setenv', name, value]),
@@ -122,13 +123,21 @@ export function hasBegun(status: number): boolean {
 interface Mounts {
   bind(fd: number, path: string): string[];
   hide(path: string, isDirectory: boolean): string[];
+  /** Nothing may be written into this directory once all is mounted. */
+  seal(path: string): void;
 }
 
 /** The options for namespaces and mounts. */
 function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors): string[] {
   const hidden = hiddenNow(spec);
   const etc = viewOfEtc(spec, hidden);
-  const outside = etc === undefined ? hidden.outside : hidden.outside.filter((path) => !path.startsWith('/etc/'));
+  const home = homeView(spec, hidden.outside);
+  const viewed = [...(etc === undefined ? [] : ['/etc']), ...(home === undefined ? [] : [home.home])];
+  const isViewed = (path: string): boolean => viewed.some((root) => isWithin(root, path));
+  const outside = hidden.outside.filter(
+    (path) => !isViewed(path) || home?.mounts.some((mount) => isWithin(mount, path)) === true,
+  );
+  if (home?.isEmptied === true) mounts.seal(home.home);
   return [
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
@@ -137,6 +146,7 @@ function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...['--remount-ro', '/proc'],
     ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
+    ...(home?.options ?? []),
     ...OWN_DIRECTORIES.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
     ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
     ...outside.flatMap((path) => mounts.hide(path, isDirectory(path))),
@@ -178,7 +188,7 @@ function ownsDevices({ account }: SandboxSpec): boolean {
 function viewOfEtc({ hidden }: SandboxSpec, { outside }: HiddenPaths): string | undefined {
   const named = hidden.filter((path) => !path.includes('*'));
   const names = [...named, ...outside].filter((path) => path.startsWith('/etc/'));
-  return etcViews.without(outermost(names));
+  return hidingViews.without('/etc', outermost(names));
 }
 
 /**
