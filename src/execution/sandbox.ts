@@ -233,7 +233,11 @@ export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
     return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
   } catch (error) {
     if (error instanceof SandboxFault) return { what: error.message };
-    throw error;
+    // What the kernel cannot execute.
+    return {
+      what: `the programs of a sandbox cannot be started (${String(error)})`,
+      cure: 'apt-get install --reinstall bubblewrap',
+    };
   }
 }
 

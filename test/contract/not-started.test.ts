@@ -79,7 +79,7 @@ describe.skipIf(!canTry)('what cannot be started', () => {
     `#!/bin/bash\nif [ "\${@: -1}" = true ]; then exit 0; fi\n${words}\nexit ${code}\n`;
   const faults: readonly [what: string, profile: string, program: string, script: string | undefined, told: string][] =
     [
-      ['bubblewrap that is not there', 'look', 'bwrap', undefined, 'bubblewrap is not installed (on Debian: apt-get '],
+      ['bubblewrap that is not there', 'look', 'bwrap', undefined, 'apt-get install bubblewrap'],
       ['bubblewrap that is no program', 'look', 'bwrap', 'x', 'sandbox'],
       ['bubblewrap that cannot do it', 'look', 'bwrap', '#!/bin/sh\necho "bwrap: no" >&2; exit 1', 'a sandbox (no)'],
       [
