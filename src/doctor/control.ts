@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import { distrust } from '../approvals/request.ts';
+import { markPath } from '../audit/mark.ts';
 import { verifyRecord } from '../audit/verify.ts';
 import { describeErrno } from '../core/errors.ts';
 import type { MachineFault } from '../execution/sandbox-cause.ts';
@@ -78,6 +79,10 @@ export function auditFinding(): Finding {
     const { lines, findings, notes, ofOtherKey, sealed } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
     const [first, ...others] = findings;
     const note = notes.at(-1);
+    if (first === undefined && !existsSync(markPath(PATHS.audit))) {
+      const what = `${markPath(PATHS.audit)} is missing: after a power loss the record would read as changed by somebody`;
+      return bad('audit', what, 'systemctl restart agent3; where that does not help, agent3 install');
+    }
     if (first === undefined) return good('audit', `${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
     if (ofOtherKey > 1) {
       const what = `${ofOtherKey} of ${sealed} sealed lines have a MAC of another key: was AGENT3_AUDIT_KEY changed?`;

@@ -174,15 +174,14 @@ export interface StoredRecord {
 }
 
 /**
- * The record in `directory`, as it was before the command started where no later one can be understood; undefined when
- * there is none.
+ * The record in `directory`; as it was before the command started, where no later one can be understood, or what is there
+ * is from before a person approved it. Undefined when there is none.
  */
 export function readRecord(directory: string): StoredRecord | undefined {
-  const start = (): StoredRecord | undefined => {
-    const stored = readFile(join(directory, START_FILE));
-    return stored && { ...stored, bytes: 0 };
-  };
-  return readFile(join(directory, RECORD_FILE)) ?? start();
+  const stored = readFile(join(directory, RECORD_FILE));
+  if (stored !== undefined && stored.record.status !== 'waiting') return stored;
+  const start = readFile(join(directory, START_FILE));
+  return start === undefined ? stored : { ...start, bytes: 0 };
 }
 
 function readFile(path: string): StoredRecord | undefined {

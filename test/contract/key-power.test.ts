@@ -11,6 +11,10 @@ const left: readonly [what: string, damage: (path: string) => void][] = [
   ['has NUL bytes', (path) => writeFileSync(path, Buffer.alloc(600))],
   ['is cut in its middle', (path) => truncateSync(path, 200)],
   [
+    'is from before it was approved',
+    (path) => writeFileSync(path, readFileSync(path, 'utf8').replace('"status":"done"', '"status":"waiting"')),
+  ],
+  [
     'is half of one and half of another',
     (path) => writeFileSync(path, `${readFileSync(path, 'utf8').slice(0, 300)}{"session":"`),
   ],
