@@ -1,6 +1,6 @@
 import { type Clock, nextTurn } from '../core/clock.ts';
 import type { Notices } from '../core/notices.ts';
-import { bytesOnDisk, RECORD_BYTES } from '../sessions/record.ts';
+import { bytesOnDisk, recordBytes } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { chooseSweep, type SweepCandidate, type SweepLimits } from '../sessions/sweep.ts';
@@ -72,7 +72,7 @@ function candidates({ store, isBusy }: SweepDeps): SweepCandidate<Session>[] {
     all.push(
       ended
         ? { key: session, principal, endedAt: ended_at, bytes: bytesOnDisk(session.record) }
-        : { key: session, principal, endedAt: undefined, bytes: session.diskBytes() + RECORD_BYTES },
+        : { key: session, principal, endedAt: undefined, bytes: session.diskBytes() + recordBytes(session.record) },
     );
   }
   return all;

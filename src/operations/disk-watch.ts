@@ -1,4 +1,4 @@
-import { bytesOnDisk, RECORD_BYTES } from '../sessions/record.ts';
+import { bytesOnDisk, recordBytes } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 
@@ -20,8 +20,9 @@ export class DiskWatch {
   readonly room = (): number => {
     const { stdout, stderr } = this.session.diskUse();
     const taken = stdout.taken + stderr.taken;
-    this.#tell(taken + RECORD_BYTES);
-    const { file_max } = this.session.record;
+    const { record } = this.session;
+    this.#tell(taken + recordBytes(record));
+    const { file_max } = record;
     if (file_max !== undefined && (reservesMore(stdout, file_max) || reservesMore(stderr, file_max))) return -1;
     return this.maxBytes - taken;
   };

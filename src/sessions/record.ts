@@ -89,12 +89,17 @@ const recordSchema = Type.Object({
 
 export type SessionRecord = Omit<Static<typeof recordSchema>, 'status'> & { status: SessionStatus };
 
-/** What a session takes of the disk beside its output: a block for its directory, and one for its record. */
-export const RECORD_BYTES = 8192;
+/** A block of most file systems. */
+const BLOCK_BYTES = 4096;
+
+/** What a session takes of the disk beside its output: a block for its directory, and one for each of its records. */
+export function recordBytes({ key }: Pick<SessionRecord, 'key'>): number {
+  return (key === null ? 2 : 3) * BLOCK_BYTES;
+}
 
 /** What an ended session counts for where the disk is divided, in bytes. */
 export function bytesOnDisk(record: SessionRecord): number {
-  return outputOnDisk(record) + RECORD_BYTES;
+  return outputOnDisk(record) + recordBytes(record);
 }
 
 /** The same without its record. */
