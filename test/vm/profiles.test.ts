@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
+import { hasEscaped, LEASES, makeAttempt, SET_ID, SOCKETS, saidBy, tryAll, WATCHES } from '../helpers/attempts.ts';
 import { BINARY } from '../helpers/binary.ts';
+import { ensurePrograms } from '../helpers/debian.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
 import { answersWithin } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -179,8 +182,15 @@ const VARIABLES: readonly (readonly [name: string, value: string])[] = [
 describeVm('the profile readonly', () => {
   let vm: Vm;
   beforeAll(async () => {
+    using built = new TemporaryDirectory();
+    ensurePrograms({ gcc: 'gcc' });
+    makeAttempt(built.join('attempt'));
     vm = await bootVm({
-      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+      files: {
+        '/opt/bundle/agent3': BINARY,
+        '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install'),
+        '/srv/attempt': built.join('attempt'),
+      },
     });
     await vm.sh('/opt/bundle/ops/install');
     await vm.sh(`systemctl stop agent3-watchdog.timer agent3-watchdog.service
@@ -190,6 +200,8 @@ echo kept > /srv/open; chmod 666 /srv/open; mkdir -m 1777 /srv/drop
 mkdir -p /home/owner/.ssh /root/.ssh; chmod 755 /home/owner /home/owner/.ssh
 for f in /etc/ssh/ssh_host_test_key /root/.ssh/id_test /home/owner/.ssh/id_test /etc/ssl/private/test.key; do echo PRIVATE > $f; chmod 644 $f; done
 cp /bin/bash /srv/suid; chmod 4755 /srv/suid
+chmod 755 /srv/attempt; mkdir -m 777 /srv/heard; echo kept > /srv/heard/file
+systemd-run --quiet --unit=hears --uid=owner sh -c 'exec /srv/attempt serve /srv/heard hears > /srv/heard/log'
 mkdir /srv/hostile; echo 'touch /srv/drop/escaped' > /srv/hostile/script
 for program in bwrap setpriv prlimit sh bash cat; do printf '#!/bin/sh\ntouch /srv/drop/escaped\n' > /srv/hostile/$program; done
 chmod 755 /srv/hostile/*
@@ -256,6 +268,25 @@ curl -s -H @<(echo "X-Auth-Token: ${token}") -d @/opt/body http://127.0.0.1:5000
       },
       60_000,
     );
+
+    const calls = [...SET_ID, ...SOCKETS, ...LEASES, ...WATCHES];
+    const said = new Map<string, string>();
+    test('makes every single call that another program could take harm from', async () => {
+      const env = { A: '/srv/attempt', O: '/srv/heard', N: 'hears' };
+      for (let at = 0; at < calls.length; at += 20) {
+        const some = calls.slice(at, at + 20);
+        const answer = await call(tryAll(some, '/tmp'), 'true', { env, timeout: 40 });
+        expect(answer).toMatchObject({ status: 'done', truncated: false });
+        for (const [what, text] of saidBy(some, String(answer['stdout']))) said.set(what, text);
+      }
+      expect(await vm.sh('cat /srv/heard/log; find /var/lib/agent3 /srv -xdev -perm /6000 -type f')).toBe(
+        'serving\n/srv/suid\n',
+      );
+    }, 300_000);
+
+    test.each(calls.map(([what]) => what))('got nothing done by a call: %s', (what) => {
+      expect(hasEscaped(what, said.get(what))).toBe(false);
+    });
 
     test.each(ATTEMPTS.map(([what, cmd, done]) => [what, cmd, done ?? 'false'] as const))(
       'lets no command %s',
