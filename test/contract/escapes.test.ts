@@ -16,6 +16,7 @@ import {
   tryAll,
   WATCHES,
 } from '../helpers/attempts.ts';
+import { BINARY } from '../helpers/binary.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { command, ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -95,11 +96,15 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
     beforeAll(async () => {
       mkdirSync(place);
       chmodSync(place, 0o755);
+      mkdirSync(join(place, 'own'));
       mkdirSync(outside);
       chmodSync(outside, 0o777);
       writeFileSync(join(outside, 'file'), 'kept', { mode: 0o644 });
       makeAttempt(join(place, 'attempt'));
-      const settings = { AGENT3_TOKENS_FILE: files.join('tokens.json'), AGENT3_PROFILES_DIR: files.join('profiles.d') };
+      const settings = {
+        AGENT3_TOKENS_FILE: join(place, 'own/tokens.json'),
+        AGENT3_PROFILES_DIR: files.join('profiles.d'),
+      };
       mkdirSync(settings.AGENT3_PROFILES_DIR);
       for (const profile of profiles) {
         const file = join(settings.AGENT3_PROFILES_DIR, `${profile}.toml`);
@@ -113,7 +118,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
         }
         tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
       }
-      command(['chown', '-R', `${uid}:${uid}`, files.path]);
+      command(['chown', '-R', `${uid}:${uid}`, files.path, join(place, 'own')]);
       const audit = { AGENT3_AUDIT_FILE: files.join('audit.jsonl') };
       writeFileSync(join(place, 'heard'), '');
       daemon = Bun.spawn(
@@ -303,6 +308,20 @@ for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done; exit
       const cmd = `cat ${outside}/private; ls /root; cat ${outside}/file`;
       expect(await shellAs('readonly', { cmd })).toMatchObject({ stdout: 'kept' });
       expect((await shellAs('old', { cmd }))['stdout']).toContain('PRIVATE');
+    });
+
+    test.each([...profiles])('in %s holds no lock that the command line of the agent waits for', async (profile) => {
+      const tokensFile = join(place, 'own/tokens.json');
+      const hold = (file: string): string => `(exec 9< ${file} && flock 9 && sleep 3) &`;
+      const cmd = `${[tokensFile, `${tokensFile}.lock`].map(hold).join(' ')} wait`;
+      const { session } = await shellAs(profile, { cmd, background: true });
+      await Bun.sleep(300);
+      const as = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', 'env'];
+      const settings = [`AGENT3_TOKENS_FILE=${tokensFile}`, `AGENT3_PROFILES_DIR=${files.join('profiles.d')}`];
+      const startedMs = performance.now();
+      command([...as, ...settings, BINARY, 'token', 'create', `late-${profile}`, '--profile', 'full']);
+      expect(performance.now() - startedMs).toBeLessThan(2500);
+      await callAs(profile, 'close_session', { session });
     });
 
     test('what A1 did: its own output becomes no program that makes its reader root', async () => {
