@@ -15,6 +15,8 @@ interface Numbers {
   readonly treeMode: readonly [call: number, mode: number];
   /** Calls that do so when their flags ask for a new file, with both arguments. */
   readonly opens: readonly (readonly [call: number, flags: number, mode: number])[];
+  /** Calls that change another process, ptrace and process_vm_writev, and which of their arguments names it. */
+  readonly changes: readonly (readonly [call: number, pid: number])[];
   /** inotify_init, inotify_init1. */
   readonly watches: readonly number[];
 }
@@ -51,6 +53,10 @@ const NUMBERS: Readonly<Record<string, Numbers>> = {
       [2, 1, 2],
       [257, 2, 3],
     ],
+    changes: [
+      [101, 1],
+      [311, 0],
+    ],
     watches: [253, 294],
   },
   arm64: {
@@ -65,6 +71,10 @@ const NUMBERS: Readonly<Record<string, Numbers>> = {
     modes: [[52, 1], [33, 2], FCHMODAT2],
     treeMode: [53, 2],
     opens: [[56, 2, 3]],
+    changes: [
+      [117, 1],
+      [271, 0],
+    ],
     watches: [26],
   },
 };
@@ -109,6 +119,8 @@ const READ_BY_OTHERS = 0o4;
 const ENTERED_BY_OTHERS = 0o1;
 /** asm-generic/fcntl.h: O_CREAT, __O_TMPFILE. */
 const NEW_FILE = 0o20000100;
+/** The first process of a sandbox, which is bwrap(1): by it the agent finds what a command has left there. */
+const FIRST = 1;
 /** linux/fcntl.h: F_SETLEASE, F_NOTIFY, F_SETDELEG. */
 const LEASES = [1024, 1026, 1040] as const;
 
@@ -127,6 +139,7 @@ export interface FilterOptions {
  * - lets no descriptor out and takes none in: they travel by such sockets only;
  * - keeps nobody from what it can only read: no leases;
  * - takes nothing that the kernel counts for its user in all namespaces together: no watches where it may write nowhere;
+ * - changes nothing of the first process of its sandbox, which is not its own;
  * - makes no namespaces, mounts or keys, types into no terminal;
  * - uses no call that has come to the kernel since this list was made.
  *
@@ -169,6 +182,9 @@ export function seccompFilter({ watches }: FilterOptions, architecture: string =
       refuse(),
     ]),
     ...forCall(numbers.fcntl, [load(argumentAt(1)), ...LEASES.flatMap((command) => ifEqual(command, ERRNO | EPERM))]),
+    ...numbers.changes.flatMap(([call, pid]) =>
+      forCall(call, [load(argumentAt(pid)), ...ifEqual(FIRST, ERRNO | EPERM)]),
+    ),
     ...forCall(numbers.ioctl, [load(argumentAt(1)), ...TYPING.flatMap((request) => ifEqual(request, ERRNO | EPERM))]),
     ...forCall(numbers.clone, ifAnyBit(0, NEW_NAMESPACES)),
     [RETURN, 0, 0, ALLOW],

@@ -151,7 +151,11 @@ const rows: Row[] = [
   ),
   ...onBoth('clone of a thread', 56, 220, [0x3d_0f00], 'allowed'),
   ...onBoth('fanotify_init', 300, 262, [0x200], 'EPERM'),
-  ...onBoth('ptrace', 101, 117, [0], 'allowed'),
+  ...onBoth('ptrace of itself', 101, 117, [0, 0], 'allowed'),
+  ...onBoth('ptrace of another', 101, 117, [16, 7], 'allowed'),
+  ...onBoth('ptrace of the first process', 101, 117, [16, 1], 'EPERM'),
+  ...onBoth('process_vm_writev to another', 311, 271, [7], 'allowed'),
+  ...onBoth('process_vm_writev to the first process', 311, 271, [1], 'EPERM'),
 ];
 
 describe('the filter of a sandbox', () => {
