@@ -1,6 +1,6 @@
 import { writeSync } from 'node:fs';
 import type { SearchOrder } from '../operations/search.ts';
-import { matchLines } from '../sessions/match-lines.ts';
+import { type LineMatch, matchLines } from '../sessions/match-lines.ts';
 
 /**
  * Reads a `SearchOrder` from standard input and writes each match and the progress as a line of JSON. It is a process
@@ -11,9 +11,24 @@ export async function searchFile(): Promise<void> {
   const pattern = new RegExp(order.pattern, order.flags);
   let chars = 0;
   for (const step of matchLines({ ...order, pattern })) {
-    const text = `${JSON.stringify(step)}\n`;
+    const text = `${JSON.stringify('match' in step ? { match: shortened(step.match) } : step)}\n`;
     writeSync(1, text);
     if ('match' in step) chars += text.length;
     if (chars > order.maxChars) return;
   }
+}
+
+/** The agent shows 1,000 characters of a line; what follows them says whether they are a secret. */
+const HEAD_CHARS = 1000 + 4096;
+/** The name of a secret may stand at the end of a line, and its value in the next one. */
+const TAIL_CHARS = 512;
+
+/** A match whose lines have what the agent looks at: with context, 41 lines of 64 KB would be 2.7 MB for one match. */
+function shortened(match: LineMatch): LineMatch {
+  const { before, text, after } = match;
+  return { ...match, before: before.map(withoutMiddle), text: withoutMiddle(text), after: after.map(withoutMiddle) };
+}
+
+function withoutMiddle(line: string): string {
+  return line.length <= HEAD_CHARS + TAIL_CHARS ? line : line.slice(0, HEAD_CHARS) + line.slice(-TAIL_CHARS);
 }

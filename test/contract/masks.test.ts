@@ -27,6 +27,17 @@ const pem = (lines: number): string =>
   `-----BEGIN PRIVATE KEY-----\n${`${BODY}\n`.repeat(lines)}-----END PRIVATE KEY-----\n`;
 
 describe('a search', () => {
+  test('shows nothing of a secret in or behind a line that is too long to be looked at whole', async () => {
+    const long = 'x '.repeat(15_000);
+    const { session } = await cat(`first\n${long}password:\n  hunter22\npassword=${'a'.repeat(3000)} ${long}\nlast\n`);
+    const found = await matchesOf({ session, match: '^  hunter22', context: 2 });
+    expect(found).toMatchObject([{ text: '  ‹password›' }]);
+    expect(found[0]?.before?.[1]).toMatch(/^(?:x ){400}/);
+    expect(found[0]?.after?.[0]).toStartWith('password=‹password›');
+    expect(JSON.stringify(found)).not.toContain('hunter22');
+    expect(JSON.stringify(found)).not.toContain('aaaa');
+  });
+
   test('shows no line of a key', async () => {
     const { session } = await cat(`first\n${pem(30)}last\n`);
     for (const context of [0, 2]) {
