@@ -5,6 +5,7 @@ import { control } from './bars/control.ts';
 import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
 import { idle } from './bars/idle.ts';
+import { masks } from './bars/masks.ts';
 import { neighbour } from './bars/neighbour.ts';
 import { parallel } from './bars/parallel.ts';
 import { sequential } from './bars/sequential.ts';
@@ -34,6 +35,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   waiting,
   terminal,
   neighbour,
+  masks,
 };
 
 const rows: Row[] = [];
