@@ -82,23 +82,13 @@ export function isWithin(root: string, path: string): boolean {
 
 /** Each path once, and none that lies in another, in their order. */
 export function outermost(paths: readonly string[]): string[] {
-  const kept: string[] = [];
-  // In the order of their names, what lies in a path need not come right behind it: `/a`, `/a-b`, `/a/c`.
-  const sorted = [...new Set(paths)].sort((one, other) => compareNames(one.split('/'), other.split('/')));
-  for (const path of sorted) {
-    const last = kept.at(-1);
-    if (last === undefined || !isWithin(last, path)) kept.push(path);
-  }
-  return kept.sort();
-}
-
-function compareNames(one: readonly string[], other: readonly string[]): number {
-  for (const [at, name] of one.entries()) {
-    const theirs = other[at];
-    if (theirs === undefined) return 1;
-    if (name !== theirs) return name < theirs ? -1 : 1;
-  }
-  return one.length - other.length;
+  const all = new Set(paths);
+  const isInner = (path: string): boolean => {
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1))
+      if (all.has(path.slice(0, end))) return true;
+    return path !== '/' && all.has('/');
+  };
+  return [...all].filter((path) => !isInner(path)).sort();
 }
 
 /**

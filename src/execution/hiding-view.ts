@@ -1,6 +1,8 @@
 import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { detach, mountOverlay } from '../platform/libc.ts';
+import { outermost } from './hidden.ts';
+import { idOf } from './pattern-tree.ts';
 import { ownPlace, viewPath, withUmask } from './view-place.ts';
 
 /** A view may not see a file that has taken another's place; so old, it is made anew for the next command. */
@@ -31,14 +33,17 @@ class HidingViews {
   readonly #impossible = new Set<string>();
   #count = 0;
 
-  /** The path of a view of `root` without `names` (absolute, below it); undefined where none can be had. */
-  without(root: string, names: readonly string[]): string | undefined {
+  /**
+   * The path of a view of `root` without what is hidden in it: names that patterns spell out (`~/` stands for `root` where
+   * that is a home), and `existing` paths that they fit. Undefined where none can be had.
+   */
+  without(root: string, patterns: readonly string[], existing: readonly string[]): string | undefined {
     if (process.geteuid?.() !== 0 || this.#impossible.has(root)) return undefined;
-    const key = [root, ...names].join('\0');
+    const key = [root, idOf(patterns), ...existing].join('\0');
     const known = this.#views.get(key);
     const now = performance.now();
     if (known !== undefined && now - known.madeMs < FRESH_MS) return known.path;
-    const path = withUmask(0o022, () => this.#make(root, names));
+    const path = withUmask(0o022, () => this.#make(root, namesBelow(root, patterns, existing)));
     if (path === undefined) return undefined;
     this.#views.set(key, { path, madeMs: now });
     if (known !== undefined) setTimeout(() => drop(known.path), KEPT_MS).unref();
@@ -71,6 +76,13 @@ class HidingViews {
 }
 
 export const hidingViews = new HidingViews();
+
+function namesBelow(root: string, patterns: readonly string[], existing: readonly string[]): string[] {
+  const named = patterns
+    .filter((pattern) => !pattern.includes('*'))
+    .map((pattern) => pattern.replace(/^~(?=\/)/, root));
+  return outermost([...named, ...existing].filter((path) => path.startsWith(`${root}/`)));
+}
 
 /** A name in a directory that is not there yet is hidden with the first directory on its way that is missing. */
 function maskOf(root: string, names: readonly string[]): Mask {

@@ -35,13 +35,8 @@ export function homeView({ hidden, writable, account }: HomeSpec, outside: reado
   const isOrdinary = allHomes().includes(home) && !/[:,\\]/.test(home) && isDirectory(home) && realOf(home) === home;
   if (!isOrdinary || OWN_DIRECTORIES.some((own) => isWithin(own, home))) return undefined;
   if ([...writable, ...outside].some((path) => isWithin(path, home))) return undefined;
-  const rests = hidden.flatMap((pattern) => {
-    if (pattern.startsWith('~/')) return [pattern.slice(2)];
-    return pattern.startsWith(`${home}/`) ? [pattern.slice(home.length + 1)] : [];
-  });
-  if (process.geteuid?.() !== 0) return { home, options: shownIn(home, rests), isEmptied: true, mounts: [] };
-  const names = rests.filter((rest) => !rest.includes('*')).map((rest) => `${home}/${rest}`);
-  const view = hidingViews.without(home, outermost([...names, ...outside.filter((path) => isWithin(home, path))]));
+  if (process.geteuid?.() !== 0) return { home, options: shownIn(home, hidden), isEmptied: true, mounts: [] };
+  const view = hidingViews.without(home, hidden, outside);
   if (view === undefined) return undefined;
   const mounts = mountsBelow(home, outside);
   const options = ['--ro-bind', view, home, ...mounts.flatMap((path) => ['--ro-bind-try', path, path])];
@@ -69,8 +64,10 @@ function mountsBelow(home: string, outside: readonly string[]): string[] {
   return outermost(points).slice(0, MAX_MOUNTS);
 }
 
-function shownIn(home: string, rests: readonly string[]): string[] {
-  const firsts = rests.map((rest) => rest.split('/')[0] ?? '');
+function shownIn(home: string, patterns: readonly string[]): string[] {
+  const firsts = patterns
+    .filter((pattern) => pattern.startsWith('~/') || pattern.startsWith(`${home}/`))
+    .map((pattern) => pattern.slice(pattern.startsWith('~/') ? 2 : home.length + 1).split('/')[0] ?? '');
   const stars = firsts.filter((first) => first.includes('*')).map((first) => new Bun.Glob(first));
   const named = new Set(firsts);
   const names = namesIn(home).filter((name) => !named.has(name) && !stars.some((star) => star.match(name)));

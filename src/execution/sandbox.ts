@@ -4,7 +4,7 @@ import { openMemoryFile } from '../platform/libc.ts';
 import { Descriptors } from './descriptors.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
-import { type HiddenPaths, hiddenNow, isDirectory, isWithin, OWN_DIRECTORIES, outermost, realOf } from './hidden.ts';
+import { type HiddenPaths, hiddenNow, isDirectory, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { hidingViews } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
 import { describeSandboxFault, type MachineFault, NO_BUBBLEWRAP, surroundingsFor } from './sandbox-cause.ts';
@@ -186,9 +186,7 @@ function ownsDevices({ account }: SandboxSpec): boolean {
 
 /** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */
 function viewOfEtc({ hidden }: SandboxSpec, { outside }: HiddenPaths): string | undefined {
-  const named = hidden.filter((path) => !path.includes('*'));
-  const names = [...named, ...outside].filter((path) => path.startsWith('/etc/'));
-  return hidingViews.without('/etc', outermost(names));
+  return hidingViews.without('/etc', hidden, outside);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { AccessLapsed, OperationNotAllowed, ProfileUnavailable } from '../core/errors.ts';
 import { LOOK_USER } from '../core/look-user.ts';
 import { accountOf, type NamedAccount } from '../execution/environment.ts';
+import { idOf } from '../execution/pattern-tree.ts';
 import { bubblewrapFingerprint, type SandboxSpec, sandboxFault } from '../execution/sandbox.ts';
 import { faultText } from '../execution/sandbox-cause.ts';
 import { overlaps, workspaceFault } from '../execution/workspace.ts';
@@ -36,7 +37,7 @@ export function confinementOf(profile: Profile, ownPaths: readonly string[]): Co
     sandbox: sandbox && {
       writable: sandbox.directory === undefined ? [] : [sandbox.directory],
       network: sandbox.network,
-      hidden: [...ownPaths, ...sandbox.hidden],
+      hidden: allHidden(sandbox.hidden, ownPaths),
       account,
     },
     account,
@@ -62,6 +63,17 @@ function accountFor(profile: string, user: string): NamedAccount | undefined {
   throw new ProfileUnavailable(
     `Nothing was run: the profile ${profile} of this token runs commands as ${user}, and ${reason}. Tell the owner of the server.`,
   );
+}
+
+const listsWithOwn = new WeakMap<readonly string[], readonly string[]>();
+
+/** The same list for the same profile, which what is derived from it is kept by. The agent's own paths do not change. */
+function allHidden(hidden: readonly string[], ownPaths: readonly string[]): readonly string[] {
+  const known = listsWithOwn.get(hidden);
+  if (known !== undefined) return known;
+  const all = [...ownPaths, ...hidden];
+  listsWithOwn.set(hidden, all);
+  return all;
 }
 
 /** Throws `OperationNotAllowed` for an operation that a profile has not. */
@@ -129,7 +141,7 @@ function workspaceFaultOf({ writable, account }: SandboxSpec): string | undefine
 }
 
 function probe(spec: SandboxSpec, nowMs: number): string | undefined {
-  const key = `${bubblewrapFingerprint()} ${JSON.stringify(spec)}`;
+  const key = `${bubblewrapFingerprint()} ${JSON.stringify({ ...spec, hidden: idOf(spec.hidden) })}`;
   const known = probes.get(key);
   if (known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)) return known.fault;
   const found = sandboxFault(spec);
