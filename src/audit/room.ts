@@ -32,7 +32,9 @@ export class RecordRoom {
   /** Whether a token has filled its part of a file of `size`. */
   isHeld(token: string, size: number): boolean {
     if (!this.isDue(size)) return false;
-    const part = this.#bytes.size > 1 ? 1 / this.#bytes.size : ALONE;
+    // Lines of the agent's own are no token's.
+    const tokens = this.#bytes.size - (this.#bytes.has('') ? 1 : 0);
+    const part = tokens > 1 ? 1 / tokens : ALONE;
     return (this.#bytes.get(token) ?? 0) > part * 2 * this.fileBytes;
   }
 
