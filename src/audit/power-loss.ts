@@ -102,8 +102,9 @@ function findEnding(seal: Seal, mark: Mark, file: LastFile, older: OlderFiles): 
 }
 
 /**
- * How far lines go on from `from`, one from the other. Without `from` they begin at a whole line that was synced: it has
- * a number up to `synced`. What an earlier loss of power left before that line is passed over.
+ * How far lines go on from `from`, one from the other. Without `from` they begin at a whole line that was synced, with a
+ * number up to `synced`, or at the next one, where the synced ones are in an older file. What an earlier loss of power left
+ * before that line is passed over.
  */
 function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, synced: number): Ending | undefined {
   let ending = from;
@@ -113,7 +114,7 @@ function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, syn
     at += text.length + 1;
     const isNextLine = line !== undefined && ending !== undefined && isNext(line, ending);
     if (!isNextLine && ending !== undefined && ending.seq >= synced) break;
-    if (line === undefined || (!isNextLine && line.seq > synced)) continue;
+    if (line === undefined || (!isNextLine && line.seq > synced + 1)) continue;
     const boot = line['boot'];
     ending = { seq: line.seq, hash: hashLine(text), to: at, boot: typeof boot === 'string' ? boot : ending?.boot };
   }

@@ -78,11 +78,14 @@ export class SyncedRecord {
     }
   }
 
-  /** Closes a file that was put aside. What is in it is on the disk before another one has a line. */
+  /** Closes a file that was put aside. What is in it is on the disk, and marked so, before another one has a line. */
   leave(fd: number): void {
     try {
       fdatasyncSync(fd);
       syncDirectory(dirname(this.path));
+      this.#seq = this.now().seq;
+      this.#write(false);
+      if (this.#fd !== undefined) fdatasyncSync(this.#fd);
     } catch (error) {
       this.#tell(error);
     }

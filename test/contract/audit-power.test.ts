@@ -96,6 +96,23 @@ const losses: readonly Row[] = [
     },
   ],
   [
+    'a file that begins behind the last line that was synced, and half a line',
+    { synced: 8 },
+    (path, lines) => {
+      put(`${path}.1`, bytesOf(lines.slice(0, 8)));
+      put(path, bytesOf(lines.slice(8, -1)), half(lines.at(-1)));
+    },
+  ],
+  [
+    'the same file put aside without its last line, and an empty one',
+    { synced: 8 },
+    (path, lines) => {
+      put(`${path}.2`, bytesOf(lines.slice(0, 8)));
+      put(`${path}.1`, bytesOf(lines.slice(8, -1)));
+      put(path);
+    },
+  ],
+  [
     'a file that was put aside, and NUL bytes in the new one',
     LOST_POWER,
     (path, lines) => {
