@@ -152,6 +152,13 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
     /^[ \t]{0,16}(?:set |no )?[^\n"]{0,60}?\b(?:snmp-server community|(?:isakmp|tacacs-server|radius-server) key|key-string|pre-shared-key(?: ascii-text| address \S{1,40} key)?)(?: \d)?[ \t]{1,8}"?(?<v>[^\s";]{3,256})/gm,
     ['snmp-server', 'isakmp', 'tacacs-', 'radius-', 'key-string', 'pre-shared-key '],
   ],
+  [
+    'password',
+    /\b(?:sqlcmd|bcp|isql|tsql)\b[^\n|;&]{0,160}?\s-P[ \t]{0,4}["']?(?<v>[^\s"']{3,128})/g,
+    ['sqlcmd', 'bcp ', 'isql', 'tsql'],
+  ],
+  ['password hash', /rpcauth=[^\s:]{1,64}:(?<v>[0-9a-f$]{16,200})/g, ['rpcauth=']],
+  ['private key', /(?<![\w+/])(?<v>AQ[A-D][A-Za-z0-9+/]{35}==)/g, ['==']],
   // Sentences and lines of two words.
   [
     'password',

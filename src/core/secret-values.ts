@@ -61,7 +61,7 @@ function judge(one: Found): boolean {
   if (TECHNICAL.test(value) && !/^\d{6,}$/.test(value)) return false;
   if (found.bond === 'option') return isOptionValue(one);
   if (/^[\d.,-]{1,9}$/.test(value) && /tokens?["']?\s*[:=]/i.test(found.before)) return false;
-  if (isCode(one) && isQuoted && isPassword(one)) return true;
+  if (isPassword(one) && isCode(one) && (isQuoted || (lead.trim() === '' && /\w=$/.test(found.before)))) return true;
   if (isCode(one)) return isStrong(value) && (isQuoted ? !isName(value) : value.length >= 16 && !isExpression(value));
   if (found.open !== '') return true;
   // `-passin pass:x` of openssl.

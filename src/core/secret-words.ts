@@ -74,7 +74,7 @@ function saysSecret(left: readonly string[]): boolean {
   if (/^keys?$/.test(last)) return KEYS.has(before);
   // `secret_id` of Vault, `secret_key_base`.
   if (last === 'id') return before === 'secret' && left.length === 2;
-  if (/^strings?$/.test(last)) return false;
+  if (/^strings?$/.test(last)) return before === 'secret';
   if (last === 'auth') return left.length > 1;
   if (last === 'cookie') return /^(?:erlang|session|auth|magic)$/.test(before);
   if (/^codes?$/.test(last)) return /^(?:recovery|backup|scratch)$/.test(before);

@@ -39,7 +39,7 @@ export interface Masked {
  * in: no text makes them take longer than its length asks for.
  */
 const SHAPES: readonly (readonly [kind: string, shape: RegExp])[] = [
-  ['password hash', /(?<![\w$])\$(?:[1-7y]|2[abxy]|gy|argon2i?d?|apr1|sha1|P|H|scrypt)\$[^\s:'"]{8,512}/g],
+  ['password hash', /(?<![\w$])\${1,2}(?:[1-9y]|2[abxy]|gy|argon2i?d?|apr1|sha1|P|H|scrypt)\${1,2}[^\s:'"]{8,512}/g],
 ];
 
 const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;

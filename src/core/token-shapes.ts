@@ -20,7 +20,7 @@ const FORMS: readonly (readonly [kind: string, forms: string])[] = [
   [
     'slack token',
     `
-      xoxa-<u10> xoxb-<u10> xoxc-<u10> xoxd-<u10> xoxe-<u10> xoxo-<u10> xoxp-<u10> xoxr-<u10> xoxs-<u10>
+      xoxa-<u10> xoxb-<u10> xoxc-<u10> xoxd-<q10> xoxe-<u10> xoxo-<u10> xoxp-<u10> xoxr-<u10> xoxs-<u10>
       xoxe.xox<u20> xapp-<u20> xwfp-<u20>
     `,
   ],
@@ -72,7 +72,7 @@ const FORMS: readonly (readonly [kind: string, forms: string])[] = [
     'token',
     `
       hvs.<u20> hvb.<u20> hvr.<u20> dp.pt.<w20> dp.st.<t20> dp.ct.<w20> dp.sa.<w20> dp.scim.<w20>
-      dp.audit.<w20> ops_eyJ<b20> A3-<U6>-<S20> AGE-SECRET-KEY-1<U20> RWRTY0Iy<b40> AGE-PLUGIN-<S40> nsec1<l50> xprv<w80>
+      dp.audit.<w20> ops_eyJ<b20> A3-<U6>-<S20> AGE-SECRET-KEY-1<U20> RWRTY0Iy<b40> SWMTKN-1-<u40> AGE-PLUGIN-<S40> nsec1<l50> xprv<w80>
       yprv<w80> zprv<w80> infisical_<u20>
     `,
   ],
@@ -88,7 +88,7 @@ const FORMS: readonly (readonly [kind: string, forms: string])[] = [
   [
     'api key',
     `
-      glc_<b20> glsa_<i20> eyJrIjoi<b40> sntrys_<t20> sntryu_<w20> NRAK-<w20> NRII-<u20> NRRA-<w20> NRJS-<w16>
+      glc_<b20> glsa_<i20> eyJrIjoi<b40> eyJhIjoi<b20> sntrys_<t20> sntryu_<w20> NRAK-<w20> NRII-<u20> NRRA-<w20> NRJS-<w16>
       dt0c01.<t20> dt0s16.<t20> dt0s01.<t20> hny<w20>_ik hcaik_<w20> hcamk_<w20>
     `,
   ],
@@ -117,6 +117,8 @@ const ALPHABETS: Readonly<Record<string, string>> = {
   /** Base64. */
   b: 'A-Za-z0-9+/=_-',
   t: 'A-Za-z0-9_.=~+/-',
+  /** The same in a URL. */
+  q: 'A-Za-z0-9_.=~+/%-',
   d: '0-9',
   x: '0-9a-f',
   X: '0-9A-Fa-f',

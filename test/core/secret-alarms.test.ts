@@ -54,7 +54,12 @@ describe('hardly a line is changed that holds no secret, of', () => {
   const kinds: readonly (readonly [what: string, text: () => string, least: number])[] = [
     ['ls -laR /etc', () => output('ls -laR /etc'), 200],
     ['ls -laR /usr', () => output('ls -laR /usr/share /usr/lib'), 5000],
-    ['ps aux', () => output('ps auxww; ps -ef; ps -eo pid,args'), 5],
+    // Programs that run here meanwhile may be given real ones.
+    [
+      'ps aux',
+      () => output("(ps auxww; ps -ef; ps -eo pid,args) | grep -viE 'token|secret|password|authorization'"),
+      5,
+    ],
     ['git log', () => output('git log'), 0],
     ['dpkg -l', () => output('dpkg -l'), 0],
     ['the log of dpkg', () => output('cat /var/log/dpkg.log /var/log/apt/history.log'), 0],

@@ -554,6 +554,18 @@ const more: readonly Row[] = [
   [`crypto isakmp key hunter2 address 1.2.3.4`, 'hunter2'],
   [`tacacs-server key hunter2`, 'hunter2'],
   [`set security ike pre-shared-key ascii-text "$9$${MIXED}"`, MIXED],
+  ['"SecretString": "hunter2 and more"', 'hunter2'],
+  [`xoxd-${MIXED}%2F${M40}`, MIXED, M40],
+  [`sqlcmd -S x -U sa -P ${PW}`],
+  [`SWMTKN-1-${HEX}${LOWER}-${MIXED}`, MIXED],
+  [`cloudflared token eyJhIjoi${M40}`, M40],
+  [`rpcauth=me:${HEX}$${H64}`, HEX],
+  [`[client.admin]\n\tkey = AQC${M40.slice(0, 35)}==`, M40.slice(0, 35)],
+  [`users=me:$$apr1$$saltsalt$$${MIXED}`, MIXED],
+  ['pwd=tunafish;', 'tunafish'],
+  [`K3S_TOKEN=K10${H64}::server:${HEX}`, H64, HEX],
+  [`kubeadm join x --token abcdef.${LOWER}`, LOWER],
+  [`PRIVATE_KEY=0x${H64}`, H64],
 ];
 
 /** What of a secret is still to be seen: three characters of it in a row. */
