@@ -59,7 +59,9 @@ export function buildDeps(
     },
   );
   shutdown.subscribe(() => approvals.stop());
-  const commands = new Commands({ settings: config, account, store, gate, clock, notices: logger, cgroups, trail });
+  const turns = new Turns();
+  const shared = { account, store, gate, turns, clock, notices: logger, cgroups, trail };
+  const commands = new Commands({ settings: config, ...shared });
   return {
     config,
     logger,
@@ -75,7 +77,7 @@ export function buildDeps(
     store,
     commands,
     gate,
-    turns: new Turns(),
+    turns,
     approvals,
     proposals: new Proposals({ store, clock, access, trail, user: account.name }, commands, approvals),
     trail,

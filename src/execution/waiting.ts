@@ -46,25 +46,34 @@ const ORDER: readonly Wait['kind'][] = ['input', 'lock', 'cpu', 'stopped', 'netw
 
 /** More processes of one command are not looked at: a fork bomb has thousands, and each costs reads of /proc. */
 const MOST_PROCESSES = 40;
-/** The look ends then with what it has found: nothing else in the agent goes on meanwhile. */
+/** The look ends then with what it has found. */
 const LOOK_MS = 100;
+/** So many processes are looked at in one turn: nothing else in the agent goes on meanwhile. */
+const PROCESSES_A_TURN = 4;
 
 /**
  * What the processes of a command wait for, read from /proc; undefined where that does not tell. Takes 0.1 s, and up to
- * 0.1 s of CPU.
+ * 0.1 s of CPU, of which each piece waits for its `turn`.
  */
-export async function findWait(tree: readonly number[], input: OpenInput | undefined): Promise<Wait | undefined> {
+export async function findWait(
+  tree: readonly number[],
+  input: OpenInput | undefined,
+  turn: () => Promise<void>,
+): Promise<Wait | undefined> {
   if (tree.length > TOO_MANY) return undefined;
   const pids = tree.slice(0, MOST_PROCESSES);
   const before = new Map(pids.map((pid) => [pid, readStat(pid)?.cpuTicks]));
   await delay(SAMPLE_MS);
   const found: Wait[] = [];
-  const end = performance.now() + LOOK_MS;
-  for (const pid of pids) {
+  let spentMs = 0;
+  for (const [index, pid] of pids.entries()) {
+    if (index % PROCESSES_A_TURN === 0) await turn();
+    const start = performance.now();
     const stat = readStat(pid);
     const wait = stat && (busy(stat, before.get(pid)) ?? waitOf(stat, tree, input));
     if (wait !== undefined) found.push(wait);
-    if (performance.now() > end) break;
+    spentMs += performance.now() - start;
+    if (spentMs > LOOK_MS) break;
   }
   return found.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind) || sleepOf(b) - sleepOf(a))[0];
 }

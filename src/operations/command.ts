@@ -1,5 +1,6 @@
 import type { Clock } from '../core/clock.ts';
 import type { Notices } from '../core/notices.ts';
+import type { Turns } from '../core/turns.ts';
 import type { CommandCgroups } from '../execution/cgroup.ts';
 import type { Account } from '../execution/environment.ts';
 import type { Gate } from '../execution/gate.ts';
@@ -21,6 +22,7 @@ export interface CommandParts {
   readonly account: Account;
   readonly store: SessionStore;
   readonly gate: Gate;
+  readonly turns: Turns;
   readonly clock: Clock;
   readonly notices: Notices;
   /** What is started and how it ends goes on record. */

@@ -7,7 +7,7 @@ import { type CommandLimits, type RunningCommand, type StopReason, supervise } f
 import { asksToEnd, type SignalName } from '../execution/signals.ts';
 import type { WatchedProcess } from '../execution/start.ts';
 import type { Leader, ProcessTree } from '../execution/tree.ts';
-import { findWait, waitsForInput } from '../execution/waiting.ts';
+import { waitsForInput } from '../execution/waiting.ts';
 import { bootId } from '../platform/proc.ts';
 import type { SessionId } from '../sessions/id.ts';
 import { outlivesMachine } from '../sessions/on-disk.ts';
@@ -21,7 +21,7 @@ import { endingOf, sizesOf } from './ending.ts';
 import { type Launched, launchOnRecord } from './launch.ts';
 import { neverBegun, whyNotBegun } from './not-begun.ts';
 import { treeOfSession } from './session-tree.ts';
-import { describeWait, type Silence } from './wait-words.ts';
+import { Looks, type Silence } from './wait-words.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
@@ -31,6 +31,7 @@ export class Commands {
   readonly #inputs = new Map<SessionId, CommandInput>();
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
+  readonly #looks = new Looks();
   #changed: () => void = () => {};
   #ended: (record: SessionRecord) => void = () => {};
   readonly starts: DurableStarts;
@@ -143,8 +144,8 @@ export class Commands {
   async whySilent(session: Session): Promise<Silence | undefined> {
     if (!this.#running.has(session.id)) return undefined;
     if (session.silentMs(this.parts.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
-    const wait = await findWait(this.treeOf(session).members(), this.#inputs.get(session.id)?.what);
-    return wait && { text: describeWait(wait), asks: wait.kind === 'input' };
+    const turn = () => this.parts.turns.take(session.record.principal);
+    return this.#looks.at(session.id, () => this.treeOf(session).members(), this.#inputs.get(session.id)?.what, turn);
   }
 
   /** Whether a session's command waits for somebody to type. */

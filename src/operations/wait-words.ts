@@ -1,4 +1,4 @@
-import type { NamedProcess, Wait } from '../execution/waiting.ts';
+import { findWait, type NamedProcess, type OpenInput, type Wait } from '../execution/waiting.ts';
 import type { NetSocket } from '../platform/proc-waits.ts';
 
 /** Why a command is silent. */
@@ -6,6 +6,35 @@ export interface Silence {
   readonly text: string;
   /** It waits for somebody to type. */
   readonly asks: boolean;
+}
+
+/** Looks at what silent commands wait for. Calls that come while one is under way share it. */
+export class Looks {
+  readonly #underWay = new Map<string, Promise<Silence | undefined>>();
+
+  /** A look at the processes of `session`, each piece of it when it is its `turn`; undefined where nothing tells. */
+  at(
+    session: string,
+    members: () => readonly number[],
+    input: OpenInput | undefined,
+    turn: () => Promise<void>,
+  ): Promise<Silence | undefined> {
+    const underWay = this.#underWay.get(session);
+    if (underWay !== undefined) return underWay;
+    const look = lookAt(members, input, turn).finally(() => this.#underWay.delete(session));
+    this.#underWay.set(session, look);
+    return look;
+  }
+}
+
+async function lookAt(
+  members: () => readonly number[],
+  input: OpenInput | undefined,
+  turn: () => Promise<void>,
+): Promise<Silence | undefined> {
+  await turn();
+  const wait = await findWait(members(), input, turn);
+  return wait && { text: describeWait(wait), asks: wait.kind === 'input' };
 }
 
 /** What a command waits for, as a sentence for the model. */

@@ -152,6 +152,18 @@ describe('what one token cannot take from others:', () => {
 /** Slower than this is a fault of the agent on the busiest machine: it took 9 to 34 s before work was done in turns. */
 const PATIENCE_MS = 4000;
 
+test('looks at why a command is silent, many at once, leave the agent to others', async () => {
+  const cmd = `for i in $(seq 38); do sleep 60 & done; wait`;
+  const { session } = (await call(agent.token, 'shell', { cmd, background: true })).body;
+  await Bun.sleep(4000);
+  const looks = Array.from({ length: 150 }, () => call(agent.token, 'read_session', { session }));
+  const start = performance.now();
+  expect((await call(other, 'shell', { cmd: 'echo free' })).body.stdout).toBe('free\n');
+  expect(performance.now() - start).toBeLessThan(PATIENCE_MS);
+  for (const { status } of await Promise.all(looks)) expect(status).toBe(200);
+  await call(agent.token, 'close_session', { session });
+});
+
 test('everything that one token is given, all at once, leaves the agent to others', async () => {
   const session = await longSession(135_000_000);
   const order: GreedyOrder = {
