@@ -6,7 +6,7 @@ import { putAside } from '../core/put-aside.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../platform/lock.ts';
 import { AuditFault } from './audit-fault.ts';
 import { GENESIS, hashLine } from './chain.ts';
-import { KEPT_FILES } from './files.ts';
+import { KEPT_FILES, openRecord } from './files.ts';
 import { HEAD_BYTES, type HeadState, headPath, headText, parseHead } from './head.ts';
 import { endsWithLine, LeftFiles, lastFile, tailOf } from './leftover.ts';
 import { resumeAfterPowerLoss } from './power-loss.ts';
@@ -67,7 +67,11 @@ export class AuditLog {
     if (!lockWithin(this.#head, DYING_AGENT_MS))
       throw new AuditFault(`another agent writes the audit record ${path}: ${lockHolder(this.#head)} holds its lock`);
     this.#size = fstatSync(this.#fd).size;
-    this.#disk = new SyncedRecord(path, this.#seal, boot, notices, () => ({ fd: this.#fd, seq: this.#seq }));
+    this.#disk = new SyncedRecord(path, this.#seal, boot, notices, () => ({
+      fd: this.#fd,
+      head: this.#head,
+      seq: this.#seq,
+    }));
     this.#goOn();
   }
 
@@ -78,7 +82,7 @@ export class AuditLog {
 
   /** The agent ends in order: what is there is on the disk, and nothing comes any more. */
   close(): void {
-    this.#disk.close(this.#head);
+    this.#disk.close();
   }
 
   /**
@@ -269,7 +273,7 @@ export class AuditLog {
     if (head !== 'empty' || seq !== 0) return;
     // From here on a note that is empty was emptied.
     writeSync(this.#head, headText(this.#seal, seq, prev, files), 0);
-    this.#disk.found(this.#head);
+    this.#disk.found();
   }
 
   #resumption(head: HeadState): Resumption {
@@ -288,9 +292,4 @@ export class AuditLog {
 interface OwedLine {
   readonly fields: () => Fields;
   readonly mayGo: boolean;
-}
-
-function openRecord(path: string): number {
-  const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = constants;
-  return openSync(path, O_APPEND | O_CREAT | O_RDWR | O_NOFOLLOW, 0o640);
 }

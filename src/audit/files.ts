@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { constants, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
 
@@ -39,4 +39,10 @@ function lastChange(paths: readonly string[]): number {
 export function readRecordFile(path: string): Uint8Array {
   const bytes = readFileSync(path);
   return path.endsWith('.gz') ? gunzipSync(bytes) : bytes;
+}
+
+/** Opens the file of a record that lines are added to. Throws the system's error. */
+export function openRecord(path: string): number {
+  const { O_APPEND, O_CREAT, O_RDWR, O_NOFOLLOW } = constants;
+  return openSync(path, O_APPEND | O_CREAT | O_RDWR | O_NOFOLLOW, 0o640);
 }

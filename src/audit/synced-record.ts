@@ -27,13 +27,13 @@ export class SyncedRecord {
   #timer: ReturnType<typeof setTimeout> | undefined;
   #isTold = false;
 
-  /** `now` gives the open file, and the number of its last line. */
+  /** `now` gives the open file and the note of its end, and the number of the last line. */
   constructor(
     private readonly path: string,
     private readonly seal: Seal,
     private readonly boot: string,
     private readonly notices: Notices,
-    private readonly now: () => { readonly fd: number; readonly seq: number },
+    private readonly now: () => { readonly fd: number; readonly head: number; readonly seq: number },
   ) {
     this.#fd = this.#open();
     this.mark = this.#fd === undefined ? undefined : parseMark(seal, readText(this.#fd));
@@ -68,10 +68,11 @@ export class SyncedRecord {
   }
 
   /** A record without a line: its files are there to stay. */
-  found(head: number): void {
+  found(): void {
     this.begin();
+    const { fd: record, head } = this.now();
     try {
-      for (const fd of [this.now().fd, head, this.#fd]) if (fd !== undefined) fsyncSync(fd);
+      for (const fd of [record, head, this.#fd]) if (fd !== undefined) fsyncSync(fd);
       syncDirectory(dirname(this.path));
     } catch {
       // A device, which keeps nothing.
@@ -93,9 +94,9 @@ export class SyncedRecord {
   }
 
   /** Nothing comes any more. */
-  close(head: number): void {
+  close(): void {
     clearTimeout(this.#timer);
-    const { fd, seq } = this.now();
+    const { fd, head, seq } = this.now();
     try {
       fdatasyncSync(fd);
       fdatasyncSync(head);
@@ -115,16 +116,17 @@ export class SyncedRecord {
       // A pipe or a device.
       if (errnoOf(error) !== 'EINVAL') throw error;
     }
-    this.#seq = seq;
+    // A file that was put aside meanwhile was synced as a whole.
+    this.#seq = Math.max(this.#seq, seq);
     this.#isTold = false;
   }
 
-  /** Syncs the record, then the mark that says so. */
+  /** Syncs the record, then the mark that says so, and the note of its end. */
   async #advance(): Promise<void> {
     try {
       await this.#group.request();
       this.#write(false);
-      if (this.#fd !== undefined) await dataSync(this.#fd);
+      await Promise.all([dataSync(this.now().head), ...(this.#fd === undefined ? [] : [dataSync(this.#fd)])]);
     } catch (error) {
       this.#tell(error);
     }
