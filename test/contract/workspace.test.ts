@@ -304,7 +304,7 @@ while True:
     }
     expect(existsSync(at('victim/ran'))).toBe(false);
     expect(existsSync('/ran')).toBe(false);
-  }, 60_000);
+  }, 240_000);
 });
 
 describe.skipIf(!canTry)('what is hidden in a workspace stays hidden', () => {
