@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -207,6 +207,8 @@ describe.skipIf(!hasSandbox)('a sandbox', () => {
   test('sees nothing of the record', async () => {
     // What lies in /tmp is not there anyway.
     using place = new TemporaryDirectory('/var/lib');
+    // Whoever runs commands in a sandbox may enter it.
+    chmodSync(place.join(''), 0o755);
     const path = place.join('audit.jsonl');
     const files = ['', '-20261124', '.1', '.2.gz', '.head', '.synced'].map((end) => `${path}${end}\n`);
     expect(await seenIn(path)).toBe(files.join(''));
@@ -214,6 +216,8 @@ describe.skipIf(!hasSandbox)('a sandbox', () => {
 
   test('sees not even a directory that is the agent’s', async () => {
     using place = new TemporaryDirectory('/var/lib');
+    // Whoever runs commands in a sandbox may enter it.
+    chmodSync(place.join(''), 0o755);
     mkdirSync(place.join('agent3'));
     expect(await seenIn(place.join('agent3/audit.jsonl'))).toBe('');
   });

@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from 'bun:test';
-import { mkdirSync } from 'node:fs';
+import { chmodSync, mkdirSync } from 'node:fs';
 import { startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -38,6 +38,8 @@ const hasSandbox = Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { std
 test.skipIf(!hasSandbox)('of the tokens cannot be taken by a sandbox', async () => {
   // What lies in /tmp is not there anyway.
   using place = new TemporaryDirectory('/var/lib');
+  // Whoever runs commands in a sandbox may enter it.
+  chmodSync(place.join(''), 0o755);
   const tokens = { AGENT3_TOKENS_FILE: place.join('tokens.json') };
   const create = (name: string) => agent3(['token', 'create', name, '--profile', 'full'], tokens);
   expect((await create('anna')).code).toBe(0);
