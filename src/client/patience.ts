@@ -54,8 +54,10 @@ export class Patience {
 export function wasNotDone(fault: ClientFault): boolean {
   if (fault instanceof NoConnection) return true;
   if (!(fault instanceof Refused)) return false;
-  // Who waits with a wrong token waits in vain.
-  return fault.status === 503 || (fault.status === 429 && !/wrong token/i.test(fault.hint));
+  // An agent that restarts says when to come back; one that lacks what the call needs does not. Who waits with a wrong
+  // token waits in vain.
+  if (fault.status === 503) return fault.retryAfterSeconds !== undefined;
+  return fault.status === 429 && !/wrong token/i.test(fault.hint);
 }
 
 /** Whether a repeat of a call that harms nothing when it is done twice may go better. */

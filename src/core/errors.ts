@@ -111,9 +111,11 @@ export class GuessingRefused extends TooManyRequests {
   }
 }
 
+/** The agent stops, or is restarted: a repeat in some seconds finds the next one. */
 export class ShuttingDown extends AgentError {
   readonly status = 503;
   readonly error = 'Shutting down';
+  override readonly headers = { 'retry-after': '2' };
 
   constructor() {
     super('Agent3 is stopping. Repeat the call in some seconds, with the same key if it had one.');
@@ -126,10 +128,13 @@ export class OperationNotAllowed extends AgentError {
   readonly error = 'Not allowed';
 }
 
+/** What a call needs is missing on this server; the message says what, and what to do. */
+const NOT_AVAILABLE = 'Not available';
+
 /** The profile of a token cannot be had on this machine as its file wants it; a `cause` is for the owner's log. */
 export class ProfileUnavailable extends AgentError {
   readonly status = 503;
-  readonly error = 'Profile unavailable';
+  readonly error = NOT_AVAILABLE;
 
   constructor(
     hint: string,
@@ -153,7 +158,7 @@ export class AccessLapsed extends AgentError {
   ) {
     super(`${why}${consequence}. ${advice}`);
     this.status = gone === 'token' ? 403 : 503;
-    this.error = gone === 'token' ? 'Unauthorized' : 'Profile unavailable';
+    this.error = gone === 'token' ? 'Unauthorized' : NOT_AVAILABLE;
   }
 
   /** The same, with what that means for a call: `, so nothing was done`. */
@@ -164,8 +169,8 @@ export class AccessLapsed extends AgentError {
 
 /** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */
 export class MachineRefused extends AgentError {
-  readonly status = 500;
-  readonly error = 'Internal error';
+  readonly status = 503;
+  readonly error = NOT_AVAILABLE;
 
   constructor(
     hint: string,

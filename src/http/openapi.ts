@@ -127,7 +127,8 @@ function responses(schema: PlainSchema): Document {
     403: error('The token is missing or wrong.'),
     404: error('No such session.'),
     429: error('Too many calls; Retry-After says when to repeat.'),
-    500: error('The server could not do it.'),
+    500: error('A bug of Agent3; the log of the server has it.'),
+    503: error('What the call needs is missing on the server; message says what.'),
   };
 }
 

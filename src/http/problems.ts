@@ -26,7 +26,7 @@ const UNEXPECTED: Problem = {
 
 /** Whether the owner should see the stack: everything but refusals that the client caused. */
 export function isUnexpected(error: unknown): boolean {
-  return !(error instanceof AgentError) || error.status === 500 || error.cause !== undefined;
+  return !(error instanceof AgentError) || error.cause !== undefined;
 }
 
 /** What to answer where no route fits: the path is unknown, or known with other methods. */

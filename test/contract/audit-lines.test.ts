@@ -184,7 +184,7 @@ describe('a record that cannot be written', () => {
       ['write_session', { session, input: 'x' }],
     ] as const) {
       const reply = await agent.call(op, args);
-      expect({ op, status: reply.status }).toEqual({ op, status: 500 });
+      expect({ op, status: reply.status }).toEqual({ op, status: 503 });
       expect(reply.text).toContain('Nothing was done: the audit record');
     }
     expect(existsSync(`${agent.sessionsDir}/${other}`)).toBe(true);

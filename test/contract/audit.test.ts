@@ -159,7 +159,7 @@ describe('the audit record', () => {
   test('that cannot be written keeps commands from running', async () => {
     await using agent = await startAgent({ AGENT3_AUDIT_FILE: '/dev/full' });
     const reply = await agent.call('shell', { cmd: 'touch /tmp/agent3-unrecorded' });
-    expect(reply.status).toBe(500);
+    expect(reply.status).toBe(503);
     refused(reply, '/dev/full: the disk is full (ENOSPC)');
     expect(await Bun.file('/tmp/agent3-unrecorded').exists()).toBe(false);
     for (const end of ['head', 'synced']) rmSync(`/dev/full.${end}`, { force: true });

@@ -151,7 +151,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
   test('a working directory that the sandbox has not is told, and which call comes next', async () => {
     using inTmp = new TemporaryDirectory();
     const answer = await shellAs('work', { cmd: 'echo ran', cwd: inTmp.path });
-    expect(answer).toMatchObject({ http: 503, error: 'Profile unavailable' });
+    expect(answer).toMatchObject({ http: 503, error: 'Not available' });
     expect(answer['message']).toBe(
       `Nothing was run: there is no directory "${inTmp.path}" for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd.`,
     );

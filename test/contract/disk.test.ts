@@ -56,7 +56,7 @@ describe('the sessions directory', () => {
     const { session } = await robbed.shell({ cmd: 'echo before' });
     rmSync(robbed.sessionsDir, { recursive: true });
     writeFileSync(robbed.sessionsDir, 'a file in its place');
-    expectRefusal(await robbed.call('shell', { cmd: 'echo ran' }), 500, 'Internal error', /session|director|disk/i);
+    expectRefusal(await robbed.call('shell', { cmd: 'echo ran' }), 503, 'Not available', /session|director|disk/i);
     expectRefusal(await robbed.call('read_session', { session }), 404, 'Session not found');
     expect((await robbed.request('/healthz')).status).toBe(200);
     rmSync(robbed.sessionsDir);
@@ -154,8 +154,8 @@ test.concurrent('on a full disk commands fail, the agent says so and lives on, a
   const full = await cramped.shell({ cmd: 'head -c 1M /dev/zero; echo $? >&2' });
   expect(full.stdout_bytes).toBeLessThanOrEqual(256 * 1024);
   const reply = await cramped.call('shell', { cmd: 'echo ran' });
-  expect([200, 500]).toContain(reply.status);
-  if (reply.status === 500) expectRefusal(reply, 500, 'Internal error', /disk is full|ENOSPC|no space/i);
+  expect([200, 503]).toContain(reply.status);
+  if (reply.status === 503) expectRefusal(reply, 503, 'Not available', /disk is full|ENOSPC|no space/i);
   expect((await cramped.request('/healthz')).status).toBe(200);
   expect((await cramped.call('close_session', { session: full.session })).status).toBe(200);
   expect((await cramped.shell({ cmd: 'echo again' })).stdout).toBe('again\n');

@@ -126,7 +126,7 @@ describe.skipIf(!canTry)('what cannot be started', () => {
     await instead(program, script, async () => {
       const answer = await shell(profile, args);
       expect(answer['message']).toContain(told);
-      expect(answer).toMatchObject({ http: 503, error: 'Profile unavailable' });
+      expect(answer).toMatchObject({ http: 503, error: 'Not available' });
       expect(answer['message']).toStartWith('Nothing was run');
       expect(existsSync(evidence)).toBe(false);
     });

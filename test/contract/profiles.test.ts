@@ -165,7 +165,7 @@ describe('a profile', () => {
     rmSync(`${PROFILES}/fleeting.toml`);
     await becomes(503);
     expect(await answerOf('fleeting', 'shell', { cmd: 'true' })).toMatchObject({
-      error: 'Profile unavailable',
+      error: 'Not available',
       message: expect.stringContaining('The profile fleeting of this token is not there'),
     });
     put('fleeting.toml', 'extends = "full"');
@@ -382,7 +382,7 @@ describe('agent3 profile', () => {
         body: JSON.stringify({ op: 'shell', args: { cmd: 'true' } }),
       });
     expect((await ask(sound)).status).toBe(200);
-    expectRefusal(await ask(token), 503, 'Profile unavailable');
+    expectRefusal(await ask(token), 503, 'Not available');
     expect(other.logs.some(({ file }) => file === broken)).toBe(true);
     const { code, stdout } = await agent3(['profile', 'list'], more);
     expect({ code, stdout }).toEqual({
