@@ -105,7 +105,7 @@ cat /opt/captured.out* | grep -c line`);
   }, 60_000);
 
   test('whose directory was deleted: told by one line, and made by a restart', async () => {
-    await vm.sh('rm -rf /var/log/agent3');
+    await vm.sh('chattr -a /var/log/agent3/audit.jsonl; rm -rf /var/log/agent3');
     const { body } = await ask(vm, 'shell', { cmd: 'true' });
     expect(body['message']).toContain('/var/log/agent3/audit.jsonl: its directory is missing');
     const { stdout } = await vm.run('agent3 doctor --json');
