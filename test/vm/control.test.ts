@@ -196,7 +196,7 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     );
     await vm.sh('chgrp --reference=/var/log/agent3 /etc/agent3/approvals; chmod 750 /etc/agent3/approvals');
     await vm.sh(`agent3 token revoke own; rm ${own}; chown root /srv/app`);
-    expect((await vm.run('agent3 doctor')).stdout).toContain('app: the user agent3 may not write to /srv/app');
+    expect((await vm.run('agent3 doctor')).stdout).toContain('app, online: the user agent3 may not write to /srv/app');
     await vm.sh('chown agent3 /srv/app');
     await vm.sh('chmod 777 /etc/agent3/approvals; mv /etc/agent3/profiles.d/app.toml /opt');
     const faulty = (await vm.run('agent3 doctor')).stdout;
