@@ -172,7 +172,7 @@ test('a log that nobody reads holds nothing up', async () => {
   // Open for reading too, so that the agent may write; what it writes stays in the pipe, which holds 64 KiB.
   const log = openSync(fifo, 'r+');
   const port = await freePort();
-  await using deaf = Bun.spawn([BINARY], {
+  await using deaf = Bun.spawn([BINARY, 'serve'], {
     cwd: directory.path,
     env: { ...BASE_ENVIRONMENT, AGENT3_API_TOKEN: randomToken(), AGENT3_PORT: String(port) },
     stderr: log,

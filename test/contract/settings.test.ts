@@ -18,12 +18,6 @@ describe('the token', () => {
     expect(stderr).toContain('agent3 token');
   });
 
-  test.concurrent('must be there also when no subcommand is given, as serve is the default', async () => {
-    const { code, stderr } = await agent3([], { AGENT3_PORT: '0' });
-    expect(code).toBe(2);
-    expect(stderr).toContain('AGENT3_API_TOKEN');
-  });
-
   test.concurrent('must have 16 characters; a shorter one is refused, and not repeated', async () => {
     const token = 'fifteen-letters';
     const { code, stderr } = await refused({ AGENT3_API_TOKEN: token });
@@ -138,7 +132,7 @@ describe('AGENT3_PORT and AGENT3_LOG_LEVEL', () => {
     using directory = new TemporaryDirectory();
     const [port, token] = [await freePort(), randomToken()];
     const settings = { AGENT3_API_TOKEN: token, AGENT3_PORT: String(port), AGENT3_LOG_LEVEL: 'warn' };
-    await using agent = Bun.spawn([BINARY], {
+    await using agent = Bun.spawn([BINARY, 'serve'], {
       cwd: directory.path,
       env: { ...BASE_ENVIRONMENT, ...settings },
       stderr: 'pipe',
