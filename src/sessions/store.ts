@@ -113,7 +113,7 @@ export class SessionStore {
       this.#add(session);
       return { session, output };
     } catch (error) {
-      rmSync(directory, { recursive: true, force: true });
+      removeWherePossible(directory);
       throw new MachineRefused(
         `Agent3 cannot store a session, so nothing was run: ${describeErrno(error)}. Tell the owner of the server to look at the sessions directory; close_session on sessions you no longer need frees space.`,
         error,
@@ -230,6 +230,15 @@ export class SessionStore {
 
 /** Keys go one by one as their day ends: an hour from now there is room again, in most cases. */
 const KEYS_RETRY_SECONDS = 3600;
+
+/** Removes what a start has left that failed. Where even that fails, the reason of the start is what matters. */
+function removeWherePossible(directory: string): void {
+  try {
+    rmSync(directory, { recursive: true, force: true });
+  } catch {
+    // There is nothing below what is not a directory.
+  }
+}
 
 /** A file system keeps a few blocks that a small write still finds. */
 const FULL_BELOW_BYTES = 65_536;
