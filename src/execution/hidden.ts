@@ -1,5 +1,6 @@
-import { accessSync, constants, realpathSync, statSync } from 'node:fs';
+import { accessSync, constants, realpathSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
+import { statOrUndefined } from '../core/reach.ts';
 import type { NamedAccount } from './environment.ts';
 import { allHomes } from './homes.ts';
 import type { Listing } from './listing.ts';
@@ -45,7 +46,7 @@ export function hiddenNow({ hidden, writable, account }: HidingSpec): HiddenPath
 export function hardLinkNotes(spec: HidingSpec): string[] {
   const { outside, inside } = hiddenNow(spec);
   return [...outside, ...inside].flatMap((path) => {
-    const stat = statSync(path, { throwIfNoEntry: false });
+    const stat = statOrUndefined(path);
     if (stat?.isFile() !== true || stat.nlink < 2) return [];
     return [`${path} has ${stat.nlink} names (hard links), and only this one is hidden`];
   });
@@ -53,11 +54,12 @@ export function hardLinkNotes(spec: HidingSpec): string[] {
 
 function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
   const found = new Set<string>();
+  const maker = makerOf(account);
   const add = (path: string): void => {
     const real = realOf(path);
     // What is in a directory of its own is not there anyway.
     if (real === undefined || OWN_DIRECTORIES.some((own) => isWithin(own, real))) return;
-    const hidden = account === undefined ? real : closedAbove(account, real);
+    const hidden = maker === undefined ? real : closedAbove(maker, real);
     if (!isDenied(hidden, account)) found.add(hidden);
   };
   const { homes, crowds } = homesNow();
@@ -165,7 +167,7 @@ function look(directory: string): Looked[] {
  * The first directory above a path that its modes close to a user, who can mount on nothing in it; else the path. The
  * directory itself is hidden then: an access control list may open it.
  */
-function closedAbove(account: NamedAccount, path: string): string {
+function closedAbove(account: Maker, path: string): string {
   const names = path.split('/').slice(1, -1);
   const above = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
   return above.find((directory) => isClosedTo(account, directory)) ?? path;
@@ -176,17 +178,31 @@ function closedAbove(account: NamedAccount, path: string): string {
  * owner alone. (The bits of the group are the mask of an access control list, which opens nothing then.)
  */
 function isDenied(path: string, account: NamedAccount | undefined): boolean {
-  const user = account?.user ?? process.geteuid?.() ?? 0;
-  const stat = user === 0 ? undefined : statSync(path, { throwIfNoEntry: false });
-  return stat !== undefined && stat.uid !== user && (stat.mode & 0o077) === 0;
+  const stat = statOrUndefined(path);
+  return stat !== undefined && stat.uid !== (account?.user ?? process.geteuid?.()) && (stat.mode & 0o077) === 0;
+}
+
+function isClosedTo(maker: Maker, directory: string): boolean {
+  const stat = statOrUndefined(directory);
+  return stat !== undefined && isClosedBy(stat, maker);
+}
+
+/** By whose rights a sandbox is made. */
+type Maker = Pick<NamedAccount, 'user' | 'groups'>;
+
+/**
+ * Who makes a sandbox, where that is another than the agent as it is: `account`, or root in a user namespace, whom modes
+ * keep from what is another's like everybody. Undefined where the agent itself sees what it can enter.
+ */
+export function makerOf(account: NamedAccount | undefined): Maker | undefined {
+  if (account !== undefined || process.geteuid?.() !== 0) return account;
+  return { user: 0, groups: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])] };
 }
 
 /** Whether the modes of a directory keep a user from entering it. */
-function isClosedTo({ user, groups }: NamedAccount, directory: string): boolean {
-  const stat = statSync(directory, { throwIfNoEntry: false });
-  if (stat === undefined || user === 0) return false;
-  const bit = stat.uid === user ? 0o100 : groups.includes(stat.gid) ? 0o010 : 0o001;
-  return (stat.mode & bit) === 0;
+export function isClosedBy({ uid, gid, mode }: Stats, { user, groups }: Maker): boolean {
+  const bit = uid === user ? 0o100 : groups.includes(gid) ? 0o010 : 0o001;
+  return (mode & bit) === 0;
 }
 
 export function realOf(path: string): string | undefined {
@@ -198,5 +214,5 @@ export function realOf(path: string): string | undefined {
 }
 
 export function isDirectory(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  return statOrUndefined(path)?.isDirectory() === true;
 }

@@ -1,5 +1,6 @@
-import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync, type Stats } from 'node:fs';
+import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { lstatOrUndefined } from '../core/reach.ts';
 import { detach, mountOverlay } from '../platform/libc.ts';
 import { outermost } from './hidden.ts';
 import { idOf } from './pattern-tree.ts';
@@ -93,7 +94,7 @@ function maskOf(root: string, names: readonly string[]): Mask {
     for (const part of name.slice(root.length + 1).split('/')) {
       inside = inside === '' ? part : `${inside}/${part}`;
       const isLast = join(root, inside) === name;
-      const stat = isLast ? undefined : statOf(join(root, inside));
+      const stat = isLast ? undefined : lstatOrUndefined(join(root, inside));
       if (stat?.isDirectory() !== true) {
         // A link or a file on the way leads elsewhere, or nowhere: what it leads to is hidden by its own path.
         if (stat === undefined) whiteouts.add(inside);
@@ -103,10 +104,6 @@ function maskOf(root: string, names: readonly string[]): Mask {
     }
   }
   return { directories: [...directories], whiteouts: [...whiteouts] };
-}
-
-function statOf(path: string): Stats | undefined {
-  return lstatSync(path, { throwIfNoEntry: false });
 }
 
 /** The upper layer: directories as they are below, and a whiteout (a device 0:0) for each name. */

@@ -1,4 +1,5 @@
-import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { lstatOrUndefined } from '../core/reach.ts';
 import { currentAccount, type NamedAccount } from './environment.ts';
 import { isDirectory, isWithin, OWN_DIRECTORIES, outermost, realOf } from './hidden.ts';
 import { hidingViews } from './hiding-view.ts';
@@ -85,7 +86,7 @@ function namesIn(home: string): string[] {
 }
 
 function show(path: string): string[] {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
+  const stat = lstatOrUndefined(path);
   if (stat === undefined) return [];
   return stat.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind-try', path, path];
 }

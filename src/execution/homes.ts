@@ -1,5 +1,6 @@
-import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { normalize } from 'node:path';
+import { statOrUndefined } from '../core/reach.ts';
 
 const PASSWD = '/etc/passwd';
 
@@ -23,7 +24,7 @@ export function allHomes(passwd: string = PASSWD, home: string = '/home'): reado
 }
 
 function fingerprint(path: string): string {
-  const stat = statSync(path, { throwIfNoEntry: false });
+  const stat = statOrUndefined(path);
   return `${path} ${stat?.ino} ${stat?.size} ${stat?.mtimeMs}`;
 }
 

@@ -1,4 +1,5 @@
-import { readdirSync, statSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
+import { statOrUndefined } from '../core/reach.ts';
 
 /**
  * What is in a directory; `large` where there are more than a command can wait for; undefined where it is none, or may
@@ -54,7 +55,7 @@ let count = 0;
 
 /** Lists a directory of up to `most` bytes, whoever may fill it; one that has not changed is not read again. */
 export function listDirectory(path: string, most: number = MAX_DIRECTORY_BYTES): Listing {
-  const stat = statSync(path, { throwIfNoEntry: false });
+  const stat = statOrUndefined(path);
   if (stat?.isDirectory() !== true) return undefined;
   if (stat.size > most) return 'large';
   const seen = `${stat.dev} ${stat.ino} ${stat.mtimeMs} ${stat.ctimeMs}`;

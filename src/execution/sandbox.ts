@@ -1,5 +1,7 @@
-import { existsSync, readSync, statSync, writeSync } from 'node:fs';
+import { existsSync, readSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
+import { describeErrno, errnoOf } from '../core/errors.ts';
+import { statOrUndefined } from '../core/reach.ts';
 import { openMemoryFile } from '../platform/libc.ts';
 import { Descriptors } from './descriptors.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
@@ -68,9 +70,18 @@ const FIRST_DIRECTORY_FD = 6;
 const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
 /**
  * What runs a command in a sandbox (bwrap(1)), with the descriptors from 3 on in the order of their constants. Throws
- * `SandboxFault` where it cannot be made as its profile wants it.
+ * `SandboxFault` where it cannot be made as its profile wants it, also for an error of the system that nobody foresaw.
  */
 export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
+  try {
+    return prepare(spec, inside, descriptors);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    throw new SandboxFault(`what it needs cannot be prepared: ${describeErrno(error)}`, { cause: error });
+  }
+}
+
+function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
   const filter = seccompFilter({ watches: spec.writable.length > 0 });
   if (filter === undefined) throw new SandboxFault(`there is no seccomp filter for ${process.arch}`);
   const directories: number[] = [];
@@ -205,7 +216,7 @@ export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
 /** Changes when bubblewrap is installed, removed or replaced. */
 export function bubblewrapFingerprint(): string {
   const path = Bun.which('bwrap', { PATH: TRUSTED_PATH });
-  const stat = path === null ? undefined : statSync(path, { throwIfNoEntry: false });
+  const stat = path === null ? undefined : statOrUndefined(path);
   return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }
 

@@ -2,7 +2,7 @@ import { accessSync, constants, fstatSync, readdirSync, type Stats, statSync } f
 import { openName } from '../platform/libc.ts';
 import type { Descriptors } from './descriptors.ts';
 import type { NamedAccount } from './environment.ts';
-import { isWithin, outermost } from './hidden.ts';
+import { isClosedBy, isWithin, makerOf, outermost } from './hidden.ts';
 import { allHomes } from './homes.ts';
 import { MAX_MATCHES } from './pattern-tree.ts';
 import { SandboxFault } from './sandbox-fault.ts';
@@ -135,11 +135,9 @@ function namesLike({ fd }: { readonly fd: number }, part: string): readonly stri
 }
 
 /** Whether those who make the sandbox could mount nothing in a directory: it is covered itself then. */
-function isClosed(fd: number, { uid, gid, mode }: Stats, account: NamedAccount | undefined): boolean {
-  if (account !== undefined) {
-    const bit = uid === account.user ? 0o100 : account.groups.includes(gid) ? 0o010 : 0o001;
-    return account.user !== 0 && (mode & bit) === 0;
-  }
+function isClosed(fd: number, stat: Stats, account: NamedAccount | undefined): boolean {
+  const maker = makerOf(account);
+  if (maker !== undefined) return isClosedBy(stat, maker);
   try {
     accessSync(`/proc/self/fd/${fd}`, constants.X_OK);
     return false;

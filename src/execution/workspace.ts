@@ -1,4 +1,5 @@
-import { fstatSync, realpathSync, type Stats, statSync } from 'node:fs';
+import { fstatSync, realpathSync, type Stats } from 'node:fs';
+import { statOrUndefined } from '../core/reach.ts';
 import { openName, openRoot } from '../platform/libc.ts';
 import { Descriptors } from './descriptors.ts';
 import type { NamedAccount } from './environment.ts';
@@ -71,7 +72,7 @@ export function overlaps(one: string, other: string): boolean {
 function wayTo(path: string): string[] {
   const names = path.split('/').slice(1);
   const paths = names.map((_, at) => `/${names.slice(0, at + 1).join('/')}`);
-  const stats = paths.map((one) => statSync(one, { throwIfNoEntry: false }));
+  const stats = paths.map((one) => statOrUndefined(one));
   return stats.every((stat) => stat !== undefined) ? stats.map(identityOf) : [];
 }
 
