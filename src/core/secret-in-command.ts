@@ -35,6 +35,19 @@ const RUN_AS_TEXT = new RegExp(
 );
 /** They give a name to what runs. */
 const NAMERS = /(?<![\w-])(?:alias|hash|enable)\s/;
+/** They make a program of letters and digits, as a token or the lines of a key have them. */
+const DECODES = new RegExp(
+  [
+    String.raw`(?<![\w.-])base(?:64|32|nc)\s(?:[^;|&\n]{0,200}?\s)?-(?:\w{0,4}[dD]\w{0,4}|-d[a-z]{0,5})(?![\w-])`,
+    String.raw`(?<![\w.-])(?:openssl|gpg2?|age)\s(?:[^;|&\n]{0,200}?\s)?--?d(?:ec(?:ode|rypt))?(?![\w-])`,
+    String.raw`(?<![\w.-])xxd\s(?:[^;|&\n]{0,200}?\s)?-\w{0,8}r`,
+    String.raw`(?<!\w)(?:uudecode|mimencode|munpack|qprint|[bau]\w{0,12}\d{2}_?decode|decode_?(?:base)?\d{2}|base\d{2}_?decode|unhexlify|fromhex|hex2bin|atob|@base(?:64|32)d|Buffer\.from)(?!\w)`,
+    String.raw`(?<!\w)(?:un)?pack[\s(]{0,2}["'q]`,
+  ].join('|'),
+);
+/** What is decoded is printed at the end, and nothing else. */
+const PRINTS_DECODED = /^[^>\x60()]*\|\s{0,4}base(?:64|32)\s{1,4}(?:-d|-D|--decode)\s*$/;
+const TO_NOWHERE = /(?<=\s)[12&]?>\s?(?:\/dev\/null|&[12])(?=\s)/g;
 
 /** What a command begins behind; not what is part of a redirection, or escaped. */
 const COMMAND = String.raw`(?:^|(?<![\\<>])[;&|(\n])\s*`;
@@ -48,6 +61,20 @@ const PROGRAM = new RegExp(
   String.raw`${COMMAND}(?:(?:sudo|doas)\s+(?:-[nEHk]+\s+|-[ug]\s+[\w-]+\s+){0,4}|(?:env|exec|nohup|time|command|then|do|else|if|while|until|!|\{)\s+|[A-Za-z_]\w*=${PLAIN}*\s+){0,6}(?:[\w./-]{0,100}\/)?$`,
 );
 
+/**
+ * Behind it stands what a shell runs, also one that reads what is in quotes: the first word of a command, the name of a
+ * function, what a program is to run, and a file that is read or written.
+ */
+const RUN_WORD = new RegExp(
+  String.raw`(?:(?:^|[;&|\n\x60]|[{!]\s|(?<![\w=])\(|\)\s)\s*|(?<!<)[<>]\s*|(?:^|[\s;&|(\x60'"/])(?:sudo|doas|env|exec|nohup|setsid|time|timeout|nice|ionice|stdbuf|watch|chroot|command|builtin|type|function|unset|trap|then|do|else|elif|if|while|until|\.|-exec|-execdir|-ok|${RUNNER})\s+(?:-\S{1,40}\s+|[\d.]{1,8}[smh]?\s+){0,6}|(?:^|[\s;&|(])[A-Za-z_]\w*\+?=${PLAIN}*\s+)["'\\]{0,8}$`,
+);
+const WORD_START = /[^\s;&|<>()\x60"'=]{0,200}$/;
+/** A here-document that is copied, by itself. */
+const COPIED =
+  /^[ \t]*(?:sudo )?(?:cat|tee)(?: [\w./>~-]{1,200}){0,6} ?<<-?[ ]?(?<mark>["']?)(?<end>\w{1,40})\k<mark>(?: [\w./>~-]{1,200}){0,6}\n/;
+/** A longer line begins nothing that is looked for. */
+const MOST_COPIED = 1000;
+
 /** The beginning of a word that is no assignment, no redirection, and ends no quotes. */
 const WORD_BEGIN = /(^|[\s;&|(`])(?:-[\w-]{0,40}=?|[\w.,:/*@%+~^!?#-]{0,100})((?:\\["']|[{[]){0,8})$/;
 /** `"token": `, `\"token\": `. */
@@ -58,20 +85,41 @@ const PRINTS = /(?:^|[\s;&|(])(?:echo\s+-[en]*e[en]*|printf)\s+$/;
 /** Values that are looked at in one command, 10 µs each: what has more of them is made to hold the agent up, and is shown. */
 const MOST_LOOKS = 10_000;
 
+interface Place {
+  readonly start: number;
+  readonly end: number;
+}
+
 /** Tells where values end in a command that may be masked in its record. */
 export class CommandValues {
   readonly #cmd: string;
   readonly #reader: ShellReader;
   readonly #isSeen: boolean;
   readonly #isLanguage: boolean;
+  /** What a here-document copies: no line of it is a command. */
+  readonly #copied: Place | undefined;
   #looks = 0;
 
   constructor(cmd: string) {
     this.#cmd = cmd;
     this.#reader = new ShellReader(cmd);
     // What text becomes on its way to a shell cannot be told: no name says that a part of it is no program.
-    this.#isSeen = RUN_AS_TEXT.test(cmd) || NAMERS.test(cmd);
+    this.#isSeen = RUN_AS_TEXT.test(cmd) || NAMERS.test(cmd) || isDecoded(cmd);
+    this.#copied = this.#isSeen ? undefined : copied(cmd, this.#reader);
     this.#isLanguage = LANGUAGES.test(cmd);
+  }
+
+  /** Whether everything has to be seen but what nobody outside has chosen, because a part of it could be run. */
+  get isSeen(): boolean {
+    return this.#isSeen;
+  }
+
+  /** Whether what is at `at` may stand in a word that a shell runs. */
+  isRun(at: number): boolean {
+    if (this.#isSeen || this.#looks++ >= MOST_LOOKS) return true;
+    if (this.#copied !== undefined && at >= this.#copied.start && at < this.#copied.end) return false;
+    const word = WORD_START.exec(this.#cmd.slice(Math.max(0, at - LEAD), at))?.[0] ?? '';
+    return RUN_WORD.test(this.#reader.lead(at - word.length));
   }
 
   /**
@@ -158,6 +206,23 @@ export class CommandValues {
     // Then what stands between is in as many quotes as the program is.
     return !/["']/.test(before.slice(0, before.length - open.length).replace(/"[^"]*"|'[^']*'/g, ''));
   }
+}
+
+/** Whether something is decoded that then goes on to another program or a file. */
+function isDecoded(cmd: string): boolean {
+  return DECODES.test(cmd) && !PRINTS_DECODED.test(cmd.replace(TO_NOWHERE, ''));
+}
+
+/** What the first here-document holds, where that is plainly one of `cat` or `tee`. */
+function copied(cmd: string, reader: ShellReader): Place | undefined {
+  const at = cmd.indexOf('<<');
+  if (at < 1 || !reader.isOutsideQuotes(at - 1)) return undefined;
+  const begin = cmd.lastIndexOf('\n', at) + 1;
+  const first = COPIED.exec(cmd.slice(begin, begin + MOST_COPIED));
+  if (first === null) return undefined;
+  const start = begin + first[0].length;
+  const end = cmd.indexOf(`\n${first.groups?.['end']}\n`, start - 1);
+  return { start, end: end === -1 ? cmd.length : end };
 }
 
 /** What `shape` is about stands before a place; not where its beginning cannot be seen. */

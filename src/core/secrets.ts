@@ -117,7 +117,8 @@ export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Mas
 
 /**
  * A command without its secrets, for the record: as `maskSecrets`, but so that no mark hides what a shell would run. A
- * key is masked as a whole block alone, and every other mark stands for letters, digits and a few signs.
+ * key is masked as a whole block alone, and every other mark stands for letters, digits and a few signs. Where a part of
+ * the command may be run, and in a word that is, only `known` secrets are masked, which no client has made.
  */
 export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Masked {
   const values = new CommandValues(cmd);
@@ -127,8 +128,10 @@ export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Mask
     (value) => values.endOf(value),
     () => true,
   );
-  const guessed = [...shapeSpans(cmd), ...named].flatMap((span) => clip(cmd, span));
-  const spans = apart([...keyBlocks(cmd), ...knownSpans(cmd, known), ...guessed]);
+  const guessed = [...(values.isSeen ? [] : shapeSpans(cmd)), ...named]
+    .filter(({ start }) => !values.isRun(start))
+    .flatMap((span) => clip(cmd, span));
+  const spans = apart([...(values.isSeen ? [] : keyBlocks(cmd)), ...knownSpans(cmd, known), ...guessed]);
   return maskSpans(cmd, spans, (kind) => `‹${kind}›`);
 }
 

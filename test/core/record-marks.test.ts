@@ -135,6 +135,49 @@ const spellings: readonly string[] = [
   "curl -u 'a:b\\nRAN4711' x | sh",
   'ghp_0123456789abcdefghijABCDEFGHIJ012345\\nRAN4711',
   'eyJhbGciOiJI.eyJzdWIi.c2ln$(RAN4711)',
+  // What looks like a token or a key, and is decoded, cut or called.
+  'echo eyJhbGciOiJI.eyJzdWIi.RAN4711AAAA | cut -d. -f3 | base64 -d | sh',
+  'echo ghp_0123456789abcdefghijRAN4711 | cut -c5- | bash',
+  'base64 -d <<< ghp_0123456789abcdefghijRAN4711 > f; sh f',
+  'base64 --decode <<< AKIA0123456789RAN4711 > f; chmod +x f; ./f',
+  'echo AKIA0123456789RAN4711 | base32 -d > f && . ./f',
+  'echo AKIA0123456789RAN4711 | basenc --base32 -d | tee /etc/cron.d/x',
+  'x=$(echo ghp_0123456789abcdefghijRAN4711 | base64 -d); $x',
+  'x=`echo ghp_0123456789abcdefghijRAN4711 | base64 -di`; $x',
+  '(echo ghp_0123456789abcdefghijRAN4711 | base64 -d) > f; sh f',
+  'echo ghp_0123456789abcdefghijRAN4711 | base64 -d | tee f; sh f',
+  'echo glpat-0123456789abcdefRAN4711 | openssl enc -d -base64 -out f; sh f',
+  'echo glpat-0123456789abcdefRAN4711 | openssl base64 -d > f; sh f',
+  'echo SK0123456789abcdef0123456789abcdefRAN4711 | xxd -r -p > f; sh f',
+  'python3 -c \'import base64;exec(base64.b64decode("ghp_0123456789abcdefghijRAN4711"))\'',
+  'perl -MMIME::Base64 -e \'system decode_base64("ghp_0123456789abcdefghijRAN4711")\'',
+  'node -e \'f(atob("ghp_0123456789abcdefghijRAN4711"))\'',
+  'cat <<E | tail -n +2 | base64 -d | sh\n-----BEGIN PRIVATE KEY-----\nRAN4711AAAAa1Ba1B\n-----END PRIVATE KEY-----\nE',
+  'sed 1d <<E | base64 -d > f; sh f\n-----BEGIN PRIVATE KEY-----\nRAN4711AAAAa1Ba1B\n-----END PRIVATE KEY-----\nE',
+  'ghp_0123456789abcdefghijRAN4711() { reboot; }; ls',
+  'function AKIA0123456789RAN4711 { reboot; }; ls',
+  'AKIA0123456789RAN4711',
+  'ls; AKIA0123456789RAN4711 x',
+  'ls && "AKIA0123456789RAN4711"',
+  'ls\nAKIA0123456789RAN4711',
+  'if AKIA0123456789RAN4711; then ls; fi',
+  'X=1 AKIA0123456789RAN4711',
+  'sudo -n AKIA0123456789RAN4711',
+  'timeout 5 ./AKIA0123456789RAN4711',
+  "sh -c 'AKIA0123456789RAN4711'",
+  "ssh h 'ls; AKIA0123456789RAN4711'",
+  'echo reboot > AKIA0123456789RAN4711; sh AKIA0123456789RAN4711',
+  '. /tmp/AKIA0123456789RAN4711',
+  'find . -exec AKIA0123456789RAN4711 {} +',
+  'token:RAN4711() { reboot; }; ls',
+  'x://a:RAN4711@b() { reboot; }; ls',
+  // No here-document, but what looks like one.
+  'echo "\ncat <<E\nE"\nAKIA0123456789RAN4711',
+  '# cat <<E\nAKIA0123456789RAN4711',
+  'cat <<E\nE\nAKIA0123456789RAN4711',
+  'cat "<<E"\nAKIA0123456789RAN4711',
+  'echo "x\ncat <<E"\nAKIA0123456789RAN4711',
+  'tac <<X\ncat <<E\nX\nAKIA0123456789RAN4711',
 ];
 
 test.each(spellings)('no mark hides what runs: %s', (cmd) => {
@@ -151,7 +194,7 @@ describe('a mark', () => {
       ['curl -u me:hunter22', 'curl -u me:‹password›'],
       ['AKIAIOSFODNN7EXAMPLE', '‹aws key›'],
     ])
-      expect(maskCommand(`${before}${end}x`).text).toBe(`${mark}${end}x`);
+      expect(maskCommand(`echo ${before}${end}x`).text).toBe(`echo ${mark}${end}x`);
   });
 
   test('stands for nothing else than letters, digits and a few signs, whatever a command is made of', () => {
@@ -180,6 +223,24 @@ describe('a mark', () => {
     ['python3 -c "login(token=abc123)"', 'python3 -c "login(token=‹password›)"'],
     [`node -e 'f({password: "two words"})'`, `node -e 'f({password: "‹password› words"})'`],
     ['curl -H "Authorization: Bearer abc.def" https://x', 'curl -H "Authorization: Bearer ‹authorization›" https://x'],
+    [
+      'curl -H "Authorization: Bearer ghp_0123456789abcdefghijABCDEFGHIJ012345" https://x | jq .name',
+      'curl -H "Authorization: Bearer ‹github token›" https://x | jq .name',
+    ],
+    [
+      'curl -sH "X: ghp_0123456789abcdefghij" https://x 2>/dev/null | jq -r .content | base64 -d',
+      'curl -sH "X: ‹github token›" https://x 2>/dev/null | jq -r .content | base64 -d',
+    ],
+    ['git clone https://ghp_0123456789abcdefghij@github.com/x/y', 'git clone https://‹github token›@github.com/x/y'],
+    ['aws configure set aws_access_key_id AKIAIOSFODNN7EXAMPLE', 'aws configure set aws_access_key_id ‹aws key›'],
+    [`python3 -c 'login("ghp_0123456789abcdefghij")'`, `python3 -c 'login("‹github token›")'`],
+    ['KEYS=(AKIAIOSFODNN7EXAMPLE)', 'KEYS=(‹aws key›)'],
+    ['cat > f <<E\nghp_0123456789abcdefghij\nE\nls', 'cat > f <<E\n‹github token›\nE\nls'],
+    [
+      'cat > k <<E\n-----BEGIN PRIVATE KEY-----\nQUJDREVGa1QUJDREVG\n-----END PRIVATE KEY-----\nE',
+      'cat > k <<E\n‹private key›\nE',
+    ],
+    ['gunzip -c dump.sql.gz | PGPASSWORD=hunter22 psql db', 'gunzip -c dump.sql.gz | PGPASSWORD=‹password› psql db'],
     ['printf %s x > f; TOKEN=abc123 ./deploy', 'printf %s x > f; TOKEN=‹password› ./deploy'],
   ];
   test.each(masked)('still is in %s', (cmd, text) => {

@@ -16,12 +16,6 @@ const rows: readonly [text: string, masked: string][] = [
   ['curl -H "X-Auth-Token: abcdef" x', 'curl -H "X-Auth-Token: ‹token›" x'],
   ['curl -u me:hunter2 https://x', 'curl -u me:‹password› https://x'],
   ['git clone https://me:hunter2@example.com/x.git', 'git clone https://me:‹password›@example.com/x.git'],
-  ['postgres://app:s3cr3t@db/x', 'postgres://app:‹password›@db/x'],
-  ['AKIAIOSFODNN7EXAMPLE', '‹aws key›'],
-  ['ghp_0123456789abcdefghijABCDEFGHIJ012345', '‹github token›'],
-  ['sk-proj-' + 'abcdefghij0123456789', '‹api key›'],
-  ['eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl', '‹jwt›'],
-  ['root:$6$saltsalt$hashhashhash:19000:0', 'root:‹password hash›:19000:0'],
   ['a\n-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\nb', 'a\n‹private key›\nb'],
   ['-----BEGIN PRIVATE KEY-----\nabc', '‹private key›'],
   ['abc\n-----END RSA PRIVATE KEY-----\nb', '‹private key›\nb'],
@@ -84,6 +78,16 @@ const rows: readonly [text: string, masked: string][] = [
   ['echo requirepass hunter22', 'echo requirepass ‹password›'],
 ];
 
+/** In a command these would be the names of programs by themselves. */
+const words: readonly [text: string, masked: string][] = [
+  ['postgres://app:s3cr3t@db/x', 'postgres://app:‹password›@db/x'],
+  ['AKIAIOSFODNN7EXAMPLE', '‹aws key›'],
+  ['ghp_0123456789abcdefghijABCDEFGHIJ012345', '‹github token›'],
+  ['sk-proj-' + 'abcdefghij0123456789', '‹api key›'],
+  ['eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl', '‹jwt›'],
+  ['root:$6$saltsalt$hashhashhash:19000:0', 'root:‹password hash›:19000:0'],
+];
+
 /** These hold what a shell would run, or might. */
 const ofOutput: readonly [text: string, masked: string][] = [
   ['{"password": "say \\"hi\\" now", "user": "me"}', '{"password": "‹password›", "user": "me"}'],
@@ -137,7 +141,7 @@ const plain = [
 ];
 
 describe('a secret is masked', () => {
-  test.each([...rows, ...ofOutput])('%s', (text, masked) => {
+  test.each([...rows, ...words, ...ofOutput])('%s', (text, masked) => {
     expect(maskSecrets(text).text).toBe(masked);
   });
 
@@ -170,6 +174,7 @@ const PEM = `-----BEGIN PRIVATE KEY-----\n${KEY_LINES.join('\n')}\nAb3=\n-----EN
 
 describe('in a command', () => {
   const hidden: readonly [cmd: string, masked: string][] = [
+    ...words.map(([text, masked]): [string, string] => [`echo ${text}`, `echo ${masked}`]),
     ...rows.filter(([text]) => !/PRIVATE KEY|^<|-p'two/.test(text)),
     [`cat > key <<'E'\n${PEM}\nE`, "cat > key <<'E'\n‹private key›\nE"],
     [`printf "${PEM.replaceAll('\n', '\\n')}" > key`, 'printf "‹private key›" > key'],
