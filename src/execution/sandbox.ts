@@ -1,8 +1,9 @@
-import { existsSync, readSync, writeSync } from 'node:fs';
+import { existsSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describeErrno, errnoOf } from '../core/errors.ts';
 import { statOrUndefined } from '../core/reach.ts';
 import { openMemoryFile } from '../platform/libc.ts';
+import { exportLine, markBeginning, openStatus, type Status } from './beginning.ts';
 import { Descriptors } from './descriptors.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
@@ -40,7 +41,7 @@ export function asUser({ name, groups }: NamedAccount): string[] {
   return [trustedProgram('setpriv'), '--reuid', name, '--regid', String(groups[0]), '--init-groups', '--'];
 }
 
-/** What a command has in its sandbox beside the sandbox itself. */
+/** What a command has in its sandbox beside the sandbox itself. Names in `env` have letters, digits and `_` only. */
 export interface Inside {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
@@ -54,13 +55,13 @@ export interface SandboxStart {
   readonly options: Uint8Array;
   /** The seccomp filter. */
   readonly filter: Uint8Array;
-  /** Where it writes what became of the command: see `hasBegun`. */
-  readonly status: number;
+  /** Tells whether the command has begun. */
+  readonly status: Status;
   /** The directories that it binds. They and `status` belong to `descriptors`. */
   readonly directories: readonly number[];
 }
 
-/** Descriptors under which bubblewrap finds its filter, its options, its status file, and the first of the directories. */
+/** Descriptors: the filter, the options, where the beginning of the command is told, and the first of the directories. */
 const FILTER_FD = 3;
 const OPTIONS_FD = 4;
 const STATUS_FD = 5;
@@ -97,16 +98,17 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     return ['--perms', '0555', '--tmpfs', path];
   };
   const view = viewOptions(spec, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
+  const env = Object.entries(inside.env);
   const options = [
     '--clearenv',
-    ...Object.entries(inside.env).flatMap(([name, value]) => ['--setenv', name, value]),
+    ...env.filter(([name]) => !isForLoader(name)).flatMap(([name, value]) => ['--setenv', name, value]),
     ...view,
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),
-    ...['--seccomp', String(FILTER_FD), '--json-status-fd', String(STATUS_FD), '--chdir', inside.cwd],
+    ...['--seccomp', String(FILTER_FD), '--chdir', inside.cwd],
   ];
   return {
-    words: [trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--'],
+    words: [trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--', '/bin/sh', '-c', beginning(env)],
     options: Buffer.from([...options, ''].join('\0')),
     filter,
     status: openStatus(descriptors),
@@ -114,20 +116,16 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
   };
 }
 
-/** An empty file in memory that tells what became of a command: see `hasBegun`. */
-export function openStatus(descriptors: Descriptors): number {
-  const fd = openMemoryFile();
-  if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
-  return descriptors.add(fd);
-}
-
 /**
- * Whether a command that is over has begun: in its status file stands what only its start writes. bwrap(1) tells an exit
- * code when the program was executed; not when a mount failed, a directory was missing or there were too many options.
+ * What the dynamic loader of every program obeys (ld.so(8)): with it the sender of a command would decide what runs
+ * before the beginning is told. It is set behind that.
  */
-export function hasBegun(status: number): boolean {
-  const bytes = Buffer.alloc(1024);
-  return /"exit-code"|begun/.test(bytes.toString('latin1', 0, readSync(status, bytes, 0, bytes.length, 0)));
+const isForLoader = (name: string): boolean => name.startsWith('LD_');
+
+/** Tells the beginning of the command, and becomes it. */
+function beginning(env: readonly (readonly [name: string, value: string])[]): string {
+  const late = env.filter(([name]) => isForLoader(name));
+  return [markBeginning(STATUS_FD), ...late.map(exportLine), 'exec "$0" "$@"'].join('\n');
 }
 
 /** The options of mounts. */
@@ -232,7 +230,7 @@ export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
     const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
     const { exitCode, stderr } = Bun.spawnSync([...before, ...words, 'true'], {
       env: { PATH: TRUSTED_PATH },
-      stdio: ['ignore', 'ignore', 'pipe', ...inputs, status, ...directories] as never,
+      stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as never,
       timeout: PROBE_MS,
     });
     if (exitCode === 0) return undefined;
@@ -253,7 +251,9 @@ export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
 const AT_ROOT: Inside = { cwd: '/', env: {} };
 
 function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
-  const fd = openStatus(descriptors);
+  const fd = openMemoryFile();
+  if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
+  descriptors.add(fd);
   // Its reader begins where the descriptor stands.
   writeSync(fd, bytes, 0, bytes.length, 0);
   return fd;

@@ -1,7 +1,8 @@
 import { InvalidArguments, ProfileUnavailable } from '../core/errors.ts';
+import { exportLine, markBeginning, openStatus } from '../execution/beginning.ts';
 import type { Descriptors } from '../execution/descriptors.ts';
 import { SESSION_MARK } from '../execution/environment.ts';
-import { asUser, openStatus, prepareSandbox, TRUSTED_PATH, trustedProgram } from '../execution/sandbox.ts';
+import { asUser, prepareSandbox, TRUSTED_PATH, trustedProgram } from '../execution/sandbox.ts';
 import { SandboxFault } from '../execution/sandbox-fault.ts';
 import type { Confinement } from './confinement.ts';
 
@@ -11,7 +12,7 @@ export interface Boundary {
   readonly words: readonly string[];
   /** What the programs of it read, from descriptor 3 on. */
   readonly inputs: readonly Uint8Array[];
-  /** What they get behind those: the status file first. */
+  /** What they get behind those: where the beginning is told first. */
   readonly descriptors: readonly number[];
   /** Tells whether the command has begun: `hasBegun`. */
   readonly status: number;
@@ -45,15 +46,22 @@ export function boundaryOf(
     ...(coreBytes === undefined ? [] : [trustedProgram('prlimit'), `--core=${coreBytes}`, '--']),
   ];
   if (sandbox === undefined && outer.length === 0) return undefined;
+  requireNames(behind.env);
   const own = { cwd: '/', env: { PATH: TRUSTED_PATH, [SESSION_MARK]: behind.env[SESSION_MARK] ?? '' } };
   try {
     if (sandbox === undefined) {
       const inputs = [exportsOf(behind.env)];
       const status = openStatus(descriptors);
-      return { ...own, words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd], inputs, descriptors: [status], status };
+      return {
+        ...own,
+        words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd],
+        inputs,
+        descriptors: [status.writing],
+        status: status.reading,
+      };
     }
     const { words, filter, options, status, directories } = prepareSandbox(sandbox, behind, descriptors);
-    const more = { inputs: [filter, options], descriptors: [status, ...directories], status };
+    const more = { inputs: [filter, options], descriptors: [status.writing, ...directories], status: status.reading };
     return { ...own, words: [...outer, ...words], ...more };
   } catch (error) {
     if (!(error instanceof SandboxFault)) throw error;
@@ -72,17 +80,18 @@ export function notRun(reason: string, cause: unknown): ProfileUnavailable {
 /** Takes over environment and directory when it has become the user already, then the command. */
 const ENTER = `eval "$(cat <&3)"; exec 3<&-
 cd -- "$0" 2> /dev/null || { echo "agent3: the user of this profile cannot enter the working directory" >&2; exit 126; }
-echo begun >&4; exec 4>&-
+${markBeginning(4)}
 exec "$@"`;
 
-function exportsOf(env: Readonly<Record<string, string>>): Uint8Array {
-  const lines = Object.entries(env).map(([name, value]) => {
-    if (!/^[A-Za-z_]\w*$/.test(name)) {
-      throw new InvalidArguments(
-        `env has the name ${JSON.stringify(name.slice(0, 60))}: in the profile of this token, names have letters, digits and _ only.`,
-      );
-    }
-    return `export ${name}='${value.replaceAll("'", "'\\''")}'`;
-  });
-  return Buffer.from(lines.join('\n'));
+/** Throws `InvalidArguments` for a name that the shell before the command would not pass on. */
+function requireNames(env: Readonly<Record<string, string>>): void {
+  for (const name of Object.keys(env)) {
+    if (/^[A-Za-z_]\w*$/.test(name)) continue;
+    throw new InvalidArguments(
+      `env has the name ${JSON.stringify(name.slice(0, 60))}: in the profile of this token, names have letters, digits and _ only.`,
+    );
+  }
 }
+
+const exportsOf = (env: Readonly<Record<string, string>>): Uint8Array =>
+  Buffer.from(Object.entries(env).map(exportLine).join('\n'));

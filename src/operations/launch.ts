@@ -18,7 +18,7 @@ export interface Launched {
   readonly process: WatchedProcess;
   /** Its standard input, where that stays open. */
   readonly input: CommandInput | undefined;
-  /** Of a confined one: an open file that tells whether it has begun (`hasBegun`). The caller closes it. */
+  /** Of a confined one: a descriptor that tells whether it has begun (`hasBegun`). The caller closes it. */
   readonly status: number | undefined;
 }
 

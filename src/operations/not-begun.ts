@@ -1,8 +1,9 @@
 import { closeSync } from 'node:fs';
 import { ProfileUnavailable } from '../core/errors.ts';
 import { visibleLine } from '../core/visible.ts';
+import { hasBegun } from '../execution/beginning.ts';
 import type { Outcome } from '../execution/outcome.ts';
-import { describeFailure, hasBegun } from '../execution/sandbox.ts';
+import { describeFailure } from '../execution/sandbox.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { forgetProbes } from './confinement.ts';
@@ -16,7 +17,7 @@ const SIGNALLED = 128;
 
 /**
  * Why a confined command that is over has never begun: setpriv(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
- * `status` is the file that tells (`hasBegun`), which this closes. What a command itself writes or returns has no say.
+ * `status` tells (`hasBegun`); this closes it. What a command itself writes or returns has no say.
  */
 export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: number): string | undefined {
   try {

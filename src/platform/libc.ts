@@ -15,6 +15,7 @@ const SYMBOLS = {
   mount: { args: ['cstring', 'cstring', 'cstring', 'u64', 'cstring'], returns: 'int' },
   umount2: { args: ['cstring', 'int'], returns: 'int' },
   openat: { args: ['int', 'cstring', 'int', 'int'], returns: 'int' },
+  socketpair: { args: ['int', 'int', 'int', 'ptr'], returns: 'int' },
   memfd_create: { args: ['cstring', 'u32'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 
@@ -121,6 +122,21 @@ const MFD_CLOEXEC = 1;
 export function openMemoryFile(): number | undefined {
   const fd = libc().memfd_create(Buffer.from('agent3\0'), MFD_CLOEXEC);
   return fd < 0 ? undefined : fd;
+}
+
+/** socketpair(2): AF_UNIX; SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC. */
+const AF_UNIX = 1;
+const STREAM_WITHOUT_BLOCKING = 1 | 0o4000 | 0o2000000;
+
+/**
+ * Two connected sockets, which never block; the caller closes both. What was written to one can be read from the other
+ * alone, and nobody can open either by /proc/PID/fd, as they can a pipe or a file. Undefined where the kernel refuses them.
+ */
+export function openSocketPair(): Pipe | undefined {
+  const ends = new Int32Array(2);
+  if (libc().socketpair(AF_UNIX, STREAM_WITHOUT_BLOCKING, 0, ends) !== 0) return undefined;
+  const [reading = -1, writing = -1] = ends;
+  return { reading, writing };
 }
 
 const F_SETPIPE_SZ = 1031;

@@ -5,6 +5,7 @@ import { type Agent, startAgent } from '../helpers/agent.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+import { eventually } from '../helpers/waiting.ts';
 
 const isRoot = process.geteuid?.() === 0;
 const missing = ensurePrograms({ bwrap: 'bubblewrap', unshare: 'util-linux' });
@@ -156,6 +157,14 @@ describe.skipIf(!canTry)('what cannot be started', () => {
     expect(await shell(profile, { cmd })).toMatchObject({ http: 200, status: 'done', exit_code: code });
   });
 
+  test.each(['look', 'work', 'user'])('is not a command in %s whose env speaks to the loader', async (profile) => {
+    const env = { LD_PRELOAD: "/no'ne", LD_BIND_NOW: '1' };
+    const answer = await shell(profile, { cmd: 'echo "$LD_PRELOAD $LD_BIND_NOW"', env });
+    expect(answer).toMatchObject({ http: 200, status: 'done', stdout: "/no'ne 1\n" });
+    // The agent's own programs before the command would tell of it, too.
+    expect(String(answer['stderr']).match(/cannot be preloaded/g)).toHaveLength(1);
+  });
+
   test('in the background ends as not run, with the reason', async () => {
     await instead('bwrap', failing(`echo "${EXCEEDED}" >&2`, 1), async () => {
       const { session } = await shell('look', { cmd: touch, background: true });
@@ -190,5 +199,108 @@ describe.skipIf(!canTry)('what cannot be started', () => {
   test('is a working directory that is not there in the sandbox', async () => {
     const answer = await call('look', 'shell', { cmd: touch, cwd: '/var/backups/none' });
     expect(answer).toMatchObject({ http: 503, message: expect.stringContaining('there is no directory') });
+  });
+});
+
+/**
+ * Opens what every later command of its user has open, as early as it can. While `evidence` is there it cuts all files in
+ * memory, drains the pipes, takes the sockets (pidfd_getfd(2)), reads and shuts them.
+ */
+const thief = (evidence: string): string => `echo looks; exec perl -MSocket -e '
+  my (%files, %pipes, %sockets);
+  for (my $end = time + 7; time < $end;) {
+    opendir my $proc, "/proc";
+    for my $pid (grep { /^\\d+$/ && $_ > $$ } readdir $proc) {
+      for my $fd (glob "/proc/$pid/fd/[3-9]") {
+        my $to = readlink $fd or next;
+        my $key = "$pid $to";
+        if ($to =~ /memfd/) { $files{$to} || open $files{$to}, "+<", $fd }
+        elsif ($to =~ /^pipe/) { $pipes{$key} || sysopen $pipes{$key}, $fd, 04000 }
+        elsif ($to =~ /^socket/ && !$sockets{$key}) {
+          my $stolen = syscall 438, syscall(434, $pid, 0), substr($fd, -1) + 0, 0;
+          open $sockets{$key}, "+<&=", $stolen if $stolen >= 0;
+        }
+      }
+    }
+    -e "${evidence}" or next;
+    $_ && truncate $_, 0 for values %files;
+    $_ && sysread $_, my $taken, 65536 for values %pipes;
+    $_ && (recv($_, my $bytes, 65536, 0x40), shutdown $_, 2) for values %sockets;
+  }'`;
+
+const BECOME = 'chown -R "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
+/** No other test runs anything as this user. */
+const OTHER = 61_377;
+
+describe.skipIf(!canTry)('no other command of the same user makes one that ran a command that was not started', () => {
+  const nobody = 'user = "nobody"';
+  const agents: readonly [who: string, before: readonly string[], thief: string, victims: Record<string, string>][] = [
+    [
+      'root',
+      [],
+      `extends = "full"\n${nobody}`,
+      {
+        user: `extends = "full"\n${nobody}`,
+        sandbox: `extends = "readonly"\n${nobody}`,
+        both: `extends = "readonly"\n${nobody}\n[limits]\nfile_mib = 1`,
+      },
+    ],
+    [
+      'another user',
+      ['sh', '-c', BECOME, String(OTHER)],
+      'extends = "full"',
+      { sandbox: 'extends = "readonly"', limits: 'extends = "full"\n[limits]\nfile_mib = 1' },
+    ],
+  ];
+  const rows = agents.flatMap(([who, before, own, victims]) =>
+    Object.entries(victims).map(([kind, text]) => [who, kind, before, own, text] as const),
+  );
+  test.each(rows)('of an agent that is %s, in a profile with %s', async (_who, _kind, before, own, text) => {
+    using files = new TemporaryDirectory('/srv');
+    chmodSync(files.path, 0o755);
+    const settings = {
+      AGENT3_TOKENS_FILE: files.join('own/tokens.json'),
+      AGENT3_PROFILES_DIR: files.join('profiles.d'),
+    };
+    mkdirSync(files.join('own'));
+    mkdirSync(settings.AGENT3_PROFILES_DIR);
+    mkdirSync(files.join('open'));
+    chmodSync(files.join('open'), 0o777);
+    const tokens: Record<string, string> = {};
+    for (const [name, content] of Object.entries({ thief: own, victim: text })) {
+      writeFileSync(join(settings.AGENT3_PROFILES_DIR, `${name}.toml`), content);
+      tokens[name] = (await agent3(['token', 'create', name, '--profile', name], settings)).stdout.trim();
+    }
+    if (before.length > 0) Bun.spawnSync(['chown', '-R', `${OTHER}:${OTHER}`, files.join('own')]);
+    await using agent = await startAgent(settings, before);
+    const call = async (name: string, op: string, args: object): Promise<Record<string, unknown>> => {
+      const response = await fetch(`${agent.url}/${op}`, {
+        method: 'POST',
+        headers: { 'x-auth-token': tokens[name] ?? '' },
+        body: JSON.stringify(args),
+      });
+      return { http: response.status, ...((await response.json()) as object) };
+    };
+    const evidence = files.join('open/ran');
+    const { session: stealing } = await call('thief', 'shell', { cmd: thief(evidence), cwd: '/', background: true });
+    await eventually('the thief', async () => {
+      const { stdout } = await call('thief', 'read_session', { session: stealing });
+      return stdout === 'looks\n';
+    });
+    // Long to take over: the thief has time.
+    const env = Object.fromEntries(Array.from({ length: 60 }, (_, index) => [`LONG_${index}`, 'x'.repeat(1000)]));
+    const begin = (background: boolean) =>
+      call('victim', 'shell', { cmd: 'echo ran; sleep 3; exit 3', cwd: '/', env, background });
+    const running = Array.from({ length: 3 }, () => begin(false));
+    const { session } = await begin(true);
+    await Bun.sleep(1500);
+    writeFileSync(evidence, '');
+    const ended = { http: 200, status: 'done', exit_code: 3, stdout: 'ran\n' };
+    for (const one of await Promise.all(running)) expect(one).toMatchObject(ended);
+    await eventually('its end', async () => {
+      const { status } = await call('victim', 'read_session', { session });
+      return status !== 'running';
+    });
+    expect(await call('victim', 'read_session', { session })).toMatchObject(ended);
   });
 });
