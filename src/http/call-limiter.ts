@@ -6,10 +6,12 @@ const RETRY_AFTER_SECONDS = 2;
 
 /** A call under way. Disposing of it gives back what it holds. */
 export interface CallSlot extends Disposable {
-  /** Of its body, as far as it was counted. */
-  readonly bytes: number;
   /** Counts bytes of its body, before they are read. Throws `TooManyRequests`. */
   grow(bytes: number): void;
+  /** Counts so many more calls that came with it. Throws `TooManyRequests`. */
+  add(calls: number): void;
+  /** Holds everything for as long as this is not disposed of, too. */
+  keep(): Disposable;
 }
 
 /**
@@ -22,25 +24,36 @@ export class CallLimiter {
 
   /** A call of `principal`. Throws `TooManyRequests`. */
   acquire(principal: string): CallSlot {
-    if (!this.#calls.hasRoom(principal)) {
-      const own = this.#calls.usedBy(principal);
-      throw refusal(`${own} calls of this token are under way, which is its share of the ${MAX_CALLS} at once`);
-    }
-    const releases = [this.#calls.acquire(principal)];
-    let held = 0;
+    const releases = [this.#acquireCalls(principal, 1)];
+    let holders = 0;
+    const keep = (): Disposable => {
+      holders++;
+      let isKept = true;
+      return {
+        [Symbol.dispose]: () => {
+          if (!isKept) return;
+          isKept = false;
+          if (--holders === 0) for (const release of releases) release();
+        },
+      };
+    };
     return {
-      get bytes() {
-        return held;
-      },
+      ...keep(),
+      keep,
       grow: (bytes) => {
         if (!this.#bytes.hasRoom(principal, bytes)) throw this.#bodyRefusal(principal);
         releases.push(this.#bytes.acquire(principal, bytes));
-        held += bytes;
       },
-      [Symbol.dispose]: () => {
-        for (const release of releases) release();
+      add: (calls) => {
+        releases.push(this.#acquireCalls(principal, calls));
       },
     };
+  }
+
+  #acquireCalls(principal: string, calls: number): () => void {
+    if (this.#calls.hasRoom(principal, calls)) return this.#calls.acquire(principal, calls);
+    const own = this.#calls.usedBy(principal);
+    throw refusal(`${own} calls of this token are under way, which is its share of the ${MAX_CALLS} at once`);
   }
 
   #bodyRefusal(principal: string): TooManyRequests {

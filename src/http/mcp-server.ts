@@ -50,7 +50,7 @@ export function mcpServer(parts: McpServerParts, peer: McpPeer): Server {
     // Nothing is asked of the client, so nothing it says is validated: the default would build an Ajv for each client.
     { capabilities: { tools: {} }, jsonSchemaValidator: { getValidator: neverValidates } },
   );
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: parts.operations.map(tool) }));
+  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: toolsOf(parts.operations) }));
   server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
     const operation = operations.get(params.name);
     if (operation === undefined) {
@@ -70,6 +70,15 @@ export function mcpServer(parts: McpServerParts, peer: McpPeer): Server {
 
 function neverValidates(): never {
   throw new Error('this server asks nothing of its clients');
+}
+
+/** The same for every client: made when it is first asked for. */
+const tools = new WeakMap<readonly Operation[], Tool[]>();
+
+function toolsOf(operations: readonly Operation[]): Tool[] {
+  const made = tools.get(operations) ?? operations.map(tool);
+  tools.set(operations, made);
+  return made;
 }
 
 function tool({ name, summary, description, args, result, readOnly, mayDestroy }: Operation): Tool {
@@ -94,9 +103,8 @@ async function callTool(
   using progress = new ProgressReport(extra);
   using interruption = new Interruption([parts.shutdown, cancelled]);
   try {
-    // A message may hold many calls, and its answer begins before they have ended: each call has a slot of its own.
-    using slot = parts.calls.acquire(exchange.principal);
-    slot.grow(exchange.slot?.bytes ?? 0);
+    // A call goes on when its client has gone: it holds the slot of its request, and without one has its own.
+    using _slot = exchange.slot?.keep() ?? parts.calls.acquire(exchange.principal);
     const answer = await invokeFor(exchange, operation, args, {
       shutdown: interruption.signal,
       cancelled,

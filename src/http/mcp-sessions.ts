@@ -1,11 +1,14 @@
 import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js';
 import { WebStandardStreamableHTTPServerTransport } from '@modelcontextprotocol/sdk/server/webStandardStreamableHttp.js';
+import { ErrorCode } from '@modelcontextprotocol/sdk/types.js';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { InvalidRequest, SessionNotFound, TooManyRequests } from '../core/errors.ts';
 import { Shares } from '../core/shares.ts';
 import { SignalOnce } from '../core/signal-once.ts';
+import type { Turns } from '../core/turns.ts';
 import type { Exchange } from './exchange.ts';
 import { type McpPeer, type McpServerParts, mcpServer } from './mcp-server.ts';
+import type { Pace } from './pace.ts';
 
 /**
  * Clients at once, of all tokens. Most never say that they leave: where a token has its share, its own client that was
@@ -17,6 +20,18 @@ const MAX_SESSIONS = 100;
 const IDLE_MS = 24 * 3_600_000;
 
 const RETRY_SECONDS = 10;
+
+/**
+ * A batch is one request with many messages, as revisions before 2025-06-18 have them: each message costs what a request
+ * costs, so there are few in one.
+ */
+const MAX_BATCH = 10;
+
+/** What the sessions work with. */
+export interface McpSessionsParts extends McpServerParts {
+  readonly pace: Pace;
+  readonly turns: Turns;
+}
 
 /** Told when an answer is out, or its client is gone. */
 export type AnswerDone = (status: number, bytes: number) => void;
@@ -38,21 +53,34 @@ export class McpSessions {
   readonly #slots = new Shares(MAX_SESSIONS);
 
   constructor(
-    private readonly parts: McpServerParts,
+    private readonly parts: McpSessionsParts,
     private readonly clock: Clock = systemClock,
   ) {}
 
-  /** Answers a request with what the transport makes of it; `done` is called when the answer is out. */
+  /**
+   * Answers a request with what the transport makes of it; `done` is called when the answer is out. Its slot is held
+   * until then, and every message of a batch counts as a request. Throws `TooManyRequests`, and what `#find` throws.
+   */
   async answer(request: Request, body: unknown, exchange: Exchange, done: AnswerDone): Promise<Response> {
+    const messages = Array.isArray(body) ? body.length : 1;
+    if (messages > MAX_BATCH) return batchRefusal(messages, exchange, done);
+    if (messages > 1) {
+      this.parts.pace.demand(exchange.principal, messages - 1);
+      exchange.slot?.add(messages - 1);
+    }
     const session = isInitialize(body) ? await this.#begin(exchange) : this.#find(request.headers, exchange.principal);
     const auth: AuthInfo = { token: '', clientId: exchange.principal, scopes: [] };
     exchanges.set(auth, exchange);
     session.pending++;
+    const slot = exchange.slot?.keep();
+    // What the messages of a request ask for is one piece of work: however many come, no other token waits for them.
+    await this.parts.turns.take(exchange.principal);
     const response = await session.transport.handleRequest(request, { parsedBody: body, authInfo: auth });
     // It was no client that introduced itself after all.
     if (session.transport.sessionId === undefined) session.release();
     return watched(response, { 'x-request-id': exchange.id }, (bytes) => {
       session.pending--;
+      slot?.[Symbol.dispose]();
       session.usedMs = this.clock.elapsed();
       done(response.status, bytes);
     });
@@ -122,6 +150,14 @@ export class McpSessions {
   #isOver({ pending, usedMs }: McpSession): boolean {
     return pending === 0 && this.clock.elapsed() - usedMs > IDLE_MS;
   }
+}
+
+/** In the words of JSON-RPC, as the transport refuses what it cannot take. */
+function batchRefusal(messages: number, { id }: Exchange, done: AnswerDone): Response {
+  const message = `Invalid Request: a batch may have ${MAX_BATCH} messages, and this one has ${messages}. Send each in a request of its own.`;
+  const text = JSON.stringify({ jsonrpc: '2.0', error: { code: ErrorCode.InvalidRequest, message }, id: null });
+  done(400, Buffer.byteLength(text));
+  return new Response(text, { status: 400, headers: { 'content-type': 'application/json', 'x-request-id': id } });
 }
 
 function isInitialize(body: unknown): boolean {

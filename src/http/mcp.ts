@@ -1,13 +1,12 @@
 import type { AddressList } from '../core/address-list.ts';
 import { type BodyReading, readMessage } from './body.ts';
 import type { Exchange } from './exchange.ts';
-import type { McpServerParts } from './mcp-server.ts';
-import type { AnswerDone, McpSessions } from './mcp-sessions.ts';
+import type { AnswerDone, McpSessions, McpSessionsParts } from './mcp-sessions.ts';
 import { requestOrigin } from './openapi.ts';
 import { refuseForeignOrigin } from './origin.ts';
 
 /** What the door works with. */
-export interface McpParts extends McpServerParts {
+export interface McpParts extends McpSessionsParts {
   readonly trustedProxies: AddressList;
   readonly publicUrl: string | undefined;
 }

@@ -52,9 +52,9 @@ export class Pace {
     this.#text = new Buckets(MAX_TEXT_BYTES_PER_MINUTE, clock);
   }
 
-  /** Counts a request of `principal`. */
-  demand(principal: string): void {
-    const seconds = this.#requests.consume(principal, 1);
+  /** Counts so many requests of `principal`, or, where they are too many, none. */
+  demand(principal: string, requests = 1): void {
+    const seconds = this.#requests.consume(principal, requests);
     if (seconds === 0) return;
     throw new TooManyRequests(
       seconds,

@@ -79,6 +79,36 @@ describe('/mcp', () => {
     expectRefusal(await post(list, { 'mcp-session-id': crypto.randomUUID() }), 404, 'Session not found', /initialize/);
   });
 
+  test('takes a batch of 10 messages, each counted as a request, and refuses more', async () => {
+    await using counting = await startAgent({ AGENT3_MAX_REQUESTS_PER_MINUTE: '30' });
+    const send = (body: unknown, session?: string) =>
+      counting.request('/mcp', {
+        method: 'POST',
+        headers: {
+          'content-type': 'application/json',
+          accept: 'application/json, text/event-stream',
+          authorization: `Bearer ${counting.token}`,
+          ...(session !== undefined && { 'mcp-session-id': session }),
+        },
+        body: JSON.stringify(body),
+      });
+    const session = (await send(INITIALIZE)).headers.get('mcp-session-id') ?? '';
+    const batch = (messages: number) =>
+      Array.from({ length: messages }, (_, id) => ({ jsonrpc: '2.0', id, method: 'ping' }));
+    const refused = await send(batch(11), session);
+    expect(refused.status).toBe(400);
+    expect(refused.body).toMatchObject({
+      jsonrpc: '2.0',
+      id: null,
+      error: { code: -32600, message: expect.stringContaining('a batch may have 10 messages, and this one has 11') },
+    });
+    for (let count = 0; count < 2; count++) {
+      const { status, text } = await send(batch(10), session);
+      expect([status, text.match(/"result":/g)?.length]).toEqual([200, 10]);
+    }
+    expectRefusal(await send(batch(10), session), 429, 'Too many requests', /30 requests a minute/);
+  });
+
   test('forgets a client that says goodbye', async () => {
     const id = (await post(INITIALIZE)).headers.get('mcp-session-id') ?? '';
     const ping = { jsonrpc: '2.0', id: 1, method: 'ping' };

@@ -5,6 +5,7 @@ import { type Agent, startAgent } from '../helpers/agent.ts';
 import { type Reply, readReply } from '../helpers/answer.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+import type { FloodOrder } from '../helpers/flood-client.ts';
 import type { GreedyOrder } from '../helpers/greedy-client.ts';
 import { postText, RawConnection } from '../helpers/sockets.ts';
 import { eventually } from '../helpers/waiting.ts';
@@ -47,25 +48,34 @@ async function longSession(bytes: number): Promise<string> {
   return body.session;
 }
 
+const CLIENT = { name: 'test', version: '1' };
+const INITIALIZE = {
+  method: 'initialize',
+  params: { protocolVersion: '2025-03-26', capabilities: {}, clientInfo: CLIENT },
+};
+
+/** The headers of a client of MCP that has introduced itself. */
+async function introduced(token: string): Promise<Record<string, string>> {
+  const headers = {
+    'x-auth-token': token,
+    accept: 'application/json, text/event-stream',
+    'content-type': 'application/json',
+  };
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, ...INITIALIZE });
+  const response = await fetch(`${agent.url}/mcp`, { method: 'POST', headers, body });
+  await response.text();
+  return { ...headers, 'mcp-session-id': response.headers.get('mcp-session-id') ?? '' };
+}
+
 /** A client of MCP that introduces itself; gives how a later request of it is answered. */
 async function introduce(token: string): Promise<() => Promise<number>> {
-  const send = async (message: object, session?: string): Promise<Response> => {
-    const headers = {
-      'x-auth-token': token,
-      accept: 'application/json, text/event-stream',
-      'content-type': 'application/json',
-      ...(session !== undefined && { 'mcp-session-id': session }),
-    };
-    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, ...message });
+  const headers = await introduced(token);
+  const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method: 'ping' });
+  return async () => {
     const response = await fetch(`${agent.url}/mcp`, { method: 'POST', headers, body });
     await response.text();
-    return response;
+    return response.status;
   };
-  const clientInfo = { name: 'test', version: '1' };
-  const params = { protocolVersion: '2025-06-18', capabilities: {}, clientInfo };
-  const response = await send({ method: 'initialize', params });
-  const id = response.headers.get('mcp-session-id') ?? '';
-  return async () => (await send({ method: 'ping' }, id)).status;
 }
 
 describe('what one token cannot take from others:', () => {
@@ -199,4 +209,55 @@ test('everything that one token is given, all at once, leaves the agent to other
   } finally {
     greedy.kill('SIGKILL');
   }
+});
+
+/** Requests that cost the agent more than others of their size. `ID` is another number each time. */
+const COSTLY: readonly (readonly [
+  string,
+  method: string,
+  path: string,
+  messages: object | readonly object[] | undefined,
+])[] = [
+  ['100 lists of tools in a message', 'POST', '/mcp', Array(100).fill({ method: 'tools/list' })],
+  ['10 lists of tools in a message', 'POST', '/mcp', Array(10).fill({ method: 'tools/list' })],
+  [
+    '10 calls in a message',
+    'POST',
+    '/mcp',
+    Array(10).fill({ method: 'tools/call', params: { name: 'server_info', arguments: {} } }),
+  ],
+  ['a list of tools', 'POST', '/mcp', { method: 'tools/list' }],
+  ['a method that is none', 'POST', '/mcp', { method: 'resources/list' }],
+  ['a new client of MCP', 'POST', '/mcp', INITIALIZE],
+  ['the document for ChatGPT', 'GET', '/openapi.json', undefined],
+  ['the page for people', 'GET', '/docs/swagger-ui-bundle.js', undefined],
+  ['the metrics', 'GET', '/metrics', undefined],
+];
+
+test.each(COSTLY)('on 30 connections leaves the agent to others: %s', async (_what, method, path, messages) => {
+  const { 'mcp-session-id': session = '', ...headers } = await introduced(agent.token);
+  const numbered = (message: object): object => ({ jsonrpc: '2.0', id: 'ID', ...message });
+  const body = messages && (Array.isArray(messages) ? messages.map(numbered) : numbered(messages));
+  const order: FloodOrder = {
+    url: agent.url,
+    path,
+    method,
+    headers: { ...headers, ...(messages !== INITIALIZE && { 'mcp-session-id': session }) },
+    ...(body !== undefined && { body: JSON.stringify(body) }),
+    connections: 30,
+    seconds: 2,
+  };
+  await using flood = Bun.spawn([process.execPath, join(import.meta.dir, '../helpers/flood-client.ts')], {
+    stdin: Buffer.from(JSON.stringify(order)),
+    stdout: 'pipe',
+  });
+  await flood.stdout.getReader().read();
+  let slowest = 0;
+  while (flood.exitCode === null) {
+    const start = performance.now();
+    expect((await call(other, 'shell', { cmd: 'true' })).status).toBe(200);
+    slowest = Math.max(slowest, performance.now() - start);
+  }
+  expect(await flood.exited).toBe(0);
+  expect(slowest).toBeLessThan(PATIENCE_MS / 2);
 });

@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { SignalOnce } from '../../src/core/signal-once.ts';
+import { Turns } from '../../src/core/turns.ts';
 import { CallLimiter } from '../../src/http/call-limiter.ts';
 import { beginExchange } from '../../src/http/exchange.ts';
 import { McpSessions } from '../../src/http/mcp-sessions.ts';
+import { Pace } from '../../src/http/pace.ts';
 
 const HOUR_MS = 3_600_000;
 
@@ -20,7 +22,9 @@ function aDay() {
   const clock = { now: () => nowMs, elapsed: () => nowMs };
   const shutdown = new SignalOnce();
   const calls = new CallLimiter();
-  const sessions = new McpSessions({ operations: [], calls, shutdown, maxReplyChars: 100_000, version: 'test' }, clock);
+  const [pace, turns] = [new Pace(6000, clock), new Turns()];
+  const parts = { operations: [], calls, pace, turns, shutdown, maxReplyChars: 100_000, version: 'test' };
+  const sessions = new McpSessions(parts, clock);
   const send = async (body: unknown, principal: string, id?: string) => {
     const headers = {
       'content-type': 'application/json',
