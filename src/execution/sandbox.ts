@@ -83,7 +83,7 @@ export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: D
 }
 
 function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
-  const filter = seccompFilter({ watches: spec.writable.length > 0 });
+  const filter = seccompFilter({ isWritable: spec.writable.length > 0, network: spec.network });
   if (filter === undefined) throw new SandboxFault(`there is no seccomp filter for ${process.arch}`);
   const directories: number[] = [];
   const bind = (fd: number, path: string): string[] => {

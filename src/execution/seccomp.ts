@@ -19,6 +19,10 @@ interface Numbers {
   readonly changes: readonly (readonly [call: number, pid: number])[];
   /** inotify_init, inotify_init1. */
   readonly watches: readonly number[];
+  /** io_setup. */
+  readonly asynchronous: number;
+  /** Calls that take memory by huge pages when a flag says so, which of their arguments that is, and the flag. */
+  readonly hugePages: readonly (readonly [call: number, flags: number, flag: number])[];
 }
 
 /**
@@ -31,6 +35,11 @@ const OPENAT2 = 437;
 const FCHMODAT2 = [452, 2] as const;
 /** The newest call that was looked at (file_setattr, Linux 6.17): what later ones do, this filter does not know. */
 const NEWEST = 469;
+
+/** asm-generic/mman-common.h; linux/shm.h; linux/memfd.h. */
+const MAP_HUGETLB = 0x40000;
+const SHM_HUGETLB = 0o4000;
+const MFD_HUGETLB = 0x4;
 
 /**
  * Keyrings (not all of a keyring is in a namespace), bpf, perf_event_open, userfaultfd, mount, umount2, pivot_root,
@@ -58,6 +67,13 @@ const NUMBERS: Readonly<Record<string, Numbers>> = {
       [311, 0],
     ],
     watches: [253, 294],
+    asynchronous: 206,
+    // mmap, shmget, memfd_create.
+    hugePages: [
+      [9, 3, MAP_HUGETLB],
+      [29, 2, SHM_HUGETLB],
+      [319, 1, MFD_HUGETLB],
+    ],
   },
   arm64: {
     arch: 0xc000_00b7,
@@ -76,6 +92,12 @@ const NUMBERS: Readonly<Record<string, Numbers>> = {
       [271, 0],
     ],
     watches: [26],
+    asynchronous: 0,
+    hugePages: [
+      [222, 3, MAP_HUGETLB],
+      [194, 2, SHM_HUGETLB],
+      [279, 1, MFD_HUGETLB],
+    ],
   },
 };
 
@@ -97,6 +119,7 @@ const argumentAt = (index: number): number => 16 + 8 * index;
 
 const EPERM = 1;
 const ENOSYS = 38;
+const EAFNOSUPPORT = 97;
 
 /** sys/socket.h: AF_UNIX; AF_INET, AF_INET6, AF_NETLINK. */
 const UNIX = 1;
@@ -124,10 +147,12 @@ const FIRST = 1;
 /** linux/fcntl.h: F_SETLEASE, F_NOTIFY, F_SETDELEG. */
 const LEASES = [1024, 1026, 1040] as const;
 
-/** What a sandbox may do besides. */
+/** What a sandbox has. */
 export interface FilterOptions {
-  /** It may watch files for changes (inotify(7)). */
-  readonly watches: boolean;
+  /** A directory that it may write to: what works there may watch files for changes (inotify(7)), and serve itself. */
+  readonly isWritable: boolean;
+  /** The network of the machine. */
+  readonly network: boolean;
 }
 
 /**
@@ -138,7 +163,9 @@ export interface FilterOptions {
  *   abstract name could be reached from;
  * - lets no descriptor out and takes none in: they travel by such sockets only;
  * - keeps nobody from what it can only read: no leases;
- * - takes nothing that the kernel counts for its user in all namespaces together: no watches where it may write nowhere;
+ * - takes little that the kernel counts for its user, or for all users, in all namespaces together: no contexts of
+ *   asynchronous input and output, no huge pages; where it may write nowhere no watches, and without network not the
+ *   memory of sockets of the internet, which lead nowhere there;
  * - changes nothing of the first process of its sandbox, which is not its own;
  * - makes no namespaces, mounts or keys, types into no terminal;
  * - uses no call that has come to the kernel since this list was made.
@@ -147,10 +174,14 @@ export interface FilterOptions {
  * library then takes the older one. bwrap(1) loads this filter last, and uses both before. Undefined for an
  * architecture that it does not know.
  */
-export function seccompFilter({ watches }: FilterOptions, architecture: string = process.arch): Uint8Array | undefined {
+export function seccompFilter(
+  { isWritable, network }: FilterOptions,
+  architecture: string = process.arch,
+): Uint8Array | undefined {
   const numbers = NUMBERS[architecture];
   if (numbers === undefined) return undefined;
-  const refused = [...numbers.refused, ...COMMON_REFUSED, ...(watches ? [] : numbers.watches)];
+  const refused = [...numbers.refused, ...COMMON_REFUSED, ...(isWritable ? [] : numbers.watches)];
+  const internet = isWritable || network ? ALLOW : ERRNO | EAFNOSUPPORT;
   const program: Instruction[] = [
     load(ARCH_AT),
     ...unlessEqual(numbers.arch, KILL_PROCESS),
@@ -159,7 +190,7 @@ export function seccompFilter({ watches }: FilterOptions, architecture: string =
     [JUMP_GREATER, 0, 1, NEWEST],
     [RETURN, 0, 0, ERRNO | ENOSYS],
     ...refused.flatMap((number) => ifEqual(number, ERRNO | EPERM)),
-    ...[CLONE3, OPENAT2].flatMap((number) => ifEqual(number, ERRNO | ENOSYS)),
+    ...[CLONE3, OPENAT2, numbers.asynchronous].flatMap((number) => ifEqual(number, ERRNO | ENOSYS)),
     ...numbers.modes.flatMap(([call, mode]) => forCall(call, ifAnyBit(mode, SET_ID))),
     ...forCall(numbers.treeMode[0], ofTrees(numbers.treeMode[1])),
     ...numbers.opens.flatMap(([call, flags, mode]) =>
@@ -167,7 +198,7 @@ export function seccompFilter({ watches }: FilterOptions, architecture: string =
     ),
     ...forCall(numbers.socket, [
       load(argumentAt(0)),
-      ...FAMILIES.flatMap((family) => ifEqual(family, ALLOW)),
+      ...FAMILIES.flatMap((family) => ifEqual(family, internet)),
       ...unlessEqual(NETLINK, ERRNO | EPERM),
       load(argumentAt(2)),
       ...NETLINK_PROTOCOLS.flatMap((protocol) => ifEqual(protocol, ALLOW)),
@@ -186,6 +217,7 @@ export function seccompFilter({ watches }: FilterOptions, architecture: string =
       forCall(call, [load(argumentAt(pid)), ...ifEqual(FIRST, ERRNO | EPERM)]),
     ),
     ...forCall(numbers.ioctl, [load(argumentAt(1)), ...TYPING.flatMap((request) => ifEqual(request, ERRNO | EPERM))]),
+    ...numbers.hugePages.flatMap(([call, flags, flag]) => forCall(call, ifAnyBit(flags, flag))),
     ...forCall(numbers.clone, ifAnyBit(0, NEW_NAMESPACES)),
     [RETURN, 0, 0, ALLOW],
   ];

@@ -7,10 +7,12 @@ import {
   type Attempt,
   call,
   hasEscaped,
+  INTERNET,
   LEASES,
   makeAttempt,
   numberOf,
   SET_ID,
+  SHARED,
   SOCKETS,
   saidBy,
   tryAll,
@@ -156,7 +158,8 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
     /** Files outside with set-id bits. */
     const setIds = (): string => command(['find', place, agent.sessionsDir, '-type', 'f', '-perm', '/6000']);
     describe.each([...profiles])('in %s', (profile) => {
-      const all = [...SET_ID, ...SOCKETS, ...LEASES, ...WATCHES];
+      const refused = [...SET_ID, ...SOCKETS, ...LEASES, ...SHARED];
+      const all = [...refused, ...WATCHES, ...INTERNET];
       let said: ReadonlyMap<string, string> = new Map();
       let heardBefore = '';
       beforeAll(async () => {
@@ -167,7 +170,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
         said = saidBy(all, String(answer['stdout']));
       }, 60_000);
 
-      test.each([...SET_ID, ...SOCKETS, ...LEASES].map(([what]) => what))('does not get done: %s', (what) => {
+      test.each(refused.map(([what]) => what))('does not get done: %s', (what) => {
         expect(hasEscaped(what, said.get(what))).toBe(false);
       });
 
@@ -177,6 +180,10 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
 
       test.each(WATCHES.map(([what]) => what))('watches nothing where it writes nothing: %s', (what) => {
         expect(hasEscaped(what, said.get(what))).toBe(!writesNowhere(profile) && what.startsWith('inotify'));
+      });
+
+      test.each(INTERNET.map(([what]) => what))('takes no memory where it reaches nobody: %s', (what) => {
+        expect(hasEscaped(what, said.get(what))).toBe(!writesNowhere(profile));
       });
 
       const starts: readonly (readonly [how: string, args: object])[] = [

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'bun:test';
 import { seccompFilter } from '../../src/execution/seccomp.ts';
 
-type Answer = 'allowed' | 'EPERM' | 'ENOSYS' | 'not done' | 'killed';
+type Answer = 'allowed' | 'EPERM' | 'ENOSYS' | 'EAFNOSUPPORT' | 'not done' | 'killed';
 const ANSWERS: Readonly<Record<number, Answer>> = {
   2147418112: 'allowed',
   327681: 'EPERM',
   327718: 'ENOSYS',
+  327777: 'EAFNOSUPPORT',
   327680: 'not done',
   2147483648: 'killed',
 };
@@ -150,6 +151,21 @@ const rows: Row[] = [
     onBoth(`clone ${flags.toString(16)}`, 56, 220, [flags], 'EPERM'),
   ),
   ...onBoth('clone of a thread', 56, 220, [0x3d_0f00], 'allowed'),
+  ...onBoth('io_setup', 206, 0, [128], 'ENOSYS'),
+  ...[0x4_0002, 0x4_0022, 0x5_4022, (21 << 26) | 0x4_0022].flatMap((flags) =>
+    onBoth(`mmap ${flags.toString(16)}`, 9, 222, [0, 4096, 3, flags], 'EPERM'),
+  ),
+  ...[0x1, 0x2, 0x22, 0x812, 0x2_0022, 0x8022, 0x10_0022].flatMap((flags) =>
+    onBoth(`mmap ${flags.toString(16)}`, 9, 222, [0, 4096, 3, flags], 'allowed'),
+  ),
+  ...[0o4000, 0o5600, 0o4600].flatMap((flags) => onBoth(`shmget ${octal(flags)}`, 29, 194, [0, 4096, flags], 'EPERM')),
+  ...[0, 0o1600, 0o3600, 0o600].flatMap((flags) =>
+    onBoth(`shmget ${octal(flags)}`, 29, 194, [0, 4096, flags], 'allowed'),
+  ),
+  ...[4, 5, 6, 7, 0xc, 4 | (21 << 26)].flatMap((flags) =>
+    onBoth(`memfd_create ${flags}`, 319, 279, [0, flags], 'EPERM'),
+  ),
+  ...[0, 1, 2, 3, 8, 16].flatMap((flags) => onBoth(`memfd_create ${flags}`, 319, 279, [0, flags], 'allowed')),
   ...onBoth('fanotify_init', 300, 262, [0x200], 'EPERM'),
   ...onBoth('ptrace of itself', 101, 117, [0, 0], 'allowed'),
   ...onBoth('ptrace of another', 101, 117, [16, 7], 'allowed'),
@@ -160,7 +176,7 @@ const rows: Row[] = [
 
 describe('the filter of a sandbox', () => {
   test.each(rows)('%s on %s', (_, arch, call, args, answer) => {
-    const program = seccompFilter({ watches: true }, arch);
+    const program = seccompFilter({ isWritable: true, network: false }, arch);
     if (program === undefined) throw new Error(`no filter for ${arch}`);
     expect(run(program, arch === 'x64' ? X64 : ARM64, call, args)).toBe(answer);
   });
@@ -172,11 +188,27 @@ describe('the filter of a sandbox', () => {
   ];
   test.each(watches)('%s on %s only where something may be written to', (_, arch, call) => {
     const answers = [true, false].map((may) => {
-      const program = seccompFilter({ watches: may }, arch) ?? new Uint8Array();
+      const program = seccompFilter({ isWritable: may, network: true }, arch) ?? new Uint8Array();
       return run(program, arch === 'x64' ? X64 : ARM64, call, []);
     });
     expect(answers).toEqual(['allowed', 'EPERM']);
   });
+
+  const sockets = (['x64', 'arm64'] as const).flatMap((arch) =>
+    [2, 10].flatMap((family) => [1, 2, 3, 0o2000001].map((type) => [arch, family, type] as const)),
+  );
+  test.each(sockets)(
+    'on %s a socket of family %d and type %d wants a workspace or the network',
+    (arch, family, type) => {
+      const answers = [false, true].flatMap((isWritable) =>
+        [false, true].map((network) => {
+          const program = seccompFilter({ isWritable, network }, arch) ?? new Uint8Array();
+          return run(program, arch === 'x64' ? X64 : ARM64, arch === 'x64' ? 41 : 198, [family, type, 0]);
+        }),
+      );
+      expect(answers).toEqual(['EAFNOSUPPORT', 'allowed', 'allowed', 'allowed']);
+    },
+  );
 
   test.each([
     ['x64', ARM64],
@@ -184,10 +216,12 @@ describe('the filter of a sandbox', () => {
     ['arm64', X64],
     ['arm64', 0x4000_0028],
   ] as const)('of %s kills what calls as another architecture, %d', (arch, other) => {
-    expect(run(seccompFilter({ watches: true }, arch) ?? new Uint8Array(), other, 1, [])).toBe('killed');
+    expect(run(seccompFilter({ isWritable: true, network: true }, arch) ?? new Uint8Array(), other, 1, [])).toBe(
+      'killed',
+    );
   });
 
   test('is not known for every machine', () => {
-    expect(seccompFilter({ watches: true }, 'riscv64')).toBeUndefined();
+    expect(seccompFilter({ isWritable: true, network: true }, 'riscv64')).toBeUndefined();
   });
 });

@@ -29,6 +29,10 @@ const CALLS: Readonly<Record<string, readonly [x64: number, arm64: number | unde
   socketpair: [53, 199],
   io_uring_setup: [425, 425],
   open_tree_attr: [467, 467],
+  io_setup: [206, 0],
+  mmap: [9, 222],
+  shmget: [29, 194],
+  memfd_create: [319, 279],
 };
 export const numberOf = (name: string): number | undefined => CALLS[name]?.[process.arch === 'x64' ? 0 : 1];
 
@@ -113,6 +117,20 @@ export const WATCHES: readonly Attempt[] = [
   ['inotify that does not block', `"$A" many ${numberOf('inotify_init1')} ${0o4000}`],
   ['fanotify', `"$A" many ${numberOf('fanotify_init')} ${0x200}`],
 ];
+
+/** What the kernel has for all of the machine once. */
+export const SHARED: readonly Attempt[] = [
+  // A context is written into 8 bytes that are 0.
+  ['asynchronous input and output', call('io_setup', 1, 's:')],
+  ['huge pages without a file', call('mmap', 0, 0x20_0000, 3, 0x4_0022, -1, 0)],
+  ['huge pages in a file', call('memfd_create', 's:n', 4)],
+  ['huge pages that are shared', call('shmget', 0, 0x20_0000, 0o5600)],
+];
+
+/** Where nothing may be written to and there is no network. */
+export const INTERNET: readonly Attempt[] = [2, 10].flatMap((family) =>
+  [1, 2].map((type): Attempt => [`a socket of family ${family}, type ${type}`, call('socket', family, type, 0)]),
+);
 
 /**
  * A command that makes tries one after the other, each in a directory of its own with a file f, and says ESCAPED of what
