@@ -26,7 +26,7 @@ interface Mask {
 /**
  * Directories without what is hidden in them, for agents that are root. What is mounted on a file is gone when the file
  * is replaced, as passwd(1) does with /etc/shadow, and nothing can be mounted on what does not exist yet: here the names
- * are hidden, by an overlay with a whiteout for each, whatever comes to bear them.
+ * are hidden, by an overlay with a whiteout for each, whatever comes to bear them: those that a pattern spells out.
  */
 class HidingViews {
   readonly #views = new Map<string, View>();
