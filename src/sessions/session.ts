@@ -1,4 +1,14 @@
-import { chmodSync, closeSync, openSync, readFileSync, readSync, type Stats, statSync, truncateSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  openSync,
+  readFileSync,
+  readSync,
+  type Stats,
+  statfsSync,
+  statSync,
+  truncateSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../core/errors.ts';
 import { duplicate } from '../platform/libc.ts';
@@ -134,12 +144,34 @@ const RESERVED_BYTES = 1_048_576;
 /** More than any file system rounds a file up to. */
 const ROUNDING_BYTES = 131_072;
 
-/** XFS reserves up to as much as a growing file has, and takes it back: that is nothing a command did. */
+/**
+ * File systems on which a growing file has no blocks behind its end: what is there, somebody reserved. Magic numbers of
+ * statfs(2): ext2 to ext4, Btrfs, tmpfs.
+ */
+const RESERVE_NOTHING: ReadonlySet<number> = new Set([0xef53, 0x9123683e, 0x01021994]);
+/** A part of a file that its own lists of blocks never take: ext2 needs 1/1000, a file of single blocks on ext4 1/300. */
+const LISTS_PART = 64;
+
+/**
+ * What a file counts that has blocks for `held` bytes. Elsewhere, XFS above all, the system itself reserves up to as much
+ * as a growing file has, and takes it back: that is nothing a command did.
+ */
+function takenBy(path: string, size: number, held: number): number {
+  if (held - size <= Math.max(ROUNDING_BYTES, size / LISTS_PART)) return size;
+  if (held > 2 * size + RESERVED_BYTES) return held;
+  try {
+    return RESERVE_NOTHING.has(statfsSync(path).type) ? held : size;
+  } catch {
+    // It was removed meanwhile.
+    return size;
+  }
+}
+
 function useOf(path: string): FileUse {
   const { size, blocks } = statOf(path) ?? { size: 0, blocks: 0 };
   const held = blocks * BLOCK_BYTES;
   const reserved = held - size > ROUNDING_BYTES ? held - size : 0;
-  return { size, taken: held > 2 * size + RESERVED_BYTES ? held : size, reserved };
+  return { size, taken: takenBy(path, size, held), reserved };
 }
 
 /**

@@ -106,6 +106,53 @@ test('what a left-over process reserves later stops it, and is given back', asyn
   });
 });
 
+/** Blocks behind the end that are no more than what was written, or no more than 1 MiB; ext4, Btrfs and tmpfs count them. */
+const countsAll = ['ext2/ext3', 'btrfs', 'tmpfs'].includes(
+  Bun.spawnSync(['stat', '-f', '-c', '%T', directory.path]).stdout.toString().trim(),
+);
+const doubled: readonly (readonly [what: string, cmd: string, leastMib: number])[] = [
+  ['as much as was written', 'head -c 4M /dev/zero; fallocate -n -o 4M -l 4M /proc/self/fd/1', 8],
+  ['half of what was written', 'head -c 4M /dev/zero; fallocate -n -o 4M -l 2M /proc/self/fd/1', 6],
+  ['as much, on standard error', 'head -c 4M /dev/zero >&2; fallocate -n -o 4M -l 4M /proc/self/fd/2', 8],
+  [
+    'less than 1 MiB without output',
+    'fallocate -n -l 1000K /proc/self/fd/1; fallocate -n -l 1000K /proc/self/fd/2',
+    1.9,
+  ],
+];
+test.skipIf(!countsAll).concurrent.each(doubled)(
+  'a reservation counts while it lasts: %s',
+  async (_, cmd, leastMib) => {
+    await using agent = await startAgent(settings);
+    const { body } = await callAs(agent, 'full', 'shell', { cmd: `${cmd}; sleep 60`, background: true });
+    await eventually('the reservation on disk', () => diskOf(agent, body.session) >= leastMib, 15_000);
+    const countedMib = async (): Promise<number> => {
+      const { text } = await agent.request('/metrics');
+      return Number(/^agent3_session_bytes (\d+)$/m.exec(text)?.[1]) / MIB;
+    };
+    await eventually('the reservation counted', async () => (await countedMib()) >= leastMib, 15_000);
+  },
+);
+
+test.skipIf(!countsAll)(
+  'a command that doubles its output by a reservation is stopped at the limit of a session',
+  async () => {
+    await using agent = await startAgent(settings);
+    const cmd = 'head -c 6M /dev/zero; fallocate -n -o 6M -l 6M /proc/self/fd/1; sleep 60';
+    const { body } = await callAs(agent, 'full', 'shell', { cmd, timeout: 20 });
+    expect(body).toMatchObject({ status: 'output_limit', stdout_bytes: 6 * MIB });
+    expect(diskOf(agent, body.session)).toBeLessThan(7);
+  },
+);
+
+test('output that only grows is never taken for a reservation', async () => {
+  await using agent = await startAgent(settings);
+  const cmd = 'for n in $(seq 90); do head -c 100K /dev/zero; done';
+  const { body } = await callAs(agent, 'full', 'shell', { cmd });
+  expect(body).toMatchObject({ status: 'done', stdout_bytes: 90 * 100 * 1024 });
+  expect(body.message ?? '').not.toContain('given back');
+});
+
 test('output beyond the size of a file, and behind a hole, stays as it was written', async () => {
   await using agent = await startAgent(settings);
   const cmd = 'echo begin; truncate -s 3M /proc/self/fd/1; echo end; fallocate -n -l 8M /proc/self/fd/1';
