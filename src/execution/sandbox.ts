@@ -228,12 +228,18 @@ export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
     const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
     const before = spec.account === undefined ? [] : asUser(spec.account);
     const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
-    const { exitCode, stderr } = Bun.spawnSync([...before, ...words, 'true'], {
+    const { exitCode, exitedDueToTimeout, stderr } = Bun.spawnSync([...before, ...words, 'true'], {
       env: { PATH: TRUSTED_PATH },
       stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as never,
       timeout: PROBE_MS,
+      killSignal: 'SIGKILL',
     });
     if (exitCode === 0) return undefined;
+    // What has run into its time limit says nothing of this machine but that it is slow.
+    if (exitedDueToTimeout === true)
+      return {
+        what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
+      };
     const said = stderr?.toString() ?? '';
     const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
     if (own === undefined) return { what: describeFailure(said) };

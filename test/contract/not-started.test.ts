@@ -108,6 +108,13 @@ describe.skipIf(!canTry)('what cannot be started', () => {
       ['bubblewrap that ends well', 'look', 'bwrap', failing('', 0), 'they gave no reason'],
       ['bubblewrap without its libraries', 'look', 'bwrap', failing('echo "libcap.so.2: no" >&2', 127), 'libcap.so.2'],
       [
+        'bubblewrap that takes too long to try',
+        'look',
+        'bwrap',
+        '#!/bin/sh\nexec sleep 60',
+        'a sandbox was not made within 5 s: the machine is busy',
+      ],
+      [
         'bubblewrap that is too old',
         'work',
         'bwrap',
