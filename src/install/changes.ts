@@ -12,7 +12,8 @@ import {
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
+import { below } from './below.ts';
 import { mustRun } from './command.ts';
 import { readIfThere, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
 
@@ -55,14 +56,19 @@ export class Changes {
     return this.#count;
   }
 
-  /** The file's own place: below `--root`, where that is given. */
+  /** Where a file is read: below `--root`, where that is given, which no link leaves. */
   at(path: string): string {
-    return this.root === '/' ? path : join(this.root, path);
+    return below(this.root, path);
+  }
+
+  /** Where it is made, replaced or removed: a link in its place is itself what is there. */
+  #place(path: string): string {
+    return this.root === '/' || path === '/' ? this.at(path) : join(this.at(dirname(path)), basename(path));
   }
 
   /** Makes a directory, and those above it. One that is there keeps what is in it. */
   directory(path: string, access: Access): void {
-    const target = this.at(path);
+    const target = this.#place(path);
     const there = lstatSync(target, { throwIfNoEntry: false });
     if (there !== undefined && !there.isDirectory()) throw new Error(`${path} is no directory`);
     if (there !== undefined && this.#hasAccess(target, access)) return;
@@ -81,7 +87,7 @@ export class Changes {
 
   /** Writes a file: beside it, then renamed, so that a reader sees the old one or the new one. */
   file(path: string, content: string, access: Access, shown: string = content): void {
-    const target = this.at(path);
+    const target = this.#place(path);
     const before = readIfThere(target);
     if (before?.toString('utf8') === content && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
@@ -100,7 +106,7 @@ export class Changes {
 
   /** Copies the executable into its place by rename: one that runs goes on with the old file. */
   executable(path: string, source: string): void {
-    const target = this.at(path);
+    const target = this.#place(path);
     if (existsSync(target) && sameContent(target, source)) return;
     this.#makeParent(path);
     this.#note(`file ${path} mode 0755, a copy of ${source}`);
@@ -116,7 +122,7 @@ export class Changes {
 
   /** Lets a group read a file that is closed to others; its owner, and what others may do, stay. */
   openTo(path: string, group: string): void {
-    const target = this.at(path);
+    const target = this.#place(path);
     const there = lstatSync(target, { throwIfNoEntry: false });
     if (there?.isFile() !== true || (there.mode & OTHERS_READ) !== 0) return;
     const gid = this.ids.gid(group);
@@ -129,7 +135,7 @@ export class Changes {
 
   /** Makes a symbolic link where nothing is. */
   link(path: string, to: string): void {
-    const target = this.at(path);
+    const target = this.#place(path);
     if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) return;
     this.#makeParent(path);
     this.#note(`link ${path} to ${to}`);
@@ -141,19 +147,21 @@ export class Changes {
   /** Moves a file away, into a directory that is there. */
   move(path: string, to: string): void {
     const from = this.at(path);
+    const target = this.#place(to);
     if (!existsSync(from)) return;
     this.#note(`move ${path} to ${to}`);
     if (this.dryRun) return;
-    copyFileSync(from, this.at(to));
+    rmSync(target, { force: true });
+    copyFileSync(from, target);
     const { mode } = statSync(from);
-    chmodSync(this.at(to), mode & 0o777);
-    this.#remove(from);
-    this.#undo.push(() => rmSync(this.at(to), { force: true }));
+    chmodSync(target, mode & 0o777);
+    this.#remove(this.#place(path));
+    this.#undo.push(() => rmSync(target, { force: true }));
   }
 
   /** Removes a file. */
   remove(path: string): void {
-    const target = this.at(path);
+    const target = this.#place(path);
     if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
     this.#note(`remove ${path}`);
     if (!this.dryRun) this.#remove(target);
@@ -161,7 +169,7 @@ export class Changes {
 
   /** Removes a file, or a directory with everything in it; it cannot be undone. */
   removeTree(path: string): void {
-    const target = this.at(path);
+    const target = this.#place(path);
     const there = lstatSync(target, { throwIfNoEntry: false });
     if (there === undefined) return;
     this.#note(`remove ${path}${there.isDirectory() ? ' and everything in it' : ''}`);
@@ -172,7 +180,7 @@ export class Changes {
 
   /** Removes a directory that is empty. */
   removeEmptyDirectory(path: string): void {
-    if (!this.dryRun) removeEmpty(this.at(path));
+    if (!this.dryRun) removeEmpty(this.#place(path));
   }
 
   /** Runs a program of the system. Throws `InstallFault` when it fails; `undo` takes it back. */
@@ -207,6 +215,8 @@ export class Changes {
   }
 
   #removeOnFailure(beside: string, write: () => void): void {
+    // A link that an image has there would lead the write elsewhere.
+    rmSync(beside, { force: true });
     try {
       write();
     } catch (error) {

@@ -1,4 +1,4 @@
-import { join } from 'node:path';
+import { below } from './below.ts';
 import { runCommand } from './command.ts';
 import { installedBinary } from './install.ts';
 import { PATHS } from './layout.ts';
@@ -10,12 +10,12 @@ import { addressOf } from './survey.ts';
 
 /** What is installed, in a few lines. */
 export async function statusText(root: string): Promise<{ readonly text: string; readonly isWell: boolean }> {
-  const manifest = readManifest(join(root, PATHS.manifest));
+  const manifest = readManifest(below(root, PATHS.manifest));
   if (manifest === undefined) return { text: 'Agent3 is not installed. To install it: agent3 install', isWell: false };
   if (root === '/' && process.geteuid?.() !== 0)
     return { text: 'run it as root: sudo agent3 install --status', isWell: false };
   const binary = installedBinary(manifest);
-  const { stdout } = runCommand([join(root, binary), '--version'], 10);
+  const { stdout } = runCommand([below(root, binary), '--version'], 10);
   const { host, port, tls } = addressOf(parseSettings(settingsText(root)));
   if (root !== '/')
     return {
@@ -36,5 +36,5 @@ export async function statusText(root: string): Promise<{ readonly text: string;
 }
 
 function settingsText(root: string): string {
-  return readText(join(root, PATHS.settings)) ?? '';
+  return readText(below(root, PATHS.settings)) ?? '';
 }

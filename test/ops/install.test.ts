@@ -8,6 +8,7 @@ import {
   readFileSync,
   readlinkSync,
   statSync,
+  symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -165,6 +166,63 @@ describe('agent3 install --root', () => {
     expect(stderr).toContain(told);
     expect(stderr).toContain('16 to 512');
     expect(existsSync(root.join('image'))).toBe(false);
+  });
+
+  /** Links of an image, by their paths in it; `OUTSIDE` is a directory beside the image. */
+  const led: readonly (readonly [what: string, links: Record<string, string>])[] = [
+    ['an absolute link', { 'etc/systemd': 'OUTSIDE' }],
+    ['a link of a whole directory', { etc: 'OUTSIDE' }],
+    ['a link upwards', { 'etc/systemd': '../../../outside' }],
+    ['links one behind the other', { 'etc/systemd': '/srv/next', 'srv/next': 'last', 'srv/last': 'OUTSIDE' }],
+    ['a link in the place of a file', { 'etc/agent3/agent3.env': 'OUTSIDE/settings' }],
+    ['a link beside a file', { 'etc/agent3/agent3.env.agent3-new': 'OUTSIDE/settings' }],
+    ['a link beside the executable', { 'usr/local/bin/agent3.agent3-new': 'OUTSIDE/agent3' }],
+    ['a link to a file', { 'etc/group': 'OUTSIDE/group' }],
+  ];
+  test.each(led)('changes nothing outside of the image, whatever its links are: %s', async (_, links) => {
+    using directory = new TemporaryDirectory();
+    const outside = directory.join('outside');
+    mkdirSync(outside);
+    writeFileSync(join(outside, 'settings'), 'AGENT3_API_TOKEN=of-the-machine-itself\n');
+    const image = directory.join('image');
+    for (const [path, to] of Object.entries(links)) {
+      mkdirSync(join(image, path, '..'), { recursive: true });
+      symlinkSync(to.replace('OUTSIDE', outside), join(image, path));
+    }
+    for (const words of [[], [], ['--uninstall'], [], ['--uninstall', '--purge']]) {
+      await agent3(['install', '--root', image, ...words]);
+      expect(filesBelow(outside)).toEqual(['/settings']);
+      expect(readFileSync(join(outside, 'settings'), 'utf8')).toBe('AGENT3_API_TOKEN=of-the-machine-itself\n');
+    }
+    // Links are not followed here, as filesBelow does.
+    const found = Bun.spawnSync(['grep', '-rl', 'of-the-machine-itself', image]);
+    expect(found.stdout.toString()).toBe('');
+  });
+
+  test('follows the links of an image as the image does when it runs', async () => {
+    using root = new TemporaryDirectory();
+    for (const path of ['usr/lib', 'srv/systemd', 'run']) mkdirSync(root.join(path), { recursive: true });
+    mkdirSync(root.join('etc'));
+    mkdirSync(root.join('var'));
+    symlinkSync('usr/lib', root.join('lib'));
+    symlinkSync('/run', root.join('var/run'));
+    symlinkSync('/srv/systemd', root.join('etc/systemd'));
+    expect((await agent3(['install', '--root', root.path])).code).toBe(0);
+    expect(existsSync(root.join('srv/systemd/system/agent3.service'))).toBe(true);
+    const status = await agent3(['install', '--root', root.path, '--status']);
+    expect(status.stdout).toContain('staged, for');
+    expect((await agent3(['install', '--root', root.path, '--uninstall', '--purge'])).code).toBe(0);
+    const left = Bun.spawnSync(['find', root.path, '-not', '-type', 'd', '-printf', '/%P\n']).stdout.toString();
+    expect(left.trim().split('\n').sort()).toEqual(['/etc/systemd', '/lib', '/var/run']);
+  });
+
+  test('tells of links that lead nowhere', async () => {
+    using root = new TemporaryDirectory();
+    mkdirSync(root.join('etc'));
+    symlinkSync('systemd', root.join('etc/systemd'));
+    const { code, stderr } = await agent3(['install', '--root', root.path]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('leads through a loop of symbolic links');
   });
 
   test('takes over the Flask agent of an image, with its user and its token', async () => {
