@@ -2,6 +2,7 @@ import type { Registry } from 'prom-client';
 import { Unauthorized } from '../core/errors.ts';
 import type { Buckets, Counters } from '../metrics/counters.ts';
 import type { Authenticator } from './auth.ts';
+import { isLoopback } from './origin.ts';
 
 /** What is at this moment, beside what was counted. */
 export interface Gauges {
@@ -33,10 +34,16 @@ export function authorizeMetrics({ metricsAuth }: MetricsParts, headers: Headers
     metricsAuth.authenticate(headers, address);
     return;
   }
-  const isLocal = /^(?:::ffff:)?127\.|^::1$/.test(peer) && !FORWARDED.some((name) => headers.has(name));
-  if (isLocal) return;
+  const isPeerLocal = /^(?:::ffff:)?127\.|^::1$/.test(peer) && !FORWARDED.some((name) => headers.has(name));
+  // A page whose name was pointed at this machine (DNS rebinding) sends that name, and a proxy the one it was asked for.
+  if (
+    isPeerLocal &&
+    isLoopback(`http://${headers.get('host')}`) &&
+    isLoopback(headers.get('origin') ?? 'http://localhost')
+  )
+    return;
   throw new Unauthorized(
-    'The metrics are for this machine alone, and for who sends AGENT3_METRICS_TOKEN as Authorization: Bearer.',
+    'The metrics are for this machine alone, by a URL on 127.0.0.1, [::1] or localhost, and for who sends AGENT3_METRICS_TOKEN as Authorization: Bearer.',
   );
 }
 

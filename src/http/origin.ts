@@ -15,7 +15,8 @@ export function refuseForeignOrigin(headers: Headers, own: string, publicUrl: st
   );
 }
 
-function isLoopback(origin: string): boolean {
+/** Whether this is an origin on a loopback name or address, which no page of another site has. */
+export function isLoopback(origin: string): boolean {
   const host = hostOf(origin);
   return host === 'localhost' || host === '[::1]' || (host !== undefined && /^127\.\d+\.\d+\.\d+$/.test(host));
 }

@@ -70,6 +70,28 @@ describe('/metrics', () => {
     }
   });
 
+  test.each([
+    { host: 'evil.example' },
+    { host: 'localhost.evil.example' },
+    { host: '127.0.0.1.evil.example' },
+    { host: '192.0.2.1' },
+    { origin: 'http://evil.example' },
+    { origin: 'null' },
+    { host: 'localhost', origin: 'https://evil.example' },
+  ])('answers no page of another site, and no name that was pointed at this machine: %o', async (headers) => {
+    expectRefusal(await get(headers), 403, 'Unauthorized', /AGENT3_METRICS_TOKEN/);
+    expect((await get({ ...headers, authorization: `Bearer ${TOKEN}` })).status).toBe(200);
+  });
+
+  test.each([
+    { host: 'localhost:5801' },
+    { host: '127.0.0.1' },
+    { host: '[::1]:5801' },
+    { origin: 'http://localhost:3000' },
+  ])('answers this machine by a loopback name or address: %o', async (headers) => {
+    expect((await get(headers)).status).toBe(200);
+  });
+
   test('takes its own token from everywhere, and no other one', async () => {
     const far = { 'X-Forwarded-For': '203.0.113.1' };
     expect((await get({ ...far, authorization: `Bearer ${TOKEN}` })).status).toBe(200);
