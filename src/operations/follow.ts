@@ -16,6 +16,9 @@ import type { OperationParts } from './parts.ts';
 /** Where a follower is in each stream, in bytes. */
 export type Offsets = Readonly<Record<StreamName, number>>;
 
+/** How often a follower of a silent command is looked at: the end of its token ends its stream within a second. */
+const FOLLOW_LOOK_SECONDS = 0.4;
+
 /** What a follower is told. */
 export type FollowEvent =
   /** A piece of a stream, and where the follower is behind it. */
@@ -137,9 +140,16 @@ export class Followers {
         yield { kind: 'end', state: this.#stateOf(session, limits, masker) };
         return;
       }
-      const happened = await Deadline.after(FOLLOW_SIGN_SECONDS).waitFor(end, gone, shutdown, ...grown);
-      if (!happened) yield { kind: 'alive' };
+      if (!(await this.#happens(principal, end, gone, shutdown, ...grown))) yield { kind: 'alive' };
     }
+  }
+
+  /** Waits for one of `events`; false when it is time for a sign of life, or when the token has ended meanwhile. */
+  async #happens(principal: string, ...events: readonly SignalOnce[]): Promise<boolean> {
+    const sign = Deadline.after(FOLLOW_SIGN_SECONDS);
+    while (!sign.passed && this.#refusal(principal) === undefined)
+      if (await sign.orAfter(FOLLOW_LOOK_SECONDS).waitFor(...events)) return true;
+    return false;
   }
 
   #stateOf(session: Session, limits: HintLimits, masker: Masker | undefined): Answer {

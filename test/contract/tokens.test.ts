@@ -132,15 +132,21 @@ describe('a token of the file', () => {
     const revoked = async () => {
       expect((await cli('revoke', 'follower-1')).code).toBe(0);
     };
+    const silenced = async () => {
+      expect((await cli('revoke', 'follower-3')).code).toBe(0);
+      silencedMs = performance.now();
+    };
     const expired = () => Promise.resolve();
-    for (const [name, options, end] of [
-      ['follower-1', [], revoked],
-      ['follower-2', ['--expires', '3s'], expired],
+    let silencedMs = 0;
+    const talking = 'while sleep 0.1; do echo on; done';
+    for (const [name, options, end, cmd] of [
+      ['follower-1', [], revoked, talking],
+      ['follower-2', ['--expires', '3s'], expired, talking],
+      ['follower-3', [], silenced, 'echo on; sleep 60'],
     ] as const) {
       const token = await create(name, ...options);
       await becomes(token, 200);
-      const { session } = (await call(token, 'shell', { cmd: 'while sleep 0.1; do echo on; done', background: true }))
-        .body;
+      const { session } = (await call(token, 'shell', { cmd, background: true })).body;
       const stream = await fetch(`${agent.url}/sessions/${session}/stream`, { headers: { 'x-auth-token': token } });
       const reading = stream.text();
       await end();
@@ -153,6 +159,8 @@ describe('a token of the file', () => {
         message: expect.stringContaining('This token has ended or was taken away'),
       });
     }
+    // 1 s, and as much for a busy machine: it was 10 s and more.
+    expect(performance.now() - silencedMs).toBeLessThan(2000);
   });
 
   test('works beside the new one while it is rotated, which has its sessions', async () => {
