@@ -42,6 +42,21 @@ export function hiddenNow({ hidden, writable, account }: HidingSpec): HiddenPath
   return { outside: fold(outside, MAX_HIDDEN), inside: paths.filter(isInside) };
 }
 
+/** Whether patterns hide this path by its name, or one above it, also where nothing bears it. */
+export function isHiddenName(patterns: readonly string[], path: string): boolean {
+  const inHomes = allHomes().flatMap((home) => (isWithin(home, path) ? [path.slice(home.length)] : []));
+  return patterns.some((pattern) =>
+    pattern.startsWith('~/') ? inHomes.some((rest) => fits(pattern.slice(1), rest)) : fits(pattern, path),
+  );
+}
+
+/** Whether a path, or one above it, bears the names of a pattern. */
+function fits(pattern: string, path: string): boolean {
+  if (!pattern.includes('*')) return isWithin(pattern, path);
+  const names = path.split('/');
+  return pattern.split('/').every((part, at) => new Bun.Glob(part).match(names[at] ?? ''));
+}
+
 /** Hidden files with a second name, which is not hidden; a sentence each. */
 export function hardLinkNotes(spec: HidingSpec): string[] {
   const { outside, inside } = hiddenNow(spec);

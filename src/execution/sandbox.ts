@@ -7,7 +7,7 @@ import { exportLine, markBeginning, openStatus, type Status } from './beginning.
 import { Descriptors } from './descriptors.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import type { NamedAccount } from './environment.ts';
-import { type HiddenPaths, hiddenNow, isDirectory, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
+import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { hidingViews } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
 import { describeSandboxFault, type MachineFault, NO_BUBBLEWRAP, surroundingsFor } from './sandbox-cause.ts';
@@ -199,7 +199,7 @@ function viewOfEtc({ hidden }: SandboxSpec, { outside }: HiddenPaths): string | 
 }
 
 /**
- * Whether a path leads inside to what the agent itself finds there: nothing on its way is hidden, a link, another user's
+ * Whether a path leads inside to what the agent itself finds there: nothing on its way is hidden (or would be), a link, another user's
  * or the sandbox's own. What is wrong with it can be told before the command then, and tells nothing that is hidden.
  */
 export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
@@ -208,7 +208,7 @@ export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
   if ([...OWN_DIRECTORIES, '/proc', '/dev', ...outside, ...inside].some((root) => isWithin(root, path))) return false;
   let existing = path;
   while (!existsSync(existing)) existing = dirname(existing);
-  return realOf(existing) === existing;
+  return realOf(existing) === existing && (existing === path || !isHiddenName(spec.hidden, path));
 }
 
 /** Changes when bubblewrap is installed, removed or replaced. */

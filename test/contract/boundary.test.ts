@@ -167,7 +167,14 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
         const told = { http: 503, message: expect.stringContaining('Nothing was run: there is no directory') };
         expect(await shellAs(profile, { cmd: 'true', cwd })).toMatchObject(profile === 'work' ? refused : told);
       }
-      for (const cwd of ['/var/backups/none', join(link, 'none'), '/tmp/none', '/run/none']) {
+      // Names that would be hidden, and that nothing bears.
+      const unborn = [
+        '/root/.agent3-none/../.azure',
+        '/root/.azure',
+        '/root/.config/doctl/x',
+        '/etc/ssh/ssh_host_x_key',
+      ];
+      for (const cwd of ['/var/backups/none', join(link, 'none'), '/tmp/none', '/run/none', ...unborn]) {
         const { http, message } = await shellAs(profile, { cmd: 'true', cwd });
         expect([cwd, http, message]).toEqual([cwd, 503, expect.stringContaining('Nothing was run: there is no dir')]);
       }
