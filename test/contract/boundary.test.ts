@@ -218,8 +218,11 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
 
   test('names that a shell does not know are refused where they would have to pass one', async () => {
     const env = { 'BASH_FUNC_cd%%': '() { id; }' };
-    expect(await shellAs('other', { cmd: 'true', cwd: '/', env })).toMatchObject({ http: 400, error: 'Invalid args' });
-    expect(await shellAs('readonly', { cmd: 'cd /; env | grep -c BASH_FUNC', env })).toMatchObject({ exit_code: 0 });
+    for (const profile of ['other', 'readonly'])
+      expect(await shellAs(profile, { cmd: 'true', cwd: '/', env })).toMatchObject({
+        http: 400,
+        error: 'Invalid args',
+      });
   });
 
   test('what is hidden in /etc stays so when it is replaced, and when it is new', async () => {
