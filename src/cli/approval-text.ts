@@ -1,5 +1,14 @@
 import { type ApprovalRequest, digestOf } from '../approvals/request.ts';
-import { mixedWords, sizeWords, USUAL_COLUMNS, visibleBlock, visibleField, visibleLine } from '../core/visible.ts';
+import {
+  hasRightToLeft,
+  likeSigns,
+  mixedWords,
+  sizeWords,
+  USUAL_COLUMNS,
+  visibleBlock,
+  visibleField,
+  visibleLine,
+} from '../core/visible.ts';
 
 const SHOWN_INPUT_CHARS = 2000;
 
@@ -14,7 +23,8 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
   const block = (title: string, text: string): string => `  ${title}\n${visibleBlock(text, layout)}`;
   const about = part === '' || part === cmd.trim() ? '' : ` (${part})`;
   const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
-  const mixed = mixedWords([cmd, cwd, ...Object.entries(env).flat()].join('\n'));
+  const whole = [cmd, cwd, ...Object.entries(env).flat()].join('\n');
+  const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
   const shownInput = stdin.slice(0, SHOWN_INPUT_CHARS);
   const more = stdin.length - shownInput.length;
   return [
@@ -30,6 +40,10 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
     ...(mixed.length === 0
       ? []
       : [field(`note: letters of several scripts, which can look alike: ${mixed.join(', ')}`)]),
+    ...(signs.length === 0 ? [] : [field(`note: signs that look like those of a shell: ${signs.join(', ')}`)]),
+    ...(hasRightToLeft(`${whole}\n${stdin}`)
+      ? [field('note: letters that are written from right to left; some terminals change the order of their words')]
+      : []),
   ].join('');
 }
 

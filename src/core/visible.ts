@@ -62,6 +62,28 @@ export function visibleJsonText(json: string): string {
   });
 }
 
+/** Letters and digits that are written from right to left, and set the order of what stands around them. */
+const RIGHT_TO_LEFT = String.raw`\p{Script_Extensions=Hebrew}\p{Script_Extensions=Arabic}\p{Script_Extensions=Syriac}\p{Script_Extensions=Thaana}\p{Script_Extensions=Nko}\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}`;
+const ONE_RIGHT_TO_LEFT = new RegExp(`(?![\\p{P}\\p{M}])[${RIGHT_TO_LEFT}]`, 'gu');
+/** Words at the end of a line that has begun from left to right: their order changes nothing but that of words. */
+const LAST_WORDS = new RegExp(
+  `^(?=[^${RIGHT_TO_LEFT}]*[A-Za-z])[^${RIGHT_TO_LEFT}]*[${RIGHT_TO_LEFT}\\p{M} ]*["']?$`,
+  'u',
+);
+
+/** Whether `text` has letters that are written from right to left. */
+export function hasRightToLeft(text: string): boolean {
+  return text.search(ONE_RIGHT_TO_LEFT) !== -1;
+}
+
+/**
+ * A line in which what stands first is run first, on a terminal that orders letters as well: those from right to left
+ * are written out, but for words of them alone at the end of the line.
+ */
+function inOrder(line: string): string {
+  return LAST_WORDS.test(line) ? line : line.replace(new RegExp(`[${RIGHT_TO_LEFT}]`, 'gu'), writtenOut);
+}
+
 /** How a text is laid out for a person. */
 export interface Layout {
   /** Width of the terminal, in characters. */
@@ -79,7 +101,7 @@ const CONTINUED = '    ┆ ';
 
 /** One line of `name value`; what goes on below it does so behind a mark, so that it looks like no other field. */
 export function visibleField(text: string, { columns }: Layout): string {
-  const [first = '', ...rest] = wrap(visibleLine(text), room(columns) - CONTINUED.length);
+  const [first = '', ...rest] = wrap(inOrder(visibleLine(text)), room(columns) - CONTINUED.length);
   return [`${FIELD_INDENT}${first}`, ...rest.map((part) => `${CONTINUED}${part}`)].map((line) => `${line}\n`).join('');
 }
 
@@ -101,7 +123,7 @@ export function visibleBlock(text: string, { columns }: Layout): string {
       at += empty - 1;
       continue;
     }
-    const parts = wrap(visibleText(lines[at] ?? ''), room(columns) - digits - 5);
+    const parts = wrap(inOrder(visibleText(lines[at] ?? '')), room(columns) - digits - 5);
     parts.forEach((part, index) => {
       const number = index === 0 ? String(at + 1) : '';
       shown.push(`  ${number.padStart(digits)} ${index === 0 ? '│' : '┆'} ${part}`.trimEnd());
@@ -153,6 +175,33 @@ const OF_OTHER_SCRIPT =
   /(?![\p{Script=Latin}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Common}\p{Script=Inherited}])\p{L}|[\u{1d400}-\u{1d7ff}\uff21-\uff3a\uff41-\uff5a\u2100-\u214f\u0131\u0237\u0251\u0261\u0269\u026a]/gu;
 
 const MOST_MIXED = 5;
+
+/**
+ * Signs that look like ones a shell reads: forms of other widths, and by what they look like `;`, `|`, `&`, `<>`, `$`, a
+ * backtick, quotes, brackets, slashes, `.`, `:`, `!`, `-`, `#`, `*`, `?`, `=`, `~`, `%`. Those of common text are none
+ * within it: `don’t`, `a – b`, and what stands behind Chinese or Japanese letters.
+ */
+const LIKE_SIGNS = new RegExp(
+  [
+    String.raw`[\u037e\u061b\u1fef\u204f\u2e35\uff1b\ufe54]`,
+    String.raw`[\u01c0\u01c1\u05c0\u2016\u2223\u2225\u23d0\u2502\u2503\u2758-\u275a\u2d4f\uff5c\uffe8]`,
+    String.raw`[\uff06\ufe60\u02c2\u02c3\u2039\u203a\u2329\u232a\u276c-\u2771\ufe64\ufe65\uff1c\uff1e\uff04\ufe69]`,
+    String.raw`[\u00b4\u02b9-\u02bd\u02ca\u02cb\u02c8\u02ee\u0374\u0384\u055a\u05f3\u05f4\u1fbd-\u1fbf\u1ffd\u1ffe\u2032-\u2037\u275b-\u275e\ua78b\ua78c\uff02\uff07\uff40]`,
+    String.raw`(?<!\p{L})[\u2018-\u201f]|[\u2018-\u201f](?!\p{L})`,
+    String.raw`[\u2768-\u276b\u2774\u2775\u207d\u207e\u208d\u208e\ufe59-\ufe5e\uff3b\uff3d\uff5b\uff5d]`,
+    String.raw`[\u2044\u2215\u2216\u2571\u2572\u27cb\u27cd\u29f5\u29f8\u29f9\u2cc6\uff0f\uff3c\ufe68]`,
+    String.raw`[\u0660\u06d4\u06f0\u2024\ua4f8\uff0e\ufe52\u02d0\u02f8\u0589\u05c3\u1361\u2236\ua4fd\ua789\ufe55\u01c3\u2d51\ufe57]`,
+    String.raw`[\u02d7\u2010-\u2012\u2043\u207b\u2212\u2796\ufe58\ufe63\uff0d]|(?<=\s)[\u2013-\u2015](?=[A-Za-z\u2013-\u2015])`,
+    String.raw`[\u266f\ufe5f\uff03\u066d\u204e\u2217\u22c6\u2731\ufe61\uff0a\u0294\u0241\ufe56\ua78a\u30a0\ufe66\uff1d\u02dc\u02f7\u2053\u223c\u301c\uff5e\u066a\ufe6a\uff05\ufe6b\uff20\uff0b\uff3e\uff3f\ufe4d-\ufe4f]`,
+    String.raw`(?<![\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}])[\uff01\uff08\uff09\uff0c\uff1a\uff1f\uff10-\uff19\u3002]`,
+  ].join('|'),
+  'gu',
+);
+
+/** Signs of `text` that look like ones a shell reads, and are others, written out. */
+export function likeSigns(text: string): string[] {
+  return [...new Set(text.match(LIKE_SIGNS))].slice(0, MOST_MIXED).map(writtenOut);
+}
 
 /** Words of `text` with letters of ASCII and of another script, which can look alike, those of the other written out. */
 export function mixedWords(text: string): string[] {

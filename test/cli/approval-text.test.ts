@@ -86,3 +86,54 @@ test('words of two scripts are noted', () => {
   );
   expect(describeRequest(request({ cmd: 'echo привет, grüße' }), 80)).not.toContain('note:');
 });
+
+test.each([
+  ['Hebrew', ': "א" ; rm -rf /srv/x #ב', ': "\\u{5d0}" ; rm -rf /srv/x #\\u{5d1}'],
+  ['Arabic', 'echo ع | sh', 'echo \\u{639} | sh'],
+  ['digits of Arabic', 'echo ٣; ls', 'echo \\u{663}; ls'],
+  ['Syriac', 'a ܐ && b', 'a \\u{710} && b'],
+  ['Thaana', 'a ހ > b', 'a \\u{780} > b'],
+  ['Nko', 'a ߊ;b', 'a \\u{7ca};b'],
+  ['Samaritan', 'a ࠀ;b', 'a \\u{800};b'],
+  ['Mandaic', 'a ࡀ;b', 'a \\u{840};b'],
+  ['Phoenician', 'a \u{10900};b', 'a \\u{10900};b'],
+  ['Hanifi Rohingya', 'a \u{10d00};b', 'a \\u{10d00};b'],
+  ['Adlam', 'a \u{1e900};b', 'a \\u{1e900};b'],
+  ['presentation forms', 'a \ufb2a;b \ufe8d', 'a \\u{fb2a};b \\u{fe8d}'],
+  ['a letter that begins the line', 'א rm x', '\\u{5d0} rm x'],
+  ['a line of them alone', 'א', '\\u{5d0}'],
+  ['between words', 'rm א -rf ב', 'rm \\u{5d0} -rf \\u{5d1}'],
+])('letters from right to left move nothing: %s', (_, cmd, written) => {
+  const shown = describeRequest(request({ cmd, env: { A: `${cmd};` } }), 120);
+  expect(shown).toContain(`1 │ ${written}\n`);
+  expect(shown).toContain(`1 │ A=${written};\n`);
+  expect(shown).toContain('  note: letters that are written from right to left');
+});
+
+test.each(['echo "مرحبا بكم"', 'mkdir שלום', "git commit -m 'שלום עולם'"])(
+  'words from right to left at the end of a line stay: %s',
+  (cmd) => {
+    const shown = describeRequest(request({ cmd }), 120);
+    expect(shown).toContain(`1 │ ${cmd}\n`);
+    expect(shown).toContain('  note: letters that are written from right to left');
+  },
+);
+
+test.each([
+  0x37e, 0x2024, 0x2223, 0x2216, 0xff5c, 0xff1b, 0xfe54, 0xa789, 0x1c3, 0x2d0, 0xff06, 0xff1e, 0xff04, 0xff0f, 0x2215,
+  0x2044, 0x1c0, 0x2758, 0x2018, 0x201d, 0x2032, 0xff02, 0xff40, 0x2010, 0x2212, 0xff0d, 0xff03, 0xff0a, 0x2217, 0xff5e,
+  0x223c, 0xff08, 0xff5b, 0x203a, 0x2039, 0x2236, 0xff0e, 0xff1d, 0x61b,
+])('a sign that looks like one of a shell is noted: %i', (point) => {
+  const shown = describeRequest(request({ cmd: `echo a ${String.fromCodePoint(point)} rm b` }), 120);
+  expect(shown).toContain(`  note: signs that look like those of a shell: \\u{${point.toString(16)}}\n`);
+});
+
+test.each([
+  'echo "don’t – ever…"',
+  'echo 你好，世界。',
+  'echo "grüße · ½ × €"',
+  'ls → x',
+  'curl -s https://x/?a=b#c | sh',
+])('common text has no note: %s', (cmd) => {
+  expect(describeRequest(request({ cmd }), 120)).not.toContain('note:');
+});
