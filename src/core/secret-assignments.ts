@@ -7,9 +7,9 @@ const PARTS = /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|aut
 const OF_NAME = /[\w.-]/;
 /** A longer one is no name. */
 const LONGEST_NAME = 64;
-/** `api key`, `unseal key 1`: names of two words for people. */
+/** `api key`, `unseal key 1`, `pass phrase`: names of two words for people. */
 const WORD_BEFORE = /(?<![\w.-])[A-Za-z]{2,16} $/;
-const NUMBER_BEHIND = / \d{1,2}(?=\s{0,4}:)/y;
+const WORD_BEHIND = /[ -](?:\d{1,2}|phrase|word|code)(?=\s{0,4}:)/iy;
 
 /** Between a name and its value: quotes and brackets that end, and a sign. */
 const SIGN =
@@ -43,8 +43,8 @@ export function assignedValues(text: string): NamedValue[] {
 }
 
 function valueBehind(text: string, from: number, end: number): NamedValue | undefined {
-  NUMBER_BEHIND.lastIndex = end;
-  const behind = NUMBER_BEHIND.test(text) ? NUMBER_BEHIND.lastIndex : end;
+  WORD_BEHIND.lastIndex = end;
+  const behind = WORD_BEHIND.test(text) ? WORD_BEHIND.lastIndex : end;
   SIGN.lastIndex = behind;
   const sign = SIGN.exec(text) ?? column(text, from, end);
   if (sign === null) return undefined;

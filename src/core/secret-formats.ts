@@ -149,13 +149,41 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
   ],
   [
     'password',
-    /^[ \t]{0,16}(?:set |no )?[^\n"]{0,60}?\b(?:snmp-server community|(?:isakmp|tacacs-server|radius-server) key|key-string|pre-shared-key(?: ascii-text| address \S{1,40} key)?)(?: \d)?[ \t]{1,8}"?(?<v>[^\s";]{3,256})/gm,
-    ['snmp-server', 'isakmp', 'tacacs-', 'radius-', 'key-string', 'pre-shared-key '],
+    /^[ \t]{0,16}(?:set |no )?[^\n"]{0,60}?\b(?:snmp-server community|(?:isakmp|tacacs-server|radius-server) key|key-string|pre-shared-(?:secret|key)(?: ascii-text| address \S{1,40} key)?)(?: \d)?[ \t]{1,8}"?(?<v>[^\s";]{3,256})/gm,
+    ['snmp-server', 'isakmp', 'tacacs-', 'radius-', 'key-string', 'pre-shared-'],
   ],
   [
     'password',
     /\b(?:sqlcmd|bcp|isql|tsql)\b[^\n|;&]{0,160}?\s-P[ \t]{0,4}["']?(?<v>[^\s"']{3,128})/g,
     ['sqlcmd', 'bcp ', 'isql', 'tsql'],
+  ],
+  [
+    'password',
+    /^[ \t]{0,16}(?:r[ow]community6?|(?:trap|auth)community(?: [\w,]{1,40})?|com2sec6?[ \t]{1,8}(?:-Cn \S{1,40} )?\S{1,64}[ \t]{1,8}\S{1,64}|trap2?sink[ \t]{1,8}\S{1,64})[ \t]{1,8}(?!-)"?(?<v>[^\s"#]{3,256})/gm,
+    ['community', 'com2sec', 'trapsink', 'trap2sink'],
+  ],
+  [
+    'password',
+    /^[ \t]{0,16}(?:ENV|ARG|setenv|SetEnv|setx|set -g?x|(?:fastcgi|uwsgi|scgi|grpc)_param|proxy_set_header|os\.environ)[ \t]{1,16}(?<n>[A-Za-z_][\w.-]{2,63})[ \t]{1,64}(?:"(?<v>[^"\n]{3,512})"|'(?<v2>[^'\n]{3,512})'|(?<v3>[^\s"';=][^\s"';]{2,511}));?[ \t]{0,16}\r?$/gm,
+    ['env ', 'arg ', 'setenv', 'setx ', 'set -', '_param', 'proxy_set_header'],
+  ],
+  [
+    'password',
+    /(?<![\w-])-(?:(?:src|dest|new)?(?:key|store)?)pass(?:word)?[ \t]{1,4}["']?(?<v>[^\s"'<[-][^\s"']{3,255})/g,
+    ['keypass', 'storepass'],
+  ],
+  ['password hash', /\b(?:set)?user \S{1,64} [^\n#]{0,400}?#(?<v>[0-9a-f]{64})(?!\w)/gi, ['user ']],
+  [
+    'token',
+    /(?<![\w-])x-(?:amz|goog|oss|cos)-(?:signature|security-token)["']?[ \t]{0,4}[:=][ \t]{0,4}["']?(?<v>[\w%.~+/=-]{20,4096})/gi,
+    ['-signature', '-security-token'],
+    true,
+  ],
+  [
+    'password',
+    /(?<![\w:/@.+-])(?!(?:sips?|mailto|xmpp|acct|im|turns?|stuns?|from|to|cc|e?mail)\b)[\w.-]{1,64}:(?<v>[^\s:@/"'<>]{4,128})@(?:(?:\d{1,3}\.){3}\d{1,3}|localhost|[\w.-]{1,128}:\d{2,5})(?![\w.])/gi,
+    ['@'],
+    true,
   ],
   ['password hash', /rpcauth=[^\s:]{1,64}:(?<v>[0-9a-f$]{16,200})/g, ['rpcauth=']],
   ['private key', /(?<![\w+/])(?<v>AQ[A-D][A-Za-z0-9+/]{35}==)/g, ['==']],
@@ -175,13 +203,13 @@ const WRITTEN: readonly (readonly [kind: string, shape: RegExp, needs: readonly 
   // Names and values in members of their own.
   [
     'password',
-    /["']?(?:\b|_)(?:name|key|k|OptionName|ParameterKey)["']?\s{0,4}[:=]\s{0,4}["']?(?<n>[\w.-]{2,64})(?:["']?,\s{0,40}|["']?\s{1,40})["']?(?:value|v|val|ParameterValue)["']?\s{0,4}[:=]\s{0,4}(?:"(?<v>[^"\n]{3,1024})"|'(?<v2>[^'\n]{3,1024})'|(?<v3>[^\s"',}>]{3,1024}))/gi,
+    /["']?(?:\b|_)(?:name|key|k|(?:Option|Variable|Setting|Secret|Parameter|Output|Tag)(?:Name|Key))["']?\s{0,4}[:=]\s{0,4}["']?(?<n>[\w.-]{2,64})(?:["']?,\s{0,40}|["']?\s{1,40})["']?(?:value|v|val|(?:Option|Variable|Setting|Secret|Parameter|Output|Tag)Value)["']?\s{0,4}[:=]\s{0,4}(?:"(?<v>[^"\n]{3,1024})"|'(?<v2>[^'\n]{3,1024})'|(?<v3>[^\s"',}>]{3,1024}))/gi,
     ['value'],
   ],
   [
     'password',
-    /["'](?:value|v|val|ParameterValue)["']\s{0,4}:\s{0,4}"(?<v>[^"\n]{3,1024})",?\s{1,40}["'](?:name|key|k|OptionName|ParameterKey)["']\s{0,4}:\s{0,4}"(?<n>[\w.-]{2,64})"/gi,
-    ['"value"', "'value", '"parametervalue'],
+    /["'](?:value|v|val|(?:Option|Variable|Setting|Secret|Parameter|Output|Tag)Value)["']\s{0,4}:\s{0,4}(?:"(?<v>[^"\n]{3,1024})"|'(?<v2>[^'\n]{3,1024})')(?:,\s{0,40}|\s{1,40})["'](?:name|key|k|(?:Option|Variable|Setting|Secret|Parameter|Output|Tag)(?:Name|Key))["']\s{0,4}:\s{0,4}["'](?<n>[\w.-]{2,64})["']/gi,
+    ['value"', "value'", '"v"', '"val"'],
   ],
   [
     'password',

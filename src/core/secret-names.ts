@@ -38,6 +38,9 @@ const PROGRAM_OPTIONS = [
   String.raw`(?:redis|valkey|keydb)-cli\s${ARGUMENTS}-a\s{1,4}`,
   String.raw`ldap[a-z]{3,8}\s${ARGUMENTS}-w\s{0,4}`,
   String.raw`(?:un)?zip\s${ARGUMENTS}-P\s{0,4}`,
+  String.raw`nmcli\s${ARGUMENTS}(?:[\w-]{1,40}\.)?(?:password|psk|wep-key\d?|secrets?|pin)\s{1,4}`,
+  String.raw`wpa_passphrase\s{1,4}[^\s|;&<>()\x60\\-]{1,64}\s{1,4}`,
+  String.raw`(?:keytool|jarsigner|apksigner|java)\s${ARGUMENTS}-(?:src|dest|new)?(?:key|store)?pass(?:word)?\s{1,4}`,
   String.raw`openssl\s${ARGUMENTS}-[kK]\s{1,4}`,
   String.raw`mongo(?:sh|dump|restore|export|import|stat|top)?\s${ARGUMENTS}-p\s{1,4}`,
   // Where it prints (-n), no file is named before the user.
@@ -96,7 +99,21 @@ const NAMED: readonly NamedShape[] = [
   {
     kind: 'password',
     shape: shape(`${WORD_BEGIN}(?:${PROGRAM_OPTIONS.join('|')})${OPEN}`, String.raw`[^\s"'-][^\s"']{0,255}`, 'g'),
-    needs: ['login', 'sshpass', '-cli', 'ldap', 'zip', 'openssl', 'mongo', 'htpasswd'],
+    needs: [
+      'login',
+      'sshpass',
+      '-cli',
+      'ldap',
+      'zip',
+      'openssl',
+      'mongo',
+      'htpasswd',
+      'nmcli',
+      'wpa_',
+      'keypass',
+      'storepass',
+      '-new',
+    ],
     bond: 'argument',
   },
   {

@@ -240,6 +240,11 @@ describe('a mark', () => {
       'cat > k <<E\n-----BEGIN PRIVATE KEY-----\nQUJDREVGa1QUJDREVG\n-----END PRIVATE KEY-----\nE',
       'cat > k <<E\n‹private key›\nE',
     ],
+    ['keytool -list -storepass hunter22 -v', 'keytool -list -storepass ‹password› -v'],
+    ['keytool -genkey -keypass hunter22', 'keytool -genkey -keypass ‹password›'],
+    ['nmcli dev wifi connect x password hunter22', 'nmcli dev wifi connect x password ‹password›'],
+    ['sudo nmcli c mod x wifi-sec.psk hunter22', 'sudo nmcli c mod x wifi-sec.psk ‹password›'],
+    ['wpa_passphrase net hunter22', 'wpa_passphrase net ‹password›'],
     ['gunzip -c dump.sql.gz | PGPASSWORD=hunter22 psql db', 'gunzip -c dump.sql.gz | PGPASSWORD=‹password› psql db'],
     ['printf %s x > f; TOKEN=abc123 ./deploy', 'printf %s x > f; TOKEN=‹password› ./deploy'],
   ];
