@@ -1,5 +1,5 @@
 import type { NamedValue } from './named-value.ts';
-import { indentAt } from './secret-formats.ts';
+import { indentAt } from './secret-kubernetes.ts';
 import { isName, isStrong, WORDS } from './secret-values.ts';
 
 /** A part of a text that has to be masked. */

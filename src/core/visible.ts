@@ -63,7 +63,7 @@ export function visibleJsonText(json: string): string {
 }
 
 /** Letters and digits that are written from right to left, and set the order of what stands around them. */
-const RIGHT_TO_LEFT = String.raw`\p{Script_Extensions=Hebrew}\p{Script_Extensions=Arabic}\p{Script_Extensions=Syriac}\p{Script_Extensions=Thaana}\p{Script_Extensions=Nko}\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}`;
+const RIGHT_TO_LEFT = String.raw`\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}`;
 const ONE_RIGHT_TO_LEFT = new RegExp(`(?![\\p{P}\\p{M}])[${RIGHT_TO_LEFT}]`, 'gu');
 /** Words at the end of a line that has begun from left to right: their order changes nothing but that of words. */
 const LAST_WORDS = new RegExp(
