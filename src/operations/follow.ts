@@ -12,6 +12,7 @@ import { type HintLimits, recordHints } from './hints.ts';
 import { type Masker, maskerFor } from './masking.ts';
 import type { Answer } from './operation.ts';
 import type { OperationParts } from './parts.ts';
+import { TAIL_SECONDS, Tail } from './tail.ts';
 
 /** Where a follower is in each stream, in bytes. */
 export type Offsets = Readonly<Record<StreamName, number>>;
@@ -117,6 +118,7 @@ export class Followers {
     { offsets: from, isText, gone, shutdown }: FollowRequest,
   ): AsyncGenerator<FollowEvent, void> {
     const offsets = { ...from };
+    const tails = { stdout: new Tail(), stderr: new Tail() };
     using stdout = new Growth(session.path('stdout'));
     using stderr = new Growth(session.path('stderr'));
     while (!gone.fired && !shutdown.fired) {
@@ -124,11 +126,15 @@ export class Followers {
       // Before the look at the files: what is written until the end is then found.
       const end = this.parts.commands.endOf(session);
       let isSilent = true;
+      let waitSeconds = FOLLOW_SIGN_SECONDS;
       for (const stream of STREAMS) {
         if (session.sizeOf(stream) <= offsets[stream]) continue;
         // So many streams of one token hold up nobody else.
         await this.parts.turns.take(principal);
-        const bytes = nextPiece(session, stream, offsets[stream], isText && end !== undefined);
+        const piece = nextPiece(session, stream, offsets[stream], isText && end !== undefined);
+        const held = masker === undefined || end === undefined ? 0 : tails[stream].heldOf(piece, offsets[stream]);
+        if (held > 0) waitSeconds = TAIL_SECONDS;
+        const bytes = piece.subarray(0, piece.length - held);
         if (bytes.length === 0) continue;
         isSilent = false;
         const shown = (await masker?.maskBytes(bytes, session.stream(stream), offsets[stream])) ?? bytes;
@@ -140,13 +146,14 @@ export class Followers {
         yield { kind: 'end', state: this.#stateOf(session, limits, masker) };
         return;
       }
-      if (!(await this.#happens(principal, end, gone, shutdown, ...grown))) yield { kind: 'alive' };
+      const happened = await this.#happens(principal, waitSeconds, end, gone, shutdown, ...grown);
+      if (!happened && waitSeconds === FOLLOW_SIGN_SECONDS) yield { kind: 'alive' };
     }
   }
 
-  /** Waits for one of `events`; false when it is time for a sign of life, or when the token has ended meanwhile. */
-  async #happens(principal: string, ...events: readonly SignalOnce[]): Promise<boolean> {
-    const sign = Deadline.after(FOLLOW_SIGN_SECONDS);
+  /** Waits for one of `events`; false when none came in `seconds`, or when the token has ended meanwhile. */
+  async #happens(principal: string, seconds: number, ...events: readonly SignalOnce[]): Promise<boolean> {
+    const sign = Deadline.after(seconds);
     while (!sign.passed && this.#refusal(principal) === undefined)
       if (await sign.orAfter(FOLLOW_LOOK_SECONDS).waitFor(...events)) return true;
     return false;

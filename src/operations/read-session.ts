@@ -7,6 +7,7 @@ import { type Call, defineOperation, type Operation } from './operation.ts';
 import type { OperationParts } from './parts.ts';
 import { matchesField, searchAnswer } from './search-answer.ts';
 import { sliceAnswer, sliceFields } from './slice.ts';
+import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from './tail.ts';
 
 /** `read_session`: a slice of a session's output, and the state of its command. */
 export function readSessionOperation(parts: OperationParts): Operation {
@@ -86,13 +87,24 @@ type ReadArguments = Static<ReturnType<typeof argsSchema>>;
 async function waitForMore(parts: OperationParts, session: Session, given: ReadArguments, call: Call): Promise<void> {
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
   using growth = new Growth(session.path(given.stream));
+  const tail = parts.access.profileFor(call.principal).mask ? new Tail() : undefined;
   for (;;) {
     const grown = growth.next();
     const end = parts.commands.endOf(session);
     if (end === undefined || call.shutdown.fired || deadline.passed) return;
-    if (hasMore(snapshot(session, parts.clock), given)) return;
-    await deadline.waitFor(end, call.shutdown, grown);
+    const isMore = hasMore(snapshot(session, parts.clock), given);
+    if (isMore && !isHeld(session, given, tail)) return;
+    await (isMore ? deadline.orAfter(TAIL_SECONDS) : deadline).waitFor(end, call.shutdown, grown);
   }
+}
+
+/** Whether what is there ends with the beginning of a word, which may become a secret. */
+function isHeld(session: Session, { stream, offset }: ReadArguments, tail: Tail | undefined): boolean {
+  if (tail === undefined) return false;
+  const size = session.sizeOf(stream);
+  const from = Math.max(0, offset, size - 2 * LONGEST_TAIL_BYTES);
+  const last = session.stream(stream).read(from, size - from);
+  return tail.heldOf(last, from) > 0;
 }
 
 /** From a negative offset on, anything written is something to read. */

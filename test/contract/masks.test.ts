@@ -133,6 +133,43 @@ test('a stream says at its end that something was masked in it', async () => {
   expect(await eventsOf('nothing\n')).not.toContain('masked');
 });
 
+describe('a secret that is written piece by piece', () => {
+  const TOKEN = 'ghp_0123456789abcdefghijABCDEFGHIJ012345';
+  const slowly = `for part in ghp_0123456789abc defghijABC DEFGHIJ012345; do printf %s "$part"; sleep 0.4; done`;
+  const start = async (cmd: string): Promise<string> => (await agent.shell({ cmd, background: true })).session;
+
+  test.concurrent.each([
+    ['and a line break', `${slowly}; echo; sleep 0.3`],
+    ['at the end', slowly],
+    ['behind other words', `printf 'x y '; ${slowly}; echo; echo z`],
+  ])('is masked in a stream: %s', async (_, cmd) => {
+    const session = await start(cmd);
+    const headers = { 'x-auth-token': agent.token };
+    const events = await (await fetch(`${agent.url}/sessions/${session}/stream`, { headers })).text();
+    expect(events).toContain('‹github token›');
+    expect(events).not.toContain('ghp_0');
+  });
+
+  test.concurrent('is masked in a read that waits', async () => {
+    const session = await start(`${slowly}; echo; sleep 5`);
+    const { stdout, next_offset } = await agent.read({ session, wait: 10 });
+    expect(stdout.trimEnd()).toBe('‹github token›');
+    expect(next_offset).toBeGreaterThanOrEqual(TOKEN.length);
+  });
+
+  test.concurrent('a word that nothing follows is shown after a moment, also a question', async () => {
+    const session = await start('printf name; sleep 20');
+    const before = performance.now();
+    expect((await agent.read({ session, wait: 10 })).stdout).toBe('name');
+    expect(performance.now() - before).toBeLessThan(5000);
+    const response = await fetch(`${agent.url}/sessions/${session}/stream`, {
+      headers: { 'x-auth-token': agent.token },
+    });
+    for await (const chunk of response.body ?? []) if (Buffer.from(chunk).toString().includes('name')) break;
+    expect(performance.now() - before).toBeLessThan(10_000);
+  });
+});
+
 describe('an answer stays within its limit, whatever is masked in it, with', () => {
   const line = fc.constantFrom(
     'pwd=abc',
