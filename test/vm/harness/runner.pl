@@ -11,7 +11,9 @@ use POSIX ':sys_wait_h';
 my $directory = '/run/vm-runner';
 mkdir $directory;
 # Not blocking, so that the ends of scripts are seen while nothing arrives.
-sysopen(my $port, '/dev/vport0p1', O_RDWR | O_NONBLOCK) or die "no channel to the host: $!";
+# Its number is that of the device, which the kernel gives in the order in which it finds them.
+my ($channel) = glob '/dev/vport*p1';
+sysopen(my $port, $channel // '/dev/vport0p1', O_RDWR | O_NONBLOCK) or die "no channel to the host: $!";
 
 sub slurp {
     my ($path) = @_;
