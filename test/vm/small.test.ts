@@ -64,7 +64,8 @@ describeVm('a server of 512 MB', () => {
     const { body } = await bomb;
     expect(body).toMatchObject({ status: 'done', stdout: '137\n', message: expect.stringMatching(/memory/) });
     expect(await pid()).toBe(before);
-    expect((await vm.sh('systemctl --failed --no-legend --plain')).trim()).toBe('');
+    const failed = 'systemctl --failed --no-legend --plain | grep . && journalctl -n 40 --no-pager; true';
+    expect((await vm.sh(failed)).trim()).toBe('');
   }, 200_000);
 
   test.each([['full'], ['readonly']])(
