@@ -49,7 +49,8 @@ const reports: string[] = [];
 const outputs = await Promise.all(lanes.map((groups, lane) => runLane(groups, lane === 0)));
 for (const output of outputs) console.log(output);
 
-const { passed, failed, skipped } = countTests();
+const { passed, failed, skipped, names } = readReports();
+for (const name of names) console.log(`failed: ${name}`);
 for (const name of broken) console.log(`failed: ${name}`);
 // A step that failed without a failed test (types, the build, a crash of the runner) counts as a failure as well.
 const failures = Math.max(failed, broken.length);
@@ -73,28 +74,50 @@ async function runLane(groups: readonly (readonly string[])[], isSeen: boolean):
   return texts.join('');
 }
 
+interface Totals {
+  passed: number;
+  failed: number;
+  skipped: number;
+  /** File and full name of each test that failed. */
+  names: string[];
+}
+
 /** The totals of the JUnit reports; zeros where the runner wrote none. */
-function countTests(): { passed: number; failed: number; skipped: number } {
-  const sum = { passed: 0, failed: 0, skipped: 0 };
+function readReports(): Totals {
+  const sum: Totals = { passed: 0, failed: 0, skipped: 0, names: [] };
   for (const report of reports) {
-    const { passed, failed, skipped } = countIn(report);
+    const { passed, failed, skipped, names } = readReport(report);
     sum.passed += passed;
     sum.failed += failed;
     sum.skipped += skipped;
+    sum.names.push(...names);
   }
   return sum;
 }
 
-function countIn(report: string): { passed: number; failed: number; skipped: number } {
+function readReport(report: string): Totals {
   try {
-    const head = /<testsuites[^>]*>/.exec(readFileSync(report, 'utf8'))?.[0] ?? '';
+    const text = readFileSync(report, 'utf8');
+    const head = /<testsuites[^>]*>/.exec(text)?.[0] ?? '';
     const count = (name: string): number => Number(new RegExp(` ${name}="(\\d+)"`).exec(head)?.[1] ?? 0);
     const failed = count('failures') + count('errors');
     const skipped = count('skipped');
-    return { passed: count('tests') - failed - skipped, failed, skipped };
+    return { passed: count('tests') - failed - skipped, failed, skipped, names: failuresIn(text) };
   } catch {
-    return { passed: 0, failed: 0, skipped: 0 };
+    return { passed: 0, failed: 0, skipped: 0, names: [] };
   } finally {
     rmSync(report, { force: true });
   }
+}
+
+function failuresIn(report: string): string[] {
+  const cases = report.matchAll(
+    /<testcase name="([^"]*)" classname="([^"]*)"[^>]* file="([^"]*)"[^>]*>\s*<(?:failure|error)/g,
+  );
+  return [...cases].map(([, name = '', group = '', file = '']) => unescapeXml(`${file}: ${group} > ${name}`));
+}
+
+function unescapeXml(text: string): string {
+  const characters: Record<string, string> = { lt: '<', gt: '>', quot: '"', apos: "'", amp: '&' };
+  return text.replaceAll(/&(lt|gt|quot|apos|amp);/g, (entity, name: string) => characters[name] ?? entity);
 }
