@@ -13,8 +13,5 @@ No token is needed. Settings come from the environment, as for serve. Sessions a
 Example, in the configuration of a client:
   {"mcpServers":{"agent3":{"command":"agent3","args":["mcp"]}}}`,
     )
-    .action(async () => {
-      const { runMcp } = await import('./mcp-action.ts');
-      await runMcp();
-    });
+    .action(async () => (await import('../server/serve-stdio.ts')).serveStdio());
 }

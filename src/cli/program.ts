@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { OutputFault } from '../client/faults.ts';
+import { StartupFault } from '../server/startup-fault.ts';
 import { commit, version } from '../version.ts';
 import { addApprovals } from './approvals.ts';
 import { addAudit } from './audit.ts';
@@ -7,7 +8,7 @@ import { endOutput, endWithReader } from './broken-pipe.ts';
 import { addCompletion } from './completion.ts';
 import { addDoctor } from './doctor.ts';
 import { addExec } from './exec.ts';
-import { EXIT_EXEC, EXIT_USAGE } from './exit.ts';
+import { EXIT_EXEC, EXIT_USAGE, fail } from './exit.ts';
 import { addGpt } from './gpt.ts';
 import { addInstall } from './install.ts';
 import { addMatchLines } from './match-lines.ts';
@@ -50,6 +51,7 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     await program.parseAsync(argv.length === 0 ? ['--help'] : [...argv], { from: 'user' });
   } catch (error) {
     if (error instanceof OutputFault) endOutput(error);
+    if (error instanceof StartupFault) fail(error.exitCode, ...error.reasons);
     if (!(error instanceof CommanderError)) throw error;
     // Help: it ends by itself, once it is written.
     if (error.exitCode === 0) return;

@@ -1,7 +1,6 @@
 import { Deadline, delay } from '../core/clock.ts';
 import type { SignalOnce } from '../core/signal-once.ts';
 import type { Log } from '../log/log.ts';
-import { EXIT_FAILURE } from './exit.ts';
 
 /** What an agent is that takes calls. */
 export interface Listening {
@@ -31,7 +30,7 @@ const PENDING_LOOK_MS = 20;
 export function stopOnSignals(parts: Stoppable): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (parts.shutdown.fired) end(parts, EXIT_FAILURE);
+      if (parts.shutdown.fired) end(parts, 1);
       void stopAgent(parts, { signal });
     });
   }

@@ -16,8 +16,8 @@ import { Followers } from '../operations/follow.ts';
 import { allOperations } from '../operations/index.ts';
 import { outputOnDisk } from '../sessions/record.ts';
 import { version } from '../version.ts';
-import { EXIT_FAILURE, fail } from './exit.ts';
 import type { Listening } from './shutdown.ts';
+import { StartupFault } from './startup-fault.ts';
 
 /** Bun closes a connection that is silent for longer: it must outlast the longest answer (255 s is Bun's maximum). */
 const IDLE_MARGIN_SECONDS = 30;
@@ -59,13 +59,13 @@ export class Listener implements Listening {
     };
   }
 
-  /** Begins to listen. Ends the process, with what to do, when it cannot. */
+  /** Begins to listen. Throws, with what to do, when it cannot. */
   open(): void {
     const { host, port } = this.#config;
     try {
       this.#listen(port, this.#readTls());
     } catch (error) {
-      fail(EXIT_FAILURE, error instanceof TlsFault ? error.message : listenFault(host, port, error));
+      throw new StartupFault(1, error instanceof TlsFault ? error.message : listenFault(host, port, error));
     }
   }
 

@@ -11,7 +11,6 @@ import type { Logger } from '../log/log.ts';
 import { allOperations } from '../operations/index.ts';
 import { recoverSessions } from '../operations/recovery.ts';
 import { commit, version } from '../version.ts';
-import { EXIT_FAILURE, fail } from './exit.ts';
 import { stopAgent, stopOnSignals } from './shutdown.ts';
 import {
   hideToken,
@@ -25,6 +24,7 @@ import {
   tryOpenStore,
   warnOfPlaces,
 } from './startup.ts';
+import { StartupFault } from './startup-fault.ts';
 
 /** Calls under way when the client closes its end may still be answered within this; then the agent ends. */
 const LAST_ANSWERS_SECONDS = 2;
@@ -34,8 +34,8 @@ const LOOK_MS = 20;
 /** Agents of one user at once that keep sessions without a directory named in the settings: one for each client. */
 const MAX_DIRECTORIES = 32;
 
-/** Speaks MCP over standard input and output until the client closes its end. */
-export async function runMcp(): Promise<void> {
+/** Speaks MCP over standard input and output until the client closes its end. Throws `StartupFault` when it cannot start. */
+export async function serveStdio(): Promise<void> {
   const environment = processEnvironment();
   // Nobody sends it: whoever may start the agent may use it.
   const config = readConfig({ ...environment, AGENT3_API_TOKEN: newToken() });
@@ -90,8 +90,8 @@ function openDeps(config: Config, logger: Logger, environment: Readonly<Record<s
     const deps = buildDeps({ ...config, sessionsDirectory }, logger, access, audit);
     if (tryOpenStore(deps) === undefined) return deps;
   }
-  fail(
-    EXIT_FAILURE,
+  throw new StartupFault(
+    1,
     `${MAX_DIRECTORIES} agents run already; end some, or set AGENT3_SESSIONS_DIR to another directory`,
   );
 }

@@ -19,25 +19,25 @@ import { Access } from '../profiles/access.ts';
 import { ProfileBook } from '../profiles/profile-book.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { KeyRing } from '../tokens/key-ring.ts';
-import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { StartupFault } from './startup-fault.ts';
 
-/** The settings; ends the process with all their faults. */
+/** The settings; throws all their faults. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   try {
     return loadConfig(environment);
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
-    fail(EXIT_USAGE, ...error.faults);
+    throw new StartupFault(2, ...error.faults);
   }
 }
 
-/** The log that the settings name; ends the process when it cannot be written. */
+/** The log that the settings name; throws when it cannot be written. */
 export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
   try {
     const isTerminal = process.stderr.isTTY === true;
     return await openLog(logLevel, logFile === undefined ? { isTerminal } : { file: logFile });
   } catch (error) {
-    fail(EXIT_FAILURE, `the log file ${logFile} cannot be written: ${describeErrno(error)}`);
+    throw new StartupFault(1, `the log file ${logFile} cannot be written: ${describeErrno(error)}`);
   }
 }
 
@@ -56,7 +56,7 @@ export function hideToken(): void {
   forbidInspection();
 }
 
-/** What each token may do; ends the process, with the reasons, when the profile of the settings cannot be had. */
+/** What each token may do; throws, with the reasons, when the profile of the settings cannot be had. */
 export function openAccess(
   { profilesDirectory, profile }: Config,
   notices: Notices,
@@ -65,8 +65,8 @@ export function openAccess(
   const book = new ProfileBook(profilesDirectory, systemClock, notices);
   if (book.get(profile) === undefined) {
     const faults = book.faultsOf(profile);
-    if (faults.length === 0) fail(EXIT_USAGE, `AGENT3_PROFILE: there is no profile ${profile}`);
-    fail(EXIT_USAGE, `AGENT3_PROFILE: the profile ${profile} cannot be used`, ...faults);
+    if (faults.length === 0) throw new StartupFault(2, `AGENT3_PROFILE: there is no profile ${profile}`);
+    throw new StartupFault(2, `AGENT3_PROFILE: the profile ${profile} cannot be used`, ...faults);
   }
   return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
 }
@@ -86,20 +86,20 @@ export function warnOfPlaces(
   if (fault !== undefined) notices.warn({ fault }, 'AGENT3_APPROVALS_DIR: what needs approval is denied');
 }
 
-/** The audit record that the settings name; ends the process, with the reason, when it cannot be written. */
+/** The audit record that the settings name; throws, with the reason, when it cannot be written. */
 export function openAudit({ auditFile, auditKey }: Config, notices: Notices): AuditLog | undefined {
   try {
     return auditFile === undefined ? undefined : new AuditLog(auditFile, auditKey, systemClock, notices, bootId());
   } catch (error) {
     if (!(error instanceof AuditFault)) throw error;
-    fail(EXIT_FAILURE, error.message);
+    throw new StartupFault(1, error.message);
   }
 }
 
-/** Opens and reads the sessions; ends the process, with the reason, when they cannot be used. */
+/** Opens and reads the sessions; throws, with the reason, when they cannot be used. */
 export function openStore(deps: Deps): void {
   const fault = tryOpenStore(deps);
-  if (fault !== undefined) fail(EXIT_FAILURE, fault.message);
+  if (fault !== undefined) throw new StartupFault(1, fault.message);
 }
 
 /** The same, but gives what to do about it when another agent has them. */
@@ -111,9 +111,9 @@ export function tryOpenStore({ store }: Deps): SessionsInUse | undefined {
   } catch (error) {
     if (error instanceof SessionsInUse) return error;
     const errno = errnoOf(error);
-    if (errno === undefined) fail(EXIT_FAILURE, (error as Error).message);
+    if (errno === undefined) throw new StartupFault(1, (error as Error).message);
     const reason = errno === 'EEXIST' ? 'it is a file' : describeErrno(error);
-    fail(EXIT_FAILURE, `the sessions directory ${store.directory} cannot be used: ${reason}`);
+    throw new StartupFault(1, `the sessions directory ${store.directory} cannot be used: ${reason}`);
   }
 }
 
