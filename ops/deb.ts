@@ -2,10 +2,10 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSy
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { LOOK_USER } from '../src/core/look-user.ts';
 import { purgedPaths, shippedUnits } from '../src/install/inventory.ts';
 import { DEFAULT_USER, LOOK_COMMENT, PATHS } from '../src/install/layout.ts';
 import { fill } from '../src/install/templates.ts';
+import { LOOK_USER } from '../src/lib/look-user.ts';
 
 /** What a package is made of. */
 export interface DebOptions {

@@ -1,4 +1,4 @@
-import { newToken } from '../src/core/token.ts';
+import { newToken } from '../src/lib/token.ts';
 import { build } from './build.ts';
 
 /**

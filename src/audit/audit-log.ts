@@ -1,9 +1,9 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
-import type { Clock } from '../core/clock.ts';
-import { describeErrno, errnoOf } from '../core/errors.ts';
-import type { Notices } from '../core/notices.ts';
-import { putAside } from '../core/put-aside.ts';
-import { DYING_AGENT_MS, lockHolder, lockWithin } from '../platform/lock.ts';
+import type { Clock } from '../lib/clock.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import type { Notices } from '../lib/notices.ts';
+import { putAside } from '../lib/put-aside.ts';
+import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
 import { AuditFault } from './audit-fault.ts';
 import { GENESIS, hashLine } from './chain.ts';
 import { KEPT_FILES, openRecord } from './files.ts';

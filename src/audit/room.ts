@@ -1,4 +1,4 @@
-import { TooManyRequests } from '../core/errors.ts';
+import { TooManyRequests } from '../lib/errors.ts';
 
 /** Where a file of the record, and of the log, is to be put aside; it never has more than twice as much. */
 export const RECORD_FILE_BYTES = 64 * 1_048_576;

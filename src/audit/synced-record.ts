@@ -1,10 +1,10 @@
 import { closeSync, constants, fdatasync, fdatasyncSync, fsyncSync, openSync, readSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
-import { describeErrno, errnoOf } from '../core/errors.ts';
-import { GroupSync } from '../core/group-sync.ts';
-import type { Notices } from '../core/notices.ts';
-import { syncDirectory } from '../core/sync-directory.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { GroupSync } from '../lib/group-sync.ts';
+import type { Notices } from '../lib/notices.ts';
+import { syncDirectory } from '../lib/sync-directory.ts';
 import { AuditFault } from './audit-fault.ts';
 import { MARK_BYTES, type Mark, markPath, markText, parseMark } from './mark.ts';
 import type { Seal } from './seal.ts';

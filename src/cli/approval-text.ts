@@ -1,4 +1,4 @@
-import { type ApprovalRequest, digestOf } from '../approvals/request.ts';
+import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
 import {
   hasRightToLeft,
   likeSigns,
@@ -8,7 +8,7 @@ import {
   visibleBlock,
   visibleField,
   visibleLine,
-} from '../core/visible.ts';
+} from '../lib/visible.ts';
 
 const SHOWN_INPUT_CHARS = 2000;
 

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { APPROVAL_SECONDS } from '../approvals/approvals.ts';
 import {
   type ApprovalDecision,
   type ApprovalRequest,
@@ -11,15 +10,16 @@ import {
   removeDecision,
   requestsDirectory,
   writeDecision,
-} from '../approvals/request.ts';
-import { processEnvironment } from '../config.ts';
-import { delay } from '../core/clock.ts';
-import { describeErrno, errnoOf } from '../core/errors.ts';
-import { visibleJson, visibleLine } from '../core/visible.ts';
-import { unreadable } from '../doctor/unreadable.ts';
+} from '../access/approval-request.ts';
+import { APPROVAL_SECONDS } from '../access/approvals.ts';
+import { unreadable } from '../install/doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { parseSettings } from '../install/settings-file.ts';
+import { delay } from '../lib/clock.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { visibleJson, visibleLine } from '../lib/visible.ts';
+import { processEnvironment } from '../settings/config.ts';
 import { describeRequest, questionOn } from './approval-text.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 

@@ -4,12 +4,12 @@ import { type AuditLine, linesOf, parseLine } from '../audit/chain.ts';
 import { readRecordFile, recordFiles } from '../audit/files.ts';
 import { type Verification, verifyRecord } from '../audit/verify.ts';
 import { writeAll } from '../client/descriptor.ts';
-import { processEnvironment } from '../config.ts';
-import { delay } from '../core/clock.ts';
-import { describeErrno } from '../core/errors.ts';
-import { visibleJsonText, visibleLine } from '../core/visible.ts';
 import { PATHS } from '../install/layout.ts';
 import { installedAuditKey } from '../install/settings-file.ts';
+import { delay } from '../lib/clock.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { visibleJsonText, visibleLine } from '../lib/visible.ts';
+import { processEnvironment } from '../settings/config.ts';
 import type { AuditFilter, AuditOptions, VerifyArguments } from './audit-arguments.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { parseDuration } from '../core/duration.ts';
+import { parseDuration } from '../lib/duration.ts';
 import { EVENTS } from './audit-arguments.ts';
 
 /** `agent3 audit`: what was asked, run and decided. */

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { OutputClosed, OutputFault } from '../client/faults.ts';
-import { describeErrno, errnoOf } from '../core/errors.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 
 /** 128 + SIGPIPE: what a shell tells of a program whose reader has gone. */

@@ -1,8 +1,6 @@
-import { ConfigError, loadConfig } from '../config.ts';
-import { visibleJson } from '../core/visible.ts';
-import { approvalsFinding, auditFinding, profilesFinding } from '../doctor/control.ts';
-import { bad, type Check, type Finding, findingsText, lookAt } from '../doctor/finding.ts';
-import { inventoryFinding, originalFindings } from '../doctor/inventory.ts';
+import { approvalsFinding, auditFinding, profilesFinding } from '../install/doctor/control.ts';
+import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
+import { inventoryFinding, originalFindings } from '../install/doctor/inventory.ts';
 import {
   commandFinding,
   exposureFinding,
@@ -10,7 +8,7 @@ import {
   settingsFinding,
   unitFinding,
   watchdogFinding,
-} from '../doctor/service.ts';
+} from '../install/doctor/service.ts';
 import {
   cgroupFinding,
   clockFinding,
@@ -19,11 +17,13 @@ import {
   logrotateFinding,
   logsFinding,
   sessionsFinding,
-} from '../doctor/surroundings.ts';
+} from '../install/doctor/surroundings.ts';
 import { PATHS } from '../install/layout.ts';
 import { hasSystemd, readText } from '../install/machine.ts';
 import { type Manifest, readManifest } from '../install/manifest.ts';
 import { parseSettings } from '../install/settings-file.ts';
+import { visibleJson } from '../lib/visible.ts';
+import { ConfigError, loadConfig } from '../settings/config.ts';
 import { version } from '../version.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 

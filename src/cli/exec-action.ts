@@ -7,7 +7,7 @@ import { type EndState, followSession } from '../client/follow.ts';
 import { mayPass, Patience, persist } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/start.ts';
 import { type Input, readInput } from '../client/stdin.ts';
-import { visibleText } from '../core/visible.ts';
+import { visibleText } from '../lib/visible.ts';
 import type { ExecOptions } from './exec-arguments.ts';
 import { EXIT_EXEC, fail } from './exit.ts';
 import { type Interrupt, Interrupts } from './interrupts.ts';

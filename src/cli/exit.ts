@@ -1,4 +1,4 @@
-import { visibleText } from '../core/visible.ts';
+import { visibleText } from '../lib/visible.ts';
 
 /** The run failed. */
 export const EXIT_FAILURE = 1;

@@ -1,6 +1,6 @@
 import { hostname } from 'node:os';
 import type { Command } from 'commander';
-import { processEnvironment } from '../config.ts';
+import { processEnvironment } from '../settings/config.ts';
 import { EXIT_USAGE, fail } from './exit.ts';
 import { gptKit, kitText } from './gpt-kit.ts';
 

@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { describeErrno, errnoOf } from '../core/errors.ts';
 import { InstallFault } from '../install/fault.ts';
 import { install } from '../install/install.ts';
 import { PACKAGED_BINARY } from '../install/layout.ts';
@@ -8,6 +7,7 @@ import type { InstallOptions } from '../install/options.ts';
 import { reportOf } from '../install/report.ts';
 import { statusText } from '../install/status.ts';
 import { uninstall } from '../install/uninstall.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import type { InstallArguments } from './install-arguments.ts';
 

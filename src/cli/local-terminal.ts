@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty';
 import type { Order } from '../client/start.ts';
 import type { Input } from '../client/stdin.ts';
-import { processEnvironment } from '../config.ts';
+import { processEnvironment } from '../settings/config.ts';
 
 /** What the agent takes at most, in each direction. */
 const MOST_CELLS = 1000;

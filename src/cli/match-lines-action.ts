@@ -1,5 +1,5 @@
 import { writeSync } from 'node:fs';
-import type { SearchOrder } from '../operations/search.ts';
+import type { SearchOrder } from '../calls/search.ts';
 import { type LineMatch, matchLines } from '../sessions/match-lines.ts';
 
 /**

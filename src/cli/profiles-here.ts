@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
-import { processEnvironment } from '../config.ts';
-import { likelyOwner } from '../core/foreign-hand.ts';
-import { installedProfiles } from '../doctor/unreadable.ts';
+import type { Profile } from '../access/profile.ts';
+import { faultsOf, type ProfileSet, readProfiles } from '../access/profile-book.ts';
+import { installedProfiles } from '../install/doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
-import type { Profile } from '../profiles/profile.ts';
-import { faultsOf, type ProfileSet, readProfiles } from '../profiles/profile-book.ts';
+import { likelyOwner } from '../lib/foreign-hand.ts';
+import { processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** The directory of profiles that was named, that of the settings, or that of the installed service. */

@@ -1,11 +1,11 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { AgentClient } from '../client/agent-client.ts';
-import { processEnvironment } from '../config.ts';
-import { describeErrno } from '../core/errors.ts';
 import { PATHS } from '../install/layout.ts';
 import { healthUrl } from '../install/service.ts';
 import { installedSettings, parseSettings } from '../install/settings-file.ts';
 import { addressOf } from '../install/survey.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { processEnvironment } from '../settings/config.ts';
 import { DEFAULT_URL, type RemoteOptions } from './remote.ts';
 
 /**

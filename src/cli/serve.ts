@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox';
 import type { Command } from 'commander';
-import { describeSchema } from '../core/schema-words.ts';
-import { settingsSchema } from '../settings.ts';
+import { describeSchema } from '../lib/schema-words.ts';
+import { settingsSchema } from '../settings/settings.ts';
 
 export function addServe(program: Command): void {
   program

@@ -1,5 +1,5 @@
 import type { ListedSession } from '../client/list.ts';
-import { visibleText } from '../core/visible.ts';
+import { visibleText } from '../lib/visible.ts';
 
 /** How a table is shown. */
 export interface TableLook {

@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError, Option } from 'commander';
-import { SIGNALS } from '../execution/signals.ts';
+import { SIGNALS } from '../process/signals.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
 import { REMOTE_HELP, type RemoteOptions, withRemote } from './remote.ts';
 import type { KillOptions, ListOptions, ReadOptions } from './sessions-arguments.ts';

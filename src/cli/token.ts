@@ -1,7 +1,7 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import { networkFault } from '../core/address-list.ts';
-import { parseDuration } from '../core/duration.ts';
-import { newToken } from '../core/token.ts';
+import { networkFault } from '../lib/address-list.ts';
+import { parseDuration } from '../lib/duration.ts';
+import { newToken } from '../lib/token.ts';
 
 /** `agent3 token` and what looks after the tokens of a server. */
 export function addToken(program: Command): void {

@@ -1,6 +1,6 @@
 import { userInfo } from 'node:os';
-import { faultsHere } from '../doctor/profile-machine.ts';
-import type { MachineProfile } from '../doctor/unit-probe.ts';
+import { faultsHere } from '../install/doctor/profile-machine.ts';
+import type { MachineProfile } from '../install/doctor/unit-probe.ts';
 
 /** Prints why the profiles on standard input could not run commands in this very process, as JSON: names and faults. */
 export async function trySandboxes(): Promise<void> {

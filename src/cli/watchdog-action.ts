@@ -2,7 +2,7 @@ import { dirname } from 'node:path';
 import { openJournal } from '../../ops/watchdog/journal.ts';
 import { readTarget } from '../../ops/watchdog/target.ts';
 import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
-import { processEnvironment } from '../config.ts';
+import { processEnvironment } from '../settings/config.ts';
 import { EXIT_USAGE, fail } from './exit.ts';
 import { DEFAULT_SCHEDULE, type WatchdogArguments } from './watchdog-arguments.ts';
 

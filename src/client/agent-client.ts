@@ -1,4 +1,4 @@
-import { FOLLOW_SIGN_SECONDS } from '../core/limits.ts';
+import { FOLLOW_SIGN_SECONDS } from '../lib/limits.ts';
 import { ConnectionBroken, faultOf, faultOfAnswer, NotAgent3 } from './faults.ts';
 import { EventParser, type ServerSentEvent } from './server-sent-events.ts';
 

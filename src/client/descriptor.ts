@@ -1,7 +1,7 @@
 import { write } from 'node:fs';
 import { promisify } from 'node:util';
-import { delay } from '../core/clock.ts';
-import { describeErrno, errnoOf } from '../core/errors.ts';
+import { delay } from '../lib/clock.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { OutputClosed, OutputFault } from './faults.ts';
 
 const writeSome = promisify(write);

@@ -1,4 +1,4 @@
-import { delay } from '../core/clock.ts';
+import { delay } from '../lib/clock.ts';
 import type { AgentClient } from './agent-client.ts';
 import { ConnectionBroken, InputFault, Refused } from './faults.ts';
 import { mayPass, persist, wasNotDone } from './patience.ts';

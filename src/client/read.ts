@@ -1,4 +1,4 @@
-import { delay } from '../core/clock.ts';
+import { delay } from '../lib/clock.ts';
 import type { AgentClient } from './agent-client.ts';
 import { mayPass, mayPassOnceReached, persist } from './patience.ts';
 

@@ -1,5 +1,5 @@
-import { describeErrno } from '../core/errors.ts';
-import { incompleteTail } from '../core/utf8.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { incompleteTail } from '../lib/utf8.ts';
 import { InputFault } from './faults.ts';
 
 /** Input up to this size that is there at once goes along with the call. */

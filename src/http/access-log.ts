@@ -1,7 +1,7 @@
-import type { Clock } from '../core/clock.ts';
-import { networkOf } from '../core/network.ts';
-import type { Logger } from '../log/log.ts';
+import type { Logger } from 'pino';
+import type { Clock } from '../lib/clock.ts';
 import type { Exchange } from './exchange.ts';
+import { networkOf } from './network.ts';
 import { isUnexpected } from './problems.ts';
 
 /** Longest method and path that a log line repeats: both are the client's own words. */

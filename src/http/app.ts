@@ -1,9 +1,9 @@
 import { Elysia } from 'elysia';
-import type { AddressList } from '../core/address-list.ts';
-import { GuessingRefused, ShuttingDown, Unauthorized } from '../core/errors.ts';
-import type { SignalOnce } from '../core/signal-once.ts';
-import type { Turns } from '../core/turns.ts';
-import type { Followers } from '../operations/follow.ts';
+import type { Followers } from '../calls/follow.ts';
+import type { AddressList } from '../lib/address-list.ts';
+import { GuessingRefused, ShuttingDown, Unauthorized } from '../lib/errors.ts';
+import type { SignalOnce } from '../lib/signal-once.ts';
+import type { Turns } from '../lib/turns.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { AccessLog, Ending } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
@@ -12,7 +12,6 @@ import type { CallLimiter } from './call-limiter.ts';
 import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, exchangeOf, invokeFor, noteSession } from './exchange.ts';
-import { answerMcp, MCP_METHODS } from './mcp.ts';
 import { authorizeMetrics, type MetricsParts, metricsText } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import type { Pace } from './pace.ts';
@@ -34,12 +33,28 @@ export interface AppParts extends MetricsParts {
   readonly maxReplyChars: number;
   readonly trustedProxies: AddressList;
   readonly publicUrl: string | undefined;
+  readonly mcp: McpDoor;
+}
+
+/** The door of MCP, which is built beside this one. */
+export interface McpDoor {
+  readonly methods: readonly string[];
+  /**
+   * Answers a request to `/mcp`. `done` is called when the answer is out, with its status and bytes. Throws an
+   * `AgentError` for a foreign page, a body that is no JSON and a session that is over.
+   */
+  answer(
+    request: Request,
+    exchange: Exchange,
+    reading: BodyReading,
+    done: (status: number, bytes: number) => void,
+  ): Promise<Response>;
 }
 
 const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
 
 /** Every path and its methods: what `Allow` names. */
-function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readonly string[]> {
+function methodsOf({ operations, mcp }: AppParts): ReadonlyMap<string, readonly string[]> {
   return new Map<string, readonly string[]>([
     ['/', ['POST']],
     ['/healthz', ['GET', 'HEAD']],
@@ -47,7 +62,7 @@ function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readon
     ['/metrics', ['GET']],
     ['/sessions/:id/stream', ['GET']],
     ...DOCS_PATHS.map((path): [string, string[]] => [path, ['GET', 'HEAD']]),
-    ['/mcp', MCP_METHODS],
+    ['/mcp', mcp.methods],
     ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
   ]);
 }
@@ -55,7 +70,7 @@ function methodsOf(operations: readonly Operation[]): ReadonlyMap<string, readon
 /** The whole HTTP side of the agent, without a socket. */
 export function createApp(parts: AppParts) {
   const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
-  const methods = methodsOf(parts.operations);
+  const methods = methodsOf(parts);
   // A path is what the table says and nothing else: `/metrics/` is another.
   const app = new Elysia({ name: 'agent3', strictPath: true })
     .onError({ as: 'global' }, ({ error, request }) => failed(parts, request, error))
@@ -191,7 +206,7 @@ function stream(parts: AppParts, request: Request, id: string): Response {
 /** MCP's Streamable HTTP. Its answers are streams, whose log line is written when they have ended. */
 function mcp(parts: AppParts, request: Request): Promise<Response> {
   const exchange = theExchange(request);
-  return answerMcp(parts, request, exchange, readingOf(parts, request), (status, bytes) =>
+  return parts.mcp.answer(request, exchange, readingOf(parts, request), (status, bytes) =>
     log(parts, exchange, { status, bytes, error: exchange.error }),
   );
 }

@@ -1,5 +1,5 @@
 import { timingSafeEqual } from 'node:crypto';
-import { type RefusedToken, Unauthorized } from '../core/errors.ts';
+import { type RefusedToken, Unauthorized } from '../lib/errors.ts';
 
 /** Knows whose token a request carries. */
 export interface Authenticator {

@@ -1,7 +1,7 @@
-import type { Deadline } from '../core/clock.ts';
-import { AgentError, InvalidJson, RequestTooLarge, ShuttingDown } from '../core/errors.ts';
-import { MAX_BODY_BYTES } from '../core/limits.ts';
-import type { SignalOnce } from '../core/signal-once.ts';
+import type { Deadline } from '../lib/clock.ts';
+import { AgentError, InvalidJson, RequestTooLarge, ShuttingDown } from '../lib/errors.ts';
+import { MAX_BODY_BYTES } from '../lib/limits.ts';
+import type { SignalOnce } from '../lib/signal-once.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 

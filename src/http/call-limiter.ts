@@ -1,6 +1,6 @@
-import { TooManyRequests } from '../core/errors.ts';
-import { MAX_CALLS, MAX_HELD_BODY_BYTES } from '../core/limits.ts';
-import { Shares } from '../core/shares.ts';
+import { TooManyRequests } from '../lib/errors.ts';
+import { MAX_CALLS, MAX_HELD_BODY_BYTES } from '../lib/limits.ts';
+import { Shares } from '../lib/shares.ts';
 
 const RETRY_AFTER_SECONDS = 2;
 

@@ -1,5 +1,5 @@
 import { isIP, isIPv6 } from 'node:net';
-import type { AddressList } from '../core/address-list.ts';
+import type { AddressList } from '../lib/address-list.ts';
 
 /** Longest X-Forwarded-For that is read: proxies append to what the client sends. */
 const MAX_HEADER_CHARS = 2000;

@@ -1,5 +1,6 @@
-import { Deadline } from '../core/clock.ts';
-import type { Answer, Call, Operation } from '../operations/operation.ts';
+import type { Answer, Call } from '../calls/call.ts';
+import { Deadline } from '../lib/clock.ts';
+import type { Operation } from '../operations/operation.ts';
 import type { CallSlot } from './call-limiter.ts';
 
 /** One request and its answer: what the doors know of it and what its log line tells. */

@@ -1,7 +1,7 @@
 import type { Registry } from 'prom-client';
-import { Unauthorized } from '../core/errors.ts';
-import type { Buckets, Counters } from '../metrics/counters.ts';
+import { Unauthorized } from '../lib/errors.ts';
 import type { Authenticator } from './auth.ts';
+import type { Buckets, Counters } from './counters.ts';
 import { isLoopback } from './origin.ts';
 
 /** What is at this moment, beside what was counted. */

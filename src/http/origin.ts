@@ -1,4 +1,4 @@
-import { ForeignOrigin } from '../core/errors.ts';
+import { ForeignOrigin } from '../lib/errors.ts';
 
 /**
  * Refuses what a page of another site sends: a browser names the page in `Origin`, other clients send none. Allowed are

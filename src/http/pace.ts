@@ -1,6 +1,6 @@
-import type { Clock } from '../core/clock.ts';
-import { TooManyRequests } from '../core/errors.ts';
-import { MAX_TEXT_BYTES_PER_MINUTE } from '../core/limits.ts';
+import type { Clock } from '../lib/clock.ts';
+import { TooManyRequests } from '../lib/errors.ts';
+import { MAX_TEXT_BYTES_PER_MINUTE } from '../lib/limits.ts';
 
 /** Tokens remembered at once; those that a full bucket says nothing of go first. */
 const MAX_REMEMBERED = 10_000;

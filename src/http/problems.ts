@@ -1,4 +1,4 @@
-import { AgentError, MethodNotAllowed, RouteNotFound } from '../core/errors.ts';
+import { AgentError, MethodNotAllowed, RouteNotFound } from '../lib/errors.ts';
 
 /** An error as a client sees it. */
 export interface Problem {

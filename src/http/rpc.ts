@@ -1,5 +1,5 @@
-import { InvalidJson, InvalidOperation } from '../core/errors.ts';
-import { preview } from '../core/schema-words.ts';
+import { InvalidJson, InvalidOperation } from '../lib/errors.ts';
+import { preview } from '../lib/schema-words.ts';
 import type { Operation } from '../operations/operation.ts';
 
 /** A call as the body of `POST /` states it. */

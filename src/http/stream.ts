@@ -1,7 +1,7 @@
-import { InvalidArguments, Unauthorized } from '../core/errors.ts';
-import { SignalOnce } from '../core/signal-once.ts';
-import { decodeUtf8 } from '../core/utf8.ts';
-import type { FollowEvent, Followers, Offsets } from '../operations/follow.ts';
+import type { FollowEvent, Followers, Offsets } from '../calls/follow.ts';
+import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import { decodeUtf8 } from '../lib/utf8.ts';
 import type { Exchange } from './exchange.ts';
 import { problemOf } from './problems.ts';
 

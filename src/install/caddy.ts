@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { delay } from '../core/clock.ts';
+import { delay } from '../lib/clock.ts';
 import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';

@@ -1,5 +1,5 @@
 import { chmodSync, chownSync, existsSync, readFileSync, rmdirSync, statSync } from 'node:fs';
-import { detach } from '../platform/libc.ts';
+import { detach } from '../linux/libc.ts';
 
 /** Gives a file to a group, with a mode. */
 export function setGroup(target: string, gid: number, mode: number): void {

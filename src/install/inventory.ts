@@ -1,5 +1,5 @@
 import { basename } from 'node:path';
-import { LOG_GROUPS, LOOK_USER } from '../core/look-user.ts';
+import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Access } from './changes.ts';
 import { BINARY, DEFAULT_USER, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import type { Manifest } from './manifest.ts';

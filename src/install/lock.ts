@@ -1,6 +1,6 @@
 import { fstatSync, openSync, rmSync, statSync } from 'node:fs';
-import { tryLock } from '../platform/libc.ts';
-import { lockHolder } from '../platform/lock.ts';
+import { tryLock } from '../linux/libc.ts';
+import { lockHolder } from '../linux/lock.ts';
 import { InstallFault } from './fault.ts';
 import { PATHS } from './layout.ts';
 

@@ -2,9 +2,9 @@ import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
-import { errnoOf } from '../core/errors.ts';
-import { MEMORY_OF_ONE_COMMAND } from '../core/limits.ts';
-import { LOG_GROUPS } from '../core/look-user.ts';
+import { errnoOf } from '../lib/errors.ts';
+import { MEMORY_OF_ONE_COMMAND } from '../lib/limits.ts';
+import { LOG_GROUPS } from '../lib/look-user.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 

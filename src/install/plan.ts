@@ -1,4 +1,4 @@
-import { LOOK_USER } from '../core/look-user.ts';
+import { LOOK_USER } from '../lib/look-user.ts';
 import type { Access } from './changes.ts';
 import { additions, type Shape } from './inventory.ts';
 import { BINARY, DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PACKAGED_BINARY, PATHS } from './layout.ts';

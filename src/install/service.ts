@@ -1,5 +1,5 @@
 import { readlinkSync } from 'node:fs';
-import { delay } from '../core/clock.ts';
+import { delay } from '../lib/clock.ts';
 import { runCommand } from './command.ts';
 import { SERVICE } from './layout.ts';
 

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { isSwitchedOff } from '../../ops/watchdog/check.ts';
-import { MIN_TOKEN_CHARS } from '../core/limits.ts';
-import { newToken } from '../core/token.ts';
+import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
+import { newToken } from '../lib/token.ts';
 import { LOOPBACK_PROXIES, requireCaddy } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { runCommand } from './command.ts';

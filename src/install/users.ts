@@ -1,4 +1,4 @@
-import { LOG_GROUPS, LOOK_USER } from '../core/look-user.ts';
+import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
-import { nextTurn } from '../core/clock.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { nextTurn } from '../lib/clock.ts';
 import { defineOperation, type Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
 
 /** `close_session`: stops what still runs of a session, then removes its files. */
 export function closeSessionOperation({ store, commands }: OperationParts): Operation {

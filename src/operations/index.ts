@@ -1,11 +1,12 @@
-import { AccessLapsed } from '../core/errors.ts';
+import type { Answer, Call } from '../calls/call.ts';
+import { roomFor, withForbidden } from '../calls/forbidden-hint.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { demandOperation } from '../commands/confinement.ts';
+import { AccessLapsed } from '../lib/errors.ts';
 import { closeSessionOperation } from './close-session.ts';
-import { demandOperation } from './confinement.ts';
-import { roomFor, withForbidden } from './forbidden-hint.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
-import type { Answer, Call, Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
+import type { Operation } from './operation.ts';
 import { readSessionOperation } from './read-session.ts';
 import { serverInfoOperation } from './server-info.ts';
 import { shellOperation } from './shell.ts';

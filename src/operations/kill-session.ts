@@ -1,9 +1,9 @@
 import { Type } from '@sinclair/typebox';
-import { SIGNALS } from '../execution/signals.ts';
+import { messageOf } from '../calls/answer.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
-import { messageOf } from './answer.ts';
 import { defineOperation, type Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
 
 /** How long the answer waits for what was signalled to end: most programs do at once. */
 const WAIT_SECONDS = 2;

@@ -1,10 +1,11 @@
 import { type Static, Type } from '@sinclair/typebox';
+import { messageOf, replyChars } from '../calls/answer.ts';
+import type { Answer, Call } from '../calls/call.ts';
+import type { OperationParts } from '../calls/parts.ts';
 import { asSessionId } from '../sessions/id.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import { messageOf, replyChars } from './answer.ts';
-import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
+import { defineOperation, type Operation } from './operation.ts';
 
 const MOST_SESSIONS = 100;
 const DEFAULT_SESSIONS = 20;

@@ -1,13 +1,14 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../core/limits.ts';
+import { type Snapshot, snapshot } from '../calls/answer.ts';
+import type { Call } from '../calls/call.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { matchesField, searchAnswer } from '../calls/search-answer.ts';
+import { sliceAnswer, sliceFields } from '../calls/slice.ts';
+import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/tail.ts';
+import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
-import { type Snapshot, snapshot } from './answer.ts';
-import { type Call, defineOperation, type Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
-import { matchesField, searchAnswer } from './search-answer.ts';
-import { sliceAnswer, sliceFields } from './slice.ts';
-import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from './tail.ts';
+import { defineOperation, type Operation } from './operation.ts';
 
 /** `read_session`: a slice of a session's output, and the state of its command. */
 export function readSessionOperation(parts: OperationParts): Operation {

@@ -1,14 +1,14 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptime } from 'node:os';
 import { type Static, Type } from '@sinclair/typebox';
-import { LOOK_USER } from '../core/look-user.ts';
-import { type Profile, userOf } from '../profiles/profile.ts';
+import { type Profile, userOf } from '../access/profile.ts';
+import { messageOf } from '../calls/answer.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { limitsWithin } from '../commands/confinement.ts';
+import { LOOK_USER } from '../lib/look-user.ts';
 import { letsAllThrough } from '../rules/ruleset.ts';
 import { version } from '../version.ts';
-import { messageOf } from './answer.ts';
-import { limitsWithin } from './confinement.ts';
 import { defineOperation, type Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
 
 const MIB = 1_048_576;
 

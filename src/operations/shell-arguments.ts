@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { MAX_COMMAND_CHARS, MAX_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TIMEOUT_SECONDS } from '../core/limits.ts';
-import type { OperationParts } from './parts.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { MAX_COMMAND_CHARS, MAX_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TIMEOUT_SECONDS } from '../lib/limits.ts';
 
 /** The arguments of `shell`. */
 export function shellArguments({ limits }: OperationParts) {

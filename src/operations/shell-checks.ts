@@ -1,8 +1,8 @@
 import { accessSync, constants, statSync } from 'node:fs';
-import type { Clock } from '../core/clock.ts';
-import { describeErrno, InvalidArguments } from '../core/errors.ts';
-import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../core/limits.ts';
-import { SESSION_MARK } from '../execution/environment.ts';
+import type { Clock } from '../lib/clock.ts';
+import { describeErrno, InvalidArguments } from '../lib/errors.ts';
+import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
+import { SESSION_MARK } from '../process/environment.ts';
 
 /** What is wrong with a text that has half of a surrogate pair. */
 export function loneSurrogate(name: string): string {

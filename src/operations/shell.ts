@@ -1,14 +1,6 @@
 import { existsSync } from 'node:fs';
 import { Type } from '@sinclair/typebox';
-import { AccessLapsed, InvalidArguments, MissingCommand, SessionNotFound } from '../core/errors.ts';
-import { LOOK_SECONDS } from '../core/limits.ts';
-import { plainText } from '../core/plain-text.ts';
-import { jsonChars } from '../core/utf8.ts';
-import { isSeenAlike } from '../execution/sandbox.ts';
-import type { Profile } from '../profiles/profile.ts';
-import { ALLOWED, letsAllThrough } from '../rules/ruleset.ts';
-import { isOfCommand } from '../sessions/kept.ts';
-import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
+import type { Profile } from '../access/profile.ts';
 import {
   envelopeChars,
   finalSnapshot,
@@ -19,8 +11,14 @@ import {
   replyChars,
   snapshot,
   turnFor,
-} from './answer.ts';
-import type { NewCommand } from './command.ts';
+} from '../calls/answer.ts';
+import type { Answer, Call } from '../calls/call.ts';
+import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from '../calls/hints.ts';
+import { MASK_HINT, type Masker, maskerFor } from '../calls/masking.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { type FittedStream, fitStreams, joinWithNote, omittedOf } from '../calls/reply.ts';
+import { planTime, type TimePlan } from '../calls/time-plan.ts';
+import type { NewCommand } from '../commands/command.ts';
 import {
   type Confinement,
   confinementOf,
@@ -30,15 +28,19 @@ import {
   limitsOf,
   limitsWithin,
   requireAccess,
-} from './confinement.ts';
-import { binaryHint, cutHint, fullDiskHint, type Notes, recordHints, reopenHint } from './hints.ts';
-import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
-import { refusalOf } from './not-begun.ts';
-import { type Answer, type Call, defineOperation, type Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
-import { waitForPrompt } from './prompt.ts';
-import { realDirectory } from './proposals.ts';
-import { type FittedStream, fitStreams, joinWithNote } from './reply.ts';
+} from '../commands/confinement.ts';
+import { refusalOf } from '../commands/not-begun.ts';
+import { waitForPrompt } from '../commands/prompt.ts';
+import { realDirectory } from '../commands/proposals.ts';
+import { AccessLapsed, InvalidArguments, MissingCommand, SessionNotFound } from '../lib/errors.ts';
+import { LOOK_SECONDS } from '../lib/limits.ts';
+import { plainText } from '../lib/plain-text.ts';
+import { jsonChars } from '../lib/utf8.ts';
+import { ALLOWED, letsAllThrough } from '../rules/ruleset.ts';
+import { isSeenAlike } from '../sandbox/sandbox.ts';
+import { isOfCommand } from '../sessions/kept.ts';
+import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
+import { defineOperation, type Operation } from './operation.ts';
 import { type ShellArguments, shellArguments } from './shell-arguments.ts';
 import {
   checkDirectory,
@@ -49,7 +51,6 @@ import {
   environmentOf,
   loneSurrogate,
 } from './shell-checks.ts';
-import { planTime, type TimePlan } from './time-plan.ts';
 
 /** `shell`: runs one command, waits for it within the reply window, and answers with its output. */
 export function shellOperation(parts: OperationParts): Operation {
@@ -285,11 +286,6 @@ async function masked(
 
 /** Characters kept for the hints that depend on the output: two calls and the one on binary output, escaped. */
 const HINT_CHARS = 850;
-
-function omittedOf<T>(stdout: T | undefined, stderr: T | undefined): { stdout?: T; stderr?: T } | undefined {
-  if (stdout === undefined && stderr === undefined) return undefined;
-  return { ...(stdout !== undefined && { stdout }), ...(stderr !== undefined && { stderr }) };
-}
 
 function repeatHint(earlier: Session, cmd: string): string {
   const other = isOfCommand(earlier.record, cmd)

@@ -1,12 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { InvalidArguments } from '../core/errors.ts';
-import { LOOK_SECONDS, MAX_WAIT_SECONDS } from '../core/limits.ts';
-import type { CommandInput } from '../execution/input.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { sliceAnswer, sliceFields } from '../calls/slice.ts';
+import { waitForPrompt } from '../commands/prompt.ts';
+import { InvalidArguments } from '../lib/errors.ts';
+import { LOOK_SECONDS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
+import type { CommandInput } from '../process/input.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
-import type { OperationParts } from './parts.ts';
-import { waitForPrompt } from './prompt.ts';
-import { sliceAnswer, sliceFields } from './slice.ts';
 
 /** `write_session`: types into the input of a command that keeps it open, and answers with what came of it. */
 export function writeSessionOperation(parts: OperationParts): Operation {

@@ -1,20 +1,21 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import type { Config, TlsFiles } from '../config.ts';
-import { systemClock } from '../core/clock.ts';
-import { describeErrno, errnoOf } from '../core/errors.ts';
-import type { Deps } from '../deps.ts';
+import { Followers } from '../calls/follow.ts';
 import { AccessLog } from '../http/access-log.ts';
 import { type AppParts, createApp } from '../http/app.ts';
 import { type MoreTokens, tokens } from '../http/auth.ts';
 import { CallLimiter } from '../http/call-limiter.ts';
+import { Counters } from '../http/counters.ts';
 import { type NoteFailure, slowDownGuessing } from '../http/guessing.ts';
 import type { Gauges } from '../http/metrics.ts';
 import { Pace } from '../http/pace.ts';
-import { Counters } from '../metrics/counters.ts';
-import { Followers } from '../operations/follow.ts';
+import { systemClock } from '../lib/clock.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { mcpDoor } from '../mcp/door.ts';
 import { allOperations } from '../operations/index.ts';
+import type { Deps } from '../server/deps.ts';
 import { outputOnDisk } from '../sessions/record.ts';
+import type { Config, TlsFiles } from '../settings/config.ts';
 import { version } from '../version.ts';
 import type { Listening } from './shutdown.ts';
 import { StartupFault } from './startup-fault.ts';
@@ -36,7 +37,7 @@ export class Listener implements Listening {
     const counters = new Counters();
     const noteLogin: NoteFailure = (address, known) => deps.trail.login(address, known);
     deps.commands.watchEnds(({ status, duration_ms }) => counters.command(status, (duration_ms ?? 0) / 1000));
-    this.#parts = {
+    const parts = {
       operations: allOperations(deps),
       followers: new Followers(deps),
       auth: slowDownGuessing(tokens(deps.config.token, moreTokens), systemClock, noteLogin),
@@ -57,6 +58,7 @@ export class Listener implements Listening {
           ? undefined
           : slowDownGuessing(tokens(deps.config.metricsToken), systemClock, noteLogin),
     };
+    this.#parts = { ...parts, mcp: mcpDoor(parts) };
   }
 
   /** Begins to listen. Throws, with what to do, when it cannot. */

@@ -1,5 +1,5 @@
 import type { AuditLog } from '../audit/audit-log.ts';
-import type { Log } from '../log/log.ts';
+import type { Log } from '../server/log.ts';
 import type { Listener } from './listener.ts';
 
 /**

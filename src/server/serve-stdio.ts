@@ -1,15 +1,15 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type Config, processEnvironment } from '../config.ts';
-import { Deadline, delay } from '../core/clock.ts';
-import { newToken } from '../core/token.ts';
-import { buildDeps, type Deps } from '../deps.ts';
+import { recoverSessions } from '../commands/recovery.ts';
 import { CallLimiter } from '../http/call-limiter.ts';
-import { StdioDoor } from '../http/mcp-stdio.ts';
-import { schedule } from '../jobs/scheduler.ts';
-import type { Logger } from '../log/log.ts';
+import { Deadline, delay } from '../lib/clock.ts';
+import { newToken } from '../lib/token.ts';
+import { StdioDoor } from '../mcp/stdio.ts';
 import { allOperations } from '../operations/index.ts';
-import { recoverSessions } from '../operations/recovery.ts';
+import { buildDeps, type Deps } from '../server/deps.ts';
+import type { Logger } from '../server/log.ts';
+import { schedule } from '../server/scheduler.ts';
+import { type Config, processEnvironment } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
 import { stopAgent, stopOnSignals } from './shutdown.ts';
 import {

@@ -1,12 +1,12 @@
-import { processEnvironment, serviceManager } from '../config.ts';
-import { buildDeps } from '../deps.ts';
-import { schedule } from '../jobs/scheduler.ts';
-import { recoverSessions } from '../operations/recovery.ts';
-import { goBeforeCommands } from '../platform/priority.ts';
-import { bootId } from '../platform/proc.ts';
+import { recoverSessions } from '../commands/recovery.ts';
+import { goBeforeCommands } from '../linux/priority.ts';
+import { bootId } from '../linux/proc.ts';
+import { processEnvironment, serviceManager } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
+import { buildDeps } from './deps.ts';
 import { Listener } from './listener.ts';
 import { reloadOnSignal } from './reload.ts';
+import { schedule } from './scheduler.ts';
 import { reportTo } from './service-manager.ts';
 import { stopOnSignals } from './shutdown.ts';
 import {

@@ -1,6 +1,6 @@
-import type { ServiceManager } from '../config.ts';
-import type { Deps } from '../deps.ts';
-import { openNotifySocket } from '../platform/notify.ts';
+import { openNotifySocket } from '../linux/notify.ts';
+import type { Deps } from '../server/deps.ts';
+import type { ServiceManager } from '../settings/config.ts';
 
 /** The number of running commands is told this long after it has changed: not for each of many short ones. */
 const STATUS_DELAY_MS = 300;

@@ -1,6 +1,6 @@
-import { Deadline, delay } from '../core/clock.ts';
-import type { SignalOnce } from '../core/signal-once.ts';
-import type { Log } from '../log/log.ts';
+import { Deadline, delay } from '../lib/clock.ts';
+import type { SignalOnce } from '../lib/signal-once.ts';
+import type { Log } from './log.ts';
 
 /** What an agent is that takes calls. */
 export interface Listening {

@@ -1,25 +1,25 @@
 import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import type { Approvals } from '../approvals/approvals.ts';
+import { Access } from '../access/access.ts';
+import type { Approvals } from '../access/approvals.ts';
+import { KeyRing } from '../access/key-ring.ts';
+import { ProfileBook } from '../access/profile-book.ts';
 import { AuditFault } from '../audit/audit-fault.ts';
 import { AuditLog } from '../audit/audit-log.ts';
-import { type Config, ConfigError, loadConfig } from '../config.ts';
-import { systemClock } from '../core/clock.ts';
-import { describeErrno, errnoOf } from '../core/errors.ts';
-import { MAX_SESSIONS } from '../core/limits.ts';
-import type { Notices } from '../core/notices.ts';
-import type { Deps } from '../deps.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
-import type { Job } from '../jobs/scheduler.ts';
-import { SessionSweep } from '../jobs/sweep-sessions.ts';
-import { type Log, openLog } from '../log/log.ts';
-import { eraseEnvironmentVariable, forbidInspection } from '../platform/libc.ts';
-import { bootId } from '../platform/proc.ts';
-import { Access } from '../profiles/access.ts';
-import { ProfileBook } from '../profiles/profile-book.ts';
+import { systemClock } from '../lib/clock.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { MAX_SESSIONS } from '../lib/limits.ts';
+import type { Notices } from '../lib/notices.ts';
+import { eraseEnvironmentVariable, forbidInspection } from '../linux/libc.ts';
+import { bootId } from '../linux/proc.ts';
 import { SessionsInUse } from '../sessions/store.ts';
-import { KeyRing } from '../tokens/key-ring.ts';
+import { type Config, ConfigError, loadConfig } from '../settings/config.ts';
+import type { Deps } from './deps.ts';
+import { type Log, openLog } from './log.ts';
+import type { Job } from './scheduler.ts';
 import { StartupFault } from './startup-fault.ts';
+import { SessionSweep } from './sweep-sessions.ts';
 
 /** The settings; throws all their faults. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {

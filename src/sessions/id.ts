@@ -1,4 +1,4 @@
-import { SessionNotFound } from '../core/errors.ts';
+import { SessionNotFound } from '../lib/errors.ts';
 
 /** A session's id that was checked: nothing else can become part of a path. */
 export type SessionId = string & { readonly __brand: 'SessionId' };

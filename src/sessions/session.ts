@@ -10,8 +10,8 @@ import {
   truncateSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { errnoOf, SessionNotFound } from '../core/errors.ts';
-import { duplicate } from '../platform/libc.ts';
+import { errnoOf, SessionNotFound } from '../lib/errors.ts';
+import { duplicate } from '../linux/libc.ts';
 import type { SessionId } from './id.ts';
 import { type SessionRecord, writeRecord, writeStart } from './record.ts';
 

@@ -1,9 +1,9 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Clock } from '../core/clock.ts';
-import { describeErrno, MachineRefused, SessionNotFound, TooManyRequests } from '../core/errors.ts';
-import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../core/limits.ts';
-import { DYING_AGENT_MS, lockHolder, lockWithin } from '../platform/lock.ts';
+import type { Clock } from '../lib/clock.ts';
+import { describeErrno, MachineRefused, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
+import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../lib/limits.ts';
+import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
 import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
 import { keptCommand, keptDecision } from './kept.ts';
 import { SessionsOnDisk } from './on-disk.ts';

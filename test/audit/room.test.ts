@@ -2,8 +2,8 @@ import { describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
 import { AuditLog } from '../../src/audit/audit-log.ts';
 import { verifyRecord } from '../../src/audit/verify.ts';
-import { systemClock } from '../../src/core/clock.ts';
-import { TooManyRequests } from '../../src/core/errors.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { TooManyRequests } from '../../src/lib/errors.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const MOST = 100_000;

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import type { ApprovalRequest } from '../../src/approvals/request.ts';
+import type { ApprovalRequest } from '../../src/access/approval-request.ts';
 import { describeRequest, questionOn } from '../../src/cli/approval-text.ts';
 
 const request = (more: Partial<ApprovalRequest>): ApprovalRequest => ({

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { InputFault } from '../../src/client/faults.ts';
 import { decodeText, readInput } from '../../src/client/stdin.ts';
-import { decodeUtf8 } from '../../src/core/utf8.ts';
+import { decodeUtf8 } from '../../src/lib/utf8.ts';
 import '../helpers/bytes.ts';
 
 async function* source(chunks: readonly Uint8Array[], pauseMs = 0): AsyncGenerator<Uint8Array> {

@@ -1,6 +1,6 @@
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { LOOK_USER } from '../../src/core/look-user.ts';
+import { LOOK_USER } from '../../src/lib/look-user.ts';
 
 /** Makes the user that a root agent runs `readonly` as, where it is missing. Tests that run at once wait for each other. */
 const MAKE = `getent passwd "$1" > /dev/null || useradd --system --home-dir /nonexistent --no-create-home --shell /usr/sbin/nologin "$1"`;

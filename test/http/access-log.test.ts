@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test';
 import pino from 'pino';
-import { Unauthorized } from '../../src/core/errors.ts';
 import { AccessLog, type Ending } from '../../src/http/access-log.ts';
 import { beginExchange } from '../../src/http/exchange.ts';
+import { Unauthorized } from '../../src/lib/errors.ts';
 
 const OK: Ending = { status: 200, durationMs: 1, bytes: 1, error: undefined };
 const REFUSED: Ending = { ...OK, status: 403, error: new Unauthorized() };

@@ -3,20 +3,21 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
-import { loadConfig } from '../../src/config.ts';
-import { systemClock } from '../../src/core/clock.ts';
-import { Unauthorized } from '../../src/core/errors.ts';
-import { buildDeps } from '../../src/deps.ts';
+import { Access } from '../../src/access/access.ts';
+import { ProfileBook } from '../../src/access/profile-book.ts';
+import { Followers } from '../../src/calls/follow.ts';
 import { AccessLog } from '../../src/http/access-log.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Authenticator } from '../../src/http/auth.ts';
 import { CallLimiter } from '../../src/http/call-limiter.ts';
+import { Counters } from '../../src/http/counters.ts';
 import { Pace } from '../../src/http/pace.ts';
-import { Counters } from '../../src/metrics/counters.ts';
-import { Followers } from '../../src/operations/follow.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { Unauthorized } from '../../src/lib/errors.ts';
+import { mcpDoor } from '../../src/mcp/door.ts';
 import { allOperations } from '../../src/operations/index.ts';
-import { Access } from '../../src/profiles/access.ts';
-import { ProfileBook } from '../../src/profiles/profile-book.ts';
+import { buildDeps } from '../../src/server/deps.ts';
+import { loadConfig } from '../../src/settings/config.ts';
 
 /** Two tokens, which a server started with one setting cannot have. */
 const twoTokens: Authenticator = {
@@ -42,7 +43,7 @@ const deps = buildDeps(
   ),
 );
 const operations = allOperations(deps);
-const app = createApp({
+const parts = {
   operations: [
     ...operations,
     {
@@ -66,7 +67,8 @@ const app = createApp({
   counters: new Counters(),
   gauges: () => ({ running: 0, queued: 0, unapproved: 0, sessions: 0, sessionBytes: 0 }),
   metricsAuth: undefined,
-});
+};
+const app = createApp({ ...parts, mcp: mcpDoor(parts) });
 
 async function call(token: string, op: string, args: unknown) {
   const request = new Request('http://localhost/', {

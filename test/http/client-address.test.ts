@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
-import { AddressList } from '../../src/core/address-list.ts';
 import { clientAddress } from '../../src/http/client-address.ts';
+import { AddressList } from '../../src/lib/address-list.ts';
 
 const { list } = AddressList.parse('127.0.0.1,10.0.0.0/8');
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
-import type { Clock } from '../../src/core/clock.ts';
-import { GuessingRefused, Unauthorized } from '../../src/core/errors.ts';
 import { slowDownGuessing } from '../../src/http/guessing.ts';
+import type { Clock } from '../../src/lib/clock.ts';
+import { GuessingRefused, Unauthorized } from '../../src/lib/errors.ts';
 
 /** The door with one right token, a clock that is set by hand, and a count of the tokens that were looked at. */
 function doorOf() {

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test';
-import { MEMORY_OF_ONE_COMMAND } from '../../src/core/limits.ts';
 import { ceilingsFor } from '../../src/install/machine.ts';
 import { type PlanInput, plannedFiles } from '../../src/install/plan.ts';
 import { fill } from '../../src/install/templates.ts';
+import { MEMORY_OF_ONE_COMMAND } from '../../src/lib/limits.ts';
 
 const input: PlanInput = {
   user: 'agent3',

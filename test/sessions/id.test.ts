@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { SessionNotFound } from '../../src/core/errors.ts';
+import { SessionNotFound } from '../../src/lib/errors.ts';
 import { asSessionId, newSessionId, parseSessionId, timeOfId } from '../../src/sessions/id.ts';
 
 describe('session ids', () => {

@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { closeSync } from 'node:fs';
-import { systemClock } from '../../src/core/clock.ts';
-import { TooManyRequests } from '../../src/core/errors.ts';
+import { systemClock } from '../../src/lib/clock.ts';
+import { TooManyRequests } from '../../src/lib/errors.ts';
 import { SessionStore } from '../../src/sessions/store.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 

@@ -1,5 +1,5 @@
 import { readdirSync, readFileSync } from 'node:fs';
-import { maskSecrets } from '../../../src/core/secrets.ts';
+import { maskSecrets } from '../../../src/secrets/secrets.ts';
 import { limitRow, median, type Row } from '../bar.ts';
 
 const ROUNDS = 9;

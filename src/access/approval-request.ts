@@ -1,0 +1,201 @@
+import {
+  accessSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fstatSync,
+  lstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  type Stats,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { fileFingerprint } from '../lib/file-fingerprint.ts';
+
+/** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
+export const requestSchema = Type.Object({
+  session: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
+  /** The token it came with, and the address. */
+  token: Type.String(),
+  address: Type.String(),
+  profile: Type.String(),
+  user: Type.String(),
+  cmd: Type.String(),
+  cwd: Type.String(),
+  env: Type.Record(Type.String(), Type.String()),
+  stdin: Type.String(),
+  /** `closed`: `stdin` is all it reads; else whoever has the token may type later. */
+  input: Type.String(),
+  limit_seconds: Type.Number(),
+  /** Why a person is asked, and about which part of the command. */
+  reason: Type.String(),
+  part: Type.String(),
+  asked_at: Type.Integer(),
+  expires_at: Type.Integer(),
+});
+
+export type ApprovalRequest = Static<typeof requestSchema>;
+
+const decisionSchema = Type.Object({
+  session: Type.String(),
+  /** Of the request that was read: another one is not approved by it. */
+  digest: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+  verdict: Type.Union([Type.Literal('approve'), Type.Literal('deny')]),
+  why: Type.String({ maxLength: 500 }),
+  by: Type.String({ maxLength: 100 }),
+});
+
+/** What a person said. */
+export type ApprovalDecision = Static<typeof decisionSchema>;
+
+/** The SHA-256 of a request: command, directory, environment, input and user are all in it. */
+export function digestOf(request: ApprovalRequest): string {
+  const fields = Object.keys(requestSchema.properties).map((name) => {
+    const value = request[name as keyof ApprovalRequest];
+    return typeof value === 'object' ? Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)) : value;
+  });
+  return new Bun.CryptoHasher('sha256').update(JSON.stringify(fields)).digest('hex');
+}
+
+/** Where the requests of an agent lie, in the directory of its sessions. */
+export function requestsDirectory(sessionsDirectory: string): string {
+  return join(sessionsDirectory, '.approvals');
+}
+
+/** Lays a request where its owner finds it. */
+export function publish(directory: string, request: ApprovalRequest): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  writeFileSync(join(directory, `${request.session}.json`), JSON.stringify(request), { mode: 0o600 });
+}
+
+/**
+ * How the file of a request looks, when it still is what was published; undefined when it is not. A file that looks as
+ * it was `seen` is not read again.
+ */
+export function lookAtPublished(directory: string, session: string, digest: string, seen: string): string | undefined {
+  const path = join(directory, `${session}.json`);
+  const now = fileFingerprint(path);
+  if (now === seen) return now;
+  const value = readJson(path, undefined);
+  return Value.Check(requestSchema, value) && digestOf(value) === digest ? now : undefined;
+}
+
+/** Takes a request away again. */
+export function unpublish(directory: string, session: string): void {
+  rmSync(join(directory, `${session}.json`), { force: true });
+}
+
+/** The requests that lie in a directory, the oldest first. What is none, or is over, is passed over. Throws the system's error. */
+export function readRequests(directory: string, now: number): ApprovalRequest[] {
+  const requests: ApprovalRequest[] = [];
+  for (const name of list(directory)) {
+    const value = readJson(join(directory, name), undefined);
+    if (Value.Check(requestSchema, value) && `${value.session}.json` === name && value.expires_at > now)
+      requests.push(value);
+  }
+  return requests.sort((a, b) => a.asked_at - b.asked_at);
+}
+
+/** What somebody who may has decided on a session; undefined: nothing yet. */
+export function readDecision(directory: string, session: string): ApprovalDecision | undefined {
+  const value = readJson(decisionPath(directory, session), 0);
+  return Value.Check(decisionSchema, value) && value.session === session ? value : undefined;
+}
+
+/**
+ * Writes a decision, which cannot be changed afterwards. Whoever may enter the directory may read it, whatever the umask
+ * of root is. Throws the system's error, `EEXIST` where there is one.
+ */
+export function writeDecision(directory: string, decision: ApprovalDecision): void {
+  const fd = openSync(decisionPath(directory, decision.session), 'wx', 0o600);
+  try {
+    fchmodSync(fd, 0o644);
+    writeFileSync(fd, JSON.stringify(decision));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** Takes a decision back, which the agent may have taken already. */
+export function removeDecision(directory: string, session: string): void {
+  rmSync(decisionPath(directory, session), { force: true });
+}
+
+function decisionPath(directory: string, session: string): string {
+  return join(directory, `${session}.json`);
+}
+
+/** Removes decisions that nobody waits for any more. */
+export function clearDecisions(directory: string, olderThan: number): void {
+  for (const name of list(directory)) {
+    const path = join(directory, name);
+    if ((lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? olderThan) < olderThan) rmSync(path, { force: true });
+  }
+}
+
+/** Why a directory cannot be trusted to hold what only root has decided; undefined when it can. */
+export function distrust(directory: string): string | undefined {
+  const stat = lookAt(directory);
+  if (typeof stat === 'string') return stat;
+  if (!stat.isDirectory()) return `${directory} is no directory`;
+  if (stat.uid !== 0) return `${directory} does not belong to root`;
+  if ((stat.mode & 0o022) !== 0) return `others than root may write to ${directory}`;
+  return closedDirectory(directory);
+}
+
+/** Why decisions in a directory cannot be read by the user of this process. */
+function closedDirectory(directory: string): string | undefined {
+  try {
+    accessSync(directory, constants.R_OK | constants.X_OK);
+    return undefined;
+  } catch (error) {
+    return `${directory} cannot be read: ${describeErrno(error)}`;
+  }
+}
+
+function lookAt(directory: string): Stats | string {
+  try {
+    return lstatSync(directory, { throwIfNoEntry: false }) ?? `there is no directory ${directory}`;
+  } catch (error) {
+    return `${directory} cannot be looked at: ${describeErrno(error)}`;
+  }
+}
+
+function list(directory: string): string[] {
+  try {
+    return readdirSync(directory).filter((name) => name.endsWith('.json'));
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    throw error;
+  }
+}
+
+/** A command and its input may have 16 MiB each, escaped. */
+const MAX_FILE_BYTES = 256 * 1_048_576;
+
+/** A file's JSON; undefined where it is none, is no plain file, or belongs to another user than `owner`. */
+function readJson(path: string, owner: number | undefined): unknown {
+  let fd: number;
+  try {
+    // A link would lead a reader elsewhere, and a pipe hold it for ever.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch {
+    return undefined;
+  }
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile() || stat.size > MAX_FILE_BYTES || (owner !== undefined && stat.uid !== owner)) return undefined;
+    return JSON.parse(readFileSync(fd, 'utf8'));
+  } catch {
+    return undefined;
+  } finally {
+    closeSync(fd);
+  }
+}

@@ -1,0 +1,184 @@
+import type { Clock } from '../lib/clock.ts';
+import type { Notices } from '../lib/notices.ts';
+import { Growth } from '../sessions/growth.ts';
+import {
+  type ApprovalRequest,
+  digestOf,
+  distrust,
+  lookAtPublished,
+  publish,
+  readDecision,
+  requestsDirectory,
+  unpublish,
+} from './approval-request.ts';
+
+/** What became of a request. */
+export interface Verdict {
+  /** `tampered`: what lies where a person reads it is not, or is no longer, what was asked. */
+  readonly kind: 'approved' | 'denied' | 'tampered' | 'expired' | 'withdrawn' | 'stopped';
+  readonly why: string;
+  /** Who decided. */
+  readonly by: string;
+}
+
+/** Tells whoever wants to know of a request, and what became of it. */
+export type Announce = (request: ApprovalRequest, verdict: Verdict | undefined) => void;
+
+/** How long a person has. */
+export const APPROVAL_SECONDS = 600;
+
+/** Requests of all tokens that may wait at once: what waits holds memory, and a person reads no more. */
+export const MAX_WAITING = 32;
+/** Of them, of one token: another one is asked about as well. */
+export const MAX_WAITING_PER_TOKEN = 16;
+
+/** Where the kernel tells nothing of a new file, this is how late it is seen. */
+const LOOK_MS = 1000;
+
+/** Only what runs as the agent's user, or root, can have done that. */
+const CHANGED = 'somebody has changed or removed the request on the disk of the server';
+
+interface Waiting {
+  readonly request: ApprovalRequest;
+  readonly digest: string;
+  readonly settle: (verdict: Verdict) => void;
+  readonly lapse: () => string | undefined;
+  /** How its file looked last. */
+  seen: string;
+  readonly timer: ReturnType<typeof setTimeout>;
+}
+
+/**
+ * The requests that wait for a person. What would run is kept in memory; a copy of it lies where the owner reads it, and
+ * the decision comes as a file that only root can have made, with the digest of what was read.
+ */
+export class Approvals {
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #directory: string;
+  #watching: (() => void) | undefined;
+
+  /** `decisions` is the directory that decisions come in; undefined: this agent has no way to ask. */
+  constructor(
+    sessionsDirectory: string,
+    private readonly decisions: string | undefined,
+    private readonly clock: Clock,
+    private readonly notices: Notices,
+    private readonly announce: Announce,
+  ) {
+    this.#directory = requestsDirectory(sessionsDirectory);
+  }
+
+  /** Why nobody can be asked, in words; undefined when somebody can. */
+  fault(): string | undefined {
+    return this.decisions === undefined ? 'AGENT3_APPROVALS_DIR is not set' : distrust(this.decisions);
+  }
+
+  get count(): number {
+    return this.#waiting.size;
+  }
+
+  /** How many of them came with a token. */
+  countOf(token: string): number {
+    return [...this.#waiting.values()].filter(({ request }) => request.token === token).length;
+  }
+
+  /**
+   * Asks; `settle` is called once. `lapse` tells why it would not be run any more, whoever approves it. Throws the
+   * system's error when the request cannot be published.
+   */
+  ask(
+    request: ApprovalRequest,
+    settle: (verdict: Verdict) => void,
+    lapse: () => string | undefined = () => undefined,
+  ): void {
+    publish(this.#directory, request);
+    const { session } = request;
+    const timer = setTimeout(
+      () =>
+        this.#settle(session, {
+          kind: 'expired',
+          why: `nobody decided within ${APPROVAL_SECONDS / 60} minutes`,
+          by: '',
+        }),
+      Math.max(0, request.expires_at - this.clock.now()),
+    );
+    this.#waiting.set(session, { request, digest: digestOf(request), settle, lapse, timer, seen: '' });
+    this.#watching ??= this.#watch();
+    this.announce(request, undefined);
+  }
+
+  /** Takes a request back. */
+  withdraw(session: string, why: string): void {
+    this.#settle(session, { kind: 'withdrawn', why, by: '' });
+  }
+
+  /** Takes all requests back: the agent stops. */
+  stop(): void {
+    for (const session of [...this.#waiting.keys()])
+      this.#settle(session, { kind: 'stopped', why: 'the agent was stopped meanwhile', by: '' });
+  }
+
+  #tampered(session: string, why: string, by: string): void {
+    this.notices.warn({ session, by }, `${why}: it is not run`);
+    this.#settle(session, { kind: 'tampered', why, by });
+  }
+
+  #settle(session: string, verdict: Verdict): void {
+    const waiting = this.#waiting.get(session);
+    if (waiting === undefined) return;
+    this.#waiting.delete(session);
+    clearTimeout(waiting.timer);
+    if (this.#waiting.size === 0) {
+      this.#watching?.();
+      this.#watching = undefined;
+    }
+    try {
+      unpublish(this.#directory, session);
+    } catch (error) {
+      this.notices.warn({ session, err: error }, 'a request for approval could not be taken away');
+    }
+    // First: on record, a command is approved before it starts.
+    this.announce(waiting.request, verdict);
+    waiting.settle(verdict);
+  }
+
+  /** Looks for decisions as long as something waits; gives what ends that. */
+  #watch(): () => void {
+    const growth = new Growth(this.decisions ?? '');
+    let isOver = false;
+    const next = (): void => {
+      growth.next().subscribe(() => {
+        if (isOver) return;
+        next();
+        this.#look();
+      });
+    };
+    next();
+    const timer = setInterval(() => this.#look(), LOOK_MS);
+    return () => {
+      isOver = true;
+      clearInterval(timer);
+      growth[Symbol.dispose]();
+    };
+  }
+
+  #look(): void {
+    const { decisions } = this;
+    for (const [session, waiting] of [...this.#waiting]) {
+      const why = waiting.lapse();
+      const seen = lookAtPublished(this.#directory, session, waiting.digest, waiting.seen);
+      if (why !== undefined) this.withdraw(session, why);
+      else if (seen === undefined) this.#tampered(session, CHANGED, '');
+      else waiting.seen = seen;
+    }
+    if (decisions === undefined || distrust(decisions) !== undefined) return;
+    for (const [session, { digest }] of [...this.#waiting]) {
+      const decision = readDecision(decisions, session);
+      if (decision === undefined) continue;
+      const { verdict, why, by } = decision;
+      if (decision.digest !== digest) {
+        this.#tampered(session, `what was decided on is not what was asked: ${CHANGED}`, by);
+      } else this.#settle(session, { kind: verdict === 'approve' ? 'approved' : 'denied', why, by });
+    }
+  }
+}

@@ -1,0 +1,195 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Value } from '@sinclair/typebox/value';
+import type { Clock } from '../lib/clock.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { fileFingerprint } from '../lib/file-fingerprint.ts';
+import { foreignHand, foreignOwner, othersWrite } from '../lib/foreign-hand.ts';
+import type { Notices } from '../lib/notices.ts';
+import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
+import { schemaFaults } from './schema-faults.ts';
+
+/** A file of a profile that cannot be used, or the directory of them. */
+export interface FaultyFile {
+  readonly path: string;
+  /** Of the profile that is not there for it; undefined: of all in the directory. */
+  readonly name: string | undefined;
+  /** A sentence each. */
+  readonly faults: readonly string[];
+}
+
+/** The profiles that can be used, and the files that cannot. */
+export interface ProfileSet {
+  readonly profiles: ReadonlyMap<string, Profile>;
+  readonly faulty: readonly FaultyFile[];
+}
+
+/** Why what lies at a path cannot be used; undefined when it can, as far as this knows. */
+export type FaultAt = (path: string) => string | undefined;
+
+/**
+ * The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. A file with faults
+ * costs its own profile alone. `own` is the user of the agent, where that is not this process.
+ */
+export function readProfiles(
+  directory: string | undefined,
+  faultAt: FaultAt = () => undefined,
+  own?: number,
+): ProfileSet {
+  const { full, readonly } = BUILT_IN;
+  const profiles = new Map<string, Profile>([
+    ['full', full],
+    ['readonly', readonly],
+  ]);
+  const faulty: FaultyFile[] = [];
+  const files = directory === undefined ? [] : listFiles(directory, faultAt, own);
+  if (!Array.isArray(files)) return { profiles, faulty: [files] };
+  for (const file of files) {
+    const path = join(directory ?? '', file);
+    const name = file.replace(ENDING, '');
+    const isTwice = files.some((other) => other !== file && other.replace(ENDING, '') === name);
+    // Nobody can tell which of two is meant.
+    const read = isTwice ? [`there is a profile ${name} already`] : readTrusted(path, faultAt, own);
+    if ('name' in read) profiles.set(read.name, read);
+    else faulty.push({ path, name, faults: read });
+  }
+  return { profiles, faulty };
+}
+
+/** A file that the agent may go by: whoever may write a profile may do everything that it allows. */
+function readTrusted(path: string, faultAt: FaultAt, own: number | undefined): Profile | readonly string[] {
+  try {
+    const fault = foreignOwner(path, own) ?? faultAt(path);
+    return fault === undefined ? readProfile(path) : [fault];
+  } catch (error) {
+    return [unread(error)];
+  }
+}
+
+function unread(error: unknown): string {
+  return `it cannot be read: ${describeErrno(error)}`;
+}
+
+const NAME = /^[a-z0-9][a-z0-9_-]{0,63}$/;
+const ENDING = /\.(?:toml|json)$/;
+/** Whoever has put such a file there thinks that it is in force. */
+const OTHER_ENDING = /\.(?:ya?ml|tml|tom|conf|cfg|ini|txt|json5|jsonc)$|\.(?:toml|json)$/i;
+
+/** The profile in a file, or what is wrong with it, a sentence each. */
+export function readProfile(path: string): Profile | readonly string[] {
+  if (!ENDING.test(path)) return ['the name of a file of a profile ends with .toml or .json'];
+  const name = path.slice(path.lastIndexOf('/') + 1).replace(ENDING, '');
+  if (!NAME.test(name)) return ['the name of a profile has up to 64 small letters, digits, and _ - between them'];
+  if (name === BUILT_IN.full.name || name === BUILT_IN.readonly.name)
+    return [`${name} is the name of a built-in profile: name the file otherwise, and say extends = "${name}" in it`];
+  let value: unknown;
+  try {
+    const fault = othersWrite(path);
+    if (fault !== undefined) return [fault];
+    const text = readFileSync(path, 'utf8');
+    value = path.endsWith('.json') ? JSON.parse(text) : Bun.TOML.parse(text);
+  } catch (error) {
+    if (errnoOf(error)?.startsWith('E') === true) return [unread(error)];
+    return [`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`];
+  }
+  if (!Value.Check(profileSchema, value)) return schemaFaults(value);
+  return profileOf(name, value);
+}
+
+/** The names of the files, or why there are none to be had. */
+function listFiles(directory: string, faultAt: FaultAt = () => undefined, own?: number): string[] | FaultyFile {
+  try {
+    const names = readdirSync(directory).sort();
+    const fault = foreignHand(directory, own) ?? faultAt(directory);
+    if (fault === undefined) return names.filter((name) => OTHER_ENDING.test(name));
+    return { path: directory, name: undefined, faults: [fault] };
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return [];
+    return { path: directory, name: undefined, faults: [unread(error)] };
+  }
+}
+
+/** A change of the files is seen within this; a profile that was missing, at once. */
+const LOOK_MS = 500;
+
+/** The profiles in force, read anew when a file changes. */
+export class ProfileBook {
+  #profiles: ReadonlyMap<string, Profile>;
+  #faulty: readonly FaultyFile[];
+  #seen: string;
+  #lookedMs: number;
+
+  /** Reads the files; a profile whose file has faults is not there, and the owner hears of it. */
+  constructor(
+    private readonly directory: string | undefined,
+    private readonly clock: Clock,
+    private readonly notices: Notices,
+  ) {
+    this.#seen = this.#fingerprint();
+    this.#lookedMs = clock.elapsed();
+    const { profiles, faulty } = readProfiles(directory);
+    this.#profiles = profiles;
+    this.#faulty = faulty;
+    for (const { path, faults } of faulty)
+      notices.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
+  }
+
+  /** The profile of this name; undefined where there is none that can be used. */
+  get(name: string): Profile | undefined {
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
+    // One that was just written is there for its first command.
+    if (!this.#profiles.has(name)) this.#look();
+    return this.#profiles.get(name);
+  }
+
+  /** All that can be used. */
+  all(): Iterable<Profile> {
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
+    return this.#profiles.values();
+  }
+
+  /** What is wrong with the file of a profile, its path before each sentence; nothing where there is none. */
+  faultsOf(name: string): string[] {
+    return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);
+  }
+
+  /** Of a file that cannot be used, the profile that was there goes on, and the owner hears of it. */
+  #look(): void {
+    if (this.directory === undefined) return;
+    this.#lookedMs = this.clock.elapsed();
+    const seen = this.#fingerprint();
+    if (seen === this.#seen) return;
+    this.#seen = seen;
+    const { profiles, faulty } = readProfiles(this.directory);
+    const next = new Map(profiles);
+    for (const { path, name, faults } of faulty) {
+      const kept = [...this.#profiles].filter(([before]) => !next.has(before) && (name ?? before) === before);
+      for (const [before, profile] of kept) next.set(before, profile);
+      const what = kept.length > 0 ? 'the one from before stays in force' : 'its tokens are answered 503';
+      this.notices.warn({ file: path, faults }, `a profile cannot be used: ${what}`);
+    }
+    this.#profiles = next;
+    this.#faulty = faulty;
+    this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read anew');
+  }
+
+  #fingerprint(): string {
+    const { directory } = this;
+    if (directory === undefined) return '';
+    const files = listFiles(directory);
+    // To read them gives the reason.
+    if (!Array.isArray(files)) return files.faults.join();
+    return ['', ...files].map((name) => `${name} ${fileFingerprint(join(directory, name))}`).join('\n');
+  }
+}
+
+/** What keeps a profile from being there, the path of its file before each sentence; nothing where it is there, or has no file. */
+export function faultsOf({ profiles, faulty }: ProfileSet, name: string): string[] {
+  if (profiles.has(name)) return [];
+  return faulty.filter((file) => file.name === undefined || file.name === name).flatMap(faultWords);
+}
+
+/** The faults of a file, its path before each. */
+export function faultWords({ path, faults }: FaultyFile): string[] {
+  return faults.map((fault) => `${path}: ${fault}`);
+}

@@ -1,0 +1,216 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { LOOK_USER } from '../lib/look-user.ts';
+import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
+import { ruleFaults } from '../rules/rule-faults.ts';
+import type { Ruleset } from '../rules/ruleset.ts';
+import { OWN, SECRETS } from './secret-paths.ts';
+import { directoryFault } from './workspace-directory.ts';
+
+/** The operations that a profile can allow. */
+export const OPERATIONS = [
+  'shell',
+  'read_session',
+  'list_sessions',
+  'write_session',
+  'kill_session',
+  'close_session',
+  'server_info',
+] as const;
+
+const absolute = (description: string) => Type.String({ pattern: '^/', maxLength: 3000, description });
+
+/** What a file of a profile may say. */
+export const profileSchema = Type.Object(
+  {
+    extends: Type.Optional(
+      Type.Union([Type.Literal('full'), Type.Literal('readonly'), Type.Literal('workspace')], {
+        description: 'Built-in profile to begin with. Default: readonly.',
+      }),
+    ),
+    description: Type.Optional(Type.String({ maxLength: 300, description: 'What the profile is for.' })),
+    operations: Type.Optional(
+      Type.Array(Type.Union(OPERATIONS.map((name) => Type.Literal(name))), {
+        description: 'Operations that are allowed. Default: all.',
+      }),
+    ),
+    user: Type.Optional(
+      Type.String({
+        pattern: '^[a-z_][a-z0-9_.-]{0,31}$',
+        description:
+          'User to run commands as, when the agent runs as root. Default: agent3-look in readonly, else the user of the agent.',
+      }),
+    ),
+    directory: Type.Optional(absolute('The directory that commands of a workspace may write to, and begin in.')),
+    network: Type.Optional(Type.Boolean({ description: 'Whether commands have the network of the machine.' })),
+    hide: Type.Optional(
+      Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
+        maxItems: 200,
+        description: 'Paths that are hidden as well; ~/ stands for every home, * for part of a name.',
+      }),
+    ),
+    show: Type.Optional(
+      Type.Array(Type.String({ pattern: '^(/|~/)', maxLength: 3000 }), {
+        maxItems: 200,
+        description: 'Entries of the built-in list of secrets that are not hidden.',
+      }),
+    ),
+    mask: Type.Optional(
+      Type.Boolean({ description: 'Whether what looks like a secret is masked in answers. Default: not in full.' }),
+    ),
+    rules: Type.Optional(
+      Type.Array(ruleSchema, {
+        maxItems: 500,
+        description: 'Rules for commands; the first that is about one decides.',
+      }),
+    ),
+    otherwise: Type.Optional(actionSchema),
+    limits: Type.Optional(
+      Type.Object(
+        {
+          exec_seconds: Type.Optional(Type.Number({ minimum: 0.1, description: 'Longest timeout of a command.' })),
+          background_seconds: Type.Optional(
+            Type.Number({ minimum: 0, description: 'Longest timeout in the background; 0 forbids it.' }),
+          ),
+          memory_mib: Type.Optional(Type.Integer({ minimum: 16, description: 'Memory of a command.' })),
+          processes: Type.Optional(Type.Integer({ minimum: 4, description: 'Processes and threads of a command.' })),
+          cpu_percent: Type.Optional(Type.Integer({ minimum: 1, description: 'Of one CPU.' })),
+          cpu_weight: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy CPU; others have 100.' }),
+          ),
+          io_weight: Type.Optional(
+            Type.Integer({ minimum: 1, maximum: 10_000, description: 'Share of a busy disk; others have 100.' }),
+          ),
+          running: Type.Optional(Type.Integer({ minimum: 1, description: 'Commands at once.' })),
+          file_mib: Type.Optional(Type.Integer({ minimum: 1, description: 'Size of a file that a command writes.' })),
+          core_mib: Type.Optional(Type.Integer({ minimum: 0, description: 'Size of a core dump.' })),
+        },
+        { additionalProperties: false },
+      ),
+    ),
+  },
+  { additionalProperties: false },
+);
+
+export type ProfileFile = Static<typeof profileSchema>;
+type Limits = NonNullable<ProfileFile['limits']>;
+
+/** What a token's commands may do. */
+export interface Profile {
+  readonly name: string;
+  readonly description: string;
+  /** Undefined: every one. */
+  readonly operations: readonly string[] | undefined;
+  /** What its file names: see `userOf`. */
+  readonly user: string | undefined;
+  /** Undefined: no sandbox. */
+  readonly sandbox:
+    | { readonly directory: string | undefined; readonly network: boolean; readonly hidden: readonly string[] }
+    | undefined;
+  readonly limits: Limits;
+  readonly rules: Ruleset;
+  /** What looks like a secret is masked in answers. */
+  readonly mask: boolean;
+  /** What its file states, as JSON: the same as long as it is the same profile. */
+  readonly source: string;
+}
+
+const NO_RULES: Ruleset = { rules: [], otherwise: 'allow' };
+
+/** The profiles that need no file. */
+export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profile>> = {
+  full: {
+    name: 'full',
+    description: 'Everything that the user of the agent may do.',
+    operations: undefined,
+    user: undefined,
+    sandbox: undefined,
+    limits: {},
+    rules: NO_RULES,
+    mask: false,
+    source: '',
+  },
+  readonly: {
+    name: 'readonly',
+    description: 'Looks at everything but secrets, changes nothing, has no network.',
+    operations: undefined,
+    user: undefined,
+    sandbox: { directory: undefined, network: false, hidden: SECRETS },
+    limits: {},
+    rules: NO_RULES,
+    mask: true,
+    source: '',
+  },
+  workspace: {
+    name: 'workspace',
+    description: 'As readonly, with one directory that may be written to.',
+    operations: undefined,
+    user: undefined,
+    sandbox: { directory: undefined, network: false, hidden: SECRETS },
+    limits: {},
+    rules: NO_RULES,
+    mask: true,
+    source: '',
+  },
+};
+
+/**
+ * The user that runs the commands of a profile; undefined for that of the agent. Where nothing may be written to, an
+ * agent that `isRoot` has another one for it: the kernel then keeps from it what is root's own, without a list.
+ */
+export function userOf({ user, sandbox }: Pick<Profile, 'user' | 'sandbox'>, isRoot: boolean): string | undefined {
+  if (user !== undefined || !isRoot) return user;
+  return sandbox !== undefined && sandbox.directory === undefined ? LOOK_USER : undefined;
+}
+
+/** A profile as its file states it, on top of the built-in one it extends; or why it cannot be, in sentences. */
+export function profileOf(name: string, file: ProfileFile): Profile | readonly string[] {
+  const base = BUILT_IN[file.extends ?? 'readonly'];
+  const faults = faultsOf(file, base);
+  if (faults.length > 0) return faults;
+  const { sandbox } = base;
+  return {
+    name,
+    description: file.description ?? describe(base, file),
+    operations: file.operations ?? base.operations,
+    user: file.user,
+    sandbox: sandbox && {
+      directory: file.directory,
+      network: file.network ?? false,
+      hidden: [...sandbox.hidden.filter((path) => file.show?.includes(path) !== true), ...(file.hide ?? [])],
+    },
+    limits: file.limits ?? {},
+    rules: { rules: (file.rules ?? []).map(ruleOf), otherwise: file.otherwise ?? 'allow' },
+    mask: file.mask ?? base.mask,
+    source: JSON.stringify(file),
+  };
+}
+
+/** What the built-in profile says, with what holds beside it. */
+function describe({ description }: Profile, { rules = [], otherwise = 'allow', limits }: ProfileFile): string {
+  const within = [
+    ...(rules.length > 0 || otherwise !== 'allow' ? ['rules'] : []),
+    ...(limits === undefined ? [] : ['limits']),
+  ];
+  return within.length === 0 ? description : `${description.slice(0, -1)}, within its ${within.join(' and ')}.`;
+}
+
+function faultsOf(file: ProfileFile, base: Profile): string[] {
+  const faults: string[] = [];
+  if (base.name === 'workspace' && file.directory === undefined) {
+    faults.push('a workspace needs its directory: directory = "/srv/app"');
+  }
+  if (base.name !== 'workspace' && file.directory !== undefined) {
+    faults.push('directory belongs to extends = "workspace"');
+  }
+  const misplaced = file.directory === undefined ? undefined : directoryFault(file.directory);
+  if (misplaced !== undefined) faults.push(misplaced);
+  if (base.sandbox === undefined && (file.network ?? file.hide ?? file.show) !== undefined) {
+    faults.push('network, hide and show belong to extends = "readonly" or "workspace"');
+  }
+  const own = file.show?.find((path) => OWN.includes(path));
+  if (own !== undefined) faults.push(`show ${own}: these are the agent's own settings and records, which stay hidden`);
+  const unknown = file.show?.find((path) => !SECRETS.includes(path));
+  if (unknown !== undefined)
+    faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
+  return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule))];
+}

@@ -1,0 +1,164 @@
+import {
+  chownSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { foreignHand } from '../lib/foreign-hand.ts';
+import { syncDirectory } from '../lib/sync-directory.ts';
+import { lockHolder, lockWithin } from '../linux/lock.ts';
+
+const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
+
+/** A token as it is kept: never itself, only its SHA-256. Times are milliseconds since the epoch. */
+const tokenSchema = Type.Object({
+  name: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' }),
+  /** Tells a token from a later one of the same name, which must not see its sessions. */
+  id: Type.String({ pattern: '^[0-9a-f]{8}$' }),
+  /** What it may do; without one, `full`. */
+  profile: Type.Optional(Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' })),
+  sha256: sha256Hex,
+  created_at: Type.Integer(),
+  expires_at: Type.Union([Type.Integer(), Type.Null()]),
+  /** Addresses and networks that it may come from; none: from everywhere. */
+  ips: Type.Array(Type.String()),
+  /** The tokens before it, by rotation, as long as they still work. */
+  previous: Type.Optional(Type.Array(Type.Object({ sha256: sha256Hex, until: Type.Integer() }))),
+});
+
+export type TokenRecord = Static<typeof tokenSchema>;
+
+const fileSchema = Type.Object({ version: Type.Literal(1), tokens: Type.Array(tokenSchema) });
+
+/** The file of tokens cannot be used; the message says why and what to do. */
+export class TokenFileFault extends Error {}
+
+/** The tokens in `path`, for an agent of the user `own`; none where there is no such file. Throws `TokenFileFault`. */
+export function readTokens(path: string, own?: number): TokenRecord[] {
+  const text = readText(path, own);
+  if (text === undefined) return [];
+  const value = withLists(parse(path, text));
+  if (!Value.Check(fileSchema, value)) {
+    const fault = Value.Errors(fileSchema, value).First();
+    throw new TokenFileFault(
+      `${path} is no file of tokens (${fault?.path ?? ''}: ${fault?.message ?? ''}); put a copy of it back, or move it away and make the tokens anew`,
+    );
+  }
+  return value.tokens;
+}
+
+/** The SHA-256 of a token, as the file has it. */
+export function hashToken(token: string): string {
+  return new Bun.CryptoHasher('sha256').update(token).digest('hex');
+}
+
+const OWN_MODE = 0o600;
+
+/**
+ * Writes the tokens so that a reader sees the old file or the new one, whole. With a `group` the file is root's, whatever
+ * it was, and the group may read it; without one, owner and mode of a file that is there stay, and a new one is readable
+ * for nobody else. Throws `TokenFileFault`.
+ */
+export function writeTokens(path: string, tokens: readonly TokenRecord[], group?: number): void {
+  const there = statSync(path, { throwIfNoEntry: false });
+  const mode = group !== undefined ? 0o640 : there === undefined ? OWN_MODE : there.mode & 0o777;
+  const beside = `${path}.new`;
+  try {
+    const fd = openSync(beside, 'w', OWN_MODE);
+    try {
+      writeSync(fd, `${JSON.stringify({ version: 1, tokens }, null, 2)}\n`);
+      fchmodSync(fd, mode);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (group !== undefined) chownSync(beside, 0, group);
+    else if (there !== undefined) chownSync(beside, there.uid, there.gid);
+    renameSync(beside, path);
+    // A token that was shown is there after a loss of power, and a revoked one is not.
+    syncDirectory(dirname(path));
+  } catch (error) {
+    throw new TokenFileFault(`${path} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+/** So long a change waits for another one. */
+const LOCK_PATIENCE_MS = 5000;
+
+/** Who may read the file of a service, whose agent goes by it, and how long another change is waited for. */
+export interface ChangeOptions {
+  readonly group?: number | undefined;
+  readonly own?: number | undefined;
+  readonly patienceMs?: number;
+}
+
+/**
+ * Reads the tokens, and writes what `change` makes of them, one process at a time: of two that did it at once, one
+ * would be lost. Throws `TokenFileFault`, and what `change` throws.
+ */
+export function changeTokens(
+  path: string,
+  change: (tokens: TokenRecord[]) => readonly TokenRecord[],
+  { group, own, patienceMs = LOCK_PATIENCE_MS }: ChangeOptions = {},
+): void {
+  const fd = openLock(path);
+  try {
+    if (!lockWithin(fd, patienceMs))
+      throw new TokenFileFault(
+        `${path} cannot be written now: ${lockHolder(fd)} holds ${path}.lock. Try it again; what is no agent3 may be stopped`,
+      );
+    writeTokens(path, change(readTokens(path, own)), group);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/** A file beside it, which stays. Nobody else may open it: who reads the tokens could hold a lock on them for ever. */
+function openLock(path: string): number {
+  try {
+    const { O_RDWR, O_CREAT, O_NOFOLLOW } = constants;
+    return openSync(`${path}.lock`, O_RDWR | O_CREAT | O_NOFOLLOW, OWN_MODE);
+  } catch (error) {
+    throw new TokenFileFault(`${path} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+function readText(path: string, own: number | undefined): string | undefined {
+  try {
+    const hand = foreignHand(path, own);
+    if (hand !== undefined) throw new TokenFileFault(`${path} is not used: ${hand}`);
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (error instanceof TokenFileFault) throw error;
+    throw new TokenFileFault(`${path} cannot be read: ${describeErrno(error)}`);
+  }
+}
+
+/** Files of before had one token before a rotation, no list of them. */
+function withLists(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null || !('tokens' in value) || !Array.isArray(value.tokens)) return value;
+  const isOne = (previous: unknown): boolean => typeof previous === 'object' && !Array.isArray(previous);
+  const tokens = value.tokens.map((token) =>
+    isOne(token?.previous) ? { ...token, previous: [token.previous] } : token,
+  );
+  return { ...value, tokens };
+}
+
+function parse(path: string, text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new TokenFileFault(`${path} is no JSON; put a copy of it back, or move it away and make the tokens anew`);
+  }
+}

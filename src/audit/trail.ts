@@ -1,0 +1,235 @@
+import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
+import type { Verdict } from '../access/approvals.ts';
+import { AgentError, MachineRefused, type RefusedToken } from '../lib/errors.ts';
+import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
+import { type Session, STREAMS } from '../sessions/session.ts';
+import { hashesNow, hashFile, sizeOf } from './output-hashes.ts';
+
+type Fields = Readonly<Record<string, unknown>>;
+
+/** A command as it is started. */
+export interface StartDetails {
+  readonly cmd: string;
+  readonly cwd: string;
+  readonly user: string;
+  readonly isSandboxed: boolean;
+  readonly env: Readonly<Record<string, string>>;
+  readonly stdin: string;
+  readonly input: string;
+  readonly execution_seconds: number;
+}
+
+/** Where the lines of the record go. */
+export interface AuditSink {
+  /** Throws when the line cannot be written. */
+  write(fields: Fields): void;
+  /**
+   * About what has happened already: a line that cannot be written now comes later. One that `mayGo` is left out when
+   * its token has filled its part of the record.
+   */
+  writeLater(fields: () => Fields, mayGo?: boolean): void;
+  /** Resolves when every line so far is on the disk. */
+  synced(): Promise<void>;
+}
+
+/** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
+const HASHED_AT_ONCE_BYTES = 1_048_576;
+
+/** Who asked for something, and from where. */
+export interface Caller {
+  readonly principal: string;
+  readonly address: string;
+}
+
+/** Writes the record of what the agent is told to do and does. Values that look like secrets are masked. */
+export class Trail {
+  constructor(
+    private readonly record: AuditSink | undefined,
+    private readonly secrets: KnownSecrets,
+  ) {}
+
+  /** A command is about to start. Throws `MachineRefused` when that cannot be recorded: it must not start then. */
+  started(session: Session, { cmd, cwd, user, isSandboxed, env, stdin, input, execution_seconds }: StartDetails): void {
+    const { key, decision } = session.record;
+    this.#write({
+      event: 'start',
+      ...this.#who(session),
+      ...this.#what(cmd),
+      cwd,
+      user,
+      ...(isSandboxed && { sandbox: true }),
+      ...(decision?.rule !== undefined && { rule: decision.rule }),
+      ...(decision?.by !== undefined && { approved_by: decision.by }),
+      ...(key !== null && { key: this.#mask(key) }),
+      ...(Object.keys(env).length > 0 && { env: Object.keys(env), env_sha256: sha256(wordsOf(env)) }),
+      ...(stdin !== '' && { stdin_bytes: Buffer.byteLength(stdin), stdin_sha256: sha256(stdin) }),
+      ...(input !== 'closed' && { input }),
+      limit_seconds: execution_seconds,
+    });
+  }
+
+  /** A command could not be started after all. */
+  failed(session: Session, fault: unknown): void {
+    const reason = this.#mask(fault instanceof Error ? fault.message : String(fault));
+    this.record?.writeLater(() => ({ event: 'end', ...this.#who(session), status: 'not started', reason }));
+  }
+
+  /** A command has ended, or was not run. */
+  ended(session: Session): void {
+    const { status, exit_code, duration_ms, stdout_bytes, stderr_bytes, survivors, usage, decision } = session.record;
+    const isSmall = stdout_bytes + stderr_bytes <= HASHED_AT_ONCE_BYTES;
+    const hashes = isSmall ? hashesNow(session) : {};
+    this.record?.writeLater(() => ({
+      event: 'end',
+      ...this.#who(session),
+      status,
+      ...(status === 'denied' && { reason: this.#mask(decision?.reason ?? '') }),
+      exit_code,
+      duration_ms,
+      stdout_bytes,
+      stderr_bytes,
+      ...hashes,
+      ...(survivors > 0 && { survivors }),
+      ...(usage !== undefined && { usage }),
+    }));
+    if (!isSmall && this.record !== undefined) void this.#hashLater(session);
+  }
+
+  /** Rules have denied a command. Throws `MachineRefused` when that cannot be recorded. */
+  denied(session: Session, cmd: string, reason: string, rule: number | undefined): void {
+    const more = rule === undefined ? {} : { rule };
+    this.#write({
+      event: 'decision',
+      ...this.#who(session),
+      ...this.#what(cmd),
+      decision: 'denied',
+      ...more,
+      reason: this.#mask(reason),
+    });
+  }
+
+  /** A request for approval, and what became of it. */
+  approval(request: ApprovalRequest, verdict: Verdict | undefined): void {
+    const { session, token, address, cmd, profile, reason } = request;
+    const what =
+      verdict === undefined
+        ? { decision: 'asked', reason }
+        : { decision: verdict.kind, by: verdict.by, reason: verdict.why };
+    const digest = digestOf(request);
+    const masked = { ...what, reason: this.#mask(what.reason ?? '') };
+    this.record?.writeLater(() => ({
+      event: 'decision',
+      session,
+      token,
+      address,
+      profile,
+      ...this.#what(cmd),
+      digest,
+      ...masked,
+    }));
+  }
+
+  /** An operation other than a command is about to be done, or to be answered. Throws `MachineRefused` when that cannot be recorded. */
+  operation(op: string, args: unknown, caller: Caller): void {
+    this.#write(operationLine(op, args, caller));
+  }
+
+  /** An operation was refused, or has failed, with `error`. */
+  refused(op: string, args: unknown, caller: Caller, error: unknown): void {
+    const fault = error instanceof AgentError ? `${error.error}: ${error.hint ?? ''}` : 'a fault of the agent';
+    const line = { ...operationLine(op, args, caller), refused: this.#mask(fault) };
+    this.record?.writeLater(() => line, true);
+  }
+
+  /** A command was asked for again, by its key, and what the first one wrote is read. Throws `MachineRefused`. */
+  repeated(session: Session, caller: Caller): void {
+    this.#write({ ...operationLine('shell', { session: session.id }, caller), repeat: true });
+  }
+
+  /** Resolves when everything on record so far is on the disk. Rejects when it does not get there. */
+  async synced(): Promise<void> {
+    await this.record?.synced();
+  }
+
+  /** Somebody came with a token that was not taken, and is not told; whose it is, where it is `known`. */
+  login(address: string, known: RefusedToken | undefined): void {
+    const whose = known === undefined ? {} : { token: known.principal };
+    this.record?.writeLater(() => ({ event: 'login', what: known?.why ?? 'a wrong token', ...whose, address }), true);
+  }
+
+  /** The agent itself has begun or ends. */
+  agent(what: string, more: Fields = {}): void {
+    this.record?.writeLater(() => ({ event: 'agent', what, ...more }));
+  }
+
+  #write(fields: Fields): void {
+    try {
+      this.record?.write(fields);
+    } catch (error) {
+      if (error instanceof AgentError) throw error;
+      throw new MachineRefused(
+        `Nothing was done: the audit record of this server cannot be written (${error instanceof Error ? error.message : 'an unexpected error'}). Tell the owner of the server: agent3 doctor says what to do.`,
+        error,
+      );
+    }
+  }
+
+  #who({ id, record: { principal, address, profile } }: Session) {
+    return {
+      session: id,
+      token: principal,
+      ...(address !== undefined && { address }),
+      ...(profile !== undefined && { profile }),
+    };
+  }
+
+  /** All of a command: the hash tells what was run, whatever is masked of it. */
+  #what(cmd: string) {
+    return { cmd: maskCommand(cmd, this.secrets).text.toWellFormed(), cmd_sha256: sha256(cmd) };
+  }
+
+  #mask(text: string): string {
+    return maskSecrets(text, this.secrets).text.toWellFormed();
+  }
+
+  async #hashLater(session: Session): Promise<void> {
+    const hashes: Record<string, string> = {};
+    try {
+      for (const stream of STREAMS)
+        hashes[`${stream}_sha256`] = await hashFile(session.openReading(stream), sizeOf(session, stream));
+    } catch {
+      // The session was closed meanwhile: its output is gone, and its hash with it.
+      return;
+    }
+    this.record?.writeLater(() => ({ event: 'output', ...this.#who(session), ...hashes }));
+  }
+}
+
+function sha256(text: string): string {
+  return Bun.SHA256.hash(text, 'hex');
+}
+
+/** Each variable as `NAME=value`, in the order of their code units. */
+function wordsOf(env: Readonly<Record<string, string>>): string {
+  return Object.entries(env)
+    .map(([name, value]) => `${name}=${value}`)
+    .sort()
+    .join('\0');
+}
+
+function operationLine(op: string, args: unknown, { principal, address }: Caller): Fields {
+  return { event: 'operation', op, token: principal, address, ...argumentsOf(args) };
+}
+
+/** What was asked, without what may be a secret: of input, how much. */
+function argumentsOf(args: unknown): Fields {
+  if (typeof args !== 'object' || args === null) return {};
+  const { session, signal, input, offset, limit, stream, wait } = args as Record<string, unknown>;
+  return {
+    ...(typeof session === 'string' && /^[0-9a-f-]{36}$/i.test(session) && { session }),
+    ...(typeof signal === 'string' && { signal: signal.slice(0, 10) }),
+    ...(typeof input === 'string' && { input_bytes: Buffer.byteLength(input), input_sha256: sha256(input) }),
+    ...Object.fromEntries(Object.entries({ offset, limit, wait }).filter(([, value]) => typeof value === 'number')),
+    ...(typeof stream === 'string' && { stream: stream.slice(0, 10) }),
+  };
+}

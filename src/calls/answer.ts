@@ -1,0 +1,138 @@
+import { type TObject, Type } from '@sinclair/typebox';
+import type { Call } from '../calls/call.ts';
+import type { Clock } from '../lib/clock.ts';
+import { incompleteTail } from '../lib/utf8.ts';
+import { SESSION_STATUSES, type SessionRecord } from '../sessions/record.ts';
+import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
+import type { OperationLimits, OperationParts } from './parts.ts';
+import type { Omission } from './reply.ts';
+
+/** The fields that `shell` and `read_session` have in common. */
+export const outputFields = {
+  stdout: Type.String({ description: 'Standard output as text.' }),
+  stderr: Type.String({ description: 'Standard error as text.' }),
+  exit_code: Type.Union([Type.Integer(), Type.Null()], {
+    description: 'Exit code; 128+n after signal n, 124 at the execution limit, null while it runs.',
+  }),
+  session: Type.String({ description: 'Id of the session that holds the whole output.' }),
+  status: Type.Union(
+    SESSION_STATUSES.map((status) => Type.Literal(status)),
+    { description: 'done, running, timeout, killed, output_limit, lost, denied or waiting (for a person).' },
+  ),
+  duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
+  stdout_bytes: Type.Integer({ description: 'Size of the whole standard output, in bytes.' }),
+  stderr_bytes: Type.Integer({ description: 'Size of the whole standard error, in bytes.' }),
+  truncated: Type.Boolean({ description: 'True when stdout or stderr here is not the whole stream.' }),
+  usage: Type.Optional(
+    Type.Object(
+      {
+        cpu_ms: Type.Integer({ description: 'CPU time in milliseconds.' }),
+        peak_memory_bytes: Type.Optional(Type.Integer({ description: 'The most memory at one moment.' })),
+        processes: Type.Optional(Type.Integer({ description: 'The most processes and threads at one moment.' })),
+      },
+      { description: 'What the ended command took, where the server counts it.' },
+    ),
+  ),
+  message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
+} as const;
+
+const omission = Type.Object({ offset: Type.Integer(), bytes: Type.Integer() });
+
+export const omittedField: TObject = Type.Object({
+  stdout: Type.Optional(omission),
+  stderr: Type.Optional(omission),
+});
+
+/** A session's state at one moment, as answers tell it. */
+export interface Snapshot {
+  readonly streams: Readonly<Record<StreamName, StoredStream>>;
+  readonly running: boolean;
+  readonly fields: {
+    readonly exit_code: number | null;
+    readonly session: string;
+    readonly status: string;
+    readonly duration_ms: number;
+    readonly stdout_bytes: number;
+    readonly stderr_bytes: number;
+    readonly usage?: SessionRecord['usage'];
+  };
+}
+
+/** Looks at a session. Throws `SessionNotFound` when its files were removed. */
+export function snapshot(session: Session, clock: Clock): Snapshot {
+  const running = isOpen(session.record);
+  const streams = { stdout: streamNow(session, 'stdout', running), stderr: streamNow(session, 'stderr', running) };
+  return snapshotOf(session, streams, clock);
+}
+
+/** Whether more may come: its command runs, or waits for a person. */
+function isOpen({ status }: SessionRecord): boolean {
+  return status === 'running' || status === 'waiting';
+}
+
+/** The same for a command that has ended just now: its sizes were taken at its end, and nothing writes any more. */
+export function finalSnapshot(session: Session, clock: Clock): Snapshot {
+  const { record } = session;
+  if (isOpen(record) || record.survivors > 0) return snapshot(session, clock);
+  const streams = {
+    stdout: session.streamOf('stdout', record.stdout_bytes),
+    stderr: session.streamOf('stderr', record.stderr_bytes),
+  };
+  return snapshotOf(session, streams, clock);
+}
+
+/** What is read and cut of less takes a fraction of a millisecond. */
+const SHORT_BYTES = 8192;
+
+/** Resolves when it is the turn of a call to have its answer made of `streams`; at once where they are short. */
+export async function turnFor(
+  { turns }: Pick<OperationParts, 'turns'>,
+  { streams }: Snapshot,
+  { principal }: Pick<Call, 'principal'>,
+): Promise<void> {
+  if (streams.stdout.size + streams.stderr.size > SHORT_BYTES) await turns.take(principal);
+}
+
+function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock): Snapshot {
+  const { record } = session;
+  return {
+    streams,
+    running: isOpen(record),
+    fields: {
+      exit_code: record.exit_code,
+      session: session.id,
+      status: record.status,
+      duration_ms: record.duration_ms ?? Math.max(0, clock.now() - record.started_at),
+      stdout_bytes: streams.stdout.size,
+      stderr_bytes: streams.stderr.size,
+      ...(record.usage !== undefined && { usage: record.usage }),
+    },
+  };
+}
+
+/** A stream that is still written may end in the middle of a character: that part comes with the next read. */
+function streamNow(session: Session, name: StreamName, running: boolean): StoredStream {
+  const stream = session.stream(name);
+  if (!running || stream.size === 0) return stream;
+  return stream.upTo(stream.size - incompleteTail(stream.read(stream.size - Math.min(3, stream.size), 3)));
+}
+
+/** The answer's JSON without the text of the streams: what is left of the characters is theirs. */
+export function envelopeChars(answer: Readonly<Record<string, unknown>>): number {
+  return JSON.stringify({ ...answer, stdout: '', stderr: '' }).length;
+}
+
+/** Most characters of JSON that the answer of a call may have. */
+export function replyChars(call: Pick<Call, 'maxReplyChars'>, limits: Pick<OperationLimits, 'maxReplyChars'>): number {
+  return (call.maxReplyChars ?? limits.maxReplyChars) - 1;
+}
+
+/** Both streams cut, with the largest numbers: how many characters `omitted` can take. */
+const LARGEST: Omission = { offset: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER };
+export const OMITTED_CHARS = JSON.stringify({ omitted: { stdout: LARGEST, stderr: LARGEST } }).length;
+
+/** The sentences that have something to say, as one `message`; nothing where none has. */
+export function messageOf(...sentences: readonly (string | undefined)[]): { readonly message?: string } {
+  const said = sentences.filter((sentence) => sentence !== undefined);
+  return said.length === 0 ? {} : { message: said.join(' ') };
+}

@@ -1,0 +1,227 @@
+import { decodeUtf8, jsonChars, unitLength } from '../lib/utf8.ts';
+import { type KnownSecrets, type SecretSpan, secretSpans } from '../secrets/secrets.ts';
+import { isInKey, KEY_BEGIN, keyMarks } from './key-block.ts';
+import type { OperationParts } from './parts.ts';
+import type { ByteSource } from './reply.ts';
+
+/** So much before and after a part of a stream is looked at, to know what stands at its edges. */
+const CONTEXT_BYTES = 4096;
+/** The same for whole lines: a secret does not go on in another line, but its name may stand there. */
+const LINE_CONTEXT_BYTES = 512;
+
+/** So much of a text is looked at in one turn, and what stands around it with it: a few milliseconds. */
+const WINDOW_CHARS = 16_384;
+/** What is shorter waits for no turn: it takes less than a millisecond. */
+const SHORT_CHARS = 2048;
+
+/** Where a mark of its kind has no room; cut to the length of what it stands for, so that nothing grows by it. */
+const SHORT_MARK = '***';
+
+/** Lines of a stream, as they are shown, and where they begin and end in it. */
+export interface Lines {
+  readonly texts: readonly string[];
+  readonly start: number;
+  readonly end: number;
+  /** The first or the last is not whole. */
+  readonly arePart: boolean;
+}
+
+/** Masks secrets in one answer, and knows whether there were some. */
+export class Masker {
+  #count = 0;
+  /** Characters of JSON that marks may still add. */
+  #spare = Number.POSITIVE_INFINITY;
+
+  /** `turn` is waited for before each piece of work on a long text. */
+  constructor(
+    private readonly known: KnownSecrets,
+    private readonly turn: () => Promise<void> = async () => {},
+  ) {}
+
+  /** From now on marks may make what is masked longer by so many characters of JSON, all together. */
+  allow(spareChars: number): void {
+    this.#spare = spareChars;
+  }
+
+  /** `text` without its secrets; `before` and `after` are what stands around it. */
+  async mask(text: string, before = '', after = ''): Promise<string> {
+    return this.#replace(text, await this.#spans(text, before, after));
+  }
+
+  /** The text of a part of a stream, from byte `start` to `end`, without its secrets. `show` is how it is shown. */
+  async maskPart(
+    text: string,
+    stream: ByteSource,
+    start: number,
+    end: number,
+    show: (text: string) => string,
+  ): Promise<string> {
+    const { before, after } = surroundings(stream, start, end, CONTEXT_BYTES, show);
+    return this.mask(text, before, after);
+  }
+
+  /** Lines without their secrets, also of a secret that goes through many of them. */
+  async maskLines(
+    { texts, start, end, arePart }: Lines,
+    stream: ByteSource,
+    show: (text: string) => string,
+  ): Promise<string[]> {
+    const context = arePart ? CONTEXT_BYTES : LINE_CONTEXT_BYTES;
+    const { before, after } = surroundings(stream, start, end, context, show);
+    const spans = await this.#spans(texts.join('\n'), before, after);
+    let at = 0;
+    return texts.map((text) => {
+      const inLine = clip(spans, at, at + text.length);
+      at += text.length + 1;
+      return this.#replace(text, inLine);
+    });
+  }
+
+  /** The bytes of a stream from `start` on, without their secrets; the same ones where there is none. */
+  async maskBytes(bytes: Uint8Array, stream: ByteSource, start: number): Promise<Uint8Array> {
+    const from = Math.max(0, start - CONTEXT_BYTES);
+    const lead = isInKey(stream, from) ? KEY_BEGIN : '';
+    const around = stream.read(from, start - from + bytes.length + CONTEXT_BYTES);
+    const found = clip(await this.#find(lead + decodeUtf8(around)), lead.length, Number.POSITIVE_INFINITY);
+    const spans = clip(byteSpans(around, found), start - from, start - from + bytes.length);
+    if (spans.length === 0) return bytes;
+    this.#count += spans.length;
+    const pieces: Uint8Array[] = [];
+    let at = 0;
+    // Three bytes are four characters of Base64.
+    let spare = Math.floor(this.#spare / 4) * 3;
+    for (const { start: first, end, kind } of spans) {
+      const mark = Buffer.from(markFor(kind, end - first, spare - 2 * BRACKET_BYTES));
+      spare -= mark.length - (end - first);
+      pieces.push(bytes.subarray(at, first), mark);
+      at = end;
+    }
+    const masked = Buffer.concat([...pieces, bytes.subarray(at)]);
+    this.#spare -= base64Chars(masked) - base64Chars(bytes);
+    return masked;
+  }
+
+  /** Tells that something is not as the command wrote it. */
+  hint(): string | undefined {
+    return this.#count === 0 ? undefined : MASK_HINT;
+  }
+
+  async #spans(text: string, before: string, after: string): Promise<SecretSpan[]> {
+    const spans = await this.#find(before + text + after);
+    return clip(spans, before.length, before.length + text.length);
+  }
+
+  /** The secrets in a text. A long one is looked at window by window, each with what stands around it. */
+  async #find(text: string): Promise<SecretSpan[]> {
+    if (text.length > SHORT_CHARS) await this.turn();
+    if (text.length <= WINDOW_CHARS + 2 * CONTEXT_BYTES) return secretSpans(text, this.known);
+    const isKeyAt = keyMarks(text);
+    const found: SecretSpan[] = [];
+    for (let at = 0; at < text.length; at += WINDOW_CHARS) {
+      if (at > 0) await this.turn();
+      const from = Math.max(0, at - CONTEXT_BYTES);
+      const lead = isKeyAt(from) ? KEY_BEGIN : '';
+      const window = lead + text.slice(from, at + WINDOW_CHARS + CONTEXT_BYTES);
+      for (const { start, end, kind } of secretSpans(window, this.known)) {
+        const span = { start: Math.max(from, from + start - lead.length), end: from + end - lead.length, kind };
+        // What begins behind the window is found, with more around it, by the next one.
+        if (span.start < at + WINDOW_CHARS && span.end > at) found.push(span);
+      }
+    }
+    return joined(found);
+  }
+
+  #replace(text: string, spans: readonly SecretSpan[]): string {
+    this.#count += spans.length;
+    let [result, at] = ['', 0];
+    for (const { start, end, kind } of spans) {
+      const last = isInPair(text, end) ? end + 1 : end;
+      const cost = jsonChars(text.slice(start, last));
+      const mark = markFor(kind, cost, this.#spare);
+      this.#spare -= mark.length - cost;
+      result += text.slice(at, start) + mark;
+      at = last;
+    }
+    return result + text.slice(at);
+  }
+}
+
+/** Spans in the order of their windows, those that meet as one. */
+function joined(spans: readonly SecretSpan[]): SecretSpan[] {
+  const result: SecretSpan[] = [];
+  for (const span of spans) {
+    const last = result.at(-1);
+    if (last === undefined || span.start > last.end || (span.start === last.end && span.kind !== last.kind))
+      result.push(span);
+    else if (span.end > last.end) result[result.length - 1] = { ...last, end: span.end };
+  }
+  return result;
+}
+
+/** What an answer says when something in it was masked. */
+export const MASK_HINT =
+  'What looks like a secret is masked in this answer, as ‹password› or the like, or as ***; the profile of this token wants that.';
+
+/** What masks the answers to a principal; undefined where its profile wants no masks. */
+export function maskerFor(
+  { access, secrets, turns }: Pick<OperationParts, 'access' | 'secrets' | 'turns'>,
+  principal: string,
+): Masker | undefined {
+  return access.profileFor(principal).mask ? new Masker(secrets, () => turns.take(principal)) : undefined;
+}
+
+/** The brackets of a mark have two bytes more in UTF-8 than characters, each. */
+const BRACKET_BYTES = 2;
+
+/** A mark of the kind of a secret that takes `cost`, where that adds no more than `spare`; else a short one. */
+function markFor(kind: string, cost: number, spare: number): string {
+  const mark = `‹${kind}›`;
+  return mark.length - cost <= spare ? mark : SHORT_MARK.slice(0, cost);
+}
+
+function base64Chars({ length }: Uint8Array): number {
+  return Math.ceil(length / 3) * 4;
+}
+
+/** Whether `at` lies between the halves of a surrogate pair. */
+function isInPair(text: string, at: number): boolean {
+  return /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(text.slice(at - 1, at + 1));
+}
+
+/** What of `spans` lies between `from` and `to`, counted from `from` on. */
+function clip(spans: readonly SecretSpan[], from: number, to: number): SecretSpan[] {
+  return spans
+    .map(({ start, end, kind }) => ({ start: Math.max(start, from) - from, end: Math.min(end, to) - from, kind }))
+    .filter(({ start, end }) => end > start);
+}
+
+/** What stands before and behind a part of a stream, as it is shown. */
+function surroundings(
+  stream: ByteSource,
+  start: number,
+  end: number,
+  length: number,
+  show: (text: string) => string,
+): { readonly before: string; readonly after: string } {
+  const from = Math.max(0, start - length);
+  const before = show(decodeUtf8(stream.read(from, start - from)));
+  return {
+    before: isInKey(stream, from) ? KEY_BEGIN + before : before,
+    after: show(decodeUtf8(stream.read(end, length))),
+  };
+}
+
+/** Spans of the text that `bytes` are, in their order, as spans of the bytes. */
+function byteSpans(bytes: Uint8Array, spans: readonly SecretSpan[]): SecretSpan[] {
+  let [at, chars] = [0, 0];
+  const byteAt = (char: number): number => {
+    while (chars < char && at < bytes.length) {
+      const length = unitLength(bytes, at);
+      at += length;
+      // What has four bytes is a surrogate pair.
+      chars += length === 4 ? 2 : 1;
+    }
+    return at;
+  };
+  return spans.map(({ start, end, kind }) => ({ start: byteAt(start), end: byteAt(end), kind }));
+}

@@ -1,0 +1,116 @@
+import { Type } from '@sinclair/typebox';
+import type { Answer, Call } from '../calls/call.ts';
+import { limitsOf } from '../commands/confinement.ts';
+import { openSequenceLength, plainText } from '../lib/plain-text.ts';
+import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
+import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot, turnFor } from './answer.ts';
+import { type Notes, recordHints } from './hints.ts';
+import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
+import { type Encoding, type Page, readEnd, readPage } from './page.ts';
+import type { OperationParts } from './parts.ts';
+
+/** The fields of an answer with a slice of a session. */
+export const sliceFields = {
+  ...outputFields,
+  next_offset: Type.Integer({ description: 'Where the next read of this stream begins, in bytes.' }),
+  eof: Type.Boolean({ description: 'True when the command has ended and nothing follows.' }),
+} as const;
+
+/** Which part of a session is asked for. */
+export interface SliceRequest {
+  readonly offset: number;
+  /** In bytes. */
+  readonly limit: number;
+  readonly stream: StreamName;
+  readonly encoding: Encoding;
+  /** Whether escape sequences are left out; undefined: where the command has a terminal. */
+  readonly plain?: boolean;
+  /** From where on the other stream is of interest, in bytes; undefined: all of it. */
+  readonly otherFrom?: number;
+}
+
+/** A slice of a session's output as far as it fits one answer, and the state of its command. */
+export async function sliceAnswer(
+  parts: OperationParts,
+  session: Session,
+  given: SliceRequest,
+  notes: Notes,
+  call: Pick<Call, 'maxReplyChars' | 'principal'>,
+): Promise<Answer> {
+  const now = snapshot(session, parts.clock);
+  await turnFor(parts, now, call);
+  const { record } = session;
+  const masker = maskerFor(parts, call.principal);
+  const hints = [
+    ...recordHints(record, limitsOf(parts, call.principal), notes.silence, 'next_offset'),
+    ...notes.more,
+    beyondHint(given, now),
+  ];
+  const message = messageOf(...hints, masker && MASK_HINT);
+  const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
+  const room = replyChars(call, parts.limits) - envelopeChars(frame);
+  const name: StreamName = given.stream;
+  const other: StreamName = name === 'stdout' ? 'stderr' : 'stdout';
+  const isPlain = given.encoding === 'utf8' && (given.plain ?? record.input === 'terminal');
+
+  const bytes = Math.min(given.limit, parts.limits.maxOutputBytes);
+  const read = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
+  const page = isPlain ? plainPage(read) : read;
+  const left = { bytes: Math.max(0, parts.limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
+  const rest = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
+  const otherText = isPlain ? plainText(rest.text) : rest.text;
+  masker?.allow(room - page.chars - rest.chars);
+  const [shown, otherShown] =
+    masker === undefined
+      ? [page.text, otherText]
+      : [
+          await maskPage(masker, page.text, now.streams[name], page.start, page.end, given.encoding, isPlain),
+          await maskPage(
+            masker,
+            otherText,
+            now.streams[other],
+            rest.start,
+            now.streams[other].size,
+            given.encoding,
+            isPlain,
+          ),
+        ];
+
+  const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
+  return {
+    stdout: name === 'stdout' ? shown : otherShown,
+    stderr: name === 'stderr' ? shown : otherShown,
+    ...now.fields,
+    truncated: !whole,
+    next_offset: page.end,
+    eof: !now.running && page.end >= now.streams[name].size,
+    ...messageOf(...hints, masker?.hint()),
+  };
+}
+
+async function maskPage(
+  masker: Masker,
+  text: string,
+  stream: StoredStream,
+  start: number,
+  end: number,
+  encoding: Encoding,
+  isPlain: boolean,
+): Promise<string> {
+  if (encoding === 'utf8') return masker.maskPart(text, stream, start, end, isPlain ? plainText : (same) => same);
+  return Buffer.from(await masker.maskBytes(Buffer.from(text, 'base64'), stream, start)).toString('base64');
+}
+
+/** Tells of an offset that the stream does not have: the reader would miss what is there. */
+function beyondHint({ offset, stream }: SliceRequest, { streams }: Snapshot): string | undefined {
+  const { size } = streams[stream];
+  return offset > size ? `offset ${offset} is beyond the end of ${stream}, which has ${size} bytes so far.` : undefined;
+}
+
+/** A page without escape sequences. One that is cut at its end is left to the next page, as long as this one has more. */
+function plainPage(page: Page): Page {
+  const cut = page.text.length - openSequenceLength(page.text);
+  if (cut === 0) return { ...page, text: plainText(page.text) };
+  const tail = Buffer.byteLength(page.text.slice(cut));
+  return { ...page, text: plainText(page.text.slice(0, cut)), end: page.end - tail };
+}

@@ -1,0 +1,64 @@
+import type { Trail } from '../audit/trail.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Notices } from '../lib/notices.ts';
+import type { Turns } from '../lib/turns.ts';
+import type { CommandCgroups } from '../process/cgroup.ts';
+import type { Account } from '../process/environment.ts';
+import type { Gate } from '../process/gate.ts';
+import type { TerminalSize } from '../process/terminal.ts';
+import type { NewSession, SessionStore } from '../sessions/store.ts';
+import type { Confinement } from './confinement.ts';
+
+/** The limits that hold for every command. */
+export interface CommandSettings {
+  readonly shell: string;
+  readonly killGraceSeconds: number;
+  readonly maxSessionBytes: number;
+}
+
+/** What commands run with. */
+export interface CommandParts {
+  readonly settings: CommandSettings;
+  readonly account: Account;
+  readonly store: SessionStore;
+  readonly gate: Gate;
+  readonly turns: Turns;
+  readonly clock: Clock;
+  readonly notices: Notices;
+  /** What is started and how it ends goes on record. */
+  readonly trail: Trail;
+  /** Where commands get cgroups of their own; undefined: they share the agent's. */
+  readonly cgroups: CommandCgroups | undefined;
+}
+
+/** A command to run, and the session it gets. */
+export interface NewCommand extends NewSession {
+  readonly env: Readonly<Record<string, string>>;
+  /** What the command reads first; it is all there is when `input` is `closed`. */
+  readonly stdin: string;
+  /** Whether its input stays open, for `write_session`. */
+  readonly input: 'closed' | 'pipe' | 'terminal';
+  /** Of the terminal. */
+  readonly size: TerminalSize;
+  /** What its profile holds it in; undefined: nothing. */
+  readonly confinement?: Confinement;
+  /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
+  readonly keepsExitCode: boolean;
+  /** Throws when it may not be started any more; asked when its start had to wait for the disk. */
+  readonly revalidate: () => void;
+}
+
+/** What a session is made of; what a command is started with beside that is not kept. */
+export function detailsOf(command: NewCommand): NewSession {
+  const {
+    env: _e,
+    stdin: _s,
+    input: _i,
+    size: _z,
+    keepsExitCode: _k,
+    confinement: _c,
+    revalidate: _r,
+    ...details
+  } = command;
+  return details;
+}

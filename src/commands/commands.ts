@@ -1,0 +1,296 @@
+import { Looks, type Silence } from '../diagnosis/wait-words.ts';
+import { waitsForInput } from '../diagnosis/waiting.ts';
+import { Deadline } from '../lib/clock.ts';
+import { MachineRefused } from '../lib/errors.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import { bootId } from '../linux/proc.ts';
+import type { CommandInput } from '../process/input.ts';
+import type { Outcome } from '../process/outcome.ts';
+import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../process/run.ts';
+import { asksToEnd, type SignalName } from '../process/signals.ts';
+import type { WatchedProcess } from '../process/start.ts';
+import type { Leader, ProcessTree } from '../process/tree.ts';
+import type { SessionId } from '../sessions/id.ts';
+import { outlivesMachine } from '../sessions/on-disk.ts';
+import type { SessionRecord } from '../sessions/record.ts';
+import type { Session } from '../sessions/session.ts';
+import type { OutputDescriptors } from '../sessions/store.ts';
+import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
+import { DiskWatch } from './disk-watch.ts';
+import { DurableStarts } from './durable-starts.ts';
+import { endingOf, sizesOf } from './ending.ts';
+import { type Launched, launchOnRecord } from './launch.ts';
+import { neverBegun, whyNotBegun } from './not-begun.ts';
+import { treeOfSession } from './session-tree.ts';
+
+/** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
+export class Commands {
+  readonly #running = new Map<SessionId, RunningCommand>();
+  /** Those that wait for a person. */
+  readonly #held = new Map<SessionId, { readonly settled: SignalOnce; readonly withdraw: (why: string) => void }>();
+  readonly #inputs = new Map<SessionId, CommandInput>();
+  /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
+  readonly #outliving = new Set<SessionId>();
+  readonly #looks = new Looks();
+  #changed: () => void = () => {};
+  #ended: (record: SessionRecord) => void = () => {};
+  readonly starts: DurableStarts;
+
+  constructor(private readonly parts: CommandParts) {
+    this.starts = new DurableStarts(parts);
+  }
+
+  /** Commands and left-behind processes under supervision. */
+  get supervised(): number {
+    return this.#running.size;
+  }
+
+  /** How many of them a restart of the agent does not touch: in a cgroup of their own, and with nobody to answer. */
+  get outliving(): number {
+    return this.parts.cgroups === undefined ? 0 : this.#outliving.size;
+  }
+
+  /** Whether commands can have ceilings of their own. */
+  get holdsCeilings(): boolean {
+    return this.parts.cgroups?.holdsCeilings === true;
+  }
+
+  /** Calls `listener` with the record of each command that has ended. */
+  watchEnds(listener: (record: SessionRecord) => void): void {
+    this.#ended = listener;
+  }
+
+  /** Calls `listener` whenever `supervised` has changed. */
+  watchCount(listener: () => void): void {
+    this.#changed = listener;
+  }
+
+  /**
+   * Starts a command in a new session, in a place of the gate that `leave` frees. Throws `InvalidArguments` for a
+   * directory or an environment the system refuses, `MachineRefused` for what the machine has no room for.
+   */
+  async start(command: NewCommand, leave: () => void): Promise<Session> {
+    let session: Session | undefined;
+    try {
+      const created = this.parts.store.create(detailsOf(command));
+      session = created.session;
+      await this.#launch(session, created.output, command, leave);
+      return session;
+    } catch (error) {
+      leave();
+      if (session !== undefined) this.parts.store.discard(session);
+      throw error;
+    }
+  }
+
+  /** Starts a command in a session that waited for it, also when as many run as may; closes the descriptors. Throws as `start`. */
+  async startIn(session: Session, output: OutputDescriptors, command: NewCommand): Promise<void> {
+    const leave = this.parts.gate.enterAnyway(command.principal);
+    try {
+      await this.#launch(session, output, command, leave);
+    } catch (error) {
+      leave();
+      throw error;
+    }
+  }
+
+  /** Holds a session whose command waits for a person, until the function that this gives is called. */
+  hold(session: Session, withdraw: (why: string) => void): () => void {
+    const settled = new SignalOnce();
+    this.#held.set(session.id, { settled, withdraw });
+    return () => {
+      this.#held.delete(session.id);
+      settled.fire();
+    };
+  }
+
+  /** Writes the end of a session whose command has not run. */
+  conclude(session: Session, change: Parameters<Session['update']>[0]): void {
+    this.#record(session, change);
+    this.#isOver(session);
+  }
+
+  async #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): Promise<void> {
+    const { input, keepsExitCode, confinement } = command;
+    const file_max = confinement?.fileBytes;
+    const set = { ...(input !== 'closed' && { input }), ...(file_max !== undefined && { file_max }) };
+    session.record = { ...session.record, ...set };
+    const follow = ({ process, input, status }: Launched): SignalOnce | undefined => {
+      if (input !== undefined) this.#inputs.set(session.id, input);
+      const more = { hasReaper: confinement?.sandbox !== undefined, status };
+      this.#supervise(session, process, leave, session.record.execution_seconds, more);
+      if (keepsExitCode) this.#outliving.add(session.id);
+      this.#recordProcess(session, process);
+      return this.#running.get(session.id)?.over;
+    };
+    if (outlivesMachine(session)) await this.starts.launch(session, output, command, follow);
+    else follow(launchOnRecord(this.parts, session, output, command));
+  }
+
+  /** The event of a session's end; undefined when its command is over. */
+  endOf(session: Session): SignalOnce | undefined {
+    const { status } = session.record;
+    if (status === 'waiting') return this.#held.get(session.id)?.settled;
+    if (status !== 'running') return undefined;
+    return this.starts.overOf(session.id) ?? this.#running.get(session.id)?.over;
+  }
+
+  /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
+  inputOf(session: Session): CommandInput | undefined {
+    return this.#inputs.get(session.id);
+  }
+
+  /** What a session's command waits for, in words; undefined where it writes, or nothing tells. Takes 0.1 s. */
+  async whySilent(session: Session): Promise<Silence | undefined> {
+    if (!this.#running.has(session.id)) return undefined;
+    if (session.silentMs(this.parts.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
+    const turn = () => this.parts.turns.take(session.record.principal);
+    return this.#looks.at(session.id, () => this.treeOf(session).members(), this.#inputs.get(session.id)?.what, turn);
+  }
+
+  /** Whether a session's command waits for somebody to type. */
+  waitsForInput(session: Session): boolean {
+    const input = this.#inputs.get(session.id);
+    return input?.isOpen === true && waitsForInput(this.treeOf(session).members(), input.what);
+  }
+
+  /** Whether a process of the session is still under supervision. */
+  isSupervised(session: Session): boolean {
+    return [this.#running, this.starts, this.#held].some((sessions) => sessions.has(session.id));
+  }
+
+  /** Stops every process of the session; its files stay. Throws `MachineRefused` when the kernel lets one not go. */
+  async stop(session: Session, reason: StopReason): Promise<void> {
+    this.#held.get(session.id)?.withdraw('it was closed before anybody decided');
+    await this.starts.ready(session.id);
+    const running = this.#running.get(session.id);
+    if (running === undefined) return;
+    running.stop(reason);
+    const limitSeconds = this.parts.settings.killGraceSeconds + STOP_MARGIN_SECONDS;
+    if (await Deadline.after(limitSeconds).waitFor(running.settled)) return;
+    throw new MachineRefused(
+      'A process of this session does not end: the kernel holds it, most likely on a disk or network file system that does not answer. The session is kept; call close_session again later.',
+      new Error('processes outlived SIGKILL'),
+    );
+  }
+
+  /**
+   * Sends a signal to every process of the session and waits, until `deadline`, for its command to end when the signal
+   * asks for that; gives how many processes there were.
+   */
+  async signal(session: Session, signal: SignalName, deadline: Deadline): Promise<number> {
+    this.#held.get(session.id)?.withdraw('it was taken back by kill_session before anybody decided');
+    await this.starts.ready(session.id);
+    const running = this.#running.get(session.id);
+    if (running === undefined) return 0;
+    const count = running.signal(signal);
+    if (count > 0 && asksToEnd(signal)) await deadline.waitFor(running.settled);
+    return count;
+  }
+
+  /** The processes of a session; `leader` is its shell, where that is known. */
+  treeOf(session: Session, leader?: Leader): ProcessTree {
+    return treeOfSession(session.id, this.parts.cgroups, leader);
+  }
+
+  /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
+  takeUp(session: Session, process: WatchedProcess, secondsLeft: number): void {
+    const leave =
+      session.record.status === 'running' ? this.parts.gate.enterAnyway(session.record.principal) : () => {};
+    this.#supervise(session, process, leave, secondsLeft);
+  }
+
+  #supervise(
+    session: Session,
+    process: WatchedProcess,
+    leave: () => void,
+    executionSeconds: number,
+    { hasReaper = false, status }: { readonly hasReaper?: boolean; readonly status?: number | undefined } = {},
+  ): void {
+    const limits: CommandLimits = {
+      executionSeconds,
+      graceSeconds: this.parts.settings.killGraceSeconds,
+      outputBytes: this.parts.settings.maxSessionBytes,
+      hasReaper,
+    };
+    const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
+    const tree = this.treeOf(session, process.pid > 0 ? process : undefined);
+    const disk = new DiskWatch(session, limits.outputBytes, this.parts.store);
+    const running = supervise(process, tree, limits, disk.room, async () => {
+      const reason = await this.whySilent(session);
+      if (reason !== undefined) session.record = { ...session.record, waited_for: reason.text };
+    });
+    this.#running.set(session.id, running);
+    this.#changed();
+    running.over.subscribe(() => {
+      leave();
+      this.#outliving.add(session.id);
+      this.#changed();
+      const outcome = running.outcome();
+      const why = outcome && status !== undefined ? whyNotBegun(session, outcome, status) : undefined;
+      if (outcome !== undefined) this.#end(session, outcome, this.parts.clock.elapsed() - startedAt, why);
+    });
+    running.settled.subscribe(() => {
+      this.#running.delete(session.id);
+      this.#outliving.delete(session.id);
+      session.letGo();
+      this.#inputs.get(session.id)?.release();
+      this.#inputs.delete(session.id);
+      this.#changed();
+      // Not before the answer has left.
+      if (this.parts.cgroups !== undefined) setImmediate(() => this.parts.cgroups?.of(session.id).remove());
+      if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session, true), survivors: 0 });
+      disk.end();
+    });
+  }
+
+  /** Writes the end of a command into its session. The end of left-behind processes changes no status. */
+  #end(session: Session, outcome: Outcome, durationMs: number, whyNotBegun?: string): void {
+    const sizes = { ...sizesOf(session, outcome.survivors === 0), survivors: outcome.survivors };
+    if (session.record.status !== 'running') {
+      this.#record(session, sizes);
+      return;
+    }
+    const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
+    const ending = endingOf({ ...outcome, exitCode }, this.parts.clock.now(), durationMs);
+    const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
+    this.#record(session, { ...sizes, ...this.parts.cgroups?.costOf(session.id), ...ending, ...refused });
+    this.#isOver(session, whyNotBegun);
+  }
+
+  #isOver(session: Session, whyNotBegun?: string): void {
+    if (whyNotBegun === undefined) this.parts.trail.ended(session);
+    else this.parts.trail.failed(session, whyNotBegun);
+    this.#ended(session.record);
+  }
+
+  /**
+   * Writes down which process it is. The start time follows when the command has run for a moment: until then the
+   * session's mark tells the process as well, and a look into /proc for each short command costs a sixth of them.
+   */
+  #recordProcess(session: Session, process: WatchedProcess): void {
+    const { pid } = process;
+    this.#record(session, { process: { pid, startTicks: null, bootId: bootId() } });
+    const timer = setTimeout(() => {
+      const startTicks = process.startTicks();
+      if (startTicks !== undefined) this.#record(session, { process: { pid, startTicks, bootId: bootId() } });
+    }, START_TIME_DELAY_MS);
+    process.exited.subscribe(() => clearTimeout(timer));
+  }
+
+  /** A record that the disk refuses still holds in memory: the answer is right, and the owner hears of it. */
+  #record(session: Session, change: Parameters<Session['update']>[0]): void {
+    try {
+      session.update(change);
+    } catch (error) {
+      this.parts.notices.warn({ session: session.id, err: error }, 'the record of a session could not be written');
+    }
+  }
+}
+
+/** A command that runs for longer than this has its start time recorded. */
+const START_TIME_DELAY_MS = 250;
+/** A command that has written nothing for so long is looked at for the reason. */
+const SILENT_MS = 2000;
+/** On top of the grace: the rounds of SIGKILL, and the looks between them. */
+const STOP_MARGIN_SECONDS = 6;

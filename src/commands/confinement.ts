@@ -1,0 +1,167 @@
+import type { Access } from '../access/access.ts';
+import { type Profile, userOf } from '../access/profile.ts';
+import { AccessLapsed, OperationNotAllowed, ProfileUnavailable } from '../lib/errors.ts';
+import { LOOK_USER } from '../lib/look-user.ts';
+import { accountOf, type NamedAccount } from '../process/environment.ts';
+import { idOf } from '../sandbox/pattern-tree.ts';
+import { bubblewrapFingerprint, type SandboxSpec, sandboxFault } from '../sandbox/sandbox.ts';
+import { faultText } from '../sandbox/sandbox-cause.ts';
+import { overlaps, workspaceFault } from '../sandbox/workspace.ts';
+
+/** What a profile means for one command. */
+export interface Confinement {
+  readonly sandbox: SandboxSpec | undefined;
+  /** Undefined: the user of the agent. */
+  readonly account: NamedAccount | undefined;
+  /** Of a file that it writes, and of a core dump; undefined: no limit. */
+  readonly fileBytes: number | undefined;
+  readonly coreBytes: number | undefined;
+  readonly ceilings: {
+    readonly memoryBytes: number | undefined;
+    readonly processes: number | undefined;
+    readonly cpuPercent: number | undefined;
+    readonly cpuWeight: number | undefined;
+    readonly ioWeight: number | undefined;
+  };
+}
+
+const MIB = 1_048_576;
+
+/** What the commands of a profile are held in. `ownPaths` are the agent's, which no sandbox shows. */
+export function confinementOf(profile: Profile, ownPaths: readonly string[]): Confinement {
+  const { name, sandbox, limits } = profile;
+  const user = userOf(profile, process.geteuid?.() === 0);
+  const account = user === undefined ? undefined : accountFor(name, user);
+  const bytes = (mib: number | undefined): number | undefined => (mib === undefined ? undefined : mib * MIB);
+  return {
+    sandbox: sandbox && {
+      writable: sandbox.directory === undefined ? [] : [sandbox.directory],
+      network: sandbox.network,
+      hidden: allHidden(sandbox.hidden, ownPaths),
+      account,
+    },
+    account,
+    fileBytes: bytes(limits.file_mib),
+    coreBytes: bytes(limits.core_mib),
+    ceilings: {
+      memoryBytes: bytes(limits.memory_mib),
+      processes: limits.processes,
+      cpuPercent: limits.cpu_percent,
+      cpuWeight: limits.cpu_weight,
+      ioWeight: limits.io_weight,
+    },
+  };
+}
+
+/** Undefined where the agent is this user already. */
+function accountFor(profile: string, user: string): NamedAccount | undefined {
+  const own = process.geteuid?.() ?? 0;
+  const account = accountOf(user);
+  if (own === 0 && account !== undefined) return account.user === 0 ? undefined : account;
+  const missing = `there is no user ${user} on this server${user === LOOK_USER ? ' (agent3 install makes it)' : ''}`;
+  const reason = own === 0 ? missing : 'only an agent that runs as root can become another user';
+  throw new ProfileUnavailable(
+    `Nothing was run: the profile ${profile} of this token runs commands as ${user}, and ${reason}. Tell the owner of the server.`,
+  );
+}
+
+const listsWithOwn = new WeakMap<readonly string[], readonly string[]>();
+
+/** The same list for the same profile, which what is derived from it is kept by. The agent's own paths do not change. */
+function allHidden(hidden: readonly string[], ownPaths: readonly string[]): readonly string[] {
+  const known = listsWithOwn.get(hidden);
+  if (known !== undefined) return known;
+  const all = [...ownPaths, ...hidden];
+  listsWithOwn.set(hidden, all);
+  return all;
+}
+
+/** Throws `OperationNotAllowed` for an operation that a profile has not. */
+export function demandOperation({ name, operations }: Profile, operation: string): void {
+  if (operations === undefined || operations.includes(operation)) return;
+  throw new OperationNotAllowed(
+    `The profile ${name} of this token does not allow ${operation}; it allows ${operations.join(', ') || 'nothing'}.`,
+  );
+}
+
+/** Throws `AccessLapsed` when the token or its profile has gone while its command waited to be started. */
+export function requireAccess(access: Access, principal: string): void {
+  try {
+    access.profileFor(principal);
+  } catch (error) {
+    throw error instanceof AccessLapsed ? error.with(', so nothing was run') : error;
+  }
+}
+
+/** The limits of an agent within those of a profile. */
+export function limitsWithin<Limits extends { readonly maxExecSeconds: number; readonly maxBackgroundSeconds: number }>(
+  limits: Limits,
+  { limits: own }: Profile,
+): Limits {
+  return {
+    ...limits,
+    maxExecSeconds: Math.min(limits.maxExecSeconds, own.exec_seconds ?? Number.POSITIVE_INFINITY),
+    maxBackgroundSeconds: Math.min(limits.maxBackgroundSeconds, own.background_seconds ?? Number.POSITIVE_INFINITY),
+  };
+}
+
+/** The limits that the commands of a principal have. Throws `ProfileUnavailable`. */
+export function limitsOf<Limits extends { readonly maxExecSeconds: number; readonly maxBackgroundSeconds: number }>(
+  { access, limits }: { readonly access: Access; readonly limits: Limits },
+  principal: string,
+): Limits {
+  return limitsWithin(limits, access.profileFor(principal));
+}
+
+/** Whether the commands of a profile run as they would without one. */
+export function isFree({ sandbox, user, limits }: Profile): boolean {
+  return sandbox === undefined && user === undefined && Object.keys(limits).length === 0;
+}
+
+/** A fault that was found stays so long: its owner mends it, and the next command finds out. */
+const PROBE_AGAIN_MS = 2000;
+const MAX_PROBES = 100;
+const probes = new Map<string, { readonly fault: string | undefined; readonly lookedMs: number }>();
+
+/**
+ * Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. That
+ * bubblewrap makes one is tried once, and again when it is another program by now.
+ */
+export function demandSandbox(profile: Profile, spec: SandboxSpec, nowMs: number, access: Access): void {
+  const fault = access.overlapFault(profile, overlaps) ?? workspaceFaultOf(spec) ?? probe(spec, nowMs);
+  if (fault === undefined) return;
+  throw new ProfileUnavailable(
+    `Nothing was run: the profile ${profile.name} of this token needs a sandbox, and ${fault}. Tell the owner of the server.`,
+    new Error(`no sandbox: ${fault}`),
+  );
+}
+
+function workspaceFaultOf({ writable, account }: SandboxSpec): string | undefined {
+  return writable.map((path) => workspaceFault(path, account)).find((fault) => fault !== undefined);
+}
+
+function probe(spec: SandboxSpec, nowMs: number): string | undefined {
+  const key = `${bubblewrapFingerprint()} ${JSON.stringify({ ...spec, hidden: idOf(spec.hidden) })}`;
+  const known = probes.get(key);
+  if (known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)) return known.fault;
+  const found = sandboxFault(spec);
+  const fault = found && faultText(found);
+  if (probes.size >= MAX_PROBES) probes.clear();
+  probes.set(key, { fault, lookedMs: nowMs });
+  return fault;
+}
+
+/** A start has failed that was tried before: the next one tries again. */
+export function forgetProbes(): void {
+  probes.clear();
+}
+
+/** Throws `ProfileUnavailable` for ceilings of a profile where nothing `holds` a command to them. */
+export function demandCeilings(confinement: Confinement | undefined, holds: boolean): void {
+  if (holds || confinement === undefined) return;
+  if (Object.values(confinement.ceilings).every((ceiling) => ceiling === undefined)) return;
+  throw new ProfileUnavailable(
+    'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup that would hold it to that. Tell the owner of the server: agent3 doctor says what is missing.',
+    new Error('no cgroup for the limits of a profile'),
+  );
+}

@@ -1,0 +1,107 @@
+import { closeSync } from 'node:fs';
+import type { Deadline } from '../lib/clock.ts';
+import { MachineRefused } from '../lib/errors.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import type { SessionId } from '../sessions/id.ts';
+import { outlivesMachine } from '../sessions/on-disk.ts';
+import type { Session } from '../sessions/session.ts';
+import type { OutputDescriptors } from '../sessions/store.ts';
+import type { CommandParts, NewCommand } from './command.ts';
+import { type Launched, launchRecorded, recordStart, startError } from './launch.ts';
+
+/**
+ * Commands with a key, and those that a person has approved, start when session and record are on the disk: whatever
+ * becomes of the machine, they tell that it was started, and nothing runs it again.
+ */
+export class DurableStarts {
+  /** Those that wait for the disk. */
+  readonly #starting = new Map<SessionId, { readonly ready: SignalOnce; readonly over: SignalOnce }>();
+
+  constructor(private readonly parts: CommandParts) {}
+
+  has(id: SessionId): boolean {
+    return this.#starting.has(id);
+  }
+
+  /** The event of the end of a command that waits for the disk, or of its start, when it does not come to that. */
+  overOf(id: SessionId): SignalOnce | undefined {
+    return this.#starting.get(id)?.over;
+  }
+
+  /** Resolves when the session's command waits for the disk no longer. */
+  async ready(id: SessionId): Promise<void> {
+    await this.#starting.get(id)?.ready.wait();
+  }
+
+  /**
+   * Starts the command of a new session; closes the descriptors. `follow` gives the event of its end. Throws as
+   * `launchRecorded` does, and what `revalidate` of the command throws.
+   */
+  async launch(
+    session: Session,
+    output: OutputDescriptors,
+    command: NewCommand,
+    follow: (launched: Launched) => SignalOnce | undefined,
+  ): Promise<void> {
+    const starting = { ready: new SignalOnce(), over: new SignalOnce() };
+    this.#starting.set(session.id, starting);
+    let over: SignalOnce | undefined;
+    try {
+      recordStart(this.parts, session, output, command);
+      await this.#reachDisk(session, output, command);
+      over = follow(launchRecorded(this.parts, session, output, command));
+    } finally {
+      this.#starting.delete(session.id);
+      if (over === undefined) starting.over.fire();
+      else over.subscribe(() => starting.over.fire());
+      starting.ready.fire();
+    }
+  }
+
+  /**
+   * Resolves when a session that must outlive the machine is on the disk as it is now, with its lines of the record, or
+   * when `deadline` has passed.
+   */
+  async onDisk(session: Session, deadline: Deadline): Promise<void> {
+    if (!outlivesMachine(session)) return;
+    const done = new SignalOnce();
+    Promise.all([this.parts.trail.synced(), this.parts.store.onDisk.sync(session)]).then(
+      () => done.fire(),
+      (error) => {
+        this.parts.notices.warn({ session: session.id, err: error }, 'a session does not reach the disk');
+        done.fire();
+      },
+    );
+    await deadline.waitFor(done);
+  }
+
+  async #reachDisk(session: Session, output: OutputDescriptors, { revalidate }: NewCommand): Promise<void> {
+    try {
+      session.update({});
+      session.keepStart();
+      await within(DISK_SECONDS, Promise.all([this.parts.trail.synced(), this.parts.store.onDisk.syncStart(session)]));
+      revalidate();
+    } catch (error) {
+      for (const fd of [output.stdout, output.stderr]) closeSync(fd);
+      this.parts.trail.failed(session, error);
+      throw startError(error);
+    }
+  }
+}
+
+/** A disk that takes longer to write a few KiB is of no use just now. */
+const DISK_SECONDS = 20;
+
+async function within(seconds: number, work: Promise<unknown>): Promise<void> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const late = new MachineRefused(
+    `Nothing was run: the disk of the server takes longer than ${seconds} s to write that this command starts. Repeat the call later, with the same key.`,
+    new Error('the disk is too slow'),
+  );
+  const timer = setTimeout(reject, seconds * 1000, late);
+  try {
+    await Promise.race([work, promise]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,265 @@
+import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../lib/errors.ts';
+import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
+import { neverBlock, openPipe } from '../linux/libc.ts';
+import { Descriptors } from '../process/descriptors.ts';
+import { commandEnvironment } from '../process/environment.ts';
+import { type CommandInput, PipeInput } from '../process/input.ts';
+import { type StartSpec, start, type WatchedProcess } from '../process/start.ts';
+import { TERM, Terminal } from '../process/terminal.ts';
+import type { Session } from '../sessions/session.ts';
+import type { OutputDescriptors } from '../sessions/store.ts';
+import { type Boundary, boundaryOf, notRun } from './boundary.ts';
+import type { CommandParts, NewCommand } from './command.ts';
+import { type Confinement, demandCeilings } from './confinement.ts';
+
+/** A command that was started. */
+export interface Launched {
+  readonly process: WatchedProcess;
+  /** Its standard input, where that stays open. */
+  readonly input: CommandInput | undefined;
+  /** Of a confined one: a descriptor that tells whether it has begun (`hasBegun`). The caller closes it. */
+  readonly status: number | undefined;
+}
+
+/** Starts the command of a new session once that is on record; closes the descriptors. Throws as `launch` does. */
+export function launchOnRecord(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  command: NewCommand,
+): Launched {
+  recordStart(parts, session, output, command);
+  return launchRecorded(parts, session, output, command);
+}
+
+/** Puts the start of a command on record. Throws `MachineRefused`; then the descriptors are closed. */
+export function recordStart(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  command: NewCommand,
+): void {
+  const { confinement } = command;
+  const isSandboxed = confinement?.sandbox !== undefined;
+  const user = confinement?.account?.name ?? parts.account.name;
+  try {
+    parts.trail.started(session, { ...command, user, isSandboxed });
+  } catch (error) {
+    for (const fd of [output.stdout, output.stderr]) closeSync(fd);
+    throw error;
+  }
+}
+
+/** Starts the command of a new session whose start is on record; closes the descriptors. Throws as `launch` does. */
+export function launchRecorded(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  command: NewCommand,
+): Launched {
+  const { trail } = parts;
+  try {
+    return launch(parts, session, output, command);
+  } catch (error) {
+    trail.failed(session, error);
+    throw error;
+  }
+}
+
+/**
+ * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` for a directory or an environment the system refuses, `MachineRefused` for what the machine
+ * has no room for.
+ */
+function launch(
+  parts: CommandParts,
+  session: Session,
+  output: OutputDescriptors,
+  { cmd, env, stdin, input: wanted, size, keepsExitCode, confinement }: LaunchDetails,
+): Launched {
+  using descriptors = new Descriptors();
+  const closing = [output.stderr];
+  let input: CommandInput | undefined;
+  try {
+    if (confinement !== undefined) holdOutput(session, output, confinement);
+    if (wanted !== 'closed') session.update({});
+    const terminal = wanted === 'terminal' ? new Terminal(size, output.stdout) : undefined;
+    if (terminal === undefined) closing.push(output.stdout);
+    input = terminal;
+    let reading: number | 'ignore' = 'ignore';
+    if (wanted === 'pipe') ({ reading, input } = openKeptInput(stdin));
+    if (wanted === 'closed') reading = stdin === '' ? 'ignore' : openInput(session, Buffer.from(stdin));
+    if (reading !== 'ignore') closing.push(reading);
+    const added = terminal === undefined ? env : { TERM, ...env };
+    const { cwd } = session.record;
+    const behind = { cwd, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
+    const boundary = boundaryOf(confinement, behind, descriptors);
+    const more: number[] = [];
+    for (const bytes of boundary?.inputs ?? []) {
+      const fd = openInput(session, bytes);
+      closing.push(fd);
+      more.push(fd);
+    }
+    more.push(...(boundary?.descriptors ?? []));
+    const text = isLong(cmd) ? readCommand(FIRST_DESCRIPTOR + more.length) : cmd;
+    if (isLong(cmd)) more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
+    const process = startInCgroup(parts, session, confinement, {
+      argv: argvOf(parts.settings.shell, session, text, keepsExitCode, boundary),
+      more,
+      cwd: boundary?.cwd ?? cwd,
+      env: boundary?.env ?? behind.env,
+      stdin: terminal ?? reading,
+      ...output,
+    });
+    terminal?.write(Buffer.from(stdin));
+    return { process, input, status: boundary && descriptors.take(boundary.status) };
+  } catch (error) {
+    session.letGo();
+    if (input === undefined && wanted === 'terminal') closing.push(output.stdout);
+    input?.release();
+    throw startError(error, confinement);
+  } finally {
+    for (const fd of closing) closeSync(fd);
+  }
+}
+
+type LaunchDetails = Pick<NewCommand, 'cmd' | 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement'>;
+
+/**
+ * Who owns the output of confined commands. It runs nothing and owns nothing else: no number of this range is given to
+ * anybody. Source: "Special Linux UIDs" and "Summary" of systemd's UIDS-GIDS page, 65520…65533 unused.
+ */
+const OUTPUT_OWNER = 65_533;
+
+/**
+ * A confined command writes to its output, and can open it again by /dev/stderr, but is not its owner: it cannot change
+ * its mode. An agent that is not root has no other owner to give: there it keeps its own descriptors for reading.
+ */
+function holdOutput(session: Session, output: OutputDescriptors, { sandbox, account }: Confinement): void {
+  if (process.geteuid?.() !== 0) {
+    if (sandbox !== undefined) session.keepReadable();
+    return;
+  }
+  if (sandbox === undefined && account === undefined) return;
+  const group = account?.groups[0] ?? process.getegid?.() ?? 0;
+  for (const fd of [output.stdout, output.stderr]) {
+    fchownSync(fd, OUTPUT_OWNER, group);
+    fchmodSync(fd, 0o620);
+  }
+}
+
+/** A pipe that already holds `stdin`, and whose writing end stays open. */
+function openKeptInput(stdin: string): { readonly reading: number; readonly input: CommandInput } {
+  const bytes = Buffer.from(stdin);
+  const pipe = openPipe(bytes.length);
+  if (pipe === undefined) {
+    throw new InvalidArguments('stdin is too long for an input that stays open. Send the rest with write_session.');
+  }
+  writeFileSync(pipe.writing, bytes);
+  neverBlock(pipe.writing);
+  return { reading: pipe.reading, input: new PipeInput(pipe.writing) };
+}
+
+/** What a start in a cgroup fails with when the cgroup is the reason: it was taken away, or the right to it was. */
+const CGROUP_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'EPERM', 'EBUSY', 'EOPNOTSUPP']);
+
+/** Starts a command in a cgroup of its own; where that is refused it runs in the agent's, and the owner hears of it. */
+function startInCgroup(
+  parts: CommandParts,
+  session: Session,
+  confinement: Confinement | undefined,
+  spec: Omit<StartSpec, 'cgroup'>,
+): WatchedProcess {
+  if (parts.cgroups === undefined) return start({ ...spec, cgroup: undefined });
+  const cgroup = parts.cgroups.make(session.id, confinement?.ceilings);
+  try {
+    if (cgroup !== undefined) return start({ ...spec, cgroup: cgroup.path });
+  } catch (error) {
+    cgroup?.remove();
+    if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
+  }
+  demandCeilings(confinement, false);
+  parts.notices.warn(
+    { session: session.id },
+    'no cgroup could be had for this command; a restart of the agent ends it',
+  );
+  return start({ ...spec, cgroup: undefined });
+}
+
+/** The first of the descriptors that a start gets besides its streams. */
+const FIRST_DESCRIPTOR = 3;
+
+/** Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. */
+const KEEPING_EXIT_CODE = '"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"';
+
+/** The words of a session's command. With `keepsExitCode`, its exit code goes on disk as well. */
+function argvOf(
+  shell: string,
+  session: Session,
+  text: string,
+  keepsExitCode: boolean,
+  boundary: Boundary | undefined,
+): string[] {
+  // After `--`, a command that begins with a dash is no option of the shell.
+  const inner = [shell, '-c', '--', text];
+  const argv = [...(boundary?.words ?? []), ...inner];
+  return keepsExitCode ? ['/bin/sh', '-c', KEEPING_EXIT_CODE, session.path('exit_code'), ...argv] : argv;
+}
+
+/**
+ * What is read is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
+ * grants no pipe as large, it is a file without a name. The caller closes it.
+ */
+function openInput(session: Session, bytes: Uint8Array): number {
+  const pipe = openPipe(bytes.length);
+  if (pipe === undefined) return openInputFile(session.path('stdin'), bytes);
+  try {
+    writeFileSync(pipe.writing, bytes);
+    return pipe.reading;
+  } catch (error) {
+    closeSync(pipe.reading);
+    throw error;
+  } finally {
+    closeSync(pipe.writing);
+  }
+}
+
+function openInputFile(path: string, bytes: Uint8Array): number {
+  writeFileSync(path, bytes, { mode: 0o600 });
+  try {
+    return openSync(path, 'r');
+  } finally {
+    rmSync(path);
+  }
+}
+
+/** One argument may have 128 KiB on Linux: a longer command is read from a descriptor. */
+function isLong(cmd: string): boolean {
+  return Buffer.byteLength(cmd) > MAX_ARGUMENT_BYTES;
+}
+
+/** It is closed before the command begins. */
+const readCommand = (fd: number): string => `eval "exec ${fd}<&-; $(/bin/cat <&${fd})"`;
+
+const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'ENOEXEC']);
+const MISSING_PROGRAM =
+  'a program for that is missing or cannot be run (on Debian: apt-get install bubblewrap util-linux)';
+
+/** What a start that the system refused is to the client. */
+export function startError(error: unknown, confinement?: Confinement): unknown {
+  switch (errnoOf(error)) {
+    case 'E2BIG':
+      return new InvalidArguments(
+        'cmd and env together are larger than Linux passes to a program. Send large data in stdin instead of env.',
+      );
+    case undefined:
+      return error;
+    default:
+      // Its programs begin in /: it is one of them that is not there.
+      if (confinement !== undefined && NOT_THERE.has(errnoOf(error))) return notRun(MISSING_PROGRAM, error);
+      return new MachineRefused(
+        `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
+        error,
+      );
+  }
+}

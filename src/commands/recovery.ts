@@ -1,0 +1,124 @@
+import { requestsDirectory, unpublish } from '../access/approval-request.ts';
+import type { Trail } from '../audit/trail.ts';
+import type { Clock } from '../lib/clock.ts';
+import type { Notices } from '../lib/notices.ts';
+import { bootId } from '../linux/proc.ts';
+import { markOf } from '../process/environment.ts';
+import { adopt, endedBefore, isAlive, type ProcessIdentity } from '../process/start.ts';
+import { findLeader } from '../process/tree.ts';
+import type { Session } from '../sessions/session.ts';
+import type { SessionStore } from '../sessions/store.ts';
+import type { Commands } from './commands.ts';
+import { EXIT_NOT_RUN, sizesOf } from './ending.ts';
+import { tellNotRun } from './proposals.ts';
+
+/** What recovery works with. */
+export interface RecoveryDeps {
+  readonly limits: { readonly maxExecSeconds: number };
+  readonly clock: Clock;
+  readonly store: SessionStore;
+  readonly commands: Commands;
+  readonly trail: Trail;
+}
+
+/** What an agent found of the sessions that an earlier one left. */
+export interface Recovered {
+  /** Commands that outlived the earlier agent and are under supervision again. */
+  readonly adopted: number;
+  /** Commands that died with it. */
+  readonly lost: number;
+  /** Commands that ended meanwhile, and left their exit code. */
+  readonly ended: number;
+  /** Ended sessions whose left-behind processes are under supervision again. */
+  readonly lingering: number;
+}
+
+/**
+ * Looks at every session that was not over when the earlier agent ended, and takes up what still lives. A session that
+ * cannot be looked at, or whose record cannot be written, keeps no other from being recovered.
+ */
+export function recoverSessions(parts: RecoveryDeps, notices: Notices): Recovered {
+  const found = { adopted: 0, lost: 0, ended: 0, lingering: 0 };
+  for (const session of parts.store.all()) {
+    if (session.record.closed) continue;
+    try {
+      for (const state of recover(session, parts)) found[state]++;
+    } catch (error) {
+      notices.warn({ session: session.id, err: error }, 'a session could not be recovered');
+    }
+  }
+  return found;
+}
+
+function recover(session: Session, parts: RecoveryDeps): (keyof Recovered)[] {
+  if (session.record.status === 'waiting') return endWaiting(session, parts);
+  if (session.record.status !== 'running') return takeUpLeftovers(session, parts.commands) ? ['lingering'] : [];
+  const shell = findShell(session);
+  if (shell !== undefined) {
+    takeUpShell(session, shell, parts);
+    return ['adopted'];
+  }
+  const exitCode = session.keptExitCode();
+  const state = exitCode === null ? 'lost' : 'ended';
+  markOver(session, exitCode, parts);
+  return takeUpLeftovers(session, parts.commands) ? [state, 'lingering'] : [state];
+}
+
+/** What would have run was in the memory of the agent that is gone. */
+function endWaiting(session: Session, { clock, store, trail }: RecoveryDeps): [] {
+  unpublish(requestsDirectory(store.directory), session.id);
+  const reason = 'the agent was restarted while it waited for approval';
+  tellNotRun(session, reason);
+  session.update({
+    status: 'denied',
+    exit_code: EXIT_NOT_RUN,
+    ended_at: clock.now(),
+    duration_ms: Math.max(0, clock.now() - session.record.started_at),
+    ...sizesOf(session, true),
+    decision: { ...session.record.decision, action: 'stopped', reason },
+  });
+  trail.ended(session);
+  return [];
+}
+
+function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock, limits }: RecoveryDeps): void {
+  // A session without a readable record tells no limit of its own.
+  const seconds = session.record.execution_seconds || limits.maxExecSeconds;
+  const left = seconds - (clock.now() - session.record.started_at) / 1000;
+  session.record = { ...session.record, process: shell, execution_seconds: seconds };
+  commands.takeUp(session, adopt(shell), Math.max(0, left));
+  session.update({});
+}
+
+/** The session's shell, when it is alive: by its recorded identity, or by the mark where nothing was recorded yet. */
+function findShell(session: Session): ProcessIdentity | undefined {
+  const recorded = session.record.process;
+  if (recorded === null || recorded.startTicks === null) {
+    const leader = findLeader(markOf(session.id));
+    return leader && { pid: leader.pid, startTicks: leader.startTicks, bootId: bootId() };
+  }
+  const identity = { ...recorded, startTicks: recorded.startTicks };
+  return isAlive(identity) ? identity : undefined;
+}
+
+/** Its end is known when it left its exit code; the time of it is not. */
+function markOver(session: Session, exitCode: number | null, { commands, clock, trail }: RecoveryDeps): void {
+  const now = clock.now();
+  const survivors = commands.treeOf(session).members().length;
+  session.update({
+    status: exitCode === null ? 'lost' : 'done',
+    exit_code: exitCode,
+    ended_at: now,
+    duration_ms: Math.max(0, now - session.record.started_at),
+    ...sizesOf(session, survivors === 0),
+    survivors,
+  });
+  trail.ended(session);
+}
+
+/** Processes that go on after their shell still belong to the session, and are still held to its limits. */
+function takeUpLeftovers(session: Session, commands: Commands): boolean {
+  if (session.record.survivors === 0) return false;
+  commands.takeUp(session, endedBefore(), session.record.execution_seconds);
+  return true;
+}

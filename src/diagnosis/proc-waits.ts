@@ -1,0 +1,227 @@
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { type BlockedIn, type CallShape, callShape } from '../linux/system-calls.ts';
+
+/** The system call that a process is blocked in. */
+export interface BlockedCall {
+  readonly in: BlockedIn;
+  /** Its first argument: the descriptor, where it has one. */
+  readonly fd: number;
+  /** Of `poll`: the descriptors it waits to read from; undefined where that cannot be learned. */
+  readonly polled?: readonly number[];
+  /** Of `sleep` and `poll`: it ends by itself after so many seconds; undefined where it has no limit. */
+  readonly seconds?: number;
+  /** Of `open`: the path, as the process gave it. */
+  readonly path?: string;
+}
+
+/** The call that `pid` is blocked in; undefined while it runs, for other calls, and where the kernel does not tell. */
+export function blockedCall(pid: number): BlockedCall | undefined {
+  const [number = '', ...rest] = (readText(`/proc/${pid}/syscall`) ?? '').split(' ');
+  const shape = /^\d+$/.test(number) ? callShape(Number(number)) : undefined;
+  if (shape === undefined) return undefined;
+  const args = rest.slice(0, 6).map(Number);
+  using memory = new ProcessMemory(pid);
+  const polled = polledBy(pid, shape, args, memory);
+  const seconds = secondsOf(shape, args, memory);
+  const path = shape.path === undefined ? undefined : memory.text(args[shape.path] ?? 0);
+  return {
+    in: shape.in,
+    fd: args[0] ?? -1,
+    ...(polled !== undefined && { polled }),
+    ...(seconds !== undefined && { seconds }),
+    ...(path !== undefined && { path }),
+  };
+}
+
+/** More descriptors of one call are not looked at. */
+const MOST_POLLED = 256;
+/** POLLIN and EPOLLIN (poll(2), epoll_ctl(2)). */
+const READABLE = 1;
+
+/** The descriptors that a call waits to read from. */
+function polledBy(
+  pid: number,
+  { polls }: CallShape,
+  args: readonly number[],
+  memory: ProcessMemory,
+): readonly number[] | undefined {
+  const [first = 0, second = 0] = args;
+  switch (polls) {
+    case 'poll': {
+      // struct pollfd: int fd, short events, short revents.
+      const count = Math.min(second, MOST_POLLED);
+      const entries = memory.read(first, count * 8);
+      if (entries === undefined) return undefined;
+      return Array.from({ length: count }, (_, at) => at * 8)
+        .filter((at) => (entries.readInt16LE(at + 4) & READABLE) !== 0)
+        .map((at) => entries.readInt32LE(at));
+    }
+    case 'select': {
+      if (second === 0) return [];
+      const count = Math.min(first, MOST_POLLED);
+      const bits = memory.read(second, Math.ceil(count / 8));
+      if (bits === undefined) return undefined;
+      return Array.from({ length: count }, (_, fd) => fd).filter(
+        (fd) => ((bits[fd >> 3] ?? 0) & (1 << (fd & 7))) !== 0,
+      );
+    }
+    case 'epoll': {
+      const text = readText(`/proc/${pid}/fdinfo/${first}`);
+      if (text === undefined) return undefined;
+      return [...text.matchAll(/^tfd: +(\d+) events: +([0-9a-f]+)/gm)]
+        .filter(([, , events]) => (Number.parseInt(events ?? '', 16) & READABLE) !== 0)
+        .map(([, fd]) => Number(fd));
+    }
+    case undefined:
+      return undefined;
+    default:
+      return polls satisfies never;
+  }
+}
+
+function secondsOf({ limit }: CallShape, args: readonly number[], memory: ProcessMemory): number | undefined {
+  if (limit === undefined) return undefined;
+  const value = args[limit.argument] ?? 0;
+  if (limit.unit === 'ms') {
+    // An int in a register of 64 bits: -1 is 0xffffffff or 0xffffffffffffffff.
+    return value >= 0x8000_0000 ? undefined : value / 1000;
+  }
+  const time = value === 0 ? undefined : memory.read(value, 16);
+  if (time === undefined) return undefined;
+  const fraction = Number(time.readBigInt64LE(8)) / (limit.unit === 'timeval' ? 1e6 : 1e9);
+  return Number(time.readBigInt64LE(0)) + fraction;
+}
+
+/** The memory of a process, as far as we may read it: who may see its system call may see that. */
+class ProcessMemory {
+  #fd: number | undefined;
+
+  constructor(private readonly pid: number) {}
+
+  /** `length` bytes at `address`; undefined where they cannot be read. */
+  read(address: number, length: number): Buffer | undefined {
+    if (!Number.isSafeInteger(address)) return undefined;
+    const bytes = Buffer.alloc(length);
+    try {
+      this.#fd ??= openSync(`/proc/${this.pid}/mem`, 'r');
+      return readSync(this.#fd, bytes, 0, length, address) === length ? bytes : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+
+  /** The text at `address`, to its end; undefined where it cannot be read or is longer than 255 bytes. */
+  text(address: number): string | undefined {
+    // Page by page: what follows the text may not be there.
+    const page = 256 - (address % 256);
+    const bytes = this.read(address, page);
+    const end = bytes?.indexOf(0) ?? -1;
+    if (bytes === undefined || end >= 0) return bytes?.toString('utf8', 0, end);
+    const more = this.read(address, page + 256);
+    const last = more?.indexOf(0) ?? -1;
+    return last >= 0 ? more?.toString('utf8', 0, last) : undefined;
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#fd !== undefined) closeSync(this.#fd);
+  }
+}
+
+/** What is behind the open descriptors of `pid`: `/dev/pts/0`, `pipe:[123]`, `socket:[456]`, or a path. */
+export function openFiles(pid: number): ReadonlyMap<number, string> {
+  const files = new Map<number, string>();
+  try {
+    for (const name of readdirSync(`/proc/${pid}/fd`)) files.set(Number(name), readlinkSync(`/proc/${pid}/fd/${name}`));
+  } catch {
+    // It ends, or is another user's: what was read until then is what can be known.
+  }
+  return files;
+}
+
+/** A file lock (proc(5), /proc/locks). */
+export interface FileLock {
+  readonly inode: number;
+  /** Who holds it; -1 for locks of an open file description, which have no owner. */
+  readonly holder: number;
+}
+
+/** Parses /proc/locks; those who only wait for a lock (`->`) are left out. */
+export function parseLocks(text: string): FileLock[] {
+  const held = /^\d+: (?:FLOCK|POSIX|OFDLCK) +\S+ +\S+ (-?\d+) [0-9a-f]+:[0-9a-f]+:(\d+) /;
+  return text
+    .split('\n')
+    .map((line) => held.exec(line))
+    .filter((match) => match !== null)
+    .map(([, holder, inode]) => ({ holder: Number(holder), inode: Number(inode) }));
+}
+
+/** Every file lock that is held on this machine. */
+export function heldLocks(): FileLock[] {
+  return parseLocks(readText('/proc/locks') ?? '');
+}
+
+/** A socket of the internet families, as /proc/net tells it. */
+export interface NetSocket {
+  readonly inode: number;
+  readonly state: 'connecting' | 'connected' | 'listening';
+  /** `203.0.113.7:443`; of a listening socket its own address. */
+  readonly address: string;
+}
+
+const STATES: Readonly<Record<string, NetSocket['state']>> = {
+  '01': 'connected',
+  '02': 'connecting',
+  '0A': 'listening',
+};
+
+/** Parses /proc/net/tcp or its like; sockets in other states are left out. */
+export function parseSockets(text: string): NetSocket[] {
+  return text
+    .split('\n')
+    .slice(1)
+    .flatMap((line) => {
+      const [, local = '', remote = '', code = '', , , , , , inode] = line.trim().split(/\s+/);
+      const state = STATES[code];
+      if (state === undefined || inode === undefined) return [];
+      return [{ inode: Number(inode), state, address: addressOf(state === 'listening' ? local : remote) }];
+    });
+}
+
+/** The sockets in the network namespace of `pid`. */
+export function netSockets(pid: number): NetSocket[] {
+  return ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((name) => parseSockets(readText(`/proc/${pid}/net/${name}`) ?? ''));
+}
+
+/** `0100007F:0016` is 127.0.0.1:22: each word of four bytes has the order of this machine, which is little-endian. */
+function addressOf(text: string): string {
+  const [hex = '', port = ''] = text.split(':');
+  const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse());
+  const numbers = bytes.map((byte) => Number.parseInt(byte, 16));
+  const isMapped = numbers.length === 16 && /^(00){10}ffff/.test(bytes.join('').toLowerCase());
+  const host = numbers.length === 16 && !isMapped ? `[${groupsOf(bytes)}]` : numbers.slice(-4).join('.');
+  return `${host}:${Number.parseInt(port, 16)}`;
+}
+
+/** The eight groups of an IPv6 address, the first run of zeroes left out. */
+function groupsOf(bytes: readonly string[]): string {
+  const groups = Array.from({ length: 8 }, (_, at) =>
+    Number.parseInt(`${bytes[2 * at]}${bytes[2 * at + 1]}`, 16).toString(16),
+  );
+  return groups
+    .join(':')
+    .replace(/\b0(?::0\b)+/, ':')
+    .replace(/:{3,}/, '::');
+}
+
+/** The name of a process, as ps(1) shows it; undefined where there is no such process. */
+export function processName(pid: number): string | undefined {
+  return readText(`/proc/${pid}/comm`)?.trim();
+}
+
+function readText(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1');
+  } catch {
+    return undefined;
+  }
+}

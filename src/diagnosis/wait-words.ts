@@ -1,0 +1,90 @@
+import type { NetSocket } from './proc-waits.ts';
+import { findWait, type NamedProcess, type OpenInput, type Wait } from './waiting.ts';
+
+/** Why a command is silent. */
+export interface Silence {
+  readonly text: string;
+  /** It waits for somebody to type. */
+  readonly asks: boolean;
+}
+
+/** Looks at what silent commands wait for. Calls that come while one is under way share it. */
+export class Looks {
+  readonly #underWay = new Map<string, Promise<Silence | undefined>>();
+
+  /** A look at the processes of `session`, each piece of it when it is its `turn`; undefined where nothing tells. */
+  at(
+    session: string,
+    members: () => readonly number[],
+    input: OpenInput | undefined,
+    turn: () => Promise<void>,
+  ): Promise<Silence | undefined> {
+    const underWay = this.#underWay.get(session);
+    if (underWay !== undefined) return underWay;
+    const look = lookAt(members, input, turn).finally(() => this.#underWay.delete(session));
+    this.#underWay.set(session, look);
+    return look;
+  }
+}
+
+async function lookAt(
+  members: () => readonly number[],
+  input: OpenInput | undefined,
+  turn: () => Promise<void>,
+): Promise<Silence | undefined> {
+  await turn();
+  const wait = await findWait(members(), input, turn);
+  return wait && { text: describeWait(wait), asks: wait.kind === 'input' };
+}
+
+/** What a command waits for, as a sentence for the model. */
+export function describeWait(wait: Wait): string {
+  const who = nameOf(wait.process);
+  switch (wait.kind) {
+    case 'input':
+      return wait.on === 'terminal'
+        ? `${who} waits for input on its terminal: answer with write_session.`
+        : `${who} waits for input: send it with write_session, or close: true for its end.`;
+    case 'lock':
+      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${holderOf(wait.holder)}.`;
+    case 'network':
+      return `${who} ${describeSocket(wait.socket)}.`;
+    case 'cpu':
+      return `${who} is busy with the CPU (${wait.percent} %).`;
+    case 'disk':
+      return `${who} waits for a disk or a file system.`;
+    case 'stopped':
+      return `${who} is stopped (SIGSTOP): kill_session with signal CONT lets it go on.`;
+    case 'sleep':
+      return wait.seconds === undefined ? `${who} sleeps.` : `${who} sleeps for ${inWords(wait.seconds)}.`;
+    case 'fifo':
+      return `${who} waits for the other side of the named pipe ${wait.path.slice(0, 200)}.`;
+    default:
+      return wait satisfies never;
+  }
+}
+
+function nameOf({ name, pid }: NamedProcess): string {
+  return `${name} (pid ${pid})`;
+}
+
+function holderOf(holder: NamedProcess | undefined): string {
+  return holder === undefined ? 'a process that cannot be seen' : nameOf(holder);
+}
+
+function inWords(seconds: number): string {
+  return seconds < 0.1 ? 'less than 0.1 s' : `${Math.round(seconds * 10) / 10} s`;
+}
+
+function describeSocket({ state, address }: NetSocket): string {
+  switch (state) {
+    case 'connecting':
+      return `waits for its connection to ${address}`;
+    case 'connected':
+      return `waits for data from ${address}`;
+    case 'listening':
+      return `listens on ${address} for clients`;
+    default:
+      return state satisfies never;
+  }
+}

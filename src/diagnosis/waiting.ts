@@ -1,0 +1,228 @@
+import { readlinkSync, statSync } from 'node:fs';
+import { delay } from '../lib/clock.ts';
+import { listPids, type ProcessStat, readStat } from '../linux/proc.ts';
+import {
+  type BlockedCall,
+  blockedCall,
+  heldLocks,
+  type NetSocket,
+  netSockets,
+  openFiles,
+  processName,
+} from './proc-waits.ts';
+
+/** A process, by number and name. */
+export interface NamedProcess {
+  readonly pid: number;
+  readonly name: string;
+}
+
+/** What a silent command waits for. */
+export type Wait =
+  | { readonly kind: 'input'; readonly on: 'terminal' | 'stdin'; readonly process: NamedProcess }
+  /** `holder` is undefined where it cannot be learned. */
+  | {
+      readonly kind: 'lock';
+      readonly path: string;
+      readonly holder: NamedProcess | undefined;
+      readonly process: NamedProcess;
+    }
+  | { readonly kind: 'network'; readonly socket: NetSocket; readonly process: NamedProcess }
+  | { readonly kind: 'fifo'; readonly path: string; readonly process: NamedProcess }
+  /** `seconds`: how long one such sleep lasts, where it has an end. */
+  | { readonly kind: 'sleep'; readonly seconds: number | undefined; readonly process: NamedProcess }
+  | { readonly kind: 'disk' | 'stopped'; readonly process: NamedProcess }
+  | { readonly kind: 'cpu'; readonly percent: number; readonly process: NamedProcess };
+
+/** The standard input that a session keeps open for its command. */
+export type OpenInput = { readonly kind: 'pipe'; readonly inode: number } | { readonly kind: 'terminal' };
+
+/** How long the use of the CPU is measured. */
+const SAMPLE_MS = 100;
+/** A process that takes less of a CPU than this waits for something else. */
+const BUSY_PERCENT = 50;
+/** What one reason is worth beside another in the same tree: what somebody can do something about comes first. */
+const ORDER: readonly Wait['kind'][] = ['input', 'lock', 'cpu', 'stopped', 'network', 'fifo', 'disk', 'sleep'];
+
+/** More processes of one command are not looked at: a fork bomb has thousands, and each costs reads of /proc. */
+const MOST_PROCESSES = 40;
+/** The look ends then with what it has found. */
+const LOOK_MS = 100;
+/** So many processes are looked at in one turn: nothing else in the agent goes on meanwhile. */
+const PROCESSES_A_TURN = 4;
+
+/**
+ * What the processes of a command wait for, read from /proc; undefined where that does not tell. Takes 0.1 s, and up to
+ * 0.1 s of CPU, of which each piece waits for its `turn`.
+ */
+export async function findWait(
+  tree: readonly number[],
+  input: OpenInput | undefined,
+  turn: () => Promise<void>,
+): Promise<Wait | undefined> {
+  if (tree.length > TOO_MANY) return undefined;
+  const pids = tree.slice(0, MOST_PROCESSES);
+  const before = new Map(pids.map((pid) => [pid, readStat(pid)?.cpuTicks]));
+  await delay(SAMPLE_MS);
+  const found: Wait[] = [];
+  let spentMs = 0;
+  for (const [index, pid] of pids.entries()) {
+    if (index % PROCESSES_A_TURN === 0) await turn();
+    const start = performance.now();
+    const stat = readStat(pid);
+    const wait = stat && (busy(stat, before.get(pid)) ?? waitOf(stat, tree, input));
+    if (wait !== undefined) found.push(wait);
+    spentMs += performance.now() - start;
+    if (spentMs > LOOK_MS) break;
+  }
+  return found.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind) || sleepOf(b) - sleepOf(a))[0];
+}
+
+/** Of two that sleep, the one that looks for the other now and then says less. */
+function sleepOf(wait: Wait): number {
+  return wait.kind === 'sleep' ? (wait.seconds ?? 0) : 0;
+}
+
+/** The memory of a process that forks can be read when it has done so: among many that do, that takes seconds. */
+const TOO_MANY = 100;
+
+/** Whether a process of the command waits for somebody to type. */
+export function waitsForInput(tree: readonly number[], input: OpenInput): boolean {
+  if (tree.length > TOO_MANY) return false;
+  return tree.slice(0, MOST_PROCESSES).some((pid) => {
+    const stat = readStat(pid);
+    const call = stat?.state === 'S' ? blockedCall(pid) : undefined;
+    return stat !== undefined && call !== undefined && inputWait(stat, call, input, tree) !== undefined;
+  });
+}
+
+/** USER_HZ: the kernel tells CPU time in hundredths of a second on every architecture (proc(5)). */
+const TICK_MS = 10;
+
+function busy(stat: ProcessStat, before: number | undefined): Wait | undefined {
+  if (before === undefined) return undefined;
+  const percent = Math.min(100, Math.round(((stat.cpuTicks - before) * TICK_MS * 100) / SAMPLE_MS));
+  return percent < BUSY_PERCENT ? undefined : { kind: 'cpu', percent, process: named(stat.pid) };
+}
+
+function waitOf(stat: ProcessStat, tree: readonly number[], input: OpenInput | undefined): Wait | undefined {
+  const process = named(stat.pid);
+  if (stat.state === 'T') return { kind: 'stopped', process };
+  const call = blockedCall(stat.pid);
+  const wait =
+    (input && call && inputWait(stat, call, input, tree)) ??
+    lockWait(stat.pid, call, tree) ??
+    networkWait(stat.pid, call) ??
+    fifoWait(stat.pid, call);
+  if (wait !== undefined) return wait;
+  if (stat.state === 'D') return { kind: 'disk', process };
+  const isTimer = call?.in === 'poll' && call.seconds !== undefined;
+  return call?.in === 'sleep' || isTimer ? { kind: 'sleep', seconds: call.seconds, process } : undefined;
+}
+
+function inputWait(stat: ProcessStat, call: BlockedCall, input: OpenInput, tree: readonly number[]): Wait | undefined {
+  const fd = inputDescriptor(stat.pid, call, input);
+  if (fd === undefined) return undefined;
+  if (call.in === 'poll') {
+    // Who is not in the foreground is not typed to. Who looks at its input now and then while a child of it works (apt
+    // does) waits for the child.
+    if (input.kind === 'terminal' && stat.foreground !== stat.group) return undefined;
+    if (call.seconds !== undefined && tree.some((pid) => readStat(pid)?.parent === stat.pid)) return undefined;
+  }
+  return { kind: 'input', on: input.kind === 'pipe' ? 'stdin' : 'terminal', process: named(stat.pid) };
+}
+
+/** The descriptor through which a call waits for the input of the command; undefined where it waits for other things. */
+function inputDescriptor(pid: number, call: BlockedCall, input: OpenInput): number | undefined {
+  if (call.in !== 'read' && call.in !== 'poll') return undefined;
+  const wanted = call.in === 'read' ? [call.fd] : (call.polled ?? []);
+  return wanted.find((fd) => {
+    const target = linkOf(pid, fd);
+    if (target === undefined) return false;
+    return input.kind === 'pipe' ? target === `pipe:[${input.inode}]` : /^\/dev\/(?:pts\/\d+|tty)$/.test(target);
+  });
+}
+
+/**
+ * A lock that somebody outside the tree holds on a file which this process has open: it waits in the kernel for it, or
+ * looks for it again and again, as apt does.
+ */
+function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly number[]): Wait | undefined {
+  if (call?.in !== 'lock' && call?.in !== 'sleep') return undefined;
+  const holders = new Map(heldLocks().map(({ inode, holder }) => [inode, holder]));
+  if (holders.size === 0) return undefined;
+  for (const [fd, path] of openFiles(pid)) {
+    const holder = path.startsWith('/') ? holders.get(inodeOf(pid, fd)) : undefined;
+    if (holder === undefined || tree.includes(holder)) continue;
+    return { kind: 'lock', path, holder: whoHolds(holder, path, tree), process: named(pid) };
+  }
+  return undefined;
+}
+
+/** Who took the lock may have ended, and a process that inherited its descriptor holds it since. */
+function whoHolds(taker: number, path: string, tree: readonly number[]): NamedProcess | undefined {
+  if (taker > 0 && processName(taker) !== undefined) return named(taker);
+  const end = performance.now() + LOOK_MS;
+  for (const pid of listPids()) {
+    if (performance.now() > end) return undefined;
+    if (!tree.includes(pid) && [...openFiles(pid).values()].includes(path)) return named(pid);
+  }
+  return undefined;
+}
+
+function networkWait(pid: number, call: BlockedCall | undefined): Wait | undefined {
+  if (call === undefined || !['connect', 'accept', 'receive', 'read', 'poll'].includes(call.in)) return undefined;
+  const files = openFiles(pid);
+  // Who polls to write waits for its connection: then all it has open is looked at.
+  const asked = call.in === 'poll' ? call.polled : [call.fd];
+  const wanted = asked?.map((fd) => files.get(fd) ?? '') ?? [...files.values()];
+  const all = call.in === 'poll' ? [...files.values()] : wanted;
+  const sockets = netSockets(pid);
+  const found = socketsAmong(wanted, sockets);
+  const socket =
+    found.find(({ state }) => state !== 'listening') ??
+    found[0] ??
+    socketsAmong(all, sockets).find(({ state }) => state === 'connecting');
+  return socket && { kind: 'network', socket, process: named(pid) };
+}
+
+function socketsAmong(targets: readonly string[], sockets: readonly NetSocket[]): NetSocket[] {
+  const inodes = new Set(targets.map((target) => Number(/^socket:\[(\d+)\]$/.exec(target)?.[1] ?? 0)));
+  return sockets.filter(({ inode }) => inode !== 0 && inodes.has(inode));
+}
+
+/** A named pipe whose other side is not there, or writes nothing. */
+function fifoWait(pid: number, call: BlockedCall | undefined): Wait | undefined {
+  if (call?.in === 'open' && call.path !== undefined) return { kind: 'fifo', path: call.path, process: named(pid) };
+  const target = call?.in === 'read' ? linkOf(pid, call.fd) : undefined;
+  if (call === undefined || target?.startsWith('/') !== true || !isFifo(pid, call.fd)) return undefined;
+  return { kind: 'fifo', path: target, process: named(pid) };
+}
+
+function named(pid: number): NamedProcess {
+  return { pid, name: processName(pid) ?? 'unknown' };
+}
+
+function linkOf(pid: number, fd: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/fd/${fd}`);
+  } catch {
+    return undefined;
+  }
+}
+
+function inodeOf(pid: number, fd: number): number {
+  try {
+    return statSync(`/proc/${pid}/fd/${fd}`).ino;
+  } catch {
+    return 0;
+  }
+}
+
+function isFifo(pid: number, fd: number): boolean {
+  try {
+    return statSync(`/proc/${pid}/fd/${fd}`).isFIFO();
+  } catch {
+    return false;
+  }
+}

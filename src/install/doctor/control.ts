@@ -1,0 +1,97 @@
+import { existsSync } from 'node:fs';
+import { distrust } from '../../access/approval-request.ts';
+import type { Profile } from '../../access/profile.ts';
+import { faultWords } from '../../access/profile-book.ts';
+import { profileMistakes } from '../../access/profile-notes.ts';
+import { readTokens, TokenFileFault } from '../../access/token-file.ts';
+import { overlapFault } from '../../access/workspace-overlap.ts';
+import { markPath } from '../../audit/mark.ts';
+import { verifyRecord } from '../../audit/verify.ts';
+import { describeErrno } from '../../lib/errors.ts';
+import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
+import { overlaps } from '../../sandbox/workspace.ts';
+import { PATHS } from '../layout.ts';
+import { installedAuditKey } from '../settings-file.ts';
+import { bad, type Finding, good } from './finding.ts';
+import { machineFaults, userFault } from './profile-machine.ts';
+import { installedProfiles, unreadable } from './unreadable.ts';
+
+/**
+ * Whether every profile that a token has is there, and its commands can run. `usual` is that of the token of the
+ * settings, `own` the user of the agent.
+ */
+export function profilesFinding(usual: string, own: string): Finding {
+  try {
+    const { profiles, faulty } = installedProfiles(own);
+    const [unusable] = faulty.flatMap(faultWords);
+    if (unusable !== undefined) return bad('profiles', unusable, 'agent3 profile check');
+    const unread = existsSync(PATHS.tokens) ? unreadable(PATHS.tokens, own) : undefined;
+    if (unread !== undefined) return bad('profiles', `${PATHS.tokens}: ${unread}`, OPEN_TOKENS);
+    const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
+    const missing = [...used].find((name) => !profiles.has(name));
+    if (missing !== undefined)
+      return bad('profiles', `there is no profile ${missing}, which a token has`, 'agent3 profile list');
+    const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
+    const fault = profilesFault(all, own, [...profiles.values()]);
+    if (fault !== undefined) return bad('profiles', fault.what, fault.cure ?? MEND);
+    return good('profiles', `in use: ${[...used].sort().join(', ')}`);
+  } catch (error) {
+    if (error instanceof TokenFileFault) return bad('profiles', error.message, 'agent3 token list');
+    throw error;
+  }
+}
+
+/** As the installer and `agent3 token` leave it: whose group it is shows the directory of the logs. */
+const OPEN_TOKENS = `chgrp --reference=${PATHS.logs} ${PATHS.tokens}; chmod 640 ${PATHS.tokens}`;
+
+const MEND = 'agent3 profile check, then mend the profile';
+
+/** What keeps profiles from being used: the machine's own fault once, with the names of all that have it. */
+function profilesFault(profiles: readonly Profile[], own: string, all: readonly Profile[]): MachineFault | undefined {
+  for (const profile of profiles) {
+    const what = userFault(profile, own) ?? overlapFault(profile, all, overlaps) ?? profileMistakes(profile)[0];
+    if (what !== undefined) return { what: `${profile.name}: ${what}` };
+  }
+  const faults = machineFaults(profiles, own);
+  const [first] = faults.values();
+  if (first === undefined) return undefined;
+  const names = [...faults].filter(([, { what }]) => what === first.what).map(([name]) => name);
+  return { ...first, what: `${names.join(', ')}: ${first.what}` };
+}
+
+/** Whether a person's decisions can be trusted to be root's, and reach the agent, whose user is `own`. */
+export function approvalsFinding(own: string): Finding {
+  const fault = distrust(PATHS.approvals);
+  const unread = fault === undefined ? unreadable(PATHS.approvals, own) : undefined;
+  if (unread !== undefined) {
+    const repair = `chgrp --reference=${PATHS.logs} ${PATHS.approvals}; chmod 750 ${PATHS.approvals}`;
+    return bad('approvals', `${PATHS.approvals}: ${unread}, so what needs approval is denied`, repair);
+  }
+  return fault === undefined
+    ? good('approvals', `${PATHS.approvals} is root's alone`)
+    : bad('approvals', fault, 'agent3 install; what needs approval is denied until then');
+}
+
+/** Whether the audit record is whole. */
+export function auditFinding(): Finding {
+  if (!existsSync(PATHS.audit)) return bad('audit', `${PATHS.audit} is missing`, 'systemctl restart agent3');
+  try {
+    const { lines, findings, notes, ofOtherKey, sealed } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
+    const [first, ...others] = findings;
+    const note = notes.at(-1);
+    if (first === undefined && !existsSync(markPath(PATHS.audit))) {
+      const what = `${markPath(PATHS.audit)} is missing: after a power loss the record would read as changed by somebody`;
+      return bad('audit', what, 'systemctl restart agent3; where that does not help, agent3 install');
+    }
+    if (first === undefined) return good('audit', `${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
+    if (ofOtherKey > 1) {
+      const what = `${ofOtherKey} of ${sealed} sealed lines have a MAC of another key: was AGENT3_AUDIT_KEY changed?`;
+      return bad('audit', what, 'put the old key back, or begin a record anew: README, "The record"');
+    }
+    const more = others.length === 0 ? '' : `; and ${others.length} more`;
+    const where = `${first.file}${first.line > 0 ? `:${first.line}` : ''}`;
+    return bad('audit', `${where}: ${first.what}${more}`, 'agent3 audit verify');
+  } catch (error) {
+    return bad('audit', `${PATHS.audit} cannot be read: ${describeErrno(error)}`, 'agent3 audit verify');
+  }
+}

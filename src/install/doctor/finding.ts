@@ -1,0 +1,53 @@
+import { visibleText } from '../../lib/visible.ts';
+
+/** One thing that was looked at. */
+export interface Finding {
+  readonly check: string;
+  readonly ok: boolean;
+  /** What was found. */
+  readonly found: string;
+  /** What to do; only where something is wrong. */
+  readonly advice?: string;
+  /** Checks that would only find the same cause; they are left out. */
+  readonly left_out?: readonly string[];
+}
+
+/** A check by its name: findings of earlier ones may leave it out. */
+export interface Check {
+  readonly name: string;
+  readonly look: () => Finding | Promise<Finding>;
+}
+
+/** Looks in order, causes first; what a finding leaves out is not looked at, and the finding says so. */
+export async function lookAt(checks: readonly Check[]): Promise<Finding[]> {
+  const findings: Finding[] = [];
+  for (const { name, look } of checks) {
+    if (!findings.some(({ left_out = [] }) => left_out.includes(name))) findings.push(await look());
+  }
+  const names = checks.map(({ name }) => name);
+  return findings.map(({ left_out, ...finding }) => {
+    const left = names.filter((name) => left_out?.includes(name));
+    if (left.length === 0) return finding;
+    return { ...finding, found: `${finding.found}; for that reason not looked at: ${left.join(', ')}`, left_out: left };
+  });
+}
+
+export function good(check: string, found: string): Finding {
+  return { check, ok: true, found };
+}
+
+export function bad(check: string, found: string, advice: string, leftOut: readonly string[] = []): Finding {
+  return { check, ok: false, found, advice, ...(leftOut.length > 0 && { left_out: leftOut }) };
+}
+
+/** A line for each, with what to do below those that are wrong. */
+export function findingsText(findings: readonly Finding[]): string {
+  const width = Math.max(...findings.map(({ check }) => check.length));
+  return findings
+    .map(({ check, ok, found, advice }) => {
+      const line = `${ok ? '✓' : '✗'} ${check.padEnd(width)}  ${found}`;
+      return advice === undefined ? line : `${line}\n  ${' '.repeat(width)}  → ${advice}`;
+    })
+    .map(visibleText)
+    .join('\n');
+}

@@ -1,0 +1,160 @@
+import { statSync } from 'node:fs';
+import { uptime } from 'node:os';
+import { findFault, isSwitchedOff } from '../../../ops/watchdog/check.ts';
+import { readTarget } from '../../../ops/watchdog/target.ts';
+import { runCommand } from '../command.ts';
+import { installedBinary } from '../install.ts';
+import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
+import { readText } from '../machine.ts';
+import type { Manifest } from '../manifest.ts';
+import { healthUrl, serviceState, versionOn, whyNot } from '../service.ts';
+import { parseSettings } from '../settings-file.ts';
+import { addressOf } from '../survey.ts';
+import { TEMPLATES } from '../templates.ts';
+import { bad, type Finding, good } from './finding.ts';
+import { settingsLineFaults } from './settings-text.ts';
+
+/** Where the owner looks for the reason of whatever the service does. */
+const LOOK = 'look at: journalctl -u agent3 -n 20';
+
+/** What only an agent that answers can be asked, and what only a running unit has. */
+const NEED_ANSWER = ['command', 'https'] as const;
+const NEED_SERVICE = ['health', 'cgroup', ...NEED_ANSWER] as const;
+
+/** The unit: does it run, and does it start at boot. */
+export function unitFinding(): Finding {
+  const { active, enabled, commands } = serviceState();
+  if (isSwitchedOff(SERVICE)) {
+    return bad('service', 'switched off by its owner', 'to have it again: systemctl enable --now agent3', NEED_SERVICE);
+  }
+  if (!active) {
+    return bad('service', `not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
+  }
+  if (!enabled) return bad('service', 'active, and does not start at boot', 'systemctl enable agent3');
+  return good('service', `active, starts at boot; ${commands} commands running`);
+}
+
+/** Does it answer, and is what runs what is installed. */
+export async function healthFinding(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Finding> {
+  const { host, port, tls } = addressOf(values);
+  const url = healthUrl(host, port, tls);
+  const running = await versionOn(url);
+  if (running === undefined) return bad('health', `${url} does not answer`, LOOK, NEED_ANSWER);
+  const { stdout } = runCommand([installedBinary(manifest), '--version'], 10);
+  const installed = /^agent3 (\S+)/.exec(stdout)?.[1] ?? 'unknown';
+  if (installed !== running) {
+    return bad('health', `version ${running} answers, and ${installed} is installed`, 'systemctl restart agent3');
+  }
+  return good('health', `${url} answers, version ${running}`);
+}
+
+/** Does a real command come back. */
+export async function commandFinding(values: Readonly<Record<string, string>>): Promise<Finding> {
+  if (!values['AGENT3_API_TOKEN']) return bad('command', 'the settings have no token', 'agent3 install makes one');
+  const fault = await findFault(readTarget(SERVICE, values));
+  return fault === undefined ? good('command', 'a real command came back') : bad('command', fault, LOOK);
+}
+
+/**
+ * The file of the settings: who else could read the token, whether each line has an effect, and whether the agent could
+ * start with it. `faults` are what the agent itself says against the values.
+ */
+export function settingsFinding(text: string, faults: readonly string[]): Finding {
+  const stat = statSync(PATHS.settings, { throwIfNoEntry: false });
+  if (stat === undefined) return bad('settings', `${PATHS.settings} is missing`, 'agent3 install', NEED_ANSWER);
+  const lines = settingsLineFaults(text);
+  if (faults.length > 0) {
+    // What a value has become by an open quote is told by that quote.
+    const causes = lines.filter(({ takesMore }) => takesMore).map(({ what }) => what);
+    const isActive = serviceState().active;
+    const effect = isActive ? 'runs with what was there before, and does not start again' : 'does not start';
+    const what = `${PATHS.settings}: ${(causes.length > 0 ? causes : faults).join('; ')}. The agent ${effect}`;
+    const leftOut = isActive ? ['health', ...NEED_ANSWER] : ['service', ...NEED_SERVICE];
+    return bad('settings', what, RESTART, ['address', ...leftOut]);
+  }
+  const mode = (stat.mode & 0o777).toString(8);
+  if ((stat.mode & 0o077) !== 0 || stat.uid !== 0) {
+    const repair = `chown root:root ${PATHS.settings}; chmod 600 ${PATHS.settings}`;
+    return bad('settings', `${PATHS.settings} has mode ${mode}: others can read the token`, repair);
+  }
+  if (lines.length > 0) {
+    return bad('settings', `${PATHS.settings}: ${lines.map(({ what }) => what).join('; ')}`, RESTART);
+  }
+  const unknown = unknownSettings(Object.keys(parseSettings(text)));
+  if (unknown.length > 0) {
+    const what = `${unknown.join(', ')} in ${PATHS.settings}: there is no such setting, so it has no effect`;
+    return bad('settings', what, `${RESTART} (agent3 serve --help has every name)`);
+  }
+  return good('settings', `${PATHS.settings} is root's alone`);
+}
+
+const RESTART = 'correct it, then: systemctl restart agent3';
+
+/** What is no setting and may stand among them all the same: see `OTHER_NAMES` in config.ts. */
+export const OTHER_VARIABLES = ['AGENT3_TOKEN', 'AGENT3_SESSION', 'AGENT3_URL'] as const;
+
+/** Those of `names` that are meant to be settings and are none. The file that the installer writes has all there are. */
+export function unknownSettings(names: readonly string[]): string[] {
+  const known = new Set<string>([...OTHER_VARIABLES, ...(TEMPLATES.settings.match(/\bAGENT3_\w+(?==)/g) ?? [])]);
+  return names.filter((name) => name.startsWith('AGENT3_') && !known.has(name));
+}
+
+/** Is the agent reachable from elsewhere without encryption. */
+export function exposureFinding(values: Readonly<Record<string, string>>): Finding {
+  const { host, port, tls } = addressOf(values);
+  const isLoopback = /^127\.|^::1$|^localhost$/.test(host);
+  if (isLoopback || tls) return good('address', `${host} port ${port}${tls ? ', HTTPS' : ''}`);
+  return bad(
+    'address',
+    `${host} port ${port} is open to the network without encryption: the token can be read on its way`,
+    'agent3 install --host 127.0.0.1 --domain NAME puts Caddy with HTTPS in front',
+  );
+}
+
+/** The watchdog: does it look, and what did it see last. */
+export function watchdogFinding({ watchdog }: Manifest): Finding {
+  if (watchdog === 'none') return good('watchdog', 'left out at the installation; agent3 install --watchdog adds it');
+  if (watchdog === 'timer' && runCommand(['systemctl', 'is-active', '--quiet', WATCHDOG_TIMER]).code !== 0) {
+    return bad('watchdog', 'its timer is not active', `systemctl enable --now ${WATCHDOG_TIMER}`);
+  }
+  const last = (readText(`${PATHS.logs}/watchdog.log`) ?? '').trim().split('\n').at(-1) ?? '';
+  return lastCheckFinding(last, Date.now(), watchdog === 'timer' ? timerSeconds() : uptime());
+}
+
+/**
+ * What the last line of the watchdog's log means at `nowMs`, when it has been on for `onSeconds`. That it found a fault
+ * is none of its own: what is wrong now, the other checks say.
+ */
+export function lastCheckFinding(line: string, nowMs: number, onSeconds: number): Finding {
+  const [time = '', ...words] = line.split(' - ');
+  if (time === '') return good('watchdog', 'on; its first check is due within 5 minutes');
+  const minutes = Math.max(0, Math.round((nowMs - Date.parse(time)) / 60_000));
+  if (minutes > LATE_MINUTES && onSeconds > LATE_MINUTES * 60) {
+    return bad(
+      'watchdog',
+      `last check ${time}, ${minutes} minutes ago`,
+      'systemctl status agent3-watchdog.timer agent3-watchdog',
+    );
+  }
+  if (/running OK|running again/.test(line)) return good('watchdog', line);
+  return good(
+    'watchdog',
+    `its last check, ${minutes} minutes ago, found: ${words.join(' - ')}; the next is due within 5 minutes`,
+  );
+}
+
+/** For how long the timer has been on. */
+function timerSeconds(): number {
+  const { stdout } = runCommand([
+    'systemctl',
+    'show',
+    '-p',
+    'ActiveEnterTimestampMonotonic',
+    '--value',
+    WATCHDOG_TIMER,
+  ]);
+  return uptime() - Number(stdout.trim()) / 1_000_000;
+}
+
+/** Three checks missed. */
+const LATE_MINUTES = 16;

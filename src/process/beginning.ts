@@ -1,0 +1,43 @@
+import { readSync } from 'node:fs';
+import { errnoOf } from '../lib/errors.ts';
+import { openSocketPair } from '../linux/libc.ts';
+import type { Descriptors } from './descriptors.ts';
+import { SandboxFault } from './sandbox-fault.ts';
+
+/**
+ * How a confined command tells the agent that it has begun. Other commands of its user must not be able to take that
+ * back: it would be answered as not run, and could be sent again. So it goes through a socket whose other end the agent
+ * alone has. A false word of a beginning is harmless.
+ */
+export interface Status {
+  /** The agent's end, for `hasBegun`. */
+  readonly reading: number;
+  /** The end for the programs before the command. */
+  readonly writing: number;
+}
+
+/** A way to tell that a command has begun, which belongs to `descriptors`. Throws `SandboxFault` where there is none. */
+export function openStatus(descriptors: Descriptors): Status {
+  const pair = openSocketPair();
+  if (pair === undefined) throw new SandboxFault('the kernel grants no sockets (socketpair)');
+  return { reading: descriptors.add(pair.reading), writing: descriptors.add(pair.writing) };
+}
+
+/** Whether a command that is over has begun: something came through its socket. When in doubt, it has. */
+export function hasBegun(reading: number): boolean {
+  try {
+    return readSync(reading, Buffer.alloc(1), 0, 1, null) > 0;
+  } catch (error) {
+    return errnoOf(error) !== 'EAGAIN';
+  }
+}
+
+/**
+ * Lines of a shell that tell the beginning at a descriptor, and close it; where that fails, nothing is run. `times` writes
+ * something always, and is a special built-in: no function from the environment takes its place.
+ */
+export const markBeginning = (fd: number): string => `times >&${fd} || exit 126; exec ${fd}>&-`;
+
+/** A line of a shell that sets a variable for the programs that it starts. */
+export const exportLine = ([name, value]: readonly [name: string, value: string]): string =>
+  `export ${name}='${value.replaceAll("'", "'\\''")}'`;

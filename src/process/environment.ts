@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs';
+import { passwordEntry } from '../linux/libc.ts';
+
+/** The variable that marks every process of a session; build servers find their runaways the same way. */
+export const SESSION_MARK = 'AGENT3_SESSION';
+
+/** Debian's default of root's login, which has the administration tools in it. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+/** Who the commands run as: from the user database, not from the agent's own environment. */
+export interface Account {
+  readonly name: string;
+  readonly home: string;
+}
+
+/** The account the agent runs under. A user without an entry in the database bears its number and has `/` as home. */
+export function currentAccount(): Account {
+  const uid = process.geteuid?.() ?? 0;
+  return passwordEntry(uid) ?? { name: String(uid), home: '/' };
+}
+
+/** An account that a command is to run as. */
+export interface NamedAccount extends Account {
+  /** Its number. */
+  readonly user: number;
+  /** Numbers of its groups, its own one first. */
+  readonly groups: readonly number[];
+}
+
+/** The account of this name in /etc/passwd; undefined where there is none. */
+export function accountOf(name: string): NamedAccount | undefined {
+  const [, , user, group, , home] = entriesOf('/etc/passwd').find(([one]) => one === name) ?? [];
+  if (user === undefined || group === undefined) return undefined;
+  const others = entriesOf('/etc/group').filter(([, , , members = '']) => members.split(',').includes(name));
+  const groups = [Number(group), ...others.map(([, , number]) => Number(number))];
+  return { name, home: home || '/', user: Number(user), groups };
+}
+
+function entriesOf(path: string): string[][] {
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .map((line) => line.split(':'));
+}
+
+/** `AGENT3_SESSION=<id>`, as it stands in the environment of every process of that session. */
+export function markOf(session: string): string {
+  return `${SESSION_MARK}=${session}`;
+}
+
+/**
+ * The whole environment of a command: nothing of the agent's own, and what keeps programs from asking, paging and
+ * colouring. `added` comes last, so a caller may override all but the session's mark.
+ */
+export function commandEnvironment(
+  account: Account,
+  session: string,
+  added: Readonly<Record<string, string>>,
+): Record<string, string> {
+  return {
+    PATH,
+    HOME: account.home,
+    USER: account.name,
+    LANG: 'C.UTF-8',
+    TERM: 'dumb',
+    DEBIAN_FRONTEND: 'noninteractive',
+    PAGER: 'cat',
+    GIT_PAGER: 'cat',
+    SYSTEMD_PAGER: 'cat',
+    GIT_TERMINAL_PROMPT: '0',
+    NO_COLOR: '1',
+    ...added,
+    [SESSION_MARK]: session,
+  };
+}

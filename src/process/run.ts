@@ -1,0 +1,159 @@
+import { constants } from 'node:os';
+import { Deadline } from '../lib/clock.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import { isChildless, isInit } from '../linux/proc.ts';
+import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
+import { asksToEnd, type SignalName } from './signals.ts';
+import type { WatchedProcess } from './start.ts';
+import { kill, terminate } from './terminate.ts';
+import type { ProcessTree } from './tree.ts';
+import { firstOf, OutputLimit, TimeLimit } from './watchers.ts';
+
+/** What a command may take. */
+export interface CommandLimits {
+  readonly executionSeconds: number;
+  /** Between SIGTERM and SIGKILL. */
+  readonly graceSeconds: number;
+  /** Both streams together. */
+  readonly outputBytes: number;
+  /** It runs in a PID namespace of its own, whose first process is nobody's command. */
+  readonly hasReaper?: boolean;
+}
+
+/** Why somebody else than the command's own limits stops it. */
+export type StopReason = Extract<EndReason, 'killed' | 'output_limit'>;
+
+/** A command under supervision, from its start to the end of its last process. */
+export interface RunningCommand {
+  /** The shell has ended, or the whole tree was stopped: the outcome is there. */
+  readonly over: SignalOnce;
+  /** No process of the tree is left; later than `over` when the command left processes behind. */
+  readonly settled: SignalOnce;
+  /** Undefined until `over`. */
+  outcome(): Outcome | undefined;
+  /** Stops the whole tree, for the reason that its outcome then tells. `settled` happens when it is gone. */
+  stop(reason: StopReason): void;
+  /**
+   * Sends a signal to every process of the tree; gives how many there were. A shell that then ends by a signal that
+   * asks to end was killed on request.
+   */
+  signal(signal: SignalName): number;
+}
+
+/**
+ * Watches `process` until its tree is gone, and ends it at the first limit it reaches. `roomBytes` tells what it may still
+ * write, less than 0 when it has written too much. `beforeTimeout` may look at it
+ * before it is stopped for its time; it must not throw.
+ */
+export function supervise(
+  process: WatchedProcess,
+  tree: ProcessTree,
+  limits: CommandLimits,
+  roomBytes: () => number,
+  beforeTimeout: () => Promise<void>,
+): RunningCommand {
+  const over = new SignalOnce();
+  const settled = new SignalOnce();
+  const stopped = new SignalOnce();
+  let stopReason: StopReason = 'killed';
+  let outcome: Outcome | undefined;
+  const asked = new Set<NodeJS.Signals>();
+
+  const life = async (): Promise<void> => {
+    using output = new OutputLimit(roomBytes, limits.outputBytes);
+    const first = await firstReason(process, limits, output, stopped);
+    const cause = first === 'killed' ? stopReason : first;
+    if (cause === 'timeout') await beforeTimeout();
+    let left = await endTree(cause, process, tree, limits, output);
+    const reason = cause === 'exited' && endedBy(process, asked) ? 'killed' : cause;
+    outcome = { reason, exitCode: exitCodeOf(reason, process.status()), survivors: left };
+    over.fire();
+    while (left > 0) left = await lingerOn(tree, limits, output, stopped);
+    settled.fire();
+  };
+  void life();
+  return {
+    over,
+    settled,
+    outcome: () => outcome,
+    stop: (reason) => {
+      if (!stopped.fired) stopReason = reason;
+      stopped.fire();
+    },
+    signal: (name) => {
+      const signal: NodeJS.Signals = `SIG${name}`;
+      if (asksToEnd(name)) asked.add(signal);
+      // What was stopped sees no signal but SIGKILL until it goes on.
+      return asksToEnd(name) ? tree.signal(signal, 'SIGCONT') : tree.signal(signal);
+    },
+  };
+}
+
+/** Whether the shell ended by a signal that was asked for, or, told by its exit code, a program in it did. */
+function endedBy(process: WatchedProcess, asked: ReadonlySet<NodeJS.Signals>): boolean {
+  const status = process.status();
+  // How a process ended that was not our child, nobody knows: then it is what was asked for.
+  if (status === undefined) return asked.size > 0;
+  return [...asked].some((signal) => status.signal === signal || status.code === 128 + constants.signals[signal]);
+}
+
+async function firstReason(
+  process: WatchedProcess,
+  limits: CommandLimits,
+  output: OutputLimit,
+  stopped: SignalOnce,
+): Promise<EndReason> {
+  using time = new TimeLimit(limits.executionSeconds);
+  const first = await firstOf({
+    exited: process.exited,
+    timeout: time.reached,
+    output_limit: output.exceeded,
+    killed: stopped,
+  });
+  return first;
+}
+
+/** After SIGKILL the kernel tells of the shell's end at once; more than this is a process stuck in the kernel. */
+const REAP_SECONDS = 1;
+
+/** Ends the tree as `reason` demands; gives how many of its processes are left. */
+async function endTree(
+  reason: EndReason,
+  process: WatchedProcess,
+  tree: ProcessTree,
+  limits: CommandLimits,
+  output: OutputLimit,
+): Promise<number> {
+  if (reason === 'exited') return (limits.hasReaper === true ? leftInSandbox(tree) : tree.leftBehind()).length;
+  // What floods the disk gets no grace in which it could go on.
+  const left =
+    reason === 'output_limit' ? await kill(tree) : await terminate(tree, limits.graceSeconds, output.exceeded);
+  await Deadline.after(REAP_SECONDS).waitFor(process.exited);
+  return left;
+}
+
+/**
+ * What a command has left in its sandbox, whose first process does not count: it ends when it is alone, and everything
+ * there ends with it. All of them began after the leader, and none can leave. What clears its environment and leaves its
+ * session and its parent is a child of the first process then.
+ */
+function leftInSandbox(tree: ProcessTree): number[] {
+  const isAlone = (pid: number): boolean => isInit(pid) && isChildless(pid);
+  return tree.young()?.every(isAlone) === true ? [] : tree.members().filter((pid) => !isInit(pid));
+}
+
+/** How often the processes that a command left behind are looked for. */
+const LINGER_LOOK_SECONDS = 1;
+
+/** Waits while left-behind processes live, and still holds them to the output limit; gives how many are left. */
+async function lingerOn(
+  tree: ProcessTree,
+  limits: CommandLimits,
+  output: OutputLimit,
+  stopped: SignalOnce,
+): Promise<number> {
+  if (output.exceeded.fired) return kill(tree);
+  if (stopped.fired) return terminate(tree, limits.graceSeconds, output.exceeded);
+  await Deadline.after(LINGER_LOOK_SECONDS).waitFor(output.exceeded, stopped);
+  return tree.members(LINGER_LOOK_SECONDS * 500).length;
+}

@@ -1,0 +1,112 @@
+import { delay } from '../lib/clock.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import { bootId, isDead, offerToOomKiller, readStat } from '../linux/proc.ts';
+import type { ExitStatus } from './outcome.ts';
+import { addShell, removeShell } from './shells.ts';
+import { Terminal } from './terminal.ts';
+
+/** What a command is started with. The descriptors stay the caller's: it closes them right after the start. */
+export interface StartSpec {
+  readonly argv: readonly string[];
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+  /** A descriptor to read from, `ignore` for /dev/null, or a terminal, which is then all three streams. */
+  readonly stdin: number | 'ignore' | Terminal;
+  /** Descriptors opened for append: the kernel writes the files, no byte passes through the agent. */
+  readonly stdout: number;
+  readonly stderr: number;
+  /** Descriptors that the command gets from number 3 on. */
+  readonly more?: readonly number[];
+  /** Path of the cgroup that the command is in from its first instruction; undefined: the agent's own. */
+  readonly cgroup: string | undefined;
+}
+
+/** A process that the agent watches: its child, or one that outlived an earlier agent. */
+export interface WatchedProcess {
+  /** 0 when it ended under an earlier agent: its number may be another's by now. */
+  readonly pid: number;
+  /** Start time in clock ticks since boot; undefined when it has ended before anybody asked. */
+  startTicks(): number | undefined;
+  readonly exited: SignalOnce;
+  /** How it ended; undefined while it runs, and for ever where it was not our child. */
+  readonly status: () => ExitStatus | undefined;
+}
+
+/**
+ * Starts a command in a session of its own (setsid). Throws the system's error (`E2BIG`, `EAGAIN`, `EACCES` …)
+ * when it cannot be started.
+ */
+export function start(spec: StartSpec): WatchedProcess {
+  const exited = new SignalOnce();
+  let status: ExitStatus | undefined;
+  const { stdin, stdout, stderr, more = [] } = spec;
+  const terminal = stdin instanceof Terminal ? stdin : undefined;
+  const streams = stdin instanceof Terminal ? { terminal: stdin.options() } : { stdin, stdout, stderr };
+  const descriptors = more.length === 0 ? streams : withMore(streams, more);
+  const child = Bun.spawn([...spec.argv], {
+    cwd: spec.cwd,
+    env: spec.env,
+    ...descriptors,
+    detached: true,
+    ...(spec.cgroup !== undefined && { cgroup: spec.cgroup }),
+    onExit: (ended) => {
+      removeShell(ended.pid);
+      status = { code: ended.exitCode, signal: ended.signalCode };
+      if (terminal === undefined) exited.fire();
+      else void terminal.drained().then(() => exited.fire());
+    },
+  });
+  terminal?.attach(child.terminal);
+  addShell(child.pid);
+  offerToOomKiller(child.pid);
+  let ticks: number | undefined;
+  const startTicks = (): number | undefined => {
+    // Once it has ended, its pid may be another's. Read on demand: most commands are over before anybody asks.
+    if (!exited.fired) ticks ??= readStat(child.pid)?.startTicks;
+    return ticks;
+  };
+  return { pid: child.pid, startTicks, exited, status: () => status };
+}
+
+/** The same streams in the form that takes more of them; with a terminal, its three are the terminal's. */
+function withMore<Streams extends { stdin?: unknown; stdout?: unknown; stderr?: unknown }>(
+  { stdin, stdout, stderr, ...rest }: Streams,
+  more: readonly number[],
+) {
+  return { ...rest, stdio: [stdin, stdout, stderr, ...more] as never };
+}
+
+/** A process that ended under an earlier agent: only what it left behind is to be watched. */
+export function endedBefore(): WatchedProcess {
+  const exited = new SignalOnce();
+  exited.fire();
+  return { pid: 0, startTicks: () => undefined, exited, status: () => undefined };
+}
+
+/** Names a process beyond the agent's own life: a pid alone is handed out again. */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTicks: number;
+  readonly bootId: string;
+}
+
+/** Whether exactly this process, not a later one with its pid, is alive. */
+export function isAlive(identity: ProcessIdentity): boolean {
+  if (identity.bootId !== bootId()) return false;
+  const stat = readStat(identity.pid);
+  return stat !== undefined && stat.startTicks === identity.startTicks && !isDead(stat);
+}
+
+/** How often a process that is not our child is looked at: the kernel does not tell us of its end. */
+const ADOPTED_LOOK_MS = 200;
+
+/** Watches a process that outlived an earlier agent. How it ends cannot be known: `status` stays undefined. */
+export function adopt(identity: ProcessIdentity): WatchedProcess {
+  const exited = new SignalOnce();
+  const watch = async (): Promise<void> => {
+    while (isAlive(identity)) await delay(ADOPTED_LOOK_MS);
+    exited.fire();
+  };
+  void watch();
+  return { pid: identity.pid, startTicks: () => identity.startTicks, exited, status: () => undefined };
+}

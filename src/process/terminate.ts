@@ -1,0 +1,47 @@
+import { Deadline } from '../lib/clock.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import type { ProcessTree } from './tree.ts';
+
+/** How long SIGKILL is repeated before the tree is given up: only a process stuck in the kernel (state D) outlives it. */
+const KILL_ROUNDS_SECONDS = 3;
+
+/** The first looks at a tree that was signalled come quickly, later ones slowly: a look reads all of /proc. */
+const FIRST_LOOK_MS = 5;
+const SLOWEST_LOOK_MS = 100;
+
+/**
+ * Ends every process of the tree: SIGTERM, then SIGKILL when `graceSeconds` have passed or `hurry` happens. A stopped
+ * process is continued, or it would never see SIGTERM.
+ * Gives how many processes were still there in the end: 0, but for those the kernel does not let go.
+ */
+export async function terminate(tree: ProcessTree, graceSeconds: number, hurry: SignalOnce): Promise<number> {
+  if (tree.askToEnd() === 0) return 0;
+  if (await isGone(tree, Deadline.after(graceSeconds), hurry)) return 0;
+  return kill(tree);
+}
+
+/** SIGKILL for the whole tree, frozen first so that it cannot fork faster than it is killed. Gives how many are left. */
+export async function kill(tree: ProcessTree): Promise<number> {
+  const deadline = Deadline.after(KILL_ROUNDS_SECONDS);
+  tree.signal('SIGSTOP');
+  tree.signal('SIGKILL');
+  while (!(await isGone(tree, deadline.orAfter(SLOWEST_LOOK_MS / 1000), NEVER))) {
+    if (deadline.passed) return tree.members().length;
+    tree.signal('SIGKILL');
+  }
+  return 0;
+}
+
+const NEVER = new SignalOnce();
+
+/** Resolves with true once the tree is empty, with false at the deadline or when `hurry` happens. */
+async function isGone(tree: ProcessTree, deadline: Deadline, hurry: SignalOnce): Promise<boolean> {
+  let pause = FIRST_LOOK_MS;
+  // Of a tree that was once empty nothing comes back: an older look, which others share, tells it as well.
+  while (tree.members(pause).length > 0) {
+    if (deadline.passed || hurry.fired) return false;
+    await deadline.orAfter(pause / 1000).waitFor(hurry);
+    pause = Math.min(pause * 2, SLOWEST_LOOK_MS);
+  }
+  return true;
+}

@@ -1,0 +1,235 @@
+import { groupAndSession } from '../linux/libc.ts';
+import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, readStat } from '../linux/proc.ts';
+import { ProcessTable } from '../linux/process-table.ts';
+import type { Cgroup } from './cgroup.ts';
+import { isShell } from './shells.ts';
+
+/** Every process a command started: found by its cgroup where it has one, and by process group, session mark and parent. */
+export interface ProcessTree {
+  /** Pids of the processes that were alive at most `oldestMs` ago; without it, that are alive now. */
+  members(oldestMs?: number): number[];
+  /** The members that are alive right after the leader's end; cheap where, as most often, there are none. */
+  leftBehind(): number[];
+  /** The members that began after the leader, without a look at the rest of /proc; undefined where that is not to be had. */
+  young(): number[] | undefined;
+  /** Sends `signals`, in their order, to every member, also those that left the process group; gives how many there were. */
+  signal(...signals: readonly NodeJS.Signals[]): number;
+  /** Asks every member to end, SIGTERM to each once, those that are stopped too; gives how many were left then. */
+  askToEnd(): number;
+}
+
+/** The shell of a command, when it is known: it leads the process group and the session. */
+export interface Leader {
+  readonly pid: number;
+  /** In clock ticks since boot; undefined when it has ended before anybody asked. */
+  startTicks(): number | undefined;
+}
+
+/**
+ * The tree by what /proc tells. A process belongs to it when it is in the leader's group or session, carries the
+ * session's mark in its environment (setsid and double fork keep that), or has a member as its parent.
+ * What clears its environment, leaves the session and loses its parent escapes: only a cgroup holds that.
+ */
+export class MarkedTree implements ProcessTree {
+  /** What was seen before tells nothing of it. */
+  readonly #sinceMs = performance.now();
+
+  constructor(
+    /** `NAME=value` as it stands in the members' environment. */
+    private readonly mark: string,
+    private readonly leader?: Leader,
+    /** Whether a process is held by another command's cgroup, so that it needs no look. */
+    private readonly isElsewhere: (pid: number) => boolean = () => false,
+  ) {}
+
+  members(oldestMs = 0): number[] {
+    const table = ProcessTable.look(oldestMs, this.#sinceMs);
+    // A process older than the leader is nobody's descendant of it.
+    const since = this.leader?.startTicks() ?? 0;
+    const stats = table.stats.filter(({ startTicks }) => startTicks >= since);
+    const group = this.groupOf(stats);
+    noteShells(table);
+    const isMember = (stat: ProcessStat): boolean =>
+      isIn(stat, group) || this.isMarked(stat.pid, table.shellOf(stat.pid), group, table);
+    const members = new Set(stats.filter(isMember).map(({ pid }) => pid));
+    addDescendants(stats, members);
+    return [...members];
+  }
+
+  leftBehind(): number[] {
+    return this.young()?.length === 0 ? [] : this.members();
+  }
+
+  /**
+   * Pids are handed out in order, so the ones in question lie
+   * between the leader's and the last one; a look at them spares the look at all of /proc after each short command.
+   */
+  young(): number[] | undefined {
+    const { leader } = this;
+    const last = lastPid();
+    if (leader === undefined || last === undefined || last < leader.pid || last - leader.pid > MOST_PIDS_LOOKED_AT)
+      return undefined;
+    const members: number[] = [];
+    for (let pid = leader.pid + 1; pid <= last; pid++) {
+      const place = isShell(pid) ? undefined : groupAndSession(pid);
+      if (place === undefined) continue;
+      if (isIn(place, leader.pid) || this.isMarked(pid, shellAbove(pid, place), leader.pid)) members.push(pid);
+    }
+    return members;
+  }
+
+  signal(...signals: readonly NodeJS.Signals[]): number {
+    const members = this.members();
+    for (const signal of signals) for (const pid of members) sendSignal(pid, signal);
+    return members.length;
+  }
+
+  /** The leader's group first, without a look at /proc: what starts processes as fast as it can ends before the look. */
+  askToEnd(): number {
+    const { leader } = this;
+    const isThere = leader !== undefined && readStat(leader.pid)?.startTicks === leader.startTicks();
+    if (!isThere) return this.signal(...ENDING);
+    for (const signal of ENDING) sendSignal(-leader.pid, signal);
+    const members = this.members();
+    for (const pid of members) {
+      if (groupAndSession(pid)?.group === leader.pid) continue;
+      for (const signal of ENDING) sendSignal(pid, signal);
+    }
+    return members.length;
+  }
+
+  /** The leader's pid names its group as long as no other process has taken the number. */
+  private groupOf(stats: readonly ProcessStat[]): number | undefined {
+    const { leader } = this;
+    if (leader === undefined) return undefined;
+    const holder = stats.find((stat) => stat.pid === leader.pid);
+    return holder === undefined || holder.startTicks === leader.startTicks() ? leader.pid : undefined;
+  }
+
+  /** Whether a process bears the mark. `shell` is the one that it descends from, and `own` the tree's, where known. */
+  private isMarked(pid: number, shell: number | undefined, own: number | undefined, table?: ProcessTable): boolean {
+    if (shell !== undefined && own !== undefined) return shell === own;
+    // To read the environment of a process that forks waits for it: among the thousand of a fork bomb, for many seconds.
+    if (this.isElsewhere(pid)) return false;
+    return table?.isMarked(pid, this.mark) ?? hasEnvironmentEntry(pid, this.mark);
+  }
+}
+
+/** What is stopped sees SIGTERM when it goes on. */
+const ENDING = ['SIGTERM', 'SIGCONT'] as const;
+
+type Place = Pick<ProcessStat, 'group' | 'session'>;
+
+/** Whether a process is in the group or session that `leader` leads. */
+function isIn({ group, session }: Place, leader: number | undefined): boolean {
+  return leader !== undefined && (group === leader || session === leader);
+}
+
+/** The shell whose session or group a process is in: nothing gets there but by descent. */
+function shellOf({ group, session }: Place): number | undefined {
+  return isShell(session) ? session : isShell(group) ? group : undefined;
+}
+
+const known = new WeakSet<ProcessTable>();
+
+/** Notes which shells the processes of a table descend from, where their sessions, their parents or earlier tables tell. */
+function noteShells(table: ProcessTable): void {
+  if (known.has(table)) return;
+  known.add(table);
+  // Most parents have lower numbers than their children; of the others, the environment tells.
+  for (const stat of [...table.stats].sort((a, b) => a.pid - b.pid)) {
+    const shell = table.shellOf(stat.pid) ?? shellOf(stat) ?? table.shellOf(stat.parent);
+    if (shell !== undefined) table.noteShell(stat.pid, shell);
+  }
+}
+
+/** The shell that a process descends from, by its session or its parents'; undefined where they do not tell. */
+function shellAbove(pid: number, place: Place): number | undefined {
+  let shell = shellOf(place);
+  let stat = shell === undefined ? readStat(pid) : undefined;
+  while (stat !== undefined && stat.parent > 1 && stat.parent !== process.pid) {
+    stat = readStat(stat.parent);
+    if (stat !== undefined) shell = shellOf(stat);
+    if (shell !== undefined) return shell;
+  }
+  return shell;
+}
+
+/**
+ * The tree by a command's cgroup, which holds what clears its environment and forks away as well. What /proc tells is
+ * looked at besides: a command may move a process of its own into another cgroup of its user.
+ */
+export class CgroupTree implements ProcessTree {
+  constructor(
+    private readonly cgroup: Cgroup,
+    private readonly marked: MarkedTree,
+  ) {}
+
+  members(oldestMs = 0): number[] {
+    const pids = this.cgroup.pids();
+    // Of a fork bomb, /proc takes longer to read than systemd waits for a sign of life; what hides is found when the
+    // rest is gone.
+    if (pids.length > MOST_LOOKED_AT) return pids;
+    return [...new Set([...pids.filter(isAlivePid), ...this.marked.members(oldestMs)])];
+  }
+
+  young(): number[] | undefined {
+    return this.cgroup.isPopulated() ? this.cgroup.pids() : this.marked.young();
+  }
+
+  leftBehind(): number[] {
+    return this.cgroup.isPopulated() ? this.members() : this.marked.leftBehind();
+  }
+
+  signal(...signals: readonly NodeJS.Signals[]): number {
+    const members = this.members();
+    for (const signal of signals) {
+      if (signal === 'SIGKILL') this.cgroup.kill();
+      for (const pid of members) sendSignal(pid, signal);
+    }
+    return members.length;
+  }
+
+  askToEnd(): number {
+    return this.signal(...ENDING);
+  }
+}
+
+/** Beyond this, the members of a cgroup are taken as it names them, those that wait to be reaped among them. */
+const MOST_LOOKED_AT = 100;
+
+/** A process that has ended stands in its cgroup until its parent has waited for it. */
+function isAlivePid(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat !== undefined && !isDead(stat);
+}
+
+/** Beyond this, one look at all of /proc is cheaper than one at each pid. */
+const MOST_PIDS_LOOKED_AT = 1000;
+
+/** The shell of a session whose pid nobody recorded: the oldest marked process that leads a session of its own. */
+export function findLeader(mark: string): ProcessStat | undefined {
+  const leaders = new MarkedTree(mark)
+    .members()
+    .map(readStat)
+    .filter((stat) => stat !== undefined)
+    .filter((stat) => stat.session === stat.pid)
+    .sort((a, b) => a.startTicks - b.startTicks);
+  return leaders[0];
+}
+
+/** Adds to `members` every process whose parent, or its parent's parent …, is one. */
+function addDescendants(stats: readonly ProcessStat[], members: Set<number>): void {
+  let before: number;
+  do {
+    before = members.size;
+    for (const stat of stats) if (members.has(stat.parent)) members.add(stat.pid);
+  } while (members.size > before);
+}
+
+/** kill(2), a negative `pid` for a group; a process that ended meanwhile (ESRCH) or runs as another user (EPERM) is not there to be signalled. */
+export function sendSignal(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch {}
+}

@@ -1,0 +1,233 @@
+import { accessSync, constants, realpathSync, type Stats } from 'node:fs';
+import { dirname } from 'node:path';
+import type { NamedAccount } from '../process/environment.ts';
+import { SandboxFault } from '../process/sandbox-fault.ts';
+import { allHomes } from './homes.ts';
+import type { Listing } from './listing.ts';
+import { KEPT, listed, search, treesOf } from './pattern-tree.ts';
+import { statOrUndefined } from './reach.ts';
+
+/** Empty and the command's own. What programs listen on lies in /run. */
+export const OWN_DIRECTORIES = ['/tmp', '/var/tmp', '/run'];
+
+/** Each is a mount of every sandbox (0.05 ms, and more the more there are), and up to six of bwrap's 9,000 words. */
+const MAX_HIDDEN = 200;
+/** Homes that are looked into; the others are hidden with the directory that they lie in. */
+const MAX_HOMES = 500;
+
+/** Paths that are hidden, none of them within another. */
+export interface HiddenPaths {
+  /** Where nothing can be written to. */
+  readonly outside: readonly string[];
+  /** In directories that can be written to. */
+  readonly inside: readonly string[];
+}
+
+/** What is hidden from whom. */
+export interface HidingSpec {
+  readonly hidden: readonly string[];
+  readonly writable: readonly string[];
+  readonly account?: NamedAccount | undefined;
+}
+
+/**
+ * The paths that are hidden now: those that exist of the patterns (`~/` for every home, `*` for part of a name), links
+ * followed, as far as `account` gets to them. Where there are too many outside, directories above them take their
+ * place. Throws `SandboxFault` where even those are too many.
+ */
+export function hiddenNow({ hidden, writable, account }: HidingSpec): HiddenPaths {
+  const paths = expand(hidden, account);
+  const isInside = (path: string): boolean => writable.some((root) => path !== root && isWithin(root, path));
+  const outside = paths.filter((path) => !isInside(path));
+  return { outside: fold(outside, MAX_HIDDEN), inside: paths.filter(isInside) };
+}
+
+/** Whether patterns hide this path by its name, or one above it, also where nothing bears it. */
+export function isHiddenName(patterns: readonly string[], path: string): boolean {
+  const inHomes = allHomes().flatMap((home) => (isWithin(home, path) ? [path.slice(home.length)] : []));
+  return patterns.some((pattern) =>
+    pattern.startsWith('~/') ? inHomes.some((rest) => fits(pattern.slice(1), rest)) : fits(pattern, path),
+  );
+}
+
+/** Whether a path, or one above it, bears the names of a pattern. */
+function fits(pattern: string, path: string): boolean {
+  if (!pattern.includes('*')) return isWithin(pattern, path);
+  const names = path.split('/');
+  return pattern.split('/').every((part, at) => new Bun.Glob(part).match(names[at] ?? ''));
+}
+
+/** Hidden files with a second name, which is not hidden; a sentence each. */
+export function hardLinkNotes(spec: HidingSpec): string[] {
+  const { outside, inside } = hiddenNow(spec);
+  return [...outside, ...inside].flatMap((path) => {
+    const stat = statOrUndefined(path);
+    if (stat?.isFile() !== true || stat.nlink < 2) return [];
+    return [`${path} has ${stat.nlink} names (hard links), and only this one is hidden`];
+  });
+}
+
+function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
+  const found = new Set<string>();
+  const maker = makerOf(account);
+  const add = (path: string): void => {
+    const real = realOf(path);
+    // What is in a directory of its own is not there anyway.
+    if (real === undefined || OWN_DIRECTORIES.some((own) => isWithin(own, real))) return;
+    const hidden = maker === undefined ? real : closedAbove(maker, real);
+    if (!isDenied(hidden, account)) found.add(hidden);
+  };
+  const { homes, crowds } = homesNow();
+  const looked = homes.flatMap((home) => look(home));
+  for (const path of crowds) add(path);
+  const { inHomes, fromRoot } = treesOf(patterns);
+  for (const home of looked) search(home.directory, home.names, inHomes, add);
+  search('', undefined, fromRoot, add);
+  return outermost([...found]);
+}
+
+interface Looked {
+  readonly directory: string;
+  /** What is in it; undefined where it may be entered and not be listed. */
+  readonly names: Listing;
+}
+
+/** Whether `path` is `root` or lies in it. */
+export function isWithin(root: string, path: string): boolean {
+  return path === root || path.startsWith(root === '/' ? root : `${root}/`);
+}
+
+/** Each path once, and none that lies in another, in their order. */
+export function outermost(paths: readonly string[]): string[] {
+  const all = new Set(paths);
+  const isInner = (path: string): boolean => {
+    for (let end = path.lastIndexOf('/'); end > 0; end = path.lastIndexOf('/', end - 1))
+      if (all.has(path.slice(0, end))) return true;
+    return path !== '/' && all.has('/');
+  };
+  return [...all].filter((path) => !isInner(path)).sort();
+}
+
+/**
+ * At most `most` of these paths: the directories that hold the most of them take their place, again and again. Throws
+ * `SandboxFault` where that does not get there.
+ */
+export function fold(paths: readonly string[], most: number): readonly string[] {
+  let left = paths;
+  while (left.length > most) {
+    const fullest = fullestFirst(left);
+    if (fullest.length === 0) throw new SandboxFault(`${left.length} paths would have to be hidden, more than ${most}`);
+    let surplus = left.length - most;
+    const chosen = fullest.filter(([, count]) => {
+      const isNeeded = surplus > 0;
+      surplus -= count - 1;
+      return isNeeded;
+    });
+    left = outermost([...left, ...chosen.map(([above]) => above)]);
+  }
+  return left;
+}
+
+/** The directories that paths lie in and that may be hidden, with how many lie in each. */
+function fullestFirst(paths: readonly string[]): [above: string, count: number][] {
+  const counts = new Map<string, number>();
+  for (const path of paths) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
+  return [...counts].filter(([above]) => !KEPT.test(above)).sort(([, one], [, other]) => other - one);
+}
+
+/** The homes that exist and are looked into, and directories that hold too many of them. */
+function homesNow(): { readonly homes: readonly string[]; readonly crowds: readonly string[] } {
+  let homes = existingHomes();
+  const crowds: string[] = [];
+  while (homes.length > MAX_HOMES) {
+    const [fullest] = fullestFirst(homes);
+    if (fullest === undefined) throw new SandboxFault(`there are ${homes.length} homes, more than ${MAX_HOMES}`);
+    const [crowd] = fullest;
+    crowds.push(crowd);
+    homes = homes.filter((home) => !isWithin(crowd, home));
+  }
+  return { homes, crowds };
+}
+
+/** A machine may know of tens of thousands: which of so many exist is good for a second. */
+const FEW_HOMES = 200;
+const FRESH_MS = 1000;
+let seenHomes: { readonly all: readonly string[]; readonly existing: readonly string[]; readonly lookedMs: number } = {
+  all: [],
+  existing: [],
+  lookedMs: 0,
+};
+
+function existingHomes(): readonly string[] {
+  const all = allHomes();
+  const now = performance.now();
+  if (seenHomes.all !== all || all.length <= FEW_HOMES || now - seenHomes.lookedMs > FRESH_MS)
+    seenHomes = { all, existing: all.filter((home) => isDirectory(home)), lookedMs: now };
+  return seenHomes.existing;
+}
+
+/** A home that its owner has closed to us is closed to our commands as well. */
+function look(directory: string): Looked[] {
+  const names = listed(directory);
+  if (names !== undefined) return [{ directory, names }];
+  try {
+    accessSync(directory, constants.X_OK);
+    return [{ directory, names }];
+  } catch {
+    return [];
+  }
+}
+
+/**
+ * The first directory above a path that its modes close to a user, who can mount on nothing in it; else the path. The
+ * directory itself is hidden then: an access control list may open it.
+ */
+function closedAbove(account: Maker, path: string): string {
+  const names = path.split('/').slice(1, -1);
+  const above = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
+  return above.find((directory) => isClosedTo(account, directory)) ?? path;
+}
+
+/**
+ * Whether the kernel keeps all that commands do from a path, so that no mount has to: it is another's, and opens to its
+ * owner alone. (The bits of the group are the mask of an access control list, which opens nothing then.)
+ */
+function isDenied(path: string, account: NamedAccount | undefined): boolean {
+  const stat = statOrUndefined(path);
+  return stat !== undefined && stat.uid !== (account?.user ?? process.geteuid?.()) && (stat.mode & 0o077) === 0;
+}
+
+function isClosedTo(maker: Maker, directory: string): boolean {
+  const stat = statOrUndefined(directory);
+  return stat !== undefined && isClosedBy(stat, maker);
+}
+
+/** By whose rights a sandbox is made. */
+type Maker = Pick<NamedAccount, 'user' | 'groups'>;
+
+/**
+ * Who makes a sandbox, where that is another than the agent as it is: `account`, or root in a user namespace, whom modes
+ * keep from what is another's like everybody. Undefined where the agent itself sees what it can enter.
+ */
+export function makerOf(account: NamedAccount | undefined): Maker | undefined {
+  if (account !== undefined || process.geteuid?.() !== 0) return account;
+  return { user: 0, groups: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])] };
+}
+
+/** Whether the modes of a directory keep a user from entering it. */
+export function isClosedBy({ uid, gid, mode }: Stats, { user, groups }: Maker): boolean {
+  const bit = uid === user ? 0o100 : groups.includes(gid) ? 0o010 : 0o001;
+  return (mode & bit) === 0;
+}
+
+export function realOf(path: string): string | undefined {
+  try {
+    return realpathSync(path);
+  } catch {
+    return undefined;
+  }
+}
+
+export function isDirectory(path: string): boolean {
+  return statOrUndefined(path)?.isDirectory() === true;
+}

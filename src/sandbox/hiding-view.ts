@@ -1,0 +1,132 @@
+import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { detach, mountOverlay } from '../linux/libc.ts';
+import { outermost } from './hidden.ts';
+import { idOf } from './pattern-tree.ts';
+import { lstatOrUndefined } from './reach.ts';
+import { ownPlace, viewPath, withUmask } from './view-place.ts';
+
+/** A view may not see a file that has taken another's place; so old, it is made anew for the next command. */
+const FRESH_MS = 5000;
+/** A sandbox that was started with a view has bound it long before. Each mount that is there costs every sandbox time. */
+const KEPT_MS = 10_000;
+const MAX_VIEWS = 50;
+
+interface View {
+  readonly path: string;
+  readonly madeMs: number;
+}
+
+/** What lies above a directory to hide names in it: the directories on the way, and the names, relative to it. */
+interface Mask {
+  readonly directories: readonly string[];
+  readonly whiteouts: readonly string[];
+}
+
+/**
+ * Directories without what is hidden in them, for agents that are root. What is mounted on a file is gone when the file
+ * is replaced, as passwd(1) does with /etc/shadow, and nothing can be mounted on what does not exist yet: here the names
+ * are hidden, by an overlay with a whiteout for each, whatever comes to bear them: those that a pattern spells out.
+ */
+class HidingViews {
+  readonly #views = new Map<string, View>();
+  readonly #masks = new Map<string, string>();
+  readonly #impossible = new Set<string>();
+  #count = 0;
+
+  /**
+   * The path of a view of `root` without what is hidden in it: names that patterns spell out (`~/` stands for `root` where
+   * that is a home), and `existing` paths that they fit. Undefined where none can be had.
+   */
+  without(root: string, patterns: readonly string[], existing: readonly string[]): string | undefined {
+    if (process.geteuid?.() !== 0 || this.#impossible.has(root)) return undefined;
+    const key = [root, idOf(patterns), ...existing].join('\0');
+    const known = this.#views.get(key);
+    const now = performance.now();
+    if (known !== undefined && now - known.madeMs < FRESH_MS) return known.path;
+    const path = withUmask(0o022, () => this.#make(root, namesBelow(root, patterns, existing)));
+    if (path === undefined) return undefined;
+    this.#views.set(key, { path, madeMs: now });
+    if (known !== undefined) setTimeout(() => drop(known.path), KEPT_MS).unref();
+    this.#dropOldest();
+    return path;
+  }
+
+  #make(root: string, names: readonly string[]): string | undefined {
+    try {
+      const path = viewPath(String(++this.#count));
+      mkdirSync(path, { mode: 0o711 });
+      const mask = maskOf(root, names);
+      const key = JSON.stringify([root, mask]);
+      const layer = this.#masks.get(key) ?? makeLayer(root, join(ownPlace(), `mask-${this.#count}`), mask);
+      this.#masks.set(key, layer);
+      if (mountOverlay(path, `lowerdir=${layer}:${root}`)) return path;
+    } catch {
+      // No file system for it, or no right to mount: as below.
+    }
+    this.#impossible.add(root);
+    return undefined;
+  }
+
+  #dropOldest(): void {
+    const [oldest] = this.#views;
+    if (oldest === undefined || this.#views.size <= MAX_VIEWS) return;
+    this.#views.delete(oldest[0]);
+    setTimeout(() => drop(oldest[1].path), KEPT_MS).unref();
+  }
+}
+
+export const hidingViews = new HidingViews();
+
+function namesBelow(root: string, patterns: readonly string[], existing: readonly string[]): string[] {
+  const named = patterns
+    .filter((pattern) => !pattern.includes('*'))
+    .map((pattern) => pattern.replace(/^~(?=\/)/, root));
+  return outermost([...named, ...existing].filter((path) => path.startsWith(`${root}/`)));
+}
+
+/** A name in a directory that is not there yet is hidden with the first directory on its way that is missing. */
+function maskOf(root: string, names: readonly string[]): Mask {
+  const directories = new Set<string>();
+  const whiteouts = new Set<string>();
+  for (const name of names) {
+    let inside = '';
+    for (const part of name.slice(root.length + 1).split('/')) {
+      inside = inside === '' ? part : `${inside}/${part}`;
+      const isLast = join(root, inside) === name;
+      const stat = isLast ? undefined : lstatOrUndefined(join(root, inside));
+      if (stat?.isDirectory() !== true) {
+        // A link or a file on the way leads elsewhere, or nowhere: what it leads to is hidden by its own path.
+        if (stat === undefined) whiteouts.add(inside);
+        break;
+      }
+      directories.add(inside);
+    }
+  }
+  return { directories: [...directories], whiteouts: [...whiteouts] };
+}
+
+/** The upper layer: directories as they are below, and a whiteout (a device 0:0) for each name. */
+function makeLayer(root: string, path: string, { directories, whiteouts }: Mask): string {
+  copyDirectory(root, path);
+  for (const directory of directories) copyDirectory(join(root, directory), join(path, directory));
+  const whiteout = `${path}-whiteout`;
+  const made = Bun.spawnSync(['/bin/mknod', whiteout, 'c', '0', '0'], { stdio: ['ignore', 'ignore', 'ignore'] });
+  if (made.exitCode !== 0) throw new Error(`no whiteout ${whiteout}`);
+  // One node with many names: to make hundreds of them would take half a second.
+  for (const name of whiteouts) linkSync(whiteout, join(path, name));
+  return path;
+}
+
+/** The owner and mode of a directory are those of the upper layer. */
+function copyDirectory(from: string, to: string): void {
+  const { mode, uid, gid } = lstatSync(from);
+  mkdirSync(to);
+  chownSync(to, uid, gid);
+  chmodSync(to, mode & 0o7777);
+}
+
+function drop(path: string): void {
+  detach(path);
+  rmSync(path, { recursive: true, force: true });
+}

@@ -1,0 +1,92 @@
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { currentAccount, type NamedAccount } from '../process/environment.ts';
+import { isDirectory, isWithin, OWN_DIRECTORIES, outermost, realOf } from './hidden.ts';
+import { hidingViews } from './hiding-view.ts';
+import { allHomes } from './homes.ts';
+import { lstatOrUndefined } from './reach.ts';
+
+/** A home in which hidden names stay hidden also when they come to be while a command runs. */
+export interface HomeView {
+  readonly home: string;
+  /** Options of bwrap(1). */
+  readonly options: readonly string[];
+  /** Nothing may be written into it once all is mounted. */
+  readonly isEmptied: boolean;
+  /** What is mounted in it, where each hidden path needs a mount as elsewhere. */
+  readonly mounts: readonly string[];
+}
+
+interface HomeSpec {
+  readonly hidden: readonly string[];
+  readonly writable: readonly string[];
+  readonly account?: NamedAccount | undefined;
+}
+
+/** Of a home that an agent which is not root shows name by name; more would cost each command 5 ms. */
+const MAX_ENTRIES = 60;
+
+/**
+ * The home of the user that commands run as, without what is hidden there (`outside` are the paths that are, now).
+ * Root makes an overlay of it. Any other agent may mount in its sandboxes alone: there the home is an empty directory, in
+ * which what exists now and cannot be on the way to a secret is shown. Undefined where it is no home, is hidden or
+ * written to as a whole.
+ */
+export function homeView({ hidden, writable, account }: HomeSpec, outside: readonly string[]): HomeView | undefined {
+  const home = account?.home ?? ownHome();
+  const isOrdinary = allHomes().includes(home) && !/[:,\\]/.test(home) && isDirectory(home) && realOf(home) === home;
+  if (!isOrdinary || OWN_DIRECTORIES.some((own) => isWithin(own, home))) return undefined;
+  if ([...writable, ...outside].some((path) => isWithin(path, home))) return undefined;
+  if (process.geteuid?.() !== 0) return { home, options: shownIn(home, hidden), isEmptied: true, mounts: [] };
+  const view = hidingViews.without(home, hidden, outside);
+  if (view === undefined) return undefined;
+  const mounts = mountsBelow(home, outside);
+  const options = ['--ro-bind', view, home, ...mounts.flatMap((path) => ['--ro-bind-try', path, path])];
+  return { home, options, isEmptied: false, mounts };
+}
+
+let own: string | undefined;
+
+function ownHome(): string {
+  own ??= currentAccount().home;
+  return own;
+}
+
+/** Mount points in a home that are shown, which an overlay would show empty. */
+const MAX_MOUNTS = 20;
+
+/** What is mounted below a directory and is not hidden (`outside`), at most so much. */
+function mountsBelow(home: string, outside: readonly string[]): string[] {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    // A blank is `\\040` there (proc(5)): such mounts stay empty.
+    .filter((path) => path.startsWith(`${home}/`) && !path.includes('\\') && isDirectory(path))
+    .filter((path) => !outside.some((hidden) => isWithin(hidden, path)));
+  return outermost(points).slice(0, MAX_MOUNTS);
+}
+
+function shownIn(home: string, patterns: readonly string[]): string[] {
+  const firsts = patterns
+    .filter((pattern) => pattern.startsWith('~/') || pattern.startsWith(`${home}/`))
+    .map((pattern) => pattern.slice(pattern.startsWith('~/') ? 2 : home.length + 1).split('/')[0] ?? '');
+  const stars = firsts.filter((first) => first.includes('*')).map((first) => new Bun.Glob(first));
+  const named = new Set(firsts);
+  const names = namesIn(home).filter((name) => !named.has(name) && !stars.some((star) => star.match(name)));
+  const shown = names.length > MAX_ENTRIES ? [] : names;
+  return ['--perms', '0555', '--tmpfs', home, ...shown.flatMap((name) => show(`${home}/${name}`))];
+}
+
+function namesIn(home: string): string[] {
+  try {
+    return readdirSync(home);
+  } catch {
+    // It is not the agent's to look into, nor its commands'.
+    return [];
+  }
+}
+
+function show(path: string): string[] {
+  const stat = lstatOrUndefined(path);
+  if (stat === undefined) return [];
+  return stat.isSymbolicLink() ? ['--symlink', readlinkSync(path), path] : ['--ro-bind-try', path, path];
+}

@@ -1,0 +1,47 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { normalize } from 'node:path';
+import { statOrUndefined } from './reach.ts';
+
+const PASSWD = '/etc/passwd';
+
+/** Not homes of anybody, whatever the user database says: what they hold belongs to the system. */
+const NO_HOME = /^\/(?:$|(?:nonexistent|bin|sbin|lib|lib32|lib64|usr|boot|dev|proc|sys)(?:\/|$))/;
+
+let known: { readonly seen: string; readonly homes: readonly string[] } = { seen: '', homes: [] };
+
+/**
+ * The homes of this machine: root's, what is in /home (of users that /etc/passwd does not know as well, such as those of
+ * LDAP), and those that /etc/passwd has (passwd(5)). Looked for anew when one of the two changes.
+ */
+export function allHomes(passwd: string = PASSWD, home: string = '/home'): readonly string[] {
+  const seen = `${fingerprint(passwd)} ${fingerprint(home)}`;
+  if (known.seen !== seen) {
+    const below = attempt(() => readdirSync(home)) ?? [];
+    const named = attempt(() => readFileSync(passwd, 'utf8')) ?? '';
+    known = { seen, homes: [...new Set(['/root', ...below.map((name) => `${home}/${name}`), ...homesIn(named)])] };
+  }
+  return known.homes;
+}
+
+function fingerprint(path: string): string {
+  const stat = statOrUndefined(path);
+  return `${path} ${stat?.ino} ${stat?.size} ${stat?.mtimeMs}`;
+}
+
+/** What `read` gives; undefined where there is nothing to read. */
+function attempt<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch {
+    return undefined;
+  }
+}
+
+function homesIn(text: string): string[] {
+  const homes = text
+    .split('\n')
+    .map((line) => line.split(':')[5] ?? '')
+    .filter((home) => home.startsWith('/'))
+    .map((home) => normalize(`${home}/`).slice(0, -1) || '/');
+  return homes.filter((home) => !NO_HOME.test(home));
+}

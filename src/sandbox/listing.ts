@@ -1,0 +1,76 @@
+import { readdirSync } from 'node:fs';
+import { statOrUndefined } from './reach.ts';
+
+/**
+ * What is in a directory; `large` where there are more than a command can wait for; undefined where it is none, or may
+ * not be listed.
+ */
+export type Listing = Names | 'large' | undefined;
+
+/** Names of a directory at one time. */
+export class Names {
+  readonly #all: ReadonlySet<string>;
+  readonly #fitting = new Map<string, readonly string[]>();
+
+  constructor(all: readonly string[]) {
+    this.#all = new Set(all);
+  }
+
+  get size(): number {
+    return this.#all.size;
+  }
+
+  has(name: string): boolean {
+    return this.#all.has(name);
+  }
+
+  /** Those that a pattern fits: looked for once. */
+  like(pattern: string): readonly string[] {
+    const known = this.#fitting.get(pattern);
+    if (known !== undefined) return known;
+    const glob = new Bun.Glob(pattern);
+    const fitting = [...this.#all].filter((name) => glob.match(name));
+    if (this.#fitting.size < MAX_PATTERNS) this.#fitting.set(pattern, fitting);
+    return fitting;
+  }
+}
+
+const MAX_PATTERNS = 20;
+
+/** Of a directory itself: some 8,000 names on ext4, 13,000 on tmpfs, listed in 5 ms. */
+const MAX_DIRECTORY_BYTES = 262_144;
+/** A change within this after the last one may bear the same time (the kernel's clock of files ticks every 4 ms). */
+const UNSURE_MS = 50;
+/** Names kept in memory, of all directories: some 20 MB. */
+const MAX_NAMES = 200_000;
+
+interface Known {
+  readonly seen: string;
+  readonly isSure: boolean;
+  readonly names: Names;
+}
+
+const known = new Map<string, Known>();
+let count = 0;
+
+/** Lists a directory of up to `most` bytes, whoever may fill it; one that has not changed is not read again. */
+export function listDirectory(path: string, most: number = MAX_DIRECTORY_BYTES): Listing {
+  const stat = statOrUndefined(path);
+  if (stat?.isDirectory() !== true) return undefined;
+  if (stat.size > most) return 'large';
+  const seen = `${stat.dev} ${stat.ino} ${stat.mtimeMs} ${stat.ctimeMs}`;
+  const before = known.get(path);
+  if (before?.seen === seen && before.isSure) return before.names;
+  try {
+    const names = new Names(readdirSync(path));
+    if (count + names.size > MAX_NAMES) {
+      known.clear();
+      count = 0;
+    }
+    count += names.size - (known.get(path)?.names.size ?? 0);
+    known.set(path, { seen, isSure: Date.now() - stat.mtimeMs > UNSURE_MS, names });
+    return names;
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,283 @@
+import { existsSync, writeSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { openMemoryFile } from '../linux/libc.ts';
+import { exportLine, markBeginning, openStatus, type Status } from '../process/beginning.ts';
+import { Descriptors } from '../process/descriptors.ts';
+import type { NamedAccount } from '../process/environment.ts';
+import { SandboxFault } from '../process/sandbox-fault.ts';
+import { DEVICE_NAMES, deviceView } from './dev-view.ts';
+import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
+import { hidingViews } from './hiding-view.ts';
+import { homeView } from './home-view.ts';
+import { statOrUndefined } from './reach.ts';
+import { describeSandboxFault, type MachineFault, NO_BUBBLEWRAP, surroundingsFor } from './sandbox-cause.ts';
+import { seccompFilter } from './seccomp.ts';
+import { openWorkspace } from './workspace.ts';
+import { coverWorkspace } from './workspace-cover.ts';
+
+/** What a command sees and may change. The whole file system is there, read-only, but for what these name. */
+export interface SandboxSpec {
+  /** Directories that may be written to: absolute paths. */
+  readonly writable: readonly string[];
+  /** Whether it has the network of the machine. */
+  readonly network: boolean;
+  /** Paths that are empty inside: absolute, `~/` for every home, `*` for part of a name. */
+  readonly hidden: readonly string[];
+  /** The user who makes it, and runs in it; undefined: the agent's. */
+  readonly account?: NamedAccount | undefined;
+}
+
+/** Where programs are looked for that run with the rights of the agent: no client has a say in it. */
+export const TRUSTED_PATH = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin';
+
+/** The path of a program that the agent trusts; its name where it is not installed, which the start then tells. */
+export function trustedProgram(name: string): string {
+  return Bun.which(name, { PATH: TRUSTED_PATH }) ?? name;
+}
+
+/** The words before a command that run it as another user: setpriv(1), of util-linux. */
+export function asUser({ name, groups }: NamedAccount): string[] {
+  return [trustedProgram('setpriv'), '--reuid', name, '--regid', String(groups[0]), '--init-groups', '--'];
+}
+
+/** What a command has in its sandbox beside the sandbox itself. Names in `env` have letters, digits and `_` only. */
+export interface Inside {
+  readonly cwd: string;
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** What bwrap(1) is started with. */
+export interface SandboxStart {
+  /** Before the words of the command. */
+  readonly words: readonly string[];
+  /** Its options and the environment of the command, each with a NUL behind it: no list of processes shows them. */
+  readonly options: Uint8Array;
+  /** The seccomp filter. */
+  readonly filter: Uint8Array;
+  /** Tells whether the command has begun. */
+  readonly status: Status;
+  /** The directories that it binds. They and `status` belong to `descriptors`. */
+  readonly directories: readonly number[];
+}
+
+/** Descriptors: the filter, the options, where the beginning of the command is told, and the first of the directories. */
+const FILTER_FD = 3;
+const OPTIONS_FD = 4;
+const STATUS_FD = 5;
+const FIRST_DIRECTORY_FD = 6;
+
+/** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
+const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
+/**
+ * What runs a command in a sandbox (bwrap(1)), with the descriptors from 3 on in the order of their constants. Throws
+ * `SandboxFault` where it cannot be made as its profile wants it, also for an error of the system that nobody foresaw.
+ */
+export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
+  try {
+    return prepare(spec, inside, descriptors);
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    throw new SandboxFault(`what it needs cannot be prepared: ${describeErrno(error)}`, { cause: error });
+  }
+}
+
+function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
+  const filter = seccompFilter({ isWritable: spec.writable.length > 0, network: spec.network });
+  if (filter === undefined) throw new SandboxFault(`there is no seccomp filter for ${process.arch}`);
+  const directories: number[] = [];
+  const bind = (fd: number, path: string): string[] => {
+    directories.push(fd);
+    return ['--bind-fd', String(FIRST_DIRECTORY_FD + directories.length - 1), path];
+  };
+  const emptied: string[] = [];
+  /** What is written into a directory that only seems to be empty would be gone with it: it takes nothing. */
+  const hide = (path: string, isDirectory: boolean): string[] => {
+    if (!isDirectory) return ['--ro-bind', '/dev/null', path];
+    emptied.push(path);
+    return ['--perms', '0555', '--tmpfs', path];
+  };
+  const view = viewOptions(spec, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
+  const env = Object.entries(inside.env);
+  const options = [
+    '--clearenv',
+    ...env.filter(([name]) => !isForLoader(name)).flatMap(([name, value]) => ['--setenv', name, value]),
+    ...view,
+    // Only now, when all is mounted in them.
+    ...emptied.flatMap((path) => ['--remount-ro', path]),
+    ...['--seccomp', String(FILTER_FD), '--chdir', inside.cwd],
+  ];
+  return {
+    words: [trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--', '/bin/sh', '-c', beginning(env)],
+    options: Buffer.from([...options, ''].join('\0')),
+    filter,
+    status: openStatus(descriptors),
+    directories,
+  };
+}
+
+/**
+ * What the dynamic loader of every program obeys (ld.so(8)): with it the sender of a command would decide what runs
+ * before the beginning is told. It is set behind that.
+ */
+const isForLoader = (name: string): boolean => name.startsWith('LD_');
+
+/** Tells the beginning of the command, and becomes it. */
+function beginning(env: readonly (readonly [name: string, value: string])[]): string {
+  const late = env.filter(([name]) => isForLoader(name));
+  return [markBeginning(STATUS_FD), ...late.map(exportLine), 'exec "$0" "$@"'].join('\n');
+}
+
+/** The options of mounts. */
+interface Mounts {
+  bind(fd: number, path: string): string[];
+  hide(path: string, isDirectory: boolean): string[];
+  /** Nothing may be written into this directory once all is mounted. */
+  seal(path: string): void;
+}
+
+/** The options for namespaces and mounts. */
+function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors): string[] {
+  const hidden = hiddenNow(spec);
+  const etc = viewOfEtc(spec, hidden);
+  const home = homeView(spec, hidden.outside);
+  const viewed = [...(etc === undefined ? [] : ['/etc']), ...(home === undefined ? [] : [home.home])];
+  const isViewed = (path: string): boolean => viewed.some((root) => isWithin(root, path));
+  const outside = hidden.outside.filter(
+    (path) => !isViewed(path) || home?.mounts.some((mount) => isWithin(mount, path)) === true,
+  );
+  if (home?.isEmptied === true) mounts.seal(home.home);
+  return [
+    // A new user namespace also for root: it has no rights over the machine's other namespaces.
+    ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
+    ...(spec.network ? [] : ['--unshare-net']),
+    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', ...devices(spec), '--proc', '/proc'],
+    // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
+    ...['--remount-ro', '/proc'],
+    ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
+    ...(home?.options ?? []),
+    ...OWN_DIRECTORIES.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
+    ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
+    ...outside.flatMap((path) => mounts.hide(path, isDirectory(path))),
+    ...spec.writable.flatMap((path) => workspaceOptions(path, spec, hidden, mounts, descriptors)),
+  ];
+}
+
+/** A workspace, and what stays hidden in it. */
+function workspaceOptions(
+  path: string,
+  { hidden, account }: SandboxSpec,
+  { inside }: HiddenPaths,
+  { bind, hide }: Mounts,
+  descriptors: Descriptors,
+): string[] {
+  const workspace = openWorkspace(path, account, descriptors);
+  const { pins, masks } = coverWorkspace(workspace, hidden, inside, account, descriptors);
+  return [
+    ...bind(workspace.fd, path),
+    ...pins.flatMap((pin) => bind(pin.fd, pin.path)),
+    ...masks.flatMap((mask) => hide(mask.path, mask.isDirectory)),
+  ];
+}
+
+/** Who may write nowhere gets by without pseudo-terminals of its own, which saves 0.8 ms. */
+function devices({ writable }: SandboxSpec): string[] {
+  const view = deviceView();
+  if (view === undefined) return ['--dev', '/dev'];
+  if (writable.length === 0) return ['--dev-bind', view, '/dev', '--tmpfs', '/dev/shm'];
+  return ['--dev', '/dev', ...DEVICE_NAMES.flatMap((name) => ['--dev-bind', join(view, name), join('/dev', name)])];
+}
+
+/** Whether a command would own the devices that bwrap(1) binds, and so may change their modes for all of the machine. */
+function ownsDevices({ account }: SandboxSpec): boolean {
+  return account === undefined ? process.geteuid?.() === 0 : account.user === 0;
+}
+
+/** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */
+function viewOfEtc({ hidden }: SandboxSpec, { outside }: HiddenPaths): string | undefined {
+  return hidingViews.without('/etc', hidden, outside);
+}
+
+/**
+ * Whether a path leads inside to what the agent itself finds there: nothing on its way is hidden (or would be), a link, another user's
+ * or the sandbox's own. What is wrong with it can be told before the command then, and tells nothing that is hidden.
+ */
+export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
+  if (spec.account !== undefined || resolve('/', path) !== path) return false;
+  const { outside, inside } = hiddenNow(spec);
+  if ([...OWN_DIRECTORIES, '/proc', '/dev', ...outside, ...inside].some((root) => isWithin(root, path))) return false;
+  let existing = path;
+  while (!existsSync(existing)) existing = dirname(existing);
+  return realOf(existing) === existing && (existing === path || !isHiddenName(spec.hidden, path));
+}
+
+/** Changes when bubblewrap is installed, removed or replaced. */
+export function bubblewrapFingerprint(): string {
+  const path = Bun.which('bwrap', { PATH: TRUSTED_PATH });
+  const stat = path === null ? undefined : statOrUndefined(path);
+  return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+}
+
+/** Why no command can run in a sandbox here, which is tried; undefined when it can. */
+export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
+  if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
+  if (ownsDevices(spec) && deviceView() === undefined)
+    return { what: 'the devices of the machine cannot be shielded from root' };
+  try {
+    using descriptors = new Descriptors();
+    const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
+    const before = spec.account === undefined ? [] : asUser(spec.account);
+    const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
+    const { exitCode, exitedDueToTimeout, stderr } = Bun.spawnSync([...before, ...words, 'true'], {
+      env: { PATH: TRUSTED_PATH },
+      stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as never,
+      timeout: PROBE_MS,
+      killSignal: 'SIGKILL',
+    });
+    if (exitCode === 0) return undefined;
+    // What has run into its time limit says nothing of this machine but that it is slow.
+    if (exitedDueToTimeout === true)
+      return {
+        what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
+      };
+    const said = stderr?.toString() ?? '';
+    const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
+    if (own === undefined) return { what: describeFailure(said) };
+    return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
+  } catch (error) {
+    if (error instanceof SandboxFault) return { what: error.message };
+    // What the kernel cannot execute.
+    return {
+      what: `the programs of a sandbox cannot be started (${String(error)})`,
+      cure: 'apt-get install --reinstall bubblewrap',
+    };
+  }
+}
+
+const AT_ROOT: Inside = { cwd: '/', env: {} };
+
+function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
+  const fd = openMemoryFile();
+  if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
+  descriptors.add(fd);
+  // Its reader begins where the descriptor stands.
+  writeSync(fd, bytes, 0, bytes.length, 0);
+  return fd;
+}
+
+/** What the programs that hold a command wrote when they could not start it, as the reason why nothing was run. */
+export function describeFailure(stderr: string): string {
+  const line = lastLine(stderr);
+  if (line.includes('--bind-fd'))
+    return 'bubblewrap here is too old for a workspace: it has no --bind-fd (Debian 12 has it from 0.8.0-2+deb12u1 on: apt-get install bubblewrap)';
+  const [, program, reason = line] = /^(agent3|bwrap): (.*)$/.exec(line) ?? [];
+  if (program === 'agent3') return reason;
+  if (program === 'bwrap') return `bubblewrap cannot make a sandbox (${reason})`;
+  return `the programs that hold its commands failed (${line || 'they gave no reason'})`;
+}
+
+function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+}
+
+const PROBE_MS = 5000;

@@ -1,0 +1,138 @@
+import { hostname } from 'node:os';
+import { basename, dirname, join } from 'node:path';
+import type { Access } from '../access/access.ts';
+import { notifier } from '../access/approval-webhook.ts';
+import { Approvals } from '../access/approvals.ts';
+import type { AuditLog } from '../audit/audit-log.ts';
+import { Trail } from '../audit/trail.ts';
+import type { OperationParts } from '../calls/parts.ts';
+import { Commands } from '../commands/commands.ts';
+import { Proposals } from '../commands/proposals.ts';
+import { type Clock, systemClock } from '../lib/clock.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import { Turns } from '../lib/turns.ts';
+import { CommandCgroups } from '../process/cgroup.ts';
+import { currentAccount } from '../process/environment.ts';
+import { Gate } from '../process/gate.ts';
+import { maskCommand } from '../secrets/secrets.ts';
+import { SessionStore } from '../sessions/store.ts';
+import type { Config } from '../settings/config.ts';
+import type { Logger } from './log.ts';
+
+/** The real dependencies as one record. Tests build their own. */
+export interface Deps extends OperationParts {
+  readonly config: Config;
+  readonly logger: Logger;
+  readonly shutdown: SignalOnce;
+  readonly cgroups: CommandCgroups | undefined;
+  readonly approvals: Approvals;
+  /** Undefined: nothing is recorded. */
+  readonly audit: AuditLog | undefined;
+}
+
+/** Builds everything the agent works with; opens neither files nor sockets. */
+export function buildDeps(
+  config: Config,
+  logger: Logger,
+  access: Access,
+  audit?: AuditLog,
+  clock: Clock = systemClock,
+): Deps {
+  const account = currentAccount();
+  const store = new SessionStore(config.sessionsDirectory, clock);
+  const shutdown = new SignalOnce();
+  const gate = new Gate(config.maxRunning);
+  const cgroups = openCgroups(config, logger);
+  const secrets = { values: secretsOf(config), isToken: (word: string) => access.isToken(word) };
+  const trail = new Trail(audit, secrets);
+  const notify =
+    config.notify && notifier(config.notify, hostname(), (text) => maskCommand(text, secrets).text, logger);
+  const approvals = new Approvals(
+    config.sessionsDirectory,
+    config.approvalsDirectory,
+    clock,
+    logger,
+    (request, verdict) => {
+      trail.approval(request, verdict);
+      notify?.(request, verdict);
+    },
+  );
+  shutdown.subscribe(() => approvals.stop());
+  const turns = new Turns();
+  const shared = { account, store, gate, turns, clock, notices: logger, cgroups, trail };
+  const commands = new Commands({ settings: config, ...shared });
+  return {
+    config,
+    logger,
+    shutdown,
+    limits: config,
+    ownArgv: ownArgv(),
+    user: account.name,
+    home: account.home,
+    access,
+    ownPaths: ownPaths(config),
+    secrets,
+    clock,
+    store,
+    commands,
+    gate,
+    turns,
+    approvals,
+    proposals: new Proposals({ store, clock, access, trail, user: account.name }, commands, approvals),
+    trail,
+    audit,
+    cgroups,
+  };
+}
+
+/** Where the agent keeps what commands in a sandbox have no business with. */
+function ownPaths(config: Config): string[] {
+  const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls } = config;
+  const record = auditFile && rotatedPath(auditFile);
+  const log = logFile && rotatedPath(logFile);
+  const tokens = tokensFile === undefined ? [] : [tokensFile, `${tokensFile}.lock`];
+  const all = [sessionsDirectory, ...tokens, profilesDirectory, approvalsDirectory, log, record, tls?.key];
+  return [...new Set(all.filter((path) => path !== undefined))];
+}
+
+/**
+ * The record or the log, with the notes beside it and what was put aside of it. A mount for each of 90 files would take
+ * 20 ms of every command, so a directory that bears the agent's name is hidden as a whole.
+ */
+function rotatedPath(file: string): string {
+  const directory = dirname(file);
+  return basename(directory) === 'agent3' ? directory : `${file}*`;
+}
+
+/** What must not be read anywhere. */
+export function secretsOf({ token, metricsToken, notify, auditKey }: Config): string[] {
+  return [token, metricsToken, notify?.secret, auditKey].filter((secret) => secret !== undefined);
+}
+
+/** The executable itself; in development, Bun and the entry. */
+function ownArgv(): string[] {
+  return Bun.main.startsWith('/$bunfs/') ? [process.execPath] : [process.execPath, join(import.meta.dir, '../main.ts')];
+}
+
+/** Without a cgroup that the settings name, commands run in the agent's own. */
+function openCgroups({ cgroup, commandCeilings }: Config, logger: Logger): CommandCgroups | undefined {
+  if (cgroup === undefined) {
+    logger.info(
+      'commands have no cgroup of their own (AGENT3_CGROUP is not set): they have no ceilings, and are stopped by process groups and marks',
+    );
+    return undefined;
+  }
+  const cgroups = new CommandCgroups(cgroup);
+  const fault = cgroups.fault();
+  if (fault === undefined) {
+    try {
+      logger.info({ cgroup, ...cgroups.limit(commandCeilings) }, 'commands have a cgroup each, with these ceilings');
+    } catch (error) {
+      logger.warn({ cgroup, fault: describeErrno(error) }, 'no controllers: commands have no ceilings of their own');
+    }
+    return cgroups;
+  }
+  logger.warn({ cgroup, fault }, "the cgroup cannot be used: commands run in the agent's own, and end with it");
+  return undefined;
+}

@@ -1,0 +1,104 @@
+import { type Clock, nextTurn } from '../lib/clock.ts';
+import type { Notices } from '../lib/notices.ts';
+import { bytesOnDisk, recordBytes } from '../sessions/record.ts';
+import type { Session } from '../sessions/session.ts';
+import type { SessionStore } from '../sessions/store.ts';
+import { chooseSweep, type SweepCandidate, type SweepLimits } from '../sessions/sweep.ts';
+
+/** What the sweep works with. */
+export interface SweepDeps {
+  readonly store: SessionStore;
+  readonly limits: SweepLimits;
+  readonly clock: Clock;
+  readonly notices: Notices;
+  /** Whether a process of the session is alive: it is then not removed. */
+  isBusy(session: Session): boolean;
+  /** Stops a running session that takes too much of the disk. */
+  stop(session: Session): Promise<void>;
+}
+
+/** After growth beyond the limit, the next sweep comes so soon, and no sooner after the one before. */
+const SOON_MS = 1000;
+/** Files are removed for no longer than this without a turn for everybody else. */
+const TURN_MS = 10;
+
+/** Removes sessions past their time, and those that a token has too many of while all take more than they may. */
+export class SessionSweep {
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(private readonly deps: SweepDeps) {
+    const { totalBytes, totalSessions } = deps.limits;
+    deps.store.watchDisk((heldBytes, sessions) => {
+      if (heldBytes > totalBytes || sessions > totalSessions) this.#soon();
+    });
+  }
+
+  /** Looks at every session, and removes and stops what has to go. */
+  async run(): Promise<void> {
+    const { deps } = this;
+    const all = candidates(deps);
+    deps.store.measured(all.reduce((sum, { bytes }) => sum + bytes, 0));
+    const choice = chooseSweep(all, deps.limits, deps.clock.now());
+    const removed = await removeAll(deps, choice.remove);
+    await Promise.all(choice.stop.map((session) => deps.stop(session)));
+    deps.store.forgetOldKeys();
+    if (removed + choice.stop.length > 0) {
+      deps.notices.info({ removed, stopped: choice.stop.length }, 'sessions were swept');
+    }
+  }
+
+  #soon(): void {
+    if (this.#timer !== undefined) return;
+    this.#timer = setTimeout(() => void this.#runNow(), SOON_MS);
+    this.#timer.unref();
+  }
+
+  async #runNow(): Promise<void> {
+    try {
+      await this.run();
+    } catch (error) {
+      this.deps.notices.warn({ err: error }, 'sessions could not be swept');
+    }
+    this.#timer = undefined;
+  }
+}
+
+function candidates({ store, isBusy }: SweepDeps): SweepCandidate<Session>[] {
+  const all: SweepCandidate<Session>[] = [];
+  for (const session of store.all()) {
+    const { closed, ended_at, principal } = session.record;
+    if (closed) continue;
+    const ended = ended_at !== null && !isBusy(session);
+    all.push(
+      ended
+        ? { key: session, principal, endedAt: ended_at, bytes: bytesOnDisk(session.record) }
+        : { key: session, principal, endedAt: undefined, bytes: session.diskBytes() + recordBytes(session.record) },
+    );
+  }
+  return all;
+}
+
+async function removeAll(deps: SweepDeps, sessions: readonly Session[]): Promise<number> {
+  let removed = 0;
+  let turnEnds = deps.clock.elapsed() + TURN_MS;
+  for (const session of sessions) {
+    if (deps.clock.elapsed() > turnEnds) {
+      await nextTurn();
+      turnEnds = deps.clock.elapsed() + TURN_MS;
+    }
+    // Meanwhile somebody may have closed it.
+    if (!session.record.closed && deps.store.has(session) && tryRemove(deps, session)) removed++;
+  }
+  return removed;
+}
+
+/** One session that cannot be removed does not stop the sweep; the next one tries again. */
+function tryRemove({ store, notices }: SweepDeps, session: Session): boolean {
+  try {
+    store.remove(session);
+    return true;
+  } catch (error) {
+    notices.warn({ session: session.id, err: error }, 'a session could not be removed');
+    return false;
+  }
+}

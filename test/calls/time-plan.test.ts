@@ -1,0 +1,54 @@
+import { describe, expect, test } from 'bun:test';
+import { planTime, type TimeArguments, type TimeLimits, type TimePlan } from '../../src/calls/time-plan.ts';
+import { InvalidArguments } from '../../src/lib/errors.ts';
+
+const limits: TimeLimits = { maxExecSeconds: 45, maxBackgroundSeconds: 3600, onTimeout: 'kill' };
+const plain = { background: false, pty: false, interactive: false };
+const NO_END = Number.POSITIVE_INFINITY;
+
+describe('the time of a command', () => {
+  const cases: readonly [what: string, given: Partial<TimeArguments>, changed: Partial<TimeLimits>, plan: TimePlan][] =
+    [
+      ['as usual', {}, {}, { executionSeconds: 45, answerSeconds: NO_END, outlivesCall: false }],
+      ['shortened', { timeout: 3 }, {}, { executionSeconds: 3, answerSeconds: NO_END, outlivesCall: false }],
+      ['in the background', { background: true }, {}, { executionSeconds: 3600, answerSeconds: 0, outlivesCall: true }],
+      [
+        'that goes on in the background',
+        { timeout: 10, on_timeout: 'background' },
+        {},
+        { executionSeconds: 3600, answerSeconds: 10, outlivesCall: true },
+      ],
+      ['in a dialogue', { pty: true }, {}, { executionSeconds: 3600, answerSeconds: NO_END, outlivesCall: true }],
+      [
+        'in a dialogue with a limit',
+        { interactive: true, timeout: 100 },
+        {},
+        { executionSeconds: 100, answerSeconds: NO_END, outlivesCall: true },
+      ],
+      [
+        'in a dialogue without a background',
+        { pty: true },
+        { maxBackgroundSeconds: 0 },
+        { executionSeconds: 45, answerSeconds: NO_END, outlivesCall: false },
+      ],
+      [
+        'in a dialogue, where commands may take longer than the background',
+        { pty: true },
+        { maxExecSeconds: 100, maxBackgroundSeconds: 50 },
+        { executionSeconds: 100, answerSeconds: NO_END, outlivesCall: true },
+      ],
+    ];
+  test.each(cases)('%s', (_, given, changed, plan) => {
+    expect(planTime({ ...plain, ...given }, { ...limits, ...changed })).toEqual(plan);
+  });
+
+  const refused: readonly [given: Partial<TimeArguments>, changed: Partial<TimeLimits>][] = [
+    [{ timeout: 46 }, {}],
+    [{ timeout: 3601, background: true }, {}],
+    [{ timeout: 3601, pty: true }, {}],
+    [{ background: true }, { maxBackgroundSeconds: 0 }],
+  ];
+  test.each(refused)('%j with %j is refused', (given, changed) => {
+    expect(() => planTime({ ...plain, ...given }, { ...limits, ...changed })).toThrow(InvalidArguments);
+  });
+});

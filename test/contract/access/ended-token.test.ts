@@ -1,0 +1,87 @@
+import { expect, test } from 'bun:test';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { startAgent } from '../../helpers/agent.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+test.skipIf(process.geteuid?.() !== 0)(
+  'what waits for approval is not run after the end of its token, whoever approves it',
+  async () => {
+    using directory = new TemporaryDirectory();
+    const [profiles, approvals, victim] = ['profiles.d', 'approvals', 'victim'].map((name) => directory.join(name));
+    if (profiles === undefined || approvals === undefined || victim === undefined) throw new Error('three names');
+    mkdirSync(profiles);
+    mkdirSync(approvals, { mode: 0o750 });
+    writeFileSync(victim, '');
+    writeFileSync(`${profiles}/careful.toml`, 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n');
+    const settings = {
+      AGENT3_TOKENS_FILE: directory.join('tokens.json'),
+      AGENT3_PROFILES_DIR: profiles,
+      AGENT3_APPROVALS_DIR: approvals,
+    };
+    await using agent = await startAgent(settings);
+    const made = await agent3(['token', 'create', 'brief', '--profile', 'careful', '--expires', '3s'], settings);
+    const call = (op: string, args: unknown) =>
+      agent.request('/', {
+        method: 'POST',
+        headers: { 'x-auth-token': made.stdout.trim() },
+        body: JSON.stringify({ op, args }),
+      });
+    const asked = (await call('shell', { cmd: `rm ${victim}` })).body;
+    expect(asked.status).toBe('waiting');
+    const owner = { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir };
+    const [request] = JSON.parse((await agent3(['approvals', '--json'], owner)).stdout);
+    await eventually('it has ended', async () => (await call('server_info', {})).status === 403);
+    const record = await eventually('it is decided', () => {
+      const meta = JSON.parse(readFileSync(`${agent.sessionsDir}/${asked.session}/meta.json`, 'utf8'));
+      return meta.status !== 'waiting' && meta;
+    });
+    expect(record).toMatchObject({ status: 'denied', exit_code: 126 });
+    expect(record.decision.reason).toContain('its token has ended');
+    const late = await agent3(['approvals', 'approve', asked.session, '--digest', request.digest], owner);
+    expect({ code: late.code, stderr: late.stderr }).toEqual({
+      code: 1,
+      stderr: expect.stringContaining('nothing that waits has this id'),
+    });
+    expect(existsSync(victim)).toBe(true);
+  },
+);
+
+test('a call that is under way when its token ends says what was begun, and the record does not deny it', async () => {
+  using directory = new TemporaryDirectory();
+  const audit = directory.join('audit.jsonl');
+  const settings = { AGENT3_TOKENS_FILE: directory.join('tokens.json') };
+  await using agent = await startAgent({ ...settings, AGENT3_AUDIT_FILE: audit });
+  const { stdout } = await agent3(['token', 'create', 'brief', '--profile', 'full'], settings);
+  const call = (op: string, args: unknown) =>
+    agent.request('/', {
+      method: 'POST',
+      headers: { 'x-auth-token': stdout.trim() },
+      body: JSON.stringify({ op, args }),
+    });
+  const { session } = (await call('shell', { cmd: 'read x; sleep 5', interactive: true, background: true })).body;
+  const begun = directory.join('begun');
+  const running = call('shell', { cmd: `echo secret; touch ${begun}; sleep 2; touch ${directory.join('ended')}` });
+  const typing = call('write_session', { session, input: 'x\n', wait: 2 });
+  await eventually('it runs', () => existsSync(begun));
+  await agent3(['token', 'revoke', 'brief'], settings);
+  const [ran, typed] = [await running, await typing];
+  expect(ran).toMatchObject({ status: 403, body: { error: 'Unauthorized' } });
+  expect(ran.body.message).toMatch(
+    /^This token has ended or was taken away by now, so the answer is withheld: its command was started, and was not stopped by that \(session [0-9a-f-]{36}\)\. Ask/,
+  );
+  expect(ran.text).not.toContain('secret');
+  expect(existsSync(directory.join('ended'))).toBe(true);
+  expect(typed.body.message).toContain('while write_session was under way: what that had begun was not taken back');
+  expect((await call('shell', { cmd: 'true' })).status).toBe(403);
+  const lines = readFileSync(audit, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
+  const refused = lines.flatMap((line) => (line.refused === undefined ? [] : [line.refused]));
+  expect(refused.sort()).toEqual([
+    expect.stringContaining('its command was started'),
+    expect.stringContaining('what that had begun was not taken back'),
+  ]);
+});

@@ -1,0 +1,371 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { chmodSync, chownSync, cpSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { LOOK_USER } from '../../../src/lib/look-user.ts';
+import { type Agent, startAgent } from '../../helpers/agent.ts';
+import {
+  type Attempt,
+  call,
+  hasEscaped,
+  INTERNET,
+  LEASES,
+  makeAttempt,
+  numberOf,
+  SET_ID,
+  SHARED,
+  SOCKETS,
+  saidBy,
+  tryAll,
+  WATCHES,
+} from '../../helpers/attempts.ts';
+import { BINARY } from '../../helpers/binary.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { command, ensurePrograms } from '../../helpers/debian.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { linesOf, type RecordLine } from '../../helpers/record.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+const isRoot = process.geteuid?.() === 0;
+const missing = ensurePrograms({ bwrap: 'bubblewrap', gcc: 'gcc', git: 'git', perl: 'perl-base' });
+
+/** Ways to leave a process behind that nothing tells of, without a cgroup. */
+const LEFT: readonly Attempt[] = [
+  ['a session of its own without its environment', '(setsid env -i sleep MARK &); sleep 0.2'],
+  ['two forks', '( (setsid env -i sleep MARK &) & ) ; sleep 0.2'],
+  ['no descriptors', '(setsid env -i sleep MARK <&- >&- 2>&- &); sleep 0.2'],
+  ['nohup', 'setsid nohup env -i sleep MARK > /dev/null 2>&1 & sleep 0.2'],
+  [
+    'perl that forks twice',
+    `perl -e 'fork and exit; use POSIX; setsid(); fork and exit; %ENV = (); exec qw(sleep MARK)'; sleep 0.3`,
+  ],
+  [
+    'the one of many that stays',
+    'for i in 1 2 3 4 5 6 7 8 9; do (setsid env -i true &); done; (setsid env -i sleep MARK &); sleep 0.3',
+  ],
+  ['a storm of forks', `(setsid env -i sh -c 'while :; do sleep MARK & sleep 0.05; done' &); sleep 0.3`],
+  ['one that hears no signal', `(setsid env -i sh -c 'trap "" TERM HUP INT; exec sleep MARK' &); sleep 0.3`],
+];
+
+/** What a command may make of its output. */
+const OUTPUT: readonly Attempt[] = [
+  ['takes its modes away', call('fchmod', 1, 0)],
+  ['takes the modes of both away', `${call('fchmod', 1, 0)}; ${call('fchmod', 2, 0)}`],
+  ['takes its modes away by its name', 'chmod 000 /proc/self/fd/1 2> /dev/null'],
+  ['takes its modes away again and again', 'timeout 1 perl -e "chmod 0, STDOUT while 1"'],
+  ['leaves who takes its modes away', '(setsid timeout 3 perl -e "chmod 0, STDOUT while 1" &) ; sleep 0.2'],
+  ['cuts it', `${call('ftruncate', 1, 0)}; echo more`],
+  ['makes it long', call('ftruncate', 1, 2_000_000)],
+  ['changes its times', 'touch -d 2001-01-01 /proc/self/fd/1 2> /dev/null'],
+  ['writes into its middle', `perl -e 'seek STDOUT, 0, 0; syswrite STDOUT, "middle"'`],
+  ['takes more room than it fills', 'fallocate -n -l 3M /proc/self/fd/1 2> /dev/null; echo more'],
+];
+
+const homedir = (user: string): string => command(['getent', 'passwd', user]).split(':')[5] ?? '/';
+
+/** Gives the directories of an agent to a user, and runs it as that user. */
+const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
+
+/** What stands in the file of each profile. */
+const FILES = {
+  readonly: '',
+  old: 'user = "root"',
+  work: '',
+  both: 'user = "nobody"',
+  net: 'network = true',
+} as const;
+type Name = keyof typeof FILES;
+const writesNowhere = (profile: Name): boolean => profile === 'readonly' || profile === 'old';
+const NOBODY = 65_534;
+/** Who the agent runs as, and the profiles of its tokens: only root becomes another user. */
+const AGENTS: readonly (readonly [who: string, uid: number, profiles: readonly Name[]])[] = [
+  ['root', 0, ['readonly', 'old', 'work', 'both', 'net']],
+  ['daemon', 1, ['readonly', 'work', 'net']],
+];
+
+describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
+  'of an agent that is %s, a command',
+  (who, uid, profiles) => {
+    const name = `agent3-escapes-${who}-${process.pid}`;
+    const place = join('/srv', name);
+    const outside = join(place, 'outside');
+    const workOf = (profile: Name): string => join(place, profile);
+    const files = new TemporaryDirectory();
+    const tokens: Record<string, string> = {};
+    let agent: Agent;
+    let daemon: Bun.Subprocess<'ignore', Bun.BunFile, 'inherit'>;
+    const heard = (): string => readFileSync(join(place, 'heard'), 'utf8');
+
+    beforeAll(async () => {
+      mkdirSync(place);
+      chmodSync(place, 0o755);
+      mkdirSync(join(place, 'own'));
+      mkdirSync(outside);
+      chmodSync(outside, 0o777);
+      writeFileSync(join(outside, 'file'), 'kept', { mode: 0o644 });
+      makeAttempt(join(place, 'attempt'));
+      const settings = {
+        AGENT3_TOKENS_FILE: join(place, 'own/tokens.json'),
+        AGENT3_PROFILES_DIR: files.join('profiles.d'),
+      };
+      mkdirSync(settings.AGENT3_PROFILES_DIR);
+      for (const profile of profiles) {
+        const file = join(settings.AGENT3_PROFILES_DIR, `${profile}.toml`);
+        if (profile === 'old') writeFileSync(file, FILES.old);
+        if (!writesNowhere(profile)) {
+          mkdirSync(workOf(profile));
+          const owner = profile === 'both' ? NOBODY : uid;
+          chownSync(workOf(profile), owner, owner);
+          const text = `extends = "workspace"\ndirectory = "${workOf(profile)}"\n${FILES[profile]}\n`;
+          writeFileSync(file, text);
+        }
+        tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
+      }
+      command(['chown', '-R', `${uid}:${uid}`, files.path, join(place, 'own')]);
+      const audit = { AGENT3_AUDIT_FILE: files.join('audit.jsonl') };
+      writeFileSync(join(place, 'heard'), '');
+      daemon = Bun.spawn(
+        ['setpriv', '--reuid=65534', '--clear-groups', join(place, 'attempt'), 'serve', outside, name],
+        {
+          stdio: ['ignore', Bun.file(join(place, 'heard')), 'inherit'],
+        },
+      );
+      await eventually('the daemon listens', () => heard().includes('serving'));
+      agent = await startAgent({ ...settings, ...audit }, uid === 0 ? [] : ['sh', '-c', BECOME, String(uid)]);
+    });
+    afterAll(async () => {
+      daemon?.kill();
+      await agent?.[Symbol.asyncDispose]();
+      files[Symbol.dispose]();
+      rmSync(place, { recursive: true, force: true });
+    });
+
+    const callAs = async (profile: Name, op: string, args: object): Promise<Record<string, unknown>> => {
+      const response = await fetch(`${agent.url}/${op}`, {
+        method: 'POST',
+        headers: { 'x-auth-token': tokens[profile] ?? '' },
+        body: JSON.stringify(args),
+      });
+      return (await response.json()) as Record<string, unknown>;
+    };
+    const shellAs = (profile: Name, args: object) => callAs(profile, 'shell', { cwd: '/', ...args });
+    const readAs = (profile: Name, args: object) => callAs(profile, 'read_session', args);
+    /** Runs a try in a new, empty directory, which is $D. */
+    const attempt = (profile: Name, cmd: string): Promise<Record<string, unknown>> => {
+      const work = writesNowhere(profile) ? '/tmp' : workOf(profile);
+      const env = { A: join(place, 'attempt'), O: outside, N: name };
+      return shellAs(profile, { cmd: `D=$(mktemp -d ${work}/t.XXXXXX); cd "$D"; ${cmd}`, env, timeout: 35 });
+    };
+    /** Files outside with set-id bits. */
+    const setIds = (): string => command(['find', place, agent.sessionsDir, '-type', 'f', '-perm', '/6000']);
+    describe.each([...profiles])('in %s', (profile) => {
+      const refused = [...SET_ID, ...SOCKETS, ...LEASES, ...SHARED];
+      const all = [...refused, ...WATCHES, ...INTERNET];
+      let said: ReadonlyMap<string, string> = new Map();
+      let heardBefore = '';
+      beforeAll(async () => {
+        heardBefore = heard();
+        const work = writesNowhere(profile) ? '/tmp' : workOf(profile);
+        const answer = await attempt(profile, tryAll(all, work));
+        expect(answer).toMatchObject({ status: 'done', exit_code: 0, truncated: false });
+        said = saidBy(all, String(answer['stdout']));
+      }, 60_000);
+
+      test.each(refused.map(([what]) => what))('does not get done: %s', (what) => {
+        expect(hasEscaped(what, said.get(what))).toBe(false);
+      });
+
+      test('leaves no file with set-id bits, and is heard by no program', () => {
+        expect({ setIds: setIds(), heard: heard() }).toEqual({ setIds: '', heard: heardBefore });
+      });
+
+      test.each(WATCHES.map(([what]) => what))('watches nothing where it writes nothing: %s', (what) => {
+        expect(hasEscaped(what, said.get(what))).toBe(!writesNowhere(profile) && what.startsWith('inotify'));
+      });
+
+      test.each(INTERNET.map(([what]) => what))('takes no memory where it reaches nobody: %s', (what) => {
+        expect(hasEscaped(what, said.get(what))).toBe(!writesNowhere(profile));
+      });
+
+      const starts: readonly (readonly [how: string, args: object])[] = [
+        ['plainly', {}],
+        ['with input', { stdin: 'x\n' }],
+        ['with an input that stays open', { interactive: true, timeout: 5 }],
+        ['in a terminal', { pty: true }],
+        ['with more input than a pipe holds at first', { stdin: 'x'.repeat(200_000) }],
+      ];
+      test.each(starts)('started %s, has three descriptors and none of the agent', async (_, args) => {
+        const cmd = 'for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done';
+        const { stdout } = await shellAs(profile, { cmd, ...args });
+        expect(String(stdout).replaceAll('\r', '')).toBe('0\n1\n2\n');
+      });
+    });
+
+    describe.each(profiles.filter((profile) => profile !== 'net'))('in %s', (profile) => {
+      test('opens its output again, to write', async () => {
+        const cmd =
+          'echo a >&2; echo b >> /dev/stderr; echo c | tee -a /dev/stderr > /dev/null; echo d >> /proc/self/fd/1';
+        expect(await shellAs(profile, { cmd })).toMatchObject({ stdout: 'd\n', stderr: 'a\nb\nc\n', exit_code: 0 });
+      });
+
+      test.each([...OUTPUT])('leaves its output to the agent when it %s', async (_, cmd) => {
+        const answer = await attempt(profile, `echo begun; ${cmd}`);
+        expect(answer).toMatchObject({ status: 'done' });
+        const { session } = answer;
+        for (const args of [{}, { match: 'begun' }, { plain: true }]) {
+          expect(await readAs(profile, { session, ...args })).toMatchObject({ status: 'done' });
+        }
+        const isEnd = (line: RecordLine): boolean => line['session'] === session && line['event'] === 'end';
+        const end = await eventually('its end is on record', () => linesOf(files.join('audit.jsonl')).find(isEnd));
+        // The hash of much output comes in a line of its own.
+        const hashed = await eventually('its hash is on record', () =>
+          Number(end['stdout_bytes']) <= 1_048_576
+            ? end
+            : linesOf(files.join('audit.jsonl')).find(
+                (line) => line['session'] === session && line['event'] === 'output',
+              ),
+        );
+        expect(hashed).toMatchObject({ stdout_sha256: expect.stringMatching(/^[0-9a-f]{64}$/) });
+      });
+
+      test('is read while it takes the modes of its output away', async () => {
+        const cmd = 'echo begun; timeout 3 perl -e "chmod 0, STDOUT while 1"; echo over';
+        const { session } = await shellAs(profile, { cmd, background: true });
+        await Bun.sleep(500);
+        expect(await readAs(profile, { session })).toMatchObject({ status: 'running', stdout: 'begun\n' });
+      });
+    });
+
+    describe.each(profiles.filter((profile) => ['readonly', 'both'].includes(profile)))('in %s', (profile) => {
+      /** Whether a process that a command has left runs, by its words: it bears no other mark. */
+      const alive = (mark: string): boolean =>
+        command(['sh', '-c', `pgrep -fc "^sleep ${mark}\\$" || true`]).trim() !== '0';
+
+      test.each([...LEFT])(
+        'finds and stops what is left by %s',
+        async (_, cmd) => {
+          const mark = `4${Math.floor(Math.random() * 1e9)}`;
+          const answer = await attempt(profile, cmd.replaceAll('MARK', mark));
+          expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: true });
+          expect(String(answer['message'])).toContain('close_session');
+          expect(await callAs(profile, 'close_session', { session: answer['session'] })).toEqual({ status: 'closed' });
+          expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: false });
+        },
+        20_000,
+      );
+
+      test('says nothing of what has ended', async () => {
+        for (let round = 0; round < 3; round++) {
+          const brief = `(setsid env -i sh -c 'echo $$ > p' &); until [ -s p ]; do :; done; read p < p`;
+          const cmd = `${brief}; while kill -0 $p 2> /dev/null; do :; done; true & true | true; wait`;
+          const answer = await attempt(profile, cmd);
+          expect(answer).not.toHaveProperty('message');
+        }
+      });
+    });
+
+    const runsAs = (profile: Name): string =>
+      profile === 'both' ? 'nobody' : profile === 'readonly' && uid === 0 ? LOOK_USER : who;
+
+    test.each([...profiles])('in %s runs as the user it should, with its groups and nothing more', async (profile) => {
+      const cmd = 'id -un; id -u; grep -c "CapEff.*0000000000000000" /proc/self/status; pwd; exit 3';
+      const user = runsAs(profile);
+      const number = command(['id', '-u', user]).trim();
+      const answer = await shellAs(profile, { cmd });
+      expect(answer).toMatchObject({ stdout: `${user}\n${number}\n1\n/\n`, stderr: '', exit_code: 3 });
+      const info = await callAs(profile, 'server_info', {});
+      expect(info['user']).toBe(user);
+      const { session } = await shellAs(profile, { cmd: 'sleep 0.2; exit 4', background: true });
+      expect(await readAs(profile, { session, wait: 10 })).toMatchObject({ status: 'done', exit_code: 4 });
+    });
+
+    test.each([...profiles])('in %s begins somewhere it may enter when none is named', async (profile) => {
+      const { exit_code, stdout } = await callAs(profile, 'shell', { cmd: 'pwd' });
+      const begins = writesNowhere(profile)
+        ? profile === 'readonly' && uid === 0
+          ? '/'
+          : homedir(who)
+        : workOf(profile);
+      expect({ exit_code, stdout }).toEqual({ exit_code: 0, stdout: `${begins}\n` });
+    });
+
+    const longs: readonly (readonly [how: string, args: object])[] = [
+      ['plain', {}],
+      ['with input', { stdin: 'given\n' }],
+      ['in a terminal', { pty: true }],
+      ['in the background', { background: true, wait: 10 }],
+    ];
+    test.each(profiles.flatMap((profile) => longs.map(([how, args]) => [profile, how, args] as const)))(
+      'in %s runs a command that is longer than an argument, %s',
+      async (profile, _, { wait, ...args }: { wait?: number }) => {
+        const cmd = `: ${'€'.repeat(50_000)}\nprintf '%s' "$0" | wc -c > /dev/null
+for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done; exit 5`;
+        const started = await shellAs(profile, { cmd, ...args });
+        const ended = (): Promise<Record<string, unknown> | false> =>
+          readAs(profile, { session: started['session'] }).then((read) => read['status'] === 'done' && read);
+        const answer = wait === undefined ? started : await eventually('it has ended', ended);
+        expect({ ...answer, stdout: String(answer['stdout']).replaceAll('\r', '') }).toMatchObject({
+          exit_code: 5,
+          stdout: '0\n1\n2\n',
+        });
+      },
+    );
+
+    test.skipIf(uid !== 0)('in readonly sees nothing that is only for root', async () => {
+      writeFileSync(join(outside, 'private'), 'PRIVATE', { mode: 0o600 });
+      const cmd = `cat ${outside}/private; ls /root; cat ${outside}/file`;
+      expect(await shellAs('readonly', { cmd })).toMatchObject({ stdout: 'kept' });
+      expect((await shellAs('old', { cmd }))['stdout']).toContain('PRIVATE');
+    });
+
+    test.each([...profiles])('in %s holds no lock that the command line of the agent waits for', async (profile) => {
+      const tokensFile = join(place, 'own/tokens.json');
+      const hold = (file: string): string => `(exec 9< ${file} && flock 9 && sleep 3) &`;
+      const cmd = `${[tokensFile, `${tokensFile}.lock`].map(hold).join(' ')} wait`;
+      const { session } = await shellAs(profile, { cmd, background: true });
+      await Bun.sleep(300);
+      const as = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', 'env'];
+      const settings = [`AGENT3_TOKENS_FILE=${tokensFile}`, `AGENT3_PROFILES_DIR=${files.join('profiles.d')}`];
+      const startedMs = performance.now();
+      command([...as, ...settings, BINARY, 'token', 'create', `late-${profile}`, '--profile', 'full']);
+      expect(performance.now() - startedMs).toBeLessThan(2500);
+      await callAs(profile, 'close_session', { session });
+    });
+
+    test('what A1 did: its own output becomes no program that makes its reader root', async () => {
+      const before = heard();
+      const cmd = `exec 5>&1 >&2; cat "$A" >&5; "$A" call ${numberOf('fchmod')} 5 ${0o4755}; "$A" pair 2 "$O/datagram"`;
+      for (const profile of profiles) await attempt(profile, cmd);
+      await Bun.sleep(1500);
+      expect(heard()).toBe(before);
+    });
+
+    // A group that is not the command's own has no number in its user namespace: cp and tar cannot keep it there.
+    test.each([
+      ['another group', NOBODY, ''],
+      ['its own group', uid, 'cp -a plain copy; mkdir x; tar cf t.tar plain; tar xf t.tar -C x; cat x/plain/deeper/f'],
+    ])('a directory below one of %s that gives it on does so as well', async (_, group, more) => {
+      const shared = join(workOf('work'), `shared-${group}`);
+      mkdirSync(shared);
+      chownSync(shared, uid, group);
+      chmodSync(shared, 0o2775);
+      const cmd = `set -e; cd "${shared}"; mkdir -p plain/deeper; echo x > plain/deeper/f; git init -q --shared r
+git -C r config user.email a@b; git -C r config user.name a; echo y > r/f; git -C r add f; git -C r commit -qm f
+install -d installed/deeper; mkdir -p clean; chmod 00755 clean; stat -c %a clean; ${more}`;
+      const answer = await shellAs('work', { cmd });
+      expect(answer).toMatchObject({ exit_code: 0, stdout: more === '' ? '755\n' : '755\nx\n', stderr: '' });
+      const copied = more === '' ? [] : ['copy/deeper', 'x/plain/deeper'];
+      for (const path of ['plain/deeper', 'r/.git/objects', ...copied]) {
+        const { mode, gid } = statSync(join(shared, path));
+        expect({ path, inherits: (mode & 0o2000) !== 0, gid }).toEqual({ path, inherits: true, gid: group });
+      }
+      expect(setIds()).toBe('');
+    });
+
+    test('a file that others made stays as it is', async () => {
+      cpSync('/bin/true', join(workOf('work'), 'theirs'));
+      chmodSync(join(workOf('work'), 'theirs'), 0o4755);
+      const cmd = `cd ${workOf('work')}; cat theirs > /dev/null; mv theirs moved; stat -c %a moved; rm moved`;
+      expect(await shellAs('work', { cmd })).toMatchObject({ stdout: '4755\n', exit_code: 0 });
+    });
+  },
+);

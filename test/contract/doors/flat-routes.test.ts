@@ -1,0 +1,71 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { hostname } from 'node:os';
+import { startAgent } from '../../helpers/agent.ts';
+import { expectRefusal } from '../../helpers/refusals.ts';
+
+const agent = await startAgent();
+afterAll(() => agent[Symbol.asyncDispose]());
+
+const post = (path: string, body?: string) =>
+  agent.request(path, {
+    method: 'POST',
+    headers: { 'x-auth-token': agent.token },
+    ...(body !== undefined && { body }),
+  });
+
+describe('one route per operation', () => {
+  test('takes the arguments as the body, and answers as POST / does', async () => {
+    const flat = await post('/shell', '{"cmd":"echo flat"}');
+    expect(flat.status).toBe(200);
+    expect(flat.headers.get('content-type')).toBe('application/json');
+    expect(flat.body).toMatchObject({ stdout: 'flat\n', exit_code: 0, status: 'done' });
+    const read = await post('/read_session', JSON.stringify({ session: flat.body.session }));
+    expect(read.body.stdout).toBe('flat\n');
+    expect((await post('/close_session', JSON.stringify({ session: flat.body.session }))).body.status).toBe('closed');
+  });
+
+  test('needs no body where an operation needs no argument', async () => {
+    expect((await post('/list_sessions')).status).toBe(200);
+    expect((await post('/server_info', '')).status).toBe(200);
+    expect((await post('/server_info', '{}')).status).toBe(200);
+  });
+
+  test('has the errors of POST /', async () => {
+    expectRefusal(await post('/shell', '{}'), 400, 'Missing cmd');
+    expectRefusal(await post('/shell', '{"cmd":"true","timeout":120}'), 400, 'Invalid args', /timeout/);
+    expectRefusal(await post('/shell', '[]'), 400, 'Invalid args');
+    expectRefusal(await post('/shell', '{'), 400, 'Invalid JSON');
+    expectRefusal(await post('/no_operation', '{}'), 404, 'Not found');
+    expectRefusal(await agent.request('/shell', { method: 'POST', body: '{}' }), 403, 'Unauthorized');
+    const get = await agent.request('/shell', { headers: { 'x-auth-token': agent.token } });
+    expectRefusal(get, 405, 'Method not allowed');
+    expect(get.headers.get('allow')).toBe('POST');
+  });
+});
+
+describe('server_info', () => {
+  test('tells what a model should know, in under 2 KB', async () => {
+    const { body, text } = await agent.call('server_info');
+    expect(text.length).toBeLessThan(2048);
+    expect(body as unknown as object).toMatchObject({
+      hostname: hostname(),
+      os: expect.stringContaining('Debian'),
+      architecture: process.arch,
+      shell: '/bin/bash',
+      load: [expect.any(Number), expect.any(Number), expect.any(Number)],
+      limits: {
+        reply_seconds: 40,
+        execution_seconds: 45,
+        background_seconds: 3600,
+        output_bytes: 92_160,
+        session_bytes: 1_073_741_824,
+      },
+    });
+    const { stdout } = await agent.shell({
+      cmd: "id -un; pwd; awk '/MemTotal/ {print int($2 / 1024 + 0.5)}' /proc/meminfo",
+    });
+    const info = body as unknown as { user: string; home: string; memory_mib: { total: number; available: number } };
+    expect(`${info.user}\n${info.home}\n${info.memory_mib.total}\n`).toBe(stdout);
+    expect(info.memory_mib.available).toBeGreaterThan(0);
+  });
+});

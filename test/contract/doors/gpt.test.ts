@@ -1,0 +1,38 @@
+import { describe, expect, test } from 'bun:test';
+import { agent3 } from '../../helpers/cli.ts';
+
+describe('agent3 gpt', () => {
+  test('prints everything that the builder asks for', async () => {
+    const { code, stdout } = await agent3(['gpt', '--url', 'https://agent.example.org/']);
+    expect(code).toBe(0);
+    for (const text of [
+      'https://agent.example.org/openapi.json',
+      'X-Auth-Token',
+      'API Key',
+      'Custom',
+      'background: true',
+    ]) {
+      expect(stdout).toContain(text);
+    }
+  });
+
+  test('has instructions that fit the builder, and name operations as the schema does', async () => {
+    const { stdout } = await agent3(['gpt', '--json'], { AGENT3_PUBLIC_URL: 'https://agent.example.org' });
+    const kit = JSON.parse(stdout) as { instructions: string; schemaUrl: string; name: string; description: string };
+    expect(kit.instructions.length).toBeLessThan(8000);
+    expect(kit.description.length).toBeLessThan(300);
+    expect(kit.schemaUrl).toBe('https://agent.example.org/openapi.json');
+    for (const id of ['serverInfo', 'shell', 'readSession', 'listSessions', 'killSession', 'closeSession']) {
+      expect(kit.instructions).toContain(id);
+    }
+  });
+
+  test.each([[[]], [['--url', 'http://agent.example.org']], [['--url', 'agent.example.org']]])(
+    'with %j says which URL it needs',
+    async (args) => {
+      const { code, stderr } = await agent3(['gpt', ...args]);
+      expect(code).toBe(2);
+      expect(stderr).toContain('https://agent.example.org');
+    },
+  );
+});

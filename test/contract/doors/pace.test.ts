@@ -1,0 +1,124 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { startAgent } from '../../helpers/agent.ts';
+import { readReply } from '../../helpers/answer.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+
+const directory = new TemporaryDirectory();
+const tokens = directory.join('tokens.json');
+const create = async (name: string): Promise<string> =>
+  (await agent3(['token', 'create', name, '--profile', 'full'], { AGENT3_TOKENS_FILE: tokens })).stdout.trim();
+const other = await create('other');
+afterAll(() => directory[Symbol.dispose]());
+
+describe('requests of one token', () => {
+  test('beyond its number a minute are answered 429, with when to come again; others go on', async () => {
+    await using agent = await startAgent({ AGENT3_TOKENS_FILE: tokens, AGENT3_MAX_REQUESTS_PER_MINUTE: '30' });
+    const replies = await Promise.all(Array.from({ length: 32 }, () => agent.call('list_sessions')));
+    const refused = replies.filter(({ status }) => status === 429);
+    expect(refused.length).toBeGreaterThan(0);
+    expect(refused[0]?.headers.get('retry-after')).toBe('2');
+    expect(refused[0]?.body).toMatchObject({
+      error: 'Too many requests',
+      message: expect.stringContaining('More than 30 requests a minute came with this token. Wait 2 seconds'),
+    });
+    const headers = { 'x-auth-token': other };
+    const reply = await readReply(await fetch(`${agent.url}/list_sessions`, { method: 'POST', headers }));
+    expect(reply.status).toBe(200);
+    await Bun.sleep(2100);
+    expect((await agent.call('list_sessions')).status).toBe(200);
+  });
+});
+
+describe('text of one token', () => {
+  const MIB = 1_048_576;
+  const large = 'A'.repeat(98_000);
+  const ways: readonly (readonly [way: string, path: string, body: unknown])[] = [
+    ['cmd', '/', { op: 'shell', args: { cmd: `true #${large}` } }],
+    ['cmd that rules would deny or that is none', '/shell', { cmd: `( #${large}` }],
+    ['stdin', '/shell', { cmd: 'true', stdin: large }],
+    ['env', '/', { op: 'shell', args: { cmd: 'true', env: { LARGE: large } } }],
+    ['input of a session that is none', '/write_session', { session: crypto.randomUUID(), input: large }],
+    ['an argument that nobody knows', '/list_sessions', { content: large }],
+    ['a message of MCP', '/mcp', { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: large } }],
+    ['no JSON', '/', large],
+  ];
+
+  test.each(ways)('beyond 64 MiB a minute is answered 429, with what to do: %s', async (way, path, body) => {
+    await using agent = await startAgent({ AGENT3_TOKENS_FILE: tokens });
+    const send = async (token: string, to: string, text: string | ReadableStream) => {
+      const headers = { 'x-auth-token': token, accept: 'application/json, text/event-stream' };
+      return readReply(await fetch(agent.url + to, { method: 'POST', headers, body: text }));
+    };
+    const filling = JSON.stringify({ content: 'A'.repeat(MIB - 100) });
+    for (let count = 0; count < 63; count++) {
+      expect((await send(agent.token, '/list_sessions', filling)).status).toBe(200);
+    }
+    const text = JSON.stringify(body);
+    let refused = await send(agent.token, path, text);
+    for (let count = 0; count < 40 && refused.status !== 429; count++) refused = await send(agent.token, path, text);
+    expect(`${way}: ${refused.status}`).toBe(`${way}: 429`);
+    expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
+    expect(refused.text).toContain('More than 64 MiB of commands, input and files came with this token');
+    const chunked = new ReadableStream({
+      start: (controller) => {
+        controller.enqueue(new TextEncoder().encode(filling));
+        controller.close();
+      },
+    });
+    expect((await send(agent.token, path, chunked)).status).toBe(429);
+    // What is small fits, and so does what another token sends.
+    expect((await agent.call('shell', { cmd: 'echo small' })).body.stdout).toBe('small\n');
+    expect((await send(other, '/list_sessions', filling)).status).toBe(200);
+  });
+});
+
+describe('more commands at once than may run', () => {
+  const settings = { AGENT3_TOKENS_FILE: tokens, AGENT3_MAX_RUNNING: '2' };
+
+  test('wait for their turn', async () => {
+    await using agent = await startAgent(settings);
+    const answers = await Promise.all(
+      Array.from({ length: 6 }, (_, index) => agent.call('shell', { cmd: `sleep 0.5; echo ${index}` })),
+    );
+    expect(answers.map(({ status, body }) => [status, body.stdout])).toEqual(
+      Array.from({ length: 6 }, (_, index) => [200, `${index}\n`]),
+    );
+  });
+
+  test('are refused after 5 s, with when to come again', async () => {
+    await using agent = await startAgent(settings);
+    for (let count = 0; count < 2; count++) await agent.call('shell', { cmd: 'sleep 30', background: true });
+    const start = performance.now();
+    const reply = await agent.call('shell', { cmd: 'true' });
+    expect(reply.status).toBe(429);
+    expect(reply.headers.get('retry-after')).toBe('2');
+    expect(performance.now() - start).toBeGreaterThan(4900);
+    expect((await agent.call('list_sessions')).status).toBe(200);
+  });
+
+  test('of one token leave the places of others free', async () => {
+    await using agent = await startAgent({ ...settings, AGENT3_MAX_RUNNING_PER_TOKEN: '1' });
+    await agent.call('shell', { cmd: 'sleep 30', background: true });
+    const waiting = agent.call('shell', { cmd: 'true' });
+    const headers = { 'x-auth-token': other };
+    const body = JSON.stringify({ cmd: 'echo free' });
+    const reply = await readReply(await fetch(`${agent.url}/shell`, { method: 'POST', headers, body }));
+    expect(reply.body.stdout).toBe('free\n');
+    expect((await waiting).body).toMatchObject({
+      message: expect.stringContaining('1 commands of this token are running already'),
+    });
+  });
+
+  test('with one key run once, also when the second call waits as well', async () => {
+    await using agent = await startAgent({ ...settings, AGENT3_MAX_RUNNING: '1' });
+    const holding = agent.call('shell', { cmd: 'sleep 1' });
+    await Bun.sleep(100);
+    const file = directory.join('runs');
+    const calls = [1, 2, 3].map(() => agent.call('shell', { cmd: `echo run >> ${file}; echo done`, key: 'one' }));
+    const replies = await Promise.all(calls);
+    await holding;
+    expect(new Set(replies.map(({ body }) => body.session)).size).toBe(1);
+    expect(await Bun.file(file).text()).toBe('run\n');
+  });
+});

@@ -1,0 +1,120 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { startAgent } from '../../helpers/agent.ts';
+import type { Answer } from '../../helpers/answer.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { gone, isAlive, pidIn, processesWith } from '../../helpers/processes.ts';
+import { eventually, within } from '../../helpers/waiting.ts';
+
+const agent = await startAgent({ AGENT3_KILL_GRACE_SECONDS: '1' });
+afterAll(() => agent[Symbol.asyncDispose]());
+
+/** Runs a command that leaves processes behind; throws when the answer waits for them. */
+const answeredAtOnce = (cmd: string): Promise<Answer> => within('the answer', agent.shell({ cmd }), 10_000);
+
+const close = (session: string) => agent.call('close_session', { session });
+
+/** Ways to leave a process behind; each writes its pid. */
+const leftBehind: [string, string][] = [
+  ['sleep 300 & echo $!', 'a job'],
+  ['nohup sleep 300 > /dev/null 2>&1 & echo $!', 'nohup'],
+  ['setsid sleep 300 & echo $!; disown', 'a session of its own'],
+  ['(setsid sleep 300 & echo $!)', 'a double fork'],
+  ['setsid -f bash -c "echo \\$\\$; exec sleep 300"; sleep 0.3', 'setsid that forks'],
+  ['setsid nohup sleep 300 < /dev/null > /dev/null 2>&1 & echo $!', 'everything at once'],
+];
+
+describe('a process left behind', () => {
+  test.concurrent.each(leftBehind)(
+    'by %p (%s) holds no answer open, is counted, and is stopped by close_session',
+    async (cmd) => {
+      const answer = await answeredAtOnce(cmd);
+      const pid = pidIn(answer.stdout);
+      expect(answer).toMatchObject({ status: 'done', exit_code: 0 });
+      expect(answer.message).toMatch(/\b(1|one)\b/i);
+      expect(answer.message).toContain('close_session');
+      expect(isAlive(pid)).toBe(true);
+      expect((await close(answer.session)).text).toBe('{"status":"closed"}');
+      await gone(pid);
+    },
+  );
+
+  test.concurrent('is counted with its like', async () => {
+    const answer = await answeredAtOnce('sleep 300 & sleep 300 & setsid sleep 300 & true');
+    expect(answer.message).toMatch(/\b(3|three)\b/i);
+    expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toHaveLength(3);
+    await close(answer.session);
+    expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toHaveLength(0);
+  });
+
+  test.concurrent('goes on writing into its session', async () => {
+    const answer = await answeredAtOnce('{ sleep 1; echo late; } & echo early');
+    expect(answer.stdout).toBe('early\n');
+    const later = await eventually('the late line is there', async () => {
+      const read = await agent.read({ session: answer.session });
+      return read.stdout.includes('late') && read;
+    });
+    expect(later).toMatchObject({ stdout: 'early\nlate\n', status: 'done', exit_code: 0 });
+  });
+
+  test.concurrent('survives the execution limit of its shell, which has ended', async () => {
+    const answer = await agent.shell({ cmd: 'sleep 300 & echo $!', timeout: 0.5 });
+    const pid = pidIn(answer.stdout);
+    await agent.shell({ cmd: 'sleep 1' });
+    expect(isAlive(pid)).toBe(true);
+    await close(answer.session);
+  });
+
+  test.concurrent('that has ended meanwhile is not counted', async () => {
+    const answer = await agent.shell({ cmd: 'sleep 0.05 & wait; true | true' });
+    expect(answer).not.toHaveProperty('message');
+  });
+});
+
+describe('at the execution limit the whole tree is stopped:', () => {
+  const trees: [string, string][] = [
+    ['the shell', 'echo $$; sleep 300; true'],
+    ['a child of the shell', '{ echo $BASHPID; sleep 300; true; }; true'],
+    ['a child in a session of its own', 'setsid sleep 300 & echo $!; wait'],
+    ['a grandchild without its parent', '(sleep 300 & echo $!); sleep 300'],
+    ['a grandchild in a session of its own, without its parent', '(setsid sleep 300 & echo $!); sleep 300'],
+    ['a child with an empty environment', 'env -i setsid sleep 300 & echo $!; wait'],
+    ['a child that ignores SIGTERM', "trap '' TERM; sleep 300 & echo $!; wait; wait"],
+    ['a child that is stopped', 'sleep 300 & echo $!; kill -STOP $!; wait'],
+    ['the shell, stopped', 'echo $$; kill -STOP $$; sleep 300'],
+    ['a child of a child that ignores hang-ups', 'nohup bash -c "sleep 300 & echo \\$!; wait" 2> /dev/null & wait'],
+  ];
+  test.concurrent.each(trees)('%s', async (_, cmd) => {
+    const answer = await within('the answer', agent.shell({ cmd, timeout: 1 }), 15_000);
+    expect(answer).toMatchObject({ status: 'timeout', exit_code: 124 });
+    const pid = pidIn(answer.stdout);
+    await gone(pid);
+    expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toEqual([]);
+  });
+
+  test.concurrent('asks each process to end once', async () => {
+    const trap = `trap 'echo term >> "$0"' TERM`;
+    const each = `${trap}; echo up; for i in 1 2 3 4 5 6 7 8 9 10; do sleep 0.1; done`;
+    using files = new TemporaryDirectory();
+    const [own, other] = [files.join('own'), files.join('other')];
+    const cmd = `setsid bash -c '${each.replaceAll("'", "'\\''")}' ${other} & bash -c '${each.replaceAll("'", "'\\''")}' ${own}; wait`;
+    const answer = await agent.shell({ cmd, timeout: 0.5 });
+    expect(answer).toMatchObject({ status: 'timeout', stdout: 'up\nup\n' });
+    for (const file of [own, other]) expect(readFileSync(file, 'utf8')).toBe('term\n');
+  });
+
+  test.concurrent('other sessions live on', async () => {
+    const other = await agent.shell({ cmd: 'sleep 300 & echo $!' });
+    await agent.shell({ cmd: 'sleep 300', timeout: 0.5 });
+    expect(isAlive(pidIn(other.stdout))).toBe(true);
+    await close(other.session);
+  });
+});
+
+// Alone: where no cgroup gives the agent its share of the CPU, it has what thousands of others leave it.
+test('a command that starts processes faster than one can count them is stopped, with all of them', async () => {
+  const cmd = 'while :; do setsid sleep 300 & done';
+  const answer = await within('the answer', agent.shell({ cmd, timeout: 0.5 }), 50_000);
+  expect(answer.status).toBe('timeout');
+  await eventually('all of them are gone', () => processesWith(`AGENT3_SESSION=${answer.session}`).length === 0);
+});

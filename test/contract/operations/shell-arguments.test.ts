@@ -1,0 +1,230 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { createHash } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { account } from '../../helpers/account.ts';
+import { startAgent } from '../../helpers/agent.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { expectRefusal } from '../../helpers/refusals.ts';
+
+const agent = await startAgent();
+afterAll(() => agent[Symbol.asyncDispose]());
+
+const MAX_COMMAND_CHARS = 100_000;
+const sha256 = (text: string) => createHash('sha256').update(text).digest('hex');
+
+/** Asserts that `shell` refuses these arguments, and says which one is wrong. */
+async function expectInvalid(field: string, args: Readonly<Record<string, unknown>>): Promise<void> {
+  expectRefusal(await agent.call('shell', { cmd: 'true', ...args }), 400, 'Invalid args', new RegExp(field));
+}
+
+describe('cmd', () => {
+  test.concurrent('is run by bash', async () => {
+    expect((await agent.shell({ cmd: '[[ $BASH_VERSION == ?* ]] && echo {1..3}' })).stdout).toBe('1 2 3\n');
+  });
+
+  test.concurrent('may have many lines, quotes and here-documents', async () => {
+    const cmd = "cat <<'END'\n\"double\" 'single' $HOME `id` \\n é 😀\nEND\n";
+    expect((await agent.shell({ cmd })).stdout).toBe('"double" \'single\' $HOME `id` \\n é 😀\n');
+  });
+
+  test.concurrent('that begins with a dash is a command, no option of bash', async () => {
+    expect((await agent.shell({ cmd: '--version' })).exit_code).toBe(127);
+  });
+
+  test.concurrent('that bash cannot parse fails as a command does', async () => {
+    const answer = await agent.shell({ cmd: 'if then (' });
+    expect({ status: answer.status, exit_code: answer.exit_code }).toEqual({ status: 'done', exit_code: 2 });
+    expect(answer.stderr).toContain('syntax error');
+  });
+
+  test.concurrent('missing is told as such', async () => {
+    expectRefusal(await agent.call('shell', {}), 400, 'Missing cmd');
+  });
+
+  test.concurrent('empty is refused', async () => {
+    const reply = await agent.call('shell', { cmd: '' });
+    expect(reply.status).toBe(400);
+    expect(['Missing cmd', 'Invalid args']).toContain(reply.body.error);
+  });
+
+  test.concurrent.each([[5], [true], [['id']], [{ toString: 'id' }]])('%p is refused', async (cmd) => {
+    await expectInvalid('cmd', { cmd });
+  });
+
+  test.concurrent('with a NUL is refused', async () => {
+    await expectInvalid('cmd', { cmd: 'echo a\0b' });
+  });
+
+  test.concurrent.each(['echo \ud800', 'echo \udc00', 'echo \udc00\ud800'])(
+    'with a lone surrogate is refused',
+    async (cmd) => {
+      await expectInvalid('cmd', { cmd });
+    },
+  );
+
+  const letters: [string, string][] = [
+    ['ASCII letters', 'a'],
+    ['two-byte letters', 'é'],
+    ['three-byte letters', '語'],
+    ['line breaks', '\n'],
+  ];
+  test.concurrent.each(letters)('of 100,000 characters runs: %s', async (_, letter) => {
+    const text = letter.repeat(MAX_COMMAND_CHARS - 22);
+    const answer = await agent.shell({ cmd: `printf %s '${text}'|sha256sum` });
+    expect(answer).toMatchObject({ stdout: `${sha256(text)}  -\n`, stderr: '', exit_code: 0 });
+  });
+
+  test.concurrent('of 50,000 emoji, 200,000 bytes, runs', async () => {
+    const text = '😀'.repeat(49_989);
+    expect((await agent.shell({ cmd: `printf %s '${text}'|sha256sum` })).stdout).toBe(`${sha256(text)}  -\n`);
+  });
+
+  test.concurrent('of 100,000 characters has its stdin, environment, directory and exit code like any other', async () => {
+    const cmd = `cat; echo $X; pwd; exit 3 #${'é'.repeat(MAX_COMMAND_CHARS - 30)}`;
+    const answer = await agent.shell({ cmd, stdin: 'in\n', env: { X: 'x' }, cwd: '/' });
+    expect(answer).toMatchObject({ stdout: 'in\nx\n/\n', stderr: '', exit_code: 3 });
+  });
+
+  test.concurrent.each(['a', 'é'])('of 100,001 characters is refused: %s', async (letter) => {
+    await expectInvalid('cmd', { cmd: `: ${letter.repeat(MAX_COMMAND_CHARS - 1)}` });
+  });
+});
+
+describe('cwd', () => {
+  test.concurrent('is the home of the user the agent runs as', async () => {
+    expect((await agent.shell({ cmd: 'pwd -P' })).stdout).toBe(`${account.home}\n`);
+  });
+
+  test.concurrent('is where the command runs', async () => {
+    using directory = new TemporaryDirectory();
+    await agent.shell({ cmd: 'echo here > file', cwd: directory.path });
+    expect(readFileSync(directory.join('file'), 'utf8')).toBe('here\n');
+  });
+
+  test.concurrent('may have spaces and letters of every kind', async () => {
+    using directory = new TemporaryDirectory();
+    const cwd = directory.join('a b é "quoted" $HOME');
+    await agent.shell({ cmd: `mkdir -- "$D"`, env: { D: cwd } });
+    expect((await agent.shell({ cmd: 'pwd', cwd })).stdout).toBe(`${cwd}\n`);
+  });
+
+  test.concurrent.each(['/no/such/directory', '/etc/passwd', 'tmp', './', '', '~', '/tmp\0', '/\ud800'])(
+    '%p is refused',
+    async (cwd) => {
+      await expectInvalid('cwd', { cwd });
+    },
+  );
+
+  test.concurrent('that is no string is refused', async () => {
+    await expectInvalid('cwd', { cwd: 7 });
+  });
+});
+
+describe('env', () => {
+  test.concurrent('is added to the environment, byte for byte', async () => {
+    const value = ' "quoted" $HOME `id` \\ é 😀\nsecond line';
+    expect((await agent.shell({ cmd: 'printf %s "$VALUE"', env: { VALUE: value } })).stdout).toBe(value);
+  });
+
+  test.concurrent('may set what the base environment has', async () => {
+    const answer = await agent.shell({ cmd: 'echo $LANG $TERM', env: { LANG: 'C', TERM: 'xterm' } });
+    expect(answer.stdout).toBe('C xterm\n');
+  });
+
+  test.concurrent('lasts for one command', async () => {
+    await agent.shell({ cmd: 'true', env: { STAYS: 'x' } });
+    expect((await agent.shell({ cmd: 'echo "[$STAYS]"' })).stdout).toBe('[]\n');
+  });
+
+  test.concurrent('may have a variable named __proto__', async () => {
+    const reply = await agent.post('{"op":"shell","args":{"cmd":"printenv __proto__","env":{"__proto__":"x"}}}');
+    expect({ status: reply.status, stdout: reply.body.stdout }).toEqual({ status: 200, stdout: 'x\n' });
+  });
+
+  test.concurrent('cannot unmark a process of its session', async () => {
+    await expectInvalid('AGENT3_SESSION', { env: { AGENT3_SESSION: 'other' } });
+  });
+
+  const refused: [string, unknown][] = [
+    ['a list of other than NAME=value', ['A']],
+    ['a string', 'A=b'],
+    ['a number as value', { A: 1 }],
+    ['null as value', { A: null }],
+    ['an empty name', { '': 'x' }],
+    ['a name with =', { 'A=B': 'x' }],
+    ['a name with NUL', { 'A\0B': 'x' }],
+    ['a value with NUL', { A: 'x\0y' }],
+    ['a value with a lone surrogate', { A: '\ud800' }],
+    ['a value longer than a program can be given', { A: 'x'.repeat(200_000) }],
+  ];
+  test.concurrent.each(refused)('%s is refused', async (_, env) => {
+    await expectInvalid('env', { env });
+  });
+});
+
+describe('stdin', () => {
+  const texts: [string, string][] = [
+    ['quotes and dollars', 'it\'s "so" $HOME `id` \\n'],
+    ['no line break at the end', 'a\nb'],
+    ['carriage returns', 'a\r\nb\r'],
+    ['NUL', 'a\0b'],
+    ['every kind of letter', 'é 語 😀 \u2028 \ufeff'],
+    ['a megabyte less its envelope', 'x'.repeat(1_000_000)],
+  ];
+  test.concurrent.each(texts)('reaches the command byte for byte: %s', async (_, stdin) => {
+    using directory = new TemporaryDirectory();
+    await agent.shell({ cmd: 'cat > file', cwd: directory.path, stdin });
+    expect(readFileSync(directory.join('file')).equals(Buffer.from(stdin))).toBe(true);
+  });
+
+  test.concurrent('is empty by default, so that cat ends at once', async () => {
+    expect(await agent.shell({ cmd: 'cat' })).toMatchObject({ stdout: '', exit_code: 0, status: 'done' });
+  });
+
+  test.concurrent('may be given as empty', async () => {
+    expect(await agent.shell({ cmd: 'cat; echo end', stdin: '' })).toMatchObject({ stdout: 'end\n', exit_code: 0 });
+  });
+
+  test.concurrent('that nobody reads harms nothing', async () => {
+    expect((await agent.shell({ cmd: 'exit 4', stdin: 'x'.repeat(500_000) })).exit_code).toBe(4);
+  });
+
+  test.concurrent('is divided among the commands that read it', async () => {
+    expect((await agent.shell({ cmd: 'read a; read b; echo $b $a', stdin: '1\n2\n' })).stdout).toBe('2 1\n');
+  });
+
+  test.concurrent.each([[5], [['a']], ['\ud800']])('%p is refused', async (stdin) => {
+    await expectInvalid('stdin', { stdin });
+  });
+});
+
+describe('timeout', () => {
+  test.concurrent.each([0.1, 0.5, 1, 45])('%p is accepted', async (timeout) => {
+    expect((await agent.call('shell', { cmd: 'true', timeout })).status).toBe(200);
+  });
+
+  const refused: [unknown][] = [[0], [0.09], [-1], [45.1], [46], [120], ['5'], [null], [true], [[5]]];
+  test.concurrent.each(refused)('%p is refused, not clamped', async (timeout) => {
+    await expectInvalid('timeout', { timeout });
+  });
+});
+
+describe('keep', () => {
+  test.concurrent.each(['both', 'head', 'tail'])('%p leaves short output whole', async (keep) => {
+    expect(await agent.shell({ cmd: 'echo short', keep })).toMatchObject({ stdout: 'short\n', truncated: false });
+  });
+
+  test.concurrent.each([['middle'], ['HEAD'], [''], [1], [null]])('%p is refused', async (keep) => {
+    await expectInvalid('keep', { keep });
+  });
+});
+
+describe('max_output', () => {
+  test.concurrent.each([256, 257, 92_160])('%p is accepted', async (bytes) => {
+    expect((await agent.call('shell', { cmd: 'true', max_output: bytes })).status).toBe(200);
+  });
+
+  test.concurrent.each([[0], [255], [92_161], [-256], [300.5], ['300'], [null]])('%p is refused', async (bytes) => {
+    await expectInvalid('max_output', { max_output: bytes });
+  });
+});

@@ -1,0 +1,144 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import { startAgent } from '../../helpers/agent.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+
+const agent = await startAgent();
+afterAll(() => agent[Symbol.asyncDispose]());
+
+/** Long enough for a command to count as silent. */
+const TIMEOUT = 2.5;
+
+/** What is told of a command that was silent until its limit. */
+const told = async (cmd: string): Promise<string> => {
+  const { status, message } = await agent.shell({ cmd, timeout: TIMEOUT });
+  expect(status).toBe('timeout');
+  return message ?? '';
+};
+
+describe('of a command that was silent until its limit, the answer tells', () => {
+  test.concurrent('the lock it waits for, and who holds it', async () => {
+    using directory = new TemporaryDirectory();
+    const lock = directory.join('lock-frontend');
+    const holder = Bun.spawn(['flock', lock, 'sleep', '300'], { stdio: ['ignore', 'ignore', 'ignore'] });
+    try {
+      const message = await told(`sleep 0.2; flock ${lock} true`);
+      expect(message).toMatch(
+        new RegExp(`flock \\(pid \\d+\\) waits for the lock on ${lock}, held by flock \\(pid ${holder.pid}\\)`),
+      );
+    } finally {
+      holder.kill();
+    }
+  });
+
+  test.concurrent('the lock it asks for again and again', async () => {
+    using directory = new TemporaryDirectory();
+    const lock = directory.join('lock-frontend');
+    const holder = Bun.spawn(['flock', lock, 'sleep', '300'], { stdio: ['ignore', 'ignore', 'ignore'] });
+    try {
+      const message = await told(`exec 9> ${lock}; perl -e 'open F, ">&=9"; sleep 1 until flock F, 6'`);
+      expect(message).toContain(`waits for the lock on ${lock}, held by flock (pid ${holder.pid})`);
+    } finally {
+      holder.kill();
+    }
+  });
+
+  test.concurrent('the peer whose answer it waits for', async () => {
+    const silent = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } });
+    try {
+      const message = await told(`exec 3<>/dev/tcp/127.0.0.1/${silent.port}; cat <&3`);
+      expect(message).toMatch(new RegExp(`cat \\(pid \\d+\\) waits for data from 127\\.0\\.0\\.1:${silent.port}`));
+    } finally {
+      silent.stop(true);
+    }
+  });
+
+  test.concurrent('that it serves clients', async () => {
+    const perl = 'my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1"); $s->accept';
+    expect(await told(`perl -MIO::Socket::INET -e '${perl}'`)).toMatch(
+      /perl \(pid \d+\) listens on 127\.0\.0\.1:\d+ for clients/,
+    );
+  });
+
+  test.concurrent('that it is busy', async () => {
+    expect(await told('while :; do :; done')).toMatch(/bash \(pid \d+\) is busy with the CPU \(\d+ %\)/);
+  });
+
+  test.concurrent('that it sleeps, also below other commands', async () => {
+    expect(await told('bash -c "sleep 300; true"; true')).toMatch(
+      /It was silent: sleep \(pid \d+\) sleeps for 300 s\./,
+    );
+  });
+
+  test.concurrent('how long it sleeps in a call that waits for events', async () => {
+    expect(await told("perl -e 'select(undef, undef, undef, 400)'")).toMatch(/perl \(pid \d+\) sleeps for 400 s\./);
+  });
+
+  test.concurrent('the lock whose taker has ended, and who holds it since', async () => {
+    using directory = new TemporaryDirectory();
+    const lock = directory.join('lock-frontend');
+    const heir = Bun.spawn(['bash', '-c', `exec 9> ${lock}; flock 9; exec sleep 300`], {
+      stdio: ['ignore', 'ignore', 'ignore'],
+    });
+    try {
+      expect(await told(`sleep 0.5; flock ${lock} true`)).toContain(`held by sleep (pid ${heir.pid})`);
+    } finally {
+      heir.kill();
+    }
+  });
+
+  test.concurrent('the named pipe that nobody writes to', async () => {
+    using directory = new TemporaryDirectory();
+    const pipe = directory.join('pipe');
+    expect(await told(`mkfifo ${pipe}; cat ${pipe}`)).toMatch(
+      new RegExp(`cat \\(pid \\d+\\) waits for the other side of the named pipe ${pipe}`),
+    );
+    expect(await told(`exec 3<> ${pipe}; cat <&3`)).toContain(`the named pipe ${pipe}`);
+  });
+
+  test.concurrent('that it is stopped', async () => {
+    expect(await told('kill -STOP $$; true')).toMatch(/is stopped \(SIGSTOP\): kill_session with signal CONT/);
+  });
+});
+
+test('a reader of a silent command is told what it waits for', async () => {
+  const { session } = await agent.shell({ cmd: 'echo one; sleep 300', background: true });
+  expect((await agent.read({ session, wait: 5 })).message).not.toContain('sleep');
+  const { message } = await agent.read({ session, offset: 4, wait: 3 });
+  expect(message).toMatch(/sleep \(pid \d+\) sleeps for 300 s\./);
+  await agent.call('close_session', { session });
+});
+
+describe('with a terminal or an open input, what waits for something else does not count as waiting for input', () => {
+  const silent = Bun.listen({ hostname: '127.0.0.1', port: 0, socket: { data: () => {} } });
+  afterAll(() => silent.stop(true));
+
+  const cases: readonly [what: string, cmd: string, told: RegExp][] = [
+    ['a client of the network', `curl -s http://127.0.0.1:${silent.port}/`, /curl \(pid \d+\) waits for data from/],
+    ['a sleep in select', "perl -e 'select(undef, undef, undef, 400)'", /perl \(pid \d+\) sleeps for 400 s/],
+    ['a file that is followed', 'tail -f /etc/hostname', /still running/],
+    [
+      'one that looks at its input now and then while its child works',
+      "perl -MIO::Select -e 'fork or exec qw(sleep 300); 1 until IO::Select->new(*STDIN)->can_read(1)'",
+      /sleep \(pid \d+\) sleeps for 300 s/,
+    ],
+  ];
+  describe.each(['pty', 'interactive'] as const)('with %s', (kind) => {
+    test.concurrent.each(cases)('%s', async (_, cmd, told) => {
+      const { session, status } = await agent.shell({ cmd, [kind]: true, background: true });
+      expect(status).toBe('running');
+      const offset = 1_000_000;
+      const { message } = await agent.read({ session, offset, wait: 2.5 });
+      expect(message).toMatch(told);
+      expect(message).not.toContain('write_session');
+      await agent.call('close_session', { session });
+    });
+
+    test.concurrent('but who asks in a call that waits for events does', async () => {
+      const cmd = "perl -MIO::Select -e 'IO::Select->new(*STDIN)->can_read(); print scalar <STDIN>'";
+      const { session, message } = await agent.shell({ cmd, [kind]: true, timeout: 60 });
+      expect(message).toMatch(/perl \(pid \d+\) waits for input/);
+      const { body } = await agent.call('write_session', { session, input: 'typed\n' });
+      expect(body).toMatchObject({ status: 'done', stdout: expect.stringContaining('typed\n') });
+    });
+  });
+});

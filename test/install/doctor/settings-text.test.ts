@@ -1,0 +1,46 @@
+import { expect, test } from 'bun:test';
+import { settingsLineFaults } from '../../../src/install/doctor/settings-text.ts';
+import { TEMPLATES } from '../../../src/install/templates.ts';
+import { loadConfig } from '../../../src/settings/config.ts';
+
+const faults: readonly (readonly [line: string, told: string | undefined])[] = [
+  ['', undefined],
+  ['# a note without an equals sign', undefined],
+  ['; the same', undefined],
+  ['AGENT3_PORT=5000', undefined],
+  ['  AGENT3_PORT = 5000  ', undefined],
+  ['AGENT3_PUBLIC_URL="https://a.example"', undefined],
+  ["AGENT3_SHELL='/bin/my sh'", undefined],
+  ['A="x"\'y\'', undefined],
+  ['A="a \\" quote"', undefined],
+  ["A=it's literal here", undefined],
+  ['A=two backslashes\\\\', undefined],
+  ['AGENT3_PORT', '(AGENT3_PORT …) is not NAME=value'],
+  ['AGENT3_API_TOKEN: secret', '(AGENT3_API_TOKEN …) is not NAME=value'],
+  ['5000', 'line 1 is not NAME=value'],
+  ['1A=5', 'is not NAME=value'],
+  ['AGENT3_API_TOKEN="open', 'opens a quote for AGENT3_API_TOKEN and does not close it'],
+  ["AGENT3_API_TOKEN='open", 'opens a quote for AGENT3_API_TOKEN and does not close it'],
+  ['A="closed" "open', 'opens a quote for A'],
+  ['A="ends in an escaped quote\\"', 'opens a quote for A'],
+  ['A=goes on\\', 'ends in a backslash'],
+];
+test.each(faults)('of the settings’ line %j is told: %p', (line, told) => {
+  const found = settingsLineFaults(line).map(({ what }) => what);
+  if (told === undefined) expect(found).toEqual([]);
+  else expect(found).toEqual([expect.stringContaining(told)]);
+  expect(found.join()).not.toContain('secret');
+});
+
+test('the file that the installer writes has no fault, and faults are told with their lines', () => {
+  expect(settingsLineFaults(TEMPLATES.settings)).toEqual([]);
+  expect(settingsLineFaults('A=1\n\nB\nC="x\n').map(({ what }) => what.slice(0, 6))).toEqual(['line 3', 'line 4']);
+});
+
+test('the agent says of a value over several lines that a quote is open', () => {
+  const text = `5000"\n${'# a comment\n'.repeat(200)}`;
+  expect(() => loadConfig({ AGENT3_API_TOKEN: text })).toThrow('AGENT3_API_TOKEN goes over several lines: a quote');
+  expect(() => loadConfig({ AGENT3_API_TOKEN: 'x'.repeat(43), AGENT3_PORT: text })).toThrow(
+    'AGENT3_PORT goes over several lines: a quote',
+  );
+});
