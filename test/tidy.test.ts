@@ -2,7 +2,6 @@ import { describe, expect, test } from 'bun:test';
 import { readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import manifest from '../package.json';
-import { settingsSchema } from '../src/settings/settings.ts';
 
 const ROOT = join(import.meta.dir, '..');
 const SOURCE = join(ROOT, 'src');
@@ -29,7 +28,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   http: ['operations', 'calls', 'lib'],
   mcp: ['http', 'operations', 'lib'],
   client: ['lib'],
-  install: ['access', 'audit', 'sandbox', 'process', 'linux', 'lib', 'version', 'ops'],
+  install: ['access', 'audit', 'sandbox', 'process', 'linux', 'settings', 'lib', 'version', 'ops'],
   server: [
     ...['http', 'mcp', 'operations', 'calls', 'commands', 'audit', 'access', 'secrets', 'process', 'sessions'],
     ...['linux', 'settings', 'lib', 'version'],
@@ -157,14 +156,6 @@ describe('the watchdog', () => {
   });
 });
 
-describe('the example of the settings', () => {
-  const example = readFileSync(join(ROOT, 'ops/agent3.env.example'), 'utf8');
-
-  test.each(Object.keys(settingsSchema.properties))('has %s', (name) => {
-    expect(example).toMatch(new RegExp(`^#?${name}=`, 'm'));
-  });
-});
-
 /** Each operation states its name in its own file. */
 const operationNames = files
   .filter((file) => file.folder === 'operations')
@@ -172,10 +163,6 @@ const operationNames = files
 
 describe('the README', () => {
   const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
-
-  test.each(Object.keys(settingsSchema.properties))('has %s in its table of settings', (name) => {
-    expect(readme).toContain(`| \`${name}\` |`);
-  });
 
   test.each(operationNames)('describes the operation %s', (name) => {
     expect(readme).toContain(`### \`${name}\``);

@@ -1,7 +1,7 @@
 import type { TSchema } from '@sinclair/typebox';
 import type { Command } from 'commander';
 import { describeSchema } from '../lib/schema-words.ts';
-import { settingsSchema } from '../settings/settings.ts';
+import { SETTING_ROWS } from '../settings/settings.ts';
 
 export function addServe(program: Command): void {
   program
@@ -12,9 +12,10 @@ export function addServe(program: Command): void {
 }
 
 function settingsHelp(): string {
-  const lines = Object.entries(settingsSchema.properties).map(([name, { default: value, description }]) => {
+  const lines = SETTING_ROWS.map(([name, { schema, about, otherwise }]) => {
+    const value = otherwise ?? schema['default'];
     const shown = value === undefined ? '' : ` Default: ${value}.`;
-    return `  ${name.padEnd(32)}${description?.replaceAll('`', '')}${shown}${rangeOf(settingsSchema.properties[name as keyof typeof settingsSchema.properties])}`;
+    return `  ${name.padEnd(32)}${`${about}${shown}`.replaceAll('`', '')}${rangeOf(schema)}`;
   });
   return `\nSettings, from the environment:\n${lines.join('\n')}`;
 }

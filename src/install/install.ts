@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { hideSecretSettings } from '../settings/secrets.ts';
 import { version } from '../version.ts';
 import { addSite, removeSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
@@ -102,10 +103,7 @@ function put(situation: Situation): Manifest {
   }
   removeObsolete(manifest, new Set(files.map(({ path }) => path)), changes);
   keepRecordOfLostKey(situation);
-  const secret = settings.text
-    .replace(/^(AGENT3_(?:API|METRICS)_TOKEN=).+$/gm, '$1(the token)')
-    .replace(/^(AGENT3_(?:AUDIT_KEY|NOTIFY_SECRET)=).+$/gm, '$1(a secret)');
-  changes.file(PATHS.settings, settings.text, { mode: 0o600 }, secret);
+  changes.file(PATHS.settings, settings.text, { mode: 0o600 }, hideSecretSettings(settings.text));
   if (staged) enableStaged(changes, input);
   const next: Manifest = {
     version,

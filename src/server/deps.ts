@@ -18,6 +18,7 @@ import { Gate } from '../process/gate.ts';
 import { maskCommand } from '../secrets/secrets.ts';
 import { SessionStore } from '../sessions/store.ts';
 import type { Config } from '../settings/config.ts';
+import { secretValues } from '../settings/secrets.ts';
 import type { Logger } from './log.ts';
 
 /** The real dependencies as one record. Tests build their own. */
@@ -44,10 +45,13 @@ export function buildDeps(
   const shutdown = new SignalOnce();
   const gate = new Gate(config.maxRunning);
   const cgroups = openCgroups(config, logger);
-  const secrets = { values: secretsOf(config), isToken: (word: string) => access.isToken(word) };
+  const secrets = { values: secretValues(config), isToken: (word: string) => access.isToken(word) };
   const trail = new Trail(audit, secrets);
+  const { notifyUrl: url, notifySecret: secret } = config;
   const notify =
-    config.notify && notifier(config.notify, hostname(), (text) => maskCommand(text, secrets).text, logger);
+    url === undefined || secret === undefined
+      ? undefined
+      : notifier({ url, secret }, hostname(), (text) => maskCommand(text, secrets).text, logger);
   const approvals = new Approvals(
     config.sessionsDirectory,
     config.approvalsDirectory,
@@ -88,11 +92,11 @@ export function buildDeps(
 
 /** Where the agent keeps what commands in a sandbox have no business with. */
 function ownPaths(config: Config): string[] {
-  const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tls } = config;
+  const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tlsKey } = config;
   const record = auditFile && rotatedPath(auditFile);
   const log = logFile && rotatedPath(logFile);
   const tokens = tokensFile === undefined ? [] : [tokensFile, `${tokensFile}.lock`];
-  const all = [sessionsDirectory, ...tokens, profilesDirectory, approvalsDirectory, log, record, tls?.key];
+  const all = [sessionsDirectory, ...tokens, profilesDirectory, approvalsDirectory, log, record, tlsKey];
   return [...new Set(all.filter((path) => path !== undefined))];
 }
 
@@ -105,18 +109,19 @@ function rotatedPath(file: string): string {
   return basename(directory) === 'agent3' ? directory : `${file}*`;
 }
 
-/** What must not be read anywhere. */
-export function secretsOf({ token, metricsToken, notify, auditKey }: Config): string[] {
-  return [token, metricsToken, notify?.secret, auditKey].filter((secret) => secret !== undefined);
-}
-
 /** The executable itself; in development, Bun and the entry. */
 function ownArgv(): string[] {
   return Bun.main.startsWith('/$bunfs/') ? [process.execPath] : [process.execPath, join(import.meta.dir, '../main.ts')];
 }
 
 /** Without a cgroup that the settings name, commands run in the agent's own. */
-function openCgroups({ cgroup, commandCeilings }: Config, logger: Logger): CommandCgroups | undefined {
+function openCgroups(config: Config, logger: Logger): CommandCgroups | undefined {
+  const {
+    cgroup,
+    commandMemoryBytes: memoryBytes,
+    commandProcesses: processes,
+    commandCpuPercent: cpuPercent,
+  } = config;
   if (cgroup === undefined) {
     logger.info(
       'commands have no cgroup of their own (AGENT3_CGROUP is not set): they have no ceilings, and are stopped by process groups and marks',
@@ -127,7 +132,10 @@ function openCgroups({ cgroup, commandCeilings }: Config, logger: Logger): Comma
   const fault = cgroups.fault();
   if (fault === undefined) {
     try {
-      logger.info({ cgroup, ...cgroups.limit(commandCeilings) }, 'commands have a cgroup each, with these ceilings');
+      logger.info(
+        { cgroup, ...cgroups.limit({ memoryBytes, processes, cpuPercent }) },
+        'commands have a cgroup each, with these ceilings',
+      );
     } catch (error) {
       logger.warn({ cgroup, fault: describeErrno(error) }, 'no controllers: commands have no ceilings of their own');
     }

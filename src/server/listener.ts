@@ -15,7 +15,7 @@ import { mcpDoor } from '../mcp/door.ts';
 import { allOperations } from '../operations/index.ts';
 import type { Deps } from '../server/deps.ts';
 import { outputOnDisk } from '../sessions/record.ts';
-import type { Config, TlsFiles } from '../settings/config.ts';
+import type { Config } from '../settings/config.ts';
 import { version } from '../version.ts';
 import type { Listening } from './shutdown.ts';
 import { StartupFault } from './startup-fault.ts';
@@ -102,7 +102,8 @@ export class Listener implements Listening {
   }
 
   #readTls(): { readonly cert: string; readonly key: string } | undefined {
-    return this.#config.tls === undefined ? undefined : readTls(this.#config.tls);
+    const { tlsCert: cert, tlsKey: key } = this.#config;
+    return cert === undefined || key === undefined ? undefined : readTls({ cert, key });
   }
 
   #listen(port: number, tls: { readonly cert: string; readonly key: string } | undefined): void {
@@ -134,6 +135,12 @@ function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
     sessionBytes += commands.isSupervised(session) ? session.diskBytes() : outputOnDisk(session.record);
   }
   return { running, queued: gate.waiting, unapproved: approvals.count, sessions, sessionBytes };
+}
+
+/** Where certificate and key lie, as PEM. */
+interface TlsFiles {
+  readonly cert: string;
+  readonly key: string;
 }
 
 /** Certificate or key cannot be used. */

@@ -15,6 +15,7 @@ import { eraseEnvironmentVariable, forbidInspection } from '../linux/libc.ts';
 import { bootId } from '../linux/proc.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { type Config, ConfigError, loadConfig } from '../settings/config.ts';
+import { SECRET_SETTINGS } from '../settings/secrets.ts';
 import type { Deps } from './deps.ts';
 import { type Log, openLog } from './log.ts';
 import type { Job } from './scheduler.ts';
@@ -48,11 +49,8 @@ export function openKeyRing({ tokensFile }: Config, notices: Notices): KeyRing |
 
 /** From here on, the token is in the agent's memory alone, which no process of the same user may look into. */
 export function hideToken(): void {
-  eraseEnvironmentVariable('AGENT3_API_TOKEN');
-  eraseEnvironmentVariable('AGENT3_TOKEN');
-  eraseEnvironmentVariable('AGENT3_METRICS_TOKEN');
-  eraseEnvironmentVariable('AGENT3_NOTIFY_SECRET');
-  eraseEnvironmentVariable('AGENT3_AUDIT_KEY');
+  // Of the original's second variable nobody knows what its owner has in it.
+  for (const name of [...SECRET_SETTINGS, 'AGENT3_TOKEN']) eraseEnvironmentVariable(name);
   forbidInspection();
 }
 

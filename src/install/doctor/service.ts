@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { findFault, isSwitchedOff } from '../../../ops/watchdog/check.ts';
 import { readTarget } from '../../../ops/watchdog/target.ts';
+import { isKnownVariable } from '../../settings/settings.ts';
 import { runCommand } from '../command.ts';
 import { installedBinary } from '../install.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
@@ -10,7 +11,6 @@ import type { Manifest } from '../manifest.ts';
 import { healthUrl, serviceState, versionOn, whyNot } from '../service.ts';
 import { parseSettings } from '../settings-file.ts';
 import { addressOf } from '../survey.ts';
-import { TEMPLATES } from '../templates.ts';
 import { bad, type Finding, good } from './finding.ts';
 import { settingsLineFaults } from './settings-text.ts';
 
@@ -80,7 +80,8 @@ export function settingsFinding(text: string, faults: readonly string[]): Findin
   if (lines.length > 0) {
     return bad('settings', `${PATHS.settings}: ${lines.map(({ what }) => what).join('; ')}`, RESTART);
   }
-  const unknown = unknownSettings(Object.keys(parseSettings(text)));
+  const names = Object.keys(parseSettings(text));
+  const unknown = names.filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name));
   if (unknown.length > 0) {
     const what = `${unknown.join(', ')} in ${PATHS.settings}: there is no such setting, so it has no effect`;
     return bad('settings', what, `${RESTART} (agent3 serve --help has every name)`);
@@ -89,15 +90,6 @@ export function settingsFinding(text: string, faults: readonly string[]): Findin
 }
 
 const RESTART = 'correct it, then: systemctl restart agent3';
-
-/** What is no setting and may stand among them all the same: see `OTHER_NAMES` in config.ts. */
-export const OTHER_VARIABLES = ['AGENT3_TOKEN', 'AGENT3_SESSION', 'AGENT3_URL'] as const;
-
-/** Those of `names` that are meant to be settings and are none. The file that the installer writes has all there are. */
-export function unknownSettings(names: readonly string[]): string[] {
-  const known = new Set<string>([...OTHER_VARIABLES, ...(TEMPLATES.settings.match(/\bAGENT3_\w+(?==)/g) ?? [])]);
-  return names.filter((name) => name.startsWith('AGENT3_') && !known.has(name));
-}
 
 /** Is the agent reachable from elsewhere without encryption. */
 export function exposureFinding(values: Readonly<Record<string, string>>): Finding {

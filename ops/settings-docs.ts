@@ -1,0 +1,62 @@
+import { join } from 'node:path';
+import { OTHER_VARIABLES, SETTING_ROWS } from '../src/settings/settings.ts';
+
+/*
+ * What the table of settings says, for owners: `ops/agent3.env.example` and the table in the README. Run it after a
+ * change of the table; a test compares them.
+ */
+
+const ROOT = join(import.meta.dir, '..');
+
+/** Where the two are, from the top of the repository. */
+export const SETTINGS_DOCS = { example: 'ops/agent3.env.example', readme: 'README.md' } as const;
+
+const HEAD = `# Settings of Agent3. The installer keeps what you change here; after a change: systemctl restart agent3
+# This file holds the token: it belongs to root, mode 0600. Quotes hold a value with spaces together.
+`;
+
+const SERVICE_HEAD = `
+# The service sets the following. A line here takes its place.
+`;
+
+const SCHEDULE = 'AGENT3_WATCHDOG_SCHEDULE';
+const SCHEDULE_DEFAULT = '*/5 * * * *';
+
+/** The text of the example: each setting with what it is for; what has a default is commented out. */
+export function settingsExample(): string {
+  const own = SETTING_ROWS.filter(([, { service }]) => service === undefined).map(
+    ([name, { about, schema, example, isInstalled }]) =>
+      `\n${comment(about)}${isInstalled ? '' : '#'}${name}=${example ?? schema['default'] ?? ''}\n`,
+  );
+  const ofService = SETTING_ROWS.filter(([, { service }]) => service !== undefined).map(
+    ([name, { about, service }]) => `${comment(about)}#${name}=${service}\n`,
+  );
+  const schedule = `\n${comment(OTHER_VARIABLES[SCHEDULE] ?? '')}#${SCHEDULE}=${SCHEDULE_DEFAULT}\n`;
+  return [HEAD, ...own, SERVICE_HEAD, ...ofService, schedule].join('');
+}
+
+/** The table of the README. */
+export function settingsTable(): string {
+  const rows = SETTING_ROWS.map(([name, { about, schema, otherwise, service }]) => {
+    const value: unknown = schema['default'];
+    const shown = otherwise ?? (value === undefined ? 'none' : `\`${value}\``);
+    return `| \`${name}\` | ${shown} | ${about}${service === undefined ? '' : ` The service has \`${service}\`.`} |`;
+  });
+  const schedule = `| \`${SCHEDULE}\` | \`${SCHEDULE_DEFAULT}\` | ${OTHER_VARIABLES[SCHEDULE]} |`;
+  return ['| variable | default | meaning |', '| --- | --- | --- |', ...rows, schedule, ''].join('\n');
+}
+
+/** The README with its table of settings replaced by the one of the settings. */
+export function withSettingsTable(readme: string): string {
+  return readme.replace(/^\| variable \| default \| meaning \|\n(?:\|.*\n)+/m, () => settingsTable());
+}
+
+function comment(markdown: string): string {
+  return `# ${markdown.replaceAll('`', '')}\n`;
+}
+
+if (import.meta.main) {
+  await Bun.write(join(ROOT, SETTINGS_DOCS.example), settingsExample());
+  const readme = join(ROOT, SETTINGS_DOCS.readme);
+  await Bun.write(readme, withSettingsTable(await Bun.file(readme).text()));
+}
