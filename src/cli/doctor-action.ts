@@ -9,6 +9,7 @@ import {
   unitFinding,
   watchdogFinding,
 } from '../install/doctor/service.ts';
+import { startFinding } from '../install/doctor/start.ts';
 import {
   cgroupFinding,
   clockFinding,
@@ -54,6 +55,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     { name: 'settings', look: () => settingsFinding(text, valueFaults(values)) },
     { name: 'files', look: () => inventoryFinding(manifest) },
     { name: 'logs', look: logsFinding },
+    { name: 'start', look: () => startFinding(manifest) },
     { name: 'service', look: unitFinding },
     ...originalFindings().map((finding) => ({ name: finding.check, look: () => finding })),
     { name: 'health', look: () => healthFinding(manifest, values) },

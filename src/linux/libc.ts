@@ -43,8 +43,17 @@ export function eraseEnvironmentVariable(name: string): void {
   delete process.env[name];
 }
 
-/** prctl(2): PR_SET_DUMPABLE. */
+/** prctl(2). */
+const PR_GET_DUMPABLE = 3;
 const PR_SET_DUMPABLE = 4;
+
+/**
+ * Whether other processes of the same user may look into this one. At its start the kernel decides: not into a program
+ * whose file its user cannot read, unless `fs.suid_dumpable` is 1 (proc(5), ptrace(2)).
+ */
+export function isInspectable(): boolean {
+  return libc().prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) === 1;
+}
 
 /**
  * Makes `/proc/<pid>/{environ,mem,fd,…}` of this process belong to root and forbids core dumps and ptrace by other

@@ -10,6 +10,7 @@ import { schedule } from './scheduler.ts';
 import { reportTo } from './service-manager.ts';
 import { stopOnSignals } from './shutdown.ts';
 import {
+  exposureAtStart,
   hideToken,
   openAccess,
   openAudit,
@@ -26,9 +27,11 @@ import {
 export async function serve(): Promise<void> {
   const config = readConfig(processEnvironment());
   const manager = serviceManager(processEnvironment());
+  const exposure = exposureAtStart();
   hideToken();
   goBeforeCommands();
   const log = await openTheLog(config);
+  if (exposure !== undefined) log.logger.warn(exposure);
   const keys = openKeyRing(config, log.logger);
   const access = openAccess(config, log.logger, keys);
   const deps = buildDeps(config, log.logger, access, openAudit(config, log.logger));

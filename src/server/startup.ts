@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs';
+import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Access } from '../access/access.ts';
 import type { Approvals } from '../access/approvals.ts';
@@ -11,7 +11,7 @@ import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { MAX_SESSIONS } from '../lib/limits.ts';
 import type { Notices } from '../lib/notices.ts';
-import { eraseEnvironmentVariable, forbidInspection } from '../linux/libc.ts';
+import { eraseEnvironmentVariable, forbidInspection, isInspectable } from '../linux/libc.ts';
 import { bootId } from '../linux/proc.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { type Config, ConfigError, loadConfig } from '../settings/config.ts';
@@ -45,6 +45,27 @@ export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
 /** The tokens beside that of the settings; undefined where the settings name no file of them. */
 export function openKeyRing({ tokensFile }: Config, notices: Notices): KeyRing | undefined {
   return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, notices);
+}
+
+/**
+ * What let the commands of an earlier agent, which run as the same user, read the secrets until now, and what to do
+ * about it; undefined where nothing did, and for root. Looked at before `hideToken`.
+ */
+export function exposureAtStart(): string | undefined {
+  if (process.geteuid?.() === 0 || !isInspectable()) return undefined;
+  const repair = isReadable(process.execPath)
+    ? `chown root:root ${process.execPath}; chmod 711 ${process.execPath}`
+    : 'sysctl -w fs.suid_dumpable=0';
+  return `commands that were left over could read the token while the agent started; as root: ${repair}`;
+}
+
+function isReadable(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** From here on, the token is in the agent's memory alone, which no process of the same user may look into. */

@@ -98,12 +98,19 @@ describe('agent3 install --root', () => {
     expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_PORT=5009\n');
     expect(statSync(root.join('etc/agent3/agent3.env')).mode & 0o777).toBe(0o600);
     expect(readFileSync(root.join('usr/local/bin/agent3')).equals(readFileSync(BINARY))).toBe(true);
+    // Nobody but root reads it: README, "Security".
+    const executable = root.join('usr/local/bin/agent3');
+    expect(statSync(executable).mode & 0o777).toBe(0o711);
     expect(readlinkSync(root.join('etc/systemd/system/multi-user.target.wants/agent3.service'))).toBe(
       '/etc/systemd/system/agent3.service',
     );
     expect(readFileSync(root.join('usr/lib/sysusers.d/agent3.conf'), 'utf8')).toContain('\nu agent3 ');
     const second = await agent3(['install', '--root', root.path]);
     expect(second.stdout).toStartWith('Agent3 is staged');
+    // As an installation before had it.
+    chmodSync(executable, 0o755);
+    await agent3(['install', '--root', root.path]);
+    expect(statSync(executable).mode & 0o777).toBe(0o711);
     const removed = await agent3(['install', '--root', root.path, '--uninstall', '--purge']);
     expect(removed.code).toBe(0);
     expect(existsSync(root.join('etc/agent3'))).toBe(false);

@@ -114,6 +114,28 @@ describeVm('agent3 doctor', () => {
       'sysctl -w kernel.unprivileged_userns_clone=1',
     ],
     [
+      'the mode of the executable',
+      'start',
+      'chmod 755 /usr/local/bin/agent3',
+      'chmod 711 /usr/local/bin/agent3',
+      'chmod 711 /usr/local/bin/agent3',
+    ],
+    [
+      'another switch of the kernel',
+      'start',
+      'sysctl -q -w fs.suid_dumpable=1',
+      'sysctl -q -w fs.suid_dumpable=0',
+      'sysctl -w fs.suid_dumpable=0',
+    ],
+    [
+      'a line of its owner',
+      'start',
+      `mkdir -p /run/systemd/system/agent3.service.d
+printf '[Service]\nExecStartPost=-/bin/true\n' > /run/systemd/system/agent3.service.d/90.conf; systemctl daemon-reload`,
+      'rm -r /run/systemd/system/agent3.service.d; systemctl daemon-reload',
+      'write + before the program',
+    ],
+    [
       'a line of the unit',
       'profiles',
       `mkdir -p /run/systemd/system/agent3.service.d

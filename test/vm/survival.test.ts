@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from '../../ops/build.ts';
 import { BINARY } from '../helpers/binary.ts';
+import { command } from '../helpers/debian.ts';
 import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -14,6 +15,13 @@ const inBackground = (cmd: string): string => `. /etc/agent3/agent3.env
 curl -s -o /opt/answer -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"${cmd}"}}' \\
   "http://127.0.0.1:$AGENT3_PORT/" &
 `;
+
+/** The program that looks into the agent while it starts (`spy.c`); it needs no library. */
+function spy(): string {
+  const path = join(import.meta.dir, '../../dist/spy');
+  command(['gcc', '-O1', '-static', '-o', path, join(import.meta.dir, '../helpers/spy.c')]);
+  return path;
+}
 
 /** Past every output here: a reader from there on waits for the end of the command. */
 const WHOLE = 1_000_000;
@@ -29,6 +37,7 @@ describeVm('an installed agent', () => {
         '/opt/bundle/agent3': BINARY,
         '/opt/bundle/ops/install': join(OPS, 'install'),
         '/opt/next/agent3': build('agent3-next', undefined, '9.9.9'),
+        '/opt/spy': spy(),
       },
     });
     await vm.sh('/opt/bundle/ops/install');
@@ -66,6 +75,29 @@ describeVm('an installed agent', () => {
     await ask(vm, 'close_session', { session: left.body['session'] });
     expect((await vm.run(`kill -0 ${left.body['stdout']}`)).code).not.toBe(0);
   }, 90_000);
+
+  /** What a command that is left over gets of the next agents, and how many processes of theirs it has come across. */
+  const spyOn = async (script: string): Promise<{ got: string[]; seen: number }> => {
+    await vm.sh('. /etc/agent3/agent3.env; echo $AGENT3_API_TOKEN > /opt/token');
+    const session = await begin('/opt/spy "$(cat /opt/token)"');
+    await vm.sh(script, 200);
+    await answersWithin(vm, 30);
+    await vm.sh('pkill -x spy');
+    const said = String((await follow(session)).body['stdout'])
+      .trim()
+      .split('\n');
+    return { got: [...new Set(said.slice(0, -1))].sort(), seen: Number(said.at(-1)?.split(' ')[1]) };
+  };
+
+  test('shows its token to no command while it starts, reloads or stops', async () => {
+    const before = await spyOn(
+      'chmod 755 /usr/local/bin/agent3; systemctl restart agent3; chmod 711 /usr/local/bin/agent3',
+    );
+    expect(before.got).toContain('environ');
+    const { got, seen } = await spyOn('for i in $(seq 10); do systemctl restart agent3; systemctl reload agent3; done');
+    expect(got).toEqual([]);
+    expect(seen).toBeGreaterThanOrEqual(10);
+  }, 400_000);
 
   test('keeps background work through its own death', async () => {
     const work = await begin('sleep 6; echo finished');

@@ -26,6 +26,11 @@ const CONFINING = new RegExp(
 
 /** What a unit forbids to its processes, in its order: `NAME=VALUE`, from the text that `systemctl cat` gives. */
 export function confiningSettings(unit: string): string[] {
+  return serviceLines(unit).filter((line) => CONFINING.test(line));
+}
+
+/** The settings in the sections [Service] of the text that `systemctl cat` gives, in its order: `NAME=VALUE`. */
+export function serviceLines(unit: string): string[] {
   let section = '';
   return unit
     .replace(/\s*\\\n\s*/g, ' ')
@@ -33,7 +38,7 @@ export function confiningSettings(unit: string): string[] {
     .flatMap((raw) => {
       const line = raw.trim().replace(/^(\w+)\s*=\s*/, '$1=');
       section = /^\[(\w+)\]$/.exec(line)?.[1] ?? section;
-      return section === 'Service' && CONFINING.test(line) ? [line] : [];
+      return section === 'Service' && /^\w+=/.test(line) ? [line] : [];
     });
 }
 

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { bad, findingsText, good, lookAt } from '../../../src/install/doctor/finding.ts';
 import { lastCheckFinding } from '../../../src/install/doctor/service.ts';
+import { exposingLines } from '../../../src/install/doctor/start.ts';
 import { confiningSettings } from '../../../src/install/doctor/unit-probe.ts';
 import { memoryWords } from '../../../src/install/machine.ts';
 
@@ -109,4 +110,28 @@ LimitNOFILE=1
     'ProtectSystem=strict',
     'ReadWritePaths=/srv',
   ]);
+});
+
+test('what a unit starts as its user, but for the agent itself, would show the token to commands', () => {
+  const unit = `[Unit]
+ExecStart=/not/of/this/section
+[Service]
+ExecStartPre=+/bin/sh -c 'x'
+ExecStart=/usr/local/bin/agent3 serve
+ExecReload=/bin/kill -HUP $MAINPID
+ExecStopPost=/bin/old
+ExecPaths=/usr
+[Service]
+ExecReload=
+ExecReload=+/bin/kill -HUP $MAINPID
+ExecStartPost = -@/bin/one one
+ExecStartPost=!/bin/two
+ExecStopPost=
+ExecStop=-:/bin/three
+`;
+  expect(exposingLines(unit, '/usr/local/bin/agent3')).toEqual([
+    'ExecStartPost=-@/bin/one one',
+    'ExecStop=-:/bin/three',
+  ]);
+  expect(exposingLines('[Service]\nExecStart=/usr/bin/env agent3 serve', '/usr/bin/agent3')).toHaveLength(1);
 });
