@@ -1,10 +1,10 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { BASE_ENVIRONMENT, BINARY, randomToken } from '../helpers/binary.ts';
-import { command } from '../helpers/debian.ts';
-import { TemporaryDirectory } from '../helpers/directories.ts';
-import { LogReader } from '../helpers/logs.ts';
+import { BASE_ENVIRONMENT, BINARY, randomToken } from '../../helpers/binary.ts';
+import { command } from '../../helpers/debian.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { LogReader } from '../../helpers/logs.ts';
 
 /*
  * The agent gets its token in its environment. A command that was left over runs as the same user, and looks at the next
@@ -61,7 +61,7 @@ describe.skipIf(process.geteuid?.() !== 0)('a command that was left over, at the
   const place = new TemporaryDirectory();
   afterAll(() => place[Symbol.dispose]());
   chmodSync(place.path, 0o755);
-  command(['gcc', '-O1', '-static', '-o', place.join('spy'), join(import.meta.dir, '../helpers/spy.c')]);
+  command(['gcc', '-O1', '-static', '-o', place.join('spy'), join(import.meta.dir, '../../helpers/spy.c')]);
   const executable = place.join('agent3');
   copyFileSync(BINARY, executable);
 
