@@ -2,9 +2,8 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSy
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { EXECUTABLE } from '../src/install/changes.ts';
 import { purgedPaths, shippedUnits } from '../src/install/inventory.ts';
-import { DEFAULT_USER, LOOK_COMMENT, PATHS } from '../src/install/layout.ts';
+import { BINARY_ACCESS, DEFAULT_USER, LOOK_COMMENT, PATHS } from '../src/install/layout.ts';
 import { fill } from '../src/install/templates.ts';
 import { LOOK_USER } from '../src/lib/look-user.ts';
 
@@ -56,7 +55,7 @@ function fillTree(tree: string, binary: string, version: string): void {
   };
   mkdirSync(join(tree, 'usr/bin'), { recursive: true });
   cpSync(binary, join(tree, 'usr/bin/agent3'));
-  chmodSync(join(tree, 'usr/bin/agent3'), EXECUTABLE.mode);
+  chmodSync(join(tree, 'usr/bin/agent3'), BINARY_ACCESS.mode);
   // Not below /lib: that is a link to here, and dpkg 1.22 warns at the removal of a directory that it holds through it.
   for (const unit of shippedUnits()) {
     put(`usr/lib/systemd/system/${unit}`, template(unit).replaceAll('/usr/local/bin/agent3', '/usr/bin/agent3'));

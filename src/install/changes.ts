@@ -105,16 +105,16 @@ export class Changes {
   }
 
   /** Copies the executable into its place by rename: one that runs goes on with the old file. */
-  executable(path: string, source: string): void {
+  executable(path: string, source: string, access: Access): void {
     const target = this.#place(path);
-    if (existsSync(target) && sameContent(target, source) && this.#hasAccess(target, EXECUTABLE)) return;
+    if (existsSync(target) && sameContent(target, source) && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
-    this.#note(`file ${path} ${describeAccess(EXECUTABLE)}, a copy of ${source}`);
+    this.#note(`file ${path} ${describeAccess(access)}, a copy of ${source}`);
     if (this.dryRun) return;
     const beside = `${target}.agent3-new`;
     this.#removeOnFailure(beside, () => {
       copyFileSync(source, beside);
-      this.#setAccess(beside, EXECUTABLE);
+      this.#setAccess(beside, access);
       this.#replace(target, beside);
     });
   }
@@ -279,12 +279,6 @@ export class Changes {
     chmodSync(target, mode);
   }
 }
-
-/**
- * Everybody runs it and nobody but root reads it: the kernel lets no process of the agent's user look into a program that
- * this user cannot read, from its first moment on, when the token is still in its environment (ptrace(2), execve(2)).
- */
-export const EXECUTABLE: Access = { mode: 0o711 };
 
 const OTHERS_READ = 0o004;
 const GROUP_READS = 0o040;

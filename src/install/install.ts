@@ -6,7 +6,7 @@ import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 import { refuseForeign, removeObsolete, writeFiles } from './files.ts';
-import { BINARY, COMMANDS, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { BINARY, BINARY_ACCESS, COMMANDS, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import { takeLock } from './lock.ts';
 import { keepRecordOfLostKey } from './lost-key.ts';
 import { hasSystemd } from './machine.ts';
@@ -93,7 +93,7 @@ function put(situation: Situation): Manifest {
   if (original !== undefined) saveOriginal(situation, original);
   if (options.domain === false && manifest?.domain) removeSite(changes);
   if (options.packaged) changes.remove(BINARY);
-  else changes.executable(BINARY, options.binary);
+  else changes.executable(BINARY, options.binary, BINARY_ACCESS);
   if (!staged) handOver(changes, input, home, manifest);
   const { sums, kept } = writeFiles(files, original === undefined ? manifest : undefined, changes);
   for (const path of kept) notes.push(`kept as you changed it: ${path}`);

@@ -44,6 +44,11 @@ export const PATHS = {
 /** The executable: where an owner's own programs are, or where a package puts it. */
 export const BINARY = '/usr/local/bin/agent3';
 export const PACKAGED_BINARY = '/usr/bin/agent3';
+/**
+ * Everybody runs it and nobody but root reads it: the kernel lets no process of the agent's user look into a program that
+ * this user cannot read, from its first moment on, when the token is still in its environment (ptrace(2), execve(2)).
+ */
+export const BINARY_ACCESS = { mode: 0o711 } as const;
 
 export const SERVICE = 'agent3.service';
 /** What the commands run in. */
