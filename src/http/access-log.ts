@@ -19,16 +19,16 @@ export interface Ending {
 }
 
 /** One line per request: what was asked and how it ended, never the token, a command or its output. */
-export function logExchange(logger: Logger, exchange: Exchange | undefined, ending: Ending): void {
+export function logExchange(logger: Logger, exchange: Exchange, ending: Ending): void {
   const fields = {
-    request_id: exchange?.id,
-    address: exchange?.address,
-    method: exchange?.method.slice(0, MAX_LOGGED_CHARS),
-    path: exchange?.path.slice(0, MAX_LOGGED_CHARS),
-    op: exchange?.op,
-    session: exchange?.session,
-    outcome: exchange?.outcome,
-    exit_code: exchange?.exitCode,
+    request_id: exchange.id,
+    address: exchange.address,
+    method: exchange.method.slice(0, MAX_LOGGED_CHARS),
+    path: exchange.path.slice(0, MAX_LOGGED_CHARS),
+    op: exchange.op,
+    session: exchange.session,
+    outcome: exchange.outcome,
+    exit_code: exchange.exitCode,
     status: ending.status,
     duration_ms: Math.round(ending.durationMs),
     bytes: ending.bytes,
@@ -58,12 +58,12 @@ export class AccessLog {
   ) {}
 
   /** Writes the line of a request that was answered, or counts it. */
-  write(exchange: Exchange | undefined, ending: Ending): void {
-    if (exchange?.path === '/healthz' && ending.status === 200) {
+  write(exchange: Exchange, ending: Ending): void {
+    if (exchange.path === '/healthz' && ending.status === 200) {
       this.logger.debug({ address: exchange.address }, 'healthz');
       return;
     }
-    const hasToken = exchange === undefined || exchange.principal !== '';
+    const hasToken = exchange.principal !== '';
     const isBug = ending.error !== undefined && isUnexpected(ending.error);
     if (hasToken || isBug || this.#hasRoom(networkOf(exchange.address))) logExchange(this.logger, exchange, ending);
   }

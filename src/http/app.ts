@@ -11,7 +11,7 @@ import { type BodyReading, readJson, readJsonOrNothing, refuseLargeBody } from '
 import type { CallLimiter } from './call-limiter.ts';
 import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
-import { beginExchange, type Exchange, exchangeOf, invokeFor, noteSession } from './exchange.ts';
+import { beginExchange, type Exchange, type HttpExchange, invokeFor, noteSession } from './exchange.ts';
 import { authorizeMetrics, type MetricsParts, metricsText } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import type { Pace } from './pace.ts';
@@ -67,40 +67,64 @@ function methodsOf({ operations, mcp }: AppParts): ReadonlyMap<string, readonly 
   ]);
 }
 
+/** What answers a request, whose exchange is made for it once. */
+type Answering = (exchange: HttpExchange) => Response | Promise<Response>;
+
+/** The socket that a request came in at; `null` where there is none, as in tests. */
+type Socket = { requestIP(request: Request): { readonly address: string } | null } | null;
+
 /** The whole HTTP side of the agent, without a socket. */
 export function createApp(parts: AppParts) {
   const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
   const methods = methodsOf(parts);
+  const begin = (request: Request, socket: Socket): HttpExchange => {
+    const peer = socket?.requestIP(request)?.address ?? 'unknown';
+    return beginExchange(request, peer, clientAddress(peer, request.headers, parts.trustedProxies), parts.replySeconds);
+  };
+  const route =
+    (answer: Answering) =>
+    async ({ request, server }: { readonly request: Request; readonly server: Socket }) => {
+      const exchange = begin(request, server);
+      try {
+        return await answer(exchange);
+      } catch (error) {
+        return failed(parts, exchange, error);
+      }
+    };
+  const open = (answer: Answering) => route((exchange) => publicly(parts, exchange, answer));
+  const closed = (answer: Answering) => route((exchange) => admitted(parts, exchange, answer));
+  const healthy = route((exchange) => health(parts, exchange));
+  const document = open((exchange) => openApi(parts, exchange));
+  const measures = route((exchange) => metrics(parts, exchange));
+  const original = closed((exchange) => rpc(parts, operations, exchange));
+  const tools = closed((exchange) => mcp(parts, exchange));
+  const nothing = (exchange: Exchange): never => nothingHere(exchange, methods);
+  const unparsed = { parse: 'none' } as const;
   // A path is what the table says and nothing else: `/metrics/` is another.
   const app = new Elysia({ name: 'agent3', strictPath: true })
-    .onError({ as: 'global' }, ({ error, request }) => failed(parts, request, error))
-    .onRequest(({ request, server }) => {
-      const peer = server?.requestIP(request)?.address ?? 'unknown';
-      beginExchange(request, peer, clientAddress(peer, request.headers, parts.trustedProxies), parts.replySeconds);
+    // What fails before it reaches a route.
+    .onError({ as: 'global' }, ({ error, request, server }) => failed(parts, begin(request, server), error))
+    .get('/healthz', healthy)
+    .head('/healthz', healthy)
+    .get('/openapi.json', document)
+    .get('/metrics', measures)
+    .get('/sessions/:id/stream', ({ request, server, params: { id } }) => {
+      return closed((exchange) => stream(parts, id, exchange))({ request, server });
     })
-    .get('/healthz', ({ request }) => health(parts, request))
-    .head('/healthz', ({ request }) => health(parts, request))
-    .get('/openapi.json', ({ request }) => publicly(parts, request, () => openApi(parts, request)))
-    .get('/metrics', ({ request }) => metrics(parts, request))
-    .get('/sessions/:id/stream', ({ request, params: { id } }) => {
-      return admitted(parts, request, () => stream(parts, request, id));
-    })
-    .post('/', ({ request }) => admitted(parts, request, () => rpc(parts, operations, request)), { parse: 'none' })
-    .post('/mcp', ({ request }) => admitted(parts, request, () => mcp(parts, request)), { parse: 'none' })
-    .delete('/mcp', ({ request }) => admitted(parts, request, () => mcp(parts, request)))
+    .post('/', original, unparsed)
+    .post('/mcp', tools, unparsed)
+    .delete('/mcp', tools)
     // What has no route, wants the token before it says so.
-    .all('/*', ({ request }) => admitted(parts, request, () => nothingHere(request, methods)), { parse: 'none' })
-    .all('/', ({ request }) => admitted(parts, request, () => nothingHere(request, methods)), { parse: 'none' });
+    .all('/*', closed(nothing), unparsed)
+    .all('/', closed(nothing), unparsed);
   for (const path of DOCS_PATHS) {
-    const page = (request: Request) => publicly(parts, request, () => docs(parts, path, request));
-    app.get(path, ({ request }) => page(request)).head(path, ({ request }) => page(request));
+    const page = open((exchange) => docs(parts, path, exchange));
+    app.get(path, page).head(path, page);
   }
-  for (const path of OPEN_PATHS) {
-    app.all(path, ({ request }) => publicly(parts, request, () => nothingHere(request, methods)), { parse: 'none' });
-  }
+  for (const path of OPEN_PATHS) app.all(path, open(nothing), unparsed);
   for (const operation of parts.operations) {
-    const call = (request: Request) => admitted(parts, request, () => flat(parts, operation, request));
-    app.post(`/${operation.name}`, ({ request }) => call(request), { parse: 'none' });
+    const call = closed((exchange) => flat(parts, operation, exchange));
+    app.post(`/${operation.name}`, call, unparsed);
   }
   return app;
 }
@@ -108,52 +132,50 @@ export function createApp(parts: AppParts) {
 /** Paths that everybody may know of: with another method they say which ones they take. */
 const OPEN_PATHS = ['/healthz', '/openapi.json', '/metrics', ...DOCS_PATHS];
 
-type Answering = () => Response | Promise<Response>;
-
 /**
  * Lets `answer` answer who has a token, before anything else of the request is looked at. The call holds its slot until
  * the answer is there. Throws `Unauthorized`, `TooManyRequests`.
  */
-async function admitted(parts: AppParts, request: Request, answer: Answering): Promise<Response> {
-  const exchange = theExchange(request);
-  exchange.principal = parts.auth.authenticate(request.headers, exchange.address);
+async function admitted(parts: AppParts, exchange: HttpExchange, answer: Answering): Promise<Response> {
+  exchange.principal = parts.auth.authenticate(exchange.request.headers, exchange.address);
   parts.pace.demand(exchange.principal);
   using slot = parts.calls.acquire(exchange.principal);
   exchange.slot = slot;
-  return await publicly(parts, request, answer);
+  return await publicly(parts, exchange, answer);
 }
 
 /** Lets `answer` answer everybody. Throws `ShuttingDown`, and `RequestTooLarge`. */
-function publicly(parts: AppParts, request: Request, answer: Answering): Response | Promise<Response> {
+function publicly(parts: AppParts, exchange: HttpExchange, answer: Answering): Response | Promise<Response> {
   if (parts.shutdown.fired) throw new ShuttingDown();
-  refuseLargeBody(request.headers);
-  return answer();
+  refuseLargeBody(exchange.request.headers);
+  return answer(exchange);
 }
 
 /** The one route that answers during a shutdown too. */
-function health(parts: AppParts, request: Request): Response {
+function health(parts: AppParts, exchange: Exchange): Response {
   const stopping = parts.shutdown.fired;
   const body = { status: stopping ? 'shutting down' : 'ok', version: parts.version };
-  return respond(parts, request, stopping ? 503 : 200, body);
+  return respond(parts, exchange, stopping ? 503 : 200, body);
 }
 
 /** Their text without the brace at its end; made when it is first asked for: most agents serve it once in their life. */
 const documents = new WeakMap<AppParts, Map<Door, Promise<string>>>();
 
-async function openApi(parts: AppParts, request: Request): Promise<Response> {
+async function openApi(parts: AppParts, exchange: HttpExchange): Promise<Response> {
+  const { request, peer } = exchange;
   const door = doorOf(request.url);
   const made = documents.get(parts) ?? new Map<Door, Promise<string>>();
   documents.set(parts, made);
   const document = made.get(door) ?? documentText(parts, door);
   made.set(door, document);
-  const isFromProxy = parts.trustedProxies.has(theExchange(request).peer);
+  const isFromProxy = parts.trustedProxies.has(peer);
   // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
   const server =
     door === 'docs'
       ? { url: '.', description: 'the agent that this page came from' }
       : { url: parts.publicUrl ?? requestOrigin(request.url, request.headers, isFromProxy) };
   const text = `${await document},"servers":${JSON.stringify([server])}}`;
-  return send(parts, request, 200, text, Buffer.byteLength(text), { 'content-type': 'application/json' });
+  return send(parts, exchange, 200, text, Buffer.byteLength(text), { 'content-type': 'application/json' });
 }
 
 async function documentText(parts: AppParts, door: Door): Promise<string> {
@@ -161,25 +183,28 @@ async function documentText(parts: AppParts, door: Door): Promise<string> {
 }
 
 /** A part of the page for people. */
-async function docs(parts: AppParts, path: string, request: Request): Promise<Response> {
+async function docs(parts: AppParts, path: string, exchange: HttpExchange): Promise<Response> {
   const file = await docsFile(path);
-  if (hasFile(request.headers, file)) return send(parts, request, 304, null, 0, file.headers);
-  return send(parts, request, 200, file.body, file.bytes, file.headers);
+  if (hasFile(exchange.request.headers, file)) return send(parts, exchange, 304, null, 0, file.headers);
+  return send(parts, exchange, 200, file.body, file.bytes, file.headers);
 }
 
 /** The door of the original: `{"op","args"}`. */
-async function rpc(parts: AppParts, operations: ReadonlyMap<string, Operation>, request: Request): Promise<Response> {
-  const { operation, args } = parseRpc(await readJson(request, readingOf(parts, request)), operations);
-  return invoke(parts, operation, args, request);
+async function rpc(
+  parts: AppParts,
+  operations: ReadonlyMap<string, Operation>,
+  exchange: HttpExchange,
+): Promise<Response> {
+  const { operation, args } = parseRpc(await readJson(exchange.request, readingOf(parts, exchange)), operations);
+  return invoke(parts, operation, args, exchange);
 }
 
 /** One route per operation: the body is the arguments themselves, and may be empty. */
-async function flat(parts: AppParts, operation: Operation, request: Request): Promise<Response> {
-  return invoke(parts, operation, await readJsonOrNothing(request, readingOf(parts, request)), request);
+async function flat(parts: AppParts, operation: Operation, exchange: HttpExchange): Promise<Response> {
+  return invoke(parts, operation, await readJsonOrNothing(exchange.request, readingOf(parts, exchange)), exchange);
 }
 
-function readingOf({ pace, shutdown, turns }: AppParts, request: Request): BodyReading {
-  const { deadline, principal, slot } = theExchange(request);
+function readingOf({ pace, shutdown, turns }: AppParts, { deadline, principal, slot }: Exchange): BodyReading {
   const count = (bytes: number): void => {
     slot?.grow(bytes);
     pace.demandText(principal, bytes);
@@ -187,60 +212,50 @@ function readingOf({ pace, shutdown, turns }: AppParts, request: Request): BodyR
   return { deadline, shutdown, count, turn: () => turns.take(principal) };
 }
 
-async function invoke(parts: AppParts, operation: Operation, args: unknown, request: Request): Promise<Response> {
-  const answer = await invokeFor(theExchange(request), operation, args, { shutdown: parts.shutdown });
-  return respond(parts, request, 200, answer);
+async function invoke(parts: AppParts, operation: Operation, args: unknown, exchange: Exchange): Promise<Response> {
+  const answer = await invokeFor(exchange, operation, args, { shutdown: parts.shutdown });
+  return respond(parts, exchange, 200, answer);
 }
 
 /** A stream ends with its command, not with the reply window; its log line is written then. */
-function stream(parts: AppParts, request: Request, id: string): Response {
-  const exchange = theExchange(request);
+function stream(parts: AppParts, id: string, exchange: HttpExchange): Response {
   exchange.op = 'stream';
   noteSession(exchange, { session: id });
-  const { response, over, bytes } = openStream(parts.followers, id, exchange, request, parts.shutdown);
+  const { response, over, bytes } = openStream(parts.followers, id, exchange, parts.shutdown);
   response.headers.set('x-request-id', exchange.id);
   over.subscribe(() => log(parts, exchange, { status: 200, bytes: bytes(), error: undefined }));
   return response;
 }
 
 /** MCP's Streamable HTTP. Its answers are streams, whose log line is written when they have ended. */
-function mcp(parts: AppParts, request: Request): Promise<Response> {
-  const exchange = theExchange(request);
-  return parts.mcp.answer(request, exchange, readingOf(parts, request), (status, bytes) =>
+function mcp(parts: AppParts, exchange: HttpExchange): Promise<Response> {
+  return parts.mcp.answer(exchange.request, exchange, readingOf(parts, exchange), (status, bytes) =>
     log(parts, exchange, { status, bytes, error: exchange.error }),
   );
 }
 
 /** For this machine, and for who has the token of the metrics. */
-function metrics(parts: AppParts, request: Request): Response | Promise<Response> {
-  const { peer, address } = theExchange(request);
-  authorizeMetrics(parts, request.headers, peer, address);
-  return publicly(parts, request, async () => {
+function metrics(parts: AppParts, exchange: HttpExchange): Response | Promise<Response> {
+  authorizeMetrics(parts, exchange.request.headers, exchange.peer, exchange.address);
+  return publicly(parts, exchange, async () => {
     const { text, type } = await metricsText(parts);
-    return send(parts, request, 200, text, Buffer.byteLength(text), { 'content-type': type });
+    return send(parts, exchange, 200, text, Buffer.byteLength(text), { 'content-type': type });
   });
 }
 
-function theExchange(request: Request): Exchange {
-  const exchange = exchangeOf(request);
-  if (exchange === undefined) throw new Error('a request reached its route without passing onRequest');
-  return exchange;
-}
-
-function nothingHere(request: Request, methods: ReadonlyMap<string, readonly string[]>): never {
-  const { method, path } = theExchange(request);
+function nothingHere({ method, path }: Exchange, methods: ReadonlyMap<string, readonly string[]>): never {
   throw noRoute(method, STREAM_PATH.test(path) ? '/sessions/:id/stream' : path, methods);
 }
 
-function failed(parts: AppParts, request: Request, error: unknown): Response {
+function failed(parts: AppParts, exchange: Exchange, error: unknown): Response {
   const problem = problemOf(error);
-  return respond(parts, request, problem.status, problem.body, problem.headers, error);
+  return respond(parts, exchange, problem.status, problem.body, problem.headers, error);
 }
 
 /** Every answer but a stream and the parts of `/docs`: JSON. */
 function respond(
   parts: AppParts,
-  request: Request,
+  exchange: Exchange,
   status: number,
   body: unknown,
   headers: Readonly<Record<string, string>> = {},
@@ -248,30 +263,29 @@ function respond(
 ): Response {
   const text = JSON.stringify(body);
   const all = { 'content-type': 'application/json', ...headers };
-  return send(parts, request, status, text, Buffer.byteLength(text), all, error);
+  return send(parts, exchange, status, text, Buffer.byteLength(text), all, error);
 }
 
 /** Every answer but a stream leaves through here, with its log line. */
 function send(
   parts: AppParts,
-  request: Request,
+  exchange: Exchange,
   status: number,
   body: string | Blob | null,
   bytes: number,
   headers: Readonly<Record<string, string>>,
   error?: unknown,
 ): Response {
-  const exchange = exchangeOf(request);
   log(parts, exchange, { status, bytes, error });
-  return new Response(body, { status, headers: { 'x-request-id': exchange?.id ?? '', ...headers } });
+  return new Response(body, { status, headers: { 'x-request-id': exchange.id, ...headers } });
 }
 
 /** Writes the line of an answer that leaves now. */
-function log(parts: AppParts, exchange: Exchange | undefined, ending: Omit<Ending, 'durationMs'>): void {
-  const durationMs = exchange === undefined ? 0 : performance.now() - exchange.startedMs;
+function log(parts: AppParts, exchange: Exchange, ending: Omit<Ending, 'durationMs'>): void {
+  const durationMs = performance.now() - exchange.startedMs;
   // After the answer has left: nobody waits for a log line.
   setImmediate(() => {
-    parts.counters.request(exchange?.op, ending.status ?? 0, durationMs / 1000);
+    parts.counters.request(exchange.op, ending.status ?? 0, durationMs / 1000);
     if (isFailedLogin(ending.error)) parts.counters.failedLogin();
     parts.accessLog.write(exchange, { ...ending, durationMs });
   });

@@ -27,11 +27,15 @@ export interface Exchange {
   error?: unknown;
 }
 
-/** The exchanges under way. A request that is gone takes its exchange with it. */
-const exchanges = new WeakMap<Request, Exchange>();
+/** One that came over HTTP. */
+export interface HttpExchange extends Exchange {
+  readonly request: Request;
+}
 
-export function beginExchange(request: Request, peer: string, address: string, replySeconds: number): Exchange {
-  const exchange: Exchange = {
+/** The exchange of a request that has just come. */
+export function beginExchange(request: Request, peer: string, address: string, replySeconds: number): HttpExchange {
+  return {
+    request,
     id: Bun.randomUUIDv7(),
     startedMs: performance.now(),
     peer,
@@ -41,8 +45,6 @@ export function beginExchange(request: Request, peer: string, address: string, r
     deadline: Deadline.after(replySeconds),
     principal: '',
   };
-  exchanges.set(request, exchange);
-  return exchange;
 }
 
 /** The exchange of a call that came from a local client, not over HTTP. */
@@ -57,11 +59,6 @@ export function localExchange(principal: string, method: string, replySeconds: n
     deadline: Deadline.after(replySeconds),
     principal,
   };
-}
-
-/** The exchange of a request that `beginExchange` has seen; undefined for one that it has not. */
-export function exchangeOf(request: Request): Exchange | undefined {
-  return exchanges.get(request);
 }
 
 /** Runs an operation for an exchange, which then tells of it. Throws what the operation throws. */

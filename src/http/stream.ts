@@ -2,7 +2,7 @@ import type { FollowEvent, Followers, Offsets } from '../calls/follow.ts';
 import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
 import { SignalOnce } from '../lib/signal-once.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
-import type { Exchange } from './exchange.ts';
+import type { HttpExchange } from './exchange.ts';
 import { problemOf } from './problems.ts';
 
 /** A stream that was opened: its answer, and what its log line tells when it is over. */
@@ -20,8 +20,7 @@ export interface OpenedStream {
 export function openStream(
   followers: Followers,
   session: string,
-  { principal, address }: Pick<Exchange, 'principal' | 'address'>,
-  request: Request,
+  { principal, address, request }: Pick<HttpExchange, 'principal' | 'address' | 'request'>,
   shutdown: SignalOnce,
 ): OpenedStream {
   const { searchParams } = new URL(request.url, 'http://localhost');
