@@ -174,7 +174,6 @@ const VARIABLES: readonly (readonly [name: string, value: string])[] = [
   ['PATH', '/srv/hostile:/usr/bin:/bin'],
   ['BASH_ENV', '/srv/hostile/script'],
   ['ENV', '/srv/hostile/script'],
-  ['BASH_FUNC_exec%%', '() { touch /srv/drop/escaped; }'],
   ['GCONV_PATH', '/srv/hostile'],
   ['IFS', '/'],
 ];
@@ -268,6 +267,13 @@ curl -s -H @<(echo "X-Auth-Token: ${token}") -d @/opt/body http://127.0.0.1:5000
       },
       60_000,
     );
+
+    test('takes no function of bash as a variable', async () => {
+      const more = { env: { 'BASH_FUNC_exec%%': '() { touch /srv/drop/escaped; }' } };
+      const answer = await call('id', 'sleep 0.5; test -e /srv/drop/escaped', more);
+      expect(answer).toMatchObject({ error: 'Invalid args', after: 1 });
+      expect(answer['message']).toContain('names have letters, digits and _ only');
+    }, 60_000);
 
     const calls = [...SET_ID, ...SOCKETS, ...LEASES, ...WATCHES];
     const said = new Map<string, string>();
