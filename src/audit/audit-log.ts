@@ -6,11 +6,11 @@ import { putAside } from '../lib/put-aside.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
 import { AuditFault } from './audit-fault.ts';
 import { GENESIS, hashLine } from './chain.ts';
-import { KEPT_FILES, openRecord } from './files.ts';
+import { finishRotation, KEPT_FILES, openRecord } from './files.ts';
 import { HEAD_BYTES, type HeadState, headPath, headText, parseHead } from './head.ts';
 import { endsWithLine, LeftFiles, lastFile, tailOf } from './leftover.ts';
 import { resumeAfterPowerLoss } from './power-loss.ts';
-import { fileNote, type Resumption, resume, tampered } from './resume.ts';
+import { fileNote, isFileNote, type Resumption, resume, tampered } from './resume.ts';
 import { partFilled, RECORD_FILE_BYTES, RecordRoom, tokenOf } from './room.ts';
 import { Seal } from './seal.ts';
 import { SyncedRecord } from './synced-record.ts';
@@ -66,6 +66,7 @@ export class AuditLog {
     }
     if (!lockWithin(this.#head, DYING_AGENT_MS))
       throw new AuditFault(`another agent writes the audit record ${path}: ${lockHolder(this.#head)} holds its lock`);
+    finishRotation(path);
     this.#size = fstatSync(this.#fd).size;
     this.#disk = new SyncedRecord(path, this.#seal, boot, notices, () => ({
       fd: this.#fd,
@@ -131,7 +132,7 @@ export class AuditLog {
     this.#disk.leave(this.#fd);
     this.#fd = fd;
     this.#size = size;
-    this.#isTorn = this.#needsBreak = this.#isFixed = false;
+    this.#needsBreak = this.#isFixed = false;
     this.#room.clear();
     return true;
   }
@@ -177,7 +178,10 @@ export class AuditLog {
       this.#needsBreak = false;
     }
     if (this.#isTorn) {
-      this.#line({ event: 'recovered', what: 'the line before was not written whole' });
+      const [note] = this.#notes;
+      // A new file begins with its number, also then.
+      if (isFileNote(note)) this.#notes[0] = { ...note, torn: true };
+      else this.#line({ event: 'recovered', what: 'the line before was not written whole' });
       this.#isTorn = false;
     }
     for (let note = this.#notes[0]; note !== undefined; note = this.#notes[0]) {

@@ -1,5 +1,6 @@
 import { type AuditLine, GENESIS } from './chain.ts';
 import type { HeadState } from './head.ts';
+import { isFileNote } from './resume.ts';
 
 /** A line that tells of a record of agents that did not count its files. */
 export interface Upgrade {
@@ -28,7 +29,7 @@ export function beginningFaults(
 ): string[] {
   if (begin.seq === 1 && begin.prev === GENESIS) return [];
   const older = files - 1;
-  if (begin.event === 'agent' && begin['what'] === 'file') {
+  if (isFileNote(begin)) {
     const gone = Number(begin['number']) - 1;
     if (older >= kept) return [];
     return [

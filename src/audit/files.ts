@@ -1,6 +1,7 @@
 import { constants, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
+import { finishPutAside } from '../lib/put-aside.ts';
 
 /** Older files of a record that are kept, by the agent and by ops/agent3.logrotate. */
 export const KEPT_FILES = 90;
@@ -33,6 +34,15 @@ export function rotatedFiles(path: string): string[] {
 function lastChange(paths: readonly string[]): number {
   const last = paths.at(-1);
   return last === undefined ? 0 : (statSync(last, { throwIfNoEntry: false })?.mtimeMs ?? 0);
+}
+
+/** Ends a rotation in which an earlier agent was killed, where the agent can. */
+export function finishRotation(path: string): void {
+  try {
+    finishPutAside(path, KEPT_FILES);
+  } catch {
+    // Its directory is not the agent's: then no agent has begun one.
+  }
 }
 
 /** The bytes of a file of a record. Throws the system's error. */

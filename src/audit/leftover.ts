@@ -56,18 +56,21 @@ export class LeftFiles implements OlderFiles {
   }
 
   newest(): Uint8Array | 'unreadable' | undefined {
-    const newest = this.#rotated.at(-1);
-    return newest === undefined ? undefined : read(newest, (bytes) => bytes);
+    for (const path of this.#rotated.toReversed()) {
+      const bytes = read(path, (all) => all);
+      if (bytes.length > 0) return bytes;
+    }
+    return undefined;
   }
 
-  last(): Uint8Array | 'unreadable' | undefined {
+  tail(): Tail | 'unreadable' | undefined {
     const newest = this.newest();
-    return typeof newest === 'object' ? lastLines(newest).lines.at(-1) : newest;
+    return typeof newest === 'object' ? lastLines(newest) : newest;
   }
 
   hasSeals(): boolean {
-    const recent = [this.#rotated.at(-1), this.path].filter((path) => path !== undefined);
-    return recent.some((path) => read(path, isSealed) === true);
+    const newest = this.newest();
+    return (typeof newest === 'object' && isSealed(newest)) || read(this.path, isSealed) === true;
   }
 
   first(): Uint8Array | 'unreadable' | undefined {

@@ -1,4 +1,5 @@
 import { type AuditLine, linesOf, parseLine } from './chain.ts';
+import { isFileNote } from './resume.ts';
 import type { Seal } from './seal.ts';
 
 const POWER_LOSS = 'after a power loss: lines may be missing';
@@ -58,8 +59,7 @@ function* lossesIn(bytes: Uint8Array, seal: Seal): Generator<{ readonly bytes: n
     if (loss === undefined) continue;
     const before = start < 2 ? start : text.lastIndexOf(0x0a, start - 2) + 1;
     const note = ownLine(text.subarray(before), seal);
-    const isNewFile = note?.event === 'agent' && note['what'] === 'file';
-    yield { bytes: loss.skipped, to: isNewFile ? before : start };
+    yield { bytes: loss.skipped, to: isFileNote(note) ? before : start };
   }
 }
 

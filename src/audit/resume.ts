@@ -13,10 +13,10 @@ export interface Tail {
 /** What logrotate has put aside. */
 export interface OlderFiles {
   readonly count: number;
-  /** The bytes of the newest. */
+  /** The bytes of the newest that has any: a file may be put aside before it has a line. */
   newest(): Uint8Array | 'unreadable' | undefined;
-  /** The last line of it. */
-  last(): Uint8Array | 'unreadable' | undefined;
+  /** The end of it. */
+  tail(): Tail | 'unreadable' | undefined;
   /** Whether the file of now, or the newest of these, has a line with a MAC. */
   hasSeals(): boolean;
   /** The first line of the oldest file, which may be that of now. */
@@ -42,7 +42,7 @@ export interface Resumption {
  * disk.
  */
 export function resume(seal: Seal, head: HeadState, tail: Tail, older: OlderFiles, synced = 0): Resumption {
-  const isFresh = synced === 0 && older.count === 0 && (tail.lines.length === 0 || isTornStart(tail, 1));
+  const isFresh = synced === 0 && older.newest() === undefined && (tail.lines.length === 0 || isTornStart(tail, 1));
   // The note of a record without a line is synced before the first one; a loss of power may come even before that.
   if (isFresh && (head === 'empty' || isBeginning(head))) {
     const torn = tail.lines.at(-1);
@@ -79,7 +79,7 @@ function faultOfHead(seal: Seal, head: Head, last: Uint8Array | undefined, older
 
 /** Without a note that can be believed, the chain goes on from the last line there is. */
 function fromLines({ lines, isTorn }: Tail, older: OlderFiles, what: string): Resumption {
-  const earlier = readable(older.last());
+  const earlier = lastLine(older);
   const last = lines.at(-1) ?? earlier;
   const line = [...lines, ...(earlier === undefined ? [] : [earlier])]
     .map((bytes) => parseLine(bytes))
@@ -97,17 +97,12 @@ function fromLines({ lines, isTorn }: Tail, older: OlderFiles, what: string): Re
 
 /** The file was put aside while no agent ran, or it was emptied. */
 function ontoNewFile(seal: Seal, head: Head, older: OlderFiles, at: Resumption): Resumption {
-  const found = older.last();
-  const last = readable(found);
-  const isLater = last !== undefined && isNext(seal, head, last);
-  const isRotated = isLater || found === 'unreadable' || (last !== undefined && hashLine(last) === head.hash);
-  if (!isRotated) return { ...at, notes: [tampered('the file is empty, and was not'), ...at.notes] };
-  return {
-    ...at,
-    ...(isLater && { seq: head.seq + 1, prev: hashLine(last) }),
-    files: at.files + 1,
-    notes: [fileNote(at.files + 1), ...at.notes],
-  };
+  const found = older.tail();
+  const fit = typeof found === 'object' ? fitOf(seal, head, found) : undefined;
+  if (fit === undefined && found !== 'unreadable')
+    return { ...at, notes: [tampered('the file is empty, and was not'), ...at.notes] };
+  const files = (fit?.files ?? at.files) + 1;
+  return { ...at, ...fit, files, notes: [fileNote(files), ...at.notes] };
 }
 
 /** How the end of the file goes with the note; undefined when it does not. */
@@ -115,17 +110,18 @@ function fitOf(
   seal: Seal,
   head: Head,
   tail: Tail,
-  older: OlderFiles,
-): Pick<Resumption, 'seq' | 'prev' | 'isTorn'> | undefined {
+  older?: OlderFiles,
+): (Pick<Resumption, 'seq' | 'prev' | 'isTorn'> & { readonly files?: number }) | undefined {
   const last = tail.lines.at(-1);
   if (last === undefined) return undefined;
   const { seq } = head;
   if (!tail.isTorn) {
     if (hashLine(last) === head.hash) return { seq, prev: head.hash, isTorn: false };
     // The agent died between a line and the note of it.
-    if (isNext(seal, head, last)) return { seq: seq + 1, prev: hashLine(last), isTorn: false };
+    if (isNext(seal, head, last))
+      return { seq: seq + 1, prev: hashLine(last), isTorn: false, ...fileNumber(parseLine(last)) };
   }
-  const before = tail.lines.length > 1 ? tail.lines[0] : readable(older.last());
+  const before = tail.lines.length > 1 ? tail.lines[0] : older && lastLine(older);
   // The disk was full, or the machine went down, in the middle of the line that came next.
   const isRest = before !== undefined && hashLine(before) === head.hash && isTornStart(tail, seq + 1);
   return isRest ? { seq, prev: hashLine(last), isTorn: true } : undefined;
@@ -176,9 +172,25 @@ function readable(line: Uint8Array | 'unreadable' | undefined): Uint8Array | und
   return line === 'unreadable' ? undefined : line;
 }
 
-/** The first line of a new file. */
+function lastLine(older: OlderFiles): Uint8Array | undefined {
+  const tail = older.tail();
+  return typeof tail === 'object' ? tail.lines.at(-1) : undefined;
+}
+
+/** The first line of a new file. With `torn: true`, the last line of the file before was not written whole. */
 export function fileNote(number: number): Fields {
   return { event: 'agent', what: 'file', number };
+}
+
+/** Whether a line is the first of a new file. */
+export function isFileNote(fields: Fields | undefined): boolean {
+  return fields?.['event'] === 'agent' && fields['what'] === 'file';
+}
+
+/** The number of the file that a line begins. */
+function fileNumber(line: Fields | undefined): { readonly files?: number } {
+  const number = isFileNote(line) ? line?.['number'] : undefined;
+  return typeof number === 'number' ? { files: number } : {};
 }
 
 /** A line about what somebody else has done. */

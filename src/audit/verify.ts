@@ -4,6 +4,7 @@ import { type AuditLine, hashLine, linesOf, parseLine } from './chain.ts';
 import { KEPT_FILES, readRecordFile, recordFiles } from './files.ts';
 import { type HeadState, headPath, parseHead } from './head.ts';
 import { describePowerLoss, leftBefore, leftInside, powerLossOf } from './power-loss-lines.ts';
+import { isFileNote } from './resume.ts';
 import { Seal, type SealState } from './seal.ts';
 
 /** What is wrong with a record, and where; lines are counted from 1 in their file, and 0 is the file as a whole. */
@@ -199,7 +200,8 @@ class Walk {
 }
 
 function chainFaults(line: AuditLine, before: Before, find: (what: string) => AuditFinding): AuditFinding[] {
-  const explained = before.where !== undefined && line.event === 'recovered' && line.prev === before.hash;
+  const isNote = line.event === 'recovered' || (isFileNote(line) && line['torn'] === true);
+  const explained = before.where !== undefined && isNote && line.prev === before.hash;
   if (before.where !== undefined && !explained) return [before.where];
   const expected = (before.seq ?? line.seq - 1) + 1;
   const faults = line.seq === expected ? [] : [find(`its number is ${line.seq}, and should be ${expected}`)];

@@ -14,8 +14,18 @@ const rows: readonly (readonly [what: string, before: readonly string[], after: 
   ],
   ['compressed ones too', ['log=c', 'log.1=b', 'log.2.gz=a'], ['log.1=c', 'log.2=b', 'log.3.gz=a']],
   ['where logrotate kept more', ['log=b', 'log.1=a', 'log.9=x', 'log.12=y'], ['log.1=b', 'log.2=a']],
-  ['where a number is missing', ['log=c', 'log.2=a'], ['log.1=c', 'log.3=a']],
+  ['where a number is missing', ['log=c', 'log.2=a'], ['log.1=c', 'log.2=a']],
+  [
+    'where a number is missing, and the last that is kept is there',
+    ['log=d', 'log.1=c', 'log.3=a'],
+    ['log.1=d', 'log.2=c', 'log.3=a'],
+  ],
   ['after a move that was cut short', ['log=c', 'log.0=b', 'log.1=a'], ['log.1=c', 'log.2=b', 'log.3=a']],
+  [
+    'after one that was cut short between two files',
+    ['log=c', 'log.0=b', 'log.2=a'],
+    ['log.1=c', 'log.2=b', 'log.3=a'],
+  ],
   [
     'what has another name stays',
     ['log=a', 'log.head=h', 'log.1.bak=b', 'logs.1=l', 'log.1x=x'],
