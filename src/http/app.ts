@@ -113,7 +113,6 @@ export function createApp(parts: AppParts) {
     })
     .post('/', original, unparsed)
     .post('/mcp', tools, unparsed)
-    .delete('/mcp', tools)
     // What has no route, wants the token before it says so.
     .all('/*', closed(nothing), unparsed)
     .all('/', closed(nothing), unparsed);

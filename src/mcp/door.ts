@@ -3,27 +3,27 @@ import { readMessage } from '../http/body.ts';
 import { requestOrigin } from '../http/openapi.ts';
 import { refuseForeignOrigin } from '../http/origin.ts';
 import type { AddressList } from '../lib/address-list.ts';
-import type { McpSessions, McpSessionsParts } from './sessions.ts';
+import type { McpHttp, McpHttpDeps } from './http.ts';
 
 /** What the door works with. */
-export interface McpParts extends McpSessionsParts {
+export interface McpDoorDeps extends McpHttpDeps {
   readonly trustedProxies: AddressList;
   readonly publicUrl: string | undefined;
 }
 
-/** MCP's Streamable HTTP at `/mcp`, as a door of the app. Its sessions outlive a reload of the certificate, which makes a new app. */
-export function mcpDoor(parts: McpParts): McpDoor {
-  let sessions: Promise<McpSessions> | undefined;
+/** MCP's Streamable HTTP at `/mcp`, as a door of the app. */
+export function mcpDoor(deps: McpDoorDeps): McpDoor {
+  let http: Promise<McpHttp> | undefined;
   return {
-    // The server never speaks first, so there is no stream to GET.
-    methods: ['POST', 'DELETE'],
+    // The server never speaks first, so there is no stream to GET; and there is no session to DELETE.
+    methods: ['POST'],
     answer: async (request, exchange, reading, done) => {
-      const own = requestOrigin(request.url, request.headers, parts.trustedProxies.has(exchange.peer));
-      refuseForeignOrigin(request.headers, own, parts.publicUrl);
-      const body = request.method === 'POST' ? await readMessage(request, reading) : undefined;
-      // Loaded with the first client: the SDK costs the start of the agent time and memory.
-      sessions ??= import('./sessions.ts').then(({ McpSessions }) => new McpSessions(parts));
-      return (await sessions).answer(request, body, exchange, done);
+      const own = requestOrigin(request.url, request.headers, deps.trustedProxies.has(exchange.peer));
+      refuseForeignOrigin(request.headers, own, deps.publicUrl);
+      const body = await readMessage(request, reading);
+      // Loaded with the first client: the package costs the start of the agent time and memory.
+      http ??= import('./http.ts').then(({ McpHttp }) => new McpHttp(deps));
+      return (await http).answer(request, body, exchange, done);
     },
   };
 }

@@ -1,33 +1,30 @@
-import type { ServerNotification } from '@modelcontextprotocol/sdk/types.js';
-
 /** How often a client that asks for it hears of a command that runs. */
 const INTERVAL_MS = 1000;
 
-/** What a call brings with it: whether its client wants to hear of progress, and the way to tell it. */
-export interface ProgressTarget {
-  readonly _meta?: { readonly progressToken?: string | number | undefined } | undefined;
-  sendNotification(notification: ServerNotification): Promise<void>;
+/** One report, in the words of the protocol. */
+export interface Progress {
+  readonly progress: number;
+  readonly message: string;
 }
 
-/** Tells the client of a call once a second how long its command has run and what it has written, until it is disposed of. */
+/** Reports once a second how long a command has run and what it has written, until it is disposed of. */
 export class ProgressReport implements Disposable {
   #timer: Timer | undefined;
 
-  constructor(private readonly target: ProgressTarget) {}
+  /** Without `send`, nobody wants to hear of it. */
+  constructor(private readonly send: ((progress: Progress) => Promise<void>) | undefined) {}
 
-  /** Begins to tell; nothing where the client did not ask for it. */
+  /** Begins to report. */
   watch(outputBytes: () => number): void {
-    const progressToken = this.target._meta?.progressToken;
-    if (progressToken === undefined || this.#timer !== undefined) return;
+    const { send } = this;
+    if (send === undefined || this.#timer !== undefined) return;
     let seconds = 0;
-    const tell = async () => {
+    const report = async () => {
       seconds++;
-      const message = `running for ${seconds} s, ${outputBytes()} bytes of output so far`;
-      const params = { progressToken, progress: seconds, message };
-      await this.target.sendNotification({ method: 'notifications/progress', params });
+      await send({ progress: seconds, message: `running for ${seconds} s, ${outputBytes()} bytes of output so far` });
     };
-    // A client that is gone, or output that was removed, ends the telling; the command goes on all the same.
-    this.#timer = setInterval(() => void tell().catch(() => this[Symbol.dispose]()), INTERVAL_MS);
+    // A client that is gone, or output that was removed, ends the reports; the command goes on all the same.
+    this.#timer = setInterval(() => void report().catch(() => this[Symbol.dispose]()), INTERVAL_MS);
   }
 
   [Symbol.dispose](): void {

@@ -1,26 +1,16 @@
+import type { Tool } from '@modelcontextprotocol/server';
 import type { TObject } from '@sinclair/typebox';
 import { type PlainSchema, plainObject } from '../http/openapi-schema.ts';
 
-/** A schema as JSON Schema has it. */
-export type JsonSchema = Readonly<Record<string, unknown>>;
-
-/** The schema of a tool's arguments or result. */
-export interface ToolSchema {
-  type: 'object';
-  properties: Record<string, object>;
-  required?: string[];
-  [more: string]: unknown;
+/** The schema of a tool's arguments, as MCP lists it: the plain form that all documents share, in the words of JSON Schema. */
+export function toolSchema(schema: TObject): Tool['inputSchema'] {
+  const { properties = {}, required } = plainObject(schema);
+  const plain = { properties: jsonSchemas(properties), required };
+  // By way of its text, what is only read here becomes the client's own.
+  return { type: 'object', ...JSON.parse(JSON.stringify(plain)) };
 }
 
-/** The schema of an object as MCP lists it: the plain form that all documents share, in the words of JSON Schema. */
-export function toolSchema(schema: TObject): ToolSchema {
-  const { properties, required } = plainObject(schema);
-  return {
-    type: 'object',
-    properties: jsonSchemas(properties ?? {}),
-    ...(required !== undefined && { required: [...required] }),
-  };
-}
+type JsonSchema = Readonly<Record<string, unknown>>;
 
 /** OpenAPI 3.0 says `nullable` where JSON Schema has a second type. */
 function jsonSchema({ nullable, properties, items, ...kept }: PlainSchema): JsonSchema {

@@ -1,27 +1,14 @@
-import type { AuthInfo } from '@modelcontextprotocol/sdk/server/auth/types.js';
-import { Server } from '@modelcontextprotocol/sdk/server/index.js';
-import type { RequestHandlerExtra } from '@modelcontextprotocol/sdk/shared/protocol.js';
-import {
-  CallToolRequestSchema,
-  type CallToolResult,
-  ErrorCode,
-  ListToolsRequestSchema,
-  McpError,
-  type RequestId,
-  type ServerNotification,
-  type ServerRequest,
-  type Tool,
-} from '@modelcontextprotocol/sdk/types.js';
+import { ProtocolError, ProtocolErrorCode, Server, type ServerContext, type Tool } from '@modelcontextprotocol/server';
 import type { CallLimiter } from '../http/call-limiter.ts';
 import { type Exchange, invokeFor } from '../http/exchange.ts';
-import { problemOf } from '../http/problems.ts';
 import { SignalOnce } from '../lib/signal-once.ts';
 import type { Operation } from '../operations/operation.ts';
-import { ProgressReport } from './progress.ts';
+import { toolRefusal, toolResult } from './answer.ts';
+import { type Progress, ProgressReport } from './progress.ts';
 import { toolSchema } from './schema.ts';
 
 /** What every MCP server works with, whatever carries its messages. */
-export interface McpServerParts {
+export interface McpServerDeps {
   readonly operations: readonly Operation[];
   readonly calls: CallLimiter;
   readonly shutdown: SignalOnce;
@@ -30,43 +17,50 @@ export interface McpServerParts {
   readonly version: string;
 }
 
-/** The client at the other end. */
-export interface McpPeer {
-  /** Fires when the transport is closed, before the calls under way are told: that is no cancellation. */
-  readonly closed: SignalOnce;
-  /** The exchange that a call belongs to, by what the transport said of its message. */
-  begin(auth: AuthInfo | undefined): Exchange;
-  /** The call is over. One that the client took back gets no answer. */
-  end(exchange: Exchange, call: { readonly id: RequestId; readonly cancelled: boolean }): void;
+/** A call as its door hands it over. */
+export interface McpCall {
+  readonly exchange: Exchange;
+  /** Fires when the client takes the call back. */
+  readonly cancelled: SignalOnce;
+  /** Whether the client can be told of progress before its answer. */
+  readonly hearsProgress: boolean;
+  /** Called when the call is over. */
+  end(): void;
 }
 
-type Extra = RequestHandlerExtra<ServerRequest, ServerNotification>;
+/** Gives the call that a request of the protocol belongs to. */
+export type BeginCall = (context: ServerContext) => McpCall;
 
-/** An MCP server with each operation as a tool, for one client. It has to be connected to a transport. */
-export function mcpServer(parts: McpServerParts, peer: McpPeer): Server {
-  const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
+/** An MCP server with each operation as a tool. It has to be connected to a transport. */
+export function mcpServer(deps: McpServerDeps, begin: BeginCall): Server {
   const server = new Server(
-    { name: 'agent3', title: 'Agent3', version: parts.version },
-    // Nothing is asked of the client, so nothing it says is validated: the default would build an Ajv for each client.
-    { capabilities: { tools: {} }, jsonSchemaValidator: { getValidator: neverValidates } },
+    { name: 'agent3', title: 'Agent3', version: deps.version },
+    {
+      capabilities: { tools: {} },
+      // Nothing is asked of the client, so nothing it says is validated: the default would build a validator for each.
+      jsonSchemaValidator: { getValidator: neverValidates },
+      cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },
+    },
   );
-  server.setRequestHandler(ListToolsRequestSchema, () => ({ tools: toolsOf(parts.operations) }));
-  server.setRequestHandler(CallToolRequestSchema, async ({ params }, extra) => {
-    const operation = operations.get(params.name);
+  server.setRequestHandler('tools/list', () => ({ tools: toolsOf(deps.operations) }));
+  server.setRequestHandler('tools/call', async ({ params }, context) => {
+    const operation = deps.operations.find(({ name }) => name === params.name);
     if (operation === undefined) {
-      const names = [...operations.keys()].join(', ');
-      throw new McpError(ErrorCode.InvalidParams, `Unknown tool; there are ${names}`);
+      const names = deps.operations.map(({ name }) => name).join(', ');
+      throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Unknown tool; there are ${names}`);
     }
-    const exchange = peer.begin(extra.authInfo);
-    const cancelled = cancellation(extra.signal, peer.closed);
+    const call = begin(context);
     try {
-      return await callTool(parts, operation, params.arguments, exchange, extra, cancelled);
+      return await callTool(deps, operation, params.arguments, call, context);
     } finally {
-      peer.end(exchange, { id: extra.requestId, cancelled: cancelled.fired });
+      call.end();
     }
   });
   return server;
 }
+
+/** How long a client may keep the list of tools: an upgrade is seen within this time. */
+const TOOLS_TTL_MS = 300_000;
 
 function neverValidates(): never {
   throw new Error('this server asks nothing of its clients');
@@ -81,62 +75,64 @@ function toolsOf(operations: readonly Operation[]): Tool[] {
   return made;
 }
 
-function tool({ name, summary, description, args, result, readOnly, mayDestroy }: Operation): Tool {
+function tool({ name, summary, description, args, readOnly, mayDestroy }: Operation): Tool {
   return {
     name,
     title: summary,
     description,
     inputSchema: toolSchema(args),
-    outputSchema: toolSchema(result),
     annotations: { title: summary, readOnlyHint: readOnly, destructiveHint: mayDestroy },
   };
 }
 
 async function callTool(
-  parts: McpServerParts,
+  deps: McpServerDeps,
   operation: Operation,
   args: unknown,
-  exchange: Exchange,
-  extra: Extra,
-  cancelled: SignalOnce,
-): Promise<CallToolResult> {
-  using progress = new ProgressReport(extra);
-  using interruption = new Interruption([parts.shutdown, cancelled]);
+  { exchange, cancelled, hearsProgress }: McpCall,
+  context: ServerContext,
+) {
+  using progress = new ProgressReport(hearsProgress ? progressTo(context) : undefined);
+  using interruption = new Interruption([deps.shutdown, cancelled]);
   try {
     // A call goes on when its client has gone: it holds the slot of its request, and without one has its own.
-    using _slot = exchange.slot?.keep() ?? parts.calls.acquire(exchange.principal);
+    using _slot = exchange.slot?.keep() ?? deps.calls.acquire(exchange.principal);
     const answer = await invokeFor(exchange, operation, args, {
       shutdown: interruption.signal,
       cancelled,
       watch: (outputBytes) => progress.watch(outputBytes),
-      maxReplyChars: Math.floor((parts.maxReplyChars - FRAME_CHARS) / COPIES),
+      maxReplyChars: roomFor(deps.maxReplyChars, operation, args),
     });
-    return { content: [{ type: 'text', text: JSON.stringify(answer) }], structuredContent: { ...answer } };
+    return toolResult(answer, hasArgument(args, 'key'));
   } catch (error) {
     exchange.error = error;
     exchange.outcome = 'refused';
-    return { content: [{ type: 'text', text: errorText(error) }], isError: true };
+    return toolRefusal(error);
   }
 }
 
-/** A message without the two copies of its answer. */
-const FRAME_CHARS = 300;
+/** A message without the text of its answer. */
+const FRAME_CHARS = 400;
 
-/**
- * An answer is in its message twice: as structured content, and as text for clients that read no other, where escaping
- * what is escaped already at most doubles it.
- */
-const COPIES = 3;
+/** The fields of an answer are JSON within JSON, so their quotes and backslashes take twice as much: so many there are. */
+const ESCAPES = 4000;
 
-/** Fires when the client cancels the call; not when it is gone, because its commands go on then. */
-function cancellation(signal: AbortSignal, closed: SignalOnce): SignalOnce {
-  const cancelled = new SignalOnce();
-  const fire = () => {
-    if (!closed.fired) cancelled.fire();
-  };
-  signal.addEventListener('abort', fire, { once: true });
-  if (signal.aborted) fire();
-  return cancelled;
+/** Characters of JSON that an answer may have, so that its message fits. */
+function roomFor(maxChars: number, { result }: Operation, args: unknown): number {
+  const isText = 'stdout' in result.properties && !hasArgument(args, 'match');
+  // What is fields alone is JSON within JSON as a whole, which at most doubles it.
+  return isText ? maxChars - FRAME_CHARS - ESCAPES : Math.floor((maxChars - FRAME_CHARS) / 2);
+}
+
+function hasArgument(args: unknown, name: string): boolean {
+  return typeof args === 'object' && args !== null && name in args;
+}
+
+/** Sends progress of a call to its client; undefined where that did not ask for it. */
+function progressTo({ mcpReq }: ServerContext): ((progress: Progress) => Promise<void>) | undefined {
+  const progressToken = mcpReq._meta?.progressToken;
+  if (progressToken === undefined) return undefined;
+  return (progress) => mcpReq.notify({ method: 'notifications/progress', params: { progressToken, ...progress } });
 }
 
 /** An event that happens with the first of several, for as long as a call goes on. */
@@ -153,8 +149,10 @@ class Interruption implements Disposable {
   }
 }
 
-/** What went wrong and what to do instead. */
-function errorText(error: unknown): string {
-  const { body } = problemOf(error);
-  return body.message === undefined ? body.error : `${body.error}: ${body.message}`;
+/** A signal that fires with an `AbortSignal`. */
+export function firesWith(signal: AbortSignal): SignalOnce {
+  const once = new SignalOnce();
+  if (signal.aborted) once.fire();
+  else signal.addEventListener('abort', () => once.fire(), { once: true });
+  return once;
 }

@@ -1,42 +1,46 @@
-import { StdioServerTransport } from '@modelcontextprotocol/sdk/server/stdio.js';
+import type { JSONRPCMessage, Transport } from '@modelcontextprotocol/server';
+import { parseJSONRPCMessage, serializeMessage } from '@modelcontextprotocol/server';
+import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import type { Logger } from 'pino';
 import { logExchange } from '../http/access-log.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { type Exchange, localExchange } from '../http/exchange.ts';
 import { SignalOnce } from '../lib/signal-once.ts';
-import { type McpServerParts, mcpServer } from './server.ts';
+import { normalize } from './message.ts';
+import { firesWith, type McpServerDeps, mcpServer } from './server.ts';
 
 /** What the door works with. */
-export interface StdioParts extends McpServerParts {
+export interface StdioDeps extends McpServerDeps {
   readonly logger: Logger;
   readonly replySeconds: number;
 }
 
 /** MCP over standard input and output, for one client on this machine: who may start the agent needs no token. */
 export class StdioDoor {
-  /** Fires when the client has closed its end. */
-  readonly closed = new SignalOnce();
+  readonly #lines = new Lines();
   #calls = 0;
 
-  private constructor(private readonly parts: StdioParts) {}
+  private constructor(private readonly deps: StdioDeps) {}
 
   /** Begins to read standard input. */
-  static async open(parts: StdioParts): Promise<StdioDoor> {
-    const door = new StdioDoor(parts);
-    const transport = new StdioServerTransport();
-    const close = () => door.closed.fire();
-    transport.onclose = close;
-    process.stdin.on('end', close);
-    process.stdin.on('close', close);
-    process.stdout.on('error', close);
-    const server = mcpServer(parts, {
-      closed: door.closed,
-      begin: () => door.#begin(),
-      end: (exchange) => door.#end(exchange),
-    });
-    server.onerror = ({ name }) => parts.logger.warn({ fault: name }, 'a message of the client could not be read');
-    await server.connect(transport);
+  static open(deps: StdioDeps): StdioDoor {
+    const door = new StdioDoor(deps);
+    const warn = ({ name }: Error): void =>
+      deps.logger.warn({ fault: name }, 'a message of the client could not be read');
+    serveStdio(
+      () =>
+        mcpServer(deps, ({ mcpReq: { signal } }) => {
+          const exchange = door.#begin();
+          return { exchange, cancelled: firesWith(signal), hearsProgress: true, end: () => door.#end(exchange) };
+        }),
+      { transport: door.#lines, onerror: warn },
+    );
     return door;
+  }
+
+  /** Fires when the client has closed its end. */
+  get closed(): SignalOnce {
+    return this.#lines.closed;
   }
 
   /** Calls that wait for their answer, and answers that the client has not taken yet. */
@@ -51,7 +55,7 @@ export class StdioDoor {
 
   #begin(): Exchange {
     this.#calls++;
-    return localExchange(DEFAULT_PRINCIPAL, 'tools/call', this.parts.replySeconds);
+    return localExchange(DEFAULT_PRINCIPAL, 'tools/call', this.deps.replySeconds);
   }
 
   #end(exchange: Exchange): void {
@@ -59,12 +63,66 @@ export class StdioDoor {
     // Its answer is written right after this.
     setImmediate(() => {
       this.#calls--;
-      logExchange(this.parts.logger, exchange, {
+      logExchange(this.deps.logger, exchange, {
         status: undefined,
         durationMs,
         bytes: undefined,
         error: exchange.error,
       });
     });
+  }
+}
+
+/** A longer line than the body of a request is refused: its client sends no line breaks. */
+const MAX_LINE_BYTES = 4_194_304;
+
+/**
+ * Messages as lines of standard input and output. The package's own transport drops the calls under way when the client
+ * closes its end; here they are answered still.
+ */
+class Lines implements Transport {
+  readonly closed = new SignalOnce();
+  onmessage?: (message: JSONRPCMessage) => void;
+  onclose?: () => void;
+  onerror?: (error: Error) => void;
+  readonly #decoder = new TextDecoder();
+  #rest = '';
+
+  async start(): Promise<void> {
+    const close = () => this.closed.fire();
+    process.stdin.on('data', (chunk: Uint8Array) => this.#receive(this.#decoder.decode(chunk, { stream: true })));
+    process.stdin.on('end', close);
+    process.stdin.on('close', close);
+    process.stdout.on('error', close);
+  }
+
+  async send(message: JSONRPCMessage): Promise<void> {
+    process.stdout.write(serializeMessage(message));
+  }
+
+  async close(): Promise<void> {
+    process.stdin.pause();
+    this.onclose?.();
+  }
+
+  #receive(text: string): void {
+    const lines = (this.#rest + text).split('\n');
+    this.#rest = lines.pop() ?? '';
+    if (this.#rest.length > MAX_LINE_BYTES) {
+      this.#rest = '';
+      this.onerror?.(new RangeError('a line without an end'));
+    }
+    for (const line of lines) if (line.trim() !== '') this.#take(line);
+  }
+
+  #take(line: string): void {
+    let message: JSONRPCMessage;
+    try {
+      message = parseJSONRPCMessage(normalize(JSON.parse(line)));
+    } catch (error) {
+      this.onerror?.(error instanceof Error ? error : new Error(String(error)));
+      return;
+    }
+    this.onmessage?.(message);
   }
 }

@@ -52,7 +52,7 @@ export async function serveStdio(): Promise<void> {
   const { shutdown } = deps;
   const { replySeconds, maxReplyChars } = config;
   const operations = allOperations(deps);
-  const server = await StdioDoor.open({
+  const server = StdioDoor.open({
     operations,
     calls: new CallLimiter(),
     shutdown,

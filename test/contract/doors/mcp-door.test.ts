@@ -71,31 +71,99 @@ describe('/mcp', () => {
   test('has the answers of other routes for what it does not take', async () => {
     const get = await agent.request('/mcp', { headers: { 'x-auth-token': agent.token } });
     expectRefusal(get, 405, 'Method not allowed');
-    expect(get.headers.get('allow')).toBe('POST, DELETE');
+    expect(get.headers.get('allow')).toBe('POST');
     expectRefusal(await post('{'), 400, 'Invalid JSON');
     expectRefusal(await post(`"${'x'.repeat(1_048_576)}"`), 413, 'Request too large');
-    const list = { jsonrpc: '2.0', id: 1, method: 'tools/list' };
-    expectRefusal(await post(list), 400, 'Invalid request', /initialize/);
-    expectRefusal(await post(list, { 'mcp-session-id': crypto.randomUUID() }), 404, 'Session not found', /initialize/);
+  });
+
+  const TRUE = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'shell', arguments: { cmd: 'echo x' } } };
+
+  test('loses no client: without introduction, with a session of an agent that is gone, after a restart', async () => {
+    for (const headers of [{}, { 'mcp-session-id': crypto.randomUUID() }, { 'mcp-protocol-version': '2025-06-18' }]) {
+      const { status, text } = await post(TRUE, headers);
+      expect([status, JSON.parse(text).result]).toEqual([200, { content: [{ type: 'text', text: 'x\n' }] }]);
+    }
+    await using first = await startAgent();
+    const clients = [await McpClient.overHttp(first), await McpClient.overHttp(first, {}, 'newer')];
+    await first.stop();
+    await using _second = await startAgent({ AGENT3_PORT: new URL(first.url).port, AGENT3_API_TOKEN: first.token });
+    for (const client of clients) {
+      expect((await client.call('shell', { cmd: 'echo again' })).text).toBe('again\n');
+      await client[Symbol.asyncDispose]();
+    }
+  });
+
+  test.each(['application/json', 'text/event-stream', '*/*', 'text/html', ''])(
+    'answers in JSON whatever a client accepts, such as %p, unless progress was asked for',
+    async (accept) => {
+      const plain = await post(TRUE, { accept });
+      expect(plain.headers.get('content-type')).toStartWith('application/json');
+      const params = { ...TRUE.params, _meta: { progressToken: 1 } };
+      const streamed = await post({ ...TRUE, params }, { accept });
+      const isStream = accept === 'text/event-stream' || accept === '*/*';
+      const type = isStream ? 'text/event-stream' : 'application/json';
+      expect([streamed.status, streamed.headers.get('content-type')]).toEqual([200, expect.stringContaining(type)]);
+    },
+  );
+
+  test.each(['2025-11-25', '2025-06-18', '2025-03-26', '2024-11-05'])('speaks the revision %s', async (revision) => {
+    const params = { ...INITIALIZE.params, protocolVersion: revision };
+    const { status, text, headers } = await post({ ...INITIALIZE, params });
+    expect([status, JSON.parse(text).result.protocolVersion]).toEqual([200, revision]);
+    expect(headers.get('mcp-session-id')).toMatch(/^[0-9a-f-]{36}$/);
+  });
+
+  test('speaks 2026-07-28 without a handshake', async () => {
+    const _meta = {
+      'io.modelcontextprotocol/protocolVersion': '2026-07-28',
+      'io.modelcontextprotocol/clientCapabilities': {},
+    };
+    const send = (method: string, params: object, headers: Readonly<Record<string, string>> = {}) =>
+      post(
+        { jsonrpc: '2.0', id: 1, method, params: { ...params, _meta } },
+        { 'mcp-protocol-version': '2026-07-28', 'mcp-method': method, ...headers },
+      );
+    const discovered = await send('server/discover', {});
+    expect(JSON.parse(discovered.text).result).toMatchObject({ supportedVersions: ['2026-07-28'] });
+    const call = { name: 'shell', arguments: { cmd: 'echo x' } };
+    const called = await send('tools/call', call, { 'mcp-name': 'shell' });
+    expect(JSON.parse(called.text).result).toMatchObject({ content: [{ type: 'text', text: 'x\n' }] });
+    const misnamed = await send('tools/call', call, { 'mcp-name': 'server_info' });
+    expect([misnamed.status, JSON.parse(misnamed.text).error.code]).toEqual([400, -32_020]);
+  });
+
+  test('takes back what the same client began, and nothing of another', async () => {
+    using trigger = new Trigger();
+    const session = (await post(INITIALIZE)).headers.get('mcp-session-id') ?? '';
+    const cmd = `${trigger.arrive}; ${trigger.wait}; echo went on`;
+    const call = { ...TRUE, id: 7, params: { name: 'shell', arguments: { cmd, key: 'taken-back' } } };
+    const answered = post(call, { 'mcp-session-id': session });
+    const id = await trigger.arrived();
+    const cancel = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7 } };
+    for (const other of [{}, { 'mcp-session-id': crypto.randomUUID() }]) {
+      expect((await post(cancel, other)).status).toBe(202);
+    }
+    expect((await agent.read({ session: id })).status).toBe('running');
+    expect((await post(cancel, { 'mcp-session-id': session })).status).toBe(202);
+    await answered;
+    expect((await agent.read({ session: id })).status).toBe('killed');
   });
 
   test('takes a batch of 10 messages, each counted as a request, and refuses more', async () => {
     await using counting = await startAgent({ AGENT3_MAX_REQUESTS_PER_MINUTE: '30' });
-    const send = (body: unknown, session?: string) =>
+    const send = (body: unknown) =>
       counting.request('/mcp', {
         method: 'POST',
         headers: {
           'content-type': 'application/json',
           accept: 'application/json, text/event-stream',
           authorization: `Bearer ${counting.token}`,
-          ...(session !== undefined && { 'mcp-session-id': session }),
         },
         body: JSON.stringify(body),
       });
-    const session = (await send(INITIALIZE)).headers.get('mcp-session-id') ?? '';
     const batch = (messages: number) =>
       Array.from({ length: messages }, (_, id) => ({ jsonrpc: '2.0', id, method: 'ping' }));
-    const refused = await send(batch(11), session);
+    const refused = await send(batch(11));
     expect(refused.status).toBe(400);
     expect(refused.body).toMatchObject({
       jsonrpc: '2.0',
@@ -103,29 +171,10 @@ describe('/mcp', () => {
       error: { code: -32600, message: expect.stringContaining('a batch may have 10 messages, and this one has 11') },
     });
     for (let count = 0; count < 2; count++) {
-      const { status, text } = await send(batch(10), session);
+      const { status, text } = await send(batch(10));
       expect([status, text.match(/"result":/g)?.length]).toEqual([200, 10]);
     }
-    expectRefusal(await send(batch(10), session), 429, 'Too many requests', /30 requests a minute/);
-  });
-
-  test('forgets a client that says goodbye', async () => {
-    const id = (await post(INITIALIZE)).headers.get('mcp-session-id') ?? '';
-    const ping = { jsonrpc: '2.0', id: 1, method: 'ping' };
-    expect((await post(ping, { 'mcp-session-id': id })).status).toBe(200);
-    const goodbye = { method: 'DELETE', headers: { 'x-auth-token': agent.token, 'mcp-session-id': id } };
-    expect((await agent.request('/mcp', goodbye)).status).toBe(200);
-    expectRefusal(await post(ping, { 'mcp-session-id': id }), 404, 'Session not found');
-  });
-
-  test('serves many clients: the one silent for longest makes room', async () => {
-    await using busy = await startAgent();
-    const first = await McpClient.overHttp(busy);
-    const clients = [];
-    // A token alone has three quarters of 100.
-    for (let count = 0; count < 75; count++) clients.push(await McpClient.overHttp(busy));
-    await expect(first.call('server_info')).rejects.toThrow(/over/);
-    expect((await clients[0]?.call('server_info'))?.isError).toBe(false);
+    expectRefusal(await send(batch(10)), 429, 'Too many requests', /30 requests a minute/);
   });
 
   test('does not hold up the end of the agent', async () => {

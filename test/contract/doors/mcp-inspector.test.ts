@@ -46,7 +46,7 @@ describe.each(doors)('the Inspector on the command line, with %s', (_name, targe
 
   test('calls one', async () => {
     const call = ['--method', 'tools/call', '--tool-name', 'shell', '--tool-arg', 'cmd=echo inspected'];
-    const { structuredContent } = await inspect(...target(), ...call);
-    expect(structuredContent).toMatchObject({ stdout: 'inspected\n', exit_code: 0 });
+    const { content } = await inspect(...target(), ...call);
+    expect(content).toEqual([{ type: 'text', text: 'inspected\n' }]);
   });
 });

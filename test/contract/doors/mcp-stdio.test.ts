@@ -4,7 +4,7 @@ import { startAgent } from '../../helpers/agent.ts';
 import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
-import { McpClient } from '../../helpers/mcp.ts';
+import { answerOf, McpClient } from '../../helpers/mcp.ts';
 import { gone, killProcessesOf, pidIn } from '../../helpers/processes.ts';
 import { within } from '../../helpers/waiting.ts';
 
@@ -65,7 +65,7 @@ describe('agent3 mcp', () => {
     const { code, messages, stderr } = await speak(state.path, ['no JSON', call(2, 'sleep 0.3; echo late')]);
     expect(code).toBe(0);
     expect(messages.map(({ id }) => id)).toEqual([1, 2]);
-    expect(messages[1].result.structuredContent).toMatchObject({ stdout: 'late\n', status: 'done' });
+    expect(messages[1].result.content).toEqual([{ type: 'text', text: 'late\n' }]);
     expect(stderr).toContain('"op":"shell"');
     expect(stderr).not.toContain('late');
   });
@@ -74,7 +74,8 @@ describe('agent3 mcp', () => {
     using state = new TemporaryDirectory();
     const { code, messages } = await speak(state.path, [call(2, 'echo $$; exec sleep 300')]);
     expect(code).toBe(0);
-    const { session, status, stdout } = messages[1].result.structuredContent;
+    const texts = messages[1].result.content.map(({ text }: { readonly text: string }) => text);
+    const { session, status, stdout } = answerOf('shell', texts);
     expect(status).toBe('running');
     try {
       await using client = await McpClient.overStdio({ XDG_STATE_HOME: state.path });

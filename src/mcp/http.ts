@@ -1,0 +1,224 @@
+import {
+  type AuthInfo,
+  createMcpHandler,
+  isLegacyRequest,
+  type McpHttpHandler,
+  ProtocolErrorCode,
+  preloadSchemas,
+  WebStandardStreamableHTTPServerTransport,
+} from '@modelcontextprotocol/server';
+import type { Exchange } from '../http/exchange.ts';
+import type { Pace } from '../http/pace.ts';
+import { SignalOnce } from '../lib/signal-once.ts';
+import type { Turns } from '../lib/turns.ts';
+import { cancelledId, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';
+import { firesWith, type McpCall, type McpServerDeps, mcpServer } from './server.ts';
+
+/**
+ * A batch is one request with many messages, as revisions before 2025-06-18 have them: each message costs what a request
+ * costs, so there are few in one.
+ */
+const MAX_BATCH = 10;
+
+/** For the log: the client closed its connection before the answer. */
+const CLIENT_GONE = 499;
+
+/** What MCP over HTTP works with. */
+export interface McpHttpDeps extends McpServerDeps {
+  readonly pace: Pace;
+  readonly turns: Turns;
+}
+
+/** Told when an answer is out, or its client is gone. */
+export type AnswerDone = (status: number, bytes: number) => void;
+
+/**
+ * MCP's Streamable HTTP, every request by itself: nothing is kept between requests but the calls under way, so a restart
+ * or an old `Mcp-Session-Id` loses no client. Requests of 2026-07-28 go to the package's own handler. Older ones go
+ * through its transport here, because the package's fallback loses cancellations and takes a closed connection for one.
+ */
+export class McpHttp {
+  readonly #modern: McpHttpHandler;
+  /** Calls of older clients under way, which a later message may take back. */
+  readonly #underWay = new Map<string, SignalOnce>();
+
+  constructor(private readonly deps: McpHttpDeps) {
+    // Made when they are first used otherwise, which costs the first call 50 ms.
+    preloadSchemas();
+    this.#modern = createMcpHandler(
+      ({ authInfo }) => {
+        const caller = callerOf(authInfo);
+        return mcpServer(deps, ({ mcpReq: { signal } }) => {
+          const { promise, resolve } = Promise.withResolvers<void>();
+          caller.underWay = promise;
+          const { exchange, takesStream } = caller;
+          return { exchange, cancelled: firesWith(signal), hearsProgress: takesStream, end: resolve };
+        });
+      },
+      { legacy: 'reject' },
+    );
+  }
+
+  /**
+   * Answers a request; `done` is called when the answer is out. Its slot is held until then, and every message of a batch
+   * counts as a request. Throws `TooManyRequests`.
+   */
+  async answer(request: Request, sent: unknown, exchange: Exchange, done: AnswerDone): Promise<Response> {
+    const body = normalize(sent);
+    const messages = messagesOf(body).length;
+    if (messages > MAX_BATCH) return batchRefusal(messages, exchange, done);
+    if (messages > 1) {
+      this.deps.pace.demand(exchange.principal, messages - 1);
+      exchange.slot?.add(messages - 1);
+    }
+    const slot = exchange.slot?.keep();
+    try {
+      // What the messages of a request ask for is one piece of work: however many come, no other token waits for them.
+      await this.deps.turns.take(exchange.principal);
+      const caller: Caller = { exchange, takesStream: takesStream(request.headers) };
+      const bare = withoutBody(request);
+      const isOlder = await isLegacyRequest(bare, body);
+      const { response, close } = await (isOlder ? this.#older(bare, body, caller) : this.#newer(bare, body, caller));
+      return watched(response, { 'x-request-id': exchange.id }, (bytes) => {
+        slot?.[Symbol.dispose]();
+        close();
+        done(response.status, bytes);
+      });
+    } catch (error) {
+      slot?.[Symbol.dispose]();
+      throw error;
+    }
+  }
+
+  /** The protocol of 2026-07-28: whoever closes the stream of a call takes it back. */
+  async #newer(request: Request, body: unknown, caller: Caller): Promise<Answered> {
+    const authInfo: AuthInfo = { token: '', clientId: caller.exchange.principal, scopes: [] };
+    callers.set(authInfo, caller);
+    const { signal } = request;
+    const gone = Promise.withResolvers<void>();
+    if (signal.aborted) gone.resolve();
+    else signal.addEventListener('abort', () => gone.resolve(), { once: true });
+    const answered = this.#modern.fetch(request, { parsedBody: body, authInfo });
+    // It may be refused with a closed connection when nobody listens any more.
+    answered.catch(() => {});
+    const response = await Promise.race([answered, gone.promise]);
+    const close = () => {};
+    if (!signal.aborted && response !== undefined) return { response, close };
+    // A client that closed its connection hears no answer: its exchange ends with its call.
+    await caller.underWay;
+    return { response: new Response(null, { status: CLIENT_GONE }), close };
+  }
+
+  /** A server and a transport for this request alone. */
+  async #older(request: Request, body: unknown, { exchange, takesStream }: Caller): Promise<Answered> {
+    const messages = messagesOf(body);
+    const label = request.headers.get('mcp-session-id') ?? '';
+    for (const message of messages) this.#cancel(exchange, label, cancelledId(message));
+    const streams = takesStream && messages.some(wantsProgress);
+    const server = mcpServer(this.deps, ({ mcpReq: { id } }) => this.#olderCall(exchange, label, id, streams));
+    const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: !streams });
+    await server.connect(transport);
+    const response = await transport.handleRequest(request, { parsedBody: body });
+    // A label, not a session: clients send it back, so that what one takes back is its own.
+    if (messages.some(isInitialize) && response.ok) response.headers.set('mcp-session-id', crypto.randomUUID());
+    // Without this, memory grows with every answer.
+    return { response, close: () => void server.close() };
+  }
+
+  #olderCall(exchange: Exchange, label: string, id: unknown, hearsProgress: boolean): McpCall {
+    const key = callKey(exchange, label, id);
+    const cancelled = new SignalOnce();
+    this.#underWay.set(key, cancelled);
+    const end = () => {
+      if (this.#underWay.get(key) === cancelled) this.#underWay.delete(key);
+    };
+    return { exchange, cancelled, hearsProgress, end };
+  }
+
+  #cancel(exchange: Exchange, label: string, id: unknown): void {
+    if (id !== undefined) this.#underWay.get(callKey(exchange, label, id))?.fire();
+  }
+}
+
+interface Answered {
+  readonly response: Response;
+  /** Gives back what the answer took; called when it is out. */
+  readonly close: () => void;
+}
+
+/** Who sent a request of 2026-07-28, and how it hears its answer. */
+interface Caller {
+  /** Resolves when its call is over; undefined before it has begun. */
+  underWay?: Promise<void>;
+  readonly exchange: Exchange;
+  /** It takes an answer as a stream of events, which progress needs. */
+  readonly takesStream: boolean;
+}
+
+/** The package hands on to a call what came with its message: by that the call finds its caller. */
+const callers = new WeakMap<AuthInfo, Caller>();
+
+function callerOf(auth: AuthInfo | undefined): Caller {
+  const caller = auth && callers.get(auth);
+  if (caller === undefined) throw new Error('a call reached its tool without passing the door');
+  return caller;
+}
+
+function takesStream(headers: Headers): boolean {
+  const accept = headers.get('accept') ?? '*/*';
+  return accept.includes('text/event-stream') || accept.includes('*/*');
+}
+
+/** What names a call of a client: two clients of one token may both have a request 1. */
+function callKey({ principal }: Exchange, label: string, id: unknown): string {
+  return JSON.stringify([principal, label, id]);
+}
+
+/** The package looks at headers alone: the body was read, and every `Accept` and `Content-Type` is good. */
+function withoutBody({ url, method, headers, signal }: Request): Request {
+  const sent = new Headers(headers);
+  sent.set('accept', 'application/json, text/event-stream');
+  sent.set('content-type', 'application/json');
+  return new Request(url, { method, headers: sent, signal });
+}
+
+/** In the words of JSON-RPC, as the package refuses what it cannot take. */
+function batchRefusal(messages: number, { id }: Exchange, done: AnswerDone): Response {
+  const message = `Invalid Request: a batch may have ${MAX_BATCH} messages, and this one has ${messages}. Send each in a request of its own.`;
+  const error = { code: ProtocolErrorCode.InvalidRequest, message };
+  const text = JSON.stringify({ jsonrpc: '2.0', error, id: null });
+  done(400, Buffer.byteLength(text));
+  return new Response(text, { status: 400, headers: { 'content-type': 'application/json', 'x-request-id': id } });
+}
+
+/** The same response with `headers` added; `done` hears how many bytes went out, when the last has or the client is gone. */
+function watched(
+  response: Response,
+  headers: Readonly<Record<string, string>>,
+  done: (bytes: number) => void,
+): Response {
+  const init = { status: response.status, headers: { ...Object.fromEntries(response.headers), ...headers } };
+  if (response.body === null) {
+    done(0);
+    return new Response(null, init);
+  }
+  const reader = response.body.getReader();
+  let bytes = 0;
+  const counted = new ReadableStream<Uint8Array>({
+    pull: async (controller) => {
+      const { value, done: ended } = await reader.read();
+      if (ended) {
+        done(bytes);
+        controller.close();
+        return;
+      }
+      bytes += value.length;
+      controller.enqueue(value);
+    },
+    cancel: async (reason) => {
+      done(bytes);
+      await reader.cancel(reason);
+    },
+  });
+  return new Response(counted, init);
+}

@@ -1,0 +1,36 @@
+/** A message of JSON-RPC as a client sent it; nothing of it is checked yet. */
+type Raw = Readonly<Record<string, unknown>>;
+
+function isObject(value: unknown): value is Raw {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Each message of a body: one, or those of a batch. */
+export function messagesOf(body: unknown): readonly unknown[] {
+  return Array.isArray(body) ? body : [body];
+}
+
+/** A message, or a batch, as clients really send them: `arguments: null` means that there are none. */
+export function normalize(body: unknown): unknown {
+  if (Array.isArray(body)) return body.map(normalize);
+  if (!isObject(body) || !isObject(body['params']) || body['params']['arguments'] !== null) return body;
+  const { arguments: _none, ...params } = body['params'];
+  return { ...body, params };
+}
+
+/** The id of the request that a message takes back; undefined for every other message. */
+export function cancelledId(message: unknown): unknown {
+  if (!isObject(message) || message['method'] !== 'notifications/cancelled') return undefined;
+  return isObject(message['params']) ? message['params']['requestId'] : undefined;
+}
+
+/** Reports whether the client of a message wants to hear of progress. */
+export function wantsProgress(message: unknown): boolean {
+  if (!isObject(message) || !isObject(message['params']) || !isObject(message['params']['_meta'])) return false;
+  return message['params']['_meta']['progressToken'] !== undefined;
+}
+
+/** Reports whether a message introduces a client, as revisions before 2026-07-28 have it. */
+export function isInitialize(message: unknown): boolean {
+  return isObject(message) && message['method'] === 'initialize';
+}
