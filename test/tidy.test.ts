@@ -26,7 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   calls: ['commands', 'audit', 'access', 'secrets', 'process', 'diagnosis', 'sessions', 'lib'],
   operations: ['calls', 'commands', 'access', 'rules', 'sandbox', 'process', 'sessions', 'lib', 'version'],
   http: ['operations', 'calls', 'lib'],
-  mcp: ['http', 'operations', 'lib'],
+  mcp: ['http', 'operations', 'calls', 'lib'],
   client: ['lib'],
   install: ['access', 'audit', 'sandbox', 'process', 'linux', 'settings', 'lib', 'version', 'ops'],
   server: [
@@ -45,7 +45,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   elysia: ['http'],
   '@elysiajs/swagger': ['http'],
   'swagger-ui-dist': ['http'],
-  '@modelcontextprotocol/sdk': ['mcp'],
+  '@modelcontextprotocol/server': ['mcp'],
   cron: ['server'],
   'prom-client': ['http'],
   pino: ['server', 'http', 'mcp'],

@@ -75,6 +75,9 @@ function countOf(processes: number): string {
   return processes === 1 ? '1 process was' : `${processes} processes were`;
 }
 
+/** Why a command was stopped that nobody asked to stop. */
+export const TAKEN_BACK = 'its client took the call back';
+
 /** What the status of a session means and which call comes next; nothing for a command that is simply done. */
 function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | undefined): string | undefined {
   switch (record.status) {
@@ -83,7 +86,9 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
     case 'timeout':
       return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept.${waitedFor(record)} ${longerHint(record, limits)}`;
     case 'killed':
-      return 'The command was stopped on request, by kill_session or close_session.';
+      return record.taken_back
+        ? `The command was stopped because ${TAKEN_BACK}.`
+        : 'The command was stopped on request, by kill_session or close_session.';
     case 'output_limit':
       return `The command was stopped because ${tooMuch(record, limits.maxSessionBytes)}; what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
     case 'lost':

@@ -1,6 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf, replyChars } from '../calls/answer.ts';
 import type { Answer, Call } from '../calls/call.ts';
+import { TAKEN_BACK } from '../calls/hints.ts';
 import type { OperationParts } from '../calls/parts.ts';
 import { asSessionId } from '../sessions/id.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
@@ -59,6 +60,7 @@ const sessionSchema = Type.Object({
   exit_code: Type.Union([Type.Integer(), Type.Null()], { description: 'Exit code; null while it runs.' }),
   stdout_bytes: Type.Integer({ description: 'Size of standard output, in bytes.' }),
   stderr_bytes: Type.Integer({ description: 'Size of standard error, in bytes.' }),
+  reason: Type.Optional(Type.String({ description: 'Why it was stopped, where no call asked for that.' })),
 });
 
 const resultSchema = Type.Object({
@@ -123,6 +125,7 @@ function row(session: Session, now: number): Static<typeof sessionSchema> {
     // An ended session's sizes are known; one that runs is looked at.
     stdout_bytes: isRunning ? session.sizeOf('stdout') : record.stdout_bytes,
     stderr_bytes: isRunning ? session.sizeOf('stderr') : record.stderr_bytes,
+    ...(record.status === 'killed' && record.taken_back && { reason: TAKEN_BACK }),
   };
 }
 

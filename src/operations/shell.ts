@@ -228,7 +228,9 @@ async function waitForEnd(parts: OperationParts, session: Session, call: Call, s
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(seconds);
   if (parts.commands.inputOf(session) === undefined) await deadline.waitFor(end, call.shutdown);
   else await waitForPrompt(parts.commands, session, deadline, call.shutdown);
-  if (call.cancelled?.fired) await parts.commands.stop(session, 'killed');
+  if (!call.cancelled?.fired) return;
+  if (session.record.status === 'running') session.update({ taken_back: true });
+  await parts.commands.stop(session, 'killed');
 }
 
 async function answer(

@@ -81,6 +81,8 @@ const recordSchema = Type.Object({
       by: Type.Optional(Type.String()),
     }),
   ),
+  /** It was stopped because its client took the call back, not by kill_session or close_session. */
+  taken_back: Type.Optional(Type.Boolean()),
   /** Processes that were left when it ended. */
   survivors: Type.Integer(),
   /** Its files are gone; the record stays as long as its key must be remembered. */
