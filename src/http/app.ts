@@ -1,11 +1,10 @@
 import { Elysia } from 'elysia';
 import type { Followers } from '../calls/follow.ts';
 import type { AddressList } from '../lib/address-list.ts';
-import { GuessingRefused, ShuttingDown, Unauthorized } from '../lib/errors.ts';
+import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { SignalOnce } from '../lib/signal-once.ts';
 import type { Turns } from '../lib/turns.ts';
 import type { Operation } from '../operations/operation.ts';
-import type { AccessLog, Ending } from './access-log.ts';
 import type { Authenticator } from './auth.ts';
 import { type BodyReading, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import type { CallLimiter } from './call-limiter.ts';
@@ -14,20 +13,21 @@ import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, type HttpExchange, invokeFor, noteSession } from './exchange.ts';
 import { authorizeMetrics, type MetricsParts, metricsText } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
+import { corsHeaders, preflightHeaders } from './origin.ts';
 import type { Pace } from './pace.ts';
-import { noRoute, problemOf } from './problems.ts';
+import { noRoute } from './problems.ts';
+import { type AnswerDeps, failed, log, respond, send } from './respond.ts';
 import { parseRpc } from './rpc.ts';
 import { openStream } from './stream.ts';
 
 /** What the doors work with. */
-export interface AppParts extends MetricsParts {
+export interface AppParts extends MetricsParts, AnswerDeps {
   readonly operations: readonly Operation[];
   readonly followers: Followers;
   readonly auth: Authenticator;
   readonly pace: Pace;
   readonly calls: CallLimiter;
   readonly turns: Turns;
-  readonly accessLog: AccessLog;
   readonly shutdown: SignalOnce;
   readonly replySeconds: number;
   readonly maxReplyChars: number;
@@ -39,9 +39,11 @@ export interface AppParts extends MetricsParts {
 /** The door of MCP, which is built beside this one. */
 export interface McpDoor {
   readonly methods: readonly string[];
+  /** The page that a request comes from; undefined where it comes from no browser. Throws `ForeignOrigin`. */
+  originOf(request: Request, exchange: Exchange): string | undefined;
   /**
    * Answers a request to `/mcp`. `done` is called when the answer is out, with its status and bytes. Throws an
-   * `AgentError` for a foreign page, a body that is no JSON and a session that is over.
+   * `AgentError` for a body that is no JSON.
    */
   answer(
     request: Request,
@@ -97,7 +99,7 @@ export function createApp(parts: AppParts) {
   const document = open((exchange) => openApi(parts, exchange));
   const measures = route((exchange) => metrics(parts, exchange));
   const original = closed((exchange) => rpc(parts, operations, exchange));
-  const tools = closed((exchange) => mcp(parts, exchange));
+  const mcpDoor = route((exchange) => mcp(parts, exchange));
   const nothing = (exchange: Exchange): never => nothingHere(exchange, methods);
   const unparsed = { parse: 'none' } as const;
   // A path is what the table says and nothing else: `/metrics/` is another.
@@ -112,7 +114,11 @@ export function createApp(parts: AppParts) {
       return closed((exchange) => stream(parts, id, exchange))({ request, server });
     })
     .post('/', original, unparsed)
-    .post('/mcp', tools, unparsed)
+    .post('/mcp', mcpDoor, unparsed)
+    .options(
+      '/mcp',
+      open((exchange) => preflight(parts, exchange)),
+    )
     // What has no route, wants the token before it says so.
     .all('/*', closed(nothing), unparsed)
     .all('/', closed(nothing), unparsed);
@@ -226,11 +232,33 @@ function stream(parts: AppParts, id: string, exchange: HttpExchange): Response {
   return response;
 }
 
-/** MCP's Streamable HTTP. Its answers are streams, whose log line is written when they have ended. */
-function mcp(parts: AppParts, exchange: HttpExchange): Promise<Response> {
+/** MCP's Streamable HTTP, also for pages in browsers. Its clients begin their sign-in with a 401. */
+async function mcp(parts: AppParts, exchange: HttpExchange): Promise<Response> {
+  const origin = parts.mcp.originOf(exchange.request, exchange);
+  const response = await admitted(parts, exchange, () => tools(parts, exchange)).catch((error: unknown) =>
+    failed(parts, exchange, signInRequired(error, exchange)),
+  );
+  for (const [name, value] of Object.entries(corsHeaders(origin))) response.headers.set(name, value);
+  return response;
+}
+
+/** Its answers may be streams, whose log line is written when they have ended. */
+function tools(parts: AppParts, exchange: HttpExchange): Promise<Response> {
   return parts.mcp.answer(exchange.request, exchange, readingOf(parts, exchange), (status, bytes) =>
     log(parts, exchange, { status, bytes, error: exchange.error }),
   );
+}
+
+/** What a browser asks before a page may send something. */
+function preflight(parts: AppParts, exchange: HttpExchange): Response {
+  const origin = parts.mcp.originOf(exchange.request, exchange);
+  return send(parts, exchange, 204, null, 0, preflightHeaders(origin));
+}
+
+function signInRequired(error: unknown, { request: { headers } }: HttpExchange): unknown {
+  if (!(error instanceof Unauthorized)) return error;
+  const hadToken = headers.has('authorization') || headers.has('x-auth-token');
+  return new SignInRequired(error.hint, hadToken);
 }
 
 /** For this machine, and for who has the token of the metrics. */
@@ -244,52 +272,4 @@ function metrics(parts: AppParts, exchange: HttpExchange): Response | Promise<Re
 
 function nothingHere({ method, path }: Exchange, methods: ReadonlyMap<string, readonly string[]>): never {
   throw noRoute(method, STREAM_PATH.test(path) ? '/sessions/:id/stream' : path, methods);
-}
-
-function failed(parts: AppParts, exchange: Exchange, error: unknown): Response {
-  const problem = problemOf(error);
-  return respond(parts, exchange, problem.status, problem.body, problem.headers, error);
-}
-
-/** Every answer but a stream and the parts of `/docs`: JSON. */
-function respond(
-  parts: AppParts,
-  exchange: Exchange,
-  status: number,
-  body: unknown,
-  headers: Readonly<Record<string, string>> = {},
-  error?: unknown,
-): Response {
-  const text = JSON.stringify(body);
-  const all = { 'content-type': 'application/json', ...headers };
-  return send(parts, exchange, status, text, Buffer.byteLength(text), all, error);
-}
-
-/** Every answer but a stream leaves through here, with its log line. */
-function send(
-  parts: AppParts,
-  exchange: Exchange,
-  status: number,
-  body: string | Blob | null,
-  bytes: number,
-  headers: Readonly<Record<string, string>>,
-  error?: unknown,
-): Response {
-  log(parts, exchange, { status, bytes, error });
-  return new Response(body, { status, headers: { 'x-request-id': exchange.id, ...headers } });
-}
-
-/** Writes the line of an answer that leaves now. */
-function log(parts: AppParts, exchange: Exchange, ending: Omit<Ending, 'durationMs'>): void {
-  const durationMs = performance.now() - exchange.startedMs;
-  // After the answer has left: nobody waits for a log line.
-  setImmediate(() => {
-    parts.counters.request(exchange.op, ending.status ?? 0, durationMs / 1000);
-    if (isFailedLogin(ending.error)) parts.counters.failedLogin();
-    parts.accessLog.write(exchange, { ...ending, durationMs });
-  });
-}
-
-function isFailedLogin(error: unknown): boolean {
-  return error instanceof Unauthorized || error instanceof GuessingRefused;
 }

@@ -1,18 +1,54 @@
 import { ForeignOrigin } from '../lib/errors.ts';
 
+/** Whose pages may use `/mcp` beside those of this machine. */
+export interface OriginRules {
+  /** Of the settings: the URL that clients reach the agent by. */
+  readonly publicUrl: string | undefined;
+  /** Of the settings: pages that the owner allows. */
+  readonly allowedOrigins: readonly string[];
+}
+
+/** The pages of chats that connect to MCP servers from the browser as well. */
+const CHATS = ['https://chatgpt.com', 'https://claude.ai', 'https://claude.com'];
+
 /**
- * Refuses what a page of another site sends: a browser names the page in `Origin`, other clients send none. Allowed are
- * pages of this machine and the server's own, `own` by the request itself, `publicUrl` by the settings. Throws
- * `ForeignOrigin`.
+ * The page that a request comes from, where its `Origin` is allowed: a browser names the page there, other clients send
+ * none, which gives undefined. Allowed are pages of this machine, of known chats, of the settings, and the server's own,
+ * `own` by the request itself. Throws `ForeignOrigin`.
  */
-export function refuseForeignOrigin(headers: Headers, own: string, publicUrl: string | undefined): void {
-  const origin = headers.get('origin');
-  if (origin === null || isLoopback(origin)) return;
-  if (publicUrl !== undefined && origin.toLowerCase() === new URL(publicUrl).origin) return;
-  if (origin.toLowerCase() === own.toLowerCase() && !canBeRebound(own)) return;
+export function requireOrigin(headers: Headers, own: string, rules: OriginRules): string | undefined {
+  const sent = headers.get('origin');
+  if (sent === null) return undefined;
+  const origin = sent.toLowerCase();
+  if (isLoopback(origin) || CHATS.includes(origin)) return sent;
+  const { publicUrl, allowedOrigins } = rules;
+  if (publicUrl !== undefined && origin === new URL(publicUrl).origin) return sent;
+  if (allowedOrigins.some((allowed) => allowed.toLowerCase() === origin)) return sent;
+  if (origin === own.toLowerCase() && !canBeRebound(own)) return sent;
   throw new ForeignOrigin(
-    'A browser sent this from a page of another site. Allowed are pages on localhost and on the address of this server; behind a name, its owner sets AGENT3_PUBLIC_URL.',
+    'A browser sent this from a page of another site. Allowed are pages on localhost, on the address of this server, of ChatGPT and Claude, and those in AGENT3_ALLOWED_ORIGINS. Behind a name, the owner of the server sets AGENT3_PUBLIC_URL.',
   );
+}
+
+/** What lets the page of `origin` read an answer (CORS, Fetch standard). */
+export function corsHeaders(origin: string | undefined): Readonly<Record<string, string>> {
+  if (origin === undefined) return {};
+  return {
+    'access-control-allow-origin': origin,
+    'access-control-expose-headers': 'WWW-Authenticate, Mcp-Session-Id, Retry-After',
+    vary: 'Origin',
+  };
+}
+
+/** The same for what a browser asks before a page may send something. */
+export function preflightHeaders(origin: string | undefined): Readonly<Record<string, string>> {
+  return {
+    ...corsHeaders(origin),
+    'access-control-allow-methods': 'POST, OPTIONS',
+    'access-control-allow-headers':
+      'authorization, content-type, mcp-protocol-version, mcp-method, mcp-name, mcp-session-id, last-event-id',
+    'access-control-max-age': '600',
+  };
 }
 
 /** Whether this is an origin on a loopback name or address, which no page of another site has. */

@@ -64,6 +64,18 @@ export class Unauthorized extends AgentError {
   }
 }
 
+/** The same where clients begin their sign-in with it (RFC 6750, RFC 9110). */
+export class SignInRequired extends AgentError {
+  readonly status = 401;
+  readonly error = 'Unauthorized';
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(hint: string | undefined, hadToken: boolean) {
+    super(hint);
+    this.headers = { 'www-authenticate': hadToken ? 'Bearer error="invalid_token"' : 'Bearer' };
+  }
+}
+
 export class SessionNotFound extends AgentError {
   readonly status = 404;
   readonly error = 'Session not found';

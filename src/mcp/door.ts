@@ -1,14 +1,13 @@
 import type { McpDoor } from '../http/app.ts';
 import { readMessage } from '../http/body.ts';
 import { requestOrigin } from '../http/openapi.ts';
-import { refuseForeignOrigin } from '../http/origin.ts';
+import { type OriginRules, requireOrigin } from '../http/origin.ts';
 import type { AddressList } from '../lib/address-list.ts';
 import type { McpHttp, McpHttpDeps } from './http.ts';
 
 /** What the door works with. */
-export interface McpDoorDeps extends McpHttpDeps {
+export interface McpDoorDeps extends McpHttpDeps, OriginRules {
   readonly trustedProxies: AddressList;
-  readonly publicUrl: string | undefined;
 }
 
 /** MCP's Streamable HTTP at `/mcp`, as a door of the app. */
@@ -16,10 +15,12 @@ export function mcpDoor(deps: McpDoorDeps): McpDoor {
   let http: Promise<McpHttp> | undefined;
   return {
     // The server never speaks first, so there is no stream to GET; and there is no session to DELETE.
-    methods: ['POST'],
+    methods: ['POST', 'OPTIONS'],
+    originOf: (request, { peer }) => {
+      const own = requestOrigin(request.url, request.headers, deps.trustedProxies.has(peer));
+      return requireOrigin(request.headers, own, deps);
+    },
     answer: async (request, exchange, reading, done) => {
-      const own = requestOrigin(request.url, request.headers, deps.trustedProxies.has(exchange.peer));
-      refuseForeignOrigin(request.headers, own, deps.publicUrl);
       const body = await readMessage(request, reading);
       // Loaded with the first client: the package costs the start of the agent time and memory.
       http ??= import('./http.ts').then(({ McpHttp }) => new McpHttp(deps));

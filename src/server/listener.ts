@@ -50,6 +50,7 @@ export class Listener implements Listening {
       maxReplyChars: deps.config.maxReplyChars,
       trustedProxies: deps.config.trustedProxies,
       publicUrl: deps.config.publicUrl,
+      allowedOrigins: deps.config.allowedOrigins,
       version,
       counters,
       gauges: () => gaugesOf(deps),

@@ -9,9 +9,10 @@ import { webhookKey } from '../lib/webhook-secret.ts';
 import { isKnownVariable, SETTING_ROWS, type SettingName, type SettingValues } from './settings.ts';
 
 /** The settings in force, in the units their names tell. */
-export interface Config extends Omit<SettingValues, 'maxRunningPerToken' | 'trustedProxies'> {
+export interface Config extends Omit<SettingValues, 'maxRunningPerToken' | 'trustedProxies' | 'allowedOrigins'> {
   readonly maxRunningPerToken: number;
   readonly trustedProxies: AddressList;
+  readonly allowedOrigins: readonly string[];
   /** Variables that begin with AGENT3_ and are no setting: most likely misspelt. */
   readonly unknownNames: readonly string[];
 }
@@ -41,6 +42,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     ...checked,
     maxRunningPerToken: checked.maxRunningPerToken ?? checked.maxRunning,
     trustedProxies: proxies.list,
+    allowedOrigins: (checked.allowedOrigins ?? '').split(',').filter((origin) => origin !== ''),
     // Without a slash at its end.
     publicUrl: checked.publicUrl?.replace(/\/$/, ''),
     unknownNames: Object.keys(environment).filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name)),

@@ -63,6 +63,7 @@ const parts = {
   maxReplyChars: 100_000,
   trustedProxies: config.trustedProxies,
   publicUrl: undefined,
+  allowedOrigins: [],
   version: 'test',
   counters: new Counters(),
   gauges: () => ({ running: 0, queued: 0, unapproved: 0, sessions: 0, sessionBytes: 0 }),
@@ -112,10 +113,13 @@ describe('a route', () => {
   const closed = app.routes
     .filter(({ path }) => !OPEN.test(path))
     .map(({ method, path }) => [method === 'ALL' ? 'PATCH' : method, path.replace(':id', 'x').replace('*', 'nowhere')])
-    .filter(([method, path]) => path !== '/metrics' || method === 'GET');
+    .filter(([method, path]) => path !== '/metrics' || method === 'GET')
+    // What a browser asks before it sends anything bears no token.
+    .filter(([method, path]) => path !== '/mcp' || method === 'POST');
   test.each(closed)('%s %s is closed to who has no token', async (method, path) => {
     const response = await app.handle(new Request(`http://localhost${path}`, { method: method ?? '' }));
-    expect(response.status).toBe(403);
+    // The clients of MCP begin their sign-in with 401.
+    expect(response.status).toBe(path === '/mcp' ? 401 : 403);
   });
 });
 

@@ -103,6 +103,7 @@ describe('the door, with the tools of the suite’s sample server', () => {
     maxReplyChars: config.maxReplyChars,
     trustedProxies: config.trustedProxies,
     publicUrl: undefined,
+    allowedOrigins: [],
     version: 'test',
     counters: new Counters(),
     gauges: () => ({ running: 0, queued: 0, unapproved: 0, sessions: 0, sessionBytes: 0 }),

@@ -29,13 +29,17 @@ const post = (body: unknown, headers: Readonly<Record<string, string>> = {}) =>
   });
 
 describe('/mcp', () => {
-  test('needs the token', async () => {
-    expectRefusal(
-      await post(INITIALIZE, { authorization: 'Bearer wrong-token-of-32-characters-x' }),
-      403,
-      'Unauthorized',
-    );
-    await expect(McpClient.overHttp(agent, { authorization: 'Bearer wrong' })).rejects.toThrow(/Unauthorized/);
+  test('begins a sign-in with 401 for whoever has no token, as no other route does', async () => {
+    const wrong = await post(INITIALIZE, { authorization: 'Bearer wrong-token-of-32-characters-x' });
+    expectRefusal(wrong, 401, 'Unauthorized');
+    expect(wrong.headers.get('www-authenticate')).toBe('Bearer error="invalid_token"');
+    const none = await agent.request('/mcp', { method: 'POST', body: JSON.stringify(INITIALIZE) });
+    expectRefusal(none, 401, 'Unauthorized');
+    expect(none.headers.get('www-authenticate')).toBe('Bearer');
+    const other = await agent.request('/', { method: 'POST', body: '{"op":"server_info"}' });
+    expectRefusal(other, 403, 'Unauthorized');
+    expect(other.headers.get('www-authenticate')).toBeNull();
+    await expect(McpClient.overHttp(agent, { authorization: 'Bearer wrong' })).rejects.toThrow(/401|Unauthorized/i);
   });
 
   test.each([
@@ -46,6 +50,9 @@ describe('/mcp', () => {
     'http://localhost.evil',
   ])('refuses what a page of %s sends', async (origin) => {
     expectRefusal(await post(INITIALIZE, { origin }), 403, 'Origin not allowed');
+    const asked = await agent.request('/mcp', { method: 'OPTIONS', headers: { origin } });
+    expectRefusal(asked, 403, 'Origin not allowed');
+    expect(asked.headers.get('access-control-allow-origin')).toBeNull();
   });
 
   test('refuses a page whose name was pointed at this machine', async () => {
@@ -53,25 +60,36 @@ describe('/mcp', () => {
     expectRefusal(await post(INITIALIZE, rebound), 403, 'Origin not allowed');
   });
 
-  test.each(['http://localhost', 'http://localhost:6274', 'http://127.0.0.1:1', 'http://[::1]:8080'])(
-    'takes what a page of %s sends',
-    async (origin) => {
-      expect((await post(INITIALIZE, { origin })).status).toBe(200);
-    },
-  );
+  test.each([
+    ...['http://localhost', 'http://localhost:6274', 'http://127.0.0.1:1', 'http://[::1]:8080'],
+    ...['https://chatgpt.com', 'https://claude.ai', 'https://claude.com'],
+  ])('takes what a page of %s sends', async (origin) => {
+    const { status, headers } = await post(INITIALIZE, { origin });
+    expect([status, headers.get('access-control-allow-origin'), headers.get('vary')]).toEqual([200, origin, 'Origin']);
+    const refused = await post(INITIALIZE, { origin, authorization: 'Bearer wrong-token-of-32-characters-x' });
+    expect([refused.status, refused.headers.get('access-control-allow-origin')]).toEqual([401, origin]);
+    const asked = await agent.request('/mcp', { method: 'OPTIONS', headers: { origin } });
+    expect([asked.status, asked.headers.get('access-control-allow-origin')]).toEqual([204, origin]);
+    expect(asked.headers.get('access-control-allow-headers')).toContain('mcp-protocol-version');
+  });
 
   test('takes what a page of its own address sends', async () => {
-    await using named = await startAgent({ AGENT3_PUBLIC_URL: 'https://agent.example.org/' });
+    await using named = await startAgent({
+      AGENT3_PUBLIC_URL: 'https://agent.example.org/',
+      AGENT3_ALLOWED_ORIGINS: 'https://a.example,https://b.example:8443',
+    });
     const fromPage = (origin: string) => McpClient.overHttp(named, { origin });
     await using own = await fromPage('https://agent.example.org');
     expect(own.tools).not.toEqual([]);
+    await using allowed = await fromPage('https://b.example:8443');
+    expect(allowed.tools).not.toEqual([]);
     await expect(fromPage('https://example.org')).rejects.toThrow(/Origin not allowed/);
   });
 
   test('has the answers of other routes for what it does not take', async () => {
     const get = await agent.request('/mcp', { headers: { 'x-auth-token': agent.token } });
     expectRefusal(get, 405, 'Method not allowed');
-    expect(get.headers.get('allow')).toBe('POST');
+    expect(get.headers.get('allow')).toBe('POST, OPTIONS');
     expectRefusal(await post('{'), 400, 'Invalid JSON');
     expectRefusal(await post(`"${'x'.repeat(1_048_576)}"`), 413, 'Request too large');
   });

@@ -1,0 +1,273 @@
+import { type TSchema, Type } from '@sinclair/typebox';
+import { MIN_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from '../lib/limits.ts';
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+const GIB = 1_073_741_824;
+
+/** `Config` has it absolute. PATH_MAX of Linux is 4096; what the agent appends must fit. */
+const PATH_OPTIONS = { minLength: 1, maxLength: 3000, isPath: true } as const;
+const PATH = Type.String(PATH_OPTIONS);
+const URL_WITH_PATH = Type.String({ pattern: '^https?://[^\\s]+$', maxLength: 2000 });
+const URL_OF_HOST = Type.String({ pattern: '^https?://[^\\s/?#]+/?$', maxLength: 300 });
+
+function secretText(minLength: number) {
+  return Type.String({ minLength, maxLength: 512, pattern: '^[\\x21-\\x7e]*$' });
+}
+
+/** One row of the table of settings. */
+export interface Setting {
+  /** Its name in `Config`. */
+  readonly key: string;
+  /** What is allowed, and the default. */
+  readonly schema: TSchema;
+  /** What it is for, as Markdown, for `--help`, the example and the README. */
+  readonly about: string;
+  /** What holds where nothing is set and the schema has no default, as Markdown. */
+  readonly otherwise?: string;
+  /** Never shown: erased from the environment, masked in records, notifications and reports. */
+  readonly isSecret?: true;
+  /** What the unit of the service sets it to. */
+  readonly service?: string;
+  /** The value in the example, where that is not the default. */
+  readonly example?: string;
+  /** The line of the example takes effect, because the installer fills it in. */
+  readonly isInstalled?: true;
+}
+
+/**
+ * Every setting. The one source of `Config`, of the checks, of `agent3 serve --help`, of `ops/agent3.env.example`, of the
+ * table in the README, and of what is erased and masked. After a change: `bun ops/settings-docs.ts`.
+ */
+export const SETTINGS = {
+  AGENT3_API_TOKEN: {
+    key: 'token',
+    schema: secretText(MIN_TOKEN_CHARS),
+    about:
+      'The token that clients send: 16 to 512 printable ASCII characters without spaces. Make one with `agent3 token`.',
+    otherwise: 'required',
+    isSecret: true,
+    isInstalled: true,
+  },
+  AGENT3_HOST: {
+    key: 'host',
+    schema: Type.String({ minLength: 1, maxLength: 255, default: '127.0.0.1' }),
+    about: 'Address to listen on. Keep it on loopback, with HTTPS in front.',
+    isInstalled: true,
+  },
+  AGENT3_PORT: {
+    key: 'port',
+    schema: Type.Integer({ minimum: 0, maximum: 65_535, default: 5000 }),
+    about: 'Port to listen on; 0 takes a free one, which the log names.',
+    isInstalled: true,
+  },
+  AGENT3_PROFILE: {
+    key: 'profile',
+    schema: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$', default: 'full' }),
+    about: 'Profile of that token: what its commands may do.',
+  },
+  AGENT3_METRICS_TOKEN: {
+    key: 'metricsToken',
+    schema: Type.Optional(secretText(MIN_TOKEN_CHARS)),
+    about: 'Token of `/metrics`. Without it, `/metrics` answers this machine alone.',
+    isSecret: true,
+  },
+  AGENT3_TLS_CERT: {
+    key: 'tlsCert',
+    schema: Type.Optional(PATH),
+    about:
+      'Certificate chain (PEM): the agent then speaks HTTPS itself. Read again on SIGHUP (`systemctl reload agent3`).',
+    example: '/etc/agent3/cert.pem',
+  },
+  AGENT3_TLS_KEY: {
+    key: 'tlsKey',
+    schema: Type.Optional(PATH),
+    about: 'Private key (PEM) of `AGENT3_TLS_CERT`. The user of the agent has to be able to read it.',
+    example: '/etc/agent3/key.pem',
+  },
+  AGENT3_PUBLIC_URL: {
+    key: 'publicUrl',
+    schema: Type.Optional(URL_OF_HOST),
+    about: 'URL that clients reach the agent by, for its OpenAPI document and the check of `Origin`.',
+    otherwise: 'that of the request',
+    example: 'https://agent.example.org',
+  },
+  AGENT3_ALLOWED_ORIGINS: {
+    key: 'allowedOrigins',
+    schema: Type.Optional(
+      Type.String({ pattern: '^https?://[^\\s/?#,]+(?:,https?://[^\\s/?#,]+)*$', maxLength: 4000 }),
+    ),
+    about: 'More pages in browsers that may use `/mcp`: origins, separated by commas.',
+    otherwise: 'this server, this machine, ChatGPT and Claude',
+    example: 'https://chat.example.org',
+  },
+  AGENT3_TRUSTED_PROXIES: {
+    key: 'trustedProxies',
+    schema: Type.Optional(Type.String({ minLength: 1, maxLength: 4000 })),
+    about: 'Proxies whose `X-Forwarded-For` is believed: addresses or networks, separated by commas.',
+    example: '127.0.0.1,::1',
+  },
+  AGENT3_NOTIFY_URL: {
+    key: 'notifyUrl',
+    schema: Type.Optional(URL_WITH_PATH),
+    about: 'Receives by POST each command that waits for approval, and what became of it.',
+  },
+  AGENT3_NOTIFY_SECRET: {
+    key: 'notifySecret',
+    schema: Type.Optional(secretText(MIN_TOKEN_CHARS)),
+    about:
+      'Signs those messages; needed with the URL. `whsec_` and Base64 (`echo whsec_$(openssl rand -base64 32)`), or 16 to 512 characters.',
+    isSecret: true,
+  },
+  AGENT3_AUDIT_KEY: {
+    key: 'auditKey',
+    schema: Type.Optional(secretText(MIN_KEY_CHARS)),
+    about:
+      'Seals each line of the audit record, so that nobody without it can add one: 32 to 512 characters. The installer makes it. Another key needs a new record: put the old one away first.',
+    isSecret: true,
+    isInstalled: true,
+  },
+  AGENT3_SHELL: {
+    key: 'shell',
+    schema: Type.String({ minLength: 1, maxLength: 3000 }),
+    about: 'The shell, called with `-c -- COMMAND`.',
+    otherwise: '`/bin/bash`, else `/bin/sh`',
+    example: '/bin/bash',
+  },
+  AGENT3_REPLY_SECONDS: {
+    key: 'replySeconds',
+    schema: Type.Number({ minimum: 0.5, maximum: 200, default: 40 }),
+    about: 'Every answer leaves within this time.',
+  },
+  AGENT3_MAX_EXEC_SECONDS: {
+    key: 'maxExecSeconds',
+    schema: Type.Number({ minimum: 0.1, maximum: 86_400, default: 45 }),
+    about: 'Time limit of a command, and the largest `timeout`.',
+  },
+  AGENT3_MAX_BACKGROUND_SECONDS: {
+    key: 'maxBackgroundSeconds',
+    schema: Type.Number({ minimum: 0, maximum: 2_592_000, default: 3600 }),
+    about: 'Time limit of a background command; 0 forbids them.',
+  },
+  AGENT3_ON_TIMEOUT: {
+    key: 'onTimeout',
+    schema: Type.Union([Type.Literal('kill'), Type.Literal('background')], { default: 'kill' }),
+    about: 'What happens at the `timeout` of a command that does not say it itself: `kill` or `background`.',
+  },
+  AGENT3_KILL_GRACE_SECONDS: {
+    key: 'killGraceSeconds',
+    schema: Type.Number({ minimum: 0, maximum: 60, default: 2 }),
+    about: 'Time between SIGTERM and SIGKILL.',
+  },
+  AGENT3_MAX_OUTPUT_BYTES: {
+    key: 'maxOutputBytes',
+    schema: Type.Integer({ minimum: MIN_OUTPUT_BYTES, maximum: 10_485_760, default: 92_160 }),
+    about: 'Output in one answer, both streams together.',
+  },
+  AGENT3_MAX_REPLY_CHARS: {
+    key: 'maxReplyChars',
+    schema: Type.Integer({ minimum: 5000, maximum: 100_000_000, default: 100_000 }),
+    about: 'Every answer has fewer characters of JSON than this.',
+  },
+  AGENT3_MAX_SESSION_BYTES: {
+    key: 'maxSessionBytes',
+    schema: Type.Integer({ minimum: 65_536, maximum: 1024 * GIB, default: GIB }),
+    about: 'Output of one session on disk, with what was reserved for it.',
+  },
+  AGENT3_MAX_SESSIONS_BYTES: {
+    key: 'maxSessionsBytes',
+    schema: Type.Integer({ minimum: 65_536, maximum: 1024 * GIB, default: 5 * GIB }),
+    about: 'All sessions on disk. Beyond it the token with the most loses its oldest ended ones first.',
+  },
+  AGENT3_SESSION_TTL_SECONDS: {
+    key: 'sessionTtlSeconds',
+    schema: Type.Integer({ minimum: 1, maximum: 31_536_000, default: 86_400 }),
+    about: 'How long a session is kept after its end.',
+  },
+  AGENT3_MAX_RUNNING: {
+    key: 'maxRunning',
+    schema: Type.Integer({ minimum: 1, maximum: 10_000, default: 32 }),
+    about:
+      'Commands running at once. One token alone may use all but a quarter, several an equal part each; one more waits up to 5 s for its turn.',
+  },
+  AGENT3_MAX_RUNNING_PER_TOKEN: {
+    key: 'maxRunningPerToken',
+    schema: Type.Optional(Type.Integer({ minimum: 1, maximum: 10_000 })),
+    about: 'Commands of one token running at once, where that is fewer than its share.',
+    otherwise: 'its share',
+  },
+  AGENT3_MAX_REQUESTS_PER_MINUTE: {
+    key: 'maxRequestsPerMinute',
+    schema: Type.Integer({ minimum: 1, maximum: 100_000_000, default: 6000 }),
+    about: 'Requests with one token in a minute, as many of them at once.',
+  },
+  AGENT3_COMMAND_MEMORY_BYTES: {
+    key: 'commandMemoryBytes',
+    schema: Type.Optional(Type.Integer({ minimum: 16_777_216, maximum: 1024 * GIB })),
+    about: 'Memory of one command with all its processes, without swap. Needs `AGENT3_CGROUP`, as the next two.',
+    otherwise: '90 % of what all commands have',
+  },
+  AGENT3_COMMAND_PROCESSES: {
+    key: 'commandProcesses',
+    schema: Type.Optional(Type.Integer({ minimum: 8, maximum: 4_194_304 })),
+    about: 'Processes and threads of one command.',
+    otherwise: 'half of what all commands have',
+  },
+  AGENT3_COMMAND_CPU_PERCENT: {
+    key: 'commandCpuPercent',
+    schema: Type.Optional(Type.Integer({ minimum: 1, maximum: 102_400 })),
+    about: 'CPU time of one command, in per cent of one CPU.',
+  },
+  AGENT3_LOG_LEVEL: {
+    key: 'logLevel',
+    schema: Type.Union(
+      LOG_LEVELS.map((level) => Type.Literal(level)),
+      { default: 'info' },
+    ),
+    about: 'Least level that is logged: `fatal`, `error`, `warn`, `info`, `debug`, `trace` or `silent`.',
+  },
+  AGENT3_LOG_FILE: {
+    key: 'logFile',
+    schema: Type.Optional(PATH),
+    about: 'File that the log is appended to. Opened again on SIGHUP, for logrotate.',
+    otherwise: 'standard error',
+    service: '/var/log/agent3/agent3.log',
+  },
+  AGENT3_AUDIT_FILE: {
+    key: 'auditFile',
+    schema: Type.Optional(PATH),
+    about: 'File of the audit record: what was asked, run and decided, chained by hashes. Opened again on SIGHUP.',
+    service: '/var/log/agent3/audit.jsonl',
+  },
+  AGENT3_SESSIONS_DIR: {
+    key: 'sessionsDirectory',
+    schema: Type.String({ ...PATH_OPTIONS, default: './sessions' }),
+    about: 'Directory of the sessions, for one agent at a time. Made when it is missing.',
+    service: '/var/lib/agent3/sessions',
+  },
+  AGENT3_TOKENS_FILE: {
+    key: 'tokensFile',
+    schema: Type.Optional(PATH),
+    about: 'File of more tokens, which `agent3 token create` writes. Read again when it changes.',
+    service: '/etc/agent3/tokens.json',
+  },
+  AGENT3_PROFILES_DIR: {
+    key: 'profilesDirectory',
+    schema: Type.Optional(PATH),
+    about: 'Directory of more profiles, a file of TOML or JSON each. Read again when one changes.',
+    service: '/etc/agent3/profiles.d',
+  },
+  AGENT3_APPROVALS_DIR: {
+    key: 'approvalsDirectory',
+    schema: Type.Optional(PATH),
+    about:
+      'Directory in which `agent3 approvals` leaves what a person has decided. Root alone may write to it, and the agent can read it. Without it, commands that need approval are denied.',
+    service: '/etc/agent3/approvals',
+  },
+  AGENT3_CGROUP: {
+    key: 'cgroup',
+    schema: Type.Optional(PATH),
+    about: 'Directory of a cgroup (version 2) that belongs to the agent: each command runs in one of its own below it.',
+    service: '/sys/fs/cgroup/agent3.slice/agent3-commands.service',
+  },
+} as const satisfies Readonly<Record<`AGENT3_${string}`, Setting>>;
