@@ -28,6 +28,18 @@ declare module '*.slice' {
   const text: string;
   export default text;
 }
+declare module '*.bash' {
+  const text: string;
+  export default text;
+}
+declare module '*.zsh' {
+  const text: string;
+  export default text;
+}
+declare module '*.fish' {
+  const text: string;
+  export default text;
+}
 
 /** Files that `with { type: 'file' }` puts into the executable: the path to read them by. */
 declare module 'swagger-ui-dist/swagger-ui-bundle.js' {

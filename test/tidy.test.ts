@@ -50,6 +50,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'prom-client': ['http'],
   pino: ['server', 'http', 'mcp'],
   commander: ['cli'],
+  '@commander-js/extra-typings': ['cli'],
 };
 
 /** A type-only import vanishes in the build; `scanImports` does not see it, the text does. */

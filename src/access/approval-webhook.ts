@@ -46,7 +46,9 @@ export function notifier(
         profile: visibleLine(profile),
         user: visibleLine(user),
         ...shown.texts,
-        ...(shown.isAll ? {} : { not_shown: 'a part of this is masked or cut: agent3 approvals shows all of it' }),
+        ...(shown.isAll
+          ? {}
+          : { not_shown: `a part of this is masked or cut: agent3 approval show ${session} shows all of it` }),
         cwd: visibleLine(cwd),
         input,
         reason: visibleLine(mask(reason)),
@@ -55,7 +57,7 @@ export function notifier(
           ? {
               expires_at: new Date(expires_at).toISOString(),
               // Who has not seen all of it is asked on the server.
-              approve: `agent3 approvals approve ${session}${shown.isAll ? ` --digest ${digestOf(request)}` : ''}`,
+              approve: `agent3 approval approve ${session}${shown.isAll ? ` --digest ${digestOf(request)}` : ''}`,
             }
           : { why: visibleLine(verdict.why), by: visibleLine(verdict.by) }),
       },

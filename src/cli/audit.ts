@@ -1,57 +1,86 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { readFileSync, statSync } from 'node:fs';
+import { isatty } from 'node:tty';
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { type AuditLine, linesOf, parseLine } from '../audit/chain.ts';
+import { describeVerification } from '../audit/describe.ts';
+import { readRecordFile, recordFiles } from '../audit/files.ts';
+import { verifyRecord } from '../audit/verify.ts';
+import { writeAll } from '../client/descriptor.ts';
+import { installedAuditKey } from '../install/settings-file.ts';
+import { delay } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
-import { EVENTS } from './audit-arguments.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { visibleJson, visibleJsonText, visibleLine } from '../lib/visible.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { auditFile } from './here.ts';
 
-/** `agent3 audit`: what was asked, run and decided. */
-export function addAudit(program: Command): void {
-  const audit = program
-    .command('audit')
-    .description('The audit record: what was asked, run and decided on this server');
-  const file = ['--file <path>', 'the record (default: AGENT3_AUDIT_FILE, or that of the installed service)'] as const;
+/** The events of the record. */
+export const EVENTS = [
+  'start',
+  'end',
+  'decision',
+  'operation',
+  'output',
+  'login',
+  'agent',
+  'recovered',
+  'tampered',
+] as const;
+
+/** `agent3 audit`: what was asked, run and decided on this server. */
+export function defineAudit(audit: Command): void {
+  audit
+    .command('tail')
+    .description('Show the last lines of the record')
+    .option('-n, --lines <count>', 'how many', parseCount, 20)
+    .option('-f, --follow', 'then show new lines, until Ctrl-C')
+    .addOption(tokenOption())
+    .addOption(sessionOption())
+    .addOption(eventOption())
+    .addOption(sinceOption())
+    .addOption(untilOption())
+    .addOption(jsonOption())
+    .addOption(fileOption())
+    .action(tailAudit);
+  audit
+    .command('grep [pattern]')
+    .description('Show the lines that match a regular expression, and the filters')
+    .addOption(tokenOption())
+    .addOption(sessionOption())
+    .addOption(eventOption())
+    .addOption(sinceOption())
+    .addOption(untilOption())
+    .addOption(jsonOption())
+    .addOption(fileOption())
+    .addHelpText('after', '\nExit code: 0 a line matches, 1 none does, 2 wrong usage or a record that cannot be read.')
+    .action(grepAudit);
   audit
     .command('verify')
-    .description(
-      'Look for every line that was changed, taken out, added or put elsewhere; ends with 1 when there is one',
-    )
-    .option('--kept <count>', 'how many older files logrotate keeps', asCount, 90)
-    .option('--require-key', 'end with 2 without the key that checks the seals, and with 1 where no line is sealed')
-    .option(...file)
+    .description('Look for lines that were changed, removed, added or moved')
+    .option('--kept <count>', 'how many older files logrotate keeps', parseCount, 90)
+    .option('--require-key', 'exit with 2 without the key that checks the seals, and with 1 where no line is sealed')
+    .option('--json', 'print the result as JSON')
+    .addOption(fileOption())
     .addHelpText('after', KEY_HELP)
-    .action(async (options) => (await import('./audit-action.ts')).verifyAudit(options));
-  const filtered = (command: Command): Command =>
-    command
-      .option('--token <name>', 'only of this token')
-      .option('--session <id>', 'only of this session; its beginning is enough')
-      .addOption(new Option('--event <name>', 'only lines of this kind').choices(EVENTS))
-      .option('--since <time>', 'only from then on: 2h, 3d, or 2026-11-24T08:00:00Z', asMoment)
-      .option('--until <time>', 'only before then', asMoment)
-      .option('--json', 'the lines as they are; without a terminal they always are')
-      .option(...file);
-  filtered(
-    audit
-      .command('tail')
-      .description('The last lines of the record')
-      .option('-n, --lines <count>', 'how many', asCount, 20)
-      .option('-f, --follow', 'and those that come, until Ctrl-C'),
-  ).action(async (options) => (await import('./audit-action.ts')).tailAudit(options));
-  filtered(
-    audit
-      .command('grep [pattern]')
-      .description('The lines that match a regular expression, and the filters')
-      .addHelpText(
-        'after',
-        '\nExit code: 0 a line matches, 1 none does, 2 wrong usage or a record that cannot be read.',
-      ),
-  ).action(async (pattern: string | undefined, options) =>
-    (await import('./audit-action.ts')).grepAudit(pattern, options),
-  );
+    .action(verifyAudit);
 }
+
+const tokenOption = () => new Option('--token <name>', 'only of this token');
+const sessionOption = () => new Option('--session <id>', 'only of this session; its beginning is enough');
+const eventOption = () => new Option('--event <name>', 'only lines of this kind').choices(EVENTS);
+const sinceOption = () =>
+  new Option('--since <time>', 'only from then on: 2h, 3d, or 2026-11-24T08:00:00Z').argParser(parseMoment);
+const untilOption = () => new Option('--until <time>', 'only before then').argParser(parseMoment);
+const jsonOption = () => new Option('--json', 'print the lines as they are, as is done without a terminal');
+const fileOption = () =>
+  new Option('--file <file>', 'the record (default: AGENT3_AUDIT_FILE, or that of the installed service)');
 
 const KEY_HELP = `
 The key is AGENT3_AUDIT_KEY or, for root, that of the installed service. Without it, the lines at the end may be forged.
 Exit code: 0 whole, 1 something is wrong, 2 wrong usage, or no key with --require-key.`;
 
-function asMoment(text: string): number {
+function parseMoment(text: string): number {
   const ago = parseDuration(text);
   if (ago !== undefined) return Date.now() - ago;
   const moment = Date.parse(text);
@@ -59,7 +88,194 @@ function asMoment(text: string): number {
   return moment;
 }
 
-function asCount(text: string): number {
+function parseCount(text: string): number {
   if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('It is no number.');
   return Number(text);
+}
+
+interface VerifyOptions {
+  readonly file?: string | undefined;
+  /** Older files that logrotate keeps. */
+  readonly kept: number;
+  /** A record whose seals cannot be checked does not count as whole. */
+  readonly requireKey?: true | undefined;
+  readonly json?: true | undefined;
+}
+
+/** Which lines are wanted. Times are milliseconds since the epoch. */
+interface AuditFilter {
+  readonly file?: string | undefined;
+  readonly token?: string | undefined;
+  readonly session?: string | undefined;
+  readonly event?: string | undefined;
+  readonly since?: number | undefined;
+  readonly until?: number | undefined;
+  readonly json?: true | undefined;
+}
+
+/** Checks the whole record; ends with 1 when something is wrong with it. */
+async function verifyAudit(options: VerifyOptions): Promise<void> {
+  const path = auditFile(options.file);
+  const key = processEnvironment()['AGENT3_AUDIT_KEY'] || installedAuditKey();
+  if (options.requireKey === true && key === undefined) {
+    fail(
+      EXIT_USAGE,
+      'no key to check the seals with: set AGENT3_AUDIT_KEY, or run it as root where the agent is installed',
+    );
+  }
+  const found = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
+  if (found.files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
+  await print(options.json === true ? [visibleJson(found)] : describeVerification(found, key !== undefined));
+  if (options.requireKey === true && found.sealed === 0) {
+    fail(EXIT_FAILURE, 'no line is sealed, and --require-key wants them to be');
+  }
+  if (found.findings.length > 0) process.exit(EXIT_FAILURE);
+}
+
+/** Prints the last lines, and with `follow` those that come. */
+async function tailAudit(
+  options: AuditFilter & { readonly lines: number; readonly follow?: true | undefined },
+): Promise<void> {
+  const path = auditFile(options.file);
+  const wanted = filterOf(options);
+  const files = attempt(path, () => recordFiles(path));
+  if (files.length === 0 && options.follow !== true) fail(EXIT_FAILURE, `there is no record ${path}`);
+  let found: Uint8Array[] = [];
+  for (const file of files.reverse()) {
+    const matching = attempt(file, () => [...linesOf(readRecordFile(file))])
+      .map(({ bytes }) => bytes)
+      .filter(wanted);
+    found = [...matching, ...found].slice(-options.lines || Number.POSITIVE_INFINITY);
+    if (found.length >= options.lines) break;
+  }
+  const textOf = texter(options);
+  if (options.lines > 0) await print(found.map(textOf));
+  if (options.follow === true) await follow(path, wanted, (bytes) => print([textOf(bytes)]));
+  if (found.length === 0) await noteNoMatch();
+}
+
+async function noteNoMatch(): Promise<void> {
+  await writeAll(2, Buffer.from('agent3: no line matches\n'));
+}
+
+/** The exit codes of grep, which tells a record that it could not search from one in which nothing is. */
+const GREP_EXIT = { noMatch: 1, trouble: 2 } as const;
+
+/** Prints every line of the record that matches; ends with 1 when none does. */
+async function grepAudit(pattern: string | undefined, options: AuditFilter): Promise<void> {
+  const path = auditFile(options.file);
+  const matches = patternOf(pattern);
+  const wanted = filterOf(options);
+  const textOf = texter(options);
+  const files = attempt(path, () => recordFiles(path), GREP_EXIT.trouble);
+  if (files.length === 0) fail(GREP_EXIT.trouble, `there is no record ${path}`);
+  let count = 0;
+  for (const file of files) {
+    const found = attempt(file, () => [...linesOf(readRecordFile(file))], GREP_EXIT.trouble)
+      .map(({ bytes }) => bytes)
+      .filter((bytes) => wanted(bytes) && matches.test(Buffer.from(bytes).toString('utf8')));
+    count += found.length;
+    await print(found.map(textOf));
+  }
+  if (count > 0) return;
+  await noteNoMatch();
+  process.exit(GREP_EXIT.noMatch);
+}
+
+/** Waits for the reader: a record of many files is neither held in memory for it, nor read on when it has gone. */
+async function print(lines: readonly string[]): Promise<void> {
+  await writeAll(1, Buffer.from(lines.map((line) => `${line}\n`).join('')));
+}
+
+const FOLLOW_MS = 250;
+
+async function follow(
+  path: string,
+  wanted: (bytes: Uint8Array) => boolean,
+  show: (bytes: Uint8Array) => Promise<void>,
+): Promise<never> {
+  let inode = statSync(path, { throwIfNoEntry: false })?.ino;
+  let at = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  for (;;) {
+    await delay(FOLLOW_MS);
+    const stat = statSync(path, { throwIfNoEntry: false });
+    if (stat === undefined) continue;
+    if (stat.ino !== inode || stat.size < at) [inode, at] = [stat.ino, 0];
+    if (stat.size === at) continue;
+    const bytes = readFileSync(path).subarray(at);
+    for (const line of linesOf(bytes)) {
+      if (line.isTorn) break;
+      at += line.bytes.length + 1;
+      if (wanted(line.bytes)) await show(line.bytes);
+    }
+  }
+}
+
+function patternOf(pattern: string | undefined): RegExp {
+  try {
+    return new RegExp(pattern ?? '', 'u');
+  } catch (error) {
+    fail(EXIT_USAGE, `the pattern is no regular expression: ${error instanceof Error ? error.message : ''}`);
+  }
+}
+
+function filterOf({ token, session, event, since, until }: AuditFilter): (bytes: Uint8Array) => boolean {
+  return (bytes) => {
+    const line = parseLine(bytes);
+    if (line === undefined) return token === undefined && session === undefined && event === undefined;
+    const time = Date.parse(line.time);
+    return (
+      (token === undefined || line['token'] === token || String(line['token']).startsWith(`${token}#`)) &&
+      (session === undefined || String(line['session']).startsWith(session)) &&
+      (event === undefined || line.event === event) &&
+      (since === undefined || time >= since) &&
+      (until === undefined || time < until)
+    );
+  };
+}
+
+/**
+ * A table for people on a terminal, JSON for programs, which says the same as the line of the record. Neither acts on a
+ * terminal, also one that a pipe leads to.
+ */
+function texter({ json }: AuditFilter): (bytes: Uint8Array) => string {
+  const isTable = isatty(1) && json !== true;
+  return (bytes) => {
+    const line = parseLine(bytes);
+    const raw = Buffer.from(bytes).toString('utf8');
+    if (line === undefined) return visibleLine(raw);
+    return isTable ? row(line) : visibleJsonText(raw);
+  };
+}
+
+function row(line: AuditLine): string {
+  const text = (name: string): string => visibleLine(String(line[name] ?? '').replaceAll('\n', ' ⏎ '));
+  const token = text('token').replace(/#.*/, '');
+  const head = `${text('time').slice(0, 19).replace('T', ' ')}  ${text('event').padEnd(9)}  ${token.padEnd(12)}  ${text('session').slice(0, 13).padEnd(13)}  `;
+  return head + whatOf(line, text);
+}
+
+function whatOf(line: AuditLine, text: (name: string) => string): string {
+  switch (line.event) {
+    case 'start':
+      return text('cmd');
+    case 'end':
+      return `${text('status')}${line['exit_code'] == null ? '' : `, exit ${text('exit_code')}`}, ${text('duration_ms')} ms, ${text('stdout_bytes')}+${text('stderr_bytes')} bytes`;
+    case 'decision':
+      return `${text('decision')}: ${text('reason')}${line['by'] ? ` (${text('by')})` : ''}: ${text('cmd')}`;
+    case 'operation':
+      return `${text('op')}${line['refused'] === undefined ? '' : `, refused: ${text('refused')}`}`;
+    case 'login':
+      return `${text('what')} from ${text('address')}`;
+    default:
+      return text('what');
+  }
+}
+
+function attempt<T>(path: string, work: () => T, code: typeof EXIT_FAILURE | typeof EXIT_USAGE = EXIT_FAILURE): T {
+  try {
+    return work();
+  } catch (error) {
+    fail(code, `${path} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+  }
 }

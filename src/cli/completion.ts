@@ -1,15 +1,18 @@
-import { Argument, type Command } from 'commander';
-import { COMPLETION_SHELLS, type CompletionShell } from './completion-shells.ts';
+import { Argument, type Command } from '@commander-js/extra-typings';
+import bash from '../../ops/completion/agent3.bash' with { type: 'text' };
+import fish from '../../ops/completion/agent3.fish' with { type: 'text' };
+import zsh from '../../ops/completion/agent3.zsh' with { type: 'text' };
 
-export function addCompletion(program: Command): void {
-  program
-    .command('completion')
-    .description('Print the completions for a shell')
-    .addArgument(new Argument('<shell>', 'the shell').choices(COMPLETION_SHELLS))
+/** For bash 4, zsh 5, fish 3 and later. Each script asks `agent3 __complete` what may follow. */
+const SCRIPTS = { bash, zsh, fish };
+
+/** `agent3 completion`. */
+export function defineCompletion(command: Command): void {
+  command
+    .addArgument(new Argument('<shell>', 'the shell').choices(['bash', 'zsh', 'fish'] as const))
     .addHelpText('after', EXAMPLES)
-    .action(async (shell: CompletionShell) => {
-      const { completionScript } = await import('./completion-action.ts');
-      process.stdout.write(completionScript(program, shell));
+    .action((shell) => {
+      process.stdout.write(SCRIPTS[shell]);
     });
 }
 

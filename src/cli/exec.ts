@@ -1,30 +1,39 @@
-import { type Command, InvalidArgumentError, Option } from 'commander';
-import type { ExecOptions } from './exec-arguments.ts';
-import { REMOTE_HELP, withRemote } from './remote.ts';
+import { isatty } from 'node:tty';
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import type { AgentClient } from '../client/agent-client.ts';
+import { Attendance, leave, note } from '../client/attend.ts';
+import { writeAll } from '../client/descriptor.ts';
+import { ClientFault, GivenUp, OutputClosed } from '../client/faults.ts';
+import { Interrupts } from '../client/interrupts.ts';
+import { type LocalTerminal, openTerminal } from '../client/local-terminal.ts';
+import { Patience } from '../client/patience.ts';
+import { type Order, type Started, startCommand } from '../client/start.ts';
+import { type Input, readInput } from '../client/stdin.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { EXIT_EXEC, fail } from './exit.ts';
+import { REMOTE_HELP, type RemoteOptions, remoteClient, tokenFileOption, urlOption } from './remote.ts';
 
-export function addExec(program: Command): void {
-  withRemote(
-    program
-      .command('exec')
-      .description('Run a command on a remote agent: its output as it comes, its exit code as this one')
-      .argument('<command...>', 'the command, quoted; several words are joined by spaces'),
-  )
+/** `agent3 exec`. Its options stand before the first word of the command; all that follows is the command. */
+export function defineExec(command: Command): void {
+  command
+    .usage('[options] <command...>')
+    .argument('<command...>', 'the command, quoted; several words are joined by spaces')
+    .passThroughOptions()
+    .addOption(urlOption())
+    .addOption(tokenFileOption())
     .option(
       '--timeout <seconds>',
       'stop it after this time (default: what the agent allows in the background)',
-      seconds,
+      parseSeconds,
     )
     .option('--cwd <path>', 'its working directory, on the agent')
-    .option('--env <assignment>', 'NAME=value, set for the command; may be repeated', assignment)
+    .option('--env <assignment>', 'NAME=value, set for the command; may be repeated', addAssignment)
     .option('--key <key>', 'makes a repeat safe: the same key runs nothing again and follows the first command')
     .option('-n, --no-stdin', 'pass no standard input')
     .addOption(new Option('-d, --detach', 'print the session at once and leave the command running').conflicts('tty'))
     .option('-t, --tty', 'in a terminal, for programs that demand one')
     .addHelpText('after', EXAMPLES + REMOTE_HELP)
-    .action(async (words: readonly string[], options: ExecOptions) => {
-      const { runExec } = await import('./exec-action.ts');
-      await runExec(words.join(' '), options);
-    });
+    .action((words, options) => runExec(words.join(' '), options));
 }
 
 const EXAMPLES = `
@@ -34,20 +43,105 @@ Examples:
   agent3 exec 'cat > /etc/motd' < motd
   tar c site | base64 | agent3 exec 'base64 -d | tar x -C /srv'
   agent3 exec -t 'sudo passwd bob'
-  session=$(agent3 exec --detach 'make -C /srv/app'); agent3 sessions read --follow "$session"
+  session=$(agent3 exec --detach 'make -C /srv/app'); agent3 session read --follow "$session"
 
+Options end at the first word of the command, as with ssh: agent3 exec --timeout 5 tail -n 1 /etc/motd
 Standard input is passed when it is no terminal. Ctrl-C stops the command.
 Exit code: the command's own; 124 when it was stopped at its time limit, 255 when exec itself failed.
 `;
 
-function seconds(text: string): number {
+function parseSeconds(text: string): number {
   const value = Number(text);
   if (/^\d+(\.\d+)?$/.test(text) && value > 0) return value;
   throw new InvalidArgumentError('It has to be a number of seconds.');
 }
 
-function assignment(text: string, earlier: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
+function addAssignment(text: string, earlier: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const at = text.indexOf('=');
   if (at < 1) throw new InvalidArgumentError('It has to be of the form NAME=value.');
   return { ...earlier, [text.slice(0, at)]: text.slice(at + 1) };
+}
+
+/** The options as commander gives them. */
+interface ExecOptions extends RemoteOptions {
+  readonly timeout?: number | undefined;
+  readonly cwd?: string | undefined;
+  readonly env?: Readonly<Record<string, string>> | undefined;
+  readonly key?: string | undefined;
+  /** False with `--no-stdin`. */
+  readonly stdin: boolean;
+  readonly detach?: true | undefined;
+  readonly tty?: true | undefined;
+}
+
+/** 128 + SIGPIPE: what a shell tells of a program whose reader has gone. */
+const EXIT_OUTPUT_CLOSED = 141;
+
+/** Runs `cmd` on the agent that the options name, and ends the process with its exit code. */
+async function runExec(cmd: string, options: ExecOptions): Promise<never> {
+  const refuse = (fault: string): never => fail(EXIT_EXEC, fault);
+  const client = remoteClient(options, refuse);
+  const interrupts = new Interrupts();
+  try {
+    process.exit(await execute(client, cmd, options, interrupts));
+  } catch (error) {
+    if (error instanceof OutputClosed) process.exit(EXIT_OUTPUT_CLOSED);
+    if (error instanceof GivenUp) process.exit(interrupts.exitCode ?? EXIT_EXEC);
+    if (error instanceof ClientFault) refuse(error.message);
+    throw error;
+  }
+}
+
+async function execute(
+  client: AgentClient,
+  cmd: string,
+  options: ExecOptions,
+  interrupts: Interrupts,
+): Promise<number> {
+  using terminal =
+    options.tty === true ? openTerminal(processEnvironment(), (fault) => fail(EXIT_EXEC, fault)) : undefined;
+  const input = terminal === undefined ? await standardInput(options, interrupts) : terminal.input;
+  const started = await start(client, orderOf(cmd, options, input, terminal), interrupts);
+  if (options.detach === true) {
+    await writeAll(1, Buffer.from(`${started.session}\n`));
+    return 0;
+  }
+  // Awaited here: the terminal is given back after it.
+  return (await new Attendance(client, started, interrupts).untilEnd(input)) ?? EXIT_EXEC;
+}
+
+async function standardInput({ stdin, detach }: ExecOptions, interrupts: Interrupts): Promise<Input> {
+  if (!stdin || isatty(0)) return { kind: 'none' };
+  const givenUp = new Promise<never>((_, reject) => {
+    interrupts.signal.addEventListener('abort', () => reject(new GivenUp('given up')));
+  });
+  return Promise.race([readInput(Bun.stdin.stream(), detach === true), givenUp]);
+}
+
+function orderOf(cmd: string, options: ExecOptions, input: Input, terminal: LocalTerminal | undefined): Order {
+  const { cwd, env, timeout, key = crypto.randomUUID() } = options;
+  return {
+    cmd,
+    key,
+    ...(cwd !== undefined && { cwd }),
+    ...(timeout !== undefined && { timeout }),
+    ...(input.kind === 'whole' && { stdin: input.text }),
+    ...(input.kind === 'pieces' && { interactive: true }),
+    ...(env !== undefined && { env }),
+    ...(terminal !== undefined && { ...terminal.order, env: { ...terminal.order.env, ...env } }),
+  };
+}
+
+/** Starts the command; tells a person why there is a wait, once. */
+async function start(client: AgentClient, order: Order, interrupts: Interrupts): Promise<Started> {
+  let told = false;
+  const patience = new Patience(interrupts.signal, (fault, seconds) => {
+    if (!told) note(`${fault.message} Trying again in ${seconds} s, for up to a minute.`);
+    told = true;
+  });
+  interrupts.listen((_, count) => {
+    // The first one stops the command as soon as its session is known.
+    if (count > 1) leave(interrupts, 'the command may have been started: agent3 session list');
+  });
+  return startCommand(client, order, patience);
 }

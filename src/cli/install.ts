@@ -1,16 +1,23 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import type { InstallArguments } from './install-arguments.ts';
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import { InstallFault } from '../install/fault.ts';
+import { install } from '../install/install.ts';
+import { PACKAGED_BINARY } from '../install/layout.ts';
+import type { InstallOptions } from '../install/options.ts';
+import { reportOf } from '../install/report.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
-export function addInstall(program: Command): void {
-  program
-    .command('install')
-    .description('Set the agent up as a service of this machine, or upgrade it')
+/** `agent3 install`. */
+export function defineInstall(command: Command): void {
+  command
     .option(
       '--user <name>',
       'user the agent and its commands run as: "root" for full administration (default: a new user, agent3)',
     )
     .option('--host <address>', 'address to listen on (default: 127.0.0.1)')
-    .option('--port <number>', 'port to listen on (default: 5000)', portOf)
+    .option('--port <number>', 'port to listen on (default: 5000)', parsePort)
     .option('--token <token>', 'token that clients send; "-" reads it from standard input (default: a new one)')
     .option('--domain <name>', 'HTTPS under this name through Caddy, which has to be installed')
     .option('--no-domain', 'take the name out of Caddy again')
@@ -22,26 +29,89 @@ export function addInstall(program: Command): void {
     .option('--dry-run', 'print every file and command, and change nothing')
     .option('--root <directory>', 'stage into this directory, for building images', '/')
     .option('--binary <file>', 'executable to install (default: this one)')
-    .option('--status', 'tell what is installed')
-    .option('--uninstall', 'take the service away; settings, sessions and logs stay')
-    .option('--purge', 'with --uninstall: settings, sessions, logs and the user go too')
     .addHelpText('after', EXAMPLES)
-    .action(async (given: InstallArguments) => {
-      // The installer is no part of a running agent: it is loaded when it is asked for.
-      const { runInstaller } = await import('./install-action.ts');
-      await runInstaller(given);
-    });
+    .action((given) =>
+      runInstaller(async () => {
+        writeLine(reportOf(await install(optionsOf(given), writeLine)));
+      }),
+    );
 }
 
 const EXAMPLES = `
 Examples:
   sudo ./agent3 install                               as user agent3, on 127.0.0.1:5000
   sudo ./agent3 install --user root --domain agent.example.org
-  sudo agent3 install --port 5001                     changes the port of what is installed
-  sudo agent3 install --uninstall --purge`;
+  sudo agent3 install --port 5001                     changes the port of what is installed`;
 
-function portOf(text: string): number {
+function parsePort(text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port;
   throw new InvalidArgumentError('It has to be a number from 1 to 65535.');
+}
+
+/** The options as commander gives them. */
+interface InstallArguments {
+  readonly user?: string | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly token?: string | undefined;
+  readonly domain?: string | boolean | undefined;
+  readonly watchdog?: boolean | undefined;
+  readonly lookLogs?: boolean | undefined;
+  readonly start: boolean;
+  readonly dryRun?: true | undefined;
+  readonly root: string;
+  readonly binary?: string | undefined;
+}
+
+function optionsOf(given: InstallArguments): InstallOptions {
+  const { user, host, port, domain, watchdog, lookLogs, start, dryRun } = given;
+  const binary = resolve(given.binary ?? process.execPath);
+  if (!existsSync(binary)) fail(EXIT_USAGE, `--binary ${binary} is not there`);
+  if (host === '') fail(EXIT_USAGE, '--host needs an address');
+  const token = given.token === '-' ? readFileSync(0, 'utf8').split('\n')[0]?.trim() : given.token;
+  return {
+    ...(user !== undefined && { user }),
+    ...(host !== undefined && { host }),
+    ...(port !== undefined && { port }),
+    ...(token !== undefined && { token }),
+    ...(domain !== undefined && domain !== true && { domain }),
+    ...(watchdog !== undefined && { watchdog }),
+    ...(lookLogs !== undefined && { lookLogs }),
+    start,
+    dryRun: dryRun === true,
+    root: resolveRoot(given.root),
+    binary,
+    // Where a package puts it: its other files are the package's as well.
+    packaged: process.execPath === PACKAGED_BINARY,
+  };
+}
+
+/** The directory that `--root` names. */
+export function resolveRoot(root: string): string {
+  if (root === '') fail(EXIT_USAGE, '--root needs a directory');
+  return resolve(root);
+}
+
+/** Runs a work of the installer and ends the process: with 1 and the reason when it fails. */
+export async function runInstaller(work: () => Promise<void> | void): Promise<never> {
+  try {
+    await work();
+  } catch (error) {
+    fail(EXIT_FAILURE, describeFault(error));
+  }
+  process.exit(0);
+}
+
+/** Prints a line of what is done. */
+export function writeLine(line: string): void {
+  process.stdout.write(`${line}\n`);
+}
+
+/** An error of the system names the file by itself; in words, with what is the matter. */
+function describeFault(error: unknown): string {
+  if (error instanceof InstallFault) return error.message;
+  if (errnoOf(error) === undefined) throw error;
+  const path = (error as { path?: unknown }).path;
+  return `${typeof path === 'string' ? `${path}: ` : ''}${describeErrno(error)}; nothing was changed`;
 }

@@ -1,9 +1,40 @@
-import type { Command } from 'commander';
+import { writeSync } from 'node:fs';
+import type { Command } from '@commander-js/extra-typings';
+import type { SearchOrder } from '../calls/search.ts';
+import { type LineMatch, matchLines } from '../sessions/match-lines.ts';
 
-/** The command line of a search in a session's output; the agent starts it for itself. */
-export function addMatchLines(program: Command): void {
-  program
-    .command('match-lines', { hidden: true })
-    .description('Search a file as the JSON on standard input says (the agent runs this for read_session with match)')
-    .action(async () => (await import('./match-lines-action.ts')).searchFile());
+/** `agent3 match-lines`, hidden: a search in a session's output, which the agent starts for itself. */
+export function defineMatchLines(command: Command): void {
+  command.action(searchFile);
+}
+
+/**
+ * Reads a `SearchOrder` from standard input and writes each match and the progress as a line of JSON. It is a process
+ * of its own because a pattern may take for ever, and only a process can be stopped then.
+ */
+async function searchFile(): Promise<void> {
+  const order = (await Bun.stdin.json()) as SearchOrder;
+  const pattern = new RegExp(order.pattern, order.flags);
+  let chars = 0;
+  for (const step of matchLines({ ...order, pattern })) {
+    const text = `${JSON.stringify('match' in step ? { match: shortened(step.match) } : step)}\n`;
+    writeSync(1, text);
+    if ('match' in step) chars += text.length;
+    if (chars > order.maxChars) return;
+  }
+}
+
+/** The agent shows 1,000 characters of a line; what follows them says whether they are a secret. */
+const HEAD_CHARS = 1000 + 4096;
+/** The name of a secret may stand at the end of a line, and its value in the next one. */
+const TAIL_CHARS = 512;
+
+/** A match whose lines have what the agent looks at: with context, 41 lines of 64 KB would be 2.7 MB for one match. */
+function shortened(match: LineMatch): LineMatch {
+  const { before, text, after } = match;
+  return { ...match, before: before.map(withoutMiddle), text: withoutMiddle(text), after: after.map(withoutMiddle) };
+}
+
+function withoutMiddle(line: string): string {
+  return line.length <= HEAD_CHARS + TAIL_CHARS ? line : line.slice(0, HEAD_CHARS) + line.slice(-TAIL_CHARS);
 }

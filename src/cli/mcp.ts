@@ -1,9 +1,8 @@
-import type { Command } from 'commander';
+import type { Command } from '@commander-js/extra-typings';
 
-export function addMcp(program: Command): void {
-  program
-    .command('mcp')
-    .description('Speak MCP over standard input and output, for a client on this machine that starts it')
+/** `agent3 mcp`. */
+export function defineMcp(command: Command): void {
+  command
     .addHelpText(
       'after',
       `

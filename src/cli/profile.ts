@@ -1,38 +1,166 @@
-import type { Command } from 'commander';
+import { availableParallelism, totalmem } from 'node:os';
+import { dirname, resolve } from 'node:path';
+import { type Command, Option } from '@commander-js/extra-typings';
+import { BUILT_IN, type Profile } from '../access/profile.ts';
+import { faultWords, readProfile } from '../access/profile-book.ts';
+import { profileMistakes, profileNotes } from '../access/profile-notes.ts';
+import { overlapFault } from '../access/workspace-overlap.ts';
+import { machineFaults, machineNotes, userFault } from '../install/doctor/profile-machine.ts';
+import { PATHS } from '../install/layout.ts';
+import { readManifest } from '../install/manifest.ts';
+import { visibleJson, visibleLine } from '../lib/visible.ts';
+import { decide } from '../rules/decide.ts';
+import type { Action } from '../rules/rule.ts';
+import { faultText } from '../sandbox/sandbox-cause.ts';
+import { overlaps } from '../sandbox/workspace.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { profileHere, profilesDirectory, profilesIn } from './here.ts';
 
-/** `agent3 profile`: what the bearers of tokens may do. */
-export function addProfile(program: Command): void {
-  const profile = program.command('profile').description('The profiles of this server: what a token may do');
-  const directory = [
-    '--dir <path>',
-    'directory of the profiles (default: AGENT3_PROFILES_DIR, or that of the installed service)',
-  ] as const;
+/** `agent3 profile`: what a token may do. */
+export function defineProfile(profile: Command): void {
   profile
     .command('list')
-    .description('The profiles there are')
-    .option('--json', 'as JSON, with everything that each of them says')
-    .option('--hidden', 'the paths that the built-in profiles hide')
-    .option(...directory)
-    .action(async (options) => (await import('./profile-action.ts')).listProfiles(options));
-  profile
-    .command('try <profile> <cmd>')
-    .description('What the rules of a profile would do with a command, and why; nothing is run')
-    .option('--cwd <path>', 'directory that it would run in, an absolute path (default: that of the workspace, or /)')
-    .option('--shell <path>', 'shell that it would run in', '/bin/bash')
-    .option('--json', 'as JSON')
-    .option(...directory)
-    .addHelpText(
-      'after',
-      '\nExit codes: 0 allow, 3 confirm, 4 deny; 1 and 2 for faults in profiles and in what is asked.',
-    )
-    .addHelpText('after', "\nExample:\n  agent3 profile try deploy 'git pull && systemctl restart app'")
-    .action(async (name: string, cmd: string, options) =>
-      (await import('./profile-action.ts')).tryProfile(name, cmd, options),
-    );
+    .description('List the profiles')
+    .option('--json', 'print them as JSON, with all their settings')
+    .option('--hidden', 'print the paths that the built-in profiles hide')
+    .addOption(directoryOption())
+    .action(listProfiles);
   profile
     .command('check [file...]')
-    .description('Look for faults in the files of profiles, and whether their sandboxes can be had')
-    .option(...directory)
+    .description('Check files of profiles, and whether their sandboxes work on this machine')
+    .addOption(directoryOption())
     .addHelpText('after', '\nExample:\n  agent3 profile check ./deploy.toml')
-    .action(async (files: string[], options) => (await import('./profile-action.ts')).checkProfiles(files, options));
+    .action(checkProfiles);
+  profile
+    .command('explain <profile> <cmd>')
+    .description('Explain what the rules of a profile do with a command; nothing is run')
+    .option('--cwd <path>', 'directory that it would run in, an absolute path (default: that of the workspace, or /)')
+    .option('--shell <path>', 'shell that it would run in', '/bin/bash')
+    .option('--json', 'print it as JSON')
+    .addOption(directoryOption())
+    .addHelpText(
+      'after',
+      `
+Exit codes: 0 allow, 3 confirm, 4 deny; 1 and 2 for faults in profiles and in what is asked.
+
+Example:
+  agent3 profile explain deploy 'git pull && systemctl restart app'`,
+    )
+    .action(explainProfile);
+}
+
+function directoryOption() {
+  return new Option(
+    '--dir <directory>',
+    'directory of the profiles (default: AGENT3_PROFILES_DIR, or that of the installed service)',
+  );
+}
+
+/** The option that the subcommands share. */
+interface ProfileOptions {
+  readonly dir?: string | undefined;
+}
+
+/** Prints the profiles, a line each. */
+function listProfiles(
+  options: ProfileOptions & { readonly json?: true | undefined; readonly hidden?: true | undefined },
+): void {
+  if (options.hidden === true) {
+    process.stdout.write(`${BUILT_IN.readonly.sandbox?.hidden.join('\n')}\n`);
+    return;
+  }
+  const { profiles, faulty } = profilesIn(profilesDirectory(options.dir));
+  if (options.json === true) {
+    const broken = faulty.map(({ name = null, path, faults }) => ({ name, file: path, faults }));
+    process.stdout.write(`${visibleJson([...profiles.values(), ...broken])}\n`);
+    return;
+  }
+  const rows = [
+    ...[...profiles.values()].map((profile) => [profile.name, summary(profile)] as const),
+    ...faulty.map((file) => [file.name ?? '✗', `✗ cannot be used: ${faultWords(file).join('; ')}`] as const),
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  for (const [name, what] of rows) process.stdout.write(`${visibleLine(name.padEnd(width))}  ${visibleLine(what)}\n`);
+}
+
+/** Checks files of profiles; ends with 1 where one has faults. */
+function checkProfiles(files: readonly string[], options: ProfileOptions): void {
+  const { profiles, faulty } =
+    files.length === 0
+      ? profilesIn(profilesDirectory(options.dir))
+      : { profiles: new Map(files.map((file) => [file, readOrFail(file, options)])), faulty: [] };
+  const own = readManifest(PATHS.manifest)?.user;
+  const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
+  const ofMachine = machineFaults([...profiles.values()], own);
+  let isSound = faulty.length === 0;
+  const others = [...profiles.values(), ...profilesIn(profilesDirectory(options.dir)).profiles.values()];
+  for (const profile of profiles.values()) {
+    const fault = ofMachine.get(profile.name);
+    const words = overlapFault(profile, others, overlaps) ?? (fault && faultText(fault));
+    const faults = [words ?? [], profileMistakes(profile)].flat();
+    if (faults.length > 0) isSound = false;
+    if (faults.length === 0) process.stdout.write(`✓ ${profile.name}\n`);
+    for (const fault of faults) process.stdout.write(`✗ ${profile.name}: ${visibleLine(fault)}\n`);
+    for (const note of [userFault(profile, own) ?? [], profileNotes(profile, machine), machineNotes(profile)].flat())
+      process.stdout.write(`  note: ${visibleLine(note)}\n`);
+  }
+  for (const words of faulty.flatMap(faultWords)) process.stdout.write(`✗ ${visibleLine(words)}\n`);
+  if (!isSound) process.exit(EXIT_FAILURE);
+}
+
+/** Prints what the rules of a profile say to a command, which the exit code tells as well. */
+function explainProfile(
+  name: string,
+  cmd: string,
+  options: ProfileOptions & {
+    readonly cwd?: string | undefined;
+    readonly shell: string;
+    readonly json?: true | undefined;
+  },
+): void {
+  const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
+  if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
+  const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
+  if (cmd.trim() === '') fail(EXIT_USAGE, 'there is no command to explain: it is empty');
+  if (!cwd.startsWith('/'))
+    fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);
+  const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });
+  const { action, reason, part } = decision;
+  const words = `${action}: ${visibleLine(reason)}${part === '' ? '' : ` (${visibleLine(part)})`}`;
+  process.stdout.write(`${options.json === true ? visibleJson(decision, 0) : words}\n`);
+  process.exitCode = EXIT_OF[action];
+}
+
+/** Other codes than those of failures and of wrong command lines. */
+const EXIT_OF: Readonly<Record<Action, number>> = { allow: 0, confirm: 3, deny: 4 };
+
+/** A file that lies where an agent looks for profiles is judged as that agent does. */
+function readOrFail(path: string, options: ProfileOptions): Profile {
+  const directory = profilesDirectory(options.dir);
+  const isInForce = directory !== undefined && dirname(resolve(path)) === resolve(directory);
+  const faulty = isInForce ? profilesIn(directory).faulty : [];
+  const fault = faulty.find((file) => file.name === undefined || resolve(file.path) === resolve(path));
+  const read = fault?.faults ?? readProfile(path);
+  if ('name' in read) return read;
+  fail(EXIT_FAILURE, ...read.map((fault) => `${path}: ${fault}`));
+}
+
+function summary({ description, sandbox, user, operations, limits, rules: { rules, otherwise } }: Profile): string {
+  const parts = [
+    description,
+    ...(sandbox?.directory === undefined ? [] : [`Writes to ${sandbox.directory}.`]),
+    ...(sandbox?.network === true ? ['Has the network.'] : []),
+    ...(user === undefined ? [] : [`Runs as ${user}.`]),
+    ...(Object.keys(limits).length === 0 ? [] : [`Limits: ${limitWords(limits)}.`]),
+    ...(rules.length === 0 ? [] : [`Has ${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}.`]),
+    ...(otherwise === 'allow' ? [] : [`What no rule allows is ${otherwise === 'deny' ? 'denied' : 'asked about'}.`]),
+    ...(operations === undefined ? [] : [`Allows ${operations.join(', ')}.`]),
+  ];
+  return parts.join(' ');
+}
+
+function limitWords(limits: Profile['limits']): string {
+  return Object.entries(limits)
+    .map(([name, value]) => `${name} ${value}`)
+    .join(', ');
 }

@@ -1,52 +1,175 @@
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError } from '@commander-js/extra-typings';
 import { OutputFault } from '../client/faults.ts';
 import { StartupFault } from '../server/startup-fault.ts';
 import { commit, version } from '../version.ts';
-import { addApprovals } from './approvals.ts';
-import { addAudit } from './audit.ts';
-import { endOutput, endWithReader } from './broken-pipe.ts';
-import { addCompletion } from './completion.ts';
-import { addDoctor } from './doctor.ts';
-import { addExec } from './exec.ts';
+import { endOutput, type OutputMode, watchOutput } from './broken-pipe.ts';
 import { EXIT_EXEC, EXIT_USAGE, fail } from './exit.ts';
-import { addGpt } from './gpt.ts';
-import { addInstall } from './install.ts';
-import { addMatchLines } from './match-lines.ts';
-import { addMcp } from './mcp.ts';
-import { addProfile } from './profile.ts';
-import { addServe } from './serve.ts';
-import { addSessions } from './sessions.ts';
-import { addToken } from './token.ts';
-import { addTrySandboxes } from './try-sandboxes.ts';
-import { addWatchdog } from './watchdog.ts';
 
-/** Runs the subcommand that `argv` names; prints the help when it names none. Ends the process with 2 when the command line is wrong. */
+/** A subcommand: what the help shows of it, and its definition, which is loaded only when it is called. */
+export interface CommandEntry {
+  readonly name: string;
+  readonly summary: string;
+  /** Heading in the help; a command without one is for Agent3 itself and hidden. */
+  readonly group?: string;
+  readonly output: OutputMode;
+  /** Gives the function that adds arguments, options and actions to a command of this name. */
+  load(): Promise<(command: Command) => void>;
+}
+
+const SERVER = 'Set up a server:';
+const AGENT = 'Run an agent:';
+const CONTROL = 'Control what clients may do:';
+const CLIENT = 'Call an agent:';
+
+/** All subcommands, in the order of the help. */
+export const COMMANDS: readonly CommandEntry[] = [
+  {
+    name: 'install',
+    summary: 'Install the agent as a service of this server, or upgrade it',
+    group: SERVER,
+    output: 'ignore',
+    load: async () => (await import('./install.ts')).defineInstall,
+  },
+  {
+    name: 'status',
+    summary: 'Show what is installed and whether it answers',
+    group: SERVER,
+    output: 'stream',
+    load: async () => (await import('./status.ts')).defineStatus,
+  },
+  {
+    name: 'uninstall',
+    summary: 'Remove the service; settings, sessions and logs stay',
+    group: SERVER,
+    output: 'ignore',
+    load: async () => (await import('./uninstall.ts')).defineUninstall,
+  },
+  {
+    name: 'doctor',
+    summary: 'Check the installation and say how to repair it',
+    group: SERVER,
+    output: 'stream',
+    load: async () => (await import('./doctor.ts')).defineDoctor,
+  },
+  {
+    name: 'watchdog',
+    summary: 'Check that the agent answers, and restart it if it does not',
+    group: SERVER,
+    output: 'ignore',
+    load: async () => (await import('./watchdog.ts')).defineWatchdog,
+  },
+  {
+    name: 'serve',
+    summary: 'Run the agent until SIGTERM',
+    group: AGENT,
+    output: 'descriptor',
+    load: async () => (await import('./serve.ts')).defineServe,
+  },
+  {
+    name: 'mcp',
+    summary: 'Speak MCP over standard input and output, for a client on this machine that starts it',
+    group: AGENT,
+    output: 'descriptor',
+    load: async () => (await import('./mcp.ts')).defineMcp,
+  },
+  {
+    name: 'gpt',
+    summary: 'Print what to paste into the GPT builder of ChatGPT',
+    group: AGENT,
+    output: 'stream',
+    load: async () => (await import('./gpt.ts')).defineGpt,
+  },
+  {
+    name: 'token',
+    summary: 'Create, list, rotate and revoke tokens',
+    group: CONTROL,
+    output: 'stream',
+    load: async () => (await import('./token.ts')).defineToken,
+  },
+  {
+    name: 'profile',
+    summary: 'List, check and explain profiles: what a token may do',
+    group: CONTROL,
+    output: 'stream',
+    load: async () => (await import('./profile.ts')).defineProfile,
+  },
+  {
+    name: 'approval',
+    summary: 'Show, approve and deny the commands that wait for approval',
+    group: CONTROL,
+    output: 'stream',
+    load: async () => (await import('./approval.ts')).defineApproval,
+  },
+  {
+    name: 'audit',
+    summary: 'Show, search and verify the audit record',
+    group: CONTROL,
+    output: 'descriptor',
+    load: async () => (await import('./audit.ts')).defineAudit,
+  },
+  {
+    name: 'exec',
+    summary: 'Run a command on an agent: its output as it comes, its exit code as this one',
+    group: CLIENT,
+    output: 'descriptor',
+    load: async () => (await import('./exec.ts')).defineExec,
+  },
+  {
+    name: 'session',
+    summary: 'List, read, stop and close the sessions of an agent',
+    group: CLIENT,
+    output: 'descriptor',
+    load: async () => (await import('./session.ts')).defineSession,
+  },
+  {
+    name: 'completion',
+    summary: 'Print the completion script for a shell',
+    group: CLIENT,
+    output: 'stream',
+    load: async () => (await import('./completion.ts')).defineCompletion,
+  },
+  {
+    name: '__complete',
+    summary: 'Print what may follow words of a command line (the completion scripts run this)',
+    output: 'stream',
+    load: async () => (await import('./complete.ts')).defineComplete,
+  },
+  {
+    name: 'match-lines',
+    summary: 'Search a file as the JSON on standard input says (the agent runs this for read_session with match)',
+    output: 'descriptor',
+    load: async () => (await import('./match-lines.ts')).defineMatchLines,
+  },
+  {
+    name: 'try-sandboxes',
+    summary: 'Try the profiles in the JSON on standard input (agent3 doctor and agent3 profile check run this)',
+    output: 'stream',
+    load: async () => (await import('./try-sandboxes.ts')).defineTrySandboxes,
+  },
+];
+
+/** Runs the subcommand that `argv` names; prints the help when it names none. Exits with 2 when the command line is wrong. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
   const program = new Command('agent3')
     .description('A shell on this server for an AI model: limits held, nothing lost.')
     .version(`agent3 ${version} (${commit})`, '--version', 'Print the version and the commit')
     .helpOption('-h, --help', 'Show this help')
     .helpCommand(false)
-    .showSuggestionAfterError(true)
+    .enablePositionalOptions()
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'agent3: ')) })
     .exitOverride();
-  addServe(program);
-  addToken(program);
-  addProfile(program);
-  addApprovals(program);
-  addAudit(program);
-  addInstall(program);
-  addWatchdog(program);
-  addDoctor(program);
-  addGpt(program);
-  addExec(program);
-  addSessions(program);
-  addCompletion(program);
-  addMatchLines(program);
-  addTrySandboxes(program);
-  addMcp(program);
-  endWithReader(program);
-  for (const command of program.commands) inherit(command, program);
+  const called = COMMANDS.find(({ name }) => name === argv[0]);
+  watchOutput(program, called?.output ?? 'stream');
+  // `agent3 __complete -- session read …` needs the definition of `session` as well.
+  const needed = new Set([argv[0], ...(argv[0] === '__complete' ? [argv[2]] : [])]);
+  for (const { name, summary, group, load } of COMMANDS) {
+    const command = program
+      .command(name, { hidden: group === undefined })
+      .description(summary)
+      .helpCommand(false);
+    if (group !== undefined) command.helpGroup(group);
+    if (needed.has(name)) (await load())(command);
+  }
   try {
     await program.parseAsync(argv.length === 0 ? ['--help'] : [...argv], { from: 'user' });
   } catch (error) {
@@ -55,16 +178,6 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
     if (!(error instanceof CommanderError)) throw error;
     // Help: it ends by itself, once it is written.
     if (error.exitCode === 0) return;
-    process.exit(argv[0] === 'exec' ? EXIT_EXEC : EXIT_USAGE);
+    process.exit(called?.name === 'exec' ? EXIT_EXEC : EXIT_USAGE);
   }
-}
-
-/** Commander hands settings down only to commands that are made later. */
-function inherit(command: Command, parent: Command): void {
-  command
-    .allowExcessArguments(false)
-    .helpOption('-h, --help', 'Show this help')
-    .helpCommand(false)
-    .copyInheritedSettings(parent);
-  for (const inner of command.commands) inherit(inner, command);
 }

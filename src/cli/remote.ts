@@ -1,26 +1,87 @@
-import type { Command } from 'commander';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { Option } from '@commander-js/extra-typings';
+import { AgentClient } from '../client/agent-client.ts';
+import { PATHS } from '../install/layout.ts';
+import { healthUrl } from '../install/service.ts';
+import { installedSettings, parseSettings } from '../install/settings-file.ts';
+import { addressOf } from '../install/survey.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { processEnvironment } from '../settings/config.ts';
 
 /** Where an agent listens by default. */
-export const DEFAULT_URL = 'http://127.0.0.1:5000';
+const DEFAULT_URL = 'http://127.0.0.1:5000';
 
 /** What every subcommand that calls an agent takes. */
 export interface RemoteOptions {
-  readonly url?: string;
-  readonly tokenFile?: string;
+  readonly url?: string | undefined;
+  readonly tokenFile?: string | undefined;
 }
 
-/** Adds the options that name the agent to call. */
-export function withRemote(command: Command): Command {
-  return command
-    .option('--url <url>', `URL of the agent (default: AGENT3_URL, else ${DEFAULT_URL})`)
-    .option(
-      '--token-file <file>',
-      'file that holds the token, or a settings file of the agent (default: AGENT3_API_TOKEN)',
-    );
+/** The option that names the agent to call. */
+export function urlOption() {
+  return new Option('--url <url>', `URL of the agent (default: AGENT3_URL, else ${DEFAULT_URL})`);
 }
 
-/** What the help of these subcommands ends with. */
+/** The option that names the file of the token. */
+export function tokenFileOption() {
+  return new Option(
+    '--token-file <file>',
+    'file that holds the token, or a settings file of the agent (default: AGENT3_API_TOKEN)',
+  );
+}
+
+/** The last lines in the help of these subcommands. */
 export const REMOTE_HELP = `
 The agent is the one of --url or AGENT3_URL; its token comes from AGENT3_API_TOKEN or --token-file,
 never from the command line, which every user of this machine can read. Without all of these root
 calls the agent of this server.`;
+
+/**
+ * A client of the agent that the options and the environment name; where they name no agent and no token, root's is the
+ * agent of this server. `refuse` ends the process with a message.
+ */
+export function remoteClient(options: RemoteOptions, refuse: (fault: string) => never): AgentClient {
+  const environment = processEnvironment();
+  const named = options.url ?? (environment['AGENT3_URL'] || undefined);
+  const given = options.tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(options.tokenFile, refuse);
+  const here = named === undefined && !given ? installedAgent() : undefined;
+  const url = (named ?? here?.url ?? DEFAULT_URL).replace(/\/+$/, '');
+  if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(url)) {
+    refuse(`the URL of an agent has the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`);
+  }
+  const token = given || here?.token;
+  if (!token)
+    refuse(`no token: set AGENT3_API_TOKEN, or name the file that holds it with --token-file${onServer(named)}`);
+  if (!/^[\x21-\x7e]+$/.test(token)) refuse('the token must be printable ASCII characters without spaces');
+  return new AgentClient(url, token, { isSelf: here !== undefined });
+}
+
+/** The agent of this server, as root finds it; undefined where there is none, or only root may read its settings. */
+function installedAgent(): { readonly url: string; readonly token: string | undefined } | undefined {
+  const settings = installedSettings();
+  if (!settings['AGENT3_API_TOKEN']) return undefined;
+  const { host, port, tls } = addressOf(settings);
+  return { url: healthUrl(host, port, tls).replace(/\/healthz$/, ''), token: settings['AGENT3_API_TOKEN'] };
+}
+
+function onServer(named: string | undefined): string {
+  const isInstalled = named === undefined && existsSync(PATHS.manifest) && process.geteuid?.() !== 0;
+  return isInstalled ? '; for the agent of this server, run it as root' : '';
+}
+
+/** The token alone, or the setting in a file like /etc/agent3/agent3.env. */
+function tokenIn(path: string, refuse: (fault: string) => never): string {
+  const text = readToken(path, refuse);
+  return parseSettings(text)['AGENT3_API_TOKEN'] ?? text.trim();
+}
+
+function readToken(path: string, refuse: (fault: string) => never): string {
+  try {
+    if ((statSync(path).mode & 0o066) !== 0) {
+      process.stderr.write(`agent3: warning: ${path} is open to other users; keep it to yourself: chmod 600 ${path}\n`);
+    }
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    return refuse(`the token file ${path} cannot be read: ${describeErrno(error)}`);
+  }
+}

@@ -1,70 +1,298 @@
-import { type Command, InvalidArgumentError } from 'commander';
+import { randomBytes } from 'node:crypto';
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { BUILT_IN, type Profile } from '../access/profile.ts';
+import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../access/token-file.ts';
+import { machineFaults } from '../install/doctor/profile-machine.ts';
+import { unreadable } from '../install/doctor/unreadable.ts';
+import { PATHS } from '../install/layout.ts';
+import { readManifest } from '../install/manifest.ts';
+import { installedSettings } from '../install/settings-file.ts';
 import { networkFault } from '../lib/address-list.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { newToken } from '../lib/token.ts';
+import { visibleJson, visibleLine } from '../lib/visible.ts';
+import { currentAccount } from '../process/environment.ts';
+import { faultText } from '../sandbox/sandbox-cause.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { groupOf, ownerOf, profileHere, profilesDirectory, profilesIn, tokensFile } from './here.ts';
 
-/** `agent3 token` and what looks after the tokens of a server. */
-export function addToken(program: Command): void {
-  const token = program
-    .command('token')
-    .description('Make a new token and print it; with a subcommand: the tokens of this server')
-    .addHelpText(
-      'after',
-      `
+/** `agent3 token`: the tokens of this server. */
+export function defineToken(token: Command): void {
+  token.addHelpText(
+    'after',
+    `
 Examples:
-  AGENT3_API_TOKEN=$(agent3 token) agent3 serve
+  AGENT3_API_TOKEN=$(agent3 token new) agent3 serve
   agent3 token create reports --profile readonly --expires 30d --ip 203.0.113.0/24
   agent3 token rotate reports --overlap 1h`,
-    )
+  );
+  token
+    .command('new')
+    .description('Print a new token for AGENT3_API_TOKEN; nothing is kept of it')
     .action(() => {
       process.stdout.write(`${newToken()}\n`);
     });
-  const file = [
-    '--file <path>',
-    'file of the tokens (default: AGENT3_TOKENS_FILE, or that of the installed service)',
-  ] as const;
   token
     .command('create <name>')
-    .description('Make a token and show it, once')
+    .description('Create a token with a name and a profile, and show it once')
     .usage('<name> --profile <name> [options]')
-    .option('--profile <name>', 'what it may do, required: full, readonly, or one of agent3 profile list')
-    .option('--expires <time>', 'when it ends: 12h, 30d, 8w', asDuration)
+    .option('--profile <profile>', 'what it may do, required: full, readonly, or one of agent3 profile list')
+    .option('--expires <time>', 'when it ends: 12h, 30d, 8w', parseTime)
     .option('--ip <network>', 'address or network that it may come from; may be repeated', addNetwork, [])
-    .option(...file)
-    .action(async (name: string, options) => (await import('./token-action.ts')).createToken(name, options));
+    .addOption(fileOption())
+    .action(createToken);
   token
     .command('list')
-    .description('The tokens, without themselves')
-    .option('--json', 'as JSON')
-    .option(...file)
-    .action(async (options) => (await import('./token-action.ts')).listTokens(options));
-  token
-    .command('revoke <name>')
-    .description('End a token now')
-    .option(...file)
-    .action(async (name: string, options) => (await import('./token-action.ts')).revokeToken(name, options));
+    .description('List the tokens, without their secrets')
+    .option('--json', 'print them as JSON')
+    .addOption(fileOption())
+    .action(listTokens);
   token
     .command('rotate <name>')
-    .description('Make a new one in the place of a token and show it, once; both work for a while')
-    .option('--overlap <time>', 'how long the old one still works; 0s: it ends at once (default: 24h)', asOverlap)
-    .option('--expires <time>', 'when the new one ends (default: when the old one does)', asDuration)
-    .option(...file)
-    .action(async (name: string, options) => (await import('./token-action.ts')).rotateToken(name, options));
+    .description('Replace a token by a new one and show that once; both work for a while')
+    .option('--overlap <time>', 'how long the old one still works; 0s: it ends at once (default: 24h)', parseOverlap)
+    .option('--expires <time>', 'when the new one ends (default: when the old one does)', parseTime)
+    .addOption(fileOption())
+    .action(rotateToken);
+  token.command('revoke <name>').description('End a token now').addOption(fileOption()).action(revokeToken);
 }
 
-function asDuration(text: string): number {
+const fileOption = () =>
+  new Option('--file <file>', 'file of the tokens (default: AGENT3_TOKENS_FILE, or that of the installed service)');
+
+/** The option that the subcommands share. */
+interface TokenOptions {
+  readonly file?: string | undefined;
+}
+
+function parseTime(text: string): number {
   const ms = parseDuration(text);
   if (ms === undefined) throw new InvalidArgumentError('A time is a number with s, m, h, d or w behind it: 30d.');
   return ms;
 }
 
 /** A token that has leaked is replaced at once. */
-function asOverlap(text: string): number {
-  return /^0+[smhdw]?$/.test(text) ? 0 : asDuration(text);
+function parseOverlap(text: string): number {
+  return /^0+[smhdw]?$/.test(text) ? 0 : parseTime(text);
 }
 
 function addNetwork(text: string, before: readonly string[]): string[] {
   const fault = text.trim() === '' ? 'It is empty.' : networkFault(text);
   if (fault !== undefined) throw new InvalidArgumentError(fault);
   return [...before, text.trim()];
+}
+
+const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
+/** The token of the settings has this name. */
+const RESERVED = 'default';
+
+/** Makes a token of this name and prints it, on standard output alone. */
+function createToken(
+  name: string,
+  options: TokenOptions & {
+    readonly profile?: string | undefined;
+    readonly expires?: number | undefined;
+    readonly ip: readonly string[];
+  },
+): void {
+  if (!NAME.test(name)) fail(EXIT_USAGE, 'a name has up to 64 small letters, digits, and _ . - between them');
+  if (name === RESERVED) fail(EXIT_USAGE, 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another');
+  const profile = requireProfile(options.profile);
+  const secret = newToken();
+  change(options, (tokens) => {
+    if (tokens.some((token) => token.name === name)) {
+      fail(EXIT_FAILURE, `there is a token ${name}; agent3 token rotate ${name} makes a new one in its place`);
+    }
+    const now = Date.now();
+    return [
+      ...tokens,
+      {
+        name,
+        id: randomBytes(4).toString('hex'),
+        profile: profile.name,
+        sha256: hashToken(secret),
+        created_at: now,
+        expires_at: options.expires === undefined ? null : now + options.expires,
+        ips: [...options.ip],
+      },
+    ];
+  });
+  show(name, secret);
+  const fault = machineFaults([profile], readManifest(PATHS.manifest)?.user).get(profile.name);
+  if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${faultText(fault)}\n`);
+}
+
+/** A profile that there is; ends the process with the names of those there are. */
+function requireProfile(name: string | undefined): Profile {
+  // These need no file, and are there whatever is wrong with those that have one.
+  if (name === 'full' || name === 'readonly') return BUILT_IN[name];
+  const directory = profilesDirectory();
+  const set = profilesIn(directory);
+  const profile = name === undefined ? undefined : profileHere(set, name);
+  if (profile !== undefined) return profile;
+  if (name === 'workspace') {
+    fail(
+      EXIT_USAGE,
+      `workspace needs a file of its own that extends it and names its directory, such as ${directory ?? PATHS.profiles}/app.toml with the lines extends = "workspace" and directory = "/srv/app"; then --profile app`,
+    );
+  }
+  const what =
+    name === undefined ? '--profile has to say what the token may do' : `there is no profile ${visibleLine(name)}`;
+  const more =
+    directory === undefined
+      ? 'for more, set AGENT3_PROFILES_DIR here as for the agent'
+      : `for more, see ${directory}: agent3 profile list tells what each is for`;
+  fail(EXIT_USAGE, `${what}. There are: ${[...set.profiles.keys()].join(', ')}; ${more}`);
+}
+
+/** Ends a token: within half a second no request is taken with it. */
+function revokeToken(name: string, options: TokenOptions): void {
+  requireOther(name);
+  const isInForce = change(options, (tokens) => {
+    const left = tokens.filter((token) => token.name !== name);
+    if (left.length === tokens.length) fail(EXIT_FAILURE, unknown(name));
+    return left;
+  });
+  if (isInForce) process.stderr.write(`token ${name} is revoked\n`);
+}
+
+/** The token of the settings is not in the file. */
+function requireOther(name: string): void {
+  if (name !== RESERVED) return;
+  fail(EXIT_USAGE, 'the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
+}
+
+const OVERLAP_MS = 24 * 3_600_000;
+
+/**
+ * A new token in the place of one: its sessions stay its own, and the old one works for `overlap` milliseconds more, but
+ * not beyond its own end. One that has ended needs a new end, and does not come back.
+ */
+function rotateToken(
+  name: string,
+  options: TokenOptions & { readonly overlap?: number | undefined; readonly expires?: number | undefined },
+): void {
+  requireOther(name);
+  const secret = newToken();
+  const now = Date.now();
+  let until = 0;
+  change(options, (tokens) => {
+    const token = tokens.find((one) => one.name === name);
+    if (token === undefined) fail(EXIT_FAILURE, unknown(name));
+    const { previous = [], ...kept } = token;
+    const end = token.expires_at ?? Number.POSITIVE_INFINITY;
+    if (end <= now && options.expires === undefined) {
+      const ended = new Date(end).toISOString();
+      fail(EXIT_FAILURE, `token ${name} ended at ${ended}; say how long the new one works: --expires 30d`);
+    }
+    until = Math.min(now + (options.overlap ?? OVERLAP_MS), end);
+    // One that was promised time by an earlier rotation keeps it; where the old one ends at once, all of them do.
+    const before = until > now ? [...previous.filter((one) => one.until > now), { sha256: token.sha256, until }] : [];
+    const next: TokenRecord = {
+      ...kept,
+      sha256: hashToken(secret),
+      ...(options.expires !== undefined && { expires_at: now + options.expires }),
+      ...(before.length > 0 && { previous: before }),
+    };
+    return tokens.map((one) => (one === token ? next : one));
+  });
+  show(name, secret);
+  process.stderr.write(
+    until > now ? `the old one works until ${new Date(until).toISOString()}\n` : 'the old one has ended\n',
+  );
+}
+
+/** Tells of every token what is known, which is not the token. */
+function listTokens(options: TokenOptions & { readonly json?: true | undefined }): void {
+  const path = tokensFile(options.file);
+  const tokens = attempt(() => readTokens(path, ownerOf(path)));
+  if (options.json === true) {
+    const known = tokens.map(({ sha256: _, previous, ...token }) => ({
+      ...token,
+      previous_until: lastOf(previous),
+    }));
+    const usual = profileOfDefault(options);
+    const first = usual === undefined ? [] : [{ name: RESERVED, profile: usual, expires_at: null, ips: [] }];
+    process.stdout.write(`${visibleJson([...first, ...known])}\n`);
+    return;
+  }
+  if (tokens.length === 0) process.stderr.write('no tokens beside the one of the settings\n');
+  for (const row of [...defaultRow(options), ...tokens.map(rowOf)]) process.stdout.write(`${row}\n`);
+}
+
+/** What the token of the settings may do, as far as they can be read; undefined where there is none. */
+function profileOfDefault({ file }: TokenOptions): string | undefined {
+  if (file !== undefined) return undefined;
+  const here = processEnvironment();
+  const settings = here['AGENT3_TOKENS_FILE'] ? here : installedSettings();
+  return settings['AGENT3_API_TOKEN'] ? settings['AGENT3_PROFILE'] || 'full' : undefined;
+}
+
+function defaultRow(options: TokenOptions): string[] {
+  const profile = profileOfDefault(options);
+  if (profile === undefined) return [];
+  return [`${RESERVED.padEnd(24)}  ${visibleLine(profile.padEnd(10))}  AGENT3_API_TOKEN of the settings`];
+}
+
+/** Names and profiles are small letters; the addresses are what somebody wrote into the file. */
+function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }: TokenRecord): string {
+  const day = (time: number): string => `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+  const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
+  const before = lastOf(previous);
+  return [
+    name.padEnd(24),
+    profile.padEnd(10),
+    `since ${day(created_at)}`,
+    until.padEnd(26),
+    ips.length === 0 ? 'from everywhere' : `from ${visibleLine(ips.join(', '))}`,
+    ...(before !== null && before > Date.now() ? [`the one before until ${day(before)}`] : []),
+  ].join('  ');
+}
+
+/** When the last of the tokens before ends; null where there is none. */
+function lastOf(previous: TokenRecord['previous'] = []): number | null {
+  return previous.length === 0 ? null : Math.max(...previous.map(({ until }) => until));
+}
+
+/** Prints a new token: alone on standard output, the rest on standard error. */
+function show(name: string, secret: string): void {
+  process.stdout.write(`${secret}\n`);
+  process.stderr.write(`token ${name}, shown this once\n`);
+}
+
+function unknown(name: string): string {
+  return `there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list names those there are`;
+}
+
+/** Changes the file; false, with the reason on standard error, where the agent does not go by it. */
+function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): boolean {
+  const path = tokensFile(options.file);
+  const isNew = !existsSync(path);
+  attempt(() => changeTokens(path, by, { group: groupOf(path), own: ownerOf(path) }));
+  const unread = path === PATHS.tokens ? unreadable(path, readManifest(PATHS.manifest)?.user) : undefined;
+  if (unread !== undefined) {
+    process.stderr.write(
+      `agent3: ${path} is changed, and ${unread}: it goes on with the tokens that it knows. Open the directory to it: chmod a+rx ${dirname(path)}\n`,
+    );
+    process.exitCode = EXIT_FAILURE;
+    return false;
+  }
+  if (isNew && path !== PATHS.tokens) {
+    process.stderr.write(
+      `${path} is new, and ${currentAccount().name}'s alone: an agent of another user cannot read it\n`,
+    );
+  }
+  return true;
+}
+
+function attempt<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof TokenFileFault)) throw error;
+    fail(EXIT_FAILURE, error.message);
+  }
 }

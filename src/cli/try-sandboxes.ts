@@ -1,9 +1,15 @@
-import type { Command } from 'commander';
+import { userInfo } from 'node:os';
+import type { Command } from '@commander-js/extra-typings';
+import { faultsHere } from '../install/doctor/profile-machine.ts';
+import type { MachineProfile } from '../install/doctor/unit-probe.ts';
 
-/** The command line of a try of sandboxes; doctor starts it in a unit like that of the agent. */
-export function addTrySandboxes(program: Command): void {
-  program
-    .command('try-sandboxes', { hidden: true })
-    .description('Try the profiles in the JSON on standard input (agent3 doctor and agent3 profile check run this)')
-    .action(async () => (await import('./try-sandboxes-action.ts')).trySandboxes());
+/** `agent3 try-sandboxes`, hidden: doctor starts it in a unit like that of the agent. */
+export function defineTrySandboxes(command: Command): void {
+  command.action(trySandboxes);
+}
+
+/** Prints why the profiles on standard input cannot run commands in this very process, as JSON: names and faults. */
+async function trySandboxes(): Promise<void> {
+  const profiles = (await Bun.stdin.json()) as MachineProfile[];
+  process.stdout.write(JSON.stringify([...faultsHere(profiles, userInfo().username)]));
 }

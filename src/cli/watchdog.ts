@@ -1,5 +1,13 @@
-import { type Command, InvalidArgumentError } from 'commander';
-import { DEFAULT_SCHEDULE, type WatchdogArguments } from './watchdog-arguments.ts';
+import { dirname } from 'node:path';
+import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import { openJournal } from '../../ops/watchdog/journal.ts';
+import { readTarget } from '../../ops/watchdog/target.ts';
+import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { EXIT_USAGE, fail } from './exit.ts';
+
+/** As often as the shell script of the original. */
+const DEFAULT_SCHEDULE = '*/5 * * * *';
 
 const AFTER_HELP = `
 Without --once it checks by AGENT3_WATCHDOG_SCHEDULE, a cron expression (default: ${DEFAULT_SCHEDULE}).
@@ -9,10 +17,9 @@ Examples:
   agent3 watchdog --once                 one check, as the systemd timer does it
   agent3 watchdog --once --log -         the same, told on standard output`;
 
-export function addWatchdog(program: Command): void {
-  program
-    .command('watchdog')
-    .description('Check that the agent lives, and restart it where it does not')
+/** `agent3 watchdog`. */
+export function defineWatchdog(command: Command): void {
+  command
     .option('--once', 'check once, and end')
     .option('--unit <name>', 'systemd unit of the agent', 'agent3')
     .option(
@@ -24,14 +31,50 @@ export function addWatchdog(program: Command): void {
     .option('--recheck <seconds>', 'wait between a bad look and the second one', secondsOf, 5)
     .option('--recovery <seconds>', 'how long a restarted agent may take', secondsOf, 30)
     .addHelpText('after', AFTER_HELP)
-    .action(async (given: WatchdogArguments) => {
-      const { watch } = await import('./watchdog-action.ts');
-      await watch(given);
-    });
+    .action(watch);
 }
 
 function secondsOf(text: string): number {
   const seconds = Number(text);
   if (text !== '' && seconds >= 0 && seconds <= 600) return seconds;
   throw new InvalidArgumentError('It has to be a number of seconds from 0 to 600.');
+}
+
+interface WatchdogArguments {
+  readonly once?: true | undefined;
+  readonly unit: string;
+  readonly log: string;
+  readonly state: string;
+  readonly recheck: number;
+  readonly recovery: number;
+}
+
+/** Checks once, or by the schedule, and ends the process. */
+async function watch(given: WatchdogArguments): Promise<void> {
+  const environment = processEnvironment();
+  const options = optionsOf(given, environment);
+  if (given.once) process.exit(await checkOnce(options));
+  const stop = new AbortController();
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+  try {
+    await checkOnSchedule(environment['AGENT3_WATCHDOG_SCHEDULE'] || DEFAULT_SCHEDULE, options, stop.signal);
+  } catch (error) {
+    fail(EXIT_USAGE, `AGENT3_WATCHDOG_SCHEDULE: ${error instanceof Error ? error.message : String(error)}`);
+  }
+  process.exit(0);
+}
+
+function optionsOf(given: WatchdogArguments, environment: Readonly<Record<string, string | undefined>>): CheckOptions {
+  try {
+    return {
+      target: readTarget(given.unit, environment),
+      write: openJournal(given.log),
+      logs: given.log === '-' ? undefined : dirname(given.log),
+      stateFile: given.state,
+      recheckSeconds: given.recheck,
+      recoverySeconds: given.recovery,
+    };
+  } catch (error) {
+    fail(EXIT_USAGE, error instanceof Error ? error.message : String(error));
+  }
 }

@@ -25,7 +25,7 @@ import {
   whyNot,
 } from './service.ts';
 import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
-import { originalFiles, saveOriginal } from './takeover.ts';
+import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
 import { makeUsers } from './users.ts';
 
 /** How an installation ended. */
@@ -63,7 +63,10 @@ export async function install(options: InstallOptions, tell: (line: string) => v
       if (!isStaged(options)) planRun(situation, before);
       return result(situation, wouldChange ? 'planned' : 'nothing', manifest);
     }
-    if (isStaged(options)) return result(situation, 'staged', manifest);
+    if (isStaged(options)) {
+      changes.commit();
+      return result(situation, 'staged', manifest);
+    }
     const started = await run(situation, before?.active === true);
     const kind = changes.count === 0 ? 'unchanged' : situation.manifest === undefined ? 'installed' : 'upgraded';
     changes.commit();
@@ -90,7 +93,8 @@ function put(situation: Situation): Manifest {
   for (const { path, access } of plannedDirectories(input)) {
     changes.directory(path, staged ? { mode: access.mode } : access);
   }
-  if (original !== undefined) saveOriginal(situation, original);
+  if (original === undefined) renewRestore(changes);
+  else saveOriginal(situation, original);
   if (options.domain === false && manifest?.domain) removeSite(changes);
   if (options.packaged) changes.remove(BINARY);
   else changes.executable(BINARY, options.binary, BINARY_ACCESS);

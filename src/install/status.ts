@@ -1,40 +1,70 @@
 import { below } from './below.ts';
 import { runCommand } from './command.ts';
+import { InstallFault } from './fault.ts';
 import { installedBinary } from './install.ts';
 import { PATHS } from './layout.ts';
 import { readText } from './machine.ts';
-import { readManifest } from './manifest.ts';
+import { type Manifest, readManifest } from './manifest.ts';
 import { healthUrl, serviceState, versionOn } from './service.ts';
 import { parseSettings } from './settings-file.ts';
 import { addressOf } from './survey.ts';
 
-/** What is installed, in a few lines. */
-export async function statusText(root: string): Promise<{ readonly text: string; readonly isWell: boolean }> {
-  const manifest = readManifest(below(root, PATHS.manifest));
-  if (manifest === undefined) return { text: 'Agent3 is not installed. To install it: agent3 install', isWell: false };
-  if (root === '/' && process.geteuid?.() !== 0)
-    return { text: 'run it as root: sudo agent3 install --status', isWell: false };
-  const binary = installedBinary(manifest);
-  const { stdout } = runCommand([below(root, binary), '--version'], 10);
-  const { host, port, tls } = addressOf(parseSettings(settingsText(root)));
-  if (root !== '/')
-    return {
-      text: `binary     ${binary}: ${stdout.trim() || 'cannot be run here'}\nuser       ${manifest.user}\nstaged, for ${healthUrl(host, port, tls)}`,
-      isWell: true,
-    };
-  const { active, enabled, commands } = serviceState();
-  const answering = await versionOn(healthUrl(host, port, tls));
-  const lines = [
-    `binary     ${binary}: ${stdout.trim() || 'cannot be run'}`,
-    `service    ${active ? 'active' : 'not active'}, ${enabled ? 'starts at boot' : 'does not start at boot'}, ${commands} commands running`,
-    `answers    ${answering === undefined ? 'no' : `version ${answering}`} on ${healthUrl(host, port, tls)}`,
-    `user       ${manifest.user}`,
-    `watchdog   ${manifest.watchdog}`,
-    ...(manifest.domain === null ? [] : [`domain     ${manifest.domain}`]),
-  ];
-  return { text: lines.join('\n'), isWell: answering !== undefined };
+/** What is installed on a machine. */
+export interface Installed {
+  readonly binary: string;
+  /** What the executable prints of its version; null where it cannot be run. */
+  readonly version: string | null;
+  readonly user: string;
+  readonly url: string;
+  readonly watchdog: Manifest['watchdog'];
+  readonly domain: string | null;
+  /** Null for what is staged into a directory. */
+  readonly service: {
+    readonly active: boolean;
+    readonly starts_at_boot: boolean;
+    readonly commands: number;
+    /** The version that answers on the URL; null where none does. */
+    readonly answers: string | null;
+  } | null;
 }
 
-function settingsText(root: string): string {
-  return readText(below(root, PATHS.settings)) ?? '';
+/** Looks at what is installed below `root`; undefined where nothing is. Throws `InstallFault` where only root can look. */
+export async function lookAtInstalled(root: string): Promise<Installed | undefined> {
+  const manifest = readManifest(below(root, PATHS.manifest));
+  if (manifest === undefined) return undefined;
+  if (root === '/' && process.geteuid?.() !== 0) throw new InstallFault('run it as root: sudo agent3 status');
+  const binary = installedBinary(manifest);
+  const { stdout } = runCommand([below(root, binary), '--version'], 10);
+  const { host, port, tls } = addressOf(parseSettings(readText(below(root, PATHS.settings)) ?? ''));
+  const url = healthUrl(host, port, tls);
+  const { user, watchdog, domain } = manifest;
+  return {
+    binary,
+    version: stdout.trim() || null,
+    user,
+    url,
+    watchdog,
+    domain,
+    service: root === '/' ? await lookAtService(url) : null,
+  };
+}
+
+async function lookAtService(url: string): Promise<Installed['service']> {
+  const { active, enabled, commands } = serviceState();
+  return { active, starts_at_boot: enabled, commands, answers: (await versionOn(url)) ?? null };
+}
+
+/** The same in a few lines. */
+export function describeInstalled({ binary, version, user, url, watchdog, domain, service }: Installed): string {
+  const about = `binary     ${binary}: ${version ?? 'cannot be run here'}`;
+  if (service === null) return `${about}\nuser       ${user}\nstaged, for ${url}`;
+  const { active, starts_at_boot, commands, answers } = service;
+  return [
+    about,
+    `service    ${active ? 'active' : 'not active'}, ${starts_at_boot ? 'starts at boot' : 'does not start at boot'}, ${commands} commands running`,
+    `answers    ${answers === null ? 'no' : `version ${answers}`} on ${url}`,
+    `user       ${user}`,
+    `watchdog   ${watchdog}`,
+    ...(domain === null ? [] : [`domain     ${domain}`]),
+  ].join('\n');
 }

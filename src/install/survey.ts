@@ -235,7 +235,7 @@ function requireToken(token: string, origin: string): void {
   const fault = tokenFault(token);
   if (fault === undefined) return;
   throw new InstallFault(
-    `the token ${origin} cannot be used: ${fault}. Agent3 takes 16 to 512 letters, digits and signs of ASCII without spaces. Make one with agent3 token, give it with --token, and enter it in your client`,
+    `the token ${origin} cannot be used: ${fault}. Agent3 takes 16 to 512 letters, digits and signs of ASCII without spaces. Make one with agent3 token new, give it with --token, and enter it in your client`,
   );
 }
 

@@ -45,6 +45,13 @@ export function saveOriginal(situation: Situation, original: Original): void {
   notes.push(...notesOf(situation, original, jobs));
 }
 
+/** Replaces `agent3 install --uninstall`, which the builds up to 8b18cd4 wrote, in a way back that lies there. */
+export function renewRestore(changes: Changes): void {
+  const script = readFile(changes.at(RESTORE));
+  if (script === undefined) return;
+  changes.file(RESTORE, script.replaceAll('agent3 install --uninstall', 'agent3 uninstall'), { mode: 0o700 });
+}
+
 /** The lines of cron on this machine that start the original, or its unit. */
 export function cronLines(original: Original, at: (path: string) => string = (path) => path): CronLine[] {
   const users = new Set(['root', original.user ?? 'root']);
@@ -91,12 +98,12 @@ function removeLines(changes: Changes, jobs: readonly CronLine[]): string[] {
 function restoreScript(files: readonly string[], cron: readonly (readonly string[])[]): string {
   return `#!/bin/sh
 # Brings back the agent that was here before Agent3, as it was set up. Run it as root: sh ${RESTORE}
-# Agent3 goes; its settings, sessions and logs stay until: agent3 install --uninstall --purge
+# Agent3 goes; its settings, sessions and logs stay until: agent3 uninstall --purge
 set -e
 if dpkg -s agent3 2>/dev/null | grep -q '^Status: .* installed$'; then
     apt-get -y remove agent3
 elif command -v agent3 > /dev/null; then
-    agent3 install --uninstall
+    agent3 uninstall
 fi
 ${files.join('\n')}
 ${cron.flat().join('\n')}

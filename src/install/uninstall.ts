@@ -22,7 +22,7 @@ export interface UninstallOptions {
 /** Takes the service away; settings, sessions and logs stay unless `purge`. Gives how many changes were made. */
 export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line: string) => void): number {
   if (root === '/' && process.geteuid?.() !== 0 && !dryRun) {
-    throw new InstallFault('the installer has to run as root: sudo agent3 install --uninstall');
+    throw new InstallFault('the installer has to run as root: sudo agent3 uninstall');
   }
   if (root === '/' && !dryRun) takeLock();
   const changes = new Changes(root, dryRun, systemIds, tell);

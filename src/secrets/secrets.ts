@@ -24,7 +24,7 @@ export interface KnownSecrets {
 
 const NONE_KNOWN: KnownSecrets = { values: [] };
 
-/** As long as `agent3 token` makes them. */
+/** As long as `agent3 token new` makes them. */
 const TOKEN_SHAPE = /(?<![\w-])[\w-]{43}(?![\w-])/g;
 
 /** A text without the secrets that were found in it. */

@@ -146,12 +146,12 @@ function settingFaults(values: Record<SettingName, unknown>): string[] {
 /** The token's own faults are told without the token. */
 function tokenFault(name: string, value: unknown, leastChars = MIN_TOKEN_CHARS): string {
   if (value === undefined)
-    return 'AGENT3_API_TOKEN is not set: it is the token that clients send. Make one with: agent3 token';
+    return 'AGENT3_API_TOKEN is not set: it is the token that clients send. Make one with: agent3 token new';
   const length = String(value).length;
   if (length < leastChars) {
-    return `${name} must have at least ${leastChars} characters, not ${length}. Make one with: agent3 token`;
+    return `${name} must have at least ${leastChars} characters, not ${length}. Make one with: agent3 token new`;
   }
-  return `${name} must be ${leastChars} to 512 printable ASCII characters without spaces. Make one with: agent3 token`;
+  return `${name} must be ${leastChars} to 512 printable ASCII characters without spaces. Make one with: agent3 token new`;
 }
 
 function shellFaults(shell: unknown): string[] {

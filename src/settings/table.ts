@@ -44,7 +44,7 @@ export const SETTINGS = {
     key: 'token',
     schema: secretText(MIN_TOKEN_CHARS),
     about:
-      'The token that clients send: 16 to 512 printable ASCII characters without spaces. Make one with `agent3 token`.',
+      'The token that clients send: 16 to 512 printable ASCII characters without spaces. Make one with `agent3 token new`.',
     otherwise: 'required',
     isSecret: true,
     isInstalled: true,
@@ -261,7 +261,7 @@ export const SETTINGS = {
     key: 'approvalsDirectory',
     schema: Type.Optional(PATH),
     about:
-      'Directory in which `agent3 approvals` leaves what a person has decided. Root alone may write to it, and the agent can read it. Without it, commands that need approval are denied.',
+      'Directory in which `agent3 approval` leaves what a person has decided. Root alone may write to it, and the agent can read it. Without it, commands that need approval are denied.',
     service: '/etc/agent3/approvals',
   },
   AGENT3_CGROUP: {

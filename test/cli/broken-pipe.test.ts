@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test';
 import { join } from 'node:path';
+import { COMMANDS } from '../../src/cli/program.ts';
 import { within } from '../helpers/waiting.ts';
 
 /** Runs `action` as a subcommand of this name, its standard output being what `redirection` says. */
@@ -7,10 +8,10 @@ async function run(name: string, action: string, redirection: string) {
   const program = `
 import { Command } from 'commander';
 import { readFileSync, writeSync } from 'node:fs';
-import { endWithReader } from '${join(import.meta.dir, '../../src/cli/broken-pipe.ts')}';
+import { watchOutput } from '${join(import.meta.dir, '../../src/cli/broken-pipe.ts')}';
 const program = new Command();
+watchOutput(program, '${COMMANDS.find((command) => command.name === name)?.output}');
 program.command('${name}').command('inner').action(async () => { ${action} });
-endWithReader(program);
 await program.parseAsync(['${name}', 'inner'], { from: 'user' });
 `;
   const script = `exec 4> >(exec true); wait $!; exec "$@" ${redirection}`;
@@ -29,6 +30,7 @@ await program.parseAsync(['${name}', 'inner'], { from: 'user' });
 const ends: readonly [name: string, code: number][] = [
   ['profile', 141],
   ['install', 7],
+  ['uninstall', 7],
   ['watchdog', 7],
 ];
 test.each(ends)('%s, whose reader has gone, ends quietly with %d', async (name, code) => {
@@ -41,7 +43,7 @@ process.exit(7);`;
   expect(await run(name, action, '>&4')).toEqual({ stdout: '', stderr: '', code });
 });
 
-test.each(['serve', 'mcp', 'exec', 'sessions', 'audit', 'match-lines'])(
+test.each(['serve', 'mcp', 'exec', 'session', 'audit', 'match-lines'])(
   '%s waits when its output is not taken at once',
   async (name) => {
     const action = `

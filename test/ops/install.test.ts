@@ -111,7 +111,7 @@ describe('agent3 install --root', () => {
     chmodSync(executable, 0o755);
     await agent3(['install', '--root', root.path]);
     expect(statSync(executable).mode & 0o777).toBe(0o711);
-    const removed = await agent3(['install', '--root', root.path, '--uninstall', '--purge']);
+    const removed = await agent3(['uninstall', '--root', root.path, '--purge']);
     expect(removed.code).toBe(0);
     expect(existsSync(root.join('etc/agent3'))).toBe(false);
     expect(filesBelow(root.path)).toEqual([]);
@@ -196,8 +196,8 @@ describe('agent3 install --root', () => {
       mkdirSync(join(image, path, '..'), { recursive: true });
       symlinkSync(to.replace('OUTSIDE', outside), join(image, path));
     }
-    for (const words of [[], [], ['--uninstall'], [], ['--uninstall', '--purge']]) {
-      await agent3(['install', '--root', image, ...words]);
+    for (const words of [['install'], ['install'], ['uninstall'], ['install'], ['uninstall', '--purge']]) {
+      await agent3([...words, '--root', image]);
       expect(filesBelow(outside)).toEqual(['/settings']);
       expect(readFileSync(join(outside, 'settings'), 'utf8')).toBe('AGENT3_API_TOKEN=of-the-machine-itself\n');
     }
@@ -216,9 +216,17 @@ describe('agent3 install --root', () => {
     symlinkSync('/srv/systemd', root.join('etc/systemd'));
     expect((await agent3(['install', '--root', root.path])).code).toBe(0);
     expect(existsSync(root.join('srv/systemd/system/agent3.service'))).toBe(true);
-    const status = await agent3(['install', '--root', root.path, '--status']);
+    const status = await agent3(['status', '--root', root.path]);
     expect(status.stdout).toContain('staged, for');
-    expect((await agent3(['install', '--root', root.path, '--uninstall', '--purge'])).code).toBe(0);
+    const asJson = await agent3(['status', '--json', '--root', root.path]);
+    expect(JSON.parse(asJson.stdout)).toMatchObject({
+      binary: '/usr/local/bin/agent3',
+      user: 'agent3',
+      url: 'http://127.0.0.1:5000/healthz',
+      service: null,
+    });
+    expect((await agent3(['uninstall', '--root', root.path, '--purge'])).code).toBe(0);
+    expect(await agent3(['status', '--json', '--root', root.path])).toMatchObject({ code: 1, stdout: 'null\n' });
     const left = Bun.spawnSync(['find', root.path, '-not', '-type', 'd', '-printf', '/%P\n']).stdout.toString();
     expect(left.trim().split('\n').sort()).toEqual(['/etc/systemd', '/lib', '/var/run']);
   });
@@ -255,7 +263,14 @@ describe('agent3 install --root', () => {
       '\nUser=root\n',
     );
     expect(existsSync(root.join('etc/systemd/system/agent3.service.d/override.conf'))).toBe(false);
-    const purged = await agent3(['install', '--root', root.path, '--uninstall', '--purge']);
+    const restore = root.join('etc/agent3/original/restore');
+    const wayBack = readFileSync(restore, 'utf8');
+    expect(wayBack).toContain('\n    agent3 uninstall\n');
+    // As an earlier build wrote it: an upgrade has it call what there is now.
+    writeFileSync(restore, wayBack.replaceAll('agent3 uninstall', 'agent3 install --uninstall'));
+    expect((await agent3(['install', '--root', root.path])).code).toBe(0);
+    expect(readFileSync(restore, 'utf8')).toBe(wayBack);
+    const purged = await agent3(['uninstall', '--root', root.path, '--purge']);
     expect(purged.stdout).toContain('kept: /etc/agent3/original, what the agent before');
     expect(filesBelow(root.path).sort()).toEqual([
       '/etc/agent3/original/restore',
@@ -270,7 +285,7 @@ describe('agent3 install --root', () => {
   const wrong: readonly [args: string[], told: string][] = [
     [['--port', '0'], 'from 1 to 65535'],
     [['--port', 'http'], 'from 1 to 65535'],
-    [['--purge'], '--purge goes with --uninstall'],
+    [['--uninstall'], "unknown option '--uninstall'"],
     [['--binary', '/no/such/file'], '/no/such/file is not there'],
     [['--prot', '5'], '--port'],
   ];
@@ -295,16 +310,15 @@ describe('agent3 install', () => {
   });
 
   const refusals: readonly [argv: string[], message: RegExp][] = [
-    [['--root', ''], /--root needs a directory/],
-    [['--status', '--uninstall'], /do not go together/],
-    [['--status', '--port', '5001'], /takes no option that sets up: --port/],
-    [['--uninstall', '--no-start', '--user', 'root'], /--user, --start/],
-    [['--status', '--dry-run'], /--status changes nothing/],
-    [['--purge'], /--purge goes with --uninstall/],
-    [['--uninstall', '--look-logs'], /takes no option that sets up: --look-logs/],
+    [['install', '--root', ''], /--root needs a directory/],
+    [['uninstall', '--root', ''], /--root needs a directory/],
+    [['install', '--purge'], /unknown option '--purge'/],
+    [['status', '--port', '5001'], /unknown option '--port'/],
+    [['uninstall', '--no-start', '--user', 'root'], /unknown option '--no-start'/],
+    [['status', '--dry-run'], /unknown option '--dry-run'/],
   ];
   test.each(refusals)('%j is refused', async (argv, message) => {
-    const { code, stderr } = await agent3(['install', ...argv]);
+    const { code, stderr } = await agent3(argv);
     expect({ code, stderr }).toMatchObject({ code: 2, stderr: expect.stringMatching(message) });
   });
 

@@ -51,7 +51,7 @@ describe('settings', () => {
       ...faultsOf({ AGENT3_API_TOKEN: 'with spaces in its middle' }),
     ];
     expect(faults).toHaveLength(2);
-    expect(faults.join()).toContain('agent3 token');
+    expect(faults.join()).toContain('agent3 token new');
     expect(faults.join()).not.toContain('too-short');
     expect(faults.join()).not.toContain('spaces in its');
   });
@@ -67,7 +67,7 @@ describe('settings', () => {
   });
 
   test('say how to make a token when there is none', () => {
-    expect(faultsOf({}).join()).toContain('Make one with: agent3 token');
+    expect(faultsOf({}).join()).toContain('Make one with: agent3 token new');
     expect(faultsOf({ AGENT3_TOKEN: TOKEN }).join()).toContain('AGENT3_API_TOKEN is not set');
   });
 

@@ -48,14 +48,14 @@ describeVm('control of an installed agent', () => {
     const { session, status } = await askAs('careful', 'shell', { cmd: 'touch /srv/app/approved; echo it ran' });
     expect(status).toBe('waiting');
     const refused = await vm.run(
-      `runuser -u agent3 -- agent3 approvals approve ${session}; runuser -u agent3 -- touch /etc/agent3/approvals/${session}.json`,
+      `runuser -u agent3 -- agent3 approval approve ${session}; runuser -u agent3 -- touch /etc/agent3/approvals/${session}.json`,
     );
     expect(refused.stderr).toContain('Permission denied');
     expect((await askAs('careful', 'read_session', { session }))['status']).toBe('waiting');
-    expect(await vm.sh('agent3 approvals')).toContain('1 │ touch /srv/app/approved; echo it ran');
-    const approve = `agent3 approvals approve ${String(session).slice(0, 20)}`;
+    expect(await vm.sh('agent3 approval list')).toContain('1 │ touch /srv/app/approved; echo it ran');
+    const approve = `agent3 approval approve ${String(session).slice(0, 20)}`;
     expect((await vm.run(approve)).stderr).toContain('say what you have seen');
-    expect(await vm.sh(`umask 077; ${approve} --digest $(agent3 approvals | awk '/ digest / { print $2 }')`)).toBe(
+    expect(await vm.sh(`umask 077; ${approve} --digest $(agent3 approval list | awk '/ digest / { print $2 }')`)).toBe(
       'approved: it runs\n',
     );
     const answer = await askAs('careful', 'read_session', { session, wait: 20 });
@@ -140,7 +140,7 @@ bash /opt/load > /opt/answers 2>&1 &`);
     await vm.sh(`printf 'extends = "full"\notherwise = "confirm"\n' > /etc/agent3/profiles.d/careful.toml; sleep 1`);
     await vm.sh('systemctl start agent3-watchdog.service');
     expect(await vm.sh('tail -n 1 /var/log/agent3/watchdog.log')).toContain('running OK');
-    expect((await vm.run('agent3 approvals')).stdout).toBe('');
+    expect((await vm.run('agent3 approval list')).stdout).toBe('');
     await vm.sh(`cat > /etc/agent3/profiles.d/careful.toml <<'END'\n${CAREFUL}END
 sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     await answersWithin(vm, 30);

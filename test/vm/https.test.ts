@@ -77,7 +77,7 @@ describeVm('HTTPS through Caddy', () => {
   }, 60_000);
 
   test('goes with the agent, and leaves the rest of Caddy as it was', async () => {
-    await vm.sh('agent3 install --uninstall');
+    await vm.sh('agent3 uninstall');
     expect(await vm.sh('cat /etc/caddy/Caddyfile')).toBe(caddyfile);
     expect((await vm.run('ls /etc/caddy/agent3.caddy')).code).not.toBe(0);
     expect(await vm.sh('systemctl is-active caddy')).toBe('active\n');

@@ -144,7 +144,7 @@ describeVm('the installer', () => {
   }, 120_000);
 
   test('tells what is installed', async () => {
-    const told = await vm.sh('agent3 install --status');
+    const told = await vm.sh('agent3 status');
     expect(told).toContain('service    active, starts at boot, 0 commands running');
     expect(told).toContain('on http://127.0.0.1:5005/healthz');
   });
@@ -212,7 +212,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
     expect(await vm.sh('agent3 install --no-look-logs')).toContain('read the logs of this machine no more');
     expect(await shellIn(vm, reads)).toBe('closed\n');
     // One that was there before stays.
-    await vm.sh('gpasswd -a agent3 adm; agent3 install --look-logs; agent3 install --uninstall');
+    await vm.sh('gpasswd -a agent3 adm; agent3 install --look-logs; agent3 uninstall');
     expect(await vm.sh('id -nG agent3')).toBe('agent3 adm\n');
     await vm.sh('gpasswd -d agent3 adm; /opt/bundle/ops/install');
     expect((await vm.run('agent3 install --user root --look-logs')).stderr).toContain(
@@ -230,7 +230,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
   }, 240_000);
 
   test('uninstalls, and keeps settings and sessions', async () => {
-    expect(await vm.sh('agent3 install --uninstall')).toContain('Settings, sessions and logs are kept');
+    expect(await vm.sh('agent3 uninstall')).toContain('Settings, sessions and logs are kept');
     expect((await vm.run('systemctl is-active agent3 agent3-watchdog.timer')).stdout).toBe('inactive\ninactive\n');
     expect(await vm.sh('ls /etc/agent3/agent3.env; ls /var/lib/agent3/sessions | wc -l')).not.toContain(' 0');
     expect((await vm.run('ls /usr/local/bin/agent3 /etc/systemd/system/agent3*')).stdout).toBe('');
@@ -255,7 +255,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
   }, 120_000);
 
   test('with --no-start and --no-watchdog starts nothing', async () => {
-    await vm.sh('agent3 install --uninstall');
+    await vm.sh('agent3 uninstall');
     expect(await vm.sh('/opt/bundle/ops/install --no-start --no-watchdog')).toContain(
       'start it with: systemctl start agent3',
     );
@@ -267,7 +267,7 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
     await vm.sh(
       'mkdir /var/lib/agent3/mnt /run/kept; touch /run/kept/mine; mount --bind /run/kept /var/lib/agent3/mnt',
     );
-    const told = await vm.sh('agent3 install --uninstall --purge');
+    const told = await vm.sh('agent3 uninstall --purge');
     // What was mounted there is somebody else's.
     expect(await vm.sh('ls /run/kept')).toBe('mine\n');
     expect(told).toMatch(/keep the number of their user, which is gone: agent3 \(\d+\) and agent3-look \(\d+\)/);

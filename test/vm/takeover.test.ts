@@ -113,7 +113,7 @@ describeVm('the installer, where the Flask agent runs', () => {
   }, 120_000);
 
   test('keeps the way back through a purge, and the way back is whole', async () => {
-    expect(await vm.sh('agent3 install --uninstall --purge')).toContain('kept: /etc/agent3/original');
+    expect(await vm.sh('agent3 uninstall --purge')).toContain('kept: /etc/agent3/original');
     expect(await vm.sh('ls /etc/agent3')).toBe('original\n');
     await vm.sh('sh /etc/agent3/original/restore');
     await vm.until(CALL('echo from Flask again'), 60);
@@ -124,7 +124,7 @@ describeVm('the installer, where the Flask agent runs', () => {
   }, 180_000);
 
   test('is not taken for Agent3 when it is back', async () => {
-    expect(await vm.sh('/opt/bundle/agent3 install --uninstall --purge')).toContain('kept: /etc/agent3/original');
+    expect(await vm.sh('/opt/bundle/agent3 uninstall --purge')).toContain('kept: /etc/agent3/original');
     expect(await vm.sh('systemctl is-active agent3; systemctl is-enabled agent3')).toBe('active\nenabled\n');
     // With what was given, and as another user, which is said as well.
     const told = await vm.sh('/opt/bundle/ops/install --user agent3 --token another-token-of-mine');

@@ -73,7 +73,7 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
 
   for (const user of ['agent3', 'root']) {
     test(`as ${user}: one that does not come up puts everything back`, async () => {
-      await vm.sh('/opt/new/agent3 install --uninstall --purge', 200);
+      await vm.sh('/opt/new/agent3 uninstall --purge', 200);
       await vm.sh(`/opt/old/agent3 install --port 5007 --user ${user}`, 200);
       await vm.sh(SET_UP);
       await answersWithin(vm, 60);
@@ -109,12 +109,12 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
       expect(told.includes('readonly commands now run as the user agent3-look')).toBe(user === 'root');
       expect(await vm.sh('agent3 install', 200)).toStartWith('Nothing to change');
       await vm.until('agent3 doctor', 60);
-      await vm.sh('agent3 install --uninstall --purge');
+      await vm.sh('agent3 uninstall --purge');
     }, 500_000);
   }
 
   test('of the package keeps all of it too, and a purge leaves nothing', async () => {
-    await vm.sh('/opt/new/agent3 install --uninstall --purge', 200);
+    await vm.sh('/opt/new/agent3 uninstall --purge', 200);
     const before = await vm.sh('ls /etc/systemd/system /run; cat /etc/passwd /etc/group');
     await vm.sh('dpkg -i /opt/old.deb 2>&1', 300);
     await vm.sh(

@@ -68,10 +68,10 @@ afterAll(async () => {
   directory[Symbol.dispose]();
 });
 
-/** `agent3 approvals watch` as it runs. */
+/** `agent3 approval watch` as it runs. */
 function startWatch(env: Readonly<Record<string, string>>) {
   let shown = '';
-  const child = Bun.spawn([BINARY, 'approvals', 'watch'], {
+  const child = Bun.spawn([BINARY, 'approval', 'watch'], {
     env: { ...BASE_ENVIRONMENT, ...env },
     stdio: ['ignore', 'pipe', 'ignore'],
   });
@@ -134,8 +134,9 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     return String(answer['session']);
   };
   const approvals = (...args: string[]) =>
-    agent3(['approvals', ...args], { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir });
-  const listed = async () => JSON.parse((await approvals('--json')).stdout) as { session: string; digest: string }[];
+    agent3(['approval', ...args], { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir });
+  const listed = async () =>
+    JSON.parse((await approvals('list', '--json')).stdout) as { session: string; digest: string }[];
   /** Approves what is listed under an id now. */
   const approve = async (id: string) => {
     const found = (await listed()).find(({ session }) => session === id);
@@ -145,7 +146,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   test('runs once it is approved, with all that was asked, and is followed by read_session', async () => {
     const session = await ask();
     expect(await read(session, { wait: 0.2 })).toMatchObject({ status: 'waiting', eof: false });
-    const { stdout } = await approvals();
+    const { stdout } = await approvals('list');
     for (const told of [
       session,
       `rm ${file}`,
@@ -195,7 +196,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     const path = `${agent.sessionsDir}/.approvals/${session}.json`;
     const request = JSON.parse(readFileSync(path, 'utf8'));
     writeFileSync(path, JSON.stringify({ ...request, cmd: 'ls' }));
-    expect((await approvals()).stdout).toContain('1 │ ls\n');
+    expect((await approvals('list')).stdout).toContain('1 │ ls\n');
     const { code, stderr } = await approve(session);
     const why = 'somebody has changed or removed the request on the disk of the server';
     // Either the agent has seen it already, or it sees it with the decision.
@@ -281,7 +282,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       code: 2,
       stderr: expect.stringContaining('without a terminal to ask on, say what you have seen: --digest'),
     });
-    expect((await approvals('approve', other, '--digest', digest)).stderr).toContain('look at it anew');
+    expect((await approvals('approve', other, '--digest', digest)).stderr).toContain('look at it again');
     expect(await read(other)).toMatchObject({ status: 'waiting' });
     await approvals('deny', other);
   });
@@ -289,7 +290,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   test('is shown once more on a terminal, and asked about', async () => {
     const session = await ask();
     const type = (answer: string) =>
-      agent3InTerminal(['approvals', 'approve', session], answer, {
+      agent3InTerminal(['approval', 'approve', session], answer, {
         ...settings,
         AGENT3_SESSIONS_DIR: agent.sessionsDir,
       });
@@ -306,7 +307,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
   test('is not said to run to somebody who decides when another has already', async () => {
     const session = await ask();
     const late = agent3InTerminal(
-      ['approvals', 'approve', session],
+      ['approval', 'approve', session],
       'y',
       {
         ...settings,
@@ -325,7 +326,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     }
     symlinkSync(good, link);
     const { session } = await shell({ cmd: 'rm f', cwd: link });
-    expect((await approvals()).stdout).toContain(`in ${good},`);
+    expect((await approvals('list')).stdout).toContain(`in ${good},`);
     rmSync(link);
     symlinkSync(bad, link);
     await approve(String(session));
@@ -422,19 +423,19 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect(await read(first)).toMatchObject({ status: 'denied' });
     const second = await ask();
     expect((await agent.call('close_session', { session: second })).body).toMatchObject({ status: 'closed' });
-    expect((await approvals()).stdout).toBe('');
+    expect((await approvals('list')).stdout).toBe('');
   });
 
   test('a repeat with its key does not ask again', async () => {
     const session = await ask({ key: 'once' });
     expect(await ask({ key: 'once' })).toBe(session);
-    expect(JSON.parse((await approvals('--json')).stdout)).toHaveLength(1);
+    expect(JSON.parse((await approvals('list', '--json')).stdout)).toHaveLength(1);
     await approvals('deny', session);
   });
 
   test('hides nothing from the terminal of whoever decides', async () => {
     const { session } = await shell({ cmd: 'rm x # \u001b[2K\rls \u202e' });
-    expect((await approvals()).stdout).toContain('1 │ rm x # \\u{1b}[2K\\u{d}ls \\u{202e}\n');
+    expect((await approvals('list')).stdout).toContain('1 │ rm x # \\u{1b}[2K\\u{d}ls \\u{202e}\n');
     await approvals('deny', String(session));
   });
 
@@ -482,14 +483,14 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
       cmd: 'rm other',
       env: ['A=b'],
       stdin: 'in',
-      approve: expect.stringMatching(/^agent3 approvals approve \S+ --digest [0-9a-f]{64}$/),
+      approve: expect.stringMatching(/^agent3 approval approve \S+ --digest [0-9a-f]{64}$/),
     });
     const { session: long } = await other.shell({ cmd: `rm other # ${'x'.repeat(3000)}` });
     const ofLong = () => notices.find(({ body: text }) => text.includes(long));
     await eventually('the notice of a long one came', () => ofLong() !== undefined);
     expect(JSON.parse(ofLong()?.body ?? '{}').data).toMatchObject({
-      not_shown: expect.stringContaining('agent3 approvals shows all of it'),
-      approve: `agent3 approvals approve ${long}`,
+      not_shown: expect.stringMatching(/agent3 approval show \S+ shows all of it/),
+      approve: `agent3 approval approve ${long}`,
     });
   });
 
@@ -525,13 +526,13 @@ test('where nobody can be asked, what needs approval is denied, with the reason'
   });
 });
 
-describe('agent3 profile try', () => {
+describe('agent3 profile explain', () => {
   const rows: readonly [cmd: string, told: string][] = [
     ['ls', 'allow: no rule is against it\n'],
     ['ls; mkfs.xfs x', 'deny: disks are formatted by people (mkfs.xfs x)\n'],
     ['rm x', 'confirm: rule 2: confirm command rm (rm x)\n'],
   ];
   test.each(rows)('%s', async (cmd, told) => {
-    expect((await agent3(['profile', 'try', 'careful', cmd, '--dir', PROFILES])).stdout).toBe(told);
+    expect((await agent3(['profile', 'explain', 'careful', cmd, '--dir', PROFILES])).stdout).toBe(told);
   });
 });

@@ -31,7 +31,7 @@ test.skipIf(process.geteuid?.() !== 0)(
     const asked = (await call('shell', { cmd: `rm ${victim}` })).body;
     expect(asked.status).toBe('waiting');
     const owner = { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir };
-    const [request] = JSON.parse((await agent3(['approvals', '--json'], owner)).stdout);
+    const [request] = JSON.parse((await agent3(['approval', 'list', '--json'], owner)).stdout);
     await eventually('it has ended', async () => (await call('server_info', {})).status === 403);
     const record = await eventually('it is decided', () => {
       const meta = JSON.parse(readFileSync(`${agent.sessionsDir}/${asked.session}/meta.json`, 'utf8'));
@@ -39,7 +39,7 @@ test.skipIf(process.geteuid?.() !== 0)(
     });
     expect(record).toMatchObject({ status: 'denied', exit_code: 126 });
     expect(record.decision.reason).toContain('its token has ended');
-    const late = await agent3(['approvals', 'approve', asked.session, '--digest', request.digest], owner);
+    const late = await agent3(['approval', 'approve', asked.session, '--digest', request.digest], owner);
     expect({ code: late.code, stderr: late.stderr }).toEqual({
       code: 1,
       stderr: expect.stringContaining('nothing that waits has this id'),

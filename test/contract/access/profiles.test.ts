@@ -310,13 +310,13 @@ describe('agent3 profile', () => {
     ['an empty command', ['']],
     ['blanks', [' \n\t']],
     ['a relative directory', ['ls', '--cwd', 'srv/app']],
-  ])('try refuses %s', async (_, words) => {
-    const { code, stdout, stderr } = await agent3(['profile', 'try', 'full', ...words]);
+  ])('explain refuses %s', async (_, words) => {
+    const { code, stdout, stderr } = await agent3(['profile', 'explain', 'full', ...words]);
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
-    expect(stderr).toMatch(/there is no command to try|--cwd must be an absolute path/);
+    expect(stderr).toMatch(/there is no command to explain|--cwd must be an absolute path/);
   });
 
-  test('try begins in the workspace, and tells its answer by its exit code', async () => {
+  test('explain begins in the workspace, and tells its answer by its exit code', async () => {
     using files = new TemporaryDirectory();
     const rules = [
       { action: 'deny', writes: '/srv/app/secret' },
@@ -325,7 +325,7 @@ describe('agent3 profile', () => {
     const profile = { extends: 'workspace', directory: '/srv/app', rules };
     writeFileSync(files.join('app.json'), JSON.stringify(profile));
     const codeOf = async (cmd: string): Promise<number> =>
-      (await agent3(['profile', 'try', 'app', cmd, '--dir', files.path])).code;
+      (await agent3(['profile', 'explain', 'app', cmd, '--dir', files.path])).code;
     expect(await Promise.all(['ls', 'reboot', 'echo x > secret'].map(codeOf))).toEqual([0, 3, 4]);
   });
 

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { sessionsTabbed, sessionsTable } from '../../../src/cli/sessions-table.ts';
+import { sessionsTabbed, sessionsTable } from '../../../src/cli/session-table.ts';
 import type { ListedSession } from '../../../src/client/list.ts';
 import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
@@ -56,7 +56,7 @@ async function shownOnTerminal(args: readonly string[], text: string): Promise<s
 
 describe('a request for approval that was tampered with', () => {
   test('acts on no terminal, and forges no line, whatever field it is in', async () => {
-    const { stdout } = await agent3(['approvals'], settings);
+    const { stdout } = await agent3(['approval', 'list'], settings);
     expect(stdout).not.toMatch(ACTS);
     // What a command, its variables and its input have lines for stands behind a bar.
     expect(stdout).not.toMatch(/^\s*forged/m);
@@ -69,12 +69,12 @@ describe('a request for approval that was tampered with', () => {
   });
 
   test('nor with watch', async () => {
-    const shown = await shownOnTerminal(['approvals', 'watch'], 'stdin');
+    const shown = await shownOnTerminal(['approval', 'watch'], 'stdin');
     expect(shown.replace('\u0007', '')).not.toMatch(ACTS);
   });
 
   test('nor as JSON, which says the same', async () => {
-    const { stdout } = await agent3(['approvals', '--json'], settings);
+    const { stdout } = await agent3(['approval', 'list', '--json'], settings);
     expect(stdout).not.toMatch(ACTS);
     expect(JSON.parse(stdout)).toEqual([expect.objectContaining(request)]);
   });

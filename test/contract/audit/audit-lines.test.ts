@@ -72,8 +72,8 @@ describe.skipIf(!isRoot)('a command that was approved', () => {
     });
     const { session } = await agent.shell({ cmd: 'true' });
     const owner = { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir };
-    const [asked] = JSON.parse((await agent3(['approvals', '--json'], owner)).stdout) as { digest: string }[];
-    await agent3(['approvals', 'approve', session, '--digest', asked?.digest ?? ''], owner);
+    const [asked] = JSON.parse((await agent3(['approval', 'list', '--json'], owner)).stdout) as { digest: string }[];
+    await agent3(['approval', 'approve', session, '--digest', asked?.digest ?? ''], owner);
     await eventually('it has ended', () => linesOf(path).some(({ event }) => event === 'end'));
     const digest = expect.stringMatching(/^[0-9a-f]{64}$/);
     const lines = linesOf(path).filter((line) => line['session'] === session);

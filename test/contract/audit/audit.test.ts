@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { EVENTS } from '../../../src/cli/audit-arguments.ts';
+import { EVENTS } from '../../../src/cli/audit.ts';
 import { startAgent } from '../../helpers/agent.ts';
 import type { Reply } from '../../helpers/answer.ts';
 import { agent3 } from '../../helpers/cli.ts';

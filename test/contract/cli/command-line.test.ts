@@ -29,20 +29,20 @@ describe('agent3 --help', () => {
   });
 });
 
-describe('agent3 token', () => {
+describe('agent3 token new', () => {
   test.concurrent('prints a token alone on its line', async () => {
-    const { code, stdout, stderr } = await agent3(['token']);
+    const { code, stdout, stderr } = await agent3(['token', 'new']);
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     expect(stdout).toMatch(/^[\w-]{32,}\n$/);
   });
 
   test.concurrent('prints another one each time', async () => {
-    const runs = await Promise.all([1, 2, 3].map(() => agent3(['token'])));
+    const runs = await Promise.all([1, 2, 3].map(() => agent3(['token', 'new'])));
     expect(new Set(runs.map((run) => run.stdout)).size).toBe(3);
   });
 
   test.concurrent('needs no settings, and is not disturbed by bad ones', async () => {
-    expect((await agent3(['token'], { AGENT3_PORT: 'x' })).code).toBe(0);
+    expect((await agent3(['token', 'new'], { AGENT3_PORT: 'x' })).code).toBe(0);
   });
 });
 
@@ -100,7 +100,7 @@ describe('in a directory with files of its own the executable', () => {
     writeFileSync(directory.join('bunfig.toml'), 'preload = ["./trap.js"]\n[run]\npreload = ["./trap.js"]\n');
     writeFileSync(directory.join('package.json'), '{"name":"trap","main":"./trap.js"}');
     writeFileSync(directory.join('tsconfig.json'), '{"compilerOptions":{"paths":{"*":["./trap.js"]}}}');
-    expect((await agent3(['token'], {}, directory.path)).code).toBe(0);
+    expect((await agent3(['token', 'new'], {}, directory.path)).code).toBe(0);
     expect((await agent3(['serve'], {}, directory.path)).code).toBe(2);
     expect(existsSync(directory.join('trapped'))).toBe(false);
   });

@@ -29,39 +29,62 @@ async function run(command: readonly string[]): Promise<ShellRun> {
 /** What bash offers for the last of these words. */
 async function offers(...words: string[]): Promise<string[]> {
   const script = `source <('${BINARY}' completion bash); name=$1; shift
-COMP_WORDS=("$name" "$@"); COMP_CWORD=$#; _agent3 '${BINARY}'; printf '%s\\n' "\${COMPREPLY[@]}"`;
+COMP_WORDS=("$name" "$@"); COMP_CWORD=$#; _agent3 '${BINARY}' 2> /dev/null; printf '%s\\n' "\${COMPREPLY[@]}"`;
   const { stdout } = await run(['bash', '-c', script, 'bash', 'agent3', ...words]);
   return stdout.split('\n').filter((line) => line !== '');
 }
 
+/** What any shell is told for the last of these words, without descriptions. */
+async function told(...words: string[]): Promise<string[]> {
+  const { stdout } = await run([BINARY, '__complete', '--', ...words]);
+  return stdout.split('\n').flatMap((line) => (line === '' ? [] : [line.split('\t')[0] ?? '']));
+}
+
 describe('bash completes', () => {
-  test('subcommands, those of sessions, and no hidden one', async () => {
-    expect(await offers('s')).toEqual(['serve', 'sessions']);
-    expect((await offers('sessions', '')).sort()).toEqual(['close', 'kill', 'ls', 'read']);
+  test('subcommands, those of session, and no hidden one', async () => {
+    expect(await offers('se')).toEqual(['serve', 'session']);
+    expect((await offers('session', '')).sort()).toEqual(['close', 'list', 'read', 'stop']);
     expect(await offers('match')).toEqual([]);
+    expect(await offers('__')).toEqual([]);
   });
 
   test('options, and their values where they are known', async () => {
     expect((await offers('exec', '--t')).sort()).toEqual(['--timeout', '--token-file', '--tty']);
-    expect(await offers('sessions', 'ls', '--status', 'r')).toEqual(['running']);
-    expect(await offers('sessions', 'kill', '--signal', 'K')).toEqual(['KILL']);
+    expect(await offers('session', 'list', '--status', 'r')).toEqual(['running']);
+    expect(await offers('session', 'stop', '--signal', 'K')).toEqual(['KILL']);
     expect(await offers('exec', '--timeout', '')).toEqual([]);
     expect((await offers('completion', '')).sort()).toEqual(['bash', 'fish', 'zsh']);
+    expect(await offers('token', 'create', 'x', '--profile', 'rea')).toEqual(['readonly']);
+    expect(await offers('profile', 'explain', 'fu')).toEqual(['full']);
   });
 
   test('ids of sessions', async () => {
     const { session } = await agent.shell({ cmd: 'true' });
-    expect(await offers('sessions', 'read', session.slice(0, 20))).toEqual([session]);
+    expect(await offers('session', 'read', session.slice(0, 20))).toEqual([session]);
+    expect(await offers('session', 'read', '--offset', '5', session.slice(0, 20))).toEqual([session]);
+    expect(await offers('session', 'close', session, session.slice(0, 20))).toEqual([session]);
+    expect(await offers('session', 'read', session, session.slice(0, 20))).toEqual([]);
+  });
+
+  test('nothing of the command that exec runs: its options are not those of agent3', async () => {
+    expect(await offers('exec', '--timeout', '5', 'tail', '--t')).toEqual([]);
+    expect(await offers('exec', '--timeout', '5', '--t')).not.toEqual([]);
+  });
+
+  test('files and directories', async () => {
+    expect(await told('exec', '--token-file', '')).toEqual(['files']);
+    expect(await told('install', '--root', '/')).toEqual(['directories']);
+    expect(await told('profile', 'check', './')).toEqual(['files']);
+    expect(await offers('install', '--root', '/et')).toEqual(['/etc']);
   });
 });
 
-test('every subcommand and option that --help names is in each script', async () => {
-  const help = await Promise.all(['exec', 'install', 'watchdog'].map((name) => agent3([name, '--help'])));
-  const options = help.flatMap(({ stdout }) => [...stdout.matchAll(/^ +(?:-\w, )?--([a-z-]+)/gm)].map((one) => one[1]));
-  expect(options.length).toBeGreaterThan(20);
-  for (const shell of ['bash', 'zsh', 'fish']) {
-    const { stdout } = await agent3(['completion', shell]);
-    expect(options.filter((option) => !new RegExp(`(--|-l )${option}\\b`).test(stdout))).toEqual([]);
+test('every option that --help names is offered', async () => {
+  for (const name of ['exec', 'install', 'watchdog']) {
+    const { stdout } = await agent3([name, '--help']);
+    const options = [...stdout.matchAll(/^ +(?:-\w, )?(--[a-z-]+)/gm)].map((one) => one[1] ?? '');
+    expect(options.length).toBeGreaterThan(5);
+    expect(await told(name, '--')).toEqual(['words', ...options]);
   }
 });
 

@@ -99,6 +99,32 @@ test('output that cannot be written, and input that cannot be read, are told', a
   expect(directory.stderr).toMatch(/^agent3: standard input cannot be read: .*EISDIR/);
 });
 
+describe('options end at the first word of the command', () => {
+  const directory = new TemporaryDirectory();
+  afterAll(() => directory[Symbol.dispose]());
+  const three = directory.join('three');
+  writeFileSync(three, 'l1\nl2\nl3\n');
+  const commands: readonly [args: readonly string[], stdout: string][] = [
+    [['tail', '-n', '1', three], 'l3\n'],
+    [['ls', '-d', '/tmp'], '/tmp\n'],
+    [['echo', '-n', 'hi'], 'hi'],
+    [['grep', '-d', 'skip', 'l2', three], 'l2\n'],
+    [['echo', '--timeout', '5', '--key', 'x', '-t'], '--timeout 5 --key x -t\n'],
+    [['echo', '--help', '-h', '--version', '--url=x'], '--help -h --version --url=x\n'],
+    [['echo', 'a', '--', '-b'], 'a -- -b\n'],
+    [['--timeout', '5', 'echo', '-n', '--timeout'], '--timeout'],
+    [['-n', '--', 'echo', '-d'], '-d\n'],
+    [['--cwd', '/', '--', 'pwd'], '/\n'],
+  ];
+  test.each(commands)('%j', async (args, stdout) => {
+    expect(await exec(args)).toEqual({ code: 0, stdout, stderr: '' });
+  });
+
+  test('bash --version is that of bash', async () => {
+    expect((await exec(['bash', '--version'])).stdout).toStartWith('GNU bash');
+  });
+});
+
 describe('standard input', () => {
   test.concurrent('that is short goes along', async () => {
     const text = 'héllo "world"\n\0\u{1F600}';
@@ -278,9 +304,9 @@ reason = "It is needed."`;
   test('is what it has left running, and how to stop that', async () => {
     const { code, stderr } = await exec(['sleep 300 > /dev/null 2>&1 &']);
     expect(code).toBe(0);
-    expect(stderr).toMatch(/1 process it started is still running .*agent3 sessions close/);
+    expect(stderr).toMatch(/1 process it started is still running .*agent3 session close/);
     const session = /\(session ([0-9a-f-]{36})\)/.exec(stderr)?.[1] ?? '';
-    expect((await runClient(agent, ['sessions', 'close', session])).code).toBe(0);
+    expect((await runClient(agent, ['session', 'close', session])).code).toBe(0);
   });
 });
 

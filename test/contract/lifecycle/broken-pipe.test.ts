@@ -37,7 +37,7 @@ describe('a reader that has gone ends it quietly, with the code of SIGPIPE', () 
   const commands: readonly string[][] = [
     ['--help'],
     ['token', '--help'],
-    ['token'],
+    ['token', 'new'],
     ['profile', 'list'],
     ['profile', 'list', '--json'],
     ['completion', 'bash'],
@@ -64,11 +64,11 @@ describe('a reader that has gone ends it quietly, with the code of SIGPIPE', () 
     expect({ stdout, stderr }).toEqual({ stdout: `${line(1)}141\n`, stderr: '' });
   });
 
-  test('of agent3 sessions', async () => {
+  test('of agent3 session', async () => {
     await using agent = await startAgent();
     await agent.shell({ cmd: 'true' });
     const script = `${DEAF_PIPE} "$@" >&4`;
-    const ended = await inBash(script, [BINARY, 'sessions', 'ls'], clientEnvironment(agent));
+    const ended = await inBash(script, [BINARY, 'session', 'list'], clientEnvironment(agent));
     expect(ended).toEqual({ code: 141, stdout: '', stderr: '' });
   });
 
@@ -93,14 +93,7 @@ describe('what must not stop half-way goes on without a reader', () => {
     const ended = await inBash(`${DEAF_PIPE} "$@" >&4 2>&4`, [BINARY, 'install', '--root', unread]);
     expect(ended).toEqual({ code: 0, stdout: '', stderr: '' });
     expect(filesOf(unread)).toEqual(filesOf(whole));
-    const removed = await inBash(`${DEAF_PIPE} "$@" >&4 2>&4`, [
-      BINARY,
-      'install',
-      '--root',
-      unread,
-      '--uninstall',
-      '--purge',
-    ]);
+    const removed = await inBash(`${DEAF_PIPE} "$@" >&4 2>&4`, [BINARY, 'uninstall', '--root', unread, '--purge']);
     expect(removed.code).toBe(0);
     expect(filesOf(unread)).not.toContain('usr/local/bin/agent3');
   });

@@ -15,7 +15,7 @@ describe('the token', () => {
     const { code, stdout, stderr } = await refused({});
     expect({ code, stdout }).toEqual({ code: 2, stdout: '' });
     expect(stderr).toContain('AGENT3_API_TOKEN');
-    expect(stderr).toContain('agent3 token');
+    expect(stderr).toContain('agent3 token new');
   });
 
   test.concurrent('must have 16 characters; a shorter one is refused, and not repeated', async () => {

@@ -12,7 +12,7 @@ const agent = await startAgent();
 afterAll(() => agent[Symbol.asyncDispose]());
 
 const sessions = async (args: readonly string[], options: ClientOptions = {}) =>
-  textOf(await runClient(agent, ['sessions', ...args], options));
+  textOf(await runClient(agent, ['session', ...args], options));
 
 /** Runs the client on a terminal of 100 columns; gives what that shows. */
 async function onTerminal(args: string, env: Readonly<Record<string, string>>): Promise<string> {
@@ -21,10 +21,10 @@ async function onTerminal(args: string, env: Readonly<Record<string, string>>): 
   return (await child.stdout.text()).replaceAll('\r\n', '\n');
 }
 
-describe('agent3 sessions ls', () => {
+describe('agent3 session list', () => {
   test('gives fields between tabs, JSON, or a table on a terminal', async () => {
     await using other = await startAgent();
-    const list = async (...args: string[]) => textOf(await runClient(other, ['sessions', 'ls', ...args])).stdout;
+    const list = async (...args: string[]) => textOf(await runClient(other, ['session', 'list', ...args])).stdout;
     const first = await other.shell({ cmd: "echo 'a\tb'\nexit 3" });
     const second = await other.shell({ cmd: 'sleep 300', background: true });
     const [top = '', bottom = ''] = (await list()).split('\n');
@@ -48,28 +48,28 @@ describe('agent3 sessions ls', () => {
   test('with --all pages to the oldest', async () => {
     await using other = await startAgent({ AGENT3_MAX_RUNNING: '200' });
     await Promise.all(Array.from({ length: 130 }, () => other.shell({ cmd: 'true' })));
-    const { stdout } = textOf(await runClient(other, ['sessions', 'ls', '--all']));
+    const { stdout } = textOf(await runClient(other, ['session', 'list', '--all']));
     const ids = stdout.split('\n').map((line) => line.split('\t')[0]);
     expect(new Set(ids).size).toBe(131);
   });
 
   test('is a table on a terminal, coloured unless somebody minds', async () => {
     await agent.shell({ cmd: `true ${'x'.repeat(200)}` });
-    const coloured = await onTerminal('sessions ls --limit 1', { TERM: 'xterm' });
+    const coloured = await onTerminal('session list --limit 1', { TERM: 'xterm' });
     const [head = '', row = ''] = coloured.split('\n');
     expect(head).toMatch(/^SESSION +STATUS +EXIT +STARTED +TOOK +OUTPUT +COMMAND$/);
     expect(row).toContain('\x1b[32mdone');
     expect(row).toEndWith('…');
     expect(Bun.stripANSI(row)).toHaveLength(100);
-    expect(await onTerminal('sessions ls', { TERM: 'xterm', NO_COLOR: '1' })).not.toContain('\x1b');
-    expect(await onTerminal('sessions ls', { TERM: 'dumb' })).not.toContain('\x1b');
+    expect(await onTerminal('session list', { TERM: 'xterm', NO_COLOR: '1' })).not.toContain('\x1b');
+    expect(await onTerminal('session list', { TERM: 'dumb' })).not.toContain('\x1b');
   });
 });
 
-describe('agent3 sessions read', () => {
+describe('agent3 session read', () => {
   test.concurrent('gives exact bytes, from an offset, of either stream', async () => {
     const { session } = await agent.shell({ cmd: String.raw`printf '0123\xff\x00'; printf 'error' >&2; seq 1 50000` });
-    const { code, stdout } = await runClient(agent, ['sessions', 'read', session]);
+    const { code, stdout } = await runClient(agent, ['session', 'read', session]);
     const numbers = Array.from({ length: 50_000 }, (_, at) => `${at + 1}\n`).join('');
     expect(code).toBe(0);
     expect(stdout.equals(Buffer.concat([Buffer.from([48, 49, 50, 51, 0xff, 0]), Buffer.from(numbers)]))).toBe(true);
@@ -81,7 +81,7 @@ describe('agent3 sessions read', () => {
   test.concurrent('with --follow goes on to the end', async () => {
     using trigger = new Trigger();
     const { session } = await agent.shell({ cmd: `echo one; ${trigger.wait}; echo two`, background: true });
-    const child = new Client(agent, ['sessions', 'read', '--follow', session]);
+    const child = new Client(agent, ['session', 'read', '--follow', session]);
     await child.shows('one');
     expect((await sessions(['read', session])).stdout).toBe('one\n');
     trigger.open();
@@ -90,15 +90,15 @@ describe('agent3 sessions read', () => {
 
   test.concurrent('shows no escape sequences of a terminal session on a terminal, unless --raw', async () => {
     const { session } = await agent.shell({ cmd: String.raw`printf '\033[31mred\033[0m\n'`, pty: true });
-    expect(await onTerminal(`sessions read ${session}`, { TERM: 'xterm' })).toBe('red\n');
-    expect(await onTerminal(`sessions read --raw ${session}`, { TERM: 'xterm' })).toContain('\x1b[31mred');
+    expect(await onTerminal(`session read ${session}`, { TERM: 'xterm' })).toBe('red\n');
+    expect(await onTerminal(`session read --raw ${session}`, { TERM: 'xterm' })).toContain('\x1b[31mred');
   });
 });
 
-test('agent3 sessions kill and close stop commands', async () => {
+test('agent3 session stop and close stop commands', async () => {
   const { session } = await agent.shell({ cmd: 'echo $$; exec sleep 300', background: true });
   const pid = pidIn((await agent.read({ session, wait: 10 })).stdout);
-  const killed = await sessions(['kill', '--signal', 'INT', session]);
+  const killed = await sessions(['stop', '--signal', 'INT', session]);
   expect(killed).toMatchObject({ code: 0, stderr: '' });
   expect(killed.stdout).toMatch(new RegExp(`^${session}\tkilled\t\\d processes signalled\n$`));
   await gone(pid);
@@ -108,8 +108,8 @@ test('agent3 sessions kill and close stop commands', async () => {
   expect(missing.stderr).toStartWith('agent3: Session not found');
 });
 
-test.each([[['lss']], [['kill', '--signal', 'NONE', 'x']], [['ls', '--limit', 'many']], [['read']], [[]]])(
-  'agent3 sessions %j is a mistake on the command line',
+test.each([[['lss']], [['stop', '--signal', 'NONE', 'x']], [['list', '--limit', 'many']], [['read']], [[]]])(
+  'agent3 session %j is a mistake on the command line',
   async (args) => {
     expect(await sessions(args)).toMatchObject({ code: 2, stdout: '' });
   },

@@ -1,4 +1,3 @@
-import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
 import {
   hasRightToLeft,
   likeSigns,
@@ -9,6 +8,7 @@ import {
   visibleField,
   visibleLine,
 } from '../lib/visible.ts';
+import { type ApprovalRequest, digestOf } from './approval-request.ts';
 
 const SHOWN_INPUT_CHARS = 2000;
 
@@ -35,7 +35,7 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
     block(`command, ${sizeWords(cmd)}:`, cmd),
     ...Object.entries(env).map(([name, value]) => block('with the variable', `${name}=${value}`)),
     ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
-    ...(more > 0 ? [field(`and ${more} characters more: agent3 approvals --json shows them`)] : []),
+    ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
     ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
     ...(mixed.length === 0
       ? []

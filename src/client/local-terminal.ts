@@ -1,7 +1,6 @@
 import { isatty } from 'node:tty';
-import type { Order } from '../client/start.ts';
-import type { Input } from '../client/stdin.ts';
-import { processEnvironment } from '../settings/config.ts';
+import type { Order } from './start.ts';
+import type { Input } from './stdin.ts';
 
 /** What the agent takes at most, in each direction. */
 const MOST_CELLS = 1000;
@@ -13,11 +12,13 @@ export interface LocalTerminal extends Disposable {
   readonly order: Pick<Order, 'pty' | 'rows' | 'cols'> & { readonly env: Readonly<Record<string, string>> };
 }
 
-/** Takes the terminal that standard input is; `refuse` hears when it is none. */
-export function openTerminal(refuse: (fault: string) => never): LocalTerminal {
+/** Takes the terminal that standard input is. `refuse` is called when it is not a terminal. */
+export function openTerminal(
+  { TERM, NO_COLOR }: Readonly<Record<string, string | undefined>>,
+  refuse: (fault: string) => never,
+): LocalTerminal {
   if (!isatty(0)) refuse('-t needs a terminal as standard input; leave it out here');
   const { stdin } = process;
-  const { TERM, NO_COLOR } = processEnvironment();
   const [cols, rows] = isatty(1) ? process.stdout.getWindowSize() : [120, 24];
   const release = (): void => {
     stdin.setRawMode(false);

@@ -1,5 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Command } from '@commander-js/extra-typings';
 import {
   type ApprovalDecision,
   type ApprovalRequest,
@@ -11,44 +12,89 @@ import {
   requestsDirectory,
   writeDecision,
 } from '../access/approval-request.ts';
+import { describeRequest, questionOn } from '../access/approval-text.ts';
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
 import { unreadable } from '../install/doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
-import { parseSettings } from '../install/settings-file.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { describeRequest, questionOn } from './approval-text.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { approvalPlaces } from './here.ts';
 
-/** Prints the commands that wait. */
-export function listApprovals({ json }: { readonly json?: true }): void {
-  const requests = waiting();
-  if (json === true) {
-    const all = requests.map((request) => ({ ...request, digest: digestOf(request) }));
-    process.stdout.write(`${visibleJson(all)}\n`);
-    return;
-  }
-  if (requests.length === 0) process.stderr.write('nothing waits for approval\n');
-  for (const request of requests) process.stdout.write(`${describeRequest(request)}\n`);
+/** `agent3 approval`: the commands that wait for a person. */
+export function defineApproval(approval: Command): void {
+  approval.addHelpText('after', HELP);
+  approval
+    .command('list')
+    .description('List the commands that wait')
+    .option('--json', 'print them as JSON, with everything that would run')
+    .action(({ json }) => {
+      const requests = waiting();
+      if (json === true) return printJson(requests.map(withDigest));
+      if (requests.length === 0) process.stderr.write('nothing waits for approval\n');
+      for (const request of requests) process.stdout.write(`${describeRequest(request)}\n`);
+    });
+  approval
+    .command('show <id>')
+    .description('Show one of them')
+    .option('--json', 'print it as JSON, with everything that would run')
+    .action((id, { json }) => {
+      const request = requireRequest(id);
+      if (json === true) printJson(withDigest(request));
+      else process.stdout.write(describeRequest(request));
+    });
+  approval
+    .command('approve <id>')
+    .description('Approve a command: it runs once, exactly as it is shown')
+    .option('--digest <hex>', 'the digest of the request as it was listed: asks nothing, and approves nothing else')
+    .action(approve);
+  approval
+    .command('deny <id>')
+    .description('Deny a command: it does not run')
+    .option('--why <text>', 'reason, for the model', '')
+    .action(deny);
+  approval
+    .command('watch')
+    .description('Show each command that comes, with a bell, until Ctrl-C')
+    .action(watchApprovals);
+}
+
+const HELP = `
+Only root decides: a command of the agent must not approve another. approve shows the command once more and asks;
+a script says with --digest what somebody has seen. An id may be cut short.
+
+Examples:
+  sudo agent3 approval list
+  sudo agent3 approval approve 01a20ced-f233
+  sudo agent3 approval approve 01a20ced-f233 --digest 9f86d081884c7d65…
+  sudo agent3 approval deny 01a20ced-f233 --why 'not before the backup'
+  sudo agent3 approval watch`;
+
+function withDigest(request: ApprovalRequest) {
+  return { ...request, digest: digestOf(request) };
+}
+
+function printJson(value: unknown): void {
+  process.stdout.write(`${visibleJson(value)}\n`);
 }
 
 /** Has a request run, once somebody has said that it is the one that was shown. */
-export async function approve(id: string, { digest }: { readonly digest?: string }): Promise<void> {
-  demandRoot('approve', id);
-  const request = theRequest(id);
+async function approve(id: string, { digest }: { readonly digest?: string | undefined }): Promise<void> {
+  requireRoot('approve', id);
+  const request = requireRequest(id);
   if (digest !== undefined && digest.toLowerCase() !== digestOf(request))
-    fail(EXIT_FAILURE, 'what waits under this id is not what has this digest: look at it anew (agent3 approvals)');
+    fail(EXIT_FAILURE, 'what waits under this id is not what has this digest: look at it again (agent3 approval show)');
   if (digest === undefined) confirm(request);
   await decideOn(request, 'approve', '');
 }
 
 /** Has a request not run. */
-export async function deny(id: string, { why }: { readonly why: string }): Promise<void> {
-  demandRoot('deny', id);
-  await decideOn(theRequest(id), 'deny', why);
+async function deny(id: string, { why }: { readonly why: string }): Promise<void> {
+  requireRoot('deny', id);
+  await decideOn(requireRequest(id), 'deny', why);
 }
 
 /** What is decided on is what is shown here: the request may be another than the one that was listed a moment ago. */
@@ -56,7 +102,7 @@ function confirm(request: ApprovalRequest): void {
   if (!process.stdin.isTTY) {
     fail(
       EXIT_USAGE,
-      'without a terminal to ask on, say what you have seen: --digest, with what agent3 approvals shows for it',
+      'without a terminal to ask on, say what you have seen: --digest, with what agent3 approval show prints for it',
     );
   }
   const shown = describeRequest(request);
@@ -64,21 +110,21 @@ function confirm(request: ApprovalRequest): void {
   if (!/^y(es)?$/i.test(prompt(questionOn(request, shown))?.trim() ?? '')) fail(EXIT_FAILURE, 'nothing was decided');
 }
 
-function demandRoot(verdict: string, id: string): void {
-  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 approvals ${verdict} ${id}`);
+function requireRoot(verdict: string, id: string): void {
+  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 approval ${verdict} ${id}`);
 }
 
-function theRequest(id: string): ApprovalRequest {
+function requireRequest(id: string): ApprovalRequest {
   const found = waiting().filter(({ session }) => session.startsWith(id.toLowerCase()));
   const [request] = found;
-  if (request === undefined) fail(EXIT_FAILURE, `nothing that waits has this id; agent3 approvals lists what does`);
+  if (request === undefined) fail(EXIT_FAILURE, `nothing that waits has this id; agent3 approval list shows what does`);
   if (found.length > 1) fail(EXIT_FAILURE, `${found.length} that wait have ids that begin so; give more of it`);
   return request;
 }
 
 /** Leaves a decision for the agent, and waits until the agent has taken it. */
 async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', why: string): Promise<void> {
-  const { decisions, sessions } = places();
+  const { decisions, sessions } = approvalPlaces();
   const fault = distrust(decisions);
   if (fault !== undefined) fail(EXIT_FAILURE, `${fault}; it must be a directory of root that nobody else may write to`);
   const { SUDO_USER, LOGNAME } = processEnvironment();
@@ -154,7 +200,7 @@ function leave(directory: string, decision: ApprovalDecision): void {
 const WATCH_MS = 500;
 
 /** Prints each request when it comes, with a bell, and what is gone again. */
-export async function watchApprovals(): Promise<never> {
+async function watchApprovals(): Promise<never> {
   let known = new Map<string, ApprovalRequest>();
   process.stderr.write('waiting for commands that need approval; Ctrl-C ends this\n');
   for (;;) {
@@ -172,7 +218,7 @@ export async function watchApprovals(): Promise<never> {
 
 /** What became of a command that waits no more, as its session tells. */
 async function outcomeOf(session: string): Promise<string> {
-  const after = await recordAfter(join(places().sessions, session, 'meta.json'));
+  const after = await recordAfter(join(approvalPlaces().sessions, session, 'meta.json'));
   if (after === undefined) return 'waits no more';
   const { status, decision } = after;
   if (status === 'denied') return `is not run: ${visibleLine(decision?.reason ?? '')}`;
@@ -180,29 +226,10 @@ async function outcomeOf(session: string): Promise<string> {
 }
 
 function waiting(): ApprovalRequest[] {
-  const directory = requestsDirectory(places().sessions);
+  const directory = requestsDirectory(approvalPlaces().sessions);
   try {
     return readRequests(directory, Date.now());
   } catch (error) {
     fail(EXIT_FAILURE, `${directory} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
-  }
-}
-
-/** The directories of the settings here, or those of the installed service. */
-function places(): { readonly sessions: string; readonly decisions: string } {
-  const { AGENT3_SESSIONS_DIR: sessionsHere, AGENT3_APPROVALS_DIR: decisionsHere } = processEnvironment();
-  if (sessionsHere && decisionsHere) return { sessions: sessionsHere, decisions: decisionsHere };
-  const installed = existsSync(PATHS.manifest) ? installedSettings() : undefined;
-  const sessions = sessionsHere || (installed && (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions));
-  const decisions = decisionsHere || (installed && (installed['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
-  if (sessions && decisions) return { sessions, decisions };
-  fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_SESSIONS_DIR and AGENT3_APPROVALS_DIR as for the agent');
-}
-
-function installedSettings(): Readonly<Record<string, string>> {
-  try {
-    return parseSettings(readFileSync(PATHS.settings, 'utf8'));
-  } catch (error) {
-    fail(EXIT_FAILURE, `${PATHS.settings} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
   }
 }

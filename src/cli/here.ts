@@ -1,0 +1,82 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { Profile } from '../access/profile.ts';
+import { faultsOf, type ProfileSet, readProfiles } from '../access/profile-book.ts';
+import { installedProfiles } from '../install/doctor/unreadable.ts';
+import { PATHS } from '../install/layout.ts';
+import { readManifest } from '../install/manifest.ts';
+import { parseSettings } from '../install/settings-file.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { likelyOwner } from '../lib/foreign-hand.ts';
+import { accountOf } from '../process/environment.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+
+/** The directory of profiles: the one that was named, that of the environment, or that of the installed service. */
+export function profilesDirectory(named?: string): string | undefined {
+  const directory = named ?? processEnvironment()['AGENT3_PROFILES_DIR'];
+  if (directory && !existsSync(directory)) fail(EXIT_USAGE, `there is no directory ${directory}`);
+  return directory || (existsSync(PATHS.manifest) ? PATHS.profiles : undefined);
+}
+
+/** The profiles of an agent that reads `directory`: for the installed one, those that it can read. */
+export function profilesIn(directory: string | undefined): ProfileSet {
+  if (directory === undefined) return readProfiles(undefined);
+  if (directory !== PATHS.profiles) return readProfiles(directory, undefined, likelyOwner(directory));
+  return installedProfiles(readManifest(PATHS.manifest)?.user);
+}
+
+/** The profile of this name; undefined where there is none. Exits, with all reasons, where its file cannot be used. */
+export function profileHere(set: ProfileSet, name: string): Profile | undefined {
+  const faults = faultsOf(set, name);
+  if (faults.length > 0) fail(EXIT_FAILURE, `the profile ${name} cannot be used`, ...faults);
+  return set.profiles.get(name);
+}
+
+/** The file of the tokens: the one that was named, that of the environment, or that of the installed service. */
+export function tokensFile(file: string | undefined): string {
+  const named = file ?? processEnvironment()['AGENT3_TOKENS_FILE'];
+  if (named) return named;
+  if (existsSync(PATHS.manifest)) return PATHS.tokens;
+  fail(EXIT_USAGE, 'no file of tokens: name it with --file, or set AGENT3_TOKENS_FILE for the agent and here');
+}
+
+/** The user of the agent that goes by a file; in a service, nobody but root writes it. */
+export function ownerOf(path: string): number | undefined {
+  return path === PATHS.tokens ? undefined : likelyOwner(path);
+}
+
+/**
+ * The service reads its file by the group of its user, and cannot write it: its commands run as the same user. Undefined:
+ * the file of another agent.
+ */
+export function groupOf(path: string): number | undefined {
+  const user = path === PATHS.tokens && process.geteuid?.() === 0 ? readManifest(PATHS.manifest)?.user : undefined;
+  return user === undefined ? undefined : accountOf(user)?.groups[0];
+}
+
+/** The audit record: the one that was named, that of the environment, or that of the installed service. */
+export function auditFile(file: string | undefined): string {
+  const named = file ?? processEnvironment()['AGENT3_AUDIT_FILE'];
+  if (named) return named;
+  if (existsSync(PATHS.manifest)) return PATHS.audit;
+  fail(EXIT_USAGE, 'no audit record: name it with --file, or set AGENT3_AUDIT_FILE for the agent and here');
+}
+
+/** The directories of sessions and of decisions: those of the environment, or those of the installed service. */
+export function approvalPlaces(): { readonly sessions: string; readonly decisions: string } {
+  const { AGENT3_SESSIONS_DIR: sessionsHere, AGENT3_APPROVALS_DIR: decisionsHere } = processEnvironment();
+  if (sessionsHere && decisionsHere) return { sessions: sessionsHere, decisions: decisionsHere };
+  const installed = existsSync(PATHS.manifest) ? readInstalledSettings() : undefined;
+  const sessions = sessionsHere || (installed && (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions));
+  const decisions = decisionsHere || (installed && (installed['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
+  if (sessions && decisions) return { sessions, decisions };
+  fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_SESSIONS_DIR and AGENT3_APPROVALS_DIR as for the agent');
+}
+
+function readInstalledSettings(): Readonly<Record<string, string>> {
+  try {
+    return parseSettings(readFileSync(PATHS.settings, 'utf8'));
+  } catch (error) {
+    fail(EXIT_FAILURE, `${PATHS.settings} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
+  }
+}
