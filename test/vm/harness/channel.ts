@@ -16,7 +16,7 @@ interface Waiting {
 }
 
 /**
- * The way to the runner in the machine (`runner.pl`, where the protocol is described): lines of base64, over a virtio
+ * The way to the runner in the machine (`runner.pl`, where the protocol is described): lines of hex, over a virtio
  * port that is a socket of the host. Scripts may run at the same time.
  */
 export class Channel {
@@ -46,7 +46,7 @@ export class Channel {
     const id = String(++this.#count);
     const { promise, resolve, reject } = Promise.withResolvers<RawResult>();
     this.#waiting.set(id, { resolve, reject });
-    this.#socket.write(`${id} ${seconds} ${Buffer.from(script).toString('base64')}\n`);
+    this.#socket.write(`${id} ${seconds} ${Buffer.from(script).toString('hex')}\n`);
     const silent = (): void => reject(new Error(`the machine has not answered within ${seconds + GRACE_SECONDS} s`));
     const timer = setTimeout(silent, (seconds + GRACE_SECONDS) * 1000);
     try {
@@ -101,5 +101,5 @@ export class Channel {
 }
 
 function decode(text: string): Buffer {
-  return text === '-' ? Buffer.alloc(0) : Buffer.from(text, 'base64');
+  return text === '-' ? Buffer.alloc(0) : Buffer.from(text, 'hex');
 }
