@@ -64,8 +64,17 @@ describeVm('a server of 512 MB', () => {
     const { body } = await bomb;
     expect(body).toMatchObject({ status: 'done', stdout: '137\n', message: expect.stringMatching(/memory/) });
     expect(await pid()).toBe(before);
-    expect((await vm.run('systemctl is-active agent3 agent3-commands')).stdout).toBe('active\nactive\n');
+    const failed = 'systemctl --failed --no-legend --plain | grep . && journalctl -n 40 --no-pager -t systemd; true';
+    expect((await vm.sh(failed)).trim()).toBe('');
   }, 200_000);
+
+  test('a check of the watchdog that is stopped has not failed', async () => {
+    await vm.sh(`kill -STOP ${await pid()}; systemctl start --no-block agent3-watchdog.service`);
+    await vm.until('[ "$(systemctl is-active agent3-watchdog.service)" = activating ]', 30);
+    await vm.sh(`systemctl stop agent3-watchdog.service; kill -CONT ${await pid()}`);
+    expect((await vm.run('systemctl is-active agent3-watchdog.service')).stdout).toBe('inactive\n');
+    await answersWithin(vm, 30);
+  }, 120_000);
 
   test.each([['full'], ['readonly']])(
     'the profile %s runs its commands',
