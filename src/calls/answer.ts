@@ -1,10 +1,9 @@
 import { type TObject, Type } from '@sinclair/typebox';
-import type { Call } from '../calls/call.ts';
 import type { Clock } from '../lib/clock.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 import { SESSION_STATUSES, type SessionRecord } from '../sessions/record.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
-import type { OperationLimits, OperationParts } from './parts.ts';
+import type { CallContext } from './context.ts';
 import type { Omission } from './reply.ts';
 
 /** The fields that `shell` and `read_session` have in common. */
@@ -85,12 +84,8 @@ export function finalSnapshot(session: Session, clock: Clock): Snapshot {
 const SHORT_BYTES = 8192;
 
 /** Resolves when it is the turn of a call to have its answer made of `streams`; at once where they are short. */
-export async function turnFor(
-  { turns }: Pick<OperationParts, 'turns'>,
-  { streams }: Snapshot,
-  { principal }: Pick<Call, 'principal'>,
-): Promise<void> {
-  if (streams.stdout.size + streams.stderr.size > SHORT_BYTES) await turns.take(principal);
+export async function turnFor({ deps, principal }: CallContext, { streams }: Snapshot): Promise<void> {
+  if (streams.stdout.size + streams.stderr.size > SHORT_BYTES) await deps.turns.take(principal);
 }
 
 function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock): Snapshot {
@@ -120,11 +115,6 @@ function streamNow(session: Session, name: StreamName, running: boolean): Stored
 /** The answer's JSON without the text of the streams: what is left of the characters is theirs. */
 export function envelopeChars(answer: Readonly<Record<string, unknown>>): number {
   return JSON.stringify({ ...answer, stdout: '', stderr: '' }).length;
-}
-
-/** Most characters of JSON that the answer of a call may have. */
-export function replyChars(call: Pick<Call, 'maxReplyChars'>, limits: Pick<OperationLimits, 'maxReplyChars'>): number {
-  return (call.maxReplyChars ?? limits.maxReplyChars) - 1;
 }
 
 /** Both streams cut, with the largest numbers: how many characters `omitted` can take. */

@@ -1,7 +1,5 @@
-import type { Answer } from '../calls/call.ts';
-import { demandOperation, limitsOf } from '../commands/confinement.ts';
 import { Deadline } from '../lib/clock.ts';
-import { AgentError, TooManyRequests } from '../lib/errors.ts';
+import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/errors.ts';
 import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../lib/limits.ts';
 import { Shares } from '../lib/shares.ts';
 import type { SignalOnce } from '../lib/signal-once.ts';
@@ -9,9 +7,10 @@ import { incompleteTail } from '../lib/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { messageOf, snapshot } from './answer.ts';
-import { type HintLimits, recordHints } from './hints.ts';
-import { type Masker, maskerFor } from './masking.ts';
-import type { OperationParts } from './parts.ts';
+import { type Answer, type Call, type CallContext, revalidate } from './context.ts';
+import type { OperationDeps } from './deps.ts';
+import { recordHints } from './hints.ts';
+import { requireOperation, underPolicy } from './policy.ts';
 import { TAIL_SECONDS, Tail } from './tail.ts';
 
 /** Where a follower is in each stream, in bytes. */
@@ -38,85 +37,60 @@ export interface FollowRequest {
   readonly isText: boolean;
   /** Fires when the follower has gone. */
   readonly gone: SignalOnce;
-  readonly shutdown: SignalOnce;
-  /** Where it came from. */
-  readonly address: string;
 }
 
-/** What the profile of a follower makes of what it is told. */
-interface View {
-  readonly masker: Masker | undefined;
-  readonly limits: HintLimits;
-}
+/** How a stream passes the policy: as a read of its session. */
+const STREAM = { name: 'stream', needs: 'read_session', readOnly: true, recorded: 'after' } as const;
 
 /** Follows the output of sessions as it is written. */
 export class Followers {
   readonly #slots = new Shares(MAX_FOLLOWERS);
 
-  constructor(private readonly parts: OperationParts) {}
+  constructor(private readonly parts: OperationDeps) {}
 
   /**
    * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower or
    * its token has gone or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow already, and
-   * `MachineRefused` when that cannot be recorded.
+   * what the policy throws.
    */
-  follow(id: string, principal: string, request: FollowRequest): AsyncGenerator<FollowEvent, void> {
-    const { trail } = this.parts;
-    const caller = { principal, address: request.address };
+  follow(id: string, call: Call, request: FollowRequest): Promise<AsyncGenerator<FollowEvent, void>> {
+    return underPolicy(this.parts, STREAM, { session: id }, call, async (context) => {
+      const session = this.parts.store.get(id, context.principal);
+      this.#takeSlot(context.principal, request.gone);
+      return this.#untilRefused(this.#events(session, context, request));
+    });
+  }
+
+  /** Takes a slot until the follower has `gone`. Throws `TooManyRequests`. */
+  #takeSlot(principal: string, gone: SignalOnce): void {
+    if (this.#slots.hasRoom(principal)) {
+      gone.subscribe(this.#slots.acquire(principal));
+      return;
+    }
+    const own = this.#slots.usedBy(principal);
+    const why =
+      own > 0
+        ? `This token has ${own} streams open, which is its share of the ${MAX_FOLLOWERS} at once`
+        : `Other tokens have ${MAX_FOLLOWERS} streams open, which is all at once`;
+    throw new TooManyRequests(5, `${why}. Close one, or use read_session with wait.`);
+  }
+
+  /** The same events, until the token has ended or its profile does not allow to read any more. */
+  async *#untilRefused(events: AsyncIterable<FollowEvent>): AsyncGenerator<FollowEvent, void> {
     try {
-      const session = this.#open(id, principal);
-      const view = { masker: maskerFor(this.parts, principal), limits: limitsOf(this.parts, principal) };
-      trail.operation('stream', { session: id }, caller);
-      request.gone.subscribe(this.#slots.acquire(principal));
-      return this.#whileAllowed(principal, this.#events(session, principal, view, request));
+      yield* events;
     } catch (error) {
-      trail.refused('stream', { session: id }, caller, error);
-      throw error;
-    }
-  }
-
-  #open(id: string, principal: string): Session {
-    demandOperation(this.parts.access.profileFor(principal), 'read_session');
-    const session = this.parts.store.get(id, principal);
-    if (!this.#slots.hasRoom(principal)) {
-      const own = this.#slots.usedBy(principal);
-      const why =
-        own > 0
-          ? `This token has ${own} streams open, which is its share of the ${MAX_FOLLOWERS} at once`
-          : `Other tokens have ${MAX_FOLLOWERS} streams open, which is all at once`;
-      throw new TooManyRequests(5, `${why}. Close one, or use read_session with wait.`);
-    }
-    return session;
-  }
-
-  /** The same events, as long as the token has not ended and its profile allows to read: looked at before each of them. */
-  async *#whileAllowed(principal: string, events: AsyncIterable<FollowEvent>): AsyncGenerator<FollowEvent, void> {
-    for await (const event of events) {
-      const reason = this.#refusal(principal);
-      if (reason !== undefined) {
-        yield { kind: 'refused', reason };
-        return;
-      }
-      yield event;
-    }
-  }
-
-  #refusal(principal: string): string | undefined {
-    try {
-      demandOperation(this.parts.access.profileFor(principal), 'read_session');
-      return undefined;
-    } catch (error) {
-      if (error instanceof AgentError) return error.hint ?? error.error;
-      throw error;
+      if (!(error instanceof AccessLapsed || error instanceof OperationNotAllowed)) throw error;
+      yield { kind: 'refused', reason: error.hint ?? error.error };
     }
   }
 
   async *#events(
     session: Session,
-    principal: string,
-    { masker, limits }: View,
-    { offsets: from, isText, gone, shutdown }: FollowRequest,
+    context: CallContext,
+    { offsets: from, isText, gone }: FollowRequest,
   ): AsyncGenerator<FollowEvent, void> {
+    const { principal, shutdown } = context;
     const offsets = { ...from };
     const tails = { stdout: new Tail(), stderr: new Tail() };
     using stdout = new Growth(session.path('stdout'));
@@ -131,6 +105,7 @@ export class Followers {
         if (session.sizeOf(stream) <= offsets[stream]) continue;
         // So many streams of one token hold up nobody else.
         await this.parts.turns.take(principal);
+        const { masker } = mayRead(context);
         const piece = nextPiece(session, stream, offsets[stream], isText && end !== undefined);
         const held = masker === undefined || end === undefined ? 0 : tails[stream].heldOf(piece, offsets[stream]);
         if (held > 0) waitSeconds = TAIL_SECONDS;
@@ -139,31 +114,40 @@ export class Followers {
         isSilent = false;
         const shown = (await masker?.maskBytes(bytes, session.stream(stream), offsets[stream])) ?? bytes;
         offsets[stream] += bytes.length;
+        mayRead(context);
         yield { kind: 'output', stream, bytes: shown, offsets: { ...offsets } };
       }
       if (!isSilent) continue;
       if (end === undefined) {
-        yield { kind: 'end', state: this.#stateOf(session, limits, masker) };
+        yield { kind: 'end', state: this.#stateOf(session, mayRead(context)) };
         return;
       }
-      const happened = await this.#happens(principal, waitSeconds, end, gone, shutdown, ...grown);
+      const happened = await this.#happens(context, waitSeconds, end, gone, ...grown);
       if (!happened && waitSeconds === FOLLOW_SIGN_SECONDS) yield { kind: 'alive' };
     }
   }
 
-  /** Waits for one of `events`; false when none came in `seconds`, or when the token has ended meanwhile. */
-  async #happens(principal: string, seconds: number, ...events: readonly SignalOnce[]): Promise<boolean> {
+  /** Waits for one of `events`; false when none came in `seconds`. Throws when the token has ended meanwhile. */
+  async #happens(context: CallContext, seconds: number, ...events: readonly SignalOnce[]): Promise<boolean> {
     const sign = Deadline.after(seconds);
-    while (!sign.passed && this.#refusal(principal) === undefined)
-      if (await sign.orAfter(FOLLOW_LOOK_SECONDS).waitFor(...events)) return true;
+    while (!sign.passed) {
+      if (await sign.orAfter(FOLLOW_LOOK_SECONDS).waitFor(...events, context.shutdown)) return true;
+      mayRead(context);
+    }
     return false;
   }
 
-  #stateOf(session: Session, limits: HintLimits, masker: Masker | undefined): Answer {
-    const { record } = session;
-    const hints = messageOf(...recordHints(record, limits), masker?.hint());
+  #stateOf(session: Session, { limits, masker }: CallContext): Answer {
+    const hints = messageOf(...recordHints(session.record, limits), masker?.hint());
     return { ...snapshot(session, this.parts.clock).fields, ...hints };
   }
+}
+
+/** The context as it is now. Throws `AccessLapsed` and `OperationNotAllowed` when the token may read no more. */
+function mayRead(context: CallContext): CallContext {
+  const now = revalidate(context);
+  requireOperation(now.profile, STREAM.needs);
+  return now;
 }
 
 /** The next bytes of a stream; of a text that goes on, a character that is not whole yet stays for later. */

@@ -1,7 +1,6 @@
 import { decodeUtf8, jsonChars, unitLength } from '../lib/utf8.ts';
 import { type KnownSecrets, type SecretSpan, secretSpans } from '../secrets/secrets.ts';
 import { isInKey, KEY_BEGIN, keyMarks } from './key-block.ts';
-import type { OperationParts } from './parts.ts';
 import type { ByteSource } from './reply.ts';
 
 /** So much before and after a part of a stream is looked at, to know what stands at its edges. */
@@ -161,14 +160,6 @@ function joined(spans: readonly SecretSpan[]): SecretSpan[] {
 /** What an answer says when something in it was masked. */
 export const MASK_HINT =
   'What looks like a secret is masked in this answer, as ‹password› or the like, or as ***; the profile of this token wants that.';
-
-/** What masks the answers to a principal; undefined where its profile wants no masks. */
-export function maskerFor(
-  { access, secrets, turns }: Pick<OperationParts, 'access' | 'secrets' | 'turns'>,
-  principal: string,
-): Masker | undefined {
-  return access.profileFor(principal).mask ? new Masker(secrets, () => turns.take(principal)) : undefined;
-}
 
 /** The brackets of a mark have two bytes more in UTF-8 than characters, each. */
 const BRACKET_BYTES = 2;

@@ -1,14 +1,13 @@
 import { Type } from '@sinclair/typebox';
-import type { Answer, Call } from '../calls/call.ts';
-import { limitsOf } from '../commands/confinement.ts';
 import { plainText } from '../lib/plain-text.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { LineMatch } from '../sessions/match-lines.ts';
 import type { Session, StoredStream } from '../sessions/session.ts';
-import { envelopeChars, messageOf, replyChars, snapshot } from './answer.ts';
+import { envelopeChars, messageOf, snapshot } from './answer.ts';
+import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';
+import type { OperationDeps } from './deps.ts';
 import { type Notes, recordHints } from './hints.ts';
-import { type Masker, maskerFor } from './masking.ts';
-import type { OperationParts } from './parts.ts';
+import type { Masker } from './masking.ts';
 import { type Found, search } from './search.ts';
 import type { SliceRequest } from './slice.ts';
 
@@ -43,15 +42,14 @@ const SEARCH_MARGIN_SECONDS = 1;
 
 /** The lines of a session that match, as far as they fit one answer; with `wait`, waits until there is one. */
 export async function searchAnswer(
-  parts: OperationParts,
+  parts: OperationDeps,
   session: Session,
   given: MatchRequest,
-  call: Call,
+  called: CallContext,
   notes: Notes,
 ): Promise<Answer> {
-  const masker = maskerFor(parts, call.principal);
-  const limits = limitsOf(parts, call.principal);
-  const { found, isOver } = await searchUntilFound(parts, session, given, call, masker);
+  const { found, isOver, context } = await searchUntilFound(parts, session, given, called);
+  const { masker, limits } = context;
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
   const { record } = session;
@@ -79,32 +77,32 @@ export async function searchAnswer(
 }
 
 async function searchUntilFound(
-  parts: OperationParts,
+  parts: OperationDeps,
   session: Session,
   given: MatchRequest,
-  call: Call,
-  masker: Masker | undefined,
-): Promise<{ readonly found: Found; readonly isOver: boolean }> {
+  call: CallContext,
+): Promise<{ readonly found: Found; readonly isOver: boolean; readonly context: CallContext }> {
   const deadline = call.deadline.before(SEARCH_MARGIN_SECONDS).orAfter(given.wait);
-  const { match, context, stream } = given;
+  const { match, context: linesAround, stream } = given;
   const isPlain = given.plain ?? session.record.input === 'terminal';
-  const room = Math.max(LEAST_CHARS, replyChars(call, parts.limits) - FRAME_CHARS);
-  const maxChars = Math.min(room, given.limit, parts.limits.maxOutputBytes);
+  const room = Math.max(LEAST_CHARS, replyChars(call) - FRAME_CHARS);
+  const maxChars = Math.min(room, given.limit, call.limits.maxOutputBytes);
   const showText = isPlain ? plainText : (text: string): string => text;
-  const show = async (found: LineMatch): Promise<LineMatch> =>
-    masker === undefined ? found : withoutSecrets(masker, found, session.stream(stream), showText);
   using growth = new Growth(session.path(stream));
   let offset = given.offset < 0 ? Math.max(0, session.sizeOf(stream) + given.offset) : given.offset;
   for (;;) {
     const grown = growth.next();
     const end = parts.commands.endOf(session);
+    const context = revalidate(call);
+    const show = async (found: LineMatch): Promise<LineMatch> =>
+      context.masker === undefined ? found : withoutSecrets(context.masker, found, session.stream(stream), showText);
     const seconds = call.deadline.before(SEARCH_MARGIN_SECONDS).leftMs / 1000;
     const { principal } = call;
-    const order = { principal, match, context, isPlain, offset, maxChars, seconds };
+    const order = { principal, match, context: linesAround, isPlain, offset, maxChars, seconds };
     const found = await search(parts.ownArgv, session, stream, { ...order, show, roomChars: room });
     const isOver = end === undefined;
     if (found.matches.length > 0 || found.isStopped || isOver || call.shutdown.fired || deadline.passed) {
-      return { found, isOver };
+      return { found, isOver, context };
     }
     // A line that is not whole yet is looked at again.
     offset = lineStart(session, given, found.nextOffset);

@@ -1,13 +1,12 @@
 import { Type } from '@sinclair/typebox';
-import type { Answer, Call } from '../calls/call.ts';
-import { limitsOf } from '../commands/confinement.ts';
 import { openSequenceLength, plainText } from '../lib/plain-text.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
-import { envelopeChars, messageOf, outputFields, replyChars, type Snapshot, snapshot, turnFor } from './answer.ts';
+import { envelopeChars, messageOf, outputFields, type Snapshot, snapshot, turnFor } from './answer.ts';
+import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';
+import type { OperationDeps } from './deps.ts';
 import { type Notes, recordHints } from './hints.ts';
-import { MASK_HINT, type Masker, maskerFor } from './masking.ts';
+import { MASK_HINT, type Masker } from './masking.ts';
 import { type Encoding, type Page, readEnd, readPage } from './page.ts';
-import type { OperationParts } from './parts.ts';
 
 /** The fields of an answer with a slice of a session. */
 export const sliceFields = {
@@ -31,32 +30,29 @@ export interface SliceRequest {
 
 /** A slice of a session's output as far as it fits one answer, and the state of its command. */
 export async function sliceAnswer(
-  parts: OperationParts,
+  parts: OperationDeps,
   session: Session,
   given: SliceRequest,
   notes: Notes,
-  call: Pick<Call, 'maxReplyChars' | 'principal'>,
+  called: CallContext,
 ): Promise<Answer> {
   const now = snapshot(session, parts.clock);
-  await turnFor(parts, now, call);
+  await turnFor(called, now);
+  const context = revalidate(called);
   const { record } = session;
-  const masker = maskerFor(parts, call.principal);
-  const hints = [
-    ...recordHints(record, limitsOf(parts, call.principal), notes.silence, 'next_offset'),
-    ...notes.more,
-    beyondHint(given, now),
-  ];
+  const { masker, limits } = context;
+  const hints = [...recordHints(record, limits, notes.silence, 'next_offset'), ...notes.more, beyondHint(given, now)];
   const message = messageOf(...hints, masker && MASK_HINT);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
-  const room = replyChars(call, parts.limits) - envelopeChars(frame);
+  const room = replyChars(context) - envelopeChars(frame);
   const name: StreamName = given.stream;
   const other: StreamName = name === 'stdout' ? 'stderr' : 'stdout';
   const isPlain = given.encoding === 'utf8' && (given.plain ?? record.input === 'terminal');
 
-  const bytes = Math.min(given.limit, parts.limits.maxOutputBytes);
+  const bytes = Math.min(given.limit, limits.maxOutputBytes);
   const read = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
   const page = isPlain ? plainPage(read) : read;
-  const left = { bytes: Math.max(0, parts.limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
+  const left = { bytes: Math.max(0, limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
   const rest = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
   const otherText = isPlain ? plainText(rest.text) : rest.text;
   masker?.allow(room - page.chars - rest.chars);

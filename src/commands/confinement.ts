@@ -1,6 +1,6 @@
 import type { Access } from '../access/access.ts';
 import { type Profile, userOf } from '../access/profile.ts';
-import { AccessLapsed, OperationNotAllowed, ProfileUnavailable } from '../lib/errors.ts';
+import { ProfileUnavailable } from '../lib/errors.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { accountOf, type NamedAccount } from '../process/environment.ts';
 import { idOf } from '../sandbox/pattern-tree.ts';
@@ -74,43 +74,6 @@ function allHidden(hidden: readonly string[], ownPaths: readonly string[]): read
   const all = [...ownPaths, ...hidden];
   listsWithOwn.set(hidden, all);
   return all;
-}
-
-/** Throws `OperationNotAllowed` for an operation that a profile has not. */
-export function demandOperation({ name, operations }: Profile, operation: string): void {
-  if (operations === undefined || operations.includes(operation)) return;
-  throw new OperationNotAllowed(
-    `The profile ${name} of this token does not allow ${operation}; it allows ${operations.join(', ') || 'nothing'}.`,
-  );
-}
-
-/** Throws `AccessLapsed` when the token or its profile has gone while its command waited to be started. */
-export function requireAccess(access: Access, principal: string): void {
-  try {
-    access.profileFor(principal);
-  } catch (error) {
-    throw error instanceof AccessLapsed ? error.with(', so nothing was run') : error;
-  }
-}
-
-/** The limits of an agent within those of a profile. */
-export function limitsWithin<Limits extends { readonly maxExecSeconds: number; readonly maxBackgroundSeconds: number }>(
-  limits: Limits,
-  { limits: own }: Profile,
-): Limits {
-  return {
-    ...limits,
-    maxExecSeconds: Math.min(limits.maxExecSeconds, own.exec_seconds ?? Number.POSITIVE_INFINITY),
-    maxBackgroundSeconds: Math.min(limits.maxBackgroundSeconds, own.background_seconds ?? Number.POSITIVE_INFINITY),
-  };
-}
-
-/** The limits that the commands of a principal have. Throws `ProfileUnavailable`. */
-export function limitsOf<Limits extends { readonly maxExecSeconds: number; readonly maxBackgroundSeconds: number }>(
-  { access, limits }: { readonly access: Access; readonly limits: Limits },
-  principal: string,
-): Limits {
-  return limitsWithin(limits, access.profileFor(principal));
 }
 
 /** Whether the commands of a profile run as they would without one. */

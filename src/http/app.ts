@@ -223,10 +223,10 @@ async function invoke(parts: AppParts, operation: Operation, args: unknown, exch
 }
 
 /** A stream ends with its command, not with the reply window; its log line is written then. */
-function stream(parts: AppParts, id: string, exchange: HttpExchange): Response {
+async function stream(parts: AppParts, id: string, exchange: HttpExchange): Promise<Response> {
   exchange.op = 'stream';
   noteSession(exchange, { session: id });
-  const { response, over, bytes } = openStream(parts.followers, id, exchange, parts.shutdown);
+  const { response, over, bytes } = await openStream(parts.followers, id, exchange, parts.shutdown);
   response.headers.set('x-request-id', exchange.id);
   over.subscribe(() => log(parts, exchange, { status: 200, bytes: bytes(), error: undefined }));
   return response;

@@ -1,4 +1,4 @@
-import type { Answer, Call } from '../calls/call.ts';
+import type { Answer, Call } from '../calls/context.ts';
 import { Deadline } from '../lib/clock.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { CallSlot } from './call-limiter.ts';

@@ -17,19 +17,23 @@ export interface OpenedStream {
  * `stderr` in the query are the offsets to begin at, `encoding=base64` gives exact bytes; `Last-Event-ID` goes on where
  * a broken connection ended. Throws `InvalidArguments` and what `Followers.follow` throws.
  */
-export function openStream(
+export async function openStream(
   followers: Followers,
   session: string,
-  { principal, address, request }: Pick<HttpExchange, 'principal' | 'address' | 'request'>,
+  { principal, address, deadline, request }: HttpExchange,
   shutdown: SignalOnce,
-): OpenedStream {
+): Promise<OpenedStream> {
   const { searchParams } = new URL(request.url, 'http://localhost');
   const isBase64 = encodingOf(searchParams) === 'base64';
   const gone = new SignalOnce();
   let sent = 0;
   const offsets = offsetsOf(searchParams, request.headers.get('last-event-id'));
-  const events = followers.follow(session, principal, { offsets, isText: !isBase64, gone, shutdown, address });
   request.signal.addEventListener('abort', () => gone.fire());
+  const call = { principal, address, deadline, shutdown };
+  const events = await followers.follow(session, call, { offsets, isText: !isBase64, gone }).catch((error) => {
+    gone.fire();
+    throw error;
+  });
   // Who leaves in the middle of output waits for no event that would close its files.
   gone.subscribe(() => void events.return());
   const body = new ReadableStream<Uint8Array>({

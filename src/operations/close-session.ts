@@ -1,11 +1,12 @@
 import { Type } from '@sinclair/typebox';
-import type { OperationParts } from '../calls/parts.ts';
+import type { OperationDeps } from '../calls/deps.ts';
 import { nextTurn } from '../lib/clock.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
 /** `close_session`: stops what still runs of a session, then removes its files. */
-export function closeSessionOperation({ store, commands }: OperationParts): Operation {
-  return defineOperation({
+export function closeSessionOperation(deps: OperationDeps): Operation {
+  const { store, commands } = deps;
+  return defineOperation(deps, {
     name: 'close_session',
     summary: 'Stop a session and remove its files',
     description:

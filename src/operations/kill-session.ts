@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
-import type { OperationParts } from '../calls/parts.ts';
+import type { OperationDeps } from '../calls/deps.ts';
 import { SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -9,8 +9,9 @@ import { defineOperation, type Operation } from './operation.ts';
 const WAIT_SECONDS = 2;
 
 /** `kill_session`: sends a signal to every process of a session; its output stays. */
-export function killSessionOperation({ store, commands }: OperationParts): Operation {
-  return defineOperation({
+export function killSessionOperation(deps: OperationDeps): Operation {
+  const { store, commands } = deps;
+  return defineOperation(deps, {
     name: 'kill_session',
     summary: 'Send a signal to a session',
     description:

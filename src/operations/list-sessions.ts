@@ -1,8 +1,8 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { messageOf, replyChars } from '../calls/answer.ts';
-import type { Answer, Call } from '../calls/call.ts';
+import { messageOf } from '../calls/answer.ts';
+import { type Answer, type CallContext, replyChars } from '../calls/context.ts';
+import type { OperationDeps } from '../calls/deps.ts';
 import { TAKEN_BACK } from '../calls/hints.ts';
-import type { OperationParts } from '../calls/parts.ts';
 import { asSessionId } from '../sessions/id.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
@@ -15,8 +15,8 @@ const DEFAULT_SESSIONS = 20;
 const SHOWN_COMMAND_CHARS = 200;
 
 /** `list_sessions`: which commands ran and run, newest first. */
-export function listSessionsOperation(parts: OperationParts): Operation {
-  return defineOperation({
+export function listSessionsOperation(parts: OperationDeps): Operation {
+  return defineOperation(parts, {
     name: 'list_sessions',
     summary: 'List sessions, newest first',
     description:
@@ -74,7 +74,7 @@ const resultSchema = Type.Object({
 
 type ListArguments = Static<typeof argsSchema>;
 
-function answer(parts: OperationParts, call: Call, given: ListArguments, ignored: string | undefined): Answer {
+function answer(parts: OperationDeps, call: CallContext, given: ListArguments, ignored: string | undefined): Answer {
   const before = given.before === undefined ? undefined : asSessionId(given.before);
   const matching = parts.store
     .newestFirst()
@@ -83,7 +83,7 @@ function answer(parts: OperationParts, call: Call, given: ListArguments, ignored
   // Ids sort by the time they were made.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
   const rows = (from === -1 ? [] : matching.slice(from, from + given.limit)).map((one) => row(one, parts.clock.now()));
-  const page = rows.slice(0, fitting(rows, replyChars(call, parts.limits) - FRAME_CHARS));
+  const page = rows.slice(0, fitting(rows, replyChars(call) - FRAME_CHARS));
   const isLast = from === -1 || from + page.length >= matching.length;
   const wrongBefore = given.before !== undefined && before === undefined;
   return {

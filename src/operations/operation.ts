@@ -1,6 +1,7 @@
 import type { Static, TObject, TSchema } from '@sinclair/typebox';
 import { argumentParser, ignoredHint, type ParsedArguments } from '../calls/arguments.ts';
-import type { Answer, Call } from '../calls/call.ts';
+import type { Answer, Call, CallContext } from '../calls/context.ts';
+import { type PolicyDeps, underPolicy, withForbidden } from '../calls/policy.ts';
 
 /** What every door is derived from: a name, texts for the model, schemas, and what it does. */
 export interface Operation {
@@ -13,7 +14,7 @@ export interface Operation {
   readonly readOnly: boolean;
   /** It may stop, change or delete what is there: a person should look before it runs. */
   readonly mayDestroy: boolean;
-  /** Checks `args` and runs. Throws an `AgentError` when the call is refused. */
+  /** Lets the call pass the policy, checks `args` and runs. Throws an `AgentError` when the call is refused. */
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
 
@@ -27,20 +28,27 @@ export interface OperationDefinition<Args extends TObject> {
   /** It stops or deletes something: an unknown argument is refused, because a misspelt one must not delete. */
   readonly destructive: boolean;
   readonly readOnly: boolean;
+  /** It writes its own lines of the record. */
+  readonly recordsItself?: boolean;
   /** Arguments in another form than `args` states, brought into that one before they are checked. */
   normalize?(args: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
   /** The form of an argument that documents show, where importers do not take the one of `args`. */
   readonly documented?: Readonly<Record<string, TSchema>>;
   /** A look at the raw arguments before the schema, for errors with a text of their own. */
   precheck?(args: Readonly<Record<string, unknown>>): void;
-  /** `ignored` tells of arguments that it does not know, for `message`; undefined where there was none. */
-  run(args: Static<Args>, call: Call, ignored: string | undefined): Promise<Answer>;
+  /** `ignored` names arguments that it does not know, for `message`; undefined where there was none. */
+  run(args: Static<Args>, context: CallContext, ignored: string | undefined): Promise<Answer>;
 }
 
 /** Turns a definition into an operation: the schema is compiled once, arguments are checked at this edge and trusted inside. */
-export function defineOperation<Args extends TObject>(definition: OperationDefinition<Args>): Operation {
-  const { name, summary, description, args, result, readOnly, documented = {} } = definition;
+export function defineOperation<Args extends TObject>(
+  deps: PolicyDeps,
+  definition: OperationDefinition<Args>,
+): Operation {
+  const { name, summary, description, args, result, readOnly, recordsItself = false, documented = {} } = definition;
   const parse = argumentParser(definition);
+  const recorded = recordsItself ? 'by itself' : readOnly ? 'after' : 'before';
+  const subject = { name, needs: name, readOnly, recorded } as const;
   return {
     name,
     summary,
@@ -50,9 +58,11 @@ export function defineOperation<Args extends TObject>(definition: OperationDefin
     readOnly,
     // What is not read-only runs commands, which may do anything, or is destructive by itself.
     mayDestroy: definition.destructive || !readOnly,
-    invoke: async (raw, call) => {
-      const parsed: ParsedArguments<Static<Args>> = parse(raw);
-      return definition.run(parsed.value, call, ignoredHint(parsed.ignored, args));
-    },
+    invoke: (raw, call) =>
+      underPolicy(deps, subject, raw, call, async (context) => {
+        const parsed: ParsedArguments<Static<Args>> = parse(raw);
+        const answer = await definition.run(parsed.value, context, ignoredHint(parsed.ignored, args));
+        return withForbidden(answer, context.profile);
+      }),
   };
 }

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { type Snapshot, snapshot } from '../calls/answer.ts';
-import type { Call } from '../calls/call.ts';
-import type { OperationParts } from '../calls/parts.ts';
+import type { CallContext } from '../calls/context.ts';
+import type { OperationDeps } from '../calls/deps.ts';
 import { matchesField, searchAnswer } from '../calls/search-answer.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/tail.ts';
@@ -11,8 +11,8 @@ import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
 /** `read_session`: a slice of a session's output, and the state of its command. */
-export function readSessionOperation(parts: OperationParts): Operation {
-  return defineOperation({
+export function readSessionOperation(parts: OperationDeps): Operation {
+  return defineOperation(parts, {
     name: 'read_session',
     summary: 'Read the output of a session',
     description:
@@ -33,7 +33,7 @@ export function readSessionOperation(parts: OperationParts): Operation {
   });
 }
 
-function argsSchema({ limits }: OperationParts) {
+function argsSchema({ limits }: OperationDeps) {
   return Type.Object({
     session: Type.String({ description: 'The id from an answer of shell.' }),
     offset: Type.Integer({
@@ -85,10 +85,15 @@ function argsSchema({ limits }: OperationParts) {
 type ReadArguments = Static<ReturnType<typeof argsSchema>>;
 
 /** Waits, as long as the call allows, until the stream has something past the offset or the command has ended. */
-async function waitForMore(parts: OperationParts, session: Session, given: ReadArguments, call: Call): Promise<void> {
+async function waitForMore(
+  parts: OperationDeps,
+  session: Session,
+  given: ReadArguments,
+  call: CallContext,
+): Promise<void> {
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
   using growth = new Growth(session.path(given.stream));
-  const tail = parts.access.profileFor(call.principal).mask ? new Tail() : undefined;
+  const tail = call.masker === undefined ? undefined : new Tail();
   for (;;) {
     const grown = growth.next();
     const end = parts.commands.endOf(session);

@@ -3,8 +3,8 @@ import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptim
 import { type Static, Type } from '@sinclair/typebox';
 import { type Profile, userOf } from '../access/profile.ts';
 import { messageOf } from '../calls/answer.ts';
-import type { OperationParts } from '../calls/parts.ts';
-import { limitsWithin } from '../commands/confinement.ts';
+import type { CallContext } from '../calls/context.ts';
+import type { OperationDeps } from '../calls/deps.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { letsAllThrough } from '../rules/ruleset.ts';
 import { version } from '../version.ts';
@@ -13,8 +13,8 @@ import { defineOperation, type Operation } from './operation.ts';
 const MIB = 1_048_576;
 
 /** `server_info`: what a model should know before its first command. */
-export function serverInfoOperation(parts: OperationParts): Operation {
-  return defineOperation({
+export function serverInfoOperation(parts: OperationDeps): Operation {
+  return defineOperation(parts, {
     name: 'server_info',
     summary: 'Describe the server',
     description:
@@ -23,8 +23,8 @@ export function serverInfoOperation(parts: OperationParts): Operation {
     result: resultSchema,
     destructive: false,
     readOnly: true,
-    run: async (_given, call, ignored) => ({
-      ...describe(parts, parts.access.profileFor(call.principal)),
+    run: async (_given, context, ignored) => ({
+      ...describe(parts, context),
       ...messageOf(ignored),
     }),
   });
@@ -83,10 +83,9 @@ const resultSchema = Type.Object({
 });
 
 function describe(
-  { limits: all, home, user, store, commands, clock }: OperationParts,
-  profile: Profile,
+  { home, user, store, commands, clock }: OperationDeps,
+  { profile, limits }: CallContext,
 ): Static<typeof resultSchema> {
-  const limits = limitsWithin(all, profile);
   const runsAs = userOf(profile, process.geteuid?.() === 0);
   return {
     hostname: hostname(),

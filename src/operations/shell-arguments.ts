@@ -1,9 +1,10 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { OperationParts } from '../calls/parts.ts';
+import type { OperationLimits } from '../calls/context.ts';
+import { InvalidArguments, MissingCommand } from '../lib/errors.ts';
 import { MAX_COMMAND_CHARS, MAX_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TIMEOUT_SECONDS } from '../lib/limits.ts';
 
 /** The arguments of `shell`. */
-export function shellArguments({ limits }: OperationParts) {
+export function shellArguments(limits: OperationLimits) {
   return Type.Object({
     cmd: Type.String({
       minLength: 1,
@@ -75,3 +76,21 @@ export function shellArguments({ limits }: OperationParts) {
 }
 
 export type ShellArguments = Static<ReturnType<typeof shellArguments>>;
+
+/** Throws `MissingCommand` where there is no command to run. */
+export function requireCommand({ cmd }: Readonly<Record<string, unknown>>): void {
+  if (cmd !== undefined && cmd !== null && cmd !== '') return;
+  throw new MissingCommand(
+    'Send the command to run as cmd, a string such as "uptime"; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}.',
+  );
+}
+
+/** `NAME=value` strings as an object: a form that importers of schemas take where they take no free-form object. */
+export function environmentOf(entries: readonly unknown[]): Record<string, string> {
+  const env: [string, string][] = entries.map((entry, index) => {
+    const at = typeof entry === 'string' ? entry.indexOf('=') : -1;
+    if (typeof entry !== 'string' || at < 1) throw new InvalidArguments(`env[${index}] must have the form NAME=value.`);
+    return [entry.slice(0, at), entry.slice(at + 1)];
+  });
+  return Object.fromEntries(env);
+}

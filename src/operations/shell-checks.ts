@@ -1,16 +1,87 @@
-import { accessSync, constants, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { type CallContext, revalidate } from '../calls/context.ts';
+import type { OperationDeps } from '../calls/deps.ts';
+import type { TimePlan } from '../calls/time-plan.ts';
+import type { NewCommand } from '../commands/command.ts';
+import { type Confinement, confinementOf, demandCeilings, demandSandbox, isFree } from '../commands/confinement.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { SESSION_MARK } from '../process/environment.ts';
+import { isSeenAlike } from '../sandbox/sandbox.ts';
+import type { ShellArguments } from './shell-arguments.ts';
+
+/** Continues the sentence of a token that has ended before its command was started. */
+export const NOTHING_RUN = ', so nothing was run';
+
+/** Turns the arguments of `shell` into a command that may be decided on. */
+export class CommandChecks {
+  readonly #home: DefaultDirectory;
+
+  constructor(private readonly deps: OperationDeps) {
+    this.#home = new DefaultDirectory(deps.home, deps.clock);
+  }
+
+  /** Throws `InvalidArguments` for what no command can have, `ProfileUnavailable` for walls that cannot be made here. */
+  check(given: ShellArguments, context: CallContext, time: TimePlan): NewCommand {
+    const { principal, address, profile } = context;
+    const { cmd, env, stdin } = given;
+    checkText('cmd', cmd);
+    const confinement = this.#confinement(context);
+    const cwd = this.#directory(given, context, confinement);
+    this.#requireWalls(context, confinement);
+    checkEnvironment(env);
+    if (!stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
+    return {
+      ...{ principal, address, cmd, cwd, env, stdin },
+      input: given.pty ? 'terminal' : given.interactive ? 'pipe' : 'closed',
+      size: { rows: given.rows, cols: given.cols },
+      key: given.key ?? null,
+      execution_seconds: time.executionSeconds,
+      keepsExitCode: time.outlivesCall,
+      revalidate: () => void revalidate(context, NOTHING_RUN),
+      ...(confinement !== undefined && { confinement }),
+      profile: profile.name,
+    };
+  }
+
+  #confinement({ profile }: CallContext): Confinement | undefined {
+    return isFree(profile) ? undefined : confinementOf(profile, this.deps.ownPaths);
+  }
+
+  /** What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here. */
+  #directory({ cwd }: ShellArguments, { profile }: CallContext, confinement: Confinement | undefined): string {
+    if (cwd !== undefined) (isJudgedBefore(confinement, cwd) ? checkDirectory : checkPath)(cwd);
+    return cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? this.#home.now();
+  }
+
+  #requireWalls({ profile }: CallContext, confinement: Confinement | undefined): void {
+    const { clock, access, commands } = this.deps;
+    if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, clock.elapsed(), access);
+    demandCeilings(confinement, commands.holdsCeilings);
+  }
+}
+
+/** Whether what is wrong with a directory can be told before the command is run there. */
+function isJudgedBefore(confinement: Confinement | undefined, cwd: string): boolean {
+  if (confinement === undefined) return true;
+  const { sandbox, account } = confinement;
+  return sandbox === undefined ? account === undefined : isSeenAlike(sandbox, cwd);
+}
+
+/** The home of the user that a profile names, or `/` where there is no such directory. */
+function homeOf(confinement: Confinement | undefined): string | undefined {
+  const home = confinement?.account?.home;
+  return home !== undefined && !existsSync(home) ? '/' : home;
+}
 
 /** What is wrong with a text that has half of a surrogate pair. */
-export function loneSurrogate(name: string): string {
+function loneSurrogate(name: string): string {
   return `${name} has a lone surrogate (half of a UTF-16 pair), which is no text. Send well-formed Unicode.`;
 }
 
 /** A NUL ends a C string, and a lone surrogate cannot be written as UTF-8: both would change the text in silence. */
-export function checkText(name: string, text: string): void {
+function checkText(name: string, text: string): void {
   if (text.includes('\0')) throw new InvalidArguments(`${name} must not contain a NUL character.`);
   if (!text.isWellFormed()) throw new InvalidArguments(loneSurrogate(name));
 }
@@ -19,7 +90,7 @@ export function checkText(name: string, text: string): void {
 const HOME_LOOK_MS = 1000;
 
 /** The home of the service's user, or `/` where it has none: Debian's system users live in `/nonexistent`. */
-export class DefaultDirectory {
+class DefaultDirectory {
   #directory = '/';
   #lookedMs = Number.NEGATIVE_INFINITY;
 
@@ -38,14 +109,14 @@ export class DefaultDirectory {
 }
 
 /** Throws `InvalidArguments` for what can be no path; whether a command can run there, its start tells. */
-export function checkPath(cwd: string): void {
+function checkPath(cwd: string): void {
   checkText('cwd', cwd);
   if (Buffer.byteLength(cwd) <= MAX_PATH_BYTES) return;
   throw new InvalidArguments(`cwd is longer than a path may be on Linux (${MAX_PATH_BYTES} bytes). Nothing was run.`);
 }
 
 /** Throws `InvalidArguments` for a directory in which no command can run. */
-export function checkDirectory(cwd: string): void {
+function checkDirectory(cwd: string): void {
   checkPath(cwd);
   const fault = directoryFault(cwd);
   if (fault === undefined) return;
@@ -63,18 +134,8 @@ function directoryFault(cwd: string): string | undefined {
   }
 }
 
-/** `NAME=value` strings as an object: a form that importers of schemas take where they take no free-form object. */
-export function environmentOf(entries: readonly unknown[]): Record<string, string> {
-  const env: [string, string][] = entries.map((entry, index) => {
-    const at = typeof entry === 'string' ? entry.indexOf('=') : -1;
-    if (typeof entry !== 'string' || at < 1) throw new InvalidArguments(`env[${index}] must have the form NAME=value.`);
-    return [entry.slice(0, at), entry.slice(at + 1)];
-  });
-  return Object.fromEntries(env);
-}
-
 /** Throws `InvalidArguments` for variables that the system would refuse, or that are Agent3's own. */
-export function checkEnvironment(env: Readonly<Record<string, string>>): void {
+function checkEnvironment(env: Readonly<Record<string, string>>): void {
   const entries = Object.entries(env);
   if (entries.length > MAX_ENVIRONMENT_VARIABLES) {
     throw new InvalidArguments(`env may have at most ${MAX_ENVIRONMENT_VARIABLES} variables, not ${entries.length}.`);

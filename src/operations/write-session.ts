@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { OperationParts } from '../calls/parts.ts';
+import type { OperationDeps } from '../calls/deps.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
 import { InvalidArguments } from '../lib/errors.ts';
@@ -9,9 +9,9 @@ import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
 /** `write_session`: types into the input of a command that keeps it open, and answers with what came of it. */
-export function writeSessionOperation(parts: OperationParts): Operation {
+export function writeSessionOperation(parts: OperationDeps): Operation {
   const { store, commands, limits } = parts;
-  return defineOperation({
+  return defineOperation(parts, {
     name: 'write_session',
     summary: 'Type into a running command',
     description:
@@ -45,7 +45,7 @@ export function writeSessionOperation(parts: OperationParts): Operation {
       // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
       const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
       const notes = { silence, more: [fateOf(written, bytes.length, isOver)] };
-      const maxReplyChars = (call.maxReplyChars ?? limits.maxReplyChars) - WRITTEN_CHARS;
+      const maxReplyChars = call.maxReplyChars - WRITTEN_CHARS;
       const answer = await sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, {
         ...call,
         maxReplyChars,

@@ -5,7 +5,7 @@ import { notifier } from '../access/approval-webhook.ts';
 import { Approvals } from '../access/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
-import type { OperationParts } from '../calls/parts.ts';
+import type { OperationDeps } from '../calls/deps.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
 import { type Clock, systemClock } from '../lib/clock.ts';
@@ -22,7 +22,7 @@ import { secretValues } from '../settings/secrets.ts';
 import type { Logger } from './log.ts';
 
 /** The real dependencies as one record. Tests build their own. */
-export interface Deps extends OperationParts {
+export interface Deps extends OperationDeps {
   readonly config: Config;
   readonly logger: Logger;
   readonly shutdown: SignalOnce;

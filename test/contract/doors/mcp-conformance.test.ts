@@ -14,7 +14,7 @@ import { delay, systemClock } from '../../../src/lib/clock.ts';
 import { InvalidArguments } from '../../../src/lib/errors.ts';
 import { mcpDoor } from '../../../src/mcp/door.ts';
 import { defineOperation, type Operation, type OperationDefinition } from '../../../src/operations/operation.ts';
-import { buildDeps } from '../../../src/server/deps.ts';
+import { buildDeps, type Deps } from '../../../src/server/deps.ts';
 import { loadConfig } from '../../../src/settings/config.ts';
 import { startAgent } from '../../helpers/agent.ts';
 import { randomToken } from '../../helpers/binary.ts';
@@ -91,7 +91,7 @@ describe('the door, with the tools of the suite’s sample server', () => {
     new Access(new ProfileBook(undefined, systemClock, logger), 'full', undefined, 'default'),
   );
   const parts = {
-    operations: sampleOperations(),
+    operations: sampleOperations(deps),
     followers: new Followers(deps),
     auth: tokens(token),
     pace: new Pace(100_000, systemClock),
@@ -121,9 +121,9 @@ describe('the door, with the tools of the suite’s sample server', () => {
   });
 });
 
-function sampleOperations(): readonly Operation[] {
+function sampleOperations(deps: Deps): readonly Operation[] {
   const sample = (name: string, run: OperationDefinition<ReturnType<typeof Type.Object>>['run']) =>
-    defineOperation({
+    defineOperation(deps, {
       name,
       summary: name,
       description: name,
