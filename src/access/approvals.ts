@@ -21,7 +21,7 @@ export interface Verdict {
   readonly by: string;
 }
 
-/** Tells whoever wants to know of a request, and what became of it. */
+/** Told of a request, and then of what became of it. */
 export type Announce = (request: ApprovalRequest, verdict: Verdict | undefined) => void;
 
 /** How long a person has. */
@@ -42,7 +42,6 @@ interface Waiting {
   readonly request: ApprovalRequest;
   readonly digest: string;
   readonly settle: (verdict: Verdict) => void;
-  readonly lapse: () => string | undefined;
   /** How its file looked last. */
   seen: string;
   readonly timer: ReturnType<typeof setTimeout>;
@@ -63,7 +62,6 @@ export class Approvals {
     private readonly decisions: string | undefined,
     private readonly clock: Clock,
     private readonly notices: Notices,
-    private readonly announce: Announce,
   ) {
     this.#directory = requestsDirectory(sessionsDirectory);
   }
@@ -83,33 +81,22 @@ export class Approvals {
   }
 
   /**
-   * Asks; `settle` is called once. `lapse` tells why it would not be run any more, whoever approves it. Throws the
-   * system's error when the request cannot be published.
+   * Publishes a request, and resolves when a person has decided, its time is over, somebody has changed it, the agent
+   * stops, or `signal` takes it back: the reason of that is a text. Never rejects. Throws the system's error when the
+   * request cannot be published.
    */
-  ask(
-    request: ApprovalRequest,
-    settle: (verdict: Verdict) => void,
-    lapse: () => string | undefined = () => undefined,
-  ): void {
+  ask(request: ApprovalRequest, signal: AbortSignal): Promise<Verdict> {
     publish(this.#directory, request);
     const { session } = request;
-    const timer = setTimeout(
-      () =>
-        this.#settle(session, {
-          kind: 'expired',
-          why: `nobody decided within ${APPROVAL_SECONDS / 60} minutes`,
-          by: '',
-        }),
-      Math.max(0, request.expires_at - this.clock.now()),
-    );
-    this.#waiting.set(session, { request, digest: digestOf(request), settle, lapse, timer, seen: '' });
+    const { promise, resolve } = Promise.withResolvers<Verdict>();
+    const why = `nobody decided within ${APPROVAL_SECONDS / 60} minutes`;
+    const expire = (): void => this.#settle(session, { kind: 'expired', why, by: '' });
+    const timer = setTimeout(expire, Math.max(0, request.expires_at - this.clock.now()));
+    this.#waiting.set(session, { request, digest: digestOf(request), settle: resolve, timer, seen: '' });
+    const withdraw = (): void => this.#settle(session, { kind: 'withdrawn', why: String(signal.reason), by: '' });
+    signal.addEventListener('abort', withdraw, { once: true });
     this.#watching ??= this.#watch();
-    this.announce(request, undefined);
-  }
-
-  /** Takes a request back. */
-  withdraw(session: string, why: string): void {
-    this.#settle(session, { kind: 'withdrawn', why, by: '' });
+    return promise;
   }
 
   /** Takes all requests back: the agent stops. */
@@ -137,8 +124,6 @@ export class Approvals {
     } catch (error) {
       this.notices.warn({ session, err: error }, 'a request for approval could not be taken away');
     }
-    // First: on record, a command is approved before it starts.
-    this.announce(waiting.request, verdict);
     waiting.settle(verdict);
   }
 
@@ -165,10 +150,8 @@ export class Approvals {
   #look(): void {
     const { decisions } = this;
     for (const [session, waiting] of [...this.#waiting]) {
-      const why = waiting.lapse();
       const seen = lookAtPublished(this.#directory, session, waiting.digest, waiting.seen);
-      if (why !== undefined) this.withdraw(session, why);
-      else if (seen === undefined) this.#tampered(session, CHANGED, '');
+      if (seen === undefined) this.#tampered(session, CHANGED, '');
       else waiting.seen = seen;
     }
     if (decisions === undefined || distrust(decisions) !== undefined) return;

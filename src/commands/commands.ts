@@ -2,7 +2,7 @@ import { Looks, type Silence } from '../diagnosis/wait-words.ts';
 import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
+import type { SignalOnce } from '../lib/signal-once.ts';
 import { bootId } from '../linux/proc.ts';
 import type { CommandInput } from '../process/input.ts';
 import type { Outcome } from '../process/outcome.ts';
@@ -19,6 +19,7 @@ import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
 import { DiskWatch } from './disk-watch.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { endingOf, sizesOf } from './ending.ts';
+import { Hold } from './hold.ts';
 import { type Launched, launchOnRecord } from './launch.ts';
 import { neverBegun, whyNotBegun } from './not-begun.ts';
 import { treeOfSession } from './session-tree.ts';
@@ -27,7 +28,7 @@ import { treeOfSession } from './session-tree.ts';
 export class Commands {
   readonly #running = new Map<SessionId, RunningCommand>();
   /** Those that wait for a person. */
-  readonly #held = new Map<SessionId, { readonly settled: SignalOnce; readonly withdraw: (why: string) => void }>();
+  readonly #held = new Map<SessionId, Hold>();
   readonly #inputs = new Map<SessionId, CommandInput>();
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
@@ -94,14 +95,11 @@ export class Commands {
     }
   }
 
-  /** Holds a session whose command waits for a person, until the function that this gives is called. */
-  hold(session: Session, withdraw: (why: string) => void): () => void {
-    const settled = new SignalOnce();
-    this.#held.set(session.id, { settled, withdraw });
-    return () => {
-      this.#held.delete(session.id);
-      settled.fire();
-    };
+  /** Holds a session whose command waits for a person, until the hold is disposed of. */
+  hold(session: Session): Hold {
+    const hold = new Hold(() => this.#held.delete(session.id));
+    this.#held.set(session.id, hold);
+    return hold;
   }
 
   /** Writes the end of a session whose command has not run. */
@@ -161,7 +159,7 @@ export class Commands {
 
   /** Stops every process of the session; its files stay. Throws `MachineRefused` when the kernel lets one not go. */
   async stop(session: Session, reason: StopReason): Promise<void> {
-    this.#held.get(session.id)?.withdraw('it was closed before anybody decided');
+    await this.#held.get(session.id)?.withdraw('it was closed before anybody decided');
     await this.starts.ready(session.id);
     const running = this.#running.get(session.id);
     if (running === undefined) return;
@@ -179,7 +177,7 @@ export class Commands {
    * asks for that; gives how many processes there were.
    */
   async signal(session: Session, signal: SignalName, deadline: Deadline): Promise<number> {
-    this.#held.get(session.id)?.withdraw('it was taken back by kill_session before anybody decided');
+    await this.#held.get(session.id)?.withdraw('it was taken back by kill_session before anybody decided');
     await this.starts.ready(session.id);
     const running = this.#running.get(session.id);
     if (running === undefined) return 0;

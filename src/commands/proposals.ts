@@ -2,12 +2,14 @@ import { appendFileSync, closeSync, realpathSync } from 'node:fs';
 import type { Access } from '../access/access.ts';
 import type { ApprovalRequest } from '../access/approval-request.ts';
 import {
+  type Announce,
   APPROVAL_SECONDS,
   type Approvals,
   MAX_WAITING,
   MAX_WAITING_PER_TOKEN,
   type Verdict,
 } from '../access/approvals.ts';
+import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../lib/errors.ts';
@@ -18,22 +20,41 @@ import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';
 import { detailsOf, type NewCommand } from './command.ts';
 import type { Commands } from './commands.ts';
 import { EXIT_NOT_RUN } from './ending.ts';
+import type { Hold } from './hold.ts';
 import { NOT_STARTED } from './not-begun.ts';
 
 /** What proposals work with. */
-export interface ProposalParts {
+export interface ProposalDeps {
   readonly store: SessionStore;
   readonly clock: Clock;
   readonly access: Access;
   readonly trail: Trail;
+  /** Told of each request, beside the record; undefined: nobody is. */
+  readonly notify: Announce | undefined;
   /** The user that commands run as. */
   readonly user: string;
 }
 
+/** A command that a person is asked about. */
+interface Proposal {
+  readonly session: Session;
+  readonly output: OutputDescriptors;
+  readonly command: NewCommand;
+  readonly decision: Decision;
+  readonly request: ApprovalRequest;
+  /** That of its token when it was asked about. */
+  readonly profile: Profile;
+  /** Its directory was there then. */
+  readonly isFound: boolean;
+}
+
+/** How often the token of a command that waits is looked at. */
+const LOOK_MS = 1000;
+
 /** Commands that are not simply run: those that rules deny, and those that wait for a person. */
 export class Proposals {
   constructor(
-    private readonly parts: ProposalParts,
+    private readonly parts: ProposalDeps,
     private readonly commands: Commands,
     private readonly approvals: Approvals,
   ) {}
@@ -55,7 +76,7 @@ export class Proposals {
    * A session whose command runs when a person has approved it; where nobody can be asked, it ends as denied. Throws
    * `TooManyRequests` when too many wait, and `MachineRefused`.
    */
-  ask(command: NewCommand, decision: Decision): Session {
+  ask(command: NewCommand, decision: Decision, profile: Profile): Session {
     const fault = this.approvals.fault();
     if (fault !== undefined) {
       const reason = `${decision.reason}; a person would have to approve it, and this server has no way for that (${fault})`;
@@ -67,26 +88,49 @@ export class Proposals {
         30,
         `${this.approvals.count} commands wait for approval already, ${this.approvals.countOf(principal)} of them of this token. Wait for those first, or take one back with kill_session.`,
       );
-    const { source } = this.parts.access.profileFor(principal);
-    const lapse = (): string | undefined => this.#lapse(command, source);
-    // A link may lead elsewhere by the time that somebody has decided.
-    const real = realDirectory(command.cwd);
-    const asked = { ...command, cwd: real ?? command.cwd };
-    const { session, output } = this.parts.store.create(detailsOf(asked));
-    const release = this.commands.hold(session, (why) => this.approvals.withdraw(session.id, why));
+    const proposal = this.#propose(command, decision, profile);
+    const { session, output, request } = proposal;
+    const hold = this.commands.hold(session);
     try {
       session.update({ status: 'waiting', decision: decisionOf(decision, session.record.cmd) });
-      const settle = (verdict: Verdict): void => {
-        const proposed = { ...asked, isFound: real !== undefined };
-        void this.#settle(session, output, proposed, decision, lapse, verdict).finally(release);
-      };
-      this.approvals.ask(this.#requestOf(session, asked, decision), settle, lapse);
+      const asked = this.approvals.ask(request, hold.signal);
+      this.#announce(request, undefined);
+      void this.#whenDecided(proposal, asked, hold);
     } catch (error) {
-      release();
+      hold[Symbol.dispose]();
       this.#discard(session, output);
       throw new MachineRefused('The request for approval could not be stored, so nothing was run.', error);
     }
     return session;
+  }
+
+  #propose(command: NewCommand, decision: Decision, profile: Profile): Proposal {
+    // A link may lead elsewhere by the time that somebody has decided.
+    const real = realDirectory(command.cwd);
+    const asked = { ...command, cwd: real ?? command.cwd };
+    const { session, output } = this.parts.store.create(detailsOf(asked));
+    const request = this.#requestOf(session, asked, decision);
+    return { session, output, command: asked, decision, request, profile, isFound: real !== undefined };
+  }
+
+  /** Waits for a person, and does what was decided. */
+  async #whenDecided(proposal: Proposal, asked: Promise<Verdict>, hold: Hold): Promise<void> {
+    using _held = hold;
+    const looks = setInterval(() => {
+      const why = this.#lapse(proposal);
+      if (why !== undefined) void hold.withdraw(why);
+    }, LOOK_MS);
+    const verdict = await asked;
+    clearInterval(looks);
+    // On record, a command is approved before it starts.
+    this.#announce(proposal.request, verdict);
+    if (verdict.kind === 'approved') await this.#start(proposal, verdict.by);
+    else this.#endProposal(proposal, wordsOf(proposal.decision, verdict), verdict.kind);
+  }
+
+  #announce(request: ApprovalRequest, verdict: Verdict | undefined): void {
+    this.parts.trail.approval(request, verdict);
+    this.parts.notify?.(request, verdict);
   }
 
   #discard(session: Session, output: OutputDescriptors): void {
@@ -117,55 +161,55 @@ export class Proposals {
   }
 
   /** Why a command would not be run any more: its token is gone, or its profile is not the one that was asked about. */
-  #lapse({ principal, profile }: NewCommand, source: string): string | undefined {
-    const { access } = this.parts;
+  #lapse({ command, profile }: Proposal): string | undefined {
     try {
-      const now = access.profileFor(principal);
-      return now.name === profile && now.source === source ? undefined : 'the profile of its token was changed';
+      const now = this.parts.access.profileFor(command.principal);
+      const isSame = now.name === profile.name && now.source === profile.source;
+      return isSame ? undefined : 'the profile of its token was changed';
     } catch (error) {
       if (!(error instanceof AccessLapsed)) return faultOf(error);
       return error.gone === 'token' ? 'its token has ended' : 'the profile of its token is not there any more';
     }
   }
 
-  async #settle(
-    session: Session,
-    output: OutputDescriptors,
-    { isFound, ...command }: NewCommand & { readonly isFound: boolean },
-    decision: Decision,
-    lapse: () => string | undefined,
-    verdict: Verdict,
-  ): Promise<void> {
-    if (verdict.kind !== 'approved') {
-      this.#end(session, output, { ...decision, ...deny(wordsOf(decision, verdict)) }, verdict.kind);
-      return;
-    }
-    const revalidate = (): void => {
-      const why = lapse();
-      if (why !== undefined) throw new MachineRefused(`${why} meanwhile`, undefined);
-      const real = realDirectory(command.cwd);
-      if (isFound && real === undefined)
-        throw new MachineRefused(`the directory ${command.cwd} is not there any more`, undefined);
-      if (real !== undefined && real !== command.cwd)
-        throw new MachineRefused(`the directory ${command.cwd} is a link by now`, new Error(real));
-    };
+  /** Throws `MachineRefused` when what was approved is not what would run now. */
+  #revalidate(proposal: Proposal): void {
+    const { command, isFound } = proposal;
+    const why = this.#lapse(proposal);
+    if (why !== undefined) throw new MachineRefused(`${why} meanwhile`, undefined);
+    const real = realDirectory(command.cwd);
+    if (isFound && real === undefined)
+      throw new MachineRefused(`the directory ${command.cwd} is not there any more`, undefined);
+    if (real !== undefined && real !== command.cwd)
+      throw new MachineRefused(`the directory ${command.cwd} is a link by now`, new Error(real));
+  }
+
+  /** Starts a command that somebody has approved. */
+  async #start(proposal: Proposal, by: string): Promise<void> {
+    const { session, output, command, decision } = proposal;
     try {
-      revalidate();
+      this.#revalidate(proposal);
       session.update({
         status: 'running',
         started_at: this.parts.clock.now(),
-        decision: { ...decisionOf(decision, session.record.cmd), action: 'approved', by: verdict.by },
+        decision: { ...decisionOf(decision, session.record.cmd), action: 'approved', by },
       });
     } catch (error) {
-      this.#end(session, output, { ...decision, ...deny(notStarted(error)) }, NOT_STARTED);
+      this.#endProposal(proposal, notStarted(error), NOT_STARTED);
       return;
     }
+    const revalidate = (): void => this.#revalidate(proposal);
     try {
       // Nobody waits for its answer: its exit code is kept on disk.
       await this.commands.startIn(session, output, { ...command, keepsExitCode: true, revalidate });
     } catch (error) {
+      // Whoever tried to start it has closed its output.
       this.#end(session, undefined, { ...decision, ...deny(notStarted(error)) }, NOT_STARTED);
     }
+  }
+
+  #endProposal({ session, output, decision }: Proposal, reason: string, action: string): void {
+    this.#end(session, output, { ...decision, ...deny(reason) }, action);
   }
 
   /** Ends a session whose command has not run, with the reason where a shell would write it. */

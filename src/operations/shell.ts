@@ -83,7 +83,8 @@ async function begin(
     revalidate(context, NOTHING_RUN);
     // The same call may have come again meanwhile.
     const earlier = replay(deps, given, context);
-    if (earlier === undefined) return { session: await start(deps, command, decision, leave), isRepeat: false };
+    if (earlier === undefined)
+      return { session: await start(deps, context, command, decision, leave), isRepeat: false };
     leave();
     return earlier;
   } catch (error) {
@@ -120,6 +121,7 @@ function queue({ gate }: OperationDeps, { principal, limits, profile, ...call }:
 /** The session of a command as it was decided: denied, waiting for a person, or started in the slot that `leave` frees. */
 function start(
   { proposals, commands }: OperationDeps,
+  { profile }: CallContext,
   command: NewCommand,
   decision: Decision,
   leave: () => void,
@@ -129,7 +131,7 @@ function start(
     case 'deny':
       return proposals.refuse(command, decision);
     case 'confirm':
-      return proposals.ask(command, decision);
+      return proposals.ask(command, decision, profile);
     default:
       return commands.start(rule === undefined ? command : { ...command, decision: { action, reason, rule } }, leave);
   }

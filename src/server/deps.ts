@@ -52,16 +52,7 @@ export function buildDeps(
     url === undefined || secret === undefined
       ? undefined
       : notifier({ url, secret }, hostname(), (text) => maskCommand(text, secrets).text, logger);
-  const approvals = new Approvals(
-    config.sessionsDirectory,
-    config.approvalsDirectory,
-    clock,
-    logger,
-    (request, verdict) => {
-      trail.approval(request, verdict);
-      notify?.(request, verdict);
-    },
-  );
+  const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const turns = new Turns();
   const shared = { account, store, gate, turns, clock, notices: logger, cgroups, trail };
@@ -83,7 +74,7 @@ export function buildDeps(
     gate,
     turns,
     approvals,
-    proposals: new Proposals({ store, clock, access, trail, user: account.name }, commands, approvals),
+    proposals: new Proposals({ ...shared, access, notify, user: account.name }, commands, approvals),
     trail,
     audit,
     cgroups,

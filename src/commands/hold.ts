@@ -1,0 +1,26 @@
+import { SignalOnce } from '../lib/signal-once.ts';
+
+/** A command that waits for a person. It is over when it is disposed of: the command was started, or its session has ended. */
+export class Hold implements Disposable {
+  /** Fires when it is over. */
+  readonly settled = new SignalOnce();
+  readonly #withdrawal = new AbortController();
+
+  constructor(private readonly release: () => void) {}
+
+  /** Aborts when the command is taken back; the reason is a text. */
+  get signal(): AbortSignal {
+    return this.#withdrawal.signal;
+  }
+
+  /** Takes the command back, when nobody has decided yet. Resolves when the wait is over. */
+  async withdraw(why: string): Promise<void> {
+    this.#withdrawal.abort(why);
+    await this.settled.wait();
+  }
+
+  [Symbol.dispose](): void {
+    this.release();
+    this.settled.fire();
+  }
+}
