@@ -1,5 +1,5 @@
 import type { CallToolResult, TextContent } from '@modelcontextprotocol/server';
-import type { Answer } from '../calls/call.ts';
+import type { Answer } from '../calls/context.ts';
 import { problemOf } from '../http/problems.ts';
 
 /**
