@@ -83,9 +83,12 @@ export function finalSnapshot(session: Session, clock: Clock): Snapshot {
 /** What is read and cut of less takes a fraction of a millisecond. */
 const SHORT_BYTES = 8192;
 
+/** What is made of a page: its text, what of it fits, and that as JSON. */
+const ANSWER_GARBAGE_BYTES = 262_144;
+
 /** Resolves when it is the turn of a call to have its answer made of `streams`; at once where they are short. */
 export async function turnFor({ deps, principal }: CallContext, { streams }: Snapshot): Promise<void> {
-  if (streams.stdout.size + streams.stderr.size > SHORT_BYTES) await deps.turns.take(principal);
+  if (streams.stdout.size + streams.stderr.size > SHORT_BYTES) await deps.turns.take(principal, ANSWER_GARBAGE_BYTES);
 }
 
 function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock): Snapshot {

@@ -5,7 +5,7 @@ import { AccessLapsed } from '../lib/errors.ts';
 import type { SignalOnce } from '../lib/signal-once.ts';
 import type { Turns } from '../lib/turns.ts';
 import type { KnownSecrets } from '../secrets/secrets.ts';
-import { Masker } from './masking.ts';
+import { Masker, WINDOW_GARBAGE_BYTES } from './masking.ts';
 
 /** The limits that operations hold their answers and arguments to. */
 export interface OperationLimits {
@@ -88,7 +88,7 @@ export function revalidate(context: CallContext, consequence = ''): CallContext 
 type ProfileView = Pick<CallContext, 'profile' | 'limits' | 'masker'>;
 
 function profileView({ limits, secrets, turns }: ContextDeps, principal: string, profile: Profile): ProfileView {
-  const masker = profile.mask ? new Masker(secrets, () => turns.take(principal)) : undefined;
+  const masker = profile.mask ? new Masker(secrets, () => turns.take(principal, WINDOW_GARBAGE_BYTES)) : undefined;
   return { profile, limits: limitsWithin(limits, profile), masker };
 }
 

@@ -19,9 +19,12 @@ export type Offsets = Readonly<Record<StreamName, number>>;
 /** How often a follower of a silent command is looked at: the end of its token ends its stream within a second. */
 const FOLLOW_LOOK_SECONDS = 0.4;
 
+/** What is made of a piece: its text, that as JSON, and the bytes of an event. */
+const EVENT_GARBAGE_BYTES = 5 * FOLLOW_PIECE_BYTES;
+
 /** What a follower is told. */
 export type FollowEvent =
-  /** A piece of a stream, and where the follower is behind it. */
+  /** A piece of a stream, whose bytes hold until the next event is asked for, and where the follower is behind it. */
   | { readonly kind: 'output'; readonly stream: StreamName; readonly bytes: Uint8Array; readonly offsets: Offsets }
   /** Nothing was written for a while. */
   | { readonly kind: 'alive' }
@@ -93,6 +96,8 @@ export class Followers {
     const { principal, shutdown } = context;
     const offsets = { ...from };
     const tails = { stdout: new Tail(), stderr: new Tail() };
+    // Whoever takes an event is done with its bytes when it asks for the next one.
+    const room = new Uint8Array(FOLLOW_PIECE_BYTES);
     using stdout = new Growth(session.path('stdout'));
     using stderr = new Growth(session.path('stderr'));
     while (!gone.fired && !shutdown.fired) {
@@ -104,9 +109,9 @@ export class Followers {
       for (const stream of STREAMS) {
         if (session.sizeOf(stream) <= offsets[stream]) continue;
         // So many streams of one token hold up nobody else.
-        await this.parts.turns.take(principal);
+        await this.parts.turns.take(principal, EVENT_GARBAGE_BYTES);
         const { masker } = mayRead(context);
-        const piece = nextPiece(session, stream, offsets[stream], isText && end !== undefined);
+        const piece = nextPiece(session, stream, offsets[stream], isText && end !== undefined, room);
         const held = masker === undefined || end === undefined ? 0 : tails[stream].heldOf(piece, offsets[stream]);
         if (held > 0) waitSeconds = TAIL_SECONDS;
         const bytes = piece.subarray(0, piece.length - held);
@@ -151,7 +156,7 @@ function mayRead(context: CallContext): CallContext {
 }
 
 /** The next bytes of a stream; of a text that goes on, a character that is not whole yet stays for later. */
-function nextPiece(session: Session, name: StreamName, offset: number, isText: boolean): Uint8Array {
-  const bytes = session.stream(name).read(offset, FOLLOW_PIECE_BYTES);
+function nextPiece(session: Session, name: StreamName, offset: number, isText: boolean, room: Uint8Array): Uint8Array {
+  const bytes = session.stream(name).read(offset, FOLLOW_PIECE_BYTES, room);
   return isText ? bytes.subarray(0, bytes.length - incompleteTail(bytes)) : bytes;
 }

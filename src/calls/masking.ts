@@ -10,11 +10,15 @@ const LINE_CONTEXT_BYTES = 512;
 
 /** So much of a text is looked at in one turn, and what stands around it with it: a few milliseconds. */
 const WINDOW_CHARS = 16_384;
+/** What is made of it where there is a secret in each line. */
+export const WINDOW_GARBAGE_BYTES = 400_000;
 /** What is shorter waits for no turn: it takes less than a millisecond. */
 const SHORT_CHARS = 2048;
 
 /** Where a mark of its kind has no room; cut to the length of what it stands for, so that nothing grows by it. */
 const SHORT_MARK = '***';
+
+const NO_BYTES = new Uint8Array(0);
 
 /** Lines of a stream, as they are shown, and where they begin and end in it. */
 export interface Lines {
@@ -30,6 +34,8 @@ export class Masker {
   #count = 0;
   /** Characters of JSON that marks may still add. */
   #spare = Number.POSITIVE_INFINITY;
+  /** For what is read: of many streams, a new buffer for each piece would be the most of their garbage. */
+  #room = NO_BYTES;
 
   /** `turn` is waited for before each piece of work on a long text. */
   constructor(
@@ -80,9 +86,14 @@ export class Masker {
   async maskBytes(bytes: Uint8Array, stream: ByteSource, start: number): Promise<Uint8Array> {
     const from = Math.max(0, start - CONTEXT_BYTES);
     const lead = isInKey(stream, from) ? KEY_BEGIN : '';
-    const around = stream.read(from, start - from + bytes.length + CONTEXT_BYTES);
+    const length = start - from + bytes.length + CONTEXT_BYTES;
+    const room = this.#room.length < length ? new Uint8Array(length) : this.#room;
+    // Not to be written to by another call meanwhile.
+    this.#room = NO_BYTES;
+    const around = stream.read(from, length, room);
     const found = clip(await this.#find(lead + decodeUtf8(around)), lead.length, Number.POSITIVE_INFINITY);
     const spans = clip(byteSpans(around, found), start - from, start - from + bytes.length);
+    this.#room = room;
     if (spans.length === 0) return bytes;
     this.#count += spans.length;
     const pieces: Uint8Array[] = [];

@@ -99,7 +99,8 @@ async function searchUntilFound(
     const seconds = call.deadline.before(SEARCH_MARGIN_SECONDS).leftMs / 1000;
     const { principal } = call;
     const order = { principal, match, context: linesAround, isPlain, offset, maxChars, seconds };
-    const found = await search(parts.ownArgv, session, stream, { ...order, show, roomChars: room });
+    const turn = () => parts.turns.take(principal);
+    const found = await search(parts.ownArgv, session, stream, { ...order, turn, show, roomChars: room });
     const isOver = end === undefined;
     if (found.matches.length > 0 || found.isStopped || isOver || call.shutdown.fired || deadline.passed) {
       return { found, isOver, context };

@@ -64,13 +64,15 @@ export async function search(
     readonly principal: string;
     readonly match: string;
     readonly seconds: number;
+    /** Resolves when it is the turn of the principal to start a process. */
+    readonly turn: () => Promise<void>;
     /** What of a match may be seen. */
     readonly show: (match: LineMatch) => Promise<LineMatch>;
     /** What all matches together may have in characters, also when there is only one. */
     readonly roomChars: number;
   },
 ): Promise<Found> {
-  const { principal, match, seconds, show, roomChars, ...bounds } = request;
+  const { principal, match, seconds, turn, show, roomChars, ...bounds } = request;
   const end = session.stream(stream).size;
   // The search opens it by its path.
   closeSync(session.openReading(stream));
@@ -80,6 +82,7 @@ export async function search(
   const shorten = async (found: LineMatch): Promise<LineMatch> => shortened(await show(found), roomChars);
   const release = await slots.enter(principal, MAX_SEARCHES, (called) => deadline.waitFor(called));
   try {
+    await turn();
     return await collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order, shorten);
   } finally {
     release();

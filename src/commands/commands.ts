@@ -3,6 +3,7 @@ import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import type { SignalOnce } from '../lib/signal-once.ts';
+import { goBehindNew } from '../linux/priority.ts';
 import { bootId } from '../linux/proc.ts';
 import type { CommandInput } from '../process/input.ts';
 import type { Outcome } from '../process/outcome.ts';
@@ -264,14 +265,17 @@ export class Commands {
 
   /**
    * Writes down which process it is. The start time follows when the command has run for a moment: until then the
-   * session's mark tells the process as well, and a look into /proc for each short command costs a sixth of them.
+   * session's mark tells the process as well, and a look into /proc for each short command costs a sixth of them. From
+   * then on it goes behind those that begin.
    */
   #recordProcess(session: Session, process: WatchedProcess): void {
     const { pid } = process;
     this.#record(session, { process: { pid, startTicks: null, bootId: bootId() } });
     const timer = setTimeout(() => {
       const startTicks = process.startTicks();
-      if (startTicks !== undefined) this.#record(session, { process: { pid, startTicks, bootId: bootId() } });
+      if (startTicks === undefined) return;
+      this.#record(session, { process: { pid, startTicks, bootId: bootId() } });
+      if (this.parts.cgroups?.lower(session.id) !== true) goBehindNew(pid);
     }, START_TIME_DELAY_MS);
     process.exited.subscribe(() => clearTimeout(timer));
   }

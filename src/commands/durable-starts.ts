@@ -75,12 +75,14 @@ export class DurableStarts {
     await deadline.waitFor(done);
   }
 
-  async #reachDisk(session: Session, output: OutputDescriptors, { revalidate }: NewCommand): Promise<void> {
+  async #reachDisk(session: Session, output: OutputDescriptors, command: NewCommand): Promise<void> {
     try {
       session.update({});
       session.keepStart();
       await within(DISK_SECONDS, Promise.all([this.parts.trail.synced(), this.parts.store.onDisk.syncStart(session)]));
-      revalidate();
+      // Many wait for the same sync.
+      await this.parts.turns.take(command.principal);
+      command.revalidate();
     } catch (error) {
       for (const fd of [output.stdout, output.stderr]) closeSync(fd);
       this.parts.trail.failed(session, error);

@@ -214,7 +214,7 @@ function readingOf({ pace, shutdown, turns }: AppParts, { deadline, principal, s
     slot?.grow(bytes);
     pace.demandText(principal, bytes);
   };
-  return { deadline, shutdown, count, turn: () => turns.take(principal) };
+  return { deadline, shutdown, count, turn: (garbageBytes) => turns.take(principal, garbageBytes) };
 }
 
 async function invoke(parts: AppParts, operation: Operation, args: unknown, exchange: Exchange): Promise<Response> {

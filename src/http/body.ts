@@ -23,11 +23,13 @@ export interface BodyReading {
   /** Counts bytes of it for its token, before they are read. Throws when that has sent too many. */
   readonly count: (bytes: number) => void;
   /** Resolves when it is the turn of its token to have a long body looked at. */
-  readonly turn: () => Promise<void>;
+  readonly turn: (garbageBytes: number) => Promise<void>;
 }
 
 /** What is made of a longer one (its JSON, a command that is looked at and masked) takes milliseconds. */
 const LONG_BODY_BYTES = 16_384;
+/** Its bytes, its text and what that holds. */
+const GARBAGE_TIMES = 4;
 
 /**
  * The body as JSON, whatever its Content-Type says. Throws `InvalidJson` for what is no JSON in UTF-8 or does not
@@ -65,7 +67,7 @@ function parse(bytes: Uint8Array, form: string): unknown {
 
 async function readInTime(request: Request, { deadline, shutdown, count, turn }: BodyReading): Promise<Uint8Array> {
   const bytes = await inTime(readBody(request, count), deadline, shutdown);
-  if (bytes.length > LONG_BODY_BYTES) await turn();
+  if (bytes.length > LONG_BODY_BYTES) await turn(GARBAGE_TIMES * bytes.length);
   return bytes;
 }
 

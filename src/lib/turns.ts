@@ -1,58 +1,83 @@
-/** The pieces of work leave garbage faster than the collector takes it: so many leave some 10 MB. */
-const PIECES_OF_GARBAGE = 24;
-/** A collection holds everybody up: it takes no more than this part of the time. */
-const GARBAGE_PART = 1 / 20;
+import { gcAndSweep } from 'bun:jsc';
+
+/** Work in pieces leaves garbage faster than the collector takes it: it is collected when there is so much … */
+const GARBAGE_BYTES = 8 * 1_048_576;
+/** … but holds everybody up meanwhile (10 ms), so it takes no more than this part of the time … */
+const GARBAGE_PART = 1 / 8;
+/** … unless there is so much: on a busy machine a collection takes ten times as long, and so does the work. */
+const MOST_GARBAGE_BYTES = 16 * 1_048_576;
 
 /**
- * Divides the agent's one thread among tokens. Work whose length a client chooses (masks, pages, long bodies) is cut into
- * pieces of a few milliseconds, and each piece takes a turn before it: one piece in each turn of the event loop, tokens
- * one after the other. So everybody else waits for one piece at most, however much one token asks for at once.
+ * Divides the agent's one thread among tokens. Work that takes more than a millisecond (masks, pages, long bodies, the
+ * start of a process) is cut into pieces of a few milliseconds, and each piece takes a turn before it: one piece in each
+ * turn of the event loop, tokens one after the other. So everybody else waits for one piece at most, however much one
+ * token asks for at once.
  */
 export class Turns {
   /** Who waits, by token: the token that is served next stands first. */
   readonly #waiting = new Map<string, (() => void)[]>();
+  #served = '';
   #isScheduled = false;
-  #pieces = 0;
+  #garbageBytes = 0;
   #nextCollectionMs = 0;
 
-  /** Resolves when it is the turn of `owner`. What the caller does next, without another await, is one piece. */
-  take(owner: string): Promise<void> {
+  /**
+   * Resolves when it is the turn of `owner`, at once where this turn of the event loop had no piece yet. What the caller
+   * does next, without another await, is one piece, which leaves about `garbageBytes`.
+   */
+  take(owner: string, garbageBytes = 0): Promise<void> {
+    const isFree = !this.#isScheduled;
+    if (isFree) this.#schedule();
     return new Promise((resolve) => {
+      const call = (): void => {
+        this.#served = owner;
+        this.#garbageBytes += garbageBytes;
+        resolve();
+      };
+      if (isFree) return call();
       const queue = this.#waiting.get(owner);
-      if (queue === undefined) this.#waiting.set(owner, [resolve]);
-      else queue.push(resolve);
-      this.#schedule();
+      if (queue === undefined) this.#waiting.set(owner, [call]);
+      else queue.push(call);
     });
   }
 
+  /** Nobody begins a piece before the event loop has come round. */
   #schedule(): void {
-    if (this.#isScheduled || this.#waiting.size === 0) return;
     this.#isScheduled = true;
     setImmediate(() => {
       this.#isScheduled = false;
-      this.#callNext();
+      const hasCollected = this.#collectWhenDue();
+      if (this.#waiting.size === 0) return;
       this.#schedule();
+      if (!hasCollected) this.#callNext();
     });
   }
 
   #callNext(): void {
-    const next = this.#waiting.entries().next();
-    if (next.done === true) return;
-    const [owner, queue] = next.value;
-    this.#waiting.delete(owner);
+    const served = this.#waiting.get(this.#served);
+    if (served !== undefined) this.#toTheEnd(this.#served, served);
+    const [next] = this.#waiting;
+    if (next === undefined) return;
+    const [owner, queue] = next;
     const call = queue.shift();
-    // To the end of the line.
-    if (queue.length > 0) this.#waiting.set(owner, queue);
+    this.#toTheEnd(owner, queue);
     call?.();
-    if (++this.#pieces >= PIECES_OF_GARBAGE) this.#collect();
   }
 
-  #collect(): void {
+  #toTheEnd(owner: string, queue: (() => void)[]): void {
+    this.#waiting.delete(owner);
+    if (queue.length > 0) this.#waiting.set(owner, queue);
+  }
+
+  #collectWhenDue(): boolean {
     const start = performance.now();
-    if (start < this.#nextCollectionMs) return;
-    Bun.gc(true);
+    const most = start < this.#nextCollectionMs ? MOST_GARBAGE_BYTES : GARBAGE_BYTES;
+    if (this.#garbageBytes < most) return false;
+    // Not Bun.gc(true), which takes half as long again: it throws away what is compiled.
+    gcAndSweep();
     const end = performance.now();
-    this.#pieces = 0;
+    this.#garbageBytes = 0;
     this.#nextCollectionMs = end + (end - start) / GARBAGE_PART;
+    return true;
   }
 }

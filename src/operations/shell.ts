@@ -109,13 +109,19 @@ async function decide(
 const QUEUE_SECONDS = 5;
 
 /** Waits for a slot among the commands that run; gives the function that frees it, once. Throws `TooManyRequests`. */
-function queue({ gate }: OperationDeps, { principal, limits, profile, ...call }: CallContext): Promise<() => void> {
+async function queue(
+  { gate, turns }: OperationDeps,
+  { principal, limits, profile, ...call }: CallContext,
+): Promise<() => void> {
   const most = Math.min(limits.maxRunningPerToken, profile.limits.running ?? Number.POSITIVE_INFINITY);
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(QUEUE_SECONDS);
-  return gate.enter(principal, most, async (called) => {
+  const leave = await gate.enter(principal, most, async (called) => {
     await deadline.waitFor(called, call.shutdown);
     return called.fired;
   });
+  // The kernel holds the agent up until a process has begun.
+  await turns.take(principal);
+  return leave;
 }
 
 /** The session of a command as it was decided: denied, waiting for a person, or started in the slot that `leave` frees. */

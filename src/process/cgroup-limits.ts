@@ -60,6 +60,16 @@ export function setCeilings(path: string, ceilings: CommandCeilings): void {
   if (ioWeight !== undefined && existsSync(join(path, 'io.weight'))) set('io.weight', ioWeight);
 }
 
+/** The part of its weight that a command keeps which has run for a while. */
+const LONG_COMMAND_PART = 0.1;
+
+/** Lets what runs in a cgroup go behind those beside it that begin. Throws the system's error. */
+export function lowerWeight(path: string): void {
+  const file = join(path, 'cpu.weight');
+  const weight = Number(readFileSync(file, 'latin1'));
+  writeFileSync(file, String(Math.max(1, Math.round(weight * LONG_COMMAND_PART))));
+}
+
 /** What the processes of a cgroup took since it was made, and the ceilings that they reached. */
 export interface Cost {
   readonly usage: Usage;

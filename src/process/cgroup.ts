@@ -2,7 +2,15 @@ import { accessSync, constants, mkdirSync, readdirSync, readFileSync, rmdirSync,
 import { basename, dirname, join } from 'node:path';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readProcFile } from '../linux/proc.ts';
-import { CONTROLLERS, type CommandCeilings, type Cost, costOf, defaultCeilings, setCeilings } from './cgroup-limits.ts';
+import {
+  CONTROLLERS,
+  type CommandCeilings,
+  type Cost,
+  costOf,
+  defaultCeilings,
+  lowerWeight,
+  setCeilings,
+} from './cgroup-limits.ts';
 
 /**
  * The cgroup (cgroups(7), version 2) that every command gets one of its own below. It belongs to another unit of the
@@ -76,6 +84,17 @@ export class CommandCgroups {
   /** The cgroup called `name`, which may not exist. */
   of(name: string): Cgroup {
     return new Cgroup(join(this.directory, name));
+  }
+
+  /** Lets the command called `name` go behind those that begin; false where the CPU is not divided by cgroups. */
+  lower(name: string): boolean {
+    if (!this.holdsCeilings) return false;
+    try {
+      lowerWeight(join(this.directory, name));
+    } catch {
+      // It has ended.
+    }
+    return true;
   }
 
   /** What the command called `name` took, and which ceilings it reached; undefined where it has no cgroup. */

@@ -13,6 +13,17 @@ describe('turns', () => {
     expect(order.join('')).toBe('abcabaa');
   });
 
+  test('come at once where nobody had one', async () => {
+    const turns = new Turns();
+    const seen: string[] = [];
+    setImmediate(() => seen.push('event loop'));
+    await turns.take('a');
+    seen.push('a');
+    await turns.take('a');
+    seen.push('a');
+    expect(seen).toEqual(['a', 'event loop', 'a']);
+  });
+
   test('let everything else happen between two pieces', async () => {
     const turns = new Turns();
     const seen: string[] = [];
