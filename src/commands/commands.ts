@@ -265,8 +265,7 @@ export class Commands {
 
   /**
    * Writes down which process it is. The start time follows when the command has run for a moment: until then the
-   * session's mark tells the process as well, and a look into /proc for each short command costs a sixth of them. From
-   * then on it goes behind those that begin.
+   * session's mark tells the process as well, and a look into /proc costs a sixth of a short one. Then new ones go first.
    */
   #recordProcess(session: Session, process: WatchedProcess): void {
     const { pid } = process;
