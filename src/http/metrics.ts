@@ -1,34 +1,119 @@
-import type { Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import { Unauthorized } from '../lib/errors.ts';
 import type { Authenticator } from './auth.ts';
-import type { Buckets, Counters } from './counters.ts';
 import { isLoopback } from './origin.ts';
 
-/** What is at this moment, beside what was counted. */
+/** What is true at this moment, read when Prometheus asks. */
 export interface Gauges {
-  readonly running: number;
-  /** Commands that wait for their turn, and for a person. */
-  readonly queued: number;
-  readonly unapproved: number;
-  readonly sessions: number;
+  running(): number;
+  /** Commands that wait for their turn. */
+  queued(): number;
+  /** Commands that wait for a person. */
+  unapproved(): number;
+  sessions(): number;
   /** Output of all sessions. */
-  readonly sessionBytes: number;
+  sessionBytes(): number;
 }
 
-/** What `/metrics` tells of. */
-export interface MetricsParts {
-  readonly counters: Counters;
-  readonly version: string;
-  gauges(): Gauges;
-  /** Knows the token of the metrics; undefined: this machine alone may read them. */
-  readonly metricsAuth: Authenticator | undefined;
+/** From a call that runs nothing to one that waits for its whole window. */
+const REQUEST_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40];
+/** From `true` to work in the background. */
+const COMMAND_BUCKETS_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 45, 120, 600, 3600];
+
+/** What the agent has done since its start, and what is true now, for Prometheus. */
+export class Metrics {
+  readonly #registry = new Registry();
+  readonly #registers = [this.#registry];
+  readonly #requests = new Counter({
+    name: 'agent3_requests_total',
+    help: 'Requests that were answered, by operation and HTTP status.',
+    labelNames: ['op', 'status'],
+    registers: this.#registers,
+  });
+  readonly #commands = new Counter({
+    name: 'agent3_commands_total',
+    help: 'Commands that have ended, by their status.',
+    labelNames: ['status'],
+    registers: this.#registers,
+  });
+  readonly #failedLogins = new Counter({
+    name: 'agent3_failed_logins_total',
+    help: 'Requests that were refused because of their token: missing, wrong, or one of too many wrong ones.',
+    registers: this.#registers,
+  });
+  readonly #requestSeconds = new Histogram({
+    name: 'agent3_request_duration_seconds',
+    help: 'How long answers took.',
+    buckets: REQUEST_BUCKETS_SECONDS,
+    registers: this.#registers,
+  });
+  readonly #commandSeconds = new Histogram({
+    name: 'agent3_command_duration_seconds',
+    help: 'How long commands took.',
+    buckets: COMMAND_BUCKETS_SECONDS,
+    registers: this.#registers,
+  });
+
+  constructor(version: string, gauges: Gauges) {
+    this.#gauge('agent3_commands_running', 'Commands that run now.', gauges.running);
+    this.#gauge('agent3_commands_queued', 'Commands that wait for their turn.', gauges.queued);
+    this.#gauge('agent3_commands_waiting', 'Commands that wait for approval.', gauges.unapproved);
+    this.#gauge('agent3_sessions', 'Sessions that are kept.', gauges.sessions);
+    this.#gauge('agent3_session_bytes', 'Output of all sessions.', gauges.sessionBytes);
+    this.#gauge('process_resident_memory_bytes', 'Resident memory of the agent.', process.memoryUsage.rss);
+    this.#gauge(
+      'process_start_time_seconds',
+      'Start of the agent since the epoch.',
+      () => performance.timeOrigin / 1000,
+    );
+    const labels = { name: 'agent3_build_info', help: 'The version that runs.', labelNames: ['version'] };
+    new Gauge({ ...labels, registers: this.#registers }).set({ version }, 1);
+  }
+
+  /** A request was answered; `op` is undefined where it called no operation. */
+  request(op: string | undefined, status: number, seconds: number): void {
+    this.#requests.inc({ op: op ?? 'none', status });
+    this.#requestSeconds.observe(seconds);
+  }
+
+  /** A request was refused because of its token, or of those that came before from its address. */
+  failedLogin(): void {
+    this.#failedLogins.inc();
+  }
+
+  /** A command has ended. */
+  command(status: string, seconds: number): void {
+    this.#commands.inc({ status });
+    this.#commandSeconds.observe(seconds);
+  }
+
+  /** The text that Prometheus reads, and its type. */
+  async text(): Promise<{ readonly text: string; readonly type: string }> {
+    return { text: await this.#registry.metrics(), type: this.#registry.contentType };
+  }
+
+  #gauge(name: string, help: string, read: () => number): void {
+    new Gauge({
+      name,
+      help,
+      registers: this.#registers,
+      collect() {
+        this.set(read());
+      },
+    });
+  }
 }
 
 /** Headers that a proxy adds: what came through one did not begin on this machine. */
 const FORWARDED = ['x-forwarded-for', 'forwarded', 'x-real-ip'];
 
 /** Throws `Unauthorized` unless the request has the token of the metrics, or comes from this machine itself. */
-export function authorizeMetrics({ metricsAuth }: MetricsParts, headers: Headers, peer: string, address: string): void {
+export function authorizeMetrics(
+  metricsAuth: Authenticator | undefined,
+  headers: Headers,
+  peer: string,
+  address: string,
+): void {
   const hasToken = headers.has('authorization') || headers.has('x-auth-token');
   if (metricsAuth !== undefined && hasToken) {
     metricsAuth.authenticate(headers, address);
@@ -45,82 +130,4 @@ export function authorizeMetrics({ metricsAuth }: MetricsParts, headers: Headers
   throw new Unauthorized(
     'The metrics are for this machine alone, by a URL on 127.0.0.1, [::1] or localhost, and for who sends AGENT3_METRICS_TOKEN as Authorization: Bearer.',
   );
-}
-
-/** The text that Prometheus reads, and its type. */
-export interface MetricsText {
-  readonly text: string;
-  readonly type: string;
-}
-
-/** Everything as Prometheus text. What makes it is loaded with the first call. */
-export async function metricsText(parts: MetricsParts): Promise<MetricsText> {
-  const { Counter, Gauge, Registry } = await import('prom-client');
-  const registry = new Registry();
-  const registers = [registry];
-  const { counters } = parts;
-  const { running, queued, unapproved, sessions, sessionBytes } = parts.gauges();
-
-  const requests = new Counter({
-    name: 'agent3_requests_total',
-    help: 'Requests that were answered, by operation and HTTP status.',
-    labelNames: ['op', 'status'],
-    registers,
-  });
-  for (const [key, count] of counters.requests) {
-    const [op = '', status = ''] = key.split(' ');
-    requests.inc({ op, status }, count);
-  }
-  const commands = new Counter({
-    name: 'agent3_commands_total',
-    help: 'Commands that have ended, by their status.',
-    labelNames: ['status'],
-    registers,
-  });
-  for (const [status, count] of counters.commands) commands.inc({ status }, count);
-  const failed = new Counter({
-    name: 'agent3_failed_logins_total',
-    help: 'Requests that were refused because of their token: missing, wrong, or one of too many wrong ones.',
-    registers,
-  });
-  failed.inc(counters.failedLogins);
-
-  const gauge = (name: string, help: string, value: number): void => new Gauge({ name, help, registers }).set(value);
-  gauge('agent3_commands_running', 'Commands that run now.', running);
-  gauge('agent3_commands_queued', 'Commands that wait for their turn.', queued);
-  gauge('agent3_commands_waiting', 'Commands that wait for approval.', unapproved);
-  gauge('agent3_sessions', 'Sessions that are kept.', sessions);
-  gauge('agent3_session_bytes', 'Output of all sessions.', sessionBytes);
-  gauge('process_resident_memory_bytes', 'Resident memory of the agent.', process.memoryUsage.rss());
-  gauge('process_start_time_seconds', 'Start of the agent since the epoch.', performance.timeOrigin / 1000);
-  new Gauge({ name: 'agent3_build_info', help: 'The version that runs.', labelNames: ['version'], registers }).set(
-    { version: parts.version },
-    1,
-  );
-  await addHistogram(registry, 'agent3_request_duration_seconds', 'How long answers took.', counters.requestSeconds);
-  await addHistogram(registry, 'agent3_command_duration_seconds', 'How long commands took.', counters.commandSeconds);
-  return { text: await registry.metrics(), type: registry.contentType };
-}
-
-/** A histogram whose observations were counted before it was made. */
-async function addHistogram(registry: Registry, name: string, help: string, buckets: Buckets): Promise<void> {
-  const { Histogram } = await import('prom-client');
-  const histogram = new Histogram({ name, help, buckets: [...buckets.boundsSeconds], registers: [registry] });
-  const empty = await histogram.get();
-  let below = 0;
-  const values = buckets.boundsSeconds.map((bound, at) => {
-    below += buckets.counts[at] ?? 0;
-    return { metricName: `${name}_bucket`, labels: { le: bound }, value: below };
-  });
-  const counted = {
-    ...empty,
-    values: [
-      ...values,
-      { metricName: `${name}_bucket`, labels: { le: '+Inf' }, value: buckets.count },
-      { metricName: `${name}_sum`, labels: {}, value: buckets.sumSeconds },
-      { metricName: `${name}_count`, labels: {}, value: buckets.count },
-    ],
-  };
-  // The registry asks for the second where a metric has it.
-  Object.assign(histogram, { get: async () => counted, getForPromString: async () => counted });
 }

@@ -5,9 +5,8 @@ import { AccessLog } from '../http/access-log.ts';
 import { type AppParts, createApp } from '../http/app.ts';
 import { type MoreTokens, tokens } from '../http/auth.ts';
 import { CallLimiter } from '../http/call-limiter.ts';
-import { Counters } from '../http/counters.ts';
 import { type NoteFailure, slowDownGuessing } from '../http/guessing.ts';
-import type { Gauges } from '../http/metrics.ts';
+import { type Gauges, Metrics } from '../http/metrics.ts';
 import { Pace } from '../http/pace.ts';
 import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -15,6 +14,7 @@ import { mcpDoor } from '../mcp/door.ts';
 import { allOperations } from '../operations/index.ts';
 import type { Deps } from '../server/deps.ts';
 import { outputOnDisk } from '../sessions/record.ts';
+import type { Session } from '../sessions/session.ts';
 import type { Config } from '../settings/config.ts';
 import { version } from '../version.ts';
 import type { Listening } from './shutdown.ts';
@@ -34,9 +34,9 @@ export class Listener implements Listening {
 
   constructor(deps: Deps, moreTokens: MoreTokens | undefined) {
     this.#config = deps.config;
-    const counters = new Counters();
+    const metrics = new Metrics(version, gaugesOf(deps));
     const noteLogin: NoteFailure = (address, known) => deps.trail.login(address, known);
-    deps.commands.watchEnds(({ status, duration_ms }) => counters.command(status, (duration_ms ?? 0) / 1000));
+    deps.commands.watchEnds(({ status, duration_ms }) => metrics.command(status, (duration_ms ?? 0) / 1000));
     const parts = {
       operations: allOperations(deps),
       followers: new Followers(deps),
@@ -52,8 +52,7 @@ export class Listener implements Listening {
       publicUrl: deps.config.publicUrl,
       allowedOrigins: deps.config.allowedOrigins,
       version,
-      counters,
-      gauges: () => gaugesOf(deps),
+      metrics,
       metricsAuth:
         deps.config.metricsToken === undefined
           ? undefined
@@ -127,15 +126,16 @@ export class Listener implements Listening {
 }
 
 function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
-  let [running, sessions, sessionBytes] = [0, 0, 0];
-  for (const session of store.all()) {
-    const { closed, status } = session.record;
-    if (closed) continue;
-    sessions++;
-    if (status === 'running') running++;
-    sessionBytes += commands.isSupervised(session) ? session.diskBytes() : outputOnDisk(session.record);
-  }
-  return { running, queued: gate.waiting, unapproved: approvals.count, sessions, sessionBytes };
+  const open = (): Session[] => [...store.all()].filter(({ record }) => !record.closed);
+  const bytesOf = (session: Session): number =>
+    commands.isSupervised(session) ? session.diskBytes() : outputOnDisk(session.record);
+  return {
+    running: () => open().filter(({ record }) => record.status === 'running').length,
+    queued: () => gate.waiting,
+    unapproved: () => approvals.count,
+    sessions: () => open().length,
+    sessionBytes: () => open().reduce((sum, session) => sum + bytesOf(session), 0),
+  };
 }
 
 /** Where certificate and key lie, as PEM. */

@@ -10,7 +10,7 @@ import { AccessLog } from '../../src/http/access-log.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Authenticator } from '../../src/http/auth.ts';
 import { CallLimiter } from '../../src/http/call-limiter.ts';
-import { Counters } from '../../src/http/counters.ts';
+import { Metrics } from '../../src/http/metrics.ts';
 import { Pace } from '../../src/http/pace.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { Unauthorized } from '../../src/lib/errors.ts';
@@ -18,6 +18,7 @@ import { mcpDoor } from '../../src/mcp/door.ts';
 import { allOperations } from '../../src/operations/index.ts';
 import { buildDeps } from '../../src/server/deps.ts';
 import { loadConfig } from '../../src/settings/config.ts';
+import { NO_GAUGES } from '../helpers/gauges.ts';
 
 /** Two tokens, which a server started with one setting cannot have. */
 const twoTokens: Authenticator = {
@@ -65,8 +66,7 @@ const parts = {
   publicUrl: undefined,
   allowedOrigins: [],
   version: 'test',
-  counters: new Counters(),
-  gauges: () => ({ running: 0, queued: 0, unapproved: 0, sessions: 0, sessionBytes: 0 }),
+  metrics: new Metrics('test', NO_GAUGES),
   metricsAuth: undefined,
 };
 const app = createApp({ ...parts, mcp: mcpDoor(parts) });

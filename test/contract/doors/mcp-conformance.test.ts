@@ -8,7 +8,7 @@ import { AccessLog } from '../../../src/http/access-log.ts';
 import { createApp } from '../../../src/http/app.ts';
 import { tokens } from '../../../src/http/auth.ts';
 import { CallLimiter } from '../../../src/http/call-limiter.ts';
-import { Counters } from '../../../src/http/counters.ts';
+import { Metrics } from '../../../src/http/metrics.ts';
 import { Pace } from '../../../src/http/pace.ts';
 import { delay, systemClock } from '../../../src/lib/clock.ts';
 import { InvalidArguments } from '../../../src/lib/errors.ts';
@@ -19,6 +19,7 @@ import { loadConfig } from '../../../src/settings/config.ts';
 import { startAgent } from '../../helpers/agent.ts';
 import { randomToken } from '../../helpers/binary.ts';
 import { conformance, type Score } from '../../helpers/conformance.ts';
+import { NO_GAUGES } from '../../helpers/gauges.ts';
 
 /** What every MCP server has to pass. */
 const APPLY = [
@@ -105,8 +106,7 @@ describe('the door, with the tools of the suite’s sample server', () => {
     publicUrl: undefined,
     allowedOrigins: [],
     version: 'test',
-    counters: new Counters(),
-    gauges: () => ({ running: 0, queued: 0, unapproved: 0, sessions: 0, sessionBytes: 0 }),
+    metrics: new Metrics('test', NO_GAUGES),
     metricsAuth: undefined,
   };
   const app = createApp({ ...parts, mcp: mcpDoor(parts) }).listen({ hostname: '127.0.0.1', port: 0 });
