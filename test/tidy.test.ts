@@ -48,6 +48,8 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@modelcontextprotocol/server': ['mcp'],
   cron: ['server'],
   'prom-client': ['http'],
+  'eventsource-parser': ['client'],
+  'ipaddr.js': ['lib', 'http'],
   pino: ['server', 'http', 'mcp'],
   commander: ['cli'],
   '@commander-js/extra-typings': ['cli'],

@@ -1,6 +1,6 @@
+import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { FOLLOW_SIGN_SECONDS } from '../lib/limits.ts';
 import { ConnectionBroken, faultOf, faultOfAnswer, NotAgent3 } from './faults.ts';
-import { EventParser, type ServerSentEvent } from './server-sent-events.ts';
 
 /** Most calls are answered within milliseconds; a connection that takes longer leads nowhere. */
 const ANSWER_SECONDS = 30;
@@ -50,7 +50,7 @@ export class AgentClient {
   }
 
   /** The events of a session from these offsets on, with exact bytes, over one connection. Throws a `ClientFault`. */
-  async *events(session: string, stdout: number, stderr: number): AsyncGenerator<ServerSentEvent, void> {
+  async *events(session: string, stdout: number, stderr: number): AsyncGenerator<EventSourceMessage, void> {
     const controller = new AbortController();
     const inTime = async <T>(promise: Promise<T>): Promise<T> => {
       const timer = setTimeout(() => controller.abort(this.#late(SILENCE_SECONDS)), SILENCE_SECONDS * 1000);
@@ -67,11 +67,14 @@ export class AgentClient {
       const response = await inTime(this.#fetch(path, { signal: controller.signal, keepalive: false }));
       if (!response.ok || response.body === null) await inTime(this.#fieldsOf(response));
       const reader = response.body?.getReader();
-      const parser = new EventParser();
+      const events: EventSourceMessage[] = [];
+      const parser = createParser({ onEvent: (event) => events.push(event) });
+      const decoder = new TextDecoder();
       while (reader !== undefined) {
         const { done, value } = await inTime(reader.read());
         if (done) return;
-        yield* parser.push(value);
+        parser.feed(decoder.decode(value, { stream: true }));
+        yield* events.splice(0);
       }
     } finally {
       controller.abort();

@@ -1,7 +1,7 @@
+import type { EventSourceMessage } from 'eventsource-parser';
 import type { AgentClient } from './agent-client.ts';
 import { ClientFault, ConnectionBroken, NotAgent3, Refused } from './faults.ts';
 import { mayPass, Patience } from './patience.ts';
-import type { ServerSentEvent } from './server-sent-events.ts';
 
 /** How a command has ended. */
 export interface EndState {
@@ -60,12 +60,12 @@ export async function followSession(client: AgentClient, session: string, follow
 }
 
 /** The token ended, or was taken away, while the session was followed. */
-function refusalOf(client: AgentClient, event: ServerSentEvent): Refused {
+function refusalOf(client: AgentClient, event: EventSourceMessage): Refused {
   const { status, error, message = '' } = fieldsOf<Refusal>(client, event);
   return new Refused(`${error}: ${message}`, status, message, undefined);
 }
 
-function fieldsOf<T>(client: AgentClient, { data }: ServerSentEvent): T {
+function fieldsOf<T>(client: AgentClient, { data }: EventSourceMessage): T {
   try {
     return JSON.parse(data) as T;
   } catch {

@@ -1,9 +1,11 @@
-import { BlockList, isIP } from 'node:net';
+import { isIP } from 'node:net';
+import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';
+
+type Address = IPv4 | IPv6;
 
 /** IP addresses and networks, to ask whether an address is among them. */
 export class AddressList {
-  readonly #list = new BlockList();
-  #isEmpty = true;
+  readonly #networks: (readonly [network: IPv6, bits: number])[] = [];
 
   /** Reads addresses and networks (`10.0.0.0/8`, `::1`) separated by commas; gives a sentence for each that is none. */
   static parse(text: string): { readonly list: AddressList; readonly faults: readonly string[] } {
@@ -17,22 +19,18 @@ export class AddressList {
 
   /** Whether `address` is one of these. An IPv4 address within IPv6 (`::ffff:10.0.0.1`) counts as what it is. */
   has(address: string): boolean {
-    if (this.#isEmpty) return false;
-    const family = familyOf(address);
-    return family !== undefined && this.#list.check(address, family);
+    if (this.#networks.length === 0) return false;
+    const parsed = parseAddress(address);
+    return parsed !== undefined && this.#networks.some(([network, bits]) => wide(parsed).match(network, bits));
   }
 
   #add(entry: string): boolean {
     const [address = '', bits, ...rest] = entry.split('/');
-    const family = familyOf(address);
-    if (family === undefined || rest.length > 0) return false;
-    this.#isEmpty = false;
-    if (bits === undefined) {
-      this.#list.addAddress(address, family);
-      return true;
-    }
-    if (!/^\d{1,3}$/.test(bits) || Number(bits) > (family === 'ipv4' ? 32 : 128)) return false;
-    this.#list.addSubnet(address, Number(bits), family);
+    const parsed = parseAddress(address);
+    if (parsed === undefined || rest.length > 0) return false;
+    const width = parsed.kind() === 'ipv4' ? 32 : ALL_BITS;
+    if (bits !== undefined && (!/^\d{1,3}$/.test(bits) || Number(bits) > width)) return false;
+    this.#networks.push([wide(parsed), ALL_BITS - width + Number(bits ?? width)]);
     return true;
   }
 }
@@ -52,12 +50,17 @@ export function networkFault(text: string): string | undefined {
 
 function hostBitsFault(entry: string): string | undefined {
   const [address = '', bits] = entry.split('/');
-  if (bits === undefined) return undefined;
-  const parts = partsOf(address);
-  const width = parts.length < GROUPS ? 8 : 16;
-  const network = parts.map((part, at) => firstBits(part, width, Number(bits) - at * width));
-  if (network.every((part, at) => part === parts[at])) return undefined;
-  return `${JSON.stringify(entry)} is an address within a network: write ${addressText(network)}/${bits}, or ${address} for that one address`;
+  const given = parseAddress(address);
+  if (bits === undefined || given === undefined) return undefined;
+  const network = networkAround(given, Number(bits));
+  if (network === given.toString()) return undefined;
+  return `${JSON.stringify(entry)} is an address within a network: write ${network}/${bits}, or ${address} for that one address`;
+}
+
+/** The first address of the network of `bits` bits that `address` is in, as RFC 5952 has it. */
+export function networkAround(address: Address, bits: number): string {
+  const { IPv4, IPv6 } = ipaddr;
+  return String((address.kind() === 'ipv4' ? IPv4 : IPv6).networkAddressFromCIDR(`${address}/${bits}`));
 }
 
 function entriesOf(text: string): string[] {
@@ -67,38 +70,18 @@ function entriesOf(text: string): string[] {
     .filter((entry) => entry !== '');
 }
 
-/** The four bytes of an IPv4 address, or the eight groups of 16 bits of an IPv6 one; its zone is none of them. */
-function partsOf(address: string): number[] {
-  if (familyOf(address) === 'ipv4') return address.split('.').map(Number);
-  const [before = '', after] = shortest(address.replace(/%.*/, '')).split('::');
-  const [left, right] = [groupsOf(before), groupsOf(after ?? '')];
-  const zeros = Array.from({ length: GROUPS - left.length - right.length }, () => 0);
-  return [...left, ...zeros, ...right];
+/**
+ * An IP address as values, without its zone; undefined for what is none. Stricter than the library, which takes `127.1`
+ * and, for an address of IPv4, the deprecated `::127.0.0.1` (RFC 4291, section 2.5.5.1), which is another machine.
+ */
+export function parseAddress(address: string): Address | undefined {
+  if (isIP(address) === 0) return undefined;
+  return ipaddr.parse(address.replace(/%.*/, '').replace(/^::(?=\d+\.)/, '::0:'));
 }
 
-const GROUPS = 8;
+const ALL_BITS = 128;
 
-function groupsOf(text: string): number[] {
-  return text === '' ? [] : text.split(':').map((group) => Number.parseInt(group, 16));
-}
-
-function addressText(parts: readonly number[]): string {
-  if (parts.length < GROUPS) return parts.join('.');
-  return shortest(parts.map((part) => part.toString(16)).join(':'));
-}
-
-/** An IPv6 address as RFC 5952 has it, and without dots: as it stands in a URL. */
-function shortest(address: string): string {
-  return new URL(`http://[${address}]/`).hostname.slice(1, -1);
-}
-
-/** The part of `value`, of `width` bits, that is among the first `bits` of an address. */
-function firstBits(value: number, width: number, bits: number): number {
-  const rest = width - Math.min(Math.max(bits, 0), width);
-  return (value >> rest) << rest;
-}
-
-function familyOf(address: string): 'ipv4' | 'ipv6' | undefined {
-  const version = isIP(address);
-  return version === 4 ? 'ipv4' : version === 6 ? 'ipv6' : undefined;
+/** As one of IPv6, in which those of IPv4 have their place (RFC 4291, section 2.5.5.2). */
+function wide(address: Address): IPv6 {
+  return address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : (address as IPv6);
 }

@@ -1,4 +1,6 @@
 import { describe, expect, test } from 'bun:test';
+import { isIP } from 'node:net';
+import fc from 'fast-check';
 import { AddressList, networkFault } from '../../src/lib/address-list.ts';
 
 describe('a list of addresses', () => {
@@ -12,6 +14,28 @@ describe('a list of addresses', () => {
 
   test.each(['127.0.0.2', '11.0.0.1', '::2', 'fe80::1', '', 'unknown', '10.0.0.0/8'])('has not %j', (address) => {
     expect(list.has(address)).toBe(false);
+  });
+
+  test('has not what only looks like one of them', () => {
+    // Deprecated (RFC 4291, section 2.5.5.1), short, octal and decimal ways to write 127.0.0.1, or something else.
+    const others = ['::127.0.0.1', '127.1', '0177.0.0.1', '2130706433', '0x7f.1', '::ffff:127.0.0.2', '[::1]'];
+    expect(others.filter((address) => list.has(address))).toEqual([]);
+  });
+
+  test('has every way to write an address that the system may show', () => {
+    const ways = ['::ffff:7f00:1', '::FFFF:127.0.0.1', '0:0:0:0:0:ffff:127.0.0.1', '0::1', '::1%br-lan.7'];
+    expect(ways.filter((address) => !list.has(address))).toEqual([]);
+  });
+
+  test('takes every address that the system takes, and throws at none', () => {
+    const addresses = fc.oneof(fc.ipV6(), fc.ipV4()).filter((address) => isIP(address) !== 0);
+    fc.assert(
+      fc.property(addresses, (address) => {
+        const own = AddressList.parse(address);
+        expect({ faults: own.faults, has: own.list.has(address) }).toEqual({ faults: [], has: true });
+        expect(networkFault(address)).toBeUndefined();
+      }),
+    );
   });
 
   test('is empty without text', () => {
@@ -29,7 +53,17 @@ describe('a list of addresses', () => {
 });
 
 describe('a network that somebody types', () => {
-  const fine = ['10.0.0.0/8', '10.0.0.5', '10.0.0.5/32', '0.0.0.0/0', 'fd00::/8', '::1/128', '2001:db8::, ::1', '::/0'];
+  const fine = [
+    '0:0::0:0:0.0.0.0/0',
+    '10.0.0.0/8',
+    '10.0.0.5',
+    '10.0.0.5/32',
+    '0.0.0.0/0',
+    'fd00::/8',
+    '::1/128',
+    '2001:db8::, ::1',
+    '::/0',
+  ];
   test.each(fine)('%s is taken', (text) => expect(networkFault(text)).toBeUndefined());
 
   const ambiguous: readonly [text: string, network: string, address: string][] = [
