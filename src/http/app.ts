@@ -11,7 +11,7 @@ import type { CallLimiter } from './call-limiter.ts';
 import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, type HttpExchange, invokeFor, noteSession } from './exchange.ts';
-import { authorizeMetrics, type Metrics } from './metrics.ts';
+import { authorizeMetrics } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { corsHeaders, preflightHeaders } from './origin.ts';
 import type { Pace } from './pace.ts';
@@ -21,15 +21,10 @@ import { parseRpc } from './rpc.ts';
 import { openStream } from './stream.ts';
 
 /** What the doors work with. */
-<<<<<<< HEAD
-export interface AppParts extends MetricsParts, AnswerDeps {
-=======
-export interface AppParts {
+export interface AppParts extends AnswerDeps {
   readonly version: string;
-  readonly metrics: Metrics;
   /** Knows the token of the metrics; undefined: this machine alone may read them. */
   readonly metricsAuth: Authenticator | undefined;
->>>>>>> ac1d0d3 (Metrics are prom-client's own: counters and histograms count where things happen, gauges are read when Prometheus asks)
   readonly operations: readonly Operation[];
   readonly followers: Followers;
   readonly auth: Authenticator;
@@ -281,54 +276,3 @@ function metrics(parts: AppParts, exchange: HttpExchange): Response | Promise<Re
 function nothingHere({ method, path }: Exchange, methods: ReadonlyMap<string, readonly string[]>): never {
   throw noRoute(method, STREAM_PATH.test(path) ? '/sessions/:id/stream' : path, methods);
 }
-<<<<<<< HEAD
-=======
-
-function failed(parts: AppParts, exchange: Exchange, error: unknown): Response {
-  const problem = problemOf(error);
-  return respond(parts, exchange, problem.status, problem.body, problem.headers, error);
-}
-
-/** Every answer but a stream and the parts of `/docs`: JSON. */
-function respond(
-  parts: AppParts,
-  exchange: Exchange,
-  status: number,
-  body: unknown,
-  headers: Readonly<Record<string, string>> = {},
-  error?: unknown,
-): Response {
-  const text = JSON.stringify(body);
-  const all = { 'content-type': 'application/json', ...headers };
-  return send(parts, exchange, status, text, Buffer.byteLength(text), all, error);
-}
-
-/** Every answer but a stream leaves through here, with its log line. */
-function send(
-  parts: AppParts,
-  exchange: Exchange,
-  status: number,
-  body: string | Blob | null,
-  bytes: number,
-  headers: Readonly<Record<string, string>>,
-  error?: unknown,
-): Response {
-  log(parts, exchange, { status, bytes, error });
-  return new Response(body, { status, headers: { 'x-request-id': exchange.id, ...headers } });
-}
-
-/** Writes the line of an answer that leaves now. */
-function log(parts: AppParts, exchange: Exchange, ending: Omit<Ending, 'durationMs'>): void {
-  const durationMs = performance.now() - exchange.startedMs;
-  // After the answer has left: nobody waits for a log line.
-  setImmediate(() => {
-    parts.metrics.request(exchange.op, ending.status ?? 0, durationMs / 1000);
-    if (isFailedLogin(ending.error)) parts.metrics.failedLogin();
-    parts.accessLog.write(exchange, { ...ending, durationMs });
-  });
-}
-
-function isFailedLogin(error: unknown): boolean {
-  return error instanceof Unauthorized || error instanceof GuessingRefused;
-}
->>>>>>> ac1d0d3 (Metrics are prom-client's own: counters and histograms count where things happen, gauges are read when Prometheus asks)

@@ -1,12 +1,13 @@
 import { GuessingRefused, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { AccessLog, Ending } from './access-log.ts';
-import type { Counters } from './counters.ts';
+
 import type { Exchange } from './exchange.ts';
+import type { Metrics } from './metrics.ts';
 import { problemOf } from './problems.ts';
 
 /** Where an answer is counted and logged. */
 export interface AnswerDeps {
-  readonly counters: Counters;
+  readonly metrics: Metrics;
   readonly accessLog: AccessLog;
 }
 
@@ -49,8 +50,8 @@ export function log(parts: AnswerDeps, exchange: Exchange, ending: Omit<Ending, 
   const durationMs = performance.now() - exchange.startedMs;
   // After the answer has left: nobody waits for a log line.
   setImmediate(() => {
-    parts.counters.request(exchange.op, ending.status ?? 0, durationMs / 1000);
-    if (isFailedLogin(ending.error)) parts.counters.failedLogin();
+    parts.metrics.request(exchange.op, ending.status ?? 0, durationMs / 1000);
+    if (isFailedLogin(ending.error)) parts.metrics.failedLogin();
     parts.accessLog.write(exchange, { ...ending, durationMs });
   });
 }
