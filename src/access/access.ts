@@ -41,6 +41,13 @@ export class Access {
     );
   }
 
+  /** Calls `listener` with the profiles that somebody has set up: at once, and when their files have changed. */
+  watchProfiles(listener: (profiles: readonly Profile[]) => void): void {
+    this.book.watch(() =>
+      listener([...this.book.all()].filter(({ name, source }) => source !== '' || name === this.usual)),
+    );
+  }
+
   /** Why the workspace of a profile cannot be used beside the others there are: `overlapFault`. */
   overlapFault(profile: Profile, overlaps: (directory: string, other: string) => boolean): string | undefined {
     return overlapFault(profile, this.book.all(), overlaps);

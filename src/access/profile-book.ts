@@ -118,6 +118,7 @@ export class ProfileBook {
   #faulty: readonly FaultyFile[];
   #seen: string;
   #lookedMs: number;
+  #changed: () => void = () => {};
 
   /** Reads the files; a profile whose file has faults is not there, and the owner hears of it. */
   constructor(
@@ -148,6 +149,12 @@ export class ProfileBook {
     return this.#profiles.values();
   }
 
+  /** Calls `listener` at once, and when the profiles were read again. */
+  watch(listener: () => void): void {
+    this.#changed = listener;
+    listener();
+  }
+
   /** What is wrong with the file of a profile, its path before each sentence; nothing where there is none. */
   faultsOf(name: string): string[] {
     return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);
@@ -171,6 +178,7 @@ export class ProfileBook {
     this.#profiles = next;
     this.#faulty = faulty;
     this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read anew');
+    this.#changed();
   }
 
   #fingerprint(): string {

@@ -84,14 +84,14 @@ function listProfiles(
 }
 
 /** Checks files of profiles; ends with 1 where one has faults. */
-function checkProfiles(files: readonly string[], options: ProfileOptions): void {
+async function checkProfiles(files: readonly string[], options: ProfileOptions): Promise<void> {
   const { profiles, faulty } =
     files.length === 0
       ? profilesIn(profilesDirectory(options.dir))
       : { profiles: new Map(files.map((file) => [file, readOrFail(file, options)])), faulty: [] };
   const own = readManifest(PATHS.manifest)?.user;
   const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
-  const ofMachine = machineFaults([...profiles.values()], own);
+  const ofMachine = await machineFaults([...profiles.values()], own);
   let isSound = faulty.length === 0;
   const others = [...profiles.values(), ...profilesIn(profilesDirectory(options.dir)).profiles.values()];
   for (const profile of profiles.values()) {

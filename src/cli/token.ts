@@ -90,14 +90,14 @@ const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
 const RESERVED = 'default';
 
 /** Makes a token of this name and prints it, on standard output alone. */
-function createToken(
+async function createToken(
   name: string,
   options: TokenOptions & {
     readonly profile?: string | undefined;
     readonly expires?: number | undefined;
     readonly ip: readonly string[];
   },
-): void {
+): Promise<void> {
   if (!NAME.test(name)) fail(EXIT_USAGE, 'a name has up to 64 small letters, digits, and _ . - between them');
   if (name === RESERVED) fail(EXIT_USAGE, 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another');
   const profile = requireProfile(options.profile);
@@ -121,7 +121,8 @@ function createToken(
     ];
   });
   show(name, secret);
-  const fault = machineFaults([profile], readManifest(PATHS.manifest)?.user).get(profile.name);
+  const faults = await machineFaults([profile], readManifest(PATHS.manifest)?.user);
+  const fault = faults.get(profile.name);
   if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${faultText(fault)}\n`);
 }
 

@@ -11,5 +11,5 @@ export function defineTrySandboxes(command: Command): void {
 /** Prints why the profiles on standard input cannot run commands in this very process, as JSON: names and faults. */
 async function trySandboxes(): Promise<void> {
   const profiles = (await Bun.stdin.json()) as MachineProfile[];
-  process.stdout.write(JSON.stringify([...faultsHere(profiles, userInfo().username)]));
+  process.stdout.write(JSON.stringify([...(await faultsHere(profiles, userInfo().username))]));
 }

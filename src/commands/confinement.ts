@@ -1,5 +1,6 @@
 import type { Access } from '../access/access.ts';
 import { type Profile, userOf } from '../access/profile.ts';
+import type { Clock } from '../lib/clock.ts';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { accountOf, type NamedAccount } from '../process/environment.ts';
@@ -81,17 +82,12 @@ export function isFree({ sandbox, user, limits }: Profile): boolean {
   return sandbox === undefined && user === undefined && Object.keys(limits).length === 0;
 }
 
-/** A fault that was found stays so long: its owner mends it, and the next command finds out. */
-const PROBE_AGAIN_MS = 2000;
-const MAX_PROBES = 100;
-const probes = new Map<string, { readonly fault: string | undefined; readonly lookedMs: number }>();
-
 /**
- * Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. That
- * bubblewrap makes one is tried once, and again when it is another program by now.
+ * Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. Waits where
+ * that is being tried.
  */
-export function demandSandbox(profile: Profile, spec: SandboxSpec, nowMs: number, access: Access): void {
-  const fault = access.overlapFault(profile, overlaps) ?? workspaceFaultOf(spec) ?? probe(spec, nowMs);
+export async function requireSandbox(profile: Profile, spec: SandboxSpec, access: Access, clock: Clock): Promise<void> {
+  const fault = access.overlapFault(profile, overlaps) ?? workspaceFaultOf(spec) ?? (await probe(spec, clock));
   if (fault === undefined) return;
   throw new ProfileUnavailable(
     `Nothing was run: the profile ${profile.name} of this token needs a sandbox, and ${fault}. Tell the owner of the server.`,
@@ -103,15 +99,33 @@ function workspaceFaultOf({ writable, account }: SandboxSpec): string | undefine
   return writable.map((path) => workspaceFault(path, account)).find((fault) => fault !== undefined);
 }
 
-function probe(spec: SandboxSpec, nowMs: number): string | undefined {
+/** A fault that was found stays so long: its owner mends it, and the next command finds out. */
+const PROBE_AGAIN_MS = 2000;
+const MAX_PROBES = 100;
+
+interface Probe {
+  readonly fault: Promise<string | undefined>;
+  /** Until when it is believed, on the clock that never goes back: for good where there is no fault. */
+  untilMs: number;
+}
+
+const probes = new Map<string, Probe>();
+
+/** Why bubblewrap makes no such sandbox. It is tried once, and again when bubblewrap is another program by now. */
+function probe(spec: SandboxSpec, clock: Clock): Promise<string | undefined> {
   const key = `${bubblewrapFingerprint()} ${JSON.stringify({ ...spec, hidden: idOf(spec.hidden) })}`;
   const known = probes.get(key);
-  if (known !== undefined && (known.fault === undefined || nowMs - known.lookedMs < PROBE_AGAIN_MS)) return known.fault;
-  const found = sandboxFault(spec);
-  const fault = found && faultText(found);
+  if (known !== undefined && clock.elapsed() < known.untilMs) return known.fault;
   if (probes.size >= MAX_PROBES) probes.clear();
-  probes.set(key, { fault, lookedMs: nowMs });
-  return fault;
+  const made: Probe = { fault: tried(), untilMs: Number.POSITIVE_INFINITY };
+  probes.set(key, made);
+  return made.fault;
+
+  async function tried(): Promise<string | undefined> {
+    const fault = await sandboxFault(spec);
+    if (fault !== undefined) made.untilMs = clock.elapsed() + PROBE_AGAIN_MS;
+    return fault && faultText(fault);
+  }
 }
 
 /** A start has failed that was tried before: the next one tries again. */
@@ -119,8 +133,25 @@ export function forgetProbes(): void {
   probes.clear();
 }
 
+/** Tries the sandboxes of `profiles`, one after the other, so that no call has to wait for it. */
+export async function probeAhead(
+  profiles: readonly Profile[],
+  ownPaths: readonly string[],
+  clock: Clock,
+): Promise<void> {
+  for (const profile of profiles) {
+    try {
+      const { sandbox } = confinementOf(profile, ownPaths);
+      if (sandbox !== undefined && workspaceFaultOf(sandbox) === undefined) await probe(sandbox, clock);
+    } catch (error) {
+      // Its first call is refused for it, with the reason.
+      if (!(error instanceof ProfileUnavailable)) throw error;
+    }
+  }
+}
+
 /** Throws `ProfileUnavailable` for ceilings of a profile where nothing `holds` a command to them. */
-export function demandCeilings(confinement: Confinement | undefined, holds: boolean): void {
+export function requireCeilings(confinement: Confinement | undefined, holds: boolean): void {
   if (holds || confinement === undefined) return;
   if (Object.values(confinement.ceilings).every((ceiling) => ceiling === undefined)) return;
   throw new ProfileUnavailable(

@@ -11,7 +11,7 @@ import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
 import { type Boundary, boundaryOf, notRun } from './boundary.ts';
 import type { CommandParts, NewCommand } from './command.ts';
-import { type Confinement, demandCeilings } from './confinement.ts';
+import { type Confinement, requireCeilings } from './confinement.ts';
 
 /** A command that was started. */
 export interface Launched {
@@ -178,7 +178,7 @@ function startInCgroup(
     cgroup?.remove();
     if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
   }
-  demandCeilings(confinement, false);
+  requireCeilings(confinement, false);
   parts.notices.warn(
     { session: session.id },
     'no cgroup could be had for this command; a restart of the agent ends it',

@@ -3,7 +3,7 @@ import { type CallContext, revalidate } from '../calls/context.ts';
 import type { OperationDeps } from '../calls/deps.ts';
 import type { TimePlan } from '../calls/time-plan.ts';
 import type { NewCommand } from '../commands/command.ts';
-import { type Confinement, confinementOf, demandCeilings, demandSandbox, isFree } from '../commands/confinement.ts';
+import { type Confinement, confinementOf, isFree, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
@@ -23,13 +23,13 @@ export class CommandChecks {
   }
 
   /** Throws `InvalidArguments` for what no command can have, `ProfileUnavailable` for walls that cannot be made here. */
-  check(given: ShellArguments, context: CallContext, time: TimePlan): NewCommand {
+  async check(given: ShellArguments, context: CallContext, time: TimePlan): Promise<NewCommand> {
     const { principal, address, profile } = context;
     const { cmd, env, stdin } = given;
     checkText('cmd', cmd);
     const confinement = this.#confinement(context);
     const cwd = this.#directory(given, context, confinement);
-    this.#requireWalls(context, confinement);
+    if (confinement !== undefined) await this.#requireWalls(context, confinement);
     checkEnvironment(env);
     if (!stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     return {
@@ -55,10 +55,10 @@ export class CommandChecks {
     return cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? this.#home.now();
   }
 
-  #requireWalls({ profile }: CallContext, confinement: Confinement | undefined): void {
+  async #requireWalls({ profile }: CallContext, confinement: Confinement): Promise<void> {
     const { clock, access, commands } = this.deps;
-    if (confinement?.sandbox !== undefined) demandSandbox(profile, confinement.sandbox, clock.elapsed(), access);
-    demandCeilings(confinement, commands.holdsCeilings);
+    if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
+    requireCeilings(confinement, commands.holdsCeilings);
   }
 }
 

@@ -45,7 +45,7 @@ export function shellOperation(deps: OperationDeps): Operation {
     run: async (given, context, ignored) => {
       const time = planTime(given, context.limits);
       const found =
-        replay(deps, given, context) ?? (await begin(deps, given, context, checks.check(given, context, time)));
+        replay(deps, given, context) ?? (await begin(deps, given, context, await checks.check(given, context, time)));
       const { session, isRepeat } = found;
       if (isRepeat) deps.trail.repeated(session, context);
       await waitForEnd(deps, session, context, time.answerSeconds);

@@ -218,8 +218,8 @@ export function bubblewrapFingerprint(): string {
   return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }
 
-/** Why no command can run in a sandbox here, which is tried; undefined when it can. */
-export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
+/** Why no command can run in a sandbox here, which is tried; undefined when it can. Takes up to 5 s on a busy machine. */
+export async function sandboxFault(spec: SandboxSpec): Promise<MachineFault | undefined> {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
   if (ownsDevices(spec) && deviceView() === undefined)
     return { what: 'the devices of the machine cannot be shielded from root' };
@@ -228,19 +228,21 @@ export function sandboxFault(spec: SandboxSpec): MachineFault | undefined {
     const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
     const before = spec.account === undefined ? [] : asUser(spec.account);
     const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
-    const { exitCode, exitedDueToTimeout, stderr } = Bun.spawnSync([...before, ...words, 'true'], {
+    const startedMs = performance.now();
+    const probe = Bun.spawn([...before, ...words, 'true'], {
       env: { PATH: TRUSTED_PATH },
-      stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as never,
+      stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as ['ignore', 'ignore', 'pipe'],
       timeout: PROBE_MS,
       killSignal: 'SIGKILL',
     });
-    if (exitCode === 0) return undefined;
+    const stderr = new Response(probe.stderr).text();
+    if ((await probe.exited) === 0) return undefined;
     // What has run into its time limit says nothing of this machine but that it is slow.
-    if (exitedDueToTimeout === true)
+    if (performance.now() - startedMs >= PROBE_MS)
       return {
         what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
       };
-    const said = stderr?.toString() ?? '';
+    const said = await stderr;
     const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
     if (own === undefined) return { what: describeFailure(said) };
     return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));

@@ -18,6 +18,7 @@ import {
   openAudit,
   openStore,
   openTheLog,
+  probeSandboxes,
   readConfig,
   sweepCgroups,
   sweepJob,
@@ -65,6 +66,7 @@ export async function serveStdio(): Promise<void> {
   stopOnSignals(stoppable);
   server.closed.subscribe(() => void stopAfterLastAnswers(stoppable));
   const sessions = deps.store.directory;
+  probeSandboxes(deps);
   log.logger.info({ sessions, version, commit, pid: process.pid, ...recovered }, 'speaking MCP');
 }
 

@@ -17,6 +17,7 @@ import {
   openKeyRing,
   openStore,
   openTheLog,
+  probeSandboxes,
   readConfig,
   sweepCgroups,
   sweepJob,
@@ -50,5 +51,6 @@ export async function serve(): Promise<void> {
   warnOfPlaces(config, deps.approvals, log.logger);
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);
+  probeSandboxes(deps);
   log.logger.info({ url: listener.url, version, commit, pid: process.pid, ...recovered }, 'listening');
 }

@@ -6,6 +6,7 @@ import { KeyRing } from '../access/key-ring.ts';
 import { ProfileBook } from '../access/profile-book.ts';
 import { AuditFault } from '../audit/audit-fault.ts';
 import { AuditLog } from '../audit/audit-log.ts';
+import { probeAhead } from '../commands/confinement.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -103,6 +104,15 @@ export function warnOfPlaces(
     notices.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: there is no such directory');
   const fault = approvalsDirectory === undefined ? undefined : approvals.fault();
   if (fault !== undefined) notices.warn({ fault }, 'AGENT3_APPROVALS_DIR: what needs approval is denied');
+}
+
+/** Tries the sandboxes of the profiles that are set up, now and when they change, so that no call has to wait for it. */
+export function probeSandboxes({ access, ownPaths, clock, logger }: Deps): void {
+  access.watchProfiles((profiles) => {
+    probeAhead(profiles, ownPaths, clock).catch((error) =>
+      logger.warn({ err: error }, 'the sandboxes of the profiles could not be tried'),
+    );
+  });
 }
 
 /** The audit record that the settings name; throws, with the reason, when it cannot be written. */

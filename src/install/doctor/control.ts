@@ -20,7 +20,7 @@ import { installedProfiles, unreadable } from './unreadable.ts';
  * Whether every profile that a token has is there, and its commands can run. `usual` is that of the token of the
  * settings, `own` the user of the agent.
  */
-export function profilesFinding(usual: string, own: string): Finding {
+export async function profilesFinding(usual: string, own: string): Promise<Finding> {
   try {
     const { profiles, faulty } = installedProfiles(own);
     const [unusable] = faulty.flatMap(faultWords);
@@ -32,7 +32,7 @@ export function profilesFinding(usual: string, own: string): Finding {
     if (missing !== undefined)
       return bad('profiles', `there is no profile ${missing}, which a token has`, 'agent3 profile list');
     const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
-    const fault = profilesFault(all, own, [...profiles.values()]);
+    const fault = await profilesFault(all, own, [...profiles.values()]);
     if (fault !== undefined) return bad('profiles', fault.what, fault.cure ?? MEND);
     return good('profiles', `in use: ${[...used].sort().join(', ')}`);
   } catch (error) {
@@ -47,12 +47,16 @@ const OPEN_TOKENS = `chgrp --reference=${PATHS.logs} ${PATHS.tokens}; chmod 640 
 const MEND = 'agent3 profile check, then mend the profile';
 
 /** What keeps profiles from being used: the machine's own fault once, with the names of all that have it. */
-function profilesFault(profiles: readonly Profile[], own: string, all: readonly Profile[]): MachineFault | undefined {
+async function profilesFault(
+  profiles: readonly Profile[],
+  own: string,
+  all: readonly Profile[],
+): Promise<MachineFault | undefined> {
   for (const profile of profiles) {
     const what = userFault(profile, own) ?? overlapFault(profile, all, overlaps) ?? profileMistakes(profile)[0];
     if (what !== undefined) return { what: `${profile.name}: ${what}` };
   }
-  const faults = machineFaults(profiles, own);
+  const faults = await machineFaults(profiles, own);
   const [first] = faults.values();
   if (first === undefined) return undefined;
   const names = [...faults].filter(([, { what }]) => what === first.what).map(([name]) => name);

@@ -14,10 +14,10 @@ import { faultsInUnit, type MachineProfile } from './unit-probe.ts';
  * Where the agent is installed, with the user `own`, they are tried under everything that its unit forbids; else as the
  * user that they would run as.
  */
-export function machineFaults(
+export async function machineFaults(
   profiles: readonly MachineProfile[],
   own: string | undefined,
-): ReadonlyMap<string, MachineFault> {
+): Promise<ReadonlyMap<string, MachineFault>> {
   const bound = profiles.filter(({ user, sandbox }) => user !== undefined || sandbox !== undefined);
   if (bound.length === 0) return new Map();
   const inUnit = own === undefined ? undefined : faultsInUnit(bound);
@@ -25,19 +25,19 @@ export function machineFaults(
 }
 
 /** The same, for what this process itself may do. */
-export function faultsHere(
+export async function faultsHere(
   profiles: readonly MachineProfile[],
   own: string | undefined,
-): ReadonlyMap<string, MachineFault> {
-  return new Map(
-    profiles.flatMap((profile) => {
-      const fault = machineFault(profile, own);
-      return fault === undefined ? [] : [[profile.name, fault] as const];
-    }),
-  );
+): Promise<ReadonlyMap<string, MachineFault>> {
+  const faults = new Map<string, MachineFault>();
+  for (const profile of profiles) {
+    const fault = await machineFault(profile, own);
+    if (fault !== undefined) faults.set(profile.name, fault);
+  }
+  return faults;
 }
 
-function machineFault(profile: MachineProfile, own: string | undefined): MachineFault | undefined {
+async function machineFault(profile: MachineProfile, own: string | undefined): Promise<MachineFault | undefined> {
   const { sandbox } = profile;
   const user = userOf(profile, process.geteuid?.() === 0 && (own === undefined || own === 'root'));
   if (user !== undefined && accountOf(user) === undefined) {
@@ -47,7 +47,7 @@ function machineFault(profile: MachineProfile, own: string | undefined): Machine
   const { directory } = sandbox;
   const account = becomes(user ?? own);
   const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account };
-  const fault = sandboxFault(spec);
+  const fault = await sandboxFault(spec);
   if (fault !== undefined || directory === undefined) return fault;
   return account === undefined ? writingFault(directory) : writingFaultOf(account, directory);
 }
