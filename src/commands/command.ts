@@ -32,7 +32,7 @@ export interface CommandParts {
 }
 
 /** A command to run, and the session it gets. */
-export interface NewCommand extends NewSession {
+export interface NewCommand extends Omit<NewSession, 'input' | 'file_max'> {
   readonly env: Readonly<Record<string, string>>;
   /** What the command reads first; it is all there is when `input` is `closed`. */
   readonly stdin: string;
@@ -50,15 +50,7 @@ export interface NewCommand extends NewSession {
 
 /** What a session is made of; what a command is started with beside that is not kept. */
 export function detailsOf(command: NewCommand): NewSession {
-  const {
-    env: _e,
-    stdin: _s,
-    input: _i,
-    size: _z,
-    keepsExitCode: _k,
-    confinement: _c,
-    revalidate: _r,
-    ...details
-  } = command;
-  return details;
+  const { env: _e, stdin: _s, size: _z, keepsExitCode: _k, revalidate: _r, input, confinement, ...details } = command;
+  const file_max = confinement?.fileBytes;
+  return { ...details, ...(input !== 'closed' && { input }), ...(file_max !== undefined && { file_max }) };
 }

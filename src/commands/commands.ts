@@ -110,10 +110,7 @@ export class Commands {
   }
 
   async #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): Promise<void> {
-    const { input, keepsExitCode, confinement } = command;
-    const file_max = confinement?.fileBytes;
-    const set = { ...(input !== 'closed' && { input }), ...(file_max !== undefined && { file_max }) };
-    session.record = { ...session.record, ...set };
+    const { keepsExitCode, confinement } = command;
     const follow = ({ process, input, status }: Launched): SignalOnce | undefined => {
       if (input !== undefined) this.#inputs.set(session.id, input);
       const more = { hasReaper: confinement?.sandbox !== undefined, status };
@@ -217,7 +214,7 @@ export class Commands {
     const disk = new DiskWatch(session, limits.outputBytes, this.parts.store);
     const running = supervise(process, tree, limits, disk.room, async () => {
       const reason = await this.whySilent(session);
-      if (reason !== undefined) session.record = { ...session.record, waited_for: reason.text };
+      if (reason !== undefined) this.#record(session, { waited_for: reason.text });
     });
     this.#running.set(session.id, running);
     this.#changed();

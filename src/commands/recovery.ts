@@ -85,9 +85,12 @@ function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock
   // A session without a readable record tells no limit of its own.
   const seconds = session.record.execution_seconds || limits.maxExecSeconds;
   const left = seconds - (clock.now() - session.record.started_at) / 1000;
-  session.record = { ...session.record, process: shell, execution_seconds: seconds };
-  commands.takeUp(session, adopt(shell), Math.max(0, left));
-  session.update({});
+  try {
+    session.update({ process: shell, execution_seconds: seconds });
+  } finally {
+    // Also where the disk refuses the record: the command is held to its limits.
+    commands.takeUp(session, adopt(shell), Math.max(0, left));
+  }
 }
 
 /** The session's shell, when it is alive: by its recorded identity, or by the mark where nothing was recorded yet. */

@@ -25,7 +25,7 @@ export class Session {
   constructor(
     readonly id: SessionId,
     readonly directory: string,
-    public record: SessionRecord,
+    private stored: SessionRecord,
     /** Length of the record on disk, 0 while there is none. */
     private recordBytes = 0,
   ) {}
@@ -34,10 +34,15 @@ export class Session {
     return join(this.directory, name);
   }
 
+  /** The record as it is now; `update` changes it. */
+  get record(): SessionRecord {
+    return this.stored;
+  }
+
   /** Changes the record and writes it. The change holds in memory also when the disk refuses it. */
   update(change: Partial<SessionRecord>): void {
-    this.record = { ...this.record, ...change };
-    this.recordBytes = writeRecord(this.directory, this.record, this.recordBytes);
+    this.stored = { ...this.stored, ...change };
+    this.recordBytes = writeRecord(this.directory, this.stored, this.recordBytes);
   }
 
   /** Writes the record as it is before the command starts, so that the session is known whatever becomes of a later one. */

@@ -13,7 +13,7 @@ import { Session } from './session.ts';
 /** What a new session is made of. */
 export type NewSession = Pick<
   SessionRecord,
-  'principal' | 'cmd' | 'cwd' | 'key' | 'execution_seconds' | 'profile' | 'address' | 'decision'
+  'principal' | 'cmd' | 'cwd' | 'key' | 'execution_seconds' | 'profile' | 'address' | 'decision' | 'input' | 'file_max'
 >;
 
 /** The descriptors of a new session's streams, opened for append. */
