@@ -4,7 +4,7 @@ import { detach, mountOverlay } from '../linux/libc.ts';
 import { outermost } from './hidden.ts';
 import { idOf } from './pattern-tree.ts';
 import { lstatOrUndefined } from './reach.ts';
-import { ownPlace, viewPath, withUmask } from './view-place.ts';
+import { layerPath, viewPath, withUmask } from './view-place.ts';
 
 /** A view may not see a file that has taken another's place; so old, it is made anew for the next command. */
 const FRESH_MS = 5000;
@@ -36,15 +36,16 @@ class HidingViews {
 
   /**
    * The path of a view of `root` without what is hidden in it: names that patterns spell out (`~/` stands for `root` where
-   * that is a home), and `existing` paths that they fit. Undefined where none can be had.
+   * that is a home), and `existing` paths that they fit. Only the user with the number `uid` gets to it, if one is given:
+   * by the view nobody else passes the directories above `root`. Undefined where none can be had.
    */
-  without(root: string, patterns: readonly string[], existing: readonly string[]): string | undefined {
+  without(root: string, patterns: readonly string[], existing: readonly string[], uid?: number): string | undefined {
     if (process.geteuid?.() !== 0 || this.#impossible.has(root)) return undefined;
-    const key = [root, idOf(patterns), ...existing].join('\0');
+    const key = [root, uid, idOf(patterns), ...existing].join('\0');
     const known = this.#views.get(key);
     const now = performance.now();
     if (known !== undefined && now - known.madeMs < FRESH_MS) return known.path;
-    const path = withUmask(0o022, () => this.#make(root, namesBelow(root, patterns, existing)));
+    const path = withUmask(0o022, () => this.#make(root, namesBelow(root, patterns, existing), uid));
     if (path === undefined) return undefined;
     this.#views.set(key, { path, madeMs: now });
     if (known !== undefined) setTimeout(() => drop(known.path), KEPT_MS).unref();
@@ -52,13 +53,13 @@ class HidingViews {
     return path;
   }
 
-  #make(root: string, names: readonly string[]): string | undefined {
+  #make(root: string, names: readonly string[], uid: number | undefined): string | undefined {
     try {
-      const path = viewPath(String(++this.#count));
+      const path = viewPath(String(++this.#count), uid);
       mkdirSync(path, { mode: 0o711 });
       const mask = maskOf(root, names);
       const key = JSON.stringify([root, mask]);
-      const layer = this.#masks.get(key) ?? makeLayer(root, join(ownPlace(), `mask-${this.#count}`), mask);
+      const layer = this.#masks.get(key) ?? makeLayer(root, layerPath(String(this.#count)), mask);
       this.#masks.set(key, layer);
       if (mountOverlay(path, `lowerdir=${layer}:${root}`)) return path;
     } catch {

@@ -37,7 +37,7 @@ export function homeView({ hidden, writable, account }: HomeSpec, outside: reado
   if (!isOrdinary || OWN_DIRECTORIES.some((own) => isWithin(own, home))) return undefined;
   if ([...writable, ...outside].some((path) => isWithin(path, home))) return undefined;
   if (process.geteuid?.() !== 0) return { home, options: shownIn(home, hidden), isEmptied: true, mounts: [] };
-  const view = hidingViews.without(home, hidden, outside);
+  const view = hidingViews.without(home, hidden, outside, account?.user ?? 0);
   if (view === undefined) return undefined;
   const mounts = mountsBelow(home, outside);
   const options = ['--ro-bind', view, home, ...mounts.flatMap((path) => ['--ro-bind-try', path, path])];

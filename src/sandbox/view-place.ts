@@ -1,6 +1,6 @@
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { detach } from '../linux/libc.ts';
+import { detach, letEnter } from '../linux/libc.ts';
 
 /** Where the agent mounts what its sandboxes see: inside of one it is another, empty directory. */
 const PLACE = '/run/agent3-views';
@@ -9,13 +9,36 @@ const MOUNT = 'view-';
 
 let own: string | undefined;
 
-/** The path of a mount of this process; its directory goes when the process ends. Throws where none can be made. */
-export function viewPath(name: string): string {
-  return join(ownPlace(), `${MOUNT}${name}`);
+/** A directory that one user alone may enter begins with this. */
+const OF_ONE = 'of-';
+
+/**
+ * The path of a mount of this process, which every user gets to, or beside root only the one with this number; its
+ * directory goes when the process ends. Throws where none can be made.
+ */
+export function viewPath(name: string, uid?: number): string {
+  return join(uid === undefined ? ownPlace() : placeOf(uid), `${MOUNT}${name}`);
 }
 
-/** The directory of this process for its mounts, and what they are made of. */
-export function ownPlace(): string {
+/** Root's own directory of this process for what mounts are made of. Throws where none can be made. */
+export function layerPath(name: string): string {
+  const path = join(ownPlace(), 'layers');
+  mkdirSync(path, { recursive: true, mode: 0o700 });
+  return join(path, name);
+}
+
+/** It is root's: were it the user's, that one could rename what root mounts there. */
+function placeOf(uid: number): string {
+  const path = join(ownPlace(), `${OF_ONE}${uid}`);
+  if (existsSync(path)) return path;
+  mkdirSync(path, { mode: 0o700 });
+  if (uid === 0 || letEnter(path, uid)) return path;
+  rmSync(path, { recursive: true });
+  throw new Error(`${path}: no access control list can be set`);
+}
+
+/** The directory of this process for its mounts. */
+function ownPlace(): string {
   if (own === undefined) {
     removeViewsOfTheDead();
     const path = join(PLACE, String(process.pid));
@@ -46,6 +69,9 @@ function removeViewsOfTheDead(): void {
 }
 
 function removeViews(directory: string): void {
-  for (const name of readdirSync(directory)) if (name.startsWith(MOUNT)) detach(join(directory, name));
+  for (const name of readdirSync(directory)) {
+    if (name.startsWith(MOUNT)) detach(join(directory, name));
+    if (name.startsWith(OF_ONE)) removeViews(join(directory, name));
+  }
   rmSync(directory, { recursive: true, force: true });
 }
