@@ -64,6 +64,7 @@ export const profileSchema = Type.Object(
       }),
     ),
     otherwise: Type.Optional(actionSchema),
+    unreadable: Type.Optional(actionSchema),
     limits: Type.Optional(
       Type.Object(
         {
@@ -114,7 +115,7 @@ export interface Profile {
   readonly source: string;
 }
 
-const NO_RULES: Ruleset = { rules: [], otherwise: 'allow' };
+const NO_RULES: Ruleset = { rules: [], otherwise: 'allow', unreadable: 'confirm' };
 
 /** The profiles that need no file. */
 export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profile>> = {
@@ -179,7 +180,11 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
       hidden: [...sandbox.hidden.filter((path) => file.show?.includes(path) !== true), ...(file.hide ?? [])],
     },
     limits: file.limits ?? {},
-    rules: { rules: (file.rules ?? []).map(ruleOf), otherwise: file.otherwise ?? 'allow' },
+    rules: {
+      rules: (file.rules ?? []).map(ruleOf),
+      otherwise: file.otherwise ?? 'allow',
+      unreadable: file.unreadable ?? 'confirm',
+    },
     mask: file.mask ?? base.mask,
     source: JSON.stringify(file),
   };

@@ -1,14 +1,11 @@
 import { basename } from 'node:path';
-import type { Answer } from './answers.ts';
-import { collect, type Part } from './collect.ts';
-import { directoriesOf } from './directories.ts';
-import { isAgainst, isHarmless, matches, matchesWrite, namesPath, programsNamed } from './match.ts';
-import { absolute, isOfSystem, type Where } from './paths.ts';
+import { readScript, type SimpleCommand } from '../shell/script.ts';
+import { isSpecialVariable } from '../shell/variables.ts';
+import type { Text } from '../shell/words.ts';
+import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed } from './match.ts';
+import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
 import { ACTIONS, type Rule } from './rule.ts';
 import { ALLOWED, type Decision, letsAllThrough, type Ruleset } from './ruleset.ts';
-import { isSpecialVariable } from './variables.ts';
-import type { Text } from './words.ts';
-import { runsWhatItWrites } from './written.ts';
 
 /** What is to be run. */
 export interface Proposal {
@@ -22,23 +19,22 @@ export interface Proposal {
   readonly isOpen: boolean;
 }
 
-/** The strictest that the rules say to any part of a command. What they cannot read, a person has to see. */
+/** The strictest that the rules say to any part of a command; what they decide on and cannot be read is `unreadable`. */
 export function decide(ruleset: Ruleset, proposal: Proposal): Decision {
   if (letsAllThrough(ruleset)) return ALLOWED;
   const { cmd, shell, cwd, env, stdin, isOpen } = proposal;
-  const { parts, faults, repeats } = collect(cmd, basename(shell), [...Object.values(env), stdin]);
-  const asked = [
+  const { commands, faults, repeats } = readScript(cmd, basename(shell), Object.values(env), stdin);
+  const unread = [
     ...(isOpen ? ['its input stays open, so rules cannot read what will be typed'] : []),
     ...Object.keys(env)
-      .filter((name) => isSpecialVariable(name, env[name]))
+      .filter(isSpecialVariable)
       .map((name) => `the variable ${name} changes what commands mean`),
-    ...(runsWhatItWrites(parts) ? ['it runs what is in a file that it writes'] : []),
     ...faults,
-  ].map((reason) => confirmed(reason));
-  const where = directoriesOf(cwd, parts, repeats);
+  ].map((reason) => unreadable(ruleset, reason));
+  const where = directoriesOf(cwd, commands, repeats);
   return strictest([
-    ...asked,
-    ...parts.flatMap((part) => decidePart(ruleset, part, part.isElsewhere ? undefined : where)),
+    ...unread,
+    ...commands.flatMap((part) => decidePart(ruleset, part, part.isElsewhere ? undefined : where)),
   ]);
 }
 
@@ -52,11 +48,11 @@ function strictest(decisions: readonly Decision[]): Decision {
   return result;
 }
 
-function confirmed(reason: string, part = '', rule?: number): Decision {
-  return { action: 'confirm', reason, part, rule };
+function unreadable({ unreadable: action }: Ruleset, reason: string, part = '', rule?: number): Decision {
+  return { action, reason, part, rule };
 }
 
-function decidePart(ruleset: Ruleset, part: Part, where: Where): Decision[] {
+function decidePart(ruleset: Ruleset, part: SimpleCommand, where: Where): Decision[] {
   const run = part.name === undefined ? [] : decideRun(ruleset, part, where);
   const written = part.writes.flatMap((file) => {
     const { decisions, decider } = ask(ruleset, part, (rule) => matchesWrite(rule, part, file, where));
@@ -67,28 +63,34 @@ function decidePart(ruleset: Ruleset, part: Part, where: Where): Decision[] {
 }
 
 /** What the rules say to the program and its arguments. */
-function decideRun(ruleset: Ruleset, part: Part, where: Where): Decision[] {
-  const { name, unreadable } = part;
+function decideRun(ruleset: Ruleset, part: SimpleCommand, where: Where): Decision[] {
+  const { name, inner } = part;
   const { decisions, decider } = ask(ruleset, part, (rule) => matches(rule, part, where));
   const shown = shorten(part.source);
-  // Who allows a program with these very arguments has read them; who names its very path knows it.
+  // Who allows a program with these very arguments has read them.
   const isRead = decider?.action === 'allow' && decider.arguments !== undefined;
-  const isOutside = name?.isKnown === true && name.text.includes('/') && !isOfSystem(name.text, where);
-  const programs = part.isWrapper ? [] : programsNamed(part, where);
-  const copied = programs.length === 0 ? -1 : ruleset.rules.findIndex((rule) => isAgainst(rule, programs));
-  const isKnown = decider?.action === 'allow' && namesPath(decider, name, where);
-  const unread = unreadable === undefined || isRead ? [] : [confirmed(unreadable, shown)];
+  const unread = inner.unreadable === undefined || isRead ? [] : [unreadable(ruleset, inner.unreadable, shown)];
   // Any rule may be about a program without a name: that it has none says more.
   const isNameless = name?.isKnown === false && decider === undefined;
   return [
     ...(isNameless ? [...unread, ...decisions] : decisions),
     ...(decider === undefined && !part.isCall ? otherwiseOf(ruleset, part, unruled(ruleset, part, where)) : []),
     ...(isNameless ? [] : unread),
-    ...(copied === -1 ? [] : [confirmed(`rule ${copied + 1} is about a program that it names`, shown, copied + 1)]),
-    ...(isOutside && !isKnown
-      ? [confirmed(`${shorten(name.text)} is a program outside of the directories of the system`, shown)]
-      : []),
+    ...(isRead ? [] : decideNamed(ruleset, part, where)),
   ];
+}
+
+/** What a rule is against and the words of a command name, though its program is another: it may run that, or copy it. */
+function decideNamed(ruleset: Ruleset, part: SimpleCommand, where: Where): Decision[] {
+  const { runs, invocations = [] } = part.inner;
+  const text = part.args.map((arg) => arg.text).join(' ');
+  const found = runs?.exec(text);
+  const behind = found ? [text.slice(found.index + found[0].length), part.input?.text, part.fed].join(' ') : '';
+  const programs = invocations.length > 0 ? [] : programsNamed(part, where);
+  if (behind === '' && programs.length === 0) return [];
+  const index = ruleset.rules.findIndex((rule) => isAgainst(rule, programs) || isNamedIn(behind, rule));
+  if (index === -1) return [];
+  return [unreadable(ruleset, `rule ${index + 1} is about a program that it names`, shorten(part.source), index + 1)];
 }
 
 interface Asked {
@@ -98,16 +100,16 @@ interface Asked {
 }
 
 /** The first rule that is about something, and those before it that may be. */
-function ask({ rules }: Ruleset, part: Part, matchOf: (rule: Rule) => Answer): Asked {
+function ask(ruleset: Ruleset, part: SimpleCommand, matchOf: (rule: Rule) => Answer): Asked {
   const decisions: Decision[] = [];
   const shown = shorten(part.source);
-  for (const [index, rule] of rules.entries()) {
+  for (const [index, rule] of ruleset.rules.entries()) {
     const answer = matchOf(rule);
     if (answer === 'no' || (answer === 'maybe' && rule.action === 'allow')) continue;
     const number = index + 1;
     if (answer === 'maybe') {
       const reason = `rule ${number} may be about it (${rule.words}), which only running it would tell`;
-      decisions.push(confirmed(reason, shown, number));
+      decisions.push(unreadable(ruleset, reason, shown, number));
       continue;
     }
     const { action, reason = `rule ${number}: ${rule.words}` } = rule;
@@ -117,13 +119,13 @@ function ask({ rules }: Ruleset, part: Part, matchOf: (rule: Rule) => Answer): A
   return { decisions, decider: undefined };
 }
 
-function otherwiseOf({ otherwise }: Ruleset, part: Part, reason: string): Decision[] {
+function otherwiseOf({ otherwise }: Ruleset, part: SimpleCommand, reason: string): Decision[] {
   if (otherwise === 'allow') return [];
   return [{ action: otherwise, reason, part: shorten(part.source), rule: undefined }];
 }
 
 /** Why no rule is about what is run: one may allow it with other files. */
-function unruled({ rules }: Ruleset, part: Part, where: Where): string {
+function unruled({ rules }: Ruleset, part: SimpleCommand, where: Where): string {
   const index = rules.findIndex(
     (rule) =>
       rule.action === 'allow' &&
@@ -149,6 +151,9 @@ function unwritable(file: Text, where: Where): string {
 const SHOWN_CHARS = 120;
 
 function shorten(text: string): string {
-  const line = text.replace(/\s+/g, ' ').trim();
+  const line = text
+    .slice(0, SHOWN_CHARS * 4)
+    .replace(/\s+/g, ' ')
+    .trim();
   return line.length <= SHOWN_CHARS ? line : `${line.slice(0, SHOWN_CHARS)}…`;
 }

@@ -1,20 +1,20 @@
 import { posix } from 'node:path';
-import { type Answer, all, some } from './answers.ts';
+import type { SimpleCommand } from '../shell/script.ts';
+import { isNoOption, since, type Text } from '../shell/words.ts';
 import type { Glob } from './glob.ts';
 import { outputsOf } from './outputs.ts';
-import { absolute, isFile, isOfSystem, isPath, pathsOfProgram, type Where } from './paths.ts';
-import type { Redirected, Rule } from './rule.ts';
-import { isNoOption, since, type Text } from './words.ts';
+import { type Answer, absolute, all, isFile, isOfSystem, isPath, pathsOfProgram, some, type Where } from './paths.ts';
+import type { Rule } from './rule.ts';
 
 /** Whether a rule is about what is run, wherever relative paths lead. */
-export function matches(rule: Rule, part: Redirected, where: Where): Answer {
+export function matches(rule: Rule, part: SimpleCommand, where: Where): Answer {
   if (rule.action === 'allow') return isAllowed(rule, part, where);
   const answer = isAbout(rule, part, where);
   return answer === 'maybe' && needsMoreWords(rule, part, where) ? 'no' : answer;
 }
 
 /** Whether a rule asks for more, beside what is known, than there are words that could be it: each can be one thing. */
-function needsMoreWords({ flags = [], arguments: args = [] }: Rule, part: Redirected, where: Where): boolean {
+function needsMoreWords({ flags = [], arguments: args = [] }: Rule, part: SimpleCommand, where: Where): boolean {
   const words = [...part.args, ...part.reads];
   const open = words.filter(({ isKnown }) => !isKnown);
   if (open.some(({ maySplit }) => maySplit)) return false;
@@ -27,7 +27,7 @@ function needsMoreWords({ flags = [], arguments: args = [] }: Rule, part: Redire
   return isDistinct && beginnings.length > open.length;
 }
 
-function isAbout(rule: Rule, part: Redirected, where: Where): Answer {
+function isAbout(rule: Rule, part: SimpleCommand, where: Where): Answer {
   return all([
     () => (rule.commands === undefined ? 'yes' : isCommand(rule.commands, part.name, where)),
     () => (rule.flags === undefined ? 'yes' : some(rule.flags, (flag) => hasFlag(flag, part.args, part.name))),
@@ -45,7 +45,7 @@ function isAbout(rule: Rule, part: Redirected, where: Where): Answer {
 }
 
 /** Whether a rule is about a file that a redirection writes to. What allows a program does not allow it to write. */
-export function matchesWrite(rule: Rule, part: Redirected, file: Text, where: Where): Answer {
+export function matchesWrite(rule: Rule, part: SimpleCommand, file: Text, where: Where): Answer {
   const { writes } = rule;
   if (writes === undefined) return 'no';
   const answer = some(writes, (one) => isFile(one, file, where));
@@ -55,7 +55,7 @@ export function matchesWrite(rule: Rule, part: Redirected, file: Text, where: Wh
 }
 
 /** An `allow` with files is about commands that write to these and to no other. */
-function isAllowed(rule: Rule, part: Redirected, where: Where): Answer {
+function isAllowed(rule: Rule, part: SimpleCommand, where: Where): Answer {
   const files = [...part.writes, ...part.around];
   return all([
     () => (rule.commands === undefined ? 'yes' : isAllowedProgram(rule.commands, part.name, where)),
@@ -77,7 +77,7 @@ const LOOKERS =
   /^(?:ls|stat|file|which|whereis|type|command|dpkg|dpkg-query|rpm|ldd|md5sum|sha\d+sum|du|test|\[|readlink|realpath|echo|printf|man|whatis|grep|rg)$/;
 
 /** The programs of the system that the words of another name, which may give them other names: `cp /bin/rm x`. */
-export function programsNamed({ name, args, reads }: Redirected, where: Where): Text[] {
+export function programsNamed({ name, args, reads }: SimpleCommand, where: Where): Text[] {
   if (name?.isKnown !== true || LOOKERS.test(posix.basename(name.text))) return [];
   return [...args, ...reads].flatMap((word) => {
     const value = word.text.replace(/^-[^=]*=|^if=/, '');
@@ -131,9 +131,24 @@ function isNamedByPath(one: Glob, path: string, where: Where): boolean {
   return one.isAbsolute && paths.length > 0 && paths.every((each) => one.test(each));
 }
 
-/** Whether the owner has named a program by its very path. */
-export function namesPath({ commands }: Rule, name: Text | undefined, where: Where): boolean {
-  return name?.isKnown === true && commands?.some((one) => isNamedByPath(one, name.text, where)) === true;
+/** Longer texts are not searched to their end. */
+const SEARCHED_CHARS = 100_000;
+
+/**
+ * Whether a text that is run in a way of its own names what a rule is against: its program, and behind that one of its
+ * flags and all of its arguments.
+ */
+export function isNamedIn(text: string, { action, commands, flags, arguments: args, writes }: Rule): boolean {
+  if (action === 'allow' || commands === undefined || writes !== undefined) return false;
+  const words = text.slice(0, SEARCHED_CHARS).match(/[\w./+@-]+/g) ?? [];
+  const at = words.findIndex((word) => {
+    const name = isOfSystem(word, undefined) ? posix.basename(word) : word;
+    return commands.some((one) => !/^\*?$/.test(one.text) && isSameName(one, name));
+  });
+  if (at === -1) return false;
+  const rest = words.slice(at + 1);
+  const hasFlags = flags === undefined || flags.some((flag) => rest.some((word) => isFlag(flag, word, true)));
+  return hasFlags && (args ?? []).every((one) => rest.some((word) => one.test(word)));
 }
 
 /** A long option may be cut short (`--recurs`); a short one may stand among others (`-rf`), or end with its value. */

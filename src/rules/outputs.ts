@@ -1,18 +1,9 @@
 import { posix } from 'node:path';
-import { givenTo, hasOption, type Valued, valuesOfOption } from './given.ts';
-import { valuesOf } from './options.ts';
-import type { Invocation } from './rule.ts';
-import {
-  copiesInto,
-  withAllBeneath,
-  writtenByPatch,
-  writtenByRsync,
-  writtenByTar,
-  writtenByUnzip,
-} from './unpacked.ts';
-import { ANYTHING, since, type Text } from './words.ts';
+import type { Invocation } from '../shell/invocation.ts';
+import { divide, hasOption, type Valued, valuesOf } from '../shell/options.ts';
+import { ANYTHING, known, since, type Text } from '../shell/words.ts';
 
-/** The files that a program writes to because its words say so, as far as they tell. */
+/** The files that a program writes to because its words say so, as far as they say. */
 export function outputsOf({ name, args }: Invocation): readonly Text[] {
   if (name?.isKnown !== true) return [];
   const files = WRITERS[posix.basename(name.text)]?.(args) ?? [];
@@ -26,60 +17,159 @@ type Writer = (args: readonly Text[]) => Text[];
 
 /** All operands are written to. */
 function operands(valued?: Valued): Writer {
-  return (args) => [...givenTo(args, valued).operands];
+  return (args) => [...divide(args, valued).operands];
 }
 
-/** The values of options are written to: of short ones by their letters, of long ones by their names. */
-function values(letters: string, ...long: readonly string[]): Writer {
-  return (args) => valuesOf(args, letters, long);
+/** The values of options are written to. */
+function values(valued: Valued): Writer {
+  return (args) => divide(args, valued).values.map(([, value]) => value);
 }
 
-/** Copies the first operands to the last, or into it, or into the directory of an option. */
-function copies(letters: string, recursive: readonly string[] = []): Writer {
-  return (args) => {
-    const given = givenTo(args, { letters, long: ['target-directory', 'suffix', 'mode', 'owner', 'group'] });
-    const directories = valuesOfOption(given, '-t', '--target-directory');
-    const targets = directories.length > 0 ? directories : given.operands.slice(-1);
-    return targets.flatMap((target) => copiesInto(target, given.operands, hasOption(given, ...recursive)));
-  };
-}
-
-const install: Writer = (args) => {
-  const makesDirectories = hasOption(givenTo(args, { letters: 'gmotS' }), '-d', '--directory');
-  return makesDirectories ? operands({ letters: 'gmotS' })(args) : copies('gmotS')(args);
+const COPIES: Valued = {
+  letters: 'tSgmo',
+  long: ['target-directory', 'suffix', 'mode', 'owner', 'group'],
 };
 
-const sed: Writer = (args) => (args.some(({ text }) => /^-[a-zA-Z]*i|^--in/.test(text)) ? operands()(args) : []);
+/** Copies the first operands to the last, or into it, or into the directory of an option. */
+const copies: Writer = (args) => {
+  const given = divide(args, COPIES);
+  if (hasOption(given, '-d', '--directory') && !hasOption(given, '-r', '-R', '-a')) return [...given.operands];
+  const directories = valuesOf(given, '-t', '--target-directory');
+  const targets = directories.length > 0 ? directories : given.operands.slice(-1);
+  const isDeep = hasOption(given, '-r', '-R', '-a', '--recursive', '--archive');
+  return targets.flatMap((target) => copiedInto(target, given.operands, isDeep));
+};
+
+/** What is copied into a directory has its own name there. */
+function copiedInto(target: Text, sources: readonly Text[], isDeep: boolean): Text[] {
+  const names = sources.flatMap(({ text, isKnown }) =>
+    isKnown && target.isKnown ? [known(posix.join(target.text, posix.basename(text)))] : [],
+  );
+  return [target, ...names, ...(isDeep ? [beneath(target)] : [])];
+}
+
+/** What is written somewhere below a directory: its names stand in an archive, or in another directory. */
+function beneath(directory: Text): Text {
+  const text = directory.text === '' ? './' : directory.text.replace(/\/*$/, '/');
+  if (directory.isKnown) return { text, isKnown: false, maySplit: false, isAlike: true, isBeneath: true, end: '' };
+  return { ...directory, end: '' };
+}
+
+/** The directories with all that may be below them; where none is named, the one that it runs in. */
+function unpackedInto(directories: readonly Text[]): Text[] {
+  return (directories.length === 0 ? [known('.')] : directories).flatMap((one) => [one, beneath(one)]);
+}
+
+const TAR: Valued = {
+  letters: 'fCTXbgHKLNVIF',
+  long: ['file', 'directory', 'files-from', 'exclude-from', 'exclude', 'use-compress-program', 'transform', 'owner'],
+};
+
+const tar: Writer = (args) => {
+  const given = divide(asDashed(args), TAR);
+  if (hasOption(given, '-x', '--extract', '--get')) {
+    if (hasOption(given, '-O', '--to-stdout')) return [];
+    if (hasOption(given, '-P', '--absolute-names')) return [ANYTHING];
+    return unpackedInto(valuesOf(given, '-C', '--directory'));
+  }
+  const makes = ['-c', '-r', '-u', '-A', '--create', '--append', '--update', '--concatenate', '--delete'];
+  if (!hasOption(given, ...makes)) return [];
+  // An archive on another machine is no file of this one; one of which nothing is known is not asked about.
+  return valuesOf(given, '-f', '--file').filter(({ text }) => text !== '' && text !== '-' && !/^[^/]+:/.test(text));
+};
+
+/** `tar cf FILE` is `tar -c -f FILE`: the values of all letters are the words that follow. */
+function asDashed(args: readonly Text[]): readonly Text[] {
+  const [first, ...rest] = args;
+  if (first?.isKnown !== true || first.text.startsWith('-')) return args;
+  const words = [...first.text].flatMap((letter) => {
+    const value = TAR.letters?.includes(letter) === true ? rest.splice(0, 1) : [];
+    return [known(`-${letter}`), ...value];
+  });
+  return [...words, ...rest];
+}
+
+const unzip: Writer = (args) => {
+  const given = divide(args, { letters: 'dPx' });
+  const isRead = given.operands.length === 0 || hasOption(given, '-l', '-v', '-t', '-z', '-p', '-c', '-Z');
+  return isRead ? [] : unpackedInto(valuesOf(given, '-d'));
+};
+
+/** The file that patch changes; where no word names it, the patch does. */
+const patch: Writer = (args) => {
+  const given = divide(args, {
+    letters: 'BDFVYdgioprz',
+    long: ['directory', 'output', 'input', 'strip', 'reject-file'],
+  });
+  const directories = valuesOf(given, '-d', '--directory').slice(-1);
+  const [directory = known('.')] = directories;
+  const named = [...valuesOf(given, '-o', '--output', '-r', '--reject-file'), ...given.operands.slice(0, 1)];
+  const files = named.map((file) =>
+    file.text.startsWith('/') || !directory.isKnown || !file.isKnown
+      ? file
+      : known(posix.join(directory.text, file.text)),
+  );
+  const isNamed = given.operands.length > 0 || hasOption(given, '-o', '--output');
+  return isNamed ? files : [...files, ...unpackedInto(directories)];
+};
+
+const RSYNC: Valued = {
+  letters: 'efTBM@',
+  long: [
+    ...['rsh', 'exclude', 'include', 'filter', 'exclude-from', 'include-from', 'files-from', 'log-file', 'temp-dir'],
+    ...['backup-dir', 'suffix', 'bwlimit', 'timeout', 'port', 'password-file', 'chown', 'chmod', 'rsync-path'],
+    ...['partial-dir', 'compare-dest', 'copy-dest', 'link-dest', 'max-size', 'min-size', 'out-format', 'info', 'debug'],
+  ],
+};
+
+/** The last of several operands, when it is of this machine, with all below it when rsync(1) goes into directories. */
+const rsync: Writer = (args) => {
+  const given = divide(args, RSYNC);
+  const logs = valuesOf(given, '--log-file');
+  const target = given.operands.at(-1);
+  // `host:path`, `host::module` and `rsync://host/path`
+  const isElsewhere =
+    target === undefined || /^[^/]*:/.test(target.text) || (!target.isKnown && target.end.includes(':'));
+  if (given.operands.length < 2 || isElsewhere) return logs;
+  const isDeep = hasOption(given, '-r', '-a', '--recursive', '--archive');
+  return [...logs, ...copiedInto(target, given.operands, isDeep)];
+};
+
+/** The values of some options are files, those of others are directories. */
+function downloads(files: Valued, ...directories: readonly string[]): Writer {
+  return (args) => {
+    const given = divide(args, {
+      ...files,
+      long: [...(files.long ?? []), ...directories.filter((one) => one.startsWith('--')).map((one) => one.slice(2))],
+    });
+    return given.values.flatMap(([name, value]) => (directories.includes(name) ? unpackedInto([value]) : [value]));
+  };
+}
 
 /** Programs whose words name files that they write to. */
 export const WRITERS: Readonly<Record<string, Writer | undefined>> = {
   __proto__: null as unknown as Writer,
   tee: operands(),
-  cp: copies('tS', ['-r', '-R', '-a', '--recursive', '--archive']),
-  mv: copies('tS'),
-  install,
-  ln: copies('tS'),
+  cp: copies,
+  mv: copies,
+  install: copies,
+  ln: copies,
   dd: (args) => args.filter(({ text }) => text.startsWith('of=')).map((arg) => since(arg, 3)),
   truncate: operands({ letters: 'sr', long: ['size', 'reference'] }),
+  mkdir: operands({ letters: 'm', long: ['mode'] }),
   touch: operands({ letters: 'drt', long: ['date', 'reference', 'time'] }),
   shred: operands({ letters: 'ns', long: ['iterations', 'size', 'random-source'] }),
-  script: operands(),
-  sed,
-  sort: values('o', 'output'),
-  curl: (args) => [
-    ...values('oDc', 'output', 'dump-header', 'cookie-jar')(args),
-    ...valuesOf(args, '', ['output-dir']).flatMap(withAllBeneath),
-  ],
-  wget: (args) => [
-    ...values('Oo', 'output-document', 'output-file')(args),
-    ...valuesOf(args, 'P', ['directory-prefix']).flatMap(withAllBeneath),
-  ],
-  gcc: values('o'),
-  cc: values('o'),
-  ld: values('o', 'output'),
-  tcpdump: values('w'),
-  rsync: writtenByRsync,
-  tar: writtenByTar,
-  unzip: writtenByUnzip,
-  patch: writtenByPatch,
+  script: operands({ letters: 'cOBIEmoT', long: ['command'] }),
+  sed: (args) => (args.some(({ text }) => /^-[a-zA-Z]*i|^--in/.test(text)) ? operands()(args) : []),
+  sort: values({ letters: 'o', long: ['output'] }),
+  curl: downloads({ letters: 'oDc', long: ['output', 'dump-header', 'cookie-jar'] }, '--output-dir'),
+  wget: downloads({ letters: 'OoP', long: ['output-document', 'output-file'] }, '-P', '--directory-prefix'),
+  gcc: values({ letters: 'o' }),
+  cc: values({ letters: 'o' }),
+  ld: values({ letters: 'o', long: ['output'] }),
+  tcpdump: values({ letters: 'w' }),
+  rsync,
+  tar,
+  unzip,
+  patch,
 };

@@ -1,8 +1,30 @@
 import { posix } from 'node:path';
-import type { Answer } from './answers.ts';
-import { some } from './answers.ts';
+import type { Invocation } from '../shell/invocation.ts';
+import type { Text } from '../shell/words.ts';
 import type { Glob } from './glob.ts';
-import type { Text } from './words.ts';
+
+/** Whether something holds, or only running the command would tell. */
+export type Answer = 'yes' | 'no' | 'maybe';
+
+export function all(questions: readonly (() => Answer)[]): Answer {
+  let answer: Answer = 'yes';
+  for (const ask of questions) {
+    const one = ask();
+    if (one === 'no') return 'no';
+    if (one === 'maybe') answer = 'maybe';
+  }
+  return answer;
+}
+
+export function some<T>(list: readonly T[], ask: (one: T) => Answer): Answer {
+  let answer: Answer = 'no';
+  for (const item of list) {
+    const one = ask(item);
+    if (one === 'yes') return 'yes';
+    if (one === 'maybe') answer = 'maybe';
+  }
+  return answer;
+}
 
 /** The directories that relative paths may be of; undefined: nobody knows. */
 export type Where = readonly string[] | undefined;
@@ -87,10 +109,41 @@ function mayBecome(one: Glob, word: Text, where: Where): Answer {
   const isRelative = word.isBeneath && !word.text.startsWith('/');
   if (!(isRelative && one.isAbsolute) && one.mayFit(word.text, word.end)) return 'maybe';
   if (!one.isAbsolute || word.text.startsWith('-')) return 'no';
-  if (!word.isBeneath || word.text.startsWith('~')) return 'maybe';
+  if (word.text.startsWith('~')) return word.isBeneath ? mayBeOfHome(one, word.text) : 'maybe';
+  if (!word.isBeneath) return 'maybe';
   if (where === undefined && isRelative) return 'maybe';
   return some(where ?? ['/'], (directory) => {
     const path = posix.resolve(directory, `${word.text}x`).slice(0, -1);
     return one.mayFit(path, word.end) || OTHER_NAMES.test(path) ? 'maybe' : 'no';
   });
+}
+
+/** More directories than these are none that rules know. */
+const MAX_DIRECTORIES = 8;
+
+/**
+ * The directories that a command may be in: where it begins, and wherever its `cd` lead, whichever of them succeed.
+ * What `repeats` may run them in another order, or more often.
+ */
+export function directoriesOf(cwd: string, parts: readonly Invocation[], repeats: boolean): Where {
+  const targets: string[] = [];
+  for (const { name, args } of parts) {
+    if (name === undefined) continue;
+    if (!name.isKnown || /^(?:pushd|popd|chdir)$/.test(name.text)) return undefined;
+    if (name.text !== 'cd') continue;
+    const [target, ...more] = args[0]?.text === '--' ? args.slice(1) : args;
+    // Without a word it goes home; `cd -` goes back, to one of these.
+    if (target?.isKnown === true && target.text === '-' && more.length === 0) continue;
+    if (target?.isKnown !== true || more.length > 0 || /^[-~+]|^$/.test(target.text)) return undefined;
+    if (repeats && !target.text.startsWith('/')) return undefined;
+    targets.push(target.text);
+  }
+  let directories = new Set([posix.resolve(cwd)]);
+  for (const target of targets) {
+    const next = new Set(directories);
+    for (const directory of directories) next.add(posix.resolve(directory, target));
+    if (next.size > MAX_DIRECTORIES) return undefined;
+    directories = next;
+  }
+  return [...directories];
 }

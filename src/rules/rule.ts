@@ -1,6 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { type Glob, globOf } from './glob.ts';
-import type { Text } from './words.ts';
 
 export const ACTIONS = ['allow', 'confirm', 'deny'] as const;
 /** From the mildest to the strictest. */
@@ -39,21 +38,6 @@ export interface Rule {
   readonly reason: string | undefined;
   /** As the file states it, for people. */
   readonly words: string;
-}
-
-/** One program with its arguments, as it would be run. */
-export interface Invocation {
-  /** Undefined: redirections or assignments alone. */
-  readonly name: Text | undefined;
-  readonly args: readonly Text[];
-}
-
-/** An invocation, with the files that redirections give it. */
-export interface Redirected extends Invocation {
-  readonly reads: readonly Text[];
-  readonly writes: readonly Text[];
-  /** Files that redirections around it write to. */
-  readonly around: readonly Text[];
 }
 
 /** Ends the arguments of an `allow`: any more may follow. */

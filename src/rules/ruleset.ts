@@ -4,6 +4,8 @@ import type { Action, Rule } from './rule.ts';
 export interface Ruleset {
   readonly rules: readonly Rule[];
   readonly otherwise: Action;
+  /** What happens to what rules decide on and cannot be read. */
+  readonly unreadable: Action;
 }
 
 /** What becomes of a proposal, and why. */

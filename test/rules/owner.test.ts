@@ -44,7 +44,8 @@ const LISTS: Readonly<Record<string, readonly [rules: Ruleset, rows: readonly Ro
       ['rm -rf / > /tmp/x', 'deny'],
       ['rm -rf / 2>/tmp/x', 'deny'],
       ['sh x.sh > /tmp/x', 'confirm'],
-      ['python3 -c x > /tmp/x', 'confirm'],
+      ['python3 -c rm > /tmp/x', 'confirm'],
+      ['python3 -c x > /tmp/x', 'allow'],
     ],
   ],
   'what allows a program does not allow it to write': [

@@ -3,7 +3,7 @@ import { type Action, ruleOf } from '../../src/rules/rule.ts';
 import type { Decision, Ruleset } from '../../src/rules/ruleset.ts';
 
 export function ruleset(otherwise: Action, ...rules: readonly Parameters<typeof ruleOf>[0][]): Ruleset {
-  return { otherwise, rules: rules.map(ruleOf) };
+  return { otherwise, unreadable: 'confirm', rules: rules.map(ruleOf) };
 }
 
 export function decided(rules: Ruleset, cmd: string, more: Partial<Proposal> = {}): Decision {

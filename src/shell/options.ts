@@ -1,32 +1,35 @@
 import { since, type Text } from './words.ts';
 
-/** Which options of a program take a value: letters of short ones, names of long ones. */
+/** Which options of a program take a value: letters of short ones, names of long ones. All others take none. */
 export interface Valued {
   readonly letters?: string;
   readonly long?: readonly string[];
 }
 
-/** The words of a program whose options may stand anywhere, divided. */
+/** The words of a program, divided. */
 export interface Given {
   /** As they were given, a letter or a name each: `-x`, `--extract`. */
   readonly options: readonly string[];
   /** Values, each with the full name of its option. */
   readonly values: readonly (readonly [option: string, value: Text])[];
-  /** All else, but a dash alone, which is no file. */
+  /** All else. */
   readonly operands: readonly Text[];
 }
 
-/** Divides words as getopt_long(3) does. An option that `valued` does not name takes no value. */
-export function givenTo(args: readonly Text[], valued: Valued = {}): Given {
+/** Divides words as getopt_long(3) does; with `leading`, only up to the first operand, as programs do that run others. */
+export function divide(args: readonly Text[], valued: Valued = {}, leading = false): Given {
   const options: string[] = [];
   const values: (readonly [string, Text])[] = [];
   const operands: Text[] = [];
-  let hasEnded = false;
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
     if (arg === undefined) break;
-    if (hasEnded || !arg.text.startsWith('-')) operands.push(arg);
-    else if (arg.text === '--' && arg.isKnown) hasEnded = true;
+    const isEnd = arg.isKnown && arg.text === '--';
+    if (isEnd || (leading && (!arg.text.startsWith('-') || arg.text === '-'))) {
+      operands.push(...args.slice(isEnd ? index + 1 : index));
+      break;
+    }
+    if (!arg.text.startsWith('-')) operands.push(arg);
     else if (arg.text !== '-') {
       const read = arg.text.startsWith('--') ? longOf(arg, valued) : shortOf(arg, valued);
       options.push(...read.names);
@@ -64,7 +67,7 @@ function shortOf(arg: Text, { letters = '' }: Valued): Read {
 }
 
 /** The values of one option, by its letter or its names. */
-export function valuesOfOption({ values }: Given, ...names: readonly string[]): Text[] {
+export function valuesOf({ values }: Given, ...names: readonly string[]): Text[] {
   return values.filter(([name]) => names.includes(name)).map(([, value]) => value);
 }
 

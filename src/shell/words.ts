@@ -9,10 +9,12 @@ export interface Text {
   readonly maySplit: boolean;
   /** Whatever words it becomes, each begins with `text`. */
   readonly isAlike: boolean;
-  /** Only names of files are unknown in it: they hold no slash, and lead to no directory above. */
+  /** What is unknown in it leads to no directory above. */
   readonly isBeneath: boolean;
   /** What each of them ends with. */
   readonly end: string;
+  /** None of them begins with a dash, though its first character is not known. */
+  readonly isOperand?: true;
 }
 
 /** A word that may become anything. */
@@ -35,8 +37,8 @@ export function since(word: Text, at: number): Text {
 }
 
 /** It cannot be an option, whatever it becomes. */
-export function isNoOption({ text, isAlike }: Text): boolean {
-  return isAlike && text !== '' && !text.startsWith('-');
+export function isNoOption({ text, isAlike, isOperand }: Text): boolean {
+  return isOperand === true || (isAlike && text !== '' && !text.startsWith('-'));
 }
 
 /** A word with its quotes taken away, as far as that can be told without running anything. */
@@ -75,6 +77,32 @@ export function argumentText(argument: CommandArgument, values: Values = NO_VALU
   return given.isKnown ? known(`${name}=${given.text}`) : whole({ ...given, text: `${name}=${given.text}` });
 }
 
+/** Words of braces that are told apart. */
+const MOST_WORDS = 100;
+
+/** What the shell makes of an argument before it looks at it: `{rm,-r}` is two words. */
+export function wordsOf(argument: CommandArgument, values: Values): readonly Text[] {
+  const whole = (): Text[] => [argumentText(argument, values)];
+  if (argument.type !== 'Word' || !argument.parts?.some(({ type }) => type === 'BraceExpansion')) return whole();
+  let texts = [''];
+  for (const part of argument.parts) {
+    const choices = choicesOf(part);
+    if (choices === undefined) return whole();
+    texts = texts.flatMap((text) => choices.map((choice) => text + choice));
+    if (texts.length > MOST_WORDS) return whole();
+  }
+  const isQuoted = argument.parts.some(({ type }) => /Quoted$/.test(type));
+  // The shell leaves out words that are empty, unless quotes make them.
+  return texts.filter((text) => isQuoted || text !== '').map(known);
+}
+
+/** What a part of a word may stand for; undefined for what only running it would tell. */
+function choicesOf(part: WordPart): readonly string[] | undefined {
+  if (part.type === 'Literal' || part.type === 'SingleQuoted') return [part.value];
+  if (part.type !== 'BraceExpansion') return undefined;
+  return /^\{([\w./:@%+=~-]*(?:,[\w./:@%+=~-]*)+)\}$/.exec(part.text)?.[1]?.split(',');
+}
+
 /** One or several names of files. */
 const NAMES: Text = { text: '', isKnown: false, maySplit: true, isAlike: true, isBeneath: true, end: '' };
 
@@ -93,6 +121,8 @@ function pieceOf(part: WordPart, values: Values): Text {
     case 'DoubleQuoted':
     case 'LocaleString':
       return quoted(part.parts, values);
+    case 'ProcessSubstitution':
+      return known('/dev/fd/63');
     case 'Glob':
       return part.parts === undefined || part.parts.every(({ type }) => type === 'Literal') ? NAMES : ANYTHING;
     case 'BraceExpansion':
@@ -117,11 +147,12 @@ function quoted(parts: readonly DoubleQuotedChild[], values: Values): Text {
   return concatenated(parts.map((part, index) => homely(part, parts[index + 1]) ?? expanded(part, values)));
 }
 
-/** `$HOME/x` is an absolute path, wherever that is. */
+/** `$HOME/x` is `~/x`, and `$PWD/x` an absolute path, wherever that is. */
 function homely(part: WordPart, next: WordPart | undefined): Text | undefined {
-  if (!/^\$\{?(?:HOME|PWD|OLDPWD)\}?$/.test(part.text)) return undefined;
+  const [, name] = /^\$\{?(HOME|PWD|OLDPWD)\}?$/.exec(part.text) ?? [];
   const isFollowed = next?.type === 'Literal' && next.value.startsWith('/');
-  return isFollowed ? unknown('/') : undefined;
+  if (name === undefined || !isFollowed) return undefined;
+  return name === 'HOME' ? known('~') : unknown('/');
 }
 
 function expanded(part: DoubleQuotedChild, values: Values): Text {
