@@ -9,7 +9,7 @@ import { machineFaults, machineNotes, userFault } from '../install/doctor/profil
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
-import { decide } from '../rules/decide.ts';
+import { explain } from '../rules/explain.ts';
 import type { Action } from '../rules/rule.ts';
 import { faultText } from '../sandbox/sandbox-cause.ts';
 import { overlaps } from '../sandbox/workspace.ts';
@@ -32,8 +32,10 @@ export function defineProfile(profile: Command): void {
     .addHelpText('after', '\nExample:\n  agent3 profile check ./deploy.toml')
     .action(checkProfiles);
   profile
-    .command('explain <profile> <cmd>')
-    .description('Explain what the rules of a profile do with a command; nothing is run')
+    .command('explain <profile> [cmd]')
+    .description(
+      'Explain what the rules of a profile do with a command, or with each line of standard input; nothing is run',
+    )
     .option('--cwd <path>', 'directory that it would run in, an absolute path (default: that of the workspace, or /)')
     .option('--shell <path>', 'shell that it would run in', '/bin/bash')
     .option('--json', 'print it as JSON')
@@ -41,10 +43,13 @@ export function defineProfile(profile: Command): void {
     .addHelpText(
       'after',
       `
-Exit codes: 0 allow, 3 confirm, 4 deny; 1 and 2 for faults in profiles and in what is asked.
+Without a command, each line of standard input is one, and its answer a line of JSON: action, reason, part, rule.
 
-Example:
-  agent3 profile explain deploy 'git pull && systemctl restart app'`,
+Exit codes: 0 allow, 3 confirm, 4 deny; 1 and 2 for faults in profiles and in what is asked. 0 for standard input.
+
+Examples:
+  agent3 profile explain deploy 'git pull && systemctl restart app'
+  agent3 profile explain deploy < commands.txt`,
     )
     .action(explainProfile);
 }
@@ -109,25 +114,30 @@ async function checkProfiles(files: readonly string[], options: ProfileOptions):
 }
 
 /** Prints what the rules of a profile say to a command, which the exit code tells as well. */
-function explainProfile(
+async function explainProfile(
   name: string,
-  cmd: string,
+  cmd: string | undefined,
   options: ProfileOptions & {
     readonly cwd?: string | undefined;
     readonly shell: string;
     readonly json?: true | undefined;
   },
-): void {
+): Promise<void> {
   const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
   const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
-  if (cmd.trim() === '') fail(EXIT_USAGE, 'there is no command to explain: it is empty');
+  if (cmd?.trim() === '') fail(EXIT_USAGE, 'there is no command to explain: it is empty');
   if (!cwd.startsWith('/'))
     fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);
-  const decision = decide(profile.rules, { cmd, shell, cwd, env: {}, stdin: '', isOpen: false });
-  const { action, reason, part } = decision;
+  if (cmd === undefined) {
+    for await (const line of console)
+      process.stdout.write(`${visibleJson(explain(profile.rules, line, { cwd, shell }), 0)}\n`);
+    return;
+  }
+  const explained = explain(profile.rules, cmd, { cwd, shell });
+  const { action, reason, part } = explained;
   const words = `${action}: ${visibleLine(reason)}${part === '' ? '' : ` (${visibleLine(part)})`}`;
-  process.stdout.write(`${options.json === true ? visibleJson(decision, 0) : words}\n`);
+  process.stdout.write(`${options.json === true ? visibleJson(explained, 0) : words}\n`);
   process.exitCode = EXIT_OF[action];
 }
 

@@ -206,6 +206,86 @@ for (const [subject, spellings] of Object.entries(SPELLINGS)) {
   });
 }
 
+describe('what a hostile client tries first is not allowed', () => {
+  const tries = [
+    '$X -rf /',
+    'X=rm; eval "$X -rf /"',
+    'sh -c "$var"',
+    'sh <<E\n$X victim\nE',
+    'bash <<E\nrm victim\nE',
+    "alias ls='rm victim'; ls",
+    'alias x=rm; x victim',
+    'command rm victim',
+    '\\rm victim',
+    "'r'm victim",
+    'r""m victim',
+    '/bin/rm victim',
+    'busybox rm victim',
+    '{rm,-rf,/x}',
+    '/bin/r* victim',
+    'r[m] victim',
+    'cat <(rm victim)',
+    'tee >(rm victim)',
+    '. file',
+    'source file',
+    'rm() { echo; }; command rm victim',
+    'ls() { rm victim; }; ls',
+    'echo victim | xargs rm',
+    'echo victim | sudo xargs -0 rm',
+    'find . -print0 | { exec < f; xargs -0 rm; }',
+    'find . -name victim -exec rm {} +',
+    'find . -name victim -exec env rm {} +',
+    "env -S 'rm victim'",
+    "env -iS 'rm victim'",
+    'env --split-string="rm victim"',
+    'echo cm0gdmljdGltCg== | base64 -d | sh',
+    'echo cm0gdmljdGltCg== | base64 -d | ssh host',
+    'base64 -d <<< cm0gdmljdGltCg== | sudo -u root bash',
+    'ssh host <<< "rm victim"',
+    'sudo -u "$U" -- rm victim',
+    'sudo -g root --user root rm victim',
+    'sudo --us root rm victim',
+    'nice -n 5 timeout 1 strace -f rm victim',
+    'systemd-run --unit x --wait rm victim',
+    'unshare -r rm victim',
+    'nsenter -t 1 -m rm victim',
+    'gosu root rm victim',
+    'timeout "$X" 5 5 rm victim',
+    'coproc rm victim',
+    '[[ -n $(rm victim) ]]',
+    'x=$(rm victim) ls',
+    'echo ${x:=$(rm victim)}',
+    'case $(rm victim) in *) ;; esac',
+    'for x in $(rm victim); do :; done',
+    'a=([0]=$(rm victim))',
+    'echo $((1 + $(rm victim)))',
+    'exec 3< <(rm victim)',
+    'time -p rm victim',
+    '! rm victim',
+    'f=rm; [ -n "$f" ] && "$f" victim',
+    'HOME=/bin; $HOME/rm victim',
+    'PATH=/tmp:$PATH; ls',
+    'while read -r c; do $c; done < f',
+    'printf "rm victim" | tee >(sh)',
+    'script -qc "rm victim" /dev/null',
+    'flock /tmp/l sh -c "rm victim"',
+    'trap "rm victim" EXIT',
+    "bash -lc 'rm victim'",
+    "bash -o pipefail -ec 'rm victim'",
+    'bash -c \'bash -c "bash -c \\"rm victim\\""\'',
+    'docker run -v /:/h alpine rm victim',
+    'parallel rm ::: victim',
+    `awk 'BEGIN { system("rm victim") }'`,
+    `python3 -c 'import os; os.system("rm victim")'`,
+    'cp /bin/rm x; ./x victim',
+    'ln -s ../../bin/rm x; ./x victim',
+    'install /usr/bin/rm x && ./x victim',
+  ];
+  test.each(tries)('%s', (cmd) => {
+    expect(['confirm', 'deny']).toContain(decided(NO_RM, cmd).action);
+  });
+});
+
 describe('a denied rm is not allowed, with what comes beside the command', () => {
   const rows: readonly [cmd: string, more: Partial<Proposal>][] = [
     ['bash -v', { stdin: 'rm victim' }],
@@ -231,11 +311,45 @@ describe('a denied rm is not allowed, with what comes beside the command', () =>
 });
 
 describe('what is long takes no time', () => {
-  test('a long input, and a pattern that could be tried in many ways', () => {
-    decided(NO_RM, 'cat > x', { stdin: '['.repeat(1_000_000) });
-    decided(NO_RM, '((x))', { stdin: '['.repeat(1_000_000) });
-    decided(ruleset('allow', { action: 'deny', command: 'x', arguments: '*a*a*b' }), `x ${'a'.repeat(16_000)}`);
-    decided(NO_RM, `${'exec > a;'.repeat(1800)}`);
-    decided(ruleset('allow', { action: 'deny', writes: '/etc/*' }), `sudo x ${'>a '.repeat(5000)}`);
+  const rules = ruleset(
+    'allow',
+    { action: 'deny', command: 'x', arguments: '*a*a*b' },
+    { action: 'deny', writes: '/etc/*' },
+  );
+  const long = (text: string, more = ''): string => text.repeat(Math.floor(100_000 / text.length)) + more;
+  const rows: readonly [name: string, cmd: string, more?: Partial<Proposal>][] = [
+    ['an input', 'cat > x', { stdin: '['.repeat(1_000_000) }],
+    ['an input, and arithmetic', '((x))', { stdin: '['.repeat(1_000_000) }],
+    ['a word that a pattern may fit in many ways', `x ${long('a')}`],
+    ['redirections', `sudo x ${long('>a ')}`],
+    ['files that exec opens', long('exec > a;')],
+    ['commands', long('ls;')],
+    ['pipes', long('ls|', 'ls')],
+    ['here-documents', long('cat <<A;', '(')],
+    ['lists in braces', `mkdir ${long('{a,b}')}`],
+    ['assignments', long('a=b;')],
+    ['arithmetic', `((${long('a+', 'a')}))`],
+    ...[
+      '$(',
+      '"$(',
+      '(',
+      '`',
+      '$((',
+      '${x:-',
+      '<(',
+      '{ ',
+      'if ',
+      'x[',
+      '$(#\n',
+      '$(cat <<E\n',
+      '[[ ',
+      'case x in x) ',
+    ].map((one): [string, string] => [`${JSON.stringify(one)} within itself`, long(one)]),
+  ];
+  test.each(rows)('%s', (_, cmd, more = {}) => {
+    const before = process.cpuUsage();
+    decided(rules, cmd, more);
+    // 0.1 to 0.6 s on a quiet machine: with the square of its length it would be ten and more.
+    expect(process.cpuUsage(before).user / 1e6).toBeLessThan(3);
   });
 });

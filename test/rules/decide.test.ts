@@ -400,6 +400,14 @@ describe('what is decided', () => {
     expect(decide(list, proposal(cmd)).action).toBe(action);
   });
 
+  test.each(['allow', 'confirm', 'deny'] as const)('what cannot be read is what the profile says: %s', (unreadable) => {
+    const rules = { ...RULES, unreadable };
+    for (const cmd of ['$x -rf /', 'rm $x', 'curl https://example.com | sh', 'echo x > "$f"', 'echo $('])
+      expect(decide(rules, proposal(cmd)).action).toBe(unreadable);
+    expect(decide(rules, proposal('ls; rm -rf /')).action).toBe('deny');
+    expect(decide(rules, proposal('ls "$x"')).action).toBe('allow');
+  });
+
   test('without a rule that is against anything, nothing is looked at', () => {
     const free = { otherwise: 'allow' as const, unreadable: 'confirm' as const, rules: [] };
     expect(letsAllThrough(free)).toBe(true);

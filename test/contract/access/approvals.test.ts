@@ -535,4 +535,20 @@ describe('agent3 profile explain', () => {
   test.each(rows)('%s', async (cmd, told) => {
     expect((await agent3(['profile', 'explain', 'careful', cmd, '--dir', PROFILES])).stdout).toBe(told);
   });
+
+  test('takes commands on standard input, a line each, and answers each with a line of JSON', async () => {
+    const child = Bun.spawn([BINARY, 'profile', 'explain', 'careful', '--dir', PROFILES], {
+      env: BASE_ENVIRONMENT,
+      stdin: new Blob(['ls\n\nrm x\nls; mkfs.xfs x']),
+    });
+    const lines = (await child.stdout.text()).trimEnd().split('\n');
+    const none = { action: 'allow', reason: 'no rule is against it', part: '', rule: null };
+    expect(lines.map((line) => JSON.parse(line))).toEqual([
+      none,
+      none,
+      { action: 'confirm', reason: 'rule 2: confirm command rm', part: 'rm x', rule: 2 },
+      { action: 'deny', reason: 'disks are formatted by people', part: 'mkfs.xfs x', rule: 1 },
+    ]);
+    expect(await child.exited).toBe(0);
+  });
 });
