@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
+import { alarms } from '../helpers/alarms.ts';
 import { BINARY, randomToken } from '../helpers/binary.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
@@ -24,6 +25,15 @@ describeVm('the machine of the tests', () => {
     expect(await vm.sh('cat /proc/1/comm; . /etc/os-release; echo $VERSION_CODENAME')).toBe('systemd\nbookworm\n');
     expect(await state()).toBe('running\n');
   });
+
+  test.each(['short', 'cat', 'json', 'verbose'])(
+    'has a journal in which masks change no line, as %s',
+    async (format) => {
+      const journal = await vm.sh(`journalctl --no-pager --output=${format}`);
+      expect(journal.split('\n').length).toBeGreaterThan(300);
+      expect(alarms(journal)).toEqual([]);
+    },
+  );
 
   test('has every controller of cgroup v2', async () => {
     const controllers = (await vm.sh('cat /sys/fs/cgroup/cgroup.controllers')).trim().split(' ');
