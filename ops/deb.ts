@@ -67,6 +67,9 @@ function fillTree(tree: string, binary: string, version: string): void {
   );
   put('usr/share/doc/agent3/changelog.gz', gzipSync(changelog(version), { level: 9 }));
   put('usr/share/man/man1/agent3.1.gz', gzipSync(template('debian/agent3.1'), { level: 9 }));
+  put('usr/share/bash-completion/completions/agent3', template('completion/agent3.bash'));
+  put('usr/share/zsh/vendor-completions/_agent3', template('completion/agent3.zsh'));
+  put('usr/share/fish/vendor_completions.d/agent3.fish', template('completion/agent3.fish'));
   put('usr/share/lintian/overrides/agent3', template('debian/lintian-overrides'));
   put('DEBIAN/conffiles', '/etc/logrotate.d/agent3\n');
   for (const script of ['postinst', 'prerm', 'postrm']) put(`DEBIAN/${script}`, maintainerScript(script), 0o755);

@@ -81,7 +81,7 @@ function printJson(value: unknown): void {
   process.stdout.write(`${visibleJson(value)}\n`);
 }
 
-/** Has a request run, once somebody has said that it is the one that was shown. */
+/** Approves a request, after somebody has confirmed that it is the one that was shown. */
 async function approve(id: string, { digest }: { readonly digest?: string | undefined }): Promise<void> {
   requireRoot('approve', id);
   const request = requireRequest(id);
@@ -91,13 +91,13 @@ async function approve(id: string, { digest }: { readonly digest?: string | unde
   await decideOn(request, 'approve', '');
 }
 
-/** Has a request not run. */
+/** Denies a request. */
 async function deny(id: string, { why }: { readonly why: string }): Promise<void> {
   requireRoot('deny', id);
   await decideOn(requireRequest(id), 'deny', why);
 }
 
-/** What is decided on is what is shown here: the request may be another than the one that was listed a moment ago. */
+/** Shows the request and asks. It is what is decided on: another one may have been listed a moment ago. */
 function confirm(request: ApprovalRequest): void {
   if (!process.stdin.isTTY) {
     fail(
@@ -118,7 +118,7 @@ function requireRequest(id: string): ApprovalRequest {
   const found = waiting().filter(({ session }) => session.startsWith(id.toLowerCase()));
   const [request] = found;
   if (request === undefined) fail(EXIT_FAILURE, `nothing that waits has this id; agent3 approval list shows what does`);
-  if (found.length > 1) fail(EXIT_FAILURE, `${found.length} that wait have ids that begin so; give more of it`);
+  if (found.length > 1) fail(EXIT_FAILURE, `${found.length} requests have ids that begin like this; type more of it`);
   return request;
 }
 
@@ -148,7 +148,7 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
   process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
 }
 
-/** Whether the agent takes a request away, which it does when it takes the decision on it. */
+/** Whether the agent removes a request, as it does when it takes the decision. */
 async function isGone(path: string, looks: number): Promise<boolean> {
   for (let look = 0; look < looks; look++) {
     if (!existsSync(path)) return true;
@@ -163,13 +163,13 @@ function notTaken(decisions: string): string {
   return `the agent has not taken the decision, so it is taken back and nothing is decided: ${why}`;
 }
 
-/** What the record of a session says of it. */
+/** The fields of a session's record that matter here. */
 interface Said {
   readonly status?: string;
   readonly decision?: { readonly reason?: string; readonly by?: string };
 }
 
-/** The record of a session that waits no more, which the agent writes a moment later; undefined where it does not come. */
+/** The record of a session that no longer waits. The agent writes it a moment later; undefined when it does not come. */
 async function recordAfter(path: string): Promise<Said | undefined> {
   for (let looks = 0; looks < LOOKS; looks++) {
     try {
@@ -216,7 +216,7 @@ async function watchApprovals(): Promise<never> {
   }
 }
 
-/** What became of a command that waits no more, as its session tells. */
+/** What became of a command that no longer waits, from the record of its session. */
 async function outcomeOf(session: string): Promise<string> {
   const after = await recordAfter(join(approvalPlaces().sessions, session, 'meta.json'));
   if (after === undefined) return 'waits no more';

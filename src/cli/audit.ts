@@ -84,12 +84,12 @@ function parseMoment(text: string): number {
   const ago = parseDuration(text);
   if (ago !== undefined) return Date.now() - ago;
   const moment = Date.parse(text);
-  if (Number.isNaN(moment)) throw new InvalidArgumentError('It is no time: 2h, 3d, or 2026-11-24T08:00:00Z.');
+  if (Number.isNaN(moment)) throw new InvalidArgumentError('Write a time as 2h, 3d, or 2026-11-24T08:00:00Z.');
   return moment;
 }
 
 function parseCount(text: string): number {
-  if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('It is no number.');
+  if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('It has to be a whole number.');
   return Number(text);
 }
 
@@ -127,7 +127,7 @@ async function verifyAudit(options: VerifyOptions): Promise<void> {
   if (found.files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
   await print(options.json === true ? [visibleJson(found)] : describeVerification(found, key !== undefined));
   if (options.requireKey === true && found.sealed === 0) {
-    fail(EXIT_FAILURE, 'no line is sealed, and --require-key wants them to be');
+    fail(EXIT_FAILURE, 'no line is sealed, and --require-key requires a seal');
   }
   if (found.findings.length > 0) process.exit(EXIT_FAILURE);
 }
@@ -158,7 +158,7 @@ async function noteNoMatch(): Promise<void> {
   await writeAll(2, Buffer.from('agent3: no line matches\n'));
 }
 
-/** The exit codes of grep, which tells a record that it could not search from one in which nothing is. */
+/** As grep has them: a record without a match, and a record that cannot be searched. */
 const GREP_EXIT = { noMatch: 1, trouble: 2 } as const;
 
 /** Prints every line of the record that matches; ends with 1 when none does. */
@@ -215,7 +215,7 @@ function patternOf(pattern: string | undefined): RegExp {
   try {
     return new RegExp(pattern ?? '', 'u');
   } catch (error) {
-    fail(EXIT_USAGE, `the pattern is no regular expression: ${error instanceof Error ? error.message : ''}`);
+    fail(EXIT_USAGE, `the pattern is not a regular expression: ${error instanceof Error ? error.message : ''}`);
   }
 }
 

@@ -26,7 +26,7 @@ function formatOffer({ word, description }: Offer): string {
   return description === undefined ? word : `${word}\t${description}`;
 }
 
-/** What may stand in the place of the last of `words`, which may be empty or a beginning. */
+/** What the last of `words` may become; it is empty or a beginning. */
 async function offersFor(program: CommandUnknownOpts, words: readonly string[]): Promise<Offers> {
   const current = words.at(-1) ?? '';
   const { command, option, operands } = readWords(program, words.slice(0, -1));
@@ -80,7 +80,7 @@ async function allOffers(
   return argument === undefined ? options : offersOf(argument.argChoices, argument.name());
 }
 
-/** The values of an option or an argument: those it allows, or what `name` stands for. */
+/** The values of an option or an argument: those it allows, or those that its name implies. */
 async function offersOf(choices: readonly string[] | undefined, name: string | undefined): Promise<Offers> {
   if (choices !== undefined) return choices.map((word) => ({ word }));
   switch (name) {

@@ -85,7 +85,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
   ];
 }
 
-/** What the agent would say against the settings at its start. */
+/** The faults for which the agent would not start with these settings. */
 function valueFaults(values: Readonly<Record<string, string>>): readonly string[] {
   try {
     loadConfig(values);

@@ -17,21 +17,17 @@ import { REMOTE_HELP, type RemoteOptions, remoteClient, tokenFileOption, urlOpti
 export function defineExec(command: Command): void {
   command
     .usage('[options] <command...>')
-    .argument('<command...>', 'the command, quoted; several words are joined by spaces')
+    .argument('<command...>', 'the command; several words are joined by spaces')
     .passThroughOptions()
     .addOption(urlOption())
     .addOption(tokenFileOption())
-    .option(
-      '--timeout <seconds>',
-      'stop it after this time (default: what the agent allows in the background)',
-      parseSeconds,
-    )
+    .option('--timeout <seconds>', 'time limit (default: the longest that the agent allows)', parseSeconds)
     .option('--cwd <path>', 'its working directory, on the agent')
     .option('--env <assignment>', 'NAME=value, set for the command; may be repeated', addAssignment)
     .option('--key <key>', 'makes a repeat safe: the same key runs nothing again and follows the first command')
     .option('-n, --no-stdin', 'pass no standard input')
     .addOption(new Option('-d, --detach', 'print the session at once and leave the command running').conflicts('tty'))
-    .option('-t, --tty', 'in a terminal, for programs that demand one')
+    .option('-t, --tty', 'run it in a terminal, for programs that need one')
     .addHelpText('after', EXAMPLES + REMOTE_HELP)
     .action((words, options) => runExec(words.join(' '), options));
 }
@@ -46,7 +42,7 @@ Examples:
   session=$(agent3 exec --detach 'make -C /srv/app'); agent3 session read --follow "$session"
 
 Options end at the first word of the command, as with ssh: agent3 exec --timeout 5 tail -n 1 /etc/motd
-Standard input is passed when it is no terminal. Ctrl-C stops the command.
+Standard input is passed unless it is a terminal. Ctrl-C stops the command.
 Exit code: the command's own; 124 when it was stopped at its time limit, 255 when exec itself failed.
 `;
 
@@ -74,7 +70,7 @@ interface ExecOptions extends RemoteOptions {
   readonly tty?: true | undefined;
 }
 
-/** 128 + SIGPIPE: what a shell tells of a program whose reader has gone. */
+/** 128 + SIGPIPE: the exit code that a shell shows for a program whose reader has gone. */
 const EXIT_OUTPUT_CLOSED = 141;
 
 /** Runs `cmd` on the agent that the options name, and ends the process with its exit code. */
@@ -132,7 +128,7 @@ function orderOf(cmd: string, options: ExecOptions, input: Input, terminal: Loca
   };
 }
 
-/** Starts the command; tells a person why there is a wait, once. */
+/** Starts the command; says once why it has to wait. */
 async function start(client: AgentClient, order: Order, interrupts: Interrupts): Promise<Started> {
   let told = false;
   const patience = new Patience(interrupts.signal, (fault, seconds) => {

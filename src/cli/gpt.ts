@@ -24,7 +24,7 @@ function publicUrl(given: string | undefined): string {
       EXIT_USAGE,
       `ChatGPT needs a URL of the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`,
     );
-  fail(EXIT_USAGE, 'give the URL that ChatGPT reaches the agent by: agent3 gpt --url https://agent.example.org');
+  fail(EXIT_USAGE, 'name the URL under which ChatGPT reaches the agent: agent3 gpt --url https://agent.example.org');
 }
 
 /** What the owner pastes into the GPT builder. */
@@ -57,14 +57,14 @@ function gptKit(url: string, host: string): GptKit {
 const INSTRUCTIONS = `You look after a Linux server through the actions of Agent3. The owner talks to you; you run commands and say what you found and did.
 
 # Begin
-Call serverInfo once at the start of a conversation: it tells the system, the user you work as, memory, disks and limits.
+Call serverInfo once at the start of a conversation: it shows the system, the user you work as, memory, disks and limits.
 
 # Running commands
 - shell runs one command with bash. It answers within 40 seconds with stdout, stderr and exit_code. An exit_code other than 0 is an answer, not a fault of the tool: read stderr.
 - Read "message" in every answer: it says what happened and which call comes next.
 - Prefer flags that ask no questions: -y, --no-pager, --batch. Where a program insists on a terminal (sudo with a password, passwd, ssh, installers), give pty: true: the answer comes when it waits for input, and writeSession types the reply, ending with a newline.
 - Write files with stdin and no quoting: cmd "cat > /path/file", stdin the content.
-- Set cwd and env instead of writing cd and export. Each call starts anew: nothing of the shell's state is kept.
+- Set cwd and env instead of writing cd and export. Each call starts a new shell: nothing of its state is kept.
 - Ask for little: filter with grep, tail, head, and use max_output. Long output costs your memory.
 
 # Long work

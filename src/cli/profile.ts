@@ -124,7 +124,7 @@ async function explainProfile(
   },
 ): Promise<void> {
   const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
-  if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list names those there are`);
+  if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list shows them`);
   const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
   if (cmd?.trim() === '') fail(EXIT_USAGE, 'there is no command to explain: it is empty');
   if (!cwd.startsWith('/'))

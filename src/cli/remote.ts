@@ -11,7 +11,7 @@ import { processEnvironment } from '../settings/config.ts';
 /** Where an agent listens by default. */
 const DEFAULT_URL = 'http://127.0.0.1:5000';
 
-/** What every subcommand that calls an agent takes. */
+/** The options of every subcommand that calls an agent. */
 export interface RemoteOptions {
   readonly url?: string | undefined;
   readonly tokenFile?: string | undefined;

@@ -11,10 +11,10 @@ export interface TableLook {
 
 const HEAD = ['SESSION', 'STATUS', 'EXIT', 'STARTED', 'TOOK', 'OUTPUT', 'COMMAND'] as const;
 
-/** Numbers stand at the right of their columns. */
+/** Columns of numbers, which are aligned to the right. */
 const RIGHT: ReadonlySet<string> = new Set(['EXIT', 'TOOK', 'OUTPUT']);
 
-/** Room that a command has at least, however narrow the terminal is. */
+/** Least width of a command, however narrow the terminal is. */
 const LEAST_COMMAND = 20;
 
 const GREEN = '\x1b[32m';
@@ -68,7 +68,7 @@ function colourOf({ status, exit_code }: ListedSession): string {
 
 const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
 
-/** What would move the cursor, end the line or not be seen is shown as an escape. */
+/** Escapes what would move the cursor, end the line or be invisible. */
 export function oneLine(text: string): string {
   // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
   const line = text.replace(/[\x00-\x1f\x7f-\x9f]/g, (character) => ESCAPES[character] ?? hexEscape(character));

@@ -63,7 +63,7 @@ Examples:
 `;
 
 const COLUMNS = `
-Columns where it is no terminal: session, status, exit code, start, milliseconds, bytes of stdout, of stderr, command.`;
+Fields without a terminal: session, status, exit code, start, milliseconds, bytes of stdout, of stderr, command.`;
 
 function parseCount(text: string): number {
   if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text);

@@ -89,7 +89,7 @@ const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
 /** The token of the settings has this name. */
 const RESERVED = 'default';
 
-/** Makes a token of this name and prints it, on standard output alone. */
+/** Creates a token of this name and prints it, on standard output alone. */
 async function createToken(
   name: string,
   options: TokenOptions & {
@@ -126,7 +126,7 @@ async function createToken(
   if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${faultText(fault)}\n`);
 }
 
-/** A profile that there is; ends the process with the names of those there are. */
+/** The profile of this name. Exits, with the names of all profiles, where there is none. */
 function requireProfile(name: string | undefined): Profile {
   // These need no file, and are there whatever is wrong with those that have one.
   if (name === 'full' || name === 'readonly') return BUILT_IN[name];
@@ -141,11 +141,13 @@ function requireProfile(name: string | undefined): Profile {
     );
   }
   const what =
-    name === undefined ? '--profile has to say what the token may do' : `there is no profile ${visibleLine(name)}`;
+    name === undefined
+      ? '--profile is required: it says what the token may do'
+      : `there is no profile ${visibleLine(name)}`;
   const more =
     directory === undefined
       ? 'for more, set AGENT3_PROFILES_DIR here as for the agent'
-      : `for more, see ${directory}: agent3 profile list tells what each is for`;
+      : `for more, see ${directory}: agent3 profile list shows what each is for`;
   fail(EXIT_USAGE, `${what}. There are: ${[...set.profiles.keys()].join(', ')}; ${more}`);
 }
 
@@ -206,7 +208,7 @@ function rotateToken(
   );
 }
 
-/** Tells of every token what is known, which is not the token. */
+/** Prints what is known of every token, but not the token. */
 function listTokens(options: TokenOptions & { readonly json?: true | undefined }): void {
   const path = tokensFile(options.file);
   const tokens = attempt(() => readTokens(path, ownerOf(path)));
@@ -220,11 +222,11 @@ function listTokens(options: TokenOptions & { readonly json?: true | undefined }
     process.stdout.write(`${visibleJson([...first, ...known])}\n`);
     return;
   }
-  if (tokens.length === 0) process.stderr.write('no tokens beside the one of the settings\n');
+  if (tokens.length === 0) process.stderr.write('no tokens but the one of the settings\n');
   for (const row of [...defaultRow(options), ...tokens.map(rowOf)]) process.stdout.write(`${row}\n`);
 }
 
-/** What the token of the settings may do, as far as they can be read; undefined where there is none. */
+/** The profile of the token of the settings; undefined where they have none or cannot be read. */
 function profileOfDefault({ file }: TokenOptions): string | undefined {
   if (file !== undefined) return undefined;
   const here = processEnvironment();
@@ -253,7 +255,7 @@ function rowOf({ name, profile = 'full', created_at, expires_at, ips, previous }
   ].join('  ');
 }
 
-/** When the last of the tokens before ends; null where there is none. */
+/** When the last of the earlier tokens ends; null where there are none. */
 function lastOf(previous: TokenRecord['previous'] = []): number | null {
   return previous.length === 0 ? null : Math.max(...previous.map(({ until }) => until));
 }
@@ -265,10 +267,10 @@ function show(name: string, secret: string): void {
 }
 
 function unknown(name: string): string {
-  return `there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list names those there are`;
+  return `there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list shows them`;
 }
 
-/** Changes the file; false, with the reason on standard error, where the agent does not go by it. */
+/** Changes the file; false, with the reason on standard error, where the agent cannot read it. */
 function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecord[]): boolean {
   const path = tokensFile(options.file);
   const isNew = !existsSync(path);
@@ -276,7 +278,7 @@ function change(options: TokenOptions, by: (tokens: TokenRecord[]) => TokenRecor
   const unread = path === PATHS.tokens ? unreadable(path, readManifest(PATHS.manifest)?.user) : undefined;
   if (unread !== undefined) {
     process.stderr.write(
-      `agent3: ${path} is changed, and ${unread}: it goes on with the tokens that it knows. Open the directory to it: chmod a+rx ${dirname(path)}\n`,
+      `agent3: ${path} is changed, and ${unread}: it continues with the tokens that it knows. Open the directory to it: chmod a+rx ${dirname(path)}\n`,
     );
     process.exitCode = EXIT_FAILURE;
     return false;

@@ -9,7 +9,7 @@ import { mayPass, persist } from './patience.ts';
 import type { Started } from './start.ts';
 import type { Input } from './stdin.ts';
 
-/** A command is attended to until its end: its output, its input, and the signals for it. */
+/** Follows a command until its end: passes its output, its input, and signals for it. */
 export class Attendance {
   #breaks = 0;
   #hasErrors = false;
@@ -42,12 +42,12 @@ export class Attendance {
     } catch (error) {
       if (error instanceof OutputFault) await this.#kill('TERM');
       else if (error instanceof Refused && error.status === 404) note('its session was closed meanwhile');
-      else if (error instanceof ClientFault) note(`the command goes on as session ${started.session}`);
+      else if (error instanceof ClientFault) note(`the command continues as session ${started.session}`);
       throw error;
     }
   }
 
-  /** What cannot be passed on stops the command: it would work with a part of its input. */
+  /** Stops the command when its input cannot be passed: it would work with a part of it. */
   async #feed(pieces: AsyncIterable<Uint8Array>): Promise<void> {
     try {
       await new Feed(this.client, this.started.session, () => this.#breaks > 0).all(pieces);
@@ -86,8 +86,8 @@ export class Attendance {
 }
 
 /**
- * What a person should hear of the end: of a command that is done, which limits it ran into and what it has left running;
- * undefined where there is nothing to say. `hasErrors`: something came on standard error.
+ * What to say of the end: which limits a command ran into, and what it has left running; undefined where there is nothing
+ * to say. `hasErrors`: something came on standard error.
  */
 function endMessage({ status, duration_ms, message, session }: EndState, hasErrors: boolean): string | undefined {
   switch (status) {
@@ -98,7 +98,7 @@ function endMessage({ status, duration_ms, message, session }: EndState, hasErro
       return hasErrors ? undefined : forPerson(message ?? 'not run', session);
     case 'timeout': {
       const silence = /It was silent: .*?\.(?= |$)/s.exec(message ?? '')?.[0];
-      const what = `stopped at its time limit, after ${Math.round(duration_ms / 100) / 10} s; --timeout gives it more.`;
+      const what = `stopped at its time limit, after ${Math.round(duration_ms / 100) / 10} s; --timeout sets another.`;
       return silence === undefined ? what : `${what} ${silence}`;
     }
     case 'killed':

@@ -71,7 +71,7 @@ export class Listener implements Listening {
     }
   }
 
-  /** Reads certificate and key anew. Throws, and goes on with the old ones, when they cannot be used. */
+  /** Reads certificate and key again. Throws, and keeps the old ones, when they cannot be used. */
   reload(): void {
     const tls = this.#readTls();
     const current = this.#current;

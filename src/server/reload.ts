@@ -3,8 +3,8 @@ import type { Log } from '../server/log.ts';
 import type { Listener } from './listener.ts';
 
 /**
- * SIGHUP: opens the files of the log and of the audit record anew and reads the certificate anew; settings need a restart. In a terminal it keeps its
- * usual meaning, the end: whoever closes the window wants no agent left behind.
+ * SIGHUP: opens the files of the log and of the audit record again, and reads the certificate again. Settings need a
+ * restart. In a terminal it keeps its usual meaning, the end: the person who closes the window wants no agent left behind.
  */
 export function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefined): void {
   if (process.stderr.isTTY === true) return;

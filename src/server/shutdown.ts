@@ -2,7 +2,7 @@ import { Deadline, delay } from '../lib/clock.ts';
 import type { SignalOnce } from '../lib/signal-once.ts';
 import type { Log } from './log.ts';
 
-/** What an agent is that takes calls. */
+/** The part of an agent that takes calls. */
 export interface Listening {
   /** Requests that wait for their answer. */
   pending(): number;

@@ -26,8 +26,8 @@ describe('the bundle', () => {
   });
 });
 
-describe('the scripts for sh', () => {
-  const scripts = ['install', 'debian/postinst', 'debian/prerm', 'debian/postrm'];
+describe('the scripts for shells', () => {
+  const scripts = ['install', 'debian/postinst', 'debian/prerm', 'debian/postrm', 'completion/agent3.bash'];
   test.skipIf(missing.includes('shellcheck')).each(scripts)('ops/%s is clean by shellcheck', (script) => {
     expect(command(['shellcheck', join(OPS, script)])).toBe('');
   });

@@ -163,7 +163,7 @@ sed -i /AGENT3_PROFILE=/d /etc/agent3/agent3.env; systemctl restart agent3`);
     const { code, stdout, stderr } = await vm.run('agent3 token create brief --profile full');
     expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringMatching(/^[\w-]{43}\n$/) });
     expect(stderr).toContain(
-      'it goes on with the tokens that it knows. Open the directory to it: chmod a+rx /etc/agent3',
+      'it continues with the tokens that it knows. Open the directory to it: chmod a+rx /etc/agent3',
     );
     await vm.sh(`chmod ${mode} /etc/agent3; chown agent3 ${file}`);
     expect((await vm.run('agent3 token revoke brief')).stderr).toContain("and has to be root's: chown root");

@@ -298,7 +298,7 @@ describe('what cannot be done is said:', () => {
     [
       ['create', 'x'],
       2,
-      /--profile has to say what the token may do\. There are: full, readonly; .*AGENT3_PROFILES_DIR/,
+      /--profile is required: it says what the token may do\. There are: full, readonly; .*AGENT3_PROFILES_DIR/,
     ],
     [['create', 'x', '--profile', 'deploy'], 2, /there is no profile deploy\. There are: full, readonly;/],
     [['create', 'x', '--profile', 'workspace'], 2, /workspace needs a file of its own/],

@@ -251,8 +251,8 @@ describe('agent3 audit grep and tail', () => {
   });
 
   const wrong: readonly [args: readonly string[], told: string][] = [
-    [['grep', '('], 'no regular expression'],
-    [['grep', '--since', 'x'], 'It is no time'],
+    [['grep', '('], 'not a regular expression'],
+    [['grep', '--since', 'x'], 'Write a time as 2h'],
     [['grep', '--event', 'strat'], 'start, end, decision, operation, output, login, agent, recovered, tampered'],
     [['tail', '--event', 'strat'], 'start, end, decision, operation, output, login, agent, recovered, tampered'],
     [['grep', '--file', directory.join('none.jsonl')], `there is no record ${directory.join('none.jsonl')}`],
@@ -301,7 +301,7 @@ describe('agent3 audit verify --require-key', () => {
     const without = await strictly(unsealed, { AGENT3_AUDIT_KEY: KEY });
     expect(without).toMatchObject({
       code: 1,
-      stderr: 'agent3: no line is sealed, and --require-key wants them to be\n',
+      stderr: 'agent3: no line is sealed, and --require-key requires a seal\n',
     });
     expect((await agent3(['audit', 'verify', '--help'])).stdout).toContain('--require-key');
   });

@@ -54,6 +54,9 @@ describe('a mistake on the command line ends with 2 and names what is nearest', 
     [['token', '--halp'], '--help'],
     [['tokne'], 'token'],
     [['srve'], 'serve'],
+    [['sessions'], 'session'],
+    [['approvals'], 'approval'],
+    [['profile', 'exlpain'], 'explain'],
   ];
   test.concurrent.each(mistakes)('%p: %s', async (args, nearest) => {
     const { code, stdout, stderr } = await agent3(args);
@@ -62,9 +65,12 @@ describe('a mistake on the command line ends with 2 and names what is nearest', 
     expect(stderr).toContain(args.at(-1) ?? '');
   });
 
-  test.concurrent.each([[['token', 'extra']], [['serve', 'extra']]])('%p: too much', async (args) => {
-    expect((await agent3(args)).code).toBe(2);
-  });
+  test.concurrent.each([[['token', 'new', 'extra']], [['serve', 'extra']], [['token']], [['session']]])(
+    '%p: too much or too little',
+    async (args) => {
+      expect((await agent3(args)).code).toBe(2);
+    },
+  );
 
   test.concurrent('a network with bits of an address: which of the two is meant', async () => {
     const { code, stderr } = await agent3(['token', 'create', 'x', '--profile', 'full', '--ip', '10.0.0.5/8']);

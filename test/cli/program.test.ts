@@ -1,0 +1,60 @@
+import { describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
+import { COMMANDS } from '../../src/cli/program.ts';
+
+const ROOT = join(import.meta.dir, '../..');
+
+/** Every command that the help shows, and their subcommands, by what is typed. */
+const commands = new Map<string, CommandUnknownOpts>();
+for (const { name, group, load } of COMMANDS) {
+  const command = new Command(name);
+  (await load())(command);
+  if (group === undefined) continue;
+  commands.set(name, command);
+  for (const inner of command.commands) commands.set(`${name} ${inner.name()}`, inner);
+}
+const leaves = [...commands].filter(([, command]) => command.commands.length === 0);
+
+test('has the grammar that was decided', () => {
+  expect(leaves.map(([name]) => name).sort()).toEqual(
+    [
+      ...['serve', 'install', 'status', 'uninstall', 'doctor', 'exec', 'mcp', 'gpt', 'watchdog', 'completion'],
+      ...['new', 'create', 'list', 'rotate', 'revoke'].map((verb) => `token ${verb}`),
+      ...['list', 'check', 'explain'].map((verb) => `profile ${verb}`),
+      ...['list', 'show', 'approve', 'deny', 'watch'].map((verb) => `approval ${verb}`),
+      ...['list', 'read', 'stop', 'close'].map((verb) => `session ${verb}`),
+      ...['tail', 'grep', 'verify'].map((verb) => `audit ${verb}`),
+    ].sort(),
+  );
+});
+
+describe('the documents name', () => {
+  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8').split('\n## Commands\n')[1]?.split('\n## ')[0] ?? '';
+  const manual = readFileSync(join(ROOT, 'ops/debian/agent3.1'), 'utf8');
+
+  test.each(leaves.map(([name]) => name))('agent3 %s in the table of the README', (name) => {
+    expect(readme).toContain(`\`agent3 ${name}\``);
+  });
+
+  test.each(COMMANDS.filter(({ group }) => group !== undefined).map(({ name }) => name))(
+    'agent3 %s in the manual page',
+    (name) => {
+      expect(manual).toMatch(new RegExp(`^\\.B ${name}$`, 'm'));
+    },
+  );
+});
+
+test.each(leaves)('agent3 %s has a summary of its own, or that of the table', (name, command) => {
+  const summary = command.description() || COMMANDS.find((entry) => entry.name === name)?.summary;
+  expect(summary).toMatch(/^[A-Z][^.]+$/);
+});
+
+const tables = ['status', 'doctor', 'gpt', 'audit tail', 'audit grep', 'audit verify', 'approval show'];
+test.each([...tables, ...leaves.map(([name]) => name).filter((name) => name.endsWith(' list'))])(
+  'agent3 %s has --json',
+  (name) => {
+    expect(commands.get(name)?.options.map(({ long }) => long)).toContain('--json');
+  },
+);
