@@ -62,6 +62,25 @@ export function hashToken(token: string): string {
   return new Bun.CryptoHasher('sha256').update(token).digest('hex');
 }
 
+/**
+ * A token with a new secret in its place: its sessions stay its own. The old secret works until `until`, with those that
+ * an earlier rotation has left time; when `until` is not after `now`, all of them end. `expiresAt` is a new end.
+ * Times are milliseconds since the epoch.
+ */
+export function rotateRecord(
+  token: TokenRecord,
+  { sha256, now, until, expiresAt }: { sha256: string; now: number; until: number; expiresAt: number | undefined },
+): TokenRecord {
+  const { previous = [], ...kept } = token;
+  const before = until > now ? [...previous.filter((one) => one.until > now), { sha256: token.sha256, until }] : [];
+  return {
+    ...kept,
+    sha256,
+    ...(expiresAt !== undefined && { expires_at: expiresAt }),
+    ...(before.length > 0 && { previous: before }),
+  };
+}
+
 const OWN_MODE = 0o600;
 
 /**

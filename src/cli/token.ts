@@ -3,7 +3,14 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
-import { changeTokens, hashToken, readTokens, TokenFileFault, type TokenRecord } from '../access/token-file.ts';
+import {
+  changeTokens,
+  hashToken,
+  readTokens,
+  rotateRecord,
+  TokenFileFault,
+  type TokenRecord,
+} from '../access/token-file.ts';
 import { machineFaults } from '../install/doctor/profile-machine.ts';
 import { unreadable } from '../install/doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
@@ -170,10 +177,7 @@ function requireOther(name: string): void {
 
 const OVERLAP_MS = 24 * 3_600_000;
 
-/**
- * A new token in the place of one: its sessions stay its own, and the old one works for `overlap` milliseconds more, but
- * not beyond its own end. One that has ended needs a new end, and does not come back.
- */
+/** Replaces a token by a new one. The old one works for `overlap` ms more, but not beyond its own end. */
 function rotateToken(
   name: string,
   options: TokenOptions & { readonly overlap?: number | undefined; readonly expires?: number | undefined },
@@ -185,21 +189,14 @@ function rotateToken(
   change(options, (tokens) => {
     const token = tokens.find((one) => one.name === name);
     if (token === undefined) fail(EXIT_FAILURE, unknown(name));
-    const { previous = [], ...kept } = token;
     const end = token.expires_at ?? Number.POSITIVE_INFINITY;
     if (end <= now && options.expires === undefined) {
       const ended = new Date(end).toISOString();
       fail(EXIT_FAILURE, `token ${name} ended at ${ended}; say how long the new one works: --expires 30d`);
     }
     until = Math.min(now + (options.overlap ?? OVERLAP_MS), end);
-    // One that was promised time by an earlier rotation keeps it; where the old one ends at once, all of them do.
-    const before = until > now ? [...previous.filter((one) => one.until > now), { sha256: token.sha256, until }] : [];
-    const next: TokenRecord = {
-      ...kept,
-      sha256: hashToken(secret),
-      ...(options.expires !== undefined && { expires_at: now + options.expires }),
-      ...(before.length > 0 && { previous: before }),
-    };
+    const expiresAt = options.expires === undefined ? undefined : now + options.expires;
+    const next = rotateRecord(token, { sha256: hashToken(secret), now, until, expiresAt });
     return tokens.map((one) => (one === token ? next : one));
   });
   show(name, secret);
