@@ -1,5 +1,6 @@
 import { availableParallelism, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import { isatty } from 'node:tty';
 import { type Command, Option } from '@commander-js/extra-typings';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
 import { faultWords, readProfile } from '../access/profile-book.ts';
@@ -28,6 +29,7 @@ export function defineProfile(profile: Command): void {
   profile
     .command('check [file...]')
     .description('Check files of profiles, and whether their sandboxes work on this machine')
+    .option('--json', 'print what was found as JSON')
     .addOption(directoryOption())
     .addHelpText('after', '\nExample:\n  agent3 profile check ./deploy.toml')
     .action(checkProfiles);
@@ -88,8 +90,25 @@ function listProfiles(
   for (const [name, what] of rows) process.stdout.write(`${visibleLine(name.padEnd(width))}  ${visibleLine(what)}\n`);
 }
 
-/** Checks files of profiles; ends with 1 where one has faults. */
-async function checkProfiles(files: readonly string[], options: ProfileOptions): Promise<void> {
+/** What a check has found. `profile` is null for a file whose name cannot be one of a profile. */
+interface Checked {
+  readonly profile: string | null;
+  readonly faults: readonly string[];
+  readonly notes: readonly string[];
+}
+
+/** Prints what is wrong with files of profiles; exits with 1 where one has faults. */
+async function checkProfiles(
+  files: readonly string[],
+  options: ProfileOptions & { readonly json?: true | undefined },
+): Promise<void> {
+  const checked = await check(files, options);
+  const lines = options.json === true ? [visibleJson(checked)] : checked.flatMap(describeChecked);
+  process.stdout.write(lines.map((line) => `${line}\n`).join(''));
+  if (checked.some(({ faults }) => faults.length > 0)) process.exit(EXIT_FAILURE);
+}
+
+async function check(files: readonly string[], options: ProfileOptions): Promise<Checked[]> {
   const { profiles, faulty } =
     files.length === 0
       ? profilesIn(profilesDirectory(options.dir))
@@ -97,20 +116,26 @@ async function checkProfiles(files: readonly string[], options: ProfileOptions):
   const own = readManifest(PATHS.manifest)?.user;
   const machine = { memoryBytes: totalmem(), cpus: availableParallelism() };
   const ofMachine = await machineFaults([...profiles.values()], own);
-  let isSound = faulty.length === 0;
   const others = [...profiles.values(), ...profilesIn(profilesDirectory(options.dir)).profiles.values()];
-  for (const profile of profiles.values()) {
+  const read = [...profiles.values()].map((profile): Checked => {
     const fault = ofMachine.get(profile.name);
     const words = overlapFault(profile, others, overlaps) ?? (fault && faultText(fault));
-    const faults = [words ?? [], profileMistakes(profile)].flat();
-    if (faults.length > 0) isSound = false;
-    if (faults.length === 0) process.stdout.write(`✓ ${profile.name}\n`);
-    for (const fault of faults) process.stdout.write(`✗ ${profile.name}: ${visibleLine(fault)}\n`);
-    for (const note of [userFault(profile, own) ?? [], profileNotes(profile, machine), machineNotes(profile)].flat())
-      process.stdout.write(`  note: ${visibleLine(note)}\n`);
-  }
-  for (const words of faulty.flatMap(faultWords)) process.stdout.write(`✗ ${visibleLine(words)}\n`);
-  if (!isSound) process.exit(EXIT_FAILURE);
+    return {
+      profile: profile.name,
+      faults: [words ?? [], profileMistakes(profile)].flat(),
+      notes: [userFault(profile, own) ?? [], profileNotes(profile, machine), machineNotes(profile)].flat(),
+    };
+  });
+  return [...read, ...faulty.map((file) => ({ profile: file.name ?? null, faults: faultWords(file), notes: [] }))];
+}
+
+function describeChecked({ profile, faults, notes }: Checked): string[] {
+  return [
+    ...(faults.length === 0
+      ? [`✓ ${profile}`]
+      : faults.map((fault) => `✗ ${visibleLine([profile ?? [], fault].flat().join(': '))}`)),
+    ...notes.map((note) => `  note: ${visibleLine(note)}`),
+  ];
 }
 
 /** Prints what the rules of a profile say to a command, which the exit code tells as well. */
@@ -130,6 +155,7 @@ async function explainProfile(
   if (!cwd.startsWith('/'))
     fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);
   if (cmd === undefined) {
+    if (isatty(0)) fail(EXIT_USAGE, 'there is no command to explain: type it, or pass some on standard input');
     for await (const line of console)
       process.stdout.write(`${visibleJson(explain(profile.rules, line, { cwd, shell }), 0)}\n`);
     return;

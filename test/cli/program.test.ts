@@ -51,7 +51,17 @@ test.each(leaves)('agent3 %s has a summary of its own, or that of the table', (n
   expect(summary).toMatch(/^[A-Z][^.]+$/);
 });
 
-const tables = ['status', 'doctor', 'gpt', 'audit tail', 'audit grep', 'audit verify', 'approval show'];
+const tables = [
+  'status',
+  'doctor',
+  'gpt',
+  'audit tail',
+  'audit grep',
+  'audit verify',
+  'approval show',
+  'profile check',
+  'profile explain',
+];
 test.each([...tables, ...leaves.map(([name]) => name).filter((name) => name.endsWith(' list'))])(
   'agent3 %s has --json',
   (name) => {

@@ -288,6 +288,11 @@ describe('agent3 profile', () => {
     writeFileSync(files.join('ghost.toml'), 'extends = "full"\nuser = "no-such-user"');
     const { code, stdout } = await agent3(['profile', 'check', files.join('ghost.toml')]);
     expect({ code, stdout }).toEqual({ code: 1, stdout: '✗ ghost: there is no user no-such-user\n' });
+    const asJson = await agent3(['profile', 'check', '--json', files.join('ghost.toml')]);
+    expect({ code: asJson.code, checked: JSON.parse(asJson.stdout) }).toEqual({
+      code: 1,
+      checked: [{ profile: 'ghost', faults: ['there is no user no-such-user'], notes: [] }],
+    });
   });
 
   test('check notes what may be meant otherwise, and finds no fault in it', async () => {
