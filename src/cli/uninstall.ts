@@ -20,5 +20,5 @@ function describeEnd(purge: boolean, dryRun: boolean): string {
   if (dryRun) return 'Nothing was changed: this is what would be done.';
   return purge
     ? 'Agent3 is removed, with everything it kept.'
-    : 'Agent3 is removed. Settings, sessions and logs are kept; uninstall --purge removes them.';
+    : 'Agent3 is removed. Settings, sessions and logs are kept; uninstall --purge, with the executable of a bundle, removes them.';
 }
