@@ -348,7 +348,7 @@ for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done; exit
       mkdirSync(shared);
       chownSync(shared, uid, group);
       chmodSync(shared, 0o2775);
-      const cmd = `set -e; cd "${shared}"; mkdir -p plain/deeper; echo x > plain/deeper/f; git init -q --shared r
+      const cmd = `set -e; cd "${shared}"; mkdir -p plain/deeper; echo x > plain/deeper/f; git init -q --shared r; (umask 002; git init -q --shared group)
 git -C r config user.email a@b; git -C r config user.name a; echo y > r/f; git -C r add f; git -C r commit -qm f
 install -d installed/deeper; mkdir -p clean; chmod 00755 clean; stat -c %a clean; ${more}`;
       const answer = await shellAs('work', { cmd });
@@ -358,6 +358,8 @@ install -d installed/deeper; mkdir -p clean; chmod 00755 clean; stat -c %a clean
         const { mode, gid } = statSync(join(shared, path));
         expect({ path, inherits: (mode & 0o2000) !== 0, gid }).toEqual({ path, inherits: true, gid: group });
       }
+      // What the page on sandboxes tells owners to do: then nothing is left to be changed.
+      expect(statSync(join(shared, 'group/.git/objects')).mode & 0o7777).toBe(0o2775);
       expect(setIds()).toBe('');
     });
 
