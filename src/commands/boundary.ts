@@ -88,7 +88,7 @@ function requireNames(env: Readonly<Record<string, string>>): void {
   for (const name of Object.keys(env)) {
     if (/^[A-Za-z_]\w*$/.test(name)) continue;
     throw new InvalidArguments(
-      `env has the name ${JSON.stringify(name.slice(0, 60))}: in the profile of this token, names have letters, digits and _ only.`,
+      `env has the name ${JSON.stringify(name.slice(0, 60))}: in the profile of this token, names have letters, digits and _ only, and no digit first. Set it in the command instead: env 'NAME=VALUE' PROGRAM; define a function there.`,
     );
   }
 }

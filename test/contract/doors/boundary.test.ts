@@ -217,12 +217,19 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
   });
 
   test('names that a shell does not know are refused where they would have to pass one', async () => {
-    const env = { 'BASH_FUNC_cd%%': '() { id; }' };
-    for (const profile of ['other', 'readonly'])
-      expect(await shellAs(profile, { cmd: 'true', cwd: '/', env })).toMatchObject({
-        http: 400,
-        error: 'Invalid args',
-      });
+    for (const profile of ['other', 'readonly']) {
+      for (const name of ['BASH_FUNC_cd%%', 'a.b', '1a'])
+        expect(await shellAs(profile, { cmd: 'true', cwd: '/', env: { [name]: '() { id; }' } })).toMatchObject({
+          http: 400,
+          error: 'Invalid args',
+          message: expect.stringMatching(
+            /^env has the name "\S+": .*Set it in the command instead: env 'NAME=VALUE' PROGRAM;/,
+          ),
+        });
+      // What the message says to do.
+      const cmd = "cd() { echo a function; }; cd; env 'a.b=odd' printenv a.b";
+      expect(await shellAs(profile, { cmd, cwd: '/' })).toMatchObject({ stdout: 'a function\nodd\n' });
+    }
   });
 
   test('what is hidden in /etc stays so when it is replaced, and when it is new', async () => {
