@@ -1,11 +1,10 @@
+import { keyMarkers } from '../secrets/key-blocks.ts';
 import type { ByteSource } from './reply.ts';
 
 /** A private key may have begun so far back: one of PGP with a picture and many signatures has 26 KB. */
 const LOOK_BACK_BYTES = 65_536;
 /** Or end so far ahead, where its beginning is further back than that. */
 const LOOK_AHEAD_BYTES = 4096;
-
-const MARKER = /-----(BEGIN|END) (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 
 /** Stands before a text that begins in the middle of a key. */
 export const KEY_BEGIN = '-----BEGIN PRIVATE KEY-----\n';
@@ -23,9 +22,9 @@ export function isInKey(stream: ByteSource, at: number): boolean {
 
 /** The same for places of a text, in which the marks are looked for once. */
 export function keyMarks(text: string): (at: number) => boolean {
-  const marks = text.includes('PRIVATE KEY') ? [...text.matchAll(MARKER)] : [];
+  const markers = keyMarkers(text);
   return (at) => {
-    const before = marks.findLast(({ index }) => index < at);
-    return before === undefined ? marks[0]?.[1] === 'END' : before[1] === 'BEGIN';
+    const before = markers.findLast(({ start }) => start < at);
+    return before === undefined ? markers[0]?.isBegin === false : before.isBegin;
   };
 }

@@ -1,5 +1,20 @@
-const BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
-const END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/y;
+/** Begins or ends a private key, as PEM and the armor of PGP write them. */
+const MARKER = /-----(BEGIN|END) (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
+
+/** What begins or ends a private key in a text. */
+export interface KeyMarker {
+  readonly isBegin: boolean;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The markers of private keys in a text, in their order. */
+export function keyMarkers(text: string): readonly KeyMarker[] {
+  if (!text.includes('PRIVATE KEY')) return [];
+  return [...text.matchAll(MARKER)].map(({ 0: found, 1: kind, index }) => {
+    return { isBegin: kind === 'BEGIN', start: index, end: index + found.length };
+  });
+}
 
 /** Lines of a PEM or of an armor, which may be written as `\n` in a string. */
 const LINE = /(?:\r?\n|\\r\\n|\\n)[ \t]{0,16}/;
@@ -13,16 +28,15 @@ const BASE64 = /^(?:[A-Za-z0-9+/]{1,200}={0,2}|=[A-Za-z0-9+/]{4})$/;
  */
 export function keyBlocks(text: string): { readonly start: number; readonly end: number; readonly kind: string }[] {
   const spans: ReturnType<typeof keyBlocks> = [];
-  for (const { index, 0: begin } of text.matchAll(BEGIN)) {
-    const from = index + begin.length;
-    const to = text.indexOf('-----', from);
-    END.lastIndex = to;
-    const end = to === -1 ? null : END.exec(text);
-    if (end === null) continue;
-    const inside = text.slice(from, to);
+  const markers = keyMarkers(text);
+  for (const [index, { isBegin, start, end: from }] of markers.entries()) {
+    const last = markers[index + 1];
+    if (!isBegin || last === undefined || last.isBegin) continue;
+    const inside = text.slice(from, last.start);
+    if (inside.includes('-----')) continue;
     const hidden = keyChars(inside);
-    if (hidden === inside.length) spans.push({ start: index, end: to + end[0].length, kind: 'private key' });
-    else if (hidden !== undefined) spans.push({ start: index, end: from + hidden, kind: 'private key' });
+    if (hidden === inside.length) spans.push({ start, end: last.end, kind: 'private key' });
+    else if (hidden !== undefined) spans.push({ start, end: from + hidden, kind: 'private key' });
   }
   return spans;
 }

@@ -1,4 +1,4 @@
-import { keyBlocks } from './key-blocks.ts';
+import { keyBlocks, keyMarkers } from './key-blocks.ts';
 import type { NamedValue } from './named-value.ts';
 import { FORMAT_WORDS, formatSpans } from './secret-formats.ts';
 import { CommandValues, inertLength } from './secret-in-command.ts';
@@ -41,9 +41,6 @@ export interface Masked {
 const SHAPES: readonly (readonly [kind: string, shape: RegExp])[] = [
   ['password hash', /(?<![\w$])\${1,2}(?:[1-9y]|2[abxy]|gy|argon2i?d?|apr1|sha1|P|H|scrypt)\${1,2}[^\s:'"]{8,512}/g],
 ];
-
-const PEM_BEGIN = /-----BEGIN (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
-const PEM_END = /-----END (?:[A-Z0-9]+ ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
 
 /** Where `text` has what looks like a secret, or is one of `known`: in their order, none within another. */
 export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): SecretSpan[] {
@@ -147,18 +144,18 @@ export function maskSpans(text: string, spans: readonly SecretSpan[], mark: (kin
 
 /** A key that is cut off at its end goes to the end of the text; one that is cut off at its beginning, from the start. */
 function keySpans(text: string): SecretSpan[] {
-  if (!text.includes('PRIVATE KEY')) return [];
+  const markers = keyMarkers(text);
   const spans: SecretSpan[] = [];
-  const ends = [...text.matchAll(PEM_END)].map((match) => match.index + match[0].length);
+  const ends = markers.filter(({ isBegin }) => !isBegin).map(({ end }) => end);
   let next = 0;
   let covered = 0;
-  for (const { index } of text.matchAll(PEM_BEGIN)) {
-    if (index < covered) continue;
-    if (covered === 0 && ends[0] !== undefined && ends[0] <= index)
+  for (const { isBegin, start } of markers) {
+    if (!isBegin || start < covered) continue;
+    if (covered === 0 && ends[0] !== undefined && ends[0] <= start)
       spans.push({ start: 0, end: ends[0], kind: 'private key' });
-    while (next < ends.length && (ends[next] ?? 0) <= index) next++;
+    while (next < ends.length && (ends[next] ?? 0) <= start) next++;
     covered = ends[next] ?? text.length;
-    spans.push({ start: index, end: covered, kind: 'private key' });
+    spans.push({ start, end: covered, kind: 'private key' });
   }
   if (covered === 0 && ends[0] !== undefined) spans.push({ start: 0, end: ends[0], kind: 'private key' });
   return spans;

@@ -24,6 +24,8 @@ export interface Inner {
   readonly isElsewhere?: boolean;
   /** It runs what its words say in a way of its own, behind words that fit this. */
   readonly runs?: RegExp;
+  /** What it runs so are its words, not a text within one of them. */
+  readonly runsWords?: boolean;
 }
 
 export const A_SHELL: Inner = { unreadable: 'it opens a shell' };

@@ -2,7 +2,7 @@ import { posix } from 'node:path';
 import { find, xargs } from './find.ts';
 import { A_SCRIPT, A_SHELL, CHANGES_NAMES, type Inner, type Invocation, type Look, named } from './invocation.ts';
 import { divide, hasOption, type Valued, valuesOf } from './options.ts';
-import { RUNNERS } from './runners.ts';
+import { runnerFor } from './runners.ts';
 import { isSpecialVariable } from './variables.ts';
 import { isNoOption, type Text } from './words.ts';
 import { WRAPPERS, type Wrapper } from './wrappers.ts';
@@ -18,8 +18,11 @@ export function innerOf(invocation: Invocation): Inner {
   if (/^--(?:version|help)$/.test(asked)) return {};
   const wrapper = WRAPPERS[program];
   if (wrapper !== undefined) return wrapped(args, wrapper, invocation);
-  const runs = RUNNERS.find(([names]) => names.test(program))?.[1];
-  return LOOKS[program]?.(args, invocation) ?? (runs === undefined ? {} : { runs });
+  const look = LOOKS[program];
+  if (look !== undefined) return look(args, invocation);
+  const runner = runnerFor(program);
+  if (runner?.behind.test(args.map(({ text }) => text).join(' ')) !== true) return {};
+  return { runs: runner.behind, runsWords: runner.runsWords };
 }
 
 /** The shell of a user, or the one that a program starts: what all shells read alike. */
@@ -35,6 +38,8 @@ function wrapped(args: readonly Text[], wrapper: Wrapper, invocation: Invocation
     const name = operands[at++]?.text.split('=')[0] ?? '';
     if (isSpecialVariable(name)) return { unreadable: `${name} changes what commands mean` };
   }
+  // sudo takes options behind these as well.
+  if (at > 0 && /^-./.test(operands[at]?.text ?? '')) return wrapped(operands.slice(at), wrapper, invocation);
   const unset = valuesOf(given, '-u', '--unset').some(({ text }) => isSpecialVariable(text));
   if (wrapper.assigns === true && unset) return CHANGES_NAMES;
   const skipped = operands.slice(at, at + (wrapper.words ?? 0));

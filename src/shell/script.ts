@@ -1,22 +1,16 @@
-import { type Command, forEachChild, type ParsedScript, parse, type SyntaxNode, type WordPart } from 'unbash';
+import { type Command, forEachChild, type ParsedScript, type SyntaxNode, type WordPart } from 'unbash';
 import { Evaluation, otherwiseRead, unspoken } from './dialect.ts';
 import { foundBy } from './find.ts';
 import type { Inner, Invocation } from './invocation.ts';
+import { isTooDeep, parseScript } from './parse.ts';
 import { innerOf } from './programs.ts';
 import { inputOf, readsOf, textsOf, writesOf } from './redirections.ts';
 import { variablesOf } from './variables.ts';
 import { ANYTHING, argumentText, NO_VALUES, type Text, textOf, type Values, wordsOf } from './words.ts';
 
-/** As many as a call may have; the parser takes 5 ms for so many of plain commands, 120 ms for 25,000 of one letter. */
-const MOST_CHARS = 100_000;
-/** Here-documents: the parser takes time with the square of their number, 50 ms for 2,000. */
-const MOST_DOCUMENTS = 1000;
 /** Each is compared with each rule. */
 const MOST_COMMANDS = 5000;
 const MOST_FILES = 100;
-/** Shells within shells, and substitutions within substitutions: each is parsed again, at the cost of all within it. */
-const MOST_DEPTH = 8;
-
 /** A simple command among those that would run, also behind others that run it. */
 export interface SimpleCommand extends Invocation {
   /** Files that its redirections read from and write to. */
@@ -108,19 +102,19 @@ class Reader {
   }
 
   #script(text: string, context: Context): void {
-    const fault = unspoken(context.shell) ?? tooMuch(text, context.depth);
+    const fault = unspoken(context.shell);
     if (fault !== undefined) this.#faults.add(fault);
-    if (tooMuch(text, context.depth) !== undefined) return;
+    const script = parseScript(text, context.depth);
+    if (typeof script === 'string') {
+      this.#faults.add(script);
+      return;
+    }
     try {
-      const script = parse(text);
-      if (isTooDeep(script)) {
-        this.#faults.add('it has substitutions within substitutions within substitutions');
-        return;
-      }
       const { values, special } = variablesOf(script);
       if (special !== undefined) this.#faults.add(`${special} changes what commands mean`);
       this.#walk(script, text, { ...context, values, functions: functionsOf(script) });
     } catch (error) {
+      // The parser reads substitutions when they are looked at.
       this.#faults.add(`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -206,8 +200,8 @@ class Reader {
     if (name?.isKnown === true && name.text === 'exec') this.#lasting.push(...files.writes, ...context.around);
     this.#files += files.writes.length;
     this.#commands.push({ ...files, ...invocation, inner, around: context.around, isElsewhere: context.isElsewhere });
-    if (context.depth > MOST_DEPTH) this.#faults.add('it has commands within commands within commands');
-    if (context.depth > MOST_DEPTH || this.#commands.length > MOST_COMMANDS || this.#files > MOST_FILES) return;
+    if (isTooDeep(context.depth)) this.#faults.add('it has commands within commands within commands');
+    if (isTooDeep(context.depth) || this.#commands.length > MOST_COMMANDS || this.#files > MOST_FILES) return;
     const within: Context = {
       ...context,
       depth: context.depth + 1,
@@ -218,32 +212,6 @@ class Reader {
     for (const one of invocations) this.#add(one, { ...files, writes: [], isCall: false }, within);
     for (const { text, shell = context.shell } of scripts) this.#script(text, { ...within, shell });
   }
-}
-
-function tooMuch(text: string, depth: number): string | undefined {
-  if (text.length > MOST_CHARS) return `it has more than ${MOST_CHARS} characters`;
-  if (text.split('<<', MOST_DOCUMENTS + 2).length > MOST_DOCUMENTS + 1)
-    return `it has more than ${MOST_DOCUMENTS} here-documents`;
-  return depth > MOST_DEPTH ? 'it has shells within shells within shells' : undefined;
-}
-
-/** Looks into substitutions, which the parser reads when they are looked at, only as far as that takes bounded time. */
-function isTooDeep(script: ParsedScript): boolean {
-  const look = (node: SyntaxNode, depth: number): boolean => {
-    const isInner = node.type === 'Script' && node !== script;
-    if (isInner && depth >= MOST_DEPTH) return true;
-    let isDeep = false;
-    const holdsText =
-      /^(?:CommandExpansion|ProcessSubstitution|ArithmeticCommandExpansion|ArithmeticExpansion|ParameterExpansion)$/.test(
-        node.type,
-      );
-    if (holdsText && depth >= MOST_DEPTH) return true;
-    forEachChild(node, (child) => {
-      isDeep ||= look(child, holdsText ? depth + 1 : depth);
-    });
-    return isDeep;
-  };
-  return look(script, 0);
 }
 
 /** The functions that a script defines for certain, and where each is defined from: a call of one runs what is in it. */

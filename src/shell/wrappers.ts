@@ -81,6 +81,7 @@ export const WRAPPERS: Readonly<Record<string, Wrapper | undefined>> = {
     moves: ['--working-directory'],
   },
   'systemd-inhibit': { long: ['what', 'who', 'why', 'mode'] },
+  sshpass: { letters: 'fdpP' },
   gosu: { words: 1 },
   'su-exec': { words: 1 },
   chroot: { long: ['userspec', 'groups'], words: 1, alone: A_SHELL, roots: ['always'] },

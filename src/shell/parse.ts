@@ -1,0 +1,43 @@
+import { forEachChild, type ParsedScript, parse, type SyntaxNode } from 'unbash';
+
+/** As many as a call may have; the parser takes 5 ms for so many of plain commands, 120 ms for 25,000 of one letter. */
+const MOST_CHARS = 100_000;
+/** The parser takes time with the square of their number, 50 ms for 2,000. */
+const MOST_DOCUMENTS = 1000;
+/** Shells within shells, and substitutions within substitutions: each is parsed again, at the cost of all within it. */
+const MOST_DEPTH = 8;
+
+const TOO_DEEP = 'it has shells, commands or substitutions within each other more than 8 deep';
+
+/** A script at a depth of shells within shells, parsed; or why it cannot be. */
+export function parseScript(text: string, depth: number): ParsedScript | string {
+  if (text.length > MOST_CHARS) return `it has more than ${MOST_CHARS} characters`;
+  if (text.split('<<', MOST_DOCUMENTS + 2).length > MOST_DOCUMENTS + 1)
+    return `it has more than ${MOST_DOCUMENTS} here-documents`;
+  if (isTooDeep(depth)) return TOO_DEEP;
+  try {
+    const script = parse(text);
+    return nests(script, 0) ? TOO_DEEP : script;
+  } catch (error) {
+    return `it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`;
+  }
+}
+
+/** Whether nothing is looked at any more so deep. */
+export function isTooDeep(depth: number): boolean {
+  return depth > MOST_DEPTH;
+}
+
+const HOLDS_TEXT =
+  /^(?:CommandExpansion|ProcessSubstitution|ArithmeticCommandExpansion|ArithmeticExpansion|ParameterExpansion)$/;
+
+/** Looks into substitutions, which the parser reads when they are looked at, only as far as that takes bounded time. */
+function nests(node: SyntaxNode, depth: number): boolean {
+  const holdsText = HOLDS_TEXT.test(node.type);
+  if (holdsText && depth >= MOST_DEPTH) return true;
+  let isDeep = false;
+  forEachChild(node, (child) => {
+    isDeep ||= nests(child, holdsText ? depth + 1 : depth);
+  });
+  return isDeep;
+}

@@ -1,0 +1,204 @@
+import { type Assignment, type Command, forEachChild, type ParsedScript, type SyntaxNode, type Word } from 'unbash';
+import { A_SCRIPT, type Invocation } from './invocation.ts';
+import { isTooDeep, parseScript } from './parse.ts';
+import { innerOf } from './programs.ts';
+import { isSpecialVariable } from './variables.ts';
+import { argumentText, type Text } from './words.ts';
+import { WRAPPERS } from './wrappers.ts';
+
+/** A part of a command that no shell runs: of a word that a program gets, of a value, of a document. */
+export interface Place {
+  readonly start: number;
+  readonly end: number;
+  /** It is all that stands in quotes of a shell. */
+  readonly isQuoted: boolean;
+  /** Its program may run a part of it. */
+  readonly isRunner: boolean;
+}
+
+/** The parts of a command that nothing runs, in their order, and the names of variables and of programs that no other program runs. */
+export function quietPlaces(cmd: string): { readonly places: readonly Place[]; readonly names: ReadonlySet<number> } {
+  const finder = new Finder();
+  finder.script(cmd, undefined, 0);
+  return { places: finder.places.sort((a, b) => a.start - b.start), names: finder.names };
+}
+
+/** Programs that take a here-document or a here-string for a text. */
+const COPIERS = /^(?:cat|tee|chpasswd|mysql|psql|curl)$/;
+
+type Node = Word | Assignment;
+
+/** A script within a command: its text, and where each of its characters stands there; undefined: where it stands here. */
+interface Source {
+  readonly text: string;
+  readonly map: readonly number[] | undefined;
+  readonly depth: number;
+}
+
+class Finder {
+  readonly #places: Place[] = [];
+  /** Values, which may be run where the name of a program is only known when it runs. */
+  readonly #values: Place[] = [];
+  #isOpen = false;
+  readonly names = new Set<number>();
+
+  get places(): Place[] {
+    return this.#isOpen ? this.#places : [...this.#places, ...this.#values];
+  }
+
+  script(text: string, map: readonly number[] | undefined, depth: number): void {
+    const script = parseScript(text, depth);
+    if (typeof script === 'string') this.#isOpen = true;
+    else this.#walk(script, { text, map, depth });
+  }
+
+  #walk(node: SyntaxNode, source: Source): void {
+    // What is in escaped backticks has places of its own.
+    if (node.type === 'Script' && (node as ParsedScript).source !== undefined) return;
+    if (node.type === 'Command') this.#command(node, source);
+    forEachChild(node, (child) => this.#walk(child, source));
+  }
+
+  #command(node: Command, source: Source): void {
+    for (const one of node.prefix) if (one.type === 'Assignment') this.#assignment(one, source, false);
+    if (node.name === undefined) return;
+    const words = [node.name, ...node.args];
+    const texts = words.map((word) => argumentText(word));
+    const nodes = new Map(texts.map((text, index) => [text, words[index]]));
+    const [name, ...args] = texts;
+    for (let at = node.name.pos; at < node.name.end; at++) this.names.add(placeAt(source, at));
+    // A program does not begin with a dash.
+    if (name?.text.startsWith('-') === true) this.#argument(node.name, source, false);
+    this.#invocation({ name, args }, nodes, source);
+    if (!COPIERS.test(name?.text ?? '')) return;
+    for (const redirect of node.redirects) {
+      if (redirect.type === 'HereString' && redirect.target !== undefined)
+        this.#argument(redirect.target, source, false);
+      if (redirect.type === 'HereDoc') this.#add(redirect.body, source, false, false, this.#places);
+    }
+  }
+
+  #invocation({ name, args }: Invocation, nodes: ReadonlyMap<Text, Node | undefined>, source: Source): void {
+    if (name?.isKnown !== true) {
+      this.#isOpen = true;
+      return;
+    }
+    if (isTooDeep(source.depth)) return;
+    const inner = innerOf({ name, args });
+    const { invocations = [], scripts = [] } = inner;
+    for (const one of invocations) this.#invocation(one, nodes, { ...source, depth: source.depth + 1 });
+    for (const { text } of scripts) this.#scriptIn(args, text, nodes, source);
+    const program = name.text.replace(/^.*\//, '');
+    if (program === 'xargs' || scripts.length > 0) return;
+    const [wrapped] = invocations;
+    const first = wrapped?.name === undefined ? -1 : args.indexOf(wrapped.name);
+    if (WRAPPERS[program] !== undefined) {
+      // The options of a wrapper, and `env TOKEN=x program`.
+      if (inner.unreadable !== undefined) return;
+      for (const arg of args.slice(0, first === -1 ? args.length : first))
+        this.#argument(nodes.get(arg), source, false);
+      return;
+    }
+    const taken = new Set(invocations.flatMap((one) => [one.name, ...one.args]));
+    const script = inner === A_SCRIPT ? args.find(({ text }) => !text.startsWith('-')) : undefined;
+    const runsWords = inner.runsWords === true || (inner.unreadable !== undefined && inner !== A_SCRIPT);
+    for (const arg of args) {
+      if (taken.has(arg) || arg === script) continue;
+      if (!runsWords || /^-|=/.test(arg.text)) this.#argument(nodes.get(arg), source, inner.runs !== undefined);
+      else if (/\s/.test(arg.text)) this.#scriptIn([arg], arg.text, nodes, source);
+    }
+  }
+
+  /** A text that stands in one of the words, or is made of all from one on. */
+  #scriptIn(args: readonly Text[], script: string, nodes: ReadonlyMap<Text, Node | undefined>, source: Source): void {
+    for (const [index, arg] of args.entries()) {
+      if (!script.startsWith(arg.text)) continue;
+      const words = arg.text === script ? [arg] : args.slice(index);
+      if (words.map(({ text }) => text).join(' ') !== script) continue;
+      const map = words.flatMap((word, at) => {
+        const places = mapOf(nodes.get(word), source);
+        return at === 0 ? places : [(places[0] ?? 1) - 1, ...places];
+      });
+      if (map.length === script.length) this.script(script, map, source.depth + 1);
+      return;
+    }
+  }
+
+  #argument(node: Node | undefined, source: Source, isRunner: boolean): void {
+    if (node?.type === 'Assignment') this.#assignment(node, source, isRunner);
+    else if (node !== undefined) this.#word(node, source, isRunner, this.#places);
+  }
+
+  #assignment({ name, value, pos }: Assignment, source: Source, isRunner: boolean): void {
+    if (isSpecialVariable(name)) return;
+    for (let at = 0; at < name.length; at++) this.names.add(placeAt(source, pos + at));
+    for (const word of value.type === 'Word' ? [value] : value.elements)
+      this.#word(word, source, isRunner, this.#values);
+  }
+
+  #word(word: Word, source: Source, isRunner: boolean, places: Place[]): void {
+    let plain: { pos: number; end: number } | undefined;
+    const flush = (): void => {
+      if (plain !== undefined) this.#add(plain, source, false, isRunner, places);
+      plain = undefined;
+    };
+    for (const part of word.parts ?? [{ type: 'Literal' as const, pos: word.pos, end: word.end }]) {
+      const { type, pos, end } = part;
+      // `$6$salt$hash`: nothing in it runs.
+      if (/^(?:Literal|AnsiCQuoted|SimpleExpansion|Glob)$/.test(type)) plain = { pos: plain?.pos ?? pos, end };
+      else flush();
+      if (type === 'SingleQuoted') this.#add({ pos: pos + 1, end: end - 1 }, source, true, isRunner, places);
+      if (type !== 'DoubleQuoted') continue;
+      const isQuoted = part.parts.length === 1;
+      for (const one of part.parts) if (one.type === 'Literal') this.#add(one, source, isQuoted, isRunner, places);
+    }
+    flush();
+  }
+
+  #add(
+    { pos, end }: { readonly pos: number; readonly end: number },
+    source: Source,
+    isQuoted: boolean,
+    isRunner: boolean,
+    places: Place[],
+  ): void {
+    if (end <= pos) return;
+    places.push({ start: placeAt(source, pos), end: placeAt(source, end - 1) + 1, isQuoted, isRunner });
+  }
+}
+
+function placeAt({ map }: Source, at: number): number {
+  return map === undefined ? at : (map[at] ?? -1);
+}
+
+/** Where each character of what a word stands for is; empty where that cannot be told. */
+function mapOf(node: Node | undefined, source: Source): number[] {
+  if (node?.type !== 'Word') return [];
+  if (node.parts === undefined) return literalMap(node, '', source);
+  return node.parts.flatMap((part) => {
+    if (part.type === 'Literal') return literalMap(part, '', source);
+    if (part.type === 'SingleQuoted') return range(part.pos + 1, part.end - 1, source);
+    if (part.type !== 'DoubleQuoted') return [];
+    return part.parts.flatMap((one) => (one.type === 'Literal' ? literalMap(one, '"', source) : []));
+  });
+}
+
+/** Characters without the backslashes that escape some of them. */
+function literalMap(
+  { pos, end }: { readonly pos: number; readonly end: number },
+  quote: string,
+  source: Source,
+): number[] {
+  const { text } = source;
+  const places: number[] = [];
+  for (let at = pos; at < end; at++) {
+    const isEscape = text[at] === '\\' && at + 1 < end && (quote === '' || /["\\$`\n]/.test(text[at + 1] ?? ''));
+    if (isEscape) at++;
+    if (!(isEscape && text[at] === '\n')) places.push(placeAt(source, at));
+  }
+  return places;
+}
+
+function range(from: number, to: number, source: Source): number[] {
+  return Array.from({ length: Math.max(0, to - from) }, (_, index) => placeAt(source, from + index));
+}
