@@ -1,5 +1,5 @@
 import type { NetSocket } from './proc-waits.ts';
-import { findWait, type NamedProcess, type OpenInput, type Wait } from './waiting.ts';
+import { BUSY_PERCENT, findWait, type NamedProcess, type OpenInput, type Wait } from './waiting.ts';
 
 /** Why a command is silent. */
 export interface Silence {
@@ -50,7 +50,7 @@ export function describeWait(wait: Wait): string {
     case 'network':
       return `${who} ${describeSocket(wait.socket)}.`;
     case 'cpu':
-      return `${who} is busy with the CPU (${wait.percent} %).`;
+      return `${who} is busy with the CPU (${wait.percent} %${wait.percent < BUSY_PERCENT ? ', as much as a busy machine gives it' : ''}).`;
     case 'disk':
       return `${who} waits for a disk or a file system.`;
     case 'stopped':

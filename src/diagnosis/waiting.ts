@@ -39,8 +39,8 @@ export type OpenInput = { readonly kind: 'pipe'; readonly inode: number } | { re
 
 /** How long the use of the CPU is measured. */
 const SAMPLE_MS = 100;
-/** A process that takes less of a CPU than this waits for something else. */
-const BUSY_PERCENT = 50;
+/** A process that takes less of a CPU than this waits for something else, or for its turn at a busy CPU. */
+export const BUSY_PERCENT = 50;
 /** What one reason is worth beside another in the same tree: what somebody can do something about comes first. */
 const ORDER: readonly Wait['kind'][] = ['input', 'lock', 'cpu', 'stopped', 'network', 'fifo', 'disk', 'sleep'];
 
@@ -62,7 +62,8 @@ export async function findWait(
 ): Promise<Wait | undefined> {
   if (tree.length > TOO_MANY) return undefined;
   const pids = tree.slice(0, MOST_PROCESSES);
-  const before = new Map(pids.map((pid) => [pid, readStat(pid)?.cpuTicks]));
+  const since = performance.now();
+  const before = new Map(pids.map((pid) => [pid, readStat(pid)]));
   await delay(SAMPLE_MS);
   const found: Wait[] = [];
   let spentMs = 0;
@@ -70,7 +71,7 @@ export async function findWait(
     if (index % PROCESSES_A_TURN === 0) await turn();
     const start = performance.now();
     const stat = readStat(pid);
-    const wait = stat && (busy(stat, before.get(pid)) ?? waitOf(stat, tree, input));
+    const wait = stat && (busy(stat, before.get(pid), start - since) ?? waitOf(stat, tree, input));
     if (wait !== undefined) found.push(wait);
     spentMs += performance.now() - start;
     if (spentMs > LOOK_MS) break;
@@ -99,10 +100,12 @@ export function waitsForInput(tree: readonly number[], input: OpenInput): boolea
 /** USER_HZ: the kernel tells CPU time in hundredths of a second on every architecture (proc(5)). */
 const TICK_MS = 10;
 
-function busy(stat: ProcessStat, before: number | undefined): Wait | undefined {
+/** One that wants the CPU both times is busy, however little of it a busy machine gives it. */
+function busy(stat: ProcessStat, before: ProcessStat | undefined, elapsedMs: number): Wait | undefined {
   if (before === undefined) return undefined;
-  const percent = Math.min(100, Math.round(((stat.cpuTicks - before) * TICK_MS * 100) / SAMPLE_MS));
-  return percent < BUSY_PERCENT ? undefined : { kind: 'cpu', percent, process: named(stat.pid) };
+  const percent = Math.min(100, Math.round(((stat.cpuTicks - before.cpuTicks) * TICK_MS * 100) / elapsedMs));
+  const wantsCpu = before.state === 'R' && stat.state === 'R';
+  return percent < BUSY_PERCENT && !wantsCpu ? undefined : { kind: 'cpu', percent, process: named(stat.pid) };
 }
 
 function waitOf(stat: ProcessStat, tree: readonly number[], input: OpenInput | undefined): Wait | undefined {

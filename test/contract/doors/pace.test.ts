@@ -3,6 +3,7 @@ import { startAgent } from '../../helpers/agent.ts';
 import { readReply } from '../../helpers/answer.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 const directory = new TemporaryDirectory();
 const tokens = directory.join('tokens.json');
@@ -14,18 +15,20 @@ afterAll(() => directory[Symbol.dispose]());
 describe('requests of one token', () => {
   test('beyond its number a minute are answered 429, with when to come again; others go on', async () => {
     await using agent = await startAgent({ AGENT3_TOKENS_FILE: tokens, AGENT3_MAX_REQUESTS_PER_MINUTE: '30' });
-    const replies = await Promise.all(Array.from({ length: 32 }, () => agent.call('list_sessions')));
-    const refused = replies.filter(({ status }) => status === 429);
-    expect(refused.length).toBeGreaterThan(0);
-    expect(refused[0]?.headers.get('retry-after')).toBe('2');
-    expect(refused[0]?.body).toMatchObject({
+    const replies = await Promise.all(Array.from({ length: 100 }, () => agent.call('list_sessions')));
+    expect(replies.filter(({ status }) => status === 200).length).toBeGreaterThanOrEqual(30);
+    const refused = replies.find(({ status }) => status === 429);
+    // One comes back every 2 s, and the first of them may be nearly there.
+    const seconds = Number(refused?.headers.get('retry-after'));
+    expect([1, 2]).toContain(seconds);
+    expect(refused?.body).toMatchObject({
       error: 'Too many requests',
-      message: expect.stringContaining('More than 30 requests a minute came with this token. Wait 2 seconds'),
+      message: expect.stringContaining(`More than 30 requests a minute came with this token. Wait ${seconds} seconds`),
     });
     const headers = { 'x-auth-token': other };
     const reply = await readReply(await fetch(`${agent.url}/list_sessions`, { method: 'POST', headers }));
     expect(reply.status).toBe(200);
-    await Bun.sleep(2100);
+    await Bun.sleep(seconds * 1000 + 100);
     expect((await agent.call('list_sessions')).status).toBe(200);
   });
 });
@@ -51,22 +54,32 @@ describe('text of one token', () => {
       return readReply(await fetch(agent.url + to, { method: 'POST', headers, body: text }));
     };
     const filling = JSON.stringify({ content: 'A'.repeat(MIB - 100) });
+    // What a slow machine takes a while for comes back meanwhile, 1 MiB a second: the rest is sent all at once.
     for (let count = 0; count < 63; count++) {
       expect((await send(agent.token, '/list_sessions', filling)).status).toBe(200);
     }
-    const text = JSON.stringify(body);
-    let refused = await send(agent.token, path, text);
-    for (let count = 0; count < 40 && refused.status !== 429; count++) refused = await send(agent.token, path, text);
-    expect(`${way}: ${refused.status}`).toBe(`${way}: 429`);
+    const refusalOf = async (atOnce: number, make: () => string | ReadableStream) => {
+      const refused = async () => {
+        const replies = await Promise.all(Array.from({ length: atOnce }, () => send(agent.token, path, make())));
+        return replies.find(({ status, text }) => status === 429 && text.includes('64 MiB'));
+      };
+      return eventually(`${way} is refused`, async () => {
+        for (let count = 0; (await send(agent.token, '/list_sessions', filling)).status === 200; count++)
+          expect(count).toBeLessThan(600);
+        return refused();
+      });
+    };
+    const refused = await refusalOf(40, () => JSON.stringify(body));
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expect(refused.text).toContain('More than 64 MiB of commands, input and files came with this token');
-    const chunked = new ReadableStream({
-      start: (controller) => {
-        controller.enqueue(new TextEncoder().encode(filling));
-        controller.close();
-      },
-    });
-    expect((await send(agent.token, path, chunked)).status).toBe(429);
+    const chunked = () =>
+      new ReadableStream({
+        start: (controller) => {
+          controller.enqueue(new TextEncoder().encode(filling));
+          controller.close();
+        },
+      });
+    expect((await refusalOf(6, chunked)).status).toBe(429);
     // What is small fits, and so does what another token sends.
     expect((await agent.call('shell', { cmd: 'echo small' })).body.stdout).toBe('small\n');
     expect((await send(other, '/list_sessions', filling)).status).toBe(200);
@@ -79,7 +92,7 @@ describe('more commands at once than may run', () => {
   test('wait for their turn', async () => {
     await using agent = await startAgent(settings);
     const answers = await Promise.all(
-      Array.from({ length: 6 }, (_, index) => agent.call('shell', { cmd: `sleep 0.5; echo ${index}` })),
+      Array.from({ length: 6 }, (_, index) => agent.call('shell', { cmd: `sleep 0.2; echo ${index}` })),
     );
     expect(answers.map(({ status, body }) => [status, body.stdout])).toEqual(
       Array.from({ length: 6 }, (_, index) => [200, `${index}\n`]),
