@@ -59,12 +59,16 @@ export function withUmask<T>(mask: number, make: () => T): T {
   }
 }
 
-/** An agent that was killed leaves its views. */
+/** An agent that was killed leaves its views. Another one that starts now may remove them at the same time. */
 function removeViewsOfTheDead(): void {
   if (!existsSync(PLACE)) return;
   for (const pid of readdirSync(PLACE)) {
     if (existsSync(`/proc/${pid}`) && pid !== String(process.pid)) continue;
-    removeViews(join(PLACE, pid));
+    try {
+      removeViews(join(PLACE, pid));
+    } catch {
+      // The other one was first, or a later one is.
+    }
   }
 }
 

@@ -229,7 +229,9 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
 
       test('is read while it takes the modes of its output away', async () => {
         const cmd = 'echo begun; timeout 20 perl -e "chmod 0, STDOUT; warn 1; chmod 0, STDOUT while 1"';
-        const { session } = await shellAs(profile, { cmd, background: true });
+        const begun = await shellAs(profile, { cmd, background: true });
+        expect(begun).not.toHaveProperty('error');
+        const { session } = begun;
         const answer = await eventually('it takes them away', async () => {
           const now = await readAs(profile, { session });
           return now['stderr'] !== '' && now;
