@@ -1,4 +1,4 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { type BlockedIn, type CallShape, callShape } from '../linux/system-calls.ts';
 
 /** The system call that a process is blocked in. */
@@ -140,19 +140,44 @@ export function openFiles(pid: number): ReadonlyMap<number, string> {
 
 /** A file lock (proc(5), /proc/locks). */
 export interface FileLock {
-  readonly inode: number;
+  /** The file, as `lockable` names it. */
+  readonly file: string;
   /** Who holds it; -1 for locks of an open file description, which have no owner. */
   readonly holder: number;
 }
 
 /** Parses /proc/locks; those who only wait for a lock (`->`) are left out. */
 export function parseLocks(text: string): FileLock[] {
-  const held = /^\d+: (?:FLOCK|POSIX|OFDLCK) +\S+ +\S+ (-?\d+) [0-9a-f]+:[0-9a-f]+:(\d+) /;
+  const held = /^\d+: (?:FLOCK|POSIX|OFDLCK) +\S+ +\S+ (-?\d+) ([0-9a-f]+):([0-9a-f]+):(\d+) /;
   return text
     .split('\n')
     .map((line) => held.exec(line))
     .filter((match) => match !== null)
-    .map(([, holder, inode]) => ({ holder: Number(holder), inode: Number(inode) }));
+    .map(([, holder, major = '', minor = '', inode]) => {
+      const device = { major: Number.parseInt(major, 16), minor: Number.parseInt(minor, 16) };
+      return { holder: Number(holder), file: nameOf(device, Number(inode)) };
+    });
+}
+
+/**
+ * Names an inode by its device too: small numbers are given out by every file system. Not where the device has no major
+ * number (Btrfs, overlays): there stat(2) and /proc/locks tell different ones.
+ */
+function nameOf({ major, minor }: { readonly major: number; readonly minor: number }, inode: number): string {
+  return major === 0 ? `0:${inode}` : `${major}:${minor}:${inode}`;
+}
+
+/** The name of what `pid` has open, as in `FileLock`; undefined for what nobody locks, such as a terminal. */
+export function lockable(pid: number, fd: number): string | undefined {
+  try {
+    const stat = statSync(`/proc/${pid}/fd/${fd}`);
+    if (!stat.isFile() && !stat.isDirectory()) return undefined;
+    // The encoding of makedev(3), below 2^32.
+    const device = { major: (stat.dev >>> 8) & 0xfff, minor: (stat.dev & 0xff) | ((stat.dev >>> 12) & 0xfff00) };
+    return nameOf(device, stat.ino);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Every file lock that is held on this machine. */

@@ -5,6 +5,7 @@ import {
   type BlockedCall,
   blockedCall,
   heldLocks,
+  lockable,
   type NetSocket,
   netSockets,
   openFiles,
@@ -46,7 +47,7 @@ const ORDER: readonly Wait['kind'][] = ['input', 'lock', 'cpu', 'stopped', 'netw
 
 /** More processes of one command are not looked at: a fork bomb has thousands, and each costs reads of /proc. */
 const MOST_PROCESSES = 40;
-/** The look ends then with what it has found. */
+/** The look ends then with what it has found: in CPU time, of which a busy machine gives little at a time. */
 const LOOK_MS = 100;
 /** So many processes are looked at in one turn: nothing else in the agent goes on meanwhile. */
 const PROCESSES_A_TURN = 4;
@@ -69,14 +70,20 @@ export async function findWait(
   let spentMs = 0;
   for (const [index, pid] of pids.entries()) {
     if (index % PROCESSES_A_TURN === 0) await turn();
-    const start = performance.now();
+    const start = cpuMs();
     const stat = readStat(pid);
-    const wait = stat && (busy(stat, before.get(pid), start - since) ?? waitOf(stat, tree, input));
+    const wait = stat && (busy(stat, before.get(pid), performance.now() - since) ?? waitOf(stat, tree, input));
     if (wait !== undefined) found.push(wait);
-    spentMs += performance.now() - start;
+    spentMs += cpuMs() - start;
     if (spentMs > LOOK_MS) break;
   }
   return found.sort((a, b) => ORDER.indexOf(a.kind) - ORDER.indexOf(b.kind) || sleepOf(b) - sleepOf(a))[0];
+}
+
+/** CPU time of the agent so far, in milliseconds. */
+function cpuMs(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1000;
 }
 
 /** Of two that sleep, the one that looks for the other now and then says less. */
@@ -152,10 +159,10 @@ function inputDescriptor(pid: number, call: BlockedCall, input: OpenInput): numb
  */
 function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly number[]): Wait | undefined {
   if (call?.in !== 'lock' && call?.in !== 'sleep') return undefined;
-  const holders = new Map(heldLocks().map(({ inode, holder }) => [inode, holder]));
+  const holders = new Map(heldLocks().map(({ file, holder }) => [file, holder]));
   if (holders.size === 0) return undefined;
   for (const [fd, path] of openFiles(pid)) {
-    const holder = path.startsWith('/') ? holders.get(inodeOf(pid, fd)) : undefined;
+    const holder = path.startsWith('/') ? holders.get(lockable(pid, fd) ?? '') : undefined;
     if (holder === undefined || tree.includes(holder)) continue;
     return { kind: 'lock', path, holder: whoHolds(holder, path, tree), process: named(pid) };
   }
@@ -165,9 +172,9 @@ function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly num
 /** Who took the lock may have ended, and a process that inherited its descriptor holds it since. */
 function whoHolds(taker: number, path: string, tree: readonly number[]): NamedProcess | undefined {
   if (taker > 0 && processName(taker) !== undefined) return named(taker);
-  const end = performance.now() + LOOK_MS;
+  const end = cpuMs() + LOOK_MS;
   for (const pid of listPids()) {
-    if (performance.now() > end) return undefined;
+    if (cpuMs() > end) return undefined;
     if (!tree.includes(pid) && [...openFiles(pid).values()].includes(path)) return named(pid);
   }
   return undefined;
@@ -211,14 +218,6 @@ function linkOf(pid: number, fd: number): string | undefined {
     return readlinkSync(`/proc/${pid}/fd/${fd}`);
   } catch {
     return undefined;
-  }
-}
-
-function inodeOf(pid: number, fd: number): number {
-  try {
-    return statSync(`/proc/${pid}/fd/${fd}`).ino;
-  } catch {
-    return 0;
   }
 }
 

@@ -1,5 +1,7 @@
 import { describe, expect, test } from 'bun:test';
-import { parseLocks, parseSockets } from '../../src/diagnosis/proc-waits.ts';
+import { closeSync, openSync } from 'node:fs';
+import { heldLocks, lockable, parseLocks, parseSockets } from '../../src/diagnosis/proc-waits.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 
 describe('/proc/locks', () => {
   test('tells who holds a lock, not who waits for it', () => {
@@ -12,10 +14,34 @@ describe('/proc/locks', () => {
       '',
     ].join('\n');
     expect(parseLocks(text)).toEqual([
-      { holder: -1, inode: 100 },
-      { holder: 10_050, inode: 200 },
-      { holder: 77, inode: 300 },
+      { holder: -1, file: '254:0:100' },
+      { holder: 10_050, file: '254:0:200' },
+      { holder: 77, file: '8:1:300' },
     ]);
+  });
+
+  test('leaves out the device where there is none', () => {
+    expect(parseLocks('1: FLOCK  ADVISORY  WRITE 10050 00:2a:200 0 EOF\n')).toEqual([
+      { holder: 10_050, file: '0:200' },
+    ]);
+  });
+
+  test('names a file that is locked as its process has it open, and no device', async () => {
+    using directory = new TemporaryDirectory();
+    const held = directory.join('lock');
+    await using holder = Bun.spawn(['flock', held, 'sh', '-c', 'echo held; exec sleep 60'], {
+      stdio: ['ignore', 'pipe', 'ignore'],
+    });
+    await holder.stdout.getReader().read();
+    const [lock, device] = [openSync(held, 'r'), openSync('/dev/null', 'r')];
+    try {
+      const named = lockable(process.pid, lock);
+      expect(named).toBeString();
+      expect(heldLocks().map(({ file }) => file)).toContain(named ?? '');
+      expect(lockable(process.pid, device)).toBeUndefined();
+    } finally {
+      for (const fd of [lock, device]) closeSync(fd);
+    }
   });
 });
 
