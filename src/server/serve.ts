@@ -32,7 +32,8 @@ export async function serve(): Promise<void> {
   hideToken();
   goBeforeCommands();
   const log = await openTheLog(config);
-  if (exposure !== undefined) log.logger.warn(exposure);
+  // By hand, other programs of the user are its own business.
+  if (exposure !== undefined) log.logger[manager.notifySocket === undefined ? 'info' : 'warn'](exposure);
   const keys = openKeyRing(config, log.logger);
   const access = openAccess(config, log.logger, keys);
   const deps = buildDeps(config, log.logger, access, openAudit(config, log.logger));
