@@ -144,7 +144,12 @@ export class Followers {
 
   #stateOf(session: Session, { limits, masker }: CallContext): Answer {
     const hints = messageOf(...recordHints(session.record, limits), masker?.hint());
-    return { ...snapshot(session, this.parts.clock).fields, ...hints };
+    const { waited_for } = session.record;
+    return {
+      ...snapshot(session, this.parts.clock).fields,
+      ...(waited_for !== undefined && { waited_for }),
+      ...hints,
+    };
   }
 }
 

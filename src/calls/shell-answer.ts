@@ -20,18 +20,18 @@ export interface OutputRequest {
 type Hints = readonly (string | undefined)[];
 
 /**
- * The answer of `shell` for a session: its output as far as it fits, and what its record says. `hasJustEnded`: no other
- * call has this session yet. Throws `AccessLapsed` when the token is gone by now: the answer is withheld.
+ * The answer of `shell` for a session: its output as far as it fits, and what its record says. `isRepeat`: it is that
+ * of an earlier call. Throws `AccessLapsed` when the token is gone by now: the answer is withheld.
  */
 export async function shellAnswer(
   deps: OperationDeps,
   session: Session,
   given: OutputRequest,
   notes: Notes,
-  hasJustEnded: boolean,
+  isRepeat: boolean,
   called: CallContext,
 ): Promise<Answer> {
-  const now = hasJustEnded ? finalSnapshot(session, deps.clock) : snapshot(session, deps.clock);
+  const now = isRepeat ? snapshot(session, deps.clock) : finalSnapshot(session, deps.clock);
   await turnFor(called, now);
   const context = revalidate(called, withheld(session));
   const { masker, limits } = context;
@@ -39,6 +39,7 @@ export async function shellAnswer(
   const build = (text: { stdout: string; stderr: string }, more: Answer, hints: Hints): Answer => ({
     ...text,
     ...fields,
+    ...(isRepeat && { repeat: true }),
     truncated: more['omitted'] !== undefined,
     ...more,
     ...messageOf(...recordHints(session.record, limits, notes.silence, streams.stdout.size), ...notes.more, ...hints),

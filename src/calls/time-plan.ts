@@ -1,4 +1,4 @@
-import { InvalidArguments } from '../lib/errors.ts';
+import { BackgroundOff, InvalidArguments } from '../lib/errors.ts';
 
 /** What a call says of its command's time. */
 export interface TimeArguments {
@@ -52,7 +52,7 @@ function planDialogue(timeout: number | undefined, { maxExecSeconds, maxBackgrou
 
 function planBackground(timeout: number | undefined, maxBackgroundSeconds: number): TimePlan {
   if (maxBackgroundSeconds === 0) {
-    throw new InvalidArguments('background is switched off on this server. Run the command without it.');
+    throw new BackgroundOff();
   }
   const seconds = timeout ?? maxBackgroundSeconds;
   if (seconds > maxBackgroundSeconds) {

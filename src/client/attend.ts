@@ -26,7 +26,7 @@ export class Attendance {
     const { client, interrupts, started } = this;
     interrupts.listen((signal, count) => this.#interrupted(signal, count));
     if (started.isEarlier) note(`this key was used before: following its session ${started.session}`);
-    if (started.waitsFor !== undefined) note(started.waitsFor);
+    if (started.waitsFor !== undefined) note(forPerson(started.waitsFor, started.session));
     if (!started.isEarlier && input.kind === 'pieces') void this.#feed(input.pieces);
     try {
       const end = await followSession(client, started.session, {
@@ -89,7 +89,10 @@ export class Attendance {
  * What to say of the end: which limits a command ran into, and what it has left running; undefined where there is nothing
  * to say. `hasErrors`: something came on standard error.
  */
-function endMessage({ status, duration_ms, message, session }: EndState, hasErrors: boolean): string | undefined {
+function endMessage(
+  { status, duration_ms, message, session, waited_for }: EndState,
+  hasErrors: boolean,
+): string | undefined {
   switch (status) {
     case 'done':
       return message === undefined ? undefined : forPerson(message, session);
@@ -97,9 +100,8 @@ function endMessage({ status, duration_ms, message, session }: EndState, hasErro
       // The reason has come on standard error, where a shell would write it, unless the disk is full.
       return hasErrors ? undefined : forPerson(message ?? 'not run', session);
     case 'timeout': {
-      const silence = /It was silent: .*?\.(?= |$)/s.exec(message ?? '')?.[0];
       const what = `stopped at its time limit, after ${Math.round(duration_ms / 100) / 10} s; --timeout sets another.`;
-      return silence === undefined ? what : `${what} ${silence}`;
+      return waited_for === undefined ? what : `${what} It was silent: ${waited_for}`;
     }
     case 'killed':
       return 'stopped on request, by kill_session or close_session';

@@ -1,3 +1,5 @@
+import { CODE_HEADER } from '../lib/errors.ts';
+
 /** What a client can fail with. Each message says what is wrong and what to do, in one line for a person. */
 export abstract class ClientFault extends Error {
   constructor(message: string) {
@@ -30,8 +32,8 @@ export class Refused extends ClientFault {
   constructor(
     message: string,
     readonly status: number,
-    /** What Agent3 says to do; empty where it says nothing. */
-    readonly hint: string,
+    /** Which refusal it is, where the status does not say so. */
+    readonly code: string | undefined,
     /** After how many seconds a repeat makes sense, where it says so. */
     readonly retryAfterSeconds: number | undefined,
   ) {
@@ -106,7 +108,8 @@ export function faultOfAnswer(url: string, status: number, headers: Headers, bod
     status === 403
       ? `${url} does not take this token. Give the agent's own in AGENT3_API_TOKEN or with --token-file.`
       : [said.error, said.message].filter((part) => part !== '').join(': ');
-  return new Refused(message, status, said.message, Number.isFinite(retryAfter) ? retryAfter : undefined);
+  const code = headers.get(CODE_HEADER) ?? undefined;
+  return new Refused(message, status, code, Number.isFinite(retryAfter) ? retryAfter : undefined);
 }
 
 /** The fields of an error of Agent3; undefined for what is none. */

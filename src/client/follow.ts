@@ -10,6 +10,8 @@ export interface EndState {
   readonly exit_code: number | null;
   readonly duration_ms: number;
   readonly message?: string;
+  /** What it waited for when it was stopped at its time limit. */
+  readonly waited_for?: string;
 }
 
 /** What becomes of the output of a session that is followed. */
@@ -62,7 +64,7 @@ export async function followSession(client: AgentClient, session: string, follow
 /** The token ended, or was taken away, while the session was followed. */
 function refusalOf(client: AgentClient, event: EventSourceMessage): Refused {
   const { status, error, message = '' } = fieldsOf<Refusal>(client, event);
-  return new Refused(`${error}: ${message}`, status, message, undefined);
+  return new Refused(`${error}: ${message}`, status, undefined, undefined);
 }
 
 function fieldsOf<T>(client: AgentClient, { data }: EventSourceMessage): T {

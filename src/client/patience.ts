@@ -1,3 +1,4 @@
+import { GuessingRefused } from '../lib/errors.ts';
 import { ClientFault, ConnectionBroken, GivenUp, NoConnection, NotAgent3, Refused } from './faults.ts';
 
 /** An agent that is restarted is back long before; a network that is away for longer needs a person. */
@@ -57,7 +58,7 @@ export function wasNotDone(fault: ClientFault): boolean {
   // An agent that restarts says when to come back; one that lacks what the call needs does not. Who waits with a wrong
   // token waits in vain.
   if (fault.status === 503) return fault.retryAfterSeconds !== undefined;
-  return fault.status === 429 && !/wrong token/i.test(fault.hint);
+  return fault.status === 429 && fault.code !== GuessingRefused.code;
 }
 
 /** Whether a repeat of a call that harms nothing when it is done twice may go better. */

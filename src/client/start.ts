@@ -1,3 +1,4 @@
+import { BackgroundOff } from '../lib/errors.ts';
 import type { AgentClient } from './agent-client.ts';
 import { NotAgent3, Refused } from './faults.ts';
 import { mayPassOnceReached, type Patience, persist } from './patience.ts';
@@ -25,7 +26,7 @@ export interface Started {
   readonly session: string;
   /** The key was used before: this is the session of an earlier command, and nothing was run. */
   readonly isEarlier: boolean;
-  /** What it waits for, where a person has to approve it first. */
+  /** What the agent says of a command that a person has to approve first. */
   readonly waitsFor: string | undefined;
 }
 
@@ -33,6 +34,7 @@ interface ShellAnswer {
   readonly session?: unknown;
   readonly status?: unknown;
   readonly message?: unknown;
+  readonly repeat?: unknown;
 }
 
 /**
@@ -43,7 +45,7 @@ export async function startCommand(client: AgentClient, order: Order, patience: 
   try {
     return await startAs(client, { ...order, background: true, max_output: 256 }, undefined, patience);
   } catch (fault) {
-    if (!(fault instanceof Refused) || !fault.hint.startsWith('background is switched off')) throw fault;
+    if (!(fault instanceof Refused) || fault.code !== BackgroundOff.code) throw fault;
     return startAs(client, { ...order, max_output: 256 }, FOREGROUND_SECONDS, patience);
   }
 }
@@ -55,7 +57,7 @@ async function startAs(
   patience: Patience,
 ): Promise<Started> {
   let attempts = 0;
-  const { session, status, message } = await persist(
+  const { session, status, message, repeat } = await persist(
     () => {
       attempts++;
       return client.call<ShellAnswer>('shell', args, seconds === undefined ? {} : { seconds });
@@ -64,11 +66,10 @@ async function startAs(
     patience,
   );
   if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);
-  const isRepeat = typeof message === 'string' && message.includes('This key was used before');
   const waits = status === 'waiting' && typeof message === 'string';
   return {
     session,
-    isEarlier: isRepeat && attempts === 1,
-    waitsFor: waits ? message.split(' Do not send it')[0] : undefined,
+    isEarlier: repeat === true && attempts === 1,
+    waitsFor: waits ? message : undefined,
   };
 }

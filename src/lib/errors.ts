@@ -35,6 +35,19 @@ export class InvalidArguments extends AgentError {
   readonly error = 'Invalid args';
 }
 
+/** Says to a program which refusal this is, where its status does not: no program reads the sentences. */
+export const CODE_HEADER = 'agent3-code';
+
+/** Nothing runs in the background on this server. */
+export class BackgroundOff extends InvalidArguments {
+  static readonly code = 'background-off';
+  override readonly headers = { [CODE_HEADER]: BackgroundOff.code };
+
+  constructor() {
+    super('background is switched off on this server. Run the command without it.');
+  }
+}
+
 export class InvalidRequest extends AgentError {
   readonly status = 400;
   readonly error = 'Invalid request';
@@ -105,7 +118,7 @@ export class RequestTooLarge extends AgentError {
 export class TooManyRequests extends AgentError {
   readonly status = 429;
   readonly error = 'Too many requests';
-  override readonly headers: Readonly<Record<string, string>>;
+  override headers: Readonly<Record<string, string>>;
 
   constructor(retryAfterSeconds: number, hint: string) {
     super(hint);
@@ -115,11 +128,13 @@ export class TooManyRequests extends AgentError {
 
 /** Too many wrong tokens came from an address. */
 export class GuessingRefused extends TooManyRequests {
+  static readonly code = 'wrong-tokens';
   constructor(retryAfterSeconds: number) {
     super(
       retryAfterSeconds,
       `Too many wrong tokens came from this address. Wait ${retryAfterSeconds} seconds, then send the right one.`,
     );
+    this.headers = { ...this.headers, [CODE_HEADER]: GuessingRefused.code };
   }
 }
 

@@ -35,7 +35,18 @@ const LONG_MS = 1000;
 
 /** The fields of a command without those that say nothing: a model pays for each character. */
 function tellingFields(fields: Answer, hasKey: boolean): Answer {
-  const { exit_code, status, session, duration_ms, stdout_bytes, stderr_bytes, truncated, usage, ...kept } = fields;
+  const {
+    exit_code,
+    status,
+    session,
+    duration_ms,
+    stdout_bytes,
+    stderr_bytes,
+    truncated,
+    usage,
+    repeat: _,
+    ...kept
+  } = fields;
   const isOpen = status === 'running' || status === 'waiting';
   const isCut = truncated === true;
   return {
