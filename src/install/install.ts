@@ -1,12 +1,21 @@
 import { statSync } from 'node:fs';
 import { hideSecretSettings } from '../settings/secrets.ts';
 import { version } from '../version.ts';
-import { addSite, removeSite } from './caddy.ts';
+import { removeSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 import { refuseForeign, removeObsolete, writeFiles } from './files.ts';
-import { BINARY, BINARY_ACCESS, COMMANDS, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import {
+  BINARY,
+  BINARY_ACCESS,
+  COMMANDS,
+  PACKAGED_BINARY,
+  PATHS,
+  SERVICE,
+  WATCHDOG_SERVICE,
+  WATCHDOG_TIMER,
+} from './layout.ts';
 import { takeLock } from './lock.ts';
 import { keepRecordOfLostKey } from './lost-key.ts';
 import { hasSystemd } from './machine.ts';
@@ -58,24 +67,21 @@ export async function install(options: InstallOptions, tell: (line: string) => v
   const before = isStaged(options) ? undefined : serviceState();
   try {
     const manifest = put(situation);
-    if (options.dryRun) {
-      const wouldChange = changes.count > 0;
-      if (!isStaged(options)) planRun(situation, before);
-      return result(situation, wouldChange ? 'planned' : 'nothing', manifest);
-    }
-    if (isStaged(options)) {
+    const started = before !== undefined && (await run(situation, before));
+    if (options.dryRun) return result(situation, changes.count > 0 ? 'planned' : 'nothing', manifest);
+    if (before === undefined) {
       changes.commit();
       return result(situation, 'staged', manifest);
     }
-    const started = await run(situation, before?.active === true);
     const kind = changes.count === 0 ? 'unchanged' : situation.manifest === undefined ? 'installed' : 'upgraded';
     changes.commit();
     return { ...result(situation, kind, manifest), started };
   } catch (error) {
+    if (options.dryRun) throw error;
     tell('the installation failed; everything is put back');
-    const isAsBefore = isStaged(options) || changes.count === 0;
+    const isAsBefore = before === undefined || changes.count === 0;
     changes.undo();
-    if (!isAsBefore) await goBack(before?.active === true, situation);
+    if (!isAsBefore) await goBack(before.active, situation);
     throw error;
   }
 }
@@ -147,17 +153,17 @@ function enableStaged(changes: Changes, { watchdog }: PlanInput): void {
   }
 }
 
-/** Enables and starts what was put in place; true when the agent runs. */
-async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
-  const { options, changes, notes, domain } = situation;
+/** Enables and starts what was put in place; true when the agent runs. A dry run tells the same steps. */
+async function run(situation: Situation, before: ServiceState): Promise<boolean> {
+  const { options, changes, notes, domain, isOff } = situation;
+  const wasActive = before.active;
   const changed = changes.count > 0;
   if (changed) changes.command(['systemctl', 'daemon-reload']);
-  const { isOff } = situation;
   if (isOff) {
     notes.push('it was switched off, and stays so. To start it: systemctl enable --now agent3');
     return wasActive;
   }
-  if (!serviceState().enabled) {
+  if (!before.enabled) {
     changes.command(
       ['systemctl', 'enable', '--quiet', SERVICE],
       () => void runCommand(['systemctl', 'disable', SERVICE]),
@@ -166,21 +172,21 @@ async function run(situation: Situation, wasActive: boolean): Promise<boolean> {
   setWatchdog(situation);
   if (!options.start) return wasActive;
   if (changed || !wasActive || runsOldExecutable()) {
-    if (wasActive) await letCommandsEnd(notes, situation.tell);
+    if (wasActive) await letCommandsEnd(situation);
     // The cgroup of commands is their user's.
     const isOther = (situation.manifest?.user ?? situation.input.user) !== situation.input.user;
     startService(changes, wasActive, isOther ? [COMMANDS, SERVICE] : [SERVICE]);
   }
   const { host, port, tls } = addressOf(situation.settings.values);
-  const answering = await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
-  if (answering === undefined) {
+  const health = healthUrl(host, port, tls);
+  if (!changes.dryRun && (await waitForHealth(health, HEALTH_SECONDS)) === undefined) {
     throw new InstallFault(`the agent was started and does not answer.\n${whyNot()}`);
   }
   // The first line of the watchdog's log, before its owner looks.
   if (!wasActive && situation.input.watchdog === 'timer') {
-    runCommand(['systemctl', 'start', '--no-block', 'agent3-watchdog.service']);
+    changes.command(['systemctl', 'start', '--no-block', WATCHDOG_SERVICE]);
   }
-  if (domain !== null) await publish(situation, domain, healthUrl(host, port, tls), tls);
+  if (domain !== null) await publish(situation, domain, health, tls);
   return true;
 }
 
@@ -212,25 +218,13 @@ function disableWatchdog(): void {
   runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
 }
 
-/** What a dry run tells of what comes after the files. */
-function planRun({ options, changes, input, isOff }: Situation, before: ServiceState | undefined): void {
-  const changed = changes.count > 0;
-  if (changed) changes.command(['systemctl', 'daemon-reload']);
-  if (isOff) return;
-  if (before?.enabled !== true) changes.command(['systemctl', 'enable', '--quiet', SERVICE]);
-  if (input.watchdog === 'timer' && runCommand(['systemctl', 'is-enabled', '--quiet', WATCHDOG_TIMER]).code !== 0) {
-    changes.command(['systemctl', 'enable', '--quiet', ...(options.start ? ['--now'] : []), WATCHDOG_TIMER]);
-  }
-  if (!options.start) return;
-  if (changed || before?.active !== true) {
-    changes.command(['systemctl', before?.active === true ? 'restart' : 'start', SERVICE]);
-  }
-  if (typeof options.domain === 'string') addSite(changes, options.domain, `127.0.0.1:${input.port}`);
-}
-
 /** A command that somebody waits for would end without an exit code: it gets the time that commands have. */
-async function letCommandsEnd(notes: string[], tell: (line: string) => void): Promise<void> {
-  const left = await waitForCommands(COMMANDS_SECONDS, tell);
+async function letCommandsEnd({ changes, notes, tell }: Situation): Promise<void> {
+  const { waitedFor } = serviceState();
+  if (waitedFor === 0) return;
+  tell(`wait up to ${COMMANDS_SECONDS} s for commands that run (${waitedFor})`);
+  if (changes.dryRun) return;
+  const left = await waitForCommands(COMMANDS_SECONDS);
   if (left > 0) notes.push(`${left} commands still ran at the restart: they go on, and their exit codes are lost`);
 }
 

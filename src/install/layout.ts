@@ -55,6 +55,7 @@ export const SERVICE = 'agent3.service';
 export const COMMANDS = 'agent3-commands.service';
 /** The agent and its commands; stopping it stops them all. */
 export const SLICE = 'agent3.slice';
+export const WATCHDOG_SERVICE = 'agent3-watchdog.service';
 export const WATCHDOG_TIMER = 'agent3-watchdog.timer';
 
 /** The user that is made for the service. */

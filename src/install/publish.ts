@@ -18,7 +18,7 @@ export async function publish(
   if (runCommand(['systemctl', 'is-enabled', '--quiet', 'caddy.service']).code !== 0) {
     notes.push('Caddy does not start at boot: systemctl enable caddy');
   }
-  if (await waitForSite(domain, SITE_SECONDS)) return;
+  if (changes.dryRun || (await waitForSite(domain, SITE_SECONDS))) return;
   notes.push(
     `nobody answers on https://${domain}/ yet: the name has to point to this machine, and ports 80 and 443 have to be open. Then look with: agent3 doctor`,
   );

@@ -51,6 +51,7 @@ export function healthUrl(host: string, port: number, tls: boolean): string {
 
 const ANSWER_SECONDS = 5;
 const LOOK_MS = 250;
+const COMMANDS_LOOK_MS = 1000;
 
 /** The version of the agent that answers on `url`, or undefined when none does. */
 export async function versionOn(url: string): Promise<string | undefined> {
@@ -77,15 +78,13 @@ export async function waitForHealth(url: string, seconds: number): Promise<strin
 }
 
 /** Waits until no command runs that a restart would end, at most `seconds`; gives how many still do. */
-export async function waitForCommands(seconds: number, tell: (line: string) => void): Promise<number> {
+export async function waitForCommands(seconds: number): Promise<number> {
   const end = performance.now() + seconds * 1000;
-  let { waitedFor } = serviceState();
-  if (waitedFor > 0) tell(`waits up to ${seconds} s for commands that run (${waitedFor})`);
-  while (waitedFor > 0 && performance.now() < end) {
-    await delay(1000);
-    ({ waitedFor } = serviceState());
+  for (;;) {
+    const { waitedFor } = serviceState();
+    if (waitedFor === 0 || performance.now() > end) return waitedFor;
+    await delay(COMMANDS_LOOK_MS);
   }
-  return waitedFor;
 }
 
 /** Why the service does not run: its last words in the journal, when it failed, and systemd's own. */

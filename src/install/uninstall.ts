@@ -5,7 +5,7 @@ import { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
 import { type Addition, INVENTORY } from './inventory.ts';
-import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_TIMER } from './layout.ts';
+import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import { removeLock, takeLock } from './lock.ts';
 import { hasSystemd, systemIds } from './machine.ts';
 import { type Manifest, readManifest } from './manifest.ts';
@@ -35,7 +35,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   const isLive = root === '/' && hasSystemd() && !dryRun;
   if (isLive && !isOther) {
     runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER, SERVICE]);
-    runCommand(['systemctl', 'stop', 'agent3-watchdog.service', SLICE]);
+    runCommand(['systemctl', 'stop', WATCHDOG_SERVICE, SLICE]);
   }
   if (manifest?.domain !== undefined && manifest.domain !== null) removeSite(changes);
   if (root === '/') leaveLogGroups(changes, manifest);

@@ -15,6 +15,10 @@ ls /sys/fs/cgroup | grep -i agent3
 crontab -l 2>&1
 true`;
 
+/** The steps that an installation tells of, without the texts of the files. */
+const stepsOf = (told: string): string[] =>
+  told.split('\n').filter((line) => /^(?:directory|file|group|link|move|remove|run) /.test(line));
+
 const CLOSE = 'cd /etc/agent3; chown root:root tokens.json profiles.d/*; chmod 600 tokens.json profiles.d/*';
 
 describeVm('the installer', () => {
@@ -22,6 +26,7 @@ describeVm('the installer', () => {
   let before: string;
   let users: string;
   let state: string;
+  let planned: string[];
   beforeAll(async () => {
     using unpacked = new TemporaryDirectory();
     const archive = buildBundle(BINARY, 'linux-x64', unpacked.path);
@@ -41,6 +46,7 @@ describeVm('the installer', () => {
     }
     expect(told).toContain('run useradd');
     expect(await fileSystem(vm)).toBe(before);
+    planned = stepsOf(told);
   });
 
   test('refuses what it cannot do, and leaves nothing behind', async () => {
@@ -83,6 +89,7 @@ describeVm('the installer', () => {
     const token = /Token {5}(\S+)/.exec(told)?.[1] ?? '';
     expect(token).toHaveLength(43);
     expect(told).toContain('http://127.0.0.1:5000/');
+    expect(stepsOf(told)).toEqual(planned);
     const answer = await vm.sh(
       `curl -s http://127.0.0.1:5000/ -H 'X-Auth-Token: ${token}' -d '{"op":"shell","args":{"cmd":"id -un; pwd"}}'`,
     );
@@ -91,6 +98,32 @@ describeVm('the installer', () => {
     expect(await vm.sh('systemctl is-enabled agent3 agent3-watchdog.timer')).toBe('enabled\nenabled\n');
     expect(await vm.sh('systemctl is-system-running')).toBe('running\n');
   }, 120_000);
+
+  test('with --dry-run tells what the same call then does, also where only the service has to change', async () => {
+    expect(await vm.sh('agent3 install --dry-run')).toContain('Nothing to change: this is how it is.');
+    const changes: readonly [first: string, options: string, step: string][] = [
+      ['systemctl disable --quiet agent3', '', 'run systemctl enable --quiet agent3.service'],
+      [
+        'systemctl disable --quiet --now agent3-watchdog.timer',
+        '',
+        'run systemctl enable --quiet --now agent3-watchdog.timer',
+      ],
+      [
+        'cp -p /usr/local/bin/agent3 /tmp/a; mv /tmp/a /usr/local/bin/agent3',
+        '',
+        'run systemctl restart agent3.service',
+      ],
+      ['true', '--port 5001', 'run systemctl restart agent3.service'],
+      ['true', '--port 5000', 'run systemctl restart agent3.service'],
+    ];
+    for (const [first, options, step] of changes) {
+      await vm.sh(first);
+      const told = await vm.sh(`agent3 install --dry-run ${options}`);
+      expect(told).toContain('Nothing was changed: this is what would be done.');
+      expect(stepsOf(told)).toContain(step);
+      expect(stepsOf(await vm.sh(`agent3 install ${options}`))).toEqual(stepsOf(told));
+    }
+  }, 240_000);
 
   test('gives every file its owner and mode', async () => {
     const paths = [
