@@ -47,7 +47,7 @@ export class TokenFileFault extends Error {}
 export function readTokens(path: string, own?: number): TokenRecord[] {
   const text = readText(path, own);
   if (text === undefined) return [];
-  const value = withLists(parse(path, text));
+  const value = parse(path, text);
   if (!Value.Check(fileSchema, value)) {
     const fault = Value.Errors(fileSchema, value).First();
     throw new TokenFileFault(
@@ -162,16 +162,6 @@ function readText(path: string, own: number | undefined): string | undefined {
     if (error instanceof TokenFileFault) throw error;
     throw new TokenFileFault(`${path} cannot be read: ${describeErrno(error)}`);
   }
-}
-
-/** Files of before had one token before a rotation, no list of them. */
-function withLists(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null || !('tokens' in value) || !Array.isArray(value.tokens)) return value;
-  const isOne = (previous: unknown): boolean => typeof previous === 'object' && !Array.isArray(previous);
-  const tokens = value.tokens.map((token) =>
-    isOne(token?.previous) ? { ...token, previous: [token.previous] } : token,
-  );
-  return { ...value, tokens };
 }
 
 function parse(path: string, text: string): unknown {

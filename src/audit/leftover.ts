@@ -72,10 +72,6 @@ export class LeftFiles implements OlderFiles {
     const newest = this.newest();
     return (typeof newest === 'object' && isSealed(newest)) || read(this.path, isSealed) === true;
   }
-
-  first(): Uint8Array | 'unreadable' | undefined {
-    return read(this.#rotated[0] ?? this.path, (bytes) => linesOf(bytes).next().value?.bytes);
-  }
 }
 
 /** Whether the record in `path` has lines with a MAC, in its newest files. Throws no error: what cannot be read has none. */

@@ -19,8 +19,6 @@ export interface OlderFiles {
   tail(): Tail | 'unreadable' | undefined;
   /** Whether the file of now, or the newest of these, has a line with a MAC. */
   hasSeals(): boolean;
-  /** The first line of the oldest file, which may be that of now. */
-  first(): Uint8Array | 'unreadable' | undefined;
 }
 
 /** How an agent goes on with a record. */
@@ -54,9 +52,8 @@ export function resume(seal: Seal, head: HeadState, tail: Tail, older: OlderFile
     return fromLines(tail, older, `the note of where it ends ${head === 'empty' ? 'is missing' : 'was damaged'}`);
   const fault = faultOfHead(seal, head, tail.lines.at(-1), older);
   if (fault !== undefined) return fromLines(tail, older, fault);
-  const notes = [...upgradeNotes(head, older), ...sealNotes(seal, head)];
-  const files = head.files ?? older.count + 1;
-  const at = { seq: head.seq, prev: head.hash, files, isTorn: false, needsBreak: tail.isTorn, notes };
+  const notes = sealNotes(seal, head);
+  const at = { seq: head.seq, prev: head.hash, files: head.files, isTorn: false, needsBreak: tail.isTorn, notes };
   if (tail.lines.length === 0) return ontoNewFile(seal, head, older, at);
   const fit = fitOf(seal, head, tail, older);
   if (fit !== undefined) return { ...at, ...fit };
@@ -153,23 +150,9 @@ function mismatch({ seq }: Head, { lines, isTorn }: Tail): string {
   return 'the last line is not the one that was written';
 }
 
-/** For a record of agents that did not count files: where it began, so that what is cut off from now on is missed. */
-function upgradeNotes(head: Head, older: OlderFiles): Fields[] {
-  if (head.files !== undefined) return [];
-  const { count } = older;
-  const first = readable(older.first());
-  const line = first === undefined ? undefined : parseLine(first);
-  const begins = line === undefined ? {} : { first_seq: line.seq };
-  return [{ event: 'agent', what: 'upgraded', files: count + 1, ...begins }];
-}
-
 function sealNotes({ hasKey }: Seal, { seal }: Head): Fields[] {
   if (hasKey && seal === 'none') return [{ event: 'agent', what: 'sealed from here on' }];
   return !hasKey && seal === 'unknown' ? [{ event: 'agent', what: 'not sealed from here on' }] : [];
-}
-
-function readable(line: Uint8Array | 'unreadable' | undefined): Uint8Array | undefined {
-  return line === 'unreadable' ? undefined : line;
 }
 
 function lastLine(older: OlderFiles): Uint8Array | undefined {

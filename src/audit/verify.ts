@@ -1,5 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { beginningFaults, type Upgrade, upgradeOf } from './beginning.ts';
+import { beginningFaults } from './beginning.ts';
 import { type AuditLine, hashLine, linesOf, parseLine } from './chain.ts';
 import { KEPT_FILES, readRecordFile, recordFiles } from './files.ts';
 import { type HeadState, headPath, parseHead } from './head.ts';
@@ -61,8 +61,7 @@ export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOpt
   }
   const { findings, notes, lines, first, last, sealed, unsealed, ofOtherKey } = walk;
   const start = { file: files[0] ?? path, line: 1 };
-  const beginning =
-    walk.begin === undefined ? [] : beginningFaults(walk.begin, walk.upgrade, before, files.length, kept);
+  const beginning = walk.begin === undefined ? [] : beginningFaults(walk.begin, files.length, kept);
   const end = { file: files.at(-1) ?? path, line: 0 };
   return {
     files,
@@ -106,7 +105,6 @@ class Walk {
   last: AuditLine | undefined;
   /** The first line of the oldest file. */
   begin: AuditLine | undefined;
-  upgrade: Upgrade | undefined;
   sealed = 0;
   unsealed = 0;
   ofOtherKey = 0;
@@ -158,7 +156,6 @@ class Walk {
     this.#checkSeal(bytes, find);
     if (this.#before !== undefined) this.findings.push(...chainFaults(line, this.#before, (what) => ({ ...at, what })));
     if (line.event === 'tampered') find(`the agent found: ${String(line['what'])}`);
-    if (line.event === 'agent') this.#noteUpgrade(line, find);
     this.#noteBoot(line, at, find);
     if (this.lines === 1) this.begin = line;
     if (line.seq === this.notedSeq) this.notedHash = hash;
@@ -187,15 +184,6 @@ class Walk {
       else this.notes.push({ ...at, what: describePowerLoss(line) });
     }
     if (typeof line['boot'] === 'string') this.#boot = line['boot'];
-  }
-
-  #noteUpgrade(line: AuditLine, find: (what: string) => void): void {
-    const upgrade = upgradeOf(line);
-    if (upgrade !== undefined) {
-      // With the note of an agent of old, somebody might make the record begin elsewhere.
-      if (this.upgrade !== undefined || this.sealed > 1) find('the note of where it ends was of an older agent');
-      this.upgrade ??= upgrade;
-    }
   }
 }
 

@@ -38,11 +38,10 @@ export function forge(last: string, count: number): string[] {
   return forged;
 }
 
-/** The note of where a record ends, as an agent without a key writes it; without `files`, as one of old did. */
-export function noteOf(line: string, files?: number): string {
+/** The note of where a record of so many files ends, as an agent without a key writes it. */
+export function noteOf(line: string, files: number): string {
   const { seq } = JSON.parse(line) as RecordLine;
-  const first = `${String(seq).padStart(16, '0')} ${sha256(line)}\n`;
-  return files === undefined ? first : `${first}${String(files).padStart(8, '0')} ${'-'.repeat(22)}\n`;
+  return `${String(seq).padStart(16, '0')} ${sha256(line)}\n${String(files).padStart(8, '0')} ${'-'.repeat(22)}\n`;
 }
 
 /** What `agent3 audit verify` says of a record. */

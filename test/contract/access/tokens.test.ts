@@ -245,20 +245,6 @@ describe('the file', () => {
     writeFileSync(path, text);
     expect(await asAnna()).toBe(200);
   });
-
-  test('of before, with one token before a rotation and no list of them, is read', async () => {
-    using other = new TemporaryDirectory();
-    const path = other.join('tokens.json');
-    const own = { AGENT3_TOKENS_FILE: path };
-    await agent3(['token', 'create', 'anna', '--profile', 'full'], own);
-    const file = JSON.parse(readFileSync(path, 'utf8'));
-    const until = Date.now() + 60_000;
-    file.tokens[0].previous = { sha256: 'a'.repeat(64), until };
-    writeFileSync(path, JSON.stringify(file));
-    expect(JSON.parse((await agent3(['token', 'list', '--json'], own)).stdout)).toMatchObject([
-      { name: 'anna', previous_until: until },
-    ]);
-  });
 });
 
 test('what is not there is told: places in the settings at start, a workspace when a token is made for it', async () => {
