@@ -1,6 +1,7 @@
-import { findFault, isSwitchedOff, restart, stopCommands } from './watchdog/check.ts';
+import { findFault } from './watchdog/check.ts';
 import { isoDate, type WriteLine } from './watchdog/journal.ts';
 import { rotateLargeLogs } from './watchdog/logs.ts';
+import { readService, restart, stopCommands } from './watchdog/service.ts';
 import {
   mayRestart,
   NO_TROUBLE,
@@ -39,7 +40,7 @@ export async function checkOnce(options: CheckOptions): Promise<CheckResult> {
   const { target, write, stateFile, recheckSeconds } = options;
   const rotation = options.logs === undefined ? undefined : rotateLargeLogs(options.logs);
   if (rotation !== undefined) write(rotation);
-  if (isSwitchedOff(target.unit)) {
+  if (readService(target.unit).isSwitchedOff) {
     write('Agent3 is switched off (its unit is disabled and stopped)');
     return CHECK.ok;
   }

@@ -1,3 +1,4 @@
+import { readService } from './service.ts';
 import type { Target } from './target.ts';
 
 const HEALTH_SECONDS = 5;
@@ -9,61 +10,19 @@ const COMMAND_SECONDS = 15;
  * command through the API comes back. An agent that refuses because it is busy is alive.
  */
 export async function findFault(target: Target): Promise<string | undefined> {
-  const state = systemctl('is-active', target.unit);
-  // While it opens its logs anew, it answers.
-  if (state !== 'active' && state !== 'reloading') return `the unit is ${state}`;
-  return (await healthFault(target)) ?? (await commandFault(target));
+  const { state, isActive } = readService(target.unit);
+  if (!isActive) return `the unit is ${state}`;
+  const health = await askHealth(target.origin);
+  return 'fault' in health ? health.fault : await commandFault(target);
 }
 
-/** The owner has switched the agent off for good: not to be started again. */
-export function isSwitchedOff(unit: string): boolean {
-  const isOff = ['disabled', 'masked'].includes(systemctl('is-enabled', unit));
-  return isOff && systemctl('is-active', unit) === 'inactive';
-}
-
-const RESTART_SECONDS = 90;
-
-/** Restarts the unit; systemd waits until it says that it is ready. Gives what systemd said against it, if anything. */
-export function restart(unit: string): string | undefined {
-  const { exitCode, stderr } = run(['systemctl', 'restart', unit], RESTART_SECONDS);
-  return exitCode === 0 ? undefined : `systemctl restart failed: ${stderr.toString().trim().slice(0, 300)}`;
-}
-
-/** Starts a unit, and does not wait for it. Gives what systemd said against it, if anything. */
-export function startUnit(unit: string): string | undefined {
-  const { exitCode, stderr } = run(['systemctl', '--no-block', 'start', unit], HEALTH_SECONDS);
-  return exitCode === 0 ? undefined : `systemctl start ${unit} failed: ${stderr.toString().trim().slice(0, 300)}`;
-}
-
-/** Stops every command of the agent: they run in a unit of their own, which a restart of the agent leaves alone. */
-export function stopCommands(unit: string): void {
-  run(['systemctl', 'try-restart', `${unit.replace(/\.service$/, '')}-commands.service`], RESTART_SECONDS);
-}
-
-/** The one word that systemctl answers; `unknown` where it cannot be asked. */
-function systemctl(verb: 'is-active' | 'is-enabled', unit: string): string {
-  return run(['systemctl', verb, unit], HEALTH_SECONDS).stdout.toString().trim() || 'unknown';
-}
-
-function run(argv: string[], seconds: number): { exitCode: number | null; stdout: Buffer; stderr: Buffer } {
-  try {
-    return Bun.spawnSync(argv, {
-      // Nothing of the watchdog's own environment, which holds the token.
-      env: { PATH: Bun.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', SYSTEMD_COLORS: '0' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: seconds * 1000,
-      killSignal: 'SIGKILL',
-    });
-  } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    return { exitCode: 127, stdout: Buffer.alloc(0), stderr: Buffer.from(text) };
-  }
-}
-
-async function healthFault({ origin }: Target): Promise<string | undefined> {
+/** The version of the agent that answers on `origin`, or what is wrong there, in a few words. */
+export async function askHealth(origin: string): Promise<{ readonly version: string } | { readonly fault: string }> {
   const answer = await ask(`${origin}/healthz`, {}, HEALTH_SECONDS);
-  if ('fault' in answer) return `healthz ${answer.fault}`;
-  return answer.status === 200 ? undefined : `healthz answers ${answer.status}`;
+  if ('fault' in answer) return { fault: `healthz ${answer.fault}` };
+  if (answer.status !== 200) return { fault: `healthz answers ${answer.status}` };
+  const { version } = answer.body;
+  return typeof version === 'string' ? { version } : { fault: 'healthz is not that of Agent3' };
 }
 
 /** Statuses of an agent that is alive and has no time: too many commands, too many failed logins from here. */

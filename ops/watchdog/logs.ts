@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { startUnit } from './check.ts';
+import { startUnit } from './service.ts';
 
 /** What the agent and the watchdog write in the directory of the logs, as ops/agent3.logrotate has it. */
 const LOGS = ['audit.jsonl', 'agent3.log', 'watchdog.log'];

@@ -26,17 +26,33 @@ export function readTarget(
   if (!token) {
     throw new Error(`no token: set AGENT3_API_TOKEN, or run as root where ${file} has it`);
   }
-  const scheme = values['AGENT3_TLS_CERT'] ? 'https' : 'http';
-  return { unit, token, origin: `${scheme}://${loopback(values['AGENT3_HOST'])}:${values['AGENT3_PORT'] || '5000'}` };
+  return { unit, token, origin: addressOf(values).origin };
 }
 
 function readFile(path: string): Record<string, string> {
   return existsSync(path) ? parseEnvFile(readFileSync(path, 'utf8')) : {};
 }
 
+/** Where an agent listens. */
+export interface Address {
+  readonly host: string;
+  readonly port: number;
+  readonly tls: boolean;
+  /** How this machine reaches it, without a slash at the end. */
+  readonly origin: string;
+}
+
+/** Where an agent with these settings listens. */
+export function addressOf(values: Readonly<Record<string, string | undefined>>): Address {
+  const host = values['AGENT3_HOST'] || '127.0.0.1';
+  const port = Number(values['AGENT3_PORT'] || 5000);
+  const tls = Boolean(values['AGENT3_TLS_CERT']);
+  return { host, port, tls, origin: `${tls ? 'https' : 'http'}://${reachable(host)}:${port}` };
+}
+
 /** An agent that listens everywhere is asked on loopback. */
-function loopback(host: string | undefined): string {
-  if (!host || host === '0.0.0.0') return '127.0.0.1';
+function reachable(host: string): string {
+  if (host === '0.0.0.0') return '127.0.0.1';
   if (host === '::') return '[::1]';
   return host.includes(':') ? `[${host}]` : host;
 }

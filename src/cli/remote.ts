@@ -1,10 +1,9 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { Option } from '@commander-js/extra-typings';
+import { addressOf } from '../../ops/watchdog/target.ts';
 import { AgentClient } from '../client/agent-client.ts';
 import { PATHS } from '../install/layout.ts';
-import { healthUrl } from '../install/service.ts';
 import { installedSettings, parseSettings } from '../install/settings-file.ts';
-import { addressOf } from '../install/survey.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { processEnvironment } from '../settings/config.ts';
 
@@ -60,8 +59,7 @@ export function remoteClient(options: RemoteOptions, refuse: (fault: string) => 
 function installedAgent(): { readonly url: string; readonly token: string | undefined } | undefined {
   const settings = installedSettings();
   if (!settings['AGENT3_API_TOKEN']) return undefined;
-  const { host, port, tls } = addressOf(settings);
-  return { url: healthUrl(host, port, tls).replace(/\/healthz$/, ''), token: settings['AGENT3_API_TOKEN'] };
+  return { url: addressOf(settings).origin, token: settings['AGENT3_API_TOKEN'] };
 }
 
 function onServer(named: string | undefined): string {

@@ -1,4 +1,5 @@
 import { statSync } from 'node:fs';
+import { addressOf } from '../../ops/watchdog/target.ts';
 import { hideSecretSettings } from '../settings/secrets.ts';
 import { version } from '../version.ts';
 import { removeSite } from './caddy.ts';
@@ -24,16 +25,8 @@ import type { InstallOptions } from './options.ts';
 import { handOver, homeNow } from './ownership.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
 import { publish } from './publish.ts';
-import {
-  healthUrl,
-  runsOldExecutable,
-  type ServiceState,
-  serviceState,
-  waitForCommands,
-  waitForHealth,
-  whyNot,
-} from './service.ts';
-import { addressOf, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
+import { runsOldExecutable, type Service, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
+import { isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
 import { makeUsers } from './users.ts';
 
@@ -81,7 +74,7 @@ export async function install(options: InstallOptions, tell: (line: string) => v
     tell('the installation failed; everything is put back');
     const isAsBefore = before === undefined || changes.count === 0;
     changes.undo();
-    if (!isAsBefore) await goBack(before.active, situation);
+    if (!isAsBefore) await goBack(before.isActive, situation);
     throw error;
   }
 }
@@ -154,16 +147,16 @@ function enableStaged(changes: Changes, { watchdog }: PlanInput): void {
 }
 
 /** Enables and starts what was put in place; true when the agent runs. A dry run tells the same steps. */
-async function run(situation: Situation, before: ServiceState): Promise<boolean> {
+async function run(situation: Situation, before: Service): Promise<boolean> {
   const { options, changes, notes, domain, isOff } = situation;
-  const wasActive = before.active;
+  const wasActive = before.isActive;
   const changed = changes.count > 0;
   if (changed) changes.command(['systemctl', 'daemon-reload']);
   if (isOff) {
     notes.push('it was switched off, and stays so. To start it: systemctl enable --now agent3');
     return wasActive;
   }
-  if (!before.enabled) {
+  if (!before.isEnabled) {
     changes.command(
       ['systemctl', 'enable', '--quiet', SERVICE],
       () => void runCommand(['systemctl', 'disable', SERVICE]),
@@ -171,22 +164,21 @@ async function run(situation: Situation, before: ServiceState): Promise<boolean>
   }
   setWatchdog(situation);
   if (!options.start) return wasActive;
-  if (changed || !wasActive || runsOldExecutable()) {
+  if (changed || !wasActive || runsOldExecutable(before)) {
     if (wasActive) await letCommandsEnd(situation);
     // The cgroup of commands is their user's.
     const isOther = (situation.manifest?.user ?? situation.input.user) !== situation.input.user;
     startService(changes, wasActive, isOther ? [COMMANDS, SERVICE] : [SERVICE]);
   }
-  const { host, port, tls } = addressOf(situation.settings.values);
-  const health = healthUrl(host, port, tls);
-  if (!changes.dryRun && (await waitForHealth(health, HEALTH_SECONDS)) === undefined) {
+  const { origin } = addressOf(situation.settings.values);
+  if (!changes.dryRun && (await waitForHealth(origin, HEALTH_SECONDS)) === undefined) {
     throw new InstallFault(`the agent was started and does not answer.\n${whyNot()}`);
   }
   // The first line of the watchdog's log, before its owner looks.
   if (!wasActive && situation.input.watchdog === 'timer') {
     changes.command(['systemctl', 'start', '--no-block', WATCHDOG_SERVICE]);
   }
-  if (domain !== null) await publish(situation, domain, health, tls);
+  if (domain !== null) await publish(situation, domain, origin);
   return true;
 }
 
@@ -235,13 +227,11 @@ async function goBack(wasActive: boolean, situation: Situation): Promise<void> {
   if (!wasActive) return void runCommand(['systemctl', 'stop', SERVICE]);
   runCommand(['systemctl', 'restart', SERVICE]);
   if (situation.original !== undefined) return;
-  const { host, port, tls } = addressOf(situation.settings.values);
-  await waitForHealth(healthUrl(host, port, tls), HEALTH_SECONDS);
+  await waitForHealth(addressOf(situation.settings.values).origin, HEALTH_SECONDS);
 }
 
 function result(situation: Situation, kind: Installed['kind'], manifest: Manifest): Installed {
-  const { host, port, tls } = addressOf(situation.settings.values);
-  const local = healthUrl(host, port, tls).replace(/healthz$/, '');
+  const local = `${addressOf(situation.settings.values).origin}/`;
   const { domain } = situation;
   return {
     kind,

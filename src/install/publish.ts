@@ -6,15 +6,10 @@ import type { Situation } from './survey.ts';
 const SITE_SECONDS = 15;
 
 /** Has Caddy serve the domain, and looks whether it does. A site that leads to the agent stays as its owner has it. */
-export async function publish(
-  { options, changes, notes }: Situation,
-  domain: string,
-  health: string,
-  tls: boolean,
-): Promise<void> {
-  const name = health.replace(/^https?:\/\/|\/healthz$/g, '');
-  if (options.domain === undefined && siteLeadsTo(changes, name)) return;
-  addSite(changes, domain, tls ? `https://${name}` : name);
+export async function publish({ options, changes, notes }: Situation, domain: string, origin: string): Promise<void> {
+  if (options.domain === undefined && siteLeadsTo(changes, origin.replace(/^https?:\/\//, ''))) return;
+  // Caddy takes an upstream without a scheme for one of plain HTTP.
+  addSite(changes, domain, origin.replace('http://', ''));
   if (runCommand(['systemctl', 'is-enabled', '--quiet', 'caddy.service']).code !== 0) {
     notes.push('Caddy does not start at boot: systemctl enable caddy');
   }

@@ -1,40 +1,28 @@
 import { readlinkSync } from 'node:fs';
+import { askHealth } from '../../ops/watchdog/check.ts';
+import { readService, type ServiceState } from '../../ops/watchdog/service.ts';
 import { delay } from '../lib/clock.ts';
+import { parseServiceStatus } from '../lib/service-status.ts';
 import { runCommand } from './command.ts';
 import { SERVICE } from './layout.ts';
 
-/** What systemd says of the service. */
-export interface ServiceState {
-  readonly active: boolean;
-  readonly enabled: boolean;
-  /** Commands, and processes they left, that it looks after; from its own status. */
+/** The installed service, as systemd and the agent itself tell of it. */
+export interface Service extends ServiceState {
+  /** Commands, and processes they left, that it looks after. */
   readonly commands: number;
   /** How many of them a restart would end. */
   readonly waitedFor: number;
 }
 
-/** What the agent tells systemd of its commands: `3 commands run, 2 of them through a restart`. */
-export function parseStatus(text: string): { readonly commands: number; readonly outliving: number } {
-  const [, commands, outliving] = /^(\d+) commands? runs?(?:, (\d+) of)?/.exec(text) ?? [];
-  return { commands: Number(commands ?? 0), outliving: Number(outliving ?? 0) };
-}
-
 /** Asks systemd for the state of the service. */
-export function serviceState(): ServiceState {
-  const { stdout } = runCommand(['systemctl', 'show', '-p', 'ActiveState,UnitFileState,StatusText', SERVICE]);
-  const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(stdout)?.[1] ?? '';
-  const { commands, outliving } = parseStatus(value('StatusText'));
-  return {
-    active: value('ActiveState') === 'active',
-    enabled: value('UnitFileState') === 'enabled',
-    commands,
-    waitedFor: commands - outliving,
-  };
+export function serviceState(): Service {
+  const state = readService(SERVICE);
+  const { commands, outliving } = parseServiceStatus(state.statusText);
+  return { ...state, commands, waitedFor: commands - outliving };
 }
 
 /** Whether the agent that runs was started from an executable that has been replaced since, say by a package. */
-export function runsOldExecutable(): boolean {
-  const pid = runCommand(['systemctl', 'show', '-p', 'MainPID', '--value', SERVICE]).stdout.trim();
+export function runsOldExecutable({ pid }: ServiceState): boolean {
   try {
     return readlinkSync(`/proc/${pid}/exe`).endsWith(' (deleted)');
   } catch {
@@ -43,35 +31,20 @@ export function runsOldExecutable(): boolean {
   }
 }
 
-/** The address that reaches an agent which listens on `host`. */
-export function healthUrl(host: string, port: number, tls: boolean): string {
-  const name = host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '[::1]' : host.includes(':') ? `[${host}]` : host;
-  return `${tls ? 'https' : 'http'}://${name}:${port}/healthz`;
-}
-
-const ANSWER_SECONDS = 5;
 const LOOK_MS = 250;
 const COMMANDS_LOOK_MS = 1000;
 
-/** The version of the agent that answers on `url`, or undefined when none does. */
-export async function versionOn(url: string): Promise<string | undefined> {
-  try {
-    // On loopback, and only to see that it lives: the name in its certificate is another one.
-    const init = { signal: AbortSignal.timeout(ANSWER_SECONDS * 1000), tls: { rejectUnauthorized: false } };
-    const answer = await fetch(url, init);
-    const body = (await answer.json()) as { version?: unknown };
-    return answer.ok && typeof body.version === 'string' ? body.version : undefined;
-  } catch {
-    // Not there, not yet there, or somebody else.
-    return undefined;
-  }
+/** The version of the agent that answers on `origin`, or undefined when none does. */
+export async function versionOn(origin: string): Promise<string | undefined> {
+  const health = await askHealth(origin);
+  return 'version' in health ? health.version : undefined;
 }
 
-/** Waits until an agent answers on `url`; gives its version, or undefined when `seconds` have passed. */
-export async function waitForHealth(url: string, seconds: number): Promise<string | undefined> {
+/** Waits until an agent answers on `origin`; gives its version, or undefined when `seconds` have passed. */
+export async function waitForHealth(origin: string, seconds: number): Promise<string | undefined> {
   const end = performance.now() + seconds * 1000;
   for (;;) {
-    const found = await versionOn(url);
+    const found = await versionOn(origin);
     if (found !== undefined || performance.now() > end) return found;
     await delay(LOOK_MS);
   }

@@ -1,3 +1,4 @@
+import { addressOf } from '../../ops/watchdog/target.ts';
 import { below } from './below.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
@@ -5,9 +6,8 @@ import { installedBinary } from './install.ts';
 import { PATHS } from './layout.ts';
 import { readText } from './machine.ts';
 import { type Manifest, readManifest } from './manifest.ts';
-import { healthUrl, serviceState, versionOn } from './service.ts';
+import { serviceState, versionOn } from './service.ts';
 import { parseSettings } from './settings-file.ts';
-import { addressOf } from './survey.ts';
 
 /** What is installed on a machine. */
 export interface Installed {
@@ -35,23 +35,22 @@ export async function lookAtInstalled(root: string): Promise<Installed | undefin
   if (root === '/' && process.geteuid?.() !== 0) throw new InstallFault('run it as root: sudo agent3 status');
   const binary = installedBinary(manifest);
   const { stdout } = runCommand([below(root, binary), '--version'], 10);
-  const { host, port, tls } = addressOf(parseSettings(readText(below(root, PATHS.settings)) ?? ''));
-  const url = healthUrl(host, port, tls);
+  const { origin } = addressOf(parseSettings(readText(below(root, PATHS.settings)) ?? ''));
   const { user, watchdog, domain } = manifest;
   return {
     binary,
     version: stdout.trim() || null,
     user,
-    url,
+    url: `${origin}/healthz`,
     watchdog,
     domain,
-    service: root === '/' ? await lookAtService(url) : null,
+    service: root === '/' ? await lookAtService(origin) : null,
   };
 }
 
-async function lookAtService(url: string): Promise<Installed['service']> {
-  const { active, enabled, commands } = serviceState();
-  return { active, starts_at_boot: enabled, commands, answers: (await versionOn(url)) ?? null };
+async function lookAtService(origin: string): Promise<Installed['service']> {
+  const { isActive, isEnabled, commands } = serviceState();
+  return { active: isActive, starts_at_boot: isEnabled, commands, answers: (await versionOn(origin)) ?? null };
 }
 
 /** The same in a few lines. */

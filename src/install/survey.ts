@@ -1,12 +1,12 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
-import { isSwitchedOff } from '../../ops/watchdog/check.ts';
+import { addressOf } from '../../ops/watchdog/target.ts';
 import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { newToken } from '../lib/token.ts';
 import { LOOPBACK_PROXIES, requireCaddy } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
-import { BINARY, DEFAULT_USER, PATHS, SERVICE } from './layout.ts';
+import { BINARY, DEFAULT_USER, PATHS } from './layout.ts';
 import {
   ceilingsFor,
   groupOf,
@@ -105,7 +105,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
       `it is open to the network without encryption (AGENT3_HOST is ${values['AGENT3_HOST']}): the token can be read on its way. Better: --host 127.0.0.1 and --domain NAME`,
     );
   }
-  const isOff = manifest !== undefined && !isStaged(options) && isSwitchedOff(SERVICE);
+  const isOff = manifest !== undefined && !isStaged(options) && serviceState().isSwitchedOff;
   return {
     isOff,
     tell,
@@ -164,12 +164,13 @@ export async function requireRoom({ options, settings, original }: Situation): P
   requireSpace(PATHS.configuration, 1_048_576);
   const { host, port } = addressOf(settings.values);
   // The agent that is upgraded, or the original that is replaced, holds its port itself.
-  const held = original === undefined ? addressOf(parseSettings(readText(PATHS.settings) ?? '')).port : original.port;
-  if (serviceState().active && (held ?? DEFAULT_PORT) === port && options.host === undefined) return;
+  const usual = addressOf(original === undefined ? parseSettings(readText(PATHS.settings) ?? '') : {}).port;
+  const isOwn = serviceState().isActive && (original?.port ?? usual) === port;
+  if (isOwn && options.host === undefined) return;
   const fault = await portFault(host, port);
   if (fault === undefined) return;
   if (fault === 'EADDRINUSE') {
-    if (serviceState().active && (held ?? DEFAULT_PORT) === port) return;
+    if (isOwn) return;
     throw new InstallFault(
       `port ${port} on ${host} is taken by another program (ss -ltnp shows it); choose another one with --port. Nothing was changed`,
     );
@@ -193,21 +194,7 @@ function userNamed(given: string | undefined): string | undefined {
   return name;
 }
 
-const DEFAULT_PORT = 5000;
 const MAX_TOKEN_CHARS = 512;
-
-/** Where an agent with these settings listens. */
-export function addressOf(values: Readonly<Record<string, string | undefined>>): {
-  host: string;
-  port: number;
-  tls: boolean;
-} {
-  return {
-    host: values['AGENT3_HOST'] || '127.0.0.1',
-    port: Number(values['AGENT3_PORT'] || DEFAULT_PORT),
-    tls: (values['AGENT3_TLS_CERT'] ?? '') !== '',
-  };
-}
 
 /** What the owner of the original has added to its unit: it would hold for the new one as well. */
 export function dropInsOf(changes: Changes): string[] {

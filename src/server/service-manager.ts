@@ -1,3 +1,4 @@
+import { formatServiceStatus } from '../lib/service-status.ts';
 import { openNotifySocket } from '../linux/notify.ts';
 import type { Deps } from '../server/deps.ts';
 import type { ServiceManager } from '../settings/config.ts';
@@ -17,8 +18,7 @@ export function reportTo(manager: ServiceManager, { shutdown, commands, logger }
   const notify = openNotifySocket(manager.notifySocket);
   const status = (): string => {
     const { supervised, outliving } = commands;
-    const goOn = outliving === 0 ? '' : `, ${outliving} of them through a restart`;
-    return `STATUS=${supervised} ${supervised === 1 ? 'command runs' : 'commands run'}${goOn}\n`;
+    return `STATUS=${formatServiceStatus({ commands: supervised, outliving })}\n`;
   };
   if (!notify(`READY=1\n${status()}`)) logger.warn('the service manager takes no notification');
   if (manager.watchdogMs !== undefined) {

@@ -1,20 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { portFault } from '../../src/install/machine.ts';
-import { lastWords, parseStatus } from '../../src/install/service.ts';
-
-describe('what the agent tells systemd of its commands', () => {
-  const cases: readonly [text: string, commands: number, outliving: number][] = [
-    ['0 commands run', 0, 0],
-    ['1 command runs', 1, 0],
-    ['12 commands run, 3 of them through a restart', 12, 3],
-    ['1 command runs, 1 of them through a restart', 1, 1],
-    ['stopping', 0, 0],
-    ['', 0, 0],
-  ];
-  test.each(cases)('%j', (text, commands, outliving) => {
-    expect(parseStatus(text)).toEqual({ commands, outliving });
-  });
-});
+import { lastWords } from '../../src/install/service.ts';
 
 describe('a port', () => {
   test('that is taken is told apart from an address that is none of this machine', async () => {

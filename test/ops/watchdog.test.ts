@@ -98,14 +98,13 @@ class Machine implements Disposable {
   }
 
   tell(active: string, enabled: string): void {
-    writeFileSync(this.path('is-active'), active);
-    writeFileSync(this.path('is-enabled'), enabled);
+    writeFileSync(this.path('state'), `UnitFileState=${enabled}\nActiveState=${active}\nMainPID=0\nStatusText=\n`);
   }
 
   onRestart(script: string): void {
     const text = `#!/bin/sh
 case "$1" in
-  is-active|is-enabled) cat '${this.directory.path}'/"$1" ;;
+  show) cat '${this.path('state')}' ;;
   --no-block) echo "$2 $3" >> '${this.path('asked')}' ;;
   try-restart) echo "$2" >> '${this.path('stopped')}' ;;
   restart) echo restart >> '${this.path('restarts')}'; ${script} ;;
@@ -203,7 +202,7 @@ describe('a check', () => {
     const token = randomToken();
     using machine = new Machine({ AGENT3_API_TOKEN: token, AGENT3_PORT: String(port) });
     machine.tell('failed', 'enabled');
-    machine.onRestart(`cd '${machine.directory.path}'; echo active > is-active
+    machine.onRestart(`cd '${machine.directory.path}'; echo ActiveState=active > state
       AGENT3_API_TOKEN=${token} AGENT3_PORT=${port} setsid '${BINARY}' serve > /dev/null 2>&1 &
       echo $! > pid`);
     expect((await machine.check()).code).toBe(1);

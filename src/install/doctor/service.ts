@@ -1,16 +1,15 @@
 import { statSync } from 'node:fs';
 import { uptime } from 'node:os';
-import { findFault, isSwitchedOff } from '../../../ops/watchdog/check.ts';
-import { readTarget } from '../../../ops/watchdog/target.ts';
+import { findFault } from '../../../ops/watchdog/check.ts';
+import { addressOf, readTarget } from '../../../ops/watchdog/target.ts';
 import { isKnownVariable } from '../../settings/settings.ts';
 import { runCommand } from '../command.ts';
 import { installedBinary } from '../install.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
 import { readText } from '../machine.ts';
 import type { Manifest } from '../manifest.ts';
-import { healthUrl, serviceState, versionOn, whyNot } from '../service.ts';
+import { serviceState, versionOn, whyNot } from '../service.ts';
 import { parseSettings } from '../settings-file.ts';
-import { addressOf } from '../survey.ts';
 import { bad, type Finding, good } from './finding.ts';
 import { settingsLineFaults } from './settings-text.ts';
 
@@ -23,22 +22,22 @@ const NEED_SERVICE = ['health', 'cgroup', ...NEED_ANSWER] as const;
 
 /** The unit: does it run, and does it start at boot. */
 export function unitFinding(): Finding {
-  const { active, enabled, commands } = serviceState();
-  if (isSwitchedOff(SERVICE)) {
+  const { isActive, isEnabled, isSwitchedOff, commands } = serviceState();
+  if (isSwitchedOff) {
     return bad('service', 'switched off by its owner', 'to have it again: systemctl enable --now agent3', NEED_SERVICE);
   }
-  if (!active) {
+  if (!isActive) {
     return bad('service', `not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
   }
-  if (!enabled) return bad('service', 'active, and does not start at boot', 'systemctl enable agent3');
+  if (!isEnabled) return bad('service', 'active, and does not start at boot', 'systemctl enable agent3');
   return good('service', `active, starts at boot; ${commands} commands running`);
 }
 
 /** Does it answer, and is what runs what is installed. */
 export async function healthFinding(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Finding> {
-  const { host, port, tls } = addressOf(values);
-  const url = healthUrl(host, port, tls);
-  const running = await versionOn(url);
+  const { origin } = addressOf(values);
+  const url = `${origin}/healthz`;
+  const running = await versionOn(origin);
   if (running === undefined) return bad('health', `${url} does not answer`, LOOK, NEED_ANSWER);
   const { stdout } = runCommand([installedBinary(manifest), '--version'], 10);
   const installed = /^agent3 (\S+)/.exec(stdout)?.[1] ?? 'unknown';
@@ -66,7 +65,7 @@ export function settingsFinding(text: string, faults: readonly string[]): Findin
   if (faults.length > 0) {
     // What a value has become by an open quote is told by that quote.
     const causes = lines.filter(({ takesMore }) => takesMore).map(({ what }) => what);
-    const isActive = serviceState().active;
+    const isActive = serviceState().isActive;
     const effect = isActive ? 'runs with what was there before, and does not start again' : 'does not start';
     const what = `${PATHS.settings}: ${(causes.length > 0 ? causes : faults).join('; ')}. The agent ${effect}`;
     const leftOut = isActive ? ['health', ...NEED_ANSWER] : ['service', ...NEED_SERVICE];
@@ -115,7 +114,7 @@ export function watchdogFinding({ watchdog }: Manifest): Finding {
 
 /**
  * What the last line of the watchdog's log means at `nowMs`, when it has been on for `onSeconds`. That it found a fault
- * is none of its own: what is wrong now, the other checks say.
+ * is not a fault of its own: what is wrong now, the other checks say.
  */
 export function lastCheckFinding(line: string, nowMs: number, onSeconds: number): Finding {
   const [time = '', ...words] = line.split(' - ');
@@ -128,11 +127,8 @@ export function lastCheckFinding(line: string, nowMs: number, onSeconds: number)
       'systemctl status agent3-watchdog.timer agent3-watchdog',
     );
   }
-  if (/running OK|running again/.test(line)) return good('watchdog', line);
-  return good(
-    'watchdog',
-    `its last check, ${minutes} minutes ago, found: ${words.join(' - ')}; the next is due within 5 minutes`,
-  );
+  const found = words.join(' - ');
+  return good('watchdog', `its last check, ${minutes} minutes ago, found: ${found}; the next is due within 5 minutes`);
 }
 
 /** For how long the timer has been on. */

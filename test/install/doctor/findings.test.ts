@@ -35,8 +35,8 @@ const NOW = Date.parse('2026-11-28T20:10:00+00:00');
 const DAY = 86_400;
 const lines: readonly [line: string, onSeconds: number, ok: boolean, found: string | RegExp][] = [
   ['', DAY, true, /first check is due/],
-  ['2026-11-28T20:08:00+00:00 - Agent3 running OK', DAY, true, /running OK$/],
-  ['2026-11-28T20:08:00+00:00 - Agent3 running again', DAY, true, /running again$/],
+  ['2026-11-28T20:08:00+00:00 - Agent3 running OK', DAY, true, /found: Agent3 running OK; the next is due/],
+  ['2026-11-28T20:08:00+00:00 - Agent3 running again', DAY, true, /found: Agent3 running again; the next/],
   [
     '2026-11-28T20:07:00+00:00 - Agent3 not running. Restarting... (healthz was not answered)',
     DAY,
@@ -45,10 +45,10 @@ const lines: readonly [line: string, onSeconds: number, ok: boolean, found: stri
   ],
   ['2026-11-28T19:40:00+00:00 - Agent3 running OK', DAY, false, /30 minutes ago/],
   // Its timer has just been switched on again, or the machine.
-  ['2026-11-28T19:40:00+00:00 - Agent3 running OK', 60, true, /running OK$/],
+  ['2026-11-28T19:40:00+00:00 - Agent3 running OK', 60, true, /found: Agent3 running OK; the next is due/],
   ['2026-11-20T19:40:00+00:00 - Agent3 still not running. (x)', 60, true, /found: Agent3 still not running/],
   // A clock that was set back.
-  ['2026-11-28T20:12:00+00:00 - Agent3 running OK', DAY, true, /running OK$/],
+  ['2026-11-28T20:12:00+00:00 - Agent3 running OK', DAY, true, /found: Agent3 running OK; the next is due/],
 ];
 test.each(lines)('the watchdog’s last line %j, with its timer on for %i s', (line, onSeconds, ok, found) => {
   const finding = lastCheckFinding(line, NOW, onSeconds);
