@@ -135,7 +135,7 @@ function looksAtLogs({ lookLogs }: InstallOptions, manifest: Manifest | undefine
 function watchdogOf(options: InstallOptions, manifest: Manifest | undefined): Manifest['watchdog'] {
   const isWanted = options.watchdog ?? manifest?.watchdog !== 'none';
   if (!isWanted) return 'none';
-  return isStaged(options) || options.dryRun || runsTimers() ? 'timer' : 'cron';
+  return isStaged(options) || !hasSystemd() || runsTimers() ? 'timer' : 'cron';
 }
 
 /** The settings that this run has to change; all others stay as the owner has them. */
