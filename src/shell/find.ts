@@ -15,7 +15,7 @@ export const xargs: Look = (args, { found }) => {
   const mark = valuesOf(given, '-I', '--replace')[0]?.text ?? '{}';
   // `-ir` replaces each `r`: a letter behind these is their value.
   const isBundled = args.slice(0, args.length - rest.length - 1).some(({ text }) => /^-[a-zA-Z0]*i./.test(text));
-  const isUntold = isBundled || given.values.some(([, { maySplit }]) => maySplit);
+  const isUntold = isBundled || !given.isTold || given.values.some(([, { maySplit }]) => maySplit);
   const read =
     hasOption(given, '-0', '--null') && !hasOption(given, '-a', '--arg-file') ? (found ?? ANYTHING) : ANYTHING;
   const words = isReplaced ? given.operands.map(replaced(mark, read)) : given.operands;

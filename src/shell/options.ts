@@ -14,6 +14,8 @@ export interface Given {
   readonly values: readonly (readonly [option: string, value: Text])[];
   /** All else. */
   readonly operands: readonly Text[];
+  /** All options are known: none may take the next word for its value, or be several. */
+  readonly isTold: boolean;
 }
 
 /** Divides words as getopt_long(3) does; with `leading`, only up to the first operand, as programs do that run others. */
@@ -21,24 +23,27 @@ export function divide(args: readonly Text[], valued: Valued = {}, leading = fal
   const options: string[] = [];
   const values: (readonly [string, Text])[] = [];
   const operands: Text[] = [];
+  let isTold = true;
   for (let index = 0; index < args.length; index++) {
     const arg = args[index];
     if (arg === undefined) break;
     const isEnd = arg.isKnown && arg.text === '--';
-    if (isEnd || (leading && (!arg.text.startsWith('-') || arg.text === '-'))) {
+    const isDash = arg.isKnown && arg.text === '-';
+    if (isEnd || (leading && (!arg.text.startsWith('-') || isDash))) {
       operands.push(...args.slice(isEnd ? index + 1 : index));
       break;
     }
     if (!arg.text.startsWith('-')) operands.push(arg);
-    else if (arg.text !== '-') {
+    else if (!isDash) {
       const read = arg.text.startsWith('--') ? longOf(arg, valued) : shortOf(arg, valued);
       options.push(...read.names);
+      isTold &&= arg.isKnown || (read.value !== undefined && !arg.maySplit);
       const value = read.wantsValue ? args[++index] : read.value;
       const name = read.names.at(-1);
       if (value !== undefined && name !== undefined) values.push([name, value]);
     }
   }
-  return { options, values, operands };
+  return { options, values, operands, isTold };
 }
 
 interface Read {

@@ -47,7 +47,8 @@ function wrapped(args: readonly Text[], wrapper: Wrapper, invocation: Invocation
   // What may be several words, or an option, may hide which word is the command.
   const isSsh = wrapper.words === 1 && wrapper.joins === true;
   const isUntold =
-    [...skipped, ...values].some(({ maySplit }) => maySplit) ||
+    !given.isTold ||
+    [...operands.slice(0, at), ...skipped, ...values].some(({ maySplit }) => maySplit) ||
     (!isSsh && skipped.some((word) => !word.isKnown && !isNoOption(word)));
   const rest = behindHost(operands.slice(at + skipped.length), wrapper, isSsh);
   const more: Inner = {
@@ -163,6 +164,11 @@ const crontab: Look = (args) =>
   args.some(({ text }) => /^-[a-z]*[lr]/.test(text))
     ? {}
     : { unreadable: 'it schedules commands that rules do not read' };
+/** Without a command of its own it runs what it reads. */
+const parallel: Look = (args) =>
+  divide(args, { letters: 'jPNnLIaSCd', long: ['jobs', 'arg-file', 'max-args'] }, true).operands.length === 0
+    ? { unreadable: 'a shell runs what it reads' }
+    : { runs: /^/, runsWords: true };
 const schedules: Look = () => ({ unreadable: 'it schedules commands that rules do not read' });
 
 /** Programs and builtins that run others in a way that can be read, or that change what commands mean. */
@@ -201,5 +207,7 @@ const LOOKS: Readonly<Record<string, Look | undefined>> = {
   shopt: when(CHANGING),
   crontab,
   at: schedules,
+  parallel,
+  sem: parallel,
   batch: schedules,
 };

@@ -25,7 +25,7 @@ const RUNNERS: readonly Runner[] = (
       true,
     ],
     [
-      /^(?:npx|pnpx|bunx|uvx|pipx|parallel|sem|valgrind|perf|setpriv|prlimit|systemd-nspawn|machinectl|run-parts|start-stop-daemon|capsh|pkexec|screen|tmux|byobu|dtach|abduco|dbus-\w+|proot|firejail|bwrap|ssh-agent|xvfb-run|unbuffer|rlwrap|socat|ncat|nc|netcat|cgexec|numactl|setarch|linux(?:32|64)|i386|x86_64|aa-exec|runcon|sg|newgrp|chpst|softlimit|daemonize|daemon|cpulimit|entr|flatpak|snap|ld\.so|ld-linux.*|ld-musl.*|logsave|faketime|dumb-init|tini|setuidgid|env(?:u)?dir|setlock|ifne|mispipe|annotate-output|torify|torsocks|tsocks|proxychains\d?|trickle|rr|hyperfine|openvt|xinit|systemd-cat|ansible|pdsh|salt|certbot|logrotate|tcpdump|crash|debugfs|pee|coreutils|cttyhack|dpkg-architecture|run0|agent3|inotifywait|update-alternatives)$/,
+      /^(?:npx|pnpx|bunx|uvx|pipx|valgrind|perf|setpriv|prlimit|systemd-nspawn|machinectl|run-parts|start-stop-daemon|capsh|pkexec|screen|tmux|byobu|dtach|abduco|dbus-\w+|proot|firejail|bwrap|ssh-agent|xvfb-run|unbuffer|rlwrap|socat|ncat|nc|netcat|cgexec|numactl|setarch|linux(?:32|64)|i386|x86_64|aa-exec|runcon|sg|newgrp|chpst|softlimit|daemonize|daemon|cpulimit|entr|flatpak|snap|ld\.so|ld-linux.*|ld-musl.*|logsave|faketime|dumb-init|tini|setuidgid|env(?:u)?dir|setlock|ifne|mispipe|annotate-output|torify|torsocks|tsocks|proxychains\d?|trickle|rr|hyperfine|openvt|xinit|systemd-cat|ansible|pdsh|salt|certbot|logrotate|tcpdump|crash|debugfs|pee|coreutils|cttyhack|dpkg-architecture|run0|agent3|inotifywait|update-alternatives)$/,
       /^/,
       true,
     ],

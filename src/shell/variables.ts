@@ -110,7 +110,9 @@ class Settings {
     if (name === undefined) return;
     const words = node.args.map((word) => argumentText(word));
     const isAsked = /^-p?[vV]/.test(words[0]?.text ?? '');
-    if (OPEN.test(name) || (/^(?:builtin|command)$/.test(name) && !isAsked)) this.isOpen = true;
+    const isBehind = /^(?:builtin|command)$/.test(name) && !isAsked;
+    if (isBehind) for (const { text } of words) this.#hear(text);
+    if (OPEN.test(name) || isBehind) this.isOpen = true;
     if (!SETTERS.test(name) || (name === 'printf' && mayName(words[0]) === false)) return;
     this.isOpen ||= words.some(({ text, isKnown }) => !isKnown && !/^\w+=/.test(text));
     this.isOpen ||= name !== 'read' && words.some(({ text }) => /^-[a-zA-Z]*n/.test(text));

@@ -280,6 +280,23 @@ describe('what a hostile client tries first is not allowed', () => {
     'cp /bin/rm x; ./x victim',
     'ln -s ../../bin/rm x; ./x victim',
     'install /usr/bin/rm x && ./x victim',
+    'read -r Y; env X=$Y ls',
+    'sudo -"$X" ls rm victim',
+    'nice -$X ls',
+    'xargs -"$X" ls rm victim',
+    'timeout --"$X" ls rm victim',
+    'command export PATH=/tmp; ls',
+    'builtin declare PATH=/tmp; ls',
+    '\\export PATH=/tmp; ls',
+    'sudo X=1 -u root rm victim',
+    'cat f | parallel',
+    'cat f | parallel -j 4',
+    'ssh host -- rm victim',
+    'ssh -J a -p 22 host -p 22 rm victim',
+    'exec -la x rm victim',
+    'taskset -c 0 rm victim',
+    'watch -x rm victim',
+    'rm\r victim',
   ];
   test.each(tries)('%s', (cmd) => {
     expect(['confirm', 'deny']).toContain(decided(NO_RM, cmd).action);
