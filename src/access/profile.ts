@@ -163,6 +163,11 @@ export function userOf({ user, sandbox }: Pick<Profile, 'user' | 'sandbox'>, isR
   return sandbox !== undefined && sandbox.directory === undefined ? LOOK_USER : undefined;
 }
 
+/** Whether the commands of a profile run as they would without one. */
+export function isUnconfined({ sandbox, user, limits }: Profile): boolean {
+  return sandbox === undefined && user === undefined && Object.keys(limits).length === 0;
+}
+
 /** A profile as its file states it, on top of the built-in one it extends; or why it cannot be, in sentences. */
 export function profileOf(name: string, file: ProfileFile): Profile | readonly string[] {
   const base = BUILT_IN[file.extends ?? 'readonly'];

@@ -33,12 +33,7 @@ export interface Behind {
  * it opens belongs to `descriptors`. Throws `InvalidArguments` for an environment that does not pass it,
  * `ProfileUnavailable` where a sandbox cannot be had.
  */
-export function boundaryOf(
-  confinement: Confinement | undefined,
-  behind: Behind,
-  descriptors: Descriptors,
-): Boundary | undefined {
-  if (confinement === undefined) return undefined;
+export function boundaryOf(confinement: Confinement, behind: Behind, descriptors: Descriptors): Boundary | undefined {
   const { sandbox, account, fileBytes, coreBytes } = confinement;
   const outer = [
     ...(account === undefined ? [] : asUser(account)),

@@ -10,7 +10,7 @@ import type { Outcome } from '../process/outcome.ts';
 import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../process/run.ts';
 import { asksToEnd, type SignalName } from '../process/signals.ts';
 import type { WatchedProcess } from '../process/start.ts';
-import type { Leader, ProcessTree } from '../process/tree.ts';
+import { type Leader, type ProcessTree, treeOfSession } from '../process/tree.ts';
 import type { SessionId } from '../sessions/id.ts';
 import { outlivesMachine } from '../sessions/on-disk.ts';
 import type { SessionRecord } from '../sessions/record.ts';
@@ -19,11 +19,10 @@ import type { OutputDescriptors } from '../sessions/store.ts';
 import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
 import { DiskWatch } from './disk-watch.ts';
 import { DurableStarts } from './durable-starts.ts';
-import { endingOf, sizesOf } from './ending.ts';
+import { endingOf, neverBegun, sizesOf } from './ending.ts';
 import { Hold } from './hold.ts';
 import { type Launched, launchOnRecord } from './launch.ts';
-import { neverBegun, whyNotBegun } from './not-begun.ts';
-import { treeOfSession } from './session-tree.ts';
+import { whyNotBegun } from './not-begun.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {

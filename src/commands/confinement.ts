@@ -77,11 +77,6 @@ function allHidden(hidden: readonly string[], ownPaths: readonly string[]): read
   return all;
 }
 
-/** Whether the commands of a profile run as they would without one. */
-export function isFree({ sandbox, user, limits }: Profile): boolean {
-  return sandbox === undefined && user === undefined && Object.keys(limits).length === 0;
-}
-
 /**
  * Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. Waits where
  * that is being tried.

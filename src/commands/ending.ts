@@ -1,3 +1,4 @@
+import { ProfileUnavailable } from '../lib/errors.ts';
 import type { EndReason, Outcome } from '../process/outcome.ts';
 import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
@@ -44,4 +45,18 @@ export function endingOf(outcome: Outcome, now: number, durationMs: number) {
     ended_at: now,
     duration_ms: Math.round(durationMs),
   };
+}
+
+/** What stands in the record of a session whose command was not started. */
+export const NOT_STARTED = 'failed';
+
+/** How the record of a session ends whose command has never begun. */
+export function neverBegun(reason: string): Pick<SessionRecord, 'status' | 'exit_code' | 'decision'> {
+  return { status: 'denied', exit_code: EXIT_NOT_RUN, decision: { action: NOT_STARTED, reason } };
+}
+
+/** The refusal of a call whose command has never begun; undefined where it has. */
+export function refusalOf({ status, decision }: SessionRecord): ProfileUnavailable | undefined {
+  if (status !== 'denied' || decision?.action !== NOT_STARTED) return undefined;
+  return new ProfileUnavailable(`Nothing was run: ${decision.reason}.`, new Error(decision.reason));
 }

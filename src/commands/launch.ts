@@ -93,7 +93,7 @@ function launch(
     const added = terminal === undefined ? env : { TERM, ...env };
     const { cwd } = session.record;
     const behind = { cwd, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
-    const boundary = boundaryOf(confinement, behind, descriptors);
+    const boundary = confinement && boundaryOf(confinement, behind, descriptors);
     const more: number[] = [];
     for (const bytes of boundary?.inputs ?? []) {
       const fd = openInput(session, bytes);

@@ -1,16 +1,10 @@
 import { closeSync } from 'node:fs';
-import { ProfileUnavailable } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { hasBegun } from '../process/beginning.ts';
 import type { Outcome } from '../process/outcome.ts';
 import { describeFailure } from '../sandbox/sandbox.ts';
-import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { forgetProbes } from './confinement.ts';
-import { EXIT_NOT_RUN } from './ending.ts';
-
-/** What stands in the record of a session whose command was not started. */
-export const NOT_STARTED = 'failed';
 
 /** The least exit code that may mean a signal: then nobody can say whether the command had begun. */
 const SIGNALLED = 128;
@@ -31,17 +25,6 @@ export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, sta
   if (/^bwrap: Can't chdir to [^\n]*$/m.test(words))
     return `there is no directory ${JSON.stringify(cwd.slice(0, 200))} for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd`;
   return visibleLine(describeFailure(words));
-}
-
-/** How the record of such a session ends. */
-export function neverBegun(reason: string): Pick<SessionRecord, 'status' | 'exit_code' | 'decision'> {
-  return { status: 'denied', exit_code: EXIT_NOT_RUN, decision: { action: NOT_STARTED, reason } };
-}
-
-/** The refusal of a call whose command has never begun; undefined where that is not so. */
-export function refusalOf({ status, decision }: SessionRecord): ProfileUnavailable | undefined {
-  if (status !== 'denied' || decision?.action !== NOT_STARTED) return undefined;
-  return new ProfileUnavailable(`Nothing was run: ${decision.reason}.`, new Error(decision.reason));
 }
 
 const TAIL_BYTES = 2000;

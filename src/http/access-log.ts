@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Clock } from '../lib/clock.ts';
+import { networkOf } from './client-address.ts';
 import type { Exchange } from './exchange.ts';
-import { networkOf } from './network.ts';
 import { isUnexpected } from './problems.ts';
 
 /** Longest method and path that a log line repeats: both are the client's own words. */

@@ -1,5 +1,6 @@
 import { isIP, isIPv6 } from 'node:net';
-import type { AddressList } from '../lib/address-list.ts';
+import ipaddr from 'ipaddr.js';
+import { type AddressList, networkAround, parseAddress } from '../lib/address-list.ts';
 
 /** Longest X-Forwarded-For that is read: proxies append to what the client sends. */
 const MAX_HEADER_CHARS = 2000;
@@ -34,4 +35,16 @@ function addressIn(hop: string): string | undefined {
 /** The interface of a link-local address (RFC 4007) says nothing on another machine. */
 function withoutZone(address: string): string {
   return address.replace(/%.*/, '');
+}
+
+/** A provider gives each customer a network of this many bits (RFC 6177), in which an address costs nothing. */
+const CUSTOMER_BITS = 64;
+
+/** What one client has: an IPv4 address, or the /64 of an IPv6 one. What is no address is given back as it is. */
+export function networkOf(address: string): string {
+  const parsed = isIPv6(address) ? parseAddress(address) : undefined;
+  if (parsed === undefined) return address;
+  // IPv4 within IPv6 (RFC 4291, section 2.5.5.2) is what a socket that listens on both shows.
+  const plain = ipaddr.process(parsed.toString());
+  return plain.kind() === 'ipv4' ? plain.toString() : `${networkAround(plain, CUSTOMER_BITS)}/${CUSTOMER_BITS}`;
 }

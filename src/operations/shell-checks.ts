@@ -1,9 +1,10 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { isUnconfined } from '../access/profile.ts';
 import { type CallContext, revalidate } from '../calls/context.ts';
 import type { OperationDeps } from '../calls/deps.ts';
 import type { TimePlan } from '../calls/time-plan.ts';
 import type { NewCommand } from '../commands/command.ts';
-import { type Confinement, confinementOf, isFree, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
@@ -46,7 +47,7 @@ export class CommandChecks {
   }
 
   #confinement({ profile }: CallContext): Confinement | undefined {
-    return isFree(profile) ? undefined : confinementOf(profile, this.deps.ownPaths);
+    return isUnconfined(profile) ? undefined : confinementOf(profile, this.deps.ownPaths);
   }
 
   /** What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here. */

@@ -1,7 +1,8 @@
 import { groupAndSession } from '../linux/libc.ts';
 import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, readStat } from '../linux/proc.ts';
 import { ProcessTable } from '../linux/process-table.ts';
-import type { Cgroup } from './cgroup.ts';
+import type { Cgroup, CommandCgroups } from './cgroup.ts';
+import { markOf } from './environment.ts';
 import { isShell } from './shells.ts';
 
 /** Every process a command started: found by its cgroup where it has one, and by process group, session mark and parent. */
@@ -232,4 +233,14 @@ export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {}
+}
+
+/** The processes of a session: those in its cgroup, where it has one, and those that bear its mark. */
+export function treeOfSession(id: string, cgroups: CommandCgroups | undefined, leader?: Leader): ProcessTree {
+  if (cgroups === undefined) return new MarkedTree(markOf(id), leader);
+  const isElsewhere = (pid: number): boolean => {
+    const holder = cgroups.holderOf(pid);
+    return holder !== undefined && holder !== id;
+  };
+  return new CgroupTree(cgroups.of(id), new MarkedTree(markOf(id), leader, isElsewhere));
 }

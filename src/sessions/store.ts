@@ -5,9 +5,16 @@ import { describeErrno, MachineRefused, SessionNotFound, TooManyRequests } from 
 import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../lib/limits.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
 import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
-import { keptCommand, keptDecision } from './kept.ts';
 import { SessionsOnDisk } from './on-disk.ts';
-import { bytesOnDisk, RECORD_FILE, readRecord, type SessionRecord, START_FILE } from './record.ts';
+import {
+  bytesOnDisk,
+  keptCommand,
+  keptDecision,
+  RECORD_FILE,
+  readRecord,
+  type SessionRecord,
+  START_FILE,
+} from './record.ts';
 import { Session } from './session.ts';
 
 /** What a new session is made of. */
