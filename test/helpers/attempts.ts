@@ -1,11 +1,3 @@
-import { join } from 'node:path';
-import { command } from './debian.ts';
-
-/** Compiles the program that makes single calls (`attempt.c`) to `path`; it needs no library. */
-export function makeAttempt(path: string): void {
-  command(['gcc', '-O1', '-static', '-o', path, join(import.meta.dir, 'attempt.c')]);
-}
-
 /** Numbers of system calls on x86-64 and arm64; undefined where there is no such call. */
 const CALLS: Readonly<Record<string, readonly [x64: number, arm64: number | undefined]>> = {
   chmod: [90, undefined],

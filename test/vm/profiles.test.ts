@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { hasEscaped, LEASES, makeAttempt, SET_ID, SOCKETS, saidBy, tryAll, WATCHES } from '../helpers/attempts.ts';
+import { hasEscaped, LEASES, SET_ID, SOCKETS, saidBy, tryAll, WATCHES } from '../helpers/attempts.ts';
 import { BINARY } from '../helpers/binary.ts';
+import { compiled } from '../helpers/compiled.ts';
 import { ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
@@ -183,7 +184,7 @@ describeVm('the profile readonly', () => {
   beforeAll(async () => {
     using built = new TemporaryDirectory();
     ensurePrograms({ gcc: 'gcc' });
-    makeAttempt(built.join('attempt'));
+    compiled('attempt', built.join('attempt'));
     vm = await bootVm({
       files: {
         '/opt/bundle/agent3': BINARY,

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { build } from '../../ops/build.ts';
 import { BINARY } from '../helpers/binary.ts';
-import { command } from '../helpers/debian.ts';
+import { compiled } from '../helpers/compiled.ts';
 import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -15,13 +15,6 @@ const inBackground = (cmd: string): string => `. /etc/agent3/agent3.env
 curl -s -o /opt/answer -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"${cmd}"}}' \\
   "http://127.0.0.1:$AGENT3_PORT/" &
 `;
-
-/** The program that looks into the agent while it starts (`spy.c`); it needs no library. */
-function spy(): string {
-  const path = join(import.meta.dir, '../../dist/spy');
-  command(['gcc', '-O1', '-static', '-o', path, join(import.meta.dir, '../helpers/spy.c')]);
-  return path;
-}
 
 /** Past every output here: a reader from there on waits for the end of the command. */
 const WHOLE = 1_000_000;
@@ -37,7 +30,8 @@ describeVm('an installed agent', () => {
         '/opt/bundle/agent3': BINARY,
         '/opt/bundle/ops/install': join(OPS, 'install'),
         '/opt/next/agent3': build('agent3-next', undefined, '9.9.9'),
-        '/opt/spy': spy(),
+        '/opt/spy': compiled('spy'),
+        '/opt/broken': compiled('broken'),
       },
     });
     await vm.sh('/opt/bundle/ops/install');
@@ -283,16 +277,9 @@ describeVm('an installed agent', () => {
   }, 120_000);
 
   test('goes back to the old executable when the new one does not come up', async () => {
-    await vm.sh(`cat > /opt/broken <<'END'
-#!/bin/sh
-[ "$1" = --version ] && echo 'agent3 10.0.0 (broken)' && exit
-echo 'this one is broken' >&2
-exit 1
-END
-chmod 755 /opt/broken`);
     const { code, stderr } = await vm.run('agent3 install --binary /opt/broken', 300);
     expect(code).toBe(1);
-    expect(stderr).toContain('this one is broken');
+    expect(stderr).toContain('it is broken');
     expect(await vm.sh('curl -s http://127.0.0.1:5000/healthz')).toContain('"version":"9.9.9"');
     expect(await vm.sh('agent3 install')).toStartWith('Nothing to change');
     expect((await vm.run('ls /usr/local/bin/')).stdout).toBe('agent3\n');

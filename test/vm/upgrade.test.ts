@@ -2,20 +2,12 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { buildDeb } from '../../ops/deb.ts';
 import { BINARY } from '../helpers/binary.ts';
+import { compiled } from '../helpers/compiled.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
 import { EARLIER_VERSION, earlierBuild } from './harness/earlier.ts';
 import { answersWithin, ask, fileSystem, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
-
-/** An executable that can be installed, and does not come up. */
-const BROKEN = `cat > /opt/broken <<'END'
-#!/bin/sh
-[ "$1" = --version ] && { echo 'agent3 9.9.9 (broken)'; exit 0; }
-echo 'agent3: it is broken' >&2
-exit 1
-END
-chmod 755 /opt/broken`;
 
 /** What an owner has set up with the earlier build; the secrets of its tokens are kept beside. */
 const SET_UP = `sed -i 's/^#AGENT3_MAX_RUNNING=.*/AGENT3_MAX_RUNNING=7/' /etc/agent3/agent3.env
@@ -63,11 +55,11 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
         '/opt/old/agent3': binary,
         '/opt/old.deb': deb,
         '/opt/new/agent3': BINARY,
+        '/opt/broken': compiled('broken'),
         '/opt/new/ops/install': join(import.meta.dir, '../../ops/install'),
         '/opt/new.deb': buildDeb({ binary: BINARY, ...options }),
       },
     });
-    await vm.sh(BROKEN);
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 

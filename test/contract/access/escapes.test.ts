@@ -9,7 +9,6 @@ import {
   hasEscaped,
   INTERNET,
   LEASES,
-  makeAttempt,
   numberOf,
   SET_ID,
   SHARED,
@@ -20,6 +19,7 @@ import {
 } from '../../helpers/attempts.ts';
 import { BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
+import { compiled } from '../../helpers/compiled.ts';
 import { command, ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { linesOf, type RecordLine } from '../../helpers/record.ts';
@@ -102,7 +102,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
       mkdirSync(outside);
       chmodSync(outside, 0o777);
       writeFileSync(join(outside, 'file'), 'kept', { mode: 0o644 });
-      makeAttempt(join(place, 'attempt'));
+      compiled('attempt', join(place, 'attempt'));
       const settings = {
         AGENT3_TOKENS_FILE: join(place, 'own/tokens.json'),
         AGENT3_PROFILES_DIR: files.join('profiles.d'),

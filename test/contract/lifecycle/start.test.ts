@@ -2,7 +2,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, copyFileSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { BASE_ENVIRONMENT, BINARY, randomToken } from '../../helpers/binary.ts';
-import { command } from '../../helpers/debian.ts';
+import { compiled } from '../../helpers/compiled.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { LogReader } from '../../helpers/logs.ts';
 
@@ -61,7 +61,7 @@ describe.skipIf(process.geteuid?.() !== 0)('a command that was left over, at the
   const place = new TemporaryDirectory();
   afterAll(() => place[Symbol.dispose]());
   chmodSync(place.path, 0o755);
-  command(['gcc', '-O1', '-static', '-o', place.join('spy'), join(import.meta.dir, '../../helpers/spy.c')]);
+  compiled('spy', place.join('spy'));
   const executable = place.join('agent3');
   copyFileSync(BINARY, executable);
 
