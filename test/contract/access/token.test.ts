@@ -84,6 +84,7 @@ describe('too many wrong tokens', () => {
     await using guarded = await startAgent();
     const reply = await guess(guarded);
     expectRefusal(reply, 429, 'Too many requests', /wrong tokens/);
+    expect(reply.headers.get('agent3-code')).toBe('wrong-tokens');
     expect(Number(reply.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expectRefusal(await guarded.call('shell', { cmd: 'true' }), 429, 'Too many requests', /wrong tokens/);
     expect((await guarded.request('/healthz')).status).toBe(200);

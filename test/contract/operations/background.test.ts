@@ -114,6 +114,7 @@ describe('a server without background', () => {
     await using strict = await startAgent({ AGENT3_MAX_BACKGROUND_SECONDS: '0', AGENT3_MAX_EXEC_SECONDS: '1' });
     const reply = await strict.call('shell', { cmd: 'true', background: true });
     expectRefusal(reply, 400, 'Invalid args', /background is switched off/);
+    expect(reply.headers.get('agent3-code')).toBe('background-off');
     expect((await strict.shell({ cmd: 'sleep 9', on_timeout: 'background' })).status).toBe('timeout');
   });
 });

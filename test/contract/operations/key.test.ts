@@ -30,6 +30,8 @@ describe('a call repeated with its key', () => {
     const args = { cmd: traced.cmd, key: newKey() };
     const [first, second] = [await agent.shell(args), await agent.shell(args)];
     expect(second).toMatchObject({ session: first.session, stdout: 'output\n', exit_code: 0, status: 'done' });
+    expect(first).not.toHaveProperty('repeat');
+    expect(second).toHaveProperty('repeat', true);
     expect(traced.runs).toBe(1);
   });
 
