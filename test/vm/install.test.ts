@@ -137,7 +137,7 @@ describeVm('the installer', () => {
 /var/lib/agent3/sessions 700 agent3:agent3
 /var/log/agent3 750 root:agent3
 /var/log/agent3/agent3.log 640 agent3:agent3
-/usr/local/bin/agent3 755 root:root
+/usr/local/bin/agent3 711 root:root
 `,
     );
   });
