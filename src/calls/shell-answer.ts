@@ -1,12 +1,12 @@
 import { plainText } from '../lib/plain-text.ts';
 import { jsonChars } from '../lib/utf8.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
-import { envelopeChars, finalSnapshot, messageOf, OMITTED_CHARS, snapshot, turnFor } from './answer.ts';
+import { envelopeChars, finalSnapshot, messageOf, OMITTED_CHARS, type Snapshot, snapshot, turnFor } from './answer.ts';
 import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';
 import type { OperationDeps } from './deps.ts';
 import { binaryHint, cutHint, type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
-import { type FittedStream, fitStreams, joinWithNote, omittedOf } from './reply.ts';
+import { type FittedStream, type FittedStreams, fitStreams, joinWithNote, omittedOf } from './reply.ts';
 
 /** What a call of `shell` wants to see of the output. */
 export interface OutputRequest {
@@ -34,27 +34,42 @@ export async function shellAnswer(
   const now = isRepeat ? snapshot(session, deps.clock) : finalSnapshot(session, deps.clock);
   await turnFor(called, now);
   const context = revalidate(called, withheld(session));
-  const { masker, limits } = context;
   const { streams, fields } = now;
-  const build = (text: { stdout: string; stderr: string }, more: Answer, hints: Hints): Answer => ({
-    ...text,
-    ...fields,
-    ...(isRepeat && { repeat: true }),
-    truncated: more['omitted'] !== undefined,
-    ...more,
-    ...messageOf(...recordHints(session.record, limits, notes.silence, streams.stdout.size), ...notes.more, ...hints),
-  });
-  const frame = envelopeChars(build({ stdout: '', stderr: '' }, {}, []));
-  const reserve = frame + OMITTED_CHARS + HINT_CHARS + (masker === undefined ? 0 : MASK_HINT.length + 1);
+  const build = (text: Texts, more: Answer, hints: Hints): Answer => {
+    const ofRecord = recordHints(session.record, context.limits, notes.silence, streams.stdout.size);
+    const truncated = more['omitted'] !== undefined;
+    const repeat = isRepeat ? { repeat: true } : {};
+    return { ...text, ...fields, ...repeat, truncated, ...more, ...messageOf(...ofRecord, ...notes.more, ...hints) };
+  };
+  const fitted = fit(streams, given, context, envelopeChars(build({ stdout: '', stderr: '' }, {}, [])));
+  const text = await textsOf(fitted, streams, context.masker, given.plain ?? session.record.input === 'terminal');
+  const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
+  const hints = [cutHint(fitted, session.id), binaryHint(text.stdout, text.stderr), context.masker?.hint()];
+  return build(text, omitted === undefined ? {} : { omitted }, hints);
+}
+
+type Streams = Snapshot['streams'];
+type Texts = Readonly<Record<StreamName, string>>;
+
+/** What of both streams fits beside `frameChars` of other fields; masks may then take what is left. */
+function fit(streams: Streams, given: OutputRequest, context: CallContext, frameChars: number): FittedStreams {
+  const { masker } = context;
+  const reserve = frameChars + OMITTED_CHARS + HINT_CHARS + (masker === undefined ? 0 : MASK_HINT.length + 1);
   const budget = { bytes: given.max_output, chars: replyChars(context) - reserve };
   const fitted = fitStreams(streams.stdout, streams.stderr, budget, given.keep);
   masker?.allow(budget.chars - jsonChars(fitted.stdout.text) - jsonChars(fitted.stderr.text));
-  const isPlain = given.plain ?? session.record.input === 'terminal';
+  return fitted;
+}
+
+/** The text of both streams as it is answered. One after the other: they share the room for masks. */
+async function textsOf(
+  fitted: FittedStreams,
+  streams: Streams,
+  masker: Masker | undefined,
+  isPlain: boolean,
+): Promise<Texts> {
   const show = (name: StreamName) => shown(masker, fitted[name], streams[name], isPlain ? plainText : same);
-  const text = { stdout: await show('stdout'), stderr: await show('stderr') };
-  const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
-  const hints = [cutHint(fitted, session.id), binaryHint(text.stdout, text.stderr), masker?.hint()];
-  return build(text, omitted === undefined ? {} : { omitted }, hints);
+  return { stdout: await show('stdout'), stderr: await show('stderr') };
 }
 
 /** Characters kept for the hints that depend on the output: two calls and the one on binary output, escaped. */
