@@ -181,7 +181,14 @@ function readOrFail(path: string, options: ProfileOptions): Profile {
   fail(EXIT_FAILURE, ...read.map((fault) => `${path}: ${fault}`));
 }
 
-function summary({ description, sandbox, user, operations, limits, rules: { rules, otherwise } }: Profile): string {
+function summary({
+  description,
+  sandbox,
+  user,
+  operations,
+  limits,
+  rules: { rules, otherwise, unreadable },
+}: Profile): string {
   const parts = [
     description,
     ...(sandbox?.directory === undefined ? [] : [`Writes to ${sandbox.directory}.`]),
@@ -190,6 +197,7 @@ function summary({ description, sandbox, user, operations, limits, rules: { rule
     ...(Object.keys(limits).length === 0 ? [] : [`Limits: ${limitWords(limits)}.`]),
     ...(rules.length === 0 ? [] : [`Has ${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}.`]),
     ...(otherwise === 'allow' ? [] : [`What no rule allows is ${otherwise === 'deny' ? 'denied' : 'asked about'}.`]),
+    ...(unreadable === 'confirm' ? [] : [`What rules cannot read is ${unreadable === 'deny' ? 'denied' : 'allowed'}.`]),
     ...(operations === undefined ? [] : [`Allows ${operations.join(', ')}.`]),
   ];
   return parts.join(' ');

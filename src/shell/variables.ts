@@ -1,4 +1,12 @@
-import { type Command, type For, forEachChild, type ParsedScript, type SyntaxNode, type Word } from 'unbash';
+import {
+  type Assignment,
+  type Command,
+  type For,
+  forEachChild,
+  type ParsedScript,
+  type SyntaxNode,
+  type Word,
+} from 'unbash';
 import { argumentText, joinedOf, NO_VALUES, type Text, textOf, type Values, whole } from './words.ts';
 
 /** Variables with which the names of programs, or the words of a script, mean something else. */
@@ -8,6 +16,11 @@ const SPECIAL =
 /** Whether another value of a variable changes what commands mean. */
 export function isSpecialVariable(name: string): boolean {
   return SPECIAL.test(name);
+}
+
+/** Directories behind all others change no name that has been found before: `PATH=$PATH:/opt/x/bin`. */
+function appends({ name, value }: Assignment): boolean {
+  return name === 'PATH' && value.type === 'Word' && /^"?\$(?:PATH|\{PATH\}):/.test(value.text);
 }
 
 /** Builtins that set variables which their words name. */
@@ -116,7 +129,11 @@ class Settings {
     if (!SETTERS.test(name) || (name === 'printf' && mayName(words[0]) === false)) return;
     this.isOpen ||= words.some(({ text, isKnown }) => !isKnown && !/^\w+=/.test(text));
     this.isOpen ||= name !== 'read' && words.some(({ text }) => /^-[a-zA-Z]*n/.test(text));
-    for (const { text } of words) this.#hear(name === 'trap' ? text : text.replace(/=.*$/s, ''));
+    for (const [index, { text }] of words.entries()) {
+      const arg = node.args[index];
+      if (arg?.type === 'Assignment' && appends(arg)) continue;
+      this.#hear(name === 'trap' ? text : text.replace(/=.*$/s, ''));
+    }
   }
 
   #hear(text: string): void {
@@ -137,7 +154,9 @@ function setBy(node: SyntaxNode): readonly string[] {
   switch (node.type) {
     case 'Command':
       // `IFS= read x` holds for read alone.
-      return node.prefix.flatMap((one) => (one.type === 'Assignment' && !isForRead(one.name, node) ? [one.name] : []));
+      return node.prefix.flatMap((one) =>
+        one.type !== 'Assignment' || isForRead(one.name, node) || appends(one) ? [] : [one.name],
+      );
     case 'Assignment':
       return node.index === undefined && node.append !== true ? [] : [node.name, node.name];
     case 'For':

@@ -192,6 +192,8 @@ describe('an everyday command needs nobody', () => {
     'echo $PATH',
     'echo "$USER@$(hostname)"',
     'export FOO=bar; echo $FOO',
+    'export PATH=$PATH:/usr/local/go/bin; go version',
+    'PATH="$PATH:/opt/x/bin" make',
     'FOO=bar npm start',
     'DEBUG=* node --version',
     'NODE_ENV=test npm test',
