@@ -10,7 +10,7 @@ import { forgetProbes } from './confinement.ts';
 const SIGNALLED = 128;
 
 /**
- * Why a confined command that is over has never begun: setpriv(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
+ * Why a confined command that is over has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
  * `status` tells (`hasBegun`); this closes it. What a command itself writes or returns has no say.
  */
 export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: number): string | undefined {

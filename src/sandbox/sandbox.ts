@@ -36,9 +36,15 @@ export function trustedProgram(name: string): string {
   return Bun.which(name, { PATH: TRUSTED_PATH }) ?? name;
 }
 
-/** The words before a command that run it as another user: setpriv(1), of util-linux. */
-export function asUser({ name, groups }: NamedAccount): string[] {
-  return [trustedProgram('setpriv'), '--reuid', name, '--regid', String(groups[0]), '--init-groups', '--'];
+/**
+ * The words before a command that run it as another user: chroot(1) of coreutils, to the root that there is. It takes
+ * numbers with a plus for numbers; setpriv(1) looks for names first, which loads the libraries of the name service and
+ * takes 1 ms more.
+ */
+export function asUser({ user, groups }: NamedAccount): string[] {
+  const [own] = groups;
+  const all = groups.map((group) => `+${group}`).join(',');
+  return [trustedProgram('chroot'), `--userspec=+${user}:+${own}`, `--groups=${all}`, '/'];
 }
 
 /** What a command has in its sandbox beside the sandbox itself. Names in `env` have letters, digits and `_` only. */

@@ -203,7 +203,7 @@ cp /bin/bash /srv/suid; chmod 4755 /srv/suid
 chmod 755 /srv/attempt; mkdir -m 777 /srv/heard; echo kept > /srv/heard/file
 systemd-run --quiet --unit=hears --uid=owner sh -c 'exec /srv/attempt serve /srv/heard hears > /srv/heard/log'
 mkdir /srv/hostile; echo 'touch /srv/drop/escaped' > /srv/hostile/script
-for program in bwrap setpriv prlimit sh bash cat; do printf '#!/bin/sh\ntouch /srv/drop/escaped\n' > /srv/hostile/$program; done
+for program in bwrap chroot prlimit sh bash cat; do printf '#!/bin/sh\ntouch /srv/drop/escaped\n' > /srv/hostile/$program; done
 chmod 755 /srv/hostile/*
 printf 'not a library' > /srv/hostile.so
 systemd-run --quiet --unit=daemons python3 -c 'import socket, time, os

@@ -25,7 +25,7 @@ describe.skipIf(!canTry)('the view of a home below a closed directory', () => {
   /** What a script of sh says where the agent is, run by the user with this number. */
   const inside = (script: string, uid = 0): string => {
     const as = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', '--inh-caps=-all'];
-    // Two shells: the first is started while setpriv still has the rights of root.
+    // Two shells: the first is started while chroot still has the rights of root.
     const argv = ['nsenter', '-t', String(agent.pid), '-m', ...as, 'sh', '-c', 'sh -c "$0"; :', script];
     const { stdout, stderr } = Bun.spawnSync(argv);
     return stdout.toString() + stderr.toString();

@@ -51,7 +51,7 @@ describe.skipIf(!canTry)('the programs that confine a command take nothing from 
     writeFileSync(join(place, 'library.c'), LIBRARY);
     const made = Bun.spawnSync(['gcc', '-shared', '-fPIC', '-o', join(place, 'library.so'), join(place, 'library.c')]);
     expect(made.exitCode).toBe(0);
-    for (const program of ['bwrap', 'setpriv', 'prlimit', 'sh', 'cat', 'bash']) {
+    for (const program of ['bwrap', 'chroot', 'prlimit', 'sh', 'cat', 'bash']) {
       writeFileSync(join(work, program), `#!/bin/bash -p\nid -un > ${evidence}\n`, { mode: 0o755 });
     }
     const settings = { AGENT3_TOKENS_FILE: files.join('tokens.json'), AGENT3_PROFILES_DIR: files.join('profiles.d') };
