@@ -119,8 +119,8 @@ function afterDenial({ decision, key }: SessionRecord): string {
   }
 }
 
-/** Without its full stop, because the sentence around it has one; with the part of the command that it is about. */
-function reasonOf({ decision }: SessionRecord): string {
+/** Why a command waits or was not run: without a full stop, with the part of the command that it is about. */
+export function reasonOf({ decision }: SessionRecord): string {
   const reason = decision?.reason ?? '';
   const words = reason.endsWith('.') ? reason.slice(0, -1) : reason;
   return decision?.part === undefined ? words : `${words} (${decision.part})`;

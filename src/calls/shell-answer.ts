@@ -4,7 +4,7 @@ import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, finalSnapshot, messageOf, OMITTED_CHARS, type Snapshot, snapshot, turnFor } from './answer.ts';
 import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';
 import type { OperationDeps } from './deps.ts';
-import { binaryHint, cutHint, type Notes, recordHints } from './hints.ts';
+import { binaryHint, cutHint, type Notes, reasonOf, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
 import { type FittedStream, type FittedStreams, fitStreams, joinWithNote, omittedOf } from './reply.ts';
 
@@ -38,8 +38,12 @@ export async function shellAnswer(
   const build = (text: Texts, more: Answer, hints: Hints): Answer => {
     const ofRecord = recordHints(session.record, context.limits, notes.silence, streams.stdout.size);
     const truncated = more['omitted'] !== undefined;
-    const repeat = isRepeat ? { repeat: true } : {};
-    return { ...text, ...fields, ...repeat, truncated, ...more, ...messageOf(...ofRecord, ...notes.more, ...hints) };
+    const { record } = session;
+    const told = {
+      ...(isRepeat && { repeat: true }),
+      ...(record.status === 'waiting' && { reason: reasonOf(record) }),
+    };
+    return { ...text, ...fields, ...told, truncated, ...more, ...messageOf(...ofRecord, ...notes.more, ...hints) };
   };
   const fitted = fit(streams, given, context, envelopeChars(build({ stdout: '', stderr: '' }, {}, [])));
   const text = await textsOf(fitted, streams, context.masker, given.plain ?? session.record.input === 'terminal');

@@ -26,7 +26,8 @@ export class Attendance {
     const { client, interrupts, started } = this;
     interrupts.listen((signal, count) => this.#interrupted(signal, count));
     if (started.isEarlier) note(`this key was used before: following its session ${started.session}`);
-    if (started.waitsFor !== undefined) note(forPerson(started.waitsFor, started.session));
+    if (started.waitsFor !== undefined)
+      note(`a person has to approve this command first: ${started.waitsFor} (session ${started.session})`);
     if (!started.isEarlier && input.kind === 'pieces') void this.#feed(input.pieces);
     try {
       const end = await followSession(client, started.session, {

@@ -26,15 +26,15 @@ export interface Started {
   readonly session: string;
   /** The key was used before: this is the session of an earlier command, and nothing was run. */
   readonly isEarlier: boolean;
-  /** What the agent says of a command that a person has to approve first. */
+  /** Why a person has to approve it first; undefined: it runs. */
   readonly waitsFor: string | undefined;
 }
 
 interface ShellAnswer {
   readonly session?: unknown;
   readonly status?: unknown;
-  readonly message?: unknown;
   readonly repeat?: unknown;
+  readonly reason?: unknown;
 }
 
 /**
@@ -57,7 +57,7 @@ async function startAs(
   patience: Patience,
 ): Promise<Started> {
   let attempts = 0;
-  const { session, status, message, repeat } = await persist(
+  const { session, status, reason, repeat } = await persist(
     () => {
       attempts++;
       return client.call<ShellAnswer>('shell', args, seconds === undefined ? {} : { seconds });
@@ -66,10 +66,9 @@ async function startAs(
     patience,
   );
   if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);
-  const waits = status === 'waiting' && typeof message === 'string';
   return {
     session,
     isEarlier: repeat === true && attempts === 1,
-    waitsFor: waits ? message : undefined,
+    waitsFor: status === 'waiting' ? String(reason ?? 'its rules want that') : undefined,
   };
 }

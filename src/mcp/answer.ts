@@ -45,6 +45,7 @@ function tellingFields(fields: Answer, hasKey: boolean): Answer {
     truncated,
     usage,
     repeat: _,
+    reason: __,
     ...kept
   } = fields;
   const isOpen = status === 'running' || status === 'waiting';

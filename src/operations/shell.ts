@@ -33,6 +33,7 @@ export function shellOperation(deps: OperationDeps): Operation {
       ...outputFields,
       omitted: Type.Optional(omittedField),
       repeat: Type.Optional(Type.Boolean({ description: 'True when the key was used before: nothing was run now.' })),
+      reason: Type.Optional(Type.String({ description: 'While it waits: why a person has to approve it.' })),
     }),
     destructive: false,
     readOnly: false,

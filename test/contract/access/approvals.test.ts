@@ -129,6 +129,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect(answer).toMatchObject({
       status: 'waiting',
       exit_code: null,
+      reason: expect.stringContaining('rule 2: confirm command rm'),
       message: expect.stringContaining('a person has to approve this command, because rule 2: confirm command rm'),
     });
     return String(answer['session']);
@@ -411,7 +412,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await approve((await listed())[0]?.session ?? '');
     const { code, stderr } = await run;
     expect(code).toBe(1);
-    expect(stderr).toContain('a person has to approve this command');
+    expect(stderr).toContain('a person has to approve this command first: rule 2: confirm command rm');
     expect(stderr).toContain('No such file');
   });
 
