@@ -1,4 +1,4 @@
-import { availableParallelism, totalmem } from 'node:os';
+import { availableParallelism, homedir, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { isatty } from 'node:tty';
 import { type Command, Option } from '@commander-js/extra-typings';
@@ -38,7 +38,10 @@ export function defineProfile(profile: Command): void {
     .description(
       'Explain what the rules of a profile do with a command, or with each line of standard input; nothing is run',
     )
-    .option('--cwd <path>', 'directory that it would run in, an absolute path (default: that of the workspace, or /)')
+    .option(
+      '--cwd <path>',
+      'directory that it would run in, an absolute path (default: that of the workspace, or your home)',
+    )
     .option('--shell <path>', 'shell that it would run in', '/bin/bash')
     .option('--json', 'print it as JSON')
     .addOption(directoryOption())
@@ -150,7 +153,7 @@ async function explainProfile(
 ): Promise<void> {
   const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list shows them`);
-  const { cwd = profile.sandbox?.directory ?? '/', shell } = options;
+  const { cwd = profile.sandbox?.directory ?? homedir(), shell } = options;
   if (cmd?.trim() === '') fail(EXIT_USAGE, 'there is no command to explain: it is empty');
   if (!cwd.startsWith('/'))
     fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);

@@ -156,7 +156,8 @@ export const WRITERS: Readonly<Record<string, Writer | undefined>> = {
   ln: copies,
   dd: (args) => args.filter(({ text }) => text.startsWith('of=')).map((arg) => since(arg, 3)),
   truncate: operands({ letters: 'sr', long: ['size', 'reference'] }),
-  mkdir: operands({ letters: 'm', long: ['mode'] }),
+  // An empty directory whose name nobody knows is nothing to ask about.
+  mkdir: (args) => divide(args, { letters: 'm', long: ['mode'] }).operands.filter(({ isKnown }) => isKnown),
   touch: operands({ letters: 'drt', long: ['date', 'reference', 'time'] }),
   shred: operands({ letters: 'ns', long: ['iterations', 'size', 'random-source'] }),
   script: operands({ letters: 'cOBIEmoT', long: ['command'] }),

@@ -260,6 +260,7 @@ describe('an everyday command needs nobody', () => {
     'basename /a/b.txt .txt',
     'mktemp -d',
     'mkdir -p src/{a,b}',
+    'mkdir -p "$(dirname "$f")"',
     'touch a b c',
     'ln -sfn /srv/app-v2 /srv/current',
     'mv old new',
