@@ -76,12 +76,19 @@ describe('what one token cannot take from others:', () => {
       const response = await fetch(`${agent.url}/sessions/${of}/stream`, init);
       return response.status === 200 ? response : readReply(response);
     };
-    for (let count = 0; count < 75; count++) expect((await open(agent.token, session)).status).toBe(200);
+    // What nobody holds is collected, and its connection closed.
+    const held: object[] = [];
+    for (let count = 0; count < 75; count++) {
+      const stream = await open(agent.token, session);
+      expect(stream.status).toBe(200);
+      held.push(stream);
+    }
     const refusal = (await open(agent.token, session)) as Reply;
     expect(refusal.status).toBe(429);
     expect(Number(refusal.headers.get('retry-after'))).toBeGreaterThan(0);
     expect(refusal.body.message).toContain('This token has 75 streams open, which is its share of the 100 at once');
     expect((await open(other, others)).status).toBe(200);
+    expect(held).toHaveLength(75);
     streams.abort();
     for (const [token, id] of [
       [agent.token, session],
@@ -154,6 +161,15 @@ test('a command that has run for a while goes behind those that begin', async ()
 
 /** Slower than this is a fault of the agent on the busiest machine: it took 9 to 34 s before work was done in turns. */
 const PATIENCE_MS = 4000;
+/** A call is more than the start of a process: what the machine itself is slow at counts so many times. */
+const TIMES_BARE = 20;
+
+/** How long this machine takes just now to start `true` without the agent, in milliseconds. */
+async function bareMs(): Promise<number> {
+  const start = performance.now();
+  await Bun.spawn(['/bin/sh', '-c', 'true'], { stdio: ['ignore', 'ignore', 'ignore'] }).exited;
+  return performance.now() - start;
+}
 
 test('looks at why a command is silent, many at once, leave the agent to others', async () => {
   const cmd = `for i in $(seq 38); do sleep 60 & done; wait`;
@@ -162,7 +178,8 @@ test('looks at why a command is silent, many at once, leave the agent to others'
   const looks = Array.from({ length: 150 }, () => call(agent.token, 'read_session', { session }));
   const start = performance.now();
   expect((await call(other, 'shell', { cmd: 'echo free' })).body.stdout).toBe('free\n');
-  expect(performance.now() - start).toBeLessThan(PATIENCE_MS);
+  const took = performance.now() - start;
+  expect(took).toBeLessThan(PATIENCE_MS + TIMES_BARE * (await bareMs()));
   for (const { status } of await Promise.all(looks)) expect(status).toBe(200);
   await call(agent.token, 'close_session', { session });
 });
@@ -188,7 +205,7 @@ test('everything that one token is given, all at once, leaves the agent to other
   try {
     const reader = greedy.stdout.getReader();
     await reader.read();
-    const slowest = { shell: 0, healthz: 0 };
+    const slowest = { shell: 0, healthz: 0, bare: 0 };
     for (let count = 0; count < 40; count++) {
       const start = performance.now();
       expect((await call(other, 'shell', { cmd: 'true' })).status).toBe(200);
@@ -196,9 +213,11 @@ test('everything that one token is given, all at once, leaves the agent to other
       expect((await fetch(`${agent.url}/healthz`)).status).toBe(200);
       slowest.shell = Math.max(slowest.shell, middle - start);
       slowest.healthz = Math.max(slowest.healthz, performance.now() - middle);
+      slowest.bare = Math.max(slowest.bare, await bareMs());
     }
-    expect(slowest.shell).toBeLessThan(PATIENCE_MS);
-    expect(slowest.healthz).toBeLessThan(PATIENCE_MS / 2);
+    const machineMs = TIMES_BARE * slowest.bare;
+    expect(slowest.shell).toBeLessThan(PATIENCE_MS + machineMs);
+    expect(slowest.healthz).toBeLessThan(PATIENCE_MS / 2 + machineMs);
   } finally {
     greedy.kill('SIGKILL');
   }
@@ -245,12 +264,13 @@ test.each(COSTLY)('on 30 connections leaves the agent to others: %s', async (_wh
     stdout: 'pipe',
   });
   await flood.stdout.getReader().read();
-  let slowest = 0;
+  let [slowest, slowestBare] = [0, 0];
   while (flood.exitCode === null) {
     const start = performance.now();
     expect((await call(other, 'shell', { cmd: 'true' })).status).toBe(200);
     slowest = Math.max(slowest, performance.now() - start);
+    slowestBare = Math.max(slowestBare, await bareMs());
   }
   expect(await flood.exited).toBe(0);
-  expect(slowest).toBeLessThan(PATIENCE_MS / 2);
+  expect(slowest).toBeLessThan(PATIENCE_MS / 2 + TIMES_BARE * slowestBare);
 });
