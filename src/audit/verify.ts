@@ -1,6 +1,5 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { beginningFaults } from './beginning.ts';
-import { type AuditLine, hashLine, linesOf, parseLine } from './chain.ts';
+import { type AuditLine, GENESIS, hashLine, linesOf, parseLine } from './chain.ts';
 import { KEPT_FILES, readRecordFile, recordFiles } from './files.ts';
 import { type HeadState, headPath, parseHead } from './head.ts';
 import { describePowerLoss, leftBefore, leftInside, powerLossOf } from './power-loss-lines.ts';
@@ -224,4 +223,19 @@ function endFaults(seal: Seal, path: string, before: HeadState, after: HeadState
   // One line may be written, and not yet noted: only its MAC tells that it is the agent's.
   if (extra <= 0 || (extra === 1 && seal.hasKey && walk.lastState === 'right')) return [];
   return [`${extra} ${extra === 1 ? 'line follows' : 'lines follow'} that the agent did not note as its own`];
+}
+
+/**
+ * What is wrong with the first line of the oldest of `files` files: it is the first of all, or the one that the agent
+ * begins a new file with; before that, files are gone by their age alone, when `kept` older ones are there.
+ */
+function beginningFaults(begin: AuditLine, files: number, kept: number): string[] {
+  if (begin.seq === 1 && begin.prev === GENESIS) return [];
+  if (!isFileNote(begin)) return ['lines are missing at the beginning'];
+  const older = files - 1;
+  if (older >= kept) return [];
+  const gone = Number(begin['number']) - 1;
+  return [
+    `${gone} older ${gone === 1 ? 'file is' : 'files are'} gone, and ${older} of ${kept} that are kept are there`,
+  ];
 }

@@ -1,13 +1,14 @@
+import type { EventSourceMessage } from 'eventsource-parser';
+import { delay } from '../lib/clock.ts';
 import { visibleText } from '../lib/visible.ts';
 import type { AgentClient } from './agent-client.ts';
 import { writeAll } from './descriptor.ts';
-import { ClientFault, OutputFault, Refused } from './faults.ts';
-import { Feed } from './feed.ts';
-import { type EndState, followSession } from './follow.ts';
+import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused } from './faults.ts';
 import type { Interrupt, Interrupts } from './interrupts.ts';
-import { mayPass, persist } from './patience.ts';
+import { mayPass, Patience, persist, wasNotDone } from './patience.ts';
 import type { Started } from './start.ts';
 import type { Input } from './stdin.ts';
+import { decodeText } from './stdin.ts';
 
 /** Follows a command until its end: passes its output, its input, and signals for it. */
 export class Attendance {
@@ -129,4 +130,154 @@ export function leave(interrupts: Interrupts, what: string): never {
 /** Prints a line for the person on standard error. */
 export function note(text: string): void {
   process.stderr.write(`agent3: ${visibleText(text)}\n`);
+}
+
+/** A command that reads slowly is tried again, from often to seldom. */
+const FIRST_PAUSE_MS = 10;
+const LONGEST_PAUSE_MS = 500;
+
+/** A connection that was idle for longer may be closed by the other side at the moment it is used. */
+const IDLE_MS = 1000;
+
+interface Written {
+  readonly written: number;
+  readonly status: string;
+}
+
+/** Types standard input into a command that was started with `interactive` or `pty`. */
+class Feed {
+  #sent = 0;
+  #lastCallMs = Number.NEGATIVE_INFINITY;
+
+  /** `hasBroken` tells whether the agent was away since the command was started. */
+  constructor(
+    private readonly client: AgentClient,
+    private readonly session: string,
+    private readonly hasBroken: () => boolean,
+  ) {}
+
+  /**
+   * Sends all `pieces`, then the end of the input; returns early when the command reads no more. Throws `InputFault`
+   * when the command has not got all it should have.
+   */
+  async all(pieces: AsyncIterable<Uint8Array>): Promise<void> {
+    for await (const piece of pieces) {
+      if (!(await this.send(piece))) return;
+    }
+    await this.#write('', true, () => false);
+  }
+
+  /** Sends `bytes`, which must be whole characters, as the command takes them; gives whether it goes on reading. */
+  async send(bytes: Uint8Array): Promise<boolean> {
+    let pauseMs = FIRST_PAUSE_MS;
+    for (let rest = bytes; rest.length > 0; ) {
+      const answer = await this.#write(decodeText(rest, this.#sent), false, this.hasBroken);
+      if (answer === undefined) return false;
+      this.#sent += answer.written;
+      rest = rest.subarray(answer.written);
+      if (rest.length === 0) return true;
+      if (answer.status !== 'running') return false;
+      pauseMs = answer.written > 0 ? FIRST_PAUSE_MS : Math.min(LONGEST_PAUSE_MS, pauseMs * 2);
+      await delay(pauseMs);
+    }
+    return true;
+  }
+
+  /** The answer; undefined when the command takes no input any more and `isLoss` says that this is as it should be. */
+  async #write(input: string, close: boolean, isLoss: () => boolean): Promise<Written | undefined> {
+    const args = { session: this.session, input, close, wait: 0, plain: false };
+    const attempt = (): Promise<Written> => {
+      const fresh = performance.now() - this.#lastCallMs > IDLE_MS;
+      this.#lastCallMs = performance.now();
+      return this.client.call<Written>('write_session', args, { fresh });
+    };
+    try {
+      // The end may be sent twice, text may not.
+      return await persist(attempt, close ? mayPass : wasNotDone);
+    } catch (fault) {
+      if (fault instanceof ConnectionBroken) throw this.#cut('the connection broke while it was sent');
+      // 400: the input is closed. 404: the session was.
+      if (!(fault instanceof Refused) || (fault.status !== 400 && fault.status !== 404)) throw fault;
+      if (isLoss()) throw this.#cut('the agent was restarted meanwhile, which ends an open input');
+      return undefined;
+    }
+  }
+
+  #cut(reason: string): InputFault {
+    return new InputFault(
+      `standard input did not arrive whole: ${reason}, after ${this.#sent} bytes. Send it as a file in parts, or run the command again.`,
+    );
+  }
+}
+
+/** How a command has ended. */
+interface EndState {
+  readonly session: string;
+  readonly status: string;
+  readonly exit_code: number | null;
+  readonly duration_ms: number;
+  readonly message?: string;
+  /** What it waited for when it was stopped at its time limit. */
+  readonly waited_for?: string;
+}
+
+/** What becomes of the output of a session that is followed. */
+interface Follower {
+  /** Takes a piece; the next one is read when this has resolved. */
+  write(stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void>;
+  /** The connection broke; it will be tried again. */
+  broken(): void;
+}
+
+interface Output {
+  readonly stream: 'stdout' | 'stderr';
+  readonly base64: string;
+}
+
+interface Refusal {
+  readonly status: number;
+  readonly error: string;
+  readonly message?: string;
+}
+
+/**
+ * Follows a session from its beginning to the end of its command. A connection that breaks is taken up again where it
+ * was, for up to a minute: no byte is lost or doubled. Throws a `ClientFault`.
+ */
+async function followSession(client: AgentClient, session: string, follower: Follower): Promise<EndState> {
+  const patience = new Patience();
+  const offsets = { stdout: 0, stderr: 0 };
+  for (;;) {
+    try {
+      for await (const event of client.events(session, offsets.stdout, offsets.stderr)) {
+        patience.renew();
+        if (event.event === 'end') return fieldsOf<EndState>(client, event);
+        if (event.event === 'refused') throw refusalOf(client, event);
+        if (event.event !== 'output') continue;
+        const { stream, base64 } = fieldsOf<Output>(client, event);
+        const bytes = Buffer.from(base64, 'base64');
+        await follower.write(stream, bytes);
+        offsets[stream] += bytes.length;
+      }
+      throw new ConnectionBroken(`the connection to ${client.url} was closed`);
+    } catch (error) {
+      if (!(error instanceof ClientFault) || !mayPass(error)) throw error;
+      follower.broken();
+      await patience.pause(error);
+    }
+  }
+}
+
+/** The token ended, or was taken away, while the session was followed. */
+function refusalOf(client: AgentClient, event: EventSourceMessage): Refused {
+  const { status, error, message = '' } = fieldsOf<Refusal>(client, event);
+  return new Refused(`${error}: ${message}`, status, undefined, undefined);
+}
+
+function fieldsOf<T>(client: AgentClient, { data }: EventSourceMessage): T {
+  try {
+    return JSON.parse(data) as T;
+  } catch {
+    throw new NotAgent3(`${client.url} sent an event that is no JSON.`, 200);
+  }
 }

@@ -1,8 +1,9 @@
-import { statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { addressOf } from '../../ops/watchdog/target.ts';
+import { hasSealedLines } from '../audit/leftover.ts';
 import { hideSecretSettings } from '../settings/secrets.ts';
 import { version } from '../version.ts';
-import { removeSite } from './caddy.ts';
+import { addSite, removeSite, siteLeadsTo, waitForSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
 import { runCommand } from './command.ts';
 import { InstallFault } from './fault.ts';
@@ -18,13 +19,11 @@ import {
   WATCHDOG_TIMER,
 } from './layout.ts';
 import { takeLock } from './lock.ts';
-import { keepRecordOfLostKey } from './lost-key.ts';
 import { hasSystemd } from './machine.ts';
 import { type Manifest, manifestText } from './manifest.ts';
 import type { InstallOptions } from './options.ts';
 import { handOver, homeNow } from './ownership.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
-import { publish } from './publish.ts';
 import { runsOldExecutable, type Service, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
 import { isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
@@ -247,4 +246,44 @@ function result(situation: Situation, kind: Installed['kind'], manifest: Manifes
 /** Where the executable of an installation is. */
 export function installedBinary(manifest: Manifest): string {
   return manifest.packaged ? PACKAGED_BINARY : BINARY;
+}
+
+const NAME = /^audit\.jsonl/;
+
+/**
+ * A record whose key is gone cannot be gone on with: under another key each of its lines would read as forged. It is kept
+ * as it is, in a directory of its own, and another one begins. Does nothing where there is a key, or no sealed record.
+ */
+function keepRecordOfLostKey({ options, changes, isNewKey, notes }: Situation, now = new Date()): void {
+  if (!isNewKey || isStaged(options) || !existsSync(PATHS.audit) || !hasSealedLines(PATHS.audit)) return;
+  const place = `${PATHS.logs}/record-until-${now.toISOString().slice(0, 19).replaceAll(':', '')}`;
+  const files = readdirSync(PATHS.logs)
+    .filter((name) => NAME.test(name))
+    .map((name) => `${PATHS.logs}/${name}`);
+  changes.directory(place, { mode: 0o700 });
+  // A file that can only be added to cannot be moved either. An agent that runs goes on in it until it is restarted.
+  const free = `chattr -a ${PATHS.audit} 2>/dev/null`;
+  changes.command(['sh', '-c', `${free}; mv ${files.join(' ')} ${place}`], () => {
+    runCommand(['sh', '-c', `mv ${place}/* ${PATHS.logs}; chattr +a ${PATHS.audit} 2>/dev/null`]);
+  });
+  notes.push(
+    `AGENT3_AUDIT_KEY was missing in ${PATHS.settings}, so a new one was made. The record so far was sealed with the one that is gone; it is kept in ${place}, and a new record begins. With the old key it can still be checked: AGENT3_AUDIT_KEY=… agent3 audit verify --file ${place}/audit.jsonl`,
+  );
+}
+
+/** How long Caddy may take to serve a new site. */
+const SITE_SECONDS = 15;
+
+/** Has Caddy serve the domain, and looks whether it does. A site that leads to the agent stays as its owner has it. */
+async function publish({ options, changes, notes }: Situation, domain: string, origin: string): Promise<void> {
+  if (options.domain === undefined && siteLeadsTo(changes, origin.replace(/^https?:\/\//, ''))) return;
+  // Caddy takes an upstream without a scheme for one of plain HTTP.
+  addSite(changes, domain, origin.replace('http://', ''));
+  if (runCommand(['systemctl', 'is-enabled', '--quiet', 'caddy.service']).code !== 0) {
+    notes.push('Caddy does not start at boot: systemctl enable caddy');
+  }
+  if (changes.dryRun || (await waitForSite(domain, SITE_SECONDS))) return;
+  notes.push(
+    `nobody answers on https://${domain}/ yet: the name has to point to this machine, and ports 80 and 443 have to be open. Then look with: agent3 doctor`,
+  );
 }

@@ -1,11 +1,11 @@
 import { ProtocolError, ProtocolErrorCode, Server, type ServerContext, type Tool } from '@modelcontextprotocol/server';
+import type { TObject } from '@sinclair/typebox';
 import type { CallLimiter } from '../http/call-limiter.ts';
 import { type Exchange, invokeFor } from '../http/exchange.ts';
+import { type PlainSchema, plainObject } from '../http/openapi-schema.ts';
 import { SignalOnce } from '../lib/signal-once.ts';
 import type { Operation } from '../operations/operation.ts';
 import { toolRefusal, toolResult } from './answer.ts';
-import { type Progress, ProgressReport } from './progress.ts';
-import { toolSchema } from './schema.ts';
 
 /** What every MCP server works with, whatever carries its messages. */
 export interface McpServerDeps {
@@ -155,4 +155,62 @@ export function firesWith(signal: AbortSignal): SignalOnce {
   if (signal.aborted) once.fire();
   else signal.addEventListener('abort', () => once.fire(), { once: true });
   return once;
+}
+
+/** How often a client that asks for it hears of a command that runs. */
+const INTERVAL_MS = 1000;
+
+/** One report, in the words of the protocol. */
+interface Progress {
+  readonly progress: number;
+  readonly message: string;
+}
+
+/** Reports once a second how long a command has run and what it has written, until it is disposed of. */
+class ProgressReport implements Disposable {
+  #timer: Timer | undefined;
+
+  /** Without `send`, nobody wants to hear of it. */
+  constructor(private readonly send: ((progress: Progress) => Promise<void>) | undefined) {}
+
+  /** Begins to report. */
+  watch(outputBytes: () => number): void {
+    const { send } = this;
+    if (send === undefined || this.#timer !== undefined) return;
+    let seconds = 0;
+    const report = async () => {
+      seconds++;
+      await send({ progress: seconds, message: `running for ${seconds} s, ${outputBytes()} bytes of output so far` });
+    };
+    // A client that is gone, or output that was removed, ends the reports; the command goes on all the same.
+    this.#timer = setInterval(() => void report().catch(() => this[Symbol.dispose]()), INTERVAL_MS);
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+}
+
+/** The schema of a tool's arguments, as MCP lists it: the plain form that all documents share, in the words of JSON Schema. */
+function toolSchema(schema: TObject): Tool['inputSchema'] {
+  const { properties = {}, required } = plainObject(schema);
+  const plain = { properties: jsonSchemas(properties), required };
+  // By way of its text, what is only read here becomes the client's own.
+  return { type: 'object', ...JSON.parse(JSON.stringify(plain)) };
+}
+
+type JsonSchema = Readonly<Record<string, unknown>>;
+
+/** OpenAPI 3.0 says `nullable` where JSON Schema has a second type. */
+function jsonSchema({ nullable, properties, items, ...kept }: PlainSchema): JsonSchema {
+  return {
+    ...kept,
+    ...(nullable && { type: [kept.type, 'null'] }),
+    ...(properties !== undefined && { properties: jsonSchemas(properties) }),
+    ...(items !== undefined && { items: jsonSchema(items) }),
+  };
+}
+
+function jsonSchemas(schemas: Readonly<Record<string, PlainSchema>>): Record<string, JsonSchema> {
+  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, jsonSchema(schema)]));
 }

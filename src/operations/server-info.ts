@@ -6,7 +6,7 @@ import { messageOf } from '../calls/answer.ts';
 import type { CallContext } from '../calls/context.ts';
 import type { OperationDeps } from '../calls/deps.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
-import { letsAllThrough } from '../rules/ruleset.ts';
+import { letsAllThrough } from '../rules/decide.ts';
 import { version } from '../version.ts';
 import { defineOperation, type Operation } from './operation.ts';
 

@@ -11,7 +11,7 @@ import { waitForPrompt } from '../commands/prompt.ts';
 import { realDirectory } from '../commands/proposals.ts';
 import { SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
-import { ALLOWED, type Decision, letsAllThrough } from '../rules/ruleset.ts';
+import { ALLOWED, type Decision, letsAllThrough } from '../rules/decide.ts';
 import { isOfCommand } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';

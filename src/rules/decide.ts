@@ -4,8 +4,8 @@ import { isSpecialVariable } from '../shell/variables.ts';
 import type { Text } from '../shell/words.ts';
 import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed } from './match.ts';
 import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
+import type { Action } from './rule.ts';
 import { ACTIONS, type Rule } from './rule.ts';
-import { ALLOWED, type Decision, letsAllThrough, type Ruleset } from './ruleset.ts';
 
 /** What is to be run. */
 export interface Proposal {
@@ -156,4 +156,30 @@ function shorten(text: string): string {
     .replace(/\s+/g, ' ')
     .trim();
   return line.length <= SHOWN_CHARS ? line : `${line.slice(0, SHOWN_CHARS)}…`;
+}
+
+/** The rules of a profile, in their order, and what happens to what none of them is about. */
+export interface Ruleset {
+  readonly rules: readonly Rule[];
+  readonly otherwise: Action;
+  /** What happens to what rules decide on and cannot be read. */
+  readonly unreadable: Action;
+}
+
+/** What becomes of a proposal, and why. */
+export interface Decision {
+  readonly action: Action;
+  readonly reason: string;
+  /** The part of the command that decided. */
+  readonly part: string;
+  /** The number of the rule, from 1; undefined: none. */
+  readonly rule: number | undefined;
+}
+
+/** What no rule is against. */
+export const ALLOWED: Decision = { action: 'allow', reason: 'no rule is against it', part: '', rule: undefined };
+
+/** Whether rules let everything through, so that there is nothing to look at. */
+export function letsAllThrough({ rules, otherwise }: Ruleset): boolean {
+  return otherwise === 'allow' && rules.every(({ action }) => action === 'allow');
 }

@@ -1,6 +1,6 @@
+import type { Ruleset } from './decide.ts';
 import { decide } from './decide.ts';
 import type { Action } from './rule.ts';
-import type { Ruleset } from './ruleset.ts';
 
 /** What rules say to a command, for those who ask without running it. */
 export interface Explained {

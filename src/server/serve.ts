@@ -1,3 +1,4 @@
+import type { AuditLog } from '../audit/audit-log.ts';
 import { recoverSessions } from '../commands/recovery.ts';
 import { goBeforeCommands } from '../linux/priority.ts';
 import { bootId } from '../linux/proc.ts';
@@ -5,7 +6,7 @@ import { processEnvironment, serviceManager } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
 import { buildDeps } from './deps.ts';
 import { Listener } from './listener.ts';
-import { reloadOnSignal } from './reload.ts';
+import type { Log } from './log.ts';
 import { schedule } from './scheduler.ts';
 import { reportTo } from './service-manager.ts';
 import { stopOnSignals } from './shutdown.ts';
@@ -54,4 +55,26 @@ export async function serve(): Promise<void> {
   reportTo(manager, deps);
   probeSandboxes(deps);
   log.logger.info({ url: listener.url, version, commit, pid: process.pid, ...recovered }, 'listening');
+}
+
+/**
+ * SIGHUP: opens the files of the log and of the audit record again, and reads the certificate again. Settings need a
+ * restart. In a terminal it keeps its usual meaning, the end: the person who closes the window wants no agent left behind.
+ */
+function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefined): void {
+  if (process.stderr.isTTY === true) return;
+  process.on('SIGHUP', () => {
+    log.reopen();
+    try {
+      audit?.reopen();
+    } catch (error) {
+      log.logger.error({ err: error }, 'the audit record was not opened anew; the old file stays in use');
+    }
+    try {
+      listener.reload();
+      log.logger.info('reloaded');
+    } catch (error) {
+      log.logger.error({ err: error }, 'the certificate was not reloaded; the old one stays in use');
+    }
+  });
 }

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { isInKey } from '../../src/calls/key-block.ts';
-import { Masker } from '../../src/calls/masking.ts';
+import { isInKey, Masker } from '../../src/calls/masking.ts';
 import { plainText } from '../../src/lib/plain-text.ts';
 import { decodeUtf8, jsonChars } from '../../src/lib/utf8.ts';
 import { maskSecrets } from '../../src/secrets/secrets.ts';

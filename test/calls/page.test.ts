@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { type Encoding, type Page, readEnd, readPage } from '../../src/calls/page.ts';
+import { type Encoding, type Page, readEnd, readPage } from '../../src/calls/slice.ts';
 import { decodeUtf8, jsonChars } from '../../src/lib/utf8.ts';
 import { anyBytes, sourceOf } from '../helpers/bytes.ts';
 

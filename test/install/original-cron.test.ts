@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import type { Original } from '../../src/install/original.ts';
-import { findCronLines } from '../../src/install/original-cron.ts';
+import { findCronLines } from '../../src/install/takeover.ts';
 
 const original: Original = {
   token: undefined,

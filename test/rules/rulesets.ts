@@ -1,6 +1,6 @@
+import type { Decision, Ruleset } from '../../src/rules/decide.ts';
 import { decide, type Proposal } from '../../src/rules/decide.ts';
 import { type Action, ruleOf } from '../../src/rules/rule.ts';
-import type { Decision, Ruleset } from '../../src/rules/ruleset.ts';
 
 export function ruleset(otherwise: Action, ...rules: readonly Parameters<typeof ruleOf>[0][]): Ruleset {
   return { otherwise, unreadable: 'confirm', rules: rules.map(ruleOf) };

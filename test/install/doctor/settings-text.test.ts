@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { settingsLineFaults } from '../../../src/install/doctor/settings-text.ts';
+import { settingsLineFaults } from '../../../src/install/doctor/service.ts';
 import { TEMPLATES } from '../../../src/install/templates.ts';
 import { loadConfig } from '../../../src/settings/config.ts';
 
