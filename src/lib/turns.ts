@@ -1,11 +1,11 @@
 import { gcAndSweep } from 'bun:jsc';
 
 /** Work in pieces leaves garbage faster than the collector takes it: it is collected when there is so much … */
-const GARBAGE_BYTES = 8 * 1_048_576;
+const GARBAGE_BYTES = 6 * 1_048_576;
 /** … but holds everybody up meanwhile (10 ms), so it takes no more than this part of the time … */
 const GARBAGE_PART = 1 / 8;
 /** … unless there is so much: on a busy machine a collection takes ten times as long, and so does the work. */
-const MOST_GARBAGE_BYTES = 16 * 1_048_576;
+const MOST_GARBAGE_BYTES = 10 * 1_048_576;
 
 /**
  * Divides the agent's one thread among tokens. Work that takes more than a millisecond (masks, pages, long bodies, the
