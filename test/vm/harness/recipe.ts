@@ -15,7 +15,8 @@ const CORE = [
 /** On top of Debian's minimal system. */
 export const PACKAGES: Readonly<Record<Suite, readonly string[]>> = {
   bookworm: [...CORE, 'python3-flask', 'caddy'],
-  trixie: CORE,
+  // No longer a part of the minimal system; every server has it.
+  trixie: [...CORE, 'e2fsprogs'],
 };
 
 /** People of the machine beside root. They have a home, a shell and no rights. */
