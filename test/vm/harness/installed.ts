@@ -38,11 +38,14 @@ curl -s -m 3 -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","ar
   return (performance.now() - start) / 1000;
 }
 
-/** Every file of the machine that an installation could touch: path, kind, mode, owner, size and link. */
+/**
+ * Every file of the machine that an installation could touch: path, kind, mode, owner, size and link. The size of a
+ * directory says how many files came and went.
+ */
 export function fileSystem(vm: Vm): Promise<string> {
   return vm.sh(
     String.raw`find /etc /usr /var/lib /var/log /opt /root /home -xdev \
       \( -path /var/log/journal -o -path /var/lib/systemd -o -path /var/lib/logrotate -o -path /var/lib/caddy \) -prune -o \
-      -printf '%p %y %m %u %g %s %l\n' | grep -v -E '^/var/log/agent3/((agent3|watchdog).log|audit.jsonl) |^/etc/(passwd|group|shadow|gshadow)-? |^/etc d|^/var/log(/(wtmp|btmp|lastlog|faillog))? |^/etc/.pwd.lock|^/opt/vm' | sort`,
+      \( -type d -printf '%p %y %m %u %g\n' -o -printf '%p %y %m %u %g %s %l\n' \) | grep -v -E '^/var/log/agent3/((agent3|watchdog).log|audit.jsonl) |^/etc/(passwd|group|shadow|gshadow)-? |^/etc d|^/var/log(/(wtmp|btmp|lastlog|faillog))? |^/etc/.pwd.lock|^/opt/vm' | sort`,
   );
 }
