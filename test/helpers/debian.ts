@@ -17,8 +17,8 @@ export function ensurePrograms(needed: Readonly<Record<string, string>>): string
   const missing = (): string[] => Object.keys(needed).filter((program) => Bun.which(program, { PATH }) === null);
   const absent = missing();
   if (absent.length === 0 || process.getuid?.() !== 0 || Bun.which('apt-get', { PATH }) === null) return absent;
-  console.error(`installing ${absent.join(', ')} …`);
   const packages = [...new Set(absent.map((program) => needed[program] ?? program))];
+  console.error(`the tests install packages on this machine, with apt-get: ${packages.join(', ')}`);
   command(['flock', LOCK, 'sh', '-c', INSTALL, 'install', ...packages]);
   return missing();
 }

@@ -205,10 +205,12 @@ describeVm('an installed agent', () => {
     expect(body['message']).toMatch(/^1 process was killed by the memory limit of \d+ MiB for one command/);
     const { peak_memory_bytes } = body['usage'] as { peak_memory_bytes: number };
     expect(peak_memory_bytes).toBeGreaterThan(500_000_000);
+    const killed = await vm.run("agent3 exec 'tail /dev/zero'", 120);
+    expect(killed.stderr).toMatch(/agent3: 1 process was killed by the memory limit of \d+ MiB for one command/);
     await answersWithin(vm, 15);
     expect(await pid()).toBe(before);
     expect(await vm.sh('systemctl show -p Result --value agent3')).toBe('success\n');
-  }, 120_000);
+  }, 240_000);
 
   test('answers and runs other commands beside a fork bomb in the background, and ends it', async () => {
     const { body } = await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", background: true });

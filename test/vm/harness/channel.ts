@@ -16,27 +16,31 @@ interface Waiting {
 }
 
 /**
- * The way to the runner in the machine (`runner.pl`, where the protocol is described): lines of hex, over a virtio
- * port that is a socket of the host. Scripts may run at the same time.
+ * The way to the runner in the machine (`runner.pl`, where the protocol is described): lines of hex, over a socket of
+ * the host. Scripts may run at the same time.
  */
 export class Channel {
-  readonly #socket: Socket;
+  #socket: Socket | undefined;
   readonly #waiting = new Map<string, Waiting>();
   #greeted = Promise.withResolvers<string>();
   #parts: string[] = [];
   #count = 0;
 
-  constructor(socket: Socket) {
-    this.#socket = socket;
+  constructor() {
     this.#greeted.promise.catch(() => {});
+  }
+
+  /** Speaks over `socket` from now on: the one to QEMU, or that of a runner in a container, which has a new one at each start. */
+  attach(socket: Socket): void {
+    this.#socket = socket;
+    this.#parts = [];
     socket.setEncoding('latin1');
     socket.on('data', (text: string) => this.#receive(text));
-    socket.on('close', () => this.#end(new Error('QEMU has ended')));
-    // `close` follows, and tells whoever waits.
+    // `close` follows.
     socket.on('error', () => {});
   }
 
-  /** The id of the boot in which the runner starts next. Rejects when QEMU ends before. */
+  /** The id of the boot in which the runner starts next. Rejects when the machine ends before. */
   nextStart(): Promise<string> {
     return this.#greeted.promise;
   }
@@ -46,7 +50,7 @@ export class Channel {
     const id = String(++this.#count);
     const { promise, resolve, reject } = Promise.withResolvers<RawResult>();
     this.#waiting.set(id, { resolve, reject });
-    this.#socket.write(`${id} ${seconds} ${Buffer.from(script).toString('hex')}\n`);
+    this.#socket?.write(`${id} ${seconds} ${Buffer.from(script).toString('hex')}\n`);
     const silent = (): void => reject(new Error(`the machine has not answered within ${seconds + GRACE_SECONDS} s`));
     const timer = setTimeout(silent, (seconds + GRACE_SECONDS) * 1000);
     try {
@@ -58,7 +62,13 @@ export class Channel {
   }
 
   close(): void {
-    this.#socket.destroy();
+    this.#socket?.destroy();
+  }
+
+  /** Tells everybody who waits that the machine has ended. */
+  end(reason: Error): void {
+    for (const { reject } of this.#waiting.values()) reject(reason);
+    this.#greeted.reject(reason);
   }
 
   #receive(text: string): void {
@@ -92,11 +102,6 @@ export class Channel {
     this.#greeted.resolve(boot);
     this.#greeted = Promise.withResolvers();
     this.#greeted.promise.catch(() => {});
-  }
-
-  #end(reason: Error): void {
-    for (const { reject } of this.#waiting.values()) reject(reason);
-    this.#greeted.reject(reason);
   }
 }
 

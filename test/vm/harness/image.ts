@@ -28,6 +28,8 @@ import {
 /** What a machine boots from; never written to. */
 export interface Image {
   readonly directory: string;
+  /** The files of the root, from which containers start. */
+  readonly tree: string;
   readonly kernel: string;
   readonly initrd: string;
   /** ext4, raw, with holes. */
@@ -44,6 +46,7 @@ export function ensureImage(suite: Suite): Image {
   const directory = cachedDirectory(imageName(suite), (target) => build(suite, target));
   return {
     directory,
+    tree: join(directory, 'root'),
     kernel: join(directory, 'vmlinuz'),
     initrd: join(directory, 'initrd'),
     root: join(directory, 'root.img'),
@@ -72,7 +75,6 @@ function build(suite: Suite, directory: string): void {
   customize(root);
   buildInitrd(directory, kernelModules(root));
   command(['mke2fs', '-q', '-t', 'ext4', '-m', '0', '-d', root, '-L', 'root', join(directory, 'root.img'), ROOT_SIZE]);
-  rmSync(root, { recursive: true });
   console.error(`vm: the image is built, after ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }
 

@@ -76,7 +76,9 @@ export class Machine {
   static async start(parts: MachineParts): Promise<{ machine: Machine; channel: Channel; qmp: Qmp }> {
     const machine = new Machine(parts);
     try {
-      const channel = new Channel(await machine.#connect('channel'));
+      const channel = new Channel();
+      channel.attach(await machine.#connect('channel'));
+      machine.#child.exited.then(() => channel.end(new Error('QEMU has ended')));
       const qmp = await Qmp.on(await machine.#connect('qmp'));
       // QEMU has opened all it needs: from here on, nothing is left behind even when this process is killed.
       rmSync(machine.#directory, { recursive: true });

@@ -10,10 +10,19 @@ use POSIX ':sys_wait_h';
 
 my $directory = '/run/vm-runner';
 mkdir $directory;
-# Not blocking, so that the ends of scripts are seen while nothing arrives.
-# Its number is that of the device, which the kernel gives in the order in which it finds them.
-my ($channel) = glob '/dev/vport*p1';
-sysopen(my $port, $channel // '/dev/vport0p1', O_RDWR | O_NONBLOCK) or die "no channel to the host: $!";
+my $port;
+if (defined $ENV{VM_CHANNEL}) {
+    # A container: a socket of the host.
+    require Socket;
+    socket($port, Socket::PF_UNIX(), Socket::SOCK_STREAM(), 0) or die "socket: $!";
+    connect($port, Socket::pack_sockaddr_un(delete $ENV{VM_CHANNEL})) or die "no channel to the host: $!";
+    fcntl($port, F_SETFL, O_NONBLOCK) or die "no channel to the host: $!";
+} else {
+    # Its number is that of the device, which the kernel gives in the order in which it finds them.
+    my ($channel) = glob '/dev/vport*p1';
+    # Not blocking, so that the ends of scripts are seen while nothing arrives.
+    sysopen($port, $channel // '/dev/vport0p1', O_RDWR | O_NONBLOCK) or die "no channel to the host: $!";
+}
 
 sub slurp {
     my ($path) = @_;

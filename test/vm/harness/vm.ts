@@ -1,15 +1,20 @@
-import { statSync } from 'node:fs';
 import { within } from '../../helpers/waiting.ts';
-import type { Channel, RawResult } from './channel.ts';
-import { ensureImage } from './image.ts';
-import { Machine, MEMORY_MIB } from './machine.ts';
-import type { Qmp } from './qmp.ts';
+import type { RawResult } from './channel.ts';
+import { Container } from './container.ts';
+import { Emulated } from './emulated.ts';
+import type { Guest } from './guest.ts';
+import { MEMORY_MIB } from './machine.ts';
 import type { Suite } from './recipe.ts';
-import { clockScript, copyScript, untilScript } from './scripts.ts';
-import { BOOT_SECONDS, ensureSnapshot } from './snapshot.ts';
+import { untilScript } from './scripts.ts';
+import { BOOT_SECONDS } from './snapshot.ts';
 
 /** The machine that a test asks for. */
 export interface VmOptions {
+  /**
+   * What the tests need: a `machine` of their own, emulated by QEMU, for limits, a power cut, the clock or the kernel; or
+   * systemd alone, which a `container` has as well, and many times as fast.
+   */
+  readonly needs?: 'machine' | 'container';
   /** What it puts into it: path there → file on the host. */
   readonly files?: Readonly<Record<string, string>>;
   readonly suite?: Suite;
@@ -24,16 +29,26 @@ export interface ScriptResult {
 }
 
 const RUN_SECONDS = 120;
-/** 5 s for the executable, beside another machine. */
-const COPY_SECONDS = 60;
 /** Once in hundreds of times an emulated disk answers no more. */
 const TRIES = 3;
 
+/** Whether a container has failed to come up here: it is not tried again. */
+let hasNoContainers = false;
+
 /** A machine that has just booted, with the test's files in it. Throws when none comes up. */
 export async function bootVm(options: VmOptions = {}): Promise<Vm> {
+  const { needs = 'machine', suite = 'bookworm', memoryMib = MEMORY_MIB } = options;
+  if (needs === 'container' && !hasNoContainers) {
+    try {
+      return await prepared(() => Container.boot(suite), options);
+    } catch (error) {
+      hasNoContainers = true;
+      console.error(`vm: no container comes up, so QEMU is used: ${error instanceof Error ? error.message : error}`);
+    }
+  }
   for (let tries = 1; ; tries++) {
     try {
-      return await bootOnce(options);
+      return await prepared(() => Emulated.boot(suite, memoryMib), options);
     } catch (error) {
       if (tries === TRIES) throw error;
       console.error(`vm: did not come up, another one is tried: ${error instanceof Error ? error.message : error}`);
@@ -41,34 +56,25 @@ export async function bootVm(options: VmOptions = {}): Promise<Vm> {
   }
 }
 
-async function bootOnce({ files = {}, suite = 'bookworm', memoryMib = MEMORY_MIB }: VmOptions): Promise<Vm> {
-  const image = ensureImage(suite);
-  const snapshot = await ensureSnapshot(image, memoryMib);
+async function prepared(boot: () => Promise<Guest>, { files = {} }: VmOptions): Promise<Vm> {
   const start = performance.now();
-  const { machine, channel, qmp } = await Machine.start({ image, memoryMib, snapshot });
-  const vm = new Vm(machine, channel, qmp);
+  const guest = await boot();
   try {
-    await vm.sh(clockScript(Date.now() / 1000));
-    for (const [there, here] of Object.entries(files)) await vm.copyIn(here, there);
+    for (const [there, here] of Object.entries(files)) await guest.copyIn(here, there);
   } catch (error) {
-    await vm[Symbol.asyncDispose]();
+    await guest.kill();
     throw error;
   }
   console.error(`vm: up after ${((performance.now() - start) / 1000).toFixed(1)} s`);
-  return vm;
+  return new Vm(guest);
 }
 
-/** A Debian with systemd, in QEMU, which runs the scripts of a test. Disposing of it switches it off. */
+/** A Debian with systemd which runs the scripts of a test. Disposing of it switches it off. */
 export class Vm implements AsyncDisposable {
-  readonly #machine: Machine;
-  readonly #channel: Channel;
-  readonly #qmp: Qmp;
-  #disks = 0;
+  readonly #guest: Guest;
 
-  constructor(machine: Machine, channel: Channel, qmp: Qmp) {
-    this.#machine = machine;
-    this.#channel = channel;
-    this.#qmp = qmp;
+  constructor(guest: Guest) {
+    this.#guest = guest;
   }
 
   /**
@@ -83,7 +89,7 @@ export class Vm implements AsyncDisposable {
   /** The same, with the bytes of the output as they are. */
   async runRaw(script: string, seconds: number = RUN_SECONDS): Promise<RawResult> {
     try {
-      return await this.#channel.run(script, seconds);
+      return await this.#guest.channel.run(script, seconds);
     } catch (error) {
       const reason = error instanceof Error ? error.message : error;
       throw new Error(`no result within ${seconds} s of: ${script}\n${reason}\n${this.log()}`, { cause: error });
@@ -105,39 +111,30 @@ export class Vm implements AsyncDisposable {
   }
 
   /** Puts a file of the host into the machine, with its mode, as root's; of any size. */
-  async copyIn(hostPath: string, guestPath: string): Promise<void> {
-    const { size, mode } = statSync(hostPath);
-    // Of one length, so that no name is the beginning of another.
-    const disk = `copy-${String(++this.#disks).padStart(6, '0')}`;
-    await this.#qmp.plugDisk(disk, hostPath);
-    await this.sh(copyScript(disk, size, mode, guestPath), COPY_SECONDS);
-    await this.#qmp.unplugDisk(disk);
+  copyIn(hostPath: string, guestPath: string): Promise<void> {
+    return this.#guest.copyIn(hostPath, guestPath);
   }
 
   /** Restarts the machine in order; resolves when it has booted again and come to rest, whatever has failed in it. */
   async reboot(): Promise<void> {
     await this.#bootsAgain(async () => {
       // The answer may be lost on the way down; what counts is the next boot.
-      await this.#channel.run('systemctl --no-block reboot', RUN_SECONDS).catch(() => {});
+      await this.#guest.channel.run('systemctl --no-block reboot', RUN_SECONDS).catch(() => {});
     });
   }
 
-  /** The same as by a power cut: nothing is told to the machine, and what it had not written yet is lost. */
+  /** The same as by a power cut: nothing is told to the machine, and what it had not written yet is lost. Throws in a container. */
   async powerCut(): Promise<void> {
-    await this.#bootsAgain(async () => {
-      await this.#qmp.execute('system_reset');
-    });
+    await this.#bootsAgain(() => this.#guest.powerCut());
   }
 
-  /** The end of what the machine wrote on its console, and what QEMU said. */
+  /** The end of what the machine wrote on its console. */
   log(): string {
-    return this.#machine.log();
+    return this.#guest.log();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
-    await this.#machine.kill();
-    this.#channel.close();
-    this.#qmp.close();
+    await this.#guest.kill();
   }
 
   async #bootsAgain(restart: () => Promise<void>): Promise<void> {
@@ -152,6 +149,6 @@ export class Vm implements AsyncDisposable {
 
   /** The runner may be restarted on the way down as well: only another boot counts. */
   async #nextBoot(before: string): Promise<void> {
-    while ((await this.#channel.nextStart()) === before);
+    while ((await this.#guest.channel.nextStart()) === before);
   }
 }

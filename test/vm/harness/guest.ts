@@ -1,0 +1,14 @@
+import type { Channel } from './channel.ts';
+
+/** Where a test's scripts run: an emulated machine or a container. */
+export interface Guest {
+  readonly channel: Channel;
+  /** Puts a file of the host into it, with its mode, as root's. */
+  copyIn(hostPath: string, guestPath: string): Promise<void>;
+  /** Restarts it as by a power cut. Throws where there is no power to cut. */
+  powerCut(): Promise<void>;
+  /** The end of what it wrote on its console. */
+  log(): string;
+  /** Switches it off, as by pulling the plug; resolves when nothing of it is left. */
+  kill(): Promise<void>;
+}
