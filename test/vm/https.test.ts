@@ -16,6 +16,7 @@ describeVm('HTTPS through Caddy', () => {
   let caddyfile: string;
   beforeAll(async () => {
     vm = await bootVm({
+      needs: 'container',
       files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
     });
     caddyfile = await vm.sh('cat /etc/caddy/Caddyfile');

@@ -2,13 +2,14 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { BINARY } from '../helpers/binary.ts';
 import { describeVm } from './harness/describe.ts';
-import { ask, shellIn } from './harness/installed.ts';
+import { ask, faultsOf, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 describeVm('the logs of an installed agent', () => {
   let vm: Vm;
   beforeAll(async () => {
     vm = await bootVm({
+      needs: 'container',
       files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
     });
     await vm.sh('/opt/bundle/ops/install');
@@ -108,9 +109,9 @@ cat /opt/captured.out* | grep -c line`);
     await vm.sh('chattr -a /var/log/agent3/audit.jsonl; rm -rf /var/log/agent3');
     const { body } = await ask(vm, 'shell', { cmd: 'true' });
     expect(body['message']).toContain('/var/log/agent3/audit.jsonl: its directory is missing');
-    const { stdout } = await vm.run('agent3 doctor --json');
-    const wrong = JSON.parse(stdout).findings.filter(({ ok }: { ok: boolean }) => !ok);
-    expect(wrong).toMatchObject([{ check: 'logs', advice: expect.stringContaining('systemctl restart agent3') }]);
+    expect(await faultsOf(vm)).toMatchObject([
+      { check: 'logs', advice: expect.stringContaining('systemctl restart agent3') },
+    ]);
     await vm.sh('systemctl restart agent3');
     expect(await shellIn(vm, 'echo alive')).toBe('alive\n');
     expect(await vm.sh('stat -c "%U:%G %a" /var/log/agent3')).toBe('root:agent3 750\n');

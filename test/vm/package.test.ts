@@ -4,7 +4,7 @@ import { buildDeb } from '../../ops/deb.ts';
 import { BINARY } from '../helpers/binary.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
-import { ask, fileSystem, shellIn } from './harness/installed.ts';
+import { ask, fileSystem, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 /** dpkg's own records, and what tools of the system note when a package comes and goes. */
@@ -24,6 +24,7 @@ describeVm('the Debian package', () => {
     const deb = (version: string): string =>
       buildDeb({ binary: BINARY, architecture: 'amd64', version, directory: directory.path, compression: 'none' });
     vm = await bootVm({
+      needs: 'container',
       files: {
         '/opt/agent3.deb': deb('0.0.1'),
         '/opt/agent3-next.deb': deb('0.0.2'),
@@ -45,7 +46,7 @@ describeVm('the Debian package', () => {
   }, 320_000);
 
   test('is well by the word of the doctor', async () => {
-    await vm.until('agent3 doctor', 30);
+    await healthyWithin(vm, 30);
     expect(await vm.sh('agent3 install')).toStartWith('Nothing to change');
   }, 60_000);
 

@@ -49,6 +49,7 @@ describeVm('the installer, where the Flask agent runs', () => {
   let vm: Vm;
   beforeAll(async () => {
     vm = await bootVm({
+      needs: 'container',
       files: {
         '/opt/bundle/agent3': BINARY,
         '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install'),

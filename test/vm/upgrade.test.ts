@@ -6,7 +6,7 @@ import { compiled } from '../helpers/compiled.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
 import { EARLIER_VERSION, earlierBuild } from './harness/earlier.ts';
-import { answersWithin, ask, fileSystem, shellIn } from './harness/installed.ts';
+import { answersWithin, ask, fileSystem, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 /** What an owner has set up with the earlier build; the secrets of its tokens are kept beside. */
@@ -51,6 +51,7 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
       compression: 'none',
     } as const;
     vm = await bootVm({
+      needs: 'container',
       files: {
         '/opt/old/agent3': binary,
         '/opt/old.deb': deb,
@@ -100,7 +101,7 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
       expect((await vm.run('id agent3-look')).code).toBe(user === 'root' ? 0 : 1);
       expect(told.includes('readonly commands now run as the user agent3-look')).toBe(user === 'root');
       expect(await vm.sh('agent3 install', 200)).toStartWith('Nothing to change');
-      await vm.until('agent3 doctor', 60);
+      await healthyWithin(vm, 60);
       await vm.sh('agent3 uninstall --purge');
     }, 500_000);
   }

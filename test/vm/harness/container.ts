@@ -40,10 +40,11 @@ const SHARED = '/opt/vm/shared';
 /** What a container has on top of the image: path → text. */
 const FILES: Readonly<Record<string, string>> = {
   '/opt/vm/runner.pl': readFileSync(join(import.meta.dir, 'runner.pl'), 'utf8'),
-  // A sandbox can only have a /proc of its own where a whole one is mounted, and that of nspawn is partly covered.
+  // A sandbox can only have a /proc of its own where a whole one is mounted, and that of nspawn is partly covered; and it
+  // says there how many user namespaces may be made in it.
   '/etc/systemd/system/vm-runner.service.d/container.conf': `[Service]
 Environment=VM_CHANNEL=${SHARED}/channel
-ExecStartPre=/bin/sh -c 'mountpoint -q /opt/vm/proc || { mkdir -p -m 700 /opt/vm/proc; mount -t proc proc /opt/vm/proc; }'
+ExecStartPre=/bin/sh -ec 'mountpoint -q /opt/vm/proc && exit; mkdir -p -m 700 /opt/vm/proc; mount -t proc proc /opt/vm/proc; mount --bind /opt/vm/proc/sys/user /proc/sys/user'
 `,
 };
 const MASKED_UNITS = ['console-getty.service'] as const;
@@ -52,8 +53,9 @@ const MASKED_UNITS = ['console-getty.service'] as const;
 const ABILITIES = `set -e
 file=$(mktemp)
 chattr +a "$file"; chattr -a "$file"; rm "$file"
-bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all true
-setpriv --reuid visitor --regid visitor --clear-groups bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all true`;
+sandbox="bwrap --ro-bind / / --proc /proc --dev /dev --unshare-all --unshare-user --disable-userns true"
+$sandbox
+setpriv --reuid visitor --regid visitor --clear-groups $sandbox`;
 
 /** Removes the cgroups of machines that are off; waits for the processes of the one named. */
 const REMOVE_CGROUPS = `mount -t cgroup2 cgroup "$1" && cd "$1$(sed -n 's/^0:://p' /proc/self/cgroup)" || exit 0
@@ -71,6 +73,7 @@ done`;
  * kernel. It has no controllers, so no limit holds in it; there is no power to cut, and the clock is the host's.
  */
 export class Container implements Guest {
+  readonly hasControllers = false;
   readonly channel = new Channel();
   readonly #directory: string;
   readonly #child: Bun.Subprocess;

@@ -14,6 +14,7 @@ const COPY_SECONDS = 60;
 
 /** A machine in QEMU: slow, with a kernel, controllers and a power supply of its own. */
 export class Emulated implements Guest {
+  readonly hasControllers = true;
   readonly channel: Channel;
   readonly #machine: Machine;
   readonly #qmp: Qmp;

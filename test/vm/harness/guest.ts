@@ -3,6 +3,8 @@ import type { Channel } from './channel.ts';
 /** Where a test's scripts run: an emulated machine or a container. */
 export interface Guest {
   readonly channel: Channel;
+  /** Whether limits of memory, processes and CPU hold in it. */
+  readonly hasControllers: boolean;
   /** Puts a file of the host into it, with its mode, as root's. */
   copyIn(hostPath: string, guestPath: string): Promise<void>;
   /** Restarts it as by a power cut. Throws where there is no power to cut. */

@@ -38,6 +38,30 @@ curl -s -m 3 -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","ar
   return (performance.now() - start) / 1000;
 }
 
+/** What the doctor says of one thing. */
+export interface Finding {
+  readonly check: string;
+  readonly ok: boolean;
+  readonly advice?: string;
+}
+
+/** What the doctor finds wrong. Where no limit can hold it says so, which is left out: it is no fault of the agent. */
+export async function faultsOf(vm: Vm): Promise<Finding[]> {
+  const { findings } = JSON.parse((await vm.run('agent3 doctor --json')).stdout) as { findings: Finding[] };
+  const wrong = findings.filter(({ ok }) => !ok);
+  return vm.hasControllers ? wrong : wrong.filter(({ check }) => check !== 'cgroup');
+}
+
+/** Waits until the doctor finds nothing wrong. Throws with what it finds last. */
+export async function healthyWithin(vm: Vm, seconds: number): Promise<void> {
+  const end = performance.now() + seconds * 1000;
+  for (;;) {
+    const faults = await faultsOf(vm);
+    if (faults.length === 0) return;
+    if (performance.now() > end) throw new Error(`not well within ${seconds} s: ${JSON.stringify(faults)}`);
+  }
+}
+
 /**
  * Every file of the machine that an installation could touch: path, kind, mode, owner, size and link. The size of a
  * directory says how many files came and went.

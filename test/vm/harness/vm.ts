@@ -77,6 +77,11 @@ export class Vm implements AsyncDisposable {
     this.#guest = guest;
   }
 
+  /** Whether limits of memory, processes and CPU hold in it. */
+  get hasControllers(): boolean {
+    return this.#guest.hasControllers;
+  }
+
   /**
    * Runs a script with bash, as root; gives exit code, output and errors. Throws when it takes longer than `seconds`:
    * its processes are killed then, but for those that have left its process group.
