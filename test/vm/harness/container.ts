@@ -133,7 +133,8 @@ export class Container implements Guest {
   }
 
   log(): string {
-    return readFileSync(this.#at('console'), 'utf8').slice(-LOG_CHARACTERS);
+    const path = this.#at('console');
+    return existsSync(path) ? readFileSync(path, 'utf8').slice(-LOG_CHARACTERS) : '';
   }
 
   async kill(): Promise<void> {
