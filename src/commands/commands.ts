@@ -3,7 +3,6 @@ import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import type { SignalOnce } from '../lib/signal-once.ts';
-import { goBehindNew } from '../linux/priority.ts';
 import { bootId } from '../linux/proc.ts';
 import type { CommandInput } from '../process/input.ts';
 import type { Outcome } from '../process/outcome.ts';
@@ -270,7 +269,7 @@ export class Commands {
       const startTicks = process.startTicks();
       if (startTicks === undefined) return;
       this.#record(session, { process: { pid, startTicks, bootId: bootId() } });
-      if (this.parts.cgroups?.lower(session.id) !== true) goBehindNew(pid);
+      this.parts.cgroups?.lower(session.id);
     }, START_TIME_DELAY_MS);
     process.exited.subscribe(() => clearTimeout(timer));
   }

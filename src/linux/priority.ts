@@ -2,8 +2,6 @@ import { writeFileSync } from 'node:fs';
 
 /** As nice(1): lower goes first, 0 is usual. At -10 nine times the weight (sched_prio_to_weight in the kernel). */
 const AGENT_NICE = -10;
-/** A tenth of the usual weight. */
-const LONG_COMMAND_NICE = 10;
 
 /**
  * Lets the agent go before its commands where no cgroup divides the CPU: Linux shares it among sessions of processes
@@ -15,17 +13,5 @@ export function goBeforeCommands(): void {
     writeFileSync('/proc/self/autogroup', String(AGENT_NICE));
   } catch {
     // Not root, or no autogroups: they share as equals.
-  }
-}
-
-/**
- * Lets a command that has run for a while go behind those that begin: `pid` leads its session of processes. The agent
- * itself stands still while a new process waits for the CPU (vfork(2)).
- */
-export function goBehindNew(pid: number): void {
-  try {
-    writeFileSync(`/proc/${pid}/autogroup`, String(LONG_COMMAND_NICE));
-  } catch {
-    // It has ended, is another user's, or there are no autogroups.
   }
 }

@@ -86,15 +86,17 @@ export class CommandCgroups {
     return new Cgroup(join(this.directory, name));
   }
 
-  /** Lets the command called `name` go behind those that begin; false where the CPU is not divided by cgroups. */
-  lower(name: string): boolean {
-    if (!this.holdsCeilings) return false;
+  /**
+   * Lets the command called `name` go behind those that begin, where the CPU is divided by cgroups. Nothing else of the
+   * machine goes before it for that.
+   */
+  lower(name: string): void {
+    if (!this.holdsCeilings) return;
     try {
       lowerWeight(join(this.directory, name));
     } catch {
       // It has ended.
     }
-    return true;
   }
 
   /** What the command called `name` took, and which ceilings it reached; undefined where it has no cgroup. */

@@ -40,6 +40,11 @@ describeVm('the limits of an installed agent', () => {
     );
   });
 
+  test('a command that has run for a while goes behind those that begin', async () => {
+    const cmd = 'w=/sys/fs/cgroup$(sed s/^0:://  /proc/self/cgroup)/cpu.weight; cat $w; sleep 2; cat $w';
+    expect(await shellIn(vm, cmd)).toBe('100\n10\n');
+  }, 60_000);
+
   test('outlives a command that eats all memory, which dies alone, and says why', async () => {
     const before = await pid();
     const { body } = await ask(vm, 'shell', { cmd: 'tail /dev/zero; echo "ended with $?"' });

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { type Reply, readReply } from '../../helpers/answer.ts';
@@ -144,19 +144,6 @@ describe('what one token cannot take from others:', () => {
     const { body: answer } = await call(other, 'shell', { cmd: 'wc -c', stdin });
     expect(answer.stdout.trim()).toBe(String(length));
   });
-});
-
-test('a command that has run for a while goes behind those that begin', async () => {
-  const look = { cmd: 'sed "s/.* //" /proc/self/autogroup' };
-  const { session, stdout } = (await call(agent.token, 'shell', { cmd: 'echo $$; exec sleep 60', background: true }))
-    .body;
-  const pid = await eventually('it tells its pid', async () => {
-    const text = stdout || (await call(agent.token, 'read_session', { session })).body.stdout;
-    return /\d+/.exec(text)?.[0];
-  });
-  await eventually('it is lowered', () => / nice 10$/m.test(readFileSync(`/proc/${pid}/autogroup`, 'latin1')));
-  expect((await call(other, 'shell', look)).body.stdout).toBe('0\n');
-  await call(agent.token, 'close_session', { session });
 });
 
 /** Slower than this is a fault of the agent on the busiest machine: it took 9 to 34 s before work was done in turns. */
