@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import type { Row } from './bar.ts';
+import { cold } from './bars/cold.ts';
 import { control } from './bars/control.ts';
 import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
@@ -27,6 +28,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   idle,
   // Before the others, whose thousands of files are written back for a while.
   flood,
+  cold,
   sequential: () => sequential(has.webhook),
   parallel: () => parallel(has),
   control,

@@ -1,7 +1,7 @@
-import { join } from 'node:path';
 import { median, missingRow, type Row, ratioRow } from '../bar.ts';
 import { Connection, requestText, timeRequests } from '../client.ts';
 import { type Server, startAgent, startWebhook } from '../servers.ts';
+import { Spawner } from '../spawner.ts';
 
 const ROUNDS = 30;
 const PER_ROUND = 60;
@@ -32,9 +32,9 @@ export async function sequential(hasWebhook: boolean): Promise<Row[]> {
       { atMost },
     );
   return [
-    against('spawn', 'posix_spawn', 1.7),
+    against('spawn', 'posix_spawn', 1.75),
     webhook
-      ? against('webhook', 'webhook', 1)
+      ? against('webhook', 'webhook', 1.15)
       : missingRow('`true` over one connection, against webhook', 'no webhook'),
   ];
 }
@@ -56,32 +56,4 @@ async function interleave(
     }
   }
   return times;
-}
-
-/** The peer process that calls posix_spawn. */
-class Spawner implements Disposable {
-  readonly #child = Bun.spawn([process.execPath, join(import.meta.dir, '../peers/spawn.ts')], {
-    stdio: ['pipe', 'pipe', 'inherit'],
-  });
-  readonly #lines = this.#readLines();
-
-  async run(count: number): Promise<number[]> {
-    this.#child.stdin.write(`${count}\n`);
-    this.#child.stdin.flush();
-    const { value } = await this.#lines.next();
-    return JSON.parse(value ?? '[]');
-  }
-
-  async *#readLines(): AsyncGenerator<string, void> {
-    let rest = '';
-    for await (const chunk of this.#child.stdout.pipeThrough(new TextDecoderStream())) {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      yield* lines;
-    }
-  }
-
-  [Symbol.dispose](): void {
-    this.#child.kill();
-  }
 }
