@@ -1,7 +1,8 @@
-import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync } from 'node:fs';
+import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { detach, mountOverlay } from '../linux/libc.ts';
 import { outermost } from './hidden.ts';
+import { allHomes } from './homes.ts';
 import { idOf } from './pattern-tree.ts';
 import { lstatOrUndefined } from './reach.ts';
 import { layerPath, viewPath, withUmask } from './view-place.ts';
@@ -80,8 +81,9 @@ class HidingViews {
 export const hidingViews = new HidingViews();
 
 function namesBelow(root: string, patterns: readonly string[], existing: readonly string[]): string[] {
+  const isHome = allHomes().includes(root);
   const named = patterns
-    .filter((pattern) => !pattern.includes('*'))
+    .filter((pattern) => !pattern.includes('*') && (isHome || !pattern.startsWith('~/')))
     .map((pattern) => pattern.replace(/^~(?=\/)/, root));
   return outermost([...named, ...existing].filter((path) => path.startsWith(`${root}/`)));
 }
@@ -90,12 +92,18 @@ function namesBelow(root: string, patterns: readonly string[], existing: readonl
 function maskOf(root: string, names: readonly string[]): Mask {
   const directories = new Set<string>();
   const whiteouts = new Set<string>();
+  // Hundreds of names have a few directories in common.
+  const looked = new Map<string, Stats | undefined>();
+  const look = (inside: string): Stats | undefined => {
+    if (!looked.has(inside)) looked.set(inside, lstatOrUndefined(join(root, inside)));
+    return looked.get(inside);
+  };
   for (const name of names) {
     let inside = '';
     for (const part of name.slice(root.length + 1).split('/')) {
       inside = inside === '' ? part : `${inside}/${part}`;
       const isLast = join(root, inside) === name;
-      const stat = isLast ? undefined : lstatOrUndefined(join(root, inside));
+      const stat = isLast ? undefined : look(inside);
       if (stat?.isDirectory() !== true) {
         // A link or a file on the way leads elsewhere, or nowhere: what it leads to is hidden by its own path.
         if (stat === undefined) whiteouts.add(inside);
