@@ -1,5 +1,6 @@
 import { availableParallelism, homedir, totalmem } from 'node:os';
 import { dirname, resolve } from 'node:path';
+import { createInterface } from 'node:readline';
 import { isatty } from 'node:tty';
 import { type Command, Option } from '@commander-js/extra-typings';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
@@ -159,7 +160,7 @@ async function explainProfile(
     fail(EXIT_USAGE, `--cwd must be an absolute path, as the agent takes it, not ${JSON.stringify(cwd)}`);
   if (cmd === undefined) {
     if (isatty(0)) fail(EXIT_USAGE, 'there is no command to explain: type it, or pass some on standard input');
-    for await (const line of console)
+    for await (const line of createInterface({ input: process.stdin, crlfDelay: Number.POSITIVE_INFINITY }))
       process.stdout.write(`${visibleJson(explain(profile.rules, line, { cwd, shell }), 0)}\n`);
     return;
   }

@@ -5,6 +5,7 @@ import { neverBlock, openPipe } from '../linux/libc.ts';
 import { Descriptors } from '../process/descriptors.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { type CommandInput, PipeInput } from '../process/input.ts';
+import { SIGNALS } from '../process/signals.ts';
 import { type StartSpec, start, type WatchedProcess } from '../process/start.ts';
 import { TERM, Terminal } from '../process/terminal.ts';
 import type { Session } from '../sessions/session.ts';
@@ -189,8 +190,12 @@ function startInCgroup(
 /** The first of the descriptors that a start gets besides its streams. */
 const FIRST_DESCRIPTOR = 3;
 
-/** Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. */
-const KEEPING_EXIT_CODE = '"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"';
+/**
+ * Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. What is sent to all
+ * processes of the session ends the command or not; this shell waits for that (a trap is not passed on, sh(1)).
+ */
+const KEEPING_EXIT_CODE = `trap : ${SIGNALS.filter((name) => name !== 'KILL' && name !== 'STOP' && name !== 'CONT').join(' ')}
+"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"`;
 
 /** The words of a session's command. With `keepsExitCode`, its exit code goes on disk as well. */
 function argvOf(

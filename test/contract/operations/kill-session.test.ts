@@ -1,5 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test';
+import { writeFileSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
@@ -53,6 +55,29 @@ describe('kill_session', () => {
     expect((await kill({ session, signal: 'USR1' })).status).toBe('running');
     await eventually('the word', async () => (await agent.read({ session })).stdout.includes('told'));
     await kill({ session, signal: 'KILL' });
+  });
+
+  test.concurrent.each(['TERM', 'INT', 'HUP', 'QUIT', 'USR1', 'USR2'])(
+    'a command in the background that takes %s runs on until its own end, and has its own exit code',
+    async (signal) => {
+      const cmd = `trap 'echo told' ${signal}; echo ready; until [ -e "$0" ]; do sleep 0.05; done; exit 7`;
+      using directory = new TemporaryDirectory();
+      const file = directory.join('go');
+      const { session } = await agent.shell({ cmd: cmd.replace('"$0"', file), background: true });
+      await eventually('it is ready', async () => (await agent.read({ session })).stdout.includes('ready'));
+      await kill({ session, signal });
+      await eventually('the word', async () => (await agent.read({ session })).stdout.includes('told'));
+      expect((await agent.read({ session })).status).toBe('running');
+      writeFileSync(file, '');
+      await eventually('its end', async () => (await agent.read({ session })).status !== 'running');
+      expect(await agent.read({ session })).toMatchObject({ status: 'done', exit_code: 7 });
+    },
+  );
+
+  test.concurrent('a command in the background that takes no signal is killed by it, as one that is waited for', async () => {
+    const { session } = await agent.shell({ cmd: 'echo ready; sleep 300', background: true });
+    await eventually('it is ready', async () => (await agent.read({ session })).stdout.includes('ready'));
+    expect(await kill({ session })).toMatchObject({ status: 'killed', exit_code: 143 });
   });
 
   test.concurrent('reaches a command that was stopped', async () => {
