@@ -47,7 +47,7 @@ function gptKit(url: string, host: string): GptKit {
     schemaUrl: `${url}/openapi.json`,
     authentication: [
       ['Authentication type', 'API Key'],
-      ['API Key', 'the token of the agent (AGENT3_API_TOKEN)'],
+      ['API Key', 'a token for it: agent3 token create gpt --profile …'],
       ['Auth Type', 'Custom'],
       ['Custom Header Name', 'X-Auth-Token'],
     ],

@@ -56,7 +56,7 @@ function tryIt(url: string): string[] {
 /** What an image takes from the machine that it is made on. */
 const STAGED = [
   'Note: the token above is part of the image: whoever has the image has it. agent3 install on the machine keeps it;',
-  '      agent3 install --token "$(agent3 token new)" there makes a new one.',
+  '      agent3 token new | agent3 install --token - there makes a new one.',
   'Note: the ceilings are those of this machine; agent3 install on the machine sets its own.',
 ];
 

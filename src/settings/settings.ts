@@ -22,7 +22,7 @@ export const SETTING_ROWS: readonly (readonly [SettingName, Setting])[] = Object
 
 /** Variables of the same kind that are no settings of `agent3 serve`. */
 export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
-  AGENT3_TOKEN: "The original's second variable: accepted and unused.",
+  AGENT3_TOKEN: "The Flask agent's second variable: accepted and unused.",
   AGENT3_SESSION: 'Marks the processes of a command, and with them an agent that a command has started.',
   AGENT3_WATCHDOG_SCHEDULE: 'When `agent3 watchdog` without `--once` checks; the systemd timer has its own schedule.',
   AGENT3_URL: 'The agent that `agent3 exec` and `agent3 session` call.',

@@ -199,7 +199,7 @@ export const SETTINGS = {
   AGENT3_MAX_REQUESTS_PER_MINUTE: {
     key: 'maxRequestsPerMinute',
     schema: Type.Integer({ minimum: 1, maximum: 100_000_000, default: 6000 }),
-    about: 'Requests with one token in a minute, as many of them at once.',
+    about: 'Requests that one token may send in a minute; it may send them all at once.',
   },
   AGENT3_COMMAND_MEMORY_BYTES: {
     key: 'commandMemoryBytes',
