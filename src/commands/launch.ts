@@ -10,7 +10,7 @@ import { type StartSpec, start, type WatchedProcess } from '../process/start.ts'
 import { TERM, Terminal } from '../process/terminal.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors } from '../sessions/store.ts';
-import { type Boundary, boundaryOf, notRun } from './boundary.ts';
+import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandParts, NewCommand } from './command.ts';
 import { type Confinement, requireCeilings } from './confinement.ts';
 
@@ -105,7 +105,14 @@ function launch(
     const text = isLong(cmd) ? readCommand(FIRST_DESCRIPTOR + more.length) : cmd;
     if (isLong(cmd)) more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
     const process = startInCgroup(parts, session, confinement, {
-      argv: argvOf(parts.settings.shell, session, text, keepsExitCode, boundary),
+      argv: [
+        ...(keepsExitCode
+          ? ['/bin/sh', '-c', keepingExitCode(FIRST_DESCRIPTOR + more.length), session.path('exit_code')]
+          : []),
+        ...(boundary?.words ?? []),
+        // After `--`, a command that begins with a dash is no option of the shell.
+        ...[parts.settings.shell, '-c', '--', text],
+      ],
       more,
       cwd: boundary?.cwd ?? cwd,
       env: boundary?.env ?? behind.env,
@@ -190,25 +197,20 @@ function startInCgroup(
 /** The first of the descriptors that a start gets besides its streams. */
 const FIRST_DESCRIPTOR = 3;
 
+/** Signals that a shell can wait behind. */
+const PASSING = SIGNALS.filter((name) => name !== 'KILL' && name !== 'STOP' && name !== 'CONT').join(' ');
+
+/** The highest descriptor that sh(1) can name. */
+const HIGHEST_NAMED = 9;
+
 /**
  * Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. What is sent to all
- * processes of the session ends the command or not; this shell waits for that (a trap is not passed on, sh(1)).
+ * processes of the session ends the command or not; this shell waits for that (a trap is not passed on, sh(1)). What the
+ * shell itself says of a signal is not the command's: `free` is a descriptor that keeps the command's standard error.
  */
-const KEEPING_EXIT_CODE = `trap : ${SIGNALS.filter((name) => name !== 'KILL' && name !== 'STOP' && name !== 'CONT').join(' ')}
-"$@"; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"`;
-
-/** The words of a session's command. With `keepsExitCode`, its exit code goes on disk as well. */
-function argvOf(
-  shell: string,
-  session: Session,
-  text: string,
-  keepsExitCode: boolean,
-  boundary: Boundary | undefined,
-): string[] {
-  // After `--`, a command that begins with a dash is no option of the shell.
-  const inner = [shell, '-c', '--', text];
-  const argv = [...(boundary?.words ?? []), ...inner];
-  return keepsExitCode ? ['/bin/sh', '-c', KEEPING_EXIT_CODE, session.path('exit_code'), ...argv] : argv;
+function keepingExitCode(free: number): string {
+  const run = free > HIGHEST_NAMED ? '"$@"' : `exec ${free}>&2 2> /dev/null; (exec "$@" 2>&${free} ${free}>&-)`;
+  return `trap : ${PASSING}; ${run}; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"`;
 }
 
 /**

@@ -298,7 +298,7 @@ reason = "It is needed."`;
       await runClient(other, ['exec', `exec head -c 3000000 /dev/zero > ${directory.join('big')}`]),
     );
     expect(code).toBe(153);
-    expect(stderr).toMatch(/\nagent3: A program was stopped because it wrote more .* \(session [0-9a-f-]{36}\)\n$/);
+    expect(stderr).toMatch(/^agent3: A program was stopped because it wrote more .* \(session [0-9a-f-]{36}\)\n$/);
   });
 
   test('is what it has left running, and how to stop that', async () => {
