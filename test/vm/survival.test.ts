@@ -201,7 +201,7 @@ describeVm('an installed agent', () => {
   test('is upgraded without losing a session; a command that runs is waited for, background work goes on', async () => {
     const work = await begin('sleep 60; echo went on');
     const told = await vm.sh(`${inBackground('sleep 32; echo waited for')} sleep 1; /opt/next/agent3 install; wait`);
-    expect(told).toContain('waits up to 50 s for commands that run (1)');
+    expect(told).toContain('wait up to 50 s for commands that run (1)');
     expect(told).toMatch(/^Agent3 9\.9\.9 is installed in the place of \d+\.\d+\.\d+, and answers\.$/m);
     expect(JSON.parse(await vm.sh('cat /opt/answer'))).toMatchObject({ stdout: 'waited for\n', status: 'done' });
     expect(await vm.sh('curl -s http://127.0.0.1:5000/healthz')).toContain('"version":"9.9.9"');

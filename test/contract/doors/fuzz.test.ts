@@ -176,7 +176,7 @@ type FuzzedRequest = typeof request extends fc.Arbitrary<infer T> ? T : never;
 
 /** Answers that are no JSON by design. */
 const NO_JSON = /^\/(?:docs|metrics|sessions\/)/;
-const STATUSES = [200, 202, 304, 400, 403, 404, 405, 406, 413, 415, 429];
+const STATUSES = [200, 202, 204, 304, 400, 401, 403, 404, 405, 406, 413, 415, 429];
 
 /** What is wrong with the answer to a request; undefined: nothing. */
 async function faultOf({ method, path, token, headers, text }: FuzzedRequest): Promise<string | undefined> {
@@ -193,6 +193,7 @@ async function faultOf({ method, path, token, headers, text }: FuzzedRequest): P
   if (answer === '' && type.startsWith('text/event-stream')) await response.body?.cancel();
   seen.set(response.status, (seen.get(response.status) ?? 0) + 1);
   if (!STATUSES.includes(response.status)) return `status ${response.status}: ${answer.slice(0, 300)}`;
+  if ([204, 401].includes(response.status) && path !== '/mcp') return `status ${response.status} at ${path}`;
   if (response.status === 429 && !response.headers.has('retry-after')) return 'a 429 without Retry-After';
   if (token !== anna && answer.includes(SECRET)) return `the secret of another token: ${answer.slice(0, 300)}`;
   if (answer === '' || NO_JSON.test(path) || type.startsWith('text/event-stream')) return undefined;
