@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
 import {
@@ -20,6 +20,7 @@ import { readManifest } from '../install/manifest.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
+import { readPlainFile } from '../sessions/record.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { approvalPlaces } from './here.ts';
@@ -173,7 +174,7 @@ interface Said {
 async function recordAfter(path: string): Promise<Said | undefined> {
   for (let looks = 0; looks < LOOKS; looks++) {
     try {
-      const said = JSON.parse(readFileSync(path, 'utf8')) as Said;
+      const said = JSON.parse(readPlainFile(path).toString('utf8')) as Said;
       if (said.status !== 'waiting') return said;
     } catch {
       // It is being written, or the session is closed already.

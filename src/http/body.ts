@@ -1,5 +1,6 @@
+import { setImmediate } from 'node:timers/promises';
 import type { Deadline } from '../lib/clock.ts';
-import { AgentError, InvalidJson, RequestTooLarge, ShuttingDown } from '../lib/errors.ts';
+import { AgentError, InvalidJson, InvalidRequest, RequestTooLarge, ShuttingDown } from '../lib/errors.ts';
 import { MAX_BODY_BYTES } from '../lib/limits.ts';
 import type { SignalOnce } from '../lib/signal-once.ts';
 
@@ -7,7 +8,15 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 
 /** Refuses a body that announces itself as too large, before any of it is read. */
 export function refuseLargeBody(headers: Headers): void {
-  if (Number(headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+  if ((announcedBytes(headers) ?? 0) > MAX_BODY_BYTES) throw tooLarge();
+}
+
+/** What `Content-Length` says; undefined where there is none. Throws `InvalidRequest` for two of them and other nonsense. */
+function announcedBytes(headers: Headers): number | undefined {
+  const announced = headers.get('content-length');
+  if (announced === null) return undefined;
+  if (!/^\d{1,15}$/.test(announced)) throw new InvalidRequest('Content-Length must be one number. Send it once.');
+  return Number(announced);
 }
 
 function tooLarge(): RequestTooLarge {
@@ -73,23 +82,37 @@ async function readInTime(request: Request, { deadline, shutdown, count, turn }:
 
 async function readBody(request: Request, count: (bytes: number) => void): Promise<Uint8Array> {
   if (request.body === null) return new Uint8Array();
-  const announced = request.headers.get('content-length');
-  if (announced === null) return readChunks(request.body, count);
+  const announced = announcedBytes(request.headers);
+  if (announced === undefined) return readChunks(request.body, count);
   // With a Content-Length, the server reads no more than that, and it was checked before.
-  count(Number(announced));
+  count(announced);
   return new Uint8Array(await request.arrayBuffer());
 }
 
+/** Each piece costs the server more than its bytes: nobody who means well sends a megabyte by the letter. */
+const MAX_PIECES = 16_384;
+/** So many pieces are taken without a look at what else there is to do. */
+const PIECES_AT_ONCE = 256;
+const FIRST_ROOM_BYTES = 16_384;
+
 async function readChunks(body: ReadableStream<Uint8Array>, count: (bytes: number) => void): Promise<Uint8Array> {
-  const chunks: Uint8Array[] = [];
+  let room = Buffer.alloc(0);
   let total = 0;
+  let pieces = 0;
   for await (const chunk of body) {
+    if (++pieces > MAX_PIECES)
+      throw new InvalidRequest('The body came in too many pieces. Send it with Content-Length.');
+    if (pieces % PIECES_AT_ONCE === 0) await setImmediate();
+    if (total + chunk.length > MAX_BODY_BYTES) throw tooLarge();
+    if (total + chunk.length > room.length) {
+      const size = Math.max(2 * room.length, total + chunk.length, FIRST_ROOM_BYTES);
+      count(size - room.length);
+      room = Buffer.concat([room], size);
+    }
+    room.set(chunk, total);
     total += chunk.length;
-    if (total > MAX_BODY_BYTES) throw tooLarge();
-    count(chunk.length);
-    chunks.push(chunk);
   }
-  return Buffer.concat(chunks);
+  return room.subarray(0, total);
 }
 
 /** What `reading` gives, unless the deadline passes or the agent stops first: nobody waits for a body half sent. */

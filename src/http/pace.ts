@@ -64,6 +64,7 @@ export class Pace {
 
   /** Counts `bytes` of a request's body, before they are read: commands, input and files are text in it. */
   demandText(principal: string, bytes: number): void {
+    if (!Number.isSafeInteger(bytes)) throw new RangeError(`no number of bytes: ${bytes}`);
     const seconds = this.#text.consume(principal, bytes);
     if (seconds === 0) return;
     throw new TooManyRequests(

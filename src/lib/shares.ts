@@ -47,7 +47,9 @@ export class Shares {
     return largest;
   }
 
+  /** A number that is none would stay in the sum for good. */
   #add(owner: string, amount: number): void {
+    if (!Number.isSafeInteger(amount)) throw new RangeError(`no amount of slots: ${amount}`);
     this.#used += amount;
     const used = this.usedBy(owner) + amount;
     if (used === 0) this.#of.delete(owner);

@@ -145,7 +145,8 @@ function room(columns: number): number {
 
 function emptyFrom(lines: readonly string[], at: number): number {
   let end = at;
-  while (end < lines.length && lines[end]?.trim() === '') end++;
+  // Other blanks than these may be the name of a program.
+  while (end < lines.length && /^[ \t]*$/.test(lines[end] ?? '')) end++;
   return end - at;
 }
 

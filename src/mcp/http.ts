@@ -11,7 +11,7 @@ import type { Exchange } from '../http/exchange.ts';
 import type { Pace } from '../http/pace.ts';
 import { SignalOnce } from '../lib/signal-once.ts';
 import type { Turns } from '../lib/turns.ts';
-import { cancelledId, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';
+import { cancelledId, hasLongLabel, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';
 import { firesWith, type McpCall, type McpServerDeps, mcpServer } from './server.ts';
 
 /**
@@ -66,7 +66,14 @@ export class McpHttp {
   async answer(request: Request, sent: unknown, exchange: Exchange, done: AnswerDone): Promise<Response> {
     const body = normalize(sent);
     const messages = messagesOf(body).length;
-    if (messages > MAX_BATCH) return batchRefusal(messages, exchange, done);
+    if (messages > MAX_BATCH)
+      return refusal(
+        `a batch may have ${MAX_BATCH} messages, and this one has ${messages}. Send each in a request of its own.`,
+        exchange,
+        done,
+      );
+    if (messagesOf(body).some(hasLongLabel))
+      return refusal('an id or progressToken may have 256 characters.', exchange, done);
     if (messages > 1) {
       this.deps.pace.demand(exchange.principal, messages - 1);
       exchange.slot?.add(messages - 1);
@@ -183,9 +190,8 @@ function withoutBody({ url, method, headers, signal }: Request): Request {
 }
 
 /** In the words of JSON-RPC, as the package refuses what it cannot take. */
-function batchRefusal(messages: number, { id }: Exchange, done: AnswerDone): Response {
-  const message = `Invalid Request: a batch may have ${MAX_BATCH} messages, and this one has ${messages}. Send each in a request of its own.`;
-  const error = { code: ProtocolErrorCode.InvalidRequest, message };
+function refusal(why: string, { id }: Exchange, done: AnswerDone): Response {
+  const error = { code: ProtocolErrorCode.InvalidRequest, message: `Invalid Request: ${why}` };
   const text = JSON.stringify({ jsonrpc: '2.0', error, id: null });
   done(400, Buffer.byteLength(text));
   return new Response(text, { status: 400, headers: { 'content-type': 'application/json', 'x-request-id': id } });

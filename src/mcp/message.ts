@@ -34,3 +34,16 @@ export function wantsProgress(message: unknown): boolean {
 export function isInitialize(message: unknown): boolean {
   return isObject(message) && message['method'] === 'initialize';
 }
+
+/** A longer id or token of progress would be sent back again and again. */
+const MAX_LABEL_CHARS = 256;
+
+/** Reports whether a message bears an id or a token of progress that is too long to send back. */
+export function hasLongLabel(message: unknown): boolean {
+  if (!isObject(message)) return false;
+  const params = isObject(message['params']) ? message['params'] : {};
+  const meta = isObject(params['_meta']) ? params['_meta'] : {};
+  return [message['id'], meta['progressToken']].some(
+    (label) => typeof label === 'string' && label.length > MAX_LABEL_CHARS,
+  );
+}

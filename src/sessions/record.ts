@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
@@ -158,8 +158,24 @@ export function writeStart(directory: string, record: SessionRecord): void {
   writeFile(join(directory, START_FILE), 'w', Buffer.from(JSON.stringify(record)));
 }
 
+/** Commands of the agent's own user may put a pipe or a link in the place of a file: neither is waited for or followed. */
+const PLAIN = constants.O_NONBLOCK | constants.O_NOFOLLOW;
+const NEW = constants.O_WRONLY | constants.O_CREAT | constants.O_TRUNC | PLAIN;
+const THERE = constants.O_RDWR | PLAIN;
+
+/** What a file in a session's directory holds. Throws the system's error, also for what is no file. */
+export function readPlainFile(path: string): Buffer {
+  const fd = openSync(path, constants.O_RDONLY | PLAIN);
+  try {
+    if (!fstatSync(fd).isFile()) throw new Error(`${path} is no file`);
+    return readFileSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
 function writeFile(path: string, flags: 'w' | 'r+', bytes: Buffer): void {
-  const fd = openSync(path, flags, 0o600);
+  const fd = openSync(path, flags === 'w' ? NEW : THERE, 0o600);
   try {
     writeWhole(fd, bytes);
   } finally {
@@ -193,7 +209,7 @@ export function readRecord(directory: string): StoredRecord | undefined {
 
 function readFile(path: string): StoredRecord | undefined {
   try {
-    const bytes = readFileSync(path);
+    const bytes = readPlainFile(path);
     const value: unknown = JSON.parse(bytes.toString('utf8'));
     return checker.Check(value) ? { record: value as SessionRecord, bytes: bytes.length } : undefined;
   } catch {

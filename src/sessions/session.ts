@@ -1,8 +1,8 @@
 import {
   chmodSync,
   closeSync,
+  constants,
   openSync,
-  readFileSync,
   readSync,
   type Stats,
   statfsSync,
@@ -13,7 +13,7 @@ import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../lib/errors.ts';
 import { duplicate } from '../linux/libc.ts';
 import type { SessionId } from './id.ts';
-import { type SessionRecord, writeRecord, writeStart } from './record.ts';
+import { readPlainFile, type SessionRecord, writeRecord, writeStart } from './record.ts';
 
 export const STREAMS = ['stdout', 'stderr'] as const;
 export type StreamName = (typeof STREAMS)[number];
@@ -53,7 +53,7 @@ export class Session {
   /** The exit code that the command itself left on disk; null where it left none. */
   keptExitCode(): number | null {
     try {
-      const text = readFileSync(this.path('exit_code'), 'latin1');
+      const text = readPlainFile(this.path('exit_code')).toString('latin1');
       return /^\d{1,3}\n$/.test(text) ? Number(text) : null;
     } catch {
       // It was stopped, or is no command that keeps its exit code.
@@ -257,7 +257,8 @@ function readFrom(fd: number, offset: number, bytes: Uint8Array): Uint8Array {
 function openForReading(path: string): number {
   for (let tries = 1; ; tries++) {
     try {
-      return openSync(path, 'r');
+      // A pipe in its place is not waited for.
+      return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       const errno = errnoOf(error) ?? '';
       if (['ENOENT', 'ENOTDIR'].includes(errno)) throw outputRemoved();

@@ -144,6 +144,11 @@ describe('a block', () => {
     ['has an empty line', 'a\n\nb', '  1 │ a\n  2 │\n  3 │ b\n'],
     ['folds many', `a${'\n'.repeat(300)}b`, '    1 │ a\n      … 299 empty lines, 2 to 300\n  301 │ b\n'],
     ['folds blank ones', 'a\n \n  \n\t\n\nb', '  1 │ a\n    … 4 empty lines, 2 to 5\n  6 │ b\n'],
+    [
+      'folds no line that may name a program',
+      'a\n\u00a0\n\u00a0\n\u00a0\nb',
+      '  1 │ a\n  2 │ \\u{a0}\n  3 │ \\u{a0}\n  4 │ \\u{a0}\n  5 │ b\n',
+    ],
     ['wraps', 'x'.repeat(70), `  1 │ ${'x'.repeat(34)}\n    ┆ ${'x'.repeat(34)}\n    ┆ xx\n`],
     ['wraps wide letters', '漢'.repeat(20), `  1 │ ${'漢'.repeat(17)}\n    ┆ 漢漢漢\n`],
   ])('%s', (_, text, shown) => {

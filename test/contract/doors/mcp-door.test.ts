@@ -94,6 +94,22 @@ describe('/mcp', () => {
     expectRefusal(await post(`"${'x'.repeat(1_048_576)}"`), 413, 'Request too large');
   });
 
+  test.each(['id', 'progressToken'])('refuses an %s that is too long to send back', async (label) => {
+    const long = 'x'.repeat(300);
+    const params = { name: 'shell', arguments: { cmd: 'true' }, ...(label !== 'id' && { _meta: { [label]: long } }) };
+    const { status, text } = await post({
+      jsonrpc: '2.0',
+      id: label === 'id' ? long : 1,
+      method: 'tools/call',
+      params,
+    });
+    expect([status, text.length < 300, JSON.parse(text).error.message]).toEqual([
+      400,
+      true,
+      expect.stringContaining('256 characters'),
+    ]);
+  });
+
   const TRUE = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'shell', arguments: { cmd: 'echo x' } } };
 
   test('loses no client: without introduction, with a session of an agent that is gone, after a restart', async () => {

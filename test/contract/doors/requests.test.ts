@@ -1,4 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { delay } from '../../../src/lib/clock.ts';
 import { startAgent } from '../../helpers/agent.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
 import { postText, RawConnection } from '../../helpers/sockets.ts';
@@ -239,4 +241,50 @@ test('a body sent in chunks is read', async () => {
   for (const piece of [ran.slice(0, 7), ran.slice(7)]) connection.send(`${piece.length.toString(16)}\r\n${piece}\r\n`);
   connection.send('0\r\n\r\n');
   expect(await connection.until(/ran\\n/)).toStartWith('HTTP/1.1 200');
+});
+
+describe('a length that is no number', () => {
+  const lengths = ['17\r\nContent-Length: 17', '17, 17', '0x11', '-1', '1e3', '17 17'];
+  test.each(lengths)('%j is refused, and counts for nobody', async (length) => {
+    using connection = await RawConnection.open(agent);
+    connection.send(
+      `POST /shell HTTP/1.1\r\nHost: x\r\nX-Auth-Token: ${agent.token}\r\nConnection: close\r\nContent-Length: ${length}\r\n\r\n{"cmd":"echo hi"}`,
+    );
+    await connection.closed;
+    expect(connection.received).not.toContain(' 200 ');
+    const replies = await Promise.all(Array.from({ length: 8 }, () => agent.post(ran)));
+    expect(replies.map(({ status }) => status)).toEqual(Array(8).fill(200));
+  });
+
+  test('lifts no limit', async () => {
+    using connection = await RawConnection.open(agent);
+    const length = 3_000_000;
+    connection.send(
+      `POST /shell HTTP/1.1\r\nHost: x\r\nX-Auth-Token: ${agent.token}\r\nContent-Length: ${length}\r\nContent-Length: ${length}\r\n\r\n`,
+    );
+    connection.send(JSON.stringify({ cmd: `echo hi #${'x'.repeat(length - 22)}` }));
+    await connection.until(/\r\n\r\n/);
+    expect(connection.received).not.toContain(' 200 ');
+  });
+});
+
+test('a body by the letter is refused, before it takes much memory or time', async () => {
+  await using own = await startAgent();
+  const rss = (): number =>
+    Number(/^VmHWM:\s+(\d+)/m.exec(readFileSync(`/proc/${own.pid}/status`, 'utf8'))?.[1]) / 1024;
+  await own.post(ran);
+  const before = rss();
+  using connection = await RawConnection.open(own);
+  connection.send(
+    `POST / HTTP/1.1\r\nHost: localhost\r\nX-Auth-Token: ${own.token}\r\nTransfer-Encoding: chunked\r\n\r\n`,
+  );
+  const letters = '1\r\n \r\n'.repeat(1000);
+  for (let sent = 0; sent < 900_000; sent += 1000) {
+    await connection.sent(letters);
+    // Each lot comes by itself, so that the server reads letters, not lots of them.
+    if (sent % 50_000 === 0) await delay(1);
+  }
+  connection.send('0\r\n\r\n');
+  expect(await connection.until(/\r\n\r\n\{.*\}/)).toStartWith('HTTP/1.1 400');
+  expect(rss() - before).toBeLessThan(150);
 });

@@ -103,6 +103,16 @@ describe('after kill -9 of the agent and a new start', () => {
     await gone(pidIn(stdout));
   });
 
+  test.concurrent('files of a session that a command has made pipes keep no agent from starting', async () => {
+    await using agent = await startAgent(settings);
+    const own = '$(dirname "$(readlink /proc/$$/fd/1)")';
+    const cmd = `cd ${own}; for f in meta.json stdout stderr exit_code start.json; do rm -f $f; mkfifo $f; done; echo made > /dev/null`;
+    await agent.call('shell', { cmd });
+    await crashAndRestart(agent);
+    expect((await agent.shell({ cmd: 'echo well' })).stdout).toBe('well\n');
+    expect((await agent.call('list_sessions', {})).status).toBe(200);
+  });
+
   test.concurrent('a command that died with the agent is lost, and keeps its bytes', async () => {
     await using agent = await startAgent(settings);
     const { session, stdout } = await leaveRunning(agent, { cmd: 'echo $$; sleep 300; true' });
