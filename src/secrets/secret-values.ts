@@ -136,6 +136,7 @@ const LONGEST_LINE = 512;
 function isCode(one: Found): boolean {
   const { lead, rest, found } = one;
   if (isData(one)) return false;
+  if (isSetting(one)) return isExpression(one.value) && /[()[\]{}<>]/.test(one.value);
   return (
     CODE_LEAD.test(lead) ||
     CODE_REST.test(one.isQuoted ? rest.slice(1) : one.value + rest) ||
@@ -143,6 +144,17 @@ function isCode(one: Found): boolean {
     (one.isQuoted && found.open === "'" && /,\s*$/.test(rest)) ||
     /\?:/.test(found.before)
   );
+}
+
+/**
+ * `DB_PASSWORD=x` among other words, as in a line of a log or of cron: calls that are closed before it, or come behind,
+ * make no program's text of it.
+ */
+function isSetting({ lead, rest, found: { open, before } }: Found): boolean {
+  if (open !== '' || !/(?:^|[\s(;])\w{3,}=$/.test(before) || /^[;,]/.test(rest)) return false;
+  if (/(?:^|[\s(;])[A-Z][A-Z0-9_]{2,}=$/.test(before)) return true;
+  const closed = lead.replace(/\([^()]*\)/g, '');
+  return closed !== lead && !CODE_LEAD.test(closed) && (rest === '' || /^\s/.test(rest));
 }
 
 /** Whether a value can be no word: letters with digits or signs between them. */

@@ -456,3 +456,29 @@ describe('takes no longer for what was made to hold it up', () => {
     expect(slowPieces(quotes, (text) => maskCommand(text))).toEqual([]);
   });
 });
+
+describe('a setting among the words of a log is masked, whatever calls stand in its line', () => {
+  const lines = [
+    'Nov 29 03:00:01 host CRON[12]: (root) CMD (PGPASSWORD=@@ pg_dump db)',
+    '2026-11-29 INFO main(App.java:12) DB_PASSWORD=@@',
+    'host app(pam_unix)[12]: password=@@',
+    'f(x) api_key=@@',
+    'DB_PASSWORD=@@ f(x)',
+    'INFO worker(3) finished password=@@ retries=2 (ok)',
+  ];
+  const secrets = ['hunter2secretX9', 'S3cret!pass#9', 'correct-horse9-battery', '839201774'];
+  test.each(lines.flatMap((line) => secrets.map((secret) => [line.replace('@@', secret), secret])))(
+    '%s',
+    (line, secret) => {
+      expect(maskSecrets(line).text).not.toContain(secret);
+    },
+  );
+
+  test.each([
+    'connect(host="x", password=secret.value)',
+    'x = login(user, password=get_password(env))',
+    'if (token=next()) return;',
+  ])('and the text of a program is not: %s', (line) => {
+    expect(maskSecrets(line).text).toBe(line);
+  });
+});
