@@ -40,7 +40,7 @@ describe('a process left behind', () => {
   );
 
   test.concurrent('is counted with its like', async () => {
-    const answer = await answeredAtOnce('sleep 300 & sleep 300 & setsid sleep 300 & true');
+    const answer = await answeredAtOnce('sleep 300 & sleep 300 & setsid sleep 300 & sleep 0.2');
     expect(answer.message).toMatch(/\b(3|three)\b/i);
     expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toHaveLength(3);
     await close(answer.session);
