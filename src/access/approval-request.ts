@@ -20,7 +20,7 @@ import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/file-fingerprint.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
-export const requestSchema = Type.Object({
+const requestSchema = Type.Object({
   session: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
   /** The token it came with, and the address. */
   token: Type.String(),

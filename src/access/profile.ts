@@ -225,7 +225,7 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule))];
 }
 
-/** Nobody means these and all in them to be written to by a model: whoever may write there is root soon. */
+/** No workspace may be one of these or lie above one: who writes there becomes root. */
 const SYSTEM = [
   ...['/bin', '/boot', '/dev', '/etc', '/lib', '/lib32', '/lib64', '/libx32', '/lost+found', '/proc', '/run', '/sbin'],
   ...['/sys', '/usr', '/var/backups', '/var/cache', '/var/lock', '/var/log', '/var/mail', '/var/run', '/var/spool'],

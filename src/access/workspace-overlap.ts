@@ -8,7 +8,7 @@ interface Workspace {
 }
 
 /** The workspaces of profiles. */
-export function workspacesOf(profiles: Iterable<Profile>): Workspace[] {
+function workspacesOf(profiles: Iterable<Profile>): Workspace[] {
   return [...profiles].flatMap(({ name, sandbox }) =>
     sandbox?.directory === undefined ? [] : [{ name, directory: sandbox.directory, hidden: sandbox.hidden }],
   );

@@ -96,7 +96,7 @@ export class Followers {
     const { principal, shutdown } = context;
     const offsets = { ...from };
     const tails = { stdout: new Tail(), stderr: new Tail() };
-    // Whoever takes an event is done with its bytes when it asks for the next one.
+    // The bytes of an event are free again when the next event is asked for.
     const room = new Uint8Array(FOLLOW_PIECE_BYTES);
     using stdout = new Growth(session.path('stdout'));
     using stderr = new Growth(session.path('stderr'));

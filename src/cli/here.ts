@@ -25,7 +25,7 @@ export function profilesIn(directory: string | undefined): ProfileSet {
   return installedProfiles(readManifest(PATHS.manifest)?.user);
 }
 
-/** The profile of this name; undefined where there is none. Exits, with all reasons, where its file cannot be used. */
+/** The profile of this name, or undefined. Exits with all reasons when its file cannot be used. */
 export function profileHere(set: ProfileSet, name: string): Profile | undefined {
   const faults = faultsOf(set, name);
   if (faults.length > 0) fail(EXIT_FAILURE, `the profile ${name} cannot be used`, ...faults);

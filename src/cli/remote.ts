@@ -55,7 +55,7 @@ export function remoteClient(options: RemoteOptions, refuse: (fault: string) => 
   return new AgentClient(url, token, { isSelf: here !== undefined });
 }
 
-/** The agent of this server, as root finds it; undefined where there is none, or only root may read its settings. */
+/** The agent of this server, or undefined when none is installed or only root may read its settings. */
 function installedAgent(): { readonly url: string; readonly token: string | undefined } | undefined {
   const settings = installedSettings();
   if (!settings['AGENT3_API_TOKEN']) return undefined;

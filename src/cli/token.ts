@@ -133,7 +133,7 @@ async function createToken(
   if (fault !== undefined) process.stderr.write(`its commands cannot run as it is here: ${faultText(fault)}\n`);
 }
 
-/** The profile of this name. Exits, with the names of all profiles, where there is none. */
+/** The profile of this name. Exits with the names of all profiles when it does not exist. */
 function requireProfile(name: string | undefined): Profile {
   // These need no file, and are there whatever is wrong with those that have one.
   if (name === 'full' || name === 'readonly') return BUILT_IN[name];

@@ -149,7 +149,7 @@ class Feed {
   #sent = 0;
   #lastCallMs = Number.NEGATIVE_INFINITY;
 
-  /** `hasBroken` tells whether the agent was away since the command was started. */
+  /** `hasBroken`: the agent was away since the command was started. */
   constructor(
     private readonly client: AgentClient,
     private readonly session: string,

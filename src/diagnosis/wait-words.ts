@@ -38,7 +38,7 @@ async function lookAt(
 }
 
 /** What a command waits for, as a sentence for the model. */
-export function describeWait(wait: Wait): string {
+function describeWait(wait: Wait): string {
   const who = nameOf(wait.process);
   switch (wait.kind) {
     case 'input':

@@ -89,8 +89,6 @@ async function readBody(request: Request, count: (bytes: number) => void): Promi
   return new Uint8Array(await request.arrayBuffer());
 }
 
-/** Each piece costs the server more than its bytes: nobody who means well sends a megabyte by the letter. */
-const MAX_PIECES = 16_384;
 /** So many pieces are taken without a look at what else there is to do. */
 const PIECES_AT_ONCE = 256;
 const FIRST_ROOM_BYTES = 16_384;
@@ -100,12 +98,10 @@ async function readChunks(body: ReadableStream<Uint8Array>, count: (bytes: numbe
   let total = 0;
   let pieces = 0;
   for await (const chunk of body) {
-    if (++pieces > MAX_PIECES)
-      throw new InvalidRequest('The body came in too many pieces. Send it with Content-Length.');
-    if (pieces % PIECES_AT_ONCE === 0) await setImmediate();
+    if (++pieces % PIECES_AT_ONCE === 0) await setImmediate();
     if (total + chunk.length > MAX_BODY_BYTES) throw tooLarge();
     if (total + chunk.length > room.length) {
-      const size = Math.max(2 * room.length, total + chunk.length, FIRST_ROOM_BYTES);
+      const size = Math.min(MAX_BODY_BYTES, Math.max(2 * room.length, total + chunk.length, FIRST_ROOM_BYTES));
       count(size - room.length);
       room = Buffer.concat([room], size);
     }

@@ -133,7 +133,7 @@ export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Mask
 }
 
 /** `text` with marks in the place of `spans`. */
-export function maskSpans(text: string, spans: readonly SecretSpan[], mark: (kind: string) => string): Masked {
+function maskSpans(text: string, spans: readonly SecretSpan[], mark: (kind: string) => string): Masked {
   let [result, at] = ['', 0];
   for (const { start, end, kind } of spans) {
     result += text.slice(at, start) + mark(kind);

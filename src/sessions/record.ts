@@ -219,7 +219,7 @@ function readFile(path: string): StoredRecord | undefined {
 }
 
 /** What a session keeps of its command, in UTF-16 units: a list shows 200. The whole command is in the audit record. */
-export const KEPT_COMMAND_CHARS = 1000;
+const KEPT_COMMAND_CHARS = 1000;
 
 /** What it keeps of the reason of a decision, and of the part of the command that this is about. */
 const KEPT_REASON_CHARS = 2000;
