@@ -75,9 +75,10 @@ static void look(const char *name) {
     close(pidfd);
   }
   if (ptrace(PTRACE_SEIZE, pid, 0, 0) == 0) {
-    say("trace");
     ptrace(PTRACE_INTERRUPT, pid, 0, 0);
     waitpid(pid, NULL, __WALL);
+    /* A child of the agent has its name until it becomes its command, which is the user's own: the name may be old. */
+    if (slurp(name, "comm", comm, sizeof comm) > 0 && strstr(comm, "agent3") != NULL) say("trace");
     ptrace(PTRACE_DETACH, pid, 0, 0);
   }
 }
