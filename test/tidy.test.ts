@@ -50,7 +50,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   cron: ['server'],
   'prom-client': ['http'],
   'eventsource-parser': ['client'],
-  'ipaddr.js': ['lib', 'http'],
+  'ipaddr.js': ['lib'],
   pino: ['server', 'http', 'mcp'],
   commander: ['cli'],
   '@commander-js/extra-typings': ['cli'],

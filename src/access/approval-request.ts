@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { fileFingerprint } from '../lib/file-fingerprint.ts';
+import { fileFingerprint } from '../lib/files.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 const requestSchema = Type.Object({

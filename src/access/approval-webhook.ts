@@ -2,8 +2,8 @@ import { createHmac, randomUUID } from 'node:crypto';
 import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import type { Notices } from '../lib/notices.ts';
+import { webhookKey } from '../lib/token.ts';
 import { visibleLine, visibleText } from '../lib/visible.ts';
-import { webhookKey } from '../lib/webhook-secret.ts';
 import { type ApprovalRequest, digestOf } from './approval-request.ts';
 import type { Announce } from './approvals.ts';
 

@@ -1,7 +1,7 @@
-import { AddressList } from '../lib/address-list.ts';
+import { AddressList } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RefusedToken } from '../lib/errors.ts';
-import { fileFingerprint } from '../lib/file-fingerprint.ts';
+import { fileFingerprint } from '../lib/files.ts';
 import type { Notices } from '../lib/notices.ts';
 import { hashToken, readTokens, TokenFileFault, type TokenRecord } from './token-file.ts';
 

@@ -14,8 +14,7 @@ import { dirname } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { foreignHand } from '../lib/foreign-hand.ts';
-import { syncDirectory } from '../lib/sync-directory.ts';
+import { foreignHand, syncDirectory } from '../lib/files.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });

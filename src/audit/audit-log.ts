@@ -1,8 +1,8 @@
 import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { putAside } from '../lib/files.ts';
 import type { Notices } from '../lib/notices.ts';
-import { putAside } from '../lib/put-aside.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
 import { AuditFault } from './audit-fault.ts';
 import { GENESIS, hashLine } from './chain.ts';

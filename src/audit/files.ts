@@ -1,7 +1,7 @@
 import { constants, existsSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { gunzipSync } from 'node:zlib';
-import { finishPutAside } from '../lib/put-aside.ts';
+import { finishPutAside } from '../lib/files.ts';
 
 /** Older files of a record that are kept, by the agent and by ops/agent3.logrotate. */
 export const KEPT_FILES = 90;

@@ -2,9 +2,8 @@ import { closeSync, constants, fdatasync, fdatasyncSync, fsyncSync, openSync, re
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { GroupSync } from '../lib/group-sync.ts';
+import { GroupSync, syncDirectory } from '../lib/files.ts';
 import type { Notices } from '../lib/notices.ts';
-import { syncDirectory } from '../lib/sync-directory.ts';
 import { AuditFault } from './audit-fault.ts';
 import { MARK_BYTES, type Mark, markPath, markText, parseMark } from './mark.ts';
 import type { Seal } from './seal.ts';

@@ -1,9 +1,8 @@
 import type { Access } from '../access/access.ts';
 import { OPERATIONS, type Profile } from '../access/profile.ts';
-import type { Deadline } from '../lib/clock.ts';
+import type { Deadline, SignalOnce } from '../lib/clock.ts';
 import { AccessLapsed } from '../lib/errors.ts';
-import type { SignalOnce } from '../lib/signal-once.ts';
-import type { Turns } from '../lib/turns.ts';
+import type { Turns } from '../lib/shares.ts';
 import type { KnownSecrets } from '../secrets/secrets.ts';
 import { Masker, WINDOW_GARBAGE_BYTES } from './masking.ts';
 

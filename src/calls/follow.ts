@@ -1,8 +1,7 @@
-import { Deadline } from '../lib/clock.ts';
+import { Deadline, type SignalOnce } from '../lib/clock.ts';
 import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/errors.ts';
 import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../lib/limits.ts';
 import { Shares } from '../lib/shares.ts';
-import type { SignalOnce } from '../lib/signal-once.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';

@@ -1,5 +1,4 @@
-import { divide, fitBeginning, fitEnd, type Share } from '../lib/cut.ts';
-import { decodeUtf8, jsonChars } from '../lib/utf8.ts';
+import { decodeUtf8, divide, fitBeginning, fitEnd, jsonChars, type Share } from '../lib/utf8.ts';
 
 /** A stream's bytes at one moment, wherever they lie. */
 export interface ByteSource {

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { plainText } from '../lib/plain-text.ts';
+import { plainText } from '../lib/visible.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { LineMatch } from '../sessions/match-lines.ts';
 import type { Session, StoredStream } from '../sessions/session.ts';

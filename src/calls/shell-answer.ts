@@ -1,5 +1,5 @@
-import { plainText } from '../lib/plain-text.ts';
 import { jsonChars } from '../lib/utf8.ts';
+import { plainText } from '../lib/visible.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, finalSnapshot, messageOf, OMITTED_CHARS, type Snapshot, snapshot, turnFor } from './answer.ts';
 import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';

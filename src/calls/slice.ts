@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import { fitBeginning, fitEnd, type Share } from '../lib/cut.ts';
-import { openSequenceLength, plainText } from '../lib/plain-text.ts';
-import { boundaryFrom, decodeUtf8 } from '../lib/utf8.ts';
+import { boundaryFrom, decodeUtf8, fitBeginning, fitEnd, type Share } from '../lib/utf8.ts';
+import { openSequenceLength, plainText } from '../lib/visible.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, type Snapshot, snapshot, turnFor } from './answer.ts';
 import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';

@@ -6,7 +6,7 @@ import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { parseSettings } from '../install/settings-file.ts';
 import { describeErrno } from '../lib/errors.ts';
-import { likelyOwner } from '../lib/foreign-hand.ts';
+import { likelyOwner } from '../lib/files.ts';
 import { accountOf } from '../process/environment.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';

@@ -16,7 +16,7 @@ import { unreadable } from '../install/doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';
 import { installedSettings } from '../install/settings-file.ts';
-import { networkFault } from '../lib/address-list.ts';
+import { networkFault } from '../lib/addresses.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { newToken } from '../lib/token.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';

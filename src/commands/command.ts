@@ -1,7 +1,7 @@
 import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Notices } from '../lib/notices.ts';
-import type { Turns } from '../lib/turns.ts';
+import type { Turns } from '../lib/shares.ts';
 import type { CommandCgroups } from '../process/cgroup.ts';
 import type { Account } from '../process/environment.ts';
 import type { Gate } from '../process/gate.ts';

@@ -1,8 +1,7 @@
 import { Looks, type Silence } from '../diagnosis/wait-words.ts';
 import { waitsForInput } from '../diagnosis/waiting.ts';
-import { Deadline } from '../lib/clock.ts';
+import { Deadline, type SignalOnce } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
-import type { SignalOnce } from '../lib/signal-once.ts';
 import { bootId } from '../linux/proc.ts';
 import type { CommandInput } from '../process/input.ts';
 import type { Outcome } from '../process/outcome.ts';

@@ -1,7 +1,6 @@
 import { closeSync } from 'node:fs';
-import type { Deadline } from '../lib/clock.ts';
+import { type Deadline, SignalOnce } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
 import type { SessionId } from '../sessions/id.ts';
 import { outlivesMachine } from '../sessions/on-disk.ts';
 import type { Session } from '../sessions/session.ts';

@@ -1,4 +1,4 @@
-import { SignalOnce } from '../lib/signal-once.ts';
+import { SignalOnce } from '../lib/clock.ts';
 
 /** A command that waits for a person. It is over when it is disposed of: the command was started, or its session has ended. */
 export class Hold implements Disposable {

@@ -1,5 +1,4 @@
-import type { Deadline } from '../lib/clock.ts';
-import type { SignalOnce } from '../lib/signal-once.ts';
+import type { Deadline, SignalOnce } from '../lib/clock.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
+import { networkOf } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
-import { networkOf } from './client-address.ts';
 import type { Exchange } from './exchange.ts';
 import { isUnexpected } from './problems.ts';
 

@@ -1,14 +1,13 @@
 import { Elysia } from 'elysia';
 import type { Followers } from '../calls/follow.ts';
-import type { AddressList } from '../lib/address-list.ts';
+import { type AddressList, clientAddress } from '../lib/addresses.ts';
+import type { SignalOnce } from '../lib/clock.ts';
 import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
-import type { SignalOnce } from '../lib/signal-once.ts';
-import type { Turns } from '../lib/turns.ts';
+import type { Turns } from '../lib/shares.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Authenticator } from './auth.ts';
 import { type BodyReading, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import type { CallLimiter } from './call-limiter.ts';
-import { clientAddress } from './client-address.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, type HttpExchange, invokeFor, noteSession } from './exchange.ts';
 import { authorizeMetrics } from './metrics.ts';

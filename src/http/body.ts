@@ -1,8 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Deadline } from '../lib/clock.ts';
+import type { Deadline, SignalOnce } from '../lib/clock.ts';
 import { AgentError, InvalidJson, InvalidRequest, RequestTooLarge, ShuttingDown } from '../lib/errors.ts';
 import { MAX_BODY_BYTES } from '../lib/limits.ts';
-import type { SignalOnce } from '../lib/signal-once.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 

@@ -1,7 +1,7 @@
+import { networkOf } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
 import { GuessingRefused, type RefusedToken, Unauthorized } from '../lib/errors.ts';
 import type { Authenticator } from './auth.ts';
-import { networkOf } from './client-address.ts';
 
 /** Wrong tokens that one address may send within the window; what comes then is answered 429. */
 const MAX_FAILURES = 10;

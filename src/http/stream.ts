@@ -1,6 +1,6 @@
 import type { FollowEvent, Followers, Offsets } from '../calls/follow.ts';
+import { SignalOnce } from '../lib/clock.ts';
 import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
 import type { HttpExchange } from './exchange.ts';
 import { problemOf } from './problems.ts';

@@ -1,3 +1,5 @@
+import { gcAndSweep } from 'bun:jsc';
+
 /** An owner may hold so many times what is then still free: three of four slots where it is alone. */
 const TIMES_FREE = 3;
 
@@ -54,5 +56,87 @@ export class Shares {
     const used = this.usedBy(owner) + amount;
     if (used === 0) this.#of.delete(owner);
     else this.#of.set(owner, used);
+  }
+}
+
+/** Work in pieces leaves garbage faster than the collector takes it: it is collected when there is so much … */
+const GARBAGE_BYTES = 6 * 1_048_576;
+/** … but holds everybody up meanwhile (10 ms), so it takes no more than this part of the time … */
+const GARBAGE_PART = 1 / 8;
+/** … unless there is so much: on a busy machine a collection takes ten times as long, and so does the work. */
+const MOST_GARBAGE_BYTES = 10 * 1_048_576;
+
+/**
+ * Divides the agent's one thread among tokens. Work that takes more than a millisecond (masks, pages, long bodies, the
+ * start of a process) is cut into pieces of a few milliseconds, and each piece takes a turn before it: one piece in each
+ * turn of the event loop, tokens one after the other. So everybody else waits for one piece at most, however much one
+ * token asks for at once.
+ */
+export class Turns {
+  /** Who waits, by token: the token that is served next stands first. */
+  readonly #waiting = new Map<string, (() => void)[]>();
+  #served = '';
+  #isScheduled = false;
+  #garbageBytes = 0;
+  #nextCollectionMs = 0;
+
+  /**
+   * Resolves when it is the turn of `owner`, at once where this turn of the event loop had no piece yet. What the caller
+   * does next, without another await, is one piece, which leaves about `garbageBytes`.
+   */
+  take(owner: string, garbageBytes = 0): Promise<void> {
+    const isFree = !this.#isScheduled;
+    if (isFree) this.#schedule();
+    return new Promise((resolve) => {
+      const call = (): void => {
+        this.#served = owner;
+        this.#garbageBytes += garbageBytes;
+        resolve();
+      };
+      if (isFree) return call();
+      const queue = this.#waiting.get(owner);
+      if (queue === undefined) this.#waiting.set(owner, [call]);
+      else queue.push(call);
+    });
+  }
+
+  /** Nobody begins a piece before the event loop has come round. */
+  #schedule(): void {
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      const hasCollected = this.#collectWhenDue();
+      if (this.#waiting.size === 0) return;
+      this.#schedule();
+      if (!hasCollected) this.#callNext();
+    });
+  }
+
+  #callNext(): void {
+    const served = this.#waiting.get(this.#served);
+    if (served !== undefined) this.#toTheEnd(this.#served, served);
+    const [next] = this.#waiting;
+    if (next === undefined) return;
+    const [owner, queue] = next;
+    const call = queue.shift();
+    this.#toTheEnd(owner, queue);
+    call?.();
+  }
+
+  #toTheEnd(owner: string, queue: (() => void)[]): void {
+    this.#waiting.delete(owner);
+    if (queue.length > 0) this.#waiting.set(owner, queue);
+  }
+
+  #collectWhenDue(): boolean {
+    const start = performance.now();
+    const most = start < this.#nextCollectionMs ? MOST_GARBAGE_BYTES : GARBAGE_BYTES;
+    if (this.#garbageBytes < most) return false;
+    // Not Bun.gc(true), which takes half as long again: it throws away what is compiled.
+    gcAndSweep();
+    const end = performance.now();
+    this.#garbageBytes = 0;
+    this.#nextCollectionMs = end + (end - start) / GARBAGE_PART;
+    return true;
   }
 }

@@ -7,3 +7,19 @@ const TOKEN_BYTES = 32;
 export function newToken(): string {
   return randomBytes(TOKEN_BYTES).toString('base64url');
 }
+
+const PREFIX = 'whsec_';
+/** Standard Webhooks, "Signature scheme": a secret has 24 to 64 bytes. */
+const [LEAST_BYTES, MOST_BYTES] = [24, 64];
+
+/**
+ * The key that a secret of Standard Webhooks stands for: behind `whsec_` the bytes that its Base64 is of. Any other text
+ * is taken as its own bytes. Undefined for what begins so and is none.
+ */
+export function webhookKey(secret: string): Uint8Array | undefined {
+  if (!secret.startsWith(PREFIX)) return Buffer.from(secret);
+  const text = secret.slice(PREFIX.length);
+  const key = Buffer.from(text, 'base64');
+  const isWhole = key.toString('base64').replaceAll('=', '') === text.replace(/={0,2}$/, '');
+  return isWhole && key.length >= LEAST_BYTES && key.length <= MOST_BYTES ? key : undefined;
+}

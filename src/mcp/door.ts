@@ -2,7 +2,7 @@ import type { McpDoor } from '../http/app.ts';
 import { readMessage } from '../http/body.ts';
 import { requestOrigin } from '../http/openapi.ts';
 import { type OriginRules, requireOrigin } from '../http/origin.ts';
-import type { AddressList } from '../lib/address-list.ts';
+import type { AddressList } from '../lib/addresses.ts';
 import type { McpHttp, McpHttpDeps } from './http.ts';
 
 /** What the door works with. */

@@ -9,8 +9,8 @@ import {
 } from '@modelcontextprotocol/server';
 import type { Exchange } from '../http/exchange.ts';
 import type { Pace } from '../http/pace.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
-import type { Turns } from '../lib/turns.ts';
+import { SignalOnce } from '../lib/clock.ts';
+import type { Turns } from '../lib/shares.ts';
 import { cancelledId, hasLongLabel, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';
 import { firesWith, type McpCall, type McpServerDeps, mcpServer } from './server.ts';
 

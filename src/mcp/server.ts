@@ -3,7 +3,7 @@ import type { TObject } from '@sinclair/typebox';
 import type { CallLimiter } from '../http/call-limiter.ts';
 import { type Exchange, invokeFor } from '../http/exchange.ts';
 import { type PlainSchema, plainObject } from '../http/openapi-schema.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
+import { SignalOnce } from '../lib/clock.ts';
 import type { Operation } from '../operations/operation.ts';
 import { toolRefusal, toolResult } from './answer.ts';
 

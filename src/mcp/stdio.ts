@@ -1,11 +1,15 @@
-import type { JSONRPCMessage, Transport } from '@modelcontextprotocol/server';
-import { parseJSONRPCMessage, serializeMessage } from '@modelcontextprotocol/server';
+import {
+  type JSONRPCMessage,
+  parseJSONRPCMessage,
+  serializeMessage,
+  type Transport,
+} from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import type { Logger } from 'pino';
 import { logExchange } from '../http/access-log.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { type Exchange, localExchange } from '../http/exchange.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
+import { SignalOnce } from '../lib/clock.ts';
 import { normalize } from './message.ts';
 import { firesWith, type McpServerDeps, mcpServer } from './server.ts';
 

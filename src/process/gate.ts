@@ -1,6 +1,6 @@
+import { SignalOnce } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { Shares } from '../lib/shares.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
 
 /** A full gate is likely to have room again soon: most commands take well under a second. */
 const RETRY_AFTER_SECONDS = 2;

@@ -1,6 +1,5 @@
 import { constants } from 'node:os';
-import { Deadline } from '../lib/clock.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
+import { Deadline, SignalOnce } from '../lib/clock.ts';
 import { isChildless, isInit } from '../linux/proc.ts';
 import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
 import { asksToEnd, type SignalName } from './signals.ts';

@@ -1,5 +1,4 @@
-import { delay } from '../lib/clock.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
+import { delay, SignalOnce } from '../lib/clock.ts';
 import { bootId, isDead, offerToOomKiller, readStat } from '../linux/proc.ts';
 import type { ExitStatus } from './outcome.ts';
 import { addShell, removeShell } from './shells.ts';

@@ -1,6 +1,6 @@
 import { closeSync, writeSync } from 'node:fs';
 import type { OpenInput } from '../diagnosis/waiting.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
+import { SignalOnce } from '../lib/clock.ts';
 import type { CommandInput } from './input.ts';
 
 /** The size of a terminal, in characters. */

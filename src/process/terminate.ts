@@ -1,5 +1,4 @@
-import { Deadline } from '../lib/clock.ts';
-import { SignalOnce } from '../lib/signal-once.ts';
+import { Deadline, SignalOnce } from '../lib/clock.ts';
 import type { ProcessTree } from './tree.ts';
 
 /** How long SIGKILL is repeated before the tree is given up: only a process stuck in the kernel (state D) outlives it. */

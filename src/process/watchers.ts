@@ -1,4 +1,4 @@
-import { SignalOnce } from '../lib/signal-once.ts';
+import { SignalOnce } from '../lib/clock.ts';
 
 /** Fires when a command has run for `seconds`. */
 export class TimeLimit implements Disposable {

@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import pino from 'pino';
-import { putAside } from '../lib/put-aside.ts';
+import { putAside } from '../lib/files.ts';
 
 export type Destination = ReturnType<typeof pino.destination>;
 

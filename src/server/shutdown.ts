@@ -1,5 +1,4 @@
-import { Deadline, delay } from '../lib/clock.ts';
-import type { SignalOnce } from '../lib/signal-once.ts';
+import { Deadline, delay, type SignalOnce } from '../lib/clock.ts';
 import type { Log } from './log.ts';
 
 /** The part of an agent that takes calls. */

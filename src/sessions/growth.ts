@@ -1,5 +1,5 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { SignalOnce } from '../lib/signal-once.ts';
+import { SignalOnce } from '../lib/clock.ts';
 
 /** How often a file is taken to have changed where the kernel grants no watch (inotify(7), `max_user_watches`). */
 const UNWATCHED_LOOK_MS = 100;

@@ -1,5 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
-import { plainText } from '../lib/plain-text.ts';
+import { plainText } from '../lib/visible.ts';
 
 /** What is looked for in a stream. */
 export interface MatchRequest {

@@ -1,7 +1,7 @@
 import { closeSync, fsync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { GroupSync } from '../lib/group-sync.ts';
+import { GroupSync } from '../lib/files.ts';
 import { RECORD_FILE, START_FILE } from './record.ts';
 import { type Session, STREAMS } from './session.ts';
 

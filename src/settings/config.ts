@@ -2,10 +2,10 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { KindGuard } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { AddressList } from '../lib/address-list.ts';
+import { AddressList } from '../lib/addresses.ts';
 import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { describeSchema, preview } from '../lib/schema-words.ts';
-import { webhookKey } from '../lib/webhook-secret.ts';
+import { webhookKey } from '../lib/token.ts';
 import { isKnownVariable, SETTING_ROWS, type SettingName, type SettingValues } from './settings.ts';
 
 /** The settings in force, in the units their names tell. */

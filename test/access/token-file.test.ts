@@ -1,7 +1,7 @@
 import { expect, test } from 'bun:test';
 import { chmodSync, chownSync, closeSync, openSync, statSync } from 'node:fs';
 import { changeTokens, readTokens, TokenFileFault, type TokenRecord } from '../../src/access/token-file.ts';
-import { likelyOwner } from '../../src/lib/foreign-hand.ts';
+import { likelyOwner } from '../../src/lib/files.ts';
 import { tryLock } from '../../src/linux/libc.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 

@@ -7,7 +7,7 @@ import { recordFiles } from '../../src/audit/files.ts';
 import { headPath } from '../../src/audit/head.ts';
 import { verifyRecord } from '../../src/audit/verify.ts';
 import { systemClock } from '../../src/lib/clock.ts';
-import { putAside } from '../../src/lib/put-aside.ts';
+import { putAside } from '../../src/lib/files.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const KEY = 'a-key-of-the-record-with-40-characters-x';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { isInKey, Masker } from '../../src/calls/masking.ts';
-import { plainText } from '../../src/lib/plain-text.ts';
 import { decodeUtf8, jsonChars } from '../../src/lib/utf8.ts';
+import { plainText } from '../../src/lib/visible.ts';
 import { maskSecrets } from '../../src/secrets/secrets.ts';
 import { sourceOf } from '../helpers/bytes.ts';
 

@@ -3,10 +3,9 @@ import { BUILT_IN, type Profile } from '../../src/access/profile.ts';
 import { Trail } from '../../src/audit/trail.ts';
 import { type CallContext, contextOf, revalidate } from '../../src/calls/context.ts';
 import { underPolicy } from '../../src/calls/policy.ts';
-import { Deadline } from '../../src/lib/clock.ts';
+import { Deadline, SignalOnce } from '../../src/lib/clock.ts';
 import { AccessLapsed } from '../../src/lib/errors.ts';
-import { SignalOnce } from '../../src/lib/signal-once.ts';
-import { Turns } from '../../src/lib/turns.ts';
+import { Turns } from '../../src/lib/shares.ts';
 
 const LIMITS = {
   shell: '/bin/sh',

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { networkOf } from '../../src/http/client-address.ts';
+import { networkOf } from '../../src/lib/addresses.ts';
 
 const cases: readonly [address: string, network: string][] = [
   ['203.0.113.9', '203.0.113.9'],

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { isIP } from 'node:net';
 import fc from 'fast-check';
-import { AddressList, networkFault } from '../../src/lib/address-list.ts';
+import { AddressList, networkFault } from '../../src/lib/addresses.ts';
 
 describe('a list of addresses', () => {
   const { list, faults } = AddressList.parse(' 127.0.0.1, ::1,10.0.0.0/8 , fd00::/8');

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { GroupSync } from '../../src/lib/group-sync.ts';
+import { GroupSync } from '../../src/lib/files.ts';
 
 /** A sync whose rounds end when the test says so. */
 function slowSync() {

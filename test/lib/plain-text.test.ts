@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { openSequenceLength, plainText } from '../../src/lib/plain-text.ts';
+import { openSequenceLength, plainText } from '../../src/lib/visible.ts';
 import { HOSTILE_PIECES, slowPieces } from '../helpers/growth.ts';
 
 describe('the plain text of', () => {

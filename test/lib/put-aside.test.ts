@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { putAside } from '../../src/lib/put-aside.ts';
+import { putAside } from '../../src/lib/files.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 /** Each row: what is there before, and after, as `name=content`. */

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { Turns } from '../../src/lib/turns.ts';
+import { Turns } from '../../src/lib/shares.ts';
 
 describe('turns', () => {
   test('go round among owners, however many one waits for', async () => {

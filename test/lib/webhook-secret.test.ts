@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { webhookKey } from '../../src/lib/webhook-secret.ts';
+import { webhookKey } from '../../src/lib/token.ts';
 
 const KEY = Buffer.from('a key of 32 bytes, as it should..');
 

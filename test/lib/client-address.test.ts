@@ -1,6 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { clientAddress } from '../../src/http/client-address.ts';
-import { AddressList } from '../../src/lib/address-list.ts';
+import { AddressList, clientAddress } from '../../src/lib/addresses.ts';
 
 const { list } = AddressList.parse('127.0.0.1,10.0.0.0/8');
 

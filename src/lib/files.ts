@@ -1,0 +1,134 @@
+import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { errnoOf } from './errors.ts';
+
+/** A text that changes with every write of a file, and with its owner and mode; where the system shows none, the reason. Never throws. */
+export function fileFingerprint(path: string): string {
+  try {
+    const stat = statSync(path, { throwIfNoEntry: false });
+    return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
+  } catch (error) {
+    // Whoever then reads the file is told what is wrong with it.
+    return errnoOf(error) ?? 'unknown';
+  }
+}
+
+/**
+ * Why what stands in a file (or lies in a directory) may not be the word of its owner, who is root or the user of the
+ * agent, `own`: that of this process unless it is told; undefined when it can be trusted. Throws the system's error.
+ */
+export function foreignHand(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
+  return othersWrite(path) ?? foreignOwner(path, own);
+}
+
+/** Why others than its owner may have changed what lies at a path. Throws the system's error. */
+export function othersWrite(path: string): string | undefined {
+  const { mode } = statSync(path);
+  if ((mode & OTHERS_WRITE) === 0) return undefined;
+  const octal = (mode & 0o7777).toString(8).padStart(4, '0');
+  return `others than its owner may write to it (mode ${octal}): chmod go-w ${path}`;
+}
+
+/**
+ * Why the owner of what lies at a path cannot be trusted. In a directory that is root's alone it was root's as well: then
+ * also the user of the agent is a stranger, as whom commands run. Throws the system's error.
+ */
+export function foreignOwner(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
+  const { uid } = statSync(path);
+  if (uid === 0 || (uid === own && !isRootsAlone(dirname(path)))) return undefined;
+  return `it belongs to the user with the number ${uid}, and has to be root's: chown root ${path}`;
+}
+
+const OTHERS_WRITE = 0o022;
+
+function isRootsAlone(directory: string): boolean {
+  const { uid, mode } = statSync(directory);
+  return uid === 0 && (mode & OTHERS_WRITE) === 0;
+}
+
+/** Whose agent it is that reads a file which lies elsewhere than the service's: to root, that of the directory's owner. */
+export function likelyOwner(path: string): number | undefined {
+  const own = process.geteuid?.();
+  return own === 0 ? (statSync(dirname(path), { throwIfNoEntry: false })?.uid ?? own) : own;
+}
+
+/** Puts the names in a directory on the disk, as they are now. Throws the system's error. */
+export function syncDirectory(path: string): void {
+  const fd = openSync(path, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+/**
+ * Puts a file aside as logrotate does: `log` becomes `log.1`, `log.1` becomes `log.2`, and beyond `keep` the oldest go.
+ * Throws the system's error when the file cannot be moved, and has moved nothing then.
+ */
+export function putAside(path: string, keep: number): void {
+  finishPutAside(path, keep);
+  renameSync(path, `${path}.0`);
+  makeRoom(path, keep);
+}
+
+/** Ends a move that was cut short: logrotate knows no `log.0`. Throws the system's error. */
+export function finishPutAside(path: string, keep: number): void {
+  if (existsSync(`${path}.0`)) makeRoom(path, keep);
+}
+
+/**
+ * Moves each older file on by one, up to the first number that is free, the oldest first: in whatever moment this ends,
+ * their order stays, and none goes before there are more than `keep`.
+ */
+function makeRoom(path: string, keep: number): void {
+  const name = basename(path);
+  const numbered = readdirSync(dirname(path))
+    .filter((entry) => entry.startsWith(`${name}.`))
+    .map((entry) => /^(\d{1,6})(\.gz)?$/.exec(entry.slice(name.length + 1)))
+    .filter((match) => match !== null)
+    .map(([, number, ending = '']) => ({ number: Number(number), ending }))
+    .sort((a, b) => b.number - a.number);
+  let free = 1;
+  while (numbered.some(({ number }) => number === free)) free++;
+  for (const { number, ending } of numbered) {
+    const from = join(dirname(path), `${name}.${number}${ending}`);
+    if (number > keep || (number === keep && number < free)) rmSync(from);
+    else if (number < free) renameSync(from, join(dirname(path), `${name}.${number + 1}${ending}`));
+  }
+}
+
+/** Those who wait for the same file to be on the disk share one sync: of ten calls at once, most wait for the same. */
+export class GroupSync {
+  #running: Promise<void> | undefined;
+  #next: Promise<void> | undefined;
+
+  /** `sync` puts on the disk what was written before it began. */
+  constructor(private readonly sync: () => Promise<void>) {}
+
+  /** Resolves when all that was written before this call is on the disk. Rejects with the system's error. */
+  request(): Promise<void> {
+    if (this.#running === undefined && this.#next === undefined) return this.#begin();
+    this.#next ??= this.idle().then(() => {
+      this.#next = undefined;
+      return this.#begin();
+    });
+    return this.#next;
+  }
+
+  /** Resolves when the sync that runs now is over, however it ended. */
+  async idle(): Promise<void> {
+    try {
+      await this.#running;
+    } catch {
+      // Told to those who asked for it.
+    }
+  }
+
+  #begin(): Promise<void> {
+    this.#running = this.sync().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+}
