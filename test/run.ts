@@ -5,7 +5,8 @@ import { imageIsBuilt } from './vm/harness/image.ts';
 
 /**
  * Everything that has to hold before a change lands: format, lint and types, the build, and every test against it.
- * Closes with one line, `N passed, N failed`; exits with 1 when anything failed. Arguments go to `bun test`.
+ * Closes with one line, `N passed, N failed`; exits with 1 when anything failed. An argument `unit`, `contract` or `vm`
+ * takes a part of it (`unit` checks and builds nothing); other arguments go to `bun test`.
  */
 const bun = process.execPath;
 const root = join(import.meta.dir, '..');
@@ -15,8 +16,12 @@ const steps: Record<string, readonly string[]> = {
   build: [bun, 'run', 'build'],
 };
 
+const given = process.argv.slice(2);
+const part = given.length === 1 ? given[0] : undefined;
+const needed = { unit: [], contract: ['build'], vm: ['build'] }[part ?? ''] ?? Object.keys(steps);
+
 const broken: string[] = [];
-for (const [name, command] of Object.entries(steps)) {
+for (const [name, command] of Object.entries(steps).filter(([name]) => needed.includes(name))) {
   const { exitCode } = Bun.spawnSync([...command], { stdio: ['ignore', 'inherit', 'inherit'], cwd: root });
   if (exitCode !== 0) broken.push(name);
 }
@@ -35,24 +40,31 @@ const BEHIND = ['boot', 'debian13', 'power', 'small'].map((name) => `test/vm/${n
 /** Whose answers have a time limit: it comes last, alone. */
 const TIMED = 'test/vm/hostile.test.ts';
 
-const given = process.argv.slice(2);
 const machine = readdirSync(join(import.meta.dir, 'vm'))
   .filter((name) => name.endsWith('.test.ts'))
   .map((name) => `test/vm/${name}`);
-const others = readdirSync(import.meta.dir, { withFileTypes: true })
-  .filter(({ name }) => name.endsWith('.test.ts') || !/^(?:vm|bench|helpers)$|\.ts$/.test(name))
-  .map(({ name }) => `test/${name}`);
+/** These try the executable; the folders of `units` need none. */
+const contract = ['test/contract', 'test/ops'];
+const units = readdirSync(import.meta.dir, { withFileTypes: true })
+  .filter((entry) => entry.name.endsWith('.test.ts') || entry.isDirectory())
+  .map(({ name }) => `test/${name}`)
+  .filter((path) => !['test/vm', 'test/bench', 'test/helpers', ...contract].includes(path));
 const reports: string[] = [];
 const outputs: string[] = [];
-if (given.length > 0) {
+if (part === 'unit') {
+  await runLane([['--parallel', ...units]], true);
+} else if (part === 'contract') {
+  await runLane([contract], true);
+} else if (given.length > 0 && part !== 'vm') {
   await runLane([given], true);
 } else {
+  const others = part === 'vm' ? [] : [[...units, ...contract]];
   // An emulated machine takes one of two cores, or waits; the other tests wait most of the time, for commands.
   const later = [...CONTAINED, ...BEHIND, TIMED];
   const emulated = runLane([machine.filter((file) => !later.includes(file))], true);
   // The first of these builds what containers start from as well.
   const contained = Promise.race([emulated, imageBuilt()]).then(() => runLane([CONTAINED, BEHIND], false));
-  outputs.push(...(await Promise.all([runLane([others], false), contained, emulated])));
+  outputs.push(...(await Promise.all([runLane(others, false), contained, emulated])));
   await runLane([[TIMED]], true);
 }
 for (const output of outputs) console.log(output);

@@ -7,9 +7,7 @@ import { alarms, MOST_OF_10_000 } from '../helpers/alarms.ts';
 const ENOUGH_BYTES = 4_000_000;
 
 function output(cmd: string): string {
-  return Bun.spawnSync(['/bin/sh', '-c', `${cmd} 2>/dev/null`], { maxBuffer: 64 * 1_048_576 })
-    .stdout.toString()
-    .slice(0, ENOUGH_BYTES);
+  return Bun.spawnSync(['/bin/sh', '-c', `{ ${cmd}; } 2>/dev/null | head -c ${ENOUGH_BYTES}`]).stdout.toString();
 }
 
 /** The text of files below a directory, in the order of their names. */
