@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { join } from 'node:path';
 import { BINARY } from '../helpers/binary.ts';
 import { describeVm } from './harness/describe.ts';
-import { ask, faultsOf, shellIn } from './harness/installed.ts';
+import { ask, faultsOf, rotateOnceWritten, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 describeVm('the logs of an installed agent', () => {
@@ -26,24 +26,27 @@ describeVm('the logs of an installed agent', () => {
   });
 
   test("are rotated under load: of the agent's own log no line is lost", async () => {
-    const calls = 60;
     await vm.sh(`cat > /opt/load <<'END'
 . /etc/agent3/agent3.env
-for n in $(seq ${calls}); do
+until [ -e /opt/enough ]; do
   curl -s -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","args":{"cmd":"true"}}' http://127.0.0.1:$AGENT3_PORT/ | tee -a /opt/answers | jq -r .session
-done > /opt/answered
+done
 END
-bash /opt/load & for n in 1 2 3 4; do sleep 1; logrotate -f /etc/logrotate.d/agent3; done; wait`);
+systemd-run --quiet --unit=load -p StandardOutput=file:/opt/answered bash /opt/load`);
+    for (let count = 0; count < 4; count++) await rotateOnceWritten(vm, '/var/log/agent3/agent3.log');
+    await vm.until('[ "$(wc -l < /opt/answered)" -ge 60 ]', 100);
+    await vm.sh('touch /opt/enough');
+    await vm.until('! systemctl is-active --quiet load', 60);
     const answered = (await vm.sh('cat /opt/answered')).trim().split('\n');
     // What is no answer of a command says why.
     expect((await vm.run(`grep -o '{[^{]*"error".*' /opt/answers`)).stdout).toBe('');
-    expect(new Set(answered).size).toBe(calls);
+    expect(new Set(answered).size).toBe(answered.length);
     const logged = await vm.sh(
       `cd /var/log/agent3; zcat -f agent3.log* | grep '"op":"shell"' | grep -cFf /opt/answered`,
     );
-    expect(Number(logged)).toBe(calls);
+    expect(Number(logged)).toBe(answered.length);
     expect((await vm.sh('ls /var/log/agent3 | grep -c "agent3.log"')).trim()).toBe('5');
-  }, 120_000);
+  }, 240_000);
 
   test('go on in the new file, which belongs to the agent', async () => {
     const { body } = await ask(vm, 'shell', { cmd: 'true' });
@@ -96,13 +99,15 @@ cat /opt/captured.out* | grep -c line`);
   }, 120_000);
 
   test('reload ends no command', async () => {
-    const running = ask(vm, 'shell', { cmd: 'echo begun; sleep 3; echo ended' });
-    await running;
-    expect((await running).body['stdout']).toBe('begun\nended\n');
-    await vm.sh(
-      `bash -c '. /etc/agent3/agent3.env; curl -s -o /opt/answer -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d "{\\"op\\":\\"shell\\",\\"args\\":{\\"cmd\\":\\"sleep 3; echo ended\\"}}" http://127.0.0.1:$AGENT3_PORT/' & sleep 1; systemctl reload agent3; wait`,
-    );
-    expect(await vm.sh('cat /opt/answer')).toContain('ended');
+    const running = ask(vm, 'shell', {
+      cmd: 'touch /tmp/begun; until [ -e /tmp/reloaded ]; do sleep 0.1; done; echo ended',
+    });
+    await vm.until('test -e /tmp/begun', 30);
+    const reloads = `$(grep -c '"msg":"reloaded"' /var/log/agent3/agent3.log)`;
+    await vm.sh(`echo ${reloads} > /opt/reloads; systemctl reload agent3`);
+    await vm.until(`[ ${reloads} -gt "$(cat /opt/reloads)" ]`, 30);
+    await vm.sh('touch /tmp/reloaded');
+    expect((await running).body['stdout']).toBe('ended\n');
   }, 60_000);
 
   test('whose directory was deleted: told by one line, and made by a restart', async () => {

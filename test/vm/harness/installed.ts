@@ -38,6 +38,12 @@ curl -s -m 3 -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") -d '{"op":"shell","ar
   return (performance.now() - start) / 1000;
 }
 
+/** Rotates the logs when the agent writes to `file`, one of them: logrotate leaves a file that is empty where it is. */
+export async function rotateOnceWritten(vm: Vm, file: string): Promise<void> {
+  await vm.until(`test -s ${file}`, 60);
+  await vm.sh('logrotate -f /etc/logrotate.d/agent3');
+}
+
 /** What the doctor says of one thing. */
 export interface Finding {
   readonly check: string;
