@@ -16,6 +16,7 @@ export const OPERATIONS = [
   'close_session',
   'server_info',
 ] as const;
+export type OperationName = (typeof OPERATIONS)[number];
 
 const absolute = (description: string) => Type.String({ pattern: '^/', maxLength: 3000, description });
 

@@ -1,10 +1,10 @@
 import { type TObject, Type } from '@sinclair/typebox';
+import type { OperationName } from '../access/profile.ts';
 import type { Clock } from '../lib/clock.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 import { SESSION_STATUSES, type SessionRecord } from '../sessions/record.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
-import type { CallContext } from './context.ts';
-import type { Omission } from './reply.ts';
+import { ADVISED, type Answer, type CallContext } from './context.ts';
 
 /** The fields that `shell` and `read_session` have in common. */
 export const outputFields = {
@@ -120,12 +120,29 @@ export function envelopeChars(answer: Readonly<Record<string, unknown>>): number
   return JSON.stringify({ ...answer, stdout: '', stderr: '' }).length;
 }
 
+/** The part of a stream that is not inline: where it begins and how long it is. */
+export interface Omission {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
 /** Both streams cut, with the largest numbers: how many characters `omitted` can take. */
 const LARGEST: Omission = { offset: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER };
 export const OMITTED_CHARS = JSON.stringify({ omitted: { stdout: LARGEST, stderr: LARGEST } }).length;
 
-/** The sentences that have something to say, as one `message`; nothing where none has. */
-export function messageOf(...sentences: readonly (string | undefined)[]): { readonly message?: string } {
-  const said = sentences.filter((sentence) => sentence !== undefined);
-  return said.length === 0 ? {} : { message: said.join(' ') };
+/** A sentence of a message that advises operations, which the profile of a token may not allow. */
+interface Advice {
+  readonly text: string;
+  readonly calls: readonly OperationName[];
+}
+
+/** A sentence of a message; undefined where there is nothing to say. */
+export type Hint = string | Advice | undefined;
+
+/** The sentences that have something to say, as one `message` with what they advise; nothing where none has. */
+export function messageOf(...hints: readonly Hint[]): Answer {
+  const said = hints.filter((hint) => hint !== undefined);
+  if (said.length === 0) return {};
+  const message = said.map((hint) => (typeof hint === 'string' ? hint : hint.text)).join(' ');
+  return { message, [ADVISED]: said.flatMap((hint) => (typeof hint === 'string' ? [] : hint.calls)) };
 }

@@ -1,9 +1,14 @@
 import type { Access } from '../access/access.ts';
-import { OPERATIONS, type Profile } from '../access/profile.ts';
-import type { Deadline, SignalOnce } from '../lib/clock.ts';
-import { AccessLapsed } from '../lib/errors.ts';
+import { OPERATIONS, type OperationName, type Profile } from '../access/profile.ts';
+import type { Trail } from '../audit/trail.ts';
+import type { Commands } from '../commands/commands.ts';
+import type { Proposals } from '../commands/proposals.ts';
+import type { Clock, Deadline, SignalOnce } from '../lib/clock.ts';
+import { AccessLapsed, OperationNotAllowed } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
+import type { Gate } from '../process/gate.ts';
 import type { KnownSecrets } from '../secrets/secrets.ts';
+import type { SessionStore } from '../sessions/store.ts';
 import { Masker, WINDOW_GARBAGE_BYTES } from './masking.ts';
 
 /** The limits that operations hold their answers and arguments to. */
@@ -37,11 +42,14 @@ export interface Call {
   readonly maxReplyChars?: number;
 }
 
-/** An answer's fields; the door writes them as JSON. */
-export type Answer = Readonly<Record<string, unknown>>;
+/** The operations that the message of an answer advises; JSON has no such field. */
+export const ADVISED = Symbol('advised');
 
-/** What contexts are built from. */
-export interface ContextDeps {
+/** An answer's fields; the door writes them as JSON. */
+export type Answer = Readonly<Record<string, unknown>> & { readonly [ADVISED]?: readonly OperationName[] };
+
+/** What every call works with. */
+export interface CallDeps {
   /** What the bearer of a token may do. */
   readonly access: Access;
   readonly limits: OperationLimits;
@@ -49,6 +57,7 @@ export interface ContextDeps {
   readonly secrets: KnownSecrets;
   /** What the work that a client makes long waits for, piece by piece. */
   readonly turns: Turns;
+  readonly trail: Trail;
 }
 
 /** A call with what its token may do. Built once, and passed to every step of the call. */
@@ -59,11 +68,11 @@ export interface CallContext extends Call {
   /** Masks the answer; undefined where the profile wants no masks. */
   readonly masker: Masker | undefined;
   readonly maxReplyChars: number;
-  readonly deps: ContextDeps;
+  readonly deps: CallDeps;
 }
 
 /** The context of a call. Throws `AccessLapsed` when the token or its profile is gone. */
-export function contextOf(deps: ContextDeps, call: Call): CallContext {
+export function contextOf(deps: CallDeps, call: Call): CallContext {
   const profile = deps.access.profileFor(call.principal);
   const maxReplyChars = call.maxReplyChars ?? deps.limits.maxReplyChars;
   return { ...call, deps, maxReplyChars, ...profileView(deps, call.principal, profile) };
@@ -86,7 +95,7 @@ export function revalidate(context: CallContext, consequence = ''): CallContext 
 
 type ProfileView = Pick<CallContext, 'profile' | 'limits' | 'masker'>;
 
-function profileView({ limits, secrets, turns }: ContextDeps, principal: string, profile: Profile): ProfileView {
+function profileView({ limits, secrets, turns }: CallDeps, principal: string, profile: Profile): ProfileView {
   const masker = profile.mask ? new Masker(secrets, () => turns.take(principal, WINDOW_GARBAGE_BYTES)) : undefined;
   return { profile, limits: limitsWithin(limits, profile), masker };
 }
@@ -102,11 +111,97 @@ function limitsWithin(limits: OperationLimits, { limits: own }: Profile): Operat
 }
 
 /** What an answer adds where its message advises what the token may not call. */
-export const FORBIDDEN = ' The profile of this token does not allow ';
+const FORBIDDEN = ' The profile of this token does not allow ';
 /** The sentence with all operations. */
 const FORBIDDEN_CHARS = FORBIDDEN.length + OPERATIONS.join(', ').length + 1;
 
 /** Most characters of JSON that the answer of a call may have, with room for what `withForbidden` adds. */
 export function replyChars({ maxReplyChars, profile }: Pick<CallContext, 'maxReplyChars' | 'profile'>): number {
   return maxReplyChars - 1 - (profile.operations === undefined ? 0 : FORBIDDEN_CHARS);
+}
+
+/** What operations work with. */
+export interface OperationDeps extends CallDeps {
+  /** How this program is started again, for work that needs a process of its own. */
+  readonly ownArgv: readonly string[];
+  /** The user that commands run as. */
+  readonly user: string;
+  /** The working directory of a command that names none. */
+  readonly home: string;
+  /** The agent's own files and directories, which no sandbox shows. */
+  readonly ownPaths: readonly string[];
+  readonly clock: Clock;
+  readonly store: SessionStore;
+  readonly commands: Commands;
+  readonly gate: Gate;
+  readonly proposals: Proposals;
+}
+
+/** What the policy knows of an operation. */
+interface PolicySubject {
+  /** Its name on record. */
+  readonly name: string;
+  /** The operation that the profile of the token has to allow. */
+  readonly needs: string;
+  readonly readOnly: boolean;
+  /** When its line is written; `by itself`: the operation writes lines of its own. */
+  readonly recorded: 'before' | 'after' | 'by itself';
+}
+
+/**
+ * The way of every call, whatever its door: the token and its profile are looked at, the profile allows the operation,
+ * and the call is on record, what changes something before it is done, what only reads before its answer leaves, and
+ * what was refused as well. Throws what `run` throws, `AccessLapsed`, `OperationNotAllowed`, and `MachineRefused` where
+ * the call cannot be recorded.
+ */
+export async function underPolicy<T>(
+  deps: CallDeps,
+  subject: PolicySubject,
+  args: unknown,
+  call: Call,
+  run: (context: CallContext) => Promise<T>,
+): Promise<T> {
+  const { trail } = deps;
+  const { name, needs, readOnly, recorded } = subject;
+  let hasBegun = false;
+  try {
+    const context = contextOf(deps, call);
+    requireOperation(context.profile, needs);
+    if (recorded === 'before') trail.operation(name, args, call);
+    hasBegun = !readOnly;
+    const answer = await run(context);
+    if (recorded === 'after') trail.operation(name, args, call);
+    return answer;
+  } catch (thrown) {
+    const error = isUnexplained(thrown) ? thrown.with(consequenceOf(name, hasBegun)) : thrown;
+    trail.refused(name, args, call, error);
+    throw error;
+  }
+}
+
+/** Throws `OperationNotAllowed` for an operation that a profile does not allow. */
+export function requireOperation({ name, operations }: Profile, operation: string): void {
+  if (operations === undefined || operations.includes(operation)) return;
+  throw new OperationNotAllowed(
+    `The profile ${name} of this token does not allow ${operation}; it allows ${operations.join(', ') || 'nothing'}.`,
+  );
+}
+
+/** Whether a token or its profile was found to be gone, and nothing says yet what that means for the call. */
+function isUnexplained(error: unknown): error is AccessLapsed {
+  return error instanceof AccessLapsed && error.consequence === '';
+}
+
+/** What it means for a call that its token or profile is gone: it may be half done by then. */
+function consequenceOf(operation: string, hasBegun: boolean): string {
+  return hasBegun
+    ? ` by now, while ${operation} was under way: what that had begun was not taken back`
+    : ', so nothing was done';
+}
+
+/** An answer whose message says which of the operations that it advises the token may not use. */
+export function withForbidden({ [ADVISED]: advised = [], ...answer }: Answer, { operations }: Profile): Answer {
+  const forbidden = OPERATIONS.filter((name) => advised.includes(name) && operations?.includes(name) === false);
+  if (forbidden.length === 0) return answer;
+  return { ...answer, message: `${answer['message']}${FORBIDDEN}${forbidden.join(', ')}.` };
 }

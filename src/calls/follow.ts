@@ -1,4 +1,4 @@
-import { Deadline, type SignalOnce } from '../lib/clock.ts';
+import { Deadline, type SignalOnce, systemClock } from '../lib/clock.ts';
 import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/errors.ts';
 import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../lib/limits.ts';
 import { Shares } from '../lib/shares.ts';
@@ -6,11 +6,16 @@ import { incompleteTail } from '../lib/utf8.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { messageOf, snapshot } from './answer.ts';
-import { type Answer, type Call, type CallContext, revalidate } from './context.ts';
-import type { OperationDeps } from './deps.ts';
+import {
+  type Answer,
+  type Call,
+  type CallContext,
+  type OperationDeps,
+  requireOperation,
+  revalidate,
+  underPolicy,
+} from './context.ts';
 import { recordHints } from './hints.ts';
-import { requireOperation, underPolicy } from './policy.ts';
-import { TAIL_SECONDS, Tail } from './tail.ts';
 
 /** Where a follower is in each stream, in bytes. */
 export type Offsets = Readonly<Record<StreamName, number>>;
@@ -33,7 +38,7 @@ export type FollowEvent =
   | { readonly kind: 'refused'; readonly reason: string };
 
 /** How a session is to be followed. */
-export interface FollowRequest {
+interface FollowRequest {
   readonly offsets: Offsets;
   /** Pieces are cut only between characters. */
   readonly isText: boolean;
@@ -163,4 +168,35 @@ function mayRead(context: CallContext): CallContext {
 function nextPiece(session: Session, name: StreamName, offset: number, isText: boolean, room: Uint8Array): Uint8Array {
   const bytes = session.stream(name).read(offset, FOLLOW_PIECE_BYTES, room);
   return isText ? bytes.subarray(0, bytes.length - incompleteTail(bytes)) : bytes;
+}
+
+/** How long the last word of a stream is held back when nothing is written behind it. */
+export const TAIL_SECONDS = 1;
+/** A longer word is held back no more: what looks like a token does so long before. */
+export const LONGEST_TAIL_BYTES = 256;
+
+/** A last word that may go on, and may be one of a secret: not a bar of progress or the end of a question. */
+const UNFINISHED = /[\w+/=.~:%-]*[A-Za-z0-9][\w+/=.~:%-]*$/;
+
+/** How many bytes at the end of `bytes` are of a word that may go on and become a secret. */
+function unfinishedBytes(bytes: Uint8Array): number {
+  const last = Buffer.from(bytes.subarray(-LONGEST_TAIL_BYTES - 1)).toString('latin1');
+  const length = /[!-~]*$/.exec(last)?.[0].length ?? 0;
+  return length <= LONGEST_TAIL_BYTES && UNFINISHED.test(last) ? length : 0;
+}
+
+/**
+ * The last word of a stream whose masks are wanted: a secret that is written piece by piece shows its look only when all
+ * of it is there. It is held back until something ends it, or for `TAIL_SECONDS` after the last piece.
+ */
+export class Tail {
+  #end = 0;
+  #sinceMs = 0;
+
+  /** How many bytes at the end of a piece, which begins at `offset`, are not to be shown yet. */
+  heldOf(piece: Uint8Array, offset: number): number {
+    const now = systemClock.elapsed();
+    if (offset + piece.length !== this.#end) [this.#end, this.#sinceMs] = [offset + piece.length, now];
+    return now - this.#sinceMs < TAIL_SECONDS * 1000 ? unfinishedBytes(piece) : 0;
+  }
 }

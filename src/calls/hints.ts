@@ -2,10 +2,10 @@ import { constants } from 'node:os';
 import type { Silence } from '../diagnosis/wait-words.ts';
 import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { SessionRecord } from '../sessions/record.ts';
-import type { FittedStreams } from './reply.ts';
+import type { Hint } from './answer.ts';
 
 /** What a hint needs to know of the limits in force. */
-export interface HintLimits {
+interface HintLimits {
   readonly replySeconds: number;
   readonly maxExecSeconds: number;
   readonly maxBackgroundSeconds: number;
@@ -15,11 +15,11 @@ export interface HintLimits {
 /** What an answer says beside the record of its session. */
 export interface Notes {
   readonly silence: Silence | undefined;
-  readonly more: readonly (string | undefined)[];
+  readonly more: readonly Hint[];
 }
 
 /** Where a reader goes on: an offset, or the field of the answer that has it. */
-export type NextRead = number | 'next_offset';
+type NextRead = number | 'next_offset';
 
 function offsetWords(next: NextRead | undefined): string {
   if (next === undefined) return '';
@@ -27,17 +27,13 @@ function offsetWords(next: NextRead | undefined): string {
 }
 
 /** Everything that the record of a session has to say. */
-export function recordHints(
-  record: SessionRecord,
-  limits: HintLimits,
-  silence?: Silence,
-  next?: NextRead,
-): (string | undefined)[] {
+export function recordHints(record: SessionRecord, limits: HintLimits, silence?: Silence, next?: NextRead): Hint[] {
   const status =
     silence?.asks === true
       ? `The command runs, up to ${record.execution_seconds} s.`
       : statusHint(record, limits, next);
-  return [status, ...ceilingHints(record), reservedHint(record), survivorsHint(record.survivors), silence?.text];
+  const longer = record.status === 'timeout' ? longerHint(record, limits) : undefined;
+  return [status, longer, ...ceilingHints(record), reservedHint(record), survivorsHint(record.survivors), silence];
 }
 
 const MIB = 1_048_576;
@@ -79,12 +75,15 @@ function countOf(processes: number): string {
 export const TAKEN_BACK = 'its client took the call back';
 
 /** What the status of a session means and which call comes next; nothing for a command that is simply done. */
-function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | undefined): string | undefined {
+function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | undefined): Hint {
   switch (record.status) {
     case 'running':
-      return `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session, ${offsetWords(next)}wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, or close_session to stop it.`;
+      return {
+        text: `The command is still running and goes on until its limit of ${record.execution_seconds} s. Call read_session with this session, ${offsetWords(next)}wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, or close_session to stop it.`,
+        calls: ['read_session', 'close_session'],
+      };
     case 'timeout':
-      return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept.${waitedFor(record)} ${longerHint(record, limits)}`;
+      return `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept.${waitedFor(record)}`;
     case 'killed':
       return record.taken_back
         ? `The command was stopped because ${TAKEN_BACK}.`
@@ -94,7 +93,10 @@ function statusHint(record: SessionRecord, limits: HintLimits, next: NextRead | 
     case 'lost':
       return 'The agent or the machine stopped while the command ran, so its end and exit code are unknown; the output it wrote is kept. Check what it has done before you run it again.';
     case 'waiting':
-      return `Nothing has run yet: a person has to approve this command, because ${reasonOf(record)}. Do not send it again; call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, for up to 10 minutes.`;
+      return {
+        text: `Nothing has run yet: a person has to approve this command, because ${reasonOf(record)}. Do not send it again; call read_session with this session and wait: ${Math.min(MAX_WAIT_SECONDS, Math.floor(limits.replySeconds))} to follow it, for up to 10 minutes.`,
+        calls: ['read_session'],
+      };
     case 'denied':
       return `Nothing was run: ${reasonOf(record)}. ${afterDenial(record)}`;
     case 'done':
@@ -148,43 +150,37 @@ function reservedHint({ status, reserved_bytes = 0, disk_bytes = 0 }: SessionRec
   return `The command had reserved ${reserved_bytes} bytes of the disk for its output; what it did not write was given back.`;
 }
 
-function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): string {
+function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSeconds }: HintLimits): Hint {
   if (record.execution_seconds < maxExecSeconds) {
     const longer = maxBackgroundSeconds > maxExecSeconds ? ', or background: true for longer work' : '';
     return `A timeout of up to ${maxExecSeconds} is allowed${longer}.`;
   }
   if (record.execution_seconds < maxBackgroundSeconds) {
-    return `With background: true it may run up to ${maxBackgroundSeconds} s; follow it with read_session and wait.`;
+    return {
+      text: `With background: true it may run up to ${maxBackgroundSeconds} s; follow it with read_session and wait.`,
+      calls: ['read_session'],
+    };
   }
   return 'Split the work into shorter commands.';
 }
 
 /** Tells of processes that go on after the shell has ended. */
-function survivorsHint(count: number): string | undefined {
+function survivorsHint(count: number): Hint {
   if (count === 0) return undefined;
   const subject = count === 1 ? '1 process it started is' : `${count} processes it started are`;
-  return `The command has ended, and ${subject} still running in this session: read_session shows what they write, close_session stops them.`;
-}
-
-/** Names the call that reads what a cut left out. */
-export function cutHint(fitted: FittedStreams, session: string): string | undefined {
-  const calls: string[] = [];
-  for (const stream of ['stdout', 'stderr'] as const) {
-    const omitted = fitted[stream].omitted;
-    if (omitted === undefined) continue;
-    calls.push(
-      `read_session {"session":"${session}","stream":"${stream}","offset":${omitted.offset},"limit":${omitted.bytes}}`,
-    );
-  }
-  return calls.length === 0
-    ? undefined
-    : `The output is cut here; the session holds all of it. Read the omitted part with ${calls.join(' and ')}.`;
+  return {
+    text: `The command has ended, and ${subject} still running in this session: read_session shows what they write, close_session stops them.`,
+    calls: ['read_session', 'close_session'],
+  };
 }
 
 /** Tells of bytes that are no text. */
-export function binaryHint(...texts: readonly string[]): string | undefined {
+export function binaryHint(...texts: readonly string[]): Hint {
   if (!texts.some((text) => text.includes('\uFFFD'))) return undefined;
-  return 'The output has bytes that are no UTF-8, shown as U+FFFD; read_session with encoding "base64" gives them exactly.';
+  return {
+    text: 'The output has bytes that are no UTF-8, shown as U+FFFD; read_session with encoding "base64" gives them exactly.',
+    calls: ['read_session'],
+  };
 }
 
 /** A redirection that opens a stream's file anew and empties it: `> /dev/stdout`, `2>/dev/fd/2`; not `>>`, not `>&2`. */
@@ -197,7 +193,10 @@ export function reopenHint(cmd: string): string | undefined {
 }
 
 /** Tells that output may be missing: the kernel refused it, and commands seldom say so. */
-export function fullDiskHint(isFull: boolean): string | undefined {
+export function fullDiskHint(isFull: boolean): Hint {
   if (!isFull) return undefined;
-  return 'The disk that holds the sessions is full, so a part of the output may be missing. Free space, for example with close_session on sessions you no longer need, then run the command again if its output matters.';
+  return {
+    text: 'The disk that holds the sessions is full, so a part of the output may be missing. Free space, for example with close_session on sessions you no longer need, then run the command again if its output matters.',
+    calls: ['close_session'],
+  };
 }

@@ -1,7 +1,7 @@
+import type { ByteSource } from '../lib/utf8.ts';
 import { decodeUtf8, jsonChars, unitLength } from '../lib/utf8.ts';
 import { keyMarkers } from '../secrets/key-blocks.ts';
 import { type KnownSecrets, type SecretSpan, secretSpans } from '../secrets/secrets.ts';
-import type { ByteSource } from './reply.ts';
 
 /** So much before and after a part of a stream is looked at, to know what stands at its edges. */
 const CONTEXT_BYTES = 4096;
@@ -21,7 +21,7 @@ const SHORT_MARK = '***';
 const NO_BYTES = new Uint8Array(0);
 
 /** Lines of a stream, as they are shown, and where they begin and end in it. */
-export interface Lines {
+interface Lines {
   readonly texts: readonly string[];
   readonly start: number;
   readonly end: number;

@@ -4,8 +4,7 @@ import { Growth } from '../sessions/growth.ts';
 import type { LineMatch } from '../sessions/match-lines.ts';
 import type { Session, StoredStream } from '../sessions/session.ts';
 import { envelopeChars, messageOf, snapshot } from './answer.ts';
-import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';
-import type { OperationDeps } from './deps.ts';
+import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
 import { type Notes, recordHints } from './hints.ts';
 import type { Masker } from './masking.ts';
 import { type Found, search } from './search.ts';
@@ -29,7 +28,7 @@ export const matchesField = Type.Array(
 );
 
 /** What is searched, and for how long. */
-export interface MatchRequest extends SliceRequest {
+interface MatchRequest extends SliceRequest {
   readonly match: string;
   readonly context: number;
   readonly wait: number;

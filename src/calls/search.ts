@@ -30,7 +30,7 @@ export interface Found {
 }
 
 /** A pattern in the syntax of JavaScript; `(?i)` at its beginning, as other languages write it, ignores case. */
-export function parsePattern(text: string): Pick<SearchOrder, 'pattern' | 'flags'> {
+function parsePattern(text: string): Pick<SearchOrder, 'pattern' | 'flags'> {
   const ignoresCase = text.startsWith('(?i)');
   const pattern = ignoresCase ? text.slice(4) : text;
   try {

@@ -1,23 +1,29 @@
-import { jsonChars } from '../lib/utf8.ts';
+import { type ByteSource, decodeUtf8, divide, fitBeginning, fitEnd, jsonChars, type Share } from '../lib/utf8.ts';
 import { plainText } from '../lib/visible.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
-import { envelopeChars, finalSnapshot, messageOf, OMITTED_CHARS, type Snapshot, snapshot, turnFor } from './answer.ts';
-import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';
-import type { OperationDeps } from './deps.ts';
-import { binaryHint, cutHint, type Notes, reasonOf, recordHints } from './hints.ts';
+import {
+  envelopeChars,
+  finalSnapshot,
+  type Hint,
+  messageOf,
+  OMITTED_CHARS,
+  type Omission,
+  type Snapshot,
+  snapshot,
+  turnFor,
+} from './answer.ts';
+import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
+import { binaryHint, type Notes, reasonOf, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
-import { type FittedStream, type FittedStreams, fitStreams, joinWithNote, omittedOf } from './reply.ts';
 
 /** What a call of `shell` wants to see of the output. */
-export interface OutputRequest {
+interface OutputRequest {
   /** Most bytes of both streams together. */
   readonly max_output: number;
   readonly keep: 'both' | 'head' | 'tail';
   /** Whether escape sequences are left out; undefined: where the command has a terminal. */
   readonly plain?: boolean;
 }
-
-type Hints = readonly (string | undefined)[];
 
 /**
  * The answer of `shell` for a session: its output as far as it fits, and what its record says. `isRepeat`: it is that
@@ -35,7 +41,7 @@ export async function shellAnswer(
   await turnFor(called, now);
   const context = revalidate(called, withheld(session));
   const { streams, fields } = now;
-  const build = (text: Texts, more: Answer, hints: Hints): Answer => {
+  const build = (text: Texts, more: Answer, hints: readonly Hint[]): Answer => {
     const ofRecord = recordHints(session.record, context.limits, notes.silence, streams.stdout.size);
     const truncated = more['omitted'] !== undefined;
     const { record } = session;
@@ -98,4 +104,123 @@ async function shown(
   const head = await masker.maskPart(show(parts.head), stream, 0, omitted.offset, show);
   const tail = await masker.maskPart(show(parts.tail), stream, resume, stream.size, show);
   return joinWithNote({ head, tail }, omitted);
+}
+
+/** Names the call that reads what a cut left out. */
+function cutHint(fitted: FittedStreams, session: string): Hint {
+  const calls: string[] = [];
+  for (const stream of ['stdout', 'stderr'] as const) {
+    const omitted = fitted[stream].omitted;
+    if (omitted === undefined) continue;
+    calls.push(
+      `read_session {"session":"${session}","stream":"${stream}","offset":${omitted.offset},"limit":${omitted.bytes}}`,
+    );
+  }
+  if (calls.length === 0) return undefined;
+  return {
+    text: `The output is cut here; the session holds all of it. Read the omitted part with ${calls.join(' and ')}.`,
+    calls: ['read_session'],
+  };
+}
+
+/** Which part of an over-long stream comes inline. */
+export type Keep = 'both' | 'head' | 'tail';
+
+export interface FittedStream {
+  readonly text: string;
+  readonly omitted?: Omission;
+  /** Where something is omitted: what stands before and behind that. */
+  readonly parts?: { readonly head: string; readonly tail: string };
+}
+
+interface FittedStreams {
+  readonly stdout: FittedStream;
+  readonly stderr: FittedStream;
+}
+
+/**
+ * JSON characters kept free for the line that tells of an omission: 53 of text, two numbers of up to 16 digits, two
+ * line breaks of two characters each.
+ */
+const NOTE_CHARS = 100;
+
+/**
+ * The two streams as text that fits `budget`: whole where they fit together, else cut as `keep` says, with a line in
+ * the place of what is missing. That line counts as characters, not as output bytes.
+ */
+export function fitStreams(stdout: ByteSource, stderr: ByteSource, budget: Share, keep: Keep): FittedStreams {
+  const bytes = divide(budget.bytes, stdout.size, stderr.size);
+  const first = {
+    stdout: fitStream(stdout, { bytes: bytes.stdout, chars: budget.chars }, keep),
+    stderr: fitStream(stderr, { bytes: bytes.stderr, chars: budget.chars }, keep),
+  };
+  const cost = { stdout: jsonChars(first.stdout.text), stderr: jsonChars(first.stderr.text) };
+  if (cost.stdout + cost.stderr <= budget.chars) return first;
+  const chars = divide(budget.chars, cost.stdout, cost.stderr);
+  return {
+    stdout: fitStream(stdout, { bytes: bytes.stdout, chars: chars.stdout }, keep),
+    stderr: fitStream(stderr, { bytes: bytes.stderr, chars: chars.stderr }, keep),
+  };
+}
+
+function fitStream(stream: ByteSource, share: Share, keep: Keep): FittedStream {
+  if (stream.size <= share.bytes) {
+    const text = decodeUtf8(stream.read(0, stream.size));
+    // Six is the most characters that one byte becomes (ESC as an escape sequence of JSON).
+    if (stream.size * 6 <= share.chars || jsonChars(text) <= share.chars) return { text };
+  }
+  return cutStream(stream, share, keep);
+}
+
+function cutStream(stream: ByteSource, share: Share, keep: Keep): FittedStream {
+  const [headPart, tailPart] = PARTS[keep];
+  const chars = Math.max(0, share.chars - NOTE_CHARS);
+  const head = readHead(stream, scale(share.bytes, chars, headPart));
+  const tail = readTail(stream, scale(share.bytes, chars, tailPart));
+  const omitted = { offset: head.length, bytes: stream.size - head.length - tail.length };
+  const parts = { head: decodeUtf8(head), tail: decodeUtf8(tail) };
+  return { text: joinWithNote(parts, omitted), omitted, parts };
+}
+
+/** What of a share goes to the beginning and to the end: beginnings say what ran, ends say what failed. */
+const PARTS: Readonly<Record<Keep, readonly [number, number]>> = {
+  both: [1 / 3, 2 / 3],
+  head: [1, 0],
+  tail: [0, 1],
+};
+
+function scale(bytes: number, chars: number, part: number): Share {
+  return { bytes: Math.floor(bytes * part), chars: Math.floor(chars * part) };
+}
+
+/** Bytes beyond a piece that tell whether its last or first character is whole. */
+const CONTEXT_BYTES = 3;
+
+function readHead(stream: ByteSource, share: Share): Uint8Array {
+  const bytes = stream.read(0, share.bytes + CONTEXT_BYTES);
+  return bytes.subarray(0, fitBeginning(bytes, share).end);
+}
+
+function readTail(stream: ByteSource, share: Share): Uint8Array {
+  const from = Math.max(0, stream.size - share.bytes - CONTEXT_BYTES);
+  const bytes = stream.read(from, stream.size - from);
+  return bytes.subarray(fitEnd(bytes, share).start);
+}
+
+/** The one line that stands between beginning and end. */
+export function omissionNote({ offset, bytes }: Omission): string {
+  return `[agent3: ${bytes} bytes omitted; read_session offset ${offset} reads them]`;
+}
+
+/** Beginning and end of a stream, with that line between them. */
+function joinWithNote({ head, tail }: NonNullable<FittedStream['parts']>, omitted: Omission): string {
+  const before = head === '' || head.endsWith('\n') ? '' : '\n';
+  const after = tail === '' ? '' : '\n';
+  return `${head}${before}${omissionNote(omitted)}${after}${tail}`;
+}
+
+/** The field `omitted` of an answer, with the streams that were cut; undefined when none was. */
+function omittedOf<T>(stdout: T | undefined, stderr: T | undefined): { stdout?: T; stderr?: T } | undefined {
+  if (stdout === undefined && stderr === undefined) return undefined;
+  return { ...(stdout !== undefined && { stdout }), ...(stderr !== undefined && { stderr }) };
 }

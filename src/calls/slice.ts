@@ -1,13 +1,12 @@
 import { Type } from '@sinclair/typebox';
+import type { ByteSource } from '../lib/utf8.ts';
 import { boundaryFrom, decodeUtf8, fitBeginning, fitEnd, type Share } from '../lib/utf8.ts';
 import { openSequenceLength, plainText } from '../lib/visible.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, type Snapshot, snapshot, turnFor } from './answer.ts';
-import { type Answer, type CallContext, replyChars, revalidate } from './context.ts';
-import type { OperationDeps } from './deps.ts';
+import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
 import { type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
-import type { ByteSource } from './reply.ts';
 
 /** The fields of an answer with a slice of a session. */
 export const sliceFields = {

@@ -6,6 +6,8 @@ export interface Silence {
   readonly text: string;
   /** It waits for somebody to type. */
   readonly asks: boolean;
+  /** The operations that the text advises. */
+  readonly calls: readonly ('write_session' | 'kill_session')[];
 }
 
 /** Looks at what silent commands wait for. Calls that come while one is under way share it. */
@@ -34,7 +36,13 @@ async function lookAt(
 ): Promise<Silence | undefined> {
   await turn();
   const wait = await findWait(members(), input, turn);
-  return wait && { text: describeWait(wait), asks: wait.kind === 'input' };
+  if (wait === undefined) return undefined;
+  const asks = wait.kind === 'input';
+  return {
+    text: describeWait(wait),
+    asks,
+    calls: asks ? ['write_session'] : wait.kind === 'stopped' ? ['kill_session'] : [],
+  };
 }
 
 /** What a command waits for, as a sentence for the model. */

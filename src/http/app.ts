@@ -6,17 +6,14 @@ import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Authenticator } from './auth.ts';
-import { type BodyReading, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
-import type { CallLimiter } from './call-limiter.ts';
+import { type BodyReading, parseRpc, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
-import { beginExchange, type Exchange, type HttpExchange, invokeFor, noteSession } from './exchange.ts';
+import { beginExchange, type Exchange, type HttpExchange, invokeFor, noRoute, noteSession } from './exchange.ts';
+import type { CallLimiter, Pace } from './limiters.ts';
 import { authorizeMetrics } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { corsHeaders, preflightHeaders } from './origin.ts';
-import type { Pace } from './pace.ts';
-import { noRoute } from './problems.ts';
 import { type AnswerDeps, failed, log, respond, send } from './respond.ts';
-import { parseRpc } from './rpc.ts';
 import { openStream } from './stream.ts';
 
 /** What the doors work with. */

@@ -1,5 +1,7 @@
 import { timingSafeEqual } from 'node:crypto';
-import { type RefusedToken, Unauthorized } from '../lib/errors.ts';
+import { networkOf } from '../lib/addresses.ts';
+import type { Clock } from '../lib/clock.ts';
+import { GuessingRefused, type RefusedToken, Unauthorized } from '../lib/errors.ts';
 
 /** Knows whose token a request carries. */
 export interface Authenticator {
@@ -44,4 +46,86 @@ function sha256(text: string): Buffer {
 /** RFC 6750: the scheme's name is case-insensitive. */
 function bearerToken(header: string | null): string | null {
   return /^bearer +(\S+) *$/i.exec(header ?? '')?.[1] ?? null;
+}
+
+/** Wrong tokens that one address may send within the window; what comes then is answered 429. */
+const MAX_FAILURES = 10;
+const WINDOW_MS = 60_000;
+
+/** Wrong tokens from all addresses within the window that are told of: many addresses must not fill a disk either. */
+const MAX_TOLD = 1000;
+
+/** So long after a right token, tokens from its address are looked at whatever its neighbours send. */
+const TRUST_MS = 600_000;
+
+/** Addresses remembered at once, of either kind: an attacker with many of them must not fill the memory. The oldest go first. */
+const MAX_ADDRESSES = 10_000;
+
+interface Failures {
+  readonly sinceMs: number;
+  count: number;
+}
+
+/** Told of each token that was not taken until its address is answered 429; `known` where it is one of the owner's. */
+export type NoteFailure = (address: string, known: RefusedToken | undefined) => void;
+
+/**
+ * An authenticator that answers an address with 429 after too many wrong tokens, until a minute after the first one,
+ * and looks at no token from there meanwhile. Where a right token has come from lately, tokens are still looked at: a
+ * neighbour behind the same proxy must not lock the owner out. Of IPv6, an address is its /64.
+ */
+export function slowDownGuessing(inner: Authenticator, clock: Clock, note: NoteFailure): Authenticator {
+  const failures = new Map<string, Failures>();
+  const trustedMs = new Map<string, number>();
+  let all: Failures = { sinceMs: 0, count: 0 };
+  return {
+    authenticate: (headers, address) => {
+      // Who sends no token guesses none: a health check without it is no attack.
+      if (!hasToken(headers)) return inner.authenticate(headers, address);
+      const from = networkOf(address);
+      const now = clock.elapsed();
+      const isTrusted = now - (trustedMs.get(from) ?? Number.NEGATIVE_INFINITY) < TRUST_MS;
+      if (!isTrusted) refuseBlocked(failures.get(from), MAX_FAILURES, now);
+      try {
+        const principal = inner.authenticate(headers, address);
+        remember(trustedMs, from, now);
+        return principal;
+      } catch (error) {
+        if (!(error instanceof Unauthorized)) throw error;
+        refuseBlocked(countFailure(failures, from, now), MAX_FAILURES + 1, now);
+        if (now - all.sinceMs >= WINDOW_MS) all = { sinceMs: now, count: 0 };
+        if (all.count++ < MAX_TOLD) note(address, error.known);
+        throw error;
+      }
+    },
+  };
+}
+
+function hasToken(headers: Headers): boolean {
+  return headers.has('x-auth-token') || headers.has('authorization');
+}
+
+/** Throws `GuessingRefused` when `failures` are this many or more, and not over yet. */
+function refuseBlocked(failures: Failures | undefined, count: number, nowMs: number): void {
+  if (failures === undefined || failures.count < count || nowMs - failures.sinceMs >= WINDOW_MS) return;
+  throw new GuessingRefused(Math.ceil((failures.sinceMs + WINDOW_MS - nowMs) / 1000));
+}
+
+function countFailure(failures: Map<string, Failures>, from: string, nowMs: number): Failures {
+  const known = failures.get(from);
+  if (known !== undefined && nowMs - known.sinceMs < WINDOW_MS) {
+    known.count++;
+    return known;
+  }
+  const first = { sinceMs: nowMs, count: 1 };
+  remember(failures, from, first);
+  return first;
+}
+
+/** Adds an entry as the youngest, in the place of the oldest where there are too many. */
+function remember<T>(entries: Map<string, T>, key: string, entry: T): void {
+  entries.delete(key);
+  const oldest = entries.size >= MAX_ADDRESSES ? entries.keys().next() : undefined;
+  if (oldest?.done === false) entries.delete(oldest.value);
+  entries.set(key, entry);
 }

@@ -1,7 +1,16 @@
 import { setImmediate } from 'node:timers/promises';
 import type { Deadline, SignalOnce } from '../lib/clock.ts';
-import { AgentError, InvalidJson, InvalidRequest, RequestTooLarge, ShuttingDown } from '../lib/errors.ts';
+import {
+  AgentError,
+  InvalidJson,
+  InvalidOperation,
+  InvalidRequest,
+  RequestTooLarge,
+  ShuttingDown,
+} from '../lib/errors.ts';
 import { MAX_BODY_BYTES } from '../lib/limits.ts';
+import { preview } from '../lib/schema-words.ts';
+import type { Operation } from '../operations/operation.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
@@ -134,4 +143,25 @@ function inTime<T>(reading: Promise<T>, deadline: Deadline, shutdown: SignalOnce
 function readingFault(error: unknown): unknown {
   if (error instanceof AgentError) return error;
   return new InvalidJson('The connection was closed before the whole body had arrived.');
+}
+
+/** A call as the body of `POST /` states it. */
+interface RpcCall {
+  readonly operation: Operation;
+  readonly args: unknown;
+}
+
+/** Reads `{"op","args"}`. Throws `InvalidJson` for another shape and `InvalidOperation` for an unknown name. */
+export function parseRpc(body: unknown, operations: ReadonlyMap<string, Operation>): RpcCall {
+  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
+    throw new InvalidJson('The body must be a JSON object of the form {"op":"shell","args":{"cmd":"uptime"}}.');
+  }
+  const op: unknown = 'op' in body ? body.op : undefined;
+  const operation = typeof op === 'string' ? operations.get(op) : undefined;
+  if (operation === undefined) {
+    throw new InvalidOperation(
+      `op must be one of ${[...operations.keys()].join(', ')}, ${op === undefined ? 'and is missing' : `not ${preview(op)}`}.`,
+    );
+  }
+  return { operation, args: 'args' in body ? body.args : undefined };
 }

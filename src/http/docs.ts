@@ -4,7 +4,7 @@ import style from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' };
 import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' };
 
 /** A part of the page, as it is answered. */
-export interface DocsFile {
+interface DocsFile {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Blob;
   readonly bytes: number;

@@ -1,9 +1,9 @@
+import type { Logger } from 'pino';
+import { networkOf } from '../lib/addresses.ts';
+import type { Clock } from '../lib/clock.ts';
 import { GuessingRefused, SignInRequired, Unauthorized } from '../lib/errors.ts';
-import type { AccessLog, Ending } from './access-log.ts';
-
-import type { Exchange } from './exchange.ts';
+import { type Exchange, isUnexpected, problemOf } from './exchange.ts';
 import type { Metrics } from './metrics.ts';
-import { problemOf } from './problems.ts';
 
 /** Where an answer is counted and logged. */
 export interface AnswerDeps {
@@ -58,4 +58,95 @@ export function log(parts: AnswerDeps, exchange: Exchange, ending: Omit<Ending, 
 
 function isFailedLogin(error: unknown): boolean {
   return error instanceof Unauthorized || error instanceof SignInRequired || error instanceof GuessingRefused;
+}
+
+/** Longest method and path that a log line repeats: both are the client's own words. */
+const MAX_LOGGED_CHARS = 200;
+
+/** How a request was answered. */
+export interface Ending {
+  /** Of HTTP; undefined where another transport carried the answer. */
+  readonly status: number | undefined;
+  readonly durationMs: number;
+  /** Of the answer's body; undefined where nobody counts them. */
+  readonly bytes: number | undefined;
+  /** What was thrown, if anything. */
+  readonly error: unknown;
+}
+
+/** One line per request: what was asked and how it ended, never the token, a command or its output. */
+export function logExchange(logger: Logger, exchange: Exchange, ending: Ending): void {
+  const fields = {
+    request_id: exchange.id,
+    address: exchange.address,
+    method: exchange.method.slice(0, MAX_LOGGED_CHARS),
+    path: exchange.path.slice(0, MAX_LOGGED_CHARS),
+    op: exchange.op,
+    session: exchange.session,
+    outcome: exchange.outcome,
+    exit_code: exchange.exitCode,
+    status: ending.status,
+    duration_ms: Math.round(ending.durationMs),
+    bytes: ending.bytes,
+  };
+  if (ending.error !== undefined && isUnexpected(ending.error))
+    logger.error({ ...fields, err: ending.error }, 'request');
+  else logger.info(fields, 'request');
+}
+
+/** Lines a minute of requests without a token, or with a wrong one: of one network, and of all. */
+const MOST_LINES = { ofOne: 100, ofAll: 500 } as const;
+const WINDOW_MS = 60_000;
+
+/**
+ * The log of requests over HTTP. Whoever has no token cannot fill it: beyond so many lines a minute their requests are
+ * counted, and the log has the number. A `/healthz` that is well is logged at the level debug.
+ */
+export class AccessLog {
+  readonly #lines = new Map<string, number>();
+  #sinceMs = Number.NEGATIVE_INFINITY;
+  #written = 0;
+  #counted = 0;
+
+  constructor(
+    private readonly logger: Logger,
+    private readonly clock: Clock,
+  ) {}
+
+  /** Writes the line of a request that was answered, or counts it. */
+  write(exchange: Exchange, ending: Ending): void {
+    if (exchange.path === '/healthz' && ending.status === 200) {
+      this.logger.debug({ address: exchange.address }, 'healthz');
+      return;
+    }
+    const hasToken = exchange.principal !== '';
+    const isBug = ending.error !== undefined && isUnexpected(ending.error);
+    if (hasToken || isBug || this.#hasRoom(networkOf(exchange.address))) logExchange(this.logger, exchange, ending);
+  }
+
+  #hasRoom(network: string): boolean {
+    const now = this.clock.elapsed();
+    if (now - this.#sinceMs >= WINDOW_MS) this.#begin(now);
+    const lines = this.#lines.get(network) ?? 0;
+    if (lines >= MOST_LINES.ofOne || this.#written >= MOST_LINES.ofAll) {
+      if (this.#counted++ === 0) setTimeout(() => this.#tell(), this.#sinceMs + WINDOW_MS - now).unref();
+      return false;
+    }
+    this.#lines.set(network, lines + 1);
+    this.#written++;
+    return true;
+  }
+
+  #begin(now: number): void {
+    this.#tell();
+    this.#sinceMs = now;
+    this.#written = 0;
+    this.#lines.clear();
+  }
+
+  #tell(): void {
+    if (this.#counted === 0) return;
+    this.logger.warn({ requests: this.#counted }, 'more requests without a token, or with a wrong one, in a minute');
+    this.#counted = 0;
+  }
 }

@@ -2,11 +2,10 @@ import type { FollowEvent, Followers, Offsets } from '../calls/follow.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
-import type { HttpExchange } from './exchange.ts';
-import { problemOf } from './problems.ts';
+import { type HttpExchange, problemOf } from './exchange.ts';
 
 /** A stream that was opened: its answer, and what its log line tells when it is over. */
-export interface OpenedStream {
+interface OpenedStream {
   readonly response: Response;
   readonly over: SignalOnce;
   bytes(): number;

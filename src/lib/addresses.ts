@@ -58,7 +58,7 @@ function hostBitsFault(entry: string): string | undefined {
 }
 
 /** The first address of the network of `bits` bits that `address` is in, as RFC 5952 has it. */
-export function networkAround(address: Address, bits: number): string {
+function networkAround(address: Address, bits: number): string {
   const { IPv4, IPv6 } = ipaddr;
   return String((address.kind() === 'ipv4' ? IPv4 : IPv6).networkAddressFromCIDR(`${address}/${bits}`));
 }
@@ -74,7 +74,7 @@ function entriesOf(text: string): string[] {
  * An IP address as values, without its zone; undefined for what is none. Stricter than the library, which takes `127.1`
  * and, for an address of IPv4, the deprecated `::127.0.0.1` (RFC 4291, section 2.5.5.1), which is another machine.
  */
-export function parseAddress(address: string): Address | undefined {
+function parseAddress(address: string): Address | undefined {
   if (isIP(address) === 0) return undefined;
   return ipaddr.parse(address.replace(/%.*/, '').replace(/^::(?=\d+\.)/, '::0:'));
 }

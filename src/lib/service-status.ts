@@ -1,5 +1,5 @@
 /** What the agent tells systemd of its commands. */
-export interface ServiceStatus {
+interface ServiceStatus {
   /** Commands, and processes they left, that it looks after. */
   readonly commands: number;
   /** Those of them that keep their exit codes through a restart. */

@@ -4,6 +4,14 @@
  * units makes decoded pages join to the decoded whole, for any bytes.
  */
 
+/** A stream's bytes at one moment, wherever they lie. */
+export interface ByteSource {
+  /** In bytes. */
+  readonly size: number;
+  /** Up to `length` bytes from `offset`; fewer where the stream ends. They are put into `into`, where that is given. */
+  read(offset: number, length: number, into?: Uint8Array): Uint8Array;
+}
+
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
 /** The bytes as text; what is no UTF-8 becomes U+FFFD, a byte order mark stays. */
@@ -92,7 +100,7 @@ export interface Share {
 }
 
 /** Where a piece of output lies within the bytes looked at, and what it costs as JSON text. */
-export interface Piece {
+interface Piece {
   readonly start: number;
   readonly end: number;
   readonly chars: number;

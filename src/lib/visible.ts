@@ -85,7 +85,7 @@ function inOrder(line: string): string {
 }
 
 /** How a text is laid out for a person. */
-export interface Layout {
+interface Layout {
   /** Width of the terminal, in characters. */
   readonly columns: number;
 }

@@ -1,6 +1,6 @@
 import type { CallToolResult, TextContent } from '@modelcontextprotocol/server';
 import type { Answer } from '../calls/context.ts';
-import { problemOf } from '../http/problems.ts';
+import { problemOf } from '../http/exchange.ts';
 
 /**
  * The form of an answer in MCP: text alone. First the standard output as it is, then the standard error under a line

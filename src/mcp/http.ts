@@ -8,7 +8,7 @@ import {
   WebStandardStreamableHTTPServerTransport,
 } from '@modelcontextprotocol/server';
 import type { Exchange } from '../http/exchange.ts';
-import type { Pace } from '../http/pace.ts';
+import type { Pace } from '../http/limiters.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import type { Turns } from '../lib/shares.ts';
 import { cancelledId, hasLongLabel, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';

@@ -1,8 +1,8 @@
 import { ProtocolError, ProtocolErrorCode, Server, type ServerContext, type Tool } from '@modelcontextprotocol/server';
 import type { TObject } from '@sinclair/typebox';
-import type { CallLimiter } from '../http/call-limiter.ts';
 import { type Exchange, invokeFor } from '../http/exchange.ts';
-import { type PlainSchema, plainObject } from '../http/openapi-schema.ts';
+import type { CallLimiter } from '../http/limiters.ts';
+import { type PlainSchema, plainObject } from '../http/openapi.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import type { Operation } from '../operations/operation.ts';
 import { toolRefusal, toolResult } from './answer.ts';

@@ -6,9 +6,9 @@ import {
 } from '@modelcontextprotocol/server';
 import { serveStdio } from '@modelcontextprotocol/server/stdio';
 import type { Logger } from 'pino';
-import { logExchange } from '../http/access-log.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { type Exchange, localExchange } from '../http/exchange.ts';
+import { logExchange } from '../http/respond.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import { normalize } from './message.ts';
 import { firesWith, type McpServerDeps, mcpServer } from './server.ts';

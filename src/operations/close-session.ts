@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import type { OperationDeps } from '../calls/deps.ts';
+import type { OperationDeps } from '../calls/context.ts';
 import { nextTurn } from '../lib/clock.ts';
 import { defineOperation, type Operation } from './operation.ts';
 

@@ -1,4 +1,4 @@
-import type { OperationDeps } from '../calls/deps.ts';
+import type { OperationDeps } from '../calls/context.ts';
 import { closeSessionOperation } from './close-session.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';

@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import { messageOf } from '../calls/answer.ts';
-import type { OperationDeps } from '../calls/deps.ts';
+import { type Hint, messageOf } from '../calls/answer.ts';
+import type { OperationDeps } from '../calls/context.ts';
 import { SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -56,12 +56,18 @@ function signalOf(given: unknown): { readonly signal?: string } {
   return typeof given === 'string' ? { signal: given.toUpperCase().replace(/^SIG/, '') } : {};
 }
 
-function hint(signal: string, signalled: number, status: SessionStatus, alive: boolean): string | undefined {
+function hint(signal: string, signalled: number, status: SessionStatus, alive: boolean): Hint {
   if (signalled === 0)
-    return 'No process of this session was running, so nothing was signalled. read_session has its output.';
+    return {
+      text: 'No process of this session was running, so nothing was signalled. read_session has its output.',
+      calls: ['read_session'],
+    };
   if (!alive) return undefined;
   const subject = status === 'running' ? 'The command' : 'A process that the command left behind';
   if (['STOP', 'CONT', 'USR1', 'USR2', 'HUP'].includes(signal))
-    return `${subject} goes on; read_session shows what it writes.`;
-  return `${subject} still runs: it may be ending, or ignore SIG${signal}. Look with read_session and wait, or call kill_session with signal KILL.`;
+    return { text: `${subject} goes on; read_session shows what it writes.`, calls: ['read_session'] };
+  return {
+    text: `${subject} still runs: it may be ending, or ignore SIG${signal}. Look with read_session and wait, or call kill_session with signal KILL.`,
+    calls: ['read_session', 'kill_session'],
+  };
 }

@@ -1,7 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
-import { type Answer, type CallContext, replyChars } from '../calls/context.ts';
-import type { OperationDeps } from '../calls/deps.ts';
+import { type Answer, type CallContext, type OperationDeps, replyChars } from '../calls/context.ts';
 import { TAKEN_BACK } from '../calls/hints.ts';
 import { asSessionId } from '../sessions/id.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';

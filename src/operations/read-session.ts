@@ -1,10 +1,9 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { type Snapshot, snapshot } from '../calls/answer.ts';
-import type { CallContext } from '../calls/context.ts';
-import type { OperationDeps } from '../calls/deps.ts';
+import type { CallContext, OperationDeps } from '../calls/context.ts';
+import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/follow.ts';
 import { matchesField, searchAnswer } from '../calls/search-answer.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
-import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/tail.ts';
 import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';

@@ -3,8 +3,7 @@ import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptim
 import { type Static, Type } from '@sinclair/typebox';
 import { type Profile, userOf } from '../access/profile.ts';
 import { messageOf } from '../calls/answer.ts';
-import type { CallContext } from '../calls/context.ts';
-import type { OperationDeps } from '../calls/deps.ts';
+import type { CallContext, OperationDeps } from '../calls/context.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { letsAllThrough } from '../rules/decide.ts';
 import { version } from '../version.ts';

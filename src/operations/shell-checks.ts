@@ -1,7 +1,6 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { isUnconfined } from '../access/profile.ts';
-import { type CallContext, revalidate } from '../calls/context.ts';
-import type { OperationDeps } from '../calls/deps.ts';
+import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import type { TimePlan } from '../calls/time-plan.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';

@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import { omittedField, outputFields } from '../calls/answer.ts';
-import { type CallContext, revalidate } from '../calls/context.ts';
-import type { OperationDeps } from '../calls/deps.ts';
+import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
+import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import { fullDiskHint, type Notes, reopenHint } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
 import { planTime } from '../calls/time-plan.ts';
@@ -204,9 +203,12 @@ function mayLackOutput({ record }: Session): boolean {
 }
 
 /** Tells why a call whose command still runs was answered early. */
-function stoppingHint({ record }: Session, { shutdown, cancelled }: CallContext): string | undefined {
+function stoppingHint({ record }: Session, { shutdown, cancelled }: CallContext): Hint {
   if (!shutdown.fired || cancelled?.fired === true || record.status !== 'running') return undefined;
-  return 'The agent is being stopped or restarted just now: repeat read_session in a few seconds.';
+  return {
+    text: 'The agent is being stopped or restarted just now: repeat read_session in a few seconds.',
+    calls: ['read_session'],
+  };
 }
 
 function repeatHint(earlier: Session, cmd: string): string {

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { OperationDeps } from '../calls/deps.ts';
+import type { OperationDeps } from '../calls/context.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
 import { InvalidArguments } from '../lib/errors.ts';

@@ -5,7 +5,7 @@ import { notifier } from '../access/approval-webhook.ts';
 import { Approvals } from '../access/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
-import type { OperationDeps } from '../calls/deps.ts';
+import type { OperationDeps } from '../calls/context.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
 import { type Clock, SignalOnce, systemClock } from '../lib/clock.ts';

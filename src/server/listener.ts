@@ -1,13 +1,11 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Followers } from '../calls/follow.ts';
-import { AccessLog } from '../http/access-log.ts';
 import { type AppParts, createApp } from '../http/app.ts';
-import { type MoreTokens, tokens } from '../http/auth.ts';
-import { CallLimiter } from '../http/call-limiter.ts';
-import { type NoteFailure, slowDownGuessing } from '../http/guessing.ts';
+import { type MoreTokens, type NoteFailure, slowDownGuessing, tokens } from '../http/auth.ts';
+import { CallLimiter, Pace } from '../http/limiters.ts';
 import { type Gauges, Metrics } from '../http/metrics.ts';
-import { Pace } from '../http/pace.ts';
+import { AccessLog } from '../http/respond.ts';
 import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { mcpDoor } from '../mcp/door.ts';

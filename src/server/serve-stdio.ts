@@ -1,7 +1,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { recoverSessions } from '../commands/recovery.ts';
-import { CallLimiter } from '../http/call-limiter.ts';
+import { CallLimiter } from '../http/limiters.ts';
 import { Deadline, delay } from '../lib/clock.ts';
 import { newToken } from '../lib/token.ts';
 import { StdioDoor } from '../mcp/stdio.ts';

@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'bun:test';
 import { BUILT_IN, type Profile } from '../../src/access/profile.ts';
 import { Trail } from '../../src/audit/trail.ts';
-import { type CallContext, contextOf, revalidate } from '../../src/calls/context.ts';
-import { underPolicy } from '../../src/calls/policy.ts';
+import { messageOf } from '../../src/calls/answer.ts';
+import { type CallContext, contextOf, revalidate, underPolicy, withForbidden } from '../../src/calls/context.ts';
 import { Deadline, SignalOnce } from '../../src/lib/clock.ts';
 import { AccessLapsed } from '../../src/lib/errors.ts';
 import { Turns } from '../../src/lib/shares.ts';
@@ -105,5 +105,22 @@ describe('the policy', () => {
     await expect(server.pass('before', ends)).rejects.toThrow('what that had begun was not taken back');
     await expect(server.pass('before', ends)).rejects.toThrow('This token has ended, so nothing was done.');
     expect(server.lines).toEqual(['op', 'run', expect.stringMatching(/^refused/), expect.stringMatching(/^refused/)]);
+  });
+});
+
+describe('an answer', () => {
+  const profile: Profile = { ...BUILT_IN.full, operations: ['shell', 'read_session'] };
+  const advice = { text: 'Call read_session, or close_session.', calls: ['read_session', 'close_session'] } as const;
+
+  test('says which of the operations that it advises the profile does not allow', () => {
+    const message = `${advice.text} The profile of this token does not allow close_session.`;
+    expect(withForbidden(messageOf(undefined, advice), profile)).toEqual({ message });
+    expect(withForbidden(messageOf(advice), BUILT_IN.full)).toEqual({ message: advice.text });
+  });
+
+  test('says nothing of an operation whose name only stands in its text', () => {
+    const message = 'Unknown argument "kill_session". It was ignored.';
+    expect(withForbidden(messageOf(message), profile)).toEqual({ message });
+    expect(withForbidden(messageOf(undefined), profile)).toEqual({});
   });
 });

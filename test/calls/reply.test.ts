@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
-import { type FittedStream, fitStreams, type Keep, omissionNote } from '../../src/calls/reply.ts';
+import { type FittedStream, fitStreams, type Keep, omissionNote } from '../../src/calls/shell-answer.ts';
 import { decodeUtf8, jsonChars } from '../../src/lib/utf8.ts';
 import { anyBytes, sourceOf } from '../helpers/bytes.ts';
 

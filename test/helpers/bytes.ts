@@ -1,5 +1,5 @@
 import fc from 'fast-check';
-import type { ByteSource } from '../../src/calls/reply.ts';
+import type { ByteSource } from '../../src/lib/utf8.ts';
 
 /** A thousand cases take well under a second, and find what a hundred miss. */
 fc.configureGlobal({ numRuns: 1000 });

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import pino from 'pino';
-import { AccessLog, type Ending } from '../../src/http/access-log.ts';
 import { beginExchange } from '../../src/http/exchange.ts';
+import { AccessLog, type Ending } from '../../src/http/respond.ts';
 import { Unauthorized } from '../../src/lib/errors.ts';
 
 const OK: Ending = { status: 200, durationMs: 1, bytes: 1, error: undefined };

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { slowDownGuessing } from '../../src/http/guessing.ts';
+import { slowDownGuessing } from '../../src/http/auth.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { GuessingRefused, Unauthorized } from '../../src/lib/errors.ts';
 

@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { noRoute } from '../../src/http/problems.ts';
+import { noRoute } from '../../src/http/exchange.ts';
 
 const METHODS = new Map([['/shell', ['POST']]]);
 
