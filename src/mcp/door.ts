@@ -4,14 +4,15 @@ import { requestOrigin } from '../http/openapi.ts';
 import { type OriginRules, requireOrigin } from '../http/origin.ts';
 import type { AddressList } from '../lib/addresses.ts';
 import type { McpHttp, McpHttpDeps } from './http.ts';
+import type { mcpServer } from './server.ts';
 
 /** What the door works with. */
 export interface McpDoorDeps extends McpHttpDeps, OriginRules {
   readonly trustedProxies: AddressList;
 }
 
-/** MCP's Streamable HTTP at `/mcp`, as a door of the app. */
-export function mcpDoor(deps: McpDoorDeps): McpDoor {
+/** MCP's Streamable HTTP at `/mcp`, as a door of the app. `newServer` makes the server behind it: by default the agent's. */
+export function mcpDoor(deps: McpDoorDeps, newServer?: typeof mcpServer): McpDoor {
   let http: Promise<McpHttp> | undefined;
   return {
     // The server never speaks first, so there is no stream to GET; and there is no session to DELETE.
@@ -23,7 +24,7 @@ export function mcpDoor(deps: McpDoorDeps): McpDoor {
     answer: async (request, exchange, reading, done) => {
       const body = await readMessage(request, reading);
       // Loaded with the first client: the package costs the start of the agent time and memory.
-      http ??= import('./http.ts').then(({ McpHttp }) => new McpHttp(deps));
+      http ??= import('./http.ts').then(({ McpHttp }) => new McpHttp(deps, newServer));
       return (await http).answer(request, body, exchange, done);
     },
   };

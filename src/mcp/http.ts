@@ -42,13 +42,16 @@ export class McpHttp {
   /** Calls of older clients under way, which a later message may take back. */
   readonly #underWay = new Map<string, SignalOnce>();
 
-  constructor(private readonly deps: McpHttpDeps) {
+  constructor(
+    private readonly deps: McpHttpDeps,
+    private readonly newServer = mcpServer,
+  ) {
     // Made when they are first used otherwise, which costs the first call 50 ms.
     preloadSchemas();
     this.#modern = createMcpHandler(
       ({ authInfo }) => {
         const caller = callerOf(authInfo);
-        return mcpServer(deps, ({ mcpReq: { signal } }) => {
+        return newServer(deps, ({ mcpReq: { signal } }) => {
           const { promise, resolve } = Promise.withResolvers<void>();
           caller.underWay = promise;
           const { exchange, takesStream } = caller;
@@ -122,7 +125,7 @@ export class McpHttp {
     const label = request.headers.get('mcp-session-id') ?? '';
     for (const message of messages) this.#cancel(exchange, label, cancelledId(message));
     const streams = takesStream && messages.some(wantsProgress);
-    const server = mcpServer(this.deps, ({ mcpReq: { id } }) => this.#olderCall(exchange, label, id, streams));
+    const server = this.newServer(this.deps, ({ mcpReq: { id } }) => this.#olderCall(exchange, label, id, streams));
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: !streams });
     await server.connect(transport);
     const response = await transport.handleRequest(request, { parsedBody: body });
