@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { OTHER_VARIABLES, SETTING_ROWS } from '../src/settings/settings.ts';
+import { OTHER_VARIABLES, SETTING_ROWS } from '../src/settings/config.ts';
 
 /*
  * What the table of settings says, for owners: `ops/agent3.env.example` and the table in the README. Run it after a

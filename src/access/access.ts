@@ -1,10 +1,13 @@
+import { join } from 'node:path';
+import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed } from '../lib/errors.ts';
+import { fileFingerprint } from '../lib/files.ts';
+import type { Notices } from '../lib/notices.ts';
 import type { Profile } from './profile.ts';
-import type { ProfileBook } from './profile-book.ts';
-import { overlapFault } from './workspace-overlap.ts';
+import { type FaultyFile, faultsOf, listProfileFiles, readProfiles } from './profile-files.ts';
 
 /** Tokens that have a profile of their own. */
-export interface TokenProfiles {
+interface TokenProfiles {
   /** The name of the profile of a principal; undefined for one whose token has ended or is gone. */
   profileOf(principal: string): string | undefined;
   /** Whether `word` is one of them. */
@@ -52,4 +55,139 @@ export class Access {
   overlapFault(profile: Profile, overlaps: (directory: string, other: string) => boolean): string | undefined {
     return overlapFault(profile, this.book.all(), overlaps);
   }
+}
+
+/** A change of the files is seen within this; a profile that was missing, at once. */
+const LOOK_MS = 500;
+
+/** The profiles in force, read anew when a file changes. */
+export class ProfileBook {
+  #profiles: ReadonlyMap<string, Profile>;
+  #faulty: readonly FaultyFile[];
+  #seen: string;
+  #lookedMs: number;
+  #changed: () => void = () => {};
+
+  /** Reads the files; a profile whose file has faults is not there, and the owner hears of it. */
+  constructor(
+    private readonly directory: string | undefined,
+    private readonly clock: Clock,
+    private readonly notices: Notices,
+  ) {
+    this.#seen = this.#fingerprint();
+    this.#lookedMs = clock.elapsed();
+    const { profiles, faulty } = readProfiles(directory);
+    this.#profiles = profiles;
+    this.#faulty = faulty;
+    for (const { path, faults } of faulty)
+      notices.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
+  }
+
+  /** The profile of this name; undefined where there is none that can be used. */
+  get(name: string): Profile | undefined {
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
+    // One that was just written is there for its first command.
+    if (!this.#profiles.has(name)) this.#look();
+    return this.#profiles.get(name);
+  }
+
+  /** All that can be used. */
+  all(): Iterable<Profile> {
+    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
+    return this.#profiles.values();
+  }
+
+  /** Calls `listener` at once, and when the profiles were read again. */
+  watch(listener: () => void): void {
+    this.#changed = listener;
+    listener();
+  }
+
+  /** What is wrong with the file of a profile, its path before each sentence; nothing where there is none. */
+  faultsOf(name: string): string[] {
+    return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);
+  }
+
+  /** Of a file that cannot be used, the profile that was there goes on, and the owner hears of it. */
+  #look(): void {
+    if (this.directory === undefined) return;
+    this.#lookedMs = this.clock.elapsed();
+    const seen = this.#fingerprint();
+    if (seen === this.#seen) return;
+    this.#seen = seen;
+    const { profiles, faulty } = readProfiles(this.directory);
+    const next = new Map(profiles);
+    for (const { path, name, faults } of faulty) {
+      const kept = [...this.#profiles].filter(([before]) => !next.has(before) && (name ?? before) === before);
+      for (const [before, profile] of kept) next.set(before, profile);
+      const what = kept.length > 0 ? 'the one from before stays in force' : 'its tokens are answered 503';
+      this.notices.warn({ file: path, faults }, `a profile cannot be used: ${what}`);
+    }
+    this.#profiles = next;
+    this.#faulty = faulty;
+    this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read anew');
+    this.#changed();
+  }
+
+  #fingerprint(): string {
+    const { directory } = this;
+    if (directory === undefined) return '';
+    const files = listProfileFiles(directory);
+    // To read them gives the reason.
+    if (!Array.isArray(files)) return files.faults.join();
+    return ['', ...files].map((name) => `${name} ${fileFingerprint(join(directory, name))}`).join('\n');
+  }
+}
+
+/** A profile with a workspace. */
+interface Workspace {
+  readonly name: string;
+  readonly directory: string;
+  readonly hidden: readonly string[];
+}
+
+/** The workspaces of profiles. */
+function workspacesOf(profiles: Iterable<Profile>): Workspace[] {
+  return [...profiles].flatMap(({ name, sandbox }) =>
+    sandbox?.directory === undefined ? [] : [{ name, directory: sandbox.directory, hidden: sandbox.hidden }],
+  );
+}
+
+/**
+ * Why the workspace of a profile cannot be used beside those of `others`; undefined when it can. In one that lies in
+ * another, a command of the outer one could put another directory in its place, or show what the inner one hides. Two
+ * profiles may share a directory when they hide the same: what one of them shows, it could move for the other.
+ * `overlaps` tells of directories that are one by mounts, though their names differ.
+ */
+export function overlapFault(
+  profile: Profile,
+  others: Iterable<Profile>,
+  overlaps: (directory: string, other: string) => boolean = () => false,
+): string | undefined {
+  const [own] = workspacesOf([profile]);
+  if (own === undefined) return undefined;
+  for (const other of workspacesOf(others)) {
+    if (other.name === own.name) continue;
+    const where = `${other.directory}, the workspace of the profile ${other.name}`;
+    if (own.directory === other.directory) {
+      if (!hidesTheSame(own, other))
+        return `its directory is also ${where}, which hides other paths: hide and show the same in both`;
+    } else if (isIn(own.directory, other.directory)) {
+      return `its directory ${own.directory} lies in ${where}: a command there could put another in its place`;
+    } else if (isIn(other.directory, own.directory)) {
+      return `in its directory ${own.directory} lies ${where}: a command here could put another in its place`;
+    } else if (overlaps(own.directory, other.directory)) {
+      return `its directory ${own.directory} and ${where}, are one in the other, or the same by a mount`;
+    }
+  }
+  return undefined;
+}
+
+function isIn(path: string, directory: string): boolean {
+  return path.startsWith(`${directory}/`);
+}
+
+function hidesTheSame({ hidden }: Workspace, other: Workspace): boolean {
+  const theirs = new Set(other.hidden);
+  return new Set(hidden).size === theirs.size && hidden.every((path) => theirs.has(path));
 }

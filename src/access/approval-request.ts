@@ -18,6 +18,16 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/files.ts';
+import {
+  hasRightToLeft,
+  likeSigns,
+  mixedWords,
+  sizeWords,
+  USUAL_COLUMNS,
+  visibleBlock,
+  visibleField,
+  visibleLine,
+} from '../lib/visible.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 const requestSchema = Type.Object({
@@ -198,4 +208,63 @@ function readJson(path: string, owner: number | undefined): unknown {
   } finally {
     closeSync(fd);
   }
+}
+
+const SHOWN_INPUT_CHARS = 2000;
+
+/**
+ * Everything that would run, for the person who decides on it. Fields have a line each; the texts of the client stand in
+ * blocks whose every line has a bar before it, so that none of them looks like a field, and begin with their size.
+ */
+export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
+  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
+  const layout = { columns };
+  const field = (text: string): string => visibleField(text, layout);
+  const block = (title: string, text: string): string => `  ${title}\n${visibleBlock(text, layout)}`;
+  const about = part === '' || part === cmd.trim() ? '' : ` (${part})`;
+  const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
+  const whole = [cmd, cwd, ...Object.entries(env).flat()].join('\n');
+  const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
+  const shownInput = stdin.slice(0, SHOWN_INPUT_CHARS);
+  const more = stdin.length - shownInput.length;
+  return [
+    `${visibleLine(session)}  ${seconds} s left\n`,
+    field(`token ${token} (${profile}) from ${address}, as ${user} in ${cwd}, for up to ${limit_seconds} s`),
+    field(`asked because ${reason}${about}`),
+    `  digest ${digestOf(request)}\n`,
+    block(`command, ${sizeWords(cmd)}:`, cmd),
+    ...Object.entries(env).map(([name, value]) => block('with the variable', `${name}=${value}`)),
+    ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
+    ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
+    ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
+    ...(mixed.length === 0
+      ? []
+      : [field(`note: letters of several scripts, which can look alike: ${mixed.join(', ')}`)]),
+    ...(signs.length === 0 ? [] : [field(`note: signs that look like those of a shell: ${signs.join(', ')}`)]),
+    ...(hasRightToLeft(`${whole}\n${stdin}`)
+      ? [field('note: letters that are written from right to left; some terminals change the order of their words')]
+      : []),
+  ].join('');
+}
+
+/** The question whether a request that was `shown` is to run, with the size of what would: it may have left the screen. */
+export function questionOn(
+  { cmd, env, stdin }: ApprovalRequest,
+  shown: string,
+  rows = process.stdout.rows ?? 0,
+): string {
+  const variables = Object.keys(env).length;
+  const size = [
+    sizeWords(cmd),
+    ...(variables === 0 ? [] : [`${variables} ${variables === 1 ? 'variable' : 'variables'}`]),
+    ...(stdin === '' ? [] : [`input of ${sizeWords(stdin)}`]),
+  ].join('; ');
+  const lines = shown.split('\n').length;
+  const scroll =
+    rows > 0 && lines > rows ? ` The ${lines} lines above are more than this terminal shows: scroll up.` : '';
+  return `Run this command (${size})?${scroll} [y/N]`;
+}
+
+function columnsHere(): number {
+  return process.stdout.columns ?? USUAL_COLUMNS;
 }

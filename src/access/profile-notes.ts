@@ -4,7 +4,7 @@ import { shadowFaults, shadowNotes } from '../rules/shadows.ts';
 import type { Profile, ProfileFile } from './profile.ts';
 
 /** What there is of a machine. */
-export interface Machine {
+interface Machine {
   readonly memoryBytes: number;
   readonly cpus: number;
 }

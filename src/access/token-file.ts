@@ -114,7 +114,7 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
 const LOCK_PATIENCE_MS = 5000;
 
 /** Who may read the file of a service, whose agent goes by it, and how long another change is waited for. */
-export interface ChangeOptions {
+interface ChangeOptions {
   readonly group?: number | undefined;
   readonly own?: number | undefined;
   readonly patienceMs?: number;

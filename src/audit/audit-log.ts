@@ -1,19 +1,14 @@
-import { closeSync, constants, fstatSync, ftruncateSync, openSync, readSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } from 'node:fs';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { putAside } from '../lib/files.ts';
 import type { Notices } from '../lib/notices.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
-import { AuditFault } from './audit-fault.ts';
-import { GENESIS, hashLine } from './chain.ts';
+import { AuditFault, GENESIS, hashLine, headPath, headText, parseHead, readNote, Seal } from './chain.ts';
 import { finishRotation, KEPT_FILES, openRecord } from './files.ts';
-import { HEAD_BYTES, type HeadState, headPath, headText, parseHead } from './head.ts';
-import { endsWithLine, LeftFiles, lastFile, tailOf } from './leftover.ts';
-import { resumeAfterPowerLoss } from './power-loss.ts';
-import { fileNote, isFileNote, type Resumption, resume, tampered } from './resume.ts';
-import { partFilled, RECORD_FILE_BYTES, RecordRoom, tokenOf } from './room.ts';
-import { Seal } from './seal.ts';
-import { SyncedRecord } from './synced-record.ts';
+import { takeUp } from './power-loss.ts';
+import { partFilled, RECORD_FILE_BYTES, RecordRoom, SyncedRecord, tokenOf } from './record-file.ts';
+import { endsWithLine, fileNote, isFileNote, tampered } from './resume.ts';
 
 /** Lines of ends that a full disk kept out, and that come when it has room again. */
 const MAX_OWED = 10_000;
@@ -259,10 +254,9 @@ export class AuditLog {
 
   /** Takes up the chain of an earlier agent. */
   #goOn(): void {
-    const text = Buffer.alloc(HEAD_BYTES + 1);
-    const length = readSync(this.#head, text, 0, text.length, 0);
-    const head = parseHead(this.#seal, text.toString('latin1', 0, length));
-    const { seq, prev, files, isTorn, needsBreak, notes } = this.#resumption(head);
+    const head = parseHead(this.#seal, readNote(this.#head));
+    const left = { fd: this.#fd, size: this.#size, path: this.path };
+    const { seq, prev, files, isTorn, needsBreak, notes } = takeUp(this.#seal, head, this.#disk.mark, this.boot, left);
     if (head === 'damaged') ftruncateSync(this.#head, 0);
     this.#seq = seq;
     this.#prev = prev;
@@ -278,17 +272,6 @@ export class AuditLog {
     // From here on a note that is empty was emptied.
     writeSync(this.#head, headText(this.#seal, seq, prev, files), 0);
     this.#disk.found();
-  }
-
-  #resumption(head: HeadState): Resumption {
-    const file = lastFile(this.#fd, this.#size);
-    const older = new LeftFiles(this.path);
-    const { mark } = this.#disk;
-    const afterPowerLoss =
-      mark !== undefined && typeof head !== 'string'
-        ? resumeAfterPowerLoss(this.#seal, head, mark, this.boot, file, older)
-        : undefined;
-    return afterPowerLoss ?? resume(this.#seal, head, tailOf(file), older, mark?.seq);
   }
 }
 

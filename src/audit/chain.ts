@@ -1,3 +1,5 @@
+import { readSync } from 'node:fs';
+
 /** The fields that every line of the record has; `prev` is the SHA-256 of the line before, 64 zeros for the first. */
 export interface AuditLine {
   readonly seq: number;
@@ -38,3 +40,134 @@ export function* linesOf(bytes: Uint8Array): Generator<{ readonly bytes: Uint8Ar
     from = end === -1 ? bytes.length : end + 1;
   }
 }
+
+/** Of a line's MAC, 22 characters of Base64url: 128 bits. */
+const MAC_BYTES = 16;
+const END = /,"mac":"([\w-]{22})"\}$/;
+/** `,"mac":"…"}`. */
+const END_BYTES = 32;
+
+/** What a look at a line's MAC gave. */
+export type SealState = 'none' | 'right' | 'wrong' | 'unknown';
+
+/** Seals lines with a key, and tells whether they were; without one, lines stay as they are, and nothing is known. */
+export class Seal {
+  constructor(private readonly key: string | undefined) {}
+
+  get hasKey(): boolean {
+    return this.key !== undefined;
+  }
+
+  /** A line of JSON with its MAC as the last field. */
+  line(json: string): string {
+    if (this.key === undefined) return json;
+    return `${json.slice(0, -1)},"mac":"${macOf(this.key, json)}"}`;
+  }
+
+  /** Whether the line with these bytes was sealed with the key; `unknown`: it was sealed, and there is no key. */
+  check(line: Uint8Array): SealState {
+    const end = Buffer.from(line.subarray(-END_BYTES)).toString('latin1');
+    const mac = END.exec(end)?.[1];
+    if (mac === undefined) return 'none';
+    if (this.key === undefined) return 'unknown';
+    const hasher = new Bun.CryptoHasher('sha256', this.key).update(line.subarray(0, -END_BYTES)).update('}');
+    return shorten(hasher) === mac ? 'right' : 'wrong';
+  }
+
+  /** The MAC of a text that is no line; undefined without a key. */
+  of(text: string): string | undefined {
+    return this.key === undefined ? undefined : macOf(this.key, text);
+  }
+}
+
+function macOf(key: string, text: string): string {
+  return shorten(new Bun.CryptoHasher('sha256', key).update(text));
+}
+
+function shorten(hasher: Bun.CryptoHasher): string {
+  return hasher.digest().subarray(0, MAC_BYTES).toString('base64url');
+}
+
+/** Where a record ends. */
+export interface Head {
+  readonly seq: number;
+  /** Of the last line. */
+  readonly hash: string;
+  /** Files since the beginning, with that of now. */
+  readonly files: number;
+  readonly seal: SealState;
+}
+
+/** What stands in the note of a record: `damaged` when it is none that an agent wrote. */
+export type HeadState = Head | 'empty' | 'damaged';
+
+/** Where the last line of a record is noted, so that lines that are cut off at its end are missed. */
+export function headPath(path: string): string {
+  return `${path}.head`;
+}
+
+/** In the place of a MAC where there is no key. */
+const NO_MAC = '-'.repeat(22);
+
+/** Longer than every note. */
+const NOTE_BYTES = 128;
+
+/** The text of a note in an open file. Throws the system's error. */
+export function readNote(fd: number): string {
+  const text = Buffer.alloc(NOTE_BYTES);
+  return text.toString('latin1', 0, readSync(fd, text, 0, text.length, 0));
+}
+
+/** One length, so that it is written in its place and never seen half. */
+export function headText(seal: Seal, seq: number, hash: string, files: number): string {
+  const note = `${String(seq).padStart(16, '0')} ${hash}\n${String(files).padStart(8, '0')}`;
+  return `${note} ${seal.of(note) ?? NO_MAC}\n`;
+}
+
+/** Reads a note. */
+export function parseHead(seal: Seal, text: string): HeadState {
+  if (text === '') return 'empty';
+  const match = /^((\d{16}) ([0-9a-f]{64})\n(\d{8})) ([\w-]{22})\n$/.exec(text);
+  if (match === null) return 'damaged';
+  const [, noted = '', seq, hash = GENESIS, files, mac] = match;
+  const note = { seq: Number(seq), hash, files: Number(files) };
+  if (mac === NO_MAC) return { ...note, seal: 'none' };
+  const right = seal.of(noted);
+  return { ...note, seal: right === undefined ? 'unknown' : right === mac ? 'right' : 'wrong' };
+}
+
+/** What of a record is surely on the disk: a loss of power takes no line up to this number. */
+export interface Mark {
+  /** Number of the last line that was synced before the mark was written. */
+  readonly seq: number;
+  /** The boot in which it was written (`/proc/sys/kernel/random/boot_id`). */
+  readonly boot: string;
+  /** The agent has ended in order, and nothing came after that line. */
+  readonly isClosed: boolean;
+  readonly seal: SealState;
+}
+
+/** Where the mark of a record is. Apart from the note of its end, whose form agents of old know. */
+export function markPath(path: string): string {
+  return `${path}.synced`;
+}
+
+/** One length, so that it is written in its place and never seen half. */
+export function markText(seal: Seal, { seq, boot, isClosed }: Omit<Mark, 'seal'>): string {
+  const text = `${String(seq).padStart(16, '0')} ${boot.padEnd(36)} ${isClosed ? 'closed' : 'open  '}`;
+  return `${text} ${seal.of(text) ?? NO_MAC}\n`;
+}
+
+/** Reads a mark; undefined for what no agent with this key has written. */
+export function parseMark(seal: Seal, text: string): Mark | undefined {
+  const match = /^((\d{16}) ([\w-]{1,36} *) (open {2}|closed)) ([\w-]{22})\n$/.exec(text);
+  if (match === null) return undefined;
+  const [, all = '', seq, boot = '', state, mac] = match;
+  const right = seal.of(all);
+  if (mac !== (right ?? NO_MAC)) return undefined;
+  const sealState = right === undefined ? 'none' : 'right';
+  return { seq: Number(seq), boot: boot.trim(), isClosed: state === 'closed', seal: sealState };
+}
+
+/** The record cannot be used; the message says why and what to do. */
+export class AuditFault extends Error {}

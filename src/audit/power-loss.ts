@@ -1,9 +1,25 @@
-import { type AuditLine, GENESIS, hashLine, linesOf, parseLine } from './chain.ts';
-import type { Head } from './head.ts';
-import type { Mark } from './mark.ts';
-import { powerLossNote } from './power-loss-lines.ts';
-import { fileNote, type OlderFiles, type Resumption } from './resume.ts';
-import type { Seal } from './seal.ts';
+import {
+  type AuditLine,
+  GENESIS,
+  type Head,
+  type HeadState,
+  hashLine,
+  linesOf,
+  type Mark,
+  parseLine,
+  type Seal,
+} from './chain.ts';
+import {
+  fileNote,
+  isFileNote,
+  type LastFile,
+  LeftFiles,
+  lastFile,
+  type OlderFiles,
+  type Resumption,
+  resume,
+  tailOf,
+} from './resume.ts';
 
 /**
  * What a loss of power does to a record: lines that were not yet synced are gone, and where they were there are NUL
@@ -26,22 +42,31 @@ const BEGINNING: Ending = { seq: 0, hash: GENESIS, to: 0, boot: undefined };
 const PAGE_BYTES = 4096;
 const LINE_FEED = 0x0a;
 
-/** The file of a record that an agent goes on with. */
-export interface LastFile {
-  /** In bytes. */
-  readonly size: number;
-  /** The last bytes, at most `length`. */
-  end(length: number): Uint8Array;
-}
-
 /** First piece at the end of the file that is searched; each next one is eight times as long. */
 const PIECE_BYTES = 65_536;
+
+/** How an agent goes on with the file of a record that an earlier one left: `head` and `mark` are the notes beside it. */
+export function takeUp(
+  seal: Seal,
+  head: HeadState,
+  mark: Mark | undefined,
+  boot: string,
+  { fd, size, path }: { readonly fd: number; readonly size: number; readonly path: string },
+): Resumption {
+  const file = lastFile(fd, size);
+  const older = new LeftFiles(path);
+  const afterPowerLoss =
+    mark !== undefined && typeof head !== 'string'
+      ? resumeAfterPowerLoss(seal, head, mark, boot, file, older)
+      : undefined;
+  return afterPowerLoss ?? resume(seal, head, tailOf(file), older, mark?.seq);
+}
 
 /**
  * How to go on with a record when its mark is of another boot, and the agent of then has not ended in order; undefined
  * where what is there cannot be the work of a loss of power alone.
  */
-export function resumeAfterPowerLoss(
+function resumeAfterPowerLoss(
   seal: Seal,
   head: Head,
   mark: Mark,
@@ -122,7 +147,7 @@ function wholeLines(bytes: Uint8Array, from: Ending | undefined, seal: Seal, syn
 }
 
 /** Whether `rest`, which begins `offset` bytes into its file behind line `seq`, may be what a loss of power left. */
-export function isLeftByPowerLoss(rest: Uint8Array, offset: number, seq: number, seal: Seal): boolean {
+function isLeftByPowerLoss(rest: Uint8Array, offset: number, seq: number, seal: Seal): boolean {
   const hole = rest.indexOf(0);
   const start = rest.subarray(0, hole === -1 ? undefined : hole);
   if (start.includes(LINE_FEED) || !isStartOfLine(start, seq + 1)) return false;
@@ -158,4 +183,74 @@ function lineOf(bytes: Uint8Array, seal: Seal): AuditLine | undefined {
 
 function isNext(line: AuditLine, { seq, hash }: Ending): boolean {
   return line.seq === seq + 1 && line.prev === hash;
+}
+
+const POWER_LOSS = 'after a power loss: lines may be missing';
+
+/** The line that an agent goes on with after a loss of power. `missing` lines are known to be, `skipped` bytes are before it. */
+function powerLossNote(boot: string, missing: number, skipped: number): Readonly<Record<string, unknown>> {
+  return {
+    event: 'recovered',
+    what: POWER_LOSS,
+    boot,
+    ...(missing > 0 && { missing }),
+    ...(skipped > 0 && { skipped_bytes: skipped }),
+  };
+}
+
+/** What such a line says; undefined for another one. */
+export function powerLossOf(line: AuditLine): { readonly boot: string; readonly skipped: number } | undefined {
+  if (line.event !== 'recovered' || line['what'] !== POWER_LOSS) return undefined;
+  const { boot, skipped_bytes: skipped = 0 } = line;
+  const isRight = typeof boot === 'string' && Number.isSafeInteger(skipped) && Number(skipped) >= 0;
+  return isRight ? { boot, skipped: Number(skipped) } : undefined;
+}
+
+/** The same for an owner. */
+export function describePowerLoss(line: AuditLine): string {
+  const { missing } = line;
+  const some = typeof missing !== 'number' ? 'lines' : `${missing} ${missing === 1 ? 'line' : 'lines'}, or more,`;
+  return `the machine lost power before ${line.time}: ${some} of the last second before that may be missing`;
+}
+
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+
+/** What a loss of power left in a file, by the lines of the agent that follow it there. */
+export function* leftInside(bytes: Uint8Array, seal: Seal): Generator<Range> {
+  for (const { bytes: line, to } of lossesIn(bytes, seal)) {
+    const from = to - line;
+    if (line > 0 && from >= 0) yield { from, to };
+  }
+}
+
+/** How many bytes at the end of the file before are what a loss of power left: the new file then begins with that. */
+export function leftBefore(start: Uint8Array, seal: Seal): number {
+  for (const { bytes, to } of lossesIn(start, seal)) return to === 0 ? bytes : 0;
+  return 0;
+}
+
+/** Lines that tell of bytes before them. Where a new file is begun after them, its first line is between. */
+function* lossesIn(bytes: Uint8Array, seal: Seal): Generator<{ readonly bytes: number; readonly to: number }> {
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  for (let found = text.indexOf(MARKED); found !== -1; found = text.indexOf(MARKED, found + 1)) {
+    const start = text.lastIndexOf(0x0a, found) + 1;
+    const line = ownLine(text.subarray(start), seal);
+    const loss = line && powerLossOf(line);
+    if (loss === undefined) continue;
+    const before = start < 2 ? start : text.lastIndexOf(0x0a, start - 2) + 1;
+    const note = ownLine(text.subarray(before), seal);
+    yield { bytes: loss.skipped, to: isFileNote(note) ? before : start };
+  }
+}
+
+const MARKED = '"event":"recovered"';
+
+/** The first line of `bytes`, unless it is forged: that is found elsewhere, and explains nothing. */
+function ownLine(bytes: Uint8Array, seal: Seal): AuditLine | undefined {
+  const first = linesOf(bytes).next().value;
+  if (first === undefined || first.isTorn || seal.check(first.bytes) === 'wrong') return undefined;
+  return parseLine(first.bytes);
 }

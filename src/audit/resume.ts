@@ -1,13 +1,21 @@
-import { GENESIS, hashLine, parseLine } from './chain.ts';
-import type { Head, HeadState } from './head.ts';
-import type { Seal } from './seal.ts';
+import { readSync } from 'node:fs';
+import { GENESIS, type Head, type HeadState, hashLine, linesOf, parseLine, Seal } from './chain.ts';
+import { readRecordFile, rotatedFiles } from './files.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
 /** The end of a file: its last lines, at most two, and whether a line feed follows them. */
-export interface Tail {
+interface Tail {
   readonly lines: readonly Uint8Array[];
   readonly isTorn: boolean;
+}
+
+/** The file of a record that an agent goes on with. */
+export interface LastFile {
+  /** In bytes. */
+  readonly size: number;
+  /** The last bytes, at most `length`. */
+  end(length: number): Uint8Array;
 }
 
 /** What logrotate has put aside. */
@@ -179,4 +187,102 @@ function fileNumber(line: Fields | undefined): { readonly files?: number } {
 /** A line about what somebody else has done. */
 export function tampered(what: string): Fields {
   return { event: 'tampered', what };
+}
+
+/** First piece at the end of a file that is looked at for its last lines; each next one is eight times as long. */
+const TAIL_BYTES = 65_536;
+
+/** The last lines of a file. */
+export function tailOf(file: LastFile): Tail {
+  for (let length = TAIL_BYTES; ; length *= 8) {
+    const bytes = file.end(length);
+    const tail = lastLines(bytes);
+    // The first line of a piece may begin before it.
+    if (bytes.length === file.size || tail.count > 2) return { lines: tail.lines, isTorn: tail.isTorn };
+  }
+}
+
+function lastLines(bytes: Uint8Array): Tail & { readonly count: number } {
+  const lines = [...linesOf(bytes)];
+  return {
+    lines: lines.slice(-2).map((line) => line.bytes),
+    isTorn: lines.at(-1)?.isTorn ?? false,
+    count: lines.length,
+  };
+}
+
+/** The end of an open file of `size` bytes. */
+export function lastFile(fd: number, size: number): LastFile {
+  return {
+    size,
+    end: (length) => {
+      const bytes = Buffer.alloc(Math.min(size, length));
+      readSync(fd, bytes, 0, bytes.length, size - bytes.length);
+      return bytes;
+    },
+  };
+}
+
+/** Whether what is written next begins a line. */
+export function endsWithLine(fd: number, size: number): boolean {
+  const byte = Buffer.alloc(1);
+  return size === 0 || (readSync(fd, byte, 0, 1, size - 1) === 1 && byte[0] === 0x0a);
+}
+
+/** What logrotate has put aside, as far as the agent may read it; looked at only where that is needed. */
+export class LeftFiles implements OlderFiles {
+  readonly count: number;
+  readonly #rotated: readonly string[];
+
+  constructor(private readonly path: string) {
+    this.#rotated = listed(path);
+    this.count = this.#rotated.length;
+  }
+
+  newest(): Uint8Array | 'unreadable' | undefined {
+    for (const path of this.#rotated.toReversed()) {
+      const bytes = read(path, (all) => all);
+      if (bytes.length > 0) return bytes;
+    }
+    return undefined;
+  }
+
+  tail(): Tail | 'unreadable' | undefined {
+    const newest = this.newest();
+    return typeof newest === 'object' ? lastLines(newest) : newest;
+  }
+
+  hasSeals(): boolean {
+    const newest = this.newest();
+    return (typeof newest === 'object' && isSealed(newest)) || read(this.path, isSealed) === true;
+  }
+}
+
+/** Whether the record in `path` has lines with a MAC, in its newest files. Throws no error: what cannot be read has none. */
+export function hasSealedLines(path: string): boolean {
+  return new LeftFiles(path).hasSeals();
+}
+
+function isSealed(bytes: Uint8Array): boolean {
+  const seal = new Seal(undefined);
+  for (const line of linesOf(bytes)) if (seal.check(line.bytes) !== 'none') return true;
+  return false;
+}
+
+function listed(path: string): readonly string[] {
+  try {
+    return rotatedFiles(path);
+  } catch {
+    // A directory that the agent may not list; `audit verify` does.
+    return [];
+  }
+}
+
+function read<T>(path: string, part: (bytes: Uint8Array) => T): T | 'unreadable' {
+  try {
+    return part(readRecordFile(path));
+  } catch {
+    // It is root's alone; `audit verify` looks at it.
+    return 'unreadable';
+  }
 }

@@ -9,7 +9,7 @@ import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 type Fields = Readonly<Record<string, unknown>>;
 
 /** A command as it is started. */
-export interface StartDetails {
+interface StartDetails {
   readonly cmd: string;
   readonly cwd: string;
   readonly user: string;
@@ -21,7 +21,7 @@ export interface StartDetails {
 }
 
 /** Where the lines of the record go. */
-export interface AuditSink {
+interface AuditSink {
   /** Throws when the line cannot be written. */
   write(fields: Fields): void;
   /**
@@ -37,7 +37,7 @@ export interface AuditSink {
 const HASHED_AT_ONCE_BYTES = 1_048_576;
 
 /** Who asked for something, and from where. */
-export interface Caller {
+interface Caller {
   readonly principal: string;
   readonly address: string;
 }

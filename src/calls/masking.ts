@@ -1,7 +1,5 @@
-import type { ByteSource } from '../lib/utf8.ts';
-import { decodeUtf8, jsonChars, unitLength } from '../lib/utf8.ts';
-import { keyMarkers } from '../secrets/key-blocks.ts';
-import { type KnownSecrets, type SecretSpan, secretSpans } from '../secrets/secrets.ts';
+import { type ByteSource, decodeUtf8, jsonChars, unitLength } from '../lib/utf8.ts';
+import { type KnownSecrets, keyMarkers, type SecretSpan, secretSpans } from '../secrets/secrets.ts';
 
 /** So much before and after a part of a stream is looked at, to know what stands at its edges. */
 const CONTEXT_BYTES = 4096;

@@ -5,14 +5,15 @@ import {
   type ApprovalDecision,
   type ApprovalRequest,
   clearDecisions,
+  describeRequest,
   digestOf,
   distrust,
+  questionOn,
   readRequests,
   removeDecision,
   requestsDirectory,
   writeDecision,
 } from '../access/approval-request.ts';
-import { describeRequest, questionOn } from '../access/approval-text.ts';
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
 import { unreadable } from '../install/doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';

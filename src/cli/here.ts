@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import type { Profile } from '../access/profile.ts';
-import { faultsOf, type ProfileSet, readProfiles } from '../access/profile-book.ts';
+import { faultsOf, type ProfileSet, readProfiles } from '../access/profile-files.ts';
 import { installedProfiles } from '../install/doctor/unreadable.ts';
 import { PATHS } from '../install/layout.ts';
 import { readManifest } from '../install/manifest.ts';

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { TSchema } from '@sinclair/typebox';
 import { describeSchema } from '../lib/schema-words.ts';
-import { SETTING_ROWS } from '../settings/settings.ts';
+import { SETTING_ROWS } from '../settings/config.ts';
 
 /** `agent3 serve`. */
 export function defineServe(command: Command): void {

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { addressOf } from '../../ops/watchdog/target.ts';
-import { hasSealedLines } from '../audit/leftover.ts';
-import { hideSecretSettings } from '../settings/secrets.ts';
+import { hasSealedLines } from '../audit/resume.ts';
+import { hideSecretSettings } from '../settings/config.ts';
 import { version } from '../version.ts';
 import { addSite, removeSite, siteLeadsTo, waitForSite } from './caddy.ts';
 import type { Changes } from './changes.ts';

@@ -4,8 +4,7 @@ import { isSpecialVariable } from '../shell/variables.ts';
 import type { Text } from '../shell/words.ts';
 import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed } from './match.ts';
 import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
-import type { Action } from './rule.ts';
-import { ACTIONS, type Rule } from './rule.ts';
+import { ACTIONS, type Action, type Rule } from './rule.ts';
 
 /** What is to be run. */
 export interface Proposal {
@@ -182,4 +181,24 @@ export const ALLOWED: Decision = { action: 'allow', reason: 'no rule is against 
 /** Whether rules let everything through, so that there is nothing to look at. */
 export function letsAllThrough({ rules, otherwise }: Ruleset): boolean {
   return otherwise === 'allow' && rules.every(({ action }) => action === 'allow');
+}
+
+/** What rules say to a command, for those who ask without running it. */
+export interface Explained {
+  readonly action: Action;
+  readonly reason: string;
+  /** The part of the command that decided. */
+  readonly part: string;
+  /** The number of the rule, from 1; null: none. */
+  readonly rule: number | null;
+}
+
+/** Explains what rules say to a command that would begin in a directory, in a shell; nothing is run. */
+export function explain(
+  rules: Ruleset,
+  cmd: string,
+  place: { readonly cwd: string; readonly shell: string },
+): Explained {
+  const { action, reason, part, rule = null } = decide(rules, { cmd, ...place, env: {}, stdin: '', isOpen: false });
+  return { action, reason, part, rule };
 }

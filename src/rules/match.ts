@@ -1,10 +1,9 @@
 import { posix } from 'node:path';
 import type { SimpleCommand } from '../shell/script.ts';
 import { isNoOption, since, type Text } from '../shell/words.ts';
-import type { Glob } from './glob.ts';
 import { outputsOf } from './outputs.ts';
 import { type Answer, absolute, all, isFile, isOfSystem, isPath, pathsOfProgram, some, type Where } from './paths.ts';
-import type { Rule } from './rule.ts';
+import type { Glob, Rule } from './rule.ts';
 
 /** Whether a rule is about what is run, wherever relative paths lead. */
 export function matches(rule: Rule, part: SimpleCommand, where: Where): Answer {

@@ -1,7 +1,7 @@
 import { posix } from 'node:path';
 import type { Invocation } from '../shell/invocation.ts';
 import type { Text } from '../shell/words.ts';
-import type { Glob } from './glob.ts';
+import type { Glob } from './rule.ts';
 
 /** Whether something holds, or only running the command would tell. */
 export type Answer = 'yes' | 'no' | 'maybe';

@@ -1,6 +1,5 @@
-import type { Glob } from './glob.ts';
 import { WRITERS } from './outputs.ts';
-import type { Rule } from './rule.ts';
+import type { Glob, Rule } from './rule.ts';
 
 /** Rules that are never reached and would say something else: those before them are about all of it. A sentence each. */
 export function shadowFaults(rules: readonly Rule[]): string[] {

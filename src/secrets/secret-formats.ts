@@ -1,6 +1,6 @@
-import { AROUND, kubernetesSpans, MOST } from './secret-kubernetes.ts';
+import { isSecretName } from './secret-assignments.ts';
+import { AROUND, kubernetesSpans, MOST } from './secret-nested.ts';
 import { isStrong } from './secret-values.ts';
-import { isSecretName } from './secret-words.ts';
 
 /** A part of a text that has to be masked. */
 interface Span {
@@ -236,7 +236,8 @@ export function formatSpans(text: string, words: ReadonlySet<string>): Span[] {
     for (const match of text.matchAll(shape)) spans.push(...valuesOf(kind, match, isChecked === true));
   }
   if (words.has(JWK)) spans.push(...jwkSpans(text));
-  if (SECRETS.some((word) => words.has(word))) spans.push(...kubernetesSpans(text));
+  if (SECRETS.some((word) => words.has(word)))
+    spans.push(...kubernetesSpans(text).map((part) => ({ ...part, kind: 'password' })));
   return spans;
 }
 

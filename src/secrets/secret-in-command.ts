@@ -1,5 +1,5 @@
 import { type Place, quietPlaces } from '../shell/places.ts';
-import type { NamedValue } from './named-value.ts';
+import type { NamedValue } from './secret-assignments.ts';
 import { quoteBefore } from './secret-names.ts';
 
 /**

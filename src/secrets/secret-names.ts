@@ -1,9 +1,7 @@
-import type { Bond, NamedValue } from './named-value.ts';
-import { assignedValues } from './secret-assignments.ts';
-import { isSecretName } from './secret-words.ts';
+import { assignedValues, type Bond, isSecretName, type NamedValue } from './secret-assignments.ts';
 
 /** Where the name of a value says that it is a secret. */
-export interface NamedShape {
+interface NamedShape {
   readonly kind: string;
   /** Its groups: what stays (`before`), in that the quote the value begins with (`open`), and the value up to a blank. */
   readonly shape: RegExp;

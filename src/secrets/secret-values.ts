@@ -1,4 +1,4 @@
-import type { NamedValue } from './named-value.ts';
+import type { NamedValue } from './secret-assignments.ts';
 
 /** A value that stands behind the name of a secret, in the line that it is in. */
 interface Found {
@@ -23,11 +23,30 @@ export const WORDS =
 const TECHNICAL =
   /^(?:sha-?\d+|md5|utf-?\d+|base64(?:url)?|aes\S{0,20}|[hrep]s\d{3}|x509|x25519|ed25519\S{0,20}|ed448|ecdsa\S{0,20}|rsa\S{0,10}|oauth[12]?\S{0,10}|pkcs\d+|v?\d+(?:\.\d+)+\S{0,16}|v\d+|\d+[a-z%]{0,3}|amd64|i[3-6]86|arm64|armhf|x86_64|scram-sha-\d+|bcrypt|argon2\w{0,2}|scrypt|pbkdf2|iso-?\d+\S{0,10}|utf8mb4\w*|\d+\/(?:tcp|udp|sctp)|0x0+|#[0-9a-f]{3,8}|u?int\d+|float\d+)$/i;
 
+/** Whether what stands behind the name of a secret is none, in a command as in a text that is shown. */
+export function isNoValue(
+  text: string,
+  { before, start, end, open, bond, isHeader }: NamedValue,
+  value: string,
+): boolean {
+  const isCode = open === '' && bond === 'sign' && isHeader !== true && CODE.test(value);
+  // `Password: su: Authentication failure`: a program tells of itself where the answer to the question would be.
+  const isProgram = /:\s+$/.test(before) && /^[\w./+-]+:$/.test(text.slice(start, end)) && /\s/.test(text[end] ?? '');
+  return isCode || isProgram || PLACEHOLDER.test(value) || isNamedPath(before, value);
+}
+
+/** `token = getToken()`, `password: string`, `= req.headers.authorization`: of a program's text, which is read to be changed. */
+const CODE =
+  /^(?:[\w$.]{1,80}\(.*|(?:[A-Za-z_$]{1,30}\.){1,6}[A-Za-z_$]{1,30}|(?:string|str|number|bool|boolean|int|integer|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional)[?!]?)$/i;
+
+/** A variable, or what stands there when nothing is told: `$PASSWORD`, `null`, `****`. */
+const PLACEHOLDER = /^(?:\$\w*|\$\{[^}]*\}?|\$\(.*|<.*|\*+|x{3,}|null|none|true|false|undefined|yes|no|‹.*)$/i;
+
 /** Whether a value is one of a secret, in a text that is shown. `end`: where it ends. */
 export function isSecretValue(text: string, found: NamedValue, end: number): boolean {
   const { start, at, open, bond } = found;
   const value = text.slice(start, end);
-  if (isPath(found.before, value)) return false;
+  if (isPath(value)) return false;
   // `http://user:pass@host` of a manual.
   if (bond === 'end') return !/user(?:name)?\]?\s?:$/i.test(found.before) || !WORDS.test(value);
   if (bond === 'argument') return true;
@@ -169,9 +188,13 @@ export function isName(value: string): boolean {
   return /^[a-z]+(?:[_.-][a-z]+)+\d?$/i.test(value) || /^[a-z]+(?:[A-Z][a-z]+)+\d?$/.test(value) || /[({<]/.test(value);
 }
 
-/** `PWD=/home/x`, `TOKEN_FILE=/run/token`, `private_key: keys/a.pem`: where something is, not what it is. */
-function isPath(before: string, value: string): boolean {
-  if (/^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before)) return true;
+/** `PWD=/home/x`, `passwd=/etc/passwd`, `TOKEN_FILE=/run/token`: where something is, not what it is. */
+function isNamedPath(before: string, value: string): boolean {
+  return /^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before);
+}
+
+/** The same for more than a name tells, in a text: `private_key: keys/a.pem`. */
+function isPath(value: string): boolean {
   return (
     /^(?:~|\.{1,2}|[A-Za-z]:|\$\w+|file:\/\/)?(?:[\\/][a-z0-9._@%{}$-]+)+[\\/]?$/.test(value) ||
     /^[\w./~$@{}-]+\.(?:pem|key|crt|cer|der|txt|json|ya?ml|jks|p12|pfx|keytab|conf|cnf|gpg|asc|pub|env|py|js|ts|sh|h|c|html?|php|md|rst)$/.test(

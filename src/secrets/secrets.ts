@@ -1,12 +1,10 @@
-import { keyBlocks, keyMarkers } from './key-blocks.ts';
-import type { NamedValue } from './named-value.ts';
+import type { NamedValue } from './secret-assignments.ts';
 import { FORMAT_WORDS, formatSpans } from './secret-formats.ts';
 import { CommandValues, inertLength } from './secret-in-command.ts';
 import { NAME_WORDS, namedValues, quoteBefore } from './secret-names.ts';
 import { nestedValues } from './secret-nested.ts';
-import { endOfLine, isSecretValue } from './secret-values.ts';
-import { shapedTokens } from './token-shapes.ts';
-import { WordFinder } from './word-trie.ts';
+import { endOfLine, isNoValue, isSecretValue } from './secret-values.ts';
+import { shapedTokens, WordFinder } from './token-shapes.ts';
 
 /** A part of a text that looks like a secret, and what kind it is. */
 export interface SecretSpan {
@@ -28,7 +26,7 @@ const NONE_KNOWN: KnownSecrets = { values: [] };
 const TOKEN_SHAPE = /(?<![\w-])[\w-]{43}(?![\w-])/g;
 
 /** A text without the secrets that were found in it. */
-export interface Masked {
+interface Masked {
   readonly text: string;
   /** How many were found. */
   readonly count: number;
@@ -195,20 +193,14 @@ function namedSpans(
   isSecret: (text: string, value: NamedValue, end: number) => boolean,
 ): SecretSpan[] {
   return namedValues(text, words).flatMap((found) => {
-    const { start, before, kind } = found;
+    const { start, kind } = found;
     const nested = isSecret === isSecretValue ? nestedValues(text, found) : undefined;
     if (nested !== undefined) return nested.map((part) => ({ ...part, kind }));
     const end = endOf(found) ?? start;
     const value = text.slice(start, end);
     // What is beyond the usual end of a value belongs to it where the value fills its line.
     const last = Math.max(end, isSecret === isSecretValue ? (endOfLine(text, found) ?? end) : end);
-    const isNone =
-      last - start < SHORTEST_NAMED ||
-      isPlaceholder(value) ||
-      isPath(before, value) ||
-      isProgram(text, found) ||
-      isCode(value, found) ||
-      !isSecret(text, found, end);
+    const isNone = last - start < SHORTEST_NAMED || isNoValue(text, found, value) || !isSecret(text, found, end);
     return isNone ? [] : [{ start, end: last, kind }];
   });
 }
@@ -235,32 +227,71 @@ function endInText(text: string, value: NamedValue): number {
   return value.end;
 }
 
-/** `token = getToken()`, `password: string`, `= req.headers.authorization`: of a program's text, which is read to be changed. */
-function isCode(value: string, { open, bond, isHeader }: NamedValue): boolean {
-  if (open !== '' || bond !== 'sign' || isHeader === true) return false;
-  return CODE.test(value);
-}
-
-const CODE =
-  /^(?:[\w$.]{1,80}\(.*|(?:[A-Za-z_$]{1,30}\.){1,6}[A-Za-z_$]{1,30}|(?:string|str|number|bool|boolean|int|integer|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional)[?!]?)$/i;
-
-/** `Password: su: Authentication failure`: a program tells of itself where the answer to the question would be. */
-function isProgram(text: string, { before, start, end }: NamedValue): boolean {
-  return /:\s+$/.test(before) && /^[\w./+-]+:$/.test(text.slice(start, end)) && /\s/.test(text[end] ?? '');
-}
-
-/** `PWD=/home/x`, `passwd=/etc/passwd`, `TOKEN_FILE=/run/token`: where something is, not what it is. */
-function isPath(before: string, value: string): boolean {
-  return /^\/[\w./@+-]*$/.test(value) && /(?:pwd|passwd|file|path)["']?\s*[=:]\s*["']?$/i.test(before);
-}
-
 /** The part of a span that hides nothing of what runs; nothing where it begins with what might. */
 function clip(text: string, { start, end, kind }: SecretSpan): SecretSpan[] {
   const length = inertLength(text.slice(start, end), kind);
   return length === 0 ? [] : [{ start, end: start + length, kind }];
 }
 
-/** A variable, or what stands there when nothing is told: `$PASSWORD`, `null`, `****`. */
-function isPlaceholder(value: string): boolean {
-  return /^(?:\$\w*|\$\{[^}]*\}?|\$\(.*|<.*|\*+|x{3,}|null|none|true|false|undefined|yes|no|‹.*)$/i.test(value);
+/** Begins or ends a private key, as PEM and the armor of PGP write them. */
+const MARKER = /-----(BEGIN|END) (?:[A-Z0-9]{1,20} ){0,4}PRIVATE KEY(?: BLOCK)?-----/g;
+
+/** What begins or ends a private key in a text. */
+interface KeyMarker {
+  readonly isBegin: boolean;
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The markers of private keys in a text, in their order. */
+export function keyMarkers(text: string): readonly KeyMarker[] {
+  if (!text.includes('PRIVATE KEY')) return [];
+  return [...text.matchAll(MARKER)].map(({ 0: found, 1: kind, index }) => {
+    return { isBegin: kind === 'BEGIN', start: index, end: index + found.length };
+  });
+}
+
+/** Lines of a PEM or of an armor, which may be written as `\n` in a string. */
+const LINE = /(?:\r?\n|\\r\\n|\\n)[ \t]{0,16}/;
+const HEADER =
+  /^(?:Proc-Type: 4,ENCRYPTED|DEK-Info: [A-Z0-9-]{1,32},[0-9A-Fa-f]{1,64}|(?:Version|Comment): [\w .@-]{0,100})$/;
+const BASE64 = /^(?:[A-Za-z0-9+/]{1,200}={0,2}|=[A-Za-z0-9+/]{4})$/;
+
+/**
+ * The private keys in a command, each as a whole block of Base64 and nothing else: in a shell, what stands between the
+ * markers of another block is run. Looks at each character a fixed number of times.
+ */
+function keyBlocks(text: string): { readonly start: number; readonly end: number; readonly kind: string }[] {
+  const spans: ReturnType<typeof keyBlocks> = [];
+  const markers = keyMarkers(text);
+  for (const [index, { isBegin, start, end: from }] of markers.entries()) {
+    const last = markers[index + 1];
+    if (!isBegin || last === undefined || last.isBegin) continue;
+    const inside = text.slice(from, last.start);
+    if (inside.includes('-----')) continue;
+    const hidden = keyChars(inside);
+    if (hidden === inside.length) spans.push({ start, end: last.end, kind: 'private key' });
+    else if (hidden !== undefined) spans.push({ start, end: from + hidden, kind: 'private key' });
+  }
+  return spans;
+}
+
+/** How many characters of what stands in a block are of a key; undefined where it is none. */
+function keyChars(inside: string): number | undefined {
+  const lines = inside.split(LINE).map((line) => line.trimEnd());
+  const written = lines.filter((line) => line !== '' && !HEADER.test(line));
+  const last = written.at(-1);
+  if (last === undefined || !written.every((line) => BASE64.test(line))) return undefined;
+  if (!written.slice(0, -1).every(isNoName)) return undefined;
+  if (isNoName(last)) return inside.length;
+  // The few characters of its last line tell nothing of a key, and may be the name of a program.
+  return written.length === 1 ? undefined : inside.lastIndexOf(last);
+}
+
+/**
+ * Whether a line of Base64 can be no program that is simply there: those have no such mixture in their names, and no
+ * three slashes in a row; one that was made for it stands in the record before.
+ */
+function isNoName(line: string): boolean {
+  return /=/.test(line) || (/[a-z]/.test(line) && /[A-Z]/.test(line) && /\d/.test(line) && !line.includes('///'));
 }

@@ -1,8 +1,7 @@
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Access } from '../access/access.ts';
-import { notifier } from '../access/approval-webhook.ts';
-import { Approvals } from '../access/approvals.ts';
+import { Approvals, notifier } from '../access/approvals.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
 import type { OperationDeps } from '../calls/context.ts';
@@ -16,8 +15,7 @@ import { currentAccount } from '../process/environment.ts';
 import { Gate } from '../process/gate.ts';
 import { maskCommand } from '../secrets/secrets.ts';
 import { SessionStore } from '../sessions/store.ts';
-import type { Config } from '../settings/config.ts';
-import { secretValues } from '../settings/secrets.ts';
+import { type Config, secretValues } from '../settings/config.ts';
 import type { Logger } from './log.ts';
 
 /** The real dependencies as one record. Tests build their own. */

@@ -1,11 +1,10 @@
-import { fstatSync } from 'node:fs';
+import { fstatSync, statSync } from 'node:fs';
 import pino, { type DestinationStream, type Logger, type LoggerOptions } from 'pino';
-
-import { BoundedFile, type Destination, MAX_BUFFERED_BYTES } from './bounded-file.ts';
+import { putAside } from '../lib/files.ts';
 
 export type { Logger } from 'pino';
 
-export type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
+type LogLevel = 'fatal' | 'error' | 'warn' | 'info' | 'debug' | 'trace' | 'silent';
 
 const STDERR = 2;
 
@@ -20,7 +19,7 @@ export interface Log {
 }
 
 /** Where a log goes: a file by its path, or standard error, which may be a terminal. */
-export type LogTarget = { readonly file: string } | { readonly isTerminal: boolean };
+type LogTarget = { readonly file: string } | { readonly isTerminal: boolean };
 
 /** JSON lines; on a terminal, lines for people. Throws the system's error for a file that cannot be opened. */
 export async function openLog(level: LogLevel, target: LogTarget): Promise<Log> {
@@ -89,4 +88,83 @@ function flushInTime(destination: { flush(done: () => void): void }): Promise<vo
     setTimeout(resolve, FLUSH_MS);
     destination.flush(() => resolve());
   });
+}
+
+type Destination = ReturnType<typeof pino.destination>;
+
+/**
+ * Log lines wait in memory while their destination takes none (a full pipe, a stopped terminal). Beyond this many bytes
+ * the oldest are dropped: the agent must not stop because nobody reads its log.
+ */
+const MAX_BUFFERED_BYTES = 4 * 1_048_576;
+
+/** Owner and group may read it: it names sessions and addresses. */
+const LOG_FILE_MODE = 0o640;
+
+/** Where a file of the log is to be put aside; it never has more than twice as much. */
+const LOG_FILE_BYTES = 64 * 1_048_576;
+
+/** Older files that are kept: as many as ops/agent3.logrotate keeps. */
+const KEPT_FILES = 7;
+
+/**
+ * The file of a log. It is put aside when it is large enough; where its directory is not the agent's, logrotate does
+ * that, and lines that come while it has twice as much are left out. Throws the system's error when it cannot be opened.
+ */
+export class BoundedFile {
+  readonly destination: Destination;
+  #size: number;
+  #leftOut = 0;
+  /** Only logrotate can put it aside. */
+  #isFixed = false;
+
+  constructor(
+    private readonly path: string,
+    private readonly fileBytes = LOG_FILE_BYTES,
+  ) {
+    this.destination = pino.destination({
+      dest: path,
+      mode: LOG_FILE_MODE,
+      sync: true,
+      maxLength: MAX_BUFFERED_BYTES,
+    });
+    // A log that nobody can take any more (a full disk) is no reason to end.
+    this.destination.on('error', () => {});
+    this.#size = sizeOf(path);
+  }
+
+  /** Called by pino with each line. */
+  write(line: string): void {
+    if (this.#size >= this.fileBytes && !this.#isFixed) this.#putAside();
+    const bytes = Buffer.byteLength(line);
+    if (this.#size + bytes > 2 * this.fileBytes) {
+      this.#leftOut++;
+      return;
+    }
+    this.destination.write(line);
+    this.#size += bytes;
+  }
+
+  /** Opens the file that is there now; gives how many lines were left out. */
+  reopen(): number {
+    this.destination.reopen();
+    this.#size = sizeOf(this.path);
+    this.#isFixed = false;
+    const leftOut = this.#leftOut;
+    this.#leftOut = 0;
+    return leftOut;
+  }
+
+  #putAside(): void {
+    try {
+      putAside(this.path, KEPT_FILES);
+      this.reopen();
+    } catch {
+      this.#isFixed = true;
+    }
+  }
+}
+
+function sizeOf(path: string): number {
+  return statSync(path, { throwIfNoEntry: false })?.size ?? 0;
 }

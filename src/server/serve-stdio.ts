@@ -8,9 +8,9 @@ import { StdioDoor } from '../mcp/stdio.ts';
 import { allOperations } from '../operations/index.ts';
 import { buildDeps, type Deps } from '../server/deps.ts';
 import type { Logger } from '../server/log.ts';
-import { schedule } from '../server/scheduler.ts';
 import { type Config, processEnvironment } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
+import { schedule } from './jobs.ts';
 import { stopAgent, stopOnSignals } from './shutdown.ts';
 import {
   hideToken,

@@ -1,14 +1,16 @@
+import { dlopen } from 'bun:ffi';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { recoverSessions } from '../commands/recovery.ts';
+import { formatServiceStatus } from '../lib/service-status.ts';
+import { loadFirst } from '../linux/libc-names.ts';
 import { goBeforeCommands } from '../linux/priority.ts';
 import { bootId } from '../linux/proc.ts';
-import { processEnvironment, serviceManager } from '../settings/config.ts';
+import { processEnvironment, type ServiceManager, serviceManager } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
-import { buildDeps } from './deps.ts';
+import { buildDeps, type Deps } from './deps.ts';
+import { schedule } from './jobs.ts';
 import { Listener } from './listener.ts';
 import type { Log } from './log.ts';
-import { schedule } from './scheduler.ts';
-import { reportTo } from './service-manager.ts';
 import { stopOnSignals } from './shutdown.ts';
 import {
   exposureAtStart,
@@ -77,4 +79,78 @@ function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefine
       log.logger.error({ err: error }, 'the certificate was not reloaded; the old one stays in use');
     }
   });
+}
+
+/** The number of running commands is told this long after it has changed: not for each of many short ones. */
+const STATUS_DELAY_MS = 300;
+
+/** systemd wants a sign of life every half of the watchdog's time (sd_watchdog_enabled(3)); a third survives a slow one. */
+const SIGNS_PER_WATCHDOG = 3;
+
+/**
+ * Tells systemd (sd_notify(3)) that the agent is ready, how many commands run, that it lives, and that it stops. The
+ * signs of life come from the event loop: an agent that hangs sends none, and is killed and started again.
+ */
+export function reportTo(manager: ServiceManager, { shutdown, commands, logger }: Deps): void {
+  if (manager.notifySocket === undefined) return;
+  const notify = openNotifySocket(manager.notifySocket);
+  const status = (): string => {
+    const { supervised, outliving } = commands;
+    return `STATUS=${formatServiceStatus({ commands: supervised, outliving })}\n`;
+  };
+  if (!notify(`READY=1\n${status()}`)) logger.warn('the service manager takes no notification');
+  if (manager.watchdogMs !== undefined) {
+    setInterval(() => notify('WATCHDOG=1\n'), manager.watchdogMs / SIGNS_PER_WATCHDOG).unref();
+  }
+  let isDue = false;
+  commands.watchCount(() => {
+    if (isDue) return;
+    isDue = true;
+    setTimeout(() => {
+      isDue = false;
+      if (!shutdown.fired) notify(status());
+    }, STATUS_DELAY_MS);
+  });
+  shutdown.subscribe(() => notify('STOPPING=1\nSTATUS=stopping'));
+}
+
+const SYMBOLS = {
+  socket: { args: ['int', 'int', 'int'], returns: 'int' },
+  sendto: { args: ['int', 'ptr', 'u64', 'int', 'ptr', 'u32'], returns: 'i64' },
+} as const;
+
+/** socket(2), send(2), unix(7). */
+const AF_UNIX = 1;
+const SOCK_DGRAM = 2;
+const SOCK_CLOEXEC = 0o2000000;
+const MSG_DONTWAIT = 0x40;
+const MSG_NOSIGNAL = 0x4000;
+/** Of `sun_path`. */
+const MAX_PATH_BYTES = 108;
+
+/** Sends the service manager a message; false when it did not take it. */
+type Notify = (message: string) => boolean;
+
+/**
+ * The way to systemd's notification socket (sd_notify(3)), which Bun has no API for. `path` is `$NOTIFY_SOCKET`: a
+ * path, or a name in the abstract namespace that begins with `@`. Throws when there can be no socket.
+ */
+function openNotifySocket(path: string): Notify {
+  const { symbols } = loadFirst((name) => dlopen(name, SYMBOLS));
+  const fd = symbols.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) throw new Error('the system gave no unix datagram socket');
+  const address = unixAddress(path);
+  return (message) => {
+    const bytes = Buffer.from(message);
+    const sent = symbols.sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length);
+    return Number(sent) === bytes.length;
+  };
+}
+
+/** `struct sockaddr_un`: the family in the machine's byte order (little endian on both architectures), then the path. */
+function unixAddress(path: string): Buffer {
+  const name = Buffer.from(path);
+  if (name.length === 0 || name.length > MAX_PATH_BYTES) throw new Error(`${path} is no path of a unix socket`);
+  if (name[0] === '@'.charCodeAt(0)) name[0] = 0;
+  return Buffer.concat([Buffer.from([AF_UNIX, 0]), name]);
 }

@@ -10,7 +10,7 @@ export interface Listening {
 }
 
 /** What has to be stopped. */
-export interface Stoppable {
+interface Stoppable {
   readonly shutdown: SignalOnce;
   readonly log: Log;
   readonly server: Listening;

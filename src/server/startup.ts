@@ -1,11 +1,10 @@
 import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { Access } from '../access/access.ts';
+import { Access, ProfileBook } from '../access/access.ts';
 import type { Approvals } from '../access/approvals.ts';
 import { KeyRing } from '../access/key-ring.ts';
-import { ProfileBook } from '../access/profile-book.ts';
-import { AuditFault } from '../audit/audit-fault.ts';
 import { AuditLog } from '../audit/audit-log.ts';
+import { AuditFault } from '../audit/chain.ts';
 import { probeAhead } from '../commands/confinement.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -15,13 +14,11 @@ import type { Notices } from '../lib/notices.ts';
 import { eraseEnvironmentVariable, forbidInspection, isInspectable } from '../linux/libc.ts';
 import { bootId } from '../linux/proc.ts';
 import { SessionsInUse } from '../sessions/store.ts';
-import { type Config, ConfigError, loadConfig } from '../settings/config.ts';
-import { SECRET_SETTINGS } from '../settings/secrets.ts';
+import { type Config, ConfigError, loadConfig, SECRET_SETTINGS } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
+import { type Job, SessionSweep } from './jobs.ts';
 import { type Log, openLog } from './log.ts';
-import type { Job } from './scheduler.ts';
 import { StartupFault } from './startup-fault.ts';
-import { SessionSweep } from './sweep-sessions.ts';
 
 /** The settings; throws all their faults. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {

@@ -1,12 +1,61 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
-import { KindGuard } from '@sinclair/typebox';
+import { KindGuard, type Static, type TObject } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { AddressList } from '../lib/addresses.ts';
 import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { describeSchema, preview } from '../lib/schema-words.ts';
 import { webhookKey } from '../lib/token.ts';
-import { isKnownVariable, SETTING_ROWS, type SettingName, type SettingValues } from './settings.ts';
+import { SETTINGS, type Setting } from './table.ts';
+
+type Table = typeof SETTINGS;
+type SettingName = keyof Table;
+type Schemas = { [Name in SettingName]: Table[Name]['schema'] };
+type ValuesByName = Static<TObject<Schemas>>;
+
+/** The values of the settings by their keys. */
+type SettingValues = { readonly [Name in SettingName as Table[Name]['key']]: ValuesByName[Name] };
+
+/** The keys of the settings that must not be seen anywhere. */
+type SecretKey = {
+  [Name in SettingName]: Table[Name] extends { isSecret: true } ? Table[Name]['key'] : never;
+}[SettingName];
+
+/** The rows of the table. */
+export const SETTING_ROWS: readonly (readonly [SettingName, Setting])[] = Object.entries(SETTINGS) as [
+  SettingName,
+  Setting,
+][];
+
+/** Variables of the same kind that are no settings of `agent3 serve`. */
+export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
+  AGENT3_TOKEN: "The Flask agent's second variable: accepted and unused.",
+  AGENT3_SESSION: 'Marks the processes of a command, and with them an agent that a command has started.',
+  AGENT3_WATCHDOG_SCHEDULE: 'When `agent3 watchdog` without `--once` checks; the systemd timer has its own schedule.',
+  AGENT3_URL: 'The agent that `agent3 exec` and `agent3 session` call.',
+};
+
+/** Whether the agent, or a program of its own, reads this variable. */
+export function isKnownVariable(name: string): boolean {
+  return Object.hasOwn(SETTINGS, name) || Object.hasOwn(OTHER_VARIABLES, name);
+}
+
+const SECRET_ROWS = SETTING_ROWS.filter(([, { isSecret }]) => isSecret);
+
+/** The settings that must not be seen anywhere. */
+export const SECRET_SETTINGS: ReadonlySet<string> = new Set(SECRET_ROWS.map(([name]) => name));
+
+/** The values that must not be seen anywhere. */
+export function secretValues(values: Pick<SettingValues, SecretKey>): string[] {
+  const all: Readonly<Record<string, unknown>> = { ...values };
+  return SECRET_ROWS.map(([, { key }]) => all[key]).filter((value) => typeof value === 'string');
+}
+
+/** The text of a settings file for a reader: without the secrets, also those that are commented out. */
+export function hideSecretSettings(text: string): string {
+  const names = [...SECRET_SETTINGS].join('|');
+  return text.replace(new RegExp(`^([#\\s]*(?:export\\s+)?(?:${names})\\s*=).+$`, 'gm'), '$1(a secret)');
+}
 
 /** The settings in force, in the units their names tell. */
 export interface Config extends Omit<SettingValues, 'maxRunningPerToken' | 'trustedProxies' | 'allowedOrigins'> {

@@ -1,5 +1,5 @@
-import { AuditFault } from '../../src/audit/audit-fault.ts';
 import { AuditLog } from '../../src/audit/audit-log.ts';
+import { AuditFault } from '../../src/audit/chain.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { TooManyRequests } from '../../src/lib/errors.ts';
 

@@ -3,8 +3,8 @@ import { appendFileSync, existsSync, readFileSync, renameSync, writeFileSync } f
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { AuditLog } from '../../src/audit/audit-log.ts';
+import { headPath } from '../../src/audit/chain.ts';
 import { recordFiles } from '../../src/audit/files.ts';
-import { headPath } from '../../src/audit/head.ts';
 import { verifyRecord } from '../../src/audit/verify.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { putAside } from '../../src/lib/files.ts';

@@ -1,8 +1,6 @@
 import { createHash } from 'node:crypto';
 import { readFileSync, writeFileSync } from 'node:fs';
-import { headPath, headText } from '../../src/audit/head.ts';
-import { markPath, markText } from '../../src/audit/mark.ts';
-import { Seal } from '../../src/audit/seal.ts';
+import { headPath, headText, markPath, markText, Seal } from '../../src/audit/chain.ts';
 import { agent3 } from './cli.ts';
 
 /** A line of the audit record. */

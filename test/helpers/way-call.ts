@@ -1,7 +1,6 @@
 import { test } from 'bun:test';
 import pino from 'pino';
-import { Access } from '../../src/access/access.ts';
-import { ProfileBook } from '../../src/access/profile-book.ts';
+import { Access, ProfileBook } from '../../src/access/access.ts';
 import { AuditLog } from '../../src/audit/audit-log.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { bootId } from '../../src/linux/proc.ts';

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs';
-import { BoundedFile } from '../../src/server/bounded-file.ts';
+import { BoundedFile } from '../../src/server/log.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const MOST = 10_000;

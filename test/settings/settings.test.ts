@@ -3,9 +3,15 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { SETTINGS_DOCS, settingsExample, withSettingsTable } from '../../ops/settings-docs.ts';
-import { loadConfig } from '../../src/settings/config.ts';
-import { hideSecretSettings, SECRET_SETTINGS, secretValues } from '../../src/settings/secrets.ts';
-import { isKnownVariable, OTHER_VARIABLES, SETTING_ROWS } from '../../src/settings/settings.ts';
+import {
+  hideSecretSettings,
+  isKnownVariable,
+  loadConfig,
+  OTHER_VARIABLES,
+  SECRET_SETTINGS,
+  SETTING_ROWS,
+  secretValues,
+} from '../../src/settings/config.ts';
 
 const ROOT = join(import.meta.dir, '../..');
 const TOKEN = 'a-token-of-20-chars!';

@@ -1,11 +1,11 @@
 import { existsSync } from 'node:fs';
+import { overlapFault } from '../../access/access.ts';
 import { distrust } from '../../access/approval-request.ts';
 import type { Profile } from '../../access/profile.ts';
-import { faultWords } from '../../access/profile-book.ts';
+import { faultWords } from '../../access/profile-files.ts';
 import { profileMistakes } from '../../access/profile-notes.ts';
 import { readTokens, TokenFileFault } from '../../access/token-file.ts';
-import { overlapFault } from '../../access/workspace-overlap.ts';
-import { markPath } from '../../audit/mark.ts';
+import { markPath } from '../../audit/chain.ts';
 import { verifyRecord } from '../../audit/verify.ts';
 import { describeErrno } from '../../lib/errors.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';

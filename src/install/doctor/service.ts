@@ -2,7 +2,7 @@ import { statSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { findFault } from '../../../ops/watchdog/check.ts';
 import { addressOf, readTarget } from '../../../ops/watchdog/target.ts';
-import { isKnownVariable } from '../../settings/settings.ts';
+import { isKnownVariable } from '../../settings/config.ts';
 import { runCommand } from '../command.ts';
 import { installedBinary } from '../install.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';

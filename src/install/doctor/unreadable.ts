@@ -1,5 +1,5 @@
 import { statSync } from 'node:fs';
-import { type ProfileSet, readProfiles } from '../../access/profile-book.ts';
+import { type ProfileSet, readProfiles } from '../../access/profile-files.ts';
 import { accountOf } from '../../process/environment.ts';
 import { asUser } from '../../sandbox/sandbox.ts';
 import { PATHS } from '../layout.ts';

@@ -1,7 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import pino from 'pino';
-import { Access } from '../../../src/access/access.ts';
-import { ProfileBook } from '../../../src/access/profile-book.ts';
+import { Access, ProfileBook } from '../../../src/access/access.ts';
 import { Followers } from '../../../src/calls/follow.ts';
 import { createApp } from '../../../src/http/app.ts';
 import { tokens } from '../../../src/http/auth.ts';

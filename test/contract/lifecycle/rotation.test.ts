@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { createHash } from 'node:crypto';
 import { appendFileSync, chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { headPath } from '../../../src/audit/head.ts';
+import { headPath } from '../../../src/audit/chain.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { ensurePrograms, hostEnvironment } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';

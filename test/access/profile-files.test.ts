@@ -1,6 +1,7 @@
 import { afterAll, expect, test } from 'bun:test';
 import { chmodSync, chownSync, rmSync, writeFileSync } from 'node:fs';
-import { ProfileBook, readProfiles } from '../../src/access/profile-book.ts';
+import { ProfileBook } from '../../src/access/access.ts';
+import { readProfiles } from '../../src/access/profile-files.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const directory = new TemporaryDirectory();

@@ -1,3 +1,4 @@
+import { CronJob } from 'cron';
 import { type Clock, nextTurn } from '../lib/clock.ts';
 import type { Notices } from '../lib/notices.ts';
 import { bytesOnDisk, recordBytes } from '../sessions/record.ts';
@@ -6,7 +7,7 @@ import type { SessionStore } from '../sessions/store.ts';
 import { chooseSweep, type SweepCandidate, type SweepLimits } from '../sessions/sweep.ts';
 
 /** What the sweep works with. */
-export interface SweepDeps {
+interface SweepDeps {
   readonly store: SessionStore;
   readonly limits: SweepLimits;
   readonly clock: Clock;
@@ -101,4 +102,29 @@ function tryRemove({ store, notices }: SweepDeps, session: Session): boolean {
     notices.warn({ session: session.id, err: error }, 'a session could not be removed');
     return false;
   }
+}
+
+/** Work that is done again and again. */
+export interface Job {
+  readonly name: string;
+  /** Cron expression with seconds. */
+  readonly cronTime: string;
+  run(): Promise<void>;
+}
+
+/** Starts the jobs; a run that is still going on skips the next one. Gives the function that stops them. */
+export function schedule(jobs: readonly Job[], notices: Notices): () => Promise<void> {
+  const started = jobs.map((job) =>
+    CronJob.from({
+      name: job.name,
+      cronTime: job.cronTime,
+      onTick: () => job.run(),
+      waitForCompletion: true,
+      errorHandler: (error) => notices.warn({ job: job.name, err: error }, 'a scheduled job failed'),
+      start: true,
+    }),
+  );
+  return async () => {
+    await Promise.all(started.map((job) => job.stop()));
+  };
 }

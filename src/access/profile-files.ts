@@ -2,10 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KindGuard, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import type { Clock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { fileFingerprint, foreignHand, foreignOwner, othersWrite } from '../lib/files.ts';
-import type { Notices } from '../lib/notices.ts';
+import { foreignHand, foreignOwner, othersWrite } from '../lib/files.ts';
 import { describeSchema, preview } from '../lib/schema-words.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 
@@ -25,7 +23,7 @@ export interface ProfileSet {
 }
 
 /** Why what lies at a path cannot be used; undefined when it can, as far as this knows. */
-export type FaultAt = (path: string) => string | undefined;
+type FaultAt = (path: string) => string | undefined;
 
 /**
  * The built-in profiles and those in the files of `directory`; undefined: only the built-in ones. A file with faults
@@ -42,7 +40,7 @@ export function readProfiles(
     ['readonly', readonly],
   ]);
   const faulty: FaultyFile[] = [];
-  const files = directory === undefined ? [] : listFiles(directory, faultAt, own);
+  const files = directory === undefined ? [] : listProfileFiles(directory, faultAt, own);
   if (!Array.isArray(files)) return { profiles, faulty: [files] };
   for (const file of files) {
     const path = join(directory ?? '', file);
@@ -97,7 +95,11 @@ export function readProfile(path: string): Profile | readonly string[] {
 }
 
 /** The names of the files, or why there are none to be had. */
-function listFiles(directory: string, faultAt: FaultAt = () => undefined, own?: number): string[] | FaultyFile {
+export function listProfileFiles(
+  directory: string,
+  faultAt: FaultAt = () => undefined,
+  own?: number,
+): string[] | FaultyFile {
   try {
     const names = readdirSync(directory).sort();
     const fault = foreignHand(directory, own) ?? faultAt(directory);
@@ -106,88 +108,6 @@ function listFiles(directory: string, faultAt: FaultAt = () => undefined, own?: 
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return [];
     return { path: directory, name: undefined, faults: [unread(error)] };
-  }
-}
-
-/** A change of the files is seen within this; a profile that was missing, at once. */
-const LOOK_MS = 500;
-
-/** The profiles in force, read anew when a file changes. */
-export class ProfileBook {
-  #profiles: ReadonlyMap<string, Profile>;
-  #faulty: readonly FaultyFile[];
-  #seen: string;
-  #lookedMs: number;
-  #changed: () => void = () => {};
-
-  /** Reads the files; a profile whose file has faults is not there, and the owner hears of it. */
-  constructor(
-    private readonly directory: string | undefined,
-    private readonly clock: Clock,
-    private readonly notices: Notices,
-  ) {
-    this.#seen = this.#fingerprint();
-    this.#lookedMs = clock.elapsed();
-    const { profiles, faulty } = readProfiles(directory);
-    this.#profiles = profiles;
-    this.#faulty = faulty;
-    for (const { path, faults } of faulty)
-      notices.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
-  }
-
-  /** The profile of this name; undefined where there is none that can be used. */
-  get(name: string): Profile | undefined {
-    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
-    // One that was just written is there for its first command.
-    if (!this.#profiles.has(name)) this.#look();
-    return this.#profiles.get(name);
-  }
-
-  /** All that can be used. */
-  all(): Iterable<Profile> {
-    if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
-    return this.#profiles.values();
-  }
-
-  /** Calls `listener` at once, and when the profiles were read again. */
-  watch(listener: () => void): void {
-    this.#changed = listener;
-    listener();
-  }
-
-  /** What is wrong with the file of a profile, its path before each sentence; nothing where there is none. */
-  faultsOf(name: string): string[] {
-    return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);
-  }
-
-  /** Of a file that cannot be used, the profile that was there goes on, and the owner hears of it. */
-  #look(): void {
-    if (this.directory === undefined) return;
-    this.#lookedMs = this.clock.elapsed();
-    const seen = this.#fingerprint();
-    if (seen === this.#seen) return;
-    this.#seen = seen;
-    const { profiles, faulty } = readProfiles(this.directory);
-    const next = new Map(profiles);
-    for (const { path, name, faults } of faulty) {
-      const kept = [...this.#profiles].filter(([before]) => !next.has(before) && (name ?? before) === before);
-      for (const [before, profile] of kept) next.set(before, profile);
-      const what = kept.length > 0 ? 'the one from before stays in force' : 'its tokens are answered 503';
-      this.notices.warn({ file: path, faults }, `a profile cannot be used: ${what}`);
-    }
-    this.#profiles = next;
-    this.#faulty = faulty;
-    this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read anew');
-    this.#changed();
-  }
-
-  #fingerprint(): string {
-    const { directory } = this;
-    if (directory === undefined) return '';
-    const files = listFiles(directory);
-    // To read them gives the reason.
-    if (!Array.isArray(files)) return files.faults.join();
-    return ['', ...files].map((name) => `${name} ${fileFingerprint(join(directory, name))}`).join('\n');
   }
 }
 
