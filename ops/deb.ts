@@ -4,7 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { purgedPaths, shippedUnits } from '../src/install/inventory.ts';
 import { BINARY_ACCESS, DEFAULT_USER, LOOK_COMMENT, PATHS } from '../src/install/layout.ts';
-import { fill } from '../src/install/templates.ts';
+import { fill } from '../src/install/plan.ts';
 import { LOOK_USER } from '../src/lib/look-user.ts';
 
 /** What a package is made of. */

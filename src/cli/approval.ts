@@ -15,9 +15,9 @@ import {
   writeDecision,
 } from '../access/approval-request.ts';
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
-import { unreadable } from '../install/doctor/unreadable.ts';
+import { unreadable } from '../install/doctor/profile-machine.ts';
+import { readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { readManifest } from '../install/manifest.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';

@@ -5,7 +5,7 @@ import { type AuditLine, linesOf, parseLine } from '../audit/chain.ts';
 import { readRecordFile, recordFiles } from '../audit/files.ts';
 import { describeVerification, verifyRecord } from '../audit/verify.ts';
 import { writeAll } from '../client/descriptor.ts';
-import { installedAuditKey } from '../install/settings-file.ts';
+import { installedAuditKey } from '../install/installed.ts';
 import { delay } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { describeErrno } from '../lib/errors.ts';

@@ -1,29 +1,30 @@
 import type { Command } from '@commander-js/extra-typings';
+import { parseEnvFile } from '../../ops/env-file.ts';
 import { approvalsFinding, auditFinding, profilesFinding } from '../install/doctor/control.ts';
 import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
-import { inventoryFinding, originalFindings } from '../install/doctor/inventory.ts';
 import {
   commandFinding,
   exposureFinding,
   healthFinding,
   settingsFinding,
+  startFinding,
   unitFinding,
   watchdogFinding,
 } from '../install/doctor/service.ts';
-import { startFinding } from '../install/doctor/start.ts';
 import {
   cgroupFinding,
   clockFinding,
   diskFinding,
   httpsFinding,
+  inventoryFinding,
   logrotateFinding,
   logsFinding,
+  originalFindings,
   sessionsFinding,
 } from '../install/doctor/surroundings.ts';
+import { type Manifest, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { hasSystemd, readText } from '../install/machine.ts';
-import { type Manifest, readManifest } from '../install/manifest.ts';
-import { parseSettings } from '../install/settings-file.ts';
 import { visibleJson } from '../lib/visible.ts';
 import { ConfigError, loadConfig } from '../settings/config.ts';
 import { version } from '../version.ts';
@@ -60,7 +61,7 @@ async function examine(): Promise<Finding[]> {
 
 /** Causes before what follows from them. */
 function checksOf(manifest: Manifest, text: string): Check[] {
-  const values = parseSettings(text);
+  const values = parseEnvFile(text);
   const { domain, user } = manifest;
   return [
     { name: 'disk', look: diskFinding },

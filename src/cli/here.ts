@@ -1,10 +1,10 @@
 import { existsSync, readFileSync } from 'node:fs';
+import { parseEnvFile } from '../../ops/env-file.ts';
 import type { Profile } from '../access/profile.ts';
 import { faultsOf, type ProfileSet, readProfiles } from '../access/profile-files.ts';
-import { installedProfiles } from '../install/doctor/unreadable.ts';
+import { installedProfiles } from '../install/doctor/profile-machine.ts';
+import { readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { readManifest } from '../install/manifest.ts';
-import { parseSettings } from '../install/settings-file.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { likelyOwner } from '../lib/files.ts';
 import { accountOf } from '../process/environment.ts';
@@ -75,7 +75,7 @@ export function approvalPlaces(): { readonly sessions: string; readonly decision
 
 function readInstalledSettings(): Readonly<Record<string, string>> {
   try {
-    return parseSettings(readFileSync(PATHS.settings, 'utf8'));
+    return parseEnvFile(readFileSync(PATHS.settings, 'utf8'));
   } catch (error) {
     fail(EXIT_FAILURE, `${PATHS.settings} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
   }

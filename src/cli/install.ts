@@ -1,12 +1,15 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
-import { InstallFault } from '../install/fault.ts';
 import { install } from '../install/install.ts';
 import { PACKAGED_BINARY } from '../install/layout.ts';
-import type { InstallOptions } from '../install/options.ts';
+import { InstallFault } from '../install/machine.ts';
 import { reportOf } from '../install/report.ts';
+import { describeInstalled, lookAtInstalled } from '../install/service.ts';
+import type { InstallOptions } from '../install/survey.ts';
+import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { visibleJson } from '../lib/visible.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** `agent3 install`. */
@@ -114,4 +117,43 @@ function describeFault(error: unknown): string {
   if (errnoOf(error) === undefined) throw error;
   const path = (error as { path?: unknown }).path;
   return `${typeof path === 'string' ? `${path}: ` : ''}${describeErrno(error)}; nothing was changed`;
+}
+
+/** `agent3 status`. */
+export function defineStatus(command: Command): void {
+  command
+    .option('--json', 'print it as JSON; null where nothing is installed')
+    .option('--root <directory>', 'look at what is staged in this directory', '/')
+    .addHelpText('after', '\nExit code: 0 it is installed and answers, 1 it does not. Run it as root.')
+    .action(({ json, root }) => runInstaller(() => printStatus(resolveRoot(root), json === true)));
+}
+
+const NOT_INSTALLED = 'Agent3 is not installed. To install it: agent3 install';
+
+async function printStatus(root: string, asJson: boolean): Promise<void> {
+  const installed = await lookAtInstalled(root);
+  if (asJson) writeLine(visibleJson(installed ?? null));
+  else writeLine(installed === undefined ? NOT_INSTALLED : describeInstalled(installed));
+  if (installed === undefined || installed.service?.answers === null) process.exit(EXIT_FAILURE);
+}
+
+/** `agent3 uninstall`. */
+export function defineUninstall(command: Command): void {
+  command
+    .option('--purge', 'remove settings, sessions, logs and the user as well')
+    .option('--dry-run', 'print what would be removed, and change nothing')
+    .option('--root <directory>', 'remove what is staged in this directory', '/')
+    .action(({ purge = false, dryRun = false, root }) =>
+      runInstaller(() => {
+        const count = uninstall({ purge, dryRun, root: resolveRoot(root) }, writeLine);
+        writeLine(count === 0 ? 'Nothing to remove: Agent3 is not installed.' : describeEnd(purge, dryRun));
+      }),
+    );
+}
+
+function describeEnd(purge: boolean, dryRun: boolean): string {
+  if (dryRun) return 'Nothing was changed: this is what would be done.';
+  return purge
+    ? 'Agent3 is removed, with everything it kept.'
+    : 'Agent3 is removed. Settings, sessions and logs are kept; uninstall --purge, with the executable of a bundle, removes them.';
 }

@@ -1,4 +1,4 @@
-import { availableParallelism, homedir, totalmem } from 'node:os';
+import { availableParallelism, homedir, totalmem, userInfo } from 'node:os';
 import { dirname, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import { isatty } from 'node:tty';
@@ -7,9 +7,15 @@ import { overlapFault } from '../access/access.ts';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
 import { faultWords, readProfile } from '../access/profile-files.ts';
 import { profileMistakes, profileNotes } from '../access/profile-notes.ts';
-import { machineFaults, machineNotes, userFault } from '../install/doctor/profile-machine.ts';
+import {
+  faultsHere,
+  type MachineProfile,
+  machineFaults,
+  machineNotes,
+  userFault,
+} from '../install/doctor/profile-machine.ts';
+import { readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { readManifest } from '../install/manifest.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { explain } from '../rules/decide.ts';
 import type { Action } from '../rules/rule.ts';
@@ -211,4 +217,15 @@ function limitWords(limits: Profile['limits']): string {
   return Object.entries(limits)
     .map(([name, value]) => `${name} ${value}`)
     .join(', ');
+}
+
+/** `agent3 try-sandboxes`, hidden: doctor starts it in a unit like that of the agent. */
+export function defineTrySandboxes(command: Command): void {
+  command.action(trySandboxes);
+}
+
+/** Prints why the profiles on standard input cannot run commands in this very process, as JSON: names and faults. */
+async function trySandboxes(): Promise<void> {
+  const profiles = (await Bun.stdin.json()) as MachineProfile[];
+  process.stdout.write(JSON.stringify([...(await faultsHere(profiles, userInfo().username))]));
 }

@@ -35,14 +35,14 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Show what is installed and whether it answers',
     group: SERVER,
     output: 'stream',
-    load: async () => (await import('./status.ts')).defineStatus,
+    load: async () => (await import('./install.ts')).defineStatus,
   },
   {
     name: 'uninstall',
     summary: 'Remove the service; settings, sessions and logs stay',
     group: SERVER,
     output: 'ignore',
-    load: async () => (await import('./uninstall.ts')).defineUninstall,
+    load: async () => (await import('./install.ts')).defineUninstall,
   },
   {
     name: 'doctor',
@@ -70,7 +70,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: 'Speak MCP over standard input and output, for a client on this machine that starts it',
     group: AGENT,
     output: 'descriptor',
-    load: async () => (await import('./mcp.ts')).defineMcp,
+    load: async () => (await import('./serve.ts')).defineMcp,
   },
   {
     name: 'gpt',
@@ -132,7 +132,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: '__complete',
     summary: 'Print what may follow words of a command line (the completion scripts run this)',
     output: 'stream',
-    load: async () => (await import('./complete.ts')).defineComplete,
+    load: async () => (await import('./completion.ts')).defineComplete,
   },
   {
     name: 'match-lines',
@@ -144,7 +144,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     name: 'try-sandboxes',
     summary: 'Try the profiles in the JSON on standard input (agent3 doctor and agent3 profile check run this)',
     output: 'stream',
-    load: async () => (await import('./try-sandboxes.ts')).defineTrySandboxes,
+    load: async () => (await import('./profile.ts')).defineTrySandboxes,
   },
 ];
 

@@ -1,9 +1,10 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { Option } from '@commander-js/extra-typings';
+import { parseEnvFile } from '../../ops/env-file.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { AgentClient } from '../client/agent-client.ts';
+import { installedSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { installedSettings, parseSettings } from '../install/settings-file.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { processEnvironment } from '../settings/config.ts';
 
@@ -70,7 +71,7 @@ function onServer(named: string | undefined): string {
 /** The token alone, or the setting in a file like /etc/agent3/agent3.env. */
 function tokenIn(path: string, refuse: (fault: string) => never): string {
   const text = readToken(path, refuse);
-  return parseSettings(text)['AGENT3_API_TOKEN'] ?? text.trim();
+  return parseEnvFile(text)['AGENT3_API_TOKEN'] ?? text.trim();
 }
 
 function readToken(path: string, refuse: (fault: string) => never): string {

@@ -1,4 +1,4 @@
-import type { ListedSession } from '../client/list.ts';
+import type { ListedSession } from '../client/sessions.ts';
 import { visibleText } from '../lib/visible.ts';
 
 /** How a table is shown. */

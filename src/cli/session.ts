@@ -3,9 +3,8 @@ import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-
 import type { AgentClient } from '../client/agent-client.ts';
 import { writeAll } from '../client/descriptor.ts';
 import { ClientFault, OutputClosed } from '../client/faults.ts';
-import { listSessions } from '../client/list.ts';
 import { mayPassOnceReached, persist } from '../client/patience.ts';
-import { readStream } from '../client/read.ts';
+import { listSessions, readStream } from '../client/sessions.ts';
 import { visibleJson } from '../lib/visible.ts';
 import { SIGNALS } from '../process/signals.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';

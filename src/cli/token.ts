@@ -11,11 +11,9 @@ import {
   TokenFileFault,
   type TokenRecord,
 } from '../access/token-file.ts';
-import { machineFaults } from '../install/doctor/profile-machine.ts';
-import { unreadable } from '../install/doctor/unreadable.ts';
+import { machineFaults, unreadable } from '../install/doctor/profile-machine.ts';
+import { installedSettings, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { readManifest } from '../install/manifest.ts';
-import { installedSettings } from '../install/settings-file.ts';
 import { networkFault } from '../lib/addresses.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { newToken } from '../lib/token.ts';

@@ -4,11 +4,10 @@ import { visibleText } from '../lib/visible.ts';
 import type { AgentClient } from './agent-client.ts';
 import { writeAll } from './descriptor.ts';
 import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused } from './faults.ts';
+import { decodeText, type Input } from './input.ts';
 import type { Interrupt, Interrupts } from './interrupts.ts';
 import { mayPass, Patience, persist, wasNotDone } from './patience.ts';
-import type { Started } from './start.ts';
-import type { Input } from './stdin.ts';
-import { decodeText } from './stdin.ts';
+import type { Started } from './sessions.ts';
 
 /** Follows a command until its end: passes its output, its input, and signals for it. */
 export class Attendance {

@@ -1,11 +1,10 @@
 import { existsSync } from 'node:fs';
+import caddySite from '../../ops/Caddyfile' with { type: 'text' };
 import { delay } from '../lib/clock.ts';
 import type { Changes } from './changes.ts';
-import { runCommand } from './command.ts';
-import { InstallFault } from './fault.ts';
 import { PATHS } from './layout.ts';
-import { readText } from './machine.ts';
-import { fill, TEMPLATES } from './templates.ts';
+import { InstallFault, readText, runCommand } from './machine.ts';
+import { fill } from './plan.ts';
 
 /** Proxies that are believed once Caddy stands in front. */
 export const LOOPBACK_PROXIES = '127.0.0.1,::1';
@@ -30,7 +29,7 @@ export function requireCaddy(domain: string): void {
 export function addSite(changes: Changes, domain: string, upstream: string): void {
   const before = changes.count;
   const access = { mode: 0o644 };
-  changes.file(PATHS.caddySite, fill(TEMPLATES.caddySite, { DOMAIN: domain, UPSTREAM: upstream }), access);
+  changes.file(PATHS.caddySite, fill(caddySite, { DOMAIN: domain, UPSTREAM: upstream }), access);
   const caddyfile = readText(changes.at(PATHS.caddyfile)) ?? '';
   if (!hasImport(caddyfile)) {
     changes.file(PATHS.caddyfile, `${caddyfile.trimEnd()}\n\n${IMPORT_LINE}\n`, access);

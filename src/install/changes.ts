@@ -13,9 +13,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { below } from './below.ts';
-import { mustRun } from './command.ts';
-import { readIfThere, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
+import { below, readIfThere, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
+import { mustRun } from './machine.ts';
 
 /** Whom a file belongs to, and who may do what. */
 export interface Access {

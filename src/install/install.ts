@@ -5,29 +5,14 @@ import { hideSecretSettings } from '../settings/config.ts';
 import { version } from '../version.ts';
 import { addSite, removeSite, siteLeadsTo, waitForSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
-import { runCommand } from './command.ts';
-import { InstallFault } from './fault.ts';
-import { refuseForeign, removeObsolete, writeFiles } from './files.ts';
-import {
-  BINARY,
-  BINARY_ACCESS,
-  COMMANDS,
-  PACKAGED_BINARY,
-  PATHS,
-  SERVICE,
-  WATCHDOG_SERVICE,
-  WATCHDOG_TIMER,
-} from './layout.ts';
-import { takeLock } from './lock.ts';
-import { hasSystemd } from './machine.ts';
-import { type Manifest, manifestText } from './manifest.ts';
-import type { InstallOptions } from './options.ts';
-import { handOver, homeNow } from './ownership.ts';
-import { type PlanInput, plannedDirectories, plannedFiles } from './plan.ts';
+import { type Manifest, manifestText } from './installed.ts';
+import { BINARY, BINARY_ACCESS, COMMANDS, PATHS, SERVICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { hasSystemd, InstallFault, runCommand, takeLock } from './machine.ts';
+import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, removeObsolete, writeFiles } from './plan.ts';
 import { runsOldExecutable, type Service, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
-import { isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
+import { type InstallOptions, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
-import { makeUsers } from './users.ts';
+import { handOver, homeNow, makeUsers } from './users.ts';
 
 /** How an installation ended. */
 export interface Installed {
@@ -241,11 +226,6 @@ function result(situation: Situation, kind: Installed['kind'], manifest: Manifes
     before: situation.manifest?.version,
     notes: situation.notes,
   };
-}
-
-/** Where the executable of an installation is. */
-export function installedBinary(manifest: Manifest): string {
-  return manifest.packaged ? PACKAGED_BINARY : BINARY;
 }
 
 const NAME = /^audit\.jsonl/;

@@ -1,8 +1,8 @@
 import { basename } from 'node:path';
 import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Access } from './changes.ts';
+import type { Manifest } from './installed.ts';
 import { BINARY, DEFAULT_USER, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import type { Manifest } from './manifest.ts';
 
 /** What decides whether an entry is on a server. */
 export interface Shape {

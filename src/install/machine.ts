@@ -1,12 +1,51 @@
-import { existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, fstatSync, openSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import { MEMORY_OF_ONE_COMMAND } from '../lib/limits.ts';
 import { LOG_GROUPS } from '../lib/look-user.ts';
-import { runCommand } from './command.ts';
-import { InstallFault } from './fault.ts';
+import { tryLock } from '../linux/libc.ts';
+import { lockHolder } from '../linux/lock.ts';
+import { PATHS } from './layout.ts';
+
+/** Why an installation stops, as a sentence for the owner that says what to do. Nothing half done is left. */
+export class InstallFault extends Error {}
+
+/** What a program of the system said. */
+interface CommandResult {
+  readonly code: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** The installer runs programs of the system, wherever its own caller's PATH points. */
+const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+const DEFAULT_SECONDS = 120;
+
+/** Runs a program to its end; 127 where there is none of that name, 124 when it took too long. */
+export function runCommand(argv: readonly string[], seconds: number = DEFAULT_SECONDS): CommandResult {
+  try {
+    const { exitCode, signalCode, stdout, stderr } = Bun.spawnSync([...argv], {
+      env: { PATH, LANG: 'C.UTF-8', SYSTEMD_PAGER: 'cat', SYSTEMD_COLORS: '0' },
+      stdio: ['ignore', 'pipe', 'pipe'],
+      timeout: seconds * 1000,
+      killSignal: 'SIGKILL',
+    });
+    const code = signalCode === undefined || signalCode === null ? exitCode : 124;
+    return { code, stdout: stdout.toString(), stderr: stderr.toString() };
+  } catch (error) {
+    return { code: 127, stdout: '', stderr: error instanceof Error ? error.message : String(error) };
+  }
+}
+
+/** The same; throws `InstallFault` with what the program said when it fails. */
+export function mustRun(argv: readonly string[], seconds?: number): string {
+  const { code, stdout, stderr } = runCommand(argv, seconds);
+  if (code === 0) return stdout;
+  throw new InstallFault(`${argv.join(' ')} failed (${code}): ${(stderr || stdout).trim().slice(-1000)}`);
+}
 
 /** Whether systemd runs this machine (sd_booted(3)). */
 export function hasSystemd(): boolean {
@@ -135,4 +174,21 @@ export function readText(path: string): string | undefined {
 export function readFile(path: string): string | undefined {
   const stat = statSync(path, { throwIfNoEntry: false });
   return stat?.isFile() === true && stat.size <= MIB ? readFileSync(path, 'utf8') : undefined;
+}
+
+/**
+ * Takes the lock of the installers, until the process ends. Throws `InstallFault` while another one is at work on this
+ * machine, or has just removed the file.
+ */
+export function takeLock(): void {
+  const fd = openSync(PATHS.lock, 'a', 0o600);
+  if (tryLock(fd) && statSync(PATHS.lock, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return;
+  throw new InstallFault(
+    `another installer is at work; wait until it has ended (${lockHolder(fd)} holds ${PATHS.lock})`,
+  );
+}
+
+/** Removes the file of the lock, which this process holds. */
+export function removeLock(): void {
+  rmSync(PATHS.lock, { force: true });
 }

@@ -1,10 +1,27 @@
+import { basename } from 'node:path';
+import logrotateTemplate from '../../ops/agent3.logrotate' with { type: 'text' };
+import unit from '../../ops/agent3.service' with { type: 'text' };
+import slice from '../../ops/agent3.slice' with { type: 'text' };
+import commandsUnit from '../../ops/agent3-commands.service' with { type: 'text' };
+import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
+import userDropInTemplate from '../../ops/agent3-user.conf' with { type: 'text' };
+import watchdogService from '../../ops/agent3-watchdog.service' with { type: 'text' };
+import watchdogTimer from '../../ops/agent3-watchdog.timer' with { type: 'text' };
 import { LOOK_USER } from '../lib/look-user.ts';
-import type { Access } from './changes.ts';
+import type { Access, Changes } from './changes.ts';
+import { type Manifest, sha256 } from './installed.ts';
 import { additions, type Shape } from './inventory.ts';
 import { BINARY, DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PACKAGED_BINARY, PATHS } from './layout.ts';
-import type { Ceilings } from './machine.ts';
-import type { Manifest } from './manifest.ts';
-import { fill, TEMPLATES } from './templates.ts';
+import { type Ceilings, InstallFault, readText } from './machine.ts';
+
+/** `template` with each `@NAME@` replaced. Throws when one is left: it would end up in a file of the system. */
+export function fill(template: string, values: Readonly<Record<string, string>>): string {
+  return template.replace(/@([A-Z_]+)@/g, (whole, name: string) => {
+    const value = values[name];
+    if (value === undefined) throw new Error(`${whole} has no value`);
+    return value;
+  });
+}
 
 /** What the files of an installation depend on. */
 export interface PlanInput {
@@ -57,15 +74,15 @@ function shapeOf(input: PlanInput): Shape {
 
 /** What each file of the inventory holds. */
 const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
-  [PATHS.unit]: () => TEMPLATES.unit,
+  [PATHS.unit]: () => unit,
   [PATHS.userDropIn]: userDropIn,
-  [PATHS.commandsUnit]: () => TEMPLATES.commandsUnit,
+  [PATHS.commandsUnit]: () => commandsUnit,
   [PATHS.commandsUserDropIn]: commandsUserDropIn,
   [PATHS.commandsCeilingDropIn]: ({ ceilings }) => commandsCeilingDropIn(ceilings),
-  [PATHS.slice]: () => TEMPLATES.slice,
+  [PATHS.slice]: () => slice,
   [PATHS.sliceCeilingDropIn]: ({ ceilings }) => sliceCeilingDropIn(ceilings),
-  [PATHS.watchdogService]: () => TEMPLATES.watchdogService,
-  [PATHS.watchdogTimer]: () => TEMPLATES.watchdogTimer,
+  [PATHS.watchdogService]: () => watchdogService,
+  [PATHS.watchdogTimer]: () => watchdogTimer,
   [PATHS.watchdogCron]: ({ packaged }) => watchdogCron(packaged ? PACKAGED_BINARY : BINARY),
   [PATHS.logrotate]: logrotate,
   [PATHS.sysusers]: sysusers,
@@ -81,16 +98,16 @@ function contentOf(path: string, input: PlanInput): string {
 function logrotate({ oldLogs }: PlanInput): string {
   const own = `${PATHS.logs}/watchdog.log`;
   const logs = [own, ...oldLogs.filter((path) => path !== own)];
-  return fill(TEMPLATES.logrotate, { CAPTURED_LOGS: logs.join(' ') });
+  return fill(logrotateTemplate, { CAPTURED_LOGS: logs.join(' ') });
 }
 
 /** Ports below this take a capability (ip(7)). */
 const FIRST_FREE_PORT = 1024;
 
 function userDropIn({ user, group, port }: PlanInput): string {
-  if (user === 'root') return TEMPLATES.rootDropIn;
+  if (user === 'root') return rootDropIn;
   const capabilities = port < FIRST_FREE_PORT ? 'CAP_NET_BIND_SERVICE' : '';
-  return fill(TEMPLATES.userDropIn, { USER: user, GROUP: group, CAPABILITIES: capabilities });
+  return fill(userDropInTemplate, { USER: user, GROUP: group, CAPABILITIES: capabilities });
 }
 
 /** The cgroup belongs to the user of the agent, who makes the commands' own below it. */
@@ -149,4 +166,56 @@ function sysusers({ user, logGroups, lookLogs }: PlanInput): string {
   const reader = user === 'root' ? LOOK_USER : lookLogs ? user : undefined;
   const lines = [users[user], ...(reader === undefined ? [] : logGroups.map((group) => `m ${reader} ${group}`))];
   return `# The users of Agent3.\n${lines.map((line) => (line === undefined ? '' : `${line}\n`)).join('')}`;
+}
+
+/** What became of the planned files. */
+export interface Written {
+  /** Path → SHA-256 of what the installer wrote, for the manifest. */
+  readonly sums: Record<string, string>;
+  /** Files that the owner has changed, and that were left as they are. */
+  readonly kept: readonly string[];
+}
+
+/** Throws `InstallFault` for files that are in the way and are not the installer's own. */
+export function refuseForeign(
+  files: readonly { readonly path: string; readonly content: string }[],
+  manifest: Manifest | undefined,
+  changes: Changes,
+  mayReplace: ReadonlySet<string>,
+): void {
+  const foreign = files.filter(({ path, content }) => {
+    const there = readText(changes.at(path));
+    return there !== undefined && there !== content && manifest?.files[path] === undefined && !mayReplace.has(path);
+  });
+  if (foreign.length === 0) return;
+  throw new InstallFault(
+    `not written by Agent3, and in its place: ${foreign.map(({ path }) => path).join(', ')}. Move it away, then run the installer again; nothing was changed`,
+  );
+}
+
+/** Writes the planned files; one that the owner has changed since stays, and the new version is put aside. */
+export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | undefined, changes: Changes): Written {
+  const sums: Record<string, string> = {};
+  const kept: string[] = [];
+  for (const { path, content, access } of files) {
+    const sum = sha256(content);
+    const written = manifest?.files[path];
+    const there = readText(changes.at(path));
+    const edited = written !== undefined && there !== undefined && sha256(there) !== written && there !== content;
+    if (!edited) {
+      changes.file(path, content, access);
+      sums[path] = sum;
+      continue;
+    }
+    // What the installer wrote last stays on record, so that the owner's change is known the next time as well.
+    sums[path] = written;
+    kept.push(path);
+    if (written !== sum) changes.file(`${PATHS.newFiles}/${basename(path)}`, content, access);
+  }
+  return { sums, kept };
+}
+
+/** Removes files of an earlier installation that the new one has no more. */
+export function removeObsolete(manifest: Manifest | undefined, current: ReadonlySet<string>, changes: Changes): void {
+  for (const path of Object.keys(manifest?.files ?? {})) if (!current.has(path)) changes.remove(path);
 }

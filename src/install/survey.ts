@@ -1,32 +1,53 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import settingsExample from '../../ops/agent3.env.example' with { type: 'text' };
+import { parseEnvFile } from '../../ops/env-file.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { newToken } from '../lib/token.ts';
 import { LOOPBACK_PROXIES, requireCaddy } from './caddy.ts';
 import { Changes } from './changes.ts';
-import { runCommand } from './command.ts';
-import { InstallFault } from './fault.ts';
+import { changeSettings, type Manifest, readManifest } from './installed.ts';
 import { BINARY, DEFAULT_USER, PATHS } from './layout.ts';
 import {
   ceilingsFor,
   groupOf,
   hasSystemd,
+  InstallFault,
   logGroupsOf,
   portFault,
   readFile,
   readText,
   requireSpace,
+  runCommand,
   runsTimers,
   systemIds,
   userExists,
 } from './machine.ts';
-import { type Manifest, readManifest } from './manifest.ts';
-import type { InstallOptions } from './options.ts';
 import { type Original, readOriginal } from './original.ts';
 import type { PlanInput } from './plan.ts';
 import { serviceState } from './service.ts';
-import { changeSettings, parseSettings } from './settings-file.ts';
-import { TEMPLATES } from './templates.ts';
+
+/** What the owner asked of the installer. Undefined: as it is, or the default. */
+export interface InstallOptions {
+  readonly user?: string;
+  readonly host?: string;
+  readonly port?: number;
+  readonly token?: string;
+  /** `false`: no domain any more. */
+  readonly domain?: string | false;
+  /** Undefined: as it is, or with one. */
+  readonly watchdog?: boolean;
+  /** Whether every command of an agent with a user of its own reads the logs. Undefined: as it is, or not. */
+  readonly lookLogs?: boolean;
+  readonly start: boolean;
+  readonly dryRun: boolean;
+  /** `/`, or the directory to stage into. */
+  readonly root: string;
+  /** The executable to install. */
+  readonly binary: string;
+  /** The files in `/usr` and `/etc/logrotate.d` come from a package; only the rest is set up. */
+  readonly packaged: boolean;
+}
 
 /** The copy of the executable, and some more. */
 const SPACE_MARGIN_BYTES = 32 * 1_048_576;
@@ -74,17 +95,17 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   const manifest = readManifest(changes.at(PATHS.manifest));
   const original = manifest === undefined ? originalOf(changes) : undefined;
   const there = readText(changes.at(PATHS.settings));
-  const known = parseSettings(there ?? '');
+  const known = parseEnvFile(there ?? '');
   const token = options.token ?? (known['AGENT3_API_TOKEN'] ? undefined : (original?.token?.value ?? newToken()));
   if (token !== undefined)
     requireToken(token, options.token === undefined ? `of the agent that is here (${original?.token?.from})` : 'given');
   const isNewKey = !known['AGENT3_AUDIT_KEY'];
-  const text = changeSettings(there ?? TEMPLATES.settings, {
+  const text = changeSettings(there ?? settingsExample, {
     ...wanted(options, original, there === undefined, token),
     // Made once: another key would not fit the record that is there.
     ...(isNewKey && { AGENT3_AUDIT_KEY: newToken() }),
   });
-  const values = parseSettings(text);
+  const values = parseEnvFile(text);
   const user = userNamed(options.user) ?? manifest?.user ?? userOf(original, options) ?? DEFAULT_USER;
   const input: PlanInput = {
     user,
@@ -164,7 +185,7 @@ export async function requireRoom({ options, settings, original }: Situation): P
   requireSpace(PATHS.configuration, 1_048_576);
   const { host, port } = addressOf(settings.values);
   // The agent that is upgraded, or the original that is replaced, holds its port itself.
-  const usual = addressOf(original === undefined ? parseSettings(readText(PATHS.settings) ?? '') : {}).port;
+  const usual = addressOf(original === undefined ? parseEnvFile(readText(PATHS.settings) ?? '') : {}).port;
   const isOwn = serviceState().isActive && (original?.port ?? usual) === port;
   if (isOwn && options.host === undefined) return;
   const fault = await portFault(host, port);

@@ -1,9 +1,8 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
 import type { Changes } from './changes.ts';
-import { runCommand } from './command.ts';
 import { PATHS, SERVICE } from './layout.ts';
-import { readFile } from './machine.ts';
+import { readFile, runCommand } from './machine.ts';
 import type { Original } from './original.ts';
 import { dropInsOf, isStaged, type Situation } from './survey.ts';
 

@@ -2,13 +2,10 @@ import { existsSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
 import { removeSite } from './caddy.ts';
 import { Changes } from './changes.ts';
-import { runCommand } from './command.ts';
-import { InstallFault } from './fault.ts';
+import { type Manifest, readManifest } from './installed.ts';
 import { type Addition, INVENTORY } from './inventory.ts';
 import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { removeLock, takeLock } from './lock.ts';
-import { hasSystemd, systemIds } from './machine.ts';
-import { type Manifest, readManifest } from './manifest.ts';
+import { hasSystemd, InstallFault, removeLock, runCommand, systemIds, takeLock } from './machine.ts';
 import { leaveLogGroups, removeUsers } from './users.ts';
 
 /** What the owner asked for. */

@@ -1,11 +1,19 @@
-import { ProtocolError, ProtocolErrorCode, Server, type ServerContext, type Tool } from '@modelcontextprotocol/server';
+import {
+  type CallToolResult,
+  ProtocolError,
+  ProtocolErrorCode,
+  Server,
+  type ServerContext,
+  type TextContent,
+  type Tool,
+} from '@modelcontextprotocol/server';
 import type { TObject } from '@sinclair/typebox';
-import { type Exchange, invokeFor } from '../http/exchange.ts';
+import type { Answer } from '../calls/context.ts';
+import { type Exchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter } from '../http/limiters.ts';
 import { type PlainSchema, plainObject } from '../http/openapi.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import type { Operation } from '../operations/operation.ts';
-import { toolRefusal, toolResult } from './answer.ts';
 
 /** What every MCP server works with, whatever carries its messages. */
 export interface McpServerDeps {
@@ -213,4 +221,63 @@ function jsonSchema({ nullable, properties, items, ...kept }: PlainSchema): Json
 
 function jsonSchemas(schemas: Readonly<Record<string, PlainSchema>>): Record<string, JsonSchema> {
   return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, jsonSchema(schema)]));
+}
+
+/**
+ * The form of an answer in MCP: text alone. First the standard output as it is, then the standard error under a line
+ * `[stderr]`, last one line of JSON with the other fields that say something. Several hosts show the model nothing but
+ * `structuredContent` where there is some, and others nothing of it. With a key, the session is named in any case.
+ */
+function toolResult(answer: Answer, hasKey: boolean): CallToolResult {
+  const { stdout, stderr, ...fields } = answer;
+  const isOutput = typeof stdout === 'string';
+  const rest = JSON.stringify(isOutput ? tellingFields(fields, hasKey) : fields);
+  const texts = [
+    ...(isOutput ? [stdout] : []),
+    ...(typeof stderr === 'string' && stderr !== '' ? [`[stderr]\n${stderr}`] : []),
+    ...(rest === '{}' ? [] : [rest]),
+  ];
+  return { content: texts.map(textBlock) };
+}
+
+/** A refusal: what went wrong and what to do instead. */
+function toolRefusal(error: unknown): CallToolResult {
+  const { body } = problemOf(error);
+  const text = body.message === undefined ? body.error : `${body.error}: ${body.message}`;
+  return { content: [textBlock(text)], isError: true };
+}
+
+function textBlock(text: string): TextContent {
+  return { type: 'text', text };
+}
+
+/** Shorter is not worth a word. */
+const LONG_MS = 1000;
+
+/** The fields of a command without those that say nothing: a model pays for each character. */
+function tellingFields(fields: Answer, hasKey: boolean): Answer {
+  const {
+    exit_code,
+    status,
+    session,
+    duration_ms,
+    stdout_bytes,
+    stderr_bytes,
+    truncated,
+    usage,
+    repeat: _,
+    reason: __,
+    ...kept
+  } = fields;
+  const isOpen = status === 'running' || status === 'waiting';
+  const isCut = truncated === true;
+  return {
+    ...(exit_code !== 0 && exit_code !== null && { exit_code }),
+    ...(status !== 'done' && { status }),
+    ...((isOpen || isCut || hasKey || status !== 'done' || kept['message'] !== undefined) && { session }),
+    ...((isOpen || isCut) && { stdout_bytes, ...(stderr_bytes !== 0 && { stderr_bytes }) }),
+    ...(typeof duration_ms === 'number' && duration_ms >= LONG_MS && { duration_ms }),
+    ...(usage !== undefined && status !== 'done' && { usage }),
+    ...kept,
+  };
 }

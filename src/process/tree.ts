@@ -1,6 +1,5 @@
 import { groupAndSession } from '../linux/libc.ts';
-import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, readStat } from '../linux/proc.ts';
-import { ProcessTable } from '../linux/process-table.ts';
+import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, ProcessTable, readStat } from '../linux/proc.ts';
 import type { Cgroup, CommandCgroups } from './cgroup.ts';
 import { markOf } from './environment.ts';
 import { isShell } from './shells.ts';

@@ -1,7 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { ceilingsFor } from '../../src/install/machine.ts';
-import { type PlanInput, plannedFiles } from '../../src/install/plan.ts';
-import { fill } from '../../src/install/templates.ts';
+import { fill, type PlanInput, plannedFiles } from '../../src/install/plan.ts';
 import { MEMORY_OF_ONE_COMMAND } from '../../src/lib/limits.ts';
 
 const input: PlanInput = {

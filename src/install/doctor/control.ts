@@ -10,11 +10,10 @@ import { verifyRecord } from '../../audit/verify.ts';
 import { describeErrno } from '../../lib/errors.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
 import { overlaps } from '../../sandbox/workspace.ts';
+import { installedAuditKey } from '../installed.ts';
 import { PATHS } from '../layout.ts';
-import { installedAuditKey } from '../settings-file.ts';
 import { bad, type Finding, good } from './finding.ts';
-import { machineFaults, userFault } from './profile-machine.ts';
-import { installedProfiles, unreadable } from './unreadable.ts';
+import { installedProfiles, machineFaults, unreadable, userFault } from './profile-machine.ts';
 
 /**
  * Whether every profile that a token has is there, and its commands can run. `usual` is that of the token of the

@@ -1,13 +1,15 @@
-import { accessSync, constants } from 'node:fs';
+import { accessSync, constants, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
-import { userOf } from '../../access/profile.ts';
+import { type Profile, userOf } from '../../access/profile.ts';
+import { type ProfileSet, readProfiles } from '../../access/profile-files.ts';
 import { errnoOf } from '../../lib/errors.ts';
 import { LOOK_USER } from '../../lib/look-user.ts';
 import { accountOf, type NamedAccount } from '../../process/environment.ts';
 import { hardLinkNotes } from '../../sandbox/hidden.ts';
 import { asUser, sandboxFault } from '../../sandbox/sandbox.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
-import { faultsInUnit, type MachineProfile } from './unit-probe.ts';
+import { PATHS, SERVICE } from '../layout.ts';
+import { hasSystemd } from '../machine.ts';
 
 /**
  * Why the commands of profiles could not run on this machine as the profiles want it, by the names of the profiles.
@@ -88,4 +90,95 @@ export function machineNotes({ sandbox }: MachineProfile): string[] {
 
 function becomes(user: string | undefined): NamedAccount | undefined {
   return process.geteuid?.() === 0 && user !== undefined && user !== 'root' ? accountOf(user) : undefined;
+}
+
+/** What of a profile decides whether its commands can run on a machine. */
+export type MachineProfile = Pick<Profile, 'name' | 'user' | 'sandbox'>;
+
+/** The settings of a unit that decide what its processes may do; others, such as ExecStart=, are the agent's alone. */
+const CONFINING = new RegExp(
+  `^(?:${[
+    ...['User', 'Group', 'SupplementaryGroups', 'UMask', 'NoNewPrivileges', 'LockPersonality', 'KeyringMode'],
+    ...['MemoryDenyWriteExecute', 'TemporaryFileSystem', 'RootDirectory', 'RootImage', 'DevicePolicy', 'DeviceAllow'],
+    ...[
+      'SystemCall\\w+',
+      'Protect\\w+',
+      'ProcSubset',
+      'Private\\w+',
+      'Restrict\\w+',
+      'Bind\\w*Paths',
+      '\\w+Capabilit\\w+',
+    ],
+    ...['ReadWritePaths', 'ReadOnlyPaths', 'InaccessiblePaths', 'ExecPaths', 'NoExecPaths', 'CapabilityBoundingSet'],
+  ].join('|')})=`,
+);
+
+/** What a unit forbids to its processes, in its order: `NAME=VALUE`, from the text that `systemctl cat` gives. */
+export function confiningSettings(unit: string): string[] {
+  return serviceLines(unit).filter((line) => CONFINING.test(line));
+}
+
+/** The settings in the sections [Service] of the text that `systemctl cat` gives, in its order: `NAME=VALUE`. */
+export function serviceLines(unit: string): string[] {
+  let section = '';
+  return unit
+    .replace(/\s*\\\n\s*/g, ' ')
+    .split('\n')
+    .flatMap((raw) => {
+      const line = raw.trim().replace(/^(\w+)\s*=\s*/, '$1=');
+      section = /^\[(\w+)\]$/.exec(line)?.[1] ?? section;
+      return section === 'Service' && /^\w+=/.test(line) ? [line] : [];
+    });
+}
+
+const PROBE_MS = 60_000;
+/** systemd could not execute the program (systemd.exec(5), process exit codes). */
+const EXIT_EXEC = 203;
+
+/**
+ * Why the commands of profiles could not run in the installed service, by name: tried in a unit that forbids what that
+ * of the agent forbids. Undefined where only root could find out, or where there is no service.
+ */
+function faultsInUnit(profiles: readonly MachineProfile[]): ReadonlyMap<string, MachineFault> | undefined {
+  if (process.geteuid?.() !== 0 || !hasSystemd()) return undefined;
+  const unit = Bun.spawnSync(['systemctl', 'cat', SERVICE], { stderr: 'ignore' });
+  if (unit.exitCode !== 0) return undefined;
+  const settings = confiningSettings(unit.stdout.toString()).flatMap((line) => ['-p', line]);
+  const tried = profiles.map(({ name, user, sandbox }) => ({ name, user, sandbox }));
+  const { exitCode, stdout, stderr } = Bun.spawnSync(
+    ['systemd-run', '--quiet', '--collect', '--wait', '--pipe', ...settings, process.execPath, 'try-sandboxes'],
+    { stdin: Buffer.from(JSON.stringify(tried)), stdout: 'pipe', stderr: 'pipe', timeout: PROBE_MS },
+  );
+  if (exitCode === 0) return new Map(JSON.parse(stdout.toString()) as [string, MachineFault][]);
+  // This program lies where the user of the service cannot run it, such as below /root.
+  if (exitCode === EXIT_EXEC) return undefined;
+  const said = stderr.toString().trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+  const fault = { what: `it could not be tried as the service runs it (${said || `exit code ${exitCode}`})` };
+  return new Map(profiles.filter(({ sandbox }) => sandbox !== undefined).map(({ name }) => [name, fault]));
+}
+
+/**
+ * Why the installed agent, whose user is `own`, cannot read a file or list a directory; undefined when it can, or where
+ * nobody but root could find out.
+ */
+export function unreadable(path: string, own: string | undefined): string | undefined {
+  if (process.geteuid?.() !== 0 || own === undefined || own === 'root') return undefined;
+  const account = accountOf(own);
+  if (account === undefined) return undefined;
+  const isDirectory = statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+  const { exitCode } = Bun.spawnSync([
+    ...asUser(account),
+    'test',
+    ...['-r', path],
+    ...(isDirectory ? ['-a', '-x', path] : []),
+  ]);
+  return exitCode === 0 ? undefined : `the agent, which runs as ${own}, cannot read it`;
+}
+
+/** The profiles of the installed agent, whose user is `own`, as it has them. */
+export function installedProfiles(own: string | undefined): ProfileSet {
+  return readProfiles(PATHS.profiles, (path) => {
+    const fault = unreadable(path, own);
+    return fault && `${fault}: chmod a+rX ${path}`;
+  });
 }

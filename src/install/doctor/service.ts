@@ -1,16 +1,15 @@
-import { statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
+import { parseEnvFile } from '../../../ops/env-file.ts';
 import { findFault } from '../../../ops/watchdog/check.ts';
 import { addressOf, readTarget } from '../../../ops/watchdog/target.ts';
 import { isKnownVariable } from '../../settings/config.ts';
-import { runCommand } from '../command.ts';
-import { installedBinary } from '../install.ts';
+import { installedBinary, type Manifest } from '../installed.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
-import { readText } from '../machine.ts';
-import type { Manifest } from '../manifest.ts';
+import { readText, runCommand } from '../machine.ts';
 import { serviceState, versionOn, whyNot } from '../service.ts';
-import { parseSettings } from '../settings-file.ts';
 import { bad, type Finding, good } from './finding.ts';
+import { serviceLines, unreadable } from './profile-machine.ts';
 
 /** Where the owner looks for the reason of whatever the service does. */
 const LOOK = 'look at: journalctl -u agent3 -n 20';
@@ -78,7 +77,7 @@ export function settingsFinding(text: string, faults: readonly string[]): Findin
   if (lines.length > 0) {
     return bad('settings', `${PATHS.settings}: ${lines.map(({ what }) => what).join('; ')}`, RESTART);
   }
-  const names = Object.keys(parseSettings(text));
+  const names = Object.keys(parseEnvFile(text));
   const unknown = names.filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name));
   if (unknown.length > 0) {
     const what = `${unknown.join(', ')} in ${PATHS.settings}: there is no such setting, so it has no effect`;
@@ -184,4 +183,47 @@ function afterQuotes(value: string): string | undefined {
   const quoted = /^(?:'[^']*'|"(?:[^"\\]|\\.)*")\s*/.exec(value)?.[0];
   if (quoted !== undefined) return afterQuotes(value.slice(quoted.length));
   return /^['"]/.test(value) ? undefined : value;
+}
+
+/** The kernel then lets a user look into programs that it cannot read (proc(5)). */
+const SUID_DUMPABLE = '/proc/sys/fs/suid_dumpable';
+
+/**
+ * Whether commands can read the token while the agent starts. The unit has it in its environment, and commands that were
+ * left over run as the same user: the kernel keeps them off an executable that this user cannot read.
+ */
+export function startFinding(manifest: Manifest): Finding {
+  const { user } = manifest;
+  if (user === 'root') return good('start', 'the agent is root: so is what could look into it');
+  const binary = installedBinary(manifest);
+  if (existsSync(binary) && unreadable(binary, user) === undefined) {
+    const what = `${user} can read ${binary}: commands that were left over can read the token while the agent starts`;
+    return bad('start', what, `chown root:root ${binary}; chmod 711 ${binary}; systemctl restart agent3`);
+  }
+  if (readText(SUID_DUMPABLE)?.trim() === '1') {
+    const what = 'fs.suid_dumpable is 1: commands that were left over can read the token while the agent starts';
+    return bad('start', what, 'sysctl -w fs.suid_dumpable=0, and the same in /etc/sysctl.d');
+  }
+  const [first] = exposingLines(runCommand(['systemctl', 'cat', SERVICE]).stdout, binary);
+  if (first !== undefined) {
+    const what = `the unit has ${first}, which runs as ${user} with the token in its environment: its commands can read it there`;
+    return bad('start', what, 'systemctl edit agent3: write + before the program, which then runs as root');
+  }
+  return good('start', `no command of ${user} can read the token while the agent starts`);
+}
+
+/**
+ * The lines of a unit, from the text that `systemctl cat` gives, that start a program as the unit's user, but for
+ * `binary`. A line without a value takes back those before it (systemd.service(5)).
+ */
+export function exposingLines(unit: string, binary: string): string[] {
+  const found = new Map<string, string[]>();
+  for (const line of serviceLines(unit)) {
+    const [, name, prefix = '', program] =
+      /^(Exec(?:Condition|Start|Reload|Stop)(?:Pre|Post)?)=\s*([-@:|+!]*)(\S*)/.exec(line) ?? [];
+    if (name === undefined) continue;
+    const lines = program === '' ? [] : (found.get(name) ?? []);
+    found.set(name, program === '' || program === binary || /[+!]/.test(prefix) ? lines : [...lines, line]);
+  }
+  return [...found.values()].flat();
 }

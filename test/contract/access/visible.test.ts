@@ -1,7 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { sessionsTabbed, sessionsTable } from '../../../src/cli/session-table.ts';
-import type { ListedSession } from '../../../src/client/list.ts';
+import type { ListedSession } from '../../../src/client/sessions.ts';
 import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';

@@ -1,8 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { bad, findingsText, good, lookAt } from '../../../src/install/doctor/finding.ts';
-import { lastCheckFinding } from '../../../src/install/doctor/service.ts';
-import { exposingLines } from '../../../src/install/doctor/start.ts';
-import { confiningSettings } from '../../../src/install/doctor/unit-probe.ts';
+import { confiningSettings } from '../../../src/install/doctor/profile-machine.ts';
+import { exposingLines, lastCheckFinding } from '../../../src/install/doctor/service.ts';
 import { memoryWords } from '../../../src/install/machine.ts';
 
 describe('one fault for one cause', () => {

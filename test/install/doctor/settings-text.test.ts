@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
+import settingsExample from '../../../ops/agent3.env.example' with { type: 'text' };
 import { settingsLineFaults } from '../../../src/install/doctor/service.ts';
-import { TEMPLATES } from '../../../src/install/templates.ts';
 import { loadConfig } from '../../../src/settings/config.ts';
 
 const faults: readonly (readonly [line: string, told: string | undefined])[] = [
@@ -33,7 +33,7 @@ test.each(faults)('of the settings’ line %j is told: %p', (line, told) => {
 });
 
 test('the file that the installer writes has no fault, and faults are told with their lines', () => {
-  expect(settingsLineFaults(TEMPLATES.settings)).toEqual([]);
+  expect(settingsLineFaults(settingsExample)).toEqual([]);
   expect(settingsLineFaults('A=1\n\nB\nC="x\n').map(({ what }) => what.slice(0, 6))).toEqual(['line 3', 'line 4']);
 });
 

@@ -1,8 +1,9 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { InputFault } from '../../src/client/faults.ts';
-import { decodeText, readInput } from '../../src/client/stdin.ts';
+import { decodeText, readInput } from '../../src/client/input.ts';
 import { decodeUtf8 } from '../../src/lib/utf8.ts';
+
 import '../helpers/bytes.ts';
 
 async function* source(chunks: readonly Uint8Array[], pauseMs = 0): AsyncGenerator<Uint8Array> {

@@ -1,11 +1,11 @@
 import { describe, expect, test } from 'bun:test';
 import { formatEnvValue, parseEnvFile } from '../../ops/env-file.ts';
-import { changeSettings, parseSettings } from '../../src/install/settings-file.ts';
+import { changeSettings } from '../../src/install/installed.ts';
 
 describe('a settings file', () => {
   test('is read as systemd reads it', () => {
     const text = '# A=1\nA=2\n B = "two words" \nexport C=\'3\'\nA=4\nno setting\nD=*/5 * * * *\nE=\n';
-    expect(parseSettings(text)).toEqual({ A: '4', B: 'two words', C: '3', D: '*/5 * * * *', E: '' });
+    expect(parseEnvFile(text)).toEqual({ A: '4', B: 'two words', C: '3', D: '*/5 * * * *', E: '' });
   });
 
   const changes: readonly [text: string, changes: Record<string, string>, result: string][] = [

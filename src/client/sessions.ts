@@ -1,0 +1,168 @@
+import { delay } from '../lib/clock.ts';
+import { BackgroundOff } from '../lib/errors.ts';
+import type { AgentClient } from './agent-client.ts';
+import { NotAgent3, Refused } from './faults.ts';
+import { mayPass, mayPassOnceReached, type Patience, persist } from './patience.ts';
+
+/** The largest reply window that an agent can have, and some more: a call in the foreground is answered within it. */
+const FOREGROUND_SECONDS = 210;
+
+/** What a command is started with: arguments of `shell`. */
+export interface Order {
+  readonly cmd: string;
+  readonly cwd?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly timeout?: number;
+  readonly stdin?: string;
+  readonly interactive?: boolean;
+  readonly pty?: boolean;
+  readonly rows?: number;
+  readonly cols?: number;
+  /** Makes a repeat safe. */
+  readonly key: string;
+}
+
+/** A command that was started. */
+export interface Started {
+  readonly session: string;
+  /** The key was used before: this is the session of an earlier command, and nothing was run. */
+  readonly isEarlier: boolean;
+  /** Why a person has to approve it first; undefined: it runs. */
+  readonly waitsFor: string | undefined;
+}
+
+interface ShellAnswer {
+  readonly session?: unknown;
+  readonly status?: unknown;
+  readonly repeat?: unknown;
+  readonly reason?: unknown;
+}
+
+/**
+ * Starts a command in the background, or where the agent forbids that, in the foreground. A call whose answer was lost is
+ * repeated: its key keeps it from running twice. Throws a `ClientFault`.
+ */
+export async function startCommand(client: AgentClient, order: Order, patience: Patience): Promise<Started> {
+  try {
+    return await startAs(client, { ...order, background: true, max_output: 256 }, undefined, patience);
+  } catch (fault) {
+    if (!(fault instanceof Refused) || fault.code !== BackgroundOff.code) throw fault;
+    return startAs(client, { ...order, max_output: 256 }, FOREGROUND_SECONDS, patience);
+  }
+}
+
+async function startAs(
+  client: AgentClient,
+  args: object,
+  seconds: number | undefined,
+  patience: Patience,
+): Promise<Started> {
+  let attempts = 0;
+  const { session, status, reason, repeat } = await persist(
+    () => {
+      attempts++;
+      return client.call<ShellAnswer>('shell', args, seconds === undefined ? {} : { seconds });
+    },
+    mayPassOnceReached(),
+    patience,
+  );
+  if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);
+  return {
+    session,
+    isEarlier: repeat === true && attempts === 1,
+    waitsFor: status === 'waiting' ? String(reason ?? 'its rules want that') : undefined,
+  };
+}
+
+/** Every agent answers within this time by default. */
+const WAIT_SECONDS = 20;
+const STUCK_PAUSE_MS = 100;
+
+/** What of a session is read. */
+export interface Reading {
+  readonly stream: 'stdout' | 'stderr';
+  /** In bytes; negative: from the end. */
+  readonly offset: number;
+  /** Goes on until the command has ended. */
+  readonly follow: boolean;
+  /** Exact bytes; else text, of a terminal without its escape sequences. */
+  readonly raw: boolean;
+}
+
+interface Page {
+  readonly stdout: string;
+  readonly stderr: string;
+  readonly next_offset: number;
+  readonly eof: boolean;
+  readonly stdout_bytes: number;
+  readonly stderr_bytes: number;
+}
+
+/** A stream of a session, page by page, as it was or is written. Throws a `ClientFault`. */
+export async function* readStream(
+  client: AgentClient,
+  session: string,
+  { stream, offset: from, follow, raw }: Reading,
+): AsyncGenerator<Uint8Array, void> {
+  const encoding = raw ? 'base64' : 'utf8';
+  let offset = from;
+  let wait = 0;
+  let worthwhile = mayPassOnceReached();
+  for (;;) {
+    const args = { session, stream, offset, encoding, wait };
+    const page = await persist(() => client.call<Page>('read_session', args, { seconds: 30 + wait }), worthwhile);
+    worthwhile = mayPass;
+    const text = page[stream];
+    if (text !== '') yield Buffer.from(text, encoding);
+    const isStuck = page.next_offset === offset;
+    offset = page.next_offset;
+    const isAtEnd = isStuck || offset >= page[`${stream}_bytes`];
+    if (page.eof || (isAtEnd && !follow)) return;
+    // An escape sequence that is not whole is there, but no text yet.
+    if (isStuck) await delay(STUCK_PAUSE_MS);
+    wait = isAtEnd ? WAIT_SECONDS : 0;
+  }
+}
+
+/** Most of one page. */
+const PAGE_SESSIONS = 100;
+
+/** A session, as `list_sessions` tells it. */
+export interface ListedSession {
+  readonly session: string;
+  readonly status: string;
+  readonly cmd: string;
+  /** ISO 8601, UTC. */
+  readonly started_at: string;
+  readonly duration_ms: number;
+  readonly exit_code: number | null;
+  readonly stdout_bytes: number;
+  readonly stderr_bytes: number;
+}
+
+interface ListPage {
+  readonly sessions: readonly ListedSession[];
+  readonly next_before: string | null;
+}
+
+/** The newest `limit` sessions, page by page. Throws a `ClientFault`. */
+export async function listSessions(
+  client: AgentClient,
+  limit: number,
+  status: string | undefined,
+): Promise<ListedSession[]> {
+  const listed: ListedSession[] = [];
+  let before: string | null = null;
+  while (listed.length < limit) {
+    const args: object = {
+      limit: Math.min(PAGE_SESSIONS, limit - listed.length),
+      ...(status !== undefined && { status }),
+      ...(before !== null && { before }),
+    };
+    const page: ListPage = await persist(() => client.call<ListPage>('list_sessions', args), mayPassOnceReached());
+    listed.push(...page.sessions);
+    before = page.next_before;
+    if (before === null) break;
+  }
+  return listed;
+}

@@ -1,0 +1,83 @@
+import { readFileSync } from 'node:fs';
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { formatEnvValue, parseEnvFile } from '../../ops/env-file.ts';
+import { BINARY, PACKAGED_BINARY, PATHS } from './layout.ts';
+
+/** What an installation remembers of itself, in `install.json`. */
+const manifestSchema = Type.Object({
+  version: Type.String(),
+  /** Each file it wrote, with the SHA-256 of what it wrote: another sum tells that the owner changed it. */
+  files: Type.Record(Type.String(), Type.String()),
+  user: Type.String(),
+  watchdog: Type.Union([Type.Literal('timer'), Type.Literal('cron'), Type.Literal('none')]),
+  domain: Type.Union([Type.String(), Type.Null()]),
+  /** Logs of the original agent that are rotated as well. */
+  oldLogs: Type.Array(Type.String()),
+  packaged: Type.Boolean(),
+  /** Groups of the logs that the agent's user was put into (`--look-logs`); without it: into none. */
+  lookLogs: Type.Optional(Type.Array(Type.String())),
+});
+
+export type Manifest = Static<typeof manifestSchema>;
+
+/** The manifest in `path`; undefined when there is none or it was damaged. */
+export function readManifest(path: string): Manifest | undefined {
+  try {
+    const value: unknown = JSON.parse(readFileSync(path, 'utf8'));
+    return Value.Check(manifestSchema, value) ? value : undefined;
+  } catch {
+    // Missing, or no JSON: the machine is treated as one without Agent3.
+    return undefined;
+  }
+}
+
+export function manifestText(manifest: Manifest): string {
+  return `${JSON.stringify(manifest, null, 2)}\n`;
+}
+
+/** Where the executable of an installation is. */
+export function installedBinary(manifest: Manifest): string {
+  return manifest.packaged ? PACKAGED_BINARY : BINARY;
+}
+
+/** SHA-256 in hexadecimal. */
+export function sha256(content: string | Uint8Array): string {
+  return new Bun.CryptoHasher('sha256').update(content).digest('hex');
+}
+
+/**
+ * `text` with these settings changed: the line of the name, else its line that is commented out, else a new one at the
+ * end, in a form that systemd and shells read the same. Everything else stays as the owner wrote it.
+ */
+export function changeSettings(text: string, changes: Readonly<Record<string, string>>): string {
+  const lines = text.split('\n');
+  for (const [name, value] of Object.entries(changes)) {
+    const line = `${name}=${formatEnvValue(value)}`;
+    const at =
+      findLine(lines, new RegExp(`^\\s*${name}\\s*=`)) ?? findLine(lines, new RegExp(`^\\s*#\\s*${name}\\s*=`));
+    if (at !== undefined) lines[at] = line;
+    else lines.splice(lines.at(-1) === '' ? -1 : lines.length, 0, line);
+  }
+  return lines.join('\n');
+}
+
+function findLine(lines: readonly string[], pattern: RegExp): number | undefined {
+  const at = lines.findLastIndex((line) => pattern.test(line));
+  return at === -1 ? undefined : at;
+}
+
+/** The settings of the installed service; none where it is not installed, or only root may read them. */
+export function installedSettings(): Readonly<Record<string, string | undefined>> {
+  try {
+    return parseEnvFile(readFileSync(PATHS.settings, 'utf8'));
+  } catch {
+    // Not installed, or not root.
+    return {};
+  }
+}
+
+/** The key of the audit record of the installed service; undefined where there is none, or only root may read it. */
+export function installedAuditKey(): string | undefined {
+  return installedSettings()['AGENT3_AUDIT_KEY'] || undefined;
+}
