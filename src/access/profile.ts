@@ -1,8 +1,7 @@
 import { normalize } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { LOOK_USER } from '../lib/look-user.ts';
-import type { Ruleset } from '../rules/decide.ts';
-import { actionSchema, ruleOf, ruleSchema } from '../rules/rule.ts';
+import { actionSchema, letsAllThrough, type Ruleset, ruleOf, ruleSchema } from '../rules/rule.ts';
 import { ruleFaults } from '../rules/rule-faults.ts';
 import { OWN, SECRETS } from './secret-paths.ts';
 
@@ -110,48 +109,43 @@ export interface Profile {
     | undefined;
   readonly limits: Limits;
   readonly rules: Ruleset;
+  /** Some commands are denied, or need approval. */
+  readonly hasRules: boolean;
   /** What looks like a secret is masked in answers. */
   readonly mask: boolean;
   /** What its file states, as JSON: the same as long as it is the same profile. */
   readonly source: string;
 }
 
-const NO_RULES: Ruleset = { rules: [], otherwise: 'allow', unreadable: 'confirm' };
+const FULL: Profile = {
+  name: 'full',
+  description: 'Everything that the user of the agent may do.',
+  operations: undefined,
+  user: undefined,
+  sandbox: undefined,
+  limits: {},
+  rules: { rules: [], otherwise: 'allow', unreadable: 'confirm' },
+  hasRules: false,
+  mask: false,
+  source: '',
+};
+
+const READONLY: Profile = {
+  ...FULL,
+  name: 'readonly',
+  description: 'Looks at everything but secrets, changes nothing, has no network.',
+  sandbox: { directory: undefined, network: false, hidden: SECRETS },
+  mask: true,
+};
 
 /** The profiles that need no file. */
 export const BUILT_IN: Readonly<Record<'full' | 'readonly' | 'workspace', Profile>> = {
-  full: {
-    name: 'full',
-    description: 'Everything that the user of the agent may do.',
-    operations: undefined,
-    user: undefined,
-    sandbox: undefined,
-    limits: {},
-    rules: NO_RULES,
-    mask: false,
-    source: '',
-  },
-  readonly: {
-    name: 'readonly',
-    description: 'Looks at everything but secrets, changes nothing, has no network.',
-    operations: undefined,
-    user: undefined,
-    sandbox: { directory: undefined, network: false, hidden: SECRETS },
-    limits: {},
-    rules: NO_RULES,
-    mask: true,
-    source: '',
-  },
+  full: FULL,
+  readonly: READONLY,
   workspace: {
+    ...READONLY,
     name: 'workspace',
     description: 'As readonly, with one directory that may be written to.',
-    operations: undefined,
-    user: undefined,
-    sandbox: { directory: undefined, network: false, hidden: SECRETS },
-    limits: {},
-    rules: NO_RULES,
-    mask: true,
-    source: '',
   },
 };
 
@@ -175,6 +169,8 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
   const faults = faultsOf(file, base);
   if (faults.length > 0) return faults;
   const { sandbox } = base;
+  const { otherwise = 'allow', unreadable = 'confirm' } = file;
+  const rules = { rules: (file.rules ?? []).map(ruleOf), otherwise, unreadable };
   return {
     name,
     description: file.description ?? describe(base, file),
@@ -186,11 +182,8 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
       hidden: [...sandbox.hidden.filter((path) => file.show?.includes(path) !== true), ...(file.hide ?? [])],
     },
     limits: file.limits ?? {},
-    rules: {
-      rules: (file.rules ?? []).map(ruleOf),
-      otherwise: file.otherwise ?? 'allow',
-      unreadable: file.unreadable ?? 'confirm',
-    },
+    rules,
+    hasRules: !letsAllThrough(rules),
     mask: file.mask ?? base.mask,
     source: JSON.stringify(file),
   };

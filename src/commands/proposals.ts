@@ -13,7 +13,7 @@ import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../lib/errors.ts';
-import type { Decision } from '../rules/decide.ts';
+import type { Decision } from '../rules/rule.ts';
 import { keptDecision } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';

@@ -1,4 +1,6 @@
-import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { closeSync, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
+import { formatAddress } from '../lib/addresses.ts';
+import { readProcFile } from '../linux/proc.ts';
 import { type BlockedIn, type CallShape, callShape } from '../linux/system-calls.ts';
 
 /** The system call that a process is blocked in. */
@@ -16,7 +18,7 @@ export interface BlockedCall {
 
 /** The call that `pid` is blocked in; undefined while it runs, for other calls, and where the kernel does not tell. */
 export function blockedCall(pid: number): BlockedCall | undefined {
-  const [number = '', ...rest] = (readText(`/proc/${pid}/syscall`) ?? '').split(' ');
+  const [number = '', ...rest] = (readProcFile(`/proc/${pid}/syscall`) ?? '').split(' ');
   const shape = /^\d+$/.test(number) ? callShape(Number(number)) : undefined;
   if (shape === undefined) return undefined;
   const args = rest.slice(0, 6).map(Number);
@@ -66,7 +68,7 @@ function polledBy(
       );
     }
     case 'epoll': {
-      const text = readText(`/proc/${pid}/fdinfo/${first}`);
+      const text = readProcFile(`/proc/${pid}/fdinfo/${first}`);
       if (text === undefined) return undefined;
       return [...text.matchAll(/^tfd: +(\d+) events: +([0-9a-f]+)/gm)]
         .filter(([, , events]) => (Number.parseInt(events ?? '', 16) & READABLE) !== 0)
@@ -182,7 +184,7 @@ export function lockable(pid: number, fd: number): string | undefined {
 
 /** Every file lock that is held on this machine. */
 export function heldLocks(): FileLock[] {
-  return parseLocks(readText('/proc/locks') ?? '');
+  return parseLocks(readProcFile('/proc/locks') ?? '');
 }
 
 /** A socket of the internet families, as /proc/net tells it. */
@@ -214,39 +216,17 @@ export function parseSockets(text: string): NetSocket[] {
 
 /** The sockets in the network namespace of `pid`. */
 export function netSockets(pid: number): NetSocket[] {
-  return ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((name) => parseSockets(readText(`/proc/${pid}/net/${name}`) ?? ''));
+  return ['tcp', 'tcp6', 'udp', 'udp6'].flatMap((name) => parseSockets(readProcFile(`/proc/${pid}/net/${name}`) ?? ''));
 }
 
 /** `0100007F:0016` is 127.0.0.1:22: each word of four bytes has the order of this machine, which is little-endian. */
 function addressOf(text: string): string {
   const [hex = '', port = ''] = text.split(':');
   const bytes = (hex.match(/.{8}/g) ?? []).flatMap((word) => (word.match(/../g) ?? []).reverse());
-  const numbers = bytes.map((byte) => Number.parseInt(byte, 16));
-  const isMapped = numbers.length === 16 && /^(00){10}ffff/.test(bytes.join('').toLowerCase());
-  const host = numbers.length === 16 && !isMapped ? `[${groupsOf(bytes)}]` : numbers.slice(-4).join('.');
-  return `${host}:${Number.parseInt(port, 16)}`;
-}
-
-/** The eight groups of an IPv6 address, the first run of zeroes left out. */
-function groupsOf(bytes: readonly string[]): string {
-  const groups = Array.from({ length: 8 }, (_, at) =>
-    Number.parseInt(`${bytes[2 * at]}${bytes[2 * at + 1]}`, 16).toString(16),
-  );
-  return groups
-    .join(':')
-    .replace(/\b0(?::0\b)+/, ':')
-    .replace(/:{3,}/, '::');
+  return `${formatAddress(bytes.map((byte) => Number.parseInt(byte, 16)))}:${Number.parseInt(port, 16)}`;
 }
 
 /** The name of a process, as ps(1) shows it; undefined where there is no such process. */
 export function processName(pid: number): string | undefined {
-  return readText(`/proc/${pid}/comm`)?.trim();
-}
-
-function readText(path: string): string | undefined {
-  try {
-    return readFileSync(path, 'latin1');
-  } catch {
-    return undefined;
-  }
+  return readProcFile(`/proc/${pid}/comm`)?.trim();
 }

@@ -81,11 +81,17 @@ export class Metrics {
     this.#failedLogins.inc();
   }
 
-  /** A command has ended. */
-  command(status: string, seconds: number): void {
+  /** A command has ended, after so many milliseconds. */
+  readonly commandEnded = ({
+    status,
+    duration_ms,
+  }: {
+    readonly status: string;
+    readonly duration_ms: number | null;
+  }) => {
     this.#commands.inc({ status });
-    this.#commandSeconds.observe(seconds);
-  }
+    this.#commandSeconds.observe((duration_ms ?? 0) / 1000);
+  };
 
   /** The text that Prometheus reads, and its type. */
   async text(): Promise<{ readonly text: string; readonly type: string }> {

@@ -79,6 +79,12 @@ function parseAddress(address: string): Address | undefined {
   return ipaddr.parse(address.replace(/%.*/, '').replace(/^::(?=\d+\.)/, '::0:'));
 }
 
+/** An address of 4 or 16 bytes as a URL has it: that of IPv6 in brackets, IPv4 within IPv6 as what it is. */
+export function formatAddress(bytes: readonly number[]): string {
+  const address = ipaddr.process(ipaddr.fromByteArray([...bytes]).toString());
+  return address.kind() === 'ipv6' ? `[${address}]` : address.toString();
+}
+
 const ALL_BITS = 128;
 
 /** As one of IPv6, in which those of IPv4 have their place (RFC 4291, section 2.5.5.2). */

@@ -15,25 +15,18 @@ export abstract class AgentError extends Error {
   }
 }
 
-export class InvalidJson extends AgentError {
-  readonly status = 400;
-  readonly error = 'Invalid JSON';
+/** The class of a refusal that needs no more than its status and its text. */
+function refusal(status: number, error: string) {
+  return class extends AgentError {
+    readonly status = status;
+    readonly error = error;
+  };
 }
 
-export class InvalidOperation extends AgentError {
-  readonly status = 400;
-  readonly error = 'Invalid op';
-}
-
-export class MissingCommand extends AgentError {
-  readonly status = 400;
-  readonly error = 'Missing cmd';
-}
-
-export class InvalidArguments extends AgentError {
-  readonly status = 400;
-  readonly error = 'Invalid args';
-}
+export class InvalidJson extends refusal(400, 'Invalid JSON') {}
+export class InvalidOperation extends refusal(400, 'Invalid op') {}
+export class MissingCommand extends refusal(400, 'Missing cmd') {}
+export class InvalidArguments extends refusal(400, 'Invalid args') {}
 
 /** Says to a program which refusal this is, where its status does not: no program reads the sentences. */
 export const CODE_HEADER = 'agent3-code';
@@ -48,15 +41,8 @@ export class BackgroundOff extends InvalidArguments {
   }
 }
 
-export class InvalidRequest extends AgentError {
-  readonly status = 400;
-  readonly error = 'Invalid request';
-}
-
-export class ForeignOrigin extends AgentError {
-  readonly status = 403;
-  readonly error = 'Origin not allowed';
-}
+export class InvalidRequest extends refusal(400, 'Invalid request') {}
+export class ForeignOrigin extends refusal(403, 'Origin not allowed') {}
 
 /** A token that is known and was refused all the same. */
 export interface RefusedToken {
@@ -64,10 +50,7 @@ export interface RefusedToken {
   readonly why: string;
 }
 
-export class Unauthorized extends AgentError {
-  readonly status = 403;
-  readonly error = 'Unauthorized';
-
+export class Unauthorized extends refusal(403, 'Unauthorized') {
   /** `known` is for the record of the owner alone: the answer is the same for every token that is not taken. */
   constructor(
     hint?: string,
@@ -78,9 +61,7 @@ export class Unauthorized extends AgentError {
 }
 
 /** The same where clients begin their sign-in with it (RFC 6750, RFC 9110). */
-export class SignInRequired extends AgentError {
-  readonly status = 401;
-  readonly error = 'Unauthorized';
+export class SignInRequired extends refusal(401, 'Unauthorized') {
   override readonly headers: Readonly<Record<string, string>>;
 
   constructor(hint: string | undefined, hadToken: boolean) {
@@ -89,19 +70,9 @@ export class SignInRequired extends AgentError {
   }
 }
 
-export class SessionNotFound extends AgentError {
-  readonly status = 404;
-  readonly error = 'Session not found';
-}
-
-export class RouteNotFound extends AgentError {
-  readonly status = 404;
-  readonly error = 'Not found';
-}
-
-export class MethodNotAllowed extends AgentError {
-  readonly status = 405;
-  readonly error = 'Method not allowed';
+export class SessionNotFound extends refusal(404, 'Session not found') {}
+export class RouteNotFound extends refusal(404, 'Not found') {}
+export class MethodNotAllowed extends refusal(405, 'Method not allowed') {
   override readonly headers: Readonly<Record<string, string>>;
 
   constructor(allow: string, hint: string) {
@@ -110,14 +81,8 @@ export class MethodNotAllowed extends AgentError {
   }
 }
 
-export class RequestTooLarge extends AgentError {
-  readonly status = 413;
-  readonly error = 'Request too large';
-}
-
-export class TooManyRequests extends AgentError {
-  readonly status = 429;
-  readonly error = 'Too many requests';
+export class RequestTooLarge extends refusal(413, 'Request too large') {}
+export class TooManyRequests extends refusal(429, 'Too many requests') {
   override headers: Readonly<Record<string, string>>;
 
   constructor(retryAfterSeconds: number, hint: string) {
@@ -139,9 +104,7 @@ export class GuessingRefused extends TooManyRequests {
 }
 
 /** The agent stops, or is restarted: a repeat in some seconds finds the next one. */
-export class ShuttingDown extends AgentError {
-  readonly status = 503;
-  readonly error = 'Shutting down';
+export class ShuttingDown extends refusal(503, 'Shutting down') {
   override readonly headers = { 'retry-after': '2' };
 
   constructor() {
@@ -150,19 +113,13 @@ export class ShuttingDown extends AgentError {
 }
 
 /** The profile of a token does not allow an operation. Not 403, which reads as a wrong token. */
-export class OperationNotAllowed extends AgentError {
-  readonly status = 400;
-  readonly error = 'Not allowed';
-}
+export class OperationNotAllowed extends refusal(400, 'Not allowed') {}
 
 /** What a call needs is missing on this server; the message says what, and what to do. */
 const NOT_AVAILABLE = 'Not available';
 
 /** The profile of a token cannot be had on this machine as its file wants it; a `cause` is for the owner's log. */
-export class ProfileUnavailable extends AgentError {
-  readonly status = 503;
-  readonly error = NOT_AVAILABLE;
-
+export class ProfileUnavailable extends refusal(503, NOT_AVAILABLE) {
   constructor(
     hint: string,
     override readonly cause?: unknown,
@@ -195,10 +152,7 @@ export class AccessLapsed extends AgentError {
 }
 
 /** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */
-export class MachineRefused extends AgentError {
-  readonly status = 503;
-  readonly error = NOT_AVAILABLE;
-
+export class MachineRefused extends refusal(503, NOT_AVAILABLE) {
   constructor(
     hint: string,
     override readonly cause: unknown,

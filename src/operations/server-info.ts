@@ -5,7 +5,6 @@ import { type Profile, userOf } from '../access/profile.ts';
 import { messageOf } from '../calls/answer.ts';
 import type { CallContext, OperationDeps } from '../calls/context.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
-import { letsAllThrough } from '../rules/decide.ts';
 import { version } from '../version.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
@@ -114,12 +113,12 @@ function describe(
   };
 }
 
-function profileIn({ name, description, rules, sandbox, operations, limits }: Profile) {
+function profileIn({ name, description, hasRules, sandbox, operations, limits }: Profile) {
   const { memory_mib, processes, cpu_percent, file_mib, running } = limits;
   return {
     name,
     description,
-    has_rules: !letsAllThrough(rules),
+    has_rules: hasRules,
     ...(sandbox !== undefined && {
       writable: sandbox.directory === undefined ? [] : [sandbox.directory],
       network: sandbox.network,

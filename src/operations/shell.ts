@@ -10,7 +10,7 @@ import { waitForPrompt } from '../commands/prompt.ts';
 import { realDirectory } from '../commands/proposals.ts';
 import { SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
-import { ALLOWED, type Decision, letsAllThrough } from '../rules/decide.ts';
+import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { isOfCommand } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -100,10 +100,10 @@ async function begin(
 /** What the token's rules say. Their parser is loaded when somebody has rules. */
 async function decide(
   { limits }: OperationDeps,
-  { profile: { rules } }: CallContext,
+  { profile: { rules, hasRules } }: CallContext,
   command: NewCommand,
 ): Promise<Decision> {
-  if (letsAllThrough(rules)) return ALLOWED;
+  if (!hasRules) return ALLOWED;
   const cwd = realDirectory(command.cwd) ?? command.cwd;
   const { decide } = await import('../rules/decide.ts');
   return decide(rules, { ...command, cwd, shell: limits.shell, isOpen: command.input !== 'closed' });

@@ -4,7 +4,7 @@ import { isSpecialVariable } from '../shell/variables.ts';
 import type { Text } from '../shell/words.ts';
 import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed } from './match.ts';
 import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
-import { ACTIONS, type Action, type Rule } from './rule.ts';
+import { ACTIONS, ALLOWED, type Decision, letsAllThrough, type Rule, type Ruleset } from './rule.ts';
 
 /** What is to be run. */
 export interface Proposal {
@@ -157,48 +157,8 @@ function shorten(text: string): string {
   return line.length <= SHOWN_CHARS ? line : `${line.slice(0, SHOWN_CHARS)}…`;
 }
 
-/** The rules of a profile, in their order, and what happens to what none of them is about. */
-export interface Ruleset {
-  readonly rules: readonly Rule[];
-  readonly otherwise: Action;
-  /** What happens to what rules decide on and cannot be read. */
-  readonly unreadable: Action;
-}
-
-/** What becomes of a proposal, and why. */
-export interface Decision {
-  readonly action: Action;
-  readonly reason: string;
-  /** The part of the command that decided. */
-  readonly part: string;
-  /** The number of the rule, from 1; undefined: none. */
-  readonly rule: number | undefined;
-}
-
-/** What no rule is against. */
-export const ALLOWED: Decision = { action: 'allow', reason: 'no rule is against it', part: '', rule: undefined };
-
-/** Whether rules let everything through, so that there is nothing to look at. */
-export function letsAllThrough({ rules, otherwise }: Ruleset): boolean {
-  return otherwise === 'allow' && rules.every(({ action }) => action === 'allow');
-}
-
-/** What rules say to a command, for those who ask without running it. */
-export interface Explained {
-  readonly action: Action;
-  readonly reason: string;
-  /** The part of the command that decided. */
-  readonly part: string;
-  /** The number of the rule, from 1; null: none. */
-  readonly rule: number | null;
-}
-
-/** Explains what rules say to a command that would begin in a directory, in a shell; nothing is run. */
-export function explain(
-  rules: Ruleset,
-  cmd: string,
-  place: { readonly cwd: string; readonly shell: string },
-): Explained {
-  const { action, reason, part, rule = null } = decide(rules, { cmd, ...place, env: {}, stdin: '', isOpen: false });
-  return { action, reason, part, rule };
+/** What rules say to a command that would begin in a directory, in a shell; nothing is run. No rule is null, for JSON. */
+export function explain(rules: Ruleset, cmd: string, place: Pick<Proposal, 'cwd' | 'shell'>) {
+  const decision = decide(rules, { cmd, ...place, env: {}, stdin: '', isOpen: false });
+  return { ...decision, rule: decision.rule ?? null };
 }

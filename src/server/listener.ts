@@ -34,7 +34,7 @@ export class Listener implements Listening {
     this.#config = deps.config;
     const metrics = new Metrics(version, gaugesOf(deps));
     const noteLogin: NoteFailure = (address, known) => deps.trail.login(address, known);
-    deps.commands.watchEnds(({ status, duration_ms }) => metrics.command(status, (duration_ms ?? 0) / 1000));
+    deps.commands.watchEnds(metrics.commandEnded);
     const parts = {
       operations: allOperations(deps),
       followers: new Followers(deps),

@@ -1,6 +1,5 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { recoverSessions } from '../commands/recovery.ts';
 import { CallLimiter } from '../http/limiters.ts';
 import { Deadline, delay } from '../lib/clock.ts';
 import { newToken } from '../lib/token.ts';
@@ -10,9 +9,9 @@ import { buildDeps, type Deps } from '../server/deps.ts';
 import type { Logger } from '../server/log.ts';
 import { type Config, processEnvironment } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
-import { schedule } from './jobs.ts';
 import { stopAgent, stopOnSignals } from './shutdown.ts';
 import {
+  beginWork,
   hideToken,
   openAccess,
   openAudit,
@@ -20,10 +19,7 @@ import {
   openTheLog,
   probeSandboxes,
   readConfig,
-  sweepCgroups,
-  sweepJob,
   tryOpenStore,
-  warnOfPlaces,
 } from './startup.ts';
 import { StartupFault } from './startup-fault.ts';
 
@@ -43,13 +39,7 @@ export async function serveStdio(): Promise<void> {
   hideToken();
   const log = await openTheLog(config);
   const deps = openDeps(config, log.logger, environment);
-  const recovered = recoverSessions(deps, log.logger);
-  sweepCgroups(deps);
-  const stopJobs = schedule([sweepJob(deps)], log.logger);
-  if (config.unknownNames.length > 0) {
-    log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
-  }
-  warnOfPlaces(config, deps.approvals, log.logger);
+  const { recovered, stopJobs } = beginWork(deps);
   const { shutdown } = deps;
   const { replySeconds, maxReplyChars } = config;
   const operations = allOperations(deps);

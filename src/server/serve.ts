@@ -1,17 +1,16 @@
 import { dlopen } from 'bun:ffi';
 import type { AuditLog } from '../audit/audit-log.ts';
-import { recoverSessions } from '../commands/recovery.ts';
 import { formatServiceStatus } from '../lib/service-status.ts';
 import { loadFirst } from '../linux/libc.ts';
 import { bootId, goBeforeCommands } from '../linux/proc.ts';
 import { processEnvironment, type ServiceManager, serviceManager } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
 import { buildDeps, type Deps } from './deps.ts';
-import { schedule } from './jobs.ts';
 import { Listener } from './listener.ts';
 import type { Log } from './log.ts';
 import { stopOnSignals } from './shutdown.ts';
 import {
+  beginWork,
   exposureAtStart,
   hideToken,
   openAccess,
@@ -21,9 +20,6 @@ import {
   openTheLog,
   probeSandboxes,
   readConfig,
-  sweepCgroups,
-  sweepJob,
-  warnOfPlaces,
 } from './startup.ts';
 
 /** Runs the agent until it is told to stop. Throws `StartupFault` when it cannot start. */
@@ -44,14 +40,8 @@ export async function serve(): Promise<void> {
   deps.shutdown.subscribe(() => deps.trail.agent('stops', { pid: process.pid }));
   const listener = new Listener(deps, keys);
   listener.open();
-  const recovered = recoverSessions(deps, log.logger);
-  sweepCgroups(deps);
-  const stopJobs = schedule([sweepJob(deps)], log.logger);
-  if (config.unknownNames.length > 0) {
-    log.logger.warn({ names: config.unknownNames }, 'these variables are no settings and have no effect');
-  }
+  const { recovered, stopJobs } = beginWork(deps);
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });
-  warnOfPlaces(config, deps.approvals, log.logger);
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);
   probeSandboxes(deps);

@@ -6,6 +6,7 @@ import { KeyRing } from '../access/key-ring.ts';
 import { AuditLog } from '../audit/audit-log.ts';
 import { AuditFault } from '../audit/chain.ts';
 import { probeAhead } from '../commands/confinement.ts';
+import { recoverSessions } from '../commands/recovery.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -16,7 +17,7 @@ import { bootId } from '../linux/proc.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { type Config, ConfigError, loadConfig, SECRET_SETTINGS } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
-import { type Job, SessionSweep } from './jobs.ts';
+import { type Job, SessionSweep, schedule } from './jobs.ts';
 import { type Log, openLog } from './log.ts';
 import { StartupFault } from './startup-fault.ts';
 
@@ -88,8 +89,20 @@ export function openAccess(
   return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
 }
 
+/** What an agent begins with when its sessions are open, whatever its door. */
+export function beginWork(deps: Deps) {
+  const { config, approvals, logger } = deps;
+  const recovered = recoverSessions(deps, logger);
+  sweepCgroups(deps);
+  const stopJobs = schedule([sweepJob(deps)], logger);
+  const names = config.unknownNames;
+  if (names.length > 0) logger.warn({ names }, 'these variables are no settings and have no effect');
+  warnOfPlaces(config, approvals, logger);
+  return { recovered, stopJobs };
+}
+
 /** Tells of places in the settings that are not there: what a misspelt one means is missed much later. */
-export function warnOfPlaces(
+function warnOfPlaces(
   { tokensFile, profilesDirectory, approvalsDirectory }: Config,
   approvals: Approvals,
   notices: Notices,
@@ -147,7 +160,7 @@ export function tryOpenStore({ store }: Deps): SessionsInUse | undefined {
 const SWEEP_TIME = '0 * * * * *';
 
 /** Looks every minute for sessions that have to go. */
-export function sweepJob(deps: Deps): Job {
+function sweepJob(deps: Deps): Job {
   const { config, store, commands, clock, logger } = deps;
   const sweep = new SessionSweep({
     store,
@@ -172,7 +185,7 @@ export function sweepJob(deps: Deps): Job {
 }
 
 /** What an earlier agent left, and what could not be removed at once. */
-export function sweepCgroups({ cgroups, store, commands }: Deps): void {
+function sweepCgroups({ cgroups, store, commands }: Deps): void {
   const busy = new Set<string>();
   for (const session of store.all()) if (commands.isSupervised(session)) busy.add(session.id);
   cgroups?.sweep((name) => busy.has(name));

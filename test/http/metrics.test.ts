@@ -9,7 +9,7 @@ test('counts since the start, gauges at the time of asking', async () => {
   metrics.request('shell', 200, 0.002);
   metrics.request(undefined, 403, 60);
   metrics.failedLogin();
-  metrics.command('done', 1);
+  metrics.commandEnded({ status: 'done', duration_ms: 1000 });
   const { text, type } = await metrics.text();
   expect(type).toStartWith('text/plain; version=0.0.4');
   const lines = [

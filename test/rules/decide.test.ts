@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are of the shell.
 import { describe, expect, test } from 'bun:test';
-import { decide, letsAllThrough, type Proposal } from '../../src/rules/decide.ts';
-import { type Action, ruleOf } from '../../src/rules/rule.ts';
+import { decide, type Proposal } from '../../src/rules/decide.ts';
+import { type Action, letsAllThrough, ruleOf } from '../../src/rules/rule.ts';
 
 /** What a careful owner would write. */
 const RULES = {

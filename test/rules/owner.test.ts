@@ -1,7 +1,7 @@
 // biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are of the shell.
 import { describe, expect, test } from 'bun:test';
-import type { Proposal, Ruleset } from '../../src/rules/decide.ts';
-import type { Action } from '../../src/rules/rule.ts';
+import type { Proposal } from '../../src/rules/decide.ts';
+import type { Action, Ruleset } from '../../src/rules/rule.ts';
 import { decided, ruleset } from './rulesets.ts';
 
 type Row = readonly [cmd: string, action: Action, more?: Partial<Proposal>];

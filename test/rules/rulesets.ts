@@ -1,5 +1,5 @@
-import type { Decision, Ruleset } from '../../src/rules/decide.ts';
 import { decide, type Proposal } from '../../src/rules/decide.ts';
+import type { Decision, Ruleset } from '../../src/rules/rule.ts';
 import { type Action, ruleOf } from '../../src/rules/rule.ts';
 
 export function ruleset(otherwise: Action, ...rules: readonly Parameters<typeof ruleOf>[0][]): Ruleset {
