@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { RefusedToken } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/files.ts';
 import type { Notices } from '../lib/notices.ts';
+import { type GrantKey, type GrantRecord, isGrant, isSealed } from './grant.ts';
 import { hashToken, readTokens, TokenFileFault, type TokenRecord } from './token-file.ts';
 
 /** That a token is gone is seen within this; that it is there, at once. */
@@ -21,6 +22,10 @@ interface Key {
 interface Keys {
   readonly byHash: ReadonlyMap<string, Key>;
   readonly byPrincipal: ReadonlyMap<string, Key>;
+  /** Those that root has sealed, by their ids. */
+  readonly grants: ReadonlyMap<string, GrantRecord>;
+  /** Grants that nobody could have sealed. */
+  readonly unsealed: readonly GrantRecord[];
 }
 
 /** The tokens of a file, read anew when it changes. */
@@ -28,16 +33,19 @@ export class KeyRing {
   #keys: Keys;
   #seen: string;
   #lookedMs: number;
+  /** Ids of grants that the agent itself has ended. */
+  readonly #ended = new Set<string>();
 
   /** Reads the file; when it cannot be used, there are no tokens until it can, and the owner hears of it. */
   constructor(
     private readonly path: string,
     private readonly clock: Clock,
     private readonly notices: Notices,
+    private readonly grantKey?: GrantKey,
   ) {
     this.#seen = fileFingerprint(path);
     this.#lookedMs = clock.elapsed();
-    this.#keys = this.#read('only that of the settings works') ?? keysOf([]);
+    this.#keys = this.#read('only that of the settings works') ?? keysOf([], grantKey);
   }
 
   /** Whose token this is, when it may be used now and from `address`; undefined for every other. */
@@ -64,7 +72,36 @@ export class KeyRing {
   profileOf(principal: string): string | undefined {
     this.#readAnew();
     const key = this.#keys.byPrincipal.get(principal);
-    return key !== undefined && this.clock.now() < key.expiresAt ? key.profile : undefined;
+    if (key === undefined || this.clock.now() >= key.expiresAt) return undefined;
+    return this.#ended.has(principal.slice(principal.indexOf('#') + 1)) ? undefined : key.profile;
+  }
+
+  /** Every grant that has not ended, as root wrote it last. */
+  grants(): GrantRecord[] {
+    this.#look();
+    return [...this.#keys.grants.values()].filter((grant) => this.#isInForce(grant));
+  }
+
+  /** The grant of this id; undefined when it is gone or has ended. */
+  grant(id: string): GrantRecord | undefined {
+    this.#readAnew();
+    const grant = this.#keys.grants.get(id);
+    return grant !== undefined && this.#isInForce(grant) ? grant : undefined;
+  }
+
+  /** Whether the file has a grant of this id, in force or not. */
+  hasGrant(id: string): boolean {
+    const { grants, unsealed } = this.#keys;
+    return grants.has(id) || unsealed.some((grant) => grant.id === id);
+  }
+
+  /** Ends a grant, until the agent is restarted, whatever the file says. */
+  endGrant(id: string): void {
+    this.#ended.add(id);
+  }
+
+  #isInForce({ id, expires_at }: GrantRecord): boolean {
+    return !this.#ended.has(id) && (expires_at === null || this.clock.now() < expires_at);
   }
 
   /** Whether `word` is a token of the file. */
@@ -90,7 +127,13 @@ export class KeyRing {
 
   #read(otherwise: string): Keys | undefined {
     try {
-      return keysOf(readTokens(this.path));
+      const keys = keysOf(readTokens(this.path), this.grantKey);
+      if (keys.unsealed.length > 0)
+        this.notices.warn(
+          { names: keys.unsealed.map(({ name }) => name) },
+          'these grants are not used: they were not made with AGENT3_GRANT_KEY as it is now. End them with agent3 token revoke',
+        );
+      return keys;
     } catch (error) {
       if (!(error instanceof TokenFileFault)) throw error;
       this.notices.warn({ fault: error.message }, `the file of tokens cannot be used: ${otherwise}`);
@@ -99,18 +142,29 @@ export class KeyRing {
   }
 }
 
-function keysOf(tokens: readonly TokenRecord[]): Keys {
+function keysOf(tokens: readonly TokenRecord[], grantKey: GrantKey | undefined): Keys {
   const byHash = new Map<string, Key>();
   const byPrincipal = new Map<string, Key>();
-  for (const { name, id, profile = 'full', sha256, expires_at, ips, previous = [] } of tokens) {
+  const grants = new Map<string, GrantRecord>();
+  const unsealed: GrantRecord[] = [];
+  for (const token of tokens) {
+    const { name, id, profile = 'full', sha256, expires_at, ips, previous = [] } = token;
+    if (isGrant(token)) {
+      if (grantKey === undefined || !isSealed(grantKey, token)) {
+        unsealed.push(token);
+        continue;
+      }
+      grants.set(id, token);
+    }
     const expiresAt = expires_at ?? Number.POSITIVE_INFINITY;
     const list = ips.length === 0 ? undefined : AddressList.parse(ips.join(',')).list;
     const key = { principal: `${name}#${id}`, profile, expiresAt, ips: list };
-    byHash.set(sha256, key);
+    // A grant's own tokens are made and known elsewhere.
+    if (!isGrant(token)) byHash.set(sha256, key);
     byPrincipal.set(key.principal, key);
     // The token before a rotation ends no later than the one after it.
     for (const { sha256: before, until } of previous)
       byHash.set(before, { ...key, expiresAt: Math.min(expiresAt, until) });
   }
-  return { byHash, byPrincipal };
+  return { byHash, byPrincipal, grants, unsealed };
 }

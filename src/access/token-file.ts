@@ -19,6 +19,21 @@ import { lockHolder, lockWithin } from '../linux/lock.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 
+const mac = Type.String({ pattern: '^[\\w-]{43}$' });
+
+/** What makes a token a grant, which a client gets by signing in with a one-time code. */
+const grantSchema = Type.Object({
+  /** The kind of client that the code is for. */
+  client: Type.String({ pattern: '^[a-z-]{1,20}$' }),
+  /** Of the one-time code. */
+  code: mac,
+  code_expires_at: Type.Integer(),
+  /** Of everything that root decided. */
+  seal: mac,
+});
+
+export type GrantNote = Static<typeof grantSchema>;
+
 /** A token as it is kept: never itself, only its SHA-256. Times are milliseconds since the epoch. */
 const tokenSchema = Type.Object({
   name: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' }),
@@ -33,6 +48,7 @@ const tokenSchema = Type.Object({
   ips: Type.Array(Type.String()),
   /** The tokens before it, by rotation, as long as they still work. */
   previous: Type.Optional(Type.Array(Type.Object({ sha256: sha256Hex, until: Type.Integer() }))),
+  grant: Type.Optional(grantSchema),
 });
 
 export type TokenRecord = Static<typeof tokenSchema>;

@@ -1,10 +1,9 @@
-import { closeSync, read, readSync } from 'node:fs';
-import { promisify } from 'node:util';
 import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
 import type { Verdict } from '../access/approvals.ts';
 import { AgentError, MachineRefused, type RefusedToken } from '../lib/errors.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
-import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
+import { type Session, STREAMS } from '../sessions/session.ts';
+import { hashesNow, hashFile, sizeOf } from './output-hash.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -40,6 +39,12 @@ const HASHED_AT_ONCE_BYTES = 1_048_576;
 interface Caller {
   readonly principal: string;
   readonly address: string;
+}
+
+/** Which grant a line is about. */
+export interface GrantOnRecord {
+  readonly id: string;
+  readonly principal: string;
 }
 
 /** Writes the record of what the agent is told to do and does. Values that look like secrets are masked. */
@@ -158,6 +163,30 @@ export class Trail {
     this.record?.writeLater(() => ({ event: 'login', what: known?.why ?? 'a wrong token', ...whose, address }), true);
   }
 
+  /**
+   * A grant is about to change, for the `change`th time: this is on record before anybody learns of it. Throws
+   * `MachineRefused` when that cannot be recorded.
+   */
+  grantChanges(what: string, grant: GrantOnRecord, change: number, more: Fields = {}): void {
+    this.#write({ event: 'grant', what, ...this.#grant(grant), change, ...this.#masked(more) });
+  }
+
+  /** Something came with a one-time code of root's, or has happened to a grant. */
+  grant(what: string, grant: GrantOnRecord, more: Fields = {}): void {
+    this.record?.writeLater(() => ({ event: 'grant', what, ...this.#grant(grant), ...this.#masked(more) }));
+  }
+
+  #grant({ id, principal }: GrantOnRecord) {
+    return { grant: id, token: principal };
+  }
+
+  /** Values that others have sent. */
+  #masked(fields: Fields): Fields {
+    return Object.fromEntries(
+      Object.entries(fields).map(([name, value]) => [name, typeof value === 'string' ? this.#mask(value) : value]),
+    );
+  }
+
   /** The agent itself has begun or ends. */
   agent(what: string, more: Fields = {}): void {
     this.record?.writeLater(() => ({ event: 'agent', what, ...more }));
@@ -233,56 +262,4 @@ function argumentsOf(args: unknown): Fields {
     ...Object.fromEntries(Object.entries({ offset, limit, wait }).filter(([, value]) => typeof value === 'number')),
     ...(typeof stream === 'string' && { stream: stream.slice(0, 10) }),
   };
-}
-
-const PIECE_BYTES = 262_144;
-
-/** Bytes of a stream, as the session's record tells. */
-function sizeOf({ record }: Session, stream: StreamName): number {
-  return stream === 'stdout' ? record.stdout_bytes : record.stderr_bytes;
-}
-
-/** SHA-256 of the streams of a session, at once. */
-function hashesNow(session: Session): Readonly<Record<string, string>> {
-  const hashes: Record<string, string> = {};
-  for (const stream of STREAMS) {
-    const size = sizeOf(session, stream);
-    if (size === 0) continue;
-    try {
-      hashes[`${stream}_sha256`] = hashStart(session.openReading(stream), size);
-    } catch {
-      // Somebody removed the file; the sizes are in the record.
-    }
-  }
-  return hashes;
-}
-
-/** Closes the descriptor. */
-function hashStart(fd: number, size: number): string {
-  try {
-    const bytes = Buffer.alloc(size);
-    const length = readSync(fd, bytes, 0, size, 0);
-    return new Bun.CryptoHasher('sha256').update(bytes.subarray(0, length)).digest('hex');
-  } finally {
-    closeSync(fd);
-  }
-}
-
-const readLater = promisify(read);
-
-/** SHA-256 of the first `size` bytes of an open file, without holding up anybody. Closes the descriptor. */
-async function hashFile(fd: number, size: number): Promise<string> {
-  const hasher = new Bun.CryptoHasher('sha256');
-  try {
-    const buffer = Buffer.alloc(PIECE_BYTES);
-    for (let at = 0; at < size; ) {
-      const { bytesRead } = await readLater(fd, buffer, 0, Math.min(PIECE_BYTES, size - at), at);
-      if (bytesRead === 0) break;
-      hasher.update(buffer.subarray(0, bytesRead));
-      at += bytesRead;
-    }
-  } finally {
-    closeSync(fd);
-  }
-  return hasher.digest('hex');
 }

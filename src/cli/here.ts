@@ -3,7 +3,7 @@ import { parseEnvFile } from '../../ops/env-file.ts';
 import type { Profile } from '../access/profile.ts';
 import { faultsOf, type ProfileSet, readProfiles } from '../access/profile-files.ts';
 import { installedProfiles } from '../install/doctor/profile-machine.ts';
-import { readManifest } from '../install/installed.ts';
+import { installedSettings, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { likelyOwner } from '../lib/files.ts';
@@ -52,6 +52,19 @@ export function ownerOf(path: string): number | undefined {
 export function groupOf(path: string): number | undefined {
   const user = path === PATHS.tokens && process.geteuid?.() === 0 ? readManifest(PATHS.manifest)?.user : undefined;
   return user === undefined ? undefined : accountOf(user)?.groups[0];
+}
+
+/** The settings of the agent whose tokens these are: those of the environment, or those of the installed service. */
+export function settingsHere(): Readonly<Record<string, string | undefined>> {
+  const here = processEnvironment();
+  return here['AGENT3_TOKENS_FILE'] ? here : installedSettings();
+}
+
+/** The directory of the sessions of that agent. */
+export function sessionsHere(): string {
+  const here = processEnvironment();
+  const { AGENT3_SESSIONS_DIR: directory } = settingsHere();
+  return directory || (here['AGENT3_TOKENS_FILE'] ? './sessions' : PATHS.sessions);
 }
 
 /** The audit record: the one that was named, that of the environment, or that of the installed service. */

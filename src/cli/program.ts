@@ -80,6 +80,13 @@ export const COMMANDS: readonly CommandEntry[] = [
     load: async () => (await import('./gpt.ts')).defineGpt,
   },
   {
+    name: 'connect',
+    summary: 'Let ChatGPT, Claude or another MCP client sign in',
+    group: CONTROL,
+    output: 'stream',
+    load: async () => (await import('./connect.ts')).defineConnect,
+  },
+  {
     name: 'token',
     summary: 'Create, list, rotate and revoke tokens',
     group: CONTROL,

@@ -14,6 +14,7 @@ import { authorizeMetrics } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { corsHeaders, preflightHeaders } from './origin.ts';
 import { type AnswerDeps, failed, log, respond, send } from './respond.ts';
+import { answerSignIn, type SignInDoor } from './sign-in.ts';
 import { openStream } from './stream.ts';
 
 /** What the doors work with. */
@@ -24,6 +25,8 @@ export interface AppParts extends AnswerDeps {
   readonly operations: readonly Operation[];
   readonly followers: Followers;
   readonly auth: Authenticator;
+  /** Knows the tokens of grants as well, which open `/mcp` alone. */
+  readonly mcpAuth: Authenticator;
   readonly pace: Pace;
   readonly calls: CallLimiter;
   readonly turns: Turns;
@@ -33,6 +36,8 @@ export interface AppParts extends AnswerDeps {
   readonly trustedProxies: AddressList;
   readonly publicUrl: string | undefined;
   readonly mcp: McpDoor;
+  /** Undefined: clients cannot sign in. */
+  readonly signIn: SignInDoor | undefined;
 }
 
 /** The door of MCP, which is built beside this one. */
@@ -55,7 +60,7 @@ export interface McpDoor {
 const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
 
 /** Every path and its methods: what `Allow` names. */
-function methodsOf({ operations, mcp }: AppParts): ReadonlyMap<string, readonly string[]> {
+function methodsOf({ operations, mcp, signIn }: AppParts): ReadonlyMap<string, readonly string[]> {
   return new Map<string, readonly string[]>([
     ['/', ['POST']],
     ['/healthz', ['GET', 'HEAD']],
@@ -64,6 +69,7 @@ function methodsOf({ operations, mcp }: AppParts): ReadonlyMap<string, readonly 
     ['/sessions/:id/stream', ['GET']],
     ...DOCS_PATHS.map((path): [string, string[]] => [path, ['GET', 'HEAD']]),
     ['/mcp', mcp.methods],
+    ...(signIn?.routes ?? []),
     ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
   ]);
 }
@@ -125,6 +131,9 @@ export function createApp(parts: AppParts) {
     const page = open((exchange) => docs(parts, path, exchange));
     app.get(path, page).head(path, page);
   }
+  const signInDoor = open((exchange) => answerSignIn(parts, exchange) ?? nothing(exchange));
+  // A client that looks how to sign in learns that there is nothing, not that it has no token.
+  for (const path of ['/.well-known/*', '/oauth/*']) app.all(path, signInDoor, unparsed);
   for (const path of OPEN_PATHS) app.all(path, open(nothing), unparsed);
   for (const operation of parts.operations) {
     const call = closed((exchange) => flat(parts, operation, exchange));
@@ -140,8 +149,13 @@ const OPEN_PATHS = ['/healthz', '/openapi.json', '/metrics', ...DOCS_PATHS];
  * Lets `answer` answer who has a token, before anything else of the request is looked at. The call holds its slot until
  * the answer is there. Throws `Unauthorized`, `TooManyRequests`.
  */
-async function admitted(parts: AppParts, exchange: HttpExchange, answer: Answering): Promise<Response> {
-  exchange.principal = parts.auth.authenticate(exchange.request.headers, exchange.address);
+async function admitted(
+  parts: AppParts,
+  exchange: HttpExchange,
+  answer: Answering,
+  auth: Authenticator = parts.auth,
+): Promise<Response> {
+  exchange.principal = auth.authenticate(exchange.request.headers, exchange.address);
   parts.pace.demand(exchange.principal);
   using slot = parts.calls.acquire(exchange.principal);
   exchange.slot = slot;
@@ -234,8 +248,8 @@ async function stream(parts: AppParts, id: string, exchange: HttpExchange): Prom
 /** MCP's Streamable HTTP, also for pages in browsers. Its clients begin their sign-in with a 401. */
 async function mcp(parts: AppParts, exchange: HttpExchange): Promise<Response> {
   const origin = parts.mcp.originOf(exchange.request, exchange);
-  const response = await admitted(parts, exchange, () => tools(parts, exchange)).catch((error: unknown) =>
-    failed(parts, exchange, signInRequired(error, exchange)),
+  const response = await admitted(parts, exchange, () => tools(parts, exchange), parts.mcpAuth).catch(
+    (error: unknown) => failed(parts, exchange, signInRequired(parts, error, exchange)),
   );
   for (const [name, value] of Object.entries(corsHeaders(origin))) response.headers.set(name, value);
   return response;
@@ -254,10 +268,10 @@ function preflight(parts: AppParts, exchange: HttpExchange): Response {
   return send(parts, exchange, 204, null, 0, preflightHeaders(origin));
 }
 
-function signInRequired(error: unknown, { request: { headers } }: HttpExchange): unknown {
+function signInRequired(parts: AppParts, error: unknown, { request: { headers } }: HttpExchange): unknown {
   if (!(error instanceof Unauthorized)) return error;
   const hadToken = headers.has('authorization') || headers.has('x-auth-token');
-  return new SignInRequired(error.hint, hadToken);
+  return new SignInRequired(error.hint, hadToken, parts.signIn?.challenge);
 }
 
 /** For this machine, and for who has the token of the metrics. */

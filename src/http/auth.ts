@@ -19,7 +19,7 @@ export interface MoreTokens {
 }
 
 /** The token of the settings, and more where there are some. They are compared by their SHA-256 in constant time: neither its length nor its beginning can be found by timing. */
-export function tokens(token: string, more?: MoreTokens): Authenticator {
+export function tokens(token: string, ...more: readonly (MoreTokens | undefined)[]): Authenticator {
   const expected = sha256(token);
   return {
     authenticate: (headers, address) => {
@@ -27,9 +27,11 @@ export function tokens(token: string, more?: MoreTokens): Authenticator {
       for (const candidate of [headers.get('x-auth-token'), bearerToken(headers.get('authorization'))]) {
         if (candidate === null) continue;
         if (timingSafeEqual(sha256(candidate), expected)) return DEFAULT_PRINCIPAL;
-        const principal = more?.principalOf(candidate, address);
-        if (principal !== undefined) return principal;
-        known ??= more?.refusalOf(candidate);
+        for (const some of more) {
+          const principal = some?.principalOf(candidate, address);
+          if (principal !== undefined) return principal;
+          known ??= some?.refusalOf(candidate);
+        }
       }
       throw new Unauthorized(
         'Send the token of this server in the header X-Auth-Token, or as Authorization: Bearer. If it was sent, it is not the right one: ask the owner of the server.',
@@ -69,35 +71,52 @@ interface Failures {
 /** Told of each token that was not taken until its address is answered 429; `known` where it is one of the owner's. */
 export type NoteFailure = (address: string, known: RefusedToken | undefined) => void;
 
+/** Where failures are counted elsewhere. */
+export const noteNothing: NoteFailure = () => {};
+
 /**
- * An authenticator that answers an address with 429 after too many wrong tokens, until a minute after the first one,
- * and looks at no token from there meanwhile. Where a right token has come from lately, tokens are still looked at: a
- * neighbour behind the same proxy must not lock the owner out. Of IPv6, an address is its /64.
+ * Refuses an address with 429 after too many wrong secrets, until a minute after the first one, and looks at none from
+ * there meanwhile. Where a right one has come from lately, they are still looked at: a neighbour behind the same proxy
+ * must not lock the owner out. Of IPv6, an address is its /64.
  */
-export function slowDownGuessing(inner: Authenticator, clock: Clock, note: NoteFailure): Authenticator {
-  const failures = new Map<string, Failures>();
-  const trustedMs = new Map<string, number>();
-  let all: Failures = { sinceMs: 0, count: 0 };
+export class GuessingLimiter {
+  readonly #failures = new Map<string, Failures>();
+  readonly #trustedMs = new Map<string, number>();
+  #all: Failures = { sinceMs: 0, count: 0 };
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly note: NoteFailure,
+  ) {}
+
+  /** What `look` finds for a secret that came from `address`. Throws what it throws, and `GuessingRefused`. */
+  attempt<T>(address: string, look: () => T, note: NoteFailure = this.note): T {
+    const from = networkOf(address);
+    const now = this.clock.elapsed();
+    const isTrusted = now - (this.#trustedMs.get(from) ?? Number.NEGATIVE_INFINITY) < TRUST_MS;
+    if (!isTrusted) refuseBlocked(this.#failures.get(from), MAX_FAILURES, now);
+    try {
+      const found = look();
+      remember(this.#trustedMs, from, now);
+      return found;
+    } catch (error) {
+      if (!(error instanceof Unauthorized) || error.known?.isSpent === true) throw error;
+      refuseBlocked(countFailure(this.#failures, from, now), MAX_FAILURES + 1, now);
+      if (now - this.#all.sinceMs >= WINDOW_MS) this.#all = { sinceMs: now, count: 0 };
+      if (this.#all.count++ < MAX_TOLD) note(address, error.known);
+      throw error;
+    }
+  }
+}
+
+/** An authenticator behind a limiter, which several may share. */
+export function slowDownGuessing(inner: Authenticator, limiter: GuessingLimiter): Authenticator {
   return {
-    authenticate: (headers, address) => {
-      // Who sends no token guesses none: a health check without it is no attack.
-      if (!hasToken(headers)) return inner.authenticate(headers, address);
-      const from = networkOf(address);
-      const now = clock.elapsed();
-      const isTrusted = now - (trustedMs.get(from) ?? Number.NEGATIVE_INFINITY) < TRUST_MS;
-      if (!isTrusted) refuseBlocked(failures.get(from), MAX_FAILURES, now);
-      try {
-        const principal = inner.authenticate(headers, address);
-        remember(trustedMs, from, now);
-        return principal;
-      } catch (error) {
-        if (!(error instanceof Unauthorized)) throw error;
-        refuseBlocked(countFailure(failures, from, now), MAX_FAILURES + 1, now);
-        if (now - all.sinceMs >= WINDOW_MS) all = { sinceMs: now, count: 0 };
-        if (all.count++ < MAX_TOLD) note(address, error.known);
-        throw error;
-      }
-    },
+    // Who sends no token guesses none: a health check without it is no attack.
+    authenticate: (headers, address) =>
+      hasToken(headers)
+        ? limiter.attempt(address, () => inner.authenticate(headers, address))
+        : inner.authenticate(headers, address),
   };
 }
 

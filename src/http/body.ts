@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, type SignalOnce } from '../lib/clock.ts';
 import {
   AgentError,
   InvalidJson,
@@ -65,6 +65,19 @@ export async function readJsonOrNothing(request: Request, reading: BodyReading):
 /** The same for a message of MCP. */
 export async function readMessage(request: Request, reading: BodyReading): Promise<unknown> {
   return parse(await readInTime(request, reading), 'with one message of JSON-RPC 2.0');
+}
+
+/** Bytes of a body that somebody without a token may send, and how long that may take. */
+const OPEN_BODY = { bytes: 16_384, seconds: 10 } as const;
+
+/** The body of a request that needs no token. Throws `RequestTooLarge`, and `InvalidJson` when it does not arrive in time. */
+export function readOpenBody(request: Request, shutdown: SignalOnce): Promise<Uint8Array> {
+  let total = 0;
+  const count = (bytes: number): void => {
+    total += bytes;
+    if (total > OPEN_BODY.bytes) throw new RequestTooLarge(`A request here may have ${OPEN_BODY.bytes} bytes.`);
+  };
+  return inTime(readBody(request, count), Deadline.after(OPEN_BODY.seconds), shutdown);
 }
 
 const CALL_EXAMPLE = 'of the form {"op":"shell","args":{"cmd":"uptime"}}';

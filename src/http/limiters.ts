@@ -80,8 +80,8 @@ interface Bucket {
   filledMs: number;
 }
 
-/** A token bucket for each token: so much at once, then as it comes back over a minute. */
-class Buckets {
+/** A token bucket for each token, or address: so much at once, then as it comes back over a minute. */
+export class Buckets {
   readonly #buckets = new Map<string, Bucket>();
 
   constructor(

@@ -138,3 +138,13 @@ export function networkOf(address: string): string {
   const plain = ipaddr.process(parsed.toString());
   return plain.kind() === 'ipv4' ? plain.toString() : `${networkAround(plain, CUSTOMER_BITS)}/${CUSTOMER_BITS}`;
 }
+
+/** Whether an address is one of the open internet: of no private network, no machine itself, no special use. */
+export function isPublicAddress(address: string): boolean {
+  const parsed = parseAddress(address);
+  if (parsed === undefined) return false;
+  const plain = ipaddr.process(parsed.toString());
+  // All that is given out of IPv6 (RFC 4291, section 2.4).
+  const isGivenOut = plain.kind() === 'ipv4' || (plain as IPv6).match(ipaddr.IPv6.parse('2000::'), 3);
+  return isGivenOut && plain.range() === 'unicast';
+}

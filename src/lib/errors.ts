@@ -48,6 +48,8 @@ export class ForeignOrigin extends refusal(403, 'Origin not allowed') {}
 export interface RefusedToken {
   readonly principal: string;
   readonly why: string;
+  /** It was genuine and is over: whoever sends it guesses none. */
+  readonly isSpent?: true;
 }
 
 export class Unauthorized extends refusal(403, 'Unauthorized') {
@@ -64,9 +66,11 @@ export class Unauthorized extends refusal(403, 'Unauthorized') {
 export class SignInRequired extends refusal(401, 'Unauthorized') {
   override readonly headers: Readonly<Record<string, string>>;
 
-  constructor(hint: string | undefined, hadToken: boolean) {
+  /** `more`: where a client finds how to sign in. */
+  constructor(hint: string | undefined, hadToken: boolean, more?: string) {
     super(hint);
-    this.headers = { 'www-authenticate': hadToken ? 'Bearer error="invalid_token"' : 'Bearer' };
+    const parameters = [...(hadToken ? ['error="invalid_token"'] : []), ...(more === undefined ? [] : [more])];
+    this.headers = { 'www-authenticate': ['Bearer', parameters.join(', ')].join(' ').trim() };
   }
 }
 

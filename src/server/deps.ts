@@ -2,6 +2,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Access } from '../access/access.ts';
 import { Approvals, notifier } from '../access/approvals.ts';
+import { type SendNotice, webhook } from '../access/webhook.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
 import type { OperationDeps } from '../calls/context.ts';
@@ -25,6 +26,8 @@ export interface Deps extends OperationDeps {
   readonly shutdown: SignalOnce;
   readonly cgroups: CommandCgroups | undefined;
   readonly approvals: Approvals;
+  /** Undefined: nobody is told. */
+  readonly tellOwner: SendNotice | undefined;
   /** Undefined: nothing is recorded. */
   readonly audit: AuditLog | undefined;
 }
@@ -45,10 +48,8 @@ export function buildDeps(
   const secrets = { values: secretValues(config), isToken: (word: string) => access.isToken(word) };
   const trail = new Trail(audit, secrets);
   const { notifyUrl: url, notifySecret: secret } = config;
-  const notify =
-    url === undefined || secret === undefined
-      ? undefined
-      : notifier({ url, secret }, hostname(), (text) => maskCommand(text, secrets).text, logger);
+  const tellOwner = url === undefined || secret === undefined ? undefined : webhook({ url, secret }, logger);
+  const notify = tellOwner && notifier(tellOwner, hostname(), (text) => maskCommand(text, secrets).text);
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const turns = new Turns();
@@ -71,6 +72,7 @@ export function buildDeps(
     gate,
     turns,
     approvals,
+    tellOwner,
     proposals: new Proposals({ ...shared, access, notify, user: account.name }, commands, approvals),
     trail,
     audit,

@@ -2,7 +2,7 @@ import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Followers } from '../calls/follow.ts';
 import { type AppParts, createApp } from '../http/app.ts';
-import { type MoreTokens, type NoteFailure, slowDownGuessing, tokens } from '../http/auth.ts';
+import { GuessingLimiter, type MoreTokens, slowDownGuessing, tokens } from '../http/auth.ts';
 import { CallLimiter, Pace } from '../http/limiters.ts';
 import { type Gauges, Metrics } from '../http/metrics.ts';
 import { AccessLog } from '../http/respond.ts';
@@ -16,6 +16,7 @@ import type { Session } from '../sessions/session.ts';
 import type { Config } from '../settings/config.ts';
 import { version } from '../version.ts';
 import type { Listening } from './shutdown.ts';
+import type { SignIn } from './sign-in.ts';
 import { StartupFault } from './startup-fault.ts';
 
 /** Bun closes a connection that is silent for longer: it must outlast the longest answer (255 s is Bun's maximum). */
@@ -30,15 +31,18 @@ export class Listener implements Listening {
   /** The one that listens, last; before it those that still serve connections from before a reload. */
   #servers: Server[] = [];
 
-  constructor(deps: Deps, moreTokens: MoreTokens | undefined) {
+  constructor(deps: Deps, moreTokens: MoreTokens | undefined, signIn: SignIn | undefined) {
     this.#config = deps.config;
     const metrics = new Metrics(version, gaugesOf(deps));
-    const noteLogin: NoteFailure = (address, known) => deps.trail.login(address, known);
+    const newLimiter = () => new GuessingLimiter(systemClock, (address, known) => deps.trail.login(address, known));
+    const guessing = newLimiter();
     deps.commands.watchEnds(metrics.commandEnded);
     const parts = {
       operations: allOperations(deps),
       followers: new Followers(deps),
-      auth: slowDownGuessing(tokens(deps.config.token, moreTokens), systemClock, noteLogin),
+      auth: slowDownGuessing(tokens(deps.config.token, moreTokens), guessing),
+      mcpAuth: slowDownGuessing(tokens(deps.config.token, moreTokens, signIn?.tokens), guessing),
+      signIn: signIn?.door(guessing),
       pace: new Pace(deps.config.maxRequestsPerMinute, systemClock),
       calls: new CallLimiter(),
       turns: deps.turns,
@@ -54,7 +58,7 @@ export class Listener implements Listening {
       metricsAuth:
         deps.config.metricsToken === undefined
           ? undefined
-          : slowDownGuessing(tokens(deps.config.metricsToken), systemClock, noteLogin),
+          : slowDownGuessing(tokens(deps.config.metricsToken), newLimiter()),
     };
     this.#parts = { ...parts, mcp: mcpDoor(parts) };
   }

@@ -9,6 +9,7 @@ import { buildDeps, type Deps } from './deps.ts';
 import { Listener } from './listener.ts';
 import type { Log } from './log.ts';
 import { stopOnSignals } from './shutdown.ts';
+import { openSignIn } from './sign-in.ts';
 import {
   beginWork,
   exposureAtStart,
@@ -38,9 +39,10 @@ export async function serve(): Promise<void> {
   openStore(deps);
   deps.trail.agent('started', { version, pid: process.pid, boot: bootId() });
   deps.shutdown.subscribe(() => deps.trail.agent('stops', { pid: process.pid }));
-  const listener = new Listener(deps, keys);
+  const signIn = openSignIn(deps, keys);
+  const listener = new Listener(deps, keys, signIn);
   listener.open();
-  const { recovered, stopJobs } = beginWork(deps);
+  const { recovered, stopJobs } = beginWork(deps, signIn === undefined ? [] : [signIn.job]);
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Access, ProfileBook } from '../access/access.ts';
 import type { Approvals } from '../access/approvals.ts';
+import { GrantKey } from '../access/grant.ts';
 import { KeyRing } from '../access/key-ring.ts';
 import { AuditLog } from '../audit/audit-log.ts';
 import { AuditFault } from '../audit/chain.ts';
@@ -42,8 +43,9 @@ export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
 }
 
 /** The tokens beside that of the settings; undefined where the settings name no file of them. */
-export function openKeyRing({ tokensFile }: Config, notices: Notices): KeyRing | undefined {
-  return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, notices);
+export function openKeyRing({ tokensFile, grantKey }: Config, notices: Notices): KeyRing | undefined {
+  const key = grantKey === undefined ? undefined : new GrantKey(grantKey);
+  return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, notices, key);
 }
 
 /**
@@ -89,12 +91,12 @@ export function openAccess(
   return new Access(book, profile, keys, DEFAULT_PRINCIPAL);
 }
 
-/** What an agent begins with when its sessions are open, whatever its door. */
-export function beginWork(deps: Deps) {
+/** What an agent begins with when its sessions are open, whatever its door; `more` are jobs of its door. */
+export function beginWork(deps: Deps, more: readonly Job[] = []) {
   const { config, approvals, logger } = deps;
   const recovered = recoverSessions(deps, logger);
   sweepCgroups(deps);
-  const stopJobs = schedule([sweepJob(deps)], logger);
+  const stopJobs = schedule([sweepJob(deps), ...more], logger);
   const names = config.unknownNames;
   if (names.length > 0) logger.warn({ names }, 'these variables are no settings and have no effect');
   warnOfPlaces(config, approvals, logger);

@@ -88,8 +88,9 @@ export const SETTINGS = {
   AGENT3_PUBLIC_URL: {
     key: 'publicUrl',
     schema: Type.Optional(URL_OF_HOST),
-    about: 'URL that clients reach the agent by, for its OpenAPI document and the check of `Origin`.',
-    otherwise: 'that of the request',
+    about:
+      'URL that clients reach the agent by, for its OpenAPI document, the check of `Origin`, and the sign-in of ChatGPT, Claude and other MCP clients, which needs `https`.',
+    otherwise: 'that of the request; no sign-in',
     example: 'https://agent.example.org',
   },
   AGENT3_ALLOWED_ORIGINS: {
@@ -124,6 +125,14 @@ export const SETTINGS = {
     schema: Type.Optional(secretText(MIN_KEY_CHARS)),
     about:
       'Seals each line of the audit record, so that nobody without it can add one: 32 to 512 characters. The installer makes it. Another key needs a new record: put the old one away first.',
+    isSecret: true,
+    isInstalled: true,
+  },
+  AGENT3_GRANT_KEY: {
+    key: 'grantKey',
+    schema: Type.Optional(secretText(MIN_KEY_CHARS)),
+    about:
+      'Seals what `agent3 connect` allows, and makes the tokens of clients that have signed in: 32 to 512 characters. The installer makes it. Another key ends every sign-in.',
     isSecret: true,
     isInstalled: true,
   },

@@ -26,7 +26,7 @@ test('calls', async () => {
   const audit = new AuditLog(directory.join('audit.jsonl'), undefined, systemClock, logger, bootId());
   const deps = buildDeps(config, logger, access, audit);
   deps.store.open();
-  const listener = new Listener(deps, undefined);
+  const listener = new Listener(deps, undefined, undefined);
   listener.open();
   for (let left = Number(process.env['WAY_CALLS']); left > 0; left--) {
     const response = await fetch(`${listener.url}/shell`, {

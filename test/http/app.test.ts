@@ -53,6 +53,8 @@ const parts = {
   ],
   followers: new Followers(deps),
   auth: twoTokens,
+  mcpAuth: twoTokens,
+  signIn: undefined,
   pace: new Pace(1000, systemClock),
   calls: new CallLimiter(),
   turns: deps.turns,

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { slowDownGuessing } from '../../src/http/auth.ts';
+import { GuessingLimiter, slowDownGuessing } from '../../src/http/auth.ts';
 import type { Clock } from '../../src/lib/clock.ts';
 import { GuessingRefused, Unauthorized } from '../../src/lib/errors.ts';
 
@@ -15,7 +15,7 @@ function doorOf() {
       throw new Unauthorized();
     },
   };
-  const door = slowDownGuessing(inner, clock, () => {});
+  const door = slowDownGuessing(inner, new GuessingLimiter(clock, () => {}));
   return {
     looked: () => looked,
     pass: (ms: number) => {

@@ -155,6 +155,8 @@ describe('the door, with the tools, prompts and resources of the suite’s sampl
     operations: [],
     followers: new Followers(deps),
     auth: tokens(token),
+    mcpAuth: tokens(token),
+    signIn: undefined,
     pace: new Pace(100_000, systemClock),
     calls: new CallLimiter(),
     turns: deps.turns,

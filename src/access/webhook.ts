@@ -1,0 +1,75 @@
+import { createHmac, randomUUID } from 'node:crypto';
+import { delay } from '../lib/clock.ts';
+import { describeErrno } from '../lib/errors.ts';
+import type { Notices } from '../lib/notices.ts';
+import { webhookKey } from '../lib/token.ts';
+
+/** A receiver that does not take a message is tried again after these. */
+const PAUSES_MS = [1000, 5000, 25_000];
+const PATIENCE_MS = 5000;
+/** Messages under way at once; more are dropped, and the owner hears of it. */
+const MAX_UNDER_WAY = 32;
+
+/** Who is told, and what the messages are signed with. */
+export interface NotifyTarget {
+  readonly url: string;
+  readonly secret: string;
+}
+
+/** Sends a message about something. */
+export type SendNotice = (type: string, data: Readonly<Record<string, unknown>>) => void;
+
+/**
+ * Sends messages to `url`: JSON by POST, signed as Standard Webhooks say, with HMAC-SHA256 of `id.timestamp.body` by the
+ * key that `secret` stands for.
+ */
+export function webhook({ url, secret }: NotifyTarget, notices: Notices): SendNotice {
+  const key = webhookKey(secret) ?? Buffer.from(secret);
+  let underWay = 0;
+  return (type, data) => {
+    if (underWay >= MAX_UNDER_WAY) {
+      notices.warn({ type }, 'too many notices are under way: this one was dropped');
+      return;
+    }
+    underWay++;
+    const body = JSON.stringify({ type, timestamp: new Date().toISOString(), data });
+    void send(url, key, body, notices).finally(() => underWay--);
+  };
+}
+
+async function send(url: string, key: Uint8Array, body: string, notices: Notices): Promise<void> {
+  const id = `msg_${randomUUID()}`;
+  for (const pause of [...PAUSES_MS, undefined]) {
+    const fault = await post(url, key, id, body);
+    if (fault === undefined) return;
+    if (pause === undefined) {
+      notices.warn({ fault }, 'AGENT3_NOTIFY_URL did not take a notice');
+      return;
+    }
+    await delay(pause);
+  }
+}
+
+/** Undefined when the receiver has taken it. */
+async function post(url: string, key: Uint8Array, id: string, body: string): Promise<string | undefined> {
+  const timestamp = String(Math.floor(Date.now() / 1000));
+  const signature = createHmac('sha256', key).update(`${id}.${timestamp}.${body}`).digest('base64');
+  try {
+    const response = await fetch(url, {
+      method: 'POST',
+      headers: {
+        'content-type': 'application/json',
+        'webhook-id': id,
+        'webhook-timestamp': timestamp,
+        'webhook-signature': `v1,${signature}`,
+      },
+      body,
+      redirect: 'error',
+      signal: AbortSignal.timeout(PATIENCE_MS),
+    });
+    await response.body?.cancel();
+    return response.ok ? undefined : `it answered ${response.status}`;
+  } catch (error) {
+    return error instanceof Error && error.name === 'TimeoutError' ? 'it did not answer' : describeErrno(error);
+  }
+}

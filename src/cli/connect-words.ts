@@ -1,0 +1,99 @@
+import { createInterface, type Interface } from 'node:readline/promises';
+import { CLIENT_KINDS, type ClientKind, type GrantRecord } from '../access/grant.ts';
+import { KIND_NAMES } from '../connect/clients.ts';
+import type { GrantState } from '../connect/grant-state.ts';
+import { parseDuration } from '../lib/duration.ts';
+import { visibleLine } from '../lib/visible.ts';
+
+/** Where each client takes the URL. The pages of chats change: the words say what to look for. */
+const STEPS: Readonly<Record<ClientKind, (url: string) => readonly string[]>> = {
+  chatgpt: (url) => [
+    'On chatgpt.com in a browser: Settings, Security and login: switch Developer mode on.',
+    'Open chatgpt.com/plugins, press +, Add custom MCP server.',
+    `Server URL: ${url}`,
+    'Authentication: OAuth. Then Create as a plugin, and Connect.',
+  ],
+  claude: (url) => [
+    'On claude.ai in a browser: Settings, Connectors, Add custom connector.',
+    `Remote MCP server URL: ${url}`,
+    'Add, then Connect. Claude on the desktop and on the phone have it as well.',
+  ],
+  'claude-code': (url) => [
+    `claude mcp add --transport http agent3 ${url}`,
+    'In Claude Code: /mcp, agent3, Authenticate.',
+  ],
+  codex: (url) => [`codex mcp add agent3 --url ${url}`, 'codex mcp login agent3'],
+  cursor: (url) => [
+    'Settings, Tools & MCP, Add custom MCP:',
+    `{"mcpServers":{"agent3":{"url":"${url}"}}}`,
+    'Then press Connect.',
+  ],
+  vscode: (url) => ['Command palette: MCP: Add Server, HTTP.', `URL: ${url}`, 'Allow the sign-in that VS Code offers.'],
+  other: (url) => [`Give your client this URL of an MCP server (Streamable HTTP, OAuth): ${url}`],
+};
+
+/** What to do now, with the one-time code. */
+export function describeSteps({ name, profile, grant }: GrantRecord, code: string, url: string): string {
+  const client = grant.client as ClientKind;
+  const steps = STEPS[client](url).map((step, at) => `  ${at + 1}. ${step}`);
+  const power = profile === 'full' ? '\nThe profile full allows every command, as the user of the agent.\n' : '';
+  return `${name}: ${KIND_NAMES[client]}, profile ${profile}
+${power}
+${steps.join('\n')}
+  ${steps.length + 1}. On the page that opens, check the name in large letters and enter this code, within 10 minutes:
+
+      ${code.slice(0, 5)}-${code.slice(5)}
+
+Waiting for ${KIND_NAMES[client]}. Ctrl-C takes the code back.`;
+}
+
+/** Who has come. */
+export function describeConnected({ client_name, redirect_uri, address }: GrantState): string {
+  const { host } = new URL(redirect_uri);
+  return `\nconnected: ${visibleLine(client_name)}, redirect ${visibleLine(host)}, from ${visibleLine(address)}`;
+}
+
+interface Answers {
+  readonly name?: string | undefined;
+  readonly client?: ClientKind | undefined;
+  readonly profile?: string | undefined;
+  readonly expires?: number | 'never' | undefined;
+}
+
+/** Asks for what the command line does not say. */
+export async function askFor(given: Answers): Promise<Answers> {
+  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    const client = given.client ?? (await askClient(lines));
+    const name = given.name ?? ((await lines.question(`Name in agent3 token list [${client}]: `)).trim() || undefined);
+    const profile = given.profile ?? ((await lines.question(PROFILE_QUESTION)).trim() || 'readonly');
+    const expires = given.expires ?? (await askEnd(lines));
+    return { client, name, profile, expires };
+  } finally {
+    lines.close();
+  }
+}
+
+const PROFILE_QUESTION = `What may it do? A profile: readonly looks and changes nothing, full is every command as the
+user of the agent, others are in agent3 profile list [readonly]: `;
+
+async function askClient(lines: Interface): Promise<ClientKind> {
+  const list = CLIENT_KINDS.map((kind, at) => `  ${at + 1}  ${KIND_NAMES[kind]}`).join('\n');
+  for (;;) {
+    const answer = (await lines.question(`What do you connect?\n${list}\nNumber or name [1]: `)).trim().toLowerCase();
+    const kind = CLIENT_KINDS.find(
+      (one, at) => answer === one || answer === String(at + 1) || answer === KIND_NAMES[one].toLowerCase(),
+    );
+    if (answer === '') return 'chatgpt';
+    if (kind !== undefined) return kind;
+  }
+}
+
+async function askEnd(lines: Interface): Promise<number | 'never'> {
+  for (;;) {
+    const answer = (await lines.question('When does it end? 12h, 30d, 8w, or never [never]: ')).trim();
+    if (answer === '' || answer === 'never') return 'never';
+    const ms = parseDuration(answer);
+    if (ms !== undefined) return ms;
+  }
+}

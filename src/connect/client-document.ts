@@ -1,0 +1,139 @@
+import { lookup } from 'node:dns/promises';
+import { isPublicAddress } from '../lib/addresses.ts';
+import type { Clock } from '../lib/clock.ts';
+import { type Client, clientName, isRedirect } from './clients.ts';
+
+const MAX_ID_CHARS = 512;
+const MAX_BYTES = 5120;
+const PATIENCE_MS = 5000;
+const MAX_KEPT = 50;
+const KEPT_MS = 3_600_000;
+/** Documents that are fetched within a minute, for all who ask. */
+const MAX_FETCHES = 10;
+const WINDOW_MS = 60_000;
+
+/** Why a client's document cannot be used; the message is for the consent page. */
+export class DocumentFault extends Error {}
+
+/** Resolves a name, and fetches from an address of it; tests bring their own. */
+export interface Network {
+  resolve(host: string): Promise<readonly string[]>;
+  fetch(url: URL, address: string, signal: AbortSignal): Promise<Response>;
+}
+
+/** Whether an id is the URL of a document that describes its client. */
+export function isDocumentUrl(id: string): boolean {
+  if (id.length > MAX_ID_CHARS || !/^https:\/\/[\x21-\x7e]+$/.test(id) || /[#\\]/.test(id) || !URL.canParse(id))
+    return false;
+  const { href, hostname, port, pathname, username, password } = new URL(id);
+  if (href !== id || port !== '' || pathname === '/' || username !== '' || password !== '') return false;
+  // A name with a dot, and no address: `hostname` of every spelling of one ends with digits or a bracket.
+  return /\.[a-z][a-z0-9-]*$/.test(hostname) && !hostname.endsWith('.localhost');
+}
+
+/** The documents that clients publish of themselves (OAuth Client ID Metadata Document), fetched and kept for an hour. */
+export class ClientDocuments {
+  readonly #kept = new Map<string, { readonly client: Client; readonly untilMs: number }>();
+  #sinceMs = Number.NEGATIVE_INFINITY;
+  #fetches = 0;
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly network: Network = internet,
+  ) {}
+
+  /** The client whose document lies at `id`. Throws `DocumentFault`. */
+  async client(id: string): Promise<Client> {
+    const now = this.clock.elapsed();
+    const kept = this.#kept.get(id);
+    if (kept !== undefined && now < kept.untilMs) return kept.client;
+    this.#requireTurn(now);
+    const client = clientIn(id, await this.#fetch(id));
+    this.#kept.delete(id);
+    for (const [oldest] of this.#kept) if (this.#kept.size >= MAX_KEPT) this.#kept.delete(oldest);
+    this.#kept.set(id, { client, untilMs: now + KEPT_MS });
+    return client;
+  }
+
+  #requireTurn(now: number): void {
+    if (now - this.#sinceMs >= WINDOW_MS) {
+      this.#sinceMs = now;
+      this.#fetches = 0;
+    }
+    if (this.#fetches >= MAX_FETCHES)
+      throw new DocumentFault('too many programs were looked up within a minute. Try it again in a minute');
+    this.#fetches++;
+  }
+
+  async #fetch(id: string): Promise<unknown> {
+    const url = new URL(id);
+    const signal = AbortSignal.timeout(PATIENCE_MS);
+    try {
+      const address = await inTime(this.#publicAddress(url.hostname), signal);
+      const response = await inTime(this.network.fetch(url, address, signal), signal);
+      if (response.status !== 200) {
+        void response.body?.cancel();
+        throw new DocumentFault(`${url.host} answered ${response.status}`);
+      }
+      return JSON.parse(await inTime(readShort(response), signal));
+    } catch (error) {
+      if (error instanceof DocumentFault) throw error;
+      if (signal.aborted) throw new DocumentFault(`${url.host} did not answer in ${PATIENCE_MS / 1000} s`);
+      if (error instanceof SyntaxError) throw new DocumentFault(`what ${url.host} answered is not JSON`);
+      throw new DocumentFault(`${url.host} cannot be reached from this server`);
+    }
+  }
+
+  /** An address of `host`; none where one of them is not public, so that nobody reaches this machine's neighbours. */
+  async #publicAddress(host: string): Promise<string> {
+    const addresses = await this.network.resolve(host);
+    const [first] = addresses;
+    if (first === undefined || !addresses.every(isPublicAddress))
+      throw new DocumentFault(`${host} has no public address`);
+    return first;
+  }
+}
+
+/** What `work` gives, unless the signal comes first. */
+function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const stop = (): void => reject(signal.reason);
+  if (signal.aborted) stop();
+  signal.addEventListener('abort', stop, { once: true });
+  return Promise.race([work, promise]).finally(() => signal.removeEventListener('abort', stop));
+}
+
+async function readShort(response: Response): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const piece of response.body ?? []) {
+    bytes += piece.length;
+    if (bytes > MAX_BYTES) throw new DocumentFault(`the answer is longer than ${MAX_BYTES} bytes`);
+    pieces.push(piece);
+  }
+  return new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(pieces));
+}
+
+/** What a document says. How its client would prove itself elsewhere is its own business: here none has a secret. */
+function clientIn(id: string, document: unknown): Client {
+  const { host } = new URL(id);
+  if (typeof document !== 'object' || document === null) throw new DocumentFault(`what ${host} answered is no object`);
+  const { client_id, client_name, redirect_uris } = document as Record<string, unknown>;
+  if (client_id !== id) throw new DocumentFault(`the document of ${host} is about another client`);
+  const redirects = Array.isArray(redirect_uris) ? redirect_uris.filter(isRedirect) : [];
+  if (redirects.length === 0) throw new DocumentFault(`the document of ${host} has no redirect that can be used`);
+  return { id, name: clientName(client_name, host), isKnown: false, redirects };
+}
+
+const internet: Network = {
+  resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
+  // To the address that was looked at, whatever the name says a moment later; the certificate is that of the name.
+  fetch: (url, address, signal) =>
+    fetch(`https://${address.includes(':') ? `[${address}]` : address}${url.pathname}${url.search}`, {
+      headers: { host: url.host, accept: 'application/json', 'accept-encoding': 'identity' },
+      tls: { serverName: url.hostname },
+      redirect: 'manual',
+      decompress: false,
+      signal,
+    } as RequestInit),
+};

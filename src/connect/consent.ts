@@ -1,0 +1,109 @@
+import type { GrantRecord } from '../access/grant.ts';
+import { noteNothing } from '../http/auth.ts';
+import type { HttpExchange } from '../http/exchange.ts';
+import type { SignInAnswer } from '../http/sign-in.ts';
+import { GuessingRefused, Unauthorized } from '../lib/errors.ts';
+import { html, redirect } from './answers.ts';
+import { type Asked, answerUrl, PageFault, RedirectFault, readAsked } from './authorize.ts';
+import { type ClientDocuments, DocumentFault, isDocumentUrl } from './client-document.ts';
+import { type Client, isLoopbackRedirect, KIND_NAMES, kindsOf, knownClient, registeredClient } from './clients.ts';
+import type { ConnectDeps } from './deps.ts';
+import { onRecord } from './grants.ts';
+import { consentPage, faultPage } from './page.ts';
+import { type Words, wordsFor } from './words.ts';
+
+/** `/oauth/authorize`: the page on which the owner enters the one-time code. Everything is in the request, nothing is kept. */
+export class ConsentRoute {
+  constructor(
+    private readonly deps: ConnectDeps,
+    private readonly documents: ClientDocuments,
+  ) {}
+
+  async answer(exchange: HttpExchange, read: () => Promise<string>): Promise<SignInAnswer> {
+    const { request, method } = exchange;
+    const isForm = method === 'POST';
+    const parameters = isForm ? new URLSearchParams(await read()) : new URL(request.url, 'http://host').searchParams;
+    const words = wordsFor(parameters.get('ui_locales'), request.headers.get('accept-language'));
+    const open = this.deps.grants.openCodes();
+    try {
+      const asked = await readAsked(parameters, this.deps.issuer, (id) => this.#client(id, open.length > 0));
+      if (!isForm) return html(200, consentPage(words, asked, open));
+      return this.#decide(exchange.address, parameters, asked, words);
+    } catch (error) {
+      if (error instanceof RedirectFault) return this.#sendBack(words, error, open.length > 0);
+      if (!(error instanceof PageFault)) throw error;
+      this.deps.strangers.count('refused requests');
+      return html(400, faultPage(words, error.message));
+    }
+  }
+
+  /** The client of an id. Throws `PageFault`. */
+  async #client(id: string, isAwaited: boolean): Promise<Client> {
+    const client = knownClient(id) ?? registeredClient(this.deps.key, id);
+    if (client !== undefined) return client;
+    if (!isDocumentUrl(id)) throw new PageFault('This server does not know client_id. Add the server again there.');
+    if (!isAwaited) throw new PageFault('No code is waiting. First run on the server: sudo agent3 connect');
+    try {
+      return await this.documents.client(id);
+    } catch (error) {
+      if (!(error instanceof DocumentFault)) throw error;
+      throw new PageFault(`Who asks cannot be found out: ${error.message}.`);
+    }
+  }
+
+  /** An owner's server leads nobody where a stranger wants: only to known places, or while a sign-in is awaited. */
+  #sendBack(words: Words, fault: RedirectFault, isAwaited: boolean): SignInAnswer {
+    const { client, redirectUri, state, code, message } = fault;
+    const url = answerUrl(redirectUri, { error: code, error_description: message }, state, this.deps.issuer);
+    if (client.isKnown || isLoopbackRedirect(redirectUri) || isAwaited) return redirect(url);
+    return html(400, faultPage(words, `${code}: ${message}.`, { url, host: new URL(redirectUri).host }));
+  }
+
+  /** What the owner pressed, or somebody who was sent here. */
+  #decide(address: string, parameters: URLSearchParams, asked: Asked, words: Words): SignInAnswer {
+    const { grants, issuer, strangers } = this.deps;
+    const { client, redirectUri, state, scope, challenge } = asked;
+    const back = (answer: Readonly<Record<string, string>>): SignInAnswer =>
+      redirect(answerUrl(redirectUri, answer, state, issuer));
+    const again = (status: number, fault: string): SignInAnswer =>
+      html(status, consentPage(words, asked, grants.openCodes(), fault));
+    if (parameters.get('decision') === 'deny')
+      return back({ error: 'access_denied', error_description: 'The owner of the server said no' });
+    const grant = this.#grantOf(parameters.getAll('code'), address);
+    if (typeof grant === 'number') {
+      strangers.count('wrong codes');
+      return again(grant, words.wrongCode);
+    }
+    const kinds: readonly string[] = kindsOf(client, redirectUri);
+    if (!kinds.includes(grant.grant.client)) {
+      const more = { client: client.id, redirect: redirectUri, address };
+      grants.deps.trail.grant('refused: made for another kind of client', onRecord(grant), more);
+      grants.countWrongCode(grant);
+      const names: Readonly<Record<string, string>> = KIND_NAMES;
+      return again(403, words.wrongClient(names[grant.grant.client] ?? grant.grant.client));
+    }
+    const clientName = client.name === '' ? new URL(redirectUri).host : client.name;
+    return back({
+      code: grants.consent(grant, { clientId: client.id, clientName, redirectUri, scope, challenge, address }),
+    });
+  }
+
+  /** The grant that a code opens, or the status of its refusal. */
+  #grantOf(codes: readonly string[], address: string): GrantRecord | number {
+    const [code = ''] = codes;
+    try {
+      return this.deps.guessing.attempt(
+        address,
+        () => {
+          const grant = codes.length === 1 ? this.deps.grants.byCode(code) : undefined;
+          if (grant === undefined) throw new Unauthorized();
+          return grant;
+        },
+        noteNothing,
+      );
+    } catch (error) {
+      if (error instanceof Unauthorized || error instanceof GuessingRefused) return error.status;
+      throw error;
+    }
+  }
+}

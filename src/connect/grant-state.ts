@@ -1,0 +1,139 @@
+import {
+  closeSync,
+  constants,
+  fstatSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import type { GrantKey, GrantRecord } from '../access/grant.ts';
+import { errnoOf } from '../lib/errors.ts';
+import { syncDirectory } from '../lib/files.ts';
+
+/** What the agent must remember of a grant, from the moment its one-time code was used. Times are milliseconds. */
+const stateSchema = Type.Object({
+  id: Type.String({ pattern: '^[0-9a-f]{8}$' }),
+  /** How often it was changed: the audit record has a line of each change, with this number. */
+  change: Type.Integer({ minimum: 1 }),
+  changed_at: Type.Integer(),
+  /** Why nobody can use it any more; null while it is good. */
+  ended: Type.Union([Type.String(), Type.Null()]),
+  client_id: Type.String(),
+  client_name: Type.String(),
+  redirect_uri: Type.String(),
+  scope: Type.String(),
+  /** Whoever gave the one-time code came from here. */
+  address: Type.String(),
+  /** Of the authorization code, as it was given out. */
+  code_sha256: Type.String(),
+  code_challenge: Type.String(),
+  code_until: Type.Integer(),
+  /** How many refresh tokens were given out; 0 until the client has fetched its first. */
+  generation: Type.Integer({ minimum: 0 }),
+  /** When the newest of them, or an access token with it, came first; null until then. */
+  used_at: Type.Union([Type.Integer(), Type.Null()]),
+});
+
+export type GrantState = Static<typeof stateSchema>;
+
+const fileSchema = Type.Object({ version: Type.Literal(1), state: stateSchema, mac: Type.String() });
+
+/** Where the states of an agent's grants lie, in the directory of its sessions. */
+export function grantsDirectory(sessionsDirectory: string): string {
+  return join(sessionsDirectory, '.grants');
+}
+
+/** What came of reading a state: `forged` was not written by an agent with this key. */
+export type StateFound = GrantState | 'none' | 'forged';
+
+/** The state of a grant. Throws the system's error for a file that cannot be read. */
+export function readState(directory: string, key: GrantKey, { id, grant }: GrantRecord): StateFound {
+  const text = readPlainFile(pathOf(directory, id));
+  if (text === undefined) return 'none';
+  const value = parse(text);
+  if (!Value.Check(fileSchema, value)) return 'forged';
+  return value.state.id === id && key.checks(value.mac, 'state', grant.seal, value.state) ? value.state : 'forged';
+}
+
+/** Writes a state so that it is on the disk, whole, when this returns. Throws the system's error. */
+export function writeState(directory: string, key: GrantKey, { id, grant }: GrantRecord, state: GrantState): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const beside = join(directory, `${id}.new`);
+  rmSync(beside, { force: true });
+  const fd = openSync(beside, 'wx', 0o600);
+  try {
+    writeSync(fd, JSON.stringify({ version: 1, state, mac: key.mac('state', grant.seal, state) }));
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(beside, pathOf(directory, id));
+  syncDirectory(directory);
+}
+
+/** Notes that a grant was used now: by the time of its file. */
+export function noteUse(directory: string, id: string, nowMs: number): void {
+  utimesSync(pathOf(directory, id), nowMs / 1000, nowMs / 1000);
+}
+
+/** When a grant was used last, in milliseconds; undefined where nobody knows. */
+export function lastUse(directory: string, id: string): number | undefined {
+  try {
+    return statSync(pathOf(directory, id), { throwIfNoEntry: false })?.mtimeMs;
+  } catch {
+    // The directory is another user's.
+    return undefined;
+  }
+}
+
+/** Removes the states of grants that are no more. */
+export function removeStates(directory: string, isGone: (id: string) => boolean): void {
+  if (statSync(directory, { throwIfNoEntry: false }) === undefined) return;
+  for (const name of readdirSync(directory)) {
+    const id = /^([0-9a-f]{8})\.(?:json|new)$/.exec(name)?.[1];
+    if (id !== undefined && isGone(id)) rmSync(join(directory, name), { force: true });
+  }
+}
+
+function pathOf(directory: string, id: string): string {
+  return join(directory, `${id}.json`);
+}
+
+const MAX_STATE_BYTES = 65_536;
+
+/** Undefined where there is no file; of what is no plain file, or too long, the empty text. */
+function readPlainFile(path: string): string | undefined {
+  let fd: number;
+  try {
+    // A link would lead a reader elsewhere, and a pipe hold it for ever.
+    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (errnoOf(error) === 'ELOOP') return '';
+    throw error;
+  }
+  try {
+    const stat = fstatSync(fd);
+    return stat.isFile() && stat.size <= MAX_STATE_BYTES ? readFileSync(fd, 'utf8') : '';
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,252 @@
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { type GrantKey, type GrantRecord, isCodeOf, normalizeCode } from '../access/grant.ts';
+import type { KeyRing } from '../access/key-ring.ts';
+import { hashToken } from '../access/token-file.ts';
+import { lastChanges } from '../audit/grant-lines.ts';
+import type { Trail } from '../audit/trail.ts';
+import type { Clock } from '../lib/clock.ts';
+import { describeErrno, MachineRefused } from '../lib/errors.ts';
+import type { Notices } from '../lib/notices.ts';
+import { newToken } from '../lib/token.ts';
+import { type GrantState, noteUse, readState, removeStates, writeState } from './grant-state.ts';
+
+/** Wrong codes, from anywhere, after which every code that is open is void. */
+export const MAX_WRONG_CODES = 20;
+
+/** How long a client may take to fetch its first tokens. */
+export const FETCH_SECONDS = 60;
+
+/** What grants work with. */
+export interface GrantsDeps {
+  readonly keys: KeyRing;
+  readonly key: GrantKey;
+  /** Where the states lie. */
+  readonly directory: string;
+  readonly trail: Trail;
+  readonly clock: Clock;
+  readonly notices: Notices;
+  /** Tells the owner that a grant ended because somebody may have stolen a token of it. */
+  readonly alarm: (grant: GrantRecord, why: string) => void;
+}
+
+/** What a consent is about. */
+export interface Consent {
+  readonly clientId: string;
+  readonly clientName: string;
+  readonly redirectUri: string;
+  readonly scope: string;
+  readonly challenge: string;
+  readonly address: string;
+}
+
+/** How the grants of this agent stand. In memory is what holds; the files are for the next start. */
+export class Grants {
+  readonly #states = new Map<string, GrantState>();
+  /** Wrong codes that came while a code was open. */
+  readonly #wrongCodes = new Map<string, number>();
+  /** Codes that are on record. */
+  readonly #announced = new Set<string>();
+  readonly #usedMs = new Map<string, number>();
+
+  constructor(readonly deps: GrantsDeps) {}
+
+  /** Reads the states; a grant whose state is not the last one that this agent wrote ends. */
+  load(auditFile: string | undefined): void {
+    const { keys, key, directory } = this.deps;
+    const grants = keys.grants();
+    const found = grants.map((grant) => [grant, readState(directory, key, grant)] as const);
+    const since = found.map(([{ created_at }, state]) => (typeof state === 'string' ? created_at : state.changed_at));
+    const recorded =
+      auditFile === undefined || found.length === 0 ? new Map() : lastChanges(auditFile, Math.min(...since));
+    for (const [grant, state] of found) {
+      const change: number = recorded.get(grant.id) ?? 0;
+      if (state === 'forged') this.end(grant, 'somebody changed its state on the disk', {}, change);
+      else if (state === 'none' && change > 0) this.end(grant, 'somebody removed its state from the disk', {}, change);
+      else if (state !== 'none' && state.change < change)
+        this.end(grant, 'somebody put an older state of it back on the disk', {}, change);
+      else if (state !== 'none') this.#states.set(grant.id, state);
+      if (state !== 'none' && state !== 'forged' && state.ended !== null) keys.endGrant(grant.id);
+    }
+  }
+
+  /** Every minute: puts new codes on record, and forgets what the file of tokens has no more. */
+  sweep(): void {
+    const { keys, directory, notices } = this.deps;
+    this.openCodes();
+    const isGone = (id: string): boolean => !keys.hasGrant(id);
+    for (const memory of [this.#states, this.#wrongCodes, this.#announced, this.#usedMs])
+      for (const id of memory.keys()) if (isGone(id)) memory.delete(id);
+    try {
+      removeStates(directory, isGone);
+    } catch (error) {
+      notices.warn({ directory, fault: describeErrno(error) }, 'the states of grants that are gone stay on the disk');
+    }
+  }
+
+  /** The grants whose one-time codes can be used now. */
+  openCodes(): GrantRecord[] {
+    const now = this.deps.clock.now();
+    const open = this.deps.keys
+      .grants()
+      .filter(({ id, grant }) => !this.#states.has(id) && now < grant.code_expires_at);
+    for (const grant of open) this.#announce(grant);
+    return open;
+  }
+
+  #announce(record: GrantRecord): void {
+    if (this.#announced.has(record.id)) return;
+    this.#announced.add(record.id);
+    const { client, code_expires_at } = record.grant;
+    const until = new Date(code_expires_at).toISOString();
+    this.deps.trail.grant('code made', onRecord(record), { client, profile: record.profile, code_until: until });
+  }
+
+  /** The grant that a code opens; undefined for a wrong one, which counts against every code that is open. */
+  byCode(typed: string): GrantRecord | undefined {
+    const code = normalizeCode(typed);
+    const open = this.openCodes();
+    // Every code is compared with: how long that takes says nothing.
+    const [found] = open.filter((grant) => isCodeOf(this.deps.key, grant, code));
+    if (found === undefined) for (const grant of open) this.countWrongCode(grant);
+    return found;
+  }
+
+  /** Counts a code that did not fit; one too many ends the grant before it has begun. */
+  countWrongCode(grant: GrantRecord): void {
+    const count = (this.#wrongCodes.get(grant.id) ?? 0) + 1;
+    this.#wrongCodes.set(grant.id, count);
+    if (count >= MAX_WRONG_CODES) this.end(grant, `${MAX_WRONG_CODES} wrong codes were tried`, {});
+  }
+
+  /** Uses up the code of a grant; gives the authorization code for its client. Throws `MachineRefused`. */
+  consent(grant: GrantRecord, { challenge, ...asked }: Consent): string {
+    const secret = newToken();
+    const now = this.deps.clock.now();
+    const { clientId, clientName, redirectUri, scope, address } = asked;
+    const state = {
+      ...blankState(grant.id),
+      client_id: clientId,
+      client_name: clientName,
+      redirect_uri: redirectUri,
+      scope,
+      address,
+      code_sha256: hashToken(secret),
+      code_challenge: challenge,
+      code_until: now + FETCH_SECONDS * 1000,
+    };
+    this.change(grant, state, 'consent', { client: clientId, redirect: redirectUri, address });
+    return `ac.${grant.id}.${secret}`;
+  }
+
+  /** How a grant stands; undefined before its code was used. */
+  state(id: string): GrantState | undefined {
+    return this.#states.get(id);
+  }
+
+  /** Changes a grant, on the disk and on record. Throws `MachineRefused`; then nothing is changed. */
+  change(grant: GrantRecord, next: GrantState, what: string, more: Readonly<Record<string, unknown>>): GrantState {
+    const { trail } = this.deps;
+    const before = this.#states.get(grant.id);
+    const state = this.#numbered(next, before);
+    // The file first: one that is ahead of the record is good, one that is behind it ends the grant.
+    this.#write(grant, state);
+    try {
+      trail.grantChanges(what, onRecord(grant), state.change, more);
+    } catch (error) {
+      if (before === undefined) rmSync(join(this.deps.directory, `${grant.id}.json`), { force: true });
+      else this.#write(grant, before);
+      throw error;
+    }
+    this.#states.set(grant.id, state);
+    return state;
+  }
+
+  #numbered(next: GrantState, before: GrantState | undefined, atLeast = 0): GrantState {
+    return { ...next, change: Math.max(before?.change ?? 0, atLeast) + 1, changed_at: this.deps.clock.now() };
+  }
+
+  #write(grant: GrantRecord, state: GrantState): void {
+    const { directory, key } = this.deps;
+    try {
+      writeState(directory, key, grant, state);
+    } catch (error) {
+      throw new MachineRefused(
+        `The agent cannot keep this sign-in on its disk: ${describeErrno(error)}. Tell the owner of the server.`,
+        error,
+      );
+    }
+  }
+
+  /** Ends a grant for good, whatever can be written. `recorded` is the highest change that the record has of it. */
+  end(grant: GrantRecord, why: string, more: Readonly<Record<string, unknown>>, recorded = 0): void {
+    const { keys, trail, notices } = this.deps;
+    keys.endGrant(grant.id);
+    const before = this.#states.get(grant.id);
+    const state = this.#numbered({ ...(before ?? blankState(grant.id)), ended: why }, before, recorded);
+    this.#states.set(grant.id, state);
+    notices.warn({ token: grant.name, why }, 'a grant has ended');
+    try {
+      this.#write(grant, state);
+    } catch (error) {
+      notices.warn(
+        { token: grant.name, err: error },
+        'that it has ended is not on the disk: end it with agent3 token revoke',
+      );
+    }
+    trail.grant('ended', onRecord(grant), { why, ...more, change: state.change });
+  }
+
+  /** A token of this generation came: the client has it, and the one before is not needed any more. */
+  noteUse(grant: GrantRecord, generation: number): void {
+    const { id } = grant;
+    const state = this.#states.get(id);
+    const now = this.deps.clock.now();
+    if (state === undefined) return;
+    if (state.generation === generation && state.used_at === null) {
+      const used = { ...state, used_at: now };
+      this.#states.set(id, used);
+      this.#attempt(grant, () => this.#write(grant, used));
+      this.#usedMs.set(id, now);
+    } else if (Math.abs(now - (this.#usedMs.get(id) ?? 0)) >= USE_NOTED_MS) {
+      this.#usedMs.set(id, now);
+      this.#attempt(grant, () => noteUse(this.deps.directory, id, now));
+    }
+  }
+
+  /** What is nice to have on the disk, and no reason to refuse a call. */
+  #attempt({ name }: GrantRecord, work: () => void): void {
+    try {
+      work();
+    } catch (error) {
+      this.deps.notices.warn({ token: name, err: error }, 'that a grant was used is not on the disk');
+    }
+  }
+}
+
+/** How often it is noted that a grant is used. */
+const USE_NOTED_MS = 60_000;
+
+/** How the record names a grant. */
+export function onRecord({ name, id }: GrantRecord): { readonly id: string; readonly principal: string } {
+  return { id, principal: `${name}#${id}` };
+}
+
+function blankState(id: string): GrantState {
+  return {
+    id,
+    change: 0,
+    changed_at: 0,
+    ended: null,
+    client_id: '',
+    client_name: '',
+    redirect_uri: '',
+    scope: '',
+    address: '',
+    code_sha256: '',
+    code_challenge: '',
+    code_until: 0,
+    generation: 0,
+    used_at: null,
+  };
+}

@@ -1,0 +1,92 @@
+/** What the pages say, in one language. */
+export interface Words {
+  readonly lang: string;
+  readonly title: string;
+  readonly asks: (client: string) => string;
+  /** For a client whose name nobody can prove. */
+  readonly unproven: string;
+  readonly goesTo: string;
+  readonly thisComputer: string;
+  readonly onlyIf: string;
+  readonly codeFor: string;
+  readonly client: string;
+  readonly profile: string;
+  readonly end: string;
+  readonly noEnd: string;
+  readonly noCode: string;
+  readonly otherKind: string;
+  readonly enterCode: string;
+  readonly codeHint: string;
+  readonly allow: string;
+  readonly cancel: string;
+  readonly wrongCode: string;
+  readonly wrongClient: (kind: string) => string;
+  readonly cannot: string;
+  readonly back: (host: string) => string;
+  readonly full: string;
+}
+
+const english: Words = {
+  lang: 'en',
+  title: 'Connect to this server',
+  asks: (client) => `${client} asks for access to this server.`,
+  unproven: 'It gave itself this name; nobody has checked it.',
+  goesTo: 'Access goes to',
+  thisComputer: 'a program on the computer in front of you',
+  onlyIf: 'Only if you pressed Connect yourself, just now.',
+  codeFor: 'The code stands for',
+  client: 'Client',
+  profile: 'Profile',
+  end: 'End',
+  noEnd: 'no end',
+  noCode: 'No code is waiting. On the server, run: sudo agent3 connect',
+  otherKind: 'The code that waits is for another kind of client and does not fit here.',
+  enterCode: 'Code from your server',
+  codeHint: 'Ten letters and digits that sudo agent3 connect shows.',
+  allow: 'Allow access',
+  cancel: 'Cancel',
+  wrongCode: 'This code is wrong or over. Look at the terminal of your server.',
+  wrongClient: (kind) => `This code was made for ${kind}, and something else asks. Nothing was allowed.`,
+  cannot: 'This request cannot be answered',
+  back: (host) => `Back to ${host}`,
+  full: 'full: every command, as the user of the agent',
+};
+
+const spanish: Words = {
+  lang: 'es',
+  title: 'Conectar con este servidor',
+  asks: (client) => `${client} pide acceso a este servidor.`,
+  unproven: 'El nombre se lo ha puesto el propio programa; nadie lo ha comprobado.',
+  goesTo: 'El acceso va a',
+  thisComputer: 'un programa en el ordenador que tiene delante',
+  onlyIf: 'Solo si acaba de pulsar Conectar usted mismo.',
+  codeFor: 'El código corresponde a',
+  client: 'Cliente',
+  profile: 'Perfil',
+  end: 'Fin',
+  noEnd: 'sin fin',
+  noCode: 'No hay ningún código pendiente. En el servidor, ejecute: sudo agent3 connect',
+  otherKind: 'El código pendiente es para otro tipo de cliente y no sirve aquí.',
+  enterCode: 'Código de su servidor',
+  codeHint: 'Diez letras y cifras que muestra sudo agent3 connect.',
+  allow: 'Permitir el acceso',
+  cancel: 'Cancelar',
+  wrongCode: 'El código no es correcto o ha caducado. Mire el terminal de su servidor.',
+  wrongClient: (kind) => `Este código se hizo para ${kind}, y quien pide acceso es otro. No se ha permitido nada.`,
+  cannot: 'No se puede responder a esta petición',
+  back: (host) => `Volver a ${host}`,
+  full: 'full: cualquier orden, como el usuario del agente',
+};
+
+const LANGUAGES: readonly Words[] = [english, spanish];
+
+/** The words in the first language that a client or browser wants and that there is (OpenID Connect, `ui_locales`). */
+export function wordsFor(uiLocales: string | null, acceptLanguage: string | null): Words {
+  const wanted = [...(uiLocales ?? '').split(' '), ...(acceptLanguage ?? '').split(',')].slice(0, 20);
+  for (const tag of wanted) {
+    const language = tag.trim().slice(0, 2).toLowerCase();
+    const words = LANGUAGES.find(({ lang }) => lang === language);
+    if (words !== undefined) return words;
+  }
+  return english;
+}
