@@ -102,8 +102,10 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   const isNewKey = !known['AGENT3_AUDIT_KEY'];
   const text = changeSettings(there ?? settingsExample, {
     ...wanted(options, original, there === undefined, token),
+    ...wantedUrl(options, manifest, known['AGENT3_PUBLIC_URL']),
     // Made once: another key would not fit the record that is there.
     ...(isNewKey && { AGENT3_AUDIT_KEY: newToken() }),
+    ...(!known['AGENT3_GRANT_KEY'] && { AGENT3_GRANT_KEY: newToken() }),
   });
   const values = parseEnvFile(text);
   const user = userNamed(options.user) ?? manifest?.user ?? userOf(original, options) ?? DEFAULT_USER;
@@ -174,6 +176,18 @@ function wanted(
     ...(port !== undefined && { AGENT3_PORT: String(port) }),
     ...(typeof options.domain === 'string' && { AGENT3_TRUSTED_PROXIES: LOOPBACK_PROXIES }),
   };
+}
+
+/** The URL that clients sign in at: that of the domain, unless the owner has set another one. */
+function wantedUrl(
+  { domain }: InstallOptions,
+  manifest: Manifest | undefined,
+  known: string | undefined,
+): Record<string, string> {
+  const before = manifest?.domain ? `https://${manifest.domain}` : undefined;
+  if (typeof domain === 'string') return { AGENT3_PUBLIC_URL: `https://${domain.toLowerCase()}` };
+  if (domain === false) return known !== undefined && known === before ? { AGENT3_PUBLIC_URL: '' } : {};
+  return before !== undefined && !known ? { AGENT3_PUBLIC_URL: before } : {};
 }
 
 /** Throws `InstallFault` when the disk or the port has no room. */

@@ -110,8 +110,10 @@ describe('a session that belongs to another token', () => {
 
 describe('a route', () => {
   const OPEN = /^\/(?:healthz|openapi\.json|docs(?:\/[\w.-]+)?)$/;
+  /** There clients look how to sign in, which they cannot do here. */
+  const SIGN_IN = /^\/(?:\.well-known|oauth)\/\*$/;
   const closed = app.routes
-    .filter(({ path }) => !OPEN.test(path))
+    .filter(({ path }) => !OPEN.test(path) && !SIGN_IN.test(path))
     .map(({ method, path }) => [method === 'ALL' ? 'PATCH' : method, path.replace(':id', 'x').replace('*', 'nowhere')])
     .filter(([method, path]) => path !== '/metrics' || method === 'GET')
     // What a browser asks before it sends anything bears no token.
@@ -121,6 +123,13 @@ describe('a route', () => {
     // The clients of MCP begin their sign-in with 401.
     expect(response.status).toBe(path === '/mcp' ? 401 : 403);
   });
+
+  test.each(['/.well-known/oauth-protected-resource', '/.well-known/oauth-authorization-server', '/oauth/token'])(
+    '%s is not there without a sign-in',
+    async (path) => {
+      expect((await app.handle(new Request(`http://localhost${path}`, { method: 'POST' }))).status).toBe(404);
+    },
+  );
 });
 
 describe('a bug', () => {

@@ -42,6 +42,7 @@ describe('the example', () => {
       AGENT3_HOST: '127.0.0.1',
       AGENT3_PORT: '5000',
       AGENT3_AUDIT_KEY: '',
+      AGENT3_GRANT_KEY: '',
     });
   });
 
@@ -61,6 +62,7 @@ describe('the secrets among the settings', () => {
     AGENT3_NOTIFY_URL: 'https://a.example',
     AGENT3_NOTIFY_SECRET: 'secret-of-notifications',
     AGENT3_AUDIT_KEY: 'secret-of-the-record-0123456789abcdef',
+    AGENT3_GRANT_KEY: 'secret-of-the-grants-0123456789abcdef',
   };
 
   test('are these', () => {
