@@ -36,7 +36,7 @@ const WORD_BEHIND = /[ -](?:\d{1,2}|phrase|word|code)(?=\s{0,4}:)/iy;
 
 /** Between a name and its value: quotes and brackets that end, and a sign. */
 const SIGN =
-  /(?:\\{0,3}["'])?\]?[ \t]{0,64}(?:=>|\?=|:=|=(?![=~])|\??:(?!\/\/|:)=?|::(?=[ \t]{1,4}[A-Za-z0-9+/]{8}))[ \t]{0,64}(?<open>\\{0,3}["'])?/y;
+  /(?:\\{0,3}["'])?\]?[ \t]{0,64}(?:=>|\?=|:=|=(?![=~])|\??:(?!\/\/|:)=?|::(?=[ \t]{1,4}[A-Za-z0-9+/]{8}))[ \t]{0,64}(?<open>\\{0,3}["']|\$["'])?/y;
 /** Two columns, of which the second ends the line. */
 const COLUMN = /(?:[ \t]{2,64}|\t|[ \t]{0,64}\|[ \t]{1,64})(?=[^\s|]{12,512}[ \t|]{0,200}\r?(?:\n|$))/y;
 const FIRST_COLUMN = /(?:^|\n)[ \t|]{0,16}$/;

@@ -1,6 +1,8 @@
-import { type Place, quietPlaces } from '../shell/places.ts';
+import { type Place, type Quiet, quietPlaces } from '../shell/places.ts';
 import type { NamedValue } from './secret-assignments.ts';
+import { mayTell, toldSecrets } from './secret-in-syntax.ts';
 import { quoteBefore } from './secret-names.ts';
+import { PLACEHOLDER } from './secret-values.ts';
 
 /**
  * What a mark in a command may stand for: letters, digits, and signs that begin nothing new for a shell, a program that
@@ -47,23 +49,38 @@ const DECODES = new RegExp(
 const PRINTS_DECODED = /^[^>\x60()]*\|\s{0,4}base(?:64|32)\s{1,4}(?:-d|-D|--decode)\s*$/;
 const TO_NOWHERE = /(?<=\s)[12&]?>\s?(?:\/dev\/null|&[12])(?=\s)/g;
 
+/** Shorter ones are no secrets. */
+const SHORTEST = 3;
+
 /** Finds where values end in a command that may be masked in its record. */
 export class CommandValues {
   readonly #cmd: string;
   readonly #isSeen: boolean;
+  readonly #isRunAsText: boolean;
   readonly #isLanguage: boolean;
-  #quiet: ReturnType<typeof quietPlaces> | undefined;
+  #quiet: Quiet | undefined;
 
   constructor(cmd: string) {
     this.#cmd = cmd;
     // What text becomes on its way to a shell cannot be told: no name says that a part of it is no program.
-    this.#isSeen = RUN_AS_TEXT.test(cmd) || NAMERS.test(cmd) || isDecoded(cmd);
+    this.#isRunAsText = RUN_AS_TEXT.test(cmd) || NAMERS.test(cmd);
+    this.#isSeen = this.#isRunAsText || isDecoded(cmd);
     this.#isLanguage = LANGUAGES.test(cmd);
   }
 
   /** Whether everything has to be seen but what nobody outside has chosen, because a part of it could be run. */
   get isSeen(): boolean {
     return this.#isSeen;
+  }
+
+  /** The secrets that only the syntax of the command tells. */
+  get told(): readonly { readonly start: number; readonly end: number; readonly kind: 'password' }[] {
+    if (this.#isRunAsText || !mayTell(this.#cmd)) return [];
+    // The password of what decodes is not what is decoded.
+    return this.#read()
+      .told.filter(({ isArgument, isValue }) => !this.#isSeen || (isArgument === true && !isValue))
+      .filter(({ start, end }) => end - start >= SHORTEST && !PLACEHOLDER.test(this.#cmd.slice(start, end)))
+      .map(({ start, end }) => ({ start, end, kind: 'password' }));
   }
 
   /** Whether what is at `at` may stand in a word that a shell runs. */
@@ -114,8 +131,8 @@ export class CommandValues {
   }
 
   /** The command is read when there is something to look at. */
-  #read(): ReturnType<typeof quietPlaces> {
-    this.#quiet ??= quietPlaces(this.#cmd);
+  #read(): Quiet {
+    this.#quiet ??= quietPlaces(this.#cmd, toldSecrets);
     return this.#quiet;
   }
 }

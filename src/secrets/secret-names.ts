@@ -14,7 +14,7 @@ interface NamedShape {
 
 /** A quote, also one that is escaped in a string around it. */
 const QUOTE = String.raw`(?:\\{0,3}["'])`;
-const OPEN = String.raw`(?<open>\\{0,3}["'])?`;
+const OPEN = String.raw`(?<open>\\{0,3}["']|\$["'])?`;
 const SIGN = String.raw`${QUOTE}?\s{0,4}[:=]\s{0,4}${OPEN}`;
 const WORD_BEGIN = String.raw`(?<![\w-])`;
 
@@ -117,7 +117,7 @@ const NAMED: readonly NamedShape[] = [
   {
     kind: 'password',
     shape: shape(
-      String.raw`${WORD_BEGIN}(?:-u|--user|--proxy-user)\s{0,4}${OPEN}[^\s:"']{1,128}:`,
+      String.raw`${WORD_BEGIN}(?:-[uU]|--user|--proxy-user)\s{0,4}${OPEN}[^\s:"']{1,128}:`,
       String.raw`[^\s"']{1,256}`,
       'g',
     ),
@@ -162,6 +162,33 @@ const NAMED: readonly NamedShape[] = [
       'g',
     ),
     needs: ['chpasswd'],
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    // Of Go's drivers: `user:x@tcp(host)/db`.
+    shape: shape(
+      String.raw`(?<![\w:/@.+-])[\w.-]{1,64}:`,
+      String.raw`[^\s@/"'<>:]{3,128}(?=@(?:(?:tcp|tcp4|tcp6|udp|unix|cloudsql|pipe)?\(|\/[\w-]{1,64}(?:[?"'\s]|$)))`,
+    ),
+    needs: ['@tcp', '@udp', '@unix', '@cloudsql', '@pipe', '@(', '@/'],
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    // Of SQL.
+    shape: shape(
+      String.raw`${WORD_BEGIN}(?:create|alter|set|grant)\s[^\n;\\]{0,200}?\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?(?:by|as)|password)(?:\s{1,4}for\s[^\n=;\\]{1,80}?)?\s{0,4}=?\s{0,4}(?:password\()?(?<open>\\?["'])`,
+      String.raw`[^\s"']{1,256}`,
+    ),
+    needs: ['identified', 'password'],
+    bond: 'end',
+  },
+  {
+    kind: 'password',
+    // Of debconf: `package package/root_password password x`.
+    shape: shape(String.raw`(?<=[\w-]\/)[\w-]{0,40}passw[\w-]{0,40}\s{1,4}password\s{1,4}`, String.raw`[^\s"']{1,256}`),
+    needs: ['password'],
     bond: 'end',
   },
   {

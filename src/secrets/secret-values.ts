@@ -40,7 +40,7 @@ const CODE =
   /^(?:[\w$.]{1,80}\(.*|(?:[A-Za-z_$]{1,30}\.){1,6}[A-Za-z_$]{1,30}|(?:string|str|number|bool|boolean|int|integer|any|unknown|text|varchar|char|object|await|new|this|self|async|function|require|import|return|process|os|env|optional)[?!]?)$/i;
 
 /** A variable, or what stands there when nothing is told: `$PASSWORD`, `null`, `****`. */
-const PLACEHOLDER = /^(?:\$\w*|\$\{[^}]*\}?|\$\(.*|<.*|\*+|x{3,}|null|none|true|false|undefined|yes|no|‹.*)$/i;
+export const PLACEHOLDER = /^(?:\$\w*|\$\{[^}]*\}?|\$\(.*|<.*|\*+|x{3,}|null|none|true|false|undefined|yes|no|‹.*)$/i;
 
 /** Whether a value is one of a secret, in a text that is shown. `end`: where it ends. */
 export function isSecretValue(text: string, found: NamedValue, end: number): boolean {

@@ -126,7 +126,8 @@ export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Mask
   const guessed = [...(values.isSeen ? [] : shapeSpans(cmd)), ...named]
     .filter(({ start }) => !values.isRun(start))
     .flatMap((span) => clip(cmd, span));
-  const spans = apart([...(values.isSeen ? [] : keyBlocks(cmd)), ...knownSpans(cmd, known), ...guessed]);
+  const told = values.told.flatMap((part) => clip(cmd, part));
+  const spans = apart([...(values.isSeen ? [] : keyBlocks(cmd)), ...knownSpans(cmd, known), ...guessed, ...told]);
   return maskSpans(cmd, spans, (kind) => `‹${kind}›`);
 }
 

@@ -20,6 +20,8 @@ export interface Inner {
   readonly scripts?: readonly { readonly text: string; readonly shell?: string }[];
   /** Why it cannot be read. */
   readonly unreadable?: string;
+  /** The words that a shell runs together, where a part of them is only known when it runs. */
+  readonly joins?: readonly Text[];
   /** What it runs is run in another directory, or on another machine. */
   readonly isElsewhere?: boolean;
   /** It runs what its words say in a way of its own, behind words that fit this. */

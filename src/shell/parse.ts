@@ -1,4 +1,5 @@
 import { forEachChild, type ParsedScript, parse, type SyntaxNode } from 'unbash';
+import { textOf } from './words.ts';
 
 /** As many as a call may have; the parser takes 5 ms for so many of plain commands, 120 ms for 25,000 of one letter. */
 const MOST_CHARS = 100_000;
@@ -21,6 +22,21 @@ export function parseScript(text: string, depth: number): ParsedScript | string 
   } catch (error) {
     return `it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`;
   }
+}
+
+/** Whether a text has a command whose name is only known when it runs. */
+export function namesUnknown(text: string): boolean {
+  if (!text.includes('$')) return false;
+  const script = parseScript(text, 0);
+  return typeof script === 'string' || hasUnknownName(script);
+}
+
+function hasUnknownName(node: SyntaxNode): boolean {
+  let isUnknown = node.type === 'Command' && node.name !== undefined && !textOf(node.name).isKnown;
+  forEachChild(node, (child) => {
+    isUnknown ||= hasUnknownName(child);
+  });
+  return isUnknown;
 }
 
 /** Whether nothing is looked at any more so deep. */

@@ -2,6 +2,7 @@ import { type Assignment, type Command, forEachChild, type ParsedScript, type Sy
 import { A_SCRIPT, type Invocation } from './invocation.ts';
 import { isTooDeep, parseScript } from './parse.ts';
 import { innerOf } from './programs.ts';
+import { runsInput, runsVariable } from './run-values.ts';
 import { isSpecialVariable } from './variables.ts';
 import { argumentText, type Text } from './words.ts';
 import { WRAPPERS } from './wrappers.ts';
@@ -16,11 +17,38 @@ export interface Place {
   readonly isRunner: boolean;
 }
 
-/** The parts of a command that nothing runs, in their order, and the names of variables and of programs that no other program runs. */
-export function quietPlaces(cmd: string): { readonly places: readonly Place[]; readonly names: ReadonlySet<number> } {
-  const finder = new Finder();
+/** A part of a script that its syntax singles out. */
+export interface Told {
+  readonly pos: number;
+  readonly end: number;
+  /** A variable may have it for its value. */
+  readonly isValue: boolean;
+  /** It is a word of the program that takes it for a secret. */
+  readonly isArgument?: boolean;
+}
+
+/** What is looked for in each piece of a script, of this text. `isFunction`: whether the script defines a program itself. */
+export type SyntaxLook = (node: SyntaxNode, text: string, isFunction: (name: string) => boolean) => readonly Told[];
+
+/** What a command has that nothing runs. */
+export interface Quiet {
+  /** Its parts, in their order. */
+  readonly places: readonly Place[];
+  /** The names of variables and of programs that no other program runs. */
+  readonly names: ReadonlySet<number>;
+  /** Those parts that `look` has found. */
+  readonly told: readonly ToldPlace[];
+}
+
+interface ToldPlace extends Omit<Told, 'pos'> {
+  readonly start: number;
+}
+
+/** The parts of a command that nothing runs. */
+export function quietPlaces(cmd: string, look: SyntaxLook = () => []): Quiet {
+  const finder = new Finder(look);
   finder.script(cmd, undefined, 0);
-  return { places: finder.places.sort((a, b) => a.start - b.start), names: finder.names };
+  return { places: finder.places.sort((a, b) => a.start - b.start), names: finder.names, told: finder.told };
 }
 
 /** Programs that take a here-document or a here-string for a text. */
@@ -39,8 +67,21 @@ class Finder {
   readonly #places: Place[] = [];
   /** Values, which may be run where the name of a program is only known when it runs. */
   readonly #values: Place[] = [];
+  readonly #told: ToldPlace[] = [];
+  readonly #functions = new Set<string>();
   #isOpen = false;
+  /** A part of it is no script that can be read. */
+  #isBroken = false;
   readonly names = new Set<number>();
+  readonly #look: SyntaxLook;
+
+  constructor(look: SyntaxLook) {
+    this.#look = look;
+  }
+
+  get told(): ToldPlace[] {
+    return this.#isBroken ? [] : this.#told.filter(({ isValue }) => !isValue || !this.#isOpen);
+  }
 
   get places(): Place[] {
     return this.#isOpen ? this.#places : [...this.#places, ...this.#values];
@@ -49,13 +90,25 @@ class Finder {
   script(text: string, map: readonly number[] | undefined, depth: number): void {
     const script = parseScript(text, depth);
     if (typeof script === 'string') this.#isOpen = true;
-    else this.#walk(script, { text, map, depth });
+    else {
+      if (/\(\s*\)|\bfunction\s/.test(text)) this.#define(script);
+      this.#isBroken ||= (script.errors?.length ?? 0) > 0;
+      this.#walk(script, { text, map, depth });
+    }
+  }
+
+  /** A function has the arguments of a program for its own. */
+  #define(node: SyntaxNode): void {
+    if (node.type === 'Function') this.#functions.add(node.name.value);
+    forEachChild(node, (child) => this.#define(child));
   }
 
   #walk(node: SyntaxNode, source: Source): void {
     // What is in escaped backticks has places of its own.
     if (node.type === 'Script' && (node as ParsedScript).source !== undefined) return;
     if (node.type === 'Command') this.#command(node, source);
+    for (const { pos, end, ...rest } of this.#look(node, source.text, (name) => this.#functions.has(name)))
+      if (end > pos) this.#told.push({ ...rest, start: placeAt(source, pos), end: placeAt(source, end - 1) + 1 });
     forEachChild(node, (child) => this.#walk(child, source));
   }
 
@@ -69,8 +122,12 @@ class Finder {
     for (let at = node.name.pos; at < node.name.end; at++) this.names.add(placeAt(source, at));
     // A program does not begin with a dash.
     if (name?.text.startsWith('-') === true) this.#argument(node.name, source, false);
+    if (this.#functions.has(name?.text ?? '')) return;
     this.#invocation({ name, args }, nodes, source);
-    if (!COPIERS.test(name?.text ?? '')) return;
+    if (!COPIERS.test(name?.text ?? '')) {
+      this.#isOpen ||= runsInput({ name, args }, node.redirects);
+      return;
+    }
     for (const redirect of node.redirects) {
       if (redirect.type === 'HereString' && redirect.target !== undefined)
         this.#argument(redirect.target, source, false);
@@ -86,6 +143,7 @@ class Finder {
     if (isTooDeep(source.depth)) return;
     const inner = innerOf({ name, args });
     const { invocations = [], scripts = [] } = inner;
+    this.#isOpen ||= runsVariable(name.text, args, inner, nodes);
     for (const one of invocations) this.#invocation(one, nodes, { ...source, depth: source.depth + 1 });
     for (const { text } of scripts) this.#scriptIn(args, text, nodes, source);
     const program = name.text.replace(/^.*\//, '');
@@ -94,9 +152,12 @@ class Finder {
     const first = wrapped?.name === undefined ? -1 : args.indexOf(wrapped.name);
     if (WRAPPERS[program] !== undefined) {
       // The options of a wrapper, and `env TOKEN=x program`.
-      if (inner.unreadable !== undefined) return;
-      for (const arg of args.slice(0, first === -1 ? args.length : first))
-        this.#argument(nodes.get(arg), source, false);
+      if (inner.unreadable !== undefined || (wrapped !== undefined && first === -1)) return;
+      for (const arg of args.slice(0, first === -1 ? args.length : first)) {
+        const node = nodes.get(arg);
+        if (node?.type === 'Word' && /^[A-Za-z_]\w*=/.test(arg.text)) this.#word(node, source, false, this.#values);
+        else this.#argument(node, source, false);
+      }
       return;
     }
     const taken = new Set(invocations.flatMap((one) => [one.name, ...one.args]));
@@ -130,7 +191,10 @@ class Finder {
   }
 
   #assignment({ name, value, pos }: Assignment, source: Source, isRunner: boolean): void {
-    if (isSpecialVariable(name)) return;
+    if (isSpecialVariable(name)) {
+      this.#isOpen ||= name !== 'PATH' && value.type === 'Word' && !argumentText(value).isKnown;
+      return;
+    }
     for (let at = 0; at < name.length; at++) this.names.add(placeAt(source, pos + at));
     for (const word of value.type === 'Word' ? [value] : value.elements)
       this.#word(word, source, isRunner, this.#values);

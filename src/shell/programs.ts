@@ -74,7 +74,7 @@ function behindHost(rest: readonly Text[], wrapper: Wrapper, isSsh: boolean): re
 
 /** A shell that runs all of its words together. */
 function joined(args: readonly Text[], shell?: string): Inner {
-  if (args.some(({ isKnown }) => !isKnown)) return { unreadable: 'what it runs is only known then' };
+  if (args.some(({ isKnown }) => !isKnown)) return { unreadable: 'what it runs is only known then', joins: args };
   const text = args.map((arg) => arg.text).join(' ');
   return { scripts: [shell === undefined ? { text } : { text, shell }] };
 }
@@ -91,7 +91,8 @@ function shell(name: string): Look {
     let isInteractive = false;
     for (let index = 0; index < args.length; index++) {
       const arg = args[index];
-      if (arg?.isKnown !== true) return { unreadable: 'what the shell runs is only known then' };
+      if (arg?.isKnown !== true)
+        return { unreadable: 'what the shell runs is only known then', joins: arg === undefined ? [] : [arg] };
       const { text } = arg;
       if (/^[-+][oO]$/.test(text)) {
         if (!/^[a-z_]+$/.test(args[++index]?.text ?? '') || CHANGING.test(args[index]?.text ?? ''))
@@ -119,7 +120,8 @@ const CHANGING = /^(?:posix|history|histexpand|keyword|expand_aliases|autocd|cda
 function minusC(valued: Valued): Look {
   return (args) => {
     const [script, ...more] = valuesOf(divide(args, valued), '-c', '--command', '--session-command');
-    if (script?.isKnown !== true || more.length > 0) return A_SHELL;
+    if (script?.isKnown !== true || more.length > 0)
+      return script === undefined ? A_SHELL : { ...A_SHELL, joins: [script] };
     return { scripts: [{ text: script.text, shell: SOME_SHELL }], isElsewhere: true };
   };
 }

@@ -77,6 +77,18 @@ export function argumentText(argument: CommandArgument, values: Values = NO_VALU
   return given.isKnown ? known(`${name}=${given.text}`) : whole({ ...given, text: `${name}=${given.text}` });
 }
 
+/** A word without its quotes, with what it expands as it is written. */
+export function rawText({ parts, value }: Word): string {
+  if (parts === undefined) return value;
+  return parts
+    .map((part) => {
+      if (part.type === 'DoubleQuoted')
+        return part.parts.map((one) => (one.type === 'Literal' ? one.value : one.text)).join('');
+      return part.type === 'Literal' || part.type === 'SingleQuoted' ? part.value : part.text;
+    })
+    .join('');
+}
+
 /** Words of braces that are told apart. */
 const MOST_WORDS = 100;
 

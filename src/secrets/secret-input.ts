@@ -1,0 +1,119 @@
+import type { Command, CommandNode, Pipeline, Redirected, Redirection } from 'unbash';
+import type { Told } from '../shell/places.ts';
+import { isSecretName } from './secret-assignments.ts';
+import { type Invoked, invokedBy, literals } from './secret-invocations.ts';
+
+/** Lines of a name, a colon and a secret; the value of a variable; or a secret and nothing else. */
+type Kind = 'pairs' | 'value' | 'whole';
+
+/** Programs that read a secret, whatever their words are. */
+const READERS = /^(?:passwd|smbpasswd|kinit|cryptsetup|vncpasswd|ldappasswd|pdbedit|kpasswd|systemd-ask-password)$/;
+const PAIRS = /^(?:chpasswd|chgpasswd|newusers)$/;
+/** Words that say so. */
+const WORDS: readonly (readonly [program: RegExp, words: RegExp])[] = [
+  [/./, /(?:^| )--(?:[\w-]*(?:password|passphrase|token|secret|key)-(?:std)?in|with-token|passphrase-fd[= ]0)(?: |$)/],
+  [/^passwd$/, /--stdin/],
+  [/^openssl$/, /^passwd .*-stdin|(?:^| )-pass(?:in|out)? stdin(?: |$)/],
+  [/^mkpasswd$/, /^(?:.* )?(?:-s|--stdin|-P 0|--password-fd[= ]0)(?: |$)/],
+  [/^htpasswd$/, /^(?:.* )?-\w*i/],
+  [/^vault$/, /^(?:login|unwrap|operator unseal)(?: .*)? -$|^(?:kv put|write) .*(?:=-| -)$/],
+  [/^(?:docker|podman|nerdctl)$/, /^secret create /],
+  [/^(?:gh|wrangler|fly|flyctl|heroku|supabase)$/, /^secrets? (?:set|put|import)(?: |$)/],
+  [/^gcloud$/, /^secrets .*--data-file=-/],
+  [/^secret-tool$/, /^store /],
+  [/^pass$/, /^(?:insert|add) /],
+  [/^wg$/, /^pubkey/],
+  [/^npm$/, /^token /],
+];
+
+/** Programs that do not read what sudo has left. */
+const READ_NOTHING =
+  /^(?:apt|apt-get|aptitude|dnf|yum|apk|pacman|zypper|dpkg|snap|systemctl|service|journalctl|ls|id|whoami|true|mkdir|rmdir|rm|chmod|chown|chgrp|mv|cp|ln|touch|mount|umount|useradd|usermod|userdel|adduser|deluser|groupadd|groupdel|reboot|shutdown|poweroff|ufw|kill|pkill|killall|hostnamectl|timedatectl|ip|ss|netstat|lsof|du|df|stat|certbot)$/;
+
+/** What a command, a pipeline or a loop reads, where that is a secret. */
+export function secretInput(
+  node: Command | Pipeline | Redirected,
+  text: string,
+  isFunction: (name: string) => boolean,
+): Told[] {
+  if (node.type === 'Pipeline')
+    return node.commands.flatMap((one, index) => {
+      const kind = index === 0 ? undefined : kindOf(one, isFunction);
+      return kind === undefined
+        ? []
+        : printedBy(node.commands[index - 1], isFunction).flatMap((part) => lines(text, part, kind));
+    });
+  const kind = kindOf(node, isFunction);
+  return kind === undefined ? [] : node.redirects.flatMap(hereIn).flatMap((part) => lines(text, part, kind));
+}
+
+function kindOf(node: CommandNode | Pipeline, isFunction: (name: string) => boolean): Kind | undefined {
+  if (node.type === 'Command') return kindOfPrograms(invokedBy(node, isFunction));
+  // `while read TOKEN; do … done`
+  const loop = node.type === 'Redirected' ? node.command : node;
+  const first = loop.type === 'While' ? loop.clause.commands[0]?.command : undefined;
+  return first?.type === 'Command' && kindOf(first, isFunction) === 'value' ? 'value' : undefined;
+}
+
+function kindOfPrograms([outer, ...inner]: readonly Invoked[]): Kind | undefined {
+  if (outer === undefined) return undefined;
+  const { name, args } = outer;
+  const last = inner.at(-1) ?? outer;
+  if (/^(?:read|mapfile|readarray)$/.test(name))
+    return args.some((arg) => !arg.startsWith('-') && isSecretName(arg.replace(/\[.*/, ''))) ? 'value' : undefined;
+  if (PAIRS.test(last.name)) return 'pairs';
+  if (READERS.test(last.name)) return 'whole';
+  const words = last.args.join(' ');
+  if (WORDS.some(([program, about]) => program.test(last.name) && about.test(words))) return 'whole';
+  // What sudo does not read goes to its program, or nowhere.
+  const isAsking = name === 'sudo' && args.some((arg) => /^-[A-Za-z]*S|^--stdin$/.test(arg));
+  const isQuiet =
+    inner.length === 0 || (!last.isPath && READ_NOTHING.test(last.name) && !/(?:^| )-(?: |$)|\/fd|stdin/.test(words));
+  return isAsking && !outer.runs && isQuiet ? 'whole' : undefined;
+}
+
+interface Part {
+  readonly pos: number;
+  readonly end: number;
+}
+
+/** What `echo`, `printf`, `yes` or a document print into the next command, and nowhere else. */
+function printedBy(node: CommandNode | Pipeline | undefined, isFunction: (name: string) => boolean): readonly Part[] {
+  if (node?.type === 'Subshell' || node?.type === 'BraceGroup')
+    return node.body.commands.flatMap(({ command }) =>
+      command.type === 'Command' ? printedBy(command, isFunction) : [],
+    );
+  if (node?.type !== 'Command') return [];
+  const [program, ...others] = invokedBy(node, isFunction);
+  if (program === undefined || others.length > 0) return [];
+  if (program.name === 'cat') {
+    const isToNext = program.args.length === 0 && node.redirects.every(({ type }) => type !== 'Redirect');
+    return isToNext ? node.redirects.flatMap(hereIn) : [];
+  }
+  if (!/^(?:echo|printf|yes)$/.test(program.name) || node.redirects.length > 0) return [];
+  return program.words.filter((_, index) => !/^-[neE]{1,3}$/.test(program.args[index] ?? '')).flatMap(literals);
+}
+
+function hereIn(redirect: Redirection): readonly Part[] {
+  if (redirect.type === 'HereString') return redirect.target === undefined ? [] : literals(redirect.target);
+  return redirect.type === 'HereDoc' ? [redirect.body] : [];
+}
+
+/** What is written for a character, or for a word that comes behind. */
+const ESCAPE = /\\(?:x[0-9a-f]{1,2}|[0-7]{1,4}|[\s\S])|%[-\d.]{0,8}[a-z]|[\r\n]/gi;
+
+/** The lines of a text that is read, without the names before a colon. */
+function lines(text: string, { pos, end }: Part, kind: Kind): Told[] {
+  // A mark ends at what is escaped in what a variable may be.
+  const parts: Told[] = [];
+  // A mark ends at what is escaped in what a variable may be.
+  const ends = kind === 'value' ? /\n/g : ESCAPE;
+  let from = pos;
+  for (const { index, 0: sign } of [...text.slice(pos, end).matchAll(ends), { index: end - pos, 0: '' }]) {
+    const line = text.slice(from, pos + index);
+    const [, name = '', secret = line] = kind === 'pairs' ? (/^([^:]*:)([^:]*)/.exec(line) ?? []) : [];
+    parts.push({ pos: from + name.length, end: from + name.length + secret.length, isValue: kind === 'value' });
+    from = pos + index + sign.length;
+  }
+  return parts;
+}
