@@ -62,7 +62,7 @@ interface Answers {
 
 /** Asks for what the command line does not say. */
 export async function askFor(given: Answers): Promise<Answers> {
-  const lines = createInterface({ input: process.stdin, output: process.stdout });
+  const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false });
   try {
     const client = given.client ?? (await askClient(lines));
     const name = given.name ?? ((await lines.question(`Name in agent3 token list [${client}]: `)).trim() || undefined);

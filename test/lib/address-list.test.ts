@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { isIP } from 'node:net';
 import fc from 'fast-check';
-import { AddressList, networkFault } from '../../src/lib/addresses.ts';
+import { AddressList, isPublicAddress, networkFault } from '../../src/lib/addresses.ts';
 
 describe('a list of addresses', () => {
   const { list, faults } = AddressList.parse(' 127.0.0.1, ::1,10.0.0.0/8 , fd00::/8');
@@ -95,4 +95,16 @@ describe('a network that somebody types', () => {
     expect(faults).toEqual([]);
     expect(list.has('10.200.0.1')).toBe(true);
   });
+});
+
+describe('an address of the open internet', () => {
+  test.each(['8.8.8.8', '1.1.1.1', '2001:4860:4860::8888', '::ffff:8.8.8.8'])('is %s', (address) =>
+    expect(isPublicAddress(address)).toBe(true),
+  );
+  test.each([
+    ...['0.0.0.0', '10.0.0.1', '100.64.0.1', '127.0.0.1', '169.254.169.254', '172.16.0.1', '192.0.0.1', '192.0.2.1'],
+    ...['192.168.0.1', '198.18.0.1', '203.0.113.9', '224.0.0.1', '240.0.0.1', '255.255.255.255'],
+    ...['::', '::1', '::127.0.0.1', '::ffff:127.0.0.1', '64:ff9b::7f00:1', '100::1', '2001::1', '2001:db8::1'],
+    ...['2002:7f00:1::', 'fc00::1', 'fd00::1', 'fe80::1', 'fec0::1', 'ff02::1', 'localhost', ''],
+  ])('is not %s', (address) => expect(isPublicAddress(address)).toBe(false));
 });
