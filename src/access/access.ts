@@ -6,15 +6,12 @@ import type { Notices } from '../lib/notices.ts';
 import type { Profile } from './profile.ts';
 import { type FaultyFile, faultsOf, listProfileFiles, readProfiles } from './profile-files.ts';
 
-/** Tokens that have a profile of their own. */
 interface TokenProfiles {
   /** The name of the profile of a principal; undefined for one whose token has ended or is gone. */
   profileOf(principal: string): string | undefined;
-  /** Whether `word` is one of them. */
   isToken(word: string): boolean;
 }
 
-/** Knows what the bearer of a token may do. */
 export class Access {
   /** `usual` is the profile of the token of the settings, whose principal `tokens` does not know. */
   constructor(
@@ -139,14 +136,12 @@ export class ProfileBook {
   }
 }
 
-/** A profile with a workspace. */
 interface Workspace {
   readonly name: string;
   readonly directory: string;
   readonly hidden: readonly string[];
 }
 
-/** The workspaces of profiles. */
 function workspacesOf(profiles: Iterable<Profile>): Workspace[] {
   return [...profiles].flatMap(({ name, sandbox }) =>
     sandbox?.directory === undefined ? [] : [{ name, directory: sandbox.directory, hidden: sandbox.hidden }],

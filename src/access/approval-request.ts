@@ -62,7 +62,6 @@ const decisionSchema = Type.Object({
   by: Type.String({ maxLength: 100 }),
 });
 
-/** What a person said. */
 export type ApprovalDecision = Static<typeof decisionSchema>;
 
 /** The SHA-256 of a request: command, directory, environment, input and user are all in it. */
@@ -160,7 +159,6 @@ export function distrust(directory: string): string | undefined {
   return closedDirectory(directory);
 }
 
-/** Why decisions in a directory cannot be read by the user of this process. */
 function closedDirectory(directory: string): string | undefined {
   try {
     accessSync(directory, constants.R_OK | constants.X_OK);

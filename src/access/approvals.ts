@@ -19,14 +19,12 @@ export interface Verdict {
   /** `tampered`: what lies where a person reads it is not, or is no longer, what was asked. */
   readonly kind: 'approved' | 'denied' | 'tampered' | 'expired' | 'withdrawn' | 'stopped';
   readonly why: string;
-  /** Who decided. */
   readonly by: string;
 }
 
 /** Told of a request, and then of what became of it. */
 export type Announce = (request: ApprovalRequest, verdict: Verdict | undefined) => void;
 
-/** How long a person has. */
 export const APPROVAL_SECONDS = 600;
 
 /** Requests of all tokens that may wait at once: what waits holds memory, and a person reads no more. */
@@ -44,7 +42,6 @@ interface Waiting {
   readonly request: ApprovalRequest;
   readonly digest: string;
   readonly settle: (verdict: Verdict) => void;
-  /** How its file looked last. */
   seen: string;
   readonly timer: ReturnType<typeof setTimeout>;
 }

@@ -12,7 +12,6 @@ export interface FaultyFile {
   readonly path: string;
   /** Of the profile that is not there for it; undefined: of all in the directory. */
   readonly name: string | undefined;
-  /** A sentence each. */
   readonly faults: readonly string[];
 }
 
@@ -22,7 +21,6 @@ export interface ProfileSet {
   readonly faulty: readonly FaultyFile[];
 }
 
-/** Why what lies at a path cannot be used; undefined when it can, as far as this knows. */
 type FaultAt = (path: string) => string | undefined;
 
 /**
@@ -94,7 +92,6 @@ export function readProfile(path: string): Profile | readonly string[] {
   return profileOf(name, value);
 }
 
-/** The names of the files, or why there are none to be had. */
 export function listProfileFiles(
   directory: string,
   faultAt: FaultAt = () => undefined,
@@ -150,7 +147,6 @@ function unknownKey(keys: readonly string[]): string {
   return `${before}there is no ${name}; ${subject} has ${Object.keys(properties).join(', ')}`;
 }
 
-/** The schema of what lies behind these keys. */
 function schemaAt(keys: readonly string[]): TSchema {
   let schema: TSchema = profileSchema;
   for (const key of keys) {

@@ -3,7 +3,6 @@ import { ruleMistakes, ruleNotes } from '../rules/rule-faults.ts';
 import { shadowFaults, shadowNotes } from '../rules/shadows.ts';
 import type { Profile, ProfileFile } from './profile.ts';
 
-/** What there is of a machine. */
 interface Machine {
   readonly memoryBytes: number;
   readonly cpus: number;
@@ -17,7 +16,6 @@ export function profileMistakes({ source }: Profile): string[] {
   return ofRules.length > 0 ? ofRules : shadowFaults(rules.map(ruleOf));
 }
 
-/** Built-in profiles have no file. */
 function rulesIn(source: string): NonNullable<ProfileFile['rules']> {
   const { rules = [] }: ProfileFile = source === '' ? {} : JSON.parse(source);
   return rules;
@@ -38,7 +36,6 @@ const MIB = 1_048_576;
 /** bubblewrap is two, the shell is one: measured with pids.max of 3, 4 and 5. */
 const PROCESSES_OF_SANDBOX = 3;
 
-/** Limits that hold nothing on this machine, or leave nothing. */
 function limitNotes({ limits, sandbox }: Profile, machine: Machine): string[] {
   const { memory_mib: memoryMib = 0, cpu_percent: cpuPercent = 0, processes } = limits;
   const hasMib = Math.floor(machine.memoryBytes / MIB);

@@ -95,7 +95,6 @@ export const profileSchema = Type.Object(
 export type ProfileFile = Static<typeof profileSchema>;
 type Limits = NonNullable<ProfileFile['limits']>;
 
-/** What a token's commands may do. */
 export interface Profile {
   readonly name: string;
   readonly description: string;
@@ -109,9 +108,7 @@ export interface Profile {
     | undefined;
   readonly limits: Limits;
   readonly rules: Ruleset;
-  /** Some commands are denied, or need approval. */
   readonly hasRules: boolean;
-  /** What looks like a secret is masked in answers. */
   readonly mask: boolean;
   /** What its file states, as JSON: the same as long as it is the same profile. */
   readonly source: string;

@@ -33,7 +33,6 @@ export class AuditLog {
   /** Lines that come before any other. */
   #notes: Fields[] = [];
   readonly #owed: OwedLine[] = [];
-  /** Of those, how many were given up. */
   #lost = 0;
   #isTold = false;
   readonly #seal: Seal;
@@ -115,7 +114,6 @@ export class AuditLog {
     if (this.#size > 0) this.#suspect('the new file was written to by somebody else');
   }
 
-  /** False when the file is the same. */
   #open(): boolean {
     const fd = openRecord(this.path);
     const { ino, dev, size } = fstatSync(fd);
@@ -275,7 +273,6 @@ export class AuditLog {
   }
 }
 
-/** A line that is to come. */
 interface OwedLine {
   readonly fields: () => Fields;
   readonly mayGo: boolean;

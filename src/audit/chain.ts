@@ -44,10 +44,8 @@ export function* linesOf(bytes: Uint8Array): Generator<{ readonly bytes: Uint8Ar
 /** Of a line's MAC, 22 characters of Base64url: 128 bits. */
 const MAC_BYTES = 16;
 const END = /,"mac":"([\w-]{22})"\}$/;
-/** `,"mac":"…"}`. */
 const END_BYTES = 32;
 
-/** What a look at a line's MAC gave. */
 export type SealState = 'none' | 'right' | 'wrong' | 'unknown';
 
 /** Seals lines with a key, and tells whether they were; without one, lines stay as they are, and nothing is known. */
@@ -88,10 +86,8 @@ function shorten(hasher: Bun.CryptoHasher): string {
   return hasher.digest().subarray(0, MAC_BYTES).toString('base64url');
 }
 
-/** Where a record ends. */
 export interface Head {
   readonly seq: number;
-  /** Of the last line. */
   readonly hash: string;
   /** Files since the beginning, with that of now. */
   readonly files: number;
@@ -109,7 +105,6 @@ export function headPath(path: string): string {
 /** In the place of a MAC where there is no key. */
 const NO_MAC = '-'.repeat(22);
 
-/** Longer than every note. */
 const NOTE_BYTES = 128;
 
 /** The text of a note in an open file. Throws the system's error. */

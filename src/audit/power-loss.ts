@@ -31,11 +31,9 @@ interface Ending {
   readonly hash: string;
   /** Where in the bytes the last whole line ends. */
   readonly to: number;
-  /** The boot that a line has named last. */
   readonly boot: string | undefined;
 }
 
-/** Before the first line. */
 const BEGINNING: Ending = { seq: 0, hash: GENESIS, to: 0, boot: undefined };
 
 /** Pages are written back whole: what was written back behind a hole begins at one. */

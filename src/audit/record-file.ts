@@ -13,12 +13,10 @@ const dataSync = promisify(fdatasync);
 
 /** What of a record is on the disk, and the mark that says so. */
 export class SyncedRecord {
-  /** What an earlier agent left. */
   readonly mark: Mark | undefined;
   readonly #group = new GroupSync(() => this.#sync());
   /** Undefined where there can be none: then a loss of power reads as a change by somebody. */
   readonly #fd: number | undefined;
-  /** Lines up to this are on the disk. */
   #seq: number;
   #hasBegun = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -171,7 +169,6 @@ export class RecordRoom {
 
   constructor(private readonly fileBytes: number) {}
 
-  /** A file is to be put aside. */
   isDue(size: number): boolean {
     return size >= this.fileBytes;
   }
@@ -197,12 +194,10 @@ export class RecordRoom {
     return true;
   }
 
-  /** A line of a token was written. */
   add(token: string, length: number): void {
     this.#bytes.set(token, (this.#bytes.get(token) ?? 0) + length);
   }
 
-  /** A new file. */
   clear(): void {
     this.#bytes.clear();
     this.#held.clear();

@@ -12,7 +12,6 @@ interface Tail {
 
 /** The file of a record that an agent goes on with. */
 export interface LastFile {
-  /** In bytes. */
   readonly size: number;
   /** The last bytes, at most `length`. */
   end(length: number): Uint8Array;
@@ -23,7 +22,6 @@ export interface OlderFiles {
   readonly count: number;
   /** The bytes of the newest that has any: a file may be put aside before it has a line. */
   newest(): Uint8Array | 'unreadable' | undefined;
-  /** The end of it. */
   tail(): Tail | 'unreadable' | undefined;
   /** Whether the file of now, or the newest of these, has a line with a MAC. */
   hasSeals(): boolean;
@@ -32,14 +30,10 @@ export interface OlderFiles {
 /** How an agent goes on with a record. */
 export interface Resumption {
   readonly seq: number;
-  /** The hash that the next line has. */
   readonly prev: string;
   readonly files: number;
-  /** The last line was not written whole. */
   readonly isTorn: boolean;
-  /** No line feed is at the end. */
   readonly needsBreak: boolean;
-  /** What is written before anything else. */
   readonly notes: readonly Fields[];
 }
 
@@ -132,7 +126,6 @@ function fitOf(
   return isRest ? { seq, prev: hashLine(last), isTorn: true } : undefined;
 }
 
-/** Whether a line is the one after the note. Where there is a key, its MAC has to be right. */
 function isNext(seal: Seal, head: Head, bytes: Uint8Array): boolean {
   const line = parseLine(bytes);
   if (line?.prev !== head.hash || line.seq !== head.seq + 1) return false;
@@ -178,7 +171,6 @@ export function isFileNote(fields: Fields | undefined): boolean {
   return fields?.['event'] === 'agent' && fields['what'] === 'file';
 }
 
-/** The number of the file that a line begins. */
 function fileNumber(line: Fields | undefined): { readonly files?: number } {
   const number = isFileNote(line) ? line?.['number'] : undefined;
   return typeof number === 'number' ? { files: number } : {};

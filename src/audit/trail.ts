@@ -7,7 +7,6 @@ import { hashesNow, hashFile, sizeOf } from './output-hash.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
-/** A command as it is started. */
 interface StartDetails {
   readonly cmd: string;
   readonly cwd: string;
@@ -28,14 +27,12 @@ interface AuditSink {
    * its token has filled its part of the record.
    */
   writeLater(fields: () => Fields, mayGo?: boolean): void;
-  /** Resolves when every line so far is on the disk. */
   synced(): Promise<void>;
 }
 
 /** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
 
-/** Who asked for something, and from where. */
 interface Caller {
   readonly principal: string;
   readonly address: string;

@@ -23,11 +23,8 @@ interface AuditFinding {
   readonly what: string;
 }
 
-/** How a record is looked at. */
 interface VerifyOptions {
-  /** That its lines were sealed with; undefined: it is not known. */
   readonly key?: string | undefined;
-  /** Older files that logrotate keeps. */
   readonly kept?: number | undefined;
 }
 
@@ -105,23 +102,19 @@ interface Before {
   readonly at: Omit<AuditFinding, 'what'>;
 }
 
-/** The way through the lines of a record. */
 class Walk {
   readonly findings: AuditFinding[] = [];
   readonly notes: AuditFinding[] = [];
   lines = 0;
   first: AuditLine | undefined;
   last: AuditLine | undefined;
-  /** The first line of the oldest file. */
   begin: AuditLine | undefined;
   sealed = 0;
   unsealed = 0;
   ofOtherKey = 0;
   lastState: SealState = 'none';
-  /** Hash of the line with the number `notedSeq`. */
   notedHash: string | undefined;
   #before: Before | undefined;
-  /** That a line has named last. */
   #boot: string | undefined;
 
   constructor(
@@ -250,7 +243,6 @@ function beginningFaults(begin: AuditLine, files: number, kept: number): string[
   ];
 }
 
-/** More findings than these say nothing new. */
 const MAX_SHOWN = 100;
 
 /** What a check of the record found, a line each. `hasKey`: whether it was checked with the key of the seals. */

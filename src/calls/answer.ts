@@ -64,7 +64,6 @@ export function snapshot(session: Session, clock: Clock): Snapshot {
   return snapshotOf(session, streams, clock);
 }
 
-/** Whether more may come: its command runs, or waits for a person. */
 function isOpen({ status }: SessionRecord): boolean {
   return status === 'running' || status === 'waiting';
 }
@@ -136,7 +135,6 @@ interface Advice {
   readonly calls: readonly OperationName[];
 }
 
-/** A sentence of a message; undefined where there is nothing to say. */
 export type Hint = string | Advice | undefined;
 
 /** The sentences that have something to say, as one `message` with what they advise; nothing where none has. */

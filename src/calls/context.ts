@@ -28,9 +28,7 @@ export interface OperationLimits {
 export interface Call {
   /** The name of the token it came with: sessions belong to it. */
   readonly principal: string;
-  /** Where it came from. */
   readonly address: string;
-  /** The answer leaves before this. */
   readonly deadline: Deadline;
   /** Fires when the agent stops, or the client takes the call back: who waits answers with what there is. */
   readonly shutdown: SignalOnce;
@@ -50,7 +48,6 @@ export type Answer = Readonly<Record<string, unknown>> & { readonly [ADVISED]?: 
 
 /** What every call works with. */
 export interface CallDeps {
-  /** What the bearer of a token may do. */
   readonly access: Access;
   readonly limits: OperationLimits;
   /** The agent's own tokens and secrets, which no answer of a profile that masks shows. */
@@ -112,7 +109,6 @@ function limitsWithin(limits: OperationLimits, { limits: own }: Profile): Operat
 
 /** What an answer adds where its message advises what the token may not call. */
 const FORBIDDEN = ' The profile of this token does not allow ';
-/** The sentence with all operations. */
 const FORBIDDEN_CHARS = FORBIDDEN.length + OPERATIONS.join(', ').length + 1;
 
 /** Most characters of JSON that the answer of a call may have, with room for what `withForbidden` adds. */
@@ -120,11 +116,9 @@ export function replyChars({ maxReplyChars, profile }: Pick<CallContext, 'maxRep
   return maxReplyChars - 1 - (profile.operations === undefined ? 0 : FORBIDDEN_CHARS);
 }
 
-/** What operations work with. */
 export interface OperationDeps extends CallDeps {
   /** How this program is started again, for work that needs a process of its own. */
   readonly ownArgv: readonly string[];
-  /** The user that commands run as. */
   readonly user: string;
   /** The working directory of a command that names none. */
   readonly home: string;
@@ -137,9 +131,7 @@ export interface OperationDeps extends CallDeps {
   readonly proposals: Proposals;
 }
 
-/** What the policy knows of an operation. */
 interface PolicySubject {
-  /** Its name on record. */
   readonly name: string;
   /** The operation that the profile of the token has to allow. */
   readonly needs: string;
@@ -187,12 +179,10 @@ export function requireOperation({ name, operations }: Profile, operation: strin
   );
 }
 
-/** Whether a token or its profile was found to be gone, and nothing says yet what that means for the call. */
 function isUnexplained(error: unknown): error is AccessLapsed {
   return error instanceof AccessLapsed && error.consequence === '';
 }
 
-/** What it means for a call that its token or profile is gone: it may be half done by then. */
 function consequenceOf(operation: string, hasBegun: boolean): string {
   return hasBegun
     ? ` by now, while ${operation} was under way: what that had begun was not taken back`

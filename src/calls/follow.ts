@@ -26,7 +26,6 @@ const FOLLOW_LOOK_SECONDS = 0.4;
 /** What is made of a piece: its text, that as JSON, and the bytes of an event. */
 const EVENT_GARBAGE_BYTES = 5 * FOLLOW_PIECE_BYTES;
 
-/** What a follower is told. */
 export type FollowEvent =
   /** A piece of a stream, whose bytes hold until the next event is asked for, and where the follower is behind it. */
   | { readonly kind: 'output'; readonly stream: StreamName; readonly bytes: Uint8Array; readonly offsets: Offsets }
@@ -37,16 +36,13 @@ export type FollowEvent =
   /** The token may read the session no more, and nothing follows. */
   | { readonly kind: 'refused'; readonly reason: string };
 
-/** How a session is to be followed. */
 interface FollowRequest {
   readonly offsets: Offsets;
   /** Pieces are cut only between characters. */
   readonly isText: boolean;
-  /** Fires when the follower has gone. */
   readonly gone: SignalOnce;
 }
 
-/** How a stream passes the policy: as a read of its session. */
 const STREAM = { name: 'stream', needs: 'read_session', readOnly: true, recorded: 'after' } as const;
 
 /** Follows the output of sessions as it is written. */
@@ -68,7 +64,6 @@ export class Followers {
     });
   }
 
-  /** Takes a slot until the follower has `gone`. Throws `TooManyRequests`. */
   #takeSlot(principal: string, gone: SignalOnce): void {
     if (this.#slots.hasRoom(principal)) {
       gone.subscribe(this.#slots.acquire(principal));

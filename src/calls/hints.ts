@@ -4,7 +4,6 @@ import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Hint } from './answer.ts';
 
-/** What a hint needs to know of the limits in force. */
 interface HintLimits {
   readonly replySeconds: number;
   readonly maxExecSeconds: number;
@@ -12,13 +11,11 @@ interface HintLimits {
   readonly maxSessionBytes: number;
 }
 
-/** What an answer says beside the record of its session. */
 export interface Notes {
   readonly silence: Silence | undefined;
   readonly more: readonly Hint[];
 }
 
-/** Where a reader goes on: an offset, or the field of the answer that has it. */
 type NextRead = number | 'next_offset';
 
 function offsetWords(next: NextRead | undefined): string {
@@ -132,7 +129,6 @@ function waitedFor({ waited_for }: SessionRecord): string {
   return waited_for === undefined ? '' : ` It was silent: ${waited_for}`;
 }
 
-/** The sweep of all sessions stops the largest one that runs, though by itself it may be small enough. */
 function tooMuch({ stdout_bytes, stderr_bytes, reserved_bytes = 0, file_max }: SessionRecord, max: number): string {
   if (stdout_bytes + stderr_bytes > max) return `it wrote more than a session may hold (${max} bytes)`;
   if (reserved_bytes > max) {
@@ -164,7 +160,6 @@ function longerHint(record: SessionRecord, { maxExecSeconds, maxBackgroundSecond
   return 'Split the work into shorter commands.';
 }
 
-/** Tells of processes that go on after the shell has ended. */
 function survivorsHint(count: number): Hint {
   if (count === 0) return undefined;
   const subject = count === 1 ? '1 process it started is' : `${count} processes it started are`;

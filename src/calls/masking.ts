@@ -23,7 +23,6 @@ interface Lines {
   readonly texts: readonly string[];
   readonly start: number;
   readonly end: number;
-  /** The first or the last is not whole. */
   readonly arePart: boolean;
 }
 
@@ -154,7 +153,6 @@ export class Masker {
   }
 }
 
-/** Spans in the order of their windows, those that meet as one. */
 function joined(spans: readonly SecretSpan[]): SecretSpan[] {
   const result: SecretSpan[] = [];
   for (const span of spans) {
@@ -183,7 +181,6 @@ function base64Chars({ length }: Uint8Array): number {
   return Math.ceil(length / 3) * 4;
 }
 
-/** Whether `at` lies between the halves of a surrogate pair. */
 function isInPair(text: string, at: number): boolean {
   return /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(text.slice(at - 1, at + 1));
 }
@@ -195,7 +192,6 @@ function clip(spans: readonly SecretSpan[], from: number, to: number): SecretSpa
     .filter(({ start, end }) => end > start);
 }
 
-/** What stands before and behind a part of a stream, as it is shown. */
 function surroundings(
   stream: ByteSource,
   start: number,

@@ -10,7 +10,6 @@ import type { Masker } from './masking.ts';
 import { type Found, search } from './search.ts';
 import type { SliceRequest } from './slice.ts';
 
-/** The lines that a search found. */
 export const matchesField = Type.Array(
   Type.Object({
     line: Type.Integer({ description: 'Number of the line in the stream, from 1.' }),
@@ -27,7 +26,6 @@ export const matchesField = Type.Array(
   { description: 'The lines that match, when match was given.' },
 );
 
-/** What is searched, and for how long. */
 interface MatchRequest extends SliceRequest {
   readonly match: string;
   readonly context: number;
@@ -140,7 +138,6 @@ const FRAME_CHARS = envelopeChars({ matches: [] }) + 2500;
 /** A line that is longer is cut there by the search as well. */
 const LONGEST_LINE_BYTES = 65_536;
 
-/** Where the line begins that has `offset` in it or ends there. */
 function lineStart(session: Session, { stream }: MatchRequest, offset: number): number {
   const from = Math.max(0, offset - LONGEST_LINE_BYTES);
   const bytes = session.stream(stream).read(from, offset - from);

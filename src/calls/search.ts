@@ -20,10 +20,8 @@ export interface SearchOrder {
   readonly maxChars: number;
 }
 
-/** What a search found. */
 export interface Found {
   readonly matches: readonly LineMatch[];
-  /** Where the next search begins, in bytes. */
   readonly nextOffset: number;
   /** It was stopped before it came to the end of what there was. */
   readonly isStopped: boolean;
@@ -66,7 +64,6 @@ export async function search(
     readonly seconds: number;
     /** Resolves when it is the turn of the principal to start a process. */
     readonly turn: () => Promise<void>;
-    /** What of a match may be seen. */
     readonly show: (match: LineMatch) => Promise<LineMatch>;
     /** What all matches together may have in characters, also when there is only one. */
     readonly roomChars: number;

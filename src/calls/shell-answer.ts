@@ -16,7 +16,6 @@ import { type Answer, type CallContext, type OperationDeps, replyChars, revalida
 import { binaryHint, type Notes, reasonOf, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
 
-/** What a call of `shell` wants to see of the output. */
 interface OutputRequest {
   /** Most bytes of both streams together. */
   readonly max_output: number;
@@ -106,7 +105,6 @@ async function shown(
   return joinWithNote({ head, tail }, omitted);
 }
 
-/** Names the call that reads what a cut left out. */
 function cutHint(fitted: FittedStreams, session: string): Hint {
   const calls: string[] = [];
   for (const stream of ['stdout', 'stderr'] as const) {
@@ -212,7 +210,6 @@ export function omissionNote({ offset, bytes }: Omission): string {
   return `[agent3: ${bytes} bytes omitted; read_session offset ${offset} reads them]`;
 }
 
-/** Beginning and end of a stream, with that line between them. */
 function joinWithNote({ head, tail }: NonNullable<FittedStream['parts']>, omitted: Omission): string {
   const before = head === '' || head.endsWith('\n') ? '' : '\n';
   const after = tail === '' ? '' : '\n';

@@ -15,10 +15,8 @@ export const sliceFields = {
   eof: Type.Boolean({ description: 'True when the command has ended and nothing follows.' }),
 } as const;
 
-/** Which part of a session is asked for. */
 export interface SliceRequest {
   readonly offset: number;
-  /** In bytes. */
   readonly limit: number;
   readonly stream: StreamName;
   readonly encoding: Encoding;
@@ -151,7 +149,6 @@ function readBase64(stream: ByteSource, start: number, share: Share): Page {
   return { text, start, end: start + bytes.length, chars: text.length };
 }
 
-/** How many bytes fit into `chars` characters of Base64: three in every four. */
 function base64Room(chars: number): number {
   return Math.floor(chars / 4) * 3;
 }
@@ -173,7 +170,6 @@ export function readEnd(stream: ByteSource, share: Share, encoding: Encoding, le
   };
 }
 
-/** The first place at or after `offset` where a character begins. */
 function alignForward(stream: ByteSource, offset: number): number {
   const from = Math.max(0, offset - CONTEXT_BYTES);
   const bytes = stream.read(from, 2 * CONTEXT_BYTES + 1);

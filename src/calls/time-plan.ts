@@ -16,7 +16,6 @@ export interface TimeLimits {
   readonly onTimeout: 'kill' | 'background';
 }
 
-/** When a command is answered, and when it is stopped. */
 export interface TimePlan {
   readonly executionSeconds: number;
   /** The answer leaves after this even when the command still runs; the reply window may close earlier. */

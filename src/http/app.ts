@@ -17,7 +17,6 @@ import { type AnswerDeps, failed, log, respond, send } from './respond.ts';
 import { answerSignIn, type SignInDoor } from './sign-in.ts';
 import { openStream } from './stream.ts';
 
-/** What the doors work with. */
 export interface AppParts extends AnswerDeps {
   readonly version: string;
   /** Knows the token of the metrics; undefined: this machine alone may read them. */
@@ -59,7 +58,6 @@ export interface McpDoor {
 
 const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
 
-/** Every path and its methods: what `Allow` names. */
 function methodsOf({ operations, mcp, signIn }: AppParts): ReadonlyMap<string, readonly string[]> {
   return new Map<string, readonly string[]>([
     ['/', ['POST']],
@@ -74,7 +72,6 @@ function methodsOf({ operations, mcp, signIn }: AppParts): ReadonlyMap<string, r
   ]);
 }
 
-/** What answers a request, whose exchange is made for it once. */
 type Answering = (exchange: HttpExchange) => Response | Promise<Response>;
 
 /** The socket that a request came in at; `null` where there is none, as in tests. */
@@ -109,7 +106,6 @@ export function createApp(parts: AppParts) {
   const unparsed = { parse: 'none' } as const;
   // A path is what the table says and nothing else: `/metrics/` is another.
   const app = new Elysia({ name: 'agent3', strictPath: true })
-    // What fails before it reaches a route.
     .onError({ as: 'global' }, ({ error, request, server }) => failed(parts, begin(request, server), error))
     .get('/healthz', healthy)
     .head('/healthz', healthy)
@@ -169,7 +165,6 @@ function publicly(parts: AppParts, exchange: HttpExchange, answer: Answering): R
   return answer(exchange);
 }
 
-/** The one route that answers during a shutdown too. */
 function health(parts: AppParts, exchange: Exchange): Response {
   const stopping = parts.shutdown.fired;
   const body = { status: stopping ? 'shutting down' : 'ok', version: parts.version };
@@ -200,7 +195,6 @@ async function documentText(parts: AppParts, door: Door): Promise<string> {
   return JSON.stringify(await openApiDocument(parts.operations, door, parts.version)).slice(0, -1);
 }
 
-/** A part of the page for people. */
 async function docs(parts: AppParts, path: string, exchange: HttpExchange): Promise<Response> {
   const file = await docsFile(path);
   if (hasFile(exchange.request.headers, file)) return send(parts, exchange, 304, null, 0, file.headers);
@@ -217,7 +211,6 @@ async function rpc(
   return invoke(parts, operation, args, exchange);
 }
 
-/** One route per operation: the body is the arguments themselves, and may be empty. */
 async function flat(parts: AppParts, operation: Operation, exchange: HttpExchange): Promise<Response> {
   return invoke(parts, operation, await readJsonOrNothing(exchange.request, readingOf(parts, exchange)), exchange);
 }
@@ -262,7 +255,6 @@ function tools(parts: AppParts, exchange: HttpExchange): Promise<Response> {
   );
 }
 
-/** What a browser asks before a page may send something. */
 function preflight(parts: AppParts, exchange: HttpExchange): Response {
   const origin = parts.mcp.originOf(exchange.request, exchange);
   return send(parts, exchange, 204, null, 0, preflightHeaders(origin));
@@ -274,7 +266,6 @@ function signInRequired(parts: AppParts, error: unknown, { request: { headers } 
   return new SignInRequired(error.hint, hadToken, parts.signIn?.challenge);
 }
 
-/** For this machine, and for who has the token of the metrics. */
 function metrics(parts: AppParts, exchange: HttpExchange): Response | Promise<Response> {
   authorizeMetrics(parts.metricsAuth, exchange.request.headers, exchange.peer, exchange.address);
   return publicly(parts, exchange, async () => {

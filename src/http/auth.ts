@@ -3,7 +3,6 @@ import { networkOf } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
 import { GuessingRefused, type RefusedToken, Unauthorized } from '../lib/errors.ts';
 
-/** Knows whose token a request carries. */
 export interface Authenticator {
   /** The name of the token in the headers that came from `address`. Throws `Unauthorized`, the same for a wrong token and for none. */
   authenticate(headers: Headers, address: string): string;
@@ -124,7 +123,6 @@ function hasToken(headers: Headers): boolean {
   return headers.has('x-auth-token') || headers.has('authorization');
 }
 
-/** Throws `GuessingRefused` when `failures` are this many or more, and not over yet. */
 function refuseBlocked(failures: Failures | undefined, count: number, nowMs: number): void {
   if (failures === undefined || failures.count < count || nowMs - failures.sinceMs >= WINDOW_MS) return;
   throw new GuessingRefused(Math.ceil((failures.sinceMs + WINDOW_MS - nowMs) / 1000));
@@ -141,7 +139,6 @@ function countFailure(failures: Map<string, Failures>, from: string, nowMs: numb
   return first;
 }
 
-/** Adds an entry as the youngest, in the place of the oldest where there are too many. */
 function remember<T>(entries: Map<string, T>, key: string, entry: T): void {
   entries.delete(key);
   const oldest = entries.size >= MAX_ADDRESSES ? entries.keys().next() : undefined;

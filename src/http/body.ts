@@ -33,7 +33,6 @@ function tooLarge(): RequestTooLarge {
   );
 }
 
-/** How a body is read. */
 export interface BodyReading {
   readonly deadline: Deadline;
   readonly shutdown: SignalOnce;
@@ -110,7 +109,6 @@ async function readBody(request: Request, count: (bytes: number) => void): Promi
   return new Uint8Array(await request.arrayBuffer());
 }
 
-/** So many pieces are taken without a look at what else there is to do. */
 const PIECES_AT_ONCE = 256;
 const FIRST_ROOM_BYTES = 16_384;
 
@@ -158,7 +156,6 @@ function readingFault(error: unknown): unknown {
   return new InvalidJson('The connection was closed before the whole body had arrived.');
 }
 
-/** A call as the body of `POST /` states it. */
 interface RpcCall {
   readonly operation: Operation;
   readonly args: unknown;

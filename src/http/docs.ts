@@ -3,7 +3,6 @@ import icon from 'swagger-ui-dist/favicon-32x32.png' with { type: 'file' };
 import style from 'swagger-ui-dist/swagger-ui.css' with { type: 'file' };
 import bundle from 'swagger-ui-dist/swagger-ui-bundle.js' with { type: 'file' };
 
-/** A part of the page, as it is answered. */
 interface DocsFile {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: string | Blob;
@@ -42,7 +41,6 @@ const SECURITY_HEADERS: Readonly<Record<string, string>> = {
   'cross-origin-resource-policy': 'same-origin',
 };
 
-/** Made when they are first asked for. */
 const files = new Map<string, Promise<DocsFile>>();
 
 /** The part of the page at `path`, one of `DOCS_PATHS`. */
@@ -92,7 +90,6 @@ async function makePage(): Promise<{ page: string; start: string }> {
       autoDarkMode: false,
       documentation: { info: { title: 'Agent3', version: '', description: 'A shell on a Linux server.' } },
       swaggerOptions: {
-        // The token is gone with the page.
         persistAuthorization: false,
         // Otherwise it sends the document's URL to validator.swagger.io.
         validatorUrl: 'none',

@@ -14,9 +14,7 @@ export interface Exchange {
   readonly address: string;
   readonly method: string;
   readonly path: string;
-  /** The answer leaves before this. */
   readonly deadline: Deadline;
-  /** Set once the token was checked. */
   principal: string;
   /** What the call holds of its token's share. */
   slot?: CallSlot;
@@ -28,7 +26,6 @@ export interface Exchange {
   error?: unknown;
 }
 
-/** One that came over HTTP. */
 export interface HttpExchange extends Exchange {
   readonly request: Request;
 }
@@ -99,7 +96,6 @@ export function pathOf(url: string): string {
   return end === -1 ? url.slice(start) : url.slice(start, start + end);
 }
 
-/** An error as a client sees it. */
 interface Problem {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;

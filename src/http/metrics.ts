@@ -6,12 +6,10 @@ import { isLoopback } from './origin.ts';
 /** What is true at this moment, read when Prometheus asks. */
 export interface Gauges {
   running(): number;
-  /** Commands that wait for their turn. */
   queued(): number;
   /** Commands that wait for a person. */
   unapproved(): number;
   sessions(): number;
-  /** Output of all sessions. */
   sessionBytes(): number;
 }
 

@@ -13,7 +13,6 @@ export function doorOf(url: string): Door {
 
 type Document = Readonly<Record<string, unknown>>;
 
-/** Where the swagger plugin leaves the document, inside. */
 const SPEC_PATH = '/openapi.json';
 
 const ERROR: PlainSchema = {
@@ -160,7 +159,6 @@ export interface PlainSchema {
   readonly [more: string]: unknown;
 }
 
-/** Keywords that go over as they are. */
 const KEPT = ['description', 'default', 'minimum', 'maximum', 'minLength', 'maxLength', 'pattern'] as const;
 
 /** A TypeBox schema in the plain kind. Throws for one that has no plain form. */

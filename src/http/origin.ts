@@ -2,9 +2,7 @@ import { ForeignOrigin } from '../lib/errors.ts';
 
 /** Whose pages may use `/mcp` beside those of this machine. */
 export interface OriginRules {
-  /** Of the settings: the URL that clients reach the agent by. */
   readonly publicUrl: string | undefined;
-  /** Of the settings: pages that the owner allows. */
   readonly allowedOrigins: readonly string[];
 }
 
@@ -67,7 +65,6 @@ function canBeRebound(own: string): boolean {
   return !isAddress && !own.startsWith('https:');
 }
 
-/** The host name of an origin; undefined for what is none, such as `null`. */
 function hostOf(origin: string): string | undefined {
   return URL.canParse(origin) ? new URL(origin).hostname : undefined;
 }

@@ -5,7 +5,6 @@ import { GuessingRefused, SignInRequired, Unauthorized } from '../lib/errors.ts'
 import { type Exchange, isUnexpected, problemOf } from './exchange.ts';
 import type { Metrics } from './metrics.ts';
 
-/** Where an answer is counted and logged. */
 export interface AnswerDeps {
   readonly metrics: Metrics;
   readonly accessLog: AccessLog;
@@ -63,14 +62,12 @@ function isFailedLogin(error: unknown): boolean {
 /** Longest method and path that a log line repeats: both are the client's own words. */
 const MAX_LOGGED_CHARS = 200;
 
-/** How a request was answered. */
 export interface Ending {
   /** Of HTTP; undefined where another transport carried the answer. */
   readonly status: number | undefined;
   readonly durationMs: number;
   /** Of the answer's body; undefined where nobody counts them. */
   readonly bytes: number | undefined;
-  /** What was thrown, if anything. */
   readonly error: unknown;
 }
 

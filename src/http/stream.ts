@@ -4,7 +4,6 @@ import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
 import { type HttpExchange, problemOf } from './exchange.ts';
 
-/** A stream that was opened: its answer, and what its log line tells when it is over. */
 interface OpenedStream {
   readonly response: Response;
   readonly over: SignalOnce;

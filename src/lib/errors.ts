@@ -6,7 +6,6 @@ export abstract class AgentError extends Error {
   abstract readonly status: number;
   /** The fixed text clients of the original know. */
   abstract readonly error: string;
-  /** Response headers that belong to this error. */
   readonly headers: Readonly<Record<string, string>> = {};
 
   constructor(readonly hint?: string) {
@@ -31,7 +30,6 @@ export class InvalidArguments extends refusal(400, 'Invalid args') {}
 /** Says to a program which refusal this is, where its status does not: no program reads the sentences. */
 export const CODE_HEADER = 'agent3-code';
 
-/** Nothing runs in the background on this server. */
 export class BackgroundOff extends InvalidArguments {
   static readonly code = 'background-off';
   override readonly headers = { [CODE_HEADER]: BackgroundOff.code };
@@ -95,7 +93,6 @@ export class TooManyRequests extends refusal(429, 'Too many requests') {
   }
 }
 
-/** Too many wrong tokens came from an address. */
 export class GuessingRefused extends TooManyRequests {
   static readonly code = 'wrong-tokens';
   constructor(retryAfterSeconds: number) {

@@ -19,7 +19,6 @@ function describeUnion(schemas: readonly TSchema[]): string {
   return schemas.map(describeSchema).join(' or ');
 }
 
-/** Patterns that say little to people. */
 const PATTERN_WORDS: Readonly<Record<string, string>> = {
   '^/': 'an absolute path',
   '^(/|~/)': 'a path that begins with / or ~/',

@@ -1,4 +1,3 @@
-/** What the agent tells systemd of its commands. */
 interface ServiceStatus {
   /** Commands, and processes they left, that it looks after. */
   readonly commands: number;

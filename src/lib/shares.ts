@@ -100,7 +100,6 @@ export class Turns {
     });
   }
 
-  /** Nobody begins a piece before the event loop has come round. */
   #schedule(): void {
     this.#isScheduled = true;
     setImmediate(() => {

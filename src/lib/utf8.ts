@@ -6,7 +6,6 @@
 
 /** A stream's bytes at one moment, wherever they lie. */
 export interface ByteSource {
-  /** In bytes. */
   readonly size: number;
   /** Up to `length` bytes from `offset`; fewer where the stream ends. They are put into `into`, where that is given. */
   read(offset: number, length: number, into?: Uint8Array): Uint8Array;

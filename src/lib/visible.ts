@@ -23,7 +23,6 @@ const UNSEEN = new RegExp(
 /** So many of a character are a column or an indent; more of them would push what stands behind them out of sight. */
 const LONGEST_BLANK = 32;
 
-/** A row of blanks that is too long, or of one written-out character. */
 const ROWS = new RegExp(String.raw` {${LONGEST_BLANK + 1},}|(\\u\{[0-9a-f]{1,6}\})\1{7,}`, 'g');
 
 function writtenOut(character: string): string {
@@ -84,16 +83,13 @@ function inOrder(line: string): string {
   return LAST_WORDS.test(line) ? line : line.replace(new RegExp(`[${RIGHT_TO_LEFT}]`, 'gu'), writtenOut);
 }
 
-/** How a text is laid out for a person. */
 interface Layout {
-  /** Width of the terminal, in characters. */
   readonly columns: number;
 }
 
 /** A wider line than this is hard to read, and no narrower one has room for what stands before it. */
 const [WIDEST, NARROWEST] = [160, 40] as const;
 
-/** Where nobody knows how wide it is. */
 export const USUAL_COLUMNS = 120;
 
 const FIELD_INDENT = '  ';

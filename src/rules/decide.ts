@@ -6,10 +6,8 @@ import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed 
 import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
 import { ACTIONS, ALLOWED, type Decision, letsAllThrough, type Rule, type Ruleset } from './rule.ts';
 
-/** What is to be run. */
 export interface Proposal {
   readonly cmd: string;
-  /** The shell that runs it. */
   readonly shell: string;
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
@@ -61,7 +59,6 @@ function decidePart(ruleset: Ruleset, part: SimpleCommand, where: Where): Decisi
   return [...run, ...written];
 }
 
-/** What the rules say to the program and its arguments. */
 function decideRun(ruleset: Ruleset, part: SimpleCommand, where: Where): Decision[] {
   const { name, inner } = part;
   const { decisions, decider } = ask(ruleset, part, (rule) => matches(rule, part, where));
@@ -94,7 +91,6 @@ function decideNamed(ruleset: Ruleset, part: SimpleCommand, where: Where): Decis
 
 interface Asked {
   readonly decisions: readonly Decision[];
-  /** The rule that is about it. */
   readonly decider: Rule | undefined;
 }
 

@@ -130,7 +130,6 @@ function isNamedByPath(one: Glob, path: string, where: Where): boolean {
   return one.isAbsolute && paths.length > 0 && paths.every((each) => one.test(each));
 }
 
-/** Longer texts are not searched to their end. */
 const SEARCHED_CHARS = 100_000;
 
 /**

@@ -10,17 +10,14 @@ export function outputsOf({ name, args }: Invocation): readonly Text[] {
   return files.length > MAX_FILES ? [ANYTHING] : files;
 }
 
-/** More than these are not compared one by one. */
 const MAX_FILES = 100;
 
 type Writer = (args: readonly Text[]) => Text[];
 
-/** All operands are written to. */
 function operands(valued?: Valued): Writer {
   return (args) => [...divide(args, valued).operands];
 }
 
-/** The values of options are written to. */
 function values(valued: Valued): Writer {
   return (args) => divide(args, valued).values.map(([, value]) => value);
 }

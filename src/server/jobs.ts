@@ -6,7 +6,6 @@ import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { chooseSweep, type SweepCandidate, type SweepLimits } from '../sessions/sweep.ts';
 
-/** What the sweep works with. */
 interface SweepDeps {
   readonly store: SessionStore;
   readonly limits: SweepLimits;

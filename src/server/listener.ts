@@ -140,13 +140,11 @@ function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
   };
 }
 
-/** Where certificate and key lie, as PEM. */
 interface TlsFiles {
   readonly cert: string;
   readonly key: string;
 }
 
-/** Certificate or key cannot be used. */
 class TlsFault extends Error {}
 
 /** Reads and checks certificate and key: Bun itself would start with a pair that fails at each handshake. */

@@ -133,7 +133,6 @@ export class BoundedFile {
     this.#size = sizeOf(path);
   }
 
-  /** Called by pino with each line. */
   write(line: string): void {
     if (this.#size >= this.fileBytes && !this.#isFixed) this.#putAside();
     const bytes = Buffer.byteLength(line);

@@ -116,10 +116,8 @@ const SOCK_DGRAM = 2;
 const SOCK_CLOEXEC = 0o2000000;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
-/** Of `sun_path`. */
 const MAX_PATH_BYTES = 108;
 
-/** Sends the service manager a message; false when it did not take it. */
 type Notify = (message: string) => boolean;
 
 /**

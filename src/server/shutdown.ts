@@ -3,18 +3,15 @@ import type { Log } from './log.ts';
 
 /** The part of an agent that takes calls. */
 export interface Listening {
-  /** Requests that wait for their answer. */
   pending(): number;
   /** Takes no new connection; the open ones go on. */
   stopAccepting(): void;
 }
 
-/** What has to be stopped. */
 interface Stoppable {
   readonly shutdown: SignalOnce;
   readonly log: Log;
   readonly server: Listening;
-  /** Closed last. */
   readonly audit: { close(): void } | undefined;
   stopJobs(): Promise<void>;
 }

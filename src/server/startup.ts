@@ -22,7 +22,6 @@ import { type Job, SessionSweep, schedule } from './jobs.ts';
 import { type Log, openLog } from './log.ts';
 import { StartupFault } from './startup-fault.ts';
 
-/** The settings; throws all their faults. */
 export function readConfig(environment: Readonly<Record<string, string | undefined>>): Config {
   try {
     return loadConfig(environment);
@@ -158,7 +157,6 @@ export function tryOpenStore({ store }: Deps): SessionsInUse | undefined {
   }
 }
 
-/** Every full minute. */
 const SWEEP_TIME = '0 * * * * *';
 
 /** Looks every minute for sessions that have to go. */

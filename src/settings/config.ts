@@ -21,7 +21,6 @@ type SecretKey = {
   [Name in SettingName]: Table[Name] extends { isSecret: true } ? Table[Name]['key'] : never;
 }[SettingName];
 
-/** The rows of the table. */
 export const SETTING_ROWS: readonly (readonly [SettingName, Setting])[] = Object.entries(SETTINGS) as [
   SettingName,
   Setting,
@@ -92,13 +91,11 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     maxRunningPerToken: checked.maxRunningPerToken ?? checked.maxRunning,
     trustedProxies: proxies.list,
     allowedOrigins: (checked.allowedOrigins ?? '').split(',').filter((origin) => origin !== ''),
-    // Without a slash at its end.
     publicUrl: checked.publicUrl?.replace(/\/$/, ''),
     unknownNames: Object.keys(environment).filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name)),
   });
 }
 
-/** Values that were checked, under their keys. */
 function byKey(values: Record<SettingName, unknown>): SettingValues {
   const entries = SETTING_ROWS.map(([name, { key, schema }]) => {
     const value = values[name];

@@ -17,9 +17,7 @@ function secretText(minLength: number) {
 
 /** One row of the table of settings. */
 export interface Setting {
-  /** Its name in `Config`. */
   readonly key: string;
-  /** What is allowed, and the default. */
   readonly schema: TSchema;
   /** What it is for, as Markdown, for `--help`, the example and the README. */
   readonly about: string;
