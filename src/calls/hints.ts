@@ -3,13 +3,9 @@ import type { Silence } from '../diagnosis/wait-words.ts';
 import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Hint } from './answer.ts';
+import type { OperationLimits } from './context.ts';
 
-interface HintLimits {
-  readonly replySeconds: number;
-  readonly maxExecSeconds: number;
-  readonly maxBackgroundSeconds: number;
-  readonly maxSessionBytes: number;
-}
+type HintLimits = Pick<OperationLimits, 'replySeconds' | 'maxExecSeconds' | 'maxBackgroundSeconds' | 'maxSessionBytes'>;
 
 export interface Notes {
   readonly silence: Silence | undefined;

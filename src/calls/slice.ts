@@ -51,24 +51,11 @@ export async function sliceAnswer(
   const read = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
   const page = isPlain ? plainPage(read) : read;
   const left = { bytes: Math.max(0, limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
-  const rest = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
-  const otherText = isPlain ? plainText(rest.text) : rest.text;
+  const end = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
+  const rest = isPlain ? { ...end, text: plainText(end.text) } : end;
   masker?.allow(room - page.chars - rest.chars);
-  const [shown, otherShown] =
-    masker === undefined
-      ? [page.text, otherText]
-      : [
-          await maskPage(masker, page.text, now.streams[name], page.start, page.end, given.encoding, isPlain),
-          await maskPage(
-            masker,
-            otherText,
-            now.streams[other],
-            rest.start,
-            now.streams[other].size,
-            given.encoding,
-            isPlain,
-          ),
-        ];
+  const shown = await shownPage(masker, page, now.streams[name], given.encoding, isPlain);
+  const otherShown = await shownPage(masker, rest, now.streams[other], given.encoding, isPlain);
 
   const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
   return {
@@ -82,15 +69,14 @@ export async function sliceAnswer(
   };
 }
 
-async function maskPage(
-  masker: Masker,
-  text: string,
+async function shownPage(
+  masker: Masker | undefined,
+  { text, start, end }: Page,
   stream: StoredStream,
-  start: number,
-  end: number,
   encoding: Encoding,
   isPlain: boolean,
 ): Promise<string> {
+  if (masker === undefined) return text;
   if (encoding === 'utf8') return masker.maskPart(text, stream, start, end, isPlain ? plainText : (same) => same);
   return Buffer.from(await masker.maskBytes(Buffer.from(text, 'base64'), stream, start)).toString('base64');
 }

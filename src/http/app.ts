@@ -6,7 +6,7 @@ import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Authenticator } from './auth.ts';
-import { type BodyReading, parseRpc, readJson, readJsonOrNothing, refuseLargeBody } from './body.ts';
+import { type BodyReading, readCall, readJson, refuseLargeBody } from './body.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, type HttpExchange, invokeFor, noRoute, noteSession } from './exchange.ts';
 import type { CallLimiter, Pace } from './limiters.ts';
@@ -207,12 +207,14 @@ async function rpc(
   operations: ReadonlyMap<string, Operation>,
   exchange: HttpExchange,
 ): Promise<Response> {
-  const { operation, args } = parseRpc(await readJson(exchange.request, readingOf(parts, exchange)), operations);
+  const { operation, args } = await readCall(exchange.request, readingOf(parts, exchange), operations);
   return invoke(parts, operation, args, exchange);
 }
 
 async function flat(parts: AppParts, operation: Operation, exchange: HttpExchange): Promise<Response> {
-  return invoke(parts, operation, await readJsonOrNothing(exchange.request, readingOf(parts, exchange)), exchange);
+  const form = 'with an object, the arguments of the operation';
+  const args = await readJson(exchange.request, readingOf(parts, exchange), form, true);
+  return invoke(parts, operation, args, exchange);
 }
 
 function readingOf({ pace, shutdown, turns }: AppParts, { deadline, principal, slot }: Exchange): BodyReading {

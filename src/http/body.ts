@@ -48,22 +48,27 @@ const LONG_BODY_BYTES = 16_384;
 const GARBAGE_TIMES = 4;
 
 /**
- * The body as JSON, whatever its Content-Type says. Throws `InvalidJson` for what is no JSON in UTF-8 or does not
- * arrive in time, `RequestTooLarge`, `TooManyRequests`, and `ShuttingDown`.
+ * The body as JSON, whatever its Content-Type says; `form` says in a refusal what it should be. Undefined where it is
+ * empty and `mayBeEmpty`. Throws `InvalidJson` for what is no JSON in UTF-8 or does not arrive in time,
+ * `RequestTooLarge`, `TooManyRequests`, and `ShuttingDown`.
  */
-export async function readJson(request: Request, reading: BodyReading): Promise<unknown> {
-  return parse(await readInTime(request, reading), CALL_EXAMPLE);
-}
-
-/** The same for a body that may be left out, which gives undefined. */
-export async function readJsonOrNothing(request: Request, reading: BodyReading): Promise<unknown> {
+export async function readJson(
+  request: Request,
+  reading: BodyReading,
+  form: string,
+  mayBeEmpty = false,
+): Promise<unknown> {
   const bytes = await readInTime(request, reading);
-  return bytes.length === 0 ? undefined : parse(bytes, ARGUMENTS_EXAMPLE);
-}
-
-/** The same for a message of MCP. */
-export async function readMessage(request: Request, reading: BodyReading): Promise<unknown> {
-  return parse(await readInTime(request, reading), 'with one message of JSON-RPC 2.0');
+  if (mayBeEmpty && bytes.length === 0) return undefined;
+  try {
+    return JSON.parse(decoder.decode(bytes));
+  } catch (error) {
+    const reason =
+      error instanceof TypeError
+        ? 'it is not UTF-8. Send text as UTF-8'
+        : 'it cannot be parsed. Check quotes and backslashes';
+    throw new InvalidJson(`The body must be JSON ${form}, but ${reason}.`);
+  }
 }
 
 /** Bytes of a body that somebody without a token may send, and how long that may take. */
@@ -77,21 +82,6 @@ export function readOpenBody(request: Request, shutdown: SignalOnce): Promise<Ui
     if (total > OPEN_BODY.bytes) throw new RequestTooLarge(`A request here may have ${OPEN_BODY.bytes} bytes.`);
   };
   return inTime(readBody(request, count), Deadline.after(OPEN_BODY.seconds), shutdown);
-}
-
-const CALL_EXAMPLE = 'of the form {"op":"shell","args":{"cmd":"uptime"}}';
-const ARGUMENTS_EXAMPLE = 'with an object, the arguments of the operation';
-
-function parse(bytes: Uint8Array, form: string): unknown {
-  try {
-    return JSON.parse(decoder.decode(bytes));
-  } catch (error) {
-    const reason =
-      error instanceof TypeError
-        ? 'it is not UTF-8. Send text as UTF-8'
-        : 'it cannot be parsed. Check quotes and backslashes';
-    throw new InvalidJson(`The body must be JSON ${form}, but ${reason}.`);
-  }
 }
 
 async function readInTime(request: Request, { deadline, shutdown, count, turn }: BodyReading): Promise<Uint8Array> {
@@ -156,16 +146,20 @@ function readingFault(error: unknown): unknown {
   return new InvalidJson('The connection was closed before the whole body had arrived.');
 }
 
-interface RpcCall {
-  readonly operation: Operation;
-  readonly args: unknown;
-}
+const CALL_FORM = 'of the form {"op":"shell","args":{"cmd":"uptime"}}';
 
-/** Reads `{"op","args"}`. Throws `InvalidJson` for another shape and `InvalidOperation` for an unknown name. */
-export function parseRpc(body: unknown, operations: ReadonlyMap<string, Operation>): RpcCall {
-  if (typeof body !== 'object' || body === null || Array.isArray(body)) {
-    throw new InvalidJson('The body must be a JSON object of the form {"op":"shell","args":{"cmd":"uptime"}}.');
-  }
+/**
+ * Reads a call `{"op","args"}`. Throws `InvalidJson` for another shape, `InvalidOperation` for an unknown name, and what
+ * `readJson` throws.
+ */
+export async function readCall(
+  request: Request,
+  reading: BodyReading,
+  operations: ReadonlyMap<string, Operation>,
+): Promise<{ readonly operation: Operation; readonly args: unknown }> {
+  const body = await readJson(request, reading, CALL_FORM);
+  if (typeof body !== 'object' || body === null || Array.isArray(body))
+    throw new InvalidJson(`The body must be a JSON object ${CALL_FORM}.`);
   const op: unknown = 'op' in body ? body.op : undefined;
   const operation = typeof op === 'string' ? operations.get(op) : undefined;
   if (operation === undefined) {

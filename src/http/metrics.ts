@@ -22,35 +22,26 @@ const COMMAND_BUCKETS_SECONDS = [0.005, 0.025, 0.1, 0.5, 1, 5, 15, 45, 120, 600,
 export class Metrics {
   readonly #registry = new Registry();
   readonly #registers = [this.#registry];
-  readonly #requests = new Counter({
-    name: 'agent3_requests_total',
-    help: 'Requests that were answered, by operation and HTTP status.',
-    labelNames: ['op', 'status'],
-    registers: this.#registers,
-  });
-  readonly #commands = new Counter({
-    name: 'agent3_commands_total',
-    help: 'Commands that have ended, by their status.',
-    labelNames: ['status'],
-    registers: this.#registers,
-  });
-  readonly #failedLogins = new Counter({
-    name: 'agent3_failed_logins_total',
-    help: 'Requests that were refused because of their token: missing, wrong, or one of too many wrong ones.',
-    registers: this.#registers,
-  });
-  readonly #requestSeconds = new Histogram({
-    name: 'agent3_request_duration_seconds',
-    help: 'How long answers took.',
-    buckets: REQUEST_BUCKETS_SECONDS,
-    registers: this.#registers,
-  });
-  readonly #commandSeconds = new Histogram({
-    name: 'agent3_command_duration_seconds',
-    help: 'How long commands took.',
-    buckets: COMMAND_BUCKETS_SECONDS,
-    registers: this.#registers,
-  });
+  readonly #requests = this.#counter(
+    'agent3_requests_total',
+    'Requests that were answered, by operation and HTTP status.',
+    ['op', 'status'],
+  );
+  readonly #commands = this.#counter('agent3_commands_total', 'Commands that have ended, by their status.', ['status']);
+  readonly #failedLogins = this.#counter(
+    'agent3_failed_logins_total',
+    'Requests that were refused because of their token: missing, wrong, or one of too many wrong ones.',
+  );
+  readonly #requestSeconds = this.#histogram(
+    'agent3_request_duration_seconds',
+    'How long answers took.',
+    REQUEST_BUCKETS_SECONDS,
+  );
+  readonly #commandSeconds = this.#histogram(
+    'agent3_command_duration_seconds',
+    'How long commands took.',
+    COMMAND_BUCKETS_SECONDS,
+  );
 
   constructor(version: string, gauges: Gauges) {
     this.#gauge('agent3_commands_running', 'Commands that run now.', gauges.running);
@@ -94,6 +85,14 @@ export class Metrics {
   /** The text that Prometheus reads, and its type. */
   async text(): Promise<{ readonly text: string; readonly type: string }> {
     return { text: await this.#registry.metrics(), type: this.#registry.contentType };
+  }
+
+  #counter(name: string, help: string, labelNames: string[] = []): Counter<string> {
+    return new Counter({ name, help, labelNames, registers: this.#registers });
+  }
+
+  #histogram(name: string, help: string, buckets: number[]): Histogram {
+    return new Histogram({ name, help, buckets, registers: this.#registers });
   }
 
   #gauge(name: string, help: string, read: () => number): void {

@@ -42,13 +42,6 @@ export class Shares {
     };
   }
 
-  /** The owner that holds most; undefined where nobody holds anything. */
-  largestOwner(): string | undefined {
-    let largest: string | undefined;
-    for (const [owner, used] of this.#of) if (largest === undefined || used > this.usedBy(largest)) largest = owner;
-    return largest;
-  }
-
   /** A number that is none would stay in the sum for good. */
   #add(owner: string, amount: number): void {
     if (!Number.isSafeInteger(amount)) throw new RangeError(`no amount of slots: ${amount}`);

@@ -1,5 +1,5 @@
 import type { McpDoor } from '../http/app.ts';
-import { readMessage } from '../http/body.ts';
+import { readJson } from '../http/body.ts';
 import { requestOrigin } from '../http/openapi.ts';
 import { type OriginRules, requireOrigin } from '../http/origin.ts';
 import type { AddressList } from '../lib/addresses.ts';
@@ -22,7 +22,7 @@ export function mcpDoor(deps: McpDoorDeps, newServer?: typeof mcpServer): McpDoo
       return requireOrigin(request.headers, own, deps);
     },
     answer: async (request, exchange, reading, done) => {
-      const body = await readMessage(request, reading);
+      const body = await readJson(request, reading, 'with one message of JSON-RPC 2.0');
       // Loaded with the first client: the package costs the start of the agent time and memory.
       http ??= import('./http.ts').then(({ McpHttp }) => new McpHttp(deps, newServer));
       return (await http).answer(request, body, exchange, done);

@@ -1,7 +1,6 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { isUnconfined } from '../access/profile.ts';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
-import type { TimePlan } from '../calls/time-plan.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -9,7 +8,7 @@ import { describeErrno, InvalidArguments } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { SESSION_MARK } from '../process/environment.ts';
 import { isSeenAlike } from '../sandbox/sandbox.ts';
-import type { ShellArguments } from './shell-arguments.ts';
+import type { ShellArguments, TimePlan } from './shell-arguments.ts';
 
 /** Continues the sentence of a token that has ended before its command was started. */
 export const NOTHING_RUN = ', so nothing was run';

@@ -3,7 +3,6 @@ import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import { fullDiskHint, type Notes, reopenHint } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
-import { planTime } from '../calls/time-plan.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { refusalOf } from '../commands/ending.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
@@ -14,7 +13,7 @@ import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { isOfCommand } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
-import { environmentOf, requireCommand, type ShellArguments, shellArguments } from './shell-arguments.ts';
+import { environmentOf, planTime, requireCommand, type ShellArguments, shellArguments } from './shell-arguments.ts';
 import { CommandChecks, NOTHING_RUN } from './shell-checks.ts';
 
 /**

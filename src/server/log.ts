@@ -25,33 +25,27 @@ type LogTarget = { readonly file: string } | { readonly isTerminal: boolean };
 export async function openLog(level: LogLevel, target: LogTarget): Promise<Log> {
   const options = { level, base: null, formatters: { level: (label: string) => ({ level: label }) } };
   if ('file' in target) return linesToFile(options, target.file);
-  if (!target.isTerminal) return linesTo(options, stderrDestination());
+  if (!target.isTerminal) {
+    const destination = stderrDestination();
+    return logTo(pino(options, destination), destination);
+  }
   return { logger: pino(options, await prettyStream()), reopen: () => {}, flush: async () => {}, drop: () => {} };
-}
-
-function linesTo(options: LoggerOptions, destination: Destination): Log {
-  // A log that nobody can take any more (EPIPE, a full disk) is no reason to end.
-  destination.on('error', () => {});
-  return {
-    logger: pino(options, destination),
-    reopen: () => {},
-    flush: () => flushInTime(destination),
-    drop: () => destination.destroy(),
-  };
 }
 
 function linesToFile(options: LoggerOptions, path: string): Log {
   const file = new BoundedFile(path);
   const logger = pino(options, file);
-  return {
-    logger,
-    reopen: () => {
-      const leftOut = file.reopen();
-      if (leftOut > 0) logger.warn({ lines: leftOut }, 'lines were left out while the log was full');
-    },
-    flush: () => flushInTime(file.destination),
-    drop: () => file.destination.destroy(),
+  const reopen = (): void => {
+    const leftOut = file.reopen();
+    if (leftOut > 0) logger.warn({ lines: leftOut }, 'lines were left out while the log was full');
   };
+  return logTo(logger, file.destination, reopen);
+}
+
+function logTo(logger: Logger, destination: Destination, reopen = (): void => {}): Log {
+  // A log that nobody can take any more (EPIPE, a full disk) is no reason to end.
+  destination.on('error', () => {});
+  return { logger, reopen, flush: () => flushInTime(destination), drop: () => destination.destroy() };
 }
 
 function stderrDestination(): Destination {
@@ -128,8 +122,6 @@ export class BoundedFile {
       sync: true,
       maxLength: MAX_BUFFERED_BYTES,
     });
-    // A log that nobody can take any more (a full disk) is no reason to end.
-    this.destination.on('error', () => {});
     this.#size = sizeOf(path);
   }
 

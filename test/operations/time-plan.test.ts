@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
-import { planTime, type TimeArguments, type TimeLimits, type TimePlan } from '../../src/calls/time-plan.ts';
 import { InvalidArguments } from '../../src/lib/errors.ts';
+import { planTime, type TimeArguments, type TimeLimits, type TimePlan } from '../../src/operations/shell-arguments.ts';
 
 const limits: TimeLimits = { maxExecSeconds: 45, maxBackgroundSeconds: 3600, onTimeout: 'kill' };
 const plain = { background: false, pty: false, interactive: false };
