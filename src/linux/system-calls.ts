@@ -12,72 +12,30 @@ export interface CallShape {
   readonly path?: number;
 }
 
-const READ: CallShape = { in: 'read' };
-const POLL: CallShape = { in: 'poll', polls: 'poll', limit: { argument: 2, unit: 'ms' } };
-const PPOLL: CallShape = { in: 'poll', polls: 'poll', limit: { argument: 2, unit: 'timespec' } };
-const SELECT: CallShape = { in: 'poll', polls: 'select', limit: { argument: 4, unit: 'timeval' } };
-const PSELECT: CallShape = { in: 'poll', polls: 'select', limit: { argument: 4, unit: 'timespec' } };
-const EPOLL: CallShape = { in: 'poll', polls: 'epoll', limit: { argument: 3, unit: 'ms' } };
-const EPOLL2: CallShape = { in: 'poll', polls: 'epoll', limit: { argument: 3, unit: 'timespec' } };
-const CONNECT: CallShape = { in: 'connect' };
-const ACCEPT: CallShape = { in: 'accept' };
-const RECEIVE: CallShape = { in: 'receive' };
-const LOCK: CallShape = { in: 'lock' };
-const CHILD: CallShape = { in: 'child' };
-const NANOSLEEP: CallShape = { in: 'sleep', limit: { argument: 0, unit: 'timespec' } };
-const CLOCK_NANOSLEEP: CallShape = { in: 'sleep', limit: { argument: 2, unit: 'timespec' } };
-const OPEN: CallShape = { in: 'open', path: 0 };
-const OPENAT: CallShape = { in: 'open', path: 1 };
-
-/** By their numbers (asm/unistd_64.h; asm-generic/unistd.h, which arm64 uses). */
-const SHAPES: Readonly<Record<string, Readonly<Record<number, CallShape>>>> = {
-  x64: {
-    0: READ,
-    2: OPEN,
-    7: POLL,
-    19: READ,
-    23: SELECT,
-    35: NANOSLEEP,
-    42: CONNECT,
-    43: ACCEPT,
-    45: RECEIVE,
-    47: RECEIVE,
-    61: CHILD,
-    72: LOCK,
-    73: LOCK,
-    230: CLOCK_NANOSLEEP,
-    232: EPOLL,
-    247: CHILD,
-    257: OPENAT,
-    270: PSELECT,
-    271: PPOLL,
-    281: EPOLL,
-    288: ACCEPT,
-    441: EPOLL2,
-  },
-  arm64: {
-    22: EPOLL,
-    25: LOCK,
-    32: LOCK,
-    56: OPENAT,
-    63: READ,
-    65: READ,
-    72: PSELECT,
-    73: PPOLL,
-    95: CHILD,
-    101: NANOSLEEP,
-    115: CLOCK_NANOSLEEP,
-    202: ACCEPT,
-    203: CONNECT,
-    207: RECEIVE,
-    212: RECEIVE,
-    242: ACCEPT,
-    260: CHILD,
-    441: EPOLL2,
-  },
-};
+/** Each shape, with the numbers of its calls (asm/unistd_64.h; asm-generic/unistd.h, which arm64 uses). */
+const SHAPES: readonly (CallShape & { readonly x64: readonly number[]; readonly arm64: readonly number[] })[] = [
+  // read, readv; connect; accept, accept4; recvfrom, recvmsg; fcntl, flock; wait4, waitid; open; openat.
+  { in: 'read', x64: [0, 19], arm64: [63, 65] },
+  { in: 'connect', x64: [42], arm64: [203] },
+  { in: 'accept', x64: [43, 288], arm64: [202, 242] },
+  { in: 'receive', x64: [45, 47], arm64: [207, 212] },
+  { in: 'lock', x64: [72, 73], arm64: [25, 32] },
+  { in: 'child', x64: [61, 247], arm64: [95, 260] },
+  { in: 'open', path: 0, x64: [2], arm64: [] },
+  { in: 'open', path: 1, x64: [257], arm64: [56] },
+  // poll, ppoll; select, pselect6; epoll_wait and epoll_pwait, epoll_pwait2; nanosleep, clock_nanosleep.
+  { in: 'poll', polls: 'poll', limit: { argument: 2, unit: 'ms' }, x64: [7], arm64: [] },
+  { in: 'poll', polls: 'poll', limit: { argument: 2, unit: 'timespec' }, x64: [271], arm64: [73] },
+  { in: 'poll', polls: 'select', limit: { argument: 4, unit: 'timeval' }, x64: [23], arm64: [] },
+  { in: 'poll', polls: 'select', limit: { argument: 4, unit: 'timespec' }, x64: [270], arm64: [72] },
+  { in: 'poll', polls: 'epoll', limit: { argument: 3, unit: 'ms' }, x64: [232, 281], arm64: [22] },
+  { in: 'poll', polls: 'epoll', limit: { argument: 3, unit: 'timespec' }, x64: [441], arm64: [441] },
+  { in: 'sleep', limit: { argument: 0, unit: 'timespec' }, x64: [35], arm64: [101] },
+  { in: 'sleep', limit: { argument: 2, unit: 'timespec' }, x64: [230], arm64: [115] },
+];
 
 /** What the system call of that number on this machine means; undefined for one that is of no interest. */
 export function callShape(number: number): CallShape | undefined {
-  return SHAPES[process.arch]?.[number];
+  const { arch } = process;
+  return arch === 'x64' || arch === 'arm64' ? SHAPES.find((shape) => shape[arch].includes(number)) : undefined;
 }
