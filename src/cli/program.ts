@@ -6,154 +6,113 @@ import { endOutput, type OutputMode, watchOutput } from './broken-pipe.ts';
 import { EXIT_EXEC, EXIT_USAGE, fail } from './exit.ts';
 
 /** A subcommand: what the help shows of it, and its definition, which is loaded only when it is called. */
-export interface CommandEntry {
-  readonly name: string;
+interface CommandEntry {
   readonly summary: string;
-  /** Heading in the help; a command without one is for Agent3 itself and hidden. */
-  readonly group?: string;
-  readonly output: OutputMode;
+  /** Undefined: `stream`. */
+  readonly output?: OutputMode;
   /** Gives the function that adds arguments, options and actions to a command of this name. */
   load(): Promise<(command: Command) => void>;
 }
 
-const SERVER = 'Set up a server:';
-const AGENT = 'Run an agent:';
-const CONTROL = 'Control what clients may do:';
-const CLIENT = 'Call an agent:';
+/** All subcommands by their heading in the help, in its order; those of no heading are for Agent3 itself and hidden. */
+const GROUPS: Readonly<Record<string, Readonly<Record<string, CommandEntry>>>> = {
+  'Set up a server:': {
+    install: {
+      summary: 'Install the agent as a service of this server, or upgrade it',
+      output: 'ignore',
+      load: async () => (await import('./install.ts')).defineInstall,
+    },
+    status: {
+      summary: 'Show what is installed and whether it answers',
+      load: async () => (await import('./install.ts')).defineStatus,
+    },
+    uninstall: {
+      summary: 'Remove the service; settings, sessions and logs stay',
+      output: 'ignore',
+      load: async () => (await import('./install.ts')).defineUninstall,
+    },
+    doctor: {
+      summary: 'Check the installation and say how to repair it',
+      load: async () => (await import('./doctor.ts')).defineDoctor,
+    },
+    watchdog: {
+      summary: 'Check that the agent answers, and restart it if it does not',
+      output: 'ignore',
+      load: async () => (await import('./watchdog.ts')).defineWatchdog,
+    },
+  },
+  'Run an agent:': {
+    serve: {
+      summary: 'Run the agent until SIGTERM',
+      output: 'descriptor',
+      load: async () => (await import('./serve.ts')).defineServe,
+    },
+    mcp: {
+      summary: 'Speak MCP over standard input and output, for a client on this machine that starts it',
+      output: 'descriptor',
+      load: async () => (await import('./serve.ts')).defineMcp,
+    },
+    gpt: {
+      summary: 'Print what to paste into the GPT builder of ChatGPT',
+      load: async () => (await import('./gpt.ts')).defineGpt,
+    },
+  },
+  'Control what clients may do:': {
+    token: {
+      summary: 'Create, list, rotate and revoke tokens',
+      load: async () => (await import('./token.ts')).defineToken,
+    },
+    profile: {
+      summary: 'List, check and explain profiles: what a token may do',
+      load: async () => (await import('./profile.ts')).defineProfile,
+    },
+    approval: {
+      summary: 'Show, approve and deny the commands that wait for approval',
+      load: async () => (await import('./approval.ts')).defineApproval,
+    },
+    audit: {
+      summary: 'Show, search and verify the audit record',
+      output: 'descriptor',
+      load: async () => (await import('./audit.ts')).defineAudit,
+    },
+  },
+  'Call an agent:': {
+    exec: {
+      summary: 'Run a command on an agent: its output as it comes, its exit code as this one',
+      output: 'descriptor',
+      load: async () => (await import('./exec.ts')).defineExec,
+    },
+    session: {
+      summary: 'List, read, stop and close the sessions of an agent',
+      output: 'descriptor',
+      load: async () => (await import('./session.ts')).defineSession,
+    },
+    completion: {
+      summary: 'Print the completion script for a shell',
+      load: async () => (await import('./completion.ts')).defineCompletion,
+    },
+  },
+  '': {
+    __complete: {
+      summary: 'Print what may follow words of a command line (the completion scripts run this)',
+      load: async () => (await import('./completion.ts')).defineComplete,
+    },
+    'match-lines': {
+      summary: 'Search a file as the JSON on standard input says (the agent runs this for read_session with match)',
+      output: 'descriptor',
+      load: async () => (await import('./match-lines.ts')).defineMatchLines,
+    },
+    'try-sandboxes': {
+      summary: 'Try the profiles in the JSON on standard input (agent3 doctor and agent3 profile check run this)',
+      load: async () => (await import('./profile.ts')).defineTrySandboxes,
+    },
+  },
+};
 
 /** All subcommands, in the order of the help. */
-export const COMMANDS: readonly CommandEntry[] = [
-  {
-    name: 'install',
-    summary: 'Install the agent as a service of this server, or upgrade it',
-    group: SERVER,
-    output: 'ignore',
-    load: async () => (await import('./install.ts')).defineInstall,
-  },
-  {
-    name: 'status',
-    summary: 'Show what is installed and whether it answers',
-    group: SERVER,
-    output: 'stream',
-    load: async () => (await import('./install.ts')).defineStatus,
-  },
-  {
-    name: 'uninstall',
-    summary: 'Remove the service; settings, sessions and logs stay',
-    group: SERVER,
-    output: 'ignore',
-    load: async () => (await import('./install.ts')).defineUninstall,
-  },
-  {
-    name: 'doctor',
-    summary: 'Check the installation and say how to repair it',
-    group: SERVER,
-    output: 'stream',
-    load: async () => (await import('./doctor.ts')).defineDoctor,
-  },
-  {
-    name: 'watchdog',
-    summary: 'Check that the agent answers, and restart it if it does not',
-    group: SERVER,
-    output: 'ignore',
-    load: async () => (await import('./watchdog.ts')).defineWatchdog,
-  },
-  {
-    name: 'serve',
-    summary: 'Run the agent until SIGTERM',
-    group: AGENT,
-    output: 'descriptor',
-    load: async () => (await import('./serve.ts')).defineServe,
-  },
-  {
-    name: 'mcp',
-    summary: 'Speak MCP over standard input and output, for a client on this machine that starts it',
-    group: AGENT,
-    output: 'descriptor',
-    load: async () => (await import('./serve.ts')).defineMcp,
-  },
-  {
-    name: 'gpt',
-    summary: 'Print what to paste into the GPT builder of ChatGPT',
-    group: AGENT,
-    output: 'stream',
-    load: async () => (await import('./gpt.ts')).defineGpt,
-  },
-  {
-    name: 'connect',
-    summary: 'Let ChatGPT, Claude or another MCP client sign in',
-    group: CONTROL,
-    output: 'stream',
-    load: async () => (await import('./connect.ts')).defineConnect,
-  },
-  {
-    name: 'token',
-    summary: 'Create, list, rotate and revoke tokens',
-    group: CONTROL,
-    output: 'stream',
-    load: async () => (await import('./token.ts')).defineToken,
-  },
-  {
-    name: 'profile',
-    summary: 'List, check and explain profiles: what a token may do',
-    group: CONTROL,
-    output: 'stream',
-    load: async () => (await import('./profile.ts')).defineProfile,
-  },
-  {
-    name: 'approval',
-    summary: 'Show, approve and deny the commands that wait for approval',
-    group: CONTROL,
-    output: 'stream',
-    load: async () => (await import('./approval.ts')).defineApproval,
-  },
-  {
-    name: 'audit',
-    summary: 'Show, search and verify the audit record',
-    group: CONTROL,
-    output: 'descriptor',
-    load: async () => (await import('./audit.ts')).defineAudit,
-  },
-  {
-    name: 'exec',
-    summary: 'Run a command on an agent: its output as it comes, its exit code as this one',
-    group: CLIENT,
-    output: 'descriptor',
-    load: async () => (await import('./exec.ts')).defineExec,
-  },
-  {
-    name: 'session',
-    summary: 'List, read, stop and close the sessions of an agent',
-    group: CLIENT,
-    output: 'descriptor',
-    load: async () => (await import('./session.ts')).defineSession,
-  },
-  {
-    name: 'completion',
-    summary: 'Print the completion script for a shell',
-    group: CLIENT,
-    output: 'stream',
-    load: async () => (await import('./completion.ts')).defineCompletion,
-  },
-  {
-    name: '__complete',
-    summary: 'Print what may follow words of a command line (the completion scripts run this)',
-    output: 'stream',
-    load: async () => (await import('./completion.ts')).defineComplete,
-  },
-  {
-    name: 'match-lines',
-    summary: 'Search a file as the JSON on standard input says (the agent runs this for read_session with match)',
-    output: 'descriptor',
-    load: async () => (await import('./match-lines.ts')).defineMatchLines,
-  },
-  {
-    name: 'try-sandboxes',
-    summary: 'Try the profiles in the JSON on standard input (agent3 doctor and agent3 profile check run this)',
-    output: 'stream',
-    load: async () => (await import('./profile.ts')).defineTrySandboxes,
-  },
-];
+export const COMMANDS = Object.entries(GROUPS).flatMap(([group, entries]) =>
+  Object.entries(entries).map(([name, entry]) => ({ name, group, ...entry })),
+);
 
 /** Runs the subcommand that `argv` names; prints the help when it names none. Exits with 2 when the command line is wrong. */
 export async function runProgram(argv: readonly string[]): Promise<void> {
@@ -171,10 +130,10 @@ export async function runProgram(argv: readonly string[]): Promise<void> {
   const needed = new Set([argv[0], ...(argv[0] === '__complete' ? [argv[2]] : [])]);
   for (const { name, summary, group, load } of COMMANDS) {
     const command = program
-      .command(name, { hidden: group === undefined })
+      .command(name, { hidden: group === '' })
       .description(summary)
       .helpCommand(false);
-    if (group !== undefined) command.helpGroup(group);
+    if (group !== '') command.helpGroup(group);
     if (needed.has(name)) (await load())(command);
   }
   try {

@@ -11,7 +11,7 @@ const commands = new Map<string, CommandUnknownOpts>();
 for (const { name, group, load } of COMMANDS) {
   const command = new Command(name);
   (await load())(command);
-  if (group === undefined) continue;
+  if (group === '') continue;
   commands.set(name, command);
   for (const inner of command.commands) commands.set(`${name} ${inner.name()}`, inner);
 }
@@ -38,7 +38,7 @@ describe('the documents name', () => {
     expect(readme).toContain(`\`agent3 ${name}\``);
   });
 
-  test.each(COMMANDS.filter(({ group }) => group !== undefined).map(({ name }) => name))(
+  test.each(COMMANDS.filter(({ group }) => group !== '').map(({ name }) => name))(
     'agent3 %s in the manual page',
     (name) => {
       expect(manual).toMatch(new RegExp(`^\\.B ${name}$`, 'm'));
