@@ -54,3 +54,7 @@ declare module 'swagger-ui-dist/favicon-32x32.png' {
   const path: string;
   export default path;
 }
+declare module '*.md' {
+  const text: string;
+  export default text;
+}
