@@ -2,7 +2,7 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSy
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { purgedPaths, shippedUnits } from '../src/install/inventory.ts';
+import { INVENTORY } from '../src/install/inventory.ts';
 import { BINARY_ACCESS, DEFAULT_USER, LOOK_COMMENT, PATHS } from '../src/install/layout.ts';
 import { fill } from '../src/install/plan.ts';
 import { LOOK_USER } from '../src/lib/look-user.ts';
@@ -88,6 +88,22 @@ function maintainerScript(name: string): string {
     LOOK_USER,
     LOOK_COMMENT,
   });
+}
+
+/**
+ * What the purge of the package removes, beside the configuration, of which a part stays, and the drop-ins of the agent,
+ * which may be those of the agent before: the rest dpkg knows.
+ */
+export function purgedPaths(): string[] {
+  return INVENTORY.filter(({ kind }) => kind === 'directory' || kind === 'state')
+    .map(({ name }) => name)
+    .filter((name) => name !== PATHS.dropIns && !`${name}/`.startsWith(`${PATHS.configuration}/`));
+}
+
+/** The names of the units that the package brings. */
+function shippedUnits(): string[] {
+  const shipped = INVENTORY.filter((entry) => entry.shipped === true).map(({ name }) => basename(name));
+  return shipped.filter((name) => /\.(service|timer|slice)$/.test(name));
 }
 
 function template(name: string): string {

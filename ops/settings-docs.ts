@@ -1,9 +1,10 @@
 import { join } from 'node:path';
+import { INVENTORY } from '../src/install/inventory.ts';
 import { OTHER_VARIABLES, SETTING_ROWS } from '../src/settings/config.ts';
 
 /*
- * What the table of settings says, for owners: `ops/agent3.env.example` and the table in the README. Run it after a
- * change of the table; a test compares them.
+ * What two tables of the source say, for owners: `ops/agent3.env.example` and the table of settings in the README, and
+ * the README's table of what is added to a server. Run it after a change of either; tests compare them.
  */
 
 const ROOT = join(import.meta.dir, '..');
@@ -51,6 +52,19 @@ export function withSettingsTable(readme: string): string {
   return readme.replace(/^\| variable \| default \| meaning \|\n(?:\|.*\n)+/m, () => settingsTable());
 }
 
+/** The table of what is added to a server, for the README. */
+export function inventoryTable(): string {
+  const rows = INVENTORY.map(({ kind, name, what, when = 'always', goes = 'uninstall' }) => {
+    const word = kind === 'user' ? 'user ' : kind === 'membership' ? 'groups of ' : '';
+    return `| ${word}\`${name}\` | ${what} | ${when} | ${goes} |`;
+  });
+  return ['| added | what | when | goes with |', '| --- | --- | --- | --- |', ...rows, ''].join('\n');
+}
+
+function withInventoryTable(readme: string): string {
+  return readme.replace(/^\| added \| what \| when \| goes with \|\n(?:\|.*\n)+/m, () => inventoryTable());
+}
+
 function comment(markdown: string): string {
   return `# ${markdown.replaceAll('`', '')}\n`;
 }
@@ -58,5 +72,5 @@ function comment(markdown: string): string {
 if (import.meta.main) {
   await Bun.write(join(ROOT, SETTINGS_DOCS.example), settingsExample());
   const readme = join(ROOT, SETTINGS_DOCS.readme);
-  await Bun.write(readme, withSettingsTable(await Bun.file(readme).text()));
+  await Bun.write(readme, withInventoryTable(withSettingsTable(await Bun.file(readme).text())));
 }

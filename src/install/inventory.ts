@@ -1,4 +1,3 @@
-import { basename } from 'node:path';
 import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Access } from './changes.ts';
 import type { Manifest } from './installed.ts';
@@ -29,8 +28,8 @@ export interface Addition {
   /** When it is there, for the owner; undefined: always. */
   readonly when?: string;
   readonly isThere?: (shape: Shape) => boolean;
-  /** What takes it away. */
-  readonly goes: 'uninstall' | 'purge' | 'you';
+  /** What takes it away; undefined: the removal. */
+  readonly goes?: 'purge' | 'you';
   /** The Debian package brings it, and dpkg removes it. */
   readonly shipped?: true;
   readonly access?: (owner: Owner) => Access;
@@ -46,6 +45,7 @@ const domain = { when: '`--domain NAME`', isThere: (shape: Shape) => shape.domai
 const packaged = { when: 'the package', isThere: (shape: Shape) => shape.packaged };
 const bundled = { when: 'the bundle', isThere: (shape: Shape) => !shape.packaged };
 const later = { isThere: () => false };
+const ofAgent = (mode: number) => ({ access: ({ user, group }: Owner): Access => ({ mode, owner: user, group }) });
 
 const open = (): Access => ({ mode: 0o755 });
 /** Root writes, the agent reads. */
@@ -63,14 +63,13 @@ export const INVENTORY: readonly Addition[] = [
     name: DEFAULT_USER,
     what: `its commands read the logs: groups ${LOG_GROUPS.map((group) => `\`${group}\``).join(', ')}`,
     when: '`--look-logs`',
-    goes: 'uninstall',
     ...later,
   },
-  { kind: 'program', name: BINARY, what: 'the executable', goes: 'uninstall', ...bundled },
-  { kind: 'program', name: PACKAGED_BINARY, what: 'the executable', goes: 'uninstall', shipped: true, ...packaged },
+  { kind: 'program', name: BINARY, what: 'the executable', ...bundled },
+  { kind: 'program', name: PACKAGED_BINARY, what: 'the executable', shipped: true, ...packaged },
   { kind: 'directory', name: PATHS.configuration, what: 'the configuration', goes: 'purge', access: open },
   { kind: 'written', name: PATHS.settings, what: "settings and token, root's alone", goes: 'purge' },
-  { kind: 'written', name: PATHS.manifest, what: 'what the installer wrote', goes: 'uninstall' },
+  { kind: 'written', name: PATHS.manifest, what: 'what the installer wrote' },
   {
     kind: 'written',
     name: PATHS.tokens,
@@ -104,20 +103,8 @@ export const INVENTORY: readonly Addition[] = [
     when: 'after a [takeover](#move-from-the-flask-agent)',
     ...later,
   },
-  {
-    kind: 'directory',
-    name: PATHS.home,
-    what: 'home of the user `agent3`',
-    goes: 'purge',
-    access: ({ user, group }) => ({ mode: 0o750, owner: user, group }),
-  },
-  {
-    kind: 'directory',
-    name: PATHS.sessions,
-    what: 'sessions',
-    goes: 'purge',
-    access: ({ user, group }) => ({ mode: 0o700, owner: user, group }),
-  },
+  { kind: 'directory', name: PATHS.home, what: 'home of the user `agent3`', goes: 'purge', ...ofAgent(0o750) },
+  { kind: 'directory', name: PATHS.sessions, what: 'sessions', goes: 'purge', ...ofAgent(0o700) },
   // Not the service's own: root writes there too, and must not be led elsewhere by a link.
   { kind: 'directory', name: PATHS.logs, what: 'logs', goes: 'purge', access: rootWrites },
   {
@@ -141,37 +128,22 @@ export const INVENTORY: readonly Addition[] = [
     ...later,
   },
   { kind: 'written', name: `${PATHS.logs}/watchdog.log`, what: 'one line per check', goes: 'purge', ...later },
-  { kind: 'file', name: PATHS.unit, what: 'the service', goes: 'uninstall', shipped: true },
-  { kind: 'directory', name: PATHS.dropIns, what: 'your `systemctl edit`, and:', goes: 'uninstall' },
-  { kind: 'file', name: PATHS.userDropIn, what: 'its user, and what that one may not do', goes: 'uninstall' },
-  { kind: 'file', name: PATHS.commandsUnit, what: 'what commands run in', goes: 'uninstall', shipped: true },
-  { kind: 'directory', name: PATHS.commandsDropIns, what: 'its drop-ins', goes: 'uninstall' },
-  { kind: 'file', name: PATHS.commandsUserDropIn, what: 'its user', goes: 'uninstall' },
-  { kind: 'file', name: PATHS.commandsCeilingDropIn, what: 'the limits for all commands together', goes: 'uninstall' },
-  { kind: 'file', name: PATHS.slice, what: 'the agent and its commands together', goes: 'uninstall', shipped: true },
-  { kind: 'directory', name: PATHS.sliceDropIns, what: 'its drop-ins', goes: 'uninstall' },
-  { kind: 'file', name: PATHS.sliceCeilingDropIn, what: 'the limits for both', goes: 'uninstall' },
-  {
-    kind: 'file',
-    name: PATHS.watchdogService,
-    what: 'a check of the agent',
-    goes: 'uninstall',
-    shipped: true,
-    ...timer,
-  },
-  {
-    kind: 'file',
-    name: PATHS.watchdogTimer,
-    what: 'starts it every 5 minutes',
-    goes: 'uninstall',
-    shipped: true,
-    ...timer,
-  },
+  { kind: 'file', name: PATHS.unit, what: 'the service', shipped: true },
+  { kind: 'directory', name: PATHS.dropIns, what: 'your `systemctl edit`, and:' },
+  { kind: 'file', name: PATHS.userDropIn, what: 'its user, and what that one may not do' },
+  { kind: 'file', name: PATHS.commandsUnit, what: 'what commands run in', shipped: true },
+  { kind: 'directory', name: PATHS.commandsDropIns, what: 'its drop-ins' },
+  { kind: 'file', name: PATHS.commandsUserDropIn, what: 'its user' },
+  { kind: 'file', name: PATHS.commandsCeilingDropIn, what: 'the limits for all commands together' },
+  { kind: 'file', name: PATHS.slice, what: 'the agent and its commands together', shipped: true },
+  { kind: 'directory', name: PATHS.sliceDropIns, what: 'its drop-ins' },
+  { kind: 'file', name: PATHS.sliceCeilingDropIn, what: 'the limits for both' },
+  { kind: 'file', name: PATHS.watchdogService, what: 'a check of the agent', shipped: true, ...timer },
+  { kind: 'file', name: PATHS.watchdogTimer, what: 'starts it every 5 minutes', shipped: true, ...timer },
   {
     kind: 'file',
     name: PATHS.watchdogCron,
     what: 'the same by cron',
-    goes: 'uninstall',
     when: 'systemd runs no timers',
     isThere: ({ watchdog }) => watchdog === 'cron',
   },
@@ -179,65 +151,24 @@ export const INVENTORY: readonly Addition[] = [
     kind: 'link',
     name: `/etc/systemd/system/multi-user.target.wants/${SERVICE}`,
     what: 'starts the agent at boot',
-    goes: 'uninstall',
   },
   {
     kind: 'link',
     name: `/etc/systemd/system/timers.target.wants/${WATCHDOG_TIMER}`,
     what: 'starts the timer at boot',
-    goes: 'uninstall',
     ...timer,
   },
-  { kind: 'file', name: PATHS.logrotate, what: 'rotation', goes: 'uninstall', shipped: true },
-  { kind: 'file', name: PATHS.sysusers, what: 'has the users made at the first boot', goes: 'uninstall', ...image },
-  {
-    kind: 'file',
-    name: PATHS.tmpfiles,
-    what: 'has the directories made at the first boot',
-    goes: 'uninstall',
-    ...image,
-  },
-  { kind: 'written', name: PATHS.caddySite, what: 'the site', goes: 'uninstall', ...domain },
-  { kind: 'line', name: PATHS.caddyfile, what: 'your own file: one `import` line', goes: 'uninstall', ...domain },
-  {
-    kind: 'state',
-    name: PATHS.watchdogState,
-    what: 'what the watchdog remembers; gone after a boot',
-    goes: 'uninstall',
-  },
-  { kind: 'state', name: PATHS.views, what: 'what sandboxes see; gone after a boot', goes: 'uninstall', ...rootAgent },
-  { kind: 'state', name: PATHS.lock, what: 'one installer at a time; gone after a boot', goes: 'uninstall' },
+  { kind: 'file', name: PATHS.logrotate, what: 'rotation', shipped: true },
+  { kind: 'file', name: PATHS.sysusers, what: 'has the users made at the first boot', ...image },
+  { kind: 'file', name: PATHS.tmpfiles, what: 'has the directories made at the first boot', ...image },
+  { kind: 'written', name: PATHS.caddySite, what: 'the site', ...domain },
+  { kind: 'line', name: PATHS.caddyfile, what: 'your own file: one `import` line', ...domain },
+  { kind: 'state', name: PATHS.watchdogState, what: 'what the watchdog remembers; gone after a boot' },
+  { kind: 'state', name: PATHS.views, what: 'what sandboxes see; gone after a boot', ...rootAgent },
+  { kind: 'state', name: PATHS.lock, what: 'one installer at a time; gone after a boot' },
 ];
 
 /** The entries of some kinds that an installation of this shape has. */
 export function additions(shape: Shape, ...kinds: readonly Addition['kind'][]): Addition[] {
   return INVENTORY.filter(({ kind, isThere }) => kinds.includes(kind) && (isThere?.(shape) ?? true));
-}
-
-/**
- * What the purge of the package removes, beside the configuration, of which a part stays, and the drop-ins of the agent,
- * which may be those of the agent before: the rest dpkg knows.
- */
-export function purgedPaths(): string[] {
-  return INVENTORY.filter(({ kind }) => kind === 'directory' || kind === 'state')
-    .map(({ name }) => name)
-    .filter(
-      (name) => name !== PATHS.dropIns && name !== PATHS.configuration && !name.startsWith(`${PATHS.configuration}/`),
-    );
-}
-
-/** The names of the units that the package brings. */
-export function shippedUnits(): string[] {
-  return INVENTORY.filter(({ name, shipped }) => shipped === true && /\.(service|timer|slice)$/.test(name)).map(
-    ({ name }) => basename(name),
-  );
-}
-
-/** The table of the README. */
-export function inventoryTable(): string {
-  const rows = INVENTORY.map(({ kind, name, what, when = 'always', goes }) => {
-    const word = kind === 'user' ? 'user ' : kind === 'membership' ? 'groups of ' : '';
-    return `| ${word}\`${name}\` | ${what} | ${when} | ${goes} |`;
-  });
-  return ['| added | what | when | goes with |', '| --- | --- | --- | --- |', ...rows].join('\n');
 }

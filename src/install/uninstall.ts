@@ -40,7 +40,8 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   changes.commit();
   for (const path of named('state')) if (path !== PATHS.lock) changes.removeTree(path);
   if (purge) purgeAll(changes, root === '/', isOther, tell);
-  for (const path of named('directory', 'uninstall')) changes.removeEmptyDirectory(path);
+  const emptied = INVENTORY.filter(({ kind, goes }) => kind === 'directory' && goes === undefined);
+  for (const { name } of emptied) changes.removeEmptyDirectory(name);
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);
     runCommand(['systemctl', 'reset-failed', SERVICE, 'agent3-*']);
@@ -51,13 +52,13 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
 
 /** The files of an installation: those that it wrote itself, and none of the same name that is somebody else's. */
 function writtenBy(manifest: Manifest | undefined): string[] {
-  const links = INVENTORY.filter(({ kind }) => kind === 'link').map(({ name }) => name);
+  const links = named('link');
   if (manifest === undefined) return links;
   return [...Object.keys(manifest.files), PATHS.manifest, ...(manifest.packaged ? [] : [BINARY]), ...links];
 }
 
-function named(kind: Addition['kind'], by?: Addition['goes']): string[] {
-  return INVENTORY.filter((one) => one.kind === kind && (by === undefined || one.goes === by)).map(({ name }) => name);
+function named(kind: Addition['kind']): string[] {
+  return INVENTORY.filter((one) => one.kind === kind).map(({ name }) => name);
 }
 
 /** Every directory with all that is in it, but what the agent before was set up with: it may have no other copy. */
