@@ -54,7 +54,7 @@ async function examine(): Promise<Finding[]> {
   if (process.geteuid?.() !== 0) fail(EXIT_FAILURE, 'run it as root: sudo agent3 doctor');
   const manifest = readManifest(PATHS.manifest);
   if (manifest === undefined || !hasSystemd()) {
-    return [bad('installation', 'not installed as a service of this machine', 'agent3 install')];
+    return lookAt([['installation', () => bad('not installed as a service of this machine', 'agent3 install')]]);
   }
   return lookAt(checksOf(manifest, readText(PATHS.settings) ?? ''));
 }
@@ -64,25 +64,25 @@ function checksOf(manifest: Manifest, text: string): Check[] {
   const values = parseEnvFile(text);
   const { domain, user } = manifest;
   return [
-    { name: 'disk', look: diskFinding },
-    { name: 'settings', look: () => settingsFinding(text, valueFaults(values)) },
-    { name: 'files', look: () => inventoryFinding(manifest) },
-    { name: 'logs', look: logsFinding },
-    { name: 'start', look: () => startFinding(manifest) },
-    { name: 'service', look: unitFinding },
-    ...originalFindings().map((finding) => ({ name: finding.check, look: () => finding })),
-    { name: 'health', look: () => healthFinding(manifest, values) },
-    { name: 'command', look: () => commandFinding(values) },
-    { name: 'address', look: () => exposureFinding(values) },
-    ...(domain === null ? [] : [{ name: 'https', look: () => httpsFinding(domain) }]),
-    { name: 'sessions', look: () => sessionsFinding(manifest) },
-    { name: 'cgroup', look: () => cgroupFinding(manifest, values) },
-    { name: 'profiles', look: () => profilesFinding(values['AGENT3_PROFILE'] || 'full', user) },
-    { name: 'approvals', look: () => approvalsFinding(user) },
-    { name: 'audit', look: auditFinding },
-    { name: 'logrotate', look: logrotateFinding },
-    { name: 'watchdog', look: () => watchdogFinding(manifest) },
-    { name: 'clock', look: clockFinding },
+    ['disk', diskFinding],
+    ['settings', () => settingsFinding(text, valueFaults(values))],
+    ['files', () => inventoryFinding(manifest)],
+    ['logs', logsFinding],
+    ['start', () => startFinding(manifest)],
+    ['service', unitFinding],
+    ...originalFindings().map((found): Check => ['cron', () => found]),
+    ['health', () => healthFinding(manifest, values)],
+    ['command', () => commandFinding(values)],
+    ['address', () => exposureFinding(values)],
+    ...(domain === null ? [] : [['https', () => httpsFinding(domain)] as const]),
+    ['sessions', () => sessionsFinding(manifest)],
+    ['cgroup', () => cgroupFinding(manifest, values)],
+    ['profiles', () => profilesFinding(values['AGENT3_PROFILE'] || 'full', user)],
+    ['approvals', () => approvalsFinding(user)],
+    ['audit', auditFinding],
+    ['logrotate', logrotateFinding],
+    ['watchdog', () => watchdogFinding(manifest)],
+    ['clock', clockFinding],
   ];
 }
 

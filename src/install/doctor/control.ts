@@ -12,30 +12,29 @@ import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
 import { overlaps } from '../../sandbox/workspace.ts';
 import { installedAuditKey } from '../installed.ts';
 import { PATHS } from '../layout.ts';
-import { bad, type Finding, good } from './finding.ts';
+import { bad, type Found, good } from './finding.ts';
 import { installedProfiles, machineFaults, unreadable, userFault } from './profile-machine.ts';
 
 /**
  * Whether every profile that a token has is there, and its commands can run. `usual` is that of the token of the
  * settings, `own` the user of the agent.
  */
-export async function profilesFinding(usual: string, own: string): Promise<Finding> {
+export async function profilesFinding(usual: string, own: string): Promise<Found> {
   try {
     const { profiles, faulty } = installedProfiles(own);
     const [unusable] = faulty.flatMap(faultWords);
-    if (unusable !== undefined) return bad('profiles', unusable, 'agent3 profile check');
+    if (unusable !== undefined) return bad(unusable, 'agent3 profile check');
     const unread = existsSync(PATHS.tokens) ? unreadable(PATHS.tokens, own) : undefined;
-    if (unread !== undefined) return bad('profiles', `${PATHS.tokens}: ${unread}`, OPEN_TOKENS);
+    if (unread !== undefined) return bad(`${PATHS.tokens}: ${unread}`, OPEN_TOKENS);
     const used = new Set([usual, ...readTokens(PATHS.tokens).map(({ profile = 'full' }) => profile)]);
     const missing = [...used].find((name) => !profiles.has(name));
-    if (missing !== undefined)
-      return bad('profiles', `there is no profile ${missing}, which a token has`, 'agent3 profile list');
+    if (missing !== undefined) return bad(`there is no profile ${missing}, which a token has`, 'agent3 profile list');
     const all = [...used].map((name) => profiles.get(name)).filter((profile) => profile !== undefined);
     const fault = await profilesFault(all, own, [...profiles.values()]);
-    if (fault !== undefined) return bad('profiles', fault.what, fault.cure ?? MEND);
-    return good('profiles', `in use: ${[...used].sort().join(', ')}`);
+    if (fault !== undefined) return bad(fault.what, fault.cure ?? MEND);
+    return good(`in use: ${[...used].sort().join(', ')}`);
   } catch (error) {
-    if (error instanceof TokenFileFault) return bad('profiles', error.message, 'agent3 token list');
+    if (error instanceof TokenFileFault) return bad(error.message, 'agent3 token list');
     throw error;
   }
 }
@@ -63,38 +62,38 @@ async function profilesFault(
 }
 
 /** Whether a person's decisions can be trusted to be root's, and reach the agent, whose user is `own`. */
-export function approvalsFinding(own: string): Finding {
+export function approvalsFinding(own: string): Found {
   const fault = distrust(PATHS.approvals);
   const unread = fault === undefined ? unreadable(PATHS.approvals, own) : undefined;
   if (unread !== undefined) {
     const repair = `chgrp --reference=${PATHS.logs} ${PATHS.approvals}; chmod 750 ${PATHS.approvals}`;
-    return bad('approvals', `${PATHS.approvals}: ${unread}, so what needs approval is denied`, repair);
+    return bad(`${PATHS.approvals}: ${unread}, so what needs approval is denied`, repair);
   }
   return fault === undefined
-    ? good('approvals', `${PATHS.approvals} is root's alone`)
-    : bad('approvals', fault, 'agent3 install; what needs approval is denied until then');
+    ? good(`${PATHS.approvals} is root's alone`)
+    : bad(fault, 'agent3 install; what needs approval is denied until then');
 }
 
 /** Whether the audit record is whole. */
-export function auditFinding(): Finding {
-  if (!existsSync(PATHS.audit)) return bad('audit', `${PATHS.audit} is missing`, 'systemctl restart agent3');
+export function auditFinding(): Found {
+  if (!existsSync(PATHS.audit)) return bad(`${PATHS.audit} is missing`, 'systemctl restart agent3');
   try {
     const { lines, findings, notes, ofOtherKey, sealed } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
     const [first, ...others] = findings;
     const note = notes.at(-1);
     if (first === undefined && !existsSync(markPath(PATHS.audit))) {
       const what = `${markPath(PATHS.audit)} is missing: after a power loss the record would read as changed by somebody`;
-      return bad('audit', what, 'systemctl restart agent3; where that does not help, agent3 install');
+      return bad(what, 'systemctl restart agent3; where that does not help, agent3 install');
     }
-    if (first === undefined) return good('audit', `${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
+    if (first === undefined) return good(`${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
     if (ofOtherKey > 1) {
       const what = `${ofOtherKey} of ${sealed} sealed lines have a MAC of another key: was AGENT3_AUDIT_KEY changed?`;
-      return bad('audit', what, 'put the old key back, or begin a record anew: README, "The record"');
+      return bad(what, 'put the old key back, or begin a record anew: README, "The record"');
     }
     const more = others.length === 0 ? '' : `; and ${others.length} more`;
     const where = `${first.file}${first.line > 0 ? `:${first.line}` : ''}`;
-    return bad('audit', `${where}: ${first.what}${more}`, 'agent3 audit verify');
+    return bad(`${where}: ${first.what}${more}`, 'agent3 audit verify');
   } catch (error) {
-    return bad('audit', `${PATHS.audit} cannot be read: ${describeErrno(error)}`, 'agent3 audit verify');
+    return bad(`${PATHS.audit} cannot be read: ${describeErrno(error)}`, 'agent3 audit verify');
   }
 }

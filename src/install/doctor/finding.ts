@@ -1,8 +1,7 @@
 import { visibleText } from '../../lib/visible.ts';
 
-/** One thing that was looked at. */
-export interface Finding {
-  readonly check: string;
+/** What a look at one thing has found. */
+export interface Found {
   readonly ok: boolean;
   /** What was found. */
   readonly found: string;
@@ -12,19 +11,22 @@ export interface Finding {
   readonly left_out?: readonly string[];
 }
 
-/** A check by its name: findings of earlier ones may leave it out. */
-export interface Check {
-  readonly name: string;
-  readonly look: () => Finding | Promise<Finding>;
+/** The same with the name of the check. */
+export interface Finding extends Found {
+  readonly check: string;
 }
+
+/** A check by its name: findings of earlier ones may leave it out. */
+export type Check = readonly [name: string, look: () => Found | Promise<Found>];
 
 /** Looks in order, causes first; what a finding leaves out is not looked at, and the finding says so. */
 export async function lookAt(checks: readonly Check[]): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const { name, look } of checks) {
-    if (!findings.some(({ left_out = [] }) => left_out.includes(name))) findings.push(await look());
+  for (const [name, look] of checks) {
+    if (!findings.some(({ left_out = [] }) => left_out.includes(name)))
+      findings.push({ check: name, ...(await look()) });
   }
-  const names = checks.map(({ name }) => name);
+  const names = checks.map(([name]) => name);
   return findings.map(({ left_out, ...finding }) => {
     const left = names.filter((name) => left_out?.includes(name));
     if (left.length === 0) return finding;
@@ -32,12 +34,12 @@ export async function lookAt(checks: readonly Check[]): Promise<Finding[]> {
   });
 }
 
-export function good(check: string, found: string): Finding {
-  return { check, ok: true, found };
+export function good(found: string): Found {
+  return { ok: true, found };
 }
 
-export function bad(check: string, found: string, advice: string, leftOut: readonly string[] = []): Finding {
-  return { check, ok: false, found, advice, ...(leftOut.length > 0 && { left_out: leftOut }) };
+export function bad(found: string, advice: string, leftOut: readonly string[] = []): Found {
+  return { ok: false, found, advice, ...(leftOut.length > 0 && { left_out: leftOut }) };
 }
 
 /** A line for each, with what to do below those that are wrong. */

@@ -8,7 +8,7 @@ import { installedBinary, type Manifest } from '../installed.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
 import { readText, runCommand } from '../machine.ts';
 import { serviceState, versionOn, whyNot } from '../service.ts';
-import { bad, type Finding, good } from './finding.ts';
+import { bad, type Found, good } from './finding.ts';
 import { serviceLines, unreadable } from './profile-machine.ts';
 
 /** Where the owner looks for the reason of whatever the service does. */
@@ -19,46 +19,46 @@ const NEED_ANSWER = ['command', 'https'] as const;
 const NEED_SERVICE = ['health', 'cgroup', ...NEED_ANSWER] as const;
 
 /** The unit: does it run, and does it start at boot. */
-export function unitFinding(): Finding {
+export function unitFinding(): Found {
   const { isActive, isEnabled, isSwitchedOff, commands } = serviceState();
   if (isSwitchedOff) {
-    return bad('service', 'switched off by its owner', 'to have it again: systemctl enable --now agent3', NEED_SERVICE);
+    return bad('switched off by its owner', 'to have it again: systemctl enable --now agent3', NEED_SERVICE);
   }
   if (!isActive) {
-    return bad('service', `not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
+    return bad(`not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
   }
-  if (!isEnabled) return bad('service', 'active, and does not start at boot', 'systemctl enable agent3');
-  return good('service', `active, starts at boot; ${commands} commands running`);
+  if (!isEnabled) return bad('active, and does not start at boot', 'systemctl enable agent3');
+  return good(`active, starts at boot; ${commands} commands running`);
 }
 
 /** Does it answer, and is what runs what is installed. */
-export async function healthFinding(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Finding> {
+export async function healthFinding(manifest: Manifest, values: Readonly<Record<string, string>>): Promise<Found> {
   const { origin } = addressOf(values);
   const url = `${origin}/healthz`;
   const running = await versionOn(origin);
-  if (running === undefined) return bad('health', `${url} does not answer`, LOOK, NEED_ANSWER);
+  if (running === undefined) return bad(`${url} does not answer`, LOOK, NEED_ANSWER);
   const { stdout } = runCommand([installedBinary(manifest), '--version'], 10);
   const installed = /^agent3 (\S+)/.exec(stdout)?.[1] ?? 'unknown';
   if (installed !== running) {
-    return bad('health', `version ${running} answers, and ${installed} is installed`, 'systemctl restart agent3');
+    return bad(`version ${running} answers, and ${installed} is installed`, 'systemctl restart agent3');
   }
-  return good('health', `${url} answers, version ${running}`);
+  return good(`${url} answers, version ${running}`);
 }
 
 /** Does a real command come back. */
-export async function commandFinding(values: Readonly<Record<string, string>>): Promise<Finding> {
-  if (!values['AGENT3_API_TOKEN']) return bad('command', 'the settings have no token', 'agent3 install makes one');
+export async function commandFinding(values: Readonly<Record<string, string>>): Promise<Found> {
+  if (!values['AGENT3_API_TOKEN']) return bad('the settings have no token', 'agent3 install makes one');
   const fault = await findFault(readTarget(SERVICE, values));
-  return fault === undefined ? good('command', 'a real command came back') : bad('command', fault, LOOK);
+  return fault === undefined ? good('a real command came back') : bad(fault, LOOK);
 }
 
 /**
  * The file of the settings: who else could read the token, whether each line has an effect, and whether the agent could
  * start with it. `faults` are what the agent itself says against the values.
  */
-export function settingsFinding(text: string, faults: readonly string[]): Finding {
+export function settingsFinding(text: string, faults: readonly string[]): Found {
   const stat = statSync(PATHS.settings, { throwIfNoEntry: false });
-  if (stat === undefined) return bad('settings', `${PATHS.settings} is missing`, 'agent3 install', NEED_ANSWER);
+  if (stat === undefined) return bad(`${PATHS.settings} is missing`, 'agent3 install', NEED_ANSWER);
   const lines = settingsLineFaults(text);
   if (faults.length > 0) {
     // What a value has become by an open quote is told by that quote.
@@ -67,44 +67,43 @@ export function settingsFinding(text: string, faults: readonly string[]): Findin
     const effect = isActive ? 'runs with what was there before, and does not start again' : 'does not start';
     const what = `${PATHS.settings}: ${(causes.length > 0 ? causes : faults).join('; ')}. The agent ${effect}`;
     const leftOut = isActive ? ['health', ...NEED_ANSWER] : ['service', ...NEED_SERVICE];
-    return bad('settings', what, RESTART, ['address', ...leftOut]);
+    return bad(what, RESTART, ['address', ...leftOut]);
   }
   const mode = (stat.mode & 0o777).toString(8);
   if ((stat.mode & 0o077) !== 0 || stat.uid !== 0) {
     const repair = `chown root:root ${PATHS.settings}; chmod 600 ${PATHS.settings}`;
-    return bad('settings', `${PATHS.settings} has mode ${mode}: others can read the token`, repair);
+    return bad(`${PATHS.settings} has mode ${mode}: others can read the token`, repair);
   }
   if (lines.length > 0) {
-    return bad('settings', `${PATHS.settings}: ${lines.map(({ what }) => what).join('; ')}`, RESTART);
+    return bad(`${PATHS.settings}: ${lines.map(({ what }) => what).join('; ')}`, RESTART);
   }
   const names = Object.keys(parseEnvFile(text));
   const unknown = names.filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name));
   if (unknown.length > 0) {
     const what = `${unknown.join(', ')} in ${PATHS.settings}: there is no such setting, so it has no effect`;
-    return bad('settings', what, `${RESTART} (agent3 serve --help has every name)`);
+    return bad(what, `${RESTART} (agent3 serve --help has every name)`);
   }
-  return good('settings', `${PATHS.settings} is root's alone`);
+  return good(`${PATHS.settings} is root's alone`);
 }
 
 const RESTART = 'correct it, then: systemctl restart agent3';
 
 /** Is the agent reachable from elsewhere without encryption. */
-export function exposureFinding(values: Readonly<Record<string, string>>): Finding {
+export function exposureFinding(values: Readonly<Record<string, string>>): Found {
   const { host, port, tls } = addressOf(values);
   const isLoopback = /^127\.|^::1$|^localhost$/.test(host);
-  if (isLoopback || tls) return good('address', `${host} port ${port}${tls ? ', HTTPS' : ''}`);
+  if (isLoopback || tls) return good(`${host} port ${port}${tls ? ', HTTPS' : ''}`);
   return bad(
-    'address',
     `${host} port ${port} is open to the network without encryption: the token can be read on its way`,
     'agent3 install --host 127.0.0.1 --domain NAME puts Caddy with HTTPS in front',
   );
 }
 
 /** The watchdog: does it look, and what did it see last. */
-export function watchdogFinding({ watchdog }: Manifest): Finding {
-  if (watchdog === 'none') return good('watchdog', 'left out at the installation; agent3 install --watchdog adds it');
+export function watchdogFinding({ watchdog }: Manifest): Found {
+  if (watchdog === 'none') return good('left out at the installation; agent3 install --watchdog adds it');
   if (watchdog === 'timer' && runCommand(['systemctl', 'is-active', '--quiet', WATCHDOG_TIMER]).code !== 0) {
-    return bad('watchdog', 'its timer is not active', `systemctl enable --now ${WATCHDOG_TIMER}`);
+    return bad('its timer is not active', `systemctl enable --now ${WATCHDOG_TIMER}`);
   }
   const last = (readText(`${PATHS.logs}/watchdog.log`) ?? '').trim().split('\n').at(-1) ?? '';
   return lastCheckFinding(last, Date.now(), watchdog === 'timer' ? timerSeconds() : uptime());
@@ -114,19 +113,15 @@ export function watchdogFinding({ watchdog }: Manifest): Finding {
  * What the last line of the watchdog's log means at `nowMs`, when it has been on for `onSeconds`. That it found a fault
  * is not a fault of its own: what is wrong now, the other checks say.
  */
-export function lastCheckFinding(line: string, nowMs: number, onSeconds: number): Finding {
+export function lastCheckFinding(line: string, nowMs: number, onSeconds: number): Found {
   const [time = '', ...words] = line.split(' - ');
-  if (time === '') return good('watchdog', 'on; its first check is due within 5 minutes');
+  if (time === '') return good('on; its first check is due within 5 minutes');
   const minutes = Math.max(0, Math.round((nowMs - Date.parse(time)) / 60_000));
   if (minutes > LATE_MINUTES && onSeconds > LATE_MINUTES * 60) {
-    return bad(
-      'watchdog',
-      `last check ${time}, ${minutes} minutes ago`,
-      'systemctl status agent3-watchdog.timer agent3-watchdog',
-    );
+    return bad(`last check ${time}, ${minutes} minutes ago`, 'systemctl status agent3-watchdog.timer agent3-watchdog');
   }
   const found = words.join(' - ');
-  return good('watchdog', `its last check, ${minutes} minutes ago, found: ${found}; the next is due within 5 minutes`);
+  return good(`its last check, ${minutes} minutes ago, found: ${found}; the next is due within 5 minutes`);
 }
 
 /** For how long the timer has been on. */
@@ -192,24 +187,24 @@ const SUID_DUMPABLE = '/proc/sys/fs/suid_dumpable';
  * Whether commands can read the token while the agent starts. The unit has it in its environment, and commands that were
  * left over run as the same user: the kernel keeps them off an executable that this user cannot read.
  */
-export function startFinding(manifest: Manifest): Finding {
+export function startFinding(manifest: Manifest): Found {
   const { user } = manifest;
-  if (user === 'root') return good('start', 'the agent is root: so is what could look into it');
+  if (user === 'root') return good('the agent is root: so is what could look into it');
   const binary = installedBinary(manifest);
   if (existsSync(binary) && unreadable(binary, user) === undefined) {
     const what = `${user} can read ${binary}: commands that were left over can read the token while the agent starts`;
-    return bad('start', what, `chown root:root ${binary}; chmod 711 ${binary}; systemctl restart agent3`);
+    return bad(what, `chown root:root ${binary}; chmod 711 ${binary}; systemctl restart agent3`);
   }
   if (readText(SUID_DUMPABLE)?.trim() === '1') {
     const what = 'fs.suid_dumpable is 1: commands that were left over can read the token while the agent starts';
-    return bad('start', what, 'sysctl -w fs.suid_dumpable=0, and the same in /etc/sysctl.d');
+    return bad(what, 'sysctl -w fs.suid_dumpable=0, and the same in /etc/sysctl.d');
   }
   const [first] = exposingLines(runCommand(['systemctl', 'cat', SERVICE]).stdout, binary);
   if (first !== undefined) {
     const what = `the unit has ${first}, which runs as ${user} with the token in its environment: its commands can read it there`;
-    return bad('start', what, 'systemctl edit agent3: write + before the program, which then runs as root');
+    return bad(what, 'systemctl edit agent3: write + before the program, which then runs as root');
   }
-  return good('start', `no command of ${user} can read the token while the agent starts`);
+  return good(`no command of ${user} can read the token while the agent starts`);
 }
 
 /**

@@ -9,24 +9,24 @@ import { COMMANDS, PATHS } from '../layout.ts';
 import { memoryWords, readFile, readText, runCommand, systemIds, userExists } from '../machine.ts';
 import { readOriginal } from '../original.ts';
 import { cronLines, savedPath } from '../takeover.ts';
-import { bad, type Finding, good } from './finding.ts';
+import { bad, type Found, good } from './finding.ts';
 
 /** The directory of the logs: without it nothing is recorded, so nothing is run. */
-export function logsFinding(): Finding {
-  if (existsSync(PATHS.logs)) return good('logs', `${PATHS.logs} is there`);
+export function logsFinding(): Found {
+  if (existsSync(PATHS.logs)) return good(`${PATHS.logs} is there`);
   const follow = ['service', 'health', 'command', 'audit', 'watchdog'];
   const what = `${PATHS.logs} is missing, so nothing can be recorded, and nothing is run`;
-  return bad('logs', what, 'systemctl restart agent3, which makes it', follow);
+  return bad(what, 'systemctl restart agent3, which makes it', follow);
 }
 
 /** The sessions directory: there, the user's own, closed to others. */
-export function sessionsFinding({ user }: Manifest): Finding {
+export function sessionsFinding({ user }: Manifest): Found {
   const stat = statSync(PATHS.sessions, { throwIfNoEntry: false });
-  if (stat === undefined) return bad('sessions', `${PATHS.sessions} is missing`, 'agent3 install');
+  if (stat === undefined) return bad(`${PATHS.sessions} is missing`, 'agent3 install');
   const repair = `chown -R ${user}: ${PATHS.sessions}; chmod 700 ${PATHS.sessions}`;
-  if (stat.uid !== systemIds.uid(user)) return bad('sessions', `${PATHS.sessions} does not belong to ${user}`, repair);
-  if ((stat.mode & 0o077) !== 0) return bad('sessions', `${PATHS.sessions} can be entered by others`, repair);
-  return good('sessions', `${PATHS.sessions} belongs to ${user} alone`);
+  if (stat.uid !== systemIds.uid(user)) return bad(`${PATHS.sessions} does not belong to ${user}`, repair);
+  if ((stat.mode & 0o077) !== 0) return bad(`${PATHS.sessions} can be entered by others`, repair);
+  return good(`${PATHS.sessions} belongs to ${user} alone`);
 }
 
 /** By the file system, not by its modes: root may write everywhere else. */
@@ -44,12 +44,11 @@ const GIB = 1_073_741_824;
 const LEAST_FREE_BYTES = GIB;
 
 /** Room for output and logs, and whether anything can be written there at all. */
-export function diskFinding(): Finding {
+export function diskFinding(): Found {
   const closed = [PATHS.sessions, PATHS.logs].find(isReadOnly);
   if (closed !== undefined) {
     const mount = runCommand(['findmnt', '-n', '-o', 'TARGET', '--target', closed]).stdout.trim() || '/';
     return bad(
-      'disk',
       `${mount} is mounted read-only, so nothing can be written to ${closed}`,
       `dmesg | grep -i -e remount -e error says why; then: mount -o remount,rw ${mount}`,
       ['service', 'health', 'command', 'cgroup', 'https'],
@@ -61,32 +60,31 @@ export function diskFinding(): Finding {
     if (free < LEAST_FREE_BYTES) return [`${path}: ${(free / GIB).toFixed(2)} GiB free`];
     return files > 0 && ffree < 10_000 ? [`${path}: ${ffree} inodes free`] : [];
   });
-  if (low.length === 0) return good('disk', 'more than 1 GiB is free');
-  return bad('disk', low.join('; '), 'make room, or lower AGENT3_MAX_SESSIONS_BYTES and AGENT3_MAX_SESSION_BYTES');
+  if (low.length === 0) return good('more than 1 GiB is free');
+  return bad(low.join('; '), 'make room, or lower AGENT3_MAX_SESSIONS_BYTES and AGENT3_MAX_SESSION_BYTES');
 }
 
 /** A clock that is wrong makes certificates and log lines wrong. */
-export function clockFinding(): Finding {
+export function clockFinding(): Found {
   const now = new Date().toISOString().slice(0, 19);
   const { stdout } = runCommand(['timedatectl', 'show', '-p', 'NTPSynchronized', '--value'], 10);
   if (Date.now() < statSync(process.execPath).mtimeMs - 86_400_000) {
-    return bad('clock', `${now} UTC is before this program was made`, 'set the clock: timedatectl set-ntp true');
+    return bad(`${now} UTC is before this program was made`, 'set the clock: timedatectl set-ntp true');
   }
   return good(
-    'clock',
     `${now} UTC${stdout.trim() === 'yes' ? ', synchronised' : ', not synchronised over the network (timedatectl set-ntp true)'}`,
   );
 }
 
 /** Whether systemd has handed a cgroup for the commands over, in which they outlive a restart of the agent. */
-export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string, string>>): Finding {
+export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string, string>>): Found {
   const { stdout } = runCommand(['systemctl', 'show', '-p', 'Delegate,ControlGroup', COMMANDS]);
   const path = /^ControlGroup=(.+)$/m.exec(stdout)?.[1];
-  if (path === undefined) return bad('cgroup', `${COMMANDS} does not run`, `systemctl start ${COMMANDS}`);
-  if (!stdout.includes('Delegate=yes')) return bad('cgroup', 'not delegated to the agent', 'agent3 install');
+  if (path === undefined) return bad(`${COMMANDS} does not run`, `systemctl start ${COMMANDS}`);
+  if (!stdout.includes('Delegate=yes')) return bad('not delegated to the agent', 'agent3 install');
   const above = statSync(`/sys/fs/cgroup${dirname(path)}/cgroup.procs`, { throwIfNoEntry: false });
   if (user !== 'root' && above !== undefined && above.uid !== systemIds.uid(user)) {
-    return bad('cgroup', 'the agent may not start commands in it', 'systemctl restart agent3');
+    return bad('the agent may not start commands in it', 'systemctl restart agent3');
   }
   const file = `/sys/fs/cgroup${path}/cgroup.controllers`;
   const controllers = existsSync(file) ? readFileSync(file, 'utf8').trim() : '';
@@ -94,30 +92,29 @@ export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string
   if (missing.length === 0) {
     const all = Number(readText(`/sys/fs/cgroup${path}/memory.max`));
     const memory = memoryWords(all, Number(values['AGENT3_COMMAND_MEMORY_BYTES'] ?? 0));
-    return good('cgroup', `commands have their own, with ${controllers}; ${memory}`);
+    return good(`commands have their own, with ${controllers}; ${memory}`);
   }
   return bad(
-    'cgroup',
     `without ${missing.join(', ')}: limits do not hold`,
     'boot with cgroup v2 (systemd.unified_cgroup_hierarchy=1)',
   );
 }
 
 /** Whether the logs are rotated. */
-export function logrotateFinding(): Finding {
+export function logrotateFinding(): Found {
   const { code, stderr } = runCommand(['logrotate', '-d', PATHS.logrotate], 20);
-  if (code === 127) return bad('logrotate', 'not installed: the logs grow without end', 'apt-get install logrotate');
+  if (code === 127) return bad('not installed: the logs grow without end', 'apt-get install logrotate');
   // It ignores a file that it does not trust or understand, and says so with exit code 0.
   const fault = /^(?:error|Ignoring).*$/m.exec(stderr)?.[0];
   if (code !== 0 || fault !== undefined || !stderr.includes(PATHS.logFile)) {
     const found = `${PATHS.logrotate} is not in use${fault === undefined ? '' : `: ${fault}`}`;
-    return bad('logrotate', found, `logrotate -d ${PATHS.logrotate}; it has to belong to root, mode 0644`);
+    return bad(found, `logrotate -d ${PATHS.logrotate}; it has to belong to root, mode 0644`);
   }
   const timer = runCommand(['systemctl', 'is-active', '--quiet', 'logrotate.timer']).code === 0;
   if (!timer && !existsSync('/etc/cron.daily/logrotate')) {
-    return bad('logrotate', 'nothing runs it daily', 'systemctl enable --now logrotate.timer');
+    return bad('nothing runs it daily', 'systemctl enable --now logrotate.timer');
   }
-  return good('logrotate', `${PATHS.logrotate} is understood, and runs daily`);
+  return good(`${PATHS.logrotate} is understood, and runs daily`);
 }
 
 const HANDSHAKE_MS = 10_000;
@@ -127,21 +124,19 @@ const LEAST_DAYS = 14;
 const SHORT_LIVED_DAYS = 7;
 
 /** The certificate that a client of `domain` is shown. */
-export async function httpsFinding(domain: string): Promise<Finding> {
+export async function httpsFinding(domain: string): Promise<Found> {
   const advice = 'systemctl status caddy; journalctl -u caddy -n 20; is port 443 open, and does the name point here?';
   const certificate = await certificateOf(domain);
-  if (certificate === undefined) return bad('https', `nobody answers for ${domain} on port 443`, advice);
+  if (certificate === undefined) return bad(`nobody answers for ${domain} on port 443`, advice);
   if (!(await siteAnswers(domain))) {
-    return bad('https', `${domain} does not lead to the agent`, `agent3 install --domain ${domain}`);
+    return bad(`${domain} does not lead to the agent`, `agent3 install --domain ${domain}`);
   }
   const until = Date.parse(certificate.valid_to);
   const days = (until - Date.now()) / 86_400_000;
   const wholeDays = (until - Date.parse(certificate.valid_from)) / 86_400_000;
   const left = days >= 1 ? `${Math.floor(days)} days` : `${Math.floor(days * 24)} hours`;
   const isEnough = wholeDays < SHORT_LIVED_DAYS ? days > 0 : days > LEAST_DAYS;
-  return isEnough
-    ? good('https', `${domain}, certificate for ${left} more`)
-    : bad('https', `the certificate ends in ${left}`, advice);
+  return isEnough ? good(`${domain}, certificate for ${left} more`) : bad(`the certificate ends in ${left}`, advice);
 }
 
 interface Certificate {
@@ -164,24 +159,24 @@ function certificateOf(domain: string): Promise<Certificate | undefined> {
 }
 
 /** Whether the users and files that the installer has made are still there. */
-export function inventoryFinding(manifest: Manifest): Finding {
+export function inventoryFinding(manifest: Manifest): Found {
   const missing = additions({ ...manifest, staged: false }, 'user', 'program', 'file')
     // Where the package puts it, dpkg knows.
     .filter(({ shipped }) => !(manifest.packaged && shipped === true))
     .filter(({ kind, name }) => !(kind === 'user' ? userExists(name) : existsSync(name)))
     .map(({ kind, name }) => (kind === 'user' ? `the user ${name}` : name));
-  if (missing.length === 0) return good('files', 'users and files of the installation are there');
-  return bad('files', `missing: ${missing.join(', ')}`, 'agent3 install');
+  if (missing.length === 0) return good('users and files of the installation are there');
+  return bad(`missing: ${missing.join(', ')}`, 'agent3 install');
 }
 
 /** Cron lines of the agent that was here before, which would start it again; none where there was no such agent. */
-export function originalFindings(): Finding[] {
+export function originalFindings(): Found[] {
   const original = readOriginal(readText(savedPath(PATHS.unit)) ?? '', readFile);
   if (original === undefined) return [];
   return cronLines(original).map(({ of, line }) => {
     const [place, repair] =
       'user' in of ? [`the crontab of ${of.user}`, `crontab -u ${of.user} -e`] : [of.file, `an editor on ${of.file}`];
     const what = `${place} starts the agent again whenever it is stopped, for the agent that was here before: ${line.trim()}`;
-    return bad('cron', what, `remove that line: ${repair}`);
+    return bad(what, `remove that line: ${repair}`);
   });
 }
