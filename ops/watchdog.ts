@@ -100,7 +100,10 @@ function adviceAfter({ restarts }: Trouble): string {
 export async function checkOnSchedule(schedule: string, options: CheckOptions, stop: AbortSignal): Promise<void> {
   const { CronJob, validateCronExpression } = await import('cron');
   const { valid, error } = validateCronExpression(schedule);
-  if (!valid) throw new Error(`"${schedule.slice(0, 60)}" is no schedule of cron: ${error?.message ?? ''}`);
+  if (!valid)
+    throw new Error(
+      `AGENT3_WATCHDOG_SCHEDULE: "${schedule.slice(0, 60)}" is no schedule of cron: ${error?.message ?? ''}`,
+    );
   const job = CronJob.from({
     cronTime: schedule,
     onTick: async () => void (await checkOnce(options)),

@@ -29,29 +29,13 @@ export const EVENTS = [
 
 /** `agent3 audit`: what was asked, run and decided on this server. */
 export function defineAudit(audit: Command): void {
-  audit
-    .command('tail')
-    .description('Show the last lines of the record')
+  withFilter(audit.command('tail').description('Show the last lines of the record'))
     .option('-n, --lines <count>', 'how many', parseCount, 20)
     .option('-f, --follow', 'then show new lines, until Ctrl-C')
-    .addOption(tokenOption())
-    .addOption(sessionOption())
-    .addOption(eventOption())
-    .addOption(sinceOption())
-    .addOption(untilOption())
-    .addOption(jsonOption())
-    .addOption(fileOption())
     .action(tailAudit);
-  audit
-    .command('grep [pattern]')
-    .description('Show the lines that match a regular expression, and the filters')
-    .addOption(tokenOption())
-    .addOption(sessionOption())
-    .addOption(eventOption())
-    .addOption(sinceOption())
-    .addOption(untilOption())
-    .addOption(jsonOption())
-    .addOption(fileOption())
+  withFilter(
+    audit.command('grep [pattern]').description('Show the lines that match a regular expression, and the filters'),
+  )
     .addHelpText('after', '\nExit code: 0 a line matches, 1 none does, 2 wrong usage or a record that cannot be read.')
     .action(grepAudit);
   audit
@@ -65,15 +49,23 @@ export function defineAudit(audit: Command): void {
     .action(verifyAudit);
 }
 
-const tokenOption = () => new Option('--token <name>', 'only of this token');
-const sessionOption = () => new Option('--session <id>', 'only of this session; its beginning is enough');
-const eventOption = () => new Option('--event <name>', 'only lines of this kind').choices(EVENTS);
-const sinceOption = () =>
-  new Option('--since <time>', 'only from then on: 2h, 3d, or 2026-11-24T08:00:00Z').argParser(parseMoment);
-const untilOption = () => new Option('--until <time>', 'only before then').argParser(parseMoment);
-const jsonOption = () => new Option('--json', 'print the lines as they are, as is done without a terminal');
 const fileOption = () =>
   new Option('--file <file>', 'the record (default: AGENT3_AUDIT_FILE, or that of the installed service)');
+
+/** Adds the options that say which lines are wanted. */
+function withFilter<A extends unknown[]>(command: Command<A>) {
+  return command
+    .option('--token <name>', 'only of this token')
+    .option('--session <id>', 'only of this session; its beginning is enough')
+    .addOption(new Option('--event <name>', 'only lines of this kind').choices(EVENTS))
+    .option('--since <time>', 'only from then on: 2h, 3d, or 2026-11-24T08:00:00Z', parseMoment)
+    .option('--until <time>', 'only before then', parseMoment)
+    .option('--json', 'print the lines as they are, as is done without a terminal')
+    .addOption(fileOption());
+}
+
+/** Times are milliseconds since the epoch. */
+type AuditFilter = ReturnType<ReturnType<typeof withFilter>['opts']>;
 
 const KEY_HELP = `
 The key is AGENT3_AUDIT_KEY or, for root, that of the installed service. Without it, the lines at the end may be forged.
@@ -98,17 +90,6 @@ interface VerifyOptions {
   readonly kept: number;
   /** A record whose seals cannot be checked does not count as whole. */
   readonly requireKey?: true | undefined;
-  readonly json?: true | undefined;
-}
-
-/** Which lines are wanted. Times are milliseconds since the epoch. */
-interface AuditFilter {
-  readonly file?: string | undefined;
-  readonly token?: string | undefined;
-  readonly session?: string | undefined;
-  readonly event?: string | undefined;
-  readonly since?: number | undefined;
-  readonly until?: number | undefined;
   readonly json?: true | undefined;
 }
 

@@ -9,17 +9,20 @@ import { Interrupts } from '../client/interrupts.ts';
 import { Patience } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/sessions.ts';
 import { processEnvironment } from '../settings/config.ts';
+import { endOutput } from './broken-pipe.ts';
 import { EXIT_EXEC, fail } from './exit.ts';
-import { REMOTE_HELP, type RemoteOptions, remoteClient, tokenFileOption, urlOption } from './remote.ts';
+import { REMOTE_HELP, remoteClient, withRemote } from './remote.ts';
 
 /** `agent3 exec`. Its options stand before the first word of the command; all that follows is the command. */
 export function defineExec(command: Command): void {
-  command
-    .usage('[options] <command...>')
+  withExecOptions(command).action((words, options) => runExec(words.join(' '), options));
+}
+
+type ExecOptions = ReturnType<ReturnType<typeof withExecOptions>['opts']>;
+
+function withExecOptions(command: Command) {
+  return withRemote(command.usage('[options] <command...>').passThroughOptions())
     .argument('<command...>', 'the command; several words are joined by spaces')
-    .passThroughOptions()
-    .addOption(urlOption())
-    .addOption(tokenFileOption())
     .option('--timeout <seconds>', 'time limit (default: the longest that the agent allows)', parseSeconds)
     .option('--cwd <path>', 'its working directory, on the agent')
     .option('--env <assignment>', 'NAME=value, set for the command; may be repeated', addAssignment)
@@ -27,8 +30,7 @@ export function defineExec(command: Command): void {
     .option('-n, --no-stdin', 'pass no standard input')
     .addOption(new Option('-d, --detach', 'print the session at once and leave the command running').conflicts('tty'))
     .option('-t, --tty', 'run it in a terminal, for programs that need one')
-    .addHelpText('after', EXAMPLES + REMOTE_HELP)
-    .action((words, options) => runExec(words.join(' '), options));
+    .addHelpText('after', EXAMPLES + REMOTE_HELP);
 }
 
 const EXAMPLES = `
@@ -57,21 +59,6 @@ function addAssignment(text: string, earlier: Readonly<Record<string, string>> =
   return { ...earlier, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
-/** The options as commander gives them. */
-interface ExecOptions extends RemoteOptions {
-  readonly timeout?: number | undefined;
-  readonly cwd?: string | undefined;
-  readonly env?: Readonly<Record<string, string>> | undefined;
-  readonly key?: string | undefined;
-  /** False with `--no-stdin`. */
-  readonly stdin: boolean;
-  readonly detach?: true | undefined;
-  readonly tty?: true | undefined;
-}
-
-/** 128 + SIGPIPE: the exit code that a shell shows for a program whose reader has gone. */
-const EXIT_OUTPUT_CLOSED = 141;
-
 /** Runs `cmd` on the agent that the options name, and ends the process with its exit code. */
 async function runExec(cmd: string, options: ExecOptions): Promise<never> {
   const refuse = (fault: string): never => fail(EXIT_EXEC, fault);
@@ -80,7 +67,7 @@ async function runExec(cmd: string, options: ExecOptions): Promise<never> {
   try {
     process.exit(await execute(client, cmd, options, interrupts));
   } catch (error) {
-    if (error instanceof OutputClosed) process.exit(EXIT_OUTPUT_CLOSED);
+    if (error instanceof OutputClosed) endOutput(error);
     if (error instanceof GivenUp) process.exit(interrupts.exitCode ?? EXIT_EXEC);
     if (error instanceof ClientFault) refuse(error.message);
     throw error;

@@ -11,11 +11,17 @@ import { accountOf } from '../process/environment.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
-/** The directory of profiles: the one that was named, that of the environment, or that of the installed service. */
+/** A path: the one that was named, that of the environment, or that of the installed service; undefined without all. */
+function placeHere(named: string | undefined, variable: string, installed: string): string | undefined {
+  return (named ?? processEnvironment()[variable]) || (existsSync(PATHS.manifest) ? installed : undefined);
+}
+
+/** The directory of profiles. */
 export function profilesDirectory(named?: string): string | undefined {
-  const directory = named ?? processEnvironment()['AGENT3_PROFILES_DIR'];
-  if (directory && !existsSync(directory)) fail(EXIT_USAGE, `there is no directory ${directory}`);
-  return directory || (existsSync(PATHS.manifest) ? PATHS.profiles : undefined);
+  const directory = placeHere(named, 'AGENT3_PROFILES_DIR', PATHS.profiles);
+  if (directory !== undefined && directory !== PATHS.profiles && !existsSync(directory))
+    fail(EXIT_USAGE, `there is no directory ${directory}`);
+  return directory;
 }
 
 /** The profiles of an agent that reads `directory`: for the installed one, those that it can read. */
@@ -32,12 +38,16 @@ export function profileHere(set: ProfileSet, name: string): Profile | undefined 
   return set.profiles.get(name);
 }
 
-/** The file of the tokens: the one that was named, that of the environment, or that of the installed service. */
-export function tokensFile(file: string | undefined): string {
-  const named = file ?? processEnvironment()['AGENT3_TOKENS_FILE'];
-  if (named) return named;
-  if (existsSync(PATHS.manifest)) return PATHS.tokens;
-  fail(EXIT_USAGE, 'no file of tokens: name it with --file, or set AGENT3_TOKENS_FILE for the agent and here');
+/** The file of the tokens. */
+export function tokensFile(named: string | undefined): string {
+  const what = 'no file of tokens: name it with --file, or set AGENT3_TOKENS_FILE for the agent and here';
+  return placeHere(named, 'AGENT3_TOKENS_FILE', PATHS.tokens) ?? fail(EXIT_USAGE, what);
+}
+
+/** The audit record. */
+export function auditFile(named: string | undefined): string {
+  const what = 'no audit record: name it with --file, or set AGENT3_AUDIT_FILE for the agent and here';
+  return placeHere(named, 'AGENT3_AUDIT_FILE', PATHS.audit) ?? fail(EXIT_USAGE, what);
 }
 
 /** The user of the agent that goes by a file; in a service, nobody but root writes it. */
@@ -65,14 +75,6 @@ export function sessionsHere(): string {
   const here = processEnvironment();
   const { AGENT3_SESSIONS_DIR: directory } = settingsHere();
   return directory || (here['AGENT3_TOKENS_FILE'] ? './sessions' : PATHS.sessions);
-}
-
-/** The audit record: the one that was named, that of the environment, or that of the installed service. */
-export function auditFile(file: string | undefined): string {
-  const named = file ?? processEnvironment()['AGENT3_AUDIT_FILE'];
-  if (named) return named;
-  if (existsSync(PATHS.manifest)) return PATHS.audit;
-  fail(EXIT_USAGE, 'no audit record: name it with --file, or set AGENT3_AUDIT_FILE for the agent and here');
 }
 
 /** The directories of sessions and of decisions: those of the environment, or those of the installed service. */

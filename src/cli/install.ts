@@ -6,7 +6,6 @@ import { PACKAGED_BINARY } from '../install/layout.ts';
 import { InstallFault } from '../install/machine.ts';
 import { reportOf } from '../install/report.ts';
 import { describeInstalled, lookAtInstalled } from '../install/service.ts';
-import type { InstallOptions } from '../install/survey.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson } from '../lib/visible.ts';
@@ -33,9 +32,24 @@ export function defineInstall(command: Command): void {
     .option('--root <directory>', 'stage into this directory, for building images', '/')
     .option('--binary <file>', 'executable to install (default: this one)')
     .addHelpText('after', EXAMPLES)
-    .action((given) =>
+    .action(({ dryRun, ...given }) =>
       runInstaller(async () => {
-        writeLine(reportOf(await install(optionsOf(given), writeLine)));
+        const binary = resolve(given.binary ?? process.execPath);
+        if (!existsSync(binary)) fail(EXIT_USAGE, `--binary ${binary} is not there`);
+        if (given.host === '') fail(EXIT_USAGE, '--host needs an address');
+        const installed = await install(
+          {
+            ...given,
+            token: given.token === '-' ? readFileSync(0, 'utf8').split('\n')[0]?.trim() : given.token,
+            dryRun: dryRun === true,
+            root: resolveRoot(given.root),
+            binary,
+            // Where a package puts it: its other files are the package's as well.
+            packaged: process.execPath === PACKAGED_BINARY,
+          },
+          writeLine,
+        );
+        writeLine(reportOf(installed));
       }),
     );
 }
@@ -50,44 +64,6 @@ function parsePort(text: string): number {
   const port = Number(text);
   if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port;
   throw new InvalidArgumentError('It has to be a number from 1 to 65535.');
-}
-
-/** The options as commander gives them. */
-interface InstallArguments {
-  readonly user?: string | undefined;
-  readonly host?: string | undefined;
-  readonly port?: number | undefined;
-  readonly token?: string | undefined;
-  readonly domain?: string | boolean | undefined;
-  readonly watchdog?: boolean | undefined;
-  readonly lookLogs?: boolean | undefined;
-  readonly start: boolean;
-  readonly dryRun?: true | undefined;
-  readonly root: string;
-  readonly binary?: string | undefined;
-}
-
-function optionsOf(given: InstallArguments): InstallOptions {
-  const { user, host, port, domain, watchdog, lookLogs, start, dryRun } = given;
-  const binary = resolve(given.binary ?? process.execPath);
-  if (!existsSync(binary)) fail(EXIT_USAGE, `--binary ${binary} is not there`);
-  if (host === '') fail(EXIT_USAGE, '--host needs an address');
-  const token = given.token === '-' ? readFileSync(0, 'utf8').split('\n')[0]?.trim() : given.token;
-  return {
-    ...(user !== undefined && { user }),
-    ...(host !== undefined && { host }),
-    ...(port !== undefined && { port }),
-    ...(token !== undefined && { token }),
-    ...(domain !== undefined && domain !== true && { domain }),
-    ...(watchdog !== undefined && { watchdog }),
-    ...(lookLogs !== undefined && { lookLogs }),
-    start,
-    dryRun: dryRun === true,
-    root: resolveRoot(given.root),
-    binary,
-    // Where a package puts it: its other files are the package's as well.
-    packaged: process.execPath === PACKAGED_BINARY,
-  };
 }
 
 /** The directory that `--root` names. */

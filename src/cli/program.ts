@@ -58,6 +58,10 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, CommandEntry>>>> =
     },
   },
   'Control what clients may do:': {
+    connect: {
+      summary: 'Let ChatGPT, Claude or another MCP client sign in',
+      load: async () => (await import('./connect.ts')).defineConnect,
+    },
     token: {
       summary: 'Create, list, rotate and revoke tokens',
       load: async () => (await import('./token.ts')).defineToken,

@@ -1,5 +1,5 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { Option } from '@commander-js/extra-typings';
+import type { Command, OptionValues } from '@commander-js/extra-typings';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { AgentClient } from '../client/agent-client.ts';
@@ -17,17 +17,14 @@ export interface RemoteOptions {
   readonly tokenFile?: string | undefined;
 }
 
-/** The option that names the agent to call. */
-export function urlOption() {
-  return new Option('--url <url>', `URL of the agent (default: AGENT3_URL, else ${DEFAULT_URL})`);
-}
-
-/** The option that names the file of the token. */
-export function tokenFileOption() {
-  return new Option(
-    '--token-file <file>',
-    'file that holds the token, or a settings file of the agent (default: AGENT3_API_TOKEN)',
-  );
+/** Adds the options that name the agent to call, and the file of the token. */
+export function withRemote<A extends unknown[], O extends OptionValues>(command: Command<A, O>) {
+  return command
+    .option('--url <url>', `URL of the agent (default: AGENT3_URL, else ${DEFAULT_URL})`)
+    .option(
+      '--token-file <file>',
+      'file that holds the token, or a settings file of the agent (default: AGENT3_API_TOKEN)',
+    );
 }
 
 /** The last lines in the help of these subcommands. */

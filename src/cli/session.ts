@@ -11,46 +11,35 @@ import { SESSION_STATUSES } from '../sessions/record.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { endOutput } from './broken-pipe.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { REMOTE_HELP, type RemoteOptions, remoteClient, tokenFileOption, urlOption } from './remote.ts';
+import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './remote.ts';
 import { oneLine, sessionsTabbed, sessionsTable } from './session-table.ts';
 
 /** `agent3 session`: the sessions of an agent. */
 export function defineSession(session: Command): void {
   session.addHelpText('after', EXAMPLES + REMOTE_HELP);
-  session
-    .command('list')
-    .description('List sessions, newest first: a table on a terminal, else fields between tabs')
-    .addOption(urlOption())
-    .addOption(tokenFileOption())
+  withRemote(
+    session.command('list').description('List sessions, newest first: a table on a terminal, else fields between tabs'),
+  )
     .addOption(new Option('--status <status>', 'only sessions in this state').choices(SESSION_STATUSES))
     .option('--limit <count>', 'at most this many', parseCount, 20)
     .option('--all', 'list all of them')
     .option('--json', 'print them as JSON')
     .addHelpText('after', COLUMNS)
     .action(printSessions);
-  session
-    .command('read <session>')
-    .description('Print what a command wrote')
-    .addOption(urlOption())
-    .addOption(tokenFileOption())
+  withRemote(session.command('read <session>').description('Print what a command wrote'))
     .option('--stderr', 'its standard error instead of its standard output')
     .option('--offset <bytes>', 'where to begin; negative: so many before the end', parseBytes, 0)
     .option('-f, --follow', 'continue until the command has ended')
     .option('--raw', 'exact bytes also on a terminal, with the escape sequences of a session with --tty')
     .action(printStream);
-  session
-    .command('stop <session>')
-    .description('Send a signal to every process of a session; its output stays')
-    .addOption(urlOption())
-    .addOption(tokenFileOption())
+  withRemote(
+    session.command('stop <session>').description('Send a signal to every process of a session; its output stays'),
+  )
     .addOption(new Option('--signal <name>', 'signal, without its SIG').choices(SIGNALS).default('TERM' as const))
     .action(stopSession);
-  session
-    .command('close <session...>')
-    .description('Stop what runs of sessions, and remove their output for good')
-    .addOption(urlOption())
-    .addOption(tokenFileOption())
-    .action(closeSessions);
+  withRemote(
+    session.command('close <session...>').description('Stop what runs of sessions, and remove their output for good'),
+  ).action(closeSessions);
 }
 
 const EXAMPLES = `

@@ -31,7 +31,23 @@ export function defineWatchdog(command: Command): void {
     .option('--recheck <seconds>', 'wait between a bad look and the second one', secondsOf, 5)
     .option('--recovery <seconds>', 'how long a restarted agent may take', secondsOf, 30)
     .addHelpText('after', AFTER_HELP)
-    .action(watch);
+    .action(async ({ once, unit, log, state, recheck, recovery }) => {
+      const environment = processEnvironment();
+      const options: CheckOptions = {
+        target: await orRefuse(() => readTarget(unit, environment)),
+        write: openJournal(log),
+        logs: log === '-' ? undefined : dirname(log),
+        stateFile: state,
+        recheckSeconds: recheck,
+        recoverySeconds: recovery,
+      };
+      if (once) process.exit(await checkOnce(options));
+      const stop = new AbortController();
+      for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+      const schedule = environment['AGENT3_WATCHDOG_SCHEDULE'] || DEFAULT_SCHEDULE;
+      await orRefuse(() => checkOnSchedule(schedule, options, stop.signal));
+      process.exit(0);
+    });
 }
 
 function secondsOf(text: string): number {
@@ -40,40 +56,9 @@ function secondsOf(text: string): number {
   throw new InvalidArgumentError('It has to be a number of seconds from 0 to 600.');
 }
 
-interface WatchdogArguments {
-  readonly once?: true | undefined;
-  readonly unit: string;
-  readonly log: string;
-  readonly state: string;
-  readonly recheck: number;
-  readonly recovery: number;
-}
-
-/** Checks once, or by the schedule, and ends the process. */
-async function watch(given: WatchdogArguments): Promise<void> {
-  const environment = processEnvironment();
-  const options = optionsOf(given, environment);
-  if (given.once) process.exit(await checkOnce(options));
-  const stop = new AbortController();
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => stop.abort());
+async function orRefuse<T>(work: () => T | Promise<T>): Promise<T> {
   try {
-    await checkOnSchedule(environment['AGENT3_WATCHDOG_SCHEDULE'] || DEFAULT_SCHEDULE, options, stop.signal);
-  } catch (error) {
-    fail(EXIT_USAGE, `AGENT3_WATCHDOG_SCHEDULE: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  process.exit(0);
-}
-
-function optionsOf(given: WatchdogArguments, environment: Readonly<Record<string, string | undefined>>): CheckOptions {
-  try {
-    return {
-      target: readTarget(given.unit, environment),
-      write: openJournal(given.log),
-      logs: given.log === '-' ? undefined : dirname(given.log),
-      stateFile: given.state,
-      recheckSeconds: given.recheck,
-      recoverySeconds: given.recovery,
-    };
+    return await work();
   } catch (error) {
     fail(EXIT_USAGE, error instanceof Error ? error.message : String(error));
   }

@@ -29,16 +29,16 @@ import { serviceState } from './service.ts';
 
 /** What the owner asked of the installer. Undefined: as it is, or the default. */
 export interface InstallOptions {
-  readonly user?: string;
-  readonly host?: string;
-  readonly port?: number;
-  readonly token?: string;
+  readonly user?: string | undefined;
+  readonly host?: string | undefined;
+  readonly port?: number | undefined;
+  readonly token?: string | undefined;
   /** `false`: no domain any more. */
-  readonly domain?: string | false;
+  readonly domain?: string | false | undefined;
   /** Undefined: as it is, or with one. */
-  readonly watchdog?: boolean;
+  readonly watchdog?: boolean | undefined;
   /** Whether every command of an agent with a user of its own reads the logs. Undefined: as it is, or not. */
-  readonly lookLogs?: boolean;
+  readonly lookLogs?: boolean | undefined;
   readonly start: boolean;
   readonly dryRun: boolean;
   /** `/`, or the directory to stage into. */
