@@ -1,5 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 import { parseEnvFile } from '../../ops/env-file.ts';
+import { isGrant } from '../access/grant.ts';
+import { readTokens } from '../access/token-file.ts';
 import { approvalsFinding, auditFinding, profilesFinding } from '../install/doctor/control.ts';
 import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
 import {
@@ -11,6 +13,7 @@ import {
   unitFinding,
   watchdogFinding,
 } from '../install/doctor/service.ts';
+import { signInFinding } from '../install/doctor/sign-in.ts';
 import {
   cgroupFinding,
   clockFinding,
@@ -75,6 +78,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     ['command', () => commandFinding(values)],
     ['address', () => exposureFinding(values)],
     ...(domain === null ? [] : [['https', () => httpsFinding(domain)] as const]),
+    ['sign-in', () => signInFinding({ values, domain, hasGrants: hasGrants() })],
     ['sessions', () => sessionsFinding(manifest)],
     ['cgroup', () => cgroupFinding(manifest, values)],
     ['profiles', () => profilesFinding(values['AGENT3_PROFILE'] || 'full', user)],
@@ -84,6 +88,15 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     ['watchdog', () => watchdogFinding(manifest)],
     ['clock', clockFinding],
   ];
+}
+
+/** A file of tokens that cannot be read is another check's. */
+function hasGrants(): boolean {
+  try {
+    return readTokens(PATHS.tokens).some(isGrant);
+  } catch {
+    return false;
+  }
 }
 
 /** The faults for which the agent would not start with these settings. */
