@@ -1,9 +1,11 @@
+import { closeSync, read } from 'node:fs';
+import { promisify } from 'node:util';
 import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
 import type { Verdict } from '../access/approvals.ts';
 import { AgentError, MachineRefused, type RefusedToken } from '../lib/errors.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
 import { type Session, STREAMS } from '../sessions/session.ts';
-import { hashesNow, hashFile, sizeOf } from './output-hash.ts';
+import type { AuditLog } from './audit-log.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -16,18 +18,6 @@ interface StartDetails {
   readonly stdin: string;
   readonly input: string;
   readonly execution_seconds: number;
-}
-
-/** Where the lines of the record go. */
-interface AuditSink {
-  /** Throws when the line cannot be written. */
-  write(fields: Fields): void;
-  /**
-   * About what has happened already: a line that cannot be written now comes later. One that `mayGo` is left out when
-   * its token has filled its part of the record.
-   */
-  writeLater(fields: () => Fields, mayGo?: boolean): void;
-  synced(): Promise<void>;
 }
 
 /** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
@@ -47,7 +37,7 @@ export interface GrantOnRecord {
 /** Writes the record of what the agent is told to do and does. Values that look like secrets are masked. */
 export class Trail {
   constructor(
-    private readonly record: AuditSink | undefined,
+    private readonly record: Pick<AuditLog, 'write' | 'writeLater' | 'synced'> | undefined,
     private readonly secrets: KnownSecrets,
   ) {}
 
@@ -223,7 +213,7 @@ export class Trail {
     const hashes: Record<string, string> = {};
     try {
       for (const stream of STREAMS)
-        hashes[`${stream}_sha256`] = await hashFile(session.openReading(stream), sizeOf(session, stream));
+        hashes[`${stream}_sha256`] = await hashFile(session.openReading(stream), session.record[`${stream}_bytes`]);
     } catch {
       // The session was closed meanwhile: its output is gone, and its hash with it.
       return;
@@ -259,4 +249,41 @@ function argumentsOf(args: unknown): Fields {
     ...Object.fromEntries(Object.entries({ offset, limit, wait }).filter(([, value]) => typeof value === 'number')),
     ...(typeof stream === 'string' && { stream: stream.slice(0, 10) }),
   };
+}
+
+const PIECE_BYTES = 262_144;
+
+/** SHA-256 of the streams of a session, at once. */
+function hashesNow(session: Session): Readonly<Record<string, string>> {
+  const hashes: Record<string, string> = {};
+  for (const stream of STREAMS) {
+    const size = session.record[`${stream}_bytes`];
+    if (size === 0) continue;
+    try {
+      const bytes = session.streamOf(stream, size).read(0, size);
+      hashes[`${stream}_sha256`] = new Bun.CryptoHasher('sha256').update(bytes).digest('hex');
+    } catch {
+      // Somebody removed the file; the sizes are in the record.
+    }
+  }
+  return hashes;
+}
+
+const readLater = promisify(read);
+
+/** SHA-256 of the first `size` bytes of an open file, without holding up anybody. Closes the descriptor. */
+async function hashFile(fd: number, size: number): Promise<string> {
+  const hasher = new Bun.CryptoHasher('sha256');
+  try {
+    const buffer = Buffer.alloc(PIECE_BYTES);
+    for (let at = 0; at < size; ) {
+      const { bytesRead } = await readLater(fd, buffer, 0, Math.min(PIECE_BYTES, size - at), at);
+      if (bytesRead === 0) break;
+      hasher.update(buffer.subarray(0, bytesRead));
+      at += bytesRead;
+    }
+  } finally {
+    closeSync(fd);
+  }
+  return hasher.digest('hex');
 }

@@ -1,6 +1,6 @@
 import { posix } from 'node:path';
-import type { Invocation } from '../shell/invocation.ts';
 import { divide, hasOption, type Valued, valuesOf } from '../shell/options.ts';
+import type { Invocation } from '../shell/parse.ts';
 import { ANYTHING, known, since, type Text } from '../shell/words.ts';
 
 /** The files that a program writes to because its words say so, as far as they say. */

@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import type { Invocation } from '../shell/invocation.ts';
+import type { Invocation } from '../shell/parse.ts';
 import type { Text } from '../shell/words.ts';
 import type { Glob } from './rule.ts';
 

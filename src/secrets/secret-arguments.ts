@@ -1,7 +1,7 @@
 import type { Word } from 'unbash';
 import type { Told } from '../shell/places.ts';
 import { isSecretName } from './secret-assignments.ts';
-import { type Invoked, literals } from './secret-invocations.ts';
+import { type Invoked, literals } from './secret-input.ts';
 
 /** Which word is a secret, and from which of its characters on. */
 interface Place {

@@ -255,3 +255,12 @@ export function quoteBefore(text: string, { at, before, open, start, isHeader }:
   const isBeforeName = isHeader === true && /["']/.test(text[at - 1] ?? '') && /^[\w.-]+\s*:/.test(before);
   return isBeforeName ? at - 1 : undefined;
 }
+
+/** A text without any of these has no secret that only its syntax tells. */
+const TOLD_WORDS =
+  /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|auth|cookie|login|unlock|unseal|newusers|sudo|kinit|gpg|vault|user|group|ipmitool|cqlsh|mosquitto|snmp|lftp|crypt|-from-|sqlplus|openssl|secure|imp|exp|sql|bcp|freerdp|alias|\bwg\b/i;
+
+/** Whether a command is worth to be read for secrets that only its syntax tells. */
+export function mayTell(cmd: string): boolean {
+  return TOLD_WORDS.test(cmd);
+}

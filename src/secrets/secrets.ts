@@ -1,7 +1,7 @@
 import type { NamedValue } from './secret-assignments.ts';
 import { FORMAT_WORDS, formatSpans } from './secret-formats.ts';
 import { CommandValues, inertLength } from './secret-in-command.ts';
-import { NAME_WORDS, namedValues, quoteBefore } from './secret-names.ts';
+import { mayTell, NAME_WORDS, namedValues, quoteBefore } from './secret-names.ts';
 import { nestedValues } from './secret-nested.ts';
 import { endOfLine, isNoValue, isSecretValue } from './secret-values.ts';
 import { shapedTokens, WordFinder } from './token-shapes.ts';
@@ -69,7 +69,7 @@ function spansIn(text: string, known: KnownSecrets): SecretSpan[] {
     ...knownSpans(text, known),
     ...shapeSpans(text),
     ...formatSpans(text, words),
-    ...namedSpans(text, words, (value) => endInText(text, value), isSecretValue),
+    ...namedSpans(text, namedValues(text, words)),
   ];
 }
 
@@ -107,7 +107,7 @@ function apart(spans: SecretSpan[]): SecretSpan[] {
 
 /** `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`. */
 export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Masked {
-  return maskSpans(text, secretSpans(text, known), (kind) => `‹${kind}›`);
+  return maskSpans(text, secretSpans(text, known));
 }
 
 /**
@@ -116,26 +116,23 @@ export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Mas
  * the command may be run, and in a word that is, only `known` secrets are masked, which no client has made.
  */
 export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Masked {
+  const [named, shaped, keys] = [namedValues(cmd, WORDS.wordsIn(cmd)), shapeSpans(cmd), keyBlocks(cmd)];
+  // Most commands have nothing that has to be looked at.
+  if (named.length + shaped.length + keys.length === 0 && !mayTell(cmd)) return maskSpans(cmd, knownSpans(cmd, known));
   const values = new CommandValues(cmd);
-  const named = namedSpans(
-    cmd,
-    WORDS.wordsIn(cmd),
-    (value) => values.endOf(value),
-    () => true,
-  );
-  const guessed = [...(values.isSeen ? [] : shapeSpans(cmd)), ...named]
+  const guessed = [...(values.isSeen ? [] : shaped), ...namedSpans(cmd, named, values)]
     .filter(({ start }) => !values.isRun(start))
     .flatMap((span) => clip(cmd, span));
   const told = values.told.flatMap((part) => clip(cmd, part));
-  const spans = apart([...(values.isSeen ? [] : keyBlocks(cmd)), ...knownSpans(cmd, known), ...guessed, ...told]);
-  return maskSpans(cmd, spans, (kind) => `‹${kind}›`);
+  return maskSpans(cmd, [...(values.isSeen ? [] : keys), ...knownSpans(cmd, known), ...guessed, ...told]);
 }
 
-/** `text` with marks in the place of `spans`. */
-function maskSpans(text: string, spans: readonly SecretSpan[], mark: (kind: string) => string): Masked {
+/** `text` with marks in the place of what was found. */
+function maskSpans(text: string, found: SecretSpan[]): Masked {
+  const spans = apart(found);
   let [result, at] = ['', 0];
   for (const { start, end, kind } of spans) {
-    result += text.slice(at, start) + mark(kind);
+    result += `${text.slice(at, start)}‹${kind}›`;
     at = end;
   }
   return { text: result + text.slice(at), count: spans.length };
@@ -186,22 +183,20 @@ function shapeSpans(text: string): SecretSpan[] {
 /** Shorter values are no secrets. */
 const SHORTEST_NAMED = 3;
 
-/** `endOf` tells where a value ends; undefined where it is to be seen. */
-function namedSpans(
-  text: string,
-  words: ReadonlySet<string>,
-  endOf: (value: NamedValue) => number | undefined,
-  isSecret: (text: string, value: NamedValue, end: number) => boolean,
-): SecretSpan[] {
-  return namedValues(text, words).flatMap((found) => {
+/** Those of named values that are secrets: of a command where `values` is given, else of a text that is shown. */
+function namedSpans(text: string, named: readonly NamedValue[], values?: CommandValues): SecretSpan[] {
+  const isText = values === undefined;
+  return named.flatMap((found) => {
     const { start, kind } = found;
-    const nested = isSecret === isSecretValue ? nestedValues(text, found) : undefined;
+    const nested = isText ? nestedValues(text, found) : undefined;
     if (nested !== undefined) return nested.map((part) => ({ ...part, kind }));
-    const end = endOf(found) ?? start;
-    const value = text.slice(start, end);
+    const end = isText ? endInText(text, found) : (values.endOf(found) ?? start);
     // What is beyond the usual end of a value belongs to it where the value fills its line.
-    const last = Math.max(end, isSecret === isSecretValue ? (endOfLine(text, found) ?? end) : end);
-    const isNone = last - start < SHORTEST_NAMED || isNoValue(text, found, value) || !isSecret(text, found, end);
+    const last = isText ? Math.max(end, endOfLine(text, found) ?? end) : end;
+    const isNone =
+      last - start < SHORTEST_NAMED ||
+      isNoValue(text, found, text.slice(start, end)) ||
+      (isText && !isSecretValue(text, found, end));
     return isNone ? [] : [{ start, end: last, kind }];
   });
 }

@@ -1,6 +1,5 @@
 import { type Assignment, type Command, forEachChild, type ParsedScript, type SyntaxNode, type Word } from 'unbash';
-import { A_SCRIPT, type Invocation } from './invocation.ts';
-import { isTooDeep, parseScript } from './parse.ts';
+import { A_SCRIPT, type Invocation, isTooDeep, parseScript } from './parse.ts';
 import { innerOf } from './programs.ts';
 import { runsInput, runsVariable } from './run-values.ts';
 import { isSpecialVariable } from './variables.ts';

@@ -1,10 +1,9 @@
 import { posix } from 'node:path';
-import { find, xargs } from './find.ts';
-import { A_SCRIPT, A_SHELL, CHANGES_NAMES, type Inner, type Invocation, type Look, named } from './invocation.ts';
 import { divide, hasOption, type Valued, valuesOf } from './options.ts';
+import { A_SCRIPT, A_SHELL, CHANGES_NAMES, type Inner, type Invocation, type Look, named } from './parse.ts';
 import { isSpecialVariable } from './variables.ts';
 import { isNoOption, type Text } from './words.ts';
-import { WRAPPERS, type Wrapper } from './wrappers.ts';
+import { find, WRAPPERS, type Wrapper, xargs } from './wrappers.ts';
 
 /** What the program of an invocation runs. */
 export function innerOf(invocation: Invocation): Inner {

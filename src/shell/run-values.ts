@@ -1,6 +1,5 @@
 import type { Assignment, Command, Word } from 'unbash';
-import { A_SCRIPT, type Inner, type Invocation } from './invocation.ts';
-import { isTooDeep, namesUnknown } from './parse.ts';
+import { A_SCRIPT, type Inner, type Invocation, isTooDeep, namesUnknown } from './parse.ts';
 import { innerOf } from './programs.ts';
 import { rawText, type Text } from './words.ts';
 

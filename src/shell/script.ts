@@ -1,12 +1,11 @@
 import { type Command, forEachChild, type ParsedScript, type SyntaxNode, type WordPart } from 'unbash';
 import { Evaluation, otherwiseRead, unspoken } from './dialect.ts';
-import { foundBy } from './find.ts';
-import type { Inner, Invocation } from './invocation.ts';
-import { isTooDeep, parseScript } from './parse.ts';
+import { type Inner, type Invocation, isTooDeep, parseScript } from './parse.ts';
 import { innerOf } from './programs.ts';
 import { inputOf, readsOf, textsOf, writesOf } from './redirections.ts';
 import { variablesOf } from './variables.ts';
 import { ANYTHING, argumentText, NO_VALUES, type Text, textOf, type Values, wordsOf } from './words.ts';
+import { foundBy } from './wrappers.ts';
 
 /** Each is compared with each rule. */
 const MOST_COMMANDS = 5000;

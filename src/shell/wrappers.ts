@@ -1,5 +1,6 @@
-import { A_SHELL, type Inner } from './invocation.ts';
-import type { Valued } from './options.ts';
+import { divide, hasOption, type Valued, valuesOf } from './options.ts';
+import { A_SHELL, type Inner, type Invocation, type Look, named } from './parse.ts';
+import { ANYTHING, isNoOption, known, type Text, unknown } from './words.ts';
 
 /** How a program says what it runs: behind its options, and so many words. */
 export interface Wrapper extends Valued {
@@ -88,3 +89,83 @@ export const WRAPPERS: Readonly<Record<string, Wrapper | undefined>> = {
   watch: { letters: 'nq', long: ['interval', 'equexit'], joins: true },
   ssh: { letters: 'BbcDEeFIiJLlmOoPpQRSWw', words: 1, joins: true, moves: ['always'] },
 };
+
+const XARGS: Valued = {
+  letters: 'adEILnPs',
+  long: ['arg-file', 'delimiter', 'max-args', 'max-procs', 'max-chars', 'process-slot-var'],
+};
+
+export const xargs: Look = (args, { found }) => {
+  const given = divide(args, XARGS, true);
+  const [name, ...rest] = given.operands;
+  if (name === undefined) return {};
+  const isReplaced = hasOption(given, '-I', '--replace', '-i');
+  const mark = valuesOf(given, '-I', '--replace')[0]?.text ?? '{}';
+  // `-ir` replaces each `r`: a letter behind these is their value.
+  const isBundled = args.slice(0, args.length - rest.length - 1).some(({ text }) => /^-[a-zA-Z0]*i./.test(text));
+  const isUntold = isBundled || !given.isTold || given.values.some(([, { maySplit }]) => maySplit);
+  const read =
+    hasOption(given, '-0', '--null') && !hasOption(given, '-a', '--arg-file') ? (found ?? ANYTHING) : ANYTHING;
+  const words = isReplaced ? given.operands.map(replaced(mark, read)) : given.operands;
+  const [first = ANYTHING, ...others] = words;
+  const more = { ...read, maySplit: true };
+  const invocation = { name: isUntold ? ANYTHING : named(first), args: isReplaced ? others : [...others, more] };
+  return { invocations: [invocation] };
+};
+
+/** A word in which a program puts something that it has found. */
+function replaced(mark: string, found: Text): (word: Text) => Text {
+  return (word) => {
+    if (mark === '' || !word.text.includes(mark) || !word.isKnown) return word;
+    const before = word.text.slice(0, word.text.indexOf(mark));
+    return before === '' ? { ...found, end: '' } : { ...unknown(before), isBeneath: false };
+  };
+}
+
+/** What find(1) finds, which is below the directories it begins in; a name of these that begins with a dash is an option. */
+export function foundBy(args: readonly Text[]): Text {
+  if (args.some(({ text }) => /^--$|^-files0|^-D/.test(text))) return unknown('');
+  const words = args.slice(
+    Math.max(
+      0,
+      args.findIndex(({ text }) => !/^-(?:[HLP]|O\d)$/.test(text)),
+    ),
+  );
+  const first = words.findIndex(({ text }) => /^[-(!]/.test(text));
+  const [start = known('.'), ...others] = words.slice(0, first === -1 ? words.length : first);
+  const isTold = start.isKnown && others.length === 0;
+  const text = !isTold ? '' : start.text === '.' ? './' : start.text;
+  return { ...unknown(text), isBeneath: isTold, isOperand: true };
+}
+
+/** What follows `-exec` runs with the names that are found. */
+export const find: Look = (args) => {
+  const found = foundBy(args);
+  const invocations: Invocation[] = [];
+  let isElsewhere = false;
+  for (let index = 0; index < args.length; index++) {
+    const arg = args[index];
+    if (arg?.isKnown !== true || !/^-(?:exec|ok)(?:dir)?$/.test(arg.text)) continue;
+    isElsewhere ||= arg.text.endsWith('dir');
+    const end = endOf(args, index + 1);
+    const words = args.slice(index + 1, end);
+    const [name, ...rest] = words.map(
+      replaced('{}', arg.text.endsWith('dir') ? { ...unknown('./'), isBeneath: true } : found),
+    );
+    if (name !== undefined) invocations.push({ name: named(name), args: rest });
+    index = end;
+  }
+  // Words that are not known may begin an expression that the words behind end.
+  const isOpen =
+    args.some(({ isKnown, maySplit }) => !isKnown && maySplit) || args.some((arg) => !arg.isKnown && !isNoOption(arg));
+  return { invocations, isElsewhere, ...(isOpen ? { runs: /^/ } : {}) };
+};
+
+/** A `;`, or a `+` behind the name of what was found. */
+function endOf(args: readonly Text[], from: number): number {
+  for (let at = from; at < args.length; at++) {
+    const text = args[at]?.isKnown === true ? args[at]?.text : undefined;
+    if (text === ';' || (text === '+' && args[at - 1]?.text === '{}')) return at;
+  }
+  return args.length;
+}

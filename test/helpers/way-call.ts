@@ -28,8 +28,9 @@ test('calls', async () => {
   deps.store.open();
   const listener = new Listener(deps, undefined, undefined);
   listener.open();
+  const { url } = listener;
   for (let left = Number(process.env['WAY_CALLS']); left > 0; left--) {
-    const response = await fetch(`${listener.url}/shell`, {
+    const response = await fetch(`${url}/shell`, {
       method: 'POST',
       headers: { 'x-auth-token': token, 'content-type': 'application/json' },
       body: JSON.stringify({ cmd: 'echo done' }),
