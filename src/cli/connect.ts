@@ -1,5 +1,6 @@
 import { createInterface } from 'node:readline/promises';
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { addressOf } from '../../ops/watchdog/target.ts';
 import { CLIENT_KINDS, type ClientKind, GrantKey, type GrantRecord, makeGrant, takesSignIns } from '../access/grant.ts';
 import type { Profile } from '../access/profile.ts';
 import { type GrantState, grantsDirectory, readState } from '../connect/grant-state.ts';
@@ -58,6 +59,7 @@ async function connect(options: ConnectOptions): Promise<void> {
   if (options.ip !== undefined)
     fail(EXIT_USAGE, 'a grant has no --ip: clients come from the addresses of their makers, which change');
   const { issuer, key } = requireSignIn();
+  await requireRunning(issuer);
   const isAsked = options.json !== true && process.stdin.isTTY === true;
   const answers = isAsked ? await askFor(options) : options;
   const profile = requireProfile(answers.profile ?? 'readonly');
@@ -66,6 +68,7 @@ async function connect(options: ConnectOptions): Promise<void> {
   const grant: Grant = { record, options, key };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
     process.on(signal, () => end(grant, 'ended', 'you stopped it'));
+  process.stdout.on('error', () => end(grant, 'ended', 'nobody reads this'));
   show(grant, code, `${issuer}/mcp`);
   const state = await arrival(grant);
   tell(
@@ -99,6 +102,26 @@ function requireSignIn(): { readonly issuer: string; readonly key: GrantKey } {
     fail(EXIT_FAILURE, `AGENT3_PUBLIC_URL is ${visibleLine(issuer)}, and clients sign in over https alone`);
   if (!secret) fail(EXIT_FAILURE, 'AGENT3_GRANT_KEY is not set: sudo agent3 install makes it');
   return { issuer, key: new GrantKey(secret) };
+}
+
+const LOCAL_MS = 3000;
+
+/** Exits with what to do when the agent that runs takes no sign-ins, as before it was restarted with new settings. */
+async function requireRunning(issuer: string): Promise<void> {
+  const { origin } = addressOf(settingsHere());
+  let named: unknown;
+  try {
+    const response = await fetch(`${origin}/.well-known/oauth-authorization-server`, {
+      tls: { rejectUnauthorized: false },
+      signal: AbortSignal.timeout(LOCAL_MS),
+    } as RequestInit);
+    named = response.ok ? ((await response.json()) as { issuer?: unknown }).issuer : undefined;
+  } catch {
+    process.stderr.write(`the agent does not answer at ${origin} now: agent3 doctor says why\n`);
+    return;
+  }
+  if (named === issuer) return;
+  fail(EXIT_FAILURE, `the agent that runs takes no sign-ins at ${visibleLine(issuer)} yet: systemctl restart agent3`);
 }
 
 function create(answers: ConnectOptions, profile: Profile, key: GrantKey, options: ConnectOptions) {

@@ -60,6 +60,8 @@ const GROUPS: Readonly<Record<string, Readonly<Record<string, CommandEntry>>>> =
   'Control what clients may do:': {
     connect: {
       summary: 'Let ChatGPT, Claude or another MCP client sign in',
+      // It ends its grant itself when nobody reads it.
+      output: 'ignore',
       load: async () => (await import('./connect.ts')).defineConnect,
     },
     token: {

@@ -73,9 +73,9 @@ export const INVENTORY: readonly Addition[] = [
   {
     kind: 'written',
     name: PATHS.tokens,
-    what: 'tokens, as hashes',
+    what: 'tokens, as hashes, and who may sign in',
     goes: 'purge',
-    when: '`agent3 token create`',
+    when: '`agent3 token create`, `agent3 connect`',
     isRead: true,
     ...later,
   },
@@ -112,6 +112,14 @@ export const INVENTORY: readonly Addition[] = [
     name: PATHS.logFile,
     what: 'one line per request; rotated daily without losing a line, 7 kept',
     goes: 'purge',
+  },
+  {
+    kind: 'written',
+    name: `${PATHS.sessions}/.grants`,
+    what: 'how sign-ins stand: sealed, without tokens',
+    goes: 'purge',
+    when: '`agent3 connect`',
+    ...later,
   },
   {
     kind: 'written',

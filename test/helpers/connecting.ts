@@ -79,6 +79,11 @@ export class Connecting {
     return event;
   }
 
+  /** Reads no more of it, as when a pipe is closed. */
+  async leave(): Promise<void> {
+    await this.#lines.return?.();
+  }
+
   answer(line: string): void {
     this.child.stdin.write(`${line}\n`);
     this.child.stdin.flush();

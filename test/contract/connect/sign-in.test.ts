@@ -171,6 +171,21 @@ describe('agent3 connect', () => {
     expect(await connecting.child.exited).toBe(0);
   });
 
+  test('takes its code back when nobody reads it any more', async () => {
+    const connecting = await server.connect('--name', 'unread');
+    await connecting.leave();
+    await expect(signIn(url, client, connecting.code)).resolves.toBeObject();
+    expect(await connecting.child.exited).toBe(1);
+    const listed = await agent3(['token', 'list', '--json'], server.environment);
+    expect(listed.stdout).not.toContain('unread');
+  });
+
+  test('says that the agent has to be restarted when that takes no sign-ins yet', async () => {
+    const other = { ...server.environment, AGENT3_PUBLIC_URL: 'https://agent.example.org' };
+    const run = await agent3(['connect', '--json'], other);
+    expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('systemctl restart agent3')]);
+  });
+
   test('needs a public URL', async () => {
     const { AGENT3_PUBLIC_URL: _, ...without } = server.environment;
     const run = await agent3(['connect', '--json'], without);
