@@ -1,3 +1,5 @@
+import { type CommandResult, runCommand } from './command.ts';
+
 /** What systemd says of the unit of the agent. */
 export interface ServiceState {
   /** systemd's word: `active`, `reloading`, `inactive`, `failed` …; `unknown` where it cannot be asked. */
@@ -15,18 +17,23 @@ export interface ServiceState {
 
 /** Asks systemd for the state of `unit`. */
 export function readService(unit: string): ServiceState {
-  const properties = 'ActiveState,UnitFileState,MainPID,StatusText';
-  const text = systemctl(['show', '-p', properties, unit], ASK_SECONDS).stdout;
-  const value = (name: string): string => new RegExp(`^${name}=(.*)$`, 'm').exec(text)?.[1] ?? '';
-  const [state, file] = [value('ActiveState') || 'unknown', value('UnitFileState')];
+  const value = unitProperties(unit, 'ActiveState', 'UnitFileState', 'MainPID', 'StatusText');
+  const [state = 'unknown', file] = [value.ActiveState || undefined, value.UnitFileState];
   return {
     state,
     isActive: state === 'active' || state === 'reloading',
     isEnabled: file === 'enabled',
     isSwitchedOff: state === 'inactive' && (file === 'disabled' || file === 'masked'),
-    pid: Number(value('MainPID')),
-    statusText: value('StatusText'),
+    pid: Number(value.MainPID),
+    statusText: value.StatusText,
   };
+}
+
+/** Properties of a unit as systemd has them (systemctl(1), show), in the order of `names`; empty where it cannot be asked. */
+export function unitProperties<N extends string>(unit: string, ...names: readonly N[]): Record<N, string> {
+  const { stdout } = systemctl(['show', '-p', names.join(','), unit], ASK_SECONDS);
+  const value = (name: N): string => new RegExp(`^${name}=(.*)$`, 'm').exec(stdout)?.[1] ?? '';
+  return Object.fromEntries(names.map((name) => [name, value(name)])) as Record<N, string>;
 }
 
 const ASK_SECONDS = 5;
@@ -47,27 +54,10 @@ export function stopCommands(unit: string): void {
   systemctl(['try-restart', `${unit.replace(/\.service$/, '')}-commands.service`], RESTART_SECONDS);
 }
 
-interface Said {
-  readonly code: number | null;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-function faultOf(verb: string, { code, stderr }: Said): string | undefined {
+function faultOf(verb: string, { code, stderr }: CommandResult): string | undefined {
   return code === 0 ? undefined : `systemctl ${verb} failed: ${stderr.trim().slice(0, 300)}`;
 }
 
-function systemctl(argv: readonly string[], seconds: number): Said {
-  try {
-    const { exitCode, stdout, stderr } = Bun.spawnSync(['systemctl', ...argv], {
-      // Nothing of the watchdog's own environment, which holds the token.
-      env: { PATH: Bun.env['PATH'] ?? '/usr/sbin:/usr/bin:/sbin:/bin', SYSTEMD_COLORS: '0' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: seconds * 1000,
-      killSignal: 'SIGKILL',
-    });
-    return { code: exitCode, stdout: stdout.toString(), stderr: stderr.toString() };
-  } catch (error) {
-    return { code: 127, stdout: '', stderr: error instanceof Error ? error.message : String(error) };
-  }
+function systemctl(argv: readonly string[], seconds: number): CommandResult {
+  return runCommand(['systemctl', ...argv], seconds, Bun.env['PATH']);
 }

@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import caddySite from '../../ops/Caddyfile' with { type: 'text' };
-import { delay } from '../lib/clock.ts';
+import { runCommand } from '../../ops/watchdog/command.ts';
 import type { Changes } from './changes.ts';
 import { PATHS } from './layout.ts';
-import { InstallFault, readText, runCommand } from './machine.ts';
+import { InstallFault, readText, unitIs } from './machine.ts';
 import { fill } from './plan.ts';
 
 /** Proxies that are believed once Caddy stands in front. */
@@ -45,8 +45,6 @@ export function siteLeadsTo(changes: Changes, upstream: string): boolean {
   return site?.split(/[\s/]+/).includes(upstream) === true;
 }
 
-const LOOK_MS = 500;
-
 /** Whether the agent answers under `domain`, through what listens on port 443 of this machine, whatever its certificate. */
 export async function siteAnswers(domain: string): Promise<boolean> {
   try {
@@ -59,16 +57,6 @@ export async function siteAnswers(domain: string): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-/** Waits until the agent answers under `domain`; false when `seconds` have passed. */
-export async function waitForSite(domain: string, seconds: number): Promise<boolean> {
-  const end = performance.now() + seconds * 1000;
-  while (!(await siteAnswers(domain))) {
-    if (performance.now() > end) return false;
-    await delay(LOOK_MS);
-  }
-  return true;
 }
 
 /** Takes the site out of Caddy's configuration again. */
@@ -90,7 +78,7 @@ function hasImport(caddyfile: string): boolean {
 
 /** Caddy may be stopped; then there is nothing to reload. */
 function reloadCaddy(): void {
-  if (runCommand(['systemctl', 'is-active', '--quiet', 'caddy.service']).code === 0) {
+  if (unitIs('active', 'caddy.service')) {
     // One that cannot be reloaded, or is not installed any more, is no reason to stop half way.
     runCommand(['systemctl', 'reload', 'caddy.service']);
   }

@@ -1,15 +1,17 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import { runCommand } from '../../ops/watchdog/command.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { hasSealedLines } from '../audit/resume.ts';
+import { waitFor } from '../lib/clock.ts';
 import { hideSecretSettings } from '../settings/config.ts';
 import { version } from '../version.ts';
-import { addSite, removeSite, siteLeadsTo, waitForSite } from './caddy.ts';
+import { addSite, removeSite, siteAnswers, siteLeadsTo } from './caddy.ts';
 import type { Changes } from './changes.ts';
 import { type Manifest, manifestText } from './installed.ts';
 import { BINARY, BINARY_ACCESS, COMMANDS, PATHS, SERVICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { hasSystemd, InstallFault, runCommand, takeLock } from './machine.ts';
+import { hasSystemd, InstallFault, takeLock, unitIs } from './machine.ts';
 import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, removeObsolete, writeFiles } from './plan.ts';
-import { runsOldExecutable, type Service, serviceState, waitForCommands, waitForHealth, whyNot } from './service.ts';
+import { runsOldExecutable, type Service, serviceState, versionOn, whyNot } from './service.ts';
 import { type InstallOptions, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
 import { handOver, homeNow, makeUsers } from './users.ts';
@@ -31,6 +33,10 @@ export interface Installed {
 const COMMANDS_SECONDS = 50;
 /** systemd's own limit for the start is 60 s. */
 const HEALTH_SECONDS = 60;
+/** Between two looks at what is waited for. */
+const LOOK_MS = 250;
+const COMMANDS_LOOK_MS = 1000;
+
 /**
  * Sets the agent up as a service, or upgrades it. Throws `InstallFault` for what stops it; then nothing is changed, or
  * everything was put back.
@@ -155,7 +161,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
     startService(changes, wasActive, isOther ? [COMMANDS, SERVICE] : [SERVICE]);
   }
   const { origin } = addressOf(situation.settings.values);
-  if (!changes.dryRun && (await waitForHealth(origin, HEALTH_SECONDS)) === undefined) {
+  if (!changes.dryRun && (await waitFor(() => versionOn(origin), HEALTH_SECONDS, LOOK_MS)) === undefined) {
     throw new InstallFault(`the agent was started and does not answer.\n${whyNot()}`);
   }
   // The first line of the watchdog's log, before its owner looks.
@@ -178,7 +184,7 @@ function startService(changes: Changes, wasActive: boolean, units: readonly stri
 }
 
 function setWatchdog({ options, changes, input, notes }: Situation): void {
-  const isEnabled = runCommand(['systemctl', 'is-enabled', '--quiet', WATCHDOG_TIMER]).code === 0;
+  const isEnabled = unitIs('enabled', WATCHDOG_TIMER);
   if (input.watchdog === 'timer' && !isEnabled) {
     // Without a start: it would start the agent.
     const now = options.start ? ['--now'] : [];
@@ -200,8 +206,11 @@ async function letCommandsEnd({ changes, notes, tell }: Situation): Promise<void
   if (waitedFor === 0) return;
   tell(`wait up to ${COMMANDS_SECONDS} s for commands that run (${waitedFor})`);
   if (changes.dryRun) return;
-  const left = await waitForCommands(COMMANDS_SECONDS);
-  if (left > 0) notes.push(`${left} commands still ran at the restart: they go on, and their exit codes are lost`);
+  const haveEnded = () => serviceState().waitedFor === 0 || undefined;
+  if (await waitFor(haveEnded, COMMANDS_SECONDS, COMMANDS_LOOK_MS)) return;
+  notes.push(
+    `${serviceState().waitedFor} commands still ran at the restart: they go on, and their exit codes are lost`,
+  );
 }
 
 /** After the files were put back: the service as it was before. */
@@ -211,7 +220,8 @@ async function goBack(wasActive: boolean, situation: Situation): Promise<void> {
   if (!wasActive) return void runCommand(['systemctl', 'stop', SERVICE]);
   runCommand(['systemctl', 'restart', SERVICE]);
   if (situation.original !== undefined) return;
-  await waitForHealth(addressOf(situation.settings.values).origin, HEALTH_SECONDS);
+  const { origin } = addressOf(situation.settings.values);
+  await waitFor(() => versionOn(origin), HEALTH_SECONDS, LOOK_MS);
 }
 
 function result(situation: Situation, kind: Installed['kind'], manifest: Manifest): Installed {
@@ -259,10 +269,11 @@ async function publish({ options, changes, notes }: Situation, domain: string, o
   if (options.domain === undefined && siteLeadsTo(changes, origin.replace(/^https?:\/\//, ''))) return;
   // Caddy takes an upstream without a scheme for one of plain HTTP.
   addSite(changes, domain, origin.replace('http://', ''));
-  if (runCommand(['systemctl', 'is-enabled', '--quiet', 'caddy.service']).code !== 0) {
+  if (!unitIs('enabled', 'caddy.service')) {
     notes.push('Caddy does not start at boot: systemctl enable caddy');
   }
-  if (changes.dryRun || (await waitForSite(domain, SITE_SECONDS))) return;
+  if (changes.dryRun || (await waitFor(async () => (await siteAnswers(domain)) || undefined, SITE_SECONDS, LOOK_MS)))
+    return;
   notes.push(
     `nobody answers on https://${domain}/ yet: the name has to point to this machine, and ports 80 and 443 have to be open. Then look with: agent3 doctor`,
   );

@@ -2,6 +2,7 @@ import { existsSync, fstatSync, openSync, readFileSync, rmSync, statfsSync, stat
 import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
+import { runCommand } from '../../ops/watchdog/command.ts';
 import { errnoOf } from '../lib/errors.ts';
 import { MEMORY_OF_ONE_COMMAND } from '../lib/limits.ts';
 import { LOG_GROUPS } from '../lib/look-user.ts';
@@ -11,34 +12,6 @@ import { PATHS } from './layout.ts';
 
 /** Why an installation stops, as a sentence for the owner that says what to do. Nothing half done is left. */
 export class InstallFault extends Error {}
-
-/** What a program of the system said. */
-interface CommandResult {
-  readonly code: number;
-  readonly stdout: string;
-  readonly stderr: string;
-}
-
-/** The installer runs programs of the system, wherever its own caller's PATH points. */
-const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
-
-const DEFAULT_SECONDS = 120;
-
-/** Runs a program to its end; 127 where there is none of that name, 124 when it took too long. */
-export function runCommand(argv: readonly string[], seconds: number = DEFAULT_SECONDS): CommandResult {
-  try {
-    const { exitCode, signalCode, stdout, stderr } = Bun.spawnSync([...argv], {
-      env: { PATH, LANG: 'C.UTF-8', SYSTEMD_PAGER: 'cat', SYSTEMD_COLORS: '0' },
-      stdio: ['ignore', 'pipe', 'pipe'],
-      timeout: seconds * 1000,
-      killSignal: 'SIGKILL',
-    });
-    const code = signalCode === undefined || signalCode === null ? exitCode : 124;
-    return { code, stdout: stdout.toString(), stderr: stderr.toString() };
-  } catch (error) {
-    return { code: 127, stdout: '', stderr: error instanceof Error ? error.message : String(error) };
-  }
-}
 
 /** The same; throws `InstallFault` with what the program said when it fails. */
 export function mustRun(argv: readonly string[], seconds?: number): string {
@@ -52,44 +25,45 @@ export function hasSystemd(): boolean {
   return existsSync('/run/systemd/system');
 }
 
-/** Whether systemd starts what its timers name. */
-export function runsTimers(): boolean {
-  return runCommand(['systemctl', 'is-active', '--quiet', 'timers.target']).code === 0;
+/** Whether systemd says `is-active`, or `is-enabled`, of a unit. */
+export function unitIs(state: 'active' | 'enabled', unit: string): boolean {
+  return runCommand(['systemctl', `is-${state}`, '--quiet', unit]).code === 0;
 }
 
-/** The ids that the system's user database has for a name. */
+/** The fields of an entry in the system's user database (getent(1)), by a name or a number; undefined without one. */
+export function entryOf(database: 'passwd' | 'group', name: string): string[] | undefined {
+  const { code, stdout } = runCommand(['getent', database, name]);
+  return code === 0 ? stdout.trim().split(':') : undefined;
+}
+
+/** The ids of users and groups. They throw `InstallFault` for a name that the system does not know. */
 export const systemIds = {
-  uid: (name: string): number => idOf('-u', name),
-  gid: (name: string): number => idOf('-g', name),
+  uid: (name: string): number => idOf('passwd', name),
+  gid: (name: string): number => idOf('group', name),
 };
 
-function idOf(which: '-u' | '-g', name: string): number {
+function idOf(database: 'passwd' | 'group', name: string): number {
   if (name === 'root') return 0;
-  const { code, stdout } = runCommand(['id', which, name]);
-  if (code !== 0) throw new InstallFault(`there is no user ${name} on this machine`);
-  return Number(stdout.trim());
+  const id = entryOf(database, name)?.[2];
+  if (id === undefined)
+    throw new InstallFault(`there is no ${database === 'group' ? 'group' : 'user'} ${name} on this machine`);
+  return Number(id);
 }
 
 /** Whether the user database knows `name`. */
 export function userExists(name: string): boolean {
-  return runCommand(['id', '-u', name]).code === 0;
+  return entryOf('passwd', name) !== undefined;
 }
 
 /** The groups of the logs that this machine has; those in the group file of an image, and all where it has none yet. */
 export function logGroupsOf(imageGroups: string | undefined, staged: boolean): string[] {
-  if (!staged) return LOG_GROUPS.filter((group) => runCommand(['getent', 'group', group]).code === 0);
+  if (!staged) return LOG_GROUPS.filter((group) => entryOf('group', group) !== undefined);
   return LOG_GROUPS.filter((group) => imageGroups === undefined || new RegExp(`^${group}:`, 'm').test(imageGroups));
-}
-
-/** A user's home by the user database; undefined where there is no such user. */
-export function homeOf(user: string): string | undefined {
-  return runCommand(['getent', 'passwd', user]).stdout.split(':')[5];
 }
 
 /** The name of a user's own group. */
 export function groupOf(user: string): string {
-  const { code, stdout } = runCommand(['id', '-gn', user]);
-  return code === 0 ? stdout.trim() : user;
+  return runCommand(['id', '-gn', user]).stdout.trim() || user;
 }
 
 const MIB = 1_048_576;

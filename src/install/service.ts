@@ -1,14 +1,14 @@
 import { readlinkSync } from 'node:fs';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { askHealth } from '../../ops/watchdog/check.ts';
-import { readService, type ServiceState } from '../../ops/watchdog/service.ts';
+import { runCommand } from '../../ops/watchdog/command.ts';
+import { readService, type ServiceState, unitProperties } from '../../ops/watchdog/service.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
-import { delay } from '../lib/clock.ts';
 import { parseServiceStatus } from '../lib/service-status.ts';
 import { below } from './disk.ts';
 import { installedBinary, type Manifest, readManifest } from './installed.ts';
 import { PATHS, SERVICE } from './layout.ts';
-import { InstallFault, readText, runCommand } from './machine.ts';
+import { InstallFault, readText } from './machine.ts';
 
 /** The installed service, as systemd and the agent itself tell of it. */
 export interface Service extends ServiceState {
@@ -35,44 +35,23 @@ export function runsOldExecutable({ pid }: ServiceState): boolean {
   }
 }
 
-const LOOK_MS = 250;
-const COMMANDS_LOOK_MS = 1000;
-
 /** The version of the agent that answers on `origin`, or undefined when none does. */
 export async function versionOn(origin: string): Promise<string | undefined> {
   const health = await askHealth(origin);
   return 'version' in health ? health.version : undefined;
 }
 
-/** Waits until an agent answers on `origin`; gives its version, or undefined when `seconds` have passed. */
-export async function waitForHealth(origin: string, seconds: number): Promise<string | undefined> {
-  const end = performance.now() + seconds * 1000;
-  for (;;) {
-    const found = await versionOn(origin);
-    if (found !== undefined || performance.now() > end) return found;
-    await delay(LOOK_MS);
-  }
-}
-
-/** Waits until no command runs that a restart would end, at most `seconds`; gives how many still do. */
-export async function waitForCommands(seconds: number): Promise<number> {
-  const end = performance.now() + seconds * 1000;
-  for (;;) {
-    const { waitedFor } = serviceState();
-    if (waitedFor === 0 || performance.now() > end) return waitedFor;
-    await delay(COMMANDS_LOOK_MS);
-  }
-}
-
 /** Why the service does not run: its last words in the journal, when it failed, and systemd's own. */
 export function whyNot(): string {
-  const shown = runCommand(['systemctl', 'show', '-p', 'ActiveState,SubState,Result,ExecMainStatus', SERVICE]).stdout;
-  const { stdout: id } = runCommand(['systemctl', 'show', '-p', 'InvocationID', '--value', SERVICE]);
+  const { InvocationID: id, ...shown } = unitProperties(
+    SERVICE,
+    ...(['ActiveState', 'SubState', 'Result', 'ExecMainStatus', 'InvocationID'] as const),
+  );
   runCommand(['journalctl', '--sync']);
   // Of its last start alone, and what its own processes said.
-  const said = runCommand(['journalctl', '--quiet', '-o', 'cat', '-n', '10', `_SYSTEMD_INVOCATION_ID=${id.trim()}`]);
-  const own = lastWords(/^Result=(.*)$/m.exec(shown)?.[1] ?? '', said.stdout);
-  return [shown.trim().replaceAll('\n', ' '), ...own].filter((text) => text !== '').join('\n');
+  const said = runCommand(['journalctl', '--quiet', '-o', 'cat', '-n', '10', `_SYSTEMD_INVOCATION_ID=${id}`]);
+  const state = Object.entries(shown).map(([name, value]) => `${name}=${value}`);
+  return [state.join(' '), ...lastWords(shown.Result, said.stdout)].join('\n');
 }
 
 const LAST_LINES = 3;

@@ -10,6 +10,7 @@ import { changeSettings, type Manifest, readManifest } from './installed.ts';
 import { BINARY, DEFAULT_USER, PATHS } from './layout.ts';
 import {
   ceilingsFor,
+  entryOf,
   groupOf,
   hasSystemd,
   InstallFault,
@@ -18,9 +19,8 @@ import {
   readFile,
   readText,
   requireSpace,
-  runCommand,
-  runsTimers,
   systemIds,
+  unitIs,
   userExists,
 } from './machine.ts';
 import { type Original, readOriginal } from './original.ts';
@@ -158,7 +158,7 @@ function looksAtLogs({ lookLogs }: InstallOptions, manifest: Manifest | undefine
 function watchdogOf(options: InstallOptions, manifest: Manifest | undefined): Manifest['watchdog'] {
   const isWanted = options.watchdog ?? manifest?.watchdog !== 'none';
   if (!isWanted) return 'none';
-  return isStaged(options) || !hasSystemd() || runsTimers() ? 'timer' : 'cron';
+  return isStaged(options) || !hasSystemd() || unitIs('active', 'timers.target') ? 'timer' : 'cron';
 }
 
 /** The settings that this run has to change; all others stay as the owner has them. */
@@ -224,7 +224,7 @@ function isOpen(values: Readonly<Record<string, string>>): boolean {
 /** A user by its name, also where its number was given. Throws `InstallFault` for a number that nobody has. */
 function userNamed(given: string | undefined): string | undefined {
   if (given === undefined || !/^\d*$/.test(given)) return given;
-  const name = runCommand(['getent', 'passwd', given]).stdout.split(':')[0];
+  const name = entryOf('passwd', given)?.[0];
   if (given === '' || !name) throw new InstallFault(`there is no user ${JSON.stringify(given)}; --user takes a name`);
   return name;
 }

@@ -1,8 +1,9 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
+import { runCommand } from '../../ops/watchdog/command.ts';
 import type { Changes } from './changes.ts';
 import { PATHS, SERVICE } from './layout.ts';
-import { readFile, runCommand } from './machine.ts';
+import { readFile } from './machine.ts';
 import type { Original } from './original.ts';
 import { dropInsOf, isStaged, type Situation } from './survey.ts';
 

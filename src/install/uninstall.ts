@@ -1,11 +1,12 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { basename } from 'node:path';
+import { runCommand } from '../../ops/watchdog/command.ts';
 import { removeSite } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { type Manifest, readManifest } from './installed.ts';
 import { type Addition, INVENTORY } from './inventory.ts';
 import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { hasSystemd, InstallFault, removeLock, runCommand, systemIds, takeLock } from './machine.ts';
+import { hasSystemd, InstallFault, removeLock, systemIds, takeLock } from './machine.ts';
 import { leaveLogGroups, removeUsers } from './users.ts';
 
 /** What the owner asked for. */

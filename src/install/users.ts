@@ -1,10 +1,11 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import { runCommand } from '../../ops/watchdog/command.ts';
 import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Changes } from './changes.ts';
 import type { Manifest } from './installed.ts';
 import { INVENTORY } from './inventory.ts';
 import { DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PATHS } from './layout.ts';
-import { homeOf, InstallFault, runCommand, userExists } from './machine.ts';
+import { entryOf, InstallFault, systemIds, userExists } from './machine.ts';
 import type { PlanInput } from './plan.ts';
 import { isStaged, type Situation } from './survey.ts';
 
@@ -37,7 +38,8 @@ export function leaveLogGroups(changes: Changes, manifest: Manifest | undefined,
   const { user, lookLogs = [] } = manifest ?? {};
   if (user === undefined) return;
   const left = lookLogs.filter((group) => isMember(user, group));
-  for (const group of left) changes.command(['gpasswd', '-d', user, group], () => run('gpasswd', '-a', user, group));
+  for (const group of left)
+    changes.command(['gpasswd', '-d', user, group], () => runCommand(['gpasswd', '-a', user, group]));
   if (left.length > 0) notes.push(`commands of ${user} read the logs of this machine no more`);
 }
 
@@ -62,17 +64,17 @@ function makeLookUser({ changes, input, manifest, notes }: Situation): void {
 
 function addUser(changes: Changes, name: string, home: string, more: readonly string[]): void {
   const argv = ['useradd', '--system', '--home-dir', home, '--no-create-home', '--shell', NOLOGIN, ...more, name];
-  changes.command(argv, () => run('userdel', name));
+  changes.command(argv, () => runCommand(['userdel', name]));
 }
 
 function join(changes: Changes, user: string, group: string): void {
-  changes.command(['gpasswd', '-a', user, group], () => run('gpasswd', '-d', user, group));
+  changes.command(['gpasswd', '-a', user, group], () => runCommand(['gpasswd', '-d', user, group]));
 }
 
 /** Removes the users that the installer made, and says where files of theirs may be left. */
 export function removeUsers(changes: Changes, tell: (line: string) => void): void {
   const ours = [DEFAULT_USER, LOOK_USER].filter(isOurs);
-  const ids = ours.map((name) => runCommand(['id', '-u', name]).stdout.trim());
+  const ids = ours.map((name) => systemIds.uid(name));
   for (const name of ours) changes.command(['userdel', name]);
   if (ours.length === 0) return;
   const names = ours.map((name, index) => `${name} (${ids[index]})`).join(' and ');
@@ -81,16 +83,12 @@ export function removeUsers(changes: Changes, tell: (line: string) => void): voi
 }
 
 function isOurs(name: string): boolean {
-  if (name === DEFAULT_USER) return homeOf(name) === PATHS.home;
-  return runCommand(['getent', 'passwd', name]).stdout.split(':')[4] === LOOK_COMMENT;
+  const [, , , , comment, home] = entryOf('passwd', name) ?? [];
+  return name === DEFAULT_USER ? home === PATHS.home : comment === LOOK_COMMENT;
 }
 
 function isMember(user: string, group: string): boolean {
   return runCommand(['id', '-nG', user]).stdout.trim().split(' ').includes(group);
-}
-
-function run(...argv: string[]): void {
-  runCommand(argv);
 }
 
 /** How an earlier run left the home, which is looked at before this run changes it. */
@@ -115,7 +113,9 @@ export function handOver(
   manifest?: Manifest,
 ): void {
   const [home] = before;
-  const isOther = before.some(({ uid }) => uid !== uidOf(user));
+  // None in a dry run, whose user is not there yet.
+  const own = Number(entryOf('passwd', user)?.[2]);
+  const isOther = before.some(({ uid }) => uid !== own);
   if (isOther || (manifest !== undefined && manifest.user !== user)) {
     changes.command(['chown', '-R', `${user}:${group}`, PATHS.home], () => {
       if (home !== undefined) runCommand(['chown', '-R', `${home.uid}:${home.gid}`, PATHS.home]);
@@ -125,12 +125,6 @@ export function handOver(
     const files = kind === 'directory' ? namesIn(changes.at(name)).map((file) => `${name}/${file}`) : [name];
     for (const file of files) changes.openTo(file, group);
   }
-}
-
-/** Undefined: a dry run, whose user is not there yet. */
-function uidOf(user: string): number | undefined {
-  const { code, stdout } = runCommand(['id', '-u', user]);
-  return code === 0 ? Number(stdout.trim()) : undefined;
 }
 
 function namesIn(directory: string): string[] {

@@ -62,6 +62,20 @@ export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
+/** What `look` gives, once it is not undefined: it is called every `pauseMs`; undefined when `seconds` have passed. */
+export async function waitFor<T>(
+  look: () => Promise<T | undefined> | T | undefined,
+  seconds: number,
+  pauseMs: number,
+): Promise<T | undefined> {
+  const end = performance.now() + seconds * 1000;
+  for (;;) {
+    const found = await look();
+    if (found !== undefined || performance.now() > end) return found;
+    await delay(pauseMs);
+  }
+}
+
 /** Resolves after everything that is ready to run now has run. */
 export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));

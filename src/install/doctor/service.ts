@@ -2,11 +2,13 @@ import { existsSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
 import { parseEnvFile } from '../../../ops/env-file.ts';
 import { findFault } from '../../../ops/watchdog/check.ts';
+import { runCommand } from '../../../ops/watchdog/command.ts';
+import { unitProperties } from '../../../ops/watchdog/service.ts';
 import { addressOf, readTarget } from '../../../ops/watchdog/target.ts';
 import { isKnownVariable } from '../../settings/config.ts';
 import { installedBinary, type Manifest } from '../installed.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
-import { readText, runCommand } from '../machine.ts';
+import { readText, unitIs } from '../machine.ts';
 import { serviceState, versionOn, whyNot } from '../service.ts';
 import { bad, type Found, good } from './finding.ts';
 import { serviceLines, unreadable } from './profile-machine.ts';
@@ -102,7 +104,7 @@ export function exposureFinding(values: Readonly<Record<string, string>>): Found
 /** The watchdog: does it look, and what did it see last. */
 export function watchdogFinding({ watchdog }: Manifest): Found {
   if (watchdog === 'none') return good('left out at the installation; agent3 install --watchdog adds it');
-  if (watchdog === 'timer' && runCommand(['systemctl', 'is-active', '--quiet', WATCHDOG_TIMER]).code !== 0) {
+  if (watchdog === 'timer' && !unitIs('active', WATCHDOG_TIMER)) {
     return bad('its timer is not active', `systemctl enable --now ${WATCHDOG_TIMER}`);
   }
   const last = (readText(`${PATHS.logs}/watchdog.log`) ?? '').trim().split('\n').at(-1) ?? '';
@@ -126,15 +128,8 @@ export function lastCheckFinding(line: string, nowMs: number, onSeconds: number)
 
 /** For how long the timer has been on. */
 function timerSeconds(): number {
-  const { stdout } = runCommand([
-    'systemctl',
-    'show',
-    '-p',
-    'ActiveEnterTimestampMonotonic',
-    '--value',
-    WATCHDOG_TIMER,
-  ]);
-  return uptime() - Number(stdout.trim()) / 1_000_000;
+  const since = unitProperties(WATCHDOG_TIMER, 'ActiveEnterTimestampMonotonic').ActiveEnterTimestampMonotonic;
+  return uptime() - Number(since) / 1_000_000;
 }
 
 /** Three checks missed. */

@@ -1,12 +1,14 @@
 import { accessSync, constants, existsSync, readFileSync, statfsSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { connect } from 'node:tls';
+import { runCommand } from '../../../ops/watchdog/command.ts';
+import { unitProperties } from '../../../ops/watchdog/service.ts';
 import { errnoOf } from '../../lib/errors.ts';
 import { siteAnswers } from '../caddy.ts';
 import type { Manifest } from '../installed.ts';
 import { additions } from '../inventory.ts';
 import { COMMANDS, PATHS } from '../layout.ts';
-import { memoryWords, readFile, readText, runCommand, systemIds, userExists } from '../machine.ts';
+import { memoryWords, readFile, readText, systemIds, unitIs, userExists } from '../machine.ts';
 import { readOriginal } from '../original.ts';
 import { cronLines, savedPath } from '../takeover.ts';
 import { bad, type Found, good } from './finding.ts';
@@ -78,10 +80,9 @@ export function clockFinding(): Found {
 
 /** Whether systemd has handed a cgroup for the commands over, in which they outlive a restart of the agent. */
 export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string, string>>): Found {
-  const { stdout } = runCommand(['systemctl', 'show', '-p', 'Delegate,ControlGroup', COMMANDS]);
-  const path = /^ControlGroup=(.+)$/m.exec(stdout)?.[1];
-  if (path === undefined) return bad(`${COMMANDS} does not run`, `systemctl start ${COMMANDS}`);
-  if (!stdout.includes('Delegate=yes')) return bad('not delegated to the agent', 'agent3 install');
+  const { Delegate, ControlGroup: path } = unitProperties(COMMANDS, 'Delegate', 'ControlGroup');
+  if (path === '') return bad(`${COMMANDS} does not run`, `systemctl start ${COMMANDS}`);
+  if (Delegate !== 'yes') return bad('not delegated to the agent', 'agent3 install');
   const above = statSync(`/sys/fs/cgroup${dirname(path)}/cgroup.procs`, { throwIfNoEntry: false });
   if (user !== 'root' && above !== undefined && above.uid !== systemIds.uid(user)) {
     return bad('the agent may not start commands in it', 'systemctl restart agent3');
@@ -110,7 +111,7 @@ export function logrotateFinding(): Found {
     const found = `${PATHS.logrotate} is not in use${fault === undefined ? '' : `: ${fault}`}`;
     return bad(found, `logrotate -d ${PATHS.logrotate}; it has to belong to root, mode 0644`);
   }
-  const timer = runCommand(['systemctl', 'is-active', '--quiet', 'logrotate.timer']).code === 0;
+  const timer = unitIs('active', 'logrotate.timer');
   if (!timer && !existsSync('/etc/cron.daily/logrotate')) {
     return bad('nothing runs it daily', 'systemctl enable --now logrotate.timer');
   }
