@@ -17,8 +17,11 @@ export async function findFault(target: Target): Promise<string | undefined> {
 }
 
 /** The version of the agent that answers on `origin`, or what is wrong there, in a few words. */
-export async function askHealth(origin: string): Promise<{ readonly version: string } | { readonly fault: string }> {
-  const answer = await ask(`${origin}/healthz`, {}, HEALTH_SECONDS);
+export async function askHealth(
+  origin: string,
+  init: BunFetchRequestInit = {},
+): Promise<{ readonly version: string } | { readonly fault: string }> {
+  const answer = await ask(`${origin}/healthz`, init, HEALTH_SECONDS);
   if ('fault' in answer) return { fault: `healthz ${answer.fault}` };
   if (answer.status !== 200) return { fault: `healthz answers ${answer.status}` };
   const { version } = answer.body;
@@ -55,13 +58,13 @@ function call({ origin, token }: Target, op: string, args: unknown): Promise<Rep
   return ask(`${origin}/`, init, COMMAND_SECONDS);
 }
 
-async function ask(url: string, init: RequestInit, seconds: number): Promise<Reply> {
+async function ask(url: string, init: BunFetchRequestInit, seconds: number): Promise<Reply> {
   try {
     const response = await fetch(url, {
       ...init,
       signal: AbortSignal.timeout(seconds * 1000),
       // It is asked on loopback, under another name than that of its certificate.
-      tls: { rejectUnauthorized: false },
+      tls: { ...init.tls, rejectUnauthorized: false },
     });
     const body: unknown = await response.json().catch(() => ({}));
     return { status: response.status, body: typeof body === 'object' && body !== null ? { ...body } : {} };

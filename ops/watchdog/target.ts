@@ -38,6 +38,8 @@ export interface Address {
   readonly host: string;
   readonly port: number;
   readonly tls: boolean;
+  /** It can be reached from elsewhere without encryption. */
+  readonly isOpen: boolean;
   /** How this machine reaches it, without a slash at the end. */
   readonly origin: string;
 }
@@ -47,7 +49,8 @@ export function addressOf(values: Readonly<Record<string, string | undefined>>):
   const host = values['AGENT3_HOST'] || '127.0.0.1';
   const port = Number(values['AGENT3_PORT'] || 5000);
   const tls = Boolean(values['AGENT3_TLS_CERT']);
-  return { host, port, tls, origin: `${tls ? 'https' : 'http'}://${reachable(host)}:${port}` };
+  const isOpen = !tls && !/^127\.|^::1$|^localhost$/.test(host);
+  return { host, port, tls, isOpen, origin: `${tls ? 'https' : 'http'}://${reachable(host)}:${port}` };
 }
 
 /** An agent that listens everywhere is asked on loopback. */

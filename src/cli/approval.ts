@@ -18,7 +18,7 @@ import { APPROVAL_SECONDS } from '../access/approvals.ts';
 import { unreadable } from '../install/doctor/profile-machine.ts';
 import { readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { delay } from '../lib/clock.ts';
+import { delay, waitFor } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { readPlainFile } from '../sessions/record.ts';
@@ -83,7 +83,6 @@ function printJson(value: unknown): void {
   process.stdout.write(`${visibleJson(value)}\n`);
 }
 
-/** Approves a request, after somebody has confirmed that it is the one that was shown. */
 async function approve(id: string, { digest }: { readonly digest?: string | undefined }): Promise<void> {
   requireRoot('approve', id);
   const request = requireRequest(id);
@@ -93,13 +92,11 @@ async function approve(id: string, { digest }: { readonly digest?: string | unde
   await decideOn(request, 'approve', '');
 }
 
-/** Denies a request. */
 async function deny(id: string, { why }: { readonly why: string }): Promise<void> {
   requireRoot('deny', id);
   await decideOn(requireRequest(id), 'deny', why);
 }
 
-/** Shows the request and asks. It is what is decided on: another one may have been listed a moment ago. */
 function confirm(request: ApprovalRequest): void {
   if (!process.stdin.isTTY) {
     fail(
@@ -136,10 +133,11 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
   if (!existsSync(path)) fail(EXIT_FAILURE, 'it waits no more: look at what became of it (agent3 audit tail)');
   leave(decisions, { session: request.session, digest: digestOf(request), verdict, why: why.slice(0, 500), by });
   clearDecisions(decisions, Date.now() - 2 * APPROVAL_SECONDS * 1000);
-  if (!(await isGone(path, LOOKS))) {
+  const isGone = () => !existsSync(path) || undefined;
+  if (!(await waitFor(isGone, TAKEN_SECONDS, LOOK_MS))) {
     // Who was told that it has failed must not see it run later.
     removeDecision(decisions, request.session);
-    if (!(await isGone(path, LAST_LOOKS))) fail(EXIT_FAILURE, notTaken(decisions));
+    if (!(await waitFor(isGone, LAST_SECONDS, LOOK_MS))) fail(EXIT_FAILURE, notTaken(decisions));
   }
   removeDecision(decisions, request.session);
   const after = await recordAfter(join(sessions, request.session, 'meta.json'));
@@ -150,45 +148,36 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
   process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
 }
 
-/** Whether the agent removes a request, as it does when it takes the decision. */
-async function isGone(path: string, looks: number): Promise<boolean> {
-  for (let look = 0; look < looks; look++) {
-    if (!existsSync(path)) return true;
-    await delay(LOOK_MS);
-  }
-  return !existsSync(path);
-}
-
 function notTaken(decisions: string): string {
   const unread = unreadable(decisions, readManifest(PATHS.manifest)?.user);
   const why = unread === undefined ? 'it does not run, or never asked this (agent3 doctor)' : `${decisions}: ${unread}`;
   return `the agent has not taken the decision, so it is taken back and nothing is decided: ${why}`;
 }
 
-/** The fields of a session's record that matter here. */
 interface Said {
   readonly status?: string;
   readonly decision?: { readonly reason?: string; readonly by?: string };
 }
 
 /** The record of a session that no longer waits. The agent writes it a moment later; undefined when it does not come. */
-async function recordAfter(path: string): Promise<Said | undefined> {
-  for (let looks = 0; looks < LOOKS; looks++) {
+function recordAfter(path: string): Promise<Said | undefined> {
+  const look = (): Said | undefined => {
     try {
       const said = JSON.parse(readPlainFile(path).toString('utf8')) as Said;
-      if (said.status !== 'waiting') return said;
+      return said.status === 'waiting' ? undefined : said;
     } catch {
       // It is being written, or the session is closed already.
+      return undefined;
     }
-    await delay(LOOK_MS);
-  }
-  return undefined;
+  };
+  return waitFor(look, TAKEN_SECONDS, LOOK_MS);
 }
 
 const LOOK_MS = 100;
-const LOOKS = 50;
+/** The agent takes a decision, and removes its request, within this time. */
+const TAKEN_SECONDS = 5;
 /** For a decision that was taken at the last moment. */
-const LAST_LOOKS = 5;
+const LAST_SECONDS = 0.5;
 
 function leave(directory: string, decision: ApprovalDecision): void {
   try {
@@ -201,7 +190,6 @@ function leave(directory: string, decision: ApprovalDecision): void {
 
 const WATCH_MS = 500;
 
-/** Prints each request when it comes, with a bell, and what is gone again. */
 async function watchApprovals(): Promise<never> {
   let known = new Map<string, ApprovalRequest>();
   process.stderr.write('waiting for commands that need approval; Ctrl-C ends this\n');
@@ -218,7 +206,6 @@ async function watchApprovals(): Promise<never> {
   }
 }
 
-/** What became of a command that no longer waits, from the record of its session. */
 async function outcomeOf(session: string): Promise<string> {
   const after = await recordAfter(join(approvalPlaces().sessions, session, 'meta.json'));
   if (after === undefined) return 'waits no more';

@@ -52,7 +52,6 @@ export function defineAudit(audit: Command): void {
 const fileOption = () =>
   new Option('--file <file>', 'the record (default: AGENT3_AUDIT_FILE, or that of the installed service)');
 
-/** Adds the options that say which lines are wanted. */
 function withFilter<A extends unknown[]>(command: Command<A>) {
   return command
     .option('--token <name>', 'only of this token')
@@ -93,7 +92,6 @@ interface VerifyOptions {
   readonly json?: true | undefined;
 }
 
-/** Checks the whole record; ends with 1 when something is wrong with it. */
 async function verifyAudit(options: VerifyOptions): Promise<void> {
   const path = auditFile(options.file);
   const key = processEnvironment()['AGENT3_AUDIT_KEY'] || installedAuditKey();
@@ -112,7 +110,6 @@ async function verifyAudit(options: VerifyOptions): Promise<void> {
   if (found.findings.length > 0) process.exit(EXIT_FAILURE);
 }
 
-/** Prints the last lines, and with `follow` those that come. */
 async function tailAudit(
   options: AuditFilter & { readonly lines: number; readonly follow?: true | undefined },
 ): Promise<void> {
@@ -141,7 +138,6 @@ async function noteNoMatch(): Promise<void> {
 /** As grep has them: a record without a match, and a record that cannot be searched. */
 const GREP_EXIT = { noMatch: 1, trouble: 2 } as const;
 
-/** Prints every line of the record that matches; ends with 1 when none does. */
 async function grepAudit(pattern: string | undefined, options: AuditFilter): Promise<void> {
   const path = auditFile(options.file);
   const matches = patternOf(pattern);

@@ -36,7 +36,6 @@ export function defineComplete(command: Command): void {
   });
 }
 
-/** A word that may follow. */
 interface Offer {
   readonly word: string;
   readonly description?: string;
@@ -48,7 +47,6 @@ function formatOffer({ word, description }: Offer): string {
   return description === undefined ? word : `${word}\t${description}`;
 }
 
-/** What the last of `words` may become; it is empty or a beginning. */
 async function offersFor(program: CommandUnknownOpts, words: readonly string[]): Promise<Offers> {
   const current = words.at(-1) ?? '';
   const { command, option, operands } = readWords(program, words.slice(0, -1));
@@ -56,10 +54,8 @@ async function offersFor(program: CommandUnknownOpts, words: readonly string[]):
   return typeof offers === 'string' ? offers : offers.filter(({ word }) => word.startsWith(current));
 }
 
-/** Where a command line has got to. */
 interface Place {
   readonly command: CommandUnknownOpts;
-  /** The option whose value comes next. */
   readonly option: Option | undefined;
   /** Words that are neither subcommands nor options; undefined where the rest belongs to another program. */
   readonly operands: number | undefined;
@@ -119,7 +115,6 @@ async function offersOf(choices: readonly string[] | undefined, name: string | u
   }
 }
 
-/** As many as fit a screen. */
 const MAX_SESSIONS = 50;
 
 async function sessionOffers(): Promise<Offer[]> {

@@ -44,7 +44,6 @@ export function defineDoctor(command: Command): void {
     .action(({ json }) => runDoctor(json === true));
 }
 
-/** Examines the installation, prints what was found, and ends the process. */
 async function runDoctor(asJson: boolean): Promise<void> {
   const found = await examine();
   const ok = found.every((finding) => finding.ok);
@@ -99,7 +98,6 @@ function hasGrants(): boolean {
   }
 }
 
-/** The faults for which the agent would not start with these settings. */
 function valueFaults(values: Readonly<Record<string, string>>): readonly string[] {
   try {
     loadConfig(values);

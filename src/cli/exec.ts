@@ -59,7 +59,6 @@ function addAssignment(text: string, earlier: Readonly<Record<string, string>> =
   return { ...earlier, [text.slice(0, at)]: text.slice(at + 1) };
 }
 
-/** Runs `cmd` on the agent that the options name, and ends the process with its exit code. */
 async function runExec(cmd: string, options: ExecOptions): Promise<never> {
   const refuse = (fault: string): never => fail(EXIT_EXEC, fault);
   const client = remoteClient(options, refuse);
@@ -114,7 +113,6 @@ function orderOf(cmd: string, options: ExecOptions, input: Input, terminal: Loca
   };
 }
 
-/** Starts the command; says once why it has to wait. */
 async function start(client: AgentClient, order: Order, interrupts: Interrupts): Promise<Started> {
   let told = false;
   const patience = new Patience(interrupts.signal, (fault, seconds) => {

@@ -36,7 +36,6 @@ function gptKit(url: string, host: string) {
     /** For the model; the builder takes 8,000 characters. */
     instructions,
     schemaUrl: `${url}/openapi.json`,
-    /** What to choose under Authentication, in the order of the form. */
     authentication: [
       ['Authentication type', 'API Key'],
       ['API Key', 'a token for it: agent3 token create gpt --profile …'],
@@ -46,7 +45,6 @@ function gptKit(url: string, host: string) {
   } as const;
 }
 
-/** The kit as text, in the order of the builder's form. */
 function kitText({ name, description, schemaUrl, authentication }: ReturnType<typeof gptKit>): string {
   const width = Math.max(...authentication.map(([field]) => field.length));
   return `In ChatGPT: Explore GPTs, Create, Configure.

@@ -73,12 +73,10 @@ function directoryOption() {
   );
 }
 
-/** The option that the subcommands share. */
 interface ProfileOptions {
   readonly dir?: string | undefined;
 }
 
-/** Prints the profiles, a line each. */
 function listProfiles(
   options: ProfileOptions & { readonly json?: true | undefined; readonly hidden?: true | undefined },
 ): void {
@@ -107,7 +105,6 @@ interface Checked {
   readonly notes: readonly string[];
 }
 
-/** Prints what is wrong with files of profiles; exits with 1 where one has faults. */
 async function checkProfiles(
   files: readonly string[],
   options: ProfileOptions & { readonly json?: true | undefined },
@@ -148,7 +145,6 @@ function describeChecked({ profile, faults, notes }: Checked): string[] {
   ];
 }
 
-/** Prints what the rules of a profile say to a command, which the exit code tells as well. */
 async function explainProfile(
   name: string,
   cmd: string | undefined,

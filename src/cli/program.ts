@@ -8,7 +8,6 @@ import { EXIT_EXEC, EXIT_USAGE, fail } from './exit.ts';
 /** A subcommand: what the help shows of it, and its definition, which is loaded only when it is called. */
 interface CommandEntry {
   readonly summary: string;
-  /** Undefined: `stream`. */
   readonly output?: OutputMode;
   /** Gives the function that adds arguments, options and actions to a command of this name. */
   load(): Promise<(command: Command) => void>;

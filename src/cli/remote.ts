@@ -8,7 +8,6 @@ import { PATHS } from '../install/layout.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { processEnvironment } from '../settings/config.ts';
 
-/** Where an agent listens by default. */
 const DEFAULT_URL = 'http://127.0.0.1:5000';
 
 /** The options of every subcommand that calls an agent. */

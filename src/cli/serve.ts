@@ -17,7 +17,6 @@ function settingsHelp(): string {
   return `\nSettings, from the environment:\n${lines.join('\n')}`;
 }
 
-/** The range of a number, or the words that are allowed. */
 function describeRange(schema: TSchema): string {
   const isNumber = schema['type'] === 'number' || schema['type'] === 'integer';
   return isNumber || schema['anyOf'] !== undefined ? ` Allowed: ${describeSchema(schema)}.` : '';

@@ -3,7 +3,6 @@ import { visibleText } from '../lib/visible.ts';
 
 /** How a table is shown. */
 export interface TableLook {
-  /** Width of the terminal, in characters. */
   readonly columns: number;
   readonly hasColours: boolean;
   readonly nowMs: number;
@@ -11,7 +10,6 @@ export interface TableLook {
 
 const HEAD = ['SESSION', 'STATUS', 'EXIT', 'STARTED', 'TOOK', 'OUTPUT', 'COMMAND'] as const;
 
-/** Columns of numbers, which are aligned to the right. */
 const RIGHT: ReadonlySet<string> = new Set(['EXIT', 'TOOK', 'OUTPUT']);
 
 /** Least width of a command, however narrow the terminal is. */

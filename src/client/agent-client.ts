@@ -10,7 +10,6 @@ const SILENCE_SECONDS = 3 * FOLLOW_SIGN_SECONDS + 5;
 
 /** How one call is made. */
 export interface CallOptions {
-  /** Longest wait for the answer. */
   readonly seconds?: number;
   /** Over a connection of its own: one that was idle may be closed by the other side just now. */
   readonly fresh?: boolean;

@@ -209,7 +209,6 @@ class Feed {
   }
 }
 
-/** How a command has ended. */
 interface EndState {
   readonly session: string;
   readonly status: string;

@@ -15,7 +15,6 @@ export class Interrupts {
     for (const signal of SIGNALS) process.on(signal, () => this.#hear(signal));
   }
 
-  /** Aborted by the first one. */
   get signal(): AbortSignal {
     return this.#controller.signal;
   }

@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { GuessingRefused } from '../lib/errors.ts';
 import { ClientFault, ConnectionBroken, GivenUp, NoConnection, NotAgent3, Refused } from './faults.ts';
 
@@ -31,22 +32,8 @@ export class Patience {
     if (performance.now() + pauseMs > this.#untilMs) throw fault;
     this.#pauseMs = Math.min(LONGEST_PAUSE_MS, this.#pauseMs * 2);
     this.tell(fault, Math.ceil(pauseMs / 1000));
-    await this.#sleep(pauseMs);
-  }
-
-  #sleep(ms: number): Promise<void> {
-    const { signal } = this;
-    return new Promise((resolve, reject) => {
-      const giveUp = (): void => {
-        clearTimeout(timer);
-        reject(new GivenUp('given up'));
-      };
-      const timer = setTimeout(() => {
-        signal?.removeEventListener('abort', giveUp);
-        resolve();
-      }, ms);
-      if (signal?.aborted === true) giveUp();
-      else signal?.addEventListener('abort', giveUp, { once: true });
+    await setTimeout(pauseMs, undefined, this.signal && { signal: this.signal }).catch(() => {
+      throw new GivenUp('given up');
     });
   }
 }

@@ -18,7 +18,6 @@ export interface Order {
   readonly pty?: boolean;
   readonly rows?: number;
   readonly cols?: number;
-  /** Makes a repeat safe. */
   readonly key: string;
 }
 
@@ -83,7 +82,6 @@ export interface Reading {
   readonly stream: 'stdout' | 'stderr';
   /** In bytes; negative: from the end. */
   readonly offset: number;
-  /** Goes on until the command has ended. */
   readonly follow: boolean;
   /** Exact bytes; else text, of a terminal without its escape sequences. */
   readonly raw: boolean;
@@ -124,7 +122,6 @@ export async function* readStream(
   }
 }
 
-/** Most of one page. */
 const PAGE_SESSIONS = 100;
 
 /** A session, as `list_sessions` tells it. */

@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import caddySite from '../../ops/Caddyfile' with { type: 'text' };
+import { askHealth } from '../../ops/watchdog/check.ts';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import type { Changes } from './changes.ts';
 import { PATHS } from './layout.ts';
@@ -47,16 +48,8 @@ export function siteLeadsTo(changes: Changes, upstream: string): boolean {
 
 /** Whether the agent answers under `domain`, through what listens on port 443 of this machine, whatever its certificate. */
 export async function siteAnswers(domain: string): Promise<boolean> {
-  try {
-    const answer = await fetch('https://127.0.0.1/healthz', {
-      headers: { host: domain },
-      tls: { rejectUnauthorized: false, serverName: domain },
-      signal: AbortSignal.timeout(5000),
-    } as RequestInit);
-    return answer.ok && typeof ((await answer.json()) as { version?: unknown }).version === 'string';
-  } catch {
-    return false;
-  }
+  const init = { headers: { host: domain }, tls: { serverName: domain } };
+  return 'version' in (await askHealth('https://127.0.0.1', init));
 }
 
 /** Takes the site out of Caddy's configuration again. */
@@ -76,7 +69,6 @@ function hasImport(caddyfile: string): boolean {
   return caddyfile.split('\n').some((line) => line.trim() === IMPORT_LINE);
 }
 
-/** Caddy may be stopped; then there is nothing to reload. */
 function reloadCaddy(): void {
   if (unitIs('active', 'caddy.service')) {
     // One that cannot be reloaded, or is not installed any more, is no reason to stop half way.

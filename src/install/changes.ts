@@ -14,7 +14,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { below, readIfThere, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
-import { mustRun } from './machine.ts';
+import { mustRun, systemIds, userExists } from './machine.ts';
 
 /** Whom a file belongs to, and who may do what. */
 export interface Access {
@@ -22,12 +22,6 @@ export interface Access {
   /** By name; undefined: whoever runs the installer, root. */
   readonly owner?: string | undefined;
   readonly group?: string | undefined;
-}
-
-/** Resolves names to ids when they are needed: the user may be made by a step before. */
-export interface Ids {
-  uid(name: string): number;
-  gid(name: string): number;
 }
 
 const SHOWN_MAX_CHARS = 20_000;
@@ -46,11 +40,9 @@ export class Changes {
   constructor(
     private readonly root: string,
     readonly dryRun: boolean,
-    private readonly ids: Ids,
     private readonly tell: (line: string) => void,
   ) {}
 
-  /** How many changes were made, or would be made. */
   get count(): number {
     return this.#count;
   }
@@ -91,16 +83,8 @@ export class Changes {
     if (before?.toString('utf8') === content && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}`);
-    if (this.dryRun) {
-      this.tell(indent(shown.slice(0, SHOWN_MAX_CHARS)));
-      return;
-    }
-    const beside = `${target}.agent3-new`;
-    this.#removeOnFailure(beside, () => {
-      writeFileSync(beside, content, { mode: access.mode });
-      this.#setAccess(beside, access);
-      this.#replace(target, beside);
-    });
+    if (this.dryRun) this.tell(indent(shown.slice(0, SHOWN_MAX_CHARS)));
+    else this.#put(target, access, (beside) => writeFileSync(beside, content, { mode: access.mode }));
   }
 
   /** Copies the executable into its place by rename: one that runs goes on with the old file. */
@@ -109,13 +93,7 @@ export class Changes {
     if (existsSync(target) && sameContent(target, source) && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}, a copy of ${source}`);
-    if (this.dryRun) return;
-    const beside = `${target}.agent3-new`;
-    this.#removeOnFailure(beside, () => {
-      copyFileSync(source, beside);
-      this.#setAccess(beside, access);
-      this.#replace(target, beside);
-    });
+    if (!this.dryRun) this.#put(target, access, (beside) => copyFileSync(source, beside));
   }
 
   /** Lets a group read a file that is closed to others; its owner, and what others may do, stay. */
@@ -123,7 +101,7 @@ export class Changes {
     const target = this.#place(path);
     const there = lstatSync(target, { throwIfNoEntry: false });
     if (there?.isFile() !== true || (there.mode & OTHERS_READ) !== 0) return;
-    const gid = this.ids.gid(group);
+    const gid = systemIds.gid(group);
     if (there.gid === gid && (there.mode & GROUP_READS) !== 0) return;
     this.#note(`group ${group} reads ${path}`);
     if (this.dryRun) return;
@@ -131,7 +109,6 @@ export class Changes {
     setGroup(target, gid, there.mode | GROUP_READS);
   }
 
-  /** Makes a symbolic link where nothing is. */
   link(path: string, to: string): void {
     const target = this.#place(path);
     if (lstatSync(target, { throwIfNoEntry: false }) !== undefined) return;
@@ -157,7 +134,6 @@ export class Changes {
     this.#undo.push(() => rmSync(target, { force: true }));
   }
 
-  /** Removes a file. */
   remove(path: string): void {
     const target = this.#place(path);
     if (lstatSync(target, { throwIfNoEntry: false }) === undefined) return;
@@ -176,7 +152,6 @@ export class Changes {
     rmSync(target, { recursive: true, force: true });
   }
 
-  /** Removes a directory that is empty. */
   removeEmptyDirectory(path: string): void {
     if (!this.dryRun) removeEmpty(this.#place(path));
   }
@@ -212,22 +187,21 @@ export class Changes {
     else if (!this.dryRun) mkdirSync(this.root, { recursive: true });
   }
 
-  #removeOnFailure(beside: string, write: () => void): void {
+  /** Puts what `write` makes into the place of `target`, and keeps what was there until the installation is over. */
+  #put(target: string, access: Access, write: (beside: string) => void): void {
+    const beside = `${target}.agent3-new`;
     // A link that an image has there would lead the write elsewhere.
     rmSync(beside, { force: true });
     try {
-      write();
+      write(beside);
+      this.#setAccess(beside, access);
+      const backup = this.#backup(target);
+      renameSync(beside, target);
+      this.#undo.push(() => (backup === undefined ? rmSync(target, { force: true }) : backup()));
     } catch (error) {
       rmSync(beside, { force: true });
       throw error;
     }
-  }
-
-  /** Puts `beside` in the place of `target`, and keeps what was there until the installation is over. */
-  #replace(target: string, beside: string): void {
-    const backup = this.#backup(target);
-    renameSync(beside, target);
-    this.#undo.push(() => (backup === undefined ? rmSync(target, { force: true }) : backup()));
   }
 
   #remove(target: string): void {
@@ -258,22 +232,14 @@ export class Changes {
     const there = statSync(target, { throwIfNoEntry: false });
     if (there === undefined || (there.mode & 0o7777) !== mode) return false;
     if (process.geteuid?.() !== 0) return true;
-    if (this.dryRun && owner !== undefined) return this.#uidIfKnown(owner) === there.uid;
-    return there.uid === this.ids.uid(owner ?? 'root') && there.gid === this.ids.gid(group ?? owner ?? 'root');
-  }
-
-  #uidIfKnown(owner: string): number | undefined {
-    try {
-      return this.ids.uid(owner);
-    } catch {
-      // The user that this run would make.
-      return undefined;
-    }
+    // The user may be one that this run would make.
+    if (this.dryRun && owner !== undefined) return userExists(owner) && systemIds.uid(owner) === there.uid;
+    return there.uid === systemIds.uid(owner ?? 'root') && there.gid === systemIds.gid(group ?? owner ?? 'root');
   }
 
   #setAccess(target: string, { mode, owner, group }: Access): void {
     if (process.geteuid?.() === 0) {
-      chownSync(target, this.ids.uid(owner ?? 'root'), this.ids.gid(group ?? owner ?? 'root'));
+      chownSync(target, systemIds.uid(owner ?? 'root'), systemIds.gid(group ?? owner ?? 'root'));
     }
     chmodSync(target, mode);
   }

@@ -33,7 +33,6 @@ export interface Installed {
 const COMMANDS_SECONDS = 50;
 /** systemd's own limit for the start is 60 s. */
 const HEALTH_SECONDS = 60;
-/** Between two looks at what is waited for. */
 const LOOK_MS = 250;
 const COMMANDS_LOOK_MS = 1000;
 
@@ -261,7 +260,6 @@ function keepRecordOfLostKey({ options, changes, isNewKey, notes }: Situation, n
   );
 }
 
-/** How long Caddy may take to serve a new site. */
 const SITE_SECONDS = 15;
 
 /** Has Caddy serve the domain, and looks whether it does. A site that leads to the agent stays as its owner has it. */

@@ -12,7 +12,6 @@ const manifestSchema = Type.Object({
   user: Type.String(),
   watchdog: Type.Union([Type.Literal('timer'), Type.Literal('cron'), Type.Literal('none')]),
   domain: Type.Union([Type.String(), Type.Null()]),
-  /** Logs of the original agent that are rotated as well. */
   oldLogs: Type.Array(Type.String()),
   packaged: Type.Boolean(),
   /** Groups of the logs that the agent's user was put into (`--look-logs`); without it: into none. */

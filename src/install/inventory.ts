@@ -23,7 +23,6 @@ export interface Addition {
   readonly kind: 'user' | 'membership' | 'program' | 'directory' | 'file' | 'link' | 'line' | 'state' | 'written';
   /** An absolute path; of a user its name; of a membership the user's. */
   readonly name: string;
-  /** For the owner, in the README. */
   readonly what: string;
   /** When it is there, for the owner; undefined: always. */
   readonly when?: string;

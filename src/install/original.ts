@@ -17,7 +17,6 @@ export interface Original {
   readonly script: string | undefined;
 }
 
-/** A file's text, or undefined. */
 type Read = (path: string) => string | undefined;
 
 /**
@@ -59,7 +58,6 @@ export function readOriginal(unit: string, read: Read): Original | undefined {
   };
 }
 
-/** The text of a shell script that starts the program. */
 function wrapperOf(start: string, read: Read): string | undefined {
   const texts = wordsOf(start).map((word) => (isAbsolute(word) ? (read(word) ?? '') : ''));
   return texts.find((text) => /^#!.*\b(?:ba|da|z|k)?sh\b/.test(text));
@@ -172,7 +170,6 @@ const USUAL = [
   'API_KEY',
 ] as const;
 
-/** What may be such a name. */
 const LIKELY = /TOKEN|API_?KEY|SECRET|AUTH|PASSW/i;
 /** Flask signs its cookies with the one, and the original never used the other; no client knows them. */
 const NO_TOKEN = /SECRET_KEY|^AGENT3_TOKEN$/i;

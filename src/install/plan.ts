@@ -33,7 +33,6 @@ export interface PlanInput {
   readonly staged: boolean;
   /** The agent's own user is put into the groups of the logs. */
   readonly lookLogs: boolean;
-  /** The groups of the logs that this machine has. */
   readonly logGroups: readonly string[];
   readonly ceilings: Ceilings;
   /** Logs of the original agent, outside of Agent3's own. */
@@ -72,7 +71,6 @@ function shapeOf(input: PlanInput): Shape {
   return { ...input, domain: null };
 }
 
-/** What each file of the inventory holds. */
 const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.unit]: () => unit,
   [PATHS.userDropIn]: userDropIn,

@@ -38,7 +38,6 @@ export function reportOf({ kind, url, token, started, notes, manifest, before }:
   return lines.join('\n');
 }
 
-/** An upgrade names both versions. */
 function titleOf(kind: Installed['kind'], before: string | undefined, now: string): string {
   if (kind !== 'upgraded' || before === undefined || before === now) return TITLES[kind];
   return `Agent3 ${now} is installed in the place of ${before}, and answers.`;

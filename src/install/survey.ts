@@ -19,7 +19,6 @@ import {
   readFile,
   readText,
   requireSpace,
-  systemIds,
   unitIs,
   userExists,
 } from './machine.ts';
@@ -43,7 +42,6 @@ export interface InstallOptions {
   readonly dryRun: boolean;
   /** `/`, or the directory to stage into. */
   readonly root: string;
-  /** The executable to install. */
   readonly binary: string;
   /** The files in `/usr` and `/etc/logrotate.d` come from a package; only the rest is set up. */
   readonly packaged: boolean;
@@ -60,7 +58,6 @@ export interface Situation {
   readonly original: Original | undefined;
   readonly settings: { readonly text: string; readonly values: Record<string, string> };
   readonly newToken: string | undefined;
-  /** The settings had no key of the record. */
   readonly isNewKey: boolean;
   readonly input: PlanInput;
   readonly domain: string | null;
@@ -91,7 +88,7 @@ export function requireMachine(options: InstallOptions): void {
 
 /** Looks at the machine; changes nothing. Throws `InstallFault` for what cannot be taken over. */
 export function survey(options: InstallOptions, tell: (line: string) => void): Situation {
-  const changes = new Changes(options.root, options.dryRun, systemIds, tell);
+  const changes = new Changes(options.root, options.dryRun, tell);
   const manifest = readManifest(changes.at(PATHS.manifest));
   const original = manifest === undefined ? originalOf(changes) : undefined;
   const there = readText(changes.at(PATHS.settings));
@@ -123,7 +120,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   };
   const notes: string[] = [];
   const domain = options.domain === false ? null : (options.domain ?? manifest?.domain ?? null);
-  if (isOpen(values) && domain === null) {
+  if (addressOf(values).isOpen && domain === null) {
     notes.push(
       `it is open to the network without encryption (AGENT3_HOST is ${values['AGENT3_HOST']}): the token can be read on its way. Better: --host 127.0.0.1 and --domain NAME`,
     );
@@ -213,12 +210,6 @@ export async function requireRoom({ options, settings, original }: Situation): P
   throw new InstallFault(
     `${host} is no address of this machine (${fault}); --host takes one, such as 127.0.0.1 or 0.0.0.0. Nothing was changed`,
   );
-}
-
-/** Whether an agent with these settings can be reached from elsewhere without encryption. */
-function isOpen(values: Readonly<Record<string, string>>): boolean {
-  const { host, tls } = addressOf(values);
-  return !tls && !/^127\.|^::1$|^localhost$/.test(host);
 }
 
 /** A user by its name, also where its number was given. Throws `InstallFault` for a number that nobody has. */

@@ -143,7 +143,6 @@ function notesOf({ options, input, newToken }: Situation, original: Original, jo
   return notes;
 }
 
-/** A table of cron jobs. */
 interface CronTable {
   /** The user whose crontab it is, or the file of the system's, whose lines name a user. */
   readonly of: { readonly user: string } | { readonly file: string };
@@ -154,7 +153,6 @@ interface CronTable {
 interface CronLine {
   readonly of: CronTable['of'];
   readonly line: string;
-  /** The scripts that it runs. */
   readonly scripts: readonly string[];
 }
 

@@ -6,7 +6,7 @@ import { Changes } from './changes.ts';
 import { type Manifest, readManifest } from './installed.ts';
 import { type Addition, INVENTORY } from './inventory.ts';
 import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { hasSystemd, InstallFault, removeLock, systemIds, takeLock } from './machine.ts';
+import { hasSystemd, InstallFault, removeLock, takeLock } from './machine.ts';
 import { leaveLogGroups, removeUsers } from './users.ts';
 
 /** What the owner asked for. */
@@ -23,7 +23,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
     throw new InstallFault('the installer has to run as root: sudo agent3 uninstall');
   }
   if (root === '/' && !dryRun) takeLock();
-  const changes = new Changes(root, dryRun, systemIds, tell);
+  const changes = new Changes(root, dryRun, tell);
   const manifest = readManifest(changes.at(PATHS.manifest));
   if (manifest?.packaged === true && purge) {
     throw new InstallFault('this Agent3 came as a package: apt-get purge agent3');

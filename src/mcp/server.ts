@@ -28,11 +28,9 @@ export interface McpServerDeps {
 /** A call as its door hands it over. */
 export interface McpCall {
   readonly exchange: Exchange;
-  /** Fires when the client takes the call back. */
   readonly cancelled: SignalOnce;
   /** Whether the client can be told of progress before its answer. */
   readonly hearsProgress: boolean;
-  /** Called when the call is over. */
   end(): void;
 }
 
@@ -136,7 +134,6 @@ function hasArgument(args: unknown, name: string): boolean {
   return typeof args === 'object' && args !== null && name in args;
 }
 
-/** Sends progress of a call to its client; undefined where that did not ask for it. */
 function progressTo({ mcpReq }: ServerContext): ((progress: Progress) => Promise<void>) | undefined {
   const progressToken = mcpReq._meta?.progressToken;
   if (progressToken === undefined) return undefined;
@@ -168,7 +165,6 @@ export function firesWith(signal: AbortSignal): SignalOnce {
 /** How often a client that asks for it hears of a command that runs. */
 const INTERVAL_MS = 1000;
 
-/** One report, in the words of the protocol. */
 interface Progress {
   readonly progress: number;
   readonly message: string;
@@ -181,7 +177,6 @@ class ProgressReport implements Disposable {
   /** Without `send`, nobody wants to hear of it. */
   constructor(private readonly send: ((progress: Progress) => Promise<void>) | undefined) {}
 
-  /** Begins to report. */
   watch(outputBytes: () => number): void {
     const { send } = this;
     if (send === undefined || this.#timer !== undefined) return;

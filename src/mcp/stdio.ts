@@ -26,7 +26,6 @@ export class StdioDoor {
 
   private constructor(private readonly deps: StdioDeps) {}
 
-  /** Begins to read standard input. */
   static open(deps: StdioDeps): StdioDoor {
     const door = new StdioDoor(deps);
     const warn = ({ name }: Error): void =>
@@ -52,7 +51,6 @@ export class StdioDoor {
     return this.#calls + (process.stdout.writableLength > 0 ? 1 : 0);
   }
 
-  /** Takes no more calls. */
   stopAccepting(): void {
     process.stdin.pause();
   }

@@ -3,7 +3,6 @@ import { visibleText } from '../../lib/visible.ts';
 /** What a look at one thing has found. */
 export interface Found {
   readonly ok: boolean;
-  /** What was found. */
   readonly found: string;
   /** What to do; only where something is wrong. */
   readonly advice?: string;

@@ -13,7 +13,6 @@ import { serviceState, versionOn, whyNot } from '../service.ts';
 import { bad, type Found, good } from './finding.ts';
 import { serviceLines, unreadable } from './profile-machine.ts';
 
-/** Where the owner looks for the reason of whatever the service does. */
 const LOOK = 'look at: journalctl -u agent3 -n 20';
 
 /** What only an agent that answers can be asked, and what only a running unit has. */
@@ -92,9 +91,8 @@ const RESTART = 'correct it, then: systemctl restart agent3';
 
 /** Is the agent reachable from elsewhere without encryption. */
 export function exposureFinding(values: Readonly<Record<string, string>>): Found {
-  const { host, port, tls } = addressOf(values);
-  const isLoopback = /^127\.|^::1$|^localhost$/.test(host);
-  if (isLoopback || tls) return good(`${host} port ${port}${tls ? ', HTTPS' : ''}`);
+  const { host, port, tls, isOpen } = addressOf(values);
+  if (!isOpen) return good(`${host} port ${port}${tls ? ', HTTPS' : ''}`);
   return bad(
     `${host} port ${port} is open to the network without encryption: the token can be read on its way`,
     'agent3 install --host 127.0.0.1 --domain NAME puts Caddy with HTTPS in front',
@@ -126,13 +124,11 @@ export function lastCheckFinding(line: string, nowMs: number, onSeconds: number)
   return good(`its last check, ${minutes} minutes ago, found: ${found}; the next is due within 5 minutes`);
 }
 
-/** For how long the timer has been on. */
 function timerSeconds(): number {
   const since = unitProperties(WATCHDOG_TIMER, 'ActiveEnterTimestampMonotonic').ActiveEnterTimestampMonotonic;
   return uptime() - Number(since) / 1_000_000;
 }
 
-/** Three checks missed. */
 const LATE_MINUTES = 16;
 
 /** A line of a settings file that systemd reads otherwise than its owner means it. */
@@ -168,7 +164,6 @@ function lineFault(line: string): LineFault | undefined {
   return { what: `ends in a backslash, so the next line counts as the value of ${name}`, takesMore: true };
 }
 
-/** What is left of a value behind the quoted strings that it begins with; undefined where one of them is open. */
 function afterQuotes(value: string): string | undefined {
   const quoted = /^(?:'[^']*'|"(?:[^"\\]|\\.)*")\s*/.exec(value)?.[0];
   if (quoted !== undefined) return afterQuotes(value.slice(quoted.length));
