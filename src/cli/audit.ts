@@ -22,6 +22,7 @@ export const EVENTS = [
   'operation',
   'output',
   'login',
+  'grant',
   'agent',
   'recovered',
   'tampered',

@@ -253,8 +253,8 @@ describe('agent3 audit grep and tail', () => {
   const wrong: readonly [args: readonly string[], told: string][] = [
     [['grep', '('], 'not a regular expression'],
     [['grep', '--since', 'x'], 'Write a time as 2h'],
-    [['grep', '--event', 'strat'], 'start, end, decision, operation, output, login, agent, recovered, tampered'],
-    [['tail', '--event', 'strat'], 'start, end, decision, operation, output, login, agent, recovered, tampered'],
+    [['grep', '--event', 'strat'], 'start, end, decision, operation, output, login, grant, agent, recovered, tampered'],
+    [['tail', '--event', 'strat'], 'start, end, decision, operation, output, login, grant, agent, recovered, tampered'],
     [['grep', '--file', directory.join('none.jsonl')], `there is no record ${directory.join('none.jsonl')}`],
     [['grep', '--file', '/none/audit.jsonl'], '/none/audit.jsonl cannot be read'],
     [['grep', '--file', '/dev'], '/dev cannot be read'],
