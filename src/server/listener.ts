@@ -15,6 +15,7 @@ import { outputOnDisk } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Config } from '../settings/config.ts';
 import { version } from '../version.ts';
+import type { Logger } from './log.ts';
 import type { Listening } from './shutdown.ts';
 import type { SignIn } from './sign-in.ts';
 import { StartupFault } from './startup-fault.ts';
@@ -22,17 +23,25 @@ import { StartupFault } from './startup-fault.ts';
 /** Bun closes a connection that is silent for longer: it must outlast the longest answer (255 s is Bun's maximum). */
 const IDLE_MARGIN_SECONDS = 30;
 
+/** Between two tries to listen, and after how many of them that is told: a second. */
+const AGAIN_MS = 10;
+const TOLD_AFTER = 100;
+
 type Server = NonNullable<ReturnType<typeof createApp>['server']>;
 
 /** The agent's socket, and what answers on it. */
 export class Listener implements Listening {
   readonly #config: Config;
   readonly #parts: AppParts;
+  readonly #logger: Logger;
   /** The one that listens, last; before it those that still serve connections from before a reload. */
   #servers: Server[] = [];
+  #reloaded: Promise<void> = Promise.resolve();
+  #isStopped = false;
 
   constructor(deps: Deps, moreTokens: MoreTokens | undefined, signIn: SignIn | undefined) {
     this.#config = deps.config;
+    this.#logger = deps.logger;
     const metrics = new Metrics(version, gaugesOf(deps));
     const newLimiter = () => new GuessingLimiter(systemClock, (address, known) => deps.trail.login(address, known));
     const guessing = newLimiter();
@@ -73,16 +82,34 @@ export class Listener implements Listening {
     }
   }
 
-  /** Reads certificate and key again. Throws, and keeps the old ones, when they cannot be used. */
-  reload(): void {
+  /** Reads certificate and key again. Rejects, and keeps the old ones, when they cannot be used. */
+  reload(): Promise<void> {
+    this.#reloaded = this.#reloaded.catch(() => {}).then(() => this.#reload());
+    return this.#reloaded;
+  }
+
+  async #reload(): Promise<void> {
     const tls = this.#readTls();
     const current = this.#current;
-    if (tls === undefined) return;
+    if (tls === undefined || this.#isStopped) return;
     // Bun cannot change the certificate of a socket that listens. Open connections keep the old server.
     const port = current.port ?? this.#config.port;
     void current.stop(false);
-    this.#listen(port, tls);
+    await this.#listenAgain(port, tls);
     this.#servers = this.#servers.filter((server) => server.pendingRequests > 0 || server === this.#current);
+  }
+
+  /** The port of a socket that was closed just now is taken for a moment where a connection was about to be made. */
+  async #listenAgain(port: number, tls: Tls): Promise<void> {
+    for (let tries = 0; !this.#isStopped; tries++) {
+      try {
+        return this.#listen(port, tls);
+      } catch (error) {
+        if (tries === TOLD_AFTER)
+          this.#logger.error({ err: error }, 'nothing listens: it is tried again until it works');
+        await Bun.sleep(AGAIN_MS);
+      }
+    }
   }
 
   get url(): string {
@@ -94,6 +121,7 @@ export class Listener implements Listening {
   }
 
   stopAccepting(): void {
+    this.#isStopped = true;
     void this.#current.stop(false);
   }
 
@@ -103,12 +131,12 @@ export class Listener implements Listening {
     return server;
   }
 
-  #readTls(): { readonly cert: string; readonly key: string } | undefined {
+  #readTls(): Tls | undefined {
     const { tlsCert: cert, tlsKey: key } = this.#config;
     return cert === undefined || key === undefined ? undefined : readTls({ cert, key });
   }
 
-  #listen(port: number, tls: { readonly cert: string; readonly key: string } | undefined): void {
+  #listen(port: number, tls: Tls | undefined): void {
     const { host, replySeconds } = this.#config;
     const app = createApp(this.#parts);
     app.listen({
@@ -140,7 +168,8 @@ function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
   };
 }
 
-interface TlsFiles {
+/** Certificate and key as PEM, or where they lie. */
+interface Tls {
   readonly cert: string;
   readonly key: string;
 }
@@ -148,7 +177,7 @@ interface TlsFiles {
 class TlsFault extends Error {}
 
 /** Reads and checks certificate and key: Bun itself would start with a pair that fails at each handshake. */
-function readTls(files: TlsFiles): { readonly cert: string; readonly key: string } {
+function readTls(files: Tls): Tls {
   const cert = readPem('AGENT3_TLS_CERT', files.cert);
   const key = readPem('AGENT3_TLS_KEY', files.key);
   const certificate = parsed('AGENT3_TLS_CERT', files.cert, 'a certificate', () => new X509Certificate(cert));

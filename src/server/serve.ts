@@ -63,12 +63,10 @@ function reloadOnSignal(log: Log, listener: Listener, audit: AuditLog | undefine
     } catch (error) {
       log.logger.error({ err: error }, 'the audit record was not opened anew; the old file stays in use');
     }
-    try {
-      listener.reload();
-      log.logger.info('reloaded');
-    } catch (error) {
-      log.logger.error({ err: error }, 'the certificate was not reloaded; the old one stays in use');
-    }
+    listener.reload().then(
+      () => log.logger.info('reloaded'),
+      (error) => log.logger.error({ err: error }, 'the certificate was not reloaded; the old one stays in use'),
+    );
   });
 }
 

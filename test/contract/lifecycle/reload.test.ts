@@ -120,6 +120,28 @@ describe('TLS', () => {
     expect(log).not.toContain('no key at all');
   });
 
+  test('is spoken after every SIGHUP, whatever connects or starts just then', async () => {
+    using directory = new TemporaryDirectory();
+    const port = await freePort();
+    const { cert, key } = makeCertificate(directory.path, 'again.test');
+    const origin = `https://127.0.0.1:${port}`;
+    using agent = await startOn({ AGENT3_PORT: String(port), AGENT3_TLS_CERT: cert, AGENT3_TLS_KEY: key }, origin);
+    for (let round = 0; round < 60; round++) {
+      const inTheWay = agent.call('true').catch(() => undefined);
+      // From before the connection to behind the start of its command.
+      await Bun.sleep(round / 5);
+      agent.child.kill('SIGHUP');
+      await inTheWay;
+      await eventually(
+        'an answer',
+        async () => (await fetch(`${origin}/healthz`, INSECURE).catch(() => undefined))?.ok,
+      );
+    }
+    agent.child.kill('SIGTERM');
+    expect(await agent.child.exited).toBe(0);
+    expect(await agent.child.stderr.text()).not.toContain('was not reloaded');
+  });
+
   const wrong: readonly [what: string, change: (files: { cert: string; key: string }) => void, told: string][] = [
     ['a certificate that is none', ({ cert }) => writeFileSync(cert, 'none'), 'AGENT3_TLS_CERT'],
     ['a key that is none', ({ key }) => writeFileSync(key, 'none'), 'AGENT3_TLS_KEY'],
