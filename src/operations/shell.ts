@@ -96,16 +96,21 @@ async function begin(
   }
 }
 
+/** Rules judge a shorter command in a few milliseconds. */
+const SHORT_CHARS = 2000;
+
 /** What the token's rules say. Their parser is loaded when somebody has rules. */
 async function decide(
-  { limits }: OperationDeps,
-  { profile: { rules, hasRules } }: CallContext,
+  { limits, turns }: OperationDeps,
+  { profile: { rules, hasRules }, principal }: CallContext,
   command: NewCommand,
 ): Promise<Decision> {
   if (!hasRules) return ALLOWED;
   const cwd = realDirectory(command.cwd) ?? command.cwd;
-  const { decide } = await import('../rules/decide.ts');
-  return decide(rules, { ...command, cwd, shell: limits.shell, isOpen: command.input !== 'closed' });
+  const { decide, decideInTurns } = await import('../rules/decide.ts');
+  const proposal = { ...command, cwd, shell: limits.shell, isOpen: command.input !== 'closed' };
+  if (command.cmd.length <= SHORT_CHARS) return decide(rules, proposal);
+  return await decideInTurns(rules, proposal, () => turns.take(principal));
 }
 
 /** How long a command waits for its turn, when as many run as may. */

@@ -18,6 +18,30 @@ export interface Proposal {
 
 /** The strictest that the rules say to any part of a command; what they decide on and cannot be read is `unreadable`. */
 export function decide(ruleset: Ruleset, proposal: Proposal): Decision {
+  const pieces = decisions(ruleset, proposal);
+  let piece = pieces.next();
+  while (piece.done !== true) piece = pieces.next();
+  return piece.value;
+}
+
+/** `decide` in pieces: `turn` is awaited before each, while others are served. */
+export async function decideInTurns(
+  ruleset: Ruleset,
+  proposal: Proposal,
+  turn: () => Promise<void>,
+): Promise<Decision> {
+  const pieces = decisions(ruleset, proposal);
+  for (;;) {
+    await turn();
+    const { done, value } = pieces.next();
+    if (done === true) return value;
+  }
+}
+
+/** Commands with so many words are judged in some milliseconds. */
+const WORDS_A_PIECE = 1000;
+
+function* decisions(ruleset: Ruleset, proposal: Proposal): Generator<void, Decision, void> {
   if (letsAllThrough(ruleset)) return ALLOWED;
   const { cmd, shell, cwd, env, stdin, isOpen } = proposal;
   const { commands, faults, repeats } = readScript(cmd, basename(shell), Object.values(env), stdin);
@@ -28,11 +52,18 @@ export function decide(ruleset: Ruleset, proposal: Proposal): Decision {
       .map((name) => `the variable ${name} changes what commands mean`),
     ...faults,
   ].map((reason) => unreadable(ruleset, reason));
+  yield;
   const where = directoriesOf(cwd, commands, repeats);
-  return strictest([
-    ...unread,
-    ...commands.flatMap((part) => decidePart(ruleset, part, part.isElsewhere ? undefined : where)),
-  ]);
+  let [result, words] = [strictest(unread), 0];
+  for (const part of commands) {
+    words += 5 + part.args.length;
+    if (words > WORDS_A_PIECE) {
+      words = 0;
+      yield;
+    }
+    result = strictest([result, ...decidePart(ruleset, part, part.isElsewhere ? undefined : where)]);
+  }
+  return result;
 }
 
 function strictest(decisions: readonly Decision[]): Decision {

@@ -49,6 +49,12 @@ const MOST_DOCUMENTS = 1000;
 /** Shells within shells, and substitutions within substitutions: each is parsed again, at the cost of all within it. */
 const MOST_DEPTH = 8;
 
+/** Statements, words and their parts: so many take up to 50 ms, in which the agent answers nobody. */
+const MOST_PIECES = 10_000;
+
+/** Of a longer text that cannot be parsed, no part is looked at. */
+const LONGEST_BROKEN = 10_000;
+
 const TOO_DEEP = 'it has shells, commands or substitutions within each other more than 8 deep';
 
 /** A script at a depth of shells within shells, parsed; or why it cannot be. */
@@ -59,7 +65,10 @@ export function parseScript(text: string, depth: number): ParsedScript | string 
   if (isTooDeep(depth)) return TOO_DEEP;
   try {
     const script = parse(text);
-    return nests(script, 0) ? TOO_DEEP : script;
+    const [error] = script.errors ?? [];
+    // What is left open is parsed again within itself.
+    if (error !== undefined && text.length > LONGEST_BROKEN) return `it cannot be parsed: ${error.message}`;
+    return faultOf(script) ?? script;
   } catch (error) {
     return `it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`;
   }
@@ -89,12 +98,17 @@ const HOLDS_TEXT =
   /^(?:CommandExpansion|ProcessSubstitution|ArithmeticCommandExpansion|ArithmeticExpansion|ParameterExpansion)$/;
 
 /** Looks into substitutions, which the parser reads when they are looked at, only as far as that takes bounded time. */
-function nests(node: SyntaxNode, depth: number): boolean {
-  const holdsText = HOLDS_TEXT.test(node.type);
-  if (holdsText && depth >= MOST_DEPTH) return true;
-  let isDeep = false;
-  forEachChild(node, (child) => {
-    isDeep ||= nests(child, holdsText ? depth + 1 : depth);
-  });
-  return isDeep;
+function faultOf(script: ParsedScript): string | undefined {
+  let pieces = 0;
+  const look = (node: SyntaxNode, depth: number): string | undefined => {
+    if (++pieces > MOST_PIECES) return `it has more than ${MOST_PIECES} words and parts of words`;
+    const holdsText = HOLDS_TEXT.test(node.type);
+    if (holdsText && depth >= MOST_DEPTH) return TOO_DEEP;
+    let fault: string | undefined;
+    forEachChild(node, (child) => {
+      fault ??= look(child, holdsText ? depth + 1 : depth);
+    });
+    return fault;
+  };
+  return look(script, 0);
 }

@@ -13,14 +13,26 @@ import { eventually } from '../../helpers/waiting.ts';
 /** Two tokens of one agent: `default`, whose answers are masked and which takes all that it can get, and another. */
 const directory = new TemporaryDirectory();
 writeFileSync(directory.join('masked.toml'), 'extends = "full"\nmask = true\n');
+const RULES = [
+  'command = "rm"\nflags = ["-r"]\naction = "deny"',
+  'arguments = ["/etc/*"]\naction = "deny"',
+  'command = ["dd", "mkfs*"]\naction = "confirm"',
+  'writes = ["/etc/*", "/boot/*"]\naction = "confirm"',
+];
+const rules = RULES.map((rule) => `[[rules]]\n${rule}\n`).join('');
+writeFileSync(directory.join('ruled.toml'), `extends = "full"\nunreadable = "deny"\n${rules}`);
 const tokens = directory.join('tokens.json');
 let agent: Agent;
 let other: string;
+/** Of a profile with rules. */
+let ruled: string;
 
 beforeAll(async () => {
-  const create = async (name: string): Promise<string> =>
-    (await agent3(['token', 'create', name, '--profile', 'full'], { AGENT3_TOKENS_FILE: tokens })).stdout.trim();
-  other = await create('other');
+  const settings = { AGENT3_TOKENS_FILE: tokens, AGENT3_PROFILES_DIR: directory.path };
+  const create = async (name: string, profile: string): Promise<string> =>
+    (await agent3(['token', 'create', name, '--profile', profile], settings)).stdout.trim();
+  other = await create('other', 'full');
+  ruled = await create('ruled', 'ruled');
   agent = await startAgent({
     AGENT3_TOKENS_FILE: tokens,
     AGENT3_PROFILES_DIR: directory.path,
@@ -169,6 +181,26 @@ test('looks at why a command is silent, many at once, leave the agent to others'
   expect(took).toBeLessThan(PATIENCE_MS + TIMES_BARE * (await bareMs()));
   for (const { status } of await Promise.all(looks)) expect(status).toBe(200);
   await call(agent.token, 'close_session', { session });
+});
+
+test('commands that rules take long to read leave the agent to others', async () => {
+  const pieces = ['ls;', 'x=$y;', 'sudo ', 'echo "$(ls)" ', '> f;', 'ls | cat;', 'sshpass -p x ', '$('];
+  const commands = pieces.map((piece) => `exit;\n${piece.repeat(99_900 / piece.length)}`);
+  const calls = commands.map((cmd) => call(ruled, 'shell', { cmd, timeout: 1 }));
+  let done = false;
+  const replies = Promise.all(calls).finally(() => {
+    done = true;
+  });
+  let [slowest, slowestBare] = [0, 0];
+  while (!done) {
+    const start = performance.now();
+    expect((await fetch(`${agent.url}/healthz`)).status).toBe(200);
+    slowest = Math.max(slowest, performance.now() - start);
+    slowestBare = Math.max(slowestBare, await bareMs());
+  }
+  for (const { status } of await replies) expect(status).toBe(200);
+  // Each held the agent up for half a second.
+  expect(slowest).toBeLessThan(200 + TIMES_BARE * slowestBare);
 });
 
 test('everything that one token is given, all at once, leaves the agent to others', async () => {
