@@ -35,12 +35,10 @@ export function blockedCall(pid: number): BlockedCall | undefined {
   };
 }
 
-/** More descriptors of one call are not looked at. */
 const MOST_POLLED = 256;
 /** POLLIN and EPOLLIN (poll(2), epoll_ctl(2)). */
 const READABLE = 1;
 
-/** The descriptors that a call waits to read from. */
 function polledBy(
   pid: number,
   { polls }: CallShape,
@@ -140,7 +138,6 @@ export function openFiles(pid: number): ReadonlyMap<number, string> {
   return files;
 }
 
-/** A file lock (proc(5), /proc/locks). */
 export interface FileLock {
   /** The file, as `lockable` names it. */
   readonly file: string;

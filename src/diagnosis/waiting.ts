@@ -12,7 +12,6 @@ import {
   processName,
 } from './proc-waits.ts';
 
-/** A process, by number and name. */
 export interface NamedProcess {
   readonly pid: number;
   readonly name: string;
@@ -38,7 +37,6 @@ export type Wait =
 /** The standard input that a session keeps open for its command. */
 export type OpenInput = { readonly kind: 'pipe'; readonly inode: number } | { readonly kind: 'terminal' };
 
-/** How long the use of the CPU is measured. */
 const SAMPLE_MS = 100;
 /** A process that takes less of a CPU than this waits for something else, or for its turn at a busy CPU. */
 export const BUSY_PERCENT = 50;

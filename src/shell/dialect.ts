@@ -65,7 +65,6 @@ export class Evaluation {
   #endsInDollar = false;
   #holdsBracket = false;
 
-  /** A text that may become the value of a variable. */
   hear(text: string): void {
     this.#holdsCode ||= CODE.test(text);
     this.#endsInDollar ||= /\$["'\\]*$/.test(text);

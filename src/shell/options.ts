@@ -6,13 +6,11 @@ export interface Valued {
   readonly long?: readonly string[];
 }
 
-/** The words of a program, divided. */
 export interface Given {
   /** As they were given, a letter or a name each: `-x`, `--extract`. */
   readonly options: readonly string[];
   /** Values, each with the full name of its option. */
   readonly values: readonly (readonly [option: string, value: Text])[];
-  /** All else. */
   readonly operands: readonly Text[];
   /** All options are known: none may take the next word for its value, or be several. */
   readonly isTold: boolean;

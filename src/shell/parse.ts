@@ -19,7 +19,6 @@ export interface Inner {
   readonly invocations?: readonly Invocation[];
   /** Texts that a shell runs: the one named, else the shell of the command. */
   readonly scripts?: readonly { readonly text: string; readonly shell?: string }[];
-  /** Why it cannot be read. */
   readonly unreadable?: string;
   /** The words that a shell runs together, where a part of them is only known when it runs. */
   readonly joins?: readonly Text[];

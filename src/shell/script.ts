@@ -2,9 +2,20 @@ import { type Command, forEachChild, type ParsedScript, type SyntaxNode, type Wo
 import { Evaluation, otherwiseRead, unspoken } from './dialect.ts';
 import { type Inner, type Invocation, isTooDeep, parseScript } from './parse.ts';
 import { innerOf } from './programs.ts';
-import { inputOf, readsOf, textsOf, writesOf } from './redirections.ts';
 import { variablesOf } from './variables.ts';
-import { ANYTHING, argumentText, NO_VALUES, type Text, textOf, type Values, wordsOf } from './words.ts';
+import {
+  ANYTHING,
+  argumentText,
+  inputOf,
+  NO_VALUES,
+  readsOf,
+  type Text,
+  textOf,
+  textsOf,
+  type Values,
+  wordsOf,
+  writesOf,
+} from './words.ts';
 import { foundBy } from './wrappers.ts';
 
 /** Each is compared with each rule. */
@@ -18,7 +29,6 @@ export interface SimpleCommand extends Invocation {
   /** Files that redirections around it write to. */
   readonly around: readonly Text[];
   readonly inner: Inner;
-  /** As the script has it. */
   readonly source: string;
   /** What stands before it in its pipeline, and what is in its here-documents: it may read that. */
   readonly fed: string;
@@ -36,7 +46,6 @@ export interface Found {
   readonly repeats: boolean;
 }
 
-/** Where a script or a command stands. */
 interface Context {
   readonly depth: number;
   readonly shell: string;
