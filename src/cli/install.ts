@@ -1,10 +1,9 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
-import { install } from '../install/install.ts';
-import { PACKAGED_BINARY } from '../install/layout.ts';
-import { InstallFault } from '../install/machine.ts';
-import { reportOf } from '../install/report.ts';
+import { type Installed, install } from '../install/install.ts';
+import { PACKAGED_BINARY, PATHS } from '../install/layout.ts';
+import { ceilingsFor, InstallFault, memoryWords } from '../install/machine.ts';
 import { describeInstalled, lookAtInstalled } from '../install/service.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -133,3 +132,69 @@ function describeEnd(purge: boolean, dryRun: boolean): string {
     ? 'Agent3 is removed, with everything it kept.'
     : 'Agent3 is removed. Settings, sessions and logs are kept; uninstall --purge, with the executable of a bundle, removes them.';
 }
+
+const TITLES: Readonly<Record<Installed['kind'], string>> = {
+  installed: 'Agent3 is installed and answers.',
+  upgraded: 'The installation is changed, and Agent3 answers.',
+  unchanged: 'Nothing to change: Agent3 is installed and answers.',
+  planned: 'Nothing was changed: this is what would be done.',
+  nothing: 'Nothing to change: this is how it is.',
+  staged: 'Agent3 is staged; it starts when the image boots.',
+};
+
+/** What the owner reads after an installation: what happened, what to enter where, and where everything is. */
+function reportOf({ kind, url, token, started, notes, manifest, before }: Installed): string {
+  const title =
+    started || kind === 'planned' || kind === 'nothing' || kind === 'staged'
+      ? titleOf(kind, before, manifest.version)
+      : 'Agent3 is installed; start it with: systemctl start agent3';
+  const lines = [title, '', ...notes.map((note) => `Note: ${note}`), ...(notes.length > 0 ? [''] : [])];
+  if (kind === 'planned' || kind === 'nothing') return lines.join('\n');
+  if (manifest.user === 'root') {
+    lines.push('WARNING: the agent runs as root. Whoever has the token can do anything on this machine.', '');
+  }
+  lines.push(
+    `  URL       ${url}`,
+    '  Header    X-Auth-Token',
+    token === undefined
+      ? `  Token     in ${PATHS.settings}`
+      : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
+  );
+  if (kind === 'installed') lines.push(`  Commands  ${memoryWords(ceilingsFor().commandsMemoryMib * 1_048_576)}`);
+  if (!url.startsWith('https://')) {
+    lines.push('', 'ChatGPT needs HTTPS and a public name:  agent3 install --domain NAME');
+  }
+  if (kind === 'staged') lines.push('', ...STAGED);
+  if (kind === 'installed') lines.push('', ...tryIt(url), '', HINTS);
+  return lines.join('\n');
+}
+
+function titleOf(kind: Installed['kind'], before: string | undefined, now: string): string {
+  if (kind !== 'upgraded' || before === undefined || before === now) return TITLES[kind];
+  return `Agent3 ${now} is installed in the place of ${before}, and answers.`;
+}
+
+/** A first call that works as it stands, without the token on the screen. */
+function tryIt(url: string): string[] {
+  return [
+    'Try it, as root:',
+    `  . ${PATHS.settings}`,
+    `  curl -s ${url} -H "X-Auth-Token: $AGENT3_API_TOKEN" -d '{"op":"shell","args":{"cmd":"uptime"}}'`,
+  ];
+}
+
+/** What an image takes from the machine that it is made on. */
+const STAGED = [
+  'Note: the token above is part of the image: whoever has the image has it. agent3 install on the machine keeps it;',
+  '      agent3 token new | agent3 install --token - there makes a new one.',
+  'Note: the ceilings are those of this machine; agent3 install on the machine sets its own.',
+];
+
+const HINTS = `  agent3 doctor                            is everything well?
+  systemctl status agent3                  how it is
+  systemctl restart agent3                 after a change of the settings
+  journalctl -u agent3 -n 20               why it does not start
+  tail -n 20 /var/log/agent3/watchdog.log  the watchdog's checks, every 5 minutes
+  /etc/agent3/agent3.env                   settings
+  /var/log/agent3/                         logs
+  /var/lib/agent3/sessions                 sessions`;

@@ -2,15 +2,15 @@ import { describe, expect, test } from 'bun:test';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, type CommandUnknownOpts } from '@commander-js/extra-typings';
-import { COMMANDS } from '../../src/cli/program.ts';
+import { COMMANDS, define } from '../../src/cli/program.ts';
 
 const ROOT = join(import.meta.dir, '../..');
 
 /** Every command that the help shows, and their subcommands, by what is typed. */
 const commands = new Map<string, CommandUnknownOpts>();
-for (const { name, group, load } of COMMANDS) {
+for (const { name, group } of COMMANDS) {
   const command = new Command(name);
-  (await load())(command);
+  await define(name, command);
   if (group === '') continue;
   commands.set(name, command);
   for (const inner of command.commands) commands.set(`${name} ${inner.name()}`, inner);
