@@ -1,5 +1,6 @@
+import { GrantKey, type GrantRecord, isGrant } from '../access/grant.ts';
 import { readTokens, type TokenRecord } from '../access/token-file.ts';
-import { grantsDirectory, lastUse } from '../connect/grant-state.ts';
+import { type GrantState, grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { ownerOf, sessionsHere, settingsHere, tokensFile } from './here.ts';
 import { attempt, RESERVED, type TokenOptions } from './token-here.ts';
@@ -9,11 +10,10 @@ export function listTokens(options: TokenOptions & { readonly json?: true | unde
   const path = tokensFile(options.file);
   const tokens = attempt(() => readTokens(path, ownerOf(path)));
   if (options.json === true) {
-    const known = tokens.map(({ sha256: _, previous, grant, ...token }) => ({
-      ...token,
-      previous_until: lastOf(previous),
-      ...(grant !== undefined && { grant: grantOf(grant, token.id) }),
-    }));
+    const known = tokens.map((token) => {
+      const { sha256: _, previous, grant: __, ...shown } = token;
+      return { ...shown, previous_until: lastOf(previous), ...(isGrant(token) && { grant: grantOf(token) }) };
+    });
     const usual = profileOfDefault(options);
     const first = usual === undefined ? [] : [{ name: RESERVED, profile: usual, expires_at: null, ips: [] }];
     process.stdout.write(`${visibleJson([...first, ...known])}\n`);
@@ -37,7 +37,8 @@ function defaultRow(options: TokenOptions): string[] {
 }
 
 /** Names and profiles are small letters; the addresses are what somebody wrote into the file. */
-function rowOf({ name, id, profile = 'full', created_at, expires_at, ips, previous, grant }: TokenRecord): string {
+function rowOf(token: TokenRecord): string {
+  const { name, profile = 'full', created_at, expires_at, ips, previous } = token;
   const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
   const before = lastOf(previous);
   return [
@@ -45,7 +46,7 @@ function rowOf({ name, id, profile = 'full', created_at, expires_at, ips, previo
     profile.padEnd(10),
     `since ${day(created_at)}`,
     until.padEnd(26),
-    grant === undefined ? describePlaces(ips) : describeGrant(grant, id),
+    isGrant(token) ? describeGrant(token) : describePlaces(ips),
     ...(before !== null && before > Date.now() ? [`the one before until ${day(before)}`] : []),
   ].join('  ');
 }
@@ -63,16 +64,34 @@ function describePlaces(ips: readonly string[]): string {
   return ips.length === 0 ? 'from everywhere' : `from ${visibleLine(ips.join(', '))}`;
 }
 
-type Grant = NonNullable<TokenRecord['grant']>;
-
-/** What is known of a grant: its client, and when that came last; null: never, or nobody here may know. */
-function grantOf({ client, code_expires_at }: Grant, id: string) {
-  const used = lastUse(grantsDirectory(sessionsHere()), id);
-  return { client, last_used_at: used === undefined ? null : Math.round(used), code_expires_at };
+/** What is known of a grant: its client, and how it stands, as far as who asks may read that. */
+function grantOf(record: GrantRecord) {
+  const { client, code_expires_at } = record.grant;
+  const used = lastUse(grantsDirectory(sessionsHere()), record.id);
+  const state = stateOf(record);
+  return {
+    client,
+    code_expires_at,
+    last_used_at: used === undefined ? null : Math.round(used),
+    ...(state !== undefined && { redirect: state.redirect_uri, ended: state.ended }),
+  };
 }
 
-function describeGrant(grant: Grant, id: string): string {
-  const { client, last_used_at, code_expires_at } = grantOf(grant, id);
+function stateOf(record: GrantRecord): GrantState | undefined {
+  const key = settingsHere()['AGENT3_GRANT_KEY'];
+  if (!key) return undefined;
+  try {
+    const state = readState(grantsDirectory(sessionsHere()), new GrantKey(key), record);
+    return typeof state === 'string' ? undefined : state;
+  } catch {
+    // The directory is another user's.
+    return undefined;
+  }
+}
+
+function describeGrant(record: GrantRecord): string {
+  const { client, last_used_at, code_expires_at, ended } = grantOf(record);
+  if (ended) return `${client}, ended: ${visibleLine(ended)}`;
   if (last_used_at !== null) return `${client}, last used ${day(last_used_at)}`;
   return `${client}, ${code_expires_at > Date.now() ? 'its code waits' : 'never used'}`;
 }

@@ -87,6 +87,9 @@ describe('a client that signs in', () => {
     expect((await refresh(url, client, tokens.refresh_token)).status).toBe(400);
     expect((await callTool(url, third.access_token, 'true')).status).toBe(401);
     expect((await refresh(url, client, third.refresh_token)).status).toBe(400);
+    expect((await agent3(['token', 'list'], server.environment)).stdout).toMatch(
+      /^stolen .* other, ended: a refresh token that was replaced before came again/m,
+    );
     const lines = await Bun.file(server.settings['AGENT3_AUDIT_FILE'] ?? '').text();
     const told = lines.split('\n').filter((line) => line.includes('"token":"stolen#'));
     expect(told.map((line) => JSON.parse(line).what)).toEqual([
