@@ -6,6 +6,9 @@ import { bootVm, type Vm } from './harness/vm.ts';
 
 const CA = '/var/lib/caddy/.local/share/caddy/pki/authorities/local/root.crt';
 
+/** Of PKCE. */
+const VERIFIER = 'v'.repeat(43);
+
 /** A call as a client sees the server: by name, over HTTPS, with Caddy's own authority. */
 const call = (cmd: string, more = ''): string => `. /etc/agent3/agent3.env
 curl -s --cacert ${CA} ${more} -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") https://agent3.localhost/ \\
@@ -36,6 +39,35 @@ describeVm('HTTPS through Caddy', () => {
     expect(told).toContain('URL       https://agent3.localhost/');
     await vm.until(`${call('echo over HTTPS')} | grep -q 'over HTTPS'`, 60);
   }, 180_000);
+
+  test('lets clients sign in under the name, also after an upgrade of one that knew no sign-in', async () => {
+    const url = "grep -x 'AGENT3_PUBLIC_URL=https://agent3.localhost' /etc/agent3/agent3.env";
+    await vm.sh(url);
+    await vm.sh("sed -i '/^AGENT3_PUBLIC_URL=/d; /^AGENT3_GRANT_KEY=/d' /etc/agent3/agent3.env; agent3 install");
+    await vm.sh(url);
+    expect(await vm.sh('agent3 doctor || true')).toMatch(/^✓ sign-in .*: not for chats$/m);
+    const events = await vm.sh(
+      String.raw`agent3 connect --client other --profile full --json --yes > /opt/events &
+for _ in $(seq 50); do grep -q code_expires /opt/events && break; sleep 0.2; done
+ask() { curl -s --cacert ${CA} "$@"; }
+code=$(sed -nE 's/.*"code":"([A-Z2-7]*)".*/\1/p' /opt/events)
+at=https://agent3.localhost; back=http://127.0.0.1:5555/cb
+id=$(ask $at/oauth/register -d '{"redirect_uris":["http://127.0.0.1:5555/cb"]}' | sed -E 's/.*"client_id":"([^"]*)".*/\1/')
+challenge=$(printf %s ${VERIFIER} | openssl dgst -sha256 -binary | base64 | tr '+/' '-_' | tr -d =)
+given=$(ask -o /dev/null -w '%{redirect_url}' $at/oauth/authorize -d response_type=code -d client_id=$id -d code=$code \
+  --data-urlencode redirect_uri=$back -d code_challenge_method=S256 -d code_challenge=$challenge | sed -E 's/.*[?&]code=([^&]*).*/\1/')
+token=$(ask $at/oauth/token -d grant_type=authorization_code -d client_id=$id -d code=$given -d code_verifier=${VERIFIER} \
+  | sed -E 's/.*"access_token":"([^"]*)".*/\1/')
+wait
+ask $at/mcp -H "Authorization: Bearer $token" \
+  -d '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"shell","arguments":{"cmd":"echo signed in"}}}'
+cat /opt/events; agent3 token list`,
+      120,
+    );
+    expect(events).toContain('signed in');
+    expect(events).toContain('"event":"connected"');
+    expect(events).toMatch(/^other .* full .* last used/m);
+  }, 240_000);
 
   test('carries an answer that is silent for long', async () => {
     expect(await vm.sh(call('sleep 35; echo late'))).toContain('late');
@@ -72,6 +104,7 @@ describeVm('HTTPS through Caddy', () => {
 
   test('is taken away by --no-domain, and comes back', async () => {
     expect(await vm.sh('agent3 install --no-domain')).toContain('URL       http://127.0.0.1:5007/');
+    expect((await vm.run('grep ^AGENT3_PUBLIC_URL=. /etc/agent3/agent3.env')).code).toBe(1);
     expect(await vm.sh('cat /etc/caddy/Caddyfile')).toBe(caddyfile);
     await vm.sh('agent3 install --domain agent3.localhost');
     expect(await vm.sh(call('echo back'))).toContain('back');
