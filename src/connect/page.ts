@@ -99,8 +99,10 @@ export function faultPage(words: Words, why: string, back?: { readonly url: stri
   return page(words, `<p class="error" role="alert">${html(words.cannot)}</p><p>${html(why)}</p>${link}`);
 }
 
-function nameOf({ name }: Client, redirectUri: string): string {
-  return name === '' ? new URL(redirectUri).host : name;
+/** A name that nobody has checked stands in quotes. */
+function nameOf({ name, isKnown }: Client, redirectUri: string): string {
+  if (name === '') return new URL(redirectUri).host;
+  return isKnown ? name : `“${name}”`;
 }
 
 function describeRedirect(words: Words, redirectUri: string): string {

@@ -93,3 +93,17 @@ test('many addresses do not push out one that had the right token', () => {
   guessTen(knock);
   expect(knock(THERE, 'right')).toBe(200);
 });
+
+test('who sends a token that was genuine and is over, guesses none', () => {
+  const limiter = new GuessingLimiter({ now: () => 0, elapsed: () => 0 }, () => {
+    throw new Error('it was noted');
+  });
+  const known = { principal: 'chat', why: 'over', isSpent: true } as const;
+  for (let times = 0; times < 30; times++) {
+    const attempt = (): never =>
+      limiter.attempt(THERE, () => {
+        throw new Unauthorized(undefined, known);
+      });
+    expect(attempt).toThrow(Unauthorized);
+  }
+});
