@@ -1,0 +1,105 @@
+/**
+ * Runs in a network of its own, where its addresses are the internet: serves documents of clients over HTTPS, good and
+ * bad ones, says on its output what was asked for, and leads connections of a socket to the agent in the same network.
+ * Arguments: the certificate, its key, the socket, the agent's port, and the addresses.
+ */
+export {};
+
+const [certificate = '', key = '', socket = '', port = '', ...addresses] = process.argv.slice(2);
+
+const REDIRECT = 'https://app.example/callback';
+const GIGABYTE = 2 ** 30;
+
+/** What lies at the path of each name. */
+const DOCUMENTS: Readonly<Record<string, (id: string, host: string) => Response | Promise<Response>>> = {
+  '/client.json': (id) => Response.json(documentOf(id)),
+  '/as-chatgpt.json': (id) =>
+    Response.json({
+      ...documentOf(id),
+      token_endpoint_auth_method: 'private_key_jwt',
+      token_endpoint_auth_methods_supported: ['none', 'private_key_jwt'],
+      jwks_uri: `${id}/jwks`,
+    }),
+  '/html': () => new Response('<!doctype html><title>Sign in</title>', { headers: { 'content-type': 'text/html' } }),
+  '/html-as-json': () => new Response('<!doctype html>', { headers: { 'content-type': 'application/json' } }),
+  '/503': (id) => Response.json(documentOf(id), { status: 503 }),
+  '/404': (id) => Response.json(documentOf(id), { status: 404 }),
+  '/gigabyte': () => new Response(endless(), { headers: { 'content-type': 'application/json' } }),
+  '/bomb': () => {
+    const bomb = Bun.gzipSync(Buffer.alloc(GIGABYTE / 8, ' '));
+    return new Response(bomb, { headers: { 'content-type': 'application/json', 'content-encoding': 'gzip' } });
+  },
+  '/slow': (id) => new Response(slowly(JSON.stringify(documentOf(id)))),
+  '/silent': () => new Promise<Response>(() => {}),
+  '/moved': (_id, host) => Response.redirect(`https://${host}/client.json`, 302),
+  '/moved-inside': () => Response.redirect('https://127.0.0.1/client.json', 307),
+  '/of-another': () => Response.json(documentOf('https://good.example/client.json')),
+  '/list': (id) => Response.json([documentOf(id)]),
+  '/no-redirects': (id) => Response.json({ ...documentOf(id), redirect_uris: [] }),
+  '/bad-redirects': (id) => Response.json({ ...documentOf(id), redirect_uris: ['http://app.example/', 'app:x'] }),
+};
+
+function documentOf(id: string) {
+  return { client_id: id, client_name: 'An App', redirect_uris: [REDIRECT] };
+}
+
+function endless(): ReadableStream<Uint8Array> {
+  const piece = new Uint8Array(65_536).fill(0x20);
+  let sent = 0;
+  return new ReadableStream({
+    pull: (controller) => {
+      if (sent >= GIGABYTE) return controller.close();
+      sent += piece.length;
+      controller.enqueue(piece);
+    },
+  });
+}
+
+async function* slowly(text: string): AsyncGenerator<string> {
+  for (const letter of text) {
+    yield letter;
+    await Bun.sleep(200);
+  }
+}
+
+for (const hostname of addresses)
+  Bun.serve({
+    hostname,
+    port: 443,
+    idleTimeout: 60,
+    tls: { cert: Bun.file(certificate), key: Bun.file(key) },
+    fetch: (request) => {
+      const { pathname } = new URL(request.url);
+      const host = request.headers.get('host') ?? '';
+      process.stdout.write(`${hostname} ${host} ${pathname}\n`);
+      const name = /^\/many\//.test(pathname) ? '/client.json' : pathname;
+      return DOCUMENTS[name]?.(`https://${host}${pathname}`, host) ?? new Response('nothing', { status: 404 });
+    },
+  });
+
+Bun.listen<{ to?: Bun.Socket<unknown>; early: Buffer[] }>({
+  unix: socket,
+  socket: {
+    open: (from) => {
+      from.data = { early: [] };
+      void Bun.connect({
+        hostname: '127.0.0.1',
+        port: Number(port),
+        socket: {
+          open: (to) => {
+            from.data.to = to;
+            for (const bytes of from.data.early) to.write(bytes);
+          },
+          data: (_to, bytes) => void from.write(bytes),
+          close: () => void from.end(),
+        },
+      }).catch(() => from.end());
+    },
+    data: (from, bytes) => {
+      if (from.data.to === undefined) from.data.early.push(Buffer.from(bytes));
+      else from.data.to.write(bytes);
+    },
+    close: (from) => void from.data.to?.end(),
+  },
+});
+process.stdout.write('ready\n');
