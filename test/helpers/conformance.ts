@@ -70,7 +70,7 @@ function forward({ url, method, headers, body }: Request, target: string, token:
 export function scoresIn(directory: string): Map<string, Score> {
   const scores = new Map<string, Score>();
   for (const entry of readdirSync(directory)) {
-    const [, name] = /^[a-z]+-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/.exec(entry) ?? [];
+    const [, name] = /^(?:authorization-)?server-(.+)-\d{4}-\d\d-\d\dT[\d-]+Z$/.exec(entry) ?? [];
     if (name === undefined) continue;
     const checks: { id: string; status: string }[] = JSON.parse(
       readFileSync(join(directory, entry, 'checks.json'), 'utf8'),

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { type Agent, startAgent } from './agent.ts';
 import { BASE_ENVIRONMENT, BINARY } from './binary.ts';
 import { agent3, type Run } from './cli.ts';
@@ -63,6 +63,8 @@ export class SignInAgent implements AsyncDisposable {
       AGENT3_MAX_REQUESTS_PER_MINUTE: '100000',
       ...more,
     };
+    // Whoever owns this file goes on to own it.
+    writeFileSync(settings.AGENT3_TOKENS_FILE, '{"version":1,"tokens":[]}', { mode: 0o600 });
     const agent = await startAgent(settings, before);
     return new SignInAgent(agent, files, { ...settings, AGENT3_SESSIONS_DIR: agent.sessionsDir }, issuer);
   }
