@@ -59,7 +59,7 @@ export class ConsentRoute {
     return html(400, faultPage(words, `${code}: ${message}.`, { url, host: new URL(redirectUri).host }));
   }
 
-  /** What the owner pressed, or somebody who was sent here. */
+  /** What the owner pressed, or somebody who was sent here. Throws `RedirectFault` for a no. */
   #decide(address: string, parameters: URLSearchParams, asked: Asked, words: Words): SignInAnswer {
     const { grants, issuer, strangers } = this.deps;
     const { client, redirectUri, state, scope, challenge } = asked;
@@ -68,7 +68,7 @@ export class ConsentRoute {
     const again = (status: number, fault: string): SignInAnswer =>
       html(status, consentPage(words, asked, grants.openCodes(), fault));
     if (parameters.get('decision') === 'deny')
-      return back({ error: 'access_denied', error_description: 'The owner of the server said no' });
+      throw new RedirectFault('access_denied', 'The owner of the server said no', client, redirectUri, state);
     const grant = this.#grantOf(parameters.getAll('code'), address);
     if (typeof grant === 'number') {
       strangers.count('wrong codes');

@@ -160,29 +160,24 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
 
     // Whoever is the agent may end what it serves; he makes, prolongs and widens nothing.
     if (!(profiles as readonly string[]).includes('full')) return;
-    test.each([...ATTEMPTS])(
-      '(full) %s',
-      async (_what, cmd) => {
-        const tokens = readFileSync(tokensFile(), 'utf8');
-        const kept = Object.fromEntries(
-          readdirSync(grants()).map((name) => [name, readFileSync(join(grants(), name))]),
-        );
-        const text = await run('full', cmd);
-        expect(text).not.toContain(key());
-        await Bun.sleep(1200);
-        await tryCode(text);
-        const outside = files.join('widened');
-        await server.call(victim.tokens.access, { cmd: `echo widened > ${outside}; echo widened > ${place}/widened` });
-        expect(readdirSync(place)).not.toContain('widened');
-        // As it was, for the next one.
-        writeFileSync(tokensFile(), tokens);
-        for (const [name, bytes] of Object.entries(kept)) {
-          Bun.spawnSync(['rm', '-rf', join(grants(), name)]);
-          mkdirSync(grants(), { recursive: true });
-          writeFileSync(join(grants(), name), bytes);
-          chownSync(join(grants(), name), uid, uid);
-        }
-      },
-    );
+    test.each([...ATTEMPTS])('(full) %s', async (_what, cmd) => {
+      const tokens = readFileSync(tokensFile(), 'utf8');
+      const kept = Object.fromEntries(readdirSync(grants()).map((name) => [name, readFileSync(join(grants(), name))]));
+      const text = await run('full', cmd);
+      expect(text).not.toContain(key());
+      await Bun.sleep(1200);
+      await tryCode(text);
+      const outside = files.join('widened');
+      await server.call(victim.tokens.access, { cmd: `echo widened > ${outside}; echo widened > ${place}/widened` });
+      expect(readdirSync(place)).not.toContain('widened');
+      // As it was, for the next one.
+      writeFileSync(tokensFile(), tokens);
+      for (const [name, bytes] of Object.entries(kept)) {
+        Bun.spawnSync(['rm', '-rf', join(grants(), name)]);
+        mkdirSync(grants(), { recursive: true });
+        writeFileSync(join(grants(), name), bytes);
+        chownSync(join(grants(), name), uid, uid);
+      }
+    });
   },
 );
