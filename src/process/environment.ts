@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readFileSync, statSync } from 'node:fs';
 import { passwordEntry } from '../linux/libc.ts';
 
 /** The variable that marks every process of a session; build servers find their runaways the same way. */
@@ -27,8 +27,26 @@ export interface NamedAccount extends Account {
   readonly groups: readonly number[];
 }
 
-/** The account of this name in /etc/passwd; undefined where there is none. */
+/** Where accounts and groups are (passwd(5), group(5)). */
+const DATABASES = ['/etc/passwd', '/etc/group'] as const;
+/** A change within this after the last one may bear the same time. */
+const UNSURE_MS = 50;
+
+let known: { readonly seen: string; readonly accounts: Map<string, NamedAccount | undefined> } | undefined;
+
+/** The account of this name in /etc/passwd; undefined where there is none. Looked for anew when one of the files changes. */
 export function accountOf(name: string): NamedAccount | undefined {
+  const stats = DATABASES.map((path) => statSync(path));
+  const seen = stats.map(({ dev, ino, size, mtimeMs, ctimeMs }) => [dev, ino, size, mtimeMs, ctimeMs].join()).join();
+  if (known?.seen !== seen) known = { seen, accounts: new Map() };
+  const { accounts } = known;
+  if (accounts.has(name)) return accounts.get(name);
+  const found = readAccount(name);
+  if (stats.every(({ ctimeMs }) => Date.now() - ctimeMs > UNSURE_MS)) accounts.set(name, found);
+  return found;
+}
+
+function readAccount(name: string): NamedAccount | undefined {
   const [, , user, group, , home] = entriesOf('/etc/passwd').find(([one]) => one === name) ?? [];
   if (user === undefined || group === undefined) return undefined;
   const others = entriesOf('/etc/group').filter(([, , , members = '']) => members.split(',').includes(name));

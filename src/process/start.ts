@@ -26,6 +26,8 @@ export interface WatchedProcess {
   readonly pid: number;
   /** Start time in clock ticks since boot; undefined when it has ended before anybody asked. */
   startTicks(): number | undefined;
+  /** When this agent started it, on the clock of `performance.now()`; undefined where an earlier one did. */
+  readonly startedMs?: number;
   readonly exited: SignalOnce;
   /** How it ended; undefined while it runs, and for ever where it was not our child. */
   readonly status: () => ExitStatus | undefined;
@@ -42,6 +44,7 @@ export function start(spec: StartSpec): WatchedProcess {
   const terminal = stdin instanceof Terminal ? stdin : undefined;
   const streams = stdin instanceof Terminal ? { terminal: stdin.options() } : { stdin, stdout, stderr };
   const descriptors = more.length === 0 ? streams : withMore(streams, more);
+  const startedMs = performance.now();
   const child = Bun.spawn([...spec.argv], {
     cwd: spec.cwd,
     env: spec.env,
@@ -64,7 +67,7 @@ export function start(spec: StartSpec): WatchedProcess {
     if (!exited.fired) ticks ??= readStat(child.pid)?.startTicks;
     return ticks;
   };
-  return { pid: child.pid, startTicks, exited, status: () => status };
+  return { pid: child.pid, startTicks, startedMs, exited, status: () => status };
 }
 
 /** The same streams in the form that takes more of them; with a terminal, its three are the terminal's. */

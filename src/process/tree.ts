@@ -23,6 +23,8 @@ export interface Leader {
   readonly pid: number;
   /** In clock ticks since boot; undefined when it has ended before anybody asked. */
   startTicks(): number | undefined;
+  /** When this agent started it, on the clock of `performance.now()`; undefined where an earlier one did. */
+  readonly startedMs?: number;
 }
 
 /**
@@ -70,9 +72,12 @@ export class MarkedTree implements ProcessTree {
     if (leader === undefined || last === undefined || last < leader.pid || last - leader.pid > MOST_PIDS_LOOKED_AT)
       return undefined;
     const members: number[] = [];
+    const isFresh = performance.now() - (leader.startedMs ?? Number.NEGATIVE_INFINITY) < FRESH_MS;
     for (let pid = leader.pid + 1; pid <= last; pid++) {
       const place = isShell(pid) ? undefined : groupAndSession(pid);
       if (place === undefined) continue;
+      // It is in a session that was there before the leader's: no descendant of the leader gets into one.
+      if (isFresh && place.session < leader.pid) continue;
       if (isIn(place, leader.pid) || this.isMarked(pid, shellAbove(pid, place), leader.pid)) members.push(pid);
     }
     return members;
@@ -203,6 +208,9 @@ function isAlivePid(pid: number): boolean {
   const stat = readStat(pid);
   return stat !== undefined && !isDead(stat);
 }
+
+/** Within this, the numbers of processes do not come round to where they were: a machine starts thousands a second. */
+const FRESH_MS = 100;
 
 /** Beyond this, one look at all of /proc is cheaper than one at each pid. */
 const MOST_PIDS_LOOKED_AT = 1000;

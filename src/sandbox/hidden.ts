@@ -2,9 +2,10 @@ import { accessSync, constants, realpathSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import type { NamedAccount } from '../process/environment.ts';
 import { SandboxFault } from '../process/sandbox-fault.ts';
+import { Evidence } from './evidence.ts';
 import { allHomes } from './homes.ts';
 import type { Listing } from './listing.ts';
-import { KEPT, listed, search, treesOf } from './pattern-tree.ts';
+import { idOf, KEPT, listed, search, treesOf } from './pattern-tree.ts';
 import { statOrUndefined } from './reach.ts';
 
 /** Empty and the command's own. What programs listen on lies in /run. */
@@ -19,6 +20,8 @@ const MAX_HOMES = 500;
 export interface HiddenPaths {
   /** Where nothing can be written to. */
   readonly outside: readonly string[];
+  /** Those of them that are directories. */
+  readonly directories: ReadonlySet<string>;
   /** In directories that can be written to. */
   readonly inside: readonly string[];
 }
@@ -33,13 +36,36 @@ export interface HidingSpec {
 /**
  * The paths that are hidden now: those that exist of the patterns (`~/` for every home, `*` for part of a name), links
  * followed, as far as `account` gets to them. Where there are too many outside, directories above them take their
- * place. Throws `SandboxFault` where even those are too many.
+ * place. The same object as long as nothing changes. Throws `SandboxFault` where even those are too many.
  */
-export function hiddenNow({ hidden, writable, account }: HidingSpec): HiddenPaths {
-  const paths = expand(hidden, account);
+export function hiddenNow(spec: HidingSpec): HiddenPaths {
+  const { hidden, writable, account } = spec;
+  const key = [idOf(hidden), account?.user, account?.groups, ...writable].join('\0');
+  const homes = allHomes();
+  const before = known.get(key);
+  if (before !== undefined && before.homes === homes && before.evidence.holds()) return before.paths;
+  const evidence = new Evidence();
+  const paths = derive(spec, evidence);
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(key, { paths, homes, evidence });
+  return paths;
+}
+
+const MAX_KNOWN = 100;
+const known = new Map<
+  string,
+  { readonly paths: HiddenPaths; readonly homes: readonly string[]; readonly evidence: Evidence }
+>();
+
+function derive({ hidden, writable, account }: HidingSpec, evidence: Evidence): HiddenPaths {
+  const paths = expand(hidden, account, evidence);
   const isInside = (path: string): boolean => writable.some((root) => path !== root && isWithin(root, path));
-  const outside = paths.filter((path) => !isInside(path));
-  return { outside: fold(outside, MAX_HIDDEN), inside: paths.filter(isInside) };
+  const outside = fold(
+    paths.filter((path) => !isInside(path)),
+    MAX_HIDDEN,
+  );
+  for (const path of outside) evidence.addTarget(path);
+  return { outside, directories: new Set(outside.filter(isDirectory)), inside: paths.filter(isInside) };
 }
 
 /** Whether patterns hide this path by its name, or one above it, also where nothing bears it. */
@@ -67,22 +93,24 @@ export function hardLinkNotes(spec: HidingSpec): string[] {
   });
 }
 
-function expand(patterns: readonly string[], account: NamedAccount | undefined): string[] {
+function expand(patterns: readonly string[], account: NamedAccount | undefined, evidence: Evidence): string[] {
   const found = new Set<string>();
   const maker = makerOf(account);
   const add = (path: string): void => {
+    evidence.addTarget(path);
     const real = realOf(path);
+    for (const directory of real === undefined ? [] : directoriesAbove(real)) evidence.addDirectory(directory);
     // What is in a directory of its own is not there anyway.
     if (real === undefined || OWN_DIRECTORIES.some((own) => isWithin(own, real))) return;
     const hidden = maker === undefined ? real : closedAbove(maker, real);
     if (!isDenied(hidden, account)) found.add(hidden);
   };
-  const { homes, crowds } = homesNow();
-  const looked = homes.flatMap((home) => look(home));
+  const { homes, crowds } = homesNow(evidence);
+  const looked = homes.flatMap((home) => look(home, evidence));
   for (const path of crowds) add(path);
   const { inHomes, fromRoot } = treesOf(patterns);
-  for (const home of looked) search(home.directory, home.names, inHomes, add);
-  search('', undefined, fromRoot, add);
+  for (const home of looked) search(home.directory, home.names, inHomes, evidence, add);
+  search('', undefined, fromRoot, evidence, add);
   return outermost([...found]);
 }
 
@@ -136,8 +164,8 @@ function fullestFirst(paths: readonly string[]): [above: string, count: number][
 }
 
 /** The homes that exist and are looked into, and directories that hold too many of them. */
-function homesNow(): { readonly homes: readonly string[]; readonly crowds: readonly string[] } {
-  let homes = existingHomes();
+function homesNow(evidence: Evidence): { readonly homes: readonly string[]; readonly crowds: readonly string[] } {
+  let homes = existingHomes(evidence);
   const crowds: string[] = [];
   while (homes.length > MAX_HOMES) {
     const [fullest] = fullestFirst(homes);
@@ -158,16 +186,19 @@ let seenHomes: { readonly all: readonly string[]; readonly existing: readonly st
   lookedMs: 0,
 };
 
-function existingHomes(): readonly string[] {
+function existingHomes(evidence: Evidence): readonly string[] {
   const all = allHomes();
   const now = performance.now();
+  if (all.length <= FEW_HOMES) for (const home of all) evidence.addTarget(home);
   if (seenHomes.all !== all || all.length <= FEW_HOMES || now - seenHomes.lookedMs > FRESH_MS)
     seenHomes = { all, existing: all.filter((home) => isDirectory(home)), lookedMs: now };
+  if (all.length > FEW_HOMES) evidence.endsAt(seenHomes.lookedMs + FRESH_MS);
   return seenHomes.existing;
 }
 
 /** A home that its owner has closed to us is closed to our commands as well. */
-function look(directory: string): Looked[] {
+function look(directory: string, evidence: Evidence): Looked[] {
+  evidence.addDirectory(directory);
   const names = listed(directory);
   if (names !== undefined) return [{ directory, names }];
   try {
@@ -183,9 +214,13 @@ function look(directory: string): Looked[] {
  * directory itself is hidden then: an access control list may open it.
  */
 function closedAbove(account: Maker, path: string): string {
+  return directoriesAbove(path).find((directory) => isClosedTo(account, directory)) ?? path;
+}
+
+/** The directories that an absolute path lies in, but for the root, the outermost first. */
+function directoriesAbove(path: string): string[] {
   const names = path.split('/').slice(1, -1);
-  const above = names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
-  return above.find((directory) => isClosedTo(account, directory)) ?? path;
+  return names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
 }
 
 /**

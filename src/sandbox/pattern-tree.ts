@@ -1,5 +1,6 @@
-import { existsSync } from 'node:fs';
+import type { Evidence } from './evidence.ts';
 import { type Listing, listDirectory, type Names } from './listing.ts';
+import { lstatOrUndefined } from './reach.ts';
 
 /** So many of one directory, and all of it is hidden: whoever may write to a home decides on the names in it. */
 export const MAX_MATCHES = 30;
@@ -54,25 +55,34 @@ export class Tree {
 const WORTH_LISTING = 4;
 
 /**
- * Gives every existing path that a tree stands for in a directory (empty for /) to `add`; the directory itself where
- * they are too many.
+ * Gives every existing path that a tree stands for in a directory (empty for /) to `add`, and links that lead nowhere;
+ * the directory itself where they are too many. `evidence` gets the directories that it looks into.
  */
-export function search(directory: string, known: Listing, tree: Tree, add: (path: string) => void): void {
+export function search(
+  directory: string,
+  known: Listing,
+  tree: Tree,
+  evidence: Evidence,
+  add: (path: string) => void,
+): void {
+  evidence.addDirectory(directory || '/');
   const isWorth = tree.hasStars || tree.below.size >= WORTH_LISTING;
   const names = known ?? (isWorth ? listed(directory || '/') : undefined);
   if (names === undefined || (names === 'large' && !tree.hasStars)) {
-    for (const [name, below] of tree.below)
-      if (!name.includes('*') && existsSync(`${directory}/${name}`)) follow(`${directory}/${name}`, below, add);
+    for (const [name, below] of tree.below) {
+      const path = `${directory}/${name}`;
+      if (!name.includes('*') && lstatOrUndefined(path) !== undefined) follow(path, below, evidence, add);
+    }
     return;
   }
   const found = names === 'large' ? undefined : tree.candidatesIn(names);
   if (found === undefined || (found.areTooMany && !KEPT.test(directory || '/'))) add(directory);
-  else for (const [name, below] of found.names) follow(`${directory}/${name}`, below, add);
+  else for (const [name, below] of found.names) follow(`${directory}/${name}`, below, evidence, add);
 }
 
-function follow(path: string, tree: Tree, add: (path: string) => void): void {
+function follow(path: string, tree: Tree, evidence: Evidence, add: (path: string) => void): void {
   if (tree.isHidden) add(path);
-  else search(path, undefined, tree, add);
+  else search(path, undefined, tree, evidence, add);
 }
 
 export interface Trees {

@@ -17,15 +17,18 @@ const UNREACHABLE: ReadonlySet<string | undefined> = new Set([
 
 /** stat(2); undefined where nothing can be reached by this path. Throws every other error of the system. */
 export function statOrUndefined(path: string): Stats | undefined {
-  return reached(() => statSync(path));
+  return reached(() => statSync(path, QUIETLY));
 }
 
 /** lstat(2): of a link, not of what it leads to. Else as `statOrUndefined`. */
 export function lstatOrUndefined(path: string): Stats | undefined {
-  return reached(() => lstatSync(path));
+  return reached(() => lstatSync(path, QUIETLY));
 }
 
-function reached(look: () => Stats): Stats | undefined {
+/** An error for each name that is not there takes longer than the look. */
+const QUIETLY = { throwIfNoEntry: false } as const;
+
+function reached(look: () => Stats | undefined): Stats | undefined {
   try {
     return look();
   } catch (error) {

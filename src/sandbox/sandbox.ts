@@ -164,7 +164,7 @@ function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors
     ...(home?.options ?? []),
     ...OWN_DIRECTORIES.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
     ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
-    ...outside.flatMap((path) => mounts.hide(path, isDirectory(path))),
+    ...outside.flatMap((path) => mounts.hide(path, hidden.directories.has(path))),
     ...spec.writable.flatMap((path) => workspaceOptions(path, spec, hidden, mounts, descriptors)),
   ];
 }

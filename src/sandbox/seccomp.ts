@@ -174,12 +174,19 @@ export interface FilterOptions {
  * library then takes the older one. bwrap(1) loads this filter last, and uses both before. Undefined for an
  * architecture that it does not know.
  */
-export function seccompFilter(
-  { isWritable, network }: FilterOptions,
-  architecture: string = process.arch,
-): Uint8Array | undefined {
+export function seccompFilter(options: FilterOptions, architecture: string = process.arch): Uint8Array | undefined {
   const numbers = NUMBERS[architecture];
   if (numbers === undefined) return undefined;
+  const key = `${architecture} ${options.isWritable} ${options.network}`;
+  const filter = made.get(key) ?? makeFilter(options, numbers);
+  made.set(key, filter);
+  return filter;
+}
+
+/** There are a few, and each command needs one. */
+const made = new Map<string, Uint8Array>();
+
+function makeFilter({ isWritable, network }: FilterOptions, numbers: Numbers): Uint8Array {
   const refused = [...numbers.refused, ...COMMON_REFUSED, ...(isWritable ? [] : numbers.watches)];
   const internet = isWritable || network ? ALLOW : ERRNO | EAFNOSUPPORT;
   const program: Instruction[] = [
