@@ -1,8 +1,7 @@
 import { InvalidArguments, ProfileUnavailable } from '../lib/errors.ts';
-import { exportLine, markBeginning, openStatus } from '../process/beginning.ts';
-import type { Descriptors } from '../process/descriptors.ts';
+import { exportLine, markBeginning, openStatus, SandboxFault } from '../process/beginning.ts';
 import { SESSION_MARK } from '../process/environment.ts';
-import { SandboxFault } from '../process/sandbox-fault.ts';
+import type { Descriptors } from '../process/start.ts';
 import { asUser, prepareSandbox, TRUSTED_PATH, trustedProgram } from '../sandbox/sandbox.ts';
 import type { Confinement } from './confinement.ts';
 

@@ -47,10 +47,3 @@ export interface NewCommand extends Omit<NewSession, 'input' | 'file_max'> {
   /** Throws when it may not be started any more; asked when its start had to wait for the disk. */
   readonly revalidate: () => void;
 }
-
-/** What a session is made of; what a command is started with beside that is not kept. */
-export function detailsOf(command: NewCommand): NewSession {
-  const { env: _e, stdin: _s, size: _z, keepsExitCode: _k, revalidate: _r, input, confinement, ...details } = command;
-  const file_max = confinement?.fileBytes;
-  return { ...details, ...(input !== 'closed' && { input }), ...(file_max !== undefined && { file_max }) };
-}

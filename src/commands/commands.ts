@@ -4,23 +4,18 @@ import { Deadline, type SignalOnce } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import { bootId } from '../linux/proc.ts';
 import type { CommandInput } from '../process/input.ts';
-import type { Outcome } from '../process/outcome.ts';
-import { type CommandLimits, type RunningCommand, type StopReason, supervise } from '../process/run.ts';
+import { type CommandLimits, type Outcome, type RunningCommand, type StopReason, supervise } from '../process/run.ts';
 import { asksToEnd, type SignalName } from '../process/signals.ts';
 import type { WatchedProcess } from '../process/start.ts';
 import { type Leader, type ProcessTree, treeOfSession } from '../process/tree.ts';
-import type { SessionId } from '../sessions/id.ts';
-import { outlivesMachine } from '../sessions/on-disk.ts';
-import type { SessionRecord } from '../sessions/record.ts';
+import type { OutputDescriptors } from '../sessions/directories.ts';
+import { outlivesMachine, type SessionId, type SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import type { OutputDescriptors } from '../sessions/store.ts';
-import { type CommandParts, detailsOf, type NewCommand } from './command.ts';
-import { DiskWatch } from './disk-watch.ts';
+import type { CommandParts, NewCommand } from './command.ts';
 import { DurableStarts } from './durable-starts.ts';
-import { endingOf, neverBegun, sizesOf } from './ending.ts';
+import { DiskWatch, endingOf, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
 import { Hold } from './hold.ts';
-import { type Launched, launchOnRecord } from './launch.ts';
-import { whyNotBegun } from './not-begun.ts';
+import { detailsOf, type Launched, launchOnRecord } from './launch.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
@@ -116,7 +111,7 @@ export class Commands {
       this.#recordProcess(session, process);
       return this.#running.get(session.id)?.over;
     };
-    if (outlivesMachine(session)) await this.starts.launch(session, output, command, follow);
+    if (outlivesMachine(session.record)) await this.starts.launch(session, output, command, follow);
     else follow(launchOnRecord(this.parts, session, output, command));
   }
 
@@ -125,7 +120,7 @@ export class Commands {
     const { status } = session.record;
     if (status === 'waiting') return this.#held.get(session.id)?.settled;
     if (status !== 'running') return undefined;
-    return this.starts.overOf(session.id) ?? this.#running.get(session.id)?.over;
+    return (this.#running.get(session.id) ?? this.starts.get(session.id))?.over;
   }
 
   /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */

@@ -1,10 +1,9 @@
 import { closeSync } from 'node:fs';
 import { type Deadline, SignalOnce } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
-import type { SessionId } from '../sessions/id.ts';
-import { outlivesMachine } from '../sessions/on-disk.ts';
+import type { OutputDescriptors } from '../sessions/directories.ts';
+import type { SessionId } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import type { OutputDescriptors } from '../sessions/store.ts';
 import type { CommandParts, NewCommand } from './command.ts';
 import { type Launched, launchRecorded, recordStart, startError } from './launch.ts';
 
@@ -23,8 +22,8 @@ export class DurableStarts {
   }
 
   /** The event of the end of a command that waits for the disk, or of its start, when it does not come to that. */
-  overOf(id: SessionId): SignalOnce | undefined {
-    return this.#starting.get(id)?.over;
+  get(id: SessionId): { readonly over: SignalOnce } | undefined {
+    return this.#starting.get(id);
   }
 
   /** Resolves when the session's command waits for the disk no longer. */
@@ -57,12 +56,8 @@ export class DurableStarts {
     }
   }
 
-  /**
-   * Resolves when a session that must outlive the machine is on the disk as it is now, with its lines of the record, or
-   * when `deadline` has passed.
-   */
+  /** Resolves when a session is on the disk as it is now, with its lines of the record, or when `deadline` has passed. */
   async onDisk(session: Session, deadline: Deadline): Promise<void> {
-    if (!outlivesMachine(session)) return;
     const done = new SignalOnce();
     Promise.all([this.parts.trail.synced(), this.parts.store.onDisk.sync(session)]).then(
       () => done.fire(),

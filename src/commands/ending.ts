@@ -1,7 +1,14 @@
+import { closeSync } from 'node:fs';
 import { ProfileUnavailable } from '../lib/errors.ts';
-import type { EndReason, Outcome } from '../process/outcome.ts';
-import type { SessionRecord, SessionStatus } from '../sessions/record.ts';
+import { visibleLine } from '../lib/visible.ts';
+import { hasBegun } from '../process/beginning.ts';
+import type { EndReason, Outcome } from '../process/run.ts';
+import { describeFailure } from '../sandbox/sandbox.ts';
+
+import { bytesOnDisk, recordBytes, type SessionRecord, type SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
+import type { SessionStore } from '../sessions/store.ts';
+import { forgetProbes } from './confinement.ts';
 
 /** The exit code of shells for what is there and cannot be run. */
 export const EXIT_NOT_RUN = 126;
@@ -59,4 +66,73 @@ export function neverBegun(reason: string): Pick<SessionRecord, 'status' | 'exit
 export function refusalOf({ status, decision }: SessionRecord): ProfileUnavailable | undefined {
   if (status !== 'denied' || decision?.action !== NOT_STARTED) return undefined;
   return new ProfileUnavailable(`Nothing was run: ${decision.reason}.`, new Error(decision.reason));
+}
+
+/** The least exit code that may mean a signal: then nobody can say whether the command had begun. */
+const SIGNALLED = 128;
+
+/**
+ * Why a confined command that is over has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
+ * `status` tells (`hasBegun`); this closes it. What a command itself writes or returns has no say.
+ */
+export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: number): string | undefined {
+  try {
+    if (reason !== 'exited' || exitCode === null || exitCode >= SIGNALLED || hasBegun(status)) return undefined;
+  } finally {
+    closeSync(status);
+  }
+  forgetProbes();
+  const { cwd, input } = session.record;
+  const words = endOf(session, input === 'terminal' ? 'stdout' : 'stderr');
+  if (/^bwrap: Can't chdir to [^\n]*$/m.test(words))
+    return `there is no directory ${JSON.stringify(cwd.slice(0, 200))} for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd`;
+  return visibleLine(describeFailure(words));
+}
+
+const TAIL_BYTES = 2000;
+
+function endOf(session: Session, name: 'stdout' | 'stderr'): string {
+  const stream = session.stream(name);
+  return Buffer.from(stream.read(Math.max(0, stream.size - TAIL_BYTES), TAIL_BYTES)).toString();
+}
+
+/** Follows what the session of a running command takes of the disk. */
+export class DiskWatch {
+  /** As it was last told. */
+  #bytes = 0;
+
+  constructor(
+    private readonly session: Session,
+    private readonly maxBytes: number,
+    private readonly store: SessionStore,
+  ) {}
+
+  /**
+   * Bytes that the command may still write; below 0 it is to be stopped. Blocks that are reserved for a file count as
+   * what was written to it: setrlimit(2) sees sizes alone.
+   */
+  readonly room = (): number => {
+    const { stdout, stderr } = this.session.diskUse();
+    const taken = stdout.taken + stderr.taken;
+    const { record } = this.session;
+    this.#tell(taken + recordBytes(record));
+    const { file_max } = record;
+    if (file_max !== undefined && (reservesMore(stdout, file_max) || reservesMore(stderr, file_max))) return -1;
+    return this.maxBytes - taken;
+  };
+
+  /** The command has ended, and the record has its sizes. */
+  end(): void {
+    this.#tell(bytesOnDisk(this.session.record));
+  }
+
+  #tell(bytes: number): void {
+    this.store.grow(bytes - this.#bytes);
+    this.#bytes = bytes;
+  }
+}
+
+/** Whether a file has more blocks than bytes, and more than it may. */
+function reservesMore({ size, taken }: { readonly size: number; readonly taken: number }, maxBytes: number): boolean {
+  return taken > size && taken > maxBytes;
 }

@@ -2,14 +2,14 @@ import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } fr
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
 import { neverBlock, openPipe } from '../linux/libc.ts';
-import { Descriptors } from '../process/descriptors.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { type CommandInput, PipeInput } from '../process/input.ts';
 import { SIGNALS } from '../process/signals.ts';
-import { type StartSpec, start, type WatchedProcess } from '../process/start.ts';
+import { Descriptors, type StartSpec, start, type WatchedProcess } from '../process/start.ts';
 import { TERM, Terminal } from '../process/terminal.ts';
+import type { OutputDescriptors } from '../sessions/directories.ts';
 import type { Session } from '../sessions/session.ts';
-import type { OutputDescriptors } from '../sessions/store.ts';
+import type { NewSession } from '../sessions/store.ts';
 import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandParts, NewCommand } from './command.ts';
 import { type Confinement, requireCeilings } from './confinement.ts';
@@ -21,6 +21,13 @@ export interface Launched {
   readonly input: CommandInput | undefined;
   /** Of a confined one: a descriptor that tells whether it has begun (`hasBegun`). The caller closes it. */
   readonly status: number | undefined;
+}
+
+/** What a session is made of; what a command is started with beside that is not kept. */
+export function detailsOf(command: NewCommand): NewSession {
+  const { env: _e, stdin: _s, size: _z, keepsExitCode: _k, revalidate: _r, input, confinement, ...details } = command;
+  const file_max = confinement?.fileBytes;
+  return { ...details, ...(input !== 'closed' && { input }), ...(file_max !== undefined && { file_max }) };
 }
 
 /** Starts the command of a new session once that is on record; closes the descriptors. Throws as `launch` does. */

@@ -14,13 +14,15 @@ import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../lib/errors.ts';
 import type { Decision } from '../rules/rule.ts';
+import type { OutputDescriptors } from '../sessions/directories.ts';
 import { keptDecision } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import type { OutputDescriptors, SessionStore } from '../sessions/store.ts';
-import { detailsOf, type NewCommand } from './command.ts';
+import type { SessionStore } from '../sessions/store.ts';
+import type { NewCommand } from './command.ts';
 import type { Commands } from './commands.ts';
 import { EXIT_NOT_RUN, NOT_STARTED } from './ending.ts';
 import type { Hold } from './hold.ts';
+import { detailsOf } from './launch.ts';
 
 /** What proposals work with. */
 export interface ProposalDeps {

@@ -2,8 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars } from '../calls/context.ts';
 import { TAKEN_BACK } from '../calls/hints.ts';
-import { asSessionId } from '../sessions/id.ts';
-import { SESSION_STATUSES } from '../sessions/record.ts';
+import { asSessionId, SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 

@@ -6,6 +6,7 @@ import { matchesField, searchAnswer } from '../calls/search-answer.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { Growth } from '../sessions/growth.ts';
+import { outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
@@ -24,7 +25,8 @@ export function readSessionOperation(parts: OperationDeps): Operation {
       const session = parts.store.get(given.session, call.principal);
       if (given.wait > 0) call.watch?.(() => session.totalBytes());
       if (given.wait > 0 && given.match === undefined) await waitForMore(parts, session, given, call);
-      await parts.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
+      if (outlivesMachine(session.record))
+        await parts.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
       const notes = { silence: await parts.commands.whySilent(session), more: [ignored] };
       if (given.match !== undefined) return searchAnswer(parts, session, { ...given, match: given.match }, call, notes);
       return sliceAnswer(parts, session, given, notes, call);

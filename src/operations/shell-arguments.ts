@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { OperationLimits } from '../calls/context.ts';
-import { BackgroundOff, InvalidArguments, MissingCommand } from '../lib/errors.ts';
+import { BackgroundOff, InvalidArguments } from '../lib/errors.ts';
 import { MAX_COMMAND_CHARS, MAX_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TIMEOUT_SECONDS } from '../lib/limits.ts';
 
 /** The arguments of `shell`. */
@@ -76,14 +76,6 @@ export function shellArguments(limits: OperationLimits) {
 }
 
 export type ShellArguments = Static<ReturnType<typeof shellArguments>>;
-
-/** Throws `MissingCommand` where there is no command to run. */
-export function requireCommand({ cmd }: Readonly<Record<string, unknown>>): void {
-  if (cmd !== undefined && cmd !== null && cmd !== '') return;
-  throw new MissingCommand(
-    'Send the command to run as cmd, a string such as "uptime"; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}.',
-  );
-}
 
 /** `NAME=value` strings as an object: a form that importers of schemas take where they take no free-form object. */
 export function environmentOf(entries: readonly unknown[]): Record<string, string> {

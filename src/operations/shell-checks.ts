@@ -4,7 +4,7 @@ import { type CallContext, type OperationDeps, revalidate } from '../calls/conte
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import type { Clock } from '../lib/clock.ts';
-import { describeErrno, InvalidArguments } from '../lib/errors.ts';
+import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { SESSION_MARK } from '../process/environment.ts';
 import { isSeenAlike } from '../sandbox/sandbox.ts';
@@ -59,6 +59,14 @@ export class CommandChecks {
     if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
     requireCeilings(confinement, commands.holdsCeilings);
   }
+}
+
+/** Throws `MissingCommand` where there is no command to run. */
+export function requireCommand({ cmd }: Readonly<Record<string, unknown>>): void {
+  if (cmd !== undefined && cmd !== null && cmd !== '') return;
+  throw new MissingCommand(
+    'Send the command to run as cmd, a string such as "uptime"; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}.',
+  );
 }
 
 /** Whether what is wrong with a directory can be told before the command is run there. */

@@ -10,11 +10,11 @@ import { realDirectory } from '../commands/proposals.ts';
 import { SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { ALLOWED, type Decision } from '../rules/rule.ts';
-import { isOfCommand } from '../sessions/record.ts';
+import { isOfCommand, outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
-import { environmentOf, planTime, requireCommand, type ShellArguments, shellArguments } from './shell-arguments.ts';
-import { CommandChecks, NOTHING_RUN } from './shell-checks.ts';
+import { environmentOf, planTime, type ShellArguments, shellArguments } from './shell-arguments.ts';
+import { CommandChecks, NOTHING_RUN, requireCommand } from './shell-checks.ts';
 
 /**
  * `shell`: runs one command, waits for it within the reply window, and answers with its output. Its start and its end go
@@ -53,7 +53,8 @@ export function shellOperation(deps: OperationDeps): Operation {
       if (isRepeat) deps.trail.repeated(session, context);
       await waitForEnd(deps, session, context, time.answerSeconds);
       requireBegun(deps, session);
-      await deps.commands.starts.onDisk(session, context.deadline.before(LOOK_SECONDS));
+      if (outlivesMachine(session.record))
+        await deps.commands.starts.onDisk(session, context.deadline.before(LOOK_SECONDS));
       const notes = await notesOn(deps, found, given, context, ignored);
       return shellAnswer(deps, session, given, notes, isRepeat, context);
     },

@@ -1,8 +1,10 @@
 import { readSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
 import { openSocketPair } from '../linux/libc.ts';
-import type { Descriptors } from './descriptors.ts';
-import { SandboxFault } from './sandbox-fault.ts';
+import type { Descriptors } from './start.ts';
+
+/** Why a sandbox cannot be made. Its message goes on a sentence: `the directory /srv/app does not exist`. */
+export class SandboxFault extends Error {}
 
 /**
  * How a confined command tells the agent that it has begun. Other commands of its user must not be able to take that

@@ -1,12 +1,22 @@
 import { constants } from 'node:os';
 import { Deadline, SignalOnce } from '../lib/clock.ts';
 import { isChildless, isInit } from '../linux/proc.ts';
-import { type EndReason, exitCodeOf, type Outcome } from './outcome.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
-import type { WatchedProcess } from './start.ts';
+import type { ExitStatus, WatchedProcess } from './start.ts';
 import { kill, terminate } from './terminate.ts';
 import type { ProcessTree } from './tree.ts';
-import { firstOf, OutputLimit, TimeLimit } from './watchers.ts';
+
+/** Why a command is over. */
+export type EndReason = 'exited' | 'timeout' | 'killed' | 'output_limit' | 'lost';
+
+/** The end of a command. */
+export interface Outcome {
+  readonly reason: EndReason;
+  /** The shell's convention: 128+n for signal n, 124 at the execution limit (as timeout(1)), null where unknown. */
+  readonly exitCode: number | null;
+  /** Processes of its tree that were alive when it was over. */
+  readonly survivors: number;
+}
 
 /** What a command may take. */
 export interface CommandLimits {
@@ -155,4 +165,91 @@ async function lingerOn(
   if (stopped.fired) return terminate(tree, limits.graceSeconds, output.exceeded);
   await Deadline.after(LINGER_LOOK_SECONDS).waitFor(output.exceeded, stopped);
   return tree.members(LINGER_LOOK_SECONDS * 500).length;
+}
+
+/** Fires when a command has run for `seconds`. */
+class TimeLimit implements Disposable {
+  readonly reached = new SignalOnce();
+  readonly #timer: ReturnType<typeof setTimeout>;
+
+  constructor(seconds: number) {
+    this.#timer = setTimeout(() => this.reached.fire(), seconds * 1000);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/**
+ * The fastest a command is taken to fill its file, in bytes per millisecond: 4 GB/s, four times what `head -c 1G
+ * /dev/zero` reached on the machine of the bench. The next look comes before that speed could pass the limit.
+ */
+const FASTEST_BYTES_PER_MS = 4_000_000;
+const CLOSEST_LOOKS_MS = 10;
+const WIDEST_LOOKS_MS = 500;
+
+/** Fires when a command has no room left on the disk: `roomBytes` gives less than 0. At its start it has `limitBytes`. */
+class OutputLimit implements Disposable {
+  readonly exceeded = new SignalOnce();
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly roomBytes: () => number,
+    limitBytes: number,
+  ) {
+    this.#lookLater(limitBytes);
+  }
+
+  #lookLater(roomBytes: number): void {
+    const ms = Math.min(Math.max(roomBytes / FASTEST_BYTES_PER_MS, CLOSEST_LOOKS_MS), WIDEST_LOOKS_MS);
+    this.#timer = setTimeout(() => this.#look(), ms);
+  }
+
+  #look(): void {
+    const room = this.roomBytes();
+    if (room < 0) this.exceeded.fire();
+    else this.#lookLater(room);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/** Resolves with the name of the first of `events` that happens. */
+function firstOf<Name extends string>(events: Readonly<Record<Name, SignalOnce>>): Promise<Name> {
+  return new Promise((resolve) => {
+    const unsubscribes: (() => void)[] = [];
+    const settle = (name: Name): void => {
+      for (const unsubscribe of unsubscribes) unsubscribe();
+      resolve(name);
+    };
+    for (const name in events) unsubscribes.push(events[name].subscribe(() => settle(name)));
+  });
+}
+
+/** timeout(1), "If the command times out … exit with status 124". */
+const EXIT_TIMEOUT = 124;
+
+/** The exit code that belongs to a reason and to how the shell ended. */
+export function exitCodeOf(reason: EndReason, status: ExitStatus | undefined): number | null {
+  switch (reason) {
+    case 'timeout':
+      return EXIT_TIMEOUT;
+    case 'lost':
+      return null;
+    case 'exited':
+    case 'killed':
+    case 'output_limit':
+      return status === undefined ? null : shellCode(status);
+    default:
+      return reason satisfies never;
+  }
+}
+
+function shellCode(status: ExitStatus): number | null {
+  const { signal, code } = status;
+  if (signal === null) return code;
+  return 128 + (typeof signal === 'number' ? signal : constants.signals[signal]);
 }

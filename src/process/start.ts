@@ -1,8 +1,41 @@
+import { closeSync } from 'node:fs';
 import { delay, SignalOnce } from '../lib/clock.ts';
 import { bootId, isDead, offerToOomKiller, readStat } from '../linux/proc.ts';
-import type { ExitStatus } from './outcome.ts';
-import { addShell, removeShell } from './shells.ts';
 import { Terminal } from './terminal.ts';
+import { addShell, removeShell } from './tree.ts';
+
+/** Open descriptors with one owner, who closes all of them. */
+export class Descriptors implements Disposable {
+  readonly #open = new Set<number>();
+
+  /** Takes over a descriptor, and gives it back. */
+  add(fd: number): number {
+    this.#open.add(fd);
+    return fd;
+  }
+
+  /** Closes one of them before the others. */
+  close(fd: number): void {
+    if (this.#open.delete(fd)) closeSync(fd);
+  }
+
+  /** Gives one of them to the caller, who closes it from now on. */
+  take(fd: number): number {
+    this.#open.delete(fd);
+    return fd;
+  }
+
+  /** Gives all of them to the caller, who closes them from now on. */
+  release(): number[] {
+    const all = [...this.#open];
+    this.#open.clear();
+    return all;
+  }
+
+  [Symbol.dispose](): void {
+    for (const fd of this.release()) closeSync(fd);
+  }
+}
 
 /** What a command is started with. The descriptors stay the caller's: it closes them right after the start. */
 export interface StartSpec {
@@ -18,6 +51,13 @@ export interface StartSpec {
   readonly more?: readonly number[];
   /** Path of the cgroup that the command is in from its first instruction; undefined: the agent's own. */
   readonly cgroup: string | undefined;
+}
+
+/** How a process ended, as wait(2) tells; `undefined` of both where nobody could tell (a process that was not our child). */
+export interface ExitStatus {
+  readonly code: number | null;
+  /** By name; real-time signals have none and come as their number. */
+  readonly signal: NodeJS.Signals | number | null;
 }
 
 /** A process that the agent watches: its child, or one that outlived an earlier agent. */

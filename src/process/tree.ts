@@ -2,7 +2,6 @@ import { groupAndSession } from '../linux/libc.ts';
 import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, ProcessTable, readStat } from '../linux/proc.ts';
 import type { Cgroup, CommandCgroups } from './cgroup.ts';
 import { markOf } from './environment.ts';
-import { isShell } from './shells.ts';
 
 /** Every process a command started: found by its cgroup where it has one, and by process group, session mark and parent. */
 export interface ProcessTree {
@@ -118,6 +117,24 @@ export class MarkedTree implements ProcessTree {
     if (this.isElsewhere(pid)) return false;
     return table?.isMarked(pid, this.mark) ?? hasEnvironmentEntry(pid, this.mark);
   }
+}
+
+/** The pids of the shells that run now: the agent's own children, each of another session. */
+const shells = new Set<number>();
+
+/** Whether `pid` is the shell of a command that runs: then it is no process that another command left behind. */
+function isShell(pid: number): boolean {
+  return shells.has(pid);
+}
+
+/** Notes a shell that was started. */
+export function addShell(pid: number): void {
+  shells.add(pid);
+}
+
+/** Forgets a shell that has ended. */
+export function removeShell(pid: number): void {
+  shells.delete(pid);
 }
 
 /** What is stopped sees SIGTERM when it goes on. */

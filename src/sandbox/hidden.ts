@@ -1,7 +1,7 @@
 import { accessSync, constants, realpathSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
+import { SandboxFault } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
-import { SandboxFault } from '../process/sandbox-fault.ts';
 import { Evidence } from './evidence.ts';
 import { allHomes } from './homes.ts';
 import type { Listing } from './listing.ts';

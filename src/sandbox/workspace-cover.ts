@@ -1,8 +1,8 @@
 import { accessSync, constants, fstatSync, readdirSync, type Stats, statSync } from 'node:fs';
 import { openName } from '../linux/libc.ts';
-import type { Descriptors } from '../process/descriptors.ts';
+import { SandboxFault } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
-import { SandboxFault } from '../process/sandbox-fault.ts';
+import type { Descriptors } from '../process/start.ts';
 import { isClosedBy, isWithin, makerOf, outermost } from './hidden.ts';
 import { allHomes } from './homes.ts';
 import { MAX_MATCHES } from './pattern-tree.ts';

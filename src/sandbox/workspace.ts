@@ -1,8 +1,8 @@
 import { fstatSync, realpathSync, type Stats } from 'node:fs';
 import { openName, openRoot } from '../linux/libc.ts';
-import { Descriptors } from '../process/descriptors.ts';
+import { SandboxFault } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
-import { SandboxFault } from '../process/sandbox-fault.ts';
+import { Descriptors } from '../process/start.ts';
 import { statOrUndefined } from './reach.ts';
 
 /** The directory of a workspace, held open. */

@@ -10,11 +10,6 @@ const sync = promisify(fsync);
 /** Output up to this is on the disk before an answer; more of it reaches the disk within half a minute, by the kernel. */
 const SYNCED_OUTPUT_BYTES = 1_048_576;
 
-/** Whether a session must outlive the machine: its key runs nothing again, or a person has approved it. */
-export function outlivesMachine({ record: { key, decision } }: Session): boolean {
-  return key !== null || decision?.action === 'approved';
-}
-
 /** Puts sessions on the disk. */
 export class SessionsOnDisk {
   readonly #directory: GroupSync;

@@ -2,6 +2,37 @@ import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, wr
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { SessionNotFound } from '../lib/errors.ts';
+
+/** A session's id that was checked: nothing else can become part of a path. */
+export type SessionId = string & { readonly __brand: 'SessionId' };
+
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
+
+/** A new id, UUIDv7: ids sort by the time they were made (RFC 9562). */
+export function newSessionId(): SessionId {
+  return Bun.randomUUIDv7() as SessionId;
+}
+
+/** The id in `text`, or undefined when it is none. Upper case is accepted, as UUIDs are read. */
+export function asSessionId(text: string): SessionId | undefined {
+  const lower = text.toLowerCase();
+  return UUID.test(lower) ? (lower as SessionId) : undefined;
+}
+
+/** The id in `text`; throws `SessionNotFound` for what cannot be one. */
+export function parseSessionId(text: string): SessionId {
+  const id = asSessionId(text);
+  if (id === undefined) {
+    throw new SessionNotFound('A session id is a UUID, as the answer of shell gives it in its field "session".');
+  }
+  return id;
+}
+
+/** When the session was made, in milliseconds since the epoch: the first 48 bits of a UUIDv7. */
+export function timeOfId(id: SessionId): number {
+  return Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16);
+}
 
 export const SESSION_STATUSES = [
   'running',
@@ -90,6 +121,11 @@ const recordSchema = Type.Object({
 });
 
 export type SessionRecord = Omit<Static<typeof recordSchema>, 'status'> & { status: SessionStatus };
+
+/** Whether a session must outlive the machine: its key runs nothing again, or a person has approved it. */
+export function outlivesMachine({ key, decision }: SessionRecord): boolean {
+  return key !== null || decision?.action === 'approved';
+}
 
 /** A block of most file systems. */
 const BLOCK_BYTES = 4096;

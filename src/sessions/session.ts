@@ -12,8 +12,7 @@ import {
 import { join } from 'node:path';
 import { errnoOf, SessionNotFound } from '../lib/errors.ts';
 import { duplicate } from '../linux/libc.ts';
-import type { SessionId } from './id.ts';
-import { readPlainFile, type SessionRecord, writeRecord, writeStart } from './record.ts';
+import { readPlainFile, type SessionId, type SessionRecord, writeRecord, writeStart } from './record.ts';
 
 export const STREAMS = ['stdout', 'stderr'] as const;
 export type StreamName = (typeof STREAMS)[number];

@@ -4,16 +4,21 @@ import type { Clock } from '../lib/clock.ts';
 import { describeErrno, MachineRefused, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
 import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../lib/limits.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
-import { asSessionId, newSessionId, parseSessionId, type SessionId, timeOfId } from './id.ts';
+import { type OutputDescriptors, SessionDirectories } from './directories.ts';
 import { SessionsOnDisk } from './on-disk.ts';
 import {
+  asSessionId,
   bytesOnDisk,
   keptCommand,
   keptDecision,
+  newSessionId,
+  parseSessionId,
   RECORD_FILE,
   readRecord,
+  type SessionId,
   type SessionRecord,
   START_FILE,
+  timeOfId,
 } from './record.ts';
 import { Session } from './session.ts';
 
@@ -22,12 +27,6 @@ export type NewSession = Pick<
   SessionRecord,
   'principal' | 'cmd' | 'cwd' | 'key' | 'execution_seconds' | 'profile' | 'address' | 'decision' | 'input' | 'file_max'
 >;
-
-/** The descriptors of a new session's streams, opened for append. */
-export interface OutputDescriptors {
-  readonly stdout: number;
-  readonly stderr: number;
-}
 
 /** Another agent looks after the sessions of this directory. */
 export class SessionsInUse extends Error {}
@@ -38,6 +37,7 @@ export class SessionStore {
   /** `principal NUL key` → session. */
   readonly #keys = new Map<string, SessionId>();
   readonly onDisk: SessionsOnDisk;
+  readonly #directories: SessionDirectories;
   /** Of each token, how many keys are remembered. */
   readonly #keyCounts = new Map<string, number>();
 
@@ -51,6 +51,7 @@ export class SessionStore {
     private readonly mostKeys = MAX_KEYS_PER_TOKEN,
   ) {
     this.onDisk = new SessionsOnDisk(directory);
+    this.#directories = new SessionDirectories(directory);
   }
 
   /** Calls `watcher` whenever a session has grown, with what all take of the disk, and how many there are. */
@@ -91,6 +92,7 @@ export class SessionStore {
    * the others.
    */
   load(): void {
+    this.#directories.removeLeft();
     const entries = readdirSync(this.directory, { withFileTypes: true });
     // Ids sort by the time they were made, and the list of sessions goes by the order in memory.
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
@@ -115,12 +117,10 @@ export class SessionStore {
     const record = keptOf({ ...blankRecord(id), ...details, started_at: this.clock.now() });
     const session = new Session(id, directory, record);
     try {
-      mkdirSync(directory, { mode: 0o700 });
-      const output = openStreams(session);
+      const output = this.#directories.make(directory);
       this.#add(session);
       return { session, output };
     } catch (error) {
-      removeWherePossible(directory);
       throw new MachineRefused(
         `Agent3 cannot store a session, so nothing was run: ${describeErrno(error)}. Tell the owner of the server to look at the sessions directory; close_session on sessions you no longer need frees space.`,
         error,
@@ -238,30 +238,11 @@ export class SessionStore {
 /** Keys go one by one as their day ends: an hour from now there is room again, in most cases. */
 const KEYS_RETRY_SECONDS = 3600;
 
-/** Removes what a start has left that failed. Where even that fails, the reason of the start is what matters. */
-function removeWherePossible(directory: string): void {
-  try {
-    rmSync(directory, { recursive: true, force: true });
-  } catch {
-    // There is nothing below what is not a directory.
-  }
-}
-
 /** A file system keeps a few blocks that a small write still finds. */
 const FULL_BELOW_BYTES = 65_536;
 
 function keyOf(principal: string, key: string): string {
   return `${principal}\0${key}`;
-}
-
-function openStreams(session: Session): OutputDescriptors {
-  const stdout = openSync(session.path('stdout'), 'a', 0o600);
-  try {
-    return { stdout, stderr: openSync(session.path('stderr'), 'a', 0o600) };
-  } catch (error) {
-    closeSync(stdout);
-    throw error;
-  }
 }
 
 /** A record without what takes much memory and says little; an older agent kept whole commands. */

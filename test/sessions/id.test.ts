@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { SessionNotFound } from '../../src/lib/errors.ts';
-import { asSessionId, newSessionId, parseSessionId, timeOfId } from '../../src/sessions/id.ts';
+import { asSessionId, newSessionId, parseSessionId, timeOfId } from '../../src/sessions/record.ts';
 
 describe('session ids', () => {
   test('are UUIDs of version 7 that tell when they were made', () => {

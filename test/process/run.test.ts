@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { exitCodeOf } from '../../src/process/outcome.ts';
+import { exitCodeOf } from '../../src/process/run.ts';
 
 describe('exit codes', () => {
   test.each([
