@@ -143,7 +143,7 @@ Depends: libc6 (>= 2.31), passwd, systemd
 Recommends: logrotate, bubblewrap
 Suggests: caddy
 Description: shell on this server for an AI model
- Agent3 gives an AI model, such as a ChatGPT custom GPT, a shell on this
+ Agent3 gives an AI model, such as ChatGPT or Claude, a shell on this
  server: one executable that answers over HTTP, holds every limit and loses no
  output. This package sets it up as a service with a user of its own.
 `,

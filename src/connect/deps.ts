@@ -2,7 +2,6 @@ import type { GrantKey } from '../access/grant.ts';
 import type { GuessingLimiter } from '../http/auth.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Grants } from './grants.ts';
-import type { Strangers } from './strangers.ts';
 import type { GrantTokens } from './tokens.ts';
 
 /** What the sign-in works with. */
@@ -15,4 +14,20 @@ export interface ConnectDeps {
   readonly guessing: GuessingLimiter;
   readonly clock: Clock;
   readonly strangers: Strangers;
+}
+
+/** What strangers sent: counted, and nothing of it kept. */
+export class Strangers {
+  #counts: Record<string, number> = {};
+
+  count(what: 'refused requests' | 'registrations' | 'wrong codes' | 'wrong tokens'): void {
+    this.#counts[what] = (this.#counts[what] ?? 0) + 1;
+  }
+
+  /** What came since the last time; undefined: nothing. */
+  take(): Readonly<Record<string, number>> | undefined {
+    const counts = this.#counts;
+    this.#counts = {};
+    return Object.keys(counts).length === 0 ? undefined : counts;
+  }
 }

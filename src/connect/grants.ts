@@ -9,7 +9,7 @@ import type { Clock } from '../lib/clock.ts';
 import { describeErrno, MachineRefused } from '../lib/errors.ts';
 import type { Notices } from '../lib/notices.ts';
 import { newToken } from '../lib/token.ts';
-import { type GrantState, noteUse, readState, removeStates, writeState } from './grant-state.ts';
+import { type GrantState, noteUse, readState, removeStates, type StateFound, writeState } from './grant-state.ts';
 
 /** Wrong codes, from anywhere, after which every code that is open is void. */
 export const MAX_WRONG_CODES = 20;
@@ -53,20 +53,34 @@ export class Grants {
 
   /** Reads the states; a grant whose state is not the last one that this agent wrote ends. */
   load(auditFile: string | undefined): void {
-    const { keys, key, directory } = this.deps;
-    const grants = keys.grants();
-    const found = grants.map((grant) => [grant, readState(directory, key, grant)] as const);
+    const { keys } = this.deps;
+    const found = keys.grants().map((grant) => [grant, this.#read(grant)] as const);
     const since = found.map(([{ created_at }, state]) => (typeof state === 'string' ? created_at : state.changed_at));
     const recorded =
       auditFile === undefined || found.length === 0 ? new Map() : lastChanges(auditFile, Math.min(...since));
     for (const [grant, state] of found) {
       const change: number = recorded.get(grant.id) ?? 0;
-      if (state === 'forged') this.end(grant, 'somebody changed its state on the disk', {}, change);
-      else if (state === 'none' && change > 0) this.end(grant, 'somebody removed its state from the disk', {}, change);
-      else if (state !== 'none' && state.change < change)
+      if (state === 'unreadable') keys.endGrant(grant.id);
+      else if (state === 'forged') this.end(grant, 'somebody changed its state on the disk', {}, change);
+      else if (state === 'none') {
+        if (change > 0) this.end(grant, 'somebody removed its state from the disk', {}, change);
+      } else if (state.change < change)
         this.end(grant, 'somebody put an older state of it back on the disk', {}, change);
-      else if (state !== 'none') this.#states.set(grant.id, state);
-      if (state !== 'none' && state !== 'forged' && state.ended !== null) keys.endGrant(grant.id);
+      else {
+        this.#states.set(grant.id, state);
+        if (state.ended !== null) keys.endGrant(grant.id);
+      }
+    }
+  }
+
+  #read(grant: GrantRecord): StateFound | 'unreadable' {
+    const { directory, key, notices } = this.deps;
+    try {
+      return readState(directory, key, grant);
+    } catch (error) {
+      const fault = describeErrno(error);
+      notices.warn({ token: grant.name, directory, fault }, 'the state of a grant cannot be read: it cannot be used');
+      return 'unreadable';
     }
   }
 

@@ -1,10 +1,10 @@
 import { hostname } from 'node:os';
 import { GrantKey, takesSignIns } from '../access/grant.ts';
 import type { KeyRing } from '../access/key-ring.ts';
+import { Strangers } from '../connect/deps.ts';
 import { ConnectDoor } from '../connect/door.ts';
 import { grantsDirectory } from '../connect/grant-state.ts';
 import { Grants } from '../connect/grants.ts';
-import { Strangers } from '../connect/strangers.ts';
 import { GrantTokens } from '../connect/tokens.ts';
 import type { GuessingLimiter, MoreTokens } from '../http/auth.ts';
 import type { SignInDoor } from '../http/sign-in.ts';

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { GrantKey, makeGrant } from '../../src/access/grant.ts';
 import { KeyRing } from '../../src/access/key-ring.ts';
 import { writeTokens } from '../../src/access/token-file.ts';
@@ -259,6 +260,14 @@ describe('at a start', () => {
     // It does not come back, whatever lies there later.
     writeFileSync(agent.state, older);
     expect(agent.start().tokens.principalOf(second.access_token)).toBeUndefined();
+  });
+
+  test('a grant whose state cannot be read is not used, and the agent starts', () => {
+    const agent = agentOf();
+    writeFileSync(dirname(agent.state), 'no directory');
+    const { grants, keys } = agent.start();
+    expect([grants.byCode(agent.code), keys.grants()]).toEqual([undefined, []]);
+    grants.sweep();
   });
 
   test('the state of a grant that is gone is removed', () => {
