@@ -161,9 +161,12 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
       : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
   );
   if (kind === 'installed') lines.push(`  Commands  ${memoryWords(ceilingsFor().commandsMemoryMib * 1_048_576)}`);
-  if (!url.startsWith('https://')) {
-    lines.push('', 'ChatGPT needs HTTPS and a public name:  agent3 install --domain NAME');
-  }
+  lines.push(
+    '',
+    url.startsWith('https://')
+      ? 'ChatGPT, Claude and others sign in:  agent3 connect'
+      : 'ChatGPT and Claude need HTTPS and a public name:  agent3 install --domain NAME',
+  );
   if (kind === 'staged') lines.push('', ...STAGED);
   if (kind === 'installed') lines.push('', ...tryIt(url), '', HINTS);
   return lines.join('\n');
@@ -187,6 +190,7 @@ function tryIt(url: string): string[] {
 const STAGED = [
   'Note: the token above is part of the image: whoever has the image has it. agent3 install on the machine keeps it;',
   '      agent3 token new | agent3 install --token - there makes a new one.',
+  'Note: nobody can sign in (agent3 connect) before agent3 install has made a key on the machine itself.',
   'Note: the ceilings are those of this machine; agent3 install on the machine sets its own.',
 ];
 

@@ -102,7 +102,8 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     ...wantedUrl(options, manifest, known['AGENT3_PUBLIC_URL']),
     // Made once: another key would not fit the record that is there.
     ...(isNewKey && { AGENT3_AUDIT_KEY: newToken() }),
-    ...(!known['AGENT3_GRANT_KEY'] && { AGENT3_GRANT_KEY: newToken() }),
+    // Whoever has an image would have the key of every machine that is made from it.
+    ...(!known['AGENT3_GRANT_KEY'] && !isStaged(options) && { AGENT3_GRANT_KEY: newToken() }),
   });
   const values = parseEnvFile(text);
   const user = userNamed(options.user) ?? manifest?.user ?? userOf(original, options) ?? DEFAULT_USER;

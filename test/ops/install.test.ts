@@ -96,6 +96,8 @@ describe('agent3 install --root', () => {
     expect(first).toMatchObject({ code: 0, stderr: '' });
     expect(first.stdout).toMatch(/Token {5}\S{43}/);
     expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_PORT=5009\n');
+    // Whoever has the image would have it for every machine that is made from it.
+    expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_GRANT_KEY=\n');
     expect(statSync(root.join('etc/agent3/agent3.env')).mode & 0o777).toBe(0o600);
     expect(readFileSync(root.join('usr/local/bin/agent3')).equals(readFileSync(BINARY))).toBe(true);
     // Nobody but root reads it: README, "Security".
