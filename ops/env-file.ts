@@ -11,29 +11,67 @@ export interface EnvFileOptions {
  */
 export function parseEnvFile(text: string, { comments = false }: EnvFileOptions = {}): Record<string, string> {
   const values: Record<string, string> = {};
-  let at = 0;
-  while (at < text.length) {
-    const line = LINE.exec(text.slice(at));
-    if (line === null) break;
-    at += line[0].length;
-    const name = line[1];
-    if (name === undefined) continue;
-    const { value, length } = readValue(text.slice(at), comments);
-    values[name] = value;
-    at += length;
-  }
+  for (const { name, value } of assignments(text, comments)) if (name !== undefined) values[name] = value;
   return values;
 }
 
+/** What is wrong with a line of such a file: it assigns nothing, or its value takes lines below. */
+export interface EnvFileFault {
+  readonly kind: 'none' | 'quote' | 'backslash';
+  /** From 1. */
+  readonly line: number;
+  /** The name that it sets, or its first word: never a value, which may be a secret. */
+  readonly name: string | undefined;
+}
+
+/** The lines that systemd reads otherwise than their owner means them. */
+export function envFileFaults(text: string): EnvFileFault[] {
+  const faults: EnvFileFault[] = [];
+  for (const { at, name, takesMore } of assignments(text, false)) {
+    const line = text.slice(0, at).split('\n').length;
+    const word = /^[A-Za-z_]\w*/.exec(text.slice(at))?.[0].slice(0, 60);
+    if (name === undefined) faults.push({ kind: 'none', line, name: word });
+    else if (takesMore !== undefined) faults.push({ kind: takesMore, line, name });
+  }
+  return faults;
+}
+
+interface Assignment extends Value {
+  /** Where it begins. */
+  readonly at: number;
+  /** Undefined: a line that assigns nothing, and is no comment. */
+  readonly name: string | undefined;
+}
+
+function* assignments(text: string, comments: boolean): Generator<Assignment> {
+  const next = (from: number): number => from + text.slice(from).search(/[^ \t\r\n]|$/);
+  for (let at = next(0); at < text.length; at = next(at)) {
+    const [line, name] = LINE.exec(text.slice(at)) ?? [''];
+    const value = name === undefined ? NO_VALUE : readValue(text.slice(at + line.length), comments);
+    if (!/^[#;]/.test(line)) yield { at, name, ...value };
+    at += line.length + value.length;
+  }
+}
+
+const NO_VALUE: Value = { value: '', length: 0, takesMore: undefined };
+
 /** A name up to its `=`; or a whole line that has none, such as a comment, which a backslash carries on. */
-const LINE =
-  /^[ \t\r\n]*(?:(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=|[#;](?:\\[\s\S]|[^\\\n])*(?:\n|$)|[^\n]*(?:\n|$))/;
+const LINE = /^(?:(?:export[ \t]+)?([A-Za-z_][A-Za-z0-9_]*)[ \t]*=|[#;](?:\\[\s\S]|[^\\\n])*(?:\n|$)|[^\n]*(?:\n|$))/;
 
 /** The pieces of a value: blanks at its beginning and after quotes, quotes, an escape, a comment, any other character. */
 const PIECE = /([ \t\r]+)|'([^']*)(?:'|$)|"((?:\\[\s\S]|[^"\\])*)(?:"|$)|\\([\s\S]|$)|([\s\S])/y;
 
-function readValue(text: string, comments: boolean): { readonly value: string; readonly length: number } {
+interface Value {
+  readonly value: string;
+  /** Of what stands for it, with the end of its line. */
+  readonly length: number;
+  /** What carries it on beyond its line. */
+  readonly takesMore: 'quote' | 'backslash' | undefined;
+}
+
+function readValue(text: string, comments: boolean): Value {
   let value = '';
+  let takesMore: Value['takesMore'];
   /** Blanks that count only when something follows. */
   let blanks = '';
   /** Outside of quotes and before plain text: there a quote opens, and blanks are nothing. */
@@ -41,26 +79,29 @@ function readValue(text: string, comments: boolean): { readonly value: string; r
   PIECE.lastIndex = 0;
   for (let match = PIECE.exec(text); match !== null; match = PIECE.exec(text)) {
     const [whole, blank, single, double, escaped] = match;
-    if (whole === '\n') return { value, length: PIECE.lastIndex };
+    if (whole === '\n') return { value, takesMore, length: PIECE.lastIndex };
     if (comments && whole === '#' && blanks !== '') {
-      return { value, length: lineEnd(text, PIECE.lastIndex) };
+      return { value, takesMore, length: lineEnd(text, PIECE.lastIndex) };
     }
     if (blank !== undefined) {
       blanks = isOpen && !comments ? '' : blank;
       continue;
     }
     if (isOpen && (single !== undefined || double !== undefined)) {
+      const inner = single ?? double ?? '';
+      if (inner.includes('\n') || whole.length < inner.length + 2) takesMore ??= 'quote';
       value += single ?? (double ?? '').replace(/\\([\s\S])/g, unescapeOne);
       blanks = '';
       continue;
     }
+    if (escaped === '' || escaped === '\n') takesMore ??= 'backslash';
     // A quote in the middle of plain text is a character like others.
     if (single !== undefined || double !== undefined) PIECE.lastIndex = match.index + 1;
     value += (isOpen ? '' : blanks) + (escaped === undefined ? whole.slice(0, 1) : escaped.replace('\n', ''));
     blanks = '';
     isOpen = false;
   }
-  return { value, length: text.length };
+  return { value, takesMore, length: text.length };
 }
 
 function lineEnd(text: string, from: number): number {

@@ -1,6 +1,6 @@
 import { existsSync, statSync } from 'node:fs';
 import { uptime } from 'node:os';
-import { parseEnvFile } from '../../../ops/env-file.ts';
+import { type EnvFileFault, envFileFaults, parseEnvFile } from '../../../ops/env-file.ts';
 import { findFault } from '../../../ops/watchdog/check.ts';
 import { runCommand } from '../../../ops/watchdog/command.ts';
 import { unitProperties } from '../../../ops/watchdog/service.ts';
@@ -60,10 +60,10 @@ export async function commandFinding(values: Readonly<Record<string, string>>): 
 export function settingsFinding(text: string, faults: readonly string[]): Found {
   const stat = statSync(PATHS.settings, { throwIfNoEntry: false });
   if (stat === undefined) return bad(`${PATHS.settings} is missing`, 'agent3 install', NEED_ANSWER);
-  const lines = settingsLineFaults(text);
+  const lines = envFileFaults(text);
   if (faults.length > 0) {
     // What a value has become by an open quote is told by that quote.
-    const causes = lines.filter(({ takesMore }) => takesMore).map(({ what }) => what);
+    const causes = lines.filter(({ kind }) => kind !== 'none').map(describeLineFault);
     const isActive = serviceState().isActive;
     const effect = isActive ? 'runs with what was there before, and does not start again' : 'does not start';
     const what = `${PATHS.settings}: ${(causes.length > 0 ? causes : faults).join('; ')}. The agent ${effect}`;
@@ -76,7 +76,7 @@ export function settingsFinding(text: string, faults: readonly string[]): Found 
     return bad(`${PATHS.settings} has mode ${mode}: others can read the token`, repair);
   }
   if (lines.length > 0) {
-    return bad(`${PATHS.settings}: ${lines.map(({ what }) => what).join('; ')}`, RESTART);
+    return bad(`${PATHS.settings}: ${lines.map(describeLineFault).join('; ')}`, RESTART);
   }
   const names = Object.keys(parseEnvFile(text));
   const unknown = names.filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name));
@@ -131,43 +131,16 @@ function timerSeconds(): number {
 
 const LATE_MINUTES = 16;
 
-/** A line of a settings file that systemd reads otherwise than its owner means it. */
-interface LineFault {
-  /** Without the value, which may be a secret. */
-  readonly what: string;
-  /** Whether lines below are read as its value. */
-  readonly takesMore: boolean;
-}
-
-/** What is wrong with the lines of a settings file, as systemd reads it (systemd.exec(5), EnvironmentFile=). */
-export function settingsLineFaults(text: string): LineFault[] {
-  return text.split('\n').flatMap((line, index) => {
-    const fault = lineFault(line.trim());
-    return fault === undefined ? [] : [{ ...fault, what: `line ${index + 1} ${fault.what}` }];
-  });
-}
-
-function lineFault(line: string): LineFault | undefined {
-  if (line === '' || line.startsWith('#') || line.startsWith(';')) return undefined;
-  const [, name, value = ''] = /^(?:export\s+)?([A-Za-z_]\w*)\s*=\s*(.*)$/.exec(line) ?? [];
-  if (name === undefined) {
-    const word = /^[A-Za-z_]\w*/.exec(line)?.[0].slice(0, 60);
-    const which = word === undefined ? '' : `(${word} …) `;
-    return { what: `${which}is not NAME=value, so it has no effect`, takesMore: false };
+/** A fault in words, without the value of the line, which may be a secret. */
+export function describeLineFault({ kind, line, name }: EnvFileFault): string {
+  switch (kind) {
+    case 'none':
+      return `line ${line} ${name === undefined ? '' : `(${name} …) `}is not NAME=value, so it has no effect`;
+    case 'quote':
+      return `line ${line} opens a quote for ${name} and does not close it, so lines below count as its value`;
+    case 'backslash':
+      return `line ${line} ends in a backslash, so the next line counts as the value of ${name}`;
   }
-  const rest = afterQuotes(value);
-  if (rest === undefined) {
-    const what = `opens a quote for ${name} and does not close it, so lines below count as its value`;
-    return { what, takesMore: true };
-  }
-  if (!/(?:^|[^\\])(?:\\\\)*\\$/.test(rest)) return undefined;
-  return { what: `ends in a backslash, so the next line counts as the value of ${name}`, takesMore: true };
-}
-
-function afterQuotes(value: string): string | undefined {
-  const quoted = /^(?:'[^']*'|"(?:[^"\\]|\\.)*")\s*/.exec(value)?.[0];
-  if (quoted !== undefined) return afterQuotes(value.slice(quoted.length));
-  return /^['"]/.test(value) ? undefined : value;
 }
 
 /** The kernel then lets a user look into programs that it cannot read (proc(5)). */

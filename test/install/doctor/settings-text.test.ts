@@ -1,6 +1,7 @@
 import { expect, test } from 'bun:test';
 import settingsExample from '../../../ops/agent3.env.example' with { type: 'text' };
-import { settingsLineFaults } from '../../../src/install/doctor/service.ts';
+import { envFileFaults } from '../../../ops/env-file.ts';
+import { describeLineFault } from '../../../src/install/doctor/service.ts';
 import { loadConfig } from '../../../src/settings/config.ts';
 
 const faults: readonly (readonly [line: string, told: string | undefined])[] = [
@@ -24,17 +25,19 @@ const faults: readonly (readonly [line: string, told: string | undefined])[] = [
   ['A="closed" "open', 'opens a quote for A'],
   ['A="ends in an escaped quote\\"', 'opens a quote for A'],
   ['A=goes on\\', 'ends in a backslash'],
+  ['A="closed\non a later line"\nB=2', 'line 1 opens a quote for A'],
+  ['# a comment that a backslash\\\ncarries on', undefined],
 ];
 test.each(faults)('of the settings’ line %j is told: %p', (line, told) => {
-  const found = settingsLineFaults(line).map(({ what }) => what);
+  const found = envFileFaults(line).map(describeLineFault);
   if (told === undefined) expect(found).toEqual([]);
   else expect(found).toEqual([expect.stringContaining(told)]);
   expect(found.join()).not.toContain('secret');
 });
 
 test('the file that the installer writes has no fault, and faults are told with their lines', () => {
-  expect(settingsLineFaults(settingsExample)).toEqual([]);
-  expect(settingsLineFaults('A=1\n\nB\nC="x\n').map(({ what }) => what.slice(0, 6))).toEqual(['line 3', 'line 4']);
+  expect(envFileFaults(settingsExample)).toEqual([]);
+  expect(envFileFaults('A=1\n\nB\nC="x\n').map(({ line }) => line)).toEqual([3, 4]);
 });
 
 test('the agent says of a value over several lines that a quote is open', () => {
