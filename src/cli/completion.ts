@@ -6,7 +6,7 @@ import { listSessions } from '../client/sessions.ts';
 import { fail } from './exit.ts';
 import { profilesDirectory, profilesIn } from './here.ts';
 import { remoteClient } from './remote.ts';
-import { oneLine } from './session-table.ts';
+import { oneLine } from './session.ts';
 
 /** For bash 4, zsh 5, fish 3 and later. Each script asks `agent3 __complete` what may follow. */
 const SCRIPTS = { bash, zsh, fish };

@@ -9,8 +9,7 @@ import { Interrupts } from '../client/interrupts.ts';
 import { Patience } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/sessions.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { endOutput } from './broken-pipe.ts';
-import { EXIT_EXEC, fail } from './exit.ts';
+import { EXIT_EXEC, endOutput, fail } from './exit.ts';
 import { REMOTE_HELP, remoteClient, withRemote } from './remote.ts';
 
 /** `agent3 exec`. Its options stand before the first word of the command; all that follows is the command. */

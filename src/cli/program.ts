@@ -2,8 +2,7 @@ import { Command, CommanderError } from '@commander-js/extra-typings';
 import { OutputFault } from '../client/faults.ts';
 import { StartupFault } from '../server/startup-fault.ts';
 import { commit, version } from '../version.ts';
-import { endOutput, type OutputMode, watchOutput } from './broken-pipe.ts';
-import { EXIT_EXEC, EXIT_USAGE, fail } from './exit.ts';
+import { EXIT_EXEC, EXIT_USAGE, endOutput, fail, type OutputMode, watchOutput } from './exit.ts';
 
 /** What the help shows of the subcommands, by its headings and in its order; those of no heading are hidden. */
 const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS, string>>>> = {

@@ -30,21 +30,18 @@ export class AgentClient {
   /** The answer of an operation. Throws a `ClientFault`. */
   async call<T extends object>(operation: string, args: object, options: CallOptions = {}): Promise<T> {
     const { seconds = ANSWER_SECONDS, fresh = false } = options;
-    const controller = new AbortController();
-    const timer = setTimeout(() => controller.abort(this.#late(seconds)), seconds * 1000);
     try {
       const response = await this.#fetch(`/${operation}`, {
         method: 'POST',
         body: JSON.stringify(args),
         headers: { 'content-type': 'application/json' },
-        signal: controller.signal,
+        signal: AbortSignal.timeout(seconds * 1000),
         keepalive: !fresh,
       });
       return (await this.#fieldsOf(response)) as T;
     } catch (error) {
-      throw faultOf(this.url, error);
-    } finally {
-      clearTimeout(timer);
+      const isLate = error instanceof Error && error.name === 'TimeoutError';
+      throw isLate ? this.#late(seconds) : faultOf(this.url, error);
     }
   }
 

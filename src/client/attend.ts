@@ -23,28 +23,50 @@ export class Attendance {
 
   /** Resolves to the exit code; undefined where the end of the command is not known. */
   async untilEnd(input: Input): Promise<number | undefined> {
-    const { client, interrupts, started } = this;
+    const { interrupts, started } = this;
     interrupts.listen((signal, count) => this.#interrupted(signal, count));
     if (started.isEarlier) note(`this key was used before: following its session ${started.session}`);
     if (started.waitsFor !== undefined)
       note(`a person has to approve this command first: ${started.waitsFor} (session ${started.session})`);
     if (!started.isEarlier && input.kind === 'pieces') void this.#feed(input.pieces);
     try {
-      const end = await followSession(client, started.session, {
-        write: (stream, bytes) => {
-          if (stream === 'stderr') this.#hasErrors = true;
-          return writeAll(stream === 'stdout' ? 1 : 2, bytes);
-        },
-        broken: () => {
-          this.#breaks++;
-        },
-      });
+      const end = await this.#follow();
       return this.#exitCodeOf(end);
     } catch (error) {
       if (error instanceof OutputFault) await this.#kill('TERM');
       else if (error instanceof Refused && error.status === 404) note('its session was closed meanwhile');
       else if (error instanceof ClientFault) note(`the command continues as session ${started.session}`);
       throw error;
+    }
+  }
+
+  /**
+   * Follows the session from its beginning to the end of its command. A connection that breaks is taken up again where it
+   * was, for up to a minute: no byte is lost or doubled. Throws a `ClientFault`.
+   */
+  async #follow(): Promise<EndState> {
+    const { client } = this;
+    const patience = new Patience();
+    const offsets = { stdout: 0, stderr: 0 };
+    for (;;) {
+      try {
+        for await (const event of client.events(this.started.session, offsets.stdout, offsets.stderr)) {
+          patience.renew();
+          if (event.event === 'end') return fieldsOf<EndState>(client, event);
+          if (event.event === 'refused') throw refusalOf(client, event);
+          if (event.event !== 'output') continue;
+          const { stream, base64 } = fieldsOf<Output>(client, event);
+          const bytes = Buffer.from(base64, 'base64');
+          if (stream === 'stderr') this.#hasErrors = true;
+          await writeAll(stream === 'stdout' ? 1 : 2, bytes);
+          offsets[stream] += bytes.length;
+        }
+        throw new ConnectionBroken(`the connection to ${client.url} was closed`);
+      } catch (error) {
+        if (!(error instanceof ClientFault) || !mayPass(error)) throw error;
+        this.#breaks++;
+        await patience.pause(error);
+      }
     }
   }
 
@@ -219,14 +241,6 @@ interface EndState {
   readonly waited_for?: string;
 }
 
-/** What becomes of the output of a session that is followed. */
-interface Follower {
-  /** Takes a piece; the next one is read when this has resolved. */
-  write(stream: 'stdout' | 'stderr', bytes: Uint8Array): Promise<void>;
-  /** The connection broke; it will be tried again. */
-  broken(): void;
-}
-
 interface Output {
   readonly stream: 'stdout' | 'stderr';
   readonly base64: string;
@@ -236,34 +250,6 @@ interface Refusal {
   readonly status: number;
   readonly error: string;
   readonly message?: string;
-}
-
-/**
- * Follows a session from its beginning to the end of its command. A connection that breaks is taken up again where it
- * was, for up to a minute: no byte is lost or doubled. Throws a `ClientFault`.
- */
-async function followSession(client: AgentClient, session: string, follower: Follower): Promise<EndState> {
-  const patience = new Patience();
-  const offsets = { stdout: 0, stderr: 0 };
-  for (;;) {
-    try {
-      for await (const event of client.events(session, offsets.stdout, offsets.stderr)) {
-        patience.renew();
-        if (event.event === 'end') return fieldsOf<EndState>(client, event);
-        if (event.event === 'refused') throw refusalOf(client, event);
-        if (event.event !== 'output') continue;
-        const { stream, base64 } = fieldsOf<Output>(client, event);
-        const bytes = Buffer.from(base64, 'base64');
-        await follower.write(stream, bytes);
-        offsets[stream] += bytes.length;
-      }
-      throw new ConnectionBroken(`the connection to ${client.url} was closed`);
-    } catch (error) {
-      if (!(error instanceof ClientFault) || !mayPass(error)) throw error;
-      follower.broken();
-      await patience.pause(error);
-    }
-  }
 }
 
 /** The token ended, or was taken away, while the session was followed. */

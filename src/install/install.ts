@@ -102,7 +102,7 @@ function put(situation: Situation): Manifest {
     files: sums,
     user: input.user,
     watchdog: input.watchdog,
-    domain: situation.domain,
+    domain: input.domain,
     oldLogs: [...input.oldLogs],
     packaged: options.packaged,
     ...(lookLogs !== undefined && { lookLogs }),
@@ -137,7 +137,7 @@ function enableStaged(changes: Changes, { watchdog }: PlanInput): void {
 
 /** Enables and starts what was put in place; true when the agent runs. A dry run tells the same steps. */
 async function run(situation: Situation, before: Service): Promise<boolean> {
-  const { options, changes, notes, domain, isOff } = situation;
+  const { options, changes, notes, input, isOff } = situation;
   const wasActive = before.isActive;
   const changed = changes.count > 0;
   if (changed) changes.command(['systemctl', 'daemon-reload']);
@@ -156,7 +156,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   if (changed || !wasActive || runsOldExecutable(before)) {
     if (wasActive) await letCommandsEnd(situation);
     // The cgroup of commands is their user's.
-    const isOther = (situation.manifest?.user ?? situation.input.user) !== situation.input.user;
+    const isOther = (situation.manifest?.user ?? input.user) !== input.user;
     startService(changes, wasActive, isOther ? [COMMANDS, SERVICE] : [SERVICE]);
   }
   const { origin } = addressOf(situation.settings.values);
@@ -164,10 +164,10 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
     throw new InstallFault(`the agent was started and does not answer.\n${whyNot()}`);
   }
   // The first line of the watchdog's log, before its owner looks.
-  if (!wasActive && situation.input.watchdog === 'timer') {
+  if (!wasActive && input.watchdog === 'timer') {
     changes.command(['systemctl', 'start', '--no-block', WATCHDOG_SERVICE]);
   }
-  if (domain !== null) await publish(situation, domain, origin);
+  if (input.domain !== null) await publish(situation, input.domain, origin);
   return true;
 }
 
@@ -225,7 +225,7 @@ async function goBack(wasActive: boolean, situation: Situation): Promise<void> {
 
 function result(situation: Situation, kind: Installed['kind'], manifest: Manifest): Installed {
   const local = `${addressOf(situation.settings.values).origin}/`;
-  const { domain } = situation;
+  const { domain } = situation.input;
   return {
     kind,
     url: domain === null ? local : `https://${domain}/`,

@@ -10,7 +10,7 @@ import watchdogTimer from '../../ops/agent3-watchdog.timer' with { type: 'text' 
 import { LOOK_USER } from '../lib/look-user.ts';
 import type { Access, Changes } from './changes.ts';
 import { type Manifest, sha256 } from './installed.ts';
-import { additions, type Shape } from './inventory.ts';
+import { additions, type Owner, type Shape } from './inventory.ts';
 import { BINARY, DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PACKAGED_BINARY, PATHS } from './layout.ts';
 import { type Ceilings, InstallFault, readText } from './machine.ts';
 
@@ -24,13 +24,8 @@ export function fill(template: string, values: Readonly<Record<string, string>>)
 }
 
 /** What the files of an installation depend on. */
-export interface PlanInput {
-  readonly user: string;
-  readonly group: string;
+export interface PlanInput extends Shape, Owner {
   readonly port: number;
-  readonly watchdog: Manifest['watchdog'];
-  readonly packaged: boolean;
-  readonly staged: boolean;
   /** The agent's own user is put into the groups of the logs. */
   readonly lookLogs: boolean;
   readonly logGroups: readonly string[];
@@ -43,10 +38,9 @@ export interface PlanInput {
 export interface PlannedFile {
   readonly path: string;
   readonly content: string;
-  readonly access: Access;
 }
 
-export interface PlannedDirectory {
+interface PlannedDirectory {
   readonly path: string;
   readonly access: Access;
 }
@@ -55,20 +49,16 @@ const PUBLIC: Access = { mode: 0o644 };
 
 /** Every directory of an installation that is made at once. */
 export function plannedDirectories(input: PlanInput): PlannedDirectory[] {
-  return additions(shapeOf(input), 'directory').flatMap(({ name, access }) =>
+  return additions(input, 'directory').flatMap(({ name, access }) =>
     access === undefined ? [] : [{ path: name, access: access(input) }],
   );
 }
 
 /** Every file of an installation but the executable, the settings and the manifest; the package brings some itself. */
 export function plannedFiles(input: PlanInput): PlannedFile[] {
-  return additions(shapeOf(input), 'file')
+  return additions(input, 'file')
     .filter(({ shipped }) => !(input.packaged && shipped === true))
-    .map(({ name }) => ({ path: name, content: contentOf(name, input), access: PUBLIC }));
-}
-
-function shapeOf(input: PlanInput): Shape {
-  return { ...input, domain: null };
+    .map(({ name }) => ({ path: name, content: contentOf(name, input) }));
 }
 
 const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
@@ -195,20 +185,20 @@ export function refuseForeign(
 export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | undefined, changes: Changes): Written {
   const sums: Record<string, string> = {};
   const kept: string[] = [];
-  for (const { path, content, access } of files) {
+  for (const { path, content } of files) {
     const sum = sha256(content);
     const written = manifest?.files[path];
     const there = readText(changes.at(path));
     const edited = written !== undefined && there !== undefined && sha256(there) !== written && there !== content;
     if (!edited) {
-      changes.file(path, content, access);
+      changes.file(path, content, PUBLIC);
       sums[path] = sum;
       continue;
     }
     // What the installer wrote last stays on record, so that the owner's change is known the next time as well.
     sums[path] = written;
     kept.push(path);
-    if (written !== sum) changes.file(`${PATHS.newFiles}/${basename(path)}`, content, access);
+    if (written !== sum) changes.file(`${PATHS.newFiles}/${basename(path)}`, content, PUBLIC);
   }
   return { sums, kept };
 }

@@ -60,7 +60,6 @@ export interface Situation {
   readonly newToken: string | undefined;
   readonly isNewKey: boolean;
   readonly input: PlanInput;
-  readonly domain: string | null;
   readonly notes: string[];
   /** The owner has switched the installed agent off for good. */
   readonly isOff: boolean;
@@ -113,6 +112,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     port: addressOf(values).port,
     watchdog: watchdogOf(options, manifest),
     packaged: options.packaged,
+    domain: options.domain === false ? null : (options.domain ?? manifest?.domain ?? null),
     staged: isStaged(options),
     lookLogs: looksAtLogs(options, manifest, user),
     logGroups: logGroupsOf(readText(changes.at('/etc/group')), isStaged(options)),
@@ -120,8 +120,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     oldLogs: original?.logs ?? manifest?.oldLogs ?? [],
   };
   const notes: string[] = [];
-  const domain = options.domain === false ? null : (options.domain ?? manifest?.domain ?? null);
-  if (addressOf(values).isOpen && domain === null) {
+  if (addressOf(values).isOpen && input.domain === null) {
     notes.push(
       `it is open to the network without encryption (AGENT3_HOST is ${values['AGENT3_HOST']}): the token can be read on its way. Better: --host 127.0.0.1 and --domain NAME`,
     );
@@ -138,7 +137,6 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     newToken: token,
     isNewKey,
     input,
-    domain,
     notes,
   };
 }

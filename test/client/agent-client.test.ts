@@ -64,3 +64,16 @@ describe('the events of a stream', () => {
     );
   });
 });
+
+test.each(['/never', '/begun'])('a call whose answer does not come in time is given up: %s', async (path) => {
+  const begin = new ReadableStream({ start: (controller) => controller.enqueue(Buffer.from('{"stdout":')) });
+  await using server = Bun.serve({
+    port: 0,
+    hostname: '127.0.0.1',
+    fetch: ({ url }) => (url.endsWith('/begun') ? new Response(begin) : new Promise<Response>(() => {})),
+  });
+  const client = new AgentClient(server.url.origin, 'token');
+  const call = client.call(path.slice(1), {}, { seconds: 0.2 });
+  await expect(call).rejects.toThrow(`${server.url.origin} did not answer within 0.2 s`);
+  await server.stop(true);
+});

@@ -29,6 +29,7 @@ describe('the table of what is added to a server', () => {
   test.each(shapes)('has what an installation makes: %j', (shape) => {
     const input: PlanInput = {
       ...shape,
+      domain: null,
       group: shape.user,
       port: 5000,
       lookLogs: true,

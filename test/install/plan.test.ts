@@ -10,6 +10,7 @@ const input: PlanInput = {
   watchdog: 'timer',
   packaged: false,
   staged: false,
+  domain: null,
   lookLogs: false,
   logGroups: ['systemd-journal', 'adm'],
   ceilings: { memoryMaxMib: 768, tasksMax: 1024, commandsMemoryMib: 640, commandsTasks: 960 },

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { sessionsTabbed, sessionsTable } from '../../../src/cli/session-table.ts';
+import { sessionsTabbed, sessionsTable } from '../../../src/cli/session.ts';
 import type { ListedSession } from '../../../src/client/sessions.ts';
 import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';

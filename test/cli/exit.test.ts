@@ -8,7 +8,7 @@ async function run(name: string, action: string, redirection: string) {
   const program = `
 import { Command } from 'commander';
 import { readFileSync, writeSync } from 'node:fs';
-import { watchOutput } from '${join(import.meta.dir, '../../src/cli/broken-pipe.ts')}';
+import { watchOutput } from '${join(import.meta.dir, '../../src/cli/exit.ts')}';
 const program = new Command();
 watchOutput(program, '${COMMANDS.find((command) => command.name === name)?.output}');
 program.command('${name}').command('inner').action(async () => { ${action} });
