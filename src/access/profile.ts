@@ -107,6 +107,8 @@ export interface Profile {
     | { readonly directory: string | undefined; readonly network: boolean; readonly hidden: readonly string[] }
     | undefined;
   readonly limits: Limits;
+  /** Commands run as they would without a profile: no sandbox, no user, no limits. */
+  readonly isPlain: boolean;
   readonly rules: Ruleset;
   readonly hasRules: boolean;
   readonly mask: boolean;
@@ -121,6 +123,7 @@ const FULL: Profile = {
   user: undefined,
   sandbox: undefined,
   limits: {},
+  isPlain: true,
   rules: { rules: [], otherwise: 'allow', unreadable: 'confirm' },
   hasRules: false,
   mask: false,
@@ -132,6 +135,7 @@ const READONLY: Profile = {
   name: 'readonly',
   description: 'Looks at everything but secrets, changes nothing, has no network.',
   sandbox: { directory: undefined, network: false, hidden: SECRETS },
+  isPlain: false,
   mask: true,
 };
 
@@ -155,18 +159,13 @@ export function userOf({ user, sandbox }: Pick<Profile, 'user' | 'sandbox'>, isR
   return sandbox !== undefined && sandbox.directory === undefined ? LOOK_USER : undefined;
 }
 
-/** Whether the commands of a profile run as they would without one. */
-export function isUnconfined({ sandbox, user, limits }: Profile): boolean {
-  return sandbox === undefined && user === undefined && Object.keys(limits).length === 0;
-}
-
 /** A profile as its file states it, on top of the built-in one it extends; or why it cannot be, in sentences. */
 export function profileOf(name: string, file: ProfileFile): Profile | readonly string[] {
   const base = BUILT_IN[file.extends ?? 'readonly'];
   const faults = faultsOf(file, base);
   if (faults.length > 0) return faults;
   const { sandbox } = base;
-  const { otherwise = 'allow', unreadable = 'confirm' } = file;
+  const { limits = {}, otherwise = 'allow', unreadable = 'confirm' } = file;
   const rules = { rules: (file.rules ?? []).map(ruleOf), otherwise, unreadable };
   return {
     name,
@@ -178,7 +177,8 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
       network: file.network ?? false,
       hidden: [...sandbox.hidden.filter((path) => file.show?.includes(path) !== true), ...(file.hide ?? [])],
     },
-    limits: file.limits ?? {},
+    limits,
+    isPlain: sandbox === undefined && file.user === undefined && Object.keys(limits).length === 0,
     rules,
     hasRules: !letsAllThrough(rules),
     mask: file.mask ?? base.mask,

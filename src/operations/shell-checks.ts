@@ -1,5 +1,4 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
-import { isUnconfined } from '../access/profile.ts';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
@@ -45,7 +44,7 @@ export class CommandChecks {
   }
 
   #confinement({ profile }: CallContext): Confinement | undefined {
-    return isUnconfined(profile) ? undefined : confinementOf(profile, this.deps.ownPaths);
+    return profile.isPlain ? undefined : confinementOf(profile, this.deps.ownPaths);
   }
 
   /** What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here. */
