@@ -41,7 +41,6 @@ export interface AppParts extends AnswerDeps {
 
 /** The door of MCP, which is built beside this one. */
 export interface McpDoor {
-  readonly methods: readonly string[];
   /** The page that a request comes from; undefined where it comes from no browser. Throws `ForeignOrigin`. */
   originOf(request: Request, exchange: Exchange): string | undefined;
   /**
@@ -56,38 +55,26 @@ export interface McpDoor {
   ): Promise<Response>;
 }
 
+const STREAM_ROUTE = '/sessions/:id/stream';
 const STREAM_PATH = /^\/sessions\/[^/]+\/stream$/;
-
-function methodsOf({ operations, mcp, signIn }: AppParts): ReadonlyMap<string, readonly string[]> {
-  return new Map<string, readonly string[]>([
-    ['/', ['POST']],
-    ['/healthz', ['GET', 'HEAD']],
-    ['/openapi.json', ['GET']],
-    ['/metrics', ['GET']],
-    ['/sessions/:id/stream', ['GET']],
-    ...DOCS_PATHS.map((path): [string, string[]] => [path, ['GET', 'HEAD']]),
-    ['/mcp', mcp.methods],
-    ...(signIn?.routes ?? []),
-    ...operations.map(({ name }): [string, string[]] => [`/${name}`, ['POST']]),
-  ]);
-}
 
 type Answering = (exchange: HttpExchange) => Response | Promise<Response>;
 
 /** The socket that a request came in at; `null` where there is none, as in tests. */
 type Socket = { requestIP(request: Request): { readonly address: string } | null } | null;
 
+type Route = (context: { readonly request: Request; readonly server: Socket }) => Promise<Response>;
+type Methods = Readonly<Record<string, Route>>;
+
 /** The whole HTTP side of the agent, without a socket. */
 export function createApp(parts: AppParts) {
-  const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
-  const methods = methodsOf(parts);
   const begin = (request: Request, socket: Socket): HttpExchange => {
     const peer = socket?.requestIP(request)?.address ?? 'unknown';
     return beginExchange(request, peer, clientAddress(peer, request.headers, parts.trustedProxies), parts.replySeconds);
   };
   const route =
-    (answer: Answering) =>
-    async ({ request, server }: { readonly request: Request; readonly server: Socket }) => {
+    (answer: Answering): Route =>
+    async ({ request, server }) => {
       const exchange = begin(request, server);
       try {
         return await answer(exchange);
@@ -97,44 +84,51 @@ export function createApp(parts: AppParts) {
     };
   const open = (answer: Answering) => route((exchange) => publicly(parts, exchange, answer));
   const closed = (answer: Answering) => route((exchange) => admitted(parts, exchange, answer));
-  const healthy = route((exchange) => health(parts, exchange));
-  const document = open((exchange) => openApi(parts, exchange));
-  const measures = route((exchange) => metrics(parts, exchange));
-  const original = closed((exchange) => rpc(parts, operations, exchange));
-  const mcpDoor = route((exchange) => mcp(parts, exchange));
-  const nothing = (exchange: Exchange): never => nothingHere(exchange, methods);
+  const readable = (answer: Route): Methods => ({ GET: answer, HEAD: answer });
+  const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
+  /** Every path but the stream's and those of the sign-in, with its methods. */
+  const routes: readonly (readonly [path: string, methods: Methods])[] = [
+    ['/', { POST: closed((exchange) => rpc(parts, operations, exchange)) }],
+    ['/healthz', readable(route((exchange) => health(parts, exchange)))],
+    ['/openapi.json', { GET: open((exchange) => openApi(parts, exchange)) }],
+    ['/metrics', { GET: route((exchange) => metrics(parts, exchange)) }],
+    // Its server never speaks first, so there is no stream to GET; and there is no session to DELETE.
+    [
+      '/mcp',
+      {
+        POST: route((exchange) => mcp(parts, exchange)),
+        OPTIONS: open((exchange) => preflight(parts, exchange)),
+      },
+    ],
+    ...DOCS_PATHS.map((path) => [path, readable(open((exchange) => docs(parts, path, exchange)))] as const),
+    ...parts.operations.map(
+      (operation) => [`/${operation.name}`, { POST: closed((exchange) => flat(parts, operation, exchange)) }] as const,
+    ),
+  ];
+  const allowed = new Map<string, readonly string[]>([
+    ...routes.map(([path, methods]) => [path, Object.keys(methods)] as const),
+    [STREAM_ROUTE, ['GET']],
+    ...(parts.signIn?.routes ?? []),
+  ]);
+  const nothing = ({ method, path }: Exchange): never => {
+    throw noRoute(method, STREAM_PATH.test(path) ? STREAM_ROUTE : path, allowed);
+  };
   const unparsed = { parse: 'none' } as const;
   // A path is what the table says and nothing else: `/metrics/` is another.
   const app = new Elysia({ name: 'agent3', strictPath: true })
     .onError({ as: 'global' }, ({ error, request, server }) => failed(parts, begin(request, server), error))
-    .get('/healthz', healthy)
-    .head('/healthz', healthy)
-    .get('/openapi.json', document)
-    .get('/metrics', measures)
-    .get('/sessions/:id/stream', ({ request, server, params: { id } }) => {
+    .get(STREAM_ROUTE, ({ request, server, params: { id } }) => {
       return closed((exchange) => stream(parts, id, exchange))({ request, server });
     })
-    .post('/', original, unparsed)
-    .post('/mcp', mcpDoor, unparsed)
-    .options(
-      '/mcp',
-      open((exchange) => preflight(parts, exchange)),
-    )
     // What has no route, wants the token before it says so.
     .all('/*', closed(nothing), unparsed)
     .all('/', closed(nothing), unparsed);
-  for (const path of DOCS_PATHS) {
-    const page = open((exchange) => docs(parts, path, exchange));
-    app.get(path, page).head(path, page);
-  }
+  for (const [path, methods] of routes)
+    for (const [method, answer] of Object.entries(methods)) app.route(method, path, answer, unparsed);
   const signInDoor = open((exchange) => answerSignIn(parts, exchange) ?? nothing(exchange));
   // A client that looks how to sign in learns that there is nothing, not that it has no token.
   for (const path of ['/.well-known/*', '/oauth/*']) app.all(path, signInDoor, unparsed);
   for (const path of OPEN_PATHS) app.all(path, open(nothing), unparsed);
-  for (const operation of parts.operations) {
-    const call = closed((exchange) => flat(parts, operation, exchange));
-    app.post(`/${operation.name}`, call, unparsed);
-  }
   return app;
 }
 
@@ -274,8 +268,4 @@ function metrics(parts: AppParts, exchange: HttpExchange): Response | Promise<Re
     const { text, type } = await parts.metrics.text();
     return send(parts, exchange, 200, text, Buffer.byteLength(text), { 'content-type': type });
   });
-}
-
-function nothingHere({ method, path }: Exchange, methods: ReadonlyMap<string, readonly string[]>): never {
-  throw noRoute(method, STREAM_PATH.test(path) ? '/sessions/:id/stream' : path, methods);
 }

@@ -15,8 +15,6 @@ export interface McpDoorDeps extends McpHttpDeps, OriginRules {
 export function mcpDoor(deps: McpDoorDeps, newServer?: typeof mcpServer): McpDoor {
   let http: Promise<McpHttp> | undefined;
   return {
-    // The server never speaks first, so there is no stream to GET; and there is no session to DELETE.
-    methods: ['POST', 'OPTIONS'],
     originOf: (request, { peer }) => {
       const own = requestOrigin(request.url, request.headers, deps.trustedProxies.has(peer));
       return requireOrigin(request.headers, own, deps);
