@@ -17,7 +17,7 @@ const PACKAGES: Readonly<Record<string, keyof typeof RELEASE_TARGETS>> = {
   arm64: 'agent3-linux-arm64',
 };
 
-/** Makes `agent3-<version>-linux-<arch>.tar.gz`: the executable, `ops/` and INSTALL.md. Gives its path. */
+/** Makes `agent3-<version>-linux-<arch>.tar.gz`: the executable, `ops/`, and what is to be read without a network. Gives its path. */
 export function buildBundle(binary: string, target: string, directory: string): string {
   const name = `agent3-${manifest.version}-${target}`;
   const work = mkdtempSync(join(tmpdir(), 'agent3-bundle-'));
@@ -28,8 +28,10 @@ export function buildBundle(binary: string, target: string, directory: string): 
     for (const file of readdirSync(OPS).filter((one) => BUNDLED.test(one))) {
       cpSync(join(OPS, file), join(tree, 'ops', file));
     }
+    for (const directory of ['docs', 'pictures'])
+      cpSync(join(OPS, directory), join(tree, 'ops', directory), { recursive: true });
     cpSync(join(OPS, 'INSTALL.md'), join(tree, 'INSTALL.md'));
-    cpSync(join(OPS, '../LICENSE'), join(tree, 'LICENSE'));
+    for (const file of ['README.md', 'CHANGELOG.md', 'LICENSE']) cpSync(join(OPS, '..', file), join(tree, file));
     const archive = join(directory, `${name}.tar.gz`);
     run(['tar', '--owner=0', '--group=0', '--sort=name', '-czf', archive, '-C', work, name]);
     return archive;

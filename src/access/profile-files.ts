@@ -83,13 +83,34 @@ export function readProfile(path: string): Profile | readonly string[] {
     const fault = othersWrite(path);
     if (fault !== undefined) return [fault];
     const text = readFileSync(path, 'utf8');
-    value = path.endsWith('.json') ? JSON.parse(text) : Bun.TOML.parse(text);
+    value = path.endsWith('.json') ? JSON.parse(text) : parseToml(text);
   } catch (error) {
     if (errnoOf(error)?.startsWith('E') === true) return [unread(error)];
     return [`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`];
   }
   if (!Value.Check(profileSchema, value)) return schemaFaults(value);
   return profileOf(name, value);
+}
+
+/** Throws with the line in which what cannot be parsed begins, which Bun's parser does not tell. */
+function parseToml(text: string): unknown {
+  try {
+    return Bun.TOML.parse(text);
+  } catch (error) {
+    const lines = text.split('\n');
+    let good = lines.length - 1;
+    while (good > 0 && !isToml(lines.slice(0, good).join('\n'))) good--;
+    throw new Error(`line ${good + 1}: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
+
+function isToml(text: string): boolean {
+  try {
+    Bun.TOML.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function listProfileFiles(

@@ -3,7 +3,7 @@ import { resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
 import { type Installed, install } from '../install/install.ts';
 import { PACKAGED_BINARY, PATHS } from '../install/layout.ts';
-import { ceilingsFor, InstallFault, memoryWords } from '../install/machine.ts';
+import { ceilingsFor, InstallFault, memoryWords, readText } from '../install/machine.ts';
 import { describeInstalled, lookAtInstalled } from '../install/service.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -121,13 +121,21 @@ export function defineUninstall(command: Command): void {
     .action(({ purge = false, dryRun = false, root }) =>
       runInstaller(() => {
         const count = uninstall({ purge, dryRun, root: resolveRoot(root) }, writeLine);
-        writeLine(count === 0 ? 'Nothing to remove: Agent3 is not installed.' : describeEnd(purge, dryRun));
+        writeLine(count === 0 ? nothingToRemove() : describeEnd(purge, dryRun, root));
       }),
     );
 }
 
-function describeEnd(purge: boolean, dryRun: boolean): string {
+function nothingToRemove(): string {
+  if (process.execPath === PACKAGED_BINARY)
+    return 'The service is removed already. apt purge agent3 removes the package.';
+  return 'Nothing to remove: Agent3 is not installed.';
+}
+
+function describeEnd(purge: boolean, dryRun: boolean, root: string): string {
   if (dryRun) return 'Nothing was changed: this is what would be done.';
+  if (root === '/' && process.execPath === PACKAGED_BINARY)
+    return 'The service is removed. The package stays, and settings, sessions and logs: apt purge agent3 removes them all.';
   return purge
     ? 'Agent3 is removed, with everything it kept.'
     : 'Agent3 is removed. Settings, sessions and logs are kept; uninstall --purge, with the executable of a bundle, removes them.';
@@ -160,7 +168,7 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
       ? `  Token     in ${PATHS.settings}`
       : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
   );
-  if (kind === 'installed') lines.push(`  Commands  ${memoryWords(ceilingsFor().commandsMemoryMib * 1_048_576)}`);
+  if (kind === 'installed') lines.push(`  Commands  ${limitWords()}`);
   lines.push(
     '',
     url.startsWith('https://')
@@ -170,6 +178,13 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
   if (kind === 'staged') lines.push('', ...STAGED);
   if (kind === 'installed') lines.push('', ...tryIt(url), '', HINTS);
   return lines.join('\n');
+}
+
+/** What commands may use, where the kernel holds them to it. */
+function limitWords(): string {
+  if (/\bmemory\b/.test(readText('/sys/fs/cgroup/cgroup.controllers') ?? ''))
+    return memoryWords(ceilingsFor().commandsMemoryMib * 1_048_576);
+  return 'without limits: this machine has no cgroup controllers (agent3 doctor)';
 }
 
 function titleOf(kind: Installed['kind'], before: string | undefined, now: string): string {

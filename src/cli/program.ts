@@ -80,7 +80,11 @@ export async function define(name: string, command: Command): Promise<void> {
 }
 
 /** Runs the subcommand that `argv` names; prints the help when it names none. Exits with 2 when the command line is wrong. */
-export async function runProgram(argv: readonly string[]): Promise<void> {
+export async function runProgram(words: readonly string[]): Promise<void> {
+  // `agent3 help token create`
+  const isHelp = words[0] === 'help';
+  const isKnown = words.length === 1 || COMMANDS.some(({ name }) => name === words[1]);
+  const argv = isHelp ? [...words.slice(1), ...(isKnown ? ['--help'] : [])] : words;
   const program = new Command('agent3')
     .description('A shell on this server for an AI model: limits held, nothing lost.')
     .version(`agent3 ${version} (${commit})`, '--version', 'Print the version and the commit')

@@ -4,7 +4,7 @@ import type { AgentClient } from '../client/agent-client.ts';
 import { writeAll } from '../client/descriptor.ts';
 import { ClientFault, OutputClosed } from '../client/faults.ts';
 import { mayPassOnceReached, persist } from '../client/patience.ts';
-import { type ListedSession, listSessions, readStream } from '../client/sessions.ts';
+import { findSession, type ListedSession, listSessions, readStream } from '../client/sessions.ts';
 import { visibleJson, visibleText } from '../lib/visible.ts';
 import { SIGNALS } from '../process/signals.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
@@ -29,6 +29,7 @@ export function defineSession(session: Command): void {
     .option('--offset <bytes>', 'where to begin; negative: so many before the end', parseBytes, 0)
     .option('-f, --follow', 'continue until the command has ended')
     .option('--raw', 'exact bytes also on a terminal, with the escape sequences of a session with --tty')
+    .addHelpText('after', READ_EXIT)
     .action(printStream);
   withRemote(
     session.command('stop <session>').description('Send a signal to every process of a session; its output stays'),
@@ -41,12 +42,17 @@ export function defineSession(session: Command): void {
 }
 
 const EXAMPLES = `
+An id may be shortened to its beginning, as far as no other session has the same.
+
 Examples:
   agent3 session list --status running
   agent3 session list | awk -F '\\t' '$3 != 0 { print $1, $8 }'
   agent3 session read --follow 01a209be-73a0-77a4-b108-794b51daa6b1
   agent3 session stop --signal KILL 01a209be-73a0-77a4-b108-794b51daa6b1
 `;
+
+const READ_EXIT = `
+Exit code: 0; with --follow that of the command, 1 where it has none.`;
 
 const COLUMNS = `
 Fields without a terminal: session, status, exit code, start, milliseconds, bytes of stdout, of stderr, command.`;
@@ -88,21 +94,26 @@ interface ReadOptions extends RemoteOptions {
   readonly raw?: true | undefined;
 }
 
-async function printStream(session: string, options: ReadOptions): Promise<void> {
+async function printStream(id: string, options: ReadOptions): Promise<void> {
   await withClient(options, async (client) => {
+    const session = await findSession(client, id);
     const stream = options.stderr === true ? 'stderr' : 'stdout';
     const raw = options.raw === true || !isatty(1);
     const reading = { stream, offset: options.offset, follow: options.follow === true, raw } as const;
-    for await (const bytes of readStream(client, session, reading)) await writeAll(1, bytes);
+    const pieces = readStream(client, session, reading);
+    let piece = await pieces.next();
+    for (; piece.done !== true; piece = await pieces.next()) await writeAll(1, piece.value);
+    if (reading.follow) process.exitCode = piece.value ?? EXIT_FAILURE;
   });
 }
 
-async function stopSession(session: string, options: RemoteOptions & { readonly signal: string }): Promise<void> {
+async function stopSession(id: string, options: RemoteOptions & { readonly signal: string }): Promise<void> {
   await withClient(options, async (client) => {
     interface Killed {
       readonly status: string;
       readonly signalled: number;
     }
+    const session = await findSession(client, id);
     const args = { session, signal: options.signal };
     const { status, signalled } = await persist(() => client.call<Killed>('kill_session', args), mayPassOnceReached());
     await print(
@@ -113,7 +124,8 @@ async function stopSession(session: string, options: RemoteOptions & { readonly 
 
 async function closeSessions(ids: readonly string[], options: RemoteOptions): Promise<void> {
   await withClient(options, async (client) => {
-    for (const session of ids) {
+    for (const id of ids) {
+      const session = await findSession(client, id);
       await persist(() => client.call('close_session', { session }), mayPassOnceReached());
       await print(`${session}\tclosed\n`);
     }

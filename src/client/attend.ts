@@ -35,7 +35,7 @@ export class Attendance {
     } catch (error) {
       if (error instanceof OutputFault) await this.#kill('TERM');
       else if (error instanceof Refused && error.status === 404) note('its session was closed meanwhile');
-      else if (error instanceof ClientFault) note(`the command continues as session ${started.session}`);
+      else if (error instanceof ClientFault) note(left(started, error));
       throw error;
     }
   }
@@ -140,6 +140,13 @@ function forPerson(message: string, session: string): string {
     (_, verb) => `agent3 session ${verb === 'kill' ? 'stop' : verb}`,
   );
   return `${named} (session ${session})`;
+}
+
+/** What becomes of a command that is not followed any more. A token that ends takes its requests for approval along. */
+function left({ session, waitsFor }: Started, error: ClientFault): string {
+  const isTokenGone = error instanceof Refused && (error.status === 401 || error.status === 403);
+  if (waitsFor === undefined || !isTokenGone) return `the command continues as session ${session}`;
+  return `where it still waited for approval, it ended with the token and was not run; else it continues as session ${session}`;
 }
 
 /** Exits at once, before the end of the command. */

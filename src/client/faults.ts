@@ -41,6 +41,9 @@ export class Refused extends ClientFault {
   }
 }
 
+/** No session, or several, have the id that a person has shortened. */
+export class UnknownSession extends ClientFault {}
+
 /** Standard input cannot be passed on. */
 export class InputFault extends ClientFault {}
 

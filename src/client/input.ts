@@ -128,7 +128,7 @@ export function openTerminal(
 ): LocalTerminal {
   if (!isatty(0)) refuse('-t needs a terminal as standard input; leave it out here');
   const { stdin } = process;
-  const [cols, rows] = isatty(1) ? process.stdout.getWindowSize() : [120, 24];
+  const [cols, rows] = isatty(1) ? process.stdout.getWindowSize() : [0, 0];
   const release = (): void => {
     stdin.setRawMode(false);
   };
@@ -138,8 +138,8 @@ export function openTerminal(
     input: { kind: 'pieces', pieces: keys() },
     order: {
       pty: true,
-      rows: cells(rows),
-      cols: cells(cols),
+      rows: cells(rows, 24),
+      cols: cells(cols, 120),
       // A person's terminal has colours, unless the person wants none; the agent's commands have none by default.
       env: { ...(TERM !== undefined && { TERM }), NO_COLOR: NO_COLOR ?? '' },
     },
@@ -147,8 +147,9 @@ export function openTerminal(
   };
 }
 
-function cells(count: number): number {
-  return Math.min(MOST_CELLS, Math.max(1, count));
+/** A terminal that nobody looks at has no size: `script`, a runner of tests. */
+export function cells(count: number, usual: number): number {
+  return count < 1 ? usual : Math.min(MOST_CELLS, count);
 }
 
 /** What is typed, all of it that came meanwhile at once. */

@@ -1,7 +1,7 @@
 import { delay } from '../lib/clock.ts';
 import { BackgroundOff } from '../lib/errors.ts';
 import type { AgentClient } from './agent-client.ts';
-import { NotAgent3, Refused } from './faults.ts';
+import { NotAgent3, Refused, UnknownSession } from './faults.ts';
 import { mayPass, mayPassOnceReached, type Patience, persist } from './patience.ts';
 
 /** The largest reply window that an agent can have, and some more: a call in the foreground is answered within it. */
@@ -92,16 +92,34 @@ interface Page {
   readonly stderr: string;
   readonly next_offset: number;
   readonly eof: boolean;
+  readonly exit_code: number | null;
   readonly stdout_bytes: number;
   readonly stderr_bytes: number;
 }
 
-/** A stream of a session, page by page, as it was or is written. Throws a `ClientFault`. */
+/** The session that an id names, or the beginning of one that no other has. Throws a `ClientFault`. */
+export async function findSession(client: AgentClient, text: string): Promise<string> {
+  if (!/^[0-9a-f-]{4,35}$/.test(text)) return text;
+  const all = await listSessions(client, Number.MAX_SAFE_INTEGER, undefined);
+  const found = all.filter(({ session }) => session.startsWith(text));
+  if (found.length === 1) return found[0]?.session ?? text;
+  const words = found.map(({ session }) => session);
+  throw new UnknownSession(
+    found.length === 0
+      ? `no session begins with ${text}: agent3 session list`
+      : `${found.length} sessions begin with ${text}: ${words.slice(0, 5).join(', ')}${words.length > 5 ? ', …' : ''}`,
+  );
+}
+
+/**
+ * A stream of a session, page by page, as it was or is written. Gives the exit code of its command, null while there is
+ * none. Throws a `ClientFault`.
+ */
 export async function* readStream(
   client: AgentClient,
   session: string,
   { stream, offset: from, follow, raw }: Reading,
-): AsyncGenerator<Uint8Array, void> {
+): AsyncGenerator<Uint8Array, number | null> {
   const encoding = raw ? 'base64' : 'utf8';
   let offset = from;
   let wait = 0;
@@ -115,7 +133,7 @@ export async function* readStream(
     const isStuck = page.next_offset === offset;
     offset = page.next_offset;
     const isAtEnd = isStuck || offset >= page[`${stream}_bytes`];
-    if (page.eof || (isAtEnd && !follow)) return;
+    if (page.eof || (isAtEnd && !follow)) return page.exit_code;
     // An escape sequence that is not whole is there, but no text yet.
     if (isStuck) await delay(STUCK_PAUSE_MS);
     wait = isAtEnd ? WAIT_SECONDS : 0;

@@ -78,6 +78,14 @@ export const INVENTORY: readonly Addition[] = [
     isRead: true,
     ...later,
   },
+  {
+    kind: 'written',
+    name: `${PATHS.tokens}.lock`,
+    what: 'one change of the tokens at a time',
+    goes: 'purge',
+    when: '`agent3 token`, `agent3 connect`',
+    ...later,
+  },
   { kind: 'directory', name: PATHS.profiles, what: 'your profiles', goes: 'purge', access: open, isRead: true },
   {
     kind: 'directory',

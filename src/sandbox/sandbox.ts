@@ -229,25 +229,14 @@ export async function sandboxFault(spec: SandboxSpec): Promise<MachineFault | un
   if (ownsDevices(spec) && deviceView() === undefined)
     return { what: 'the devices of the machine cannot be shielded from root' };
   try {
-    using descriptors = new Descriptors();
-    const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
-    const before = spec.account === undefined ? [] : asUser(spec.account);
-    const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
     const startedMs = performance.now();
-    const probe = Bun.spawn([...before, ...words, 'true'], {
-      env: { PATH: TRUSTED_PATH },
-      stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as ['ignore', 'ignore', 'pipe'],
-      timeout: PROBE_MS,
-      killSignal: 'SIGKILL',
-    });
-    const stderr = new Response(probe.stderr).text();
-    if ((await probe.exited) === 0) return undefined;
+    const { exitCode, said } = await runIn(spec, ['true']);
+    if (exitCode === 0) return undefined;
     // What has run into its time limit says nothing of this machine but that it is slow.
     if (performance.now() - startedMs >= PROBE_MS)
       return {
         what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
       };
-    const said = await stderr;
     const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
     if (own === undefined) return { what: describeFailure(said) };
     return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
@@ -259,6 +248,26 @@ export async function sandboxFault(spec: SandboxSpec): Promise<MachineFault | un
       cure: 'apt-get install --reinstall bubblewrap',
     };
   }
+}
+
+/** Whether a command in such a sandbox, which can be made here, may write to a directory: root has no capabilities there. */
+export async function mayWriteIn(spec: SandboxSpec, directory: string): Promise<boolean> {
+  return (await runIn(spec, ['test', '-w', directory, '-a', '-x', directory])).exitCode === 0;
+}
+
+async function runIn(spec: SandboxSpec, argv: readonly string[]) {
+  using descriptors = new Descriptors();
+  const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
+  const before = spec.account === undefined ? [] : asUser(spec.account);
+  const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
+  const probe = Bun.spawn([...before, ...words, ...argv], {
+    env: { PATH: TRUSTED_PATH },
+    stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as ['ignore', 'ignore', 'pipe'],
+    timeout: PROBE_MS,
+    killSignal: 'SIGKILL',
+  });
+  const [said, exitCode] = await Promise.all([new Response(probe.stderr).text(), probe.exited]);
+  return { exitCode, said };
 }
 
 const AT_ROOT: Inside = { cwd: '/', env: {} };

@@ -118,3 +118,16 @@ test('a file whose name is that of a built-in profile, or no profile’s at all,
   ]);
   expect([...profiles.keys()]).toEqual(['full', 'readonly']);
 });
+
+test.each([
+  ['extends = "full"\n[limits]\nmemory_mib = = 3\n', 'line 3: '],
+  ['extends = "full"\n\ndescription = "x\n', 'line 3: '],
+  ['extends = "full"\nextends = "full"\ndescription = "x"\n', 'line 2: '],
+  ['x', 'line 1: '],
+  ['# a\nhide = [\n  "/a",\n  "/b" "/c",\n]\n[limits]\n', 'line 2: '],
+])('what cannot be parsed is told with its line: %j', (text, told) => {
+  using place = new TemporaryDirectory(directory.path);
+  writeFileSync(place.join('app.toml'), text);
+  const [fault] = readProfiles(place.path).faulty;
+  expect(fault?.faults[0]).toStartWith(`it cannot be parsed: ${told}`);
+});

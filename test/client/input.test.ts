@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { InputFault } from '../../src/client/faults.ts';
-import { decodeText, readInput } from '../../src/client/input.ts';
+import { cells, decodeText, readInput } from '../../src/client/input.ts';
 import { decodeUtf8 } from '../../src/lib/utf8.ts';
 
 import '../helpers/bytes.ts';
@@ -18,6 +18,16 @@ async function piecesOf(chunks: readonly Uint8Array[], pauseMs = 0): Promise<Uin
   if (input.kind !== 'pieces') throw new Error(`it is ${input.kind}`);
   return Array.fromAsync(input.pieces);
 }
+
+test.each([
+  [0, 24],
+  [-1, 24],
+  [1, 1],
+  [80, 80],
+  [5000, 1000],
+])('a terminal of %d lines asks for %d', (count, asked) => {
+  expect(cells(count, 24)).toBe(asked);
+});
 
 describe('standard input', () => {
   test('that is empty is none', async () => {

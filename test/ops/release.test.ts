@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buildDeb } from '../../ops/deb.ts';
 import { buildBundle } from '../../ops/release.ts';
@@ -11,7 +11,7 @@ const OPS = join(import.meta.dir, '../../ops');
 const missing = ensurePrograms({ shellcheck: 'shellcheck', lintian: 'lintian', 'dpkg-deb': 'dpkg' });
 
 describe('the bundle', () => {
-  test('has the executable, the files of the service and INSTALL.md', () => {
+  test('has the executable, the files of the service, and what README and its links show', () => {
     using directory = new TemporaryDirectory();
     const archive = buildBundle(BINARY, 'linux-x64', directory.path);
     const names = command(['tar', '-tzf', archive])
@@ -20,6 +20,9 @@ describe('the bundle', () => {
       .map((name) => name.split('/').slice(1).join('/'));
     for (const name of ['agent3', 'INSTALL.md', 'LICENSE', 'ops/install', 'ops/agent3.service', 'ops/agent3.logrotate'])
       expect(names).toContain(name);
+    const readme = readFileSync(join(OPS, '../README.md'), 'utf8');
+    for (const [, path = ''] of readme.matchAll(/(?:\]\(|src=")(ops\/[^)"#]+)/g)) expect(names).toContain(path);
+    expect(names).toContain('README.md');
     command(['tar', '-xzf', archive, '-C', directory.path]);
     const [tree = ''] = readdirSync(directory.path).filter((name) => !name.endsWith('.gz'));
     expect(command([join(directory.path, tree, 'ops/install'), '--help'])).toContain('--dry-run');

@@ -6,7 +6,7 @@ import { errnoOf } from '../../lib/errors.ts';
 import { LOOK_USER } from '../../lib/look-user.ts';
 import { accountOf, type NamedAccount } from '../../process/environment.ts';
 import { hardLinkNotes } from '../../sandbox/hidden.ts';
-import { asUser, sandboxFault } from '../../sandbox/sandbox.ts';
+import { asUser, mayWriteIn, sandboxFault } from '../../sandbox/sandbox.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
 import { PATHS, SERVICE } from '../layout.ts';
 import { hasSystemd } from '../machine.ts';
@@ -51,7 +51,11 @@ async function machineFault(profile: MachineProfile, own: string | undefined): P
   const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account };
   const fault = await sandboxFault(spec);
   if (fault !== undefined || directory === undefined) return fault;
-  return account === undefined ? writingFault(directory) : writingFaultOf(account, directory);
+  const unwritable = account === undefined ? writingFault(directory) : undefined;
+  if (unwritable !== undefined || (await mayWriteIn(spec, directory))) return unwritable;
+  const name = account?.name ?? ownName();
+  const root = name === 'root' ? ' in a sandbox, where it is a user like others' : '';
+  return { what: `the user ${name} may not write to ${directory}${root}`, cure: `chown ${name} ${directory}` };
 }
 
 /** Why this process cannot write to a directory. */
@@ -64,15 +68,14 @@ function writingFault(directory: string): MachineFault | undefined {
       const cure = `if its file system is not read-only, ReadWritePaths=${directory} in: systemctl edit agent3`;
       return { what: `${directory} is read-only`, cure };
     }
-    const { username } = userInfo();
+    const username = ownName();
     return { what: `the user ${username} may not write to ${directory}`, cure: `chown ${username} ${directory}` };
   }
 }
 
-function writingFaultOf(account: NamedAccount, directory: string): MachineFault | undefined {
-  const { exitCode } = Bun.spawnSync([...asUser(account), 'test', '-w', directory, '-a', '-x', directory]);
-  if (exitCode === 0) return undefined;
-  return { what: `the user ${account.name} may not write to ${directory}`, cure: `chown ${account.name} ${directory}` };
+/** The user of this process; `userInfo` asks the environment first, which may have none. */
+function ownName(): string {
+  return process.geteuid?.() === 0 ? 'root' : userInfo().username;
 }
 
 /** Why the installed agent, whose user is `own`, cannot run commands as the user of a profile: only root becomes another. */

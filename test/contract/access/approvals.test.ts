@@ -23,6 +23,7 @@ import { eventually } from '../../helpers/waiting.ts';
 const directory = new TemporaryDirectory();
 const PROFILES = directory.join('profiles.d');
 const APPROVALS = directory.join('approvals');
+const TOKENS = directory.join('tokens.json');
 mkdirSync(PROFILES);
 mkdirSync(APPROVALS, { mode: 0o750 });
 writeFileSync(
@@ -56,6 +57,7 @@ beforeAll(async () => {
   });
   agent = await startAgent({
     ...settings,
+    AGENT3_TOKENS_FILE: TOKENS,
     AGENT3_PROFILES_DIR: PROFILES,
     AGENT3_PROFILE: 'careful',
     AGENT3_NOTIFY_URL: `http://127.0.0.1:${receiver.port}/`,
@@ -414,6 +416,21 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     expect(code).toBe(1);
     expect(stderr).toContain('a person has to approve this command first: rule 2: confirm command rm');
     expect(stderr).toContain('No such file');
+  });
+
+  test('ends with its token, and agent3 exec does not say that it continues', async () => {
+    const access = { AGENT3_TOKENS_FILE: TOKENS, AGENT3_PROFILES_DIR: PROFILES };
+    const { stdout } = await agent3(['token', 'create', 'leaving', '--profile', 'careful'], access);
+    const remote = { AGENT3_URL: agent.url, AGENT3_API_TOKEN: stdout.trim() };
+    const run = agent3(['exec', `rm ${directory.join('none')}`], remote);
+    await eventually('it waits', async () => (await listed()).length === 1);
+    await agent3(['token', 'revoke', 'leaving'], access);
+    const { code, stderr } = await run;
+    expect(code).toBe(255);
+    expect(stderr).toContain('This token has ended or was taken away');
+    expect(stderr).toContain('where it still waited for approval, it ended with the token and was not run');
+    expect(stderr).not.toContain('the command continues');
+    await eventually('nobody is asked any more', async () => (await listed()).length === 0);
   });
 
   test('is taken back by kill_session and close_session', async () => {

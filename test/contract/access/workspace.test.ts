@@ -442,6 +442,22 @@ describe.skipIf(!canTry)('what is hidden in a workspace stays hidden', () => {
     expect(stdout).toContain(`${join(directory, 'config/secret.env')} has 2 names (hard links)`);
   });
 
+  test('a directory that root may not write to in a sandbox is told by profile check', async () => {
+    const directory = join(place, 'root');
+    lay(directory, SECRETS, 0);
+    chownSync(directory, USER.uid, USER.uid);
+    try {
+      expect(await desk.shell('root', 'touch x')).toMatchObject({ http: 200, exit_code: 1 });
+      const { code, stdout } = await agent3(['profile', 'check', join(desk.profiles, 'root.toml')]);
+      const fault = `the user root may not write to ${directory} in a sandbox, where it is a user like others`;
+      expect({ code, stdout }).toEqual({ code: 1, stdout: expect.stringContaining(fault) });
+    } finally {
+      chownSync(directory, 0, 0);
+    }
+    const { code } = await agent3(['profile', 'check', join(desk.profiles, 'root.toml')]);
+    expect(code).toBe(0);
+  });
+
   test('what the owner moves himself and puts back is found again', async () => {
     const directory = join(place, 'root');
     lay(directory, SECRETS, 0);

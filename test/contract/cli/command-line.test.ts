@@ -29,6 +29,28 @@ describe('agent3 --help', () => {
   });
 });
 
+test.concurrent.each([
+  [['help'], ['--help']],
+  [
+    ['help', 'serve'],
+    ['serve', '--help'],
+  ],
+  [
+    ['help', 'token', 'create'],
+    ['token', 'create', '--help'],
+  ],
+  [
+    ['help', 'exec'],
+    ['exec', '--help'],
+  ],
+])('%p is %p', async (words, same) => {
+  expect(await agent3(words)).toEqual(await agent3(same));
+});
+
+test.concurrent('agent3 help of what there is not is told', async () => {
+  expect(await agent3(['help', 'nosuch'])).toMatchObject({ code: 2, stdout: '' });
+});
+
 describe('agent3 token new', () => {
   test.concurrent('prints a token alone on its line', async () => {
     const { code, stdout, stderr } = await agent3(['token', 'new']);

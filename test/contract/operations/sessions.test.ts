@@ -88,6 +88,30 @@ describe('agent3 session read', () => {
     expect(textOf(await child.ended())).toEqual({ code: 0, stdout: 'one\ntwo\n', stderr: '' });
   });
 
+  test.concurrent('with --follow ends with the exit code of the command', async () => {
+    const { session } = await agent.shell({ cmd: 'echo one; exit 7' });
+    expect(await sessions(['read', '--follow', session])).toEqual({ code: 7, stdout: 'one\n', stderr: '' });
+    expect(await sessions(['read', session])).toEqual({ code: 0, stdout: 'one\n', stderr: '' });
+    const late = await agent.shell({ cmd: 'sleep 9', timeout: 0.2 });
+    expect(await sessions(['read', '-f', late.session])).toMatchObject({ code: 124 });
+  });
+
+  test.concurrent('takes the beginning of an id that no other session has', async () => {
+    const { session } = await agent.shell({ cmd: 'echo one' });
+    expect(await sessions(['read', session.slice(0, 30)])).toEqual({ code: 0, stdout: 'one\n', stderr: '' });
+    expect(await sessions(['read', '0000000'])).toEqual({
+      code: 1,
+      stdout: '',
+      stderr: 'agent3: no session begins with 0000000: agent3 session list\n',
+    });
+    await agent.shell({ cmd: 'true' });
+    const several = await sessions(['close', session.slice(0, 5)]);
+    expect(several).toMatchObject({ code: 1, stdout: '' });
+    expect(several.stderr).toMatch(new RegExp(`^agent3: \\d+ sessions begin with ${session.slice(0, 5)}: `));
+    expect(await sessions(['stop', session.slice(0, 30)])).toMatchObject({ code: 0 });
+    expect(await sessions(['close', session.slice(0, 30)])).toMatchObject({ code: 0, stdout: `${session}\tclosed\n` });
+  });
+
   test.concurrent('shows no escape sequences of a terminal session on a terminal, unless --raw', async () => {
     const { session } = await agent.shell({ cmd: String.raw`printf '\033[31mred\033[0m\n'`, pty: true });
     expect(await onTerminal(`session read ${session}`, { TERM: 'xterm' })).toBe('red\n');
