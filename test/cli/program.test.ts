@@ -20,7 +20,19 @@ const leaves = [...commands].filter(([, command]) => command.commands.length ===
 test('has the grammar that was decided', () => {
   expect(leaves.map(([name]) => name).sort()).toEqual(
     [
-      ...['serve', 'install', 'status', 'uninstall', 'doctor', 'exec', 'mcp', 'gpt', 'watchdog', 'completion'],
+      ...[
+        'serve',
+        'install',
+        'status',
+        'uninstall',
+        'doctor',
+        'exec',
+        'mcp',
+        'gpt',
+        'watchdog',
+        'completion',
+        'connect',
+      ],
       ...['new', 'create', 'list', 'rotate', 'revoke'].map((verb) => `token ${verb}`),
       ...['list', 'check', 'explain'].map((verb) => `profile ${verb}`),
       ...['list', 'show', 'approve', 'deny', 'watch'].map((verb) => `approval ${verb}`),
