@@ -10,7 +10,7 @@ export interface Run {
 }
 
 /** Longest that a run which does not serve may take. */
-const RUN_PATIENCE_MS = 15_000;
+const RUN_PATIENCE_MS = 45_000;
 
 /** Runs the executable to its end, in an empty directory unless `cwd` is given. */
 export async function agent3(

@@ -1,5 +1,5 @@
 /** Long enough for a loaded machine, short enough to show that something hangs. */
-const PATIENCE_MS = 15_000;
+const PATIENCE_MS = 45_000;
 const LOOK_MS = 20;
 
 /** Resolves with what `look` gives as soon as that is neither false nor undefined; throws naming `what` when it never is. */

@@ -26,7 +26,7 @@ import { linesOf, type RecordLine } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const missing = ensurePrograms({ bwrap: 'bubblewrap', gcc: 'gcc', git: 'git', perl: 'perl-base' });
+const missing = ensurePrograms('bwrap', 'gcc', 'git', 'perl');
 
 /** Ways to leave a process behind that nothing tells of, without a cgroup. */
 const LEFT: readonly Attempt[] = [
@@ -160,15 +160,19 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
     describe.each([...profiles])('in %s', (profile) => {
       const refused = [...SET_ID, ...SOCKETS, ...LEASES, ...SHARED];
       const all = [...refused, ...WATCHES, ...INTERNET];
-      let said: ReadonlyMap<string, string> = new Map();
+      const said = new Map<string, string>();
       let heardBefore = '';
       beforeAll(async () => {
         heardBefore = heard();
         const work = writesNowhere(profile) ? '/tmp' : workOf(profile);
-        const answer = await attempt(profile, tryAll(all, work));
-        expect(answer).toMatchObject({ status: 'done', exit_code: 0, truncated: false });
-        said = saidBy(all, String(answer['stdout']));
-      }, 60_000);
+        // A busy machine gets through so many within the time of one call.
+        for (let at = 0; at < all.length; at += 40) {
+          const some = all.slice(at, at + 40);
+          const answer = await attempt(profile, tryAll(some, work));
+          expect(answer).toMatchObject({ status: 'done', exit_code: 0, truncated: false });
+          for (const [what, text] of saidBy(some, String(answer['stdout']))) said.set(what, text);
+        }
+      }, 240_000);
 
       test.each(refused.map(([what]) => what))('does not get done: %s', (what) => {
         expect(hasEscaped(what, said.get(what))).toBe(false);
@@ -228,7 +232,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
       });
 
       test('is read while it takes the modes of its output away', async () => {
-        const cmd = 'echo begun; timeout 20 perl -e "chmod 0, STDOUT; warn 1; chmod 0, STDOUT while 1"';
+        const cmd = 'echo begun; timeout 100 perl -e "chmod 0, STDOUT; warn 1; chmod 0, STDOUT while 1"';
         const begun = await shellAs(profile, { cmd, background: true });
         expect(begun).not.toHaveProperty('error');
         const { session } = begun;
@@ -246,20 +250,16 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
       const alive = (mark: string): boolean =>
         command(['sh', '-c', `pgrep -fc "^sleep ${mark}\\$" || true`]).trim() !== '0';
 
-      test.each([...LEFT])(
-        'finds and stops what is left by %s',
-        async (_, cmd) => {
-          const mark = `4${Math.floor(Math.random() * 1e9)}`;
-          // A busy machine takes its time to start what is left behind.
-          const untilLeft = `until pgrep -xf "sleep ${mark}" > /dev/null; do sleep 0.02; done`;
-          const answer = await attempt(profile, `${cmd.replaceAll('MARK', mark)}\n${untilLeft}`);
-          expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: true });
-          expect(String(answer['message'])).toContain('close_session');
-          expect(await callAs(profile, 'close_session', { session: answer['session'] })).toEqual({ status: 'closed' });
-          expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: false });
-        },
-        20_000,
-      );
+      test.each([...LEFT])('finds and stops what is left by %s', async (_, cmd) => {
+        const mark = `4${Math.floor(Math.random() * 1e9)}`;
+        // A busy machine takes its time to start what is left behind.
+        const untilLeft = `until pgrep -xf "sleep ${mark}" > /dev/null; do sleep 0.02; done`;
+        const answer = await attempt(profile, `${cmd.replaceAll('MARK', mark)}\n${untilLeft}`);
+        expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: true });
+        expect(String(answer['message'])).toContain('close_session');
+        expect(await callAs(profile, 'close_session', { session: answer['session'] })).toEqual({ status: 'closed' });
+        expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: false });
+      });
 
       test('says nothing of what has ended', async () => {
         for (let round = 0; round < 3; round++) {
@@ -327,15 +327,18 @@ for fd in /proc/$$/fd/*; do if [ -e "$fd" ]; then basename "$fd"; fi; done; exit
 
     test.each([...profiles])('in %s holds no lock that the command line of the agent waits for', async (profile) => {
       const tokensFile = join(place, 'own/tokens.json');
-      const hold = (file: string): string => `(exec 9< ${file} && flock 9 && sleep 3) &`;
+      const hold = (file: string): string =>
+        `{ (exec 9< ${file} && flock 9 && echo held && sleep 60) || echo none; } 2> /dev/null &`;
       const cmd = `${[tokensFile, `${tokensFile}.lock`].map(hold).join(' ')} wait`;
       const { session } = await shellAs(profile, { cmd, background: true });
-      await Bun.sleep(300);
+      await eventually('it has tried both', async () => {
+        return String((await readAs(profile, { session }))['stdout']).split('\n').length > 2;
+      });
       const as = ['setpriv', `--reuid=${uid}`, `--regid=${uid}`, '--clear-groups', 'env'];
       const settings = [`AGENT3_TOKENS_FILE=${tokensFile}`, `AGENT3_PROFILES_DIR=${files.join('profiles.d')}`];
       const startedMs = performance.now();
       command([...as, ...settings, BINARY, 'token', 'create', `late-${profile}`, '--profile', 'full']);
-      expect(performance.now() - startedMs).toBeLessThan(2500);
+      expect(performance.now() - startedMs).toBeLessThan(20_000);
       await callAs(profile, 'close_session', { session });
     });
 

@@ -125,12 +125,12 @@ test.skipIf(!countsAll).concurrent.each(doubled)(
   async (_, cmd, leastMib) => {
     await using agent = await startAgent(settings);
     const { body } = await callAs(agent, 'full', 'shell', { cmd: `${cmd}; sleep 60`, background: true });
-    await eventually('the reservation on disk', () => diskOf(agent, body.session) >= leastMib, 15_000);
+    await eventually('the reservation on disk', () => diskOf(agent, body.session) >= leastMib);
     const countedMib = async (): Promise<number> => {
       const { text } = await agent.request('/metrics');
       return Number(/^agent3_session_bytes (\d+)$/m.exec(text)?.[1]) / MIB;
     };
-    await eventually('the reservation counted', async () => (await countedMib()) >= leastMib, 15_000);
+    await eventually('the reservation counted', async () => (await countedMib()) >= leastMib);
   },
 );
 
@@ -215,7 +215,7 @@ describe('a session of another token stays', () => {
         return Number(/^agent3_session_bytes (\d+)$/m.exec(text)?.[1]) / MIB;
       };
       // The sweep of every full minute is not waited for.
-      await eventually('sessions within their limit', async () => (await heldMib()) <= ALL_MIB, 15_000);
+      await eventually('sessions within their limit', async () => (await heldMib()) <= ALL_MIB);
       await Bun.sleep(1500);
       expect((await agent.read({ session: old.session })).stdout).toBe('mine\n');
       expect(await agent.read({ session: running.session })).toMatchObject({ status: 'running', stdout: 'begun\n' });

@@ -16,7 +16,7 @@ const shellText = (cmd: string) => JSON.stringify({ op: 'shell', args: { cmd } }
 
 /** Others are served while a test holds its strange connections. */
 async function expectService(): Promise<void> {
-  expect((await within('another call', agent.shell({ cmd: 'echo served' }), 10_000)).stdout).toBe('served\n');
+  expect((await within('another call', agent.shell({ cmd: 'echo served' }), 30_000)).stdout).toBe('served\n');
 }
 
 /** Opens `count` connections at once; they are closed with the stack. */
@@ -55,7 +55,7 @@ describe('others are served beside', () => {
     const headers = `Host: localhost\r\nX-Auth-Token: ${hasty.token}\r\nTransfer-Encoding: chunked\r\n\r\n`;
     chunked.send(`POST / HTTP/1.1\r\n${headers}6\r\n{"op":\r\n`);
     for (const connection of [half, chunked]) {
-      const text = await within('the refusal', connection.until(/\}$/), 10_000);
+      const text = await within('the refusal', connection.until(/\}$/), 30_000);
       expect(text).toMatch(/^HTTP\/1\.1 4\d\d/);
       expect(text).toContain('{"error":');
     }

@@ -60,7 +60,7 @@ describe('a command that reaches its execution limit', () => {
 describe('when the reply window closes', () => {
   test.concurrent('the command is answered running, with what it wrote so far', async () => {
     using trigger = new Trigger();
-    const answer = await within('the answer', hasty.shell({ cmd: `echo so far; ${trigger.wait}` }), 10_000);
+    const answer = await within('the answer', hasty.shell({ cmd: `echo so far; ${trigger.wait}` }), 30_000);
     expect(answer).toMatchObject({ status: 'running', exit_code: null, stdout: 'so far\n', stdout_bytes: 7 });
     expect(answer.message).toContain('read_session');
     trigger.open();
@@ -97,7 +97,7 @@ describe('when the reply window closes', () => {
 
   test.concurrent('a command that is being stopped is not waited for', async () => {
     const cmd = "trap '' TERM; sleep 300; sleep 300";
-    const answer = await within('the answer', hasty.shell({ cmd, timeout: 0.9 }), 10_000);
+    const answer = await within('the answer', hasty.shell({ cmd, timeout: 0.9 }), 30_000);
     expect(['running', 'timeout']).toContain(answer.status);
     expect(await ended(answer.session)).toMatchObject({ status: 'timeout', exit_code: 124 });
   });

@@ -10,7 +10,7 @@ const agent = await startAgent({ AGENT3_KILL_GRACE_SECONDS: '1' });
 afterAll(() => agent[Symbol.asyncDispose]());
 
 /** Runs a command that leaves processes behind; throws when the answer waits for them. */
-const answeredAtOnce = (cmd: string): Promise<Answer> => within('the answer', agent.shell({ cmd }), 10_000);
+const answeredAtOnce = (cmd: string): Promise<Answer> => within('the answer', agent.shell({ cmd }), 40_000);
 
 const close = (session: string) => agent.call('close_session', { session });
 
@@ -85,7 +85,7 @@ describe('at the execution limit the whole tree is stopped:', () => {
     ['a child of a child that ignores hang-ups', 'nohup bash -c "sleep 300 & echo \\$!; wait" 2> /dev/null & wait'],
   ];
   test.concurrent.each(trees)('%s', async (_, cmd) => {
-    const answer = await within('the answer', agent.shell({ cmd, timeout: 1 }), 15_000);
+    const answer = await within('the answer', agent.shell({ cmd, timeout: 1 }), 40_000);
     expect(answer).toMatchObject({ status: 'timeout', exit_code: 124 });
     const pid = pidIn(answer.stdout);
     await gone(pid);

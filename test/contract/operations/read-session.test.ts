@@ -116,7 +116,7 @@ describe('wait', () => {
 
   test.concurrent('is not longer than the reply window', async () => {
     const { session: quiet } = await hasty.shell({ cmd: 'sleep 30' });
-    const answer = await within('the answer', hasty.read({ session: quiet, wait: 40 }), 10_000);
+    const answer = await within('the answer', hasty.read({ session: quiet, wait: 40 }), 30_000);
     expect(answer).toMatchObject({ stdout: '', status: 'running', eof: false, next_offset: 0, exit_code: null });
   });
 
@@ -126,7 +126,7 @@ describe('wait', () => {
   });
 
   test.concurrent('does not wait for a command that has ended', async () => {
-    const answer = await within('the answer', agent.read({ session, offset: 10, wait: 40 }), 10_000);
+    const answer = await within('the answer', agent.read({ session, offset: 10, wait: 40 }), 30_000);
     expect(answer).toMatchObject({ stdout: '', eof: true });
   });
 
@@ -134,7 +134,7 @@ describe('wait', () => {
     const { session: closing } = await hasty.shell({ cmd: 'sleep 30' });
     const read = hasty.call('read_session', { session: closing, wait: 40 });
     expect((await hasty.call('close_session', { session: closing })).body).toEqual({ status: 'closed' } as never);
-    expect([200, 404]).toContain((await within('the answer', read, 10_000)).status);
+    expect([200, 404]).toContain((await within('the answer', read, 30_000)).status);
   });
 
   test.concurrent.each([0, 0.5, 40])('may be %p', async (wait) => {
