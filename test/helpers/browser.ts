@@ -1,12 +1,9 @@
 import { type Browser, type ConsoleMessage, launch, type Page } from 'puppeteer-core';
 import { ensurePrograms } from './debian.ts';
 
-/** Without its fonts a page shows no letters, and its pictures are of no use. */
-const PROGRAMS = { chromium: 'chromium', 'fc-list': 'fontconfig' } as const;
-
 /** Why there is no browser here; undefined when there is one. Throws in CI, where the tests must not be left out. */
 export function browserObstacle(): string | undefined {
-  const missing = ensurePrograms(PROGRAMS);
+  const missing = ensurePrograms('chromium', 'fc-list');
   if (missing.length === 0) return undefined;
   const obstacle = `${missing.join(', ')} cannot be had: on Debian, apt-get install chromium`;
   if (process.env['CI'] === 'true') throw new Error(`no page can be tested: ${obstacle}`);

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { command, ensurePrograms } from './debian.ts';
 
-ensurePrograms({ openssl: 'openssl' });
+ensurePrograms('openssl');
 
 /** Writes a self-signed certificate and its key into `directory`, over those that are there; gives their paths. */
 export function makeCertificate(directory: string, name: string): { readonly cert: string; readonly key: string } {

@@ -5,7 +5,7 @@ import { TemporaryDirectory } from './directories.ts';
 import { eventually } from './waiting.ts';
 
 /** Programs that it needs, and their packages. */
-export const NETWORK_PROGRAMS = { ip: 'iproute2', unshare: 'util-linux', nsenter: 'util-linux', openssl: 'openssl' };
+export const NETWORK_PROGRAMS = ['ip', 'unshare', 'nsenter', 'openssl'] as const;
 
 /** A public address that lies in this network alone. */
 const PUBLIC = '11.0.0.1';

@@ -8,7 +8,7 @@ import { command, ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const OPS = join(import.meta.dir, '../../ops');
-const missing = ensurePrograms({ shellcheck: 'shellcheck', lintian: 'lintian', 'dpkg-deb': 'dpkg' });
+const missing = ensurePrograms('shellcheck', 'lintian', 'dpkg-deb');
 
 describe('the bundle', () => {
   test('has the executable, the files of the service, and what README and its links show', () => {

@@ -46,7 +46,7 @@ export async function control(): Promise<Row[]> {
     ...(cgroup !== undefined && { AGENT3_CGROUP: cgroup.path }),
   });
   const hasSandbox =
-    ensurePrograms({ bwrap: 'bubblewrap' }).length === 0 &&
+    ensurePrograms('bwrap').length === 0 &&
     Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { stderr: 'ignore' }).exitCode === 0;
   const isRoot = process.geteuid?.() === 0;
   const asItself = isRoot ? 'looking' : 'readonly';

@@ -7,7 +7,7 @@ import { command, ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const canTry = isRoot && ensurePrograms({ bwrap: 'bubblewrap', unshare: 'util-linux' }).length === 0;
+const canTry = isRoot && ensurePrograms('bwrap', 'unshare').length === 0;
 
 const SECRET = 'SUPERSECRET';
 /** Gives the directories of an agent to a user, and runs it as that user. */

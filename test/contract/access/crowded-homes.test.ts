@@ -7,7 +7,7 @@ import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const canTry = isRoot && ensurePrograms({ bwrap: 'bubblewrap', unshare: 'util-linux' }).length === 0;
+const canTry = isRoot && ensurePrograms('bwrap', 'unshare').length === 0;
 
 const SECRET = 'SUPERSECRET';
 /** Of CPU, for the agent and all that a call starts: other tests run beside. Before homes were bounded it was 4 s. */

@@ -7,7 +7,7 @@ import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const canTry = isRoot && ensurePrograms({ bwrap: 'bubblewrap', unshare: 'util-linux' }).length === 0;
+const canTry = isRoot && ensurePrograms('bwrap', 'unshare').length === 0;
 
 const ZOE = 7777;
 const OTHER = 7778;

@@ -18,7 +18,7 @@ import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const missing = ensurePrograms({ bwrap: 'bubblewrap', python3: 'python3', setfacl: 'acl' });
+const missing = ensurePrograms('bwrap', 'python3', 'setfacl');
 const canTry = isRoot && missing.length === 0;
 
 const SECRET = 'SUPERSECRET';

@@ -6,7 +6,7 @@ import { agent3 } from '../../helpers/cli.ts';
 import { clientEnvironment } from '../../helpers/client.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
 
-const missing = ensurePrograms({ zsh: 'zsh', fish: 'fish' });
+const missing = ensurePrograms('zsh', 'fish');
 
 const agent = await startAgent();
 afterAll(() => agent[Symbol.asyncDispose]());

@@ -12,7 +12,7 @@ import { gone, pidIn } from '../../helpers/processes.ts';
 import { Trigger } from '../../helpers/trigger.ts';
 import { eventually, within } from '../../helpers/waiting.ts';
 
-ensurePrograms({ script: 'bsdutils' });
+ensurePrograms('script');
 
 const agent = await startAgent({ AGENT3_KILL_GRACE_SECONDS: '0.5' });
 afterAll(() => agent[Symbol.asyncDispose]());

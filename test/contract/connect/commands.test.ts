@@ -8,7 +8,7 @@ import { HOSTS, OAuthHost, submit } from '../../helpers/oauth-host.ts';
 import { type SignedIn, SignInAgent } from '../../helpers/sign-in.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const missing = ensurePrograms({ bwrap: 'bubblewrap', perl: 'perl-base', setpriv: 'util-linux' });
+const missing = ensurePrograms('bwrap', 'perl', 'setpriv');
 
 /** Gives the agent's files to a user, and runs it as that user. */
 const BECOME =

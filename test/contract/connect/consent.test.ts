@@ -11,7 +11,7 @@ import { eventually } from '../../helpers/waiting.ts';
 
 const obstacle = browserObstacle();
 if (obstacle !== undefined) console.error(`connect: the page is not tried in a browser: ${obstacle}`);
-ensurePrograms({ gcc: 'gcc' });
+ensurePrograms('gcc');
 
 /** Where pictures of the page go when `AGENT3_TEST_SHOTS` names a directory, for a person to look at. */
 const SHOTS = Bun.env['AGENT3_TEST_SHOTS'];

@@ -7,7 +7,7 @@ import { type Connecting, SignInAgent } from '../../helpers/sign-in.ts';
 import { NETWORK_PROGRAMS, SmallInternet } from '../../helpers/small-internet.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const missing = ensurePrograms(NETWORK_PROGRAMS);
+const missing = ensurePrograms(...NETWORK_PROGRAMS);
 
 /** The client whose document lies at a URL. */
 const at = (clientId: string) => ({ client: 'other', clientId, redirect: 'https://app.example/callback' });

@@ -11,7 +11,7 @@ import { freePort } from '../../helpers/ports.ts';
 import { SignInAgent } from '../../helpers/sign-in.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
-ensurePrograms({ gcc: 'gcc' });
+ensurePrograms('gcc');
 const clock = new MovedClock();
 const server = await SignInAgent.start(clock.settings);
 afterAll(async () => {

@@ -8,7 +8,7 @@ import { eventually } from '../../helpers/waiting.ts';
 const HOUR = 3600;
 const DAY = 24 * HOUR;
 
-ensurePrograms({ gcc: 'gcc' });
+ensurePrograms('gcc');
 const clock = new MovedClock();
 const server = await SignInAgent.start(clock.settings);
 afterAll(async () => {

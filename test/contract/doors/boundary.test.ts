@@ -21,7 +21,7 @@ import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const missing = ensurePrograms({ bwrap: 'bubblewrap', gcc: 'gcc' });
+const missing = ensurePrograms('bwrap', 'gcc');
 const canTry = isRoot && missing.length === 0;
 
 /** Says who ran it, and where: a library or a program that must not run outside of the boundary. */

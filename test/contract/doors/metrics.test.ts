@@ -9,7 +9,7 @@ const TOKEN = randomToken();
 const agent = await startAgent({ AGENT3_METRICS_TOKEN: TOKEN });
 afterAll(() => agent[Symbol.asyncDispose]());
 
-const missing = ensurePrograms({ promtool: 'prometheus' });
+const missing = ensurePrograms('promtool');
 
 const get = (headers: Readonly<Record<string, string>> = {}) => agent.request('/metrics', { headers });
 
@@ -27,7 +27,7 @@ describe('/metrics', () => {
   test('counts requests, commands and refused tokens', async () => {
     await agent.shell({ cmd: 'echo one' });
     await agent.shell({ cmd: 'exit 3' });
-    await agent.shell({ cmd: 'sleep 300', timeout: 0.2 });
+    await agent.shell({ cmd: 'sleep 300', timeout: 5.5 });
     const { session } = await agent.shell({ cmd: 'echo running; sleep 300', background: true });
     await agent.read({ session, wait: 20 });
     await agent.request('/', { method: 'POST', headers: { 'x-auth-token': randomToken() }, body: '{}' });
@@ -45,7 +45,7 @@ describe('/metrics', () => {
     expect(figureOf(text, 'agent3_session_bytes')).toBe('one\n'.length + 'running\n'.length);
     expect(figureOf(text, 'agent3_command_duration_seconds_count')).toBe(3);
     expect(figureOf(text, 'agent3_command_duration_seconds_bucket{le="+Inf"}')).toBe(3);
-    expect(figureOf(text, 'agent3_command_duration_seconds_bucket{le="0.1"}')).toBe(2);
+    expect(figureOf(text, 'agent3_command_duration_seconds_bucket{le="5"}')).toBe(2);
     expect(text).toMatch(/^agent3_build_info\{version="\d+\.\d+\.\d+"\} 1$/m);
     await agent.call('close_session', { session });
   });

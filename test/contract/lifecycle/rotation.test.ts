@@ -10,7 +10,7 @@ import { noteOf, textOf, verify } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const MIB = 1_048_576;
-const missing = ensurePrograms({ logrotate: 'logrotate' });
+const missing = ensurePrograms('logrotate');
 
 /** Makes a record larger by whole lines of a megabyte, as an agent without a key writes them. */
 const enlarge = (path: string, mib: number, files = 1): void => {

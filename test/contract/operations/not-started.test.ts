@@ -8,7 +8,7 @@ import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const isRoot = process.geteuid?.() === 0;
-const missing = ensurePrograms({ bwrap: 'bubblewrap', unshare: 'util-linux' });
+const missing = ensurePrograms('bwrap', 'unshare');
 const canTry = isRoot && missing.length === 0;
 
 /**

@@ -6,7 +6,7 @@ import { ensurePrograms } from '../../helpers/debian.ts';
 import { gone, pidIn } from '../../helpers/processes.ts';
 import { Trigger } from '../../helpers/trigger.ts';
 
-ensurePrograms({ script: 'bsdutils' });
+ensurePrograms('script');
 
 const agent = await startAgent();
 afterAll(() => agent[Symbol.asyncDispose]());
