@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { imageIsBuilt } from './vm/harness/image.ts';
 
 /**
  * Everything that has to hold before a change lands: format, lint and types, the build, and every test against it.
@@ -11,19 +10,28 @@ import { imageIsBuilt } from './vm/harness/image.ts';
 const bun = process.execPath;
 const root = join(import.meta.dir, '..');
 
+const run = (command: readonly string[]): Promise<number> =>
+  Bun.spawn([...command], { stdio: ['ignore', 'inherit', 'inherit'], cwd: root }).exited;
+
 const steps: Record<string, readonly string[]> = {
   check: [bun, 'run', 'check'],
   build: [bun, 'run', 'build'],
 };
 
+/** Of what a failed test wrote. */
+const FAULT_LINES = 40;
+
 const given = process.argv.slice(2);
 const part = given.length === 1 ? given[0] : undefined;
 const needed = { unit: [], contract: ['build'], vm: ['build'] }[part ?? ''] ?? Object.keys(steps);
 
+/** Debian's packages, while the steps and the unit tests run. Where one cannot be had, the test that needs it says so. */
+const INSTALL = "import { ensurePrograms, PROGRAMS } from './test/helpers/debian.ts'; ensurePrograms(...PROGRAMS)";
+const installed = given.length === 0 ? run([bun, '-e', INSTALL]) : Promise.resolve();
+
 const broken: string[] = [];
 for (const [name, command] of Object.entries(steps).filter(([name]) => needed.includes(name))) {
-  const { exitCode } = Bun.spawnSync([...command], { stdio: ['ignore', 'inherit', 'inherit'], cwd: root });
-  if (exitCode !== 0) broken.push(name);
+  if ((await run(command)) !== 0) broken.push(name);
 }
 
 /** A command may run for 45 s by the contract: a test that waits for one needs longer than Bun's 5 s. */
@@ -33,16 +41,17 @@ const MACHINE_TIMEOUT_MS = 180_000;
 
 /** The tests of test/vm that run in a container: they wait for an installer or a service most of the time. */
 const CONTAINED = [
-  ...['container', 'control', 'https', 'install', 'logs', 'package', 'survival', 'takeover', 'upgrade'],
-].map((name) => `test/vm/${name}.test.ts`);
-/** Those in an emulated machine that go behind the containers, so that both lanes end at about the same time. */
-const BEHIND = ['boot', 'debian13', 'power', 'small'].map((name) => `test/vm/${name}.test.ts`);
+  ...['upgrade', 'survival', 'install', 'package13', 'takeover', 'control', 'doctor', 'logs', 'https', 'package'],
+  'container',
+];
+/** Those in an emulated machine, the longest first, and an image of each suite at once; what is not named here comes before. */
+const EMULATED = ['profiles', 'debian13', 'power', 'limits', 'small', 'boot'];
 /** Whose answers have a time limit: it comes last, alone. */
-const TIMED = 'test/vm/hostile.test.ts';
+const TIMED = 'hostile';
 
-const machine = readdirSync(join(import.meta.dir, 'vm'))
-  .filter((name) => name.endsWith('.test.ts'))
-  .map((name) => `test/vm/${name}`);
+const unnamed = readdirSync(join(import.meta.dir, 'vm'))
+  .flatMap((name) => (name.endsWith('.test.ts') ? name.slice(0, -'.test.ts'.length) : []))
+  .filter((name) => ![...CONTAINED, ...EMULATED, TIMED].includes(name));
 /** These try the executable; the folders of `units` need none. */
 const contract = ['test/contract', 'test/ops'];
 const units = readdirSync(import.meta.dir, { withFileTypes: true })
@@ -50,7 +59,10 @@ const units = readdirSync(import.meta.dir, { withFileTypes: true })
   .map(({ name }) => `test/${name}`)
   .filter((path) => !['test/vm', 'test/bench', 'test/helpers', ...contract].includes(path));
 const reports: string[] = [];
-const outputs: string[] = [];
+/** What groups of tests wrote that nobody has seen yet, and the part about each failure. */
+const unseen: string[] = [];
+const faults: string[] = [];
+const seconds: string[] = [];
 if (part === 'unit') {
   await runLane([['--parallel', ...units]], true);
 } else if (part === 'contract') {
@@ -58,16 +70,17 @@ if (part === 'unit') {
 } else if (given.length > 0 && part !== 'vm') {
   await runLane([given], true);
 } else {
-  const others = part === 'vm' ? [] : [[...units, ...contract]];
   // An emulated machine takes one of two cores, or waits; the other tests wait most of the time, for commands.
-  const later = [...CONTAINED, ...BEHIND, TIMED];
-  const emulated = runLane([machine.filter((file) => !later.includes(file))], true);
-  // The first of these builds what containers start from as well.
-  const contained = Promise.race([emulated, imageBuilt()]).then(() => runLane([CONTAINED, BEHIND], false));
-  outputs.push(...(await Promise.all([runLane(others, false), contained, emulated])));
-  await runLane([[TIMED]], true);
+  const first = part === 'vm' ? undefined : runLane([units], true);
+  await installed;
+  const emulated = [...unnamed, ...EMULATED].map(machineTests);
+  const contained = runLane(CONTAINED.map(machineTests), false).then(() => runLane(emulated, false));
+  const others = first?.then(() => runLane([contract], true));
+  await Promise.all([others, contained, runLane(emulated, false)]);
+  await runLane([machineTests(TIMED)], true);
 }
-for (const output of outputs) console.log(output);
+for (const output of [...unseen, ...faults]) console.log(output);
+if (seconds.length > 1) console.log(`seconds, and those of the processors: ${seconds.join(', ')}`);
 
 const { passed, failed, skipped, names } = readReports();
 for (const name of names) console.log(`failed: ${name}`);
@@ -77,25 +90,52 @@ const failures = Math.max(failed, broken.length);
 console.log(`${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exit(failures > 0 || passed === 0 ? 1 : 0);
 
-/** Runs groups of tests one after the other; gives what they wrote, unless that is seen as they go on. */
-async function runLane(groups: readonly (readonly string[])[], isSeen: boolean): Promise<string> {
-  const texts: string[] = [];
-  for (const group of groups) {
-    const report = join(tmpdir(), `agent3-tests-${process.pid}-${reports.length}.xml`);
-    reports.push(report);
-    const timeout = group.every((file) => file.startsWith('test/vm/')) ? MACHINE_TIMEOUT_MS : TIMEOUT_MS;
-    const command = [bun, 'test', `--timeout=${timeout}`, '--reporter=junit', `--reporter-outfile=${report}`, ...group];
-    const stream = isSeen ? 'inherit' : 'pipe';
-    const { stdout, stderr, exited } = Bun.spawn(command, { stdio: ['ignore', stream, stream], cwd: root });
-    const written = [stdout, stderr].map((output) => (output ? new Response(output).text() : ''));
-    texts.push(...(await Promise.all(written)));
-    if ((await exited) !== 0) broken.push('tests');
-  }
-  return texts.join('');
+function machineTests(name: string): string[] {
+  return [`test/vm/${name}.test.ts`];
 }
 
-async function imageBuilt(): Promise<void> {
-  while (!imageIsBuilt('bookworm')) await Bun.sleep(1000);
+/**
+ * Runs groups of tests one after the other, each as soon as it is its turn; lanes may share their groups. What they write
+ * is seen as they go on, or at the end.
+ */
+async function runLane(groups: string[][], isSeen: boolean): Promise<void> {
+  for (let group = groups.shift(); group !== undefined; group = groups.shift()) {
+    const report = join(tmpdir(), `agent3-tests-${process.pid}-${reports.length}.xml`);
+    reports.push(report);
+    const start = performance.now();
+    const timeout = group.every((file) => file.startsWith('test/vm/')) ? MACHINE_TIMEOUT_MS : TIMEOUT_MS;
+    const command = [bun, 'test', `--timeout=${timeout}`, '--reporter=junit', `--reporter-outfile=${report}`, ...group];
+    const child = Bun.spawn(command, { stdio: ['ignore', 'pipe', 'pipe'], cwd: root });
+    const written = await Promise.all([child.stdout, child.stderr].map((stream) => textOf(stream, isSeen)));
+    const code = await child.exited;
+    if (code !== 0) broken.push('tests');
+    if (!isSeen) unseen.push(...written);
+    faults.push(...written.flatMap(faultsOf));
+    const ofProcessors = Number(child.resourceUsage()?.cpuTime.total ?? 0) / 1e6;
+    const name = group.length === 1 ? group.join() : `${group[0]} …`;
+    seconds.push(`${name} ${Math.round((performance.now() - start) / 1000)} (${Math.round(ofProcessors)})`);
+  }
+}
+
+async function textOf(stream: ReadableStream<Uint8Array>, isSeen: boolean): Promise<string> {
+  const pieces: Uint8Array[] = [];
+  for await (const piece of stream) {
+    pieces.push(piece);
+    if (isSeen) process.stderr.write(piece);
+  }
+  return Buffer.concat(pieces).toString();
+}
+
+/** What a runner wrote of each test that failed, at most its last lines: it comes once more at the end, where a log is read. */
+function faultsOf(written: string): string[] {
+  // At its end, the runner names them again.
+  const [tests = ''] = written.split(/^\d+ tests? failed:$/m);
+  const lines = tests.split('\n');
+  return lines.flatMap((line, at) => {
+    if (!line.startsWith('(fail)')) return [];
+    const before = lines.slice(Math.max(0, at - FAULT_LINES), at);
+    return [...before.slice(before.findLastIndex((one) => /^\((?:pass|fail)\)/.test(one)) + 1), line].join('\n');
+  });
 }
 
 interface Totals {

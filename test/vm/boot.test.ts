@@ -9,6 +9,7 @@ import { bootVm, type Vm } from './harness/vm.ts';
 
 const TOKEN = randomToken();
 
+/** That it restarts, and comes up after a power cut, is tried in power.test.ts. */
 describeVm('the machine of the tests', () => {
   let vm: Vm;
   beforeAll(async () => {
@@ -145,21 +146,4 @@ for (["stream", SOCK_STREAM], ["datagram", SOCK_DGRAM], ["packets", SOCK_SEQPACK
     await expect(vm.run('kill -9 $PPID; sleep 100')).rejects.toThrow('the runner of the tests was killed');
     expect(await vm.sh('echo alive')).toBe('alive\n');
   });
-
-  test('restarts in order, with its files and the right time', async () => {
-    await vm.sh('echo kept > /root/kept; systemd-run --unit=stopped -p ExecStop="/bin/touch /root/stopped" sleep 1000');
-    const boot = await vm.sh('cat /proc/sys/kernel/random/boot_id');
-    await vm.reboot();
-    expect(await vm.sh('cat /proc/sys/kernel/random/boot_id')).not.toBe(boot);
-    expect(await vm.sh('cat /root/kept; ls /root')).toBe('kept\nkept\nstopped\n');
-    expect(await state()).toBe('running\n');
-    expect(await secondsOff()).toBeLessThan(60);
-  }, 300_000);
-
-  test('comes up after a power cut, with what had reached the disk', async () => {
-    await vm.sh('echo written > /root/synced; sync /root/synced');
-    await vm.powerCut();
-    expect(await vm.sh('cat /root/synced')).toBe('written\n');
-    expect(await state()).toBe('running\n');
-  }, 300_000);
 });

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { join } from 'node:path';
-import { BINARY } from '../helpers/binary.ts';
+import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
 import { type Asked, answersWithin, ask, rotateOnceWritten, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -20,7 +19,7 @@ describeVm('control of an installed agent', () => {
   beforeAll(async () => {
     vm = await bootVm({
       needs: 'container',
-      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+      files: BUNDLE,
     });
     await vm.sh('/opt/bundle/ops/install');
     await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service; install -d -o agent3 /srv/app');

@@ -1,6 +1,4 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { join } from 'node:path';
-import { BINARY } from '../helpers/binary.ts';
 import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -40,13 +38,8 @@ for (const user of ['agent3', 'root']) {
   describeVm(`beside a hostile command of ${user}`, () => {
     let vm: Vm;
     beforeAll(async () => {
-      vm = await bootVm({
-        files: {
-          '/opt/bundle/agent3': BINARY,
-          '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install'),
-        },
-      });
-      await vm.sh(`/opt/bundle/ops/install --user ${user}`);
+      vm = await bootVm({ isInstalled: true });
+      if (user === 'root') await vm.sh('/opt/bundle/ops/install --user root');
       await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
       await vm.sh(`cat > /opt/client <<'END'\n${CLIENT}\nEND`);
       await answersWithin(vm, 30);

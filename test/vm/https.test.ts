@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { join } from 'node:path';
-import { BINARY } from '../helpers/binary.ts';
+import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
@@ -20,7 +19,7 @@ describeVm('HTTPS through Caddy', () => {
   beforeAll(async () => {
     vm = await bootVm({
       needs: 'container',
-      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+      files: BUNDLE,
     });
     caddyfile = await vm.sh('cat /etc/caddy/Caddyfile');
   }, 600_000);

@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { join } from 'node:path';
-import { BINARY } from '../helpers/binary.ts';
+import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
 import { ask, faultsOf, rotateOnceWritten, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -10,7 +9,7 @@ describeVm('the logs of an installed agent', () => {
   beforeAll(async () => {
     vm = await bootVm({
       needs: 'container',
-      files: { '/opt/bundle/agent3': BINARY, '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install') },
+      files: BUNDLE,
     });
     await vm.sh('/opt/bundle/ops/install');
     // Its checks would leave lines of their own, each full five minutes.

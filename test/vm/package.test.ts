@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { join } from 'node:path';
 import { buildDeb } from '../../ops/deb.ts';
 import { BINARY } from '../helpers/binary.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
+import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
 import { ask, fileSystem, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -28,8 +28,7 @@ describeVm('the Debian package', () => {
       files: {
         '/opt/agent3.deb': deb('0.0.1'),
         '/opt/agent3-next.deb': deb('0.0.2'),
-        '/opt/bundle/agent3': BINARY,
-        '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install'),
+        ...BUNDLE,
       },
     });
     before = await files();

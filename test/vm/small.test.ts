@@ -1,6 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
-import { join } from 'node:path';
-import { BINARY } from '../helpers/binary.ts';
+import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
 import { ensureImage } from './harness/image.ts';
 import { answersWithin, ask, shellIn } from './harness/installed.ts';
@@ -16,8 +15,7 @@ describeVm('a server of 512 MB', () => {
     vm = await bootVm({
       memoryMib: 512,
       files: {
-        '/opt/bundle/agent3': BINARY,
-        '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install'),
+        ...BUNDLE,
         '/opt/packages.tar': ensureImage('bookworm').packages,
       },
     });

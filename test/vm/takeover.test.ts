@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { join } from 'node:path';
-import { BINARY } from '../helpers/binary.ts';
+import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
 import { shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -51,8 +51,7 @@ describeVm('the installer, where the Flask agent runs', () => {
     vm = await bootVm({
       needs: 'container',
       files: {
-        '/opt/bundle/agent3': BINARY,
-        '/opt/bundle/ops/install': join(import.meta.dir, '../../ops/install'),
+        ...BUNDLE,
         '/opt/peer/flask_agent.py': join(import.meta.dir, '../bench/peers/flask_agent.py'),
       },
     });

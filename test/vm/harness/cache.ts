@@ -1,8 +1,10 @@
 import {
   chmodSync,
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -10,7 +12,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
+import { lockHolder, lockWithin } from '../../../src/linux/lock.ts';
 
 /** What a process leaves in an entry it uses, so that no other run removes it: the number is the process. */
 const IN_USE = /^in-use-(\d+)$/;
@@ -23,19 +26,40 @@ export function cacheDirectory(): string {
 
 /**
  * The cached directory `name`, filled by `fill` when it is not there. It is filled under a temporary name and renamed
- * when complete: of two runs that fill it at once the first wins, and an interrupted one leaves nothing that is used.
+ * when complete: of two runs that need it one fills it, and an interrupted one leaves nothing that is used.
  */
 export function cachedDirectory(name: string, fill: (directory: string) => void): string {
   const directory = join(cacheDirectory(), name);
   if (!existsSync(directory)) {
-    using building = new BuildDirectory();
-    fill(building.path);
-    chmodSync(building.path, 0o755);
-    claim(building.path, directory);
+    using _alone = new MakingLock(`${directory.replace(/-[^-]*$/, '')}.lock`);
+    if (!existsSync(directory)) {
+      using building = new BuildDirectory();
+      fill(building.path);
+      chmodSync(building.path, 0o755);
+      claim(building.path, directory);
+    }
   }
   markInUse(directory);
   removeOthers(name);
   return directory;
+}
+
+/** Longer than anything takes to be made. */
+const MAKING_MS = 900_000;
+
+/** Held by the process that makes something: others that need the same wait for it, and block, instead of making it too. */
+export class MakingLock implements Disposable {
+  readonly #fd: number;
+
+  constructor(path: string) {
+    mkdirSync(dirname(path), { recursive: true });
+    this.#fd = openSync(path, 'a');
+    if (!lockWithin(this.#fd, MAKING_MS)) throw new Error(`${path} is held by ${lockHolder(this.#fd)}`);
+  }
+
+  [Symbol.dispose](): void {
+    closeSync(this.#fd);
+  }
 }
 
 /** A place to build in, on the cache's file system, so that the result can be renamed into it. */

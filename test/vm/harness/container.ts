@@ -103,7 +103,7 @@ export class Container implements Guest {
   /** One that has just booted. Throws when it does not come up, or cannot do what the tests ask of it. */
   static async boot(suite: Suite): Promise<Container> {
     if (process.getuid?.() !== 0) throw new Error('only root can start one');
-    const missing = ensurePrograms({ 'systemd-nspawn': 'systemd-container', setpriv: 'util-linux' });
+    const missing = ensurePrograms('systemd-nspawn', 'setpriv');
     if (missing.length > 0) throw new Error(`${missing.join(', ')} missing`);
     const image = ensureImage(suite);
     await removeLeftovers();

@@ -1,16 +1,19 @@
 import { statSync } from 'node:fs';
+import { BUNDLE, bundleHash, INSTALL_BUNDLE } from './bundle.ts';
 import type { Channel } from './channel.ts';
 import type { Guest } from './guest.ts';
 import { ensureImage } from './image.ts';
-import { Machine } from './machine.ts';
+import { Machine, type Started } from './machine.ts';
 import type { Qmp } from './qmp.ts';
 import type { Suite } from './recipe.ts';
 import { clockScript, copyScript } from './scripts.ts';
-import { ensureSnapshot } from './snapshot.ts';
+import { bootedSnapshot, preparedSnapshot } from './snapshot.ts';
 
-const CLOCK_SECONDS = 120;
+const CLOCK_SECONDS = 180;
 /** 5 s for the executable, beside another machine. */
-const COPY_SECONDS = 60;
+const COPY_SECONDS = 180;
+/** 20 s on a quiet host. */
+const INSTALL_SECONDS = 240;
 
 /** A machine in QEMU: slow, with a kernel, controllers and a power supply of its own. */
 export class Emulated implements Guest {
@@ -20,25 +23,43 @@ export class Emulated implements Guest {
   readonly #qmp: Qmp;
   #disks = 0;
 
-  private constructor(machine: Machine, channel: Channel, qmp: Qmp) {
+  private constructor({ machine, channel, qmp }: Started) {
     this.#machine = machine;
     this.channel = channel;
     this.#qmp = qmp;
   }
 
-  /** One that has just booted, and knows the time. Throws when it does not come up. */
-  static async boot(suite: Suite, memoryMib: number): Promise<Emulated> {
+  /**
+   * One that has just booted, or in which the bundle has been installed as well, and that knows the time. Throws when it
+   * does not come up.
+   */
+  static async boot(suite: Suite, memoryMib: number, isInstalled: boolean): Promise<Emulated> {
     const image = ensureImage(suite);
-    const snapshot = await ensureSnapshot(image, memoryMib);
-    const { machine, channel, qmp } = await Machine.start({ image, memoryMib, snapshot });
-    const emulated = new Emulated(machine, channel, qmp);
+    const snapshot = isInstalled
+      ? await preparedSnapshot(image, memoryMib, `installed-${bundleHash()}`, Emulated.#install)
+      : await bootedSnapshot(image, memoryMib);
+    const emulated = new Emulated(await Machine.start({ image, memoryMib, snapshot }));
     try {
-      await channel.run(clockScript(Date.now() / 1000), CLOCK_SECONDS);
+      await emulated.setClock();
       return emulated;
     } catch (error) {
       await emulated.kill();
       throw error;
     }
+  }
+
+  /** Installs the bundle in a machine that is to be saved. */
+  static async #install(started: Started): Promise<void> {
+    const emulated = new Emulated(started);
+    await emulated.setClock();
+    for (const [there, here] of Object.entries(BUNDLE)) await emulated.copyIn(here, there);
+    const { code, stdout, stderr } = await emulated.channel.run(INSTALL_BUNDLE, INSTALL_SECONDS);
+    if (code !== 0) throw new Error(`the bundle was not installed: ${stdout}\n${stderr}`);
+  }
+
+  /** That of a machine that goes on from a snapshot stands still meanwhile. */
+  async setClock(): Promise<void> {
+    await this.channel.run(clockScript(Date.now() / 1000), CLOCK_SECONDS);
   }
 
   async copyIn(hostPath: string, guestPath: string): Promise<void> {

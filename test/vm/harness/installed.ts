@@ -53,7 +53,12 @@ export interface Finding {
 
 /** What the doctor finds wrong. Where no limit can hold it says so, which is left out: it is no fault of the agent. */
 export async function faultsOf(vm: Vm): Promise<Finding[]> {
-  const { findings } = JSON.parse((await vm.run('agent3 doctor --json')).stdout) as { findings: Finding[] };
+  return faultsIn(vm, (await vm.run('agent3 doctor --json')).stdout);
+}
+
+/** The same of a report of the doctor, as JSON. */
+export function faultsIn(vm: Vm, report: string): Finding[] {
+  const { findings } = JSON.parse(report) as { findings: Finding[] };
   const wrong = findings.filter(({ ok }) => !ok);
   return vm.hasControllers ? wrong : wrong.filter(({ check }) => check !== 'cgroup');
 }

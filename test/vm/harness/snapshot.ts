@@ -1,49 +1,112 @@
-import { existsSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { constants, copyFileSync, existsSync, readdirSync, readFileSync, rmSync, statSync, utimesSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { command } from '../../helpers/debian.ts';
 import { within } from '../../helpers/waiting.ts';
-import { BuildDirectory, claim } from './cache.ts';
+import { BuildDirectory, claim, MakingLock } from './cache.ts';
 import type { Channel } from './channel.ts';
 import type { Image } from './image.ts';
-import { CORES, createDisk, Machine, type Snapshot } from './machine.ts';
+import { CORES, createDisk, Machine, type Snapshot, type Started } from './machine.ts';
 
 /** A boot takes a quarter of a minute on a quiet host; one that takes longer than this has failed. */
 export const BOOT_SECONDS = 240;
-const TAG = 'booted';
+/** What QEMU calls the state in the file of a snapshot. */
+const TAG = 'saved';
+const PREPARED = 'prepared-';
 
-/**
- * The image's machine as it is after a boot that has come to rest, made once and kept beside the image. Throws when the
- * machine does not come up, or when a unit of it fails.
- */
-export async function ensureSnapshot(image: Image, memoryMib: number): Promise<Snapshot> {
-  // A saved machine can only be read by the QEMU that has saved it, with the same devices.
+/** Puts what a snapshot is to have into a machine that runs. */
+export type Prepare = (machine: Started) => Promise<void>;
+
+/** The image's machine as it is after a boot that has come to rest. Throws when it does not come up, or when a unit fails. */
+export function bootedSnapshot(image: Image, memoryMib: number): Promise<Snapshot> {
+  return ensureSnapshot(image, memoryMib, `booted-${machineHash(memoryMib)}`, async ({ channel }) => {
+    await within('the boot', channel.nextStart(), BOOT_SECONDS * 1000);
+    await settled(channel);
+  });
+}
+
+/** The booted machine after `prepare`, which `name` tells from every other. */
+export async function preparedSnapshot(
+  image: Image,
+  memoryMib: number,
+  name: string,
+  prepare: Prepare,
+): Promise<Snapshot> {
+  const booted = await bootedSnapshot(image, memoryMib);
+  const snapshot = await ensureSnapshot(
+    image,
+    memoryMib,
+    `${PREPARED}${name}-${machineHash(memoryMib)}`,
+    prepare,
+    booted,
+  );
+  removeOthers(image, snapshot);
+  return snapshot;
+}
+
+/** Every build of the agent makes snapshots of its own, which are large: those go that were not used for an hour. */
+function removeOthers({ directory }: Image, { disk }: Snapshot): void {
+  const now = Date.now();
+  utimesSync(disk, now / 1000, now / 1000);
+  for (const name of readdirSync(directory).filter((entry) => entry.startsWith(PREPARED))) {
+    const path = join(directory, name);
+    const { mtimeMs = now } = statSync(path, { throwIfNoEntry: false }) ?? {};
+    if (now - mtimeMs > 3_600_000) rmSync(path, { force: true });
+  }
+}
+
+/** A saved machine can only be read by the QEMU that has saved it, with the same devices. */
+function machineHash(memoryMib: number): string {
   const version = command(['qemu-system-x86_64', '--version']);
   const devices = readFileSync(join(import.meta.dir, 'machine.ts'), 'utf8');
-  const hash = new Bun.CryptoHasher('sha256')
+  return new Bun.CryptoHasher('sha256')
     .update(`${version}\0${devices}\0${CORES}\0${memoryMib}`)
     .digest('hex')
     .slice(0, 16);
-  const disk = join(image.directory, `booted-${hash}.qcow2`);
-  if (!existsSync(disk)) await save(image, memoryMib, disk);
-  return { disk, tag: TAG };
 }
 
-async function save(image: Image, memoryMib: number, target: string): Promise<void> {
-  console.error('vm: booting the machine once, for a snapshot …');
+/** A machine saved as `name`, made once and kept beside the image: begun by a boot, or from another snapshot. */
+async function ensureSnapshot(
+  image: Image,
+  memoryMib: number,
+  name: string,
+  prepare: Prepare,
+  from?: Snapshot,
+): Promise<Snapshot> {
+  const target = join(image.directory, `${name}.qcow2`);
+  if (!existsSync(target)) {
+    using _alone = new MakingLock(`${target}.lock`);
+    if (!existsSync(target)) await make(target, image, memoryMib, prepare, from);
+  }
+  return { disk: target, tag: TAG };
+}
+
+async function make(
+  target: string,
+  image: Image,
+  memoryMib: number,
+  prepare: Prepare,
+  from: Snapshot | undefined,
+): Promise<void> {
+  console.error(`vm: making ${basename(target)}, a snapshot …`);
   const start = performance.now();
   using building = new BuildDirectory();
   const disk = join(building.path, 'root.qcow2');
-  createDisk(image, disk);
-  const { machine, channel, qmp } = await Machine.start({ image, memoryMib, disk });
+  if (from === undefined) createDisk(image, disk);
+  else copyFileSync(from.disk, disk, constants.COPYFILE_FICLONE);
+  await save(await Machine.start({ image, memoryMib, disk, snapshot: from }), prepare);
+  claim(disk, target);
+  console.error(`vm: made, after ${((performance.now() - start) / 1000).toFixed(1)} s`);
+}
+
+async function save(started: Started, prepare: Prepare): Promise<void> {
+  const { machine, qmp } = started;
   try {
-    await within('the boot', channel.nextStart(), BOOT_SECONDS * 1000);
-    await settled(channel);
-    console.error(`vm: booted, after ${((performance.now() - start) / 1000).toFixed(1)} s`);
+    await prepare(started);
+    // One of the same name is replaced.
     await qmp.monitor(`savevm ${TAG}`);
     // In order, so that the file is complete: nobody reads the answer of a program that ends.
     qmp.execute('quit').catch(() => {});
     await machine.ended();
-    claim(disk, target);
   } catch (error) {
     throw new Error(`${error instanceof Error ? error.message : error}\n${machine.log()}`, { cause: error });
   } finally {

@@ -15,6 +15,8 @@ export interface VmOptions {
    * systemd alone, which a `container` has as well, and many times as fast.
    */
   readonly needs?: 'machine' | 'container';
+  /** Whether the bundle of this build is in it, and installed: that was done once, for all of them. A machine only. */
+  readonly isInstalled?: boolean;
   /** What it puts into it: path there → file on the host. */
   readonly files?: Readonly<Record<string, string>>;
   readonly suite?: Suite;
@@ -37,7 +39,7 @@ let hasNoContainers = false;
 
 /** A machine that has just booted, with the test's files in it. Throws when none comes up. */
 export async function bootVm(options: VmOptions = {}): Promise<Vm> {
-  const { needs = 'machine', suite = 'bookworm', memoryMib = MEMORY_MIB } = options;
+  const { needs = 'machine', suite = 'bookworm', memoryMib = MEMORY_MIB, isInstalled = false } = options;
   if (needs === 'container' && !hasNoContainers) {
     try {
       return await prepared(() => Container.boot(suite), options);
@@ -48,7 +50,7 @@ export async function bootVm(options: VmOptions = {}): Promise<Vm> {
   }
   for (let tries = 1; ; tries++) {
     try {
-      return await prepared(() => Emulated.boot(suite, memoryMib), options);
+      return await prepared(() => Emulated.boot(suite, memoryMib, isInstalled), options);
     } catch (error) {
       if (tries === TRIES) throw error;
       console.error(`vm: did not come up, another one is tried: ${error instanceof Error ? error.message : error}`);
