@@ -202,11 +202,11 @@ export class Trail {
 
   /** All of a command: the hash tells what was run, whatever is masked of it. */
   #what(cmd: string) {
-    return { cmd: maskCommand(cmd, this.secrets).text.toWellFormed(), cmd_sha256: sha256(cmd) };
+    return { cmd: maskCommand(cmd, this.secrets).toWellFormed(), cmd_sha256: sha256(cmd) };
   }
 
   #mask(text: string): string {
-    return maskSecrets(text, this.secrets).text.toWellFormed();
+    return maskSecrets(text, this.secrets).toWellFormed();
   }
 
   async #hashLater(session: Session): Promise<void> {

@@ -13,29 +13,26 @@ export const systemClock: Clock = {
 
 /** A moment after which there is no more waiting. */
 export class Deadline {
-  private constructor(
-    private readonly clock: Clock,
-    private readonly atMs: number,
-  ) {}
+  private constructor(private readonly atMs: number) {}
 
   /** The moment `seconds` from now. */
-  static after(seconds: number, clock: Clock = systemClock): Deadline {
-    return new Deadline(clock, clock.elapsed() + seconds * 1000);
+  static after(seconds: number): Deadline {
+    return new Deadline(systemClock.elapsed() + seconds * 1000);
   }
 
   /** The earlier of this deadline and the moment `seconds` from now. */
   orAfter(seconds: number): Deadline {
-    return new Deadline(this.clock, Math.min(this.atMs, this.clock.elapsed() + seconds * 1000));
+    return new Deadline(Math.min(this.atMs, systemClock.elapsed() + seconds * 1000));
   }
 
   /** The moment `seconds` before this one. */
   before(seconds: number): Deadline {
-    return new Deadline(this.clock, this.atMs - seconds * 1000);
+    return new Deadline(this.atMs - seconds * 1000);
   }
 
   /** Milliseconds left, never below 0. */
   get leftMs(): number {
-    return Math.max(0, this.atMs - this.clock.elapsed());
+    return Math.max(0, this.atMs - systemClock.elapsed());
   }
 
   get passed(): boolean {

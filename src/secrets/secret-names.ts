@@ -2,7 +2,8 @@ import { assignedValues, type Bond, isSecretName, type NamedValue } from './secr
 
 /** Where the name of a value says that it is a secret. */
 interface NamedShape {
-  readonly kind: string;
+  /** Undefined: a password. */
+  readonly kind?: string;
   /** Its groups: what stays (`before`), in that the quote the value begins with (`open`), and the value up to a blank. */
   readonly shape: RegExp;
   readonly bond: Bond;
@@ -68,7 +69,6 @@ const NAMED: readonly NamedShape[] = [
     isHeader: true,
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`(?<![a-zA-Z])[a-z][\w+.-]{1,15}:\/\/[^\s:/@'"<>]{0,128}:`,
       String.raw`[^\s/@'"<>]{1,256}(?=@)`,
@@ -77,7 +77,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`${WORD_BEGIN}--?(?<name>(?=[\w-]{0,40}?(?:pass|pwd|pw|secret|token|key|auth|cred))[A-Za-z][\w-]{2,50})\s{1,4}${OPEN}`,
       String.raw`[^\s"'-][^\s"']{0,4095}`,
@@ -86,7 +85,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'option',
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`${WORD_BEGIN}config(?:ure)?\s{1,4}set\s{1,4}(?:[\w.:/@-]{0,100}[.:/])?${NAME}\s{1,4}${OPEN}`,
       String.raw`[^\s"'-][^\s"']{0,4095}`,
@@ -95,7 +93,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'option',
   },
   {
-    kind: 'password',
     shape: shape(`${WORD_BEGIN}(?:${PROGRAM_OPTIONS.join('|')})${OPEN}`, String.raw`[^\s"'-][^\s"']{0,255}`, 'g'),
     needs: [
       'login',
@@ -115,7 +112,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'argument',
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`${WORD_BEGIN}(?:-[uU]|--user|--proxy-user)\s{0,4}${OPEN}[^\s:"']{1,128}:`,
       String.raw`[^\s"']{1,256}`,
@@ -125,7 +121,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`${WORD_BEGIN}(?:mysql|mysqldump|mysqladmin|mariadb|sshpass|7z[arz]?|rar|unrar)\b[^|;&\n]{0,200}?\s-p${OPEN}`,
       String.raw`[^\s"']{1,256}`,
@@ -135,7 +130,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`${WORD_BEGIN}(?:smbclient|rpcclient|smbget|smbcacls|smbcquotas|smbtree|net)\s${ARGUMENTS}(?:-U|--user)[\s=]{0,4}${OPEN}[^\s"'%]{1,128}%`,
       String.raw`[^\s"']{1,256}`,
@@ -145,7 +139,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`${WORD_BEGIN}(?:echo|printf)\s{1,4}(?:-[a-zA-Z]{1,3}\s{1,4}|${QUOTE}%s(?:\\n)?["']\s{1,4})?${OPEN}[\w.@-]{1,64}:`,
       String.raw`[^\s"'|]{1,256}(?=[^|\n]{0,200}\|\s{0,4}(?:sudo\s{1,4})?(?:[\w./-]{0,40}\/)?chpasswd\b)`,
@@ -155,7 +148,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     shape: shape(
       String.raw`${WORD_BEGIN}chpasswd\b[^|;&<\n]{0,80}<<<\s{0,4}${OPEN}[\w.@-]{1,64}:`,
       String.raw`[^\s"']{1,256}`,
@@ -165,7 +157,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     // Of Go's drivers: `user:x@tcp(host)/db`.
     shape: shape(
       String.raw`(?<![\w:/@.+-])[\w.-]{1,64}:`,
@@ -175,7 +166,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     // Of SQL.
     shape: shape(
       String.raw`${WORD_BEGIN}(?:create|alter|set|grant)\s[^\n;\\]{0,200}?\b(?:identified\s{1,4}(?:with\s{1,4}\S{1,40}\s{1,4})?(?:by|as)|password)(?:\s{1,4}for\s[^\n=;\\]{1,80}?)?\s{0,4}=?\s{0,4}(?:password\()?(?<open>\\?["'])`,
@@ -185,14 +175,12 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
-    kind: 'password',
     // Of debconf: `package package/root_password password x`.
     shape: shape(String.raw`(?<=[\w-]\/)[\w-]{0,40}passw[\w-]{0,40}\s{1,4}password\s{1,4}`, String.raw`[^\s"']{1,256}`),
     needs: ['password'],
     bond: 'end',
   },
   {
-    kind: 'password',
     // Of PHP: `define('DB_PASSWORD', 'x')`.
     shape: shape(
       String.raw`(?<=\(\s{0,4}["'])${NAME}["']\s{0,4},\s{0,32}(?<open>["'])`,
@@ -202,7 +190,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'sign',
   },
   {
-    kind: 'password',
     // Of .netrc, and of the settings of Redis.
     shape: shape(
       String.raw`${WORD_BEGIN}(?:login\s{1,4}[^\s"']{1,128}\s{1,4}password|requirepass|masterauth)\s{1,4}${OPEN}`,
@@ -213,7 +200,6 @@ const NAMED: readonly NamedShape[] = [
     bond: 'option',
   },
   {
-    kind: 'password',
     // Of XML, as in the settings of Maven.
     shape: shape(
       String.raw`<(?:[\w.-]{1,40}:)?(?<name>[\w.-]{2,64})(?:\s[^<>\n\\]{0,200})?>\s{0,40}`,
@@ -237,7 +223,7 @@ export function namedValues(text: string, words: ReadonlySet<string>): NamedValu
   return [...shapes.flatMap((shape) => shapedValues(text, shape)), ...assignedValues(text)];
 }
 
-function shapedValues(text: string, { shape, needs: _, ...rest }: NamedShape): NamedValue[] {
+function shapedValues(text: string, { kind = 'password', shape, needs: _, ...rest }: NamedShape): NamedValue[] {
   return [...text.matchAll(shape)]
     .filter(({ groups }) => groups?.['name'] === undefined || groups['name'] === 'auth' || isSecretName(groups['name']))
     .map((match) => {
@@ -245,7 +231,7 @@ function shapedValues(text: string, { shape, needs: _, ...rest }: NamedShape): N
       const start = match.index + before.length;
       // A backslash before a quote belongs to that.
       const length = /["']/.test(text[start + value.length] ?? '') ? value.replace(/\\+$/, '').length : value.length;
-      return { ...rest, at: match.index, before, open, start, end: start + length };
+      return { ...rest, kind, at: match.index, before, open, start, end: start + length };
     });
 }
 

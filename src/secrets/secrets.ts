@@ -25,13 +25,6 @@ const NONE_KNOWN: KnownSecrets = { values: [] };
 /** As long as `agent3 token new` makes them. */
 const TOKEN_SHAPE = /(?<![\w-])[\w-]{43}(?![\w-])/g;
 
-/** A text without the secrets that were found in it. */
-interface Masked {
-  readonly text: string;
-  /** How many were found. */
-  readonly count: number;
-}
-
 /**
  * What secrets look like. Each begins where no word goes on, and repeats one set of characters that what follows is not
  * in: no text makes them take longer than its length asks for.
@@ -106,7 +99,7 @@ function apart(spans: SecretSpan[]): SecretSpan[] {
 }
 
 /** `text` with what looks like a secret, and every one of `known`, replaced by a mark of its kind: `‹password›`. */
-export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Masked {
+export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): string {
   return maskSpans(text, secretSpans(text, known));
 }
 
@@ -115,7 +108,7 @@ export function maskSecrets(text: string, known: KnownSecrets = NONE_KNOWN): Mas
  * key is masked as a whole block alone, and every other mark stands for letters, digits and a few signs. Where a part of
  * the command may be run, and in a word that is, only `known` secrets are masked, which no client has made.
  */
-export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Masked {
+export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): string {
   const [named, shaped, keys] = [namedValues(cmd, WORDS.wordsIn(cmd)), shapeSpans(cmd), keyBlocks(cmd)];
   // Most commands have nothing that has to be looked at.
   if (named.length + shaped.length + keys.length === 0 && !mayTell(cmd)) return maskSpans(cmd, knownSpans(cmd, known));
@@ -128,14 +121,13 @@ export function maskCommand(cmd: string, known: KnownSecrets = NONE_KNOWN): Mask
 }
 
 /** `text` with marks in the place of what was found. */
-function maskSpans(text: string, found: SecretSpan[]): Masked {
-  const spans = apart(found);
+function maskSpans(text: string, found: SecretSpan[]): string {
   let [result, at] = ['', 0];
-  for (const { start, end, kind } of spans) {
+  for (const { start, end, kind } of apart(found)) {
     result += `${text.slice(at, start)}‹${kind}›`;
     at = end;
   }
-  return { text: result + text.slice(at), count: spans.length };
+  return result + text.slice(at);
 }
 
 /** A key that is cut off at its end goes to the end of the text; one that is cut off at its beginning, from the start. */

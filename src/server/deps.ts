@@ -8,7 +8,7 @@ import { Trail } from '../audit/trail.ts';
 import type { OperationDeps } from '../calls/context.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
-import { type Clock, SignalOnce, systemClock } from '../lib/clock.ts';
+import { SignalOnce, systemClock } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Turns } from '../lib/shares.ts';
 import { CommandCgroups } from '../process/cgroup.ts';
@@ -33,13 +33,8 @@ export interface Deps extends OperationDeps {
 }
 
 /** Builds everything the agent works with; opens neither files nor sockets. */
-export function buildDeps(
-  config: Config,
-  logger: Logger,
-  access: Access,
-  audit?: AuditLog,
-  clock: Clock = systemClock,
-): Deps {
+export function buildDeps(config: Config, logger: Logger, access: Access, audit?: AuditLog): Deps {
+  const clock = systemClock;
   const account = currentAccount();
   const store = new SessionStore(config.sessionsDirectory, clock);
   const shutdown = new SignalOnce();
@@ -49,7 +44,7 @@ export function buildDeps(
   const trail = new Trail(audit, secrets);
   const { notifyUrl: url, notifySecret: secret } = config;
   const tellOwner = url === undefined || secret === undefined ? undefined : webhook({ url, secret }, logger);
-  const notify = tellOwner && notifier(tellOwner, hostname(), (text) => maskCommand(text, secrets).text);
+  const notify = tellOwner && notifier(tellOwner, hostname(), (text) => maskCommand(text, secrets));
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const turns = new Turns();

@@ -371,7 +371,7 @@ const spellings: readonly string[] = [
 ];
 
 test.each(spellings)('no mark hides what runs: %s', (cmd) => {
-  const { text } = maskCommand(cmd);
+  const text = maskCommand(cmd);
   expect(text).toContain('RAN4711');
 });
 
@@ -384,13 +384,13 @@ describe('a mark', () => {
       ['curl -u me:hunter22', 'curl -u me:‹password›'],
       ['AKIAIOSFODNN7EXAMPLE', '‹aws key›'],
     ])
-      expect(maskCommand(`echo ${before}${end}x`).text).toBe(`echo ${mark}${end}x`);
+      expect(maskCommand(`echo ${before}${end}x`)).toBe(`echo ${mark}${end}x`);
   });
 
   test('stands for nothing else than letters, digits and a few signs, whatever a command is made of', () => {
     for (let point = 1; point < 0x3000; point++) {
       const char = String.fromCodePoint(point);
-      const { text } = maskCommand(`TOKEN=hunter22${char}hunter23`);
+      const text = maskCommand(`TOKEN=hunter22${char}hunter23`);
       if (!/[\p{L}\p{M}\p{N}_+/=.~:-]/u.test(char)) expect(text.endsWith(`${char}hunter23`)).toBe(true);
     }
   });
@@ -405,7 +405,7 @@ describe('a mark', () => {
     ['a value without quotes that goes on in a program', "perl -e 'token:exec+qw/x/'"],
   ];
   test.each(shown)('is not in %s', (_, cmd) => {
-    expect(maskCommand(cmd).text).toBe(cmd);
+    expect(maskCommand(cmd)).toBe(cmd);
   });
 
   const masked: readonly (readonly [cmd: string, text: string])[] = [
@@ -439,7 +439,7 @@ describe('a mark', () => {
     ['printf %s x > f; TOKEN=abc123 ./deploy', 'printf %s x > f; TOKEN=‹password› ./deploy'],
   ];
   test.each(masked)('still is in %s', (cmd, text) => {
-    expect(maskCommand(cmd).text).toBe(text);
+    expect(maskCommand(cmd)).toBe(text);
   });
 });
 
@@ -590,7 +590,7 @@ describe('a random command', () => {
     for (const name of ['env', 'sh', 'bash', 'xargs', 'tr', 'cut', 'sed', 'perl', 'make', 'nice', 'timeout', 'cat'])
       if (existsSync(`/usr/bin/${name}`)) symlinkSync(`/usr/bin/${name}`, `${bin}/${name}`);
     const check = async (cmd: string): Promise<void> => {
-      const { text } = maskCommand(cmd);
+      const text = maskCommand(cmd);
       if (!['RAN1', 'RAN2', 'RAN3'].some((name) => cmd.includes(name) && !text.includes(name))) return;
       for (const place of [ran, cwd]) {
         rmSync(place, { recursive: true, force: true });

@@ -184,7 +184,7 @@ const commands: Readonly<Record<string, readonly string[]>> = {
 
 describe.each(Object.entries(commands))('the record masks a secret that is %s', (_, rows) => {
   test.each(rows)('%s', (row) => {
-    const { text } = maskCommand(row.replaceAll('§', 'hunter22'));
+    const text = maskCommand(row.replaceAll('§', 'hunter22'));
     expect(text).not.toContain('hunter');
     expect(text).toMatch(/‹(?:password|authorization|token)›/);
   });
@@ -222,5 +222,5 @@ const plain = [
   'openssl enc -d -base64 -in f',
 ];
 test.each(plain)('and leaves what is none: %s', (cmd) => {
-  expect(maskCommand(cmd)).toEqual({ text: cmd, count: 0 });
+  expect(maskCommand(cmd)).toBe(cmd);
 });

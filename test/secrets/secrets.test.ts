@@ -142,28 +142,22 @@ const plain = [
 
 describe('a secret is masked', () => {
   test.each([...rows, ...words, ...ofOutput])('%s', (text, masked) => {
-    expect(maskSecrets(text).text).toBe(masked);
+    expect(maskSecrets(text)).toBe(masked);
   });
 
   test('that is known, whatever it looks like', () => {
-    expect(maskSecrets('x=plain-value-1 y', { values: ['plain-value-1', 'y'] })).toEqual({
-      text: 'x=‹token› y',
-      count: 1,
-    });
+    expect(maskSecrets('x=plain-value-1 y', { values: ['plain-value-1', 'y'] })).toBe('x=‹token› y');
   });
 
   test('that only its hash is known of', () => {
     const [token, other] = ['t'.repeat(43), 'o'.repeat(43)];
     const known = { values: [], isToken: (word: string) => word === token };
-    expect(maskSecrets(`${other} "${token}" ${token}x`, known)).toEqual({
-      text: `${other} "‹token›" ${token}x`,
-      count: 1,
-    });
+    expect(maskSecrets(`${other} "${token}" ${token}x`, known)).toBe(`${other} "‹token›" ${token}x`);
   });
 });
 
 test.each(plain)('what is none stays: %s', (text) => {
-  expect(maskSecrets(text)).toEqual({ text, count: 0 });
+  expect(maskSecrets(text)).toBe(text);
 });
 
 const KEY_LINES = [
@@ -218,7 +212,7 @@ describe('in a command', () => {
     ['PASSWORD=hunter22; ls; $(cat f) x', 'PASSWORD=hunter22; ls; $(cat f) x'],
   ];
   test.each(hidden)('a secret is masked: %s', (cmd, masked) => {
-    expect(maskCommand(cmd).text).toBe(masked);
+    expect(maskCommand(cmd)).toBe(masked);
   });
 
   const cloaks: readonly [cmd: string, hasToShow: string][] = [
@@ -343,11 +337,11 @@ describe('in a command', () => {
     ['docker login | unzip -p evil', 'evil'],
   ];
   test.each(cloaks)('no mark hides what runs: %s', (cmd, hasToShow) => {
-    expect(maskCommand(cmd).text).toContain(hasToShow);
+    expect(maskCommand(cmd)).toContain(hasToShow);
   });
 
   test('a known secret is masked whatever it is made of', () => {
-    expect(maskCommand('x abc;def;ghi y', { values: ['abc;def;ghi'] }).text).toBe('x ‹token› y');
+    expect(maskCommand('x abc;def;ghi y', { values: ['abc;def;ghi'] })).toBe('x ‹token› y');
   });
 });
 
@@ -479,7 +473,7 @@ describe('a setting among the words of a log is masked, whatever calls stand in 
   test.each(lines.flatMap((line) => secrets.map((secret) => [line.replace('@@', secret), secret])))(
     '%s',
     (line, secret) => {
-      expect(maskSecrets(line).text).not.toContain(secret);
+      expect(maskSecrets(line)).not.toContain(secret);
     },
   );
 
@@ -488,6 +482,6 @@ describe('a setting among the words of a log is masked, whatever calls stand in 
     'x = login(user, password=get_password(env))',
     'if (token=next()) return;',
   ])('and the text of a program is not: %s', (line) => {
-    expect(maskSecrets(line).text).toBe(line);
+    expect(maskSecrets(line)).toBe(line);
   });
 });
