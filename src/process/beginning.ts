@@ -34,11 +34,16 @@ export function hasBegun(reading: number): boolean {
   }
 }
 
+/** What a command says on its standard error that could not tell the beginning: nobody else is there to answer so. */
+export const AGENT_GONE = 'agent3: nothing was run: the agent ended before the command began';
+
 /**
- * Lines of a shell that tell the beginning at a descriptor, and close it; where that fails, nothing is run. `times` writes
- * something always, and is a special built-in: no function from the environment takes its place.
+ * Lines of a shell that tell the beginning at a descriptor, and close it; where that fails, because the agent is gone,
+ * nothing is run, and a signal (SIGPIPE) does not hide that. `times` writes something always; it and `trap` are special
+ * built-ins: no function from the environment takes their place.
  */
-export const markBeginning = (fd: number): string => `times >&${fd} || exit 126; exec ${fd}>&-`;
+export const markBeginning = (fd: number): string =>
+  `trap '' PIPE; times >&${fd} 2> /dev/null || { echo '${AGENT_GONE}' >&2; exit 126; }; trap - PIPE; exec ${fd}>&-`;
 
 /** A line of a shell that sets a variable for the programs that it starts. */
 export const exportLine = ([name, value]: readonly [name: string, value: string]): string =>

@@ -1,0 +1,36 @@
+import { expect, test } from 'bun:test';
+import { closeSync, existsSync } from 'node:fs';
+import { openSocketPair } from '../../src/linux/libc.ts';
+import { AGENT_GONE, hasBegun, markBeginning } from '../../src/process/beginning.ts';
+
+const SHELLS = ['/bin/sh', '/bin/bash', '/bin/dash'].filter((path) => existsSync(path));
+const SIGPIPE_BIT = 1 << 12;
+
+/** Runs the lines that tell a beginning before a command, with the agent's end of the socket open or closed. */
+async function begin(shell: string, isAgentThere: boolean) {
+  const pair = openSocketPair();
+  if (pair === undefined) throw new Error('no sockets');
+  if (!isAgentThere) closeSync(pair.reading);
+  const script = `${markBeginning(3)}\ngrep SigIgn /proc/self/status; exit 5`;
+  const child = Bun.spawn([shell, '-c', script], { stdio: ['ignore', 'pipe', 'pipe', pair.writing] });
+  closeSync(pair.writing);
+  const [stdout, stderr, code] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+    child.exited,
+  ]);
+  const told = isAgentThere && hasBegun(pair.reading);
+  if (isAgentThere) closeSync(pair.reading);
+  return { code, stdout, stderr, told };
+}
+
+test.each(SHELLS)('%s tells the agent that a command has begun, which takes signals as before', async (shell) => {
+  const { code, stdout, stderr, told } = await begin(shell, true);
+  expect({ code, stderr, told }).toEqual({ code: 5, stderr: '', told: true });
+  const ignored = Number.parseInt(/SigIgn:\s*([0-9a-f]+)/.exec(stdout)?.[1] ?? '', 16);
+  expect(ignored & SIGPIPE_BIT).toBe(0);
+});
+
+test.each(SHELLS)('%s runs nothing when the agent is gone, and says so', async (shell) => {
+  expect(await begin(shell, false)).toEqual({ code: 126, stdout: '', stderr: `${AGENT_GONE}\n`, told: false });
+});
