@@ -54,6 +54,10 @@ declare module 'swagger-ui-dist/favicon-32x32.png' {
   const path: string;
   export default path;
 }
+declare module '*.sh' {
+  const text: string;
+  export default text;
+}
 declare module '*.md' {
   const text: string;
   export default text;

@@ -1,4 +1,4 @@
-import { existsSync, fstatSync, openSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
+import { existsSync, fstatSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
@@ -137,6 +137,11 @@ export function portFault(host: string, port: number): Promise<string | undefine
     server.once('error', (error) => resolve(errnoOf(error) ?? error.message));
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));
   });
+}
+
+/** The names in a directory; none where it is not there. */
+export function namesIn(directory: string): string[] {
+  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 /** A file's text, or undefined where there is none. */

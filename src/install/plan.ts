@@ -3,7 +3,10 @@ import logrotateTemplate from '../../ops/agent3.logrotate' with { type: 'text' }
 import unit from '../../ops/agent3.service' with { type: 'text' };
 import slice from '../../ops/agent3.slice' with { type: 'text' };
 import commandsUnit from '../../ops/agent3-commands.service' with { type: 'text' };
+import commandsCeiling from '../../ops/agent3-commands-ceiling.conf' with { type: 'text' };
+import commandsUser from '../../ops/agent3-commands-user.conf' with { type: 'text' };
 import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
+import sliceCeiling from '../../ops/agent3-slice-ceiling.conf' with { type: 'text' };
 import userDropInTemplate from '../../ops/agent3-user.conf' with { type: 'text' };
 import watchdogService from '../../ops/agent3-watchdog.service' with { type: 'text' };
 import watchdogTimer from '../../ops/agent3-watchdog.timer' with { type: 'text' };
@@ -15,11 +18,11 @@ import { BINARY, DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PACKAGED_BINARY
 import { type Ceilings, InstallFault, readText } from './machine.ts';
 
 /** `template` with each `@NAME@` replaced. Throws when one is left: it would end up in a file of the system. */
-export function fill(template: string, values: Readonly<Record<string, string>>): string {
+export function fill(template: string, values: Readonly<Record<string, string | number>>): string {
   return template.replace(/@([A-Z_]+)@/g, (whole, name: string) => {
     const value = values[name];
     if (value === undefined) throw new Error(`${whole} has no value`);
-    return value;
+    return String(value);
   });
 }
 
@@ -65,13 +68,18 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.unit]: () => unit,
   [PATHS.userDropIn]: userDropIn,
   [PATHS.commandsUnit]: () => commandsUnit,
-  [PATHS.commandsUserDropIn]: commandsUserDropIn,
-  [PATHS.commandsCeilingDropIn]: ({ ceilings }) => commandsCeilingDropIn(ceilings),
+  // The cgroup belongs to the user of the agent, who makes the commands' own below it.
+  [PATHS.commandsUserDropIn]: ({ user, group }) => fill(commandsUser, { USER: user, GROUP: group }),
+  [PATHS.commandsCeilingDropIn]: ({ ceilings: { commandsMemoryMib, commandsTasks } }) =>
+    fill(commandsCeiling, { MEMORY_MIB: commandsMemoryMib, TASKS: commandsTasks }),
   [PATHS.slice]: () => slice,
-  [PATHS.sliceCeilingDropIn]: ({ ceilings }) => sliceCeilingDropIn(ceilings),
+  [PATHS.sliceCeilingDropIn]: ({ ceilings: { memoryMaxMib, tasksMax } }) =>
+    fill(sliceCeiling, { MEMORY_MIB: memoryMaxMib, TASKS: tasksMax }),
   [PATHS.watchdogService]: () => watchdogService,
   [PATHS.watchdogTimer]: () => watchdogTimer,
-  [PATHS.watchdogCron]: ({ packaged }) => watchdogCron(packaged ? PACKAGED_BINARY : BINARY),
+  [PATHS.watchdogCron]: ({ packaged }) => `# Agent3's watchdog, where systemd runs no timers.
+*/5 * * * * root ${packaged ? PACKAGED_BINARY : BINARY} watchdog --once
+`,
   [PATHS.logrotate]: logrotate,
   [PATHS.sysusers]: sysusers,
   [PATHS.tmpfiles]: tmpfiles,
@@ -98,51 +106,13 @@ function userDropIn({ user, group, port }: PlanInput): string {
   return fill(userDropInTemplate, { USER: user, GROUP: group, CAPABILITIES: capabilities });
 }
 
-/** The cgroup belongs to the user of the agent, who makes the commands' own below it. */
-function commandsUserDropIn({ user, group }: PlanInput): string {
-  return `# The user of agent3.service.
-[Service]
-User=${user}
-Group=${group}
-`;
-}
-
-function sliceCeilingDropIn({ memoryMaxMib, tasksMax }: Ceilings): string {
-  return `# The ceiling for the agent and every command together, as the installer chose it for this machine: no command can
-# lock up the server. To change it: systemctl edit agent3.slice
-[Slice]
-MemoryMax=${memoryMaxMib}M
-MemorySwapMax=0
-TasksMax=${tasksMax}
-# Half of what other services have (100), when they want it too.
-CPUWeight=50
-IOWeight=50
-`;
-}
-
-function commandsCeilingDropIn({ commandsMemoryMib, commandsTasks }: Ceilings): string {
-  return `# The ceiling for all commands together: what agent3.slice has, less what the agent needs to answer and to stop them.
-# To change it: systemctl edit agent3-commands
-[Service]
-MemoryMax=${commandsMemoryMib}M
-TasksMax=${commandsTasks}
-`;
-}
-
-function watchdogCron(binary: string): string {
-  return `# Agent3's watchdog, where systemd's timers are not to be had.
-*/5 * * * * root ${binary} watchdog --once
-`;
-}
-
 /** For an image: the directories are made when it first boots (tmpfiles.d(5)). */
-function tmpfiles({ user, group }: PlanInput): string {
-  return `d ${PATHS.approvals} 0750 root ${group}
-d ${PATHS.home} 0750 ${user} ${group}
-d ${PATHS.sessions} 0700 ${user} ${group}
-d ${PATHS.logs} 0750 root ${group}
-f ${PATHS.logFile} 0640 ${user} ${group}
-`;
+function tmpfiles(input: PlanInput): string {
+  const own = plannedDirectories(input).filter(({ access }) => access.group !== undefined);
+  const lines = own.map(
+    ({ path, access: { mode, owner, group } }) => `d ${path} 0${mode.toString(8)} ${owner} ${group}\n`,
+  );
+  return `${lines.join('')}f ${PATHS.logFile} 0640 ${input.user} ${input.group}\n`;
 }
 
 /** For an image: the users are made when it first boots (sysusers.d(5)). */

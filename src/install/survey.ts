@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import settingsExample from '../../ops/agent3.env.example' with { type: 'text' };
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
@@ -15,6 +15,7 @@ import {
   hasSystemd,
   InstallFault,
   logGroupsOf,
+  namesIn,
   portFault,
   readFile,
   readText,
@@ -223,8 +224,7 @@ const MAX_TOKEN_CHARS = 512;
 
 /** What the owner of the original has added to its unit: it would hold for the new one as well. */
 export function dropInsOf(changes: Changes): string[] {
-  const directory = changes.at(PATHS.dropIns);
-  const names = existsSync(directory) ? readdirSync(directory) : [];
+  const names = namesIn(changes.at(PATHS.dropIns));
   return names.filter((name) => name.endsWith('.conf')).map((name) => `${PATHS.dropIns}/${name}`);
 }
 

@@ -1,10 +1,12 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { isAbsolute, join } from 'node:path';
+import restore from '../../ops/agent3-restore.sh' with { type: 'text' };
 import { runCommand } from '../../ops/watchdog/command.ts';
 import type { Changes } from './changes.ts';
 import { PATHS, SERVICE } from './layout.ts';
-import { readFile } from './machine.ts';
+import { namesIn, readFile } from './machine.ts';
 import type { Original } from './original.ts';
+import { fill } from './plan.ts';
 import { dropInsOf, isStaged, type Situation } from './survey.ts';
 
 const RESTORE = `${PATHS.saved}/restore`;
@@ -12,13 +14,9 @@ const RESTORE = `${PATHS.saved}/restore`;
 /** What the original may have been set up with, beside its own directory. */
 export function originalFiles(changes: Changes): string[] {
   const watchdog = [PATHS.watchdogService, PATHS.watchdogTimer, PATHS.watchdogCron];
-  const hourly = filesIn(changes.at('/etc/cron.hourly')).map((name) => `/etc/cron.hourly/${name}`);
+  const hourly = namesIn(changes.at('/etc/cron.hourly')).map((name) => `/etc/cron.hourly/${name}`);
   const waking = hourly.filter((path) => startsUnit(readFile(changes.at(path)) ?? ''));
   return [PATHS.unit, ...dropInsOf(changes), PATHS.logrotate, '/etc/cron.d/agent3', ...watchdog, ...waking];
-}
-
-function filesIn(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory) : [];
 }
 
 /** Keeps what the original was set up with, stops its cron jobs, writes the way back, and says all of it. */
@@ -34,14 +32,9 @@ export function saveOriginal(situation: Situation, original: Original): void {
   }
   const tables = Map.groupBy(jobs, ({ of }) => JSON.stringify(of));
   const back = [...tables.values()].map((lines) => removeLines(changes, lines));
-  changes.file(
-    RESTORE,
-    restoreScript(
-      files.map((path, index) => `install -D -m ${modes[index]} ${savedPath(path)} ${path}`),
-      back,
-    ),
-    { mode: 0o700 },
-  );
+  const put = files.map((path, index) => `install -D -m ${modes[index]} ${savedPath(path)} ${path}`);
+  const script = { PATH: RESTORE, UNIT: SERVICE, FILES: put.join('\n'), CRON: back.flat().join('\n') };
+  changes.file(RESTORE, fill(restore, script), { mode: 0o700 });
   notes.push(...notesOf(situation, original, jobs));
 }
 
@@ -59,7 +52,7 @@ export function cronLines(original: Original, at: (path: string) => string = (pa
     of: { user },
     text: runCommand(['crontab', '-u', user, '-l']).stdout,
   }));
-  const names = filesIn('/etc/cron.d').filter((name) => READ_BY_CRON.test(name));
+  const names = namesIn('/etc/cron.d').filter((name) => READ_BY_CRON.test(name));
   const files = ['/etc/crontab', ...names.map((name) => `/etc/cron.d/${name}`)].filter(
     (path) => path !== PATHS.watchdogCron,
   );
@@ -93,23 +86,6 @@ function removeLines(changes: Changes, jobs: readonly CronLine[]): string[] {
   const without = (readFile(changes.at(of.file)) ?? '').split('\n').filter((line) => !lines.has(line));
   changes.file(of.file, without.join('\n'), { mode: statSync(changes.at(of.file)).mode & 0o777 });
   return [`grep -qxFf ${kept} ${of.file} 2>/dev/null || cat ${kept} >> ${of.file}`];
-}
-
-function restoreScript(files: readonly string[], cron: readonly (readonly string[])[]): string {
-  return `#!/bin/sh
-# Brings back the agent that was here before Agent3, as it was set up. Run it as root: sh ${RESTORE}
-# Agent3 goes; its settings, sessions and logs stay until: agent3 uninstall --purge
-set -e
-if dpkg -s agent3 2>/dev/null | grep -q '^Status: .* installed$'; then
-    apt-get -y remove agent3
-elif command -v agent3 > /dev/null; then
-    agent3 uninstall
-fi
-${files.join('\n')}
-${cron.flat().join('\n')}
-systemctl daemon-reload
-systemctl enable --now ${SERVICE}
-`;
 }
 
 function notesOf({ options, input, newToken }: Situation, original: Original, jobs: readonly CronLine[]): string[] {

@@ -1,4 +1,4 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { removeSite } from './caddy.ts';
@@ -6,7 +6,7 @@ import { Changes } from './changes.ts';
 import { type Manifest, readManifest } from './installed.ts';
 import { type Addition, INVENTORY } from './inventory.ts';
 import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { hasSystemd, InstallFault, removeLock, takeLock } from './machine.ts';
+import { hasSystemd, InstallFault, namesIn, removeLock, takeLock } from './machine.ts';
 import { leaveLogGroups, removeUsers } from './users.ts';
 
 /** What the owner asked for. */
@@ -75,8 +75,7 @@ function purgeAll(changes: Changes, isLive: boolean, isOther: boolean, tell: (li
 }
 
 function purgeConfiguration(changes: Changes, tell: (line: string) => void): void {
-  const directory = changes.at(PATHS.configuration);
-  const names = existsSync(directory) ? readdirSync(directory) : [];
+  const names = namesIn(changes.at(PATHS.configuration));
   const saved = basename(PATHS.saved);
   for (const name of names) if (name !== saved) changes.removeTree(`${PATHS.configuration}/${name}`);
   changes.removeEmptyDirectory(PATHS.configuration);

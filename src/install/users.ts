@@ -1,11 +1,11 @@
-import { existsSync, readdirSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Changes } from './changes.ts';
 import type { Manifest } from './installed.ts';
 import { INVENTORY } from './inventory.ts';
 import { DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PATHS } from './layout.ts';
-import { entryOf, InstallFault, systemIds, userExists } from './machine.ts';
+import { entryOf, InstallFault, namesIn, systemIds, userExists } from './machine.ts';
 import type { PlanInput } from './plan.ts';
 import { isStaged, type Situation } from './survey.ts';
 
@@ -125,8 +125,4 @@ export function handOver(
     const files = kind === 'directory' ? namesIn(changes.at(name)).map((file) => `${name}/${file}`) : [name];
     for (const file of files) changes.openTo(file, group);
   }
-}
-
-function namesIn(directory: string): string[] {
-  return existsSync(directory) ? readdirSync(directory) : [];
 }
