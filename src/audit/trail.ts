@@ -158,9 +158,10 @@ export class Trail {
     this.#write({ event: 'grant', what, ...this.#grant(grant), change, ...this.#masked(more) });
   }
 
-  /** Something came with a one-time code of root's, or has happened to a grant. */
+  /** Something came with a one-time code of root's, or has happened to a grant: a `change` of it, or what may come often. */
   grant(what: string, grant: GrantOnRecord, more: Fields = {}): void {
-    this.record?.writeLater(() => ({ event: 'grant', what, ...this.#grant(grant), ...this.#masked(more) }));
+    const line = { event: 'grant', what, ...this.#grant(grant), ...this.#masked(more) };
+    this.record?.writeLater(() => line, !('change' in more));
   }
 
   #grant({ id, principal }: GrantOnRecord) {

@@ -59,15 +59,16 @@ export function knownClient(id: string): Client | undefined {
   return { id, name: 'ChatGPT', isKnown: true, redirects: [`https://chatgpt.com/connector/oauth/${connector}`] };
 }
 
-/** Hosts of redirects that tell which client it is. */
-const KINDS_BY_HOST: Readonly<Record<string, ClientKind>> = {
-  'chatgpt.com': 'chatgpt',
-  'claude.ai': 'claude',
-  'claude.com': 'claude',
-  'vscode.dev': 'vscode',
-  'cursor.com': 'cursor',
-  'www.cursor.com': 'cursor',
-};
+/**
+ * Redirects that tell which client it is: where each takes its answers, and nowhere else on its domain. Another page there
+ * could lead on, to whoever sent the owner here.
+ */
+const KINDS_BY_REDIRECT: readonly (readonly [RegExp, ClientKind])[] = [
+  [/^https:\/\/chatgpt\.com\/(?:connector_platform_oauth_redirect|connector\/oauth\/[\w-]+)$/, 'chatgpt'],
+  [/^https:\/\/claude\.(?:ai|com)\/api\/mcp\/auth_callback$/, 'claude'],
+  [/^https:\/\/vscode\.dev\/redirect$/, 'vscode'],
+  [/^https:\/\/www\.cursor\.com\/agents\/mcp\/oauth\/callback$/, 'cursor'],
+];
 
 /** Programs on the user's own computer: which of them it is, nobody can prove. */
 const LOCAL_KINDS: readonly ClientKind[] = ['claude-code', 'codex', 'cursor', 'vscode', 'other'];
@@ -77,7 +78,7 @@ export function kindsOf({ id }: Client, redirectUri: string): readonly ClientKin
   const known = Object.hasOwn(KNOWN, id) ? KNOWN[id] : undefined;
   if (known !== undefined) return [known.kind];
   if (isLoopbackRedirect(redirectUri)) return LOCAL_KINDS;
-  return [KINDS_BY_HOST[new URL(redirectUri).hostname] ?? 'other'];
+  return [KINDS_BY_REDIRECT.find(([form]) => form.test(redirectUri))?.[1] ?? 'other'];
 }
 
 /** The name of each kind of client. */

@@ -114,6 +114,9 @@ describe('the kind of a client', () => {
   test.each([
     ['https://chatgpt.com/connector/oauth/x', 'chatgpt'],
     ['https://claude.com/api/mcp/auth_callback', 'claude'],
+    ['https://www.cursor.com/agents/mcp/oauth/callback', 'cursor'],
+    ['https://chatgpt.com/share/a-page-that-leads-on', 'other'],
+    ['https://claude.ai/api/mcp/auth_callback?next=https://evil.example', 'other'],
     ['https://chatgpt.com.evil.example/cb', 'other'],
     ['https://evil.example/chatgpt.com', 'other'],
   ])('of a registered one follows from where its answer goes: %s', (redirect, kind) => {
