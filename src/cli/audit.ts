@@ -11,7 +11,7 @@ import { parseDuration } from '../lib/duration.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleJson, visibleJsonText, visibleLine } from '../lib/visible.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail } from './exit.ts';
 import { auditFile } from './here.ts';
 
 /** The events of the record. */
@@ -249,7 +249,7 @@ function whatOf(line: AuditLine, text: (name: string) => string): string {
   }
 }
 
-function attempt<T>(path: string, work: () => T, code: typeof EXIT_FAILURE | typeof EXIT_USAGE = EXIT_FAILURE): T {
+function attempt<T>(path: string, work: () => T, code: ExitCode = EXIT_FAILURE): T {
   try {
     return work();
   } catch (error) {

@@ -3,7 +3,7 @@ import bash from '../../ops/completion/agent3.bash' with { type: 'text' };
 import fish from '../../ops/completion/agent3.fish' with { type: 'text' };
 import zsh from '../../ops/completion/agent3.zsh' with { type: 'text' };
 import { listSessions } from '../client/sessions.ts';
-import { fail } from './exit.ts';
+import { EXIT_USAGE } from './exit.ts';
 import { profilesDirectory, profilesIn } from './here.ts';
 import { remoteClient } from './remote.ts';
 import { oneLine } from './session.ts';
@@ -118,7 +118,7 @@ async function offersOf(choices: readonly string[] | undefined, name: string | u
 const MAX_SESSIONS = 50;
 
 async function sessionOffers(): Promise<Offer[]> {
-  const client = remoteClient({}, (fault) => fail(1, fault));
+  const client = remoteClient({}, EXIT_USAGE);
   const sessions = await listSessions(client, MAX_SESSIONS, undefined);
   return sessions.map(({ session, cmd }) => ({ word: session, description: oneLine(cmd).slice(0, 60) }));
 }

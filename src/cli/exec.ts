@@ -59,15 +59,14 @@ function addAssignment(text: string, earlier: Readonly<Record<string, string>> =
 }
 
 async function runExec(cmd: string, options: ExecOptions): Promise<never> {
-  const refuse = (fault: string): never => fail(EXIT_EXEC, fault);
-  const client = remoteClient(options, refuse);
+  const client = remoteClient(options, EXIT_EXEC);
   const interrupts = new Interrupts();
   try {
     process.exit(await execute(client, cmd, options, interrupts));
   } catch (error) {
     if (error instanceof OutputClosed) endOutput(error);
     if (error instanceof GivenUp) process.exit(interrupts.exitCode ?? EXIT_EXEC);
-    if (error instanceof ClientFault) refuse(error.message);
+    if (error instanceof ClientFault) fail(EXIT_EXEC, error.message);
     throw error;
   }
 }

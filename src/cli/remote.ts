@@ -7,6 +7,7 @@ import { installedSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { processEnvironment } from '../settings/config.ts';
+import { type ExitCode, fail } from './exit.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:5000';
 
@@ -34,21 +35,21 @@ calls the agent of this server.`;
 
 /**
  * A client of the agent that the options and the environment name; where they name no agent and no token, root's is the
- * agent of this server. `refuse` ends the process with a message.
+ * agent of this server. Exits with `code`, and the reason, where that is none.
  */
-export function remoteClient(options: RemoteOptions, refuse: (fault: string) => never): AgentClient {
+export function remoteClient(options: RemoteOptions, code: ExitCode): AgentClient {
   const environment = processEnvironment();
   const named = options.url ?? (environment['AGENT3_URL'] || undefined);
-  const given = options.tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(options.tokenFile, refuse);
+  const given = options.tokenFile === undefined ? environment['AGENT3_API_TOKEN'] : tokenIn(options.tokenFile, code);
   const here = named === undefined && !given ? installedAgent() : undefined;
   const url = (named ?? here?.url ?? DEFAULT_URL).replace(/\/+$/, '');
   if (!/^https?:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/.test(url)) {
-    refuse(`the URL of an agent has the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`);
+    fail(code, `the URL of an agent has the form https://agent.example.org, not ${JSON.stringify(url.slice(0, 100))}`);
   }
   const token = given || here?.token;
   if (!token)
-    refuse(`no token: set AGENT3_API_TOKEN, or name the file that holds it with --token-file${onServer(named)}`);
-  if (!/^[\x21-\x7e]+$/.test(token)) refuse('the token must be printable ASCII characters without spaces');
+    fail(code, `no token: set AGENT3_API_TOKEN, or name the file that holds it with --token-file${onServer(named)}`);
+  if (!/^[\x21-\x7e]+$/.test(token)) fail(code, 'the token must be printable ASCII characters without spaces');
   return new AgentClient(url, token, { isSelf: here !== undefined });
 }
 
@@ -65,18 +66,18 @@ function onServer(named: string | undefined): string {
 }
 
 /** The token alone, or the setting in a file like /etc/agent3/agent3.env. */
-function tokenIn(path: string, refuse: (fault: string) => never): string {
-  const text = readToken(path, refuse);
+function tokenIn(path: string, code: ExitCode): string {
+  const text = readToken(path, code);
   return parseEnvFile(text)['AGENT3_API_TOKEN'] ?? text.trim();
 }
 
-function readToken(path: string, refuse: (fault: string) => never): string {
+function readToken(path: string, code: ExitCode): string {
   try {
     if ((statSync(path).mode & 0o066) !== 0) {
       process.stderr.write(`agent3: warning: ${path} is open to other users; keep it to yourself: chmod 600 ${path}\n`);
     }
     return readFileSync(path, 'utf8');
   } catch (error) {
-    return refuse(`the token file ${path} cannot be read: ${describeErrno(error)}`);
+    fail(code, `the token file ${path} cannot be read: ${describeErrno(error)}`);
   }
 }

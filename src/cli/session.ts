@@ -135,7 +135,7 @@ async function closeSessions(ids: readonly string[], options: RemoteOptions): Pr
 /** Runs `work` with the agent that the options name; exits with 1, and the reason, when that fails. */
 async function withClient(options: RemoteOptions, work: (client: AgentClient) => Promise<void>): Promise<void> {
   try {
-    await work(remoteClient(options, (fault) => fail(EXIT_USAGE, fault)));
+    await work(remoteClient(options, EXIT_USAGE));
   } catch (error) {
     // The reader had enough: `agent3 session read … | head`.
     if (error instanceof OutputClosed) endOutput(error);
