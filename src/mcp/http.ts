@@ -89,7 +89,7 @@ export class McpHttp {
       const bare = withoutBody(request);
       const isOlder = await isLegacyRequest(bare, body);
       const { response, close } = await (isOlder ? this.#older(bare, body, caller) : this.#newer(bare, body, caller));
-      return watched(response, { 'x-request-id': exchange.id }, (bytes) => {
+      return await watched(response, { 'x-request-id': exchange.id }, (bytes) => {
         slot?.[Symbol.dispose]();
         close();
         done(response.status, bytes);
@@ -201,15 +201,21 @@ function refusal(why: string, { id }: Exchange, done: AnswerDone): Response {
 }
 
 /** The same response with `headers` added; `done` hears how many bytes went out, when the last has or the client is gone. */
-function watched(
+async function watched(
   response: Response,
   headers: Readonly<Record<string, string>>,
   done: (bytes: number) => void,
-): Response {
+): Promise<Response> {
   const init = { status: response.status, headers: { ...Object.fromEntries(response.headers), ...headers } };
   if (response.body === null) {
     done(0);
     return new Response(null, init);
+  }
+  if (!response.headers.get('content-type')?.startsWith('text/event-stream')) {
+    // It is there as a whole: as a stream it would cost a tenth of a millisecond more.
+    const whole = await response.text();
+    done(Buffer.byteLength(whole));
+    return new Response(whole, init);
   }
   const reader = response.body.getReader();
   let bytes = 0;

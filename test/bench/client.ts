@@ -32,8 +32,11 @@ export class Connection implements Disposable {
     this.#received += text;
     const head = this.#received.indexOf('\r\n\r\n');
     if (head === -1) return;
-    const length = Number(/content-length: (\d+)/i.exec(this.#received.slice(0, head))?.[1] ?? 0);
+    const headers = this.#received.slice(0, head);
+    const length = Number(/content-length: (\d+)/i.exec(headers)?.[1] ?? 0);
     if (this.#received.length < head + 4 + length) return;
+    // What is sent in pieces ends with an empty one.
+    if (/transfer-encoding: chunked/i.test(headers) && !this.#received.endsWith('\r\n0\r\n\r\n')) return;
     const body = this.#received.slice(head + 4);
     this.#received = '';
     this.#answered?.(body);

@@ -7,6 +7,7 @@ import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
 import { idle } from './bars/idle.ts';
 import { masks } from './bars/masks.ts';
+import { mcp } from './bars/mcp.ts';
 import { neighbour } from './bars/neighbour.ts';
 import { parallel } from './bars/parallel.ts';
 import { sequential } from './bars/sequential.ts';
@@ -32,6 +33,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   sequential: () => sequential(has.webhook),
   parallel: () => parallel(has),
   control,
+  mcp,
   sleepers,
   history,
   waiting,

@@ -4,7 +4,9 @@ import { join } from 'node:path';
 
 const ROOT = join(import.meta.dir, '../..');
 const PEERS = join(import.meta.dir, 'peers');
-const EXECUTABLE = join(ROOT, 'dist/agent3');
+export const EXECUTABLE = join(ROOT, 'dist/agent3');
+/** Another build of the agent to measure this one against, where there is one. */
+export const EARLIER = Bun.env['AGENT3_BENCH_EARLIER'];
 export const TOKEN = 'a-token-for-the-bench-alone';
 
 /** A server under measurement, with what a request to it needs. */
@@ -61,13 +63,14 @@ export function ensureExecutable(): void {
   if (exitCode !== 0) throw new Error('the executable could not be built');
 }
 
-/** Starts `dist/agent3` with /bin/sh as its shell and resolves when it answers. */
+/** Starts an agent, `dist/agent3`, with /bin/sh as its shell and resolves when it answers. */
 export async function startAgent(
   settings: Readonly<Record<string, string>> = {},
   directory: string = newDirectory(),
+  executable: string = EXECUTABLE,
 ): Promise<Server> {
   const port = freePort();
-  const child = Bun.spawn([EXECUTABLE, 'serve'], {
+  const child = Bun.spawn([executable, 'serve'], {
     cwd: directory,
     env: {
       AGENT3_API_TOKEN: TOKEN,
