@@ -1,5 +1,6 @@
 import { type ByteSource, decodeUtf8, jsonChars, unitLength } from '../lib/utf8.ts';
-import { type KnownSecrets, keyMarkers, type SecretSpan, secretSpans } from '../secrets/secrets.ts';
+import type { SecretSpan } from '../secrets/secret-assignments.ts';
+import { type KnownSecrets, keyMarkers, secretSpans } from '../secrets/secrets.ts';
 
 /** So much before and after a part of a stream is looked at, to know what stands at its edges. */
 const CONTEXT_BYTES = 4096;

@@ -37,7 +37,6 @@ function operands(valued: RegExp, first: number, last = first + 1): Find {
       .slice(first, last);
 }
 
-/** No option takes the next word. */
 const NO_VALUED = /(?!)/;
 
 /** What stands behind `sign` in each word that has it. */

@@ -5,6 +5,13 @@
  */
 export type Bond = 'end' | 'sign' | 'option' | 'argument';
 
+/** A part of a text that looks like a secret, and what kind it is. */
+export interface SecretSpan {
+  readonly start: number;
+  readonly end: number;
+  readonly kind: string;
+}
+
 /** A value that was found beside its name. */
 export interface NamedValue {
   readonly kind: string;
@@ -28,7 +35,6 @@ export interface NamedValue {
 const PARTS = /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|auth|pincode|cookie|codes/gi;
 
 const OF_NAME = /[\w.-]/;
-/** A longer one is no name. */
 const LONGEST_NAME = 64;
 /** `api key`, `unseal key 1`, `pass phrase`: names of two words for people. */
 const WORD_BEFORE = /(?<![\w.-])[A-Za-z]{2,16} $/;
@@ -76,8 +82,6 @@ function valueBehind(text: string, from: number, end: number): NamedValue | unde
   const start = behind + sign[0].length;
   VALUE.lastIndex = start;
   const value = VALUE.exec(text)?.[0] ?? '';
-  // A backslash before a quote belongs to that.
-  const length = /["']/.test(text[start + value.length] ?? '') ? value.replace(/\\+$/, '').length : value.length;
   return {
     kind: 'password',
     bond: 'sign',
@@ -86,8 +90,14 @@ function valueBehind(text: string, from: number, end: number): NamedValue | unde
     open: sign.groups?.['open'] ?? '',
     isColumn: /^[^:=]*$/.test(sign[0]),
     start,
-    end: start + length,
+    end: endOfValue(text, start, value),
   };
+}
+
+/** Where a value ends that begins at `start`: a backslash before a quote belongs to that. */
+export function endOfValue(text: string, start: number, value: string): number {
+  const end = start + value.length;
+  return /["']/.test(text[end] ?? '') ? start + value.replace(/\\+$/, '').length : end;
 }
 
 /** What stands between two columns of a table. */
@@ -119,7 +129,6 @@ const ENDS = words(
   'prod production dev devel development test testing stage staging live local sandbox qa uat ci old new current previous prev primary secondary main default backup value val data b64 base64 base hex hash hashed raw plain plaintext text clear cleartext encrypted enc str env ro rw a b c',
 );
 
-/** Secrets by themselves. */
 const SECRETS = words(
   'password passwords passwd passwds passphrase passphrases passcode pass pwd pw secret secrets token tokens apikey apikeys credential credentials cred creds psk authtok authkey jwt bearer mnemonic otp totp pincode passkey',
 );
@@ -139,7 +148,6 @@ const ABOUT = words(
   'file files path dir directory url uri endpoint address host port server name names id ids type types kind class count length len size min max ttl expiry expires expiration age policy policies rule rules command cmd helper program script hook hint reset field label title input form prompt placeholder error errors valid validator validation required enabled disabled auth authentication authorization manager provider service store storage cache index list map maps set get arn ref version encoding encoder format algorithm alg method mode regex pattern budget limit limits window usage used cost price rate per bucket generator factory handler parser stream position pos offset start end line column keyword change changed attempts retries strength quality history rotation interval timeout scope scopes issuer audience owner user username key keys agent only file_path mount volume lookup backend engine source process exec executable binary bin tool plugin module shell run runner callback wrapper filter entry entrypoint driver getter sock socket',
 );
 
-/** Written as one word. */
 const COMPOUND =
   /(?:password|passwd|passphrase|passcode|secret|token|apikey|accesskey|secretkey|privatekey|sharedkey|authkey|encryptionkey|masterkey|signingkey|sessionkey|licensekey|instrumentationkey|credentials?|authtok|presharedkey)s?$/;
 const COMPOUND_PASS =
@@ -157,7 +165,6 @@ export function isSecretName(name: string): boolean {
   return isSecret;
 }
 
-/** Names repeat. */
 const KNOWN = new Map<string, boolean>();
 const MOST_KNOWN = 2000;
 

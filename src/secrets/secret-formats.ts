@@ -1,13 +1,6 @@
-import { isSecretName } from './secret-assignments.ts';
+import { isSecretName, type SecretSpan } from './secret-assignments.ts';
 import { AROUND, kubernetesSpans, MOST } from './secret-nested.ts';
 import { isStrong } from './secret-values.ts';
-
-/** A part of a text that has to be masked. */
-interface Span {
-  readonly start: number;
-  readonly end: number;
-  readonly kind: string;
-}
 
 /**
  * Where secrets stand in formats that have no `name = value`: the groups that begin with `v` are values, `n` is a name
@@ -229,8 +222,8 @@ const SECRETS = ['kind: secret', 'kind": "secret', 'kind":"secret', "kind: 'secr
 export const FORMAT_WORDS: readonly string[] = [...WRITTEN.flatMap(([, , needs]) => needs), JWK, ...SECRETS];
 
 /** Where `text` has secrets in a format of a program. `words`: those of `FORMAT_WORDS` that it has. */
-export function formatSpans(text: string, words: ReadonlySet<string>): Span[] {
-  const spans: Span[] = [];
+export function formatSpans(text: string, words: ReadonlySet<string>): SecretSpan[] {
+  const spans: SecretSpan[] = [];
   for (const [kind, shape, needs, isChecked] of FORMATS) {
     if (needs.length > 0 && !needs.some((need) => words.has(need))) continue;
     for (const match of text.matchAll(shape)) spans.push(...valuesOf(kind, match, isChecked === true));
@@ -241,7 +234,7 @@ export function formatSpans(text: string, words: ReadonlySet<string>): Span[] {
   return spans;
 }
 
-function valuesOf(kind: string, { groups = {}, indices }: RegExpExecArray, isChecked: boolean): Span[] {
+function valuesOf(kind: string, { groups = {}, indices }: RegExpExecArray, isChecked: boolean): SecretSpan[] {
   const name = groups['n'];
   if (name !== undefined && !isSecretName(name.replaceAll(' ', ''))) return [];
   return Object.entries(groups).flatMap(([group, value]) => {
@@ -259,8 +252,8 @@ function isNone(value: string): boolean {
 }
 
 /** The private members of keys in JSON (RFC 7517). */
-function jwkSpans(text: string): Span[] {
-  const spans: Span[] = [];
+function jwkSpans(text: string): SecretSpan[] {
+  const spans: SecretSpan[] = [];
   for (const match of text.matchAll(/"(?:d|p|q|dp|dq|qi|k)"\s{0,4}:\s{0,4}"(?<v>[\w-]{10,4096}={0,2})"/dg)) {
     const near = text.slice(Math.max(0, match.index - AROUND), match.index + match[0].length + AROUND);
     if (spans.length < MOST && near.includes('"kty"')) spans.push(...valuesOf('private key', match, false));

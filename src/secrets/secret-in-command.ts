@@ -30,7 +30,6 @@ const LANGUAGES =
 const WORD = /^[\w-]+$/;
 const AFTER_WORD = /^(?:[\s"',;)}\]&|<>@]|$)/;
 
-/** They run what they read. */
 const RUNNER = String.raw`(?<![\w.-])(?:(?:ba|da|z|k|mk|pdk|a|c|tc|fi)?sh|busybox|xargs|parallel|at|batch|crontab|perl|python|ruby|node|php|tclsh|lua|make|source|eval)(?![\w-])`;
 /** What a program prints is run, and may be a part of its own words. */
 const RUN_AS_TEXT = new RegExp(
@@ -52,7 +51,6 @@ const DECODES = new RegExp(
 const PRINTS_DECODED = /^[^>\x60()]*\|\s{0,4}base(?:64|32)\s{1,4}(?:-d|-D|--decode)\s*$/;
 const TO_NOWHERE = /(?<=\s)[12&]?>\s?(?:\/dev\/null|&[12])(?=\s)/g;
 
-/** Shorter ones are no secrets. */
 const SHORTEST = 3;
 
 /** Finds where values end in a command that may be masked in its record. */
@@ -120,7 +118,6 @@ export class CommandValues {
     return bond === 'argument' || bond === 'end' || this.#placeOf(at) !== undefined || this.#read().names.has(at);
   }
 
-  /** The place that a character stands in. */
   #placeOf(at: number): Place | undefined {
     const { places } = this.#read();
     let [low, high] = [0, places.length];

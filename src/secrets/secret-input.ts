@@ -8,7 +8,6 @@ import { isSecretName } from './secret-assignments.ts';
 
 /** A program that a command runs, by itself or through another. */
 export interface Invoked {
-  /** Without its directory. */
   readonly name: string;
   readonly args: readonly string[];
   /** Its words, as they are written. */
@@ -66,7 +65,6 @@ type Kind = 'pairs' | 'value' | 'whole';
 /** Programs that read a secret, whatever their words are. */
 const READERS = /^(?:passwd|smbpasswd|kinit|cryptsetup|vncpasswd|ldappasswd|pdbedit|kpasswd|systemd-ask-password)$/;
 const PAIRS = /^(?:chpasswd|chgpasswd|newusers)$/;
-/** Words that say so. */
 const WORDS: readonly (readonly [program: RegExp, words: RegExp])[] = [
   [/./, /(?:^| )--(?:[\w-]*(?:password|passphrase|token|secret|key)-(?:std)?in|with-token|passphrase-fd[= ]0)(?: |$)/],
   [/^passwd$/, /--stdin/],
@@ -161,7 +159,6 @@ const ESCAPE = /\\(?:x[0-9a-f]{1,2}|[0-7]{1,4}|[\s\S])|%[-\d.]{0,8}[a-z]|[\r\n]/
 
 /** The lines of a text that is read, without the names before a colon. */
 function lines(text: string, { pos, end }: Part, kind: Kind): Told[] {
-  // A mark ends at what is escaped in what a variable may be.
   const parts: Told[] = [];
   // A mark ends at what is escaped in what a variable may be.
   const ends = kind === 'value' ? /\n/g : ESCAPE;

@@ -1,4 +1,4 @@
-import { assignedValues, type Bond, isSecretName, type NamedValue } from './secret-assignments.ts';
+import { assignedValues, type Bond, endOfValue, isSecretName, type NamedValue } from './secret-assignments.ts';
 
 /** Where the name of a value says that it is a secret. */
 interface NamedShape {
@@ -19,7 +19,6 @@ const OPEN = String.raw`(?<open>\\{0,3}["']|\$["'])?`;
 const SIGN = String.raw`${QUOTE}?\s{0,4}[:=]\s{0,4}${OPEN}`;
 const WORD_BEGIN = String.raw`(?<![\w-])`;
 
-/** What a secret is called. */
 const NAME = String.raw`(?:[\w-]{0,40}(?:password|passwd)|(?:[\w-]{0,40}[_-])?(?:pass(?:phrase)?|pwd|secret|(?:auth|access|refresh|session)?token|api[_-]?key|access[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|(?:auth|encryption|master|app|signing|session|cookie|jwt|hmac|account|storage)[_-]?key|credentials?))(?:_?(?:key_base|key|base|id|hash))?`;
 
 /** Arguments on the way to one: nothing that ends a command, and no backslash, which may take the meaning of a quote. */
@@ -229,9 +228,7 @@ function shapedValues(text: string, { kind = 'password', shape, needs: _, ...res
     .map((match) => {
       const { before = '', value = '', open = '' } = match.groups ?? {};
       const start = match.index + before.length;
-      // A backslash before a quote belongs to that.
-      const length = /["']/.test(text[start + value.length] ?? '') ? value.replace(/\\+$/, '').length : value.length;
-      return { ...rest, kind, at: match.index, before, open, start, end: start + length };
+      return { ...rest, kind, at: match.index, before, open, start, end: endOfValue(text, start, value) };
     });
 }
 

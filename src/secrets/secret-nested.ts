@@ -1,11 +1,7 @@
-import type { NamedValue } from './secret-assignments.ts';
+import type { NamedValue, SecretSpan } from './secret-assignments.ts';
 import { isName, isStrong, WORDS } from './secret-values.ts';
 
-/** A part of a text that has to be masked. */
-interface Part {
-  readonly start: number;
-  readonly end: number;
-}
+type Part = Pick<SecretSpan, 'start' | 'end'>;
 
 /** A longer list or block is no value of one name. */
 const LONGEST = 8192;
@@ -133,7 +129,6 @@ function entries(text: string, from: number, end: number): Part[] {
   return spans;
 }
 
-/** How deep the line that begins at `at` is. */
 function indentAt(text: string, at: number): number {
   let end = at;
   while (text[end] === ' ' || text[end] === '\t') end++;

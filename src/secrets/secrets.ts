@@ -1,17 +1,10 @@
-import type { NamedValue } from './secret-assignments.ts';
+import type { NamedValue, SecretSpan } from './secret-assignments.ts';
 import { FORMAT_WORDS, formatSpans } from './secret-formats.ts';
 import { CommandValues, inertLength } from './secret-in-command.ts';
 import { mayTell, NAME_WORDS, namedValues, quoteBefore } from './secret-names.ts';
 import { nestedValues } from './secret-nested.ts';
 import { endOfLine, isNoValue, isSecretValue } from './secret-values.ts';
 import { shapedTokens, WordFinder } from './token-shapes.ts';
-
-/** A part of a text that looks like a secret, and what kind it is. */
-export interface SecretSpan {
-  readonly start: number;
-  readonly end: number;
-  readonly kind: string;
-}
 
 /** Secrets that are known for what they are, whatever they look like. */
 export interface KnownSecrets {
@@ -26,12 +19,10 @@ const NONE_KNOWN: KnownSecrets = { values: [] };
 const TOKEN_SHAPE = /(?<![\w-])[\w-]{43}(?![\w-])/g;
 
 /**
- * What secrets look like. Each begins where no word goes on, and repeats one set of characters that what follows is not
- * in: no text makes them take longer than its length asks for.
+ * How crypt(3) writes hashes. It begins where no word goes on, and repeats one set of characters that what follows is not
+ * in: no text makes it take longer than its length asks for.
  */
-const SHAPES: readonly (readonly [kind: string, shape: RegExp])[] = [
-  ['password hash', /(?<![\w$])\${1,2}(?:[1-9y]|2[abxy]|gy|argon2i?d?|apr1|sha1|P|H|scrypt)\${1,2}[^\s:'"]{8,512}/g],
-];
+const PASSWORD_HASH = /(?<![\w$])\${1,2}(?:[1-9y]|2[abxy]|gy|argon2i?d?|apr1|sha1|P|H|scrypt)\${1,2}[^\s:'"]{8,512}/g;
 
 /** Where `text` has what looks like a secret, or is one of `known`: in their order, none within another. */
 export function secretSpans(text: string, known: KnownSecrets = NONE_KNOWN): SecretSpan[] {
@@ -166,9 +157,8 @@ function knownSpans(text: string, { values, isToken }: KnownSecrets): SecretSpan
 
 function shapeSpans(text: string): SecretSpan[] {
   const spans: SecretSpan[] = shapedTokens(text);
-  for (const [kind, shape] of SHAPES)
-    for (const { index, 0: found } of text.matchAll(shape))
-      spans.push({ start: index, end: index + found.length, kind });
+  for (const { index, 0: found } of text.matchAll(PASSWORD_HASH))
+    spans.push({ start: index, end: index + found.length, kind: 'password hash' });
   return spans;
 }
 
