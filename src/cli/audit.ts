@@ -242,6 +242,8 @@ function whatOf(line: AuditLine, text: (name: string) => string): string {
       return `${text('decision')}: ${text('reason')}${line['by'] ? ` (${text('by')})` : ''}: ${text('cmd')}`;
     case 'operation':
       return `${text('op')}${line['refused'] === undefined ? '' : `, refused: ${text('refused')}`}`;
+    case 'grant':
+      return `${text('what')}${line['why'] ? `: ${text('why')}` : ''}${line['redirect'] ? ` to ${text('redirect')}` : ''}${line['address'] ? ` from ${text('address')}` : ''}`;
     case 'login':
       return `${text('what')} from ${text('address')}`;
     default:

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { BINARY } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import {
   askedOf,
@@ -100,6 +101,14 @@ describe('a client that signs in', () => {
       'refreshed',
       'ended',
     ]);
+    let shown = '';
+    const data = (_: Bun.Terminal, bytes: Uint8Array): void => {
+      shown += Buffer.from(bytes).toString();
+    };
+    const tail = [BINARY, 'audit', 'tail', '--event', 'grant', '--token', 'stolen'];
+    await Bun.spawn(tail, { env: server.environment, terminal: { cols: 300, data } }).exited;
+    expect(shown).toMatch(/ grant +stolen +consent to http:\/\/127\.0\.0\.1:53682\/callback from 127\.0\.0\.1\r?$/m);
+    expect(shown).toMatch(/ grant +stolen +ended: a refresh token .* from 127\.0\.0\.1\r?$/m);
   });
 
   test('loses its grant when its authorization code comes twice', async () => {
