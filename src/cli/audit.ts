@@ -211,10 +211,7 @@ function filterOf({ token, session, event, since, until }: AuditFilter): (bytes:
   };
 }
 
-/**
- * A table for people on a terminal, JSON for programs, which says the same as the line of the record. Neither acts on a
- * terminal, also one that a pipe leads to.
- */
+/** A table on a terminal, JSON for programs; nothing in a line acts on a terminal. */
 function texter({ json }: AuditFilter): (bytes: Uint8Array) => string {
   const isTable = isatty(1) && json !== true;
   return (bytes) => {

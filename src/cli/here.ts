@@ -55,10 +55,7 @@ export function ownerOf(path: string): number | undefined {
   return path === PATHS.tokens ? undefined : likelyOwner(path);
 }
 
-/**
- * The service reads its file by the group of its user, and cannot write it: its commands run as the same user. Undefined:
- * the file of another agent.
- */
+/** The group by which the service reads its file of tokens; undefined: the file of another agent. */
 export function groupOf(path: string): number | undefined {
   const user = path === PATHS.tokens && process.geteuid?.() === 0 ? readManifest(PATHS.manifest)?.user : undefined;
   return user === undefined ? undefined : accountOf(user)?.groups[0];

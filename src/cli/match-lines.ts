@@ -8,10 +8,7 @@ export function defineMatchLines(command: Command): void {
   command.action(searchFile);
 }
 
-/**
- * Reads a `SearchOrder` from standard input and writes each match and the progress as a line of JSON. It is a process
- * of its own because a pattern may take for ever, and only a process can be stopped then.
- */
+/** Answers a `SearchOrder` with lines of JSON, as a process of its own: a pattern may take for ever. */
 async function searchFile(): Promise<void> {
   const order = (await Bun.stdin.json()) as SearchOrder;
   const pattern = new RegExp(order.pattern, order.flags);

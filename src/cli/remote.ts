@@ -33,10 +33,7 @@ The agent is the one of --url or AGENT3_URL; its token comes from AGENT3_API_TOK
 never from the command line, which every user of this machine can read. Without all of these root
 calls the agent of this server.`;
 
-/**
- * A client of the agent that the options and the environment name; where they name no agent and no token, root's is the
- * agent of this server. Exits with `code`, and the reason, where that is none.
- */
+/** The agent that options and environment name, else, for root, that of this server; without one, exits with `code`. */
 export function remoteClient(options: RemoteOptions, code: ExitCode): AgentClient {
   const environment = processEnvironment();
   const named = options.url ?? (environment['AGENT3_URL'] || undefined);

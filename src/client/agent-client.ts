@@ -17,10 +17,7 @@ export interface CallOptions {
 
 /** Calls a remote Agent3. */
 export class AgentClient {
-  /**
-   * `url` has no slash at its end. `isSelf`: it is this machine's own agent, at an address of this machine, so that the
-   * name in its certificate is another one.
-   */
+  /** `url` has no slash at its end. `isSelf`: this machine's own agent, whose certificate has another name. */
   constructor(
     readonly url: string,
     private readonly token: string,

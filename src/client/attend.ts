@@ -108,10 +108,7 @@ export class Attendance {
   }
 }
 
-/**
- * What to say of the end: which limits a command ran into, and what it has left running; undefined where there is nothing
- * to say. `hasErrors`: something came on standard error.
- */
+/** What to say of the end, if anything. `hasErrors`: something came on standard error. */
 function endMessage(
   { status, duration_ms, message, session, waited_for }: EndState,
   hasErrors: boolean,
@@ -184,10 +181,7 @@ class Feed {
     private readonly hasBroken: () => boolean,
   ) {}
 
-  /**
-   * Sends all `pieces`, then the end of the input; returns early when the command reads no more. Throws `InputFault`
-   * when the command has not got all it should have.
-   */
+  /** Sends all `pieces`, then the end of the input. Throws `InputFault` when the command lacks some of it. */
   async all(pieces: AsyncIterable<Uint8Array>): Promise<void> {
     for await (const piece of pieces) {
       if (!(await this.send(piece))) return;

@@ -9,10 +9,7 @@ const writeSome = promisify(write);
 /** Another program may have made the descriptor one that does not block. */
 const FULL_PAUSE_MS = 5;
 
-/**
- * Writes all of `bytes` to a descriptor and waits for its reader. Throws `OutputClosed`
- * when there is none any more, `OutputFault` for what the system refuses.
- */
+/** Writes all of `bytes`, and waits for the reader. Throws `OutputClosed` when that has gone, else `OutputFault`. */
 export async function writeAll(descriptor: number, bytes: Uint8Array): Promise<void> {
   for (let written = 0; written < bytes.length; ) {
     try {

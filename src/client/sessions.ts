@@ -111,10 +111,7 @@ export async function findSession(client: AgentClient, text: string): Promise<st
   );
 }
 
-/**
- * A stream of a session, page by page, as it was or is written. Gives the exit code of its command, null while there is
- * none. Throws a `ClientFault`.
- */
+/** A stream of a session, page by page; gives the exit code, null while there is none. Throws a `ClientFault`. */
 export async function* readStream(
   client: AgentClient,
   session: string,

@@ -26,10 +26,7 @@ export interface Access {
 
 const SHOWN_MAX_CHARS = 20_000;
 
-/**
- * The changes that an installation makes, one after the other. Each does nothing where the machine is as it should be,
- * and can be undone; with `dryRun` it is only told.
- */
+/** The changes of an installation: none where all is as it should be; each can be undone; in a dry run only told. */
 export class Changes {
   readonly #undo: (() => void)[] = [];
   readonly #backups: string[] = [];

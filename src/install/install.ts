@@ -36,10 +36,7 @@ const HEALTH_SECONDS = 60;
 const LOOK_MS = 250;
 const COMMANDS_LOOK_MS = 1000;
 
-/**
- * Sets the agent up as a service, or upgrades it. Throws `InstallFault` for what stops it; then nothing is changed, or
- * everything was put back.
- */
+/** Installs or upgrades the service. Throws `InstallFault`; then nothing is changed, or everything was put back. */
 export async function install(options: InstallOptions, tell: (line: string) => void): Promise<Installed> {
   requireMachine(options);
   if (!isStaged(options) && !options.dryRun) takeLock();
@@ -239,10 +236,7 @@ function result(situation: Situation, kind: Installed['kind'], manifest: Manifes
 
 const NAME = /^audit\.jsonl/;
 
-/**
- * A record whose key is gone cannot be gone on with: under another key each of its lines would read as forged. It is kept
- * as it is, in a directory of its own, and another one begins. Does nothing where there is a key, or no sealed record.
- */
+/** Puts a record aside whose key is gone: under another key each of its lines would read as forged. */
 function keepRecordOfLostKey({ options, changes, isNewKey, notes }: Situation, now = new Date()): void {
   if (!isNewKey || isStaged(options) || !existsSync(PATHS.audit) || !hasSealedLines(PATHS.audit)) return;
   const place = `${PATHS.logs}/record-until-${now.toISOString().slice(0, 19).replaceAll(':', '')}`;

@@ -50,10 +50,7 @@ const open = (): Access => ({ mode: 0o755 });
 /** Root writes, the agent reads. */
 const rootWrites = ({ group }: Owner): Access => ({ mode: 0o750, owner: 'root', group });
 
-/**
- * Everything that is added to a server: the installer makes its directories and files from this table, `doctor` looks
- * for what is missing, the removal and the Debian package take away what it names, and the README shows it.
- */
+/** All that is added to a server: installer, `doctor`, removal, Debian package and README go by this table. */
 export const INVENTORY: readonly Addition[] = [
   { kind: 'user', name: DEFAULT_USER, what: 'the user of the agent and its commands', goes: 'purge', ...ownUser },
   { kind: 'user', name: LOOK_USER, what: 'the user that `readonly` commands run as', goes: 'purge', ...rootAgent },

@@ -78,10 +78,7 @@ export interface Ceilings {
   readonly commandsTasks: number;
 }
 
-/**
- * What always stays for the rest of the machine: a quarter of the memory, at most 2 GiB. Debian's own services take 60
- * to 90 MiB on a small server.
- */
+/** What stays for the rest of the machine; Debian's own services take 60 to 90 MiB on a small server. */
 const RESERVE = { part: 0.25, leastMib: 80, mostMib: 2048 };
 /**
  * With less, one command has not the 122 MiB that `apt-get install git` takes on Debian 12, measured in a cgroup: with 114
@@ -155,10 +152,7 @@ export function readFile(path: string): string | undefined {
   return stat?.isFile() === true && stat.size <= MIB ? readFileSync(path, 'utf8') : undefined;
 }
 
-/**
- * Takes the lock of the installers, until the process ends. Throws `InstallFault` while another one is at work on this
- * machine, or has just removed the file.
- */
+/** Takes the lock of the installers until the process ends. Throws `InstallFault` while another one holds it. */
 export function takeLock(): void {
   const fd = openSync(PATHS.lock, 'a', 0o600);
   if (tryLock(fd) && statSync(PATHS.lock, { throwIfNoEntry: false })?.ino === fstatSync(fd).ino) return;

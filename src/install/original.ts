@@ -19,10 +19,7 @@ export interface Original {
 
 type Read = (path: string) => string | undefined;
 
-/**
- * Reads the unit of the original agent (with its drop-ins behind it), its `.env` and its program; undefined when the unit
- * is not of a Python program.
- */
+/** What a unit (with its drop-ins), its `.env` and its program say; undefined where that is no Python program. */
 export function readOriginal(unit: string, read: Read): Original | undefined {
   const start = (valuesOf(unit, 'ExecStart').at(-1) ?? '').replace(/^[-@:+!|]+/, '');
   const wrapper = wrapperOf(start, read);
@@ -182,10 +179,7 @@ const ASSIGNED = /^\s*([A-Za-z_]\w*)\s*(?::\s*[\w.[\] |]+)?=(?!=)\s*(.+)$/gm;
 const COMPARED = /^.*(?:==|!=|\bnot in\b|\bin\b).*$|compare_digest\s*\([^:]{0,300}/gm;
 const LITERAL = /^[rub]?(["'])([^"'\\]*)\1/;
 
-/**
- * The token of an agent whose settings are `values` and whose program is `source`. What the program compares with what a
- * client sends counts most; then the names that it reads; then the usual names. `read` gives a file's text.
- */
+/** What the program compares with what clients send counts most; then the names that it reads; then the usual names. */
 function findToken(
   values: Readonly<Record<string, string>>,
   source: string,

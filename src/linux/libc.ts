@@ -228,10 +228,7 @@ export interface PasswordEntry {
   readonly home: string;
 }
 
-/**
- * Where `pw_name` and `pw_dir` lie in `struct passwd` on 64-bit Linux, the same in glibc and musl: two pointers, two
- * 32-bit ids, then three pointers.
- */
+/** Where `pw_name` and `pw_dir` lie in `struct passwd` on 64-bit Linux, the same in glibc and musl. */
 const PW_NAME = 0;
 const PW_DIR = 32;
 

@@ -9,10 +9,7 @@ import { readProcFile } from './proc.ts';
 
 const LOOK_MS = 20;
 
-/**
- * A child of an agent that was killed just now holds its locks until it has become another program (vfork(2)): for so
- * long a new agent waits for them.
- */
+/** So long a child of an agent that was killed may hold its locks, until it is another program (vfork(2)). */
 export const DYING_AGENT_MS = 500;
 
 /** Takes the lock of an open file; false where another process holds it for all of `patienceMs`. Blocks this process. */

@@ -14,10 +14,7 @@ import type { Turns } from '../lib/shares.ts';
 import { cancelledId, hasLongLabel, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';
 import { firesWith, type McpCall, type McpServerDeps, mcpServer } from './server.ts';
 
-/**
- * A batch is one request with many messages, as revisions before 2025-06-18 have them: each message costs what a request
- * costs, so there are few in one.
- */
+/** Of one request (revisions before 2025-06-18): each message costs what a request costs. */
 const MAX_BATCH = 10;
 
 /** For the log: the client closed its connection before the answer. */
@@ -62,10 +59,7 @@ export class McpHttp {
     );
   }
 
-  /**
-   * Answers a request; `done` is called when the answer is out. Its slot is held until then, and every message of a batch
-   * counts as a request. Throws `TooManyRequests`.
-   */
+  /** Answers a request; its slot is held until the answer is out, when `done` is called. Throws `TooManyRequests`. */
   async answer(request: Request, sent: unknown, exchange: Exchange, done: AnswerDone): Promise<Response> {
     const body = normalize(sent);
     const messages = messagesOf(body).length;

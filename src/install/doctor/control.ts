@@ -15,10 +15,7 @@ import { PATHS } from '../layout.ts';
 import { bad, type Found, good } from './finding.ts';
 import { installedProfiles, machineFaults, unreadable, userFault } from './profile-machine.ts';
 
-/**
- * Whether every profile that a token has is there, and its commands can run. `usual` is that of the token of the
- * settings, `own` the user of the agent.
- */
+/** Whether the profiles in use are there and work. `usual`: that of the settings' token; `own`: the agent's user. */
 export async function profilesFinding(usual: string, own: string): Promise<Found> {
   try {
     const { profiles, faulty } = installedProfiles(own);

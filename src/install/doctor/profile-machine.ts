@@ -138,10 +138,7 @@ const PROBE_MS = 60_000;
 /** systemd could not execute the program (systemd.exec(5), process exit codes). */
 const EXIT_EXEC = 203;
 
-/**
- * Why the commands of profiles could not run in the installed service, by name: tried in a unit that forbids what that
- * of the agent forbids. Undefined where only root could find out, or where there is no service.
- */
+/** `machineFaults` in a unit that forbids what the agent's does; undefined without root, or without a service. */
 function faultsInUnit(profiles: readonly MachineProfile[]): ReadonlyMap<string, MachineFault> | undefined {
   if (process.geteuid?.() !== 0 || !hasSystemd()) return undefined;
   const unit = Bun.spawnSync(['systemctl', 'cat', SERVICE], { stderr: 'ignore' });
@@ -160,10 +157,7 @@ function faultsInUnit(profiles: readonly MachineProfile[]): ReadonlyMap<string, 
   return new Map(profiles.filter(({ sandbox }) => sandbox !== undefined).map(({ name }) => [name, fault]));
 }
 
-/**
- * Why the installed agent, whose user is `own`, cannot read a file or list a directory; undefined when it can, or where
- * nobody but root could find out.
- */
+/** Why the installed agent, whose user is `own`, cannot read a path; undefined when it can, or without root. */
 export function unreadable(path: string, own: string | undefined): string | undefined {
   if (process.geteuid?.() !== 0 || own === undefined || own === 'root') return undefined;
   const account = accountOf(own);

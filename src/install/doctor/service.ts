@@ -53,10 +53,7 @@ export async function commandFinding(values: Readonly<Record<string, string>>): 
   return fault === undefined ? good('a real command came back') : bad(fault, LOOK);
 }
 
-/**
- * The file of the settings: who else could read the token, whether each line has an effect, and whether the agent could
- * start with it. `faults` are what the agent itself says against the values.
- */
+/** The settings file: who can read it, what its lines do, and `faults`, which the agent finds in the values. */
 export function settingsFinding(text: string, faults: readonly string[]): Found {
   const stat = statSync(PATHS.settings, { throwIfNoEntry: false });
   if (stat === undefined) return bad(`${PATHS.settings} is missing`, 'agent3 install', NEED_ANSWER);
@@ -109,10 +106,7 @@ export function watchdogFinding({ watchdog }: Manifest): Found {
   return lastCheckFinding(last, Date.now(), watchdog === 'timer' ? timerSeconds() : uptime());
 }
 
-/**
- * What the last line of the watchdog's log means at `nowMs`, when it has been on for `onSeconds`. That it found a fault
- * is not a fault of its own: what is wrong now, the other checks say.
- */
+/** What the last line of the log means. What the watchdog found wrong is not its own fault: other checks look now. */
 export function lastCheckFinding(line: string, nowMs: number, onSeconds: number): Found {
   const [time = '', ...words] = line.split(' - ');
   if (time === '') return good('on; its first check is due within 5 minutes');
