@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { userInfo } from 'node:os';
+import { runCommand } from '../../../ops/watchdog/command.ts';
 import { type Profile, userOf } from '../../access/profile.ts';
 import { type ProfileSet, readProfiles } from '../../access/profile-files.ts';
 import { errnoOf } from '../../lib/errors.ts';
@@ -141,9 +142,9 @@ const EXIT_EXEC = 203;
 /** `machineFaults` in a unit that forbids what the agent's does; undefined without root, or without a service. */
 function faultsInUnit(profiles: readonly MachineProfile[]): ReadonlyMap<string, MachineFault> | undefined {
   if (process.geteuid?.() !== 0 || !hasSystemd()) return undefined;
-  const unit = Bun.spawnSync(['systemctl', 'cat', SERVICE], { stderr: 'ignore' });
-  if (unit.exitCode !== 0) return undefined;
-  const settings = confiningSettings(unit.stdout.toString()).flatMap((line) => ['-p', line]);
+  const unit = runCommand(['systemctl', 'cat', SERVICE]);
+  if (unit.code !== 0) return undefined;
+  const settings = confiningSettings(unit.stdout).flatMap((line) => ['-p', line]);
   const tried = profiles.map(({ name, user, sandbox }) => ({ name, user, sandbox }));
   const { exitCode, stdout, stderr } = Bun.spawnSync(
     ['systemd-run', '--quiet', '--collect', '--wait', '--pipe', ...settings, process.execPath, 'try-sandboxes'],
