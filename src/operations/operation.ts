@@ -68,55 +68,37 @@ export function defineOperation<Args extends TObject>(
     mayDestroy: definition.destructive || !readOnly,
     invoke: (raw, call) =>
       underPolicy(deps, subject, raw, call, async (context) => {
-        const parsed: ParsedArguments<Static<Args>> = parse(raw);
-        const answer = await definition.run(parsed.value, context, ignoredHint(parsed.ignored, args));
-        return withForbidden(answer, context.profile);
+        const { value, ignored } = parse(raw);
+        return withForbidden(await definition.run(value, context, ignored), context.profile);
       }),
   };
 }
 
-/** Arguments that were checked, with their defaults filled in. */
-interface ParsedArguments<Value> {
-  readonly value: Value;
-  /** Names that the operation does not know. */
-  readonly ignored: readonly string[];
-}
-
-interface ParserOptions<Args extends TObject> {
-  readonly name: string;
-  readonly args: Args;
-  readonly destructive: boolean;
-  precheck?(args: Readonly<Record<string, unknown>>): void;
-  normalize?(args: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
-}
-
-/** Makes the function that checks an operation's arguments. It throws `InvalidArguments` that names each field and the reason. */
-function argumentParser<Args extends TObject>(
-  options: ParserOptions<Args>,
-): (raw: unknown) => ParsedArguments<Static<Args>> {
-  const checker = TypeCompiler.Compile(options.args);
-  const known = Object.keys(options.args.properties);
-  return (raw) => {
-    const object = asObject(options.name, raw);
-    options.precheck?.(object);
-    const given = options.normalize?.(object) ?? object;
-    const ignored = Object.keys(given).filter((name) => !known.includes(name));
-    if (options.destructive && ignored.length > 0) {
-      throw new InvalidArguments(
-        `${unknownNames(ignored)} ${options.name} takes ${known.join(', ')}. Nothing was done.`,
-      );
-    }
-    const value = withDefaults(options.args, given);
-    if (!checker.Check(value)) throw new InvalidArguments(describeFaults(checker.Errors(value), options.args));
-    return { value, ignored };
+/**
+ * Makes the function that checks an operation's arguments and fills in their defaults; `ignored` says which it does not
+ * know. It throws `InvalidArguments` that names each field and the reason.
+ */
+function argumentParser<Args extends TObject>(definition: OperationDefinition<Args>) {
+  const { name, args, destructive } = definition;
+  const checker = TypeCompiler.Compile(args);
+  const known = Object.keys(args.properties);
+  return (raw: unknown): { readonly value: Static<Args>; readonly ignored: string | undefined } => {
+    const object = asObject(name, raw);
+    definition.precheck?.(object);
+    const given = definition.normalize?.(object) ?? object;
+    const unknown = Object.keys(given).filter((one) => !known.includes(one));
+    if (destructive && unknown.length > 0)
+      throw new InvalidArguments(`${unknownNames(unknown)} ${name} takes ${known.join(', ')}. Nothing was done.`);
+    const value = withDefaults(args, given);
+    if (!checker.Check(value)) throw new InvalidArguments(describeFaults(checker.Errors(value), args));
+    return { value, ignored: ignoredHint(unknown, known) };
   };
 }
 
-/** That arguments were ignored, and which ones there are; undefined where none was. */
-function ignoredHint(ignored: readonly string[], known: TObject): string | undefined {
-  if (ignored.length === 0) return undefined;
-  const verb = ignored.length === 1 ? 'It was' : 'They were';
-  return `${unknownNames(ignored)} ${verb} ignored; there are ${Object.keys(known.properties).join(', ')}.`;
+function ignoredHint(names: readonly string[], known: readonly string[]): string | undefined {
+  if (names.length === 0) return undefined;
+  const verb = names.length === 1 ? 'It was' : 'They were';
+  return `${unknownNames(names)} ${verb} ignored; there are ${known.join(', ')}.`;
 }
 
 /** `Unknown argument "foo".`, for at most five names. */
