@@ -9,17 +9,7 @@ import {
   parseLine,
   type Seal,
 } from './chain.ts';
-import {
-  fileNote,
-  isFileNote,
-  type LastFile,
-  LeftFiles,
-  lastFile,
-  type OlderFiles,
-  type Resumption,
-  resume,
-  tailOf,
-} from './resume.ts';
+import { fileNote, isFileNote, LastFile, OlderFiles, type Resumption, resume } from './resume.ts';
 
 /**
  * What a loss of power does to a record: lines that were not yet synced are gone, and where they were there are NUL
@@ -51,13 +41,13 @@ export function takeUp(
   boot: string,
   { fd, size, path }: { readonly fd: number; readonly size: number; readonly path: string },
 ): Resumption {
-  const file = lastFile(fd, size);
-  const older = new LeftFiles(path);
+  const file = new LastFile(fd, size);
+  const older = new OlderFiles(path);
   const afterPowerLoss =
     mark !== undefined && typeof head !== 'string'
       ? resumeAfterPowerLoss(seal, head, mark, boot, file, older)
       : undefined;
-  return afterPowerLoss ?? resume(seal, head, tailOf(file), older, mark?.seq);
+  return afterPowerLoss ?? resume(seal, head, file.tail(), older, mark?.seq);
 }
 
 /**

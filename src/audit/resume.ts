@@ -10,23 +10,6 @@ interface Tail {
   readonly isTorn: boolean;
 }
 
-/** The file of a record that an agent goes on with. */
-export interface LastFile {
-  readonly size: number;
-  /** The last bytes, at most `length`. */
-  end(length: number): Uint8Array;
-}
-
-/** What logrotate has put aside. */
-export interface OlderFiles {
-  readonly count: number;
-  /** The bytes of the newest that has any: a file may be put aside before it has a line. */
-  newest(): Uint8Array | 'unreadable' | undefined;
-  tail(): Tail | 'unreadable' | undefined;
-  /** Whether the file of now, or the newest of these, has a line with a MAC. */
-  hasSeals(): boolean;
-}
-
 /** How an agent goes on with a record. */
 export interface Resumption {
   readonly seq: number;
@@ -184,35 +167,33 @@ export function tampered(what: string): Fields {
 /** First piece at the end of a file that is looked at for its last lines; each next one is eight times as long. */
 const TAIL_BYTES = 65_536;
 
-/** The last lines of a file. */
-export function tailOf(file: LastFile): Tail {
-  for (let length = TAIL_BYTES; ; length *= 8) {
-    const bytes = file.end(length);
-    const tail = lastLines(bytes);
-    // The first line of a piece may begin before it.
-    if (bytes.length === file.size || tail.count > 2) return { lines: tail.lines, isTorn: tail.isTorn };
+/** The open file of a record that an agent goes on with. */
+export class LastFile {
+  constructor(
+    private readonly fd: number,
+    readonly size: number,
+  ) {}
+
+  /** The last bytes, at most `length`. */
+  end(length: number): Uint8Array {
+    const bytes = Buffer.alloc(Math.min(this.size, length));
+    readSync(this.fd, bytes, 0, bytes.length, this.size - bytes.length);
+    return bytes;
+  }
+
+  /** The last lines. */
+  tail(): Tail {
+    for (let length = TAIL_BYTES; ; length *= 8) {
+      const bytes = this.end(length);
+      // The first line of a piece may begin before it.
+      if (bytes.length === this.size || [...linesOf(bytes)].length > 2) return lastLines(bytes);
+    }
   }
 }
 
-function lastLines(bytes: Uint8Array): Tail & { readonly count: number } {
+function lastLines(bytes: Uint8Array): Tail {
   const lines = [...linesOf(bytes)];
-  return {
-    lines: lines.slice(-2).map((line) => line.bytes),
-    isTorn: lines.at(-1)?.isTorn ?? false,
-    count: lines.length,
-  };
-}
-
-/** The end of an open file of `size` bytes. */
-export function lastFile(fd: number, size: number): LastFile {
-  return {
-    size,
-    end: (length) => {
-      const bytes = Buffer.alloc(Math.min(size, length));
-      readSync(fd, bytes, 0, bytes.length, size - bytes.length);
-      return bytes;
-    },
-  };
+  return { lines: lines.slice(-2).map((line) => line.bytes), isTorn: lines.at(-1)?.isTorn ?? false };
 }
 
 /** Whether what is written next begins a line. */
@@ -222,7 +203,7 @@ export function endsWithLine(fd: number, size: number): boolean {
 }
 
 /** What logrotate has put aside, as far as the agent may read it; looked at only where that is needed. */
-export class LeftFiles implements OlderFiles {
+export class OlderFiles {
   readonly count: number;
   readonly #rotated: readonly string[];
 
@@ -231,6 +212,7 @@ export class LeftFiles implements OlderFiles {
     this.count = this.#rotated.length;
   }
 
+  /** The bytes of the newest that has any: a file may be put aside before it has a line. */
   newest(): Uint8Array | 'unreadable' | undefined {
     for (const path of this.#rotated.toReversed()) {
       const bytes = read(path, (all) => all);
@@ -244,6 +226,7 @@ export class LeftFiles implements OlderFiles {
     return typeof newest === 'object' ? lastLines(newest) : newest;
   }
 
+  /** Whether the file of now, or the newest of these, has a line with a MAC. */
   hasSeals(): boolean {
     const newest = this.newest();
     return (typeof newest === 'object' && isSealed(newest)) || read(this.path, isSealed) === true;
@@ -252,7 +235,7 @@ export class LeftFiles implements OlderFiles {
 
 /** Whether the record in `path` has lines with a MAC, in its newest files. Throws no error: what cannot be read has none. */
 export function hasSealedLines(path: string): boolean {
-  return new LeftFiles(path).hasSeals();
+  return new OlderFiles(path).hasSeals();
 }
 
 function isSealed(bytes: Uint8Array): boolean {
