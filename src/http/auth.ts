@@ -2,6 +2,7 @@ import { timingSafeEqual } from 'node:crypto';
 import { networkOf } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
 import { GuessingRefused, type RefusedToken, Unauthorized } from '../lib/errors.ts';
+import { remember } from './limiters.ts';
 
 export interface Authenticator {
   /** The name of the token in the headers that came from `address`. Throws `Unauthorized`, the same for a wrong token and for none. */
@@ -58,9 +59,6 @@ const MAX_TOLD = 1000;
 
 /** So long after a right token, tokens from its address are looked at whatever its neighbours send. */
 const TRUST_MS = 600_000;
-
-/** Addresses remembered at once, of either kind: an attacker with many of them must not fill the memory. The oldest go first. */
-const MAX_ADDRESSES = 10_000;
 
 interface Failures {
   readonly sinceMs: number;
@@ -137,11 +135,4 @@ function countFailure(failures: Map<string, Failures>, from: string, nowMs: numb
   const first = { sinceMs: nowMs, count: 1 };
   remember(failures, from, first);
   return first;
-}
-
-function remember<T>(entries: Map<string, T>, key: string, entry: T): void {
-  entries.delete(key);
-  const oldest = entries.size >= MAX_ADDRESSES ? entries.keys().next() : undefined;
-  if (oldest?.done === false) entries.delete(oldest.value);
-  entries.set(key, entry);
 }

@@ -32,31 +32,17 @@ export interface HttpExchange extends Exchange {
 
 /** The exchange of a request that has just come. */
 export function beginExchange(request: Request, peer: string, address: string, replySeconds: number): HttpExchange {
-  return {
-    request,
-    id: Bun.randomUUIDv7(),
-    startedMs: performance.now(),
-    peer,
-    address,
-    method: request.method,
-    path: pathOf(request.url),
-    deadline: Deadline.after(replySeconds),
-    principal: '',
-  };
+  const { method, url } = request;
+  return { request, principal: '', ...begun({ peer, address, method, path: pathOf(url) }, replySeconds) };
 }
 
 /** The exchange of a call that came from a local client, not over HTTP. */
 export function localExchange(principal: string, method: string, replySeconds: number): Exchange {
-  return {
-    id: Bun.randomUUIDv7(),
-    startedMs: performance.now(),
-    peer: 'stdio',
-    address: 'stdio',
-    method,
-    path: '',
-    deadline: Deadline.after(replySeconds),
-    principal,
-  };
+  return { principal, ...begun({ peer: 'stdio', address: 'stdio', method, path: '' }, replySeconds) };
+}
+
+function begun(from: Pick<Exchange, 'peer' | 'address' | 'method' | 'path'>, replySeconds: number) {
+  return { ...from, id: Bun.randomUUIDv7(), startedMs: performance.now(), deadline: Deadline.after(replySeconds) };
 }
 
 /** Runs an operation for an exchange, which then tells of it. Throws what the operation throws. */

@@ -72,8 +72,16 @@ function refusal(why: string): TooManyRequests {
   );
 }
 
-/** Tokens remembered at once; those that a full bucket says nothing of go first. */
+/** Tokens or addresses remembered at once: an attacker with many of them must not fill the memory. The oldest go first. */
 const MAX_REMEMBERED = 10_000;
+
+/** Adds an entry as the youngest, in the place of the oldest where there are too many. */
+export function remember<T>(entries: Map<string, T>, key: string, entry: T): void {
+  entries.delete(key);
+  const oldest = entries.size >= MAX_REMEMBERED ? entries.keys().next() : undefined;
+  if (oldest?.done === false) entries.delete(oldest.value);
+  entries.set(key, entry);
+}
 
 interface Bucket {
   left: number;
@@ -101,10 +109,8 @@ export class Buckets {
   }
 
   #add(principal: string, now: number): Bucket {
-    const oldest = this.#buckets.size >= MAX_REMEMBERED ? this.#buckets.keys().next() : undefined;
-    if (oldest?.done === false) this.#buckets.delete(oldest.value);
     const bucket = { left: this.perMinute, filledMs: now };
-    this.#buckets.set(principal, bucket);
+    remember(this.#buckets, principal, bucket);
     return bucket;
   }
 }
