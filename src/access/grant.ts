@@ -26,7 +26,7 @@ export class GrantKey {
 }
 
 /** How long a one-time code can be used. */
-export const CODE_SECONDS = 600;
+const CODE_SECONDS = 600;
 
 const CODE_CHARS = 10;
 /** RFC 4648: neither 0 nor 1 is in it, which look like letters. */
@@ -48,7 +48,7 @@ export function normalizeCode(typed: string): string {
 }
 
 /** What root decides on a grant. */
-export interface NewGrant {
+interface NewGrant {
   readonly name: string;
   readonly profile: string;
   readonly client: ClientKind;

@@ -33,6 +33,8 @@ export class KeyRing {
   #keys: Keys;
   #seen: string;
   #lookedMs: number;
+  /** The file as it is now cannot be used. */
+  #isFaulty = false;
   /** Ids of grants that the agent itself has ended. */
   readonly #ended = new Set<string>();
 
@@ -89,10 +91,10 @@ export class KeyRing {
     return grant !== undefined && this.#isInForce(grant) ? grant : undefined;
   }
 
-  /** Whether the file has a grant of this id, in force or not. */
+  /** Whether the file has a grant of this id, in force or not; true as well while nobody can read it. */
   hasGrant(id: string): boolean {
     const { grants, unsealed } = this.#keys;
-    return grants.has(id) || unsealed.some((grant) => grant.id === id);
+    return this.#isFaulty || grants.has(id) || unsealed.some((grant) => grant.id === id);
   }
 
   /** Ends a grant, until the agent is restarted, whatever the file says. */
@@ -128,6 +130,7 @@ export class KeyRing {
   #read(otherwise: string): Keys | undefined {
     try {
       const keys = keysOf(readTokens(this.path), this.grantKey);
+      this.#isFaulty = false;
       if (keys.unsealed.length > 0)
         this.notices.warn(
           { names: keys.unsealed.map(({ name }) => name) },
@@ -136,6 +139,7 @@ export class KeyRing {
       return keys;
     } catch (error) {
       if (!(error instanceof TokenFileFault)) throw error;
+      this.#isFaulty = true;
       this.notices.warn({ fault: error.message }, `the file of tokens cannot be used: ${otherwise}`);
       return undefined;
     }

@@ -11,7 +11,7 @@ const PATIENCE_MS = 5000;
 const MAX_UNDER_WAY = 32;
 
 /** Who is told, and what the messages are signed with. */
-export interface NotifyTarget {
+interface NotifyTarget {
   readonly url: string;
   readonly secret: string;
 }

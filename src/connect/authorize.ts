@@ -29,7 +29,7 @@ export class RedirectFault extends Error {
 }
 
 /** Finds the client of an id. Throws `PageFault`. */
-export type FindClient = (id: string) => Promise<Client>;
+type FindClient = (id: string) => Promise<Client>;
 
 /** Parameters that the server goes by. One that comes twice could be read in two ways. */
 const ONCE = [

@@ -12,17 +12,19 @@ import { newToken } from '../lib/token.ts';
 import { type GrantState, noteUse, readState, removeStates, type StateFound, writeState } from './grant-state.ts';
 
 /** Wrong codes, from anywhere, after which every code that is open is void. */
-export const MAX_WRONG_CODES = 20;
+const MAX_WRONG_CODES = 20;
 
 /** How long a client may take to fetch its first tokens. */
-export const FETCH_SECONDS = 60;
+const FETCH_SECONDS = 60;
 
 /** What grants work with. */
-export interface GrantsDeps {
+interface GrantsDeps {
   readonly keys: KeyRing;
   readonly key: GrantKey;
   /** Where the states lie. */
   readonly directory: string;
+  /** The record, which has every change of them; undefined: there is none. */
+  readonly auditFile: string | undefined;
   readonly trail: Trail;
   readonly clock: Clock;
   readonly notices: Notices;
@@ -31,7 +33,7 @@ export interface GrantsDeps {
 }
 
 /** What a consent is about. */
-export interface Consent {
+interface Consent {
   readonly clientId: string;
   readonly clientName: string;
   readonly redirectUri: string;
@@ -48,16 +50,23 @@ export class Grants {
   /** Codes that are on record. */
   readonly #announced = new Set<string>();
   readonly #usedMs = new Map<string, number>();
+  /** Those whose state was looked for on the disk. */
+  readonly #met = new Set<string>();
 
-  constructor(readonly deps: GrantsDeps) {}
+  /** Reads how the grants stand that there are. */
+  constructor(readonly deps: GrantsDeps) {
+    this.#meet(deps.keys.grants());
+  }
 
-  /** Reads the states; a grant whose state is not the last one that this agent wrote ends. */
-  load(auditFile: string | undefined): void {
-    const { keys } = this.deps;
-    const found = keys.grants().map((grant) => [grant, this.#read(grant)] as const);
+  /** Reads the states of grants that it meets for the first time; one that is not the last that an agent wrote ends its grant. */
+  #meet(grants: readonly GrantRecord[]): void {
+    const { keys, auditFile } = this.deps;
+    const unmet = grants.filter(({ id }) => !this.#met.has(id));
+    if (unmet.length === 0) return;
+    for (const { id } of unmet) this.#met.add(id);
+    const found = unmet.map((grant) => [grant, this.#read(grant)] as const);
     const since = found.map(([{ created_at }, state]) => (typeof state === 'string' ? created_at : state.changed_at));
-    const recorded =
-      auditFile === undefined || found.length === 0 ? new Map() : lastChanges(auditFile, Math.min(...since));
+    const recorded = auditFile === undefined ? new Map() : lastChanges(auditFile, Math.min(...since));
     for (const [grant, state] of found) {
       const change: number = recorded.get(grant.id) ?? 0;
       if (state === 'unreadable') keys.endGrant(grant.id);
@@ -89,7 +98,7 @@ export class Grants {
     const { keys, directory, notices } = this.deps;
     this.openCodes();
     const isGone = (id: string): boolean => !keys.hasGrant(id);
-    for (const memory of [this.#states, this.#wrongCodes, this.#announced, this.#usedMs])
+    for (const memory of [this.#states, this.#wrongCodes, this.#announced, this.#usedMs, this.#met])
       for (const id of memory.keys()) if (isGone(id)) memory.delete(id);
     try {
       removeStates(directory, isGone);
@@ -101,9 +110,11 @@ export class Grants {
   /** The grants whose one-time codes can be used now. */
   openCodes(): GrantRecord[] {
     const now = this.deps.clock.now();
-    const open = this.deps.keys
-      .grants()
-      .filter(({ id, grant }) => !this.#states.has(id) && now < grant.code_expires_at);
+    const grants = this.deps.keys.grants();
+    this.#meet(grants);
+    const open = grants.filter(
+      ({ id, grant }) => this.deps.keys.grant(id) !== undefined && !this.#states.has(id) && now < grant.code_expires_at,
+    );
     for (const grant of open) this.#announce(grant);
     return open;
   }
@@ -155,6 +166,8 @@ export class Grants {
 
   /** How a grant stands; undefined before its code was used. */
   state(id: string): GrantState | undefined {
+    const grant = this.deps.keys.grant(id);
+    if (grant !== undefined) this.#meet([grant]);
     return this.#states.get(id);
   }
 

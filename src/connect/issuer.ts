@@ -9,7 +9,7 @@ export function grantedScope(asked: string): string {
 }
 
 /** Where MCP clients go, of an agent with this public URL. */
-export function resourceOf(issuer: string): string {
+function resourceOf(issuer: string): string {
   return `${issuer}/mcp`;
 }
 

@@ -45,7 +45,7 @@ export interface Bearer {
 }
 
 /** An authorization code, and what its client shows with it. */
-export interface CodeShown extends Bearer {
+interface CodeShown extends Bearer {
   readonly code: string;
   readonly verifier: string;
   /** Undefined where the client does not repeat it (OAuth 2.1). */
@@ -86,7 +86,7 @@ export class GrantTokens {
     if (shown === undefined) throw new WrongSecret();
     const grant = this.#inForce(shown.id, shown.created);
     const state = this.grants.state(grant.id);
-    if (state === undefined) throw gone();
+    if (state === undefined || state.ended !== null) throw gone();
     requireClient(state, clientId);
     const { generation, used_at } = state;
     const now = this.#now();

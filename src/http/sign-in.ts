@@ -23,7 +23,7 @@ export interface SignInDoor {
 }
 
 /** What the route of the sign-in works with. */
-export interface SignInDeps extends AnswerDeps {
+interface SignInDeps extends AnswerDeps {
   readonly signIn: SignInDoor | undefined;
   readonly shutdown: SignalOnce;
 }

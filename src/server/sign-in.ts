@@ -41,13 +41,13 @@ export function openSignIn(
     keys,
     key,
     directory: grantsDirectory(sessionsDirectory),
+    auditFile,
     trail,
     clock,
     notices: logger,
     alarm: ({ name, grant }, why) =>
       tellOwner?.('grant.ended', { host: hostname(), token: name, client: grant.client, why: visibleLine(why) }),
   });
-  grants.load(auditFile);
   const tokens = new GrantTokens(grants);
   const strangers = new Strangers();
   return {

@@ -46,8 +46,8 @@ function agentOf(expiresAt: number | null = null) {
     const keys = new KeyRing(path, clock, notices, key);
     const trail = new Trail(sink, { values: [], isToken: () => false });
     const alarm = (_: unknown, why: string): void => void alarms.push(why);
-    const grants = new Grants({ keys, key, directory: `${place}.grants`, trail, clock, notices, alarm });
-    grants.load(record);
+    const states = `${place}.grants`;
+    const grants = new Grants({ keys, key, directory: states, auditFile: record, trail, clock, notices, alarm });
     return { keys, grants, tokens: new GrantTokens(grants) };
   };
   return {
@@ -268,6 +268,34 @@ describe('at a start', () => {
     const { grants, keys } = agent.start();
     expect([grants.byCode(agent.code), keys.grants()]).toEqual([undefined, []]);
     grants.sweep();
+  });
+
+  test('a grant goes on when the file of tokens can be read again, and its code stays used', () => {
+    const agent = agentOf();
+    const { first } = signedIn(agent);
+    const tokens = readFileSync(agent.path, 'utf8');
+    writeFileSync(agent.path, 'damaged');
+    const after = agent.start();
+    after.grants.sweep();
+    expect(after.tokens.principalOf(first.access_token)).toBeUndefined();
+    writeFileSync(agent.path, tokens);
+    agent.pass(1000);
+    expect(after.grants.byCode(agent.code)).toBeUndefined();
+    expect(after.tokens.principalOf(first.access_token)).toBe(principalOf(agent));
+    expect(after.tokens.refresh(first.refresh_token, CLIENT).expires_in).toBe(3600);
+  });
+
+  test('a grant that comes back with another state is over, without an alarm', () => {
+    const agent = agentOf();
+    const { first } = signedIn(agent);
+    const tokens = readFileSync(agent.path, 'utf8');
+    writeFileSync(agent.path, 'damaged');
+    const after = agent.start();
+    writeFileSync(agent.path, tokens);
+    writeFileSync(agent.state, '{}');
+    agent.pass(1000);
+    expect(() => after.tokens.refresh(first.refresh_token, CLIENT)).toThrow('has ended');
+    expect(agent.alarms).toEqual([]);
   });
 
   test('the state of a grant that is gone is removed', () => {
