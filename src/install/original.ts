@@ -18,6 +18,7 @@ export interface Original {
 }
 
 type Read = (path: string) => string | undefined;
+type Values = Readonly<Record<string, string>>;
 
 /** What a unit (with its drop-ins), its `.env` and its program say; undefined where that is no Python program. */
 export function readOriginal(unit: string, read: Read): Original | undefined {
@@ -180,11 +181,7 @@ const COMPARED = /^.*(?:==|!=|\bnot in\b|\bin\b).*$|compare_digest\s*\([^:]{0,30
 const LITERAL = /^[rub]?(["'])([^"'\\]*)\1/;
 
 /** What the program compares with what clients send counts most; then the names that it reads; then the usual names. */
-function findToken(
-  values: Readonly<Record<string, string>>,
-  source: string,
-  read: (path: string) => string | undefined,
-): FoundToken | undefined {
+function findToken(values: Values, source: string, read: Read): FoundToken | undefined {
   const compared = comparedTokens(values, source, read);
   if (compared[0] !== undefined) return chosen(compared);
   const usual = USUAL.filter((name) => values[name]);
@@ -207,11 +204,7 @@ function chosen(candidates: readonly Candidate[]): FoundToken | undefined {
 }
 
 /** What stands in a comparison, with its value: a variable that was read or written there, or a setting read in place. */
-function comparedTokens(
-  values: Readonly<Record<string, string>>,
-  source: string,
-  read: (path: string) => string | undefined,
-): Candidate[] {
+function comparedTokens(values: Values, source: string, read: Read): Candidate[] {
   const variables = new Map([...source.matchAll(ASSIGNED)].map(([, name = '', value = '']) => [name, value]));
   return [...source.matchAll(COMPARED)].flatMap(([text]) => {
     const isDigest = text.startsWith('compare_digest');
@@ -224,12 +217,7 @@ function comparedTokens(
   });
 }
 
-function candidatesOf(
-  name: string,
-  expression: string,
-  values: Readonly<Record<string, string>>,
-  read: (path: string) => string | undefined,
-): Candidate[] {
+function candidatesOf(name: string, expression: string, values: Values, read: Read): Candidate[] {
   const settings = [...expression.matchAll(READ)].filter(
     ([, , setting = '']) => LIKELY.test(setting) || name !== 'its program',
   );

@@ -99,12 +99,14 @@ async function callTool(
   context: ServerContext,
 ) {
   using progress = new ProgressReport(hearsProgress ? progressTo(context) : undefined);
-  using interruption = new Interruption([deps.shutdown, cancelled]);
+  using subscriptions = new DisposableStack();
+  const interrupted = new SignalOnce();
+  for (const event of [deps.shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
   try {
     // A call goes on when its client has gone: it holds the slot of its request, and without one has its own.
     using _slot = exchange.slot?.keep() ?? deps.calls.acquire(exchange.principal);
     const answer = await invokeFor(exchange, operation, args, {
-      shutdown: interruption.signal,
+      shutdown: interrupted,
       cancelled,
       watch: (outputBytes) => progress.watch(outputBytes),
       maxReplyChars: roomFor(deps.maxReplyChars, operation, args),
@@ -138,20 +140,6 @@ function progressTo({ mcpReq }: ServerContext): ((progress: Progress) => Promise
   const progressToken = mcpReq._meta?.progressToken;
   if (progressToken === undefined) return undefined;
   return (progress) => mcpReq.notify({ method: 'notifications/progress', params: { progressToken, ...progress } });
-}
-
-/** An event that happens with the first of several, for as long as a call goes on. */
-class Interruption implements Disposable {
-  readonly signal = new SignalOnce();
-  readonly #unsubscribes: readonly (() => void)[];
-
-  constructor(events: readonly SignalOnce[]) {
-    this.#unsubscribes = events.map((event) => event.subscribe(() => this.signal.fire()));
-  }
-
-  [Symbol.dispose](): void {
-    for (const unsubscribe of this.#unsubscribes) unsubscribe();
-  }
 }
 
 /** A signal that fires with an `AbortSignal`. */
