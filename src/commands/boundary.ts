@@ -1,5 +1,5 @@
 import { InvalidArguments, ProfileUnavailable } from '../lib/errors.ts';
-import { exportLine, markBeginning, openStatus, SandboxFault } from '../process/beginning.ts';
+import { exportLine, markBeginning, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
 import { SESSION_MARK } from '../process/environment.ts';
 import type { Descriptors } from '../process/start.ts';
 import { asUser, prepareSandbox, TRUSTED_PATH, trustedProgram } from '../sandbox/sandbox.ts';
@@ -13,8 +13,8 @@ export interface Boundary {
   readonly inputs: readonly Uint8Array[];
   /** What they get behind those: where the beginning is told first. */
   readonly descriptors: readonly number[];
-  /** Tells whether the command has begun: `hasBegun`. */
-  readonly status: number;
+  /** Tells whether the command has begun. */
+  readonly status: Status;
   /** Their environment: nothing that a client has sent, because they run with the rights of the agent. */
   readonly env: Readonly<Record<string, string>>;
   /** Their working directory; the command's is behind the boundary. */
@@ -51,12 +51,11 @@ export function boundaryOf(confinement: Confinement, behind: Behind, descriptors
         words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd],
         inputs,
         descriptors: [status.writing],
-        status: status.reading,
+        status,
       };
     }
-    const { words, filter, options, status, directories } = prepareSandbox(sandbox, behind, descriptors);
-    const more = { inputs: [filter, options], descriptors: [status.writing, ...directories], status: status.reading };
-    return { ...own, words: [...outer, ...words], ...more };
+    const { words, filter, options, ...more } = prepareSandbox(sandbox, behind, descriptors);
+    return { ...own, words: [...outer, ...words], inputs: [filter, options], ...more };
   } catch (error) {
     if (!(error instanceof SandboxFault)) throw error;
     throw notRun(error.message, error);

@@ -3,6 +3,7 @@ import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline, type SignalOnce } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import { bootId } from '../linux/proc.ts';
+import type { Status } from '../process/beginning.ts';
 import type { CommandInput } from '../process/input.ts';
 import { type CommandLimits, type Outcome, type RunningCommand, type StopReason, supervise } from '../process/run.ts';
 import { asksToEnd, type SignalName } from '../process/signals.ts';
@@ -105,7 +106,7 @@ export class Commands {
     const { keepsExitCode, confinement } = command;
     const follow = ({ process, input, status }: Launched): SignalOnce | undefined => {
       if (input !== undefined) this.#inputs.set(session.id, input);
-      const more = { hasReaper: confinement?.sandbox !== undefined, status };
+      const more = { isSandboxed: confinement?.sandbox !== undefined, status };
       this.#supervise(session, process, leave, session.record.execution_seconds, more);
       if (keepsExitCode) this.#outliving.add(session.id);
       this.#recordProcess(session, process);
@@ -193,13 +194,13 @@ export class Commands {
     process: WatchedProcess,
     leave: () => void,
     executionSeconds: number,
-    { hasReaper = false, status }: { readonly hasReaper?: boolean; readonly status?: number | undefined } = {},
+    { isSandboxed = false, status }: { readonly isSandboxed?: boolean; readonly status?: Status | undefined } = {},
   ): void {
     const limits: CommandLimits = {
       executionSeconds,
       graceSeconds: this.parts.settings.killGraceSeconds,
       outputBytes: this.parts.settings.maxSessionBytes,
-      hasReaper,
+      ...(isSandboxed && { init: () => status?.init() }),
     };
     const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
     const tree = this.treeOf(session, process.pid > 0 ? process : undefined);

@@ -1,9 +1,8 @@
-import { closeSync } from 'node:fs';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
-import { hasBegun } from '../process/beginning.ts';
+import type { Status } from '../process/beginning.ts';
 import type { EndReason, Outcome } from '../process/run.ts';
-import { describeFailure } from '../sandbox/sandbox.ts';
+import { describeFailure } from '../sandbox/sandbox-cause.ts';
 
 import { bytesOnDisk, recordBytes, type SessionRecord, type SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
@@ -73,13 +72,13 @@ const SIGNALLED = 128;
 
 /**
  * Why a confined command that is over has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
- * `status` tells (`hasBegun`); this closes it. What a command itself writes or returns has no say.
+ * `status` tells; this closes it. What a command itself writes or returns has no say.
  */
-export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: number): string | undefined {
+export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: Status): string | undefined {
   try {
-    if (reason !== 'exited' || exitCode === null || exitCode >= SIGNALLED || hasBegun(status)) return undefined;
+    if (reason !== 'exited' || exitCode === null || exitCode >= SIGNALLED || status.hasBegun()) return undefined;
   } finally {
-    closeSync(status);
+    status.close();
   }
   forgetProbes();
   const { cwd, input } = session.record;

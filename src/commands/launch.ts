@@ -2,6 +2,7 @@ import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } fr
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
 import { neverBlock, openPipe } from '../linux/libc.ts';
+import type { Status } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { type CommandInput, PipeInput } from '../process/input.ts';
 import { SIGNALS } from '../process/signals.ts';
@@ -19,8 +20,8 @@ export interface Launched {
   readonly process: WatchedProcess;
   /** Its standard input, where that stays open. */
   readonly input: CommandInput | undefined;
-  /** Of a confined one: a descriptor that tells whether it has begun (`hasBegun`). The caller closes it. */
-  readonly status: number | undefined;
+  /** Of a confined one: tells whether it has begun. The caller closes it. */
+  readonly status: Status | undefined;
 }
 
 /** What a session is made of; what a command is started with beside that is not kept. */
@@ -127,7 +128,8 @@ function launch(
       ...output,
     });
     terminal?.write(Buffer.from(stdin));
-    return { process, input, status: boundary && descriptors.take(boundary.status) };
+    if (boundary !== undefined) descriptors.take(boundary.status.reading);
+    return { process, input, status: boundary?.status };
   } catch (error) {
     session.letGo();
     if (input === undefined && wanted === 'terminal') closing.push(output.stdout);

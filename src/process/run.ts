@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { Deadline, SignalOnce } from '../lib/clock.ts';
-import { isChildless, isInit } from '../linux/proc.ts';
+import { isChildless, isDead, isInit, readStat } from '../linux/proc.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
 import type { ExitStatus, WatchedProcess } from './start.ts';
 import { kill, terminate } from './terminate.ts';
@@ -25,8 +25,8 @@ export interface CommandLimits {
   readonly graceSeconds: number;
   /** Both streams together. */
   readonly outputBytes: number;
-  /** It runs in a PID namespace of its own, whose first process is nobody's command. */
-  readonly hasReaper?: boolean;
+  /** Where it runs in a PID namespace of its own: the first process there, which is nobody's command, if it is known. */
+  readonly init?: () => number | undefined;
 }
 
 /** Why somebody else than the command's own limits stops it. */
@@ -133,7 +133,8 @@ async function endTree(
   limits: CommandLimits,
   output: OutputLimit,
 ): Promise<number> {
-  if (reason === 'exited') return (limits.hasReaper === true ? leftInSandbox(tree) : tree.leftBehind()).length;
+  if (reason === 'exited')
+    return (limits.init === undefined ? tree.leftBehind() : leftInSandbox(tree, limits.init())).length;
   // What floods the disk gets no grace in which it could go on.
   const left =
     reason === 'output_limit' ? await kill(tree) : await terminate(tree, limits.graceSeconds, output.exceeded);
@@ -146,9 +147,15 @@ async function endTree(
  * there ends with it. All of them began after the leader, and none can leave. What clears its environment and leaves its
  * session and its parent is a child of the first process then.
  */
-function leftInSandbox(tree: ProcessTree): number[] {
+function leftInSandbox(tree: ProcessTree, init: number | undefined): number[] {
   const isAlone = (pid: number): boolean => isInit(pid) && isChildless(pid);
-  return tree.young()?.every(isAlone) === true ? [] : tree.members().filter((pid) => !isInit(pid));
+  const isOver = init === undefined ? tree.young()?.every(isAlone) === true : isGone(init) || isAlone(init);
+  return isOver ? [] : tree.members().filter((pid) => !isInit(pid));
+}
+
+function isGone(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat === undefined || isDead(stat);
 }
 
 /** How often the processes that a command left behind are looked for. */

@@ -93,3 +93,18 @@ function readText(path: string): string | undefined {
     return undefined;
   }
 }
+
+/** What the programs that hold a command wrote when they could not start it, as the reason why nothing was run. */
+export function describeFailure(stderr: string): string {
+  const line = lastLine(stderr);
+  if (line.includes('--bind-fd'))
+    return 'bubblewrap here is too old for a workspace: it has no --bind-fd (Debian 12 has it from 0.8.0-2+deb12u1 on: apt-get install bubblewrap)';
+  const [, program, reason = line] = /^(agent3|bwrap): (.*)$/.exec(line) ?? [];
+  if (program === 'agent3') return reason;
+  if (program === 'bwrap') return `bubblewrap cannot make a sandbox (${reason})`;
+  return `the programs that hold its commands failed (${line || 'they gave no reason'})`;
+}
+
+export function lastLine(text: string): string {
+  return text.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
+}

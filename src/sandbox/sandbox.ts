@@ -10,7 +10,14 @@ import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_D
 import { hidingViews } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
 import { statOrUndefined } from './reach.ts';
-import { describeSandboxFault, type MachineFault, NO_BUBBLEWRAP, surroundingsFor } from './sandbox-cause.ts';
+import {
+  describeFailure,
+  describeSandboxFault,
+  lastLine,
+  type MachineFault,
+  NO_BUBBLEWRAP,
+  surroundingsFor,
+} from './sandbox-cause.ts';
 import { seccompFilter } from './seccomp.ts';
 import { openWorkspace } from './workspace.ts';
 import { coverWorkspace } from './workspace-cover.ts';
@@ -62,15 +69,19 @@ export interface SandboxStart {
   readonly filter: Uint8Array;
   /** Tells whether the command has begun. */
   readonly status: Status;
-  /** The directories that it binds. They and `status` belong to `descriptors`. */
-  readonly directories: readonly number[];
+  /** What it gets behind those two. They and `status` belong to `descriptors`. */
+  readonly descriptors: readonly number[];
 }
 
-/** Descriptors: the filter, the options, where the beginning of the command is told, and the first of the directories. */
+/**
+ * Descriptors: the filter, the options, where bwrap tells of its sandbox, where the beginning of the command is told
+ * (the same, but bwrap closes what it has used), and the first of the directories.
+ */
 const FILTER_FD = 3;
 const OPTIONS_FD = 4;
-const STATUS_FD = 5;
-const FIRST_DIRECTORY_FD = 6;
+const INFORMATION_FD = 5;
+const STATUS_FD = 6;
+const FIRST_DIRECTORY_FD = 7;
 
 /** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
 const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
@@ -105,19 +116,20 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
   const view = viewOptions(spec, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
   const env = Object.entries(inside.env);
   const options = [
-    '--clearenv',
+    ...['--info-fd', String(INFORMATION_FD), '--clearenv'],
     ...env.filter(([name]) => !isForLoader(name)).flatMap(([name, value]) => ['--setenv', name, value]),
     ...view,
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),
     ...['--seccomp', String(FILTER_FD), '--chdir', inside.cwd],
   ];
+  const status = openStatus(descriptors);
   return {
     words: [trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--', '/bin/sh', '-c', beginning(env)],
     options: Buffer.from([...options, ''].join('\0')),
     filter,
-    status: openStatus(descriptors),
-    directories,
+    status,
+    descriptors: [status.writing, status.writing, ...directories],
   };
 }
 
@@ -257,12 +269,12 @@ export async function mayWriteIn(spec: SandboxSpec, directory: string): Promise<
 
 async function runIn(spec: SandboxSpec, argv: readonly string[]) {
   using descriptors = new Descriptors();
-  const { words, options, filter, status, directories } = prepareSandbox(spec, AT_ROOT, descriptors);
+  const { words, options, filter, descriptors: more } = prepareSandbox(spec, AT_ROOT, descriptors);
   const before = spec.account === undefined ? [] : asUser(spec.account);
   const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
   const probe = Bun.spawn([...before, ...words, ...argv], {
     env: { PATH: TRUSTED_PATH },
-    stdio: ['ignore', 'ignore', 'pipe', ...inputs, status.writing, ...directories] as ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'ignore', 'pipe', ...inputs, ...more] as ['ignore', 'ignore', 'pipe'],
     timeout: PROBE_MS,
     killSignal: 'SIGKILL',
   });
@@ -279,21 +291,6 @@ function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
   // Its reader begins where the descriptor stands.
   writeSync(fd, bytes, 0, bytes.length, 0);
   return fd;
-}
-
-/** What the programs that hold a command wrote when they could not start it, as the reason why nothing was run. */
-export function describeFailure(stderr: string): string {
-  const line = lastLine(stderr);
-  if (line.includes('--bind-fd'))
-    return 'bubblewrap here is too old for a workspace: it has no --bind-fd (Debian 12 has it from 0.8.0-2+deb12u1 on: apt-get install bubblewrap)';
-  const [, program, reason = line] = /^(agent3|bwrap): (.*)$/.exec(line) ?? [];
-  if (program === 'agent3') return reason;
-  if (program === 'bwrap') return `bubblewrap cannot make a sandbox (${reason})`;
-  return `the programs that hold its commands failed (${line || 'they gave no reason'})`;
-}
-
-function lastLine(text: string): string {
-  return text.trim().split('\n').at(-1)?.slice(0, 300) ?? '';
 }
 
 const PROBE_MS = 5000;
