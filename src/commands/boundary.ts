@@ -45,7 +45,7 @@ export function boundaryOf(confinement: Confinement, behind: Behind, descriptors
   try {
     if (sandbox === undefined) {
       const inputs = [exportsOf(behind.env)];
-      const status = openStatus(descriptors);
+      const status = openStatus(descriptors, false);
       return {
         ...own,
         words: [...outer, '/bin/sh', '-c', ENTER, behind.cwd],

@@ -128,7 +128,7 @@ function launch(
       ...output,
     });
     terminal?.write(Buffer.from(stdin));
-    if (boundary !== undefined) descriptors.take(boundary.status.reading);
+    for (const fd of boundary?.status.kept ?? []) descriptors.take(fd);
     return { process, input, status: boundary?.status };
   } catch (error) {
     session.letGo();

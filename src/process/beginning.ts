@@ -1,6 +1,6 @@
-import { closeSync, readSync } from 'node:fs';
+import { closeSync, fchmodSync, readSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
-import { openSocketPair } from '../linux/libc.ts';
+import { openMemoryFile, openSocketPair } from '../linux/libc.ts';
 import type { Descriptors } from './start.ts';
 
 /** Why a sandbox cannot be made. Its message goes on a sentence: `the directory /srv/app does not exist`. */
@@ -9,59 +9,69 @@ export class SandboxFault extends Error {}
 /**
  * How a confined command tells the agent that it has begun. Other commands of its user must not be able to take that
  * back: it would be answered as not run, and could be sent again. So it goes through a socket whose other end the agent
- * alone has. A false word of a beginning is harmless. Before it, bwrap(1) names the first process of the sandbox there.
+ * alone has. A false word of a beginning is harmless.
  */
 export class Status {
-  #said: string | undefined;
-
   constructor(
     /** The agent's end. */
-    readonly reading: number,
+    private readonly reading: number,
     /** The end for the programs before the command. */
     readonly writing: number,
+    /** A file in memory for --info-fd of bwrap(1), where other commands of its user cannot write to that. */
+    readonly information: number | undefined,
   ) {}
 
-  /** Whether the command, which is over, has begun: something came that is not of bwrap. When in doubt, it has. */
-  hasBegun(): boolean {
-    return this.#read().replace(INFORMATION, '') !== '';
+  /** What the agent keeps, until `close`. */
+  get kept(): readonly number[] {
+    return this.information === undefined ? [this.reading] : [this.reading, this.information];
   }
 
-  /** The first process of the command's sandbox; undefined where bwrap has not made one. For a command that is over. */
+  /** Whether the command, which is over, has begun. */
+  hasBegun(): boolean {
+    return hasBegun(this.reading);
+  }
+
+  /** The first process of the command's sandbox; undefined where bwrap has told of none. */
   init(): number | undefined {
-    const pid = /"child-pid": (\d+)/.exec(INFORMATION.exec(this.#read())?.[0] ?? '')?.[1];
+    if (this.information === undefined) return undefined;
+    const bytes = Buffer.alloc(MAX_INFORMATION);
+    const text = bytes.toString('latin1', 0, readSync(this.information, bytes, 0, bytes.length, 0));
+    const pid = /"child-pid": (\d+)/.exec(text)?.[1];
     return pid === undefined ? undefined : Number(pid);
   }
 
-  /** Closes the agent's end. */
   close(): void {
-    closeSync(this.reading);
-  }
-
-  #read(): string {
-    this.#said ??= said(this.reading);
-    return this.#said;
+    for (const fd of this.kept) closeSync(fd);
   }
 }
 
-/** What --info-fd of bwrap writes, also when it was cut off. */
-const INFORMATION = /^\{[^}]*\}?\n?/;
-/** More than it is, with what `markBeginning` writes. */
-const MAX_BYTES = 4096;
-
-function said(reading: number): string {
-  const bytes = Buffer.alloc(MAX_BYTES);
-  try {
-    return bytes.toString('latin1', 0, readSync(reading, bytes, 0, bytes.length, null));
-  } catch (error) {
-    return errnoOf(error) === 'EAGAIN' ? '' : 'nobody knows';
-  }
-}
+/** Several times what bwrap tells. */
+const MAX_INFORMATION = 2048;
 
 /** A way to tell that a command has begun, which belongs to `descriptors`. Throws `SandboxFault` where there is none. */
-export function openStatus(descriptors: Descriptors): Status {
+export function openStatus(descriptors: Descriptors, isSandbox: boolean): Status {
   const pair = openSocketPair();
   if (pair === undefined) throw new SandboxFault('the kernel grants no sockets (socketpair)');
-  return new Status(descriptors.add(pair.reading), descriptors.add(pair.writing));
+  const [reading, writing] = [descriptors.add(pair.reading), descriptors.add(pair.writing)];
+  const isRoots = isSandbox && process.geteuid?.() === 0;
+  return new Status(reading, writing, isRoots ? descriptors.add(openMemory()) : undefined);
+}
+
+/** A file in memory that no other user can open, and the caller closes. Throws `SandboxFault`. */
+export function openMemory(): number {
+  const fd = openMemoryFile();
+  if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
+  fchmodSync(fd, 0o600);
+  return fd;
+}
+
+/** Whether a command that is over has begun: something came through its socket. When in doubt, it has. */
+export function hasBegun(reading: number): boolean {
+  try {
+    return readSync(reading, Buffer.alloc(1), 0, 1, null) > 0;
+  } catch (error) {
+    return errnoOf(error) !== 'EAGAIN';
+  }
 }
 
 /** What a command says on its standard error that could not tell the beginning: nobody else is there to answer so. */

@@ -1,8 +1,7 @@
 import { existsSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { openMemoryFile } from '../linux/libc.ts';
-import { exportLine, markBeginning, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
+import { exportLine, markBeginning, openMemory, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
 import { Descriptors } from '../process/start.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
@@ -74,14 +73,13 @@ export interface SandboxStart {
 }
 
 /**
- * Descriptors: the filter, the options, where bwrap tells of its sandbox, where the beginning of the command is told
- * (the same, but bwrap closes what it has used), and the first of the directories.
+ * Descriptors: the filter, the options, where the beginning of the command is told, and the first of the directories.
+ * Behind those is where bwrap tells of its sandbox.
  */
 const FILTER_FD = 3;
 const OPTIONS_FD = 4;
-const INFORMATION_FD = 5;
-const STATUS_FD = 6;
-const FIRST_DIRECTORY_FD = 7;
+const STATUS_FD = 5;
+const FIRST_DIRECTORY_FD = 6;
 
 /** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
 const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
@@ -114,22 +112,24 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     return ['--perms', '0555', '--tmpfs', path];
   };
   const view = viewOptions(spec, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
+  const status = openStatus(descriptors, true);
+  const information = status.information === undefined ? [] : [status.information];
   const env = Object.entries(inside.env);
   const options = [
-    ...['--info-fd', String(INFORMATION_FD), '--clearenv'],
+    ...information.flatMap(() => ['--info-fd', String(FIRST_DIRECTORY_FD + directories.length)]),
+    '--clearenv',
     ...env.filter(([name]) => !isForLoader(name)).flatMap(([name, value]) => ['--setenv', name, value]),
     ...view,
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),
     ...['--seccomp', String(FILTER_FD), '--chdir', inside.cwd],
   ];
-  const status = openStatus(descriptors);
   return {
     words: [trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--', '/bin/sh', '-c', beginning(env)],
     options: Buffer.from([...options, ''].join('\0')),
     filter,
     status,
-    descriptors: [status.writing, status.writing, ...directories],
+    descriptors: [status.writing, ...directories, ...information],
   };
 }
 
@@ -285,9 +285,7 @@ async function runIn(spec: SandboxSpec, argv: readonly string[]) {
 const AT_ROOT: Inside = { cwd: '/', env: {} };
 
 function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
-  const fd = openMemoryFile();
-  if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
-  descriptors.add(fd);
+  const fd = descriptors.add(openMemory());
   // Its reader begins where the descriptor stands.
   writeSync(fd, bytes, 0, bytes.length, 0);
   return fd;

@@ -1,7 +1,8 @@
 import { expect, test } from 'bun:test';
-import { closeSync, existsSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, writeSync } from 'node:fs';
 import { openSocketPair } from '../../src/linux/libc.ts';
-import { AGENT_GONE, hasBegun, markBeginning } from '../../src/process/beginning.ts';
+import { AGENT_GONE, hasBegun, markBeginning, openStatus } from '../../src/process/beginning.ts';
+import { Descriptors } from '../../src/process/start.ts';
 
 const SHELLS = ['/bin/sh', '/bin/bash', '/bin/dash'].filter((path) => existsSync(path));
 const SIGPIPE_BIT = 1 << 12;
@@ -33,4 +34,24 @@ test.each(SHELLS)('%s tells the agent that a command has begun, which takes sign
 
 test.each(SHELLS)('%s runs nothing when the agent is gone, and says so', async (shell) => {
   expect(await begin(shell, false)).toEqual({ code: 126, stdout: '', stderr: `${AGENT_GONE}\n`, told: false });
+});
+
+const isRoot = process.geteuid?.() === 0;
+
+test.skipIf(!isRoot)('of a sandbox of root, what bwrap tells is read where no other user can write', () => {
+  using descriptors = new Descriptors();
+  const status = openStatus(descriptors, true);
+  const { information = -1 } = status;
+  expect(fstatSync(information).mode & 0o777).toBe(0o600);
+  expect(status.init()).toBeUndefined();
+  writeSync(information, '{\n    "child-pid": 6989,\n    "mnt-namespace": 4026532178\n}\n');
+  expect([status.init(), status.init(), status.hasBegun()]).toEqual([6989, 6989, false]);
+  writeSync(status.writing, '0m0.00s');
+  expect(status.hasBegun()).toBe(true);
+});
+
+test('without a sandbox there is nothing to read', () => {
+  using descriptors = new Descriptors();
+  const status = openStatus(descriptors, false);
+  expect([status.information, status.init(), status.kept.length]).toEqual([undefined, undefined, 1]);
 });
