@@ -11,7 +11,7 @@ import { parseDuration } from '../lib/duration.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleJson, visibleJsonText, visibleLine } from '../lib/visible.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail } from './exit.ts';
+import { EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail, numberOption } from './exit.ts';
 import { auditFile } from './here.ts';
 
 /** The events of the record. */
@@ -79,10 +79,7 @@ function parseMoment(text: string): number {
   return moment;
 }
 
-function parseCount(text: string): number {
-  if (!/^\d{1,7}$/.test(text)) throw new InvalidArgumentError('It has to be a whole number.');
-  return Number(text);
-}
+const parseCount = numberOption(/^\d+$/, 0, 9_999_999, 'It has to be a whole number.');
 
 interface VerifyOptions {
   readonly file?: string | undefined;

@@ -9,7 +9,7 @@ import { Interrupts } from '../client/interrupts.ts';
 import { Patience } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/sessions.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { EXIT_EXEC, endOutput, fail } from './exit.ts';
+import { EXIT_EXEC, endOutput, fail, numberOption } from './exit.ts';
 import { REMOTE_HELP, remoteClient, withRemote } from './remote.ts';
 
 /** `agent3 exec`. Its options stand before the first word of the command; all that follows is the command. */
@@ -46,11 +46,7 @@ Standard input is passed unless it is a terminal. Ctrl-C stops the command.
 Exit code: the command's own; 124 when it was stopped at its time limit, 255 when exec itself failed.
 `;
 
-function parseSeconds(text: string): number {
-  const value = Number(text);
-  if (/^\d+(\.\d+)?$/.test(text) && value > 0) return value;
-  throw new InvalidArgumentError('It has to be a number of seconds.');
-}
+const parseSeconds = numberOption(/^\d+(\.\d+)?$/, Number.MIN_VALUE, 1e9, 'It has to be a number of seconds.');
 
 function addAssignment(text: string, earlier: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {
   const at = text.indexOf('=');

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import type { Command } from '@commander-js/extra-typings';
 import { type Installed, install } from '../install/install.ts';
 import { PACKAGED_BINARY, PATHS } from '../install/layout.ts';
 import { ceilingsFor, InstallFault, memoryWords, readText } from '../install/machine.ts';
@@ -8,7 +8,7 @@ import { describeInstalled, lookAtInstalled } from '../install/service.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson } from '../lib/visible.ts';
-import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail, numberOption } from './exit.ts';
 
 /** `agent3 install`. */
 export function defineInstall(command: Command): void {
@@ -59,11 +59,7 @@ Examples:
   sudo ./agent3 install --user root --domain agent.example.org
   sudo agent3 install --port 5001                     changes the port of what is installed`;
 
-function parsePort(text: string): number {
-  const port = Number(text);
-  if (/^\d+$/.test(text) && port >= 1 && port <= 65_535) return port;
-  throw new InvalidArgumentError('It has to be a number from 1 to 65535.');
-}
+const parsePort = numberOption(/^\d+$/, 1, 65_535, 'It has to be a number from 1 to 65535.');
 
 /** The directory that `--root` names. */
 export function resolveRoot(root: string): string {

@@ -66,20 +66,19 @@ Examples:
     .action(explainProfile);
 }
 
-function directoryOption() {
-  return new Option(
+const directoryOption = () =>
+  new Option(
     '--dir <directory>',
     'directory of the profiles (default: AGENT3_PROFILES_DIR, or that of the installed service)',
   );
-}
 
+/** The options that the subcommands share. */
 interface ProfileOptions {
   readonly dir?: string | undefined;
+  readonly json?: true | undefined;
 }
 
-function listProfiles(
-  options: ProfileOptions & { readonly json?: true | undefined; readonly hidden?: true | undefined },
-): void {
+function listProfiles(options: ProfileOptions & { readonly hidden?: true | undefined }): void {
   if (options.hidden === true) {
     process.stdout.write(`${BUILT_IN.readonly.sandbox?.hidden.join('\n')}\n`);
     return;
@@ -105,10 +104,7 @@ interface Checked {
   readonly notes: readonly string[];
 }
 
-async function checkProfiles(
-  files: readonly string[],
-  options: ProfileOptions & { readonly json?: true | undefined },
-): Promise<void> {
+async function checkProfiles(files: readonly string[], options: ProfileOptions): Promise<void> {
   const checked = await check(files, options);
   const lines = options.json === true ? [visibleJson(checked)] : checked.flatMap(describeChecked);
   process.stdout.write(lines.map((line) => `${line}\n`).join(''));
@@ -148,11 +144,7 @@ function describeChecked({ profile, faults, notes }: Checked): string[] {
 async function explainProfile(
   name: string,
   cmd: string | undefined,
-  options: ProfileOptions & {
-    readonly cwd?: string | undefined;
-    readonly shell: string;
-    readonly json?: true | undefined;
-  },
+  options: ProfileOptions & { readonly cwd?: string | undefined; readonly shell: string },
 ): Promise<void> {
   const profile = profileHere(profilesIn(profilesDirectory(options.dir)), name);
   if (profile === undefined) fail(EXIT_USAGE, `there is no profile ${name}; agent3 profile list shows them`);

@@ -1,5 +1,5 @@
 import { isatty } from 'node:tty';
-import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
+import { type Command, Option } from '@commander-js/extra-typings';
 import type { AgentClient } from '../client/agent-client.ts';
 import { writeAll } from '../client/descriptor.ts';
 import { ClientFault, OutputClosed } from '../client/faults.ts';
@@ -9,7 +9,7 @@ import { visibleJson, visibleText } from '../lib/visible.ts';
 import { SIGNALS } from '../process/signals.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { EXIT_FAILURE, EXIT_USAGE, endOutput, fail } from './exit.ts';
+import { EXIT_FAILURE, EXIT_USAGE, endOutput, fail, numberOption } from './exit.ts';
 import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './remote.ts';
 
 /** `agent3 session`: the sessions of an agent. */
@@ -57,15 +57,9 @@ Exit code: 0; with --follow that of the command, 1 where it has none.`;
 const COLUMNS = `
 Fields without a terminal: session, status, exit code, start, milliseconds, bytes of stdout, of stderr, command.`;
 
-function parseCount(text: string): number {
-  if (/^\d{1,9}$/.test(text) && Number(text) > 0) return Number(text);
-  throw new InvalidArgumentError('It has to be a number from 1.');
-}
+const parseCount = numberOption(/^\d+$/, 1, 999_999_999, 'It has to be a number from 1.');
 
-function parseBytes(text: string): number {
-  if (/^-?\d{1,15}$/.test(text)) return Number(text);
-  throw new InvalidArgumentError('It has to be a number of bytes.');
-}
+const parseBytes = numberOption(/^-?\d+$/, -1e15, 1e15, 'It has to be a number of bytes.');
 
 interface ListOptions extends RemoteOptions {
   readonly status?: string | undefined;

@@ -1,10 +1,10 @@
 import { dirname } from 'node:path';
-import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import type { Command } from '@commander-js/extra-typings';
 import { openJournal } from '../../ops/watchdog/journal.ts';
 import { readTarget } from '../../ops/watchdog/target.ts';
 import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { EXIT_USAGE, fail } from './exit.ts';
+import { EXIT_USAGE, fail, numberOption } from './exit.ts';
 
 /** As often as the shell script of the original. */
 const DEFAULT_SCHEDULE = '*/5 * * * *';
@@ -50,11 +50,7 @@ export function defineWatchdog(command: Command): void {
     });
 }
 
-function secondsOf(text: string): number {
-  const seconds = Number(text);
-  if (text !== '' && seconds >= 0 && seconds <= 600) return seconds;
-  throw new InvalidArgumentError('It has to be a number of seconds from 0 to 600.');
-}
+const secondsOf = numberOption(/^[\d.]+$/, 0, 600, 'It has to be a number of seconds from 0 to 600.');
 
 async function orRefuse<T>(work: () => T | Promise<T>): Promise<T> {
   try {
