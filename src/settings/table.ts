@@ -109,7 +109,8 @@ export const SETTINGS = {
   AGENT3_NOTIFY_URL: {
     key: 'notifyUrl',
     schema: Type.Optional(URL_WITH_PATH),
-    about: 'Receives by POST each command that waits for approval, and what became of it.',
+    about:
+      'Receives by POST each command that waits for approval, what became of it, and a sign-in whose token may have been stolen.',
   },
   AGENT3_NOTIFY_SECRET: {
     key: 'notifySecret',

@@ -111,6 +111,33 @@ describe('a client that signs in', () => {
     expect(shown).toMatch(/ grant +stolen +ended: a refresh token .* from 127\.0\.0\.1\r?$/m);
   });
 
+  test('whose token may have been stolen is told to the owner', async () => {
+    const told = Promise.withResolvers<unknown>();
+    using receiver = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: async (request) => {
+        told.resolve(await request.json());
+        return new Response();
+      },
+    });
+    await using other = await SignInAgent.start({
+      AGENT3_NOTIFY_URL: receiver.url.href,
+      AGENT3_NOTIFY_SECRET: 'a secret of notifications'.replaceAll(' ', '-'),
+    });
+    const guest = await registerClient(other.url, [LOCAL_REDIRECT]);
+    const connecting = await other.connect('--yes', '--name', 'phone');
+    const first = await signIn(other.url, guest, connecting.code);
+    await connecting.next('connected');
+    const second = (await (await refresh(other.url, guest, first.refresh_token)).json()) as Tokens;
+    await refresh(other.url, guest, second.refresh_token);
+    await refresh(other.url, guest, first.refresh_token);
+    expect(await told.promise).toMatchObject({
+      type: 'grant.ended',
+      data: { token: 'phone', client: 'other', why: expect.stringContaining('stolen') },
+    });
+  });
+
   test('loses its grant when its authorization code comes twice', async () => {
     const connecting = await server.connect('--yes');
     const { verifier, challenge } = pkce();
