@@ -1,10 +1,161 @@
 import { closeSync } from 'node:fs';
-import { Deadline } from '../lib/clock.ts';
+import { Type } from '@sinclair/typebox';
 import { InvalidArguments } from '../lib/errors.ts';
 import { MAX_SEARCHES, SEARCH_SECONDS } from '../lib/limits.ts';
+import { plainText } from '../lib/visible.ts';
 import { Gate } from '../process/gate.ts';
-import type { LineMatch, SearchStep } from '../sessions/match-lines.ts';
-import type { Session, StreamName } from '../sessions/session.ts';
+import { Growth } from '../sessions/growth.ts';
+import { type LineMatch, LONGEST_LINE_BYTES, type SearchStep } from '../sessions/match-lines.ts';
+import type { Session, StoredStream } from '../sessions/session.ts';
+import { envelopeChars, messageOf, snapshot } from './answer.ts';
+import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
+import { type Notes, recordHints } from './hints.ts';
+import type { Masker } from './masking.ts';
+import type { SliceRequest } from './slice.ts';
+
+export const matchesField = Type.Array(
+  Type.Object({
+    line: Type.Integer({ description: 'Number of the line in the stream, from 1.' }),
+    offset: Type.Integer({ description: 'Where the line begins, in bytes: read on from there.' }),
+    part: Type.Optional(
+      Type.Boolean({
+        description: 'True for a part of a line that is longer than 65536 bytes; offset is where the part begins.',
+      }),
+    ),
+    text: Type.String({ description: 'The line, up to 1000 characters of it.' }),
+    before: Type.Optional(Type.Array(Type.String(), { description: 'Lines before it.' })),
+    after: Type.Optional(Type.Array(Type.String(), { description: 'Lines after it.' })),
+  }),
+  { description: 'The lines that match, when match was given.' },
+);
+
+interface MatchRequest extends SliceRequest {
+  readonly match: string;
+  readonly context: number;
+  readonly wait: number;
+}
+
+/** A search is a process: one that waits for output to match starts it no more often than that. */
+const NEXT_SEARCH_SECONDS = 0.5;
+/** The process starts, and its matches are read. */
+const SEARCH_MARGIN_SECONDS = 1;
+
+/** The lines of a session that match, as far as they fit one answer; with `wait`, waits until there is one. */
+export async function searchAnswer(
+  parts: OperationDeps,
+  session: Session,
+  given: MatchRequest,
+  called: CallContext,
+  notes: Notes,
+): Promise<Answer> {
+  const { found, isOver, context } = await searchUntilFound(parts, session, given, called);
+  const { masker, limits } = context;
+  const { fields, streams } = snapshot(session, parts.clock);
+  const isAtEnd = found.nextOffset >= streams[given.stream].size;
+  const { record } = session;
+  return {
+    stdout: '',
+    stderr: '',
+    ...fields,
+    truncated: fields.stdout_bytes + fields.stderr_bytes > 0,
+    matches: found.matches.map(({ line, offset, isPart, text, before, after }) => ({
+      line,
+      offset,
+      ...(isPart && { part: true }),
+      text,
+      ...(given.context > 0 && { before, after }),
+    })),
+    next_offset: found.nextOffset,
+    eof: isOver && isAtEnd,
+    ...messageOf(
+      ...recordHints(record, limits, notes.silence, 'next_offset'),
+      ...notes.more,
+      fateOf(found, isAtEnd, isOver, given),
+      masker?.hint(),
+    ),
+  };
+}
+
+async function searchUntilFound(
+  parts: OperationDeps,
+  session: Session,
+  given: MatchRequest,
+  call: CallContext,
+): Promise<{ readonly found: Found; readonly isOver: boolean; readonly context: CallContext }> {
+  const deadline = call.deadline.before(SEARCH_MARGIN_SECONDS).orAfter(given.wait);
+  const { stream } = given;
+  const isPlain = given.plain ?? session.record.input === 'terminal';
+  const roomChars = Math.max(LEAST_CHARS, replyChars(call) - FRAME_CHARS);
+  const maxChars = Math.min(roomChars, given.limit, call.limits.maxOutputBytes);
+  const showText = isPlain ? plainText : (text: string): string => text;
+  using growth = new Growth(session.path(stream));
+  let offset = given.offset < 0 ? Math.max(0, session.sizeOf(stream) + given.offset) : given.offset;
+  for (;;) {
+    const grown = growth.next();
+    const end = parts.commands.endOf(session);
+    const context = revalidate(call);
+    const show = async (found: LineMatch): Promise<LineMatch> =>
+      context.masker === undefined ? found : withoutSecrets(context.masker, found, session.stream(stream), showText);
+    const found = await search(parts, session, given, call, { offset, isPlain, maxChars, roomChars }, show);
+    const isOver = end === undefined;
+    if (found.matches.length > 0 || found.isStopped || isOver || call.shutdown.fired || deadline.passed) {
+      return { found, isOver, context };
+    }
+    // A line that is not whole yet is looked at again.
+    offset = lineStart(session, given, found.nextOffset);
+    if (!end.fired && !grown.fired) await deadline.waitFor(end, call.shutdown, grown);
+    await deadline.orAfter(NEXT_SEARCH_SECONDS).waitFor(end, call.shutdown);
+  }
+}
+
+/** A match in which the secrets of its lines are masked, for what stands around them in the stream. */
+async function withoutSecrets(
+  masker: Masker,
+  match: LineMatch,
+  stream: StoredStream,
+  show: (text: string) => string,
+): Promise<LineMatch> {
+  const { before, text, after, from, to } = match;
+  const arePart = match.isPart || to - from >= LONGEST_LINE_BYTES;
+  const texts = await masker.maskLines(
+    { texts: [...before, text, ...after], start: from, end: to, arePart },
+    stream,
+    show,
+  );
+  return {
+    ...match,
+    before: texts.slice(0, before.length),
+    text: texts[before.length] ?? '',
+    after: texts.slice(before.length + 1),
+  };
+}
+
+/** With the smallest answers that the settings allow: the sentences are hardly ever at their longest. */
+const LEAST_CHARS = 300;
+/** What a search answers beside its matches; statusHint and the others have at most 1,500 characters. */
+const FRAME_CHARS = envelopeChars({ matches: [] }) + 2500;
+
+function lineStart(session: Session, { stream }: MatchRequest, offset: number): number {
+  const from = Math.max(0, offset - LONGEST_LINE_BYTES);
+  const bytes = session.stream(stream).read(from, offset - from);
+  return from + bytes.lastIndexOf(10) + 1;
+}
+
+function fateOf(
+  { matches, nextOffset, isStopped }: Found,
+  isAtEnd: boolean,
+  isOver: boolean,
+  { wait }: MatchRequest,
+): string | undefined {
+  if (isStopped) {
+    return `The search took too long and was stopped at offset ${nextOffset}: go on from there, or use a simpler pattern.`;
+  }
+  if (matches.some(({ isPart }) => isPart))
+    return `Lines of more than 65536 bytes were searched in parts of that size, marked part: true. Search on from offset ${nextOffset}.`;
+  if (!isAtEnd) return `More may follow: search on from offset ${nextOffset}.`;
+  if (matches.length > 0) return undefined;
+  return wait > 0 && !isOver ? 'No line matched in this time.' : 'No line matches.';
+}
 
 /** What a search is told, as JSON. */
 export interface SearchOrder {
@@ -31,67 +182,53 @@ export interface Found {
 function parsePattern(text: string): Pick<SearchOrder, 'pattern' | 'flags'> {
   const ignoresCase = text.startsWith('(?i)');
   const pattern = ignoresCase ? text.slice(4) : text;
-  try {
-    new RegExp(pattern, 'u');
-    return { pattern, flags: ignoresCase ? 'iu' : 'u' };
-  } catch {
-    // Without `u` more escapes are allowed, such as `\-`.
+  let reason = '';
+  // Without `u` more escapes are allowed, such as `\-`.
+  for (const unicode of ['u', '']) {
+    try {
+      new RegExp(pattern, unicode);
+      return { pattern, flags: ignoresCase ? `i${unicode}` : unicode };
+    } catch (error) {
+      reason = error instanceof Error ? error.message : String(error);
+    }
   }
-  try {
-    new RegExp(pattern);
-    return { pattern, flags: ignoresCase ? 'i' : '' };
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new InvalidArguments(
-      `match is no regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
-    );
-  }
+  throw new InvalidArguments(
+    `match is no regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
+  );
 }
 
 const slots = new Gate(MAX_SEARCHES, 'searches', '');
 
 /**
  * Searches a stream of a session from `offset` on, in a process of its own that is killed when its time is over: no
- * pattern can hold the agent up. Throws `InvalidArguments` for a pattern that is none, `TooManyRequests`.
+ * pattern can hold the agent up. All matches together have up to `roomChars` characters, also when there is only one.
+ * Throws `InvalidArguments` for a pattern that is none, `TooManyRequests`.
  */
-export async function search(
-  argv: readonly string[],
+async function search(
+  { ownArgv, turns }: OperationDeps,
   session: Session,
-  stream: StreamName,
-  request: Pick<SearchOrder, 'offset' | 'context' | 'isPlain' | 'maxChars'> & {
-    readonly principal: string;
-    readonly match: string;
-    readonly seconds: number;
-    /** Resolves when it is the turn of the principal to start a process. */
-    readonly turn: () => Promise<void>;
-    readonly show: (match: LineMatch) => Promise<LineMatch>;
-    /** What all matches together may have in characters, also when there is only one. */
-    readonly roomChars: number;
-  },
+  { stream, match, context }: MatchRequest,
+  { principal, deadline: callDeadline }: CallContext,
+  { roomChars, ...bounds }: Pick<SearchOrder, 'offset' | 'isPlain' | 'maxChars'> & { readonly roomChars: number },
+  show: (match: LineMatch) => Promise<LineMatch>,
 ): Promise<Found> {
-  const { principal, match, seconds, turn, show, roomChars, ...bounds } = request;
   const end = session.stream(stream).size;
   // The search opens it by its path.
   closeSync(session.openReading(stream));
-  const order: SearchOrder = { path: session.path(stream), end, ...parsePattern(match), ...bounds };
-  const deadline = Deadline.after(Math.min(seconds, SEARCH_SECONDS));
+  const order: SearchOrder = { path: session.path(stream), end, context, ...parsePattern(match), ...bounds };
+  const deadline = callDeadline.before(SEARCH_MARGIN_SECONDS).orAfter(SEARCH_SECONDS);
   // Not the other way round: the beginning of a secret does not look like one.
   const shorten = async (found: LineMatch): Promise<LineMatch> => shortened(await show(found), roomChars);
   const release = await slots.enter(principal, MAX_SEARCHES, (called) => deadline.waitFor(called));
   try {
-    await turn();
-    return await collect(await runSearch([...argv, 'match-lines'], order, deadline.leftMs / 1000), order, shorten);
+    await turns.take(principal);
+    return await collect(await runSearch([...ownArgv, 'match-lines'], order, deadline.leftMs), order, shorten);
   } finally {
     release();
   }
 }
 
-interface Searched {
-  readonly text: string;
-  readonly isStopped: boolean;
-}
-
-async function runSearch(argv: string[], order: SearchOrder, seconds: number): Promise<Searched> {
+async function runSearch(argv: string[], order: SearchOrder, timeoutMs: number) {
   const child = Bun.spawn(argv, {
     cwd: '/',
     // Nothing of the agent's own.
@@ -106,10 +243,9 @@ async function runSearch(argv: string[], order: SearchOrder, seconds: number): P
   const timer = setTimeout(() => {
     isStopped = true;
     child.kill('SIGKILL');
-  }, seconds * 1000);
+  }, timeoutMs);
   try {
-    const text = await new Response(child.stdout).text();
-    return { text, isStopped };
+    return { text: await new Response(child.stdout).text(), isStopped };
   } finally {
     clearTimeout(timer);
     child.kill('SIGKILL');
@@ -117,7 +253,7 @@ async function runSearch(argv: string[], order: SearchOrder, seconds: number): P
 }
 
 async function collect(
-  { text, isStopped }: Searched,
+  { text, isStopped }: Awaited<ReturnType<typeof runSearch>>,
   { maxChars, offset, end }: SearchOrder,
   show: (match: LineMatch) => Promise<LineMatch>,
 ): Promise<Found> {

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { type Snapshot, snapshot } from '../calls/answer.ts';
 import type { CallContext, OperationDeps } from '../calls/context.ts';
 import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/follow.ts';
-import { matchesField, searchAnswer } from '../calls/search-answer.ts';
+import { matchesField, searchAnswer } from '../calls/search.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { Growth } from '../sessions/growth.ts';

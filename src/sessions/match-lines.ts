@@ -38,7 +38,7 @@ export type SearchStep = { readonly match: LineMatch } | { readonly at: number }
 
 const CHUNK_BYTES = 1_048_576;
 /** A line that is longer is matched in pieces of this size: the stream may be one line of a gigabyte. */
-const LONGEST_LINE_BYTES = 65_536;
+export const LONGEST_LINE_BYTES = 65_536;
 const NEWLINE = 10;
 
 /** A match that still gets lines behind it. */
