@@ -181,8 +181,9 @@ function wantedUrl(
   manifest: Manifest | undefined,
   known: string | undefined,
 ): Record<string, string> {
-  const before = manifest?.domain ? `https://${manifest.domain}` : undefined;
-  if (typeof domain === 'string') return { AGENT3_PUBLIC_URL: `https://${domain.toLowerCase()}` };
+  const urlOf = (name: string): string => `https://${name.toLowerCase()}`;
+  const before = manifest?.domain ? urlOf(manifest.domain) : undefined;
+  if (typeof domain === 'string') return { AGENT3_PUBLIC_URL: urlOf(domain) };
   if (domain === false) return known !== undefined && known === before ? { AGENT3_PUBLIC_URL: '' } : {};
   return before !== undefined && !known ? { AGENT3_PUBLIC_URL: before } : {};
 }
