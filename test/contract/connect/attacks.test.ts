@@ -276,9 +276,8 @@ describe('whoever can write what the agent itself can', () => {
       sha256: new Bun.CryptoHasher('sha256').update('mine').digest('hex'),
     }));
     await Bun.sleep(1500);
-    const mine = await server.call('mine', {}, { tool: 'server_info' });
     // Whoever writes this file makes tokens, as ever; what came by the sign-in ends all the same.
-    expect([await status(), mine.status === 200 || mine.status === 401]).toEqual([401, true]);
+    expect(await status()).toBe(401);
   });
 
   test.each(['forged', 'cut', 'of another grant', 'a directory', 'empty', 'a link'])(
