@@ -121,10 +121,8 @@ const EPERM = 1;
 const ENOSYS = 38;
 const EAFNOSUPPORT = 97;
 
-/** sys/socket.h: AF_UNIX; AF_INET, AF_INET6, AF_NETLINK. */
-const UNIX = 1;
-const FAMILIES = [2, 10] as const;
-const NETLINK = 16;
+/** sys/socket.h: AF_UNIX, AF_NETLINK; AF_INET, AF_INET6. */
+const [UNIX, NETLINK, ...FAMILIES] = [1, 16, 2, 10] as const;
 /** linux/netlink.h: routes and addresses, sockets, generic. Some of the others carry messages to a user's programs. */
 const NETLINK_PROTOCOLS = [0, 4, 16] as const;
 /** sys/socket.h: SOCK_STREAM, SOCK_SEQPACKET, without the flags beside them. Their pairs cannot be led elsewhere. */
@@ -132,6 +130,8 @@ const PAIRS = [1, 5] as const;
 const TYPE_BITS = 0xf;
 /** asm-generic/ioctls.h: TIOCSTI and TIOCLINUX type into a terminal. */
 const TYPING = [0x5412, 0x541c] as const;
+/** Snapshots copy what is hidden: linux/btrfs.h, and bcachefs; without the size of their arguments. */
+const SNAPSHOTS = [0x9401, 0x9417, 0xbc10, 0xbc1d] as const;
 /** linux/sched.h: every CLONE_NEW… but that of time, which clone has no bit for. */
 const NEW_NAMESPACES = 0x7e02_0000;
 /** linux/stat.h: S_ISUID, S_ISGID; S_IROTH, S_IXOTH. */
@@ -167,7 +167,7 @@ export interface FilterOptions {
  *   asynchronous input and output, no huge pages; where it may write nowhere no watches, and without network not the
  *   memory of sockets of the internet, which lead nowhere there;
  * - changes nothing of the first process of its sandbox, which is not its own;
- * - makes no namespaces, mounts or keys, types into no terminal;
+ * - makes no namespaces, mounts or keys, types into no terminal, copies no tree by a snapshot;
  * - uses no call that has come to the kernel since this list was made.
  *
  * What a filter cannot look at, because it lies in memory (openat2, clone3), answers that there is no such call: the C
@@ -183,7 +183,7 @@ export function seccompFilter(options: FilterOptions, architecture: string = pro
   return filter;
 }
 
-/** There are a few, and each command needs one. */
+/** Each command needs one. */
 const made = new Map<string, Uint8Array>();
 
 function makeFilter({ isWritable, network }: FilterOptions, numbers: Numbers): Uint8Array {
@@ -223,7 +223,12 @@ function makeFilter({ isWritable, network }: FilterOptions, numbers: Numbers): U
     ...numbers.changes.flatMap(([call, pid]) =>
       forCall(call, [load(argumentAt(pid)), ...ifEqual(FIRST, ERRNO | EPERM)]),
     ),
-    ...forCall(numbers.ioctl, [load(argumentAt(1)), ...TYPING.flatMap((request) => ifEqual(request, ERRNO | EPERM))]),
+    ...forCall(numbers.ioctl, [
+      load(argumentAt(1)),
+      ...TYPING.flatMap((request) => ifEqual(request, ERRNO | EPERM)),
+      [AND, 0, 0, 0xffff],
+      ...SNAPSHOTS.flatMap((request) => ifEqual(request, ERRNO | EPERM)),
+    ]),
     ...numbers.hugePages.flatMap(([call, flags, flag]) => forCall(call, ifAnyBit(flags, flag))),
     ...forCall(numbers.clone, ifAnyBit(0, NEW_NAMESPACES)),
     [RETURN, 0, 0, ALLOW],
@@ -238,9 +243,7 @@ function load(offset: number): Instruction {
   return [LOAD, 0, 0, offset];
 }
 
-function refuse(): Instruction {
-  return [RETURN, 0, 0, ERRNO | EPERM];
-}
+const refuse = (): Instruction => [RETURN, 0, 0, ERRNO | EPERM];
 
 /** Refuses a call one of whose arguments has any of these bits: three instructions. */
 function ifAnyBit(argument: number, bits: number): Instruction[] {

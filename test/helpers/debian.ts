@@ -40,6 +40,7 @@ const PACKAGES = {
   mmdebstrap: 'mmdebstrap',
   busybox: 'busybox-static',
   cpio: 'cpio',
+  'mkfs.btrfs': 'btrfs-progs',
   mke2fs: 'e2fsprogs',
   unxz: 'xz-utils',
 } as const;

@@ -146,6 +146,14 @@ const rows: Row[] = [
     onBoth(`fcntl ${command}`, 72, 25, [FD, command, 0], 'allowed'),
   ),
   ...[0x5412, 0x541c].flatMap((request) => onBoth(`ioctl ${request}`, 16, 29, [FD, request], 'EPERM')),
+  // Snapshots of btrfs and bcachefs, with sizes of other kernels, and with bits that the kernel does not look at.
+  ...[0x5000_9401, 0x5000_9417, 0x4020_bc10, 0x4030_bc1d, 0xc020_bc10, 0x7_5000_9417].flatMap((request) =>
+    onBoth(`ioctl ${request}`, 16, 29, [FD, request], 'EPERM'),
+  ),
+  // FICLONE, FIDEDUPERANGE, BTRFS_IOC_SUBVOL_CREATE, FS_IOC_GETFLAGS, TCGETS.
+  ...[0x4004_9409, 0xc018_9436, 0x5000_940e, 0x8008_6601, 0x5401].flatMap((request) =>
+    onBoth(`ioctl ${request}`, 16, 29, [FD, request], 'allowed'),
+  ),
   ...onBoth('ioctl TCGETS', 16, 29, [FD, 0x5401], 'allowed'),
   ...[0x1000_0000, 0x2_0000, 0x4000_0000, 0x2000_0000 | 17].flatMap((flags) =>
     onBoth(`clone ${flags.toString(16)}`, 56, 220, [flags], 'EPERM'),
