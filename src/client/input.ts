@@ -135,7 +135,7 @@ export function openTerminal(
   stdin.setRawMode(true);
   process.on('exit', release);
   return {
-    input: { kind: 'pieces', pieces: keys() },
+    input: { kind: 'pieces', pieces: process.stdin as AsyncIterable<Uint8Array> },
     order: {
       pty: true,
       rows: cells(rows, 24),
@@ -150,9 +150,4 @@ export function openTerminal(
 /** A terminal that nobody looks at has no size: `script`, a runner of tests. */
 export function cells(count: number, usual: number): number {
   return count < 1 ? usual : Math.min(MOST_CELLS, count);
-}
-
-/** What is typed, all of it that came meanwhile at once. */
-async function* keys(): AsyncGenerator<Uint8Array, void> {
-  for await (const typed of process.stdin) yield typed as Uint8Array;
 }

@@ -13,8 +13,8 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { below, readIfThere, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
-import { mustRun, systemIds, userExists } from './machine.ts';
+import { below, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
+import { mustRun, readText, systemIds, userExists } from './machine.ts';
 
 /** Whom a file belongs to, and who may do what. */
 export interface Access {
@@ -76,8 +76,7 @@ export class Changes {
   /** Writes a file: beside it, then renamed, so that a reader sees the old one or the new one. */
   file(path: string, content: string, access: Access, shown: string = content): void {
     const target = this.#place(path);
-    const before = readIfThere(target);
-    if (before?.toString('utf8') === content && this.#hasAccess(target, access)) return;
+    if (readText(target) === content && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}`);
     if (this.dryRun) this.tell(indent(shown.slice(0, SHOWN_MAX_CHARS)));

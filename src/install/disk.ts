@@ -1,4 +1,4 @@
-import { chmodSync, chownSync, existsSync, lstatSync, readFileSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
+import { chmodSync, chownSync, lstatSync, readFileSync, readlinkSync, rmdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { detach } from '../linux/libc.ts';
 import { InstallFault } from './machine.ts';
@@ -49,11 +49,6 @@ function isLink(path: string): boolean {
 export function setGroup(target: string, gid: number, mode: number): void {
   chownSync(target, -1, gid);
   chmodSync(target, mode & 0o7777);
-}
-
-/** The bytes of a file; undefined where there is none. */
-export function readIfThere(path: string): Buffer | undefined {
-  return existsSync(path) ? readFileSync(path) : undefined;
 }
 
 /** Takes away what is mounted below a directory: its files are not the directory's own. */

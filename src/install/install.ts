@@ -7,10 +7,10 @@ import { hideSecretSettings } from '../settings/config.ts';
 import { version } from '../version.ts';
 import { addSite, removeSite, siteAnswers, siteLeadsTo } from './caddy.ts';
 import type { Changes } from './changes.ts';
-import { type Manifest, manifestText } from './installed.ts';
+import type { Manifest } from './installed.ts';
 import { BINARY, BINARY_ACCESS, COMMANDS, PATHS, SERVICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import { hasSystemd, InstallFault, takeLock, unitIs } from './machine.ts';
-import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, removeObsolete, writeFiles } from './plan.ts';
+import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, writeFiles } from './plan.ts';
 import { runsOldExecutable, type Service, serviceState, versionOn, whyNot } from './service.ts';
 import { type InstallOptions, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
@@ -90,7 +90,8 @@ function put(situation: Situation): Manifest {
     // As long as its file is there.
     changes.command(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
   }
-  removeObsolete(manifest, new Set(files.map(({ path }) => path)), changes);
+  const current = new Set(files.map(({ path }) => path));
+  for (const path of Object.keys(manifest?.files ?? {})) if (!current.has(path)) changes.remove(path);
   keepRecordOfLostKey(situation);
   changes.file(PATHS.settings, settings.text, { mode: 0o600 }, hideSecretSettings(settings.text));
   if (staged) enableStaged(changes, input);
@@ -104,7 +105,7 @@ function put(situation: Situation): Manifest {
     packaged: options.packaged,
     ...(lookLogs !== undefined && { lookLogs }),
   };
-  changes.file(PATHS.manifest, manifestText(next), { mode: 0o644 });
+  changes.file(PATHS.manifest, `${JSON.stringify(next, null, 2)}\n`, { mode: 0o644 });
   return next;
 }
 
@@ -184,16 +185,14 @@ function setWatchdog({ options, changes, input, notes }: Situation): void {
   if (input.watchdog === 'timer' && !isEnabled) {
     // Without a start: it would start the agent.
     const now = options.start ? ['--now'] : [];
-    changes.command(['systemctl', 'enable', '--quiet', ...now, WATCHDOG_TIMER], disableWatchdog);
+    changes.command(['systemctl', 'enable', '--quiet', ...now, WATCHDOG_TIMER], () => {
+      runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
+    });
   }
   if (input.watchdog === 'cron') {
     notes.push(`systemd runs no timers here: the watchdog runs from ${PATHS.watchdogCron}`);
   }
   if (input.watchdog === 'none') notes.push('no watchdog: systemd alone keeps the agent alive');
-}
-
-function disableWatchdog(): void {
-  runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
 }
 
 /** A command that somebody waits for would end without an exit code: it gets the time that commands have. */

@@ -31,10 +31,6 @@ export function readManifest(path: string): Manifest | undefined {
   }
 }
 
-export function manifestText(manifest: Manifest): string {
-  return `${JSON.stringify(manifest, null, 2)}\n`;
-}
-
 /** Where the executable of an installation is. */
 export function installedBinary(manifest: Manifest): string {
   return manifest.packaged ? PACKAGED_BINARY : BINARY;

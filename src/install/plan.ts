@@ -172,8 +172,3 @@ export function writeFiles(files: readonly PlannedFile[], manifest: Manifest | u
   }
   return { sums, kept };
 }
-
-/** Removes files of an earlier installation that the new one has no more. */
-export function removeObsolete(manifest: Manifest | undefined, current: ReadonlySet<string>, changes: Changes): void {
-  for (const path of Object.keys(manifest?.files ?? {})) if (!current.has(path)) changes.remove(path);
-}

@@ -24,13 +24,12 @@ export function makeUsers(situation: Situation): string[] | undefined {
   if (!input.lookLogs) return undefined;
   const missing = input.logGroups.filter((group) => !isMember(user, group));
   for (const group of missing) join(changes, user, group);
-  if (missing.length > 0) notes.push(readsLogs(user, input.logGroups));
+  if (missing.length > 0)
+    notes.push(
+      `every command of the agent now reads the logs of this machine, whatever its profile: ${user} is in the groups ${input.logGroups.join(', ')}. To end that: agent3 install --no-look-logs`,
+    );
   if (input.logGroups.length === 0) notes.push(`this machine has none of the groups ${LOG_GROUPS.join(', ')}`);
   return [...(isSame ? (manifest?.lookLogs ?? []) : []), ...missing];
-}
-
-function readsLogs(user: string, groups: readonly string[]): string {
-  return `every command of the agent now reads the logs of this machine, whatever its profile: ${user} is in the groups ${groups.join(', ')}. To end that: agent3 install --no-look-logs`;
 }
 
 /** Takes the user of the agent out of the groups that the installer put it into. */
