@@ -37,7 +37,7 @@ const NETWORKS = `
 /** Files over the network, directories of users, mail. */
 const DIRECTORIES = `
   /etc/davfs2/secrets /etc/ceph/*.keyring /etc/libvirt/secrets /etc/ldap.secret /etc/ldap/slapd.d /etc/pam_ldap.secret
-  /etc/libnss-ldap.secret /etc/nslcd.conf /etc/msmtprc /etc/esmtprc /etc/ssmtp /etc/nullmailer/remotes
+  /etc/libnss-ldap.secret /etc/openldap/slapd.d /etc/pve/priv /etc/crowdsec/*credentials* /etc/nslcd.conf /etc/msmtprc /etc/esmtprc /etc/ssmtp /etc/nullmailer/remotes
   /etc/postfix/*passw* /etc/postfix/ssl /etc/dovecot/private /etc/dovecot/users /etc/dovecot/passwd* /etc/dkimkeys
   /etc/opendkim/keys /etc/mail/authinfo* /etc/fetchmailrc /etc/mailman3 /etc/sympa /etc/proftpd/*passw*
   /etc/vsftpd/*passw* /etc/ejabberd /etc/prosody /etc/matrix-synapse /etc/dendrite /etc/asterisk /etc/freeswitch
@@ -178,6 +178,7 @@ const HOME_HISTORIES = `
   ~/.psql_history ~/.sqlite_history ~/.rediscli_history ~/.node_repl_history ~/.*_history-* ~/.histfile ~/.zhistory
   ~/.local/share/fish/fish_history ~/.local/share/zsh/history ~/.local/state/*history ~/.local/share/atuin
   ~/.bash_sessions ~/.zsh_sessions ~/.python-history ~/.pythonhist ~/.irb-history ~/.pry_history ~/.irb_history
+  ~/.config/nushell/history.txt ~/.config/nushell/history.sqlite3 ~/.erlang.cookie
   ~/.lesshst ~/.viminfo ~/.vim/viminfo ~/.local/state/nvim/shada ~/.local/share/nvim/shada ~/.local/share/mc/history
   ~/.local/share/Trash ~/.history`;
 

@@ -32,7 +32,16 @@ const KNOWN = [
     '/etc/vault.d',
   ],
   ...['/var/lib/tor', '/var/lib/systemd/coredump', '/.snapshots', '/var/lib/mysql', '/var/lib/redis', '/var/lib/etcd'],
-  ...['/var/lib/vault', '/var/lib/mongodb', '/etc/krb5.keytab', '/etc/wireguard', '~/.config/op', '~/.terraform.d'],
+  ...[
+    '/var/lib/vault',
+    '/var/lib/mongodb',
+    '/etc/krb5.keytab',
+    '/etc/wireguard',
+    '~/.erlang.cookie',
+    '/etc/pve',
+    '~/.config/op',
+    '~/.terraform.d',
+  ],
 ];
 test.each(KNOWN)('%s is hidden, or what is secret in it', (path) => {
   expect(SECRETS.some((secret) => secret === path || secret.startsWith(`${path}/`))).toBe(true);
