@@ -3,8 +3,8 @@ import { Buckets } from '../http/limiters.ts';
 import type { SignInAnswer, SignInDoor } from '../http/sign-in.ts';
 import { networkOf } from '../lib/addresses.ts';
 import { TooManyRequests } from '../lib/errors.ts';
-import { Shares } from '../lib/shares.ts';
 import { json, preflight } from './answers.ts';
+import { Bodies } from './bodies.ts';
 import { ClientDocuments } from './client-document.ts';
 import { ConsentRoute } from './consent.ts';
 import type { ConnectDeps } from './deps.ts';
@@ -13,8 +13,6 @@ import { TokenRoutes } from './token-routes.ts';
 
 /** Requests of one network in a minute. */
 const REQUESTS_PER_MINUTE = 600;
-/** Requests under way at once, of all networks. */
-const MAX_UNDER_WAY = 64;
 
 const CONSENT_PATH = '/oauth/authorize';
 
@@ -29,7 +27,7 @@ export class ConnectDoor implements SignInDoor {
   readonly challenge: string;
   readonly #routes: ReadonlyMap<string, Route>;
   readonly #rate: Buckets;
-  readonly #underWay = new Shares(MAX_UNDER_WAY);
+  readonly #bodies = new Bodies();
 
   constructor(deps: ConnectDeps, documents = new ClientDocuments(deps.clock)) {
     const { issuer, clock } = deps;
@@ -65,12 +63,7 @@ export class ConnectDoor implements SignInDoor {
     const from = networkOf(exchange.address);
     const seconds = this.#rate.consume(from, 1);
     if (seconds > 0) throw new TooManyRequests(seconds, `Too many requests came from there. Wait ${seconds} seconds.`);
-    if (!this.#underWay.hasRoom(from)) throw new TooManyRequests(2, 'Too many requests are under way. Try it again.');
-    const release = this.#underWay.acquire(from);
-    try {
-      return exchange.method === 'OPTIONS' ? preflight(route.methods) : await route.answer(exchange, read);
-    } finally {
-      release();
-    }
+    if (exchange.method === 'OPTIONS') return preflight(route.methods);
+    return route.answer(exchange, () => this.#bodies.read(from, read));
   }
 }

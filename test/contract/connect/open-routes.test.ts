@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync, statSync } from 'node:fs';
 import { HOSTS, OAuthHost } from '../../helpers/oauth-host.ts';
 import { SignInAgent } from '../../helpers/sign-in.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 const REQUESTS = 50_000;
 const AT_ONCE = 24;
@@ -175,6 +176,43 @@ const memory = () => {
 };
 
 describe('the routes that are open to everybody', () => {
+  test('keep nobody waiting for bodies that come slowly, from one address or from many', async () => {
+    await using server = await SignInAgent.start({ AGENT3_TRUSTED_PROXIES: '127.0.0.1' });
+    const { host, tokens } = await server.signIn(HOSTS.claude, 'patient');
+    const sockets: Bun.Socket[] = [];
+    const sendSlowly = async (addressOf: (count: number) => string) => {
+      for (let count = 0; count < 150; count++) {
+        const socket = await Bun.connect({
+          hostname: '127.0.0.1',
+          port: Number(server.settings['AGENT3_PORT']),
+          socket: { data: () => {} },
+        });
+        const route = ['token', 'register', 'revoke', 'authorize'][count % 4];
+        const headers = `Host: agent.example.org\r\nX-Forwarded-For: ${addressOf(count)}\r\nContent-Length: 1000`;
+        socket.write(`POST /oauth/${route} HTTP/1.1\r\n${headers}\r\n\r\na=1&`);
+        sockets.push(socket);
+      }
+      await Bun.sleep(300);
+    };
+    let refresh = tokens.refresh;
+    for (const addressOf of [() => '192.0.2.1', (count: number) => `2001:db8:0:${count.toString(16)}::1`]) {
+      await sendSlowly(addressOf);
+      const start = performance.now();
+      const all = await Promise.all(
+        ['/.well-known/oauth-protected-resource', '/.well-known/oauth-authorization-server'].map((path) =>
+          fetch(server.issuer + path),
+        ),
+      );
+      expect(all.map(({ status }) => status)).toEqual([200, 200]);
+      expect((await fetch((await host.ask()).url)).status).toBe(200);
+      const newer = await host.refresh(refresh);
+      refresh = newer.refresh;
+      expect((await server.call(newer.access)).status).toBe(200);
+      expect(performance.now() - start).toBeLessThan(5000);
+    }
+    for (const socket of sockets) socket.end();
+  }, 60_000);
+
   test(`answer ${REQUESTS} odd requests without a fault, and keep nothing of them`, async () => {
     const { host, tokens } = await server.signIn(HOSTS.claude, 'kept', '--profile', 'full');
     await using terminal = server.connect('--name', 'waiting', '--client', 'other');
@@ -184,7 +222,8 @@ describe('the routes that are open to everybody', () => {
     await flood(REQUESTS / 5, 2);
     const settled = memory();
     const seen = await flood((REQUESTS / 5) * 4, 3);
-    expect(memory() - settled).toBeLessThan(24 * MIB);
+    // A busy machine collects garbage late.
+    await eventually('it takes no more memory than before', () => memory() - settled < 24 * MIB);
     // It reached what it was meant for: pages, refusals of every kind, registrations.
     for (const status of [200, 201, 204, 400, 401, 403, 413])
       expect([status, seen[status] ?? 0]).not.toEqual([status, 0]);
