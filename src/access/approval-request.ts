@@ -81,7 +81,7 @@ export function requestsDirectory(sessionsDirectory: string): string {
 /** Lays a request where its owner finds it. */
 export function publish(directory: string, request: ApprovalRequest): void {
   mkdirSync(directory, { recursive: true, mode: 0o700 });
-  writeFileSync(join(directory, `${request.session}.json`), JSON.stringify(request), { mode: 0o600 });
+  writeFileSync(fileOf(directory, request.session), JSON.stringify(request), { mode: 0o600 });
 }
 
 /**
@@ -89,16 +89,20 @@ export function publish(directory: string, request: ApprovalRequest): void {
  * it was `seen` is not read again.
  */
 export function lookAtPublished(directory: string, session: string, digest: string, seen: string): string | undefined {
-  const path = join(directory, `${session}.json`);
+  const path = fileOf(directory, session);
   const now = fileFingerprint(path);
   if (now === seen) return now;
   const value = readJson(path, undefined);
   return Value.Check(requestSchema, value) && digestOf(value) === digest ? now : undefined;
 }
 
-/** Takes a request away again. */
-export function unpublish(directory: string, session: string): void {
-  rmSync(join(directory, `${session}.json`), { force: true });
+/** Takes a request away again, or a decision, which the agent may have taken already. */
+export function takeAway(directory: string, session: string): void {
+  rmSync(fileOf(directory, session), { force: true });
+}
+
+function fileOf(directory: string, session: string): string {
+  return join(directory, `${session}.json`);
 }
 
 /** The requests that lie in a directory, the oldest first. What is none, or is over, is passed over. Throws the system's error. */
@@ -114,7 +118,7 @@ export function readRequests(directory: string, now: number): ApprovalRequest[] 
 
 /** What somebody who may has decided on a session; undefined: nothing yet. */
 export function readDecision(directory: string, session: string): ApprovalDecision | undefined {
-  const value = readJson(decisionPath(directory, session), 0);
+  const value = readJson(fileOf(directory, session), 0);
   return Value.Check(decisionSchema, value) && value.session === session ? value : undefined;
 }
 
@@ -123,22 +127,13 @@ export function readDecision(directory: string, session: string): ApprovalDecisi
  * of root is. Throws the system's error, `EEXIST` where there is one.
  */
 export function writeDecision(directory: string, decision: ApprovalDecision): void {
-  const fd = openSync(decisionPath(directory, decision.session), 'wx', 0o600);
+  const fd = openSync(fileOf(directory, decision.session), 'wx', 0o600);
   try {
     fchmodSync(fd, 0o644);
     writeFileSync(fd, JSON.stringify(decision));
   } finally {
     closeSync(fd);
   }
-}
-
-/** Takes a decision back, which the agent may have taken already. */
-export function removeDecision(directory: string, session: string): void {
-  rmSync(decisionPath(directory, session), { force: true });
-}
-
-function decisionPath(directory: string, session: string): string {
-  return join(directory, `${session}.json`);
 }
 
 /** Removes decisions that nobody waits for any more. */

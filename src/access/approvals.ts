@@ -10,7 +10,7 @@ import {
   publish,
   readDecision,
   requestsDirectory,
-  unpublish,
+  takeAway,
 } from './approval-request.ts';
 import type { SendNotice } from './webhook.ts';
 
@@ -119,7 +119,7 @@ export class Approvals {
       this.#watching = undefined;
     }
     try {
-      unpublish(this.#directory, session);
+      takeAway(this.#directory, session);
     } catch (error) {
       this.notices.warn({ session, err: error }, 'a request for approval could not be taken away');
     }

@@ -10,8 +10,8 @@ import {
   distrust,
   questionOn,
   readRequests,
-  removeDecision,
   requestsDirectory,
+  takeAway,
   writeDecision,
 } from '../access/approval-request.ts';
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
@@ -136,10 +136,10 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
   const isGone = () => !existsSync(path) || undefined;
   if (!(await waitFor(isGone, TAKEN_SECONDS, LOOK_MS))) {
     // Who was told that it has failed must not see it run later.
-    removeDecision(decisions, request.session);
+    takeAway(decisions, request.session);
     if (!(await waitFor(isGone, LAST_SECONDS, LOOK_MS))) fail(EXIT_FAILURE, notTaken(decisions));
   }
-  removeDecision(decisions, request.session);
+  takeAway(decisions, request.session);
   const after = await recordAfter(join(sessions, request.session, 'meta.json'));
   const isDenied = after === undefined ? verdict === 'deny' : after.status === 'denied';
   if (verdict === 'approve' && isDenied)

@@ -1,4 +1,4 @@
-import { requestsDirectory, unpublish } from '../access/approval-request.ts';
+import { requestsDirectory, takeAway } from '../access/approval-request.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Notices } from '../lib/notices.ts';
@@ -66,7 +66,7 @@ function recover(session: Session, parts: RecoveryDeps): (keyof Recovered)[] {
 
 /** What would have run was in the memory of the agent that is gone. */
 function endWaiting(session: Session, { clock, store, trail }: RecoveryDeps): [] {
-  unpublish(requestsDirectory(store.directory), session.id);
+  takeAway(requestsDirectory(store.directory), session.id);
   const reason = 'the agent was restarted while it waited for approval';
   tellNotRun(session, reason);
   session.update({

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { statSync } from 'node:fs';
-import { readDecision, removeDecision, writeDecision } from '../../src/access/approval-request.ts';
+import { readDecision, takeAway, writeDecision } from '../../src/access/approval-request.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const SESSION = '01234567-89ab-4cde-8f01-23456789abcd';
@@ -19,7 +19,7 @@ test.skipIf(process.geteuid?.() !== 0)(
     expect(statSync(directory.join(`${SESSION}.json`)).mode & 0o777).toBe(0o644);
     expect(readDecision(directory.path, SESSION)).toEqual(decision);
     expect(() => writeDecision(directory.path, { ...decision, verdict: 'deny' })).toThrow(/EEXIST/);
-    removeDecision(directory.path, SESSION);
+    takeAway(directory.path, SESSION);
     expect(readDecision(directory.path, SESSION)).toBeUndefined();
   },
 );
