@@ -52,12 +52,13 @@ const TIMED = 'hostile';
 const unnamed = readdirSync(join(import.meta.dir, 'vm'))
   .flatMap((name) => (name.endsWith('.test.ts') ? name.slice(0, -'.test.ts'.length) : []))
   .filter((name) => ![...CONTAINED, ...EMULATED, TIMED].includes(name));
-/** These try the executable; the folders of `units` need none. */
-const contract = ['test/contract', 'test/ops'];
+/** These try the executable, the longest folders first; the folders of `units` need none. */
+const folders = new Set(['doors', 'access', 'operations', ...readdirSync(join(import.meta.dir, 'contract'))]);
+const contract = [...[...folders].map((name) => `test/contract/${name}`), 'test/ops'];
 const units = readdirSync(import.meta.dir, { withFileTypes: true })
   .filter((entry) => entry.name.endsWith('.test.ts') || entry.isDirectory())
   .map(({ name }) => `test/${name}`)
-  .filter((path) => !['test/vm', 'test/bench', 'test/helpers', ...contract].includes(path));
+  .filter((path) => !['test/vm', 'test/bench', 'test/helpers', 'test/contract', 'test/ops'].includes(path));
 const reports: string[] = [];
 /** What groups of tests wrote that nobody has seen yet, and the part about each failure. */
 const unseen: string[] = [];
@@ -70,13 +71,13 @@ if (part === 'unit') {
 } else if (given.length > 0 && part !== 'vm') {
   await runLane([given], true);
 } else {
-  // An emulated machine takes one of two cores, or waits; the other tests wait most of the time, for commands.
-  const first = part === 'vm' ? undefined : runLane([units], true);
+  // An emulated machine takes one of two cores, or waits; the other tests wait half of the time, for commands.
+  const others = part === 'vm' ? [] : [units, ...contract.map((folder) => [folder])];
+  const first = runLane(others, true);
   await installed;
   const emulated = [...unnamed, ...EMULATED].map(machineTests);
   const contained = runLane(CONTAINED.map(machineTests), false).then(() => runLane(emulated, false));
-  const others = first?.then(() => runLane([contract], true));
-  await Promise.all([others, contained, runLane(emulated, false)]);
+  await Promise.all([first, runLane(others, false), contained, runLane(emulated, false)]);
   await runLane([machineTests(TIMED)], true);
 }
 for (const output of [...unseen, ...faults]) console.log(output);

@@ -52,7 +52,7 @@ describeVm('a machine that loses power in the middle of work', () => {
 systemd-run --quiet --unit=load-${cut} bash /opt/load ${cut}`);
       await vm.until(
         `[ "$(grep -ac '^${cut}-' /opt/answered)" -ge ${ANSWERED} ] && grep -aq '^t-${cut}-' /opt/tokens`,
-        120,
+        240,
       );
       await vm.powerCut();
       await answersWithin(vm, 60);
@@ -92,7 +92,7 @@ systemd-run --quiet --unit=load-${cut} bash /opt/load ${cut}`);
         `cut ${cut}: ${answered.length} of ${sent.length} keys answered; ${verified.stdout.trim().split('\n').at(-2)}`,
       );
     },
-    300_000,
+    600_000,
   );
 
   test('comes up after a power cut with what had reached the disk, and no unit has failed', async () => {
