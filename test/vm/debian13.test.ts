@@ -52,7 +52,7 @@ describeVm(
         await vm.sh(`[ ${user} = agent3 ] || agent3 install --user ${user}
 rm -rf /srv/work; install -d -o ${user} -g ${user} /srv/work
 printf 'extends = "workspace"\\ndirectory = "/srv/work"\\n' > /etc/agent3/profiles.d/work.toml`);
-        await answersWithin(vm, 30);
+        await answersWithin(vm, 60);
         for (const profile of ['readonly', 'work', 'full'])
           tokens[profile] = (await vm.sh(`agent3 token create ${user}-${profile} --profile ${profile}`)).trim();
       }, 320_000);
@@ -89,7 +89,7 @@ curl -s -H @<(echo "X-Auth-Token: ${tokens[profile]}") -d @/opt/body http://127.
           expect.stringContaining('watchdog'),
           expect.stringContaining('systemctl enable'),
         ]);
-      }, 180_000);
+      });
     });
   },
   'trixie',

@@ -42,7 +42,7 @@ for (const user of ['agent3', 'root']) {
       if (user === 'root') await vm.sh('/opt/bundle/ops/install --user root');
       await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
       await vm.sh(`cat > /opt/client <<'END'\n${CLIENT}\nEND`);
-      await answersWithin(vm, 30);
+      await answersWithin(vm, 60);
     }, 600_000);
     afterAll(() => vm?.[Symbol.asyncDispose]());
 
@@ -51,27 +51,23 @@ for (const user of ['agent3', 'root']) {
       return { pid, rssMib: Number(await vm.sh(`awk '/VmRSS/ { print $2 }' /proc/${pid}/status`)) / 1024 };
     };
 
-    test.each(ATTACKS)(
-      '%s: others are answered, and it is gone when it is stopped',
-      async (what, cmd, seconds) => {
-        const before = await agent();
-        const { body } = await ask(vm, 'shell', { cmd, background: true });
-        const { stdout, stderr } = await vm.run(`bash /opt/client ${seconds}`, 120);
-        const [worst = '', ...codes] = stdout.trim().split(' ');
-        console.log(`${user}, ${what}: the longest answer took ${worst} ms`);
-        // A full disk takes no session and no line of the record: nothing is run then, and the answer says so.
-        const mayRefuse = what.includes('full disk') && stderr.includes('disk is full');
-        expect(codes.filter((code) => code !== '200' && !(mayRefuse && code === '500'))).toEqual([]);
-        expect(Number(worst)).toBeLessThan(LONGEST_MS);
-        expect((await ask(vm, 'close_session', { session: body['session'] })).body).toEqual({ status: 'closed' });
-        await vm.sh('rm -f /var/tmp/agent3-fill');
-        expect(await vm.sh('systemctl show -p TasksCurrent --value agent3-commands')).toMatch(/^\d{1,2}\n$/);
-        const after = await agent();
-        expect(after.pid).toBe(before.pid);
-        expect(after.rssMib - before.rssMib).toBeLessThan(30);
-      },
-      200_000,
-    );
+    test.each(ATTACKS)('%s: others are answered, and it is gone when it is stopped', async (what, cmd, seconds) => {
+      const before = await agent();
+      const { body } = await ask(vm, 'shell', { cmd, background: true });
+      const { stdout, stderr } = await vm.run(`bash /opt/client ${seconds}`, 120);
+      const [worst = '', ...codes] = stdout.trim().split(' ');
+      console.log(`${user}, ${what}: the longest answer took ${worst} ms`);
+      // A full disk takes no session and no line of the record: nothing is run then, and the answer says so.
+      const mayRefuse = what.includes('full disk') && stderr.includes('disk is full');
+      expect(codes.filter((code) => code !== '200' && !(mayRefuse && code === '500'))).toEqual([]);
+      expect(Number(worst)).toBeLessThan(LONGEST_MS);
+      expect((await ask(vm, 'close_session', { session: body['session'] })).body).toEqual({ status: 'closed' });
+      await vm.sh('rm -f /var/tmp/agent3-fill');
+      expect(await vm.sh('systemctl show -p TasksCurrent --value agent3-commands')).toMatch(/^\d{1,2}\n$/);
+      const after = await agent();
+      expect(after.pid).toBe(before.pid);
+      expect(after.rssMib - before.rssMib).toBeLessThan(30);
+    });
 
     test('and all of it is on record', async () => {
       const { stdout, code } = await vm.run('agent3 audit verify', 60);

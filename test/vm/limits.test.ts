@@ -37,12 +37,15 @@ describeVm('the limits of an installed agent', () => {
   const kept = async (): Promise<unknown> => (await ask(vm, 'read_session', { session })).body['stdout'];
 
   test('are well by the word of the doctor', async () => {
-    await vm.sh('/opt/bundle/ops/install --domain agent3.localhost; agent3 token create looker --profile readonly');
+    await vm.sh(
+      '/opt/bundle/ops/install --domain agent3.localhost; agent3 token create looker --profile readonly',
+      280,
+    );
     await vm.until('agent3 doctor > /opt/report', 60);
     const report = (await vm.sh('cat /opt/report')).trim().split('\n');
     expect(report.filter((line) => !line.startsWith('✓'))).toEqual([]);
     expect(report.length).toBeGreaterThan(10);
-  }, 180_000);
+  });
 
   describe('are well by the word of the doctor, who', () => {
     for (const fault of FAULTS_OF_KERNEL) testFault(() => vm, fault);
@@ -68,7 +71,7 @@ describeVm('the limits of an installed agent', () => {
     // In the emulated machine, the first look may come late.
     const cmd = 'w=/sys/fs/cgroup$(sed s/^0:://  /proc/self/cgroup)/cpu.weight; cat $w; sleep 2; cat $w';
     expect(await shellIn(vm, cmd)).toMatch(/^10{1,2}\n10\n$/);
-  }, 60_000);
+  });
 
   test('outlives a command that eats all memory, which dies alone, and says why', async () => {
     const before = await pid();
@@ -79,10 +82,10 @@ describeVm('the limits of an installed agent', () => {
     expect(peak_memory_bytes).toBeGreaterThan(500_000_000);
     const killed = await vm.run("agent3 exec 'tail /dev/zero'", 120);
     expect(killed.stderr).toMatch(/agent3: 1 process was killed by the memory limit of \d+ MiB for one command/);
-    await answersWithin(vm, 15);
+    await answersWithin(vm, 60);
     expect(await pid()).toBe(before);
     expect(await vm.sh('systemctl show -p Result --value agent3')).toBe('success\n');
-  }, 240_000);
+  });
 
   test('answers and runs other commands beside a fork bomb in the background, and ends it', async () => {
     const { body } = await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", background: true });
@@ -104,7 +107,7 @@ describeVm('the limits of an installed agent', () => {
     expect(cpu_ms).toBeGreaterThan(0);
     if (processes !== undefined) expect(processes).toBeGreaterThan(100);
     await ask(vm, 'close_session', { session: body['session'] });
-  }, 120_000);
+  });
 
   test('outlives a fork bomb, and answers again after its limit', async () => {
     await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", timeout: 5 }, 100);
@@ -119,7 +122,7 @@ describeVm('the limits of an installed agent', () => {
       mv /var/lib/agent3/sessions /var/lib/agent3/sessions.kept; mkdir /var/lib/agent3/sessions
       mount /opt/small.img /var/lib/agent3/sessions; chown agent3: /var/lib/agent3/sessions
       systemctl start agent3`);
-    await answersWithin(vm, 15);
+    await answersWithin(vm, 60);
     const { body } = await ask(vm, 'shell', { cmd: 'head -c 100M /dev/zero' });
     expect(body).toMatchObject({ status: 'done', exit_code: 1 });
     expect(body['message']).toContain('The disk that holds the sessions is full');
@@ -133,7 +136,7 @@ describeVm('the limits of an installed agent', () => {
     expect(await shellIn(vm, 'echo room')).toBe('room\n');
     await vm.sh(`systemctl stop agent3; umount /var/lib/agent3/sessions; rmdir /var/lib/agent3/sessions
       mv /var/lib/agent3/sessions.kept /var/lib/agent3/sessions; systemctl start agent3`);
-    await answersWithin(vm, 15);
+    await answersWithin(vm, 60);
     expect(await kept()).toBe('kept\n');
-  }, 180_000);
+  });
 });
