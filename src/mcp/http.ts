@@ -211,23 +211,14 @@ async function watched(
     done(Buffer.byteLength(whole));
     return new Response(whole, init);
   }
-  const reader = response.body.getReader();
   let bytes = 0;
-  const counted = new ReadableStream<Uint8Array>({
-    pull: async (controller) => {
-      const { value, done: ended } = await reader.read();
-      if (ended) {
-        done(bytes);
-        controller.close();
-        return;
-      }
-      bytes += value.length;
-      controller.enqueue(value);
+  const counter: Transformer<Uint8Array, Uint8Array> & { cancel(): void } = {
+    transform: (chunk, controller) => {
+      bytes += chunk.length;
+      controller.enqueue(chunk);
     },
-    cancel: async (reason) => {
-      done(bytes);
-      await reader.cancel(reason);
-    },
-  });
-  return new Response(counted, init);
+    flush: () => done(bytes),
+    cancel: () => done(bytes),
+  };
+  return new Response(response.body.pipeThrough(new TransformStream(counter)), init);
 }
