@@ -4,6 +4,7 @@ import { addressOf } from '../../ops/watchdog/target.ts';
 import { CLIENT_KINDS, type ClientKind, GrantKey, type GrantRecord, makeGrant, takesSignIns } from '../access/grant.ts';
 import type { Profile } from '../access/profile.ts';
 import { type GrantState, grantsDirectory, readState } from '../connect/grant-state.ts';
+import { plainOrigin } from '../lib/addresses.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
@@ -91,9 +92,9 @@ interface Grant {
 
 /** What a sign-in needs of the settings. Exits with the reason when it is not there. */
 function requireSignIn(): { readonly issuer: string; readonly key: GrantKey } {
-  const { AGENT3_PUBLIC_URL: url, AGENT3_GRANT_KEY: secret } = settingsHere();
-  const issuer = url?.replace(/\/$/, '');
-  if (issuer === undefined || issuer === '')
+  const { AGENT3_PUBLIC_URL: url = '', AGENT3_GRANT_KEY: secret } = settingsHere();
+  const issuer = plainOrigin(url);
+  if (issuer === '')
     fail(
       EXIT_FAILURE,
       'no public URL is set (AGENT3_PUBLIC_URL), and clients sign in over HTTPS: sudo agent3 install --domain NAME. Without sudo, the settings of the service cannot be read',

@@ -148,3 +148,11 @@ export function isPublicAddress(address: string): boolean {
   const isGivenOut = plain.kind() === 'ipv4' || (plain as IPv6).match(ipaddr.IPv6.parse('2000::'), 3);
   return isGivenOut && plain.range() === 'unicast';
 }
+
+/**
+ * The origin of a URL in the one spelling that programs compare: of `https://X.Example:443/`, `https://x.example`. What is
+ * no URL stays as it is.
+ */
+export function plainOrigin(url: string): string {
+  return URL.canParse(url) ? new URL(url).origin : url;
+}

@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { isAbsolute, resolve } from 'node:path';
 import { KindGuard, type Static, type TObject } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { AddressList } from '../lib/addresses.ts';
+import { AddressList, plainOrigin } from '../lib/addresses.ts';
 import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { describeSchema, preview } from '../lib/schema-words.ts';
 import { webhookKey } from '../lib/token.ts';
@@ -91,7 +91,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     maxRunningPerToken: checked.maxRunningPerToken ?? checked.maxRunning,
     trustedProxies: proxies.list,
     allowedOrigins: (checked.allowedOrigins ?? '').split(',').filter((origin) => origin !== ''),
-    publicUrl: checked.publicUrl?.replace(/\/$/, ''),
+    publicUrl: checked.publicUrl === undefined ? undefined : plainOrigin(checked.publicUrl),
     unknownNames: Object.keys(environment).filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name)),
   });
 }

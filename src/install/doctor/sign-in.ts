@@ -1,4 +1,5 @@
 import { takesSignIns } from '../../access/grant.ts';
+import { plainOrigin } from '../../lib/addresses.ts';
 import { bad, type Found, good } from './finding.ts';
 
 /** What a sign-in depends on. */
@@ -23,7 +24,7 @@ export async function signInFinding(
   { values, domain, hasGrants }: SignInInput,
   sender: (issuer: string, isVerified: boolean) => Send = (issuer, isVerified) => sendTo(issuer, domain, isVerified),
 ): Promise<Found> {
-  const issuer = values['AGENT3_PUBLIC_URL']?.replace(/\/$/, '');
+  const issuer = plainOrigin(values['AGENT3_PUBLIC_URL'] ?? '');
   if (!issuer) return good('off: chats and other clients sign in at AGENT3_PUBLIC_URL, which is not set');
   if (!takesSignIns(issuer))
     return bad(`${issuer} is not https, so nobody can sign in`, 'agent3 install --domain NAME');

@@ -322,6 +322,24 @@ describe('a client', () => {
   });
 });
 
+test.each([
+  ['https://Agent.Example.ORG:443/', 'https://agent.example.org'],
+  ['https://agent.example.org:8443', 'https://agent.example.org:8443'],
+  ['https://someone@agent.example.org', 'https://agent.example.org'],
+])('the public URL %s has one spelling in all documents', async (url, plain) => {
+  await using spelt = await SignInAgent.start({ AGENT3_PUBLIC_URL: url });
+  const of = async (name: string) => fieldsOf(await fetch(`${spelt.agent.url}/.well-known/${name}`));
+  const [resource, issuer] = [await of('oauth-protected-resource'), await of('oauth-authorization-server')];
+  expect([resource['resource'], resource['authorization_servers'], issuer['issuer'], issuer['token_endpoint']]).toEqual(
+    [`${plain}/mcp`, [plain], plain, `${plain}/oauth/token`],
+  );
+  const { headers } = await fetch(`${spelt.agent.url}/mcp`, { method: 'POST', body: '{}' });
+  expect(headers.get('www-authenticate')).toContain(`"${plain}/.well-known/`);
+  const terminal = spelt.connect('--name', 'x', '--client', 'other');
+  expect((await terminal.event('code'))['url']).toBe(`${plain}/mcp`);
+  await terminal[Symbol.asyncDispose]();
+});
+
 describe('without a public URL', () => {
   test.each([
     ['none', {}],
