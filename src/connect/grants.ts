@@ -233,8 +233,9 @@ export class Grants {
     if (state.generation === generation && state.used_at === null) {
       const used = { ...state, used_at: now };
       this.#states.set(id, used);
-      this.#attempt(grant, () => this.#write(grant, used));
       this.#usedMs.set(id, now);
+      // On record: else the state of before could be put back, and the refresh token of before were good again.
+      this.#attempt(grant, () => void this.change(grant, used, 'used', {}));
     } else if (Math.abs(now - (this.#usedMs.get(id) ?? 0)) >= USE_NOTED_MS) {
       this.#usedMs.set(id, now);
       this.#attempt(grant, () => noteUse(this.deps.directory, id, now));

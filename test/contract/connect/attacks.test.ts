@@ -328,6 +328,20 @@ describe('whoever can write what the agent itself can', () => {
     for (const { access } of [signedIn.tokens, second, third]) expect((await server.call(access)).status).toBe(401);
   });
 
+  test('cannot undo that a refresh token was used: the one before it is not good again', async () => {
+    await begin();
+    await using _server = server;
+    const second = await signedIn.host.refresh(signedIn.tokens.refresh);
+    cpSync(statesOf(server), server.files.join('old'), { recursive: true });
+    expect((await server.call(second.access)).status).toBe(200);
+    await server.agent.stop();
+    rmSync(statesOf(server), { recursive: true });
+    cpSync(server.files.join('old'), statesOf(server), { recursive: true });
+    await server.agent.restart();
+    await expect(signedIn.host.refresh(signedIn.tokens.refresh)).rejects.toThrow();
+    expect((await server.call(second.access)).status).toBe(401);
+  });
+
   test('cannot bring back a grant that ended by putting back the state of before', async () => {
     await begin();
     await using _server = server;

@@ -86,9 +86,9 @@ describe('on record', () => {
       return mine.some((line) => JSON.stringify(line).includes('signed out')) && mine;
     });
     const whats = lines.map(({ event, what }) => (event === 'grant' ? what : event));
-    expect(whats).toEqual(['code made', 'consent', 'connected', 'refreshed', 'start', 'end', 'ended']);
+    expect(whats).toEqual(['code made', 'consent', 'connected', 'refreshed', 'used', 'start', 'end', 'ended']);
     for (const { token } of lines) expect(token).toMatch(/^recorded#[0-9a-f]{8}$/);
-    expect(lines[4]).toMatchObject({ cmd: 'echo put on record', profile: 'full' });
+    expect(lines[5]).toMatchObject({ cmd: 'echo put on record', profile: 'full' });
     for (const secret of [tokens.access, tokens.refresh, newer.access, newer.refresh])
       expect(server.written).not.toContain(secret.slice(-43));
     expect((await server.owner('audit', 'verify')).code).toBe(0);
