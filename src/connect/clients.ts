@@ -70,6 +70,14 @@ const KINDS_BY_REDIRECT: readonly (readonly [RegExp, ClientKind])[] = [
   [/^https:\/\/www\.cursor\.com\/agents\/mcp\/oauth\/callback$/, 'cursor'],
 ];
 
+/** The one redirect by a scheme of its own (RFC 8252, section 7.1) that is taken: Cursor on the desktop has no other. */
+const CURSOR_APP = 'cursor://anysphere.cursor-mcp/oauth/callback';
+
+/** Whether an answer stays on the user's own computer. */
+export function staysLocal(redirectUri: string): boolean {
+  return redirectUri === CURSOR_APP || isLoopbackRedirect(redirectUri);
+}
+
 /** Programs on the user's own computer: which of them it is, nobody can prove. */
 const LOCAL_KINDS: readonly ClientKind[] = ['claude-code', 'codex', 'cursor', 'vscode', 'other'];
 
@@ -77,6 +85,7 @@ const LOCAL_KINDS: readonly ClientKind[] = ['claude-code', 'codex', 'cursor', 'v
 export function kindsOf({ id }: Client, redirectUri: string): readonly ClientKind[] {
   const known = Object.hasOwn(KNOWN, id) ? KNOWN[id] : undefined;
   if (known !== undefined) return [known.kind];
+  if (redirectUri === CURSOR_APP) return ['cursor'];
   if (isLoopbackRedirect(redirectUri)) return LOCAL_KINDS;
   return [KINDS_BY_REDIRECT.find(([form]) => form.test(redirectUri))?.[1] ?? 'other'];
 }
@@ -96,6 +105,7 @@ const MAX_REDIRECT_CHARS = 512;
 
 /** Whether an answer can be sent there: to a site over HTTPS, or to a program on the user's own computer. */
 export function isRedirect(value: unknown): value is string {
+  if (value === CURSOR_APP) return true;
   if (typeof value !== 'string' || value.length > MAX_REDIRECT_CHARS || !/^[\x21-\x7e]+$/.test(value)) return false;
   if (!URL.canParse(value) || value.includes('#') || value.includes('\\')) return false;
   const { protocol, username, password } = new URL(value);
@@ -103,7 +113,7 @@ export function isRedirect(value: unknown): value is string {
 }
 
 /** Whether an answer goes to a program on the user's own computer. */
-export function isLoopbackRedirect(redirectUri: string): boolean {
+function isLoopbackRedirect(redirectUri: string): boolean {
   return /^http:\/\/(?:localhost|127\.0\.0\.1|\[::1\])(?::\d{1,5})?(?:[/?]|$)/.test(redirectUri);
 }
 

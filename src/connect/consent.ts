@@ -6,7 +6,7 @@ import { GuessingRefused, Unauthorized } from '../lib/errors.ts';
 import { html, redirect } from './answers.ts';
 import { type Asked, answerUrl, PageFault, RedirectFault, readAsked } from './authorize.ts';
 import { type ClientDocuments, DocumentFault, isDocumentUrl } from './client-document.ts';
-import { type Client, isLoopbackRedirect, KIND_NAMES, kindsOf, knownClient, registeredClient } from './clients.ts';
+import { type Client, KIND_NAMES, kindsOf, knownClient, registeredClient, staysLocal } from './clients.ts';
 import type { ConnectDeps } from './deps.ts';
 import { onRecord } from './grants.ts';
 import { consentPage, faultPage } from './page.ts';
@@ -55,7 +55,7 @@ export class ConsentRoute {
   #sendBack(words: Words, fault: RedirectFault, isAwaited: boolean): SignInAnswer {
     const { client, redirectUri, state, code, message } = fault;
     const url = answerUrl(redirectUri, { error: code, error_description: message }, state, this.deps.issuer);
-    if (client.isKnown || isLoopbackRedirect(redirectUri) || isAwaited) return redirect(url);
+    if (client.isKnown || staysLocal(redirectUri) || isAwaited) return redirect(url);
     return html(400, faultPage(words, `${code}: ${message}.`, { url, host: new URL(redirectUri).host }));
   }
 

@@ -1,6 +1,6 @@
 import type { GrantRecord } from '../access/grant.ts';
 import type { Asked } from './authorize.ts';
-import { type Client, isLoopbackRedirect, KIND_NAMES, kindsOf } from './clients.ts';
+import { type Client, KIND_NAMES, kindsOf, staysLocal } from './clients.ts';
 import type { Words } from './words.ts';
 
 const STYLE = `
@@ -107,7 +107,7 @@ function nameOf({ name, isKnown }: Client, redirectUri: string): string {
 
 function describeRedirect(words: Words, redirectUri: string): string {
   const { host } = new URL(redirectUri);
-  return isLoopbackRedirect(redirectUri) ? `${host} (${words.thisComputer})` : host;
+  return staysLocal(redirectUri) ? `${host} (${words.thisComputer})` : host;
 }
 
 function html(text: string): string {

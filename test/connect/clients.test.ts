@@ -73,11 +73,25 @@ describe('a registration', () => {
   });
 
   test('keeps the redirects that can be used', () => {
-    const sent = ['cursor://anysphere.cursor-mcp/cb', 'http://127.0.0.1:8000/cb', 'https://www.cursor.com/cb', 5];
+    const sent = [
+      'cursor://anysphere.cursor-mcp/oauth/callback#x',
+      'cursor://another/oauth/callback',
+      'http://127.0.0.1:8000/cb',
+      'https://www.cursor.com/cb',
+      5,
+    ];
     expect(register(key, { redirect_uris: sent }).redirects).toEqual([
       'http://127.0.0.1:8000/cb',
       'https://www.cursor.com/cb',
     ]);
+  });
+
+  test('may be that of Cursor on the desktop, which has a scheme of its own', () => {
+    const app = 'cursor://anysphere.cursor-mcp/oauth/callback';
+    const cursor = register(key, { redirect_uris: [app, 'http://localhost:8787/callback'] });
+    expect([mayRedirect(cursor, app), mayRedirect(cursor, `${app}?x=1`)]).toEqual([true, false]);
+    expect(kindsOf(cursor, app)).toEqual(['cursor']);
+    expect(mayRedirect(register(key, { redirect_uris: ['http://localhost:8787/callback'] }), app)).toBe(false);
   });
 
   test.each([

@@ -225,6 +225,15 @@ describe('agent3 connect', () => {
     expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('systemctl restart agent3')]);
   });
 
+  test('connects Cursor on the desktop, whose answer goes by a scheme of its own', async () => {
+    const app = 'cursor://anysphere.cursor-mcp/oauth/callback';
+    const cursor = await registerClient(url, [app, 'https://www.cursor.com/agents/mcp/oauth/callback']);
+    const connecting = await server.connect('--client', 'cursor', '--yes');
+    const tokens = await signIn(url, cursor, connecting.code);
+    expect((await callTool(url, tokens.access_token, 'true')).status).toBe(200);
+    expect(await connecting.next('connected')).toMatchObject({ redirect: app });
+  });
+
   test('needs a public URL', async () => {
     const { AGENT3_PUBLIC_URL: _, ...without } = server.environment;
     const run = await agent3(['connect', '--json'], without);
