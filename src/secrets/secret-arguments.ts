@@ -105,8 +105,29 @@ const ROWS: readonly (readonly [programs: RegExp, ...finds: readonly Find[]])[] 
   [/^ngrok$/, behind(/authtoken$/, 1)],
   [/^cloudflared$/, behind(/^(?:install|--token)$/, 1)],
   [/^steamcmd$/, behind(/^\+login$/, 2)],
+  [/^https?$|^xhs?$/, where(/(?:^| )(?:-a|--auth) /, behindSign(/^[\w.@-]+:(?!\/)/))],
+  [/^curl$/, cookies],
+  [/^jq$|^yq$/, named(/^--arg(?:json)?$/, 1)],
+  [/^crudini$/, named(/^--set$/, 3)],
+  [/^smbclient$/, where(/^\/\/|^\\\\/, operands(/^-[UWAIptnsmcD]$/, 1))],
+  [/^ncftp\w+$/, option(/^-p$/)],
   [/^sed$/, (args) => substituted(args)],
 ];
+
+/** The values of cookies, in the word behind an option. */
+function cookies(args: readonly string[]): readonly Place[] {
+  return args.flatMap((arg, index) =>
+    /^(?:-b|--cookie)$/.test(args[index - 1] ?? '') && arg.includes('=') ? [{ index, from: arg.indexOf('=') + 1 }] : [],
+  );
+}
+
+/** The word behind the name of a secret, which stands `steps` behind an option. */
+function named(names: RegExp, steps: number): Find {
+  return (args) =>
+    args.flatMap((arg, index) =>
+      names.test(arg) && isSecretName(args[index + steps] ?? '') ? [{ index: index + steps + 1 }] : [],
+    );
+}
 
 function fromLiteral(args: readonly string[]): readonly Place[] {
   return args.flatMap((arg, index) =>
@@ -126,18 +147,34 @@ function substituted(args: readonly string[]): readonly Place[] {
 const SUBSTITUTION =
   /^s([/|#,@!:~])(?:(?!\1)[^\\\n]|\\.){0,400}\1(?:(?!\1)[^\n\w.-])*([\w.-]{2,64})["']?\s?[:=]\s?["']?(?=(?:(?!\1)[^\n])+\1[gIipm\d]*$)/;
 
+/** The words that `printf 'TOKEN=%s'` puts behind the name of a secret. */
+function formatted([format = '', ...values]: readonly string[]): number[] {
+  const directives = [...format.matchAll(/(?:([\w.-]{2,64})["']?\s?[:=]\s?["']?)?%[-\d.]{0,8}[sbdq]/g)];
+  if (directives.length === 0) return [];
+  return values.flatMap((_, index) => {
+    const [, name = ''] = directives[index % directives.length] ?? [];
+    return isSecretName(name.replace(/^n(?=[A-Z])/, '')) ? [index + 1] : [];
+  });
+}
+
 /** The words of a program that are secrets by their place. */
 export function secretArguments({ name, args, words }: Invoked): Told[] {
   if (name === 'printf' && args[0] === '-v') {
     const isSecret = isSecretName((args[1] ?? '').replace(/\[.*/, ''));
     return isSecret ? words.slice(2).flatMap((word) => told(word, 0, true)) : [];
   }
+  if (name === 'printf') return formatted(args).flatMap((index) => toldIn(words, index));
   return ROWS.filter(([programs]) => programs.test(name))
     .flatMap(([, ...finds]) => finds.flatMap((find) => find(args)))
     .flatMap(({ index, from = 0 }) => {
       const word = words[index];
       return word === undefined || (from === 0 && args[index]?.startsWith('-') === true) ? [] : told(word, from, false);
     });
+}
+
+function toldIn(words: readonly Word[], index: number): Told[] {
+  const word = words[index];
+  return word === undefined ? [] : told(word, 0, false);
 }
 
 /** The parts of a word that are written out, from one of its characters on. */

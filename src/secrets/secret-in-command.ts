@@ -3,7 +3,7 @@ import { type Place, type Quiet, quietPlaces, type Told } from '../shell/places.
 import { rawText } from '../shell/words.ts';
 import { secretArguments } from './secret-arguments.ts';
 import { isSecretName, type NamedValue } from './secret-assignments.ts';
-import { type Invoked, invokedBy, literals, secretInput } from './secret-input.ts';
+import { type Invoked, invokedBy, literals, printed, secretFiles, secretInput } from './secret-input.ts';
 import { mayTell, quoteBefore } from './secret-names.ts';
 import { PLACEHOLDER } from './secret-values.ts';
 
@@ -97,7 +97,7 @@ export class CommandValues {
     const { start, end, before } = value;
     if (this.#isSeen || value.isColumn === true || /[\n\r]/.test(before)) return undefined;
     const place = this.#placeOf(start);
-    if (place === undefined || !this.#isName(value)) return undefined;
+    if (place === undefined || !this.#isName(value) || mayFollow(value, place)) return undefined;
     const isWhole = place.isQuoted && !place.isRunner && quoteBefore(this.#cmd, value) === place.start - 1;
     if (isWhole && ALL_INERT.test(this.#cmd.slice(start, place.end))) return place.end;
     const last = Math.min(end, place.end);
@@ -137,6 +137,11 @@ export class CommandValues {
   }
 }
 
+/** `system("sudo -p token: x")`: in the text of a program, what stands behind a name and a blank may be what it runs. */
+function mayFollow({ start, open, before, bond }: NamedValue, place: Place): boolean {
+  return bond !== 'end' && place.isRunner && open === '' && place.start !== start && /\s/.test(before);
+}
+
 /** Whether something is decoded that then goes on to another program or a file. */
 function isDecoded(cmd: string): boolean {
   return DECODES.test(cmd) && !PRINTS_DECODED.test(cmd.replace(TO_NOWHERE, ''));
@@ -146,7 +151,7 @@ function isDecoded(cmd: string): boolean {
 export function toldSecrets(node: SyntaxNode, text: string, isFunction: (name: string) => boolean): readonly Told[] {
   switch (node.type) {
     case 'Assignment':
-      return assigned(node);
+      return assigned(node, isFunction);
     case 'ParameterExpansion':
       return isSecretName(node.parameter) ? values(...operandsOf(node)) : [];
     case 'For':
@@ -168,11 +173,21 @@ export function toldSecrets(node: SyntaxNode, text: string, isFunction: (name: s
   }
 }
 
-function assigned({ name, value }: Assignment): Told[] {
+function assigned({ name, value }: Assignment, isFunction: (name: string) => boolean): Told[] {
   if (!isSecretName(name)) return [];
   const words = value.type === 'Word' ? [value] : value.elements;
   if (/(?:pwd|passwd)$/i.test(name) && words.some(({ value: path }) => /^[/~$]/.test(path))) return [];
-  return value.type === 'Word' ? values(value) : words.flatMap((word) => values(behindIndex(word)));
+  const written = value.type === 'Word' ? values(value) : words.flatMap((word) => values(behindIndex(word)));
+  return [...written, ...words.flatMap((word) => stoodFor(word, isFunction))];
+}
+
+/** What a word of a secret becomes by `${1:-value}` and `$(echo value)`. */
+function stoodFor({ parts = [] }: Word, isFunction: (name: string) => boolean): Told[] {
+  const inner = parts.flatMap((part): WordPart[] => (part.type === 'DoubleQuoted' ? [...part.parts] : [part]));
+  return inner.flatMap((part) => {
+    if (part.type === 'ParameterExpansion') return values(...operandsOf(part));
+    return part.type === 'CommandExpansion' ? printed(part, isFunction).map((one) => ({ ...one, isValue: true })) : [];
+  });
 }
 
 /** `[name]=value` of an array without its index. */
@@ -218,7 +233,7 @@ function compared(...words: readonly Word[]): Told[] {
 function given(node: Command, text: string, isFunction: (name: string) => boolean): readonly Told[] {
   const invoked = invokedBy(node, isFunction);
   return [
-    ...invoked.flatMap((one) => [...secretArguments(one), ...tested(one)]),
+    ...invoked.flatMap((one) => [...secretArguments(one), ...tested(one), ...secretFiles(one, isFunction)]),
     ...secretInput(node, text, isFunction),
   ];
 }

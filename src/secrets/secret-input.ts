@@ -1,4 +1,4 @@
-import type { Command, CommandNode, Pipeline, Redirected, Redirection, Word } from 'unbash';
+import type { Command, CommandNode, ParsedScript, Pipeline, Redirected, Redirection, Word } from 'unbash';
 import { type Invocation, isTooDeep } from '../shell/parse.ts';
 import type { Told } from '../shell/places.ts';
 import { innerOf } from '../shell/programs.ts';
@@ -99,7 +99,31 @@ export function secretInput(
         : printedBy(node.commands[index - 1], isFunction).flatMap((part) => lines(text, part, kind));
     });
   const kind = kindOf(node, isFunction);
-  return kind === undefined ? [] : node.redirects.flatMap(hereIn).flatMap((part) => lines(text, part, kind));
+  if (kind === undefined) return [];
+  return node.redirects.flatMap((one) => hereIn(one, isFunction)).flatMap((part) => lines(text, part, kind));
+}
+
+/** What `echo` or `printf` print in `$(…)` or `<(…)`, where that is all there is. */
+export function printed(
+  { script }: { readonly script: ParsedScript | undefined },
+  isFunction: (name: string) => boolean,
+): readonly Part[] {
+  const [only, ...others] = script?.commands ?? [];
+  // What is in escaped backticks has places of its own.
+  if (only?.command.type !== 'Command' || others.length > 0 || script?.source !== undefined) return [];
+  return printedBy(only.command, isFunction);
+}
+
+const NAMES_FILE = /^--?[\w-]*(?:pass|secret|token|key)[\w-]*(?:file|fd)$/i;
+
+/** `--password-file <(echo value)` */
+export function secretFiles({ args, words }: Invoked, isFunction: (name: string) => boolean): Told[] {
+  return words.flatMap((word, index) => {
+    const [part] = word.parts ?? [];
+    if (part?.type !== 'ProcessSubstitution' || part.operator !== '<' || !NAMES_FILE.test(args[index - 1] ?? ''))
+      return [];
+    return printed(part, isFunction).map((one) => ({ ...one, isValue: false }));
+  });
 }
 
 function kindOf(node: CommandNode | Pipeline, isFunction: (name: string) => boolean): Kind | undefined {
@@ -143,13 +167,16 @@ function printedBy(node: CommandNode | Pipeline | undefined, isFunction: (name: 
   if (program === undefined || others.length > 0) return [];
   if (program.name === 'cat') {
     const isToNext = program.args.length === 0 && node.redirects.every(({ type }) => type !== 'Redirect');
-    return isToNext ? node.redirects.flatMap(hereIn) : [];
+    return isToNext ? node.redirects.flatMap((one) => hereIn(one, isFunction)) : [];
   }
   if (!/^(?:echo|printf|yes)$/.test(program.name) || node.redirects.length > 0) return [];
   return program.words.filter((_, index) => !/^-[neE]{1,3}$/.test(program.args[index] ?? '')).flatMap(literals);
 }
 
-function hereIn(redirect: Redirection): readonly Part[] {
+function hereIn(redirect: Redirection, isFunction: (name: string) => boolean): readonly Part[] {
+  // `< <(echo value)`
+  const [part] = (redirect.type === 'Redirect' && redirect.operator === '<' && redirect.target?.parts) || [];
+  if (part?.type === 'ProcessSubstitution') return printed(part, isFunction);
   if (redirect.type === 'HereString') return redirect.target === undefined ? [] : literals(redirect.target);
   return redirect.type === 'HereDoc' ? [redirect.body] : [];
 }

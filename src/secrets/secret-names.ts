@@ -180,6 +180,15 @@ const NAMED: readonly NamedShape[] = [
     bond: 'end',
   },
   {
+    // Of .pgpass.
+    shape: shape(
+      String.raw`(?<![\w.:/-])(?:[\w.-]{1,255}|\*):(?:\d{4,5}|\*):[\w.*-]{1,64}:[\w.*@-]{1,64}:`,
+      String.raw`[^\s"':]{3,256}(?=["']|\r?\n|$)`,
+    ),
+    needs: [':5432:', ':5433:', ':6432:', ':*:'],
+    bond: 'end',
+  },
+  {
     // Of PHP: `define('DB_PASSWORD', 'x')`.
     shape: shape(
       String.raw`(?<=\(\s{0,4}["'])${NAME}["']\s{0,4},\s{0,32}(?<open>["'])`,
@@ -241,7 +250,7 @@ export function quoteBefore(text: string, { at, before, open, start, isHeader }:
 
 /** A text without any of these has no secret that only its syntax tells. */
 const TOLD_WORDS =
-  /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|auth|cookie|login|unlock|unseal|newusers|sudo|kinit|gpg|vault|user|group|ipmitool|cqlsh|mosquitto|snmp|lftp|crypt|-from-|sqlplus|openssl|secure|imp|exp|sql|bcp|freerdp|alias|\bwg\b/i;
+  /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|auth|cookie|login|unlock|unseal|newusers|sudo|kinit|gpg|vault|user|group|ipmitool|cqlsh|mosquitto|snmp|lftp|crypt|-from-|sqlplus|openssl|secure|imp|exp|sql|bcp|smb|ncftp|\s-[ab]\s|freerdp|alias|\bwg\b/i;
 
 /** Whether a command is worth to be read for secrets that only its syntax tells. */
 export function mayTell(cmd: string): boolean {

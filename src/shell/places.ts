@@ -1,7 +1,7 @@
 import { type Assignment, type Command, forEachChild, type ParsedScript, type SyntaxNode, type Word } from 'unbash';
 import { A_SCRIPT, type Invocation, isTooDeep, parseScript } from './parse.ts';
 import { innerOf } from './programs.ts';
-import { runsInput, runsVariable } from './run-values.ts';
+import { PRINTERS, RUNS_VARIABLE, runsInput, runsVariable, takesInput } from './run-values.ts';
 import { isSpecialVariable } from './variables.ts';
 import { argumentText, type Text } from './words.ts';
 import { WRAPPERS } from './wrappers.ts';
@@ -50,9 +50,6 @@ export function quietPlaces(cmd: string, look: SyntaxLook = () => []): Quiet {
   return { places: finder.places.sort((a, b) => a.start - b.start), names: finder.names, told: finder.told };
 }
 
-/** Programs that take a here-document or a here-string for a text. */
-const COPIERS = /^(?:cat|tee|chpasswd|mysql|psql|curl)$/;
-
 type Node = Word | Assignment;
 
 /** A script within a command: its text, and where each of its characters stands there; undefined: where it stands here. */
@@ -60,6 +57,8 @@ interface Source {
   readonly text: string;
   readonly map: readonly number[] | undefined;
   readonly depth: number;
+  /** It is that of a substitution: what it prints may become the value of a variable. */
+  readonly isPrinted?: boolean;
 }
 
 class Finder {
@@ -69,6 +68,9 @@ class Finder {
   readonly #told: ToldPlace[] = [];
   readonly #functions = new Set<string>();
   #isOpen = false;
+  /** A name of a program is made of what another prints. */
+  #runsPrinted = false;
+  #reads = false;
   /** A part of it is no script that can be read. */
   #isBroken = false;
   readonly names = new Set<number>();
@@ -78,11 +80,17 @@ class Finder {
     this.#look = look;
   }
 
+  /** Any word may be what runs: `echo x | { read TOKEN; $TOKEN; }`, `$(echo x)`. */
+  get #isAllOpen(): boolean {
+    return this.#runsPrinted || (this.#isOpen && this.#reads);
+  }
+
   get told(): ToldPlace[] {
-    return this.#isBroken ? [] : this.#told.filter(({ isValue }) => !isValue || !this.#isOpen);
+    return this.#isBroken || this.#isAllOpen ? [] : this.#told.filter(({ isValue }) => !isValue || !this.#isOpen);
   }
 
   get places(): Place[] {
+    if (this.#isAllOpen) return [];
     return this.#isOpen ? this.#places : [...this.#places, ...this.#values];
   }
 
@@ -105,13 +113,27 @@ class Finder {
   #walk(node: SyntaxNode, source: Source): void {
     // What is in escaped backticks has places of its own.
     if (node.type === 'Script' && (node as ParsedScript).source !== undefined) return;
-    if (node.type === 'Command') this.#command(node, source);
+    if (node.type === 'Command') this.#lookAt(node, source);
     for (const { pos, end, ...rest } of this.#look(node, source.text, (name) => this.#functions.has(name)))
       if (end > pos) this.#told.push({ ...rest, start: placeAt(source, pos), end: placeAt(source, end - 1) + 1 });
-    forEachChild(node, (child) => this.#walk(child, source));
+    const inner = node.type === 'CommandExpansion' ? { ...source, isPrinted: true } : source;
+    forEachChild(node, (child) => this.#walk(child, inner));
   }
 
-  #command(node: Command, source: Source): void {
+  #lookAt(node: Command, source: Source): void {
+    const wasOpen = this.#isOpen;
+    this.#isOpen = false;
+    this.#command(node, source);
+    const bodies = node.redirects.map((one) => (one.type === 'HereDoc' ? one.body.text : ''));
+    const text = source.text.slice(node.pos, node.end) + bodies.join('');
+    this.#runsPrinted ||= this.#isOpen && /\$\(|`/.test(text);
+    this.#isOpen ||= wasOpen;
+    this.#reads ||= /^(?:read|mapfile|readarray)$/.test(node.name?.value ?? '');
+  }
+
+  #command(node: Command, from: Source): void {
+    const isPrinted = from.isPrinted === true && PRINTERS.test(node.name?.value ?? '');
+    const source = { ...from, isPrinted };
     for (const one of node.prefix) if (one.type === 'Assignment') this.#assignment(one, source, false);
     if (node.name === undefined) return;
     const words = [node.name, ...node.args];
@@ -123,14 +145,20 @@ class Finder {
     if (name?.text.startsWith('-') === true) this.#argument(node.name, source, false);
     if (this.#functions.has(name?.text ?? '')) return;
     this.#invocation({ name, args }, nodes, source);
-    if (!COPIERS.test(name?.text ?? '')) {
+    if (node.redirects.length === 0) return;
+    const input = takesInput({ name, args });
+    // `tee >(sh)`
+    if (input === undefined || source.text.slice(node.pos, node.end).includes('>(')) {
       this.#isOpen ||= runsInput({ name, args }, node.redirects);
       return;
     }
+    const isCode = input === 'code';
     for (const redirect of node.redirects) {
-      if (redirect.type === 'HereString' && redirect.target !== undefined)
+      if (redirect.type === 'HereString' && redirect.target !== undefined && !isCode)
         this.#argument(redirect.target, source, false);
-      if (redirect.type === 'HereDoc') this.#add(redirect.body, source, false, false, this.#places);
+      if (redirect.type !== 'HereDoc') continue;
+      this.#isOpen ||= isCode && redirect.body.parts?.some(({ type }) => type !== 'Literal') === true;
+      this.#add(redirect.body, source, false, isCode, this.#places);
     }
   }
 
@@ -163,7 +191,7 @@ class Finder {
     const script = inner === A_SCRIPT ? args.find(({ text }) => !text.startsWith('-')) : undefined;
     const runsWords = inner.runsWords === true || (inner.unreadable !== undefined && inner !== A_SCRIPT);
     for (const arg of args) {
-      if (taken.has(arg) || arg === script) continue;
+      if (taken.has(arg) || arg === script || (inner.runs !== undefined && RUNS_VARIABLE.test(arg.text))) continue;
       if (!runsWords || /^-|=/.test(arg.text)) this.#argument(nodes.get(arg), source, inner.runs !== undefined);
       else if (/\s/.test(arg.text)) this.#scriptIn([arg], arg.text, nodes, source);
     }
@@ -186,7 +214,8 @@ class Finder {
 
   #argument(node: Node | undefined, source: Source, isRunner: boolean): void {
     if (node?.type === 'Assignment') this.#assignment(node, source, isRunner);
-    else if (node !== undefined) this.#word(node, source, isRunner, this.#places);
+    else if (node !== undefined)
+      this.#word(node, source, isRunner, source.isPrinted === true ? this.#values : this.#places);
   }
 
   #assignment({ name, value, pos }: Assignment, source: Source, isRunner: boolean): void {

@@ -1,12 +1,47 @@
 import type { Assignment, Command, Word } from 'unbash';
-import { A_SCRIPT, type Inner, type Invocation, isTooDeep, namesUnknown } from './parse.ts';
+import { A_SCRIPT, type Inner, type Invocation, isTooDeep, namesUnknown, parseScript } from './parse.ts';
 import { innerOf } from './programs.ts';
-import { rawText, type Text } from './words.ts';
+import { argumentText, rawText, type Text } from './words.ts';
 
 /** What a here-document or a here-string says, where a part of it is only known when it is read. */
 function hereText(redirect: Command['redirects'][number]): string {
   if (redirect.type === 'HereString' && redirect.target?.parts !== undefined) return rawText(redirect.target);
   return redirect.type === 'HereDoc' && redirect.body.parts !== undefined ? redirect.body.text : '';
+}
+
+/** They print their words. */
+export const PRINTERS = /^(?:echo|printf|yes|expr|seq|basename|dirname)$/;
+
+/** A word of a program that runs a text of a shell: `!f() { token=x; $token; }` of git, `--to-command=token=x; $token` of tar. */
+export const RUNS_VARIABLE = /[;&|{(]\s*["']?\$\{?\w+\}?["']?\s*(?:[;&|})]|$)/;
+
+/** Programs that take a here-document or a here-string for a text. */
+const COPIERS =
+  /^(?:cat|tee|sponge|dd|chpasswd|newusers|mysql|mariadb|psql|curl|debconf-set-selections|redis-cli|nft)$/;
+const KUBECTL = /^(?:kubectl|oc)$/;
+const TAKES_MANIFEST = /^(?:apply|create|replace|patch|delete)$/;
+/** Programs that run it, and in whose language a value is told from what runs. */
+const LANGUAGES = /^(?:python[\d.]*|node|ruby|php)$/;
+
+/** What a program, or one that it runs, takes a here-document for: a text, or code; undefined: for what a shell runs. */
+export function takesInput({ name, args }: Invocation, depth = 0): 'text' | 'code' | undefined {
+  if (name?.isKnown !== true || isTooDeep(depth)) return undefined;
+  const program = name.text.replace(/^.*\//, '');
+  if (COPIERS.test(program) || (KUBECTL.test(program) && TAKES_MANIFEST.test(args[0]?.text ?? ''))) return 'text';
+  if (LANGUAGES.test(program)) return 'code';
+  const { invocations = [], scripts = [], unreadable } = innerOf({ name, args });
+  const [only, ...others] = [...invocations, ...scripts.flatMap(({ text }) => commandIn(text, depth + 1))];
+  return only === undefined || others.length > 0 || unreadable !== undefined ? undefined : takesInput(only, depth + 1);
+}
+
+/** The command that a script is, where it is one and nothing else. */
+function commandIn(text: string, depth: number): Invocation[] {
+  const script = parseScript(text, depth);
+  if (typeof script === 'string') return [];
+  const [only, ...others] = script.commands.map(({ command }) => command);
+  if (only?.type !== 'Command' || only.name === undefined || others.length > 0 || script.errors?.length) return [];
+  const [name, ...args] = [only.name, ...only.args].map((word) => argumentText(word));
+  return [{ name, args }];
 }
 
 /** Whether the value of a variable in a here-document may be what a program runs. */
