@@ -10,6 +10,7 @@ import { masks } from './bars/masks.ts';
 import { mcp } from './bars/mcp.ts';
 import { neighbour } from './bars/neighbour.ts';
 import { parallel } from './bars/parallel.ts';
+import { peers } from './bars/peers.ts';
 import { sequential } from './bars/sequential.ts';
 import { sleepers } from './bars/sleepers.ts';
 import { terminal } from './bars/terminal.ts';
@@ -40,6 +41,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   terminal,
   neighbour,
   masks,
+  peers,
 };
 
 const rows: Row[] = [];
