@@ -1,6 +1,7 @@
 import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync, type Stats } from 'node:fs';
 import { join } from 'node:path';
 import { detach, mountOverlay } from '../linux/libc.ts';
+import { Evidence } from './evidence.ts';
 import { outermost } from './hidden.ts';
 import { allHomes } from './homes.ts';
 import { idOf } from './pattern-tree.ts';
@@ -24,6 +25,13 @@ interface Mask {
   readonly whiteouts: readonly string[];
 }
 
+/** A layer with a mask, as long as the directories on the way look as they did. */
+interface Layer {
+  readonly path: string;
+  readonly homes: readonly string[];
+  readonly evidence: Evidence;
+}
+
 /**
  * Directories without what is hidden in them, for agents that are root. What is mounted on a file is gone when the file
  * is replaced, as passwd(1) does with /etc/shadow, and nothing can be mounted on what does not exist yet: here the names
@@ -32,6 +40,7 @@ interface Mask {
 class HidingViews {
   readonly #views = new Map<string, View>();
   readonly #masks = new Map<string, string>();
+  readonly #layers = new Map<string, Layer>();
   readonly #impossible = new Set<string>();
   #count = 0;
 
@@ -46,7 +55,7 @@ class HidingViews {
     const known = this.#views.get(key);
     const now = performance.now();
     if (known !== undefined && now - known.madeMs < FRESH_MS) return known.path;
-    const path = withUmask(0o022, () => this.#make(root, namesBelow(root, patterns, existing), uid));
+    const path = withUmask(0o022, () => this.#make(root, patterns, existing, uid));
     if (path === undefined) return undefined;
     this.#views.set(key, { path, madeMs: now });
     if (known !== undefined) setTimeout(() => drop(known.path), KEPT_MS).unref();
@@ -54,20 +63,37 @@ class HidingViews {
     return path;
   }
 
-  #make(root: string, names: readonly string[], uid: number | undefined): string | undefined {
+  #make(
+    root: string,
+    patterns: readonly string[],
+    existing: readonly string[],
+    uid: number | undefined,
+  ): string | undefined {
     try {
       const path = viewPath(String(++this.#count), uid);
       mkdirSync(path, { mode: 0o711 });
-      const mask = maskOf(root, names);
-      const key = JSON.stringify([root, mask]);
-      const layer = this.#masks.get(key) ?? makeLayer(root, layerPath(String(this.#count)), mask);
-      this.#masks.set(key, layer);
+      const layer = this.#layerFor(root, patterns, existing);
       if (mountOverlay(path, `lowerdir=${layer}:${root}`)) return path;
     } catch {
       // No file system for it, or no right to mount: as below.
     }
     this.#impossible.add(root);
     return undefined;
+  }
+
+  #layerFor(root: string, patterns: readonly string[], existing: readonly string[]): string {
+    const id = [root, idOf(patterns), ...existing].join('\0');
+    const homes = allHomes();
+    const known = this.#layers.get(id);
+    if (known !== undefined && known.homes === homes && known.evidence.holds()) return known.path;
+    const evidence = new Evidence();
+    const mask = maskOf(root, namesBelow(root, patterns, existing), evidence);
+    const key = JSON.stringify([root, mask]);
+    const path = this.#masks.get(key) ?? makeLayer(root, layerPath(String(this.#count)), mask);
+    this.#masks.set(key, path);
+    if (this.#layers.size >= MAX_VIEWS) this.#layers.clear();
+    this.#layers.set(id, { path, homes, evidence });
+    return path;
   }
 
   #dropOldest(): void {
@@ -89,13 +115,18 @@ function namesBelow(root: string, patterns: readonly string[], existing: readonl
 }
 
 /** A name in a directory that is not there yet is hidden with the first directory on its way that is missing. */
-function maskOf(root: string, names: readonly string[]): Mask {
+function maskOf(root: string, names: readonly string[], evidence: Evidence): Mask {
+  evidence.addDirectory(root);
   const directories = new Set<string>();
   const whiteouts = new Set<string>();
   // Hundreds of names have a few directories in common.
   const looked = new Map<string, Stats | undefined>();
   const look = (inside: string): Stats | undefined => {
-    if (!looked.has(inside)) looked.set(inside, lstatOrUndefined(join(root, inside)));
+    if (!looked.has(inside)) {
+      const stat = lstatOrUndefined(join(root, inside));
+      looked.set(inside, stat);
+      if (stat?.isDirectory() === true) evidence.addDirectory(join(root, inside));
+    }
     return looked.get(inside);
   };
   for (const name of names) {
