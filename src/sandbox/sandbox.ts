@@ -236,14 +236,17 @@ export function bubblewrapFingerprint(): string {
 }
 
 /** Why no command can run in a sandbox here, which is tried; undefined when it can. Takes up to 5 s on a busy machine. */
-export async function sandboxFault(spec: SandboxSpec): Promise<MachineFault | undefined> {
+export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<MachineFault | undefined> {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
   if (ownsDevices(spec) && deviceView() === undefined)
     return { what: 'the devices of the machine cannot be shielded from root' };
   try {
     const startedMs = performance.now();
+    const hidden = hiddenNow(spec);
     const { exitCode, said } = await runIn(spec, ['true']);
     if (exitCode === 0) return undefined;
+    // What is hidden changed meanwhile: the failure says nothing of the next sandbox.
+    if (attempts > 1 && hiddenNow(spec) !== hidden) return await sandboxFault(spec, attempts - 1);
     // What has run into its time limit says nothing of this machine but that it is slow.
     if (performance.now() - startedMs >= PROBE_MS)
       return {

@@ -255,6 +255,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
         // A busy machine takes its time to start what is left behind.
         const untilLeft = `until pgrep -xf "sleep ${mark}" > /dev/null; do sleep 0.02; done`;
         const answer = await attempt(profile, `${cmd.replaceAll('MARK', mark)}\n${untilLeft}`);
+        expect(answer).toMatchObject({ status: 'done' });
         expect({ mark, alive: alive(mark) }).toEqual({ mark, alive: true });
         expect(String(answer['message'])).toContain('close_session');
         expect(await callAs(profile, 'close_session', { session: answer['session'] })).toEqual({ status: 'closed' });
