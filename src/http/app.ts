@@ -123,6 +123,12 @@ export function createApp(parts: AppParts) {
     // What has no route, wants the token before it says so.
     .all('/*', closed(nothing), unparsed)
     .all('/', closed(nothing), unparsed);
+  // Whoever may POST there, with whatever token, learns that this is all there is.
+  app.all(
+    '/mcp',
+    route((exchange) => mcp(parts, exchange, nothing)),
+    unparsed,
+  );
   for (const [path, methods] of routes)
     for (const [method, answer] of Object.entries(methods)) app.route(method, path, answer, unparsed);
   const signInDoor = open((exchange) => answerSignIn(parts, exchange) ?? nothing(exchange));
@@ -235,10 +241,14 @@ async function stream(parts: AppParts, id: string, exchange: HttpExchange): Prom
 }
 
 /** MCP's Streamable HTTP, also for pages in browsers. Its clients begin their sign-in with a 401. */
-async function mcp(parts: AppParts, exchange: HttpExchange): Promise<Response> {
+async function mcp(
+  parts: AppParts,
+  exchange: HttpExchange,
+  answer: Answering = () => tools(parts, exchange),
+): Promise<Response> {
   const origin = parts.mcp.originOf(exchange.request, exchange);
-  const response = await admitted(parts, exchange, () => tools(parts, exchange), parts.mcpAuth).catch(
-    (error: unknown) => failed(parts, exchange, signInRequired(parts, error, exchange)),
+  const response = await admitted(parts, exchange, answer, parts.mcpAuth).catch((error: unknown) =>
+    failed(parts, exchange, signInRequired(parts, error, exchange)),
   );
   for (const [name, value] of Object.entries(corsHeaders(origin))) response.headers.set(name, value);
   return response;
