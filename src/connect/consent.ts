@@ -2,7 +2,7 @@ import type { GrantRecord } from '../access/grant.ts';
 import { noteNothing } from '../http/auth.ts';
 import type { HttpExchange } from '../http/exchange.ts';
 import type { SignInAnswer } from '../http/sign-in.ts';
-import { GuessingRefused, Unauthorized } from '../lib/errors.ts';
+import { AgentError, GuessingRefused, Unauthorized } from '../lib/errors.ts';
 import { html, redirect } from './answers.ts';
 import { type Asked, answerUrl, PageFault, RedirectFault, readAsked } from './authorize.ts';
 import { type ClientDocuments, DocumentFault, isDocumentUrl } from './client-document.ts';
@@ -65,22 +65,30 @@ export class ConsentRoute {
     const { client, redirectUri, state, scope, challenge } = asked;
     const back = (answer: Readonly<Record<string, string>>): SignInAnswer =>
       redirect(answerUrl(redirectUri, answer, state, issuer));
-    const again = (status: number, fault: string): SignInAnswer =>
-      html(status, consentPage(words, asked, grants.openCodes(), fault));
-    if (parameters.get('decision') === 'deny')
+    const again = (status: number, fault: string, more: Readonly<Record<string, string>> = {}): SignInAnswer => {
+      const page = html(status, consentPage(words, asked, grants.openCodes(), fault));
+      return { ...page, headers: { ...page.headers, ...more } };
+    };
+    const isDenied = parameters.get('decision') === 'deny';
+    const codes = parameters.getAll('code');
+    // Everybody can press Cancel: what ends a wait is the code beside it.
+    const grant = isDenied && codes.join('') === '' ? undefined : this.#grantOf(codes, address);
+    if (grant instanceof AgentError) strangers.count('wrong codes');
+    if (isDenied) {
+      if (grant !== undefined && !(grant instanceof AgentError)) grants.end(grant, 'refused on the page', { address });
       throw new RedirectFault('access_denied', 'The owner of the server said no', client, redirectUri, state);
-    const grant = this.#grantOf(parameters.getAll('code'), address);
-    if (typeof grant === 'number') {
-      strangers.count('wrong codes');
-      return again(grant, words.wrongCode);
     }
+    if (grant === undefined || grant instanceof AgentError)
+      return grant instanceof GuessingRefused
+        ? again(grant.status, words.tooManyTries, grant.headers)
+        : again(grant?.status ?? 403, words.wrongCode);
     const kinds: readonly string[] = kindsOf(client, redirectUri);
     if (!kinds.includes(grant.grant.client)) {
       const more = { client: client.id, redirect: redirectUri, address };
       grants.deps.trail.grant('refused: made for another kind of client', onRecord(grant), more);
-      grants.countWrongCode(grant);
+      grants.countWrongCode(grant, { address, kinds: [...kinds] });
       const names: Readonly<Record<string, string>> = KIND_NAMES;
-      return again(403, words.wrongClient(names[grant.grant.client] ?? grant.grant.client));
+      return again(403, words.wrongClient(names[grant.grant.client] ?? grant.grant.client, kinds));
     }
     const clientName = client.name === '' ? new URL(redirectUri).host : client.name;
     return back({
@@ -88,21 +96,21 @@ export class ConsentRoute {
     });
   }
 
-  /** The grant that a code opens, or the status of its refusal. */
-  #grantOf(codes: readonly string[], address: string): GrantRecord | number {
+  /** The grant that a code opens, or its refusal. */
+  #grantOf(codes: readonly string[], address: string): GrantRecord | AgentError {
     const [code = ''] = codes;
     try {
       return this.deps.guessing.attempt(
         address,
         () => {
-          const grant = codes.length === 1 ? this.deps.grants.byCode(code) : undefined;
+          const grant = codes.length === 1 ? this.deps.grants.byCode(code, address) : undefined;
           if (grant === undefined) throw new Unauthorized();
           return grant;
         },
         noteNothing,
       );
     } catch (error) {
-      if (error instanceof Unauthorized || error instanceof GuessingRefused) return error.status;
+      if (error instanceof Unauthorized || error instanceof GuessingRefused) return error;
       throw error;
     }
   }

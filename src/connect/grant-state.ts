@@ -11,6 +11,7 @@ import {
   rmSync,
   statSync,
   utimesSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
@@ -81,6 +82,37 @@ export function writeState(directory: string, key: GrantKey, { id, grant }: Gran
   syncDirectory(directory);
 }
 
+const trySchema = Type.Object({
+  /** How many there were, this one with them, and after how many the code is void. */
+  count: Type.Integer({ minimum: 1 }),
+  most: Type.Integer(),
+  address: Type.String(),
+  /** The kinds that its client may be, where the code was the right one and its client was not; none for a wrong code. */
+  kinds: Type.Array(Type.String()),
+});
+
+/** The last wrong try of a code, for the terminal that waits. */
+export type CodeTry = Static<typeof trySchema>;
+
+const tryFileSchema = Type.Object({ last: trySchema, mac: Type.String() });
+
+/** Notes a wrong try: there are no more than make the code void. Throws the system's error. */
+export function noteTry(directory: string, key: GrantKey, { id, grant }: GrantRecord, last: CodeTry): void {
+  mkdirSync(directory, { recursive: true, mode: 0o700 });
+  const beside = join(directory, `${id}.new`);
+  rmSync(beside, { force: true });
+  writeFileSync(beside, JSON.stringify({ last, mac: key.mac('try', grant.seal, last) }), { flag: 'wx', mode: 0o600 });
+  renameSync(beside, join(directory, `${id}.try`));
+}
+
+/** The last wrong try; undefined where there was none. Throws the system's error for a file that cannot be read. */
+export function readTry(directory: string, key: GrantKey, { id, grant }: GrantRecord): CodeTry | undefined {
+  const value = parse(readPlainFile(join(directory, `${id}.try`)) ?? '');
+  return Value.Check(tryFileSchema, value) && key.checks(value.mac, 'try', grant.seal, value.last)
+    ? value.last
+    : undefined;
+}
+
 /** Notes that a grant was used now: by the time of its file. */
 export function noteUse(directory: string, id: string, nowMs: number): void {
   utimesSync(pathOf(directory, id), nowMs / 1000, nowMs / 1000);
@@ -100,7 +132,7 @@ export function lastUse(directory: string, id: string): number | undefined {
 export function removeStates(directory: string, isGone: (id: string) => boolean): void {
   if (statSync(directory, { throwIfNoEntry: false }) === undefined) return;
   for (const name of readdirSync(directory)) {
-    const id = /^([0-9a-f]{8})\.(?:json|new)$/.exec(name)?.[1];
+    const id = /^([0-9a-f]{8})\.(?:json|new|try)$/.exec(name)?.[1];
     if (id !== undefined && isGone(id)) rmSync(join(directory, name), { force: true });
   }
 }

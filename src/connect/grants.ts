@@ -9,7 +9,16 @@ import type { Clock } from '../lib/clock.ts';
 import { describeErrno, MachineRefused } from '../lib/errors.ts';
 import type { Notices } from '../lib/notices.ts';
 import { newToken } from '../lib/token.ts';
-import { type GrantState, noteUse, readState, removeStates, type StateFound, writeState } from './grant-state.ts';
+import {
+  type CodeTry,
+  type GrantState,
+  noteTry,
+  noteUse,
+  readState,
+  removeStates,
+  type StateFound,
+  writeState,
+} from './grant-state.ts';
 
 /** Wrong codes, from anywhere, after which every code that is open is void. */
 const MAX_WRONG_CODES = 20;
@@ -128,20 +137,24 @@ export class Grants {
   }
 
   /** The grant that a code opens; undefined for a wrong one, which counts against every code that is open. */
-  byCode(typed: string): GrantRecord | undefined {
+  byCode(typed: string, address = ''): GrantRecord | undefined {
     const code = normalizeCode(typed);
     const open = this.openCodes();
     // Every code is compared with: how long that takes says nothing.
     const [found] = open.filter((grant) => isCodeOf(this.deps.key, grant, code));
-    if (found === undefined) for (const grant of open) this.countWrongCode(grant);
+    if (found === undefined) for (const grant of open) this.countWrongCode(grant, { address, kinds: [] });
     return found;
   }
 
-  /** Counts a code that did not fit; one too many ends the grant before it has begun. */
-  countWrongCode(grant: GrantRecord): void {
+  /** Counts a code that did not fit, and tells the terminal that waits; one too many ends the grant before it has begun. */
+  countWrongCode(grant: GrantRecord, from: Pick<CodeTry, 'address' | 'kinds'>): void {
     const count = (this.#wrongCodes.get(grant.id) ?? 0) + 1;
     this.#wrongCodes.set(grant.id, count);
     if (count >= MAX_WRONG_CODES) this.end(grant, `${MAX_WRONG_CODES} wrong codes were tried`, {});
+    else
+      this.#attempt(grant, 'that a wrong code was tried', () =>
+        noteTry(this.deps.directory, this.deps.key, grant, { count, most: MAX_WRONG_CODES, ...from }),
+      );
   }
 
   /** Uses up the code of a grant; gives the authorization code for its client. Throws `MachineRefused`. */
@@ -235,25 +248,26 @@ export class Grants {
       this.#states.set(id, used);
       this.#usedMs.set(id, now);
       // On record: else the state of before could be put back, and the refresh token of before were good again.
-      this.#attempt(grant, () => void this.change(grant, used, 'used', {}));
+      this.#attempt(grant, WAS_USED, () => void this.change(grant, used, 'used', {}));
     } else if (Math.abs(now - (this.#usedMs.get(id) ?? 0)) >= USE_NOTED_MS) {
       this.#usedMs.set(id, now);
-      this.#attempt(grant, () => noteUse(this.deps.directory, id, now));
+      this.#attempt(grant, WAS_USED, () => noteUse(this.deps.directory, id, now));
     }
   }
 
   /** What is nice to have on the disk, and no reason to refuse a call. */
-  #attempt({ name }: GrantRecord, work: () => void): void {
+  #attempt({ name }: GrantRecord, what: string, work: () => void): void {
     try {
       work();
     } catch (error) {
-      this.deps.notices.warn({ token: name, err: error }, 'that a grant was used is not on the disk');
+      this.deps.notices.warn({ token: name, err: error }, `${what} is not on the disk`);
     }
   }
 }
 
 /** How often it is noted that a grant is used. */
 const USE_NOTED_MS = 60_000;
+const WAS_USED = 'that a grant was used';
 
 /** How the record names a grant. */
 export function onRecord({ name, id }: GrantRecord): { readonly id: string; readonly principal: string } {

@@ -66,21 +66,31 @@ export function consentPage(words: Words, asked: Asked, open: readonly GrantReco
 <p class="host" aria-describedby="to">${html(describeRedirect(words, redirectUri))}</p>
 <p class="warn">${html(words.onlyIf)}</p>
 ${wait === undefined ? '' : `<p class="warn" role="status">${html(wait)}</p>`}
-${fitting.map((grant) => summary(words, grant)).join('\n')}
+${fitting.map((grant) => summary(words, grant, fitting.length > 1)).join('\n')}
 <form method="post" action="/oauth/authorize" autocomplete="off">
 ${hidden.join('\n')}
-<label for="code">${html(words.enterCode)}</label>
-<input id="code" name="code" required maxlength="40" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" aria-describedby="hint${fault === undefined ? '' : ' fault'}">
-<small id="hint">${html(words.codeHint)}</small>
-<button class="main" name="decision" value="allow">${html(words.allow)}</button>
+${open.length === 0 ? '' : codeField(words, fault !== undefined)}
 <button name="decision" value="deny" formnovalidate>${html(words.cancel)}</button>
 </form>`,
   );
 }
 
-function summary(words: Words, { profile = '', expires_at, grant }: GrantRecord): string {
+function codeField(words: Words, hasFault: boolean): string {
+  return `<label for="code">${html(words.enterCode)}</label>
+<input id="code" name="code" required maxlength="40" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" aria-describedby="hint${hasFault ? ' fault' : ''}">
+<small id="hint">${html(words.codeHint)}</small>
+<button class="main" name="decision" value="allow">${html(words.allow)}</button>`;
+}
+
+/** Of several codes, the name tells which is which. */
+function summary(
+  words: Words,
+  { name, profile = '', expires_at, grant }: GrantRecord,
+  isOneOfSeveral: boolean,
+): string {
   const kinds: Readonly<Record<string, string>> = KIND_NAMES;
   const rows = [
+    ...(isOneOfSeveral ? [[words.name, name]] : []),
     [words.client, kinds[grant.client] ?? grant.client],
     [words.profile, profile === 'full' ? words.full : profile],
     [

@@ -14,13 +14,15 @@ export interface Words {
   readonly end: string;
   readonly noEnd: string;
   readonly noCode: string;
+  readonly name: string;
   readonly otherKind: string;
   readonly enterCode: string;
   readonly codeHint: string;
   readonly allow: string;
   readonly cancel: string;
   readonly wrongCode: string;
-  readonly wrongClient: (kind: string) => string;
+  readonly tooManyTries: string;
+  readonly wrongClient: (kind: string, asks: readonly string[]) => string;
   readonly cannot: string;
   readonly back: (host: string) => string;
   readonly full: string;
@@ -39,14 +41,17 @@ const english: Words = {
   profile: 'Profile',
   end: 'End',
   noEnd: 'no end',
-  noCode: 'No code is waiting. On the server, run: sudo agent3 connect',
+  noCode: 'No code is waiting. On the server, run: sudo agent3 connect. Reload this page when you have a code.',
+  name: 'Name',
   otherKind: 'The code that waits is for another kind of client and does not fit here.',
   enterCode: 'Code from your server',
   codeHint: 'Ten letters and digits that sudo agent3 connect shows.',
   allow: 'Allow access',
   cancel: 'Cancel',
-  wrongCode: 'This code is wrong or over. Look at the terminal of your server.',
-  wrongClient: (kind) => `This code was made for ${kind}, and something else asks. Nothing was allowed.`,
+  wrongCode: 'This code is wrong or has expired. Look at the terminal of your server.',
+  tooManyTries: 'Too many tries from here. Wait a minute, then enter the code again.',
+  wrongClient: (kind, asks) =>
+    `This code was made for ${kind}, and something else asks. Nothing was allowed. If that is what you want to connect, run on the server: sudo agent3 connect --client ${asks.join(' or ')}`,
   cannot: 'This request cannot be answered',
   back: (host) => `Back to ${host}`,
   full: 'full: every command, as the user of the agent',
@@ -65,14 +70,18 @@ const spanish: Words = {
   profile: 'Perfil',
   end: 'Fin',
   noEnd: 'sin fin',
-  noCode: 'No hay ningún código pendiente. En el servidor, ejecute: sudo agent3 connect',
+  noCode:
+    'No hay ningún código pendiente. En el servidor, ejecute: sudo agent3 connect. Recargue esta página cuando tenga un código.',
+  name: 'Nombre',
   otherKind: 'El código pendiente es para otro tipo de cliente y no sirve aquí.',
   enterCode: 'Código de su servidor',
   codeHint: 'Diez letras y cifras que muestra sudo agent3 connect.',
   allow: 'Permitir el acceso',
   cancel: 'Cancelar',
   wrongCode: 'El código no es correcto o ha caducado. Mire el terminal de su servidor.',
-  wrongClient: (kind) => `Este código se hizo para ${kind}, y quien pide acceso es otro. No se ha permitido nada.`,
+  tooManyTries: 'Demasiados intentos desde aquí. Espere un minuto y vuelva a introducir el código.',
+  wrongClient: (kind, asks) =>
+    `Este código se hizo para ${kind}, y quien pide acceso es otro. No se ha permitido nada. Si es lo que quiere conectar, ejecute en el servidor: sudo agent3 connect --client ${asks.join(' o ')}`,
   cannot: 'No se puede responder a esta petición',
   back: (host) => `Volver a ${host}`,
   full: 'full: cualquier orden, como el usuario del agente',

@@ -100,7 +100,8 @@ test('an answer keeps the query of its redirect, and names the issuer', () => {
 });
 
 describe('the page', () => {
-  const { record } = makeGrant(key, { name: 'chat', profile: 'full', client: 'chatgpt', expiresAt: null }, Date.now());
+  const wanted = { name: 'chat', profile: 'full', client: 'chatgpt', expiresAt: null, isKept: false } as const;
+  const { record } = makeGrant(key, wanted, Date.now());
   const english = wordsFor(null, null);
 
   test('shows nothing of a stranger as HTML', async () => {
@@ -121,6 +122,24 @@ describe('the page', () => {
     expect(page).toContain('<p class="host" aria-describedby="to">chatgpt.com</p>');
     expect(page).toContain('full: every command');
     expect(consentPage(english, asked, [])).toContain('sudo agent3 connect');
+  });
+
+  test('has no field for a code while none waits, and tells several apart by their names', async () => {
+    const asked = { ...(await read()), client: chatgpt, redirectUri: chatgpt.redirects[0] ?? '' };
+    const empty = consentPage(english, asked, []);
+    expect(empty).toContain('Reload this page when you have a code');
+    expect(empty).not.toMatch(/name="code"|value="allow"/);
+    const { record: other } = makeGrant(key, { ...wanted, name: 'second' }, Date.now());
+    expect(consentPage(english, asked, [record])).not.toContain('<dd>chat</dd>');
+    for (const name of ['chat', 'second'])
+      expect(consentPage(english, asked, [record, other])).toContain(`<dd>${name}</dd>`);
+  });
+
+  test('names the client to connect instead, in every language', () => {
+    for (const language of ['en', 'es'])
+      expect(wordsFor(language, null).wrongClient('Claude', ['codex', 'cursor'])).toMatch(
+        /Claude.* sudo agent3 connect --client codex \S+ cursor$/,
+      );
   });
 
   test.each([

@@ -114,7 +114,8 @@ async function consentFault(issuer: string, send: Send): Promise<Fault> {
     resource: `${issuer}/mcp`,
   });
   const response = await send(`/oauth/authorize?${asked}`);
-  const isPage = response.status === 200 && (await response.text()).includes('name="code"');
+  // Without a code that waits, there is no field for one.
+  const isPage = response.status === 200 && (await response.text()).includes('name="decision"');
   return isPage ? undefined : [`the page to enter a code on does not open (${response.status})`, PROXY];
 }
 
