@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
-import { AccessLapsed } from '../lib/errors.ts';
+import { AccessLapsed, NotKeptYet } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/files.ts';
 import type { Notices } from '../lib/notices.ts';
 import type { Profile } from './profile.ts';
@@ -9,6 +9,8 @@ import { type FaultyFile, faultsOf, listProfileFiles, readProfiles } from './pro
 interface TokenProfiles {
   /** The name of the profile of a principal; undefined for one whose token has ended or is gone. */
   profileOf(principal: string): string | undefined;
+  /** Whether a principal may do nothing yet: the owner has not said yes to its client. */
+  isAwaiting(principal: string): boolean;
   isToken(word: string): boolean;
 }
 
@@ -26,11 +28,12 @@ export class Access {
     return this.tokens?.isToken(word) === true;
   }
 
-  /** The profile of a principal. Throws `AccessLapsed` where it is not there: nothing is then allowed. */
+  /** The profile of a principal. Throws `AccessLapsed` where it is not there, and `NotKeptYet`: nothing is then allowed. */
   profileFor(principal: string): Profile {
     const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);
     if (name === undefined)
       throw new AccessLapsed('token', 'This token has ended or was taken away', 'Ask the owner of the server.');
+    if (this.tokens?.isAwaiting(principal) === true) throw new NotKeptYet();
     const profile = this.book.get(name);
     if (profile !== undefined) return profile;
     const isFaulty = this.book.faultsOf(name).length > 0;

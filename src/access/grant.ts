@@ -54,13 +54,15 @@ interface NewGrant {
   readonly client: ClientKind;
   /** Milliseconds since the epoch; null: no end. */
   readonly expiresAt: number | null;
+  /** Whoever comes with the code is kept, without another question. */
+  readonly isKept: boolean;
 }
 
 /** A grant with its one-time code, of which the record holds only a MAC: nobody can try codes without the key. */
 export function makeGrant(key: GrantKey, wanted: NewGrant, now: number): { record: GrantRecord; code: string } {
   const code = newCode();
   const id = randomBytes(4).toString('hex');
-  const { name, profile, client, expiresAt } = wanted;
+  const { name, profile, client, expiresAt, isKept } = wanted;
   const record = {
     name,
     id,
@@ -72,7 +74,26 @@ export function makeGrant(key: GrantKey, wanted: NewGrant, now: number): { recor
     ips: [],
     grant: { client, code: key.mac('code', id, code), code_expires_at: now + CODE_SECONDS * 1000, seal: '' },
   };
-  return { record: { ...record, grant: { ...record.grant, seal: sealOf(key, record) } }, code };
+  const sealed = { ...record, grant: { ...record.grant, seal: sealOf(key, record) } };
+  return { record: isKept ? keepGrant(key, sealed) : sealed, code };
+}
+
+/** A grant with root's yes to the client that has come. */
+export function keepGrant(key: GrantKey, record: GrantRecord): GrantRecord {
+  return { ...record, grant: { ...record.grant, kept: key.mac('kept', record.grant.seal) } };
+}
+
+/** Whether root has said yes to the client that came with the code. */
+export function isKept(key: GrantKey, { grant: { seal, kept = '' } }: GrantRecord): boolean {
+  return key.checks(kept, 'kept', seal);
+}
+
+/** A client that comes at the last moment fetches its tokens within a minute; then there is another one for the answer. */
+const ANSWER_MS = 120_000;
+
+/** A grant that root has not kept by then, in milliseconds since the epoch, is over. */
+export function answerDueAt({ grant }: GrantRecord): number {
+  return grant.code_expires_at + ANSWER_MS;
 }
 
 /** Whether `code` is the one of a grant; it may be over. */

@@ -3,7 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import type { RefusedToken } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/files.ts';
 import type { Notices } from '../lib/notices.ts';
-import { type GrantKey, type GrantRecord, isGrant, isSealed } from './grant.ts';
+import { answerDueAt, type GrantKey, type GrantRecord, isGrant, isKept, isSealed } from './grant.ts';
 import { hashToken, readTokens, TokenFileFault, type TokenRecord } from './token-file.ts';
 
 /** That a token is gone is seen within this; that it is there, at once. */
@@ -14,6 +14,8 @@ interface Key {
   readonly principal: string;
   readonly profile: string;
   readonly expiresAt: number;
+  /** A grant that root has not said yes to yet. */
+  readonly isAwaiting: boolean;
   /** Undefined: from everywhere. */
   readonly ips: AddressList | undefined;
 }
@@ -78,6 +80,15 @@ export class KeyRing {
     return this.#ended.has(principal.slice(principal.indexOf('#') + 1)) ? undefined : key.profile;
   }
 
+  /** Whether a principal is a grant that allows nothing yet, because root has not said yes to its client. */
+  isAwaiting(principal: string): boolean {
+    this.#readAnew();
+    if (this.#keys.byPrincipal.get(principal)?.isAwaiting !== true) return false;
+    // Whoever has just been kept need not wait.
+    this.#look();
+    return this.#keys.byPrincipal.get(principal)?.isAwaiting === true;
+  }
+
   /** Every grant that has not ended, as root wrote it last. */
   grants(): GrantRecord[] {
     this.#look();
@@ -102,8 +113,9 @@ export class KeyRing {
     this.#ended.add(id);
   }
 
-  #isInForce({ id, expires_at }: GrantRecord): boolean {
-    return !this.#ended.has(id) && (expires_at === null || this.clock.now() < expires_at);
+  #isInForce({ name, id }: GrantRecord): boolean {
+    const key = this.#keys.byPrincipal.get(`${name}#${id}`);
+    return key !== undefined && !this.#ended.has(id) && this.clock.now() < key.expiresAt;
   }
 
   /** Whether `word` is a token of the file. */
@@ -153,16 +165,19 @@ function keysOf(tokens: readonly TokenRecord[], grantKey: GrantKey | undefined):
   const unsealed: GrantRecord[] = [];
   for (const token of tokens) {
     const { name, id, profile = 'full', sha256, expires_at, ips, previous = [] } = token;
+    let isAwaiting = false;
+    let expiresAt = expires_at ?? Number.POSITIVE_INFINITY;
     if (isGrant(token)) {
       if (grantKey === undefined || !isSealed(grantKey, token)) {
         unsealed.push(token);
         continue;
       }
       grants.set(id, token);
+      isAwaiting = !isKept(grantKey, token);
+      if (isAwaiting) expiresAt = Math.min(expiresAt, answerDueAt(token));
     }
-    const expiresAt = expires_at ?? Number.POSITIVE_INFINITY;
     const list = ips.length === 0 ? undefined : AddressList.parse(ips.join(',')).list;
-    const key = { principal: `${name}#${id}`, profile, expiresAt, ips: list };
+    const key = { principal: `${name}#${id}`, profile, expiresAt, isAwaiting, ips: list };
     // A grant's own tokens are made and known elsewhere.
     if (!isGrant(token)) byHash.set(sha256, key);
     byPrincipal.set(key.principal, key);

@@ -30,6 +30,8 @@ const grantSchema = Type.Object({
   code_expires_at: Type.Integer(),
   /** Of everything that root decided. */
   seal: mac,
+  /** Root's yes to the client that has come; without it, the grant allows nothing yet. */
+  kept: Type.Optional(mac),
 });
 
 export type GrantNote = Static<typeof grantSchema>;

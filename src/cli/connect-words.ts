@@ -44,7 +44,7 @@ ${steps.join('\n')}
 
       ${code.slice(0, 5)}-${code.slice(5)}
 
-Waiting for ${KIND_NAMES[client]}. Ctrl-C takes the code back.`;
+Waiting for ${KIND_NAMES[client]}. Then you are asked whether to keep it. Ctrl-C takes the code back.`;
 }
 
 /** Who has come. */
@@ -60,17 +60,40 @@ interface Answers {
   readonly expires?: number | 'never' | undefined;
 }
 
-/** Asks for what the command line does not say. */
-export async function askFor(given: Answers): Promise<Answers> {
+/** Why an answer cannot be taken; undefined where it can. */
+type Check = (answer: string) => string | undefined;
+
+interface Checks {
+  readonly nameFault: Check;
+  readonly profileFault: Check;
+  /** What the grant is called without a name. */
+  readonly usualName: (client: ClientKind) => string;
+}
+
+/** Asks for what the command line does not say, each question until its answer can be used. */
+export async function askFor(given: Answers, checks: Checks): Promise<Answers> {
   const lines = createInterface({ input: process.stdin, output: process.stdout, terminal: false });
   try {
     const client = given.client ?? (await askClient(lines));
-    const name = given.name ?? ((await lines.question(`Name in agent3 token list [${client}]: `)).trim() || undefined);
-    const profile = given.profile ?? ((await lines.question(PROFILE_QUESTION)).trim() || 'readonly');
+    const name = given.name ?? (await askName(lines, checks.usualName(client), checks.nameFault));
+    const profile = given.profile ?? (await ask(lines, PROFILE_QUESTION, 'readonly', checks.profileFault));
     const expires = given.expires ?? (await askEnd(lines));
     return { client, name, profile, expires };
   } finally {
     lines.close();
+  }
+}
+
+function askName(lines: Interface, usual: string, fault: Check): Promise<string> {
+  return ask(lines, `Name in agent3 token list [${usual}]: `, usual, fault);
+}
+
+async function ask(lines: Interface, question: string, usual: string, faultOf: Check): Promise<string> {
+  for (;;) {
+    const answer = (await lines.question(question)).trim() || usual;
+    const fault = faultOf(answer);
+    if (fault === undefined) return answer;
+    process.stdout.write(`${visibleLine(fault)}\n`);
   }
 }
 
@@ -86,6 +109,7 @@ async function askClient(lines: Interface): Promise<ClientKind> {
     );
     if (answer === '') return 'chatgpt';
     if (kind !== undefined) return kind;
+    process.stdout.write(`A number from 1 to ${CLIENT_KINDS.length}, or a name of the list.\n`);
   }
 }
 
@@ -95,5 +119,6 @@ async function askEnd(lines: Interface): Promise<number | 'never'> {
     if (answer === '' || answer === 'never') return 'never';
     const ms = parseDuration(answer);
     if (ms !== undefined) return ms;
+    process.stdout.write('A time is a number with s, m, h, d or w behind it, such as 30d.\n');
   }
 }

@@ -1,18 +1,33 @@
-import { createInterface } from 'node:readline/promises';
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
-import { addressOf } from '../../ops/watchdog/target.ts';
-import { CLIENT_KINDS, type ClientKind, GrantKey, type GrantRecord, makeGrant, takesSignIns } from '../access/grant.ts';
+import {
+  CLIENT_KINDS,
+  type ClientKind,
+  type GrantKey,
+  type GrantRecord,
+  keepGrant,
+  makeGrant,
+} from '../access/grant.ts';
 import type { Profile } from '../access/profile.ts';
-import { type GrantState, grantsDirectory, readState } from '../connect/grant-state.ts';
-import { plainOrigin } from '../lib/addresses.ts';
+import { readTokens } from '../access/token-file.ts';
 import { delay } from '../lib/clock.ts';
-import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
+import { requireAnswers, requireRunning, requireSignIn } from './connect-needs.ts';
+import { Answers, GrantOver, GrantWatch } from './connect-wait.ts';
 import { askFor, describeConnected, describeSteps } from './connect-words.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { sessionsHere, settingsHere } from './here.ts';
+import { ownerOf, tokensFile } from './here.ts';
 import { parseTime } from './token.ts';
-import { changeHere, fileOption, requireName, requireProfile, type TokenOptions, warnOfSandbox } from './token-here.ts';
+import {
+  attempt,
+  changeHere,
+  fileOption,
+  nameFault,
+  profileFault,
+  requireName,
+  requireProfile,
+  type TokenOptions,
+  warnOfSandbox,
+} from './token-here.ts';
 
 /** `agent3 connect`: lets a chat or another MCP client sign in. */
 export function defineConnect(command: Command): void {
@@ -31,6 +46,7 @@ export function defineConnect(command: Command): void {
 
 const EXAMPLES = `
 It shows a one-time code, which you enter on the page that the client opens, and waits until the client has come.
+Until you say yes to it, the client can do nothing.
 
 Examples:
   sudo agent3 connect
@@ -60,24 +76,40 @@ async function connect(options: ConnectOptions): Promise<void> {
   if (options.ip !== undefined)
     fail(EXIT_USAGE, 'a grant has no --ip: clients come from the addresses of their makers, which change');
   const { issuer, key } = requireSignIn();
-  await requireRunning(issuer);
+  await requireRunning(issuer, key);
+  requireAnswers(options);
   const isAsked = options.json !== true && process.stdin.isTTY === true;
-  const answers = isAsked ? await askFor(options) : options;
+  const answers = isAsked ? await askFor(options, checks(options)) : options;
   const profile = requireProfile(answers.profile ?? 'readonly');
   await warnOfSandbox(profile);
   const { record, code } = create(answers, profile, key, options);
-  const grant: Grant = { record, options, key };
+  const grant: Grant = { record, options };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.on(signal, () => end(grant, 'ended', 'you stopped it'));
+    process.on(signal, () => {
+      // A terminal has written ^C at the end of the line.
+      if (signal === 'SIGINT' && options.json !== true) process.stdout.write('\n');
+      end(grant, 'ended', 'you stopped it');
+    });
   process.stdout.on('error', () => end(grant, 'ended', 'nobody reads this'));
   show(grant, code, `${issuer}/mcp`);
-  const state = await arrival(grant);
-  tell(
-    options,
-    { event: 'connected', client: state.client_name, redirect: state.redirect_uri, address: state.address },
-    describeConnected(state),
-  );
-  if (options.yes !== true && !(await isKept(options))) end(grant, 'ended', 'you did not keep it');
+  const watch = new GrantWatch(record, key, tokensFile(options.file));
+  // Read from now on: a line that waits until the question is there would answer it.
+  const typed = options.yes === true ? undefined : new Answers();
+  try {
+    const state = await watch.arrival();
+    tell(
+      options,
+      { event: 'connected', client: state.client_name, redirect: state.redirect_uri, address: state.address },
+      describeConnected(state),
+    );
+    if (typed !== undefined) {
+      if (!(await isWanted(options, watch, typed))) throw new GrantOver('ended', 'you did not keep it');
+      keep(grant, key);
+    }
+  } catch (error) {
+    if (!(error instanceof GrantOver)) throw error;
+    end(grant, error.event, error.why);
+  }
   if (options.json !== true)
     process.stderr.write(`connected as ${record.name}; to end it: agent3 token revoke ${record.name}\n`);
   process.exit(0);
@@ -87,42 +119,26 @@ async function connect(options: ConnectOptions): Promise<void> {
 interface Grant {
   readonly record: GrantRecord;
   readonly options: ConnectOptions;
-  readonly key: GrantKey;
 }
 
-/** What a sign-in needs of the settings. Exits with the reason when it is not there. */
-function requireSignIn(): { readonly issuer: string; readonly key: GrantKey } {
-  const { AGENT3_PUBLIC_URL: url = '', AGENT3_GRANT_KEY: secret } = settingsHere();
-  const issuer = plainOrigin(url);
-  if (issuer === '')
-    fail(
-      EXIT_FAILURE,
-      'no public URL is set (AGENT3_PUBLIC_URL), and clients sign in over HTTPS: sudo agent3 install --domain NAME. Without sudo, the settings of the service cannot be read',
-    );
-  if (!takesSignIns(issuer))
-    fail(EXIT_FAILURE, `AGENT3_PUBLIC_URL is ${visibleLine(issuer)}, and clients sign in over https alone`);
-  if (!secret) fail(EXIT_FAILURE, 'AGENT3_GRANT_KEY is not set: sudo agent3 install makes it');
-  return { issuer, key: new GrantKey(secret) };
+/** Allows the client that has come what its grant says. Throws `GrantOver`. */
+function keep({ record, options }: Grant, key: GrantKey): void {
+  changeHere(options, (tokens) => {
+    if (!tokens.some(({ id }) => id === record.id)) throw new GrantOver('ended', 'revoked');
+    return tokens.map((token) => (token.id === record.id ? keepGrant(key, record) : token));
+  });
 }
 
-const LOCAL_MS = 3000;
-
-/** Exits with what to do when the agent that runs takes no sign-ins, as before it was restarted with new settings. */
-async function requireRunning(issuer: string): Promise<void> {
-  const { origin } = addressOf(settingsHere());
-  let named: unknown;
-  try {
-    const response = await fetch(`${origin}/.well-known/oauth-authorization-server`, {
-      tls: { rejectUnauthorized: false },
-      signal: AbortSignal.timeout(LOCAL_MS),
-    } as RequestInit);
-    named = response.ok ? ((await response.json()) as { issuer?: unknown }).issuer : undefined;
-  } catch {
-    process.stderr.write(`the agent does not answer at ${origin} now: agent3 doctor says why\n`);
-    return;
-  }
-  if (named === issuer) return;
-  fail(EXIT_FAILURE, `the agent that runs takes no sign-ins at ${visibleLine(issuer)} yet: systemctl restart agent3`);
+/** What can be said of an answer before the grant is made. */
+function checks(options: ConnectOptions) {
+  const path = tokensFile(options.file);
+  const tokens = attempt(() => readTokens(path, ownerOf(path)));
+  const isTaken = (name: string): boolean => tokens.some((token) => token.name === name);
+  return {
+    profileFault,
+    nameFault: (name: string) => nameFault(name) ?? (isTaken(name) ? `there is a token ${name}` : undefined),
+    usualName: (client: ClientKind) => freeName(client, isTaken),
+  };
 }
 
 function create(answers: ConnectOptions, profile: Profile, key: GrantKey, options: ConnectOptions) {
@@ -139,7 +155,7 @@ function create(answers: ConnectOptions, profile: Profile, key: GrantKey, option
         `there is a token ${answers.name}; choose another name, or: agent3 token revoke ${answers.name}`,
       );
     const name = answers.name ?? freeName(client, isTaken);
-    made = makeGrant(key, { name, profile: profile.name, client, expiresAt }, now);
+    made = makeGrant(key, { name, profile: profile.name, client, expiresAt, isKept: options.yes === true }, now);
     return [...tokens, made.record];
   });
   if (!isRead || made === undefined) process.exit(EXIT_FAILURE);
@@ -173,44 +189,31 @@ function tell({ json }: ConnectOptions, event: Readonly<Record<string, unknown>>
   process.stdout.write(json === true ? `${JSON.stringify(event)}\n` : `${words}\n`);
 }
 
-const LOOK_MS = 200;
-/** The agent may be a moment late. */
-const MARGIN_MS = 2000;
-
-/** Resolves with the state of the grant when its client has its tokens. Exits when the code is over. */
-async function arrival(grant: Grant): Promise<GrantState> {
-  for (;;) {
-    const state = stateOf(grant);
-    if (state !== undefined && state.ended !== null) end(grant, 'expired', state.ended);
-    if (state !== undefined && state.generation > 0) return state;
-    const until = state?.code_until ?? grant.record.grant.code_expires_at;
-    if (Date.now() > until + MARGIN_MS)
-      end(grant, 'expired', state === undefined ? 'nobody came with the code' : 'the client did not fetch its tokens');
-    await delay(LOOK_MS);
-  }
-}
-
-function stateOf({ record, key }: Grant): GrantState | undefined {
-  const directory = grantsDirectory(sessionsHere());
-  try {
-    const state = readState(directory, key, record);
-    return typeof state === 'string' ? undefined : state;
-  } catch (error) {
-    fail(EXIT_FAILURE, `${directory} cannot be read: ${describeErrno(error)}. Try it with sudo.`);
-  }
-}
-
 /** Ends the grant and the program. */
 function end({ record, options }: Grant, event: 'ended' | 'expired', why: string): never {
   changeHere(options, (tokens) => tokens.filter(({ id }) => id !== record.id));
-  tell(options, { event, why }, `${event === 'ended' ? 'ended' : 'the code is over'}: ${visibleLine(why)}`);
+  tell(
+    options,
+    { event, why },
+    `${event}: ${visibleLine(why)}${event === 'expired' ? '. For a new code, run agent3 connect again' : ''}`,
+  );
   process.exit(EXIT_FAILURE);
 }
 
-/** What the owner answers; without an answer, the grant ends. */
-async function isKept({ json }: ConnectOptions): Promise<boolean> {
-  const lines = createInterface({ input: process.stdin });
-  if (json !== true) process.stdout.write('Keep it? [Y/n] ');
-  for await (const line of lines) return !/^\s*no?\s*$/i.test(line);
-  return false;
+/** What the owner answers. On a terminal, what was typed before the question is no answer. Throws `GrantOver`. */
+async function isWanted({ json }: ConnectOptions, watch: GrantWatch, answers: Answers): Promise<boolean> {
+  const isTerminal = process.stdin.isTTY === true;
+  for (;;) {
+    if (isTerminal) {
+      await delay(TYPED_AHEAD_MS);
+      answers.forget();
+    }
+    if (json !== true) process.stdout.write('It can do nothing before you say yes. Keep it? [Y/n] ');
+    const answer = await watch.answer(() => answers.take());
+    if (/^\s*(?:y|yes)?\s*$/i.test(answer)) return true;
+    if (!isTerminal || /^\s*no?\s*$/i.test(answer)) return false;
+  }
 }
+
+/** Who is about to press a key when the client comes has not read the question. */
+const TYPED_AHEAD_MS = 300;

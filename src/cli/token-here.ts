@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Option } from '@commander-js/extra-typings';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
+import { faultsOf, type ProfileSet } from '../access/profile-files.ts';
 import { changeTokens, TokenFileFault, type TokenRecord } from '../access/token-file.ts';
 import { machineFaults, unreadable } from '../install/doctor/profile-machine.ts';
 import { readManifest } from '../install/installed.ts';
@@ -16,10 +17,17 @@ const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
 /** The token of the settings has this name. */
 export const RESERVED = 'default';
 
+/** Why a token cannot be called `name`; undefined where it can. */
+export function nameFault(name: string): string | undefined {
+  if (!NAME.test(name)) return 'a name has up to 64 small letters, digits, and _ . - between them';
+  if (name === RESERVED) return 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another';
+  return undefined;
+}
+
 /** Exits with the reason when a token cannot be called `name`. */
 export function requireName(name: string): void {
-  if (!NAME.test(name)) fail(EXIT_USAGE, 'a name has up to 64 small letters, digits, and _ . - between them');
-  if (name === RESERVED) fail(EXIT_USAGE, 'the token of the settings (AGENT3_API_TOKEN) has this name; choose another');
+  const fault = nameFault(name);
+  if (fault !== undefined) fail(EXIT_USAGE, fault);
 }
 
 export const fileOption = () =>
@@ -37,13 +45,22 @@ export function requireProfile(name: string | undefined): Profile {
   const directory = profilesDirectory();
   const set = profilesIn(directory);
   const profile = name === undefined ? undefined : profileHere(set, name);
-  if (profile !== undefined) return profile;
-  if (name === 'workspace') {
-    fail(
-      EXIT_USAGE,
-      `workspace needs a file of its own that extends it and names its directory, such as ${directory ?? PATHS.profiles}/app.toml with the lines extends = "workspace" and directory = "/srv/app"; then --profile app`,
-    );
-  }
+  return profile ?? fail(EXIT_USAGE, describeMissing(name, set, directory));
+}
+
+/** Why a token cannot have the profile of this name; undefined where it can. */
+export function profileFault(name: string): string | undefined {
+  if (name === 'full' || name === 'readonly') return undefined;
+  const directory = profilesDirectory();
+  const set = profilesIn(directory);
+  const faults = faultsOf(set, name);
+  if (faults.length > 0) return `the profile ${name} cannot be used: ${faults.join('; ')}`;
+  return set.profiles.has(name) ? undefined : describeMissing(name, set, directory);
+}
+
+function describeMissing(name: string | undefined, set: ProfileSet, directory: string | undefined): string {
+  if (name === 'workspace')
+    return `workspace needs a file of its own that extends it and names its directory, such as ${directory ?? PATHS.profiles}/app.toml with the lines extends = "workspace" and directory = "/srv/app"; then --profile app`;
   const what =
     name === undefined
       ? '--profile is required: it says what the token may do'
@@ -52,7 +69,7 @@ export function requireProfile(name: string | undefined): Profile {
     directory === undefined
       ? 'for more, set AGENT3_PROFILES_DIR here as for the agent'
       : `for more, see ${directory}: agent3 profile list shows what each is for`;
-  fail(EXIT_USAGE, `${what}. There are: ${[...set.profiles.keys()].join(', ')}; ${more}`);
+  return `${what}. There are: ${[...set.profiles.keys()].join(', ')}; ${more}`;
 }
 
 /** Says, on standard error, why commands of a profile cannot run on this machine as it is. */

@@ -1,4 +1,4 @@
-import { GrantKey, type GrantRecord, isGrant } from '../access/grant.ts';
+import { answerDueAt, GrantKey, type GrantRecord, isGrant, isKept, isSealed } from '../access/grant.ts';
 import { readTokens, type TokenRecord } from '../access/token-file.ts';
 import { type GrantState, grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
@@ -67,12 +67,12 @@ function describePlaces(ips: readonly string[]): string {
 /** What is known of a grant: its client, and how it stands, as far as who asks may read that. */
 function grantOf(record: GrantRecord) {
   const { client, code_expires_at } = record.grant;
-  const used = lastUse(grantsDirectory(sessionsHere()), record.id);
   const state = stateOf(record);
+  const used = lastUse(grantsDirectory(sessionsHere()), record.id);
   return {
     client,
     code_expires_at,
-    last_used_at: used === undefined ? null : Math.round(used),
+    last_used_at: used === undefined || state?.generation === 0 ? null : Math.round(used),
     ...(state !== undefined && { redirect: state.redirect_uri, ended: state.ended }),
   };
 }
@@ -90,8 +90,23 @@ function stateOf(record: GrantRecord): GrantState | undefined {
 }
 
 function describeGrant(record: GrantRecord): string {
-  const { client, last_used_at, code_expires_at, ended } = grantOf(record);
-  if (ended) return `${client}, ended: ${visibleLine(ended)}`;
-  if (last_used_at !== null) return `${client}, last used ${day(last_used_at)}`;
-  return `${client}, ${code_expires_at > Date.now() ? 'its code waits' : 'never used'}`;
+  return `${record.grant.client}, ${standingOf(record)}`;
+}
+
+/** How a grant stands, in words. */
+function standingOf(record: GrantRecord): string {
+  const { last_used_at, code_expires_at, ended } = grantOf(record);
+  const secret = settingsHere()['AGENT3_GRANT_KEY'];
+  const key = secret ? new GrantKey(secret) : undefined;
+  const now = Date.now();
+  if (key !== undefined && !isSealed(key, record)) return 'not used (made with another AGENT3_GRANT_KEY)';
+  if (ended) return `ended: ${visibleLine(ended)}`;
+  if (key !== undefined && last_used_at === null) {
+    const until = stateOf(record)?.code_until ?? code_expires_at;
+    return now < until ? (until === code_expires_at ? 'its code waits' : 'its client is awaited') : 'never connected';
+  }
+  if (key !== undefined && !isKept(key, record))
+    return now < answerDueAt(record) ? 'waits for your yes' : 'never kept, so it is over';
+  if (last_used_at !== null) return `last used ${day(last_used_at)}`;
+  return code_expires_at > now ? 'its code waits' : 'never used';
 }

@@ -152,6 +152,17 @@ export class AccessLapsed extends AgentError {
   }
 }
 
+/** A client has signed in, and the owner has not said yes to it at his terminal. */
+export class NotKeptYet extends refusal(503, NOT_AVAILABLE) {
+  override readonly headers = { 'retry-after': '5' };
+
+  constructor() {
+    super(
+      'The owner of the server has not said yes to this connection yet, so nothing was done. Try it again in a moment.',
+    );
+  }
+}
+
 /** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */
 export class MachineRefused extends refusal(503, NOT_AVAILABLE) {
   constructor(

@@ -170,9 +170,21 @@ function notifyFaults({
   ];
 }
 
-function settingFaults(values: Record<SettingName, unknown>): string[] {
+/** Why `agent3 serve` would refuse these settings, as far as they are set; a sentence for each. */
+export function faultsOfSettings(
+  environment: Readonly<Record<string, string | undefined>>,
+  names: readonly SettingName[],
+): string[] {
+  const values = readValues(environment);
+  return settingFaults(
+    values,
+    SETTING_ROWS.filter(([name]) => names.includes(name)),
+  );
+}
+
+function settingFaults(values: Record<SettingName, unknown>, rows = SETTING_ROWS): string[] {
   const faults: string[] = [];
-  for (const [name, { schema, isSecret }] of SETTING_ROWS) {
+  for (const [name, { schema, isSecret }] of rows) {
     const value = values[name];
     const isAllowed: boolean = Value.Check(schema, value);
     if (isAllowed || (value === undefined && KindGuard.IsOptional(schema))) continue;

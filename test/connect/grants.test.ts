@@ -1,10 +1,11 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { GrantKey, makeGrant } from '../../src/access/grant.ts';
+import { GrantKey, keepGrant, makeGrant } from '../../src/access/grant.ts';
 import { KeyRing } from '../../src/access/key-ring.ts';
 import { writeTokens } from '../../src/access/token-file.ts';
 import { Trail } from '../../src/audit/trail.ts';
+import { readTry } from '../../src/connect/grant-state.ts';
 import { Grants } from '../../src/connect/grants.ts';
 import { challengeOf, GrantTokens, TokenFault } from '../../src/connect/tokens.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -21,14 +22,14 @@ type Line = Readonly<Record<string, unknown>>;
 
 let agents = 0;
 /** An agent with one grant, whose code waits, and a clock that is set by hand. */
-function agentOf(expiresAt: number | null = null) {
+function agentOf(expiresAt: number | null = null, isKept = true) {
   let nowMs = 1_800_000_000_000;
   const place = directory.join(String(agents++));
   const record = `${place}.jsonl`;
   const path = `${place}.tokens.json`;
   const clock = { now: () => nowMs, elapsed: () => nowMs };
   const key = new GrantKey('k'.repeat(40));
-  const wanted = { name: 'chat', profile: 'readonly', client: 'other', expiresAt } as const;
+  const wanted = { name: 'chat', profile: 'readonly', client: 'other', expiresAt, isKept } as const;
   const { record: grant, code } = makeGrant(key, wanted, nowMs);
   writeTokens(path, [grant]);
   const alarms: string[] = [];
@@ -55,6 +56,7 @@ function agentOf(expiresAt: number | null = null) {
     code,
     grant,
     isBroken,
+    key,
     lines,
     path,
     start,
@@ -212,6 +214,23 @@ describe('a one-time code', () => {
     expect(agent.start().grants.byCode(agent.code)).toBeUndefined();
   });
 
+  test('that did not fit is told to the terminal that waits, who tried and for what', () => {
+    const agent = agentOf();
+    const { grants } = agent.start();
+    const seen = () => readTry(dirname(agent.state), agent.key, agent.grant);
+    expect(seen()).toBeUndefined();
+    grants.byCode('AAAAAAAAAA', '203.0.113.9');
+    expect(seen()).toEqual({ count: 1, most: 20, address: '203.0.113.9', kinds: [] });
+    grants.countWrongCode(agent.grant, { address: '203.0.113.9', kinds: ['chatgpt'] });
+    expect(seen()).toMatchObject({ count: 2, kinds: ['chatgpt'] });
+    expect(readTry(dirname(agent.state), new GrantKey('x'.repeat(40)), agent.grant)).toBeUndefined();
+    writeTokens(agent.path, []);
+    agent.pass(1000);
+    grants.openCodes();
+    grants.sweep();
+    expect(seen()).toBeUndefined();
+  });
+
   test('is on record once', () => {
     const agent = agentOf();
     const { grants } = agent.start();
@@ -306,6 +325,43 @@ describe('at a start', () => {
     grants.openCodes();
     grants.sweep();
     expect(existsSync(agent.state)).toBe(false);
+  });
+});
+
+describe('a grant that root has not kept', () => {
+  test('has tokens, and allows nothing until it is', () => {
+    const agent = agentOf(null, false);
+    const { keys, tokens, first } = signedIn(agent);
+    expect(tokens.principalOf(first.access_token)).toBe(principalOf(agent));
+    expect(keys.isAwaiting(principalOf(agent))).toBe(true);
+    writeTokens(agent.path, [keepGrant(agent.key, agent.grant)]);
+    expect(keys.isAwaiting(principalOf(agent))).toBe(false);
+    agent.pass(DAY);
+    const after = agent.start();
+    expect(after.keys.profileOf(principalOf(agent))).toBe('readonly');
+    expect(after.tokens.refresh(first.refresh_token, CLIENT).expires_in).toBe(3600);
+  });
+
+  test('is not kept by a word that is not of its key', () => {
+    const agent = agentOf(null, false);
+    const { keys } = signedIn(agent);
+    for (const forger of [keepGrant(new GrantKey('x'.repeat(40)), agent.grant), agentOf().grant]) {
+      writeTokens(agent.path, [{ ...agent.grant, grant: { ...agent.grant.grant, kept: forger.grant.kept ?? '' } }]);
+      expect(keys.isAwaiting(principalOf(agent))).toBe(true);
+    }
+  });
+
+  test('is over two minutes after its code', () => {
+    const agent = agentOf(null, false);
+    const { keys, tokens, first } = signedIn(agent);
+    agent.pass(719_999);
+    expect(keys.profileOf(principalOf(agent))).toBe('readonly');
+    agent.pass(1);
+    expect([keys.profileOf(principalOf(agent)), tokens.principalOf(first.access_token)]).toEqual([
+      undefined,
+      undefined,
+    ]);
+    expect(() => tokens.refresh(first.refresh_token, CLIENT)).toThrow('has ended');
   });
 });
 

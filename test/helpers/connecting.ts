@@ -35,9 +35,10 @@ export class SignInAgent implements AsyncDisposable {
     return { ...BASE_ENVIRONMENT, ...this.settings, AGENT3_SESSIONS_DIR: this.agent.sessionsDir };
   }
 
-  /** Runs `agent3 connect --json` with these options until it shows its code. */
+  /** Runs `agent3 connect --json` with these options until it shows its code; for `other` where they name no client. */
   async connect(...options: readonly string[]): Promise<Connecting> {
-    const child = Bun.spawn([BINARY, 'connect', '--json', ...options], {
+    const client = options.includes('--client') ? [] : ['--client', 'other'];
+    const child = Bun.spawn([BINARY, 'connect', '--json', ...client, ...options], {
       env: this.environment,
       stdin: 'pipe',
       stdout: 'pipe',

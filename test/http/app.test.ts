@@ -37,7 +37,7 @@ const deps = buildDeps(
   new Access(
     new ProfileBook(undefined, systemClock, logger),
     'full',
-    { profileOf: () => 'full', isToken: () => false },
+    { profileOf: () => 'full', isAwaiting: () => false, isToken: () => false },
     'default',
   ),
 );

@@ -15,6 +15,7 @@ import {
   type TestClient,
   type Tokens,
 } from '../../helpers/connecting.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 let server: SignInAgent;
 let url: string;
@@ -25,6 +26,8 @@ beforeAll(async () => {
   client = await registerClient(url, [LOCAL_REDIRECT], { client_name: 'A client' });
 });
 afterAll(() => server[Symbol.asyncDispose]());
+
+const GUESSER = '203.0.113.77';
 
 /** Signs in with a new grant that is kept. */
 async function connected(...options: readonly string[]): Promise<Tokens> {
@@ -59,6 +62,10 @@ describe('a client that signs in', () => {
     const row = (JSON.parse(listed.stdout) as { name: string }[]).find(({ name }) => name === 'laptop');
     expect(row).toMatchObject({ profile: 'readonly', grant: { client: 'other', last_used_at: expect.any(Number) } });
     expect(listed.stdout).not.toContain('seal');
+    const otherKey = { ...server.environment, AGENT3_GRANT_KEY: 'k'.repeat(40) };
+    expect((await agent3(['token', 'list'], otherKey)).stdout).toMatch(
+      /^laptop .* other, not used \(made with another/m,
+    );
     expect((await agent3(['token', 'rotate', 'laptop'], server.environment)).stderr).toContain('is a grant');
     expect((await callTool(url, tokens.access_token, 'true')).status).toBe(200);
     expect((await agent3(['token', 'revoke', 'laptop'], server.environment)).code).toBe(0);
@@ -69,6 +76,17 @@ describe('a client that signs in', () => {
       `Bearer error="invalid_token", resource_metadata="${url}/.well-known/oauth-protected-resource/mcp", scope="agent3"`,
     ]);
     expect(await (await refresh(url, client, tokens.refresh_token)).json()).toMatchObject({ error: 'invalid_grant' });
+  });
+
+  test('learns that /mcp takes POST alone, which is no wrong token', async () => {
+    const tokens = await connected('--name', 'getter');
+    const logins = async () =>
+      (await Bun.file(server.settings['AGENT3_AUDIT_FILE'] ?? '').text()).split('"event":"login"').length;
+    const before = await logins();
+    const got = await fetch(`${url}/mcp`, { headers: { authorization: `Bearer ${tokens.access_token}` } });
+    expect([got.status, got.headers.get('allow')]).toEqual([405, 'POST, OPTIONS']);
+    expect((await fetch(`${url}/mcp`)).status).toBe(401);
+    expect(await logins()).toBe(before);
   });
 
   test('gets the same successor for a refresh token, however often it asks', async () => {
@@ -178,6 +196,81 @@ describe('agent3 connect', () => {
     expect((await callTool(url, tokens.access_token, 'true')).status).toBe(401);
   });
 
+  test('lets a client do nothing before the owner has said yes', async () => {
+    const connecting = await server.connect('--profile', 'full', '--name', 'awaited');
+    const tokens = await signIn(url, client, connecting.code);
+    await connecting.next('connected');
+    const list = '{"jsonrpc":"2.0","id":1,"method":"tools/list"}';
+    const listed = await post(`${url}/mcp`, list, { authorization: `Bearer ${tokens.access_token}` });
+    expect([listed.status, await listed.text()]).toEqual([200, expect.stringContaining('"shell"')]);
+    const marker = server.directory.join('marker');
+    const refused = await (await callTool(url, tokens.access_token, `touch ${marker}`)).text();
+    expect(refused).toContain('has not said yes to this connection yet');
+    expect(await Bun.file(marker).exists()).toBe(false);
+    const tokensNow = await agent3(['token', 'list'], server.environment);
+    expect(tokensNow.stdout).toMatch(/^awaited .* other, waits for your yes$/m);
+    connecting.answer('y');
+    expect(await connecting.child.exited).toBe(0);
+    await callTool(url, tokens.access_token, `touch ${marker}`);
+    expect(await Bun.file(marker).exists()).toBe(true);
+  });
+
+  test('does not take what was typed ahead for an answer', async () => {
+    let shown = '';
+    const child = Bun.spawn([BINARY, 'connect', '--client', 'other', '--name', 'ahead', '--profile', 'readonly'], {
+      env: server.environment,
+      terminal: {
+        cols: 200,
+        data: (terminal, bytes) => {
+          const before = shown;
+          shown += Buffer.from(bytes).toString();
+          // The end is asked for as well, until the answer is one.
+          if (!before.includes('[never]: ') && shown.includes('[never]: ')) terminal.write('soon\n');
+          if (!before.includes('A time is') && shown.includes('A time is')) terminal.write('\n');
+          if (!before.includes('Waiting for') && shown.includes('Waiting for')) terminal.write('\n\n');
+          if (!before.includes('[Y/n] ') && shown.includes('[Y/n] ')) setTimeout(() => terminal.write('n\n'), 1000);
+        },
+      },
+    });
+    const code = await eventually('the code', () => /([A-Z2-7]{5})-([A-Z2-7]{5})/.exec(shown) ?? undefined);
+    await Bun.sleep(500);
+    await signIn(url, client, `${code[1]}${code[2]}`);
+    expect(await child.exited).toBe(1);
+    expect(shown).toContain('A time is a number');
+    expect(shown).toContain('code entered for');
+    expect(shown).toContain('ended: you did not keep it');
+  });
+
+  test('ends when its grant is revoked, and when its client says no with the code', async () => {
+    const revoked = await server.connect('--name', 'taken');
+    await agent3(['token', 'revoke', 'taken'], server.environment);
+    expect(await revoked.next('ended')).toMatchObject({ why: 'revoked' });
+    expect(await revoked.child.exited).toBe(1);
+    const refused = await server.connect();
+    const form = { ...askedOf(url, client, pkce().challenge), decision: 'deny' };
+    expect((await post(`${url}/oauth/authorize`, form)).status).toBe(303);
+    expect((await post(`${url}/oauth/authorize`, { ...form, code: refused.code })).status).toBe(303);
+    expect(await refused.next('expired')).toMatchObject({ why: 'refused on the page' });
+    expect(await refused.child.exited).toBe(1);
+  });
+
+  test('tells of wrong codes, and the page says to wait after ten of them', async () => {
+    const connecting = await server.connect();
+    const enter = (code: string) =>
+      post(
+        `${url}/oauth/authorize`,
+        { ...askedOf(url, client, pkce().challenge), code },
+        { 'x-forwarded-for': GUESSER },
+      );
+    for (let tried = 0; tried < 10; tried++) await enter('AAAAAAAAAA');
+    const late = await enter(connecting.code);
+    expect([late.status, await late.text()]).toEqual([429, expect.stringContaining('Wait a minute')]);
+    expect(Number(late.headers.get('retry-after'))).toBeWithin(1, 61);
+    await Bun.sleep(500);
+    connecting.child.kill('SIGINT');
+    expect(await connecting.child.stderr.text()).toContain(`a wrong code was entered from ${GUESSER}, 10 of 20`);
+  });
+
   test('takes its code back when it is stopped', async () => {
     const connecting = await server.connect();
     connecting.child.kill('SIGINT');
@@ -232,6 +325,27 @@ describe('agent3 connect', () => {
     const tokens = await signIn(url, cursor, connecting.code);
     expect((await callTool(url, tokens.access_token, 'true')).status).toBe(200);
     expect(await connecting.next('connected')).toMatchObject({ redirect: app });
+  });
+
+  test.each([
+    ['another key than the agent has', { AGENT3_GRANT_KEY: 'k'.repeat(40) }, 1, 'another AGENT3_GRANT_KEY'],
+    ['a key that the agent would refuse', { AGENT3_GRANT_KEY: 'short' }, 1, 'at least 32 characters'],
+    ['a URL that the agent would refuse', { AGENT3_PUBLIC_URL: 'https://a.example/path' }, 1, 'AGENT3_PUBLIC_URL'],
+    ['nobody to answer', {}, 2, 'add --yes'],
+  ])('is refused with %s', async (_, more, code, why) => {
+    const run = await agent3(['connect', '--json', '--client', 'other'], { ...server.environment, ...more });
+    expect([run.code, run.stderr]).toEqual([code, expect.stringContaining(why)]);
+  });
+
+  test('needs to be told the client where it asks nothing', async () => {
+    const run = await agent3(['connect', '--json', '--yes'], server.environment);
+    expect([run.code, run.stderr]).toEqual([2, expect.stringContaining('add --client')]);
+  });
+
+  test('names what an agent that was started by hand needs', async () => {
+    const { AGENT3_TOKENS_FILE: _, ...without } = server.environment;
+    const run = await agent3(['connect', '--client', 'other'], without);
+    expect([run.code, run.stderr]).toEqual([1, expect.stringMatching(/, AGENT3_TOKENS_FILE must be set/)]);
   });
 
   test('needs a public URL', async () => {
