@@ -21,7 +21,7 @@ const WELL: Answers = {
           status: 401,
           headers: { 'www-authenticate': `Bearer resource_metadata="${ISSUER}${METADATA}/mcp"` },
         }),
-  '/oauth/authorize': () => new Response('<input name="code">'),
+  '/oauth/authorize': () => new Response('<button name="decision">'),
 };
 
 /** What the doctor finds of a server with these answers. `trust` is whether the world trusts its certificate. */
