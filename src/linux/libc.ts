@@ -16,6 +16,7 @@ const SYMBOLS = {
   openat: { args: ['int', 'cstring', 'int', 'int'], returns: 'int' },
   socketpair: { args: ['int', 'int', 'int', 'ptr'], returns: 'int' },
   setxattr: { args: ['cstring', 'cstring', 'ptr', 'u64', 'int'], returns: 'int' },
+  getxattr: { args: ['cstring', 'cstring', 'ptr', 'u64'], returns: 'i64' },
   memfd_create: { args: ['cstring', 'u32'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 
@@ -129,8 +130,23 @@ export function letEnter(path: string, uid: number): boolean {
     list.writeUInt16LE(may, at + 2);
     if (whom === ACL_USER) list.writeUInt32LE(uid, at + 4);
   }
-  const name = Buffer.from('system.posix_acl_access\0');
-  return libc().setxattr(Buffer.from(`${path}\0`), name, list, list.length, 0) === 0;
+  return setAccessList(path, list);
+}
+
+const ACCESS_LIST = Buffer.from('system.posix_acl_access\0');
+/** As long as the kernel lets an attribute be (XATTR_SIZE_MAX). */
+const MAX_LIST_BYTES = 65_536;
+
+/** The access control list of a file, as the kernel gives it; undefined where it has its modes alone. */
+export function accessList(path: string): Buffer | undefined {
+  const list = Buffer.alloc(MAX_LIST_BYTES);
+  const length = Number(libc().getxattr(Buffer.from(`${path}\0`), ACCESS_LIST, list, list.length));
+  return length <= 0 ? undefined : list.subarray(0, length);
+}
+
+/** Gives a file the access control list of another; false where its file system has no such lists. */
+export function setAccessList(path: string, list: Buffer): boolean {
+  return libc().setxattr(Buffer.from(`${path}\0`), ACCESS_LIST, list, list.length, 0) === 0;
 }
 
 /** fcntl(2), open(2), pipe(7). */

@@ -1,10 +1,14 @@
-import type { Stats } from 'node:fs';
-import { statOrUndefined } from './reach.ts';
+import { readlinkSync, type Stats } from 'node:fs';
+import { dirname } from 'node:path';
+import { lstatOrUndefined, statOrUndefined } from './reach.ts';
 
 /** A change within this after the last one may bear the same time (the kernel's clock of files ticks every 4 ms). */
 const UNSURE_MS = 50;
 /** What is in them changes without a trace in their times. */
 const WITHOUT_TIMES = /^\/(?:proc|sys)(?:\/|$)/;
+
+/** More than the names of the 40 links that the kernel follows. */
+const MAX_STEPS = 2000;
 
 /**
  * What of the file system something was derived from. As long as all of it looks the same, that holds: to look takes a
@@ -13,7 +17,7 @@ const WITHOUT_TIMES = /^\/(?:proc|sys)(?:\/|$)/;
 export class Evidence {
   /** Directories whose names count: every change of them shows in their times. */
   readonly #directories = new Map<string, Stats | undefined>();
-  /** Paths of which counts what they lead to and whose that is, not what it holds. */
+  /** Paths of which counts what they lead to (which file, and whose), not what it holds. */
   readonly #targets = new Map<string, Stats | undefined>();
   readonly #begunMs = Date.now();
   #isSure = true;
@@ -34,6 +38,22 @@ export class Evidence {
     if (!this.#targets.has(path)) this.#targets.set(path, statOrUndefined(path));
   }
 
+  /** It counts every directory that an absolute path leads through, by whatever links. */
+  addWay(path: string): void {
+    const names = path.split('/');
+    let at = '';
+    for (let steps = 0; names.length > 0 && steps < MAX_STEPS; steps++) {
+      const name = names.shift() ?? '';
+      if (name === '' || name === '.') continue;
+      this.addDirectory(at || '/');
+      const next = name === '..' ? dirname(at || '/').replace(/^\/$/, '') : `${at}/${name}`;
+      const link = linkAt(next);
+      if (link?.startsWith('/') === true) at = '';
+      else if (link === undefined) at = next;
+      if (link !== undefined) names.unshift(...link.split('/'));
+    }
+  }
+
   /** It holds no longer than until then, on the clock of `performance.now()`. */
   endsAt(ms: number): void {
     this.#untilMs = Math.min(this.#untilMs, ms);
@@ -48,13 +68,18 @@ export class Evidence {
   }
 }
 
+/** Where a symbolic link leads; undefined for all else, and for what is not there. */
+function linkAt(path: string): string | undefined {
+  return lstatOrUndefined(path)?.isSymbolicLink() === true ? readlinkSync(path) : undefined;
+}
+
 function isAlike(before: Stats | undefined, now: Stats | undefined): boolean {
   if (before === undefined || now === undefined) return before === now;
-  return before.mode === now.mode && before.uid === now.uid && before.gid === now.gid;
+  const isSame = before.ino === now.ino && before.dev === now.dev;
+  return isSame && before.mode === now.mode && before.uid === now.uid && before.gid === now.gid;
 }
 
 function isUntouched(before: Stats | undefined, now: Stats | undefined): boolean {
   if (before === undefined || now === undefined) return before === now;
-  const isSame = before.ino === now.ino && before.dev === now.dev && isAlike(before, now);
-  return isSame && before.mtimeMs === now.mtimeMs && before.ctimeMs === now.ctimeMs;
+  return isAlike(before, now) && before.mtimeMs === now.mtimeMs && before.ctimeMs === now.ctimeMs;
 }

@@ -100,6 +100,7 @@ function expand(patterns: readonly string[], account: NamedAccount | undefined, 
     evidence.addTarget(path);
     const real = realOf(path);
     for (const directory of real === undefined ? [] : directoriesAbove(real)) evidence.addDirectory(directory);
+    if (real !== path) evidence.addWay(path);
     // What is in a directory of its own is not there anyway.
     if (real === undefined || OWN_DIRECTORIES.some((own) => isWithin(own, real))) return;
     const hidden = maker === undefined ? real : closedAbove(maker, real);

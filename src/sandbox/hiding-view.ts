@@ -1,8 +1,18 @@
-import { chmodSync, chownSync, linkSync, lstatSync, mkdirSync, rmSync, type Stats } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  linkSync,
+  lstatSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  type Stats,
+} from 'node:fs';
 import { join } from 'node:path';
-import { detach, mountOverlay } from '../linux/libc.ts';
+import { accessList, detach, mountOverlay, setAccessList } from '../linux/libc.ts';
 import { Evidence } from './evidence.ts';
-import { outermost } from './hidden.ts';
+import { isWithin, outermost } from './hidden.ts';
 import { allHomes } from './homes.ts';
 import { idOf } from './pattern-tree.ts';
 import { lstatOrUndefined } from './reach.ts';
@@ -14,15 +24,28 @@ const FRESH_MS = 5000;
 const KEPT_MS = 10_000;
 const MAX_VIEWS = 50;
 
+/** A view, and what is mounted in the directory: an overlay shows what lies below that. */
 interface View {
   readonly path: string;
-  readonly madeMs: number;
+  readonly mounts: readonly string[];
 }
 
-/** What lies above a directory to hide names in it: the directories on the way, and the names, relative to it. */
+interface KnownView extends View {
+  readonly madeMs: number;
+  readonly layer: Layer;
+}
+
+/** What lies above a directory to hide names in it: itself and the directories on the way, and the names, relative to it. */
 interface Mask {
-  readonly directories: readonly string[];
+  readonly directories: readonly Directory[];
   readonly whiteouts: readonly string[];
+}
+
+/** A directory, and who gets to what in it. */
+interface Directory extends Pick<Stats, 'mode' | 'uid' | 'gid'> {
+  readonly inside: string;
+  /** Its access control list, as the kernel gives it, in hexadecimal. */
+  readonly access: string | undefined;
 }
 
 /** A layer with a mask, as long as the directories on the way look as they did. */
@@ -38,7 +61,7 @@ interface Layer {
  * are hidden, by an overlay with a whiteout for each, whatever comes to bear them: those that a pattern spells out.
  */
 class HidingViews {
-  readonly #views = new Map<string, View>();
+  readonly #views = new Map<string, KnownView>();
   readonly #masks = new Map<string, string>();
   readonly #layers = new Map<string, Layer>();
   readonly #impossible = new Set<string>();
@@ -46,34 +69,31 @@ class HidingViews {
 
   /**
    * The path of a view of `root` without what is hidden in it: names that patterns spell out (`~/` stands for `root` where
-   * that is a home), and `existing` paths that they fit. Only the user with the number `uid` gets to it, if one is given:
+   * that is a home), and `existing` paths that they fit. Only the user with the number `uid` gets to it:
    * by the view nobody else passes the directories above `root`. Undefined where none can be had.
    */
-  without(root: string, patterns: readonly string[], existing: readonly string[], uid?: number): string | undefined {
+  without(root: string, patterns: readonly string[], existing: readonly string[], uid: number): View | undefined {
     if (process.geteuid?.() !== 0 || this.#impossible.has(root)) return undefined;
     const key = [root, uid, idOf(patterns), ...existing].join('\0');
     const known = this.#views.get(key);
     const now = performance.now();
-    if (known !== undefined && now - known.madeMs < FRESH_MS) return known.path;
-    const path = withUmask(0o022, () => this.#make(root, patterns, existing, uid));
-    if (path === undefined) return undefined;
-    this.#views.set(key, { path, madeMs: now });
+    if (known !== undefined && now - known.madeMs < FRESH_MS && known.layer.evidence.holds()) return known;
+    const made = withUmask(0o022, () => this.#make(root, patterns, existing, uid));
+    if (made === undefined) return undefined;
+    this.#views.set(key, made);
     if (known !== undefined) setTimeout(() => drop(known.path), KEPT_MS).unref();
     this.#dropOldest();
-    return path;
+    return made;
   }
 
-  #make(
-    root: string,
-    patterns: readonly string[],
-    existing: readonly string[],
-    uid: number | undefined,
-  ): string | undefined {
+  #make(root: string, patterns: readonly string[], existing: readonly string[], uid: number): KnownView | undefined {
     try {
       const path = viewPath(String(++this.#count), uid);
       mkdirSync(path, { mode: 0o711 });
       const layer = this.#layerFor(root, patterns, existing);
-      if (mountOverlay(path, `lowerdir=${layer}:${root}`)) return path;
+      const mounts = mountsBelow(root, existing);
+      if (mountOverlay(path, `lowerdir=${layer.path}:${root}`))
+        return { path, mounts, layer, madeMs: performance.now() };
     } catch {
       // No file system for it, or no right to mount: as below.
     }
@@ -81,19 +101,20 @@ class HidingViews {
     return undefined;
   }
 
-  #layerFor(root: string, patterns: readonly string[], existing: readonly string[]): string {
+  #layerFor(root: string, patterns: readonly string[], existing: readonly string[]): Layer {
     const id = [root, idOf(patterns), ...existing].join('\0');
     const homes = allHomes();
     const known = this.#layers.get(id);
-    if (known !== undefined && known.homes === homes && known.evidence.holds()) return known.path;
+    if (known !== undefined && known.homes === homes && known.evidence.holds()) return known;
     const evidence = new Evidence();
     const mask = maskOf(root, namesBelow(root, patterns, existing), evidence);
     const key = JSON.stringify([root, mask]);
-    const path = this.#masks.get(key) ?? makeLayer(root, layerPath(String(this.#count)), mask);
+    const path = this.#masks.get(key) ?? makeLayer(layerPath(String(this.#count)), mask);
     this.#masks.set(key, path);
     if (this.#layers.size >= MAX_VIEWS) this.#layers.clear();
-    this.#layers.set(id, { path, homes, evidence });
-    return path;
+    const layer = { path, homes, evidence };
+    this.#layers.set(id, layer);
+    return layer;
   }
 
   #dropOldest(): void {
@@ -106,6 +127,11 @@ class HidingViews {
 
 export const hidingViews = new HidingViews();
 
+/** The options of bwrap(1) that mount a view in the place of its directory. */
+export function showView({ path, mounts }: View, root: string): string[] {
+  return ['--ro-bind', path, root, ...mounts.flatMap((mount) => ['--ro-bind-try', mount, mount])];
+}
+
 function namesBelow(root: string, patterns: readonly string[], existing: readonly string[]): string[] {
   const isHome = allHomes().includes(root);
   const named = patterns
@@ -117,7 +143,7 @@ function namesBelow(root: string, patterns: readonly string[], existing: readonl
 /** A name in a directory that is not there yet is hidden with the first directory on its way that is missing. */
 function maskOf(root: string, names: readonly string[], evidence: Evidence): Mask {
   evidence.addDirectory(root);
-  const directories = new Set<string>();
+  const directories = new Map<string, Directory>([['', describe(root, '', lstatSync(root))]]);
   const whiteouts = new Set<string>();
   // Hundreds of names have a few directories in common.
   const looked = new Map<string, Stats | undefined>();
@@ -140,16 +166,19 @@ function maskOf(root: string, names: readonly string[], evidence: Evidence): Mas
         if (stat === undefined) whiteouts.add(inside);
         break;
       }
-      directories.add(inside);
+      if (!directories.has(inside)) directories.set(inside, describe(root, inside, stat));
     }
   }
-  return { directories: [...directories], whiteouts: [...whiteouts] };
+  return { directories: [...directories.values()], whiteouts: [...whiteouts] };
+}
+
+function describe(root: string, inside: string, { mode, uid, gid }: Stats): Directory {
+  return { inside, mode, uid, gid, access: accessList(join(root, inside))?.toString('hex') };
 }
 
 /** The upper layer: directories as they are below, and a whiteout (a device 0:0) for each name. */
-function makeLayer(root: string, path: string, { directories, whiteouts }: Mask): string {
-  copyDirectory(root, path);
-  for (const directory of directories) copyDirectory(join(root, directory), join(path, directory));
+function makeLayer(path: string, { directories, whiteouts }: Mask): string {
+  for (const directory of directories) makeDirectory(join(path, directory.inside), directory);
   const whiteout = `${path}-whiteout`;
   const made = Bun.spawnSync(['/bin/mknod', whiteout, 'c', '0', '0'], { stdio: ['ignore', 'ignore', 'ignore'] });
   if (made.exitCode !== 0) throw new Error(`no whiteout ${whiteout}`);
@@ -158,12 +187,27 @@ function makeLayer(root: string, path: string, { directories, whiteouts }: Mask)
   return path;
 }
 
-/** The owner and mode of a directory are those of the upper layer. */
-function copyDirectory(from: string, to: string): void {
-  const { mode, uid, gid } = lstatSync(from);
-  mkdirSync(to);
-  chownSync(to, uid, gid);
-  chmodSync(to, mode & 0o7777);
+/** Who gets to a directory is what the upper layer says. */
+function makeDirectory(path: string, { mode, uid, gid, access }: Directory): void {
+  mkdirSync(path);
+  chownSync(path, uid, gid);
+  chmodSync(path, mode & 0o7777);
+  if (access !== undefined && !setAccessList(path, Buffer.from(access, 'hex')))
+    throw new Error(`${path}: no access control list can be set`);
+}
+
+/** Mount points in a directory that are shown. */
+const MAX_MOUNTS = 20;
+
+/** What is mounted below a directory and is not hidden, at most so much. */
+function mountsBelow(root: string, hidden: readonly string[]): string[] {
+  const points = readFileSync('/proc/self/mountinfo', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '')
+    // A blank is `\\040` there (proc(5)): such mounts stay empty.
+    .filter((path) => path.startsWith(`${root}/`) && !path.includes('\\') && existsSync(path))
+    .filter((path) => !hidden.some((one) => isWithin(one, path)));
+  return outermost(points).slice(0, MAX_MOUNTS);
 }
 
 function drop(path: string): void {

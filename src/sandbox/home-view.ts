@@ -1,7 +1,7 @@
-import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { currentAccount, type NamedAccount } from '../process/environment.ts';
-import { isDirectory, isWithin, OWN_DIRECTORIES, outermost, realOf } from './hidden.ts';
-import { hidingViews } from './hiding-view.ts';
+import { isDirectory, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
+import { hidingViews, showView } from './hiding-view.ts';
 import { allHomes } from './homes.ts';
 import { lstatOrUndefined } from './reach.ts';
 
@@ -39,9 +39,7 @@ export function homeView({ hidden, writable, account }: HomeSpec, outside: reado
   if (process.geteuid?.() !== 0) return { home, options: shownIn(home, hidden), isEmptied: true, mounts: [] };
   const view = hidingViews.without(home, hidden, outside, account?.user ?? 0);
   if (view === undefined) return undefined;
-  const mounts = mountsBelow(home, outside);
-  const options = ['--ro-bind', view, home, ...mounts.flatMap((path) => ['--ro-bind-try', path, path])];
-  return { home, options, isEmptied: false, mounts };
+  return { home, options: showView(view, home), isEmptied: false, mounts: view.mounts };
 }
 
 let own: string | undefined;
@@ -49,20 +47,6 @@ let own: string | undefined;
 function ownHome(): string {
   own ??= currentAccount().home;
   return own;
-}
-
-/** Mount points in a home that are shown, which an overlay would show empty. */
-const MAX_MOUNTS = 20;
-
-/** What is mounted below a directory and is not hidden (`outside`), at most so much. */
-function mountsBelow(home: string, outside: readonly string[]): string[] {
-  const points = readFileSync('/proc/self/mountinfo', 'utf8')
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '')
-    // A blank is `\\040` there (proc(5)): such mounts stay empty.
-    .filter((path) => path.startsWith(`${home}/`) && !path.includes('\\') && isDirectory(path))
-    .filter((path) => !outside.some((hidden) => isWithin(hidden, path)));
-  return outermost(points).slice(0, MAX_MOUNTS);
 }
 
 function shownIn(home: string, patterns: readonly string[]): string[] {

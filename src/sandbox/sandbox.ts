@@ -6,7 +6,7 @@ import type { NamedAccount } from '../process/environment.ts';
 import { Descriptors } from '../process/start.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
-import { hidingViews } from './hiding-view.ts';
+import { hidingViews, showView } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
 import { statOrUndefined } from './reach.ts';
 import {
@@ -156,12 +156,12 @@ interface Mounts {
 /** The options for namespaces and mounts. */
 function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors): string[] {
   const hidden = hiddenNow(spec);
-  const etc = viewOfEtc(spec, hidden);
+  const etc = hidingViews.without('/etc', spec.hidden, hidden.outside, spec.account?.user ?? 0);
   const home = homeView(spec, hidden.outside);
   const viewed = [...(etc === undefined ? [] : ['/etc']), ...(home === undefined ? [] : [home.home])];
   const isViewed = (path: string): boolean => viewed.some((root) => isWithin(root, path));
   const outside = hidden.outside.filter(
-    (path) => !isViewed(path) || home?.mounts.some((mount) => isWithin(mount, path)) === true,
+    (path) => !isViewed(path) || [etc, home].some((view) => view?.mounts.some((mount) => isWithin(mount, path))),
   );
   if (home?.isEmptied === true) mounts.seal(home.home);
   return [
@@ -171,7 +171,7 @@ function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors
     ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', ...devices(spec), '--proc', '/proc'],
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...['--remount-ro', '/proc'],
-    ...(etc === undefined ? [] : ['--ro-bind', etc, '/etc']),
+    ...(etc === undefined ? [] : showView(etc, '/etc')),
     ...(home?.options ?? []),
     ...OWN_DIRECTORIES.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
     ...(spec.network ? RESOLVERS.flatMap((path) => (existsSync(path) ? ['--ro-bind', path, path] : [])) : []),
@@ -208,11 +208,6 @@ function devices({ writable }: SandboxSpec): string[] {
 /** Whether a command would own the devices that bwrap(1) binds, and so may change their modes for all of the machine. */
 function ownsDevices({ account }: SandboxSpec): boolean {
   return account === undefined ? process.geteuid?.() === 0 : account.user === 0;
-}
-
-/** A view of /etc without what is hidden there, also what only comes to be there; undefined where it cannot be had. */
-function viewOfEtc({ hidden }: SandboxSpec, { outside }: HiddenPaths): string | undefined {
-  return hidingViews.without('/etc', hidden, outside);
 }
 
 /**

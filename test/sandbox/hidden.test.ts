@@ -1,5 +1,5 @@
 import { expect, test } from 'bun:test';
-import { chmodSync, chownSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, linkSync, mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { type HiddenPaths, type HidingSpec, hiddenNow } from '../../src/sandbox/hidden.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
@@ -44,6 +44,23 @@ const CHANGES: Readonly<Record<string, Change>> = {
     change: (path) => {
       rmSync(path('a/link'));
       symlinkSync('two', path('a/link'));
+    },
+  },
+  'a link on the way of a link leads elsewhere': {
+    ...{ hidden: 'key', there: ['one/s', 'two/s', 'b/', 'b/cur -> ../one', 'key -> b/cur/s'] },
+    ...{ before: ['one/s'], after: ['two/s'] },
+    change: (path) => {
+      rmSync(path('b/cur'));
+      symlinkSync('../two', path('b/cur'));
+    },
+  },
+  'and to another name of the same file': {
+    ...{ hidden: 'key', there: ['one/s', 'two/', 'b/', 'b/cur -> ../one', 'key -> b/cur/s'] },
+    ...{ before: ['one/s'], after: ['two/s'] },
+    change: (path) => {
+      linkSync(path('one/s'), path('two/s'));
+      rmSync(path('b/cur'));
+      symlinkSync('../two', path('b/cur'));
     },
   },
   'a directory is moved, and a link left': {

@@ -11,6 +11,8 @@ const canTry = isRoot && ensurePrograms('bwrap', 'unshare').length === 0;
 
 const ZOE = 7777;
 const OTHER = 7778;
+/** A view is made anew after this for what no directory shows: a mount. */
+const FRESH_MS = 5100;
 
 /**
  * An agent of root mounts what sandboxes see below /run. The directory above this home lets no other user pass; the home
@@ -66,6 +68,57 @@ describe.skipIf(!canTry)('the view of a home below a closed directory', () => {
     expect(
       inside(`cd ${place}; ls layers; touch of-${ZOE}/x; ls of-${ZOE}`, ZOE).match(/Permission denied/g),
     ).toHaveLength(3);
+  });
+
+  describe('of /etc', () => {
+    const ask = async (cmd: string): Promise<string> => {
+      const response = await fetch(`${agent.url}/shell`, {
+        method: 'POST',
+        headers: { 'x-auth-token': token },
+        body: JSON.stringify({ cmd }),
+      });
+      return String(((await response.json()) as { stdout?: string }).stdout);
+    };
+    const SWAN = '/etc/swanctl';
+    const CONF = `${SWAN}/other.conf`;
+    beforeAll(() => {
+      // A tmpfs over a copy: what is made here is gone with the agent.
+      inside(`cp -a /etc ${files.join('etc')}; mount --bind ${files.join('etc')} /etc`);
+      inside(`mount --bind ${files.join('passwd')} /etc/passwd; mount --bind ${files.join('group')} /etc/group`);
+      inside(`mkdir -m 755 ${SWAN} ${SWAN}/private; echo shown > ${CONF}; chmod 644 ${CONF}`);
+    });
+    const closed: readonly [how: string, close: string, open: string][] = [
+      ['its modes', `chmod 700 ${SWAN}`, `chmod 755 ${SWAN}`],
+      ['an access control list', `setfacl -m u:${ZOE}:--- ${SWAN}`, `setfacl -b ${SWAN}`],
+      [
+        'a new directory',
+        `rm -r ${SWAN}; mkdir -m 700 ${SWAN}; mkdir ${SWAN}/private; echo shown > ${CONF}`,
+        `chmod 755 ${SWAN}`,
+      ],
+    ];
+    test.each(closed)('keeps a directory closed by %s at once', async (_, close, open) => {
+      expect(await ask(`cat ${CONF}`)).toBe('shown\n');
+      expect(inside(close)).toBe('');
+      expect(inside(`cat ${CONF}`, ZOE)).toContain('Permission denied');
+      expect(await ask(`cat ${CONF}; echo asked`)).toBe('asked\n');
+      inside(open);
+    });
+
+    test('has what is mounted in it, and is no other user’s to enter', async () => {
+      inside(
+        `mkdir /etc/mounted; touch /etc/mounted/covered; mount -t tmpfs none /etc/mounted; echo x > /etc/mounted/file`,
+      );
+      await Bun.sleep(FRESH_MS);
+      expect(await ask('ls /etc/mounted; grep -c ^zoe: /etc/passwd')).toBe('file\n1\n');
+      const found = inside(
+        `cd /run/agent3-views/${agent.pid}; ls -d view-*/hostname */view-*/hostname 2> /dev/null`,
+      ).trim();
+      const [view = '', ...others] = found.split('\n');
+      expect({ view, others }).toEqual({ view: expect.stringContaining(`of-${ZOE}/view-`), others: expect.anything() });
+      expect(others.filter((other) => !other.startsWith(`of-${ZOE}/`))).toEqual([]);
+      const path = `/run/agent3-views/${agent.pid}/${view}`;
+      expect(inside(`cat ${path}`, OTHER)).toBe(`cat: ${path}: Permission denied\n`);
+    });
   });
 
   test('goes with the agent', async () => {
