@@ -5,6 +5,7 @@ import { secretArguments } from './secret-arguments.ts';
 import { isSecretName, type NamedValue } from './secret-assignments.ts';
 import { type Invoked, invokedBy, literals, printed, secretFiles, secretInput } from './secret-input.ts';
 import { mayTell, quoteBefore } from './secret-names.ts';
+import { harmlessUses, isDisguised, isUsedHidden, usesOf } from './secret-uses.ts';
 import { PLACEHOLDER } from './secret-values.ts';
 
 /**
@@ -51,6 +52,9 @@ const DECODES = new RegExp(
 const PRINTS_DECODED = /^[^>\x60()]*\|\s{0,4}base(?:64|32)\s{1,4}(?:-d|-D|--decode)\s*$/;
 const TO_NOWHERE = /(?<=\s)[12&]?>\s?(?:\/dev\/null|&[12])(?=\s)/g;
 
+/** A value gets a name. */
+const ASSIGNS = /(?<![\w-])\w+(?:\[[^\]\s]{0,64}\])?\+?=/;
+
 const SHORTEST = 3;
 
 /** Finds where values end in a command that may be masked in its record. */
@@ -59,7 +63,10 @@ export class CommandValues {
   readonly #isSeen: boolean;
   readonly #isRunAsText: boolean;
   readonly #isLanguage: boolean;
+  /** Neither the name of a variable nor that of a program says that a value is not run. */
+  readonly #isNameless: boolean;
   #quiet: Quiet | undefined;
+  readonly #harmless = new Set<number>();
 
   constructor(cmd: string) {
     this.#cmd = cmd;
@@ -67,6 +74,7 @@ export class CommandValues {
     this.#isRunAsText = RUN_AS_TEXT.test(cmd) || NAMERS.test(cmd);
     this.#isSeen = this.#isRunAsText || isDecoded(cmd);
     this.#isLanguage = LANGUAGES.test(cmd);
+    this.#isNameless = isDisguised(cmd) || this.#isUsed();
   }
 
   /** Whether everything has to be seen but what nobody outside has chosen, because a part of it could be run. */
@@ -76,7 +84,7 @@ export class CommandValues {
 
   /** The secrets that only the syntax of the command tells. */
   get told(): readonly { readonly start: number; readonly end: number; readonly kind: 'password' }[] {
-    if (this.#isRunAsText || !mayTell(this.#cmd)) return [];
+    if (this.#isRunAsText || this.#isNameless || !mayTell(this.#cmd)) return [];
     // The password of what decodes is not what is decoded.
     return this.#read()
       .told.filter(({ isArgument, isValue }) => !this.#isSeen || (isArgument === true && !isValue))
@@ -95,7 +103,7 @@ export class CommandValues {
    */
   endOf(value: NamedValue): number | undefined {
     const { start, end, before } = value;
-    if (this.#isSeen || value.isColumn === true || /[\n\r]/.test(before)) return undefined;
+    if (this.#isSeen || this.#isNameless || value.isColumn === true || /[\n\r]/.test(before)) return undefined;
     const place = this.#placeOf(start);
     if (place === undefined || !this.#isName(value) || mayFollow(value, place)) return undefined;
     const isWhole = place.isQuoted && !place.isRunner && quoteBefore(this.#cmd, value) === place.start - 1;
@@ -118,6 +126,15 @@ export class CommandValues {
     return bond === 'argument' || bond === 'end' || this.#placeOf(at) !== undefined || this.#read().names.has(at);
   }
 
+  /** Whether the variable of a secret is used where a program may run its value. */
+  #isUsed(): boolean {
+    const uses = usesOf(this.#cmd);
+    if (uses.length === 0) return ASSIGNS.test(this.#cmd) && isUsedHidden(this.#cmd);
+    if (isUsedHidden(this.#cmd)) return true;
+    this.#read();
+    return uses.some((at) => !this.#harmless.has(at));
+  }
+
   #placeOf(at: number): Place | undefined {
     const { places } = this.#read();
     let [low, high] = [0, places.length];
@@ -132,7 +149,10 @@ export class CommandValues {
 
   /** The command is read when there is something to look at. */
   #read(): Quiet {
-    this.#quiet ??= quietPlaces(this.#cmd, toldSecrets);
+    this.#quiet ??= quietPlaces(this.#cmd, (node, text, isFunction) => {
+      if (text === this.#cmd) for (const at of harmlessUses(node, text, isFunction)) this.#harmless.add(at);
+      return toldSecrets(node, text, isFunction);
+    });
     return this.#quiet;
   }
 }

@@ -126,7 +126,8 @@ export function secretFiles({ args, words }: Invoked, isFunction: (name: string)
   });
 }
 
-function kindOf(node: CommandNode | Pipeline, isFunction: (name: string) => boolean): Kind | undefined {
+/** What a command, or a loop, reads. */
+export function kindOf(node: CommandNode | Pipeline, isFunction: (name: string) => boolean): Kind | undefined {
   if (node.type === 'Command') return kindOfPrograms(invokedBy(node, isFunction));
   // `while read TOKEN; do … done`
   const loop = node.type === 'Redirected' ? node.command : node;

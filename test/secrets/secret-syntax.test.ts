@@ -37,7 +37,6 @@ const commands: Readonly<Record<string, readonly string[]>> = {
     "printf -v PASSWORD '%s' '§'",
     "printf -v 'TOKENS[1]' %s §",
     'set -- --password §',
-    'for TOKEN in § §; do use "$TOKEN"; done',
     'select TOKEN in §; do :; done',
   ],
   'what a variable stands for when it is not set, and what is taken from it': [
@@ -51,7 +50,6 @@ const commands: Readonly<Record<string, readonly string[]>> = {
     'echo "${DB_PASSWORD:-"§"}"',
     "echo ${DB_PASSWORD:-'§'}",
     "echo ${DB_PASSWORD:-$'§'}",
-    'X=${DB_PASSWORD:-§} ./x',
     'cat <<E > f\npassword: ${DB_PASSWORD:-§}\nE',
     'curl -H "X-Auth-Token: ${TOKEN:-§}" x',
     'echo ${PASSWORD#§}',
