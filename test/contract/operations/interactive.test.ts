@@ -9,11 +9,12 @@ import { eventually } from '../../helpers/waiting.ts';
 const agent = await startAgent({ AGENT3_KILL_GRACE_SECONDS: '0.5' });
 afterAll(() => agent[Symbol.asyncDispose]());
 
+/** A busy machine takes longer to answer than the wait of a write that names none. */
 const write = async (
   session: string,
   args: Readonly<Record<string, unknown>>,
 ): Promise<Answer & { written: number }> => {
-  const { status, text } = await agent.call('write_session', { session, ...args });
+  const { status, text } = await agent.call('write_session', { session, wait: 40, ...args });
   expect(status).toBe(200);
   return JSON.parse(text) as Answer & { written: number };
 };
