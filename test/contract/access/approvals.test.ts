@@ -215,7 +215,7 @@ describe.skipIf(!isRoot)('a command that needs approval', () => {
     await eventually('the owner is told', () =>
       notices.some(({ body }) => body.includes('approval.tampered') && body.includes(session)),
     );
-    expect(agent.logs.some((line) => line['session'] === session && String(line['msg']).includes(why))).toBe(true);
+    await agent.log.find('the log', (line) => line['session'] === session && String(line['msg']).includes(why));
   });
 
   test('is not left to wait for somebody who cannot see it: one that was removed from the disk is told', async () => {

@@ -388,7 +388,7 @@ describe('agent3 profile', () => {
       });
     expect((await ask(sound)).status).toBe(200);
     expectRefusal(await ask(token), 503, 'Not available');
-    expect(other.logs.some(({ file }) => file === broken)).toBe(true);
+    await other.log.find('the file', ({ file }) => file === broken);
     const { code, stdout } = await agent3(['profile', 'list'], more);
     expect({ code, stdout }).toEqual({
       code: 0,

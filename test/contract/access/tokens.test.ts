@@ -234,7 +234,8 @@ describe('the file', () => {
     writeFileSync(path, '{"version":1,"tokens":[{"name":"X"}]}');
     await using started = await startAgent({ AGENT3_TOKENS_FILE: path });
     expect((await started.shell({ cmd: 'echo on' })).stdout).toBe('on\n');
-    expect(started.logs.find(({ fault }) => String(fault).includes('is no file of tokens'))).toMatchObject({
+    const told = await started.log.find('the file', ({ fault }) => String(fault).includes('is no file of tokens'));
+    expect(told).toMatchObject({
       msg: 'the file of tokens cannot be used: only that of the settings works',
     });
     const asAnna = async () => {
@@ -252,7 +253,7 @@ test('what is not there is told: places in the settings at start, a workspace wh
   const nowhere = { AGENT3_PROFILES_DIR: '/nope', AGENT3_APPROVALS_DIR: '/nope', AGENT3_TOKENS_FILE: '/nope/x' };
   await using started = await startAgent(nowhere);
   for (const name of Object.keys(nowhere))
-    expect(started.logs.map(({ msg }) => String(msg)).some((msg) => msg.startsWith(`${name}: `))).toBe(true);
+    await started.log.find(name, ({ msg }) => String(msg).startsWith(`${name}: `));
   writeFileSync(other.join('ws.toml'), 'extends = "workspace"\ndirectory = "/srv/agent3-nope"');
   const own = { AGENT3_TOKENS_FILE: other.join('tokens.json'), AGENT3_PROFILES_DIR: other.path };
   expect(await agent3(['token', 'create', 'w', '--profile', 'ws'], own)).toMatchObject({

@@ -229,6 +229,6 @@ describe('/mcp', () => {
     const stopped = mortal.stop();
     expect((await running).answer.status).toBe('running');
     expect(await stopped).toBe(0);
-    expect(mortal.logs.find((line) => line['msg'] === 'stopped')).toMatchObject({ dropped: 0 });
+    expect(await mortal.log.find('its end', (line) => line['msg'] === 'stopped')).toMatchObject({ dropped: 0 });
   });
 });
