@@ -44,7 +44,7 @@ const CONTAINED = [
   ...['upgrade', 'survival', 'install', 'package13', 'takeover', 'control', 'doctor', 'logs', 'https', 'package'],
   'container',
 ];
-/** Those in an emulated machine, the longest first, and an image of each suite at once; what is not named here comes before. */
+/** Those in an emulated machine, the longest first; what is not named here comes before. */
 const EMULATED = ['profiles', 'debian13', 'power', 'limits', 'small', 'boot'];
 /** Whose answers have a time limit: it comes last, alone. */
 const TIMED = 'hostile';

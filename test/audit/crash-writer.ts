@@ -7,6 +7,7 @@ import { TooManyRequests } from '../../src/lib/errors.ts';
  * An agent as far as its record goes. It writes lines of up to several pages without end, until it is killed; with
  * `once`, a single one, and ends in order.
  */
+const parent = process.ppid;
 const [path = '', key = '', fileBytes = '', once] = process.argv.slice(2);
 const notices = { info: () => {}, warn: () => {} } as never;
 const record = new AuditLog(path, key || undefined, systemClock, notices, 'boot', Number(fileBytes));
@@ -17,7 +18,9 @@ if (once !== undefined) {
 }
 process.on('SIGHUP', () => record.reopen());
 process.stdout.write('ready\n');
-for (let line = 0; ; line++) {
+// A test that was killed kills nobody: then it ends by itself.
+const isWatched = (): boolean => process.ppid === parent;
+for (let line = 0; isWatched(); line++) {
   try {
     record.write({ event: 'start', token: `t${line % 3}`, cmd: 'x'.repeat(Math.random() * 20_000) });
   } catch (error) {

@@ -35,16 +35,19 @@ const argvOf = (path: string, key: string | undefined, fileBytes: number): strin
 /** An agent that is killed at any moment, with `rotations` of the record before and after, unless it rotates by itself. */
 const crash = async (path: string, key: string | undefined, fileBytes: number, rotations: number): Promise<void> => {
   const writer = Bun.spawn(argvOf(path, key, fileBytes), { stdio: ['ignore', 'pipe', 'inherit'] });
-  expect((await writer.stdout.getReader().read()).done).toBe(false);
-  const meanwhile = fileBytes === NEVER ? rotations : 0;
-  for (let count = 0; count < meanwhile; count++) {
-    await Bun.sleep(between(0, 15));
-    rotate(path);
-    if (happens(0.7)) writer.kill('SIGHUP');
+  try {
+    expect((await writer.stdout.getReader().read()).done).toBe(false);
+    const meanwhile = fileBytes === NEVER ? rotations : 0;
+    for (let count = 0; count < meanwhile; count++) {
+      await Bun.sleep(between(0, 15));
+      rotate(path);
+      if (happens(0.7)) writer.kill('SIGHUP');
+    }
+    await Bun.sleep(between(0, meanwhile > 0 ? 5 : 40));
+  } finally {
+    writer.kill('SIGKILL');
+    await writer.exited;
   }
-  await Bun.sleep(between(0, meanwhile > 0 ? 5 : 40));
-  writer.kill('SIGKILL');
-  await writer.exited;
   for (let count = 1; count < rotations; count++) rotate(path);
 };
 
