@@ -117,7 +117,7 @@ const named: readonly Row[] = [
   [`      "DB_PASSWORD=${PW}",`],
   [`Environment="API_TOKEN=${PW}"`],
   [`Environment=API_TOKEN=${PW} OTHER=1`],
-  [`//registry.npmjs.org/:_authToken=${PW}`],
+  [`//npm.example.org/:_authToken=${PW}`],
   [`_auth=${BASE64}`, BASE64],
   [`//reg/:_password="${BASE64}"`, BASE64],
   [`"auths": {"x": {"auth": "${BASE64}"}}`, BASE64],
