@@ -76,21 +76,27 @@ class HidingViews {
     if (process.geteuid?.() !== 0 || this.#impossible.has(root)) return undefined;
     const key = [root, uid, idOf(patterns), ...existing].join('\0');
     const known = this.#views.get(key);
-    const now = performance.now();
-    if (known !== undefined && now - known.madeMs < FRESH_MS && known.layer.evidence.holds()) return known;
-    const made = withUmask(0o022, () => this.#make(root, patterns, existing, uid));
-    if (made === undefined) return undefined;
+    const made = withUmask(0o022, () => this.#make(root, patterns, existing, uid, known));
+    if (made === undefined || made === known) return made;
     this.#views.set(key, made);
     if (known !== undefined) setTimeout(() => drop(known.path), KEPT_MS).unref();
     this.#dropOldest();
     return made;
   }
 
-  #make(root: string, patterns: readonly string[], existing: readonly string[], uid: number): KnownView | undefined {
+  /** A new view, or the one before where that is fresh and its layer is still the right one. */
+  #make(
+    root: string,
+    patterns: readonly string[],
+    existing: readonly string[],
+    uid: number,
+    known: KnownView | undefined,
+  ): KnownView | undefined {
     try {
+      const layer = this.#layerFor(root, patterns, existing);
+      if (known?.layer.path === layer.path && performance.now() - known.madeMs < FRESH_MS) return known;
       const path = viewPath(String(++this.#count), uid);
       mkdirSync(path, { mode: 0o711 });
-      const layer = this.#layerFor(root, patterns, existing);
       const mounts = mountsBelow(root, existing);
       if (mountOverlay(path, `lowerdir=${layer.path}:${root}`))
         return { path, mounts, layer, madeMs: performance.now() };
@@ -109,7 +115,7 @@ class HidingViews {
     const evidence = new Evidence();
     const mask = maskOf(root, namesBelow(root, patterns, existing), evidence);
     const key = JSON.stringify([root, mask]);
-    const path = this.#masks.get(key) ?? makeLayer(layerPath(String(this.#count)), mask);
+    const path = this.#masks.get(key) ?? makeLayer(layerPath(String(++this.#count)), mask);
     this.#masks.set(key, path);
     if (this.#layers.size >= MAX_VIEWS) this.#layers.clear();
     const layer = { path, homes, evidence };
