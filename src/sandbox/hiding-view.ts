@@ -32,7 +32,7 @@ interface View {
 
 interface KnownView extends View {
   readonly madeMs: number;
-  readonly layer: Layer;
+  readonly layerPath: string;
 }
 
 /** What lies above a directory to hide names in it: itself and the directories on the way, and the names, relative to it. */
@@ -94,12 +94,12 @@ class HidingViews {
   ): KnownView | undefined {
     try {
       const layer = this.#layerFor(root, patterns, existing);
-      if (known?.layer.path === layer.path && performance.now() - known.madeMs < FRESH_MS) return known;
+      if (known?.layerPath === layer && performance.now() - known.madeMs < FRESH_MS) return known;
       const path = viewPath(String(++this.#count), uid);
       mkdirSync(path, { mode: 0o711 });
       const mounts = mountsBelow(root, existing);
-      if (mountOverlay(path, `lowerdir=${layer.path}:${root}`))
-        return { path, mounts, layer, madeMs: performance.now() };
+      if (mountOverlay(path, `lowerdir=${layer}:${root}`))
+        return { path, mounts, layerPath: layer, madeMs: performance.now() };
     } catch {
       // No file system for it, or no right to mount: as below.
     }
@@ -107,20 +107,19 @@ class HidingViews {
     return undefined;
   }
 
-  #layerFor(root: string, patterns: readonly string[], existing: readonly string[]): Layer {
+  #layerFor(root: string, patterns: readonly string[], existing: readonly string[]): string {
     const id = [root, idOf(patterns), ...existing].join('\0');
     const homes = allHomes();
     const known = this.#layers.get(id);
-    if (known !== undefined && known.homes === homes && known.evidence.holds()) return known;
+    if (known !== undefined && known.homes === homes && known.evidence.holds()) return known.path;
     const evidence = new Evidence();
     const mask = maskOf(root, namesBelow(root, patterns, existing), evidence);
     const key = JSON.stringify([root, mask]);
     const path = this.#masks.get(key) ?? makeLayer(layerPath(String(++this.#count)), mask);
     this.#masks.set(key, path);
     if (this.#layers.size >= MAX_VIEWS) this.#layers.clear();
-    const layer = { path, homes, evidence };
-    this.#layers.set(id, layer);
-    return layer;
+    this.#layers.set(id, { path, homes, evidence });
+    return path;
   }
 
   #dropOldest(): void {
