@@ -1,9 +1,10 @@
+import { relayTo } from './relay.ts';
+
 /**
  * Runs in a network of its own, where its addresses are the internet: serves documents of clients over HTTPS, good and
  * bad ones, says on its output what was asked for, and leads connections of a socket to the agent in the same network.
  * Arguments: the certificate, its key, the socket, the agent's port, and the addresses.
  */
-export {};
 
 const [certificate = '', key = '', socket = '', port = '', ...addresses] = process.argv.slice(2);
 
@@ -77,29 +78,5 @@ for (const hostname of addresses)
     },
   });
 
-Bun.listen<{ to?: Bun.Socket<unknown>; early: Buffer[] }>({
-  unix: socket,
-  socket: {
-    open: (from) => {
-      from.data = { early: [] };
-      void Bun.connect({
-        hostname: '127.0.0.1',
-        port: Number(port),
-        socket: {
-          open: (to) => {
-            from.data.to = to;
-            for (const bytes of from.data.early) to.write(bytes);
-          },
-          data: (_to, bytes) => void from.write(bytes),
-          close: () => void from.end(),
-        },
-      }).catch(() => from.end());
-    },
-    data: (from, bytes) => {
-      if (from.data.to === undefined) from.data.early.push(Buffer.from(bytes));
-      else from.data.to.write(bytes);
-    },
-    close: (from) => void from.data.to?.end(),
-  },
-});
+Bun.listen({ unix: socket, socket: relayTo({ hostname: '127.0.0.1', port: Number(port) }) });
 process.stdout.write('ready\n');

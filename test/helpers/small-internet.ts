@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { command } from './debian.ts';
 import { TemporaryDirectory } from './directories.ts';
+import { type Relayed, relayTo } from './relay.ts';
 import { eventually } from './waiting.ts';
 
 /** Programs that it needs, and their packages. */
@@ -35,7 +36,7 @@ const INSIDE = [...new Set(Object.values(NAMES).flat())].filter((address) => !['
 export class SmallInternet implements AsyncDisposable {
   readonly #files = new TemporaryDirectory();
   readonly #server: Bun.Subprocess<'ignore', 'pipe', 'inherit'>;
-  readonly #door: Bun.TCPSocketListener<{ to?: Bun.Socket<unknown>; early: Buffer[] }>;
+  readonly #door: Bun.TCPSocketListener<Relayed>;
   #said = '';
 
   private constructor(readonly port: number) {
@@ -61,31 +62,7 @@ export class SmallInternet implements AsyncDisposable {
       ],
       { stdin: 'ignore', stdout: 'pipe', stderr: 'inherit' },
     );
-    this.#door = Bun.listen({
-      hostname: '127.0.0.1',
-      port,
-      socket: {
-        open: (from) => {
-          from.data = { early: [] };
-          void Bun.connect({
-            unix: at('socket'),
-            socket: {
-              open: (to) => {
-                from.data.to = to;
-                for (const bytes of from.data.early) to.write(bytes);
-              },
-              data: (_to, bytes) => void from.write(bytes),
-              close: () => void from.end(),
-            },
-          }).catch(() => from.end());
-        },
-        data: (from, bytes) => {
-          if (from.data.to === undefined) from.data.early.push(Buffer.from(bytes));
-          else from.data.to.write(bytes);
-        },
-        close: (from) => void from.data.to?.end(),
-      },
-    });
+    this.#door = Bun.listen({ hostname: '127.0.0.1', port, socket: relayTo({ unix: at('socket') }) });
     void this.#read();
   }
 

@@ -4,21 +4,14 @@ import { BINARY } from '../helpers/binary.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
-import { ask, fileSystem, healthyWithin, shellIn } from './harness/installed.ts';
+import { ask, fileSystemBesideDpkg, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
-
-/** dpkg's own records, and what tools of the system note when a package comes and goes. */
-const NOTED = /^\/var\/lib\/(dpkg|apt|ucf)\b|^\/var\/log\/(dpkg|apt|alternatives)|^\/usr\/share\/lintian/;
 
 describeVm('the Debian package', () => {
   let vm: Vm;
   let before: string;
   let users: string;
-  const files = async (): Promise<string> =>
-    (await fileSystem(vm))
-      .split('\n')
-      .filter((line) => !NOTED.test(line))
-      .join('\n');
+  const files = (): Promise<string> => fileSystemBesideDpkg(vm);
   beforeAll(async () => {
     using directory = new TemporaryDirectory();
     const deb = (version: string): string =>

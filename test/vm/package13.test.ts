@@ -3,11 +3,8 @@ import { buildDeb } from '../../ops/deb.ts';
 import { BINARY } from '../helpers/binary.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
-import { answersWithin, ask, fileSystem, healthyWithin, shellIn } from './harness/installed.ts';
+import { answersWithin, ask, fileSystemBesideDpkg, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
-
-/** dpkg's own records, and what systemd keeps of units that it has run. */
-const NOTED = /^\/var\/lib\/(dpkg|apt|ucf)\b|^\/var\/log\/(dpkg|apt|alternatives)|^\/usr\/share\/lintian/;
 
 /** With dpkg and systemd of Debian 13. What its kernel has to do with is in debian13.test.ts. */
 describeVm(
@@ -16,11 +13,7 @@ describeVm(
     let vm: Vm;
     let before: string;
     let users: string;
-    const files = async (): Promise<string> =>
-      (await fileSystem(vm))
-        .split('\n')
-        .filter((line) => !NOTED.test(line))
-        .join('\n');
+    const files = (): Promise<string> => fileSystemBesideDpkg(vm);
     beforeAll(async () => {
       using directory = new TemporaryDirectory();
       const deb = (version: string): string =>

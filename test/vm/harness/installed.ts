@@ -84,3 +84,12 @@ export function fileSystem(vm: Vm): Promise<string> {
       \( -type d -printf '%p %y %m %u %g\n' -o -printf '%p %y %m %u %g %s %l\n' \) | grep -v -E '^/var/log/agent3/((agent3|watchdog).log|audit.jsonl) |^/etc/(passwd|group|shadow|gshadow)-? |^/etc d|^/var/log(/(wtmp|btmp|lastlog|faillog))? |^/etc/.pwd.lock|^/opt/vm' | sort`,
   );
 }
+
+/** dpkg's own records, and what tools of the system note when a package comes and goes. */
+const NOTED = /^\/var\/lib\/(dpkg|apt|ucf)\b|^\/var\/log\/(dpkg|apt|alternatives)|^\/usr\/share\/lintian/;
+
+/** As `fileSystem`, without what dpkg notes of every package. */
+export async function fileSystemBesideDpkg(vm: Vm): Promise<string> {
+  const lines = (await fileSystem(vm)).split('\n');
+  return lines.filter((line) => !NOTED.test(line)).join('\n');
+}
