@@ -11,7 +11,7 @@ const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 const DEFAULT_SECONDS = 120;
 
 /**
- * Runs a program to its end; 127 where there is none of that name, 124 when it took too long. It gets nothing of the
+ * Runs a program to its end; 127 for a program that is not installed, 124 for one that took too long. It gets nothing of the
  * caller's environment, which may hold the token.
  */
 export function runCommand(argv: readonly string[], seconds: number = DEFAULT_SECONDS, path = PATH): CommandResult {

@@ -60,7 +60,7 @@ export class Access {
 /** A change of the files is seen within this; a profile that was missing, at once. */
 const LOOK_MS = 500;
 
-/** The profiles in force, read anew when a file changes. */
+/** The profiles in force, read again when a file changes. */
 export class ProfileBook {
   #profiles: ReadonlyMap<string, Profile>;
   #faulty: readonly FaultyFile[];
@@ -83,7 +83,7 @@ export class ProfileBook {
       notices.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
   }
 
-  /** The profile of this name; undefined where there is none that can be used. */
+  /** The profile of this name; undefined where no such profile can be used. */
   get(name: string): Profile | undefined {
     if (this.clock.elapsed() - this.#lookedMs >= LOOK_MS) this.#look();
     // One that was just written is there for its first command.
@@ -103,7 +103,7 @@ export class ProfileBook {
     listener();
   }
 
-  /** What is wrong with the file of a profile, its path before each sentence; nothing where there is none. */
+  /** What is wrong with the file of a profile, its path before each sentence; empty for a good file, and for no file. */
   faultsOf(name: string): string[] {
     return faultsOf({ profiles: this.#profiles, faulty: this.#faulty }, name);
   }
@@ -125,7 +125,7 @@ export class ProfileBook {
     }
     this.#profiles = next;
     this.#faulty = faulty;
-    this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read anew');
+    this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read again');
     this.#changed();
   }
 

@@ -8,7 +8,7 @@ export type ClientKind = (typeof CLIENT_KINDS)[number];
 /** A token that a client gets by signing in, as root wrote it. */
 export type GrantRecord = TokenRecord & { readonly grant: GrantNote };
 
-/** What grants are sealed with: `AGENT3_GRANT_KEY`. Whoever has it can make them. */
+/** What grants are sealed with: `AGENT3_GRANT_KEY`. A program that has it can make them. */
 export class GrantKey {
   constructor(private readonly secret: string) {}
 

@@ -30,7 +30,7 @@ interface Keys {
   readonly unsealed: readonly GrantRecord[];
 }
 
-/** The tokens of a file, read anew when it changes. */
+/** The tokens of a file, read again when it changes. */
 export class KeyRing {
   #keys: Keys;
   #seen: string;
@@ -136,7 +136,7 @@ export class KeyRing {
     const keys = this.#read('those from before stay in force');
     if (keys === undefined) return;
     this.#keys = keys;
-    this.notices.info({ tokens: keys.byHash.size }, 'the tokens were read anew');
+    this.notices.info({ tokens: keys.byHash.size }, 'the tokens were read again');
   }
 
   #read(otherwise: string): Keys | undefined {
