@@ -4,7 +4,7 @@ import type { Clock } from '../lib/clock.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 import { SESSION_STATUSES, type SessionRecord } from '../sessions/record.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
-import { ADVISED, type Answer, type CallContext } from './context.ts';
+import { ADVISED, type Answer, type CallContext, STATE } from './context.ts';
 
 /** The fields that `shell` and `read_session` have in common. */
 export const outputFields = {
@@ -46,7 +46,7 @@ export const omittedField: TObject = Type.Object({
 export interface Snapshot {
   readonly streams: Readonly<Record<StreamName, StoredStream>>;
   readonly running: boolean;
-  readonly fields: {
+  readonly fields: Answer & {
     readonly exit_code: number | null;
     readonly session: string;
     readonly status: string;
@@ -103,6 +103,18 @@ function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock
       stdout_bytes: streams.stdout.size,
       stderr_bytes: streams.stderr.size,
       ...(record.usage !== undefined && { usage: record.usage }),
+      ...stateOf(record),
+    },
+  };
+}
+
+/** What the lean form of an answer about a session depends on. */
+export function stateOf(record: SessionRecord): Pick<Answer, typeof STATE> {
+  const { key, survivors, status, hits } = record;
+  return {
+    [STATE]: {
+      isNeeded: isOpen(record) || survivors > 0 || key !== null,
+      hitLimit: status === 'timeout' || status === 'output_limit' || hits !== undefined,
     },
   };
 }

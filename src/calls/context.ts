@@ -38,13 +38,29 @@ export interface Call {
   readonly watch?: (outputBytes: () => number) => void;
   /** Every answer has fewer characters of JSON than this, where the door has room for fewer than the settings allow. */
   readonly maxReplyChars?: number;
+  /** Whether it came through a lean door: a flat route or MCP, not `POST /`. */
+  readonly isLean?: boolean;
 }
 
 /** The operations that the message of an answer advises; JSON has no such field. */
 export const ADVISED = Symbol('advised');
 
+/** What of an answer about a session has no field, and decides which fields the lean doors show. */
+export const STATE = Symbol('state');
+
+/** The state of a session behind an answer. */
+interface SessionState {
+  /** Its command or a process of it runs, a key may ask for it again, or the message names a call about it. */
+  readonly isNeeded: boolean;
+  /** The command reached a limit of time, output, memory, processes or CPU. */
+  readonly hitLimit: boolean;
+}
+
 /** An answer's fields; the door writes them as JSON. */
-export type Answer = Readonly<Record<string, unknown>> & { readonly [ADVISED]?: readonly OperationName[] };
+export type Answer = Readonly<Record<string, unknown>> & {
+  readonly [ADVISED]?: readonly OperationName[];
+  readonly [STATE]?: SessionState;
+};
 
 /** What every call works with. */
 export interface CallDeps {
@@ -190,8 +206,13 @@ function consequenceOf(operation: string, hasBegun: boolean): string {
 }
 
 /** An answer whose message says which of the operations that it advises the token may not use. */
-export function withForbidden({ [ADVISED]: advised = [], ...answer }: Answer, { operations }: Profile): Answer {
+export function withForbidden(answer: Answer, { operations }: Profile): Answer {
+  const { [ADVISED]: advised = [], [STATE]: state, ...fields } = answer;
   const forbidden = OPERATIONS.filter((name) => advised.includes(name) && operations?.includes(name) === false);
-  if (forbidden.length === 0) return answer;
-  return { ...answer, message: `${answer['message']}${FORBIDDEN}${forbidden.join(', ')}.` };
+  return {
+    ...fields,
+    ...(forbidden.length > 0 && { message: `${fields['message']}${FORBIDDEN}${forbidden.join(', ')}.` }),
+    // A call that comes next needs the session.
+    ...(state !== undefined && { [STATE]: { ...state, isNeeded: state.isNeeded || advised.length > 0 } }),
+  };
 }

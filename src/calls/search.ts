@@ -31,7 +31,7 @@ export const matchesField = Type.Array(
 
 interface MatchRequest extends SliceRequest {
   readonly match: string;
-  readonly context: number;
+  readonly context_lines: number;
   readonly wait: number;
 }
 
@@ -54,8 +54,7 @@ export async function searchAnswer(
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
   const { record } = session;
   return {
-    stdout: '',
-    stderr: '',
+    ...(context.isLean ? { [given.stream]: '' } : { stdout: '', stderr: '' }),
     ...fields,
     truncated: fields.stdout_bytes + fields.stderr_bytes > 0,
     matches: found.matches.map(({ line, offset, isPart, text, before, after }) => ({
@@ -63,7 +62,7 @@ export async function searchAnswer(
       offset,
       ...(isPart && { part: true }),
       text,
-      ...(given.context > 0 && { before, after }),
+      ...(given.context_lines > 0 && { before, after }),
     })),
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
@@ -207,7 +206,7 @@ const slots = new Gate(MAX_SEARCHES, 'searches', '');
 async function search(
   { ownArgv, turns }: OperationDeps,
   session: Session,
-  { stream, match, context }: MatchRequest,
+  { stream, match, context_lines: context }: MatchRequest,
   { principal, deadline: callDeadline }: CallContext,
   { roomChars, ...bounds }: Pick<SearchOrder, 'offset' | 'isPlain' | 'maxChars'> & { readonly roomChars: number },
   show: (match: LineMatch) => Promise<LineMatch>,

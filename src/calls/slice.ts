@@ -22,7 +22,7 @@ export interface SliceRequest {
   readonly encoding: Encoding;
   /** Whether escape sequences are left out; undefined: where the command has a terminal. */
   readonly plain?: boolean;
-  /** From where on the other stream is of interest, in bytes; undefined: all of it. */
+  /** From where on the other stream is of interest, in bytes; undefined: all of it in `POST /`, nothing of it else. */
   readonly otherFrom?: number;
 }
 
@@ -51,7 +51,9 @@ export async function sliceAnswer(
   const read = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
   const page = isPlain ? plainPage(read) : read;
   const left = { bytes: Math.max(0, limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
-  const end = readEnd(now.streams[other], left, given.encoding, given.otherFrom);
+  const isAlone = context.isLean === true && given.otherFrom === undefined;
+  const otherFrom = given.otherFrom ?? (isAlone ? now.streams[other].size : 0);
+  const end = readEnd(now.streams[other], left, given.encoding, otherFrom);
   const rest = isPlain ? { ...end, text: plainText(end.text) } : end;
   masker?.allow(room - page.chars - rest.chars);
   const shown = await shownPage(masker, page, now.streams[name], given.encoding, isPlain);
@@ -59,8 +61,8 @@ export async function sliceAnswer(
 
   const whole = page.start === 0 && page.end >= now.streams[name].size && rest.start === 0;
   return {
-    stdout: name === 'stdout' ? shown : otherShown,
-    stderr: name === 'stderr' ? shown : otherShown,
+    [name]: shown,
+    ...(!isAlone && { [other]: otherShown }),
     ...now.fields,
     truncated: !whole,
     next_offset: page.end,

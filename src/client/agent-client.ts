@@ -28,9 +28,10 @@ export class AgentClient {
   async call<T extends object>(operation: string, args: object, options: CallOptions = {}): Promise<T> {
     const { seconds = ANSWER_SECONDS, fresh = false } = options;
     try {
-      const response = await this.#fetch(`/${operation}`, {
+      // The door with every field: programs need them all.
+      const response = await this.#fetch('/', {
         method: 'POST',
-        body: JSON.stringify(args),
+        body: JSON.stringify({ op: operation, args }),
         headers: { 'content-type': 'application/json' },
         signal: AbortSignal.timeout(seconds * 1000),
         keepalive: !fresh,

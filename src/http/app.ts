@@ -208,13 +208,13 @@ async function rpc(
   exchange: HttpExchange,
 ): Promise<Response> {
   const { operation, args } = await readCall(exchange.request, readingOf(parts, exchange), operations);
-  return invoke(parts, operation, args, exchange);
+  return invoke(parts, operation, args, exchange, false);
 }
 
 async function flat(parts: AppParts, operation: Operation, exchange: HttpExchange): Promise<Response> {
   const form = 'with an object, the arguments of the operation';
   const args = await readJson(exchange.request, readingOf(parts, exchange), form, true);
-  return invoke(parts, operation, args, exchange);
+  return invoke(parts, operation, args, exchange, true);
 }
 
 function readingOf({ pace, shutdown, turns }: AppParts, { deadline, principal, slot }: Exchange): BodyReading {
@@ -225,8 +225,14 @@ function readingOf({ pace, shutdown, turns }: AppParts, { deadline, principal, s
   return { deadline, shutdown, count, turn: (garbageBytes) => turns.take(principal, garbageBytes) };
 }
 
-async function invoke(parts: AppParts, operation: Operation, args: unknown, exchange: Exchange): Promise<Response> {
-  const answer = await invokeFor(exchange, operation, args, { shutdown: parts.shutdown });
+async function invoke(
+  parts: AppParts,
+  operation: Operation,
+  args: unknown,
+  exchange: Exchange,
+  isLean: boolean,
+): Promise<Response> {
+  const answer = await invokeFor(exchange, operation, args, { shutdown: parts.shutdown, isLean });
   return respond(parts, exchange, 200, answer);
 }
 

@@ -1,4 +1,5 @@
 import type { Answer, Call } from '../calls/context.ts';
+import { leanAnswer } from '../calls/lean.ts';
 import { Deadline } from '../lib/clock.ts';
 import { AgentError, MethodNotAllowed, RouteNotFound } from '../lib/errors.ts';
 import type { Operation } from '../operations/operation.ts';
@@ -45,7 +46,7 @@ function begun(from: Pick<Exchange, 'peer' | 'address' | 'method' | 'path'>, rep
   return { ...from, id: Bun.randomUUIDv7(), startedMs: performance.now(), deadline: Deadline.after(replySeconds) };
 }
 
-/** Runs an operation for an exchange, which then tells of it. Throws what the operation throws. */
+/** Runs an operation for an exchange, which then tells of it; gives the answer as its door does. Throws what the operation throws. */
 export async function invokeFor(
   exchange: Exchange,
   operation: Operation,
@@ -57,7 +58,7 @@ export async function invokeFor(
   const { principal, address, deadline } = exchange;
   const answer = await operation.invoke(args, { ...call, principal, address, deadline });
   noteAnswer(exchange, answer);
-  return answer;
+  return call.isLean ? leanAnswer(answer) : answer;
 }
 
 /** The session that a call names, for its log line; only what looks like an id, so that nothing else gets into the log. */

@@ -67,10 +67,10 @@ export async function openApiDocument(
   return { openapi, info, paths, components: { schemas: {}, securitySchemes }, security: [{ [SECURITY]: [] }] };
 }
 
-/** `operationId`s, texts and schemas as ChatGPT's importer takes them; `read_session` has the id `readSession`. */
+/** Texts and schemas as ChatGPT's importer takes them; an operation has one name in every door. */
 function flatDetail({ name, summary, description, args, result, readOnly }: Operation): Document {
   return {
-    operationId: name.replace(/_([a-z])/g, (_whole, letter: string) => letter.toUpperCase()),
+    operationId: name,
     summary,
     description,
     // A person may allow for good what only reads, and confirms the rest.

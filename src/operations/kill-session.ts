@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { type Hint, messageOf } from '../calls/answer.ts';
+import { type Hint, messageOf, stateOf } from '../calls/answer.ts';
 import type { OperationDeps } from '../calls/context.ts';
 import { SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
@@ -43,6 +43,7 @@ export function killSessionOperation(deps: OperationDeps): Operation {
         status,
         exit_code,
         signalled,
+        ...stateOf(session.record),
         ...messageOf(isWaiting ? WITHDRAWN : hint(signal, signalled, status, commands.isSupervised(session))),
       };
     },

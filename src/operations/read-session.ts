@@ -71,7 +71,7 @@ function argsSchema({ limits }: OperationDeps) {
           'Regular expression (JavaScript; (?i) at its beginning ignores case): gives the lines that match, from offset on, in matches. With wait, waits for one.',
       }),
     ),
-    context: Type.Integer({
+    context_lines: Type.Integer({
       minimum: 0,
       maximum: 20,
       default: 0,

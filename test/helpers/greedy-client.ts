@@ -78,7 +78,7 @@ for (let index = 0; index < order.busy; index++)
 const page = (): number => Math.floor(Math.random() * 100_000_000);
 repeat(order.openers, openAndLeave);
 repeat(order.readers, () => call('read_session', { session, offset: page() }));
-repeat(order.searchers, () => call('read_session', { session, match: 'password', context: 20, offset: page() }));
+repeat(order.searchers, () => call('read_session', { session, match: 'password', context_lines: 20, offset: page() }));
 let sent = 0;
 const long = `true #${'A'.repeat(99_990)}`;
 repeat(

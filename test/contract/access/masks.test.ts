@@ -30,7 +30,7 @@ describe('a search', () => {
   test('shows nothing of a secret in or behind a line that is too long to be looked at whole', async () => {
     const long = 'x '.repeat(15_000);
     const { session } = await cat(`first\n${long}password:\n  hunter22\npassword=${'a'.repeat(3000)} ${long}\nlast\n`);
-    const found = await matchesOf({ session, match: '^  hunter22', context: 2 });
+    const found = await matchesOf({ session, match: '^  hunter22', context_lines: 2 });
     expect(found).toMatchObject([{ text: '  ‹password›' }]);
     expect(found[0]?.before?.[1]).toMatch(/^(?:x ){400}/);
     expect(found[0]?.after?.[0]).toStartWith('password=‹password›');
@@ -46,7 +46,7 @@ describe('a search', () => {
       expect(JSON.stringify(found)).not.toContain('QUJD');
       expect(found[9]?.text).toBe('‹private key›');
     }
-    expect(await matchesOf({ session, match: '^last', context: 1 })).toMatchObject([
+    expect(await matchesOf({ session, match: '^last', context_lines: 1 })).toMatchObject([
       { text: 'last', before: ['‹private key›'] },
     ]);
   });
@@ -63,7 +63,7 @@ describe('a search', () => {
   test('of one match with many long lines fits its answer', async () => {
     await using tight = await startAgent({ AGENT3_MAX_REPLY_CHARS: '5000' });
     const { session } = await tight.shell({ cmd: `cat`, stdin: `${'\x1b"'.repeat(500)}\n`.repeat(50) });
-    const reply = await tight.call('read_session', { session, match: '.', context: 20, limit: 1 });
+    const reply = await tight.call('read_session', { session, match: '.', context_lines: 20, limit: 1 });
     expect(reply.text.length).toBeLessThan(5000);
     expect(reply.body).toMatchObject({ matches: [{ line: 1 }] });
   });
@@ -199,7 +199,7 @@ describe('an answer stays within its limit, whatever is masked in it, with', () 
       { session, encoding: 'base64', offset: 5 },
       { session, stream: 'stderr', offset: 7 },
       { session, match: '.' },
-      { session, match: 'pwd|token', context: 5 },
+      { session, match: 'pwd|token', context_lines: 5 },
     ];
     const replies = [first, ...(await Promise.all(reads.map((read) => own.call('read_session', read))))];
     const results = [

@@ -14,14 +14,31 @@ const post = (path: string, body?: string) =>
   });
 
 describe('one route per operation', () => {
-  test('takes the arguments as the body, and answers as POST / does', async () => {
+  test('takes the arguments as the body, and answers without what says nothing', async () => {
     const flat = await post('/shell', '{"cmd":"echo flat"}');
     expect(flat.status).toBe(200);
     expect(flat.headers.get('content-type')).toBe('application/json');
-    expect(flat.body).toMatchObject({ stdout: 'flat\n', exit_code: 0, status: 'done' });
-    const read = await post('/read_session', JSON.stringify({ session: flat.body.session }));
-    expect(read.body.stdout).toBe('flat\n');
-    expect((await post('/close_session', JSON.stringify({ session: flat.body.session }))).body.status).toBe('closed');
+    expect(flat.text).toBe('{"stdout":"flat\\n","exit_code":0}');
+    const kept = await post('/shell', '{"cmd":"echo flat; echo err >&2","key":"kept"}');
+    const { session } = kept.body;
+    expect(kept.body as object).toEqual({ stdout: 'flat\n', stderr: 'err\n', exit_code: 0, session });
+    expect(session).toMatch(/^[0-9a-f-]{36}$/);
+    expect((await post('/close_session', JSON.stringify({ session }))).body as object).toEqual({ status: 'closed' });
+  });
+
+  test('reads the stream that was asked for, and nothing of the other but its size', async () => {
+    const cmd = 'echo out; echo err >&2';
+    const { session } = (await post('/shell', JSON.stringify({ cmd, key: 'read' }))).body;
+    const read = (args: object) => post('/read_session', JSON.stringify({ session, ...args }));
+    expect((await read({})).body as object).toEqual({ stdout: 'out\n', exit_code: 0, session, stderr_bytes: 4 });
+    expect((await read({ stream: 'stderr' })).body as object).toEqual({
+      stderr: 'err\n',
+      exit_code: 0,
+      session,
+      stdout_bytes: 4,
+    });
+    expect((await read({ limit: 1 })).body as object).toMatchObject({ stdout: 'o', next_offset: 1, eof: false });
+    expect((await read({ match: 'u' })).body as object).toMatchObject({ matches: [{ line: 1, text: 'out' }] });
   });
 
   test('needs no body where an operation needs no argument', async () => {

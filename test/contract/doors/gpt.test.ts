@@ -22,7 +22,7 @@ describe('agent3 gpt', () => {
     expect(kit.instructions.length).toBeLessThan(8000);
     expect(kit.description.length).toBeLessThan(300);
     expect(kit.schemaUrl).toBe('https://agent.example.org/openapi.json');
-    for (const id of ['serverInfo', 'shell', 'readSession', 'listSessions', 'killSession', 'closeSession']) {
+    for (const id of ['server_info', 'shell', 'read_session', 'list_sessions', 'kill_session', 'close_session']) {
       expect(kit.instructions).toContain(id);
     }
   });

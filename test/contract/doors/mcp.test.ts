@@ -88,7 +88,7 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
       });
       const { session } = answer;
       expect((await client.call('read_session', { session, wait: 5 })).answer.stdout).toBe('set\n');
-      const found = await client.call('read_session', { session, match: '^s.t', context: 1 });
+      const found = await client.call('read_session', { session, match: '^s.t', context_lines: 1 });
       expect(found.answer as object).toMatchObject({ matches: [{ line: 1, offset: 0, text: 'set' }] });
       expect((await client.call('list_sessions', { limit: 1 })).answer as object).toMatchObject({
         sessions: [{ session, status: 'running', exit_code: null }],

@@ -24,7 +24,7 @@ describe('read_session with match', () => {
   test.concurrent('finds the error in a long log, with where to read on', async () => {
     const cmd = 'seq 1 1000000; echo "ERROR: disk"; seq 1 1000000';
     const { session } = await agent.shell({ cmd });
-    const found = await find({ session, match: '(?i)error:', context: 1 });
+    const found = await find({ session, match: '(?i)error:', context_lines: 1 });
     expect(found).toMatchObject({ status: 'done', stdout: '', truncated: true, eof: true, exit_code: 0 });
     const [first] = found.matches;
     expect(found.matches).toHaveLength(1);
