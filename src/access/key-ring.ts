@@ -102,6 +102,12 @@ export class KeyRing {
     return grant !== undefined && this.#isInForce(grant) ? grant : undefined;
   }
 
+  /** Whether a grant that was sealed with another key has a code that has not expired. */
+  get hasCodeOfAnotherKey(): boolean {
+    this.#look();
+    return this.#keys.unsealed.some(({ grant }) => this.clock.now() < grant.code_expires_at);
+  }
+
   /** Whether the file has a grant of this id, in force or not; true as well while nobody can read it. */
   hasGrant(id: string): boolean {
     const { grants, unsealed } = this.#keys;

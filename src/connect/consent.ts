@@ -23,10 +23,10 @@ export class ConsentRoute {
     const { request, method } = exchange;
     const isForm = method === 'POST';
     const parameters = isForm ? new URLSearchParams(await read()) : new URL(request.url, 'http://host').searchParams;
-    const words = wordsFor(parameters.get('ui_locales'), request.headers.get('accept-language'));
+    const words = this.#words(parameters.get('ui_locales'), request.headers.get('accept-language'));
     const open = this.deps.grants.openCodes();
     try {
-      const asked = await readAsked(parameters, this.deps.issuer, (id) => this.#client(id, open.length > 0));
+      const asked = await readAsked(parameters, this.deps.issuer, (id) => this.#client(id, open.length > 0, words));
       if (!isForm) return html(200, consentPage(words, asked, open));
       return this.#decide(exchange.address, parameters, asked, words);
     } catch (error) {
@@ -37,12 +37,19 @@ export class ConsentRoute {
     }
   }
 
+  /** A code of another key is told of by its being there, never by what somebody enters. */
+  #words(uiLocales: string | null, acceptLanguage: string | null): Words {
+    const words = wordsFor(uiLocales, acceptLanguage);
+    if (!this.deps.grants.hasCodeOfAnotherKey) return words;
+    return { ...words, noCode: words.otherKey, wrongCode: `${words.wrongCode} ${words.otherKey}` };
+  }
+
   /** The client of an id. Throws `PageFault`. */
-  async #client(id: string, isAwaited: boolean): Promise<Client> {
+  async #client(id: string, isAwaited: boolean, words: Words): Promise<Client> {
     const client = knownClient(id) ?? registeredClient(this.deps.key, id);
     if (client !== undefined) return client;
     if (!isDocumentUrl(id)) throw new PageFault('This server does not know client_id. Add the server again there.');
-    if (!isAwaited) throw new PageFault('No code is waiting. First run on the server: sudo agent3 connect');
+    if (!isAwaited) throw new PageFault(words.noCode);
     try {
       return await this.documents.client(id);
     } catch (error) {

@@ -128,6 +128,11 @@ export class Grants {
     return open;
   }
 
+  /** Whether a code waits that nobody can use here, because its grant was made with another key. */
+  get hasCodeOfAnotherKey(): boolean {
+    return this.deps.keys.hasCodeOfAnotherKey;
+  }
+
   #announce(record: GrantRecord): void {
     if (this.#announced.has(record.id)) return;
     this.#announced.add(record.id);

@@ -14,6 +14,8 @@ export interface Words {
   readonly end: string;
   readonly noEnd: string;
   readonly noCode: string;
+  /** A code waits that was made with another key than the agent has. */
+  readonly otherKey: string;
   readonly name: string;
   readonly otherKind: string;
   readonly enterCode: string;
@@ -42,6 +44,8 @@ const english: Words = {
   end: 'End',
   noEnd: 'no end',
   noCode: 'No code is waiting. On the server, run: sudo agent3 connect. Reload this page when you have a code.',
+  otherKey:
+    'A code waits that was made with another AGENT3_GRANT_KEY than this server uses. On the server, run: sudo systemctl restart agent3. Then make a new code: sudo agent3 connect.',
   name: 'Name',
   otherKind: 'The code that waits is for another kind of client and does not fit here.',
   enterCode: 'Code from your server',
@@ -72,6 +76,8 @@ const spanish: Words = {
   noEnd: 'sin fin',
   noCode:
     'No hay ningún código pendiente. En el servidor, ejecute: sudo agent3 connect. Recargue esta página cuando tenga un código.',
+  otherKey:
+    'Hay un código pendiente que se hizo con otra AGENT3_GRANT_KEY que la de este servidor. En el servidor, ejecute: sudo systemctl restart agent3. Después, haga otro código: sudo agent3 connect.',
   name: 'Nombre',
   otherKind: 'El código pendiente es para otro tipo de cliente y no sirve aquí.',
   enterCode: 'Código de su servidor',

@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs';
+import type { ReadableStreamDefaultReader } from 'node:stream/web';
 import { type Agent, startAgent } from './agent.ts';
 import { BASE_ENVIRONMENT, BINARY } from './binary.ts';
 import { agent3, type Run } from './cli.ts';
@@ -71,7 +72,12 @@ export class SignInAgent implements AsyncDisposable {
 
   /** Runs `agent3 connect --json`, as root does. */
   connect(...options: readonly string[]): Connecting {
-    return new Connecting(this.settings, options);
+    return this.connectWith({}, ...options);
+  }
+
+  /** The same with other settings than the agent has. */
+  connectWith(other: Settings, ...options: readonly string[]): Connecting {
+    return new Connecting({ ...this.settings, ...other }, options);
   }
 
   /** The URL that the owner pastes into a client. */
@@ -138,8 +144,10 @@ export class SignInAgent implements AsyncDisposable {
 /** The owner's terminal, while it waits for a client. Disposing of it presses Ctrl-C. */
 export class Connecting implements AsyncDisposable {
   readonly #child: Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
+  readonly #output: ReadableStreamDefaultReader<Uint8Array<ArrayBuffer>>;
   readonly events: ConnectEvent[] = [];
   readonly #read: Promise<void>;
+  #taken = 0;
   stderr = '';
 
   constructor(settings: Settings, options: readonly string[]) {
@@ -149,6 +157,7 @@ export class Connecting implements AsyncDisposable {
       stdout: 'pipe',
       stderr: 'pipe',
     });
+    this.#output = this.#child.stdout.getReader();
     this.#read = this.#collect();
   }
 
@@ -156,6 +165,14 @@ export class Connecting implements AsyncDisposable {
   event(kind: string): Promise<ConnectEvent> {
     const seen = () => this.events.find(({ event }) => event === kind);
     return eventually(`the event ${kind} (${this.stderr})`, seen, PATIENCE_MS);
+  }
+
+  /** Waits for the next event, which has to be of this kind. */
+  async next(kind: string): Promise<ConnectEvent> {
+    const event = await eventually(`the next event, ${kind}`, () => this.events[this.#taken], PATIENCE_MS);
+    this.#taken++;
+    if (event['event'] !== kind) throw new Error(`agent3 connect said ${JSON.stringify(event)}, not ${kind}`);
+    return event;
   }
 
   /** The one-time code. */
@@ -167,6 +184,11 @@ export class Connecting implements AsyncDisposable {
   async type(line: string): Promise<void> {
     this.#child.stdin.write(`${line}\n`);
     await this.#child.stdin.flush();
+  }
+
+  /** Reads no more of it, as when a pipe is closed. */
+  leave(): Promise<void> {
+    return this.#output.cancel();
   }
 
   signal(signal: NodeJS.Signals): void {
@@ -191,8 +213,10 @@ export class Connecting implements AsyncDisposable {
     });
     let rest = '';
     const decoder = new TextDecoder();
-    for await (const chunk of this.#child.stdout) {
-      const lines = (rest + decoder.decode(chunk, { stream: true })).split('\n');
+    for (;;) {
+      const { value, done } = await this.#output.read();
+      if (done) break;
+      const lines = (rest + decoder.decode(value, { stream: true })).split('\n');
       rest = lines.pop() ?? '';
       this.events.push(...lines.map((line) => JSON.parse(line) as ConnectEvent));
     }

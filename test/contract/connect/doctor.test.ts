@@ -1,15 +1,15 @@
 import { expect, test } from 'bun:test';
 import { signInFinding } from '../../../src/install/doctor/sign-in.ts';
 import { makeCertificate } from '../../helpers/certificates.ts';
-import { SignInAgent } from '../../helpers/connecting.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { freePort } from '../../helpers/ports.ts';
+import { SignInAgent } from '../../helpers/sign-in.ts';
 
 test('the doctor gets through the sign-in of a real agent', async () => {
   await using server = await SignInAgent.start();
   expect(await signInFinding({ values: server.settings, domain: null, hasGrants: true })).toEqual({
     ok: true,
-    found: `clients can sign in at ${server.url}/mcp`,
+    found: `clients can sign in at ${server.mcp}`,
   });
 });
 
