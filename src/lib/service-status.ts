@@ -5,14 +5,13 @@ interface ServiceStatus {
   readonly outliving: number;
 }
 
-/** The text of `STATUS=` (sd_notify(3)), which `systemctl status` shows: the one thing that systemd keeps of a service. */
+/** The fields of `STATUS=` (sd_notify(3)): the one thing that systemd keeps of a service, and its main process alone writes. */
 export function formatServiceStatus({ commands, outliving }: ServiceStatus): string {
-  const goOn = outliving === 0 ? '' : `, ${outliving} of them through a restart`;
-  return `${commands} ${commands === 1 ? 'command runs' : 'commands run'}${goOn}`;
+  return `commands=${commands} outliving=${outliving}`;
 }
 
-/** Reads it back; no commands in any other text. */
+/** Reads them back; no commands in any other text. */
 export function parseServiceStatus(text: string): ServiceStatus {
-  const [, commands, outliving] = /^(\d+) commands? runs?(?:, (\d+) of them through a restart)?$/.exec(text) ?? [];
+  const [, commands, outliving] = /^commands=(\d+) outliving=(\d+)$/.exec(text) ?? [];
   return { commands: Number(commands ?? 0), outliving: Number(outliving ?? 0) };
 }

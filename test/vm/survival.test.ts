@@ -136,8 +136,8 @@ describeVm('an installed agent', () => {
 
   test('tells systemd how many commands run', async () => {
     const status = 'systemctl show -p StatusText --value agent3';
-    expect(await vm.sh(`${inBackground('sleep 3')} sleep 1; ${status}; wait`)).toBe('1 command runs\n');
-    await vm.until(`[ "$(${status})" = '0 commands run' ]`, 10);
+    expect(await vm.sh(`${inBackground('sleep 3')} sleep 1; ${status}; wait`)).toBe('commands=1 outliving=0\n');
+    await vm.until(`[ "$(${status})" = 'commands=0 outliving=0' ]`, 10);
   });
 
   test('is back after kill -9', async () => {
