@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, NotKeptYet } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/files.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import type { Profile } from './profile.ts';
 import { type FaultyFile, faultsOf, listProfileFiles, readProfiles } from './profile-files.ts';
 
@@ -72,7 +72,7 @@ export class ProfileBook {
   constructor(
     private readonly directory: string | undefined,
     private readonly clock: Clock,
-    private readonly notices: Notices,
+    private readonly logger: Logger,
   ) {
     this.#seen = this.#fingerprint();
     this.#lookedMs = clock.elapsed();
@@ -80,7 +80,7 @@ export class ProfileBook {
     this.#profiles = profiles;
     this.#faulty = faulty;
     for (const { path, faults } of faulty)
-      notices.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
+      logger.warn({ file: path, faults }, 'a profile cannot be used, so its tokens are answered 503');
   }
 
   /** The profile of this name; undefined where no such profile can be used. */
@@ -121,11 +121,11 @@ export class ProfileBook {
       const kept = [...this.#profiles].filter(([before]) => !next.has(before) && (name ?? before) === before);
       for (const [before, profile] of kept) next.set(before, profile);
       const what = kept.length > 0 ? 'the one from before stays in force' : 'its tokens are answered 503';
-      this.notices.warn({ file: path, faults }, `a profile cannot be used: ${what}`);
+      this.logger.warn({ file: path, faults }, `a profile cannot be used: ${what}`);
     }
     this.#profiles = next;
     this.#faulty = faulty;
-    this.notices.info({ profiles: [...next.keys()] }, 'the profiles were read again');
+    this.logger.info({ profiles: [...next.keys()] }, 'the profiles were read again');
     this.#changed();
   }
 

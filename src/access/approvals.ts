@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { visibleLine, visibleText } from '../lib/visible.ts';
 import { Growth } from '../sessions/growth.ts';
 import {
@@ -12,7 +12,7 @@ import {
   requestsDirectory,
   takeAway,
 } from './approval-request.ts';
-import type { SendNotice } from './webhook.ts';
+import type { SendNotification } from './webhook.ts';
 
 /** What became of a request. */
 export interface Verdict {
@@ -60,7 +60,7 @@ export class Approvals {
     sessionsDirectory: string,
     private readonly decisions: string | undefined,
     private readonly clock: Clock,
-    private readonly notices: Notices,
+    private readonly logger: Logger,
   ) {
     this.#directory = requestsDirectory(sessionsDirectory);
   }
@@ -105,7 +105,7 @@ export class Approvals {
   }
 
   #tampered(session: string, why: string, by: string): void {
-    this.notices.warn({ session, by }, `${why}: it is not run`);
+    this.logger.warn({ session, by }, `${why}: it is not run`);
     this.#settle(session, { kind: 'tampered', why, by });
   }
 
@@ -121,7 +121,7 @@ export class Approvals {
     try {
       takeAway(this.#directory, session);
     } catch (error) {
-      this.notices.warn({ session, err: error }, 'a request for approval could not be taken away');
+      this.logger.warn({ session, err: error }, 'a request for approval could not be taken away');
     }
     waiting.settle(verdict);
   }
@@ -166,7 +166,7 @@ export class Approvals {
 }
 
 /** Sends requests for approval, and what became of them. `mask` takes secrets out of what is told of a command. */
-export function notifier(notify: SendNotice, host: string, mask: (text: string) => string): Announce {
+export function notifier(notify: SendNotification, host: string, mask: (text: string) => string): Announce {
   return (request, verdict) => {
     const { session, token, address, profile, user, cwd, reason, part, input, expires_at } = request;
     const shown = shownOf(request, mask);

@@ -2,7 +2,7 @@ import { AddressList } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { RefusedToken } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/files.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { answerDueAt, type GrantKey, type GrantRecord, isGrant, isKept, isSealed } from './grant.ts';
 import { hashToken, readTokens, TokenFileFault, type TokenRecord } from './token-file.ts';
 
@@ -44,7 +44,7 @@ export class KeyRing {
   constructor(
     private readonly path: string,
     private readonly clock: Clock,
-    private readonly notices: Notices,
+    private readonly logger: Logger,
     private readonly grantKey?: GrantKey,
   ) {
     this.#seen = fileFingerprint(path);
@@ -142,7 +142,7 @@ export class KeyRing {
     const keys = this.#read('those from before stay in force');
     if (keys === undefined) return;
     this.#keys = keys;
-    this.notices.info({ tokens: keys.byHash.size }, 'the tokens were read again');
+    this.logger.info({ tokens: keys.byHash.size }, 'the tokens were read again');
   }
 
   #read(otherwise: string): Keys | undefined {
@@ -150,7 +150,7 @@ export class KeyRing {
       const keys = keysOf(readTokens(this.path), this.grantKey);
       this.#isFaulty = false;
       if (keys.unsealed.length > 0)
-        this.notices.warn(
+        this.logger.warn(
           { names: keys.unsealed.map(({ name }) => name) },
           'these grants are not used: they were not made with AGENT3_GRANT_KEY as it is now. End them with agent3 token revoke',
         );
@@ -158,7 +158,7 @@ export class KeyRing {
     } catch (error) {
       if (!(error instanceof TokenFileFault)) throw error;
       this.#isFaulty = true;
-      this.notices.warn({ fault: error.message }, `the file of tokens cannot be used: ${otherwise}`);
+      this.logger.warn({ fault: error.message }, `the file of tokens cannot be used: ${otherwise}`);
       return undefined;
     }
   }

@@ -1,7 +1,7 @@
 import { createHmac, randomUUID } from 'node:crypto';
 import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { webhookKey } from '../lib/token.ts';
 
 /** A receiver that does not take a message is tried again after these. */
@@ -17,33 +17,33 @@ interface NotifyTarget {
 }
 
 /** Sends a message about something. */
-export type SendNotice = (type: string, data: Readonly<Record<string, unknown>>) => void;
+export type SendNotification = (type: string, data: Readonly<Record<string, unknown>>) => void;
 
 /**
  * Sends messages to `url`: JSON by POST, signed as Standard Webhooks say, with HMAC-SHA256 of `id.timestamp.body` by the
  * key that `secret` stands for.
  */
-export function webhook({ url, secret }: NotifyTarget, notices: Notices): SendNotice {
+export function webhook({ url, secret }: NotifyTarget, logger: Logger): SendNotification {
   const key = webhookKey(secret) ?? Buffer.from(secret);
   let underWay = 0;
   return (type, data) => {
     if (underWay >= MAX_UNDER_WAY) {
-      notices.warn({ type }, 'too many notices are under way: this one was dropped');
+      logger.warn({ type }, 'too many notifications are under way: this one was dropped');
       return;
     }
     underWay++;
     const body = JSON.stringify({ type, timestamp: new Date().toISOString(), data });
-    void send(url, key, body, notices).finally(() => underWay--);
+    void send(url, key, body, logger).finally(() => underWay--);
   };
 }
 
-async function send(url: string, key: Uint8Array, body: string, notices: Notices): Promise<void> {
+async function send(url: string, key: Uint8Array, body: string, logger: Logger): Promise<void> {
   const id = `msg_${randomUUID()}`;
   for (const pause of [...PAUSES_MS, undefined]) {
     const fault = await post(url, key, id, body);
     if (fault === undefined) return;
     if (pause === undefined) {
-      notices.warn({ fault }, 'AGENT3_NOTIFY_URL did not take a notice');
+      logger.warn({ fault }, 'AGENT3_NOTIFY_URL did not take a notification');
       return;
     }
     await delay(pause);

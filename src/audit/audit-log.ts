@@ -2,7 +2,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, writeSync } f
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { putAside } from '../lib/files.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
 import { AuditFault, GENESIS, hashLine, headPath, headText, parseHead, readNote, Seal } from './chain.ts';
 import { finishRotation, KEPT_FILES, openRecord } from './files.ts';
@@ -46,7 +46,7 @@ export class AuditLog {
     private readonly path: string,
     key: string | undefined,
     private readonly clock: Clock,
-    private readonly notices: Notices,
+    private readonly logger: Logger,
     private readonly boot: string,
     fileBytes = RECORD_FILE_BYTES,
   ) {
@@ -62,7 +62,7 @@ export class AuditLog {
       throw new AuditFault(`another agent writes the audit record ${path}: ${lockHolder(this.#head)} holds its lock`);
     finishRotation(path);
     this.#size = fstatSync(this.#fd).size;
-    this.#disk = new SyncedRecord(path, this.#seal, boot, notices, () => ({
+    this.#disk = new SyncedRecord(path, this.#seal, boot, logger, () => ({
       fd: this.#fd,
       head: this.#head,
       seq: this.#seq,
@@ -220,7 +220,7 @@ export class AuditLog {
 
   /** Told once until it works again. */
   #fail(fault: string, cause: unknown): never {
-    if (!this.#isTold) this.notices.warn({ path: this.path, fault }, 'the audit record cannot be written');
+    if (!this.#isTold) this.logger.warn({ path: this.path, fault }, 'the audit record cannot be written');
     this.#isTold = true;
     throw new AuditFault(`${this.path}: ${fault}`, { cause });
   }
@@ -244,7 +244,7 @@ export class AuditLog {
   }
 
   #suspect(what: string): void {
-    this.notices.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
+    this.logger.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
     this.#isTorn = false;
     this.#needsBreak = !endsWithLine(this.#fd, this.#size);
     this.#notes.push(tampered(what));
@@ -264,8 +264,8 @@ export class AuditLog {
     this.#notes = [...notes];
     for (const { event, what } of notes)
       if (event === 'tampered')
-        this.notices.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
-      else if (event === 'recovered') this.notices.warn({ path: this.path, what }, 'the audit record goes on');
+        this.logger.warn({ path: this.path, what }, 'the audit record was changed by somebody else');
+      else if (event === 'recovered') this.logger.warn({ path: this.path, what }, 'the audit record goes on');
     if (head !== 'empty' || seq !== 0) return;
     // From here on a note that is empty was emptied.
     writeSync(this.#head, headText(this.#seal, seq, prev, files), 0);

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { describeErrno, errnoOf, TooManyRequests } from '../lib/errors.ts';
 import { GroupSync, syncDirectory } from '../lib/files.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { AuditFault, type Mark, markPath, markText, parseMark, readNote, type Seal } from './chain.ts';
 
 /** So much of the record a loss of power takes at most, in time. */
@@ -27,7 +27,7 @@ export class SyncedRecord {
     private readonly path: string,
     private readonly seal: Seal,
     private readonly boot: string,
-    private readonly notices: Notices,
+    private readonly logger: Logger,
     private readonly now: () => { readonly fd: number; readonly head: number; readonly seq: number },
   ) {
     this.#fd = this.#open();
@@ -133,7 +133,7 @@ export class SyncedRecord {
   }
 
   #tell(error: unknown): void {
-    if (!this.#isTold) this.notices.warn({ path: this.path, err: error }, 'the audit record does not reach the disk');
+    if (!this.#isTold) this.logger.warn({ path: this.path, err: error }, 'the audit record does not reach the disk');
     this.#isTold = true;
   }
 
@@ -141,7 +141,7 @@ export class SyncedRecord {
     try {
       return openSync(markPath(this.path), constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o640);
     } catch (error) {
-      this.notices.warn(
+      this.logger.warn(
         { path: markPath(this.path), fault: describeErrno(error) },
         'what of the audit record is on the disk cannot be noted: after a loss of power it will read as changed by somebody. agent3 install mends it',
       );

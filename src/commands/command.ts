@@ -1,6 +1,6 @@
 import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import type { Turns } from '../lib/shares.ts';
 import type { CommandCgroups } from '../process/cgroup.ts';
 import type { Account } from '../process/environment.ts';
@@ -17,14 +17,14 @@ export interface CommandSettings {
 }
 
 /** What commands run with. */
-export interface CommandParts {
+export interface CommandDeps {
   readonly settings: CommandSettings;
   readonly account: Account;
   readonly store: SessionStore;
   readonly gate: Gate;
   readonly turns: Turns;
   readonly clock: Clock;
-  readonly notices: Notices;
+  readonly logger: Logger;
   /** What is started and how it ends goes on record. */
   readonly trail: Trail;
   /** Where commands get cgroups of their own; undefined: they share the agent's. */

@@ -12,7 +12,7 @@ import { type Leader, type ProcessTree, treeOfSession } from '../process/tree.ts
 import type { OutputDescriptors } from '../sessions/directories.ts';
 import { outlivesMachine, type SessionId, type SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import type { CommandParts, NewCommand } from './command.ts';
+import type { CommandDeps, NewCommand } from './command.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
 import { Hold } from './hold.ts';
@@ -31,8 +31,8 @@ export class Commands {
   #ended: (record: SessionRecord) => void = () => {};
   readonly starts: DurableStarts;
 
-  constructor(private readonly parts: CommandParts) {
-    this.starts = new DurableStarts(parts);
+  constructor(private readonly deps: CommandDeps) {
+    this.starts = new DurableStarts(deps);
   }
 
   /** Commands and left-behind processes under supervision. */
@@ -42,12 +42,12 @@ export class Commands {
 
   /** How many of them a restart of the agent does not touch: in a cgroup of their own, and with nobody to answer. */
   get outliving(): number {
-    return this.parts.cgroups === undefined ? 0 : this.#outliving.size;
+    return this.deps.cgroups === undefined ? 0 : this.#outliving.size;
   }
 
   /** Whether commands can have ceilings of their own. */
   get holdsCeilings(): boolean {
-    return this.parts.cgroups?.holdsCeilings === true;
+    return this.deps.cgroups?.holdsCeilings === true;
   }
 
   /** Calls `listener` with the record of each command that has ended. */
@@ -67,20 +67,20 @@ export class Commands {
   async start(command: NewCommand, leave: () => void): Promise<Session> {
     let session: Session | undefined;
     try {
-      const created = this.parts.store.create(detailsOf(command));
+      const created = this.deps.store.create(detailsOf(command));
       session = created.session;
       await this.#launch(session, created.output, command, leave);
       return session;
     } catch (error) {
       leave();
-      if (session !== undefined) this.parts.store.discard(session);
+      if (session !== undefined) this.deps.store.discard(session);
       throw error;
     }
   }
 
   /** Starts a command in a session that waited for it, also when as many run as may; closes the descriptors. Throws as `start`. */
   async startIn(session: Session, output: OutputDescriptors, command: NewCommand): Promise<void> {
-    const leave = this.parts.gate.enterAnyway(command.principal);
+    const leave = this.deps.gate.enterAnyway(command.principal);
     try {
       await this.#launch(session, output, command, leave);
     } catch (error) {
@@ -113,7 +113,7 @@ export class Commands {
       return this.#running.get(session.id)?.over;
     };
     if (outlivesMachine(session.record)) await this.starts.launch(session, output, command, follow);
-    else follow(launchOnRecord(this.parts, session, output, command));
+    else follow(launchOnRecord(this.deps, session, output, command));
   }
 
   /** The event of a session's end; undefined when its command is over. */
@@ -132,8 +132,8 @@ export class Commands {
   /** What a session's command waits for, in words; undefined where it writes, or nothing tells. Takes 0.1 s. */
   async whySilent(session: Session): Promise<Silence | undefined> {
     if (!this.#running.has(session.id)) return undefined;
-    if (session.silentMs(this.parts.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
-    const turn = () => this.parts.turns.take(session.record.principal);
+    if (session.silentMs(this.deps.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
+    const turn = () => this.deps.turns.take(session.record.principal);
     return this.#looks.at(session.id, () => this.treeOf(session).members(), this.#inputs.get(session.id)?.what, turn);
   }
 
@@ -155,7 +155,7 @@ export class Commands {
     const running = this.#running.get(session.id);
     if (running === undefined) return;
     running.stop(reason);
-    const limitSeconds = this.parts.settings.killGraceSeconds + STOP_MARGIN_SECONDS;
+    const limitSeconds = this.deps.settings.killGraceSeconds + STOP_MARGIN_SECONDS;
     if (await Deadline.after(limitSeconds).waitFor(running.settled)) return;
     throw new MachineRefused(
       'A process of this session does not end: the kernel holds it, most likely on a disk or network file system that does not answer. The session is kept; call close_session again later.',
@@ -179,13 +179,12 @@ export class Commands {
 
   /** The processes of a session; `leader` is its shell, where that is known. */
   treeOf(session: Session, leader?: Leader): ProcessTree {
-    return treeOfSession(session.id, this.parts.cgroups, leader);
+    return treeOfSession(session.id, this.deps.cgroups, leader);
   }
 
   /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
   takeUp(session: Session, process: WatchedProcess, secondsLeft: number): void {
-    const leave =
-      session.record.status === 'running' ? this.parts.gate.enterAnyway(session.record.principal) : () => {};
+    const leave = session.record.status === 'running' ? this.deps.gate.enterAnyway(session.record.principal) : () => {};
     this.#supervise(session, process, leave, secondsLeft);
   }
 
@@ -198,13 +197,13 @@ export class Commands {
   ): void {
     const limits: CommandLimits = {
       executionSeconds,
-      graceSeconds: this.parts.settings.killGraceSeconds,
-      outputBytes: this.parts.settings.maxSessionBytes,
+      graceSeconds: this.deps.settings.killGraceSeconds,
+      outputBytes: this.deps.settings.maxSessionBytes,
       ...(isSandboxed && { init: () => status?.init() }),
     };
-    const startedAt = this.parts.clock.elapsed() - (this.parts.clock.now() - session.record.started_at);
+    const startedAt = this.deps.clock.elapsed() - (this.deps.clock.now() - session.record.started_at);
     const tree = this.treeOf(session, process.pid > 0 ? process : undefined);
-    const disk = new DiskWatch(session, limits.outputBytes, this.parts.store);
+    const disk = new DiskWatch(session, limits.outputBytes, this.deps.store);
     const running = supervise(process, tree, limits, disk.room, async () => {
       const reason = await this.whySilent(session);
       if (reason !== undefined) this.#record(session, { waited_for: reason.text });
@@ -217,7 +216,7 @@ export class Commands {
       this.#changed();
       const outcome = running.outcome();
       const why = outcome && status !== undefined ? whyNotBegun(session, outcome, status) : undefined;
-      if (outcome !== undefined) this.#end(session, outcome, this.parts.clock.elapsed() - startedAt, why);
+      if (outcome !== undefined) this.#end(session, outcome, this.deps.clock.elapsed() - startedAt, why);
     });
     running.settled.subscribe(() => {
       this.#running.delete(session.id);
@@ -227,7 +226,7 @@ export class Commands {
       this.#inputs.delete(session.id);
       this.#changed();
       // Not before the answer has left.
-      if (this.parts.cgroups !== undefined) setImmediate(() => this.parts.cgroups?.of(session.id).remove());
+      if (this.deps.cgroups !== undefined) setImmediate(() => this.deps.cgroups?.of(session.id).remove());
       if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session, true), survivors: 0 });
       disk.end();
     });
@@ -241,15 +240,15 @@ export class Commands {
       return;
     }
     const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
-    const ending = endingOf({ ...outcome, exitCode }, this.parts.clock.now(), durationMs);
+    const ending = endingOf({ ...outcome, exitCode }, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
-    this.#record(session, { ...sizes, ...this.parts.cgroups?.costOf(session.id), ...ending, ...refused });
+    this.#record(session, { ...sizes, ...this.deps.cgroups?.costOf(session.id), ...ending, ...refused });
     this.#isOver(session, whyNotBegun);
   }
 
   #isOver(session: Session, whyNotBegun?: string): void {
-    if (whyNotBegun === undefined) this.parts.trail.ended(session);
-    else this.parts.trail.failed(session, whyNotBegun);
+    if (whyNotBegun === undefined) this.deps.trail.ended(session);
+    else this.deps.trail.failed(session, whyNotBegun);
     this.#ended(session.record);
   }
 
@@ -264,7 +263,7 @@ export class Commands {
       const startTicks = process.startTicks();
       if (startTicks === undefined) return;
       this.#record(session, { process: { pid, startTicks, bootId: bootId() } });
-      this.parts.cgroups?.lower(session.id);
+      this.deps.cgroups?.lower(session.id);
     }, START_TIME_DELAY_MS);
     process.exited.subscribe(() => clearTimeout(timer));
   }
@@ -274,7 +273,7 @@ export class Commands {
     try {
       session.update(change);
     } catch (error) {
-      this.parts.notices.warn({ session: session.id, err: error }, 'the record of a session could not be written');
+      this.deps.logger.warn({ session: session.id, err: error }, 'the record of a session could not be written');
     }
   }
 }

@@ -4,7 +4,7 @@ import { MachineRefused } from '../lib/errors.ts';
 import type { OutputDescriptors } from '../sessions/directories.ts';
 import type { SessionId } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import type { CommandParts, NewCommand } from './command.ts';
+import type { CommandDeps, NewCommand } from './command.ts';
 import { type Launched, launchRecorded, recordStart, startError } from './launch.ts';
 
 /**
@@ -15,7 +15,7 @@ export class DurableStarts {
   /** Those that wait for the disk. */
   readonly #starting = new Map<SessionId, { readonly ready: SignalOnce; readonly over: SignalOnce }>();
 
-  constructor(private readonly parts: CommandParts) {}
+  constructor(private readonly deps: CommandDeps) {}
 
   has(id: SessionId): boolean {
     return this.#starting.has(id);
@@ -45,9 +45,9 @@ export class DurableStarts {
     this.#starting.set(session.id, starting);
     let over: SignalOnce | undefined;
     try {
-      recordStart(this.parts, session, output, command);
+      recordStart(this.deps, session, output, command);
       await this.#reachDisk(session, output, command);
-      over = follow(launchRecorded(this.parts, session, output, command));
+      over = follow(launchRecorded(this.deps, session, output, command));
     } finally {
       this.#starting.delete(session.id);
       if (over === undefined) starting.over.fire();
@@ -59,10 +59,10 @@ export class DurableStarts {
   /** Resolves when a session is on the disk as it is now, with its lines of the record, or when `deadline` has passed. */
   async onDisk(session: Session, deadline: Deadline): Promise<void> {
     const done = new SignalOnce();
-    Promise.all([this.parts.trail.synced(), this.parts.store.onDisk.sync(session)]).then(
+    Promise.all([this.deps.trail.synced(), this.deps.store.onDisk.sync(session)]).then(
       () => done.fire(),
       (error) => {
-        this.parts.notices.warn({ session: session.id, err: error }, 'a session does not reach the disk');
+        this.deps.logger.warn({ session: session.id, err: error }, 'a session does not reach the disk');
         done.fire();
       },
     );
@@ -73,13 +73,13 @@ export class DurableStarts {
     try {
       session.update({});
       session.keepStart();
-      await within(DISK_SECONDS, Promise.all([this.parts.trail.synced(), this.parts.store.onDisk.syncStart(session)]));
+      await within(DISK_SECONDS, Promise.all([this.deps.trail.synced(), this.deps.store.onDisk.syncStart(session)]));
       // Many wait for the same sync.
-      await this.parts.turns.take(command.principal);
+      await this.deps.turns.take(command.principal);
       command.revalidate();
     } catch (error) {
       for (const fd of [output.stdout, output.stderr]) closeSync(fd);
-      this.parts.trail.failed(session, error);
+      this.deps.trail.failed(session, error);
       throw startError(error);
     }
   }

@@ -12,7 +12,7 @@ import type { OutputDescriptors } from '../sessions/directories.ts';
 import type { Session } from '../sessions/session.ts';
 import type { NewSession } from '../sessions/store.ts';
 import { boundaryOf, notRun } from './boundary.ts';
-import type { CommandParts, NewCommand } from './command.ts';
+import type { CommandDeps, NewCommand } from './command.ts';
 import { type Confinement, requireCeilings } from './confinement.ts';
 
 /** A command that was started. */
@@ -33,27 +33,22 @@ export function detailsOf(command: NewCommand): NewSession {
 
 /** Starts the command of a new session once that is on record; closes the descriptors. Throws as `launch` does. */
 export function launchOnRecord(
-  parts: CommandParts,
+  deps: CommandDeps,
   session: Session,
   output: OutputDescriptors,
   command: NewCommand,
 ): Launched {
-  recordStart(parts, session, output, command);
-  return launchRecorded(parts, session, output, command);
+  recordStart(deps, session, output, command);
+  return launchRecorded(deps, session, output, command);
 }
 
 /** Puts the start of a command on record. Throws `MachineRefused`; then the descriptors are closed. */
-export function recordStart(
-  parts: CommandParts,
-  session: Session,
-  output: OutputDescriptors,
-  command: NewCommand,
-): void {
+export function recordStart(deps: CommandDeps, session: Session, output: OutputDescriptors, command: NewCommand): void {
   const { confinement } = command;
   const isSandboxed = confinement?.sandbox !== undefined;
-  const user = confinement?.account?.name ?? parts.account.name;
+  const user = confinement?.account?.name ?? deps.account.name;
   try {
-    parts.trail.started(session, { ...command, user, isSandboxed });
+    deps.trail.started(session, { ...command, user, isSandboxed });
   } catch (error) {
     for (const fd of [output.stdout, output.stderr]) closeSync(fd);
     throw error;
@@ -62,14 +57,14 @@ export function recordStart(
 
 /** Starts the command of a new session whose start is on record; closes the descriptors. Throws as `launch` does. */
 export function launchRecorded(
-  parts: CommandParts,
+  deps: CommandDeps,
   session: Session,
   output: OutputDescriptors,
   command: NewCommand,
 ): Launched {
-  const { trail } = parts;
+  const { trail } = deps;
   try {
-    return launch(parts, session, output, command);
+    return launch(deps, session, output, command);
   } catch (error) {
     trail.failed(session, error);
     throw error;
@@ -81,7 +76,7 @@ export function launchRecorded(
  * has no room for.
  */
 function launch(
-  parts: CommandParts,
+  deps: CommandDeps,
   session: Session,
   output: OutputDescriptors,
   { cmd, env, stdin, input: wanted, size, keepsExitCode, confinement }: LaunchDetails,
@@ -101,7 +96,7 @@ function launch(
     if (reading !== 'ignore') closing.push(reading);
     const added = terminal === undefined ? env : { TERM, ...env };
     const { cwd } = session.record;
-    const behind = { cwd, env: commandEnvironment(confinement?.account ?? parts.account, session.id, added) };
+    const behind = { cwd, env: commandEnvironment(confinement?.account ?? deps.account, session.id, added) };
     const boundary = confinement && boundaryOf(confinement, behind, descriptors);
     const more: number[] = [];
     for (const bytes of boundary?.inputs ?? []) {
@@ -112,14 +107,14 @@ function launch(
     more.push(...(boundary?.descriptors ?? []));
     const text = isLong(cmd) ? readCommand(FIRST_DESCRIPTOR + more.length) : cmd;
     if (isLong(cmd)) more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
-    const process = startInCgroup(parts, session, confinement, {
+    const process = startInCgroup(deps, session, confinement, {
       argv: [
         ...(keepsExitCode
           ? ['/bin/sh', '-c', keepingExitCode(FIRST_DESCRIPTOR + more.length), session.path('exit_code')]
           : []),
         ...(boundary?.words ?? []),
         // After `--`, a command that begins with a dash is no option of the shell.
-        ...[parts.settings.shell, '-c', '--', text],
+        ...[deps.settings.shell, '-c', '--', text],
       ],
       more,
       cwd: boundary?.cwd ?? cwd,
@@ -182,13 +177,13 @@ const CGROUP_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCE
 
 /** Starts a command in a cgroup of its own; where that is refused it runs in the agent's, and the owner hears of it. */
 function startInCgroup(
-  parts: CommandParts,
+  deps: CommandDeps,
   session: Session,
   confinement: Confinement | undefined,
   spec: Omit<StartSpec, 'cgroup'>,
 ): WatchedProcess {
-  if (parts.cgroups === undefined) return start({ ...spec, cgroup: undefined });
-  const cgroup = parts.cgroups.make(session.id, confinement?.ceilings);
+  if (deps.cgroups === undefined) return start({ ...spec, cgroup: undefined });
+  const cgroup = deps.cgroups.make(session.id, confinement?.ceilings);
   try {
     if (cgroup !== undefined) return start({ ...spec, cgroup: cgroup.path });
   } catch (error) {
@@ -196,10 +191,7 @@ function startInCgroup(
     if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
   }
   requireCeilings(confinement, false);
-  parts.notices.warn(
-    { session: session.id },
-    'no cgroup could be had for this command; a restart of the agent ends it',
-  );
+  deps.logger.warn({ session: session.id }, 'no cgroup could be had for this command; a restart of the agent ends it');
   return start({ ...spec, cgroup: undefined });
 }
 

@@ -55,16 +55,16 @@ const LOOK_MS = 1000;
 /** Commands that are not simply run: those that rules deny, and those that wait for a person. */
 export class Proposals {
   constructor(
-    private readonly parts: ProposalDeps,
+    private readonly deps: ProposalDeps,
     private readonly commands: Commands,
     private readonly approvals: Approvals,
   ) {}
 
   /** A session of a command that is not run. Throws `MachineRefused`. */
   refuse(command: NewCommand, decision: Decision): Session {
-    const { session, output } = this.parts.store.create(detailsOf(command));
+    const { session, output } = this.deps.store.create(detailsOf(command));
     try {
-      this.parts.trail.denied(session, command.cmd, decision.reason, decision.rule);
+      this.deps.trail.denied(session, command.cmd, decision.reason, decision.rule);
     } catch (error) {
       this.#discard(session, output);
       throw error;
@@ -109,7 +109,7 @@ export class Proposals {
     // A link may lead elsewhere by the time that somebody has decided.
     const real = realDirectory(command.cwd);
     const asked = { ...command, cwd: real ?? command.cwd };
-    const { session, output } = this.parts.store.create(detailsOf(asked));
+    const { session, output } = this.deps.store.create(detailsOf(asked));
     const request = this.#requestOf(session, asked, decision);
     return { session, output, command: asked, decision, request, profile, isFound: real !== undefined };
   }
@@ -130,24 +130,24 @@ export class Proposals {
   }
 
   #announce(request: ApprovalRequest, verdict: Verdict | undefined): void {
-    this.parts.trail.approval(request, verdict);
-    this.parts.notify?.(request, verdict);
+    this.deps.trail.approval(request, verdict);
+    this.deps.notify?.(request, verdict);
   }
 
   #discard(session: Session, output: OutputDescriptors): void {
     for (const fd of [output.stdout, output.stderr]) closeSync(fd);
-    this.parts.store.discard(session);
+    this.deps.store.discard(session);
   }
 
   #requestOf(session: Session, command: NewCommand, { reason, part }: Decision): ApprovalRequest {
     const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement } = command;
-    const now = this.parts.clock.now();
+    const now = this.deps.clock.now();
     return {
       session: session.id,
       token: principal,
       address: address ?? '',
       profile: profile ?? '',
-      user: confinement?.account?.name ?? this.parts.user,
+      user: confinement?.account?.name ?? this.deps.user,
       cmd,
       cwd,
       env: { ...env },
@@ -164,7 +164,7 @@ export class Proposals {
   /** Why a command would not be run any more: its token is gone, or its profile is not the one that was asked about. */
   #lapse({ command, profile }: Proposal): string | undefined {
     try {
-      const now = this.parts.access.profileFor(command.principal);
+      const now = this.deps.access.profileFor(command.principal);
       const isSame = now.name === profile.name && now.source === profile.source;
       return isSame ? undefined : 'the profile of its token was changed';
     } catch (error) {
@@ -192,7 +192,7 @@ export class Proposals {
       this.#revalidate(proposal);
       session.update({
         status: 'running',
-        started_at: this.parts.clock.now(),
+        started_at: this.deps.clock.now(),
         decision: { ...decisionOf(decision, session.record.cmd), action: 'approved', by },
       });
     } catch (error) {
@@ -217,7 +217,7 @@ export class Proposals {
   #end(session: Session, output: OutputDescriptors | undefined, decision: Decision, action = 'deny'): void {
     tellNotRun(session, decision.reason);
     if (output !== undefined) for (const fd of [output.stdout, output.stderr]) closeSync(fd);
-    const now = this.parts.clock.now();
+    const now = this.deps.clock.now();
     this.commands.conclude(session, {
       status: 'denied',
       exit_code: EXIT_NOT_RUN,

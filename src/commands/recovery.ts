@@ -1,7 +1,7 @@
 import { requestsDirectory, takeAway } from '../access/approval-request.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { bootId } from '../linux/proc.ts';
 import { markOf } from '../process/environment.ts';
 import { adopt, endedBefore, isAlive, type ProcessIdentity } from '../process/start.ts';
@@ -37,31 +37,31 @@ export interface Recovered {
  * Looks at every session that was not over when the earlier agent ended, and takes up what still lives. A session that
  * cannot be looked at, or whose record cannot be written, keeps no other from being recovered.
  */
-export function recoverSessions(parts: RecoveryDeps, notices: Notices): Recovered {
+export function recoverSessions(deps: RecoveryDeps, logger: Logger): Recovered {
   const found = { adopted: 0, lost: 0, ended: 0, lingering: 0 };
-  for (const session of parts.store.all()) {
+  for (const session of deps.store.all()) {
     if (session.record.closed) continue;
     try {
-      for (const state of recover(session, parts)) found[state]++;
+      for (const state of recover(session, deps)) found[state]++;
     } catch (error) {
-      notices.warn({ session: session.id, err: error }, 'a session could not be recovered');
+      logger.warn({ session: session.id, err: error }, 'a session could not be recovered');
     }
   }
   return found;
 }
 
-function recover(session: Session, parts: RecoveryDeps): (keyof Recovered)[] {
-  if (session.record.status === 'waiting') return endWaiting(session, parts);
-  if (session.record.status !== 'running') return takeUpLeftovers(session, parts.commands) ? ['lingering'] : [];
+function recover(session: Session, deps: RecoveryDeps): (keyof Recovered)[] {
+  if (session.record.status === 'waiting') return endWaiting(session, deps);
+  if (session.record.status !== 'running') return takeUpLeftovers(session, deps.commands) ? ['lingering'] : [];
   const shell = findShell(session);
   if (shell !== undefined) {
-    takeUpShell(session, shell, parts);
+    takeUpShell(session, shell, deps);
     return ['adopted'];
   }
   const exitCode = session.keptExitCode();
   const state = exitCode === null ? 'lost' : 'ended';
-  markOver(session, exitCode, parts);
-  return takeUpLeftovers(session, parts.commands) ? [state, 'lingering'] : [state];
+  markOver(session, exitCode, deps);
+  return takeUpLeftovers(session, deps.commands) ? [state, 'lingering'] : [state];
 }
 
 /** What would have run was in the memory of the agent that is gone. */

@@ -7,7 +7,7 @@ import { lastChanges } from '../audit/grant-lines.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, MachineRefused } from '../lib/errors.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { newToken } from '../lib/token.ts';
 import {
   type CodeTry,
@@ -36,7 +36,7 @@ interface GrantsDeps {
   readonly auditFile: string | undefined;
   readonly trail: Trail;
   readonly clock: Clock;
-  readonly notices: Notices;
+  readonly logger: Logger;
   /** Tells the owner that a grant ended because somebody may have stolen a token of it. */
   readonly alarm: (grant: GrantRecord, why: string) => void;
 }
@@ -92,19 +92,19 @@ export class Grants {
   }
 
   #read(grant: GrantRecord): StateFound | 'unreadable' {
-    const { directory, key, notices } = this.deps;
+    const { directory, key, logger } = this.deps;
     try {
       return readState(directory, key, grant);
     } catch (error) {
       const fault = describeErrno(error);
-      notices.warn({ token: grant.name, directory, fault }, 'the state of a grant cannot be read: it cannot be used');
+      logger.warn({ token: grant.name, directory, fault }, 'the state of a grant cannot be read: it cannot be used');
       return 'unreadable';
     }
   }
 
   /** Every minute: puts new codes on record, and forgets what the file of tokens has no more. */
   sweep(): void {
-    const { keys, directory, notices } = this.deps;
+    const { keys, directory, logger } = this.deps;
     this.openCodes();
     const isGone = (id: string): boolean => !keys.hasGrant(id);
     for (const memory of [this.#states, this.#wrongCodes, this.#announced, this.#usedMs, this.#met])
@@ -112,7 +112,7 @@ export class Grants {
     try {
       removeStates(directory, isGone);
     } catch (error) {
-      notices.warn({ directory, fault: describeErrno(error) }, 'the states of grants that are gone stay on the disk');
+      logger.warn({ directory, fault: describeErrno(error) }, 'the states of grants that are gone stay on the disk');
     }
   }
 
@@ -225,16 +225,16 @@ export class Grants {
 
   /** Ends a grant for good, whatever can be written. `recorded` is the highest change that the record has of it. */
   end(grant: GrantRecord, why: string, more: Readonly<Record<string, unknown>>, recorded = 0): void {
-    const { keys, trail, notices } = this.deps;
+    const { keys, trail, logger } = this.deps;
     keys.endGrant(grant.id);
     const before = this.#states.get(grant.id);
     const state = this.#numbered({ ...(before ?? blankState(grant.id)), ended: why }, before, recorded);
     this.#states.set(grant.id, state);
-    notices.warn({ token: grant.name, why }, 'a grant has ended');
+    logger.warn({ token: grant.name, why }, 'a grant has ended');
     try {
       this.#write(grant, state);
     } catch (error) {
-      notices.warn(
+      logger.warn(
         { token: grant.name, err: error },
         'that it has ended is not on the disk: end it with agent3 token revoke',
       );
@@ -265,7 +265,7 @@ export class Grants {
     try {
       work();
     } catch (error) {
-      this.deps.notices.warn({ token: name, err: error }, `${what} is not on the disk`);
+      this.deps.logger.warn({ token: name, err: error }, `${what} is not on the disk`);
     }
   }
 }

@@ -9,7 +9,7 @@ import type { Authenticator } from './auth.ts';
 import { type BodyReading, readCall, readJson, refuseLargeBody } from './body.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, type HttpExchange, invokeFor, noRoute, noteSession } from './exchange.ts';
-import type { CallLimiter, Pace } from './limiters.ts';
+import type { CallLimiter, RateLimiter } from './limiters.ts';
 import { authorizeMetrics } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { corsHeaders, preflightHeaders } from './origin.ts';
@@ -17,7 +17,7 @@ import { type AnswerDeps, failed, log, respond, send } from './respond.ts';
 import { answerSignIn, type SignInDoor } from './sign-in.ts';
 import { openStream } from './stream.ts';
 
-export interface AppParts extends AnswerDeps {
+export interface AppDeps extends AnswerDeps {
   readonly version: string;
   /** Knows the token of the metrics; undefined: this machine alone may read them. */
   readonly metricsAuth: Authenticator | undefined;
@@ -26,7 +26,7 @@ export interface AppParts extends AnswerDeps {
   readonly auth: Authenticator;
   /** Knows the tokens of grants as well, which open `/mcp` alone. */
   readonly mcpAuth: Authenticator;
-  readonly pace: Pace;
+  readonly rateLimiter: RateLimiter;
   readonly calls: CallLimiter;
   readonly turns: Turns;
   readonly shutdown: SignalOnce;
@@ -67,10 +67,10 @@ type Route = (context: { readonly request: Request; readonly server: Socket }) =
 type Methods = Readonly<Record<string, Route>>;
 
 /** The whole HTTP side of the agent, without a socket. */
-export function createApp(parts: AppParts) {
+export function createApp(deps: AppDeps) {
   const begin = (request: Request, socket: Socket): HttpExchange => {
     const peer = socket?.requestIP(request)?.address ?? 'unknown';
-    return beginExchange(request, peer, clientAddress(peer, request.headers, parts.trustedProxies), parts.replySeconds);
+    return beginExchange(request, peer, clientAddress(peer, request.headers, deps.trustedProxies), deps.replySeconds);
   };
   const route =
     (answer: Answering): Route =>
@@ -79,36 +79,36 @@ export function createApp(parts: AppParts) {
       try {
         return await answer(exchange);
       } catch (error) {
-        return failed(parts, exchange, error);
+        return failed(deps, exchange, error);
       }
     };
-  const open = (answer: Answering) => route((exchange) => publicly(parts, exchange, answer));
-  const closed = (answer: Answering) => route((exchange) => admitted(parts, exchange, answer));
+  const open = (answer: Answering) => route((exchange) => publicly(deps, exchange, answer));
+  const closed = (answer: Answering) => route((exchange) => admitted(deps, exchange, answer));
   const readable = (answer: Route): Methods => ({ GET: answer, HEAD: answer });
-  const operations = new Map(parts.operations.map((operation) => [operation.name, operation]));
+  const operations = new Map(deps.operations.map((operation) => [operation.name, operation]));
   /** Every path but the stream's and those of the sign-in, with its methods. */
   const routes: readonly (readonly [path: string, methods: Methods])[] = [
-    ['/', { POST: closed((exchange) => rpc(parts, operations, exchange)) }],
-    ['/healthz', readable(route((exchange) => health(parts, exchange)))],
-    ['/openapi.json', { GET: open((exchange) => openApi(parts, exchange)) }],
-    ['/metrics', { GET: route((exchange) => metrics(parts, exchange)) }],
+    ['/', { POST: closed((exchange) => rpc(deps, operations, exchange)) }],
+    ['/healthz', readable(route((exchange) => health(deps, exchange)))],
+    ['/openapi.json', { GET: open((exchange) => openApi(deps, exchange)) }],
+    ['/metrics', { GET: route((exchange) => metrics(deps, exchange)) }],
     // Its server never speaks first, so there is no stream to GET; and there is no session to DELETE.
     [
       '/mcp',
       {
-        POST: route((exchange) => mcp(parts, exchange)),
-        OPTIONS: open((exchange) => preflight(parts, exchange)),
+        POST: route((exchange) => mcp(deps, exchange)),
+        OPTIONS: open((exchange) => preflight(deps, exchange)),
       },
     ],
-    ...DOCS_PATHS.map((path) => [path, readable(open((exchange) => docs(parts, path, exchange)))] as const),
-    ...parts.operations.map(
-      (operation) => [`/${operation.name}`, { POST: closed((exchange) => flat(parts, operation, exchange)) }] as const,
+    ...DOCS_PATHS.map((path) => [path, readable(open((exchange) => docs(deps, path, exchange)))] as const),
+    ...deps.operations.map(
+      (operation) => [`/${operation.name}`, { POST: closed((exchange) => flat(deps, operation, exchange)) }] as const,
     ),
   ];
   const allowed = new Map<string, readonly string[]>([
     ...routes.map(([path, methods]) => [path, Object.keys(methods)] as const),
     [STREAM_ROUTE, ['GET']],
-    ...(parts.signIn?.routes ?? []),
+    ...(deps.signIn?.routes ?? []),
   ]);
   const nothing = ({ method, path }: Exchange): never => {
     throw noRoute(method, STREAM_PATH.test(path) ? STREAM_ROUTE : path, allowed);
@@ -116,9 +116,9 @@ export function createApp(parts: AppParts) {
   const unparsed = { parse: 'none' } as const;
   // A path is what the table says and nothing else: `/metrics/` is another.
   const app = new Elysia({ name: 'agent3', strictPath: true })
-    .onError({ as: 'global' }, ({ error, request, server }) => failed(parts, begin(request, server), error))
+    .onError({ as: 'global' }, ({ error, request, server }) => failed(deps, begin(request, server), error))
     .get(STREAM_ROUTE, ({ request, server, params: { id } }) => {
-      return closed((exchange) => stream(parts, id, exchange))({ request, server });
+      return closed((exchange) => stream(deps, id, exchange))({ request, server });
     })
     // What has no route, wants the token before it says so.
     .all('/*', closed(nothing), unparsed)
@@ -126,12 +126,12 @@ export function createApp(parts: AppParts) {
   // Whoever may POST there, with whatever token, learns that this is all there is.
   app.all(
     '/mcp',
-    route((exchange) => mcp(parts, exchange, nothing)),
+    route((exchange) => mcp(deps, exchange, nothing)),
     unparsed,
   );
   for (const [path, methods] of routes)
     for (const [method, answer] of Object.entries(methods)) app.route(method, path, answer, unparsed);
-  const signInDoor = open((exchange) => answerSignIn(parts, exchange) ?? nothing(exchange));
+  const signInDoor = open((exchange) => answerSignIn(deps, exchange) ?? nothing(exchange));
   // A client that looks how to sign in learns that there is nothing, not that it has no token.
   for (const path of ['/.well-known/*', '/oauth/*']) app.all(path, signInDoor, unparsed);
   for (const path of OPEN_PATHS) app.all(path, open(nothing), unparsed);
@@ -146,142 +146,142 @@ const OPEN_PATHS = ['/healthz', '/openapi.json', '/metrics', ...DOCS_PATHS];
  * the answer is there. Throws `Unauthorized`, `TooManyRequests`.
  */
 async function admitted(
-  parts: AppParts,
+  deps: AppDeps,
   exchange: HttpExchange,
   answer: Answering,
-  auth: Authenticator = parts.auth,
+  auth: Authenticator = deps.auth,
 ): Promise<Response> {
   exchange.principal = auth.authenticate(exchange.request.headers, exchange.address);
-  parts.pace.demand(exchange.principal);
-  using slot = parts.calls.acquire(exchange.principal);
+  deps.rateLimiter.consume(exchange.principal);
+  using slot = deps.calls.acquire(exchange.principal);
   exchange.slot = slot;
-  return await publicly(parts, exchange, answer);
+  return await publicly(deps, exchange, answer);
 }
 
 /** Lets `answer` answer everybody. Throws `ShuttingDown`, and `RequestTooLarge`. */
-function publicly(parts: AppParts, exchange: HttpExchange, answer: Answering): Response | Promise<Response> {
-  if (parts.shutdown.fired) throw new ShuttingDown();
+function publicly(deps: AppDeps, exchange: HttpExchange, answer: Answering): Response | Promise<Response> {
+  if (deps.shutdown.fired) throw new ShuttingDown();
   refuseLargeBody(exchange.request.headers);
   return answer(exchange);
 }
 
-function health(parts: AppParts, exchange: Exchange): Response {
-  const stopping = parts.shutdown.fired;
-  const body = { status: stopping ? 'shutting down' : 'ok', version: parts.version };
-  return respond(parts, exchange, stopping ? 503 : 200, body);
+function health(deps: AppDeps, exchange: Exchange): Response {
+  const stopping = deps.shutdown.fired;
+  const body = { status: stopping ? 'shutting down' : 'ok', version: deps.version };
+  return respond(deps, exchange, stopping ? 503 : 200, body);
 }
 
 /** Their text without the brace at its end; made when it is first asked for: most agents serve it once in their life. */
-const documents = new WeakMap<AppParts, Map<Door, Promise<string>>>();
+const documents = new WeakMap<AppDeps, Map<Door, Promise<string>>>();
 
-async function openApi(parts: AppParts, exchange: HttpExchange): Promise<Response> {
+async function openApi(deps: AppDeps, exchange: HttpExchange): Promise<Response> {
   const { request, peer } = exchange;
   const door = doorOf(request.url);
-  const made = documents.get(parts) ?? new Map<Door, Promise<string>>();
-  documents.set(parts, made);
-  const document = made.get(door) ?? documentText(parts, door);
+  const made = documents.get(deps) ?? new Map<Door, Promise<string>>();
+  documents.set(deps, made);
+  const document = made.get(door) ?? documentText(deps, door);
   made.set(door, document);
-  const isFromProxy = parts.trustedProxies.has(peer);
+  const isFromProxy = deps.trustedProxies.has(peer);
   // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
   const server =
     door === 'docs'
       ? { url: '.', description: 'the agent that this page came from' }
-      : { url: parts.publicUrl ?? requestOrigin(request.url, request.headers, isFromProxy) };
+      : { url: deps.publicUrl ?? requestOrigin(request.url, request.headers, isFromProxy) };
   const text = `${await document},"servers":${JSON.stringify([server])}}`;
-  return send(parts, exchange, 200, text, Buffer.byteLength(text), { 'content-type': 'application/json' });
+  return send(deps, exchange, 200, text, Buffer.byteLength(text), { 'content-type': 'application/json' });
 }
 
-async function documentText(parts: AppParts, door: Door): Promise<string> {
-  return JSON.stringify(await openApiDocument(parts.operations, door, parts.version)).slice(0, -1);
+async function documentText(deps: AppDeps, door: Door): Promise<string> {
+  return JSON.stringify(await openApiDocument(deps.operations, door, deps.version)).slice(0, -1);
 }
 
-async function docs(parts: AppParts, path: string, exchange: HttpExchange): Promise<Response> {
+async function docs(deps: AppDeps, path: string, exchange: HttpExchange): Promise<Response> {
   const file = await docsFile(path);
-  if (hasFile(exchange.request.headers, file)) return send(parts, exchange, 304, null, 0, file.headers);
-  return send(parts, exchange, 200, file.body, file.bytes, file.headers);
+  if (hasFile(exchange.request.headers, file)) return send(deps, exchange, 304, null, 0, file.headers);
+  return send(deps, exchange, 200, file.body, file.bytes, file.headers);
 }
 
 /** The door of the original: `{"op","args"}`. */
 async function rpc(
-  parts: AppParts,
+  deps: AppDeps,
   operations: ReadonlyMap<string, Operation>,
   exchange: HttpExchange,
 ): Promise<Response> {
-  const { operation, args } = await readCall(exchange.request, readingOf(parts, exchange), operations);
-  return invoke(parts, operation, args, exchange, false);
+  const { operation, args } = await readCall(exchange.request, readingOf(deps, exchange), operations);
+  return invoke(deps, operation, args, exchange, false);
 }
 
-async function flat(parts: AppParts, operation: Operation, exchange: HttpExchange): Promise<Response> {
+async function flat(deps: AppDeps, operation: Operation, exchange: HttpExchange): Promise<Response> {
   const form = 'with an object, the arguments of the operation';
-  const args = await readJson(exchange.request, readingOf(parts, exchange), form, true);
-  return invoke(parts, operation, args, exchange, true);
+  const args = await readJson(exchange.request, readingOf(deps, exchange), form, true);
+  return invoke(deps, operation, args, exchange, true);
 }
 
-function readingOf({ pace, shutdown, turns }: AppParts, { deadline, principal, slot }: Exchange): BodyReading {
+function readingOf({ rateLimiter, shutdown, turns }: AppDeps, { deadline, principal, slot }: Exchange): BodyReading {
   const count = (bytes: number): void => {
     slot?.grow(bytes);
-    pace.demandText(principal, bytes);
+    rateLimiter.consumeText(principal, bytes);
   };
   return { deadline, shutdown, count, turn: (garbageBytes) => turns.take(principal, garbageBytes) };
 }
 
 async function invoke(
-  parts: AppParts,
+  deps: AppDeps,
   operation: Operation,
   args: unknown,
   exchange: Exchange,
   isLean: boolean,
 ): Promise<Response> {
-  const answer = await invokeFor(exchange, operation, args, { shutdown: parts.shutdown, isLean });
-  return respond(parts, exchange, 200, answer);
+  const answer = await invokeFor(exchange, operation, args, { shutdown: deps.shutdown, isLean });
+  return respond(deps, exchange, 200, answer);
 }
 
 /** A stream ends with its command, not with the reply window; its log line is written then. */
-async function stream(parts: AppParts, id: string, exchange: HttpExchange): Promise<Response> {
+async function stream(deps: AppDeps, id: string, exchange: HttpExchange): Promise<Response> {
   exchange.op = 'stream';
   noteSession(exchange, { session: id });
-  const { response, over, bytes } = await openStream(parts.followers, id, exchange, parts.shutdown);
+  const { response, over, bytes } = await openStream(deps.followers, id, exchange, deps.shutdown);
   response.headers.set('x-request-id', exchange.id);
-  over.subscribe(() => log(parts, exchange, { status: 200, bytes: bytes(), error: undefined }));
+  over.subscribe(() => log(deps, exchange, { status: 200, bytes: bytes(), error: undefined }));
   return response;
 }
 
 /** MCP's Streamable HTTP, also for pages in browsers. Its clients begin their sign-in with a 401. */
 async function mcp(
-  parts: AppParts,
+  deps: AppDeps,
   exchange: HttpExchange,
-  answer: Answering = () => tools(parts, exchange),
+  answer: Answering = () => tools(deps, exchange),
 ): Promise<Response> {
-  const origin = parts.mcp.originOf(exchange.request, exchange);
-  const response = await admitted(parts, exchange, answer, parts.mcpAuth).catch((error: unknown) =>
-    failed(parts, exchange, signInRequired(parts, error, exchange)),
+  const origin = deps.mcp.originOf(exchange.request, exchange);
+  const response = await admitted(deps, exchange, answer, deps.mcpAuth).catch((error: unknown) =>
+    failed(deps, exchange, signInRequired(deps, error, exchange)),
   );
   for (const [name, value] of Object.entries(corsHeaders(origin))) response.headers.set(name, value);
   return response;
 }
 
 /** Its answers may be streams, whose log line is written when they have ended. */
-function tools(parts: AppParts, exchange: HttpExchange): Promise<Response> {
-  return parts.mcp.answer(exchange.request, exchange, readingOf(parts, exchange), (status, bytes) =>
-    log(parts, exchange, { status, bytes, error: exchange.error }),
+function tools(deps: AppDeps, exchange: HttpExchange): Promise<Response> {
+  return deps.mcp.answer(exchange.request, exchange, readingOf(deps, exchange), (status, bytes) =>
+    log(deps, exchange, { status, bytes, error: exchange.error }),
   );
 }
 
-function preflight(parts: AppParts, exchange: HttpExchange): Response {
-  const origin = parts.mcp.originOf(exchange.request, exchange);
-  return send(parts, exchange, 204, null, 0, preflightHeaders(origin));
+function preflight(deps: AppDeps, exchange: HttpExchange): Response {
+  const origin = deps.mcp.originOf(exchange.request, exchange);
+  return send(deps, exchange, 204, null, 0, preflightHeaders(origin));
 }
 
-function signInRequired(parts: AppParts, error: unknown, { request: { headers } }: HttpExchange): unknown {
+function signInRequired(deps: AppDeps, error: unknown, { request: { headers } }: HttpExchange): unknown {
   if (!(error instanceof Unauthorized)) return error;
   const hadToken = headers.has('authorization') || headers.has('x-auth-token');
-  return new SignInRequired(error.hint, hadToken, parts.signIn?.challenge);
+  return new SignInRequired(error.hint, hadToken, deps.signIn?.challenge);
 }
 
-function metrics(parts: AppParts, exchange: HttpExchange): Response | Promise<Response> {
-  authorizeMetrics(parts.metricsAuth, exchange.request.headers, exchange.peer, exchange.address);
-  return publicly(parts, exchange, async () => {
-    const { text, type } = await parts.metrics.text();
-    return send(parts, exchange, 200, text, Buffer.byteLength(text), { 'content-type': type });
+function metrics(deps: AppDeps, exchange: HttpExchange): Response | Promise<Response> {
+  authorizeMetrics(deps.metricsAuth, exchange.request.headers, exchange.peer, exchange.address);
+  return publicly(deps, exchange, async () => {
+    const { text, type } = await deps.metrics.text();
+    return send(deps, exchange, 200, text, Buffer.byteLength(text), { 'content-type': type });
   });
 }

@@ -116,7 +116,7 @@ export class Buckets {
 }
 
 /** Holds each token to so many requests, and so many bytes of text, a minute. Throws `TooManyRequests`. */
-export class Pace {
+export class RateLimiter {
   readonly #requests: Buckets;
   readonly #text: Buckets;
 
@@ -129,7 +129,7 @@ export class Pace {
   }
 
   /** Counts so many requests of `principal`, or, where they are too many, none. */
-  demand(principal: string, requests = 1): void {
+  consume(principal: string, requests = 1): void {
     const seconds = this.#requests.consume(principal, requests);
     if (seconds === 0) return;
     throw new TooManyRequests(
@@ -139,7 +139,7 @@ export class Pace {
   }
 
   /** Counts `bytes` of a request's body, before they are read: commands, input and files are text in it. */
-  demandText(principal: string, bytes: number): void {
+  consumeText(principal: string, bytes: number): void {
     if (!Number.isSafeInteger(bytes)) throw new RangeError(`no number of bytes: ${bytes}`);
     const seconds = this.#text.consume(principal, bytes);
     if (seconds === 0) return;

@@ -11,14 +11,14 @@ export interface AnswerDeps {
 }
 
 /** The answer to a call that was refused or failed: JSON, with its log line. */
-export function failed(parts: AnswerDeps, exchange: Exchange, error: unknown): Response {
+export function failed(deps: AnswerDeps, exchange: Exchange, error: unknown): Response {
   const problem = problemOf(error);
-  return respond(parts, exchange, problem.status, problem.body, problem.headers, error);
+  return respond(deps, exchange, problem.status, problem.body, problem.headers, error);
 }
 
 /** Every answer but a stream and the parts of `/docs`: JSON. */
 export function respond(
-  parts: AnswerDeps,
+  deps: AnswerDeps,
   exchange: Exchange,
   status: number,
   body: unknown,
@@ -27,12 +27,12 @@ export function respond(
 ): Response {
   const text = JSON.stringify(body);
   const all = { 'content-type': 'application/json', ...headers };
-  return send(parts, exchange, status, text, Buffer.byteLength(text), all, error);
+  return send(deps, exchange, status, text, Buffer.byteLength(text), all, error);
 }
 
 /** Every answer but a stream leaves through here, with its log line. */
 export function send(
-  parts: AnswerDeps,
+  deps: AnswerDeps,
   exchange: Exchange,
   status: number,
   body: string | Blob | null,
@@ -40,18 +40,18 @@ export function send(
   headers: Readonly<Record<string, string>>,
   error?: unknown,
 ): Response {
-  log(parts, exchange, { status, bytes, error });
+  log(deps, exchange, { status, bytes, error });
   return new Response(body, { status, headers: { 'x-request-id': exchange.id, ...headers } });
 }
 
 /** Writes the line of an answer that leaves now. */
-export function log(parts: AnswerDeps, exchange: Exchange, ending: Omit<Ending, 'durationMs'>): void {
+export function log(deps: AnswerDeps, exchange: Exchange, ending: Omit<Ending, 'durationMs'>): void {
   const durationMs = performance.now() - exchange.startedMs;
   // After the answer has left: nobody waits for a log line.
   setImmediate(() => {
-    parts.metrics.request(exchange.op, ending.status ?? 0, durationMs / 1000);
-    if (isFailedLogin(ending.error)) parts.metrics.failedLogin();
-    parts.accessLog.write(exchange, { ...ending, durationMs });
+    deps.metrics.request(exchange.op, ending.status ?? 0, durationMs / 1000);
+    if (isFailedLogin(ending.error)) deps.metrics.failedLogin();
+    deps.accessLog.write(exchange, { ...ending, durationMs });
   });
 }
 

@@ -8,7 +8,7 @@ import {
   WebStandardStreamableHTTPServerTransport,
 } from '@modelcontextprotocol/server';
 import type { Exchange } from '../http/exchange.ts';
-import type { Pace } from '../http/limiters.ts';
+import type { RateLimiter } from '../http/limiters.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import type { Turns } from '../lib/shares.ts';
 import { cancelledId, hasLongLabel, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';
@@ -22,7 +22,7 @@ const CLIENT_GONE = 499;
 
 /** What MCP over HTTP works with. */
 export interface McpHttpDeps extends McpServerDeps {
-  readonly pace: Pace;
+  readonly rateLimiter: RateLimiter;
   readonly turns: Turns;
 }
 
@@ -72,7 +72,7 @@ export class McpHttp {
     if (messagesOf(body).some(hasLongLabel))
       return refusal('an id or progressToken may have 256 characters.', exchange, done);
     if (messages > 1) {
-      this.deps.pace.demand(exchange.principal, messages - 1);
+      this.deps.rateLimiter.consume(exchange.principal, messages - 1);
       exchange.slot?.add(messages - 1);
     }
     const slot = exchange.slot?.keep();

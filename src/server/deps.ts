@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Access } from '../access/access.ts';
 import { Approvals, notifier } from '../access/approvals.ts';
-import { type SendNotice, webhook } from '../access/webhook.ts';
+import { type SendNotification, webhook } from '../access/webhook.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
 import type { OperationDeps } from '../calls/context.ts';
@@ -27,7 +27,7 @@ export interface Deps extends OperationDeps {
   readonly cgroups: CommandCgroups | undefined;
   readonly approvals: Approvals;
   /** Undefined: nobody is told. */
-  readonly tellOwner: SendNotice | undefined;
+  readonly tellOwner: SendNotification | undefined;
   /** Undefined: nothing is recorded. */
   readonly audit: AuditLog | undefined;
 }
@@ -48,7 +48,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const turns = new Turns();
-  const shared = { account, store, gate, turns, clock, notices: logger, cgroups, trail };
+  const shared = { account, store, gate, turns, clock, logger, cgroups, trail };
   const commands = new Commands({ settings: config, ...shared });
   return {
     config,

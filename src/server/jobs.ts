@@ -1,6 +1,6 @@
 import { CronJob } from 'cron';
 import { type Clock, nextTurn } from '../lib/clock.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { bytesOnDisk, recordBytes } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
@@ -10,7 +10,7 @@ interface SweepDeps {
   readonly store: SessionStore;
   readonly limits: SweepLimits;
   readonly clock: Clock;
-  readonly notices: Notices;
+  readonly logger: Logger;
   /** Whether a process of the session is alive: it is then not removed. */
   isBusy(session: Session): boolean;
   /** Stops a running session that takes too much of the disk. */
@@ -43,7 +43,7 @@ export class SessionSweep {
     await Promise.all(choice.stop.map((session) => deps.stop(session)));
     deps.store.forgetOldKeys();
     if (removed + choice.stop.length > 0) {
-      deps.notices.info({ removed, stopped: choice.stop.length }, 'sessions were swept');
+      deps.logger.info({ removed, stopped: choice.stop.length }, 'sessions were swept');
     }
   }
 
@@ -57,7 +57,7 @@ export class SessionSweep {
     try {
       await this.run();
     } catch (error) {
-      this.deps.notices.warn({ err: error }, 'sessions could not be swept');
+      this.deps.logger.warn({ err: error }, 'sessions could not be swept');
     }
     this.#timer = undefined;
   }
@@ -93,12 +93,12 @@ async function removeAll(deps: SweepDeps, sessions: readonly Session[]): Promise
 }
 
 /** One session that cannot be removed does not stop the sweep; the next one tries again. */
-function tryRemove({ store, notices }: SweepDeps, session: Session): boolean {
+function tryRemove({ store, logger }: SweepDeps, session: Session): boolean {
   try {
     store.remove(session);
     return true;
   } catch (error) {
-    notices.warn({ session: session.id, err: error }, 'a session could not be removed');
+    logger.warn({ session: session.id, err: error }, 'a session could not be removed');
     return false;
   }
 }
@@ -112,14 +112,14 @@ export interface Job {
 }
 
 /** Starts the jobs; a run that is still going on skips the next one. Gives the function that stops them. */
-export function schedule(jobs: readonly Job[], notices: Notices): () => Promise<void> {
+export function schedule(jobs: readonly Job[], logger: Logger): () => Promise<void> {
   const started = jobs.map((job) =>
     CronJob.from({
       name: job.name,
       cronTime: job.cronTime,
       onTick: () => job.run(),
       waitForCompletion: true,
-      errorHandler: (error) => notices.warn({ job: job.name, err: error }, 'a scheduled job failed'),
+      errorHandler: (error) => logger.warn({ job: job.name, err: error }, 'a scheduled job failed'),
       start: true,
     }),
   );

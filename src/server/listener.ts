@@ -1,9 +1,9 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Followers } from '../calls/follow.ts';
-import { type AppParts, createApp } from '../http/app.ts';
+import { type AppDeps, createApp } from '../http/app.ts';
 import { GuessingLimiter, type MoreTokens, slowDownGuessing, tokens } from '../http/auth.ts';
-import { CallLimiter, Pace } from '../http/limiters.ts';
+import { CallLimiter, RateLimiter } from '../http/limiters.ts';
 import { type Gauges, Metrics } from '../http/metrics.ts';
 import { AccessLog } from '../http/respond.ts';
 import { systemClock } from '../lib/clock.ts';
@@ -32,7 +32,7 @@ type Server = NonNullable<ReturnType<typeof createApp>['server']>;
 /** The agent's socket, and what answers on it. */
 export class Listener implements Listening {
   readonly #config: Config;
-  readonly #parts: AppParts;
+  readonly #deps: AppDeps;
   readonly #logger: Logger;
   /** The one that listens, last; before it those that still serve connections from before a reload. */
   #servers: Server[] = [];
@@ -46,13 +46,13 @@ export class Listener implements Listening {
     const newLimiter = () => new GuessingLimiter(systemClock, (address, known) => deps.trail.login(address, known));
     const guessing = newLimiter();
     deps.commands.watchEnds(metrics.commandEnded);
-    const parts = {
+    const shared = {
       operations: allOperations(deps),
       followers: new Followers(deps),
       auth: slowDownGuessing(tokens(deps.config.token, moreTokens), guessing),
       mcpAuth: slowDownGuessing(tokens(deps.config.token, moreTokens, signIn?.tokens), guessing),
       signIn: signIn?.door(guessing),
-      pace: new Pace(deps.config.maxRequestsPerMinute, systemClock),
+      rateLimiter: new RateLimiter(deps.config.maxRequestsPerMinute, systemClock),
       calls: new CallLimiter(),
       turns: deps.turns,
       accessLog: new AccessLog(deps.logger, systemClock),
@@ -69,7 +69,7 @@ export class Listener implements Listening {
           ? undefined
           : slowDownGuessing(tokens(deps.config.metricsToken), newLimiter()),
     };
-    this.#parts = { ...parts, mcp: mcpDoor(parts) };
+    this.#deps = { ...shared, mcp: mcpDoor(shared) };
   }
 
   /** Begins to listen. Throws, with what to do, when it cannot. */
@@ -138,7 +138,7 @@ export class Listener implements Listening {
 
   #listen(port: number, tls: Tls | undefined): void {
     const { host, replySeconds } = this.#config;
-    const app = createApp(this.#parts);
+    const app = createApp(this.#deps);
     app.listen({
       hostname: host,
       port,

@@ -60,11 +60,11 @@ export async function serveStdio(): Promise<void> {
   log.logger.info({ sessions, version, commit, pid: process.pid, ...recovered }, 'speaking MCP');
 }
 
-async function stopAfterLastAnswers(parts: Parameters<typeof stopAgent>[0]): Promise<void> {
+async function stopAfterLastAnswers(deps: Parameters<typeof stopAgent>[0]): Promise<void> {
   const deadline = Deadline.after(LAST_ANSWERS_SECONDS);
   do await delay(LOOK_MS);
-  while (parts.server.pending() > 0 && !deadline.passed);
-  if (!parts.shutdown.fired) await stopAgent(parts, { cause: 'the client closed standard input' });
+  while (deps.server.pending() > 0 && !deadline.passed);
+  if (!deps.shutdown.fired) await stopAgent(deps, { cause: 'the client closed standard input' });
 }
 
 /** With the sessions that the settings name; else with the first of the user's own that no other agent has. */

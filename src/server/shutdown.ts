@@ -23,18 +23,18 @@ const SHUTDOWN_SECONDS = 9;
 const PENDING_LOOK_MS = 20;
 
 /** Ends the agent in order on SIGTERM and SIGINT; a second signal ends it at once. Commands go on by themselves. */
-export function stopOnSignals(parts: Stoppable): void {
+export function stopOnSignals(deps: Stoppable): void {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
-      if (parts.shutdown.fired) end(parts, 1);
-      void stopAgent(parts, { signal });
+      if (deps.shutdown.fired) end(deps, 1);
+      void stopAgent(deps, { signal });
     });
   }
 }
 
 /** Ends the agent in order: answers what is under way, as `running` where a command is. `cause` goes into the log. */
-export async function stopAgent(parts: Stoppable, cause: Readonly<Record<string, string>>): Promise<void> {
-  const { shutdown, log, server, stopJobs } = parts;
+export async function stopAgent(deps: Stoppable, cause: Readonly<Record<string, string>>): Promise<void> {
+  const { shutdown, log, server, stopJobs } = deps;
   log.logger.info({ ...cause, pending: server.pending() }, 'shutting down');
   shutdown.fire();
   server.stopAccepting();
@@ -45,7 +45,7 @@ export async function stopAgent(parts: Stoppable, cause: Readonly<Record<string,
   while (server.pending() > 0 && !deadline.passed);
   log.logger.info({ dropped: server.pending() }, 'stopped');
   await log.flush();
-  end(parts, 0);
+  end(deps, 0);
 }
 
 /** Ends the process now. What the log still holds goes first: pino would wait for its reader, without end. */

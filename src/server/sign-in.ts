@@ -44,7 +44,7 @@ export function openSignIn(
     auditFile,
     trail,
     clock,
-    notices: logger,
+    logger,
     alarm: ({ name, grant }, why) =>
       tellOwner?.('grant.ended', { host: hostname(), token: name, client: grant.client, why: visibleLine(why) }),
   });

@@ -12,7 +12,7 @@ import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { MAX_SESSIONS } from '../lib/limits.ts';
-import type { Notices } from '../lib/notices.ts';
+import type { Logger } from '../lib/logger.ts';
 import { eraseEnvironmentVariable, forbidInspection, isInspectable } from '../linux/libc.ts';
 import { bootId } from '../linux/proc.ts';
 import { SessionsInUse } from '../sessions/store.ts';
@@ -42,9 +42,9 @@ export async function openTheLog({ logLevel, logFile }: Config): Promise<Log> {
 }
 
 /** The tokens beside that of the settings; undefined where the settings name no file of them. */
-export function openKeyRing({ tokensFile, grantKey }: Config, notices: Notices): KeyRing | undefined {
+export function openKeyRing({ tokensFile, grantKey }: Config, logger: Logger): KeyRing | undefined {
   const key = grantKey === undefined ? undefined : new GrantKey(grantKey);
-  return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, notices, key);
+  return tokensFile === undefined ? undefined : new KeyRing(tokensFile, systemClock, logger, key);
 }
 
 /**
@@ -76,12 +76,8 @@ export function hideToken(): void {
 }
 
 /** What each token may do; throws, with the reasons, when the profile of the settings cannot be had. */
-export function openAccess(
-  { profilesDirectory, profile }: Config,
-  notices: Notices,
-  keys: KeyRing | undefined,
-): Access {
-  const book = new ProfileBook(profilesDirectory, systemClock, notices);
+export function openAccess({ profilesDirectory, profile }: Config, logger: Logger, keys: KeyRing | undefined): Access {
+  const book = new ProfileBook(profilesDirectory, systemClock, logger);
   if (book.get(profile) === undefined) {
     const faults = book.faultsOf(profile);
     if (faults.length === 0) throw new StartupFault(2, `AGENT3_PROFILE: there is no profile ${profile}`);
@@ -106,15 +102,15 @@ export function beginWork(deps: Deps, more: readonly Job[] = []) {
 function warnOfPlaces(
   { tokensFile, profilesDirectory, approvalsDirectory }: Config,
   approvals: Approvals,
-  notices: Notices,
+  logger: Logger,
 ): void {
   const place = tokensFile === undefined ? undefined : dirname(tokensFile);
   if (place !== undefined && !existsSync(place))
-    notices.warn({ directory: place }, 'AGENT3_TOKENS_FILE: there is no such directory, so there are no tokens in it');
+    logger.warn({ directory: place }, 'AGENT3_TOKENS_FILE: there is no such directory, so there are no tokens in it');
   if (profilesDirectory !== undefined && !existsSync(profilesDirectory))
-    notices.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: there is no such directory');
+    logger.warn({ directory: profilesDirectory }, 'AGENT3_PROFILES_DIR: there is no such directory');
   const fault = approvalsDirectory === undefined ? undefined : approvals.fault();
-  if (fault !== undefined) notices.warn({ fault }, 'AGENT3_APPROVALS_DIR: what needs approval is denied');
+  if (fault !== undefined) logger.warn({ fault }, 'AGENT3_APPROVALS_DIR: what needs approval is denied');
 }
 
 /** Tries the sandboxes of the profiles that are set up, now and when they change, so that no call has to wait for it. */
@@ -127,9 +123,9 @@ export function probeSandboxes({ access, ownPaths, clock, logger }: Deps): void 
 }
 
 /** The audit record that the settings name; throws, with the reason, when it cannot be written. */
-export function openAudit({ auditFile, auditKey }: Config, notices: Notices): AuditLog | undefined {
+export function openAudit({ auditFile, auditKey }: Config, logger: Logger): AuditLog | undefined {
   try {
-    return auditFile === undefined ? undefined : new AuditLog(auditFile, auditKey, systemClock, notices, bootId());
+    return auditFile === undefined ? undefined : new AuditLog(auditFile, auditKey, systemClock, logger, bootId());
   } catch (error) {
     if (!(error instanceof AuditFault)) throw error;
     throw new StartupFault(1, error.message);
@@ -165,7 +161,7 @@ function sweepJob(deps: Deps): Job {
   const sweep = new SessionSweep({
     store,
     clock,
-    notices: logger,
+    logger,
     limits: {
       ttlSeconds: config.sessionTtlSeconds,
       totalBytes: config.maxSessionsBytes,

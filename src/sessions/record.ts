@@ -48,6 +48,15 @@ export type SessionStatus = (typeof SESSION_STATUSES)[number];
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
 
+const decisionSchema = Type.Object({
+  action: Type.String(),
+  reason: Type.String(),
+  /** What of the command it is about, where that is not all of it. */
+  part: Type.Optional(Type.String()),
+  rule: Type.Optional(Type.Integer()),
+  by: Type.Optional(Type.String()),
+});
+
 /** What is kept of a session beside its output, as `meta.json` holds it. Times are milliseconds since the epoch. */
 const recordSchema = Type.Object({
   session: Type.String(),
@@ -102,16 +111,7 @@ const recordSchema = Type.Object({
   profile: Type.Optional(Type.String()),
   address: Type.Optional(Type.String()),
   /** What rules or a person said of it, where that was not simply to run it. */
-  decision: Type.Optional(
-    Type.Object({
-      action: Type.String(),
-      reason: Type.String(),
-      /** What of the command it is about, where that is not all of it. */
-      part: Type.Optional(Type.String()),
-      rule: Type.Optional(Type.Integer()),
-      by: Type.Optional(Type.String()),
-    }),
-  ),
+  decision: Type.Optional(decisionSchema),
   /** It was stopped because its client took the call back, not by kill_session or close_session. */
   taken_back: Type.Optional(Type.Boolean()),
   /** Processes that were left when it ended. */
@@ -271,7 +271,7 @@ export function isOfCommand({ cmd, cmd_sha256 }: SessionRecord, other: string): 
   return cmd_sha256 === undefined ? cmd === other : cmd_sha256 === Bun.SHA256.hash(other, 'hex');
 }
 
-type KeptDecision = NonNullable<SessionRecord['decision']>;
+type KeptDecision = Static<typeof decisionSchema>;
 
 /** A decision as a session keeps it. */
 export function keptDecision(decision: KeptDecision): KeptDecision {

@@ -23,8 +23,8 @@ function ringOf(fields: Partial<TokenRecord>) {
     ...fields,
   };
   writeTokens(path, [anna]);
-  const notices = { info: () => {}, warn: () => {} };
-  const ring = new KeyRing(path, { now: () => nowMs, elapsed: () => nowMs }, notices);
+  const logger = { info: () => {}, warn: () => {} };
+  const ring = new KeyRing(path, { now: () => nowMs, elapsed: () => nowMs }, logger);
   return {
     path,
     pass: (ms: number) => {

@@ -14,8 +14,8 @@ function bookOf(text: string) {
   const file = place.join('app.toml');
   writeFileSync(file, text);
   const told: unknown[] = [];
-  const notices = { info: () => {}, warn: (fields: unknown) => told.push(fields) };
-  const book = new ProfileBook(place.path, { now: () => nowMs, elapsed: () => nowMs }, notices);
+  const logger = { info: () => {}, warn: (fields: unknown) => told.push(fields) };
+  const book = new ProfileBook(place.path, { now: () => nowMs, elapsed: () => nowMs }, logger);
   return {
     file,
     told,

@@ -9,8 +9,8 @@ import { TooManyRequests } from '../../src/lib/errors.ts';
  */
 const parent = process.ppid;
 const [path = '', key = '', fileBytes = '', once] = process.argv.slice(2);
-const notices = { info: () => {}, warn: () => {} } as never;
-const record = new AuditLog(path, key || undefined, systemClock, notices, 'boot', Number(fileBytes));
+const logger = { info: () => {}, warn: () => {} } as never;
+const record = new AuditLog(path, key || undefined, systemClock, logger, 'boot', Number(fileBytes));
 if (once !== undefined) {
   record.write({ event: 'agent', what: 'started' });
   record.close();

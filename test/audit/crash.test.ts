@@ -11,7 +11,7 @@ import { putAside } from '../../src/lib/files.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const KEY = 'a-key-of-the-record-with-40-characters-x';
-const notices = { info: () => {}, warn: () => {} } as never;
+const logger = { info: () => {}, warn: () => {} } as never;
 const WRITER = join(import.meta.dir, 'crash-writer.ts');
 /** Of each kind. */
 const KILLS = 5;
@@ -114,7 +114,7 @@ describe.each([['with', KEY] as const, ['without', undefined] as const])(
       const path = directory.join('audit.jsonl');
       await goOn(path, key);
       half(path);
-      const record = new AuditLog(path, key, systemClock, notices, 'boot', NEVER);
+      const record = new AuditLog(path, key, systemClock, logger, 'boot', NEVER);
       renameSync(path, `${path}.1`);
       record.reopen();
       record.write({ event: 'agent', what: 'reloaded' });

@@ -8,8 +8,8 @@ import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const MOST = 100_000;
 const KEY = 'a-key-of-the-record-with-40-characters-x';
-const notices = { info: () => {}, warn: () => {} } as never;
-const open = (path: string): AuditLog => new AuditLog(path, KEY, systemClock, notices, 'boot', MOST);
+const logger = { info: () => {}, warn: () => {} } as never;
+const open = (path: string): AuditLog => new AuditLog(path, KEY, systemClock, logger, 'boot', MOST);
 
 const lineOf = (token: string, cmd = 'x'.repeat(900)) => ({ event: 'start', token, cmd });
 /** Writes until a line is refused; gives how many lines there were, and the refusal. */
@@ -50,7 +50,7 @@ describe('a record whose file its agent may move', () => {
   test('keeps 90 older files, and is whole', () => {
     using directory = new TemporaryDirectory();
     const path = directory.join('audit.jsonl');
-    const record = new AuditLog(path, KEY, systemClock, notices, 'boot', 2000);
+    const record = new AuditLog(path, KEY, systemClock, logger, 'boot', 2000);
     for (let line = 0; line < 400; line++) record.write(lineOf('a'));
     record.close();
     expect(sizesOf(directory).length).toBe(91);

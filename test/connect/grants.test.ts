@@ -43,12 +43,12 @@ function agentOf(expiresAt: number | null = null, isKept = true) {
   };
   const sink = { write, writeLater: (fields: () => Line) => write(fields()), synced: async () => {} };
   const start = () => {
-    const notices = { info: () => {}, warn: () => {} };
-    const keys = new KeyRing(path, clock, notices, key);
+    const logger = { info: () => {}, warn: () => {} };
+    const keys = new KeyRing(path, clock, logger, key);
     const trail = new Trail(sink, { values: [], isToken: () => false });
     const alarm = (_: unknown, why: string): void => void alarms.push(why);
     const states = `${place}.grants`;
-    const grants = new Grants({ keys, key, directory: states, auditFile: record, trail, clock, notices, alarm });
+    const grants = new Grants({ keys, key, directory: states, auditFile: record, trail, clock, logger, alarm });
     return { keys, grants, tokens: new GrantTokens(grants) };
   };
   return {

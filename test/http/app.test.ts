@@ -7,7 +7,7 @@ import { Access, ProfileBook } from '../../src/access/access.ts';
 import { Followers } from '../../src/calls/follow.ts';
 import { createApp } from '../../src/http/app.ts';
 import type { Authenticator } from '../../src/http/auth.ts';
-import { CallLimiter, Pace } from '../../src/http/limiters.ts';
+import { CallLimiter, RateLimiter } from '../../src/http/limiters.ts';
 import { Metrics } from '../../src/http/metrics.ts';
 import { AccessLog } from '../../src/http/respond.ts';
 import { systemClock } from '../../src/lib/clock.ts';
@@ -55,7 +55,7 @@ const parts = {
   auth: twoTokens,
   mcpAuth: twoTokens,
   signIn: undefined,
-  pace: new Pace(1000, systemClock),
+  rateLimiter: new RateLimiter(1000, systemClock),
   calls: new CallLimiter(),
   turns: deps.turns,
   accessLog: new AccessLog(logger, systemClock),

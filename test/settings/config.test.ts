@@ -56,7 +56,7 @@ describe('settings', () => {
     expect(faults.join()).not.toContain('spaces in its');
   });
 
-  test('take a secret for notices as Standard Webhooks have it, or any text', () => {
+  test('take a secret for notifications as Standard Webhooks have it, or any text', () => {
     const faults = (secret: string) =>
       faultsOf({ AGENT3_API_TOKEN: TOKEN, AGENT3_NOTIFY_URL: 'https://a.example', AGENT3_NOTIFY_SECRET: secret });
     expect(faults(`whsec_${'QUJD'.repeat(8)}`)).toEqual([]);

@@ -4,7 +4,7 @@ import { Access, ProfileBook } from '../../../src/access/access.ts';
 import { Followers } from '../../../src/calls/follow.ts';
 import { createApp } from '../../../src/http/app.ts';
 import { tokens } from '../../../src/http/auth.ts';
-import { CallLimiter, Pace } from '../../../src/http/limiters.ts';
+import { CallLimiter, RateLimiter } from '../../../src/http/limiters.ts';
 import { Metrics } from '../../../src/http/metrics.ts';
 import { AccessLog } from '../../../src/http/respond.ts';
 import { systemClock } from '../../../src/lib/clock.ts';
@@ -157,7 +157,7 @@ describe('the door, with the tools, prompts and resources of the suite’s sampl
     auth: tokens(token),
     mcpAuth: tokens(token),
     signIn: undefined,
-    pace: new Pace(100_000, systemClock),
+    rateLimiter: new RateLimiter(100_000, systemClock),
     calls: new CallLimiter(),
     turns: deps.turns,
     accessLog: new AccessLog(logger, systemClock),

@@ -1,5 +1,5 @@
 /** Where the inner parts report what an owner should know; the real one is the log. */
-export interface Notices {
+export interface Logger {
   info(fields: Readonly<Record<string, unknown>>, message: string): void;
   warn(fields: Readonly<Record<string, unknown>>, message: string): void;
 }
