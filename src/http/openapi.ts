@@ -24,7 +24,13 @@ const ERROR: PlainSchema = {
   required: ['error'],
 };
 
+/** An importer drops an answer whose schema has no property. */
+const ANSWER: PlainSchema = { type: 'object', properties: { message: { type: 'string' } } };
+
 const SECURITY = 'token';
+
+/** ChatGPT's importer takes 3.1.0 and 3.1.1 alone, and wants the object `schemas` even where nothing is in it. */
+const OPENAPI_VERSION = '3.1.0';
 
 /** The link at the head of the page is to its own document, which is not the one for ChatGPT. */
 const PAGE_NOTE = ' For a GPT, import [openapi.json](openapi.json).';
@@ -62,12 +68,18 @@ export async function openApiDocument(
       });
   await app.modules;
   const answer = await app.handle(new Request(`http://localhost${SPEC_PATH}`));
-  const { openapi, info, paths, components } = (await answer.json()) as Record<string, unknown>;
+  const { info, paths, components } = (await answer.json()) as Record<string, unknown>;
   const { securitySchemes } = components as Record<string, unknown>;
-  return { openapi, info, paths, components: { schemas: {}, securitySchemes }, security: [{ [SECURITY]: [] }] };
+  return {
+    openapi: OPENAPI_VERSION,
+    info,
+    paths,
+    components: { schemas: {}, securitySchemes },
+    security: [{ [SECURITY]: [] }],
+  };
 }
 
-/** Texts and schemas as ChatGPT's importer takes them; an operation has one name in every door. */
+/** Texts and schemas as ChatGPT's importer takes them. A model reads all of it, so an answer's fields are names alone. */
 function flatDetail({ name, summary, description, args, result, readOnly }: Operation): Document {
   return {
     operationId: name,
@@ -76,17 +88,18 @@ function flatDetail({ name, summary, description, args, result, readOnly }: Oper
     // A person may allow for good what only reads, and confirms the rest.
     'x-openai-isConsequential': !readOnly,
     requestBody: body(plainObject(args)),
-    responses: responses(plainObject(result)),
+    responses: { 200: json(Object.keys(result.properties).join(', '), ANSWER) },
   };
 }
 
-/** For a person who tries the operation out: a body to begin with, not one with every argument there is. */
+/** For a person who tries the operation out: every field described, and a body to begin with. */
 function pageDetail(operation: Operation): Document {
   const schema = plainObject(operation.args);
   return {
     ...flatDetail(operation),
     tags: ['operations'],
     requestBody: { required: true, content: { 'application/json': { schema, example: exampleOf(operation.args) } } },
+    responses: responses(plainObject(operation.result)),
   };
 }
 
@@ -116,19 +129,19 @@ function body(schema: PlainSchema): Document {
 }
 
 function responses(schema: PlainSchema): Document {
-  const error = (description: string): Document => ({
-    description,
-    content: { 'application/json': { schema: ERROR } },
-  });
   return {
-    200: { description: 'The answer.', content: { 'application/json': { schema } } },
-    400: error('The call is wrong; message says what to do instead.'),
-    403: error('The token is missing or wrong.'),
-    404: error('No such session.'),
-    429: error('Too many calls; Retry-After says when to repeat.'),
-    500: error('A bug of Agent3; the log of the server has it.'),
-    503: error('What the call needs is missing on the server; message says what.'),
+    200: json('The answer.', schema),
+    400: json('The call is wrong; message says what to do instead.', ERROR),
+    403: json('The token is missing or wrong.', ERROR),
+    404: json('No such session.', ERROR),
+    429: json('Too many calls; Retry-After says when to repeat.', ERROR),
+    500: json('A bug of Agent3; the log of the server has it.', ERROR),
+    503: json('What the call needs is missing on the server; message says what.', ERROR),
   };
+}
+
+function json(description: string, schema: PlainSchema): Document {
+  return { description, content: { 'application/json': { schema } } };
 }
 
 /** Of a request without a usable Host header, Bun gives the path alone. */
@@ -146,11 +159,10 @@ export function requestOrigin(url: string, headers: Headers, isFromProxy: boolea
   return `${isScheme ? `${scheme}:` : protocol}//${isHost ? named : host}`;
 }
 
-/** A schema as OpenAPI 3.0 has it, of the plain kind that every importer reads: no `oneOf`, no `$ref`. */
+/** A JSON Schema, as OpenAPI 3.1 and MCP have it, of the plain kind that every importer reads: no `oneOf`, no `$ref`. */
 export interface PlainSchema {
-  readonly type: string;
+  readonly type: string | readonly [string, 'null'];
   readonly description?: string;
-  readonly nullable?: true;
   readonly enum?: readonly unknown[];
   readonly default?: unknown;
   readonly properties?: Readonly<Record<string, PlainSchema>>;
@@ -159,7 +171,8 @@ export interface PlainSchema {
   readonly [more: string]: unknown;
 }
 
-const KEPT = ['description', 'default', 'minimum', 'maximum', 'minLength', 'maxLength', 'pattern'] as const;
+/** Whoever sends what a text may not be is told so: a model need not read it before each call. */
+const KEPT = ['description', 'default', 'maximum'] as const;
 
 /** A TypeBox schema in the plain kind. Throws for one that has no plain form. */
 function plainSchema(schema: TSchema): PlainSchema {
@@ -174,9 +187,9 @@ function plainSchema(schema: TSchema): PlainSchema {
   throw new Error(`no plain form of ${JSON.stringify(schema)}`);
 }
 
-/** The safe integers are no limit that a reader needs. */
+/** An empty default says nothing, nor does the largest integer as a limit. */
 function isWorthKeeping(value: unknown): boolean {
-  return value !== undefined && value !== Number.MAX_SAFE_INTEGER && value !== Number.MIN_SAFE_INTEGER;
+  return Boolean(value) && value !== Number.MAX_SAFE_INTEGER;
 }
 
 function plainUnion(members: readonly TSchema[]): PlainSchema {
@@ -186,7 +199,8 @@ function plainUnion(members: readonly TSchema[]): PlainSchema {
     return { type: typeof values[0], enum: values };
   }
   if (first !== undefined && members.length === 2 && members[1]?.['type'] === 'null') {
-    return { ...plainSchema(first), nullable: true };
+    const plain = plainSchema(first);
+    return { ...plain, type: [String(plain.type), 'null'] };
   }
   throw new Error(`no plain form of ${JSON.stringify(members)}`);
 }

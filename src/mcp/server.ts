@@ -11,7 +11,7 @@ import type { TObject } from '@sinclair/typebox';
 import type { Answer } from '../calls/context.ts';
 import { type Exchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter } from '../http/limiters.ts';
-import { type PlainSchema, plainObject } from '../http/openapi.ts';
+import { plainObject } from '../http/openapi.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import type { Operation } from '../operations/operation.ts';
 
@@ -87,7 +87,7 @@ function tool({ name, summary, description, args, readOnly, mayDestroy }: Operat
     title: summary,
     description,
     inputSchema: toolSchema(args),
-    annotations: { title: summary, readOnlyHint: readOnly, destructiveHint: mayDestroy },
+    annotations: { readOnlyHint: readOnly, destructiveHint: mayDestroy },
   };
 }
 
@@ -183,28 +183,10 @@ class ProgressReport implements Disposable {
   }
 }
 
-/** The schema of a tool's arguments, as MCP lists it: the plain form that all documents share, in the words of JSON Schema. */
+/** The schema of a tool's arguments, as MCP lists it: the plain form that all documents share. */
 function toolSchema(schema: TObject): Tool['inputSchema'] {
-  const { properties = {}, required } = plainObject(schema);
-  const plain = { properties: jsonSchemas(properties), required };
   // By way of its text, what is only read here becomes the client's own.
-  return { type: 'object', ...JSON.parse(JSON.stringify(plain)) };
-}
-
-type JsonSchema = Readonly<Record<string, unknown>>;
-
-/** OpenAPI 3.0 says `nullable` where JSON Schema has a second type. */
-function jsonSchema({ nullable, properties, items, ...kept }: PlainSchema): JsonSchema {
-  return {
-    ...kept,
-    ...(nullable && { type: [kept.type, 'null'] }),
-    ...(properties !== undefined && { properties: jsonSchemas(properties) }),
-    ...(items !== undefined && { items: jsonSchema(items) }),
-  };
-}
-
-function jsonSchemas(schemas: Readonly<Record<string, PlainSchema>>): Record<string, JsonSchema> {
-  return Object.fromEntries(Object.entries(schemas).map(([name, schema]) => [name, jsonSchema(schema)]));
+  return { ...JSON.parse(JSON.stringify(plainObject(schema))), type: 'object' };
 }
 
 /**

@@ -8,10 +8,10 @@ export function closeSessionOperation(deps: OperationDeps): Operation {
   const { store, commands } = deps;
   return defineOperation(deps, {
     name: 'close_session',
-    summary: 'Stop a session and remove its files',
+    summary: 'Remove a session',
     description:
-      'Stops every process of the session that still runs, then removes its output for good. Sessions also go by themselves some time after their end.',
-    args: Type.Object({ session: Type.String({ description: 'The id from an answer of shell.' }) }),
+      'Stops what a session still runs and deletes its output. Ended sessions expire by themselves: use it for left-over processes.',
+    args: Type.Object({ session: Type.String({ description: 'Id from an answer.' }) }),
     result: Type.Object({ status: Type.Literal('closed') }),
     destructive: true,
     readOnly: false,

@@ -13,11 +13,10 @@ export function killSessionOperation(deps: OperationDeps): Operation {
   const { store, commands } = deps;
   return defineOperation(deps, {
     name: 'kill_session',
-    summary: 'Send a signal to a session',
-    description:
-      'Sends a signal to every process of a session, to stop a command that takes too long or to have it reload. Its output can still be read; close_session also removes it.',
+    summary: 'Stop or signal a command',
+    description: 'Signals every process of a session: stops a command, or has it reload. Its output stays.',
     args: Type.Object({
-      session: Type.String({ description: 'The id from an answer of shell.' }),
+      session: Type.String({ description: 'Id from an answer.' }),
       signal: Type.Union(
         SIGNALS.map((signal) => Type.Literal(signal)),
         { default: 'TERM', description: 'TERM asks to end, KILL forces it, INT is Ctrl-C, HUP often reloads.' },

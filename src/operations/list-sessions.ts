@@ -16,9 +16,9 @@ const SHOWN_COMMAND_CHARS = 200;
 export function listSessionsOperation(parts: OperationDeps): Operation {
   return defineOperation(parts, {
     name: 'list_sessions',
-    summary: 'List sessions, newest first',
+    summary: 'List sessions',
     description:
-      'Lists the commands that ran or run on this server, newest first, with state, exit code and sizes. Useful to find a session again. Read one with read_session.',
+      'Lists your commands, running and ended, newest first. Finds a session again, also after an answer was lost.',
     args: argsSchema,
     result: resultSchema,
     destructive: false,
@@ -35,18 +35,16 @@ const argsSchema = Type.Object({
   status: Type.Optional(
     Type.Union(
       SESSION_STATUSES.map((status) => Type.Literal(status)),
-      { description: 'Only sessions in this state.' },
+      { description: 'Only in this state.' },
     ),
   ),
   limit: Type.Integer({
     minimum: 1,
     maximum: MOST_SESSIONS,
     default: DEFAULT_SESSIONS,
-    description: 'At most so many sessions.',
+    description: 'Sessions at most.',
   }),
-  before: Type.Optional(
-    Type.String({ description: 'The next_before of the answer before: continues the list from there.' }),
-  ),
+  before: Type.Optional(Type.String({ description: 'next_before of an answer, for older ones.' })),
 });
 
 const sessionSchema = Type.Object({

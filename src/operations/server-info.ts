@@ -15,8 +15,7 @@ export function serverInfoOperation(parts: OperationDeps): Operation {
   return defineOperation(parts, {
     name: 'server_info',
     summary: 'Describe the server',
-    description:
-      'Tells host name, system, load, memory, disks, the user that commands run as, time zone, and the limits in force. A good first call.',
+    description: 'Describes the system, load, memory, disks, user, limits, and what this token may do.',
     args: Type.Object({}),
     result: resultSchema,
     destructive: false,

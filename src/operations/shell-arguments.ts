@@ -9,68 +9,65 @@ export function shellArguments(limits: OperationLimits) {
     cmd: Type.String({
       minLength: 1,
       maxLength: MAX_COMMAND_CHARS,
-      description: 'The command.',
+      description: 'Command or script.',
       examples: ['uptime'],
     }),
     cwd: Type.Optional(
       Type.String({
         pattern: '^/',
-        description: 'Working directory, an absolute path. Default: the home of the service user.',
+        description: 'Working directory, absolute. Instead of cd.',
       }),
     ),
     env: Type.Record(Type.String(), Type.String(), {
       default: {},
-      description: 'Environment variables added to the clean base environment.',
+      description: 'Variables of the command. Instead of export.',
     }),
     stdin: Type.String({
       default: '',
-      description: 'Written to standard input, then closed. Writes files without quoting.',
+      description: 'Standard input. To write a file without quoting: cat > path.',
     }),
     interactive: Type.Boolean({
       default: false,
-      description: 'Keeps standard input open for write_session. The answer comes when the command waits for input.',
+      description: 'For a command that asks questions: answers when it waits for input; reply with write_session.',
     }),
     pty: Type.Boolean({
       default: false,
-      description:
-        'Runs in a terminal, for programs that demand one: sudo, passwd, ssh, installers. Input as with interactive; all output is stdout.',
+      description: 'As interactive, in a terminal: for sudo, passwd, ssh, installers. All output is stdout.',
     }),
     rows: Type.Integer({ minimum: 1, maximum: 1000, default: 24, description: 'Lines of the terminal.' }),
     cols: Type.Integer({ minimum: 1, maximum: 1000, default: 120, description: 'Columns of the terminal.' }),
-    plain: Type.Optional(
-      Type.Boolean({ description: 'Text without escape sequences; the session keeps them. Default: true with pty.' }),
-    ),
+    plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true with pty.' })),
     timeout: Type.Optional(
       Type.Number({
         minimum: MIN_TIMEOUT_SECONDS,
-        description: `Execution limit of this command in seconds: up to ${limits.maxExecSeconds}, the default, or in the background, with interactive and with pty up to ${limits.maxBackgroundSeconds}.`,
+        description: `Seconds until the command is stopped, up to ${limits.maxExecSeconds} (default), or ${limits.maxBackgroundSeconds} with background, interactive or pty.`,
       }),
     ),
     background: Type.Boolean({
       default: false,
-      description: 'Answers at once while the command goes on; follow it with read_session and wait. For long work.',
+      description: 'Answers at once and lets the command continue: for a server or other long work.',
     }),
     on_timeout: Type.Optional(
       Type.Union([Type.Literal('kill'), Type.Literal('background')], {
-        description: `What happens at timeout: the command is stopped, or goes on in the background. Default: ${limits.onTimeout}.`,
+        description: `background lets it continue at timeout. Default: ${limits.onTimeout}.`,
       }),
     ),
     keep: Type.Union([Type.Literal('both'), Type.Literal('head'), Type.Literal('tail')], {
       default: 'both',
-      description: 'Which part of an over-long stream comes inline: both ends, its head or its tail.',
+      description: 'Part of over-long output to answer with.',
     }),
     key: Type.Optional(
       Type.String({
         minLength: 1,
         maxLength: MAX_KEY_CHARS,
-        description: 'Makes a repeat safe: the same key within 24 h runs nothing again and answers for the first call.',
+        description: 'For a safe repeat: a call with the same key within 24 h runs nothing again.',
       }),
     ),
     max_output: Type.Integer({
       minimum: Math.min(MIN_OUTPUT_BYTES, limits.maxOutputBytes),
       maximum: limits.maxOutputBytes,
       default: limits.maxOutputBytes,
-      description: 'Most bytes of output in this answer, both streams together.',
+      description: 'Bytes of output to answer with. Saves tokens.',
     }),
   });
 }

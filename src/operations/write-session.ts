@@ -13,9 +13,8 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
   const { store, commands, limits } = parts;
   return defineOperation(parts, {
     name: 'write_session',
-    summary: 'Type into a running command',
-    description:
-      'Writes to the standard input or terminal of a command started with interactive or pty, and answers with what it wrote since, as soon as it waits for input again or has ended.',
+    summary: 'Type into a command',
+    description: 'Types into a command started with interactive or pty, and answers with what it writes then.',
     args: writeArguments,
     result: Type.Object({
       ...sliceFields,
@@ -59,22 +58,20 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
 const WRITTEN_CHARS = 30;
 
 const writeArguments = Type.Object({
-  session: Type.String({ description: 'The id from an answer of shell.' }),
+  session: Type.String({ description: 'Id from an answer.' }),
   input: Type.String({
     maxLength: 65_536,
     default: '',
-    description: 'Text to type. A line ends with a newline; \\u0003 is Ctrl-C in a terminal.',
+    description: 'Text; a line ends with a newline. \\u0003 is Ctrl-C in a terminal.',
   }),
-  close: Type.Boolean({ default: false, description: 'End of input after this text (Ctrl-D in a terminal).' }),
+  close: Type.Boolean({ default: false, description: 'Ends the input after this text, like Ctrl-D.' }),
   wait: Type.Number({
     minimum: 0,
     maximum: MAX_WAIT_SECONDS,
     default: 5,
-    description: 'Seconds to wait until the command waits for input again or has ended.',
+    description: 'Seconds to wait for the next prompt or the end.',
   }),
-  plain: Type.Optional(
-    Type.Boolean({ description: 'Text without escape sequences. Default: true for a command with pty, else false.' }),
-  ),
+  plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true after pty.' })),
 });
 
 function plainOf({ plain }: Static<typeof writeArguments>): { readonly plain?: boolean } {

@@ -44,6 +44,9 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
       const shell = client.tools.find(({ name }) => name === 'shell');
       expect(shell?.inputSchema.required).toEqual(['cmd']);
     });
+
+    test('take few characters, of which a model pays for each', () =>
+      expect(JSON.stringify(client.tools).length).toBeLessThanOrEqual(12_000));
   });
 
   describe('a call', () => {

@@ -9,7 +9,7 @@ const agent = await startAgent({ AGENT3_TRUSTED_PROXIES: '127.0.0.1' });
 afterAll(() => agent[Symbol.asyncDispose]());
 
 interface Schema {
-  readonly type?: string;
+  readonly type?: string | readonly string[];
   readonly description?: string;
   readonly properties?: Readonly<Record<string, Schema>>;
   readonly items?: Schema;
@@ -23,7 +23,10 @@ interface Detail {
   readonly 'x-openai-isConsequential': boolean;
   readonly requestBody: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
   readonly responses: Readonly<
-    Record<string, { readonly content: Readonly<Record<string, { readonly schema: Schema }>> }>
+    Record<
+      string,
+      { readonly description: string; readonly content: Readonly<Record<string, { readonly schema: Schema }>> }
+    >
   >;
   readonly parameters?: unknown;
 }
@@ -32,7 +35,7 @@ interface Document {
   readonly openapi: string;
   readonly servers: readonly { readonly url: string }[];
   readonly paths: Readonly<Record<string, Readonly<Record<string, Detail>>>>;
-  readonly components: { readonly securitySchemes: Readonly<Record<string, unknown>> };
+  readonly components: { readonly schemas: unknown; readonly securitySchemes: Readonly<Record<string, unknown>> };
   readonly security: readonly unknown[];
 }
 
@@ -81,7 +84,14 @@ describe.each(['', '?door=rpc', '?door=docs'])('the document /openapi.json%s', (
 
 /** Each of what ChatGPT's importer demands, refuses or drops. */
 describe("ChatGPT's rules:", () => {
-  test('a version that it accepts', () => expect(flat.openapi).toMatch(/^3\.[01]\.\d$/));
+  test('a version that it accepts: 3.0 is refused', () => expect(flat.openapi).toBe('3.1.0'));
+
+  test('the object components.schemas', () => expect(flat.components.schemas).toEqual({}));
+
+  test('at most 30 operations', () => expect(details.length).toBeLessThanOrEqual(30));
+
+  test('few characters, of which a model pays for each', () =>
+    expect(JSON.stringify(flat).length).toBeLessThanOrEqual(16_000));
 
   test('one route per operation, by POST', () => {
     expect(details.map(({ path, method }) => `${method} ${path}`).sort()).toEqual(
@@ -143,6 +153,8 @@ describe("ChatGPT's rules:", () => {
       if (type === 'object' && path.includes('.'))
         expect(`${path} ${Object.keys(properties ?? {}).length > 0}`).toBe(`${path} true`);
     }
+    for (const [path, { type, properties }] of allSchemas)
+      if (type === 'object') expect(`${path} ${typeof properties}`).toBe(`${path} object`);
     expect(
       flat.paths['/shell']?.['post']?.requestBody.content['application/json']?.schema.properties?.['env'],
     ).toMatchObject({
@@ -189,11 +201,12 @@ describe("ChatGPT's rules:", () => {
     expect(JSON.stringify(flat)).not.toMatch(/\b(ONLY|NEVER|MANDATORY|MUST|ALWAYS|IMPORTANT|CRITICAL)\b/);
   });
 
-  test('a response schema for each', () => {
+  test('a response schema for each, and the names of its fields', () => {
     for (const { detail } of details) {
       const schema = detail.responses['200']?.content['application/json']?.schema;
       expect(Object.keys(schema?.properties ?? {}).length).toBeGreaterThan(0);
     }
+    expect(flat.paths['/shell']?.['post']?.responses['200']?.description).toStartWith('stdout, stderr, exit_code, ');
   });
 });
 
@@ -225,6 +238,16 @@ describe('a request without a Host header', () => {
 });
 
 describe('the document', () => {
+  test('of the page describes every field of an answer and every error', async () => {
+    const { paths } = await documentOf('?door=docs');
+    const responses = paths['/shell']?.['post']?.responses ?? {};
+    expect(Object.keys(responses)).toEqual(['200', '400', '403', '404', '429', '500', '503']);
+    expect(responses['200']?.content['application/json']?.schema.properties?.['exit_code']).toMatchObject({
+      type: ['integer', 'null'],
+      description: expect.any(String),
+    });
+  });
+
   test('needs no token, and has no other method', async () => {
     expectRefusal(await agent.request('/openapi.json', { method: 'POST' }), 405, 'Method not allowed');
   });
