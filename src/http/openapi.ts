@@ -88,8 +88,15 @@ function flatDetail({ name, summary, description, args, result, readOnly }: Oper
     // A person may allow for good what only reads, and confirms the rest.
     'x-openai-isConsequential': !readOnly,
     requestBody: body(plainObject(args)),
-    responses: { 200: json(Object.keys(result.properties).join(', '), ANSWER) },
+    responses: { 200: json(leanFields(result).join(', '), ANSWER) },
   };
+}
+
+/** What the door of the original alone answers with. */
+const FULL_FIELDS = ['truncated', 'repeat', 'reason'];
+
+function leanFields({ properties }: TObject): readonly string[] {
+  return Object.keys(properties).filter((name) => !FULL_FIELDS.includes(name));
 }
 
 /** For a person who tries the operation out: every field described, and a body to begin with. */

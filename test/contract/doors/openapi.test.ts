@@ -206,7 +206,9 @@ describe("ChatGPT's rules:", () => {
       const schema = detail.responses['200']?.content['application/json']?.schema;
       expect(Object.keys(schema?.properties ?? {}).length).toBeGreaterThan(0);
     }
-    expect(flat.paths['/shell']?.['post']?.responses['200']?.description).toStartWith('stdout, stderr, exit_code, ');
+    expect(flat.paths['/shell']?.['post']?.responses['200']?.description).toBe(
+      'stdout, stderr, exit_code, session, status, duration_ms, stdout_bytes, stderr_bytes, usage, message, omitted',
+    );
   });
 });
 
