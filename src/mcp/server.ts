@@ -128,13 +128,13 @@ const ESCAPES = 4000;
 
 /** Characters of JSON that an answer may have, so that its message fits. */
 function roomFor(maxChars: number, { result }: Operation, args: unknown): number {
-  const isText = 'stdout' in result.properties && !hasArgument(args, 'match');
+  const isText = 'stdout' in result.properties && !hasMatch(args);
   // What is fields alone is JSON within JSON as a whole, which at most doubles it.
   return isText ? maxChars - FRAME_CHARS - ESCAPES : Math.floor((maxChars - FRAME_CHARS) / 2);
 }
 
-function hasArgument(args: unknown, name: string): boolean {
-  return typeof args === 'object' && args !== null && name in args;
+function hasMatch(args: unknown): boolean {
+  return typeof args === 'object' && args !== null && 'match' in args && args.match !== null;
 }
 
 function progressTo({ mcpReq }: ServerContext): ((progress: Progress) => Promise<void>) | undefined {

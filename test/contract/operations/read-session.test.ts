@@ -150,18 +150,18 @@ describe('wait', () => {
 describe('read_session refuses', () => {
   const invalid: [string, Record<string, unknown>][] = [
     ['offset', { offset: 1.5 }],
-    ['offset', { offset: '4' }],
-    ['offset', { offset: null }],
+    ['offset', { offset: '4.5' }],
+    ['offset', { offset: 'end' }],
     ['limit', { limit: 0 }],
     ['limit', { limit: -1 }],
     ['limit', { limit: 2.5 }],
-    ['limit', { limit: '10' }],
+    ['limit', { limit: '0' }],
     ['stream', { stream: 'stdin' }],
     ['stream', { stream: 1 }],
     ['wait', { wait: -1 }],
     ['wait', { wait: 40.5 }],
     ['wait', { wait: 41 }],
-    ['wait', { wait: '5' }],
+    ['wait', { wait: '41' }],
     ['encoding', { encoding: 'utf16' }],
     ['encoding', { encoding: 'UTF8' }],
   ];

@@ -145,10 +145,15 @@ describe('env', () => {
     await expectInvalid('AGENT3_SESSION', { env: { AGENT3_SESSION: 'other' } });
   });
 
+  test.concurrent('may have numbers and booleans, which become text', async () => {
+    const env = { PORT: 8080, RATIO: 0.5, DEBUG: true };
+    expect((await agent.shell({ cmd: 'echo $PORT $RATIO $DEBUG', env })).stdout).toBe('8080 0.5 true\n');
+  });
+
   const refused: [string, unknown][] = [
     ['a list of other than NAME=value', ['A']],
     ['a string', 'A=b'],
-    ['a number as value', { A: 1 }],
+    ['a list as value', { A: [1] }],
     ['null as value', { A: null }],
     ['an empty name', { '': 'x' }],
     ['a name with =', { 'A=B': 'x' }],
@@ -203,7 +208,21 @@ describe('timeout', () => {
     expect((await agent.call('shell', { cmd: 'true', timeout })).status).toBe(200);
   });
 
-  const refused: [unknown][] = [[0], [0.09], [-1], [45.1], [46], [120], ['5'], [null], [true], [[5]]];
+  const refused: [unknown][] = [
+    [0],
+    [0.09],
+    [-1],
+    [45.1],
+    [46],
+    [120],
+    ['abc'],
+    [''],
+    ['1e999'],
+    ['0x10'],
+    ['5 s'],
+    [true],
+    [[5]],
+  ];
   test.concurrent.each(refused)('%p is refused, not clamped', async (timeout) => {
     await expectInvalid('timeout', { timeout });
   });
@@ -214,7 +233,7 @@ describe('keep', () => {
     expect(await agent.shell({ cmd: 'echo short', keep })).toMatchObject({ stdout: 'short\n', truncated: false });
   });
 
-  test.concurrent.each([['middle'], ['HEAD'], [''], [1], [null]])('%p is refused', async (keep) => {
+  test.concurrent.each([['middle'], ['HEAD'], [''], [1]])('%p is refused', async (keep) => {
     await expectInvalid('keep', { keep });
   });
 });
@@ -224,7 +243,61 @@ describe('max_output', () => {
     expect((await agent.call('shell', { cmd: 'true', max_output: bytes })).status).toBe(200);
   });
 
-  test.concurrent.each([[0], [255], [92_161], [-256], [300.5], ['300'], [null]])('%p is refused', async (bytes) => {
+  test.concurrent.each([[0], [255], [92_161], [-256], [300.5], ['300.5'], ['-300']])('%p is refused', async (bytes) => {
     await expectInvalid('max_output', { max_output: bytes });
   });
 });
+
+describe('arguments as clients send them', () => {
+  const unset = {
+    cwd: null,
+    timeout: null,
+    env: null,
+    stdin: null,
+    background: null,
+    keep: null,
+    key: null,
+    pty: null,
+  };
+
+  test.concurrent.each(['POST /', '/shell'])('null means not given: %s', async (door) => {
+    const args = { cmd: 'echo hi', ...unset, unheard_of: null };
+    const reply = door === 'POST /' ? await agent.call('shell', args) : await flat('/shell', args);
+    expect(reply).toMatchObject({ status: 200, body: { stdout: 'hi\n', exit_code: 0 } });
+    expect(reply.body.message).toBeUndefined();
+  });
+
+  test.concurrent('an operation without arguments may be given null', async () => {
+    expect((await agent.call('server_info', null)).status).toBe(200);
+    expect((await flat('/server_info', null)).status).toBe(200);
+  });
+
+  test.concurrent('null is no value for what is required', async () => {
+    expectRefusal(await agent.call('shell', { cmd: null }), 400, 'Missing cmd');
+    expectRefusal(await agent.call('read_session', { session: null }), 400, 'Invalid args', /session is required/);
+  });
+
+  test.concurrent('numbers and booleans may come as text', async () => {
+    const args = { cmd: 'seq 1 1000', timeout: '10', background: 'false', pty: 'False', max_output: '1000' };
+    const reply = await agent.call('shell', args);
+    expect(reply).toMatchObject({ status: 200, body: { status: 'done', truncated: true } });
+    const { session } = reply.body;
+    const read = await agent.call('read_session', { session, offset: '2', limit: '4', wait: '0', plain: 'true' });
+    expect(read.body).toMatchObject({ stdout: '2\n3\n', next_offset: 6 });
+    expect((await agent.call('list_sessions', { limit: '1', before: null, status: null })).status).toBe(200);
+    expect((await agent.call('close_session', { session, force: null })).status).toBe(200);
+  });
+
+  test.concurrent.each([
+    [{ background: 'yes' }, /background must be true or false, not "yes"/],
+    [{ background: 1 }, /background must be true or false, not 1/],
+    [{ max_output: 'many' }, /max_output must be an integer from 256 to 92160, not "many"/],
+    [{ rows: '' }, /rows must be an integer from 1 to 1000, not ""/],
+    [{ env: { A: {} } }, /env\.A must be a string, not an object/],
+  ])('what cannot be read is refused, with what is allowed: %j', async (args, sentence) => {
+    expectRefusal(await agent.call('shell', { cmd: 'true', ...args }), 400, 'Invalid args', sentence);
+  });
+});
+
+const flat = (path: string, args: unknown) =>
+  agent.request(path, { method: 'POST', headers: { 'x-auth-token': agent.token }, body: JSON.stringify(args) });
