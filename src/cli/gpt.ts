@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import type { Command } from '@commander-js/extra-typings';
-import instructions from '../../ops/gpt-instructions.md' with { type: 'text' };
+import { OPERATIONS } from '../access/profile.ts';
+import { instructionsFor } from '../operations/instructions.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { EXIT_USAGE, fail } from './exit.ts';
 
@@ -28,13 +29,18 @@ function publicUrl(given: string | undefined): string {
   fail(EXIT_USAGE, 'name the URL under which ChatGPT reaches the agent: agent3 gpt --url https://agent.example.org');
 }
 
+/** What OpenAI said by November 2026. */
+const RETIREMENT =
+  'OpenAI retires GPTs with Actions: Enterprise workspaces on 11 December 2026, and other plans are expected to follow. To connect ChatGPT for longer, run: sudo agent3 connect';
+
 /** What the owner pastes into the GPT builder, for an agent that is reached under `url` (without a slash at its end). */
 function gptKit(url: string, host: string) {
   return {
     name: `Server ${host}`,
-    description: `Looks after the server ${host}: runs commands, reads logs, installs and repairs.`,
+    description: `Runs commands on the server ${host}.`,
+    retirement: RETIREMENT,
     /** For the model; the builder takes 8,000 characters. */
-    instructions,
+    instructions: instructionsFor(OPERATIONS),
     schemaUrl: `${url}/openapi.json`,
     authentication: [
       ['Authentication type', 'API Key'],
@@ -45,9 +51,12 @@ function gptKit(url: string, host: string) {
   } as const;
 }
 
-function kitText({ name, description, schemaUrl, authentication }: ReturnType<typeof gptKit>): string {
+function kitText(kit: ReturnType<typeof gptKit>): string {
+  const { retirement, name, description, instructions, schemaUrl, authentication } = kit;
   const width = Math.max(...authentication.map(([field]) => field.length));
-  return `In ChatGPT: Explore GPTs, Create, Configure.
+  return `${retirement}
+
+In ChatGPT: Explore GPTs, Create, Configure.
 
 Name
   ${name}
@@ -55,16 +64,17 @@ Name
 Description
   ${description}
 
-Instructions (paste all of it)
-${'-'.repeat(72)}
-${instructions}${'-'.repeat(72)}
+Instructions (all between the lines)
+${'-'.repeat(40)}
+${instructions}
+${'-'.repeat(40)}
 
 Actions: Create new action, Import from URL
   ${schemaUrl}
 
-Authentication (the wheel beside it)
+Authentication (the wheel)
 ${authentication.map(([field, choice]) => `  ${field.padEnd(width)}  ${choice}`).join('\n')}
 
-Then Save, for "Only me". A first question: How is the server?
+Save it for "Only me".
 `;
 }

@@ -13,6 +13,7 @@ import { type Exchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter } from '../http/limiters.ts';
 import { plainObject } from '../http/openapi.ts';
 import { SignalOnce } from '../lib/clock.ts';
+import { instructionsFor } from '../operations/instructions.ts';
 import type { Operation } from '../operations/operation.ts';
 
 /** What every MCP server works with, whatever carries its messages. */
@@ -43,6 +44,7 @@ export function mcpServer(deps: McpServerDeps, begin: BeginCall): Server {
     { name: 'agent3', title: 'Agent3', version: deps.version },
     {
       capabilities: { tools: {} },
+      instructions: instructionsFor(deps.operations.map(({ name }) => name)),
       // Nothing is asked of the client, so nothing it says is validated: the default would build a validator for each.
       jsonSchemaValidator: { getValidator: neverValidates },
       cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },

@@ -16,6 +16,16 @@ describe('agent3 gpt', () => {
     }
   });
 
+  test('says that GPT Actions end, when, and what to do instead', async () => {
+    const { stdout } = await agent3(['gpt', '--url', 'https://agent.example.org']);
+    expect(stdout).toMatch(/^OpenAI retires GPTs with Actions: .* 11 December 2026.* sudo agent3 connect\n/);
+  });
+
+  test('is short', async () => {
+    const { stdout } = await agent3(['gpt', '--url', 'https://agent.example.org']);
+    expect(stdout.length).toBeLessThanOrEqual(2200);
+  });
+
   test('has instructions that fit the builder, and name operations as the schema does', async () => {
     const { stdout } = await agent3(['gpt', '--json'], { AGENT3_PUBLIC_URL: 'https://agent.example.org' });
     const kit = JSON.parse(stdout) as { instructions: string; schemaUrl: string; name: string; description: string };

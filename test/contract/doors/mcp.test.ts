@@ -45,6 +45,12 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
       expect(shell?.inputSchema.required).toEqual(['cmd']);
     });
 
+    test('come with short instructions', () => {
+      const instructions = client.sdk.getInstructions() ?? '';
+      expect(instructions).toContain('read_session');
+      expect(instructions.length).toBeLessThanOrEqual(2200);
+    });
+
     test('take few characters, of which a model pays for each', () =>
       expect(JSON.stringify(client.tools).length).toBeLessThanOrEqual(12_000));
   });
