@@ -27,6 +27,8 @@ export interface CommandDeps {
   readonly logger: Logger;
   /** What is started and how it ends goes on record. */
   readonly trail: Trail;
+  /** Takes the secrets from words of a command. */
+  readonly mask: (words: string) => string;
   /** Where commands get cgroups of their own; undefined: they share the agent's. */
   readonly cgroups: CommandCgroups | undefined;
 }

@@ -26,12 +26,13 @@ export class Commands {
   readonly #inputs = new Map<SessionId, CommandInput>();
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
-  readonly #looks = new Looks();
+  readonly #looks: Looks;
   #changed: () => void = () => {};
   #ended: (record: SessionRecord) => void = () => {};
   readonly starts: DurableStarts;
 
   constructor(private readonly deps: CommandDeps) {
+    this.#looks = new Looks(deps.mask);
     this.starts = new DurableStarts(deps);
   }
 

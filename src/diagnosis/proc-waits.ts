@@ -1,5 +1,6 @@
 import { closeSync, openSync, readdirSync, readlinkSync, readSync, statSync } from 'node:fs';
 import { formatAddress } from '../lib/addresses.ts';
+import { clockSeconds } from '../linux/libc.ts';
 import { readProcFile } from '../linux/proc.ts';
 
 /** What a blocked process does, as far as its system call tells. */
@@ -12,6 +13,8 @@ interface CallShape {
   readonly polls?: 'poll' | 'select' | 'epoll';
   /** Which argument says how long it waits at most: milliseconds, or where a time lies. */
   readonly limit?: { readonly argument: number; readonly unit: 'ms' | 'timeval' | 'timespec' };
+  /** Which arguments name the clock, and say by `TIMER_ABSTIME` that the limit is a time of it. */
+  readonly until?: { readonly clock: number; readonly flags: number };
   /** Which argument says where a path lies. */
   readonly path?: number;
 }
@@ -35,7 +38,13 @@ const SHAPES: readonly (CallShape & { readonly x64: readonly number[]; readonly 
   { in: 'poll', polls: 'epoll', limit: { argument: 3, unit: 'ms' }, x64: [232, 281], arm64: [22] },
   { in: 'poll', polls: 'epoll', limit: { argument: 3, unit: 'timespec' }, x64: [441], arm64: [441] },
   { in: 'sleep', limit: { argument: 0, unit: 'timespec' }, x64: [35], arm64: [101] },
-  { in: 'sleep', limit: { argument: 2, unit: 'timespec' }, x64: [230], arm64: [115] },
+  {
+    in: 'sleep',
+    limit: { argument: 2, unit: 'timespec' },
+    until: { clock: 0, flags: 1 },
+    x64: [230],
+    arm64: [115],
+  },
 ];
 
 /** What the system call of that number on this machine means; undefined for one that is of no interest. */
@@ -120,7 +129,10 @@ function polledBy(
   }
 }
 
-function secondsOf({ limit }: CallShape, args: readonly number[], memory: ProcessMemory): number | undefined {
+/** clock_nanosleep(2). */
+const TIMER_ABSTIME = 1;
+
+function secondsOf({ limit, until }: CallShape, args: readonly number[], memory: ProcessMemory): number | undefined {
   if (limit === undefined) return undefined;
   const value = args[limit.argument] ?? 0;
   if (limit.unit === 'ms') {
@@ -130,7 +142,10 @@ function secondsOf({ limit }: CallShape, args: readonly number[], memory: Proces
   const time = value === 0 ? undefined : memory.read(value, 16);
   if (time === undefined) return undefined;
   const fraction = Number(time.readBigInt64LE(8)) / (limit.unit === 'timeval' ? 1e6 : 1e9);
-  return Number(time.readBigInt64LE(0)) + fraction;
+  const seconds = Number(time.readBigInt64LE(0)) + fraction;
+  if (until === undefined || ((args[until.flags] ?? 0) & TIMER_ABSTIME) === 0) return seconds;
+  const now = clockSeconds(args[until.clock] ?? 0);
+  return now === undefined ? undefined : Math.max(0, seconds - now);
 }
 
 /** The memory of a process, as far as we may read it: who may see its system call may see that. */
@@ -264,7 +279,14 @@ function addressOf(text: string): string {
   return `${formatAddress(bytes.map((byte) => Number.parseInt(byte, 16)))}:${Number.parseInt(port, 16)}`;
 }
 
-/** The name of a process, as ps(1) shows it; undefined where there is no such process. */
-export function processName(pid: number): string | undefined {
-  return readProcFile(`/proc/${pid}/comm`)?.trim();
+/**
+ * The words that a process was started with, as UTF-8; where it has none, as a thread of the kernel, its name alone.
+ * Undefined where there is no such process.
+ */
+export function commandLine(pid: number): readonly string[] | undefined {
+  const name = readProcFile(`/proc/${pid}/comm`)?.trim();
+  if (name === undefined) return undefined;
+  const text = Buffer.from(readProcFile(`/proc/${pid}/cmdline`) ?? '', 'latin1').toString();
+  // What a program writes over its words may end without a NUL.
+  return text === '' ? [name] : text.replace(/\0+$/, '').split('\0');
 }

@@ -1,3 +1,5 @@
+import { basename } from 'node:path';
+import { visibleLine } from '../lib/visible.ts';
 import type { NetSocket } from './proc-waits.ts';
 import { BUSY_PERCENT, findWait, type NamedProcess, type OpenInput, type Wait } from './waiting.ts';
 
@@ -14,6 +16,9 @@ export interface Silence {
 export class Looks {
   readonly #underWay = new Map<string, Promise<Silence | undefined>>();
 
+  /** `mask` takes the secrets from the words of a process. */
+  constructor(private readonly mask: (words: string) => string) {}
+
   /** A look at the processes of `session`, each piece of it when it is its `turn`; undefined where nothing tells. */
   at(
     session: string,
@@ -23,7 +28,7 @@ export class Looks {
   ): Promise<Silence | undefined> {
     const underWay = this.#underWay.get(session);
     if (underWay !== undefined) return underWay;
-    const look = lookAt(members, input, turn).finally(() => this.#underWay.delete(session));
+    const look = lookAt(members, input, turn, this.mask).finally(() => this.#underWay.delete(session));
     this.#underWay.set(session, look);
     return look;
   }
@@ -33,20 +38,21 @@ async function lookAt(
   members: () => readonly number[],
   input: OpenInput | undefined,
   turn: () => Promise<void>,
+  mask: (words: string) => string,
 ): Promise<Silence | undefined> {
   await turn();
   const wait = await findWait(members(), input, turn);
   if (wait === undefined) return undefined;
   const asks = wait.kind === 'input';
   return {
-    text: describeWait(wait),
+    text: describeWait(wait, (one) => nameOf(one, mask)),
     asks,
     calls: asks ? ['write_session'] : wait.kind === 'stopped' ? ['kill_session'] : [],
   };
 }
 
 /** What a command waits for, as a sentence for the model. */
-function describeWait(wait: Wait): string {
+function describeWait(wait: Wait, nameOf: (one: NamedProcess) => string): string {
   const who = nameOf(wait.process);
   switch (wait.kind) {
     case 'input':
@@ -54,7 +60,7 @@ function describeWait(wait: Wait): string {
         ? `${who} waits for input on its terminal: answer with write_session.`
         : `${who} waits for input: send it with write_session, or close: true for its end.`;
     case 'lock':
-      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${holderOf(wait.holder)}.`;
+      return `${who} waits for the lock on ${wait.path.slice(0, 200)}, held by ${wait.holder === undefined ? 'a process that cannot be seen' : nameOf(wait.holder)}.`;
     case 'network':
       return `${who} ${describeSocket(wait.socket)}.`;
     case 'cpu':
@@ -72,12 +78,24 @@ function describeWait(wait: Wait): string {
   }
 }
 
-function nameOf({ name, pid }: NamedProcess): string {
-  return `${name} (pid ${pid})`;
+/** What is longer is cut: the first words tell a process from others. */
+const MOST_CHARS = 60;
+
+/** A process by its words and its number: `rsync -a /srv nas: (pid 4711)`. */
+function nameOf({ pid, words }: NamedProcess, mask: (words: string) => string): string {
+  const [program = '', ...rest] = words;
+  // The shell of the command itself: its caller knows the text.
+  const isOwnShell = rest[0] === '-c' && rest[1] === '--';
+  // A title that a program gave itself is one word with blanks.
+  const isTitle = rest.length === 0 && program.includes(' ');
+  const shown = isTitle ? program : [basename(program), ...(isOwnShell ? [] : rest)].map(quote).join(' ');
+  const text = visibleLine(mask(shown));
+  return `${text.length > MOST_CHARS ? `${text.slice(0, MOST_CHARS - 1)}…` : text} (pid ${pid})`;
 }
 
-function holderOf(holder: NamedProcess | undefined): string {
-  return holder === undefined ? 'a process that cannot be seen' : nameOf(holder);
+/** A word as a shell takes it. */
+function quote(word: string): string {
+  return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
 function inWords(seconds: number): string {

@@ -4,17 +4,18 @@ import { listPids, type ProcessStat, readStat } from '../linux/proc.ts';
 import {
   type BlockedCall,
   blockedCall,
+  commandLine,
   heldLocks,
   lockable,
   type NetSocket,
   netSockets,
   openFiles,
-  processName,
 } from './proc-waits.ts';
 
 export interface NamedProcess {
   readonly pid: number;
-  readonly name: string;
+  /** Those that it was started with. */
+  readonly words: readonly string[];
 }
 
 /** What a silent command waits for. */
@@ -169,7 +170,7 @@ function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly num
 
 /** Who took the lock may have ended, and a process that inherited its descriptor holds it since. */
 function whoHolds(taker: number, path: string, tree: readonly number[]): NamedProcess | undefined {
-  if (taker > 0 && processName(taker) !== undefined) return named(taker);
+  if (taker > 0 && commandLine(taker) !== undefined) return named(taker);
   const end = cpuMs() + LOOK_MS;
   for (const pid of listPids()) {
     if (cpuMs() > end) return undefined;
@@ -208,7 +209,7 @@ function fifoWait(pid: number, call: BlockedCall | undefined): Wait | undefined 
 }
 
 function named(pid: number): NamedProcess {
-  return { pid, name: processName(pid) ?? 'unknown' };
+  return { pid, words: commandLine(pid) ?? ['unknown'] };
 }
 
 function linkOf(pid: number, fd: number): string | undefined {

@@ -18,6 +18,7 @@ const SYMBOLS = {
   setxattr: { args: ['cstring', 'cstring', 'ptr', 'u64', 'int'], returns: 'int' },
   getxattr: { args: ['cstring', 'cstring', 'ptr', 'u64'], returns: 'i64' },
   memfd_create: { args: ['cstring', 'u32'], returns: 'int' },
+  clock_gettime: { args: ['int', 'ptr'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 
 type Libc = ReturnType<typeof dlopen<typeof SYMBOLS>>['symbols'];
@@ -190,6 +191,13 @@ export function openSocketPair(): Pipe | undefined {
   if (libc().socketpair(AF_UNIX, STREAM_WITHOUT_BLOCKING, 0, ends) !== 0) return undefined;
   const [reading = -1, writing = -1] = ends;
   return { reading, writing };
+}
+
+/** The time of a clock (clock_gettime(2)), in seconds; undefined for a number that names none. */
+export function clockSeconds(clock: number): number | undefined {
+  const time = new BigInt64Array(2);
+  if (libc().clock_gettime(clock, time) !== 0) return undefined;
+  return Number(time[0]) + Number(time[1]) / 1e9;
 }
 
 const F_SETPIPE_SZ = 1031;

@@ -66,8 +66,8 @@ export function markOf(session: string): string {
 }
 
 /**
- * The whole environment of a command: nothing of the agent's own, and what keeps programs from asking, paging and
- * colouring. `added` comes last, so a caller may override all but the session's mark.
+ * The whole environment of a command: nothing of the agent's own, and what keeps programs from asking, paging,
+ * colouring, and from holding their output back. `added` comes last, so a caller may override all but the session's mark.
  */
 export function commandEnvironment(
   account: Account,
@@ -86,6 +86,7 @@ export function commandEnvironment(
     SYSTEMD_PAGER: 'cat',
     GIT_TERMINAL_PROMPT: '0',
     NO_COLOR: '1',
+    PYTHONUNBUFFERED: '1',
     ...added,
     [SESSION_MARK]: session,
   };

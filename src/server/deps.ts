@@ -44,11 +44,12 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const trail = new Trail(audit, secrets);
   const { notifyUrl: url, notifySecret: secret } = config;
   const tellOwner = url === undefined || secret === undefined ? undefined : webhook({ url, secret }, logger);
-  const notify = tellOwner && notifier(tellOwner, hostname(), (text) => maskCommand(text, secrets));
+  const mask = (text: string): string => maskCommand(text, secrets);
+  const notify = tellOwner && notifier(tellOwner, hostname(), mask);
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const turns = new Turns();
-  const shared = { account, store, gate, turns, clock, logger, cgroups, trail };
+  const shared = { account, store, gate, turns, clock, logger, cgroups, trail, mask };
   const commands = new Commands({ settings: config, ...shared });
   return {
     config,

@@ -30,6 +30,7 @@ describe('the environment of a command', () => {
       SYSTEMD_PAGER: 'cat',
       GIT_TERMINAL_PROMPT: '0',
       NO_COLOR: '1',
+      PYTHONUNBUFFERED: '1',
       AGENT3_SESSION: expect.stringMatching(/^[0-9a-f-]{36}$/),
     } as never);
   });

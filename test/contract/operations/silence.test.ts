@@ -10,15 +10,16 @@ afterAll(() => agent[Symbol.asyncDispose]());
 const TIMEOUTS = [2.5, 5, 10];
 
 /** What is told of a command that was silent until its limit: it comes to be `expected`. */
-async function expectTold(cmd: string, expected: RegExp | string): Promise<void> {
+async function expectTold(cmd: string, expected: RegExp | string): Promise<readonly string[]> {
   let told = '';
   for (const timeout of TIMEOUTS) {
     const { status, message = '' } = await agent.shell({ cmd, timeout });
     expect(status).toBe('timeout');
     told = message;
-    if (typeof expected === 'string' ? told.includes(expected) : expected.test(told)) return;
+    const found = typeof expected === 'string' ? told.includes(expected) && [expected] : expected.exec(told);
+    if (found !== false && found !== null) return found;
   }
-  expect(told).toMatch(expected);
+  throw new Error(`it said ${told}, not ${expected}`);
 }
 
 describe('of a command that was silent until its limit, the answer tells', () => {
@@ -29,7 +30,9 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     try {
       await expectTold(
         `sleep 0.2; flock ${lock} true`,
-        new RegExp(`flock \\(pid \\d+\\) waits for the lock on ${lock}, held by flock \\(pid ${holder.pid}\\)`),
+        new RegExp(
+          `flock ${lock} true \\(pid \\d+\\) waits for the lock on ${lock}, held by flock ${lock} sleep 300 \\(pid ${holder.pid}\\)`,
+        ),
       );
     } finally {
       holder.kill();
@@ -43,7 +46,7 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     try {
       await expectTold(
         `exec 9> ${lock}; perl -e 'open F, ">&=9"; sleep 1 until flock F, 6'`,
-        `waits for the lock on ${lock}, held by flock (pid ${holder.pid})`,
+        `waits for the lock on ${lock}, held by flock ${lock} sleep 300 (pid ${holder.pid})`,
       );
     } finally {
       holder.kill();
@@ -66,20 +69,38 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     const perl = 'my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1"); $s->accept';
     await expectTold(
       `perl -MIO::Socket::INET -e '${perl}'`,
-      /perl \(pid \d+\) listens on 127\.0\.0\.1:\d+ for clients/,
+      /perl -MIO::Socket::INET -e '.+ \(pid \d+\) listens on 127\.0\.0\.1:\d+ for clients/,
     );
   });
 
   test.concurrent('that it is busy', async () => {
-    await expectTold('while :; do :; done', /bash \(pid \d+\) is busy with the CPU \(\d+ %[^)]*\)/);
+    await expectTold('while :; do :; done', /silent: bash \(pid \d+\) is busy with the CPU \(\d+ %[^)]*\)/);
   });
 
   test.concurrent('that it sleeps, also below other commands', async () => {
-    await expectTold('bash -c "sleep 300; true"; true', /It was silent: sleep \(pid \d+\) sleeps for 300 s\./);
+    await expectTold('bash -c "sleep 300; true"; true', /It was silent: sleep 300 \(pid \d+\) sleeps for 300 s\./);
   });
 
   test.concurrent('how long it sleeps in a call that waits for events', async () => {
-    await expectTold("perl -e 'select(undef, undef, undef, 400)'", /perl \(pid \d+\) sleeps for 400 s\./);
+    await expectTold(
+      "perl -e 'select(undef, undef, undef, 400)'",
+      /perl -e 'select\(undef, undef, undef, 400\)' \(pid \d+\) sleeps for 400 s\./,
+    );
+  });
+
+  test.concurrent.each(['MONOTONIC', 'REALTIME'])('how long it sleeps until a time of %s', async (clock) => {
+    const until = `my $end = clock_gettime(CLOCK_${clock}) + 400; clock_nanosleep(CLOCK_${clock}, $end * 1e9, 1)`;
+    const [, seconds] = await expectTold(
+      `perl -MTime::HiRes=:DEFAULT,clock_gettime,clock_nanosleep,CLOCK_${clock} -e '${until}'`,
+      /sleeps for (\d+(?:\.\d)?) s\./,
+    );
+    expect(Number(seconds)).toBeWithin(300, 401);
+  });
+
+  test.concurrent('its words, without their secrets', async () => {
+    const words = `bash -c 'exec -a nightly-backup sleep 300' --password=hunter2-of-backup`;
+    await expectTold(words, /nightly-backup 300 \(pid \d+\) sleeps/);
+    await expectTold(`perl -e 'sleep 300' -- --password=hunter2-of-backup`, /--password=‹password› \(pid \d+\) sleeps/);
   });
 
   test.concurrent('the lock whose taker has ended, and who holds it since', async () => {
@@ -89,7 +110,7 @@ describe('of a command that was silent until its limit, the answer tells', () =>
       stdio: ['ignore', 'ignore', 'ignore'],
     });
     try {
-      await expectTold(`sleep 0.5; flock ${lock} true`, `held by sleep (pid ${heir.pid})`);
+      await expectTold(`sleep 0.5; flock ${lock} true`, `held by sleep 300 (pid ${heir.pid})`);
     } finally {
       heir.kill();
     }
@@ -100,7 +121,7 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     const pipe = directory.join('pipe');
     await expectTold(
       `mkfifo ${pipe}; cat ${pipe}`,
-      new RegExp(`cat \\(pid \\d+\\) waits for the other side of the named pipe ${pipe}`),
+      new RegExp(`cat ${pipe} \\(pid \\d+\\) waits for the other side of the named pipe ${pipe}`),
     );
     await expectTold(`exec 3<> ${pipe}; cat <&3`, `the named pipe ${pipe}`);
   });
@@ -114,7 +135,7 @@ test('a reader of a silent command is told what it waits for', async () => {
   const { session } = await agent.shell({ cmd: 'echo one; sleep 300', background: true });
   expect((await agent.read({ session, wait: 5 })).message).not.toContain('sleep');
   const { message } = await agent.read({ session, offset: 4, wait: 3 });
-  expect(message).toMatch(/sleep \(pid \d+\) sleeps for 300 s\./);
+  expect(message).toMatch(/sleep 300 \(pid \d+\) sleeps for 300 s\./);
   await agent.call('close_session', { session });
 });
 
@@ -123,13 +144,21 @@ describe('with a terminal or an open input, what waits for something else does n
   afterAll(() => silent.stop(true));
 
   const cases: readonly [what: string, cmd: string, told: RegExp][] = [
-    ['a client of the network', `curl -s http://127.0.0.1:${silent.port}/`, /curl \(pid \d+\) waits for data from/],
-    ['a sleep in select', "perl -e 'select(undef, undef, undef, 400)'", /perl \(pid \d+\) sleeps for 400 s/],
+    [
+      'a client of the network',
+      `curl -s http://127.0.0.1:${silent.port}/`,
+      /curl -s http:\S+ \(pid \d+\) waits for data from/,
+    ],
+    [
+      'a sleep in select',
+      "perl -e 'select(undef, undef, undef, 400)'",
+      /perl -e 'select\(undef, undef, undef, 400\)' \(pid \d+\) sleeps for 400 s/,
+    ],
     ['a file that is followed', 'tail -f /etc/hostname', /still running/],
     [
       'one that looks at its input now and then while its child works',
       "perl -MIO::Select -e 'fork or exec qw(sleep 300); 1 until IO::Select->new(*STDIN)->can_read(1)'",
-      /sleep \(pid \d+\) sleeps for 300 s/,
+      /sleep 300 \(pid \d+\) sleeps for 300 s/,
     ],
   ];
   describe.each(['pty', 'interactive'] as const)('with %s', (kind) => {
@@ -148,7 +177,7 @@ describe('with a terminal or an open input, what waits for something else does n
     test.concurrent('but who asks in a call that waits for events does', async () => {
       const cmd = "perl -MIO::Select -e 'IO::Select->new(*STDIN)->can_read(); print scalar <STDIN>'";
       const { session, message } = await agent.shell({ cmd, [kind]: true, timeout: 60 });
-      expect(message).toMatch(/perl \(pid \d+\) waits for input/);
+      expect(message).toMatch(/perl -MIO::Select -e '.+ \(pid \d+\) waits for input/);
       const { body } = await agent.call('write_session', { session, input: 'typed\n' });
       expect(body).toMatchObject({ status: 'done', stdout: expect.stringContaining('typed\n') });
     });
