@@ -26,7 +26,16 @@ export function recordHints(record: SessionRecord, limits: HintLimits, silence?:
       ? `The command runs, up to ${record.execution_seconds} s.`
       : statusHint(record, limits, next);
   const longer = record.status === 'timeout' ? longerHint(record, limits) : undefined;
-  return [status, longer, ...ceilingHints(record), reservedHint(record), survivorsHint(record.survivors), silence];
+  return [
+    status,
+    longer,
+    ...ceilingHints(record),
+    reservedHint(record),
+    signalHint(record),
+    ...textHints(record),
+    survivorsHint(record.survivors),
+    silence,
+  ];
 }
 
 const MIB = 1_048_576;
@@ -174,6 +183,12 @@ export function binaryHint(...texts: readonly string[]): Hint {
   };
 }
 
+/** What the text of a command that has ended says of its outcome. */
+function textHints({ status, cmd }: SessionRecord): (string | undefined)[] {
+  const hasRun = status !== 'running' && status !== 'waiting' && status !== 'denied';
+  return hasRun ? [reopenHint(cmd), lineEndHint(cmd)] : [];
+}
+
 /** A redirection that opens a stream's file anew and empties it: `> /dev/stdout`, `2>/dev/fd/2`; not `>>`, not `>&2`. */
 const REOPENS_STREAM = /(?<!>)>\|?\s*\/(?:dev\/(?:stdout|stderr|fd\/[12])|proc\/self\/fd\/[12])\b/;
 
@@ -181,6 +196,32 @@ const REOPENS_STREAM = /(?<!>)>\|?\s*\/(?:dev\/(?:stdout|stderr|fd\/[12])|proc\/
 export function reopenHint(cmd: string): string | undefined {
   if (!REOPENS_STREAM.test(cmd)) return undefined;
   return 'The command redirects with > to /dev/stdout or /dev/stderr, which empties what the stream held before; write >&1 or >&2 instead, which adds to it.';
+}
+
+function lineEndHint(cmd: string): string | undefined {
+  if (!cmd.includes('\r')) return undefined;
+  return 'The command has carriage returns (\\r, as in CRLF line ends), which the shell takes for parts of words and of here-documents. Send it with \\n alone unless they are meant.';
+}
+
+/** What ends a command from outside, by its number. */
+const ENDING_SIGNALS = new Map(
+  (['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM'] as const).map((name) => [constants.signals[name], name]),
+);
+
+/** Tells of a signal that ended a command by itself, and of the commonest reason: its shell was found by its own text. */
+function signalHint({ status, exit_code, hits, cmd }: SessionRecord): string | undefined {
+  const signal = status === 'done' ? ENDING_SIGNALS.get((exit_code ?? 0) - 128) : undefined;
+  if (signal === undefined || (hits !== undefined && hits.memory > 0)) return undefined;
+  const what = `${signal} ended the command, and Agent3 did not send it`;
+  if (!looksForProcesses(cmd))
+    return `${what}: a process${signal === 'SIGKILL' ? ' or, without memory, the kernel' : ''} did.`;
+  return `${what}. Most likely it found its own shell, whose command line holds the pattern as well: write one letter of it in brackets, as in pkill -f '[n]ginx', or use pkill -x.`;
+}
+
+/** Whether a command looks for processes by their command lines: `pkill -f`, `pgrep -f`, `ps … | grep … kill`. */
+function looksForProcesses(cmd: string): boolean {
+  if (/\bp(?:kill|grep)\b/.test(cmd)) return /\s-(?:-full\b|[A-Za-z0-9]{0,8}f)/.test(cmd);
+  return /\bps\b/.test(cmd) && /\bgrep\b/.test(cmd) && /\bkill\b/.test(cmd);
 }
 
 /** Tells that output may be missing: the kernel refused it, and commands seldom say so. */

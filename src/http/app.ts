@@ -6,7 +6,7 @@ import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Authenticator } from './auth.ts';
-import { type BodyReading, readCall, readJson, refuseLargeBody } from './body.ts';
+import { type BodyReading, readCall, readJson, requireReadable } from './body.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
 import { beginExchange, type Exchange, type HttpExchange, invokeFor, noRoute, noteSession } from './exchange.ts';
 import type { CallLimiter, RateLimiter } from './limiters.ts';
@@ -158,10 +158,10 @@ async function admitted(
   return await publicly(deps, exchange, answer);
 }
 
-/** Lets `answer` answer everybody. Throws `ShuttingDown`, and `RequestTooLarge`. */
+/** Lets `answer` answer everybody. Throws `ShuttingDown`, `RequestTooLarge`, and `UnsupportedEncoding`. */
 function publicly(deps: AppDeps, exchange: HttpExchange, answer: Answering): Response | Promise<Response> {
   if (deps.shutdown.fired) throw new ShuttingDown();
-  refuseLargeBody(exchange.request.headers);
+  requireReadable(exchange.request.headers);
   return answer(exchange);
 }
 

@@ -7,6 +7,7 @@ import {
   InvalidRequest,
   RequestTooLarge,
   ShuttingDown,
+  UnsupportedEncoding,
 } from '../lib/errors.ts';
 import { MAX_BODY_BYTES } from '../lib/limits.ts';
 import { preview } from '../lib/schema-words.ts';
@@ -14,8 +15,13 @@ import type { Operation } from '../operations/operation.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });
 
-/** Refuses a body that announces itself as too large, before any of it is read. */
-export function refuseLargeBody(headers: Headers): void {
+/** Throws `RequestTooLarge` and `UnsupportedEncoding` for a body that announces itself so, before any of it is read. */
+export function requireReadable(headers: Headers): void {
+  const encoding = headers.get('content-encoding')?.trim() ?? '';
+  if (!/^(?:identity)?$/i.test(encoding))
+    throw new UnsupportedEncoding(
+      `The body is sent with Content-Encoding ${preview(encoding)}, which is not read here. Send it as plain JSON, without that header.`,
+    );
   if ((announcedBytes(headers) ?? 0) > MAX_BODY_BYTES) throw tooLarge();
 }
 

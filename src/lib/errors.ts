@@ -84,6 +84,7 @@ export class MethodNotAllowed extends refusal(405, 'Method not allowed') {
 }
 
 export class RequestTooLarge extends refusal(413, 'Request too large') {}
+export class UnsupportedEncoding extends refusal(415, 'Unsupported encoding') {}
 export class TooManyRequests extends refusal(429, 'Too many requests') {
   override headers: Readonly<Record<string, string>>;
 

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
-import { fullDiskHint, type Notes, reopenHint } from '../calls/hints.ts';
+import { fullDiskHint, type Notes } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { refusalOf } from '../commands/ending.ts';
@@ -194,7 +194,6 @@ async function notesOn(
 ): Promise<Notes> {
   const more = [
     isRepeat ? repeatHint(session, cmd) : undefined,
-    reopenHint(cmd),
     fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
     stoppingHint(session, context),
     ignored,

@@ -39,6 +39,20 @@ describe('the body is read as JSON whatever its Content-Type says', () => {
   });
 });
 
+describe('a body with a Content-Encoding is refused, and says so', () => {
+  test.concurrent.each(['gzip', 'GZIP', 'br', 'zstd', 'deflate, gzip'])('%s', async (encoding) => {
+    for (const path of ['/', '/shell', '/mcp']) {
+      const headers = { 'x-auth-token': agent.token, 'content-encoding': encoding };
+      const reply = await agent.request(path, { method: 'POST', body: Bun.gzipSync(ran), headers });
+      expectRefusal(reply, 415, 'Unsupported encoding', new RegExp(`Content-Encoding "${encoding}".*plain JSON`));
+    }
+  });
+
+  test.concurrent('but identity is none', async () => {
+    expect((await agent.post(ran, { 'content-encoding': 'identity' })).body.stdout).toBe('ran\n');
+  });
+});
+
 describe('a body that is no JSON is refused', () => {
   const bodies: [string, string | Uint8Array<ArrayBuffer>][] = [
     ['empty', ''],

@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { startAgent } from '../../helpers/agent.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 const agent = await startAgent();
 afterAll(() => agent[Symbol.asyncDispose]());
@@ -66,6 +67,44 @@ describe('the answer of shell', () => {
     const answer = await agent.shell({ cmd: 'echo one; echo two > /dev/stdout; echo three' });
     expect(answer).toMatchObject({ stdout: 'two\nthree\n', exit_code: 0 });
     expect(answer.message).toContain('>&1');
+  });
+
+  test.concurrent.each([
+    ["pkill -f 'nosuch_of_tests'; echo after", 143],
+    ['pkill -9 --full nosuch_of_tests; echo after', 137],
+    ['kill $(pgrep -f nosuch_of_tests); echo after', 143],
+    ["ps axww -o pid,args | grep nosuch_of_tests | awk '{print $1}' | xargs kill -HUP; sleep 5; echo after", 129],
+  ])('tells a command that found itself by its own text: %s', async (text, exit_code) => {
+    // Another pattern each time: the other tests run at the same time.
+    const pattern = `nosuch_${crypto.randomUUID().slice(0, 8)}`;
+    for (const background of [false, true]) {
+      const { session } = await agent.shell({ cmd: text.replace('nosuch_of_tests', pattern), background });
+      const answer = await eventually('its end', async () => {
+        const now = await agent.read({ session });
+        return now.status !== 'running' && now;
+      });
+      expect(answer).toMatchObject({ status: 'done', stdout: '', exit_code });
+      expect(answer.message).toContain('in brackets');
+    }
+  });
+
+  test.concurrent('tells of a signal that Agent3 did not send', async () => {
+    const { message } = await agent.shell({ cmd: 'kill -KILL $$' });
+    expect(message).toBe(
+      'SIGKILL ended the command, and Agent3 did not send it: a process or, without memory, the kernel did.',
+    );
+    expect((await agent.shell({ cmd: 'exit 142' })).message).toBeUndefined();
+  });
+
+  test.concurrent.each([
+    'if true\r\nthen echo yes\r\nfi\r\n',
+    'cd /tmp\r\nls\r',
+    "cat <<'END'\r\none\r\nEND\r\n",
+    'echo one\recho two',
+  ])('tells of carriage returns: %j', async (cmd) => {
+    const { session, message } = await agent.shell({ cmd });
+    expect(message).toContain('carriage returns (\\r');
+    expect((await agent.read({ session })).message).toContain('carriage returns');
   });
 
   test.concurrent('names another session every time', async () => {
