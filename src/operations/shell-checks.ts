@@ -6,6 +6,7 @@ import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.ts';
 import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { SESSION_MARK } from '../process/environment.ts';
+import { hiddenNow, timesDerived } from '../sandbox/hidden.ts';
 import { isSeenAlike } from '../sandbox/sandbox.ts';
 import type { ShellArguments, TimePlan } from './shell-arguments.ts';
 
@@ -41,6 +42,18 @@ export class CommandChecks {
       ...(confinement !== undefined && { confinement }),
       profile: profile.name,
     };
+  }
+
+  /** Whether the sandbox of a call hides other paths than it did when they had been derived `seen` times. */
+  hidesOtherPaths(context: CallContext, seen: number): boolean {
+    const sandbox = this.#confinement(context)?.sandbox;
+    try {
+      if (sandbox !== undefined) hiddenNow(sandbox);
+    } catch {
+      // There are too many by now: the next call is told.
+      return false;
+    }
+    return timesDerived() !== seen;
   }
 
   #confinement({ profile }: CallContext): Confinement | undefined {

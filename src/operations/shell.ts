@@ -10,6 +10,7 @@ import { realDirectory } from '../commands/proposals.ts';
 import { SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { ALLOWED, type Decision } from '../rules/rule.ts';
+import { timesDerived } from '../sandbox/hidden.ts';
 import { isOfCommand, outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -46,13 +47,8 @@ export function shellOperation(deps: OperationDeps): Operation {
     },
     precheck: requireCommand,
     run: async (given, context, ignored) => {
-      const time = planTime(given, context.limits);
-      const found =
-        replay(deps, given, context) ?? (await begin(deps, given, context, await checks.check(given, context, time)));
+      const found = await findOrRun(deps, checks, given, context);
       const { session, isRepeat } = found;
-      if (isRepeat) deps.trail.repeated(session, context);
-      await waitForEnd(deps, session, context, time.answerSeconds);
-      requireBegun(deps, session);
       if (outlivesMachine(session.record))
         await deps.commands.starts.onDisk(session, context.deadline.before(LOOK_SECONDS));
       const notes = await notesOn(deps, found, given, context, ignored);
@@ -66,6 +62,37 @@ interface Found {
   readonly session: Session;
   /** It is that of an earlier call with the same key: nothing was run now. */
   readonly isRepeat: boolean;
+}
+
+/**
+ * The session of a call, which has ended or is waited for no longer. A command that has not begun because what its sandbox
+ * hides changed while that was made is tried once again. Throws `ProfileUnavailable` where the walls around a command have
+ * failed: its key may be used again, nothing has run with it.
+ */
+async function findOrRun(
+  deps: OperationDeps,
+  checks: CommandChecks,
+  given: ShellArguments,
+  context: CallContext,
+  attempts = 2,
+): Promise<Found> {
+  const time = planTime(given, context.limits);
+  let seen = 0;
+  const run = async (): Promise<Found> => {
+    const command = await checks.check(given, context, time);
+    seen = timesDerived();
+    return begin(deps, given, context, command);
+  };
+  const found = replay(deps, given, context) ?? (await run());
+  const { session, isRepeat } = found;
+  if (isRepeat) deps.trail.repeated(session, context);
+  await waitForEnd(deps, session, context, time.answerSeconds);
+  const refusal = refusalOf(session.record);
+  if (refusal === undefined) return found;
+  deps.store.discard(session);
+  if (attempts > 1 && !isRepeat && checks.hidesOtherPaths(context, seen))
+    return await findOrRun(deps, checks, given, context, attempts - 1);
+  throw refusal;
 }
 
 /** The session of the first call with the same key; undefined where there is none. */
@@ -174,14 +201,6 @@ function closedBefore({ record }: Session): SessionNotFound {
   return new SessionNotFound(
     `The call with this key ${before} and its session was closed; nothing was run now. Use another key to run it.`,
   );
-}
-
-/** Throws `ProfileUnavailable` where the walls around a command have failed: its key may be used again, nothing has run with it. */
-function requireBegun({ store }: OperationDeps, session: Session): void {
-  const refusal = refusalOf(session.record);
-  if (refusal === undefined) return;
-  store.discard(session);
-  throw refusal;
 }
 
 /** What the answer says beside the record. */

@@ -44,3 +44,36 @@ test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
     expect(await Bun.file(tried).text()).toBe('tried\ntried\n');
   },
 );
+
+test.skipIf(process.geteuid?.() !== 0 || !existsSync(BUBBLEWRAP))(
+  'a command is tried once again when what its sandbox hides goes while the sandbox is made',
+  async () => {
+    using directory = new TemporaryDirectory('/srv');
+    const [profiles, real, hasty, armed, secret] = ['profiles.d', 'bwrap', 'hasty', 'armed', 'secret'].map((name) =>
+      directory.join(name),
+    );
+    if (!profiles || !real || !hasty || !armed || !secret) throw new Error('five names');
+    // Commands of any user may remove there what the wrapper removes.
+    chmodSync(directory.path, 0o777);
+    mkdirSync(profiles);
+    writeFileSync(`${profiles}/reader.toml`, `extends = "readonly"\nhide = ["${secret}"]\n`);
+    copyFileSync(BUBBLEWRAP, real);
+    writeFileSync(hasty, `#!/bin/sh\n[ -e ${armed} ] && rm ${armed} && rmdir ${secret}\nexec ${real} "$@"\n`);
+    for (const program of [real, hasty]) chmodSync(program, 0o755);
+    const settings = { AGENT3_TOKENS_FILE: directory.join('tokens.json'), AGENT3_PROFILES_DIR: profiles };
+    const made = await agent3(['token', 'create', 'reader', '--profile', 'reader'], settings);
+    const hastily = `mount --bind ${hasty} ${BUBBLEWRAP} && exec "$@"`;
+    await using agent = await startAgent(settings, ['unshare', '-m', 'sh', '-c', hastily, 'sh']);
+    const call = (cmd: string) =>
+      agent.request('/', {
+        method: 'POST',
+        headers: { 'x-auth-token': made.stdout.trim() },
+        body: JSON.stringify({ op: 'shell', args: { cmd } }),
+      });
+    mkdirSync(secret);
+    expect(await call('echo inside')).toMatchObject({ status: 200, body: { stdout: 'inside\n' } });
+    writeFileSync(armed, '');
+    expect(await call('echo again')).toMatchObject({ status: 200, body: { stdout: 'again\n' } });
+    expect([existsSync(armed), existsSync(secret)]).toEqual([false, false]);
+  },
+);
