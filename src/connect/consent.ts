@@ -1,6 +1,6 @@
 import type { GrantRecord } from '../access/grant.ts';
 import { noteNothing } from '../http/auth.ts';
-import type { HttpExchange } from '../http/exchange.ts';
+import { type HttpExchange, urlOf } from '../http/exchange.ts';
 import type { SignInAnswer } from '../http/sign-in.ts';
 import { AgentError, GuessingRefused, Unauthorized } from '../lib/errors.ts';
 import { html, redirect } from './answers.ts';
@@ -22,7 +22,7 @@ export class ConsentRoute {
   async answer(exchange: HttpExchange, read: () => Promise<string>): Promise<SignInAnswer> {
     const { request, method } = exchange;
     const isForm = method === 'POST';
-    const parameters = isForm ? new URLSearchParams(await read()) : new URL(request.url, 'http://host').searchParams;
+    const parameters = isForm ? new URLSearchParams(await read()) : urlOf(request.url).searchParams;
     const words = this.#words(parameters.get('ui_locales'), request.headers.get('accept-language'));
     const open = this.deps.grants.openCodes();
     try {

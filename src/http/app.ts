@@ -8,7 +8,15 @@ import type { Operation } from '../operations/operation.ts';
 import type { Authenticator } from './auth.ts';
 import { type BodyReading, readCall, readJson, requireReadable } from './body.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
-import { beginExchange, type Exchange, type HttpExchange, invokeFor, noRoute, noteSession } from './exchange.ts';
+import {
+  beginExchange,
+  type Exchange,
+  type HttpExchange,
+  invokeFor,
+  noRoute,
+  noteSession,
+  pathOf,
+} from './exchange.ts';
 import type { CallLimiter, RateLimiter } from './limiters.ts';
 import { authorizeMetrics } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
@@ -114,27 +122,29 @@ export function createApp(deps: AppDeps) {
     throw noRoute(method, STREAM_PATH.test(path) ? STREAM_ROUTE : path, allowed);
   };
   const unparsed = { parse: 'none' } as const;
+  const refused = closed(nothing);
+  const notHere = open(nothing);
+  const signInDoor = open((exchange) => answerSignIn(deps, exchange) ?? nothing(exchange));
+  const noMethod = route((exchange) => mcp(deps, exchange, nothing));
+  // By the path itself: Elysia looks for it behind eleven characters, which fails where the host is short or missing.
+  const elsewhere: Route = (context) => {
+    const path = pathOf(context.request.url);
+    // A client that looks how to sign in learns that there is nothing, not that it has no token.
+    if (/^\/(?:\.well-known|oauth)\//.test(path)) return signInDoor(context);
+    // Whoever may POST there, with whatever token, learns that this is all there is.
+    if (path === '/mcp') return noMethod(context);
+    // What has no route, wants the token before it says so.
+    return OPEN_PATHS.includes(path) ? notHere(context) : refused(context);
+  };
   // A path is what the table says and nothing else: `/metrics/` is another.
   const app = new Elysia({ name: 'agent3', strictPath: true })
     .onError({ as: 'global' }, ({ error, request, server }) => failed(deps, begin(request, server), error))
     .get(STREAM_ROUTE, ({ request, server, params: { id } }) => {
       return closed((exchange) => stream(deps, id, exchange))({ request, server });
-    })
-    // What has no route, wants the token before it says so.
-    .all('/*', closed(nothing), unparsed)
-    .all('/', closed(nothing), unparsed);
-  // Whoever may POST there, with whatever token, learns that this is all there is.
-  app.all(
-    '/mcp',
-    route((exchange) => mcp(deps, exchange, nothing)),
-    unparsed,
-  );
+    });
+  for (const path of ['/*', '/']) app.all(path, elsewhere, unparsed);
   for (const [path, methods] of routes)
     for (const [method, answer] of Object.entries(methods)) app.route(method, path, answer, unparsed);
-  const signInDoor = open((exchange) => answerSignIn(deps, exchange) ?? nothing(exchange));
-  // A client that looks how to sign in learns that there is nothing, not that it has no token.
-  for (const path of ['/.well-known/*', '/oauth/*']) app.all(path, signInDoor, unparsed);
-  for (const path of OPEN_PATHS) app.all(path, open(nothing), unparsed);
   return app;
 }
 

@@ -74,13 +74,22 @@ function noteAnswer(exchange: Exchange, answer: Answer): void {
   if (typeof exit_code === 'number' || exit_code === null) exchange.exitCode = exit_code;
 }
 
-/** The path of an absolute URL, without its query. */
+/** The URL of a request; on `localhost` where its Host header is missing or cannot be one (`::1` without brackets). */
+export function urlOf(url: string): URL {
+  return URL.parse(url) ?? new URL(`http://localhost${targetOf(url)}`);
+}
+
+/** The path of a request, without its query. */
 export function pathOf(url: string): string {
-  // Without a usable Host header, Bun gives the path alone.
+  const target = targetOf(url);
+  const end = target.search(/[?#]/);
+  return end === -1 ? target : target.slice(0, end);
+}
+
+/** What a request names behind the host. Without a Host header, Bun gives it alone. */
+function targetOf(url: string): string {
   const start = url.startsWith('/') ? 0 : url.indexOf('/', url.indexOf('//') + 2);
-  if (start === -1) return '/';
-  const end = url.slice(start).search(/[?#]/);
-  return end === -1 ? url.slice(start) : url.slice(start, start + end);
+  return start === -1 ? '/' : url.slice(start);
 }
 
 interface Problem {

@@ -1,6 +1,7 @@
 import { KindGuard, OptionalKind, type TObject, type TSchema } from '@sinclair/typebox';
 import { Elysia } from 'elysia';
 import type { Operation } from '../operations/operation.ts';
+import { urlOf } from './exchange.ts';
 
 /** Which door a document describes: one route per operation, the same as the page `/docs` takes it, or `POST /` of the original. */
 export type Door = 'flat' | 'docs' | 'rpc';
@@ -149,11 +150,6 @@ function responses(schema: PlainSchema): Document {
 
 function json(description: string, schema: PlainSchema): Document {
   return { description, content: { 'application/json': { schema } } };
-}
-
-/** Of a request without a usable Host header, Bun gives the path alone. */
-function urlOf(url: string): URL {
-  return new URL(url, 'http://localhost');
 }
 
 /** The URL that a client used, for `servers`: behind a trusted proxy the one that it names. */

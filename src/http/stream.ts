@@ -2,7 +2,7 @@ import type { FollowEvent, Followers, Offsets } from '../calls/follow.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
-import { type HttpExchange, problemOf } from './exchange.ts';
+import { type HttpExchange, problemOf, urlOf } from './exchange.ts';
 
 interface OpenedStream {
   readonly response: Response;
@@ -21,7 +21,7 @@ export async function openStream(
   { principal, address, deadline, request }: HttpExchange,
   shutdown: SignalOnce,
 ): Promise<OpenedStream> {
-  const { searchParams } = new URL(request.url, 'http://localhost');
+  const { searchParams } = urlOf(request.url);
   const isBase64 = encodingOf(searchParams) === 'base64';
   const gone = new SignalOnce();
   let sent = 0;

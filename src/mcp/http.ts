@@ -7,7 +7,7 @@ import {
   preloadSchemas,
   WebStandardStreamableHTTPServerTransport,
 } from '@modelcontextprotocol/server';
-import type { Exchange } from '../http/exchange.ts';
+import { type Exchange, urlOf } from '../http/exchange.ts';
 import type { RateLimiter } from '../http/limiters.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import type { Turns } from '../lib/shares.ts';
@@ -183,7 +183,7 @@ function withoutBody({ url, method, headers, signal }: Request): Request {
   const sent = new Headers(headers);
   sent.set('accept', 'application/json, text/event-stream');
   sent.set('content-type', 'application/json');
-  return new Request(url, { method, headers: sent, signal });
+  return new Request(urlOf(url).href, { method, headers: sent, signal });
 }
 
 /** In the words of JSON-RPC, as the package refuses what it cannot take. */

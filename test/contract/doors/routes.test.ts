@@ -88,6 +88,35 @@ test.each(['//healthz', '//metrics', '//sessions/x/stream'])('so is %s', async (
   expect(await connection.until(/\r\n\r\n.*\}/)).toContain('"error":"Not found"');
 });
 
+describe.each(['x', '::1', 'a b', ''])('for the Host "%s"', (host) => {
+  const answer = async (request: string, headers = '', body = ''): Promise<string> => {
+    using connection = await RawConnection.open(agent);
+    const length = `Content-Length: ${body.length}`;
+    connection.send(`${request} HTTP/1.1\r\nHost: ${host}\r\n${headers}Connection: close\r\n${length}\r\n\r\n${body}`);
+    await connection.closed;
+    return connection.received;
+  };
+  const token = `X-Auth-Token: ${agent.token}\r\n`;
+
+  test('a session is found', async () => {
+    const path = '/sessions/0190f0a0-0000-7000-8000-000000000000/stream?stdout=0';
+    expect(await answer(`GET ${path}`, token)).toContain('"error":"Session not found"');
+  });
+
+  test('MCP answers', async () => {
+    const ping = '{"jsonrpc":"2.0","id":1,"method":"ping"}';
+    expect(await answer('POST /mcp', token, ping)).toContain('"result":{}');
+  });
+
+  test('who looks for a sign-in needs no token to learn that there is none', async () => {
+    expect(await answer('GET /.well-known/oauth-authorization-server')).toContain('"error":"Not found"');
+  });
+
+  test('the document of one door is there', async () => {
+    expect(await answer('GET /openapi.json?door=docs')).toStartWith('HTTP/1.1 200');
+  });
+});
+
 describe('the open routes', () => {
   test('GET /healthz needs no token and tells the version', async () => {
     const reply = await agent.request('/healthz');
