@@ -8,13 +8,17 @@ interface Advice {
 
 const ADVICE: readonly Advice[] = [
   {
-    text: 'shell runs bash, each call in a new one: give cwd and env instead of cd and export. An exit_code other than 0 is a result: read stderr.',
+    text: 'shell starts a new bash each time: give cwd and env instead of cd and export. An exit_code other than 0 is a result.',
   },
-  { text: 'Do several steps in one command, and ask for little output: grep, head, tail.' },
+  { text: 'Do several steps in one command.' },
+  {
+    needs: ['read_session'],
+    text: 'For a command that may write much, give max_output: 4000; read_session with match finds lines in the rest.',
+  },
   { text: 'message in an answer says what happened and which call comes next.' },
   {
     needs: ['look'],
-    text: 'For whatever only reads, call look instead of shell: it cannot change anything, so nobody has to confirm it.',
+    text: 'To only read, call look instead of shell: it cannot change anything, so nobody has to confirm it.',
   },
   {
     needs: ['read_session', 'kill_session', 'close_session'],
@@ -37,7 +41,7 @@ const ADVICE: readonly Advice[] = [
   { needs: ['server_info'], text: 'server_info describes the server and its limits.' },
   { text: 'Look before you change something. Copy a configuration, and check it (sshd -t) before a restart.' },
   {
-    text: 'Before you delete data, stop a service, change the network or do what cannot be undone, tell the owner and wait for a yes.',
+    text: 'Before you delete data, stop a service, change the network or do what cannot be undone, ask the owner.',
   },
   { text: 'Do not print passwords, keys or tokens.' },
   { text: 'At the end, say what you found and did, and what is left.' },
