@@ -5,14 +5,25 @@ import {
   type McpHttpHandler,
   ProtocolErrorCode,
   preloadSchemas,
+  SUPPORTED_PROTOCOL_VERSIONS,
   WebStandardStreamableHTTPServerTransport,
 } from '@modelcontextprotocol/server';
 import { type Exchange, urlOf } from '../http/exchange.ts';
 import type { RateLimiter } from '../http/limiters.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import type { Turns } from '../lib/shares.ts';
-import { cancelledId, hasLongLabel, isInitialize, messagesOf, normalize, wantsProgress } from './message.ts';
-import { firesWith, type McpCall, type McpServerDeps, mcpServer } from './server.ts';
+import type { Operation } from '../operations/operation.ts';
+import {
+  cancelledId,
+  hasLongLabel,
+  isInitialize,
+  messagesOf,
+  normalize,
+  type PlainCall,
+  plainCall,
+  wantsProgress,
+} from './message.ts';
+import { callTool, firesWith, type McpCall, type McpServerDeps, mcpServer } from './server.ts';
 
 /** Of one request (revisions before 2025-06-18): each message costs what a request costs. */
 const MAX_BATCH = 10;
@@ -79,6 +90,13 @@ export class McpHttp {
     try {
       // What the messages of a request ask for is one piece of work: however many come, no other token waits for them.
       await this.deps.turns.take(exchange.principal);
+      const usual = isOlderVersion(request.headers) ? plainCall(body) : undefined;
+      const operation = usual && this.deps.operations.find(({ name }) => name === usual.name);
+      if (usual !== undefined && operation !== undefined) {
+        const text = await this.#call(operation, usual, exchange, labelOf(request));
+        slot?.[Symbol.dispose]();
+        return jsonOf(200, text, exchange, done);
+      }
       const caller: Caller = { exchange, takesStream: takesStream(request.headers) };
       const bare = withoutBody(request);
       const isOlder = await isLegacyRequest(bare, body);
@@ -91,6 +109,17 @@ export class McpHttp {
     } catch (error) {
       slot?.[Symbol.dispose]();
       throw error;
+    }
+  }
+
+  /** The usual call of older clients, without the package: that would take a tenth to a quarter of a millisecond more. */
+  async #call(operation: Operation, { id, args }: PlainCall, exchange: Exchange, label: string): Promise<string> {
+    const call = this.#olderCall(exchange, label, id, false);
+    try {
+      const result = await callTool(this.deps, operation, args, call);
+      return JSON.stringify({ jsonrpc: '2.0', id, result });
+    } finally {
+      call.end();
     }
   }
 
@@ -116,7 +145,7 @@ export class McpHttp {
   /** A server and a transport for this request alone. */
   async #older(request: Request, body: unknown, { exchange, takesStream }: Caller): Promise<Answered> {
     const messages = messagesOf(body);
-    const label = request.headers.get('mcp-session-id') ?? '';
+    const label = labelOf(request);
     for (const message of messages) this.#cancel(exchange, label, cancelledId(message));
     const streams = takesStream && messages.some(wantsProgress);
     const server = this.newServer(this.deps, ({ mcpReq: { id } }) => this.#olderCall(exchange, label, id, streams));
@@ -168,6 +197,17 @@ function callerOf(auth: AuthInfo | undefined): Caller {
   return caller;
 }
 
+/** Whether the headers of a request are those of revisions before 2026-07-28. */
+function isOlderVersion(headers: Headers): boolean {
+  const version = headers.get('mcp-protocol-version');
+  return (version === null || SUPPORTED_PROTOCOL_VERSIONS.includes(version)) && !headers.has('mcp-method');
+}
+
+/** Which client it is, as far as it says: two of one token may have the same ids. */
+function labelOf({ headers }: Request): string {
+  return headers.get('mcp-session-id') ?? '';
+}
+
 function takesStream(headers: Headers): boolean {
   const accept = headers.get('accept') ?? '*/*';
   return accept.includes('text/event-stream') || accept.includes('*/*');
@@ -187,11 +227,14 @@ function withoutBody({ url, method, headers, signal }: Request): Request {
 }
 
 /** In the words of JSON-RPC, as the package refuses what it cannot take. */
-function refusal(why: string, { id }: Exchange, done: AnswerDone): Response {
+function refusal(why: string, exchange: Exchange, done: AnswerDone): Response {
   const error = { code: ProtocolErrorCode.InvalidRequest, message: `Invalid Request: ${why}` };
-  const text = JSON.stringify({ jsonrpc: '2.0', error, id: null });
-  done(400, Buffer.byteLength(text));
-  return new Response(text, { status: 400, headers: { 'content-type': 'application/json', 'x-request-id': id } });
+  return jsonOf(400, JSON.stringify({ jsonrpc: '2.0', error, id: null }), exchange, done);
+}
+
+function jsonOf(status: number, text: string, { id }: Exchange, done: AnswerDone): Response {
+  done(status, Buffer.byteLength(text));
+  return new Response(text, { status, headers: { 'content-type': 'application/json', 'x-request-id': id } });
 }
 
 /** The same response with `headers` added; `done` hears how many bytes went out, when the last has or the client is gone. */

@@ -18,6 +18,27 @@ export function normalize(body: unknown): unknown {
   return { ...body, params };
 }
 
+/** A call of a tool, as older clients send most of theirs. */
+export interface PlainCall {
+  readonly id: string | number;
+  readonly name: string;
+  readonly args: Raw | undefined;
+}
+
+/** Reads a call that has what every revision before 2026-07-28 has, and nothing more; undefined for every other message. */
+export function plainCall(message: unknown): PlainCall | undefined {
+  if (!isObject(message) || !isObject(message['params'])) return undefined;
+  const { jsonrpc, id, method, params, ...more } = message;
+  const { name, arguments: args, _meta: meta = {}, ...others } = message['params'];
+  if (jsonrpc !== '2.0' || method !== 'tools/call' || typeof name !== 'string') return undefined;
+  if (typeof id !== 'string' && !(typeof id === 'number' && Number.isSafeInteger(id))) return undefined;
+  if (args !== undefined && !isObject(args)) return undefined;
+  if (!isObject(meta) || Object.keys({ ...more, ...others }).length > 0) return undefined;
+  // These are about progress, or claim the newer protocol.
+  const isUsed = (key: string): boolean => key === 'progressToken' || key.startsWith('io.modelcontextprotocol/');
+  return Object.keys(meta).some(isUsed) ? undefined : { id, name, args };
+}
+
 /** The id of the request that a message takes back; undefined for every other message. */
 export function cancelledId(message: unknown): unknown {
   if (!isObject(message) || message['method'] !== 'notifications/cancelled') return undefined;

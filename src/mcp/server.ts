@@ -59,7 +59,7 @@ export function mcpServer(deps: McpServerDeps, begin: BeginCall): Server {
     }
     const call = begin(context);
     try {
-      return await callTool(deps, operation, params.arguments, call, context);
+      return await callTool(deps, operation, params.arguments, call, progressTo(context));
     } finally {
       call.end();
     }
@@ -93,14 +93,15 @@ function tool({ name, summary, description, args, readOnly, mayDestroy }: Operat
   };
 }
 
-async function callTool(
+/** Runs an operation for a call, which hears of progress by `send`. A refusal is an answer too. */
+export async function callTool(
   deps: McpServerDeps,
   operation: Operation,
   args: unknown,
   { exchange, cancelled, hearsProgress }: McpCall,
-  context: ServerContext,
-) {
-  using progress = new ProgressReport(hearsProgress ? progressTo(context) : undefined);
+  send?: SendProgress,
+): Promise<CallToolResult> {
+  using progress = new ProgressReport(hearsProgress ? send : undefined);
   using subscriptions = new DisposableStack();
   const interrupted = new SignalOnce();
   for (const event of [deps.shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
@@ -139,7 +140,7 @@ function hasMatch(args: unknown): boolean {
   return typeof args === 'object' && args !== null && 'match' in args && args.match !== null;
 }
 
-function progressTo({ mcpReq }: ServerContext): ((progress: Progress) => Promise<void>) | undefined {
+function progressTo({ mcpReq }: ServerContext): SendProgress | undefined {
   const progressToken = mcpReq._meta?.progressToken;
   if (progressToken === undefined) return undefined;
   return (progress) => mcpReq.notify({ method: 'notifications/progress', params: { progressToken, ...progress } });
@@ -161,12 +162,14 @@ interface Progress {
   readonly message: string;
 }
 
+type SendProgress = (progress: Progress) => Promise<void>;
+
 /** Reports once a second how long a command has run and what it has written, until it is disposed of. */
 class ProgressReport implements Disposable {
   #timer: Timer | undefined;
 
   /** Without `send`, nobody wants to hear of it. */
-  constructor(private readonly send: ((progress: Progress) => Promise<void>) | undefined) {}
+  constructor(private readonly send: SendProgress | undefined) {}
 
   watch(outputBytes: () => number): void {
     const { send } = this;

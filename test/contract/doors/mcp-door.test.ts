@@ -183,6 +183,33 @@ describe('/mcp', () => {
     expect((await agent.read({ session: id })).status).toBe('killed');
   });
 
+  // A usual call does without the package, which the same call in a batch of its own goes through.
+  test.each([
+    ['a command', { name: 'shell', arguments: { cmd: 'echo out; echo err >&2; exit 3' } }, 'id-1'],
+    ['a refused call', { name: 'shell', arguments: { cmd: 'true', cwd: '/nowhere' } }, 7],
+    ['no arguments', { name: 'shell' }, 0],
+    [
+      'a call with notes of its client',
+      { name: 'shell', arguments: { cmd: 'echo noted' }, _meta: { 'client/use': 'x' } },
+      1,
+    ],
+    ['an unknown tool', { name: 'nothing', arguments: {} }, 1],
+    ['arguments that are none', { name: 'shell', arguments: ['true'] }, 1],
+    ['a name that is none', { name: 5, arguments: {} }, 1],
+    ['something to come later', { name: 'shell', arguments: { cmd: 'true' }, task: {} }, 1],
+  ])('answers %s alone as in a batch', async (_, params, id) => {
+    const call = { jsonrpc: '2.0', id, method: 'tools/call', params };
+    const [alone, batch] = [await post(call), await post([call])];
+    expect([alone.status, JSON.parse(alone.text)]).toEqual([batch.status, [JSON.parse(batch.text)].flat()[0]]);
+    expect(alone.headers.get('content-type')).toBe(batch.headers.get('content-type'));
+  });
+
+  test('refuses a call of a revision that nobody knows, and one with an id that is none', async () => {
+    const call = { jsonrpc: '2.0', id: 1, method: 'tools/call', params: { name: 'server_info' } };
+    expect((await post(call, { 'mcp-protocol-version': '2001-01-01' })).status).toBe(400);
+    expect((await post({ ...call, id: 1.5 })).status).toBe(400);
+  });
+
   test('takes a batch of 10 messages, each counted as a request, and refuses more', async () => {
     await using counting = await startAgent({ AGENT3_MAX_REQUESTS_PER_MINUTE: '30' });
     const send = (body: unknown) =>
