@@ -33,8 +33,12 @@ const SECURITY = 'token';
 /** ChatGPT's importer takes 3.1.0 and 3.1.1 alone, and wants the object `schemas` even where nothing is in it. */
 const OPENAPI_VERSION = '3.1.0';
 
-/** The link at the head of the page is to its own document, which is not the one for ChatGPT. */
-const PAGE_NOTE = ' For a GPT, import [openapi.json](openapi.json).';
+/** What stands at the head: the page links to its own document; the one for ChatGPT says once what an error is. */
+const NOTES: Readonly<Record<Door, string>> = {
+  docs: ' For a GPT, import [openapi.json](openapi.json).',
+  flat: ' A refusal has error and message, which says what to do instead.',
+  rpc: '',
+};
 
 /** The OpenAPI document of a door, without its `servers`: made by the swagger plugin from the list of operations. */
 export async function openApiDocument(
@@ -51,7 +55,7 @@ export async function openApiDocument(
         info: {
           title: 'Agent3',
           version,
-          description: `A shell on a Linux server: run commands, read their output, and look after what still runs.${door === 'docs' ? PAGE_NOTE : ''}`,
+          description: `A shell on a Linux server: run commands, read their output, and look after what still runs.${NOTES[door]}`,
         },
         components: {
           securitySchemes: { [SECURITY]: { type: 'apiKey', in: 'header', name: 'X-Auth-Token' } },
