@@ -17,6 +17,8 @@ export interface OperationLimits {
   readonly replySeconds: number;
   readonly maxExecSeconds: number;
   readonly maxBackgroundSeconds: number;
+  /** What a profile allows a command that is not in the background; undefined: as much as one that is. */
+  readonly foregroundSeconds?: number;
   readonly onTimeout: 'kill' | 'background';
   readonly maxOutputBytes: number;
   readonly maxReplyChars: number;
@@ -118,6 +120,7 @@ function limitsWithin(limits: OperationLimits, { limits: own }: Profile): Operat
   if (exec_seconds === undefined && background_seconds === undefined) return limits;
   return {
     ...limits,
+    ...(exec_seconds !== undefined && { foregroundSeconds: Math.min(limits.maxExecSeconds, exec_seconds) }),
     maxExecSeconds: Math.min(limits.maxExecSeconds, exec_seconds ?? Number.POSITIVE_INFINITY),
     maxBackgroundSeconds: Math.min(limits.maxBackgroundSeconds, background_seconds ?? Number.POSITIVE_INFINITY),
   };

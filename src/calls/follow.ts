@@ -142,10 +142,12 @@ export class Followers {
   }
 
   #stateOf(session: Session, { limits, masker }: CallContext): Answer {
-    const hints = messageOf(...recordHints(session.record, limits), masker?.hint());
+    const { fields } = snapshot(session, this.parts.clock);
+    const told = { durationMs: fields.duration_ms, next: undefined };
+    const hints = messageOf(...recordHints(session.record, { limits }, told), masker?.hint());
     const { waited_for } = session.record;
     return {
-      ...snapshot(session, this.parts.clock).fields,
+      ...fields,
       ...(waited_for !== undefined && { waited_for }),
       ...hints,
     };

@@ -49,7 +49,7 @@ export async function searchAnswer(
   notes: Notes,
 ): Promise<Answer> {
   const { found, isOver, context } = await searchUntilFound(parts, session, given, called);
-  const { masker, limits } = context;
+  const { masker } = context;
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
   const { record } = session;
@@ -67,7 +67,7 @@ export async function searchAnswer(
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
     ...messageOf(
-      ...recordHints(record, limits, notes.silence, 'next_offset'),
+      ...recordHints(record, context, { silence: notes.silence, durationMs: fields.duration_ms, next: 'next_offset' }),
       ...notes.more,
       fateOf(found, isAtEnd, isOver, given),
       masker?.hint(),
@@ -97,7 +97,8 @@ async function searchUntilFound(
       context.masker === undefined ? found : withoutSecrets(context.masker, found, session.stream(stream), showText);
     const found = await search(parts, session, given, call, { offset, isPlain, maxChars, roomChars }, show);
     const isOver = end === undefined;
-    if (found.matches.length > 0 || found.isStopped || isOver || call.shutdown.fired || deadline.passed) {
+    const isDone = found.matches.length > 0 || found.isStopped || isOver || parts.commands.waitsForInput(session);
+    if (isDone || call.shutdown.fired || deadline.passed) {
       return { found, isOver, context };
     }
     // A line that is not whole yet is looked at again.

@@ -13,8 +13,9 @@ import {
   turnFor,
 } from './answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
-import { binaryHint, type Notes, reasonOf, recordHints } from './hints.ts';
+import { binaryHint, type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
+import { reasonOf } from './status-hints.ts';
 
 interface OutputRequest {
   /** Most bytes of both streams together. */
@@ -41,7 +42,11 @@ export async function shellAnswer(
   const context = revalidate(called, withheld(session));
   const { streams, fields } = now;
   const build = (text: Texts, more: Answer, hints: readonly Hint[]): Answer => {
-    const ofRecord = recordHints(session.record, context.limits, notes.silence, streams.stdout.size);
+    const ofRecord = recordHints(session.record, context, {
+      silence: notes.silence,
+      durationMs: fields.duration_ms,
+      next: streams.stdout.size,
+    });
     const truncated = more['omitted'] !== undefined;
     const { record } = session;
     const told = {
@@ -53,7 +58,8 @@ export async function shellAnswer(
   const fitted = fit(streams, given, context, envelopeChars(build({ stdout: '', stderr: '' }, {}, [])));
   const text = await textsOf(fitted, streams, context.masker, given.plain ?? session.record.input === 'terminal');
   const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
-  const hints = [cutHint(fitted, session.id), binaryHint(text.stdout, text.stderr), context.masker?.hint()];
+  const cut = context.isLean ? undefined : cutHint(fitted, session.id);
+  const hints = [cut, binaryHint(text.stdout, text.stderr), context.masker?.hint()];
   return build(text, omitted === undefined ? {} : { omitted }, hints);
 }
 
@@ -105,6 +111,7 @@ async function shown(
   return joinWithNote({ head, tail }, omitted);
 }
 
+/** In the lean doors the line in the place of what is missing says it. */
 function cutHint(fitted: FittedStreams, session: string): Hint {
   const calls: string[] = [];
   for (const stream of ['stdout', 'stderr'] as const) {

@@ -39,7 +39,15 @@ export async function sliceAnswer(
   const context = revalidate(called);
   const { record } = session;
   const { masker, limits } = context;
-  const hints = [...recordHints(record, limits, notes.silence, 'next_offset'), ...notes.more, beyondHint(given, now)];
+  const hints = [
+    ...recordHints(record, context, {
+      silence: notes.silence,
+      durationMs: now.fields.duration_ms,
+      next: 'next_offset',
+    }),
+    ...notes.more,
+    beyondHint(given, now),
+  ];
   const message = messageOf(...hints, masker && MASK_HINT);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = replyChars(context) - envelopeChars(frame);

@@ -122,7 +122,7 @@ export async function* readStream(
   let wait = 0;
   let worthwhile = mayPassOnceReached();
   for (;;) {
-    const args = { session, stream, offset, encoding, wait };
+    const args = { session, stream, offset, encoding, wait, until: 'output' };
     const page = await persist(() => client.call<Page>('read_session', args, { seconds: 30 + wait }), worthwhile);
     worthwhile = mayPass;
     const text = page[stream];

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars } from '../calls/context.ts';
-import { TAKEN_BACK } from '../calls/hints.ts';
+import { TAKEN_BACK } from '../calls/status-hints.ts';
 import { asSessionId, SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';

@@ -4,6 +4,8 @@ import type { CallContext, OperationDeps } from '../calls/context.ts';
 import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/follow.ts';
 import { matchesField, searchAnswer } from '../calls/search.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
+import { waitForPrompt } from '../commands/prompt.ts';
+import type { Deadline } from '../lib/clock.ts';
 import { LOOK_SECONDS, MAX_PATTERN_CHARS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { Growth } from '../sessions/growth.ts';
 import { outlivesMachine } from '../sessions/record.ts';
@@ -24,11 +26,20 @@ export function readSessionOperation(parts: OperationDeps): Operation {
     run: async (given, call, ignored) => {
       const session = parts.store.get(given.session, call.principal);
       if (given.wait > 0) call.watch?.(() => session.totalBytes());
-      if (given.wait > 0 && given.match === undefined) await waitForMore(parts, session, given, call);
+      const isSearch = given.match !== undefined && given.until === 'end';
+      if (given.wait > 0 && !isSearch) await waitFor(parts, session, given, call);
       if (outlivesMachine(session.record))
         await parts.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
       const notes = { silence: await parts.commands.whySilent(session), more: [ignored] };
-      if (given.match !== undefined) return searchAnswer(parts, session, { ...given, match: given.match }, call, notes);
+      // A search waits by itself, for a line that matches.
+      if (given.match !== undefined)
+        return searchAnswer(
+          parts,
+          session,
+          { ...given, match: given.match, wait: isSearch ? given.wait : 0 },
+          call,
+          notes,
+        );
       return sliceAnswer(parts, session, given, notes, call);
     },
   });
@@ -57,7 +68,11 @@ function argsSchema({ limits }: OperationDeps) {
       minimum: 0,
       maximum: MAX_WAIT_SECONDS,
       default: 0,
-      description: 'Seconds to wait for output past offset, or the end.',
+      description: 'Seconds to wait for the end, a line that matches, or a question.',
+    }),
+    until: Type.Union([Type.Literal('end'), Type.Literal('output')], {
+      default: 'end',
+      description: 'output: wait for new output alone.',
     }),
     encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
       default: 'utf8',
@@ -67,8 +82,7 @@ function argsSchema({ limits }: OperationDeps) {
       Type.String({
         minLength: 1,
         maxLength: MAX_PATTERN_CHARS,
-        description:
-          'Regular expression (JavaScript; (?i) first ignores case): only lines that match. With wait, waits for one.',
+        description: 'Regular expression (JavaScript; (?i) first ignores case): only lines that match.',
       }),
     ),
     context_lines: Type.Integer({
@@ -83,14 +97,23 @@ function argsSchema({ limits }: OperationDeps) {
 
 type ReadArguments = Static<ReturnType<typeof argsSchema>>;
 
-/** Waits, as long as the call allows, until the stream has something past the offset or the command has ended. */
+/** Waits, as long as the call allows: for the end of the command or a question of it, or for something past the offset. */
+async function waitFor(parts: OperationDeps, session: Session, given: ReadArguments, call: CallContext): Promise<void> {
+  const { commands } = parts;
+  const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
+  if (given.until === 'output') return waitForMore(parts, session, given, call, deadline);
+  if (commands.inputOf(session) !== undefined) return waitForPrompt(commands, session, deadline, call.shutdown);
+  const end = commands.endOf(session);
+  if (end !== undefined) await deadline.waitFor(end, call.shutdown);
+}
+
 async function waitForMore(
   parts: OperationDeps,
   session: Session,
   given: ReadArguments,
   call: CallContext,
+  deadline: Deadline,
 ): Promise<void> {
-  const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
   using growth = new Growth(session.path(given.stream));
   const tail = call.masker === undefined ? undefined : new Tail();
   for (;;) {

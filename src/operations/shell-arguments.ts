@@ -40,7 +40,7 @@ export function shellArguments(limits: OperationLimits) {
     timeout: Type.Optional(
       Type.Number({
         minimum: MIN_TIMEOUT_SECONDS,
-        description: `Seconds until the command is stopped, up to ${limits.maxExecSeconds} (default), or ${limits.maxBackgroundSeconds} with background, interactive or pty.`,
+        description: `Stops the command after so many seconds, up to ${longestSeconds(limits)}. Without it, it may run on.`,
       }),
     ),
     background: Type.Boolean({
@@ -49,7 +49,7 @@ export function shellArguments(limits: OperationLimits) {
     }),
     on_timeout: Type.Optional(
       Type.Union([Type.Literal('kill'), Type.Literal('background')], {
-        description: `background lets it continue at timeout. Default: ${limits.onTimeout}.`,
+        description: 'background: at timeout it is not stopped, and continues.',
       }),
     ),
     keep: Type.Union([Type.Literal('both'), Type.Literal('head'), Type.Literal('tail')], {
@@ -93,7 +93,10 @@ export interface TimeArguments {
   readonly interactive: boolean;
 }
 
-export type TimeLimits = Pick<OperationLimits, 'maxExecSeconds' | 'maxBackgroundSeconds' | 'onTimeout'>;
+export type TimeLimits = Pick<
+  OperationLimits,
+  'maxExecSeconds' | 'maxBackgroundSeconds' | 'foregroundSeconds' | 'onTimeout' | 'replySeconds'
+>;
 
 export interface TimePlan {
   readonly executionSeconds: number;
@@ -103,38 +106,51 @@ export interface TimePlan {
   readonly outlivesCall: boolean;
 }
 
-/** Chooses the limits of a command. Throws `InvalidArguments` for more time than there is, with what to do instead. */
-export function planTime(given: TimeArguments, limits: TimeLimits): TimePlan {
-  const { maxExecSeconds, maxBackgroundSeconds } = limits;
-  if (given.background) return planBackground(given.timeout, maxBackgroundSeconds);
-  if ((given.pty || given.interactive) && maxBackgroundSeconds > 0) return planDialogue(given.timeout, limits);
-  const seconds = given.timeout ?? maxExecSeconds;
-  if (seconds > maxExecSeconds) {
-    const advice =
-      maxBackgroundSeconds > maxExecSeconds ? ` With background: true it may be up to ${maxBackgroundSeconds}.` : '';
-    throw new InvalidArguments(`timeout must be a number up to ${maxExecSeconds}, not ${seconds}.${advice}`);
-  }
-  const goesOn = (given.on_timeout ?? limits.onTimeout) === 'background' && maxBackgroundSeconds > seconds;
+/** The longest that any command may run: that of the background, where there is one. */
+function longestSeconds({
+  maxExecSeconds,
+  maxBackgroundSeconds,
+}: Pick<TimeLimits, 'maxExecSeconds' | 'maxBackgroundSeconds'>): number {
+  return maxBackgroundSeconds === 0 ? maxExecSeconds : Math.max(maxExecSeconds, maxBackgroundSeconds);
+}
+
+/**
+ * Chooses the limits of a command. Without a `timeout`, `POST /` holds it to the limit of the original, and the lean
+ * doors let it run. Throws `InvalidArguments` for more time than there is, with what to do instead.
+ */
+export function planTime(given: TimeArguments, limits: TimeLimits, isLean: boolean): TimePlan {
+  const { maxExecSeconds, maxBackgroundSeconds, foregroundSeconds, replySeconds } = limits;
+  const longest = longestSeconds(limits);
+  if (given.background && maxBackgroundSeconds === 0) throw new BackgroundOff();
+  const isDialogue = (given.pty || given.interactive) && maxBackgroundSeconds > 0;
+  // Somebody types between the answers, and takes longer than a command may.
+  const most = given.background ? maxBackgroundSeconds : isDialogue ? longest : (foregroundSeconds ?? longest);
+  const { timeout } = given;
+  if (timeout !== undefined && timeout > most) throw tooMuchTime(timeout, most, given.background, maxBackgroundSeconds);
+  const isFree = given.background || isDialogue || isLean;
+  const executionSeconds = timeout ?? (isFree ? most : maxExecSeconds);
+  // The rule of the server is about commands of `POST /` without a `timeout` alone.
+  const atLimit = given.on_timeout ?? (timeout === undefined && !isLean ? limits.onTimeout : 'kill');
+  const goesOn = !isDialogue && atLimit === 'background' && maxBackgroundSeconds > executionSeconds;
+  if (goesOn && !given.background)
+    return { executionSeconds: maxBackgroundSeconds, answerSeconds: executionSeconds, outlivesCall: true };
   return {
-    executionSeconds: goesOn ? maxBackgroundSeconds : seconds,
-    answerSeconds: goesOn ? seconds : Number.POSITIVE_INFINITY,
-    outlivesCall: goesOn,
+    executionSeconds,
+    answerSeconds: given.background ? 0 : Number.POSITIVE_INFINITY,
+    outlivesCall: given.background || isDialogue || executionSeconds > Math.max(maxExecSeconds, replySeconds),
   };
 }
 
-/** Somebody types between the answers, and takes longer than a command may: the limit is that of the background. */
-function planDialogue(timeout: number | undefined, { maxExecSeconds, maxBackgroundSeconds }: TimeLimits): TimePlan {
-  const most = Math.max(maxExecSeconds, maxBackgroundSeconds);
-  return { ...planBackground(timeout ?? most, most), answerSeconds: Number.POSITIVE_INFINITY };
-}
-
-function planBackground(timeout: number | undefined, maxBackgroundSeconds: number): TimePlan {
-  if (maxBackgroundSeconds === 0) throw new BackgroundOff();
-  const seconds = timeout ?? maxBackgroundSeconds;
-  if (seconds > maxBackgroundSeconds) {
-    throw new InvalidArguments(
-      `timeout must be a number up to ${maxBackgroundSeconds} in the background, not ${seconds}. Split the work.`,
-    );
-  }
-  return { executionSeconds: seconds, answerSeconds: 0, outlivesCall: true };
+function tooMuchTime(
+  timeout: number,
+  most: number,
+  isBackground: boolean,
+  maxBackgroundSeconds: number,
+): InvalidArguments {
+  const advice =
+    maxBackgroundSeconds > most && !isBackground
+      ? `With background: true it may be up to ${maxBackgroundSeconds}.`
+      : 'Split the work into shorter commands.';
+  const where = isBackground ? ' in the background' : '';
+  return new InvalidArguments(`timeout must be a number up to ${most}${where}, not ${timeout}. ${advice}`);
 }

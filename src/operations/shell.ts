@@ -76,7 +76,7 @@ async function findOrRun(
   context: CallContext,
   attempts = 2,
 ): Promise<Found> {
-  const time = planTime(given, context.limits);
+  const time = planTime(given, context.limits, context.isLean === true);
   let seen = 0;
   const run = async (): Promise<Found> => {
     const command = await checks.check(given, context, time);

@@ -1,0 +1,197 @@
+import type { Silence } from '../diagnosis/wait-words.ts';
+import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
+import type { SessionRecord } from '../sessions/record.ts';
+import type { Hint } from './answer.ts';
+import type { OperationLimits } from './context.ts';
+
+type HintLimits = Pick<
+  OperationLimits,
+  'replySeconds' | 'maxExecSeconds' | 'maxBackgroundSeconds' | 'foregroundSeconds' | 'maxSessionBytes'
+>;
+
+/** What of its call the words of an answer depend on. */
+export interface HintContext {
+  readonly limits: HintLimits;
+  /** The lean doors say nothing that a field says, and name one call. */
+  readonly isLean?: boolean;
+}
+
+/** The command that an answer is about, as it is now. */
+export interface Told {
+  readonly silence?: Silence | undefined;
+  /** How long it has run. */
+  readonly durationMs: number;
+  /** Where the next read begins; `next_offset`: the field says it. */
+  readonly next: number | 'next_offset' | undefined;
+}
+
+export const MIB = 1_048_576;
+
+/** Why a command was stopped that nobody asked to stop. */
+export const TAKEN_BACK = 'its client took the call back';
+
+/** What the status of a session means and which call comes next; nothing for a command that is simply done. */
+export function statusHint(record: SessionRecord, { limits, isLean }: HintContext, told: Told): Hint {
+  if (isLean) return leanStatusHint(record, limits, told);
+  switch (record.status) {
+    case 'running':
+      return runningHint(record, limits, told);
+    case 'timeout':
+      return joined(
+        `The command was stopped at its execution limit of ${record.execution_seconds} s; its output until then is kept.${waitedFor(record)}`,
+        longerHint(record, limits, false),
+      );
+    case 'killed':
+      return record.taken_back
+        ? WAS_TAKEN_BACK
+        : 'The command was stopped on request, by kill_session or close_session.';
+    default:
+      return endHint(record, limits);
+  }
+}
+
+/** The same for the lean doors, whose fields say that it runs, was stopped or has ended. */
+function leanStatusHint(record: SessionRecord, limits: HintLimits, { silence, next, durationMs }: Told): Hint {
+  const { status, execution_seconds: seconds } = record;
+  switch (status) {
+    case 'running': {
+      if (silence?.asks || next === 'next_offset') return undefined;
+      const stays = isBrief(record, limits)
+        ? `It is stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s.`
+        : `It runs for up to ${seconds} s.`;
+      const offset = next === undefined || next === 0 ? '' : `offset ${next}, `;
+      return { text: `${stays} Next: read_session ${offset}wait ${waitSeconds(limits)}.`, calls: ['read_session'] };
+    }
+    case 'timeout':
+      return joined(`It was stopped after ${seconds} s.${waitedFor(record)}`, longerHint(record, limits, true));
+    case 'killed':
+      return record.taken_back ? WAS_TAKEN_BACK : undefined;
+    default:
+      return endHint(record, limits);
+  }
+}
+
+const WAS_TAKEN_BACK = `The command was stopped because ${TAKEN_BACK}.`;
+
+/** The longest `wait` that an answer has time for. */
+function waitSeconds({ replySeconds }: HintLimits): number {
+  return Math.min(MAX_WAIT_SECONDS, Math.floor(replySeconds));
+}
+
+/** Whether a command is held to the time of one that is not in the background. */
+function isBrief({ execution_seconds }: SessionRecord, { maxExecSeconds }: HintLimits): boolean {
+  return execution_seconds <= maxExecSeconds;
+}
+
+function secondsLeft({ execution_seconds }: SessionRecord, durationMs: number): number {
+  return Math.max(0, Math.ceil(execution_seconds - durationMs / 1000));
+}
+
+function runningHint(record: SessionRecord, limits: HintLimits, { silence, durationMs, next }: Told): Hint {
+  const seconds = record.execution_seconds;
+  if (silence?.asks) return `The command runs, up to ${seconds} s.`;
+  const offset = next === undefined ? '' : next === 'next_offset' ? NEXT_OFFSET : `offset: ${next} and `;
+  const call = `Call read_session with this session, ${offset}wait: ${waitSeconds(limits)} to follow it`;
+  if (!isBrief(record, limits) || limits.maxBackgroundSeconds <= seconds)
+    return {
+      text: `The command is still running and goes on until its limit of ${seconds} s. ${call}, or close_session to stop it.`,
+      calls: ['read_session', 'close_session'],
+    };
+  return {
+    text: `The command is still running, and is stopped in ${secondsLeft(record, durationMs)} s at its limit of ${seconds} s. ${call}. To let such a command run on, send it with on_timeout: "background".`,
+    calls: ['read_session'],
+  };
+}
+
+const NEXT_OFFSET = 'its next_offset as offset and ';
+
+function joined(text: string, more: Hint): Hint {
+  if (more === undefined) return text;
+  return typeof more === 'string' ? `${text} ${more}` : { ...more, text: `${text} ${more.text}` };
+}
+
+/** What every door says of a command that is over, waits, or was not run. */
+function endHint(record: SessionRecord, limits: HintLimits): Hint {
+  switch (record.status) {
+    case 'output_limit':
+      return `The command was stopped because ${tooMuch(record, limits.maxSessionBytes)}; what it wrote is kept. Run it again with its output filtered or redirected to a file.`;
+    case 'lost':
+      return 'The agent or the machine stopped while the command ran, so its end and exit code are unknown; the output it wrote is kept. Check what it has done before you run it again.';
+    case 'waiting':
+      return {
+        text: `Nothing has run yet: a person has to approve this command, because ${reasonOf(record)}. Do not send it again; call read_session with this session and wait: ${waitSeconds(limits)} to follow it, for up to 10 minutes.`,
+        calls: ['read_session'],
+      };
+    case 'denied':
+      return `Nothing was run: ${reasonOf(record)}. ${afterDenial(record)}`;
+    default:
+      return undefined;
+  }
+}
+
+/** Where nobody has decided against it, the same call is no way round a decision. */
+function afterDenial({ decision, key }: SessionRecord): string {
+  switch (decision?.action) {
+    case 'stopped':
+    case 'expired':
+    case 'withdrawn':
+    case 'failed':
+      return `Nobody has decided against it: if it is still needed, send the same call again${key === null ? '' : ', with another key'}.`;
+    case 'tampered':
+      return 'Tell the user of it, who has to look at the server before anything else is done there.';
+    default:
+      return 'Do not try it in another way; do the task without it, or tell the user.';
+  }
+}
+
+/** Why a command waits or was not run: without a full stop, with the part of the command that it is about. */
+export function reasonOf({ decision }: SessionRecord): string {
+  const reason = decision?.reason ?? '';
+  const words = reason.endsWith('.') ? reason.slice(0, -1) : reason;
+  return decision?.part === undefined ? words : `${words} (${decision.part})`;
+}
+
+function waitedFor({ waited_for }: SessionRecord): string {
+  return waited_for === undefined ? '' : ` It was silent: ${waited_for}`;
+}
+
+function tooMuch({ stdout_bytes, stderr_bytes, reserved_bytes = 0, file_max }: SessionRecord, max: number): string {
+  if (stdout_bytes + stderr_bytes > max) return `it wrote more than a session may hold (${max} bytes)`;
+  if (reserved_bytes > max) {
+    return `it reserved more of the disk for its output than a session may hold (${max} bytes)`;
+  }
+  if (file_max !== undefined && reserved_bytes > file_max) {
+    return `it reserved more of the disk for its output than a file may hold here (${Math.round(file_max / MIB)} MiB)`;
+  }
+  return 'all sessions together had become too large, those of this token took the most, and it was the largest of them that ran';
+}
+
+function longerHint(record: SessionRecord, limits: HintLimits, isLean: boolean): Hint {
+  const { maxExecSeconds, maxBackgroundSeconds, foregroundSeconds } = limits;
+  const most = foregroundSeconds ?? Math.max(maxExecSeconds, maxBackgroundSeconds);
+  const seconds = record.execution_seconds;
+  if (isLean && seconds < most) return `Without timeout it runs for up to ${most} s.`;
+  if (seconds < maxExecSeconds) return `A timeout of up to ${most} is allowed.`;
+  return longerInBackground(record, limits);
+}
+
+function longerInBackground({ execution_seconds }: SessionRecord, { maxBackgroundSeconds }: HintLimits): Hint {
+  if (execution_seconds >= maxBackgroundSeconds) return 'Split the work into shorter commands.';
+  return {
+    text: `With background: true it may run up to ${maxBackgroundSeconds} s; follow it with read_session and wait.`,
+    calls: ['read_session'],
+  };
+}
+
+export function survivorsHint({ survivors: count }: SessionRecord, { isLean }: HintContext): Hint {
+  if (count === 0) return undefined;
+  if (isLean) {
+    const subject = count === 1 ? '1 process it started still runs' : `${count} processes it started still run`;
+    return { text: `${subject}; close_session stops ${count === 1 ? 'it' : 'them'}.`, calls: ['close_session'] };
+  }
+  const subject = count === 1 ? '1 process it started is' : `${count} processes it started are`;
+  return {
+    text: `The command has ended, and ${subject} still running in this session: read_session shows what they write, close_session stops them.`,
+    calls: ['read_session', 'close_session'],
+  };
+}
