@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import type { Silence } from '../diagnosis/wait-words.ts';
+import { hasSystemd } from '../linux/systemd.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Hint } from './answer.ts';
 import { type HintContext, MIB, statusHint, survivorsHint, type Told } from './status-hints.ts';
@@ -110,6 +111,17 @@ function signalHint({ status, exit_code, hits, cmd }: SessionRecord): string | u
 function looksForProcesses(cmd: string): boolean {
   if (/\bp(?:kill|grep)\b/.test(cmd)) return /\s-(?:-full\b|[A-Za-z0-9]{0,8}f)/.test(cmd);
   return /\bps\b/.test(cmd) && /\bgrep\b/.test(cmd) && /\bkill\b/.test(cmd);
+}
+
+/** Names what keeps a server running, where this agent may start services; a session ends at its limit. */
+export function lastingHint(
+  { status }: SessionRecord,
+  silence: Silence | undefined,
+  isUnconfined: boolean,
+): string | undefined {
+  if (status !== 'running' || silence?.serves !== true) return undefined;
+  if (!isUnconfined || process.geteuid?.() !== 0 || !hasSystemd()) return undefined;
+  return 'To keep a server running for good, start it with systemd-run --unit=NAME COMMAND.';
 }
 
 /** Tells that output may be missing: the kernel refused it, and commands seldom say so. */

@@ -71,7 +71,7 @@ function fit(streams: Streams, given: OutputRequest, context: CallContext, frame
   const { masker } = context;
   const reserve = frameChars + OMITTED_CHARS + HINT_CHARS + (masker === undefined ? 0 : MASK_HINT.length + 1);
   const budget = { bytes: given.max_output, chars: replyChars(context) - reserve };
-  const fitted = fitStreams(streams.stdout, streams.stderr, budget, given.keep);
+  const fitted = fitStreams(streams.stdout, streams.stderr, budget, given.keep, context.isLean);
   masker?.allow(budget.chars - jsonChars(fitted.stdout.text) - jsonChars(fitted.stderr.text));
   return fitted;
 }
@@ -151,30 +151,41 @@ const NOTE_CHARS = 100;
 
 /**
  * The two streams as text that fits `budget`: whole where they fit together, else cut as `keep` says, with a line in
- * the place of what is missing. That line counts as characters, not as output bytes.
+ * the place of what is missing. That line counts as characters, not as output bytes. `sparesCuts`: what is shorter than
+ * that line is not cut, although it is then more bytes than the budget has.
  */
-export function fitStreams(stdout: ByteSource, stderr: ByteSource, budget: Share, keep: Keep): FittedStreams {
+export function fitStreams(
+  stdout: ByteSource,
+  stderr: ByteSource,
+  budget: Share,
+  keep: Keep,
+  sparesCuts = false,
+): FittedStreams {
+  const fitOne = (stream: ByteSource, share: Share): FittedStream => fitStream(stream, share, keep, sparesCuts);
   const bytes = divide(budget.bytes, stdout.size, stderr.size);
   const first = {
-    stdout: fitStream(stdout, { bytes: bytes.stdout, chars: budget.chars }, keep),
-    stderr: fitStream(stderr, { bytes: bytes.stderr, chars: budget.chars }, keep),
+    stdout: fitOne(stdout, { bytes: bytes.stdout, chars: budget.chars }),
+    stderr: fitOne(stderr, { bytes: bytes.stderr, chars: budget.chars }),
   };
   const cost = { stdout: jsonChars(first.stdout.text), stderr: jsonChars(first.stderr.text) };
   if (cost.stdout + cost.stderr <= budget.chars) return first;
   const chars = divide(budget.chars, cost.stdout, cost.stderr);
   return {
-    stdout: fitStream(stdout, { bytes: bytes.stdout, chars: chars.stdout }, keep),
-    stderr: fitStream(stderr, { bytes: bytes.stderr, chars: chars.stderr }, keep),
+    stdout: fitOne(stdout, { bytes: bytes.stdout, chars: chars.stdout }),
+    stderr: fitOne(stderr, { bytes: bytes.stderr, chars: chars.stderr }),
   };
 }
 
-function fitStream(stream: ByteSource, share: Share, keep: Keep): FittedStream {
+function fitStream(stream: ByteSource, share: Share, keep: Keep, sparesCuts: boolean): FittedStream {
   if (stream.size <= share.bytes) {
     const text = decodeUtf8(stream.read(0, stream.size));
     // Six is the most characters that one byte becomes (ESC as an escape sequence of JSON).
     if (stream.size * 6 <= share.chars || jsonChars(text) <= share.chars) return { text };
   }
-  return cutStream(stream, share, keep);
+  const cut = cutStream(stream, share, keep);
+  if (!sparesCuts || cut.omitted === undefined || cut.omitted.bytes > omissionNote(cut.omitted).length) return cut;
+  const text = decodeUtf8(stream.read(0, stream.size));
+  return jsonChars(text) <= share.chars ? { text } : cut;
 }
 
 function cutStream(stream: ByteSource, share: Share, keep: Keep): FittedStream {

@@ -27,8 +27,9 @@ import {
 } from '../install/doctor/surroundings.ts';
 import { type Manifest, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { hasSystemd, readText } from '../install/machine.ts';
+import { readText } from '../install/machine.ts';
 import { visibleJson } from '../lib/visible.ts';
+import { hasSystemd } from '../linux/systemd.ts';
 import { ConfigError, loadConfig } from '../settings/config.ts';
 import { version } from '../version.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';

@@ -8,6 +8,8 @@ export interface Silence {
   readonly text: string;
   /** It waits for somebody to type. */
   readonly asks: boolean;
+  /** It waits for clients of the network: it is meant to run for good. */
+  readonly serves: boolean;
   /** The operations that the text advises. */
   readonly calls: readonly ('write_session' | 'kill_session')[];
 }
@@ -47,6 +49,7 @@ async function lookAt(
   return {
     text: describeWait(wait, (one) => nameOf(one, mask)),
     asks,
+    serves: wait.kind === 'network' && wait.socket.state === 'listening',
     calls: asks ? ['write_session'] : wait.kind === 'stopped' ? ['kill_session'] : [],
   };
 }

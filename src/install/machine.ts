@@ -20,11 +20,6 @@ export function mustRun(argv: readonly string[], seconds?: number): string {
   throw new InstallFault(`${argv.join(' ')} failed (${code}): ${(stderr || stdout).trim().slice(-1000)}`);
 }
 
-/** Whether systemd runs this machine (sd_booted(3)). */
-export function hasSystemd(): boolean {
-  return existsSync('/run/systemd/system');
-}
-
 /** Whether systemd says `is-active`, or `is-enabled`, of a unit. */
 export function unitIs(state: 'active' | 'enabled', unit: string): boolean {
   return runCommand(['systemctl', `is-${state}`, '--quiet', unit]).code === 0;

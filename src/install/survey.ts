@@ -4,6 +4,7 @@ import { parseEnvFile } from '../../ops/env-file.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { newToken } from '../lib/token.ts';
+import { hasSystemd } from '../linux/systemd.ts';
 import { LOOPBACK_PROXIES, requireCaddy } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { changeSettings, type Manifest, readManifest } from './installed.ts';
@@ -12,7 +13,6 @@ import {
   ceilingsFor,
   entryOf,
   groupOf,
-  hasSystemd,
   InstallFault,
   logGroupsOf,
   namesIn,

@@ -1,12 +1,13 @@
 import { existsSync } from 'node:fs';
 import { basename } from 'node:path';
 import { runCommand } from '../../ops/watchdog/command.ts';
+import { hasSystemd } from '../linux/systemd.ts';
 import { removeSite } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { type Manifest, readManifest } from './installed.ts';
 import { type Addition, INVENTORY } from './inventory.ts';
 import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
-import { hasSystemd, InstallFault, namesIn, removeLock, takeLock } from './machine.ts';
+import { InstallFault, namesIn, removeLock, takeLock } from './machine.ts';
 import { leaveLogGroups, removeUsers } from './users.ts';
 
 /** What the owner asked for. */

@@ -92,6 +92,11 @@ export class TooManyRequests extends refusal(429, 'Too many requests') {
     super(hint);
     this.headers = { 'retry-after': String(Math.ceil(retryAfterSeconds)) };
   }
+
+  /** The same refusal, with `more` behind its sentence. */
+  with(more: string): TooManyRequests {
+    return new TooManyRequests(Number(this.headers['retry-after']), `${this.hint}${more}`);
+  }
 }
 
 export class GuessingRefused extends TooManyRequests {

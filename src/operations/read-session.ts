@@ -102,9 +102,13 @@ async function waitFor(parts: OperationDeps, session: Session, given: ReadArgume
   const { commands } = parts;
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
   if (given.until === 'output') return waitForMore(parts, session, given, call, deadline);
-  if (commands.inputOf(session) !== undefined) return waitForPrompt(commands, session, deadline, call.shutdown);
-  const end = commands.endOf(session);
-  if (end !== undefined) await deadline.waitFor(end, call.shutdown);
+  for (;;) {
+    // Of a command that waits for a person, what ends first is that.
+    const end = commands.endOf(session);
+    if (end === undefined || call.shutdown.fired || deadline.passed) return;
+    if (commands.inputOf(session) !== undefined) return waitForPrompt(commands, session, deadline, call.shutdown);
+    await deadline.waitFor(end, call.shutdown);
+  }
 }
 
 async function waitForMore(

@@ -34,7 +34,7 @@ export class Gate {
   constructor(
     readonly limit: number,
     private readonly what = 'commands',
-    private readonly advice = ', or stop a session you no longer need with close_session',
+    private readonly advice = ', or stop a command that is no longer needed with kill_session',
   ) {
     this.#slots = new Shares(limit);
   }

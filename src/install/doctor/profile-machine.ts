@@ -5,12 +5,12 @@ import { type Profile, userOf } from '../../access/profile.ts';
 import { type ProfileSet, readProfiles } from '../../access/profile-files.ts';
 import { errnoOf } from '../../lib/errors.ts';
 import { LOOK_USER } from '../../lib/look-user.ts';
+import { hasSystemd } from '../../linux/systemd.ts';
 import { accountOf, type NamedAccount } from '../../process/environment.ts';
 import { hardLinkNotes } from '../../sandbox/hidden.ts';
 import { asUser, mayWriteIn, sandboxFault } from '../../sandbox/sandbox.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
 import { PATHS, SERVICE } from '../layout.ts';
-import { hasSystemd } from '../machine.ts';
 
 /**
  * Why the commands of profiles could not run on this machine as the profiles want it, by the names of the profiles.

@@ -32,10 +32,10 @@ describe.skipIf(!canTry).each([
     if (exitCode !== 0) throw new Error(`${script}: ${stderr}`);
   };
   const shell = async (profile: string, cmd: string): Promise<Record<string, unknown>> => {
-    const response = await fetch(`${agent.url}/shell`, {
+    const response = await fetch(`${agent.url}/`, {
       method: 'POST',
       headers: { 'x-auth-token': tokens[profile] ?? '' },
-      body: JSON.stringify({ cmd, cwd: '/' }),
+      body: JSON.stringify({ op: 'shell', args: { cmd, cwd: '/' } }),
     });
     return { http: response.status, ...((await response.json()) as object) };
   };

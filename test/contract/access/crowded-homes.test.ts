@@ -28,10 +28,10 @@ describe.skipIf(!canTry)('what local users put into their homes', () => {
     return stdout.toString();
   };
   const shell = async (profile: string, cmd: string): Promise<Record<string, unknown>> => {
-    const response = await fetch(`${agent.url}/shell`, {
+    const response = await fetch(`${agent.url}/`, {
       method: 'POST',
       headers: { 'x-auth-token': tokens[profile] ?? '' },
-      body: JSON.stringify({ cmd, cwd: '/' }),
+      body: JSON.stringify({ op: 'shell', args: { cmd, cwd: '/' } }),
     });
     return { http: response.status, ...((await response.json()) as object) };
   };

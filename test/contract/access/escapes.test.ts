@@ -140,10 +140,10 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])(
     });
 
     const callAs = async (profile: Name, op: string, args: object): Promise<Record<string, unknown>> => {
-      const response = await fetch(`${agent.url}/${op}`, {
+      const response = await fetch(`${agent.url}/`, {
         method: 'POST',
         headers: { 'x-auth-token': tokens[profile] ?? '' },
-        body: JSON.stringify(args),
+        body: JSON.stringify({ op, args }),
       });
       return (await response.json()) as Record<string, unknown>;
     };

@@ -152,7 +152,7 @@ describe('a secret that is written piece by piece', () => {
 
   test.concurrent('is masked in a read that waits', async () => {
     const session = await start(`${slowly}; echo; sleep 5`);
-    const { stdout, next_offset } = await agent.read({ session, wait: 10 });
+    const { stdout, next_offset } = await agent.read({ session, wait: 10, until: 'output' });
     expect(stdout.trimEnd()).toBe('‹github token›');
     expect(next_offset).toBeGreaterThanOrEqual(TOKEN.length);
   });
@@ -160,7 +160,7 @@ describe('a secret that is written piece by piece', () => {
   test.concurrent('a word that nothing follows is shown after a moment, also a question', async () => {
     const session = await start('printf name; sleep 20');
     const before = performance.now();
-    expect((await agent.read({ session, wait: 10 })).stdout).toBe('name');
+    expect((await agent.read({ session, wait: 10, until: 'output' })).stdout).toBe('name');
     expect(performance.now() - before).toBeLessThan(5000);
     const response = await fetch(`${agent.url}/sessions/${session}/stream`, {
       headers: { 'x-auth-token': agent.token },

@@ -47,8 +47,8 @@ afterAll(async () => {
 });
 
 async function call(token: string, op: string, args: unknown = {}): Promise<Reply> {
-  const init = { method: 'POST', headers: { 'x-auth-token': token }, body: JSON.stringify(args) };
-  return readReply(await fetch(`${agent.url}/${op}`, init));
+  const init = { method: 'POST', headers: { 'x-auth-token': token }, body: JSON.stringify({ op, args }) };
+  return readReply(await fetch(`${agent.url}/`, init));
 }
 
 const LINE = 'Nov 28 20:00:00 host app[123]: user=bob password=hunter2secret path=/var/log/x status=200';

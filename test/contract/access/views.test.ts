@@ -51,10 +51,10 @@ describe.skipIf(!canTry)('the view of a home below a closed directory', () => {
   });
 
   test('is there for the commands of its user, and for no other user of the machine', async () => {
-    const response = await fetch(`${agent.url}/shell`, {
+    const response = await fetch(`${agent.url}/`, {
       method: 'POST',
       headers: { 'x-auth-token': token },
-      body: JSON.stringify({ cmd: 'id -u; cat ~/open; ls -A ~' }),
+      body: JSON.stringify({ op: 'shell', args: { cmd: 'id -u; cat ~/open; ls -A ~' } }),
     });
     expect(await response.json()).toMatchObject({ status: 'done', stdout: '7777\nopen\nopen\n' });
     const place = `/run/agent3-views/${agent.pid}`;
@@ -72,10 +72,10 @@ describe.skipIf(!canTry)('the view of a home below a closed directory', () => {
 
   describe('of /etc', () => {
     const ask = async (cmd: string): Promise<string> => {
-      const response = await fetch(`${agent.url}/shell`, {
+      const response = await fetch(`${agent.url}/`, {
         method: 'POST',
         headers: { 'x-auth-token': token },
-        body: JSON.stringify({ cmd }),
+        body: JSON.stringify({ op: 'shell', args: { cmd } }),
       });
       return String(((await response.json()) as { stdout?: string }).stdout);
     };

@@ -54,10 +54,10 @@ class Desk implements AsyncDisposable {
       this.#tokens.set(profile, token);
     }
     for (;;) {
-      const response = await fetch(`${this.#agent?.url}/shell`, {
+      const response = await fetch(`${this.#agent?.url}/`, {
         method: 'POST',
         headers: { 'x-auth-token': token },
-        body: JSON.stringify({ cmd, ...more }),
+        body: JSON.stringify({ op: 'shell', args: { cmd, ...more } }),
       });
       // A token that was just made is known within half a second.
       if (response.status !== 403) return { http: response.status, ...((await response.json()) as object) };

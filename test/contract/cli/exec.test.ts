@@ -71,7 +71,10 @@ describe('agent3 exec gives', () => {
     });
     expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
     const session = stdout.trim();
-    expect(await agent.read({ session, wait: 10 })).toMatchObject({ status: 'running', stdout: 'got input\n' });
+    expect(await agent.read({ session, wait: 10, until: 'output' })).toMatchObject({
+      status: 'running',
+      stdout: 'got input\n',
+    });
     await agent.call('close_session', { session });
   });
 

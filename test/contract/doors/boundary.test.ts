@@ -74,10 +74,10 @@ describe.skipIf(!canTry)('the programs that confine a command take nothing from 
   });
 
   const shellAs = async (profile: string, args: object): Promise<Record<string, unknown>> => {
-    const response = await fetch(`${agent.url}/shell`, {
+    const response = await fetch(`${agent.url}/`, {
       method: 'POST',
       headers: { 'x-auth-token': tokens[profile] ?? '' },
-      body: JSON.stringify(args),
+      body: JSON.stringify({ op: 'shell', args }),
     });
     return { http: response.status, ...((await response.json()) as object) };
   };
@@ -133,10 +133,10 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
     expect(answer['http']).toBe(200);
     const { session } = answer;
     await eventually('it has ended', async () => {
-      const response = await fetch(`${agent.url}/read_session`, {
+      const response = await fetch(`${agent.url}/`, {
         method: 'POST',
         headers: { 'x-auth-token': tokens[profile] ?? '' },
-        body: JSON.stringify({ session, wait: 5 }),
+        body: JSON.stringify({ op: 'read_session', args: { session, wait: 5 } }),
       });
       return ((await response.json()) as { status: string }).status === 'done';
     });

@@ -129,7 +129,7 @@ describe('a client that hangs up', () => {
     await expectService();
     trigger.open();
     await eventually('the command finishes', () => existsSync(finished));
-    const answer = await agent.read({ session, offset: 5, wait: 10 });
+    const answer = await agent.read({ session, offset: 5, wait: 10, until: 'output' });
     expect(answer).toMatchObject({ status: 'done', exit_code: 6, stdout_bytes: 5 });
   });
 

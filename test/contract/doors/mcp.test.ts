@@ -96,7 +96,7 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
         env: ['NAME=set'],
       });
       const { session } = answer;
-      expect((await client.call('read_session', { session, wait: 5 })).answer.stdout).toBe('set\n');
+      expect((await client.call('read_session', { session, wait: 5, until: 'output' })).answer.stdout).toBe('set\n');
       const found = await client.call('read_session', { session, match: '^s.t', context_lines: 1 });
       expect(found.answer as object).toMatchObject({ matches: [{ line: 1, offset: 0, text: 'set' }] });
       expect((await client.call('list_sessions', { limit: 1 })).answer as object).toMatchObject({
@@ -124,7 +124,7 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
     });
 
     test('that is refused is a result with the reason as text', async () => {
-      expect(await client.call('shell', { cmd: 'true', timeout: 120 })).toMatchObject({
+      expect(await client.call('shell', { cmd: 'true', timeout: 5000 })).toMatchObject({
         isError: true,
         text: expect.stringMatching(/^Invalid args: timeout must be/),
       });

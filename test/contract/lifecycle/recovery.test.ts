@@ -96,7 +96,7 @@ describe('after kill -9 of the agent and a new start', () => {
   test.concurrent('a process left behind by a command that had ended is stopped by close_session', async () => {
     await using agent = await startAgent(settings);
     const { session } = await agent.shell({ cmd: 'setsid sleep 300 & echo $!' });
-    const { stdout } = await agent.read({ session, wait: 10 });
+    const { stdout } = await agent.read({ session, wait: 10, until: 'output' });
     await crashAndRestart(agent);
     expect(isAlive(pidIn(stdout))).toBe(true);
     await agent.call('close_session', { session });

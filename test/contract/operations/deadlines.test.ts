@@ -63,6 +63,8 @@ describe('when the reply window closes', () => {
     const answer = await within('the answer', hasty.shell({ cmd: `echo so far; ${trigger.wait}` }), 30_000);
     expect(answer).toMatchObject({ status: 'running', exit_code: null, stdout: 'so far\n', stdout_bytes: 7 });
     expect(answer.message).toContain('read_session');
+    expect(answer.message).toMatch(/is stopped in [45] s at its limit of 5 s/);
+    expect(answer.message).toContain('on_timeout: "background"');
     trigger.open();
   });
 
@@ -104,17 +106,19 @@ describe('when the reply window closes', () => {
 });
 
 describe('a timeout beyond AGENT3_MAX_EXEC_SECONDS', () => {
-  test.concurrent('is refused', async () => {
-    expectRefusal(
-      await hasty.call('shell', { cmd: 'true', timeout: 5.1 }),
-      400,
-      'Invalid args',
-      /timeout.*5|5.*timeout/,
-    );
+  test.concurrent('is allowed, up to that of a command in the background', async () => {
+    const { session, status, message } = await hasty.shell({ cmd: 'sleep 7; echo late', timeout: 60 });
+    expect(status).toBe('running');
+    expect(message).toContain('its limit of 60 s');
+    expect(await ended(session)).toMatchObject({ status: 'done', stdout: 'late\n' });
+    expectRefusal(await hasty.call('shell', { cmd: 'true', timeout: 3601 }), 400, 'Invalid args', /timeout.*3600/);
   });
 
-  test.concurrent('begins after it', async () => {
-    expect((await hasty.call('shell', { cmd: 'true', timeout: 5 })).status).toBe(200);
+  test.concurrent('is refused where there is no background', async () => {
+    await using strict = await startAgent({ AGENT3_MAX_BACKGROUND_SECONDS: '0', AGENT3_MAX_EXEC_SECONDS: '5' });
+    const reply = await strict.call('shell', { cmd: 'true', timeout: 5.1 });
+    expectRefusal(reply, 400, 'Invalid args', /timeout must be a number up to 5, not 5\.1/);
+    expect((await strict.call('shell', { cmd: 'true', timeout: 5 })).status).toBe(200);
   });
 });
 
@@ -127,7 +131,9 @@ describe('more commands at once than AGENT3_MAX_RUNNING', () => {
     await Promise.all([trigger.arrived(), other.arrived()]);
 
     const refused = await narrow.call('shell', { cmd: 'echo ran' });
-    expectRefusal(refused, 429, 'Too many requests', /2/);
+    expectRefusal(refused, 429, 'Too many requests', /2 commands of this token .* kill_session/);
+    for (const one of [trigger, other]) expect(refused.body.message).toContain(`${await one.arrived()} (`);
+    expect(refused.body.message).toMatch(/Silent for the longest time: [0-9a-f-]{36} \(\d+ s: .+\), [0-9a-f-]{36} /);
     expect(Number(refused.headers.get('retry-after'))).toBeGreaterThanOrEqual(1);
     expect(narrow.sessionsOnDisk()).toHaveLength(2);
     expect((await narrow.read({ session: await trigger.arrived() })).status).toBe('running');

@@ -75,7 +75,7 @@ describe('a command in a terminal', () => {
   test.concurrent('is interrupted by Ctrl-C', async () => {
     const { session, stdout } = await agent.shell({ cmd: 'echo $$; exec sleep 300', pty: true, background: true });
     expect(stdout).toBe('');
-    const { stdout: pid } = await agent.read({ session, wait: 10 });
+    const { stdout: pid } = await agent.read({ session, wait: 10, until: 'output' });
     const answer = await write(session, { input: '\u0003' });
     expect(answer).toMatchObject({ status: 'done', exit_code: 130 });
     await gone(pidIn(pid));

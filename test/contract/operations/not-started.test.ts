@@ -44,10 +44,10 @@ describe.skipIf(!canTry)('what cannot be started', () => {
     }
   };
   const call = async (profile: string, op: string, args: object): Promise<Record<string, unknown>> => {
-    const response = await fetch(`${agent.url}/${op}`, {
+    const response = await fetch(`${agent.url}/`, {
       method: 'POST',
       headers: { 'x-auth-token': tokens[profile] ?? '' },
-      body: JSON.stringify(args),
+      body: JSON.stringify({ op, args }),
     });
     return { http: response.status, ...((await response.json()) as object) };
   };
@@ -281,10 +281,10 @@ describe.skipIf(!canTry)('no other command of the same user makes one that ran a
     if (before.length > 0) Bun.spawnSync(['chown', '-R', `${OTHER}:${OTHER}`, files.join('own')]);
     await using agent = await startAgent(settings, before);
     const call = async (name: string, op: string, args: object): Promise<Record<string, unknown>> => {
-      const response = await fetch(`${agent.url}/${op}`, {
+      const response = await fetch(`${agent.url}/`, {
         method: 'POST',
         headers: { 'x-auth-token': tokens[name] ?? '' },
-        body: JSON.stringify(args),
+        body: JSON.stringify({ op, args }),
       });
       return { http: response.status, ...((await response.json()) as object) };
     };

@@ -96,11 +96,11 @@ describe('encoding base64', () => {
 describe('wait', () => {
   /** Reads from `offset` on until there is something: the reply window of this agent, 1 s, may close before. */
   const readPast = async (id: string, offset: number): Promise<Awaited<ReturnType<typeof hasty.read>>> => {
-    const answer = await hasty.read({ session: id, offset, wait: 40 });
+    const answer = await hasty.read({ session: id, offset, wait: 40, until: 'output' });
     return answer.stdout === '' ? readPast(id, offset) : answer;
   };
 
-  test.concurrent('ends when there is something past offset', async () => {
+  test.concurrent('until: output ends when there is something past offset', async () => {
     using trigger = new Trigger();
     const running = await hasty.shell({ cmd: `echo one; ${trigger.wait}; echo two; sleep 30` });
     expect(await readPast(running.session, 0)).toMatchObject({ status: 'running', stdout: 'one\n' });
@@ -118,16 +118,49 @@ describe('wait', () => {
     expect(answer).toMatchObject({ stdout: '', exit_code: 7, status: 'done', eof: true, next_offset: 0 });
   });
 
+  test.concurrent('goes on until the end, whatever the command writes', async () => {
+    using trigger = new Trigger();
+    const cmd = `echo one; ${trigger.wait}; echo two; sleep 0.3; echo three; exit 7`;
+    const { session: waited } = await agent.shell({ cmd, background: true });
+    const answer = agent.read({ session: waited, wait: 40 });
+    trigger.open();
+    expect(await answer).toMatchObject({ stdout: 'one\ntwo\nthree\n', exit_code: 7, eof: true });
+  });
+
+  test.concurrent('ends when the command asks for input', async () => {
+    using trigger = new Trigger();
+    const cmd = `echo one; ${trigger.wait}; read -p 'name? ' name`;
+    const { session: asking } = await agent.shell({ cmd, pty: true, background: true });
+    const answer = agent.read({ session: asking, wait: 40 });
+    const search = agent.read({ session: asking, wait: 40, match: 'never' });
+    trigger.open();
+    expect(await answer).toMatchObject({ stdout: 'one\nname? ', status: 'running' });
+    expect((await answer).message).toContain('write_session');
+    expect(await search).toMatchObject({ matches: [], status: 'running' } as object);
+    await agent.call('close_session', { session: asking });
+  });
+
+  test.concurrent('with match and until: output looks once when something was written', async () => {
+    using trigger = new Trigger();
+    const { session: waited } = await agent.shell({ cmd: `${trigger.wait}; echo two; sleep 30`, background: true });
+    const answer = agent.read({ session: waited, wait: 40, until: 'output', match: 'never' });
+    trigger.open();
+    expect(await answer).toMatchObject({ matches: [], status: 'running', next_offset: 4 } as object);
+    await agent.call('close_session', { session: waited });
+  });
+
   test.concurrent('is not longer than the reply window', async () => {
     const { session: quiet } = await hasty.shell({ cmd: 'sleep 30' });
     const answer = await within('the answer', hasty.read({ session: quiet, wait: 40 }), 30_000);
     expect(answer).toMatchObject({ stdout: '', status: 'running', eof: false, next_offset: 0, exit_code: null });
   });
 
-  test.concurrent('does not wait where there is something already', async () => {
+  test.concurrent('until: output does not wait where there is something already', async () => {
     const { session: quiet } = await hasty.shell({ cmd: 'echo one; sleep 30' });
     expect((await readPast(quiet, 0)).stdout).toBe('one\n');
-    expect((await within('the answer', hasty.read({ session: quiet, wait: 40 }), 30_000)).stdout).toBe('one\n');
+    expect((await within('the answer', hasty.read({ session: quiet, wait: 40, until: 'output' }), 30_000)).stdout).toBe(
+      'one\n',
+    );
   });
 
   test.concurrent('does not wait for a command that has ended', async () => {
@@ -162,6 +195,7 @@ describe('read_session refuses', () => {
     ['wait', { wait: 40.5 }],
     ['wait', { wait: 41 }],
     ['wait', { wait: '41' }],
+    ['until', { until: 'match' }],
     ['encoding', { encoding: 'utf16' }],
     ['encoding', { encoding: 'UTF8' }],
   ];

@@ -121,7 +121,7 @@ describe('agent3 session read', () => {
 
 test('agent3 session stop and close stop commands', async () => {
   const { session } = await agent.shell({ cmd: 'echo $$; exec sleep 300', background: true });
-  const pid = pidIn((await agent.read({ session, wait: 10 })).stdout);
+  const pid = pidIn((await agent.read({ session, wait: 10, until: 'output' })).stdout);
   const killed = await sessions(['stop', '--signal', 'INT', session]);
   expect(killed).toMatchObject({ code: 0, stderr: '' });
   expect(killed.stdout).toMatch(new RegExp(`^${session}\tkilled\t\\d processes signalled\n$`));

@@ -204,7 +204,7 @@ describe('stdin', () => {
 });
 
 describe('timeout', () => {
-  test.concurrent.each([0.1, 0.5, 1, 45])('%p is accepted', async (timeout) => {
+  test.concurrent.each([0.1, 0.5, 1, 45, 45.1, 120, 3600])('%p is accepted', async (timeout) => {
     expect((await agent.call('shell', { cmd: 'true', timeout })).status).toBe(200);
   });
 
@@ -212,9 +212,8 @@ describe('timeout', () => {
     [0],
     [0.09],
     [-1],
-    [45.1],
-    [46],
-    [120],
+    [3600.1],
+    [5000],
     ['abc'],
     [''],
     ['1e999'],

@@ -133,7 +133,7 @@ describe('of a command that was silent until its limit, the answer tells', () =>
 
 test('a reader of a silent command is told what it waits for', async () => {
   const { session } = await agent.shell({ cmd: 'echo one; sleep 300', background: true });
-  expect((await agent.read({ session, wait: 5 })).message).not.toContain('sleep');
+  expect((await agent.read({ session, wait: 5, until: 'output' })).message).not.toContain('sleep');
   const { message } = await agent.read({ session, offset: 4, wait: 3 });
   expect(message).toMatch(/sleep 300 \(pid \d+\) sleeps for 300 s\./);
   await agent.call('close_session', { session });
