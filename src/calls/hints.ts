@@ -1,6 +1,5 @@
 import { constants } from 'node:os';
 import type { Silence } from '../diagnosis/wait-words.ts';
-import { hasSystemd } from '../linux/systemd.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Hint } from './answer.ts';
 import { type HintContext, MIB, statusHint, survivorsHint, type Told } from './status-hints.ts';
@@ -113,14 +112,13 @@ function looksForProcesses(cmd: string): boolean {
   return /\bps\b/.test(cmd) && /\bgrep\b/.test(cmd) && /\bkill\b/.test(cmd);
 }
 
-/** Names what keeps a server running, where this agent may start services; a session ends at its limit. */
+/** Names what keeps a server running, where commands may start services; a session ends at its limit. */
 export function lastingHint(
   { status }: SessionRecord,
   silence: Silence | undefined,
-  isUnconfined: boolean,
+  mayStartServices: boolean,
 ): string | undefined {
-  if (status !== 'running' || silence?.serves !== true) return undefined;
-  if (!isUnconfined || process.geteuid?.() !== 0 || !hasSystemd()) return undefined;
+  if (status !== 'running' || silence?.serves !== true || !mayStartServices) return undefined;
   return 'To keep a server running for good, start it with systemd-run --unit=NAME COMMAND.';
 }
 

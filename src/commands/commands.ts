@@ -3,6 +3,7 @@ import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline, type SignalOnce } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import { bootId } from '../linux/proc.ts';
+import { hasSystemd } from '../linux/systemd.ts';
 import type { Status } from '../process/beginning.ts';
 import type { CommandInput } from '../process/input.ts';
 import { type CommandLimits, type Outcome, type RunningCommand, type StopReason, supervise } from '../process/run.ts';
@@ -49,6 +50,11 @@ export class Commands {
   /** Whether commands can have ceilings of their own. */
   get holdsCeilings(): boolean {
     return this.deps.cgroups?.holdsCeilings === true;
+  }
+
+  /** Whether commands may start services of systemd. */
+  get mayStartServices(): boolean {
+    return process.geteuid?.() === 0 && hasSystemd();
   }
 
   /** Calls `listener` with the record of each command that has ended. */

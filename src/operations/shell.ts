@@ -242,7 +242,8 @@ async function notesOn(
     ignored,
   ];
   const silence = await commands.whySilent(session);
-  return { silence, more: [...more, lastingHint(session.record, silence, context.profile.isPlain)] };
+  const mayStartServices = context.profile.isPlain && commands.mayStartServices;
+  return { silence, more: [...more, lastingHint(session.record, silence, mayStartServices)] };
 }
 
 /** A command that wrote nothing and was content has lost nothing. */
