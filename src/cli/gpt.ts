@@ -64,10 +64,10 @@ Name
 Description
   ${description}
 
-Instructions (all between the lines)
-${'-'.repeat(40)}
+Instructions
+${'-'.repeat(24)}
 ${instructions}
-${'-'.repeat(40)}
+${'-'.repeat(24)}
 
 Actions: Create new action, Import from URL
   ${schemaUrl}

@@ -18,11 +18,11 @@ const ADVICE: readonly Advice[] = [
   { text: 'message in an answer says what happened and which call comes next.' },
   {
     needs: ['look'],
-    text: 'To only read, call look instead of shell: it cannot change anything, so nobody has to confirm it.',
+    text: 'To read only, call look instead of shell: it cannot change anything, and needs no confirmation.',
   },
   {
     needs: ['read_session', 'kill_session', 'close_session'],
-    text: 'For what may take longer than 40 s, give background: true and follow it with read_session and wait: 40. kill_session stops it; close_session also deletes its output.',
+    text: 'A command that takes longer than 40 s is answered as running and continues: follow it with read_session and wait: 40. Start a server with background: true. kill_session stops a command; close_session also deletes its output.',
   },
   {
     needs: ['list_sessions'],
@@ -39,7 +39,7 @@ const ADVICE: readonly Advice[] = [
   },
   { needs: ['upload', 'download'], text: 'For large or binary files, upload and download make a link.' },
   { needs: ['server_info'], text: 'server_info describes the server and its limits.' },
-  { text: 'Look before you change something. Copy a configuration, and check it (sshd -t) before a restart.' },
+  { text: 'Copy a configuration before you change it, and check it (sshd -t) before a restart.' },
   {
     text: 'Before you delete data, stop a service, change the network or do what cannot be undone, ask the owner.',
   },

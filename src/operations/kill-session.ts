@@ -65,9 +65,9 @@ function hint(signal: string, signalled: number, status: SessionStatus, alive: b
   if (!alive) return undefined;
   const subject = status === 'running' ? 'The command' : 'A process that the command left behind';
   if (['STOP', 'CONT', 'USR1', 'USR2', 'HUP'].includes(signal))
-    return { text: `${subject} goes on; read_session shows what it writes.`, calls: ['read_session'] };
+    return { text: `${subject} still runs; read_session shows what it writes.`, calls: ['read_session'] };
   return {
-    text: `${subject} still runs: it may be ending, or ignore SIG${signal}. Look with read_session and wait, or call kill_session with signal KILL.`,
+    text: `${subject} still runs: it may be ending, or ignore SIG${signal}. If read_session shows that it does, call kill_session with signal KILL.`,
     calls: ['read_session', 'kill_session'],
   };
 }
