@@ -66,8 +66,10 @@ function hint(signal: string, signalled: number, status: SessionStatus, alive: b
   const subject = status === 'running' ? 'The command' : 'A process that the command left behind';
   if (['STOP', 'CONT', 'USR1', 'USR2', 'HUP'].includes(signal))
     return { text: `${subject} still runs; read_session shows what it writes.`, calls: ['read_session'] };
-  return {
-    text: `${subject} still runs: it may be ending, or ignore SIG${signal}. If read_session shows that it does, call kill_session with signal KILL.`,
-    calls: ['read_session', 'kill_session'],
-  };
+  return signal === 'KILL'
+    ? { text: `${subject} still runs: it is ending. read_session with wait shows its end.`, calls: ['read_session'] }
+    : {
+        text: `${subject} still runs: it may ignore SIG${signal}. kill_session with signal KILL ends it.`,
+        calls: ['kill_session'],
+      };
 }

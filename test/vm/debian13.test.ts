@@ -59,9 +59,9 @@ printf 'extends = "workspace"\\ndirectory = "/srv/work"\\n' > /etc/agent3/profil
 
       test.each(SANDBOXED)('in %s: %s', async (profile, cmd, code, stdout) => {
         const text = await vm.sh(`cat > /opt/body <<'END-OF-BODY'
-${JSON.stringify({ cmd })}
+${JSON.stringify({ op: 'shell', args: { cmd } })}
 END-OF-BODY
-curl -s -H @<(echo "X-Auth-Token: ${tokens[profile]}") -d @/opt/body http://127.0.0.1:5000/shell`);
+curl -s -H @<(echo "X-Auth-Token: ${tokens[profile]}") -d @/opt/body http://127.0.0.1:5000/`);
         expect(JSON.parse(text)).toMatchObject({ status: 'done', exit_code: code, stdout });
       });
 

@@ -210,10 +210,10 @@ time.sleep(9999)'`);
     let agent = '';
     /** Calls as the token, then runs `after`; the answer, and what `after` ended with. */
     const call = async (cmd: string, after = 'true', more: object = {}): Promise<Record<string, unknown>> => {
-      const body = JSON.stringify({ cmd, env: { AGENT: agent }, timeout: 20, ...more });
+      const body = JSON.stringify({ op: 'shell', args: { cmd, env: { AGENT: agent }, timeout: 20, ...more } });
       // By bash alone: under emulation, curl takes as long to start as the agent to answer.
       const request = [
-        'POST /shell HTTP/1.1',
+        'POST / HTTP/1.1',
         'Host: 127.0.0.1',
         'Connection: close',
         `X-Auth-Token: ${token}`,
@@ -304,7 +304,7 @@ printf '${request}\\r\\n\\r\\n' >&3; echo ${Buffer.from(body).toString('base64')
     await answersWithin(vm, 60);
     const token = (await vm.sh('agent3 token create again --profile readonly')).trim();
     const text = await vm.sh(
-      `curl -s -H @<(echo "X-Auth-Token: ${token}") -d '{"cmd":"id -un; cat /proc/self/cgroup; sleep 0.1"}' http://127.0.0.1:5000/shell; journalctl -u agent3 | grep -c 'cannot be used'; true`,
+      `curl -s -H @<(echo "X-Auth-Token: ${token}") -d '{"op":"shell","args":{"cmd":"id -un; cat /proc/self/cgroup; sleep 0.1"}}' http://127.0.0.1:5000/; journalctl -u agent3 | grep -c 'cannot be used'; true`,
     );
     expect(text).toContain('"usage":');
     expect(text).toContain('agent3\\n');

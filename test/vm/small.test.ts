@@ -77,7 +77,7 @@ describeVm('a server of 512 MB', () => {
   test.each([['full'], ['readonly']])('the profile %s runs its commands', async (profile) => {
     const token = (await vm.sh(`agent3 token create small-${profile} --profile ${profile}`)).trim();
     const answer = await vm.sh(
-      `curl -s -H @<(echo "X-Auth-Token: ${token}") -d '{"cmd":"echo runs"}' http://127.0.0.1:5000/shell`,
+      `curl -s -H @<(echo "X-Auth-Token: ${token}") -d '{"op":"shell","args":{"cmd":"echo runs"}}' http://127.0.0.1:5000/`,
     );
     expect(JSON.parse(answer)).toMatchObject({ status: 'done', exit_code: 0, stdout: 'runs\n' });
   });

@@ -109,7 +109,7 @@ describeVm('an installed agent', () => {
 
   test('that is stopped for good stops what it runs', async () => {
     const work = await begin('echo $$; sleep 300');
-    const { body } = await ask(vm, 'read_session', { session: work, wait: 40 });
+    const { body } = await ask(vm, 'read_session', { session: work, wait: 40, until: 'output' });
     await vm.sh('systemctl stop agent3');
     await vm.until(`! kill -0 ${body['stdout']}`, 15);
     await vm.sh('systemctl start agent3');

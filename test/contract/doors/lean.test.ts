@@ -155,6 +155,37 @@ describe('a command without a timeout', () => {
   });
 });
 
+describe.skipIf(process.geteuid?.() !== 0)('a server that waits for clients', () => {
+  const listen = 'my $s = IO::Socket::INET->new(Listen => 1, LocalAddr => "127.0.0.1"); $s->accept';
+  const cmd = `exec perl -MIO::Socket::INET -e '${listen}'`;
+  /** A mount namespace in which systemd has booted the machine, or has not. */
+  const machine = (isBooted: boolean): string[] => {
+    const run = `mount -t tmpfs none /run && mkdir -p /run/lock ${isBooted ? '/run/systemd/system' : ''} && exec "$0" "$@"`;
+    return ['unshare', '--mount', 'sh', '-c', run];
+  };
+
+  test.concurrent('is told of systemd-run, where its agent may start services', async () => {
+    await using root = await startAgent({ AGENT3_REPLY_SECONDS: '3' }, machine(true));
+    const { status, message } = await shell({ cmd }, root);
+    expect(status).toBe('running');
+    expect(message).toMatch(/listens on 127\.0\.0\.1:\d+ for clients\. .*systemd-run --unit=NAME COMMAND/);
+  });
+
+  test.concurrent('is not, without systemd or in a profile with limits', async () => {
+    await using other = await startAgent({ AGENT3_REPLY_SECONDS: '3' }, machine(false));
+    const { message } = await shell({ cmd }, other);
+    expect(message).toContain('for clients.');
+    expect(message).not.toContain('systemd-run');
+    using profiles = new TemporaryDirectory();
+    writeFileSync(profiles.join('held.toml'), 'extends = "full"\n[limits]\nbackground_seconds = 600\n');
+    const held = { AGENT3_PROFILES_DIR: profiles.path, AGENT3_PROFILE: 'held', AGENT3_REPLY_SECONDS: '3' };
+    await using limited = await startAgent(held, machine(true));
+    const narrowed = await shell({ cmd }, limited);
+    expect(narrowed.message).toContain('for clients.');
+    expect(narrowed.message).not.toContain('systemd-run');
+  });
+});
+
 describe('over-long output', () => {
   test.concurrent('is not cut where the line in its place would be longer', async () => {
     const whole = await shell({ cmd: 'head -c 300 /dev/zero | tr "\\0" a', max_output: 256 });
