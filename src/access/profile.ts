@@ -68,9 +68,14 @@ export const profileSchema = Type.Object(
     limits: Type.Optional(
       Type.Object(
         {
-          exec_seconds: Type.Optional(Type.Number({ minimum: 0.1, description: 'Longest timeout of a command.' })),
+          exec_seconds: Type.Optional(
+            Type.Number({
+              minimum: 0.1,
+              description: 'Time limit of a command that is not sent with background: true.',
+            }),
+          ),
           background_seconds: Type.Optional(
-            Type.Number({ minimum: 0, description: 'Longest timeout in the background; 0 forbids it.' }),
+            Type.Number({ minimum: 0, description: 'Time limit of any other command; 0 forbids the background.' }),
           ),
           memory_mib: Type.Optional(Type.Integer({ minimum: 16, description: 'Memory of a command.' })),
           processes: Type.Optional(Type.Integer({ minimum: 4, description: 'Processes and threads of a command.' })),

@@ -49,8 +49,8 @@ const resultSchema = Type.Object({
   sessions_running: Type.Integer({ description: 'Commands that run now.' }),
   limits: Type.Object({
     reply_seconds: Type.Number({ description: 'An answer leaves within this time.' }),
-    execution_seconds: Type.Number({ description: 'Longest timeout of a command.' }),
-    background_seconds: Type.Number({ description: 'Longest timeout in the background; 0: there is none.' }),
+    execution_seconds: Type.Number({ description: 'Time limit of a command of POST / without a timeout.' }),
+    background_seconds: Type.Number({ description: 'Longest that any command may run; 0: execution_seconds.' }),
     output_bytes: Type.Integer({ description: 'Output in one answer.' }),
     session_bytes: Type.Integer({ description: 'Output of one session.' }),
   }),

@@ -150,17 +150,18 @@ export const SETTINGS = {
   AGENT3_MAX_EXEC_SECONDS: {
     key: 'maxExecSeconds',
     schema: Type.Number({ minimum: 0.1, maximum: 86_400, default: 45 }),
-    about: 'Time limit of a command, and the largest `timeout`.',
+    about: 'Time limit of a command of `POST /` that names no `timeout`.',
   },
   AGENT3_MAX_BACKGROUND_SECONDS: {
     key: 'maxBackgroundSeconds',
     schema: Type.Number({ minimum: 0, maximum: 2_592_000, default: 3600 }),
-    about: 'Time limit of a background command; 0 forbids them.',
+    about:
+      'Time limit of any other command, and the largest `timeout`; 0 switches the background off, and `AGENT3_MAX_EXEC_SECONDS` holds for all.',
   },
   AGENT3_ON_TIMEOUT: {
     key: 'onTimeout',
     schema: Type.Union([Type.Literal('kill'), Type.Literal('background')], { default: 'kill' }),
-    about: 'What happens at the `timeout` of a command that does not say it itself: `kill` or `background`.',
+    about: 'What happens to a command of `POST /` without a `timeout` at its limit: `kill` or `background`.',
   },
   AGENT3_KILL_GRACE_SECONDS: {
     key: 'killGraceSeconds',
