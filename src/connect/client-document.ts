@@ -40,6 +40,7 @@ export class ClientDocuments {
   constructor(
     private readonly clock: Clock,
     private readonly network: Network = internet,
+    private readonly patienceMs = PATIENCE_MS,
   ) {}
 
   /** The client whose document lies at `id`. Throws `DocumentFault`. */
@@ -67,7 +68,7 @@ export class ClientDocuments {
 
   async #fetch(id: string): Promise<unknown> {
     const url = new URL(id);
-    const signal = AbortSignal.timeout(PATIENCE_MS);
+    const signal = AbortSignal.timeout(this.patienceMs);
     try {
       const address = await inTime(this.#publicAddress(url.hostname), signal);
       const response = await inTime(this.network.fetch(url, address, signal), signal);
@@ -78,7 +79,7 @@ export class ClientDocuments {
       return JSON.parse(await inTime(readShort(response), signal));
     } catch (error) {
       if (error instanceof DocumentFault) throw error;
-      if (signal.aborted) throw new DocumentFault(`${url.host} did not answer in ${PATIENCE_MS / 1000} s`);
+      if (signal.aborted) throw new DocumentFault(`${url.host} did not answer in ${this.patienceMs / 1000} s`);
       if (error instanceof SyntaxError) throw new DocumentFault(`what ${url.host} answered is not JSON`);
       throw new DocumentFault(`${url.host} cannot be reached from this server`);
     }

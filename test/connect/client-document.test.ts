@@ -5,7 +5,11 @@ const ID = 'https://client.example/oauth/client.json';
 const GOOD = { client_id: ID, client_name: 'A client', redirect_uris: ['https://client.example/cb', 'ftp://x'] };
 
 /** Documents from a network that answers `body`, and what was asked of it. */
-function documentsFrom(answer: () => Response | Promise<Response>, addresses: readonly string[] = ['8.8.8.8']) {
+function documentsFrom(
+  answer: () => Response | Promise<Response>,
+  addresses: readonly string[] = ['8.8.8.8'],
+  patienceMs?: number,
+) {
   const asked: string[] = [];
   let nowMs = 0;
   const network: Network = {
@@ -15,7 +19,7 @@ function documentsFrom(answer: () => Response | Promise<Response>, addresses: re
       return answer();
     },
   };
-  const documents = new ClientDocuments({ now: () => nowMs, elapsed: () => nowMs }, network);
+  const documents = new ClientDocuments({ now: () => nowMs, elapsed: () => nowMs }, network, patienceMs);
   return {
     asked,
     documents,
@@ -68,12 +72,10 @@ describe('the document of a client', () => {
     expect(pieces).toBeLessThan(10);
   });
 
-  test('is waited for 5 seconds', async () => {
-    const { documents } = documentsFrom(() => new Promise<Response>(() => {}));
-    const begun = performance.now();
-    await expect(documents.client(ID)).rejects.toThrow('did not answer in 5 s');
-    expect(performance.now() - begun).toBeLessThan(8000);
-  }, 10_000);
+  test('is not waited for without end', async () => {
+    const { documents } = documentsFrom(() => new Promise<Response>(() => {}), ['8.8.8.8'], 100);
+    await expect(documents.client(ID)).rejects.toThrow('did not answer in 0.1 s');
+  });
 
   test.each([
     ['127.0.0.1'],
