@@ -179,7 +179,12 @@ export class Commands {
     await this.starts.ready(session.id);
     const running = this.#running.get(session.id);
     if (running === undefined) return 0;
-    const count = running.signal(signal);
+    let count = running.signal(signal);
+    // A command that was started just now has not begun yet.
+    while (count === 0 && !running.over.fired && !deadline.passed) {
+      await deadline.orAfter(BEGINNING_LOOK_SECONDS).waitFor(running.over);
+      count = running.signal(signal);
+    }
     if (count > 0 && asksToEnd(signal)) await deadline.waitFor(running.settled);
     return count;
   }
@@ -246,8 +251,7 @@ export class Commands {
       this.#record(session, sizes);
       return;
     }
-    const exitCode = outcome.exitCode ?? (outcome.reason === 'exited' ? session.keptExitCode() : null);
-    const ending = endingOf({ ...outcome, exitCode }, this.deps.clock.now(), durationMs);
+    const ending = endingOf(outcome, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
     this.#record(session, { ...sizes, ...this.deps.cgroups?.costOf(session.id), ...ending, ...refused });
     this.#isOver(session, whyNotBegun);
@@ -287,6 +291,8 @@ export class Commands {
 
 /** A command that runs for longer than this has its start time recorded. */
 const START_TIME_DELAY_MS = 250;
+/** How often it is looked whether a command that is to be signalled has begun. */
+const BEGINNING_LOOK_SECONDS = 0.005;
 /** A command that has written nothing for so long is looked at for the reason. */
 const SILENT_MS = 2000;
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */

@@ -5,7 +5,6 @@ import { neverBlock, openPipe } from '../linux/libc.ts';
 import type { Status } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { type CommandInput, PipeInput } from '../process/input.ts';
-import { SIGNALS } from '../process/signals.ts';
 import { Descriptors, type StartSpec, start, type WatchedProcess } from '../process/start.ts';
 import { TERM, Terminal } from '../process/terminal.ts';
 import type { OutputDescriptors } from '../sessions/directories.ts';
@@ -198,15 +197,15 @@ function startInCgroup(
 /** The first of the descriptors that a start gets besides its streams. */
 const FIRST_DESCRIPTOR = 3;
 
-/** Signals that a shell can wait behind. */
-const PASSING = SIGNALS.filter((name) => name !== 'KILL' && name !== 'STOP' && name !== 'CONT').join(' ');
+/** Signals that end a shell, and that it can wait behind. */
+const PASSING = 'HUP INT QUIT ALRM PIPE TERM USR1 USR2 VTALRM PROF XCPU XFSZ';
 
 /** The highest descriptor that sh(1) can name. */
 const HIGHEST_NAMED = 9;
 
 /**
- * Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. What is sent to all
- * processes of the session ends the command or not; this shell waits for that (a trap is not passed on, sh(1)). What the
+ * Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. What the terminal or
+ * the command sends to its whole group ends the command or not; this shell waits for that (a trap is not passed on, sh(1)). What the
  * shell itself says of a signal is not the command's: `free` is a descriptor that keeps the command's standard error.
  */
 function keepingExitCode(free: number): string {

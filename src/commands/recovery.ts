@@ -89,7 +89,11 @@ function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock
     session.update({ process: shell, execution_seconds: seconds });
   } finally {
     // Also where the disk refuses the record: the command is held to its limits.
-    commands.takeUp(session, adopt(shell), Math.max(0, left));
+    commands.takeUp(
+      session,
+      adopt(shell, () => session.keptExitCode()),
+      Math.max(0, left),
+    );
   }
 }
 

@@ -85,6 +85,11 @@ export const AGENT_GONE = 'agent3: nothing was run: the agent ended before the c
 export const markBeginning = (fd: number): string =>
   `trap '' PIPE; times >&${fd} 2> /dev/null || { echo '${AGENT_GONE}' >&2; exit 126; }; trap - PIPE; exec ${fd}>&-`;
 
+/** Whether a shell's text is one that tells the beginning, and then becomes the command. */
+export function isBeginning(text: string): boolean {
+  return text.includes('; times >&');
+}
+
 /** A line of a shell that sets a variable for the programs that it starts. */
 export const exportLine = ([name, value]: readonly [name: string, value: string]): string =>
   `export ${name}='${value.replaceAll("'", "'\\''")}'`;

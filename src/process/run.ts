@@ -4,7 +4,7 @@ import { isChildless, isDead, isInit, readStat } from '../linux/proc.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
 import type { ExitStatus, WatchedProcess } from './start.ts';
 import { kill, terminate } from './terminate.ts';
-import type { ProcessTree } from './tree.ts';
+import { type ProcessTree, sendSignal } from './tree.ts';
 
 /** Why a command is over. */
 export type EndReason = 'exited' | 'timeout' | 'killed' | 'output_limit' | 'lost';
@@ -43,8 +43,8 @@ export interface RunningCommand {
   /** Stops the whole tree, for the reason that its outcome then tells. `settled` happens when it is gone. */
   stop(reason: StopReason): void;
   /**
-   * Sends a signal to every process of the tree; gives how many there were. A shell that then ends by a signal that
-   * asks to end was killed on request.
+   * Sends a signal to every process of the command, and KILL to what stands before it too; gives how many the command
+   * has: 0 before it has begun. One that then ends by a signal that asks to end was killed on request.
    */
   signal(signal: SignalName): number;
 }
@@ -92,8 +92,12 @@ export function supervise(
     signal: (name) => {
       const signal: NodeJS.Signals = `SIG${name}`;
       if (asksToEnd(name)) asked.add(signal);
+      const processes = tree.ofCommand();
+      if (name === 'KILL') tree.signal(signal);
       // What was stopped sees no signal but SIGKILL until it goes on.
-      return asksToEnd(name) ? tree.signal(signal, 'SIGCONT') : tree.signal(signal);
+      const signals: NodeJS.Signals[] = asksToEnd(name) ? [signal, 'SIGCONT'] : [signal];
+      for (const one of signals) for (const pid of processes) sendSignal(pid, one);
+      return processes.length;
     },
   };
 }
@@ -101,7 +105,7 @@ export function supervise(
 /** Whether the shell ended by a signal that was asked for, or, told by its exit code, a program in it did. */
 function endedBy(process: WatchedProcess, asked: ReadonlySet<NodeJS.Signals>): boolean {
   const status = process.status();
-  // How a process ended that was not our child, nobody knows: then it is what was asked for.
+  // How it ended, nobody knows: then it is what was asked for.
   if (status === undefined) return asked.size > 0;
   return [...asked].some((signal) => status.signal === signal || status.code === 128 + constants.signals[signal]);
 }

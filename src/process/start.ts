@@ -69,7 +69,7 @@ export interface WatchedProcess {
   /** When this agent started it, on the clock of `performance.now()`; undefined where an earlier one did. */
   readonly startedMs?: number;
   readonly exited: SignalOnce;
-  /** How it ended; undefined while it runs, and for ever where it was not our child. */
+  /** How it ended; undefined while it runs, and for ever where nobody can know. */
   readonly status: () => ExitStatus | undefined;
 }
 
@@ -142,13 +142,19 @@ export function isAlive(identity: ProcessIdentity): boolean {
 /** How often a process that is not our child is looked at: the kernel does not tell us of its end. */
 const ADOPTED_LOOK_MS = 200;
 
-/** Watches a process that outlived an earlier agent. How it ends cannot be known: `status` stays undefined. */
-export function adopt(identity: ProcessIdentity): WatchedProcess {
+/**
+ * Watches a process that outlived an earlier agent. How it ends is known where it leaves its exit code, which `keptCode`
+ * reads then.
+ */
+export function adopt(identity: ProcessIdentity, keptCode: () => number | null): WatchedProcess {
   const exited = new SignalOnce();
+  let status: ExitStatus | undefined;
   const watch = async (): Promise<void> => {
     while (isAlive(identity)) await delay(ADOPTED_LOOK_MS);
+    const code = keptCode();
+    if (code !== null) status = { code, signal: null };
     exited.fire();
   };
   void watch();
-  return { pid: identity.pid, startTicks: () => identity.startTicks, exited, status: () => undefined };
+  return { pid: identity.pid, startTicks: () => identity.startTicks, exited, status: () => status };
 }

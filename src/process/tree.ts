@@ -1,7 +1,16 @@
 import { groupAndSession } from '../linux/libc.ts';
-import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, ProcessTable, readStat } from '../linux/proc.ts';
+import {
+  hasEnvironmentEntry,
+  isDead,
+  lastPid,
+  type ProcessStat,
+  ProcessTable,
+  readProcFile,
+  readStat,
+} from '../linux/proc.ts';
 import type { Cgroup, CommandCgroups } from './cgroup.ts';
 import { markOf } from './environment.ts';
+import { withoutLaunchers } from './launchers.ts';
 
 /** Every process a command started: found by its cgroup where it has one, and by process group, session mark and parent. */
 export interface ProcessTree {
@@ -13,6 +22,11 @@ export interface ProcessTree {
   young(): number[] | undefined;
   /** Sends `signals`, in their order, to every member, also those that left the process group; gives how many there were. */
   signal(...signals: readonly NodeJS.Signals[]): number;
+  /**
+   * The members without those that the agent put before the command: what keeps its exit code, makes its sandbox or
+   * becomes its user. None yet, where it has not begun.
+   */
+  ofCommand(): number[];
   /** Asks every member to end, SIGTERM to each once, those that are stopped too; gives how many were left then. */
   askToEnd(): number;
 }
@@ -38,7 +52,7 @@ export class MarkedTree implements ProcessTree {
   constructor(
     /** `NAME=value` as it stands in the members' environment. */
     private readonly mark: string,
-    private readonly leader?: Leader,
+    readonly leader?: Leader,
     /** Whether a process is held by another command's cgroup, so that it needs no look. */
     private readonly isElsewhere: (pid: number) => boolean = () => false,
   ) {}
@@ -86,6 +100,10 @@ export class MarkedTree implements ProcessTree {
     const members = this.members();
     for (const signal of signals) for (const pid of members) sendSignal(pid, signal);
     return members.length;
+  }
+
+  ofCommand(): number[] {
+    return withoutLaunchers(this.members(), this.leader?.pid);
   }
 
   /** The leader's group first, without a look at /proc: what starts processes as fast as it can ends before the look. */
@@ -210,6 +228,10 @@ export class CgroupTree implements ProcessTree {
       for (const pid of members) sendSignal(pid, signal);
     }
     return members.length;
+  }
+
+  ofCommand(): number[] {
+    return withoutLaunchers(this.members(), this.marked.leader?.pid);
   }
 
   askToEnd(): number {
