@@ -1,13 +1,5 @@
 import { groupAndSession } from '../linux/libc.ts';
-import {
-  hasEnvironmentEntry,
-  isDead,
-  lastPid,
-  type ProcessStat,
-  ProcessTable,
-  readProcFile,
-  readStat,
-} from '../linux/proc.ts';
+import { hasEnvironmentEntry, isDead, lastPid, type ProcessStat, ProcessTable, readStat } from '../linux/proc.ts';
 import type { Cgroup, CommandCgroups } from './cgroup.ts';
 import { markOf } from './environment.ts';
 import { withoutLaunchers } from './launchers.ts';
