@@ -1,6 +1,7 @@
 import { closeSync, fchmodSync, readSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
 import { openMemoryFile, openSocketPair } from '../linux/libc.ts';
+import { TELLING } from './launchers.ts';
 import type { Descriptors } from './start.ts';
 
 /** Why a sandbox cannot be made. Its message goes on a sentence: `the directory /srv/app does not exist`. */
@@ -83,12 +84,7 @@ export const AGENT_GONE = 'agent3: nothing was run: the agent ended before the c
  * built-ins: no function from the environment takes their place.
  */
 export const markBeginning = (fd: number): string =>
-  `trap '' PIPE; times >&${fd} 2> /dev/null || { echo '${AGENT_GONE}' >&2; exit 126; }; trap - PIPE; exec ${fd}>&-`;
-
-/** Whether a shell's text is one that tells the beginning, and then becomes the command. */
-export function isBeginning(text: string): boolean {
-  return text.includes('; times >&');
-}
+  `trap '' PIPE; ${TELLING}${fd} 2> /dev/null || { echo '${AGENT_GONE}' >&2; exit 126; }; trap - PIPE; exec ${fd}>&-`;
 
 /** A line of a shell that sets a variable for the programs that it starts. */
 export const exportLine = ([name, value]: readonly [name: string, value: string]): string =>

@@ -1,5 +1,7 @@
 import { readProcFile, readStat } from '../linux/proc.ts';
-import { isBeginning } from './beginning.ts';
+
+/** What a shell's text has that tells the beginning of a command, and then becomes it. */
+export const TELLING = 'times >&';
 
 /** `members` of a tree without what stands between its `leader` and the command, or is about to become it. */
 export function withoutLaunchers(members: readonly number[], leader: number | undefined): number[] {
@@ -11,7 +13,7 @@ export function withoutLaunchers(members: readonly number[], leader: number | un
     launchers.add(pid);
     const children = stats.filter(({ parent }) => parent === pid).map((stat) => stat.pid);
     // What becomes the command has only helpers of its own as children.
-    for (const child of children) isBeginning(words[2] ?? '') ? launchers.add(child) : spare(child);
+    for (const child of children) words[2]?.includes(TELLING) ? launchers.add(child) : spare(child);
   };
   spare(leader);
   return members.filter((pid) => !launchers.has(pid));
