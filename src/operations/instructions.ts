@@ -8,21 +8,24 @@ interface Advice {
 
 const ADVICE: readonly Advice[] = [
   {
-    text: 'shell starts a new bash each time: give cwd and env instead of cd and export. An exit_code other than 0 is a result.',
+    text: 'Each call and each character costs: put many steps, also of several tasks, into one command, and print little (grep, head, tail).',
   },
-  { text: 'Do several steps in one command.' },
+  { text: 'shell starts a new bash each time: give cwd and env instead of cd and export.' },
   {
     needs: ['read_session'],
     text: 'For a command that may write much, give max_output: 4000; read_session with match finds lines in the rest.',
   },
-  { text: 'message in an answer says what happened and which call comes next.' },
   {
     needs: ['look'],
     text: 'To read only, call look instead of shell: it cannot change anything, and needs no confirmation.',
   },
   {
-    needs: ['read_session', 'kill_session', 'close_session'],
-    text: 'A command that takes longer than 40 s is answered as running and continues: follow it with read_session and wait: 40. Start a server with background: true. kill_session stops a command; close_session also deletes its output.',
+    needs: ['read_session'],
+    text: 'A command that takes longer than 40 s is answered as running and continues: follow it with read_session and wait: 40. Start a server with background: true, or with & inside a longer command.',
+  },
+  {
+    needs: ['kill_session', 'close_session', 'server_info'],
+    text: 'kill_session stops a command, close_session also deletes its output, server_info describes the server.',
   },
   {
     needs: ['list_sessions'],
@@ -30,7 +33,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['write_session'],
-    text: 'Prefer flags that ask no questions, such as -y. For a program that insists on a terminal, give pty: true and reply with write_session.',
+    text: 'For a program that insists on a terminal, give pty: true and type all replies with one write_session.',
   },
   { without: 'write_file', text: 'Write a file with stdin and cmd "cat > /path": nothing needs quoting.' },
   {
@@ -38,7 +41,6 @@ const ADVICE: readonly Advice[] = [
     text: 'read_file, write_file and edit_file need no quoting; undo puts back what they replaced.',
   },
   { needs: ['upload', 'download'], text: 'For large or binary files, upload and download make a link.' },
-  { needs: ['server_info'], text: 'server_info describes the server and its limits.' },
   { text: 'Copy a configuration before you change it, and check it (sshd -t) before a restart.' },
   {
     text: 'Before you delete data, stop a service, change the network or do what cannot be undone, ask the owner.',
