@@ -33,7 +33,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['write_session'],
-    text: 'For a program that insists on a terminal, give pty: true and type all replies with one write_session.',
+    text: 'For a program that insists on a terminal, give pty: true and its replies in stdin, or type them with write_session.',
   },
   { without: 'write_file', text: 'Write a file with stdin and cmd "cat > /path": nothing needs quoting.' },
   {
