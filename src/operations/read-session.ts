@@ -52,17 +52,17 @@ function argsSchema({ limits }: OperationDeps) {
       minimum: Number.MIN_SAFE_INTEGER,
       maximum: Number.MAX_SAFE_INTEGER,
       default: 0,
-      description: 'Byte to start at; negative: from the end.',
+      description: 'Byte to read on from; negative: from the end.',
     }),
     limit: Type.Integer({
       minimum: 1,
       maximum: Number.MAX_SAFE_INTEGER,
       default: limits.maxOutputBytes,
-      description: 'Bytes at most.',
+      description: 'Bytes at most. Saves tokens.',
     }),
     stream: Type.Union([Type.Literal('stdout'), Type.Literal('stderr')], {
       default: 'stdout',
-      description: 'Stream to read.',
+      description: 'stderr for errors.',
     }),
     wait: Type.Number({
       minimum: 0,

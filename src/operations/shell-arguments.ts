@@ -34,8 +34,8 @@ export function shellArguments(limits: OperationLimits) {
       default: false,
       description: 'As interactive, in a terminal: for sudo, passwd, ssh, installers. All output is stdout.',
     }),
-    rows: Type.Integer({ minimum: 1, maximum: 1000, default: 24, description: 'Lines of the terminal.' }),
-    cols: Type.Integer({ minimum: 1, maximum: 1000, default: 120, description: 'Columns of the terminal.' }),
+    rows: Type.Integer({ minimum: 1, maximum: 1000, default: 24, description: 'Lines of the terminal, with pty.' }),
+    cols: Type.Integer({ minimum: 1, maximum: 1000, default: 120, description: 'Columns of the terminal, with pty.' }),
     plain: Type.Optional(Type.Boolean({ description: 'No escape sequences. Default: true with pty.' })),
     timeout: Type.Optional(
       Type.Number({
@@ -54,7 +54,7 @@ export function shellArguments(limits: OperationLimits) {
     ),
     keep: Type.Union([Type.Literal('both'), Type.Literal('head'), Type.Literal('tail')], {
       default: 'both',
-      description: 'Part of over-long output to answer with.',
+      description: 'Part of over-long output to answer with: tail for how it ended.',
     }),
     key: Type.Optional(
       Type.String({
