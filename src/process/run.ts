@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import { Deadline, SignalOnce } from '../lib/clock.ts';
 import { isChildless, isDead, isInit, readStat } from '../linux/proc.ts';
+import { afterLastWrites } from './last-writes.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
 import type { ExitStatus, WatchedProcess } from './start.ts';
 import { kill, terminate } from './terminate.ts';
@@ -137,8 +138,11 @@ async function endTree(
   limits: CommandLimits,
   output: OutputLimit,
 ): Promise<number> {
-  if (reason === 'exited')
-    return (limits.init === undefined ? tree.leftBehind() : leftInSandbox(tree, limits.init())).length;
+  if (reason === 'exited') {
+    const { init } = limits;
+    const left = await afterLastWrites(() => (init === undefined ? tree.leftBehind() : leftInSandbox(tree, init())));
+    return left.length;
+  }
   // What floods the disk gets no grace in which it could go on.
   const left =
     reason === 'output_limit' ? await kill(tree) : await terminate(tree, limits.graceSeconds, output.exceeded);
