@@ -14,6 +14,8 @@ export function leanAnswer(answer: Answer): Answer {
   const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, ...more } = rest;
   // A page is cut where something follows it, not where something is before it.
   const isCut = eof === undefined ? truncated === true : eof === false;
+  // Whoever types has read all there was, unless it did not fit.
+  const hasNext = isCut && eof !== undefined && !('written' in more && next_offset === stdout_bytes);
   const isOpen = status === 'running' || status === 'waiting';
   const hasSize = (text: unknown, bytes: unknown): boolean => (text === undefined ? bytes !== 0 : isOpen || isCut);
   return {
@@ -26,7 +28,7 @@ export function leanAnswer(answer: Answer): Answer {
     ...(stderr_bytes !== undefined && hasSize(stderr, stderr_bytes) && { stderr_bytes }),
     ...(typeof duration_ms === 'number' && duration_ms >= LONG_MS && { duration_ms }),
     ...(state.hitLimit && usage !== undefined && { usage }),
-    ...(isCut && eof !== undefined && { next_offset, eof }),
+    ...(hasNext && { next_offset, eof }),
     ...more,
   };
 }

@@ -97,6 +97,13 @@ describe('a page of one stream', () => {
     });
   });
 
+  test('that comes of typing says so only where it did not fit', () => {
+    const typed = { status: 'running', exit_code: null, written: 2, eof: false };
+    const state = { isNeeded: true, hitLimit: false };
+    expect(lean({ ...typed, next_offset: 3 }, state)).not.toHaveProperty('next_offset');
+    expect(lean({ ...typed, next_offset: 2 }, state)).toMatchObject({ next_offset: 2, eof: false });
+  });
+
   test('that begins at an offset and comes to the end leaves nothing to say', () => {
     expect(lean({ truncated: true, next_offset: 3, eof: true })).toEqual({ stdout: 'hi\n', exit_code: 0 });
   });

@@ -68,7 +68,11 @@ describe('characters around the output', () => {
     expect(reply.body).toMatchObject({ stdout: 'Continue? [y/n] ', status: 'running' });
     expect(reply.body.message).toContain('write_session');
     expect(around(reply)).toBeLessThanOrEqual(220);
-    await close(reply.body.session, patient);
+    const { session } = reply.body;
+    const typed = await flat('write_session', { session, input: 'perhaps' }, patient);
+    expect(typed.body).toMatchObject({ stdout: 'perhaps', status: 'running', written: 7 } as object);
+    expect(around(typed)).toBeLessThanOrEqual(240);
+    await close(session, patient);
   });
 
   test('of a command over MCP, in the older revisions: at most 90 with its output', async () => {

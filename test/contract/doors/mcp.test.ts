@@ -110,6 +110,15 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
       expect((await client.call('server_info')).answer as object).toMatchObject({ limits: { reply_seconds: 40 } });
     });
 
+    test('takes null for what is not given, and numbers and booleans as text', async () => {
+      const args = { cmd: 'seq 1 1000', cwd: null, env: null, timeout: '10', background: 'false', max_output: '300' };
+      const { answer, isError } = await client.call('shell', args);
+      expect(isError).toBe(false);
+      expect(answer).toMatchObject({ status: 'done', exit_code: 0, omitted: { stdout: { offset: 100 } } } as object);
+      const page = { session: answer.session, offset: '3', limit: '5', match: null };
+      expect((await client.call('read_session', page)).answer.stdout).toBe('\n3\n4\n');
+    });
+
     test('types into a command that asks', async () => {
       const { answer } = await client.call('shell', { cmd: 'read -p "name? " name; echo "hello $name"', pty: true });
       expect(answer).toMatchObject({ stdout: 'name? ', status: 'running' });
