@@ -66,7 +66,7 @@ function reservedHint({ status, reserved_bytes = 0, disk_bytes = 0 }: SessionRec
 export function binaryHint(...texts: readonly string[]): Hint {
   if (!texts.some((text) => text.includes('\uFFFD'))) return undefined;
   return {
-    text: 'The output has bytes that are no UTF-8, shown as U+FFFD; read_session with encoding "base64" gives them exactly.',
+    text: 'U+FFFD stands for bytes that are no UTF-8; read_session with encoding base64 has them exactly.',
     calls: ['read_session'],
   };
 }

@@ -25,7 +25,7 @@ export function leanAnswer(answer: Answer): Answer {
     ...(status !== 'done' && { status }),
     ...((state.isNeeded || isCut) && { session }),
     ...(stdout_bytes !== undefined && hasSize(stdout, stdout_bytes) && { stdout_bytes }),
-    ...(stderr_bytes !== undefined && hasSize(stderr, stderr_bytes) && { stderr_bytes }),
+    ...(stderr_bytes !== undefined && stderr_bytes !== 0 && hasSize(stderr, stderr_bytes) && { stderr_bytes }),
     ...(typeof duration_ms === 'number' && duration_ms >= LONG_MS && { duration_ms }),
     ...(state.hitLimit && usage !== undefined && { usage }),
     ...(hasNext && { next_offset, eof }),

@@ -69,7 +69,7 @@ export async function searchAnswer(
     ...messageOf(
       ...recordHints(record, context, { silence: notes.silence, durationMs: fields.duration_ms, next: 'next_offset' }),
       ...notes.more,
-      fateOf(found, isAtEnd, isOver, given),
+      fateOf(found, isAtEnd, isOver, given, context.isLean),
       masker?.hint(),
     ),
   };
@@ -146,14 +146,15 @@ function fateOf(
   isAtEnd: boolean,
   isOver: boolean,
   { wait }: MatchRequest,
+  isLean = false,
 ): string | undefined {
   if (isStopped) {
     return `The search took too long and was stopped at offset ${nextOffset}: go on from there, or use a simpler pattern.`;
   }
   if (matches.some(({ isPart }) => isPart))
     return `Lines of more than 65536 bytes were searched in parts of that size, marked part: true. Search on from offset ${nextOffset}.`;
-  if (!isAtEnd) return `More may follow: search on from offset ${nextOffset}.`;
-  if (matches.length > 0) return undefined;
+  if (!isAtEnd) return isLean ? undefined : `More may follow: search on from offset ${nextOffset}.`;
+  if (matches.length > 0 || isLean) return undefined;
   return wait > 0 && !isOver ? 'No line matched in this time.' : 'No line matches.';
 }
 

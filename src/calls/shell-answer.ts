@@ -151,8 +151,8 @@ const NOTE_CHARS = 100;
 
 /**
  * The two streams as text that fits `budget`: whole where they fit together, else cut as `keep` says, with a line in
- * the place of what is missing. That line counts as characters, not as output bytes. `sparesCuts`: what is shorter than
- * that line is not cut, although it is then more bytes than the budget has.
+ * the place of what is missing. That line counts as characters, not as output bytes. `sparesCuts`: cuts fall between
+ * lines, and what is shorter than that line is not cut, although it is then more bytes than the budget has.
  */
 export function fitStreams(
   stdout: ByteSource,
@@ -182,17 +182,18 @@ function fitStream(stream: ByteSource, share: Share, keep: Keep, sparesCuts: boo
     // Six is the most characters that one byte becomes (ESC as an escape sequence of JSON).
     if (stream.size * 6 <= share.chars || jsonChars(text) <= share.chars) return { text };
   }
-  const cut = cutStream(stream, share, keep);
+  const cut = cutStream(stream, share, keep, sparesCuts);
   if (!sparesCuts || cut.omitted === undefined || cut.omitted.bytes > omissionNote(cut.omitted).length) return cut;
   const text = decodeUtf8(stream.read(0, stream.size));
   return jsonChars(text) <= share.chars ? { text } : cut;
 }
 
-function cutStream(stream: ByteSource, share: Share, keep: Keep): FittedStream {
+function cutStream(stream: ByteSource, share: Share, keep: Keep, cutsLines: boolean): FittedStream {
   const [headPart, tailPart] = PARTS[keep];
   const chars = Math.max(0, share.chars - NOTE_CHARS);
-  const head = readHead(stream, scale(share.bytes, chars, headPart));
-  const tail = readTail(stream, scale(share.bytes, chars, tailPart));
+  const first = readHead(stream, scale(share.bytes, chars, headPart));
+  const last = readTail(stream, scale(share.bytes, chars, tailPart));
+  const [head, tail] = cutsLines ? [wholeLines(first), wholeLastLines(last)] : [first, last];
   const omitted = { offset: head.length, bytes: stream.size - head.length - tail.length };
   const parts = { head: decodeUtf8(head), tail: decodeUtf8(tail) };
   return { text: joinWithNote(parts, omitted), omitted, parts };
@@ -222,6 +223,20 @@ function readTail(stream: ByteSource, share: Share): Uint8Array {
   const bytes = stream.read(from, stream.size - from);
   return bytes.subarray(fitEnd(bytes, share).start);
 }
+
+/** The beginning of `head` that ends with a line; all of it where that would be less than half. */
+function wholeLines(head: Uint8Array): Uint8Array {
+  const end = head.lastIndexOf(LINE_FEED) + 1;
+  return end >= head.length / 2 ? head.subarray(0, end) : head;
+}
+
+/** The end of `tail` that begins with a line; all of it where that would be less than half. */
+function wholeLastLines(tail: Uint8Array): Uint8Array {
+  const start = tail.indexOf(LINE_FEED) + 1;
+  return start <= tail.length / 2 ? tail.subarray(start) : tail;
+}
+
+const LINE_FEED = 10;
 
 /** The one line that stands between beginning and end. */
 export function omissionNote({ offset, bytes }: Omission): string {

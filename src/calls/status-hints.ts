@@ -58,7 +58,7 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, { silence, ne
       if (silence?.asks || next === 'next_offset') return undefined;
       const stays = isBrief(record, limits)
         ? `It is stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s.`
-        : `It runs for up to ${seconds} s.`;
+        : `It runs up to ${seconds} s.`;
       const offset = next === undefined || next === 0 ? '' : `offset ${next}, `;
       return { text: `${stays} Next: read_session ${offset}wait ${waitSeconds(limits)}.`, calls: ['read_session'] };
     }
@@ -170,7 +170,7 @@ function longerHint(record: SessionRecord, limits: HintLimits, isLean: boolean):
   const { maxExecSeconds, maxBackgroundSeconds, foregroundSeconds } = limits;
   const most = foregroundSeconds ?? Math.max(maxExecSeconds, maxBackgroundSeconds);
   const seconds = record.execution_seconds;
-  if (isLean && seconds < most) return `Without timeout it runs for up to ${most} s.`;
+  if (isLean && seconds < most) return `Without timeout it runs up to ${most} s.`;
   if (seconds < maxExecSeconds) return `A timeout of up to ${most} is allowed.`;
   return longerInBackground(record, limits);
 }

@@ -63,6 +63,15 @@ describe('characters around the output', () => {
     await close(session);
   });
 
+  test.concurrent('of a silent command: at most 220, with what it waits for', async () => {
+    const reply = await flat('shell', { cmd: 'sleep 300' }, patient);
+    expect(reply.body.message).toMatch(
+      /^It runs up to 3600 s\. Next: read_session wait 3\. sleep 300 \(pid \d+\) sleeps/,
+    );
+    expect(around(reply)).toBeLessThanOrEqual(220);
+    await close(reply.body.session, patient);
+  });
+
   test.concurrent('of a command that asks: at most 220', async () => {
     const reply = await flat('shell', { cmd: 'read -p "Continue? [y/n] " answer', pty: true }, patient);
     expect(reply.body).toMatchObject({ stdout: 'Continue? [y/n] ', status: 'running' });
@@ -71,7 +80,7 @@ describe('characters around the output', () => {
     const { session } = reply.body;
     const typed = await flat('write_session', { session, input: 'perhaps' }, patient);
     expect(typed.body).toMatchObject({ stdout: 'perhaps', status: 'running', written: 7 } as object);
-    expect(around(typed)).toBeLessThanOrEqual(240);
+    expect(around(typed)).toBeLessThanOrEqual(220);
     await close(session, patient);
   });
 
@@ -85,7 +94,7 @@ describe('a command without a timeout', () => {
     using trigger = new Trigger();
     const started = await shell({ cmd: `echo one; ${trigger.wait}; sleep 2; echo two; exit 5` });
     expect(started).toMatchObject({ stdout: 'one\n', status: 'running', stdout_bytes: 4 });
-    expect(started.message).toBe('It runs for up to 3600 s. Next: read_session offset 4, wait 1.');
+    expect(started.message).toBe('It runs up to 3600 s. Next: read_session offset 4, wait 1.');
     const { session } = started;
     const line = await eventually('its line of the record', () => {
       const lines = readFileSync(records.join('audit.jsonl'), 'utf8').trim().split('\n');
@@ -126,7 +135,7 @@ describe('a command without a timeout', () => {
   test.concurrent('is stopped at the timeout that its call gave', async () => {
     const answer = await shell({ cmd: 'echo before; sleep 60', timeout: 0.5 });
     expect(answer).toMatchObject({ stdout: 'before\n', exit_code: 124, status: 'timeout' });
-    expect(answer.message).toBe('It was stopped after 0.5 s. Without timeout it runs for up to 3600 s.');
+    expect(answer.message).toBe('It was stopped after 0.5 s. Without timeout it runs up to 3600 s.');
   });
 
   test.concurrent('is stopped at the limit of others where there is no background, which its answer says', async () => {
@@ -198,6 +207,15 @@ describe('over-long output', () => {
     expect(cut.omitted?.stdout).toEqual({ offset: 85, bytes: 145 });
     expect(cut.stdout).toContain('[agent3: 145 bytes omitted; read_session offset 85 reads them]');
     expect(cut.message).toBeUndefined();
+  });
+
+  test.concurrent('is cut between lines', async () => {
+    const { stdout } = await shell({ cmd: 'seq 1 1000', max_output: 256 });
+    expect(stdout).toMatch(/\n\d+\n\[agent3: \d+ bytes omitted; read_session offset \d+ reads them\]\n\d+\n/);
+    const lines = stdout.split('\n').filter((line) => /^\d+$/.test(line));
+    expect(lines.every((line, at) => at === 0 || Number(line) > Number(lines[at - 1]))).toBe(true);
+    const long = await shell({ cmd: 'head -c 3000 /dev/zero | tr "\\0" a; echo; echo end', max_output: 256 });
+    expect(long.stdout).toEndWith(`${'a'.repeat(165)}\nend\n`);
   });
 });
 
