@@ -80,3 +80,8 @@ export const MAX_WAIT_SECONDS = 40;
 /** What one command may use of the memory and of the processes that all commands have together: the others still run. */
 export const MEMORY_OF_ONE_COMMAND = 0.9;
 export const PROCESSES_OF_ONE_COMMAND = 0.5;
+
+/** Most bytes of variables, functions, aliases and options that a context keeps: nvm takes 150 KB. */
+export const MAX_CONTEXT_BYTES = 524_288;
+/** Contexts of one token that are kept at once. */
+export const MAX_CONTEXTS_PER_TOKEN = 16;

@@ -1,0 +1,80 @@
+import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
+import { MAX_CONTEXT_BYTES, MAX_PATH_BYTES } from '../lib/limits.ts';
+import type { ContextCall } from './contexts.ts';
+import { type ContextItem, changesOf, parseStates } from './shell-state.ts';
+
+/** What a context holds between two commands. */
+export interface ContextState {
+  readonly cwd: string;
+  readonly items: readonly ContextItem[];
+}
+
+/** A context that one command uses. */
+export interface HeldContext {
+  readonly name: string;
+  readonly walls: string;
+  readonly call: ContextCall;
+  /** Where the command before it has ended; undefined: there was none. */
+  readonly cwd: string | undefined;
+  /** What its shell begins with beside what a fresh one has. */
+  readonly items: readonly ContextItem[];
+  /** Of the items. */
+  readonly sha256: string;
+  /** What the answer says of it. */
+  readonly note: string | undefined;
+  /** The session of the command, once there is one. */
+  session: string | undefined;
+  /** Frees it for the next command, which finds it as it was. */
+  readonly release: () => void;
+}
+
+/** The SHA-256 of what a context brings. */
+export function digestOfItems(items: readonly ContextItem[]): string {
+  return Bun.SHA256.hash(JSON.stringify(items), 'hex');
+}
+
+/** What a context brings, for a person: what the shell runs before the command. */
+export function describeItems(items: readonly ContextItem[]): string {
+  return Buffer.from(items.map(({ text }) => text).join('\n'), 'latin1').toString('utf8');
+}
+
+/** Two states of a shell, with room for what every fresh one has. */
+const MOST_STATE_BYTES = 2 * MAX_CONTEXT_BYTES;
+
+/**
+ * What the shell of a command has left: its state at its end without what every fresh shell has; or why it is not kept, a
+ * sentence. `note` tells what of it is not. Throws the system's error.
+ */
+export function keepState(
+  path: string,
+  { call, cwd: before, items }: HeldContext,
+): (ContextState & { readonly note: string | undefined }) | string {
+  const text = readState(path);
+  if (text === undefined) return TOO_LARGE;
+  const states = parseStates(text);
+  const [fresh, last] = [states[0], states.at(-1)];
+  if (fresh === undefined || last === undefined || states.length < 2)
+    return 'its shell ended before it could be saved, by exec or by a signal.';
+  const changes = changesOf(fresh, last, items, call.given);
+  if (changes.reduce((sum, one) => sum + one.text.length, 0) > MAX_CONTEXT_BYTES) return TOO_LARGE;
+  // A directory that the call gave, and that its command did not leave, was for that call.
+  const stays = call.hasDirectory && before !== undefined && last.cwd === fresh.cwd;
+  const cwd = stays ? before : Buffer.from(last.cwd, 'latin1').toString('utf8');
+  if (cwd.includes('\uFFFD') || !cwd.startsWith('/') || Buffer.byteLength(cwd) > MAX_PATH_BYTES)
+    return { cwd: before ?? '/', items: changes, note: 'The context keeps its old directory: the new one is no UTF-8.' };
+  return { cwd, items: changes, note: undefined };
+}
+
+const TOO_LARGE = `its variables, functions and aliases take more than ${MAX_CONTEXT_BYTES} bytes. Unset large ones, or write the data to a file.`;
+
+/** A command may have put anything in the place of its state. Undefined where there is too much. */
+function readState(path: string): string | undefined {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) return '';
+    return stat.size > MOST_STATE_BYTES ? undefined : readFileSync(fd, 'latin1');
+  } finally {
+    closeSync(fd);
+  }
+}

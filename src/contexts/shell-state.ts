@@ -1,0 +1,137 @@
+/**
+ * What a shell has written of its state: texts that bash itself prints (`declare -p`, `declare -f`, `alias`, `set +o`,
+ * `shopt -p`). Bytes are characters of latin1, so that no value is changed. The agent runs none of it: it takes what has
+ * the form that bash prints, and the same shell in the same sandbox reads it again.
+ */
+export interface ShellState {
+  readonly cwd: string;
+  /** By name, each as the text that makes it. */
+  readonly variables: ReadonlyMap<string, string>;
+  readonly functions: ReadonlyMap<string, string>;
+  /** `declare -fx NAME`, by the name of the function. */
+  readonly attributes: ReadonlyMap<string, string>;
+  readonly aliases: ReadonlyMap<string, string>;
+  /** `set -o errexit`, `shopt -s extglob`: a line for each option. */
+  readonly options: readonly string[];
+}
+
+/** One text that restores a part of a shell, and what part it is. */
+export interface ContextItem {
+  readonly kind: 'variable' | 'function' | 'attribute' | 'option' | 'alias';
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The sections of a state file: `[`, records that each begin with the letter of their kind, `]`. */
+const [BEGIN, END] = ['[', ']'];
+
+/** The states that a shell has written, in their order; what is not complete is left out. */
+export function parseStates(text: string): ShellState[] {
+  const states: ShellState[] = [];
+  let records: string[] | undefined;
+  for (const record of text.split('\0')) {
+    if (record === BEGIN) records = [];
+    else if (record === END && records !== undefined) {
+      states.push(stateOf(records));
+      records = undefined;
+    } else records?.push(record);
+  }
+  return states;
+}
+
+function stateOf(records: readonly string[]): ShellState {
+  const named = (kind: string, nameOf: (text: string) => string | undefined): Map<string, string> => {
+    const found = new Map<string, string>();
+    for (const record of records) {
+      if (record[0] !== kind) continue;
+      const text = record.slice(1).replace(/\n$/, '');
+      const name = nameOf(text);
+      if (name !== undefined) found.set(name, text);
+    }
+    return found;
+  };
+  const first = (kind: string): string => records.find((record) => record[0] === kind)?.slice(1) ?? '';
+  return {
+    cwd: first('d'),
+    variables: named('v', variableName),
+    functions: named('f', (text) => /^(?:function )?([^\s()$`'"\\;&|<>]+) \(\)/.exec(text)?.[1]),
+    attributes: named('x', (text) => /^declare -f[rtx]+ ([^\s()$`'"\\;&|<>]+)$/.exec(text)?.[1]),
+    aliases: named('a', (text) => /^alias (?:-- )?([^\s='"$`\\;&|<>()/]+)='(?:[^']|'\\'')*'$/.exec(text)?.[1]),
+    options: first('o')
+      .split('\n')
+      .filter((line) => /^(?:set [-+]o [a-z-]+|shopt -[su] \w+)$/.test(line)),
+  };
+}
+
+const DECLARED = /^declare -([-A-Za-z]+) ([A-Za-z_]\w*)(=|$)/;
+const QUOTED = String.raw`"[^"\\$\x60]*(?:\\[^][^"\\$\x60]*)*"|\$'[^'\\]*(?:\\[^][^'\\]*)*'`;
+const VALUE = new RegExp(QUOTED, 'y');
+const ELEMENT = new RegExp(String.raw`\[(?:[\w.@%+:,/^~-]+|${QUOTED})\]=(?:${QUOTED}) ?`, 'y');
+const INDEXED = new RegExp(String.raw`\[\d+\]=(?:${QUOTED}) ?`, 'y');
+
+/** The name in a text of `declare -p` whose value is nothing but quoted text; undefined for any other text. */
+function variableName(text: string): string | undefined {
+  const [begun = '', attributes = '', name = '', equals = ''] = DECLARED.exec(text) ?? [];
+  if (begun === '') return undefined;
+  if (equals === '') return name;
+  return endOfValue(text, begun.length, attributes) === text.length ? name : undefined;
+}
+
+function endOfValue(text: string, from: number, attributes: string): number {
+  if (text[from] !== '(') return endOf(VALUE, text, from) ?? -1;
+  // The index of an indexed array is an expression that the shell evaluates.
+  const element = attributes.includes('A') ? ELEMENT : INDEXED;
+  let at = from + 1;
+  for (let end = endOf(element, text, at); end !== undefined; end = endOf(element, text, at)) at = end;
+  return text[at] === ')' ? at + 1 : -1;
+}
+
+function endOf(pattern: RegExp, text: string, from: number): number | undefined {
+  pattern.lastIndex = from;
+  return pattern.test(text) ? pattern.lastIndex : undefined;
+}
+
+/** Variables of the shell itself, and those that belong to one command. */
+const OF_SHELL =
+  /^(?:_|BASH(?!_ENV$)\w*|S?RANDOM|SECONDS|EPOCH\w+|LINENO|FUNCNAME|GROUPS|DIRSTACK|PIPESTATUS|HISTCMD|OPT(?:IND|ERR|ARG)|E?UID|PPID|PWD|SHELLOPTS|SHLVL|COLUMNS|LINES|AGENT3_SESSION|__agent3\w*)$/;
+
+/**
+ * What a shell had at its end and a fresh one has not, in the order in which it is restored. A variable that the call
+ * itself gave (`given`) and that was not changed stays what it was `before`.
+ */
+export function changesOf(
+  fresh: ShellState,
+  last: ShellState,
+  before: readonly ContextItem[] = [],
+  given: ReadonlySet<string> = new Set(),
+): ContextItem[] {
+  const variables: ContextItem[] = [];
+  for (const [name, text] of last.variables)
+    if (!OF_SHELL.test(name) && fresh.variables.get(name) !== text) variables.push({ kind: 'variable', name, text });
+  for (const name of fresh.variables.keys())
+    if (!OF_SHELL.test(name) && !given.has(name) && !last.variables.has(name))
+      variables.push({ kind: 'variable', name, text: `unset -v ${name}` });
+  const kept = before.filter(
+    ({ kind, name }) => kind === 'variable' && given.has(name) && !variables.some((one) => one.name === name),
+  );
+  const others = (kind: ContextItem['kind'], ofLast: Named, ofFresh: Named): ContextItem[] =>
+    [...ofLast]
+      .filter(([name, text]) => !name.startsWith('__agent3') && name !== 'trap' && ofFresh.get(name) !== text)
+      .map(([name, text]) => ({ kind, name, text }));
+  const options = last.options
+    .filter((line) => !fresh.options.includes(line))
+    .map((text) => ({ kind: 'option', name: text.split(' ').at(-1) ?? '', text }) as const);
+  const isOfSet = ({ text }: ContextItem): boolean => text.startsWith('set ');
+  return [
+    ...kept,
+    ...variables,
+    ...others('function', last.functions, fresh.functions),
+    ...others('attribute', last.attributes, fresh.attributes),
+    ...options.filter((one) => !isOfSet(one)),
+    ...others('alias', last.aliases, fresh.aliases),
+    // With these, what follows may be an error.
+    ...options.filter(isOfSet),
+  ];
+}
+
+type Named = ReadonlyMap<string, string>;
