@@ -41,6 +41,8 @@ const requestSchema = Type.Object({
   cwd: Type.String(),
   env: Type.Record(Type.String(), Type.String()),
   stdin: Type.String(),
+  /** The context that its shell begins with, and what that brings. */
+  context: Type.Optional(Type.Object({ name: Type.String(), sha256: Type.String(), brings: Type.String() })),
   /** `closed`: `stdin` is all it reads; else whoever has the token may type later. */
   input: Type.String(),
   limit_seconds: Type.Number(),
@@ -64,7 +66,7 @@ const decisionSchema = Type.Object({
 
 export type ApprovalDecision = Static<typeof decisionSchema>;
 
-/** The SHA-256 of a request: command, directory, environment, input and user are all in it. */
+/** The SHA-256 of a request: command, directory, environment, context, input and user are all in it. */
 export function digestOf(request: ApprovalRequest): string {
   const fields = Object.keys(requestSchema.properties).map((name) => {
     const value = request[name as keyof ApprovalRequest];
@@ -211,12 +213,13 @@ const SHOWN_INPUT_CHARS = 2000;
  */
 export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
   const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
+  const { context } = request;
   const layout = { columns };
   const field = (text: string): string => visibleField(text, layout);
   const block = (title: string, text: string): string => `  ${title}\n${visibleBlock(text, layout)}`;
   const about = part === '' || part === cmd.trim() ? '' : ` (${part})`;
   const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
-  const whole = [cmd, cwd, ...Object.entries(env).flat()].join('\n');
+  const whole = [cmd, cwd, ...Object.entries(env).flat(), context?.brings ?? ''].join('\n');
   const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
   const shownInput = stdin.slice(0, SHOWN_INPUT_CHARS);
   const more = stdin.length - shownInput.length;
@@ -227,6 +230,7 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
     `  digest ${digestOf(request)}\n`,
     block(`command, ${sizeWords(cmd)}:`, cmd),
     ...Object.entries(env).map(([name, value]) => block('with the variable', `${name}=${value}`)),
+    ...contextLines(context, field, block),
     ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
     ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
     ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
@@ -240,9 +244,21 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
   ].join('');
 }
 
+/** What the shell runs before the command. */
+function contextLines(
+  context: ApprovalRequest['context'],
+  field: (text: string) => string,
+  block: (title: string, text: string) => string,
+): string[] {
+  if (context === undefined) return [];
+  const { name, brings } = context;
+  if (brings === '') return [field(`in the context ${name}, which brings nothing`)];
+  return [block(`in the context ${name}, whose shell runs this first, ${sizeWords(brings)}:`, brings)];
+}
+
 /** The question whether a request that was `shown` is to run, with the size of what would: it may have left the screen. */
 export function questionOn(
-  { cmd, env, stdin }: ApprovalRequest,
+  { cmd, env, stdin, context }: ApprovalRequest,
   shown: string,
   rows = process.stdout.rows ?? 0,
 ): string {
@@ -250,6 +266,7 @@ export function questionOn(
   const size = [
     sizeWords(cmd),
     ...(variables === 0 ? [] : [`${variables} ${variables === 1 ? 'variable' : 'variables'}`]),
+    ...(context === undefined || context.brings === '' ? [] : [`a context of ${sizeWords(context.brings)}`]),
     ...(stdin === '' ? [] : [`input of ${sizeWords(stdin)}`]),
   ].join('; ');
   const lines = shown.split('\n').length;

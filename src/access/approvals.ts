@@ -202,7 +202,7 @@ const SHOWN_CHARS = 2000;
  * What would run, as far as a notice shows it: without secrets, and without the rest of long texts; what nobody would see
  * is written out.
  */
-function shownOf({ cmd, env, stdin }: ApprovalRequest, mask: (text: string) => string) {
+function shownOf({ cmd, env, stdin, context }: ApprovalRequest, mask: (text: string) => string) {
   let isAll = true;
   const show = (text: string): string => {
     const short = mask(text).slice(0, SHOWN_CHARS);
@@ -213,6 +213,7 @@ function shownOf({ cmd, env, stdin }: ApprovalRequest, mask: (text: string) => s
     cmd: show(cmd),
     env: Object.entries(env).map(([name, value]) => show(`${name}=${value}`)),
     stdin: show(stdin),
+    ...(context !== undefined && { context: context.name, context_brings: show(context.brings) }),
   };
   return { texts, isAll };
 }

@@ -18,10 +18,18 @@ interface StartDetails {
   readonly stdin: string;
   readonly input: string;
   readonly execution_seconds: number;
+  readonly held?: {
+    readonly name: string;
+    readonly sha256: string;
+    readonly items: readonly { readonly text: string }[];
+  };
 }
 
 /** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
 const HASHED_AT_ONCE_BYTES = 1_048_576;
+
+/** The digests of contexts that are remembered. */
+const MOST_CONTEXTS = 1000;
 
 interface Caller {
   readonly principal: string;
@@ -36,13 +44,17 @@ export interface GrantOnRecord {
 
 /** Writes the record of what the agent is told to do and does. Values that look like secrets are masked. */
 export class Trail {
+  /** Digests of the contexts that are on record whole. */
+  readonly #contexts = new Set<string>();
+
   constructor(
     private readonly record: Pick<AuditLog, 'write' | 'writeLater' | 'synced'> | undefined,
     private readonly secrets: KnownSecrets,
   ) {}
 
   /** A command is about to start. Throws `MachineRefused` when that cannot be recorded: it must not start then. */
-  started(session: Session, { cmd, cwd, user, isSandboxed, env, stdin, input, execution_seconds }: StartDetails): void {
+  started(session: Session, details: StartDetails): void {
+    const { cmd, cwd, user, isSandboxed, env, stdin, input, execution_seconds, held } = details;
     const { key, decision } = session.record;
     this.#write({
       event: 'start',
@@ -56,9 +68,20 @@ export class Trail {
       ...(key !== null && { key: this.#mask(key) }),
       ...(Object.keys(env).length > 0 && { env: Object.keys(env), env_sha256: sha256(wordsOf(env)) }),
       ...(stdin !== '' && { stdin_bytes: Buffer.byteLength(stdin), stdin_sha256: sha256(stdin) }),
+      ...(held !== undefined && this.#contextOf(held)),
       ...(input !== 'closed' && { input }),
       limit_seconds: execution_seconds,
     });
+  }
+
+  /** What a context brings to a command, in the first line that names its digest: it seldom changes. */
+  #contextOf({ name, sha256: digest, items }: NonNullable<StartDetails['held']>): Fields {
+    const named = { context: name, context_sha256: digest };
+    if (items.length === 0 || this.#contexts.has(digest)) return named;
+    if (this.#contexts.size >= MOST_CONTEXTS) this.#contexts.clear();
+    this.#contexts.add(digest);
+    const brings = Buffer.from(items.map(({ text }) => text).join('\n'), 'latin1').toString('utf8');
+    return { ...named, context_brings: this.#mask(brings) };
   }
 
   /** A command could not be started after all. */

@@ -3,6 +3,7 @@ import { OPERATIONS, type OperationName, type Profile } from '../access/profile.
 import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { Proposals } from '../commands/proposals.ts';
+import type { Contexts } from '../contexts/contexts.ts';
 import type { Clock, Deadline, SignalOnce } from '../lib/clock.ts';
 import { AccessLapsed, OperationNotAllowed } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
@@ -145,6 +146,7 @@ export interface OperationDeps extends CallDeps {
   readonly ownPaths: readonly string[];
   readonly clock: Clock;
   readonly store: SessionStore;
+  readonly contexts: Contexts;
   readonly commands: Commands;
   readonly gate: Gate;
   readonly proposals: Proposals;

@@ -1,4 +1,6 @@
 import type { Trail } from '../audit/trail.ts';
+import type { Contexts } from '../contexts/contexts.ts';
+import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Turns } from '../lib/shares.ts';
@@ -21,6 +23,7 @@ export interface CommandDeps {
   readonly settings: CommandSettings;
   readonly account: Account;
   readonly store: SessionStore;
+  readonly contexts: Contexts;
   readonly gate: Gate;
   readonly turns: Turns;
   readonly clock: Clock;
@@ -34,7 +37,7 @@ export interface CommandDeps {
 }
 
 /** A command to run, and the session it gets. */
-export interface NewCommand extends Omit<NewSession, 'input' | 'file_max'> {
+export interface NewCommand extends Omit<NewSession, 'input' | 'file_max' | 'context'> {
   readonly env: Readonly<Record<string, string>>;
   /** What the command reads first; it is all there is when `input` is `closed`. */
   readonly stdin: string;
@@ -44,6 +47,8 @@ export interface NewCommand extends Omit<NewSession, 'input' | 'file_max'> {
   readonly size: TerminalSize;
   /** What its profile holds it in; undefined: nothing. */
   readonly confinement?: Confinement;
+  /** The context that its shell begins with and leaves to the next one. */
+  readonly held?: HeldContext;
   /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
   /** Throws when it may not be started any more; asked when its start had to wait for the disk. */

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { Looks, type Silence } from '../diagnosis/wait-words.ts';
 import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline, type SignalOnce } from '../lib/clock.ts';
@@ -105,6 +106,7 @@ export class Commands {
 
   /** Writes the end of a session whose command has not run. */
   conclude(session: Session, change: Parameters<Session['update']>[0]): void {
+    this.deps.contexts.keep(session, false);
     this.#record(session, change);
     this.#isOver(session);
   }
@@ -239,6 +241,7 @@ export class Commands {
       this.#changed();
       // Not before the answer has left.
       if (this.deps.cgroups !== undefined) setImmediate(() => this.deps.cgroups?.of(session.id).remove());
+      if (session.record.context !== undefined) rmSync(session.path('context'), { force: true });
       if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session, true), survivors: 0 });
       disk.end();
     });
@@ -253,7 +256,9 @@ export class Commands {
     }
     const ending = endingOf(outcome, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
-    this.#record(session, { ...sizes, ...this.deps.cgroups?.costOf(session.id), ...ending, ...refused });
+    const note = this.deps.contexts.keep(session, ending.status === 'done' && whyNotBegun === undefined);
+    const told = note === undefined ? {} : { context_note: note };
+    this.#record(session, { ...sizes, ...this.deps.cgroups?.costOf(session.id), ...ending, ...refused, ...told });
     this.#isOver(session, whyNotBegun);
   }
 

@@ -112,8 +112,9 @@ export class DiskWatch {
    */
   readonly room = (): number => {
     const { stdout, stderr } = this.session.diskUse();
-    const taken = stdout.taken + stderr.taken;
     const { record } = this.session;
+    const state = record.context === undefined ? 0 : this.session.sizeOf('context');
+    const taken = stdout.taken + stderr.taken + state;
     this.#tell(taken + recordBytes(record));
     const { file_max } = record;
     if (file_max !== undefined && (reservesMore(stdout, file_max) || reservesMore(stderr, file_max))) return -1;

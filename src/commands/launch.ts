@@ -13,6 +13,7 @@ import type { NewSession } from '../sessions/store.ts';
 import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps, NewCommand } from './command.ts';
 import { type Confinement, requireCeilings } from './confinement.ts';
+import { startInContext } from './with-context.ts';
 
 /** A command that was started. */
 export interface Launched {
@@ -25,9 +26,24 @@ export interface Launched {
 
 /** What a session is made of; what a command is started with beside that is not kept. */
 export function detailsOf(command: NewCommand): NewSession {
-  const { env: _e, stdin: _s, size: _z, keepsExitCode: _k, revalidate: _r, input, confinement, ...details } = command;
+  const {
+    env: _e,
+    stdin: _s,
+    size: _z,
+    keepsExitCode: _k,
+    revalidate: _r,
+    input,
+    confinement,
+    held,
+    ...details
+  } = command;
   const file_max = confinement?.fileBytes;
-  return { ...details, ...(input !== 'closed' && { input }), ...(file_max !== undefined && { file_max }) };
+  return {
+    ...details,
+    ...(input !== 'closed' && { input }),
+    ...(file_max !== undefined && { file_max }),
+    ...(held !== undefined && { context: { name: held.name, walls: held.walls } }),
+  };
 }
 
 /** Starts the command of a new session once that is on record; closes the descriptors. Throws as `launch` does. */
@@ -78,7 +94,7 @@ function launch(
   deps: CommandDeps,
   session: Session,
   output: OutputDescriptors,
-  { cmd, env, stdin, input: wanted, size, keepsExitCode, confinement }: LaunchDetails,
+  { cmd, env, stdin, input: wanted, size, keepsExitCode, confinement, held }: LaunchDetails,
 ): Launched {
   using descriptors = new Descriptors();
   const closing = [output.stderr];
@@ -104,8 +120,15 @@ function launch(
       more.push(fd);
     }
     more.push(...(boundary?.descriptors ?? []));
-    const text = isLong(cmd) ? readCommand(FIRST_DESCRIPTOR + more.length) : cmd;
-    if (isLong(cmd)) more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
+    const isRead = held === undefined && isLong(cmd);
+    let text = isRead ? readCommand(FIRST_DESCRIPTOR + more.length) : cmd;
+    if (isRead) more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
+    if (held !== undefined) {
+      const inContext = startInContext(session, cmd, held, FIRST_DESCRIPTOR + more.length, descriptors);
+      if (confinement !== undefined) giveAway(inContext.written, confinement);
+      text = inContext.text;
+      more.push(...inContext.more);
+    }
     const process = startInCgroup(deps, session, confinement, {
       argv: [
         ...(keepsExitCode
@@ -134,7 +157,10 @@ function launch(
   }
 }
 
-type LaunchDetails = Pick<NewCommand, 'cmd' | 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement'>;
+type LaunchDetails = Pick<
+  NewCommand,
+  'cmd' | 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement' | 'held'
+>;
 
 /**
  * Who owns the output of confined commands. It runs nothing and owns nothing else: no number of this range is given to
@@ -146,14 +172,16 @@ const OUTPUT_OWNER = 65_533;
  * A confined command writes to its output, and can open it again by /dev/stderr, but is not its owner: it cannot change
  * its mode. An agent that is not root has no other owner to give: there it keeps its own descriptors for reading.
  */
-function holdOutput(session: Session, output: OutputDescriptors, { sandbox, account }: Confinement): void {
-  if (process.geteuid?.() !== 0) {
-    if (sandbox !== undefined) session.keepReadable();
-    return;
-  }
-  if (sandbox === undefined && account === undefined) return;
+function holdOutput(session: Session, { stdout, stderr }: OutputDescriptors, confinement: Confinement): void {
+  if (process.geteuid?.() === 0) giveAway([stdout, stderr], confinement);
+  else if (confinement.sandbox !== undefined) session.keepReadable();
+}
+
+/** Gives files to their owner, where the agent is root. */
+function giveAway(files: readonly number[], { sandbox, account }: Confinement): void {
+  if (process.geteuid?.() !== 0 || (sandbox === undefined && account === undefined)) return;
   const group = account?.groups[0] ?? process.getegid?.() ?? 0;
-  for (const fd of [output.stdout, output.stderr]) {
+  for (const fd of files) {
     fchownSync(fd, OUTPUT_OWNER, group);
     fchmodSync(fd, 0o620);
   }

@@ -11,6 +11,7 @@ import {
 } from '../access/approvals.ts';
 import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
+import { describeItems } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../lib/errors.ts';
 import type { Decision } from '../rules/rule.ts';
@@ -140,7 +141,7 @@ export class Proposals {
   }
 
   #requestOf(session: Session, command: NewCommand, { reason, part }: Decision): ApprovalRequest {
-    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement } = command;
+    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held } = command;
     const now = this.deps.clock.now();
     return {
       session: session.id,
@@ -152,6 +153,9 @@ export class Proposals {
       cwd,
       env: { ...env },
       stdin,
+      ...(held !== undefined && {
+        context: { name: held.name, sha256: held.sha256, brings: describeItems(held.items) },
+      }),
       input,
       limit_seconds: execution_seconds,
       reason,

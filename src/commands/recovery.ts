@@ -1,5 +1,6 @@
 import { requestsDirectory, takeAway } from '../access/approval-request.ts';
 import type { Trail } from '../audit/trail.ts';
+import type { Contexts } from '../contexts/contexts.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { bootId } from '../linux/proc.ts';
@@ -17,6 +18,7 @@ export interface RecoveryDeps {
   readonly limits: { readonly maxExecSeconds: number };
   readonly clock: Clock;
   readonly store: SessionStore;
+  readonly contexts: Contexts;
   readonly commands: Commands;
   readonly trail: Trail;
 }
@@ -81,7 +83,11 @@ function endWaiting(session: Session, { clock, store, trail }: RecoveryDeps): []
   return [];
 }
 
-function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock, limits }: RecoveryDeps): void {
+function takeUpShell(
+  session: Session,
+  shell: ProcessIdentity,
+  { commands, contexts, clock, limits }: RecoveryDeps,
+): void {
   // A session without a readable record tells no limit of its own.
   const seconds = session.record.execution_seconds || limits.maxExecSeconds;
   const left = seconds - (clock.now() - session.record.started_at) / 1000;
@@ -89,6 +95,7 @@ function takeUpShell(session: Session, shell: ProcessIdentity, { commands, clock
     session.update({ process: shell, execution_seconds: seconds });
   } finally {
     // Also where the disk refuses the record: the command is held to its limits.
+    contexts.occupy(session);
     commands.takeUp(
       session,
       adopt(shell, () => session.keptExitCode()),
@@ -109,8 +116,9 @@ function findShell(session: Session): ProcessIdentity | undefined {
 }
 
 /** Its end is known when it left its exit code; the time of it is not. */
-function markOver(session: Session, exitCode: number | null, { commands, clock, trail }: RecoveryDeps): void {
+function markOver(session: Session, exitCode: number | null, { commands, contexts, clock, trail }: RecoveryDeps): void {
   const now = clock.now();
+  const note = contexts.keep(session, exitCode !== null);
   const survivors = commands.treeOf(session).members().length;
   session.update({
     status: exitCode === null ? 'lost' : 'done',
@@ -119,6 +127,7 @@ function markOver(session: Session, exitCode: number | null, { commands, clock, 
     duration_ms: Math.max(0, now - session.record.started_at),
     ...sizesOf(session, survivors === 0),
     survivors,
+    ...(note !== undefined && { context_note: note }),
   });
   trail.ended(session);
 }

@@ -17,7 +17,7 @@ import { Value } from '@sinclair/typebox/value';
 import { type Clock, type Deadline, SignalOnce } from '../lib/clock.ts';
 import { errnoOf, InvalidArguments, MachineRefused, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
 import { MAX_CONTEXTS_PER_TOKEN } from '../lib/limits.ts';
-import { type ContextState, digestOfItems, type HeldContext, keepState } from './held-context.ts';
+import { type ContextCall, type ContextState, digestOfItems, type HeldContext, keepState } from './held-context.ts';
 import type { ContextItem } from './shell-state.ts';
 
 /** What the file of a context begins with, in a line of JSON; its items follow in another. */
@@ -47,13 +47,6 @@ export interface ContextOwner {
   readonly principal: string;
   readonly name: string;
   readonly walls: string;
-}
-
-/** What a call says beside its command; both hold for that call alone. */
-export interface ContextCall {
-  /** The names in its `env`. */
-  readonly given: ReadonlySet<string>;
-  readonly hasDirectory: boolean;
 }
 
 /** What a context is to the session of a command. */
@@ -134,7 +127,7 @@ export class Contexts {
 
   /**
    * Takes what the shell of a session has written of its state, where its command `isDone`, and frees the context. Gives
-   * the reason why the context stays as it was, a sentence; undefined where there is none.
+   * what the client has to know of that, in sentences: why the context stays as it was; undefined where there is nothing.
    */
   keep(session: ContextSession, isDone: boolean): string | undefined {
     const { principal, context } = session.record;
@@ -142,17 +135,20 @@ export class Contexts {
     const owner = { principal, ...context };
     const key = keyOf(owner);
     const held = this.#inUse.get(key)?.held ?? this.#hold(key, owner, NOTHING_GIVEN, this.#read(key), undefined);
+    const reason = isDone ? this.#take(session.path('context'), key, owner, held) : undefined;
+    held.release();
+    const told = [held.note, reason].filter((one) => one !== undefined);
+    return told.length === 0 ? undefined : told.join(' ');
+  }
+
+  #take(path: string, key: string, owner: ContextOwner, held: HeldContext): string | undefined {
     try {
-      if (!isDone) return undefined;
-      const state = keepState(session.path('context'), held);
+      const state = keepState(path, held);
       if (typeof state === 'string') return `The context ${owner.name} stays as it was: ${state}`;
       this.#write(key, owner, state);
       return state.note;
     } catch (error) {
       return `The context ${owner.name} stays as it was: it could not be stored (${errnoOf(error) ?? error}).`;
-    } finally {
-      rmSync(session.path('context'), { force: true });
-      held.release();
     }
   }
 

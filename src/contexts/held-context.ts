@@ -1,12 +1,18 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
 import { MAX_CONTEXT_BYTES, MAX_PATH_BYTES } from '../lib/limits.ts';
-import type { ContextCall } from './contexts.ts';
 import { type ContextItem, changesOf, parseStates } from './shell-state.ts';
 
 /** What a context holds between two commands. */
 export interface ContextState {
   readonly cwd: string;
   readonly items: readonly ContextItem[];
+}
+
+/** What a call says beside its command; both hold for that call alone. */
+export interface ContextCall {
+  /** The names in its `env`. */
+  readonly given: ReadonlySet<string>;
+  readonly hasDirectory: boolean;
 }
 
 /** A context that one command uses. */
@@ -61,7 +67,11 @@ export function keepState(
   const stays = call.hasDirectory && before !== undefined && last.cwd === fresh.cwd;
   const cwd = stays ? before : Buffer.from(last.cwd, 'latin1').toString('utf8');
   if (cwd.includes('\uFFFD') || !cwd.startsWith('/') || Buffer.byteLength(cwd) > MAX_PATH_BYTES)
-    return { cwd: before ?? '/', items: changes, note: 'The context keeps its old directory: the new one is no UTF-8.' };
+    return {
+      cwd: before ?? '/',
+      items: changes,
+      note: 'The context keeps its old directory: the new one is no UTF-8.',
+    };
   return { cwd, items: changes, note: undefined };
 }
 

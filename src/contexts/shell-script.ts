@@ -19,7 +19,7 @@ export function contextCommand({ input, output: [one, other] }: ContextDescripto
   return [
     `builtin mapfile -d '' -t -u ${input} __agent3_in`,
     `exec ${FIRST}>&${one} ${SECOND}>&${other} ${input}<&- ${one}>&- ${other}>&-`,
-    'eval "${__agent3_in[0]}"',
+    `eval "\${__agent3_in[0]}"`,
     `{ eval "$__agent3_cmd"; } ${FIRST}>&- ${SECOND}>&-`,
   ].join('; ');
 }
@@ -51,7 +51,8 @@ const restoring = ({ kind, text }: ContextItem): string =>
  * free from 10 on, and back where it does not leave from within a function: whichever pair is one file is the one.
  * From within a function, `unset` uncovers what its local variables hide.
  */
-const STATE = String.raw`__agent3_free() { __agent3_n=$1; while [[ -e /proc/self/fd/$__agent3_n ]]; do ((++__agent3_n)); done; }
+const STATE =
+  String.raw`__agent3_free() { __agent3_n=$1; while [[ -e /proc/self/fd/$__agent3_n ]]; do ((++__agent3_n)); done; }
 __agent3_free 10; __agent3_c=$__agent3_n; __agent3_free $((__agent3_c + 1)); __agent3_d=$__agent3_n
 __agent3_state() (
   if [[ /proc/self/fd/${FIRST} -ef /proc/self/fd/${SECOND} ]]; then __agent3_n=${FIRST}

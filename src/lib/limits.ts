@@ -85,3 +85,5 @@ export const PROCESSES_OF_ONE_COMMAND = 0.5;
 export const MAX_CONTEXT_BYTES = 524_288;
 /** Contexts of one token that are kept at once. */
 export const MAX_CONTEXTS_PER_TOKEN = 16;
+/** The name of a context, as a pattern. */
+export const CONTEXT_NAME = '^[A-Za-z0-9_.-]{1,64}$';

@@ -1,21 +1,31 @@
 import { Type } from '@sinclair/typebox';
 import type { OperationDeps } from '../calls/context.ts';
 import { nextTurn } from '../lib/clock.ts';
+import { InvalidArguments } from '../lib/errors.ts';
 import { defineOperation, type Operation } from './operation.ts';
+
+const ONE_OF_BOTH =
+  'session is required: the id from an answer, or context: the name of a context to drop. Send one of them. Nothing was done.';
 
 /** `close_session`: stops what still runs of a session, then removes its files. */
 export function closeSessionOperation(deps: OperationDeps): Operation {
-  const { store, commands } = deps;
+  const { store, contexts, commands } = deps;
   return defineOperation(deps, {
     name: 'close_session',
     summary: 'Remove a session',
     description:
       'Stops what a session still runs and deletes its output. Ended sessions expire by themselves: use it for left-over processes.',
-    args: Type.Object({ session: Type.String({ description: 'Id from an answer.' }) }),
+    args: Type.Object({
+      session: Type.Optional(Type.String({ description: 'Id from an answer.' })),
+      context: Type.Optional(Type.String({ description: 'Instead of session: the context to drop.' })),
+    }),
     result: Type.Object({ status: Type.Literal('closed') }),
     destructive: true,
     readOnly: false,
-    run: async ({ session: id }, call) => {
+    run: async ({ session: id, context }, call) => {
+      if ((id === undefined) === (context === undefined)) throw new InvalidArguments(ONE_OF_BOTH);
+      if (context !== undefined) contexts.remove(call.principal, context);
+      if (id === undefined) return { status: 'closed' };
       const session = store.get(id, call.principal);
       await commands.stop(session, 'killed');
       // Who waits for this session answers with its last output first.

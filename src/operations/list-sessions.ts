@@ -65,6 +65,18 @@ const resultSchema = Type.Object({
   next_before: Type.Union([Type.String(), Type.Null()], {
     description: 'Pass as before for older sessions; null at the end of the list.',
   }),
+  contexts: Type.Optional(
+    Type.Array(
+      Type.Object({
+        name: Type.String(),
+        cwd: Type.String({ description: 'Where its next command begins.' }),
+        bytes: Type.Integer({ description: 'What it keeps.' }),
+        used_at: Type.String({ description: 'ISO 8601, UTC.' }),
+        session: Type.Optional(Type.String({ description: 'The session that uses it now.' })),
+      }),
+      { description: 'Contexts of shell; close_session drops one.' },
+    ),
+  ),
   message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
 });
 
@@ -79,13 +91,15 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
   // Ids sort by the time they were made.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
   const rows = (from === -1 ? [] : matching.slice(from, from + given.limit)).map((one) => row(one, parts.clock.now()));
-  const page = rows.slice(0, fitting(rows, replyChars(call) - FRAME_CHARS));
+  const contexts = contextsOf(parts, call);
+  const page = rows.slice(0, fitting(rows, replyChars(call) - FRAME_CHARS - JSON.stringify(contexts).length));
   const isLast = from === -1 || from + page.length >= matching.length;
   const wrongBefore = given.before !== undefined && before === undefined;
   return {
     sessions: page,
     total: matching.length,
     next_before: isLast ? null : (page.at(-1)?.session ?? null),
+    ...contexts,
     ...messageOf(
       wrongBefore
         ? 'before is no session id, so the list begins with the newest; take it from next_before.'
@@ -93,6 +107,14 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
       ignored,
     ),
   };
+}
+
+/** The contexts of a token, where it has any. */
+function contextsOf({ contexts }: OperationDeps, { principal }: CallContext) {
+  const all = contexts.list(principal).map(({ used_at, session, ...one }) => {
+    return { ...one, used_at: new Date(used_at).toISOString(), ...(session !== undefined && { session }) };
+  });
+  return all.length === 0 ? {} : { contexts: all };
 }
 
 /** An answer without its rows, with the longest message. */

@@ -1,7 +1,13 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { OperationLimits } from '../calls/context.ts';
 import { BackgroundOff, InvalidArguments } from '../lib/errors.ts';
-import { MAX_COMMAND_CHARS, MAX_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TIMEOUT_SECONDS } from '../lib/limits.ts';
+import {
+  CONTEXT_NAME,
+  MAX_COMMAND_CHARS,
+  MAX_KEY_CHARS,
+  MIN_OUTPUT_BYTES,
+  MIN_TIMEOUT_SECONDS,
+} from '../lib/limits.ts';
 
 /** The arguments of `shell`. */
 export function shellArguments(limits: OperationLimits) {
@@ -22,6 +28,13 @@ export function shellArguments(limits: OperationLimits) {
       default: {},
       description: 'Variables of the command. Instead of export.',
     }),
+    context: Type.Optional(
+      Type.String({
+        pattern: CONTEXT_NAME,
+        description:
+          'A name. Keeps directory, variables, functions, aliases and options of the shell for the next call with it.',
+      }),
+    ),
     stdin: Type.String({
       default: '',
       description: 'Standard input. To write a file without quoting: cat > path.',

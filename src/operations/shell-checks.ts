@@ -1,10 +1,12 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { basename } from 'node:path';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.ts';
-import { MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
+import { LOOK_SECONDS, MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { SESSION_MARK } from '../process/environment.ts';
 import { hiddenNow, timesDerived } from '../sandbox/hidden.ts';
 import { isSeenAlike } from '../sandbox/sandbox.ts';
@@ -23,11 +25,27 @@ export class CommandChecks {
 
   /** Throws `InvalidArguments` for what no command can have, `ProfileUnavailable` for walls that cannot be made here. */
   async check(given: ShellArguments, context: CallContext, time: TimePlan): Promise<NewCommand> {
+    checkText('cmd', given.cmd);
+    const confinement = this.#confinement(context);
+    const held = await this.#enter(given, context, confinement);
+    try {
+      return { ...(await this.#command(given, context, time, confinement, held)), ...(held !== undefined && { held }) };
+    } catch (error) {
+      held?.release();
+      throw error;
+    }
+  }
+
+  async #command(
+    given: ShellArguments,
+    context: CallContext,
+    time: TimePlan,
+    confinement: Confinement | undefined,
+    held: HeldContext | undefined,
+  ): Promise<NewCommand> {
     const { principal, address, profile } = context;
     const { cmd, env, stdin } = given;
-    checkText('cmd', cmd);
-    const confinement = this.#confinement(context);
-    const cwd = this.#directory(given, context, confinement);
+    const cwd = this.#directory(given.cwd ?? held?.cwd, context, confinement);
     if (confinement !== undefined) await this.#requireWalls(context, confinement);
     checkEnvironment(env);
     if (!stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
@@ -61,9 +79,26 @@ export class CommandChecks {
   }
 
   /** What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here. */
-  #directory({ cwd }: ShellArguments, { profile }: CallContext, confinement: Confinement | undefined): string {
+  #directory(cwd: string | undefined, { profile }: CallContext, confinement: Confinement | undefined): string {
     if (cwd !== undefined) (isJudgedBefore(confinement, cwd) ? checkDirectory : checkPath)(cwd);
     return cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? this.#home.now();
+  }
+
+  /** The context that a call names, once no other command uses it. */
+  async #enter(
+    { context: name, env, cwd }: ShellArguments,
+    { principal, deadline, shutdown }: CallContext,
+    confinement: Confinement | undefined,
+  ): Promise<HeldContext | undefined> {
+    if (name === undefined) return undefined;
+    const { contexts, limits } = this.deps;
+    if (basename(limits.shell) !== 'bash')
+      throw new InvalidArguments(
+        `context needs bash, and the shell of this server is ${limits.shell}. Send the call without context.`,
+      );
+    const owner = { principal, name, walls: wallsOf(confinement) };
+    const call = { given: new Set(Object.keys(env)), hasDirectory: cwd !== undefined };
+    return await contexts.enter(owner, call, deadline.before(LOOK_SECONDS), shutdown);
   }
 
   async #requireWalls({ profile }: CallContext, confinement: Confinement): Promise<void> {
@@ -79,6 +114,12 @@ export function requireCommand({ cmd }: Readonly<Record<string, unknown>>): void
   throw new MissingCommand(
     'Send the command to run as cmd, a string such as "uptime"; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}.',
   );
+}
+
+/** What a context ends with: another user, or another sandbox. */
+function wallsOf(confinement: Confinement | undefined): string {
+  if (confinement?.sandbox === undefined && confinement?.account === undefined) return '';
+  return Bun.SHA256.hash(JSON.stringify([confinement.account?.name, confinement.sandbox]), 'hex').slice(0, 32);
 }
 
 /** Whether what is wrong with a directory can be told before the command is run there. */

@@ -82,7 +82,7 @@ async function findOrRun(
   const run = async (): Promise<Found> => {
     const command = await checks.check(given, context, time);
     seen = timesDerived();
-    return begin(deps, given, context, command);
+    return inContext(command, () => begin(deps, given, context, command));
   };
   const found = replay(deps, given, context) ?? (await run());
   const { session, isRepeat } = found;
@@ -94,6 +94,19 @@ async function findOrRun(
   if (attempts > 1 && !isRepeat && checks.hidesOtherPaths(context, seen))
     return await findOrRun(deps, checks, given, context, attempts - 1);
   throw refusal;
+}
+
+/** Begins a command. The context that it holds is free again where no session takes it over. */
+async function inContext({ held }: NewCommand, begin: () => Promise<Found>): Promise<Found> {
+  try {
+    const found = await begin();
+    if (found.isRepeat) held?.release();
+    else if (held !== undefined) held.session = found.session.id;
+    return found;
+  } catch (error) {
+    held?.release();
+    throw error;
+  }
 }
 
 /** The session of the first call with the same key; undefined where there is none. */
@@ -137,7 +150,13 @@ async function decide(
   if (!hasRules) return ALLOWED;
   const cwd = realDirectory(command.cwd) ?? command.cwd;
   const { decide, decideInTurns } = await import('../rules/decide.ts');
-  const proposal = { ...command, cwd, shell: limits.shell, isOpen: command.input !== 'closed' };
+  const proposal = {
+    ...command,
+    cwd,
+    shell: limits.shell,
+    isOpen: command.input !== 'closed',
+    brought: command.held?.items ?? [],
+  };
   if (command.cmd.length <= SHORT_CHARS) return decide(rules, proposal);
   return await decideInTurns(rules, proposal, () => turns.take(principal));
 }

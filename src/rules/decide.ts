@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { readScript, type SimpleCommand } from '../shell/script.ts';
 import { isSpecialVariable } from '../shell/variables.ts';
 import type { Text } from '../shell/words.ts';
+import { type Brought, contextOf } from './context.ts';
 import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed } from './match.ts';
 import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
 import { ACTIONS, ALLOWED, type Decision, letsAllThrough, type Rule, type Ruleset } from './rule.ts';
@@ -14,6 +15,8 @@ export interface Proposal {
   readonly stdin: string;
   /** Its input stays open, and nobody knows what will be typed. */
   readonly isOpen: boolean;
+  /** What a context brings to its shell. */
+  readonly brought?: readonly Brought[];
 }
 
 /** The strictest that the rules say to any part of a command; what they decide on and cannot be read is `unreadable`. */
@@ -43,13 +46,16 @@ const WORDS_A_PIECE = 1000;
 
 function* decisions(ruleset: Ruleset, proposal: Proposal): Generator<void, Decision, void> {
   if (letsAllThrough(ruleset)) return ALLOWED;
-  const { cmd, shell, cwd, env, stdin, isOpen } = proposal;
-  const { commands, faults, repeats } = readScript(cmd, basename(shell), Object.values(env), stdin);
+  const { cmd, shell, cwd, env, stdin, isOpen, brought = [] } = proposal;
+  const context = contextOf(brought);
+  const given = [...Object.values(env), ...context.values];
+  const { commands, faults, repeats } = readScript(cmd, basename(shell), given, stdin);
   const unread = [
     ...(isOpen ? ['its input stays open, so rules cannot read what will be typed'] : []),
     ...Object.keys(env)
       .filter(isSpecialVariable)
       .map((name) => `the variable ${name} changes what commands mean`),
+    ...context.faults,
     ...faults,
   ].map((reason) => unreadable(ruleset, reason));
   yield;
@@ -62,6 +68,8 @@ function* decisions(ruleset: Ruleset, proposal: Proposal): Generator<void, Decis
       yield;
     }
     result = strictest([result, ...decidePart(ruleset, part, part.isElsewhere ? undefined : where)]);
+    if (context.names.has(part.name?.text ?? ''))
+      result = strictest([result, unreadable(ruleset, `its context defines ${part.name?.text}`, shorten(part.source))]);
   }
   return result;
 }

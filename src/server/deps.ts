@@ -8,6 +8,7 @@ import { Trail } from '../audit/trail.ts';
 import type { OperationDeps } from '../calls/context.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
+import { Contexts } from '../contexts/contexts.ts';
 import { SignalOnce, systemClock } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Turns } from '../lib/shares.ts';
@@ -49,7 +50,8 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const turns = new Turns();
-  const shared = { account, store, gate, turns, clock, logger, cgroups, trail, mask };
+  const contexts = new Contexts(config.sessionsDirectory, clock);
+  const shared = { account, store, contexts, gate, turns, clock, logger, cgroups, trail, mask };
   const commands = new Commands({ settings: config, ...shared });
   return {
     config,
@@ -64,6 +66,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     secrets,
     clock,
     store,
+    contexts,
     commands,
     gate,
     turns,

@@ -157,7 +157,7 @@ const SWEEP_TIME = '0 * * * * *';
 
 /** Looks every minute for sessions that have to go. */
 function sweepJob(deps: Deps): Job {
-  const { config, store, commands, clock, logger } = deps;
+  const { config, store, contexts, commands, clock, logger } = deps;
   const sweep = new SessionSweep({
     store,
     clock,
@@ -175,6 +175,7 @@ function sweepJob(deps: Deps): Job {
     cronTime: SWEEP_TIME,
     run: async () => {
       sweepCgroups(deps);
+      contexts.expire(config.sessionTtlSeconds);
       await sweep.run();
     },
   };

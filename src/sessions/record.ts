@@ -107,6 +107,10 @@ const recordSchema = Type.Object({
   ),
   /** The most bytes that a file may have which it writes, where its profile sets a limit. */
   file_max: Type.Optional(Type.Integer()),
+  /** The context that it ran with, and what held it (a digest): see `contexts`. */
+  context: Type.Optional(Type.Object({ name: Type.String(), walls: Type.String() })),
+  /** Why its context stays as it was, or what of it does: sentences. */
+  context_note: Type.Optional(Type.String()),
   /** The profile that it ran under, and where the call came from. */
   profile: Type.Optional(Type.String()),
   address: Type.Optional(Type.String()),

@@ -25,7 +25,17 @@ import { Session } from './session.ts';
 /** What a new session is made of. */
 export type NewSession = Pick<
   SessionRecord,
-  'principal' | 'cmd' | 'cwd' | 'key' | 'execution_seconds' | 'profile' | 'address' | 'decision' | 'input' | 'file_max'
+  | 'principal'
+  | 'cmd'
+  | 'cwd'
+  | 'key'
+  | 'execution_seconds'
+  | 'profile'
+  | 'address'
+  | 'decision'
+  | 'input'
+  | 'file_max'
+  | 'context'
 >;
 
 /** Another agent looks after the sessions of this directory. */

@@ -1,0 +1,65 @@
+import { parseScript } from '../shell/parse.ts';
+import { isSpecialVariable } from '../shell/variables.ts';
+
+/** One thing that a shell has before a command runs in it, with the text that makes it. */
+export interface Brought {
+  readonly kind: 'variable' | 'function' | 'attribute' | 'option' | 'alias';
+  readonly name: string;
+  readonly text: string;
+}
+
+/** What rules have to know of a context. */
+interface ContextView {
+  /** Why no command in it can be read, a sentence each. */
+  readonly faults: readonly string[];
+  /** What commands in it call by these names is not what is installed. */
+  readonly names: ReadonlySet<string>;
+  /** Texts that may become values of the command's variables. */
+  readonly values: readonly string[];
+}
+
+/** Bash calls it for every name that it does not find. */
+const FOR_ANY_NAME = 'command_not_found_handle';
+/** Options with which the same text is another command. */
+const CHANGING = /^(?:posix|extglob|compat\d+|keyword|noexec|expand_aliases|autocd|sourcepath|cdable_vars|cdspell)$/;
+/** That aliases are expanded changes their names alone, and patterns are never read as names. */
+const HARMLESS = /^shopt -s (?:expand_aliases|extglob)$/;
+/** A variable that is exported or an array does with a value what the command says. */
+const PLAIN = /^(?:declare -[-xaA]+|unset -v) /;
+
+/** What a context changes in the meaning of commands. */
+export function contextOf(brought: readonly Brought[]): ContextView {
+  const defined = brought.filter(({ kind }) => kind === 'function' || kind === 'alias');
+  return {
+    faults: brought.flatMap((one) => faultOf(one) ?? []),
+    names: new Set(defined.map(({ name }) => name)),
+    values: brought.filter(({ kind }) => kind === 'variable').map(({ text }) => text),
+  };
+}
+
+function faultOf({ kind, name, text }: Brought): string | undefined {
+  switch (kind) {
+    case 'variable':
+      if (isSpecialVariable(name)) return `the variable ${name} of its context changes what commands mean`;
+      return PLAIN.test(text) ? undefined : `the variable ${name} of its context changes what is assigned to it`;
+    case 'option':
+      if (!CHANGING.test(name) || HARMLESS.test(text)) return undefined;
+      return `the option ${name} of its context changes what commands mean`;
+    case 'function':
+      if (name === FOR_ANY_NAME) return `its context defines ${name}, which runs for names that are not found`;
+      return isOnlyFunction(name, text) ? undefined : `the function ${name} of its context cannot be read`;
+    case 'alias':
+    case 'attribute':
+      return undefined;
+    default:
+      return kind satisfies never;
+  }
+}
+
+/** Whether a text defines this function and does nothing else. */
+function isOnlyFunction(name: string, text: string): boolean {
+  const script = parseScript(text, 0);
+  if (typeof script === 'string' || (script.errors ?? []).length > 0) return false;
+  const [first, ...rest] = script.commands;
+  return rest.length === 0 && first?.command.type === 'Function' && first.command.name.value === name;
+}
