@@ -1,6 +1,5 @@
-import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { closeSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../lib/errors.ts';
-import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
 import { neverBlock, openPipe } from '../linux/libc.ts';
 import type { Status } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
@@ -13,7 +12,7 @@ import type { NewSession } from '../sessions/store.ts';
 import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps, NewCommand } from './command.ts';
 import { type Confinement, requireCeilings } from './confinement.ts';
-import { startInContext } from './with-context.ts';
+import { giveAway, openInput, passCommand } from './pass-command.ts';
 
 /** A command that was started. */
 export interface Launched {
@@ -90,12 +89,8 @@ export function launchRecorded(
  * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` for a directory or an environment the system refuses, `MachineRefused` for what the machine
  * has no room for.
  */
-function launch(
-  deps: CommandDeps,
-  session: Session,
-  output: OutputDescriptors,
-  { cmd, env, stdin, input: wanted, size, keepsExitCode, confinement, held }: LaunchDetails,
-): Launched {
+function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, command: NewCommand): Launched {
+  const { env, stdin, input: wanted, size, keepsExitCode, confinement } = command;
   using descriptors = new Descriptors();
   const closing = [output.stderr];
   let input: CommandInput | undefined;
@@ -120,15 +115,7 @@ function launch(
       more.push(fd);
     }
     more.push(...(boundary?.descriptors ?? []));
-    const isRead = held === undefined && isLong(cmd);
-    let text = isRead ? readCommand(FIRST_DESCRIPTOR + more.length) : cmd;
-    if (isRead) more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
-    if (held !== undefined) {
-      const inContext = startInContext(session, cmd, held, FIRST_DESCRIPTOR + more.length, descriptors);
-      if (confinement !== undefined) giveAway(inContext.written, confinement);
-      text = inContext.text;
-      more.push(...inContext.more);
-    }
+    const text = passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
     const process = startInCgroup(deps, session, confinement, {
       argv: [
         ...(keepsExitCode
@@ -157,17 +144,6 @@ function launch(
   }
 }
 
-type LaunchDetails = Pick<
-  NewCommand,
-  'cmd' | 'env' | 'stdin' | 'input' | 'size' | 'keepsExitCode' | 'confinement' | 'held'
->;
-
-/**
- * Who owns the output of confined commands. It runs nothing and owns nothing else: no number of this range is given to
- * anybody. Source: "Special Linux UIDs" and "Summary" of systemd's UIDS-GIDS page, 65520…65533 unused.
- */
-const OUTPUT_OWNER = 65_533;
-
 /**
  * A confined command writes to its output, and can open it again by /dev/stderr, but is not its owner: it cannot change
  * its mode. An agent that is not root has no other owner to give: there it keeps its own descriptors for reading.
@@ -175,16 +151,6 @@ const OUTPUT_OWNER = 65_533;
 function holdOutput(session: Session, { stdout, stderr }: OutputDescriptors, confinement: Confinement): void {
   if (process.geteuid?.() === 0) giveAway([stdout, stderr], confinement);
   else if (confinement.sandbox !== undefined) session.keepReadable();
-}
-
-/** Gives files to their owner, where the agent is root. */
-function giveAway(files: readonly number[], { sandbox, account }: Confinement): void {
-  if (process.geteuid?.() !== 0 || (sandbox === undefined && account === undefined)) return;
-  const group = account?.groups[0] ?? process.getegid?.() ?? 0;
-  for (const fd of files) {
-    fchownSync(fd, OUTPUT_OWNER, group);
-    fchmodSync(fd, 0o620);
-  }
 }
 
 /** A pipe that already holds `stdin`, and whose writing end stays open. */
@@ -240,41 +206,6 @@ function keepingExitCode(free: number): string {
   const run = free > HIGHEST_NAMED ? '"$@"' : `exec ${free}>&2 2> /dev/null; (exec "$@" 2>&${free} ${free}>&-)`;
   return `trap : ${PASSING}; ${run}; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"`;
 }
-
-/**
- * What is read is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
- * grants no pipe as large, it is a file without a name. The caller closes it.
- */
-function openInput(session: Session, bytes: Uint8Array): number {
-  const pipe = openPipe(bytes.length);
-  if (pipe === undefined) return openInputFile(session.path('stdin'), bytes);
-  try {
-    writeFileSync(pipe.writing, bytes);
-    return pipe.reading;
-  } catch (error) {
-    closeSync(pipe.reading);
-    throw error;
-  } finally {
-    closeSync(pipe.writing);
-  }
-}
-
-function openInputFile(path: string, bytes: Uint8Array): number {
-  writeFileSync(path, bytes, { mode: 0o600 });
-  try {
-    return openSync(path, 'r');
-  } finally {
-    rmSync(path);
-  }
-}
-
-/** One argument may have 128 KiB on Linux: a longer command is read from a descriptor. */
-function isLong(cmd: string): boolean {
-  return Buffer.byteLength(cmd) > MAX_ARGUMENT_BYTES;
-}
-
-/** It is closed before the command begins. */
-const readCommand = (fd: number): string => `eval "exec ${fd}<&-; $(/bin/cat <&${fd})"`;
 
 const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'ENOEXEC']);
 const MISSING_PROGRAM =

@@ -145,7 +145,8 @@ nvm_echo() { command printf '%s\\n' "$*"; }`;
 
   test.concurrent('is listed and dropped', async () => {
     await outputOf('listed', 'cd /usr; x=1');
-    const list = async () => JSON.parse((await agent.call('list_sessions', {})).text).contexts as { name: string }[];
+    const list = async () =>
+      JSON.parse((await agent.call('list_sessions', {})).text).contexts as Record<string, unknown>[];
     expect(await list()).toContainEqual({
       name: 'listed',
       cwd: '/usr',
@@ -153,7 +154,7 @@ nvm_echo() { command printf '%s\\n' "$*"; }`;
       used_at: expect.stringMatching(/^20\d\d-.*Z$/),
     });
     const { session } = await agent.shell({ cmd: 'sleep 60', context: 'listed', background: true });
-    expect((await list()).find(({ name }) => name === 'listed')).toMatchObject({ session });
+    expect((await list()).find((one) => one['name'] === 'listed')).toMatchObject({ session });
     expectRefusal(
       await agent.call('close_session', { context: 'listed' }),
       400,

@@ -1,0 +1,98 @@
+import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import type { HeldContext } from '../contexts/held-context.ts';
+import { contextCommand, contextInput } from '../contexts/shell-script.ts';
+import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
+import { openPipe } from '../linux/libc.ts';
+import { openMemory } from '../process/beginning.ts';
+import type { Descriptors } from '../process/start.ts';
+import type { Session } from '../sessions/session.ts';
+import type { NewCommand } from './command.ts';
+import type { Confinement } from './confinement.ts';
+
+/**
+ * The text for `-c` of the shell that runs a command: the command itself, or what reads it from a descriptor. `more` are
+ * the descriptors of the shell from number `first` on, to which this adds its own; they belong to `descriptors`. Throws
+ * the system's error.
+ */
+export function passCommand(
+  session: Session,
+  { cmd, held, confinement }: Pick<NewCommand, 'cmd' | 'held' | 'confinement'>,
+  first: number,
+  more: number[],
+  descriptors: Descriptors,
+): string {
+  const fd = first + more.length;
+  if (held !== undefined) return passInContext(session, cmd, held, confinement, { fd, more, descriptors });
+  if (!isLong(cmd)) return cmd;
+  more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
+  return readCommand(fd);
+}
+
+/** What the shell of a context reads is in memory, and no other user can open it; what it writes lies in its session. */
+function passInContext(
+  session: Session,
+  cmd: string,
+  { items, call }: HeldContext,
+  confinement: Confinement | undefined,
+  { fd, more, descriptors }: { readonly fd: number; readonly more: number[]; readonly descriptors: Descriptors },
+): string {
+  const input = descriptors.add(openMemory());
+  const bytes = contextInput(items, cmd, call.given);
+  for (let at = 0; at < bytes.length; ) at += writeSync(input, bytes, at, bytes.length - at, at);
+  const open = (): number => descriptors.add(openSync(session.path('context'), 'a', 0o600));
+  const output = [open(), open()];
+  if (confinement !== undefined) giveAway(output, confinement);
+  more.push(input, ...output);
+  return contextCommand({ input: fd, output: [fd + 1, fd + 2] });
+}
+
+/** One argument may have 128 KiB on Linux: a longer command is read from a descriptor. */
+function isLong(cmd: string): boolean {
+  return Buffer.byteLength(cmd) > MAX_ARGUMENT_BYTES;
+}
+
+/** It is closed before the command begins. */
+const readCommand = (fd: number): string => `eval "exec ${fd}<&-; $(/bin/cat <&${fd})"`;
+
+/**
+ * What is read is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
+ * grants no pipe as large, it is a file without a name. The caller closes it.
+ */
+export function openInput(session: Session, bytes: Uint8Array): number {
+  const pipe = openPipe(bytes.length);
+  if (pipe === undefined) return openInputFile(session.path('stdin'), bytes);
+  try {
+    writeFileSync(pipe.writing, bytes);
+    return pipe.reading;
+  } catch (error) {
+    closeSync(pipe.reading);
+    throw error;
+  } finally {
+    closeSync(pipe.writing);
+  }
+}
+
+function openInputFile(path: string, bytes: Uint8Array): number {
+  writeFileSync(path, bytes, { mode: 0o600 });
+  try {
+    return openSync(path, 'r');
+  } finally {
+    rmSync(path);
+  }
+}
+
+/**
+ * Who owns the output of confined commands. It runs nothing and owns nothing else: no number of this range is given to
+ * anybody. Source: "Special Linux UIDs" and "Summary" of systemd's UIDS-GIDS page, 65520…65533 unused.
+ */
+const OUTPUT_OWNER = 65_533;
+
+/** Gives files to their owner, where the agent is root. */
+export function giveAway(files: readonly number[], { sandbox, account }: Confinement): void {
+  if (process.geteuid?.() !== 0 || (sandbox === undefined && account === undefined)) return;
+  const group = account?.groups[0] ?? process.getegid?.() ?? 0;
+  for (const fd of files) {
+    fchownSync(fd, OUTPUT_OWNER, group);
+    fchmodSync(fd, 0o620);
+  }
+}
