@@ -172,7 +172,8 @@ describe("ChatGPT's rules:", () => {
       '/read_session': ['session'],
       '/kill_session': ['session'],
       '/write_session': ['session'],
-      '/close_session': ['session'],
+      // Or a context.
+      '/close_session': undefined,
       '/list_sessions': undefined,
       '/server_info': undefined,
     });
