@@ -1,4 +1,3 @@
-import { rmSync } from 'node:fs';
 import { Looks, type Silence } from '../diagnosis/wait-words.ts';
 import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline, type SignalOnce } from '../lib/clock.ts';
@@ -241,7 +240,6 @@ export class Commands {
       this.#changed();
       // Not before the answer has left.
       if (this.deps.cgroups !== undefined) setImmediate(() => this.deps.cgroups?.of(session.id).remove());
-      if (session.record.context !== undefined) rmSync(session.path('context'), { force: true });
       if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session, true), survivors: 0 });
       disk.end();
     });
@@ -256,9 +254,8 @@ export class Commands {
     }
     const ending = endingOf(outcome, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
-    const note = this.deps.contexts.keep(session, ending.status === 'done' && whyNotBegun === undefined);
-    const told = note === undefined ? {} : { context_note: note };
-    this.#record(session, { ...sizes, ...this.deps.cgroups?.costOf(session.id), ...ending, ...refused, ...told });
+    const kept = this.deps.contexts.keep(session, ending.status === 'done' && whyNotBegun === undefined);
+    this.#record(session, { ...sizes, ...this.deps.cgroups?.costOf(session.id), ...ending, ...refused, ...kept });
     this.#isOver(session, whyNotBegun);
   }
 

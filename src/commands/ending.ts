@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import type { Status } from '../process/beginning.ts';
@@ -123,6 +124,7 @@ export class DiskWatch {
 
   /** The command has ended, and the record has its sizes. */
   end(): void {
+    if (this.session.record.context !== undefined) rmSync(this.session.path('context'), { force: true });
     this.#tell(bytesOnDisk(this.session.record));
   }
 

@@ -118,7 +118,7 @@ function findShell(session: Session): ProcessIdentity | undefined {
 /** Its end is known when it left its exit code; the time of it is not. */
 function markOver(session: Session, exitCode: number | null, { commands, contexts, clock, trail }: RecoveryDeps): void {
   const now = clock.now();
-  const note = contexts.keep(session, exitCode !== null);
+  const kept = contexts.keep(session, exitCode !== null);
   const survivors = commands.treeOf(session).members().length;
   session.update({
     status: exitCode === null ? 'lost' : 'done',
@@ -127,7 +127,7 @@ function markOver(session: Session, exitCode: number | null, { commands, context
     duration_ms: Math.max(0, now - session.record.started_at),
     ...sizesOf(session, survivors === 0),
     survivors,
-    ...(note !== undefined && { context_note: note }),
+    ...kept,
   });
   trail.ended(session);
 }

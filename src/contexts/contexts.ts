@@ -127,18 +127,18 @@ export class Contexts {
 
   /**
    * Takes what the shell of a session has written of its state, where its command `isDone`, and frees the context. Gives
-   * what the client has to know of that, in sentences: why the context stays as it was; undefined where there is nothing.
+   * what the client has to know of that, in sentences: why the context stays as it was.
    */
-  keep(session: ContextSession, isDone: boolean): string | undefined {
+  keep(session: ContextSession, isDone: boolean): { readonly context_note?: string } {
     const { principal, context } = session.record;
-    if (context === undefined) return undefined;
+    if (context === undefined) return {};
     const owner = { principal, ...context };
     const key = keyOf(owner);
     const held = this.#inUse.get(key)?.held ?? this.#hold(key, owner, NOTHING_GIVEN, this.#read(key), undefined);
     const reason = isDone ? this.#take(session.path('context'), key, owner, held) : undefined;
     held.release();
     const told = [held.note, reason].filter((one) => one !== undefined);
-    return told.length === 0 ? undefined : told.join(' ');
+    return told.length === 0 ? {} : { context_note: told.join(' ') };
   }
 
   #take(path: string, key: string, owner: ContextOwner, held: HeldContext): string | undefined {
