@@ -2,7 +2,6 @@ import { Looks, type Silence } from '../diagnosis/wait-words.ts';
 import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline, type SignalOnce } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
-import { bootId } from '../linux/proc.ts';
 import { hasSystemd } from '../linux/systemd.ts';
 import type { Status } from '../process/beginning.ts';
 import type { CommandInput } from '../process/input.ts';
@@ -17,7 +16,7 @@ import type { CommandDeps, NewCommand } from './command.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
 import { Hold } from './hold.ts';
-import { detailsOf, type Launched, launchOnRecord } from './launch.ts';
+import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
 export class Commands {
@@ -106,7 +105,7 @@ export class Commands {
   /** Writes the end of a session whose command has not run. */
   conclude(session: Session, change: Parameters<Session['update']>[0]): void {
     this.deps.contexts.keep(session, false);
-    this.#record(session, change);
+    updateRecord(this.deps, session, change);
     this.#isOver(session);
   }
 
@@ -117,7 +116,7 @@ export class Commands {
       const more = { isSandboxed: confinement?.sandbox !== undefined, status };
       this.#supervise(session, process, leave, session.record.execution_seconds, more);
       if (keepsExitCode) this.#outliving.add(session.id);
-      this.#recordProcess(session, process);
+      recordProcess(this.deps, session, process);
       return this.#running.get(session.id)?.over;
     };
     if (outlivesMachine(session.record)) await this.starts.launch(session, output, command, follow);
@@ -219,7 +218,7 @@ export class Commands {
     const disk = new DiskWatch(session, limits.outputBytes, this.deps.store);
     const running = supervise(process, tree, limits, disk.room, async () => {
       const reason = await this.whySilent(session);
-      if (reason !== undefined) this.#record(session, { waited_for: reason.text });
+      if (reason !== undefined) updateRecord(this.deps, session, { waited_for: reason.text });
     });
     this.#running.set(session.id, running);
     this.#changed();
@@ -240,7 +239,7 @@ export class Commands {
       this.#changed();
       // Not before the answer has left.
       if (this.deps.cgroups !== undefined) setImmediate(() => this.deps.cgroups?.of(session.id).remove());
-      if (session.record.survivors > 0) this.#record(session, { ...sizesOf(session, true), survivors: 0 });
+      if (session.record.survivors > 0) updateRecord(this.deps, session, { ...sizesOf(session, true), survivors: 0 });
       disk.end();
     });
   }
@@ -249,13 +248,19 @@ export class Commands {
   #end(session: Session, outcome: Outcome, durationMs: number, whyNotBegun?: string): void {
     const sizes = { ...sizesOf(session, outcome.survivors === 0), survivors: outcome.survivors };
     if (session.record.status !== 'running') {
-      this.#record(session, sizes);
+      updateRecord(this.deps, session, sizes);
       return;
     }
     const ending = endingOf(outcome, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
     const kept = this.deps.contexts.keep(session, ending.status === 'done' && whyNotBegun === undefined);
-    this.#record(session, { ...sizes, ...this.deps.cgroups?.costOf(session.id), ...ending, ...refused, ...kept });
+    updateRecord(this.deps, session, {
+      ...sizes,
+      ...this.deps.cgroups?.costOf(session.id),
+      ...ending,
+      ...refused,
+      ...kept,
+    });
     this.#isOver(session, whyNotBegun);
   }
 
@@ -264,35 +269,8 @@ export class Commands {
     else this.deps.trail.failed(session, whyNotBegun);
     this.#ended(session.record);
   }
-
-  /**
-   * Writes down which process it is. The start time follows when the command has run for a moment: until then the
-   * session's mark tells the process as well, and a look into /proc costs a sixth of a short one. Then new ones go first.
-   */
-  #recordProcess(session: Session, process: WatchedProcess): void {
-    const { pid } = process;
-    this.#record(session, { process: { pid, startTicks: null, bootId: bootId() } });
-    const timer = setTimeout(() => {
-      const startTicks = process.startTicks();
-      if (startTicks === undefined) return;
-      this.#record(session, { process: { pid, startTicks, bootId: bootId() } });
-      this.deps.cgroups?.lower(session.id);
-    }, START_TIME_DELAY_MS);
-    process.exited.subscribe(() => clearTimeout(timer));
-  }
-
-  /** A record that the disk refuses still holds in memory: the answer is right, and the owner hears of it. */
-  #record(session: Session, change: Parameters<Session['update']>[0]): void {
-    try {
-      session.update(change);
-    } catch (error) {
-      this.deps.logger.warn({ session: session.id, err: error }, 'the record of a session could not be written');
-    }
-  }
 }
 
-/** A command that runs for longer than this has its start time recorded. */
-const START_TIME_DELAY_MS = 250;
 /** How often it is looked whether a command that is to be signalled has begun. */
 const BEGINNING_LOOK_SECONDS = 0.005;
 /** A command that has written nothing for so long is looked at for the reason. */

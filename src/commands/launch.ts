@@ -1,6 +1,7 @@
 import { closeSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../lib/errors.ts';
 import { neverBlock, openPipe } from '../linux/libc.ts';
+import { bootId } from '../linux/proc.ts';
 import type { Status } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { type CommandInput, PipeInput } from '../process/input.ts';
@@ -227,5 +228,33 @@ export function startError(error: unknown, confinement?: Confinement): unknown {
         `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
         error,
       );
+  }
+}
+
+/** A command that runs for longer than this has its start time recorded. */
+const START_TIME_DELAY_MS = 250;
+
+/**
+ * Writes down which process it is. The start time follows when the command has run for a moment: until then the
+ * session's mark tells the process as well, and a look into /proc costs a sixth of a short one. Then new ones go first.
+ */
+export function recordProcess(deps: CommandDeps, session: Session, process: WatchedProcess): void {
+  const { pid } = process;
+  updateRecord(deps, session, { process: { pid, startTicks: null, bootId: bootId() } });
+  const timer = setTimeout(() => {
+    const startTicks = process.startTicks();
+    if (startTicks === undefined) return;
+    updateRecord(deps, session, { process: { pid, startTicks, bootId: bootId() } });
+    deps.cgroups?.lower(session.id);
+  }, START_TIME_DELAY_MS);
+  process.exited.subscribe(() => clearTimeout(timer));
+}
+
+/** A record that the disk refuses still holds in memory: the answer is right, and the owner hears of it. */
+export function updateRecord(deps: CommandDeps, session: Session, change: Parameters<Session['update']>[0]): void {
+  try {
+    session.update(change);
+  } catch (error) {
+    deps.logger.warn({ session: session.id, err: error }, 'the record of a session could not be written');
   }
 }
