@@ -13,6 +13,8 @@ export const OPERATIONS = [
   'write_session',
   'kill_session',
   'close_session',
+  'upload',
+  'download',
   'server_info',
 ] as const;
 export type OperationName = (typeof OPERATIONS)[number];

@@ -1,6 +1,7 @@
 import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
 import type { Verdict } from '../access/approvals.ts';
 import { AgentError, MachineRefused, type RefusedToken } from '../lib/errors.ts';
+import { MAX_PATH_BYTES } from '../lib/limits.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
 import { type Session, STREAMS } from '../sessions/session.ts';
 import type { AuditLog } from './audit-log.ts';
@@ -39,6 +40,12 @@ interface Caller {
 export interface GrantOnRecord {
   readonly id: string;
   readonly principal: string;
+}
+
+/** What is on record of a file. */
+export interface FileOnRecord extends Fields {
+  /** Its real path. */
+  readonly path: string;
 }
 
 /** Writes the record of what the agent is told to do and does. Values that look like secrets are masked. */
@@ -146,13 +153,18 @@ export class Trail {
 
   /** An operation other than a command is about to be done, or to be answered. Throws `MachineRefused` when that cannot be recorded. */
   operation(op: string, args: unknown, caller: Caller): void {
-    this.#write(operationLine(op, args, caller));
+    this.#write({ ...operationLine(op, args, caller), ...this.#masked(pathIn(args)) });
+  }
+
+  /** A file is about to be answered or changed: its path, hashes and sizes. Throws `MachineRefused` when that cannot be recorded. */
+  file(op: string, { principal, address }: Caller, { path, ...more }: FileOnRecord): void {
+    this.#write({ event: 'operation', op, token: principal, address, path: this.#mask(path), ...more });
   }
 
   /** An operation was refused, or has failed, with `error`. */
   refused(op: string, args: unknown, caller: Caller, error: unknown): void {
     const fault = error instanceof AgentError ? `${error.error}: ${error.hint ?? ''}` : 'a fault of the agent';
-    const line = { ...operationLine(op, args, caller), refused: this.#mask(fault) };
+    const line = { ...operationLine(op, args, caller), ...this.#masked(pathIn(args)), refused: this.#mask(fault) };
     this.record?.writeLater(() => line, true);
   }
 
@@ -259,6 +271,11 @@ function wordsOf(env: Readonly<Record<string, string>>): string {
 
 function operationLine(op: string, args: unknown, { principal, address }: Caller): Fields {
   return { event: 'operation', op, token: principal, address, ...argumentsOf(args) };
+}
+
+function pathIn(args: unknown): Fields {
+  const path = typeof args === 'object' && args !== null && 'path' in args ? args.path : undefined;
+  return typeof path === 'string' ? { path: path.slice(0, MAX_PATH_BYTES) } : {};
 }
 
 /** What was asked, without what may be a secret: of input, how much. */

@@ -1,7 +1,6 @@
 import { Elysia } from 'elysia';
 import type { Followers } from '../calls/follow.ts';
 import { type AddressList, clientAddress } from '../lib/addresses.ts';
-import type { SignalOnce } from '../lib/clock.ts';
 import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
 import type { Operation } from '../operations/operation.ts';
@@ -21,11 +20,12 @@ import type { CallLimiter, RateLimiter } from './limiters.ts';
 import { authorizeMetrics } from './metrics.ts';
 import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { corsHeaders, preflightHeaders } from './origin.ts';
-import { type AnswerDeps, failed, log, respond, send } from './respond.ts';
+import { failed, log, respond, send } from './respond.ts';
 import { answerSignIn, type SignInDoor } from './sign-in.ts';
 import { openStream } from './stream.ts';
+import { serveTransfer, TRANSFER_PATH, type TransferRouteDeps } from './transfer.ts';
 
-export interface AppDeps extends AnswerDeps {
+export interface AppDeps extends TransferRouteDeps {
   readonly version: string;
   /** Knows the token of the metrics; undefined: this machine alone may read them. */
   readonly metricsAuth: Authenticator | undefined;
@@ -37,7 +37,6 @@ export interface AppDeps extends AnswerDeps {
   readonly rateLimiter: RateLimiter;
   readonly calls: CallLimiter;
   readonly turns: Turns;
-  readonly shutdown: SignalOnce;
   readonly replySeconds: number;
   readonly maxReplyChars: number;
   readonly trustedProxies: AddressList;
@@ -133,6 +132,8 @@ export function createApp(deps: AppDeps) {
     if (/^\/(?:\.well-known|oauth)\//.test(path)) return signInDoor(context);
     // Whoever may POST there, with whatever token, learns that this is all there is.
     if (path === '/mcp') return noMethod(context);
+    const [, secret] = TRANSFER_PATH.exec(path) ?? [];
+    if (secret !== undefined) return route((exchange) => serveTransfer(deps, secret, exchange))(context);
     // What has no route, wants the token before it says so.
     return OPEN_PATHS.includes(path) ? notHere(context) : refused(context);
   };

@@ -34,7 +34,7 @@ export interface HttpExchange extends Exchange {
 /** The exchange of a request that has just come. */
 export function beginExchange(request: Request, peer: string, address: string, replySeconds: number): HttpExchange {
   const { method, url } = request;
-  return { request, principal: '', ...begun({ peer, address, method, path: pathOf(url) }, replySeconds) };
+  return { request, principal: '', ...begun({ peer, address, method, path: loggedPath(pathOf(url)) }, replySeconds) };
 }
 
 /** The exchange of a call that came from a local client, not over HTTP. */
@@ -44,6 +44,14 @@ export function localExchange(principal: string, method: string, replySeconds: n
 
 function begun(from: Pick<Exchange, 'peer' | 'address' | 'method' | 'path'>, replySeconds: number) {
   return { ...from, id: Bun.randomUUIDv7(), startedMs: performance.now(), deadline: Deadline.after(replySeconds) };
+}
+
+/** What stands behind this in a path is the secret of a link. */
+const SECRET_IN_PATH = /(transfer(?:\/|%2f)).+/i;
+
+/** A path as the log shows it. */
+export function loggedPath(path: string): string {
+  return path.replace(SECRET_IN_PATH, '$1…');
 }
 
 /** Runs an operation for an exchange, which then tells of it; gives the answer as its door does. Throws what the operation throws. */

@@ -83,6 +83,16 @@ export class MethodNotAllowed extends refusal(405, 'Method not allowed') {
   }
 }
 
+/** What the call is about is another by now, or somebody else is at it. */
+export class Conflict extends refusal(409, 'Conflict') {}
+export class RangeRefused extends refusal(416, 'Range not satisfiable') {
+  override readonly headers: Readonly<Record<string, string>>;
+
+  constructor(bytes: number) {
+    super(`The file has ${bytes} bytes.`);
+    this.headers = { 'content-range': `bytes */${bytes}` };
+  }
+}
 export class RequestTooLarge extends refusal(413, 'Request too large') {}
 export class UnsupportedEncoding extends refusal(415, 'Unsupported encoding') {}
 export class TooManyRequests extends refusal(429, 'Too many requests') {

@@ -1,15 +1,17 @@
-import type { OperationDeps } from '../calls/context.ts';
+import type { LinkOperationDeps } from '../files/transfers.ts';
 import { closeSessionOperation } from './close-session.ts';
+import { downloadOperation } from './download.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
 import type { Operation } from './operation.ts';
 import { readSessionOperation } from './read-session.ts';
 import { serverInfoOperation } from './server-info.ts';
 import { shellOperation } from './shell.ts';
+import { uploadOperation } from './upload.ts';
 import { writeSessionOperation } from './write-session.ts';
 
 /** Every operation there is. Each door is derived from this list. */
-export function allOperations(deps: OperationDeps): readonly Operation[] {
+export function allOperations(deps: LinkOperationDeps): readonly Operation[] {
   return [
     shellOperation(deps),
     readSessionOperation(deps),
@@ -17,6 +19,8 @@ export function allOperations(deps: OperationDeps): readonly Operation[] {
     writeSessionOperation(deps),
     killSessionOperation(deps),
     closeSessionOperation(deps),
+    uploadOperation(deps),
+    downloadOperation(deps),
     serverInfoOperation(deps),
   ];
 }

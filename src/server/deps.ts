@@ -5,10 +5,10 @@ import { Approvals, notifier } from '../access/approvals.ts';
 import { type SendNotification, webhook } from '../access/webhook.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
-import type { OperationDeps } from '../calls/context.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
 import { Contexts } from '../contexts/contexts.ts';
+import { type LinkOperationDeps, Transfers } from '../files/transfers.ts';
 import { SignalOnce, systemClock } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Turns } from '../lib/shares.ts';
@@ -21,7 +21,7 @@ import { type Config, secretValues } from '../settings/config.ts';
 import type { Logger } from './log.ts';
 
 /** The real dependencies as one record. Tests build their own. */
-export interface Deps extends OperationDeps {
+export interface Deps extends LinkOperationDeps {
   readonly config: Config;
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
@@ -76,6 +76,16 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     trail,
     audit,
     cgroups,
+    transfers: new Transfers({
+      account,
+      cgroups,
+      access,
+      clock,
+      trail,
+      turns,
+      shutdown,
+      maxTransferBytes: config.maxTransferBytes,
+    }),
   };
 }
 

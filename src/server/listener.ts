@@ -55,6 +55,7 @@ export class Listener implements Listening {
       rateLimiter: new RateLimiter(deps.config.maxRequestsPerMinute, systemClock),
       calls: new CallLimiter(),
       turns: deps.turns,
+      transfers: deps.transfers,
       accessLog: new AccessLog(deps.logger, systemClock),
       shutdown: deps.shutdown,
       replySeconds: deps.config.replySeconds,
@@ -152,6 +153,7 @@ export class Listener implements Listening {
     });
     if (app.server === null) throw new Error('the server did not start');
     this.#servers.push(app.server);
+    this.#deps.transfers.baseUrl = (this.#config.publicUrl ?? app.server.url.origin).replace(/\/$/, '');
   }
 }
 

@@ -188,6 +188,11 @@ export const SETTINGS = {
     schema: Type.Integer({ minimum: 65_536, maximum: 1024 * GIB, default: 5 * GIB }),
     about: 'All sessions on disk. Beyond it the token with the most loses its oldest ended ones first.',
   },
+  AGENT3_MAX_TRANSFER_BYTES: {
+    key: 'maxTransferBytes',
+    schema: Type.Integer({ minimum: 1024, maximum: 1024 * GIB, default: 4 * GIB }),
+    about: 'Size of one file that `upload`, `download` or `agent3 cp` moves.',
+  },
   AGENT3_SESSION_TTL_SECONDS: {
     key: 'sessionTtlSeconds',
     schema: Type.Integer({ minimum: 1, maximum: 31_536_000, default: 86_400 }),

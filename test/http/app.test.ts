@@ -58,6 +58,7 @@ const parts = {
   rateLimiter: new RateLimiter(1000, systemClock),
   calls: new CallLimiter(),
   turns: deps.turns,
+  transfers: deps.transfers,
   accessLog: new AccessLog(logger, systemClock),
   shutdown: deps.shutdown,
   replySeconds: 10,

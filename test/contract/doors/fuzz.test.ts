@@ -29,7 +29,17 @@ const call = async (token: string, op: string, args: unknown): Promise<Record<st
 const annas = String((await call(anna, 'shell', { cmd: `echo ${SECRET}`, key: 'anna' }))['session']);
 const berts = String((await call(bert, 'shell', { cmd: 'seq 1000', key: 'bert' }))['session']);
 
-const OPS = ['shell', 'read_session', 'list_sessions', 'write_session', 'kill_session', 'close_session', 'server_info'];
+const OPS = [
+  'shell',
+  'read_session',
+  'list_sessions',
+  'write_session',
+  'kill_session',
+  'close_session',
+  'upload',
+  'download',
+  'server_info',
+];
 /** Everything that a client could get wrong, and some that is right. */
 const odd = fc.oneof(
   { weight: 4, arbitrary: fc.jsonValue({ maxDepth: 3 }) },

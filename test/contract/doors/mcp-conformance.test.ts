@@ -160,6 +160,7 @@ describe('the door, with the tools, prompts and resources of the suite’s sampl
     rateLimiter: new RateLimiter(100_000, systemClock),
     calls: new CallLimiter(),
     turns: deps.turns,
+    transfers: deps.transfers,
     accessLog: new AccessLog(logger, systemClock),
     shutdown: deps.shutdown,
     replySeconds: 10,

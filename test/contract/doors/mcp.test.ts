@@ -32,6 +32,8 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
         ['write_session', false, true],
         ['kill_session', false, true],
         ['close_session', false, true],
+        ['upload', false, true],
+        ['download', true, false],
         ['server_info', true, false],
       ]);
     });

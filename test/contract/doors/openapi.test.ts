@@ -95,9 +95,17 @@ describe("ChatGPT's rules:", () => {
 
   test('one route per operation, by POST', () => {
     expect(details.map(({ path, method }) => `${method} ${path}`).sort()).toEqual(
-      ['close_session', 'kill_session', 'list_sessions', 'read_session', 'server_info', 'shell', 'write_session'].map(
-        (name) => `post /${name}`,
-      ),
+      [
+        'close_session',
+        'download',
+        'kill_session',
+        'list_sessions',
+        'read_session',
+        'server_info',
+        'shell',
+        'upload',
+        'write_session',
+      ].map((name) => `post /${name}`),
     );
   });
 
@@ -174,6 +182,8 @@ describe("ChatGPT's rules:", () => {
       '/write_session': ['session'],
       // Or a context.
       '/close_session': undefined,
+      '/upload': ['path'],
+      '/download': ['path'],
       '/list_sessions': undefined,
       '/server_info': undefined,
     });
@@ -192,6 +202,8 @@ describe("ChatGPT's rules:", () => {
       '/kill_session': true,
       '/write_session': true,
       '/close_session': true,
+      '/upload': true,
+      '/download': false,
       '/read_session': false,
       '/list_sessions': false,
       '/server_info': false,

@@ -1,0 +1,127 @@
+import { basename, dirname, join } from 'node:path';
+import type { Confinement } from '../commands/confinement.ts';
+import { MachineRefused } from '../lib/errors.ts';
+import { OWN_DIRECTORIES } from '../sandbox/hidden.ts';
+import { FRAME_BYTES, pathFault, type Sink, type Source } from './carrier.ts';
+import { Helper, type HelperDeps } from './helper.ts';
+import { NEW_MODE, newName } from './own-files.ts';
+
+/** Begins each script: refuses by a word that `pathFault` knows. */
+const REFUSE = `no() { printf 'no %s\\0' "$1"; exit 0; }
+[ -L "$1" ] && no ELOOP
+[ -d "$1" ] && no EISDIR
+[ ! -e "$1" ] || [ -f "$1" ] || no special
+`;
+
+/** Opens the file once, and gives pieces of it: each line that it reads is an offset and a number of bytes. */
+const READ = `${REFUSE}
+[ -e "$1" ] || no ENOENT
+[ -r "$1" ] || no EACCES
+exec 4<"$1" || exit
+size=$(stat -L -c %s /proc/self/fd/4) || exit
+[ "$size" != 0 ] || [ "$(head -c 1 <&4 | wc -c)" = 0 ] || no kernel
+printf 'ok %s\\0%s\\0' "$size" "$(readlink /proc/self/fd/4)"
+while read -r offset count; do
+  dd if=/proc/self/fd/4 bs=65536 iflag=skip_bytes,count_bytes skip="$offset" count="$count" status=none || exit
+done`;
+
+/**
+ * Makes a file beside the target and appends what comes behind each line with a number of bytes. \`commit\` puts it in its
+ * place; without that it is removed, also when the agent is gone. Arguments: target, its directory, mode, the name of the file, then
+ * the directories that are new for every command.
+ */
+const WRITE = `${REFUSE}
+target=$1 directory=$2 mode=$3 name=$4
+[ -d "$directory" ] || no ENOTDIR
+device=$(stat -L -c %d -- "$directory") || exit
+shift 4
+for own; do [ "$(stat -L -c %d -- "$own" 2>&-)" = "$device" ] && no private; done
+umask 077
+temporary=$directory/$name
+said=$( (set -C; : > "$temporary") 2>&1) || case $said in
+  *ermission*) no EACCES;;
+  *space*) no ENOSPC;;
+  *) no EROFS;;
+esac
+trap 'rm -f -- "$temporary"' EXIT
+trap 'exit 1' HUP INT TERM
+exec 4>"$temporary" || exit
+printf 'ok\\0%s\\0' "$(cd -P -- "$directory" && pwd -P)"
+while read -r verb count; do
+  case $verb in
+    write) head -c "$count" >&4 || exit;;
+    restart) exec 4>"$temporary";;
+    commit)
+      if [ -e "$target" ]; then
+        mode=\${mode:-$(stat -c %a -- "$target" | tail -c 4)}
+        chown --reference="$target" -- "$temporary" 2>&-
+      fi
+      chmod -- "\${mode:-${NEW_MODE.toString(8)}}" "$temporary" && sync -- "$temporary" || exit
+      mv -fT -- "$temporary" "$target" || exit;;
+  esac
+  printf 'ok\\0'
+done`;
+
+/** Opens a file as a command in these walls would, to read it. Throws `InvalidArguments`, `ProfileUnavailable`, `MachineRefused`. */
+export async function openConfinedSource(deps: HelperDeps, confinement: Confinement, path: string): Promise<Source> {
+  const helper = new Helper(deps, confinement, READ, [path]);
+  const bytes = Number(await begun(helper, path));
+  const real = await helper.answer();
+  let before: Promise<unknown> = Promise.resolve();
+  return {
+    path: real,
+    bytes,
+    read: (offset, length) => {
+      const count = Math.max(0, Math.min(length, FRAME_BYTES, bytes - offset));
+      const reading = before.then(async () => {
+        const frame = new Uint8Array(count);
+        if (count > 0) await helper.send(`${offset} ${count}`);
+        await helper.fill(frame);
+        return frame;
+      });
+      before = reading.catch(() => {});
+      return reading;
+    },
+    close: () => helper.close(),
+  };
+}
+
+/** Opens a file beside `path` as a command in these walls would, to take its place. Throws as `openConfinedSource`. */
+export async function openConfinedSink(
+  deps: HelperDeps,
+  confinement: Confinement,
+  path: string,
+  mode: number | undefined,
+): Promise<Sink> {
+  const { sandbox } = confinement;
+  const own = sandbox === undefined ? [] : OWN_DIRECTORIES;
+  const args = [path, dirname(path), mode?.toString(8) ?? '', newName(), ...own];
+  if (basename(path) === '') throw pathFault(path, 'EISDIR');
+  const helper = new Helper(deps, confinement, WRITE, args);
+  await begun(helper, path);
+  const real = join(await helper.answer(), basename(path));
+  const order = async (line: string, bytes?: Uint8Array): Promise<void> => {
+    await helper.send(line, bytes);
+    await helper.answer();
+  };
+  return {
+    path: real,
+    write: (bytes) => order(`write ${bytes.length}`, bytes),
+    restart: () => order('restart'),
+    commit: () => order('commit'),
+    close: () => helper.close(),
+  };
+}
+
+/** What the first line of a helper says behind `ok`. */
+async function begun(helper: Helper, path: string): Promise<string> {
+  try {
+    const [verdict, word = ''] = (await helper.answer()).split(' ');
+    if (verdict === 'no') throw pathFault(path, word);
+    return word;
+  } catch (error) {
+    helper.close();
+    if (error instanceof MachineRefused && error.cause !== undefined) throw await helper.unavailable();
+    throw error;
+  }
+}

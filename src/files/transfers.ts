@@ -1,0 +1,169 @@
+import type { Access } from '../access/access.ts';
+import type { Profile } from '../access/profile.ts';
+import type { Trail } from '../audit/trail.ts';
+import type { OperationDeps } from '../calls/context.ts';
+import type { Clock, SignalOnce } from '../lib/clock.ts';
+import { MachineRefused, RouteNotFound, TooManyRequests } from '../lib/errors.ts';
+import { Shares, type Turns } from '../lib/shares.ts';
+import type { Sink, Source } from './carrier.ts';
+import type { HelperDeps } from './helper.ts';
+import { Download, type Transfer, type TransferDeps, type TransferResult, Upload } from './transfer.ts';
+
+/** A link begins no new request after this … */
+export const LINK_SECONDS = 600;
+/** … unless bytes have passed within this: a connection that broke is taken up again. */
+const RESUME_SECONDS = 60;
+/** How often tokens and times of open links are looked at. */
+const LOOK_MS = 1000;
+/** Links of all tokens that are open at once: in a sandbox each holds three processes. */
+const MAX_LINKS = 64;
+/** Results that are remembered until their links would have ended. */
+const MAX_RESULTS = 1000;
+
+const MIB = 1_048_576;
+
+/** What transfers work with. */
+export interface TransfersDeps extends HelperDeps {
+  readonly access: Access;
+  readonly clock: Clock;
+  readonly trail: Trail;
+  readonly turns: Turns;
+  readonly shutdown: SignalOnce;
+  readonly maxTransferBytes: number;
+}
+
+/** What the operations that make links work with. */
+export interface LinkOperationDeps extends OperationDeps {
+  readonly transfers: Transfers;
+}
+
+/** Who asks for a link, and for which path. */
+export interface LinkRequest {
+  readonly principal: string;
+  readonly profile: Profile;
+  readonly path: string;
+}
+
+/** A transfer, and the link to it. */
+export interface Linked<T extends Transfer> {
+  readonly url: string;
+  readonly transfer: T;
+}
+
+interface Entry {
+  readonly transfer: Transfer;
+  readonly request: LinkRequest;
+  readonly endsMs: number;
+}
+
+/** The links that are open, each for one path: known by the hash of its secret, and gone with its token or the agent. */
+export class Transfers {
+  readonly #links = new Map<string, Entry>();
+  readonly #results = new Map<string, TransferResult & { readonly untilMs: number }>();
+  readonly #shares = new Shares(MAX_LINKS);
+  /** Where clients reach the agent, without a slash at its end; undefined: nowhere. */
+  baseUrl: string | undefined;
+
+  constructor(readonly deps: TransfersDeps) {
+    const timer = setInterval(() => this.#look(), LOOK_MS);
+    timer.unref();
+    deps.shutdown.subscribe(() => {
+      clearInterval(timer);
+      for (const id of this.#links.keys()) this.#end(id);
+    });
+  }
+
+  /** A link to read what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
+  download(request: LinkRequest, open: () => Source | Promise<Source>): Promise<Linked<Download>> {
+    return this.#make(request, async (deps) => new Download(deps, await open()));
+  }
+
+  /** A link to write what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
+  upload(request: LinkRequest, open: () => Sink | Promise<Sink>): Promise<Linked<Upload>> {
+    const { file_mib = Number.POSITIVE_INFINITY } = request.profile.limits;
+    const most = Math.min(this.deps.maxTransferBytes, file_mib * MIB);
+    return this.#make(request, async (deps) => new Upload(deps, await open(), most));
+  }
+
+  /** The open transfer with this secret. Throws `RouteNotFound`. */
+  find(secret: string): Transfer {
+    const entry = this.#links.get(idOf(secret));
+    if (entry !== undefined && !this.#isOver(entry)) return entry.transfer;
+    throw new RouteNotFound(
+      'There is no such link: it was used, its ten minutes have passed, or the agent was restarted. Ask for a new one with upload or download.',
+    );
+  }
+
+  /** What became of the transfer with this secret; undefined while it is open, and where nobody knows any more. */
+  resultOf(secret: string): TransferResult | undefined {
+    return this.#results.get(idOf(secret));
+  }
+
+  async #make<T extends Transfer>(request: LinkRequest, open: (deps: TransferDeps) => Promise<T>): Promise<Linked<T>> {
+    const { baseUrl, deps } = this;
+    const { principal } = request;
+    if (baseUrl === undefined)
+      throw new MachineRefused('No link can be made: this agent listens at no address. Use shell instead.', undefined);
+    if (!this.#shares.hasRoom(principal))
+      throw new TooManyRequests(
+        30,
+        `${this.#shares.usedBy(principal)} links of this token are open, which is its share. Use those, or wait until their ten minutes have passed.`,
+      );
+    const closed = this.#shares.acquire(principal);
+    try {
+      const secret = Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64url');
+      const id = idOf(secret);
+      const endsMs = deps.clock.elapsed() + LINK_SECONDS * 1000;
+      const finish = (result: TransferResult | undefined): void => {
+        if (result !== undefined) this.#remember(id, { ...result, untilMs: endsMs });
+        this.#end(id);
+      };
+      const transfer = await open({
+        ...request,
+        clock: deps.clock,
+        trail: deps.trail,
+        turns: deps.turns,
+        finish,
+        closed,
+      });
+      this.#links.set(id, { transfer, request, endsMs });
+      if (deps.shutdown.fired) this.#end(id);
+      return { url: `${baseUrl}/transfer/${secret}`, transfer };
+    } catch (error) {
+      closed();
+      throw error;
+    }
+  }
+
+  #remember(id: string, result: TransferResult & { readonly untilMs: number }): void {
+    for (const [oldest] of this.#results) if (this.#results.size >= MAX_RESULTS) this.#results.delete(oldest);
+    this.#results.set(id, result);
+  }
+
+  #look(): void {
+    const now = this.deps.clock.elapsed();
+    for (const [id, entry] of this.#links) if (this.#isOver(entry)) this.#end(id);
+    for (const [id, { untilMs }] of this.#results) if (untilMs < now) this.#results.delete(id);
+  }
+
+  #isOver({ transfer, request: { principal, profile }, endsMs }: Entry): boolean {
+    const now = this.deps.clock.elapsed();
+    if (transfer.requests === 0 && now > endsMs && now - transfer.lastMs > RESUME_SECONDS * 1000) return true;
+    try {
+      const current = this.deps.access.profileFor(principal);
+      return current.name !== profile.name || current.source !== profile.source;
+    } catch {
+      return true;
+    }
+  }
+
+  #end(id: string): void {
+    this.#links.get(id)?.transfer.end();
+    this.#links.delete(id);
+  }
+}
+
+/** A link is looked for by the hash of its secret: the memory holds no secret, and the time of the search says nothing. */
+function idOf(secret: string): string {
+  return Bun.SHA256.hash(secret, 'hex');
+}

@@ -1,0 +1,229 @@
+import { type Download, type TransferResult, tooLarge, type Upload } from '../files/transfer.ts';
+import type { Transfers } from '../files/transfers.ts';
+import { delay, type SignalOnce } from '../lib/clock.ts';
+import {
+  Conflict,
+  InvalidRequest,
+  MethodNotAllowed,
+  RangeRefused,
+  RouteNotFound,
+  ShuttingDown,
+} from '../lib/errors.ts';
+import type { HttpExchange } from './exchange.ts';
+import { type AnswerDeps, log } from './respond.ts';
+
+/** The path of a link, with its secret. */
+export const TRANSFER_PATH = /^\/transfer\/([^/]+)$/;
+
+/** What chats and search engines send to show what a link leads to: they get nothing of the file. */
+const PREVIEWS = /bot\b|preview|crawl|spider|facebookexternalhit|whatsapp|slack|discord|telegram|skype|embed/i;
+
+/** What every answer of a link has: a browser saves the file, and runs nothing of it. */
+const HEADERS = {
+  'content-type': 'application/octet-stream',
+  'x-content-type-options': 'nosniff',
+  'content-security-policy': 'sandbox',
+  'cache-control': 'no-store',
+  'referrer-policy': 'no-referrer',
+  'x-robots-tag': 'noindex',
+  // nginx would take the whole file first.
+  'x-accel-buffering': 'no',
+} as const;
+
+/** How a request to a link is answered. */
+interface TransferAnswer {
+  readonly response: Response;
+  /** Resolves with the bytes of its body, when they have been sent. */
+  readonly sent: Promise<number>;
+}
+
+/** What links work with. */
+export interface TransferRouteDeps extends AnswerDeps {
+  readonly transfers: Transfers;
+  readonly shutdown: SignalOnce;
+}
+
+/**
+ * Answers a request to the link with this secret, which needs no token, and may have a large body. Its log line is
+ * written when its bytes have passed. Throws `RouteNotFound` for a link that is not open, `MethodNotAllowed`, `Conflict`,
+ * `RangeRefused`, `RequestTooLarge`, `InvalidRequest`, `MachineRefused`, `ShuttingDown`.
+ */
+export async function serveTransfer(
+  deps: TransferRouteDeps,
+  secret: string,
+  exchange: HttpExchange,
+): Promise<Response> {
+  if (deps.shutdown.fired) throw new ShuttingDown();
+  const { response, sent } = await answer(deps.transfers, secret, exchange);
+  response.headers.set('x-request-id', exchange.id);
+  void sent.then((bytes) => log(deps, exchange, { status: response.status, bytes, error: undefined }));
+  return response;
+}
+
+async function answer(transfers: Transfers, secret: string, exchange: HttpExchange): Promise<TransferAnswer> {
+  const { request, address } = exchange;
+  const result = transfers.resultOf(secret);
+  if (result !== undefined && request.method === 'HEAD') return whole(410, resultHeaders(result));
+  const transfer = transfers.find(secret);
+  exchange.op = transfer.kind;
+  const allow = transfer.kind === 'download' ? 'GET, HEAD' : 'PUT, HEAD';
+  if (!allow.split(', ').includes(request.method))
+    throw new MethodNotAllowed(allow, `This link is for ${transfer.kind}: it takes ${allow}.`);
+  if (transfer.kind === 'upload') return await answerUpload(transfer, request, address);
+  if (PREVIEWS.test(request.headers.get('user-agent') ?? '') || request.headers.has('sec-purpose'))
+    throw new RouteNotFound('This link is for a download, not for a preview.');
+  return await answerDownload(transfer, request, address);
+}
+
+function whole(status: number, headers: Readonly<Record<string, string>>, body: object | null = null): TransferAnswer {
+  const text = body === null ? null : JSON.stringify(body);
+  const type = body === null ? {} : { 'content-type': 'application/json' };
+  const response = new Response(text, { status, headers: { ...HEADERS, ...headers, ...type } });
+  return { response, sent: Promise.resolve(text?.length ?? 0) };
+}
+
+/** RFC 9530, and where a client goes on. */
+function resultHeaders({ bytes, sha256 }: TransferResult): Record<string, string> {
+  return { 'upload-offset': String(bytes), ...(sha256 !== undefined && digestHeader(sha256)) };
+}
+
+function digestHeader(sha256: string): Record<string, string> {
+  return { 'repr-digest': `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:` };
+}
+
+async function answerUpload(transfer: Upload, request: Request, address: string): Promise<TransferAnswer> {
+  if (request.method === 'HEAD') return whole(200, { 'upload-offset': String(transfer.received) });
+  const { offset, total } = contentRange(request.headers);
+  const announced = Number(request.headers.get('content-length') ?? 0);
+  if (Math.max(total ?? 0, offset + announced) > transfer.most) throw tooLarge(transfer.most);
+  await transfer.receive(offset, bodyOf(request, transfer));
+  if (transfer.over.fired) throw new Conflict('The link has ended while the file was on its way. Ask for a new one.');
+  const received = transfer.received;
+  if (total !== undefined && received < total)
+    return whole(202, { 'upload-offset': String(received) }, { received, bytes: total });
+  if (total !== undefined && received > total)
+    throw new InvalidRequest(`Content-Range says ${total} bytes, and ${received} came. Send the file again.`);
+  const { bytes, sha256 } = await transfer.commit(address);
+  return whole(201, digestHeader(sha256), { path: transfer.path, bytes, sha256 });
+}
+
+/** Where a body begins in its file (RFC 9110, section 14.4), and how many bytes the file has, where that is known. */
+function contentRange(headers: Headers): { readonly offset: number; readonly total: number | undefined } {
+  const text = headers.get('content-range');
+  if (text === null) return { offset: 0, total: undefined };
+  const [, from, to, total] = /^bytes (\d{1,15})-(\d{1,15}|\*)?\/(\d{1,15}|\*)$/.exec(text) ?? [];
+  if (from === undefined || total === '*')
+    throw new InvalidRequest('Content-Range must have the form: bytes FIRST-LAST/SIZE.');
+  if (to !== undefined && to !== '*' && (Number(to) < Number(from) || Number(to) >= Number(total)))
+    throw new InvalidRequest('Content-Range has a last byte that is before the first, or behind the end.');
+  return { offset: Number(from), total: Number(total) };
+}
+
+/** The pieces of a body, until the transfer is over. Throws `InvalidRequest` when its client goes away in the middle. */
+async function* bodyOf(request: Request, { over }: Upload): AsyncGenerator<Uint8Array, void> {
+  const reader = request.body?.getReader();
+  if (reader === undefined) return;
+  const unsubscribe = over.subscribe(() => void reader.cancel().catch(() => {}));
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done || over.fired) return;
+      yield value;
+    }
+  } catch {
+    throw new InvalidRequest(
+      'The connection was closed before all bytes had come. What has come is kept: send the rest.',
+    );
+  } finally {
+    unsubscribe();
+  }
+}
+
+/** A client that only looks has gone by then: the last byte waits for that. */
+const LAST_BYTE_MS = 100;
+
+async function answerDownload(transfer: Download, request: Request, address: string): Promise<TransferAnswer> {
+  const { bytes } = transfer;
+  const etag = `"${transfer.tag}"`;
+  const headers = {
+    'accept-ranges': 'bytes',
+    etag,
+    'content-disposition': `attachment; filename*=UTF-8''${encodeRfc5987(transfer.name)}`,
+  };
+  const part = rangeOf(request.headers, etag, bytes);
+  const range = part && { 'content-range': `bytes ${part.from}-${part.to - 1}/${bytes}` };
+  const { from, to } = part ?? { from: 0, to: bytes };
+  const all = { ...headers, ...range };
+  if (request.method === 'HEAD') return whole(200, { ...headers, 'content-length': String(bytes) });
+  transfer.requireRoom();
+  const { body, sent } = streamOf(transfer, { from, to }, request.signal, address);
+  return {
+    response: new Response(body, { status: part === undefined ? 200 : 206, headers: { ...HEADERS, ...all } }),
+    sent,
+  };
+}
+
+interface Part {
+  readonly from: number;
+  /** Behind the last byte. */
+  readonly to: number;
+}
+
+/** One range of bytes that a request asks for (RFC 9110, section 14.2); undefined: all, also for several. Throws `RangeRefused`. */
+function rangeOf(headers: Headers, etag: string, bytes: number): Part | undefined {
+  const condition = headers.get('if-range');
+  if (condition !== null && condition !== etag) return undefined;
+  const [, first = '', last = ''] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(headers.get('range') ?? '') ?? [];
+  if (first === '' && last === '') return undefined;
+  const from = first === '' ? Math.max(0, bytes - Number(last)) : Number(first);
+  const to = first === '' || last === '' ? bytes : Math.min(bytes, Number(last) + 1);
+  if (from >= bytes || to <= from) throw new RangeRefused(bytes);
+  return { from, to };
+}
+
+function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, address: string) {
+  const pieces = heldBack(transfer.pieces(from, to), gone);
+  const { promise: sent, resolve } = Promise.withResolvers<number>();
+  let at = from;
+  const body = new ReadableStream<Uint8Array>(
+    {
+      // One piece when the client has taken the one before: a slow client holds nothing in memory.
+      pull: async (controller) => {
+        const next = await pieces.next();
+        if (next.done !== true) {
+          at += next.value.length;
+          controller.enqueue(next.value);
+          return;
+        }
+        const isWhole = at === to && !gone.aborted;
+        if (isWhole) transfer.took(from, to, address);
+        resolve(at - from);
+        if (isWhole) controller.close();
+        else controller.error(new Error('the file did not pass whole'));
+      },
+      cancel: async () => {
+        resolve(at - from);
+        await pieces.return();
+      },
+    },
+    { highWaterMark: 0 },
+  );
+  return { body, sent };
+}
+
+/** The same bytes, the last of them a moment later and only to a client that is still there. */
+async function* heldBack(pieces: AsyncGenerator<Uint8Array, void>, gone: AbortSignal) {
+  let held: Uint8Array | undefined;
+  for await (const piece of pieces) {
+    if (held !== undefined) yield held;
+    yield piece.subarray(0, -1);
+    held = piece.subarray(-1);
+  }
+  await delay(LAST_BYTE_MS);
+  if (held !== undefined && !gone.aborted) yield held;
+}
+
+/** RFC 8187. */
+function encodeRfc5987(name: string): string {
+  return encodeURIComponent(name.toWellFormed()).replace(/['()*]/g, (char) => `%${char.charCodeAt(0).toString(16)}`);
+}

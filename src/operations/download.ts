@@ -1,0 +1,58 @@
+import { Type } from '@sinclair/typebox';
+import { messageOf } from '../calls/answer.ts';
+import { openConfinedSource } from '../files/confined-files.ts';
+import { openOwnSource } from '../files/own-files.ts';
+import { tooLarge } from '../files/transfer.ts';
+import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
+import { defineOperation, type Operation } from './operation.ts';
+import { openAllowed } from './transfer-path.ts';
+
+/** Hashing a larger file would hold up the answer by more than 0.2 s. */
+const HASHED_AT_ONCE_BYTES = 134_217_728;
+
+/** `download`: gives a link that reads one file, so that its bytes do not pass through the model. */
+export function downloadOperation(deps: LinkOperationDeps): Operation {
+  return defineOperation(deps, {
+    name: 'download',
+    summary: 'Make a link to download a file',
+    description:
+      'Makes a link to read one file of the server with GET: curl -fo FILE URL. It needs no token, and ends when all bytes have passed once or after ten minutes. Give it only to whom the file is for.',
+    args: Type.Object({ path: Type.String({ minLength: 1, description: 'The file, an absolute path.' }) }),
+    result: Type.Object({
+      url: Type.String({ description: 'The link.' }),
+      bytes: Type.Integer({ description: 'Size of the file.' }),
+      sha256: Type.Optional(Type.String({ description: 'Of the file, in hexadecimal digits.' })),
+      expires_seconds: Type.Integer({ description: 'The link ends after this time.' }),
+      message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
+    }),
+    destructive: false,
+    readOnly: true,
+    run: async ({ path }, context, ignored) => {
+      const { transfers } = deps;
+      const { url, transfer } = await transfers.download({ ...context, path }, async () => {
+        const source = await openAllowed(
+          deps,
+          context,
+          path,
+          (quoted) => `cat -- ${quoted}`,
+          (confinement) =>
+            confinement === undefined ? openOwnSource(path) : openConfinedSource(transfers.deps, confinement, path),
+        );
+        if (source.bytes <= transfers.deps.maxTransferBytes) return source;
+        source.close();
+        throw tooLarge(transfers.deps.maxTransferBytes);
+      });
+      const isSmall = transfer.bytes <= HASHED_AT_ONCE_BYTES;
+      const sha256 = isSmall ? await transfer.sha256(() => context.deadline.before(1).passed) : undefined;
+      const later =
+        'HEAD of the link has its SHA-256 in Repr-Digest, also for ten minutes after all bytes have passed.';
+      return {
+        url,
+        bytes: transfer.bytes,
+        ...(sha256 !== undefined && { sha256 }),
+        expires_seconds: LINK_SECONDS,
+        ...messageOf(sha256 === undefined ? later : undefined, ignored),
+      };
+    },
+  });
+}
