@@ -15,6 +15,7 @@ import { MAX_SESSIONS } from '../lib/limits.ts';
 import type { Logger } from '../lib/logger.ts';
 import { eraseEnvironmentVariable, forbidInspection, isInspectable } from '../linux/libc.ts';
 import { bootId } from '../linux/proc.ts';
+import { reapOrphans } from '../process/orphans.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { type Config, ConfigError, loadConfig, SECRET_SETTINGS } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
@@ -89,6 +90,7 @@ export function openAccess({ profilesDirectory, profile }: Config, logger: Logge
 /** What an agent begins with when its sessions are open, whatever its door; `more` are jobs of its door. */
 export function beginWork(deps: Deps, more: readonly Job[] = []) {
   const { config, approvals, logger } = deps;
+  reapOrphans();
   const recovered = recoverSessions(deps, logger);
   sweepCgroups(deps);
   const stopJobs = schedule([sweepJob(deps), ...more], logger);

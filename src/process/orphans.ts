@@ -1,0 +1,25 @@
+import { hasEndedChild, reap } from '../linux/libc.ts';
+import { listPids, readStat } from '../linux/proc.ts';
+
+const LOOK_MS = 500;
+
+/**
+ * As the first process of a container (PID 1) the agent is the parent of all whose own has ended: it waits for them, or
+ * they would stay as zombies. What Bun itself waits for is gone at the next look: only what was seen twice is reaped.
+ */
+export function reapOrphans(): void {
+  if (process.pid !== 1) return;
+  let seen: ReadonlySet<number> = new Set();
+  const look = (): void => {
+    // The number of a zombie is not given to another process.
+    const ended = hasEndedChild() ? listPids().filter(isEndedChild) : [];
+    for (const pid of ended) if (seen.has(pid)) reap(pid);
+    seen = new Set(ended);
+  };
+  setInterval(look, LOOK_MS).unref();
+}
+
+function isEndedChild(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat?.state === 'Z' && stat.parent === process.pid;
+}
