@@ -119,12 +119,20 @@ function profileView({ limits, secrets, turns }: CallDeps, principal: string, pr
 function limitsWithin(limits: OperationLimits, { limits: own }: Profile): OperationLimits {
   const { exec_seconds, background_seconds } = own;
   if (exec_seconds === undefined && background_seconds === undefined) return limits;
+  const maxBackgroundSeconds = Math.min(limits.maxBackgroundSeconds, background_seconds ?? Number.POSITIVE_INFINITY);
+  const longest = longestSeconds({ ...limits, maxBackgroundSeconds });
   return {
     ...limits,
-    ...(exec_seconds !== undefined && { foregroundSeconds: Math.min(limits.maxExecSeconds, exec_seconds) }),
+    ...(exec_seconds !== undefined && { foregroundSeconds: Math.min(longest, exec_seconds) }),
     maxExecSeconds: Math.min(limits.maxExecSeconds, exec_seconds ?? Number.POSITIVE_INFINITY),
-    maxBackgroundSeconds: Math.min(limits.maxBackgroundSeconds, background_seconds ?? Number.POSITIVE_INFINITY),
+    maxBackgroundSeconds,
   };
+}
+
+/** The longest that any command may run: that of the background, where there is one. */
+export function longestSeconds(limits: Pick<OperationLimits, 'maxExecSeconds' | 'maxBackgroundSeconds'>): number {
+  const { maxExecSeconds, maxBackgroundSeconds } = limits;
+  return maxBackgroundSeconds === 0 ? maxExecSeconds : Math.max(maxExecSeconds, maxBackgroundSeconds);
 }
 
 /** What an answer adds where its message advises what the token may not call. */

@@ -2,7 +2,7 @@ import type { Silence } from '../diagnosis/wait-words.ts';
 import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Hint } from './answer.ts';
-import type { OperationLimits } from './context.ts';
+import { longestSeconds, type OperationLimits } from './context.ts';
 
 type HintLimits = Pick<
   OperationLimits,
@@ -66,6 +66,9 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, { silence, ne
       return joined(`It was stopped after ${seconds} s.${waitedFor(record)}`, longerHint(record, limits, true));
     case 'killed':
       return record.taken_back ? WAS_TAKEN_BACK : undefined;
+    case 'denied':
+      // stderr has the reason.
+      return afterDenial(record);
     default:
       return endHint(record, limits);
   }
@@ -167,11 +170,10 @@ function tooMuch({ stdout_bytes, stderr_bytes, reserved_bytes = 0, file_max }: S
 }
 
 function longerHint(record: SessionRecord, limits: HintLimits, isLean: boolean): Hint {
-  const { maxExecSeconds, maxBackgroundSeconds, foregroundSeconds } = limits;
-  const most = foregroundSeconds ?? Math.max(maxExecSeconds, maxBackgroundSeconds);
+  const most = limits.foregroundSeconds ?? longestSeconds(limits);
   const seconds = record.execution_seconds;
   if (isLean && seconds < most) return `Without timeout it runs up to ${most} s.`;
-  if (seconds < maxExecSeconds) return `A timeout of up to ${most} is allowed.`;
+  if (seconds < limits.maxExecSeconds) return `A timeout of up to ${most} is allowed.`;
   return longerInBackground(record, limits);
 }
 

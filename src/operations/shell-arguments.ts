@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import type { OperationLimits } from '../calls/context.ts';
+import { longestSeconds, type OperationLimits } from '../calls/context.ts';
 import { BackgroundOff, InvalidArguments } from '../lib/errors.ts';
 import {
   CONTEXT_NAME,
@@ -117,14 +117,6 @@ export interface TimePlan {
   readonly answerSeconds: number;
   /** It may outlive its call, and then the agent: its exit code is kept on disk. */
   readonly outlivesCall: boolean;
-}
-
-/** The longest that any command may run: that of the background, where there is one. */
-function longestSeconds({
-  maxExecSeconds,
-  maxBackgroundSeconds,
-}: Pick<TimeLimits, 'maxExecSeconds' | 'maxBackgroundSeconds'>): number {
-  return maxBackgroundSeconds === 0 ? maxExecSeconds : Math.max(maxExecSeconds, maxBackgroundSeconds);
 }
 
 /**

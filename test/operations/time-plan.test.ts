@@ -80,6 +80,7 @@ describe('the time of a command of the lean doors', () => {
       ['whatever the rule for POST / is', {}, { onTimeout: 'background' }, { executionSeconds: 3600, ...lasting }],
       ['without a background', {}, { maxBackgroundSeconds: 0 }, { executionSeconds: 45, ...brief }],
       ['with the limit of a profile', {}, { foregroundSeconds: 30 }, { executionSeconds: 30, ...brief }],
+      ['with a longer limit of a profile', {}, { foregroundSeconds: 100 }, { executionSeconds: 100, ...lasting }],
       ['with that of its background', {}, { maxBackgroundSeconds: 600 }, { executionSeconds: 600, ...lasting }],
     ];
   test.each(cases)('%s', (_, given, changed, plan) => {

@@ -199,6 +199,20 @@ describe.skipIf(process.geteuid?.() !== 0)('a server that waits for clients', ()
   });
 });
 
+test('a command that was denied has the reason once, in stderr', async () => {
+  using profiles = new TemporaryDirectory();
+  writeFileSync(profiles.join('closed.toml'), 'extends = "full"\notherwise = "deny"\n');
+  await using closed = await startAgent({ AGENT3_PROFILES_DIR: profiles.path, AGENT3_PROFILE: 'closed' });
+  const answer = await shell({ cmd: 'uptime' }, closed);
+  expect(answer as object).toEqual({
+    stdout: '',
+    stderr: expect.stringMatching(/^agent3: not run: .+\n$/),
+    exit_code: 126,
+    status: 'denied',
+    message: 'Do not try it in another way; do the task without it, or tell the user.',
+  });
+});
+
 describe('over-long output', () => {
   test.concurrent('is not cut where the line in its place would be longer', async () => {
     const whole = await shell({ cmd: 'head -c 300 /dev/zero | tr "\\0" a', max_output: 256 });
