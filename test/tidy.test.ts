@@ -26,7 +26,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   audit: ['access', 'sessions', 'secrets', 'linux', 'lib'],
   commands: ['audit', 'access', 'contexts', 'rules', 'sandbox', 'process', 'diagnosis', 'sessions', 'linux', 'lib'],
   calls: ['commands', 'contexts', 'audit', 'access', 'secrets', 'process', 'diagnosis', 'sessions', 'lib'],
-  files: ['calls', 'commands', 'audit', 'access', 'sandbox', 'process', 'linux', 'lib'],
+  files: ['calls', 'commands', 'audit', 'access', 'rules', 'sandbox', 'process', 'sessions', 'linux', 'lib'],
   operations: [
     'files',
     'calls',

@@ -13,6 +13,7 @@ export const OPERATIONS = [
   'write_session',
   'kill_session',
   'close_session',
+  'read_file',
   'upload',
   'download',
   'server_info',

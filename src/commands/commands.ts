@@ -13,8 +13,10 @@ import type { OutputDescriptors } from '../sessions/directories.ts';
 import { outlivesMachine, type SessionId, type SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { CommandDeps, NewCommand } from './command.ts';
+import type { Confinement } from './confinement.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
+import { type Helper, startHelper } from './helper.ts';
 import { Hold } from './hold.ts';
 import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
 
@@ -93,6 +95,11 @@ export class Commands {
       leave();
       throw error;
     }
+  }
+
+  /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `leave` frees. Throws as `startHelper`. */
+  help(confinement: Confinement, script: string, args: readonly string[], leave: () => void): Helper {
+    return startHelper(this.deps, confinement, script, args, leave);
   }
 
   /** Holds a session whose command waits for a person, until the hold is disposed of. */

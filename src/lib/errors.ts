@@ -73,6 +73,9 @@ export class SignInRequired extends refusal(401, 'Unauthorized') {
 }
 
 export class SessionNotFound extends refusal(404, 'Session not found') {}
+export class FileNotFound extends refusal(404, 'Not found') {}
+/** A file is another than the call takes it for. */
+export class FileConflict extends refusal(409, 'Conflict') {}
 export class RouteNotFound extends refusal(404, 'Not found') {}
 export class MethodNotAllowed extends refusal(405, 'Method not allowed') {
   override readonly headers: Readonly<Record<string, string>>;

@@ -27,6 +27,9 @@ export const MAX_COMMAND_CHARS = 100_000;
  */
 export const MAX_ARGUMENT_BYTES = 131_071;
 
+/** Largest file that is read, changed or kept as a whole: it is in memory meanwhile. Of a larger one, parts are read. */
+export const MAX_FILE_BYTES = 16 * 1_048_576;
+
 /** Longest path that Linux takes, without its NUL. Source: PATH_MAX in linux/limits.h. */
 export const MAX_PATH_BYTES = 4095;
 

@@ -4,6 +4,7 @@ import { downloadOperation } from './download.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
 import type { Operation } from './operation.ts';
+import { readFileOperation } from './read-file.ts';
 import { readSessionOperation } from './read-session.ts';
 import { serverInfoOperation } from './server-info.ts';
 import { shellOperation } from './shell.ts';
@@ -19,6 +20,7 @@ export function allOperations(deps: LinkOperationDeps): readonly Operation[] {
     writeSessionOperation(deps),
     killSessionOperation(deps),
     closeSessionOperation(deps),
+    readFileOperation(deps),
     uploadOperation(deps),
     downloadOperation(deps),
     serverInfoOperation(deps),

@@ -74,7 +74,8 @@ function* decisions(ruleset: Ruleset, proposal: Proposal): Generator<void, Decis
   return result;
 }
 
-function strictest(decisions: readonly Decision[]): Decision {
+/** The strictest of decisions; of those that allow, the first that a rule made. */
+export function strictest(decisions: readonly Decision[]): Decision {
   let result = ALLOWED;
   for (const decision of decisions) {
     const isFirst = result === ALLOWED && decision.rule !== undefined;

@@ -1,0 +1,160 @@
+import { writeSync } from 'node:fs';
+import { openMemory } from '../process/beginning.ts';
+import { commandEnvironment } from '../process/environment.ts';
+import { Descriptors } from '../process/start.ts';
+import { describeFailure } from '../sandbox/sandbox-cause.ts';
+import { newSessionId } from '../sessions/record.ts';
+import { boundaryOf, notRun } from './boundary.ts';
+import type { CommandDeps } from './command.ts';
+import { type Confinement, forgetProbes, requireCeilings } from './confinement.ts';
+import { startError } from './launch.ts';
+
+/** What a helper may write to its standard error before it is stopped, in bytes. */
+const MAX_SAID_BYTES = 65_536;
+
+/** How long it may take to end once it was killed. */
+const KILLED_SECONDS = 5;
+
+/**
+ * A shell script of the agent's own, held in what the profile of a token holds its commands in: the same user, sandbox
+ * and limits. It reads and changes files for a client. Disposing of it ends it.
+ */
+export class Helper implements AsyncDisposable {
+  readonly #child: HelperProcess;
+  #said = '';
+  readonly #hasSaid: Promise<void>;
+  #isSilent = false;
+  #wake: () => void = () => {};
+
+  constructor(
+    child: HelperProcess,
+    private readonly hasBegun: () => boolean,
+    private readonly release: () => void,
+  ) {
+    this.#child = child;
+    this.#hasSaid = this.#listen();
+  }
+
+  /** What it writes. */
+  get output(): ReadableStream<Uint8Array> {
+    return this.#child.stdout;
+  }
+
+  /** Its standard error so far. */
+  get said(): string {
+    return this.#said;
+  }
+
+  /** It says no more. */
+  get isSilent(): boolean {
+    return this.#isSilent;
+  }
+
+  /** Resolves, with true, when it has said more, or says no more. */
+  saysMore(): Promise<true> {
+    return new Promise((resolve) => {
+      this.#wake = () => resolve(true);
+      if (this.#isSilent) this.#wake();
+    });
+  }
+
+  /** Gives it the last that it reads. It may have ended meanwhile, which its exit code says. */
+  async send(...pieces: readonly (string | Uint8Array)[]): Promise<void> {
+    try {
+      for (const piece of pieces) this.#child.stdin.write(piece);
+      await this.#child.stdin.end();
+    } catch {
+      // It reads no more.
+    }
+  }
+
+  /** Its exit code. Throws `ProfileUnavailable` where the walls around it have failed, so that it has not begun. */
+  async ended(): Promise<number> {
+    const code = await this.#child.exited;
+    await this.#hasSaid;
+    if (this.#child.signalCode !== null || this.hasBegun()) return code;
+    forgetProbes();
+    throw notRun(describeFailure(this.#said), new Error(this.#said));
+  }
+
+  kill(): void {
+    try {
+      // Its sandbox ends with the first process in it, which is in this group.
+      process.kill(-this.#child.pid, 'SIGKILL');
+    } catch {
+      // It has ended.
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.kill();
+    await Promise.race([this.#child.exited, Bun.sleep(KILLED_SECONDS * 1000)]);
+    this.release();
+  }
+
+  async #listen(): Promise<void> {
+    const decoder = new TextDecoder();
+    try {
+      for await (const bytes of this.#child.stderr) {
+        this.#said += decoder.decode(bytes, { stream: true });
+        this.#wake();
+        if (this.#said.length > MAX_SAID_BYTES) this.kill();
+      }
+    } catch {
+      // Its exit code says what there is to say.
+    }
+    this.#isSilent = true;
+    this.#wake();
+  }
+}
+
+type HelperProcess = Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
+
+/**
+ * Starts a script of sh(1) with its arguments; `leave` is called when it has ended. Throws `ProfileUnavailable` where what holds it cannot be made,
+ * `MachineRefused` where the machine has no room for it.
+ */
+export function startHelper(
+  { account, cgroups }: Pick<CommandDeps, 'account' | 'cgroups'>,
+  confinement: Confinement,
+  script: string,
+  args: readonly string[],
+  leave: () => void,
+): Helper {
+  using descriptors = new Descriptors();
+  const id = newSessionId();
+  const env = commandEnvironment(confinement.account ?? account, id, { LC_ALL: 'C' });
+  const cgroup = cgroups?.make(id, confinement.ceilings);
+  try {
+    if (cgroup === undefined) requireCeilings(confinement, false);
+    const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
+    const inputs = (boundary?.inputs ?? []).map((bytes) => inMemory(bytes, descriptors));
+    const child = Bun.spawn([...(boundary?.words ?? []), '/bin/sh', '-c', script, 'agent3', ...args], {
+      cwd: '/',
+      env: boundary?.env ?? env,
+      stdio: ['pipe', 'pipe', 'pipe', ...inputs, ...(boundary?.descriptors ?? [])] as ['pipe', 'pipe', 'pipe'],
+      detached: true,
+      ...(cgroup !== undefined && { cgroup: cgroup.path }),
+    });
+    for (const fd of boundary?.status.kept ?? []) descriptors.take(fd);
+    return new Helper(
+      child,
+      () => boundary?.status.hasBegun() ?? true,
+      () => {
+        boundary?.status.close();
+        cgroup?.remove();
+        leave();
+      },
+    );
+  } catch (error) {
+    cgroup?.remove();
+    throw startError(error, confinement);
+  }
+}
+
+/** Its reader begins where the descriptor stands. */
+function inMemory(bytes: Uint8Array, descriptors: Descriptors): number {
+  const fd = descriptors.add(openMemory());
+  writeSync(fd, bytes, 0, bytes.length, 0);
+  return fd;
+}

@@ -1,0 +1,232 @@
+import { randomBytes } from 'node:crypto';
+import { posix } from 'node:path';
+import type { Helper } from '../commands/helper.ts';
+import type { Deadline } from '../lib/clock.ts';
+import { MachineRefused } from '../lib/errors.ts';
+import { MAX_FILE_BYTES } from '../lib/limits.ts';
+import SCRIPT from './place.sh' with { type: 'text' };
+import {
+  changedMeanwhile,
+  type FileBytes,
+  type FilePlace,
+  type FileStat,
+  kindOf,
+  type NewFile,
+  notAllowed,
+  type PathParts,
+  type Range,
+  rangeIn,
+} from './place.ts';
+
+/** Starts a script behind the walls of a profile. */
+export type StartScript = (script: string, args: readonly string[]) => Helper;
+
+/** Exit codes of the script. */
+const UNREACHED = 11;
+const UNREADABLE = 12;
+const CHANGED = 13;
+const OWNER_REFUSED = 15;
+const CUT = 16;
+
+/** What the script tells before what it reads: each ends with a NUL. */
+const FIELDS = 4;
+
+/**
+ * The place of a path as a command of the profile sees it: a script behind the same walls is in its directory, and
+ * waits there. `range` is what is read of a file that is too large to be read whole; undefined: nothing is read.
+ */
+export async function openConfined(
+  start: StartScript,
+  { directory, name }: PathParts,
+  range: Range | undefined,
+  deadline: Deadline,
+): Promise<FilePlace> {
+  const numbers = [MAX_FILE_BYTES, range?.offset ?? 0, range?.bytes ?? ''].map(String);
+  const helper = start(SCRIPT, [directory, name, ...numbers]);
+  const place = new ConfinedPlace(helper, { directory, name }, range, deadline);
+  try {
+    await place.enter();
+    return place;
+  } catch (error) {
+    await place[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+class ConfinedPlace implements FilePlace {
+  path: string;
+  missing: string | undefined;
+  stat: FileStat | undefined;
+  target: string | undefined;
+  readonly #output: AsyncIterator<Uint8Array>;
+  #received: Uint8Array[] = [];
+  #length = 0;
+  readonly #timer: ReturnType<typeof setTimeout>;
+  #isLate = false;
+  #receiving: Promise<boolean> | undefined;
+
+  constructor(
+    private readonly helper: Helper,
+    private readonly asked: PathParts,
+    private readonly range: Range | undefined,
+    deadline: Deadline,
+  ) {
+    this.path = posix.join(asked.directory, asked.name);
+    this.#output = helper.output[Symbol.asyncIterator]();
+    this.#timer = setTimeout(() => {
+      this.#isLate = true;
+      helper.kill();
+    }, deadline.leftMs);
+  }
+
+  async enter(): Promise<void> {
+    const fields: string[] = [];
+    while (fields.length < FIELDS) {
+      const received = this.#takeAll();
+      const end = received.indexOf(0);
+      this.#put(received.subarray(end + 1));
+      if (end !== -1) fields.push(received.toString('utf8', 0, end));
+      else if (!(await this.#receive())) throw await this.#failure('reached');
+    }
+    const [real = '', missing = '', seen = '', target = ''] = fields;
+    this.path = posix.join(real, missing, this.asked.name);
+    this.missing = missing === '' ? undefined : missing;
+    this.stat = seen === '' ? undefined : statOf(seen);
+    this.target = this.stat?.kind === 'link' ? target : undefined;
+  }
+
+  async read(): Promise<FileBytes> {
+    const { stat, range } = this;
+    if (stat?.kind !== 'file' || range === undefined) throw notAllowed('read', this.path, 'it is no file');
+    const length = await this.#readLength();
+    while (this.#length < length) if (!(await this.#receive())) throw await this.#failure('read');
+    const bytes = this.#takeAll();
+    if (stat.size <= MAX_FILE_BYTES && length <= MAX_FILE_BYTES)
+      return { bytes, start: 0, size: length, isWhole: true };
+    const from = stat.size <= MAX_FILE_BYTES ? 0 : rangeIn(range, stat.size).offset;
+    return { bytes: bytes.subarray(0, range.bytes), start: from, size: stat.size, isWhole: false };
+  }
+
+  async replace({ bytes, mode, owner }: NewFile): Promise<void> {
+    // A file is made with its mode where the umask can say it, so that no program has to.
+    const bits = mode === undefined ? undefined : mode & 0o777;
+    const needsMode = mode !== undefined && (mode & ~0o666) !== 0;
+    const words = [
+      ...['replace', bytes.length],
+      ...[bits === undefined ? '-' : octal(~bits & 0o777), needsMode ? octal(mode) : '-'],
+      ...[owner?.user ?? '-', owner?.group ?? '-', `.agent3-${randomBytes(9).toString('hex')}`],
+    ];
+    await this.#change('written', `${words.join(' ')}\n`, bytes);
+  }
+
+  async remove(): Promise<void> {
+    await this.#change('removed', 'remove 0 - - - - -\n');
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    clearTimeout(this.#timer);
+    await this.helper[Symbol.asyncDispose]();
+  }
+
+  async #change(what: string, ...pieces: readonly (string | Uint8Array)[]): Promise<void> {
+    await this.helper.send(...pieces);
+    if ((await this.helper.ended()) !== 0) throw await this.#failure(what);
+  }
+
+  /** How many bytes dd(1) has written, which it says when it has. */
+  async #readLength(): Promise<number> {
+    for (;;) {
+      const said = /^(\d+) bytes? .*copied/m.exec(this.helper.said)?.[1];
+      if (said !== undefined) return Number(said);
+      // What it writes has to be taken meanwhile: a pipe holds little.
+      const goesOn = !this.helper.isSilent && (await Promise.race([this.#receive(), this.helper.saysMore()]));
+      if (!goesOn) throw await this.#failure('read');
+    }
+  }
+
+  /** Takes more of the output; false where there is none. */
+  #receive(): Promise<boolean> {
+    this.#receiving ??= this.#receiveOnce().finally(() => {
+      this.#receiving = undefined;
+    });
+    return this.#receiving;
+  }
+
+  async #receiveOnce(): Promise<boolean> {
+    try {
+      const { value, done } = await this.#output.next();
+      if (done === true) return false;
+      this.#put(value);
+      return true;
+    } catch {
+      return false;
+    }
+  }
+
+  #put(bytes: Uint8Array): void {
+    this.#received.push(bytes);
+    this.#length += bytes.length;
+  }
+
+  #takeAll(): Buffer {
+    const all = Buffer.concat(this.#received);
+    this.#received = [];
+    this.#length = 0;
+    return all;
+  }
+
+  /** Why the script has ended. */
+  async #failure(what: string): Promise<unknown> {
+    const code = await this.helper.ended();
+    const said = this.helper.said.trim();
+    const why = reasonIn(said);
+    const { path } = this;
+    if (this.#isLate)
+      return new MachineRefused(`${JSON.stringify(path)} could not be ${what} in time. Nothing was done.`, undefined);
+    switch (code) {
+      case UNREACHED:
+        return notAllowed('reached', path, why);
+      case UNREADABLE:
+        return notAllowed('read', path, why);
+      case CHANGED:
+        return changedMeanwhile(path);
+      case OWNER_REFUSED:
+        return notAllowed(what, path, 'it belongs to another user or group, and would not any more');
+      case CUT:
+        return new MachineRefused(`${JSON.stringify(path)} was not ${what}. It is as it was before.`, said);
+      case SIZE_EXCEEDED:
+        return notAllowed(what, path, 'it would be larger than the profile of this token lets a file be');
+      default:
+        if (/No space left|quota|Input\/output/i.test(said))
+          return new MachineRefused(`${JSON.stringify(path)} was not ${what}: ${why}. It is as it was before.`, said);
+        return notAllowed(what, path, why);
+    }
+  }
+}
+
+/** How dd(1) ends when a file grows over its limit, as sh(1) tells that: 128 and SIGXFSZ. */
+const SIZE_EXCEEDED = 128 + 25;
+
+/** What the system said, in the message of a program: what is behind its last colon. */
+function reasonIn(said: string): string {
+  const line = said.split('\n').findLast((one) => !/^\d+(?:\+\d+ records| bytes)/.test(one)) ?? '';
+  const reason = /: ([^:]+)$/.exec(line)?.[1] ?? line;
+  return reason === '' ? 'the system refused it' : reason.slice(0, 200).toLowerCase();
+}
+
+const octal = (bits: number): string => bits.toString(8).padStart(4, '0');
+
+/** Reads a line of stat(1): the mode in hexadecimal, size, owner, group, names, device, inode, and two times. */
+function statOf(line: string): FileStat {
+  const [mode = '', size, user, group, links, ...rest] = line.split(' ');
+  const bits = Number.parseInt(mode, 16);
+  return {
+    kind: kindOf(bits),
+    size: Number(size),
+    mode: bits & 0o7777,
+    user: Number(user),
+    group: Number(group),
+    links: Number(links),
+    version: [size, ...rest].join(' '),
+  };
+}

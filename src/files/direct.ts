@@ -1,0 +1,283 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, link, lstat, mkdir, open, readlink, rename, rm } from 'node:fs/promises';
+import { posix } from 'node:path';
+import { describeErrno, errnoOf, MachineRefused } from '../lib/errors.ts';
+import { MAX_FILE_BYTES } from '../lib/limits.ts';
+import {
+  changedMeanwhile,
+  type FileBytes,
+  type FilePlace,
+  type FileStat,
+  kindOf,
+  type NewFile,
+  notAllowed,
+  type PathParts,
+  type Range,
+  rangeIn,
+} from './place.ts';
+
+/** open(2): names a file without opening it. */
+const O_PATH = 0o10000000;
+const DIRECTORY = O_PATH | constants.O_DIRECTORY;
+
+/** The directory of a path, held open. */
+export interface OpenDirectory {
+  readonly handle: FileHandle;
+  /** Its real path. */
+  readonly path: string;
+  /** What of the path does not exist below it. */
+  readonly missing: string | undefined;
+}
+
+/**
+ * Opens the directory of a path with the rights of the agent, or the nearest one above it that exists. The caller closes
+ * it. Throws `InvalidArguments` where the kernel refuses it.
+ */
+export async function openDirectory(directory: string): Promise<OpenDirectory> {
+  let at = directory;
+  const missing: string[] = [];
+  for (;;) {
+    try {
+      const handle = await open(at, DIRECTORY);
+      const path = await readlink(`/proc/self/fd/${handle.fd}`);
+      return { handle, path, missing: missing.length === 0 ? undefined : missing.join('/') };
+    } catch (error) {
+      if (errnoOf(error) !== 'ENOENT' || at === '/') throw notAllowed('reached', at, describeErrno(error));
+      missing.unshift(posix.basename(at));
+      at = posix.dirname(at);
+    }
+  }
+}
+
+/**
+ * The place of a path, with the rights of the agent: for profiles that hold their commands in nothing. `range` is what
+ * is read of a file that is too large to be read whole.
+ */
+export async function openDirect({ directory, name }: PathParts, range: Range): Promise<FilePlace> {
+  const parent = await openDirectory(directory);
+  try {
+    return new DirectPlace(parent, name, range, parent.missing === undefined ? await lookAt(parent, name) : undefined);
+  } catch (error) {
+    await parent.handle.close();
+    throw error;
+  }
+}
+
+interface Seen {
+  /** Names what was seen, and grants nothing. */
+  readonly handle: FileHandle;
+  readonly stat: FileStat;
+  readonly target: string | undefined;
+}
+
+class DirectPlace implements FilePlace {
+  constructor(
+    private readonly parent: OpenDirectory,
+    private readonly name: string,
+    private readonly range: Range,
+    private readonly seen: Seen | undefined,
+  ) {}
+
+  get path(): string {
+    return posix.join(this.parent.path, this.parent.missing ?? '', this.name);
+  }
+
+  get missing(): string | undefined {
+    return this.parent.missing;
+  }
+
+  get stat(): FileStat | undefined {
+    return this.seen?.stat;
+  }
+
+  get target(): string | undefined {
+    return this.seen?.target;
+  }
+
+  async read(): Promise<FileBytes> {
+    const { seen, path } = this;
+    if (seen?.stat.kind !== 'file') throw notAllowed('read', path, 'it is no file');
+    try {
+      // What was seen itself, whatever bears its name by now. A file of /proc may wait for an event: this does not.
+      await using handle = await open(selfPath(seen.handle), constants.O_RDONLY | constants.O_NONBLOCK);
+      const { size } = seen.stat;
+      if (size <= MAX_FILE_BYTES) {
+        const bytes = await readPart(handle, 0, MAX_FILE_BYTES + 1, size);
+        if (bytes.length <= MAX_FILE_BYTES) return { bytes, start: 0, size: bytes.length, isWhole: true };
+      }
+      const { offset, bytes } = rangeIn(this.range, size);
+      return { bytes: await readPart(handle, offset, bytes, bytes), start: offset, size, isWhole: false };
+    } catch (error) {
+      throw notAllowed('read', path, describeErrno(error));
+    }
+  }
+
+  async replace({ bytes, mode, owner }: NewFile): Promise<void> {
+    await using directory = await this.#directoryToWrite();
+    const temporary = `${directory.path}/${temporaryName()}`;
+    try {
+      await this.#write(temporary, bytes, mode, owner);
+      const final = `${directory.path}/${this.name}`;
+      if (this.seen === undefined) return await this.#name(temporary, final);
+      await this.#requireSame(final);
+      await rename(temporary, final);
+    } catch (error) {
+      await rm(temporary, { force: true });
+      throw this.#refusal('written', error);
+    }
+  }
+
+  async remove(): Promise<void> {
+    const path = `${selfPath(this.parent.handle)}/${this.name}`;
+    try {
+      await this.#requireSame(path);
+      await rm(path);
+    } catch (error) {
+      throw this.#refusal('removed', error);
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.seen?.handle.close();
+    await this.parent.handle.close();
+  }
+
+  /** The directory of the file, which is made where it is missing. */
+  async #directoryToWrite(): Promise<{ readonly path: string } & AsyncDisposable> {
+    const existing = selfPath(this.parent.handle);
+    if (this.missing === undefined) return { path: existing, [Symbol.asyncDispose]: async () => {} };
+    try {
+      await mkdir(`${existing}/${this.missing}`, { recursive: true });
+      const handle = await open(`${existing}/${this.missing}`, DIRECTORY);
+      return { path: selfPath(handle), [Symbol.asyncDispose]: () => handle.close() };
+    } catch (error) {
+      throw this.#refusal('written', error);
+    }
+  }
+
+  async #write(path: string, bytes: Uint8Array, mode: number | undefined, owner: NewFile['owner']): Promise<void> {
+    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+    await using handle = await open(path, flags, owner === undefined && mode === undefined ? 0o666 : 0o600);
+    await handle.writeFile(bytes);
+    if (owner !== undefined) {
+      const made = await handle.stat();
+      if (made.uid !== owner.user || made.gid !== owner.group) await handle.chown(owner.user, owner.group);
+    }
+    // After the owner: chown(2) takes set-id bits away.
+    if (mode !== undefined) await handle.chmod(mode);
+    await handle.sync();
+  }
+
+  /** Gives a new file its name, where nothing bears it. */
+  async #name(temporary: string, final: string): Promise<void> {
+    try {
+      await link(temporary, final);
+      await rm(temporary);
+    } catch (error) {
+      if (errnoOf(error) === 'EEXIST') throw changedMeanwhile(this.path);
+      if (!NO_LINKS.has(errnoOf(error) ?? '')) throw error;
+      // A file system without hard links.
+      if ((await lstat(final).catch(() => undefined)) !== undefined) throw changedMeanwhile(this.path);
+      await rename(temporary, final);
+    }
+  }
+
+  async #requireSame(path: string): Promise<void> {
+    const now = await lstat(path, { bigint: true }).catch(() => undefined);
+    if (now === undefined || statOf(now).version !== this.stat?.version) throw changedMeanwhile(this.path);
+  }
+
+  #refusal(what: string, error: unknown): unknown {
+    const code = errnoOf(error);
+    if (code === undefined) return error;
+    const why = describeErrno(error);
+    if (DISK.has(code))
+      return new MachineRefused(`${JSON.stringify(this.path)} was not ${what}: ${why}. It is as it was before.`, error);
+    if (/^\/(?:proc|sys)\//.test(this.path))
+      return notAllowed(
+        what,
+        this.path,
+        `files of the kernel cannot be replaced. Write to it with shell: echo … > FILE`,
+      );
+    if (code === 'EPERM' || code === 'EACCES') {
+      const more = this.stat === undefined ? '' : ', or it belongs to another user, and would not any more';
+      return notAllowed(what, this.path, `${why}: the directory cannot be written to${more}`);
+    }
+    return notAllowed(what, this.path, why);
+  }
+}
+
+const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
+const DISK: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM']);
+
+/** What a descriptor of this process is to the system calls that take a path (proc(5)). */
+function selfPath({ fd }: FileHandle): string {
+  return `/proc/self/fd/${fd}`;
+}
+
+/** The name of a file that is not whole yet. */
+export function temporaryName(): string {
+  return `.agent3-${randomBytes(9).toString('hex')}`;
+}
+
+async function lookAt({ handle: directory, path }: OpenDirectory, name: string): Promise<Seen | undefined> {
+  let handle: FileHandle;
+  try {
+    handle = await open(`${selfPath(directory)}/${name}`, O_PATH | constants.O_NOFOLLOW);
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    throw notAllowed('looked at', posix.join(path, name), describeErrno(error));
+  }
+  try {
+    const stat = statOf(await handle.stat({ bigint: true }));
+    const target = stat.kind === 'link' ? await readlink(`${selfPath(directory)}/${name}`).catch(() => '') : undefined;
+    return { handle, stat, target };
+  } catch (error) {
+    await handle.close();
+    throw error;
+  }
+}
+
+interface BigStat {
+  readonly dev: bigint;
+  readonly ino: bigint;
+  readonly mode: bigint;
+  readonly nlink: bigint;
+  readonly uid: bigint;
+  readonly gid: bigint;
+  readonly size: bigint;
+  readonly mtimeNs: bigint;
+  readonly ctimeNs: bigint;
+}
+
+function statOf({ dev, ino, mode, nlink, uid, gid, size, mtimeNs, ctimeNs }: BigStat): FileStat {
+  return {
+    kind: kindOf(Number(mode)),
+    size: Number(size),
+    mode: Number(mode) & 0o7777,
+    user: Number(uid),
+    group: Number(gid),
+    links: Number(nlink),
+    version: [dev, ino, size, mtimeNs, ctimeNs].join(' '),
+  };
+}
+
+/** At most `most` bytes from `start`. `likely` is how many there are, where that is known. */
+async function readPart(handle: FileHandle, start: number, most: number, likely: number): Promise<Uint8Array> {
+  // One more than is likely: the end is seen with the same read.
+  let buffer = Buffer.allocUnsafe(Math.min(most, likely + 1));
+  let filled = 0;
+  for (;;) {
+    if (filled === buffer.length) {
+      if (filled >= most) break;
+      const larger = Buffer.allocUnsafe(Math.min(most, buffer.length * 2 + 65_536));
+      buffer.copy(larger);
+      buffer = larger;
+    }
+    const { bytesRead } = await handle.read(buffer, filled, buffer.length - filled, start + filled);
+    if (bytesRead === 0) break;
+    filled += bytesRead;
+  }
+  return buffer.subarray(0, filled);
+}

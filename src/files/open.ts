@@ -1,0 +1,39 @@
+import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
+import { waitForSlot } from '../calls/slot.ts';
+import { confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import { LOOK_SECONDS } from '../lib/limits.ts';
+import { openConfined } from './confined.ts';
+import { openDirect } from './direct.ts';
+import { type FilePlace, parsePath, type Range } from './place.ts';
+
+/** Continues the sentence of a token that has ended meanwhile. */
+const NOTHING_DONE = ', so nothing was done';
+
+/**
+ * Opens the place of a client's path with the rights of its profile: with those of the agent where the profile holds
+ * commands in nothing, else by a script behind the same walls as a command. `range` is what is read of a file that is too
+ * large to be read whole. The caller disposes of it. Throws what the call is refused with.
+ */
+export async function openPlace(
+  deps: OperationDeps,
+  context: CallContext,
+  path: string,
+  range: Range = { offset: 0, bytes: 0 },
+): Promise<FilePlace> {
+  const parts = parsePath(path);
+  const { profile } = context;
+  if (profile.isPlain) return await openDirect(parts, range);
+  const { access, clock, commands } = deps;
+  const confinement = confinementOf(profile, deps.ownPaths);
+  if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
+  requireCeilings(confinement, commands.holdsCeilings);
+  const leave = await waitForSlot(deps, context);
+  try {
+    revalidate(context, NOTHING_DONE);
+    const start = (script: string, args: readonly string[]) => commands.help(confinement, script, args, leave);
+    return await openConfined(start, parts, range, context.deadline.before(LOOK_SECONDS));
+  } catch (error) {
+    leave();
+    throw error;
+  }
+}

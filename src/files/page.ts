@@ -1,0 +1,204 @@
+import type { Masker } from '../calls/masking.ts';
+import { InvalidArguments } from '../lib/errors.ts';
+import { type ByteSource, decodeUtf8, fitBeginning, jsonChars, type Share } from '../lib/utf8.ts';
+import { type FileBytes, shownPath } from './place.ts';
+
+/** What of a file is asked for. */
+export interface PageRequest {
+  readonly offset: number | undefined;
+  readonly limit: number | undefined;
+  readonly unit: 'lines' | 'bytes';
+  readonly numbers: boolean;
+  readonly encoding: 'utf8' | 'base64';
+}
+
+/** A part of a file as an answer holds it, without secrets where they are masked. */
+export interface FilePage {
+  readonly content: string;
+  /** Where the next one begins, in the unit that was asked for; undefined where nothing follows. */
+  readonly next: number | undefined;
+  /** How many lines the file has, where they were counted. */
+  readonly lines: number | undefined;
+  /** What a reader has to know of it. */
+  readonly notes: readonly string[];
+}
+
+/** How many lines a page may be masked in at once. */
+interface Part {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** The part of a file that is asked for, as far as it fits `share`. Throws `InvalidArguments` for lines of a file too large to count them. */
+export async function pageOf(
+  path: string,
+  file: FileBytes,
+  request: PageRequest,
+  share: Share,
+  masker: Masker | undefined,
+): Promise<FilePage> {
+  const { encoding, unit, offset, limit } = request;
+  if (encoding === 'base64' || unit === 'bytes') return await bytesPage(file, request, share, masker);
+  if (file.isWhole) return await linesPage(file.bytes, request, share, masker);
+  if (offset === undefined && limit === undefined) {
+    const page = await bytesPage(file, { ...request, unit: 'bytes' }, share, masker);
+    return {
+      ...page,
+      notes: [
+        ...page.notes,
+        'The file is too large to count lines: next_offset is in bytes, so read on with unit bytes.',
+      ],
+    };
+  }
+  throw new InvalidArguments(
+    `${shownPath(path)} is too large to count its lines. Read it with unit bytes, or use shell: sed -n.`,
+  );
+}
+
+async function bytesPage(
+  { bytes, start: base, size, isWhole }: FileBytes,
+  { offset = 0, limit = Number.POSITIVE_INFINITY, encoding, numbers }: PageRequest,
+  share: Share,
+  masker: Masker | undefined,
+): Promise<FilePage> {
+  if (numbers) throw new InvalidArguments('numbers goes with unit lines and encoding utf8.');
+  const start = isWhole ? (offset < 0 ? Math.max(0, bytes.length + offset) : Math.min(offset, bytes.length)) : 0;
+  const most = Math.min(limit, share.bytes);
+  const end =
+    encoding === 'base64'
+      ? Math.min(bytes.length, start + Math.min(most, Math.floor(share.chars / 4) * 3))
+      : fitBeginning(bytes, { bytes: most, chars: share.chars }, start, true).end;
+  const part = bytes.subarray(start, end);
+  const source = sourceOf(bytes);
+  const content =
+    encoding === 'base64'
+      ? base64Of((await masker?.maskBytes(part, source, start)) ?? part)
+      : await maskedText(part, source, { start, end }, share, masker);
+  return {
+    content,
+    next: end > start && base + end < size ? base + end : undefined,
+    lines: undefined,
+    notes: encoding === 'utf8' ? textNotes(part) : [],
+  };
+}
+
+/** Lines from the one that is asked for on, whole; a line that does not fit at all is cut. */
+async function linesPage(
+  bytes: Uint8Array,
+  { offset = 1, limit = Number.POSITIVE_INFINITY, numbers }: PageRequest,
+  share: Share,
+  masker: Masker | undefined,
+): Promise<FilePage> {
+  const total = countLines(bytes);
+  const first = offset < 0 ? Math.max(1, total + offset + 1) : Math.max(1, offset);
+  const start = startOfLine(bytes, first);
+  let [end, chars, line] = [start, 0, first];
+  while (end < bytes.length && line - first < limit) {
+    const next = endOfLine(bytes, end);
+    const cost = jsonChars(decodeUtf8(bytes.subarray(end, next))) + (numbers ? prefixOf(line).length + 1 : 0);
+    if (next - start > share.bytes || chars + cost > share.chars) break;
+    [end, chars, line] = [next, chars + cost, line + 1];
+  }
+  const notes: string[] = [];
+  if (line === first && start < bytes.length) {
+    end = fitBeginning(bytes, share, start, true).end;
+    line++;
+    notes.push(`Line ${first} is cut, it is longer than an answer: read on with unit bytes and offset ${end}.`);
+  }
+  if (first > Math.max(1, total)) notes.push(`The file has ${total} lines.`);
+  const part = bytes.subarray(start, end);
+  const source = sourceOf(bytes);
+  const content = numbers
+    ? await numbered(part, source, { start, end }, first, share, masker)
+    : await maskedText(part, source, { start, end }, share, masker);
+  return { content, next: end < bytes.length ? line : undefined, lines: total, notes: [...notes, ...textNotes(part)] };
+}
+
+async function numbered(
+  part: Uint8Array,
+  source: ByteSource,
+  { start, end }: Part,
+  first: number,
+  share: Share,
+  masker: Masker | undefined,
+): Promise<string> {
+  if (part.length === 0) return '';
+  const text = decodeUtf8(part);
+  const last = text.endsWith('\n') ? '\n' : '';
+  const texts = (last === '' ? text : text.slice(0, -1)).split('\n');
+  masker?.allow(share.chars - jsonChars(text) - texts.length * (prefixOf(first + texts.length).length + 1));
+  const shown = (await masker?.maskLines({ texts, start, end, arePart: true }, source, same)) ?? texts;
+  return shown.map((line, index) => prefixOf(first + index) + line).join('\n') + last;
+}
+
+/** Before a line, where numbers are wanted. */
+const prefixOf = (line: number): string => `${line}\t`;
+
+async function maskedText(
+  part: Uint8Array,
+  source: ByteSource,
+  { start, end }: Part,
+  share: Share,
+  masker: Masker | undefined,
+): Promise<string> {
+  const text = decodeUtf8(part);
+  if (masker === undefined) return text;
+  masker.allow(share.chars - jsonChars(text));
+  return await masker.maskPart(text, source, start, end, same);
+}
+
+const same = (text: string): string => text;
+
+function sourceOf(bytes: Uint8Array): ByteSource {
+  return { size: bytes.length, read: (offset, length) => bytes.subarray(offset, offset + length) };
+}
+
+function base64Of(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64');
+}
+
+const LINE_FEED = 0x0a;
+
+function countLines(bytes: Uint8Array): number {
+  let lines = bytes.length > 0 && bytes.at(-1) !== LINE_FEED ? 1 : 0;
+  for (const byte of bytes) if (byte === LINE_FEED) lines++;
+  return lines;
+}
+
+/** Where a line begins, counted from 1; the end of the file where there are not so many. */
+function startOfLine(bytes: Uint8Array, line: number): number {
+  let at = 0;
+  for (let before = 1; before < line && at < bytes.length; before++) at = endOfLine(bytes, at);
+  return at;
+}
+
+/** Behind the line feed of the line that begins at `at`. */
+function endOfLine(bytes: Uint8Array, at: number): number {
+  const end = bytes.indexOf(LINE_FEED, at);
+  return end === -1 ? bytes.length : end + 1;
+}
+
+/** What to know of bytes that are shown as text. */
+function textNotes(bytes: Uint8Array): string[] {
+  const encoding = utf16Of(bytes);
+  if (encoding !== undefined)
+    return [`This is ${encoding} text: shell shows it with iconv -f UTF-16. encoding base64 gives the bytes.`];
+  if (isUtf8(bytes)) return [];
+  return ['What is no UTF-8 is shown as \uFFFD: do not write that back. encoding base64 gives the bytes.'];
+}
+
+/** The name of the encoding that a byte order mark tells, where it is not UTF-8. */
+export function utf16Of(bytes: Uint8Array): string | undefined {
+  const [first, second] = bytes;
+  return (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff) ? 'UTF-16' : undefined;
+}
+
+/** Whether bytes are UTF-8, but for a character that is cut at their end. */
+export function isUtf8(bytes: Uint8Array): boolean {
+  try {
+    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
+    return true;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,74 @@
+# Run by sh(1) behind the walls of a profile: src/files/confined.ts speaks with it. It works on one name in one directory.
+# $1 directory, $2 name, $3 the most bytes that are read as a whole, $4 and $5 the range that is read of a larger file;
+# where $5 is empty, nothing is read.
+
+# 1. It enters the directory, or the nearest one above it, and writes what is there, each with a NUL behind it: its real
+# path, what is missing below it, what bears the name, and where a link leads.
+d=$1 n=$2 rest=
+until cd -P -- "$d" 2> /dev/null; do
+  if [ -d "$d" ]; then why='permission denied'
+  elif [ -e "$d" ] || [ -L "$d" ]; then why='it is not a directory'
+  else why=
+  fi
+  [ -z "$why" ] && [ "$d" != / ] || { printf '%s' "$why" >&2; exit 11; }
+  rest=${d##*/}${rest:+/$rest} d=${d%/*}
+  d=${d:-/}
+done
+format='%f %s %u %g %h %d %i %.9Y %.9Z'
+seen= target=
+if [ -z "$rest" ]; then
+  [ ! -L "./$n" ] || target=$(readlink -- "./$n")
+  if [ -e "./$n" ] || [ -L "./$n" ]; then seen=$(stat -c "$format" -- "./$n") || exit 11; fi
+fi
+printf '%s\0%s\0%s\0%s\0' "$PWD" "$rest" "$seen" "$target"
+
+# 2. It writes the content of a file. dd(1) opens no link and waits for no pipe; then it says how much that was.
+case ${5:+$seen} in 8???\ *)
+  size=${seen#* } skip=0 count=$(($3 + 1))
+  size=${size%% *}
+  if [ "$size" -gt "$3" ]; then
+    skip=$4 count=$5
+    [ "$skip" -ge 0 ] || skip=$((size + skip))
+    [ "$skip" -ge 0 ] || skip=0
+  fi
+  dd if="./$n" iflag=nofollow,nonblock,skip_bytes,count_bytes bs=65536 skip="$skip" count="$count" || exit 12
+  ;;
+esac
+
+# 3. It waits for what to do: a verb, the bytes that follow, a umask, a mode, an owner and a group (a dash where they are
+# not set), and the name of the temporary file.
+read -r verb bytes mask mode owner group new || exit 0
+if [ "$verb" = remove ]; then
+  [ "$(stat -c "$format" -- "./$n" 2> /dev/null)" = "$seen" ] || exit 13
+  rm -f -- "./$n" || exit 14
+  exit 0
+fi
+fail() {
+  rm -f -- "./$new"
+  exit "$1"
+}
+if [ -n "$rest" ]; then mkdir -p -- "./$rest" && cd -P -- "./$rest" || exit 14; fi
+[ "$mask" = - ] || umask "$mask"
+dd of="./$new" oflag=nofollow conv=excl,fsync iflag=fullblock,count_bytes bs=65536 count="$bytes" status=none
+case $? in
+  0) ;;
+  153) fail 153 ;;
+  *) fail 14 ;;
+esac
+[ "$owner" = - ] || [ -O "./$n" ] || chown -- "$owner" "./$new" || fail 15
+[ "$group" = - ] || { [ -G "./$n" ] && [ ! -g . ]; } || chgrp -- "$group" "./$new" || fail 15
+[ "$mode" = - ] || chmod -- "$mode" "./$new" || fail 14
+if [ -n "$seen" ]; then
+  now=$(stat -c "$format" -- "./$n" "./$new" 2> /dev/null) || fail 13
+  [ "${now%
+*}" = "$seen" ] || fail 13
+  size=${now#*
+}
+  size=${size#* }
+  [ "${size%% *}" = "$bytes" ] || fail 16
+  mv -T -f -- "./$new" "./$n" || fail 14
+else
+  [ "$(stat -c %s -- "./$new")" = "$bytes" ] || fail 16
+  mv -T -n -- "./$new" "./$n" || fail 14
+  [ ! -e "./$new" ] || fail 13
+fi

@@ -1,0 +1,176 @@
+import { posix } from 'node:path';
+import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
+import { MAX_FILE_BYTES, MAX_PATH_BYTES } from '../lib/limits.ts';
+
+/** What bears a name in a directory, as lstat(2) tells it. */
+export interface FileStat {
+  readonly kind: FileKind;
+  /** In bytes. */
+  readonly size: number;
+  /** The bits of its mode, with set-id and sticky bits. */
+  readonly mode: number;
+  readonly user: number;
+  readonly group: number;
+  /** How many names it has. */
+  readonly links: number;
+  /** Another text once it was written to, replaced, or given another owner or mode. */
+  readonly version: string;
+}
+
+export type FileKind = 'file' | 'directory' | 'link' | 'device' | 'pipe' | 'socket';
+
+/** A part of a file, in bytes; a negative offset counts from its end. */
+export interface Range {
+  readonly offset: number;
+  readonly bytes: number;
+}
+
+/** What was read of a file. */
+export interface FileBytes {
+  readonly bytes: Uint8Array;
+  /** Where in the file they begin. */
+  readonly start: number;
+  /** How many the file has. */
+  readonly size: number;
+  /** They are all of it. */
+  readonly isWhole: boolean;
+}
+
+/** A file to be, with what it is to have beside its bytes. */
+export interface NewFile {
+  readonly bytes: Uint8Array;
+  /** The nine bits of its mode, and in an undo set-id bits; undefined: what the umask leaves of 0666. */
+  readonly mode: number | undefined;
+  /** Undefined: whoever makes it. */
+  readonly owner: { readonly user: number; readonly group: number } | undefined;
+}
+
+/**
+ * A name in a directory that is held open: whatever becomes of the path, what is looked at, decided on and changed is
+ * one place. Nothing is followed at its end. Whoever opens it disposes of it.
+ */
+export interface FilePlace extends AsyncDisposable {
+  /** Its real path: no directory in it is a link. */
+  readonly path: string;
+  /** The directories of the path that do not exist, as a path from the one that does; undefined where all do. */
+  readonly missing: string | undefined;
+  /** Undefined: nothing bears this name. */
+  readonly stat: FileStat | undefined;
+  /** Where it is a link: what stands in it. */
+  readonly target: string | undefined;
+  /** What was asked for when the place was opened. Throws where it is no file that can be read. */
+  read(): Promise<FileBytes>;
+  /**
+   * Puts a file here, whole and on the disk, or leaves what is there. Makes the missing directories. Throws
+   * `FileConflict` when what is there is not what `stat` tells any more, and `InvalidArguments` or `MachineRefused` for
+   * what the system refuses.
+   */
+  replace(file: NewFile): Promise<void>;
+  /** Removes the file. Throws as `replace` does. */
+  remove(): Promise<void>;
+}
+
+/** An absolute path, taken apart. */
+export interface PathParts {
+  readonly directory: string;
+  readonly name: string;
+}
+
+/** Longest name of a file, in bytes. Source: NAME_MAX in linux/limits.h. */
+const MAX_NAME_BYTES = 255;
+
+/** The parts of a client's path. Throws `InvalidArguments` for one that names no file. */
+export function parsePath(path: string): PathParts {
+  const refuse = (what: string): InvalidArguments =>
+    new InvalidArguments(`path ${shownPath(path)} ${what} Nothing was done.`);
+  if (!path.startsWith('/')) throw refuse('is not absolute. Begin it with /.');
+  if (path.includes('\0') || !path.isWellFormed()) throw refuse('has a character that no path can have.');
+  if (path.split('/').some((part) => part === '..' || part === '.'))
+    throw refuse('has . or .. in it. Write the path without them.');
+  if (path.endsWith('/')) throw refuse('ends with /, so it names a directory. Name a file in it.');
+  const { dir: directory, base: name } = posix.parse(posix.normalize(path));
+  if (Buffer.byteLength(path) > MAX_PATH_BYTES || Buffer.byteLength(name) > MAX_NAME_BYTES)
+    throw refuse('is longer than a path may be on Linux.');
+  return { directory, name };
+}
+
+/** A path as a message shows it. */
+export function shownPath(path: string): string {
+  return JSON.stringify(path.length > 200 ? `${path.slice(0, 200)}…` : path);
+}
+
+/** What is at a place, where it is a file. Throws `FileNotFound`, and `InvalidArguments` for anything else. */
+export function requireFile(place: FilePlace): FileStat {
+  const { stat, path } = place;
+  if (stat !== undefined) return requirePlainFile(place, stat);
+  const why = place.missing === undefined ? 'There is no file' : 'There is no such directory:';
+  throw new FileNotFound(`${why} ${shownPath(path)}. Look with shell: ls ${posix.dirname(path)}`);
+}
+
+/** What is at a place; undefined where nothing is. Throws `InvalidArguments` for what is no file. */
+export function fileOrNothing(place: FilePlace): FileStat | undefined {
+  return place.stat === undefined ? undefined : requirePlainFile(place, place.stat);
+}
+
+function requirePlainFile({ path, target }: FilePlace, stat: FileStat): FileStat {
+  const shown = shownPath(path);
+  switch (stat.kind) {
+    case 'file':
+      return stat;
+    case 'link':
+      throw new InvalidArguments(
+        `${shown} is a symbolic link to ${shownPath(target ?? '')}. Links are not followed: name the file itself. Nothing was done.`,
+      );
+    case 'directory':
+      throw new InvalidArguments(`${shown} is a directory. List it with shell: ls -la. Nothing was done.`);
+    default:
+      throw new InvalidArguments(
+        `${shown} is a ${stat.kind}, no file${stat.kind === 'device' ? ', or it is hidden from this token' : ''}. Nothing was done.`,
+      );
+  }
+}
+
+const MIB = 1_048_576;
+
+/** Throws `InvalidArguments` for a file that is too large to be taken as a whole. */
+export function requireWhole({ path }: FilePlace, { bytes, isWhole }: FileBytes): Uint8Array {
+  if (isWhole) return bytes;
+  throw new InvalidArguments(
+    `${shownPath(path)} is larger than ${MAX_FILE_BYTES / MIB} MiB, which is the limit here. Change it with shell: sed -i. Nothing was done.`,
+  );
+}
+
+/** The refusal of a change of what is another file by now. */
+export function changedMeanwhile(path: string): FileConflict {
+  return new FileConflict(
+    `${shownPath(path)} was changed by somebody else meanwhile, so nothing was done. Read it again, and repeat the call.`,
+  );
+}
+
+/** What is wrong with a file that the kernel lets this token not use. `why` is in words: `permission denied`. */
+export function notAllowed(what: string, path: string, why: string): InvalidArguments {
+  return new InvalidArguments(`${shownPath(path)} cannot be ${what}: ${why}. Nothing was done.`);
+}
+
+/** The kind that the bits of `st_mode` tell (inode(7)). */
+export function kindOf(mode: number): FileKind {
+  switch (mode & 0o170000) {
+    case 0o100000:
+      return 'file';
+    case 0o040000:
+      return 'directory';
+    case 0o120000:
+      return 'link';
+    case 0o010000:
+      return 'pipe';
+    case 0o140000:
+      return 'socket';
+    default:
+      return 'device';
+  }
+}
+
+/** A range within a file of `size` bytes: it begins at 0 or later. */
+export function rangeIn({ offset, bytes }: Range, size: number): Range {
+  return { offset: offset < 0 ? Math.max(0, size + offset) : offset, bytes };
+}
