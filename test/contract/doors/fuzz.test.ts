@@ -36,6 +36,7 @@ const OPS = [
   'write_session',
   'kill_session',
   'close_session',
+  'read_file',
   'upload',
   'download',
   'server_info',

@@ -32,6 +32,7 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
         ['write_session', false, true],
         ['kill_session', false, true],
         ['close_session', false, true],
+        ['read_file', true, false],
         ['upload', false, true],
         ['download', true, false],
         ['server_info', true, false],

@@ -100,6 +100,7 @@ describe("ChatGPT's rules:", () => {
         'download',
         'kill_session',
         'list_sessions',
+        'read_file',
         'read_session',
         'server_info',
         'shell',
@@ -184,6 +185,7 @@ describe("ChatGPT's rules:", () => {
       '/close_session': undefined,
       '/upload': ['path'],
       '/download': ['path'],
+      '/read_file': ['path'],
       '/list_sessions': undefined,
       '/server_info': undefined,
     });
@@ -206,6 +208,7 @@ describe("ChatGPT's rules:", () => {
       '/download': false,
       '/read_session': false,
       '/list_sessions': false,
+      '/read_file': false,
       '/server_info': false,
     });
   });

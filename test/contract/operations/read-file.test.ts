@@ -19,7 +19,7 @@ const PROFILES: Readonly<Record<string, string>> = {
   masked: 'extends = "full"\nmask = true',
   maskedlook: 'extends = "readonly"',
   ruled: 'extends = "full"\n[[rules]]\naction = "deny"\ncommand = "cat"\narguments = "WORK/secret*"',
-  ...(isRoot && { user: 'extends = "full"\nuser = "nobody"' }),
+  ...(isRoot && { user: 'extends = "full"\nuser = "news"' }),
 };
 
 describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agent that is %s', (kind) => {
