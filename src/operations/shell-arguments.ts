@@ -115,7 +115,7 @@ export interface TimePlan {
   readonly executionSeconds: number;
   /** The answer leaves after this even when the command still runs; the reply window may close earlier. */
   readonly answerSeconds: number;
-  /** It may outlive its call, and then the agent: its exit code is kept on disk. */
+  /** It is meant to outlive its call, and then the agent: its exit code is kept on disk. */
   readonly outlivesCall: boolean;
 }
 
@@ -142,7 +142,8 @@ export function planTime(given: TimeArguments, limits: TimeLimits, isLean: boole
   return {
     executionSeconds,
     answerSeconds: given.background ? 0 : Number.POSITIVE_INFINITY,
-    outlivesCall: given.background || isDialogue || executionSeconds > Math.max(maxExecSeconds, replySeconds),
+    // What keeps an exit code is a process more for each command: only for those that were meant to be long.
+    outlivesCall: given.background || isDialogue || (timeout ?? 0) > Math.max(maxExecSeconds, replySeconds),
   };
 }
 

@@ -73,15 +73,15 @@ describe('the time of a command of the lean doors', () => {
   const brief = { answerSeconds: NO_END, outlivesCall: false };
   const cases: readonly [what: string, given: Partial<TimeArguments>, changed: Partial<TimeLimits>, plan: TimePlan][] =
     [
-      ['that names no timeout', {}, {}, { executionSeconds: 3600, ...lasting }],
+      ['that names no timeout', {}, {}, { executionSeconds: 3600, ...brief }],
       ['with a timeout', { timeout: 3 }, {}, { executionSeconds: 3, ...brief }],
       ['with a long timeout', { timeout: 600 }, {}, { executionSeconds: 600, ...lasting }],
-      ['that may be killed at no timeout', { on_timeout: 'kill' }, {}, { executionSeconds: 3600, ...lasting }],
-      ['whatever the rule for POST / is', {}, { onTimeout: 'background' }, { executionSeconds: 3600, ...lasting }],
+      ['that may be killed at no timeout', { on_timeout: 'kill' }, {}, { executionSeconds: 3600, ...brief }],
+      ['whatever the rule for POST / is', {}, { onTimeout: 'background' }, { executionSeconds: 3600, ...brief }],
       ['without a background', {}, { maxBackgroundSeconds: 0 }, { executionSeconds: 45, ...brief }],
       ['with the limit of a profile', {}, { foregroundSeconds: 30 }, { executionSeconds: 30, ...brief }],
-      ['with a longer limit of a profile', {}, { foregroundSeconds: 100 }, { executionSeconds: 100, ...lasting }],
-      ['with that of its background', {}, { maxBackgroundSeconds: 600 }, { executionSeconds: 600, ...lasting }],
+      ['with a longer limit of a profile', {}, { foregroundSeconds: 100 }, { executionSeconds: 100, ...brief }],
+      ['with that of its background', {}, { maxBackgroundSeconds: 600 }, { executionSeconds: 600, ...brief }],
     ];
   test.each(cases)('%s', (_, given, changed, plan) => {
     expect(planTime({ ...plain, ...given }, { ...limits, ...changed }, true)).toEqual(plan);

@@ -121,15 +121,19 @@ describe('a command without a timeout', () => {
     expect(end).toMatchObject({ stdout: 'done\n', exit_code: 0 });
   });
 
-  test.concurrent('keeps its exit code when the agent dies meanwhile', async () => {
-    await using mortal = await startAgent({ AGENT3_REPLY_SECONDS: '1' });
+  test.concurrent('goes on when the agent dies; sent with a long timeout, it keeps its exit code', async () => {
+    await using mortal = await startAgent({ AGENT3_REPLY_SECONDS: '1', AGENT3_MAX_EXEC_SECONDS: '1' });
     using trigger = new Trigger();
-    const { session } = await shell({ cmd: `${trigger.wait}; exit 9` }, mortal);
+    const args = { cmd: `${trigger.wait}; echo ran; exit 9` };
+    const plain = await shell(args, mortal);
+    const long = await shell({ ...args, timeout: 600 }, mortal);
     await mortal.kill9();
     trigger.open();
     await mortal.restart();
-    await eventually('its end', async () => (await mortal.read({ session, wait: 1 })).eof);
-    expect(await mortal.read({ session })).toMatchObject({ status: 'done', exit_code: 9 });
+    for (const { session } of [plain, long])
+      await eventually('its end', async () => (await mortal.read({ session, wait: 1 })).eof);
+    expect(await mortal.read({ session: plain.session })).toMatchObject({ stdout: 'ran\n', status: 'lost' });
+    expect(await mortal.read({ session: long.session })).toMatchObject({ stdout: 'ran\n', exit_code: 9 });
   });
 
   test.concurrent('is stopped at the timeout that its call gave', async () => {
