@@ -10,7 +10,9 @@ const ADVICE: readonly Advice[] = [
   {
     text: 'Each call and each character costs: put many steps, also of several tasks, into one command, and print little (grep, head, tail).',
   },
-  { text: 'shell starts a new bash each time: give cwd and env instead of cd and export.' },
+  {
+    text: 'shell starts a new bash each time: give cwd and env instead of cd and export, or a context that keeps them.',
+  },
   {
     needs: ['read_session'],
     text: 'For a command that may write much, give max_output: 4000; read_session with match finds lines in the rest.',
