@@ -8,6 +8,7 @@ import { OWN, SECRETS } from './secret-paths.ts';
 /** The operations that a profile can allow. */
 export const OPERATIONS = [
   'shell',
+  'look',
   'read_session',
   'list_sessions',
   'write_session',
@@ -117,6 +118,8 @@ export interface Profile {
   readonly limits: Limits;
   /** Commands run as they would without a profile: no sandbox, no user, no limits. */
   readonly isPlain: boolean;
+  /** It is what `look` makes of a profile: commands see processes, network and services of the machine, and change nothing. */
+  readonly isLook: boolean;
   readonly rules: Ruleset;
   readonly hasRules: boolean;
   readonly mask: boolean;
@@ -132,6 +135,7 @@ const FULL: Profile = {
   sandbox: undefined,
   limits: {},
   isPlain: true,
+  isLook: false,
   rules: { rules: [], otherwise: 'allow', unreadable: 'confirm' },
   hasRules: false,
   mask: false,
@@ -167,6 +171,29 @@ export function userOf({ user, sandbox }: Pick<Profile, 'user' | 'sandbox'>, isR
   return sandbox !== undefined && sandbox.directory === undefined ? LOOK_USER : undefined;
 }
 
+const looks = new WeakMap<Profile, Profile>();
+
+/**
+ * What `look` makes of a profile, the same object for the same profile: the sandbox of `readonly` without network, masks,
+ * and all that the profile narrows. Of users, root is no narrower than what `readonly` runs as.
+ */
+export function lookProfile(profile: Profile): Profile {
+  if (profile.isLook) return profile;
+  const known = looks.get(profile);
+  if (known !== undefined) return known;
+  const { sandbox, user } = profile;
+  const look: Profile = {
+    ...profile,
+    user: user === 'root' ? undefined : user,
+    sandbox: { directory: undefined, network: false, hidden: sandbox?.hidden ?? SECRETS },
+    isPlain: false,
+    isLook: true,
+    mask: true,
+  };
+  looks.set(profile, look);
+  return look;
+}
+
 /** A profile as its file states it, on top of the built-in one it extends; or why it cannot be, in sentences. */
 export function profileOf(name: string, file: ProfileFile): Profile | readonly string[] {
   const base = BUILT_IN[file.extends ?? 'readonly'];
@@ -186,6 +213,7 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
       hidden: [...sandbox.hidden.filter((path) => file.show?.includes(path) !== true), ...(file.hide ?? [])],
     },
     limits,
+    isLook: false,
     isPlain: sandbox === undefined && file.user === undefined && Object.keys(limits).length === 0,
     rules,
     hasRules: !letsAllThrough(rules),

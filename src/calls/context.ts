@@ -1,5 +1,5 @@
 import type { Access } from '../access/access.ts';
-import { OPERATIONS, type OperationName, type Profile } from '../access/profile.ts';
+import { lookProfile, OPERATIONS, type OperationName, type Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { Proposals } from '../commands/proposals.ts';
@@ -102,11 +102,17 @@ export function contextOf(deps: CallDeps, call: Call): CallContext {
 export function revalidate(context: CallContext, consequence = ''): CallContext {
   const { deps, principal } = context;
   try {
-    const profile = deps.access.profileFor(principal);
+    const named = deps.access.profileFor(principal);
+    const profile = context.profile.isLook ? lookProfile(named) : named;
     return profile === context.profile ? context : { ...context, ...profileView(deps, principal, profile) };
   } catch (error) {
     throw error instanceof AccessLapsed && consequence !== '' ? error.with(consequence) : error;
   }
+}
+
+/** The same call under what `look` makes of its profile: for its commands, and for who reads their output. */
+export function lookContext(context: CallContext): CallContext {
+  return { ...context, ...profileView(context.deps, context.principal, lookProfile(context.profile)) };
 }
 
 type ProfileView = Pick<CallContext, 'profile' | 'limits' | 'masker'>;

@@ -10,6 +10,7 @@ import {
   type Answer,
   type Call,
   type CallContext,
+  lookContext,
   type OperationDeps,
   requireOperation,
   revalidate,
@@ -60,7 +61,8 @@ export class Followers {
     return underPolicy(this.parts, STREAM, { session: id }, call, async (context) => {
       const session = this.parts.store.get(id, context.principal);
       this.#takeSlot(context.principal, request.gone);
-      return this.#untilRefused(this.#events(session, context, request));
+      const reader = session.record.look === true ? lookContext(context) : context;
+      return this.#untilRefused(this.#events(session, reader, request));
     });
   }
 

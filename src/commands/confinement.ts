@@ -5,7 +5,8 @@ import { ProfileUnavailable } from '../lib/errors.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { accountOf, type NamedAccount } from '../process/environment.ts';
 import { idOf } from '../sandbox/pattern-tree.ts';
-import { bubblewrapFingerprint, type SandboxSpec, sandboxFault } from '../sandbox/sandbox.ts';
+import { bubblewrapFingerprint, sandboxFault } from '../sandbox/probing.ts';
+import type { SandboxSpec } from '../sandbox/sandbox.ts';
 import { faultText } from '../sandbox/sandbox-cause.ts';
 import { overlaps, workspaceFault } from '../sandbox/workspace.ts';
 
@@ -40,6 +41,7 @@ export function confinementOf(profile: Profile, ownPaths: readonly string[]): Co
       network: sandbox.network,
       hidden: allHidden(sandbox.hidden, ownPaths),
       account,
+      ...(profile.isLook && { machine: { bus: false } }),
     },
     account,
     fileBytes: bytes(limits.file_mib),
@@ -84,8 +86,9 @@ function allHidden(hidden: readonly string[], ownPaths: readonly string[]): read
 export async function requireSandbox(profile: Profile, spec: SandboxSpec, access: Access, clock: Clock): Promise<void> {
   const fault = access.overlapFault(profile, overlaps) ?? workspaceFaultOf(spec) ?? (await probe(spec, clock));
   if (fault === undefined) return;
+  const who = profile.isLook ? 'look' : `the profile ${profile.name} of this token`;
   throw new ProfileUnavailable(
-    `Nothing was run: the profile ${profile.name} of this token needs a sandbox, and ${fault}. Tell the owner of the server.`,
+    `Nothing was run: ${who} needs a sandbox, and ${fault}. Tell the owner of the server.`,
     new Error(`no sandbox: ${fault}`),
   );
 }
@@ -107,7 +110,7 @@ interface Probe {
 const probes = new Map<string, Probe>();
 
 /** Why bubblewrap makes no such sandbox. It is tried once, and again when bubblewrap is another program by now. */
-function probe(spec: SandboxSpec, clock: Clock): Promise<string | undefined> {
+export function probe(spec: SandboxSpec, clock: Clock): Promise<string | undefined> {
   const key = `${bubblewrapFingerprint()} ${JSON.stringify({ ...spec, hidden: idOf(spec.hidden) })}`;
   const known = probes.get(key);
   if (known !== undefined && clock.elapsed() < known.untilMs) return known.fault;

@@ -3,7 +3,7 @@ import type { Followers } from '../calls/follow.ts';
 import { type AddressList, clientAddress } from '../lib/addresses.ts';
 import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
-import type { Operation } from '../operations/operation.ts';
+import { offered, type Operation } from '../operations/operation.ts';
 import type { Authenticator } from './auth.ts';
 import { type BodyReading, readCall, readJson, requireReadable } from './body.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';
@@ -183,15 +183,17 @@ function health(deps: AppDeps, exchange: Exchange): Response {
 }
 
 /** Their text without the brace at its end; made when it is first asked for: most agents serve it once in their life. */
-const documents = new WeakMap<AppDeps, Map<Door, Promise<string>>>();
+const documents = new WeakMap<AppDeps, Map<string, Promise<string>>>();
 
 async function openApi(deps: AppDeps, exchange: HttpExchange): Promise<Response> {
   const { request, peer } = exchange;
   const door = doorOf(request.url);
-  const made = documents.get(deps) ?? new Map<Door, Promise<string>>();
+  const operations = await offered(deps.operations);
+  const made = documents.get(deps) ?? new Map<string, Promise<string>>();
   documents.set(deps, made);
-  const document = made.get(door) ?? documentText(deps, door);
-  made.set(door, document);
+  const which = [door, ...operations.map(({ name }) => name)].join();
+  const document = made.get(which) ?? documentText(deps, operations, door);
+  made.set(which, document);
   const isFromProxy = deps.trustedProxies.has(peer);
   // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
   const server =
@@ -202,8 +204,8 @@ async function openApi(deps: AppDeps, exchange: HttpExchange): Promise<Response>
   return send(deps, exchange, 200, text, Buffer.byteLength(text), { 'content-type': 'application/json' });
 }
 
-async function documentText(deps: AppDeps, door: Door): Promise<string> {
-  return JSON.stringify(await openApiDocument(deps.operations, door, deps.version)).slice(0, -1);
+async function documentText({ version }: AppDeps, operations: readonly Operation[], door: Door): Promise<string> {
+  return JSON.stringify(await openApiDocument(operations, door, version)).slice(0, -1);
 }
 
 async function docs(deps: AppDeps, path: string, exchange: HttpExchange): Promise<Response> {

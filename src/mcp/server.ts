@@ -14,7 +14,7 @@ import type { CallLimiter } from '../http/limiters.ts';
 import { plainObject } from '../http/openapi.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import { instructionsFor } from '../operations/instructions.ts';
-import type { Operation } from '../operations/operation.ts';
+import { offered, type Operation } from '../operations/operation.ts';
 
 /** What every MCP server works with, whatever carries its messages. */
 export interface McpServerDeps {
@@ -50,7 +50,7 @@ export function mcpServer(deps: McpServerDeps, begin: BeginCall): Server {
       cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },
     },
   );
-  server.setRequestHandler('tools/list', () => ({ tools: toolsOf(deps.operations) }));
+  server.setRequestHandler('tools/list', async () => ({ tools: await toolsOf(deps.operations) }));
   server.setRequestHandler('tools/call', async ({ params }, context) => {
     const operation = deps.operations.find(({ name }) => name === params.name);
     if (operation === undefined) {
@@ -74,13 +74,15 @@ function neverValidates(): never {
   throw new Error('this server asks nothing of its clients');
 }
 
-/** The same for every client: made when it is first asked for. */
-const tools = new WeakMap<readonly Operation[], Tool[]>();
+/** The same for every client: each is made when it is first asked for. */
+const tools = new WeakMap<Operation, Tool>();
 
-function toolsOf(operations: readonly Operation[]): Tool[] {
-  const made = tools.get(operations) ?? operations.map(tool);
-  tools.set(operations, made);
-  return made;
+async function toolsOf(operations: readonly Operation[]): Promise<Tool[]> {
+  return (await offered(operations)).map((operation) => {
+    const made = tools.get(operation) ?? tool(operation);
+    tools.set(operation, made);
+    return made;
+  });
 }
 
 function tool({ name, summary, description, args, readOnly, mayDestroy }: Operation): Tool {

@@ -3,6 +3,7 @@ import { closeSessionOperation } from './close-session.ts';
 import { downloadOperation } from './download.ts';
 import { killSessionOperation } from './kill-session.ts';
 import { listSessionsOperation } from './list-sessions.ts';
+import { lookOperation } from './look.ts';
 import type { Operation } from './operation.ts';
 import { readFileOperation } from './read-file.ts';
 import { readSessionOperation } from './read-session.ts';
@@ -15,6 +16,7 @@ import { writeSessionOperation } from './write-session.ts';
 export function allOperations(deps: LinkOperationDeps): readonly Operation[] {
   return [
     shellOperation(deps),
+    lookOperation(deps),
     readSessionOperation(deps),
     listSessionsOperation(deps),
     writeSessionOperation(deps),

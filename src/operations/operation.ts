@@ -20,6 +20,8 @@ export interface Operation {
   readonly readOnly: boolean;
   /** It may stop, change or delete what is there: a person should look before it runs. */
   readonly mayDestroy: boolean;
+  /** Whether this machine has what it needs: documents and lists of tools leave it out otherwise, and it answers 503. */
+  isOffered(): Promise<boolean>;
   /** Lets the call pass the policy, checks `args` and runs. Throws an `AgentError` when the call is refused. */
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
@@ -36,6 +38,8 @@ export interface OperationDefinition<Args extends TObject> {
   readonly readOnly: boolean;
   /** It writes its own lines of the record. */
   readonly recordsItself?: boolean;
+  /** Whether this machine has what it needs; undefined: every machine has. */
+  isOffered?(): Promise<boolean>;
   /** Arguments in another form than `args` states, brought into that one before they are checked. */
   normalize?(args: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
   /** The form of an argument that documents show, where importers do not take the one of `args`. */
@@ -64,10 +68,17 @@ export function defineOperation<Args extends TObject>(
     readOnly,
     // What is not read-only runs commands, which may do anything, or is destructive by itself.
     mayDestroy: definition.destructive || !readOnly,
+    isOffered: async () => (await definition.isOffered?.()) ?? true,
     invoke: (raw, call) =>
       underPolicy(deps, subject, raw, call, async (context) => {
         const { value, ignored } = parse(raw);
         return withForbidden(await definition.run(value, context, ignored), context.profile);
       }),
   };
+}
+
+/** Those of `operations` that this machine has what they need for. */
+export async function offered(operations: readonly Operation[]): Promise<Operation[]> {
+  const isOffered = await Promise.all(operations.map((operation) => operation.isOffered()));
+  return operations.filter((_, index) => isOffered[index]);
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { type Snapshot, snapshot } from '../calls/answer.ts';
-import type { CallContext, OperationDeps } from '../calls/context.ts';
+import { type CallContext, lookContext, type OperationDeps } from '../calls/context.ts';
 import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/follow.ts';
 import { matchesField, searchAnswer } from '../calls/search.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
@@ -23,8 +23,9 @@ export function readSessionOperation(parts: OperationDeps): Operation {
     result: Type.Object({ ...sliceFields, matches: Type.Optional(matchesField) }),
     destructive: false,
     readOnly: true,
-    run: async (given, call, ignored) => {
-      const session = parts.store.get(given.session, call.principal);
+    run: async (given, called, ignored) => {
+      const session = parts.store.get(given.session, called.principal);
+      const call = session.record.look === true ? lookContext(called) : called;
       if (given.wait > 0) call.watch?.(() => session.totalBytes());
       const isSearch = given.match !== undefined && given.until === 'end';
       if (given.wait > 0 && !isSearch) await waitFor(parts, session, given, call);

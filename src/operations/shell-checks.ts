@@ -3,6 +3,7 @@ import { basename } from 'node:path';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import { withBus } from '../commands/look.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.ts';
@@ -57,7 +58,8 @@ export class CommandChecks {
       execution_seconds: time.executionSeconds,
       keepsExitCode: time.outlivesCall,
       revalidate: () => void revalidate(context, NOTHING_RUN),
-      ...(confinement !== undefined && { confinement }),
+      ...(confinement !== undefined && { confinement: await withBus(confinement, this.deps.clock) }),
+      ...(profile.isLook && { look: true }),
       profile: profile.name,
     };
   }

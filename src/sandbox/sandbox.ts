@@ -1,22 +1,14 @@
-import { existsSync, writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { exportLine, markBeginning, openMemory, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
+import { exportLine, markBeginning, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
-import { Descriptors } from '../process/start.ts';
+import type { Descriptors } from '../process/start.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { hidingViews, showView } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
-import { statOrUndefined } from './reach.ts';
-import {
-  describeFailure,
-  describeSandboxFault,
-  lastLine,
-  type MachineFault,
-  NO_BUBBLEWRAP,
-  surroundingsFor,
-} from './sandbox-cause.ts';
+import { busDoor, type MachineView, runOptions, socketsNow, withSockets } from './machine-view.ts';
 import { seccompFilter } from './seccomp.ts';
 import { openWorkspace } from './workspace.ts';
 import { coverWorkspace } from './workspace-cover.ts';
@@ -31,6 +23,8 @@ export interface SandboxSpec {
   readonly hidden: readonly string[];
   /** The user who makes it, and runs in it; undefined: the agent's. */
   readonly account?: NamedAccount | undefined;
+  /** What it sees of the machine; undefined: processes and a network of its own. */
+  readonly machine?: MachineView | undefined;
 }
 
 /** Where programs are looked for that run with the rights of the agent: no client has a say in it. */
@@ -97,7 +91,13 @@ export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: D
 }
 
 function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
-  const filter = seccompFilter({ isWritable: spec.writable.length > 0, network: spec.network });
+  const sockets = spec.machine?.bus === true ? socketsNow() : undefined;
+  const bus = sockets && busDoor(sockets);
+  const filter = seccompFilter({
+    isWritable: spec.writable.length > 0,
+    network: spec.network,
+    machine: spec.machine && { addressBytes: bus?.addressBytes ?? [] },
+  });
   if (filter === undefined) throw new SandboxFault(`there is no seccomp filter for ${process.arch}`);
   const directories: number[] = [];
   const bind = (fd: number, path: string): string[] => {
@@ -111,15 +111,17 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     emptied.push(path);
     return ['--perms', '0555', '--tmpfs', path];
   };
-  const view = viewOptions(spec, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
+  const hiding = sockets === undefined ? spec : { ...spec, hidden: withSockets(spec.hidden, sockets) };
+  const view = viewOptions(spec, hiddenNow(hiding), { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
   const status = openStatus(descriptors, true);
   const information = status.information === undefined ? [] : [status.information];
-  const env = Object.entries(inside.env);
+  const env = Object.entries({ ...inside.env, ...(bus && { DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${bus.path}` }) });
   const options = [
     ...information.flatMap(() => ['--info-fd', String(FIRST_DIRECTORY_FD + directories.length)]),
     '--clearenv',
     ...env.filter(([name]) => !isForLoader(name)).flatMap(([name, value]) => ['--setenv', name, value]),
     ...view,
+    ...(spec.machine === undefined ? [] : runOptions(bus)),
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),
     ...['--seccomp', String(FILTER_FD), '--chdir', inside.cwd],
@@ -154,8 +156,7 @@ interface Mounts {
 }
 
 /** The options for namespaces and mounts. */
-function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors): string[] {
-  const hidden = hiddenNow(spec);
+function viewOptions(spec: SandboxSpec, hidden: HiddenPaths, mounts: Mounts, descriptors: Descriptors): string[] {
   const etc = hidingViews.without('/etc', spec.hidden, hidden.outside, spec.account?.user ?? 0);
   const home = homeView(spec, hidden.outside);
   const viewed = [...(etc === undefined ? [] : ['/etc']), ...(home === undefined ? [] : [home.home])];
@@ -167,10 +168,10 @@ function viewOptions(spec: SandboxSpec, mounts: Mounts, descriptors: Descriptors
   return [
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc', '--unshare-uts', '--unshare-cgroup'],
-    ...(spec.network ? [] : ['--unshare-net']),
-    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', ...devices(spec), '--proc', '/proc'],
+    ...(spec.network || spec.machine !== undefined ? [] : ['--unshare-net']),
+    ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', ...devices(spec)],
     // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
-    ...['--remount-ro', '/proc'],
+    ...(spec.machine === undefined ? ['--proc', '/proc', '--remount-ro', '/proc'] : []),
     ...(etc === undefined ? [] : showView(etc, '/etc')),
     ...(home?.options ?? []),
     ...OWN_DIRECTORIES.flatMap((path) => (isDirectory(path) ? ['--tmpfs', path] : [])),
@@ -205,11 +206,6 @@ function devices({ writable }: SandboxSpec): string[] {
   return ['--dev', '/dev', ...DEVICE_NAMES.flatMap((name) => ['--dev-bind', join(view, name), join('/dev', name)])];
 }
 
-/** Whether a command would own the devices that bwrap(1) binds, and so may change their modes for all of the machine. */
-function ownsDevices({ account }: SandboxSpec): boolean {
-  return account === undefined ? process.geteuid?.() === 0 : account.user === 0;
-}
-
 /**
  * Whether a path leads inside to what the agent itself finds there: nothing on its way is hidden (or would be), a link, another user's
  * or the sandbox's own. What is wrong with it can be told before the command then, and tells nothing that is hidden.
@@ -222,71 +218,3 @@ export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
   while (!existsSync(existing)) existing = dirname(existing);
   return realOf(existing) === existing && (existing === path || !isHiddenName(spec.hidden, path));
 }
-
-/** Changes when bubblewrap is installed, removed or replaced. */
-export function bubblewrapFingerprint(): string {
-  const path = Bun.which('bwrap', { PATH: TRUSTED_PATH });
-  const stat = path === null ? undefined : statOrUndefined(path);
-  return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
-}
-
-/** Why no command can run in a sandbox here, which is tried; undefined when it can. Takes up to 5 s on a busy machine. */
-export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<MachineFault | undefined> {
-  if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
-  if (ownsDevices(spec) && deviceView() === undefined)
-    return { what: 'the devices of the machine cannot be shielded from root' };
-  try {
-    const startedMs = performance.now();
-    const hidden = hiddenNow(spec);
-    const { exitCode, said } = await runIn(spec, ['true']);
-    if (exitCode === 0) return undefined;
-    // What is hidden changed meanwhile: the failure says nothing of the next sandbox.
-    if (attempts > 1 && hiddenNow(spec) !== hidden) return await sandboxFault(spec, attempts - 1);
-    // What has run into its time limit says nothing of this machine but that it is slow.
-    if (performance.now() - startedMs >= PROBE_MS)
-      return {
-        what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
-      };
-    const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
-    if (own === undefined) return { what: describeFailure(said) };
-    return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
-  } catch (error) {
-    if (error instanceof SandboxFault) return { what: error.message };
-    // What the kernel cannot execute.
-    return {
-      what: `the programs of a sandbox cannot be started (${String(error)})`,
-      cure: 'apt-get install --reinstall bubblewrap',
-    };
-  }
-}
-
-/** Whether a command in such a sandbox, which can be made here, may write to a directory: root has no capabilities there. */
-export async function mayWriteIn(spec: SandboxSpec, directory: string): Promise<boolean> {
-  return (await runIn(spec, ['test', '-w', directory, '-a', '-x', directory])).exitCode === 0;
-}
-
-async function runIn(spec: SandboxSpec, argv: readonly string[]) {
-  using descriptors = new Descriptors();
-  const { words, options, filter, descriptors: more } = prepareSandbox(spec, AT_ROOT, descriptors);
-  const before = spec.account === undefined ? [] : asUser(spec.account);
-  const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
-  const probe = Bun.spawn([...before, ...words, ...argv], {
-    env: { PATH: TRUSTED_PATH },
-    stdio: ['ignore', 'ignore', 'pipe', ...inputs, ...more] as ['ignore', 'ignore', 'pipe'],
-    timeout: PROBE_MS,
-    killSignal: 'SIGKILL',
-  });
-  const [said, exitCode] = await Promise.all([new Response(probe.stderr).text(), probe.exited]);
-  return { exitCode, said };
-}
-
-const AT_ROOT: Inside = { cwd: '/', env: {} };
-
-function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
-  const fd = descriptors.add(openMemory());
-  // Its reader begins where the descriptor stands.
-  writeSync(fd, bytes, 0, bytes.length, 0);
-  return fd;
-}
-
-const PROBE_MS = 5000;

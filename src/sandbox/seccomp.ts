@@ -1,105 +1,4 @@
-/** The numbers of system calls on one architecture. Sources: asm/unistd_64.h; asm-generic/unistd.h. */
-interface Numbers {
-  /** AUDIT_ARCH of linux/audit.h. */
-  readonly arch: number;
-  /** Answered with EPERM. */
-  readonly refused: readonly number[];
-  readonly socket: number;
-  readonly socketpair: number;
-  readonly ioctl: number;
-  readonly clone: number;
-  readonly fcntl: number;
-  /** Calls that give a file its mode, and which of their arguments that is. */
-  readonly modes: readonly (readonly [call: number, mode: number])[];
-  /** The one that programs use which copy trees of directories: see `ofTrees`. */
-  readonly treeMode: readonly [call: number, mode: number];
-  /** Calls that do so when their flags ask for a new file, with both arguments. */
-  readonly opens: readonly (readonly [call: number, flags: number, mode: number])[];
-  /** Calls that change another process, ptrace and process_vm_writev, and which of their arguments names it. */
-  readonly changes: readonly (readonly [call: number, pid: number])[];
-  /** inotify_init, inotify_init1. */
-  readonly watches: readonly number[];
-  /** io_setup. */
-  readonly asynchronous: number;
-  /** Calls that take memory by huge pages when a flag says so, which of their arguments that is, and the flag. */
-  readonly hugePages: readonly (readonly [call: number, flags: number, flag: number])[];
-}
-
-/**
- * The same on every architecture (asm-generic/unistd.h): io_uring, which makes sockets past this filter; mounts;
- * pidfd_getfd, which takes descriptors of others.
- */
-const COMMON_REFUSED = [425, 426, 427, 428, 429, 430, 431, 432, 433, 438, 442, 467] as const;
-const CLONE3 = 435;
-const OPENAT2 = 437;
-const FCHMODAT2 = [452, 2] as const;
-/** The newest call that was looked at (file_setattr, Linux 6.17): what later ones do, this filter does not know. */
-const NEWEST = 469;
-
-/** asm-generic/mman-common.h; linux/shm.h; linux/memfd.h. */
-const MAP_HUGETLB = 0x40000;
-const SHM_HUGETLB = 0o4000;
-const MFD_HUGETLB = 0x4;
-
-/**
- * Keyrings (not all of a keyring is in a namespace), bpf, perf_event_open, userfaultfd, mount, umount2, pivot_root,
- * unshare, setns, open_by_handle_at, kexec_load, the three of kernel modules, fanotify_init.
- */
-const NUMBERS: Readonly<Record<string, Numbers>> = {
-  x64: {
-    arch: 0xc000_003e,
-    refused: [248, 249, 250, 321, 298, 323, 165, 166, 155, 272, 308, 304, 246, 175, 313, 176, 300],
-    socket: 41,
-    socketpair: 53,
-    ioctl: 16,
-    clone: 56,
-    fcntl: 72,
-    // fchmod, fchmodat, mknod, mknodat, creat; chmod.
-    modes: [[91, 1], [268, 2], [133, 1], [259, 2], [85, 1], FCHMODAT2],
-    treeMode: [90, 1],
-    // open, openat.
-    opens: [
-      [2, 1, 2],
-      [257, 2, 3],
-    ],
-    changes: [
-      [101, 1],
-      [311, 0],
-    ],
-    watches: [253, 294],
-    asynchronous: 206,
-    // mmap, shmget, memfd_create.
-    hugePages: [
-      [9, 3, MAP_HUGETLB],
-      [29, 2, SHM_HUGETLB],
-      [319, 1, MFD_HUGETLB],
-    ],
-  },
-  arm64: {
-    arch: 0xc000_00b7,
-    refused: [217, 218, 219, 280, 241, 282, 40, 39, 41, 97, 268, 265, 104, 105, 273, 106, 262],
-    socket: 198,
-    socketpair: 199,
-    ioctl: 29,
-    clone: 220,
-    fcntl: 25,
-    // fchmod, mknodat; fchmodat.
-    modes: [[52, 1], [33, 2], FCHMODAT2],
-    treeMode: [53, 2],
-    opens: [[56, 2, 3]],
-    changes: [
-      [117, 1],
-      [271, 0],
-    ],
-    watches: [26],
-    asynchronous: 0,
-    hugePages: [
-      [222, 3, MAP_HUGETLB],
-      [194, 2, SHM_HUGETLB],
-      [279, 1, MFD_HUGETLB],
-    ],
-  },
-};
+import { CLONE3, COMMON_REFUSED, NEWEST, NUMBERS, type Numbers, OPENAT2 } from './system-calls.ts';
 
 /** linux/filter.h, bpf_common.h: load a word, and, jump if equal, if greater, if a bit is set, return. */
 const LOAD = 0x20;
@@ -125,6 +24,10 @@ const EAFNOSUPPORT = 97;
 const [UNIX, NETLINK, ...FAMILIES] = [1, 16, 2, 10] as const;
 /** linux/netlink.h: routes and addresses, sockets, generic. Some of the others carry messages to a user's programs. */
 const NETLINK_PROTOCOLS = [0, 4, 16] as const;
+/** Those of them by which the machine says how its network is: to change it takes a capability (rtnetlink(7), sock_diag(7)). */
+const NETLINK_ASKING = [0, 4] as const;
+/** linux/netlink.h: struct sockaddr_nl. */
+const NETLINK_ADDRESS_BYTES = 12;
 /** sys/socket.h: SOCK_STREAM, SOCK_SEQPACKET, without the flags beside them. Their pairs cannot be led elsewhere. */
 const PAIRS = [1, 5] as const;
 const TYPE_BITS = 0xf;
@@ -153,6 +56,14 @@ export interface FilterOptions {
   readonly isWritable: boolean;
   /** The network of the machine. */
   readonly network: boolean;
+  /** It sees the network of the machine without using it: see `machineSockets`. */
+  readonly machine?: MachineSockets | undefined;
+}
+
+/** What it reaches there. */
+export interface MachineSockets {
+  /** How many bytes an address has that it may connect to; none: it makes no sockets that lead to programs. */
+  readonly addressBytes: readonly number[];
 }
 
 /**
@@ -168,7 +79,8 @@ export interface FilterOptions {
  *   memory of sockets of the internet, which lead nowhere there;
  * - changes nothing of the first process of its sandbox, which is not its own;
  * - makes no namespaces, mounts or keys, types into no terminal, copies no tree by a snapshot;
- * - uses no call that has come to the kernel since this list was made.
+ * - uses no call that has come to the kernel since this list was made;
+ * - where it sees the network of the machine, asks the kernel about it, and reaches one socket by a path.
  *
  * What a filter cannot look at, because it lies in memory (openat2, clone3), answers that there is no such call: the C
  * library then takes the older one. bwrap(1) loads this filter last, and uses both before. Undefined for an
@@ -177,7 +89,7 @@ export interface FilterOptions {
 export function seccompFilter(options: FilterOptions, architecture: string = process.arch): Uint8Array | undefined {
   const numbers = NUMBERS[architecture];
   if (numbers === undefined) return undefined;
-  const key = `${architecture} ${options.isWritable} ${options.network}`;
+  const key = `${architecture} ${JSON.stringify(options)}`;
   const filter = made.get(key) ?? makeFilter(options, numbers);
   made.set(key, filter);
   return filter;
@@ -186,7 +98,7 @@ export function seccompFilter(options: FilterOptions, architecture: string = pro
 /** Each command needs one. */
 const made = new Map<string, Uint8Array>();
 
-function makeFilter({ isWritable, network }: FilterOptions, numbers: Numbers): Uint8Array {
+function makeFilter({ isWritable, network, machine }: FilterOptions, numbers: Numbers): Uint8Array {
   const refused = [...numbers.refused, ...COMMON_REFUSED, ...(isWritable ? [] : numbers.watches)];
   const internet = isWritable || network ? ALLOW : ERRNO | EAFNOSUPPORT;
   const program: Instruction[] = [
@@ -206,11 +118,13 @@ function makeFilter({ isWritable, network }: FilterOptions, numbers: Numbers): U
     ...forCall(numbers.socket, [
       load(argumentAt(0)),
       ...FAMILIES.flatMap((family) => ifEqual(family, internet)),
+      ...(machine === undefined || machine.addressBytes.length === 0 ? [] : streamsOfPaths()),
       ...unlessEqual(NETLINK, ERRNO | EPERM),
       load(argumentAt(2)),
-      ...NETLINK_PROTOCOLS.flatMap((protocol) => ifEqual(protocol, ALLOW)),
+      ...(machine === undefined ? NETLINK_PROTOCOLS : NETLINK_ASKING).flatMap((protocol) => ifEqual(protocol, ALLOW)),
       refuse(),
     ]),
+    ...(machine === undefined ? [] : machineSockets(machine, numbers)),
     ...forCall(numbers.socketpair, [
       load(argumentAt(0)),
       ...unlessEqual(UNIX, ERRNO | EPERM),
@@ -234,6 +148,32 @@ function makeFilter({ isWritable, network }: FilterOptions, numbers: Numbers): U
     [RETURN, 0, 0, ALLOW],
   ];
   return encode(program);
+}
+
+/** Of AF_UNIX streams alone: they reach nobody but by connect(2), while a datagram bears its address. */
+function streamsOfPaths(): Instruction[] {
+  const body = [load(argumentAt(1)), [AND, 0, 0, TYPE_BITS] as const, ...ifEqual(PAIRS[0], ALLOW), refuse()];
+  return [[JUMP_EQUAL, 0, body.length, UNIX], ...body];
+}
+
+/**
+ * In the network namespace of the machine, abstract sockets can be reached, and no filter sees the address of a call,
+ * only its length. So connect(2) takes addresses of a length that no abstract socket has: one that a path of this length
+ * leads to. What bind(2) would give a socket of AF_UNIX, clients of D-Bus ask for as well (systemd from 254 on): they
+ * hear that it was done, and nothing is done. Only an address as long as netlink's is bound. Nobody listens.
+ */
+function machineSockets({ addressBytes }: MachineSockets, numbers: Numbers): Instruction[] {
+  return [
+    ...(addressBytes.length === 0
+      ? []
+      : forCall(numbers.connect, [
+          load(argumentAt(2)),
+          ...addressBytes.flatMap((bytes) => ifEqual(bytes, ALLOW)),
+          refuse(),
+        ])),
+    ...forCall(numbers.bind, [load(argumentAt(2)), ...unlessEqual(NETLINK_ADDRESS_BYTES, ERRNO)]),
+    ...ifEqual(numbers.listen, ERRNO | EPERM),
+  ];
 }
 
 /** Code, how far to jump when it holds and when not, and a number. */

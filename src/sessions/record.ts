@@ -113,6 +113,8 @@ const recordSchema = Type.Object({
   context_note: Type.Optional(Type.String()),
   /** The profile that it ran under, and where the call came from. */
   profile: Type.Optional(Type.String()),
+  /** It was run by `look`: its output is masked, whatever the profile says. */
+  look: Type.Optional(Type.Boolean()),
   address: Type.Optional(Type.String()),
   /** What rules or a person said of it, where that was not simply to run it. */
   decision: Type.Optional(decisionSchema),

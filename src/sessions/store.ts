@@ -31,6 +31,7 @@ export type NewSession = Pick<
   | 'key'
   | 'execution_seconds'
   | 'profile'
+  | 'look'
   | 'address'
   | 'decision'
   | 'input'

@@ -1,6 +1,6 @@
 import { expect, test } from 'bun:test';
 import { mkdirSync, rmdirSync } from 'node:fs';
-import { sandboxFault } from '../../src/sandbox/sandbox.ts';
+import { sandboxFault } from '../../src/sandbox/probing.ts';
 import { ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 

@@ -8,7 +8,8 @@ import { LOOK_USER } from '../../lib/look-user.ts';
 import { hasSystemd } from '../../linux/systemd.ts';
 import { accountOf, type NamedAccount } from '../../process/environment.ts';
 import { hardLinkNotes } from '../../sandbox/hidden.ts';
-import { asUser, mayWriteIn, sandboxFault } from '../../sandbox/sandbox.ts';
+import { mayWriteIn, sandboxFault } from '../../sandbox/probing.ts';
+import { asUser } from '../../sandbox/sandbox.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
 import { PATHS, SERVICE } from '../layout.ts';
 

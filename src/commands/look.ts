@@ -1,0 +1,64 @@
+import { BUILT_IN, lookProfile } from '../access/profile.ts';
+import type { Clock } from '../lib/clock.ts';
+import { ProfileUnavailable } from '../lib/errors.ts';
+import { LOOK_POLICY, LOOK_USER } from '../lib/look-user.ts';
+import { busFingerprint, SYSTEM_BUS } from '../sandbox/machine-view.ts';
+import { busFault } from '../sandbox/probing.ts';
+import type { SandboxSpec } from '../sandbox/sandbox.ts';
+import { type Confinement, confinementOf, probe } from './confinement.ts';
+
+/** Why no command of `look` can run here; undefined when it can. Waits where that is being tried. */
+export async function lookFault(ownPaths: readonly string[], clock: Clock): Promise<string | undefined> {
+  try {
+    const { sandbox } = confinementOf(lookProfile(BUILT_IN.full), ownPaths);
+    return sandbox && (await probe(sandbox, clock));
+  } catch (error) {
+    if (error instanceof ProfileUnavailable) return error.hint;
+    throw error;
+  }
+}
+
+/** Why the commands of `look` have no D-Bus here, and so no systemctl(1); undefined when they have it. */
+export async function lookBusFault(
+  { sandbox }: Pick<Confinement, 'sandbox'>,
+  clock: Clock,
+): Promise<string | undefined> {
+  if (sandbox?.account?.name !== LOOK_USER)
+    return process.geteuid?.() === 0
+      ? `commands of this profile do not run as ${LOOK_USER}`
+      : `only an agent that runs as root has a user for it, ${LOOK_USER}`;
+  const fingerprint = busFingerprint(LOOK_POLICY);
+  if (fingerprint === undefined)
+    return `there is no ${SYSTEM_BUS}, or no policy for it in ${LOOK_POLICY} (agent3 install writes that)`;
+  const key = `${fingerprint} ${sandbox.account.user}`;
+  if (tried?.key !== key || clock.elapsed() >= tried.untilMs) tried = tryBus(key, sandbox, clock);
+  return await tried.fault;
+}
+
+/** A fault that was found holds for so long: its owner mends it, and the next command finds out. */
+const TRY_AGAIN_MS = 2000;
+
+interface Try {
+  readonly key: string;
+  readonly fault: Promise<string | undefined>;
+  /** Until when it is believed, on the clock that never goes back. */
+  untilMs: number;
+}
+
+let tried: Try | undefined;
+
+function tryBus(key: string, sandbox: SandboxSpec, clock: Clock): Try {
+  const fault = busFault({ ...sandbox, machine: { bus: true } });
+  const made: Try = { key, fault, untilMs: Number.POSITIVE_INFINITY };
+  void fault.then((found) => {
+    if (found !== undefined) made.untilMs = clock.elapsed() + TRY_AGAIN_MS;
+  });
+  return made;
+}
+
+/** The same walls, with the bus of the machine where a command that looks may have it. */
+export async function withBus(confinement: Confinement, clock: Clock): Promise<Confinement> {
+  const { sandbox } = confinement;
+  if (sandbox?.machine === undefined || (await lookBusFault(confinement, clock)) !== undefined) return confinement;
+  return { ...confinement, sandbox: { ...sandbox, machine: { bus: true } } };
+}

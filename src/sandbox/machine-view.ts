@@ -1,0 +1,176 @@
+import { randomInt } from 'node:crypto';
+import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import { SandboxFault } from '../process/beginning.ts';
+import { isDirectory, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
+import { statOrUndefined } from './reach.ts';
+
+/** What a sandbox shows of the machine beside its files: its processes, its network, and its services by D-Bus. */
+export interface MachineView {
+  /** Whether it has the system bus. Only for a user whom a policy of the bus keeps from every change. */
+  readonly bus: boolean;
+}
+
+/** Where the system bus listens (D-Bus specification, "Well-known Message Bus Instances"). */
+export const SYSTEM_BUS = '/run/dbus/system_bus_socket';
+
+/** What says to systemctl(1) that systemd runs here (sd_booted(3)). */
+const BOOTED = '/run/systemd/system';
+/** The journal of a machine that keeps it until it is switched off (journald.conf(5), Storage=). */
+const VOLATILE_JOURNAL = '/run/log/journal';
+
+/** The system bus of one sandbox. */
+export interface BusDoor {
+  /** Where it is inside. */
+  readonly path: string;
+  /** How long an address is that leads there: clients send the NUL behind the path, or leave it out. */
+  readonly addressBytes: readonly number[];
+}
+
+/** Options of bwrap(1) for /run, which is empty but for these. */
+export function runOptions(bus: BusDoor | undefined): string[] {
+  return [
+    ...(isDirectory(VOLATILE_JOURNAL) ? ['--ro-bind', VOLATILE_JOURNAL, VOLATILE_JOURNAL] : []),
+    ...(bus === undefined ? [] : ['--dir', BOOTED, '--ro-bind', SYSTEM_BUS, bus.path]),
+  ];
+}
+
+/** Lengths of a path to the bus: longer than most names of sockets, and no longer than libdbus takes (99 bytes). */
+const [SHORTEST_PATH, LONGEST_PATH] = [60, 98] as const;
+/** linux/un.h: what of an address lies before its path. */
+const FAMILY_BYTES = 2;
+
+let doorBytes = randomInt(SHORTEST_PATH, LONGEST_PATH + 1);
+
+/** A path to the bus whose address is as long as that of no abstract socket. Throws `SandboxFault` where every length is taken. */
+export function busDoor({ abstractBytes }: Pick<UnixSockets, 'abstractBytes'>): BusDoor {
+  for (let tries = SHORTEST_PATH; tries <= LONGEST_PATH; tries++) {
+    const addressBytes = [FAMILY_BYTES + doorBytes, FAMILY_BYTES + doorBytes + 1];
+    if (!addressBytes.some((bytes) => abstractBytes.has(bytes)))
+      return { path: '/run/agent3-bus-'.padEnd(doorBytes, '-'), addressBytes };
+    doorBytes = doorBytes === LONGEST_PATH ? SHORTEST_PATH : doorBytes + 1;
+  }
+  throw new SandboxFault('abstract sockets have names of every length');
+}
+
+/** The sockets of a network namespace that have names (unix(7)). */
+export interface UnixSockets {
+  /** What programs listen on for streams: paths as they gave them. */
+  readonly listening: readonly string[];
+  /** The lengths of the addresses of abstract sockets. */
+  readonly abstractBytes: ReadonlySet<number>;
+}
+
+/** net/unix/af_unix.c, unix_seq_show: … flags type state inode name, an abstract one with `@` for its first NUL. */
+const LINE = /^\S+: \S+ \S+ (\S+) (\S+) \S+ +\d+ (.+)$/;
+/** linux/net.h: __SO_ACCEPTCON. */
+const LISTENS = 0x10000;
+const STREAM = 1;
+
+/** Reads a table of /proc/net/unix, whose names are bytes. */
+export function parseUnixSockets(table: Buffer): UnixSockets {
+  const listening: string[] = [];
+  const abstractBytes = new Set<number>();
+  for (const line of table.toString('latin1').split('\n')) {
+    const [, flags = '', type = '', name = ''] = LINE.exec(line) ?? [];
+    if (name.startsWith('@')) abstractBytes.add(FAMILY_BYTES + name.length);
+    else if (name !== '' && (Number.parseInt(flags, 16) & LISTENS) !== 0 && Number.parseInt(type, 16) === STREAM)
+      listening.push(Buffer.from(name, 'latin1').toString());
+  }
+  return { listening: [...new Set(listening)], abstractBytes };
+}
+
+/** The sockets with names of this machine, each table of those of its network namespaces that the agent may see. */
+export function socketsNow(): UnixSockets {
+  const own = parseUnixSockets(readFileSync('/proc/net/unix'));
+  const others = otherNamespaces().flatMap(tableOf);
+  const absolute = others.flatMap(({ listening }) => listening.filter((path) => path.startsWith('/')));
+  return { listening: [...own.listening, ...absolute], abstractBytes: own.abstractBytes };
+}
+
+function tableOf(pid: string): UnixSockets[] {
+  try {
+    return [parseUnixSockets(readFileSync(`/proc/${pid}/net/unix`))];
+  } catch {
+    // It has ended, and what listened in its namespace with it.
+    return [];
+  }
+}
+
+/** Which processes have other network namespaces is asked so often: it takes a few microseconds for each process. */
+const NAMESPACES_MS = 5000;
+let seen: { readonly pids: readonly string[]; readonly lookedMs: number } = { pids: [], lookedMs: -NAMESPACES_MS };
+
+/** A process of each network namespace other than the agent's: services have their own with PrivateNetwork=. */
+function otherNamespaces(): readonly string[] {
+  if (performance.now() - seen.lookedMs < NAMESPACES_MS) return seen.pids;
+  const byNamespace = new Map(processes().flatMap((pid) => linkOf(`/proc/${pid}/ns/net`).map((ns) => [ns, pid] as const)));
+  for (const own of linkOf('/proc/self/ns/net')) byNamespace.delete(own);
+  seen = { pids: [...byNamespace.values()], lookedMs: performance.now() };
+  return seen.pids;
+}
+
+const processes = (): string[] => readdirSync('/proc').filter((name) => /^\d+$/.test(name));
+
+function linkOf(path: string): string[] {
+  try {
+    return [readlinkSync(path)];
+  } catch {
+    // The process has ended, or is another user's.
+    return [];
+  }
+}
+
+const lists = new WeakMap<readonly string[], { readonly sockets: string; readonly all: readonly string[] }>();
+
+/**
+ * What is hidden from a command that may make sockets: `hidden`, and what programs listen on. The same list as long as
+ * nothing changes. Throws `SandboxFault` where one of those has a relative name and is found in no working directory.
+ */
+export function withSockets(hidden: readonly string[], { listening }: UnixSockets): readonly string[] {
+  const paths = listening.flatMap((name) => (name.startsWith('/') ? [name] : locate(name))).flatMap(reachable);
+  const sockets = paths.sort().join('\0');
+  const before = lists.get(hidden);
+  if (before?.sockets === sockets) return before.all;
+  const all = [...hidden, ...paths];
+  lists.set(hidden, { sockets, all });
+  return all;
+}
+
+/** What a path leads to, where a sandbox shows it. */
+function reachable(path: string): string[] {
+  const isInOwn = (one: string): boolean => [...OWN_DIRECTORIES, '/dev'].some((own) => isWithin(own, one));
+  if (isInOwn(path) && !path.includes('/..')) return [];
+  const real = realOf(path);
+  return real === undefined || isInOwn(real) ? [] : [real];
+}
+
+const isSocket = (path: string): boolean => statOrUndefined(path)?.isSocket() === true;
+
+const located = new Map<string, readonly string[]>();
+
+function locate(name: string): readonly string[] {
+  const known = located.get(name);
+  if (known?.every(isSocket) === true) return known;
+  const directories = new Set(processes().flatMap((pid) => linkOf(`/proc/${pid}/cwd`)));
+  const found = [...directories].map((directory) => join(directory, name)).filter(isSocket);
+  if (found.length === 0)
+    throw new SandboxFault(`a program listens on ${JSON.stringify(name.slice(0, 100))}, which lies nobody knows where`);
+  if (located.size >= MAX_LOCATED) located.clear();
+  located.set(name, found);
+  return found;
+}
+
+const MAX_LOCATED = 200;
+
+/** Whether the kernel shows the processes of others to everybody (proc(5), hidepid=). */
+export function showsAllProcesses(mountInfo: string): boolean {
+  const line = mountInfo.split('\n').find((one) => one.split(' ')[4] === '/proc');
+  return line === undefined || !/[ ,]hidepid=(?!0|off)/.test(line);
+}
+
+/** Changes when the bus, or what a file says of it, is another. */
+export function busFingerprint(policy: string): string | undefined {
+  if (!existsSync(SYSTEM_BUS) || !existsSync(policy)) return undefined;
+  return [SYSTEM_BUS, policy].map((path) => statSync(path)).map(({ ino, mtimeMs, ctimeMs }) => [ino, mtimeMs, ctimeMs]).join();
+}

@@ -1,0 +1,106 @@
+import { writeSync } from 'node:fs';
+import { openMemory, SandboxFault } from '../process/beginning.ts';
+import { Descriptors } from '../process/start.ts';
+import { deviceView } from './dev-view.ts';
+import { hiddenNow } from './hidden.ts';
+import { statOrUndefined } from './reach.ts';
+import { asUser, type Inside, prepareSandbox, type SandboxSpec, TRUSTED_PATH } from './sandbox.ts';
+import {
+  describeFailure,
+  describeSandboxFault,
+  lastLine,
+  type MachineFault,
+  NO_BUBBLEWRAP,
+  surroundingsFor,
+} from './sandbox-cause.ts';
+
+/** Changes when bubblewrap is installed, removed or replaced. */
+export function bubblewrapFingerprint(): string {
+  const path = Bun.which('bwrap', { PATH: TRUSTED_PATH });
+  const stat = path === null ? undefined : statOrUndefined(path);
+  return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
+}
+
+/** Why no command can run in a sandbox here, which is tried; undefined when it can. Takes up to 5 s on a busy machine. */
+export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<MachineFault | undefined> {
+  if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
+  if (ownsDevices(spec) && deviceView() === undefined)
+    return { what: 'the devices of the machine cannot be shielded from root' };
+  try {
+    const startedMs = performance.now();
+    const hidden = hiddenNow(spec);
+    const { exitCode, said } = await runIn(spec, ['true']);
+    if (exitCode === 0) return undefined;
+    // What is hidden changed meanwhile: the failure says nothing of the next sandbox.
+    if (attempts > 1 && hiddenNow(spec) !== hidden) return await sandboxFault(spec, attempts - 1);
+    // What has run into its time limit says nothing of this machine but that it is slow.
+    if (performance.now() - startedMs >= PROBE_MS)
+      return {
+        what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
+      };
+    const own = /^bwrap: ((?!.*--bind-fd).*)$/.exec(lastLine(said))?.[1] ?? (said === '' ? '' : undefined);
+    if (own === undefined) return { what: describeFailure(said) };
+    return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
+  } catch (error) {
+    if (error instanceof SandboxFault) return { what: error.message };
+    // What the kernel cannot execute.
+    return {
+      what: `the programs of a sandbox cannot be started (${String(error)})`,
+      cure: 'apt-get install --reinstall bubblewrap',
+    };
+  }
+}
+
+/** A service of this name is nowhere: to start it is refused by a policy, or answered that there is none. */
+const TRY_TO_START = [
+  ...['busctl', '--system', '--timeout=5', 'call', 'org.freedesktop.DBus', '/org/freedesktop/DBus'],
+  ...['org.freedesktop.DBus', 'StartServiceByName', 'su', 'org.freedesktop.agent3.Nowhere', '0'],
+];
+
+/** Why a sandbox with the system bus must not have it: what a policy should refuse is not refused; undefined when it is. */
+export async function busFault(spec: SandboxSpec): Promise<string | undefined> {
+  try {
+    const { said } = await runIn(spec, TRY_TO_START);
+    if (/denied|rejected/i.test(said)) return undefined;
+    return `the system bus does not refuse what it should (${lastLine(said)}): systemctl reload dbus`;
+  } catch (error) {
+    if (error instanceof SandboxFault) return error.message;
+    throw error;
+  }
+}
+
+/** Whether a command in such a sandbox, which can be made here, may write to a directory: root has no capabilities there. */
+export async function mayWriteIn(spec: SandboxSpec, directory: string): Promise<boolean> {
+  return (await runIn(spec, ['test', '-w', directory, '-a', '-x', directory])).exitCode === 0;
+}
+
+async function runIn(spec: SandboxSpec, argv: readonly string[]) {
+  using descriptors = new Descriptors();
+  const { words, options, filter, descriptors: more } = prepareSandbox(spec, AT_ROOT, descriptors);
+  const before = spec.account === undefined ? [] : asUser(spec.account);
+  const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
+  const probe = Bun.spawn([...before, ...words, ...argv], {
+    env: { PATH: TRUSTED_PATH },
+    stdio: ['ignore', 'ignore', 'pipe', ...inputs, ...more] as ['ignore', 'ignore', 'pipe'],
+    timeout: PROBE_MS,
+    killSignal: 'SIGKILL',
+  });
+  const [said, exitCode] = await Promise.all([new Response(probe.stderr).text(), probe.exited]);
+  return { exitCode, said };
+}
+
+const AT_ROOT: Inside = { cwd: '/', env: {} };
+
+function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
+  const fd = descriptors.add(openMemory());
+  // Its reader begins where the descriptor stands.
+  writeSync(fd, bytes, 0, bytes.length, 0);
+  return fd;
+}
+
+const PROBE_MS = 5000;
+
+/** Whether a command would own the devices that bwrap(1) binds, and so may change their modes for all of the machine. */
+function ownsDevices({ account }: SandboxSpec): boolean {
+  return account === undefined ? process.geteuid?.() === 0 : account.user === 0;
+}
