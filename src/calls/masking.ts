@@ -166,8 +166,7 @@ function joined(spans: readonly SecretSpan[]): SecretSpan[] {
 }
 
 /** What an answer says when something in it was masked. */
-export const MASK_HINT =
-  'What looks like a secret is masked in this answer, as ‹password› or the like, or as ***; the profile of this token wants that.';
+export const MASK_HINT = 'What looks like a secret is masked in this answer, as ‹password› or the like, or as ***.';
 
 /** The brackets of a mark have two bytes more in UTF-8 than characters, each. */
 const BRACKET_BYTES = 2;

@@ -3,7 +3,7 @@ import type { Followers } from '../calls/follow.ts';
 import { type AddressList, clientAddress } from '../lib/addresses.ts';
 import { ShuttingDown, SignInRequired, Unauthorized } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
-import { offered, type Operation } from '../operations/operation.ts';
+import { type Operation, offered } from '../operations/operation.ts';
 import type { Authenticator } from './auth.ts';
 import { type BodyReading, readCall, readJson, requireReadable } from './body.ts';
 import { DOCS_PATHS, docsFile, hasFile } from './docs.ts';

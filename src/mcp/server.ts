@@ -14,7 +14,7 @@ import type { CallLimiter } from '../http/limiters.ts';
 import { plainObject } from '../http/openapi.ts';
 import { SignalOnce } from '../lib/clock.ts';
 import { instructionsFor } from '../operations/instructions.ts';
-import { offered, type Operation } from '../operations/operation.ts';
+import { type Operation, offered } from '../operations/operation.ts';
 
 /** What every MCP server works with, whatever carries its messages. */
 export interface McpServerDeps {

@@ -5,7 +5,7 @@ import { type CallContext, lookContext, type OperationDeps } from '../calls/cont
 import { confinementOf } from '../commands/confinement.ts';
 import { lookBusFault, lookFault } from '../commands/look.ts';
 import { showsAllProcesses } from '../sandbox/machine-view.ts';
-import type { Session } from '../sessions/session.ts';
+import type { Session, StreamName } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { commandFields, runCommand } from './shell.ts';
 import { shellArguments } from './shell-arguments.ts';
@@ -23,7 +23,7 @@ export function lookOperation(deps: OperationDeps): Operation {
     summary: 'Run a command that only reads',
     description:
       'Runs a command that cannot change anything: files are read-only, and there is no network. Shows files, services, logs, processes and ports (cat, systemctl status, journalctl, ps, ss, df). Use shell for all else.',
-    args: Type.Object({ cmd, cwd, stdin, timeout, keep, max_output }),
+    args: Type.Object({ cmd, cwd, stdin: { ...stdin, description: 'Standard input.' }, timeout, keep, max_output }),
     result: Type.Object(commandFields),
     destructive: false,
     readOnly: true,
@@ -35,7 +35,7 @@ export function lookOperation(deps: OperationDeps): Operation {
       const unseen = await unseenOf(deps, context, given.cmd);
       return runCommand(deps, checks, { ...WITHOUT, ...given }, context, (session) => [
         ignored,
-        unseen ?? refusedHint(session),
+        unseen ?? lackingHint(session),
       ]);
     },
   });
@@ -56,20 +56,23 @@ async function unseenOf(deps: OperationDeps, { profile }: CallContext, cmd: stri
   return undefined;
 }
 
-/** The end of the standard error that is looked at. */
+/** So much is looked at: the end of the standard error, the beginning of the output. */
 const LOOKED_BYTES = 4096;
 const NO_NETWORK =
-  /Address family not supported|Could ?n.t resolve host|[Cc]ould not resolve|name resolution|Network is unreachable/;
+  /Address family not supported|could(?:n.t| not) (?:resolve|connect to server)|name resolution|network is unreachable/i;
 const CHANGES = /Read-only file system|Access denied|Rejected send message|authentication required/i;
 
-/** Why a command has failed that needs what `look` does not have, by what it says. */
-function refusedHint(session: Session): Hint {
-  const size = session.sizeOf('stderr');
-  if (size === 0) return undefined;
-  const end = session.stream('stderr').read(Math.max(0, size - LOOKED_BYTES), LOOKED_BYTES);
-  const said = Buffer.from(end).toString();
+/** What the command had not, by what it says. */
+function lackingHint(session: Session): Hint {
+  const said = textOf(session, 'stderr', Math.max(0, session.sizeOf('stderr') - LOOKED_BYTES));
   if (NO_NETWORK.test(said)) return toShell('look has no network.');
-  return CHANGES.test(said) ? toShell('look changes nothing.') : undefined;
+  if (CHANGES.test(said)) return toShell('look changes nothing.');
+  // Its user namespace has no numbers for other users (user_namespaces(7)).
+  return /\bnobody\b/.test(textOf(session, 'stdout', 0)) ? 'look shows other users as nobody.' : undefined;
+}
+
+function textOf(session: Session, stream: StreamName, from: number): string {
+  return session.sizeOf(stream) === 0 ? '' : Buffer.from(session.stream(stream).read(from, LOOKED_BYTES)).toString();
 }
 
 function toShell(text: string): Hint {

@@ -104,7 +104,9 @@ let seen: { readonly pids: readonly string[]; readonly lookedMs: number } = { pi
 /** A process of each network namespace other than the agent's: services have their own with PrivateNetwork=. */
 function otherNamespaces(): readonly string[] {
   if (performance.now() - seen.lookedMs < NAMESPACES_MS) return seen.pids;
-  const byNamespace = new Map(processes().flatMap((pid) => linkOf(`/proc/${pid}/ns/net`).map((ns) => [ns, pid] as const)));
+  const byNamespace = new Map(
+    processes().flatMap((pid) => linkOf(`/proc/${pid}/ns/net`).map((ns) => [ns, pid] as const)),
+  );
   for (const own of linkOf('/proc/self/ns/net')) byNamespace.delete(own);
   seen = { pids: [...byNamespace.values()], lookedMs: performance.now() };
   return seen.pids;
@@ -172,5 +174,8 @@ export function showsAllProcesses(mountInfo: string): boolean {
 /** Changes when the bus, or what a file says of it, is another. */
 export function busFingerprint(policy: string): string | undefined {
   if (!existsSync(SYSTEM_BUS) || !existsSync(policy)) return undefined;
-  return [SYSTEM_BUS, policy].map((path) => statSync(path)).map(({ ino, mtimeMs, ctimeMs }) => [ino, mtimeMs, ctimeMs]).join();
+  return [SYSTEM_BUS, policy]
+    .map((path) => statSync(path))
+    .map(({ ino, mtimeMs, ctimeMs }) => [ino, mtimeMs, ctimeMs])
+    .join();
 }

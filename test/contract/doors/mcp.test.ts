@@ -27,6 +27,7 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
       ]);
       expect(hints).toEqual([
         ['shell', false, true],
+        ['look', true, false],
         ['read_session', true, false],
         ['list_sessions', true, false],
         ['write_session', false, true],
@@ -149,7 +150,7 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
       const unknown = client.call('reboot');
       await expect(unknown).rejects.toMatchObject({
         code: -32_602,
-        message: expect.stringContaining('shell, read_session'),
+        message: expect.stringContaining('shell, look, read_session'),
       });
     });
 

@@ -100,6 +100,7 @@ describe("ChatGPT's rules:", () => {
         'download',
         'kill_session',
         'list_sessions',
+        'look',
         'read_file',
         'read_session',
         'server_info',
@@ -178,6 +179,7 @@ describe("ChatGPT's rules:", () => {
     );
     expect(required).toEqual({
       '/shell': ['cmd'],
+      '/look': ['cmd'],
       '/read_session': ['session'],
       '/kill_session': ['session'],
       '/write_session': ['session'],
@@ -206,6 +208,7 @@ describe("ChatGPT's rules:", () => {
       '/close_session': true,
       '/upload': true,
       '/download': false,
+      '/look': false,
       '/read_session': false,
       '/list_sessions': false,
       '/read_file': false,

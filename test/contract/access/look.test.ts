@@ -1,0 +1,221 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { LOOK_USER } from '../../../src/lib/look-user.ts';
+import { type Agent, startAgent } from '../../helpers/agent.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { command, ensurePrograms } from '../../helpers/debian.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+const isRoot = process.geteuid?.() === 0;
+const missing = ensurePrograms('bwrap', 'ip', 'perl');
+
+/** Gives the directories of an agent to a user, and runs it as that user. */
+const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
+
+const PROFILES = {
+  'asks.toml':
+    'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "uptime"\n[[rules]]\naction = "deny"\ncommand = "df"\n',
+  'lone.toml': 'extends = "full"\noperations = ["look"]\n',
+  'none.toml': 'extends = "full"\noperations = ["shell"]\n',
+  'hides.toml': 'hide = ["/srv/agent3-look-hidden"]\n',
+  'brief.toml': 'extends = "full"\n[limits]\nexec_seconds = 1\nbackground_seconds = 0\n',
+};
+const HIDDEN = '/srv/agent3-look-hidden';
+/** Looks like a token of GitHub, and is none. */
+const SECRET = `ghp_${'Ab3'.repeat(12)}`;
+
+const AGENTS: readonly (readonly [who: string, uid: number])[] = [
+  ['root', 0],
+  ['daemon', 1],
+];
+
+describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an agent that is %s,', (who, uid) => {
+  const directory = new TemporaryDirectory();
+  const tokens: Record<string, string> = {};
+  let agent: Agent;
+
+  beforeAll(async () => {
+    mkdirSync(HIDDEN, { recursive: true });
+    writeFileSync(join(HIDDEN, 'file'), 'HIDDEN');
+    const settings = {
+      AGENT3_TOKENS_FILE: directory.join('tokens.json'),
+      AGENT3_PROFILES_DIR: directory.join('profiles.d'),
+    };
+    mkdirSync(settings.AGENT3_PROFILES_DIR);
+    chmodSync(directory.path, 0o755);
+    for (const [file, text] of Object.entries(PROFILES)) writeFileSync(join(settings.AGENT3_PROFILES_DIR, file), text);
+    for (const profile of ['full', ...Object.keys(PROFILES).map((file) => file.replace('.toml', ''))])
+      tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
+    command(['chown', '-R', `${uid}:${uid}`, directory.path]);
+    const audit = { AGENT3_AUDIT_FILE: directory.join('audit.jsonl') };
+    agent = await startAgent({ ...settings, ...audit }, uid === 0 ? [] : ['sh', '-c', BECOME, String(uid)]);
+  });
+  afterAll(async () => {
+    await agent?.[Symbol.asyncDispose]();
+    directory[Symbol.dispose]();
+    rmSync(HIDDEN, { recursive: true, force: true });
+  });
+
+  const callAs = async (profile: string, op: string, args: object): Promise<Record<string, unknown>> => {
+    const headers = { 'x-auth-token': tokens[profile] ?? '' };
+    const response = await fetch(`${agent.url}/`, { method: 'POST', headers, body: JSON.stringify({ op, args }) });
+    return { http: response.status, ...((await response.json()) as object) };
+  };
+  const look = (cmd: string, args: object = {}, profile = 'full') => callAs(profile, 'look', { cmd, ...args });
+
+  test('runs as the user that reads', async () => {
+    const user = uid === 0 ? LOOK_USER : who;
+    expect(await look('id -un; exit 3')).toMatchObject({ http: 200, stdout: `${user}\n`, exit_code: 3 });
+  });
+
+  test('sees the processes of the machine, by name and words', async () => {
+    const { stdout, exit_code } = await look(`ps -o pid=,args= -p ${process.pid}; ps -e | wc -l`);
+    const [own, count] = String(stdout).trim().split('\n');
+    expect({ exit_code, own }).toEqual({
+      exit_code: 0,
+      own: expect.stringMatching(new RegExp(`^\\s*${process.pid} .*bun`)),
+    });
+    const all = Number(command(['sh', '-c', 'ps -e | wc -l']));
+    expect(Number(count)).toBeGreaterThan(all / 2);
+  });
+
+  test('sees the ports and addresses of the machine', async () => {
+    const port = new URL(agent.url).port;
+    expect((await look('ss -tln'))['stdout']).toContain(`:${port} `);
+    expect((await look('cat /proc/net/tcp'))['stdout']).toContain(
+      Number(port).toString(16).toUpperCase().padStart(4, '0'),
+    );
+    expect((await look('ip -br address'))['stdout']).toBe(command(['ip', '-br', 'address']));
+    expect((await look('ip route'))['stdout']).toBe(command(['ip', 'route']));
+  });
+
+  test('says that it shows other users as nobody', async () => {
+    const answer = await look('ps -o user= -p 1; stat -c %U /etc/passwd');
+    expect(answer).toMatchObject({
+      stdout: 'nobody\nnobody\n',
+      message: expect.stringContaining('shows other users as nobody'),
+    });
+  });
+
+  test('sees disks and memory', async () => {
+    expect((await look('df /'))['stdout']).toContain('Mounted on');
+    expect((await look('free -m'))['stdout']).toContain('Mem:');
+  });
+
+  test('takes input and a directory', async () => {
+    expect(await look('pwd; cat', { stdin: 'given\n', cwd: '/usr' })).toMatchObject({ stdout: '/usr\ngiven\n' });
+  });
+
+  test('has no network, and says so', async () => {
+    const answer = await look(`curl -sS ${agent.url}/healthz`);
+    expect(answer).toMatchObject({ stdout: '', message: expect.stringContaining('look has no network') });
+    for (const family of [2, 10])
+      expect(await look(`perl -e 'use Socket; socket(S, ${family}, SOCK_STREAM, 0) and print "MADE"'`)).toMatchObject({
+        stdout: '',
+      });
+  });
+
+  test('changes no file, and says so', async () => {
+    const answer = await look('echo x > /srv/agent3-look-written; touch /var/tmp/own && echo own');
+    expect(answer).toMatchObject({ stdout: 'own\n', message: expect.stringContaining('look changes nothing') });
+    expect(command(['ls', '/srv', '/var/tmp'])).not.toContain('agent3-look-written');
+  });
+
+  test('changes nothing of how the network is', async () => {
+    const before = command(['ip', 'address']);
+    const { stdout } = await look(
+      'ip link set lo down && echo ESCAPED; ip address add 10.9.8.7/32 dev lo && echo ESCAPED; ip route add 10.9.8.0/24 dev lo && echo ESCAPED; ss -K dst 127.0.0.1 | grep -c ESTAB',
+    );
+    expect(stdout).not.toContain('ESCAPED');
+    expect(command(['ip', 'address'])).toBe(before);
+  });
+
+  test('stops no process of the machine', async () => {
+    const sleeper = Bun.spawn(
+      uid === 0 ? ['sleep', '1000'] : ['setpriv', `--reuid=${uid}`, '--clear-groups', 'sleep', '1000'],
+    );
+    await eventually('it sleeps', () => command(['ps', '-o', 'comm=', '-p', String(sleeper.pid)]).includes('sleep'));
+    const { exit_code } = await look(`kill -9 ${sleeper.pid} || pkill -9 -f 'sleep 1000'; kill -0 ${sleeper.pid}`);
+    expect({ exit_code, ended: sleeper.exitCode ?? sleeper.signalCode }).toEqual({ exit_code: 1, ended: null });
+  });
+
+  test('reads no environment, directory or file of another process, also not of the same user', async () => {
+    const env = { HELD: 'SECRET-IN-ENVIRONMENT' };
+    const begun = await callAs('full', 'shell', { cmd: 'exec sleep 60', env, background: true });
+    const pid = await eventually(
+      'it runs',
+      () => command(['sh', '-c', 'pgrep -n -x sleep || true']).trim() || undefined,
+    );
+    const { stdout } = await look(
+      `cat /proc/${pid}/environ /proc/*/environ | tr '\\0' '\\n' | grep HELD; ls /proc/${pid}/root/ /proc/${pid}/cwd/; readlink /proc/${pid}/fd/* /proc/${pid}/cwd /proc/${pid}/exe; cat /proc/${pid}/maps; ls /proc/1/root/ && echo ESCAPED`,
+    );
+    expect(stdout).toBe('');
+    await callAs('full', 'close_session', { session: begun['session'] });
+  });
+
+  test('reads nothing of another command that looks at the same time', async () => {
+    const held = look('exec 9< /dev/null; sleep 4; echo ended', { stdin: 'x' });
+    const pid = await eventually(
+      'it runs',
+      () => command(['sh', '-c', "pgrep -n -xf 'sleep 4' || true"]).trim() || undefined,
+    );
+    const { stdout } = await look(
+      `ls /proc/${pid}/root/; readlink /proc/${pid}/fd/*; cat /proc/${pid}/fd/0; tr '\\0' '\\n' < /proc/${pid}/environ`,
+    );
+    expect(stdout).toBe('');
+    expect(await held).toMatchObject({ stdout: 'ended\n' });
+  });
+
+  test('masks secrets, also where the profile does not, in every answer', async () => {
+    const cmd = `echo ${SECRET}; seq 40000 | sed 's/$/ ${SECRET}/'`;
+    const answer = await look(cmd);
+    expect(answer).toMatchObject({ http: 200, truncated: true });
+    expect(answer['stdout']).not.toContain(SECRET);
+    const { session } = answer;
+    const read = await callAs('full', 'read_session', { session, offset: 100_000, limit: 1000 });
+    expect(String(read['stdout'])).toMatch(/^[\d\s‹]/);
+    expect(read['stdout']).not.toContain(SECRET);
+    const found = await callAs('full', 'read_session', { session, match: '^777 ' });
+    expect(JSON.stringify(found)).not.toContain(SECRET);
+    const headers = { 'x-auth-token': tokens['full'] ?? '' };
+    const followed = await (await fetch(`${agent.url}/sessions/${session}/stream`, { headers })).text();
+    expect(followed.length).toBeGreaterThan(1000);
+    expect(followed).not.toContain(SECRET);
+    expect(await callAs('full', 'shell', { cmd: `echo ${SECRET}` })).toMatchObject({ stdout: `${SECRET}\n` });
+  });
+
+  test('is refused what a rule denies, and what a person would have to approve', async () => {
+    expect(await look('df', {}, 'asks')).toMatchObject({ status: 'denied', stdout: '' });
+    const asked = await look('uptime', {}, 'asks');
+    expect(asked).toMatchObject({ status: 'denied', stdout: '', stderr: expect.stringContaining('look asks nobody') });
+    expect(await look('echo ok', {}, 'asks')).toMatchObject({ stdout: 'ok\n' });
+  });
+
+  test('holds to the operations, the hidden paths and the limits of the profile', async () => {
+    expect(await look('echo ok', {}, 'lone')).toMatchObject({ stdout: 'ok\n' });
+    expect(await callAs('lone', 'shell', { cmd: 'true' })).toMatchObject({ error: 'Not allowed' });
+    expect(await look('true', {}, 'none')).toMatchObject({ error: 'Not allowed' });
+    expect(await look(`cat ${HIDDEN}/file`)).toMatchObject({ stdout: 'HIDDEN' });
+    expect(await look(`ls ${HIDDEN}; cat ${HIDDEN}/file`, {}, 'hides')).toMatchObject({ stdout: '' });
+    expect(await look('sleep 30', {}, 'brief')).toMatchObject({ exit_code: 124 });
+  });
+
+  test('ignores what only shell has', async () => {
+    const answer = await look('echo "$X"', { env: { X: 'given' }, pty: true });
+    expect(answer).toMatchObject({ stdout: '\n', message: expect.stringContaining('Unknown arguments') });
+  });
+
+  test('says what it does not show', async () => {
+    expect(await look('systemctl status')).toMatchObject({
+      message: expect.stringContaining('does not show services'),
+    });
+  });
+
+  test('is on record with its user and its sandbox', async () => {
+    const { session } = await look('true # on record');
+    const lines = command(['cat', directory.join('audit.jsonl')]).split('\n');
+    expect(lines.find((line) => line.includes(String(session)))).toContain('"sandbox":true');
+  });
+});
