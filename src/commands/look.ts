@@ -2,6 +2,7 @@ import { BUILT_IN, lookProfile } from '../access/profile.ts';
 import type { Clock } from '../lib/clock.ts';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { LOOK_POLICY, LOOK_USER } from '../lib/look-user.ts';
+import type { Decision } from '../rules/rule.ts';
 import { busFingerprint, SYSTEM_BUS } from '../sandbox/machine-view.ts';
 import { busFault } from '../sandbox/probing.ts';
 import type { SandboxSpec } from '../sandbox/sandbox.ts';
@@ -61,4 +62,10 @@ export async function withBus(confinement: Confinement, clock: Clock): Promise<C
   const { sandbox } = confinement;
   if (sandbox?.machine === undefined || (await lookBusFault(confinement, clock)) !== undefined) return confinement;
   return { ...confinement, sandbox: { ...sandbox, machine: { bus: true } } };
+}
+
+/** Nobody is asked about a command that only looks. */
+export function unasked(decision: Decision): Decision {
+  const reason = `a person has to approve it (${decision.reason}), and look asks nobody: run it with shell`;
+  return { ...decision, reason };
 }

@@ -6,6 +6,7 @@ import { shellAnswer } from '../calls/shell-answer.ts';
 import { waitForSlot } from '../calls/slot.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { refusalOf } from '../commands/ending.ts';
+import { unasked } from '../commands/look.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
 import { realDirectory } from '../commands/proposals.ts';
 import { SessionNotFound } from '../lib/errors.ts';
@@ -189,12 +190,6 @@ function start(
     default:
       return commands.start(rule === undefined ? command : { ...command, decision: { action, reason, rule } }, leave);
   }
-}
-
-/** Nobody is asked about a command that only looks. */
-function unasked(decision: Decision): Decision {
-  const reason = `a person has to approve it (${decision.reason}), and look asks nobody: run it with shell`;
-  return { ...decision, reason };
 }
 
 /** Waits until the command has ended or wants input, as long as the call may: an answer leaves in time. */
