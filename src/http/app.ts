@@ -191,8 +191,8 @@ async function openApi(deps: AppDeps, exchange: HttpExchange): Promise<Response>
   const operations = await offered(deps.operations);
   const made = documents.get(deps) ?? new Map<string, Promise<string>>();
   documents.set(deps, made);
-  const which = [door, ...operations.map(({ name }) => name)].join();
-  const document = made.get(which) ?? documentText(deps, operations, door);
+  const which = `${door} ${operations.length}`;
+  const document = made.get(which) ?? openApiDocument(operations, door, deps.version).then(withoutEnd);
   made.set(which, document);
   const isFromProxy = deps.trustedProxies.has(peer);
   // The page calls the agent that it was loaded from: its policy allows no other, whatever the public URL is.
@@ -204,9 +204,7 @@ async function openApi(deps: AppDeps, exchange: HttpExchange): Promise<Response>
   return send(deps, exchange, 200, text, Buffer.byteLength(text), { 'content-type': 'application/json' });
 }
 
-async function documentText({ version }: AppDeps, operations: readonly Operation[], door: Door): Promise<string> {
-  return JSON.stringify(await openApiDocument(operations, door, version)).slice(0, -1);
-}
+const withoutEnd = (document: object): string => JSON.stringify(document).slice(0, -1);
 
 async function docs(deps: AppDeps, path: string, exchange: HttpExchange): Promise<Response> {
   const file = await docsFile(path);
