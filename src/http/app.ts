@@ -18,7 +18,7 @@ import {
 } from './exchange.ts';
 import type { CallLimiter, RateLimiter } from './limiters.ts';
 import { authorizeMetrics } from './metrics.ts';
-import { type Door, doorOf, openApiDocument, requestOrigin } from './openapi.ts';
+import { doorOf, openApiDocument, requestOrigin } from './openapi.ts';
 import { corsHeaders, preflightHeaders } from './origin.ts';
 import { failed, log, respond, send } from './respond.ts';
 import { answerSignIn, type SignInDoor } from './sign-in.ts';
