@@ -173,7 +173,7 @@ function longerHint(record: SessionRecord, limits: HintLimits, isLean: boolean):
   const most = limits.foregroundSeconds ?? longestSeconds(limits);
   const seconds = record.execution_seconds;
   if (isLean && seconds < most) return `Without timeout it runs up to ${most} s.`;
-  if (seconds < limits.maxExecSeconds) return `A timeout of up to ${most} is allowed.`;
+  if (seconds < Math.min(most, limits.maxExecSeconds)) return `A timeout of up to ${most} is allowed.`;
   return longerInBackground(record, limits);
 }
 
