@@ -1,6 +1,6 @@
 import { closeSync, writeFileSync } from 'node:fs';
-import { describeErrno, errnoOf, InvalidArguments, MachineRefused } from '../lib/errors.ts';
-import { neverBlock, openPipe } from '../linux/libc.ts';
+import { describeErrno, errnoOf, InvalidArguments, isOutOfFiles, MachineRefused, TooManyFiles } from '../lib/errors.ts';
+import { neverBlock, openPipe, PIPE_BYTES } from '../linux/libc.ts';
 import { bootId } from '../linux/proc.ts';
 import type { Status } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
@@ -159,6 +159,7 @@ function openKeptInput(stdin: string): { readonly reading: number; readonly inpu
   const bytes = Buffer.from(stdin);
   const pipe = openPipe(bytes.length);
   if (pipe === undefined) {
+    if (bytes.length <= PIPE_BYTES) throw new TooManyFiles(new Error('no pipe'));
     throw new InvalidArguments('stdin is too long for an input that stays open. Send the rest with write_session.');
   }
   writeFileSync(pipe.writing, bytes);
@@ -214,6 +215,7 @@ const MISSING_PROGRAM =
 
 /** What a start that the system refused is to the client. */
 export function startError(error: unknown, confinement?: Confinement): unknown {
+  if (isOutOfFiles(error)) return new TooManyFiles(error);
   switch (errnoOf(error)) {
     case 'E2BIG':
       return new InvalidArguments(

@@ -1,7 +1,7 @@
 import type { Answer, Call } from '../calls/context.ts';
 import { leanAnswer } from '../calls/lean.ts';
 import { Deadline } from '../lib/clock.ts';
-import { AgentError, MethodNotAllowed, RouteNotFound } from '../lib/errors.ts';
+import { AgentError, isOutOfFiles, MethodNotAllowed, RouteNotFound } from '../lib/errors.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { CallSlot } from './limiters.ts';
 
@@ -108,7 +108,7 @@ interface Problem {
 
 /** Turns whatever was thrown into JSON. The only place that does; nothing of an unexpected error reaches the client. */
 export function problemOf(error: unknown): Problem {
-  if (!(error instanceof AgentError)) return UNEXPECTED;
+  if (!(error instanceof AgentError)) return isOutOfFiles(error) ? OUT_OF_FILES : UNEXPECTED;
   const message = error.hint === undefined ? {} : { message: error.hint };
   return { status: error.status, headers: error.headers, body: { error: error.error, ...message } };
 }
@@ -120,6 +120,17 @@ const UNEXPECTED: Problem = {
     error: 'Internal error',
     message:
       'Agent3 failed on this call; the log of the server has the details. A command may have been started: look with read_session or ps before you repeat it.',
+  },
+};
+
+/** In the middle of a call: one that starts a command says that nothing was run, by `TooManyFiles`. */
+const OUT_OF_FILES: Problem = {
+  status: 503,
+  headers: {},
+  body: {
+    error: 'Not available',
+    message:
+      'The agent has as many files open as it may, so this call was not done. Repeat it in some seconds, with fewer calls at once; list_sessions shows which commands run.',
   },
 };
 

@@ -192,10 +192,25 @@ export class MachineRefused extends refusal(503, NOT_AVAILABLE) {
   }
 }
 
+/** The agent has as many files open as it may; nothing was run. */
+export class TooManyFiles extends MachineRefused {
+  constructor(cause: unknown) {
+    super(
+      'Nothing was run: the agent has as many files open as it may. Repeat the call in some seconds, and run fewer commands at once; the owner of the server can raise the limit (LimitNOFILE in the unit, ulimit -n).',
+      cause,
+    );
+  }
+}
+
 /** The errno name (`ENOSPC`) of a system error, or undefined. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
+}
+
+/** Whether the agent, or the machine, has as many files open as it may. */
+export function isOutOfFiles(error: unknown): boolean {
+  return ['EMFILE', 'ENFILE'].includes(errnoOf(error) ?? '');
 }
 
 const ERRNO_SENTENCES: Readonly<Record<string, string>> = {

@@ -18,6 +18,7 @@ const SYMBOLS = {
   setxattr: { args: ['cstring', 'cstring', 'ptr', 'u64', 'int'], returns: 'int' },
   getxattr: { args: ['cstring', 'cstring', 'ptr', 'u64'], returns: 'i64' },
   memfd_create: { args: ['cstring', 'u32'], returns: 'int' },
+  setrlimit: { args: ['int', 'ptr'], returns: 'int' },
   waitid: { args: ['int', 'u32', 'ptr', 'int'], returns: 'int' },
   clock_gettime: { args: ['int', 'ptr'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
@@ -27,7 +28,7 @@ type Libc = ReturnType<typeof dlopen<typeof SYMBOLS>>['symbols'];
 let loaded: Libc | undefined;
 
 /** The C library's functions that Bun has no API for. Throws where no known C library is found. */
-function libc(): Libc {
+export function libc(): Libc {
   loaded ??= loadFirst((name) => dlopen(name, SYMBOLS).symbols);
   return loaded;
 }
@@ -203,7 +204,7 @@ export function clockSeconds(clock: number): number | undefined {
 
 const F_SETPIPE_SZ = 1031;
 /** What a pipe holds from its start: 16 pages of 4 KiB. */
-const PIPE_BYTES = 65_536;
+export const PIPE_BYTES = 65_536;
 
 /** The two ends of a pipe; the caller closes both. */
 export interface Pipe {
@@ -245,23 +246,6 @@ export function groupAndSession(pid: number): { readonly group: number; readonly
   const session = libc().getsid(pid);
   if (session === -1) return undefined;
   return { session, group: libc().getpgid(pid) };
-}
-
-/** waitid(2): P_ALL and P_PID; WNOHANG | WEXITED, and with that WNOWAIT. */
-const [P_ALL, P_PID] = [0, 1];
-const [ENDED_NOW, LEAVE_WAITABLE] = [1 | 4, 1 | 4 | 0x0100_0000];
-/** `siginfo_t` on 64-bit Linux: its size, and where `si_pid` lies. */
-const [SIGINFO_BYTES, SI_PID] = [128, 16];
-
-/** Whether a child has ended that nobody has waited for. */
-export function hasEndedChild(): boolean {
-  const info = Buffer.alloc(SIGINFO_BYTES);
-  return libc().waitid(P_ALL, 0, info, LEAVE_WAITABLE) === 0 && info.readInt32LE(SI_PID) !== 0;
-}
-
-/** Waits for a child that has ended, so that the kernel forgets it. */
-export function reap(pid: number): void {
-  libc().waitid(P_PID, pid, Buffer.alloc(SIGINFO_BYTES), ENDED_NOW);
 }
 
 /** An entry of the user database. */

@@ -1,4 +1,5 @@
 import { openSync, readdirSync, readFileSync, readSync, writeFileSync } from 'node:fs';
+import { withReserve } from './open-files.ts';
 
 /** One line of /proc/<pid>/stat, as far as a process tree needs it (proc(5)). */
 export interface ProcessStat {
@@ -62,7 +63,7 @@ export function isChildless(pid: number): boolean {
 /** Every process that /proc lists, those that ended meanwhile left out. */
 export function listPids(): number[] {
   const pids: number[] = [];
-  for (const name of readdirSync('/proc')) {
+  for (const name of withReserve(() => readdirSync('/proc'))) {
     const pid = Number(name);
     if (Number.isInteger(pid)) pids.push(pid);
   }
@@ -121,7 +122,7 @@ export function offerToOomKiller(pid: number): void {
 /** A process that ends while it is looked at (ENOENT, ESRCH), or belongs to another user (EACCES), reads as undefined. */
 export function readProcFile(path: string): string | undefined {
   try {
-    return readFileSync(path, 'latin1');
+    return withReserve(() => readFileSync(path, 'latin1'));
   } catch {
     return undefined;
   }

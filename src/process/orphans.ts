@@ -1,4 +1,4 @@
-import { hasEndedChild, reap } from '../linux/libc.ts';
+import { hasEndedChild, reap } from '../linux/children.ts';
 import { listPids, readStat } from '../linux/proc.ts';
 
 const LOOK_MS = 500;

@@ -1,5 +1,6 @@
 import { closeSync } from 'node:fs';
 import { delay, SignalOnce } from '../lib/clock.ts';
+import { startingWith } from '../linux/open-files.ts';
 import { bootId, isDead, offerToOomKiller, readStat } from '../linux/proc.ts';
 import { Terminal } from './terminal.ts';
 import { addShell, removeShell } from './tree.ts';
@@ -73,6 +74,10 @@ export interface WatchedProcess {
   readonly status: () => ExitStatus | undefined;
 }
 
+/** Descriptors that Bun opens for a start: to learn of its failure, and to watch the process; those of a terminal. */
+const NEEDED = 4;
+const NEEDED_WITH_TERMINAL = 12;
+
 /**
  * Starts a command in a session of its own (setsid). Throws the system's error (`E2BIG`, `EAGAIN`, `EACCES` …)
  * when it cannot be started.
@@ -85,19 +90,21 @@ export function start(spec: StartSpec): WatchedProcess {
   const streams = stdin instanceof Terminal ? { terminal: stdin.options() } : { stdin, stdout, stderr };
   const descriptors = more.length === 0 ? streams : withMore(streams, more);
   const startedMs = performance.now();
-  const child = Bun.spawn([...spec.argv], {
-    cwd: spec.cwd,
-    env: spec.env,
-    ...descriptors,
-    detached: true,
-    ...(spec.cgroup !== undefined && { cgroup: spec.cgroup }),
-    onExit: (ended) => {
-      removeShell(ended.pid);
-      status = { code: ended.exitCode, signal: ended.signalCode };
-      if (terminal === undefined) exited.fire();
-      else void terminal.drained().then(() => exited.fire());
-    },
-  });
+  const child = startingWith(terminal === undefined ? NEEDED : NEEDED_WITH_TERMINAL, () =>
+    Bun.spawn([...spec.argv], {
+      cwd: spec.cwd,
+      env: spec.env,
+      ...descriptors,
+      detached: true,
+      ...(spec.cgroup !== undefined && { cgroup: spec.cgroup }),
+      onExit: (ended) => {
+        removeShell(ended.pid);
+        status = { code: ended.exitCode, signal: ended.signalCode };
+        if (terminal === undefined) exited.fire();
+        else void terminal.drained().then(() => exited.fire());
+      },
+    }),
+  );
   terminal?.attach(child.terminal);
   addShell(child.pid);
   offerToOomKiller(child.pid);

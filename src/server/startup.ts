@@ -14,6 +14,7 @@ import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { MAX_SESSIONS } from '../lib/limits.ts';
 import type { Logger } from '../lib/logger.ts';
 import { eraseEnvironmentVariable, forbidInspection, isInspectable } from '../linux/libc.ts';
+import { noteFileLimits } from '../linux/open-files.ts';
 import { bootId } from '../linux/proc.ts';
 import { reapOrphans } from '../process/orphans.ts';
 import { SessionsInUse } from '../sessions/store.ts';
@@ -90,6 +91,7 @@ export function openAccess({ profilesDirectory, profile }: Config, logger: Logge
 /** What an agent begins with when its sessions are open, whatever its door; `more` are jobs of its door. */
 export function beginWork(deps: Deps, more: readonly Job[] = []) {
   const { config, approvals, logger } = deps;
+  noteFileLimits();
   reapOrphans();
   const recovered = recoverSessions(deps, logger);
   sweepCgroups(deps);

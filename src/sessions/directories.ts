@@ -1,6 +1,7 @@
 import { closeSync, mkdirSync, mkdir as mkdirWith, open, openSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { withReserve } from '../linux/open-files.ts';
 import { STREAMS } from './session.ts';
 
 /** The descriptors of a new session's streams, opened for append. */
@@ -114,7 +115,7 @@ export class SessionDirectories {
 /** Removes a directory. Where even that fails, the reason of what has failed before is what matters. */
 function removeWherePossible(directory: string): void {
   try {
-    rmSync(directory, { recursive: true, force: true });
+    withReserve(() => rmSync(directory, { recursive: true, force: true }));
   } catch {
     // There is nothing below what is not a directory.
   }

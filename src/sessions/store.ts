@@ -1,9 +1,17 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync, statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Clock } from '../lib/clock.ts';
-import { describeErrno, MachineRefused, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
+import {
+  describeErrno,
+  isOutOfFiles,
+  MachineRefused,
+  SessionNotFound,
+  TooManyFiles,
+  TooManyRequests,
+} from '../lib/errors.ts';
 import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../lib/limits.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
+import { withReserve } from '../linux/open-files.ts';
 import { type OutputDescriptors, SessionDirectories } from './directories.ts';
 import { SessionsOnDisk } from './on-disk.ts';
 import {
@@ -132,6 +140,7 @@ export class SessionStore {
       this.#add(session);
       return { session, output };
     } catch (error) {
+      if (isOutOfFiles(error)) throw new TooManyFiles(error);
       throw new MachineRefused(
         `Agent3 cannot store a session, so nothing was run: ${describeErrno(error)}. Tell the owner of the server to look at the sessions directory; close_session on sessions you no longer need frees space.`,
         error,
@@ -206,7 +215,7 @@ export class SessionStore {
   /** Removes every trace of a session, its key as well: for one whose command was never started. */
   discard(session: Session): void {
     this.#forget(session);
-    rmSync(session.directory, { recursive: true, force: true });
+    withReserve(() => rmSync(session.directory, { recursive: true, force: true }));
   }
 
   #forget(session: Session): void {

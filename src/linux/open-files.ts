@@ -1,0 +1,96 @@
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { duplicate, libc } from './libc.ts';
+
+/** Descriptors that are kept for what must not fail where the agent has as many open as it may. */
+const RESERVED = 4;
+const reserve: number[] = [];
+
+/** What `work` gives. Where no descriptor is free, it is tried again with those that are kept. */
+export function withReserve<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    const isOut = error instanceof Error && 'code' in error && (error.code === 'EMFILE' || error.code === 'ENFILE');
+    if (!isOut || reserve.length === 0) throw error;
+  }
+  for (const fd of reserve.splice(0)) closeSync(fd);
+  try {
+    return work();
+  } finally {
+    fillReserve();
+  }
+}
+
+function fillReserve(): void {
+  try {
+    while (reserve.length < RESERVED) reserve.push(openSync('/dev/null', 'r'));
+  } catch {
+    // The next call that needs one tries again.
+  }
+}
+
+interface FileLimits {
+  readonly soft: number;
+  readonly hard: number;
+}
+
+/** What commands may open where the agent was started with less than it has now: Bun raises its own limit. */
+let startLimits: FileLimits | undefined;
+
+/** To be called once, when the agent starts. What Bun has raised cannot be read any more: that of the parent is the same. */
+export function noteFileLimits(): void {
+  fillReserve();
+  const [own, parents] = [fileLimits(process.pid), process.ppid > 1 ? fileLimits(process.ppid) : undefined];
+  if (own !== undefined && parents !== undefined && parents.soft < own.soft)
+    startLimits = { soft: parents.soft, hard: own.hard };
+}
+
+function fileLimits(pid: number): FileLimits | undefined {
+  try {
+    const [, soft, hard] = /^Max open files +(\d+) +(\d+)/m.exec(readFileSync(`/proc/${pid}/limits`, 'latin1')) ?? [];
+    return soft === undefined ? undefined : { soft: Number(soft), hard: Number(hard) };
+  } catch {
+    // It is another user's, or has ended.
+    return undefined;
+  }
+}
+
+/** setrlimit(2): RLIMIT_NOFILE. */
+const OPEN_FILES = 7;
+
+/** Sets how many descriptors the agent, and what it starts from now on, may have. */
+function setSoftFileLimit(soft: number, hard: number): void {
+  libc().setrlimit(OPEN_FILES, new BigUint64Array([BigInt(soft), BigInt(hard)]));
+}
+
+/**
+ * What `start` gives, which starts a process and needs at most `needed` descriptors for it. The process may open as many
+ * files as the agent could when it was started. Throws EMFILE before `start` where so few are free: Bun itself would
+ * fail behind the start, and leave the process alone.
+ */
+export function startingWith<T>(needed: number, start: () => T): T {
+  if (startLimits !== undefined) {
+    const { soft, hard } = startLimits;
+    setSoftFileLimit(soft, hard);
+    try {
+      if (hasFree(needed)) return start();
+    } finally {
+      setSoftFileLimit(hard, hard);
+    }
+  }
+  if (hasFree(needed)) return start();
+  throw Object.assign(new Error('EMFILE: no descriptor is free for a start'), { code: 'EMFILE' });
+}
+
+function hasFree(count: number): boolean {
+  const taken: number[] = [];
+  while (taken.length < count) {
+    const fd = duplicate(STANDARD_ERROR);
+    if (fd === undefined) break;
+    taken.push(fd);
+  }
+  for (const fd of taken) closeSync(fd);
+  return taken.length === count;
+}
+
+const STANDARD_ERROR = 2;

@@ -1,0 +1,61 @@
+import { describe, expect, test } from 'bun:test';
+import { existsSync, readdirSync } from 'node:fs';
+import { startAgent } from '../../helpers/agent.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+/** An agent that may open so few files, started by a shell that has the same limits. */
+const startLimited = (limits: string) => startAgent({}, ['bash', '-c', `${limits}; "$@" & wait`, 'bash']);
+
+describe('where the agent has as many files open as it may', () => {
+  test.each([{}, { pty: true }, { interactive: true }, { key: true }, { stdin: 'x' }])(
+    'a command runs, or is refused in one sentence and has not run: %j',
+    async (way) => {
+      await using agent = await startAgent({}, ['bash', '-c', 'ulimit -n 64; exec "$@"', 'bash']);
+      using directory = new TemporaryDirectory();
+      const answers = await Promise.all(
+        Array.from({ length: 40 }, async (_, index) => {
+          const cmd = `touch ${directory.join(String(index))}; exec sleep 300`;
+          const args = { cmd, background: true, ...way, ...('key' in way && { key: crypto.randomUUID() }) };
+          return { index, ...(await agent.call('shell', args)) };
+        }),
+      );
+      for (const { index, status, body } of answers) {
+        if (status === 200) {
+          await eventually('it runs', () => existsSync(directory.join(String(index))));
+          continue;
+        }
+        expect({ status, body }).toEqual({
+          status: 503,
+          body: { error: 'Not available', message: expect.stringContaining('Nothing was run: the agent has as many') },
+        } as never);
+      }
+      const started = answers.filter(({ status }) => status === 200);
+      expect(started.length).toBeWithin(1, 40);
+      expect(readdirSync(directory.path)).toHaveLength(started.length);
+      // What runs can be ended, and then there is room again.
+      for (const { body } of started) {
+        expect((await agent.call('close_session', { session: body.session })).status).toBe(200);
+      }
+      expect(await agent.shell({ cmd: 'echo alive' })).toMatchObject({ stdout: 'alive\n' });
+      // Of a closed session, the record stays with its key.
+      expect(agent.sessionsOnDisk()).toHaveLength('key' in way ? started.length + 1 : 1);
+    },
+  );
+});
+
+describe('a command may open as many files as the agent could when it was started', () => {
+  test.each([
+    ['ulimit -Sn 1000', '1000'],
+    ['ulimit -n 2000; ulimit -Sn 512', '512'],
+    ['ulimit -n 800', '800'],
+  ])('%s', async (limits, expected) => {
+    await using agent = await startLimited(limits);
+    for (const way of [{}, { pty: true }, { background: true }]) {
+      const { session } = await agent.shell({ cmd: 'ulimit -Sn', ...way });
+      const stdout = await eventually('its output', async () => (await agent.read({ session })).stdout || undefined);
+      expect(stdout.trim()).toBe(expected);
+    }
+    expect((await agent.shell({ cmd: 'ulimit -Sn $(ulimit -Hn) && echo raised' })).stdout).toBe('raised\n');
+  });
+});
