@@ -99,7 +99,7 @@ function withheld({ id }: Session): string {
 /** A text as it is answered, without its secrets; what is before and behind a cut is masked with what was cut out. */
 async function shown(
   masker: Masker | undefined,
-  { text, omitted, parts }: FittedStream,
+  { text, omitted, parts, call }: FittedStream,
   stream: StoredStream,
   show: (text: string) => string,
 ): Promise<string> {
@@ -108,7 +108,7 @@ async function shown(
   const resume = omitted.offset + omitted.bytes;
   const head = await masker.maskPart(show(parts.head), stream, 0, omitted.offset, show);
   const tail = await masker.maskPart(show(parts.tail), stream, resume, stream.size, show);
-  return joinWithNote({ head, tail }, omitted);
+  return joinWithNote({ head, tail }, omitted, call);
 }
 
 /** In the lean doors the line in the place of what is missing says it. */
@@ -136,6 +136,8 @@ export interface FittedStream {
   readonly omitted?: Omission;
   /** Where something is omitted: what stands before and behind that. */
   readonly parts?: { readonly head: string; readonly tail: string };
+  /** The call that reads what is omitted. */
+  readonly call?: string;
 }
 
 interface FittedStreams {
@@ -144,24 +146,28 @@ interface FittedStreams {
 }
 
 /**
- * JSON characters kept free for the line that tells of an omission: 53 of text, two numbers of up to 16 digits, two
+ * JSON characters kept free for the line that tells of an omission: 67 of text, two numbers of up to 14 digits, two
  * line breaks of two characters each.
  */
 const NOTE_CHARS = 100;
 
 /**
  * The two streams as text that fits `budget`: whole where they fit together, else cut as `keep` says, with a line in
- * the place of what is missing. That line counts as characters, not as output bytes. `sparesCuts`: cuts fall between
- * lines, and what is shorter than that line is not cut, although it is then more bytes than the budget has.
+ * the place of what is missing. That line counts as characters, not as output bytes. `isLean`: cuts fall between
+ * lines, that line names the stream that is not the usual one, and what is shorter than it is not cut, although it is
+ * then more bytes than the budget has.
  */
 export function fitStreams(
   stdout: ByteSource,
   stderr: ByteSource,
   budget: Share,
   keep: Keep,
-  sparesCuts = false,
+  isLean = false,
 ): FittedStreams {
-  const fitOne = (stream: ByteSource, share: Share): FittedStream => fitStream(stream, share, keep, sparesCuts);
+  const fitOne = (stream: ByteSource, share: Share): FittedStream => {
+    const cut: Cut = { keep, isLean, call: isLean && stream === stderr ? `${READ} stream stderr` : READ };
+    return fitStream(stream, share, cut);
+  };
   const bytes = divide(budget.bytes, stdout.size, stderr.size);
   const first = {
     stdout: fitOne(stdout, { bytes: bytes.stdout, chars: budget.chars }),
@@ -176,27 +182,37 @@ export function fitStreams(
   };
 }
 
-function fitStream(stream: ByteSource, share: Share, keep: Keep, sparesCuts: boolean): FittedStream {
+/** How a stream is cut that does not fit. */
+interface Cut extends Required<Pick<FittedStream, 'call'>> {
+  readonly keep: Keep;
+  readonly isLean: boolean;
+}
+
+const READ = 'read_session';
+
+function fitStream(stream: ByteSource, share: Share, cut: Cut): FittedStream {
   if (stream.size <= share.bytes) {
     const text = decodeUtf8(stream.read(0, stream.size));
     // Six is the most characters that one byte becomes (ESC as an escape sequence of JSON).
     if (stream.size * 6 <= share.chars || jsonChars(text) <= share.chars) return { text };
   }
-  const cut = cutStream(stream, share, keep, sparesCuts);
-  if (!sparesCuts || cut.omitted === undefined || cut.omitted.bytes > omissionNote(cut.omitted).length) return cut;
-  const text = decodeUtf8(stream.read(0, stream.size));
-  return jsonChars(text) <= share.chars ? { text } : cut;
+  const [headPart, tailPart] = PARTS[cut.keep];
+  const chars = Math.max(0, share.chars - NOTE_CHARS);
+  const head = readHead(stream, scale(share.bytes, chars, headPart));
+  const tail = readTail(stream, scale(share.bytes, chars, tailPart));
+  if (!cut.isLean) return joined(stream, head, tail, cut);
+  const omitted = { offset: head.length, bytes: stream.size - head.length - tail.length };
+  if (omitted.bytes <= omissionNote(omitted, cut.call).length) {
+    const text = decodeUtf8(stream.read(0, stream.size));
+    if (jsonChars(text) <= share.chars) return { text };
+  }
+  return joined(stream, wholeLines(head), wholeLastLines(tail), cut);
 }
 
-function cutStream(stream: ByteSource, share: Share, keep: Keep, cutsLines: boolean): FittedStream {
-  const [headPart, tailPart] = PARTS[keep];
-  const chars = Math.max(0, share.chars - NOTE_CHARS);
-  const first = readHead(stream, scale(share.bytes, chars, headPart));
-  const last = readTail(stream, scale(share.bytes, chars, tailPart));
-  const [head, tail] = cutsLines ? [wholeLines(first), wholeLastLines(last)] : [first, last];
+function joined(stream: ByteSource, head: Uint8Array, tail: Uint8Array, { call }: Cut): FittedStream {
   const omitted = { offset: head.length, bytes: stream.size - head.length - tail.length };
   const parts = { head: decodeUtf8(head), tail: decodeUtf8(tail) };
-  return { text: joinWithNote(parts, omitted), omitted, parts };
+  return { text: joinWithNote(parts, omitted, call), omitted, parts, call };
 }
 
 /** What of a share goes to the beginning and to the end: beginnings say what ran, ends say what failed. */
@@ -239,14 +255,14 @@ function wholeLastLines(tail: Uint8Array): Uint8Array {
 const LINE_FEED = 10;
 
 /** The one line that stands between beginning and end. */
-export function omissionNote({ offset, bytes }: Omission): string {
-  return `[agent3: ${bytes} bytes omitted; read_session offset ${offset} reads them]`;
+export function omissionNote({ offset, bytes }: Omission, call = READ): string {
+  return `[agent3: ${bytes} bytes omitted; ${call} offset ${offset} reads them]`;
 }
 
-function joinWithNote({ head, tail }: NonNullable<FittedStream['parts']>, omitted: Omission): string {
+function joinWithNote({ head, tail }: NonNullable<FittedStream['parts']>, omitted: Omission, call?: string): string {
   const before = head === '' || head.endsWith('\n') ? '' : '\n';
   const after = tail === '' ? '' : '\n';
-  return `${head}${before}${omissionNote(omitted)}${after}${tail}`;
+  return `${head}${before}${omissionNote(omitted, call)}${after}${tail}`;
 }
 
 /** The field `omitted` of an answer, with the streams that were cut; undefined when none was. */

@@ -227,6 +227,14 @@ describe('over-long output', () => {
     expect(cut.message).toBeUndefined();
   });
 
+  test.concurrent('names the stream that is not the usual one', async () => {
+    const { stderr = '', omitted } = await shell({ cmd: 'seq 1 1000 >&2', max_output: 256 });
+    const { offset = 0, bytes = 0 } = omitted?.stderr ?? {};
+    expect(stderr).toContain(
+      `\n[agent3: ${bytes} bytes omitted; read_session stream stderr offset ${offset} reads them]\n`,
+    );
+  });
+
   test.concurrent('is cut between lines', async () => {
     const { stdout } = await shell({ cmd: 'seq 1 1000', max_output: 256 });
     expect(stdout).toMatch(/\n\d+\n\[agent3: \d+ bytes omitted; read_session offset \d+ reads them\]\n\d+\n/);
