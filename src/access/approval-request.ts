@@ -3,7 +3,6 @@ import {
   closeSync,
   constants,
   fchmodSync,
-  fstatSync,
   lstatSync,
   mkdirSync,
   openSync,
@@ -17,7 +16,7 @@ import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { fileFingerprint } from '../lib/files.ts';
+import { fileFingerprint, readPlain } from '../lib/files.ts';
 import {
   hasRightToLeft,
   likeSigns,
@@ -187,21 +186,14 @@ const MAX_FILE_BYTES = 256 * 1_048_576;
 
 /** A file's JSON; undefined where it is none, is no plain file, or belongs to another user than `owner`. */
 function readJson(path: string, owner: number | undefined): unknown {
-  let fd: number;
   try {
-    // A link would lead a reader elsewhere, and a pipe hold it for ever.
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return readPlain(path, (fd, { size, uid }) =>
+      size > MAX_FILE_BYTES || (owner !== undefined && uid !== owner)
+        ? undefined
+        : JSON.parse(readFileSync(fd, 'utf8')),
+    );
   } catch {
     return undefined;
-  }
-  try {
-    const stat = fstatSync(fd);
-    if (!stat.isFile() || stat.size > MAX_FILE_BYTES || (owner !== undefined && stat.uid !== owner)) return undefined;
-    return JSON.parse(readFileSync(fd, 'utf8'));
-  } catch {
-    return undefined;
-  } finally {
-    closeSync(fd);
   }
 }
 

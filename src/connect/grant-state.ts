@@ -1,7 +1,5 @@
 import {
   closeSync,
-  constants,
-  fstatSync,
   fsyncSync,
   mkdirSync,
   openSync,
@@ -19,7 +17,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import type { GrantKey, GrantRecord } from '../access/grant.ts';
 import { errnoOf } from '../lib/errors.ts';
-import { syncDirectory } from '../lib/files.ts';
+import { readPlain, syncDirectory } from '../lib/files.ts';
 
 /** What the agent must remember of a grant, from the moment its one-time code was used. Times are milliseconds. */
 const stateSchema = Type.Object({
@@ -145,20 +143,13 @@ const MAX_STATE_BYTES = 65_536;
 
 /** Undefined where there is no file; of what is no plain file, or too long, the empty text. */
 function readPlainFile(path: string): string | undefined {
-  let fd: number;
   try {
-    // A link would lead a reader elsewhere, and a pipe hold it for ever.
-    fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+    return readPlain(path, (fd, { size }) => (size <= MAX_STATE_BYTES ? readFileSync(fd, 'utf8') : ''));
   } catch (error) {
-    if (errnoOf(error) === 'ENOENT') return undefined;
-    if (errnoOf(error) === 'ELOOP') return '';
+    const errno = errnoOf(error);
+    if (errno === 'ENOENT') return undefined;
+    if (errno === 'ELOOP' || errno === undefined) return '';
     throw error;
-  }
-  try {
-    const stat = fstatSync(fd);
-    return stat.isFile() && stat.size <= MAX_STATE_BYTES ? readFileSync(fd, 'utf8') : '';
-  } finally {
-    closeSync(fd);
   }
 }
 

@@ -1,21 +1,10 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readFileSync,
-  readSync,
-  renameSync,
-  rmSync,
-  writeFileSync,
-} from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, readSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { type Clock, type Deadline, SignalOnce } from '../lib/clock.ts';
 import { errnoOf, InvalidArguments, MachineRefused, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
+import { readPlain } from '../lib/files.ts';
 import { MAX_CONTEXTS_PER_TOKEN } from '../lib/limits.ts';
 import { type ContextCall, type ContextState, digestOfItems, type HeldContext, keepState } from './held-context.ts';
 import type { ContextItem } from './shell-state.ts';
@@ -273,16 +262,12 @@ function namesIn(directory: string): string[] {
 
 function readHeader(path: string): Header | undefined {
   try {
-    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
-    try {
-      if (!fstatSync(fd).isFile()) return undefined;
+    return readPlain(path, (fd) => {
       const bytes = Buffer.alloc(MOST_HEADER_BYTES);
       const [line = ''] = bytes.toString('utf8', 0, readSync(fd, bytes, 0, bytes.length, 0)).split('\n');
       const header: unknown = JSON.parse(line);
       return Value.Check(headerSchema, header) ? header : undefined;
-    } finally {
-      closeSync(fd);
-    }
+    });
   } catch {
     // Damaged, or gone: the next command begins with an empty one.
     return undefined;

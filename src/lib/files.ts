@@ -1,4 +1,16 @@
-import { closeSync, existsSync, fsyncSync, openSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  closeSync,
+  constants,
+  existsSync,
+  fstatSync,
+  fsyncSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf } from './errors.ts';
 
@@ -50,6 +62,21 @@ function isRootsAlone(directory: string): boolean {
 export function likelyOwner(path: string): number | undefined {
   const own = process.geteuid?.();
   return own === 0 ? (statSync(dirname(path), { throwIfNoEntry: false })?.uid ?? own) : own;
+}
+
+/**
+ * Reads a file in a place where others may have put a link or a pipe: neither is followed or waited for. Throws the
+ * system's error, also for what is no file.
+ */
+export function readPlain<T>(path: string, read: (fd: number, stat: Stats) => T): T {
+  const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
+  try {
+    const stat = fstatSync(fd);
+    if (!stat.isFile()) throw new Error(`${path} is no file`);
+    return read(fd, stat);
+  } finally {
+    closeSync(fd);
+  }
 }
 
 /** Puts the names in a directory on the disk, as they are now. Throws the system's error. */

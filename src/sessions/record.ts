@@ -1,8 +1,9 @@
-import { closeSync, constants, fstatSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { SessionNotFound } from '../lib/errors.ts';
+import { readPlain } from '../lib/files.ts';
 
 /** A session's id that was checked: nothing else can become part of a path. */
 export type SessionId = string & { readonly __brand: 'SessionId' };
@@ -207,13 +208,7 @@ const THERE = constants.O_RDWR | PLAIN;
 
 /** What a file in a session's directory holds. Throws the system's error, also for what is no file. */
 export function readPlainFile(path: string): Buffer {
-  const fd = openSync(path, constants.O_RDONLY | PLAIN);
-  try {
-    if (!fstatSync(fd).isFile()) throw new Error(`${path} is no file`);
-    return readFileSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  return readPlain(path, (fd) => readFileSync(fd));
 }
 
 function writeFile(path: string, flags: 'w' | 'r+', bytes: Buffer): void {
