@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { openMemory } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { Descriptors } from '../process/start.ts';
@@ -128,7 +127,7 @@ export function startHelper(
   try {
     if (cgroup === undefined) requireCeilings(confinement, false);
     const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
-    const inputs = (boundary?.inputs ?? []).map((bytes) => inMemory(bytes, descriptors));
+    const inputs = (boundary?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
     const child = Bun.spawn([...(boundary?.words ?? []), '/bin/sh', '-c', script, 'agent3', ...args], {
       cwd: '/',
       env: boundary?.env ?? env,
@@ -150,11 +149,4 @@ export function startHelper(
     cgroup?.remove();
     throw startError(error, confinement);
   }
-}
-
-/** Its reader begins where the descriptor stands. */
-function inMemory(bytes: Uint8Array, descriptors: Descriptors): number {
-  const fd = descriptors.add(openMemory());
-  writeSync(fd, bytes, 0, bytes.length, 0);
-  return fd;
 }

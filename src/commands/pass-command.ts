@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync, writeSync } from 'node:fs';
+import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import type { HeldContext } from '../contexts/held-context.ts';
 import { contextCommand, contextInput } from '../contexts/shell-script.ts';
 import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
@@ -36,9 +36,7 @@ function passInContext(
   confinement: Confinement | undefined,
   { fd, more, descriptors }: { readonly fd: number; readonly more: number[]; readonly descriptors: Descriptors },
 ): string {
-  const input = descriptors.add(openMemory());
-  const bytes = contextInput(items, cmd, call.given);
-  for (let at = 0; at < bytes.length; ) at += writeSync(input, bytes, at, bytes.length - at, at);
+  const input = descriptors.add(openMemory(contextInput(items, cmd, call.given)));
   const open = (): number => descriptors.add(openSync(session.path('context'), 'a', 0o600));
   const output = [open(), open()];
   if (confinement !== undefined) giveAway(output, confinement);

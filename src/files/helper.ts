@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { boundaryOf, notRun } from '../commands/boundary.ts';
 import { type Confinement, requireCeilings } from '../commands/confinement.ts';
 import { MachineRefused } from '../lib/errors.ts';
@@ -46,7 +45,7 @@ export class Helper {
     using descriptors = new Descriptors();
     const env = commandEnvironment(confinement.account ?? account, this.#id, { LC_ALL: 'C' });
     const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
-    const inputs = (boundary?.inputs ?? []).map((bytes) => openBytes(bytes, descriptors));
+    const inputs = (boundary?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
     const more = [...inputs, ...(boundary?.descriptors ?? [])];
     const cgroup = cgroups?.make(this.#id, confinement.ceilings);
     this.#child = Bun.spawn([...(boundary?.words ?? []), '/bin/sh', '-c', script, 'sh', ...args], {
@@ -141,11 +140,4 @@ export class Helper {
       clearTimeout(timer);
     }
   }
-}
-
-function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
-  const fd = descriptors.add(openMemory());
-  // Its reader begins where the descriptor is.
-  writeSync(fd, bytes, 0, bytes.length, 0);
-  return fd;
 }

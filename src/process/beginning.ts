@@ -1,4 +1,4 @@
-import { closeSync, fchmodSync, readSync } from 'node:fs';
+import { closeSync, fchmodSync, readSync, writeSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
 import { openMemoryFile, openSocketPair } from '../linux/libc.ts';
 import { TELLING } from './launchers.ts';
@@ -58,11 +58,13 @@ export function openStatus(descriptors: Descriptors, isSandbox: boolean): Status
   return new Status(reading, writing, isRoots ? descriptors.add(openMemory()) : undefined);
 }
 
-/** A file in memory that no other user can open, and the caller closes. Throws `SandboxFault`. */
-export function openMemory(): number {
+/** A file in memory that no other user can open, and the caller closes; `bytes` are read from it. Throws `SandboxFault`. */
+export function openMemory(bytes: Uint8Array = new Uint8Array()): number {
   const fd = openMemoryFile();
   if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
   fchmodSync(fd, 0o600);
+  // At a position: its reader begins where the descriptor stands.
+  for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
   return fd;
 }
 

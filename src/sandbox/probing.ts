@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { openMemory, SandboxFault } from '../process/beginning.ts';
 import { Descriptors } from '../process/start.ts';
 import { deviceView } from './dev-view.ts';
@@ -78,7 +77,7 @@ async function runIn(spec: SandboxSpec, argv: readonly string[]) {
   using descriptors = new Descriptors();
   const { words, options, filter, descriptors: more } = prepareSandbox(spec, AT_ROOT, descriptors);
   const before = spec.account === undefined ? [] : asUser(spec.account);
-  const inputs = [filter, options].map((bytes) => openBytes(bytes, descriptors));
+  const inputs = [filter, options].map((bytes) => descriptors.add(openMemory(bytes)));
   const probe = Bun.spawn([...before, ...words, ...argv], {
     env: { PATH: TRUSTED_PATH },
     stdio: ['ignore', 'ignore', 'pipe', ...inputs, ...more] as ['ignore', 'ignore', 'pipe'],
@@ -90,13 +89,6 @@ async function runIn(spec: SandboxSpec, argv: readonly string[]) {
 }
 
 const AT_ROOT: Inside = { cwd: '/', env: {} };
-
-function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
-  const fd = descriptors.add(openMemory());
-  // Its reader begins where the descriptor stands.
-  writeSync(fd, bytes, 0, bytes.length, 0);
-  return fd;
-}
 
 const PROBE_MS = 5000;
 
