@@ -78,7 +78,7 @@ const WAS_TAKEN_BACK = `The command was stopped because ${TAKEN_BACK}.`;
 
 /** The longest `wait` that an answer has time for. */
 function waitSeconds({ replySeconds }: HintLimits): number {
-  return Math.min(MAX_WAIT_SECONDS, Math.floor(replySeconds));
+  return Math.max(1, Math.min(MAX_WAIT_SECONDS, Math.floor(replySeconds)));
 }
 
 /** Whether a command is held to the time of one that is not in the background. */

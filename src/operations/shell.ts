@@ -231,7 +231,7 @@ async function notesOn(
     ...asked,
   ];
   const silence = await commands.whySilent(session);
-  const mayStartServices = context.profile.isPlain && commands.mayStartServices;
+  const mayStartServices = silence?.serves === true && context.profile.isPlain && commands.mayStartServices;
   return { silence, more: [...more, lastingHint(session.record, silence, mayStartServices)] };
 }
 
