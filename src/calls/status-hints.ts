@@ -57,10 +57,10 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, { silence, ne
     case 'running': {
       if (silence?.asks || next === 'next_offset') return undefined;
       const stays = isBrief(record, limits)
-        ? `It is stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s.`
-        : `It runs up to ${seconds} s.`;
+        ? `It is stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s`
+        : `It runs up to ${seconds} s`;
       const offset = next === undefined || next === 0 ? '' : `offset ${next}, `;
-      return { text: `${stays} Next: read_session ${offset}wait ${waitSeconds(limits)}.`, calls: ['read_session'] };
+      return { text: `${stays}; next: read_session ${offset}wait ${waitSeconds(limits)}.`, calls: ['read_session'] };
     }
     case 'timeout':
       return joined(`It was stopped after ${seconds} s.${waitedFor(record)}`, longerHint(record, limits, true));

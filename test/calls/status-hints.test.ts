@@ -40,10 +40,10 @@ describe('the lean doors say of a command that', () => {
 
   test('runs: for how long, and the one call that follows it', () => {
     expect(said({ status: 'running', execution_seconds: 3600 }, lean)).toBe(
-      'It runs up to 3600 s. Next: read_session offset 7, wait 40.',
+      'It runs up to 3600 s; next: read_session offset 7, wait 40.',
     );
     expect(said({ status: 'running' }, lean)).toBe(
-      'It is stopped in 5 s, at the limit of 45 s. Next: read_session offset 7, wait 40.',
+      'It is stopped in 5 s, at the limit of 45 s; next: read_session offset 7, wait 40.',
     );
   });
 

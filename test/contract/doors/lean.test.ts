@@ -66,7 +66,7 @@ describe('characters around the output', () => {
   test.concurrent('of a silent command: at most 220, with what it waits for', async () => {
     const reply = await flat('shell', { cmd: 'sleep 300' }, patient);
     expect(reply.body.message).toMatch(
-      /^It runs up to 3600 s\. Next: read_session wait 3\. sleep 300 \(pid \d+\) sleeps/,
+      /^It runs up to 3600 s; next: read_session wait 3\. sleep 300 \(pid \d+\) sleeps/,
     );
     expect(around(reply)).toBeLessThanOrEqual(220);
     await close(reply.body.session, patient);
@@ -94,7 +94,7 @@ describe('a command without a timeout', () => {
     using trigger = new Trigger();
     const started = await shell({ cmd: `echo one; ${trigger.wait}; sleep 2; echo two; exit 5` });
     expect(started).toMatchObject({ stdout: 'one\n', status: 'running', stdout_bytes: 4 });
-    expect(started.message).toBe('It runs up to 3600 s. Next: read_session offset 4, wait 1.');
+    expect(started.message).toBe('It runs up to 3600 s; next: read_session offset 4, wait 1.');
     const { session } = started;
     const line = await eventually('its line of the record', () => {
       const lines = readFileSync(records.join('audit.jsonl'), 'utf8').trim().split('\n');
@@ -150,7 +150,7 @@ describe('a command without a timeout', () => {
     });
     const { session, status, message } = await shell({ cmd: 'sleep 60' }, strict);
     expect(status).toBe('running');
-    expect(message).toMatch(/^It is stopped in [123] s, at the limit of 3 s\. Next: read_session wait 1\.$/);
+    expect(message).toMatch(/^It is stopped in [123] s, at the limit of 3 s; next: read_session wait 1\.$/);
     const end = await eventually('its end', async () => {
       const { body } = await flat('read_session', { session, wait: 40 }, strict);
       return body.status !== 'running' && body;
