@@ -96,6 +96,7 @@ export class Followers {
   ): AsyncGenerator<FollowEvent, void> {
     const { principal, shutdown } = context;
     const offsets = { ...from };
+    const sizes = { stdout: 0, stderr: 0 };
     const tails = { stdout: new Tail(), stderr: new Tail() };
     // The bytes of an event are free again when the next event is asked for.
     const room = new Uint8Array(FOLLOW_PIECE_BYTES);
@@ -108,7 +109,11 @@ export class Followers {
       let isSilent = true;
       let waitSeconds = FOLLOW_SIGN_SECONDS;
       for (const stream of STREAMS) {
-        if (session.sizeOf(stream) <= offsets[stream]) continue;
+        const size = session.sizeOf(stream);
+        // It was emptied: what is there now is new.
+        if (size < sizes[stream]) offsets[stream] = 0;
+        sizes[stream] = size;
+        if (size <= offsets[stream]) continue;
         // So many streams of one token hold up nobody else.
         await this.parts.turns.take(principal, EVENT_GARBAGE_BYTES);
         const { masker } = mayRead(context);

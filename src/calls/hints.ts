@@ -73,18 +73,21 @@ export function binaryHint(...texts: readonly string[]): Hint {
 }
 
 /** What the text of a command that has ended says of its outcome. */
-function textHints({ status, cmd }: SessionRecord): (string | undefined)[] {
+function textHints(record: SessionRecord): (string | undefined)[] {
+  const { status, cmd } = record;
   const hasRun = status !== 'running' && status !== 'waiting' && status !== 'denied';
-  return hasRun ? [reopenHint(cmd), lineEndHint(cmd)] : [];
+  return hasRun ? [reopenHint(record), lineEndHint(cmd)] : [];
 }
 
-/** A redirection that opens a stream's file anew and empties it: `> /dev/stdout`, `2>/dev/fd/2`; not `>>`, not `>&2`. */
-const REOPENS_STREAM = /(?<!>)>\|?\s*\/(?:dev\/(?:stdout|stderr|fd\/[12])|proc\/self\/fd\/[12])\b/;
+/** A redirection, or a program, that adds to a stream which it opens again. */
+const APPENDS = />>\s*\/dev\/\w+|\btee\s+(?:-\w*a|--append)\s+\/dev\/\w+/g;
 
-/** Tells of a redirection that loses what the stream had: the streams of a command are files. */
-export function reopenHint(cmd: string): string | undefined {
-  if (!REOPENS_STREAM.test(cmd)) return undefined;
-  return 'The command redirects with > to /dev/stdout or /dev/stderr, which empties what the stream held before; write >&1 or >&2 instead, which adds to it.';
+/** Tells of a stream that a command may have emptied: its streams are files. */
+export function reopenHint({ reopened = [], cmd }: Pick<SessionRecord, 'reopened' | 'cmd'>): string | undefined {
+  if (reopened.length === 0) return undefined;
+  const others = cmd.replace(APPENDS, '');
+  if (others !== cmd && !/\/dev\/(?:std|fd)/.test(others)) return undefined;
+  return `The command opened its own ${reopened.join(' and ')} again (> /dev/${reopened[0]}, tee, -o), which empties what the stream held before unless the program appends. Write >&1 or >&2, or append with >> or tee -a.`;
 }
 
 function lineEndHint(cmd: string): string | undefined {

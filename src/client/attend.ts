@@ -59,7 +59,8 @@ export class Attendance {
           const bytes = Buffer.from(base64, 'base64');
           if (stream === 'stderr') this.#hasErrors = true;
           await writeAll(stream === 'stdout' ? 1 : 2, bytes);
-          offsets[stream] += bytes.length;
+          // A stream that was emptied begins again, and a mask is not as long as what it stands for.
+          [offsets.stdout = 0, offsets.stderr = 0] = (event.id ?? '').split(',').map(Number);
         }
         throw new ConnectionBroken(`the connection to ${client.url} was closed`);
       } catch (error) {

@@ -112,6 +112,8 @@ const recordSchema = Type.Object({
   context: Type.Optional(Type.Object({ name: Type.String(), walls: Type.String() })),
   /** Why its context stays as it was, or what of it does: sentences. */
   context_note: Type.Optional(Type.String()),
+  /** The streams that it opened again, which may have emptied them, as far as that was seen. */
+  reopened: Type.Optional(Type.Array(Type.Union([Type.Literal('stdout'), Type.Literal('stderr')]))),
   /** The profile that it ran under, and where the call came from. */
   profile: Type.Optional(Type.String()),
   /** It was run by `look`: its output is masked, whatever the profile says. */

@@ -28,6 +28,7 @@ import {
   START_FILE,
   timeOfId,
 } from './record.ts';
+import { Reopened } from './reopened.ts';
 import { Session } from './session.ts';
 
 /** What a new session is made of. */
@@ -56,6 +57,7 @@ export class SessionStore {
   /** `principal NUL key` → session. */
   readonly #keys = new Map<string, SessionId>();
   readonly onDisk: SessionsOnDisk;
+  readonly reopened = new Reopened();
   readonly #directories: SessionDirectories;
   /** Of each token, how many keys are remembered. */
   readonly #keyCounts = new Map<string, number>();

@@ -4,7 +4,11 @@ import type { SessionRecord } from '../../src/sessions/record.ts';
 import { HOSTILE_PIECES, slowPieces } from '../helpers/growth.ts';
 
 test('the look for redirections takes time with the length of a command, whatever it is made of', () => {
-  expect(slowPieces([...HOSTILE_PIECES, '>|', '>/dev/', '> /dev/fd/'], reopenHint)).toEqual([]);
+  expect(
+    slowPieces([...HOSTILE_PIECES, '>|', '>/dev/', '> /dev/fd/', '>> ', 'tee -a '], (cmd) =>
+      reopenHint({ cmd, reopened: ['stdout'] }),
+    ),
+  ).toEqual([]);
 });
 
 test('systemd-run is named for what serves clients, where it may be started', () => {
