@@ -8,6 +8,7 @@ import type { CommandCgroups } from '../process/cgroup.ts';
 import type { Account } from '../process/environment.ts';
 import type { Gate } from '../process/gate.ts';
 import type { TerminalSize } from '../process/terminal.ts';
+import type { Reopened } from '../sessions/reopened.ts';
 import type { NewSession, SessionStore } from '../sessions/store.ts';
 import type { Confinement } from './confinement.ts';
 
@@ -30,6 +31,8 @@ export interface CommandDeps {
   readonly logger: Logger;
   /** What is started and how it ends goes on record. */
   readonly trail: Trail;
+  /** Sees which commands open their own streams again. */
+  readonly reopened: Reopened;
   /** Takes the secrets from words of a command. */
   readonly mask: (words: string) => string;
   /** Where commands get cgroups of their own; undefined: they share the agent's. */

@@ -258,7 +258,7 @@ export class Commands {
       updateRecord(this.deps, session, sizes);
       return;
     }
-    const reopened = this.deps.store.reopened.end(session);
+    const reopened = this.deps.reopened.end(session);
     const ending = endingOf(outcome, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
     const kept = this.deps.contexts.keep(session, ending.status === 'done' && whyNotBegun === undefined);

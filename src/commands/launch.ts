@@ -117,7 +117,7 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
     }
     more.push(...(boundary?.descriptors ?? []));
     const text = passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
-    if (terminal === undefined) deps.store.reopened.watch(session);
+    if (terminal === undefined) deps.reopened.watch(session);
     const process = startInCgroup(deps, session, confinement, {
       argv: [
         ...(keepsExitCode
@@ -138,7 +138,7 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
     return { process, input, status: boundary?.status };
   } catch (error) {
     session.letGo();
-    deps.store.reopened.end(session);
+    deps.reopened.end(session);
     if (input === undefined && wanted === 'terminal') closing.push(output.stdout);
     input?.release();
     throw startError(error, confinement);

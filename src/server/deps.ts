@@ -16,6 +16,7 @@ import { CommandCgroups } from '../process/cgroup.ts';
 import { currentAccount } from '../process/environment.ts';
 import { Gate } from '../process/gate.ts';
 import { maskCommand } from '../secrets/secrets.ts';
+import { Reopened } from '../sessions/reopened.ts';
 import { SessionStore } from '../sessions/store.ts';
 import { type Config, secretValues } from '../settings/config.ts';
 import type { Logger } from './log.ts';
@@ -51,7 +52,19 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   shutdown.subscribe(() => approvals.stop());
   const turns = new Turns();
   const contexts = new Contexts(config.sessionsDirectory, clock);
-  const shared = { account, store, contexts, gate, turns, clock, logger, cgroups, trail, mask };
+  const shared = {
+    account,
+    store,
+    contexts,
+    gate,
+    turns,
+    clock,
+    logger,
+    cgroups,
+    trail,
+    mask,
+    reopened: new Reopened(),
+  };
   const commands = new Commands({ settings: config, ...shared });
   return {
     config,

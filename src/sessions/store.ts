@@ -28,7 +28,6 @@ import {
   START_FILE,
   timeOfId,
 } from './record.ts';
-import { Reopened } from './reopened.ts';
 import { Session } from './session.ts';
 
 /** What a new session is made of. */
@@ -57,7 +56,6 @@ export class SessionStore {
   /** `principal NUL key` → session. */
   readonly #keys = new Map<string, SessionId>();
   readonly onDisk: SessionsOnDisk;
-  readonly reopened = new Reopened();
   readonly #directories: SessionDirectories;
   /** Of each token, how many keys are remembered. */
   readonly #keyCounts = new Map<string, number>();
