@@ -31,7 +31,7 @@ function publicUrl(given: string | undefined): string {
 
 /** What OpenAI said by November 2026. */
 const RETIREMENT =
-  'OpenAI retires GPTs with Actions: Enterprise workspaces on 11 December 2026, and other plans are expected to follow. To connect ChatGPT for longer, run: sudo agent3 connect';
+  'OpenAI retires GPTs with Actions: Enterprise workspaces on 11 December 2026, and other plans are expected to follow. Connect ChatGPT instead: sudo agent3 connect';
 
 /** What the owner pastes into the GPT builder, for an agent that is reached under `url` (without a slash at its end). */
 function gptKit(url: string, host: string) {
