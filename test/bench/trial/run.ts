@@ -26,6 +26,8 @@ interface Place {
 
 /** Makes the directory of a play with everything but the running server. */
 async function prepare(directory: string): Promise<Place> {
+  if (/^\/(?:tmp|var\/tmp|run)\//.test(directory))
+    throw new Error(`look does not see ${directory}: name a directory outside of /tmp, /var/tmp and /run`);
   mkdirSync(directory, { recursive: true });
   if (readdirSync(directory).length > 0) throw new Error(`${directory} is not empty: name a new directory`);
   const port = await freePort();
