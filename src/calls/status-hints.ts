@@ -57,7 +57,7 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, { silence, ne
     case 'running': {
       if (silence?.asks || next === 'next_offset') return undefined;
       const stays = isBrief(record, limits)
-        ? `It is stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s`
+        ? `It will be stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s`
         : `It runs up to ${seconds} s`;
       const offset = next === undefined || next === 0 ? '' : `offset ${next}, `;
       return { text: `${stays}; next: read_session ${offset}wait ${waitSeconds(limits)}.`, calls: ['read_session'] };
@@ -87,7 +87,7 @@ function isBrief({ execution_seconds }: SessionRecord, { maxExecSeconds }: HintL
 }
 
 function secondsLeft({ execution_seconds }: SessionRecord, durationMs: number): number {
-  return Math.max(0, Math.ceil(execution_seconds - durationMs / 1000));
+  return Math.max(1, Math.round(execution_seconds - durationMs / 1000));
 }
 
 function runningHint(record: SessionRecord, limits: HintLimits, { silence, durationMs, next }: Told): Hint {
@@ -101,7 +101,7 @@ function runningHint(record: SessionRecord, limits: HintLimits, { silence, durat
       calls: ['read_session', 'close_session'],
     };
   return {
-    text: `The command is still running, and is stopped in ${secondsLeft(record, durationMs)} s at its limit of ${seconds} s. ${call}. To let such a command run on, send it with on_timeout: "background".`,
+    text: `The command is still running, and will be stopped in ${secondsLeft(record, durationMs)} s at its limit of ${seconds} s. ${call}. To let such a command run on, send it with on_timeout: "background".`,
     calls: ['read_session'],
   };
 }

@@ -3,7 +3,7 @@ import { type HintContext, statusHint, survivorsHint } from '../../src/calls/sta
 import type { SessionRecord } from '../../src/sessions/record.ts';
 
 const limits = { replySeconds: 40, maxExecSeconds: 45, maxBackgroundSeconds: 3600, maxSessionBytes: 1000 };
-const told = { durationMs: 40_000, next: 7 };
+const told = { durationMs: 39_800, next: 7 };
 
 /** What a door says of a record with these fields. */
 function said(
@@ -19,7 +19,7 @@ function said(
 describe('POST / says of a command that', () => {
   test('is about to be stopped: when, and how to let such a one run on', () => {
     expect(said({ status: 'running' })).toBe(
-      'The command is still running, and is stopped in 5 s at its limit of 45 s. Call read_session with this session, offset: 7 and wait: 40 to follow it. To let such a command run on, send it with on_timeout: "background".',
+      'The command is still running, and will be stopped in 5 s at its limit of 45 s. Call read_session with this session, offset: 7 and wait: 40 to follow it. To let such a command run on, send it with on_timeout: "background".',
     );
   });
 
@@ -43,7 +43,7 @@ describe('the lean doors say of a command that', () => {
       'It runs up to 3600 s; next: read_session offset 7, wait 40.',
     );
     expect(said({ status: 'running' }, lean)).toBe(
-      'It is stopped in 5 s, at the limit of 45 s; next: read_session offset 7, wait 40.',
+      'It will be stopped in 5 s, at the limit of 45 s; next: read_session offset 7, wait 40.',
     );
   });
 

@@ -150,7 +150,7 @@ describe('a command without a timeout', () => {
     });
     const { session, status, message } = await shell({ cmd: 'sleep 60' }, strict);
     expect(status).toBe('running');
-    expect(message).toMatch(/^It is stopped in [123] s, at the limit of 3 s; next: read_session wait 1\.$/);
+    expect(message).toMatch(/^It will be stopped in [123] s, at the limit of 3 s; next: read_session wait 1\.$/);
     const end = await eventually('its end', async () => {
       const { body } = await flat('read_session', { session, wait: 40 }, strict);
       return body.status !== 'running' && body;

@@ -63,7 +63,7 @@ describe('when the reply window closes', () => {
     const answer = await within('the answer', hasty.shell({ cmd: `echo so far; ${trigger.wait}` }), 30_000);
     expect(answer).toMatchObject({ status: 'running', exit_code: null, stdout: 'so far\n', stdout_bytes: 7 });
     expect(answer.message).toContain('read_session');
-    expect(answer.message).toMatch(/is stopped in [45] s at its limit of 5 s/);
+    expect(answer.message).toMatch(/will be stopped in [45] s at its limit of 5 s/);
     expect(answer.message).toContain('on_timeout: "background"');
     trigger.open();
   });
