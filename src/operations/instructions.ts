@@ -8,10 +8,10 @@ interface Advice {
 
 const ADVICE: readonly Advice[] = [
   {
-    text: 'Each call and each character costs: put many steps, also of several tasks, into one command, and print little (grep, head, tail).',
+    text: 'Each call and each character costs. One shell command with many steps, also of several tasks, is cheaper than several calls. Print little (grep, head, tail).',
   },
   {
-    text: 'shell starts a new bash each time: give cwd and env instead of cd and export, or a context that keeps them.',
+    text: 'Each call starts a new bash: give cwd and env, or a context, which keeps directory and variables.',
   },
   {
     needs: ['read_session'],
@@ -19,11 +19,11 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['look'],
-    text: 'To read only, call look instead of shell: it cannot change anything, and needs no confirmation.',
+    text: 'A call that only reads may be look instead of shell: it cannot change anything, so nobody has to confirm it.',
   },
   {
     needs: ['read_session'],
-    text: 'A command that takes longer than 40 s is answered as running and continues: follow it with read_session and wait: 40. Start a server with background: true, or with & inside a longer command.',
+    text: 'A command continues after its answer at 40 s: follow it with read_session and wait: 40. Start a server with background: true, or with & in a longer command.',
   },
   {
     needs: ['kill_session', 'close_session', 'server_info'],
@@ -40,7 +40,7 @@ const ADVICE: readonly Advice[] = [
   { without: 'write_file', text: 'Write a file with stdin and cmd "cat > /path": nothing needs quoting.' },
   {
     needs: ['read_file', 'write_file', 'edit_file', 'undo'],
-    text: 'read_file, write_file and edit_file need no quoting; undo puts back what they replaced.',
+    text: 'write_file and edit_file are for text that is hard to quote, read_file for parts of large files; undo puts back a change.',
   },
   { needs: ['upload', 'download'], text: 'For large or binary files, upload and download make a link.' },
   { text: 'Copy a configuration before you change it, and check it (sshd -t) before a restart.' },

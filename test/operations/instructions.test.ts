@@ -32,7 +32,7 @@ describe('the instructions', () => {
   });
 
   test('name look where it is offered', () => {
-    expect(instructionsFor(ALL)).toContain('call look instead of shell');
+    expect(instructionsFor(ALL)).toContain('look instead of shell');
     expect(instructionsFor(['shell'])).not.toContain('look instead');
   });
 });
