@@ -27,6 +27,7 @@ const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS
   },
   'Call an agent:': {
     exec: 'Run a command on an agent: its output as it comes, its exit code as this one',
+    cp: 'Copy files to an agent and back',
     session: 'List, read, stop and close the sessions of an agent',
     completion: 'Print the completion script for a shell',
   },
@@ -53,6 +54,7 @@ const DEFINITIONS = {
   approval: async () => (await import('./approval.ts')).defineApproval,
   audit: async () => (await import('./audit.ts')).defineAudit,
   exec: async () => (await import('./exec.ts')).defineExec,
+  cp: async () => (await import('./cp.ts')).defineCp,
   session: async () => (await import('./session.ts')).defineSession,
   completion: async () => (await import('./completion.ts')).defineCompletion,
   __complete: async () => (await import('./completion.ts')).defineComplete,

@@ -75,6 +75,24 @@ export class AgentClient {
     }
   }
 
+  /**
+   * Moves bytes of a file by its link, which `upload` or `download` has given; `init` has the signal that ends it. Throws
+   * a `ClientFault`.
+   */
+  async transfer(link: string, init: BunFetchRequestInit): Promise<Response> {
+    try {
+      // The agent may know itself by another URL than this one.
+      const path = `/transfer/${link.split('/').at(-1)}`;
+      const response = await this.#fetch(path, { ...init, keepalive: false, timeout: false });
+      // HEAD of a link that is used up, or gone, is an answer.
+      const isAnswer = response.ok || (init.method === 'HEAD' && [404, 410].includes(response.status));
+      if (!isAnswer) await this.#fieldsOf(response);
+      return response;
+    } catch (error) {
+      throw faultOf(this.url, error);
+    }
+  }
+
   #fetch(path: string, init: BunFetchRequestInit): Promise<Response> {
     const headers = { ...(init.headers as Record<string, string> | undefined), 'x-auth-token': this.token };
     // Another place would get the token.

@@ -47,6 +47,9 @@ export class UnknownSession extends ClientFault {}
 /** Standard input cannot be passed on. */
 export class InputFault extends ClientFault {}
 
+/** A file cannot be copied: here, or because it is another by now. */
+export class CopyFault extends ClientFault {}
+
 /** A person gave up the wait for another attempt. */
 export class GivenUp extends ClientFault {}
 

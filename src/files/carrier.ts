@@ -8,6 +8,8 @@ export interface Source {
   /** Its real path: no directory in it is a link. */
   readonly path: string;
   readonly bytes: number;
+  /** The nine bits of its permissions. */
+  readonly mode: number;
   /**
    * Some of the `length` bytes from `offset` on, at most `FRAME_BYTES`; none behind the end. They belong to the caller.
    * Throws `MachineRefused`.

@@ -4,7 +4,7 @@ import { MachineRefused } from '../lib/errors.ts';
 import { OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 import { FRAME_BYTES, pathFault, type Sink, type Source } from './carrier.ts';
 import { Helper, type HelperDeps } from './helper.ts';
-import { NEW_MODE, newName } from './own-files.ts';
+import { newName } from './own-files.ts';
 
 /** Begins each script: refuses by a word that `pathFault` knows. */
 const REFUSE = `no() { printf 'no %s\\0' "$1"; exit 0; }
@@ -18,9 +18,9 @@ const READ = `${REFUSE}
 [ -e "$1" ] || no ENOENT
 [ -r "$1" ] || no EACCES
 exec 4<"$1" || exit
-size=$(stat -L -c %s /proc/self/fd/4) || exit
-[ "$size" != 0 ] || [ "$(head -c 1 <&4 | wc -c)" = 0 ] || no kernel
-printf 'ok %s\\0%s\\0' "$size" "$(readlink /proc/self/fd/4)"
+set -- $(stat -L -c '%s %a' /proc/self/fd/4) || exit
+[ "$1" != 0 ] || [ "$(head -c 1 <&4 | wc -c)" = 0 ] || no kernel
+printf 'ok %s\\0%s\\0%s\\0' "$1" "$2" "$(readlink /proc/self/fd/4)"
 while read -r offset count; do
   dd if=/proc/self/fd/4 bs=65536 iflag=skip_bytes,count_bytes skip="$offset" count="$count" status=none || exit
 done`;
@@ -53,10 +53,11 @@ while read -r verb count; do
     restart) exec 4>"$temporary";;
     commit)
       if [ -e "$target" ]; then
-        mode=\${mode:-$(stat -c %a -- "$target" | tail -c 4)}
+        chmod --reference="$target" -- "$temporary" && chmod ug-s,-t -- "$temporary" || exit
         chown --reference="$target" -- "$temporary" 2>&-
+      else chmod -- "$mode" "$temporary" || exit
       fi
-      chmod -- "\${mode:-${NEW_MODE.toString(8)}}" "$temporary" && sync -- "$temporary" || exit
+      sync -- "$temporary" || exit
       mv -fT -- "$temporary" "$target" || exit;;
   esac
   printf 'ok\\0'
@@ -66,11 +67,13 @@ done`;
 export async function openConfinedSource(deps: HelperDeps, confinement: Confinement, path: string): Promise<Source> {
   const helper = new Helper(deps, confinement, READ, [path]);
   const bytes = Number(await begun(helper, path));
+  const mode = Number.parseInt(await helper.answer(), 8) & 0o777;
   const real = await helper.answer();
   let before: Promise<unknown> = Promise.resolve();
   return {
     path: real,
     bytes,
+    mode,
     read: (offset, length) => {
       const count = Math.max(0, Math.min(length, FRAME_BYTES, bytes - offset));
       const reading = before.then(async () => {
@@ -91,11 +94,11 @@ export async function openConfinedSink(
   deps: HelperDeps,
   confinement: Confinement,
   path: string,
-  mode: number | undefined,
+  mode: number,
 ): Promise<Sink> {
   const { sandbox } = confinement;
   const own = sandbox === undefined ? [] : OWN_DIRECTORIES;
-  const args = [path, dirname(path), mode?.toString(8) ?? '', newName(), ...own];
+  const args = [path, dirname(path), mode.toString(8), newName(), ...own];
   if (basename(path) === '') throw pathFault(path, 'EISDIR');
   const helper = new Helper(deps, confinement, WRITE, args);
   await begun(helper, path);

@@ -32,10 +32,11 @@ const PIECE_BYTES = 262_144;
 
 /** Opens a file with the rights of the agent, to read it. Throws `InvalidArguments` for a path that is no file. */
 export function openOwnSource(path: string): Source {
-  const { fd, bytes } = openRegular(path);
+  const { fd, bytes, mode } = openRegular(path);
   return {
     path: readlinkSync(`/proc/self/fd/${fd}`),
     bytes,
+    mode,
     read: async (offset, length) => {
       const piece = new Uint8Array(Math.max(0, Math.min(length, PIECE_BYTES, bytes - offset)));
       if (piece.length === 0) return piece;
@@ -51,7 +52,7 @@ export function openOwnSource(path: string): Source {
   };
 }
 
-function openRegular(path: string): { readonly fd: number; readonly bytes: number } {
+function openRegular(path: string): Pick<Source, 'bytes' | 'mode'> & { readonly fd: number } {
   try {
     // A look first: some devices act when they are opened.
     requireFile(path, lstatSync(path));
@@ -60,7 +61,7 @@ function openRegular(path: string): { readonly fd: number; readonly bytes: numbe
       const stat = fstatSync(fd);
       requireFile(path, stat);
       if (stat.size === 0 && readSync(fd, Buffer.alloc(1), 0, 1, 0) > 0) throw pathFault(path, 'kernel');
-      return { fd, bytes: stat.size };
+      return { fd, bytes: stat.size, mode: stat.mode & 0o777 };
     } catch (error) {
       closeSync(fd);
       throw error;
@@ -76,14 +77,11 @@ function requireFile(path: string, stat: Stats): void {
   if (!stat.isFile()) throw pathFault(path, 'special');
 }
 
-/** Mode of a file that was not there before. */
-export const NEW_MODE = 0o644;
-
 /**
  * Opens a file beside `path` with the rights of the agent, to take its place with the mode and the owner of what it
- * replaces. Throws `InvalidArguments` for a path that can be no file.
+ * replaces; `mode` is that of a new file. Throws `InvalidArguments` for a path that can be no file.
  */
-export function openOwnSink(path: string, mode: number | undefined): Sink {
+export function openOwnSink(path: string, mode: number): Sink {
   const directory = openDirectory(path);
   const at = (name: string): string => `/proc/self/fd/${directory}/${name}`;
   const target = at(basename(path));
@@ -110,7 +108,7 @@ interface OpenSink {
   readonly target: string;
   readonly temporary: string;
   readonly fd: number;
-  readonly mode: number | undefined;
+  readonly mode: number;
 }
 
 class OwnSink implements Sink {
@@ -143,7 +141,7 @@ class OwnSink implements Sink {
       const before = lstatSync(target, { throwIfNoEntry: false });
       if (before !== undefined) requireFile(this.path, before);
       if (before !== undefined && process.geteuid?.() === 0) fchownSync(fd, before.uid, before.gid);
-      fchmodSync(fd, mode ?? (before === undefined ? NEW_MODE : before.mode & 0o777));
+      fchmodSync(fd, before === undefined ? mode : before.mode & 0o777);
       await sync(fd);
       renameSync(temporary, target);
       this.#isCommitted = true;

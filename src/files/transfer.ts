@@ -114,6 +114,10 @@ export class Download extends Moving {
     return this.source.bytes;
   }
 
+  get mode(): number {
+    return this.source.mode;
+  }
+
   get name(): string {
     return basename(this.deps.path);
   }

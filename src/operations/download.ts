@@ -21,6 +21,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
     result: Type.Object({
       url: Type.String({ description: 'The link.' }),
       bytes: Type.Integer({ description: 'Size of the file.' }),
+      mode: Type.String({ description: 'Its permissions, such as 644.' }),
       sha256: Type.Optional(Type.String({ description: 'Of the file, in hexadecimal digits.' })),
       expires_seconds: Type.Integer({ description: 'The link ends after this time.' }),
       message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
@@ -49,6 +50,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
       return {
         url,
         bytes: transfer.bytes,
+        mode: transfer.mode.toString(8).padStart(3, '0'),
         ...(sha256 !== undefined && { sha256 }),
         expires_seconds: LINK_SECONDS,
         ...messageOf(sha256 === undefined ? later : undefined, ignored),

@@ -15,12 +15,11 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
       'Makes a link to write one file on the server with PUT: curl -fT FILE URL. The file appears when it is whole; the answer has its SHA-256. The link needs no token, and ends with the file or after ten minutes.',
     args: Type.Object({
       path: Type.String({ minLength: 1, description: 'The file, an absolute path. What is there is replaced.' }),
-      mode: Type.Optional(
-        Type.String({
-          pattern: '^0?[0-7]{3}$',
-          description: 'Permissions such as 755. Default: those of what it replaces, else 644.',
-        }),
-      ),
+      mode: Type.String({
+        pattern: '^0?[0-7]{3}$',
+        default: '644',
+        description: 'Permissions of a new file. One that is replaced keeps its own.',
+      }),
     }),
     result: Type.Object({
       url: Type.String({ description: 'The link.' }),
@@ -32,7 +31,7 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
     readOnly: false,
     run: async ({ path, mode }, context, ignored) => {
       const { transfers } = deps;
-      const modeBits = mode === undefined ? undefined : Number.parseInt(mode, 8);
+      const modeBits = Number.parseInt(mode, 8);
       const { url, transfer } = await transfers.upload({ ...context, path }, () =>
         openAllowed(
           deps,

@@ -1,0 +1,113 @@
+import { statSync } from 'node:fs';
+import { basename, join, posix, resolve } from 'node:path';
+import type { Command } from '@commander-js/extra-typings';
+import { note } from '../client/attend.ts';
+import { type CopyDeps, fetchFile, sendFile } from '../client/copy.ts';
+import { fetchTree, isRemoteDirectory, sendTree } from '../client/copy-tree.ts';
+import { ClientFault } from '../client/faults.ts';
+import { Interrupts } from '../client/interrupts.ts';
+import { Patience } from '../client/patience.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { ProgressBar } from './progress-bar.ts';
+import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './remote.ts';
+
+/** `agent3 cp`. */
+export function defineCp(command: Command): void {
+  withRemote(command.argument('<source>', 'a file, or with -r a directory').argument('<target>', 'where it is to be'))
+    .option('-r, --recursive', 'copy a directory with all in it')
+    .option('-q, --quiet', 'show no progress bar')
+    .addHelpText('after', EXAMPLES + REMOTE_HELP)
+    .action((source, target, options) => runCp(source, target, options));
+}
+
+const EXAMPLES = `
+One of the two is on an agent: it begins with a colon, or with the host name of an agent and a colon.
+
+Examples:
+  agent3 cp site.tgz :/srv/site.tgz
+  agent3 cp :/var/log/syslog .
+  agent3 cp -r site agent.example.org:/srv            to /srv/site, by https
+  agent3 cp -r :/etc/nginx backup
+
+A connection that breaks is taken up where it was, for up to a minute. The SHA-256 of both is compared at the end.
+What is replaced stays as it was until the copy is whole, and keeps its permissions.
+`;
+
+interface CpOptions extends RemoteOptions {
+  readonly recursive?: true;
+  readonly quiet?: true;
+}
+
+/** A path on an agent: behind the colon. */
+interface RemotePath {
+  /** Of the agent; empty: that of the options and the environment. */
+  readonly host: string;
+  readonly path: string;
+}
+
+/** The path on an agent that a word names; undefined: it is one of this machine. */
+export function remotePathIn(word: string): RemotePath | undefined {
+  const [, host, path] = /^([^/:]*):(.*)$/s.exec(word) ?? [];
+  return host === undefined || path === undefined ? undefined : { host, path };
+}
+
+async function runCp(source: string, target: string, options: CpOptions): Promise<void> {
+  const [from, to] = [remotePathIn(source), remotePathIn(target)];
+  const remote = from ?? to;
+  if (remote === undefined || (from !== undefined && to !== undefined))
+    fail(EXIT_USAGE, 'one of the two has to be on an agent, and the other here: agent3 cp FILE :/path/on/the/agent');
+  if (!remote.path.startsWith('/')) fail(EXIT_USAGE, `a path on an agent is absolute: ${remote.host}:/${remote.path}`);
+  const named = remote.host === '' ? options : { ...options, url: options.url ?? `https://${remote.host}` };
+  const client = remoteClient(named, EXIT_USAGE);
+  const interrupts = new Interrupts();
+  interrupts.listen(() => process.exit(interrupts.exitCode));
+  using bar = new ProgressBar(options.quiet === true);
+  const patience = (): Patience =>
+    new Patience(interrupts.signal, (fault, seconds) => bar.say(`${fault.message} Trying again in ${seconds} s.`));
+  const deps = { client, patience, progress: bar.show };
+  try {
+    const left =
+      from === undefined
+        ? await send(deps, source, remote.path, options.recursive === true, bar)
+        : await receive(deps, remote.path, target, options.recursive === true, bar);
+    bar.end();
+    if (left > 0) note(`${left} links and special files were left out`);
+  } catch (error) {
+    bar.end();
+    if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message);
+    throw error;
+  }
+}
+
+async function send(deps: CopyDeps, local: string, remote: string, isTree: boolean, bar: ProgressBar): Promise<number> {
+  const isDirectory = isLocalDirectory(local);
+  if (isDirectory === undefined) fail(EXIT_FAILURE, `${local} does not exist`);
+  if (isDirectory && !isTree) fail(EXIT_USAGE, `${local} is a directory: copy it with -r`);
+  // As cp does: into a directory that is there.
+  const isInto = remote.endsWith('/') || (await isRemoteDirectory(deps, remote));
+  const target = isInto ? posix.join(remote, basename(resolve(local))) : remote;
+  if (isDirectory) return sendTree(deps, local, target, bar.begin);
+  bar.begin(basename(local));
+  await sendFile(deps, local, target);
+  return 0;
+}
+
+async function receive(
+  deps: CopyDeps,
+  remote: string,
+  local: string,
+  isTree: boolean,
+  bar: ProgressBar,
+): Promise<number> {
+  const isInto = local.endsWith('/') || isLocalDirectory(local) === true;
+  const target = isInto ? join(local, posix.basename(remote)) : local;
+  if (isTree && (await isRemoteDirectory(deps, remote))) return fetchTree(deps, remote, target, bar.begin);
+  bar.begin(posix.basename(remote));
+  await fetchFile(deps, remote, target);
+  return 0;
+}
+
+/** Undefined: there is nothing. */
+function isLocalDirectory(path: string): boolean | undefined {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory();
+}

@@ -1,0 +1,275 @@
+import { rmSync } from 'node:fs';
+import { type FileHandle, open, rename, stat } from 'node:fs/promises';
+import { describeErrno } from '../lib/errors.ts';
+import type { AgentClient } from './agent-client.ts';
+import { ClientFault, ConnectionBroken, CopyFault, faultOf, Refused } from './faults.ts';
+import { mayPass, mayPassOnceReached, type Patience, persist } from './patience.ts';
+
+/** How files are copied. */
+export interface CopyDeps {
+  readonly client: AgentClient;
+  /** A new one for each file. */
+  readonly patience: () => Patience;
+  /** Told of the bytes of a file that have passed, and of how many it has. */
+  readonly progress: (passed: number, bytes: number) => void;
+}
+
+interface DownloadLink {
+  readonly url: string;
+  readonly bytes: number;
+  /** Octal digits. */
+  readonly mode: string;
+  readonly sha256?: string;
+}
+
+/** What is known of an upload that was interrupted: where it goes on, or that it is complete, with the hash. */
+type Interrupted = { readonly offset: number } | { readonly sha256: string | undefined };
+
+const PIECE_BYTES = 262_144;
+/** A disk may take long to have a large file safe; a connection on which nothing moves for longer is broken. */
+const STALL_MS = 120_000;
+
+/** Ends a request on which nothing moves any more, until it is disposed of. */
+class Stall implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #timer: Timer;
+
+  constructor(private readonly url: string) {
+    this.#timer = this.#start();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  renew(): void {
+    this.#timer.refresh();
+  }
+
+  #start(): Timer {
+    const fault = new ConnectionBroken(`nothing has come from ${this.url} for ${STALL_MS / 1000} s`);
+    return setTimeout(() => this.#controller.abort(fault), STALL_MS);
+  }
+
+  [Symbol.dispose](): void {
+    clearTimeout(this.#timer);
+  }
+}
+
+/**
+ * Copies a file to an agent and compares the SHA-256 of both. A connection that breaks is taken up where it was. Throws a
+ * `ClientFault`.
+ */
+export async function sendFile(deps: CopyDeps, local: string, remote: string): Promise<void> {
+  const { client } = deps;
+  await using file = await openLocal(local, 'r');
+  const { size, mode } = await file.stat();
+  const args = { path: remote, mode: octal(mode) };
+  const patience = deps.patience();
+  let link = await linkFrom<{ readonly url: string }>(deps, 'upload', args);
+  let state: Interrupted = { offset: 0 };
+  for (;;) {
+    try {
+      if ('sha256' in state) return requireSame(remote, state.sha256, await hashOf(file, size));
+      const { offset } = state;
+      const hash = new Bun.CryptoHasher('sha256');
+      using stall = new Stall(client.url);
+      const body = piecesOf(file, offset, size, (piece, at) => {
+        hash.update(piece);
+        stall.renew();
+        patience.renew();
+        deps.progress(at, size);
+      });
+      const range = size === 0 ? {} : { 'content-range': `bytes ${offset}-${size - 1}/${size}` };
+      const answer = await client.transfer(link.url, { method: 'PUT', body, headers: range, signal: stall.signal });
+      const { sha256 } = (await answer.json()) as { readonly sha256?: string };
+      return requireSame(remote, sha256, offset === 0 ? hash.digest('hex') : await hashOf(file, size));
+    } catch (error) {
+      const fault = clientFault(client, error);
+      if (!mayGoOn(fault)) throw fault;
+      await patience.pause(fault);
+      if (isLost(fault)) {
+        link = await linkFrom(deps, 'upload', args);
+        state = { offset: 0 };
+      } else state = await persist(() => interruptedUpload(client, link.url), mayPass, patience);
+    }
+  }
+}
+
+/**
+ * Copies a file from an agent, beside its place first, and compares the SHA-256 of both. A connection that breaks is taken
+ * up where it was. Throws a `ClientFault`.
+ */
+export async function fetchFile(deps: CopyDeps, remote: string, local: string): Promise<void> {
+  const part = `${local}.agent3-part`;
+  const file = await openLocal(part, 'w+');
+  const removePart = (): void => rmSync(part, { force: true });
+  process.once('exit', removePart);
+  try {
+    const { mode, theirs, own } = await fetchInto(deps, remote, file);
+    requireSame(remote, theirs, own);
+    const before = await stat(local).catch(() => undefined);
+    await file.chmod(before === undefined ? Number.parseInt(mode, 8) & ~process.umask() : before.mode & 0o777);
+    await file.close();
+    await rename(part, local).catch((error) => {
+      throw new CopyFault(`${local} cannot be written: ${describeErrno(error)}`);
+    });
+  } catch (error) {
+    await file.close().catch(() => {});
+    removePart();
+    throw error;
+  } finally {
+    process.removeListener('exit', removePart);
+  }
+}
+
+/** What was fetched: its mode in octal digits, its SHA-256 as the agent says, and as it came. */
+interface Fetched {
+  readonly mode: string;
+  readonly theirs: string | undefined;
+  readonly own: string;
+}
+
+/** Writes all of a remote file into one that is empty. */
+async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Promise<Fetched> {
+  const { client } = deps;
+  const args = { path: remote };
+  const patience = deps.patience();
+  let link = await linkFrom<DownloadLink>(deps, 'download', args);
+  const { bytes } = link;
+  const hash = new Bun.CryptoHasher('sha256');
+  for (let at = 0; ; ) {
+    try {
+      using stall = new Stall(client.url);
+      if (at < bytes || bytes === 0) {
+        const headers = bytes === 0 ? {} : { range: `bytes=${at}-` };
+        const response = await client.transfer(link.url, { headers, signal: stall.signal });
+        for await (const piece of response.body ?? []) {
+          await writeAt(file, piece, at);
+          hash.update(piece);
+          at += piece.length;
+          stall.renew();
+          patience.renew();
+          deps.progress(at, bytes);
+        }
+        if (at < bytes) throw new ConnectionBroken(`the connection to ${client.url} was closed`);
+      }
+      const head = await client.transfer(link.url, { method: 'HEAD', signal: stall.signal });
+      return { mode: link.mode, theirs: digestIn(head) ?? link.sha256, own: hash.digest('hex') };
+    } catch (error) {
+      const fault = clientFault(client, error);
+      if (!mayGoOn(fault)) throw fault;
+      await patience.pause(fault);
+      if (!isLost(fault)) continue;
+      link = await linkFrom(deps, 'download', args);
+      if (link.bytes !== bytes) throw new CopyFault(`${remote} has changed while it was copied. Copy it again.`);
+    }
+  }
+}
+
+/** A link, asked for again where the answer was lost: one that nobody uses ends by itself. */
+function linkFrom<T extends object>({ client, patience }: CopyDeps, operation: string, args: object): Promise<T> {
+  return persist(() => client.call<T>(operation, args, { seconds: 60, fresh: true }), mayPassOnceReached(), patience());
+}
+
+async function interruptedUpload(client: AgentClient, url: string): Promise<Interrupted> {
+  using stall = new Stall(client.url);
+  const head = await client.transfer(url, { method: 'HEAD', signal: stall.signal });
+  if (head.status === 410) return { sha256: digestIn(head) };
+  const offset = Number(head.headers.get('upload-offset') ?? Number.NaN);
+  // A link that is gone: it begins again with another.
+  return { offset: head.ok && Number.isSafeInteger(offset) ? offset : 0 };
+}
+
+/** SHA-256 in hexadecimal digits, of `Repr-Digest` (RFC 9530). */
+function digestIn({ headers }: Response): string | undefined {
+  const base64 = /sha-256=:([\w+/=]+):/.exec(headers.get('repr-digest') ?? '')?.[1];
+  return base64 === undefined ? undefined : Buffer.from(base64, 'base64').toString('hex');
+}
+
+function clientFault(client: AgentClient, error: unknown): ClientFault {
+  return error instanceof ClientFault ? error : faultOf(client.url, error);
+}
+
+/** Its link has ended: the agent was restarted. */
+function isLost(fault: ClientFault): boolean {
+  return fault instanceof Refused && fault.status === 404;
+}
+
+/** Another try may go better: also where the agent has not seen yet that the connection before has ended. */
+function mayGoOn(fault: ClientFault): boolean {
+  if (fault instanceof CopyFault) return false;
+  if (isLost(fault) || mayPass(fault)) return true;
+  return (
+    fault instanceof Refused &&
+    (fault.status === 409 || (fault.status === 400 && fault.message.startsWith('Invalid request')))
+  );
+}
+
+function requireSame(remote: string, theirs: string | undefined, own: string): void {
+  if (theirs === own) return;
+  const what = theirs === undefined ? 'the agent tells no SHA-256 of it' : 'its SHA-256 is another';
+  throw new CopyFault(`${remote} was not copied whole: ${what}. Copy it again.`);
+}
+
+/** The bytes of a file, from `from` to before `to`; `note` hears of each piece, and where it ends. */
+function piecesOf(
+  file: FileHandle,
+  from: number,
+  to: number,
+  note: (piece: Uint8Array, end: number) => void,
+): ReadableStream<Uint8Array> {
+  let at = from;
+  return new ReadableStream(
+    {
+      pull: async (controller) => {
+        const piece = await readAt(file, at, to);
+        at += piece.length;
+        if (piece.length === 0) return at === to ? controller.close() : controller.error(changed());
+        note(piece, at);
+        controller.enqueue(piece);
+      },
+    },
+    { highWaterMark: 0 },
+  );
+}
+
+const changed = (): CopyFault => new CopyFault('the file became shorter while it was copied. Copy it again.');
+
+async function hashOf(file: FileHandle, size: number): Promise<string> {
+  const hash = new Bun.CryptoHasher('sha256');
+  for (let at = 0; at < size; ) {
+    const piece = await readAt(file, at, size);
+    if (piece.length === 0) throw changed();
+    hash.update(piece);
+    at += piece.length;
+  }
+  return hash.digest('hex');
+}
+
+async function readAt(file: FileHandle, at: number, to: number): Promise<Uint8Array> {
+  const piece = new Uint8Array(Math.min(PIECE_BYTES, to - at));
+  const { bytesRead } = await file.read(piece, 0, piece.length, at);
+  return piece.subarray(0, bytesRead);
+}
+
+async function writeAt(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
+  try {
+    for (let done = 0; done < bytes.length; ) {
+      const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
+      done += bytesWritten;
+    }
+  } catch (error) {
+    throw new CopyFault(`the copy cannot be written here: ${describeErrno(error)}`);
+  }
+}
+
+async function openLocal(path: string, flags: string): Promise<FileHandle> {
+  try {
+    return await open(path, flags, 0o600);
+  } catch (error) {
+    throw new CopyFault(`${path} cannot be opened: ${describeErrno(error)}`);
+  }
+}
+
+const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, '0');
