@@ -37,7 +37,7 @@ Examples:
   agent3 exec 'df -h / && free -m'
   agent3 exec --timeout 1800 'apt-get update && apt-get -y upgrade'
   agent3 exec 'cat > /etc/motd' < motd
-  tar c site | base64 | agent3 exec 'base64 -d | tar x -C /srv'
+  tar c site | agent3 exec 'tar x -C /srv'
   agent3 exec -t 'sudo passwd bob'
   session=$(agent3 exec --detach 'make -C /srv/app'); agent3 session read --follow "$session"
 

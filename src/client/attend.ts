@@ -4,7 +4,7 @@ import { visibleText } from '../lib/visible.ts';
 import type { AgentClient } from './agent-client.ts';
 import { writeAll } from './descriptor.ts';
 import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused } from './faults.ts';
-import { decodeText, type Input } from './input.ts';
+import { type Input, textOf } from './input.ts';
 import type { Interrupt, Interrupts } from './interrupts.ts';
 import { mayPass, Patience, persist, wasNotDone } from './patience.ts';
 import type { Started } from './sessions.ts';
@@ -187,14 +187,14 @@ class Feed {
     for await (const piece of pieces) {
       if (!(await this.send(piece))) return;
     }
-    await this.#write('', true, () => false);
+    await this.#write(new Uint8Array(), true, () => false);
   }
 
-  /** Sends `bytes`, which must be whole characters, as the command takes them; gives whether it goes on reading. */
+  /** Sends `bytes` as the command takes them; gives whether it goes on reading. */
   async send(bytes: Uint8Array): Promise<boolean> {
     let pauseMs = FIRST_PAUSE_MS;
     for (let rest = bytes; rest.length > 0; ) {
-      const answer = await this.#write(decodeText(rest, this.#sent), false, this.hasBroken);
+      const answer = await this.#write(rest, false, this.hasBroken);
       if (answer === undefined) return false;
       this.#sent += answer.written;
       rest = rest.subarray(answer.written);
@@ -207,8 +207,8 @@ class Feed {
   }
 
   /** The answer; undefined when the command takes no input any more and `isLoss` says that this is as it should be. */
-  async #write(input: string, close: boolean, isLoss: () => boolean): Promise<Written | undefined> {
-    const args = { session: this.session, input, close, wait: 0, plain: false };
+  async #write(bytes: Uint8Array, close: boolean, isLoss: () => boolean): Promise<Written | undefined> {
+    const args = { session: this.session, ...inputOf(bytes), close, wait: 0, plain: false };
     const attempt = (): Promise<Written> => {
       const fresh = performance.now() - this.#lastCallMs > IDLE_MS;
       this.#lastCallMs = performance.now();
@@ -231,6 +231,13 @@ class Feed {
       `standard input did not arrive whole: ${reason}, after ${this.#sent} bytes. Send it as a file in parts, or run the command again.`,
     );
   }
+}
+
+/** Bytes as arguments of `write_session`: what is text as text, which every agent takes. */
+function inputOf(bytes: Uint8Array) {
+  const text = textOf(bytes);
+  if (text !== undefined) return { input: text };
+  return { input: Buffer.from(bytes).toString('base64'), encoding: 'base64' };
 }
 
 interface EndState {

@@ -21,7 +21,7 @@ export type Input =
 
 /**
  * Reads the beginning of `source`: input that is short and there goes with the call, other input follows in pieces. With
- * `wholeOnly`, waits for all of it. Throws `InputFault` for what is no text, or too long for `wholeOnly`.
+ * `wholeOnly`, waits for all of it. Throws `InputFault` for what is no text, or too long, with `wholeOnly`.
  */
 export async function readInput(source: AsyncIterable<Uint8Array>, wholeOnly: boolean): Promise<Input> {
   const chunks = readable(source);
@@ -37,7 +37,6 @@ export async function readInput(source: AsyncIterable<Uint8Array>, wholeOnly: bo
     size += next.value.length;
     if (size <= SMALL_BYTES) continue;
     if (wholeOnly) throw tooLong();
-    decodeText(withoutTail(Buffer.concat(begun)), 0);
     return { kind: 'pieces', pieces: piecesOf(begun, chunks.next(), chunks) };
   }
 }
@@ -54,8 +53,9 @@ async function* readable(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
 function wholeInput(chunks: readonly Uint8Array[], wholeOnly: boolean): Input {
   const bytes = Buffer.concat(chunks);
   if (bytes.length === 0) return { kind: 'none' };
-  const text = decodeText(bytes, 0);
-  if (JSON.stringify(text).length <= SMALL_JSON_CHARS) return { kind: 'whole', text };
+  const text = textOf(bytes);
+  if (text === undefined && wholeOnly) throw notText();
+  if (text !== undefined && JSON.stringify(text).length <= SMALL_JSON_CHARS) return { kind: 'whole', text };
   if (wholeOnly) throw tooLong();
   return { kind: 'pieces', pieces: cut([bytes]) };
 }
@@ -94,15 +94,19 @@ function withoutTail<T extends Uint8Array>(bytes: T): T {
 
 const decoder = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-/** Bytes as text; `offset` tells where in the input they stand. Throws `InputFault` for what is no UTF-8. */
-export function decodeText(bytes: Uint8Array, offset: number): string {
+/** Bytes as text; undefined for what is no UTF-8. */
+export function textOf(bytes: Uint8Array): string | undefined {
   try {
     return decoder.decode(bytes);
   } catch {
-    throw new InputFault(
-      `standard input is no UTF-8 text (after byte ${offset}), and only text can be passed on. Send it as base64: base64 FILE | agent3 exec 'base64 -d | COMMAND'`,
-    );
+    return undefined;
   }
+}
+
+function notText(): InputFault {
+  return new InputFault(
+    'standard input is no UTF-8 text, and only text can be passed to a command that nobody follows. Leave --detach out, or pass no input with -n.',
+  );
 }
 
 function tooLong(): InputFault {

@@ -105,17 +105,13 @@ export class Download extends Moving {
 
   constructor(
     deps: TransferDeps,
-    private readonly source: Source,
+    readonly source: Source,
   ) {
     super(deps, source);
   }
 
   get bytes(): number {
     return this.source.bytes;
-  }
-
-  get mode(): number {
-    return this.source.mode;
   }
 
   get name(): string {

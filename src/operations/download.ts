@@ -50,7 +50,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
       return {
         url,
         bytes: transfer.bytes,
-        mode: transfer.mode.toString(8).padStart(3, '0'),
+        mode: transfer.source.mode.toString(8).padStart(3, '0'),
         ...(sha256 !== undefined && { sha256 }),
         expires_seconds: LINK_SECONDS,
         ...messageOf(sha256 === undefined ? later : undefined, ignored),

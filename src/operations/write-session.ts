@@ -27,8 +27,8 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
       const before = session.sizeOf('stdout');
       const otherFrom = session.sizeOf('stderr');
       const isOver = commands.endOf(session) === undefined;
-      const bytes = Buffer.from(given.input);
-      const written = isOver ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given.close);
+      const bytes = bytesOf(given);
+      const written = isOver ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given);
       if (given.wait > 0) {
         call.watch?.(() => session.totalBytes());
         const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
@@ -64,6 +64,10 @@ const writeArguments = Type.Object({
     default: '',
     description: 'Text; a line ends with a newline. \\u0003 is Ctrl-C in a terminal.',
   }),
+  encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
+    default: 'utf8',
+    description: 'base64: input is exact bytes.',
+  }),
   close: Type.Boolean({ default: false, description: 'Ends the input after this text, like Ctrl-D.' }),
   wait: Type.Number({
     minimum: 0,
@@ -90,8 +94,16 @@ function openInputOf(session: Session, input: CommandInput | undefined): Command
   );
 }
 
-function type(input: CommandInput, bytes: Uint8Array, close: boolean): number {
-  const written = bytes.length === 0 ? 0 : input.write(bytes);
+/** Throws `InvalidArguments` for what is not Base64 where it should be. */
+function bytesOf({ input, encoding }: Static<typeof writeArguments>): Uint8Array {
+  if (encoding === 'utf8') return Buffer.from(input);
+  const bytes = Buffer.from(input, 'base64');
+  if (bytes.toString('base64') === input) return bytes;
+  throw new InvalidArguments('input is not Base64 with its padding, which encoding asks for. Nothing was written.');
+}
+
+function type(input: CommandInput, bytes: Uint8Array, { close, encoding }: Static<typeof writeArguments>): number {
+  const written = bytes.length === 0 ? 0 : input.write(bytes, encoding === 'utf8');
   if (close && written === bytes.length) input.close();
   return written;
 }

@@ -6,8 +6,11 @@ import { incompleteTail } from '../lib/utf8.ts';
 /** The standard input of a command that stays open: somebody types into it while it runs. */
 export interface CommandInput {
   readonly what: OpenInput;
-  /** Bytes that were taken: fewer than given when the command reads too slowly, 0 when the input is closed. */
-  write(bytes: Uint8Array): number;
+  /**
+   * Bytes that were taken: fewer than given when the command reads too slowly, 0 when the input is closed. Of text, whole
+   * characters are: the rest is text, and can be sent again.
+   */
+  write(bytes: Uint8Array, isText: boolean): number;
   /** The end of the input: a reader sees end of file. */
   close(): void;
   readonly isOpen: boolean;
@@ -31,12 +34,11 @@ export class PipeInput implements CommandInput {
     return this.#open;
   }
 
-  /** Takes whole characters only: the rest of a text is then a text, and can be sent again. */
-  write(bytes: Uint8Array): number {
+  write(bytes: Uint8Array, isText: boolean): number {
     let taken = 0;
     while (this.#open && taken < bytes.length) {
       const part = bytes.subarray(taken, taken + WHOLE_WRITE_BYTES);
-      const count = this.#writeSome(part.subarray(0, part.length - incompleteTail(part)));
+      const count = this.#writeSome(isText ? part.subarray(0, part.length - incompleteTail(part)) : part);
       if (count === 0) break;
       taken += count;
     }

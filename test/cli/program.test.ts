@@ -32,6 +32,7 @@ test('has the grammar that was decided', () => {
         'watchdog',
         'completion',
         'connect',
+        'cp',
       ],
       ...['new', 'create', 'list', 'rotate', 'revoke'].map((verb) => `token ${verb}`),
       ...['list', 'check', 'explain'].map((verb) => `profile ${verb}`),

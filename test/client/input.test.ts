@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import fc from 'fast-check';
 import { InputFault } from '../../src/client/faults.ts';
-import { cells, decodeText, readInput } from '../../src/client/input.ts';
+import { cells, readInput, textOf } from '../../src/client/input.ts';
 import { decodeUtf8 } from '../../src/lib/utf8.ts';
 
 import '../helpers/bytes.ts';
@@ -53,7 +53,7 @@ describe('standard input', () => {
         }
         const pieces = await piecesOf(chunks);
         expect(Math.max(...pieces.map(({ length }) => length))).toBeLessThanOrEqual(49_152);
-        expect(pieces.map((piece) => decodeText(piece, 0)).join('') === text).toBe(true);
+        expect(pieces.map((piece) => textOf(piece)).join('') === text).toBe(true);
       }),
       { numRuns: 20 },
     );
@@ -64,8 +64,10 @@ describe('standard input', () => {
     expect(pieces.map(decodeUtf8)).toEqual(['one\n', 'two\n']);
   });
 
-  test('that is no text is refused', async () => {
-    const refused = readInput(source([Buffer.from([0x61, 0xff])]), false);
+  test('that is no text comes in pieces, or is refused for a command that nobody follows', async () => {
+    const bytes = Buffer.from([0x61, 0xff, 0xc3]);
+    expect(Buffer.concat(await piecesOf([bytes]))).toEqual(bytes);
+    const refused = readInput(source([bytes]), true);
     expect(await refused.catch((error) => error)).toBeInstanceOf(InputFault);
   });
 

@@ -7,8 +7,12 @@ export interface BreakingProxy extends Disposable {
   broken(): number;
 }
 
-/** Passes connections on to `target` on this machine, and breaks each when it has carried so many bytes of answers. */
-export function breakingProxy(target: number, bytes: number): BreakingProxy {
+/** Passes connections on to `target` on this machine, and breaks each when it has carried so many bytes of answers, or of requests. */
+export function breakingProxy(
+  target: number,
+  bytes: number,
+  counted: 'answers' | 'requests' = 'answers',
+): BreakingProxy {
   let broken = 0;
   const sockets = new Set<Socket>();
   const server = createServer((client) => {
@@ -18,15 +22,17 @@ export function breakingProxy(target: number, bytes: number): BreakingProxy {
       client.destroy();
       agent.destroy();
     };
-    agent.on('data', (data: Buffer) => {
+    const carry = (to: Socket, isCounted: boolean) => (data: Buffer) => {
+      if (!isCounted) return void to.write(data);
       const left = bytes - carried;
       carried += data.length;
-      client.write(data.subarray(0, left));
+      to.write(data.subarray(0, left));
       if (carried < bytes) return;
       broken++;
       end();
-    });
-    client.on('data', (data: Buffer) => agent.write(data));
+    };
+    agent.on('data', carry(client, counted === 'answers'));
+    client.on('data', carry(agent, counted === 'requests'));
     for (const socket of [client, agent]) {
       sockets.add(socket);
       socket.on('error', end);

@@ -167,14 +167,25 @@ describe('standard input', () => {
     expect(await exec(['head -n 1; exit 4'], { stdin: text })).toEqual({ code: 4, stdout: 'line\n', stderr: '' });
   });
 
-  test.concurrent('that is no text is refused, with what to do', async () => {
-    const small = await exec(['touch /tmp/never; cat'], { stdin: Buffer.from([1, 2, 0xff, 0xfe]) });
-    expect(small).toMatchObject({ code: 255, stdout: '' });
-    expect(small.stderr).toMatch(/^agent3: standard input is no UTF-8 text .*base64 -d/);
-    const late = Buffer.concat([Buffer.from('x'.repeat(2_000_000)), Buffer.from([0xff])]);
-    const large = await exec(['cat > /dev/null'], { stdin: late });
-    expect(large.code).toBe(255);
-    expect(large.stderr).toContain('no UTF-8 text');
+  test.concurrent('that is no text is passed byte for byte', async () => {
+    const bytes = new Uint8Array(1_500_000);
+    for (let at = 0; at < bytes.length; at += 65_536) crypto.getRandomValues(bytes.subarray(at, at + 65_536));
+    for (const stdin of [
+      bytes,
+      Uint8Array.of(1, 0, 0xff, 0xfe, 0xc3),
+      Uint8Array.of(0xe2),
+      bytes.subarray(0, 49_153),
+    ]) {
+      const { code, stdout, stderr } = await runClient(agent, ['exec', 'cat'], { stdin });
+      expect({ code, stderr: stderr.toString() }).toEqual({ code: 0, stderr: '' });
+      expect(stdout.equals(Buffer.from(stdin))).toBe(true);
+    }
+  });
+
+  test.concurrent('that is no text is refused for a command that nobody follows', async () => {
+    const refused = await exec(['--detach', 'cat'], { stdin: Uint8Array.of(0xff) });
+    expect(refused).toMatchObject({ code: 255, stdout: '' });
+    expect(refused.stderr).toMatch(/no UTF-8 text.*--detach/);
   });
 });
 
