@@ -65,9 +65,9 @@ Description
   ${description}
 
 Instructions
-${'-'.repeat(24)}
+---
 ${instructions}
-${'-'.repeat(24)}
+---
 
 Actions: Create new action, Import from URL
   ${schemaUrl}
