@@ -16,7 +16,7 @@ import type { CommandDeps, NewCommand } from './command.ts';
 import type { Confinement } from './confinement.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
-import { type Helper, startHelper } from './helper.ts';
+import { Helper, startWalled } from './helper.ts';
 import { Hold } from './hold.ts';
 import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
 
@@ -97,9 +97,9 @@ export class Commands {
     }
   }
 
-  /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `leave` frees. Throws as `startHelper`. */
+  /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `leave` frees. Throws as `startWalled`. */
   help(confinement: Confinement, script: string, args: readonly string[], leave: () => void): Helper {
-    return startHelper(this.deps, confinement, script, args, leave);
+    return new Helper(startWalled(this.deps, confinement, script, args), leave);
   }
 
   /** Holds a session whose command waits for a person, until the hold is disposed of. */

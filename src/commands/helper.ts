@@ -2,7 +2,7 @@ import { openMemory } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { Descriptors } from '../process/start.ts';
 import { describeFailure } from '../sandbox/sandbox-cause.ts';
-import { newSessionId } from '../sessions/record.ts';
+import { newSessionId, type SessionId } from '../sessions/record.ts';
 import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps } from './command.ts';
 import { type Confinement, forgetProbes, requireCeilings } from './confinement.ts';
@@ -25,12 +25,12 @@ export class Helper implements AsyncDisposable {
   #isSilent = false;
   #wake: () => void = () => {};
 
+  /** `leave` is called when it has ended. */
   constructor(
-    child: HelperProcess,
-    private readonly hasBegun: () => boolean,
-    private readonly release: () => void,
+    private readonly walled: Walled,
+    private readonly leave: () => void,
   ) {
-    this.#child = child;
+    this.#child = walled.child;
     this.#hasSaid = this.#listen();
   }
 
@@ -71,7 +71,7 @@ export class Helper implements AsyncDisposable {
   async ended(): Promise<number> {
     const code = await this.#child.exited;
     await this.#hasSaid;
-    if (this.#child.signalCode !== null || this.hasBegun()) return code;
+    if (this.#child.signalCode !== null || this.walled.hasBegun()) return code;
     forgetProbes();
     throw notRun(describeFailure(this.#said), new Error(this.#said));
   }
@@ -88,7 +88,8 @@ export class Helper implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
     await Promise.race([this.#child.exited, Bun.sleep(KILLED_SECONDS * 1000)]);
-    this.release();
+    this.walled.release();
+    this.leave();
   }
 
   async #listen(): Promise<void> {
@@ -109,17 +110,27 @@ export class Helper implements AsyncDisposable {
 
 type HelperProcess = Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
 
+/** A script of the agent's own within the walls of a profile. */
+export interface Walled {
+  readonly id: SessionId;
+  readonly child: HelperProcess;
+  /** Whether it has begun, when it is over: else its walls could not be made. */
+  hasBegun(): boolean;
+  /** Gives back what its walls took, when it is over. */
+  release(): void;
+}
+
 /**
- * Starts a script of sh(1) with its arguments; `leave` is called when it has ended. Throws `ProfileUnavailable` where what holds it cannot be made,
- * `MachineRefused` where the machine has no room for it.
+ * Starts a script of sh(1) with its arguments within the walls of a profile. Throws `ProfileUnavailable` where they cannot
+ * be made, `MachineRefused` where the machine has no room for it.
  */
-export function startHelper(
+export function startWalled(
   { account, cgroups }: Pick<CommandDeps, 'account' | 'cgroups'>,
   confinement: Confinement,
   script: string,
   args: readonly string[],
-  leave: () => void,
-): Helper {
+): Walled {
+  requireCeilings(confinement, cgroups?.holdsCeilings === true);
   using descriptors = new Descriptors();
   const id = newSessionId();
   const env = commandEnvironment(confinement.account ?? account, id, { LC_ALL: 'C' });
@@ -136,15 +147,11 @@ export function startHelper(
       ...(cgroup !== undefined && { cgroup: cgroup.path }),
     });
     for (const fd of boundary?.status.kept ?? []) descriptors.take(fd);
-    return new Helper(
-      child,
-      () => boundary?.status.hasBegun() ?? true,
-      () => {
-        boundary?.status.close();
-        cgroup?.remove();
-        leave();
-      },
-    );
+    const release = (): void => {
+      boundary?.status.close();
+      cgroup?.remove();
+    };
+    return { id, child, hasBegun: () => boundary?.status.hasBegun() ?? true, release };
   } catch (error) {
     cgroup?.remove();
     throw startError(error, confinement);

@@ -1,13 +1,13 @@
-import { boundaryOf, notRun } from '../commands/boundary.ts';
-import { type Confinement, requireCeilings } from '../commands/confinement.ts';
+import { notRun } from '../commands/boundary.ts';
+import type { Confinement } from '../commands/confinement.ts';
+import { startWalled, type Walled } from '../commands/helper.ts';
 import { MachineRefused } from '../lib/errors.ts';
-import { openMemory } from '../process/beginning.ts';
 import type { CommandCgroups } from '../process/cgroup.ts';
-import { type Account, commandEnvironment } from '../process/environment.ts';
-import { Descriptors } from '../process/start.ts';
+import type { Account } from '../process/environment.ts';
 import { kill } from '../process/terminate.ts';
 import { treeOfSession } from '../process/tree.ts';
 import { lastLine } from '../sandbox/sandbox-cause.ts';
+import type { SessionId } from '../sessions/record.ts';
 
 /** What helpers are started with. */
 export interface HelperDeps {
@@ -26,8 +26,8 @@ const MAX_ANSWER_BYTES = 8192;
  * bytes between the file and its standard streams. It answers lines; the agent opens no path for it.
  */
 export class Helper {
-  readonly #id = Bun.randomUUIDv7();
-  readonly #child: Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
+  readonly #id: SessionId;
+  readonly #child: Walled['child'];
   readonly #output: AsyncIterator<Uint8Array>;
   readonly #said: Promise<string>;
   #rest: Uint8Array = new Uint8Array();
@@ -40,24 +40,10 @@ export class Helper {
     script: string,
     args: readonly string[],
   ) {
-    const { account, cgroups } = deps;
-    requireCeilings(confinement, cgroups?.holdsCeilings === true);
-    using descriptors = new Descriptors();
-    const env = commandEnvironment(confinement.account ?? account, this.#id, { LC_ALL: 'C' });
-    const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
-    const inputs = (boundary?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
-    const more = [...inputs, ...(boundary?.descriptors ?? [])];
-    const cgroup = cgroups?.make(this.#id, confinement.ceilings);
-    this.#child = Bun.spawn([...(boundary?.words ?? []), '/bin/sh', '-c', script, 'sh', ...args], {
-      cwd: boundary?.cwd ?? '/',
-      env: boundary?.env ?? env,
-      stdio: ['pipe', 'pipe', 'pipe', ...more] as ['pipe', 'pipe', 'pipe'],
-      detached: true,
-      ...(cgroup !== undefined && { cgroup: cgroup.path }),
-      onExit: () => void setImmediate(() => cgroups?.of(this.#id).remove()),
-    });
-    for (const fd of boundary?.status.kept ?? []) descriptors.take(fd);
-    void this.#child.exited.then(() => boundary?.status.close());
+    const { id, child, release } = startWalled(deps, confinement, script, args);
+    this.#id = id;
+    this.#child = child;
+    void child.exited.then(() => setImmediate(release));
     this.#output = this.#child.stdout[Symbol.asyncIterator]();
     this.#said = new Response(this.#child.stderr).text().catch(() => '');
   }
