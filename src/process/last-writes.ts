@@ -2,10 +2,10 @@ import { readlinkSync } from 'node:fs';
 import { delay } from '../lib/clock.ts';
 import { isDead, readStat } from '../linux/proc.ts';
 
-/** What reads a pipe, as a process substitution does, gets so long to write what it has read. */
-const READER_MS = 200;
-/** What has not come to wait for anything, as a job that was started last. */
-const BEGINNER_MS = 50;
+/** What is about to end gets so long for it. */
+const PATIENCE_MS = 200;
+/** What has taken less CPU time and wants more has only begun: 50 ms, of which a busy machine gives little at a time. */
+const BEGINNER_TICKS = 5;
 const FIRST_LOOK_MS = 2;
 const SLOWEST_LOOK_MS = 16;
 
@@ -14,9 +14,9 @@ const SLOWEST_LOOK_MS = 16;
  * they write is output of the command. `left` looks for them.
  */
 export async function afterLastWrites(left: () => readonly number[]): Promise<readonly number[]> {
-  const sinceMs = performance.now();
+  const endMs = performance.now() + PATIENCE_MS;
   let pids = left();
-  for (let pauseMs = FIRST_LOOK_MS; pids.some((pid) => isAboutToEnd(pid, performance.now() - sinceMs)); ) {
+  for (let pauseMs = FIRST_LOOK_MS; pids.some(isAboutToEnd) && performance.now() < endMs; ) {
     await delay(pauseMs);
     pauseMs = Math.min(2 * pauseMs, SLOWEST_LOOK_MS);
     pids = left();
@@ -24,10 +24,11 @@ export async function afterLastWrites(left: () => readonly number[]): Promise<re
   return pids;
 }
 
-function isAboutToEnd(pid: number, waitedMs: number): boolean {
+/** A job that was started last has not come to wait for anything; a process substitution reads a pipe. */
+function isAboutToEnd(pid: number): boolean {
   const stat = readStat(pid);
   if (stat === undefined || isDead(stat)) return false;
-  return (waitedMs < BEGINNER_MS && 'RD'.includes(stat.state)) || (waitedMs < READER_MS && readsPipe(pid));
+  return ('RD'.includes(stat.state) && stat.cpuTicks < BEGINNER_TICKS) || readsPipe(pid);
 }
 
 function readsPipe(pid: number): boolean {
