@@ -42,6 +42,8 @@ const requestSchema = Type.Object({
   stdin: Type.String(),
   /** The context that its shell begins with, and what that brings. */
   context: Type.Optional(Type.Object({ name: Type.String(), sha256: Type.String(), brings: Type.String() })),
+  /** What is typed when the command asks for it, step by step. */
+  dialog: Type.Optional(Type.Array(Type.Object({ expect: Type.String(), send: Type.String() }))),
   /** `closed`: `stdin` is all it reads; else whoever has the token may type later. */
   input: Type.String(),
   limit_seconds: Type.Number(),
@@ -65,7 +67,7 @@ const decisionSchema = Type.Object({
 
 export type ApprovalDecision = Static<typeof decisionSchema>;
 
-/** The SHA-256 of a request: command, directory, environment, context, input and user are all in it. */
+/** The SHA-256 of a request: command, directory, environment, context, input, dialog and user are all in it. */
 export function digestOf(request: ApprovalRequest): string {
   const fields = Object.keys(requestSchema.properties).map((name) => {
     const value = request[name as keyof ApprovalRequest];
@@ -205,13 +207,19 @@ const SHOWN_INPUT_CHARS = 2000;
  */
 export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
   const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
-  const { context } = request;
+  const { context, dialog = [] } = request;
   const layout = { columns };
   const field = (text: string): string => visibleField(text, layout);
   const block = (title: string, text: string): string => `  ${title}\n${visibleBlock(text, layout)}`;
   const about = part === '' || part === cmd.trim() ? '' : ` (${part})`;
   const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
-  const whole = [cmd, cwd, ...Object.entries(env).flat(), context?.brings ?? ''].join('\n');
+  const whole = [
+    cmd,
+    cwd,
+    ...Object.entries(env).flat(),
+    context?.brings ?? '',
+    ...dialog.map(({ send }) => send),
+  ].join('\n');
   const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
   const shownInput = stdin.slice(0, SHOWN_INPUT_CHARS);
   const more = stdin.length - shownInput.length;
@@ -225,6 +233,10 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
     ...contextLines(context, field, block),
     ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
     ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
+    ...dialog.flatMap(({ expect, send }, index) => [
+      field(`step ${index + 1} of ${dialog.length}: when it writes ${expect}`),
+      block(`types ${sizeWords(send)}:`, send),
+    ]),
     ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
     ...(mixed.length === 0
       ? []

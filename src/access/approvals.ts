@@ -202,8 +202,8 @@ const SHOWN_CHARS = 2000;
  * What would run, as far as a notice shows it: without secrets, and without the rest of long texts; what nobody would see
  * is written out.
  */
-function shownOf({ cmd, env, stdin, context }: ApprovalRequest, mask: (text: string) => string) {
-  let isAll = true;
+function shownOf({ cmd, env, stdin, context, dialog }: ApprovalRequest, mask: (text: string) => string) {
+  let isAll = dialog === undefined;
   const show = (text: string): string => {
     const short = mask(text).slice(0, SHOWN_CHARS);
     if (short !== text) isAll = false;
@@ -214,6 +214,10 @@ function shownOf({ cmd, env, stdin, context }: ApprovalRequest, mask: (text: str
     env: Object.entries(env).map(([name, value]) => show(`${name}=${value}`)),
     stdin: show(stdin),
     ...(context !== undefined && { context: context.name, context_brings: show(context.brings) }),
+    // What is typed may be a password.
+    ...(dialog !== undefined && {
+      dialog: dialog.map(({ expect, send }) => `${show(expect)}: types ${send.length} characters`),
+    }),
   };
   return { texts, isAll };
 }

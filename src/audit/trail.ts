@@ -18,6 +18,7 @@ interface StartDetails {
   readonly stdin: string;
   readonly input: string;
   readonly execution_seconds: number;
+  readonly dialog?: readonly { readonly expect: string; readonly send: string }[];
   readonly held?: {
     readonly name: string;
     readonly sha256: string;
@@ -60,7 +61,7 @@ export class Trail {
 
   /** A command is about to start. Throws `MachineRefused` when that cannot be recorded: it must not start then. */
   started(session: Session, details: StartDetails): void {
-    const { cmd, cwd, user, isSandboxed, env, stdin, input, execution_seconds, held } = details;
+    const { cmd, cwd, user, isSandboxed, env, stdin, input, execution_seconds, held, dialog } = details;
     const { key, decision } = session.record;
     this.#write({
       event: 'start',
@@ -76,8 +77,14 @@ export class Trail {
       ...(stdin !== '' && { stdin_bytes: Buffer.byteLength(stdin), stdin_sha256: sha256(stdin) }),
       ...(held !== undefined && this.#contextOf(held)),
       ...(input !== 'closed' && { input }),
+      ...(dialog !== undefined && { dialog: dialog.map((step) => this.#stepOf(step)) }),
       limit_seconds: execution_seconds,
     });
+  }
+
+  /** Of what is typed, only how much: it may be a password, which its hash would give away. */
+  #stepOf({ expect, send }: { readonly expect: string; readonly send: string }): Fields {
+    return { expect: this.#mask(expect), send_bytes: Buffer.byteLength(send) };
   }
 
   /** What a context brings to a command, in the first line that names its digest: it seldom changes. */

@@ -32,6 +32,9 @@ export const outputFields = {
       { description: 'What the ended command took, where the server counts it.' },
     ),
   ),
+  dialog_ms: Type.Optional(
+    Type.Array(Type.Integer(), { description: 'How long each step of the dialog took that was done.' }),
+  ),
   message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
 } as const;
 
@@ -54,6 +57,7 @@ export interface Snapshot {
     readonly stdout_bytes: number;
     readonly stderr_bytes: number;
     readonly usage?: SessionRecord['usage'];
+    readonly dialog_ms?: SessionRecord['dialog_ms'];
   };
 }
 
@@ -103,6 +107,7 @@ function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock
       stdout_bytes: streams.stdout.size,
       stderr_bytes: streams.stderr.size,
       ...(record.usage !== undefined && { usage: record.usage }),
+      ...(record.dialog_ms !== undefined && { dialog_ms: record.dialog_ms }),
       ...stateOf(record),
     },
   };

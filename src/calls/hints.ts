@@ -18,6 +18,7 @@ export function recordHints(record: SessionRecord, context: HintContext, told: T
     signalHint(record),
     ...textHints(record),
     survivorsHint(record, context),
+    record.dialog_note,
     record.context_note,
     told.silence,
   ];

@@ -180,7 +180,7 @@ export interface Found {
 }
 
 /** A pattern in the syntax of JavaScript; `(?i)` at its beginning, as other languages write it, ignores case. */
-function parsePattern(text: string): Pick<SearchOrder, 'pattern' | 'flags'> {
+export function parsePattern(text: string, name = 'match'): Pick<SearchOrder, 'pattern' | 'flags'> {
   const ignoresCase = text.startsWith('(?i)');
   const pattern = ignoresCase ? text.slice(4) : text;
   let reason = '';
@@ -194,7 +194,7 @@ function parsePattern(text: string): Pick<SearchOrder, 'pattern' | 'flags'> {
     }
   }
   throw new InvalidArguments(
-    `match is no regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
+    `${name} is no regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
   );
 }
 

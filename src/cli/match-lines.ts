@@ -1,11 +1,23 @@
 import { writeSync } from 'node:fs';
 import type { Command } from '@commander-js/extra-typings';
 import type { SearchOrder } from '../calls/search.ts';
+import type { MatchQuestion } from '../commands/matcher.ts';
 import { type LineMatch, matchLines } from '../sessions/match-lines.ts';
 
 /** `agent3 match-lines`, hidden: a search in a session's output, which the agent starts for itself. */
 export function defineMatchLines(command: Command): void {
   command.action(searchFile);
+}
+
+/** `agent3 match-text`, hidden: answers the questions of a `Matcher`, as a process of its own: a pattern may take for ever. */
+export function defineMatchText(command: Command): void {
+  command.action(async () => {
+    for await (const line of console) {
+      const { pattern, flags, text } = JSON.parse(line) as MatchQuestion;
+      const found = new RegExp(pattern, flags).exec(text);
+      writeSync(1, `${JSON.stringify(found && found.index + found[0].length)}\n`);
+    }
+  });
 }
 
 /** Answers a `SearchOrder` with lines of JSON, as a process of its own: a pattern may take for ever. */

@@ -34,6 +34,7 @@ const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS
   '': {
     __complete: 'Print what may follow words of a command line (the completion scripts run this)',
     'match-lines': 'Search a file as the JSON on standard input says (the agent runs this for read_session with match)',
+    'match-text': 'Search texts as lines of JSON on standard input say (the agent runs this for shell with dialog)',
     'try-sandboxes': 'Try the profiles in the JSON on standard input (agent3 doctor and agent3 profile check run this)',
   },
 };
@@ -59,12 +60,21 @@ const DEFINITIONS = {
   completion: async () => (await import('./completion.ts')).defineCompletion,
   __complete: async () => (await import('./completion.ts')).defineComplete,
   'match-lines': async () => (await import('./match-lines.ts')).defineMatchLines,
+  'match-text': async () => (await import('./match-lines.ts')).defineMatchText,
   'try-sandboxes': async () => (await import('./profile.ts')).defineTrySandboxes,
 };
 
 /** What they do when their output cannot be written; the others end. `connect` ends its grant itself when nobody reads it. */
 const IGNORING: readonly string[] = ['install', 'uninstall', 'watchdog', 'connect'];
-const WRITING_TO_DESCRIPTORS: readonly string[] = ['serve', 'mcp', 'audit', 'exec', 'session', 'match-lines'];
+const WRITING_TO_DESCRIPTORS: readonly string[] = [
+  'serve',
+  'mcp',
+  'audit',
+  'exec',
+  'session',
+  'match-lines',
+  'match-text',
+];
 
 /** All subcommands, in the order of the help. */
 export const COMMANDS = Object.entries(SUMMARIES).flatMap(([group, summaries]) =>

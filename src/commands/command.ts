@@ -11,6 +11,7 @@ import type { TerminalSize } from '../process/terminal.ts';
 import type { Reopened } from '../sessions/reopened.ts';
 import type { NewSession, SessionStore } from '../sessions/store.ts';
 import type { Confinement } from './confinement.ts';
+import type { DialogStep } from './dialog.ts';
 
 /** The limits that hold for every command. */
 export interface CommandSettings {
@@ -21,6 +22,8 @@ export interface CommandSettings {
 
 /** What commands run with. */
 export interface CommandDeps {
+  /** How this program is started again, for work that needs a process of its own. */
+  readonly ownArgv: readonly string[];
   readonly settings: CommandSettings;
   readonly account: Account;
   readonly store: SessionStore;
@@ -52,6 +55,8 @@ export interface NewCommand extends Omit<NewSession, 'input' | 'file_max' | 'con
   readonly confinement?: Confinement;
   /** The context that its shell begins with and leaves to the next one. */
   readonly held?: HeldContext;
+  /** What is typed into it when it asks. */
+  readonly dialog?: readonly DialogStep[];
   /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
   /** Throws when it may not be started any more; asked when its start had to wait for the disk. */

@@ -35,6 +35,7 @@ export function detailsOf(command: NewCommand): NewSession {
     input,
     confinement,
     held,
+    dialog: _d,
     ...details
   } = command;
   const file_max = confinement?.fileBytes;

@@ -141,7 +141,8 @@ export class Proposals {
   }
 
   #requestOf(session: Session, command: NewCommand, { reason, part }: Decision): ApprovalRequest {
-    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held } = command;
+    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held, dialog } =
+      command;
     const now = this.deps.clock.now();
     return {
       session: session.id,
@@ -155,6 +156,9 @@ export class Proposals {
       stdin,
       ...(held !== undefined && {
         context: { name: held.name, sha256: held.sha256, brings: describeItems(held.items) },
+      }),
+      ...(dialog !== undefined && {
+        dialog: dialog.map(({ expect, send }) => ({ expect, send })),
       }),
       input,
       limit_seconds: execution_seconds,

@@ -90,3 +90,9 @@ export const MAX_CONTEXT_BYTES = 524_288;
 export const MAX_CONTEXTS_PER_TOKEN = 16;
 /** The name of a context, as a pattern. */
 export const CONTEXT_NAME = '^[A-Za-z0-9_.-]{1,64}$';
+
+/** Most steps of a dialog, and the longest text of one. */
+export const MAX_DIALOG_STEPS = 50;
+export const MAX_SEND_CHARS = 4096;
+/** Dialogs at once, of all tokens: each has a process of its own, of about 40 MB. */
+export const MAX_DIALOGS = 8;

@@ -4,7 +4,10 @@ import { BackgroundOff, InvalidArguments } from '../lib/errors.ts';
 import {
   CONTEXT_NAME,
   MAX_COMMAND_CHARS,
+  MAX_DIALOG_STEPS,
   MAX_KEY_CHARS,
+  MAX_PATTERN_CHARS,
+  MAX_SEND_CHARS,
   MIN_OUTPUT_BYTES,
   MIN_TIMEOUT_SECONDS,
 } from '../lib/limits.ts';
@@ -34,6 +37,20 @@ export function shellArguments(limits: OperationLimits) {
         description:
           'A name. Keeps directory, variables, functions, aliases and options of the shell for the next call with it.',
       }),
+    ),
+    dialog: Type.Optional(
+      Type.Array(
+        Type.Object({
+          expect: Type.String({ minLength: 1, maxLength: MAX_PATTERN_CHARS }),
+          send: Type.String({ maxLength: MAX_SEND_CHARS }),
+        }),
+        {
+          minItems: 1,
+          maxItems: MAX_DIALOG_STEPS,
+          description:
+            'With pty or interactive: waits for each expect, a regular expression, then types its send. End a line with a newline.',
+        },
+      ),
     ),
     stdin: Type.String({
       default: '',
@@ -95,6 +112,25 @@ export function environmentOf(entries: readonly unknown[]): Record<string, strin
     return [entry.slice(0, at), entry.slice(at + 1)];
   });
   return Object.fromEntries(env);
+}
+
+/**
+ * The steps of a dialog; a number that is to be typed becomes text. Throws `InvalidArguments`, which shows nothing of
+ * them: what is typed may be a password.
+ */
+export function dialogOf(steps: unknown): { readonly expect: string; readonly send: string }[] {
+  if (!Array.isArray(steps)) throw new InvalidArguments('dialog must be a list of {"expect": "…", "send": "…"}.');
+  if (steps.length < 1 || steps.length > MAX_DIALOG_STEPS)
+    throw new InvalidArguments(`dialog must have 1 to ${MAX_DIALOG_STEPS} steps, not ${steps.length}.`);
+  return steps.map((step: unknown, index) => {
+    const { expect, send } = (typeof step === 'object' && step !== null ? step : {}) as Record<string, unknown>;
+    const text = typeof send === 'number' ? String(send) : send;
+    if (typeof expect === 'string' && typeof text === 'string' && text.length <= MAX_SEND_CHARS)
+      return { expect, send: text };
+    throw new InvalidArguments(
+      `dialog[${index}] must have expect, a regular expression, and send, a text of up to ${MAX_SEND_CHARS} characters.`,
+    );
+  });
 }
 
 /** What a call says of its command's time. */

@@ -1,9 +1,11 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
+import { parsePattern } from '../calls/search.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import { withBus } from '../commands/look.ts';
+import type { DialogStep } from '../commands/dialog.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.ts';
@@ -50,6 +52,7 @@ export class CommandChecks {
     if (confinement !== undefined) await this.#requireWalls(context, confinement);
     checkEnvironment(env);
     if (!stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
+    const dialog = dialogSteps(given);
     return {
       ...{ principal, address, cmd, cwd, env, stdin },
       input: given.pty ? 'terminal' : given.interactive ? 'pipe' : 'closed',
@@ -60,6 +63,7 @@ export class CommandChecks {
       revalidate: () => void revalidate(context, NOTHING_RUN),
       ...(confinement !== undefined && { confinement: await withBus(confinement, this.deps.clock) }),
       ...(profile.isLook && { look: true }),
+      ...(dialog !== undefined && { dialog }),
       profile: profile.name,
     };
   }
@@ -116,6 +120,17 @@ export function requireCommand({ cmd }: Readonly<Record<string, unknown>>): void
   throw new MissingCommand(
     'Send the command to run as cmd, a string such as "uptime"; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}.',
   );
+}
+
+/** The steps of a dialog. Throws `InvalidArguments` for a pattern that is none, and where nothing can be typed. */
+function dialogSteps({ dialog, pty, interactive }: ShellArguments): DialogStep[] | undefined {
+  if (dialog === undefined) return undefined;
+  if (!pty && !interactive)
+    throw new InvalidArguments('dialog needs pty: true for a terminal, or interactive: true for an open input.');
+  return dialog.map(({ expect, send }, index) => {
+    if (!send.isWellFormed()) throw new InvalidArguments(loneSurrogate(`dialog[${index}].send`));
+    return { expect, ...parsePattern(expect, `dialog[${index}].expect`), send };
+  });
 }
 
 /** What a context ends with: another user, or another sandbox. */

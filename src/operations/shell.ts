@@ -16,7 +16,7 @@ import { timesDerived } from '../sandbox/hidden.ts';
 import { isOfCommand, outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
-import { environmentOf, planTime, type ShellArguments, shellArguments } from './shell-arguments.ts';
+import { dialogOf, environmentOf, planTime, type ShellArguments, shellArguments } from './shell-arguments.ts';
 import { CommandChecks, NOTHING_RUN, requireCommand } from './shell-checks.ts';
 
 /** What an answer of every command has. */
@@ -41,7 +41,11 @@ export function shellOperation(deps: OperationDeps): Operation {
     destructive: false,
     readOnly: false,
     recordsItself: true,
-    normalize: (args) => (Array.isArray(args['env']) ? { ...args, env: environmentOf(args['env']) } : args),
+    normalize: ({ env, dialog, ...args }) => ({
+      ...args,
+      ...(env !== undefined && { env: Array.isArray(env) ? environmentOf(env) : env }),
+      ...(dialog !== undefined && { dialog: dialogOf(dialog) }),
+    }),
     documented: {
       env: Type.Optional(
         Type.Array(Type.String(), {
@@ -202,8 +206,12 @@ async function waitForEnd(deps: OperationDeps, session: Session, context: CallCo
   if (end === undefined || seconds <= 0) return;
   context.watch?.(() => session.totalBytes());
   const deadline = context.deadline.before(LOOK_SECONDS).orAfter(seconds);
+  const dialog = commands.dialogOf(session);
+  if (dialog !== undefined) await dialog.until(deadline, context.shutdown);
+  // A pattern that has not come: what is typed now is up to the client.
+  const isDue = session.record.dialog_note !== undefined;
   if (commands.inputOf(session) === undefined) await deadline.waitFor(end, context.shutdown);
-  else await waitForPrompt(commands, session, deadline, context.shutdown);
+  else if (!isDue) await waitForPrompt(commands, session, deadline, context.shutdown);
   if (!context.cancelled?.fired) return;
   if (session.record.status === 'running') session.update({ taken_back: true });
   await commands.stop(session, 'killed');

@@ -53,6 +53,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const turns = new Turns();
   const contexts = new Contexts(config.sessionsDirectory, clock);
   const shared = {
+    ownArgv: ownArgv(),
     account,
     store,
     contexts,

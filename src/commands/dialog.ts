@@ -1,0 +1,198 @@
+import { Deadline, delay, SignalOnce } from '../lib/clock.ts';
+import { MAX_DIALOGS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
+import { incompleteTail } from '../lib/utf8.ts';
+import { openSequenceLength } from '../lib/visible.ts';
+import { Gate } from '../process/gate.ts';
+import type { CommandInput } from '../process/input.ts';
+import { Growth } from '../sessions/growth.ts';
+import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
+import { Matcher } from './matcher.ts';
+
+/** One step of a dialog: what is waited for, a regular expression, and what is typed then. */
+export interface DialogStep {
+  /** As the client wrote it. */
+  readonly expect: string;
+  readonly pattern: string;
+  readonly flags: string;
+  readonly send: string;
+}
+
+/** What a dialog works with. */
+export interface DialogDeps {
+  readonly ownArgv: readonly string[];
+  readonly session: Session;
+  readonly input: CommandInput;
+  readonly steps: readonly DialogStep[];
+  readonly end: SignalOnce;
+  /** Whether the command waits for somebody to type. */
+  readonly isAsking: () => boolean;
+}
+
+/** How a dialog went. */
+interface DialogResult {
+  /** How long each step took that was done. */
+  readonly dialog_ms: number[];
+  /** Why the next one was not, in sentences. */
+  readonly dialog_note?: string;
+}
+
+/** A command that waits for input and writes nothing for so long will not write what is waited for. */
+const SILENT_SECONDS = 5;
+/** How long a command is given to read what is typed. */
+const READ_SECONDS = 5;
+/** A prompt may be written before the terminal is set for its answer: so long, it is waited for until it reads. */
+const SETTLE_SECONDS = 1;
+const SETTLE_LOOK_MS = 10;
+const FIRST_LOOK_SECONDS = 0.15;
+const SLOWEST_LOOK_SECONDS = 1;
+
+const slots = new Gate(MAX_DIALOGS, 'dialogs', '');
+
+/** Types into a command what its client has said before: step by step, each when its pattern has come. */
+export class Dialog {
+  readonly over = new SignalOnce();
+  readonly #stopped = new SignalOnce();
+  readonly #ms: number[] = [];
+  readonly #shown: readonly ShownText[];
+  /** Also where no call waits for it: a person has approved its command meanwhile. */
+  readonly #deadline = Deadline.after(MAX_WAIT_SECONDS);
+
+  /** Begins at once. `whenOver` gets how it went. */
+  constructor(
+    private readonly deps: DialogDeps,
+    whenOver: (went: DialogResult) => void,
+  ) {
+    this.#shown = STREAMS.map((name) => new ShownText(deps.session, name));
+    void this.#takeSteps().then((note) => {
+      whenOver({ dialog_ms: this.#ms, ...(note !== undefined && { dialog_note: note }) });
+      this.over.fire();
+    });
+  }
+
+  /** Waits for its end, and ends it at `deadline`: what is typed after that is up to the client. */
+  async until(deadline: Deadline, shutdown: SignalOnce): Promise<void> {
+    await deadline.waitFor(this.over, shutdown);
+    this.#stopped.fire();
+    await this.over.wait();
+  }
+
+  async #takeSteps(): Promise<string | undefined> {
+    const { session, steps, ownArgv } = this.deps;
+    let leave = (): void => {};
+    try {
+      leave = await slots.enter(session.record.principal, MAX_DIALOGS, (called) => this.#deadline.waitFor(called));
+      using matcher = new Matcher(ownArgv);
+      for (const [index, step] of steps.entries()) {
+        const startedMs = performance.now();
+        const why = (await this.#waitFor(step, matcher)) ?? (await this.#type(step.send));
+        if (why !== undefined) return describe(index, steps, why, this.deps.end.fired);
+        this.#ms.push(Math.round(performance.now() - startedMs));
+      }
+      return undefined;
+    } catch (error) {
+      return `The dialog was not held: ${error instanceof Error ? error.message : error}`;
+    } finally {
+      leave();
+    }
+  }
+
+  /** Waits until a pattern is in what the command wrote since the step before. Gives why it did not come. */
+  async #waitFor(step: DialogStep, matcher: Matcher): Promise<string | undefined> {
+    const { session, end, isAsking } = this.deps;
+    using stdout = new Growth(session.path('stdout'));
+    using stderr = new Growth(session.path('stderr'));
+    let silentSinceMs = performance.now();
+    let pause = FIRST_LOOK_SECONDS;
+    for (let isFirst = true; ; isFirst = false) {
+      const grown = [stdout.next(), stderr.next()];
+      const isOver = end.fired;
+      for (const shown of this.#shown) {
+        if (!shown.read() && !isFirst) continue;
+        const found = await matcher.find(step, shown.text);
+        if (found === 'slow') return 'its pattern takes too long to match: use a simpler one';
+        if (found === undefined) continue;
+        shown.consume(found);
+        return undefined;
+      }
+      if (isOver) return 'the command ended before that came';
+      if (this.#stopped.fired || this.#deadline.passed) return 'that did not come in time';
+      await this.#deadline.orAfter(pause).waitFor(end, this.#stopped, ...grown);
+      if (grown.some(({ fired }) => fired)) {
+        silentSinceMs = performance.now();
+        pause = FIRST_LOOK_SECONDS;
+        // A flood of output wakes us no more often than that.
+        await delay(SETTLE_LOOK_MS);
+        continue;
+      }
+      if (performance.now() - silentSinceMs > SILENT_SECONDS * 1000 && isAsking()) return 'that did not come';
+      pause = Math.min(pause * 1.5, SLOWEST_LOOK_SECONDS);
+    }
+  }
+
+  /** Types a text once the command reads. Gives why that is not done. */
+  async #type(text: string): Promise<string | undefined> {
+    const { input, end, isAsking } = this.deps;
+    const settled = Deadline.after(SETTLE_SECONDS);
+    while (!settled.passed && !end.fired && !isAsking()) await delay(SETTLE_LOOK_MS);
+    const bytes = Buffer.from(text);
+    const deadline = Deadline.after(READ_SECONDS);
+    for (let at = 0; at < bytes.length; ) {
+      at += input.write(bytes.subarray(at));
+      if (at === bytes.length) break;
+      if (!input.isOpen || end.fired) return 'its input is closed';
+      if (deadline.passed) return `it read ${at} of the ${bytes.length} bytes that were typed`;
+      await delay(SETTLE_LOOK_MS);
+    }
+    return undefined;
+  }
+}
+
+const SHOWN_PATTERN_CHARS = 100;
+
+function describe(index: number, steps: readonly DialogStep[], why: string, isOver: boolean): string {
+  const pattern = JSON.stringify(steps[index]?.expect.slice(0, SHOWN_PATTERN_CHARS));
+  const next = isOver ? '' : ' The command still runs: type with write_session, or stop it with kill_session.';
+  return `The dialog ended at step ${index + 1} of ${steps.length}, ${pattern}: ${why}.${next}`;
+}
+
+/** So much of what a command wrote is searched: a prompt stands at its end. */
+const MOST_CHARS = 16_384;
+const PIECE_BYTES = 65_536;
+/** What is further behind is passed over: a command can write a gigabyte a second. */
+const MOST_BEHIND_BYTES = 1_048_576;
+
+/** What a stream shows since the step before, without escape sequences. */
+class ShownText {
+  #offset = 0;
+  /** The beginning of an escape sequence. */
+  #open = '';
+  text = '';
+
+  constructor(
+    private readonly session: Session,
+    private readonly name: StreamName,
+  ) {}
+
+  /** Takes what was written since the last time; false where that is nothing. */
+  read(): boolean {
+    const stream = this.session.stream(this.name);
+    this.#offset = Math.max(this.#offset, stream.size - MOST_BEHIND_BYTES);
+    let isNew = false;
+    for (;;) {
+      const piece = stream.read(this.#offset, PIECE_BYTES);
+      const bytes = piece.subarray(0, piece.length - incompleteTail(piece));
+      if (bytes.length === 0) return isNew;
+      isNew = true;
+      this.#offset += bytes.length;
+      const raw = this.#open + Buffer.from(bytes).toString();
+      this.#open = raw.slice(raw.length - openSequenceLength(raw));
+      const shown = Bun.stripANSI(raw.slice(0, raw.length - this.#open.length)).replaceAll('\r', '');
+      this.text = (this.text + shown).slice(-MOST_CHARS);
+    }
+  }
+
+  /** Forgets the text up to `end`. */
+  consume(end: number): void {
+    this.text = this.text.slice(end);
+  }
+}

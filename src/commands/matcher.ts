@@ -1,0 +1,63 @@
+/** A pattern that takes longer is given up. */
+const MATCH_MS = 2000;
+
+/** What the process is asked, as a line of JSON; it answers with one: the end of the first match, or null. */
+export interface MatchQuestion {
+  readonly pattern: string;
+  readonly flags: string;
+  readonly text: string;
+}
+
+/** Looks for patterns in a process of its own, which is killed when one takes too long: none can hold the agent up. */
+export class Matcher implements Disposable {
+  readonly #child: Bun.Subprocess<'pipe', 'pipe', 'ignore'>;
+  readonly #answers: ReadableStreamDefaultReader<Uint8Array>;
+  #read = '';
+
+  /** `ownArgv` is how this program is started again. */
+  constructor(ownArgv: readonly string[]) {
+    this.#child = Bun.spawn([...ownArgv, 'match-text'], {
+      cwd: '/',
+      // Nothing of the agent's own.
+      env: {},
+      detached: true,
+      stdin: 'pipe',
+      stdout: 'pipe',
+      stderr: 'ignore',
+    });
+    this.#answers = this.#child.stdout.getReader() as ReadableStreamDefaultReader<Uint8Array>;
+  }
+
+  /** Where the first match in `text` ends; undefined where there is none, `slow` where that takes too long to say. */
+  async find({ pattern, flags }: Omit<MatchQuestion, 'text'>, text: string): Promise<number | 'slow' | undefined> {
+    const question: MatchQuestion = { pattern, flags, text };
+    this.#child.stdin.write(`${JSON.stringify(question)}\n`);
+    await this.#child.stdin.flush();
+    const line = await this.#nextLine();
+    return line === undefined ? 'slow' : (JSON.parse(line) ?? undefined);
+  }
+
+  async #nextLine(): Promise<string | undefined> {
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), MATCH_MS + START_MS);
+    try {
+      while (!this.#read.includes('\n')) {
+        const { value, done } = await this.#answers.read();
+        if (done) return undefined;
+        this.#read += Buffer.from(value).toString();
+      }
+    } finally {
+      clearTimeout(timer);
+    }
+    const end = this.#read.indexOf('\n');
+    const line = this.#read.slice(0, end);
+    this.#read = this.#read.slice(end + 1);
+    return line;
+  }
+
+  [Symbol.dispose](): void {
+    this.#child.kill('SIGKILL');
+  }
+}
+
+/** The process starts within this, on a busy machine too. */
+const START_MS = 5000;
