@@ -14,7 +14,7 @@ import { outlivesMachine, type SessionId, type SessionRecord } from '../sessions
 import type { Session } from '../sessions/session.ts';
 import type { CommandDeps, NewCommand } from './command.ts';
 import type { Confinement } from './confinement.ts';
-import { Dialog, type DialogStep } from './dialog.ts';
+import { Dialogs } from './dialog.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
 import { Helper, startWalled } from './helper.ts';
@@ -27,7 +27,7 @@ export class Commands {
   /** Those that wait for a person. */
   readonly #held = new Map<SessionId, Hold>();
   readonly #inputs = new Map<SessionId, CommandInput>();
-  readonly #dialogs = new Map<SessionId, Dialog>();
+  readonly dialogs = new Dialogs();
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
   readonly #looks: Looks;
@@ -125,9 +125,14 @@ export class Commands {
       const more = { isSandboxed: confinement?.sandbox !== undefined, status };
       this.#supervise(session, process, leave, session.record.execution_seconds, more);
       if (keepsExitCode) this.#outliving.add(session.id);
-      if (input !== undefined && dialog !== undefined) this.#hold(session, input, dialog);
       recordProcess(this.deps, session, process);
-      return this.#running.get(session.id)?.over;
+      const end = this.#running.get(session.id)?.over;
+      if (input !== undefined && dialog !== undefined && end !== undefined) {
+        const isAsking = (): boolean => this.waitsForInput(session);
+        const tell = (went: Partial<SessionRecord>): void => updateRecord(this.deps, session, went);
+        this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, isAsking }, tell);
+      }
+      return end;
     };
     if (outlivesMachine(session.record)) await this.starts.launch(session, output, command, follow);
     else follow(launchOnRecord(this.deps, session, output, command));
@@ -158,23 +163,6 @@ export class Commands {
   waitsForInput(session: Session): boolean {
     const input = this.#inputs.get(session.id);
     return input?.isOpen === true && waitsForInput(this.treeOf(session).members(), input.what);
-  }
-
-  /** The dialog with a session's command; undefined where there is none, or it is over. */
-  dialogOf(session: Session): Dialog | undefined {
-    return this.#dialogs.get(session.id);
-  }
-
-  /** Holds a dialog with a command; how it went stands in the session's record then. */
-  #hold(session: Session, input: CommandInput, steps: readonly DialogStep[]): void {
-    const end = this.#running.get(session.id)?.over;
-    if (end === undefined) return;
-    const isAsking = (): boolean => this.waitsForInput(session);
-    const dialog = new Dialog({ ownArgv: this.deps.ownArgv, session, input, steps, end, isAsking }, (went) => {
-      this.#dialogs.delete(session.id);
-      updateRecord(this.deps, session, went);
-    });
-    this.#dialogs.set(session.id, dialog);
   }
 
   /** Whether a process of the session is still under supervision. */

@@ -5,6 +5,7 @@ import { openSequenceLength } from '../lib/visible.ts';
 import { Gate } from '../process/gate.ts';
 import type { CommandInput } from '../process/input.ts';
 import { Growth } from '../sessions/growth.ts';
+import type { SessionId } from '../sessions/record.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { Matcher } from './matcher.ts';
 
@@ -48,8 +49,28 @@ const SLOWEST_LOOK_SECONDS = 1;
 
 const slots = new Gate(MAX_DIALOGS, 'dialogs', '');
 
+/** The dialogs that are held. */
+export class Dialogs {
+  readonly #held = new Map<SessionId, Dialog>();
+
+  /** That with a session's command; undefined where there is none, or it is over. */
+  of({ id }: Session): Dialog | undefined {
+    return this.#held.get(id);
+  }
+
+  /** Begins a dialog. `whenOver` gets how it went. */
+  hold(deps: DialogDeps, whenOver: (went: DialogResult) => void): void {
+    const { id } = deps.session;
+    const dialog = new Dialog(deps, (went) => {
+      this.#held.delete(id);
+      whenOver(went);
+    });
+    this.#held.set(id, dialog);
+  }
+}
+
 /** Types into a command what its client has said before: step by step, each when its pattern has come. */
-export class Dialog {
+class Dialog {
   readonly over = new SignalOnce();
   readonly #stopped = new SignalOnce();
   readonly #ms: number[] = [];

@@ -41,14 +41,13 @@ export function shellArguments(limits: OperationLimits) {
     dialog: Type.Optional(
       Type.Array(
         Type.Object({
-          expect: Type.String({ minLength: 1, maxLength: MAX_PATTERN_CHARS }),
-          send: Type.String({ maxLength: MAX_SEND_CHARS }),
+          expect: Type.String({ minLength: 1, maxLength: MAX_PATTERN_CHARS, description: 'A regular expression.' }),
+          send: Type.String({ maxLength: MAX_SEND_CHARS, description: 'Ends with a newline, as a line does.' }),
         }),
         {
           minItems: 1,
           maxItems: MAX_DIALOG_STEPS,
-          description:
-            'With pty or interactive: waits for each expect, a regular expression, then types its send. End a line with a newline.',
+          description: 'With pty or interactive: waits for each expect in the output, then types its send.',
         },
       ),
     ),

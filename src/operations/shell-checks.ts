@@ -4,8 +4,8 @@ import { type CallContext, type OperationDeps, revalidate } from '../calls/conte
 import { parsePattern } from '../calls/search.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
-import { withBus } from '../commands/look.ts';
 import type { DialogStep } from '../commands/dialog.ts';
+import { withBus } from '../commands/look.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.ts';

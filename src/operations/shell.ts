@@ -206,7 +206,7 @@ async function waitForEnd(deps: OperationDeps, session: Session, context: CallCo
   if (end === undefined || seconds <= 0) return;
   context.watch?.(() => session.totalBytes());
   const deadline = context.deadline.before(LOOK_SECONDS).orAfter(seconds);
-  const dialog = commands.dialogOf(session);
+  const dialog = commands.dialogs.of(session);
   if (dialog !== undefined) await dialog.until(deadline, context.shutdown);
   // A pattern that has not come: what is typed now is up to the client.
   const isDue = session.record.dialog_note !== undefined;

@@ -179,6 +179,7 @@ describe("ChatGPT's rules:", () => {
     );
     expect(required).toEqual({
       '/shell': ['cmd'],
+      '/shell.dialog[]': ['expect', 'send'],
       '/look': ['cmd'],
       '/read_session': ['session'],
       '/kill_session': ['session'],
@@ -226,7 +227,7 @@ describe("ChatGPT's rules:", () => {
       expect(Object.keys(schema?.properties ?? {}).length).toBeGreaterThan(0);
     }
     expect(flat.paths['/shell']?.['post']?.responses['200']?.description).toBe(
-      'stdout, stderr, exit_code, session, status, duration_ms, stdout_bytes, stderr_bytes, usage, message, omitted',
+      'stdout, stderr, exit_code, session, status, duration_ms, stdout_bytes, stderr_bytes, usage, dialog_ms, message, omitted',
     );
   });
 });
