@@ -158,7 +158,7 @@ class Dialog {
     const bytes = Buffer.from(text);
     const deadline = Deadline.after(READ_SECONDS);
     for (let at = 0; at < bytes.length; ) {
-      at += input.write(bytes.subarray(at));
+      at += input.write(bytes.subarray(at), true);
       if (at === bytes.length) break;
       if (!input.isOpen || end.fired) return 'its input is closed';
       if (deadline.passed) return `it read ${at} of the ${bytes.length} bytes that were typed`;
