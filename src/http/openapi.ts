@@ -93,15 +93,17 @@ function flatDetail({ name, summary, description, args, result, readOnly }: Oper
     // A person may allow for good what only reads, and confirms the rest.
     'x-openai-isConsequential': !readOnly,
     requestBody: body(plainObject(args)),
-    responses: { 200: json(leanFields(result).join(', '), ANSWER) },
+    responses: { 200: json(fieldNames(result), ANSWER) },
   };
 }
 
-/** What the door of the original alone answers with. */
-const FULL_FIELDS = ['truncated', 'repeat', 'reason'];
+/** An answer shows its other fields by itself. */
+const MOST_NAMES = 6;
 
-function leanFields({ properties }: TObject): readonly string[] {
-  return Object.keys(properties).filter((name) => !FULL_FIELDS.includes(name));
+/** The first fields of an answer, by name. */
+function fieldNames({ properties }: TObject): string {
+  const names = Object.keys(properties);
+  return [...names.slice(0, MOST_NAMES), ...(names.length > MOST_NAMES ? ['…'] : [])].join(', ');
 }
 
 /** For a person who tries the operation out: every field described, and a body to begin with. */

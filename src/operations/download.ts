@@ -14,9 +14,9 @@ const HASHED_AT_ONCE_BYTES = 134_217_728;
 export function downloadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'download',
-    summary: 'Make a link to download a file',
+    summary: 'Download a file',
     description:
-      'Makes a link to read one file of the server with GET: curl -fo FILE URL. It needs no token, and ends when all bytes have passed once or after ten minutes. Give it only to whom the file is for.',
+      'Makes a link to read one file with GET: curl -fo FILE URL. It needs no token, so keep it secret, and ends when all has passed once or after ten minutes.',
     args: Type.Object({ path: Type.String({ minLength: 1, description: 'The file, an absolute path.' }) }),
     result: Type.Object({
       url: Type.String({ description: 'The link.' }),

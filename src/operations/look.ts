@@ -20,9 +20,9 @@ export function lookOperation(deps: OperationDeps): Operation {
   const { cmd, cwd, stdin, timeout, keep, max_output } = shellArguments(deps.limits).properties;
   return defineOperation(deps, {
     name: 'look',
-    summary: 'Run a command that only reads',
+    summary: 'Run a command to read',
     description:
-      'Runs a command that cannot change anything: files are read-only, and there is no network. Shows files, services, logs, processes and ports (cat, systemctl status, journalctl, ps, ss, df). Use shell for all else.',
+      'Runs a command that cannot change anything: files are read-only, /tmp is empty, and there is no network. Shows files, services, logs, processes and ports. Use shell for the rest.',
     args: Type.Object({ cmd, cwd, stdin: { ...stdin, description: 'Standard input.' }, timeout, keep, max_output }),
     result: Type.Object(commandFields),
     destructive: false,

@@ -35,19 +35,20 @@ export function shellArguments(limits: OperationLimits) {
       Type.String({
         pattern: CONTEXT_NAME,
         description:
-          'A name. Keeps directory, variables, functions, aliases and options of the shell for the next call with it.',
+          'A name. Keeps directory, variables, functions and options of the shell for the next call with it.',
       }),
     ),
     dialog: Type.Optional(
       Type.Array(
         Type.Object({
           expect: Type.String({ minLength: 1, maxLength: MAX_PATTERN_CHARS, description: 'A regular expression.' }),
-          send: Type.String({ maxLength: MAX_SEND_CHARS, description: 'Ends with a newline, as a line does.' }),
+          send: Type.String({ maxLength: MAX_SEND_CHARS, description: 'With its newline.' }),
         }),
         {
           minItems: 1,
           maxItems: MAX_DIALOG_STEPS,
-          description: 'With pty or interactive: waits for each expect in the output, then types its send.',
+          description:
+            'With pty or interactive, where you know the questions: waits for each expect, then types its send.',
         },
       ),
     ),

@@ -10,9 +10,9 @@ import { openAllowed } from './transfer-path.ts';
 export function uploadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'upload',
-    summary: 'Make a link to upload a file',
+    summary: 'Upload a file',
     description:
-      'Makes a link to write one file on the server with PUT: curl -fT FILE URL. The file appears when it is whole; the answer has its SHA-256. The link needs no token, and ends with the file or after ten minutes.',
+      'Makes a link to write one file with PUT: curl -fT FILE URL. It needs no token, and ends with the file or after ten minutes.',
     args: Type.Object({
       path: Type.String({ minLength: 1, description: 'The file, an absolute path. What is there is replaced.' }),
       mode: Type.String({

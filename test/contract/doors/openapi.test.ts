@@ -221,13 +221,13 @@ describe("ChatGPT's rules:", () => {
     expect(JSON.stringify(flat)).not.toMatch(/\b(ONLY|NEVER|MANDATORY|MUST|ALWAYS|IMPORTANT|CRITICAL)\b/);
   });
 
-  test('a response schema for each, and the names of its fields', () => {
+  test('a response schema for each, and the names of its first fields', () => {
     for (const { detail } of details) {
       const schema = detail.responses['200']?.content['application/json']?.schema;
       expect(Object.keys(schema?.properties ?? {}).length).toBeGreaterThan(0);
     }
     expect(flat.paths['/shell']?.['post']?.responses['200']?.description).toBe(
-      'stdout, stderr, exit_code, session, status, duration_ms, stdout_bytes, stderr_bytes, usage, dialog_ms, message, omitted',
+      'stdout, stderr, exit_code, session, status, duration_ms, …',
     );
   });
 });
