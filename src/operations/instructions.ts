@@ -35,7 +35,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['write_session'],
-    text: 'For a program that insists on a terminal, give pty: true and its replies in stdin, or type them with write_session.',
+    text: 'For a program that asks questions, give pty: true and the replies in dialog, or type them with write_session.',
   },
   { without: 'write_file', text: 'Write a file with stdin and cmd "cat > /path": nothing needs quoting.' },
   {
