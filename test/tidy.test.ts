@@ -23,7 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   sessions: ['linux', 'lib'],
   contexts: ['lib'],
   access: ['rules', 'sessions', 'linux', 'lib'],
-  audit: ['access', 'sessions', 'secrets', 'linux', 'lib'],
+  audit: ['access', 'contexts', 'sessions', 'secrets', 'linux', 'lib'],
   commands: ['audit', 'access', 'contexts', 'rules', 'sandbox', 'process', 'diagnosis', 'sessions', 'linux', 'lib'],
   calls: ['commands', 'contexts', 'audit', 'access', 'secrets', 'process', 'diagnosis', 'sessions', 'lib'],
   files: ['calls', 'commands', 'audit', 'access', 'rules', 'sandbox', 'process', 'sessions', 'linux', 'lib'],

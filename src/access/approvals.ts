@@ -197,13 +197,15 @@ export function notifier(notify: SendNotification, host: string, mask: (text: st
 }
 
 const SHOWN_CHARS = 2000;
+/** More of a text is not looked at: what is shown of it stands at its beginning. */
+const MOST_MASKED_CHARS = 16_384;
 
 /**
  * What would run, as far as a notice shows it: without secrets, and without the rest of long texts; what nobody would see
  * is written out.
  */
 function shownOf({ cmd, env, stdin, context, dialog }: ApprovalRequest, mask: (text: string) => string) {
-  let isAll = dialog === undefined;
+  let isAll = dialog === undefined && (context?.brings.length ?? 0) <= MOST_MASKED_CHARS;
   const show = (text: string): string => {
     const short = mask(text).slice(0, SHOWN_CHARS);
     if (short !== text) isAll = false;
@@ -213,7 +215,10 @@ function shownOf({ cmd, env, stdin, context, dialog }: ApprovalRequest, mask: (t
     cmd: show(cmd),
     env: Object.entries(env).map(([name, value]) => show(`${name}=${value}`)),
     stdin: show(stdin),
-    ...(context !== undefined && { context: context.name, context_brings: show(context.brings) }),
+    ...(context !== undefined && {
+      context: context.name,
+      context_brings: show(context.brings.slice(0, MOST_MASKED_CHARS)),
+    }),
     // What is typed may be a password.
     ...(dialog !== undefined && {
       dialog: dialog.map(({ expect, send }) => `${show(expect)}: types ${send.length} characters`),

@@ -1,5 +1,6 @@
 import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
 import type { Verdict } from '../access/approvals.ts';
+import { describeBeginning, type HeldContext } from '../contexts/held-context.ts';
 import { AgentError, MachineRefused, type RefusedToken } from '../lib/errors.ts';
 import { MAX_PATH_BYTES } from '../lib/limits.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
@@ -19,11 +20,7 @@ interface StartDetails {
   readonly input: string;
   readonly execution_seconds: number;
   readonly dialog?: readonly { readonly expect: string; readonly send: string }[];
-  readonly held?: {
-    readonly name: string;
-    readonly sha256: string;
-    readonly items: readonly { readonly text: string }[];
-  };
+  readonly held?: HeldContext;
 }
 
 /** Output up to this is hashed before the answer leaves (2 ms); the hash of more comes in a line of its own. */
@@ -88,13 +85,12 @@ export class Trail {
   }
 
   /** What a context brings to a command, in the first line that names its digest: it seldom changes. */
-  #contextOf({ name, sha256: digest, items }: NonNullable<StartDetails['held']>): Fields {
+  #contextOf({ name, sha256: digest, items }: HeldContext): Fields {
     const named = { context: name, context_sha256: digest };
     if (items.length === 0 || this.#contexts.has(digest)) return named;
     if (this.#contexts.size >= MOST_CONTEXTS) this.#contexts.clear();
     this.#contexts.add(digest);
-    const brings = Buffer.from(items.map(({ text }) => text).join('\n'), 'latin1').toString('utf8');
-    return { ...named, context_brings: this.#mask(brings) };
+    return { ...named, context_brings: this.#mask(describeBeginning(items)) };
   }
 
   /** A command could not be started after all. */

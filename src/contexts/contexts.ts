@@ -220,8 +220,14 @@ export class Contexts {
     const header = { principal, name, walls, cwd, bytes: sizeOf(items), used_at: this.clock.now() };
     mkdirSync(this.#directory, { recursive: true, mode: 0o700 });
     const path = join(this.#directory, key);
-    writeFileSync(`${path}.tmp`, `${JSON.stringify(header)}\n${text}`, { mode: 0o600 });
-    renameSync(`${path}.tmp`, path);
+    try {
+      writeFileSync(`${path}.tmp`, `${JSON.stringify(header)}\n${text}`, { mode: 0o600 });
+      renameSync(`${path}.tmp`, path);
+    } catch (error) {
+      // A full disk has room for the sessions then.
+      rmSync(`${path}.tmp`, { force: true });
+      throw error;
+    }
     this.#all().set(key, header);
   }
 

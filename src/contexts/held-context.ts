@@ -44,6 +44,20 @@ export function describeItems(items: readonly ContextItem[]): string {
   return Buffer.from(items.map(({ text }) => text).join('\n'), 'latin1').toString('utf8');
 }
 
+/** A line of the record has no more of a context than this, in bytes. */
+const MOST_RECORDED_BYTES = 65_536;
+
+/** The same for the record, as far as a line has room for it: whole texts, so that no secret is cut in two. */
+export function describeBeginning(items: readonly ContextItem[]): string {
+  let bytes = 0;
+  const shown = items.filter(({ text }) => {
+    bytes += text.length;
+    return bytes <= MOST_RECORDED_BYTES;
+  });
+  const left = items.length - shown.length;
+  return left === 0 ? describeItems(shown) : `${describeItems(shown)}\n… and ${left} more`;
+}
+
 /** Two states of a shell, with room for what every fresh one has. */
 const MOST_STATE_BYTES = 2 * MAX_CONTEXT_BYTES;
 

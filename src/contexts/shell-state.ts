@@ -64,31 +64,53 @@ function stateOf(records: readonly string[]): ShellState {
 }
 
 const DECLARED = /^declare -([-A-Za-z]+) ([A-Za-z_]\w*)(=|$)/;
-const QUOTED = String.raw`"[^"\\$\x60]*(?:\\[^][^"\\$\x60]*)*"|\$'[^'\\]*(?:\\[^][^'\\]*)*'`;
-const VALUE = new RegExp(QUOTED, 'y');
-const ELEMENT = new RegExp(String.raw`\[(?:[\w.@%+:,/^~-]+|${QUOTED})\]=(?:${QUOTED}) ?`, 'y');
-const INDEXED = new RegExp(String.raw`\[\d+\]=(?:${QUOTED}) ?`, 'y');
 
 /** The name in a text of `declare -p` whose value is nothing but quoted text; undefined for any other text. */
 function variableName(text: string): string | undefined {
   const [begun = '', attributes = '', name = '', equals = ''] = DECLARED.exec(text) ?? [];
   if (begun === '') return undefined;
   if (equals === '') return name;
-  return endOfValue(text, begun.length, attributes) === text.length ? name : undefined;
+  const end = text[begun.length] === '(' ? endOfArray(text, begun.length, attributes) : endOfQuoted(text, begun.length);
+  return end === text.length ? name : undefined;
 }
 
-function endOfValue(text: string, from: number, attributes: string): number {
-  if (text[from] !== '(') return endOf(VALUE, text, from) ?? -1;
-  // The index of an indexed array is an expression that the shell evaluates.
-  const element = attributes.includes('A') ? ELEMENT : INDEXED;
+/** A key of an associative array that needs no quotes; the index of another one is an expression, which bash evaluates. */
+const KEY = /\[([\w.@%+:,/^~-]+)\]=/y;
+const INDEX = /\[(\d+)\]=/y;
+
+/** Where an array ends that begins at `from`; undefined where it has anything but quoted text. */
+function endOfArray(text: string, from: number, attributes: string): number | undefined {
   let at = from + 1;
-  for (let end = endOf(element, text, at); end !== undefined; end = endOf(element, text, at)) at = end;
-  return text[at] === ')' ? at + 1 : -1;
+  while (text[at] === '[') {
+    const value = endOfKey(text, at, attributes.includes('A'));
+    const end = value === undefined ? undefined : endOfQuoted(text, value);
+    if (end === undefined) return undefined;
+    at = text[end] === ' ' ? end + 1 : end;
+  }
+  return text[at] === ')' ? at + 1 : undefined;
 }
 
-function endOf(pattern: RegExp, text: string, from: number): number | undefined {
+function endOfKey(text: string, from: number, isAssociative: boolean): number | undefined {
+  const pattern = isAssociative ? KEY : INDEX;
   pattern.lastIndex = from;
-  return pattern.test(text) ? pattern.lastIndex : undefined;
+  if (pattern.test(text)) return pattern.lastIndex;
+  const end = isAssociative ? endOfQuoted(text, from + 1) : undefined;
+  return end !== undefined && text.startsWith(']=', end) ? end + 2 : undefined;
+}
+
+const [DOUBLE_QUOTE, DOLLAR, SINGLE_QUOTE, BACKSLASH, BACKTICK] = [34, 36, 39, 92, 96];
+
+/** Where `"…"` or `$'…'` ends that begins at `from`; undefined where something is expanded in it. */
+function endOfQuoted(text: string, from: number): number | undefined {
+  const isAnsi = text.startsWith("$'", from);
+  if (!isAnsi && text[from] !== '"') return undefined;
+  for (let at = from + (isAnsi ? 2 : 1); at < text.length; at++) {
+    const code = text.charCodeAt(at);
+    if (code === BACKSLASH) at++;
+    else if (code === (isAnsi ? SINGLE_QUOTE : DOUBLE_QUOTE)) return at + 1;
+    else if (!isAnsi && (code === DOLLAR || code === BACKTICK)) return undefined;
+  }
+  return undefined;
 }
 
 /** Variables of the shell itself, and those that belong to one command. */

@@ -173,7 +173,8 @@ async function decide(
     isOpen: command.input !== 'closed',
     brought: command.held?.items ?? [],
   };
-  if (command.cmd.length <= SHORT_CHARS) return decide(rules, proposal);
+  const isShort = command.cmd.length <= SHORT_CHARS && proposal.brought.length === 0;
+  if (isShort) return decide(rules, proposal);
   return await decideInTurns(rules, proposal, () => turns.take(principal));
 }
 

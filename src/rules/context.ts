@@ -27,11 +27,21 @@ const HARMLESS = /^shopt -s (?:expand_aliases|extglob)$/;
 /** A variable that is exported or an array does with a value what the command says. */
 const PLAIN = /^(?:declare -[-xaA]+|unset -v) /;
 
-/** What a context changes in the meaning of commands. */
-export function contextOf(brought: readonly Brought[]): ContextView {
+/** So many functions are read in some milliseconds. */
+const FUNCTIONS_A_PIECE = 20;
+
+/** What a context changes in the meaning of commands; others are served between the pieces. */
+export function* contextOf(brought: readonly Brought[]): Generator<void, ContextView, void> {
   const defined = brought.filter(({ kind }) => kind === 'function' || kind === 'alias');
+  const faults: string[] = [];
+  let functions = 0;
+  for (const one of brought) {
+    if (one.kind === 'function' && ++functions % FUNCTIONS_A_PIECE === 0) yield;
+    const fault = faultOf(one);
+    if (fault !== undefined) faults.push(fault);
+  }
   return {
-    faults: brought.flatMap((one) => faultOf(one) ?? []),
+    faults,
     names: new Set(defined.map(({ name }) => name)),
     values: brought.filter(({ kind }) => kind === 'variable').map(({ text }) => text),
   };

@@ -47,7 +47,7 @@ const WORDS_A_PIECE = 1000;
 function* decisions(ruleset: Ruleset, proposal: Proposal): Generator<void, Decision, void> {
   if (letsAllThrough(ruleset)) return ALLOWED;
   const { cmd, shell, cwd, env, stdin, isOpen, brought = [] } = proposal;
-  const context = contextOf(brought);
+  const context = yield* contextOf(brought);
   const given = [...Object.values(env), ...context.values];
   const { commands, faults, repeats } = readScript(cmd, basename(shell), given, stdin);
   const unread = [
