@@ -122,7 +122,7 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
     const process = startInCgroup(deps, session, confinement, {
       argv: [
         ...(keepsExitCode
-          ? ['/bin/sh', '-c', keepingExitCode(FIRST_DESCRIPTOR + more.length), session.path('exit_code')]
+          ? ['/bin/sh', '-c', keepingExitCode(FIRST_DESCRIPTOR + more.length, terminal), session.path('exit_code')]
           : []),
         ...(boundary?.words ?? []),
         // After `--`, a command that begins with a dash is no option of the shell.
@@ -207,10 +207,19 @@ const HIGHEST_NAMED = 9;
  * the command sends to its whole group ends the command or not; this shell waits for that (a trap is not passed on, sh(1)). What the
  * shell itself says of a signal is not the command's: `free` is a descriptor that keeps the command's standard error.
  */
-function keepingExitCode(free: number): string {
+function keepingExitCode(free: number, terminal: Terminal | undefined): string {
   const run = free > HIGHEST_NAMED ? '"$@"' : `exec ${free}>&2 2> /dev/null; (exec "$@" 2>&${free} ${free}>&-)`;
-  return `trap : ${PASSING}; ${run}; code=$?; (umask 077; echo "$code" > "$0"); exit "$code"`;
+  const rest = terminal === undefined ? '' : `${LAST_WRITES}; `;
+  return `trap : ${PASSING}; ${run}; code=$?; (umask 077; echo "$code" > "$0"); ${rest}exit "$code"`;
 }
+
+/**
+ * When the first process of a terminal ends, the kernel hangs up on the others: what the command has left there has a
+ * fifth of a second for its last output, as `afterLastWrites` grants it elsewhere. Those in the session of this shell are
+ * found by the fourth field behind the name in /proc/PID/stat (proc(5)); the shell itself and grep(1) are two.
+ */
+const LAST_WRITES = `for pause in 0.01 0.03 0.06 0.1; do set -- $(grep -lsE "\\) [^Z] [0-9]+ [0-9]+ $$ " /proc/[0-9]*/stat)
+[ "$#" -gt 2 ] || break; sleep $pause; done`;
 
 const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'ENOEXEC']);
 const MISSING_PROGRAM =
