@@ -60,6 +60,12 @@ export function isChildless(pid: number): boolean {
   return stats.every((stat) => stat === undefined || isDead(stat));
 }
 
+/** Whether a process has a handler for a signal, by its number (proc(5), SigCgt). */
+export function catchesSignal(pid: number, signal: number): boolean {
+  const mask = /^SigCgt:\s+([0-9a-f]+)$/m.exec(readProcFile(`/proc/${pid}/status`) ?? '')?.[1];
+  return mask !== undefined && (BigInt(`0x${mask}`) >> BigInt(signal - 1)) % 2n === 1n;
+}
+
 /** Every process that /proc lists, those that ended meanwhile left out. */
 export function listPids(): number[] {
   const pids: number[] = [];

@@ -1,6 +1,6 @@
 import { constants } from 'node:os';
 import { Deadline, SignalOnce } from '../lib/clock.ts';
-import { isChildless, isDead, isInit, readStat } from '../linux/proc.ts';
+import { catchesSignal, isChildless, isDead, isInit, readStat } from '../linux/proc.ts';
 import { afterLastWrites } from './last-writes.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
 import type { ExitStatus, WatchedProcess } from './start.ts';
@@ -93,7 +93,7 @@ export function supervise(
     signal: (name) => {
       const signal: NodeJS.Signals = `SIG${name}`;
       if (asksToEnd(name)) asked.add(signal);
-      const processes = tree.ofCommand();
+      const processes = receiversOf(signal, tree.ofCommand());
       if (name === 'KILL') tree.signal(signal);
       // What was stopped sees no signal but SIGKILL until it goes on.
       const signals: NodeJS.Signals[] = asksToEnd(name) ? [signal, 'SIGCONT'] : [signal];
@@ -101,6 +101,16 @@ export function supervise(
       return processes.length;
     },
   };
+}
+
+/**
+ * Who of `members` a signal is sent to. USR1 and USR2 end who does not expect them, as a shell that waits for the
+ * program which they are meant for: they are sent to those that do, where there are some.
+ */
+function receiversOf(signal: NodeJS.Signals, members: readonly number[]): readonly number[] {
+  if (signal !== 'SIGUSR1' && signal !== 'SIGUSR2') return members;
+  const receivers = members.filter((pid) => catchesSignal(pid, constants.signals[signal]));
+  return receivers.length === 0 ? members : receivers;
 }
 
 /** Whether the shell ended by a signal that was asked for, or, told by its exit code, a program in it did. */

@@ -20,6 +20,8 @@ export class Reopened {
 
   /** Watches the streams of a session, which nobody but its command opens for writing from now on. */
   watch(session: Session): void {
+    // The agent itself then opens them no more.
+    session.keepReadable();
     const watch = this.#events.add(session.directory);
     if (watch === undefined) return;
     this.#watches.set(session, watch);

@@ -98,7 +98,7 @@ export class Session {
 
   /** Keeps its streams open for reading, whatever its command makes of their modes, until `letGo`. */
   keepReadable(): void {
-    for (const name of STREAMS) this.#kept.set(name, openSync(this.path(name), 'r'));
+    for (const name of STREAMS) if (!this.#kept.has(name)) this.#kept.set(name, openSync(this.path(name), 'r'));
   }
 
   /** Closes what `keepReadable` opened. */

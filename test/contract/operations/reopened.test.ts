@@ -32,6 +32,9 @@ describe('a command that opens its own stream again is told what to write instea
       expect(message).toContain(`opened its own ${stream} again`);
       expect(message).toContain('>&1');
     }
+    // A follower reads the streams while they are opened.
+    const { stderr } = await agent3(['exec', cmd], { AGENT3_URL: agent.url, AGENT3_API_TOKEN: agent.token });
+    expect(stderr).toContain(`opened its own ${stream} again`);
   });
 });
 

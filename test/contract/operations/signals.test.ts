@@ -106,6 +106,17 @@ describe.each(Object.keys(PROFILES))(
   },
 );
 
+test('USR1 reaches the program that takes it, and does not end the shell that waits for it', async () => {
+  await using agent = await startAgent();
+  const cmd =
+    "echo ready; perl -e '$| = 1; $SIG{USR1} = sub { print qq(told\\n) }; print qq(up\\n); sleep 1 for 1..200'; exit 6";
+  const session = await ready(agent, { cmd });
+  await eventually('it is up', async () => (await agent.read({ session })).stdout.includes('up'));
+  await agent.call('kill_session', { session, signal: 'USR1' });
+  await eventually('it tells', async () => (await agent.read({ session })).stdout.includes('told'));
+  expect(await agent.read({ session })).toMatchObject({ status: 'running', stderr: '' });
+});
+
 test('a signal reaches a command that outlived its agent, and its exit code is its own', async () => {
   await using agent = await startAgent();
   const told = await ready(agent, { cmd: TAKES });
