@@ -25,6 +25,7 @@ import {
   originalFindings,
   sessionsFinding,
 } from '../install/doctor/surroundings.ts';
+import { transferFinding } from '../install/doctor/transfer.ts';
 import { type Manifest, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { readText } from '../install/machine.ts';
@@ -79,6 +80,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     ['address', () => exposureFinding(values)],
     ...(domain === null ? [] : [['https', () => httpsFinding(domain)] as const]),
     ['sign-in', () => signInFinding({ values, domain, hasGrants: hasGrants() })],
+    ['transfer', () => transferFinding(values, domain)],
     ['sessions', () => sessionsFinding(manifest)],
     ['cgroup', () => cgroupFinding(manifest, values)],
     ['profiles', () => profilesFinding(values['AGENT3_PROFILE'] || 'full', user)],

@@ -1,6 +1,5 @@
-import { lookup } from 'node:dns/promises';
-import { isPublicAddress } from '../lib/addresses.ts';
 import type { Clock } from '../lib/clock.ts';
+import { internet, type Network, publicAddress } from '../lib/internet.ts';
 import { type Client, clientName, isRedirect } from './clients.ts';
 
 const MAX_ID_CHARS = 512;
@@ -14,12 +13,6 @@ const WINDOW_MS = 60_000;
 
 /** Why a client's document cannot be used; the message is for the consent page. */
 export class DocumentFault extends Error {}
-
-/** Resolves a name, and fetches from an address of it; tests bring their own. */
-export interface Network {
-  resolve(host: string): Promise<readonly string[]>;
-  fetch(url: URL, address: string, signal: AbortSignal): Promise<Response>;
-}
 
 /** Whether an id is the URL of a document that describes its client. */
 export function isDocumentUrl(id: string): boolean {
@@ -70,8 +63,9 @@ export class ClientDocuments {
     const url = new URL(id);
     const signal = AbortSignal.timeout(this.patienceMs);
     try {
-      const address = await inTime(this.#publicAddress(url.hostname), signal);
-      const response = await inTime(this.network.fetch(url, address, signal), signal);
+      const address = await inTime(publicAddress(this.network, url.hostname), signal);
+      if (address === undefined) throw new DocumentFault(`${url.hostname} has no public address`);
+      const response = await inTime(this.network.fetch(url, address, signal, 'application/json'), signal);
       if (response.status !== 200) {
         void response.body?.cancel();
         throw new DocumentFault(`${url.host} answered ${response.status}`);
@@ -83,15 +77,6 @@ export class ClientDocuments {
       if (error instanceof SyntaxError) throw new DocumentFault(`what ${url.host} answered is not JSON`);
       throw new DocumentFault(`${url.host} cannot be reached from this server`);
     }
-  }
-
-  /** An address of `host`; none where one of them is not public, so that nobody reaches this machine's neighbours. */
-  async #publicAddress(host: string): Promise<string> {
-    const addresses = await this.network.resolve(host);
-    const [first] = addresses;
-    if (first === undefined || !addresses.every(isPublicAddress))
-      throw new DocumentFault(`${host} has no public address`);
-    return first;
   }
 }
 
@@ -125,16 +110,3 @@ function clientIn(id: string, document: unknown): Client {
   if (redirects.length === 0) throw new DocumentFault(`the document of ${host} has no redirect that can be used`);
   return { id, name: clientName(client_name, host), isKnown: false, redirects };
 }
-
-const internet: Network = {
-  resolve: async (host) => (await lookup(host, { all: true })).map(({ address }) => address),
-  // To the address that was looked at, whatever the name says a moment later; the certificate is that of the name.
-  fetch: (url, address, signal) =>
-    fetch(`https://${address.includes(':') ? `[${address}]` : address}${url.pathname}${url.search}`, {
-      headers: { host: url.host, accept: 'application/json', 'accept-encoding': 'identity' },
-      tls: { serverName: url.hostname },
-      redirect: 'manual',
-      decompress: false,
-      signal,
-    } as RequestInit),
-};

@@ -147,6 +147,7 @@ export class Transfers {
   }
 
   #isOver({ transfer, request: { principal, profile }, endsMs }: Entry): boolean {
+    if (transfer.over.fired) return true;
     const now = this.deps.clock.elapsed();
     if (transfer.requests === 0 && now > endsMs && now - transfer.lastMs > RESUME_SECONDS * 1000) return true;
     try {

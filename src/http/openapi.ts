@@ -85,14 +85,16 @@ export async function openApiDocument(
 }
 
 /** Texts and schemas as ChatGPT's importer takes them. A model reads all of it, so an answer's fields are names alone. */
-function flatDetail({ name, summary, description, args, result, readOnly }: Operation): Document {
+function flatDetail({ name, summary, description, args, files, result, readOnly }: Operation): Document {
+  // Actions hand no files over in this form.
+  const properties = Object.fromEntries(Object.entries(args.properties).filter(([of]) => !files.includes(of)));
   return {
     operationId: name,
     summary,
     description,
     // A person may allow for good what only reads, and confirms the rest.
     'x-openai-isConsequential': !readOnly,
-    requestBody: body(plainObject(args)),
+    requestBody: body(plainObject({ ...args, properties })),
     responses: { 200: json(fieldNames(result), ANSWER) },
   };
 }

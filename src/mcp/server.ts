@@ -85,13 +85,14 @@ async function toolsOf(operations: readonly Operation[]): Promise<Tool[]> {
   });
 }
 
-function tool({ name, summary, description, args, readOnly, mayDestroy }: Operation): Tool {
+function tool({ name, summary, description, args, readOnly, mayDestroy, files }: Operation): Tool {
   return {
     name,
     title: summary,
     description,
     inputSchema: toolSchema(args),
     annotations: { readOnlyHint: readOnly, destructiveHint: mayDestroy },
+    ...(files.length > 0 && { _meta: { 'openai/fileParams': files } }),
   };
 }
 

@@ -18,6 +18,8 @@ export interface Operation {
   readonly result: TObject;
   /** It changes nothing: a person may allow it once and for all. */
   readonly readOnly: boolean;
+  /** Arguments that are files which ChatGPT hands over (OpenAI's Apps SDK, `openai/fileParams`). */
+  readonly files: readonly string[];
   /** It may stop, change or delete what is there: a person should look before it runs. */
   readonly mayDestroy: boolean;
   /** Whether this machine has what it needs: documents and lists of tools leave it out otherwise, and it answers 503. */
@@ -36,6 +38,8 @@ export interface OperationDefinition<Args extends TObject> {
   /** It stops or deletes something: an unknown argument is refused, because a misspelt one must not delete. */
   readonly destructive: boolean;
   readonly readOnly: boolean;
+  /** See `Operation`; by default none. */
+  readonly files?: readonly string[];
   /** It writes its own lines of the record. */
   readonly recordsItself?: boolean;
   /** Whether this machine has what it needs; undefined: every machine has. */
@@ -66,6 +70,7 @@ export function defineOperation<Args extends TObject>(
     args: Object.keys(documented).length === 0 ? args : { ...args, properties: { ...args.properties, ...documented } },
     result,
     readOnly,
+    files: definition.files ?? [],
     // What is not read-only runs commands, which may do anything, or is destructive by itself.
     mayDestroy: definition.destructive || !readOnly,
     isOffered: async () => (await definition.isOffered?.()) ?? true,

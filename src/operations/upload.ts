@@ -1,35 +1,39 @@
 import { Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
+import type { CallContext } from '../calls/context.ts';
+import { chatFile } from '../files/chat-file.ts';
 import { openConfinedSink } from '../files/confined-files.ts';
 import { openOwnSink } from '../files/own-files.ts';
+import type { Upload } from '../files/transfer.ts';
 import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
+import { OperationNotAllowed } from '../lib/errors.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
-/** `upload`: gives a link that writes one file, so that its bytes do not pass through the model. */
+/** What an answer takes beside the bytes of a file that is fetched for it: to put the file in its place. */
+const COMMIT_SECONDS = 3;
+
+/** `upload`: gives a link that writes one file, so that its bytes do not pass through the model, or fetches it from a chat. */
 export function uploadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'upload',
     summary: 'Upload a file',
     description:
-      'Makes a link to write one file with PUT: curl -fT FILE URL. It needs no token, and ends with the file or after ten minutes.',
-    args: Type.Object({
-      path: Type.String({ minLength: 1, description: 'The file, an absolute path. What is there is replaced.' }),
-      mode: Type.String({
-        pattern: '^0?[0-7]{3}$',
-        default: '644',
-        description: 'Permissions of a new file. One that is replaced keeps its own.',
-      }),
-    }),
+      'Makes a link to write one file with PUT: curl -fT FILE URL. It needs no token, and ends with the file or after ten minutes. In ChatGPT, file writes a file of the chat at once.',
+    args: uploadArguments,
     result: Type.Object({
-      url: Type.String({ description: 'The link.' }),
-      max_bytes: Type.Integer({ description: 'Most that the file may have.' }),
-      expires_seconds: Type.Integer({ description: 'The link ends after this time.' }),
+      url: Type.Optional(Type.String({ description: 'The link.' })),
+      max_bytes: Type.Optional(Type.Integer({ description: 'Most that the file may have.' })),
+      expires_seconds: Type.Optional(Type.Integer({ description: 'The link ends after this time.' })),
+      bytes: Type.Optional(Type.Integer({ description: 'With file: its size.' })),
+      sha256: Type.Optional(Type.String({ description: 'With file: its hash, in hexadecimal digits.' })),
       message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
     }),
     destructive: true,
     readOnly: false,
-    run: async ({ path, mode }, context, ignored) => {
+    files: ['file'],
+    run: async ({ path, mode, file }, context, ignored) => {
+      if (file !== undefined) requireNetwork(context);
       const { transfers } = deps;
       const modeBits = Number.parseInt(mode, 8);
       const { url, transfer } = await transfers.upload({ ...context, path }, () =>
@@ -44,7 +48,52 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
               : openConfinedSink(transfers.deps, confinement, path, modeBits),
         ),
       );
+      if (file !== undefined)
+        return { ...(await fetchInto(transfer, file.download_url, context)), ...messageOf(ignored) };
       return { url, max_bytes: transfer.most, expires_seconds: LINK_SECONDS, ...messageOf(ignored) };
     },
   });
+}
+
+const uploadArguments = Type.Object({
+  path: Type.String({
+    minLength: 1,
+    description: 'Absolute path. What is there is replaced.',
+    examples: ['/tmp/file'],
+  }),
+  mode: Type.String({
+    pattern: '^0?[0-7]{3}$',
+    default: '644',
+    description: 'Permissions of a new file. One that is replaced keeps its own.',
+  }),
+  file: Type.Optional(
+    Type.Object(
+      {
+        download_url: Type.String(),
+        file_id: Type.String(),
+        mime_type: Type.Optional(Type.String()),
+        file_name: Type.Optional(Type.String()),
+      },
+      { description: 'A file of the chat.' },
+    ),
+  ),
+});
+
+/** Throws `OperationNotAllowed` where the commands of a profile have no network: nothing is fetched for it then. */
+function requireNetwork({ profile }: CallContext): void {
+  if (profile.sandbox?.network === false)
+    throw new OperationNotAllowed(
+      `The profile ${profile.name} of this token has no network, so no file is fetched. Leave file out: upload then gives a link.`,
+    );
+}
+
+/** Fetches a file of a chat while the call waits; its link is known to nobody. */
+async function fetchInto(transfer: Upload, url: string, { deadline, address }: CallContext) {
+  try {
+    const signal = AbortSignal.timeout(deadline.before(COMMIT_SECONDS).leftMs);
+    await transfer.receive(0, chatFile(url, transfer.most, signal));
+    return await transfer.commit(address);
+  } finally {
+    transfer.end();
+  }
 }

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
-import { ClientDocuments, DocumentFault, isDocumentUrl, type Network } from '../../src/connect/client-document.ts';
+import { ClientDocuments, DocumentFault, isDocumentUrl } from '../../src/connect/client-document.ts';
+import type { Network } from '../../src/lib/internet.ts';
 
 const ID = 'https://client.example/oauth/client.json';
 const GOOD = { client_id: ID, client_name: 'A client', redirect_uris: ['https://client.example/cb', 'ftp://x'] };

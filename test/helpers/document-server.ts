@@ -21,6 +21,7 @@ const DOCUMENTS: Readonly<Record<string, (id: string, host: string) => Response 
       token_endpoint_auth_methods_supported: ['none', 'private_key_jwt'],
       jwks_uri: `${id}/jwks`,
     }),
+  '/file': () => new Response('a file of a chat'),
   '/html': () => new Response('<!doctype html><title>Sign in</title>', { headers: { 'content-type': 'text/html' } }),
   '/html-as-json': () => new Response('<!doctype html>', { headers: { 'content-type': 'application/json' } }),
   '/503': (id) => Response.json(documentOf(id), { status: 503 }),

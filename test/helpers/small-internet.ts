@@ -25,6 +25,12 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   'local-six.example': ['fd00::1'],
   'any.example': ['0.0.0.0'],
   'both.example': [PUBLIC, '127.0.0.1'],
+  'files.oaiusercontent.com': [PUBLIC],
+  'inside.oaiusercontent.com': ['10.0.0.1'],
+  'self.oaiusercontent.com': ['127.0.0.1'],
+  'files.oaiusercontent.com.example': [PUBLIC],
+  'filesoaiusercontent.com': [PUBLIC],
+  'page.web-sandbox.oaiusercontent.com': [PUBLIC],
 };
 
 const INSIDE = [...new Set(Object.values(NAMES).flat())].filter((address) => !['0.0.0.0', '::1'].includes(address));

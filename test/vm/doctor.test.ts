@@ -37,6 +37,13 @@ const FAULTS: readonly Fault[] = [
     'logrotate',
   ],
   ['Caddy', 'https', 'systemctl stop caddy', 'systemctl start caddy', 'systemctl status caddy'],
+  [
+    'a limit of bodies in Caddy',
+    'transfer',
+    "cp -p /etc/caddy/agent3.caddy /opt/caddy; sed -i 's/request_body @calls/request_body/' /etc/caddy/agent3.caddy; systemctl reload caddy",
+    'cp -p /opt/caddy /etc/caddy/agent3.caddy; systemctl reload caddy',
+    'agent3 install --domain',
+  ],
   ['the start at boot', 'service', 'systemctl disable agent3', 'systemctl enable agent3', 'systemctl enable agent3'],
   [
     'room',

@@ -85,6 +85,19 @@ cat /opt/events; agent3 token list`,
     expect(['403', '413']).toContain(status);
   });
 
+  test('takes a large file by its link', async () => {
+    const put = `. /etc/agent3/agent3.env
+head -c 5000000 /dev/urandom > /opt/large
+link=$(curl -s --cacert ${CA} -H @<(echo "X-Auth-Token: $AGENT3_API_TOKEN") https://agent3.localhost/upload \\
+  -d '{"path":"/var/lib/agent3/sessions/large"}' | sed -E 's/.*"url":"([^"]*)".*/\\1/')
+curl -sf --cacert ${CA} -T /opt/large "$link"; cmp /opt/large /var/lib/agent3/sessions/large; rm /var/lib/agent3/sessions/large`;
+    expect(await vm.sh(put)).toContain('"bytes":5000000');
+    expect(await vm.sh('agent3 doctor || true')).toMatch(
+      /^✓ transfer +a file of 3 MiB passes by https:\/\/agent3.localhost$/m,
+    );
+    expect(await vm.sh('ls -A /var/lib/agent3/sessions')).not.toContain('.doctor');
+  }, 60_000);
+
   test('changes nothing the second time', async () => {
     expect(await vm.sh('/opt/bundle/ops/install --domain agent3.localhost')).toStartWith('Nothing to change');
     expect(await vm.sh('/opt/bundle/ops/install')).toContain('https://agent3.localhost/');

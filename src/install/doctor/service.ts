@@ -16,7 +16,7 @@ import { serviceLines, unreadable } from './profile-machine.ts';
 const LOOK = 'look at: journalctl -u agent3 -n 20';
 
 /** What only an agent that answers can be asked, and what only a running unit has. */
-const NEED_ANSWER = ['command', 'https', 'sign-in'] as const;
+const NEED_ANSWER = ['command', 'https', 'sign-in', 'transfer'] as const;
 const NEED_SERVICE = ['health', 'cgroup', ...NEED_ANSWER] as const;
 
 /** The unit: does it run, and does it start at boot. */

@@ -130,7 +130,7 @@ async function jsonOf(response: Response): Promise<Readonly<Record<string, unkno
 const PATIENCE_MS = 10_000;
 
 /** A name that Caddy serves here is asked for here: not every network leads back from within. */
-function sendTo(issuer: string, domain: string | null, isVerified: boolean): Send {
+export function sendTo(issuer: string, domain: string | null, isVerified: boolean): Send {
   const { host, hostname, protocol } = new URL(issuer);
   const isHere = host === domain;
   const origin = isHere ? `${protocol}//127.0.0.1` : issuer;

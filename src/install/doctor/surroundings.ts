@@ -53,7 +53,7 @@ export function diskFinding(): Found {
     return bad(
       `${mount} is mounted read-only, so nothing can be written to ${closed}`,
       `dmesg | grep -i -e remount -e error says why; then: mount -o remount,rw ${mount}`,
-      ['service', 'health', 'command', 'cgroup', 'https', 'sign-in'],
+      ['service', 'health', 'command', 'cgroup', 'https', 'sign-in', 'transfer'],
     );
   }
   const low = [PATHS.sessions, PATHS.logs].filter(existsSync).flatMap((path) => {
@@ -128,9 +128,10 @@ const SHORT_LIVED_DAYS = 7;
 export async function httpsFinding(domain: string): Promise<Found> {
   const advice = 'systemctl status caddy; journalctl -u caddy -n 20; is port 443 open, and does the name point here?';
   const certificate = await certificateOf(domain);
-  if (certificate === undefined) return bad(`nobody answers for ${domain} on port 443`, advice, ['sign-in']);
+  if (certificate === undefined)
+    return bad(`nobody answers for ${domain} on port 443`, advice, ['sign-in', 'transfer']);
   if (!(await siteAnswers(domain))) {
-    return bad(`${domain} does not lead to the agent`, `agent3 install --domain ${domain}`, ['sign-in']);
+    return bad(`${domain} does not lead to the agent`, `agent3 install --domain ${domain}`, ['sign-in', 'transfer']);
   }
   const until = Date.parse(certificate.valid_to);
   const days = (until - Date.now()) / 86_400_000;
