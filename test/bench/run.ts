@@ -14,6 +14,7 @@ import { peers } from './bars/peers.ts';
 import { sequential } from './bars/sequential.ts';
 import { sleepers } from './bars/sleepers.ts';
 import { terminal } from './bars/terminal.ts';
+import { transfer } from './bars/transfer.ts';
 import { waiting } from './bars/waiting.ts';
 import { ensureExecutable } from './servers.ts';
 
@@ -23,7 +24,7 @@ import { ensureExecutable } from './servers.ts';
  */
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 
-const has = installPeers({ webhook: 'webhook', wrk: 'wrk', flask: 'python3-flask' });
+const has = installPeers({ webhook: 'webhook', wrk: 'wrk', flask: 'python3-flask', sshd: 'openssh-server' });
 ensureExecutable();
 
 const bars: Record<string, () => Promise<Row[]>> = {
@@ -39,6 +40,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   history,
   waiting,
   terminal,
+  transfer,
   neighbour,
   masks,
   peers,

@@ -3,9 +3,9 @@ import { join } from 'node:path';
 import { Client } from '@modelcontextprotocol/client';
 import { StdioClientTransport } from '@modelcontextprotocol/client/stdio';
 import { BASE_ENVIRONMENT } from '../../helpers/binary.ts';
-import { freePort } from '../../helpers/ports.ts';
 import { median, missingRow, type Row, ratioRow } from '../bar.ts';
 import { EXECUTABLE, newDirectory } from '../servers.ts';
+import { startSshd } from '../sshd.ts';
 
 const ROUNDS = 4;
 const PER_ROUND = 5;
@@ -25,8 +25,6 @@ interface Peer {
   /** How it is started in the directory where it is installed; a text where that cannot be done here. */
   start(directory: string): Contestant | string | Promise<Contestant | string>;
 }
-
-const SSHD = '/usr/sbin/sshd';
 
 /** What users would pick for the same work: both run commands for a model, over MCP. */
 const PEERS: readonly Peer[] = [
@@ -127,24 +125,4 @@ async function connect({ argv: [command, ...args], tool, args: given }: Contesta
     },
     [Symbol.dispose]: () => void client.close(),
   };
-}
-
-/** An sshd of its own that lets root in by a key, until the bench ends; a text where there is none. */
-async function startSshd(directory: string): Promise<{ readonly port: number; readonly key: string } | string> {
-  if (Bun.which(SSHD) === null) return 'no sshd (apt-get install openssh-server)';
-  if (process.geteuid?.() !== 0) return 'the bench is not root';
-  for (const name of ['host', 'key'])
-    Bun.spawnSync(['ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', join(directory, name)]);
-  const port = await freePort();
-  const settings = [
-    ...[`Port ${port}`, 'ListenAddress 127.0.0.1', `HostKey ${join(directory, 'host')}`],
-    ...[`AuthorizedKeysFile ${join(directory, 'key.pub')}`, 'StrictModes no', 'UsePAM no', 'PidFile none'],
-  ];
-  writeFileSync(join(directory, 'sshd_config'), settings.join('\n'));
-  mkdirSync('/run/sshd', { recursive: true });
-  const child = Bun.spawn([SSHD, '-D', '-f', join(directory, 'sshd_config')], {
-    stdio: ['ignore', 'ignore', 'ignore'],
-  });
-  process.once('exit', () => child.kill());
-  return { port, key: join(directory, 'key') };
 }
