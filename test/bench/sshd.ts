@@ -13,7 +13,13 @@ export async function startSshd(directory: string): Promise<{ readonly port: num
   const port = await freePort();
   const settings = [
     ...[`Port ${port}`, 'ListenAddress 127.0.0.1', `HostKey ${join(directory, 'host')}`],
-    ...[`AuthorizedKeysFile ${join(directory, 'key.pub')}`, 'StrictModes no', 'UsePAM no', 'PidFile none'],
+    ...[
+      `AuthorizedKeysFile ${join(directory, 'key.pub')}`,
+      'StrictModes no',
+      'UsePAM no',
+      'PidFile none',
+      'Subsystem sftp internal-sftp',
+    ],
   ];
   writeFileSync(join(directory, 'sshd_config'), settings.join('\n'));
   mkdirSync('/run/sshd', { recursive: true });
