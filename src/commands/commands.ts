@@ -129,7 +129,9 @@ export class Commands {
       const end = this.#running.get(session.id)?.over;
       if (input !== undefined && dialog !== undefined && end !== undefined) {
         const isAsking = (): boolean => this.waitsForInput(session);
-        const tell = (went: Partial<SessionRecord>): void => updateRecord(this.deps, session, went);
+        const tell = (went: Partial<SessionRecord>): void => {
+          if (this.deps.store.has(session)) updateRecord(this.deps, session, went);
+        };
         this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, isAsking }, tell);
       }
       return end;

@@ -53,35 +53,36 @@ const restoring = ({ kind, text }: ContextItem): string =>
  */
 const STATE =
   String.raw`__agent3_free() { __agent3_n=$1; while [[ -e /proc/self/fd/$__agent3_n ]]; do ((++__agent3_n)); done; }
-__agent3_free 10; __agent3_c=$__agent3_n; __agent3_free $((__agent3_c + 1)); __agent3_d=$__agent3_n
+__agent3_free 10; __agent3_c=$__agent3_n; __agent3_free "$((__agent3_c + 1))"; __agent3_d=$__agent3_n
 __agent3_state() (
   if [[ /proc/self/fd/${FIRST} -ef /proc/self/fd/${SECOND} ]]; then __agent3_n=${FIRST}
   elif [[ -f /proc/self/fd/$__agent3_c && /proc/self/fd/$__agent3_c -ef /proc/self/fd/$__agent3_d ]]; then __agent3_n=$__agent3_c
   else exit; fi
-  exec >&$__agent3_n
+  exec >&"$__agent3_n"
   builtin printf '[\0d%s\0o' "$PWD"
   builtin set +o; builtin shopt -p; builtin printf '\0'
-  builtin set +eux; builtin set +o posix
-  builtin compgen -v | while IFS= builtin read -r __agent3_n; do
+  builtin set +euxo posix; builtin set -B
+  for __agent3_n in {A..Z} {a..z} _; do eval '__agent3_v+=("\${!'"$__agent3_n"'@}")'; done
+  for __agent3_n in "\${__agent3_v[@]}"; do
     case $__agent3_n in __agent3*) continue;; esac
     if (($1)); then for __agent3_i in 1 2 3 4 5; do
       (builtin unset -v "$__agent3_n"; builtin declare -p "$__agent3_n") > /dev/null 2>&1 || break
       builtin unset -v "$__agent3_n" || break; done; fi
     builtin printf v; builtin declare -p "$__agent3_n"; builtin printf '\0'
   done
-  builtin compgen -A function | while IFS= builtin read -r __agent3_n; do
+  builtin declare -F | while IFS= builtin read -r __agent3_i; do
+    __agent3_n=\${__agent3_i##* }
     case $__agent3_n in __agent3*) continue;; esac
-    builtin printf f; builtin declare -f "$__agent3_n"; builtin printf '\0'
+    builtin printf 'x%s\0f' "$__agent3_i"; builtin declare -f "$__agent3_n"; builtin printf '\0'
   done
-  builtin declare -F | while IFS= builtin read -r __agent3_n; do builtin printf 'x%s\0' "$__agent3_n"; done
   for __agent3_n in "\${!BASH_ALIASES[@]}"; do builtin printf a; builtin alias "$__agent3_n"; builtin printf '\0'; done
   builtin printf ']\0'
 )
 __agent3_end() {
   __agent3_n=$?
-  ((BASHPID == $$)) && __agent3_state $((\${#FUNCNAME[@]} > 1))
+  ((BASHPID == $$)) && __agent3_state "$((\${#FUNCNAME[@]} > 1))"
   builtin set +e
-  return $__agent3_n
+  return "$__agent3_n"
 }
 `.replaceAll('\\$', '$');
 

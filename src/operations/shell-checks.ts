@@ -129,7 +129,9 @@ function dialogSteps({ dialog, pty, interactive }: ShellArguments): DialogStep[]
     throw new InvalidArguments('dialog needs pty: true for a terminal, or interactive: true for an open input.');
   return dialog.map(({ expect, send }, index) => {
     if (!send.isWellFormed()) throw new InvalidArguments(loneSurrogate(`dialog[${index}].send`));
-    return { expect, ...parsePattern(expect, `dialog[${index}].expect`), send };
+    const { pattern, flags } = parsePattern(expect, `dialog[${index}].expect`);
+    // As in a search, ^ and $ are the ends of a line.
+    return { expect, pattern, flags: `${flags}m`, send };
   });
 }
 

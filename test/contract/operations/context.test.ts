@@ -64,6 +64,9 @@ false | true; echo $?; echo /nosuch*; env | grep -c '^given='`;
     expect(await inContext('ends', 'echo $e; cat /nosuch; echo no')).toMatchObject({ stdout: '5\n', exit_code: 1 });
     expect(await inContext('ends', 'set +eu; trap - EXIT; f=6')).toMatchObject({ exit_code: 0 });
     expect(await outputOf('ends', 'echo $a$b$c$d$e$f; trap -p')).toStartWith('123456\n');
+    await outputOf('ends', 'IFS=0123456789; shopt -s failglob; set -f');
+    expect(await outputOf('ends', 'printf %s "$IFS"; leave')).toBe('0123456789');
+    expect(await outputOf('ends', 'printf %s "$IFS$c"')).toBe('01234567893');
   });
 
   test.concurrent('shows a command its own lines, arguments and streams, and nothing of the agent', async () => {
