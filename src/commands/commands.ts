@@ -113,7 +113,7 @@ export class Commands {
 
   /** Writes the end of a session whose command has not run. */
   conclude(session: Session, change: Parameters<Session['update']>[0]): void {
-    this.deps.contexts.keep(session, false);
+    if (session.record.context !== undefined) this.deps.contexts.keep(session, false);
     updateRecord(this.deps, session, change);
     this.#isOver(session);
   }
@@ -271,7 +271,8 @@ export class Commands {
     const reopened = this.deps.reopened.end(session);
     const ending = endingOf(outcome, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
-    const kept = this.deps.contexts.keep(session, ending.status === 'done' && whyNotBegun === undefined);
+    const isDone = ending.status === 'done' && whyNotBegun === undefined;
+    const kept = session.record.context && this.deps.contexts.keep(session, isDone);
     updateRecord(this.deps, session, {
       ...sizes,
       ...this.deps.cgroups?.costOf(session.id),

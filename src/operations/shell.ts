@@ -207,12 +207,12 @@ async function waitForEnd(deps: OperationDeps, session: Session, context: CallCo
   if (end === undefined || seconds <= 0) return;
   context.watch?.(() => session.totalBytes());
   const deadline = context.deadline.before(LOOK_SECONDS).orAfter(seconds);
-  const dialog = commands.dialogs.of(session);
-  if (dialog !== undefined) await dialog.until(deadline, context.shutdown);
-  // A pattern that has not come: what is typed now is up to the client.
-  const isDue = session.record.dialog_note !== undefined;
   if (commands.inputOf(session) === undefined) await deadline.waitFor(end, context.shutdown);
-  else if (!isDue) await waitForPrompt(commands, session, deadline, context.shutdown);
+  else {
+    await commands.dialogs.of(session)?.until(deadline, context.shutdown);
+    // Where a pattern has not come, what is typed next is up to the client.
+    if (session.record.dialog_note === undefined) await waitForPrompt(commands, session, deadline, context.shutdown);
+  }
   if (!context.cancelled?.fired) return;
   if (session.record.status === 'running') session.update({ taken_back: true });
   await commands.stop(session, 'killed');

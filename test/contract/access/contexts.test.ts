@@ -177,3 +177,42 @@ describe.skipIf(!isRoot)('a person who approves', () => {
     expect(readdirSync(`${agent.sessionsDir}/.contexts`).length).toBeGreaterThan(0);
   });
 });
+
+describe.skipIf(!isRoot)('a context of an agent with a user of its own', () => {
+  test('is kept by shells in sandboxes, with limits and without', async () => {
+    const uid = 1;
+    using place = new TemporaryDirectory();
+    const work = `/srv/agent3-contexts-own-${process.pid}`;
+    const own = { AGENT3_TOKENS_FILE: place.join('tokens.json'), AGENT3_PROFILES_DIR: place.join('profiles.d') };
+    mkdirSync(own.AGENT3_PROFILES_DIR);
+    mkdirSync(work);
+    chmodSync(place.path, 0o755);
+    const profiles = {
+      look: 'extends = "readonly"\n',
+      work: `extends = "workspace"\ndirectory = "${work}"\n`,
+      small: 'extends = "full"\n[limits]\nfile_mib = 1\n',
+      all: 'extends = "full"\n',
+    };
+    const names: Record<string, string> = {};
+    for (const [name, text] of Object.entries(profiles)) {
+      writeFileSync(`${own.AGENT3_PROFILES_DIR}/${name}.toml`, text);
+      names[name] = (await agent3(['token', 'create', name, '--profile', name], own)).stdout.trim();
+    }
+    Bun.spawnSync(['chown', '-R', `${uid}:${uid}`, place.path, work]);
+    const become = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
+    await using unprivileged = await startAgent(own, ['sh', '-c', become, String(uid)]);
+    for (const name of Object.keys(profiles)) {
+      const ask = async (cmd: string): Promise<string> => {
+        const reply = await unprivileged.request('/shell', {
+          method: 'POST',
+          headers: { 'x-auth-token': names[name] ?? '' },
+          body: JSON.stringify({ cmd, context: 'c' }),
+        });
+        return `${name}: ${reply.body.stdout}${reply.body.stderr ?? ''}${reply.body.message ?? ''}`;
+      };
+      expect(await ask('cd /usr; x="a b"; f() { echo "$x $1"; exit 3; }; trap "echo bye" EXIT')).toBe(`${name}: bye\n`);
+      expect(await ask('pwd; id -un; f c')).toBe(`${name}: /usr\ndaemon\na b c\n`);
+    }
+    Bun.spawnSync(['rm', '-rf', work]);
+  });
+});

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { execFileSync } from 'node:child_process';
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { McpClient } from '../../helpers/mcp.ts';
@@ -215,6 +215,14 @@ describe('contexts outlive the agent', () => {
     await own.restart();
     expect(await run('echo $x')).toMatch(/^[12]\n$/);
     await eventually('it is free', async () => (await own.call('list_sessions', {})).text.includes('"session"'));
+  });
+
+  test('and what a command writes in the place of its state counts as its output', async () => {
+    await using own = await startAgent({ AGENT3_MAX_SESSION_BYTES: '5000000' });
+    const flood =
+      'for f in /proc/$$/fd/*; do case $(readlink "$f") in */context) while printf %0100000d 0; do :; done >> "$f";; esac; done';
+    expect(await own.shell({ cmd: flood, context: 'flood' })).toMatchObject({ status: 'output_limit', stdout: '' });
+    expect(readdirSync(own.sessionsDir + '/' + own.sessionsOnDisk()[0])).not.toContain('context');
   });
 
   test('but not the shell that they were made with, nor one that knows no contexts', async () => {
