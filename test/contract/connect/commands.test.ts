@@ -23,10 +23,14 @@ const MEMORY = `perl -e '
     open(my $mem, "<:raw", "$pid/mem") or next;
     while (<$maps>) {
       my ($from, $to) = /^([0-9a-f]+)-([0-9a-f]+) rw/ or next;
-      my $size = hex($to) - hex($from);
-      next if $size > 2 ** 26;
-      seek($mem, hex($from), 0) and read($mem, my $bytes, $size) or next;
-      while ($bytes =~ /(\\Q$begin\\E[\\w-]{5,40})/g) { print "$1\\n" }
+      ($from, $to) = (hex($from), hex($to));
+      # The heap of JavaScript has a GiB of addresses; beyond that nothing is kept.
+      next if $to - $from > 2 ** 31;
+      for (my $at = $from; $at < $to; $at += 2 ** 24) {
+        my $size = $to - $at < 2 ** 24 ? $to - $at : 2 ** 24 + 64;
+        seek($mem, $at, 0) and read($mem, my $bytes, $size) or next;
+        while ($bytes =~ /(\\Q$begin\\E[\\w-]{5,40})/g) { print "$1\\n" }
+      }
     }
   }'`;
 
