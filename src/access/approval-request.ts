@@ -17,16 +17,6 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { fileFingerprint, readPlain } from '../lib/files.ts';
-import {
-  hasRightToLeft,
-  likeSigns,
-  mixedWords,
-  sizeWords,
-  USUAL_COLUMNS,
-  visibleBlock,
-  visibleField,
-  visibleLine,
-} from '../lib/visible.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 const requestSchema = Type.Object({
@@ -40,6 +30,16 @@ const requestSchema = Type.Object({
   cwd: Type.String(),
   env: Type.Record(Type.String(), Type.String()),
   stdin: Type.String(),
+  /** A change of a file: what it has before and after, by SHA-256 (empty where there is no file), and what differs. */
+  file: Type.Optional(
+    Type.Object({
+      path: Type.String(),
+      mode: Type.String(),
+      before_sha256: Type.String(),
+      after_sha256: Type.String(),
+      diff: Type.String(),
+    }),
+  ),
   /** The context that its shell begins with, and what that brings. */
   context: Type.Optional(Type.Object({ name: Type.String(), sha256: Type.String(), brings: Type.String() })),
   /** What is typed when the command asks for it, step by step. */
@@ -67,7 +67,7 @@ const decisionSchema = Type.Object({
 
 export type ApprovalDecision = Static<typeof decisionSchema>;
 
-/** The SHA-256 of a request: command, directory, environment, context, input, dialog and user are all in it. */
+/** The SHA-256 of a request: command, directory, environment, file, context, input, dialog and user are all in it. */
 export function digestOf(request: ApprovalRequest): string {
   const fields = Object.keys(requestSchema.properties).map((name) => {
     const value = request[name as keyof ApprovalRequest];
@@ -197,88 +197,4 @@ function readJson(path: string, owner: number | undefined): unknown {
   } catch {
     return undefined;
   }
-}
-
-const SHOWN_INPUT_CHARS = 2000;
-
-/**
- * Everything that would run, for the person who decides on it. Fields have a line each; the texts of the client stand in
- * blocks whose every line has a bar before it, so that none of them looks like a field, and begin with their size.
- */
-export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
-  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
-  const { context, dialog = [] } = request;
-  const layout = { columns };
-  const field = (text: string): string => visibleField(text, layout);
-  const block = (title: string, text: string): string => `  ${title}\n${visibleBlock(text, layout)}`;
-  const about = part === '' || part === cmd.trim() ? '' : ` (${part})`;
-  const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
-  const whole = [
-    cmd,
-    cwd,
-    ...Object.entries(env).flat(),
-    context?.brings ?? '',
-    ...dialog.map(({ send }) => send),
-  ].join('\n');
-  const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
-  const shownInput = stdin.slice(0, SHOWN_INPUT_CHARS);
-  const more = stdin.length - shownInput.length;
-  return [
-    `${visibleLine(session)}  ${seconds} s left\n`,
-    field(`token ${token} (${profile}) from ${address}, as ${user} in ${cwd}, for up to ${limit_seconds} s`),
-    field(`asked because ${reason}${about}`),
-    `  digest ${digestOf(request)}\n`,
-    block(`command, ${sizeWords(cmd)}:`, cmd),
-    ...Object.entries(env).map(([name, value]) => block('with the variable', `${name}=${value}`)),
-    ...contextLines(context, field, block),
-    ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
-    ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
-    ...dialog.flatMap(({ expect, send }, index) => [
-      field(`step ${index + 1} of ${dialog.length}: when it writes ${expect}`),
-      block(`types ${sizeWords(send)}:`, send),
-    ]),
-    ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
-    ...(mixed.length === 0
-      ? []
-      : [field(`note: letters of several scripts, which can look alike: ${mixed.join(', ')}`)]),
-    ...(signs.length === 0 ? [] : [field(`note: signs that look like those of a shell: ${signs.join(', ')}`)]),
-    ...(hasRightToLeft(`${whole}\n${stdin}`)
-      ? [field('note: letters that are written from right to left; some terminals change the order of their words')]
-      : []),
-  ].join('');
-}
-
-/** What the shell runs before the command. */
-function contextLines(
-  context: ApprovalRequest['context'],
-  field: (text: string) => string,
-  block: (title: string, text: string) => string,
-): string[] {
-  if (context === undefined) return [];
-  const { name, brings } = context;
-  if (brings === '') return [field(`in the context ${name}, which brings nothing`)];
-  return [block(`in the context ${name}, whose shell runs this first, ${sizeWords(brings)}:`, brings)];
-}
-
-/** The question whether a request that was `shown` is to run, with the size of what would: it may have left the screen. */
-export function questionOn(
-  { cmd, env, stdin, context }: ApprovalRequest,
-  shown: string,
-  rows = process.stdout.rows ?? 0,
-): string {
-  const variables = Object.keys(env).length;
-  const size = [
-    sizeWords(cmd),
-    ...(variables === 0 ? [] : [`${variables} ${variables === 1 ? 'variable' : 'variables'}`]),
-    ...(context === undefined || context.brings === '' ? [] : [`a context of ${sizeWords(context.brings)}`]),
-    ...(stdin === '' ? [] : [`input of ${sizeWords(stdin)}`]),
-  ].join('; ');
-  const lines = shown.split('\n').length;
-  const scroll =
-    rows > 0 && lines > rows ? ` The ${lines} lines above are more than this terminal shows: scroll up.` : '';
-  return `Run this command (${size})?${scroll} [y/N]`;
-}
-
-function columnsHere(): number {
-  return process.stdout.columns ?? USUAL_COLUMNS;
 }

@@ -204,8 +204,9 @@ const MOST_MASKED_CHARS = 16_384;
  * What would run, as far as a notice shows it: without secrets, and without the rest of long texts; what nobody would see
  * is written out.
  */
-function shownOf({ cmd, env, stdin, context, dialog }: ApprovalRequest, mask: (text: string) => string) {
-  let isAll = dialog === undefined && (context?.brings.length ?? 0) <= MOST_MASKED_CHARS;
+function shownOf({ cmd, env, stdin, context, dialog, file }: ApprovalRequest, mask: (text: string) => string) {
+  const longest = Math.max(context?.brings.length ?? 0, file?.diff.length ?? 0);
+  let isAll = dialog === undefined && longest <= MOST_MASKED_CHARS;
   const show = (text: string): string => {
     const short = mask(text).slice(0, SHOWN_CHARS);
     if (short !== text) isAll = false;
@@ -223,6 +224,7 @@ function shownOf({ cmd, env, stdin, context, dialog }: ApprovalRequest, mask: (t
     ...(dialog !== undefined && {
       dialog: dialog.map(({ expect, send }) => `${show(expect)}: types ${send.length} characters`),
     }),
+    ...(file !== undefined && { ...file, path: show(file.path), diff: show(file.diff.slice(0, MOST_MASKED_CHARS)) }),
   };
   return { texts, isAll };
 }

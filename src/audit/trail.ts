@@ -135,7 +135,7 @@ export class Trail {
 
   /** A request for approval, and what became of it. */
   approval(request: ApprovalRequest, verdict: Verdict | undefined): void {
-    const { session, token, address, cmd, profile, reason } = request;
+    const { session, token, address, cmd, profile, reason, file } = request;
     const what =
       verdict === undefined
         ? { decision: 'asked', reason }
@@ -149,6 +149,7 @@ export class Trail {
       address,
       profile,
       ...this.#what(cmd),
+      ...(file !== undefined && { before_sha256: file.before_sha256, after_sha256: file.after_sha256 }),
       digest,
       ...masked,
     }));

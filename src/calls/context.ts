@@ -51,6 +51,9 @@ export const ADVISED = Symbol('advised');
 /** What of an answer about a session has no field, and decides which fields the lean doors show. */
 export const STATE = Symbol('state');
 
+/** The fields of an answer that the lean doors leave out: they say what the caller knows. */
+export const SPARE = Symbol('spare');
+
 /** The state of a session behind an answer. */
 interface SessionState {
   /** Its command or a process of it runs, a key may ask for it again, or the message names a call about it. */
@@ -63,6 +66,7 @@ interface SessionState {
 export type Answer = Readonly<Record<string, unknown>> & {
   readonly [ADVISED]?: readonly OperationName[];
   readonly [STATE]?: SessionState;
+  readonly [SPARE]?: readonly string[];
 };
 
 /** What every call works with. */

@@ -1,4 +1,4 @@
-import { type Answer, STATE } from './context.ts';
+import { type Answer, SPARE, STATE } from './context.ts';
 
 /** A shorter time is not worth a word. */
 const LONG_MS = 1000;
@@ -9,6 +9,8 @@ const LONG_MS = 1000;
  */
 export function leanAnswer(answer: Answer): Answer {
   const { [STATE]: state, stdout, stderr, exit_code, status, session, duration_ms, ...others } = answer;
+  const spare = answer[SPARE];
+  if (spare !== undefined) return Object.fromEntries(Object.entries(answer).filter(([name]) => !spare.includes(name)));
   if (state === undefined) return answer;
   const { stdout_bytes, stderr_bytes, ...rest } = others;
   const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, ...more } = rest;

@@ -5,15 +5,14 @@ import {
   type ApprovalDecision,
   type ApprovalRequest,
   clearDecisions,
-  describeRequest,
   digestOf,
   distrust,
-  questionOn,
   readRequests,
   requestsDirectory,
   takeAway,
   writeDecision,
 } from '../access/approval-request.ts';
+import { describeRequest, questionOn } from '../access/approval-text.ts';
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
 import { unreadable } from '../install/doctor/profile-machine.ts';
 import { readManifest } from '../install/installed.ts';

@@ -1,3 +1,4 @@
+import type { ApprovalRequest } from '../access/approval-request.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Contexts } from '../contexts/contexts.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
@@ -9,6 +10,7 @@ import type { Account } from '../process/environment.ts';
 import type { Gate } from '../process/gate.ts';
 import type { TerminalSize } from '../process/terminal.ts';
 import type { Reopened } from '../sessions/reopened.ts';
+import type { Session } from '../sessions/session.ts';
 import type { NewSession, SessionStore } from '../sessions/store.ts';
 import type { Confinement } from './confinement.ts';
 import type { DialogStep } from './dialog.ts';
@@ -42,6 +44,14 @@ export interface CommandDeps {
   readonly cgroups: CommandCgroups | undefined;
 }
 
+/** An operation on a file that waits for a person in the place of a command. */
+export interface FileProposal {
+  /** What would change; undefined: nothing. */
+  readonly asked: ApprovalRequest['file'];
+  /** Does it, when it was approved; gives what there is to say of it. Throws where it cannot be made any more. */
+  readonly perform: (session: Session, by: string) => Promise<string>;
+}
+
 /** A command to run, and the session it gets. */
 export interface NewCommand extends Omit<NewSession, 'input' | 'file_max' | 'context'> {
   readonly env: Readonly<Record<string, string>>;
@@ -57,6 +67,8 @@ export interface NewCommand extends Omit<NewSession, 'input' | 'file_max' | 'con
   readonly held?: HeldContext;
   /** What is typed into it when it asks. */
   readonly dialog?: readonly DialogStep[];
+  /** It is no command but this. */
+  readonly file?: FileProposal;
   /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
   /** Throws when it may not be started any more; asked when its start had to wait for the disk. */

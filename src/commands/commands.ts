@@ -145,7 +145,9 @@ export class Commands {
     const { status } = session.record;
     if (status === 'waiting') return this.#held.get(session.id)?.settled;
     if (status !== 'running') return undefined;
-    return (this.#running.get(session.id) ?? this.starts.get(session.id))?.over;
+    const started = this.#running.get(session.id) ?? this.starts.get(session.id);
+    // What has no process of its own is held until it is done.
+    return started?.over ?? this.#held.get(session.id)?.settled;
   }
 
   /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */

@@ -1,8 +1,10 @@
-import { rmSync } from 'node:fs';
+import { appendFileSync, rmSync } from 'node:fs';
+import type { Verdict } from '../access/approvals.ts';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import type { Status } from '../process/beginning.ts';
 import type { EndReason, Outcome } from '../process/run.ts';
+import type { Decision } from '../rules/rule.ts';
 import { describeFailure } from '../sandbox/sandbox-cause.ts';
 
 import { bytesOnDisk, recordBytes, type SessionRecord, type SessionStatus } from '../sessions/record.ts';
@@ -12,6 +14,29 @@ import { forgetProbes } from './confinement.ts';
 
 /** The exit code of shells for what is there and cannot be run. */
 export const EXIT_NOT_RUN = 126;
+
+/** Writes the reason where a shell would. */
+export function tellNotRun(session: Session, reason: string): void {
+  try {
+    appendFileSync(session.path('stderr'), `agent3: not run: ${reason}\n`);
+  } catch {
+    // The disk is full; the answer has the reason as well.
+  }
+}
+
+/** Why a command that waited for a person is not run. */
+export function describeVerdict({ reason }: Decision, { kind, why, by }: Verdict): string {
+  switch (kind) {
+    case 'denied':
+      return `${by || 'the owner'} denied it${why === '' ? '' : `: ${why}`}`;
+    case 'tampered':
+      return why;
+    case 'expired':
+      return `it needed approval (${reason}), and ${why}`;
+    default:
+      return `it waited for approval (${reason}), and ${why}`;
+  }
+}
 
 type Sizes = Pick<SessionRecord, 'stdout_bytes' | 'stderr_bytes' | 'disk_bytes' | 'reserved_bytes'>;
 

@@ -36,6 +36,7 @@ export function detailsOf(command: NewCommand): NewSession {
     confinement,
     held,
     dialog: _d,
+    file: _f,
     ...details
   } = command;
   const file_max = confinement?.fileBytes;

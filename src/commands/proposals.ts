@@ -1,4 +1,4 @@
-import { appendFileSync, closeSync, realpathSync } from 'node:fs';
+import { closeSync, realpathSync, writeSync } from 'node:fs';
 import type { Access } from '../access/access.ts';
 import type { ApprovalRequest } from '../access/approval-request.ts';
 import {
@@ -19,9 +19,9 @@ import type { OutputDescriptors } from '../sessions/directories.ts';
 import { keptDecision } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
-import type { NewCommand } from './command.ts';
+import type { FileProposal, NewCommand } from './command.ts';
 import type { Commands } from './commands.ts';
-import { EXIT_NOT_RUN, NOT_STARTED } from './ending.ts';
+import { describeVerdict, EXIT_NOT_RUN, NOT_STARTED, sizesOf, tellNotRun } from './ending.ts';
 import type { Hold } from './hold.ts';
 import { detailsOf } from './launch.ts';
 
@@ -60,6 +60,11 @@ export class Proposals {
     private readonly commands: Commands,
     private readonly approvals: Approvals,
   ) {}
+
+  /** Why nobody can be asked, in words; undefined when somebody can. */
+  fault(): string | undefined {
+    return this.approvals.fault();
+  }
 
   /** A session of a command that is not run. Throws `MachineRefused`. */
   refuse(command: NewCommand, decision: Decision): Session {
@@ -127,7 +132,7 @@ export class Proposals {
     // On record, a command is approved before it starts.
     this.#announce(proposal.request, verdict);
     if (verdict.kind === 'approved') await this.#start(proposal, verdict.by);
-    else this.#endProposal(proposal, wordsOf(proposal.decision, verdict), verdict.kind);
+    else this.#endProposal(proposal, describeVerdict(proposal.decision, verdict), verdict.kind);
   }
 
   #announce(request: ApprovalRequest, verdict: Verdict | undefined): void {
@@ -141,8 +146,8 @@ export class Proposals {
   }
 
   #requestOf(session: Session, command: NewCommand, { reason, part }: Decision): ApprovalRequest {
-    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held, dialog } =
-      command;
+    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held } = command;
+    const { file, dialog } = command;
     const now = this.deps.clock.now();
     return {
       session: session.id,
@@ -154,6 +159,7 @@ export class Proposals {
       cwd,
       env: { ...env },
       stdin,
+      ...(file?.asked !== undefined && { file: file.asked }),
       ...(held !== undefined && {
         context: { name: held.name, sha256: held.sha256, brings: describeItems(held.items) },
       }),
@@ -207,6 +213,7 @@ export class Proposals {
       this.#endProposal(proposal, notStarted(error), NOT_STARTED);
       return;
     }
+    if (command.file !== undefined) return await this.#perform(session, output, command.file, by);
     const revalidate = (): void => this.#revalidate(proposal);
     try {
       // Nobody waits for its answer: its exit code is kept on disk.
@@ -215,6 +222,27 @@ export class Proposals {
       // Whoever tried to start it has closed its output.
       this.#end(session, undefined, { ...decision, ...deny(notStarted(error)) }, NOT_STARTED);
     }
+  }
+
+  /** Does what somebody has approved with a file, and writes what came of it where a command would. */
+  async #perform(session: Session, output: OutputDescriptors, file: FileProposal, by: string): Promise<void> {
+    let exit_code = 0;
+    try {
+      writeSync(output.stdout, await file.perform(session, by));
+    } catch (error) {
+      exit_code = 1;
+      tellNotRun(session, faultOf(error));
+    }
+    for (const fd of [output.stdout, output.stderr]) closeSync(fd);
+    const now = this.deps.clock.now();
+    const duration_ms = Math.max(0, now - session.record.started_at);
+    this.commands.conclude(session, {
+      status: 'done',
+      exit_code,
+      ended_at: now,
+      duration_ms,
+      ...sizesOf(session, true),
+    });
   }
 
   #endProposal({ session, output, decision }: Proposal, reason: string, action: string): void {
@@ -231,19 +259,9 @@ export class Proposals {
       exit_code: EXIT_NOT_RUN,
       ended_at: now,
       duration_ms: Math.max(0, now - session.record.started_at),
-      stdout_bytes: session.sizeOf('stdout'),
-      stderr_bytes: session.sizeOf('stderr'),
+      ...sizesOf(session, true),
       decision: { ...decisionOf(decision, session.record.cmd), action },
     });
-  }
-}
-
-/** Writes the reason where a shell would. */
-export function tellNotRun(session: Session, reason: string): void {
-  try {
-    appendFileSync(session.path('stderr'), `agent3: not run: ${reason}\n`);
-  } catch {
-    // The disk is full; the answer has the reason as well.
   }
 }
 
@@ -264,19 +282,6 @@ export function realDirectory(path: string): string | undefined {
 function decisionOf({ action, reason, part, rule }: Decision, cmd: string) {
   const isPart = part !== '' && part !== cmd.trim();
   return keptDecision({ action, reason, ...(isPart && { part }), ...(rule !== undefined && { rule }) });
-}
-
-function wordsOf({ reason }: Decision, { kind, why, by }: Verdict): string {
-  switch (kind) {
-    case 'denied':
-      return `${by || 'the owner'} denied it${why === '' ? '' : `: ${why}`}`;
-    case 'tampered':
-      return why;
-    case 'expired':
-      return `it needed approval (${reason}), and ${why}`;
-    default:
-      return `it waited for approval (${reason}), and ${why}`;
-  }
 }
 
 function notStarted(error: unknown): string {

@@ -10,8 +10,7 @@ import { findLeader } from '../process/tree.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Commands } from './commands.ts';
-import { EXIT_NOT_RUN, sizesOf } from './ending.ts';
-import { tellNotRun } from './proposals.ts';
+import { EXIT_NOT_RUN, sizesOf, tellNotRun } from './ending.ts';
 
 /** What recovery works with. */
 export interface RecoveryDeps {

@@ -1,28 +1,45 @@
-import type { CallContext, OperationDeps } from '../calls/context.ts';
+import type { CallContext } from '../calls/context.ts';
 import { OperationNotAllowed } from '../lib/errors.ts';
 import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { shownPath } from './place.ts';
 
 /**
- * Throws `OperationNotAllowed` where the rules of the profile keep a token from reading a file, under any of its paths.
- * They say of it what they say of `cat` with this path.
+ * What the rules of the profile say to reading a file, under any of its paths: what they say to `cat` with this path.
+ * Throws `OperationNotAllowed` where they deny it.
  */
 export async function requireReadable(
-  { limits }: Pick<OperationDeps, 'limits'>,
-  { profile: { rules, hasRules } }: CallContext,
+  { profile: { rules, hasRules }, limits }: CallContext,
   paths: readonly string[],
 ): Promise<Decision> {
   if (!hasRules) return ALLOWED;
-  const { decide, strictest } = await import('../rules/decide.ts');
-  const decisions = [...new Set(paths)].map((path) =>
-    decide(rules, { cmd: `cat -- ${quoted(path)}`, shell: limits.shell, cwd: '/', env: {}, stdin: '', isOpen: false }),
+  const { decide } = await import('../rules/decide.ts');
+  const place = { shell: limits.shell, cwd: '/', env: {}, stdin: '', isOpen: false };
+  return requireAllowed('read', paths, (path) => decide(rules, { cmd: `cat -- ${quoted(path)}`, ...place }));
+}
+
+/** The same for writing a file, by the rules about files that are written to. */
+export async function requireWritable(
+  { profile: { rules, hasRules } }: CallContext,
+  operation: string,
+  paths: readonly string[],
+): Promise<Decision> {
+  if (!hasRules) return ALLOWED;
+  const { decideWrite } = await import('../rules/decide.ts');
+  return requireAllowed('write to', paths, (path) => decideWrite(rules, operation, path));
+}
+
+/** The strictest of what is decided on each of the paths. */
+async function requireAllowed(
+  what: string,
+  paths: readonly string[],
+  decide: (path: string) => Decision,
+): Promise<Decision> {
+  const { strictest } = await import('../rules/decide.ts');
+  const decision = strictest([...new Set(paths)].map(decide));
+  if (decision.action !== 'deny') return decision;
+  throw new OperationNotAllowed(
+    `The rules of this token do not allow to ${what} ${shownPath(paths[0] ?? '')}: ${decision.reason}. Nothing was done.`,
   );
-  const decision = strictest(decisions);
-  if (decision.action === 'deny')
-    throw new OperationNotAllowed(
-      `The rules of this token do not allow to read ${shownPath(paths[0] ?? '')}: ${decision.reason}.`,
-    );
-  return decision;
 }
 
 /** A word of a shell, whatever is in it. */

@@ -4,10 +4,7 @@ import { confinementOf, requireCeilings, requireSandbox } from '../commands/conf
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { openConfined } from './confined.ts';
 import { openDirect } from './direct.ts';
-import { type FilePlace, parsePath, type Range } from './place.ts';
-
-/** Continues the sentence of a token that has ended meanwhile. */
-const NOTHING_DONE = ', so nothing was done';
+import { type FilePlace, NOTHING_DONE, parsePath, type Range } from './place.ts';
 
 /**
  * Opens the place of a client's path with the rights of its profile: with those of the agent where the profile holds

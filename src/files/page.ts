@@ -2,6 +2,7 @@ import type { Masker } from '../calls/masking.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { type ByteSource, decodeUtf8, fitBeginning, jsonChars, type Share } from '../lib/utf8.ts';
 import { type FileBytes, shownPath } from './place.ts';
+import { isUtf8, utf16Of } from './text.ts';
 
 /** What of a file is asked for. */
 export interface PageRequest {
@@ -185,20 +186,4 @@ function textNotes(bytes: Uint8Array): string[] {
     return [`This is ${encoding} text: shell shows it with iconv -f UTF-16. encoding base64 gives the bytes.`];
   if (isUtf8(bytes)) return [];
   return ['What is no UTF-8 is shown as \uFFFD: do not write that back. encoding base64 gives the bytes.'];
-}
-
-/** The name of the encoding that a byte order mark tells, where it is not UTF-8. */
-export function utf16Of(bytes: Uint8Array): string | undefined {
-  const [first, second] = bytes;
-  return (first === 0xff && second === 0xfe) || (first === 0xfe && second === 0xff) ? 'UTF-16' : undefined;
-}
-
-/** Whether bytes are UTF-8, but for a character that is cut at their end. */
-export function isUtf8(bytes: Uint8Array): boolean {
-  try {
-    new TextDecoder('utf-8', { fatal: true }).decode(bytes, { stream: true });
-    return true;
-  } catch {
-    return false;
-  }
 }

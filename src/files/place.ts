@@ -79,6 +79,9 @@ export interface PathParts {
 /** Longest name of a file, in bytes. Source: NAME_MAX in linux/limits.h. */
 const MAX_NAME_BYTES = 255;
 
+/** Continues the sentence of a token that has ended meanwhile. */
+export const NOTHING_DONE = ', so nothing was done';
+
 /** The parts of a client's path. Throws `InvalidArguments` for one that names no file. */
 export function parsePath(path: string): PathParts {
   const refuse = (what: string): InvalidArguments =>

@@ -132,9 +132,12 @@ const FRAME_CHARS = 400;
 /** The fields of an answer are JSON within JSON, so their quotes and backslashes take twice as much: so many there are. */
 const ESCAPES = 4000;
 
+/** The fields whose text is the first block of an answer as it is. */
+const TEXTS = ['stdout', 'content', 'diff'];
+
 /** Characters of JSON that an answer may have, so that its message fits. */
 function roomFor(maxChars: number, { result }: Operation, args: unknown): number {
-  const isText = 'stdout' in result.properties && !hasMatch(args);
+  const isText = TEXTS.some((name) => name in result.properties) && !hasMatch(args);
   // What is fields alone is JSON within JSON as a whole, which at most doubles it.
   return isText ? maxChars - FRAME_CHARS - ESCAPES : Math.floor((maxChars - FRAME_CHARS) / 2);
 }
@@ -202,10 +205,10 @@ function toolSchema(schema: TObject): Tool['inputSchema'] {
  * `[stderr]`, last one line of JSON with the other fields that say something. Several hosts show the model nothing but
  * `structuredContent` where there is some, and others nothing of it.
  */
-function toolResult({ stdout, stderr, exit_code, ...fields }: Answer): CallToolResult {
+function toolResult({ stdout, content, diff, stderr, exit_code, ...fields }: Answer): CallToolResult {
   const rest = { ...(exit_code !== undefined && exit_code !== 0 && { exit_code }), ...fields };
   const texts = [
-    ...(typeof stdout === 'string' ? [stdout] : []),
+    ...[stdout, content, diff].filter((text) => typeof text === 'string'),
     ...(typeof stderr === 'string' ? [`[stderr]\n${stderr}`] : []),
     ...(Object.keys(rest).length === 0 ? [] : [JSON.stringify(rest)]),
   ];

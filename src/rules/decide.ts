@@ -1,7 +1,7 @@
 import { basename } from 'node:path';
 import { readScript, type SimpleCommand } from '../shell/script.ts';
 import { isSpecialVariable } from '../shell/variables.ts';
-import type { Text } from '../shell/words.ts';
+import { known, type Text } from '../shell/words.ts';
 import { type Brought, contextOf } from './context.ts';
 import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed } from './match.ts';
 import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
@@ -97,6 +97,21 @@ function decidePart(ruleset: Ruleset, part: SimpleCommand, where: Where): Decisi
     return isLeft ? [...decisions, ...otherwiseOf(ruleset, part, unwritable(file, where))] : decisions;
   });
   return [...run, ...written];
+}
+
+/**
+ * What rules say to a call that writes a file by itself: what they say to a command of its name that writes to it. To be
+ * allowed takes an `allow` with `writes` alone where `otherwise` is stricter: there is no program to be allowed.
+ */
+export function decideWrite(ruleset: Ruleset, operation: string, path: string): Decision {
+  const file = known(path);
+  const source = `${operation} ${path}`;
+  const words = { name: known(operation), args: [file], reads: [], writes: [file], around: [], inner: {} };
+  const part: SimpleCommand = { ...words, source, fed: '', isCall: false, isElsewhere: false };
+  const run = ask(ruleset, part, (rule) => matches(rule, part, ['/']));
+  const written = ask(ruleset, part, (rule) => matchesWrite(rule, part, file, ['/']));
+  const left = written.decider === undefined ? otherwiseOf(ruleset, part, unwritable(file, ['/'])) : [];
+  return strictest([...run.decisions, ...written.decisions, ...left]);
 }
 
 function decideRun(ruleset: Ruleset, part: SimpleCommand, where: Where): Decision[] {

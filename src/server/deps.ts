@@ -8,7 +8,9 @@ import { Trail } from '../audit/trail.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
 import { Contexts } from '../contexts/contexts.ts';
+import type { FileDeps } from '../files/change.ts';
 import { type LinkOperationDeps, Transfers } from '../files/transfers.ts';
+import { Versions } from '../files/versions.ts';
 import { SignalOnce, systemClock } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Turns } from '../lib/shares.ts';
@@ -22,7 +24,7 @@ import { type Config, secretValues } from '../settings/config.ts';
 import type { Logger } from './log.ts';
 
 /** The real dependencies as one record. Tests build their own. */
-export interface Deps extends LinkOperationDeps {
+export interface Deps extends LinkOperationDeps, FileDeps {
   readonly config: Config;
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
@@ -90,6 +92,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     trail,
     audit,
     cgroups,
+    versions: new Versions(join(config.sessionsDirectory, '.versions'), clock, (bytes) => store.grow(bytes)),
     transfers: new Transfers({
       account,
       cgroups,

@@ -1,13 +1,16 @@
 import { CronJob } from 'cron';
+import type { Change, Versions } from '../files/versions.ts';
 import { type Clock, nextTurn } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { bytesOnDisk, recordBytes } from '../sessions/record.ts';
-import type { Session } from '../sessions/session.ts';
+import { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { chooseSweep, type SweepCandidate, type SweepLimits } from '../sessions/sweep.ts';
 
 interface SweepDeps {
   readonly store: SessionStore;
+  /** What files had before they were changed goes with the sessions. */
+  readonly versions: Pick<Versions, 'candidates' | 'remove'>;
   readonly limits: SweepLimits;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -36,11 +39,12 @@ export class SessionSweep {
   /** Looks at every session, and removes and stops what has to go. */
   async run(): Promise<void> {
     const { deps } = this;
-    const all = candidates(deps);
+    const all = [...candidates(deps), ...deps.versions.candidates()];
     deps.store.measured(all.reduce((sum, { bytes }) => sum + bytes, 0));
-    const choice = chooseSweep(all, deps.limits, deps.clock.now());
+    const choice = chooseSweep<Session | Change>(all, deps.limits, deps.clock.now());
     const removed = await removeAll(deps, choice.remove);
-    await Promise.all(choice.stop.map((session) => deps.stop(session)));
+    const running = choice.stop.filter((one) => one instanceof Session);
+    await Promise.all(running.map((session) => deps.stop(session)));
     deps.store.forgetOldKeys();
     if (removed + choice.stop.length > 0) {
       deps.logger.info({ removed, stopped: choice.stop.length }, 'sessions were swept');
@@ -78,27 +82,32 @@ function candidates({ store, isBusy }: SweepDeps): SweepCandidate<Session>[] {
   return all;
 }
 
-async function removeAll(deps: SweepDeps, sessions: readonly Session[]): Promise<number> {
+async function removeAll(deps: SweepDeps, all: readonly (Session | Change)[]): Promise<number> {
   let removed = 0;
   let turnEnds = deps.clock.elapsed() + TURN_MS;
-  for (const session of sessions) {
+  for (const one of all) {
     if (deps.clock.elapsed() > turnEnds) {
       await nextTurn();
       turnEnds = deps.clock.elapsed() + TURN_MS;
     }
-    // Meanwhile somebody may have closed it.
-    if (!session.record.closed && deps.store.has(session) && tryRemove(deps, session)) removed++;
+    if (tryRemove(deps, one)) removed++;
   }
   return removed;
 }
 
-/** One session that cannot be removed does not stop the sweep; the next one tries again. */
-function tryRemove({ store, logger }: SweepDeps, session: Session): boolean {
+/** One that cannot be removed does not stop the sweep; the next one tries again. */
+function tryRemove({ store, versions, logger }: SweepDeps, one: Session | Change): boolean {
   try {
-    store.remove(session);
+    if (!(one instanceof Session)) {
+      versions.remove(one);
+      return true;
+    }
+    // Meanwhile somebody may have closed it.
+    if (one.record.closed || !store.has(one)) return false;
+    store.remove(one);
     return true;
   } catch (error) {
-    logger.warn({ session: session.id, err: error }, 'a session could not be removed');
+    logger.warn({ session: one.id, err: error }, 'a session could not be removed');
     return false;
   }
 }

@@ -161,9 +161,10 @@ const SWEEP_TIME = '0 * * * * *';
 
 /** Looks every minute for sessions that have to go. */
 function sweepJob(deps: Deps): Job {
-  const { config, store, contexts, commands, clock, logger } = deps;
+  const { config, store, versions, contexts, commands, clock, logger } = deps;
   const sweep = new SessionSweep({
     store,
+    versions,
     clock,
     logger,
     limits: {

@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test';
-import { type ApprovalRequest, describeRequest, questionOn } from '../../src/access/approval-request.ts';
+import type { ApprovalRequest } from '../../src/access/approval-request.ts';
+import { describeRequest, questionOn } from '../../src/access/approval-text.ts';
 
 const request = (more: Partial<ApprovalRequest>): ApprovalRequest => ({
   session: '01a20ced-f233-708f-aab3-e27ba964e561',

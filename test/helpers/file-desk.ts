@@ -5,7 +5,7 @@ import { agent3 } from './cli.ts';
 import { TemporaryDirectory } from './directories.ts';
 
 /** A user of every Debian that owns nothing. */
-const OTHER = { uid: 5, gid: 60 };
+const OTHER = { uid: 5, gid: 5 };
 
 const BECOME = 'chown -R "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 
@@ -81,12 +81,21 @@ export class FileDesk implements AsyncDisposable {
     if (this.kind === 'another user') chownSync(path, this.owner.uid, this.owner.gid);
   }
 
+  /** Calls an operation by `POST /`, which answers with every field. */
+  call(token: string, op: string, args: object): Promise<Answered> {
+    return this.#post(token, '/', { op, args });
+  }
+
   /** Calls an operation by its own route. */
-  async call(token: string, op: string, args: object): Promise<Answered> {
-    const response = await fetch(`${this.agent.url}/${op}`, {
+  lean(token: string, op: string, args: object): Promise<Answered> {
+    return this.#post(token, `/${op}`, args);
+  }
+
+  async #post(token: string, path: string, body: object): Promise<Answered> {
+    const response = await fetch(`${this.agent.url}${path}`, {
       method: 'POST',
       headers: { 'x-auth-token': this.tokens[token] ?? '' },
-      body: JSON.stringify(args),
+      body: JSON.stringify(body),
     });
     return { http: response.status, ...((await response.json()) as object) };
   }

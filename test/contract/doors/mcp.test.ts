@@ -34,6 +34,9 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
         ['kill_session', false, true],
         ['close_session', false, true],
         ['read_file', true, false],
+        ['write_file', false, true],
+        ['edit_file', false, true],
+        ['undo', false, true],
         ['upload', false, true],
         ['download', true, false],
         ['server_info', true, false],
@@ -60,6 +63,19 @@ describe.each(ERAS)('in the %s protocol:', (era) => {
   });
 
   describe('a call', () => {
+    test('gives the text of a file and of a difference as it is', async () => {
+      const path = `${agent.directory}/doors`;
+      await client.call('write_file', { path, content: 'say "one"\n' });
+      expect((await client.call('read_file', { path })).texts).toEqual([
+        'say "one"\n',
+        `{"sha256":"${Bun.SHA256.hash('say "one"\n', 'hex')}"}`,
+      ]);
+      const edits = [{ old: 'one', new: 'two' }];
+      expect((await client.call('edit_file', { path, edits })).texts).toEqual([
+        '@@ -1,1 +1,1 @@\n-say "one"\n+say "two"\n',
+      ]);
+    });
+
     test('gives its output as it is, then its errors, then what the other fields say', async () => {
       const { texts, isError } = await client.call('shell', { cmd: 'echo \'"out"\'; echo err >&2; exit 3' });
       expect(isError).toBe(false);

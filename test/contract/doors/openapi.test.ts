@@ -98,6 +98,7 @@ describe("ChatGPT's rules:", () => {
       [
         'close_session',
         'download',
+        'edit_file',
         'kill_session',
         'list_sessions',
         'look',
@@ -105,7 +106,9 @@ describe("ChatGPT's rules:", () => {
         'read_session',
         'server_info',
         'shell',
+        'undo',
         'upload',
+        'write_file',
         'write_session',
       ].map((name) => `post /${name}`),
     );
@@ -189,6 +192,10 @@ describe("ChatGPT's rules:", () => {
       '/upload': ['path'],
       '/download': ['path'],
       '/read_file': ['path'],
+      '/write_file': ['path', 'content'],
+      '/edit_file': ['path', 'edits'],
+      '/edit_file.edits[]': ['old', 'new'],
+      '/undo': undefined,
       '/list_sessions': undefined,
       '/server_info': undefined,
     });
@@ -213,6 +220,9 @@ describe("ChatGPT's rules:", () => {
       '/read_session': false,
       '/list_sessions': false,
       '/read_file': false,
+      '/write_file': true,
+      '/edit_file': true,
+      '/undo': true,
       '/server_info': false,
     });
   });

@@ -1,0 +1,120 @@
+import {
+  hasRightToLeft,
+  likeSigns,
+  mixedWords,
+  sizeWords,
+  USUAL_COLUMNS,
+  visibleBlock,
+  visibleField,
+  visibleLine,
+} from '../lib/visible.ts';
+import { type ApprovalRequest, digestOf } from './approval-request.ts';
+
+const SHOWN_INPUT_CHARS = 2000;
+
+/**
+ * Everything that would run, for the person who decides on it. Fields have a line each; the texts of the client stand in
+ * blocks whose every line has a bar before it, so that none of them looks like a field, and begin with their size.
+ */
+export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
+  const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
+  const { context, file, dialog = [] } = request;
+  const layout = { columns };
+  const field = (text: string): string => visibleField(text, layout);
+  const block = (title: string, text: string): string => `  ${title}\n${visibleBlock(text, layout)}`;
+  const about = part === '' || part === cmd.trim() ? '' : ` (${part})`;
+  const seconds = Math.max(0, Math.round((request.expires_at - Date.now()) / 1000));
+  const whole = [
+    cmd,
+    cwd,
+    ...Object.entries(env).flat(),
+    context?.brings ?? '',
+    file?.diff ?? '',
+    ...dialog.map(({ send }) => send),
+  ].join('\n');
+  const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
+  const shownInput = stdin.slice(0, SHOWN_INPUT_CHARS);
+  const more = stdin.length - shownInput.length;
+  return [
+    `${visibleLine(session)}  ${seconds} s left\n`,
+    field(`token ${token} (${profile}) from ${address}, as ${user} in ${cwd}, for up to ${limit_seconds} s`),
+    field(`asked because ${reason}${about}`),
+    `  digest ${digestOf(request)}\n`,
+    block(`${file === undefined ? 'command' : 'change of a file'}, ${sizeWords(cmd)}:`, cmd),
+    ...Object.entries(env).map(([name, value]) => block('with the variable', `${name}=${value}`)),
+    ...contextLines(context, field, block),
+    ...fileLines(file, field, block),
+    ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
+    ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
+    ...dialog.flatMap(({ expect, send }, index) => [
+      field(`step ${index + 1} of ${dialog.length}: when it writes ${expect}`),
+      block(`types ${sizeWords(send)}:`, send),
+    ]),
+    ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
+    ...(mixed.length === 0
+      ? []
+      : [field(`note: letters of several scripts, which can look alike: ${mixed.join(', ')}`)]),
+    ...(signs.length === 0 ? [] : [field(`note: signs that look like those of a shell: ${signs.join(', ')}`)]),
+    ...(hasRightToLeft(`${whole}\n${stdin}`)
+      ? [field('note: letters that are written from right to left; some terminals change the order of their words')]
+      : []),
+  ].join('');
+}
+
+/** What the shell runs before the command. */
+function contextLines(
+  context: ApprovalRequest['context'],
+  field: (text: string) => string,
+  block: (title: string, text: string) => string,
+): string[] {
+  if (context === undefined) return [];
+  const { name, brings } = context;
+  if (brings === '') return [field(`in the context ${name}, which brings nothing`)];
+  return [block(`in the context ${name}, whose shell runs this first, ${sizeWords(brings)}:`, brings)];
+}
+
+const SHOWN_DIFF_CHARS = 20_000;
+
+/** What becomes of a file. */
+function fileLines(
+  file: ApprovalRequest['file'],
+  field: (text: string) => string,
+  block: (title: string, text: string) => string,
+): string[] {
+  if (file === undefined) return [];
+  const { path, mode, before_sha256: before, after_sha256: after, diff } = file;
+  const shown = diff.slice(0, SHOWN_DIFF_CHARS);
+  const more = diff.length - shown.length;
+  return [
+    block('of the file', path),
+    field(`mode ${mode}`),
+    field(`before: ${before === '' ? 'no file' : `sha256 ${before}`}`),
+    field(`after: ${after === '' ? 'no file' : `sha256 ${after}`}`),
+    ...(diff === '' ? [field('what it has stays as it is')] : [block(`difference, ${sizeWords(diff)}:`, shown)]),
+    ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
+  ];
+}
+
+/** The question whether a request that was `shown` is to run, with the size of what would: it may have left the screen. */
+export function questionOn(
+  { cmd, env, stdin, context, file }: ApprovalRequest,
+  shown: string,
+  rows = process.stdout.rows ?? 0,
+): string {
+  const variables = Object.keys(env).length;
+  const size = [
+    sizeWords(cmd),
+    ...(variables === 0 ? [] : [`${variables} ${variables === 1 ? 'variable' : 'variables'}`]),
+    ...(context === undefined || context.brings === '' ? [] : [`a context of ${sizeWords(context.brings)}`]),
+    ...(stdin === '' ? [] : [`input of ${sizeWords(stdin)}`]),
+    ...(file === undefined ? [] : [`a difference of ${sizeWords(file.diff)}`]),
+  ].join('; ');
+  const lines = shown.split('\n').length;
+  const scroll =
+    rows > 0 && lines > rows ? ` The ${lines} lines above are more than this terminal shows: scroll up.` : '';
+  return `${file === undefined ? 'Run this command' : 'Change this file'} (${size})?${scroll} [y/N]`;
+}
+
+function columnsHere(): number {
+  return process.stdout.columns ?? USUAL_COLUMNS;
+}

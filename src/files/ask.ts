@@ -1,0 +1,64 @@
+import type { ApprovalRequest } from '../access/approval-request.ts';
+import { type Answer, type CallContext, contextOf, type OperationDeps, revalidate } from '../calls/context.ts';
+import type { NewCommand } from '../commands/command.ts';
+import { confinementOf } from '../commands/confinement.ts';
+import { Deadline } from '../lib/clock.ts';
+import { OperationNotAllowed } from '../lib/errors.ts';
+import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
+import type { Decision } from '../rules/rule.ts';
+import { NOTHING_DONE } from './place.ts';
+
+/** How long what was approved may take. */
+const APPROVED_SECONDS = 60;
+
+/** Does what was approved; `onRecord` says by whom. */
+type Perform = (later: CallContext, onRecord: Readonly<Record<string, unknown>>) => Promise<Answer>;
+
+/**
+ * Asks a person whether an operation on a file may be done, and answers with the session that waits: what comes of it is
+ * its output. Throws `OperationNotAllowed` where nobody can be asked, and `TooManyRequests`.
+ */
+export function askAPerson(
+  deps: OperationDeps,
+  context: CallContext,
+  decision: Decision,
+  cmd: string,
+  asked: ApprovalRequest['file'],
+  perform: Perform,
+): Answer {
+  const { principal, address, profile } = context;
+  const fault = deps.proposals.fault();
+  if (fault !== undefined)
+    throw new OperationNotAllowed(
+      `Nothing was done: ${decision.reason}; a person would have to approve it, and this server has no way for that (${fault}).`,
+    );
+  const command: NewCommand = {
+    ...{ principal, address, cmd, cwd: '/', env: {}, stdin: '', input: 'closed', key: null },
+    size: { rows: 24, cols: 80 },
+    execution_seconds: APPROVED_SECONDS,
+    keepsExitCode: false,
+    revalidate: () => void revalidate(context, NOTHING_DONE),
+    profile: profile.name,
+    ...(!profile.isPlain && { confinement: confinementOf(profile, deps.ownPaths) }),
+    file: {
+      asked,
+      perform: async ({ id }, by) => {
+        const later = contextOf(deps, { ...context, deadline: Deadline.after(APPROVED_SECONDS) });
+        return outputOf(await perform(later, { session: id, approved_by: by }));
+      },
+    },
+  };
+  const session = deps.proposals.ask(command, decision, profile);
+  return {
+    status: 'waiting',
+    session: session.id,
+    reason: decision.reason,
+    message: `Nothing was done yet: a person has to approve this, because ${decision.reason}. Do not send it again; call read_session with this session and wait: ${MAX_WAIT_SECONDS} to follow it, for up to 10 minutes.`,
+  };
+}
+
+/** An answer as the output of a session: its text, then the other fields. */
+function outputOf({ content, diff, ...fields }: Answer): string {
+  const text = typeof content === 'string' ? content : typeof diff === 'string' ? diff : '';
+  return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${JSON.stringify(fields)}\n`;
+}

@@ -1,0 +1,228 @@
+import type { FileOnRecord } from '../audit/trail.ts';
+import { type Answer, type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
+import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
+import { MAX_FILE_BYTES } from '../lib/limits.ts';
+import { askAPerson } from './ask.ts';
+import { requireWritable } from './decide.ts';
+import { describeChange } from './diff.ts';
+import { openPlace } from './open.ts';
+import { type FilePlace, type FileStat, fileOrNothing, NOTHING_DONE, requireWhole, shownPath } from './place.ts';
+import type { Change, Versions } from './versions.ts';
+
+export interface FileDeps extends OperationDeps {
+  readonly versions: Versions;
+}
+
+/** A file as it is. */
+export interface OldFile extends FileStat {
+  readonly bytes: Uint8Array;
+  readonly sha256: string;
+}
+
+/** A file as it is to be. */
+export interface NextFile {
+  readonly bytes: Uint8Array;
+  /** Undefined: that of the old file without its set-id bits, or for a new one what the umask leaves. */
+  readonly mode?: number | undefined;
+  /** Undefined: that of the old file. */
+  readonly owner?: { readonly user: number; readonly group: number } | undefined;
+}
+
+/** A change that a client wants. */
+export interface WantedChange {
+  readonly op: 'write_file' | 'edit_file' | 'undo';
+  readonly path: string;
+  /** The directories of a new file are made. */
+  readonly makesDirectories: boolean;
+  /** The SHA-256 that the file must have, as the client knows it. */
+  readonly expected?: string | undefined;
+  /** What is to become of the file; undefined: it is removed. Throws where that cannot be. */
+  next(old: OldFile | undefined, path: string): Promise<NextFile | undefined> | NextFile | undefined;
+}
+
+/** What became of a change. */
+export interface Changed {
+  readonly path: string;
+  readonly old: OldFile | undefined;
+  readonly next: NextFile | undefined;
+  readonly sha256: string | undefined;
+  /** Undefined: nothing was different. */
+  readonly change: Change | undefined;
+  readonly diff: string;
+  readonly notes: readonly string[];
+}
+
+/**
+ * Changes a file, or asks a person to let it: then the answer names the session that waits. Calls for one path take
+ * turns. Throws what the call is refused with; then the file is as it was.
+ */
+export async function changeFile(
+  deps: FileDeps,
+  context: CallContext,
+  wanted: WantedChange,
+  answer: (changed: Changed) => Answer,
+): Promise<Answer> {
+  using _turn = await turns.take(wanted.path);
+  await using place = await openPlace(deps, context, wanted.path);
+  const plan = await planOf(context, wanted, place);
+  const decision = await requireWritable(context, wanted.op, [wanted.path, place.path]);
+  if (decision.action !== 'confirm') return answer(await carryOut(deps, context, wanted, place, plan));
+  const asked = await requestOf(place.path, plan);
+  return askAPerson(
+    deps,
+    context,
+    decision,
+    `${wanted.op} ${shownPath(place.path)}`,
+    asked,
+    async (later, onRecord) => {
+      using _later = await turns.take(wanted.path);
+      await using again = await openPlace(deps, later, wanted.path);
+      const now = await planOf(later, wanted, again);
+      // Only what the person has seen.
+      if (again.path !== place.path || now.old?.sha256 !== plan.old?.sha256 || now.sha256 !== plan.sha256)
+        throw new FileConflict(`${shownPath(place.path)} is another file by now, so nothing was done`);
+      return answer(await carryOut(deps, later, wanted, again, now, onRecord));
+    },
+  );
+}
+
+/** What a person is asked, with nothing masked. */
+async function requestOf(path: string, { old, next, sha256 = '' }: Plan) {
+  const mode = modeOf(old, next);
+  return {
+    path,
+    mode: mode === undefined ? 'as the umask leaves it' : mode.toString(8).padStart(4, '0'),
+    before_sha256: old?.sha256 ?? '',
+    after_sha256: sha256,
+    diff: await describeChange(old?.bytes, next?.bytes, async (text) => text),
+  };
+}
+
+/** What is there, and what is to be there. */
+interface Plan {
+  readonly old: OldFile | undefined;
+  readonly next: NextFile | undefined;
+  /** Of the next one. */
+  readonly sha256: string | undefined;
+}
+
+async function planOf({ deps, principal }: CallContext, wanted: WantedChange, place: FilePlace): Promise<Plan> {
+  const stat = fileOrNothing(place);
+  if (place.missing !== undefined && !wanted.makesDirectories)
+    throw new FileNotFound(
+      `There is no such directory: ${shownPath(place.path)}. Send create_directories: true to make it. Nothing was done.`,
+    );
+  // What may not be read is not compared either.
+  const old = stat && (await readOld(place, stat));
+  requireExpected(place.path, wanted.expected, old);
+  await deps.turns.take(principal, old?.bytes.length);
+  const next = await wanted.next(old, place.path);
+  if (next !== undefined && next.bytes.length > MAX_FILE_BYTES)
+    throw new InvalidArguments(
+      `${shownPath(place.path)} would be larger than ${MAX_FILE_BYTES / 1_048_576} MiB, which is the limit here. Use upload for it. Nothing was done.`,
+    );
+  return { old, next, sha256: next && Bun.SHA256.hash(next.bytes, 'hex') };
+}
+
+async function readOld(place: FilePlace, stat: FileStat): Promise<OldFile> {
+  const bytes = requireWhole(place, await place.read());
+  return { ...stat, bytes, sha256: Bun.SHA256.hash(bytes, 'hex') };
+}
+
+function requireExpected(path: string, expected: string | undefined, old: OldFile | undefined): void {
+  if (expected === undefined || old?.sha256 === expected.toLowerCase()) return;
+  const what = old === undefined ? 'is not there' : `is another file by now: it has the sha256 ${old.sha256}`;
+  throw new FileConflict(`${shownPath(path)} ${what}. Nothing was done. Read it, and decide again.`);
+}
+
+const SET_ID = 0o6000;
+
+async function carryOut(
+  deps: FileDeps,
+  context: CallContext,
+  wanted: WantedChange,
+  place: FilePlace,
+  { old, next, sha256 }: Plan,
+  more: Readonly<Record<string, unknown>> = {},
+): Promise<Changed> {
+  const { path } = place;
+  const mode = modeOf(old, next);
+  const notes = notesOn(old, next, mode);
+  const isSame = old !== undefined && old.sha256 === sha256 && (mode === undefined || old.mode === mode);
+  const diff = isSame ? '' : await diffOf(context, old, next);
+  revalidate(context, NOTHING_DONE);
+  if (isSame) return { path, old, next, sha256, change: undefined, diff, notes: [...notes, 'Nothing was different.'] };
+  const change = await deps.versions.keep(changeOf(context, wanted, path, { old, next, sha256 }), old?.bytes);
+  try {
+    deps.trail.file(wanted.op, context, { ...onRecord(path, change, mode), ...more });
+    if (next === undefined) await place.remove();
+    else await place.replace({ bytes: next.bytes, mode, owner: next.owner ?? old });
+  } catch (error) {
+    deps.versions.remove(change);
+    throw error;
+  }
+  return { path, old, next, sha256, change, diff, notes };
+}
+
+/** Undefined: what the umask leaves. */
+function modeOf(old: OldFile | undefined, next: NextFile | undefined): number | undefined {
+  return next?.mode ?? (old && old.mode & 0o777);
+}
+
+/** The difference, without secrets where the profile masks. */
+function diffOf({ masker }: CallContext, old: OldFile | undefined, next: NextFile | undefined): Promise<string> {
+  return describeChange(old?.bytes, next?.bytes, async (text) => (await masker?.mask(text)) ?? text);
+}
+
+function changeOf(
+  { principal }: CallContext,
+  { op }: WantedChange,
+  path: string,
+  { old, next, sha256 }: Plan,
+): Omit<Change, 'id' | 'at'> {
+  const before = old && { sha256: old.sha256, size: old.size, mode: old.mode, user: old.user, group: old.group };
+  const after = next && sha256 !== undefined && { sha256, size: next.bytes.length };
+  return { principal, op, path, before: before ?? null, after: after || null };
+}
+
+function onRecord(path: string, { id, before, after }: Change, mode: number | undefined): FileOnRecord {
+  return {
+    path,
+    change: id,
+    ...(before !== null && { before_sha256: before.sha256, before_bytes: before.size }),
+    ...(after !== null && { after_sha256: after.sha256, after_bytes: after.size }),
+    ...(mode !== undefined && { mode: mode.toString(8) }),
+  };
+}
+
+function notesOn(old: OldFile | undefined, next: NextFile | undefined, mode: number | undefined): string[] {
+  if (old === undefined || next === undefined) return [];
+  const lost = old.mode & SET_ID & ~(mode ?? 0);
+  return [
+    ...(lost === 0 ? [] : ['The set-id bits of the file are gone: a changed program does not keep them.']),
+    ...(old.links < 2
+      ? []
+      : [`The file had ${old.links} names (hard links): the others still lead to the old content.`]),
+  ];
+}
+
+/** Calls that work on the same path, one after the other. */
+class PathTurns {
+  readonly #last = new Map<string, Promise<void>>();
+
+  /** Resolves when it is the turn of the caller, who disposes of it. */
+  async take(path: string): Promise<Disposable> {
+    const before = this.#last.get(path);
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#last.set(path, promise);
+    await before;
+    return {
+      [Symbol.dispose]: () => {
+        if (this.#last.get(path) === promise) this.#last.delete(path);
+        resolve();
+      },
+    };
+  }
+}
+
+const turns = new PathTurns();

@@ -1,0 +1,47 @@
+import { formatPatch, OMIT_HEADERS, structuredPatch } from 'diff';
+import { decodeUtf8 } from '../lib/utf8.ts';
+import { isText } from './text.ts';
+
+/** Larger files are not compared: what changes is told by their sizes. */
+const MAX_COMPARED_BYTES = 1_048_576;
+
+/** A comparison takes time with the number of lines that differ: with more of them, both contents are shown as a whole. */
+const MAX_CHANGED_LINES = 2000;
+/** It blocks the agent for no longer than this. */
+const MAX_COMPARE_MS = 50;
+
+const CONTEXT_LINES = 3;
+
+/** Takes the secrets out of a text. */
+export type MaskText = (text: string) => Promise<string>;
+
+/**
+ * The difference between two contents of a file, the hunks of diff -u, or a line that says why there is none to show.
+ * Undefined for the one that does not exist. Each is masked as a whole before: a part of a key looks like nothing.
+ */
+export async function describeChange(
+  before: Uint8Array | undefined,
+  after: Uint8Array | undefined,
+  mask: MaskText,
+): Promise<string> {
+  const sides = [before, after].map((bytes) => bytes ?? new Uint8Array(0));
+  if (sides.some((bytes) => bytes.length > MAX_COMPARED_BYTES))
+    return `${sizes(before, after)}; too large to compare\n`;
+  if (!sides.every(isText)) return `${sizes(before, after)}; not text\n`;
+  const [old = '', text = ''] = await Promise.all(sides.map((bytes) => mask(decodeUtf8(bytes))));
+  const options = { context: CONTEXT_LINES, maxEditLength: MAX_CHANGED_LINES, timeout: MAX_COMPARE_MS };
+  const patch = structuredPatch('', '', old, text, undefined, undefined, options);
+  if (patch === undefined) return `${signed('-', old)}${signed('+', text)}`;
+  const isNew = before === undefined || after === undefined;
+  return patch.hunks.length === 0 ? (isNew ? `${sizes(before, after)}\n` : '') : formatPatch(patch, OMIT_HEADERS);
+}
+
+/** All lines of a text that goes or comes as a whole. */
+function signed(sign: '-' | '+', text: string): string {
+  return text.replace(/^.*\n?/gm, (line) => (line === '' ? '' : `${sign}${line.replace(/\n?$/, '\n')}`));
+}
+
+function sizes(before: Uint8Array | undefined, after: Uint8Array | undefined): string {
+  const size = (bytes: Uint8Array | undefined): string => (bytes === undefined ? 'no file' : `${bytes.length} bytes`);
+  return `${size(before)} → ${size(after)}`;
+}

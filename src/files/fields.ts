@@ -1,0 +1,20 @@
+import { Type } from '@sinclair/typebox';
+import { InvalidArguments } from '../lib/errors.ts';
+
+/** The fields of an answer while a person has to approve the call. */
+export const waitingFields = {
+  status: Type.Optional(Type.String({ description: 'waiting: a person has to approve it.' })),
+  session: Type.Optional(Type.String({ description: 'While it waits: follow it with read_session.' })),
+  reason: Type.Optional(Type.String({ description: 'While it waits: why.' })),
+} as const;
+
+/** The bits of a mode that a client gives in octal digits; undefined where it gives none. Throws `InvalidArguments`. */
+export function modeOf(text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);
+  if (/^[0-7]{4}$/.test(text))
+    throw new InvalidArguments(
+      `mode ${text} sets bits that make a program run as another user. Send three digits, such as 755. Nothing was done.`,
+    );
+  throw new InvalidArguments(`mode must be three octal digits, such as 644, not ${JSON.stringify(text.slice(0, 20))}.`);
+}

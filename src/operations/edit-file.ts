@@ -1,0 +1,96 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { messageOf } from '../calls/answer.ts';
+import { type Answer, type CallContext, replyChars, SPARE } from '../calls/context.ts';
+import { type Changed, changeFile, type FileDeps } from '../files/change.ts';
+import { withEdits } from '../files/edits.ts';
+import { waitingFields } from '../files/fields.ts';
+import { shownPath } from '../files/place.ts';
+import { FileNotFound, InvalidArguments } from '../lib/errors.ts';
+import { jsonChars } from '../lib/utf8.ts';
+import { defineOperation, type Operation } from './operation.ts';
+
+/** `edit_file`: texts of a file replaced by others. */
+export function editFileOperation(deps: FileDeps): Operation {
+  return defineOperation(deps, {
+    name: 'edit_file',
+    summary: 'Edit a file',
+    description:
+      'Replaces texts in a file, all of them or none, and answers with the diff. undo puts back what it had.',
+    args: editFileArguments,
+    result: Type.Object({
+      diff: Type.Optional(Type.String({ description: 'What is different now.' })),
+      size: Type.Optional(Type.Integer({ description: 'Size of the file, in bytes.' })),
+      sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
+      change: Type.Optional(Type.String({ description: 'For undo.' })),
+      ...waitingFields,
+      message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+    }),
+    destructive: true,
+    readOnly: false,
+    recordsItself: true,
+    run: (given, context) => editFile(deps, given, context),
+  });
+}
+
+const edit = Type.Object({
+  old: Type.String({ description: 'Text that is there once.' }),
+  new: Type.String({ description: 'What takes its place.' }),
+  all: Type.Optional(Type.Boolean({ description: 'Replace it wherever it is.' })),
+});
+
+const editFileArguments = Type.Object({
+  path: Type.String({ minLength: 1, description: 'Absolute path.', examples: ['/tmp/hello.txt'] }),
+  edits: Type.Array(edit, {
+    minItems: 1,
+    maxItems: 1000,
+    description: 'Made one after the other.',
+    examples: [[{ old: 'hello', new: 'goodbye' }]],
+  }),
+  expected_sha256: Type.Optional(
+    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Edit only if the file has this hash.' }),
+  ),
+});
+
+async function editFile(
+  deps: FileDeps,
+  { path, edits, expected_sha256: expected }: Static<typeof editFileArguments>,
+  context: CallContext,
+): Promise<Answer> {
+  const all = edits.map((one) => ({ ...one, all: one.all ?? false }));
+  if (all.some((one) => !one.old.isWellFormed() || !one.new.isWellFormed()))
+    throw new InvalidArguments('An edit has a lone surrogate (half of a UTF-16 pair), which is no text.');
+  const wanted = {
+    ...({ op: 'edit_file', path, makesDirectories: false, expected } as const),
+    next: (old: { readonly bytes: Uint8Array } | undefined, real: string) => {
+      if (old === undefined) throw new FileNotFound(`There is no file ${shownPath(real)}. Make it with write_file.`);
+      return { bytes: withEdits(real, old.bytes, all) };
+    },
+  };
+  return changeFile(deps, context, wanted, (changed) => answerOf(changed, replyChars(context)));
+}
+
+/** Room for the fields beside the diff. */
+const FRAME_CHARS = 900;
+
+function answerOf({ next, sha256, change, diff, notes }: Changed, chars: number): Answer {
+  return {
+    diff: cut(diff, chars - FRAME_CHARS),
+    size: next?.bytes.length ?? 0,
+    sha256,
+    ...(change !== undefined && { change: change.id }),
+    ...messageOf(...notes),
+    [SPARE]: ['size', 'sha256', 'change'],
+  };
+}
+
+/** The beginning of a diff, as much as fits an answer. */
+function cut(diff: string, chars: number): string {
+  if (jsonChars(diff) <= chars) return diff;
+  let [shown, used] = ['', 100];
+  for (const line of diff.split('\n')) {
+    used += jsonChars(line) + 2;
+    if (used > chars) break;
+    shown += `${line}\n`;
+  }
+  return `${shown}[agent3: the rest of the diff does not fit]\n`;
+}

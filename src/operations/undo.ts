@@ -1,0 +1,116 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { messageOf } from '../calls/answer.ts';
+import type { Answer, CallContext } from '../calls/context.ts';
+import { type Changed, changeFile, type FileDeps, type OldFile } from '../files/change.ts';
+import { waitingFields } from '../files/fields.ts';
+import { shownPath } from '../files/place.ts';
+import type { Change } from '../files/versions.ts';
+import { FileConflict, FileNotFound } from '../lib/errors.ts';
+import { defineOperation, type Operation } from './operation.ts';
+
+/** `undo`: puts back what a file had before a change of this token, or lists the changes. */
+export function undoOperation(deps: FileDeps): Operation {
+  return defineOperation(deps, {
+    name: 'undo',
+    summary: 'Undo a change of a file',
+    description:
+      'Puts back what a file had before write_file or edit_file. Without path and change it lists the changes of this token. An undo can be undone.',
+    args: undoArguments,
+    result: Type.Object({
+      path: Type.Optional(Type.String({ description: 'The file.' })),
+      size: Type.Optional(Type.Integer({ description: 'Its size in bytes, as it is again.' })),
+      removed: Type.Optional(Type.Boolean({ description: 'True when there was no file before.' })),
+      change: Type.Optional(Type.String({ description: 'Of the undo itself.' })),
+      changes: Type.Optional(Type.Array(listed, { description: 'The newest first.' })),
+      ...waitingFields,
+      message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+    }),
+    destructive: true,
+    readOnly: false,
+    recordsItself: true,
+    run: async (given, context) => {
+      if (given.path === undefined && given.change === undefined) return list(deps, context);
+      return putBack(deps, context, find(deps, context, given));
+    },
+  });
+}
+
+const undoArguments = Type.Object({
+  path: Type.Optional(Type.String({ minLength: 1, description: 'Undo the last change of this file.' })),
+  change: Type.Optional(Type.String({ description: 'Undo this change.' })),
+});
+
+const listed = Type.Object({
+  change: Type.String(),
+  op: Type.String(),
+  path: Type.String(),
+  at: Type.String(),
+  bytes_before: Type.Optional(Type.Integer()),
+  bytes_after: Type.Optional(Type.Integer()),
+});
+
+const MOST_LISTED = 50;
+
+function list({ versions, trail }: FileDeps, context: CallContext): Answer {
+  const all = versions.list(context.principal);
+  trail.operation('undo', {}, context);
+  const more = all.length > MOST_LISTED ? `There are ${all.length} changes, and these are the newest.` : undefined;
+  return { changes: all.slice(0, MOST_LISTED).map(describe), ...messageOf(more) };
+}
+
+function describe({ id, op, path, at, before, after }: Change) {
+  return {
+    change: id,
+    op,
+    path,
+    at: new Date(at).toISOString(),
+    ...(before !== null && { bytes_before: before.size }),
+    ...(after !== null && { bytes_after: after.size }),
+  };
+}
+
+/** The change that is meant. Throws `FileNotFound`, also for one of another token. */
+function find({ versions }: FileDeps, { principal }: CallContext, given: Static<typeof undoArguments>): Change {
+  const { path, change: id } = given;
+  const found = versions
+    .list(principal)
+    .find((one) => (id === undefined || one.id === id) && (path === undefined || one.path === path));
+  if (found !== undefined) return found;
+  const what = path === undefined ? 'this id' : `the file ${shownPath(path)}`;
+  throw new FileNotFound(
+    `This token has no change of ${what} that could be undone: it may have expired. undo without arguments lists them. Nothing was done.`,
+  );
+}
+
+function putBack(deps: FileDeps, context: CallContext, change: Change): Promise<Answer> {
+  const { path, before } = change;
+  const next = async (old: OldFile | undefined) => {
+    requireOwn(deps, change, old);
+    const bytes = await deps.versions.contentBefore(change);
+    if (before === null || bytes === undefined) return undefined;
+    // Where the profile holds commands in something, nothing gets bits that make a program run as another user.
+    const mode = context.profile.isPlain ? before.mode : before.mode & 0o777;
+    return { bytes, mode, owner: { user: before.user, group: before.group } };
+  };
+  return changeFile(deps, context, { op: 'undo', path, makesDirectories: true, next }, answerOf);
+}
+
+/** Throws `FileConflict` where somebody else has changed the file since: an undo would take that back too. */
+function requireOwn({ versions }: FileDeps, change: Change, old: OldFile | undefined): void {
+  if (old === undefined) return;
+  const { principal, path, id } = change;
+  const own = versions.list(principal).filter((one) => one.path === path && one.id >= id);
+  if (own.some(({ after }) => after?.sha256 === old.sha256)) return;
+  throw new FileConflict(
+    `${shownPath(path)} was changed by somebody else since, so nothing was done. To put the older content back all the same, move the file away first, and undo again.`,
+  );
+}
+
+function answerOf({ path, next, change, notes }: Changed): Answer {
+  return {
+    path,
+    ...(next === undefined ? { removed: true } : { size: next.bytes.length }),
+    ...(change !== undefined && { change: change.id }),
+    ...messageOf(...notes),
+  };
+}

@@ -1,0 +1,79 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { messageOf } from '../calls/answer.ts';
+import { type Answer, type CallContext, SPARE } from '../calls/context.ts';
+import { type Changed, changeFile, type FileDeps, type OldFile } from '../files/change.ts';
+import { modeOf, waitingFields } from '../files/fields.ts';
+import { InvalidArguments } from '../lib/errors.ts';
+import { defineOperation, type Operation } from './operation.ts';
+
+/** `write_file`: a file as a whole, or more at its end. */
+export function writeFileOperation(deps: FileDeps): Operation {
+  return defineOperation(deps, {
+    name: 'write_file',
+    summary: 'Write a file',
+    description: 'Writes a file: the old one or the new one, never half. undo puts back what it had.',
+    args: writeFileArguments,
+    result: Type.Object({
+      size: Type.Optional(Type.Integer({ description: 'Size of the file, in bytes.' })),
+      sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
+      created: Type.Optional(Type.Boolean({ description: 'True when there was no file.' })),
+      change: Type.Optional(Type.String({ description: 'For undo.' })),
+      ...waitingFields,
+      message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+    }),
+    destructive: true,
+    readOnly: false,
+    recordsItself: true,
+    run: (given, context) => writeFile(deps, given, context),
+  });
+}
+
+const writeFileArguments = Type.Object({
+  path: Type.String({ minLength: 1, description: 'Absolute path.', examples: ['/tmp/hello.txt'] }),
+  content: Type.String({ description: 'All of the file, or Base64.', examples: ['hello\n'] }),
+  encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], { default: 'utf8', description: 'Of content.' }),
+  append: Type.Boolean({ default: false, description: 'Add content at the end.' }),
+  mode: Type.Optional(Type.String({ description: 'Such as 644. Default: as it was.' })),
+  create_directories: Type.Boolean({ default: false, description: 'Make missing directories.' }),
+  expected_sha256: Type.Optional(
+    Type.String({ pattern: '^[0-9a-fA-F]{64}$', description: 'Write only if the file has this hash.' }),
+  ),
+});
+
+async function writeFile(
+  deps: FileDeps,
+  given: Static<typeof writeFileArguments>,
+  context: CallContext,
+): Promise<Answer> {
+  const bytes = bytesOf(given);
+  const mode = modeOf(given.mode);
+  const next = (old: OldFile | undefined) => ({
+    bytes: given.append && old !== undefined ? Buffer.concat([old.bytes, bytes]) : bytes,
+    mode,
+  });
+  const { path, create_directories: makesDirectories, expected_sha256: expected } = given;
+  return changeFile(deps, context, { op: 'write_file', path, makesDirectories, expected, next }, answerOf);
+}
+
+function answerOf({ old, next, sha256, change, notes }: Changed): Answer {
+  return {
+    size: next?.bytes.length ?? 0,
+    sha256,
+    ...(old === undefined && { created: true }),
+    ...(change !== undefined && { change: change.id }),
+    ...messageOf(...notes),
+    [SPARE]: ['sha256', 'change'],
+  };
+}
+
+function bytesOf({ content, encoding }: Static<typeof writeFileArguments>): Uint8Array {
+  if (encoding === 'base64') {
+    if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(content))
+      throw new InvalidArguments('content is no Base64. Nothing was done.');
+    return Buffer.from(content, 'base64');
+  }
+  if (content.isWellFormed()) return Buffer.from(content);
+  throw new InvalidArguments(
+    'content has a lone surrogate (half of a UTF-16 pair), which is no text. Nothing was done.',
+  );
+}

@@ -1,0 +1,147 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import { agent3 } from '../../helpers/cli.ts';
+import { ensurePrograms } from '../../helpers/debian.ts';
+import { FileDesk } from '../../helpers/file-desk.ts';
+
+const missing = ensurePrograms('bwrap');
+const isRoot = process.geteuid?.() === 0;
+const sha256 = (bytes: string): string => Bun.SHA256.hash(bytes, 'hex');
+
+const RULES = `[[rules]]
+action = "confirm"
+writes = "WORK/*"
+reason = "people look at it"
+[[rules]]
+action = "confirm"
+command = "cat"
+arguments = "WORK/private*"
+`;
+
+describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to approve', () => {
+  const desk = new FileDesk('the user of the tests');
+  const approvals = desk.place.join('approvals');
+  const settings = { AGENT3_APPROVALS_DIR: approvals };
+
+  beforeAll(async () => {
+    mkdirSync(approvals, { mode: 0o750 });
+    const work = `extends = "workspace"\ndirectory = "WORK"\n${RULES}`;
+    await desk.start({ careful: `extends = "full"\n${RULES}`, boxed: work }, settings);
+  });
+  afterAll(() => desk[Symbol.asyncDispose]());
+
+  const at = (name: string): string => `${desk.work}/${name}`;
+  const env = () => ({ ...settings, AGENT3_SESSIONS_DIR: desk.agent.sessionsDir });
+  const approve = async (session: unknown): Promise<void> => {
+    const shown = await agent3(['approval', 'show', String(session), '--json'], env());
+    const { digest } = JSON.parse(shown.stdout) as { digest: string };
+    const { code, stderr } = await agent3(['approval', 'approve', String(session), '--digest', digest], env());
+    expect([code, stderr]).toEqual([0, '']);
+  };
+  const outcome = (token: string, session: unknown) => desk.call(token, 'read_session', { session, wait: 20 });
+
+  test.each(['careful', 'boxed'])(
+    'in %s is shown with its diff and hashes, and changed when it was approved',
+    async (token) => {
+      const path = desk.put(`${token}-a`, 'one\ntwo\n');
+      const asked = await desk.call(token, 'edit_file', { path, edits: [{ old: 'two', new: 'three' }] });
+      expect(asked).toMatchObject({
+        http: 200,
+        status: 'waiting',
+        reason: 'people look at it',
+      });
+      expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n');
+      const { stdout } = await agent3(['approval', 'show', String(asked['session'])], env());
+      for (const shown of [
+        'edit_file',
+        path,
+        'mode 0644',
+        sha256('one\ntwo\n'),
+        sha256('one\nthree\n'),
+        '-two',
+        '+three',
+      ])
+        expect(stdout).toContain(shown);
+      await approve(asked['session']);
+      const done = await outcome(token, asked['session']);
+      expect(done).toMatchObject({ status: 'done', exit_code: 0 });
+      expect(done['stdout']).toContain('+three');
+      expect(readFileSync(path, 'utf8')).toBe('one\nthree\n');
+      const undone = await desk.call(token, 'undo', { path });
+      expect(undone).toMatchObject({ status: 'waiting' });
+      await approve(undone['session']);
+      expect(await outcome(token, undone['session'])).toMatchObject({ exit_code: 0 });
+      expect(readFileSync(path, 'utf8')).toBe('one\ntwo\n');
+    },
+  );
+
+  test.each(['careful', 'boxed'])(
+    'in %s stays as it is when it has changed meanwhile, or its directory',
+    async (token) => {
+      const path = desk.put(`${token}-b`, 'old');
+      const asked = await desk.call(token, 'write_file', { path, content: 'new' });
+      desk.put(`${token}-b`, 'other');
+      await approve(asked['session']);
+      const done = await outcome(token, asked['session']);
+      expect(done).toMatchObject({
+        status: 'done',
+        exit_code: 1,
+        stderr: expect.stringContaining('another file by now'),
+      });
+      expect(readFileSync(path, 'utf8')).toBe('other');
+
+      mkdirSync(at(`${token}-dir`));
+      mkdirSync(at(`${token}-elsewhere`));
+      const inDirectory = await desk.call(token, 'write_file', { path: at(`${token}-dir/f`), content: 'new' });
+      renameSync(at(`${token}-dir`), at(`${token}-moved`));
+      symlinkSync(at(`${token}-elsewhere`), at(`${token}-dir`));
+      await approve(inDirectory['session']);
+      expect(await outcome(token, inDirectory['session'])).toMatchObject({ exit_code: 1 });
+      for (const name of ['elsewhere', 'moved']) expect(existsSync(at(`${token}-${name}/f`))).toBe(false);
+    },
+  );
+
+  test('is not changed when it was denied, taken back, or the request on the disk was changed', async () => {
+    const path = desk.put('c', 'old');
+    const write = async () => (await desk.call('careful', 'write_file', { path, content: 'new' }))['session'];
+    const denied = await write();
+    await agent3(['approval', 'deny', String(denied), '--why', 'not now'], env());
+    expect(await outcome('careful', denied)).toMatchObject({ status: 'denied', exit_code: 126 });
+    const taken = await write();
+    await desk.call('careful', 'kill_session', { session: taken });
+    expect(await outcome('careful', taken)).toMatchObject({ status: 'denied' });
+    const forged = await write();
+    const file = `${desk.agent.sessionsDir}/.approvals/${forged}.json`;
+    const request = JSON.parse(readFileSync(file, 'utf8'));
+    writeFileSync(file, JSON.stringify({ ...request, file: { ...request.file, after_sha256: sha256('harmless') } }));
+    expect(await outcome('careful', forged)).toMatchObject({ status: 'denied' });
+    expect(readFileSync(path, 'utf8')).toBe('old');
+  });
+
+  test('is read when that was approved', async () => {
+    const path = desk.put('private', 'for your eyes\n');
+    const asked = await desk.call('careful', 'read_file', { path });
+    expect(asked).toMatchObject({ status: 'waiting' });
+    expect(JSON.stringify(asked)).not.toContain('eyes');
+    await approve(asked['session']);
+    expect((await outcome('careful', asked['session']))['stdout']).toStartWith('for your eyes\n');
+  });
+
+  test('is on record: asked, approved, changed', async () => {
+    const path = desk.put('d', 'old');
+    const { session } = await desk.call('careful', 'write_file', { path, content: 'new' });
+    await approve(session);
+    await outcome('careful', session);
+    const lines = readFileSync(desk.settings['AGENT3_AUDIT_FILE'] ?? '', 'utf8')
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter((line) => line['session'] === session && line['op'] !== 'read_session');
+    expect(lines).toMatchObject([
+      { event: 'decision', decision: 'asked', before_sha256: sha256('old'), after_sha256: sha256('new') },
+      { event: 'decision', decision: 'approved' },
+      { event: 'operation', op: 'write_file', path, after_sha256: sha256('new'), approved_by: expect.any(String) },
+      { event: 'end', status: 'done', exit_code: 0 },
+    ]);
+  });
+});
