@@ -143,11 +143,12 @@ export class Commands {
   /** The event of a session's end; undefined when its command is over. */
   endOf(session: Session): SignalOnce | undefined {
     const { status } = session.record;
-    if (status === 'waiting') return this.#held.get(session.id)?.settled;
-    if (status !== 'running') return undefined;
-    const started = this.#running.get(session.id) ?? this.starts.get(session.id);
+    const held = this.#held.get(session.id)?.settled;
+    if (status === 'waiting') return held;
     // What has no process of its own is held until it is done.
-    return started?.over ?? this.#held.get(session.id)?.settled;
+    return status === 'running'
+      ? ((this.#running.get(session.id) ?? this.starts.get(session.id))?.over ?? held)
+      : undefined;
   }
 
   /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
