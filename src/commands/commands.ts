@@ -145,10 +145,8 @@ export class Commands {
     const { status } = session.record;
     const held = this.#held.get(session.id)?.settled;
     if (status === 'waiting') return held;
-    // What has no process of its own is held until it is done.
-    return status === 'running'
-      ? ((this.#running.get(session.id) ?? this.starts.get(session.id))?.over ?? held)
-      : undefined;
+    if (status !== 'running') return undefined;
+    return (this.#running.get(session.id) ?? this.starts.get(session.id))?.over ?? held;
   }
 
   /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
