@@ -142,10 +142,9 @@ export class Commands {
 
   /** The event of a session's end; undefined when its command is over. */
   endOf(session: Session): SignalOnce | undefined {
-    const { status } = session.record;
     const held = this.#held.get(session.id)?.settled;
-    if (status === 'waiting') return held;
-    if (status !== 'running') return undefined;
+    if (session.record.status === 'waiting') return held;
+    if (session.record.status !== 'running') return undefined;
     return (this.#running.get(session.id) ?? this.starts.get(session.id))?.over ?? held;
   }
 
