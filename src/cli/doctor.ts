@@ -2,7 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { isGrant } from '../access/grant.ts';
 import { readTokens } from '../access/token-file.ts';
-import { approvalsFinding, auditFinding, profilesFinding } from '../install/doctor/control.ts';
+import { approvalsFinding, auditFinding, lookFinding, profilesFinding } from '../install/doctor/control.ts';
 import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
 import {
   commandFinding,
@@ -84,6 +84,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     ['sessions', () => sessionsFinding(manifest)],
     ['cgroup', () => cgroupFinding(manifest, values)],
     ['profiles', () => profilesFinding(values['AGENT3_PROFILE'] || 'full', user)],
+    ['look', () => lookFinding(user)],
     ['approvals', () => approvalsFinding(user)],
     ['audit', auditFinding],
     ['logrotate', logrotateFinding],

@@ -1,22 +1,39 @@
-import { BUILT_IN, lookProfile } from '../access/profile.ts';
+import { BUILT_IN, lookProfile, type Profile } from '../access/profile.ts';
 import type { Clock } from '../lib/clock.ts';
 import { ProfileUnavailable } from '../lib/errors.ts';
 import { LOOK_POLICY, LOOK_USER } from '../lib/look-user.ts';
 import type { Decision } from '../rules/rule.ts';
-import { busFingerprint, SYSTEM_BUS } from '../sandbox/machine-view.ts';
+import { busFingerprint } from '../sandbox/machine-view.ts';
 import { busFault } from '../sandbox/probing.ts';
 import type { SandboxSpec } from '../sandbox/sandbox.ts';
+import { faultText } from '../sandbox/sandbox-cause.ts';
 import { type Confinement, confinementOf, probe } from './confinement.ts';
 
 /** Why no command of `look` can run here; undefined when it can. Waits where that is being tried. */
-export async function lookFault(ownPaths: readonly string[], clock: Clock): Promise<string | undefined> {
+export async function lookFault(
+  ownPaths: readonly string[],
+  clock: Clock,
+  profile: Profile = BUILT_IN.full,
+): Promise<string | undefined> {
   try {
-    const { sandbox } = confinementOf(lookProfile(BUILT_IN.full), ownPaths);
+    const { sandbox } = confinementOf(lookProfile(profile), ownPaths);
     return sandbox && (await probe(sandbox, clock));
   } catch (error) {
     if (error instanceof ProfileUnavailable) return error.hint;
     throw error;
   }
+}
+
+/** What `look` lacks for a profile: the sandbox, its user, or the policy of the bus; undefined where it has all. */
+export async function lookLack(
+  profile: Profile,
+  ownPaths: readonly string[],
+  clock: Clock,
+): Promise<string | undefined> {
+  const fault = await lookFault(ownPaths, clock, profile);
+  if (fault !== undefined) return `it is not offered: ${fault}`;
+  const bus = await lookBusFault(confinementOf(lookProfile(profile), ownPaths), clock);
+  return bus && `it shows no services: ${bus}`;
 }
 
 /** Why the commands of `look` have no D-Bus here, and so no systemctl(1); undefined when they have it. */
@@ -28,10 +45,7 @@ export async function lookBusFault(
     return process.geteuid?.() === 0
       ? `commands of this profile do not run as ${LOOK_USER}`
       : `only an agent that runs as root has a user for it, ${LOOK_USER}`;
-  const fingerprint = busFingerprint(LOOK_POLICY);
-  if (fingerprint === undefined)
-    return `there is no ${SYSTEM_BUS}, or no policy for it in ${LOOK_POLICY} (agent3 install writes that)`;
-  const key = `${fingerprint} ${sandbox.account.user}`;
+  const key = `${busFingerprint(LOOK_POLICY)} ${sandbox.account.user}`;
   if (tried?.key !== key || clock.elapsed() >= tried.untilMs) tried = tryBus(key, sandbox, clock);
   return await tried.fault;
 }
@@ -49,7 +63,7 @@ interface Try {
 let tried: Try | undefined;
 
 function tryBus(key: string, sandbox: SandboxSpec, clock: Clock): Try {
-  const fault = busFault({ ...sandbox, machine: { bus: true } });
+  const fault = busFault({ ...sandbox, machine: { bus: true } }).then((found) => found && faultText(found));
   const made: Try = { key, fault, untilMs: Number.POSITIVE_INFINITY };
   void fault.then((found) => {
     if (found !== undefined) made.untilMs = clock.elapsed() + TRY_AGAIN_MS;

@@ -9,7 +9,7 @@ import { version } from '../version.ts';
 import { addSite, removeSite, siteAnswers, siteLeadsTo } from './caddy.ts';
 import type { Changes } from './changes.ts';
 import type { Manifest } from './installed.ts';
-import { BINARY, BINARY_ACCESS, COMMANDS, PATHS, SERVICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { BINARY, BINARY_ACCESS, BUS, COMMANDS, PATHS, SERVICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import { InstallFault, takeLock, unitIs } from './machine.ts';
 import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, writeFiles } from './plan.ts';
 import { runsOldExecutable, type Service, serviceState, versionOn, whyNot } from './service.ts';
@@ -140,6 +140,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   const wasActive = before.isActive;
   const changed = changes.count > 0;
   if (changed) changes.command(['systemctl', 'daemon-reload']);
+  if (changed && [input.user, situation.manifest?.user].includes('root')) reloadBus(changes);
   if (isOff) {
     notes.push('it was switched off, and stays so. To start it: systemctl enable --now agent3');
     return wasActive;
@@ -168,6 +169,11 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   }
   if (input.domain !== null) await publish(situation, input.domain, origin);
   return true;
+}
+
+/** The policy of the bus counts from now on, for the number that its user has now. */
+function reloadBus(changes: Changes): void {
+  if (unitIs('active', BUS)) changes.command(['systemctl', 'reload', '--no-block', BUS]);
 }
 
 /** systemd waits until the agent is ready; when it does not come up, its own last words are the reason. */

@@ -53,7 +53,13 @@ const rootWrites = ({ group }: Owner): Access => ({ mode: 0o750, owner: 'root', 
 /** All that is added to a server: installer, `doctor`, removal, Debian package and README go by this table. */
 export const INVENTORY: readonly Addition[] = [
   { kind: 'user', name: DEFAULT_USER, what: 'the user of the agent and its commands', goes: 'purge', ...ownUser },
-  { kind: 'user', name: LOOK_USER, what: 'the user that `readonly` commands run as', goes: 'purge', ...rootAgent },
+  {
+    kind: 'user',
+    name: LOOK_USER,
+    what: 'the user that commands of `readonly` and `look` run as',
+    goes: 'purge',
+    ...rootAgent,
+  },
   {
     kind: 'membership',
     name: DEFAULT_USER,
@@ -170,6 +176,7 @@ export const INVENTORY: readonly Addition[] = [
     what: 'starts the timer at boot',
     ...timer,
   },
+  { kind: 'file', name: PATHS.busPolicy, what: 'what `look` may say on the system bus: it only asks', ...rootAgent },
   { kind: 'file', name: PATHS.logrotate, what: 'rotation', shipped: true },
   { kind: 'file', name: PATHS.sysusers, what: 'has the users made at the first boot', ...image },
   { kind: 'file', name: PATHS.tmpfiles, what: 'has the directories made at the first boot', ...image },

@@ -1,3 +1,5 @@
+import { LOOK_POLICY } from '../lib/look-user.ts';
+
 /** Where everything is, as absolute paths on the machine; `--root` comes in front of them where files are touched. */
 export const PATHS = {
   settings: '/etc/agent3/agent3.env',
@@ -34,6 +36,7 @@ export const PATHS = {
   views: '/run/agent3-views',
   /** Held by the installer that is at work. */
   lock: '/run/agent3-install.lock',
+  busPolicy: LOOK_POLICY,
   logrotate: '/etc/logrotate.d/agent3',
   caddySite: '/etc/caddy/agent3.caddy',
   caddyfile: '/etc/caddy/Caddyfile',
@@ -57,6 +60,9 @@ export const COMMANDS = 'agent3-commands.service';
 export const SLICE = 'agent3.slice';
 export const WATCHDOG_SERVICE = 'agent3-watchdog.service';
 export const WATCHDOG_TIMER = 'agent3-watchdog.timer';
+
+/** The system bus, whatever program it is. */
+export const BUS = 'dbus.service';
 
 /** The user that is made for the service. */
 export const DEFAULT_USER = 'agent3';

@@ -5,6 +5,7 @@ import slice from '../../ops/agent3.slice' with { type: 'text' };
 import commandsUnit from '../../ops/agent3-commands.service' with { type: 'text' };
 import commandsCeiling from '../../ops/agent3-commands-ceiling.conf' with { type: 'text' };
 import commandsUser from '../../ops/agent3-commands-user.conf' with { type: 'text' };
+import busPolicy from '../../ops/agent3-look.conf' with { type: 'text' };
 import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
 import sliceCeiling from '../../ops/agent3-slice-ceiling.conf' with { type: 'text' };
 import userDropInTemplate from '../../ops/agent3-user.conf' with { type: 'text' };
@@ -80,6 +81,7 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.watchdogCron]: ({ packaged }) => `# Agent3's watchdog, where systemd runs no timers.
 */5 * * * * root ${packaged ? PACKAGED_BINARY : BINARY} watchdog --once
 `,
+  [PATHS.busPolicy]: () => busPolicy,
   [PATHS.logrotate]: logrotate,
   [PATHS.sysusers]: sysusers,
   [PATHS.tmpfiles]: tmpfiles,

@@ -6,7 +6,7 @@ import { removeSite } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { type Manifest, readManifest } from './installed.ts';
 import { type Addition, INVENTORY } from './inventory.ts';
-import { BINARY, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { BINARY, BUS, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
 import { InstallFault, namesIn, removeLock, takeLock } from './machine.ts';
 import { leaveLogGroups, removeUsers } from './users.ts';
 
@@ -46,6 +46,8 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   for (const { name } of emptied) changes.removeEmptyDirectory(name);
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);
+    // Another user may get the number that a policy of the bus speaks of.
+    if (manifest?.user === 'root') runCommand(['systemctl', 'reload', BUS]);
     runCommand(['systemctl', 'reset-failed', SERVICE, 'agent3-*']);
   }
   if (root === '/' && !dryRun) removeLock();

@@ -44,7 +44,7 @@ export function mcpServer(deps: McpServerDeps, begin: BeginCall): Server {
     { name: 'agent3', title: 'Agent3', version: deps.version },
     {
       capabilities: { tools: {} },
-      instructions: instructionsFor(deps.operations.map(({ name }) => name)),
+      instructions: instructionsFor(deps.operations.filter((one) => one.wasOffered()).map(({ name }) => name)),
       // Nothing is asked of the client, so nothing it says is validated: the default would build a validator for each.
       jsonSchemaValidator: { getValidator: neverValidates },
       cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },

@@ -24,6 +24,8 @@ export interface Operation {
   readonly mayDestroy: boolean;
   /** Whether this machine has what it needs: documents and lists of tools leave it out otherwise, and it answers 503. */
   isOffered(): Promise<boolean>;
+  /** What that was when it was asked last; true as long as nobody has. */
+  wasOffered(): boolean;
   /** Lets the call pass the policy, checks `args` and runs. Throws an `AgentError` when the call is refused. */
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
@@ -62,6 +64,7 @@ export function defineOperation<Args extends TObject>(
   const { name, summary, description, args, result, readOnly, recordsItself = false, documented = {} } = definition;
   const parse = argumentParser(definition);
   const recorded = recordsItself ? 'by itself' : readOnly ? 'after' : 'before';
+  let wasOffered = true;
   const subject = { name, needs: name, readOnly, recorded } as const;
   return {
     name,
@@ -73,7 +76,11 @@ export function defineOperation<Args extends TObject>(
     files: definition.files ?? [],
     // What is not read-only runs commands, which may do anything, or is destructive by itself.
     mayDestroy: definition.destructive || !readOnly,
-    isOffered: async () => (await definition.isOffered?.()) ?? true,
+    isOffered: async () => {
+      wasOffered = (await definition.isOffered?.()) ?? true;
+      return wasOffered;
+    },
+    wasOffered: () => wasOffered,
     invoke: (raw, call) =>
       underPolicy(deps, subject, raw, call, async (context) => {
         const { value, ignored } = parse(raw);

@@ -4,6 +4,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { type Profile, userOf } from '../access/profile.ts';
 import { messageOf } from '../calls/answer.ts';
 import type { CallContext, OperationDeps } from '../calls/context.ts';
+import { lookLack } from '../commands/look.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { version } from '../version.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -22,6 +23,7 @@ export function serverInfoOperation(parts: OperationDeps): Operation {
     readOnly: true,
     run: async (_given, context, ignored) => ({
       ...describe(parts, context),
+      ...(await lookField(parts, context)),
       ...messageOf(ignored),
     }),
   });
@@ -75,6 +77,7 @@ const resultSchema = Type.Object({
     },
     { description: 'What the commands of this token may do.' },
   ),
+  look: Type.Optional(Type.String({ description: 'What the operation look lacks on this server.' })),
   version: Type.String({ description: 'Version of Agent3.' }),
   message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
 });
@@ -110,6 +113,12 @@ function describe(
     profile: profileIn(profile),
     version,
   };
+}
+
+async function lookField({ ownPaths, clock }: OperationDeps, { profile }: CallContext): Promise<{ look?: string }> {
+  if (profile.operations?.includes('look') === false) return {};
+  const look = await lookLack(profile, ownPaths, clock);
+  return look === undefined ? {} : { look };
 }
 
 function profileIn({ name, description, hasRules, sandbox, operations, limits }: Profile) {

@@ -1,7 +1,6 @@
 import { randomInt } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, readlinkSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
-import { SandboxFault } from '../process/beginning.ts';
 import { isDirectory, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { statOrUndefined } from './reach.ts';
 
@@ -42,15 +41,31 @@ const FAMILY_BYTES = 2;
 
 let doorBytes = randomInt(SHORTEST_PATH, LONGEST_PATH + 1);
 
-/** A path to the bus whose address is as long as that of no abstract socket. Throws `SandboxFault` where every length is taken. */
-export function busDoor({ abstractBytes }: Pick<UnixSockets, 'abstractBytes'>): BusDoor {
+/** The bus of one sandbox, and what is hidden where it is. */
+export interface BusView {
+  readonly door: BusDoor;
+  /** The same list as long as nothing changes. */
+  readonly hidden: readonly string[];
+}
+
+/** The bus for a sandbox that hides `hidden`, and then also what programs listen on; or why it cannot be there. */
+export function busView(hidden: readonly string[]): BusView | string {
+  const sockets = socketsNow();
+  const door = busDoor(sockets);
+  if (door === undefined) return 'abstract sockets have names of every length';
+  const all = withSockets(hidden, sockets);
+  return typeof all === 'string' ? all : { door, hidden: all };
+}
+
+/** A path to the bus whose address is as long as that of no abstract socket; undefined where every length is taken. */
+export function busDoor({ abstractBytes }: Pick<UnixSockets, 'abstractBytes'>): BusDoor | undefined {
   for (let tries = SHORTEST_PATH; tries <= LONGEST_PATH; tries++) {
     const addressBytes = [FAMILY_BYTES + doorBytes, FAMILY_BYTES + doorBytes + 1];
     if (!addressBytes.some((bytes) => abstractBytes.has(bytes)))
       return { path: '/run/agent3-bus-'.padEnd(doorBytes, '-'), addressBytes };
     doorBytes = doorBytes === LONGEST_PATH ? SHORTEST_PATH : doorBytes + 1;
   }
-  throw new SandboxFault('abstract sockets have names of every length');
+  return undefined;
 }
 
 /** The sockets of a network namespace that have names (unix(7)). */
@@ -125,13 +140,14 @@ function linkOf(path: string): string[] {
 
 const lists = new WeakMap<readonly string[], { readonly sockets: string; readonly all: readonly string[] }>();
 
-/**
- * What is hidden from a command that may make sockets: `hidden`, and what programs listen on. The same list as long as
- * nothing changes. Throws `SandboxFault` where one of those has a relative name and is found in no working directory.
- */
-export function withSockets(hidden: readonly string[], { listening }: UnixSockets): readonly string[] {
-  const paths = listening.flatMap((name) => (name.startsWith('/') ? [name] : locate(name))).flatMap(reachable);
-  const sockets = paths.sort().join('\0');
+/** What is hidden from a command that may make sockets, or why that is not known. */
+function withSockets(hidden: readonly string[], { listening }: UnixSockets): readonly string[] | string {
+  const located = listening.map((name) => (name.startsWith('/') ? [name] : locate(name)));
+  const lost = listening.find((_, index) => located[index]?.length === 0);
+  if (lost !== undefined)
+    return `a program listens on ${JSON.stringify(lost.slice(0, 100))}, and nothing says where that is`;
+  const paths = located.flat().flatMap(reachable).sort();
+  const sockets = paths.join('\0');
   const before = lists.get(hidden);
   if (before?.sockets === sockets) return before.all;
   const all = [...hidden, ...paths];
@@ -149,21 +165,19 @@ function reachable(path: string): string[] {
 
 const isSocket = (path: string): boolean => statOrUndefined(path)?.isSocket() === true;
 
-const located = new Map<string, readonly string[]>();
+const known = new Map<string, readonly string[]>();
+const MAX_KNOWN = 200;
 
+/** Where a socket is that bears a relative name: in the working directories of processes, as far as they can be seen. */
 function locate(name: string): readonly string[] {
-  const known = located.get(name);
-  if (known?.every(isSocket) === true) return known;
+  const before = known.get(name);
+  if (before?.every(isSocket) === true) return before;
   const directories = new Set(processes().flatMap((pid) => linkOf(`/proc/${pid}/cwd`)));
   const found = [...directories].map((directory) => join(directory, name)).filter(isSocket);
-  if (found.length === 0)
-    throw new SandboxFault(`a program listens on ${JSON.stringify(name.slice(0, 100))}, which lies nobody knows where`);
-  if (located.size >= MAX_LOCATED) located.clear();
-  located.set(name, found);
+  if (known.size >= MAX_KNOWN) known.clear();
+  if (found.length > 0) known.set(name, found);
   return found;
 }
-
-const MAX_LOCATED = 200;
 
 /** Whether the kernel shows the processes of others to everybody (proc(5), hidepid=). */
 export function showsAllProcesses(mountInfo: string): boolean {
@@ -172,10 +186,9 @@ export function showsAllProcesses(mountInfo: string): boolean {
 }
 
 /** Changes when the bus, or what a file says of it, is another. */
-export function busFingerprint(policy: string): string | undefined {
-  if (!existsSync(SYSTEM_BUS) || !existsSync(policy)) return undefined;
+export function busFingerprint(policy: string): string {
   return [SYSTEM_BUS, policy]
-    .map((path) => statSync(path))
-    .map(({ ino, mtimeMs, ctimeMs }) => [ino, mtimeMs, ctimeMs])
+    .map(statOrUndefined)
+    .map((stat) => stat && [stat.ino, stat.mtimeMs, stat.ctimeMs])
     .join();
 }

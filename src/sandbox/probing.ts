@@ -1,7 +1,10 @@
+import { existsSync } from 'node:fs';
+import { LOOK_POLICY } from '../lib/look-user.ts';
 import { openMemory, SandboxFault } from '../process/beginning.ts';
 import { Descriptors } from '../process/start.ts';
 import { deviceView } from './dev-view.ts';
 import { hiddenNow } from './hidden.ts';
+import { busView, SYSTEM_BUS } from './machine-view.ts';
 import { statOrUndefined } from './reach.ts';
 import { asUser, type Inside, prepareSandbox, type SandboxSpec, TRUSTED_PATH } from './sandbox.ts';
 import {
@@ -56,14 +59,19 @@ const TRY_TO_START = [
   ...['org.freedesktop.DBus', 'StartServiceByName', 'su', 'org.freedesktop.agent3.Nowhere', '0'],
 ];
 
-/** Why a sandbox with the system bus must not have it: what a policy should refuse is not refused; undefined when it is. */
-export async function busFault(spec: SandboxSpec): Promise<string | undefined> {
+/** Why a sandbox with the system bus must not have it: what its policy should refuse is not refused; undefined when it is. */
+export async function busFault(spec: SandboxSpec): Promise<MachineFault | undefined> {
+  if (!existsSync(SYSTEM_BUS)) return { what: `there is no ${SYSTEM_BUS}` };
+  if (!existsSync(LOOK_POLICY))
+    return { what: `there is no policy for the bus, ${LOOK_POLICY}`, cure: 'agent3 install' };
+  const view = busView(spec.hidden);
+  if (typeof view === 'string') return { what: view };
   try {
     const { said } = await runIn(spec, TRY_TO_START);
     if (/denied|rejected/i.test(said)) return undefined;
-    return `the system bus does not refuse what it should (${lastLine(said)}): systemctl reload dbus`;
+    return { what: `the system bus does not refuse what it should (${lastLine(said)})`, cure: 'systemctl reload dbus' };
   } catch (error) {
-    if (error instanceof SandboxFault) return error.message;
+    if (error instanceof SandboxFault) return { what: error.message };
     throw error;
   }
 }

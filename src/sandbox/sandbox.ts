@@ -8,7 +8,7 @@ import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { hidingViews, showView } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
-import { busDoor, type MachineView, runOptions, socketsNow, withSockets } from './machine-view.ts';
+import { busView, type MachineView, runOptions } from './machine-view.ts';
 import { seccompFilter } from './seccomp.ts';
 import { openWorkspace } from './workspace.ts';
 import { coverWorkspace } from './workspace-cover.ts';
@@ -91,8 +91,8 @@ export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: D
 }
 
 function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
-  const sockets = spec.machine?.bus === true ? socketsNow() : undefined;
-  const bus = sockets && busDoor(sockets);
+  const view = spec.machine?.bus === true ? busView(spec.hidden) : undefined;
+  const bus = typeof view === 'object' ? view.door : undefined;
   const filter = seccompFilter({
     isWritable: spec.writable.length > 0,
     network: spec.network,
@@ -111,8 +111,8 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     emptied.push(path);
     return ['--perms', '0555', '--tmpfs', path];
   };
-  const hiding = sockets === undefined ? spec : { ...spec, hidden: withSockets(spec.hidden, sockets) };
-  const view = viewOptions(spec, hiddenNow(hiding), { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
+  const hidden = hiddenNow(typeof view === 'object' ? { ...spec, hidden: view.hidden } : spec);
+  const mounts = viewOptions(spec, hidden, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
   const status = openStatus(descriptors, true);
   const information = status.information === undefined ? [] : [status.information];
   const env = Object.entries({ ...inside.env, ...(bus && { DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${bus.path}` }) });
@@ -120,7 +120,7 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     ...information.flatMap(() => ['--info-fd', String(FIRST_DIRECTORY_FD + directories.length)]),
     '--clearenv',
     ...env.filter(([name]) => !isForLoader(name)).flatMap(([name, value]) => ['--setenv', name, value]),
-    ...view,
+    ...mounts,
     ...(spec.machine === undefined ? [] : runOptions(bus)),
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),

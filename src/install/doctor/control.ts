@@ -1,19 +1,20 @@
 import { existsSync } from 'node:fs';
 import { overlapFault } from '../../access/access.ts';
 import { distrust } from '../../access/approval-request.ts';
-import type { Profile } from '../../access/profile.ts';
+import { BUILT_IN, lookProfile, type Profile } from '../../access/profile.ts';
 import { faultWords } from '../../access/profile-files.ts';
 import { profileMistakes } from '../../access/profile-notes.ts';
 import { readTokens, TokenFileFault } from '../../access/token-file.ts';
 import { markPath } from '../../audit/chain.ts';
 import { verifyRecord } from '../../audit/verify.ts';
 import { describeErrno } from '../../lib/errors.ts';
+import { LOOK_USER } from '../../lib/look-user.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
 import { overlaps } from '../../sandbox/workspace.ts';
 import { installedAuditKey } from '../installed.ts';
 import { PATHS } from '../layout.ts';
 import { bad, type Found, good } from './finding.ts';
-import { installedProfiles, machineFaults, unreadable, userFault } from './profile-machine.ts';
+import { installedProfiles, lookBusFault, machineFaults, unreadable, userFault } from './profile-machine.ts';
 
 /** Whether the profiles in use are there and work. `usual`: that of the settings' token; `own`: the agent's user. */
 export async function profilesFinding(usual: string, own: string): Promise<Found> {
@@ -56,6 +57,17 @@ async function profilesFault(
   if (first === undefined) return undefined;
   const names = [...faults].filter(([, { what }]) => what === first.what).map(([name]) => name);
   return { ...first, what: `${names.join(', ')}: ${first.what}` };
+}
+
+/** What `look` has here. Whoever has no bubblewrap can do without it. */
+export async function lookFinding(own: string): Promise<Found> {
+  const profile = { ...lookProfile(BUILT_IN.full), name: 'look' };
+  const fault = (await machineFaults([profile], own)).get('look');
+  if (fault !== undefined) return { ...good(`not offered: ${fault.what}`), ...(fault.cure && { advice: fault.cure }) };
+  if (own !== 'root') return good(`runs as ${own}, without services: those need an agent that runs as root`);
+  const busFault = await lookBusFault(profile);
+  if (busFault === undefined) return good(`runs as ${LOOK_USER}, with services`);
+  return { ...good(`shows no services: ${busFault.what}`), ...(busFault.cure && { advice: busFault.cure }) };
 }
 
 /** Whether a person's decisions can be trusted to be root's, and reach the agent, whose user is `own`. */

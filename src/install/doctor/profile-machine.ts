@@ -8,7 +8,7 @@ import { LOOK_USER } from '../../lib/look-user.ts';
 import { hasSystemd } from '../../linux/systemd.ts';
 import { accountOf, type NamedAccount } from '../../process/environment.ts';
 import { hardLinkNotes } from '../../sandbox/hidden.ts';
-import { mayWriteIn, sandboxFault } from '../../sandbox/probing.ts';
+import { busFault, mayWriteIn, sandboxFault } from '../../sandbox/probing.ts';
 import { asUser } from '../../sandbox/sandbox.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
 import { PATHS, SERVICE } from '../layout.ts';
@@ -50,7 +50,8 @@ async function machineFault(profile: MachineProfile, own: string | undefined): P
   if (sandbox === undefined) return undefined;
   const { directory } = sandbox;
   const account = becomes(user ?? own);
-  const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account };
+  const machine = profile.isLook ? { bus: false } : undefined;
+  const spec = { ...sandbox, writable: directory === undefined ? [] : [directory], account, machine };
   const fault = await sandboxFault(spec);
   if (fault !== undefined || directory === undefined) return fault;
   const unwritable = account === undefined ? writingFault(directory) : undefined;
@@ -58,6 +59,13 @@ async function machineFault(profile: MachineProfile, own: string | undefined): P
   const name = account?.name ?? ownName();
   const root = name === 'root' ? ' in a sandbox, where it is a user like others' : '';
   return { what: `the user ${name} may not write to ${directory}${root}`, cure: `chown ${name} ${directory}` };
+}
+
+/** Why commands of `look` have no bus, where the agent runs as root. */
+export async function lookBusFault({ sandbox }: MachineProfile): Promise<MachineFault | undefined> {
+  const account = accountOf(LOOK_USER);
+  if (sandbox === undefined || account === undefined) return undefined;
+  return await busFault({ ...sandbox, writable: [], account, machine: { bus: true } });
 }
 
 /** Why this process cannot write to a directory. */
@@ -98,7 +106,7 @@ function becomes(user: string | undefined): NamedAccount | undefined {
 }
 
 /** What of a profile decides whether its commands can run on a machine. */
-export type MachineProfile = Pick<Profile, 'name' | 'user' | 'sandbox'>;
+export type MachineProfile = Pick<Profile, 'name' | 'user' | 'sandbox' | 'isLook'>;
 
 /** The settings of a unit that decide what its processes may do; others, such as ExecStart=, are the agent's alone. */
 const CONFINING = new RegExp(
@@ -146,7 +154,7 @@ function faultsInUnit(profiles: readonly MachineProfile[]): ReadonlyMap<string, 
   const unit = runCommand(['systemctl', 'cat', SERVICE]);
   if (unit.code !== 0) return undefined;
   const settings = confiningSettings(unit.stdout).flatMap((line) => ['-p', line]);
-  const tried = profiles.map(({ name, user, sandbox }) => ({ name, user, sandbox }));
+  const tried = profiles.map(({ name, user, sandbox, isLook }) => ({ name, user, sandbox, isLook }));
   const { exitCode, stdout, stderr } = Bun.spawnSync(
     ['systemd-run', '--quiet', '--collect', '--wait', '--pipe', ...settings, process.execPath, 'try-sandboxes'],
     { stdin: Buffer.from(JSON.stringify(tried)), stdout: 'pipe', stderr: 'pipe', timeout: PROBE_MS },
