@@ -1,14 +1,14 @@
-import { existsSync } from 'node:fs';
+import { existsSync, writeSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { exportLine, markBeginning, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
+import { exportLine, markBeginning, openMemory, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
 import type { NamedAccount } from '../process/environment.ts';
 import type { Descriptors } from '../process/start.ts';
 import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { hidingViews, showView } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
-import { busView, type MachineView, runOptions } from './machine-view.ts';
+import { busView, type MachineView, PS_SCRIPT, psOptions, runOptions } from './machine-view.ts';
 import { seccompFilter } from './seccomp.ts';
 import { openWorkspace } from './workspace.ts';
 import { coverWorkspace } from './workspace-cover.ts';
@@ -113,6 +113,8 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
   };
   const hidden = hiddenNow(typeof view === 'object' ? { ...spec, hidden: view.hidden } : spec);
   const mounts = viewOptions(spec, hidden, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
+  const ps = spec.machine === undefined ? [] : psOptions(FIRST_DIRECTORY_FD + directories.length);
+  if (ps.length > 0) directories.push(openBytes(Buffer.from(PS_SCRIPT), descriptors));
   const status = openStatus(descriptors, true);
   const information = status.information === undefined ? [] : [status.information];
   const env = Object.entries({ ...inside.env, ...(bus && { DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${bus.path}` }) });
@@ -122,6 +124,7 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     ...env.filter(([name]) => !isForLoader(name)).flatMap(([name, value]) => ['--setenv', name, value]),
     ...mounts,
     ...(spec.machine === undefined ? [] : runOptions(bus)),
+    ...ps,
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),
     ...['--seccomp', String(FILTER_FD), '--chdir', inside.cwd],
@@ -217,4 +220,11 @@ export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
   let existing = path;
   while (!existsSync(existing)) existing = dirname(existing);
   return realOf(existing) === existing && (existing === path || !isHiddenName(spec.hidden, path));
+}
+
+/** A file without a name that holds these bytes; its reader begins where the descriptor stands. */
+export function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
+  const fd = descriptors.add(openMemory());
+  writeSync(fd, bytes, 0, bytes.length, 0);
+  return fd;
 }

@@ -105,7 +105,11 @@ const ATTEMPTS: readonly Attempt[] = [
     `perl -MSocket -e 'socketpair(S, T, PF_UNIX, SOCK_DGRAM, 0) and send(S, "ESCAPED", 0, pack_sockaddr_un("/var/lib/database/datagram"))'`,
     DATABASE,
   ],
-  ['an abstract socket', connect('@agent3-look-abstract', '$at . "\\0" x $left'), 'cat /srv/abstract'],
+  [
+    'an abstract socket',
+    `perl -MSocket -e 'for my $n (60 .. 101) { socket(my $s, PF_UNIX, SOCK_STREAM, 0) or die; connect($s, pack("S", AF_UNIX) . "\\0" . "x" x ($n - 3)) and print "ESCAPED" }'`,
+    'cat /srv/abstract',
+  ],
   ['the private socket of systemd', connect('/run/systemd/private', '"/" x $left . $at'), UNITS],
   ['the network', 'curl -sS -m 3 http://127.0.0.1:5000/healthz && echo ESCAPED', UNITS],
   [
@@ -134,6 +138,10 @@ const READS: readonly (readonly [cmd: string, shows: RegExp])[] = [
   ['systemctl --failed', /loaded units listed|UNIT/],
   ['journalctl -u agent3 -n 20 --no-pager', /Agent3|agent3/],
   ['ps -e', /systemd\n[^]*agent3\n/],
+  [
+    'for i in 1 2 3; do ps -o pid=,comm= -p 1; done; ps aux | grep -c cron',
+    /^ *1 systemd\n *1 systemd\n *1 systemd\n[1-9]/,
+  ],
   ['ss -tln', /127\.0\.0\.1:5000/],
   ['ip -br address', /^lo .*127\.0\.0\.1/m],
   ['df -h /', /Mounted on/],
@@ -146,8 +154,10 @@ describeVm('look, of an agent that runs as root, with D-Bus and polkit', () => {
     vm = await bootVm({ needs: 'container', files: BUNDLE });
     await vm.sh(`set -e; /opt/bundle/ops/install --user root
 cat > /srv/abstract.pl <<'END'
-use Socket; socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack("S", AF_UNIX) . "\\0agent3-look-abstract") or die; listen($s, 9);
-open(my $heard, '>', '/srv/abstract'); $heard->autoflush(1); while (accept(my $c, $s)) { print $heard "heard\\n" }
+use Socket; open(my $heard, '>', '/srv/abstract'); $heard->autoflush(1); my %s; my $all = '';
+# As long as every path to the bus may be, but for the longest.
+for my $n (60 .. 99) { socket(my $s, PF_UNIX, SOCK_STREAM, 0); bind($s, pack("S", AF_UNIX) . "\\0" . "x" x ($n - 3)) or die; listen($s, 9); $s{fileno $s} = $s; vec($all, fileno($s), 1) = 1 }
+while (select(my $r = $all, undef, undef, undef)) { for (keys %s) { vec($r, $_, 1) and accept(my $c, $s{$_}) and print $heard "heard\\n" } }
 END
 systemd-run --quiet --unit=abstract perl -MIO::Handle /srv/abstract.pl`);
     await answersWithin(vm, 60);
