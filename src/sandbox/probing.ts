@@ -1,12 +1,12 @@
 import { existsSync } from 'node:fs';
 import { LOOK_POLICY } from '../lib/look-user.ts';
-import { SandboxFault } from '../process/beginning.ts';
+import { openMemory, SandboxFault } from '../process/beginning.ts';
 import { Descriptors } from '../process/start.ts';
 import { deviceView } from './dev-view.ts';
 import { hiddenNow } from './hidden.ts';
 import { busView, SYSTEM_BUS } from './machine-view.ts';
 import { statOrUndefined } from './reach.ts';
-import { asUser, type Inside, openBytes, prepareSandbox, type SandboxSpec, TRUSTED_PATH } from './sandbox.ts';
+import { asUser, type Inside, prepareSandbox, type SandboxSpec, TRUSTED_PATH } from './sandbox.ts';
 import {
   describeFailure,
   describeSandboxFault,

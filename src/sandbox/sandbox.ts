@@ -1,4 +1,4 @@
-import { existsSync, writeSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { exportLine, markBeginning, openMemory, openStatus, SandboxFault, type Status } from '../process/beginning.ts';
@@ -114,7 +114,7 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
   const hidden = hiddenNow(typeof view === 'object' ? { ...spec, hidden: view.hidden } : spec);
   const mounts = viewOptions(spec, hidden, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
   const ps = spec.machine === undefined ? [] : psOptions(FIRST_DIRECTORY_FD + directories.length);
-  if (ps.length > 0) directories.push(openBytes(Buffer.from(PS_SCRIPT), descriptors));
+  if (ps.length > 0) directories.push(descriptors.add(openMemory(Buffer.from(PS_SCRIPT))));
   const status = openStatus(descriptors, true);
   const information = status.information === undefined ? [] : [status.information];
   const env = Object.entries({ ...inside.env, ...(bus && { DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${bus.path}` }) });
@@ -220,11 +220,4 @@ export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
   let existing = path;
   while (!existsSync(existing)) existing = dirname(existing);
   return realOf(existing) === existing && (existing === path || !isHiddenName(spec.hidden, path));
-}
-
-/** A file without a name that holds these bytes; its reader begins where the descriptor stands. */
-export function openBytes(bytes: Uint8Array, descriptors: Descriptors): number {
-  const fd = descriptors.add(openMemory());
-  writeSync(fd, bytes, 0, bytes.length, 0);
-  return fd;
 }
