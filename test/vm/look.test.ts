@@ -126,7 +126,7 @@ const ATTEMPTS: readonly Attempt[] = [
 
 /** What `look` shows, and what of it must be there. */
 const READS: readonly (readonly [cmd: string, shows: RegExp])[] = [
-  ['systemctl status vm-database', /Active: active \(running\)[^]*Main PID: \d+/],
+  ['systemctl status vm-database', /Active: active \(running\)[\s\S]*Main PID: \d+/],
   ['systemctl status --no-pager | head -5', /State: /],
   ['systemctl list-units --no-pager', /agent3\.service\s+loaded active running/],
   ['systemctl is-active cron', /^active\n$/],
@@ -137,7 +137,7 @@ const READS: readonly (readonly [cmd: string, shows: RegExp])[] = [
   ['systemctl show cron -p MainPID', /MainPID=[1-9]/],
   ['systemctl --failed', /loaded units listed|UNIT/],
   ['journalctl -u agent3 -n 20 --no-pager', /Agent3|agent3/],
-  ['ps -e', /systemd\n[^]*agent3\n/],
+  ['ps -e', /systemd\n[\s\S]*agent3\n/],
   [
     'for i in 1 2 3; do ps -o pid=,comm= -p 1; done; ps aux | grep -c cron',
     /^ *1 systemd\n *1 systemd\n *1 systemd\n[1-9]/,
@@ -249,7 +249,7 @@ systemd-run --quiet --unit=abstract perl -MIO::Handle /srv/abstract.pl`);
     await vm.sh('/opt/bundle/ops/install --user agent3; test ! -e /etc/dbus-1/system.d/agent3-look.conf');
     const answer = await look('id -un; ps -e | grep -c systemd; ss -tln; systemctl status cron');
     expect(answer).toMatchObject({
-      stdout: expect.stringMatching(/^agent3\n[1-9][^]*127\.0\.0\.1:5000/),
+      stdout: expect.stringMatching(/^agent3\n[1-9][\s\S]*127\.0\.0\.1:5000/),
       message: expect.stringContaining('does not show services'),
     });
     await vm.sh('/opt/bundle/ops/install --user root');
