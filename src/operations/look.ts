@@ -61,6 +61,7 @@ const LOOKED_BYTES = 4096;
 const NO_NETWORK =
   /Address family not supported|could(?:n.t| not) (?:resolve|connect to server)|name resolution|network is unreachable/i;
 const NO_BUS = /Failed to (?:connect to|open|get) (?:system )?bus|not been booted with systemd/;
+const IN_EMPTY = /\/(?:tmp|var\/tmp|run)\/[^\n]*No such file or directory/;
 const CHANGES = /Read-only file system|Access denied|Rejected send message|authentication required/i;
 
 /** What the command had not, by what it says. */
@@ -68,6 +69,7 @@ function lackingHint(session: Session): Hint {
   const said = textOf(session, 'stderr', Math.max(0, session.sizeOf('stderr') - LOOKED_BYTES));
   if (NO_NETWORK.test(said)) return toShell('look has no network.');
   if (NO_BUS.test(said)) return toShell('look has no D-Bus now, so it does not show services.');
+  if (IN_EMPTY.test(said)) return toShell('look begins with an empty /tmp, /var/tmp and /run.');
   if (CHANGES.test(said)) return toShell('look changes nothing.');
   // Its user namespace has no numbers for other users (user_namespaces(7)).
   return /\bnobody\b/.test(textOf(session, 'stdout', 0)) ? 'look shows other users as nobody.' : undefined;

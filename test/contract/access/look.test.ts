@@ -117,6 +117,14 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
       });
   });
 
+  test('does not see /tmp, and says so', async () => {
+    expect(await look('cat /tmp/some/file')).toMatchObject({
+      exit_code: 1,
+      message: expect.stringContaining('look begins with an empty /tmp'),
+    });
+    expect(await look('cat /srv/no-such-file')).not.toHaveProperty('message');
+  });
+
   test('changes no file, and says so', async () => {
     const answer = await look('echo x > /srv/agent3-look-written; touch /var/tmp/own && echo own');
     expect(answer).toMatchObject({ stdout: 'own\n', message: expect.stringContaining('look changes nothing') });
