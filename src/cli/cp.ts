@@ -48,7 +48,7 @@ interface RemotePath {
 /** The path on an agent that a word names; undefined: it is one of this machine. */
 export function remotePathIn(word: string): RemotePath | undefined {
   const [, host, path] = /^([^/:]*):(.*)$/s.exec(word) ?? [];
-  return host === undefined || path === undefined ? undefined : { host, path };
+  return host === undefined || path === undefined ? undefined : { host, path: posix.normalize(path) };
 }
 
 async function runCp(source: string, target: string, options: CpOptions): Promise<void> {

@@ -28,6 +28,8 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
     }),
     destructive: false,
     readOnly: true,
+    // Over standard input and output, the agent listens nowhere.
+    isOffered: async () => deps.transfers.baseUrl !== undefined,
     run: async ({ path }, context, ignored) => {
       const { transfers } = deps;
       const { url, transfer } = await transfers.download({ ...context, path }, async () => {

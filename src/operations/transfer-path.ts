@@ -1,7 +1,7 @@
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import { type Confinement, confinementOf, requireSandbox } from '../commands/confinement.ts';
-import { InvalidArguments, OperationNotAllowed } from '../lib/errors.ts';
-import { MAX_PATH_BYTES } from '../lib/limits.ts';
+import { parsePath } from '../files/place.ts';
+import { OperationNotAllowed } from '../lib/errors.ts';
 
 /** A file that is open, and where it really is. */
 interface Opened {
@@ -22,7 +22,7 @@ export async function openAllowed<T extends Opened>(
   command: (quoted: string) => string,
   open: (confinement: Confinement | undefined) => T | Promise<T>,
 ): Promise<T> {
-  requirePath(path);
+  parsePath(path);
   const { profile } = context;
   const confinement = profile.isPlain ? undefined : confinementOf(profile, deps.ownPaths);
   await judge(deps, context, command(quoted(path)));
@@ -53,11 +53,3 @@ async function judge({ limits, home }: OperationDeps, { profile }: CallContext, 
 }
 
 const quoted = (path: string): string => `'${path.replaceAll("'", "'\\''")}'`;
-
-function requirePath(path: string): void {
-  if (!path.startsWith('/')) throw new InvalidArguments('path must be absolute: it begins with /.');
-  if (path.includes('\0')) throw new InvalidArguments('path must not contain a NUL character.');
-  if (!path.isWellFormed()) throw new InvalidArguments('path has half of a UTF-16 pair, which is no text.');
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES)
-    throw new InvalidArguments(`path is longer than Linux takes (${MAX_PATH_BYTES} bytes).`);
-}

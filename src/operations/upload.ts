@@ -32,6 +32,8 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
     destructive: true,
     readOnly: false,
     files: ['file'],
+    // Over standard input and output, the agent listens nowhere.
+    isOffered: async () => deps.transfers.baseUrl !== undefined,
     run: async ({ path, mode, file }, context, ignored) => {
       if (file !== undefined) requireNetwork(context);
       const { transfers } = deps;
