@@ -98,6 +98,18 @@ curl -sf --cacert ${CA} -T /opt/large "$link"; cmp /opt/large /var/lib/agent3/se
     expect(await vm.sh('ls -A /var/lib/agent3/sessions')).not.toContain('.doctor');
   }, 60_000);
 
+  test('gives links with the rights of a profile', async () => {
+    const moved = `install -d -o agent3 /srv/work
+echo 'extends = "workspace"' > /etc/agent3/profiles.d/work.toml
+echo 'directory = "/srv/work"' >> /etc/agent3/profiles.d/work.toml
+token=$(agent3 token create mover --profile work)
+echo moved > /opt/small
+cp() { AGENT3_URL=https://agent3.localhost AGENT3_API_TOKEN=$token NODE_EXTRA_CA_CERTS=${CA} agent3 cp "$@"; }
+cp /opt/small :/srv/work/small; cp :/srv/work/small /opt/back; cmp /opt/small /opt/back; stat -c %U /srv/work/small
+! cp /opt/small :/etc/small; ! cp :/etc/agent3/agent3.env /opt/env; ls /opt/env /etc/small || true`;
+    expect(await vm.sh(moved)).toBe('agent3\n');
+  }, 60_000);
+
   test('changes nothing the second time', async () => {
     expect(await vm.sh('/opt/bundle/ops/install --domain agent3.localhost')).toStartWith('Nothing to change');
     expect(await vm.sh('/opt/bundle/ops/install')).toContain('https://agent3.localhost/');
