@@ -51,6 +51,8 @@ const requestSchema = Type.Object({
   reason: Type.String(),
   part: Type.String(),
   asked_at: Type.Integer(),
+  /** Random, and in the request alone: whoever knows its digest cannot try what was to be typed. */
+  salt: Type.Optional(Type.String()),
   expires_at: Type.Integer(),
 });
 

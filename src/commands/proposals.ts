@@ -171,6 +171,7 @@ export class Proposals {
       reason,
       part,
       asked_at: now,
+      salt: crypto.randomUUID(),
       expires_at: now + APPROVAL_SECONDS * 1000,
     };
   }
