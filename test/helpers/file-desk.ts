@@ -46,9 +46,11 @@ export class FileDesk implements AsyncDisposable {
     return this.#agent;
   }
 
+  /** `around` are the words of a program that runs the agent: `unshare`. */
   async start(
     profiles: Readonly<Record<string, string>>,
     settings: Readonly<Record<string, string>> = {},
+    around: readonly string[] = [],
   ): Promise<void> {
     for (const [name, text] of Object.entries(profiles)) {
       const file = join(this.place.join('profiles.d'), `${name}.toml`);
@@ -59,7 +61,7 @@ export class FileDesk implements AsyncDisposable {
     if (this.kind === 'another user')
       Bun.spawnSync(['chown', '-R', `${uid}:${gid}`, this.place.join('own'), this.work]);
     const before = this.kind === 'another user' ? ['sh', '-c', BECOME, String(uid)] : [];
-    this.#agent = await startAgent({ ...this.settings, ...settings }, before);
+    this.#agent = await startAgent({ ...this.settings, ...settings }, [...around, ...before]);
   }
 
   async addToken(name: string, profile: string): Promise<void> {
