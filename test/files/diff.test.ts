@@ -39,7 +39,7 @@ describe('a difference', () => {
   });
 
   test('is made of masked texts: a part of a secret has no look of its own', async () => {
-    const mask = async (text: string): Promise<string> => text.replaceAll(/KEY[^]*END/g, '***');
+    const mask = async (text: string): Promise<string> => text.replaceAll(/KEY[\s\S]*END/g, '***');
     const shown = await diff('top\nKEY\nabc\nxyz\nEND\n', 'top\nKEY\nabd\nxyz\nEND\nmore\n', mask);
     expect(shown).toBe('@@ -1,2 +1,3 @@\n top\n ***\n+more\n');
   });

@@ -9,7 +9,9 @@ import { TemporaryDirectory } from '../helpers/directories.ts';
 const directory = new TemporaryDirectory();
 let held = 0;
 const open = (name: string): Versions =>
-  new Versions(directory.join(name), systemClock, (bytes) => void (held += bytes));
+  new Versions(directory.join(name), systemClock, (bytes) => {
+    held += bytes;
+  });
 const sha256 = (text: string): string => Bun.SHA256.hash(text, 'hex');
 const keep = (versions: Versions, principal: string, text: string | undefined, path = '/f') =>
   versions.keep(
