@@ -19,7 +19,8 @@ export async function afterLastWrites(left: () => readonly number[]): Promise<re
   for (let pauseMs = FIRST_LOOK_MS; pids.some(isAboutToEnd) && performance.now() < endMs; ) {
     await delay(pauseMs);
     pauseMs = Math.min(2 * pauseMs, SLOWEST_LOOK_MS);
-    pids = left();
+    // In the middle of exec(2), nothing tells whose process it is: what was seen once stays.
+    pids = [...new Set([...pids.filter(isThere), ...left()])];
   }
   return pids;
 }
@@ -29,6 +30,11 @@ function isAboutToEnd(pid: number): boolean {
   const stat = readStat(pid);
   if (stat === undefined || isDead(stat)) return false;
   return ('RD'.includes(stat.state) && stat.cpuTicks < BEGINNER_TICKS) || readsPipe(pid);
+}
+
+function isThere(pid: number): boolean {
+  const stat = readStat(pid);
+  return stat !== undefined && !isDead(stat);
 }
 
 function readsPipe(pid: number): boolean {
