@@ -37,7 +37,7 @@ const RETIREMENT =
 function gptKit(url: string, host: string) {
   return {
     name: `Server ${host}`,
-    description: `Runs commands on the server ${host}.`,
+    description: 'Runs commands on a Linux server.',
     retirement: RETIREMENT,
     /** For the model; the builder takes 8,000 characters. */
     instructions: instructionsFor(OPERATIONS),

@@ -43,7 +43,7 @@ const ADVICE: readonly Advice[] = [
     text: 'write_file and edit_file are for text that is hard to quote, read_file for parts of large files; undo puts back a change.',
   },
   { needs: ['upload', 'download'], text: 'For large or binary files, upload and download make a link.' },
-  { text: 'Copy a configuration before you change it, and check it (sshd -t) before a restart.' },
+  { text: 'Copy a configuration before you change it. Check it (sshd -t) before a restart.' },
   {
     text: 'Before you delete data, stop a service, change the network or do what cannot be undone, ask the owner.',
   },
