@@ -19,7 +19,7 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
     name: 'upload',
     summary: 'Upload a file',
     description:
-      'Makes a link to write one file with PUT: curl -fT FILE URL. It needs no token, and ends with the file or after ten minutes. In ChatGPT, file writes a file of the chat at once.',
+      'Makes a link to write one file with PUT: curl -fT FILE URL. It needs no token, and ends with the file or after ten minutes.',
     args: uploadArguments,
     result: Type.Object({
       url: Type.Optional(Type.String({ description: 'The link.' })),
@@ -76,7 +76,7 @@ const uploadArguments = Type.Object({
         mime_type: Type.Optional(Type.String()),
         file_name: Type.Optional(Type.String()),
       },
-      { description: 'A file of the chat.' },
+      { description: 'A file of the chat, which is written at once: no link is made.' },
     ),
   ),
 });

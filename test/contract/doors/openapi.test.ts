@@ -227,6 +227,13 @@ describe("ChatGPT's rules:", () => {
     });
   });
 
+  test('no word of arguments that only MCP has', () => {
+    expect(
+      flat.paths['/upload']?.['post']?.requestBody.content['application/json']?.schema.properties,
+    ).not.toHaveProperty('file');
+    expect(flat.paths['/upload']?.['post']?.description).not.toContain('chat');
+  });
+
   test('neutral words', () => {
     expect(JSON.stringify(flat)).not.toMatch(/\b(ONLY|NEVER|MANDATORY|MUST|ALWAYS|IMPORTANT|CRITICAL)\b/);
   });
