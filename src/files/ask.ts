@@ -14,6 +14,15 @@ const APPROVED_SECONDS = 60;
 /** Does what was approved; `onRecord` says by whom. */
 type Perform = (later: CallContext, onRecord: Readonly<Record<string, unknown>>) => Promise<Answer>;
 
+/** The same decision. Throws `OperationNotAllowed` where a person has to be asked, and nobody can be. */
+export function approvable({ proposals }: OperationDeps, decision: Decision): Decision {
+  const fault = decision.action === 'confirm' ? proposals.fault() : undefined;
+  if (fault === undefined) return decision;
+  throw new OperationNotAllowed(
+    `Nothing was done: ${decision.reason}; a person would have to approve it, and this server has no way for that (${fault}).`,
+  );
+}
+
 /**
  * Asks a person whether an operation on a file may be done, and answers with the session that waits: what comes of it is
  * its output. Throws `OperationNotAllowed` where nobody can be asked, and `TooManyRequests`.
@@ -26,12 +35,8 @@ export function askAPerson(
   asked: ApprovalRequest['file'],
   perform: Perform,
 ): Answer {
+  approvable(deps, decision);
   const { principal, address, profile } = context;
-  const fault = deps.proposals.fault();
-  if (fault !== undefined)
-    throw new OperationNotAllowed(
-      `Nothing was done: ${decision.reason}; a person would have to approve it, and this server has no way for that (${fault}).`,
-    );
   const command: NewCommand = {
     ...{ principal, address, cmd, cwd: '/', env: {}, stdin: '', input: 'closed', key: null },
     size: { rows: 24, cols: 80 },

@@ -6,8 +6,12 @@ import type { Clock, SignalOnce } from '../lib/clock.ts';
 import { MachineRefused, RouteNotFound, TooManyRequests } from '../lib/errors.ts';
 import { Shares, type Turns } from '../lib/shares.ts';
 import type { Sink, Source } from './carrier.ts';
+import { Download } from './download.ts';
 import type { HelperDeps } from './helper.ts';
-import { Download, type Transfer, type TransferDeps, type TransferResult, Upload } from './transfer.ts';
+import type { TransferDeps, TransferResult } from './transfer.ts';
+import { Upload } from './upload.ts';
+
+type Transfer = Download | Upload;
 
 /** A link begins no new request after this … */
 export const LINK_SECONDS = 600;

@@ -1,5 +1,7 @@
-import { type Download, type TransferResult, tooLarge, type Upload } from '../files/transfer.ts';
+import type { Download } from '../files/download.ts';
+import { type TransferResult, tooLarge } from '../files/transfer.ts';
 import type { Transfers } from '../files/transfers.ts';
+import type { Upload } from '../files/upload.ts';
 import { delay, type SignalOnce } from '../lib/clock.ts';
 import {
   Conflict,
@@ -103,8 +105,8 @@ async function answerUpload(transfer: Upload, request: Request, address: string)
     return whole(202, { 'upload-offset': String(received) }, { received, bytes: total });
   if (total !== undefined && received > total)
     throw new InvalidRequest(`Content-Range says ${total} bytes, and ${received} came. Send the file again.`);
-  const { bytes, sha256 } = await transfer.commit(address);
-  return whole(201, digestHeader(sha256), { path: transfer.path, bytes, sha256 });
+  const done = await transfer.commit(address);
+  return whole(done['status'] === 'waiting' ? 202 : 201, digestHeader(String(done['sha256'])), done);
 }
 
 /** Where a body begins in its file (RFC 9110, section 14.4), and how many bytes the file has, where that is known. */
@@ -143,6 +145,7 @@ async function* bodyOf(request: Request, { over }: Upload): AsyncGenerator<Uint8
 const LAST_BYTE_MS = 100;
 
 async function answerDownload(transfer: Download, request: Request, address: string): Promise<TransferAnswer> {
+  transfer.requireOpen();
   const { bytes } = transfer;
   const etag = `"${transfer.tag}"`;
   const headers = {
@@ -155,7 +158,6 @@ async function answerDownload(transfer: Download, request: Request, address: str
   const { from, to } = part ?? { from: 0, to: bytes };
   const all = { ...headers, ...range };
   if (request.method === 'HEAD') return whole(200, { ...headers, 'content-length': String(bytes) });
-  transfer.requireRoom();
   const { body, sent } = streamOf(transfer, { from, to }, request.signal, address);
   return {
     response: new Response(body, { status: part === undefined ? 200 : 206, headers: { ...HEADERS, ...all } }),

@@ -1,9 +1,16 @@
 import { Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
+import type { Answer, CallContext } from '../calls/context.ts';
+import { approvable, askAPerson } from '../files/ask.ts';
 import { openConfinedSource } from '../files/confined-files.ts';
+import { requireReadable } from '../files/decide.ts';
+import type { Download } from '../files/download.ts';
 import { openOwnSource } from '../files/own-files.ts';
+import { shownPath } from '../files/place.ts';
 import { tooLarge } from '../files/transfer.ts';
 import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
+import { Conflict } from '../lib/errors.ts';
+import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
@@ -32,19 +39,20 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
     isOffered: async () => deps.transfers.baseUrl !== undefined,
     run: async ({ path }, context, ignored) => {
       const { transfers } = deps;
+      const most = transfers.deps.maxTransferBytes;
+      let decision: Decision = ALLOWED;
       const { url, transfer } = await transfers.download({ ...context, path }, async () => {
-        const source = await openAllowed(
-          deps,
-          context,
-          path,
-          (quoted) => `cat -- ${quoted}`,
-          (confinement) =>
+        const opened = await openAllowed(deps, context, path, {
+          judge: async (paths) => approvable(deps, await requireReadable(context, paths)),
+          open: (confinement) =>
             confinement === undefined ? openOwnSource(path) : openConfinedSource(transfers.deps, confinement, path),
-        );
-        if (source.bytes <= transfers.deps.maxTransferBytes) return source;
-        source.close();
-        throw tooLarge(transfers.deps.maxTransferBytes);
+        });
+        ({ decision } = opened);
+        if (opened.file.bytes <= most) return opened.file;
+        opened.file.close();
+        throw tooLarge(most);
       });
+      if (decision.action === 'confirm') return { url, ...askFirst(deps, context, decision, transfer) };
       const isSmall = transfer.bytes <= HASHED_AT_ONCE_BYTES;
       const sha256 = isSmall ? await transfer.sha256(() => context.deadline.before(1).passed) : undefined;
       const later =
@@ -59,4 +67,20 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
       };
     },
   });
+}
+
+/** Asks a person: until one has approved it, nothing of the file passes by the link, nor is anything said of it. */
+function askFirst(deps: LinkOperationDeps, context: CallContext, decision: Decision, transfer: Download): Answer {
+  transfer.isHeld = true;
+  try {
+    const cmd = `download ${shownPath(transfer.source.path)}`;
+    return askAPerson(deps, context, decision, cmd, undefined, async () => {
+      if (transfer.over.fired) throw new Conflict('its link has ended: ask for a new one');
+      transfer.isHeld = false;
+      return { message: 'The link gives the file now.' };
+    });
+  } catch (error) {
+    transfer.end();
+    throw error;
+  }
 }

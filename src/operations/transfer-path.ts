@@ -1,7 +1,7 @@
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import { type Confinement, confinementOf, requireSandbox } from '../commands/confinement.ts';
-import { parsePath } from '../files/place.ts';
-import { OperationNotAllowed } from '../lib/errors.ts';
+import { NOTHING_DONE, parsePath } from '../files/place.ts';
+import type { Decision } from '../rules/rule.ts';
 
 /** A file that is open, and where it really is. */
 interface Opened {
@@ -9,47 +9,35 @@ interface Opened {
   close(): void;
 }
 
+/** How the file of a link is opened. */
+interface Opening<T extends Opened> {
+  /** What the rules say to these paths. Throws where they deny it. */
+  judge(paths: readonly string[]): Promise<Decision>;
+  /** In what holds the commands of the profile; undefined: with the rights of the agent. */
+  open(confinement: Confinement | undefined): T | Promise<T>;
+}
+
 /**
- * Opens the file of a link as a command of this token could: `open` does it, in what holds the commands of the profile,
- * or with the rights of the agent. `command` is what rules judge, with the path as it was given and as it really is.
- * Throws `InvalidArguments` for what is no path, `OperationNotAllowed` where rules do not allow it, `ProfileUnavailable`,
- * `AccessLapsed`, and what `open` throws.
+ * Opens the file of a link as a command of this token could, with what the rules say to the path as it was given and as it
+ * really is. Throws `InvalidArguments` for what is no path, `ProfileUnavailable`, `AccessLapsed`, and what `opening` throws.
  */
 export async function openAllowed<T extends Opened>(
-  deps: OperationDeps,
+  { access, clock, ownPaths }: OperationDeps,
   context: CallContext,
   path: string,
-  command: (quoted: string) => string,
-  open: (confinement: Confinement | undefined) => T | Promise<T>,
-): Promise<T> {
+  opening: Opening<T>,
+): Promise<{ readonly file: T; readonly decision: Decision }> {
   parsePath(path);
+  await opening.judge([path]);
   const { profile } = context;
-  const confinement = profile.isPlain ? undefined : confinementOf(profile, deps.ownPaths);
-  await judge(deps, context, command(quoted(path)));
-  if (confinement?.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, deps.access, deps.clock);
-  revalidate(context, ', so no link was made');
-  const file = await open(confinement);
+  const confinement = profile.isPlain ? undefined : confinementOf(profile, ownPaths);
+  if (confinement?.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
+  revalidate(context, NOTHING_DONE);
+  const file = await opening.open(confinement);
   try {
-    await judge(deps, context, command(quoted(file.path)));
-    return file;
+    return { file, decision: await opening.judge([path, file.path]) };
   } catch (error) {
     file.close();
     throw error;
   }
 }
-
-async function judge({ limits, home }: OperationDeps, { profile }: CallContext, cmd: string): Promise<void> {
-  const { rules, hasRules, sandbox } = profile;
-  if (!hasRules) return;
-  const { decide } = await import('../rules/decide.ts');
-  const cwd = sandbox?.directory ?? home;
-  const { action, reason } = decide(rules, { cmd, cwd, shell: limits.shell, env: {}, stdin: '', isOpen: false });
-  if (action === 'allow') return;
-  throw new OperationNotAllowed(
-    action === 'deny'
-      ? `The rules of this token deny it: ${reason}. No link was made.`
-      : `A person has to approve this (${reason}), and cannot approve bytes that are not here yet. No link was made. Use a path that needs no approval, then move the file with shell: a person is asked about that.`,
-  );
-}
-
-const quoted = (path: string): string => `'${path.replaceAll("'", "'\\''")}'`;

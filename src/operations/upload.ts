@@ -1,12 +1,16 @@
 import { Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import type { CallContext } from '../calls/context.ts';
+import { approvable, askAPerson } from '../files/ask.ts';
 import { chatFile } from '../files/chat-file.ts';
 import { openConfinedSink } from '../files/confined-files.ts';
+import { requireWritable } from '../files/decide.ts';
 import { openOwnSink } from '../files/own-files.ts';
-import type { Upload } from '../files/transfer.ts';
+import { shownPath } from '../files/place.ts';
 import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
+import type { AskAboutUpload, Upload } from '../files/upload.ts';
 import { OperationNotAllowed } from '../lib/errors.ts';
+import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
@@ -38,18 +42,19 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
       if (file !== undefined) requireNetwork(context);
       const { transfers } = deps;
       const modeBits = Number.parseInt(mode, 8);
-      const { url, transfer } = await transfers.upload({ ...context, path }, () =>
-        openAllowed(
-          deps,
-          context,
-          path,
-          (quoted) => `cat > ${quoted}`,
-          (confinement) =>
+      let decision: Decision = ALLOWED;
+      const { url, transfer } = await transfers.upload({ ...context, path }, async () => {
+        const opened = await openAllowed(deps, context, path, {
+          judge: async (paths) => approvable(deps, await requireWritable(context, 'upload', paths)),
+          open: (confinement) =>
             confinement === undefined
               ? openOwnSink(path, modeBits)
               : openConfinedSink(transfers.deps, confinement, path, modeBits),
-        ),
-      );
+        });
+        ({ decision } = opened);
+        return opened.file;
+      });
+      if (decision.action === 'confirm') transfer.ask = askAbout(deps, context, decision, transfer.sink.path, mode);
       if (file !== undefined)
         return { ...(await fetchInto(transfer, file.download_url, context)), ...messageOf(ignored) };
       return { url, max_bytes: transfer.most, expires_seconds: LINK_SECONDS, ...messageOf(ignored) };
@@ -89,13 +94,30 @@ function requireNetwork({ profile }: CallContext): void {
     );
 }
 
+/** Asks a person about a file that has come: by its size and hash, because its bytes may be anything. */
+function askAbout(
+  deps: LinkOperationDeps,
+  context: CallContext,
+  decision: Decision,
+  path: string,
+  mode: string,
+): AskAboutUpload {
+  return ({ bytes, sha256 }, perform) => {
+    const diff = `${bytes} bytes, in the place of what is there then\n`;
+    const asked = { path, mode: `${mode} where it is new`, before_sha256: '', after_sha256: sha256, diff };
+    const cmd = `upload ${shownPath(path)}`;
+    return askAPerson(deps, context, decision, cmd, asked, (_later, onRecord) => perform(onRecord));
+  };
+}
+
 /** Fetches a file of a chat while the call waits; its link is known to nobody. */
 async function fetchInto(transfer: Upload, url: string, { deadline, address }: CallContext) {
   try {
     const signal = AbortSignal.timeout(deadline.before(COMMIT_SECONDS).leftMs);
     await transfer.receive(0, chatFile(url, transfer.most, signal));
     return await transfer.commit(address);
-  } finally {
+  } catch (error) {
     transfer.end();
+    throw error;
   }
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFile
 import { agent3 } from '../../helpers/cli.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
 import { FileDesk } from '../../helpers/file-desk.ts';
+import { put } from '../../helpers/links.ts';
 
 const missing = ensurePrograms('bwrap');
 const isRoot = process.geteuid?.() === 0;
@@ -143,5 +144,41 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
       { event: 'operation', op: 'write_file', path, after_sha256: sha256('new'), approved_by: expect.any(String) },
       { event: 'end', status: 'done', exit_code: 0 },
     ]);
+  });
+
+  test.each(['careful', 'boxed'])('in %s is uploaded, and put in its place when it was approved', async (token) => {
+    const path = desk.put(`${token}-up`, 'before');
+    const { url } = await desk.call(token, 'upload', { path });
+    const sent = await put(String(url), 'after');
+    expect(sent).toMatchObject({ status: 202, body: { status: 'waiting', bytes: 5, sha256: sha256('after') } });
+    expect((await put(String(url), 'another')).status).toBe(409);
+    const { stdout } = await agent3(['approval', 'show', String(sent.body['session'])], env());
+    for (const shown of ['upload', path, sha256('after'), '5 bytes']) expect(stdout).toContain(shown);
+    expect(readFileSync(path, 'utf8')).toBe('before');
+    await approve(sent.body['session']);
+    expect(await outcome(token, sent.body['session'])).toMatchObject({ status: 'done', exit_code: 0 });
+    expect(readFileSync(path, 'utf8')).toBe('after');
+    expect((await fetch(String(url), { method: 'HEAD' })).status).toBe(410);
+  });
+
+  test('is not put in its place when an upload was denied', async () => {
+    const path = desk.put('denied-up', 'before');
+    const { url } = await desk.call('careful', 'upload', { path });
+    const { body } = await put(String(url), 'after');
+    expect((await agent3(['approval', 'deny', String(body['session'])], env())).code).toBe(0);
+    expect(await outcome('careful', body['session'])).toMatchObject({ status: 'denied' });
+    expect(readFileSync(path, 'utf8')).toBe('before');
+  });
+
+  test('is downloaded when it was approved, and nothing of it is said before', async () => {
+    const path = desk.put('private-down', 'secret');
+    const asked = await desk.call('careful', 'download', { path });
+    const url = String(asked['url']);
+    expect(asked['status']).toBe('waiting');
+    expect(JSON.stringify(asked)).not.toContain(sha256('secret'));
+    for (const method of ['GET', 'HEAD']) expect((await fetch(url, { method })).status).toBe(409);
+    await approve(asked['session']);
+    expect(await outcome('careful', asked['session'])).toMatchObject({ exit_code: 0 });
+    expect(await (await fetch(url)).text()).toBe('secret');
   });
 });

@@ -1,0 +1,106 @@
+import { basename } from 'node:path';
+import { Conflict } from '../lib/errors.ts';
+import type { Source } from './carrier.ts';
+import { Transfer, type TransferDeps } from './transfer.ts';
+
+/** Requests of one link at once: a program that downloads in parts opens several. */
+const MAX_REQUESTS = 8;
+/** Parts that are remembered as passed: whoever asks for more of them has the link for its ten minutes. */
+const MAX_PARTS = 1000;
+
+/** A file that is read by its link. */
+export class Download extends Transfer {
+  readonly kind = 'download';
+  /** The same for all requests of this link, whose file was opened once. */
+  readonly tag = crypto.randomUUID();
+  readonly #hasher = new Bun.CryptoHasher('sha256');
+  #hashed = 0;
+  /** What has passed, in order, without overlaps. */
+  #passed: readonly (readonly [from: number, to: number])[] = [];
+
+  constructor(
+    deps: TransferDeps,
+    readonly source: Source,
+  ) {
+    super(deps, source);
+  }
+
+  get bytes(): number {
+    return this.source.bytes;
+  }
+
+  get name(): string {
+    return basename(this.deps.path);
+  }
+
+  /** A person has to approve it before anything of it passes. */
+  isHeld = false;
+
+  /** Throws `Conflict` while a person has not approved it, and when as many requests as may are under way. */
+  requireOpen(): void {
+    if (this.isHeld) throw new Conflict('A person has not approved this download yet. Follow it with read_session.');
+    if (this.requests < MAX_REQUESTS) return;
+    throw new Conflict(`${MAX_REQUESTS} requests for this link are under way. Wait for one of them.`);
+  }
+
+  /** SHA-256 of the whole file in hexadecimal digits; undefined where it takes until `isLate`. Throws `MachineRefused`. */
+  async sha256(isLate: () => boolean): Promise<string | undefined> {
+    using _open = this.hold();
+    const hasher = new Bun.CryptoHasher('sha256');
+    for (let at = 0; at < this.bytes; ) {
+      const piece = await this.source.read(at, this.bytes - at);
+      if (piece.length === 0 || isLate()) return undefined;
+      hasher.update(piece);
+      await this.turn(piece.length);
+      at += piece.length;
+    }
+    return hasher.digest('hex');
+  }
+
+  /**
+   * The bytes from `from` to before `to`. Ends early where the transfer is over or the file has become shorter. Throws
+   * `MachineRefused`.
+   */
+  async *pieces(from: number, to: number): AsyncGenerator<Uint8Array, void> {
+    using _open = this.hold();
+    for (let at = from; at < to; ) {
+      if (this.over.fired) return;
+      const piece = await this.source.read(at, to - at);
+      if (piece.length === 0) return;
+      this.#hash(at, piece);
+      at += piece.length;
+      this.touch();
+      await this.turn(piece.length);
+      yield piece;
+    }
+  }
+
+  /** A client has taken these bytes. When all have been taken, the link is used up. */
+  took(from: number, to: number, address: string): void {
+    this.#passed = joined([...this.#passed, [from, to]]).slice(0, MAX_PARTS);
+    const [first] = this.#passed;
+    if (first === undefined || first[0] > 0 || first[1] < this.bytes || this.over.fired) return;
+    const { principal, profile, path, trail, finish } = this.deps;
+    const sha256 = this.#hashed === this.bytes ? this.#hasher.digest('hex') : undefined;
+    const result = { bytes: this.bytes, sha256 };
+    trail.file('download', { principal, address }, { profile: profile.name, path, passed: true, ...result });
+    finish(result);
+  }
+
+  #hash(at: number, piece: Uint8Array): void {
+    const end = at + piece.length;
+    if (at > this.#hashed || end <= this.#hashed) return;
+    this.#hasher.update(piece.subarray(this.#hashed - at));
+    this.#hashed = end;
+  }
+}
+
+function joined(parts: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+  const all: [number, number][] = [];
+  for (const [from, to] of [...parts].sort(([one], [other]) => one - other)) {
+    const last = all.at(-1);
+    if (last !== undefined && from <= last[1]) last[1] = Math.max(last[1], to);
+    else all.push([from, to]);
+  }
+  return all;
+}

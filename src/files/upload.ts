@@ -1,0 +1,148 @@
+import { APPROVAL_SECONDS } from '../access/approvals.ts';
+import type { Answer } from '../calls/context.ts';
+import { Conflict } from '../lib/errors.ts';
+import { FRAME_BYTES, type Sink } from './carrier.ts';
+import { Transfer, type TransferDeps, tooLarge } from './transfer.ts';
+
+/** A file that has come. */
+interface Received {
+  readonly bytes: number;
+  readonly sha256: string;
+}
+
+type OnRecord = Readonly<Record<string, unknown>>;
+
+/** Asks a person about a file that has come; `perform` puts it in its place when one has approved it. */
+export type AskAboutUpload = (received: Received, perform: (onRecord: OnRecord) => Promise<Answer>) => Answer;
+
+/** A file that is written by its link. */
+export class Upload extends Transfer {
+  readonly kind = 'upload';
+  #hasher = new Bun.CryptoHasher('sha256');
+  #received = 0;
+  #isAsked = false;
+  /** Asks a person, where one has to approve what has come; undefined: nobody has to. */
+  ask: AskAboutUpload | undefined;
+
+  constructor(
+    deps: TransferDeps,
+    readonly sink: Sink,
+    /** Of the whole file, in bytes. */
+    readonly most: number,
+  ) {
+    super(deps, sink);
+  }
+
+  /** Bytes that are on the disk: a client that was interrupted sends what comes behind them. */
+  get received(): number {
+    return this.#received;
+  }
+
+  /**
+   * Takes a body that begins at `offset` of the file. 0 begins again. Throws `Conflict` when another body is on its way,
+   * or these bytes are not the next ones; `RequestTooLarge`; `MachineRefused`; and what `body` throws: what had come is kept.
+   */
+  async receive(offset: number, body: AsyncIterable<Uint8Array>): Promise<void> {
+    if (this.#isAsked) throw new Conflict('The file has come, and waits for a person. Follow it with read_session.');
+    if (this.requests > 0)
+      throw new Conflict('Another PUT to this link is under way. Wait for it, or ask for a new link.');
+    if (offset !== 0 && offset !== this.#received)
+      throw new Conflict(
+        `${this.#received} bytes are here, and these begin at ${offset}. Send Content-Range: bytes ${this.#received}-… or all of it.`,
+      );
+    using _open = this.hold();
+    if (offset === 0 && this.#received > 0) await this.#restart();
+    const frame = Buffer.allocUnsafeSlow(FRAME_BYTES);
+    let filled = 0;
+    const flush = async (): Promise<void> => {
+      const bytes = frame.subarray(0, filled);
+      filled = 0;
+      if (bytes.length === 0) return;
+      await this.turn(bytes.length);
+      await this.#write(bytes);
+    };
+    try {
+      for await (const chunk of body) {
+        this.touch();
+        for (let at = 0; at < chunk.length; ) {
+          const piece = chunk.subarray(at, at + FRAME_BYTES - filled);
+          frame.set(piece, filled);
+          filled += piece.length;
+          at += piece.length;
+          if (filled === FRAME_BYTES) await flush();
+        }
+      }
+    } finally {
+      if (!this.over.fired) await flush();
+    }
+  }
+
+  /**
+   * Puts the file in its place, or asks a person to let it: then the answer has the session that waits. Throws
+   * `MachineRefused`; the link is used up in any case.
+   */
+  async commit(address: string): Promise<Answer> {
+    const result = { bytes: this.#received, sha256: this.#hasher.digest('hex') };
+    if (this.ask === undefined) return await this.#place(address, result, {});
+    this.#isAsked = true;
+    const held = this.hold();
+    const forget = setTimeout(() => this.deps.finish(undefined), APPROVAL_SECONDS * 1000);
+    this.over.subscribe(() => {
+      clearTimeout(forget);
+      held[Symbol.dispose]();
+    });
+    try {
+      const waiting = this.ask(result, async (onRecord) => {
+        if (this.over.fired) throw new Conflict('the link of this upload has ended, so nothing was written');
+        return await this.#place(address, result, onRecord);
+      });
+      return { ...result, ...waiting };
+    } catch (error) {
+      this.deps.finish(undefined);
+      throw error;
+    }
+  }
+
+  /** Once that is on record. */
+  async #place(address: string, result: Received, onRecord: OnRecord): Promise<Answer> {
+    using _open = this.hold();
+    const { principal, profile, path, trail, finish } = this.deps;
+    try {
+      const passed = { profile: profile.name, path, passed: true, ...result, ...onRecord };
+      trail.file('upload', { principal, address }, passed);
+      await this.sink.commit();
+      finish(result);
+      return { path, ...result };
+    } catch (error) {
+      finish(undefined);
+      throw error;
+    }
+  }
+
+  async #write(bytes: Uint8Array): Promise<void> {
+    if (this.#received + bytes.length > this.most) {
+      await this.#restart();
+      throw tooLarge(this.most);
+    }
+    try {
+      await this.sink.write(bytes);
+    } catch (error) {
+      // What is left of a full disk is not filled by half a file.
+      await this.#restart();
+      throw error;
+    }
+    this.#hasher.update(bytes);
+    this.#received += bytes.length;
+  }
+
+  async #restart(): Promise<void> {
+    this.#received = 0;
+    this.#hasher = new Bun.CryptoHasher('sha256');
+    try {
+      await this.sink.restart();
+    } catch (error) {
+      this.deps.finish(undefined);
+      throw error;
+    }
+  }
+}
