@@ -64,7 +64,7 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   using bar = new ProgressBar(options.quiet === true);
   const patience = (): Patience =>
     new Patience(interrupts.signal, (fault, seconds) => bar.say(`${fault.message} Trying again in ${seconds} s.`));
-  const deps = { client, patience, progress: bar.show };
+  const deps = { client, patience, progress: bar.show, say: (text: string) => bar.say(text) };
   try {
     const left =
       from === undefined

@@ -1,9 +1,11 @@
 import { rmSync } from 'node:fs';
-import { type FileHandle, open, rename, stat } from 'node:fs/promises';
+import { type FileHandle, rename, stat } from 'node:fs/promises';
 import { describeErrno } from '../lib/errors.ts';
 import type { AgentClient } from './agent-client.ts';
 import { ClientFault, ConnectionBroken, CopyFault, faultOf, Refused } from './faults.ts';
+import { hashOf, openLocal, piecesOf, writeAt } from './local-file.ts';
 import { mayPass, mayPassOnceReached, type Patience, persist } from './patience.ts';
+import { readStream } from './sessions.ts';
 
 /** How files are copied. */
 export interface CopyDeps {
@@ -12,6 +14,14 @@ export interface CopyDeps {
   readonly patience: () => Patience;
   /** Told of the bytes of a file that have passed, and of how many it has. */
   readonly progress: (passed: number, bytes: number) => void;
+  /** Something for the person. */
+  readonly say: (text: string) => void;
+}
+
+/** What waits for a person, where one has to approve it. */
+interface Waiting {
+  readonly session?: string;
+  readonly reason?: string;
 }
 
 interface DownloadLink {
@@ -25,7 +35,6 @@ interface DownloadLink {
 /** What is known of an upload that was interrupted: where it goes on, or that it is complete, with the hash. */
 type Interrupted = { readonly offset: number } | { readonly sha256: string | undefined };
 
-const PIECE_BYTES = 262_144;
 /** A disk may take long to have a large file safe; a connection on which nothing moves for longer is broken. */
 const STALL_MS = 120_000;
 
@@ -82,8 +91,9 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
       });
       const range = size === 0 ? {} : { 'content-range': `bytes ${offset}-${size - 1}/${size}` };
       const answer = await client.transfer(link.url, { method: 'PUT', body, headers: range, signal: stall.signal });
-      const { sha256 } = (await answer.json()) as { readonly sha256?: string };
-      return requireSame(remote, sha256, offset === 0 ? hash.digest('hex') : await hashOf(file, size));
+      const { sha256, ...waiting } = (await answer.json()) as { readonly sha256?: string } & Waiting;
+      requireSame(remote, sha256, offset === 0 ? hash.digest('hex') : await hashOf(file, size));
+      return await approval(deps, waiting);
     } catch (error) {
       const fault = clientFault(client, error);
       if (!mayGoOn(fault)) throw fault;
@@ -135,7 +145,7 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
   const { client } = deps;
   const args = { path: remote };
   const patience = deps.patience();
-  let link = await linkFrom<DownloadLink>(deps, 'download', args);
+  let link = await downloadLink(deps, args);
   const { bytes } = link;
   const hash = new Bun.CryptoHasher('sha256');
   for (let at = 0; ; ) {
@@ -161,7 +171,7 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
       if (!mayGoOn(fault)) throw fault;
       await patience.pause(fault);
       if (!isLost(fault)) continue;
-      link = await linkFrom(deps, 'download', args);
+      link = await downloadLink(deps, args);
       if (link.bytes !== bytes) throw new CopyFault(`${remote} has changed while it was copied. Copy it again.`);
     }
   }
@@ -170,6 +180,29 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
 /** A link, asked for again where the answer was lost: one that nobody uses ends by itself. */
 function linkFrom<T extends object>({ client, patience }: CopyDeps, operation: string, args: object): Promise<T> {
   return persist(() => client.call<T>(operation, args, { seconds: 60, fresh: true }), mayPassOnceReached(), patience());
+}
+
+async function downloadLink(deps: CopyDeps, args: object): Promise<DownloadLink> {
+  const link = await linkFrom<DownloadLink & Waiting>(deps, 'download', args);
+  if (link.session === undefined) return link;
+  await approval(deps, link);
+  using stall = new Stall(deps.client.url);
+  const { headers } = await deps.client.transfer(link.url, { method: 'HEAD', signal: stall.signal });
+  return { url: link.url, bytes: Number(headers.get('content-length')), mode: '600' };
+}
+
+/** Waits for a person, where one has to approve it. Throws `CopyFault` when that does not come. */
+async function approval({ client, say }: CopyDeps, { session, reason }: Waiting): Promise<void> {
+  if (session === undefined) return;
+  say(`a person has to approve this first: ${reason} (session ${session})`);
+  const output = readStream(client, session, { stream: 'stderr', offset: 0, follow: true, raw: false });
+  let said = '';
+  for (;;) {
+    const { done, value } = await output.next();
+    if (!done) said += Buffer.from(value).toString();
+    else if (value === 0) return;
+    else throw new CopyFault(said.trim().replace(/^agent3: /, '') || 'it was not approved');
+  }
 }
 
 async function interruptedUpload(client: AgentClient, url: string): Promise<Interrupted> {
@@ -210,66 +243,6 @@ function requireSame(remote: string, theirs: string | undefined, own: string): v
   if (theirs === own) return;
   const what = theirs === undefined ? 'the agent tells no SHA-256 of it' : 'its SHA-256 is another';
   throw new CopyFault(`${remote} was not copied whole: ${what}. Copy it again.`);
-}
-
-/** The bytes of a file, from `from` to before `to`; `note` hears of each piece, and where it ends. */
-function piecesOf(
-  file: FileHandle,
-  from: number,
-  to: number,
-  note: (piece: Uint8Array, end: number) => void,
-): ReadableStream<Uint8Array> {
-  let at = from;
-  return new ReadableStream(
-    {
-      pull: async (controller) => {
-        const piece = await readAt(file, at, to);
-        at += piece.length;
-        if (piece.length === 0) return at === to ? controller.close() : controller.error(changed());
-        note(piece, at);
-        controller.enqueue(piece);
-      },
-    },
-    { highWaterMark: 0 },
-  );
-}
-
-const changed = (): CopyFault => new CopyFault('the file became shorter while it was copied. Copy it again.');
-
-async function hashOf(file: FileHandle, size: number): Promise<string> {
-  const hash = new Bun.CryptoHasher('sha256');
-  for (let at = 0; at < size; ) {
-    const piece = await readAt(file, at, size);
-    if (piece.length === 0) throw changed();
-    hash.update(piece);
-    at += piece.length;
-  }
-  return hash.digest('hex');
-}
-
-async function readAt(file: FileHandle, at: number, to: number): Promise<Uint8Array> {
-  const piece = new Uint8Array(Math.min(PIECE_BYTES, to - at));
-  const { bytesRead } = await file.read(piece, 0, piece.length, at);
-  return piece.subarray(0, bytesRead);
-}
-
-async function writeAt(file: FileHandle, bytes: Uint8Array, at: number): Promise<void> {
-  try {
-    for (let done = 0; done < bytes.length; ) {
-      const { bytesWritten } = await file.write(bytes, done, bytes.length - done, at + done);
-      done += bytesWritten;
-    }
-  } catch (error) {
-    throw new CopyFault(`the copy cannot be written here: ${describeErrno(error)}`);
-  }
-}
-
-async function openLocal(path: string, flags: string): Promise<FileHandle> {
-  try {
-    return await open(path, flags, 0o600);
-  } catch (error) {
-    throw new CopyFault(`${path} cannot be opened: ${describeErrno(error)}`);
-  }
 }
 
 const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, '0');

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
 import { agent3 } from '../../helpers/cli.ts';
+import { Client } from '../../helpers/client.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
 import { FileDesk } from '../../helpers/file-desk.ts';
 import { put } from '../../helpers/links.ts';
@@ -180,5 +181,26 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     await approve(asked['session']);
     expect(await outcome('careful', asked['session'])).toMatchObject({ exit_code: 0 });
     expect(await (await fetch(url)).text()).toBe('secret');
+  });
+
+  test('is waited for by agent3 cp, both ways', async () => {
+    const [from, to, back] = [desk.place.join('cp-from'), at('private-cp'), desk.place.join('cp-back')];
+    writeFileSync(from, 'copied');
+    const agent = { url: desk.agent.url, token: desk.tokens['careful'] ?? '' };
+    for (const words of [
+      [from, `:${to}`],
+      [`:${to}`, back],
+    ]) {
+      const copying = new Client(agent, ['cp', ...words]);
+      const said = await copying.shows('(session ', 'stderr');
+      await approve(/\(session ([0-9a-f-]{36})\)/.exec(said)?.[1]);
+      expect((await copying.ended()).code).toBe(0);
+    }
+    expect([readFileSync(to, 'utf8'), readFileSync(back, 'utf8')]).toEqual(['copied', 'copied']);
+    const denied = new Client(agent, ['cp', from, `:${to}`]);
+    const [, session = ''] = /\(session ([0-9a-f-]{36})\)/.exec(await denied.shows('(session ', 'stderr')) ?? [];
+    await agent3(['approval', 'deny', session], env());
+    const { code, stderr } = await denied.ended();
+    expect([code, stderr.toString()]).toEqual([1, expect.stringContaining('denied it')]);
   });
 });
