@@ -30,9 +30,10 @@ describe('the bundle', () => {
 });
 
 describe('the scripts for shells', () => {
-  const scripts = ['install', 'debian/postinst', 'debian/prerm', 'debian/postrm', 'completion/agent3.bash'];
-  test.skipIf(missing.includes('shellcheck')).each(scripts)('ops/%s is clean by shellcheck', (script) => {
-    expect(command(['shellcheck', join(OPS, script)])).toBe('');
+  const ofOps = ['install', 'debian/postinst', 'debian/prerm', 'debian/postrm', 'completion/agent3.bash'];
+  const scripts = [...ofOps.map((script) => `ops/${script}`), 'src/contexts/context.bash'];
+  test.skipIf(missing.includes('shellcheck')).each(scripts)('%s is clean by shellcheck', (script) => {
+    expect(command(['shellcheck', join(OPS, '..', script)])).toBe('');
   });
 });
 
