@@ -1,4 +1,5 @@
 import { Deadline, delay, SignalOnce } from '../lib/clock.ts';
+import { TooManyRequests } from '../lib/errors.ts';
 import { MAX_DIALOGS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 import { openSequenceLength } from '../lib/visible.ts';
@@ -45,6 +46,8 @@ const READ_SECONDS = 5;
 const SETTLE_SECONDS = 1;
 const SETTLE_LOOK_MS = 10;
 const FIRST_LOOK_SECONDS = 0.15;
+/** A pattern that is being looked for is given up, and the answer leaves. */
+const STOP_SECONDS = 1;
 const SLOWEST_LOOK_SECONDS = 1;
 
 const slots = new Gate(MAX_DIALOGS, 'dialogs', '');
@@ -94,14 +97,17 @@ class Dialog {
   async until(deadline: Deadline, shutdown: SignalOnce): Promise<void> {
     await deadline.waitFor(this.over, shutdown);
     this.#stopped.fire();
-    await this.over.wait();
+    await Deadline.after(STOP_SECONDS).waitFor(this.over);
   }
 
   async #takeSteps(): Promise<string | undefined> {
     const { session, steps, ownArgv } = this.deps;
     let leave = (): void => {};
     try {
-      leave = await slots.enter(session.record.principal, MAX_DIALOGS, (called) => this.#deadline.waitFor(called));
+      leave = await slots.enter(session.record.principal, MAX_DIALOGS, async (called) => {
+        await this.#deadline.waitFor(called, this.#stopped);
+        return called.fired;
+      });
       using matcher = new Matcher(ownArgv);
       for (const [index, step] of steps.entries()) {
         const startedMs = performance.now();
@@ -111,7 +117,8 @@ class Dialog {
       }
       return undefined;
     } catch (error) {
-      return `The dialog was not held: ${error instanceof Error ? error.message : error}`;
+      const why = error instanceof TooManyRequests ? 'too many are held at once' : String(error);
+      return `The dialog was not held: ${why}.${this.deps.end.fired ? '' : NEXT}`;
     } finally {
       leave();
     }
@@ -133,7 +140,8 @@ class Dialog {
         if (found === 'slow') return 'its pattern takes too long to match: use a simpler one';
         if (found === undefined) continue;
         shown.consume(found);
-        return undefined;
+        // Nothing is typed once the client types again.
+        return this.#stopped.fired ? 'that did not come in time' : undefined;
       }
       if (isOver) return 'the command ended before that came';
       if (this.#stopped.fired || this.#deadline.passed) return 'that did not come in time';
@@ -154,7 +162,8 @@ class Dialog {
   async #type(text: string): Promise<string | undefined> {
     const { input, end, isAsking } = this.deps;
     const settled = Deadline.after(SETTLE_SECONDS);
-    while (!settled.passed && !end.fired && !isAsking()) await delay(SETTLE_LOOK_MS);
+    // A look reads /proc for each process of the command.
+    for (let pauseMs = SETTLE_LOOK_MS; !settled.passed && !end.fired && !isAsking(); pauseMs *= 2) await delay(pauseMs);
     const bytes = Buffer.from(text);
     const deadline = Deadline.after(READ_SECONDS);
     for (let at = 0; at < bytes.length; ) {
@@ -169,10 +178,11 @@ class Dialog {
 }
 
 const SHOWN_PATTERN_CHARS = 100;
+const NEXT = ' The command still runs: type with write_session, or stop it with kill_session.';
 
 function describe(index: number, steps: readonly DialogStep[], why: string, isOver: boolean): string {
   const pattern = JSON.stringify(steps[index]?.expect.slice(0, SHOWN_PATTERN_CHARS));
-  const next = isOver ? '' : ' The command still runs: type with write_session, or stop it with kill_session.';
+  const next = isOver ? '' : NEXT;
   return `The dialog ended at step ${index + 1} of ${steps.length}, ${pattern}: ${why}.${next}`;
 }
 

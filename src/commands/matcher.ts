@@ -13,6 +13,7 @@ export class Matcher implements Disposable {
   readonly #child: Bun.Subprocess<'pipe', 'pipe', 'ignore'>;
   readonly #answers: ReadableStreamDefaultReader<Uint8Array>;
   #read = '';
+  #hasAnswered = false;
 
   /** `ownArgv` is how this program is started again. */
   constructor(ownArgv: readonly string[]) {
@@ -38,7 +39,7 @@ export class Matcher implements Disposable {
   }
 
   async #nextLine(): Promise<string | undefined> {
-    const timer = setTimeout(() => this.#child.kill('SIGKILL'), MATCH_MS + START_MS);
+    const timer = setTimeout(() => this.#child.kill('SIGKILL'), this.#hasAnswered ? MATCH_MS : START_MS);
     try {
       while (!this.#read.includes('\n')) {
         const { value, done } = await this.#answers.read();
@@ -48,6 +49,7 @@ export class Matcher implements Disposable {
     } finally {
       clearTimeout(timer);
     }
+    this.#hasAnswered = true;
     const end = this.#read.indexOf('\n');
     const line = this.#read.slice(0, end);
     this.#read = this.#read.slice(end + 1);
@@ -59,5 +61,5 @@ export class Matcher implements Disposable {
   }
 }
 
-/** The process starts within this, on a busy machine too. */
-const START_MS = 5000;
+/** The process starts and answers within this, on a busy machine too. */
+const START_MS = 7000;
