@@ -43,6 +43,7 @@ const MACHINE_TIMEOUT_MS = 300_000;
 const CONTAINED = [
   ...['upgrade', 'survival', 'install', 'package13', 'takeover', 'control', 'doctor', 'logs', 'https', 'package'],
   'container',
+  'look',
 ];
 /** Those in an emulated machine, the longest first; what is not named here comes before. */
 const EMULATED = ['profiles', 'debian13', 'power', 'limits', 'small', 'boot'];

@@ -48,7 +48,11 @@ export class Connection implements Disposable {
 }
 
 /** A request as it goes over the wire. */
-export function requestText(server: Server, body: string = server.body, token: string = TOKEN): string {
+export function requestText(
+  server: Pick<Server, 'path' | 'body'>,
+  body: string = server.body,
+  token: string = TOKEN,
+): string {
   const headers = `Host: localhost\r\nX-Auth-Token: ${token}\r\nContent-Type: application/json`;
   return `POST ${server.path} HTTP/1.1\r\n${headers}\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`;
 }

@@ -182,6 +182,40 @@ const rows: Row[] = [
   ...onBoth('process_vm_writev to the first process', 311, 271, [1], 'EPERM'),
 ];
 
+/** What is different where a sandbox sees the network of the machine; with a bus whose address has 80 or 81 bytes. */
+const ofMachine: Row[] = [
+  ...onBoth('a stream of AF_UNIX', 41, 198, [1, 1, 0], 'allowed'),
+  ...onBoth('a stream of AF_UNIX with flags', 41, 198, [1, 0o2004001, 0], 'allowed'),
+  ...[2, 3, 5, 0o2000002].flatMap((type) => onBoth(`AF_UNIX of type ${octal(type)}`, 41, 198, [1, type, 0], 'EPERM')),
+  ...[2, 10].flatMap((family) => onBoth(`family ${family}`, 41, 198, [family, 1, 0], 'EAFNOSUPPORT')),
+  ...[17, 38, 40].flatMap((family) => onBoth(`family ${family}`, 41, 198, [family, 1, 0], 'EPERM')),
+  ...[0, 4].flatMap((protocol) => onBoth(`netlink ${protocol}`, 41, 198, [16, 3, protocol], 'allowed')),
+  ...[2, 9, 15, 16].flatMap((protocol) => onBoth(`netlink ${protocol}`, 41, 198, [16, 3, protocol], 'EPERM')),
+  ...[80, 81].flatMap((bytes) => onBoth(`connect by ${bytes} bytes`, 42, 203, [FD, 0, bytes], 'allowed')),
+  ...[2, 12, 16, 28, 79, 82, 110].flatMap((bytes) =>
+    onBoth(`connect by ${bytes} bytes`, 42, 203, [FD, 0, bytes], 'EPERM'),
+  ),
+  ...onBoth('bind of netlink', 49, 200, [FD, 0, 12], 'allowed'),
+  ...[2, 16, 30, 80, 110].flatMap((bytes) => onBoth(`bind by ${bytes} bytes`, 49, 200, [FD, 0, bytes], 'not done')),
+  ...onBoth('listen', 50, 201, [FD, 1], 'EPERM'),
+];
+
+describe('the filter of a sandbox that sees the machine', () => {
+  const answerOf = (addressBytes: number[], [, arch, call, args]: Row): Answer | undefined => {
+    const program = seccompFilter({ isWritable: false, network: false, machine: { addressBytes } }, arch);
+    if (program === undefined) throw new Error(`no filter for ${arch}`);
+    return run(program, arch === 'x64' ? X64 : ARM64, call, args);
+  };
+  test.each(ofMachine)('%s on %s', (what, arch, call, args, answer) =>
+    expect(answerOf([80, 81], [what, arch, call, args, answer])).toBe(answer),
+  );
+
+  test.each(ofMachine.filter(([what]) => what.includes('AF_UNIX')))(
+    'without the bus makes no %s on %s',
+    (what, arch, call, args, answer) => expect(answerOf([], [what, arch, call, args, answer])).toBe('EPERM'),
+  );
+});
+
 describe('the filter of a sandbox', () => {
   test.each(rows)('%s on %s', (_, arch, call, args, answer) => {
     const program = seccompFilter({ isWritable: true, network: false }, arch);

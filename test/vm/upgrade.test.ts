@@ -101,6 +101,8 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
       expect(Number(await vm.sh('wc -l < /var/log/agent3/audit.jsonl'))).toBeGreaterThan(lines);
       expect((await vm.run('agent3 audit verify')).code).toBe(0);
       expect((await vm.run('id agent3-look')).code).toBe(user === 'root' ? 0 : 1);
+      expect((await vm.run('test -e /etc/dbus-1/system.d/agent3-look.conf')).code).toBe(user === 'root' ? 0 : 1);
+      expect((await ask(vm, 'look', { cmd: 'id -un' })).body).toMatchObject({ stdout: `${looker}\n` });
       expect(told.includes('readonly commands now run as the user agent3-look')).toBe(user === 'root');
       expect(await vm.sh('agent3 install', 200)).toStartWith('Nothing to change');
       await healthyWithin(vm, 60);

@@ -29,6 +29,9 @@ action = "deny"
 writes = ["/etc/*", "/dev/*"]
 `;
 
+/** What a request is made of. */
+type Timed = Pick<Server, 'port' | 'path' | 'body'>;
+
 /** `true` with a cgroup, the audit record and rules, and in a sandbox, each against the same without. */
 export async function control(): Promise<Row[]> {
   const directory = newDirectory();
@@ -53,7 +56,19 @@ export async function control(): Promise<Row[]> {
   using sandboxed = hasSandbox ? await startAgent({ ...shared, AGENT3_PROFILE: asItself }) : undefined;
   const hasLookUser = isRoot && Bun.spawnSync(['getent', 'passwd', LOOK_USER], { stdout: 'ignore' }).exitCode === 0;
   using changing = hasSandbox && hasLookUser ? await startAgent({ ...shared, AGENT3_PROFILE: 'readonly' }) : undefined;
-  const times = await interleave({ free, held, ...(sandboxed && { sandboxed }), ...(changing && { changing }) });
+  using looked = hasSandbox && (hasLookUser || !isRoot) ? await startAgent(shared) : undefined;
+  const looking = looked && {
+    port: looked.port,
+    path: '/',
+    body: JSON.stringify({ op: 'look', args: { cmd: 'true' } }),
+  };
+  const times = await interleave({
+    ...(looking && { looking }),
+    free,
+    held,
+    ...(sandboxed && { sandboxed }),
+    ...(changing && { changing }),
+  });
   const p50 = (name: string): number => median(times[name] ?? []);
   const what = cgroup === undefined ? 'audit and rules (no cgroup here)' : 'cgroup, audit and rules';
   return [
@@ -68,10 +83,13 @@ export async function control(): Promise<Row[]> {
     changing
       ? limitRow('the same as another user', p50('changing') - p50('free'), 'ms', 8)
       : missingRow('`true` in `readonly` as another user', 'no bubblewrap, or the bench is not root'),
+    looking
+      ? limitRow('`true` by `look`, p50, more than by `shell` in `full`', p50('looking') - p50('free'), 'ms', 8)
+      : missingRow('`true` by `look`', 'no bubblewrap, or no user for it'),
   ];
 }
 
-async function interleave(servers: Readonly<Record<string, Server>>): Promise<Record<string, number[]>> {
+async function interleave(servers: Readonly<Record<string, Timed>>): Promise<Record<string, number[]>> {
   const connections = new Map<string, Connection>();
   for (const [name, { port }] of Object.entries(servers)) connections.set(name, await Connection.open(port));
   const times: Record<string, number[]> = {};
