@@ -13,7 +13,9 @@ import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './rem
 
 /** `agent3 cp`. */
 export function defineCp(command: Command): void {
-  withRemote(command.argument('<source>', 'a file, or with -r a directory').argument('<target>', 'where it is to be'))
+  withRemote(
+    command.argument('<file>', 'what is copied: a file, or with -r a directory').argument('<target>', 'its new place'),
+  )
     .option('-r, --recursive', 'copy a directory with all in it')
     .option('-q, --quiet', 'show no progress bar')
     .addHelpText('after', EXAMPLES + REMOTE_HELP)

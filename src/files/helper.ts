@@ -105,7 +105,8 @@ export class Helper {
   async #refill(): Promise<void> {
     const { done, value } = await this.#inTime(() => this.#output.next());
     if (done) {
-      const said = lastLine(await this.#said);
+      const last = lastLine(await this.#said);
+      const said = last.includes('No space left') ? 'the disk is full' : last;
       throw new MachineRefused(`The file cannot be read or written: ${said || 'its helper has ended'}.`, said);
     }
     this.#rest = value;

@@ -5,6 +5,7 @@ import { approvable, askAPerson } from '../files/ask.ts';
 import { openConfinedSource } from '../files/confined-files.ts';
 import { requireReadable } from '../files/decide.ts';
 import type { Download } from '../files/download.ts';
+import { waitingFields } from '../files/fields.ts';
 import { openOwnSource } from '../files/own-files.ts';
 import { shownPath } from '../files/place.ts';
 import { tooLarge } from '../files/transfer.ts';
@@ -27,10 +28,11 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
     args: Type.Object({ path: Type.String({ minLength: 1, description: 'The file, an absolute path.' }) }),
     result: Type.Object({
       url: Type.String({ description: 'The link.' }),
-      bytes: Type.Integer({ description: 'Size of the file.' }),
-      mode: Type.String({ description: 'Its permissions, such as 644.' }),
+      bytes: Type.Optional(Type.Integer({ description: 'Size of the file.' })),
+      mode: Type.Optional(Type.String({ description: 'Its permissions, such as 644.' })),
       sha256: Type.Optional(Type.String({ description: 'Of the file, in hexadecimal digits.' })),
-      expires_seconds: Type.Integer({ description: 'The link ends after this time.' }),
+      expires_seconds: Type.Optional(Type.Integer({ description: 'The link ends after this time.' })),
+      ...waitingFields,
       message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
     }),
     destructive: false,

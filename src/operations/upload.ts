@@ -5,6 +5,7 @@ import { approvable, askAPerson } from '../files/ask.ts';
 import { chatFile } from '../files/chat-file.ts';
 import { openConfinedSink } from '../files/confined-files.ts';
 import { requireWritable } from '../files/decide.ts';
+import { modeOf, waitingFields } from '../files/fields.ts';
 import { openOwnSink } from '../files/own-files.ts';
 import { shownPath } from '../files/place.ts';
 import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
@@ -14,6 +15,8 @@ import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
+/** Of a file that was not there before. */
+const NEW_MODE = 0o644;
 /** What an answer takes beside the bytes of a file that is fetched for it: to put the file in its place. */
 const COMMIT_SECONDS = 3;
 
@@ -22,13 +25,13 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'upload',
     summary: 'Upload a file',
-    description:
-      'Makes a link to write one file with PUT: curl -fT FILE URL. It needs no token, and ends with the file or after ten minutes.',
+    description: 'Makes a link that takes one file by PUT, without a token, for ten minutes: curl -fT FILE URL.',
     args: uploadArguments,
     result: Type.Object({
       url: Type.Optional(Type.String({ description: 'The link.' })),
       max_bytes: Type.Optional(Type.Integer({ description: 'Most that the file may have.' })),
       expires_seconds: Type.Optional(Type.Integer({ description: 'The link ends after this time.' })),
+      ...waitingFields,
       bytes: Type.Optional(Type.Integer({ description: 'With file: its size.' })),
       sha256: Type.Optional(Type.String({ description: 'With file: its hash, in hexadecimal digits.' })),
       message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
@@ -41,15 +44,15 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
     run: async ({ path, mode, file }, context, ignored) => {
       if (file !== undefined) requireNetwork(context);
       const { transfers } = deps;
-      const modeBits = Number.parseInt(mode, 8);
+      const bits = modeOf(mode) ?? NEW_MODE;
       let decision: Decision = ALLOWED;
       const { url, transfer } = await transfers.upload({ ...context, path }, async () => {
         const opened = await openAllowed(deps, context, path, {
           judge: async (paths) => approvable(deps, await requireWritable(context, 'upload', paths)),
           open: (confinement) =>
             confinement === undefined
-              ? openOwnSink(path, modeBits)
-              : openConfinedSink(transfers.deps, confinement, path, modeBits),
+              ? openOwnSink(path, bits)
+              : openConfinedSink(transfers.deps, confinement, path, bits),
         });
         ({ decision } = opened);
         return opened.file;
@@ -65,13 +68,12 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
 const uploadArguments = Type.Object({
   path: Type.String({
     minLength: 1,
-    description: 'Absolute path. What is there is replaced.',
+    description: 'Absolute path.',
     examples: ['/tmp/file'],
   }),
   mode: Type.String({
-    pattern: '^0?[0-7]{3}$',
-    default: '644',
-    description: 'Permissions of a new file. One that is replaced keeps its own.',
+    default: NEW_MODE.toString(8),
+    description: 'Of a new file.',
   }),
   file: Type.Optional(
     Type.Object(
@@ -81,7 +83,7 @@ const uploadArguments = Type.Object({
         mime_type: Type.Optional(Type.String()),
         file_name: Type.Optional(Type.String()),
       },
-      { description: 'A file of the chat, which is written at once: no link is made.' },
+      { description: 'A file of the chat, written at once.' },
     ),
   ),
 });
@@ -115,7 +117,9 @@ async function fetchInto(transfer: Upload, url: string, { deadline, address }: C
   try {
     const signal = AbortSignal.timeout(deadline.before(COMMIT_SECONDS).leftMs);
     await transfer.receive(0, chatFile(url, transfer.most, signal));
-    return await transfer.commit(address);
+    // Who asked knows its path.
+    const { path: _, ...done } = await transfer.commit(address);
+    return done;
   } catch (error) {
     transfer.end();
     throw error;

@@ -174,6 +174,21 @@ describe.skipIf(!canTry).each(['root', 'another user'] as const)('transfers of a
     expect(existsSync(at('work/large'))).toBe(false);
   });
 
+  test.skipIf(!isRoot)('a full disk is said, and what was there is whole', async () => {
+    await setUp();
+    make(at('full'));
+    expect(Bun.spawnSync(['mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', at('full')]).exitCode).toBe(0);
+    try {
+      writeFileSync(at('full/kept'), 'kept');
+      const full = await write('small', at('full/kept'), new Uint8Array(1_048_576));
+      expect(full).toMatchObject({ status: 503, body: { message: expect.stringContaining('the disk is full') } });
+      await eventually('the part is gone', () => readdirSync(at('full')).join() === 'kept');
+      expect(readFileSync(at('full/kept'), 'utf8')).toBe('kept');
+    } finally {
+      Bun.spawnSync(['umount', '--lazy', at('full')]);
+    }
+  });
+
   test('rules on writes hold', async () => {
     await setUp();
     for (const name of ['locked', 'asked', 'free']) make(at(name));

@@ -76,6 +76,7 @@ describe('bash completes', () => {
 
   test('files and directories', async () => {
     expect(await told('exec', '--token-file', '')).toEqual(['files']);
+    expect(await told('cp', '')).toEqual(['files']);
     expect(await told('install', '--root', '/')).toEqual(['directories']);
     expect(await told('profile', 'check', './')).toEqual(['files']);
     expect(await offers('install', '--root', '/et')).toEqual(['/etc']);
