@@ -6,7 +6,7 @@ import { MAX_PATH_BYTES } from '../lib/limits.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
 import { type Session, STREAMS } from '../sessions/session.ts';
 import type { AuditLog } from './audit-log.ts';
-import { hashesNow, hashFile } from './stream-hashes.ts';
+import { hashesNow, hashFile } from './chain.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 

@@ -12,12 +12,12 @@ export interface Notes {
 /** Everything that the record of a session has to say. */
 export function recordHints(record: SessionRecord, context: HintContext, told: Told): Hint[] {
   return [
-    statusHint(record, context, told),
+    record.status === 'done' ? undefined : statusHint(record, context, told),
     ...ceilingHints(record),
     reservedHint(record),
     signalHint(record),
     ...textHints(record),
-    survivorsHint(record, context),
+    record.survivors === 0 ? undefined : survivorsHint(record, context),
     record.dialog_note,
     record.context_note,
     told.silence,

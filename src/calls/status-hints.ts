@@ -186,7 +186,6 @@ function longerInBackground({ execution_seconds }: SessionRecord, { maxBackgroun
 }
 
 export function survivorsHint({ survivors: count }: SessionRecord, { isLean }: HintContext): Hint {
-  if (count === 0) return undefined;
   if (isLean) {
     const subject = count === 1 ? '1 process it started still runs' : `${count} processes it started still run`;
     return { text: `${subject}; close_session stops ${count === 1 ? 'it' : 'them'}.`, calls: ['close_session'] };

@@ -1,5 +1,6 @@
 import { closeSync, writeFileSync } from 'node:fs';
 import { describeErrno, errnoOf, InvalidArguments, isOutOfFiles, MachineRefused, TooManyFiles } from '../lib/errors.ts';
+import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
 import { neverBlock, openPipe, PIPE_BYTES } from '../linux/libc.ts';
 import { bootId } from '../linux/proc.ts';
 import type { Status } from '../process/beginning.ts';
@@ -118,7 +119,9 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
       more.push(fd);
     }
     more.push(...(boundary?.descriptors ?? []));
-    const text = passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
+    const text = fitsArgument(command)
+      ? command.cmd
+      : passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
     if (terminal === undefined) deps.reopened.watch(session);
     const process = startInCgroup(deps, session, confinement, {
       argv: [
@@ -272,4 +275,9 @@ export function updateRecord(deps: CommandDeps, session: Session, change: Parame
   } catch (error) {
     deps.logger.warn({ session: session.id, err: error }, 'the record of a session could not be written');
   }
+}
+
+/** Whether the text of a command is passed to its shell as it is. One argument may have 128 KiB on Linux. */
+function fitsArgument({ cmd, held }: NewCommand): boolean {
+  return held === undefined && Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES;
 }

@@ -1,7 +1,6 @@
 import { closeSync, fchmodSync, fchownSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import type { HeldContext } from '../contexts/held-context.ts';
 import { contextCommand, contextInput } from '../contexts/shell-script.ts';
-import { MAX_ARGUMENT_BYTES } from '../lib/limits.ts';
 import { openPipe } from '../linux/libc.ts';
 import { openMemory } from '../process/beginning.ts';
 import type { Descriptors } from '../process/start.ts';
@@ -10,7 +9,7 @@ import type { NewCommand } from './command.ts';
 import type { Confinement } from './confinement.ts';
 
 /**
- * The text for `-c` of the shell that runs a command: the command itself, or what reads it from a descriptor. `more` are
+ * The text for `-c` of a shell that reads its command, and what its context brings, from a descriptor. `more` are
  * the descriptors of the shell from number `first` on, to which this adds its own; they belong to `descriptors`. Throws
  * the system's error.
  */
@@ -23,7 +22,6 @@ export function passCommand(
 ): string {
   const fd = first + more.length;
   if (held !== undefined) return passInContext(session, cmd, held, confinement, { fd, more, descriptors });
-  if (!isLong(cmd)) return cmd;
   more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
   return readCommand(fd);
 }
@@ -42,11 +40,6 @@ function passInContext(
   if (confinement !== undefined) giveAway(output, confinement);
   more.push(input, ...output);
   return contextCommand({ input: fd, output: [fd + 1, fd + 2] });
-}
-
-/** One argument may have 128 KiB on Linux: a longer command is read from a descriptor. */
-function isLong(cmd: string): boolean {
-  return Buffer.byteLength(cmd) > MAX_ARGUMENT_BYTES;
 }
 
 /** It is closed before the command begins. */

@@ -1,5 +1,4 @@
-import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
-import { waitForSlot } from '../calls/slot.ts';
+import { type CallContext, type OperationDeps, revalidate, waitForSlot } from '../calls/context.ts';
 import { confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { openConfined } from './confined.ts';

@@ -1,5 +1,5 @@
+import { leanAnswer } from '../calls/answer.ts';
 import type { Answer, Call } from '../calls/context.ts';
-import { leanAnswer } from '../calls/lean.ts';
 import { Deadline } from '../lib/clock.ts';
 import { AgentError, isOutOfFiles, MethodNotAllowed, RouteNotFound } from '../lib/errors.ts';
 import type { Operation } from '../operations/operation.ts';

@@ -1,4 +1,5 @@
-import type { Static, TObject, TSchema } from '@sinclair/typebox';
+import { KindGuard, type Static, type TObject, type TSchema } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
 import {
   type Answer,
   type Call,
@@ -7,7 +8,8 @@ import {
   underPolicy,
   withForbidden,
 } from '../calls/context.ts';
-import { argumentParser } from './arguments.ts';
+import { InvalidArguments } from '../lib/errors.ts';
+import { describeSchema, preview } from '../lib/schema-words.ts';
 
 /** What every door is derived from: a name, texts for the model, schemas, and what it does. */
 export interface Operation {
@@ -93,4 +95,136 @@ export function defineOperation<Args extends TObject>(
 export async function offered(operations: readonly Operation[]): Promise<Operation[]> {
   const isOffered = await Promise.all(operations.map((operation) => operation.isOffered()));
   return operations.filter((_, index) => isOffered[index]);
+}
+
+/**
+ * Makes the function that checks an operation's arguments and fills in their defaults; `ignored` says which it does not
+ * know. It throws `InvalidArguments` that names each field and the reason.
+ */
+function argumentParser<Args extends TObject>(definition: OperationDefinition<Args>) {
+  const { name, args, destructive } = definition;
+  const checker = TypeCompiler.Compile(args);
+  const known = Object.keys(args.properties);
+  return (raw: unknown): { readonly value: Static<Args>; readonly ignored: string | undefined } => {
+    const object = asObject(name, raw);
+    definition.precheck?.(object);
+    const given = definition.normalize?.(object) ?? object;
+    const unknown = Object.keys(given).filter((one) => !known.includes(one));
+    if (destructive && unknown.length > 0)
+      throw new InvalidArguments(`${unknownNames(unknown)} ${name} takes ${known.join(', ')}. Nothing was done.`);
+    const value = withDefaults(args, given);
+    if (!checker.Check(value)) throw new InvalidArguments(describeFaults(checker.Errors(value), args));
+    return { value, ignored: ignoredHint(unknown, known) };
+  };
+}
+
+function ignoredHint(names: readonly string[], known: readonly string[]): string | undefined {
+  if (names.length === 0) return undefined;
+  const verb = names.length === 1 ? 'It was' : 'They were';
+  return `${unknownNames(names)} ${verb} ignored; there are ${known.join(', ')}.`;
+}
+
+/** `Unknown argument "foo".`, for at most five names. */
+function unknownNames(names: readonly string[]): string {
+  const shown = names.slice(0, 5).map((name) => JSON.stringify(name.slice(0, 40)));
+  const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
+  return `Unknown argument${names.length === 1 ? '' : 's'} ${shown.join(', ')}${more}.`;
+}
+
+function asObject(operation: string, raw: unknown): Record<string, unknown> {
+  if (raw === undefined || raw === null) return {};
+  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
+    throw new InvalidArguments(`args must be an object with the arguments of ${operation}, not ${preview(raw)}.`);
+  }
+  return withoutNulls(raw);
+}
+
+/** Models in strict mode send `null` for what they leave out. */
+function withoutNulls(given: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
+}
+
+/** Only the known arguments, as own properties of a new object; the schema's default where one is missing. */
+function withDefaults(schema: TObject, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const value: Record<string, unknown> = {};
+  for (const [name, property] of Object.entries(schema.properties)) {
+    if (Object.hasOwn(given, name)) value[name] = asSchema(property, given[name]);
+    else if (property.default !== undefined) value[name] = property.default;
+  }
+  return value;
+}
+
+/** A value in the type of its schema, where a client sent it in another that can be read; any other stays as it is. */
+function asSchema(schema: TSchema, value: unknown): unknown {
+  if (KindGuard.IsNumber(schema) || KindGuard.IsInteger(schema)) return asNumber(value);
+  if (KindGuard.IsBoolean(schema)) return asBoolean(value);
+  if (KindGuard.IsArray(schema))
+    return Array.isArray(value) ? value.map((item) => asSchema(schema.items, item)) : value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  if (KindGuard.IsObject(schema)) return asProperties(schema, value);
+  if (KindGuard.IsRecord(schema)) return asTexts(value);
+  return value;
+}
+
+function asProperties({ properties }: TObject, value: object): Record<string, unknown> {
+  const entries = Object.entries(withoutNulls(value));
+  return Object.fromEntries(
+    entries.map(([name, inner]) => {
+      const schema = properties[name];
+      return [name, schema === undefined ? inner : asSchema(schema, inner)];
+    }),
+  );
+}
+
+/** A record has strings: numbers and booleans in it become text. */
+function asTexts(value: object): Record<string, unknown> {
+  const entries = Object.entries(value);
+  return Object.fromEntries(
+    entries.map(([name, one]) => [name, typeof one === 'number' || typeof one === 'boolean' ? String(one) : one]),
+  );
+}
+
+/** A number as JSON writes it; too large a one is no number. */
+const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
+
+function asNumber(value: unknown): unknown {
+  return typeof value === 'string' && NUMBER.test(value.trim()) && Number.isFinite(Number(value))
+    ? Number(value)
+    : value;
+}
+
+/** Python writes `True`. */
+function asBoolean(value: unknown): unknown {
+  const text = typeof value === 'string' ? value.trim().toLowerCase() : value;
+  if (text === 'true') return true;
+  return text === 'false' ? false : value;
+}
+
+interface Fault {
+  readonly path: string;
+  readonly schema: TSchema;
+  readonly value: unknown;
+}
+
+/** One sentence for each argument that is wrong. */
+function describeFaults(faults: Iterable<Fault>, schema: TObject): string {
+  const sentences = new Map<string, string>();
+  for (const fault of faults) {
+    const [name = '', ...inner] = fault.path.slice(1).split('/').map(unescapePointer);
+    if (sentences.has(name)) continue;
+    const expected = inner.length > 0 ? fault.schema : schema.properties[name];
+    if (expected === undefined) continue;
+    sentences.set(name, describeFault([name, ...inner].join('.').slice(0, 80), expected, fault.value));
+  }
+  return [...sentences.values()].join(' ');
+}
+
+function describeFault(name: string, expected: TSchema, value: unknown): string {
+  if (value === undefined) return `${name} is required: ${describeSchema(expected)}.`;
+  return `${name} must be ${describeSchema(expected)}, not ${preview(value)}.`;
+}
+
+/** RFC 6901: `~1` is `/`, `~0` is `~`. */
+function unescapePointer(part: string): string {
+  return part.replaceAll('~1', '/').replaceAll('~0', '~');
 }

@@ -68,6 +68,11 @@ export class CommandChecks {
     };
   }
 
+  /** How often what sandboxes hide has been derived, where the call has a sandbox. */
+  timesHidden({ profile }: CallContext): number {
+    return profile.isPlain ? 0 : timesDerived();
+  }
+
   /** Whether the sandbox of a call hides other paths than it did when they had been derived `seen` times. */
   hidesOtherPaths(context: CallContext, seen: number): boolean {
     const sandbox = this.#confinement(context)?.sandbox;
@@ -77,7 +82,7 @@ export class CommandChecks {
       // There are too many by now: the next call is told.
       return false;
     }
-    return timesDerived() !== seen;
+    return this.timesHidden(context) !== seen;
   }
 
   #confinement({ profile }: CallContext): Confinement | undefined {

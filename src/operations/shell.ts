@@ -1,9 +1,8 @@
 import { Type } from '@sinclair/typebox';
 import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
-import { type Answer, type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
+import { type Answer, type CallContext, type OperationDeps, revalidate, waitForSlot } from '../calls/context.ts';
 import { fullDiskHint, lastingHint, type Notes } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
-import { waitForSlot } from '../calls/slot.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { refusalOf } from '../commands/ending.ts';
 import { unasked } from '../commands/look.ts';
@@ -12,7 +11,6 @@ import { realDirectory } from '../commands/proposals.ts';
 import { SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { ALLOWED, type Decision } from '../rules/rule.ts';
-import { timesDerived } from '../sandbox/hidden.ts';
 import { isOfCommand, outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -97,7 +95,7 @@ async function findOrRun(
   let seen = 0;
   const run = async (): Promise<Found> => {
     const command = await checks.check(given, context, time);
-    seen = timesDerived();
+    seen = checks.timesHidden(context);
     return inContext(command, () => begin(deps, given, context, command));
   };
   const found = replay(deps, given, context) ?? (await run());

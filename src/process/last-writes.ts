@@ -11,16 +11,19 @@ const SLOWEST_LOOK_MS = 16;
 
 /**
  * The processes that a command has left behind, once those of them that are about to end have had time for it: what
- * they write is output of the command. `left` looks for them.
+ * they write is output of the command. `left` are those that a first `look` found.
  */
-export async function afterLastWrites(left: () => readonly number[]): Promise<readonly number[]> {
+export async function afterLastWrites(
+  left: readonly number[],
+  look: () => readonly number[],
+): Promise<readonly number[]> {
   const endMs = performance.now() + PATIENCE_MS;
-  let pids = left();
+  let pids = left;
   for (let pauseMs = FIRST_LOOK_MS; pids.some(isAboutToEnd) && performance.now() < endMs; ) {
     await delay(pauseMs);
     pauseMs = Math.min(2 * pauseMs, SLOWEST_LOOK_MS);
     // In the middle of exec(2), nothing tells whose process it is: what was seen once stays.
-    pids = [...new Set([...pids.filter(isThere), ...left()])];
+    pids = [...new Set([...pids.filter(isThere), ...look()])];
   }
   return pids;
 }

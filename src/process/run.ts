@@ -150,8 +150,9 @@ async function endTree(
 ): Promise<number> {
   if (reason === 'exited') {
     const { init } = limits;
-    const left = await afterLastWrites(() => (init === undefined ? tree.leftBehind() : leftInSandbox(tree, init())));
-    return left.length;
+    const look = (): readonly number[] => (init === undefined ? tree.leftBehind() : leftInSandbox(tree, init()));
+    const left = look();
+    return left.length === 0 ? 0 : (await afterLastWrites(left, look)).length;
   }
   // What floods the disk gets no grace in which it could go on.
   const left =

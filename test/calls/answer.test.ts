@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
+import { leanAnswer } from '../../src/calls/answer.ts';
 import { type Answer, STATE } from '../../src/calls/context.ts';
-import { leanAnswer } from '../../src/calls/lean.ts';
 
 const DONE = {
   stdout: 'hi\n',
