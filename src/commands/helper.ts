@@ -11,9 +11,6 @@ import { startError } from './launch.ts';
 /** What a helper may write to its standard error before it is stopped, in bytes. */
 const MAX_SAID_BYTES = 65_536;
 
-/** How long it may take to end once it was killed. */
-const KILLED_SECONDS = 5;
-
 /**
  * A shell script of the agent's own, held in what the profile of a token holds its commands in: the same user, sandbox
  * and limits. It reads and changes files for a client. Disposing of it ends it.
@@ -77,6 +74,8 @@ export class Helper implements AsyncDisposable {
   }
 
   kill(): void {
+    // Once it has ended, its number may be another's.
+    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     try {
       // Its sandbox ends with the first process in it, which is in this group.
       process.kill(-this.#child.pid, 'SIGKILL');
@@ -85,11 +84,13 @@ export class Helper implements AsyncDisposable {
     }
   }
 
+  /** An answer need not wait for its end: what it holds is given back then. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
-    await Promise.race([this.#child.exited, Bun.sleep(KILLED_SECONDS * 1000)]);
-    this.walled.release();
-    this.leave();
+    void this.#child.exited.then(() => {
+      this.walled.release();
+      this.leave();
+    });
   }
 
   async #listen(): Promise<void> {

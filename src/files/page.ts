@@ -93,13 +93,8 @@ async function linesPage(
   const total = countLines(bytes);
   const first = offset < 0 ? Math.max(1, total + offset + 1) : Math.max(1, offset);
   const start = startOfLine(bytes, first);
-  let [end, chars, line] = [start, 0, first];
-  while (end < bytes.length && line - first < limit) {
-    const next = endOfLine(bytes, end);
-    const cost = jsonChars(decodeUtf8(bytes.subarray(end, next))) + (numbers ? prefixOf(line).length + 1 : 0);
-    if (next - start > share.bytes || chars + cost > share.chars) break;
-    [end, chars, line] = [next, chars + cost, line + 1];
-  }
+  let end = endOfLines(bytes, start, limit, share, numbers ? first : undefined);
+  let line = first + countLines(bytes.subarray(start, end));
   const notes: string[] = [];
   if (line === first && start < bytes.length) {
     end = fitBeginning(bytes, share, start, true).end;
@@ -113,6 +108,23 @@ async function linesPage(
     ? await numbered(part, source, { start, end }, first, share, masker)
     : await maskedText(part, source, { start, end }, share, masker);
   return { content, next: end < bytes.length ? line : undefined, lines: total, notes: [...notes, ...textNotes(part)] };
+}
+
+/** Where the lines from `start` on end that are asked for and fit; `first` is the number of the first, where they get numbers. */
+function endOfLines(bytes: Uint8Array, start: number, limit: number, share: Share, first: number | undefined): number {
+  const last = limit === Number.POSITIVE_INFINITY ? bytes.length : startOfLine(bytes, limit + 1, start);
+  if (first === undefined) {
+    const { end } = fitBeginning(bytes.subarray(0, last), share, start);
+    return end === last ? end : bytes.lastIndexOf(LINE_FEED, end - 1) + 1 || start;
+  }
+  let [end, chars] = [start, 0];
+  for (let line = first; end < last; line++) {
+    const next = endOfLine(bytes, end);
+    chars += jsonChars(prefixOf(line)) + jsonChars(decodeUtf8(bytes.subarray(end, next)));
+    if (next - start > share.bytes || chars > share.chars) break;
+    end = next;
+  }
+  return end;
 }
 
 async function numbered(
@@ -162,13 +174,13 @@ const LINE_FEED = 0x0a;
 
 function countLines(bytes: Uint8Array): number {
   let lines = bytes.length > 0 && bytes.at(-1) !== LINE_FEED ? 1 : 0;
-  for (const byte of bytes) if (byte === LINE_FEED) lines++;
+  for (let at = bytes.indexOf(LINE_FEED); at !== -1; at = bytes.indexOf(LINE_FEED, at + 1)) lines++;
   return lines;
 }
 
-/** Where a line begins, counted from 1; the end of the file where there are not so many. */
-function startOfLine(bytes: Uint8Array, line: number): number {
-  let at = 0;
+/** Where a line begins, counted from 1 at `from`; the end of the file where there are not so many. */
+function startOfLine(bytes: Uint8Array, line: number, from = 0): number {
+  let at = from;
   for (let before = 1; before < line && at < bytes.length; before++) at = endOfLine(bytes, at);
   return at;
 }

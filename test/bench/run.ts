@@ -3,6 +3,7 @@ import { cpus, release } from 'node:os';
 import type { Row } from './bar.ts';
 import { cold } from './bars/cold.ts';
 import { control } from './bars/control.ts';
+import { files } from './bars/files.ts';
 import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
 import { idle } from './bars/idle.ts';
@@ -41,6 +42,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   waiting,
   terminal,
   transfer,
+  files,
   neighbour,
   masks,
   peers,

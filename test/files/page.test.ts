@@ -77,7 +77,7 @@ describe('a path', () => {
     ['/a\0b', 'no path can have'],
     [`/${'x'.repeat(256)}`, 'longer than a path'],
     [`/${'x/'.repeat(3000)}x`, 'longer than a path'],
-  ])('%j is refused', (path, why) => {
+  ])('%# is refused', (path, why) => {
     expect(() => parsePath(path)).toThrow(why);
   });
 });

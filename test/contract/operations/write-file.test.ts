@@ -29,7 +29,11 @@ const PROFILES: Readonly<Record<string, string>> = {
 describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is %s', (kind) => {
   const desk = new FileDesk(kind);
   const kinds = Object.keys(PROFILES).filter((name) => kind === 'the user of the tests' || name !== 'user');
-  const profiles = { ...Object.fromEntries(kinds.map((name) => [name, PROFILES[name] ?? ''])), look: 'mask = false' };
+  const profiles = {
+    ...Object.fromEntries(kinds.map((name) => [name, PROFILES[name] ?? ''])),
+    look: 'mask = false',
+    masked: 'extends = "full"\nmask = true',
+  };
 
   beforeAll(async () => {
     await desk.start(profiles);
@@ -328,6 +332,15 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       size: 4,
       next_offset: 1,
     });
+  });
+
+  test('a diff is masked where the profile masks, and the file is not', async () => {
+    const path = desk.put('settings', 'user = app\npassword = "hunter2hunter2"\nport = 1\n');
+    const done = await desk.call('masked', 'edit_file', { path, edits: [{ old: 'port = 1', new: 'port = 2' }] });
+    expect(done['diff']).toBe('@@ -1,3 +1,3 @@\n user = app\n password = "‹password›"\n-port = 1\n+port = 2\n');
+    expect(text('settings')).toBe('user = app\npassword = "hunter2hunter2"\nport = 2\n');
+    const wrong = await desk.call('masked', 'edit_file', { path, edits: [{ old: '"‹password›"', new: 'x' }] });
+    expect(wrong).toMatchObject({ http: 400, message: expect.stringContaining('masked') });
   });
 
   test('changes outlive the agent', async () => {
