@@ -103,13 +103,22 @@ export async function openConfinedSink(
   const helper = new Helper(deps, confinement, WRITE, args);
   await begun(helper, path);
   const real = join(await helper.answer(), basename(path));
-  const order = async (line: string, bytes?: Uint8Array): Promise<void> => {
+  /** Of the piece before: the next one comes from the client meanwhile. */
+  let answered: Promise<unknown> = Promise.resolve();
+  const send = async (line: string, bytes?: Uint8Array): Promise<void> => {
+    await answered;
     await helper.send(line, bytes);
-    await helper.answer();
+    answered = helper.answer();
+    // Who sends the next one hears of it.
+    answered.catch(() => {});
+  };
+  const order = async (line: string): Promise<void> => {
+    await send(line);
+    await answered;
   };
   return {
     path: real,
-    write: (bytes) => order(`write ${bytes.length}`, bytes),
+    write: (bytes) => send(`write ${bytes.length}`, bytes),
     restart: () => order('restart'),
     commit: () => order('commit'),
     close: () => helper.close(),

@@ -70,7 +70,8 @@ export class Download extends Transfer {
       this.#hash(at, piece);
       at += piece.length;
       this.touch();
-      await this.turn(piece.length);
+      // As it was read, and as it is sent.
+      await this.turn(2 * piece.length);
       yield piece;
     }
   }
