@@ -2,6 +2,7 @@ import type { FileOnRecord } from '../audit/trail.ts';
 import { type Answer, type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
+import { isWithin, OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 import { askAPerson } from './ask.ts';
 import { requireWritable } from './decide.ts';
 import { describeChange } from './diff.ts';
@@ -106,7 +107,9 @@ interface Plan {
   readonly sha256: string | undefined;
 }
 
-async function planOf({ deps, principal }: CallContext, wanted: WantedChange, place: FilePlace): Promise<Plan> {
+async function planOf(context: CallContext, wanted: WantedChange, place: FilePlace): Promise<Plan> {
+  const { deps, principal } = context;
+  requireLasting(context, place);
   const stat = fileOrNothing(place);
   if (place.missing !== undefined && !wanted.makesDirectories)
     throw new FileNotFound(
@@ -122,6 +125,18 @@ async function planOf({ deps, principal }: CallContext, wanted: WantedChange, pl
       `${shownPath(place.path)} would be larger than ${MAX_FILE_BYTES / 1_048_576} MiB, which is the limit here. Use upload for it. Nothing was done.`,
     );
   return { old, next, sha256: next && Bun.SHA256.hash(next.bytes, 'hex') };
+}
+
+/** Throws `InvalidArguments` for a file that would be gone with the sandbox in which it is written. */
+function requireLasting({ profile: { sandbox } }: CallContext, { path }: FilePlace): void {
+  if (sandbox === undefined) return;
+  const { directory } = sandbox;
+  const isOwn = [...OWN_DIRECTORIES, '/dev'].some((root) => isWithin(root, path));
+  if (!isOwn || (directory !== undefined && isWithin(directory, path))) return;
+  const where = directory === undefined ? 'This token may write nowhere' : `Write below ${directory}`;
+  throw new InvalidArguments(
+    `${shownPath(path)} would be gone at once: in the sandbox of this token, ${OWN_DIRECTORIES.join(', ')} and /dev begin empty for every command. ${where}. Nothing was done.`,
+  );
 }
 
 async function readOld(place: FilePlace, stat: FileStat): Promise<OldFile> {

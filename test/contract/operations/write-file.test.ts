@@ -266,6 +266,11 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       expect(await write(token, path, 'x', { create_directories: true })).toMatchObject({ http: 400 });
       expect(existsSync(path)).toBe(false);
     }
+    for (const path of ['/tmp/agent3-test', '/var/tmp/x', '/run/x', '/dev/shm/x'])
+      expect(await write('work', path, 'x')).toMatchObject({
+        http: 400,
+        message: expect.stringContaining('gone at once'),
+      });
     symlinkSync('/etc', at('way-out'));
     expect(await write('work', 'way-out/agent3-test', 'x')).toMatchObject({ http: 400 });
     expect(existsSync('/etc/agent3-test')).toBe(false);
