@@ -1,0 +1,176 @@
+import { afterAll, describe, expect, test } from 'bun:test';
+import {
+  appendFileSync,
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { Helper } from '../../src/commands/helper.ts';
+import { openConfined } from '../../src/files/confined.ts';
+import { openDirect } from '../../src/files/direct.ts';
+import { type FilePlace, parsePath, type Range } from '../../src/files/place.ts';
+import { Deadline } from '../../src/lib/clock.ts';
+import { FileConflict } from '../../src/lib/errors.ts';
+import { MAX_FILE_BYTES } from '../../src/lib/limits.ts';
+import { newSessionId } from '../../src/sessions/record.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+
+const NOTHING: Range = { offset: 0, bytes: 0 };
+
+/** The script without walls around it. */
+function startScript(script: string, args: readonly string[]): Helper {
+  const child = Bun.spawn(['/bin/sh', '-c', script, 'agent3', ...args], {
+    stdio: ['pipe', 'pipe', 'pipe'],
+    env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
+    detached: true,
+  });
+  return new Helper({ id: newSessionId(), child, hasBegun: () => true, release: () => {} }, () => {});
+}
+
+const WAYS: Readonly<Record<string, (path: string, range?: Range) => Promise<FilePlace>>> = {
+  'by descriptors': (path, range = NOTHING) => openDirect(parsePath(path), range),
+  'by a script': (path, range = NOTHING) => openConfined(startScript, parsePath(path), range, Deadline.after(60)),
+};
+
+describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => {
+  const directory = new TemporaryDirectory();
+  let count = 0;
+  /** A new directory for each test. */
+  const at = (name: string): string => {
+    const own = directory.join(String(count++));
+    mkdirSync(own);
+    return `${own}/${name}`;
+  };
+  const left = (path: string): string[] => readdirSync(path.slice(0, path.lastIndexOf('/')));
+  afterAll(() => directory[Symbol.dispose]());
+  const file = (text: string) => ({ bytes: Buffer.from(text), mode: undefined, owner: undefined });
+
+  test.each([
+    ['written to', (path: string) => appendFileSync(path, ' more')],
+    ['replaced', (path: string) => (writeFileSync(`${path}.new`, 'older'), renameSync(`${path}.new`, path))],
+    ['given another mode', (path: string) => chmodSync(path, 0o600)],
+    ['put back in time', (path: string) => (writeFileSync(path, 'olD'), utimesSync(path, 1, 1))],
+    ['replaced with a link', (path: string) => (rmSync(path), symlinkSync('/etc/hostname', path))],
+    ['removed', (path: string) => rmSync(path)],
+  ])('keeps a file that was %s meanwhile', async (_what, change) => {
+    const path = at('file');
+    writeFileSync(path, 'old');
+    for (const act of ['replace', 'remove'] as const) {
+      await using place = await open(path);
+      await place.read();
+      change(path);
+      const before = existsSync(path) ? readFileSync(path, 'utf8') : undefined;
+      const acting = act === 'replace' ? place.replace(file('new')) : place.remove();
+      expect(await acting.catch((error: unknown) => error)).toBeInstanceOf(FileConflict);
+      expect(existsSync(path) ? readFileSync(path, 'utf8') : undefined).toBe(before);
+      expect(left(path).filter((name) => name !== 'file')).toEqual([]);
+      rmSync(path, { force: true });
+      writeFileSync(path, 'old');
+    }
+  });
+
+  test('takes no name that somebody else has taken meanwhile', async () => {
+    const path = at('file');
+    await using place = await open(path);
+    writeFileSync(path, 'theirs');
+    expect(await place.replace(file('mine')).catch((error: unknown) => error)).toBeInstanceOf(FileConflict);
+    expect([readFileSync(path, 'utf8'), left(path)]).toEqual(['theirs', ['file']]);
+  });
+
+  test('stays where it is when its directory is moved and a link takes its name', async () => {
+    const path = at('dir/file');
+    const top = path.slice(0, -'dir/file'.length);
+    mkdirSync(`${top}dir`);
+    mkdirSync(`${top}elsewhere`);
+    writeFileSync(path, 'old');
+    await using place = await open(path);
+    expect(Buffer.from((await place.read()).bytes).toString()).toBe('old');
+    renameSync(`${top}dir`, `${top}moved`);
+    symlinkSync(`${top}elsewhere`, `${top}dir`);
+    await place.replace(file('new'));
+    expect(readFileSync(`${top}moved/file`, 'utf8')).toBe('new');
+    expect(readdirSync(`${top}elsewhere`)).toEqual([]);
+  });
+
+  test('has its real path, and what is missing of it', async () => {
+    const path = at('link/a/b/file');
+    const top = path.slice(0, -'link/a/b/file'.length);
+    mkdirSync(`${top}real`);
+    symlinkSync('real', `${top}link`);
+    await using place = await open(path);
+    expect([place.path, place.missing, place.stat]).toEqual([`${top}real/a/b/file`, 'a/b', undefined]);
+    await place.replace(file('deep'));
+    expect(readFileSync(`${top}real/a/b/file`, 'utf8')).toBe('deep');
+  });
+
+  test.each([
+    '-n',
+    '-rf',
+    ' ',
+    "it's",
+    '"',
+    '$(touch x)',
+    '`x`',
+    'a\nb',
+    '\n',
+    '*',
+    '\\n',
+    '%s',
+    'ä😀',
+    '~',
+    'x'.repeat(255),
+  ])('may be called %j', async (name) => {
+    const path = at(name);
+    {
+      await using place = await open(path);
+      await place.replace(file('one'));
+    }
+    await using place = await open(path);
+    expect(Buffer.from((await place.read()).bytes).toString()).toBe('one');
+    await place.replace(file('two'));
+    expect([readFileSync(path, 'utf8'), left(path)]).toEqual(['two', [name]]);
+    await using again = await open(path);
+    await again.remove();
+    expect(left(path)).toEqual([]);
+  });
+
+  test('is read whole up to its limit, and in parts beyond it', async () => {
+    const path = at('large');
+    const bytes = Buffer.alloc(MAX_FILE_BYTES, 'abcdefg\n');
+    writeFileSync(path, bytes);
+    {
+      await using place = await open(path);
+      const whole = await place.read();
+      expect([whole.isWhole, Bun.SHA256.hash(whole.bytes, 'hex')]).toEqual([true, Bun.SHA256.hash(bytes, 'hex')]);
+    }
+    appendFileSync(path, 'END');
+    for (const [range, text, start] of [
+      [{ offset: -3, bytes: 100 }, 'END', MAX_FILE_BYTES],
+      [{ offset: 8, bytes: 8 }, 'abcdefg\n', 8],
+      [{ offset: MAX_FILE_BYTES + 100, bytes: 8 }, '', MAX_FILE_BYTES + 100],
+    ] as const) {
+      await using place = await open(path, range);
+      const part = await place.read();
+      expect({ ...part, bytes: Buffer.from(part.bytes).toString() }).toEqual({
+        ...{ bytes: text, start, size: MAX_FILE_BYTES + 3, isWhole: false },
+      });
+    }
+  });
+
+  test('has the mode that it is told', async () => {
+    for (const mode of [0o600, 0o644, 0o755, 0o777, 0o400, 0o000]) {
+      const path = at('mode');
+      await using place = await open(path);
+      await place.replace({ bytes: Buffer.from('x'), mode, owner: undefined });
+      expect(statSync(path).mode & 0o7777).toBe(mode);
+    }
+  });
+});
