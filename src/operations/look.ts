@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Type } from '@sinclair/typebox';
+import { userOf } from '../access/profile.ts';
 import type { Hint } from '../calls/answer.ts';
 import { type CallContext, lookContext, type OperationDeps } from '../calls/context.ts';
 import { confinementOf } from '../commands/confinement.ts';
@@ -32,10 +33,11 @@ export function lookOperation(deps: OperationDeps): Operation {
     precheck: requireCommand,
     run: async (given, called, ignored) => {
       const context = lookContext(called);
+      const user = userOf(context.profile, process.geteuid?.() === 0);
       const unseen = await unseenOf(deps, context, given.cmd);
       return runCommand(deps, checks, { ...WITHOUT, ...given }, context, (session) => [
         ignored,
-        unseen ?? lackingHint(session),
+        unseen ?? lackingHint(session, user),
       ]);
     },
   });
@@ -58,19 +60,30 @@ async function unseenOf(deps: OperationDeps, { profile }: CallContext, cmd: stri
 
 /** So much is looked at: the end of the standard error, the beginning of the output. */
 const LOOKED_BYTES = 4096;
-const NO_NETWORK =
-  /Address family not supported|could(?:n.t| not) (?:resolve|connect to server)|name resolution|network is unreachable/i;
-const NO_BUS = /Failed to (?:connect to|open|get) (?:system )?bus|not been booted with systemd/;
-const IN_EMPTY = /\/(?:tmp|var\/tmp|run)\/[^\n]*No such file or directory/;
-const CHANGES = /Read-only file system|Access denied|Rejected send message|authentication required/i;
+/** What a program says that needs what `look` does not have, and what that is. The first that fits is told. */
+const LACKS: readonly (readonly [said: RegExp, lack: string])[] = [
+  [
+    /Address family not supported|could(?:n.t| not) (?:resolve|connect to server)|name resolution|network is unreachable/i,
+    'look has no network.',
+  ],
+  [
+    /Failed to (?:connect to|open|get) (?:system )?bus|not been booted with systemd/,
+    'look has no D-Bus now, so it does not show services.',
+  ],
+  [/dial unix|(?:through|on) socket|docker daemon/i, 'look reaches no other program.'],
+  [/\/(?:tmp|var\/tmp|run)\/[^\n]*No such file or directory/, 'look begins with an empty /tmp, /var/tmp and /run.'],
+  [
+    /Read-only file system|Access denied|Rejected send message|authentication required|no new privileges/i,
+    'look changes nothing.',
+  ],
+];
 
-/** What the command had not, by what it says. */
-function lackingHint(session: Session): Hint {
+/** What the command had not, by what it says; `user` is who runs it where that is not the agent's. */
+function lackingHint(session: Session, user: string | undefined): Hint {
   const said = textOf(session, 'stderr', Math.max(0, session.sizeOf('stderr') - LOOKED_BYTES));
-  if (NO_NETWORK.test(said)) return toShell('look has no network.');
-  if (NO_BUS.test(said)) return toShell('look has no D-Bus now, so it does not show services.');
-  if (IN_EMPTY.test(said)) return toShell('look begins with an empty /tmp, /var/tmp and /run.');
-  if (CHANGES.test(said)) return toShell('look changes nothing.');
+  const [, lack] = LACKS.find(([text]) => text.test(said)) ?? [];
+  if (lack !== undefined) return toShell(lack);
+  if (user !== undefined && /Permission denied/i.test(said)) return toShell(`look reads what ${user} may read.`);
   // Its user namespace has no numbers for other users (user_namespaces(7)).
   return /\bnobody\b/.test(textOf(session, 'stdout', 0)) ? 'look shows other users as nobody.' : undefined;
 }

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { hasEscaped, INTERNET, LEASES, SET_ID, SHARED, SOCKETS, saidBy, tryAll, WATCHES } from '../helpers/attempts.ts';
+import { compiled } from '../helpers/compiled.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask } from './harness/installed.ts';
@@ -151,8 +154,12 @@ const READS: readonly (readonly [cmd: string, shows: RegExp])[] = [
 describeVm('look, of an agent that runs as root, with D-Bus and polkit', () => {
   let vm: Vm;
   beforeAll(async () => {
-    vm = await bootVm({ needs: 'container', files: BUNDLE });
+    using built = new TemporaryDirectory();
+    compiled('attempt', built.join('attempt'));
+    vm = await bootVm({ needs: 'container', files: { ...BUNDLE, '/srv/attempt': built.join('attempt') } });
     await vm.sh(`set -e; /opt/bundle/ops/install --user root
+chmod 755 /srv/attempt; mkdir -m 777 /srv/heard; echo kept > /srv/heard/file
+systemd-run --quiet --unit=hears --uid=visitor sh -c 'exec /srv/attempt serve /srv/heard hears > /srv/heard/log'
 cat > /srv/abstract.pl <<'END'
 use Socket; open(my $heard, '>', '/srv/abstract'); $heard->autoflush(1); my %s; my $all = '';
 # As long as every path to the bus may be, but for the longest.
@@ -165,6 +172,25 @@ systemd-run --quiet --unit=abstract perl -MIO::Handle /srv/abstract.pl`);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
   const look = async (cmd: string) => (await ask(vm, 'look', { cmd, timeout: 30 })).body;
+
+  const calls = [...SET_ID, ...SOCKETS, ...LEASES, ...SHARED, ...WATCHES, ...INTERNET];
+  /** What of the single calls was done that another program could take harm from. */
+  const escaped = async (): Promise<string[]> => {
+    const done: string[] = [];
+    for (let at = 0; at < calls.length; at += 40) {
+      const some = calls.slice(at, at + 40);
+      const answer = await look(`export A=/srv/attempt O=/srv/heard N=hears; ${tryAll(some, '/tmp')}`);
+      expect(answer).toMatchObject({ status: 'done', truncated: false });
+      const said = saidBy(some, String(answer['stdout']));
+      done.push(...some.flatMap(([what]) => (hasEscaped(what, said.get(what)) ? [what] : [])));
+    }
+    return done;
+  };
+
+  test('makes no single call that another program could take harm from', async () => {
+    expect(await escaped()).toEqual([]);
+    expect(await vm.sh('cat /srv/heard/log; find /srv -xdev -perm /6000 -type f')).toBe('serving\n');
+  }, 300_000);
 
   test('lacks nothing', async () => {
     expect((await ask(vm, 'server_info', {})).body['look']).toBeUndefined();
@@ -252,9 +278,18 @@ systemd-run --quiet --unit=abstract perl -MIO::Handle /srv/abstract.pl`);
       stdout: expect.stringMatching(/^agent3\n[1-9][\s\S]*127\.0\.0\.1:5000/),
       message: expect.stringContaining('does not show services'),
     });
+    for (const [what, cmd, state] of ATTEMPTS) {
+      const before = (await vm.run(state)).stdout;
+      const { stdout, session } = await look(cmd);
+      if (session !== undefined) await ask(vm, 'close_session', { session });
+      const after = (await vm.run(state)).stdout;
+      expect({ what, stdout, after }).toEqual({ what, stdout: expect.not.stringContaining('ESCAPED'), after: before });
+    }
+    expect(await escaped()).toEqual([]);
+    expect(await vm.sh('cat /srv/heard/log; find /srv -xdev -perm /6000 -type f')).toBe('serving\n');
     await vm.sh('/opt/bundle/ops/install --user root');
     expect((await look('systemctl is-active cron'))['stdout']).toBe('active\n');
-  });
+  }, 300_000);
 
   test('the removal takes the policy away, and the purge the user', async () => {
     await vm.sh('agent3 uninstall');

@@ -221,6 +221,18 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     });
   });
 
+  test.skipIf(uid !== 0)('says whose rights it reads with, where those are not enough', async () => {
+    const answer = await look('cat /etc/shadow');
+    expect(answer).toMatchObject({ stdout: '', message: 'look reads what agent3-look may read. Run it with shell.' });
+  });
+
+  test('says that it reaches no other program', async () => {
+    const said = 'Cannot connect to the Docker daemon at unix:///var/run/docker.sock. Is the docker daemon running?';
+    expect(await look(`echo '${said}' >&2; exit 1`)).toMatchObject({
+      message: 'look reaches no other program. Run it with shell.',
+    });
+  });
+
   test('is on record with its user and its sandbox', async () => {
     const { session } = await look('true # on record');
     const lines = command(['cat', directory.join('audit.jsonl')]).split('\n');
