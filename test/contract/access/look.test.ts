@@ -222,7 +222,8 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
   });
 
   test.skipIf(uid !== 0)('says whose rights it reads with, where those are not enough', async () => {
-    const answer = await look('cat /etc/shadow');
+    writeFileSync(join(HIDDEN, 'private'), 'PRIVATE', { mode: 0o600 });
+    const answer = await look(`cat ${HIDDEN}/private`);
     expect(answer).toMatchObject({ stdout: '', message: 'look reads what agent3-look may read. Run it with shell.' });
   });
 
