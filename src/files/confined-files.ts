@@ -6,16 +6,17 @@ import { FRAME_BYTES, pathFault, type Sink, type Source } from './carrier.ts';
 import { Helper, type HelperDeps } from './helper.ts';
 import { newName } from './own-files.ts';
 
-/** Begins each script: refuses by a word that `pathFault` knows. */
-const REFUSE = `no() { printf 'no %s\\0' "$1"; exit 0; }
-[ -L "$1" ] && no ELOOP
+/** Refuses by a word that `pathFault` knows. */
+const NO = `no() { printf 'no %s\\0' "$1"; exit 0; }
+`;
+/** Refuses what can be no file at the path that is the first argument. */
+const REFUSE = `[ -L "$1" ] && no ELOOP
 [ -d "$1" ] && no EISDIR
 [ ! -e "$1" ] || [ -f "$1" ] || no special
 `;
 
 /** Opens the file once, and gives pieces of it: each line that it reads is an offset and a number of bytes. */
-const READ = `${REFUSE}
-[ -e "$1" ] || no ENOENT
+const READ = `${NO}${REFUSE}[ -e "$1" ] || no ENOENT
 [ -r "$1" ] || no EACCES
 exec 4<"$1" || exit
 set -- $(stat -L -c '%s %a' /proc/self/fd/4) || exit
@@ -26,18 +27,18 @@ while read -r offset count; do
 done`;
 
 /**
- * Makes a file beside the target and appends what comes behind each line with a number of bytes. \`commit\` puts it in its
- * place; without that it is removed, also when the agent is gone. Arguments: target, its directory, mode, the name of the file, then
- * the directories that are new for every command.
+ * Makes a file beside the target and appends what comes behind each line with a number of bytes. "commit" puts it in its
+ * place; without that it is removed, also when the agent is gone. All is done by names in the directory that it has
+ * entered, whatever its path leads to by then. Arguments: target, its directory, mode, the name of the file that is made,
+ * then the directories that are new for every command.
  */
-const WRITE = `${REFUSE}
-target=$1 directory=$2 mode=$3 name=$4
-[ -d "$directory" ] || no ENOTDIR
-device=$(stat -L -c %d -- "$directory") || exit
+const WRITE = `${NO}[ -d "$2" ] || no ENOTDIR
+cd -P -- "$2" || no EACCES
+${REFUSE}target=$1 mode=$3 temporary=$4
+device=$(stat -c %d .) || exit
 shift 4
 for own; do [ "$(stat -L -c %d -- "$own" 2>&-)" = "$device" ] && no private; done
 umask 077
-temporary=$directory/$name
 said=$( (set -C; : > "$temporary") 2>&1) || case $said in
   *ermission*) no EACCES;;
   *space*) no ENOSPC;;
@@ -46,7 +47,7 @@ esac
 trap 'rm -f -- "$temporary"' EXIT
 trap 'exit 1' HUP INT TERM
 exec 4>"$temporary" || exit
-printf 'ok\\0%s\\0' "$(cd -P -- "$directory" && pwd -P)"
+printf 'ok\\0%s\\0' "$(pwd -P)"
 while read -r verb count; do
   case $verb in
     write) head -c "$count" >&4 || exit;;
@@ -98,8 +99,7 @@ export async function openConfinedSink(
 ): Promise<Sink> {
   const { sandbox } = confinement;
   const own = sandbox === undefined ? [] : OWN_DIRECTORIES;
-  const args = [path, dirname(path), mode.toString(8), newName(), ...own];
-  if (basename(path) === '') throw pathFault(path, 'EISDIR');
+  const args = [`./${basename(path)}`, dirname(path), mode.toString(8), `./${newName()}`, ...own];
   const helper = new Helper(deps, confinement, WRITE, args);
   await begun(helper, path);
   const real = join(await helper.answer(), basename(path));
@@ -125,7 +125,7 @@ export async function openConfinedSink(
   };
 }
 
-/** What the first line of a helper says behind `ok`. */
+/** What the first answer of a helper says behind `ok`. */
 async function begun(helper: Helper, path: string): Promise<string> {
   try {
     const [verdict, word = ''] = (await helper.answer()).split(' ');

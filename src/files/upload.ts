@@ -39,10 +39,10 @@ export class Upload extends Transfer {
   }
 
   /**
-   * Takes a body that begins at `offset` of the file. 0 begins again. Throws `Conflict` when another body is on its way,
+   * Takes a body that begins at `offset` of the file, does what comes `then`, and lets no other body in before. 0 begins again. Throws `Conflict` when another body is on its way,
    * or these bytes are not the next ones; `RequestTooLarge`; `MachineRefused`; and what `body` throws: what had come is kept.
    */
-  async receive(offset: number, body: AsyncIterable<Uint8Array>): Promise<void> {
+  async receive<T>(offset: number, body: AsyncIterable<Uint8Array>, then: () => Promise<T>): Promise<T> {
     if (this.#isAsked) throw new Conflict('The file has come, and waits for a person. Follow it with read_session.');
     if (this.requests > 0)
       throw new Conflict('Another PUT to this link is under way. Wait for it, or ask for a new link.');
@@ -75,6 +75,8 @@ export class Upload extends Transfer {
     } finally {
       if (!this.over.fired) await flush();
     }
+    if (this.over.fired) throw new Conflict('The link has ended while the file was on its way. Ask for a new one.');
+    return await then();
   }
 
   /**

@@ -4,8 +4,8 @@ import type { Transfers } from '../files/transfers.ts';
 import type { Upload } from '../files/upload.ts';
 import { delay, type SignalOnce } from '../lib/clock.ts';
 import {
-  Conflict,
   InvalidRequest,
+  MachineRefused,
   MethodNotAllowed,
   RangeRefused,
   RouteNotFound,
@@ -98,15 +98,15 @@ async function answerUpload(transfer: Upload, request: Request, address: string)
   const { offset, total } = contentRange(request.headers);
   const announced = Number(request.headers.get('content-length') ?? 0);
   if (Math.max(total ?? 0, offset + announced) > transfer.most) throw tooLarge(transfer.most);
-  await transfer.receive(offset, bodyOf(request, transfer));
-  if (transfer.over.fired) throw new Conflict('The link has ended while the file was on its way. Ask for a new one.');
-  const received = transfer.received;
-  if (total !== undefined && received < total)
-    return whole(202, { 'upload-offset': String(received) }, { received, bytes: total });
-  if (total !== undefined && received > total)
-    throw new InvalidRequest(`Content-Range says ${total} bytes, and ${received} came. Send the file again.`);
-  const done = await transfer.commit(address);
-  return whole(done['status'] === 'waiting' ? 202 : 201, digestHeader(String(done['sha256'])), done);
+  return await transfer.receive(offset, bodyOf(request, transfer), async () => {
+    const { received } = transfer;
+    if (total !== undefined && received < total)
+      return whole(202, { 'upload-offset': String(received) }, { received, bytes: total });
+    if (total !== undefined && received > total)
+      throw new InvalidRequest(`Content-Range says ${total} bytes, and ${received} came. Send the file again.`);
+    const done = await transfer.commit(address);
+    return whole(done['status'] === 'waiting' ? 202 : 201, digestHeader(String(done['sha256'])), done);
+  });
 }
 
 /** Where a body begins in its file (RFC 9110, section 14.4), and how many bytes the file has, where that is known. */
@@ -191,17 +191,21 @@ function streamOf(transfer: Download, { from, to }: Part, gone: AbortSignal, add
     {
       // One piece when the client has taken the one before: a slow client holds nothing in memory.
       pull: async (controller) => {
-        const next = await pieces.next();
-        if (next.done !== true) {
-          at += next.value.length;
-          controller.enqueue(next.value);
-          return;
+        try {
+          const next = await pieces.next();
+          if (next.done !== true) {
+            at += next.value.length;
+            controller.enqueue(next.value);
+            return;
+          }
+          if (at !== to || gone.aborted) throw new MachineRefused('The file did not pass whole.', undefined);
+          transfer.took(from, to, address);
+          controller.close();
+        } catch (error) {
+          // The connection breaks: an answer that ended well would look whole.
+          controller.error(error);
         }
-        const isWhole = at === to && !gone.aborted;
-        if (isWhole) transfer.took(from, to, address);
         resolve(at - from);
-        if (isWhole) controller.close();
-        else controller.error(new Error('the file did not pass whole'));
       },
       cancel: async () => {
         resolve(at - from);

@@ -116,9 +116,10 @@ function askAbout(
 async function fetchInto(transfer: Upload, url: string, { deadline, address }: CallContext) {
   try {
     const signal = AbortSignal.timeout(deadline.before(COMMIT_SECONDS).leftMs);
-    await transfer.receive(0, chatFile(url, transfer.most, signal));
     // Who asked knows its path.
-    const { path: _, ...done } = await transfer.commit(address);
+    const { path: _, ...done } = await transfer.receive(0, chatFile(url, transfer.most, signal), () =>
+      transfer.commit(address),
+    );
     return done;
   } catch (error) {
     transfer.end();

@@ -6,6 +6,7 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  renameSync,
   rmSync,
   statSync,
   symlinkSync,
@@ -172,6 +173,21 @@ describe.skipIf(!canTry).each(['root', 'another user'] as const)('transfers of a
     expect(await write('small', at('work/fits'), new Uint8Array(1_048_576))).toMatchObject({ status: 201 });
     expect(await write('small', at('work/large'), new Uint8Array(1_048_577))).toMatchObject({ status: 413 });
     expect(existsSync(at('work/large'))).toBe(false);
+  });
+
+  test('a directory that is swapped for a link after the link was made is written to no more by its name', async () => {
+    await setUp();
+    for (const name of ['swapped', 'elsewhere']) make(at(`work/${name}`));
+    for (const profile of ['all', 'work']) {
+      const { url } = await link(profile, 'upload', { path: at(`work/swapped/${profile}`) });
+      renameSync(at('work/swapped'), at('work/moved'));
+      symlinkSync(at('work/elsewhere'), at('work/swapped'));
+      expect((await put(url, 'x')).status).toBe(201);
+      expect(readdirSync(at('work/elsewhere'))).toEqual([]);
+      expect(readFileSync(at(`work/moved/${profile}`), 'utf8')).toBe('x');
+      rmSync(at('work/swapped'));
+      renameSync(at('work/moved'), at('work/swapped'));
+    }
   });
 
   test.skipIf(!isRoot)('a full disk is said, and what was there is whole', async () => {
