@@ -75,7 +75,7 @@ export function shellArguments(limits: OperationLimits) {
     ),
     background: Type.Boolean({
       default: false,
-      description: 'Answers at once and lets the command continue: for a server or other long work.',
+      description: 'Answers at once and lets the command continue: for long work.',
     }),
     on_timeout: Type.Optional(
       Type.Union([Type.Literal('kill'), Type.Literal('background')], {
@@ -97,7 +97,7 @@ export function shellArguments(limits: OperationLimits) {
       minimum: Math.min(MIN_OUTPUT_BYTES, limits.maxOutputBytes),
       maximum: limits.maxOutputBytes,
       default: limits.maxOutputBytes,
-      description: 'Bytes of output to answer with. Saves tokens.',
+      description: 'Bytes of output to answer with, from 256. Saves tokens.',
     }),
   });
 }

@@ -10,7 +10,7 @@ describe('agent3 gpt', () => {
       'X-Auth-Token',
       'API Key',
       'Custom',
-      'background: true',
+      'it runs until close_session',
     ]) {
       expect(stdout).toContain(text);
     }
