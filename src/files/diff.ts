@@ -6,9 +6,9 @@ import { isText } from './text.ts';
 const MAX_COMPARED_BYTES = 1_048_576;
 
 /** A comparison takes time with the number of lines that differ: with more of them, both contents are shown as a whole. */
-const MAX_CHANGED_LINES = 2000;
+const MAX_CHANGED_LINES = 1000;
 /** It blocks the agent for no longer than this. */
-const MAX_COMPARE_MS = 50;
+const MAX_COMPARE_MS = 20;
 
 const CONTEXT_LINES = 3;
 

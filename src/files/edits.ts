@@ -1,4 +1,5 @@
 import { InvalidArguments } from '../lib/errors.ts';
+import { MAX_FILE_BYTES } from '../lib/limits.ts';
 import { shownPath } from './place.ts';
 import { utf16Of } from './text.ts';
 
@@ -13,11 +14,19 @@ export interface Edit {
 /** So many places are named where a text stands more than once. */
 const MOST_NAMED = 10;
 
+/** More places than these are for a program. */
+const MAX_PLACES = 100_000;
+
 /**
- * A file with edits made, one after the other. It works on bytes: what is no UTF-8 stays as it is. Throws
- * `InvalidArguments` where one of them cannot be made; then none is.
+ * A file with edits made, one after the other; `turn` is awaited before each. It works on bytes: what is no UTF-8 stays
+ * as it is. Throws `InvalidArguments` where one of them cannot be made; then none is.
  */
-export function withEdits(path: string, file: Uint8Array, edits: readonly Edit[]): Uint8Array {
+export async function withEdits(
+  path: string,
+  file: Uint8Array,
+  edits: readonly Edit[],
+  turn: () => Promise<void>,
+): Promise<Uint8Array> {
   let bytes = Buffer.from(file.buffer, file.byteOffset, file.byteLength);
   const refuse = (index: number, what: string): InvalidArguments =>
     new InvalidArguments(`${edits.length === 1 ? 'old' : `old of edit ${index + 1}`} ${what} Nothing was changed.`);
@@ -26,24 +35,34 @@ export function withEdits(path: string, file: Uint8Array, edits: readonly Edit[]
       `${shownPath(path)} is UTF-16, and edits are made in UTF-8. Convert it with shell: iconv -f UTF-16 -t UTF-8. Nothing was changed.`,
     );
   for (const [index, { old, new: text, all }] of edits.entries()) {
+    await turn();
     if (old === '') throw refuse(index, 'is empty. Send the text that is to be replaced.');
     if (old === text) throw refuse(index, 'is the same as new.');
-    const wanted = Buffer.from(old);
+    const [wanted, next] = [Buffer.from(old), Buffer.from(text)];
     const places = placesOf(bytes, wanted);
     if (places.length === 0) throw refuse(index, `is not in ${shownPath(path)}.${whyNot(bytes, old)}`);
+    if (places.length > MAX_PLACES)
+      throw refuse(index, `is in ${shownPath(path)} more than ${MAX_PLACES} times. Use shell: sed -i.`);
     if (places.length > 1 && !all)
       throw refuse(
         index,
         `is in ${shownPath(path)} ${places.length} times: ${linesOf(bytes, places)}. Send more of the text around it, or all: true.`,
       );
-    bytes = replaced(bytes, places, wanted.length, Buffer.from(text));
+    if (bytes.length + places.length * (next.length - wanted.length) > MAX_FILE_BYTES)
+      throw refuse(index, `would make ${shownPath(path)} larger than ${MAX_FILE_BYTES / 1_048_576} MiB.`);
+    bytes = replaced(bytes, places, wanted.length, next);
   }
   return bytes;
 }
 
+/** Where a text stands, and one place more than are of use. */
 function placesOf(bytes: Buffer, wanted: Buffer): number[] {
   const places: number[] = [];
-  for (let at = bytes.indexOf(wanted); at !== -1; at = bytes.indexOf(wanted, at + wanted.length)) places.push(at);
+  let at = bytes.indexOf(wanted);
+  while (at !== -1 && places.length <= MAX_PLACES) {
+    places.push(at);
+    at = bytes.indexOf(wanted, at + wanted.length);
+  }
   return places;
 }
 
@@ -66,7 +85,7 @@ function linesOf(bytes: Buffer, places: readonly number[]): string {
 
 function lineAt(bytes: Buffer, at: number): number {
   let line = 1;
-  for (let end = bytes.indexOf(0x0a); end !== -1 && end < at; end = bytes.indexOf(0x0a, end + 1)) line++;
+  for (let before = 0; before < at; before++) if (bytes[before] === 0x0a) line++;
   return line;
 }
 

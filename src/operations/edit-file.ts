@@ -42,7 +42,7 @@ const editFileArguments = Type.Object({
   path: Type.String({ minLength: 1, description: 'Absolute path.', examples: ['/tmp/hello.txt'] }),
   edits: Type.Array(edit, {
     minItems: 1,
-    maxItems: 1000,
+    maxItems: 100,
     description: 'Made one after the other.',
     examples: [[{ old: 'hello', new: 'goodbye' }]],
   }),
@@ -61,9 +61,10 @@ async function editFile(
     throw new InvalidArguments('An edit has a lone surrogate (half of a UTF-16 pair), which is no text.');
   const wanted = {
     ...({ op: 'edit_file', path, makesDirectories: false, expected } as const),
-    next: (old: { readonly bytes: Uint8Array } | undefined, real: string) => {
+    next: async (old: { readonly bytes: Uint8Array } | undefined, real: string) => {
       if (old === undefined) throw new FileNotFound(`There is no file ${shownPath(real)}. Make it with write_file.`);
-      return { bytes: withEdits(real, old.bytes, all) };
+      const { length } = old.bytes;
+      return { bytes: await withEdits(real, old.bytes, all, () => deps.turns.take(context.principal, length)) };
     },
   };
   return changeFile(deps, context, wanted, (changed) => answerOf(changed, replyChars(context)));

@@ -68,9 +68,9 @@ function answerOf({ old, next, sha256, change, notes }: Changed): Answer {
 
 function bytesOf({ content, encoding }: Static<typeof writeFileArguments>): Uint8Array {
   if (encoding === 'base64') {
-    if (!/^[A-Za-z0-9+/\s]*={0,2}\s*$/.test(content))
-      throw new InvalidArguments('content is no Base64. Nothing was done.');
-    return Buffer.from(content, 'base64');
+    const digits = content.replace(/\s+/g, '');
+    if (!/^[A-Za-z0-9+/]*={0,2}$/.test(digits)) throw new InvalidArguments('content is no Base64. Nothing was done.');
+    return Buffer.from(digits, 'base64');
   }
   if (content.isWellFormed()) return Buffer.from(content);
   throw new InvalidArguments(
