@@ -128,7 +128,8 @@ Use your own shell for nothing but this client and the two files below: do not l
 
 ## Jobs
 
-The server's files are below ${directory}/server. Do the jobs one after the other.
+The server's files are below ${directory}/server. All programs that run from there are the owner's: you may stop them where a job asks for it.
+Do the jobs in any order.
 
 ${jobs.join('\n')}
 
