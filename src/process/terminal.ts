@@ -32,6 +32,7 @@ export class Terminal implements CommandInput {
   /** Its other side is closed: no process has it open any more. */
   readonly hungUp = new SignalOnce();
   #terminal: Bun.Terminal | undefined;
+  #isReleased = false;
   #pendingBytes = 0;
   #lastOutputMs = 0;
 
@@ -75,10 +76,11 @@ export class Terminal implements CommandInput {
     this.write(END_OF_INPUT);
   }
 
-  /** Hangs up: what still reads it gets SIGHUP. Closes the file. */
+  /** Hangs up: what still reads it gets SIGHUP. Closes the file, also where no command was started. */
   release(): void {
-    if (this.#terminal === undefined) return;
-    this.#terminal.close();
+    if (this.#isReleased) return;
+    this.#isReleased = true;
+    this.#terminal?.close();
     this.#terminal = undefined;
     closeSync(this.output);
   }

@@ -1,8 +1,17 @@
 import { describe, expect, test } from 'bun:test';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { eventually } from '../../helpers/waiting.ts';
+
+/** What a descriptor of another process is; nothing when it was closed just now. */
+function linkOf(path: string): string {
+  try {
+    return readlinkSync(path);
+  } catch {
+    return '';
+  }
+}
 
 /** An agent that may open so few files, started by a shell that has the same limits. */
 const startLimited = (limits: string) => startAgent({}, ['bash', '-c', `${limits}; "$@" & wait`, 'bash']);
@@ -11,7 +20,11 @@ describe('where the agent has as many files open as it may', () => {
   test.each([{}, { pty: true }, { interactive: true }, { key: true }, { stdin: 'x' }])(
     'a command runs, or is refused in one sentence and has not run: %j',
     async (way) => {
-      await using agent = await startAgent({}, ['bash', '-c', 'ulimit -n 64; exec "$@"', 'bash']);
+      await using agent = await startAgent({}, ['bash', '-c', 'ulimit -n 110; exec "$@"', 'bash']);
+      const sessionFiles = (): string[] =>
+        readdirSync(`/proc/${agent.pid}/fd`)
+          .map((fd) => linkOf(`/proc/${agent.pid}/fd/${fd}`))
+          .filter((path) => path.startsWith(agent.sessionsDir) && !path.includes('/.'));
       using directory = new TemporaryDirectory();
       const answers = await Promise.all(
         Array.from({ length: 40 }, async (_, index) => {
@@ -33,7 +46,7 @@ describe('where the agent has as many files open as it may', () => {
       const started = answers.filter(({ status }) => status === 200);
       expect(started.length).toBeWithin(1, 40);
       expect(readdirSync(directory.path)).toHaveLength(started.length);
-      // What runs can be ended, and then there is room again.
+      // Connections of clients count as well. What runs can be ended, and then there is room again.
       for (const { body } of started) {
         expect((await agent.call('close_session', { session: body.session })).status).toBe(200);
       }
@@ -42,6 +55,8 @@ describe('where the agent has as many files open as it may', () => {
         return reply.status === 200 && reply;
       });
       expect(body).toMatchObject({ stdout: 'alive\n' });
+      // Nothing that was refused or closed is still open.
+      await eventually('all is closed', () => sessionFiles().length === 0);
       // Of a closed session, the record stays with its key.
       expect(agent.sessionsOnDisk()).toHaveLength('key' in way ? started.length + 1 : 1);
     },
