@@ -35,26 +35,27 @@ export function runOptions(bus: BusDoor | undefined): string[] {
 }
 
 const PS = '/usr/bin/ps';
-const REAL_PS = '/run/agent3-ps';
+/** Programs of the sandbox's own, before others in PATH: a file costs nothing, while a mount over ps takes 0.3 ms. */
+export const OWN_PROGRAMS = '/run/agent3-bin';
 
 /**
  * ps(1) of procps 4 looks for its own number in /proc, and gives up where nothing has it. In a PID namespace that number
  * is small, and stands in the /proc of the machine for another process or for none: ps is run under one that is there.
  */
 export const PS_SCRIPT = `#!/bin/sh
-[ -e "/proc/$$" ] && exec ${REAL_PS} "$@"
+[ -e "/proc/$$" ] && exec ${PS} "$@"
 tries=\${AGENT3_PS_TRIES:-0}
-[ "$tries" -lt 9 ] || exec ${REAL_PS} "$@"
+[ "$tries" -lt 9 ] || exec ${PS} "$@"
 next=$(ls /proc | sort -n | while read -r pid; do [ "$pid" -gt "$(($$ + 9))" ] 2> /dev/null && echo "$pid" && break; done)
 AGENT3_PS_TRIES=$((tries + 1)); export AGENT3_PS_TRIES
 while now=$(sh -c 'echo $$') && [ "$now" -lt "$((\${next:-0} - 1))" ]; do :; done
 sh "$0" "$@"
 `;
 
-/** Options that put the script in the descriptor `fd` in the place of ps(1); none where that is no program of its own. */
+/** Options that put the script in the descriptor `fd` before ps(1); none where that is no program of its own. */
 export function psOptions(fd: number): string[] {
   if (lstatOrUndefined(PS)?.isFile() !== true) return [];
-  return ['--ro-bind', PS, REAL_PS, '--perms', '0755', '--ro-bind-data', String(fd), PS];
+  return ['--perms', '0755', '--file', String(fd), `${OWN_PROGRAMS}/ps`];
 }
 
 /** Lengths of a path to the bus: longer than most names of sockets, and no longer than libdbus takes (99 bytes). */

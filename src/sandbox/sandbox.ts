@@ -8,7 +8,7 @@ import { DEVICE_NAMES, deviceView } from './dev-view.ts';
 import { type HiddenPaths, hiddenNow, isDirectory, isHiddenName, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { hidingViews, showView } from './hiding-view.ts';
 import { homeView } from './home-view.ts';
-import { busView, type MachineView, PS_SCRIPT, psOptions, runOptions } from './machine-view.ts';
+import { busView, type MachineView, OWN_PROGRAMS, PS_SCRIPT, psOptions, runOptions } from './machine-view.ts';
 import { seccompFilter } from './seccomp.ts';
 import { openWorkspace } from './workspace.ts';
 import { coverWorkspace } from './workspace-cover.ts';
@@ -117,7 +117,11 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
   if (ps.length > 0) directories.push(descriptors.add(openMemory(Buffer.from(PS_SCRIPT))));
   const status = openStatus(descriptors, true);
   const information = status.information === undefined ? [] : [status.information];
-  const env = Object.entries({ ...inside.env, ...(bus && { DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${bus.path}` }) });
+  const env = Object.entries({
+    ...inside.env,
+    ...(ps.length > 0 && { PATH: `${OWN_PROGRAMS}:${inside.env['PATH'] ?? TRUSTED_PATH}` }),
+    ...(bus && { DBUS_SYSTEM_BUS_ADDRESS: `unix:path=${bus.path}` }),
+  });
   const options = [
     ...information.flatMap(() => ['--info-fd', String(FIRST_DIRECTORY_FD + directories.length)]),
     '--clearenv',
