@@ -7,8 +7,8 @@ import { html, redirect } from './answers.ts';
 import { type Asked, answerUrl, PageFault, RedirectFault, readAsked } from './authorize.ts';
 import { type ClientDocuments, DocumentFault, isDocumentUrl } from './client-document.ts';
 import { type Client, KIND_NAMES, kindsOf, knownClient, registeredClient, staysLocal } from './clients.ts';
+import { onRecord } from './decisions.ts';
 import type { ConnectDeps } from './deps.ts';
-import { onRecord } from './grants.ts';
 import { consentPage, faultPage } from './page.ts';
 import { type Words, wordsFor } from './words.ts';
 

@@ -9,6 +9,7 @@ import type { Clock } from '../lib/clock.ts';
 import { describeErrno, MachineRefused } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { newToken } from '../lib/token.ts';
+import { OwnerDecisions, onRecord } from './decisions.ts';
 import {
   type CodeTry,
   type GrantState,
@@ -56,14 +57,14 @@ export class Grants {
   readonly #states = new Map<string, GrantState>();
   /** Wrong codes that came while a code was open. */
   readonly #wrongCodes = new Map<string, number>();
-  /** Codes that are on record. */
-  readonly #announced = new Set<string>();
+  readonly #decisions: OwnerDecisions;
   readonly #usedMs = new Map<string, number>();
   /** Those whose state was looked for on the disk. */
   readonly #met = new Set<string>();
 
   /** Reads how the grants stand that there are. */
   constructor(readonly deps: GrantsDeps) {
+    this.#decisions = new OwnerDecisions(deps);
     this.#meet(deps.keys.grants());
   }
 
@@ -102,12 +103,12 @@ export class Grants {
     }
   }
 
-  /** Every minute: puts new codes on record, and forgets what the file of tokens has no more. */
+  /** Every minute: forgets what the file of tokens has no more. */
   sweep(): void {
     const { keys, directory, logger } = this.deps;
     this.openCodes();
     const isGone = (id: string): boolean => !keys.hasGrant(id);
-    for (const memory of [this.#states, this.#wrongCodes, this.#announced, this.#usedMs, this.#met])
+    for (const memory of [this.#states, this.#wrongCodes, this.#usedMs, this.#met])
       for (const id of memory.keys()) if (isGone(id)) memory.delete(id);
     try {
       removeStates(directory, isGone);
@@ -116,7 +117,7 @@ export class Grants {
     }
   }
 
-  /** The grants whose one-time codes can be used now. */
+  /** The grants whose one-time codes can be used now. Puts on record what the owner has done since the last look. */
   openCodes(): GrantRecord[] {
     const now = this.deps.clock.now();
     const grants = this.deps.keys.grants();
@@ -124,21 +125,13 @@ export class Grants {
     const open = grants.filter(
       ({ id, grant }) => this.deps.keys.grant(id) !== undefined && !this.#states.has(id) && now < grant.code_expires_at,
     );
-    for (const grant of open) this.#announce(grant);
+    this.#decisions.note(grants, open, (id) => typeof this.#states.get(id)?.ended === 'string');
     return open;
   }
 
   /** Whether a code waits that nobody can use here, because its grant was made with another key. */
   get hasCodeOfAnotherKey(): boolean {
     return this.deps.keys.hasCodeOfAnotherKey;
-  }
-
-  #announce(record: GrantRecord): void {
-    if (this.#announced.has(record.id)) return;
-    this.#announced.add(record.id);
-    const { client, code_expires_at } = record.grant;
-    const until = new Date(code_expires_at).toISOString();
-    this.deps.trail.grant('code made', onRecord(record), { client, profile: record.profile, code_until: until });
   }
 
   /** The grant that a code opens; undefined for a wrong one, which counts against every code that is open. */
@@ -273,11 +266,6 @@ export class Grants {
 /** How often it is noted that a grant is used. */
 const USE_NOTED_MS = 60_000;
 const WAS_USED = 'that a grant was used';
-
-/** How the record names a grant. */
-export function onRecord({ name, id }: GrantRecord): { readonly id: string; readonly principal: string } {
-  return { id, principal: `${name}#${id}` };
-}
 
 function blankState(id: string): GrantState {
   return {

@@ -2,8 +2,9 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import type { GrantRecord } from '../access/grant.ts';
 import { hashToken } from '../access/token-file.ts';
 import type { RefusedToken } from '../lib/errors.ts';
+import { onRecord } from './decisions.ts';
 import type { GrantState } from './grant-state.ts';
-import { type Grants, onRecord } from './grants.ts';
+import type { Grants } from './grants.ts';
 
 /** How long an access token is good. */
 const ACCESS_MS = 3_600_000;

@@ -42,7 +42,7 @@ export async function serve(): Promise<void> {
   const signIn = openSignIn(deps, keys);
   const listener = new Listener(deps, keys, signIn);
   listener.open();
-  const { recovered, stopJobs } = beginWork(deps, signIn === undefined ? [] : [signIn.job]);
+  const { recovered, stopJobs } = beginWork(deps, signIn?.jobs ?? []);
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);

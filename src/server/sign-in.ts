@@ -16,11 +16,12 @@ import type { Job } from './jobs.ts';
 export interface SignIn {
   /** Knows the access tokens of grants. */
   readonly tokens: MoreTokens;
-  /** Every minute. */
-  readonly job: Job;
+  readonly jobs: readonly Job[];
   door(guessing: GuessingLimiter): SignInDoor;
 }
 
+/** Every second: what the owner does is on record then, also while nobody calls. */
+const LOOK_TIME = '* * * * * *';
 /** Every full minute. */
 const SWEEP_TIME = '0 * * * * *';
 
@@ -52,15 +53,18 @@ export function openSignIn(
   const strangers = new Strangers();
   return {
     tokens,
-    job: {
-      name: 'sweep-grants',
-      cronTime: SWEEP_TIME,
-      run: async () => {
-        grants.sweep();
-        const counts = strangers.take();
-        if (counts !== undefined) trail.agent('strangers at the sign-in', counts);
+    jobs: [
+      { name: 'look-at-grants', cronTime: LOOK_TIME, run: async () => void grants.openCodes() },
+      {
+        name: 'sweep-grants',
+        cronTime: SWEEP_TIME,
+        run: async () => {
+          grants.sweep();
+          const counts = strangers.take();
+          if (counts !== undefined) trail.agent('strangers at the sign-in', counts);
+        },
       },
-    },
+    ],
     door: (guessing) => new ConnectDoor({ issuer, key, grants, tokens, guessing, clock, strangers }),
   };
 }

@@ -231,6 +231,50 @@ describe('a one-time code', () => {
     expect(seen()).toBeUndefined();
   });
 
+  test('is on record, and the yes of the owner, and what ends it at the terminal', () => {
+    const told = (agent: Agent) => agent.lines.map(({ what, why }) => (why === undefined ? what : `${what}: ${why}`));
+    const taken = agentOf(null, false);
+    const { grants } = taken.start();
+    grants.openCodes();
+    writeTokens(taken.path, []);
+    grants.openCodes();
+    grants.openCodes();
+    expect(told(taken)).toEqual(['code made', 'ended: taken back before its client was kept']);
+
+    const kept = agentOf(null, false);
+    const later = kept.start().grants;
+    consentTo(kept, later);
+    writeTokens(kept.path, [keepGrant(kept.key, kept.grant)]);
+    later.openCodes();
+    writeTokens(kept.path, []);
+    later.openCodes();
+    expect(told(kept)).toEqual(['code made', 'consent', 'kept', 'ended: revoked']);
+
+    const late = agentOf(1_800_000_000_000 + HOUR);
+    const last = late.start().grants;
+    last.openCodes();
+    late.pass(HOUR);
+    last.openCodes();
+    expect(told(late)).toEqual(['code made', 'ended: its time is over']);
+    const unanswered = agentOf(null, false);
+    const waiting = unanswered.start().grants;
+    waiting.openCodes();
+    unanswered.pass(HOUR);
+    waiting.openCodes();
+    expect(told(unanswered)).toEqual(['code made', 'ended: nobody kept its client']);
+  });
+
+  test('that the agent has ended is on record once', () => {
+    const agent = agentOf();
+    const { grants } = agent.start();
+    grants.openCodes();
+    grants.end(agent.grant, 'signed out', {});
+    writeTokens(agent.path, []);
+    grants.openCodes();
+    grants.sweep();
+    expect(agent.lines.map(({ what }) => what)).toEqual(['code made', 'ended']);
+  });
+
   test('is on record once', () => {
     const agent = agentOf();
     const { grants } = agent.start();

@@ -76,6 +76,18 @@ describe('a grant is a token', () => {
 });
 
 describe('on record', () => {
+  test('is what the owner does at the terminal, while nobody calls', async () => {
+    const told = () =>
+      server.record.filter(({ token }) => String(token).startsWith('undecided#')).map(({ what }) => what);
+    await using terminal = server.connect('--name', 'undecided', '--client', 'other');
+    await terminal.code();
+    await eventually('the code', () => told().includes('code made'));
+    terminal.signal('SIGINT');
+    await terminal.ended();
+    await eventually('its end', () => told().includes('ended'));
+    expect(told()).toEqual(['code made', 'ended']);
+  });
+
   test('is what came with a code of root’s, from the code to the end, and no secret of it', async () => {
     const { host, tokens } = await server.signIn(HOSTS.claude, 'recorded', '--profile', 'full');
     const newer = await host.refresh(tokens.refresh);
