@@ -7,25 +7,36 @@ const COMMAND_SECONDS = 15;
 
 /**
  * What is wrong with the agent, in a few words; undefined when nothing is: its unit is active, `healthz` answers, and a
- * command through the API comes back. An agent that refuses because it is busy is alive.
+ * command through the API comes back. An agent that refuses because it is busy, or frozen by its owner, is alive.
  */
 export async function findFault(target: Target): Promise<string | undefined> {
   const { state, isActive } = readService(target.unit);
   if (!isActive) return `the unit is ${state}`;
   const health = await askHealth(target.origin);
-  return 'fault' in health ? health.fault : await commandFault(target);
+  if ('fault' in health) return health.fault;
+  return health.isFrozen ? undefined : await commandFault(target);
 }
 
-/** The version of the agent that answers on `origin`, or what is wrong there, in a few words. */
+/** What an agent says of itself. */
+export interface Health {
+  readonly version: string;
+  /** Its owner has frozen the server. */
+  readonly isFrozen: boolean;
+}
+
+/** What the agent that answers on `origin` says, or what is wrong there, in a few words. */
 export async function askHealth(
   origin: string,
   init: BunFetchRequestInit = {},
-): Promise<{ readonly version: string } | { readonly fault: string }> {
-  const answer = await ask(`${origin}/healthz`, init, HEALTH_SECONDS);
-  if ('fault' in answer) return { fault: `healthz ${answer.fault}` };
+  seconds: number = HEALTH_SECONDS,
+): Promise<Health | { readonly fault: string; readonly isGone?: boolean }> {
+  const answer = await ask(`${origin}/healthz`, init, seconds);
+  if ('fault' in answer) return { fault: `healthz ${answer.fault}`, isGone: answer.isGone };
   if (answer.status !== 200) return { fault: `healthz answers ${answer.status}` };
-  const { version } = answer.body;
-  return typeof version === 'string' ? { version } : { fault: 'healthz is not that of Agent3' };
+  const { version, frozen } = answer.body;
+  return typeof version === 'string'
+    ? { version, isFrozen: frozen === true }
+    : { fault: 'healthz is not that of Agent3' };
 }
 
 /** Statuses of an agent that is alive and has no time: too many commands, too many failed logins from here. */
@@ -40,6 +51,8 @@ async function commandFault(target: Target): Promise<string | undefined> {
   const answer = await call(target, 'shell', { cmd: `printf %s ${nonce}`, timeout: COMMAND_SECONDS });
   if ('fault' in answer) return `a command ${answer.fault}`;
   if (answer.status === BUSY) return undefined;
+  // It was frozen meanwhile.
+  if (answer.body['error'] === 'Frozen') return undefined;
   if (answer.status === 403) return 'the token of the settings is refused';
   // A profile that takes no commands, or cannot be had, is a matter of its owner: a restart changes nothing of it.
   if (['Not allowed', 'Profile unavailable'].includes(String(answer.body['error']))) return undefined;
@@ -51,7 +64,9 @@ async function commandFault(target: Target): Promise<string | undefined> {
   return `a command did not give what it printed (${String(status).slice(0, 40)})`;
 }
 
-type Reply = { readonly fault: string } | { readonly status: number; readonly body: Record<string, unknown> };
+type Reply =
+  | { readonly fault: string; readonly isGone: boolean }
+  | { readonly status: number; readonly body: Record<string, unknown> };
 
 function call({ origin, token }: Target, op: string, args: unknown): Promise<Reply> {
   const init = { method: 'POST', headers: { 'x-auth-token': token }, body: JSON.stringify({ op, args }) };
@@ -70,6 +85,6 @@ async function ask(url: string, init: BunFetchRequestInit, seconds: number): Pro
     return { status: response.status, body: typeof body === 'object' && body !== null ? { ...body } : {} };
   } catch (error) {
     const isLate = error instanceof Error && error.name === 'TimeoutError';
-    return { fault: isLate ? `did not answer within ${seconds} s` : 'was not answered' };
+    return { isGone: !isLate, fault: isLate ? `did not answer within ${seconds} s` : 'was not answered' };
   }
 }

@@ -188,6 +188,25 @@ function list(directory: string): string[] {
 /** A command and its input may have 16 MiB each, escaped. */
 const MAX_FILE_BYTES = 256 * 1_048_576;
 
+/** The JSON of a file that root has written; `damaged` where it is none, undefined where there is no file of root's. */
+export function readRootsJson(path: string): unknown {
+  try {
+    return readPlain(path, (fd, { uid, mode }) =>
+      uid !== 0 || (mode & 0o022) !== 0 ? undefined : parsedOr(readFileSync(fd, 'utf8'), 'damaged'),
+    );
+  } catch {
+    return undefined;
+  }
+}
+
+function parsedOr(text: string, otherwise: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return otherwise;
+  }
+}
+
 /** A file's JSON; undefined where it is none, is no plain file, or belongs to another user than `owner`. */
 function readJson(path: string, owner: number | undefined): unknown {
   try {

@@ -1,4 +1,5 @@
 import { type TObject, Type } from '@sinclair/typebox';
+import type { Freeze } from '../access/freeze.ts';
 import type { OperationName } from '../access/profile.ts';
 import type { Clock } from '../lib/clock.ts';
 import { incompleteTail } from '../lib/utf8.ts';
@@ -19,6 +20,9 @@ export const outputFields = {
     { description: 'done, running, timeout, killed, output_limit, lost, denied or waiting (for a person).' },
   ),
   duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
+  frozen: Type.Optional(
+    Type.Boolean({ description: 'True while the owner has frozen the server: the command stands still.' }),
+  ),
   stdout_bytes: Type.Integer({ description: 'Size of the whole standard output, in bytes.' }),
   stderr_bytes: Type.Integer({ description: 'Size of the whole standard error, in bytes.' }),
   truncated: Type.Boolean({ description: 'True when stdout or stderr here is not the whole stream.' }),
@@ -195,4 +199,10 @@ export function leanAnswer(answer: Answer): Answer {
     ...(hasNext && { next_offset, eof }),
     ...more,
   };
+}
+
+/** An answer about a command that waits or runs, which says so while the server is frozen. */
+export function withFrozen(answer: Answer, { isFrozen }: Freeze): Answer {
+  const { status } = answer;
+  return (status === 'running' || status === 'waiting') && isFrozen ? { ...answer, frozen: true } : answer;
 }

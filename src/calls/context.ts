@@ -1,10 +1,11 @@
 import type { Access } from '../access/access.ts';
+import type { Freeze } from '../access/freeze.ts';
 import { lookProfile, OPERATIONS, type OperationName, type Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { Proposals } from '../commands/proposals.ts';
 import type { Contexts } from '../contexts/contexts.ts';
-import type { Clock, Deadline, SignalOnce } from '../lib/clock.ts';
+import { type Clock, type Deadline, SignalOnce } from '../lib/clock.ts';
 import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import type { Turns } from '../lib/shares.ts';
@@ -35,7 +36,7 @@ export interface Call {
   readonly principal: string;
   readonly address: string;
   readonly deadline: Deadline;
-  /** Fires when the agent stops, or the client takes the call back: who waits answers with what there is. */
+  /** Fires when the agent stops, the client takes the call back, or the owner freezes the server: who waits answers. */
   readonly shutdown: SignalOnce;
   /** Fires when the client takes the call back, just before `shutdown`: a command that the call waits for is stopped. */
   readonly cancelled?: SignalOnce;
@@ -80,6 +81,8 @@ export interface CallDeps {
   /** What the work that a client makes long waits for, piece by piece. */
   readonly turns: Turns;
   readonly trail: Trail;
+  /** Whether the owner has frozen the server. */
+  readonly freeze: Freeze;
 }
 
 /** A call with what its token may do. Built once, and passed to every step of the call. */
@@ -151,9 +154,12 @@ export function longestSeconds(limits: Pick<OperationLimits, 'maxExecSeconds' | 
 const FORBIDDEN = ' The profile of this token does not allow ';
 const FORBIDDEN_CHARS = FORBIDDEN.length + OPERATIONS.join(', ').length + 1;
 
-/** Most characters of JSON that the answer of a call may have, with room for what `withForbidden` adds. */
+/** What an answer about a session adds while the server is frozen. */
+const FROZEN_CHARS = '"frozen":true,'.length;
+
+/** Most characters of JSON that the answer of a call may have, with room for what `withForbidden` and `withFrozen` add. */
 export function replyChars({ maxReplyChars, profile }: Pick<CallContext, 'maxReplyChars' | 'profile'>): number {
-  return maxReplyChars - 1 - (profile.operations === undefined ? 0 : FORBIDDEN_CHARS);
+  return maxReplyChars - 1 - FROZEN_CHARS - (profile.operations === undefined ? 0 : FORBIDDEN_CHARS);
 }
 
 export interface OperationDeps extends CallDeps {
@@ -179,12 +185,14 @@ interface PolicySubject {
   readonly readOnly: boolean;
   /** When its line is written; `by itself`: the operation writes lines of its own. */
   readonly recorded: 'before' | 'after' | 'by itself';
+  /** It begins and changes nothing, or ends something: it is done also while the server is frozen. */
+  readonly whileFrozen?: boolean | undefined;
 }
 
 /**
  * The way of every call, whatever its door: the token and its profile are looked at, the profile allows the operation,
- * and the call is on record, what changes something before it is done, what only reads before its answer leaves, and
- * what was refused as well. Throws what `run` throws, `AccessLapsed`, `OperationNotAllowed`, and `MachineRefused` where
+ * the owner has not frozen the server, and the call is on record, what changes something before it is done, what only reads before its answer leaves, and
+ * what was refused as well. Throws what `run` throws, `AccessLapsed`, `OperationNotAllowed`, `Frozen`, and `MachineRefused` where
  * the call cannot be recorded.
  */
 export async function underPolicy<T>(
@@ -194,21 +202,26 @@ export async function underPolicy<T>(
   call: Call,
   run: (context: CallContext) => Promise<T>,
 ): Promise<T> {
-  const { trail } = deps;
-  const { name, needs, readOnly, recorded } = subject;
+  const { trail, freeze } = deps;
+  const { name, needs, readOnly, recorded, whileFrozen } = subject;
   let hasBegun = false;
+  const interrupted = new SignalOnce();
+  const unsubscribes = [call.shutdown, freeze.begun].map((event) => event.subscribe(() => interrupted.fire()));
   try {
     const context = contextOf(deps, call);
     requireOperation(context.profile, needs);
+    if (whileFrozen !== true) freeze.require();
     if (recorded === 'before') trail.operation(name, args, call);
     hasBegun = !readOnly;
-    const answer = await run(context);
+    const answer = await run({ ...context, shutdown: interrupted });
     if (recorded === 'after') trail.operation(name, args, call);
     return answer;
   } catch (thrown) {
     const error = isUnexplained(thrown) ? thrown.with(consequenceOf(name, hasBegun)) : thrown;
     trail.refused(name, args, call, error);
     throw error;
+  } finally {
+    for (const unsubscribe of unsubscribes) unsubscribe();
   }
 }
 
@@ -259,6 +272,7 @@ export async function waitForSlot(deps: OperationDeps, context: CallContext): Pr
     await deps.turns.take(principal);
     return leave;
   } catch (error) {
+    deps.freeze.require('Nothing was run.');
     throw error instanceof TooManyRequests ? error.with(await silentest(deps, context)) : error;
   }
 }

@@ -44,7 +44,13 @@ interface FollowRequest {
   readonly gone: SignalOnce;
 }
 
-const STREAM = { name: 'stream', needs: 'read_session', readOnly: true, recorded: 'after' } as const;
+const STREAM = {
+  name: 'stream',
+  needs: 'read_session',
+  readOnly: true,
+  recorded: 'after',
+  whileFrozen: true,
+} as const;
 
 /** Follows the output of sessions as it is written. */
 export class Followers {
@@ -62,7 +68,8 @@ export class Followers {
       const session = this.parts.store.get(id, context.principal);
       this.#takeSlot(context.principal, request.gone);
       const reader = session.record.look === true ? lookContext(context) : context;
-      return this.#untilRefused(this.#events(session, reader, request));
+      // It goes on behind this call, and through a freeze.
+      return this.#untilRefused(this.#events(session, { ...reader, shutdown: call.shutdown }, request));
     });
   }
 

@@ -14,6 +14,7 @@ import {
 } from '../access/approval-request.ts';
 import { describeRequest, questionOn } from '../access/approval-text.ts';
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
+import { currentFreeze, readFreezes } from '../access/freeze.ts';
 import { unreadable } from '../install/doctor/profile-machine.ts';
 import { readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
@@ -139,12 +140,15 @@ async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', w
     if (!(await waitFor(isGone, LAST_SECONDS, LOOK_MS))) fail(EXIT_FAILURE, notTaken(decisions));
   }
   takeAway(decisions, request.session);
-  const after = await recordAfter(join(sessions, request.session, 'meta.json'));
+  // It waits for the thaw then.
+  const isHeld = verdict === 'approve' && currentFreeze(readFreezes(decisions)) !== undefined;
+  const after = isHeld ? undefined : await recordAfter(join(sessions, request.session, 'meta.json'));
   const isDenied = after === undefined ? verdict === 'deny' : after.status === 'denied';
   if (verdict === 'approve' && isDenied)
     fail(EXIT_FAILURE, `it is approved, and was not run: ${visibleLine(after?.decision?.reason ?? '')}`);
   if (verdict === 'deny' && !isDenied) fail(EXIT_FAILURE, 'it runs: somebody has approved it before you denied it');
-  process.stdout.write(verdict === 'approve' ? 'approved: it runs\n' : 'denied\n');
+  const approved = isHeld ? 'approved: it runs when the server is thawed (sudo agent3 thaw)\n' : 'approved: it runs\n';
+  process.stdout.write(verdict === 'approve' ? approved : 'denied\n');
 }
 
 function notTaken(decisions: string): string {

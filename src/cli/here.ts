@@ -85,6 +85,13 @@ export function approvalPlaces(): { readonly sessions: string; readonly decision
   fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_SESSIONS_DIR and AGENT3_APPROVALS_DIR as for the agent');
 }
 
+/** The directory of decisions: that of the environment, or that of the installed service. */
+export function decisionsHere(): string {
+  const here = placeHere(undefined, 'AGENT3_APPROVALS_DIR', PATHS.approvals);
+  if (here === undefined) fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_APPROVALS_DIR as for the agent');
+  return here === PATHS.approvals ? (readInstalledSettings()['AGENT3_APPROVALS_DIR'] ?? here) : here;
+}
+
 function readInstalledSettings(): Readonly<Record<string, string>> {
   try {
     return parseEnvFile(readFileSync(PATHS.settings, 'utf8'));

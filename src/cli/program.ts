@@ -23,6 +23,8 @@ const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS
     token: 'Create, list, rotate and revoke tokens',
     profile: 'List, check and explain profiles: what a token may do',
     approval: 'Show, approve and deny the commands that wait for approval',
+    freeze: 'Stop everything that clients run, and start nothing more',
+    thaw: 'Let everything continue after a freeze',
     audit: 'Show, search and verify the audit record',
   },
   'Call an agent:': {
@@ -53,6 +55,8 @@ const DEFINITIONS = {
   token: async () => (await import('./token.ts')).defineToken,
   profile: async () => (await import('./profile.ts')).defineProfile,
   approval: async () => (await import('./approval.ts')).defineApproval,
+  freeze: async () => (await import('./freeze.ts')).defineFreeze,
+  thaw: async () => (await import('./freeze.ts')).defineThaw,
   audit: async () => (await import('./audit.ts')).defineAudit,
   exec: async () => (await import('./exec.ts')).defineExec,
   cp: async () => (await import('./cp.ts')).defineCp,
@@ -65,7 +69,7 @@ const DEFINITIONS = {
 };
 
 /** What they do when their output cannot be written; the others end. `connect` ends its grant itself when nobody reads it. */
-const IGNORING: readonly string[] = ['install', 'uninstall', 'watchdog', 'connect'];
+const IGNORING: readonly string[] = ['install', 'uninstall', 'watchdog', 'connect', 'freeze', 'thaw'];
 const WRITING_TO_DESCRIPTORS: readonly string[] = [
   'serve',
   'mcp',

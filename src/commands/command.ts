@@ -1,4 +1,5 @@
 import type { ApprovalRequest } from '../access/approval-request.ts';
+import type { Freeze } from '../access/freeze.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Contexts } from '../contexts/contexts.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
@@ -42,6 +43,8 @@ export interface CommandDeps {
   readonly mask: (words: string) => string;
   /** Where commands get cgroups of their own; undefined: they share the agent's. */
   readonly cgroups: CommandCgroups | undefined;
+  /** Nothing is started while the owner has frozen the server. */
+  readonly freeze: Freeze;
 }
 
 /** An operation on a file that waits for a person in the place of a command. */

@@ -40,6 +40,11 @@ export class Commands {
     this.starts = new DurableStarts(deps);
   }
 
+  /** The processes of each command. */
+  trees(): readonly ProcessTree[] {
+    return [...this.#running.values()].map(({ tree }) => tree);
+  }
+
   /** Commands and left-behind processes under supervision. */
   get supervised(): number {
     return this.#running.size;
@@ -129,9 +134,8 @@ export class Commands {
       const end = this.#running.get(session.id)?.over;
       if (input !== undefined && dialog !== undefined && end !== undefined) {
         const isAsking = (): boolean => this.waitsForInput(session);
-        const tell = (went: Partial<SessionRecord>): void => {
-          if (this.deps.store.has(session)) updateRecord(this.deps, session, went);
-        };
+        const tell = (went: Partial<SessionRecord>): void =>
+          this.deps.store.has(session) ? updateRecord(this.deps, session, went) : undefined;
         this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, isAsking }, tell);
       }
       return end;
@@ -141,11 +145,9 @@ export class Commands {
   }
 
   /** The event of a session's end; undefined when its command is over. */
-  endOf(session: Session): SignalOnce | undefined {
-    const held = this.#held.get(session.id)?.settled;
-    if (session.record.status === 'waiting') return held;
-    if (session.record.status !== 'running') return undefined;
-    return (this.#running.get(session.id) ?? this.starts.get(session.id))?.over ?? held;
+  endOf({ id, record: { status } }: Session): SignalOnce | undefined {
+    if (status !== 'running' && status !== 'waiting') return undefined;
+    return (this.#running.get(id) ?? this.starts.get(id))?.over ?? this.#held.get(id)?.settled;
   }
 
   /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
@@ -155,7 +157,7 @@ export class Commands {
 
   /** What a session's command waits for, in words; undefined where it writes, or nothing tells. Takes 0.1 s. */
   async whySilent(session: Session): Promise<Silence | undefined> {
-    if (!this.#running.has(session.id)) return undefined;
+    if (!this.#running.has(session.id) || this.deps.freeze.isFrozen) return undefined;
     if (session.silentMs(this.deps.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
     const turn = () => this.deps.turns.take(session.record.principal);
     return this.#looks.at(session.id, () => this.treeOf(session).members(), this.#inputs.get(session.id)?.what, turn);
@@ -224,12 +226,9 @@ export class Commands {
     executionSeconds: number,
     { isSandboxed = false, status }: { readonly isSandboxed?: boolean; readonly status?: Status | undefined } = {},
   ): void {
-    const limits: CommandLimits = {
-      executionSeconds,
-      graceSeconds: this.deps.settings.killGraceSeconds,
-      outputBytes: this.deps.settings.maxSessionBytes,
-      ...(isSandboxed && { init: () => status?.init() }),
-    };
+    const { killGraceSeconds: graceSeconds, maxSessionBytes: outputBytes } = this.deps.settings;
+    const init = isSandboxed && { init: () => status?.init() };
+    const limits: CommandLimits = { freeze: this.deps.freeze, executionSeconds, graceSeconds, outputBytes, ...init };
     const startedAt = this.deps.clock.elapsed() - (this.deps.clock.now() - session.record.started_at);
     const tree = this.treeOf(session, process.pid > 0 ? process : undefined);
     const disk = new DiskWatch(session, limits.outputBytes, this.deps.store);

@@ -123,10 +123,10 @@ export interface Walled {
 
 /**
  * Starts a script of sh(1) with its arguments within the walls of a profile. Throws `ProfileUnavailable` where they cannot
- * be made, `MachineRefused` where the machine has no room for it.
+ * be made, `MachineRefused` where the machine has no room for it, and `Frozen`.
  */
 export function startWalled(
-  { account, cgroups }: Pick<CommandDeps, 'account' | 'cgroups'>,
+  { account, cgroups, freeze }: Pick<CommandDeps, 'account' | 'cgroups' | 'freeze'>,
   confinement: Confinement,
   script: string,
   args: readonly string[],
@@ -139,6 +139,7 @@ export function startWalled(
   try {
     if (cgroup === undefined) requireCeilings(confinement, false);
     const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
+    freeze.require('With this profile, files are read by a process of their own.');
     const inputs = (boundary?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
     const child = Bun.spawn([...(boundary?.words ?? []), '/bin/sh', '-c', script, 'agent3', ...args], {
       cwd: '/',

@@ -90,8 +90,8 @@ export function launchRecorded(
 }
 
 /**
- * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` for a directory or an environment the system refuses, `MachineRefused` for what the machine
- * has no room for.
+ * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` for a directory or an environment
+ * the system refuses, `MachineRefused` for what the machine has no room for, and `Frozen`.
  */
 function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, command: NewCommand): Launched {
   const { env, stdin, input: wanted, size, keepsExitCode, confinement } = command;
@@ -122,6 +122,8 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
     const text = fitsArgument(command)
       ? command.cmd
       : passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
+    // Right before the start: in a cgroup that is frozen by then, the start would not return.
+    deps.freeze.require('Nothing was run.');
     if (terminal === undefined) deps.reopened.watch(session);
     const process = startInCgroup(deps, session, confinement, {
       argv: [

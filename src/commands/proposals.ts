@@ -9,6 +9,7 @@ import {
   MAX_WAITING_PER_TOKEN,
   type Verdict,
 } from '../access/approvals.ts';
+import type { Freeze } from '../access/freeze.ts';
 import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import { describeItems } from '../contexts/held-context.ts';
@@ -31,6 +32,7 @@ export interface ProposalDeps {
   readonly clock: Clock;
   readonly access: Access;
   readonly trail: Trail;
+  readonly freeze: Freeze;
   /** Told of each request, beside the record; undefined: nobody is. */
   readonly notify: Announce | undefined;
   /** The user that commands run as. */
@@ -127,10 +129,14 @@ export class Proposals {
       const why = this.#lapse(proposal);
       if (why !== undefined) void hold.withdraw(why);
     }, LOOK_MS);
-    const verdict = await asked;
-    clearInterval(looks);
+    const decided = await asked;
     // On record, a command is approved before it starts.
-    this.#announce(proposal.request, verdict);
+    this.#announce(proposal.request, decided);
+    const { signal } = hold;
+    if (decided.kind === 'approved') await this.deps.freeze.thawed(signal);
+    clearInterval(looks);
+    const isBack = decided.kind === 'approved' && signal.aborted;
+    const verdict: Verdict = isBack ? { kind: 'withdrawn', why: String(signal.reason), by: '' } : decided;
     if (verdict.kind === 'approved') await this.#start(proposal, verdict.by);
     else this.#endProposal(proposal, describeVerdict(proposal.decision, verdict), verdict.kind);
   }

@@ -1,4 +1,5 @@
 import { requestsDirectory, takeAway } from '../access/approval-request.ts';
+import type { Freeze } from '../access/freeze.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Contexts } from '../contexts/contexts.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -20,6 +21,7 @@ export interface RecoveryDeps {
   readonly contexts: Contexts;
   readonly commands: Commands;
   readonly trail: Trail;
+  readonly freeze: Freeze;
 }
 
 /** What an agent found of the sessions that an earlier one left. */
@@ -85,11 +87,13 @@ function endWaiting(session: Session, { clock, store, trail }: RecoveryDeps): []
 function takeUpShell(
   session: Session,
   shell: ProcessIdentity,
-  { commands, contexts, clock, limits }: RecoveryDeps,
+  { commands, contexts, clock, limits, freeze }: RecoveryDeps,
 ): void {
   // A session without a readable record tells no limit of its own.
   const seconds = session.record.execution_seconds || limits.maxExecSeconds;
-  const left = seconds - (clock.now() - session.record.started_at) / 1000;
+  const { started_at } = session.record;
+  const ranMs = clock.now() - started_at - freeze.msBetween(started_at, clock.now());
+  const left = seconds - ranMs / 1000;
   try {
     session.update({ process: shell, execution_seconds: seconds });
   } finally {

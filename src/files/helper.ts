@@ -1,3 +1,4 @@
+import type { Freeze } from '../access/freeze.ts';
 import { notRun } from '../commands/boundary.ts';
 import type { Confinement } from '../commands/confinement.ts';
 import { startWalled, type Walled } from '../commands/helper.ts';
@@ -13,6 +14,7 @@ import type { SessionId } from '../sessions/record.ts';
 export interface HelperDeps {
   readonly account: Account;
   readonly cgroups: CommandCgroups | undefined;
+  readonly freeze: Freeze;
 }
 
 /** A helper that has not answered within this holds nobody up any longer. */

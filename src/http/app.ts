@@ -178,7 +178,8 @@ function publicly(deps: AppDeps, exchange: HttpExchange, answer: Answering): Res
 
 function health(deps: AppDeps, exchange: Exchange): Response {
   const stopping = deps.shutdown.fired;
-  const body = { status: stopping ? 'shutting down' : 'ok', version: deps.version };
+  const frozen = deps.freeze.isFrozen && { frozen: true };
+  const body = { status: stopping ? 'shutting down' : 'ok', version: deps.version, ...frozen };
   return respond(deps, exchange, stopping ? 503 : 200, body);
 }
 

@@ -9,6 +9,7 @@ export interface Gauges {
   queued(): number;
   /** Commands that wait for a person. */
   unapproved(): number;
+  frozen(): number;
   sessions(): number;
   sessionBytes(): number;
 }
@@ -47,6 +48,7 @@ export class Metrics {
     this.#gauge('agent3_commands_running', 'Commands that run now.', gauges.running);
     this.#gauge('agent3_commands_queued', 'Commands that wait for their turn.', gauges.queued);
     this.#gauge('agent3_commands_waiting', 'Commands that wait for approval.', gauges.unapproved);
+    this.#gauge('agent3_frozen', '1 while the owner has frozen the server, else 0.', gauges.frozen);
     this.#gauge('agent3_sessions', 'Sessions that are kept.', gauges.sessions);
     this.#gauge('agent3_session_bytes', 'Output of all sessions.', gauges.sessionBytes);
     this.#gauge('process_resident_memory_bytes', 'Resident memory of the agent.', process.memoryUsage.rss);

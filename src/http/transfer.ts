@@ -1,3 +1,4 @@
+import type { CallDeps } from '../calls/context.ts';
 import type { Download } from '../files/download.ts';
 import { type TransferResult, tooLarge } from '../files/transfer.ts';
 import type { Transfers } from '../files/transfers.ts';
@@ -40,7 +41,7 @@ interface TransferAnswer {
 }
 
 /** What links work with. */
-export interface TransferRouteDeps extends AnswerDeps {
+export interface TransferRouteDeps extends AnswerDeps, Pick<CallDeps, 'freeze'> {
   readonly transfers: Transfers;
   readonly shutdown: SignalOnce;
 }
@@ -56,13 +57,18 @@ export async function serveTransfer(
   exchange: HttpExchange,
 ): Promise<Response> {
   if (deps.shutdown.fired) throw new ShuttingDown();
-  const { response, sent } = await answer(deps.transfers, secret, exchange);
+  deps.freeze.require('The link keeps its ten minutes.');
+  const { response, sent } = await answer(deps, secret, exchange);
   response.headers.set('x-request-id', exchange.id);
   void sent.then((bytes) => log(deps, exchange, { status: response.status, bytes, error: undefined }));
   return response;
 }
 
-async function answer(transfers: Transfers, secret: string, exchange: HttpExchange): Promise<TransferAnswer> {
+async function answer(
+  { transfers, freeze }: TransferRouteDeps,
+  secret: string,
+  exchange: HttpExchange,
+): Promise<TransferAnswer> {
   const { request, address } = exchange;
   const result = transfers.resultOf(secret);
   if (result !== undefined && request.method === 'HEAD') return whole(410, resultHeaders(result));
@@ -71,7 +77,7 @@ async function answer(transfers: Transfers, secret: string, exchange: HttpExchan
   const allow = transfer.kind === 'download' ? 'GET, HEAD' : 'PUT, HEAD';
   if (!allow.split(', ').includes(request.method))
     throw new MethodNotAllowed(allow, `This link is for ${transfer.kind}: it takes ${allow}.`);
-  if (transfer.kind === 'upload') return await answerUpload(transfer, request, address);
+  if (transfer.kind === 'upload') return await answerUpload(transfer, request, address, freeze);
   if (PREVIEWS.test(request.headers.get('user-agent') ?? '') || request.headers.has('sec-purpose'))
     throw new RouteNotFound('This link is for a download, not for a preview.');
   return await answerDownload(transfer, request, address);
@@ -93,7 +99,12 @@ function digestHeader(sha256: string): Record<string, string> {
   return { 'repr-digest': `sha-256=:${Buffer.from(sha256, 'hex').toString('base64')}:` };
 }
 
-async function answerUpload(transfer: Upload, request: Request, address: string): Promise<TransferAnswer> {
+async function answerUpload(
+  transfer: Upload,
+  request: Request,
+  address: string,
+  freeze: CallDeps['freeze'],
+): Promise<TransferAnswer> {
   if (request.method === 'HEAD') return whole(200, { 'upload-offset': String(transfer.received) });
   const { offset, total } = contentRange(request.headers);
   const announced = Number(request.headers.get('content-length') ?? 0);
@@ -104,6 +115,7 @@ async function answerUpload(transfer: Upload, request: Request, address: string)
       return whole(202, { 'upload-offset': String(received) }, { received, bytes: total });
     if (total !== undefined && received > total)
       throw new InvalidRequest(`Content-Range says ${total} bytes, and ${received} came. Send the file again.`);
+    freeze.require('What has come is kept.');
     const done = await transfer.commit(address);
     return whole(done['status'] === 'waiting' ? 202 : 201, digestHeader(String(done['sha256'])), done);
   });

@@ -14,6 +14,8 @@ import { InstallFault, readText } from './machine.ts';
 export interface Service extends ServiceState {
   /** Commands, and processes they left, that it looks after. */
   readonly commands: number;
+  /** Its owner has frozen the server. */
+  readonly isFrozen: boolean;
   /** How many of them a restart would end. */
   readonly waitedFor: number;
 }
@@ -21,8 +23,9 @@ export interface Service extends ServiceState {
 /** Asks systemd for the state of the service. */
 export function serviceState(): Service {
   const state = readService(SERVICE);
-  const { commands, outliving } = parseServiceStatus(state.statusText);
-  return { ...state, commands, waitedFor: commands - outliving };
+  const { commands, outliving, isFrozen } = parseServiceStatus(state.statusText);
+  // What is frozen does not end: a restart waits for none of it.
+  return { ...state, commands, isFrozen, waitedFor: isFrozen ? 0 : commands - outliving };
 }
 
 /** Whether the agent that runs was started from an executable that has been replaced since, say by a package. */
@@ -77,6 +80,7 @@ export interface Installed {
     readonly active: boolean;
     readonly starts_at_boot: boolean;
     readonly commands: number;
+    readonly frozen: boolean;
     /** The version that answers on the URL; null where none does. */
     readonly answers: string | null;
   } | null;
@@ -103,18 +107,18 @@ export async function lookAtInstalled(root: string): Promise<Installed | undefin
 }
 
 async function lookAtService(origin: string): Promise<Installed['service']> {
-  const { isActive, isEnabled, commands } = serviceState();
-  return { active: isActive, starts_at_boot: isEnabled, commands, answers: (await versionOn(origin)) ?? null };
+  const { isActive, isEnabled, commands, isFrozen: frozen } = serviceState();
+  return { active: isActive, starts_at_boot: isEnabled, commands, frozen, answers: (await versionOn(origin)) ?? null };
 }
 
 /** The same in a few lines. */
 export function describeInstalled({ binary, version, user, url, watchdog, domain, service }: Installed): string {
   const about = `binary     ${binary}: ${version ?? 'cannot be run here'}`;
   if (service === null) return `${about}\nuser       ${user}\nstaged, for ${url}`;
-  const { active, starts_at_boot, commands, answers } = service;
+  const { active, starts_at_boot, commands, frozen, answers } = service;
   return [
     about,
-    `service    ${active ? 'active' : 'not active'}, ${starts_at_boot ? 'starts at boot' : 'does not start at boot'}, ${commands} commands running`,
+    `service    ${active ? 'active' : 'not active'}, ${starts_at_boot ? 'starts at boot' : 'does not start at boot'}, ${commands} commands ${frozen ? 'frozen (agent3 thaw)' : 'running'}`,
     `answers    ${answers === null ? 'no' : `version ${answers}`} on ${url}`,
     `user       ${user}`,
     `watchdog   ${watchdog}`,

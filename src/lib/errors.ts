@@ -132,6 +132,15 @@ export class ShuttingDown extends refusal(503, 'Shutting down') {
   }
 }
 
+/** The owner has frozen the server. Without a time to come back: he may thaw it in an hour, or tomorrow. */
+export class Frozen extends refusal(503, 'Frozen') {
+  constructor(reason: string, consequence: string) {
+    super(
+      `The owner has frozen this server (${reason}). ${consequence} read_session, list_sessions and server_info still answer; repeat the call after the thaw.`,
+    );
+  }
+}
+
 /** The profile of a token does not allow an operation. Not 403, which reads as a wrong token. */
 export class OperationNotAllowed extends refusal(400, 'Not allowed') {}
 

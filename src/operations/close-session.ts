@@ -22,6 +22,7 @@ export function closeSessionOperation(deps: OperationDeps): Operation {
     result: Type.Object({ status: Type.Literal('closed') }),
     destructive: true,
     readOnly: false,
+    whileFrozen: true,
     run: async ({ session: id, context }, call) => {
       if ((id === undefined) === (context === undefined)) throw new InvalidArguments(ONE_OF_BOTH);
       if (context !== undefined) contexts.remove(call.principal, context);

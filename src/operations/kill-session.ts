@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox';
-import { type Hint, messageOf, stateOf } from '../calls/answer.ts';
+import { type Hint, messageOf, outputFields, stateOf } from '../calls/answer.ts';
 import type { OperationDeps } from '../calls/context.ts';
 import { SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
@@ -25,16 +25,20 @@ export function killSessionOperation(deps: OperationDeps): Operation {
     result: Type.Object({
       session: Type.String({ description: 'Id of the session.' }),
       status: Type.String({ description: 'State of the command after the signal.' }),
+      frozen: outputFields.frozen,
       exit_code: Type.Union([Type.Integer(), Type.Null()], { description: 'Exit code; null while it runs.' }),
       signalled: Type.Integer({ description: 'How many processes got the signal.' }),
       message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
     }),
     destructive: true,
     readOnly: false,
+    whileFrozen: true,
     normalize: (args) => ({ ...args, ...signalOf(args['signal']) }),
     run: async ({ session: id, signal }, call) => {
       const session = store.get(id, call.principal);
       const isWaiting = session.record.status === 'waiting';
+      // What is stopped by a signal would run again with most of them.
+      if (signal !== 'KILL' && !isWaiting) deps.freeze.require('kill_session takes signal KILL alone meanwhile.');
       const signalled = await commands.signal(session, signal, call.deadline.orAfter(WAIT_SECONDS));
       const { status, exit_code } = session.record;
       return {

@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { messageOf } from '../calls/answer.ts';
+import { messageOf, outputFields, withFrozen } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars } from '../calls/context.ts';
 import { TAKEN_BACK } from '../calls/status-hints.ts';
 import { asSessionId, SESSION_STATUSES } from '../sessions/record.ts';
@@ -23,6 +23,7 @@ export function listSessionsOperation(parts: OperationDeps): Operation {
     result: resultSchema,
     destructive: false,
     readOnly: true,
+    whileFrozen: true,
     run: async (given, call, ignored) => {
       // There may be many thousand sessions to look through.
       await parts.turns.take(call.principal);
@@ -50,6 +51,7 @@ const argsSchema = Type.Object({
 const sessionSchema = Type.Object({
   session: Type.String({ description: 'Id of the session.' }),
   status: Type.String({ description: 'done, running, timeout, killed, output_limit, lost, denied or waiting.' }),
+  frozen: outputFields.frozen,
   cmd: Type.String({ description: 'The beginning of the command.' }),
   started_at: Type.String({ description: 'Start, ISO 8601, UTC.' }),
   duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
@@ -90,7 +92,8 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
     .filter(({ record }) => given.status === undefined || record.status === given.status);
   // Ids sort by the time they were made.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
-  const rows = (from === -1 ? [] : matching.slice(from, from + given.limit)).map((one) => row(one, parts.clock.now()));
+  const listed = from === -1 ? [] : matching.slice(from, from + given.limit);
+  const rows = listed.map((one) => withFrozen(row(one, parts.clock.now()), parts.freeze));
   const contexts = contextsOf(parts, call);
   const page = rows.slice(0, fitting(rows, replyChars(call) - FRAME_CHARS - JSON.stringify(contexts).length));
   const isLast = from === -1 || from + page.length >= matching.length;
@@ -98,7 +101,7 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
   return {
     sessions: page,
     total: matching.length,
-    next_before: isLast ? null : (page.at(-1)?.session ?? null),
+    next_before: isLast ? null : (listed[page.length - 1]?.id ?? null),
     ...contexts,
     ...messageOf(
       wrongBefore

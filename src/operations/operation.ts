@@ -1,5 +1,6 @@
 import { KindGuard, type Static, type TObject, type TSchema } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { withFrozen } from '../calls/answer.ts';
 import {
   type Answer,
   type Call,
@@ -46,6 +47,8 @@ export interface OperationDefinition<Args extends TObject> {
   readonly files?: readonly string[];
   /** It writes its own lines of the record. */
   readonly recordsItself?: boolean;
+  /** See `PolicySubject`. */
+  readonly whileFrozen?: boolean;
   /** Whether this machine has what it needs; undefined: every machine has. */
   isOffered?(): Promise<boolean>;
   /** Arguments in another form than `args` states, brought into that one before they are checked. */
@@ -67,7 +70,7 @@ export function defineOperation<Args extends TObject>(
   const parse = argumentParser(definition);
   const recorded = recordsItself ? 'by itself' : readOnly ? 'after' : 'before';
   let wasOffered = true;
-  const subject = { name, needs: name, readOnly, recorded } as const;
+  const subject = { name, needs: name, readOnly, recorded, whileFrozen: definition.whileFrozen } as const;
   return {
     name,
     summary,
@@ -86,7 +89,8 @@ export function defineOperation<Args extends TObject>(
     invoke: (raw, call) =>
       underPolicy(deps, subject, raw, call, async (context) => {
         const { value, ignored } = parse(raw);
-        return withForbidden(await definition.run(value, context, ignored), context.profile);
+        const answer = await definition.run(value, context, ignored);
+        return withFrozen(withForbidden(answer, context.profile), deps.freeze);
       }),
   };
 }

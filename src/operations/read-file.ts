@@ -29,6 +29,7 @@ export function readFileOperation(deps: OperationDeps): Operation {
     }),
     destructive: false,
     readOnly: true,
+    whileFrozen: true,
     recordsItself: true,
     run: (given, context, ignored) => readFile(deps, given, context, ignored),
   });

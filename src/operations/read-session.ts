@@ -23,6 +23,7 @@ export function readSessionOperation(parts: OperationDeps): Operation {
     result: Type.Object({ ...sliceFields, matches: Type.Optional(matchesField) }),
     destructive: false,
     readOnly: true,
+    whileFrozen: true,
     run: async (given, called, ignored) => {
       const session = parts.store.get(given.session, called.principal);
       const call = session.record.look === true ? lookContext(called) : called;

@@ -1,6 +1,7 @@
 import { readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptime } from 'node:os';
 import { type Static, Type } from '@sinclair/typebox';
+import { reasonOf } from '../access/freeze.ts';
 import { type Profile, userOf } from '../access/profile.ts';
 import { messageOf } from '../calls/answer.ts';
 import type { CallContext, OperationDeps } from '../calls/context.ts';
@@ -21,6 +22,7 @@ export function serverInfoOperation(parts: OperationDeps): Operation {
     result: resultSchema,
     destructive: false,
     readOnly: true,
+    whileFrozen: true,
     run: async (_given, context, ignored) => ({
       ...describe(parts, context),
       ...(await lookField(parts, context)),
@@ -48,6 +50,12 @@ const resultSchema = Type.Object({
   shell: Type.String({ description: 'Shell that runs commands.' }),
   time: Type.String({ description: 'Time on the server, ISO 8601, UTC.' }),
   time_zone: Type.String({ description: 'Time zone of the server.' }),
+  frozen: Type.Optional(
+    Type.Object(
+      { reason: Type.String(), since: Type.String({ description: 'ISO 8601, UTC.' }) },
+      { description: 'While the owner has frozen the server: nothing begins, and commands stand still.' },
+    ),
+  ),
   sessions_running: Type.Integer({ description: 'Commands that run now.' }),
   limits: Type.Object({
     reply_seconds: Type.Number({ description: 'An answer leaves within this time.' }),
@@ -83,9 +91,10 @@ const resultSchema = Type.Object({
 });
 
 function describe(
-  { home, user, store, commands, clock }: OperationDeps,
+  { home, user, store, commands, clock, freeze }: OperationDeps,
   { profile, limits }: CallContext,
 ): Static<typeof resultSchema> {
+  const frozen = freeze.current;
   const runsAs = userOf(profile, process.geteuid?.() === 0);
   return {
     hostname: hostname(),
@@ -102,6 +111,9 @@ function describe(
     shell: limits.shell,
     time: new Date(clock.now()).toISOString(),
     time_zone: Intl.DateTimeFormat().resolvedOptions().timeZone,
+    ...(frozen !== undefined && {
+      frozen: { reason: reasonOf(frozen), since: new Date(frozen.since).toISOString() },
+    }),
     sessions_running: commands.supervised,
     limits: {
       reply_seconds: limits.replySeconds,

@@ -225,16 +225,17 @@ function closedBefore({ record }: Session): SessionNotFound {
 
 /** What the answer says beside the record. */
 async function notesOn(
-  { store, commands }: OperationDeps,
+  deps: OperationDeps,
   { session, isRepeat }: Found,
   { cmd }: ShellArguments,
   context: CallContext,
   asked: readonly Hint[],
 ): Promise<Notes> {
+  const { store, commands } = deps;
   const more = [
     isRepeat ? repeatHint(session, cmd) : undefined,
     fullDiskHint(mayLackOutput(session) && store.isDiskFull()),
-    stoppingHint(session, context),
+    deps.freeze.isFrozen ? undefined : stoppingHint(session, context),
     ...asked,
   ];
   const silence = await commands.whySilent(session);

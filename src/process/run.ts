@@ -5,6 +5,7 @@ import { afterLastWrites } from './last-writes.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
 import type { ExitStatus, WatchedProcess } from './start.ts';
 import { kill, terminate } from './terminate.ts';
+import { type Standing, TimeLimit } from './time-limit.ts';
 import { type ProcessTree, sendSignal } from './tree.ts';
 
 /** Why a command is over. */
@@ -21,6 +22,7 @@ export interface Outcome {
 
 /** What a command may take. */
 export interface CommandLimits {
+  readonly freeze: Standing;
   readonly executionSeconds: number;
   /** Between SIGTERM and SIGKILL. */
   readonly graceSeconds: number;
@@ -35,6 +37,7 @@ export type StopReason = Extract<EndReason, 'killed' | 'output_limit'>;
 
 /** A command under supervision, from its start to the end of its last process. */
 export interface RunningCommand {
+  readonly tree: ProcessTree;
   /** The shell has ended, or the whole tree was stopped: the outcome is there. */
   readonly over: SignalOnce;
   /** No process of the tree is left; later than `over` when the command left processes behind. */
@@ -83,6 +86,7 @@ export function supervise(
   };
   void life();
   return {
+    tree,
     over,
     settled,
     outcome: () => outcome,
@@ -127,7 +131,7 @@ async function firstReason(
   output: OutputLimit,
   stopped: SignalOnce,
 ): Promise<EndReason> {
-  using time = new TimeLimit(limits.executionSeconds);
+  using time = new TimeLimit(limits.executionSeconds, limits.freeze);
   const first = await firstOf({
     exited: process.exited,
     timeout: time.reached,
@@ -154,9 +158,11 @@ async function endTree(
     const left = look();
     return left.length === 0 ? 0 : (await afterLastWrites(left, look)).length;
   }
-  // What floods the disk gets no grace in which it could go on.
+  // What floods the disk gets no grace in which it could go on, and what is frozen could do nothing with it.
   const left =
-    reason === 'output_limit' ? await kill(tree) : await terminate(tree, limits.graceSeconds, output.exceeded);
+    reason === 'output_limit' || limits.freeze.isFrozen
+      ? await kill(tree)
+      : await terminate(tree, limits.graceSeconds, output.exceeded);
   await Deadline.after(REAP_SECONDS).waitFor(process.exited);
   return left;
 }
@@ -187,24 +193,10 @@ async function lingerOn(
   output: OutputLimit,
   stopped: SignalOnce,
 ): Promise<number> {
-  if (output.exceeded.fired) return kill(tree);
+  if (output.exceeded.fired || (stopped.fired && limits.freeze.isFrozen)) return kill(tree);
   if (stopped.fired) return terminate(tree, limits.graceSeconds, output.exceeded);
   await Deadline.after(LINGER_LOOK_SECONDS).waitFor(output.exceeded, stopped);
   return tree.members(LINGER_LOOK_SECONDS * 500).length;
-}
-
-/** Fires when a command has run for `seconds`. */
-class TimeLimit implements Disposable {
-  readonly reached = new SignalOnce();
-  readonly #timer: ReturnType<typeof setTimeout>;
-
-  constructor(seconds: number) {
-    this.#timer = setTimeout(() => this.reached.fire(), seconds * 1000);
-  }
-
-  [Symbol.dispose](): void {
-    clearTimeout(this.#timer);
-  }
 }
 
 /**

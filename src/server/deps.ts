@@ -2,11 +2,13 @@ import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Access } from '../access/access.ts';
 import { Approvals, notifier } from '../access/approvals.ts';
+import { Freeze } from '../access/freeze.ts';
 import { type SendNotification, webhook } from '../access/webhook.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
+import { Standstill } from '../commands/standstill.ts';
 import { Contexts } from '../contexts/contexts.ts';
 import type { FileDeps } from '../files/change.ts';
 import { type LinkOperationDeps, Transfers } from '../files/transfers.ts';
@@ -29,6 +31,8 @@ export interface Deps extends LinkOperationDeps, FileDeps {
   readonly logger: Logger;
   readonly shutdown: SignalOnce;
   readonly cgroups: CommandCgroups | undefined;
+  /** Holds what the owner has frozen. */
+  readonly standstill: Standstill;
   readonly approvals: Approvals;
   /** Undefined: nobody is told. */
   readonly tellOwner: SendNotification | undefined;
@@ -52,6 +56,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const notify = tellOwner && notifier(tellOwner, hostname(), mask);
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
+  const freeze = new Freeze(config.approvalsDirectory, logger);
   const turns = new Turns();
   const contexts = new Contexts(config.sessionsDirectory, clock);
   const shared = {
@@ -66,6 +71,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     cgroups,
     trail,
     mask,
+    freeze,
     reopened: new Reopened(),
   };
   const commands = new Commands({ settings: config, ...shared });
@@ -87,6 +93,8 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     gate,
     turns,
     approvals,
+    freeze,
+    standstill: new Standstill(freeze, cgroups, () => commands.trees()),
     tellOwner,
     proposals: new Proposals({ ...shared, access, notify, user: account.name }, commands, approvals),
     trail,
@@ -95,6 +103,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     versions: new Versions(join(config.sessionsDirectory, '.versions'), clock, (bytes) => store.grow(bytes)),
     transfers: new Transfers({
       account,
+      freeze,
       cgroups,
       access,
       clock,

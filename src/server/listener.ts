@@ -58,6 +58,7 @@ export class Listener implements Listening {
       transfers: deps.transfers,
       accessLog: new AccessLog(deps.logger, systemClock),
       shutdown: deps.shutdown,
+      freeze: deps.freeze,
       replySeconds: deps.config.replySeconds,
       maxReplyChars: deps.config.maxReplyChars,
       trustedProxies: deps.config.trustedProxies,
@@ -157,7 +158,7 @@ export class Listener implements Listening {
   }
 }
 
-function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
+function gaugesOf({ commands, gate, approvals, freeze, store }: Deps): Gauges {
   const open = (): Session[] => [...store.all()].filter(({ record }) => !record.closed);
   const bytesOf = (session: Session): number =>
     commands.isSupervised(session) ? session.diskBytes() : outputOnDisk(session.record);
@@ -165,6 +166,7 @@ function gaugesOf({ commands, gate, approvals, store }: Deps): Gauges {
     running: () => open().filter(({ record }) => record.status === 'running').length,
     queued: () => gate.waiting,
     unapproved: () => approvals.count,
+    frozen: () => Number(freeze.isFrozen),
     sessions: () => open().length,
     sessionBytes: () => open().reduce((sum, session) => sum + bytesOf(session), 0),
   };

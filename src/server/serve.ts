@@ -80,26 +80,28 @@ const SIGNS_PER_WATCHDOG = 3;
  * Tells systemd (sd_notify(3)) that the agent is ready, how many commands run, that it lives, and that it stops. The
  * signs of life come from the event loop: an agent that hangs sends none, and is killed and started again.
  */
-export function reportTo(manager: ServiceManager, { shutdown, commands, logger }: Deps): void {
+export function reportTo(manager: ServiceManager, { shutdown, commands, freeze, logger }: Deps): void {
   if (manager.notifySocket === undefined) return;
   const notify = openNotifySocket(manager.notifySocket);
   const status = (): string => {
     const { supervised, outliving } = commands;
-    return `STATUS=${formatServiceStatus({ commands: supervised, outliving })}\n`;
+    return `STATUS=${formatServiceStatus({ commands: supervised, outliving, isFrozen: freeze.isFrozen })}\n`;
   };
   if (!notify(`READY=1\n${status()}`)) logger.warn('the service manager takes no notification');
   if (manager.watchdogMs !== undefined) {
     setInterval(() => notify('WATCHDOG=1\n'), manager.watchdogMs / SIGNS_PER_WATCHDOG).unref();
   }
   let isDue = false;
-  commands.watchCount(() => {
+  const changed = (): void => {
     if (isDue) return;
     isDue = true;
     setTimeout(() => {
       isDue = false;
       if (!shutdown.fired) notify(status());
     }, STATUS_DELAY_MS);
-  });
+  };
+  commands.watchCount(changed);
+  freeze.subscribe(changed);
   shutdown.subscribe(() => notify('STOPPING=1\nSTATUS=stopping'));
 }
 

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'bun:test';
+import { Freeze } from '../../src/access/freeze.ts';
 import { BUILT_IN, type Profile } from '../../src/access/profile.ts';
 import { Trail } from '../../src/audit/trail.ts';
 import { messageOf } from '../../src/calls/answer.ts';
@@ -29,6 +30,7 @@ class Server {
     limits: LIMITS,
     secrets: { values: [] },
     turns: new Turns(),
+    freeze: new Freeze(undefined, { warn: () => {} } as never),
     trail: new Trail(
       {
         write: ({ op }) => void this.lines.push(String(op)),

@@ -5,6 +5,7 @@ export const NO_GAUGES: Gauges = {
   running: () => 0,
   queued: () => 0,
   unapproved: () => 0,
+  frozen: () => 0,
   sessions: () => 0,
   sessionBytes: () => 0,
 };

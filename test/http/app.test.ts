@@ -61,6 +61,7 @@ const parts = {
   transfers: deps.transfers,
   accessLog: new AccessLog(logger, systemClock),
   shutdown: deps.shutdown,
+  freeze: deps.freeze,
   replySeconds: 10,
   maxReplyChars: 100_000,
   trustedProxies: config.trustedProxies,

@@ -5,6 +5,7 @@ import { findFault } from '../../../ops/watchdog/check.ts';
 import { runCommand } from '../../../ops/watchdog/command.ts';
 import { unitProperties } from '../../../ops/watchdog/service.ts';
 import { addressOf, readTarget } from '../../../ops/watchdog/target.ts';
+import { currentFreeze, readFreezes, reasonOf } from '../../access/freeze.ts';
 import { isKnownVariable } from '../../settings/config.ts';
 import { installedBinary, type Manifest } from '../installed.ts';
 import { PATHS, SERVICE, WATCHDOG_TIMER } from '../layout.ts';
@@ -21,7 +22,7 @@ const NEED_SERVICE = ['health', 'cgroup', ...NEED_ANSWER] as const;
 
 /** The unit: does it run, and does it start at boot. */
 export function unitFinding(): Found {
-  const { isActive, isEnabled, isSwitchedOff, commands } = serviceState();
+  const { isActive, isEnabled, isSwitchedOff, commands, isFrozen } = serviceState();
   if (isSwitchedOff) {
     return bad('switched off by its owner', 'to have it again: systemctl enable --now agent3', NEED_SERVICE);
   }
@@ -29,7 +30,7 @@ export function unitFinding(): Found {
     return bad(`not active. ${whyNot()}`, `systemctl start agent3; ${LOOK}`, NEED_SERVICE);
   }
   if (!isEnabled) return bad('active, and does not start at boot', 'systemctl enable agent3');
-  return good(`active, starts at boot; ${commands} commands running`);
+  return good(`active, starts at boot; ${commands} commands ${isFrozen ? 'frozen' : 'running'}`);
 }
 
 /** Does it answer, and is what runs what is installed. */
@@ -46,9 +47,14 @@ export async function healthFinding(manifest: Manifest, values: Readonly<Record<
   return good(`${url} answers, version ${running}`);
 }
 
-/** Does a real command come back. */
+const isoTime = (ms: number): string => new Date(ms).toISOString();
+
+/** Does a real command come back. A freeze is the wish of the owner, and no fault. */
 export async function commandFinding(values: Readonly<Record<string, string>>): Promise<Found> {
   if (!values['AGENT3_API_TOKEN']) return bad('the settings have no token', 'agent3 install makes one');
+  const freeze = currentFreeze(readFreezes(values['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
+  if (freeze !== undefined)
+    return good(`frozen by ${freeze.by} since ${isoTime(freeze.since)} (${reasonOf(freeze)}): no command was tried`);
   const fault = await findFault(readTarget(SERVICE, values));
   return fault === undefined ? good('a real command came back') : bad(fault, LOOK);
 }

@@ -163,6 +163,7 @@ describe('the door, with the tools, prompts and resources of the suite’s sampl
     transfers: deps.transfers,
     accessLog: new AccessLog(logger, systemClock),
     shutdown: deps.shutdown,
+    freeze: deps.freeze,
     replySeconds: 10,
     maxReplyChars: config.maxReplyChars,
     trustedProxies: config.trustedProxies,

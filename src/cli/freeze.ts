@@ -1,0 +1,65 @@
+import type { Command } from '@commander-js/extra-typings';
+import { addressOf } from '../../ops/watchdog/target.ts';
+import { reasonOf } from '../access/freeze.ts';
+import { type FreezePlace, freezeServer, thawServer } from '../install/freezing.ts';
+import { installedSettings } from '../install/installed.ts';
+import { PATHS } from '../install/layout.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { EXIT_USAGE, fail } from './exit.ts';
+import { decisionsHere } from './here.ts';
+import { runInstaller, writeLine } from './install.ts';
+
+/** `agent3 freeze`. */
+export function defineFreeze(command: Command): void {
+  command
+    .argument('[reason...]', 'why, for the clients')
+    .addHelpText('after', FREEZE_HELP)
+    .action((words) => {
+      const place = freezePlace('freeze');
+      return runInstaller(async () => {
+        const { freeze, wasBefore, withoutSystemd } = await freezeServer(place, words.join(' '));
+        const since = new Date(freeze.since).toISOString();
+        writeLine(
+          wasBefore
+            ? `The server is frozen already, since ${since}, by ${freeze.by} (${reasonOf(freeze)}).`
+            : 'The server is frozen: nothing starts, and what runs stands still. To let it continue: sudo agent3 thaw',
+        );
+        if (withoutSystemd !== undefined)
+          writeLine(
+            `Note: ${withoutSystemd}. So the agent stops its commands by SIGSTOP, which other processes of its user can undo.`,
+          );
+      });
+    });
+}
+
+const FREEZE_HELP = `
+Only root freezes and thaws. Every call that starts or changes something is answered 503 Frozen with the reason;
+reading continues. Time limits stand still. The freeze survives restarts of the agent and of the machine.
+Not reached: what a command has started outside of the agent, by cron, systemd-run, a container or another user.
+
+Examples:
+  sudo agent3 freeze
+  sudo agent3 freeze 'I look at what happened to the backup'
+  sudo agent3 thaw`;
+
+/** `agent3 thaw`. */
+export function defineThaw(command: Command): void {
+  command.action(() => {
+    const place = freezePlace('thaw');
+    return runInstaller(() => {
+      const freeze = thawServer(place);
+      writeLine(freeze === undefined ? 'The server is not frozen.' : 'The server is thawed: everything continues.');
+    });
+  });
+}
+
+function freezePlace(verb: string): FreezePlace {
+  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 ${verb}`);
+  const { SUDO_USER, LOGNAME } = processEnvironment();
+  const decisions = decisionsHere();
+  return {
+    decisions,
+    by: (SUDO_USER ?? LOGNAME ?? 'root').slice(0, 100),
+    origin: decisions === PATHS.approvals ? addressOf(installedSettings()).origin : undefined,
+  };
+}

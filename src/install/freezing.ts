@@ -1,0 +1,102 @@
+import { askHealth } from '../../ops/watchdog/check.ts';
+import { runCommand } from '../../ops/watchdog/command.ts';
+import { unitProperties } from '../../ops/watchdog/service.ts';
+import { distrust } from '../access/approval-request.ts';
+import { currentFreeze, type FreezeEntry, MAX_REASON_CHARS, readFreezes, writeFreezes } from '../access/freeze.ts';
+import { waitFor } from '../lib/clock.ts';
+import { visibleLine } from '../lib/visible.ts';
+import { hasSystemd } from '../linux/systemd.ts';
+import { COMMANDS, PATHS } from './layout.ts';
+import { InstallFault } from './machine.ts';
+
+/** The agent sees the file at once; one that is busy gets a moment, and one that hangs holds nothing up. */
+const SEEN_SECONDS = 1;
+const LOOK_MS = 20;
+/** systemd answers when every process stands still; a fork bomb takes it a while. */
+const SYSTEMD_SECONDS = 30;
+
+/** How a freeze or a thaw went. */
+export interface FreezeResult {
+  readonly freeze: FreezeEntry;
+  /** It was so before. */
+  readonly wasBefore: boolean;
+  /** Why systemd does not hold the commands, so that the agent stops them by signals; undefined where it does. */
+  readonly withoutSystemd?: string;
+}
+
+/** Who decides, and where decisions are left. */
+export interface FreezePlace {
+  /** The directory of decisions, which only root writes to. */
+  readonly decisions: string;
+  readonly by: string;
+  /** Where the agent listens; undefined: nobody waits until it has seen the file. */
+  readonly origin: string | undefined;
+}
+
+/**
+ * Freezes the server: nothing begins from the moment when the file is there, then systemd stops what runs. Run by root.
+ * Throws `InstallFault` for a directory that others may write to, and the system's error.
+ */
+export async function freezeServer(place: FreezePlace, reason: string): Promise<FreezeResult> {
+  const { decisions, by } = place;
+  const freezes = requireTrusted(decisions);
+  const before = currentFreeze(freezes);
+  const text = visibleLine(reason).slice(0, MAX_REASON_CHARS).toWellFormed();
+  const isService = decisions === PATHS.approvals && hasSystemd();
+  const begun = before ?? { since: Date.now(), by, reason: text };
+  const others = before === undefined ? freezes : freezes.slice(0, -1);
+  const write = (freeze: FreezeEntry): FreezeEntry => {
+    writeFreezes(decisions, [...others, freeze]);
+    return freeze;
+  };
+  const bySignals = (withoutSystemd: string): FreezeResult => ({
+    freeze: write({ ...begun, signals: true }),
+    wasBefore: before !== undefined,
+    withoutSystemd,
+  });
+  if (!isService) return bySignals('the agent is no service of systemd here');
+  if (before === undefined) write(begun);
+  // A start that was under way is over then: in a frozen cgroup it would hold the agent up.
+  await hasSeen(place);
+  const { code, stderr } = runCommand(['systemctl', 'freeze', COMMANDS], SYSTEMD_SECONDS);
+  if (code !== 0) return bySignals(`systemctl freeze failed: ${visibleLine(stderr).slice(0, 300)}`);
+  return { freeze: begun, wasBefore: before !== undefined };
+}
+
+/** Lets everything go on. Run by root. Throws as `freezeServer` does, and where systemd does not thaw; undefined where nothing was frozen. */
+export function thawServer({ decisions, by }: FreezePlace): FreezeEntry | undefined {
+  const freezes = requireTrusted(decisions);
+  const current = currentFreeze(freezes);
+  if (decisions === PATHS.approvals && hasSystemd() && isHeld()) {
+    const { code, stderr } = runCommand(['systemctl', 'thaw', COMMANDS], SYSTEMD_SECONDS);
+    if (code !== 0)
+      throw new InstallFault(
+        `systemctl thaw ${COMMANDS} failed, so the server stays frozen: ${visibleLine(stderr).slice(0, 300)}`,
+      );
+  }
+  if (current === undefined) return undefined;
+  writeFreezes(decisions, [...freezes.slice(0, -1), { ...current, until: Date.now(), thawed_by: by }]);
+  return current;
+}
+
+/** Whether systemd holds the commands. After a boot, it does not any more. */
+function isHeld(): boolean {
+  const { FreezerState: state } = unitProperties(COMMANDS, 'FreezerState');
+  return state !== '' && state !== 'running';
+}
+
+function requireTrusted(decisions: string): readonly FreezeEntry[] {
+  const fault = distrust(decisions);
+  if (fault === undefined) return readFreezes(decisions);
+  throw new InstallFault(`${fault}; it must be a directory of root that nobody else may write to`);
+}
+
+async function hasSeen({ origin }: FreezePlace): Promise<void> {
+  if (origin === undefined) return;
+  const look = async (): Promise<true | undefined> => {
+    const health = await askHealth(origin, {}, SEEN_SECONDS);
+    // Where none answers, none starts anything.
+    return ('fault' in health ? health.isGone : health.isFrozen) || undefined;
+  };
+  await waitFor(look, SEEN_SECONDS, LOOK_MS);
+}
