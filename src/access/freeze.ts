@@ -44,7 +44,7 @@ export function readFreezes(decisions: string): readonly FreezeEntry[] {
   const file = freezeFile(decisions);
   const value = readRootsJson(file);
   if (Value.Check(historySchema, value)) return value.freezes;
-  return value === 'damaged' ? [DAMAGED] : [];
+  return value === undefined ? [] : [DAMAGED];
 }
 
 /** The freeze that holds now; undefined where the server is not frozen. */

@@ -33,6 +33,8 @@ test('has the grammar that was decided', () => {
         'completion',
         'connect',
         'cp',
+        'freeze',
+        'thaw',
       ],
       ...['new', 'create', 'list', 'rotate', 'revoke'].map((verb) => `token ${verb}`),
       ...['list', 'check', 'explain'].map((verb) => `profile ${verb}`),
