@@ -1,5 +1,6 @@
 import { expect, test } from 'bun:test';
 import type { Access } from '../../src/access/access.ts';
+import { Freeze } from '../../src/access/freeze.ts';
 import { BUILT_IN } from '../../src/access/profile.ts';
 import { Trail } from '../../src/audit/trail.ts';
 import type { Sink, Source } from '../../src/files/carrier.ts';
@@ -22,6 +23,7 @@ function links() {
     maxTransferBytes: 100,
     account: { name: 'root', home: '/' },
     cgroups: undefined,
+    freeze: new Freeze(undefined, { warn: () => {} } as never),
   });
   transfers.baseUrl = 'http://agent';
   const close = (): void => void state.closed++;
