@@ -132,11 +132,10 @@ export class Proposals {
     const decided = await asked;
     // On record, a command is approved before it starts.
     this.#announce(proposal.request, decided);
-    const { signal } = hold;
-    if (decided.kind === 'approved') await this.deps.freeze.thawed(signal);
+    if (decided.kind === 'approved') await this.deps.freeze.thawed(hold.signal);
     clearInterval(looks);
-    const isBack = decided.kind === 'approved' && signal.aborted;
-    const verdict: Verdict = isBack ? { kind: 'withdrawn', why: String(signal.reason), by: '' } : decided;
+    const isBack = decided.kind === 'approved' && hold.signal.aborted;
+    const verdict: Verdict = isBack ? { kind: 'withdrawn', why: String(hold.signal.reason), by: '' } : decided;
     if (verdict.kind === 'approved') await this.#start(proposal, verdict.by);
     else this.#endProposal(proposal, describeVerdict(proposal.decision, verdict), verdict.kind);
   }

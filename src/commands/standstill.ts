@@ -28,9 +28,11 @@ export class Standstill {
 
   /** Takes up what an earlier agent has stopped, and may not have seen the thaw of. */
   takeUp(): void {
-    if (this.freeze.isFrozen)
-      for (const tree of this.trees())
-        for (const pid of tree.members()) this.#stopped.add(`${pid} ${readStat(pid)?.startTicks}`);
+    const { last, isFrozen } = this.freeze;
+    if (!isFrozen && last?.signals !== true) return;
+    const pids = this.trees().flatMap((tree) => tree.members());
+    for (const pid of pids)
+      if (last?.signals === true || !this.#isHeld(pid)) this.#stopped.add(`${pid} ${readStat(pid)?.startTicks}`);
     this.look();
   }
 
@@ -53,9 +55,12 @@ export class Standstill {
   /** Gives how many processes it had to stop. */
   #stopTree(tree: ProcessTree): number {
     let count = 0;
+    // Asked once: a question may find the thaw, which lets everything go on.
+    const isBySignals = this.freeze.current?.signals === true;
+    if (!this.freeze.isFrozen) return 0;
     for (const pid of tree.members()) {
       const stat = readStat(pid);
-      if (stat === undefined || isDead(stat) || this.#isHeld(pid)) continue;
+      if (stat === undefined || isDead(stat) || (!isBySignals && this.#isHeld(pid))) continue;
       const name = `${pid} ${stat.startTicks}`;
       const isStopped = stat.state === 'T';
       if (isStopped && !this.#stopped.has(name)) this.#asleep.add(name);
@@ -69,20 +74,16 @@ export class Standstill {
 
   /** Whether systemd holds a process. */
   #isHeld(pid: number): boolean {
-    return this.freeze.current?.signals !== true && this.cgroups?.holderOf(pid) !== undefined;
+    return this.cgroups?.holderOf(pid) !== undefined;
   }
 
   #release(): void {
-    const { last } = this.freeze;
     clearInterval(this.#timer);
     this.#timer = undefined;
-    // It was thawed while no agent ran.
-    const isOlder = this.#stopped.size === 0 && last?.signals === true;
     for (const tree of this.trees()) {
       // Children before their parents: a shell that sees a stopped child takes it for a job in the background.
       for (const pid of tree.members().sort((a, b) => b - a)) {
-        const name = `${pid} ${readStat(pid)?.startTicks}`;
-        if (this.#stopped.has(name) || (isOlder && !this.#asleep.has(name))) sendSignal(pid, 'SIGCONT');
+        if (this.#stopped.has(`${pid} ${readStat(pid)?.startTicks}`)) sendSignal(pid, 'SIGCONT');
       }
     }
     this.#stopped.clear();

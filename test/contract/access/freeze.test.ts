@@ -90,7 +90,7 @@ describe.if(isRoot)('a frozen server', () => {
     expect(await agent.read({ session })).toMatchObject({ status: 'running', frozen: true, stdout_bytes: size });
     expect(await thaw()).toContain('continues');
     await eventually('it ticks again', async () => Number((await agent.read({ session })).stdout_bytes) > Number(size));
-    expect(stateOf(left)).toBe('S');
+    await eventually('so does what it started', () => stateOf(left) === 'S');
     expect(await agent.read({ session })).not.toHaveProperty('frozen');
     await agent.call('close_session', { session });
   });
