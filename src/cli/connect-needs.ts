@@ -1,13 +1,16 @@
-import { existsSync, fstatSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { CLIENT_KINDS, type ClientKind, GrantKey, takesSignIns } from '../access/grant.ts';
 import { register } from '../connect/clients.ts';
 import { PATHS } from '../install/layout.ts';
 import { plainOrigin } from '../lib/addresses.ts';
+import { errnoOf } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
+import { tryLock } from '../linux/libc.ts';
 import { faultsOfSettings, processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { settingsHere } from './here.ts';
+import { isByHand, sessionsHere, settingsHere } from './here.ts';
 
 interface Answering {
   readonly client?: ClientKind | undefined;
@@ -39,8 +42,8 @@ const NEEDED = ['AGENT3_PUBLIC_URL', 'AGENT3_GRANT_KEY', 'AGENT3_TOKENS_FILE'] a
 
 /** Exits when this is about an agent that was started by hand, and what it needs is not in the environment. */
 function requireAgent(): void {
+  if (isByHand() || existsSync(PATHS.manifest)) return;
   const here = processEnvironment();
-  if (here['AGENT3_TOKENS_FILE'] || existsSync(PATHS.manifest)) return;
   const missing = NEEDED.filter((name) => !here[name]);
   fail(
     EXIT_FAILURE,
@@ -93,13 +96,38 @@ export async function requireRunning(issuer: string, key: GrantKey): Promise<voi
   if (named !== issuer)
     fail(
       EXIT_FAILURE,
-      `the agent that runs takes no sign-ins at ${visibleLine(issuer)} yet: it was started without this URL, AGENT3_GRANT_KEY or AGENT3_TOKENS_FILE. Restart it: systemctl restart agent3`,
+      `the agent that runs takes no sign-ins at ${visibleLine(issuer)} yet: it was started without this URL, AGENT3_GRANT_KEY or AGENT3_TOKENS_FILE. ${describeRestart()}`,
     );
   if (await hasOtherKey(origin, key))
     fail(
       EXIT_FAILURE,
-      'the agent that runs has another AGENT3_GRANT_KEY than its settings have now. Restart it: systemctl restart agent3',
+      `the agent that runs has another AGENT3_GRANT_KEY than ${isByHand() ? 'this environment' : 'its settings have now'}. ${describeRestart()}`,
     );
+  if (!isUsed(sessionsHere()))
+    fail(
+      EXIT_FAILURE,
+      `no agent uses the sessions directory ${visibleLine(resolve(sessionsHere()))}: run this in the directory in which the agent was started, or set AGENT3_SESSIONS_DIR as for the agent`,
+    );
+}
+
+function describeRestart(): string {
+  return isByHand()
+    ? 'Stop it, and start it with the environment of this command'
+    : 'Restart it: systemctl restart agent3';
+}
+
+/** Whether an agent holds the lock of a directory of sessions; true as well where this user cannot look. */
+function isUsed(sessions: string): boolean {
+  try {
+    const fd = openSync(join(sessions, '.lock'), 'r');
+    try {
+      return !tryLock(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    return errnoOf(error) !== 'ENOENT';
+  }
 }
 
 /** Whether the agent that runs does not know a client that is registered with this key. */

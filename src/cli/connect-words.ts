@@ -32,13 +32,20 @@ const STEPS: Readonly<Record<ClientKind, (url: string) => readonly string[]>> = 
   other: (url) => [`Give your client this URL of an MCP server (Streamable HTTP, OAuth): ${url}`],
 };
 
+/** They cannot reach a URL of this machine, which alone is taken without HTTPS. */
+const WEB_CHATS: readonly ClientKind[] = ['chatgpt', 'claude'];
+
 /** What to do now, with the one-time code. */
 export function describeSteps({ name, profile, grant }: GrantRecord, code: string, url: string): string {
   const client = grant.client as ClientKind;
   const steps = STEPS[client](url).map((step, at) => `  ${at + 1}. ${step}`);
+  const unreached =
+    WEB_CHATS.includes(client) && url.startsWith('http:')
+      ? `\n${KIND_NAMES[client]} runs on the web and cannot reach ${url}: set AGENT3_PUBLIC_URL to an https URL of this server.\n`
+      : '';
   const power = profile === 'full' ? '\nThe profile full allows every command, as the user of the agent.\n' : '';
   return `${name}: ${KIND_NAMES[client]}, profile ${profile}
-${power}
+${power}${unreached}
 ${steps.join('\n')}
   ${steps.length + 1}. On the page that opens, check the name in large letters and enter this code, within 10 minutes:
 

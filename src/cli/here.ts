@@ -61,28 +61,48 @@ export function groupOf(path: string): number | undefined {
   return user === undefined ? undefined : accountOf(user)?.groups[0];
 }
 
+/** Whether the environment names an agent that was started by hand. */
+export function isByHand(): boolean {
+  return Boolean(processEnvironment()['AGENT3_TOKENS_FILE']);
+}
+
 /** The settings of the agent whose tokens these are: those of the environment, or those of the installed service. */
 export function settingsHere(): Readonly<Record<string, string | undefined>> {
-  const here = processEnvironment();
-  return here['AGENT3_TOKENS_FILE'] ? here : installedSettings();
+  return isByHand() ? processEnvironment() : installedSettings();
 }
 
 /** The directory of the sessions of that agent. */
 export function sessionsHere(): string {
-  const here = processEnvironment();
   const { AGENT3_SESSIONS_DIR: directory } = settingsHere();
-  return directory || (here['AGENT3_TOKENS_FILE'] ? './sessions' : PATHS.sessions);
+  return directory || (isByHand() ? SESSIONS_BY_HAND : PATHS.sessions);
 }
 
-/** The directories of sessions and of decisions: those of the environment, or those of the installed service. */
+/** Where an agent keeps its sessions that was started by hand, in this directory. */
+const SESSIONS_BY_HAND = './sessions';
+
+/** The directories of sessions and of decisions: those of the environment, of the installed service, or of an agent started here. */
 export function approvalPlaces(): { readonly sessions: string; readonly decisions: string } {
   const { AGENT3_SESSIONS_DIR: sessionsHere, AGENT3_APPROVALS_DIR: decisionsHere } = processEnvironment();
   if (sessionsHere && decisionsHere) return { sessions: sessionsHere, decisions: decisionsHere };
-  const installed = existsSync(PATHS.manifest) ? readInstalledSettings() : undefined;
-  const sessions = sessionsHere || (installed && (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions));
-  const decisions = decisionsHere || (installed && (installed['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals));
-  if (sessions && decisions) return { sessions, decisions };
-  fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_SESSIONS_DIR and AGENT3_APPROVALS_DIR as for the agent');
+  if (existsSync(PATHS.manifest)) {
+    const installed = readInstalledSettings();
+    return {
+      sessions: sessionsHere || (installed['AGENT3_SESSIONS_DIR'] ?? PATHS.sessions),
+      decisions: decisionsHere || (installed['AGENT3_APPROVALS_DIR'] ?? PATHS.approvals),
+    };
+  }
+  const sessions = sessionsHere || SESSIONS_BY_HAND;
+  if (!existsSync(sessions))
+    fail(
+      EXIT_USAGE,
+      `no agent is installed here, and there is no directory ${sessions}: run this in the directory in which the agent was started, or set AGENT3_SESSIONS_DIR as for the agent`,
+    );
+  if (!decisionsHere)
+    fail(
+      EXIT_USAGE,
+      'AGENT3_APPROVALS_DIR is not set: set it, here and for the agent, to a directory of root that nobody else may write to. Without it, the agent denies what needs approval',
+    );
+  return { sessions, decisions: decisionsHere };
 }
 
 /** The directory of decisions: that of the environment, or that of the installed service. */

@@ -1,3 +1,5 @@
+import { statSync } from 'node:fs';
+import { join, resolve } from 'node:path';
 import { answerDueAt, GrantKey, type GrantRecord, isGrant, isKept, isSealed } from '../access/grant.ts';
 import { readTokens, type TokenRecord } from '../access/token-file.ts';
 import { type GrantState, grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
@@ -93,12 +95,22 @@ function describeGrant(record: GrantRecord): string {
   return `${record.grant.client}, ${standingOf(record)}`;
 }
 
+/** Whether an agent has ever kept its sessions where they are looked for; true as well where this user cannot look. */
+function hasAgent(): boolean {
+  try {
+    return statSync(join(sessionsHere(), '.lock'), { throwIfNoEntry: false }) !== undefined;
+  } catch {
+    return true;
+  }
+}
+
 /** How a grant stands, in words. */
 function standingOf(record: GrantRecord): string {
   const { last_used_at, code_expires_at, ended } = grantOf(record);
   const secret = settingsHere()['AGENT3_GRANT_KEY'];
   const key = secret ? new GrantKey(secret) : undefined;
   const now = Date.now();
+  if (!hasAgent()) return `not known: no agent uses ${visibleLine(resolve(sessionsHere()))} (AGENT3_SESSIONS_DIR)`;
   if (key !== undefined && !isSealed(key, record)) return 'not used (made with another AGENT3_GRANT_KEY)';
   if (ended) return `ended: ${visibleLine(ended)}`;
   if (key !== undefined && last_used_at === null) {
