@@ -349,7 +349,10 @@ describe('agent3 connect', () => {
   test('says that the agent has to be restarted when that takes no sign-ins yet', async () => {
     const other = { ...server.settings, AGENT3_PUBLIC_URL: 'https://agent.example.org' };
     const run = await agent3(['connect', '--json'], other);
-    expect([run.code, run.stderr]).toEqual([1, expect.stringContaining('takes no sign-ins at https://agent.example.org yet')]);
+    expect([run.code, run.stderr]).toEqual([
+      1,
+      expect.stringContaining('takes no sign-ins at https://agent.example.org yet'),
+    ]);
   });
 
   test('connects Cursor on the desktop, whose answer goes by a scheme of its own', async () => {
