@@ -1,7 +1,6 @@
 import { statSync } from 'node:fs';
 import { basename, join, posix, resolve } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
-import { note } from '../client/attend.ts';
 import { type CopyDeps, fetchFile, sendFile } from '../client/copy.ts';
 import { fetchTree, isRemoteDirectory, sendTree } from '../client/copy-tree.ts';
 import { ClientFault } from '../client/faults.ts';
@@ -33,6 +32,7 @@ Examples:
 
 A connection that breaks is taken up where it was, for up to a minute. The SHA-256 of both is compared at the end.
 What is replaced stays as it was until the copy is whole, and keeps its permissions.
+With -r a symbolic link is copied as a link. Pipes, sockets and devices are not copied: cp names them and ends with 1.
 `;
 
 interface CpOptions extends RemoteOptions {
@@ -73,7 +73,7 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
         ? await send(deps, source, remote.path, options.recursive === true, bar)
         : await receive(deps, remote.path, target, options.recursive === true, bar);
     bar.end();
-    if (left > 0) note(`${left} links and special files were left out`);
+    if (left.length > 0) fail(EXIT_FAILURE, notCopied(left));
   } catch (error) {
     bar.end();
     if (error instanceof ClientFault) fail(EXIT_FAILURE, error.message);
@@ -81,7 +81,20 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   }
 }
 
-async function send(deps: CopyDeps, local: string, remote: string, isTree: boolean, bar: ProgressBar): Promise<number> {
+const MOST_NAMED = 10;
+
+function notCopied(left: readonly string[]): string {
+  const more = left.length > MOST_NAMED ? `, and ${left.length - MOST_NAMED} more` : '';
+  return `not copied, as only files, directories and symbolic links can be: ${left.slice(0, MOST_NAMED).join(', ')}${more}`;
+}
+
+async function send(
+  deps: CopyDeps,
+  local: string,
+  remote: string,
+  isTree: boolean,
+  bar: ProgressBar,
+): Promise<readonly string[]> {
   const isDirectory = isLocalDirectory(local);
   if (isDirectory === undefined) fail(EXIT_FAILURE, `${local} does not exist`);
   if (isDirectory && !isTree) fail(EXIT_USAGE, `${local} is a directory: copy it with -r`);
@@ -91,7 +104,7 @@ async function send(deps: CopyDeps, local: string, remote: string, isTree: boole
   if (isDirectory) return sendTree(deps, local, target, bar.begin);
   bar.begin(basename(local));
   await sendFile(deps, local, target);
-  return 0;
+  return [];
 }
 
 async function receive(
@@ -100,13 +113,13 @@ async function receive(
   local: string,
   isTree: boolean,
   bar: ProgressBar,
-): Promise<number> {
+): Promise<readonly string[]> {
   const isInto = local.endsWith('/') || isLocalDirectory(local) === true;
   const target = isInto ? join(local, posix.basename(remote)) : local;
   if (isTree && (await isRemoteDirectory(deps, remote))) return fetchTree(deps, remote, target, bar.begin);
   bar.begin(posix.basename(remote));
   await fetchFile(deps, remote, target);
-  return 0;
+  return [];
 }
 
 /** Undefined: there is nothing. */

@@ -1,23 +1,30 @@
-import { lstat, mkdir, readdir } from 'node:fs/promises';
+import { lstat, mkdir, readdir, readlink, rename, rm, symlink } from 'node:fs/promises';
 import { join, posix } from 'node:path';
 import { describeErrno } from '../lib/errors.ts';
 import { type CopyDeps, fetchFile, sendFile } from './copy.ts';
 import { CopyFault, Refused } from './faults.ts';
 import { readStream, type Started, startCommand } from './sessions.ts';
 
-/** What a directory holds: paths below it, without links and special files. */
+/** What a directory holds: paths below it. */
 interface Tree {
   readonly directories: readonly string[];
   readonly files: readonly string[];
-  /** Links and special files, which are not copied. */
-  readonly left: number;
+  /** Symbolic links, each with its target. */
+  readonly links: readonly (readonly [path: string, target: string])[];
+  /** Pipes, sockets and devices, which are not copied, and links whose target is no UTF-8. */
+  readonly left: readonly string[];
 }
 
 /** Called before each file of a directory, with its path below it. */
 export type Begin = (path: string) => void;
 
-/** Copies a directory with all in it to an agent; gives how many links and special files were left out. Throws a `ClientFault`. */
-export async function sendTree(deps: CopyDeps, local: string, remote: string, begin: Begin): Promise<number> {
+/** Copies a directory with all in it to an agent; returns the paths of what cannot be copied. Throws a `ClientFault`. */
+export async function sendTree(
+  deps: CopyDeps,
+  local: string,
+  remote: string,
+  begin: Begin,
+): Promise<readonly string[]> {
   const tree = await localTree(local);
   const names = ['', ...tree.directories].map((path) => posix.join(remote, path));
   await run(deps, 'xargs -0 mkdir -p --', names.join('\0'));
@@ -25,17 +32,29 @@ export async function sendTree(deps: CopyDeps, local: string, remote: string, be
     begin(path);
     await sendFile(deps, join(local, path), posix.join(remote, path));
   }
+  const links = tree.links.map(([path, target]) => `${target}\0${posix.join(remote, path)}\0`);
+  if (links.length > 0) await run(deps, MAKE_LINKS, links.join(''));
   return tree.left;
 }
 
-/** Copies a directory of an agent with all in it; gives how many links and special files were left out. Throws a `ClientFault`. */
-export async function fetchTree(deps: CopyDeps, remote: string, local: string, begin: Begin): Promise<number> {
+const MAKE_LINKS =
+  'while IFS= read -rd "" target && IFS= read -rd "" path; do ln -sfT -- "$target" "$path" || exit; done';
+
+/** Copies a directory of an agent with all in it; returns the paths of what cannot be copied. Throws a `ClientFault`. */
+export async function fetchTree(
+  deps: CopyDeps,
+  remote: string,
+  local: string,
+  begin: Begin,
+): Promise<readonly string[]> {
   const tree = await remoteTree(deps, remote);
-  for (const path of ['', ...tree.directories]) await makeDirectory(join(local, path));
+  for (const path of ['', ...tree.directories]) await makeDirectory(join(local, path), path === '');
   for (const path of tree.files) {
     begin(path);
     await fetchFile(deps, posix.join(remote, path), join(local, path));
   }
+  // The last: nothing is written through a link that an agent names.
+  for (const [path, target] of tree.links) await makeLink(target, join(local, path));
   return tree.left;
 }
 
@@ -53,7 +72,8 @@ export async function isRemoteDirectory(deps: CopyDeps, remote: string): Promise
 async function localTree(directory: string): Promise<Tree> {
   const directories: string[] = [];
   const files: string[] = [];
-  let left = 0;
+  const links: [string, string][] = [];
+  const left: string[] = [];
   const walk = async (below: string): Promise<void> => {
     for (const name of (await readdir(join(directory, below))).sort()) {
       const path = join(below, name);
@@ -62,7 +82,8 @@ async function localTree(directory: string): Promise<Tree> {
         directories.push(path);
         await walk(path);
       } else if (stat.isFile()) files.push(path);
-      else left++;
+      else if (stat.isSymbolicLink()) links.push([path, await readlink(join(directory, path))]);
+      else left.push(path);
     }
   };
   try {
@@ -70,29 +91,67 @@ async function localTree(directory: string): Promise<Tree> {
   } catch (error) {
     throw new CopyFault(`${directory} cannot be read: ${describeErrno(error)}`);
   }
-  return { directories, files, left };
+  return withoutOddTargets({ directories, files, links, left });
+}
+
+/** A target that is no UTF-8 would be another one in a message of JSON. */
+function withoutOddTargets({ links, left, ...tree }: Tree): Tree {
+  const isOdd = ([, target]: Tree['links'][number]): boolean => target.includes('\ufffd');
+  return {
+    ...tree,
+    links: links.filter((link) => !isOdd(link)),
+    left: [...left, ...links.filter(isOdd).map(([path]) => path)],
+  };
 }
 
 async function remoteTree(deps: CopyDeps, remote: string): Promise<Tree> {
-  const find = 'IFS= read -r path; find "$path" -mindepth 1 -printf "%y%P\\0"';
-  const entries = (await run(deps, find, `${remote}\n`)).toString().split('\0').slice(0, -1);
-  const of = (kind: string): string[] =>
-    entries.filter((entry) => entry.startsWith(kind)).map((entry) => requireInside(entry.slice(1)));
-  const [directories, files] = [of('d').sort(), of('f').sort()];
-  return { directories, files, left: entries.length - directories.length - files.length };
+  const find = 'IFS= read -r path; find "$path" -mindepth 1 -printf "%y%P\\0%l\\0"';
+  const words = (await run(deps, find, `${remote}\n`)).toString().split('\0');
+  const kinds: Record<string, [string, string][]> = { d: [], f: [], l: [], other: [] };
+  for (let at = 0; at + 1 < words.length; at += 2) {
+    const [entry = '', target = ''] = words.slice(at, at + 2);
+    const kind = kinds[entry.slice(0, 1)] ?? kinds['other'];
+    kind?.push([requireInside(entry.slice(1)), target]);
+  }
+  const { d = [], f = [], l = [], other = [] } = kinds;
+  const paths = (entries: [string, string][]): string[] => entries.map(([path]) => path).sort();
+  const directories = paths(d);
+  const known = new Set(['.', ...directories]);
+  // A directory that is not named as one is not looked at before something is written in it.
+  for (const [path] of [...d, ...f, ...l]) if (!known.has(posix.dirname(path))) throw outside(path);
+  return withoutOddTargets({ directories, files: paths(f), links: l, left: paths(other) });
 }
 
 /** An agent that was taken over must not write elsewhere on this machine. Throws `CopyFault`. */
 function requireInside(path: string): string {
   if (path !== '' && path.split('/').every((part) => part !== '..' && part !== '.' && part !== '')) return path;
-  throw new CopyFault(`the agent names a file outside of the directory: ${JSON.stringify(path)}. Nothing was copied.`);
+  throw outside(path);
 }
 
-async function makeDirectory(path: string): Promise<void> {
+const outside = (path: string): CopyFault =>
+  new CopyFault(`the agent names a file outside of the directory: ${JSON.stringify(path)}. Nothing was copied.`);
+
+/** Makes a directory of this machine; only the first one of a copy may be a link to one. Throws `CopyFault`. */
+async function makeDirectory(path: string, isFirst: boolean): Promise<void> {
   try {
     await mkdir(path, { recursive: true });
+    if (isFirst || !(await lstat(path)).isSymbolicLink()) return;
   } catch (error) {
     throw new CopyFault(`the directory ${path} cannot be made: ${describeErrno(error)}`);
+  }
+  throw new CopyFault(`${path} is a symbolic link here, and a directory there. Remove the link, and copy again.`);
+}
+
+/** Makes a link of this machine, in the place of a file or another link. Throws `CopyFault`. */
+async function makeLink(target: string, path: string): Promise<void> {
+  const part = `${path}.agent3-part`;
+  try {
+    await rm(part, { force: true });
+    await symlink(target, part);
+    await rename(part, path);
+  } catch (error) {
+    await rm(part, { force: true });
+    throw new CopyFault(`the link ${path} cannot be made: ${describeErrno(error)}`);
   }
 }
 

@@ -1,4 +1,4 @@
-import { rmSync } from 'node:fs';
+import { constants, rmSync } from 'node:fs';
 import { type FileHandle, rename, stat } from 'node:fs/promises';
 import { describeErrno } from '../lib/errors.ts';
 import type { AgentClient } from './agent-client.ts';
@@ -106,13 +106,16 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
   }
 }
 
+/** As `w+`, and through no link: an earlier copy may have brought one. */
+const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+
 /**
  * Copies a file from an agent, beside its place first, and compares the SHA-256 of both. A connection that breaks is taken
  * up where it was. Throws a `ClientFault`.
  */
 export async function fetchFile(deps: CopyDeps, remote: string, local: string): Promise<void> {
   const part = `${local}.agent3-part`;
-  const file = await openLocal(part, 'w+');
+  const file = await openLocal(part, NEW_FILE);
   const removePart = (): void => rmSync(part, { force: true });
   process.once('exit', removePart);
   try {

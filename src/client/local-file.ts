@@ -59,7 +59,7 @@ export async function writeAt(file: FileHandle, bytes: Uint8Array, at: number): 
 }
 
 /** Opens a file of this machine, for its user alone where it is new. Throws `CopyFault`. */
-export async function openLocal(path: string, flags: string): Promise<FileHandle> {
+export async function openLocal(path: string, flags: string | number): Promise<FileHandle> {
   try {
     return await open(path, flags, 0o600);
   } catch (error) {

@@ -5,6 +5,8 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
+  rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
@@ -75,25 +77,56 @@ describe('agent3 cp', () => {
     expect(readFileSync(`${here}/${name}`, 'utf8')).toBe('x');
   });
 
-  test('copies directories with -r, without links, and says so', async () => {
+  test('copies directories with -r, and links as links', async () => {
     const [tree, there, back] = [newPath(), newPath(), newPath()];
     mkdirSync(`${tree}/a b/empty`, { recursive: true });
     writeFileSync(`${tree}/top`, 'top');
     writeFileSync(`${tree}/a b/it's "odd" $(x)\n`, 'odd');
-    symlinkSync('/etc/passwd', `${tree}/link`);
-    const said = { ...DONE, stderr: 'agent3: 1 links and special files were left out\n' };
-    expect(await cp('-r', tree, `:${there}`)).toEqual(said);
+    const links = { 'a b/up': '../top', dir: 'a b', gone: '/nothing/here', '-n\n "': '$(x)\n' };
+    for (const [name, target] of Object.entries(links)) symlinkSync(target, `${tree}/${name}`);
+    expect(await cp('-r', tree, `:${there}`)).toEqual(DONE);
     expect(await cp('-r', `:${there}`, back)).toEqual(DONE);
     for (const root of [there, back]) {
-      expect(readdirSync(root, { recursive: true }).sort()).toEqual([
-        'a b',
-        'a b/empty',
-        `a b/it's "odd" $(x)\n`,
-        'top',
-      ]);
+      expect(readdirSync(root, { recursive: true }).sort()).toEqual(readdirSync(tree, { recursive: true }).sort());
       expect(readFileSync(`${root}/a b/it's "odd" $(x)\n`, 'utf8')).toBe('odd');
+      for (const [name, target] of Object.entries(links)) expect(readlinkSync(`${root}/${name}`)).toBe(target);
     }
     expect(await cp(tree, `:${there}`)).toMatchObject({ code: 2, stderr: expect.stringContaining('-r') });
+  });
+  test('replaces links of an earlier copy, and writes through none', async () => {
+    const [from, to] = [newPath(), newPath()];
+    for (const root of [from, to]) mkdirSync(`${root}/tree`, { recursive: true });
+    const there = `${from}/tree`;
+    const here = `${to}/tree`;
+    const outside = newPath();
+    mkdirSync(outside);
+    writeFileSync(`${there}/file`, 'new');
+    symlinkSync('new', `${there}/link`);
+    symlinkSync('old', `${here}/link`);
+    symlinkSync(`${outside}/file`, `${here}/file`);
+    expect(await cp('-r', `:${there}`, to)).toEqual(DONE);
+    expect([readlinkSync(`${here}/link`), readFileSync(`${here}/file`, 'utf8')]).toEqual(['new', 'new']);
+    // What an agent made a link of the first time, it calls a directory or a file the second time.
+    mkdirSync(`${there}/sub`);
+    writeFileSync(`${there}/sub/inner`, 'x');
+    symlinkSync(outside, `${here}/sub`);
+    const said = { code: 1, stderr: expect.stringContaining('is a symbolic link here') };
+    expect(await cp('-r', `:${there}`, to)).toMatchObject(said);
+    rmSync(`${there}/sub`, { recursive: true });
+    symlinkSync(`${outside}/part`, `${here}/file.agent3-part`);
+    expect(await cp('-r', `:${there}`, to)).toMatchObject({ code: 1 });
+    expect(readdirSync(outside)).toEqual([]);
+  });
+
+  test('names what it cannot copy, copies the rest, and fails', async () => {
+    const [tree, there, back] = [newPath(), newPath(), newPath()];
+    mkdirSync(`${tree}/sub`, { recursive: true });
+    writeFileSync(`${tree}/file`, 'x');
+    Bun.spawnSync(['mkfifo', `${tree}/sub/pipe`]);
+    const said = { ...DONE, code: 1, stderr: expect.stringMatching(/^agent3: not copied.*: sub\/pipe\n$/) };
+    expect(await cp('-r', tree, `:${there}`)).toEqual(said);
+    expect(await cp('-r', `:${tree}`, back)).toEqual(said);
+    for (const root of [there, back]) expect(readFileSync(`${root}/file`, 'utf8')).toBe('x');
   });
 
   test.each(['requests', 'answers'] as const)('goes on where a connection broke, counted by %s', async (counted) => {
