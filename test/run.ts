@@ -46,7 +46,7 @@ const CONTAINED = [
   'look',
 ];
 /** Those in an emulated machine, the longest first; what is not named here comes before. */
-const EMULATED = ['profiles', 'debian13', 'power', 'limits', 'small', 'boot'];
+const EMULATED = ['freeze', 'profiles', 'debian13', 'power', 'limits', 'small', 'boot'];
 /** Whose answers have a time limit: it comes last, alone. */
 const TIMED = 'hostile';
 
