@@ -15,6 +15,7 @@ const AUDIT = directory.join('audit.jsonl');
 mkdirSync(APPROVALS, { mode: 0o750 });
 mkdirSync(PROFILES);
 writeFileSync(`${PROFILES}/careful.toml`, 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "touch"\n');
+writeFileSync(`${PROFILES}/other.toml`, 'extends = "full"\nuser = "nobody"\n');
 const TOKENS = directory.join('tokens.json');
 const REASON = 'I look at the backup';
 const SECRET = `whsec_${Buffer.from(crypto.getRandomValues(new Uint8Array(32))).toString('base64')}`;
@@ -24,8 +25,15 @@ const isRoot = process.geteuid?.() === 0;
 let agent: Agent;
 /** A token whose commands need approval. */
 let careful: string;
+/** One whose files are read by a process of another user. */
+let other: string;
 let receiver: ReturnType<typeof Bun.serve>;
 const told: { type: string; data: Record<string, unknown> }[] = [];
+
+const newToken = async (profile: string): Promise<string> => {
+  const places = { AGENT3_PROFILES_DIR: PROFILES, AGENT3_TOKENS_FILE: TOKENS };
+  return (await agent3(['token', 'create', profile, '--profile', profile], places)).stdout.trim();
+};
 
 beforeAll(async () => {
   receiver = Bun.serve({
@@ -36,11 +44,8 @@ beforeAll(async () => {
       return new Response(null, { status: 204 });
     },
   });
-  careful = (
-    await agent3(['token', 'create', 'careful', '--profile', 'careful', '--file', TOKENS], {
-      AGENT3_PROFILES_DIR: PROFILES,
-    })
-  ).stdout.trim();
+  careful = await newToken('careful');
+  other = await newToken('other');
   agent = await startAgent({
     ...env,
     AGENT3_PROFILES_DIR: PROFILES,
@@ -63,7 +68,9 @@ const freeze = async (...reason: string[]): Promise<string> => {
   return stdout;
 };
 const thaw = async (): Promise<string> => (await agent3(['thaw'], env)).stdout;
-const asCareful = (op: string, args: unknown) => agent.post(JSON.stringify({ op, args }), { 'x-auth-token': careful });
+const as = (token: string, op: string, args: unknown) =>
+  agent.post(JSON.stringify({ op, args }), { 'x-auth-token': token });
+const asCareful = (op: string, args: unknown) => as(careful, op, args);
 const approve = async (session: string): Promise<string> => {
   const places = { AGENT3_SESSIONS_DIR: agent.sessionsDir, ...env };
   const shown = (await agent3(['approval', 'show', session], places)).stdout;
@@ -148,12 +155,17 @@ describe.if(isRoot)('a frozen server', () => {
 
   test('is read from, and says in every answer that it is frozen', async () => {
     const { session } = await begin('sleep 300; true');
+    expect((await as(other, 'read_file', { path: '/etc/hostname' })).status).toBe(200);
     await freeze(REASON);
     expect(await agent.read({ session, wait: 40 })).toMatchObject({ status: 'running', frozen: true });
     const { body: list } = await agent.call('list_sessions', { status: 'running' });
     expect(list).toMatchObject({ sessions: [{ session, frozen: true }] });
     expect((await agent.call('server_info')).body).toMatchObject({ frozen: { reason: REASON } });
     expect((await agent.call('read_file', { path: `${PROFILES}/careful.toml` })).status).toBe(200);
+    expect(await as(other, 'read_file', { path: '/etc/hostname' })).toMatchObject({
+      status: 503,
+      body: { error: 'Frozen', message: expect.stringContaining('a process of their own') },
+    });
     expect((await agent.request('/healthz')).body).toMatchObject({ status: 'ok', frozen: true });
     expect((await agent.request('/metrics')).text).toContain('\nagent3_frozen 1\n');
     await thaw();
