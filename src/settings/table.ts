@@ -110,7 +110,7 @@ export const SETTINGS = {
     key: 'notifyUrl',
     schema: Type.Optional(URL_WITH_PATH),
     about:
-      'Receives by POST each command that waits for approval, what became of it, and a sign-in whose token may have been stolen.',
+      'Receives by POST each command that waits for approval, what became of it, a freeze and a thaw, and a sign-in whose token may have been stolen.',
   },
   AGENT3_NOTIFY_SECRET: {
     key: 'notifySecret',
@@ -275,7 +275,7 @@ export const SETTINGS = {
     key: 'approvalsDirectory',
     schema: Type.Optional(PATH),
     about:
-      'Directory in which `agent3 approval` leaves what a person has decided. Root alone may write to it, and the agent can read it. Without it, commands that need approval are denied.',
+      'Directory in which `agent3 approval` and `agent3 freeze` leave what the owner has decided. Root alone may write to it, and the agent can read it. Without it, commands that need approval are denied, and the agent cannot be frozen.',
     service: '/etc/agent3/approvals',
   },
   AGENT3_CGROUP: {
