@@ -63,8 +63,8 @@ async function editFile(
     ...({ op: 'edit_file', path, makesDirectories: false, expected } as const),
     next: async (old: { readonly bytes: Uint8Array } | undefined, real: string) => {
       if (old === undefined) throw new FileNotFound(`There is no file ${shownPath(real)}. Make it with write_file.`);
-      const { length } = old.bytes;
-      return { bytes: await withEdits(real, old.bytes, all, () => deps.turns.take(context.principal, length)) };
+      const turn = (garbageBytes: number) => deps.turns.take(context.principal, garbageBytes);
+      return { bytes: await withEdits(real, old.bytes, all, turn) };
     },
   };
   return changeFile(deps, context, wanted, (changed) => answerOf(changed, replyChars(context)));

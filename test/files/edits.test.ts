@@ -50,6 +50,23 @@ describe('edits', () => {
   test('make no file that is too large, whatever stands in it how often', async () => {
     const many = { old: '\n', new: 'x'.repeat(1000), all: true };
     await expect(edited('\n'.repeat(50_000), many)).rejects.toThrow('larger than 16 MiB');
-    await expect(edited('\n'.repeat(MAX_FILE_BYTES), many)).rejects.toThrow('more than 100000 times');
+    await expect(edited('\n'.repeat(MAX_FILE_BYTES), many)).rejects.toThrow('at most 100000 places');
+  });
+
+  test('replace so many places in one call, however they are divided among edits', async () => {
+    const back = { old: 'b', new: 'a', all: true };
+    const there = { old: 'a', new: 'b', all: true };
+    expect(await edited('a'.repeat(50_000), there, back)).toBe('a'.repeat(50_000));
+    await expect(edited('a'.repeat(50_001), there, back)).rejects.toThrow(
+      /^old of edit 2 is in .* at most 100000 places/,
+    );
+  });
+
+  test('of many places are made in pieces, and say how much memory they leave', async () => {
+    const garbage: number[] = [];
+    const many = { old: 'a', new: 'xyz', all: true };
+    await withEdits('/f', Buffer.from('a'.repeat(100_000)), [many], async (bytes) => void garbage.push(bytes));
+    expect(garbage.length).toBeGreaterThan(20);
+    expect(garbage.filter((bytes) => bytes > 0)).toEqual([300_000]);
   });
 });
