@@ -1,9 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
-import { type FileHandle, link, lstat, mkdir, open, readlink, rename, rm } from 'node:fs/promises';
+import { type FileHandle, link, lstat, open, readlink, rename, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { describeErrno, errnoOf, MachineRefused } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
+import { makeDirectories, O_PATH, type OpenDirectory, openDirectory, selfPath } from './directory.ts';
 import {
   changedMeanwhile,
   type FileBytes,
@@ -16,39 +17,6 @@ import {
   type Range,
   rangeIn,
 } from './place.ts';
-
-/** open(2): names a file without opening it. */
-const O_PATH = 0o10000000;
-const DIRECTORY = O_PATH | constants.O_DIRECTORY;
-
-/** The directory of a path, held open. */
-export interface OpenDirectory {
-  readonly handle: FileHandle;
-  /** Its real path. */
-  readonly path: string;
-  /** What of the path does not exist below it. */
-  readonly missing: string | undefined;
-}
-
-/**
- * Opens the directory of a path with the rights of the agent, or the nearest one above it that exists. The caller closes
- * it. Throws `InvalidArguments` where the kernel refuses it.
- */
-export async function openDirectory(directory: string): Promise<OpenDirectory> {
-  let at = directory;
-  const missing: string[] = [];
-  for (;;) {
-    try {
-      const handle = await open(at, DIRECTORY);
-      const path = await readlink(`/proc/self/fd/${handle.fd}`);
-      return { handle, path, missing: missing.length === 0 ? undefined : missing.join('/') };
-    } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' || at === '/') throw notAllowed('reached', at, describeErrno(error));
-      missing.unshift(posix.basename(at));
-      at = posix.dirname(at);
-    }
-  }
-}
 
 /**
  * The place of a path, with the rights of the agent: for profiles that hold their commands in nothing. `range` is what
@@ -148,8 +116,7 @@ class DirectPlace implements FilePlace {
     const existing = selfPath(this.parent.handle);
     if (this.missing === undefined) return { path: existing, [Symbol.asyncDispose]: async () => {} };
     try {
-      await mkdir(`${existing}/${this.missing}`, { recursive: true });
-      const handle = await open(`${existing}/${this.missing}`, DIRECTORY);
+      const handle = await makeDirectories(this.parent, this.missing, this.path);
       return { path: selfPath(handle), [Symbol.asyncDispose]: () => handle.close() };
     } catch (error) {
       throw this.#refusal('written', error);
@@ -210,11 +177,6 @@ class DirectPlace implements FilePlace {
 
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 const DISK: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM']);
-
-/** What a descriptor of this process is to the system calls that take a path (proc(5)). */
-function selfPath({ fd }: FileHandle): string {
-  return `/proc/self/fd/${fd}`;
-}
 
 /** The name of a file that is not whole yet. */
 export function temporaryName(): string {

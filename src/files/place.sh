@@ -47,7 +47,14 @@ fail() {
   rm -f -- "./$new"
   exit "$1"
 }
-if [ -n "$rest" ]; then mkdir -p -- "./$rest" && cd -P -- "./$rest" || exit 14; fi
+# One directory after the other: a link that has come meanwhile leads to another real path.
+while [ -n "$rest" ]; do
+  part=${rest%%/*} top=${PWD%/}
+  case $rest in */*) rest=${rest#*/} ;; *) rest= ;; esac
+  [ -d "./$part" ] || mkdir -- "./$part" || [ -d "./$part" ] || exit 14
+  cd -P -- "./$part" || exit 14
+  [ "$PWD" = "$top/$part" ] || exit 13
+done
 [ "$mask" = - ] || umask "$mask"
 dd of="./$new" oflag=nofollow conv=excl,fsync iflag=fullblock,count_bytes bs=65536 count="$bytes" status=none
 case $? in

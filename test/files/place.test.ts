@@ -111,6 +111,25 @@ describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => 
     expect(readFileSync(`${top}real/a/b/file`, 'utf8')).toBe('deep');
   });
 
+  test.each(['a', 'a/b'])('makes no directory through a link that has come meanwhile (%s)', async (link) => {
+    const path = at('a/b/file');
+    const top = path.slice(0, -'a/b/file'.length);
+    mkdirSync(`${top}elsewhere`);
+    await using place = await open(path);
+    if (link === 'a/b') mkdirSync(`${top}a`);
+    symlinkSync(`${top}elsewhere`, `${top}${link}`);
+    expect(await place.replace(file('new')).catch((error: unknown) => error)).toBeInstanceOf(FileConflict);
+    expect(readdirSync(`${top}elsewhere`)).toEqual([]);
+  });
+
+  test('uses a directory that somebody else has made meanwhile', async () => {
+    const path = at('a/b/file');
+    await using place = await open(path);
+    mkdirSync(path.slice(0, -'/b/file'.length));
+    await place.replace(file('new'));
+    expect(readFileSync(path, 'utf8')).toBe('new');
+  });
+
   test.each([
     '-n',
     '-rf',
