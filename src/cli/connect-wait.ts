@@ -2,7 +2,7 @@ import { createInterface } from 'node:readline';
 import { answerDueAt, type ClientKind, type GrantKey, type GrantRecord } from '../access/grant.ts';
 import { readTokens, TokenFileFault } from '../access/token-file.ts';
 import { KIND_NAMES } from '../connect/clients.ts';
-import { type GrantState, grantsDirectory, readState, readTry } from '../connect/grant-state.ts';
+import { type CodeTry, type GrantState, grantsDirectory, readState, readTry } from '../connect/grant-state.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
@@ -26,6 +26,7 @@ const MARGIN_MS = 2000;
 /** Watches how a grant stands, from the moment its code is shown until its client is kept. */
 export class GrantWatch {
   #tries = 0;
+  #cancels = 0;
   #isEntered = false;
 
   constructor(
@@ -95,13 +96,26 @@ export class GrantWatch {
       process.stderr.write(`code entered for ${host}; waiting for it to fetch its token\n`);
     }
     const last = state === undefined ? readTry(grantsDirectory(sessionsHere()), this.key, this.record) : undefined;
-    if (last === undefined || last.count <= this.#tries) return;
+    if (last?.cancels !== undefined) this.#tellCancel(last.cancels, last.address);
+    else if (last !== undefined) this.#tellTry(last);
+  }
+
+  #tellTry(last: CodeTry): void {
+    if (last.count <= this.#tries) return;
     this.#tries = last.count;
     const from = `from ${visibleLine(last.address)}, ${last.count} of ${last.most}`;
     process.stderr.write(
       last.kinds.length === 0
         ? `a wrong code was entered ${from}\n`
         : `the code was entered for another kind of client ${from}; if that was you: agent3 connect --client ${visibleLine(last.kinds.join(' or '))}, not ${KIND_NAMES[this.record.grant.client as ClientKind]}\n`,
+    );
+  }
+
+  #tellCancel(cancels: number, address: string): void {
+    if (cancels <= this.#cancels) return;
+    this.#cancels = cancels;
+    process.stderr.write(
+      `Cancel was pressed on the page from ${visibleLine(address)}, without the code, so the code still waits. To end it: Ctrl-C\n`,
     );
   }
 }

@@ -1,4 +1,4 @@
-import type { GrantRecord } from '../access/grant.ts';
+import { type GrantRecord, normalizeCode } from '../access/grant.ts';
 import { noteNothing } from '../http/auth.ts';
 import { type HttpExchange, urlOf } from '../http/exchange.ts';
 import type { SignInAnswer } from '../http/sign-in.ts';
@@ -78,18 +78,16 @@ export class ConsentRoute {
     };
     const isDenied = parameters.get('decision') === 'deny';
     const codes = parameters.getAll('code');
-    // Everybody can press Cancel: what ends a wait is the code beside it.
-    const grant = isDenied && codes.join('') === '' ? undefined : this.#grantOf(codes, address);
+    const kinds: readonly string[] = kindsOf(client, redirectUri);
+    const grant = normalizeCode(codes.join('')) === '' ? undefined : this.#grantOf(codes, address);
     if (grant instanceof AgentError) strangers.count('wrong codes');
     if (isDenied) {
-      if (grant !== undefined && !(grant instanceof AgentError)) grants.end(grant, 'refused on the page', { address });
-      throw new RedirectFault('access_denied', 'The owner of the server said no', client, redirectUri, state);
+      const why = this.#cancel(grant, kinds, address);
+      throw new RedirectFault('access_denied', why, client, redirectUri, state);
     }
-    if (grant === undefined || grant instanceof AgentError)
-      return grant instanceof GuessingRefused
-        ? again(grant.status, words.tooManyTries, grant.headers)
-        : again(grant?.status ?? 403, words.wrongCode);
-    const kinds: readonly string[] = kindsOf(client, redirectUri);
+    if (grant === undefined) return again(403, words.emptyCode);
+    if (grant instanceof GuessingRefused) return again(grant.status, words.tooManyTries, grant.headers);
+    if (grant instanceof AgentError) return again(grant.status, words.wrongCode);
     if (!kinds.includes(grant.grant.client)) {
       const more = { client: client.id, redirect: redirectUri, address };
       grants.deps.trail.grant('refused: made for another kind of client', onRecord(grant), more);
@@ -101,6 +99,18 @@ export class ConsentRoute {
     return back({
       code: grants.consent(grant, { clientId: client.id, clientName, redirectUri, scope, challenge, address }),
     });
+  }
+
+  /** Everybody can press Cancel: what ends a wait is the code beside it. Gives what the client hears. */
+  #cancel(grant: GrantRecord | AgentError | undefined, kinds: readonly string[], address: string): string {
+    const { grants } = this.deps;
+    if (grant !== undefined && !(grant instanceof AgentError)) {
+      grants.end(grant, 'refused on the page', { address });
+      return 'The owner of the server said no';
+    }
+    const open = grant === undefined ? grants.openCodes() : [];
+    for (const one of open) if (kinds.includes(one.grant.client)) grants.countCancel(one, address);
+    return 'Cancel was pressed on the page';
   }
 
   /** The grant that a code opens, or its refusal. */

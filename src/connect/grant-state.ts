@@ -82,14 +82,16 @@ export function writeState(directory: string, key: GrantKey, { id, grant }: Gran
 
 const trySchema = Type.Object({
   /** How many there were, this one with them, and after how many the code is void. */
-  count: Type.Integer({ minimum: 1 }),
+  count: Type.Integer({ minimum: 0 }),
   most: Type.Integer(),
+  /** Where somebody pressed Cancel without the code: how often so far. */
+  cancels: Type.Optional(Type.Integer({ minimum: 1 })),
   address: Type.String(),
   /** The kinds that its client may be, where the code was the right one and its client was not; none for a wrong code. */
   kinds: Type.Array(Type.String()),
 });
 
-/** The last wrong try of a code, for the terminal that waits. */
+/** The last wrong try of a code, or Cancel without it, for the terminal that waits. */
 export type CodeTry = Static<typeof trySchema>;
 
 const tryFileSchema = Type.Object({ last: trySchema, mac: Type.String() });

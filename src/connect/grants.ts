@@ -13,16 +13,13 @@ import { OwnerDecisions, onRecord } from './decisions.ts';
 import {
   type CodeTry,
   type GrantState,
-  noteTry,
   noteUse,
   readState,
   removeStates,
   type StateFound,
   writeState,
 } from './grant-state.ts';
-
-/** Wrong codes, from anywhere, after which every code that is open is void. */
-const MAX_WRONG_CODES = 20;
+import { CodeTries, MAX_WRONG_CODES } from './tries.ts';
 
 /** How long a client may take to fetch its first tokens. */
 const FETCH_SECONDS = 60;
@@ -55,8 +52,8 @@ interface Consent {
 /** How the grants of this agent stand. In memory is what holds; the files are for the next start. */
 export class Grants {
   readonly #states = new Map<string, GrantState>();
-  /** Wrong codes that came while a code was open. */
-  readonly #wrongCodes = new Map<string, number>();
+  /** What came instead of a code that was open. */
+  readonly #tries: CodeTries;
   readonly #decisions: OwnerDecisions;
   readonly #usedMs = new Map<string, number>();
   /** Those whose state was looked for on the disk. */
@@ -64,6 +61,7 @@ export class Grants {
 
   /** Reads how the grants stand that there are. */
   constructor(readonly deps: GrantsDeps) {
+    this.#tries = new CodeTries(deps);
     this.#decisions = new OwnerDecisions(deps);
     this.#meet(deps.keys.grants());
   }
@@ -108,7 +106,8 @@ export class Grants {
     const { keys, directory, logger } = this.deps;
     this.openCodes();
     const isGone = (id: string): boolean => !keys.hasGrant(id);
-    for (const memory of [this.#states, this.#wrongCodes, this.#usedMs, this.#met])
+    this.#tries.sweep(isGone);
+    for (const memory of [this.#states, this.#usedMs, this.#met])
       for (const id of memory.keys()) if (isGone(id)) memory.delete(id);
     try {
       removeStates(directory, isGone);
@@ -146,13 +145,12 @@ export class Grants {
 
   /** Counts a code that did not fit, and tells the terminal that waits; one too many ends the grant before it has begun. */
   countWrongCode(grant: GrantRecord, from: Pick<CodeTry, 'address' | 'kinds'>): void {
-    const count = (this.#wrongCodes.get(grant.id) ?? 0) + 1;
-    this.#wrongCodes.set(grant.id, count);
-    if (count >= MAX_WRONG_CODES) this.end(grant, `${MAX_WRONG_CODES} wrong codes were tried`, {});
-    else
-      this.#attempt(grant, 'that a wrong code was tried', () =>
-        noteTry(this.deps.directory, this.deps.key, grant, { count, most: MAX_WRONG_CODES, ...from }),
-      );
+    if (this.#tries.countWrongCode(grant, from)) this.end(grant, `${MAX_WRONG_CODES} wrong codes were tried`, {});
+  }
+
+  /** Tells the terminal that waits of a Cancel without the code. */
+  countCancel(grant: GrantRecord, address: string): void {
+    this.#tries.countCancel(grant, address);
   }
 
   /** Uses up the code of a grant; gives the authorization code for its client. Throws `MachineRefused`. */

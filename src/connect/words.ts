@@ -22,6 +22,7 @@ export interface Words {
   readonly codeHint: string;
   readonly allow: string;
   readonly cancel: string;
+  readonly emptyCode: string;
   readonly wrongCode: string;
   readonly tooManyTries: string;
   readonly wrongClient: (kind: string, asks: readonly string[]) => string;
@@ -52,6 +53,7 @@ const english: Words = {
   codeHint: 'Ten letters and digits that sudo agent3 connect shows.',
   allow: 'Allow access',
   cancel: 'Cancel',
+  emptyCode: 'No code was entered. The terminal of your server shows it.',
   wrongCode: 'This code is wrong or has expired. Look at the terminal of your server.',
   tooManyTries: 'Too many tries from here. Wait a minute, then enter the code again.',
   wrongClient: (kind, asks) =>
@@ -84,6 +86,7 @@ const spanish: Words = {
   codeHint: 'Diez letras y cifras que muestra sudo agent3 connect.',
   allow: 'Permitir el acceso',
   cancel: 'Cancelar',
+  emptyCode: 'No se ha introducido ningún código. Lo muestra el terminal de su servidor.',
   wrongCode: 'El código no es correcto o ha caducado. Mire el terminal de su servidor.',
   tooManyTries: 'Demasiados intentos desde aquí. Espere un minuto y vuelva a introducir el código.',
   wrongClient: (kind, asks) =>

@@ -223,6 +223,10 @@ describe('a one-time code', () => {
     expect(seen()).toEqual({ count: 1, most: 20, address: '203.0.113.9', kinds: [] });
     grants.countWrongCode(agent.grant, { address: '203.0.113.9', kinds: ['chatgpt'] });
     expect(seen()).toMatchObject({ count: 2, kinds: ['chatgpt'] });
+    for (let pressed = 0; pressed < 30; pressed++) grants.countCancel(agent.grant, '203.0.113.9');
+    expect(seen()).toMatchObject({ count: 2, cancels: 20, kinds: [] });
+    grants.byCode('AAAAAAAAAA', '203.0.113.9');
+    expect(seen()).toEqual({ count: 3, most: 20, address: '203.0.113.9', kinds: [] });
     expect(readTry(dirname(agent.state), new GrantKey('x'.repeat(40)), agent.grant)).toBeUndefined();
     writeTokens(agent.path, []);
     agent.pass(1000);

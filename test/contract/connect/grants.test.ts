@@ -118,6 +118,36 @@ describe('on record', () => {
   });
 });
 
+describe('a person at the page', () => {
+  const from = { 'x-forwarded-for': '198.51.100.90' };
+
+  test('who enters nothing is asked for the code, and has tried none', async () => {
+    await using terminal = server.connect('--name', 'empty', '--client', 'claude');
+    const code = await terminal.code();
+    const { url } = await (await OAuthHost.discover(HOSTS.claude, server.mcp)).ask();
+    for (let count = 0; count < 25; count++) {
+      const answer = await submit(url, count % 2 === 0 ? '' : ' - ', 'allow', from);
+      expect([answer.status, await answer.text()]).toEqual([403, expect.stringContaining('No code was entered.')]);
+    }
+    expect((await submit(url, code, 'allow', from)).status).toBe(303);
+  });
+
+  test('who presses Cancel without the code is shown to the terminal, and is not called the owner', async () => {
+    await using terminal = server.connect('--name', 'cancelled', '--client', 'claude');
+    const code = await terminal.code();
+    const { url } = await (await OAuthHost.discover(HOSTS.claude, server.mcp)).ask();
+    const describe = async (typed: string) =>
+      new URL((await submit(url, typed, 'deny', from)).headers.get('location') ?? '').searchParams.get(
+        'error_description',
+      );
+    expect(await describe('')).toBe('Cancel was pressed on the page');
+    await Bun.sleep(500);
+    expect(await describe(code)).toBe('The owner of the server said no');
+    expect(await terminal.ended()).toBe(1);
+    expect(terminal.stderr).toContain('Cancel was pressed on the page from 198.51.100.90, without the code');
+  });
+});
+
 describe('guessing', () => {
   test('of codes and tokens from one address is answered 429, and others still come through', async () => {
     const host = await OAuthHost.discover(HOSTS.claude, server.mcp);
