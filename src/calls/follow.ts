@@ -32,6 +32,8 @@ export type FollowEvent =
   | { readonly kind: 'output'; readonly stream: StreamName; readonly bytes: Uint8Array; readonly offsets: Offsets }
   /** Nothing was written for a while. */
   | { readonly kind: 'alive' }
+  /** The owner has frozen or thawed the server; or it was frozen when the follower came. */
+  | { readonly kind: 'frozen'; readonly isFrozen: boolean }
   /** The command has ended, and nothing follows. */
   | { readonly kind: 'end'; readonly state: Answer }
   /** The token may read the session no more, and nothing follows. */
@@ -109,7 +111,13 @@ export class Followers {
     const room = new Uint8Array(FOLLOW_PIECE_BYTES);
     using stdout = new Growth(session.path('stdout'));
     using stderr = new Growth(session.path('stderr'));
+    let toldFrozen = false;
     while (!gone.fired && !shutdown.fired) {
+      const { isFrozen, begun } = this.parts.freeze;
+      if (isFrozen !== toldFrozen) {
+        toldFrozen = isFrozen;
+        yield { kind: 'frozen', isFrozen };
+      }
       const grown = [stdout.next(), stderr.next()];
       // Before the look at the files: what is written until the end is then found.
       const end = this.parts.commands.endOf(session);
@@ -140,7 +148,7 @@ export class Followers {
         yield { kind: 'end', state: this.#stateOf(session, mayRead(context)) };
         return;
       }
-      const happened = await this.#happens(context, waitSeconds, end, gone, ...grown);
+      const happened = await this.#happens(context, waitSeconds, end, gone, ...grown, ...(isFrozen ? [] : [begun]));
       if (!happened && waitSeconds === FOLLOW_SIGN_SECONDS) yield { kind: 'alive' };
     }
   }

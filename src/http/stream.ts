@@ -69,6 +69,8 @@ function encode(event: FollowEvent, isBase64: boolean): string {
         : { text: decodeUtf8(bytes) };
       return `event: output\nid: ${offsets.stdout},${offsets.stderr}\ndata: ${JSON.stringify({ stream, ...text })}\n\n`;
     }
+    case 'frozen':
+      return `event: frozen\ndata: ${JSON.stringify({ frozen: event.isFrozen })}\n\n`;
     case 'alive':
       return ': alive\n\n';
     case 'end':

@@ -93,7 +93,7 @@ export const INVENTORY: readonly Addition[] = [
   {
     kind: 'directory',
     name: PATHS.approvals,
-    what: 'decisions on commands that waited',
+    what: 'decisions on commands that waited, and `frozen`, the last [freezes](#freeze)',
     goes: 'purge',
     access: rootWrites,
   },

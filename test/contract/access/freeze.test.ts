@@ -173,6 +173,23 @@ describe.if(isRoot)('a frozen server', () => {
     await agent.call('close_session', { session });
   });
 
+  test('says so in the stream of a session', async () => {
+    const { session } = await begin('sleep 300; true');
+    const stream = await fetch(`${agent.url}/sessions/${session}/stream`, { headers: { 'x-auth-token': agent.token } });
+    let shown = '';
+    const reading = (async () => {
+      const decoder = new TextDecoder();
+      for await (const bytes of stream.body ?? []) shown += decoder.decode(bytes, { stream: true });
+    })();
+    await eventually('the stream is open', () => shown.includes('event: output'));
+    await freeze();
+    await eventually('it says frozen', () => shown.includes('event: frozen\ndata: {"frozen":true}\n'));
+    await thaw();
+    await eventually('it says thawed', () => shown.includes('event: frozen\ndata: {"frozen":false}\n'));
+    await agent.call('close_session', { session });
+    await reading;
+  });
+
   test('answers at once who waits meanwhile', async () => {
     const running = agent.call('shell', { cmd: 'sleep 300; true', timeout: 600 });
     await eventually('it runs', async () =>
