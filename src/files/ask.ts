@@ -1,5 +1,5 @@
 import type { ApprovalRequest } from '../access/approval-request.ts';
-import { type Answer, type CallContext, contextOf, type OperationDeps, revalidate } from '../calls/context.ts';
+import { type Answer, type CallContext, contextOf, type OperationDeps, revalidate, SPARE } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { confinementOf } from '../commands/confinement.ts';
 import { Deadline } from '../lib/clock.ts';
@@ -59,11 +59,14 @@ export function askAPerson(
     session: session.id,
     reason: decision.reason,
     message: `Nothing was done yet: a person has to approve this, because ${decision.reason}. Do not send it again; call read_session with this session and wait: ${MAX_WAIT_SECONDS} to follow it, for up to 10 minutes.`,
+    [SPARE]: ['reason'],
   };
 }
 
-/** An answer as the output of a session: its text, then the other fields. */
-function outputOf({ content, diff, ...fields }: Answer): string {
+/** An answer as the output of a session: its text, then a line for each other field that the lean doors show. */
+function outputOf({ content, diff, [SPARE]: spare = [], ...fields }: Answer): string {
   const text = typeof content === 'string' ? content : typeof diff === 'string' ? diff : '';
-  return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${JSON.stringify(fields)}\n`;
+  const lines = Object.entries(fields).filter(([name]) => !spare.includes(name));
+  const said = lines.map(([name, value]) => `${name}: ${typeof value === 'string' ? value : JSON.stringify(value)}\n`);
+  return `${text}${text === '' || text.endsWith('\n') ? '' : '\n'}${said.join('')}`;
 }

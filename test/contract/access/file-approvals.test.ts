@@ -77,6 +77,15 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     },
   );
 
+  test('says why once in the lean doors, and what came of it in plain lines', async () => {
+    const asked = await desk.lean('careful', 'write_file', { path: at('said'), content: 'new', mode: '600' });
+    expect(asked).toMatchObject({ status: 'waiting', message: expect.stringContaining('people look at it') });
+    expect(asked).not.toHaveProperty('reason');
+    await approve(asked['session']);
+    const done = await desk.lean('careful', 'read_session', { session: asked['session'], wait: 20 });
+    expect(done['stdout']).toBe('size: 3\ncreated: true\n');
+  });
+
   test.each(['careful', 'boxed'])(
     'in %s stays as it is when it has changed meanwhile, or its directory',
     async (token) => {
