@@ -1,13 +1,22 @@
+import { posix } from 'node:path';
 import type { FileOnRecord } from '../audit/trail.ts';
 import { type Answer, type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
-import { isWithin, OWN_DIRECTORIES } from '../sandbox/hidden.ts';
+import { ownUmask } from '../linux/proc.ts';
 import { askAPerson } from './ask.ts';
 import { requireWritable } from './decide.ts';
 import { describeChange } from './diff.ts';
 import { openPlace } from './open.ts';
-import { type FilePlace, type FileStat, fileOrNothing, NOTHING_DONE, requireWhole, shownPath } from './place.ts';
+import {
+  type FilePlace,
+  type FileStat,
+  fileOrNothing,
+  NOTHING_DONE,
+  requireWhole,
+  shownPath,
+  whyFleeting,
+} from './place.ts';
 import type { Change, Versions } from './versions.ts';
 
 export interface FileDeps extends OperationDeps {
@@ -50,6 +59,8 @@ export interface Changed {
   /** Undefined: nothing was different. */
   readonly change: Change | undefined;
   readonly diff: string;
+  /** The bits of its mode. */
+  readonly mode: number;
   readonly notes: readonly string[];
 }
 
@@ -113,7 +124,7 @@ async function planOf(context: CallContext, wanted: WantedChange, place: FilePla
   const stat = fileOrNothing(place);
   if (place.missing !== undefined && !wanted.makesDirectories)
     throw new FileNotFound(
-      `There is no such directory: ${shownPath(place.path)}. Send create_directories: true to make it. Nothing was done.`,
+      `There is no such directory: ${shownPath(posix.dirname(place.path))}. Send create_directories: true to make it. Nothing was done.`,
     );
   // What may not be read is not compared either.
   const old = stat && (await readOld(place, stat));
@@ -129,14 +140,10 @@ async function planOf(context: CallContext, wanted: WantedChange, place: FilePla
 
 /** Throws `InvalidArguments` for a file that would be gone with the sandbox in which it is written. */
 function requireLasting({ profile: { sandbox } }: CallContext, { path }: FilePlace): void {
-  if (sandbox === undefined) return;
-  const { directory } = sandbox;
-  const isOwn = [...OWN_DIRECTORIES, '/dev'].some((root) => isWithin(root, path));
-  if (!isOwn || (directory !== undefined && isWithin(directory, path))) return;
-  const where = directory === undefined ? 'This token may write nowhere' : `Write below ${directory}`;
-  throw new InvalidArguments(
-    `${shownPath(path)} would be gone at once: in the sandbox of this token, ${OWN_DIRECTORIES.join(', ')} and /dev begin empty for every command. ${where}. Nothing was done.`,
-  );
+  const why = whyFleeting(sandbox, path);
+  if (why === undefined) return;
+  const where = sandbox?.directory === undefined ? 'This token may write nowhere' : `Write below ${sandbox.directory}`;
+  throw new InvalidArguments(`${shownPath(path)} would be gone at once: ${why}. ${where}. Nothing was done.`);
 }
 
 async function readOld(place: FilePlace, stat: FileStat): Promise<OldFile> {
@@ -166,7 +173,17 @@ async function carryOut(
   const isSame = old !== undefined && old.sha256 === sha256 && (mode === undefined || old.mode === mode);
   const diff = isSame ? '' : await diffOf(context, old, next);
   revalidate(context, NOTHING_DONE);
-  if (isSame) return { path, old, next, sha256, change: undefined, diff, notes: [...notes, 'Nothing was different.'] };
+  if (isSame)
+    return {
+      path,
+      old,
+      next,
+      sha256,
+      change: undefined,
+      diff,
+      mode: old.mode,
+      notes: [...notes, 'Nothing was different.'],
+    };
   const change = await deps.versions.keep(changeOf(context, wanted, path, { old, next, sha256 }), old?.bytes);
   try {
     deps.trail.file(wanted.op, context, { ...onRecord(path, change, mode), ...more });
@@ -176,7 +193,7 @@ async function carryOut(
     deps.versions.remove(change);
     throw error;
   }
-  return { path, old, next, sha256, change, diff, notes };
+  return { path, old, next, sha256, change, diff, mode: mode ?? 0o666 & ~ownUmask(), notes };
 }
 
 /** Undefined: what the umask leaves. */

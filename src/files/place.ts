@@ -1,6 +1,7 @@
 import { posix } from 'node:path';
 import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { MAX_FILE_BYTES, MAX_PATH_BYTES } from '../lib/limits.ts';
+import { isWithin, OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 
 /** What bears a name in a directory, as lstat(2) tells it. */
 export interface FileStat {
@@ -102,12 +103,26 @@ export function shownPath(path: string): string {
   return JSON.stringify(path.length > 200 ? `${path.slice(0, 200)}…` : path);
 }
 
+/** What a profile says of its sandbox, as far as places go. */
+type Walls = { readonly directory?: string | undefined } | undefined;
+
+/** Why nothing in a path is kept from one call to the next; undefined where it is kept. */
+export function whyFleeting(sandbox: Walls, path: string): string | undefined {
+  if (sandbox === undefined || ![...OWN_DIRECTORIES, '/dev'].some((root) => isWithin(root, path))) return undefined;
+  if (sandbox.directory !== undefined && isWithin(sandbox.directory, path)) return undefined;
+  return `in the sandbox of this token, ${OWN_DIRECTORIES.join(', ')} and /dev begin empty for every command`;
+}
+
 /** What is at a place, where it is a file. Throws `FileNotFound`, and `InvalidArguments` for anything else. */
-export function requireFile(place: FilePlace): FileStat {
-  const { stat, path } = place;
+export function requireFile(place: FilePlace, sandbox: Walls): FileStat {
+  const { stat, path, missing } = place;
   if (stat !== undefined) return requirePlainFile(place, stat);
-  const why = place.missing === undefined ? 'There is no file' : 'There is no such directory:';
-  throw new FileNotFound(`${why} ${shownPath(path)}. Look with shell: ls ${posix.dirname(path)}`);
+  const directory = posix.dirname(path);
+  const what = missing === undefined ? `file ${shownPath(path)}` : `such directory: ${shownPath(directory)}`;
+  const fleeting = whyFleeting(sandbox, path);
+  throw new FileNotFound(
+    `There is no ${what}${fleeting === undefined ? `. Look with shell: ls ${directory}` : `: ${fleeting}.`}`,
+  );
 }
 
 /** What is at a place; undefined where nothing is. Throws `InvalidArguments` for what is no file. */

@@ -52,6 +52,11 @@ export function isInit(pid: number): boolean {
   return numbers.length > 1 && numbers.at(-1) === '1';
 }
 
+/** The umask of the agent and of what it starts. umask(2) would have to set another one to find out. */
+export function ownUmask(): number {
+  return Number.parseInt(/^Umask:\s+([0-7]+)$/m.exec(readProcFile('/proc/self/status') ?? '')?.[1] ?? '022', 8);
+}
+
 /** Whether a process has no living child; false where the kernel does not list them (`CONFIG_PROC_CHILDREN`). */
 export function isChildless(pid: number): boolean {
   const children = readProcFile(`/proc/${pid}/task/${pid}/children`);

@@ -73,9 +73,12 @@ async function editFile(
 /** Room for the fields beside the diff. */
 const FRAME_CHARS = 900;
 
+/** A longer diff is cut: the caller knows what was to change, and the rest is in the file. */
+const MAX_DIFF_CHARS = 4000;
+
 function answerOf({ next, sha256, change, diff, notes }: Changed, chars: number): Answer {
   return {
-    diff: cut(diff, chars - FRAME_CHARS),
+    diff: cut(diff, Math.min(MAX_DIFF_CHARS, chars - FRAME_CHARS)),
     size: next?.bytes.length ?? 0,
     sha256,
     ...(change !== undefined && { change: change.id }),
@@ -84,14 +87,25 @@ function answerOf({ next, sha256, change, diff, notes }: Changed, chars: number)
   };
 }
 
-/** The beginning of a diff, as much as fits an answer. */
+/** The beginning of a diff in at most `chars` characters of JSON, and how many lines there are in all. */
 function cut(diff: string, chars: number): string {
   if (jsonChars(diff) <= chars) return diff;
-  let [shown, used] = ['', 100];
-  for (const line of diff.split('\n')) {
-    used += jsonChars(line) + 2;
+  const count = (sign: RegExp): number => diff.match(sign)?.length ?? 0;
+  const note = `[agent3: the rest of the diff is left out. In all, ${count(/^-/gm)} lines were removed and ${count(/^\+/gm)} were added.]\n`;
+  // Where there are no hunks, all old lines come before all new ones.
+  const at = diff.startsWith('@@') ? -1 : diff.search(/^\+/m);
+  const parts = at < 1 ? [diff] : [diff.slice(0, at), diff.slice(at)];
+  const share = (chars - jsonChars(note)) / parts.length;
+  return `${parts.map((part) => firstLines(part, share)).join('')}${note}`;
+}
+
+function firstLines(text: string, chars: number): string {
+  let [end, used] = [0, 0];
+  while (end < text.length) {
+    const next = text.indexOf('\n', end) + 1 || text.length;
+    used += jsonChars(text.slice(end, next));
     if (used > chars) break;
-    shown += `${line}\n`;
+    end = next;
   }
-  return `${shown}[agent3: the rest of the diff does not fit]\n`;
+  return text.slice(0, end);
 }

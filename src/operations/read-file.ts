@@ -21,7 +21,7 @@ export function readFileOperation(deps: OperationDeps): Operation {
     result: Type.Object({
       content: Type.Optional(Type.String({ description: 'The text, or Base64.' })),
       size: Type.Optional(Type.Integer({ description: 'Size of the whole file, in bytes.' })),
-      sha256: Type.Optional(Type.String({ description: 'Of the whole file.' })),
+      sha256: Type.Optional(Type.String({ description: 'Of the whole file, with its first page.' })),
       lines: Type.Optional(Type.Integer({ description: 'Lines of the whole file.' })),
       next_offset: Type.Optional(Type.Integer({ description: 'Where to read on.' })),
       ...waitingFields,
@@ -89,7 +89,7 @@ async function answerWith(
   ignored: string | undefined,
 ): Promise<Answer> {
   const { limits, masker } = context;
-  requireFile(place);
+  requireFile(place, context.profile.sandbox);
   const file = await place.read();
   await deps.turns.take(context.principal, PAGE_GARBAGE_BYTES);
   const sha256 = file.isWhole ? Bun.SHA256.hash(file.bytes, 'hex') : undefined;
@@ -97,6 +97,7 @@ async function answerWith(
   const share = { bytes: limits.maxOutputBytes, chars };
   const page = await pageOf(place.path, file, { offset, limit, ...given }, share, masker);
   revalidate(context);
+  const isFirst = offset === undefined || offset === (given.unit === 'bytes' || given.encoding === 'base64' ? 0 : 1);
   const known = { size: file.size, ...(sha256 !== undefined && { sha256 }) };
   deps.trail.file('read_file', context, { path: place.path, ...known });
   return {
@@ -105,7 +106,7 @@ async function answerWith(
     ...(page.lines !== undefined && { lines: page.lines }),
     ...(page.next !== undefined && { next_offset: page.next }),
     ...messageOf(...page.notes, masker?.hint(), ignored),
-    // Who sees all of it sees how much it is.
-    ...(page.next === undefined && { [SPARE]: ['size', 'lines'] }),
+    // Who sees all of it sees how much it is, and the first page has said the hash.
+    [SPARE]: [...(page.next === undefined ? ['size', 'lines'] : []), ...(isFirst ? [] : ['sha256'])],
   };
 }

@@ -21,6 +21,7 @@ export function undoOperation(deps: FileDeps): Operation {
       size: Type.Optional(Type.Integer({ description: 'Its size in bytes, as it is again.' })),
       removed: Type.Optional(Type.Boolean({ description: 'True when there was no file before.' })),
       change: Type.Optional(Type.String({ description: 'Of the undo itself.' })),
+      older: Type.Optional(Type.String({ description: 'The change before: undo it to go back further.' })),
       changes: Type.Optional(Type.Array(listed, { description: 'The newest first.' })),
       ...waitingFields,
       message: Type.Optional(Type.String({ description: 'What to know of it.' })),
@@ -92,7 +93,17 @@ function putBack(deps: FileDeps, context: CallContext, change: Change): Promise<
     const mode = context.profile.isPlain ? before.mode : before.mode & 0o777;
     return { bytes, mode, owner: { user: before.user, group: before.group } };
   };
-  return changeFile(deps, context, { op: 'undo', path, makesDirectories: true, next }, answerOf);
+  const wanted = { op: 'undo', path, makesDirectories: true, next } as const;
+  return changeFile(deps, context, wanted, (changed) => answerOf(changed, change, olderThan(deps, change)));
+}
+
+/** The change that made what an undo of `change` brings back, or where that is an undo itself, what it had brought back. */
+function olderThan({ versions }: FileDeps, { principal, op, path, id, before, after }: Change): Change | undefined {
+  const sha256 = (op === 'undo' ? after : before)?.sha256;
+  if (sha256 === undefined) return undefined;
+  return versions
+    .list(principal)
+    .find((one) => one.path === path && one.id < id && one.op !== 'undo' && one.after?.sha256 === sha256);
 }
 
 /** Throws `FileConflict` where somebody else has changed the file since: an undo would take that back too. */
@@ -106,11 +117,13 @@ function requireOwn({ versions }: FileDeps, change: Change, old: OldFile | undef
   );
 }
 
-function answerOf({ path, next, change, notes }: Changed): Answer {
+function answerOf({ path, next, change, notes }: Changed, undone: Change, older: Change | undefined): Answer {
+  const further = older === undefined ? '' : ` To go back further, send change: ${older.id}.`;
   return {
     path,
     ...(next === undefined ? { removed: true } : { size: next.bytes.length }),
     ...(change !== undefined && { change: change.id }),
-    ...messageOf(...notes),
+    ...(older !== undefined && { older: older.id }),
+    ...messageOf(...notes, undone.op === 'undo' ? `This took back an undo.${further}` : undefined),
   };
 }

@@ -17,6 +17,7 @@ export function writeFileOperation(deps: FileDeps): Operation {
       size: Type.Optional(Type.Integer({ description: 'Size of the file, in bytes.' })),
       sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
       created: Type.Optional(Type.Boolean({ description: 'True when there was no file.' })),
+      mode: Type.Optional(Type.String({ description: 'Where none was sent and it is not 644.' })),
       change: Type.Optional(Type.String({ description: 'For undo.' })),
       ...waitingFields,
       message: Type.Optional(Type.String({ description: 'What to know of it.' })),
@@ -52,14 +53,19 @@ async function writeFile(
     mode,
   });
   const { path, create_directories: makesDirectories, expected_sha256: expected } = given;
-  return changeFile(deps, context, { op: 'write_file', path, makesDirectories, expected, next }, answerOf);
+  return changeFile(deps, context, { op: 'write_file', path, makesDirectories, expected, next }, (changed) =>
+    answerOf(changed, mode !== undefined),
+  );
 }
 
-function answerOf({ old, next, sha256, change, notes }: Changed): Answer {
+const COMMON_MODE = 0o644;
+
+function answerOf({ old, next, sha256, change, mode, notes }: Changed, isSent: boolean): Answer {
   return {
     size: next?.bytes.length ?? 0,
     sha256,
     ...(old === undefined && { created: true }),
+    ...(!isSent && mode !== COMMON_MODE && { mode: mode.toString(8).padStart(3, '0') }),
     ...(change !== undefined && { change: change.id }),
     ...messageOf(...notes),
     [SPARE]: ['sha256', 'change'],

@@ -66,6 +66,15 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agen
     });
   });
 
+  test.each(readers)('in %s says the hash once, with the first page', async (token) => {
+    const page = (more: object) => desk.lean(token, 'read_file', { path: `${desk.work}/lines`, limit: 2, ...more });
+    for (const more of [{}, { offset: 1 }, { unit: 'bytes', offset: 0 }])
+      expect(await page(more)).toHaveProperty('sha256');
+    for (const more of [{ offset: 3 }, { offset: -2 }, { unit: 'bytes', offset: 1 }])
+      expect(await page(more)).not.toHaveProperty('sha256');
+    expect(await read(token, 'lines', { offset: 3 })).toHaveProperty('sha256');
+  });
+
   test.each(readers)('in %s gives exact bytes, and says what is no UTF-8', async (token) => {
     const bytes = Buffer.from([0, 1, 0xff, 0xfe, 0x0a, 0x80]);
     desk.put('binary', bytes);

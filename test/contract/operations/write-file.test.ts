@@ -98,7 +98,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       const deep = name('dir/deeper/file');
       expect(await write(token, deep, 'x')).toMatchObject({
         http: 404,
-        message: expect.stringContaining('create_directories'),
+        message: expect.stringMatching(/no such directory: "[^"]*dir\/deeper"\. .*create_directories/),
       });
       expect(existsSync(at(name('dir')))).toBe(false);
       expect(await write(token, deep, 'x', { create_directories: true })).toMatchObject({ http: 200, created: true });
@@ -137,6 +137,21 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
         size: 10,
       });
       expect(text(name('edit'))).toBe('one\n2\nend\n');
+    });
+
+    test('edit_file answers with the beginning of a long diff, and how much there is', async () => {
+      const lines = Array.from({ length: 100 }, (_, index) => `old ${index} ${'-'.repeat(40)}\n`).join('');
+      await put(token, name('long'), lines);
+      const many = String((await edit(token, name('long'), [{ old: 'old', new: 'new', all: true }]))['diff']);
+      expect(many).toMatch(/^(?:@@ -1,100 \+1,100 @@\n)?-old 0 /);
+      expect(many).toContain('100 lines were removed and 100 were added');
+      // With so many differences there are no hunks.
+      await put(token, name('long'), lines.repeat(20));
+      const all = String((await edit(token, name('long'), [{ old: 'old', new: 'new', all: true }]))['diff']);
+      expect(all).toMatch(/^-old 0 /);
+      expect(all).toContain('\n+new 0 ');
+      expect(all).toContain('2000 lines were removed and 2000 were added');
+      for (const diff of [many, all]) expect(JSON.stringify(diff).length).toBeWithin(2000, 4001);
     });
 
     test('edit_file says why a text is not there', async () => {
@@ -191,6 +206,25 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       expect(existsSync(at(name('undo')))).toBe(false);
       await undo(token, { path: at(name('undo')) });
       expect(text(name('undo'))).toBe('second');
+    });
+
+    test('undo names the change before, also where it took back an undo', async () => {
+      const path = at(name('steps'));
+      const changes: unknown[] = [];
+      for (const content of ['one', 'two', 'three'])
+        changes.push((await write(token, name('steps'), content))['change']);
+      expect(await undo(token, { path })).toMatchObject({ older: changes[1] });
+      expect(await undo(token, { path })).toMatchObject({
+        older: changes[1],
+        message: expect.stringContaining('took back an undo'),
+      });
+      expect(text(name('steps'))).toBe('three');
+      const back = await undo(token, { change: changes[1] });
+      expect([back['older'], text(name('steps'))]).toEqual([changes[0], 'one']);
+      expect(back).not.toHaveProperty('message');
+      const gone = await undo(token, { change: changes[0] });
+      expect(gone).toMatchObject({ removed: true });
+      expect(gone).not.toHaveProperty('older');
     });
 
     test('undo keeps what somebody else has changed since', async () => {
@@ -271,6 +305,14 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
         http: 400,
         message: expect.stringContaining('gone at once'),
       });
+    expect(await edit('work', '/tmp/agent3-test', [{ old: 'a', new: 'b' }])).toMatchObject({
+      http: 400,
+      message: expect.stringContaining('gone at once'),
+    });
+    expect(await desk.call('work', 'read_file', { path: '/tmp/agent3-test' })).toMatchObject({
+      http: 404,
+      message: expect.stringContaining('begin empty'),
+    });
     symlinkSync('/etc', at('way-out'));
     expect(await write('work', 'way-out/agent3-test', 'x')).toMatchObject({ http: 400 });
     expect(existsSync('/etc/agent3-test')).toBe(false);
@@ -370,4 +412,18 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       }),
     );
   });
+});
+
+test.skipIf(missing.length > 0)('write_file says the mode where it is not the common one', async () => {
+  await using desk = new FileDesk('the user of the tests');
+  await desk.start({ full: '', work: PROFILES['work'] ?? '' }, {}, ['sh', '-c', 'umask 027; exec "$@"', 'sh']);
+  for (const token of ['full', 'work']) {
+    const path = `${desk.work}/${token}`;
+    const write = (more: object = {}) => desk.lean(token, 'write_file', { path, content: `${token}\n`, ...more });
+    expect(await write()).toMatchObject({ created: true, mode: '640' });
+    expect((statSync(path).mode & 0o777).toString(8)).toBe('640');
+    expect(await write({ content: 'same mode' })).toMatchObject({ mode: '640' });
+    for (const mode of ['600', '644']) expect(await write({ content: mode, mode })).not.toHaveProperty('mode');
+    expect(await write({ content: 'as it was' })).not.toHaveProperty('mode');
+  }
 });
