@@ -5,7 +5,7 @@ import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
 import { ownUmask } from '../linux/proc.ts';
 import { askAPerson } from './ask.ts';
-import { requireWritable } from './decide.ts';
+import { requireChangeable } from './decide.ts';
 import { describeChange } from './diff.ts';
 import { openPlace } from './open.ts';
 import {
@@ -42,6 +42,8 @@ export interface NextFile {
 export interface WantedChange {
   readonly op: 'write_file' | 'edit_file' | 'undo';
   readonly path: string;
+  /** Its answer, or its refusal, tells what the file has: its token has to be allowed to read it. */
+  readonly tellsOld: boolean;
   /** The directories of a new file are made. */
   readonly makesDirectories: boolean;
   /** The SHA-256 that the file must have, as the client knows it. */
@@ -76,10 +78,12 @@ export async function changeFile(
 ): Promise<Answer> {
   using _turn = await turns.take(wanted.path);
   await using place = await openPlace(deps, context, wanted.path);
-  const plan = await planOf(context, wanted, place);
-  const decision = await requireWritable(context, wanted.op, [wanted.path, place.path]);
-  if (decision.action !== 'confirm') return answer(await carryOut(deps, context, wanted, place, plan));
-  const asked = await requestOf(place.path, plan);
+  const { decision, hidesOld } = await requireChangeable(context, wanted, [wanted.path, place.path]);
+  const planning = planOf(context, wanted, place, hidesOld);
+  if (decision.action !== 'confirm') return answer(await carryOut(deps, context, wanted, place, await planning));
+  // Why it cannot be done tells what the file has: a person has to let the token know.
+  const plan = await (hidesOld && wanted.tellsOld ? planning.catch(() => undefined) : planning);
+  const asked = plan && (await requestOf(place.path, plan));
   return askAPerson(
     deps,
     context,
@@ -89,9 +93,9 @@ export async function changeFile(
     async (later, onRecord) => {
       using _later = await turns.take(wanted.path);
       await using again = await openPlace(deps, later, wanted.path);
-      const now = await planOf(later, wanted, again);
+      const now = await planOf(later, wanted, again, false);
       // Only what the person has seen.
-      if (again.path !== place.path || now.old?.sha256 !== plan.old?.sha256 || now.sha256 !== plan.sha256)
+      if (again.path !== place.path || now.old?.sha256 !== plan?.old?.sha256 || now.sha256 !== plan?.sha256)
         throw new FileConflict(`${shownPath(place.path)} is another file by now, so nothing was done`);
       return answer(await carryOut(deps, later, wanted, again, now, onRecord));
     },
@@ -116,9 +120,11 @@ interface Plan {
   readonly next: NextFile | undefined;
   /** Of the next one. */
   readonly sha256: string | undefined;
+  /** It must not be told whether both are the same. */
+  readonly hidesOld: boolean;
 }
 
-async function planOf(context: CallContext, wanted: WantedChange, place: FilePlace): Promise<Plan> {
+async function planOf(context: CallContext, wanted: WantedChange, place: FilePlace, hidesOld: boolean): Promise<Plan> {
   const { deps, principal } = context;
   requireLasting(context, place);
   const stat = fileOrNothing(place);
@@ -135,7 +141,7 @@ async function planOf(context: CallContext, wanted: WantedChange, place: FilePla
     throw new InvalidArguments(
       `${shownPath(place.path)} would be larger than ${MAX_FILE_BYTES / 1_048_576} MiB, which is the limit here. Use upload for it. Nothing was done.`,
     );
-  return { old, next, sha256: next && Bun.SHA256.hash(next.bytes, 'hex') };
+  return { old, next, sha256: next && Bun.SHA256.hash(next.bytes, 'hex'), hidesOld };
 }
 
 /** Throws `InvalidArguments` for a file that would be gone with the sandbox in which it is written. */
@@ -164,13 +170,14 @@ async function carryOut(
   context: CallContext,
   wanted: WantedChange,
   place: FilePlace,
-  { old, next, sha256 }: Plan,
+  plan: Plan,
   more: Readonly<Record<string, unknown>> = {},
 ): Promise<Changed> {
   const { path } = place;
+  const { old, next, sha256, hidesOld } = plan;
   const mode = modeOf(old, next);
   const notes = notesOn(old, next, mode);
-  const isSame = old !== undefined && old.sha256 === sha256 && (mode === undefined || old.mode === mode);
+  const isSame = !hidesOld && old !== undefined && old.sha256 === sha256 && (mode === undefined || old.mode === mode);
   const diff = isSame ? '' : await diffOf(context, old, next);
   revalidate(context, NOTHING_DONE);
   if (isSame)
@@ -184,7 +191,7 @@ async function carryOut(
       mode: old.mode,
       notes: [...notes, 'Nothing was different.'],
     };
-  const change = await deps.versions.keep(changeOf(context, wanted, path, { old, next, sha256 }), old?.bytes);
+  const change = await deps.versions.keep(changeOf(context, wanted, path, plan), old?.bytes);
   try {
     deps.trail.file(wanted.op, context, { ...onRecord(path, change, mode), ...more });
     if (next === undefined) await place.remove();

@@ -28,6 +28,39 @@ export async function requireWritable(
   return requireAllowed('write to', paths, (path) => decideWrite(rules, operation, path));
 }
 
+/** What rules say to a change of a file. */
+interface ChangeDecision {
+  readonly decision: Decision;
+  /** Without a person, the token must not learn what the file has. */
+  readonly hidesOld: boolean;
+}
+
+/**
+ * What the rules say to a change of a file. One whose answer tells what the file has (`tellsOld`) is a reading as well.
+ * Throws `OperationNotAllowed` where they deny it.
+ */
+export async function requireChangeable(
+  context: CallContext,
+  { op, tellsOld }: { readonly op: string; readonly tellsOld: boolean },
+  paths: readonly string[],
+): Promise<ChangeDecision> {
+  const writing = await requireWritable(context, op, paths);
+  if (!context.profile.hasRules) return { decision: writing, hidesOld: false };
+  if (!tellsOld) return { decision: writing, hidesOld: !(await mayRead(context, paths)) };
+  const reading = await requireReadable(context, paths);
+  const { strictest } = await import('../rules/decide.ts');
+  return { decision: strictest([writing, reading]), hidesOld: reading.action !== 'allow' };
+}
+
+async function mayRead(context: CallContext, paths: readonly string[]): Promise<boolean> {
+  try {
+    return (await requireReadable(context, paths)).action === 'allow';
+  } catch (error) {
+    if (error instanceof OperationNotAllowed) return false;
+    throw error;
+  }
+}
+
 /** The strictest of what is decided on each of the paths. */
 async function requireAllowed(
   what: string,

@@ -93,7 +93,7 @@ function putBack(deps: FileDeps, context: CallContext, change: Change): Promise<
     const mode = context.profile.isPlain ? before.mode : before.mode & 0o777;
     return { bytes, mode, owner: { user: before.user, group: before.group } };
   };
-  const wanted = { op: 'undo', path, makesDirectories: true, next } as const;
+  const wanted = { op: 'undo', path, tellsOld: true, makesDirectories: true, next } as const;
   return changeFile(deps, context, wanted, (changed) => answerOf(changed, change, olderThan(deps, change)));
 }
 

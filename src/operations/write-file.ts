@@ -53,9 +53,9 @@ async function writeFile(
     mode,
   });
   const { path, create_directories: makesDirectories, expected_sha256: expected } = given;
-  return changeFile(deps, context, { op: 'write_file', path, makesDirectories, expected, next }, (changed) =>
-    answerOf(changed, mode !== undefined),
-  );
+  const tellsOld = given.append || expected !== undefined;
+  const wanted = { op: 'write_file', path, tellsOld, makesDirectories, expected, next } as const;
+  return changeFile(deps, context, wanted, (changed) => answerOf(changed, mode !== undefined));
 }
 
 const COMMON_MODE = 0o644;

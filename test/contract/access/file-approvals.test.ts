@@ -138,6 +138,23 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     expect((await outcome('careful', asked['session']))['stdout']).toStartWith('for your eyes\n');
   });
 
+  test('is not told about before somebody has approved that it is read', async () => {
+    const path = desk.put('private-edit', 'pin = 1234\n');
+    const edit = (old: string) => desk.call('careful', 'edit_file', { path, edits: [{ old, new: 'pin = 0' }] });
+    const [right, wrong] = [await edit('pin = 1'), await edit('pin = 2')];
+    const told = ({ session: _, message: __, ...rest }: typeof right) => rest;
+    expect(right).toMatchObject({ http: 200, status: 'waiting' });
+    expect(told(wrong)).toEqual(told(right));
+    await approve(wrong['session']);
+    expect(await outcome('careful', wrong['session'])).toMatchObject({
+      exit_code: 1,
+      stderr: expect.stringContaining('is not in'),
+    });
+    await approve(right['session']);
+    expect(await outcome('careful', right['session'])).toMatchObject({ exit_code: 0 });
+    expect(readFileSync(path, 'utf8')).toBe('pin = 0234\n');
+  });
+
   test('is on record: asked, approved, changed', async () => {
     const path = desk.put('d', 'old');
     const { session } = await desk.call('careful', 'write_file', { path, content: 'new' });

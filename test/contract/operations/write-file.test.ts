@@ -32,6 +32,8 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
   const profiles = {
     ...Object.fromEntries(kinds.map((name) => [name, PROFILES[name] ?? ''])),
     look: 'mask = false',
+    blind:
+      'extends = "full"\n[[rules]]\naction = "deny"\ncommand = "cat"\narguments = "WORK/sealed*"\nreason = "sealed"',
     masked: 'extends = "full"\nmask = true',
   };
 
@@ -346,6 +348,35 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
     const [right, wrong] = await Promise.all(answers);
     expect(right).toMatchObject({ http: 400, message: expect.stringContaining('cannot be read') });
     expect(right).toEqual(wrong);
+  });
+
+  test('what rules let a token not read is not told by a change', async () => {
+    const path = desk.put('sealed', 'user = app\npassword = hunter2\n');
+    const blind = async (op: string, args: object) => {
+      const { http, error, message } = await desk.call('blind', op, { path, ...args });
+      return { http, error, message };
+    };
+    const read = await blind('read_file', {});
+    expect(read).toMatchObject({ http: 400, error: 'Not allowed', message: expect.stringContaining('sealed') });
+    const edits = ['password = h', 'password = x', 'user'].map((old) =>
+      blind('edit_file', { edits: [{ old, new: 'y' }] }),
+    );
+    const hashes = [text('sealed'), 'other'].map((content) =>
+      blind('write_file', { content: 'x', expected_sha256: sha256(content) }),
+    );
+    const appended = ['', 'x'].map((content) => blind('write_file', { content, append: true }));
+    for (const told of await Promise.all([...edits, ...hashes, ...appended])) expect(told).toEqual(read);
+    expect(text('sealed')).toContain('hunter2');
+    // A guess is written like any other content, and what it replaced stays unknown.
+    const guesses = [text('sealed'), 'user = app\n'].map(
+      (content) => () => desk.call('blind', 'write_file', { path, content }),
+    );
+    for (const guess of guesses) {
+      const { sha256: _, change, size, ...told } = await guess();
+      expect([told, typeof change, typeof size]).toEqual([{ http: 200 }, 'string', 'number']);
+    }
+    expect(await blind('undo', {})).toEqual(read);
+    expect(text('sealed')).toBe('user = app\n');
   });
 
   test('a change of another token cannot be undone, by its id or path', async () => {
