@@ -11,8 +11,8 @@ export interface ShellState {
   /** `declare -fx NAME`, by the name of the function. */
   readonly attributes: ReadonlyMap<string, string>;
   readonly aliases: ReadonlyMap<string, string>;
-  /** `set -o errexit`, `shopt -s extglob`: a line for each option. */
-  readonly options: readonly string[];
+  /** `set -o errexit`, `shopt -s extglob`: a line for each option, by what it sets (`set errexit`). */
+  readonly options: ReadonlyMap<string, string>;
 }
 
 /** One text that restores a part of a shell, and what part it is. */
@@ -25,18 +25,19 @@ export interface ContextItem {
 /** The sections of a state file: `[`, records that each begin with the letter of their kind, `]`. */
 const [BEGIN, END] = ['[', ']'];
 
-/** The states that a shell has written, in their order; what is not complete is left out. */
+/** The first and the last state that a shell has written; what is not complete is left out. A command may have written any number. */
 export function parseStates(text: string): ShellState[] {
-  const states: ShellState[] = [];
-  let records: string[] | undefined;
-  for (const record of text.split('\0')) {
-    if (record === BEGIN) records = [];
-    else if (record === END && records !== undefined) {
-      states.push(stateOf(records));
-      records = undefined;
-    } else records?.push(record);
+  const records = text.split('\0');
+  const complete: [begin: number, end: number][] = [];
+  let begin: number | undefined;
+  for (const [index, record] of records.entries()) {
+    if (record === BEGIN) begin = index;
+    else if (record === END && begin !== undefined) {
+      complete.splice(1, 1, [begin, index]);
+      begin = undefined;
+    }
   }
-  return states;
+  return complete.map(([from, to]) => stateOf(records.slice(from + 1, to)));
 }
 
 function stateOf(records: readonly string[]): ShellState {
@@ -56,11 +57,28 @@ function stateOf(records: readonly string[]): ShellState {
     variables: named('v', variableName),
     functions: named('f', (text) => /^(?:function )?([^\s()$`'"\\;&|<>]+) \(\)/.exec(text)?.[1]),
     attributes: named('x', (text) => /^declare -f[rtx]+ ([^\s()$`'"\\;&|<>]+)$/.exec(text)?.[1]),
-    aliases: named('a', (text) => /^alias (?:-- )?([^\s='"$`\\;&|<>()/]+)='(?:[^']|'\\'')*'$/.exec(text)?.[1]),
-    options: first('o')
-      .split('\n')
-      .filter((line) => /^(?:set [-+]o [a-z-]+|shopt -[su] \w+)$/.test(line)),
+    aliases: named('a', aliasName),
+    options: optionsIn(first('o')),
   };
+}
+
+/** Bash 5.3 has 86; a command may have written any number. */
+const MOST_OPTIONS = 256;
+
+function optionsIn(text: string): ReadonlyMap<string, string> {
+  const found = new Map<string, string>();
+  for (const line of text.split('\n', MOST_OPTIONS)) {
+    const [, set, shopt, name] = /^(?:(set) [-+]o|(shopt) -[su]) ([\w-]+)$/.exec(line) ?? [];
+    if (name !== undefined) found.set(`${set ?? shopt} ${name}`, line);
+  }
+  return found;
+}
+
+/** The name in a text of `alias` whose value is nothing but quoted text; undefined for any other text. */
+function aliasName(text: string): string | undefined {
+  const [begun = '', name] = /^alias (?:-- )?([^\s='"$`\\;&|<>()/]+)='/.exec(text) ?? [];
+  if (!text.endsWith("'") || text.length <= begun.length) return undefined;
+  return text.slice(begun.length, -1).replaceAll("'\\''", '').includes("'") ? undefined : name;
 }
 
 const DECLARED = /^declare -([-A-Za-z]+) ([A-Za-z_]\w*)(=|$)/;
@@ -133,16 +151,15 @@ export function changesOf(
   for (const name of fresh.variables.keys())
     if (!OF_SHELL.test(name) && !given.has(name) && !last.variables.has(name))
       variables.push({ kind: 'variable', name, text: `unset -v ${name}` });
-  const kept = before.filter(
-    ({ kind, name }) => kind === 'variable' && given.has(name) && !variables.some((one) => one.name === name),
-  );
+  const changed = new Set(variables.map(({ name }) => name));
+  const kept = before.filter(({ kind, name }) => kind === 'variable' && given.has(name) && !changed.has(name));
   const others = (kind: ContextItem['kind'], ofLast: Named, ofFresh: Named): ContextItem[] =>
     [...ofLast]
       .filter(([name, text]) => !name.startsWith('__agent3') && name !== 'trap' && ofFresh.get(name) !== text)
       .map(([name, text]) => ({ kind, name, text }));
-  const options = last.options
-    .filter((line) => !fresh.options.includes(line))
-    .map((text) => ({ kind: 'option', name: text.split(' ').at(-1) ?? '', text }) as const);
+  const options = [...last.options]
+    .filter(([key, text]) => fresh.options.get(key) !== text)
+    .map(([, text]) => ({ kind: 'option', name: text.split(' ').at(-1) ?? '', text }) as const);
   const isOfSet = ({ text }: ContextItem): boolean => text.startsWith('set ');
   return [
     ...kept,

@@ -44,6 +44,18 @@ describe('a state', () => {
     expect(variablesIn(`declare -A x=(${'["a"]="b" '.repeat(80_000)})\n`)).toEqual(['x']);
   });
 
+  test('has no more options than bash, however many lines a command has put there', () => {
+    const lines = Array.from({ length: 40_000 }, (_, index) => `set -o a${index}\n`).join('');
+    expect(parseStates(file(`o${lines}`))[0]?.options.size).toBeLessThan(300);
+    const twice = parseStates(file('oset -o errexit\nset +o errexit\nshopt -s errexit\n'))[0]?.options;
+    expect([...(twice?.values() ?? [])]).toEqual(['set +o errexit', 'shopt -s errexit']);
+  });
+
+  test('is the first or the last one, however many a command has put there', () => {
+    const text = `${file('d/first')}${'[\0]\0'.repeat(200_000)}${file('d/last')}`;
+    expect(parseStates(text).map(({ cwd }) => cwd)).toEqual(['/first', '/last']);
+  });
+
   test('is complete, or is none', () => {
     expect(parseStates('[\0d/usr\0vdeclare -- x="1"\n\0')).toEqual([]);
     expect(parseStates(`${file('d/')}[\0d/usr\0`).map(({ cwd }) => cwd)).toEqual(['/']);
@@ -61,7 +73,7 @@ describe('a state', () => {
         'xdeclare -fx f; id',
       ),
     );
-    expect(state?.options).toEqual(['set -o errexit', 'shopt -s extglob']);
+    expect([...(state?.options.values() ?? [])]).toEqual(['set -o errexit', 'shopt -s extglob']);
     expect([...(state?.aliases.keys() ?? [])]).toEqual(['ll']);
     expect([...(state?.functions.keys() ?? [])]).toEqual(['f']);
     expect([...(state?.attributes.values() ?? [])]).toEqual(['declare -fx f']);
