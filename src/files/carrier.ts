@@ -1,4 +1,4 @@
-import { InvalidArguments, MachineRefused } from '../lib/errors.ts';
+import { Conflict, InvalidArguments, MachineRefused } from '../lib/errors.ts';
 
 /** Bytes that are read or written at once: what a transfer holds in memory. */
 export const FRAME_BYTES = 1_048_576;
@@ -26,10 +26,22 @@ export interface Sink {
   write(bytes: Uint8Array): Promise<void>;
   /** Begins again with an empty file. Throws `MachineRefused`. */
   restart(): Promise<void>;
-  /** Puts the file in its place, whole. Throws `MachineRefused`; the file that was there is whole then. */
+  /** SHA-256 of what has been written, as the file holds it now, in hexadecimal digits. Throws `MachineRefused`. */
+  sha256(): Promise<string>;
+  /**
+   * Puts the file in its place, whole. Throws `MachineRefused`, and `Conflict` where somebody else has put another file in
+   * its stead; the file that was there is whole then.
+   */
   commit(): Promise<void>;
   /** Removes what was not committed. */
   close(): void;
+}
+
+/** The refusal of a file that somebody else has changed before it was in its place. */
+export function changedOnItsWay(): Conflict {
+  return new Conflict(
+    'The file was changed while it was on its way, so it was not put in its place. Upload it again with a new link.',
+  );
 }
 
 /** What is wrong with a path, by the word that `open…` found. */

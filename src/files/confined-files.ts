@@ -2,7 +2,7 @@ import { basename, dirname, join } from 'node:path';
 import type { Confinement } from '../commands/confinement.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import { OWN_DIRECTORIES } from '../sandbox/hidden.ts';
-import { FRAME_BYTES, pathFault, type Sink, type Source } from './carrier.ts';
+import { changedOnItsWay, FRAME_BYTES, pathFault, type Sink, type Source } from './carrier.ts';
 import { Helper, type HelperDeps } from './helper.ts';
 import { newName } from './own-files.ts';
 
@@ -47,18 +47,23 @@ esac
 trap 'rm -f -- "$temporary"' EXIT
 trap 'exit 1' HUP INT TERM
 exec 4>"$temporary" || exit
+file=/proc/self/fd/4
 printf 'ok\\0%s\\0' "$(pwd -P)"
 while read -r verb count; do
   case $verb in
     write) head -c "$count" >&4 || exit;;
     restart) exec 4>"$temporary";;
+    sha256)
+      set -- $(sha256sum < "$file") && printf '%s\\0' "$1" || exit
+      continue;;
     commit)
       if [ -e "$target" ]; then
-        chmod --reference="$target" -- "$temporary" && chmod ug-s,-t -- "$temporary" || exit
-        chown --reference="$target" -- "$temporary" 2>&-
-      else chmod -- "$mode" "$temporary" || exit
+        chmod --reference="$target" -- "$file" && chmod ug-s,-t -- "$file" || exit
+        chown --reference="$target" -- "$file" 2>&-
+      else chmod -- "$mode" "$file" || exit
       fi
-      sync -- "$temporary" || exit
+      sync -- "$file" || exit
+      [ ! -L "$temporary" ] && [ "$temporary" -ef "$file" ] || no changed
       mv -fT -- "$temporary" "$target" || exit;;
   esac
   printf 'ok\\0'
@@ -90,6 +95,9 @@ export async function openConfinedSource(deps: HelperDeps, confinement: Confinem
   };
 }
 
+/** Longest that a large file on a slow disk is read for its hash. */
+const HASH_MS = 60_000;
+
 /** Opens a file beside `path` as a command in these walls would, to take its place. Throws as `openConfinedSource`. */
 export async function openConfinedSink(
   deps: HelperDeps,
@@ -104,7 +112,7 @@ export async function openConfinedSink(
   await begun(helper, path);
   const real = join(await helper.answer(), basename(path));
   /** Of the piece before: the next one comes from the client meanwhile. */
-  let answered: Promise<unknown> = Promise.resolve();
+  let answered: Promise<string> = Promise.resolve('');
   const send = async (line: string, bytes?: Uint8Array): Promise<void> => {
     await answered;
     await helper.send(line, bytes);
@@ -112,15 +120,22 @@ export async function openConfinedSink(
     // Who sends the next one hears of it.
     answered.catch(() => {});
   };
-  const order = async (line: string): Promise<void> => {
+  const order = async (line: string): Promise<string> => {
     await send(line);
-    await answered;
+    return await answered;
   };
   return {
     path: real,
     write: (bytes) => send(`write ${bytes.length}`, bytes),
-    restart: () => order('restart'),
-    commit: () => order('commit'),
+    restart: async () => void (await order('restart')),
+    sha256: async () => {
+      await answered;
+      await helper.send('sha256');
+      return await helper.answer(HASH_MS);
+    },
+    commit: async () => {
+      if ((await order('commit')) !== 'ok') throw changedOnItsWay();
+    },
     close: () => helper.close(),
   };
 }

@@ -110,17 +110,21 @@ class ConfinedPlace implements FilePlace {
   async replace({ bytes, mode, owner }: NewFile): Promise<void> {
     // A file is made with its mode where the umask can say it, so that no program has to.
     const bits = mode === undefined ? undefined : mode & 0o777;
-    const needsMode = mode !== undefined && (mode & ~0o666) !== 0;
+    const isReadable = bits === undefined || (bits & 0o400) !== 0;
+    const needsMode = mode !== undefined && ((mode & ~0o666) !== 0 || !isReadable);
+    // The script reads it again before it is in its place.
+    const mask = bits === undefined ? '-' : octal(isReadable ? ~bits & 0o777 : 0o077);
     const words = [
       ...['replace', bytes.length],
-      ...[bits === undefined ? '-' : octal(~bits & 0o777), needsMode ? octal(mode) : '-'],
+      ...[mask, needsMode ? octal(mode) : '-'],
       ...[owner?.user ?? '-', owner?.group ?? '-', `.agent3-${randomBytes(9).toString('hex')}`],
+      Bun.SHA256.hash(bytes, 'hex'),
     ];
     await this.#change('written', `${words.join(' ')}\n`, bytes);
   }
 
   async remove(): Promise<void> {
-    await this.#change('removed', 'remove 0 - - - - -\n');
+    await this.#change('removed', 'remove 0 - - - - - -\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

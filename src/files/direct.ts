@@ -85,7 +85,8 @@ class DirectPlace implements FilePlace {
     await using directory = await this.#directoryToWrite();
     const temporary = `${directory.path}/${temporaryName()}`;
     try {
-      await this.#write(temporary, bytes, mode, owner);
+      const version = await this.#write(temporary, bytes, mode, owner);
+      await this.#requireSame(temporary, version);
       const final = `${directory.path}/${this.name}`;
       if (this.seen === undefined) return await this.#name(temporary, final);
       await this.#requireSame(final);
@@ -123,8 +124,9 @@ class DirectPlace implements FilePlace {
     }
   }
 
-  async #write(path: string, bytes: Uint8Array, mode: number | undefined, owner: NewFile['owner']): Promise<void> {
-    const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  /** Makes a file, and resolves with its version. Throws `FileConflict` where somebody else has written to it. */
+  async #write(path: string, bytes: Uint8Array, mode: number | undefined, owner: NewFile['owner']): Promise<string> {
+    const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     await using handle = await open(path, flags, owner === undefined && mode === undefined ? 0o666 : 0o600);
     await handle.writeFile(bytes);
     if (owner !== undefined) {
@@ -134,6 +136,9 @@ class DirectPlace implements FilePlace {
     // After the owner: chown(2) takes set-id bits away.
     if (mode !== undefined) await handle.chmod(mode);
     await handle.sync();
+    const { version } = statOf(await handle.stat({ bigint: true }));
+    if (!(await holds(handle, bytes))) throw changedMeanwhile(this.path);
+    return version;
   }
 
   /** Gives a new file its name, where nothing bears it. */
@@ -150,9 +155,9 @@ class DirectPlace implements FilePlace {
     }
   }
 
-  async #requireSame(path: string): Promise<void> {
+  async #requireSame(path: string, version = this.stat?.version): Promise<void> {
     const now = await lstat(path, { bigint: true }).catch(() => undefined);
-    if (now === undefined || statOf(now).version !== this.stat?.version) throw changedMeanwhile(this.path);
+    if (now === undefined || statOf(now).version !== version) throw changedMeanwhile(this.path);
   }
 
   #refusal(what: string, error: unknown): unknown {
@@ -242,4 +247,18 @@ async function readPart(handle: FileHandle, start: number, most: number, likely:
     filled += bytesRead;
   }
   return buffer.subarray(0, filled);
+}
+
+/** Bytes that are compared at once. */
+const COMPARED_BYTES = 1_048_576;
+
+/** Whether these are all the bytes of a file. */
+async function holds(handle: FileHandle, bytes: Uint8Array): Promise<boolean> {
+  const piece = Buffer.allocUnsafe(Math.min(bytes.length + 1, COMPARED_BYTES));
+  for (let at = 0; ; ) {
+    const { bytesRead } = await handle.read(piece, 0, piece.length, at);
+    if (bytesRead === 0) return at === bytes.length;
+    if (!piece.subarray(0, bytesRead).equals(bytes.subarray(at, at + bytesRead))) return false;
+    at += bytesRead;
+  }
 }

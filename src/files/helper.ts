@@ -59,8 +59,8 @@ export class Helper {
     });
   }
 
-  /** The next of its answers, each of which ends with a NUL. Throws `MachineRefused` when none comes. */
-  async answer(): Promise<string> {
+  /** The next of its answers, each of which ends with a NUL. Throws `MachineRefused` when none comes in time. */
+  async answer(mostMs = ANSWER_MS): Promise<string> {
     let text = '';
     for (;;) {
       const end = this.#rest.indexOf(0);
@@ -70,7 +70,7 @@ export class Helper {
         return text;
       }
       if (text.length > MAX_ANSWER_BYTES) throw new MachineRefused('The helper of this transfer gave no answer.', text);
-      await this.#refill();
+      await this.#refill(mostMs);
     }
   }
 
@@ -104,8 +104,8 @@ export class Helper {
     void this.#child.exited.then(() => clearTimeout(timer));
   }
 
-  async #refill(): Promise<void> {
-    const { done, value } = await this.#inTime(() => this.#output.next());
+  async #refill(mostMs = ANSWER_MS): Promise<void> {
+    const { done, value } = await this.#inTime(() => this.#output.next(), mostMs);
     if (done) {
       const last = lastLine(await this.#said);
       const said = last.includes('No space left') ? 'the disk is full' : last;
@@ -114,11 +114,11 @@ export class Helper {
     this.#rest = value;
   }
 
-  async #inTime<T>(work: () => Promise<T>): Promise<T> {
+  async #inTime<T>(work: () => Promise<T>, mostMs = ANSWER_MS): Promise<T> {
     const late = Promise.withResolvers<never>();
     const timer = setTimeout(
       () => late.reject(new MachineRefused('The disk did not answer in time. Repeat the transfer.', undefined)),
-      ANSWER_MS,
+      mostMs,
     );
     try {
       return await Promise.race([work(), late.promise]);

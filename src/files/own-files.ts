@@ -21,7 +21,7 @@ import { basename, dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import { describeErrno, errnoOf, MachineRefused } from '../lib/errors.ts';
 import { syncDirectory } from '../lib/files.ts';
-import { pathFault, type Sink, type Source } from './carrier.ts';
+import { changedOnItsWay, pathFault, type Sink, type Source } from './carrier.ts';
 
 const readSome = promisify(read);
 const writeSome = promisify(write);
@@ -86,12 +86,12 @@ export function openOwnSink(path: string, mode: number): Sink {
   const at = (name: string): string => `/proc/self/fd/${directory}/${name}`;
   const target = at(basename(path));
   const temporary = at(newName());
-  const { O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
+  const { O_RDWR, O_CREAT, O_EXCL, O_NOFOLLOW } = constants;
   let fd: number | undefined;
   try {
     const before = lstatSync(target, { throwIfNoEntry: false });
     if (before !== undefined) requireFile(path, before);
-    fd = openSync(temporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+    fd = openSync(temporary, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   } catch (error) {
     closeSync(directory);
     throw faultOf(path, error);
@@ -135,6 +135,20 @@ class OwnSink implements Sink {
     this.#at = 0;
   }
 
+  async sha256(): Promise<string> {
+    const hasher = new Bun.CryptoHasher('sha256');
+    const piece = new Uint8Array(PIECE_BYTES);
+    await this.#doing('read', async () => {
+      for (let at = 0; ; ) {
+        const { bytesRead } = await readSome(this.open.fd, piece, 0, piece.length, at);
+        if (bytesRead === 0) return;
+        hasher.update(piece.subarray(0, bytesRead));
+        at += bytesRead;
+      }
+    });
+    return hasher.digest('hex');
+  }
+
   async commit(): Promise<void> {
     const { directory, target, temporary, fd, mode } = this.open;
     await this.#doing('put in its place', async () => {
@@ -143,6 +157,8 @@ class OwnSink implements Sink {
       if (before !== undefined && process.geteuid?.() === 0) fchownSync(fd, before.uid, before.gid);
       fchmodSync(fd, before === undefined ? mode : before.mode & 0o777);
       await sync(fd);
+      const [mine, named] = [fstatSync(fd), lstatSync(temporary, { throwIfNoEntry: false })];
+      if (named?.ino !== mine.ino || named.dev !== mine.dev) throw changedOnItsWay();
       renameSync(temporary, target);
       this.#isCommitted = true;
       syncDirectory(`/proc/self/fd/${directory}/.`);

@@ -36,8 +36,8 @@ case ${5:+$seen} in 8???\ *)
 esac
 
 # 3. It waits for what to do: a verb, the bytes that follow, a umask, a mode, an owner and a group (a dash where they are
-# not set), and the name of the temporary file.
-read -r verb bytes mask mode owner group new || exit 0
+# not set), the name of the temporary file, and the SHA-256 of the bytes.
+read -r verb bytes mask mode owner group new sum || exit 0
 if [ "$verb" = remove ]; then
   [ "$(stat -c "$format" -- "./$n" 2> /dev/null)" = "$seen" ] || exit 13
   rm -f -- "./$n" || exit 14
@@ -64,18 +64,16 @@ case $? in
 esac
 [ "$owner" = - ] || [ -O "./$n" ] || chown -- "$owner" "./$new" || fail 15
 [ "$group" = - ] || { [ -G "./$n" ] && [ ! -g . ]; } || chgrp -- "$group" "./$new" || fail 15
+# Nobody has written to it meanwhile, or put another in its place.
+if [ -L "./$new" ] || [ "$(sha256sum < "./$new")" != "$sum  -" ]; then
+  [ "$(stat -c %s -- "./$new")" -ge "$bytes" ] || fail 16
+  fail 13
+fi
 [ "$mode" = - ] || chmod -- "$mode" "./$new" || fail 14
 if [ -n "$seen" ]; then
-  now=$(stat -c "$format" -- "./$n" "./$new" 2> /dev/null) || fail 13
-  [ "${now%
-*}" = "$seen" ] || fail 13
-  size=${now#*
-}
-  size=${size#* }
-  [ "${size%% *}" = "$bytes" ] || fail 16
+  [ "$(stat -c "$format" -- "./$n" 2> /dev/null)" = "$seen" ] || fail 13
   mv -T -f -- "./$new" "./$n" || fail 14
 else
-  [ "$(stat -c %s -- "./$new")" = "$bytes" ] || fail 16
   mv -T -n -- "./$new" "./$n" || fail 14
   [ ! -e "./$new" ] || fail 13
 fi

@@ -1,7 +1,7 @@
 import { APPROVAL_SECONDS } from '../access/approvals.ts';
 import type { Answer } from '../calls/context.ts';
 import { Conflict } from '../lib/errors.ts';
-import { FRAME_BYTES, type Sink } from './carrier.ts';
+import { changedOnItsWay, FRAME_BYTES, type Sink } from './carrier.ts';
 import { Transfer, type TransferDeps, tooLarge } from './transfer.ts';
 
 /** A file that has come. */
@@ -95,6 +95,7 @@ export class Upload extends Transfer {
     });
     try {
       const waiting = this.ask(result, async (onRecord) => {
+        await this.#requireUnchanged(result);
         if (this.over.fired) throw new Conflict('the link of this upload has ended, so nothing was written');
         return await this.#place(address, result, onRecord);
       });
@@ -103,6 +104,14 @@ export class Upload extends Transfer {
       this.deps.finish(undefined);
       throw error;
     }
+  }
+
+  /** Throws `Conflict` where the file is not the one any more that a person has approved; then the link has ended. */
+  async #requireUnchanged({ sha256 }: Received): Promise<void> {
+    using _open = this.hold();
+    if (this.over.fired || (await this.sink.sha256()) === sha256) return;
+    this.deps.finish(undefined);
+    throw changedOnItsWay();
   }
 
   /** Once that is on record. */

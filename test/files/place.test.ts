@@ -1,4 +1,4 @@
-import { afterAll, describe, expect, test } from 'bun:test';
+import { afterAll, describe, expect, spyOn, test } from 'bun:test';
 import {
   appendFileSync,
   chmodSync,
@@ -13,6 +13,8 @@ import {
   utimesSync,
   writeFileSync,
 } from 'node:fs';
+import { type FileHandle, open as openFile } from 'node:fs/promises';
+import { dirname } from 'node:path';
 import { Helper } from '../../src/commands/helper.ts';
 import { openConfined } from '../../src/files/confined.ts';
 import { openDirect } from '../../src/files/direct.ts';
@@ -26,10 +28,10 @@ import { TemporaryDirectory } from '../helpers/directories.ts';
 const NOTHING: Range = { offset: 0, bytes: 0 };
 
 /** The script without walls around it. */
-function startScript(script: string, args: readonly string[]): Helper {
+function startScript(script: string, args: readonly string[], programs = ''): Helper {
   const child = Bun.spawn(['/bin/sh', '-c', script, 'agent3', ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' },
+    env: { PATH: `${programs}${process.env['PATH']}`, LC_ALL: 'C' },
     detached: true,
   });
   return new Helper({ id: newSessionId(), child, hasBegun: () => true, release: () => {} }, () => {});
@@ -191,5 +193,52 @@ describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => 
       await place.replace({ bytes: Buffer.from('x'), mode, owner: undefined });
       expect(statSync(path).mode & 0o7777).toBe(mode);
     }
+  });
+});
+
+describe.each([
+  ['written to', 'printf EVIL 1<> "$f"'],
+  ['made longer', 'printf EVIL >> "$f"'],
+  ['replaced with a link to another', 'mv "$f" ../kept; ln -s ../kept "$f"'],
+])('a new file that is %s on its way', (_what, change) => {
+  const next = { bytes: Buffer.from('new\n'), mode: undefined, owner: undefined };
+  const script = `for f in .agent3-*; do ${change}; done`;
+  /** A file in a directory of its own, on which `work` fails. */
+  async function failing(work: (path: string) => Promise<void>): Promise<void> {
+    using directory = new TemporaryDirectory();
+    mkdirSync(directory.join('own'));
+    const path = directory.join('own/file');
+    writeFileSync(path, 'old');
+    expect(await work(path).catch((error: unknown) => error)).toBeInstanceOf(FileConflict);
+    expect([readFileSync(path, 'utf8'), readdirSync(directory.join('own'))]).toEqual(['old', ['file']]);
+  }
+
+  test('by descriptors, is not put there', async () => {
+    await failing(async (path) => {
+      await using probe = await openFile(path);
+      const handles = Object.getPrototypeOf(probe) as FileHandle;
+      const sync = spyOn(handles, 'sync');
+      sync.mockImplementation(async () => {
+        sync.mockRestore();
+        expect(Bun.spawnSync(['sh', '-c', script], { cwd: dirname(path) }).exitCode).toBe(0);
+      });
+      try {
+        await using place = await openDirect(parsePath(path), NOTHING);
+        await place.replace(next);
+      } finally {
+        sync.mockRestore();
+      }
+    });
+  });
+
+  test('by a script, is not put there', async () => {
+    await failing(async (path) => {
+      using programs = new TemporaryDirectory();
+      const dd = `#!/bin/sh\n${Bun.which('dd')} "$@" || exit\ncase "$*" in of=*) ${script} ;; esac\n`;
+      writeFileSync(programs.join('dd'), dd, { mode: 0o755 });
+      const start = (text: string, args: readonly string[]) => startScript(text, args, `${programs.path}:`);
+      await using place = await openConfined(start, parsePath(path), undefined, Deadline.after(60));
+      await place.replace(next);
+    });
   });
 });

@@ -31,7 +31,7 @@ function links() {
   const written: string[] = [];
   const nothing = async (): Promise<void> => {};
   const sink: Sink = {
-    ...{ path: '/x', restart: nothing, commit: nothing, close },
+    ...{ path: '/x', restart: nothing, commit: nothing, close, sha256: async () => '' },
     write: async (bytes) => void written.push(Buffer.from(bytes).toString()),
   };
   const request = { principal: 'anna', profile: full, path: '/x' };

@@ -1,5 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, mkdirSync, readFileSync, renameSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { agent3 } from '../../helpers/cli.ts';
 import { Client } from '../../helpers/client.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
@@ -186,6 +198,28 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     expect(await outcome(token, sent.body['session'])).toMatchObject({ status: 'done', exit_code: 0 });
     expect(readFileSync(path, 'utf8')).toBe('after');
     expect((await fetch(String(url), { method: 'HEAD' })).status).toBe(410);
+  });
+
+  describe.each(['careful', 'boxed'])('in %s', (token) => {
+    test.each([
+      ['rewritten', (waiting: string) => writeFileSync(waiting, 'EVIL!')],
+      ['made longer', (waiting: string) => appendFileSync(waiting, 'EVIL')],
+      ['replaced', (waiting: string) => (rmSync(waiting), writeFileSync(waiting, 'after'))],
+      ['replaced with a link', (waiting: string) => (renameSync(waiting, at('kept')), symlinkSync('kept', waiting))],
+    ])('is not put in its place when what was uploaded was %s while it waited', async (what, change) => {
+      const path = desk.put(`${token}-${what.replaceAll(' ', '-')}`, 'before');
+      const { url } = await desk.call(token, 'upload', { path });
+      const { body } = await put(String(url), 'after');
+      const [waiting = ''] = readdirSync(dirname(path)).filter((name) => name.startsWith('.agent3-'));
+      change(join(dirname(path), waiting));
+      await approve(body['session']);
+      const { exit_code, stdout, stderr } = await outcome(token, body['session']);
+      expect({ exit_code, said: `${stdout}${stderr}` }).toEqual({
+        exit_code: 1,
+        said: expect.stringContaining('changed while it was on its way'),
+      });
+      expect([readFileSync(path, 'utf8'), lstatSync(path).isFile()]).toEqual(['before', true]);
+    });
   });
 
   test('is not put in its place when an upload was denied', async () => {
