@@ -8,6 +8,9 @@ const MAX_REQUESTS = 8;
 /** Parts that are remembered as passed: whoever asks for more of them has the link for its ten minutes. */
 const MAX_PARTS = 1000;
 
+/** In order, without overlaps. */
+type Parts = readonly (readonly [from: number, to: number])[];
+
 /** A file that is read by its link. */
 export class Download extends Transfer {
   readonly kind = 'download';
@@ -15,8 +18,10 @@ export class Download extends Transfer {
   readonly tag = crypto.randomUUID();
   readonly #hasher = new Bun.CryptoHasher('sha256');
   #hashed = 0;
-  /** What has passed, in order, without overlaps. */
-  #passed: readonly (readonly [from: number, to: number])[] = [];
+  /** What has passed. */
+  #passed: Parts = [];
+  /** What was read for a client, whether it took it or not. */
+  #sent: Parts = [];
 
   constructor(
     deps: TransferDeps,
@@ -68,8 +73,8 @@ export class Download extends Transfer {
       const piece = await this.source.read(at, to - at);
       if (piece.length === 0) return;
       this.#hash(at, piece);
+      this.#send(at, at + piece.length);
       at += piece.length;
-      this.touch();
       // As it was read, and as it is sent.
       await this.turn(2 * piece.length);
       yield piece;
@@ -88,6 +93,12 @@ export class Download extends Transfer {
     finish(result);
   }
 
+  #send(from: number, to: number): void {
+    const before = bytesIn(this.#sent);
+    this.#sent = joined([...this.#sent, [from, to]]).slice(0, MAX_PARTS);
+    if (bytesIn(this.#sent) > before) this.touch();
+  }
+
   #hash(at: number, piece: Uint8Array): void {
     const end = at + piece.length;
     if (at > this.#hashed || end <= this.#hashed) return;
@@ -96,7 +107,11 @@ export class Download extends Transfer {
   }
 }
 
-function joined(parts: readonly (readonly [number, number])[]): (readonly [number, number])[] {
+function bytesIn(parts: Parts): number {
+  return parts.reduce((sum, [from, to]) => sum + to - from, 0);
+}
+
+function joined(parts: Parts): (readonly [number, number])[] {
   const all: [number, number][] = [];
   for (const [from, to] of [...parts].sort(([one], [other]) => one - other)) {
     const last = all.at(-1);

@@ -30,7 +30,7 @@ export interface TransferDeps {
 export abstract class Transfer {
   /** Fires when nothing more may pass. */
   readonly over = new SignalOnce();
-  /** When bytes last passed, on the clock that never goes back. */
+  /** When bytes last passed that had not passed before, on the clock that never goes back. */
   lastMs = Number.NEGATIVE_INFINITY;
   #requests = 0;
   #isClosed = false;

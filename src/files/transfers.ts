@@ -15,8 +15,10 @@ type Transfer = Download | Upload;
 
 /** A link begins no new request after this … */
 export const LINK_SECONDS = 600;
-/** … unless bytes have passed within this: a connection that broke is taken up again. */
+/** … unless bytes that had not passed before have passed within this: a connection that broke is taken up again. */
 const RESUME_SECONDS = 60;
+/** No link is open for longer, whatever is under way: 4 GiB take a day at 50 KB a second. */
+const MAX_LINK_SECONDS = 86_400;
 /** How often tokens and times of open links are looked at. */
 const LOOK_MS = 1000;
 /** Links of all tokens that are open at once: in a sandbox each holds three processes. */
@@ -153,6 +155,7 @@ export class Transfers {
   #isOver({ transfer, request: { principal, profile }, endsMs }: Entry): boolean {
     if (transfer.over.fired) return true;
     const now = this.deps.clock.elapsed();
+    if (now > endsMs + (MAX_LINK_SECONDS - LINK_SECONDS) * 1000) return true;
     if (transfer.requests === 0 && now > endsMs && now - transfer.lastMs > RESUME_SECONDS * 1000) return true;
     try {
       const current = this.deps.access.profileFor(principal);

@@ -20,6 +20,8 @@ export class Upload extends Transfer {
   readonly kind = 'upload';
   #hasher = new Bun.CryptoHasher('sha256');
   #received = 0;
+  /** The most that ever came of it, in bytes: who begins again has a link no longer for that. */
+  #furthest = 0;
   #isAsked = false;
   /** Asks a person, where one has to approve what has come; undefined: nobody has to. */
   ask: AskAboutUpload | undefined;
@@ -63,7 +65,10 @@ export class Upload extends Transfer {
     };
     try {
       for await (const chunk of body) {
-        this.touch();
+        if (this.#received + filled + chunk.length > this.#furthest) {
+          this.#furthest = this.#received + filled + chunk.length;
+          this.touch();
+        }
         for (let at = 0; at < chunk.length; ) {
           const piece = chunk.subarray(at, at + FRAME_BYTES - filled);
           frame.set(piece, filled);

@@ -68,6 +68,51 @@ test('a transfer that was interrupted may go on for a minute more', async () => 
   expect(() => transfers.find(secretOf(url))).toThrow('no such link');
 });
 
+test('bytes that have passed before keep no link', async () => {
+  const { state, transfers, download, upload } = links();
+  const [down, up] = [await download(), await upload()];
+  const read = async (from: number, to: number): Promise<void> => {
+    for await (const _ of down.transfer.pieces(from, to));
+  };
+  const isOpen = (): boolean[] =>
+    [down, up].map(({ url }) => {
+      try {
+        return transfers.find(secretOf(url)) !== undefined;
+      } catch {
+        return false;
+      }
+    });
+  state.seconds = 595;
+  await read(1, 2);
+  await up.transfer.receive(0, pieces('abc'), async () => {});
+  state.seconds = 650;
+  await read(1, 2);
+  await up.transfer.receive(0, pieces('abc'), async () => {});
+  state.seconds = 655;
+  expect(isOpen()).toEqual([true, true]);
+  // Those that have not keep it for a minute more.
+  await read(0, 2);
+  await up.transfer.receive(3, pieces('d'), async () => {});
+  state.seconds = 715;
+  expect(isOpen()).toEqual([true, true]);
+  await read(0, 2);
+  await up.transfer.receive(0, pieces('abcd'), async () => {});
+  state.seconds = 716;
+  expect(isOpen()).toEqual([false, false]);
+});
+
+test('no link is open for more than a day, whatever is under way', async () => {
+  const { state, transfers, download } = links();
+  const { url, transfer } = await download();
+  const reading = transfer.pieces(0, 3);
+  await reading.next();
+  state.seconds = 86_400;
+  expect(transfers.find(secretOf(url))).toBe(transfer);
+  state.seconds = 86_401;
+  expect(() => transfers.find(secretOf(url))).toThrow('no such link');
+  await reading.return();
+});
+
 test('a transfer that is under way keeps its link, and its file open', async () => {
   const { state, transfers, upload, written } = links();
   const { url, transfer } = await upload();
