@@ -30,11 +30,15 @@ const requestSchema = Type.Object({
   cwd: Type.String(),
   env: Type.Record(Type.String(), Type.String()),
   stdin: Type.String(),
-  /** A change of a file: what it has before and after, by SHA-256 (empty where there is no file), and what differs. */
+  /**
+   * A change of a file: what it has before and after, by SHA-256 (empty where there is no file), and what differs.
+   * `owner` has the numbers of user and group; empty: who makes it.
+   */
   file: Type.Optional(
     Type.Object({
       path: Type.String(),
       mode: Type.String(),
+      owner: Type.String(),
       before_sha256: Type.String(),
       after_sha256: Type.String(),
       diff: Type.String(),

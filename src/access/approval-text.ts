@@ -82,12 +82,13 @@ function fileLines(
   block: (title: string, text: string) => string,
 ): string[] {
   if (file === undefined) return [];
-  const { path, mode, before_sha256: before, after_sha256: after, diff } = file;
+  const { path, mode, owner, before_sha256: before, after_sha256: after, diff } = file;
   const shown = diff.slice(0, SHOWN_DIFF_CHARS);
   const more = diff.length - shown.length;
   return [
     block('of the file', path),
     field(`mode ${mode}`),
+    ...(owner === '' ? [] : [field(`owner ${owner} (user:group)`)]),
     field(`before: ${before === '' ? 'no file' : `sha256 ${before}`}`),
     field(`after: ${after === '' ? 'no file' : `sha256 ${after}`}`),
     ...(diff === '' ? [field('what it has stays as it is')] : [block(`difference, ${sizeWords(diff)}:`, shown)]),

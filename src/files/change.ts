@@ -29,13 +29,19 @@ export interface OldFile extends FileStat {
   readonly sha256: string;
 }
 
+/** By their numbers. */
+interface Owner {
+  readonly user: number;
+  readonly group: number;
+}
+
 /** A file as it is to be. */
 export interface NextFile {
   readonly bytes: Uint8Array;
   /** Undefined: that of the old file without its set-id bits, or for a new one what the umask leaves. */
   readonly mode?: number | undefined;
   /** Undefined: that of the old file. */
-  readonly owner?: { readonly user: number; readonly group: number } | undefined;
+  readonly owner?: Owner | undefined;
 }
 
 /** A change that a client wants. */
@@ -83,7 +89,8 @@ export async function changeFile(
   if (decision.action !== 'confirm') return answer(await carryOut(deps, context, wanted, place, await planning));
   // Why it cannot be done tells what the file has: a person has to let the token know.
   const plan = await (hidesOld && wanted.tellsOld ? planning.catch(() => undefined) : planning);
-  const asked = plan && (await requestOf(place.path, plan));
+  const seen = plan && factsOf(place.path, plan);
+  const asked = plan && seen && { ...seen, diff: await describeChange(plan.old?.bytes, plan.next?.bytes, unmasked) };
   return askAPerson(
     deps,
     context,
@@ -93,26 +100,32 @@ export async function changeFile(
     async (later, onRecord) => {
       using _later = await turns.take(wanted.path);
       await using again = await openPlace(deps, later, wanted.path);
-      const now = await planOf(later, wanted, again, false);
+      const now = await planOf(later, wanted, again, hidesOld && !wanted.tellsOld);
       // Only what the person has seen.
-      if (again.path !== place.path || now.old?.sha256 !== plan?.old?.sha256 || now.sha256 !== plan?.sha256)
+      if (!Bun.deepEquals(factsOf(again.path, now), seen))
         throw new FileConflict(`${shownPath(place.path)} is another file by now, so nothing was done`);
       return answer(await carryOut(deps, later, wanted, again, now, onRecord));
     },
   );
 }
 
-/** What a person is asked, with nothing masked. */
-async function requestOf(path: string, { old, next, sha256 = '' }: Plan) {
-  const mode = modeOf(old, next);
+/** A person who has to approve a change sees all of it. */
+const unmasked = async (text: string): Promise<string> => text;
+
+/** What a person approves of a change. The hashes stand for the contents. */
+function factsOf(path: string, { old, mode, owner, sha256 = '' }: Plan) {
   return {
     path,
-    mode: mode === undefined ? 'as the umask leaves it' : mode.toString(8).padStart(4, '0'),
+    mode: insteadOf(mode === undefined ? 'as the umask leaves it' : octal(mode), old && octal(old.mode)),
+    owner: insteadOf(owner === undefined ? '' : numbersOf(owner), old && numbersOf(old)),
     before_sha256: old?.sha256 ?? '',
     after_sha256: sha256,
-    diff: await describeChange(old?.bytes, next?.bytes, async (text) => text),
   };
 }
+
+const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
+const numbersOf = ({ user, group }: Owner): string => `${user}:${group}`;
+const insteadOf = (next: string, old = next): string => (next === old ? next : `${next} instead of ${old}`);
 
 /** What is there, and what is to be there. */
 interface Plan {
@@ -120,6 +133,10 @@ interface Plan {
   readonly next: NextFile | undefined;
   /** Of the next one. */
   readonly sha256: string | undefined;
+  /** Undefined: what the umask leaves. */
+  readonly mode: number | undefined;
+  /** Undefined: who makes it. */
+  readonly owner: Owner | undefined;
   /** It must not be told whether both are the same. */
   readonly hidesOld: boolean;
 }
@@ -141,7 +158,9 @@ async function planOf(context: CallContext, wanted: WantedChange, place: FilePla
     throw new InvalidArguments(
       `${shownPath(place.path)} would be larger than ${MAX_FILE_BYTES / 1_048_576} MiB, which is the limit here. Use upload for it. Nothing was done.`,
     );
-  return { old, next, sha256: next && Bun.SHA256.hash(next.bytes, 'hex'), hidesOld };
+  const mode = next?.mode ?? (old && old.mode & 0o777);
+  const sha256 = next && Bun.SHA256.hash(next.bytes, 'hex');
+  return { old, next, sha256, mode, owner: next?.owner ?? old, hidesOld };
 }
 
 /** Throws `InvalidArguments` for a file that would be gone with the sandbox in which it is written. */
@@ -174,10 +193,12 @@ async function carryOut(
   more: Readonly<Record<string, unknown>> = {},
 ): Promise<Changed> {
   const { path } = place;
-  const { old, next, sha256, hidesOld } = plan;
-  const mode = modeOf(old, next);
+  const { old, next, sha256, mode, owner, hidesOld } = plan;
   const notes = notesOn(old, next, mode);
-  const isSame = !hidesOld && old !== undefined && old.sha256 === sha256 && (mode === undefined || old.mode === mode);
+  const isSame =
+    !hidesOld &&
+    old !== undefined &&
+    Bun.deepEquals([sha256, mode, owner && numbersOf(owner)], [old.sha256, old.mode, numbersOf(old)]);
   const diff = isSame ? '' : await diffOf(context, old, next);
   revalidate(context, NOTHING_DONE);
   if (isSame)
@@ -195,17 +216,12 @@ async function carryOut(
   try {
     deps.trail.file(wanted.op, context, { ...onRecord(path, change, mode), ...more });
     if (next === undefined) await place.remove();
-    else await place.replace({ bytes: next.bytes, mode, owner: next.owner ?? old });
+    else await place.replace({ bytes: next.bytes, mode, owner });
   } catch (error) {
     deps.versions.remove(change);
     throw error;
   }
   return { path, old, next, sha256, change, diff, mode: mode ?? 0o666 & ~ownUmask(), notes };
-}
-
-/** Undefined: what the umask leaves. */
-function modeOf(old: OldFile | undefined, next: NextFile | undefined): number | undefined {
-  return next?.mode ?? (old && old.mode & 0o777);
 }
 
 /** The difference, without secrets where the profile masks. */

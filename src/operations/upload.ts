@@ -106,7 +106,7 @@ function askAbout(
 ): AskAboutUpload {
   return ({ bytes, sha256 }, perform) => {
     const diff = `${bytes} bytes, in the place of what is there then\n`;
-    const asked = { path, mode: `${mode} where it is new`, before_sha256: '', after_sha256: sha256, diff };
+    const asked = { path, mode: `${mode} where it is new`, owner: '', before_sha256: '', after_sha256: sha256, diff };
     const cmd = `upload ${shownPath(path)}`;
     return askAPerson(deps, context, decision, cmd, asked, (_later, onRecord) => perform(onRecord));
   };

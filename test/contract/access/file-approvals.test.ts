@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import {
   appendFileSync,
+  chmodSync,
+  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -8,6 +10,7 @@ import {
   readFileSync,
   renameSync,
   rmSync,
+  statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
@@ -148,6 +151,49 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     expect(JSON.stringify(asked)).not.toContain('eyes');
     await approve(asked['session']);
     expect((await outcome('careful', asked['session']))['stdout']).toStartWith('for your eyes\n');
+  });
+
+  test.each(['careful', 'boxed'])(
+    'in %s keeps the mode and owner that were shown, or stays as it is',
+    async (token) => {
+      const path = desk.put(`${token}-mode`, 'old', 0o600);
+      const has = () => {
+        const { mode, uid, gid } = statSync(path);
+        return [(mode & 0o7777).toString(8), uid, gid, readFileSync(path, 'utf8')];
+      };
+      const refused = { exit_code: 1, stderr: expect.stringContaining('another file by now') };
+      for (const args of [{}, { mode: '640' }]) {
+        chmodSync(path, 0o600);
+        const asked = await desk.call(token, 'write_file', { path, content: 'new', ...args });
+        const { stdout } = await agent3(['approval', 'show', String(asked['session'])], env());
+        expect(stdout).toContain('mode' in args ? 'mode 0640 instead of 0600' : 'mode 0600');
+        expect(stdout).toContain('owner 0:0');
+        chmodSync(path, 0o4777);
+        await approve(asked['session']);
+        expect(await outcome(token, asked['session'])).toMatchObject(refused);
+        expect(has()).toEqual(['4777', 0, 0, 'old']);
+      }
+      const asked = await desk.call(token, 'write_file', { path, content: 'new' });
+      chownSync(path, 9, 13);
+      await approve(asked['session']);
+      expect(await outcome(token, asked['session'])).toMatchObject(refused);
+      expect(has()).toEqual(['777', 9, 13, 'old']);
+    },
+  );
+
+  test('shows who is to own it, when an undo gives it to somebody else', async () => {
+    const path = desk.put('owner', 'old');
+    chownSync(path, 9, 13);
+    const asked = await desk.call('careful', 'write_file', { path, content: 'new' });
+    await approve(asked['session']);
+    expect(await outcome('careful', asked['session'])).toMatchObject({ exit_code: 0 });
+    chownSync(path, 0, 0);
+    const undone = await desk.call('careful', 'undo', { path });
+    const { stdout } = await agent3(['approval', 'show', String(undone['session'])], env());
+    expect(stdout).toContain('owner 9:13 instead of 0:0');
+    await approve(undone['session']);
+    expect(await outcome('careful', undone['session'])).toMatchObject({ exit_code: 0 });
+    expect([statSync(path).uid, statSync(path).gid, readFileSync(path, 'utf8')]).toEqual([9, 13, 'old']);
   });
 
   test('is not told about before somebody has approved that it is read', async () => {
