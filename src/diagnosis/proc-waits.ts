@@ -240,6 +240,11 @@ export function heldLocks(): FileLock[] {
   return parseLocks(readProcFile('/proc/locks') ?? '');
 }
 
+/** Whether a lock is held through a descriptor of `pid`, whoever took it (proc(5), fdinfo). */
+export function holdsLock(pid: number, fd: number): boolean {
+  return /^lock:/m.test(readProcFile(`/proc/${pid}/fdinfo/${fd}`) ?? '');
+}
+
 /** A socket of the internet families, as /proc/net tells it. */
 export interface NetSocket {
   readonly inode: number;

@@ -6,6 +6,7 @@ import {
   blockedCall,
   commandLine,
   heldLocks,
+  holdsLock,
   lockable,
   type NetSocket,
   netSockets,
@@ -153,28 +154,31 @@ function inputDescriptor(pid: number, call: BlockedCall, input: OpenInput): numb
 }
 
 /**
- * A lock that somebody outside the tree holds on a file which this process has open: it waits in the kernel for it, or
- * looks for it again and again, as apt does.
+ * A lock that somebody else holds on a file which this process has open: it waits in the kernel for it, or looks for it
+ * again and again, as apt does. Who sleeps within a command that holds the lock does not look for it.
  */
 function lockWait(pid: number, call: BlockedCall | undefined, tree: readonly number[]): Wait | undefined {
   if (call?.in !== 'lock' && call?.in !== 'sleep') return undefined;
   const holders = new Map(heldLocks().map(({ file, holder }) => [file, holder]));
   if (holders.size === 0) return undefined;
   for (const [fd, path] of openFiles(pid)) {
-    const holder = path.startsWith('/') ? holders.get(lockable(pid, fd) ?? '') : undefined;
-    if (holder === undefined || tree.includes(holder)) continue;
-    return { kind: 'lock', path, holder: whoHolds(holder, path, tree), process: named(pid) };
+    const taker = path.startsWith('/') ? holders.get(lockable(pid, fd) ?? '') : undefined;
+    if (taker === undefined || holdsLock(pid, fd)) continue;
+    const holder = whoHolds(taker, path, tree);
+    if (call.in === 'sleep' && (tree.includes(taker) || (holder !== undefined && tree.includes(holder)))) continue;
+    return { kind: 'lock', path, holder: holder === undefined ? undefined : named(holder), process: named(pid) };
   }
   return undefined;
 }
 
 /** Who took the lock may have ended, and a process that inherited its descriptor holds it since. */
-function whoHolds(taker: number, path: string, tree: readonly number[]): NamedProcess | undefined {
-  if (taker > 0 && commandLine(taker) !== undefined) return named(taker);
+function whoHolds(taker: number, path: string, tree: readonly number[]): number | undefined {
+  if (taker > 0 && commandLine(taker) !== undefined) return taker;
   const end = cpuMs() + LOOK_MS;
-  for (const pid of listPids()) {
+  // Of the command itself, the last that has it is told: those before it are its shells.
+  for (const pid of [...tree.toReversed(), ...listPids()]) {
     if (cpuMs() > end) return undefined;
-    if (!tree.includes(pid) && [...openFiles(pid).values()].includes(path)) return named(pid);
+    for (const [fd, open] of openFiles(pid)) if (open === path && holdsLock(pid, fd)) return pid;
   }
   return undefined;
 }

@@ -116,6 +116,20 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     }
   });
 
+  test.concurrent('the lock that another part of the same command holds', async () => {
+    using directory = new TemporaryDirectory();
+    const lock = directory.join('lock');
+    const holds = new RegExp(`waits for the lock on ${lock}, held by sleep 300 \\(pid \\d+\\)`);
+    await expectTold(`(flock 9; exec sleep 300) 9> ${lock} & sleep 0.3; flock ${lock} true`, holds);
+    await expectTold(`(flock 9; sleep 300; true) 9> ${lock} & sleep 0.3; flock ${lock} true`, holds);
+  });
+
+  test.concurrent('no lock that it holds itself', async () => {
+    using directory = new TemporaryDirectory();
+    const lock = directory.join('lock');
+    await expectTold(`exec 9> ${lock}; flock 9; sleep 300`, /sleep 300 \(pid \d+\) sleeps/);
+  });
+
   test.concurrent('the named pipe that nobody writes to', async () => {
     using directory = new TemporaryDirectory();
     const pipe = directory.join('pipe');
