@@ -16,7 +16,7 @@ import type { CommandDeps, NewCommand } from './command.ts';
 import type { Confinement } from './confinement.ts';
 import { Dialogs } from './dialog.ts';
 import { DurableStarts } from './durable-starts.ts';
-import { DiskWatch, endingOf, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
+import { DiskWatch, endingOf, type NotBegun, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
 import { Helper, startWalled } from './helper.ts';
 import { Hold } from './hold.ts';
 import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
@@ -261,7 +261,7 @@ export class Commands {
   }
 
   /** Writes the end of a command into its session. The end of left-behind processes changes no status. */
-  #end(session: Session, outcome: Outcome, durationMs: number, whyNotBegun?: string): void {
+  #end(session: Session, outcome: Outcome, durationMs: number, whyNotBegun?: NotBegun): void {
     const sizes = { ...sizesOf(session, outcome.survivors === 0), survivors: outcome.survivors };
     if (session.record.status !== 'running') {
       updateRecord(this.deps, session, sizes);
@@ -283,9 +283,9 @@ export class Commands {
     this.#isOver(session, whyNotBegun);
   }
 
-  #isOver(session: Session, whyNotBegun?: string): void {
+  #isOver(session: Session, whyNotBegun?: NotBegun): void {
     if (whyNotBegun === undefined) this.deps.trail.ended(session);
-    else this.deps.trail.failed(session, whyNotBegun);
+    else this.deps.trail.failed(session, whyNotBegun.reason);
     this.#ended(session.record);
   }
 }

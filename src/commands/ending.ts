@@ -1,12 +1,12 @@
 import { appendFileSync, rmSync } from 'node:fs';
 import type { Verdict } from '../access/approvals.ts';
-import { ProfileUnavailable } from '../lib/errors.ts';
+import { type AgentError, InvalidArguments, ProfileUnavailable } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import type { Status } from '../process/beginning.ts';
 import type { EndReason, Outcome } from '../process/run.ts';
 import type { Decision } from '../rules/rule.ts';
+import { isWithin, OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 import { describeFailure } from '../sandbox/sandbox-cause.ts';
-
 import { bytesOnDisk, recordBytes, type SessionRecord, type SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
@@ -82,14 +82,25 @@ export function endingOf(outcome: Outcome, now: number, durationMs: number) {
 /** What stands in the record of a session whose command was not started. */
 export const NOT_STARTED = 'failed';
 
+/** The same for one that has no directory to run in. */
+const NO_DIRECTORY = 'no_directory';
+
+/** Why a command has never begun. */
+export interface NotBegun {
+  readonly action: typeof NOT_STARTED | typeof NO_DIRECTORY;
+  readonly reason: string;
+}
+
 /** How the record of a session ends whose command has never begun. */
-export function neverBegun(reason: string): Pick<SessionRecord, 'status' | 'exit_code' | 'decision'> {
-  return { status: 'denied', exit_code: EXIT_NOT_RUN, decision: { action: NOT_STARTED, reason } };
+export function neverBegun({ action, reason }: NotBegun): Pick<SessionRecord, 'status' | 'exit_code' | 'decision'> {
+  return { status: 'denied', exit_code: EXIT_NOT_RUN, decision: { action, reason } };
 }
 
 /** The refusal of a call whose command has never begun; undefined where it has. */
-export function refusalOf({ status, decision }: SessionRecord): ProfileUnavailable | undefined {
-  if (status !== 'denied' || decision?.action !== NOT_STARTED) return undefined;
+export function refusalOf({ status, decision, look }: SessionRecord): AgentError | undefined {
+  if (status !== 'denied') return undefined;
+  if (decision?.action !== NOT_STARTED && decision?.action !== NO_DIRECTORY) return undefined;
+  if (decision.action === NO_DIRECTORY && look) return new InvalidArguments(`Nothing was run: ${decision.reason}.`);
   return new ProfileUnavailable(`Nothing was run: ${decision.reason}.`, new Error(decision.reason));
 }
 
@@ -100,18 +111,28 @@ const SIGNALLED = 128;
  * Why a confined command that is over has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
  * `status` tells; this closes it. What a command itself writes or returns has no say.
  */
-export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: Status): string | undefined {
+export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: Status): NotBegun | undefined {
   try {
     if (reason !== 'exited' || exitCode === null || exitCode >= SIGNALLED || status.hasBegun()) return undefined;
   } finally {
     status.close();
   }
   forgetProbes();
-  const { cwd, input } = session.record;
+  const { input } = session.record;
   const words = endOf(session, input === 'terminal' ? 'stdout' : 'stderr');
   if (/^bwrap: Can't chdir to [^\n]*$/m.test(words))
-    return `there is no directory ${JSON.stringify(cwd.slice(0, 200))} for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd`;
-  return visibleLine(describeFailure(words));
+    return { action: NO_DIRECTORY, reason: describeNoDirectory(session.record) };
+  return { action: NOT_STARTED, reason: visibleLine(describeFailure(words)) };
+}
+
+/** Says the same of a directory that is hidden and of one that is not there. */
+function describeNoDirectory({ cwd, look }: SessionRecord): string {
+  const shown = JSON.stringify(cwd.slice(0, 200));
+  if (!look)
+    return `there is no directory ${shown} for the commands of this token (their /tmp, /var/tmp and /run begin empty, and some directories are hidden). Call shell again with another cwd`;
+  if (OWN_DIRECTORIES.some((root) => isWithin(root, cwd)))
+    return `look begins with an empty /tmp, /var/tmp and /run, so it has no directory ${shown}. Call shell with the same cwd`;
+  return `look has no directory ${shown}: it is not there, or is hidden. Call look again with another cwd`;
 }
 
 const TAIL_BYTES = 2000;

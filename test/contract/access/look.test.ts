@@ -70,6 +70,15 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     expect(await look('id -un; exit 3')).toMatchObject({ http: 200, stdout: `${user}\n`, exit_code: 3 });
   });
 
+  test('refuses a directory that it has not, and names the call that has it', async () => {
+    const none = await look('ls', { cwd: '/nonexistent' });
+    expect(none).toMatchObject({ http: 400, error: 'Invalid args' });
+    if (uid === 0) expect(none['message']).toEndWith('Call look again with another cwd.');
+    const temporary = await look('ls', { cwd: directory.path });
+    expect(temporary).toMatchObject({ http: 400, error: 'Invalid args' });
+    expect(temporary['message']).toEndWith('Call shell with the same cwd.');
+  });
+
   test('sees the processes of the machine, by name and words', async () => {
     const { stdout, exit_code } = await look(`ps -o pid=,args= -p ${process.pid}; ps -e | wc -l`);
     const [own, count] = String(stdout).trim().split('\n');
