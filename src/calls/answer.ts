@@ -179,7 +179,7 @@ export function leanAnswer(answer: Answer): Answer {
   if (spare !== undefined) return Object.fromEntries(Object.entries(answer).filter(([name]) => !spare.includes(name)));
   if (state === undefined) return answer;
   const { stdout_bytes, stderr_bytes, ...rest } = others;
-  const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, ...more } = rest;
+  const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, dialog_ms: _dialogMs, ...more } = rest;
   // A page is cut where something follows it, not where something is before it.
   const isCut = eof === undefined ? truncated === true : eof === false;
   // Whoever types has read all there was, unless it did not fit.

@@ -1,6 +1,7 @@
 import { constants } from 'node:os';
 import type { Silence } from '../diagnosis/wait-words.ts';
 import type { SessionRecord } from '../sessions/record.ts';
+import type { Session } from '../sessions/session.ts';
 import type { Hint } from './answer.ts';
 import { type HintContext, MIB, statusHint, survivorsHint, type Told } from './status-hints.ts';
 
@@ -18,10 +19,24 @@ export function recordHints(record: SessionRecord, context: HintContext, told: T
     signalHint(record),
     ...textHints(record),
     record.survivors === 0 ? undefined : survivorsHint(record, context),
-    record.dialog_note,
+    dialogHint(record),
     record.context_note,
+    told.hidesStderr ? record.file_note : undefined,
     told.silence,
   ];
+}
+
+function dialogHint({ dialog_note, status }: SessionRecord): Hint {
+  if (!dialog_note || status !== 'running') return dialog_note || undefined;
+  return {
+    text: `${dialog_note} The command still runs: type with write_session, or stop it with kill_session.`,
+    calls: ['write_session', 'kill_session'],
+  };
+}
+
+/** How the dialog of a session went is said once. */
+export function forgetDialog(session: Session): void {
+  if (session.record.dialog_note) session.update({ dialog_note: '' });
 }
 
 /** How a shell tells that SIGXFSZ ended a program: it wrote beyond the limit for one file (setrlimit(2)). */

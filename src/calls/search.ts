@@ -49,12 +49,13 @@ export async function searchAnswer(
   notes: Notes,
 ): Promise<Answer> {
   const { found, isOver, context } = await searchUntilFound(parts, session, given, called);
-  const { masker } = context;
+  const { masker, isLean = false } = context;
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
   const { record } = session;
+  const [silence, durationMs] = [notes.silence, fields.duration_ms];
   return {
-    ...(context.isLean ? { [given.stream]: '' } : { stdout: '', stderr: '' }),
+    ...(isLean ? { [given.stream]: '' } : { stdout: '', stderr: '' }),
     ...fields,
     truncated: fields.stdout_bytes + fields.stderr_bytes > 0,
     matches: found.matches.map(({ line, offset, isPart, text, before, after }) => ({
@@ -67,9 +68,9 @@ export async function searchAnswer(
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
     ...messageOf(
-      ...recordHints(record, context, { silence: notes.silence, durationMs: fields.duration_ms, next: 'next_offset' }),
+      ...recordHints(record, context, { silence, durationMs, next: 'next_offset', hidesStderr: isLean }),
       ...notes.more,
-      fateOf(found, isAtEnd, isOver, given, context.isLean),
+      fateOf(found, isAtEnd, isOver, given, isLean),
       masker?.hint(),
     ),
   };

@@ -5,7 +5,7 @@ import { openSequenceLength, plainText } from '../lib/visible.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, type Snapshot, snapshot, turnFor } from './answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
-import { type Notes, recordHints } from './hints.ts';
+import { forgetDialog, type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
 
 /** The fields of an answer with a slice of a session. */
@@ -39,19 +39,22 @@ export async function sliceAnswer(
   const context = revalidate(called);
   const { record } = session;
   const { masker, limits } = context;
+  const name: StreamName = given.stream;
+  const isAlone = context.isLean === true && given.otherFrom === undefined;
   const hints = [
     ...recordHints(record, context, {
       silence: notes.silence,
       durationMs: now.fields.duration_ms,
       next: 'next_offset',
+      hidesStderr: isAlone && name === 'stdout',
     }),
     ...notes.more,
     beyondHint(given, now),
   ];
+  forgetDialog(session);
   const message = messageOf(...hints, masker && MASK_HINT);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = replyChars(context) - envelopeChars(frame);
-  const name: StreamName = given.stream;
   const other: StreamName = name === 'stdout' ? 'stderr' : 'stdout';
   const isPlain = given.encoding === 'utf8' && (given.plain ?? record.input === 'terminal');
 
@@ -59,7 +62,6 @@ export async function sliceAnswer(
   const read = readPage(now.streams[name], given.offset, { bytes, chars: room }, given.encoding);
   const page = isPlain ? plainPage(read) : read;
   const left = { bytes: Math.max(0, limits.maxOutputBytes - (page.end - page.start)), chars: room - page.chars };
-  const isAlone = context.isLean === true && given.otherFrom === undefined;
   const otherFrom = given.otherFrom ?? (isAlone ? now.streams[other].size : 0);
   const end = readEnd(now.streams[other], left, given.encoding, otherFrom);
   const rest = isPlain ? { ...end, text: plainText(end.text) } : end;

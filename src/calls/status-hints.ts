@@ -23,6 +23,8 @@ export interface Told {
   readonly durationMs: number;
   /** Where the next read begins; `next_offset`: the field says it. */
   readonly next: number | 'next_offset' | undefined;
+  /** The answer leaves the standard error out, where the agent writes why something was not done. */
+  readonly hidesStderr?: boolean;
 }
 
 export const MIB = 1_048_576;
@@ -51,7 +53,8 @@ export function statusHint(record: SessionRecord, { limits, isLean }: HintContex
 }
 
 /** The same for the lean doors, whose fields say that it runs, was stopped or has ended. */
-function leanStatusHint(record: SessionRecord, limits: HintLimits, { silence, next, durationMs }: Told): Hint {
+function leanStatusHint(record: SessionRecord, limits: HintLimits, told: Told): Hint {
+  const { silence, next, durationMs } = told;
   const { status, execution_seconds: seconds } = record;
   switch (status) {
     case 'running': {
@@ -67,8 +70,7 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, { silence, ne
     case 'killed':
       return record.taken_back ? WAS_TAKEN_BACK : undefined;
     case 'denied':
-      // stderr has the reason.
-      return afterDenial(record);
+      return told.hidesStderr ? endHint(record, limits) : afterDenial(record);
     default:
       return endHint(record, limits);
   }
@@ -139,6 +141,7 @@ function afterDenial({ decision, key }: SessionRecord): string {
     case 'expired':
     case 'withdrawn':
     case 'failed':
+    case 'no_directory':
       return `Nobody has decided against it: if it is still needed, send the same call again${key === null ? '' : ', with another key'}.`;
     case 'tampered':
       return 'Tell the user of it, who has to look at the server before anything else is done there.';

@@ -112,13 +112,13 @@ class Dialog {
       for (const [index, step] of steps.entries()) {
         const startedMs = performance.now();
         const why = (await this.#waitFor(step, matcher)) ?? (await this.#type(step.send));
-        if (why !== undefined) return describe(index, steps, why, this.deps.end.fired);
+        if (why !== undefined) return describe(index, steps, why);
         this.#ms.push(Math.round(performance.now() - startedMs));
       }
       return undefined;
     } catch (error) {
       const why = error instanceof TooManyRequests ? 'too many are held at once' : String(error);
-      return `The dialog was not held: ${why}.${this.deps.end.fired ? '' : NEXT}`;
+      return `The dialog was not held: ${why}.`;
     } finally {
       leave();
     }
@@ -178,12 +178,10 @@ class Dialog {
 }
 
 const SHOWN_PATTERN_CHARS = 100;
-const NEXT = ' The command still runs: type with write_session, or stop it with kill_session.';
 
-function describe(index: number, steps: readonly DialogStep[], why: string, isOver: boolean): string {
+function describe(index: number, steps: readonly DialogStep[], why: string): string {
   const pattern = JSON.stringify(steps[index]?.expect.slice(0, SHOWN_PATTERN_CHARS));
-  const next = isOver ? '' : NEXT;
-  return `The dialog ended at step ${index + 1} of ${steps.length}, ${pattern}: ${why}.${next}`;
+  return `The dialog ended at step ${index + 1} of ${steps.length}, ${pattern}: ${why}.`;
 }
 
 /** So much of what a command wrote is searched: a prompt stands at its end. */

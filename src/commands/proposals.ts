@@ -17,7 +17,7 @@ import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../lib/errors.ts';
 import type { Decision } from '../rules/rule.ts';
 import type { OutputDescriptors } from '../sessions/directories.ts';
-import { keptDecision } from '../sessions/record.ts';
+import { keptDecision, keptText } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { FileProposal, NewCommand } from './command.ts';
@@ -232,19 +232,20 @@ export class Proposals {
 
   /** Does what somebody has approved with a file, and writes what came of it where a command would. */
   async #perform(session: Session, output: OutputDescriptors, file: FileProposal, by: string): Promise<void> {
-    let exit_code = 0;
+    let fault: string | undefined;
     try {
       writeSync(output.stdout, await file.perform(session, by));
     } catch (error) {
-      exit_code = 1;
-      tellNotRun(session, faultOf(error));
+      fault = faultOf(error);
+      tellNotRun(session, fault);
     }
     for (const fd of [output.stdout, output.stderr]) closeSync(fd);
     const now = this.deps.clock.now();
     const duration_ms = Math.max(0, now - session.record.started_at);
     this.commands.conclude(session, {
       status: 'done',
-      exit_code,
+      exit_code: fault === undefined ? 0 : 1,
+      ...(fault !== undefined && { file_note: keptText(fault.replace(/\.?$/, '.')) }),
       ended_at: now,
       duration_ms,
       ...sizesOf(session, true),

@@ -110,8 +110,9 @@ const recordSchema = Type.Object({
   file_max: Type.Optional(Type.Integer()),
   /** The context that it ran with, and what held it (a digest): see `contexts`. */
   context: Type.Optional(Type.Object({ name: Type.String(), walls: Type.String() })),
-  /** Why its context stays as it was, or what of it does: sentences. */
+  /** Why its context stays as it was, or what of it does; why what was approved with a file was not done: sentences. */
   context_note: Type.Optional(Type.String()),
+  file_note: Type.Optional(Type.String()),
   /** The streams that it opened again, which may have emptied them, as far as that was seen. */
   reopened: Type.Optional(Type.Array(Type.Union([Type.Literal('stdout'), Type.Literal('stderr')]))),
   /** How long each step of its dialog took, in milliseconds, and why the next one was not done. */
@@ -293,7 +294,7 @@ export function keptDecision(decision: KeptDecision): KeptDecision {
  * The beginning of `text`, at most `chars` UTF-16 units, cut between characters. A copy: a slice of a string keeps all
  * of the string in memory, in JavaScriptCore.
  */
-function keptText(text: string, chars: number): string {
+export function keptText(text: string, chars = KEPT_REASON_CHARS): string {
   const head = text.length <= chars ? text : text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, '');
   return Buffer.from(head).toString();
 }

@@ -114,6 +114,10 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
         exit_code: 1,
         stderr: expect.stringContaining('another file by now'),
       });
+      // A lean door leaves that stream out, and not the reason.
+      expect(await desk.lean(token, 'read_session', { session: asked['session'] })).toMatchObject({
+        message: expect.stringContaining('another file by now, so nothing was done.'),
+      });
       expect(readFileSync(path, 'utf8')).toBe('other');
 
       mkdirSync(at(`${token}-dir`));
@@ -133,6 +137,17 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     const denied = await write();
     await agent3(['approval', 'deny', String(denied), '--why', 'not now'], env());
     expect(await outcome('careful', denied)).toMatchObject({ status: 'denied', exit_code: 126 });
+    expect(await desk.lean('careful', 'read_session', { session: denied })).toMatchObject({
+      stdout: '',
+      message: expect.stringContaining('denied it: not now. Do not try it in another way'),
+    });
+    expect(await desk.lean('careful', 'read_session', { session: denied, stream: 'stderr' })).toMatchObject({
+      stderr: expect.stringContaining('denied it: not now'),
+      message: 'Do not try it in another way; do the task without it, or tell the user.',
+    });
+    expect(await desk.lean('careful', 'read_session', { session: denied, match: 'x' })).toMatchObject({
+      message: expect.stringContaining('denied it: not now'),
+    });
     const taken = await write();
     await desk.call('careful', 'kill_session', { session: taken });
     expect(await outcome('careful', taken)).toMatchObject({ status: 'denied' });
