@@ -52,7 +52,6 @@ export async function searchAnswer(
   const { masker, isLean = false } = context;
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
-  const { record } = session;
   const [silence, durationMs] = [notes.silence, fields.duration_ms];
   return {
     ...(isLean ? { [given.stream]: '' } : { stdout: '', stderr: '' }),
@@ -68,7 +67,7 @@ export async function searchAnswer(
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
     ...messageOf(
-      ...recordHints(record, context, { silence, durationMs, next: 'next_offset', hidesStderr: isLean }),
+      ...recordHints(session.record, context, { silence, durationMs, next: 'next_offset', hidesStderr: isLean }),
       ...notes.more,
       fateOf(found, isAtEnd, isOver, given, isLean),
       masker?.hint(),

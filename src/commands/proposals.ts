@@ -241,13 +241,12 @@ export class Proposals {
     }
     for (const fd of [output.stdout, output.stderr]) closeSync(fd);
     const now = this.deps.clock.now();
-    const duration_ms = Math.max(0, now - session.record.started_at);
     this.commands.conclude(session, {
       status: 'done',
       exit_code: fault === undefined ? 0 : 1,
       ...(fault !== undefined && { file_note: keptText(fault.replace(/\.?$/, '.')) }),
       ended_at: now,
-      duration_ms,
+      duration_ms: Math.max(0, now - session.record.started_at),
       ...sizesOf(session, true),
     });
   }

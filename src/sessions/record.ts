@@ -290,10 +290,7 @@ export function keptDecision(decision: KeptDecision): KeptDecision {
   };
 }
 
-/**
- * The beginning of `text`, at most `chars` UTF-16 units, cut between characters. A copy: a slice of a string keeps all
- * of the string in memory, in JavaScriptCore.
- */
+/** The first `chars` UTF-16 units of `text`, whole characters. A copy: a slice would keep all of `text` in memory. */
 export function keptText(text: string, chars = KEPT_REASON_CHARS): string {
   const head = text.length <= chars ? text : text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, '');
   return Buffer.from(head).toString();
