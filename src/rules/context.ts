@@ -14,12 +14,19 @@ interface ContextView {
   readonly faults: readonly string[];
   /** What commands in it call by these names is not what is installed. */
   readonly names: ReadonlySet<string>;
+  /** Those of them that bash replaces where a function is defined, too. */
+  readonly aliases: ReadonlySet<string>;
   /** Texts that may become values of the command's variables. */
   readonly values: readonly string[];
 }
 
 /** Bash calls it for every name that it does not find. */
 const FOR_ANY_NAME = 'command_not_found_handle';
+/** The shell of a context calls these by itself, before and after every command (`contexts/context.bash`). */
+const CALLED_ANYWAY = /^(?:alias|builtin|continue|declare|eval|exec|return|set|shopt|trap|unset)$/;
+/** Bash replaces them by an alias too, and they are no names of commands. */
+const RESERVED =
+  /^(?:!|\{|\}|\[\[|\]\]|case|coproc|do|done|elif|else|esac|fi|for|function|if|in|select|then|time|until|while)$/;
 /** Options with which the same text is another command. */
 const CHANGING = /^(?:posix|extglob|compat\d+|keyword|noexec|expand_aliases|autocd|sourcepath|cdable_vars|cdspell)$/;
 /** That aliases are expanded changes their names alone, and patterns are never read as names. */
@@ -32,7 +39,9 @@ const FUNCTIONS_A_PIECE = 20;
 
 /** What a context changes in the meaning of commands; others are served between the pieces. */
 export function* contextOf(brought: readonly Brought[]): Generator<void, ContextView, void> {
-  const defined = brought.filter(({ kind }) => kind === 'function' || kind === 'alias');
+  const namesOf = (kind: Brought['kind']): string[] =>
+    brought.filter((one) => one.kind === kind).map(({ name }) => name);
+  const aliases = namesOf('alias');
   const faults: string[] = [];
   let functions = 0;
   for (const one of brought) {
@@ -42,7 +51,8 @@ export function* contextOf(brought: readonly Brought[]): Generator<void, Context
   }
   return {
     faults,
-    names: new Set(defined.map(({ name }) => name)),
+    names: new Set([...namesOf('function'), ...aliases]),
+    aliases: new Set(aliases),
     values: brought.filter(({ kind }) => kind === 'variable').map(({ text }) => text),
   };
 }
@@ -57,8 +67,11 @@ function faultOf({ kind, name, text }: Brought): string | undefined {
       return `the option ${name} of its context changes what commands mean`;
     case 'function':
       if (name === FOR_ANY_NAME) return `its context defines ${name}, which runs for names that are not found`;
+      if (CALLED_ANYWAY.test(name)) return `its context defines ${name}, which runs beside every command`;
       return isOnlyFunction(name, text) ? undefined : `the function ${name} of its context cannot be read`;
     case 'alias':
+      if (!CALLED_ANYWAY.test(name) && !RESERVED.test(name)) return undefined;
+      return `its context has an alias for ${name}, which changes what commands mean`;
     case 'attribute':
       return undefined;
     default:

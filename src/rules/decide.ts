@@ -49,13 +49,14 @@ function* decisions(ruleset: Ruleset, proposal: Proposal): Generator<void, Decis
   const { cmd, shell, cwd, env, stdin, isOpen, brought = [] } = proposal;
   const context = yield* contextOf(brought);
   const given = [...Object.values(env), ...context.values];
-  const { commands, faults, repeats } = readScript(cmd, basename(shell), given, stdin);
+  const { commands, faults, repeats, defined } = readScript(cmd, basename(shell), given, stdin);
   const unread = [
     ...(isOpen ? ['its input stays open, so rules cannot read what will be typed'] : []),
     ...Object.keys(env)
       .filter(isSpecialVariable)
       .map((name) => `the variable ${name} changes what commands mean`),
     ...context.faults,
+    ...[...defined].filter((name) => context.aliases.has(name)).map((name) => `its context has an alias for ${name}`),
     ...faults,
   ].map((reason) => unreadable(ruleset, reason));
   yield;

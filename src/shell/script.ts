@@ -44,6 +44,8 @@ export interface Found {
   readonly faults: readonly string[];
   /** Commands may run more than once, or in another order. */
   readonly repeats: boolean;
+  /** Names of its functions and coprocesses: where one is an alias before, bash puts that in its place. */
+  readonly defined: ReadonlySet<string>;
 }
 
 interface Context {
@@ -97,7 +99,7 @@ class Reader {
     if (this.#files > MOST_FILES) this.#faults.add(`it writes to more than ${MOST_FILES} files`);
     if (this.#commands.length > MOST_COMMANDS) this.#faults.add(`it has more than ${MOST_COMMANDS} commands`);
     if (this.#files > MOST_FILES || this.#commands.length > MOST_COMMANDS)
-      return { commands: [], faults: [...this.#faults], repeats: true };
+      return { commands: [], faults: [...this.#faults], repeats: true, defined: this.#functions };
     if (this.#evaluation.mayRunText) this.#faults.add('a text in it may be run as code of the shell');
     const has = (name: string): boolean => this.#commands.some((one) => one.name?.text === name);
     const unsets = has('unset');
@@ -106,7 +108,7 @@ class Reader {
       isCall: one.isCall && !unsets,
       around: this.#lasting.length === 0 ? one.around : [...one.around, ...this.#lasting],
     }));
-    return { commands, faults: [...this.#faults], repeats: this.#repeats || has('trap') };
+    return { commands, faults: [...this.#faults], repeats: this.#repeats || has('trap'), defined: this.#functions };
   }
 
   #script(text: string, context: Context): void {
@@ -170,7 +172,8 @@ class Reader {
     const fault = otherwiseRead(shell, node, source) ?? faultOf(node);
     if (fault !== undefined) this.#faults.add(fault);
     if (REPEATS.has(node.type)) this.#repeats = true;
-    if (node.type === 'Function') this.#functions.add(textOf(node.name).text);
+    if ((node.type === 'Function' || node.type === 'Coproc') && node.name !== undefined)
+      this.#functions.add(textOf(node.name).text);
   }
 
   #filesOf(node: SyntaxNode, source: string, { fed }: Context): Files {

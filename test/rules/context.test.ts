@@ -1,7 +1,11 @@
 import { describe, expect, test } from 'bun:test';
+import { execFileSync } from 'node:child_process';
+import { closeSync, existsSync, openSync, writeFileSync } from 'node:fs';
+import { contextCommand, contextInput } from '../../src/contexts/shell-script.ts';
 import type { Brought } from '../../src/rules/context.ts';
 import { decide } from '../../src/rules/decide.ts';
 import { ruleOf } from '../../src/rules/rule.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const RULES = {
   rules: [ruleOf({ action: 'deny', command: 'rm' })],
@@ -81,5 +85,52 @@ describe('a context that changes what commands mean', () => {
   test('nor a text in it that arithmetic would run', () => {
     const x = item('variable', 'x', 'declare -- x="a[\\$(rm y)]"');
     expect(decisionOn('((x))', x).action).toBe('confirm');
+  });
+});
+
+describe('what a context defines and no command of it names', () => {
+  /** Every kind of line, without a program: whatever runs then was brought. */
+  const LINES = `if ((1)); then x=1; elif ((0)); then x=2; else x=3; fi; for i in 1; do x=1; done; while ((0)); do x=1; done
+until ((1)); do x=1; done; case x in x) x=1 ;; esac; { x=1; }; ! ((0)); [[ a ]]; time ((1)); h() { x=1; }
+function k { x=1; }; coproc c { x=1; }`;
+  const names = execFileSync('bash', ['-c', 'compgen -b; compgen -k; echo h; echo k; echo c'], { encoding: 'utf8' });
+  const expands = item('option', 'expand_aliases', 'shopt -s expand_aliases');
+  /** What the shell restores after that, and runs a builtin for. */
+  const RESTORED = [
+    item('function', 'g', 'g () \n{ \n    :\n}'),
+    item('attribute', 'g', 'declare -fx g'),
+    item('option', 'nullglob', 'shopt -s nullglob'),
+    item('alias', 'll', "alias ll='ls'"),
+    item('option', 'pipefail', 'set -o pipefail'),
+  ];
+
+  const doesRun = async (brought: readonly Brought[], cmd: string): Promise<boolean> => {
+    using directory = new TemporaryDirectory();
+    writeFileSync(directory.join('in'), contextInput(brought, cmd, new Set()));
+    const [input, one, other] = [
+      openSync(directory.join('in'), 'r'),
+      openSync(directory.join('out'), 'a'),
+      openSync(directory.join('out'), 'a'),
+    ];
+    const line = contextCommand({ input: 3, output: [4, 5] });
+    const shell = Bun.spawn(['bash', '-c', line], {
+      cwd: directory.path,
+      stdio: ['ignore', 'ignore', 'ignore', input, one, other],
+    });
+    await shell.exited;
+    for (const fd of [input, one, other]) closeSync(fd);
+    return existsSync(directory.join('victim'));
+  };
+
+  test.each(names.trim().split('\n'))('makes a command unreadable where bash would run it: %s', async (name) => {
+    const touches = '/usr/bin/touch victim';
+    for (const brought of [
+      [item('function', name, `${name} () \n{ \n    ${touches}\n}`), ...RESTORED],
+      [expands, item('alias', name, `alias -- ${name}='${touches}; ${name}'`), ...RESTORED],
+      [expands, item('alias', name, `alias -- ${name}='${name}; ${touches};'`), ...RESTORED],
+    ]) {
+      const isAllowed = decisionOn(LINES, ...brought).action === 'allow';
+      if (isAllowed) expect(await doesRun(brought, LINES)).toBe(false);
+    }
   });
 });
