@@ -52,6 +52,8 @@ export interface WantedChange {
   readonly tellsOld: boolean;
   /** The directories of a new file are made. */
   readonly makesDirectories: boolean;
+  /** Where the file is removed: how many empty directories above it go too. */
+  readonly directories?: number | undefined;
   /** The SHA-256 that the file must have, as the client knows it. */
   readonly expected?: string | undefined;
   /** What is to become of the file; undefined: it is removed. Throws where that cannot be. */
@@ -212,10 +214,10 @@ async function carryOut(
       mode: old.mode,
       notes: [...notes, 'Nothing was different.'],
     };
-  const change = await deps.versions.keep(changeOf(context, wanted, path, plan), old?.bytes);
+  const change = await deps.versions.keep(changeOf(context, wanted, place, plan), old?.bytes);
   try {
     deps.trail.file(wanted.op, context, { ...onRecord(path, change, mode), ...more });
-    if (next === undefined) await place.remove();
+    if (next === undefined) await place.remove(wanted.directories);
     else await place.replace({ bytes: next.bytes, mode, owner });
   } catch (error) {
     deps.versions.remove(change);
@@ -232,12 +234,13 @@ function diffOf({ masker }: CallContext, old: OldFile | undefined, next: NextFil
 function changeOf(
   { principal }: CallContext,
   { op }: WantedChange,
-  path: string,
+  { path, missing }: FilePlace,
   { old, next, sha256 }: Plan,
 ): Omit<Change, 'id' | 'at'> {
   const before = old && { sha256: old.sha256, size: old.size, mode: old.mode, user: old.user, group: old.group };
   const after = next && sha256 !== undefined && { sha256, size: next.bytes.length };
-  return { principal, op, path, before: before ?? null, after: after || null };
+  const made = missing === undefined ? {} : { directories: missing.split('/').length };
+  return { principal, op, path, before: before ?? null, after: after || null, ...made };
 }
 
 function onRecord(path: string, { id, before, after }: Change, mode: number | undefined): FileOnRecord {

@@ -123,8 +123,8 @@ class ConfinedPlace implements FilePlace {
     await this.#change('written', `${words.join(' ')}\n`, bytes);
   }
 
-  async remove(): Promise<void> {
-    await this.#change('removed', 'remove 0 - - - - - -\n');
+  async remove(directories = 0): Promise<void> {
+    await this.#change('removed', `remove ${directories} - - - - - -\n`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -4,7 +4,7 @@ import { type FileHandle, link, lstat, open, readlink, rename, rm } from 'node:f
 import { posix } from 'node:path';
 import { describeErrno, errnoOf, MachineRefused } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
-import { makeDirectories, O_PATH, type OpenDirectory, openDirectory, selfPath } from './directory.ts';
+import { makeDirectories, O_PATH, type OpenDirectory, openDirectory, removeEmpty, selfPath } from './directory.ts';
 import {
   changedMeanwhile,
   type FileBytes,
@@ -97,7 +97,7 @@ class DirectPlace implements FilePlace {
     }
   }
 
-  async remove(): Promise<void> {
+  async remove(directories = 0): Promise<void> {
     const path = `${selfPath(this.parent.handle)}/${this.name}`;
     try {
       await this.#requireSame(path);
@@ -105,6 +105,7 @@ class DirectPlace implements FilePlace {
     } catch (error) {
       throw this.#refusal('removed', error);
     }
+    if (directories > 0) await removeEmpty(this.parent, directories);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -1,5 +1,5 @@
 import { constants } from 'node:fs';
-import { type FileHandle, mkdir, open, readlink } from 'node:fs/promises';
+import { type FileHandle, mkdir, open, readlink, rmdir } from 'node:fs/promises';
 import { posix } from 'node:path';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { changedMeanwhile, notAllowed } from './place.ts';
@@ -75,6 +75,23 @@ async function makeDirectory(path: string, file: string): Promise<FileHandle> {
     // A link, a file, or nothing any more.
     if (['ENOTDIR', 'ELOOP', 'ENOENT'].includes(errnoOf(error) ?? '')) throw changedMeanwhile(file);
     throw error;
+  }
+}
+
+/** Removes a directory and those above it, at most `count`, up to the first one that is not empty or may not be removed. */
+export async function removeEmpty({ handle, path }: OpenDirectory, count: number): Promise<void> {
+  const opened: FileHandle[] = [];
+  try {
+    for (let [below, name, left] = [handle, path, count]; left > 0; left--) {
+      const above = await open(`${selfPath(below)}/..`, DIRECTORY);
+      opened.push(above);
+      await rmdir(`${selfPath(above)}/${posix.basename(name)}`);
+      [below, name] = [above, posix.dirname(name)];
+    }
+  } catch {
+    // It stays.
+  } finally {
+    for (const above of opened) await above.close();
   }
 }
 

@@ -36,11 +36,16 @@ case ${5:+$seen} in 8???\ *)
 esac
 
 # 3. It waits for what to do: a verb, the bytes that follow, a umask, a mode, an owner and a group (a dash where they are
-# not set), the name of the temporary file, and the SHA-256 of the bytes.
+# not set), the name of the temporary file, and the SHA-256 of the bytes. For remove the number is that of the empty
+# directories that go too.
 read -r verb bytes mask mode owner group new sum || exit 0
 if [ "$verb" = remove ]; then
   [ "$(stat -c "$format" -- "./$n" 2> /dev/null)" = "$seen" ] || exit 13
   rm -f -- "./$n" || exit 14
+  while [ "$bytes" -gt 0 ]; do
+    part=${PWD##*/} bytes=$((bytes - 1))
+    cd -P .. && rmdir -- "./$part" 2> /dev/null || exit 0
+  done
   exit 0
 fi
 fail() {

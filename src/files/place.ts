@@ -67,8 +67,8 @@ export interface FilePlace extends AsyncDisposable {
    * what the system refuses.
    */
   replace(file: NewFile): Promise<void>;
-  /** Removes the file. Throws as `replace` does. */
-  remove(): Promise<void>;
+  /** Removes the file, and as many `directories` above it as are empty then. Throws as `replace` does. */
+  remove(directories?: number): Promise<void>;
 }
 
 /** An absolute path, taken apart. */

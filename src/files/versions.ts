@@ -28,6 +28,8 @@ const changeSchema = Type.Object({
   at: Type.Integer(),
   before: Type.Union([versionSchema, Type.Null()]),
   after: Type.Union([Type.Object({ sha256: Type.String(), size: Type.Integer() }), Type.Null()]),
+  /** How many directories were made for the file. */
+  directories: Type.Optional(Type.Integer({ minimum: 0, maximum: 4096 })),
 });
 export type Change = Static<typeof changeSchema>;
 

@@ -84,7 +84,7 @@ function find({ versions }: FileDeps, { principal }: CallContext, given: Static<
 }
 
 function putBack(deps: FileDeps, context: CallContext, change: Change): Promise<Answer> {
-  const { path, before } = change;
+  const { path, before, directories } = change;
   const next = async (old: OldFile | undefined) => {
     requireOwn(deps, change, old);
     const bytes = await deps.versions.contentBefore(change);
@@ -93,17 +93,25 @@ function putBack(deps: FileDeps, context: CallContext, change: Change): Promise<
     const mode = context.profile.isPlain ? before.mode : before.mode & 0o777;
     return { bytes, mode, owner: { user: before.user, group: before.group } };
   };
-  const wanted = { op: 'undo', path, tellsOld: true, makesDirectories: true, next } as const;
-  return changeFile(deps, context, wanted, (changed) => answerOf(changed, change, olderThan(deps, change)));
+  const wanted = { op: 'undo', path, tellsOld: true, makesDirectories: true, directories, next } as const;
+  return changeFile(deps, context, wanted, (changed) => answerOf(changed, stepOf(deps, change)));
 }
 
-/** The change that made what an undo of `change` brings back, or where that is an undo itself, what it had brought back. */
-function olderThan({ versions }: FileDeps, { principal, op, path, id, before, after }: Change): Change | undefined {
-  const sha256 = (op === 'undo' ? after : before)?.sha256;
-  if (sha256 === undefined) return undefined;
-  return versions
-    .list(principal)
-    .find((one) => one.path === path && one.id < id && one.op !== 'undo' && one.after?.sha256 === sha256);
+/** Where an undo of a change leads. */
+interface Step {
+  /** It takes back an undo, so it goes forward. */
+  readonly isForward: boolean;
+  /** The change to undo to go back further than both contents of the file; undefined: none is known. */
+  readonly older: Change | undefined;
+}
+
+function stepOf({ versions }: FileDeps, { principal, op, path, id, before, after }: Change): Step {
+  const earlier = versions.list(principal).filter((one) => one.path === path && one.id < id && one.op !== 'undo');
+  const maker = (content: Change['after']): Change | undefined =>
+    content === null ? undefined : earlier.find((one) => one.after?.sha256 === content.sha256);
+  const [made, restored] = [maker(before), maker(after)];
+  const isForward = op === 'undo' && made !== undefined && (restored === undefined || restored.id < made.id);
+  return { isForward, older: isForward ? restored : made };
 }
 
 /** Throws `FileConflict` where somebody else has changed the file since: an undo would take that back too. */
@@ -117,13 +125,13 @@ function requireOwn({ versions }: FileDeps, change: Change, old: OldFile | undef
   );
 }
 
-function answerOf({ path, next, change, notes }: Changed, undone: Change, older: Change | undefined): Answer {
+function answerOf({ path, next, change, notes }: Changed, { isForward, older }: Step): Answer {
   const further = older === undefined ? '' : ` To go back further, send change: ${older.id}.`;
   return {
     path,
     ...(next === undefined ? { removed: true } : { size: next.bytes.length }),
     ...(change !== undefined && { change: change.id }),
     ...(older !== undefined && { older: older.id }),
-    ...messageOf(...notes, undone.op === 'undo' ? `This took back an undo.${further}` : undefined),
+    ...messageOf(...notes, isForward ? `This took back an undo.${further}` : undefined),
   };
 }

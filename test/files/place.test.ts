@@ -55,6 +55,22 @@ describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => 
   afterAll(() => directory[Symbol.dispose]());
   const file = (text: string) => ({ bytes: Buffer.from(text), mode: undefined, owner: undefined });
 
+  test('is removed with the directories above it that are asked for, as long as they are empty', async () => {
+    const path = at('a/b c/d/file');
+    const [root] = path.split('/a/');
+    for (const [count, rest] of [
+      [2, ['a', 'other']],
+      [9, ['other']],
+    ] as const) {
+      mkdirSync(path.slice(0, -'/file'.length), { recursive: true });
+      writeFileSync(path, 'old');
+      writeFileSync(`${root}/other`, '');
+      await using place = await open(path);
+      await place.remove(count);
+      expect(readdirSync(String(root), { recursive: true }).sort()).toEqual([...rest]);
+    }
+  });
+
   test.each([
     ['written to', (path: string) => appendFileSync(path, ' more')],
     ['replaced', (path: string) => (writeFileSync(`${path}.new`, 'older'), renameSync(`${path}.new`, path))],

@@ -107,6 +107,23 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       expect(text(deep)).toBe('x');
     });
 
+    test('undo removes the directories that were made for a file, while nothing else is in them', async () => {
+      mkdirSync(at(name('made')), { mode: 0o777 });
+      chmodSync(at(name('made')), 0o777);
+      const path = at(name('made/a/b/file'));
+      await write(token, path, 'x', { create_directories: true });
+      expect(await undo(token, { path })).toMatchObject({ removed: true });
+      expect(readdirSync(at(name('made')))).toEqual([]);
+      await undo(token, { path });
+      expect(text(path)).toBe('x');
+      await write(token, name('made/a/other'), 'y');
+      const back = await undo(token, { path });
+      expect(back).toMatchObject({ removed: true });
+      // It took back the second undo, which had gone forward.
+      expect(back).not.toHaveProperty('message');
+      expect(readdirSync(at(name('made')), { recursive: true }).sort()).toEqual(['a', 'a/other']);
+    });
+
     test('expected_sha256 keeps what another has changed', async () => {
       await put(token, name('expected'), 'old');
       const wrong = await write(token, name('expected'), 'new', { expected_sha256: sha256('other') });
