@@ -20,6 +20,7 @@ import { Client } from '../../helpers/client.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
 import { FileDesk } from '../../helpers/file-desk.ts';
 import { put } from '../../helpers/links.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 const missing = ensurePrograms('bwrap');
 const isRoot = process.geteuid?.() === 0;
@@ -274,6 +275,8 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
       const { body } = await put(String(url), 'after');
       // What somebody has put there instead of an upload before is still there.
       const [waiting = ''] = readdirSync(dirname(path)).filter((name) => !before.includes(name));
+      // The last piece may still be on its way to the disk when the upload is answered.
+      await eventually('the bytes are there', () => readFileSync(join(dirname(path), waiting), 'utf8') === 'after');
       change(join(dirname(path), waiting));
       await approve(body['session']);
       const { exit_code, stdout, stderr } = await outcome(token, body['session']);
