@@ -19,7 +19,15 @@ import { type AnswerDeps, log } from './respond.ts';
 export const TRANSFER_PATH = /^\/transfer\/([^/]+)$/;
 
 /** What chats and search engines send to show what a link leads to: they get nothing of the file. */
-const PREVIEWS = /bot\b|preview|crawl|spider|facebookexternalhit|whatsapp|slack|discord|telegram|skype|embed/i;
+const PREVIEWS = new RegExp(
+  [
+    // What such a program does, or the address of a page about it.
+    'bot\\b|preview|crawl|spider|scrap|fetcher|embed|expand|unfurl|proxy|safelinks|externalhit|\\+https?:',
+    // Who sends it.
+    'whatsapp|slack|discord|telegram|skype|mattermost|linkedin|iframely|outlook|ms-office',
+  ].join('|'),
+  'i',
+);
 
 /** What every answer of a link has: a browser saves the file, and runs nothing of it. */
 const HEADERS = {

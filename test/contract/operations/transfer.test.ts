@@ -112,6 +112,16 @@ describe('download', () => {
       'TelegramBot (like TwitterBot)',
       'WhatsApp/2.23',
       'facebookexternalhit/1.1',
+      'Iframely/1.3.1 (+https://iframely.com/docs/about)',
+      'Mattermost-LinkExpander',
+      'LinkedInApp',
+      'Mozilla/5.0 (Windows NT 5.1; rv:11.0) Gecko Firefox/11.0 (via ggpht.com GoogleImageProxy)',
+      'YahooMailProxy; https://help.yahoo.com/kb/yahoo-mail-proxy-SLN28749.html',
+      'Outlook/16 safelinks',
+      'kakaotalk-scrap/1.0',
+      'Slack-ImgProxy (+https://api.slack.com/robots)',
+      'meta-externalfetcher/1.1',
+      'Anything/1.0 (+https://example.org/about)',
     ]) {
       const preview = await fetch(url, { headers: { 'user-agent': agentName } });
       expect(preview.status).toBe(404);
@@ -122,6 +132,19 @@ describe('download', () => {
       await gone.until(/\r\n\r\n/);
     }
     expect(hexOf(await (await fetch(url)).bytes())).toBe(hexOf(bytes));
+  });
+
+  test.each([
+    'curl/8.14.1',
+    'Wget/1.25.0',
+    'python-requests/2.32.3',
+    'Go-http-client/2.0',
+    'got (https://github.com/sindresorhus/got)',
+    'Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0',
+    'Mozilla/5.0 (iPhone; CPU iPhone OS 18_5 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.5 Mobile/15E148 Safari/604.1',
+  ])('is given to %s', async (agentName) => {
+    const { url } = await linkFor(agent, 'download', { path: fileOf('for clients') });
+    expect(await (await fetch(url, { headers: { 'user-agent': agentName } })).text()).toBe('for clients');
   });
 
   test('a small file that a client looks at and leaves is not used up either', async () => {
