@@ -250,8 +250,10 @@ export function withForbidden(answer: Answer, { operations }: Profile): Answer {
   return {
     ...fields,
     ...(forbidden.length > 0 && { message: `${fields['message']}${FORBIDDEN}${forbidden.join(', ')}.` }),
-    // A call that comes next needs the session.
-    ...(state !== undefined && { [STATE]: { ...state, isNeeded: state.isNeeded || advised.length > 0 } }),
+    // A call that comes next needs the session, but for a new command.
+    ...(state !== undefined && {
+      [STATE]: { ...state, isNeeded: state.isNeeded || advised.some((name) => name !== 'shell') },
+    }),
   };
 }
 

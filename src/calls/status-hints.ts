@@ -190,8 +190,8 @@ function longerInBackground({ execution_seconds }: SessionRecord, { maxBackgroun
 
 export function survivorsHint({ survivors: count }: SessionRecord, { isLean }: HintContext): Hint {
   if (isLean) {
-    const subject = count === 1 ? '1 process it started still runs' : `${count} processes it started still run`;
-    return { text: `${subject}; close_session stops ${count === 1 ? 'it' : 'them'}.`, calls: ['close_session'] };
+    const subject = count === 1 ? '1 process it started runs' : `${count} processes it started run`;
+    return { text: `${subject} on until close_session.`, calls: ['close_session'] };
   }
   const subject = count === 1 ? '1 process it started is' : `${count} processes it started are`;
   return {

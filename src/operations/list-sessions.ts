@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf, outputFields, withFrozen } from '../calls/answer.ts';
-import { type Answer, type CallContext, type OperationDeps, replyChars } from '../calls/context.ts';
+import { type Answer, type CallContext, type OperationDeps, replyChars, SPARE } from '../calls/context.ts';
 import { TAKEN_BACK } from '../calls/status-hints.ts';
 import { asSessionId, SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
@@ -93,7 +93,8 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
   // Ids sort by the time they were made.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
   const listed = from === -1 ? [] : matching.slice(from, from + given.limit);
-  const rows = listed.map((one) => withFrozen(row(one, parts.clock.now()), parts.freeze));
+  const all = listed.map((one) => withFrozen(row(one, parts.clock.now()), parts.freeze));
+  const rows = call.isLean ? all.map(leanRow) : all;
   const contexts = contextsOf(parts, call);
   const page = rows.slice(0, fitting(rows, replyChars(call) - FRAME_CHARS - JSON.stringify(contexts).length));
   const isLast = from === -1 || from + page.length >= matching.length;
@@ -102,6 +103,7 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
     sessions: page,
     total: matching.length,
     next_before: isLast ? null : (listed[page.length - 1]?.id ?? null),
+    ...(isLast && { [SPARE]: ['next_before'] }),
     ...contexts,
     ...messageOf(
       wrongBefore
@@ -148,6 +150,11 @@ function row(session: Session, now: number): Static<typeof sessionSchema> {
     stderr_bytes: isRunning ? session.sizeOf('stderr') : record.stderr_bytes,
     ...(record.status === 'killed' && record.taken_back && { reason: TAKEN_BACK }),
   };
+}
+
+/** A row without the fields that say nothing, as the lean doors send it. */
+function leanRow(row: object): object {
+  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null && value !== 0));
 }
 
 function shorten(cmd: string): string {

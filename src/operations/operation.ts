@@ -56,7 +56,7 @@ export interface OperationDefinition<Args extends TObject> {
   /** The form of an argument that documents show, where importers do not take the one of `args`. */
   readonly documented?: Readonly<Record<string, TSchema>>;
   /** A look at the raw arguments before the schema, for errors with a text of their own. */
-  precheck?(args: Readonly<Record<string, unknown>>): void;
+  precheck?(args: Readonly<Record<string, unknown>>, isLean: boolean): void;
   /** `ignored` names arguments that it does not know, for `message`; undefined where there was none. */
   run(args: Static<Args>, context: CallContext, ignored: string | undefined): Promise<Answer>;
 }
@@ -88,7 +88,7 @@ export function defineOperation<Args extends TObject>(
     wasOffered: () => wasOffered,
     invoke: (raw, call) =>
       underPolicy(deps, subject, raw, call, async (context) => {
-        const { value, ignored } = parse(raw);
+        const { value, ignored } = parse(raw, call.isLean);
         const answer = await definition.run(value, context, ignored);
         return withFrozen(withForbidden(answer, context.profile), deps.freeze);
       }),
@@ -109,9 +109,9 @@ function argumentParser<Args extends TObject>(definition: OperationDefinition<Ar
   const { name, args, destructive } = definition;
   const checker = TypeCompiler.Compile(args);
   const known = Object.keys(args.properties);
-  return (raw: unknown): { readonly value: Static<Args>; readonly ignored: string | undefined } => {
+  return (raw: unknown, isLean = false): { readonly value: Static<Args>; readonly ignored: string | undefined } => {
     const object = asObject(name, raw);
-    definition.precheck?.(object);
+    definition.precheck?.(object, isLean);
     const given = definition.normalize?.(object) ?? object;
     const unknown = Object.keys(given).filter((one) => !known.includes(one));
     if (destructive && unknown.length > 0)

@@ -192,7 +192,7 @@ function tooMuchTime(
   const advice =
     maxBackgroundSeconds > most && !isBackground
       ? `With background: true it may be up to ${maxBackgroundSeconds}.`
-      : 'Split the work into shorter commands.';
+      : `Send at most ${most}, or split the work into shorter commands.`;
   const where = isBackground ? ' in the background' : '';
   return new InvalidArguments(`timeout must be a number up to ${most}${where}, not ${timeout}. ${advice}`);
 }

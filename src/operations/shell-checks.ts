@@ -120,11 +120,10 @@ export class CommandChecks {
 }
 
 /** Throws `MissingCommand` where there is no command to run. */
-export function requireCommand({ cmd }: Readonly<Record<string, unknown>>): void {
+export function requireCommand({ cmd }: Readonly<Record<string, unknown>>, isLean: boolean): void {
   if (cmd !== undefined && cmd !== null && cmd !== '') return;
-  throw new MissingCommand(
-    'Send the command to run as cmd, a string such as "uptime"; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}.',
-  );
+  const example = isLean ? '' : '; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}';
+  throw new MissingCommand(`Send the command to run as cmd, a string such as "uptime"${example}.`);
 }
 
 /** The steps of a dialog. Throws `InvalidArguments` for a pattern that is none, and where nothing can be typed. */

@@ -66,7 +66,7 @@ describe('the lean doors say of a command that', () => {
   test('left processes: the one call that stops them', () => {
     const left = survivorsHint({ survivors: 2 } as SessionRecord, { limits, isLean: true });
     expect(left).toEqual({
-      text: '2 processes it started still run; close_session stops them.',
+      text: '2 processes it started run on until close_session.',
       calls: ['close_session'],
     });
   });

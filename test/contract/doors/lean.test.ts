@@ -203,6 +203,33 @@ describe.skipIf(process.geteuid?.() !== 0)('a server that waits for clients', ()
   });
 });
 
+test('a list of sessions leaves out what is 0 or null', async () => {
+  await using other = await startAgent();
+  await shell({ cmd: 'echo out; echo err >&2; exit 3' }, other);
+  await shell({ cmd: 'true' }, other);
+  const { body } = await other.request('/list_sessions', {
+    method: 'POST',
+    headers: { authorization: `Bearer ${other.token}` },
+  });
+  const row = { session: expect.any(String), started_at: expect.any(String) };
+  const sessions = (body as unknown as { sessions: { duration_ms?: number }[] }).sessions;
+  for (const one of sessions) delete one.duration_ms;
+  expect(body as object).toEqual({
+    sessions: [
+      { ...row, status: 'done', cmd: 'true' },
+      {
+        ...row,
+        status: 'done',
+        cmd: expect.stringContaining('exit 3'),
+        exit_code: 3,
+        stdout_bytes: 4,
+        stderr_bytes: 4,
+      },
+    ],
+    total: 2,
+  });
+});
+
 test('a command that was denied has the reason once, in stderr', async () => {
   using profiles = new TemporaryDirectory();
   writeFileSync(profiles.join('closed.toml'), 'extends = "full"\notherwise = "deny"\n');
