@@ -251,9 +251,7 @@ export function withForbidden(answer: Answer, { operations }: Profile): Answer {
     ...fields,
     ...(forbidden.length > 0 && { message: `${fields['message']}${FORBIDDEN}${forbidden.join(', ')}.` }),
     // A call that comes next needs the session, but for a new command.
-    ...(state !== undefined && {
-      [STATE]: { ...state, isNeeded: state.isNeeded || advised.some((name) => name !== 'shell') },
-    }),
+    ...(state && { [STATE]: { ...state, isNeeded: state.isNeeded || advised.some((one) => one !== 'shell') } }),
   };
 }
 
