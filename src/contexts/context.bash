@@ -1,6 +1,7 @@
 # shellcheck shell=bash disable=SC2154,SC2064
 # What a shell with a context runs before its command (see shell-script.ts). $__agent3_in has this text, the items of the
-# context and the command; $__agent3_traps is 1 where the command may set a trap. 161 and 162 are one file, for the state.
+# context and the command; $__agent3_traps is 1 where the command may set a trap, and of more than $__agent3_most names it
+# writes `!` instead. 161 and 162 are one file, for the state.
 
 __agent3_free() {
   __agent3_n=$1
@@ -32,7 +33,12 @@ __agent3_write() {
   builtin printf '\0'
   builtin set +euxo posix
   builtin set -B
-  for __agent3_n in {A..Z} {a..z} _; do eval '__agent3_v+=("${!'"$__agent3_n"'@}")'; done
+  # Bash takes quadratic time for a list of all names, so it makes one. They need no quotes.
+  builtin eval "__agent3_v=($(builtin compgen -v))"
+  if (((__agent3_k = ${#__agent3_v[@]} + ${#BASH_ALIASES[@]}) > __agent3_most)); then
+    builtin printf '!\0]\0'
+    return 0
+  fi
   for __agent3_n in "${__agent3_v[@]}"; do
     case $__agent3_n in __agent3*) continue ;; esac
     if (($1)); then
@@ -49,6 +55,10 @@ __agent3_write() {
     builtin declare -F | while IFS= builtin read -r __agent3_i; do
       __agent3_n=${__agent3_i##* }
       case $__agent3_n in __agent3*) continue ;; esac
+      if ((++__agent3_k > __agent3_most)); then
+        builtin printf '!\0'
+        break
+      fi
       builtin printf 'x%s\0f' "$__agent3_i"
       builtin declare -f "$__agent3_n"
       builtin printf '\0'

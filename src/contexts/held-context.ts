@@ -1,5 +1,5 @@
 import { closeSync, constants, fstatSync, openSync, readFileSync } from 'node:fs';
-import { MAX_CONTEXT_BYTES, MAX_PATH_BYTES } from '../lib/limits.ts';
+import { MAX_CONTEXT_BYTES, MAX_CONTEXT_NAMES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { type ContextItem, changesOf, parseStates } from './shell-state.ts';
 
 /** What a context holds between two commands. */
@@ -76,6 +76,7 @@ export function keepState(
   if (fresh === undefined || last === undefined || states.length < 2)
     return 'its shell ended before it could be saved, by exec or by a signal.';
   const changes = changesOf(fresh, last, items, call.given);
+  if (fresh.isCut || last.isCut || changes.length > MOST_ITEMS) return TOO_MANY;
   if (changes.reduce((sum, one) => sum + one.text.length, 0) > MAX_CONTEXT_BYTES) return TOO_LARGE;
   // A directory that the call gave, and that its command did not leave, was for that call.
   const stays = call.hasDirectory && before !== undefined && last.cwd === fresh.cwd;
@@ -89,6 +90,9 @@ export function keepState(
   return { cwd, items: changes, note: undefined };
 }
 
+/** With an attribute for each function, variables that are gone, and the options; a command may have written any number. */
+const MOST_ITEMS = 3 * MAX_CONTEXT_NAMES;
+const TOO_MANY = `its shell has more than ${MAX_CONTEXT_NAMES} variables, functions and aliases. Unset some, or write the data to a file.`;
 const TOO_LARGE = `its variables, functions and aliases take more than ${MAX_CONTEXT_BYTES} bytes. Unset large ones, or write the data to a file.`;
 
 /** A command may have put anything in the place of its state. Undefined where there is too much. */

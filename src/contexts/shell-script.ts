@@ -1,4 +1,5 @@
 import script from './context.bash' with { type: 'text' };
+import { MAX_CONTEXT_NAMES } from '../lib/limits.ts';
 import type { ContextItem } from './shell-state.ts';
 
 /** Descriptors of a shell with a context, by their numbers there. */
@@ -31,7 +32,7 @@ export function contextInput(items: readonly ContextItem[], cmd: string, given: 
   const tracing = shown.filter(isTracing).map(({ text }) => `${text};`);
   const texts = shown.filter((item) => !isTracing(item)).map(restoring);
   const setsTrap = /\btrap\b/.test(cmd) || items.some(({ kind, text }) => kind === 'function' && /\btrap\b/.test(text));
-  const first = `__agent3_traps=${Number(setsTrap)}\n${script}`;
+  const first = `__agent3_traps=${Number(setsTrap)} __agent3_most=${MAX_CONTEXT_NAMES}\n${script}`;
   return Buffer.concat([
     Buffer.from([first, ...texts, ''].join('\0'), 'latin1'),
     Buffer.from(tracing.join('')),

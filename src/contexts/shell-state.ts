@@ -5,6 +5,8 @@
  */
 export interface ShellState {
   readonly cwd: string;
+  /** It has more names than are kept, and not all of them are here. */
+  readonly isCut: boolean;
   /** By name, each as the text that makes it. */
   readonly variables: ReadonlyMap<string, string>;
   readonly functions: ReadonlyMap<string, string>;
@@ -22,8 +24,8 @@ export interface ContextItem {
   readonly text: string;
 }
 
-/** The sections of a state file: `[`, records that each begin with the letter of their kind, `]`. */
-const [BEGIN, END] = ['[', ']'];
+/** The sections of a state file: `[`, records that each begin with the letter of their kind, `]`; `!` is one for what is left out. */
+const [BEGIN, END, CUT] = ['[', ']', '!'];
 
 /** The first and the last state that a shell has written; what is not complete is left out. A command may have written any number. */
 export function parseStates(text: string): ShellState[] {
@@ -54,6 +56,7 @@ function stateOf(records: readonly string[]): ShellState {
   const first = (kind: string): string => records.find((record) => record[0] === kind)?.slice(1) ?? '';
   return {
     cwd: first('d'),
+    isCut: records.includes(CUT),
     variables: named('v', variableName),
     functions: named('f', (text) => /^(?:function )?([^\s()$`'"\\;&|<>]+) \(\)/.exec(text)?.[1]),
     attributes: named('x', (text) => /^declare -f[rtx]+ ([^\s()$`'"\\;&|<>]+)$/.exec(text)?.[1]),

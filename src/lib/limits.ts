@@ -86,6 +86,8 @@ export const PROCESSES_OF_ONE_COMMAND = 0.5;
 
 /** Most bytes of variables, functions, aliases and options that a context keeps: nvm takes 150 KB. */
 export const MAX_CONTEXT_BYTES = 524_288;
+/** Variables, functions and aliases of the shell of a context, at its end: it takes seconds to write more of them. */
+export const MAX_CONTEXT_NAMES = 2000;
 /** Contexts of one token that are kept at once. */
 export const MAX_CONTEXTS_PER_TOKEN = 16;
 /** The name of a context, as a pattern. */

@@ -96,6 +96,15 @@ false | true; echo $?; echo /nosuch*; env | grep -c '^given='`;
     expect(await outputOf('large', 'echo $x ${#y} ${#z}')).toBe('kept 300000 0\n');
   });
 
+  test.concurrent('refuses more names than a shell writes in a moment, and stays as it was', async () => {
+    await outputOf('many', 'x=kept');
+    for (const cmd of ['declare name$i=lost', 'eval "name$i() { :; }"', 'alias name$i=lost']) {
+      const refused = await outputOf('many', `x=lost; for ((i = 0; i < 2100; i++)); do ${cmd}; done`);
+      expect(refused).toMatch(/stays as it was: .* more than 2000 variables, functions and aliases\. Unset some/);
+      expect(await outputOf('many', 'echo $x $name1; type name1')).toMatch(/^kept\n.*not found\n$/);
+    }
+  });
+
   test.concurrent('takes cwd and env for one call alone', async () => {
     await outputOf('once', 'cd /usr; name=old');
     expect(await outputOf('once', 'pwd; echo $name $new', { cwd: '/etc', env: { name: 'given', new: 'yes' } })).toBe(
