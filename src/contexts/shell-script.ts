@@ -1,5 +1,5 @@
-import script from './context.bash' with { type: 'text' };
 import { MAX_CONTEXT_NAMES } from '../lib/limits.ts';
+import script from './context.bash' with { type: 'text' };
 import type { ContextItem } from './shell-state.ts';
 
 /** Descriptors of a shell with a context, by their numbers there. */
