@@ -227,8 +227,8 @@ export class Commands {
     { isSandboxed = false, status }: { readonly isSandboxed?: boolean; readonly status?: Status | undefined } = {},
   ): void {
     const { killGraceSeconds: graceSeconds, maxSessionBytes: outputBytes } = this.deps.settings;
-    const init = isSandboxed && { init: () => status?.init() };
-    const limits: CommandLimits = { freeze: this.deps.freeze, executionSeconds, graceSeconds, outputBytes, ...init };
+    const own = { endsWithShell: session.record.look === true, ...(isSandboxed && { init: () => status?.init() }) };
+    const limits: CommandLimits = { freeze: this.deps.freeze, executionSeconds, graceSeconds, outputBytes, ...own };
     const startedAt = this.deps.clock.elapsed() - (this.deps.clock.now() - session.record.started_at);
     const tree = this.treeOf(session, process.pid > 0 ? process : undefined);
     const disk = new DiskWatch(session, limits.outputBytes, this.deps.store);

@@ -30,6 +30,8 @@ export interface CommandLimits {
   readonly outputBytes: number;
   /** Where it runs in a PID namespace of its own: the first process there, which is nobody's command, if it is known. */
   readonly init?: () => number | undefined;
+  /** What the shell leaves behind is ended with it, after its last writes. */
+  readonly endsWithShell?: boolean;
 }
 
 /** Why somebody else than the command's own limits stops it. */
@@ -153,10 +155,12 @@ async function endTree(
   output: OutputLimit,
 ): Promise<number> {
   if (reason === 'exited') {
-    const { init } = limits;
+    const { init, endsWithShell = false } = limits;
     const look = (): readonly number[] => (init === undefined ? tree.leftBehind() : leftInSandbox(tree, init()));
     const left = look();
-    return left.length === 0 ? 0 : (await afterLastWrites(left, look)).length;
+    if (left.length === 0) return 0;
+    const staying = await afterLastWrites(left, look);
+    return endsWithShell && staying.length > 0 ? await kill(tree) : staying.length;
   }
   // What floods the disk gets no grace in which it could go on, and what is frozen could do nothing with it.
   const left =

@@ -158,6 +158,15 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     expect({ exit_code, ended: sleeper.exitCode ?? sleeper.signalCode }).toEqual({ exit_code: 1, ended: null });
   });
 
+  test('leaves no process behind, also none that left its session or cleared its environment, and keeps its last output', async () => {
+    const leave =
+      "(setsid sleep 4711 > /dev/null 2>&1 &); env -i setsid -f sleep 4711 > /dev/null 2>&1; (trap '' TERM HUP; sleep 4711) &";
+    const answer = await look(`${leave} echo out > >(sleep 0.05; cat)`);
+    const left = command(['sh', '-c', "pgrep -cxf 'sleep 4711' || true"]).trim();
+    expect({ ...answer, left }).toMatchObject({ http: 200, status: 'done', exit_code: 0, stdout: 'out\n', left: '0' });
+    expect(answer).not.toHaveProperty('message');
+  });
+
   test('reads no environment, directory or file of another process, also not of the same user', async () => {
     const env = { HELD: 'SECRET-IN-ENVIRONMENT' };
     const begun = await callAs('full', 'shell', { cmd: 'exec sleep 60', env, background: true });
