@@ -133,10 +133,10 @@ export class Commands {
       recordProcess(this.deps, session, process);
       const end = this.#running.get(session.id)?.over;
       if (input !== undefined && dialog !== undefined && end !== undefined) {
-        const isAsking = (): boolean => this.waitsForInput(session);
+        const members = (): readonly number[] => this.treeOf(session).members();
         const tell = (went: Partial<SessionRecord>): void =>
           this.deps.store.has(session) ? updateRecord(this.deps, session, went) : undefined;
-        this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, isAsking }, tell);
+        this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, members }, tell);
       }
       return end;
     };

@@ -1,3 +1,4 @@
+import { asksForInput } from '../diagnosis/waiting.ts';
 import { Deadline, delay, SignalOnce } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { MAX_DIALOGS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
@@ -26,8 +27,8 @@ export interface DialogDeps {
   readonly input: CommandInput;
   readonly steps: readonly DialogStep[];
   readonly end: SignalOnce;
-  /** Whether the command waits for somebody to type. */
-  readonly isAsking: () => boolean;
+  /** The processes of the command. */
+  readonly members: () => readonly number[];
 }
 
 /** How a dialog went. */
@@ -42,7 +43,10 @@ interface DialogResult {
 const SILENT_SECONDS = 5;
 /** How long a command is given to read what is typed. */
 const READ_SECONDS = 5;
-/** A prompt may be written before the terminal is set for its answer: so long, it is waited for until it reads. */
+/**
+ * A prompt may be written before the terminal is set for its answer: so long, it is waited for until it reads. Where it is
+ * certain that nobody reads from a terminal, that is waited for to the end: the terminal may still show what is typed.
+ */
 const SETTLE_SECONDS = 1;
 const SETTLE_LOOK_MS = 10;
 const FIRST_LOOK_SECONDS = 0.15;
@@ -126,7 +130,7 @@ class Dialog {
 
   /** Waits until a pattern is in what the command wrote since the step before. Gives why it did not come. */
   async #waitFor(step: DialogStep, matcher: Matcher): Promise<string | undefined> {
-    const { session, end, isAsking } = this.deps;
+    const { session, end } = this.deps;
     using stdout = new Growth(session.path('stdout'));
     using stderr = new Growth(session.path('stderr'));
     let silentSinceMs = performance.now();
@@ -153,17 +157,40 @@ class Dialog {
         await delay(SETTLE_LOOK_MS);
         continue;
       }
-      if (performance.now() - silentSinceMs > SILENT_SECONDS * 1000 && isAsking()) return 'that did not come';
+      if (performance.now() - silentSinceMs > SILENT_SECONDS * 1000 && this.#asks() === 'yes')
+        return 'that did not come';
       pause = Math.min(pause * 1.5, SLOWEST_LOOK_SECONDS);
     }
   }
 
-  /** Types a text once the command reads. Gives why that is not done. */
-  async #type(text: string): Promise<string | undefined> {
-    const { input, end, isAsking } = this.deps;
+  #asks(): 'yes' | 'no' | 'maybe' {
+    const { input, members } = this.deps;
+    return input.isOpen ? asksForInput(members(), input.what) : 'no';
+  }
+
+  /** Waits until the command reads, or may read. Gives why that did not come. */
+  async #waitForReader(): Promise<string | undefined> {
+    const { input, end } = this.deps;
     const settled = Deadline.after(SETTLE_SECONDS);
     // A look reads /proc for each process of the command.
-    for (let pauseMs = SETTLE_LOOK_MS; !settled.passed && !end.fired && !isAsking(); pauseMs *= 2) await delay(pauseMs);
+    for (
+      let pause = SETTLE_LOOK_MS / 1000;
+      input.isOpen && !end.fired;
+      pause = Math.min(pause * 2, SLOWEST_LOOK_SECONDS)
+    ) {
+      const asks = this.#asks();
+      if (asks === 'yes' || (settled.passed && (asks === 'maybe' || input.what.kind === 'pipe'))) return undefined;
+      if (this.#stopped.fired || this.#deadline.passed) return 'nobody read the terminal, which may show what is typed';
+      await this.#deadline.orAfter(pause).waitFor(end, this.#stopped);
+    }
+    return undefined;
+  }
+
+  /** Types a text once the command reads. Gives why that is not done. */
+  async #type(text: string): Promise<string | undefined> {
+    const { input, end } = this.deps;
+    const why = text === '' ? undefined : await this.#waitForReader();
+    if (why !== undefined) return why;
     const bytes = Buffer.from(text);
     const deadline = Deadline.after(READ_SECONDS);
     for (let at = 0; at < bytes.length; ) {

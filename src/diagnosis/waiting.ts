@@ -1,6 +1,6 @@
 import { readlinkSync, statSync } from 'node:fs';
 import { delay } from '../lib/clock.ts';
-import { listPids, type ProcessStat, readStat } from '../linux/proc.ts';
+import { isDead, listPids, type ProcessStat, readStat } from '../linux/proc.ts';
 import {
   type BlockedCall,
   blockedCall,
@@ -96,12 +96,22 @@ const TOO_MANY = 100;
 
 /** Whether a process of the command waits for somebody to type. */
 export function waitsForInput(tree: readonly number[], input: OpenInput): boolean {
-  if (tree.length > TOO_MANY) return false;
-  return tree.slice(0, MOST_PROCESSES).some((pid) => {
+  return asksForInput(tree, input) === 'yes';
+}
+
+/** The same, and whether it is certain that none does: each of them does something else, in its only thread. */
+export function asksForInput(tree: readonly number[], input: OpenInput): 'yes' | 'no' | 'maybe' {
+  if (tree.length > TOO_MANY) return 'maybe';
+  const seen = tree.slice(0, MOST_PROCESSES).map((pid) => {
     const stat = readStat(pid);
     const call = stat?.state === 'S' ? blockedCall(pid) : undefined;
-    return stat !== undefined && call !== undefined && inputWait(stat, call, input, tree) !== undefined;
+    if (stat !== undefined && call !== undefined && inputWait(stat, call, input, tree) !== undefined) return 'yes';
+    if (stat === undefined || isDead(stat)) return 'no';
+    const isElsewhere = 'RD'.includes(stat.state) || (call !== undefined && call.in !== 'poll');
+    return stat.threads === 1 && isElsewhere ? 'no' : 'maybe';
   });
+  if (seen.includes('yes')) return 'yes';
+  return seen.length === tree.length && !seen.includes('maybe') ? 'no' : 'maybe';
 }
 
 /** USER_HZ: the kernel tells CPU time in hundredths of a second on every architecture (proc(5)). */

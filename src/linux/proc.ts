@@ -13,6 +13,7 @@ export interface ProcessStat {
   readonly foreground: number;
   /** CPU time of user and system, in clock ticks. */
   readonly cpuTicks: number;
+  readonly threads: number;
   /** Start time in clock ticks since boot: with the pid and the boot id it names a process for good. */
   readonly startTicks: number;
 }
@@ -42,6 +43,7 @@ export function parseStat(pid: number, text: string): ProcessStat | undefined {
     session: Number(session),
     foreground: Number(fields[5]),
     cpuTicks: Number(fields[11]) + Number(fields[12]),
+    threads: Number(fields[17]),
     startTicks: Number(startTicks),
   };
 }

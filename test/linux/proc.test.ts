@@ -12,6 +12,7 @@ describe('/proc', () => {
       session: 9,
       foreground: -1,
       cpuTicks: 5 + 6,
+      threads: 1,
       startTicks: 12_345,
     });
   });

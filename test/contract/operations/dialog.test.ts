@@ -132,6 +132,21 @@ describe('a dialog', () => {
     });
   });
 
+  test('types into a terminal once it is read, however late its program hides what is typed', async () => {
+    const secret = `late-${crypto.randomUUID()}`;
+    const cmd = 'printf "pw: "; sleep 3; stty -echo; read -r x; echo; echo "${#x}"';
+    const answer = await shell({ cmd, pty: true, dialog: [{ expect: 'pw: $', send: `${secret}\n` }] });
+    expect(answer).toMatchObject({ exit_code: 0, stdout: `pw: \n${secret.length}\n` });
+  });
+
+  test('types nothing where nobody has read the terminal when the answer is due, and says so', async () => {
+    const dialog = [{ expect: 'pw: $', send: 'hidden\n' }];
+    await using hasty = await startAgent({ AGENT3_REPLY_SECONDS: '3' });
+    const answer = await hasty.shell({ cmd: 'printf "pw: "; sleep 60; cat', pty: true, dialog, timeout: 90 });
+    expect(answer).toMatchObject({ status: 'running', stdout: 'pw: ' });
+    expect(answer.message).toContain('"pw: $": nobody read the terminal, which may show what is typed.');
+  });
+
   test('is refused where it cannot be held, without a word of what it would type', async () => {
     const refused = async (args: Readonly<Record<string, unknown>>, message: RegExp): Promise<void> => {
       const reply = await agent.call('shell', { cmd: 'cat', pty: true, ...args });
