@@ -24,8 +24,8 @@ __agent3_state() {
   __agent3_write "$1" >&"$__agent3_n"
 }
 
-# From within a function ($1 is 1), `unset` uncovers what its local variables hide. No process is started where there is
-# no function: each costs more than all the rest.
+# From within a function ($1 is 1), `unset` uncovers what its local variables hide. Where there is no function, one process
+# is started, for the names: each costs more than all the rest.
 __agent3_write() {
   builtin printf '[\0d%s\0o' "$PWD"
   builtin set +o
