@@ -7,7 +7,7 @@ import { ownUmask } from '../linux/proc.ts';
 import { askAPerson } from './ask.ts';
 import { requireChangeable } from './decide.ts';
 import { describeChange } from './diff.ts';
-import { openPlace } from './open.ts';
+import { openPlace, roomFor } from './open.ts';
 import {
   type FilePlace,
   type FileStat,
@@ -86,6 +86,7 @@ export async function changeFile(
 ): Promise<Answer> {
   using _turn = await turns.take(wanted.path);
   await using place = await openPlace(deps, context, wanted.path);
+  using _room = await roomFor(context, place);
   const { decision, hidesOld } = await requireChangeable(context, wanted, [wanted.path, place.path]);
   const planning = planOf(context, wanted, place, hidesOld);
   if (decision.action !== 'confirm') return answer(await carryOut(deps, context, wanted, place, await planning));
@@ -102,6 +103,7 @@ export async function changeFile(
     async (later, onRecord) => {
       using _later = await turns.take(wanted.path);
       await using again = await openPlace(deps, later, wanted.path);
+      using _laterRoom = await roomFor(later, again);
       const now = await planOf(later, wanted, again, hidesOld && !wanted.tellsOld);
       // Only what the person has seen.
       if (!Bun.deepEquals(factsOf(again.path, now), seen))

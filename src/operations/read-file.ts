@@ -5,7 +5,7 @@ import { MASK_HINT } from '../calls/masking.ts';
 import { askAPerson } from '../files/ask.ts';
 import { requireReadable } from '../files/decide.ts';
 import { waitingFields } from '../files/fields.ts';
-import { openPlace } from '../files/open.ts';
+import { openPlace, roomFor } from '../files/open.ts';
 import { pageOf } from '../files/page.ts';
 import { type FilePlace, requireFile, shownPath } from '../files/place.ts';
 import { FileConflict } from '../lib/errors.ts';
@@ -90,8 +90,9 @@ async function answerWith(
 ): Promise<Answer> {
   const { limits, masker } = context;
   requireFile(place, context.profile.sandbox);
+  using _room = await roomFor(context, place);
   const file = await place.read();
-  await deps.turns.take(context.principal, PAGE_GARBAGE_BYTES);
+  await deps.turns.take(context.principal, PAGE_GARBAGE_BYTES + file.bytes.length);
   const sha256 = file.isWhole ? Bun.SHA256.hash(file.bytes, 'hex') : undefined;
   const chars = replyChars(context) - FRAME_CHARS - (masker === undefined ? 0 : MASK_HINT.length);
   const share = { bytes: limits.maxOutputBytes, chars };

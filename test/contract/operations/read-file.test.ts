@@ -201,6 +201,19 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agen
     );
   });
 
+  test('holds few large files in memory at once', async () => {
+    const path = desk.put('many-lines', 'line of text\n'.repeat(1_250_000));
+    const peakMib = (): number =>
+      Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${desk.agent.pid}/status`, 'utf8'))?.[1]) / 1024;
+    const before = peakMib();
+    const reads = Array.from({ length: 32 }, () =>
+      desk.call('full', 'read_file', { path, offset: 1_000_000, limit: 3 }),
+    );
+    for (const { http } of await Promise.all(reads)) expect(http).toBe(200);
+    // Six of 16 MiB, and what the collector has not taken yet.
+    expect(peakMib() - before).toBeLessThan(350);
+  });
+
   test('leaves no process and no slot behind', async () => {
     for (let count = 0; count < 3 * SLOTS; count++) {
       expect(await read('look', 'lines', { limit: 1 })).toMatchObject({ http: 200 });
