@@ -53,9 +53,9 @@ async function commandFault(target: Target): Promise<string | undefined> {
   if (answer.status === BUSY) return undefined;
   // It was frozen meanwhile.
   if (answer.body['error'] === 'Frozen') return undefined;
-  if (answer.status === 403) return 'the token of the settings is refused';
+  if (answer.body['error'] === 'Unauthorized') return 'the token of the settings is refused';
   // A profile that takes no commands, or cannot be had, is a matter of its owner: a restart changes nothing of it.
-  if (['Not allowed', 'Profile unavailable'].includes(String(answer.body['error']))) return undefined;
+  if (['Forbidden', 'Not available'].includes(String(answer.body['error']))) return undefined;
   const { stdout, status, session } = answer.body;
   // Nothing is left of the check; a session that cannot be closed goes by its age.
   if (typeof session === 'string') await call(target, 'close_session', { session });

@@ -111,7 +111,7 @@ export function faultOfAnswer(url: string, status: number, headers: Headers, bod
   }
   const retryAfter = Number(headers.get('retry-after') ?? Number.NaN);
   const message =
-    status === 403
+    said.error === 'Unauthorized'
       ? `${url} does not take this token. Give the agent's own in AGENT3_API_TOKEN or with --token-file.`
       : [said.error, said.message].filter((part) => part !== '').join(': ');
   const code = headers.get(CODE_HEADER) ?? undefined;

@@ -148,7 +148,7 @@ function responses(schema: PlainSchema): Document {
   return {
     200: json('The answer.', schema),
     400: json('The call is wrong; message says what to do instead.', ERROR),
-    403: json('The token is missing or wrong.', ERROR),
+    403: json('The token is missing or wrong, or its profile does not allow the call.', ERROR),
     404: json('No such session.', ERROR),
     429: json('Too many calls; Retry-After says when to repeat.', ERROR),
     500: json('A bug of Agent3; the log of the server has it.', ERROR),

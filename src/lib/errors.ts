@@ -141,8 +141,8 @@ export class Frozen extends refusal(503, 'Frozen') {
   }
 }
 
-/** The profile of a token does not allow an operation. Not 403, which reads as a wrong token. */
-export class OperationNotAllowed extends refusal(400, 'Not allowed') {}
+/** The profile of a token does not allow a call. */
+export class OperationNotAllowed extends refusal(403, 'Forbidden') {}
 
 /** What a call needs is missing on this server; the message says what, and what to do. */
 const NOT_AVAILABLE = 'Not available';

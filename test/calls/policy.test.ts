@@ -94,7 +94,7 @@ describe('the policy', () => {
     const server = new Server();
     server.profile = { ...BUILT_IN.full, operations: ['read_session'] };
     await expect(server.pass('before', async () => 'answer')).rejects.toThrow('does not allow shell');
-    expect(server.lines).toEqual([expect.stringContaining('refused: Not allowed')]);
+    expect(server.lines).toEqual([expect.stringContaining('refused: Forbidden')]);
   });
 
   test('says of a token that has ended meanwhile what has become of the call', async () => {

@@ -117,7 +117,7 @@ describe.skipIf(!canTry)('a file that ChatGPT hands over', () => {
   test('is fetched only where the profile has the network', async () => {
     const before = internet.asked.length;
     const { status, body } = await upload(`${HOST}/file`, confined);
-    expect({ status, error: body['error'] }).toEqual({ status: 400, error: 'Not allowed' });
+    expect({ status, error: body['error'] }).toEqual({ status: 403, error: 'Forbidden' });
     expect(body['message']).toMatch(/no network/);
     expect(internet.asked.slice(before)).toEqual([]);
     expect(existsSync('/srv/agent3-none')).toBe(false);

@@ -221,8 +221,8 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
 
   test('holds to the operations, the hidden paths and the limits of the profile', async () => {
     expect(await look('echo ok', {}, 'lone')).toMatchObject({ stdout: 'ok\n' });
-    expect(await callAs('lone', 'shell', { cmd: 'true' })).toMatchObject({ error: 'Not allowed' });
-    expect(await look('true', {}, 'none')).toMatchObject({ error: 'Not allowed' });
+    expect(await callAs('lone', 'shell', { cmd: 'true' })).toMatchObject({ error: 'Forbidden' });
+    expect(await look('true', {}, 'none')).toMatchObject({ error: 'Forbidden' });
     expect(await look(`cat ${HIDDEN}/file`)).toMatchObject({ stdout: 'HIDDEN' });
     expect(await look(`ls ${HIDDEN}; cat ${HIDDEN}/file`, {}, 'hides')).toMatchObject({ stdout: '' });
     expect(await look('sleep 30', {}, 'brief')).toMatchObject({ exit_code: 124 });

@@ -47,12 +47,12 @@ describe('a profile', () => {
   test('allows the operations that it names, through every door', async () => {
     expect(await answerOf('reader', 'list_sessions')).toMatchObject({ sessions: [] });
     const refusal = {
-      error: 'Not allowed',
+      error: 'Forbidden',
       message:
         'The profile reader of this token does not allow shell; it allows read_session, list_sessions, server_info.',
     };
     const refused = await call('reader', 'shell', { cmd: 'true' });
-    expect(refused.status).toBe(400);
+    expect(refused.status).toBe(403);
     expect(await refused.json()).toEqual(refusal);
     const flat = await fetch(`${agent.url}/shell`, {
       method: 'POST',
@@ -192,7 +192,7 @@ describe('a profile', () => {
   test('whose file has got a fault goes on as it was, and the others are read anew', async () => {
     put('fleeting.toml', 'extends = "nothing"');
     put('reader.toml', 'operations = ["server_info"]');
-    await eventually('the other is read anew', async () => (await call('reader', 'list_sessions')).status === 400);
+    await eventually('the other is read anew', async () => (await call('reader', 'list_sessions')).status === 403);
     expect((await call('fleeting', 'shell', { cmd: 'true' })).status).toBe(200);
     expect(
       agent.logs.some(

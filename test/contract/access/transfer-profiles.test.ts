@@ -208,7 +208,7 @@ describe.skipIf(!canTry).each(['root', 'another user'] as const)('transfers of a
   test('rules on writes hold', async () => {
     await setUp();
     for (const name of ['locked', 'asked', 'free']) make(at(name));
-    expect(await write('ruled', at('locked/x'), 'x')).toMatchObject({ status: 400, body: { error: 'Not allowed' } });
+    expect(await write('ruled', at('locked/x'), 'x')).toMatchObject({ status: 403, body: { error: 'Forbidden' } });
     const asked = await write('ruled', at('asked/x'), 'x');
     expect(asked).toMatchObject({ status: 400, body: { message: expect.stringContaining('has no way for that') } });
     symlinkSync(at('locked'), at('free/way'));
@@ -221,8 +221,8 @@ describe.skipIf(!canTry).each(['root', 'another user'] as const)('transfers of a
   test('a profile that does not allow the operations gives no link', async () => {
     for (const operation of ['upload', 'download'] as const)
       expect(await link('none', operation, { path: at('public') })).toMatchObject({
-        status: 400,
-        error: 'Not allowed',
+        status: 403,
+        error: 'Forbidden',
       });
   });
 

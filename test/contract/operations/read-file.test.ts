@@ -156,7 +156,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agen
     desk.put('secret.txt', 'deep');
     symlinkSync(desk.work, desk.place.join('other'));
     for (const path of [`${desk.work}/secret.txt`, desk.place.join('other/secret.txt')])
-      expect(await read('ruled', path)).toMatchObject({ http: 400, error: 'Not allowed' });
+      expect(await read('ruled', path)).toMatchObject({ http: 403, error: 'Forbidden' });
     expect(await read('ruled', 'lines', { limit: 1 })).toMatchObject({ content: 'line 1\n' });
   });
 

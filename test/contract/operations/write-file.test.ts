@@ -343,11 +343,11 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
     for (const path of [at('kept.txt'), desk.place.join('byway/kept.txt')]) {
       const refused = await write('ruled', path, 'x');
       expect(refused).toMatchObject({
-        http: 400,
-        error: 'Not allowed',
+        http: 403,
+        error: 'Forbidden',
         message: expect.stringContaining('kept as it is'),
       });
-      expect(await edit('ruled', path, [{ old: 'kept', new: 'x' }])).toMatchObject({ error: 'Not allowed' });
+      expect(await edit('ruled', path, [{ old: 'kept', new: 'x' }])).toMatchObject({ error: 'Forbidden' });
     }
     await write('full', 'kept.txt', 'by full');
     expect(await undo('ruled', { path: at('kept.txt') })).toMatchObject({ http: 404 });
@@ -374,7 +374,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
       return { http, error, message };
     };
     const read = await blind('read_file', {});
-    expect(read).toMatchObject({ http: 400, error: 'Not allowed', message: expect.stringContaining('sealed') });
+    expect(read).toMatchObject({ http: 403, error: 'Forbidden', message: expect.stringContaining('sealed') });
     const edits = ['password = h', 'password = x', 'user'].map((old) =>
       blind('edit_file', { edits: [{ old, new: 'y' }] }),
     );
