@@ -49,6 +49,10 @@ const NEW_FILE = 0o20000100;
 const FIRST = 1;
 /** linux/fcntl.h: F_SETLEASE, F_NOTIFY, F_SETDELEG. */
 const LEASES = [1024, 1026, 1040] as const;
+/** asm-generic/fcntl.h: F_SETLK, F_SETLKW, and the same of open files (F_OFD_…). */
+const LOCKS = [6, 7, 37, 38] as const;
+/** sys/file.h: LOCK_EX. */
+const EXCLUSIVE = 2;
 
 /** What a sandbox has. */
 export interface FilterOptions {
@@ -73,7 +77,8 @@ export interface MachineSockets {
  * - reaches no program of the machine but by the internet, which a network namespace holds: no socket that a path or an
  *   abstract name could be reached from;
  * - lets no descriptor out and takes none in: they travel by such sockets only;
- * - keeps nobody from what it can only read: no leases;
+ * - keeps nobody from what it can only read: no leases, and where it may write nowhere no locks. A reader that asks for a
+ *   shared lock, as sqlite3 and who do, hears that it has it, and reads as cat does;
  * - takes little that the kernel counts for its user, or for all users, in all namespaces together: no contexts of
  *   asynchronous input and output, no huge pages; where it may write nowhere no watches, and without network not the
  *   memory of sockets of the internet, which lead nowhere there;
@@ -133,7 +138,12 @@ function makeFilter({ isWritable, network, machine }: FilterOptions, numbers: Nu
       ...PAIRS.flatMap((type) => ifEqual(type, ALLOW)),
       refuse(),
     ]),
-    ...forCall(numbers.fcntl, [load(argumentAt(1)), ...LEASES.flatMap((command) => ifEqual(command, ERRNO | EPERM))]),
+    ...forCall(numbers.fcntl, [
+      load(argumentAt(1)),
+      ...LEASES.flatMap((command) => ifEqual(command, ERRNO | EPERM)),
+      ...(isWritable ? [] : LOCKS.flatMap((command) => ifEqual(command, ERRNO))),
+    ]),
+    ...(isWritable ? [] : forCall(numbers.flock, [...ifAnyBit(1, EXCLUSIVE), [RETURN, 0, 0, ERRNO]])),
     ...numbers.changes.flatMap(([call, pid]) =>
       forCall(call, [load(argumentAt(pid)), ...ifEqual(FIRST, ERRNO | EPERM)]),
     ),

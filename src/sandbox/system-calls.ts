@@ -12,6 +12,7 @@ export interface Numbers {
   readonly ioctl: number;
   readonly clone: number;
   readonly fcntl: number;
+  readonly flock: number;
   /** Calls that give a file its mode, and which of their arguments that is. */
   readonly modes: readonly (readonly [call: number, mode: number])[];
   /** The one that programs use which copy trees of directories: see `ofTrees`. */
@@ -60,6 +61,7 @@ export const NUMBERS: Readonly<Record<string, Numbers>> = {
     ioctl: 16,
     clone: 56,
     fcntl: 72,
+    flock: 73,
     // fchmod, fchmodat, mknod, mknodat, creat; chmod.
     modes: [[91, 1], [268, 2], [133, 1], [259, 2], [85, 1], FCHMODAT2],
     treeMode: [90, 1],
@@ -92,6 +94,7 @@ export const NUMBERS: Readonly<Record<string, Numbers>> = {
     ioctl: 29,
     clone: 220,
     fcntl: 25,
+    flock: 32,
     // fchmod, mknodat; fchmodat.
     modes: [[52, 1], [33, 2], FCHMODAT2],
     treeMode: [53, 2],

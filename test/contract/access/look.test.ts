@@ -167,6 +167,30 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     expect(answer).not.toHaveProperty('message');
   });
 
+  test('keeps nobody from a file by a lock', async () => {
+    const file = join(HIDDEN, 'locked');
+    writeFileSync(file, 'LOCKED', { mode: 0o644 });
+    const done = join(HIDDEN, 'released');
+    const asks = (flags: string, types: string) =>
+      `use Fcntl qw(:DEFAULT :flock); open F, "${flags}", "${file}" or die; ${types.replace(/(F_\w+LCK)/, 'my $l = pack("ssx4qqlx4", $1, 0, 0, 0, 0); fcntl(F, F_SETLK, $l) or die "fcntl $!"')}`;
+    // Who reads with a shared lock hears that it has one.
+    const reader = asks('<', 'flock(F, LOCK_SH | LOCK_NB) or die "flock $!"; F_RDLCK');
+    const held = look(
+      `exec 9< ${file}; flock -n -x 9 && echo ESCAPED; perl -e '${reader}; $| = 1; print <F>; system "sleep", "0.02" until -e "${done}"'`,
+    );
+    try {
+      await eventually('it holds', () =>
+        command(['sh', '-c', "pgrep -cf '^perl .*unti[l] -e' || true"]).trim() === '1' ? true : undefined,
+      );
+      const owner = asks('+<', 'flock(F, LOCK_EX | LOCK_NB) or die "flock $!"; F_WRLCK; print "free"');
+      expect(command(['perl', '-e', owner])).toBe('free');
+    } finally {
+      writeFileSync(done, '');
+    }
+    expect(await held).toMatchObject({ exit_code: 0, stdout: 'LOCKED' });
+    rmSync(done);
+  });
+
   test('reads no environment, directory or file of another process, also not of the same user', async () => {
     const env = { HELD: 'SECRET-IN-ENVIRONMENT' };
     const begun = await callAs('full', 'shell', { cmd: 'exec sleep 60', env, background: true });
