@@ -48,7 +48,7 @@ export type AnswerDone = (status: number, bytes: number) => void;
 export class McpHttp {
   readonly #modern: McpHttpHandler;
   /** Calls of older clients under way, which a later message may take back. */
-  readonly #underWay = new Map<string, SignalOnce>();
+  readonly #underWay = new Map<string, Set<SignalOnce>>();
 
   constructor(
     private readonly deps: McpHttpDeps,
@@ -161,15 +161,20 @@ export class McpHttp {
   #olderCall(exchange: Exchange, label: string, id: unknown, hearsProgress: boolean): McpCall {
     const key = callKey(exchange, label, id);
     const cancelled = new SignalOnce();
-    this.#underWay.set(key, cancelled);
+    const same = this.#underWay.get(key) ?? new Set();
+    this.#underWay.set(key, same.add(cancelled));
     const end = () => {
-      if (this.#underWay.get(key) === cancelled) this.#underWay.delete(key);
+      same.delete(cancelled);
+      if (same.size === 0 && this.#underWay.get(key) === same) this.#underWay.delete(key);
     };
     return { exchange, cancelled, hearsProgress, end };
   }
 
   #cancel(exchange: Exchange, label: string, id: unknown): void {
-    if (id !== undefined) this.#underWay.get(callKey(exchange, label, id))?.fire();
+    if (id === undefined) return;
+    const [call, ...others] = this.#underWay.get(callKey(exchange, label, id)) ?? [];
+    // Of two, nobody knows which one is meant: a client stops no command of another.
+    if (others.length === 0) call?.fire();
   }
 }
 
@@ -203,9 +208,9 @@ function isOlderVersion(headers: Headers): boolean {
   return (version === null || SUPPORTED_PROTOCOL_VERSIONS.includes(version)) && !headers.has('mcp-method');
 }
 
-/** Which client it is, as far as it says: two of one token may have the same ids. */
+/** Which client it is, as far as it says: two of one token may have the same ids. Some send no session id back. */
 function labelOf({ headers }: Request): string {
-  return headers.get('mcp-session-id') ?? '';
+  return headers.get('mcp-session-id') ?? `\0${headers.get('user-agent') ?? ''}`;
 }
 
 function takesStream(headers: Headers): boolean {

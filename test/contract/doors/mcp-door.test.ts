@@ -183,6 +183,29 @@ describe('/mcp', () => {
     expect((await agent.read({ session: id })).status).toBe('killed');
   });
 
+  test('takes back nothing where two clients without a session id have the same request id', async () => {
+    const cancel = { jsonrpc: '2.0', method: 'notifications/cancelled', params: { requestId: 7 } };
+    const begin = (trigger: Trigger, client: string) => {
+      const cmd = `${trigger.arrive}; ${trigger.wait}; echo went on`;
+      return post({ ...TRUE, id: 7, params: { name: 'shell', arguments: { cmd } } }, { 'user-agent': client });
+    };
+    using first = new Trigger();
+    using second = new Trigger();
+    using third = new Trigger();
+    const calls = [begin(first, 'twin'), begin(second, 'twin'), begin(third, 'other')];
+    const ids = [await first.arrived(), await second.arrived(), await third.arrived()];
+    const statuses = () => Promise.all(ids.map(async (session) => (await agent.read({ session })).status));
+    expect((await post(cancel, { 'user-agent': 'twin' })).status).toBe(202);
+    expect(await statuses()).toEqual(['running', 'running', 'running']);
+    second.open();
+    expect(JSON.stringify(await calls[1])).toContain('went on');
+    expect((await post(cancel, { 'user-agent': 'twin' })).status).toBe(202);
+    await calls[0];
+    expect(await statuses()).toEqual(['killed', 'done', 'running']);
+    third.open();
+    await calls[2];
+  });
+
   // A usual call does without the package, which the same call in a batch of its own goes through.
   test.each([
     ['a command', { name: 'shell', arguments: { cmd: 'echo out; echo err >&2; exit 3' } }, 'id-1'],
