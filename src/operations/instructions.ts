@@ -23,7 +23,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['read_session'],
-    text: 'A command continues after its answer at 40 s: follow it with read_session and wait: 40. Start a server with & in a command: it runs until close_session.',
+    text: 'A command continues after its answer at 40 s: follow it with read_session and wait: 40. Start a server with & in a command: no time limit ends it.',
   },
   {
     needs: ['kill_session', 'close_session', 'server_info'],

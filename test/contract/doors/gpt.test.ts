@@ -10,7 +10,7 @@ describe('agent3 gpt', () => {
       'X-Auth-Token',
       'API Key',
       'Custom',
-      'it runs until close_session',
+      'no time limit ends it',
     ]) {
       expect(stdout).toContain(text);
     }
