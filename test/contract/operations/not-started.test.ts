@@ -240,16 +240,16 @@ const BECOME = 'chown -R "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid=
 const OTHER = 61_377;
 
 describe.skipIf(!canTry)('no other command of the same user makes one that ran a command that was not started', () => {
-  const nobody = 'user = "nobody"';
+  const victim = 'user = "proxy"';
   const agents: readonly [who: string, before: readonly string[], thief: string, victims: Record<string, string>][] = [
     [
       'root',
       [],
-      `extends = "full"\n${nobody}`,
+      `extends = "full"\n${victim}`,
       {
-        user: `extends = "full"\n${nobody}`,
-        sandbox: `extends = "readonly"\n${nobody}`,
-        both: `extends = "readonly"\n${nobody}\n[limits]\nfile_mib = 1`,
+        user: `extends = "full"\n${victim}`,
+        sandbox: `extends = "readonly"\n${victim}`,
+        both: `extends = "readonly"\n${victim}\n[limits]\nfile_mib = 1`,
       },
     ],
     [
