@@ -5,6 +5,9 @@ import { type Fault, testFault } from './harness/faults.ts';
 import { healthyWithin } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
+/** What doctor has tried there may still be under way. */
+const FREE_SESSIONS = "timeout 30 sh -c 'until umount /var/lib/agent3/sessions; do sleep 0.1; done'";
+
 const ENV = '/etc/agent3/agent3.env';
 const KEPT = `cp -p ${ENV} /opt/env; `;
 const BACK = `cp -p /opt/env ${ENV}; systemctl restart agent3`;
@@ -49,14 +52,14 @@ const FAULTS: readonly Fault[] = [
     'room',
     'disk',
     'mount -t tmpfs -o size=10M,uid=agent3,mode=700 small /var/lib/agent3/sessions',
-    'umount /var/lib/agent3/sessions',
+    FREE_SESSIONS,
     'make room',
   ],
   [
     'a read-only disk',
     'disk',
     'cd /var/lib/agent3; mount --bind sessions sessions; mount -o remount,bind,ro sessions',
-    'umount /var/lib/agent3/sessions',
+    FREE_SESSIONS,
     'mount -o remount,rw /var/lib/agent3/sessions',
   ],
   [
