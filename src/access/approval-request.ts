@@ -55,7 +55,7 @@ const requestSchema = Type.Object({
   reason: Type.String(),
   part: Type.String(),
   asked_at: Type.Integer(),
-  /** Random, and in the request alone: whoever knows its digest cannot try what was to be typed. */
+  /** Random, and in the request alone: the digest, which is on record, does not let anybody try what was to be typed. */
   salt: Type.Optional(Type.String()),
   expires_at: Type.Integer(),
 });
@@ -211,7 +211,7 @@ function parsedOr(text: string, otherwise: string): unknown {
   }
 }
 
-/** A file's JSON; undefined where it is none, is no plain file, or belongs to another user than `owner`. */
+/** A file's JSON. Undefined: it is not JSON, not a plain file, or belongs to another user than `owner`. */
 function readJson(path: string, owner: number | undefined): unknown {
   try {
     return readPlain(path, (fd, { size, uid }) =>

@@ -35,7 +35,7 @@ export function freezeFile(decisions: string): string {
   return join(decisions, 'frozen');
 }
 
-/** What stands for a file of root's that cannot be read: who cannot know stays frozen. */
+/** In place of a file of root's that cannot be read: in doubt the server stays frozen. */
 const DAMAGED: FreezeEntry = { since: 0, by: 'root', reason: 'the file that says why is damaged' };
 
 /** The freezes that root has left in a directory of decisions; none in a directory that others may write to. */
@@ -58,7 +58,7 @@ export function writeFreezes(decisions: string, freezes: readonly FreezeEntry[])
   const file = freezeFile(decisions);
   const fd = openSync(`${file}.new`, 'w', 0o600);
   try {
-    // Whoever may enter the directory may read it, whatever the umask of root is.
+    // Readable for all who may enter the directory, whatever the umask of root is.
     fchmodSync(fd, 0o644);
     writeFileSync(fd, JSON.stringify({ freezes: freezes.slice(-MOST_FREEZES) }));
     fsyncSync(fd);
@@ -192,7 +192,7 @@ export class Freeze {
   }
 }
 
-/** The reason of a freeze, as it stands in messages. */
+/** The reason of a freeze, for messages. */
 export function reasonOf({ reason }: FreezeEntry): string {
   return visibleLine(reason).slice(0, MAX_REASON_CHARS).toWellFormed() || 'no reason was given';
 }

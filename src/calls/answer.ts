@@ -182,7 +182,7 @@ export function leanAnswer(answer: Answer): Answer {
   const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, dialog_ms: _dialogMs, ...more } = rest;
   // A page is cut where something follows it, not where something is before it.
   const isCut = eof === undefined ? truncated === true : eof === false;
-  // Whoever types has read all there was, unless it did not fit.
+  // An answer to typed input has all that there was, unless it did not fit.
   const hasNext = isCut && eof !== undefined && !('written' in more && next_offset === stdout_bytes);
   const isOpen = status === 'running' || status === 'waiting';
   const hasSize = (text: unknown, bytes: unknown): boolean => (text === undefined ? bytes !== 0 : isOpen || isCut);

@@ -3,7 +3,7 @@ import { delay } from '../lib/clock.ts';
 import { visibleText } from '../lib/visible.ts';
 import type { AgentClient } from './agent-client.ts';
 import { writeAll } from './descriptor.ts';
-import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused } from './faults.ts';
+import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused, UNAUTHORIZED } from './faults.ts';
 import { type Input, textOf } from './input.ts';
 import type { Interrupt, Interrupts } from './interrupts.ts';
 import { mayPass, Patience, persist, wasNotDone } from './patience.ts';
@@ -142,7 +142,7 @@ function forPerson(message: string, session: string): string {
 
 /** What becomes of a command that is not followed any more. A token that ends takes its requests for approval along. */
 function left({ session, waitsFor }: Started, error: ClientFault): string {
-  const isTokenGone = error instanceof Refused && (error.status === 401 || error.status === 403);
+  const isTokenGone = error instanceof Refused && error.isTokenRefused;
   if (waitsFor === undefined || !isTokenGone) return `the command continues as session ${session}`;
   return `where it still waited for approval, it ended with the token and was not run; else it continues as session ${session}`;
 }
@@ -264,7 +264,7 @@ interface Refusal {
 /** The token ended, or was taken away, while the session was followed. */
 function refusalOf(client: AgentClient, event: EventSourceMessage): Refused {
   const { status, error, message = '' } = fieldsOf<Refusal>(client, event);
-  return new Refused(`${error}: ${message}`, status, undefined, undefined);
+  return new Refused(`${error}: ${message}`, status, undefined, error === UNAUTHORIZED, undefined);
 }
 
 function fieldsOf<T>(client: AgentClient, { data }: EventSourceMessage): T {

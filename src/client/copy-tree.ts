@@ -64,7 +64,7 @@ export async function isRemoteDirectory(deps: CopyDeps, remote: string): Promise
     const said = await run(deps, 'IFS= read -r path; if [ -d "$path" ]; then echo yes; fi', `${remote}\n`);
     return said.toString() === 'yes\n';
   } catch (fault) {
-    if (fault instanceof Refused && (fault.status === 400 || fault.status === 403)) return false;
+    if (fault instanceof Refused && fault.status === 403 && !fault.isTokenRefused) return false;
     throw fault;
   }
 }

@@ -28,12 +28,17 @@ export class NotAgent3 extends ClientFault {
 }
 
 /** Agent3 answered with an error. */
+/** `error` of an answer to a token that is missing, wrong or over. */
+export const UNAUTHORIZED = 'Unauthorized';
+
 export class Refused extends ClientFault {
   constructor(
     message: string,
     readonly status: number,
     /** Which refusal it is, where the status does not say so. */
     readonly code: string | undefined,
+    /** The agent does not take the token: 403 also says what its profile does not allow. */
+    readonly isTokenRefused: boolean,
     /** After how many seconds a repeat makes sense, where it says so. */
     readonly retryAfterSeconds: number | undefined,
   ) {
@@ -109,13 +114,13 @@ export function faultOfAnswer(url: string, status: number, headers: Headers, bod
       status,
     );
   }
+  const isTokenRefused = said.error === UNAUTHORIZED;
   const retryAfter = Number(headers.get('retry-after') ?? Number.NaN);
-  const message =
-    said.error === 'Unauthorized'
-      ? `${url} does not take this token. Give the agent's own in AGENT3_API_TOKEN or with --token-file.`
-      : [said.error, said.message].filter((part) => part !== '').join(': ');
+  const message = isTokenRefused
+    ? `${url} does not take this token. Give the agent's own in AGENT3_API_TOKEN or with --token-file.`
+    : [said.error, said.message].filter((part) => part !== '').join(': ');
   const code = headers.get(CODE_HEADER) ?? undefined;
-  return new Refused(message, status, code, Number.isFinite(retryAfter) ? retryAfter : undefined);
+  return new Refused(message, status, code, isTokenRefused, Number.isFinite(retryAfter) ? retryAfter : undefined);
 }
 
 /** The fields of an error of Agent3; undefined for what is none. */

@@ -60,7 +60,7 @@ const slots = new Gate(MAX_DIALOGS, 'dialogs', '');
 export class Dialogs {
   readonly #held = new Map<SessionId, Dialog>();
 
-  /** That with a session's command; undefined where there is none, or it is over. */
+  /** The dialog with the command of a session. Undefined: it has none, or it is over. */
   of({ id }: Session): Dialog | undefined {
     return this.#held.get(id);
   }

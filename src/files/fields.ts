@@ -8,6 +8,15 @@ export const waitingFields = {
   reason: Type.Optional(Type.String({ description: 'While it waits: why.' })),
 } as const;
 
+/** What every change of a file answers. */
+export const changeFields = {
+  size: Type.Optional(Type.Integer({ description: 'Size of the file, in bytes.' })),
+  sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
+  change: Type.Optional(Type.String({ description: 'For undo.' })),
+  ...waitingFields,
+  message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+} as const;
+
 /** The bits of a mode that a client gives in octal digits; undefined where it gives none. Throws `InvalidArguments`. */
 export function modeOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;

@@ -3,7 +3,7 @@ import { messageOf } from '../calls/answer.ts';
 import { type Answer, type CallContext, replyChars, SPARE } from '../calls/context.ts';
 import { type Changed, changeFile, type FileDeps } from '../files/change.ts';
 import { withEdits } from '../files/edits.ts';
-import { waitingFields } from '../files/fields.ts';
+import { changeFields } from '../files/fields.ts';
 import { shownPath } from '../files/place.ts';
 import { FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { jsonChars } from '../lib/utf8.ts';
@@ -19,11 +19,7 @@ export function editFileOperation(deps: FileDeps): Operation {
     args: editFileArguments,
     result: Type.Object({
       diff: Type.Optional(Type.String({ description: 'What is different now.' })),
-      size: Type.Optional(Type.Integer({ description: 'Size of the file, in bytes.' })),
-      sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
-      change: Type.Optional(Type.String({ description: 'For undo.' })),
-      ...waitingFields,
-      message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+      ...changeFields,
     }),
     destructive: true,
     readOnly: false,

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import { type Answer, type CallContext, SPARE } from '../calls/context.ts';
 import { type Changed, changeFile, type FileDeps, type OldFile } from '../files/change.ts';
-import { modeOf, waitingFields } from '../files/fields.ts';
+import { changeFields, modeOf } from '../files/fields.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
@@ -14,13 +14,9 @@ export function writeFileOperation(deps: FileDeps): Operation {
     description: 'Writes a file: the old one or the new one, never half. undo puts back what it had.',
     args: writeFileArguments,
     result: Type.Object({
-      size: Type.Optional(Type.Integer({ description: 'Size of the file, in bytes.' })),
-      sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
       created: Type.Optional(Type.Boolean({ description: 'True when there was no file.' })),
       mode: Type.Optional(Type.String({ description: 'Where none was sent and it is not 644.' })),
-      change: Type.Optional(Type.String({ description: 'For undo.' })),
-      ...waitingFields,
-      message: Type.Optional(Type.String({ description: 'What to know of it.' })),
+      ...changeFields,
     }),
     destructive: true,
     readOnly: false,
