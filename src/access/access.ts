@@ -30,10 +30,23 @@ export class Access {
 
   /** The profile of a principal. Throws `AccessLapsed` where it is not there, and `NotKeptYet`: nothing is then allowed. */
   profileFor(principal: string): Profile {
-    const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);
-    if (name === undefined)
-      throw new AccessLapsed('token', 'This token has ended or was taken away', 'Ask the owner of the server.');
+    const name = this.#profileNameOf(principal);
     if (this.tokens?.isAwaiting(principal) === true) throw new NotKeptYet();
+    return this.#profile(name);
+  }
+
+  /** As `profileFor`, also of a principal that may do nothing yet: for what it is told that it may do then. */
+  promisedProfile(principal: string): Profile {
+    return this.#profile(this.#profileNameOf(principal));
+  }
+
+  #profileNameOf(principal: string): string {
+    const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);
+    if (name !== undefined) return name;
+    throw new AccessLapsed('token', 'This token has ended or was taken away', 'Ask the owner of the server.');
+  }
+
+  #profile(name: string): Profile {
     const profile = this.book.get(name);
     if (profile !== undefined) return profile;
     const isFaulty = this.book.faultsOf(name).length > 0;

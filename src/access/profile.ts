@@ -174,6 +174,17 @@ export function userOf({ user, sandbox }: Pick<Profile, 'user' | 'sandbox'>, isR
   return sandbox !== undefined && sandbox.directory === undefined ? LOOK_USER : undefined;
 }
 
+/** What changes a file: of no use where no file may be changed. */
+const WRITES: readonly string[] = ['write_file', 'edit_file', 'undo', 'upload'];
+
+/** Whether the commands and operations of a profile can change no file. */
+export const isReadOnly = ({ sandbox }: Profile): boolean => sandbox !== undefined && sandbox.directory === undefined;
+
+/** Whether an operation is of use to a token of a profile: it is allowed, and not refused every time. */
+export function canUse(profile: Profile, operation: string): boolean {
+  return profile.operations?.includes(operation) !== false && !(isReadOnly(profile) && WRITES.includes(operation));
+}
+
 const looks = new WeakMap<Profile, Profile>();
 
 /**

@@ -59,7 +59,7 @@ export class McpHttp {
     this.#modern = createMcpHandler(
       ({ authInfo }) => {
         const caller = callerOf(authInfo);
-        return newServer(deps, ({ mcpReq: { signal } }) => {
+        return newServer(deps, caller.exchange.principal, ({ mcpReq: { signal } }) => {
           const { promise, resolve } = Promise.withResolvers<void>();
           caller.underWay = promise;
           const { exchange, takesStream } = caller;
@@ -148,7 +148,9 @@ export class McpHttp {
     const label = labelOf(request);
     for (const message of messages) this.#cancel(exchange, label, cancelledId(message));
     const streams = takesStream && messages.some(wantsProgress);
-    const server = this.newServer(this.deps, ({ mcpReq: { id } }) => this.#olderCall(exchange, label, id, streams));
+    const server = this.newServer(this.deps, exchange.principal, ({ mcpReq: { id } }) =>
+      this.#olderCall(exchange, label, id, streams),
+    );
     const transport = new WebStandardStreamableHTTPServerTransport({ enableJsonResponse: !streams });
     await server.connect(transport);
     const response = await transport.handleRequest(request, { parsedBody: body });

@@ -8,16 +8,17 @@ import {
   type Tool,
 } from '@modelcontextprotocol/server';
 import type { TObject } from '@sinclair/typebox';
-import type { Answer } from '../calls/context.ts';
+import type { Answer, CallDeps } from '../calls/context.ts';
 import { type Exchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter } from '../http/limiters.ts';
 import { plainObject } from '../http/openapi.ts';
 import { SignalOnce } from '../lib/clock.ts';
+import { AccessLapsed } from '../lib/errors.ts';
 import { instructionsFor } from '../operations/instructions.ts';
-import { type Operation, offered } from '../operations/operation.ts';
+import { type Operation, offered, usableBy } from '../operations/operation.ts';
 
 /** What every MCP server works with, whatever carries its messages. */
-export interface McpServerDeps {
+export interface McpServerDeps extends Pick<CallDeps, 'access'> {
   readonly operations: readonly Operation[];
   readonly calls: CallLimiter;
   readonly shutdown: SignalOnce;
@@ -38,23 +39,23 @@ export interface McpCall {
 /** Gives the call that a request of the protocol belongs to. */
 export type BeginCall = (context: ServerContext) => McpCall;
 
-/** An MCP server with each operation as a tool. It has to be connected to a transport. */
-export function mcpServer(deps: McpServerDeps, begin: BeginCall): Server {
+/** An MCP server with each operation that `principal` can use as a tool. It has to be connected to a transport. */
+export function mcpServer(deps: McpServerDeps, principal: string, begin: BeginCall): Server {
   const server = new Server(
     { name: 'agent3', title: 'Agent3', version: deps.version },
     {
       capabilities: { tools: {} },
-      instructions: instructionsFor(deps.operations.filter((one) => one.wasOffered()).map(({ name }) => name)),
+      instructions: instructionsOf(deps, principal),
       // Nothing is asked of the client, so nothing it says is validated: the default would build a validator for each.
       jsonSchemaValidator: { getValidator: neverValidates },
       cacheHints: { 'tools/list': { ttlMs: TOOLS_TTL_MS, cacheScope: 'private' } },
     },
   );
-  server.setRequestHandler('tools/list', async () => ({ tools: await toolsOf(deps.operations) }));
+  server.setRequestHandler('tools/list', async () => ({ tools: await toolsOf(deps, principal) }));
   server.setRequestHandler('tools/call', async ({ params }, context) => {
     const operation = deps.operations.find(({ name }) => name === params.name);
     if (operation === undefined) {
-      const names = deps.operations.map(({ name }) => name).join(', ');
+      const names = (await toolsOf(deps, principal)).map(({ name }) => name).join(', ');
       throw new ProtocolError(ProtocolErrorCode.InvalidParams, `Unknown tool; there are ${names}`);
     }
     const call = begin(context);
@@ -67,22 +68,40 @@ export function mcpServer(deps: McpServerDeps, begin: BeginCall): Server {
   return server;
 }
 
-/** How long a client may keep the list of tools: an upgrade is seen within this time. */
+/** How long a client may keep the list of tools: an upgrade, or another profile of its token, is seen within this time. */
 const TOOLS_TTL_MS = 300_000;
+
+/** A client connects also where its token may do nothing, and hears why. */
+function instructionsOf(deps: McpServerDeps, principal: string): string {
+  try {
+    const { operations, profile } = usableBy(deps, principal);
+    const names = operations.filter((one) => one.wasOffered()).map(({ name }) => name);
+    return instructionsFor(names, profile);
+  } catch (error) {
+    if (error instanceof AccessLapsed) return error.message;
+    throw error;
+  }
+}
 
 function neverValidates(): never {
   throw new Error('this server asks nothing of its clients');
 }
 
-/** The same for every client: each is made when it is first asked for. */
+/** Each is made when it is first asked for. */
 const tools = new WeakMap<Operation, Tool>();
 
-async function toolsOf(operations: readonly Operation[]): Promise<Tool[]> {
-  return (await offered(operations)).map((operation) => {
-    const made = tools.get(operation) ?? tool(operation);
-    tools.set(operation, made);
-    return made;
-  });
+/** Throws `ProtocolError` where it may do nothing: a client would keep an empty list. */
+async function toolsOf(deps: McpServerDeps, principal: string): Promise<Tool[]> {
+  try {
+    return (await offered(usableBy(deps, principal).operations)).map((operation) => {
+      const made = tools.get(operation) ?? tool(operation);
+      tools.set(operation, made);
+      return made;
+    });
+  } catch (error) {
+    if (error instanceof AccessLapsed) throw new ProtocolError(ProtocolErrorCode.InternalError, error.message);
+    throw error;
+  }
 }
 
 function tool({ name, summary, description, args, readOnly, mayDestroy, files }: Operation): Tool {

@@ -32,7 +32,7 @@ export class StdioDoor {
       deps.logger.warn({ fault: name }, 'a message of the client could not be read');
     serveStdio(
       () =>
-        mcpServer(deps, ({ mcpReq: { signal } }) => {
+        mcpServer(deps, DEFAULT_PRINCIPAL, ({ mcpReq: { signal } }) => {
           const exchange = door.#begin();
           return { exchange, cancelled: firesWith(signal), hearsProgress: true, end: () => door.#end(exchange) };
         }),

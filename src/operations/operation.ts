@@ -1,5 +1,6 @@
 import { KindGuard, type Static, type TObject, type TSchema } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { canUse, type Profile } from '../access/profile.ts';
 import { withFrozen } from '../calls/answer.ts';
 import {
   type Answer,
@@ -93,6 +94,15 @@ export function defineOperation<Args extends TObject>(
         return withFrozen(withForbidden(answer, context.profile), deps.freeze);
       }),
   };
+}
+
+/** Those of `operations` that a token can use. Throws `AccessLapsed`. */
+export function usableBy(
+  { access, operations }: Pick<CallDeps, 'access'> & { readonly operations: readonly Operation[] },
+  principal: string,
+): { readonly profile: Profile; readonly operations: readonly Operation[] } {
+  const profile = access.promisedProfile(principal);
+  return { profile, operations: operations.filter(({ name }) => canUse(profile, name)) };
 }
 
 /** Those of `operations` that this machine has what they need for. */

@@ -2,7 +2,7 @@ import { readFileSync, statfsSync } from 'node:fs';
 import { arch, availableParallelism, hostname, loadavg, release, totalmem, uptime } from 'node:os';
 import { type Static, Type } from '@sinclair/typebox';
 import { reasonOf } from '../access/freeze.ts';
-import { type Profile, userOf } from '../access/profile.ts';
+import { canUse, OPERATIONS, type Profile, userOf } from '../access/profile.ts';
 import { messageOf } from '../calls/answer.ts';
 import type { CallContext, OperationDeps } from '../calls/context.ts';
 import { lookLack } from '../commands/look.ts';
@@ -76,7 +76,7 @@ const resultSchema = Type.Object({
         }),
       ),
       network: Type.Optional(Type.Boolean({ description: 'In a sandbox: whether commands have the network.' })),
-      operations: Type.Optional(Type.Array(Type.String(), { description: 'The only ones that are allowed.' })),
+      operations: Type.Optional(Type.Array(Type.String(), { description: 'The only ones that this token can use.' })),
       memory_mib: Type.Optional(Type.Integer({ description: 'Memory of one command, in MiB.' })),
       processes: Type.Optional(Type.Integer({ description: 'Processes and threads of one command.' })),
       cpu_percent: Type.Optional(Type.Number({ description: 'CPU time of one command, in per cent of one CPU.' })),
@@ -133,7 +133,9 @@ async function lookField({ ownPaths, clock }: OperationDeps, { profile }: CallCo
   return look === undefined ? {} : { look };
 }
 
-function profileIn({ name, description, hasRules, sandbox, operations, limits }: Profile) {
+function profileIn(profile: Profile) {
+  const { name, description, hasRules, sandbox, limits } = profile;
+  const operations = OPERATIONS.filter((one) => canUse(profile, one));
   const { memory_mib, processes, cpu_percent, file_mib, running } = limits;
   return {
     name,
@@ -143,7 +145,7 @@ function profileIn({ name, description, hasRules, sandbox, operations, limits }:
       writable: sandbox.directory === undefined ? [] : [sandbox.directory],
       network: sandbox.network,
     }),
-    ...(operations !== undefined && { operations: [...operations] }),
+    ...(operations.length < OPERATIONS.length && { operations }),
     ...(memory_mib !== undefined && { memory_mib }),
     ...(processes !== undefined && { processes }),
     ...(cpu_percent !== undefined && { cpu_percent }),

@@ -71,7 +71,7 @@ export class Listener implements Listening {
           ? undefined
           : slowDownGuessing(tokens(deps.config.metricsToken), newLimiter()),
     };
-    this.#deps = { ...shared, mcp: mcpDoor(shared) };
+    this.#deps = { ...shared, mcp: mcpDoor({ ...shared, access: deps.access }) };
   }
 
   /** Begins to listen. Throws, with what to do, when it cannot. */

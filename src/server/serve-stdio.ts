@@ -45,6 +45,7 @@ export async function serveStdio(): Promise<void> {
   const operations = allOperations(deps);
   const server = StdioDoor.open({
     operations,
+    access: deps.access,
     calls: new CallLimiter(),
     shutdown,
     maxReplyChars,

@@ -179,8 +179,8 @@ const SCHEMAS: Readonly<Record<string, Tool['inputSchema']>> = {
 };
 
 /** What the suite's own sample server has, behind the door of the agent: for what no operation of the agent does. */
-export const sampleServer: typeof mcpServer = (deps, begin) => {
-  const server = mcpServer(deps, begin);
+export const sampleServer: typeof mcpServer = (deps, principal, begin) => {
+  const server = mcpServer(deps, principal, begin);
   server.registerCapabilities({ prompts: {}, resources: {}, completions: {} });
   server.setRequestHandler('tools/list', () => ({
     tools: Object.keys(TOOLS).map((name) => ({

@@ -43,6 +43,7 @@ const deps = buildDeps(
 );
 const operations = allOperations(deps);
 const parts = {
+  access: deps.access,
   operations: [
     ...operations,
     {

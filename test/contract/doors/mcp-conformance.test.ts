@@ -152,6 +152,7 @@ describe('the door, with the tools, prompts and resources of the suite’s sampl
     new Access(new ProfileBook(undefined, systemClock, logger), 'full', undefined, 'default'),
   );
   const parts = {
+    access: deps.access,
     operations: [],
     followers: new Followers(deps),
     auth: tokens(token),
