@@ -6,7 +6,8 @@ import { AddressList, plainOrigin } from '../lib/addresses.ts';
 import { MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { describeSchema, preview } from '../lib/schema-words.ts';
 import { webhookKey } from '../lib/token.ts';
-import { SETTINGS, type Setting } from './table.ts';
+import type { Setting } from './setting.ts';
+import { SETTINGS } from './table.ts';
 
 type Table = typeof SETTINGS;
 type SettingName = keyof Table;
@@ -92,6 +93,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     trustedProxies: proxies.list,
     allowedOrigins: (checked.allowedOrigins ?? '').split(',').filter((origin) => origin !== ''),
     publicUrl: checked.publicUrl === undefined ? undefined : plainOrigin(checked.publicUrl),
+    consoleOrigin: checked.consoleOrigin === undefined ? undefined : plainOrigin(checked.consoleOrigin),
     unknownNames: Object.keys(environment).filter((name) => name.startsWith('AGENT3_') && !isKnownVariable(name)),
   });
 }

@@ -1,37 +1,11 @@
-import { type TSchema, Type } from '@sinclair/typebox';
+import { Type } from '@sinclair/typebox';
 import { MIN_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from '../lib/limits.ts';
+import { CONSOLE_SETTINGS } from './console.ts';
+import { PATH, PATH_OPTIONS, type Setting, secretText, URL_OF_HOST, URL_WITH_PATH } from './setting.ts';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 const GIB = 1_073_741_824;
-
-/** `Config` has it absolute. PATH_MAX of Linux is 4096; what the agent appends must fit. */
-const PATH_OPTIONS = { minLength: 1, maxLength: 3000, isPath: true } as const;
-const PATH = Type.String(PATH_OPTIONS);
-const URL_WITH_PATH = Type.String({ pattern: '^https?://[^\\s]+$', maxLength: 2000 });
-const URL_OF_HOST = Type.String({ pattern: '^https?://[^\\s/?#]+/?$', maxLength: 300 });
-
-function secretText(minLength: number) {
-  return Type.String({ minLength, maxLength: 512, pattern: '^[\\x21-\\x7e]*$' });
-}
-
-/** One row of the table of settings. */
-export interface Setting {
-  readonly key: string;
-  readonly schema: TSchema;
-  /** What it is for, as Markdown, for `--help`, the example and the README. */
-  readonly about: string;
-  /** What holds where nothing is set and the schema has no default, as Markdown. */
-  readonly otherwise?: string;
-  /** Never shown: erased from the environment, masked in records, notifications and reports. */
-  readonly isSecret?: true;
-  /** What the unit of the service sets it to. */
-  readonly service?: string;
-  /** The value in the example, where that is not the default. */
-  readonly example?: string;
-  /** The line of the example takes effect, because the installer fills it in. */
-  readonly isInstalled?: true;
-}
 
 /**
  * Every setting. The one source of `Config`, of the checks, of `agent3 serve --help`, of `ops/agent3.env.example`, of the
@@ -284,4 +258,5 @@ export const SETTINGS = {
     about: 'Directory of a cgroup (version 2) that belongs to the agent: each command runs in one of its own below it.',
     service: '/sys/fs/cgroup/agent3.slice/agent3-commands.service',
   },
+  ...CONSOLE_SETTINGS,
 } as const satisfies Readonly<Record<`AGENT3_${string}`, Setting>>;

@@ -63,6 +63,7 @@ describe('the secrets among the settings', () => {
     AGENT3_NOTIFY_SECRET: 'secret-of-notifications',
     AGENT3_AUDIT_KEY: 'secret-of-the-record-0123456789abcdef',
     AGENT3_GRANT_KEY: 'secret-of-the-grants-0123456789abcdef',
+    AGENT3_CONSOLE_KEY: 'secret-of-the-console-0123456789abcdef',
   };
 
   test('are these', () => {
