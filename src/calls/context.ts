@@ -190,9 +190,8 @@ interface PolicySubject {
 }
 
 /**
- * The way of every call, whatever its door: the token and its profile are looked at, the profile allows the operation,
- * the owner has not frozen the server, and the call is on record, what changes something before it is done, what only reads before its answer leaves, and
- * what was refused as well. Throws what `run` throws, `AccessLapsed`, `OperationNotAllowed`, `Frozen`, and `MachineRefused` where
+ * The way of every call: its profile allows the operation, the owner has not frozen the server, and the call is on
+ * record: a change before it is done, what only reads before its answer leaves, a refusal as well. Throws what `run` throws, `AccessLapsed`, `OperationNotAllowed`, `Frozen`, and `MachineRefused` where
  * the call cannot be recorded.
  */
 export async function underPolicy<T>(
@@ -258,16 +257,16 @@ export function withForbidden(answer: Answer, { operations }: Profile): Answer {
 /** How long a command waits for its turn, when as many run as may. */
 const QUEUE_SECONDS = 5;
 
+/** Until when a call that begins to wait now waits for a slot. */
+export const slotDeadline = ({ deadline }: CallContext) => deadline.before(LOOK_SECONDS).orAfter(QUEUE_SECONDS);
+
 /** Waits for a slot among the commands that run; gives the function that frees it, once. Throws `TooManyRequests`. */
-export async function waitForSlot(deps: OperationDeps, context: CallContext): Promise<() => void> {
-  const { principal, limits, profile, ...call } = context;
+export async function waitForSlot(deps: OperationDeps, context: CallContext, by = slotDeadline(context)) {
+  const { principal, limits, profile, shutdown } = context;
   const most = Math.min(limits.maxRunningPerToken, profile.limits.running ?? Number.POSITIVE_INFINITY);
-  const deadline = call.deadline.before(LOOK_SECONDS).orAfter(QUEUE_SECONDS);
   try {
-    const leave = await deps.gate.enter(principal, most, async (called) => {
-      await deadline.waitFor(called, call.shutdown);
-      return called.fired;
-    });
+    const come = (called: SignalOnce) => by.waitFor(called, shutdown).then(() => called.fired);
+    const leave = await deps.gate.enter(principal, most, come);
     // The kernel holds the agent up until a process has begun.
     await deps.turns.take(principal);
     return leave;

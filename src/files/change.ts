@@ -1,13 +1,13 @@
 import { posix } from 'node:path';
 import type { FileOnRecord } from '../audit/trail.ts';
-import { type Answer, type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
+import { type Answer, type CallContext, type OperationDeps, revalidate, slotDeadline } from '../calls/context.ts';
 import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
 import { ownUmask } from '../linux/proc.ts';
 import { askAPerson } from './ask.ts';
 import { requireChangeable } from './decide.ts';
 import { describeChange } from './diff.ts';
-import { openPlace, roomFor } from './open.ts';
+import { NO_PART, openPlace, pathTurns, roomFor } from './open.ts';
 import {
   type FilePlace,
   type FileStat,
@@ -84,9 +84,10 @@ export async function changeFile(
   wanted: WantedChange,
   answer: (changed: Changed) => Answer,
 ): Promise<Answer> {
-  using _turn = await turns.take(wanted.path);
-  await using place = await openPlace(deps, context, wanted.path);
-  using _room = await roomFor(context, place);
+  const slotBy = slotDeadline(context);
+  using _turn = await pathTurns.take(wanted.path, context);
+  await using place = await openPlace(deps, context, wanted.path, NO_PART, slotBy);
+  using _room = await roomFor(context, place, slotBy);
   const { decision, hidesOld } = await requireChangeable(context, wanted, [wanted.path, place.path]);
   const planning = planOf(context, wanted, place, hidesOld);
   if (decision.action !== 'confirm') return answer(await carryOut(deps, context, wanted, place, await planning));
@@ -101,7 +102,7 @@ export async function changeFile(
     `${wanted.op} ${shownPath(place.path)}`,
     asked,
     async (later, onRecord) => {
-      using _later = await turns.take(wanted.path);
+      using _later = await pathTurns.take(wanted.path, later);
       await using again = await openPlace(deps, later, wanted.path);
       using _laterRoom = await roomFor(later, again);
       const now = await planOf(later, wanted, again, hidesOld && !wanted.tellsOld);
@@ -265,24 +266,3 @@ function notesOn(old: OldFile | undefined, next: NextFile | undefined, mode: num
       : [`The file had ${old.links} names (hard links): the others still lead to the old content.`]),
   ];
 }
-
-/** Calls that work on the same path, one after the other. */
-class PathTurns {
-  readonly #last = new Map<string, Promise<void>>();
-
-  /** Resolves when it is the turn of the caller, who disposes of it. */
-  async take(path: string): Promise<Disposable> {
-    const before = this.#last.get(path);
-    const { promise, resolve } = Promise.withResolvers<void>();
-    this.#last.set(path, promise);
-    await before;
-    return {
-      [Symbol.dispose]: () => {
-        if (this.#last.get(path) === promise) this.#last.delete(path);
-        resolve();
-      },
-    };
-  }
-}
-
-const turns = new PathTurns();

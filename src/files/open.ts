@@ -1,21 +1,27 @@
-import { type CallContext, type OperationDeps, revalidate, waitForSlot } from '../calls/context.ts';
+import { type CallContext, type OperationDeps, revalidate, slotDeadline, waitForSlot } from '../calls/context.ts';
 import { confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import { type Deadline, SignalOnce } from '../lib/clock.ts';
+import { TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { Gate } from '../process/gate.ts';
 import { openConfined } from './confined.ts';
 import { openDirect } from './direct.ts';
-import { type FilePlace, NOTHING_DONE, parsePath, type Range } from './place.ts';
+import { type FilePlace, NOTHING_DONE, parsePath, type Range, shownPath } from './place.ts';
+
+/** Nothing is read of a file that is too large. */
+export const NO_PART: Range = { offset: 0, bytes: 0 };
 
 /**
  * Opens the place of a client's path with the rights of its profile: with those of the agent where the profile holds
  * commands in nothing, else by a script behind the same walls as a command. `range` is what is read of a file that is too
- * large to be read whole. The caller disposes of it. Throws what the call is refused with.
+ * large to be read whole. The caller disposes of it. Waits for a slot until `slotBy`. Throws what the call is refused with.
  */
 export async function openPlace(
   deps: OperationDeps,
   context: CallContext,
   path: string,
-  range: Range = { offset: 0, bytes: 0 },
+  range = NO_PART,
+  slotBy?: Deadline,
 ): Promise<FilePlace> {
   const parts = parsePath(path);
   const { profile } = context;
@@ -24,7 +30,7 @@ export async function openPlace(
   const confinement = confinementOf(profile, deps.ownPaths);
   if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
   requireCeilings(confinement, commands.holdsCeilings);
-  const leave = await waitForSlot(deps, context);
+  const leave = await waitForSlot(deps, context, slotBy);
   try {
     revalidate(context, NOTHING_DONE);
     const start = (script: string, args: readonly string[]) => commands.help(confinement, script, args, leave);
@@ -43,16 +49,66 @@ const slots = new Gate(8, 'calls on large files', '');
 
 /**
  * Waits until a file may be held in memory; the caller disposes of it when it is not any more. A size of 0 may be that of a
- * file of the kernel, which has more. Throws `TooManyRequests`.
+ * file of the kernel, which has more. It holds a slot meanwhile, so not for long. Throws `TooManyRequests`.
  */
 export async function roomFor(
-  { principal, deadline, shutdown }: CallContext,
+  context: CallContext,
   { stat }: FilePlace,
+  slotBy = slotDeadline(context),
 ): Promise<Disposable> {
+  const { principal, shutdown } = context;
   if (stat === undefined || (stat.size > 0 && stat.size <= SMALL_BYTES)) return { [Symbol.dispose]: () => {} };
   const leave = await slots.enter(principal, slots.limit, async (called) => {
-    await deadline.before(LOOK_SECONDS).waitFor(called, shutdown);
+    await slotBy.waitFor(called, shutdown);
     return called.fired;
   });
   return { [Symbol.dispose]: leave };
 }
+
+/** Most calls work on a path for well under a second. */
+const RETRY_SECONDS = 2;
+
+/**
+ * Calls that change the same path take turns, in the order in which they came. Who waits holds no slot: calls for other
+ * paths pass it.
+ */
+export class PathTurns {
+  /** Who waits for each path that somebody works on. */
+  readonly #waiting = new Map<string, SignalOnce[]>();
+
+  /** How many paths somebody works on. */
+  get paths(): number {
+    return this.#waiting.size;
+  }
+
+  /**
+   * Resolves when it is the turn of the caller, who disposes of it. Throws `TooManyRequests` when that does not come
+   * before its answer is due, or the call is taken back.
+   */
+  async take(path: string, { deadline, shutdown }: Pick<CallContext, 'deadline' | 'shutdown'>): Promise<Disposable> {
+    const waiting = this.#waiting.get(path);
+    if (waiting === undefined) this.#waiting.set(path, []);
+    else {
+      const called = new SignalOnce();
+      waiting.push(called);
+      await deadline.before(LOOK_SECONDS).waitFor(called, shutdown);
+      if (!called.fired) {
+        waiting.splice(waiting.indexOf(called), 1);
+        throw new TooManyRequests(
+          RETRY_SECONDS,
+          `Other calls work on ${shownPath(path)}, and their turn came first. Nothing was done. Repeat the call in ${RETRY_SECONDS} seconds.`,
+        );
+      }
+    }
+    return { [Symbol.dispose]: () => this.#callNext(path) };
+  }
+
+  #callNext(path: string): void {
+    const next = this.#waiting.get(path)?.shift();
+    if (next === undefined) this.#waiting.delete(path);
+    else next.fire();
+  }
+}
+
+/** Of all tokens: they may change the same file. */
+export const pathTurns = new PathTurns();
