@@ -44,12 +44,14 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   mcp: ['http', 'operations', 'calls', 'lib'],
   connect: ['http', 'audit', 'access', 'lib'],
   client: ['lib'],
+  console: ['commands', 'audit', 'access', 'process', 'sessions', 'linux', 'settings', 'lib'],
   install: ['access', 'audit', 'sandbox', 'process', 'linux', 'settings', 'lib', 'version', 'ops'],
   server: [
     ...[
       'http',
       'mcp',
       'connect',
+      'console',
       'operations',
       'files',
       'calls',
@@ -67,6 +69,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
     ...[
       'server',
       'connect',
+      'console',
       'operations',
       'calls',
       'commands',
@@ -88,6 +91,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@elysiajs/swagger': ['http'],
   'swagger-ui-dist': ['http'],
   '@modelcontextprotocol/server': ['mcp'],
+  '@simplewebauthn/server': ['console'],
   cron: ['server'],
   'prom-client': ['http'],
   'eventsource-parser': ['client'],

@@ -13,10 +13,11 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { type Static, Type } from '@sinclair/typebox';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { fileFingerprint, readPlain } from '../lib/files.ts';
+import { type RequestField, requestText } from './request-text.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 const requestSchema = Type.Object({
@@ -58,7 +59,7 @@ const requestSchema = Type.Object({
   /** Random, and in the request alone: the digest, which is on record, does not let anybody try what was to be typed. */
   salt: Type.Optional(Type.String()),
   expires_at: Type.Integer(),
-});
+} satisfies Record<RequestField, TSchema>);
 
 export type ApprovalRequest = Static<typeof requestSchema>;
 
@@ -75,11 +76,7 @@ export type ApprovalDecision = Static<typeof decisionSchema>;
 
 /** The SHA-256 of a request: command, directory, environment, file, context, input, dialog and user are all in it. */
 export function digestOf(request: ApprovalRequest): string {
-  const fields = Object.keys(requestSchema.properties).map((name) => {
-    const value = request[name as keyof ApprovalRequest];
-    return typeof value === 'object' ? Object.entries(value).sort(([a], [b]) => (a < b ? -1 : 1)) : value;
-  });
-  return new Bun.CryptoHasher('sha256').update(JSON.stringify(fields)).digest('hex');
+  return new Bun.CryptoHasher('sha256').update(requestText(request)).digest('hex');
 }
 
 /** Where the requests of an agent lie, in the directory of its sessions. */

@@ -1,0 +1,50 @@
+import { type TProperties, Type } from '@sinclair/typebox';
+import { MAX_WHY_CHARS } from './order.ts';
+
+const UUID = Type.String({ pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
+const DIGEST = Type.String({ pattern: '^[0-9a-f]{64}$' });
+const MOMENT = Type.Integer({ minimum: 0 });
+const BASE64URL = Type.String({ pattern: '^[\\w-]+$' });
+const WHY = Type.String({ maxLength: MAX_WHY_CHARS });
+
+const BASE = { id: UUID, at: MOMENT, nonce: Type.String({ pattern: '^[\\w-]{22}$' }) };
+
+/** What an order has besides its kind has to be known: a signature is over all of it. */
+function strict<T extends TProperties>(properties: T) {
+  return Type.Object(properties, { additionalProperties: false });
+}
+
+export const orderSchema = Type.Union([
+  strict({ ...BASE, kind: Type.Literal('approve'), session: UUID, digest: DIGEST }),
+  strict({ ...BASE, kind: Type.Literal('deny'), session: UUID, digest: DIGEST, why: WHY }),
+  strict({ ...BASE, kind: Type.Literal('stop'), session: UUID }),
+  strict({ ...BASE, kind: Type.Literal('stop-all') }),
+  strict({ ...BASE, kind: Type.Literal('freeze'), reason: WHY }),
+  strict({ ...BASE, kind: Type.Literal('thaw'), since: MOMENT }),
+  strict({
+    ...BASE,
+    kind: Type.Literal('revoke'),
+    token: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' }),
+    made: Type.String({ minLength: 1, maxLength: 64 }),
+  }),
+]);
+
+/** What `navigator.credentials.get` gives, as JSON. */
+export const assertionSchema = Type.Object({
+  id: BASE64URL,
+  rawId: BASE64URL,
+  type: Type.Literal('public-key'),
+  response: Type.Object({
+    clientDataJSON: BASE64URL,
+    authenticatorData: BASE64URL,
+    signature: BASE64URL,
+    userHandle: Type.Optional(Type.String()),
+  }),
+  clientExtensionResults: Type.Object({}),
+});
+
+export const orderFileSchema = strict({
+  order: orderSchema,
+  by: Type.String({ maxLength: 100 }),
+  assertion: Type.Optional(assertionSchema),
+});

@@ -1,0 +1,125 @@
+import type { AuthenticationResponseJSON } from '@simplewebauthn/server';
+
+/**
+ * What the owner orders at the console. The page, the console, the agent and root share this file: it imports nothing that
+ * a browser has not.
+ */
+interface OrderBase {
+  /** UUID; the name of its file. */
+  readonly id: string;
+  /** Milliseconds since the epoch. */
+  readonly at: number;
+  /** 16 random bytes, base64url. */
+  readonly nonce: string;
+}
+
+export type ApproveOrder = OrderBase & { readonly kind: 'approve'; readonly session: string; readonly digest: string };
+export type DenyOrder = OrderBase & {
+  readonly kind: 'deny';
+  readonly session: string;
+  readonly digest: string;
+  readonly why: string;
+};
+export type StopOrder = OrderBase & { readonly kind: 'stop'; readonly session: string };
+export type StopAllOrder = OrderBase & { readonly kind: 'stop-all' };
+export type FreezeOrder = OrderBase & { readonly kind: 'freeze'; readonly reason: string };
+/** `since`: that of the freeze that it ends. */
+export type ThawOrder = OrderBase & { readonly kind: 'thaw'; readonly since: number };
+/** Name of a token or a grant, and `made` of it, as the list of clients shows both. */
+export type RevokeOrder = OrderBase & { readonly kind: 'revoke'; readonly token: string; readonly made: string };
+
+/** What the agent obeys. */
+export type AgentOrder = ApproveOrder | DenyOrder | StopOrder | StopAllOrder;
+/** What root obeys. */
+export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder;
+export type Order = AgentOrder | RootOrder;
+/** What counts only with the signature of a passkey. */
+export type SignedOrder = ApproveOrder | ThawOrder;
+
+/** What a file of an order has. */
+export interface OrderFile {
+  readonly order: Order;
+  /** Who is signed in, as the console says. */
+  readonly by: string;
+  readonly assertion?: AuthenticationResponseJSON;
+}
+
+/** What became of an order. */
+export interface OrderResult {
+  readonly id: string;
+  readonly state: 'done' | 'refused' | 'unknown';
+  readonly why?: string;
+}
+
+/** An order is good for so long after `at`. */
+export const ORDER_MS = 120_000;
+/** Clocks differ: an order may be from so far ahead. */
+export const AHEAD_MS = 30_000;
+export const MAX_ORDER_BYTES = 65_536;
+export const MAX_WHY_CHARS = 500;
+
+export function isSigned(order: Order): order is SignedOrder {
+  return order.kind === 'approve' || order.kind === 'thaw';
+}
+
+export function isForRoot(order: Order): order is RootOrder {
+  return order.kind === 'freeze' || order.kind === 'thaw' || order.kind === 'revoke';
+}
+
+/** The fields that a new order begins with. */
+export function newOrder(now = Date.now()): OrderBase {
+  return { id: crypto.randomUUID(), at: now, nonce: base64url(crypto.getRandomValues(new Uint8Array(16))) };
+}
+
+/** JSON without spaces, the keys of every object sorted. Throws for what JSON has no form of. */
+export function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value === 'object' && value !== null) {
+    const entries = Object.entries(value).filter(([, one]) => one !== undefined);
+    const sorted = entries.sort(([a], [b]) => (a < b ? -1 : 1));
+    return `{${sorted.map(([key, one]) => `${JSON.stringify(key)}:${canonical(one)}`).join(',')}}`;
+  }
+  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`${value} has no form in JSON`);
+  if (!['string', 'number', 'boolean'].includes(typeof value) && value !== null)
+    throw new TypeError(`${typeof value} has no form in JSON`);
+  return JSON.stringify(value);
+}
+
+/** The challenge that a passkey signs for an order: the SHA-256 of all of it, base64url. */
+export async function challengeOf(order: Order): Promise<string> {
+  return base64url(await sha256(canonical(order)));
+}
+
+/** The challenge that a new passkey answers to a link, base64url. */
+export async function linkChallenge(secret: string): Promise<string> {
+  return base64url(await sha256(`agent3 link ${secret}`));
+}
+
+/** What people compare of a passkey: 16 hex digits of the SHA-256 of its public key (COSE), in groups of 4. */
+export async function fingerprintOf(publicKey: Uint8Array): Promise<string> {
+  const digits = hex(await sha256(publicKey)).slice(0, 16);
+  return (digits.match(/.{4}/g) ?? []).join(' ');
+}
+
+/** The SHA-256 of a text in UTF-8, or of bytes. */
+export async function sha256(data: string | Uint8Array): Promise<Uint8Array> {
+  // A copy: what WebCrypto takes must not be shared memory.
+  const bytes = typeof data === 'string' ? new TextEncoder().encode(data) : new Uint8Array(data);
+  return new Uint8Array(await crypto.subtle.digest('SHA-256', bytes));
+}
+
+export function hex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+}
+
+export function base64url(bytes: Uint8Array): string {
+  return btoa(String.fromCharCode(...bytes))
+    .replaceAll('+', '-')
+    .replaceAll('/', '_')
+    .replaceAll('=', '');
+}
+
+/** The bytes of a base64url text. Throws for what is none. */
+export function fromBase64url(text: string): Uint8Array {
+  return Uint8Array.from(atob(text.replaceAll('-', '+').replaceAll('_', '/')), (character) => character.charCodeAt(0));
+}

@@ -1,0 +1,177 @@
+import { closeSync, fchmodSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { AuthenticationResponseJSON, RegistrationResponseJSON } from '@simplewebauthn/server';
+import { type Static, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { readPlain, syncDirectory } from '../lib/files.ts';
+import { challengeOf, fingerprintOf, fromBase64url, type Order } from './order.ts';
+
+const BASE64URL = Type.String({ pattern: '^[\\w-]+$' });
+
+const passkeySchema = Type.Object({
+  /** Of the credential. */
+  id: BASE64URL,
+  /** COSE. */
+  public_key: BASE64URL,
+  name: Type.String({ maxLength: 100 }),
+  made_at: Type.Integer(),
+  fingerprint: Type.String(),
+});
+
+/** What root has pinned. Times are milliseconds since the epoch. */
+const fileSchema = Type.Object({
+  origin: Type.String(),
+  rp_id: Type.String(),
+  passkeys: Type.Array(passkeySchema),
+  /** People without a passkey. */
+  sessions: Type.Array(
+    Type.Object({
+      bearer_sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
+      name: Type.String({ maxLength: 100 }),
+      until: Type.Integer(),
+    }),
+  ),
+});
+
+export type PasskeysFile = Static<typeof fileSchema>;
+export type Passkey = Static<typeof passkeySchema>;
+
+/** The file of passkeys cannot be used; the message says why and what to do. */
+export class PasskeysFault extends Error {}
+
+/** A signature does not count; the message says why. */
+export class SignatureFault extends Error {}
+
+const MAX_FILE_BYTES = 1_048_576;
+
+/**
+ * The passkeys that root has pinned; undefined where there is no file. `own` is a user whose file counts as well: that of
+ * an agent that is no service. Throws `PasskeysFault`.
+ */
+export function readPasskeys(path: string, own?: number): PasskeysFile | undefined {
+  const fault = (what: string): never => {
+    throw new PasskeysFault(`${path} is not used: ${what}`);
+  };
+  try {
+    return readPlain(path, (fd, { uid, mode, size }) => {
+      if (uid !== 0 && uid !== own)
+        fault(`it belongs to the user with the number ${uid}, and has to be root's: chown root ${path}`);
+      if ((mode & 0o022) !== 0) fault(`others than its owner may write to it: chmod go-w ${path}`);
+      if (size > MAX_FILE_BYTES) fault('it is too large');
+      const value: unknown = JSON.parse(readFileSync(fd, 'utf8'));
+      return Value.Check(fileSchema, value) ? value : fault('it is no file of passkeys');
+    });
+  } catch (error) {
+    if (error instanceof PasskeysFault) throw error;
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    return fault(error instanceof SyntaxError ? 'it is no JSON' : describeErrno(error));
+  }
+}
+
+/** Replaces the file, which everybody may read, on the disk when it returns. Throws the system's error. */
+export function writePasskeys(path: string, file: PasskeysFile): void {
+  const beside = `${path}.new`;
+  const fd = openSync(beside, 'w', 0o600);
+  try {
+    fchmodSync(fd, 0o644);
+    writeFileSync(fd, `${JSON.stringify(file, null, 2)}\n`);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(beside, path);
+  syncDirectory(dirname(path));
+}
+
+/** Where passkeys are good, and the challenge they answer. */
+interface Expected {
+  readonly challenge: string;
+  readonly origin: string;
+  readonly rp_id: string;
+}
+
+/**
+ * The pinned passkey that has signed an order: all of it, by a verified user, on the pinned page. Throws `SignatureFault`.
+ */
+export async function verifyOrder(
+  order: Order,
+  assertion: AuthenticationResponseJSON | undefined,
+  { origin, rp_id, passkeys }: PasskeysFile,
+): Promise<Passkey> {
+  if (assertion === undefined) throw new SignatureFault('it needs the signature of a passkey');
+  return verifySignIn(assertion, await challengeOf(order), { origin, rp_id, passkeys });
+}
+
+/** The pinned passkey that has answered a challenge (base64url). Throws `SignatureFault`. */
+export async function verifySignIn(
+  assertion: AuthenticationResponseJSON,
+  challenge: string,
+  { origin, rp_id, passkeys }: Pick<PasskeysFile, 'origin' | 'rp_id' | 'passkeys'>,
+): Promise<Passkey> {
+  const passkey = passkeys.find(({ id }) => id === assertion.id);
+  if (passkey === undefined) throw new SignatureFault('its passkey is not linked to this server');
+  await verifyAssertion(assertion, passkey, { challenge, origin, rp_id });
+  return passkey;
+}
+
+/** Checks an assertion of one key. Throws `SignatureFault`. */
+export async function verifyAssertion(
+  assertion: AuthenticationResponseJSON,
+  { id, public_key }: Pick<Passkey, 'id' | 'public_key'>,
+  { challenge, origin, rp_id }: Expected,
+): Promise<void> {
+  const isVerified = await attempt(async () => {
+    requireOwnPage(assertion.response.clientDataJSON);
+    // Loaded for the first signature: it holds some megabytes.
+    const { verifyAuthenticationResponse } = await import('@simplewebauthn/server');
+    const { verified } = await verifyAuthenticationResponse({
+      response: assertion,
+      expectedChallenge: challenge,
+      expectedOrigin: origin,
+      expectedRPID: rp_id,
+      // Passkeys that are on several devices count nothing.
+      credential: { id, publicKey: new Uint8Array(fromBase64url(public_key)), counter: 0 },
+      requireUserVerification: true,
+    });
+    return verified;
+  });
+  if (!isVerified) throw new SignatureFault('its signature does not fit');
+}
+
+/** The new passkey that answers a link, without its name. Throws `SignatureFault`. */
+export async function verifyRegistration(
+  registration: RegistrationResponseJSON,
+  { challenge, origin, rp_id }: Expected,
+): Promise<Pick<Passkey, 'id' | 'public_key' | 'fingerprint'>> {
+  return attempt(async () => {
+    requireOwnPage(registration.response.clientDataJSON);
+    const { verifyRegistrationResponse } = await import('@simplewebauthn/server');
+    const { verified, registrationInfo } = await verifyRegistrationResponse({
+      response: registration,
+      expectedChallenge: challenge,
+      expectedOrigin: origin,
+      expectedRPID: rp_id,
+      requireUserVerification: true,
+    });
+    if (!verified) throw new SignatureFault('its signature does not fit');
+    const { id, publicKey } = registrationInfo.credential;
+    const fingerprint = await fingerprintOf(publicKey);
+    return { id, public_key: Buffer.from(publicKey).toString('base64url'), fingerprint };
+  });
+}
+
+/** A frame of another page asks nothing of a passkey. */
+function requireOwnPage(clientData: string): void {
+  const { crossOrigin } = JSON.parse(Buffer.from(clientData, 'base64url').toString('utf8')) as Record<string, unknown>;
+  if (crossOrigin === true) throw new SignatureFault('it was made in a frame of another page');
+}
+
+async function attempt<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (error instanceof SignatureFault) throw error;
+    throw new SignatureFault(`its signature does not count: ${error instanceof Error ? error.message : String(error)}`);
+  }
+}
