@@ -105,7 +105,7 @@ export class Commands {
   }
 
   /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `leave` frees. Throws as `startWalled`. */
-  help(confinement: Confinement, script: string, args: readonly string[], leave: () => void): Helper {
+  help(confinement: Confinement, script: string, args: readonly string[], leave?: () => void): Helper {
     return new Helper(startWalled(this.deps, confinement, script, args), leave);
   }
 

@@ -1,8 +1,10 @@
 import { openMemory } from '../process/beginning.ts';
 import { commandEnvironment } from '../process/environment.ts';
 import { Descriptors } from '../process/start.ts';
+import { kill } from '../process/terminate.ts';
+import { treeOfSession } from '../process/tree.ts';
 import { describeFailure } from '../sandbox/sandbox-cause.ts';
-import { newSessionId, type SessionId } from '../sessions/record.ts';
+import { newSessionId } from '../sessions/record.ts';
 import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps } from './command.ts';
 import { type Confinement, forgetProbes, requireCeilings } from './confinement.ts';
@@ -10,30 +12,36 @@ import { startError } from './launch.ts';
 
 /** What a helper may write to its standard error before it is stopped, in bytes. */
 const MAX_SAID_BYTES = 65_536;
+/** Longest answer: most of them are a path. */
+const MAX_ANSWER_BYTES = 8192;
+/** A helper whose input has ended may clean up for so long. */
+const CLEAN_UP_MS = 2000;
 
 /**
  * A shell script of the agent's own, held in what the profile of a token holds its commands in: the same user, sandbox
- * and limits. It reads and changes files for a client. Disposing of it ends it.
+ * and limits. It opens a path with the rights that a command has there, and moves bytes between the file and its standard
+ * streams; the agent opens no path for it. Who starts it closes it, or disposes of it, which ends it at once.
  */
 export class Helper implements AsyncDisposable {
   readonly #child: HelperProcess;
+  readonly #output: AsyncIterator<Uint8Array>;
+  /** What of its output nobody has taken yet. */
+  #received: Uint8Array[] = [];
+  #receiving: Promise<boolean> | undefined;
   #said = '';
   readonly #hasSaid: Promise<void>;
   #isSilent = false;
   #wake: () => void = () => {};
+  #isClosed = false;
 
   /** `leave` is called when it has ended. */
   constructor(
     private readonly walled: Walled,
-    private readonly leave: () => void,
+    private readonly leave: () => void = () => {},
   ) {
     this.#child = walled.child;
+    this.#output = walled.child.stdout[Symbol.asyncIterator]();
     this.#hasSaid = this.#listen();
-  }
-
-  /** What it writes. */
-  get output(): ReadableStream<Uint8Array> {
-    return this.#child.stdout;
   }
 
   /** Its standard error so far. */
@@ -54,14 +62,46 @@ export class Helper implements AsyncDisposable {
     });
   }
 
-  /** Gives it the last that it reads. It may have ended meanwhile, which its exit code says. */
-  async send(...pieces: readonly (string | Uint8Array)[]): Promise<void> {
-    try {
-      for (const piece of pieces) this.#child.stdin.write(piece);
-      await this.#child.stdin.end();
-    } catch {
-      // It reads no more.
+  /** Bytes of its output that were received and not taken. */
+  get received(): number {
+    return this.#received.reduce((sum, { length }) => sum + length, 0);
+  }
+
+  /** Receives more of its output; false where there is none. */
+  receive(): Promise<boolean> {
+    this.#receiving ??= this.#receiveOnce().finally(() => {
+      this.#receiving = undefined;
+    });
+    return this.#receiving;
+  }
+
+  /** Takes what was received: at most so many bytes. */
+  take(most = Number.POSITIVE_INFINITY): Buffer {
+    const [first = new Uint8Array(), ...more] = this.#received;
+    // A copy only where it comes in pieces.
+    const all =
+      more.length === 0 ? Buffer.from(first.buffer, first.byteOffset, first.length) : Buffer.concat(this.#received);
+    this.#received = all.length > most ? [all.subarray(most)] : [];
+    return all.subarray(0, Math.min(most, all.length));
+  }
+
+  /** The next of its answers, each of which ends with a NUL; undefined when none comes. */
+  async answer(): Promise<string | undefined> {
+    for (;;) {
+      const received = this.take();
+      const end = received.indexOf(0);
+      const rest = received.subarray(end + 1);
+      this.#received = rest.length === 0 ? [] : [rest];
+      if (end !== -1) return received.toString('utf8', 0, end);
+      if (received.length > MAX_ANSWER_BYTES) this.kill();
+      if (!(await this.receive())) return undefined;
     }
+  }
+
+  /** Gives it more to read. Rejects when it reads no more. */
+  async send(...pieces: readonly (string | Uint8Array)[]): Promise<void> {
+    for (const piece of pieces) this.#child.stdin.write(piece);
+    await this.#child.stdin.flush();
   }
 
   /** Its exit code. Throws `ProfileUnavailable` where the walls around it have failed, so that it has not begun. */
@@ -84,13 +124,43 @@ export class Helper implements AsyncDisposable {
     }
   }
 
-  /** An answer need not wait for its end: what it holds is given back then. */
+  /** Ends its input; what does not end by itself then is stopped. */
+  close(): void {
+    if (this.#isClosed) return;
+    void Promise.resolve(this.#child.stdin.end()).catch(() => {});
+    const stop = (): void => {
+      this.walled.stop();
+      this.kill();
+    };
+    const timer = setTimeout(stop, CLEAN_UP_MS);
+    this.#leaveAtEnd(() => clearTimeout(timer));
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
+    this.#leaveAtEnd();
+  }
+
+  /** An answer need not wait for its end: what it holds is given back then. */
+  #leaveAtEnd(also = (): void => {}): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
     void this.#child.exited.then(() => {
+      also();
       this.walled.release();
       this.leave();
     });
+  }
+
+  async #receiveOnce(): Promise<boolean> {
+    try {
+      const { value, done } = await this.#output.next();
+      if (done === true) return false;
+      this.#received.push(value);
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   async #listen(): Promise<void> {
@@ -113,8 +183,9 @@ type HelperProcess = Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
 
 /** A script of the agent's own within the walls of a profile. */
 export interface Walled {
-  readonly id: SessionId;
   readonly child: HelperProcess;
+  /** Ends all of its processes. */
+  stop(): void;
   /** Whether it has begun, when it is over: else its walls could not be made. */
   hasBegun(): boolean;
   /** Gives back what its walls took, when it is over. */
@@ -153,7 +224,9 @@ export function startWalled(
       boundary?.status.close();
       cgroup?.remove();
     };
-    return { id, child, hasBegun: () => boundary?.status.hasBegun() ?? true, release };
+    const { pid } = child;
+    const stop = (): void => void kill(treeOfSession(id, cgroups, { pid, startTicks: () => undefined }));
+    return { child, stop, hasBegun: () => boundary?.status.hasBegun() ?? true, release };
   } catch (error) {
     cgroup?.remove();
     throw startError(error, confinement);

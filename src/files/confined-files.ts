@@ -1,9 +1,10 @@
 import { basename, dirname, join } from 'node:path';
-import type { Confinement } from '../commands/confinement.ts';
+import type { Helper } from '../commands/helper.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import { OWN_DIRECTORIES } from '../sandbox/hidden.ts';
+import { lastLine } from '../sandbox/sandbox-cause.ts';
 import { changedOnItsWay, FRAME_BYTES, pathFault, type Sink, type Source } from './carrier.ts';
-import { Helper, type HelperDeps } from './helper.ts';
+import type { StartScript } from './confined.ts';
 import { newName } from './own-files.ts';
 
 /** Refuses by a word that `pathFault` knows. */
@@ -69,12 +70,15 @@ while read -r verb count; do
   printf 'ok\\0'
 done`;
 
-/** Opens a file as a command in these walls would, to read it. Throws `InvalidArguments`, `ProfileUnavailable`, `MachineRefused`. */
-export async function openConfinedSource(deps: HelperDeps, confinement: Confinement, path: string): Promise<Source> {
-  const helper = new Helper(deps, confinement, READ, [path]);
+/**
+ * Opens a file to read it as a command in the walls around `start` would. Throws `InvalidArguments`, `ProfileUnavailable`,
+ * `MachineRefused`.
+ */
+export async function openConfinedSource(start: StartScript, path: string): Promise<Source> {
+  const helper = start(READ, [path]);
   const bytes = Number(await begun(helper, path));
-  const mode = Number.parseInt(await helper.answer(), 8) & 0o777;
-  const real = await helper.answer();
+  const mode = Number.parseInt(await answerOf(helper), 8) & 0o777;
+  const real = await answerOf(helper);
   let before: Promise<unknown> = Promise.resolve();
   return {
     path: real,
@@ -84,8 +88,8 @@ export async function openConfinedSource(deps: HelperDeps, confinement: Confinem
       const count = Math.max(0, Math.min(length, FRAME_BYTES, bytes - offset));
       const reading = before.then(async () => {
         const frame = new Uint8Array(count);
-        if (count > 0) await helper.send(`${offset} ${count}`);
-        await helper.fill(frame);
+        if (count > 0) await send(helper, `${offset} ${count}\n`);
+        await fill(helper, frame);
         return frame;
       });
       before = reading.catch(() => {});
@@ -98,40 +102,42 @@ export async function openConfinedSource(deps: HelperDeps, confinement: Confinem
 /** Longest that a large file on a slow disk is read for its hash. */
 const HASH_MS = 60_000;
 
-/** Opens a file beside `path` as a command in these walls would, to take its place. Throws as `openConfinedSource`. */
+/**
+ * Opens a file beside `path` to take its place, as a command in the walls around `start` would. Throws as
+ * `openConfinedSource`.
+ */
 export async function openConfinedSink(
-  deps: HelperDeps,
-  confinement: Confinement,
+  start: StartScript,
+  isSandboxed: boolean,
   path: string,
   mode: number,
 ): Promise<Sink> {
-  const { sandbox } = confinement;
-  const own = sandbox === undefined ? [] : OWN_DIRECTORIES;
+  const own = isSandboxed ? OWN_DIRECTORIES : [];
   const args = [`./${basename(path)}`, dirname(path), mode.toString(8), `./${newName()}`, ...own];
-  const helper = new Helper(deps, confinement, WRITE, args);
+  const helper = start(WRITE, args);
   await begun(helper, path);
-  const real = join(await helper.answer(), basename(path));
+  const real = join(await answerOf(helper), basename(path));
   /** Of the piece before: the next one comes from the client meanwhile. */
   let answered: Promise<string> = Promise.resolve('');
-  const send = async (line: string, bytes?: Uint8Array): Promise<void> => {
+  const say = async (line: string, ...bytes: readonly Uint8Array[]): Promise<void> => {
     await answered;
-    await helper.send(line, bytes);
-    answered = helper.answer();
+    await send(helper, `${line}\n`, ...bytes);
+    answered = answerOf(helper);
     // Who sends the next one hears of it.
     answered.catch(() => {});
   };
   const order = async (line: string): Promise<string> => {
-    await send(line);
+    await say(line);
     return await answered;
   };
   return {
     path: real,
-    write: (bytes) => send(`write ${bytes.length}`, bytes),
+    write: (bytes) => say(`write ${bytes.length}`, bytes),
     restart: async () => void (await order('restart')),
     sha256: async () => {
       await answered;
-      await helper.send('sha256');
-      return await helper.answer(HASH_MS);
+      await send(helper, 'sha256\n');
+      return await answerOf(helper, HASH_MS);
     },
     commit: async () => {
       if ((await order('commit')) !== 'ok') throw changedOnItsWay();
@@ -143,12 +149,60 @@ export async function openConfinedSink(
 /** What the first answer of a helper says behind `ok`. */
 async function begun(helper: Helper, path: string): Promise<string> {
   try {
-    const [verdict, word = ''] = (await helper.answer()).split(' ');
+    const [verdict, word = ''] = (await answerOf(helper)).split(' ');
     if (verdict === 'no') throw pathFault(path, word);
     return word;
   } catch (error) {
     helper.close();
-    if (error instanceof MachineRefused && error.cause !== undefined) throw await helper.unavailable();
     throw error;
+  }
+}
+
+/** A helper that has not answered within this holds nobody up any longer. */
+const ANSWER_MS = 30_000;
+
+/** Sends a line, and bytes behind it. Throws `MachineRefused` when the helper has gone. */
+async function send(helper: Helper, ...pieces: readonly (string | Uint8Array)[]): Promise<void> {
+  try {
+    await inTime(helper.send(...pieces));
+  } catch (error) {
+    if (error instanceof MachineRefused) throw error;
+    throw new MachineRefused('The helper of this transfer has ended. Repeat the transfer.', error);
+  }
+}
+
+/** The next answer. Throws `MachineRefused` when none comes in time. */
+async function answerOf(helper: Helper, mostMs = ANSWER_MS): Promise<string> {
+  return (await inTime(helper.answer(), mostMs)) ?? (await gone(helper));
+}
+
+/** Fills all of `frame`. Throws `MachineRefused` when there is less. */
+async function fill(helper: Helper, frame: Uint8Array): Promise<void> {
+  for (let at = 0; at < frame.length; ) {
+    const piece = helper.take(frame.length - at);
+    frame.set(piece, at);
+    at += piece.length;
+    if (piece.length === 0 && !(await inTime(helper.receive()))) await gone(helper);
+  }
+}
+
+/** Throws why a helper says no more. */
+async function gone(helper: Helper): Promise<never> {
+  await inTime(helper.ended());
+  const last = lastLine(helper.said);
+  const said = last.includes('No space left') ? 'the disk is full' : last;
+  throw new MachineRefused(`The file cannot be read or written: ${said || 'its helper has ended'}.`, said);
+}
+
+async function inTime<T>(work: Promise<T>, mostMs = ANSWER_MS): Promise<T> {
+  const late = Promise.withResolvers<never>();
+  const timer = setTimeout(
+    () => late.reject(new MachineRefused('The disk did not answer in time. Repeat the transfer.', undefined)),
+    mostMs,
+  );
+  try {
+    return await Promise.race([work, late.promise]);
+  } finally {
+    clearTimeout(timer);
   }
 }

@@ -58,12 +58,8 @@ class ConfinedPlace implements FilePlace {
   missing: string | undefined;
   stat: FileStat | undefined;
   target: string | undefined;
-  readonly #output: AsyncIterator<Uint8Array>;
-  #received: Uint8Array[] = [];
-  #length = 0;
   readonly #timer: ReturnType<typeof setTimeout>;
   #isLate = false;
-  #receiving: Promise<boolean> | undefined;
 
   constructor(
     private readonly helper: Helper,
@@ -72,7 +68,6 @@ class ConfinedPlace implements FilePlace {
     deadline: Deadline,
   ) {
     this.path = posix.join(asked.directory, asked.name);
-    this.#output = helper.output[Symbol.asyncIterator]();
     this.#timer = setTimeout(() => {
       this.#isLate = true;
       helper.kill();
@@ -82,11 +77,9 @@ class ConfinedPlace implements FilePlace {
   async enter(): Promise<void> {
     const fields: string[] = [];
     while (fields.length < FIELDS) {
-      const received = this.#takeAll();
-      const end = received.indexOf(0);
-      this.#put(received.subarray(end + 1));
-      if (end !== -1) fields.push(received.toString('utf8', 0, end));
-      else if (!(await this.#receive())) throw await this.#failure('reached');
+      const field = await this.helper.answer();
+      if (field === undefined) throw await this.#failure('reached');
+      fields.push(field);
     }
     const [real = '', missing = '', seen = '', target = ''] = fields;
     this.path = posix.join(real, missing, this.asked.name);
@@ -98,9 +91,10 @@ class ConfinedPlace implements FilePlace {
   async read(): Promise<FileBytes> {
     const { stat, range } = this;
     if (stat?.kind !== 'file' || range === undefined) throw notAllowed('read', this.path, 'it is no file');
+    const { helper } = this;
     const length = await this.#readLength();
-    while (this.#length < length) if (!(await this.#receive())) throw await this.#failure('read');
-    const bytes = this.#takeAll();
+    while (helper.received < length) if (!(await helper.receive())) throw await this.#failure('read');
+    const bytes = helper.take();
     if (stat.size <= MAX_FILE_BYTES && length <= MAX_FILE_BYTES)
       return { bytes, start: 0, size: length, isWhole: true };
     const from = stat.size <= MAX_FILE_BYTES ? 0 : rangeIn(range, stat.size).offset;
@@ -133,50 +127,23 @@ class ConfinedPlace implements FilePlace {
   }
 
   async #change(what: string, ...pieces: readonly (string | Uint8Array)[]): Promise<void> {
-    await this.helper.send(...pieces);
+    // Where it reads no more, its exit code says why.
+    await this.helper.send(...pieces).catch(() => {});
     if ((await this.helper.ended()) !== 0) throw await this.#failure(what);
   }
 
   /** How many bytes dd(1) has written, which it says when it has. */
   async #readLength(): Promise<number> {
+    const { helper } = this;
     for (;;) {
-      const said = /^(\d+) bytes? .*copied/m.exec(this.helper.said)?.[1];
+      const said = /^(\d+) bytes? .*copied/m.exec(helper.said)?.[1];
       if (said !== undefined) return Number(said);
+      // Its script was told to read no more than that.
+      if (helper.received > MAX_FILE_BYTES + 1) helper.kill();
       // What it writes has to be taken meanwhile: a pipe holds little.
-      const goesOn = !this.helper.isSilent && (await Promise.race([this.#receive(), this.helper.saysMore()]));
+      const goesOn = !helper.isSilent && (await Promise.race([helper.receive(), helper.saysMore()]));
       if (!goesOn) throw await this.#failure('read');
     }
-  }
-
-  /** Takes more of the output; false where there is none. */
-  #receive(): Promise<boolean> {
-    this.#receiving ??= this.#receiveOnce().finally(() => {
-      this.#receiving = undefined;
-    });
-    return this.#receiving;
-  }
-
-  async #receiveOnce(): Promise<boolean> {
-    try {
-      const { value, done } = await this.#output.next();
-      if (done === true) return false;
-      this.#put(value);
-      return true;
-    } catch {
-      return false;
-    }
-  }
-
-  #put(bytes: Uint8Array): void {
-    this.#received.push(bytes);
-    this.#length += bytes.length;
-  }
-
-  #takeAll(): Buffer {
-    const all = Buffer.concat(this.#received);
-    this.#received = [];
-    this.#length = 0;
-    return all;
   }
 
   /** Why the script has ended. */

@@ -7,7 +7,6 @@ import { MachineRefused, RouteNotFound, TooManyRequests } from '../lib/errors.ts
 import { Shares, type Turns } from '../lib/shares.ts';
 import type { Sink, Source } from './carrier.ts';
 import { Download } from './download.ts';
-import type { HelperDeps } from './helper.ts';
 import type { TransferDeps, TransferResult } from './transfer.ts';
 import { Upload } from './upload.ts';
 
@@ -29,7 +28,7 @@ const MAX_RESULTS = 1000;
 const MIB = 1_048_576;
 
 /** What transfers work with. */
-export interface TransfersDeps extends HelperDeps {
+export interface TransfersDeps {
   readonly access: Access;
   readonly clock: Clock;
   readonly trail: Trail;

@@ -46,8 +46,8 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
       const { url, transfer } = await transfers.download({ ...context, path }, async () => {
         const opened = await openAllowed(deps, context, path, {
           judge: async (paths) => approvable(deps, await requireReadable(context, paths)),
-          open: (confinement) =>
-            confinement === undefined ? openOwnSource(path) : openConfinedSource(transfers.deps, confinement, path),
+          openOwn: () => openOwnSource(path),
+          openConfined: (start) => openConfinedSource(start, path),
         });
         ({ decision } = opened);
         if (opened.file.bytes <= most) return opened.file;

@@ -1,5 +1,6 @@
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
-import { type Confinement, confinementOf, requireSandbox } from '../commands/confinement.ts';
+import { confinementOf, requireSandbox } from '../commands/confinement.ts';
+import type { StartScript } from '../files/confined.ts';
 import { NOTHING_DONE, parsePath } from '../files/place.ts';
 import type { Decision } from '../rules/rule.ts';
 
@@ -13,8 +14,10 @@ interface Opened {
 interface Opening<T extends Opened> {
   /** What the rules say to these paths. Throws where they deny it. */
   judge(paths: readonly string[]): Promise<Decision>;
-  /** In what holds the commands of the profile; undefined: with the rights of the agent. */
-  open(confinement: Confinement | undefined): T | Promise<T>;
+  /** With the rights of the agent. */
+  openOwn(): T | Promise<T>;
+  /** By a script in what holds the commands of the profile. */
+  openConfined(start: StartScript, isSandboxed: boolean): Promise<T>;
 }
 
 /**
@@ -22,7 +25,7 @@ interface Opening<T extends Opened> {
  * really is. Throws `InvalidArguments` for what is no path, `ProfileUnavailable`, `AccessLapsed`, and what `opening` throws.
  */
 export async function openAllowed<T extends Opened>(
-  { access, clock, ownPaths }: OperationDeps,
+  { access, clock, ownPaths, commands }: OperationDeps,
   context: CallContext,
   path: string,
   opening: Opening<T>,
@@ -33,7 +36,13 @@ export async function openAllowed<T extends Opened>(
   const confinement = profile.isPlain ? undefined : confinementOf(profile, ownPaths);
   if (confinement?.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
   revalidate(context, NOTHING_DONE);
-  const file = await opening.open(confinement);
+  const file =
+    confinement === undefined
+      ? await opening.openOwn()
+      : await opening.openConfined(
+          (script, args) => commands.help(confinement, script, args),
+          confinement.sandbox !== undefined,
+        );
   try {
     return { file, decision: await opening.judge([path, file.path]) };
   } catch (error) {

@@ -49,10 +49,8 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
       const { url, transfer } = await transfers.upload({ ...context, path }, async () => {
         const opened = await openAllowed(deps, context, path, {
           judge: async (paths) => approvable(deps, await requireWritable(context, 'upload', paths)),
-          open: (confinement) =>
-            confinement === undefined
-              ? openOwnSink(path, bits)
-              : openConfinedSink(transfers.deps, confinement, path, bits),
+          openOwn: () => openOwnSink(path, bits),
+          openConfined: (start, isSandboxed) => openConfinedSink(start, isSandboxed, path, bits),
         });
         ({ decision } = opened);
         return opened.file;

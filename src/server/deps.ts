@@ -102,9 +102,6 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     cgroups,
     versions: new Versions(join(config.sessionsDirectory, '.versions'), clock, (bytes) => store.grow(bytes)),
     transfers: new Transfers({
-      account,
-      freeze,
-      cgroups,
       access,
       clock,
       trail,

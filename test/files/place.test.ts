@@ -22,7 +22,6 @@ import { type FilePlace, parsePath, type Range } from '../../src/files/place.ts'
 import { Deadline } from '../../src/lib/clock.ts';
 import { FileConflict } from '../../src/lib/errors.ts';
 import { MAX_FILE_BYTES } from '../../src/lib/limits.ts';
-import { newSessionId } from '../../src/sessions/record.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const NOTHING: Range = { offset: 0, bytes: 0 };
@@ -34,7 +33,7 @@ function startScript(script: string, args: readonly string[], programs = ''): He
     env: { PATH: `${programs}${process.env['PATH']}`, LC_ALL: 'C' },
     detached: true,
   });
-  return new Helper({ id: newSessionId(), child, hasBegun: () => true, release: () => {} }, () => {});
+  return new Helper({ child, stop: () => {}, hasBegun: () => true, release: () => {} });
 }
 
 const WAYS: Readonly<Record<string, (path: string, range?: Range) => Promise<FilePlace>>> = {

@@ -1,6 +1,5 @@
 import { expect, test } from 'bun:test';
 import type { Access } from '../../src/access/access.ts';
-import { Freeze } from '../../src/access/freeze.ts';
 import { BUILT_IN } from '../../src/access/profile.ts';
 import { Trail } from '../../src/audit/trail.ts';
 import type { Sink, Source } from '../../src/files/carrier.ts';
@@ -21,9 +20,6 @@ function links() {
     turns: new Turns(),
     shutdown: new SignalOnce(),
     maxTransferBytes: 100,
-    account: { name: 'root', home: '/' },
-    cgroups: undefined,
-    freeze: new Freeze(undefined, { warn: () => {} } as never),
   });
   transfers.baseUrl = 'http://agent';
   const close = (): void => void state.closed++;
