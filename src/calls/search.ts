@@ -1,9 +1,9 @@
-import { closeSync } from 'node:fs';
 import { Type } from '@sinclair/typebox';
 import { InvalidArguments } from '../lib/errors.ts';
 import { MAX_SEARCHES, SEARCH_SECONDS } from '../lib/limits.ts';
 import { plainText } from '../lib/visible.ts';
 import { Gate } from '../process/gate.ts';
+import { Descriptors } from '../process/start.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type LineMatch, LONGEST_LINE_BYTES, type SearchStep } from '../sessions/match-lines.ts';
 import type { Session, StoredStream } from '../sessions/session.ts';
@@ -160,7 +160,6 @@ function fateOf(
 
 /** What a search is told, as JSON. */
 export interface SearchOrder {
-  readonly path: string;
   readonly pattern: string;
   readonly flags: string;
   readonly offset: number;
@@ -214,31 +213,29 @@ async function search(
   show: (match: LineMatch) => Promise<LineMatch>,
 ): Promise<Found> {
   const end = session.stream(stream).size;
-  // The search opens it by its path.
-  closeSync(session.openReading(stream));
-  const order: SearchOrder = { path: session.path(stream), end, context, ...parsePattern(match), ...bounds };
+  const order: SearchOrder = { end, context, ...parsePattern(match), ...bounds };
   const deadline = callDeadline.before(SEARCH_MARGIN_SECONDS).orAfter(SEARCH_SECONDS);
   // Not the other way round: the beginning of a secret does not look like one.
   const shorten = async (found: LineMatch): Promise<LineMatch> => shortened(await show(found), roomChars);
   const release = await slots.enter(principal, MAX_SEARCHES, (called) => deadline.waitFor(called));
   try {
     await turns.take(principal);
-    return await collect(await runSearch([...ownArgv, 'match-lines'], order, deadline.leftMs), order, shorten);
+    using descriptors = new Descriptors();
+    const fd = descriptors.add(session.openReading(stream));
+    return await collect(await runSearch([...ownArgv, 'match-lines'], fd, order, deadline.leftMs), order, shorten);
   } finally {
     release();
   }
 }
 
-async function runSearch(argv: string[], order: SearchOrder, timeoutMs: number) {
+async function runSearch(argv: string[], stream: number, order: SearchOrder, timeoutMs: number) {
   const child = Bun.spawn(argv, {
     cwd: '/',
     // Nothing of the agent's own.
     env: {},
     // A session of its own, so that it takes no time from the agent (see goBeforeCommands).
     detached: true,
-    stdin: Buffer.from(JSON.stringify(order)),
-    stdout: 'pipe',
-    stderr: 'ignore',
+    stdio: [Buffer.from(JSON.stringify(order)), 'pipe', 'ignore', stream],
   });
   let isStopped = false;
   const timer = setTimeout(() => {

@@ -2,7 +2,7 @@ import { writeSync } from 'node:fs';
 import type { Command } from '@commander-js/extra-typings';
 import type { SearchOrder } from '../calls/search.ts';
 import type { MatchQuestion } from '../commands/matcher.ts';
-import { type LineMatch, matchLines } from '../sessions/match-lines.ts';
+import { type LineMatch, matchLines, STREAM_DESCRIPTOR } from '../sessions/match-lines.ts';
 
 /** `agent3 match-lines`, hidden: a search in a session's output, which the agent starts for itself. */
 export function defineMatchLines(command: Command): void {
@@ -20,12 +20,12 @@ export function defineMatchText(command: Command): void {
   });
 }
 
-/** Answers a `SearchOrder` with lines of JSON, as a process of its own: a pattern may take for ever. */
+/** Answers a `SearchOrder` of the stream that it inherits with lines of JSON, as a process of its own: a pattern may take for ever. */
 async function searchFile(): Promise<void> {
   const order = (await Bun.stdin.json()) as SearchOrder;
   const pattern = new RegExp(order.pattern, order.flags);
   let chars = 0;
-  for (const step of matchLines({ ...order, pattern })) {
+  for (const step of matchLines({ ...order, fd: STREAM_DESCRIPTOR, pattern })) {
     const text = `${JSON.stringify('match' in step ? { match: shortened(step.match) } : step)}\n`;
     writeSync(1, text);
     if ('match' in step) chars += text.length;

@@ -1,9 +1,13 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { readSync } from 'node:fs';
 import { plainText } from '../lib/visible.ts';
+
+/** The descriptor at which the process of a search has its stream. */
+export const STREAM_DESCRIPTOR = 3;
 
 /** What is looked for in a stream. */
 export interface MatchRequest {
-  readonly path: string;
+  /** A descriptor of the stream; the caller closes it. */
+  readonly fd: number;
   readonly pattern: RegExp;
   /** Where to begin, in bytes: lines that begin before it are only counted. */
   readonly offset: number;
@@ -86,44 +90,39 @@ interface Line {
 }
 
 /** The lines of a stream, and after each chunk how far it was read. */
-function* readLines({ path, offset, end, context, isPlain }: MatchRequest): Generator<Line | { readonly at: number }> {
-  const fd = openSync(path, 'r');
-  try {
-    const buffer = Buffer.alloc(CHUNK_BYTES + LONGEST_LINE_BYTES);
-    let held = 0;
-    let at = 0;
-    let line = 1;
-    let isRest = false;
-    while (at + held < end) {
-      const room = Math.min(CHUNK_BYTES, end - at - held);
-      const got = readSync(fd, buffer, held, room, at + held);
-      if (got === 0) break;
-      const filled = held + got;
-      const isLast = at + filled >= end;
-      const view = buffer.subarray(0, filled);
-      let from = 0;
-      for (;;) {
-        const newline = view.indexOf(NEWLINE, from);
-        const isCut = newline === -1 ? filled - from >= LONGEST_LINE_BYTES : newline - from > LONGEST_LINE_BYTES;
-        if (newline === -1 && !isCut && !(isLast && from < filled)) break;
-        const to = isCut ? from + LONGEST_LINE_BYTES : newline === -1 ? filled : newline;
-        const next = isCut || newline === -1 ? to : newline + 1;
-        // Of the lines before the offset only those that are shown as context need their text.
-        const isNeeded = at + next > offset - context * LONGEST_LINE_BYTES;
-        const raw = isNeeded ? buffer.toString('utf8', from, to) : '';
-        const text = isPlain ? plainText(raw) : withoutReturn(raw);
-        yield { line, start: at + from, next: at + next, text, isPart: isCut || isRest };
-        isRest = isCut;
-        if (!isCut) line++;
-        from = next;
-      }
-      buffer.copyWithin(0, from, filled);
-      held = filled - from;
-      at += from;
-      yield { at };
+function* readLines({ fd, offset, end, context, isPlain }: MatchRequest): Generator<Line | { readonly at: number }> {
+  const buffer = Buffer.alloc(CHUNK_BYTES + LONGEST_LINE_BYTES);
+  let held = 0;
+  let at = 0;
+  let line = 1;
+  let isRest = false;
+  while (at + held < end) {
+    const room = Math.min(CHUNK_BYTES, end - at - held);
+    const got = readSync(fd, buffer, held, room, at + held);
+    if (got === 0) break;
+    const filled = held + got;
+    const isLast = at + filled >= end;
+    const view = buffer.subarray(0, filled);
+    let from = 0;
+    for (;;) {
+      const newline = view.indexOf(NEWLINE, from);
+      const isCut = newline === -1 ? filled - from >= LONGEST_LINE_BYTES : newline - from > LONGEST_LINE_BYTES;
+      if (newline === -1 && !isCut && !(isLast && from < filled)) break;
+      const to = isCut ? from + LONGEST_LINE_BYTES : newline === -1 ? filled : newline;
+      const next = isCut || newline === -1 ? to : newline + 1;
+      // Of the lines before the offset only those that are shown as context need their text.
+      const isNeeded = at + next > offset - context * LONGEST_LINE_BYTES;
+      const raw = isNeeded ? buffer.toString('utf8', from, to) : '';
+      const text = isPlain ? plainText(raw) : withoutReturn(raw);
+      yield { line, start: at + from, next: at + next, text, isPart: isCut || isRest };
+      isRest = isCut;
+      if (!isCut) line++;
+      from = next;
     }
-  } finally {
-    closeSync(fd);
+    buffer.copyWithin(0, from, filled);
+    held = filled - from;
+    at += from;
+    yield { at };
   }
 }
 

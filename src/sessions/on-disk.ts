@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { GroupSync } from '../lib/files.ts';
 import { RECORD_FILE, START_FILE } from './record.ts';
-import { type Session, STREAMS } from './session.ts';
+import { type Session, STREAMS, type StreamName } from './session.ts';
 
 const sync = promisify(fsync);
 
@@ -41,7 +41,7 @@ export class SessionsOnDisk {
       syncFile(join(session.directory, file)),
       syncFile(session.directory),
       ...(before === undefined ? [this.#directory.request()] : []),
-      ...streams.map((name) => syncFile(session.path(name)).catch(() => {})),
+      ...streams.map((name) => syncStream(session, name)),
     ]);
     this.#synced.set(session, record);
   }
@@ -49,7 +49,19 @@ export class SessionsOnDisk {
 
 /** Opening takes microseconds, and no other thread as the sync does. */
 async function syncFile(path: string): Promise<void> {
-  const fd = openSync(path, 'r');
+  await syncAndClose(openSync(path, 'r'));
+}
+
+/** Of a command that runs, a stream opened by its path looks like one that the command opened again (`Reopened`). */
+async function syncStream(session: Session, name: StreamName): Promise<void> {
+  try {
+    await syncAndClose(session.openReading(name));
+  } catch {
+    // It was removed, or the disk fails: the record tells.
+  }
+}
+
+async function syncAndClose(fd: number): Promise<void> {
   try {
     await sync(fd);
   } finally {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { openSync, writeFileSync } from 'node:fs';
+import { Descriptors } from '../../src/process/start.ts';
 import { type LineMatch, type MatchRequest, matchLines } from '../../src/sessions/match-lines.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
@@ -7,8 +8,10 @@ const search = (content: string | Uint8Array, pattern: RegExp, more: Partial<Mat
   using directory = new TemporaryDirectory();
   const path = directory.join('stdout');
   writeFileSync(path, content);
+  using descriptors = new Descriptors();
+  const fd = descriptors.add(openSync(path, 'r'));
   const end = Buffer.from(content as string).length;
-  const steps = [...matchLines({ path, pattern, offset: 0, end, context: 0, isPlain: false, ...more })];
+  const steps = [...matchLines({ fd, pattern, offset: 0, end, context: 0, isPlain: false, ...more })];
   expect(steps.at(-1)).toEqual({ at: more.end ?? end });
   return steps.flatMap((step) => ('match' in step ? [step.match] : []));
 };

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
@@ -53,6 +53,39 @@ describe('a command that does not, hears nothing of it', () => {
     }
   });
 });
+
+test('nor does one whose output is searched as it ends', async () => {
+  const line = `${'a'.repeat(60)}b`;
+  const { session } = await agent.shell({
+    cmd: `long() { yes ${line} | head -n 5000; }; long; long >&2; read -r go`,
+    interactive: true,
+  });
+  const searching = ['stdout', 'stderr'].map((stream) => agent.read({ session, match: '^(a+)+$', stream }));
+  await eventually('both are searched', () => searchesOf(session).length === 2);
+  await agent.call('write_session', { session, input: 'go\n' });
+  await eventually('its end', async () => (await agent.read({ session })).status === 'done');
+  const searches = searchesOf(session);
+  expect(searches).toHaveLength(2);
+  expect((await agent.read({ session })).message ?? '').not.toContain('again');
+  for (const pid of searches) process.kill(pid, 'SIGKILL');
+  await Promise.all(searching);
+});
+
+/** The processes of the agent that hold a stream of the session open. */
+function searchesOf(session: string): number[] {
+  const children = Bun.spawnSync(['pgrep', '-P', String(agent.pid), '-f', 'match-lines']).stdout.toString();
+  const pids = children.split('\n').filter((pid) => pid !== '');
+  return pids.map(Number).filter((pid) => openFilesOf(pid).some((file) => file.includes(session)));
+}
+
+function openFilesOf(pid: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/fd`).map((fd) => readlinkSync(`/proc/${pid}/fd/${fd}`));
+  } catch {
+    // It has ended, or closed one meanwhile.
+    return [];
+  }
+}
 
 test('agent3 exec shows the new bytes of a stream that was emptied, and says so', async () => {
   const cmd = 'echo aaaaaaaaaa; sleep 1; echo b > /dev/stdout; sleep 1; echo c; sleep 0.5; echo dddddddddddddddd';
