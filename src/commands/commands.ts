@@ -267,7 +267,7 @@ export class Commands {
       updateRecord(this.deps, session, sizes);
       return;
     }
-    const reopened = this.deps.reopened.end(session);
+    const reopened = this.deps.reopened.end(session, outcome.survivors);
     const ending = endingOf(outcome, this.deps.clock.now(), durationMs);
     const refused = whyNotBegun === undefined ? {} : neverBegun(whyNotBegun);
     const isDone = ending.status === 'done' && whyNotBegun === undefined;

@@ -124,7 +124,7 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
       : passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
     // Right before the start: in a cgroup that is frozen by then, the start would not return.
     deps.freeze.require('Nothing was run.');
-    if (terminal === undefined) deps.reopened.watch(session);
+    if (terminal === undefined) deps.reopened.watch(session, output);
     const process = startInCgroup(deps, session, confinement, {
       argv: [
         ...(keepsExitCode

@@ -1,6 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { closeSync, openSync, writeSync } from 'node:fs';
 import { systemClock } from '../../src/lib/clock.ts';
+import { Descriptors } from '../../src/process/start.ts';
 import type { OutputDescriptors } from '../../src/sessions/directories.ts';
 import { Reopened } from '../../src/sessions/reopened.ts';
 import type { Session, StreamName } from '../../src/sessions/session.ts';
@@ -14,12 +15,12 @@ interface Watched {
 }
 
 /** The streams taken for opened again when a command does `act` with its own, which its end closes. */
-async function reopenedBy(act: (watched: Watched) => unknown): Promise<StreamName[]> {
+async function reopenedBy(act: (watched: Watched) => unknown, survivors = 0): Promise<StreamName[]> {
   using directory = new TemporaryDirectory();
   const store = new SessionStore(directory.path, systemClock);
   const { session, output } = store.create({ principal: 'a', cmd: 'true', cwd: '/', key: null, execution_seconds: 1 });
   const reopened = new Reopened();
-  reopened.watch(session);
+  reopened.watch(session, output);
   for (const fd of [output.stdout, output.stderr]) writeSync(fd, 'first\n');
   session.update({});
   let acted: unknown;
@@ -28,7 +29,7 @@ async function reopenedBy(act: (watched: Watched) => unknown): Promise<StreamNam
   } finally {
     for (const fd of [output.stdout, output.stderr]) closeSync(fd);
   }
-  const streams = reopened.end(session);
+  const streams = reopened.end(session, survivors);
   await acted;
   session.letGo();
   return streams;
@@ -39,10 +40,17 @@ describe('a command opened its own stream again', () => {
     expect(await reopenedBy(({ session }) => closeSync(openSync(session.path(name), 'w')))).toEqual([name]);
   });
 
-  test('and has not closed it', async () => {
-    let fd = -1;
-    expect(await reopenedBy(({ session }) => (fd = openSync(session.path('stdout'), 'w')))).toEqual(['stdout']);
-    closeSync(fd);
+  test('and once more', async () => {
+    const twice = ({ session }: Watched): void => {
+      for (const _ of [1, 2]) closeSync(openSync(session.path('stdout'), 'w'));
+    };
+    expect(await reopenedBy(twice)).toEqual(['stdout']);
+  });
+
+  test('and left a process that has not closed it', async () => {
+    using descriptors = new Descriptors();
+    const open = ({ session }: Watched) => descriptors.add(openSync(session.path('stdout'), 'w'));
+    expect(await reopenedBy(open, 1)).toEqual(['stdout']);
   });
 });
 
@@ -64,7 +72,10 @@ describe('a command did not open its own stream again', () => {
     expect(await reopenedBy(looks)).toEqual([]);
   });
 
-  test('when somebody read it meanwhile', async () => {
+  test('when somebody read it meanwhile, or reads it still', async () => {
     expect(await reopenedBy(({ session }) => closeSync(openSync(session.path('stdout'), 'r')))).toEqual([]);
+    using descriptors = new Descriptors();
+    const open = ({ session }: Watched) => descriptors.add(openSync(session.path('stdout'), 'r'));
+    expect(await reopenedBy(open)).toEqual([]);
   });
 });
