@@ -3,14 +3,17 @@ import { accessLog, BROKEN_CONFIG, CONFIG, CRON, mostMissed, PASSWORD, site } fr
 
 /** One job of an owner. */
 export interface Job {
-  /** What the owner asks for; `R` is the directory that stands for his server. */
+  /** What the owner asks for; `R` is the directory that stands for his server, `L` the one for the player's machine. */
   readonly ask: string;
-  prepare(server: FakeServer): void;
+  /** A program of the server that runs from the beginning. */
+  readonly running?: string;
+  prepare(server: FakeServer, local: FakeServer): void;
   /** Whether the server is as it should be, and the player's line says what was asked. */
-  isDone(server: FakeServer, answer: string): boolean;
+  isDone(server: FakeServer, answer: string, local: FakeServer): boolean;
 }
 
-const says = (answer: string, ...words: readonly string[]): boolean => words.every((word) => answer.includes(word));
+export const says = (answer: string, ...words: readonly string[]): boolean =>
+  words.every((word) => answer.includes(word));
 
 const visitors: Job = {
   ask: 'Which three addresses caused the most answers with status 404 in R/var/log/nginx/access.log, and how many each?',
@@ -124,6 +127,7 @@ const cron: Job = {
 
 const backup: Job = {
   ask: 'R/bin/backup has hung since this morning and says nothing. Find out what is in the way. If it is only the nightly report, stop that, and run the backup to its end. What held it up, and what does the backup print at its end?',
+  running: 'bin/nightly-report',
   prepare: (server) => {
     server.program(
       'backup',

@@ -9,7 +9,7 @@ export class FakeServer {
     return join(this.root, name);
   }
 
-  write(name: string, content: string, mode = 0o644): void {
+  write(name: string, content: string | Uint8Array, mode = 0o644): void {
     mkdirSync(dirname(this.path(name)), { recursive: true });
     writeFileSync(this.path(name), content);
     chmodSync(this.path(name), mode);
@@ -20,6 +20,11 @@ export class FakeServer {
     this.write(`bin/${name}`, `#!/bin/bash\nR=${this.root}\n${body}`, 0o755);
   }
 
+  /** A program of Python, which finds its server in `R`. */
+  python(name: string, body: string): void {
+    this.write(`bin/${name}`, `#!/usr/bin/python3\nR = "${this.root}"\n${body}`, 0o755);
+  }
+
   /** The text of a file; empty where there is none. */
   read(name: string): string {
     try {
@@ -27,6 +32,11 @@ export class FakeServer {
     } catch {
       return '';
     }
+  }
+
+  /** The SHA-256 of a file, in hexadecimal digits; empty where there is none. */
+  sha256(name: string): string {
+    return this.has(name) ? new Bun.CryptoHasher('sha256').update(readFileSync(this.path(name))).digest('hex') : '';
   }
 
   has(name: string): boolean {
