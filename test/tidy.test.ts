@@ -92,6 +92,9 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'swagger-ui-dist': ['http'],
   '@modelcontextprotocol/server': ['mcp'],
   '@simplewebauthn/server': ['console'],
+  '@simplewebauthn/browser': ['console'],
+  '@xterm/xterm': ['console'],
+  preact: ['console'],
   cron: ['server'],
   'prom-client': ['http'],
   'eventsource-parser': ['client'],
@@ -111,7 +114,7 @@ interface SourceFile {
   readonly imports: readonly string[];
 }
 
-const files: readonly SourceFile[] = [...new Bun.Glob('**/*.ts').scanSync(SOURCE)].map((path) => {
+const files: readonly SourceFile[] = [...new Bun.Glob('**/*.{ts,tsx}').scanSync(SOURCE)].map((path) => {
   const text = readFileSync(join(SOURCE, path), 'utf8');
   const imports = [...text.matchAll(IMPORT)].map((match) => match[1] ?? match[2] ?? '');
   return { path, folder: folderOf(path), text, imports };

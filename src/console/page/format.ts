@@ -1,0 +1,28 @@
+import { words } from './words.ts';
+
+/** A time span as people say it: the two largest units at most. */
+export function describeSpan(ms: number): string {
+  const seconds = Math.max(0, Math.floor(ms / 1000));
+  if (seconds < 60) return words.time.seconds(seconds);
+  const minutes = Math.floor(seconds / 60);
+  if (minutes < 60) return words.time.minutes(minutes);
+  const hours = Math.floor(minutes / 60);
+  return hours < 48 ? words.time.hours(hours, minutes % 60) : words.time.days(Math.floor(hours / 24));
+}
+
+/** The same for what may be over within a second. */
+export function describeDuration(ms: number): string {
+  return ms < 1000 ? words.time.milliseconds(Math.round(ms)) : describeSpan(ms);
+}
+
+export function describeBytes(bytes: number): string {
+  if (bytes < 1024) return `${bytes} B`;
+  const power = Math.min(4, Math.floor(Math.log2(bytes) / 10));
+  const value = bytes / 1024 ** power;
+  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
+}
+
+/** A moment in the time zone of the reader. */
+export function describeMoment(ms: number): string {
+  return new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+}

@@ -1,0 +1,102 @@
+import { useEffect, useRef, useState } from 'preact/hooks';
+import { visibleLine } from '../../lib/visible.ts';
+import { describeMoment } from './format.ts';
+import { Fault, useOrder, useScreen } from './parts.tsx';
+import { words } from './words.ts';
+
+const MAX_REASON_CHARS = 500;
+
+/** The button that stands on every view, and its question. */
+export function FreezeButton() {
+  const { state } = useScreen();
+  const [isOpen, setOpen] = useState(false);
+  if (state === undefined || state.frozen !== null) return null;
+  return (
+    <>
+      <button type="button" class="danger freeze" aria-haspopup="dialog" onClick={() => setOpen(true)}>
+        <span aria-hidden="true">❚❚</span> {words.freeze.button}
+      </button>
+      {isOpen && <FreezeDialog onClose={() => setOpen(false)} />}
+    </>
+  );
+}
+
+function FreezeDialog({ onClose }: { onClose: () => void }) {
+  const { isBusy, fault, send } = useOrder();
+  const [reason, setReason] = useState('');
+  const dialog = useRef<HTMLDialogElement>(null);
+  const first = useRef<HTMLButtonElement>(null);
+  useEffect(() => {
+    dialog.current?.showModal();
+    first.current?.focus();
+  }, []);
+  const close = (): void => dialog.current?.close();
+  const { freeze } = words;
+  return (
+    <dialog ref={dialog} aria-labelledby="freeze-title" onClose={onClose}>
+      <form
+        onSubmit={(event) => {
+          event.preventDefault();
+          void send({ kind: 'freeze', reason: reason.trim() }).then((isDone) => isDone && close());
+        }}
+      >
+        <h2 id="freeze-title">{freeze.title}</h2>
+        <p>{freeze.text}</p>
+        <label>
+          {freeze.reason}
+          <input
+            type="text"
+            value={reason}
+            maxLength={MAX_REASON_CHARS}
+            onInput={(event) => setReason(event.currentTarget.value)}
+          />
+        </label>
+        <Fault text={fault} />
+        {isBusy && <p role="status">{freeze.busy}</p>}
+        <div class="actions">
+          <button type="submit" class="danger" ref={first} disabled={isBusy}>
+            {freeze.now}
+          </button>
+          <button
+            type="button"
+            disabled={isBusy}
+            onClick={() => void send({ kind: 'stop-all' }).then((isDone) => isDone && close())}
+          >
+            {freeze.stopAll}
+          </button>
+          <button type="button" class="quiet" onClick={close}>
+            {words.cancel}
+          </button>
+        </div>
+      </form>
+    </dialog>
+  );
+}
+
+/** Says that the server is frozen, and thaws it. */
+export function FrozenNotice() {
+  const { state, person } = useScreen();
+  const { isBusy, fault, send } = useOrder();
+  if (state?.frozen == null) return null;
+  const { since, by, reason, by_signals } = state.frozen;
+  const { freeze } = words;
+  return (
+    <section class="notice frozen" aria-label={freeze.frozen}>
+      <h2>
+        <span aria-hidden="true">❚❚</span> {freeze.frozen}
+      </h2>
+      <p>
+        {freeze.since(describeMoment(since), visibleLine(by))} {visibleLine(reason)}
+      </p>
+      {by_signals && <p>{freeze.bySignals}</p>}
+      <Fault text={fault} />
+      {person?.passkey === true && (
+        <div class="actions">
+          <button type="button" disabled={isBusy} onClick={() => void send({ kind: 'thaw', since })}>
+            {isBusy ? words.request.signing : freeze.thaw}
+          </button>
+        </div>
+      )}
+    </section>
+  );
+}

@@ -1,0 +1,132 @@
+import type { ComponentChildren } from 'preact';
+import { createContext } from 'preact';
+import { useContext, useEffect, useReducer, useRef, useState } from 'preact/hooks';
+import type { Desk, Screen } from './desk.ts';
+import { order, type Wish } from './sign.ts';
+
+const Shared = createContext<Desk | undefined>(undefined);
+
+export const DeskProvider = Shared.Provider;
+
+export function useDesk(): Desk {
+  const desk = useContext(Shared);
+  if (desk === undefined) throw new Error('outside of the desk');
+  return desk;
+}
+
+/** What the views show; the component is drawn again when it changes. */
+export function useScreen(): Screen {
+  const desk = useDesk();
+  const [, draw] = useReducer((count: number) => count + 1, 0);
+  useEffect(() => desk.listen(() => draw(undefined)), [desk]);
+  return desk.screen;
+}
+
+/** The time of the server, each second. */
+export function useNow(): number {
+  const desk = useDesk();
+  const [now, setNow] = useState(desk.now());
+  useEffect(() => {
+    const timer = setInterval(() => setNow(desk.now()), 1000);
+    return () => clearInterval(timer);
+  }, [desk]);
+  return now;
+}
+
+/** Sends orders one at a time; says whether one is on its way, and why the last one was not done. */
+export function useOrder() {
+  const desk = useDesk();
+  const [isBusy, setBusy] = useState(false);
+  const [fault, setFault] = useState<string>();
+  const send = async (wish: Wish): Promise<boolean> => {
+    setBusy(true);
+    setFault(undefined);
+    const why = await order(wish, desk.now());
+    setBusy(false);
+    setFault(why);
+    return why === undefined;
+  };
+  return { isBusy, fault, send };
+}
+
+/** Says why something was not done. */
+export function Fault({ text }: { text: string | undefined }) {
+  return (
+    <p class="fault" role="alert" hidden={text === undefined}>
+      {text}
+    </p>
+  );
+}
+
+const ARMED_MS = 5000;
+
+interface TwoTapProps {
+  readonly text: string;
+  readonly label: string;
+  readonly confirm: string;
+  readonly confirmLabel: string;
+  readonly disabled: boolean;
+  readonly onConfirm: () => void;
+}
+
+/** A button that acts when it is pressed a second time within a few seconds. */
+export function TwoTap({ text, label, confirm, confirmLabel, disabled, onConfirm }: TwoTapProps) {
+  const [isArmed, setArmed] = useState(false);
+  useEffect(() => {
+    if (!isArmed) return;
+    const timer = setTimeout(() => setArmed(false), ARMED_MS);
+    return () => clearTimeout(timer);
+  }, [isArmed]);
+  const press = (): void => {
+    setArmed(!isArmed);
+    if (isArmed) onConfirm();
+  };
+  return (
+    <button
+      type="button"
+      class={isArmed ? 'danger' : 'quiet'}
+      aria-label={isArmed ? confirmLabel : label}
+      disabled={disabled}
+      onBlur={() => setArmed(false)}
+      onClick={press}
+    >
+      {isArmed ? confirm : text}
+    </button>
+  );
+}
+
+/** A name and its value, in a list of such. */
+export function Fact({ name, children }: { name: string; children: ComponentChildren }) {
+  return (
+    <div class="fact">
+      <dt>{name}</dt>
+      <dd>{children}</dd>
+    </div>
+  );
+}
+
+/**
+ * The heading of a view or a part of it. When what had the focus below it goes away, the heading has it: a keyboard then
+ * goes on from there. `count` is how many there are.
+ */
+export function KeptHeading({ text, count, level }: { text: string; count: number; level: 1 | 2 }) {
+  const heading = useRef<HTMLHeadingElement>(null);
+  const had = useRef(false);
+  useEffect(() => {
+    const note = (event: FocusEvent): void => {
+      had.current = event.target instanceof Node && (heading.current?.parentElement?.contains(event.target) ?? false);
+    };
+    addEventListener('focusin', note);
+    return () => removeEventListener('focusin', note);
+  }, []);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a list that has changed is the reason to look.
+  useEffect(() => {
+    if (had.current && document.activeElement === document.body) heading.current?.focus();
+  }, [count]);
+  const Level = level === 1 ? 'h1' : 'h2';
+  return (
+    <Level tabIndex={-1} ref={heading}>
+      {text}
+    </Level>
+  );
+}

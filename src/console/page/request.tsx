@@ -1,0 +1,296 @@
+import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import type { ApprovalRequest } from '../../access/approval-request.ts';
+import { hasRightToLeft, likeSigns, mixedWords, visibleLine } from '../../lib/visible.ts';
+import type { WaitingRequest } from '../shown.ts';
+import type { ReadRequest } from './desk.ts';
+import { describeSpan } from './format.ts';
+import { Fact, Fault, useDesk, useNow } from './parts.tsx';
+import { isLong, TextBlock } from './text.tsx';
+import { words } from './words.ts';
+
+/** A text of the client in a request. */
+interface Part {
+  readonly name: string;
+  readonly text: string;
+  readonly isDiff?: boolean;
+}
+
+/** The texts of a request, in the order in which they are shown. */
+function partsOf({ cmd, part, env, stdin, file, context, dialog = [] }: ApprovalRequest): Part[] {
+  const { request } = words;
+  const some = (name: string, text: string | undefined): Part[] => (text ? [{ name, text }] : []);
+  return [
+    { name: file === undefined ? request.command : request.change, text: cmd },
+    ...some(request.part, part === cmd.trim() ? '' : part),
+    ...(file?.diff ? [{ name: request.difference, text: file.diff, isDiff: true }] : []),
+    ...some(
+      request.variables,
+      Object.entries(env)
+        // One line each: no value can look like another variable.
+        .map(([name, value]) => visibleLine(`${name}=${value}`))
+        .join('\n'),
+    ),
+    ...some(request.context(visibleLine(context?.name ?? '')), context?.brings),
+    ...some(request.input, stdin),
+    ...dialog.flatMap(({ expect, send }, index) => [
+      { name: request.step(index + 1, dialog.length), text: expect },
+      { name: request.types(index + 1), text: send },
+    ]),
+  ];
+}
+
+function notesOn({ cmd, cwd, env, stdin, file, context, dialog = [] }: ApprovalRequest): string[] {
+  const all = [cmd, cwd, ...Object.entries(env).flat(), context?.brings ?? '', file?.path ?? '', file?.diff ?? ''];
+  const whole = [...all, ...dialog.map(({ send }) => send)].join('\n');
+  const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
+  return [
+    ...(mixed.length === 0 ? [] : [words.request.mixed(mixed.join(', '))]),
+    ...(signs.length === 0 ? [] : [words.request.signs(signs.join(', '))]),
+    ...(hasRightToLeft(`${whole}\n${stdin}`) ? [words.request.rightToLeft] : []),
+  ];
+}
+
+/** Where a request is in the hands of the person. */
+export interface Progress {
+  readonly read: ReadRequest | undefined;
+  /** The long texts whose end was not on the screen yet. */
+  readonly unread: readonly string[];
+}
+
+interface RequestCardProps {
+  readonly item: WaitingRequest;
+  readonly mayApprove: boolean;
+  readonly isSelected: boolean;
+  readonly status: { readonly busy: string | undefined; readonly fault: string | undefined };
+  readonly onSelect: (isSelected: boolean) => void;
+  readonly onProgress: (progress: Progress) => void;
+  readonly onApprove: () => void;
+  readonly onDeny: (why: string) => void;
+}
+
+/** One request: all of it, and the decision below. */
+export function RequestCard(props: RequestCardProps) {
+  const { item, mayApprove, isSelected, status, onSelect, onProgress, onApprove, onDeny } = props;
+  const { read, failed } = useRequest(item.session);
+  const [done, setDone] = useState<ReadonlySet<string>>(new Set());
+  const parts = useMemo(() => (read === undefined ? [] : partsOf(read.request)), [read]);
+  const unread = useMemo(
+    () => parts.filter(({ name, text }) => isLong(text) && !done.has(name)).map(({ name }) => name),
+    [parts, done],
+  );
+  // biome-ignore lint/correctness/useExhaustiveDependencies: a new function is no progress.
+  useEffect(() => onProgress({ read, unread }), [read, unread]);
+  const markRead = useCallback((name: string) => setDone((names) => new Set([...names, name])), []);
+  const title = `request-${item.session}`;
+  return (
+    <article class="card" aria-labelledby={title}>
+      <header>
+        <label class="tick">
+          <input
+            type="checkbox"
+            checked={isSelected}
+            aria-label={words.request.select(item.number)}
+            onChange={(event) => onSelect(event.currentTarget.checked)}
+          />
+        </label>
+        <h2 id={title}>{words.request.number(item.number)}</h2>
+        <TimeLeft until={item.expires_at} />
+      </header>
+      {read === undefined ? (
+        <p class="muted">{failed ? words.request.loadFailed : words.loading}</p>
+      ) : (
+        <Body request={read.request} parts={parts} onRead={markRead} />
+      )}
+      <Decision
+        number={item.number}
+        isReady={read !== undefined}
+        unread={unread}
+        mayApprove={mayApprove}
+        status={status}
+        onApprove={onApprove}
+        onDeny={onDeny}
+      />
+    </article>
+  );
+}
+
+const RETRY_MS = 2000;
+
+function useRequest(session: string) {
+  const desk = useDesk();
+  const [read, setRead] = useState<ReadRequest>();
+  const [tries, setTries] = useState(0);
+  // biome-ignore lint/correctness/useExhaustiveDependencies: each try asks once more.
+  useEffect(() => {
+    let isOver = false;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    desk.request(session).then(
+      (value) => !isOver && setRead(value),
+      () => {
+        if (!isOver) timer = setTimeout(() => setTries(tries + 1), RETRY_MS);
+      },
+    );
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, [desk, session, tries]);
+  return { read, failed: tries > 0 };
+}
+
+function TimeLeft({ until }: { until: number }) {
+  const left = until - useNow();
+  return <p class="left">{left < 1000 ? words.request.over : words.request.expires(describeSpan(left))}</p>;
+}
+
+interface BodyProps {
+  readonly request: ApprovalRequest;
+  readonly parts: readonly Part[];
+  readonly onRead: (name: string) => void;
+}
+
+function Body({ request, parts, onRead }: BodyProps) {
+  const { token, profile, address, user, cwd, input, limit_seconds, reason, env, stdin, context } = request;
+  const [first, ...rest] = parts;
+  const block = (one: Part) => <TextBlock key={one.name} {...one} onRead={() => onRead(one.name)} />;
+  const notes = useMemo(() => notesOn(request), [request]);
+  const text = words.request;
+  return (
+    <>
+      {first !== undefined && block(first)}
+      <Notes notes={notes} />
+      <dl class="facts">
+        <Fact name={text.asked}>{visibleLine(reason)}</Fact>
+        <Fact name={text.by}>{`${visibleLine(token)} ${text.from} ${visibleLine(address)}`}</Fact>
+        <Fact name={text.profile}>{visibleLine(profile)}</Fact>
+        <Fact name={text.user}>{visibleLine(user)}</Fact>
+        <Fact name={text.directory}>
+          <code>{visibleLine(cwd)}</code>
+        </Fact>
+        <FileFacts file={request.file} />
+        <Fact name={text.limit}>{text.seconds(limit_seconds)}</Fact>
+        {Object.keys(env).length === 0 && <Fact name={text.variables}>{text.noVariables}</Fact>}
+        {stdin === '' && <Fact name={text.input}>{text.noInput}</Fact>}
+        {context?.brings === '' && <Fact name={text.contextLabel}>{text.contextEmpty(visibleLine(context.name))}</Fact>}
+      </dl>
+      {rest.map(block)}
+      {input !== 'closed' && <p class="note">{text.later}</p>}
+    </>
+  );
+}
+
+function FileFacts({ file }: { file: ApprovalRequest['file'] | undefined }) {
+  if (file === undefined) return null;
+  const text = words.request;
+  const sum = (value: string) => (value === '' ? text.noFile : <code>{value}</code>);
+  return (
+    <>
+      <Fact name={text.file}>
+        <code>{visibleLine(file.path)}</code>
+      </Fact>
+      <Fact name={text.mode}>{visibleLine(file.mode)}</Fact>
+      {file.owner !== '' && <Fact name={text.owner}>{visibleLine(file.owner)}</Fact>}
+      <Fact name={text.before}>{sum(file.before_sha256)}</Fact>
+      <Fact name={text.after}>{sum(file.after_sha256)}</Fact>
+      {file.diff === '' && <Fact name={text.difference}>{text.same}</Fact>}
+    </>
+  );
+}
+
+function Notes({ notes }: { notes: readonly string[] }) {
+  if (notes.length === 0) return null;
+  return (
+    <div class="note">
+      <strong>{words.request.notes}</strong>
+      <ul>
+        {notes.map((note) => (
+          <li key={note}>{note}</li>
+        ))}
+      </ul>
+    </div>
+  );
+}
+
+interface DecisionProps extends Pick<RequestCardProps, 'mayApprove' | 'status' | 'onApprove' | 'onDeny'> {
+  readonly number: number;
+  readonly isReady: boolean;
+  readonly unread: readonly string[];
+}
+
+function Decision({ number, isReady, unread, mayApprove, status, onApprove, onDeny }: DecisionProps) {
+  const [isDenying, setDenying] = useState(false);
+  const { request } = words;
+  const isBusy = status.busy !== undefined;
+  return (
+    <footer>
+      {isReady && mayApprove && unread.length > 0 && <p class="muted">{request.readFirst(unread.join(', '))}</p>}
+      {isBusy && <p role="status">{status.busy}</p>}
+      <Fault text={status.fault} />
+      {isDenying ? (
+        <DenyForm isBusy={isBusy} onDeny={onDeny} onCancel={() => setDenying(false)} />
+      ) : (
+        <div class="actions">
+          <button
+            type="button"
+            class="primary"
+            aria-label={request.approveLabel(number)}
+            disabled={!isReady || !mayApprove || unread.length > 0 || isBusy}
+            onClick={onApprove}
+          >
+            {request.approve}
+          </button>
+          <button
+            type="button"
+            aria-label={request.denyLabel(number)}
+            disabled={!isReady || isBusy}
+            onClick={() => setDenying(true)}
+          >
+            {request.deny}
+          </button>
+        </div>
+      )}
+    </footer>
+  );
+}
+
+const MAX_REASON_CHARS = 500;
+
+interface DenyFormProps {
+  readonly isBusy: boolean;
+  readonly onDeny: (why: string) => void;
+  readonly onCancel: () => void;
+}
+
+/** Asks for a reason, and denies. */
+export function DenyForm({ isBusy, onDeny, onCancel }: DenyFormProps) {
+  const [why, setWhy] = useState('');
+  const field = useRef<HTMLInputElement>(null);
+  useEffect(() => field.current?.focus(), []);
+  return (
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        onDeny(why.trim());
+      }}
+    >
+      <label>
+        {words.request.why}
+        <input
+          type="text"
+          value={why}
+          maxLength={MAX_REASON_CHARS}
+          ref={field}
+          onInput={(event) => setWhy(event.currentTarget.value)}
+        />
+      </label>
+      <div class="actions">
+        <button type="submit" class="danger" disabled={isBusy}>
+          {words.request.denyNow}
+        </button>
+        <button type="button" class="quiet" onClick={onCancel}>
+          {words.cancel}
+        </button>
+      </div>
+    </form>
+  );
+}

@@ -1,0 +1,156 @@
+import { startAuthentication, startRegistration } from '@simplewebauthn/browser';
+import {
+  base64url,
+  canonical,
+  challengeOf,
+  fingerprintOf,
+  fromBase64url,
+  hex,
+  isSigned,
+  linkChallenge,
+  newOrder,
+  type Order,
+  type OrderResult,
+  sha256,
+} from '../order.ts';
+import type { Hello, Person } from '../shown.ts';
+import { describeFailure, keepBearer, post } from './api.ts';
+import { words } from './words.ts';
+
+type WithoutBase<One> = One extends Order ? Omit<One, 'id' | 'at' | 'nonce'> : never;
+/** What is ordered, without what every order begins with. */
+export type Wish = WithoutBase<Order>;
+
+const ASSERTION_MS = 100_000;
+/** WebAuthn's names of Ed25519, ES256 and RS256. */
+const ALGORITHMS = [-8, -7, -257] as const;
+
+/** Whether the person or the device said no to a passkey. */
+export function isCancelled(error: unknown): boolean {
+  return error instanceof Error && ['NotAllowedError', 'AbortError'].includes(error.name);
+}
+
+let rpId: Promise<string> | undefined;
+
+function hello(): Promise<Hello> {
+  const asked = post<Hello>('hello');
+  rpId = asked.then(({ rp_id }) => rp_id);
+  rpId.catch(() => {
+    rpId = undefined;
+  });
+  return asked;
+}
+
+function assertion(challenge: string, rp_id: string) {
+  return startAuthentication({
+    optionsJSON: { challenge, rpId: rp_id, userVerification: 'required', timeout: ASSERTION_MS },
+  });
+}
+
+/** Signs in with a passkey. Throws; see `isCancelled`. */
+export async function signIn(): Promise<void> {
+  const { challenge, rp_id } = await hello();
+  const { bearer } = await post<{ bearer: string }>('sign-in', { assertion: await assertion(challenge, rp_id) });
+  keepBearer(bearer);
+}
+
+/**
+ * Sends an order, signed by a passkey where it widens what may happen. Undefined when it was done, otherwise why not, for a
+ * person. `now` is the time of the server.
+ */
+export async function order(wish: Wish, now: number): Promise<string | undefined> {
+  const whole = { ...newOrder(now), ...wish } as Order;
+  try {
+    const signature = isSigned(whole)
+      ? { assertion: await assertion(await challengeOf(whole), await (rpId ?? hello().then(({ rp_id }) => rp_id))) }
+      : {};
+    const { state, why = '' } = await post<OrderResult>('order', { order: whole, ...signature });
+    if (state === 'done') return undefined;
+    return state === 'refused' ? words.result.refused(why) : words.result.unknown;
+  } catch (error) {
+    return isCancelled(error) ? words.request.cancelled : describeFailure(error);
+  }
+}
+
+/** The id and the secret of a link's fragment; undefined when it is no whole link. */
+export interface LinkSecret {
+  readonly id: string;
+  readonly secret: string;
+}
+
+/** What the page shows while root's terminal decides on a link. */
+export interface Linking {
+  readonly name: string;
+  readonly fingerprint: string | undefined;
+  /** Asks the console what became of it. */
+  readonly ask: () => Promise<{ state: 'open' | 'pinned' | 'refused' | 'over'; why?: string }>;
+  /** Of a session without a passkey. */
+  readonly bearer: string | undefined;
+}
+
+/** Makes a passkey for a link. Throws; see `isCancelled`. */
+export async function makePasskey({ id, secret }: LinkSecret, name: string): Promise<Linking> {
+  const { rp_id } = await hello();
+  const registration = await startRegistration({
+    optionsJSON: {
+      challenge: await linkChallenge(secret),
+      rp: { id: rp_id, name: words.brand },
+      user: { id: base64url(crypto.getRandomValues(new Uint8Array(16))), name, displayName: name },
+      pubKeyCredParams: ALGORITHMS.map((alg) => ({ alg, type: 'public-key' as const })),
+      authenticatorSelection: { residentKey: 'required', requireResidentKey: true, userVerification: 'required' },
+      attestation: 'none',
+    },
+  });
+  const data = registration.response.authenticatorData;
+  const fingerprint = data === undefined ? undefined : await fingerprintOf(publicKeyOf(fromBase64url(data)));
+  return { name, fingerprint, bearer: undefined, ask: await asker(secret, { link: id, name, registration }) };
+}
+
+/** Asks for a session without a passkey. */
+export async function askForSession({ id, secret }: LinkSecret, name: string): Promise<Linking> {
+  const bearer = base64url(crypto.getRandomValues(new Uint8Array(32)));
+  const bearer_sha256 = hex(await sha256(bearer));
+  return { name, fingerprint: undefined, bearer, ask: await asker(secret, { link: id, name, bearer_sha256 }) };
+}
+
+async function asker(secret: string, body: Readonly<Record<string, unknown>>): Promise<Linking['ask']> {
+  const utf8 = new TextEncoder();
+  const algorithm = { name: 'HMAC', hash: 'SHA-256' };
+  const key = await crypto.subtle.importKey('raw', utf8.encode(secret), algorithm, false, ['sign']);
+  const mac = base64url(new Uint8Array(await crypto.subtle.sign('HMAC', key, utf8.encode(canonical(body)))));
+  return () => post('link', { ...body, mac });
+}
+
+export function whoAmI(): Promise<Person> {
+  return post<Person>('me');
+}
+
+/** Of the data that an authenticator signs: hash of the RP id, flags, counter, AAGUID, length of the credential's id. */
+const LENGTH_AT = 32 + 1 + 4 + 16;
+
+/** The COSE key in an authenticator's data; extensions may come behind it. */
+function publicKeyOf(data: Uint8Array): Uint8Array {
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  const start = LENGTH_AT + 2 + view.getUint16(LENGTH_AT);
+  return data.slice(start, endOfItem(view, start));
+}
+
+/** Where an item of CBOR ends: a number, a string, a list or a map, which is all that a key has. */
+function endOfItem(view: DataView, start: number): number {
+  const first = view.getUint8(start);
+  const short = first & 31;
+  const [count, next] =
+    short < 24
+      ? [short, start + 1]
+      : short === 24
+        ? [view.getUint8(start + 1), start + 2]
+        : short === 25
+          ? [view.getUint16(start + 1), start + 3]
+          : [view.getUint32(start + 1), start + 5];
+  const major = first >> 5;
+  if (major < 2 || major > 5) return next;
+  if (major < 4) return next + count;
+  let end = next;
+  for (let items = major === 4 ? count : 2 * count; items > 0; items--) end = endOfItem(view, end);
+  return end;
+}

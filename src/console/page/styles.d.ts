@@ -1,0 +1,2 @@
+/** A style sheet goes to the bundler. */
+declare module '*.css';

@@ -1,0 +1,97 @@
+/** What the console answers the page: see `../README.md`. */
+export interface WaitingRequest {
+  readonly session: string;
+  readonly number: number;
+  readonly asked_at: number;
+  readonly expires_at: number;
+  readonly token: string;
+  readonly address: string;
+  readonly profile: string;
+  readonly cmd: string;
+  readonly chars: number;
+  readonly kind: 'command' | 'file';
+  readonly reason: string;
+}
+
+export interface RunningCommand {
+  readonly session: string;
+  readonly token: string;
+  readonly cmd: string;
+  readonly started_at: number;
+  readonly terminal: boolean;
+  readonly background: boolean;
+  readonly cpu_ms: number | null;
+  readonly memory_bytes: number | null;
+  readonly stdout_bytes: number;
+  readonly stderr_bytes: number;
+  readonly status: string;
+}
+
+export interface EndedCommand {
+  readonly session: string;
+  readonly token: string;
+  readonly cmd: string;
+  readonly status: string;
+  readonly exit_code: number | null;
+  readonly ended_at: number;
+  readonly duration_ms: number;
+}
+
+export interface State {
+  readonly host: string;
+  readonly version: string;
+  readonly now: number;
+  readonly user: string;
+  readonly root_full: boolean;
+  readonly development: boolean;
+  readonly frozen: null | {
+    readonly since: number;
+    readonly by: string;
+    readonly reason: string;
+    readonly by_signals: boolean;
+  };
+  readonly waiting: readonly WaitingRequest[];
+  readonly running: readonly RunningCommand[];
+  readonly ended: readonly EndedCommand[];
+}
+
+export type Stream = 'stdout' | 'stderr';
+
+export interface Piece {
+  readonly session: string;
+  readonly stream: Stream;
+  readonly from: number;
+  readonly base64: string;
+  readonly size: number;
+}
+
+export interface Watched {
+  readonly version: number;
+  readonly state?: State;
+  readonly pieces: readonly Piece[];
+  readonly ended: readonly string[];
+}
+
+export interface Client {
+  readonly name: string;
+  readonly kind: 'token' | 'grant';
+  readonly made: string;
+  readonly profile: string;
+  readonly expires_at: number | null;
+  readonly last_used_at: number | null;
+  readonly addresses: readonly string[];
+  readonly client: string | null;
+  readonly revocable: boolean;
+}
+
+export interface Person {
+  readonly name: string;
+  readonly until: number;
+  readonly passkey: boolean;
+}
+
+export interface Hello {
+  readonly rp_id: string;
+  readonly now: number;
+  readonly challenge: string;
+}
