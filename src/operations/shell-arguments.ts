@@ -41,14 +41,18 @@ export function shellArguments(limits: OperationLimits) {
     dialog: Type.Optional(
       Type.Array(
         Type.Object({
-          expect: Type.String({ minLength: 1, maxLength: MAX_PATTERN_CHARS, description: 'A regular expression.' }),
+          expect: Type.String({
+            minLength: 1,
+            maxLength: MAX_PATTERN_CHARS,
+            description: 'A regular expression; may span lines.',
+          }),
           send: Type.String({ maxLength: MAX_SEND_CHARS, description: 'With its newline.' }),
         }),
         {
           minItems: 1,
           maxItems: MAX_DIALOG_STEPS,
           description:
-            'With pty or interactive, where you know the questions: waits for each expect, then types its send.',
+            'With pty or interactive, where you know the questions: waits for each expect, then types its send. If one does not come, nothing more is typed and the program waits.',
         },
       ),
     ),

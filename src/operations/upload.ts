@@ -71,7 +71,7 @@ const uploadArguments = Type.Object({
   }),
   mode: Type.String({
     default: NEW_MODE.toString(8),
-    description: 'Of a new file.',
+    description: 'Of a new file; a replaced one keeps its own.',
   }),
   file: Type.Optional(
     Type.Object(
