@@ -2,8 +2,16 @@ import { chmodSync, cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSy
 import { tmpdir } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { pageFiles } from '../src/console/page-files.ts';
 import { INVENTORY } from '../src/install/inventory.ts';
-import { BINARY_ACCESS, DEFAULT_USER, LOOK_COMMENT, PATHS } from '../src/install/layout.ts';
+import {
+  BINARY_ACCESS,
+  CONSOLE_USER,
+  DEFAULT_USER,
+  LOOK_COMMENT,
+  PACKAGED_PAGE,
+  PATHS,
+} from '../src/install/layout.ts';
 import { fill } from '../src/install/plan.ts';
 import { LOOK_USER } from '../src/lib/look-user.ts';
 
@@ -70,6 +78,7 @@ function fillTree(tree: string, binary: string, version: string): void {
   put('usr/share/bash-completion/completions/agent3', template('completion/agent3.bash'));
   put('usr/share/zsh/vendor-completions/_agent3', template('completion/agent3.zsh'));
   put('usr/share/fish/vendor_completions.d/agent3.fish', template('completion/agent3.fish'));
+  for (const [name, { bytes }] of Object.entries(pageFiles())) put(`${PACKAGED_PAGE.slice(1)}/${name}`, bytes);
   put('usr/share/lintian/overrides/agent3', template('debian/lintian-overrides'));
   put('DEBIAN/conffiles', '/etc/logrotate.d/agent3\n');
   for (const script of ['postinst', 'prerm', 'postrm']) put(`DEBIAN/${script}`, maintainerScript(script), 0o755);
@@ -87,6 +96,8 @@ function maintainerScript(name: string): string {
     USER: DEFAULT_USER,
     LOOK_USER,
     LOOK_COMMENT,
+    CONSOLE_USER,
+    CONSOLE: PATHS.console,
   });
 }
 
@@ -103,7 +114,7 @@ export function purgedPaths(): string[] {
 /** The names of the units that the package brings. */
 function shippedUnits(): string[] {
   const shipped = INVENTORY.filter((entry) => entry.shipped === true).map(({ name }) => basename(name));
-  return shipped.filter((name) => /\.(service|timer|slice)$/.test(name));
+  return shipped.filter((name) => /\.(service|timer|slice|socket|path)$/.test(name));
 }
 
 function template(name: string): string {

@@ -3,6 +3,14 @@ declare module '*.service' {
   const text: string;
   export default text;
 }
+declare module '*.socket' {
+  const text: string;
+  export default text;
+}
+declare module '*.path' {
+  const text: string;
+  export default text;
+}
 declare module '*.timer' {
   const text: string;
   export default text;

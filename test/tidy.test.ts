@@ -45,7 +45,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   connect: ['http', 'audit', 'access', 'lib'],
   client: ['lib'],
   console: ['commands', 'audit', 'access', 'process', 'sessions', 'linux', 'settings', 'lib'],
-  install: ['access', 'audit', 'sandbox', 'process', 'linux', 'settings', 'lib', 'version', 'ops'],
+  install: ['console', 'access', 'audit', 'sandbox', 'process', 'linux', 'settings', 'lib', 'version', 'ops'],
   server: [
     ...[
       'http',
@@ -95,7 +95,6 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@simplewebauthn/browser': ['console'],
   '@xterm/xterm': ['console'],
   preact: ['console'],
-  'reflect-metadata': ['console'],
   cron: ['server'],
   'prom-client': ['http'],
   'eventsource-parser': ['client'],

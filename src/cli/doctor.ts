@@ -2,6 +2,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { isGrant } from '../access/grant.ts';
 import { readTokens } from '../access/token-file.ts';
+import { consoleFinding } from '../install/doctor/console.ts';
 import { approvalsFinding, auditFinding, lookFinding, profilesFinding } from '../install/doctor/control.ts';
 import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
 import {
@@ -86,6 +87,7 @@ function checksOf(manifest: Manifest, text: string): Check[] {
     ['profiles', () => profilesFinding(values['AGENT3_PROFILE'] || 'full', user)],
     ['look', () => lookFinding(user)],
     ['approvals', () => approvalsFinding(user)],
+    ['console', () => consoleFinding(manifest)],
     ['audit', auditFinding],
     ['logrotate', logrotateFinding],
     ['watchdog', () => watchdogFinding(manifest)],

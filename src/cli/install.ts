@@ -24,6 +24,13 @@ export function defineInstall(command: Command): void {
     .option('--no-domain', 'take the name out of Caddy again')
     .option('--watchdog', 'a check every 5 minutes, also where it was left out before')
     .option('--no-watchdog', 'no check every 5 minutes, also after an upgrade')
+    .option('--console', "the owner's console, also where it was left out before")
+    .option('--no-console', 'without it, also after an upgrade')
+    .option(
+      '--console-domain <name>',
+      'the console under a name of its own, through Caddy (default: port 8443 of --domain)',
+    )
+    .option('--no-console-domain', 'take that name out of Caddy again')
     .option('--look-logs', 'let every command of an agent with a user of its own read the logs of this machine')
     .option('--no-look-logs', 'end that')
     .option('--no-start', 'put everything in place, and start nothing')

@@ -7,33 +7,41 @@ import { PATHS } from './layout.ts';
 import { InstallFault, readText, unitIs } from './machine.ts';
 import { fill } from './plan.ts';
 
+type SitePath = typeof PATHS.caddySite | typeof PATHS.consoleSite;
+
 /** Proxies that are believed once Caddy stands in front. */
 export const LOOPBACK_PROXIES = '127.0.0.1,::1';
 
-const IMPORT_LINE = `import ${PATHS.caddySite}`;
+const importLine = (site: SitePath): string => `import ${site}`;
+
+const ACCESS = { mode: 0o644 } as const;
 
 /** A host name as Caddy takes it for a site. */
 const DOMAIN = /^(?=.{1,253}$)[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)+$/i;
 
 /** Throws `InstallFault` when the domain is none, or Caddy is not there. */
-export function requireCaddy(domain: string): void {
+export function requireCaddy(domain: string, option: '--domain' | '--console-domain'): void {
   if (!DOMAIN.test(domain)) {
-    throw new InstallFault(`${JSON.stringify(domain)} is no host name; --domain takes one such as agent.example.org`);
+    throw new InstallFault(`${JSON.stringify(domain)} is no host name; ${option} takes one such as agent.example.org`);
   }
   if (runCommand(['caddy', 'version']).code === 0 && existsSync(PATHS.caddyfile)) return;
   throw new InstallFault(
-    `Caddy is not installed, and --domain needs it. Two commands:\n  apt-get install caddy\n  agent3 install --domain ${domain}`,
+    `Caddy is not installed, and ${option} needs it. Two commands:\n  apt-get install caddy\n  agent3 install ${option} ${domain}`,
   );
 }
 
-/** Puts the site into Caddy's configuration, checked by Caddy itself, and has Caddy take it. */
+/** Puts the site of the agent into Caddy's configuration. */
 export function addSite(changes: Changes, domain: string, upstream: string): void {
   const before = changes.count;
-  const access = { mode: 0o644 };
-  changes.file(PATHS.caddySite, fill(caddySite, { DOMAIN: domain, UPSTREAM: upstream }), access);
-  const caddyfile = readText(changes.at(PATHS.caddyfile)) ?? '';
-  if (!hasImport(caddyfile)) {
-    changes.file(PATHS.caddyfile, `${caddyfile.trimEnd()}\n\n${IMPORT_LINE}\n`, access);
+  changes.file(PATHS.caddySite, fill(caddySite, { DOMAIN: domain, UPSTREAM: upstream }), ACCESS);
+  importSite(changes, PATHS.caddySite, before);
+}
+
+/** Has Caddy take a site that is there, checked by Caddy itself, where something has changed since `before`. */
+export function importSite(changes: Changes, site: SitePath, before = changes.count): void {
+  if (!isImported(changes, site)) {
+    const caddyfile = readText(changes.at(PATHS.caddyfile)) ?? '';
+    changes.file(PATHS.caddyfile, `${caddyfile.trimEnd()}\n\n${importLine(site)}\n`, ACCESS);
   }
   if (changes.count === before) return;
   changes.command(['caddy', 'validate', '--adapter', 'caddyfile', '--config', PATHS.caddyfile]);
@@ -52,24 +60,26 @@ export async function siteAnswers(domain: string): Promise<boolean> {
   return 'version' in (await askHealth('https://127.0.0.1', init));
 }
 
-/** Takes the site out of Caddy's configuration again. */
-export function removeSite(changes: Changes): void {
+/** Takes a site out of Caddy's configuration again. */
+export function removeSite(changes: Changes, site: SitePath): void {
   const caddyfile = readText(changes.at(PATHS.caddyfile));
-  const site = readText(changes.at(PATHS.caddySite));
-  if (caddyfile !== undefined && hasImport(caddyfile)) {
-    const without = caddyfile.replace(new RegExp(`\\n*^${IMPORT_LINE.replaceAll('.', '\\.')}$\\n?`, 'm'), '\n');
-    changes.file(PATHS.caddyfile, without, { mode: 0o644 });
+  if (caddyfile !== undefined && isImported(changes, site)) {
+    const without = caddyfile.replace(new RegExp(`\\n*^${importLine(site).replaceAll('.', '\\.')}$\\n?`, 'm'), '\n');
+    changes.file(PATHS.caddyfile, without, ACCESS);
   }
-  if (site === undefined) return;
-  changes.remove(PATHS.caddySite);
+  if (readText(changes.at(site)) === undefined) return;
+  changes.remove(site);
   if (!changes.dryRun) reloadCaddy();
 }
 
-function hasImport(caddyfile: string): boolean {
-  return caddyfile.split('\n').some((line) => line.trim() === IMPORT_LINE);
+/** Whether Caddy reads a site. */
+export function isImported(changes: Changes, site: SitePath): boolean {
+  const caddyfile = readText(changes.at(PATHS.caddyfile)) ?? '';
+  return caddyfile.split('\n').some((line) => line.trim() === importLine(site));
 }
 
-function reloadCaddy(): void {
+/** Has a Caddy that runs read its configuration again. */
+export function reloadCaddy(): void {
   if (unitIs('active', 'caddy.service')) {
     // One that cannot be reloaded, or is not installed any more, is no reason to stop half way.
     runCommand(['systemctl', 'reload', 'caddy.service']);

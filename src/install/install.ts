@@ -1,4 +1,5 @@
 import { existsSync, readdirSync, statSync } from 'node:fs';
+import { basename, dirname } from 'node:path';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { hasSealedLines } from '../audit/resume.ts';
@@ -8,8 +9,21 @@ import { hideSecretSettings } from '../settings/config.ts';
 import { version } from '../version.ts';
 import { addSite, removeSite, siteAnswers, siteLeadsTo } from './caddy.ts';
 import type { Changes } from './changes.ts';
+import { leaveConsole, publishConsole, putConsoleSettings, putPage, startConsole } from './console.ts';
 import type { Manifest } from './installed.ts';
-import { BINARY, BINARY_ACCESS, BUS, COMMANDS, PATHS, SERVICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { additions, hasConsole, hasConsoleSite } from './inventory.ts';
+import {
+  BINARY,
+  BINARY_ACCESS,
+  BUS,
+  COMMANDS,
+  CONSOLE_UNITS,
+  CONSOLE_USER,
+  PATHS,
+  SERVICE,
+  WATCHDOG_SERVICE,
+  WATCHDOG_TIMER,
+} from './layout.ts';
 import { InstallFault, takeLock, unitIs } from './machine.ts';
 import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, writeFiles } from './plan.ts';
 import { runsOldExecutable, type Service, serviceState, versionOn, whyNot } from './service.ts';
@@ -77,33 +91,40 @@ function put(situation: Situation): Manifest {
   const lookLogs = makeUsers(situation);
   const home = homeNow(changes);
   for (const { path, access } of plannedDirectories(input)) {
-    changes.directory(path, staged ? { mode: access.mode } : access);
+    // What is the console's is made when the image boots: inside of a directory of another user, nothing can be handed over.
+    if (!staged) changes.directory(path, access);
+    else if (access.owner !== CONSOLE_USER) changes.directory(path, { mode: access.mode });
   }
   if (original === undefined) renewRestore(changes);
   else saveOriginal(situation, original);
-  if (options.domain === false && manifest?.domain) removeSite(changes);
+  if (options.domain === false && manifest?.domain) removeSite(changes, PATHS.caddySite);
+  if (hasConsoleSite(manifest ?? {}) && !hasConsoleSite(input)) removeSite(changes, PATHS.consoleSite);
   if (options.packaged) changes.remove(BINARY);
   else changes.executable(BINARY, options.binary, BINARY_ACCESS);
   if (!staged) handOver(changes, input, home, manifest);
+  const page = hasConsole(input) && !options.packaged ? putPage(changes) : {};
   const { sums, kept } = writeFiles(files, original === undefined ? manifest : undefined, changes);
   for (const path of kept) notes.push(`kept as you changed it: ${path}`);
   if (manifest?.watchdog === 'timer' && input.watchdog !== 'timer' && !staged) {
     // As long as its file is there.
     changes.command(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER]);
   }
-  const current = new Set(files.map(({ path }) => path));
+  if (hasConsole(manifest ?? {}) && !hasConsole(input) && !staged) leaveConsole(changes);
+  const current = new Set([...files.map(({ path }) => path), ...Object.keys(page)]);
   for (const path of Object.keys(manifest?.files ?? {})) if (!current.has(path)) changes.remove(path);
   keepRecordOfLostKey(situation);
   changes.file(PATHS.settings, settings.text, { mode: 0o600 }, hideSecretSettings(settings.text));
+  if (hasConsole(input)) putConsoleSettings(situation);
   if (staged) enableStaged(changes, input);
   const next: Manifest = {
     version,
-    files: sums,
+    files: { ...sums, ...page },
     user: input.user,
     watchdog: input.watchdog,
     domain: input.domain,
     oldLogs: [...input.oldLogs],
     packaged: options.packaged,
+    console: input.console ?? null,
     ...(lookLogs !== undefined && { lookLogs }),
   };
   changes.file(PATHS.manifest, `${JSON.stringify(next, null, 2)}\n`, { mode: 0o644 });
@@ -127,11 +148,8 @@ function refuseForeignExecutable({ options, changes, manifest }: Situation): voi
   throw new InstallFault(`${BINARY} is there and is no Agent3; move it away, then run the installer again`);
 }
 
-function enableStaged(changes: Changes, { watchdog }: PlanInput): void {
-  changes.link(`/etc/systemd/system/multi-user.target.wants/${SERVICE}`, PATHS.unit);
-  if (watchdog === 'timer') {
-    changes.link(`/etc/systemd/system/timers.target.wants/${WATCHDOG_TIMER}`, PATHS.watchdogTimer);
-  }
+function enableStaged(changes: Changes, input: PlanInput): void {
+  for (const { name } of additions(input, 'link')) changes.link(name, `${dirname(PATHS.unit)}/${basename(name)}`);
 }
 
 /** Enables and starts what was put in place; true when the agent runs. A dry run tells the same steps. */
@@ -152,6 +170,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
     );
   }
   setWatchdog(situation);
+  startConsole(situation, changed);
   if (!options.start) return wasActive;
   if (changed || !wasActive || runsOldExecutable(before)) {
     if (wasActive) await letCommandsEnd(situation);
@@ -168,6 +187,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
     changes.command(['systemctl', 'start', '--no-block', WATCHDOG_SERVICE]);
   }
   if (input.domain !== null) await publish(situation, input.domain, origin);
+  await publishConsole(situation);
   return true;
 }
 
@@ -221,6 +241,7 @@ async function goBack(wasActive: boolean, situation: Situation): Promise<void> {
   runCommand(['systemctl', 'daemon-reload']);
   if (!wasActive) return void runCommand(['systemctl', 'stop', SERVICE]);
   runCommand(['systemctl', 'restart', SERVICE]);
+  if (hasConsole(situation.manifest ?? {})) runCommand(['systemctl', 'start', ...CONSOLE_UNITS]);
   if (situation.original !== undefined) return;
   const { origin } = addressOf(situation.settings.values);
   await waitFor(() => versionOn(origin), HEALTH_SECONDS, LOOK_MS);

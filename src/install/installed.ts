@@ -16,6 +16,8 @@ const manifestSchema = Type.Object({
   packaged: Type.Boolean(),
   /** Groups of the logs that the agent's user was put into (`--look-logs`); without it: into none. */
   lookLogs: Type.Optional(Type.Array(Type.String())),
+  /** The URL of the owner's console; null: left out. Without it: from before there was one. */
+  console: Type.Optional(Type.Union([Type.String(), Type.Null()])),
 });
 
 export type Manifest = Static<typeof manifestSchema>;
@@ -66,6 +68,16 @@ function findLine(lines: readonly string[], pattern: RegExp): number | undefined
 export function installedSettings(): Readonly<Record<string, string | undefined>> {
   try {
     return parseEnvFile(readFileSync(PATHS.settings, 'utf8'));
+  } catch {
+    // Not installed, or not root.
+    return {};
+  }
+}
+
+/** The settings of the installed console, its key among them; none where it is not installed, or only root may read them. */
+export function installedConsoleSettings(): Readonly<Record<string, string | undefined>> {
+  try {
+    return parseEnvFile(readFileSync(PATHS.consoleSettings, 'utf8'));
   } catch {
     // Not installed, or not root.
     return {};

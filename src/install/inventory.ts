@@ -1,7 +1,17 @@
+import { dirname } from 'node:path';
 import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Access } from './changes.ts';
 import type { Manifest } from './installed.ts';
-import { BINARY, DEFAULT_USER, PACKAGED_BINARY, PATHS, SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import {
+  BINARY,
+  CONSOLE_UNITS,
+  CONSOLE_USER,
+  DEFAULT_USER,
+  PACKAGED_BINARY,
+  PATHS,
+  SERVICE,
+  WATCHDOG_TIMER,
+} from './layout.ts';
 
 /** What decides whether an entry is on a server. */
 export interface Shape {
@@ -10,6 +20,18 @@ export interface Shape {
   readonly packaged: boolean;
   readonly staged: boolean;
   readonly domain: string | null;
+  /** The URL of the owner's console; null: left out, undefined: from before there was one. */
+  readonly console?: string | null | undefined;
+}
+
+/** Whether the owner's console is a part of it. */
+export function hasConsole({ console }: Pick<Shape, 'console'>): boolean {
+  return typeof console === 'string';
+}
+
+/** Whether Caddy serves the console. */
+export function hasConsoleSite({ console }: Pick<Shape, 'console'>): boolean {
+  return console?.startsWith('https://') === true;
 }
 
 /** Who owns a directory: the user of the agent and its group are known at the installation. */
@@ -43,12 +65,37 @@ const image = { when: '`--root DIR`', isThere: ({ staged }: Shape) => staged };
 const domain = { when: '`--domain NAME`', isThere: (shape: Shape) => shape.domain !== null };
 const packaged = { when: 'the package', isThere: (shape: Shape) => shape.packaged };
 const bundled = { when: 'the bundle', isThere: (shape: Shape) => !shape.packaged };
+const console = { when: 'but with `--no-console`', isThere: hasConsole };
+const consoleSite = { when: 'a console with `--domain` or `--console-domain`', isThere: hasConsoleSite };
+const bundledPage = {
+  when: 'the bundle, with the console',
+  isThere: (shape: Shape) => hasConsole(shape) && !shape.packaged,
+};
 const later = { isThere: () => false };
 const ofAgent = (mode: number) => ({ access: ({ user, group }: Owner): Access => ({ mode, owner: user, group }) });
 
 const open = (): Access => ({ mode: 0o755 });
 /** Root writes, the agent reads. */
 const rootWrites = ({ group }: Owner): Access => ({ mode: 0o750, owner: 'root', group });
+
+const CONSOLE_DIRECTORIES = (
+  [
+    [PATHS.console, 0o750, 'what the console keeps'],
+    [PATHS.orders, 0o2750, 'orders for the agent'],
+    [PATHS.rootOrders, 0o2750, 'orders for root'],
+    [PATHS.links, 0o2750, 'what a phone answered to a link'],
+  ] as const
+).map(
+  // What is made in them has the group of the agent, which the console is not in.
+  ([name, mode, what]): Addition => ({
+    kind: 'directory',
+    name,
+    what,
+    goes: 'purge',
+    access: ({ group }) => ({ mode, owner: CONSOLE_USER, group }),
+    ...console,
+  }),
+);
 
 /** All that is added to a server: installer, `doctor`, removal, Debian package and README go by this table. */
 export const INVENTORY: readonly Addition[] = [
@@ -60,6 +107,7 @@ export const INVENTORY: readonly Addition[] = [
     goes: 'purge',
     ...rootAgent,
   },
+  { kind: 'user', name: CONSOLE_USER, what: "the user of the owner's console", goes: 'purge', ...console },
   {
     kind: 'membership',
     name: DEFAULT_USER,
@@ -98,6 +146,21 @@ export const INVENTORY: readonly Addition[] = [
     access: rootWrites,
   },
   {
+    kind: 'written',
+    name: PATHS.consoleSettings,
+    what: "key and URL of the console, root's alone",
+    goes: 'purge',
+    ...console,
+  },
+  {
+    kind: 'written',
+    name: PATHS.passkeys,
+    what: "the owner's passkeys",
+    goes: 'purge',
+    when: '`agent3 console link`',
+    ...later,
+  },
+  {
     kind: 'directory',
     name: PATHS.newFiles,
     what: 'new versions of files that you changed',
@@ -115,6 +178,15 @@ export const INVENTORY: readonly Addition[] = [
   },
   { kind: 'directory', name: PATHS.home, what: 'home of the user `agent3`', goes: 'purge', ...ofAgent(0o750) },
   { kind: 'directory', name: PATHS.sessions, what: 'sessions', goes: 'purge', ...ofAgent(0o700) },
+  ...CONSOLE_DIRECTORIES,
+  {
+    kind: 'directory',
+    name: dirname(PATHS.page),
+    what: 'the page of the console, below it',
+    access: open,
+    ...bundledPage,
+  },
+  { kind: 'directory', name: PATHS.page, what: 'the page of the console', access: open, ...bundledPage },
   // Not the service's own: root writes there too, and must not be led elsewhere by a link.
   { kind: 'directory', name: PATHS.logs, what: 'logs', goes: 'purge', access: rootWrites },
   {
@@ -176,12 +248,41 @@ export const INVENTORY: readonly Addition[] = [
     what: 'starts the timer at boot',
     ...timer,
   },
+  { kind: 'file', name: PATHS.consoleAgentDropIn, what: 'the agent obeys the console', ...console },
+  { kind: 'file', name: PATHS.consoleSocketUnit, what: 'the way to the console', shipped: true, ...console },
+  { kind: 'directory', name: PATHS.consoleSocketDropIns, what: 'its drop-ins', ...consoleSite },
+  { kind: 'file', name: PATHS.consoleSocketDropIn, what: 'the group of Caddy', ...consoleSite },
+  { kind: 'file', name: PATHS.consoleSite, what: 'the site of the console', ...consoleSite },
+  { kind: 'file', name: PATHS.consoleProxyUnit, what: 'leads from socket to console', shipped: true, ...console },
+  { kind: 'file', name: PATHS.consoleUnit, what: 'the console, while somebody uses it', shipped: true, ...console },
+  { kind: 'file', name: PATHS.obeyPathUnit, what: 'sees orders for root', shipped: true, ...console },
+  { kind: 'file', name: PATHS.obeyUnit, what: 'root obeys them', shipped: true, ...console },
+  {
+    kind: 'link',
+    name: `/etc/systemd/system/sockets.target.wants/${CONSOLE_UNITS[0]}`,
+    what: 'the socket at boot',
+    ...console,
+  },
+  {
+    kind: 'link',
+    name: `/etc/systemd/system/paths.target.wants/${CONSOLE_UNITS[1]}`,
+    what: 'the orders at boot',
+    ...console,
+  },
   { kind: 'file', name: PATHS.busPolicy, what: 'what `look` may say on the system bus: it only asks', ...rootAgent },
   { kind: 'file', name: PATHS.logrotate, what: 'rotation', shipped: true },
   { kind: 'file', name: PATHS.sysusers, what: 'has the users made at the first boot', ...image },
   { kind: 'file', name: PATHS.tmpfiles, what: 'has the directories made at the first boot', ...image },
   { kind: 'written', name: PATHS.caddySite, what: 'the site', ...domain },
   { kind: 'line', name: PATHS.caddyfile, what: 'your own file: one `import` line', ...domain },
+  {
+    kind: 'state',
+    name: PATHS.agentSocketDirectory,
+    what: 'where the agent shows its state; gone after a boot',
+    ...console,
+  },
+  { kind: 'state', name: PATHS.consoleSocket, what: 'where Caddy reaches the console; gone after a boot', ...console },
+  { kind: 'state', name: PATHS.answers, what: "root's answers; gone after a boot", ...console },
   { kind: 'state', name: PATHS.watchdogState, what: 'what the watchdog remembers; gone after a boot' },
   { kind: 'state', name: PATHS.views, what: 'what sandboxes see; gone after a boot', ...rootAgent },
   { kind: 'state', name: PATHS.lock, what: 'one installer at a time; gone after a boot' },

@@ -37,6 +37,29 @@ export const PATHS = {
   /** Held by the installer that is at work. */
   lock: '/run/agent3-install.lock',
   busPolicy: LOOK_POLICY,
+  /** The key that agent and console share, and the console's URL. */
+  consoleSettings: '/etc/agent3/console.env',
+  passkeys: '/etc/agent3/passkeys.json',
+  /** Where the console leaves orders. */
+  console: '/var/lib/agent3-console',
+  orders: '/var/lib/agent3-console/orders',
+  rootOrders: '/var/lib/agent3-console/root-orders',
+  links: '/var/lib/agent3-console/links',
+  consoleAgentDropIn: '/etc/systemd/system/agent3.service.d/30-console.conf',
+  consoleSocketUnit: '/etc/systemd/system/agent3-console.socket',
+  consoleSocketDropIns: '/etc/systemd/system/agent3-console.socket.d',
+  consoleSocketDropIn: '/etc/systemd/system/agent3-console.socket.d/10-caddy.conf',
+  consoleProxyUnit: '/etc/systemd/system/agent3-console-proxy.service',
+  consoleUnit: '/etc/systemd/system/agent3-console.service',
+  obeyPathUnit: '/etc/systemd/system/agent3-console-obey.path',
+  obeyUnit: '/etc/systemd/system/agent3-console-obey.service',
+  agentSocketDirectory: '/run/agent3',
+  consoleSocket: '/run/agent3-console.sock',
+  /** Root's answers to orders and links. */
+  answers: '/run/agent3-orders',
+  consoleSite: '/etc/caddy/agent3-console.caddy',
+  /** The console's page. */
+  page: '/usr/local/share/agent3/console',
   logrotate: '/etc/logrotate.d/agent3',
   caddySite: '/etc/caddy/agent3.caddy',
   caddyfile: '/etc/caddy/Caddyfile',
@@ -61,11 +84,22 @@ export const SLICE = 'agent3.slice';
 export const WATCHDOG_SERVICE = 'agent3-watchdog.service';
 export const WATCHDOG_TIMER = 'agent3-watchdog.timer';
 
+/** Where the package has the page of the console. */
+export const PACKAGED_PAGE = '/usr/share/agent3/console';
+
+/** Stays while the console is installed: the way in, and root's eye on its orders. */
+export const CONSOLE_UNITS = ['agent3-console.socket', 'agent3-console-obey.path'] as const;
+/** Comes and goes with those who use it. */
+export const CONSOLE_SERVICES = ['agent3-console-proxy.service', 'agent3-console.service'] as const;
+
 /** The system bus, whatever program it is. */
 export const BUS = 'dbus.service';
 
 /** The user that is made for the service. */
 export const DEFAULT_USER = 'agent3';
+
+/** The user that the console runs as. */
+export const CONSOLE_USER = 'agent3-console';
 
 /** The shell of users that nobody logs in as. */
 export const NOLOGIN = '/usr/sbin/nologin';

@@ -5,17 +5,36 @@ import slice from '../../ops/agent3.slice' with { type: 'text' };
 import commandsUnit from '../../ops/agent3-commands.service' with { type: 'text' };
 import commandsCeiling from '../../ops/agent3-commands-ceiling.conf' with { type: 'text' };
 import commandsUser from '../../ops/agent3-commands-user.conf' with { type: 'text' };
+import consoleUnit from '../../ops/agent3-console.service' with { type: 'text' };
+import consoleSocketUnit from '../../ops/agent3-console.socket' with { type: 'text' };
+import consoleAgentDropIn from '../../ops/agent3-console-agent.conf' with { type: 'text' };
+import obeyPathUnit from '../../ops/agent3-console-obey.path' with { type: 'text' };
+import obeyUnit from '../../ops/agent3-console-obey.service' with { type: 'text' };
+import consoleProxyUnit from '../../ops/agent3-console-proxy.service' with { type: 'text' };
+import consoleSocketDropIn from '../../ops/agent3-console-socket.conf' with { type: 'text' };
 import busPolicy from '../../ops/agent3-look.conf' with { type: 'text' };
 import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
 import sliceCeiling from '../../ops/agent3-slice-ceiling.conf' with { type: 'text' };
 import userDropInTemplate from '../../ops/agent3-user.conf' with { type: 'text' };
 import watchdogService from '../../ops/agent3-watchdog.service' with { type: 'text' };
 import watchdogTimer from '../../ops/agent3-watchdog.timer' with { type: 'text' };
+import consoleSite from '../../ops/console.Caddyfile' with { type: 'text' };
+import { PAGE_HEADERS } from '../console/headers.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import type { Access, Changes } from './changes.ts';
 import { type Manifest, sha256 } from './installed.ts';
-import { additions, type Owner, type Shape } from './inventory.ts';
-import { BINARY, DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PACKAGED_BINARY, PATHS } from './layout.ts';
+import { additions, hasConsole, type Owner, type Shape } from './inventory.ts';
+import {
+  BINARY,
+  CONSOLE_USER,
+  DEFAULT_USER,
+  LOOK_COMMENT,
+  LOOK_HOME,
+  NOLOGIN,
+  PACKAGED_BINARY,
+  PACKAGED_PAGE,
+  PATHS,
+} from './layout.ts';
 import { type Ceilings, InstallFault, readText } from './machine.ts';
 
 /** `template` with each `@NAME@` replaced. Throws when one is left: it would end up in a file of the system. */
@@ -33,6 +52,8 @@ export interface PlanInput extends Shape, Owner {
   /** The agent's own user is put into the groups of the logs. */
   readonly lookLogs: boolean;
   readonly logGroups: readonly string[];
+  /** Whose requests the console takes: that of Caddy, where it has one. */
+  readonly socketGroup: string;
   readonly ceilings: Ceilings;
   /** Logs of the original agent, outside of Agent3's own. */
   readonly oldLogs: readonly string[];
@@ -76,6 +97,21 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.slice]: () => slice,
   [PATHS.sliceCeilingDropIn]: ({ ceilings: { memoryMaxMib, tasksMax } }) =>
     fill(sliceCeiling, { MEMORY_MIB: memoryMaxMib, TASKS: tasksMax }),
+  [PATHS.consoleAgentDropIn]: ({ user }) => fill(consoleAgentDropIn, { USER: user }),
+  [PATHS.consoleSocketUnit]: () => consoleSocketUnit,
+  [PATHS.consoleSocketDropIn]: ({ socketGroup }) => fill(consoleSocketDropIn, { GROUP: socketGroup }),
+  [PATHS.consoleSite]: ({ console, packaged }) =>
+    fill(consoleSite, {
+      SITE: console ?? '',
+      HEADERS: Object.entries(PAGE_HEADERS)
+        .map(([name, value]) => `\t\t\t${name} "${value}"`)
+        .join('\n'),
+      PAGE: packaged ? PACKAGED_PAGE : PATHS.page,
+    }),
+  [PATHS.consoleProxyUnit]: () => consoleProxyUnit,
+  [PATHS.consoleUnit]: () => consoleUnit,
+  [PATHS.obeyPathUnit]: () => obeyPathUnit,
+  [PATHS.obeyUnit]: () => obeyUnit,
   [PATHS.watchdogService]: () => watchdogService,
   [PATHS.watchdogTimer]: () => watchdogTimer,
   [PATHS.watchdogCron]: ({ packaged }) => `# Agent3's watchdog, where systemd runs no timers.
@@ -118,13 +154,19 @@ function tmpfiles(input: PlanInput): string {
 }
 
 /** For an image: the users are made when it first boots (sysusers.d(5)). */
-function sysusers({ user, logGroups, lookLogs }: PlanInput): string {
+function sysusers(input: PlanInput): string {
+  const { user, logGroups, lookLogs } = input;
   const users: Readonly<Record<string, string>> = {
     [DEFAULT_USER]: `u ${DEFAULT_USER} - "Agent3" ${PATHS.home} ${NOLOGIN}`,
     root: `u ${LOOK_USER} - "${LOOK_COMMENT}" ${LOOK_HOME} ${NOLOGIN}`,
   };
   const reader = user === 'root' ? LOOK_USER : lookLogs ? user : undefined;
-  const lines = [users[user], ...(reader === undefined ? [] : logGroups.map((group) => `m ${reader} ${group}`))];
+  const ofConsole = `u ${CONSOLE_USER} - "Agent3 console" ${PATHS.console} ${NOLOGIN}`;
+  const lines = [
+    users[user],
+    ...(hasConsole(input) ? [ofConsole] : []),
+    ...(reader === undefined ? [] : logGroups.map((group) => `m ${reader} ${group}`)),
+  ];
   return `# The users of Agent3.\n${lines.map((line) => (line === undefined ? '' : `${line}\n`)).join('')}`;
 }
 

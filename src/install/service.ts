@@ -5,6 +5,7 @@ import { runCommand } from '../../ops/watchdog/command.ts';
 import { readService, type ServiceState, unitProperties } from '../../ops/watchdog/service.ts';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { parseServiceStatus } from '../lib/service-status.ts';
+import { pinnedPasskeys } from './console-settings.ts';
 import { below } from './disk.ts';
 import { installedBinary, type Manifest, readManifest } from './installed.ts';
 import { PATHS, SERVICE } from './layout.ts';
@@ -75,6 +76,8 @@ export interface Installed {
   readonly url: string;
   readonly watchdog: Manifest['watchdog'];
   readonly domain: string | null;
+  /** The URL of the owner's console, and how many passkeys are pinned; null: left out. */
+  readonly console: { readonly url: string; readonly passkeys: number } | null;
   /** Null for what is staged into a directory. */
   readonly service: {
     readonly active: boolean;
@@ -102,8 +105,15 @@ export async function lookAtInstalled(root: string): Promise<Installed | undefin
     url: `${origin}/healthz`,
     watchdog,
     domain,
+    console: lookAtConsole(root, manifest),
     service: root === '/' ? await lookAtService(origin) : null,
   };
+}
+
+function lookAtConsole(root: string, { console }: Manifest): Installed['console'] {
+  if (typeof console !== 'string') return null;
+  const set = parseEnvFile(readText(below(root, PATHS.consoleSettings)) ?? '')['AGENT3_CONSOLE_ORIGIN'];
+  return { url: set || console, passkeys: pinnedPasskeys(below(root, PATHS.passkeys))?.count ?? 0 };
 }
 
 async function lookAtService(origin: string): Promise<Installed['service']> {
@@ -112,7 +122,16 @@ async function lookAtService(origin: string): Promise<Installed['service']> {
 }
 
 /** The same in a few lines. */
-export function describeInstalled({ binary, version, user, url, watchdog, domain, service }: Installed): string {
+export function describeInstalled({
+  binary,
+  version,
+  user,
+  url,
+  watchdog,
+  domain,
+  console,
+  service,
+}: Installed): string {
   const about = `binary     ${binary}: ${version ?? 'cannot be run here'}`;
   if (service === null) return `${about}\nuser       ${user}\nstaged, for ${url}`;
   const { active, starts_at_boot, commands, frozen, answers } = service;
@@ -123,5 +142,6 @@ export function describeInstalled({ binary, version, user, url, watchdog, domain
     `user       ${user}`,
     `watchdog   ${watchdog}`,
     ...(domain === null ? [] : [`domain     ${domain}`]),
+    `console    ${console === null ? 'none' : `${console.url}, ${console.passkeys} passkeys (agent3 console link pins one)`}`,
   ].join('\n');
 }

@@ -7,6 +7,7 @@ import { newToken } from '../lib/token.ts';
 import { hasSystemd } from '../linux/systemd.ts';
 import { LOOPBACK_PROXIES, requireCaddy } from './caddy.ts';
 import { Changes } from './changes.ts';
+import { type ConsoleOptions, consoleUrl } from './console-settings.ts';
 import { changeSettings, type Manifest, readManifest } from './installed.ts';
 import { BINARY, DEFAULT_USER, PATHS } from './layout.ts';
 import {
@@ -28,7 +29,7 @@ import type { PlanInput } from './plan.ts';
 import { serviceState } from './service.ts';
 
 /** What the owner asked of the installer. Undefined: as it is, or the default. */
-export interface InstallOptions {
+export interface InstallOptions extends ConsoleOptions {
   readonly user?: string | undefined;
   readonly host?: string | undefined;
   readonly port?: number | undefined;
@@ -47,6 +48,9 @@ export interface InstallOptions {
   /** The files in `/usr` and `/etc/logrotate.d` come from a package; only the rest is set up. */
   readonly packaged: boolean;
 }
+
+/** As Debian's package of Caddy makes it. */
+const CADDY_GROUP = 'caddy';
 
 /** The copy of the executable, and some more. */
 const SPACE_MARGIN_BYTES = 32 * 1_048_576;
@@ -83,7 +87,10 @@ export function requireMachine(options: InstallOptions): void {
       'systemd does not run this machine, and the service needs it. Without it: AGENT3_API_TOKEN=… agent3 serve, kept alive by what runs this machine; --root DIR stages the files',
     );
   }
-  if (typeof options.domain === 'string') requireCaddy(options.domain);
+  for (const name of ['domain', 'consoleDomain'] as const) {
+    const domain = options[name];
+    if (typeof domain === 'string') requireCaddy(domain, name === 'domain' ? '--domain' : '--console-domain');
+  }
 }
 
 /** Looks at the machine; changes nothing. Throws `InstallFault` for what cannot be taken over. */
@@ -107,13 +114,16 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   });
   const values = parseEnvFile(text);
   const user = userNamed(options.user) ?? manifest?.user ?? userOf(original, options) ?? DEFAULT_USER;
+  const domain = options.domain === false ? null : (options.domain ?? manifest?.domain ?? null);
   const input: PlanInput = {
     user,
     group: user === 'root' || !userExists(user) ? user : groupOf(user),
     port: addressOf(values).port,
     watchdog: watchdogOf(options, manifest),
     packaged: options.packaged,
-    domain: options.domain === false ? null : (options.domain ?? manifest?.domain ?? null),
+    domain,
+    console: consoleUrl(options, manifest?.console, domain),
+    socketGroup: entryOf('group', CADDY_GROUP) === undefined ? 'root' : CADDY_GROUP,
     staged: isStaged(options),
     lookLogs: looksAtLogs(options, manifest, user),
     logGroups: logGroupsOf(readText(changes.at('/etc/group')), isStaged(options)),

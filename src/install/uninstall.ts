@@ -5,8 +5,18 @@ import { hasSystemd } from '../linux/systemd.ts';
 import { removeSite } from './caddy.ts';
 import { Changes } from './changes.ts';
 import { type Manifest, readManifest } from './installed.ts';
-import { type Addition, INVENTORY } from './inventory.ts';
-import { BINARY, BUS, PATHS, SERVICE, SLICE, WATCHDOG_SERVICE, WATCHDOG_TIMER } from './layout.ts';
+import { type Addition, hasConsoleSite, INVENTORY } from './inventory.ts';
+import {
+  BINARY,
+  BUS,
+  CONSOLE_SERVICES,
+  CONSOLE_UNITS,
+  PATHS,
+  SERVICE,
+  SLICE,
+  WATCHDOG_SERVICE,
+  WATCHDOG_TIMER,
+} from './layout.ts';
 import { InstallFault, namesIn, removeLock, takeLock } from './machine.ts';
 import { leaveLogGroups, removeUsers } from './users.ts';
 
@@ -34,16 +44,19 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   const isLive = root === '/' && hasSystemd() && !dryRun;
   if (isLive && !isOther) {
     runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER, SERVICE]);
-    runCommand(['systemctl', 'stop', WATCHDOG_SERVICE, SLICE]);
+    runCommand(['systemctl', 'disable', '--quiet', '--now', ...CONSOLE_UNITS]);
+    runCommand(['systemctl', 'stop', ...CONSOLE_SERVICES, WATCHDOG_SERVICE, SLICE]);
   }
-  if (manifest?.domain !== undefined && manifest.domain !== null) removeSite(changes);
+  if (manifest?.domain !== undefined && manifest.domain !== null) removeSite(changes, PATHS.caddySite);
+  if (hasConsoleSite(manifest ?? {})) removeSite(changes, PATHS.consoleSite);
   if (root === '/') leaveLogGroups(changes, manifest);
   for (const path of isOther ? [] : writtenBy(manifest)) changes.remove(path);
   changes.commit();
   for (const path of named('state')) if (path !== PATHS.lock) changes.removeTree(path);
   if (purge) purgeAll(changes, root === '/', isOther, tell);
   const emptied = INVENTORY.filter(({ kind, goes }) => kind === 'directory' && goes === undefined);
-  for (const { name } of emptied) changes.removeEmptyDirectory(name);
+  // Those within others come after them in the table.
+  for (const { name } of emptied.reverse()) changes.removeEmptyDirectory(name);
   if (isLive) {
     runCommand(['systemctl', 'daemon-reload']);
     // Another user may get the number that a policy of the bus speaks of.

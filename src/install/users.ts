@@ -3,8 +3,8 @@ import { runCommand } from '../../ops/watchdog/command.ts';
 import { LOG_GROUPS, LOOK_USER } from '../lib/look-user.ts';
 import type { Changes } from './changes.ts';
 import type { Manifest } from './installed.ts';
-import { INVENTORY } from './inventory.ts';
-import { DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PATHS } from './layout.ts';
+import { hasConsole, INVENTORY } from './inventory.ts';
+import { CONSOLE_USER, DEFAULT_USER, LOOK_COMMENT, LOOK_HOME, NOLOGIN, PATHS } from './layout.ts';
 import { entryOf, InstallFault, namesIn, systemIds, userExists } from './machine.ts';
 import type { PlanInput } from './plan.ts';
 import { isStaged, type Situation } from './survey.ts';
@@ -19,6 +19,7 @@ export function makeUsers(situation: Situation): string[] | undefined {
     if (user !== DEFAULT_USER) throw new InstallFault(`there is no user ${user}; make it first, or leave --user out`);
     addUser(changes, user, PATHS.home, ['--user-group']);
   }
+  if (hasConsole(input)) makeConsoleUser(changes, user);
   const isSame = manifest?.user === user;
   if (!isSame || !input.lookLogs) leaveLogGroups(changes, manifest, notes);
   if (!input.lookLogs) return undefined;
@@ -61,6 +62,17 @@ function makeLookUser({ changes, input, manifest, notes }: Situation): void {
   for (const group of input.logGroups) if (!isMember(LOOK_USER, group)) join(changes, LOOK_USER, group);
 }
 
+/** In no group of the agent: it reads nothing of it but what the agent shows. */
+function makeConsoleUser(changes: Changes, agent: string): void {
+  if (!userExists(CONSOLE_USER)) {
+    addUser(changes, CONSOLE_USER, PATHS.console, ['--user-group', '--comment', 'Agent3 console']);
+  } else if (agent === CONSOLE_USER || !isOurs(CONSOLE_USER)) {
+    throw new InstallFault(
+      `there is a user ${CONSOLE_USER} that is not the console's; rename that one, or leave the console out: agent3 install --no-console`,
+    );
+  }
+}
+
 function addUser(changes: Changes, name: string, home: string, more: readonly string[]): void {
   const argv = ['useradd', '--system', '--home-dir', home, '--no-create-home', '--shell', NOLOGIN, ...more, name];
   changes.command(argv, () => runCommand(['userdel', name]));
@@ -72,18 +84,19 @@ function join(changes: Changes, user: string, group: string): void {
 
 /** Removes the users that the installer made, and says where files of theirs may be left. */
 export function removeUsers(changes: Changes, tell: (line: string) => void): void {
-  const ours = [DEFAULT_USER, LOOK_USER].filter(isOurs);
+  const ours = [DEFAULT_USER, LOOK_USER, CONSOLE_USER].filter(isOurs);
   const ids = ours.map((name) => systemIds.uid(name));
   for (const name of ours) changes.command(['userdel', name]);
   if (ours.length === 0) return;
-  const names = ours.map((name, index) => `${name} (${ids[index]})`).join(' and ');
+  const names = ours.map((name, index) => `${name} (${ids[index]})`).join(', ');
   const find = `find / -xdev ${ids.map((id) => `-uid ${id}`).join(' -o ')}`;
   tell(`files that commands have made elsewhere keep the number of their user, which is gone: ${names}. ${find}`);
 }
 
 function isOurs(name: string): boolean {
   const [, , , , comment, home] = entryOf('passwd', name) ?? [];
-  return name === DEFAULT_USER ? home === PATHS.home : comment === LOOK_COMMENT;
+  if (name === LOOK_USER) return comment === LOOK_COMMENT;
+  return home === (name === CONSOLE_USER ? PATHS.console : PATHS.home);
 }
 
 function isMember(user: string, group: string): boolean {

@@ -21,10 +21,11 @@ describe('the table of what is added to a server', () => {
     expect(readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')).toContain(inventoryTable());
   });
 
-  const shapes: readonly Pick<PlanInput, 'user' | 'watchdog' | 'packaged' | 'staged'>[] = [
-    { user: 'agent3', watchdog: 'timer', packaged: false, staged: false },
-    { user: 'root', watchdog: 'cron', packaged: false, staged: true },
-    { user: 'www-data', watchdog: 'none', packaged: true, staged: false },
+  const shapes: readonly Pick<PlanInput, 'user' | 'watchdog' | 'packaged' | 'staged' | 'console'>[] = [
+    { user: 'agent3', watchdog: 'timer', packaged: false, staged: false, console: 'https://a.example:8443' },
+    { user: 'root', watchdog: 'cron', packaged: false, staged: true, console: 'http://localhost:8443' },
+    { user: 'www-data', watchdog: 'none', packaged: true, staged: false, console: null },
+    { user: 'agent3', watchdog: 'timer', packaged: true, staged: false, console: 'https://b.example' },
   ];
   test.each(shapes)('has what an installation makes: %j', (shape) => {
     const input: PlanInput = {
@@ -34,6 +35,7 @@ describe('the table of what is added to a server', () => {
       port: 5000,
       lookLogs: true,
       logGroups: ['adm'],
+      socketGroup: 'caddy',
       ceilings: ceilingsFor(2 ** 30),
       oldLogs: [],
     };

@@ -13,6 +13,7 @@ const input: PlanInput = {
   domain: null,
   lookLogs: false,
   logGroups: ['systemd-journal', 'adm'],
+  socketGroup: 'caddy',
   ceilings: { memoryMaxMib: 768, tasksMax: 1024, commandsMemoryMib: 640, commandsTasks: 960 },
   oldLogs: [],
 };
@@ -67,6 +68,17 @@ describe('the files of an installation', () => {
       'MemoryMax=768M\nMemorySwapMax=0\nTasksMax=1024\n',
     );
     expect(contentOf({}, 'agent3-commands.service.d/20-ceiling.conf')).toContain('MemoryMax=640M\nTasksMax=960\n');
+  });
+
+  test('let the agent obey a console, unless that is left out', () => {
+    const console = 'https://agent.example.org:8443';
+    expect(contentOf({ console }, '30-console.conf')).toContain('-o agent3 -g agent3-console /run/agent3;');
+    expect(contentOf({ console }, 'agent3-console.caddy')).toContain('\nhttps://agent.example.org:8443 {\n');
+    expect(contentOf({ console, packaged: true }, 'agent3-console.caddy')).toContain('* /usr/share/agent3/console\n');
+    expect(contentOf({ console }, '10-caddy.conf')).toContain('\nSocketGroup=caddy\n');
+    expect(contentOf({ console: 'http://localhost:8443' }, 'agent3-console.caddy')).toBe('');
+    expect(contentOf({ console: null }, '30-console.conf')).toBe('');
+    expect(contentOf({ console, staged: true }, 'sysusers.d/agent3.conf')).toContain('\nu agent3-console - ');
   });
 
   test('are fewer where a package brings the others', () => {

@@ -12,7 +12,9 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { pageFiles } from '../../src/console/page-files.ts';
 import { INVENTORY } from '../../src/install/inventory.ts';
+import { PATHS } from '../../src/install/layout.ts';
 import { BINARY } from '../helpers/binary.ts';
 import { agent3 } from '../helpers/cli.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -98,6 +100,7 @@ describe('agent3 install --root', () => {
     expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_PORT=5009\n');
     // Whoever has the image would have it for every machine that is made from it.
     expect(readFileSync(root.join('etc/agent3/agent3.env'), 'utf8')).toContain('\nAGENT3_GRANT_KEY=\n');
+    expect(readFileSync(root.join('etc/agent3/console.env'), 'utf8')).toContain('\nAGENT3_CONSOLE_KEY=\n');
     expect(statSync(root.join('etc/agent3/agent3.env')).mode & 0o777).toBe(0o600);
     expect(readFileSync(root.join('usr/local/bin/agent3')).equals(readFileSync(BINARY))).toBe(true);
     // Nobody but root reads it: README, "Security".
@@ -125,7 +128,8 @@ describe('agent3 install --root', () => {
     writeFileSync(root.join('etc/group'), 'root:x:0:\nadm:x:4:\n');
     const { code } = await agent3(['install', '--root', root.path, '--user', 'root']);
     expect(code).toBe(0);
-    const names = new Set(INVENTORY.map(({ name }) => name));
+    const page = Object.keys(pageFiles()).map((name) => `${PATHS.page}/${name}`);
+    const names = new Set([...INVENTORY.map(({ name }) => name), ...page]);
     expect(filesBelow(root.path).filter((path) => path !== '/etc/group' && !names.has(path))).toEqual([]);
     const users = readFileSync(root.join('usr/lib/sysusers.d/agent3.conf'), 'utf8');
     expect(users).toContain('u agent3-look - ');

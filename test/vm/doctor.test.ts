@@ -49,6 +49,22 @@ const FAULTS: readonly Fault[] = [
     'cp -p /opt/caddy /etc/caddy/agent3.caddy; systemctl reload caddy',
     'agent3 install --domain',
   ],
+  ['a mode', 'console', 'chmod 2770 /var/lib/agent3-console/orders', 'agent3 install', 'agent3 install'],
+  ['the key', 'console', 'chmod 644 /etc/agent3/console.env', 'chmod 600 /etc/agent3/console.env', 'chmod 600'],
+  [
+    'a unit',
+    'console',
+    'systemctl stop agent3-console-obey.path',
+    'systemctl start agent3-console-obey.path',
+    'systemctl enable --now',
+  ],
+  [
+    'passkeys of another user',
+    'console',
+    'echo "{}" > /etc/agent3/passkeys.json; chown agent3 /etc/agent3/passkeys.json',
+    'rm /etc/agent3/passkeys.json',
+    'agent3 console link',
+  ],
   ['the start at boot', 'service', 'systemctl disable agent3', 'systemctl enable agent3', 'systemctl enable agent3'],
   [
     'room',

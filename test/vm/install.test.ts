@@ -301,7 +301,9 @@ curl -s "http://127.0.0.1:$AGENT3_PORT/" -H 'X-Auth-Token: ${secret}' -d '{"op":
     const told = await vm.sh('agent3 uninstall --purge');
     // What was mounted there is somebody else's.
     expect(await vm.sh('ls /run/kept')).toBe('mine\n');
-    expect(told).toMatch(/keep the number of their user, which is gone: agent3 \(\d+\) and agent3-look \(\d+\)/);
+    expect(told).toMatch(
+      /keep the number of their user, which is gone: agent3 \(\d+\), agent3-look \(\d+\), agent3-console \(\d+\)/,
+    );
     expect(told).toMatch(/find \/ -xdev -uid \d+ -o -uid \d+/);
     expect(await fileSystem(vm)).toBe(before);
     expect(await vm.sh('cat /etc/passwd /etc/group')).toBe(users);

@@ -1,0 +1,98 @@
+import { parseEnvFile } from '../../ops/env-file.ts';
+import { runCommand } from '../../ops/watchdog/command.ts';
+import { pageFiles } from '../console/page-files.ts';
+import { newToken } from '../lib/token.ts';
+import { importSite, isImported, reloadCaddy } from './caddy.ts';
+import type { Changes } from './changes.ts';
+import { CONSOLE_PORT, consoleSettings, pinnedPasskeys } from './console-settings.ts';
+import { sha256 } from './installed.ts';
+import { hasConsole, hasConsoleSite } from './inventory.ts';
+import { CONSOLE_SERVICES, CONSOLE_UNITS, PATHS } from './layout.ts';
+import { portFault, readText, unitIs } from './machine.ts';
+import { isStaged, type Situation } from './survey.ts';
+
+/** Writes its settings; passkeys that belong to another URL are told of before that changes. */
+export function putConsoleSettings(situation: Situation): void {
+  const { options, changes, manifest, input, notes, tell } = situation;
+  const there = readText(changes.at(PATHS.consoleSettings));
+  const text = consoleSettings(there, {
+    url: input.console ?? '',
+    before: manifest?.console,
+    asked: [options.domain, options.consoleDomain].some((asked) => asked !== undefined),
+    // Whoever has an image would have the key of every machine that is made from it.
+    key: () => (isStaged(options) ? '' : newToken()),
+  });
+  const origin = parseEnvFile(text)['AGENT3_CONSOLE_ORIGIN'];
+  const pinned = pinnedPasskeys(changes.at(PATHS.passkeys));
+  if (pinned?.count && pinned.origin !== origin) {
+    const what = `the console moves from ${pinned.origin} to ${origin}: its passkeys (${pinned.count}) belong to the old URL and count no more. Pin new ones: agent3 console link`;
+    tell(what);
+    notes.push(what);
+  }
+  changes.file(
+    PATHS.consoleSettings,
+    text,
+    { mode: 0o600 },
+    text.replace(/^(AGENT3_CONSOLE_KEY=).+$/m, '$1(a secret)'),
+  );
+}
+
+/**
+ * Writes the page's files, which the executable has inside. One that somebody changed is replaced: the page shows what is
+ * signed. Gives each path with its SHA-256, for the manifest.
+ */
+export function putPage(changes: Changes): Record<string, string> {
+  const utf8 = new TextDecoder('utf-8', { fatal: true });
+  const sums: Record<string, string> = {};
+  for (const [name, { bytes }] of Object.entries(pageFiles())) {
+    const path = `${PATHS.page}/${name}`;
+    changes.file(path, utf8.decode(bytes), { mode: 0o644 }, `(${bytes.length} bytes)`);
+    sums[path] = sha256(bytes);
+  }
+  return sums;
+}
+
+/** Enables and starts the way to the console and to root. A console that is in use ends, and comes back with the new files. */
+export function startConsole({ options, changes, input }: Situation, changed: boolean): void {
+  if (!hasConsole(input)) return;
+  if (!CONSOLE_UNITS.every((unit) => unitIs('enabled', unit))) {
+    changes.command(
+      ['systemctl', 'enable', '--quiet', ...CONSOLE_UNITS],
+      () => void runCommand(['systemctl', 'disable', '--quiet', '--now', ...CONSOLE_UNITS]),
+    );
+  }
+  if (!options.start || (!changed && CONSOLE_UNITS.every((unit) => unitIs('active', unit)))) return;
+  // A socket cannot be restarted while its service has it.
+  changes.command(['systemctl', 'stop', ...CONSOLE_SERVICES]);
+  changes.command(['systemctl', 'restart', ...CONSOLE_UNITS], () => void stopConsole());
+}
+
+/** Has Caddy serve the console. Where another program has the port, a note says so, and the rest is installed. */
+export async function publishConsole({ changes, input, notes }: Situation): Promise<void> {
+  if (!hasConsoleSite(input)) return;
+  if (isImported(changes, PATHS.consoleSite)) {
+    if (changes.count > 0 && !changes.dryRun) reloadCaddy();
+    return;
+  }
+  if (input.console?.endsWith(`:${CONSOLE_PORT}`) && (await portFault('0.0.0.0', CONSOLE_PORT)) !== undefined) {
+    notes.push(
+      `port ${CONSOLE_PORT} is taken by another program, so nobody serves the console. Free it, then: agent3 install. Or: agent3 install --console-domain NAME`,
+    );
+    return;
+  }
+  importSite(changes, PATHS.consoleSite);
+}
+
+/** Takes the units out of systemd, as long as their files are there. */
+export function leaveConsole(changes: Changes): void {
+  changes.command(['systemctl', 'disable', '--quiet', '--now', ...CONSOLE_UNITS], () => {
+    runCommand(['systemctl', 'daemon-reload']);
+    runCommand(['systemctl', 'enable', '--quiet', '--now', ...CONSOLE_UNITS]);
+  });
+  changes.command(['systemctl', 'stop', ...CONSOLE_SERVICES]);
+}
+
+/** Stops all of it. */
+export function stopConsole(): void {
+  runCommand(['systemctl', 'stop', ...CONSOLE_UNITS, ...CONSOLE_SERVICES]);
+}
