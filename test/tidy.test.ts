@@ -95,6 +95,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@simplewebauthn/browser': ['console'],
   '@xterm/xterm': ['console'],
   preact: ['console'],
+  'reflect-metadata': ['console'],
   cron: ['server'],
   'prom-client': ['http'],
   'eventsource-parser': ['client'],

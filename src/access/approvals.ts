@@ -20,6 +20,19 @@ export interface Verdict {
   readonly kind: 'approved' | 'denied' | 'tampered' | 'expired' | 'withdrawn' | 'stopped';
   readonly why: string;
   readonly by: string;
+  /** What proves who it was, for the record. */
+  readonly proof?: object | undefined;
+}
+
+/** A decision that has come through the owner's console. Whoever brings it has checked that it counts. */
+export interface ConsoleDecision {
+  readonly session: string;
+  /** Of the request that was shown. */
+  readonly digest: string;
+  readonly verdict: 'approve' | 'deny';
+  readonly why: string;
+  readonly by: string;
+  readonly proof?: object | undefined;
 }
 
 /** Told of a request, and then of what became of it. */
@@ -54,6 +67,7 @@ export class Approvals {
   readonly #waiting = new Map<string, Waiting>();
   readonly #directory: string;
   #watching: (() => void) | undefined;
+  #takeDenials: () => void = () => {};
 
   /** `decisions` is the directory that decisions come in; undefined: this agent has no way to ask. */
   constructor(
@@ -72,6 +86,27 @@ export class Approvals {
 
   get count(): number {
     return this.#waiting.size;
+  }
+
+  /** The requests that wait, with their digests. */
+  waiting(): { readonly request: ApprovalRequest; readonly digest: string }[] {
+    return [...this.#waiting.values()].map(({ request, digest }) => ({ request, digest }));
+  }
+
+  /** Calls `takeDenials` before anything is approved: of two decisions at the same time, the denial counts. */
+  onApproving(takeDenials: () => void): void {
+    this.#takeDenials = takeDenials;
+  }
+
+  /** Takes a decision. `gone`: nothing waits under this id; `other`: what waits is not what was shown. */
+  decide({ session, digest, verdict, why, by, proof }: ConsoleDecision): 'taken' | 'gone' | 'other' {
+    // What root has decided, and what somebody has changed on the disk, comes first.
+    if (verdict === 'approve') this.#look();
+    const waiting = this.#waiting.get(session);
+    if (waiting === undefined) return 'gone';
+    if (verdict === 'approve' && digest !== waiting.digest) return 'other';
+    this.#settle(session, { kind: verdict === 'approve' ? 'approved' : 'denied', why, by, proof });
+    return 'taken';
   }
 
   /** How many of them came with a token. */
@@ -160,7 +195,10 @@ export class Approvals {
       const { verdict, why, by } = decision;
       if (decision.digest !== digest) {
         this.#tampered(session, `what was decided on is not what was asked: ${CHANGED}`, by);
-      } else this.#settle(session, { kind: verdict === 'approve' ? 'approved' : 'denied', why, by });
+        continue;
+      }
+      if (verdict === 'approve') this.#takeDenials();
+      this.#settle(session, { kind: verdict === 'approve' ? 'approved' : 'denied', why, by });
     }
   }
 }

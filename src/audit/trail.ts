@@ -152,6 +152,7 @@ export class Trail {
       ...(file !== undefined && { before_sha256: file.before_sha256, after_sha256: file.after_sha256 }),
       digest,
       ...masked,
+      ...(verdict?.proof !== undefined && { signed: verdict.proof }),
     }));
   }
 

@@ -29,8 +29,12 @@ export interface Told {
 
 export const MIB = 1_048_576;
 
-/** Why a command was stopped that nobody asked to stop. */
-export const TAKEN_BACK = 'its client took the call back';
+/** Why a command was stopped that its client did not stop; undefined for every other. */
+export function whyStopped({ status, stopped_by, taken_back }: SessionRecord): string | undefined {
+  if (status !== 'killed') return undefined;
+  if (stopped_by !== undefined) return `the owner of the server ordered it: ${stopped_by}`;
+  return taken_back ? 'its client took the call back' : undefined;
+}
 
 /** What the status of a session means and which call comes next; nothing for a command that is simply done. */
 export function statusHint(record: SessionRecord, { limits, isLean }: HintContext, told: Told): Hint {
@@ -44,9 +48,7 @@ export function statusHint(record: SessionRecord, { limits, isLean }: HintContex
         longerHint(record, limits, false),
       );
     case 'killed':
-      return record.taken_back
-        ? WAS_TAKEN_BACK
-        : 'The command was stopped on request, by kill_session or close_session.';
+      return whyKilled(record) ?? 'The command was stopped on request, by kill_session or close_session.';
     default:
       return endHint(record, limits);
   }
@@ -68,7 +70,7 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, told: Told): 
     case 'timeout':
       return joined(`It was stopped after ${seconds} s.${waitedFor(record)}`, longerHint(record, limits, true));
     case 'killed':
-      return record.taken_back ? WAS_TAKEN_BACK : undefined;
+      return whyKilled(record);
     case 'denied':
       return told.hidesStderr ? endHint(record, limits) : afterDenial(record);
     default:
@@ -76,7 +78,10 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, told: Told): 
   }
 }
 
-const WAS_TAKEN_BACK = `The command was stopped because ${TAKEN_BACK}.`;
+function whyKilled(record: SessionRecord): string | undefined {
+  const why = whyStopped(record);
+  return why === undefined ? undefined : `The command was stopped because ${why}.`;
+}
 
 /** The longest `wait` that an answer has time for. */
 function waitSeconds({ replySeconds }: HintLimits): number {

@@ -96,11 +96,44 @@ interface Expected {
  */
 export async function verifyOrder(
   order: Order,
-  assertion: AuthenticationResponseJSON | undefined,
+  assertion: AuthenticationResponseJSON,
   { origin, rp_id, passkeys }: PasskeysFile,
 ): Promise<Passkey> {
-  if (assertion === undefined) throw new SignatureFault('it needs the signature of a passkey');
   return verifySignIn(assertion, await challengeOf(order), { origin, rp_id, passkeys });
+}
+
+/** An order with what proves it, as the record keeps it: whoever reads that needs no other file. */
+export interface Signature {
+  readonly order: Order;
+  readonly assertion: AuthenticationResponseJSON;
+  readonly passkey: Pick<Passkey, 'id' | 'public_key' | 'name' | 'fingerprint'>;
+  readonly origin: string;
+  readonly rp_id: string;
+}
+
+/** The signature of an order that counts. Throws `SignatureFault`. */
+export async function signatureOf(
+  order: Order,
+  assertion: AuthenticationResponseJSON | undefined,
+  file: PasskeysFile | undefined,
+): Promise<Signature> {
+  if (file === undefined) throw new SignatureFault('no passkey is linked to this server: sudo agent3 console link');
+  if (assertion === undefined) throw new SignatureFault('it needs the signature of a passkey');
+  const { id, public_key, name, fingerprint } = await verifyOrder(order, assertion, file);
+  const { clientDataJSON, authenticatorData, signature } = assertion.response;
+  return {
+    order,
+    assertion: {
+      id,
+      rawId: id,
+      type: 'public-key',
+      response: { clientDataJSON, authenticatorData, signature },
+      clientExtensionResults: {},
+    },
+    passkey: { id, public_key, name, fingerprint },
+    origin: file.origin,
+    rp_id: file.rp_id,
+  };
 }
 
 /** The pinned passkey that has answered a challenge (base64url). Throws `SignatureFault`. */
@@ -123,8 +156,7 @@ export async function verifyAssertion(
 ): Promise<void> {
   const isVerified = await attempt(async () => {
     requireOwnPage(assertion.response.clientDataJSON);
-    // Loaded for the first signature: it holds some megabytes.
-    const { verifyAuthenticationResponse } = await import('@simplewebauthn/server');
+    const { verifyAuthenticationResponse } = await loadVerifiers();
     const { verified } = await verifyAuthenticationResponse({
       response: assertion,
       expectedChallenge: challenge,
@@ -146,7 +178,7 @@ export async function verifyRegistration(
 ): Promise<Pick<Passkey, 'id' | 'public_key' | 'fingerprint'>> {
   return attempt(async () => {
     requireOwnPage(registration.response.clientDataJSON);
-    const { verifyRegistrationResponse } = await import('@simplewebauthn/server');
+    const { verifyRegistrationResponse } = await loadVerifiers();
     const { verified, registrationInfo } = await verifyRegistrationResponse({
       response: registration,
       expectedChallenge: challenge,
@@ -159,6 +191,12 @@ export async function verifyRegistration(
     const fingerprint = await fingerprintOf(publicKey);
     return { id, public_key: Buffer.from(publicKey).toString('base64url'), fingerprint };
   });
+}
+
+/** Loaded for the first signature: it holds some megabytes. Its parser of certificates needs the polyfill before it. */
+async function loadVerifiers() {
+  await import('reflect-metadata');
+  return import('@simplewebauthn/server');
 }
 
 /** A frame of another page asks nothing of a passkey. */

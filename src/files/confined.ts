@@ -10,7 +10,9 @@ import {
   type FileBytes,
   type FilePlace,
   type FileStat,
+  isOnDisk,
   kindOf,
+  mixedUp,
   type NewFile,
   notAllowed,
   type PathParts,
@@ -27,9 +29,10 @@ const UNREADABLE = 12;
 const CHANGED = 13;
 const OWNER_REFUSED = 15;
 const CUT = 16;
+const MIXED_UP = 17;
 
 /** What the script tells before what it reads: each ends with a NUL. */
-const FIELDS = 4;
+const FIELDS = 5;
 
 /**
  * The place of a path as a command of the profile sees it: a script behind the same walls is in its directory, and
@@ -60,6 +63,7 @@ class ConfinedPlace implements FilePlace {
   target: string | undefined;
   readonly #timer: ReturnType<typeof setTimeout>;
   #isLate = false;
+  #isWritable = false;
 
   constructor(
     private readonly helper: Helper,
@@ -81,10 +85,11 @@ class ConfinedPlace implements FilePlace {
       if (field === undefined) throw await this.#failure('reached');
       fields.push(field);
     }
-    const [real = '', missing = '', seen = '', target = ''] = fields;
+    const [real = '', missing = '', seen = '', target = '', writable] = fields;
     this.path = posix.join(real, missing, this.asked.name);
     this.missing = missing === '' ? undefined : missing;
     this.stat = seen === '' ? undefined : statOf(seen);
+    this.#isWritable = writable === 'w';
     this.target = this.stat?.kind === 'link' ? target : undefined;
   }
 
@@ -115,6 +120,12 @@ class ConfinedPlace implements FilePlace {
       Bun.SHA256.hash(bytes, 'hex'),
     ];
     await this.#change('written', `${words.join(' ')}\n`, bytes);
+  }
+
+  async append(bytes: Uint8Array): Promise<boolean> {
+    if (!this.#isWritable || !isOnDisk(this)) return false;
+    await this.#change('written', `append ${bytes.length} - - - - - ${Bun.SHA256.hash(bytes, 'hex')}\n`, bytes);
+    return true;
   }
 
   async remove(directories = 0): Promise<void> {
@@ -165,6 +176,8 @@ class ConfinedPlace implements FilePlace {
         return notAllowed(what, path, 'it belongs to another user or group, and would not any more');
       case CUT:
         return new MachineRefused(`${JSON.stringify(path)} was not ${what}. It is as it was before.`, said);
+      case MIXED_UP:
+        return mixedUp(path);
       case SIZE_EXCEEDED:
         return notAllowed(what, path, 'it would be larger than the profile of this token lets a file be');
       default:

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf, outputFields, withFrozen } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars, SPARE } from '../calls/context.ts';
-import { TAKEN_BACK } from '../calls/status-hints.ts';
+import { whyStopped } from '../calls/status-hints.ts';
 import { asSessionId, SESSION_STATUSES } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -138,6 +138,7 @@ function fitting(rows: readonly object[], chars: number): number {
 function row(session: Session, now: number): Static<typeof sessionSchema> {
   const { record } = session;
   const isRunning = record.status === 'running';
+  const why = whyStopped(record);
   return {
     session: session.id,
     status: record.status,
@@ -148,7 +149,7 @@ function row(session: Session, now: number): Static<typeof sessionSchema> {
     // An ended session's sizes are known; one that runs is looked at.
     stdout_bytes: isRunning ? session.sizeOf('stdout') : record.stdout_bytes,
     stderr_bytes: isRunning ? session.sizeOf('stderr') : record.stderr_bytes,
-    ...(record.status === 'killed' && record.taken_back && { reason: TAKEN_BACK }),
+    ...(why !== undefined && { reason: why }),
   };
 }
 

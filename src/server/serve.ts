@@ -5,6 +5,7 @@ import { loadFirst } from '../linux/libc.ts';
 import { bootId, goBeforeCommands } from '../linux/proc.ts';
 import { processEnvironment, type ServiceManager, serviceManager } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
+import { openConsole } from './console.ts';
 import { buildDeps, type Deps } from './deps.ts';
 import { Listener } from './listener.ts';
 import type { Log } from './log.ts';
@@ -46,6 +47,7 @@ export async function serve(): Promise<void> {
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);
+  await openConsole(deps);
   probeSandboxes(deps);
   log.logger.info({ url: listener.url, version, commit, pid: process.pid, ...recovered }, 'listening');
 }

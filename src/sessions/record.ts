@@ -127,6 +127,8 @@ const recordSchema = Type.Object({
   decision: Type.Optional(decisionSchema),
   /** It was stopped because its client took the call back, not by kill_session or close_session. */
   taken_back: Type.Optional(Type.Boolean()),
+  /** Who stopped it at the owner's console. */
+  stopped_by: Type.Optional(Type.String()),
   /** Processes that were left when it ended. */
   survivors: Type.Integer(),
   /** Its files are gone; the record stays as long as its key must be remembered. */

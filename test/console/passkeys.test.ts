@@ -1,11 +1,13 @@
 import { describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import { linkChallenge, newOrder, type Order } from '../../src/console/order.ts';
+import { challengeOf, linkChallenge, newOrder, type Order } from '../../src/console/order.ts';
 import {
   PasskeysFault,
   type PasskeysFile,
   readPasskeys,
   SignatureFault,
+  signatureOf,
+  verifyAssertion,
   verifyOrder,
   verifyRegistration,
   writePasskeys,
@@ -45,10 +47,16 @@ describe('a signed order', () => {
     });
   });
 
-  test('does not count without one', async () => {
-    expect(await refusal(verifyOrder(approve, undefined, await pinned(phone)))).toBe(
-      'it needs the signature of a passkey',
-    );
+  test('does not count without one, nor without pinned passkeys', async () => {
+    expect(await refusal(signatureOf(approve, undefined, await pinned(phone)))).toContain('needs the signature');
+    expect(await refusal(signatureOf(approve, await phone.sign(approve), undefined))).toContain('no passkey is linked');
+  });
+
+  test('is kept with all that its signature is checked by', async () => {
+    const file = await pinned(phone);
+    const kept = JSON.parse(JSON.stringify(await signatureOf(approve, await phone.sign(approve), file)));
+    const { order, assertion, passkey, origin, rp_id } = kept;
+    await verifyAssertion(assertion, passkey, { challenge: await challengeOf(order), origin, rp_id });
   });
 
   test('does not count with a passkey that root has not pinned', async () => {

@@ -129,6 +129,8 @@ describe.skipIf(!isRoot || missing.length > 0)('on a full disk', () => {
       expect(await desk.call(token, 'write_file', { path, content: 'old' })).toMatchObject({ http: 200 });
       const refused = await desk.call(token, 'write_file', { path, content: 'x'.repeat(200_000) });
       expect(refused).toMatchObject({ http: 503, message: expect.stringContaining('as it was before') });
+      const longer = await desk.call(token, 'write_file', { path, content: 'x'.repeat(200_000), append: true });
+      expect(longer).toMatchObject({ http: 503, message: expect.stringContaining('as it was before') });
       expect(await desk.call(token, 'read_file', { path })).toMatchObject({ content: 'old' });
       expect(await desk.call('full', 'shell', { cmd: `ls -A ${small}` })).toMatchObject({ stdout: 'file\n' });
       expect(await desk.call(token, 'undo', { path })).toMatchObject({ removed: true });

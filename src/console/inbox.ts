@@ -1,0 +1,253 @@
+import { statSync } from 'node:fs';
+import type { Approvals, ConsoleDecision } from '../access/approvals.ts';
+import type { Trail } from '../audit/trail.ts';
+import type { Commands } from '../commands/commands.ts';
+import { type Clock, Deadline, SignalOnce } from '../lib/clock.ts';
+import type { Logger } from '../lib/logger.ts';
+import { visibleLine } from '../lib/visible.ts';
+import { Growth } from '../sessions/growth.ts';
+import type { Session } from '../sessions/session.ts';
+import type { SessionStore } from '../sessions/store.ts';
+import {
+  type AgentOrder,
+  type ApproveOrder,
+  isForRoot,
+  type Order,
+  type OrderFile,
+  type OrderResult,
+} from './order.ts';
+import { OrderDirectory, OrdersFault } from './order-files.ts';
+import { ageFault, describeSender, FORGOTTEN_MS } from './order-rules.ts';
+import { readPasskeys, signatureOf } from './passkeys.ts';
+
+export interface InboxDeps {
+  /** `AGENT3_CONSOLE_DIR`. */
+  readonly directory: string;
+  readonly passkeysFile: string;
+  /** The agent is a service: its own user proves nothing. */
+  readonly isService: boolean;
+  readonly approvals: Approvals;
+  readonly commands: Pick<Commands, 'stop' | 'isSupervised'>;
+  readonly store: Pick<SessionStore, 'all'>;
+  readonly trail: Pick<Trail, 'agent'>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** Orders that are remembered, by what may come in `FORGOTTEN_MS`; more are not read. */
+const MOST_SEEN = 2000;
+const MOST_RESULTS = 500;
+/** Where the kernel tells nothing of a new file, this is how late it is seen. */
+const LOOK_MS = 1000;
+/** After a look, the next one waits so long, and so many times what the last one took: writing files holds nobody up. */
+const PAUSE_MS = 5;
+const PAUSES_PER_LOOK = 10;
+
+type File<T extends Order> = OrderFile & { readonly order: T };
+
+/** The orders that the owner's console leaves for the agent: it obeys each once. */
+export class Inbox {
+  readonly #startedAt: number;
+  /** By id, when it was seen. */
+  readonly #seen = new Map<string, number>();
+  readonly #nonces = new Map<string, number>();
+  readonly #results = new Map<string, OrderResult>();
+  #answered = new SignalOnce();
+  #fault: string | undefined;
+  #growth: Growth | undefined;
+  #pause: ReturnType<typeof setTimeout> | undefined;
+  #pauseMs = PAUSE_MS;
+
+  /** What is there already is from before the agent's start, and is not obeyed. */
+  constructor(private readonly deps: InboxDeps) {
+    this.#startedAt = deps.clock.now();
+    this.#read(() => 'it is from before the start of the agent');
+    deps.approvals.onApproving(() => this.look());
+  }
+
+  /** Why no order counts, in words; undefined when they do. */
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  /** The agent's own user leaves orders: nothing is proved. */
+  get isDevelopment(): boolean {
+    return (
+      !this.deps.isService && statSync(this.deps.directory, { throwIfNoEntry: false })?.uid === process.geteuid?.()
+    );
+  }
+
+  /** Looks for orders from now on, until `end` happens. */
+  watch(end: SignalOnce): void {
+    const timer = setInterval(() => this.look(), LOOK_MS);
+    timer.unref();
+    this.look();
+    end.subscribe(() => {
+      clearInterval(timer);
+      clearTimeout(this.#pause);
+      this.#growth?.[Symbol.dispose]();
+    });
+  }
+
+  /** What became of an order: at once where that is known, else after at most `waitMs`. */
+  async result(id: string, waitMs: number): Promise<OrderResult> {
+    const deadline = Deadline.after(waitMs / 1000);
+    this.look();
+    for (;;) {
+      const result = this.#results.get(id);
+      if (result !== undefined) return result;
+      if (deadline.passed) return { id, state: 'unknown' };
+      await deadline.waitFor(this.#answered);
+    }
+  }
+
+  /** Obeys what is new. Denials come first, and all else that narrows before what widens. */
+  look(): void {
+    const files = this.#read((order) => this.#faultOf(order));
+    const rank = ({ order }: File<AgentOrder>): number => ['deny', 'stop', 'stop-all', 'approve'].indexOf(order.kind);
+    for (const file of files.sort((a, b) => rank(a) - rank(b))) void this.#obey(file);
+  }
+
+  /** The new orders without a fault. */
+  #read(faultOf: (order: Order) => string | undefined): File<AgentOrder>[] {
+    const files: File<AgentOrder>[] = [];
+    try {
+      using directory = OrderDirectory.open(this.#place);
+      this.#fault = undefined;
+      const ids = directory?.ids() ?? [];
+      if (directory !== undefined) this.#follow();
+      this.#forget(new Set(ids));
+      for (const id of ids) {
+        if (this.#seen.has(id) || this.#seen.size >= MOST_SEEN) continue;
+        this.#seen.set(id, this.deps.clock.now());
+        const file = directory?.read(id) ?? '';
+        const fault = typeof file === 'string' ? file : faultOf(file.order);
+        if (typeof file === 'string' || fault !== undefined) this.#refuse(id, file, fault ?? '');
+        else if (!isForRoot(file.order)) files.push({ ...file, order: file.order });
+      }
+    } catch (error) {
+      if (!(error instanceof OrdersFault)) throw error;
+      if (this.#fault !== error.message)
+        this.deps.logger.warn({ fault: error.message }, 'no order of the console counts');
+      this.#fault = error.message;
+    }
+    return files;
+  }
+
+  get #place() {
+    const stranger = this.deps.isService ? process.geteuid?.() : undefined;
+    return { console: this.deps.directory, name: 'orders', stranger } as const;
+  }
+
+  #faultOf(order: Order): string | undefined {
+    if (isForRoot(order)) return 'it is for root, and lies among the orders for the agent';
+    const fault = ageFault(order, this.deps.clock.now());
+    if (fault !== undefined) return fault;
+    if (order.at < this.#startedAt) return 'it is from before the start of the agent';
+    if (this.#nonces.has(order.nonce)) return 'its nonce was used before';
+    this.#nonces.set(order.nonce, this.deps.clock.now());
+    return undefined;
+  }
+
+  async #obey(file: File<AgentOrder>): Promise<void> {
+    const { order } = file;
+    try {
+      const fault =
+        order.kind === 'approve' ? await this.#approve({ ...file, order }) : await this.#narrow(file, order);
+      if (fault === undefined) this.#answer({ id: order.id, state: 'done' });
+      else this.#refuse(order.id, file, fault);
+    } catch (error) {
+      this.#refuse(order.id, file, error instanceof Error ? error.message : String(error));
+    }
+  }
+
+  /** Gives why it is not done. */
+  async #narrow(file: OrderFile, order: Exclude<AgentOrder, ApproveOrder>): Promise<string | undefined> {
+    const by = describeSender(file);
+    if (order.kind === 'deny') return this.#decide({ ...order, verdict: 'deny', by });
+    const sessions = [...this.deps.store.all()].filter(
+      (session) =>
+        this.deps.commands.isSupervised(session) &&
+        (order.kind === 'stop' ? session.id === order.session : session.record.status !== 'waiting'),
+    );
+    if (order.kind === 'stop' && sessions.length === 0) return 'nothing of this session runs';
+    const { id, kind } = order;
+    const which = order.kind === 'stop' ? { session: order.session } : { sessions: sessions.length };
+    this.deps.trail.agent('order', { kind, order: id, by, ...which });
+    const ends = await Promise.allSettled(sessions.map((session) => this.#stop(session, by)));
+    const failed = ends.filter(({ status }) => status === 'rejected').length;
+    return failed === 0 ? undefined : `${failed} of ${sessions.length} commands do not end`;
+  }
+
+  async #stop(session: Session, by: string): Promise<void> {
+    if (session.record.status === 'running') session.update({ stopped_by: by });
+    await this.deps.commands.stop(session, 'killed');
+  }
+
+  /** Throws `SignatureFault` and `PasskeysFault`. */
+  async #approve({ order, assertion }: File<ApproveOrder>): Promise<string | undefined> {
+    const own = this.isDevelopment ? process.geteuid?.() : undefined;
+    const signature = await signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, own));
+    // Somebody may have denied it meanwhile.
+    this.look();
+    const { name, fingerprint } = signature.passkey;
+    const by = `${visibleLine(name)} (passkey ${fingerprint})`;
+    return this.#decide({ ...order, verdict: 'approve', why: '', by, proof: signature });
+  }
+
+  #decide(decision: ConsoleDecision): string | undefined {
+    switch (this.deps.approvals.decide(decision)) {
+      case 'taken':
+        return undefined;
+      case 'gone':
+        return 'it waits no more';
+      case 'other':
+        return 'what waits is not what was shown';
+    }
+  }
+
+  #refuse(id: string, file: OrderFile | string, why: string): void {
+    const what = typeof file === 'string' ? {} : { kind: file.order.kind, by: describeSender(file) };
+    this.deps.logger.warn({ order: id, ...what, why }, 'an order of the console is refused');
+    this.deps.trail.agent('order', { ...what, order: id, refused: why.toWellFormed() });
+    this.#answer({ id, state: 'refused', why });
+  }
+
+  #answer(result: OrderResult): void {
+    this.#results.set(result.id, result);
+    const [oldest] = this.#results.keys();
+    if (this.#results.size > MOST_RESULTS && oldest !== undefined) this.#results.delete(oldest);
+    const answered = this.#answered;
+    this.#answered = new SignalOnce();
+    answered.fire();
+  }
+
+  /** What is too old for its age alone need not be remembered, once its file is gone. */
+  #forget(there: ReadonlySet<string>): void {
+    const isOld = (at: number): boolean => Math.abs(this.deps.clock.now() - at) > FORGOTTEN_MS;
+    for (const [id, at] of this.#seen) if (isOld(at) && !there.has(id)) this.#seen.delete(id);
+    for (const [nonce, at] of this.#nonces) if (isOld(at)) this.#nonces.delete(nonce);
+  }
+
+  #follow(): void {
+    if (this.#growth !== undefined) return;
+    const growth = new Growth(`${this.deps.directory}/orders`);
+    this.#growth = growth;
+    const next = (): void => {
+      growth.next().subscribe(() => {
+        next();
+        this.#lookSoon();
+      });
+    };
+    next();
+  }
+
+  #lookSoon(): void {
+    this.#pause ??= setTimeout(() => {
+      this.#pause = undefined;
+      const began = performance.now();
+      this.look();
+      this.#pauseMs = Math.max(PAUSE_MS, PAUSES_PER_LOOK * (performance.now() - began));
+    }, this.#pauseMs);
+  }
+}

@@ -1,0 +1,19 @@
+import { visibleLine } from '../lib/visible.ts';
+import { AHEAD_MS, ORDER_MS, type Order, type OrderFile } from './order.ts';
+
+/** After this, an order is too old whatever its clock said. */
+export const FORGOTTEN_MS = ORDER_MS + AHEAD_MS;
+
+/** Why an order is not of now; undefined when it is. `now` is in milliseconds since the epoch. */
+export function ageFault({ at }: Order, now: number): string | undefined {
+  if (at > now + AHEAD_MS) return 'it is from the future: compare the clocks of the phone and of the server';
+  if (at < now - ORDER_MS) return `it is older than ${ORDER_MS / 60_000} minutes`;
+  return undefined;
+}
+
+const MOST_NAME_CHARS = 80;
+
+/** Who has ordered something without a signature, as the console says. */
+export function describeSender({ by }: OrderFile): string {
+  return `${visibleLine(by).slice(0, MOST_NAME_CHARS).toWellFormed() || 'somebody'} (console)`;
+}
