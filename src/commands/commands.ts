@@ -31,8 +31,8 @@ export class Commands {
   /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
   readonly #outliving = new Set<SessionId>();
   readonly #looks: Looks;
-  #changed: () => void = () => {};
-  #ended: (record: SessionRecord) => void = () => {};
+  readonly #changed: (() => void)[] = [];
+  readonly #ended: ((record: SessionRecord) => void)[] = [];
   readonly starts: DurableStarts;
 
   constructor(private readonly deps: CommandDeps) {
@@ -40,9 +40,9 @@ export class Commands {
     this.starts = new DurableStarts(deps);
   }
 
-  /** The processes of each command. */
-  trees(): readonly ProcessTree[] {
-    return [...this.#running.values()].map(({ tree }) => tree);
+  /** The sessions under supervision with their processes, the oldest first. */
+  running(): readonly (readonly [SessionId, ProcessTree])[] {
+    return [...this.#running].map(([id, { tree }]) => [id, tree] as const);
   }
 
   /** Commands and left-behind processes under supervision. */
@@ -67,12 +67,12 @@ export class Commands {
 
   /** Calls `listener` with the record of each command that has ended. */
   watchEnds(listener: (record: SessionRecord) => void): void {
-    this.#ended = listener;
+    this.#ended.push(listener);
   }
 
   /** Calls `listener` whenever `supervised` has changed. */
   watchCount(listener: () => void): void {
-    this.#changed = listener;
+    this.#changed.push(listener);
   }
 
   /**
@@ -135,7 +135,7 @@ export class Commands {
       if (input !== undefined && dialog !== undefined && end !== undefined) {
         const members = (): readonly number[] => this.treeOf(session).members();
         const tell = (went: Partial<SessionRecord>): void =>
-          this.deps.store.has(session) ? updateRecord(this.deps, session, went) : undefined;
+          this.deps.store.find(session.id) !== undefined ? updateRecord(this.deps, session, went) : undefined;
         this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, members }, tell);
       }
       return end;
@@ -237,11 +237,11 @@ export class Commands {
       if (reason !== undefined) updateRecord(this.deps, session, { waited_for: reason.text });
     });
     this.#running.set(session.id, running);
-    this.#changed();
+    for (const listener of this.#changed) listener();
     running.over.subscribe(() => {
       leave();
       this.#outliving.add(session.id);
-      this.#changed();
+      for (const listener of this.#changed) listener();
       const outcome = running.outcome();
       const why = outcome && status !== undefined ? whyNotBegun(session, outcome, status) : undefined;
       if (outcome !== undefined) this.#end(session, outcome, this.deps.clock.elapsed() - startedAt, why);
@@ -252,7 +252,7 @@ export class Commands {
       session.letGo();
       this.#inputs.get(session.id)?.release();
       this.#inputs.delete(session.id);
-      this.#changed();
+      for (const listener of this.#changed) listener();
       // Not before the answer has left.
       if (this.deps.cgroups !== undefined) setImmediate(() => this.deps.cgroups?.of(session.id).remove());
       if (session.record.survivors > 0) updateRecord(this.deps, session, { ...sizesOf(session, true), survivors: 0 });
@@ -286,7 +286,7 @@ export class Commands {
   #isOver(session: Session, whyNotBegun?: NotBegun): void {
     if (whyNotBegun === undefined) this.deps.trail.ended(session);
     else this.deps.trail.failed(session, whyNotBegun.reason);
-    this.#ended(session.record);
+    for (const listener of this.#ended) listener(session.record);
   }
 }
 

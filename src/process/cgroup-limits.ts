@@ -100,6 +100,16 @@ export function costOf(path: string, hasControllers: boolean): Cost | undefined 
   };
 }
 
+/** What the processes of a cgroup use now; undefined where it is gone, or the kernel does not count it. */
+export function useOfCgroup(path: string): { readonly cpu_ms?: number; readonly memory_bytes?: number } {
+  const cpuMicroseconds = entryIn(readText(join(path, 'cpu.stat')), 'usage_usec');
+  const memory = numberOf(path, 'memory.current');
+  return {
+    ...(cpuMicroseconds !== undefined && { cpu_ms: Math.round(cpuMicroseconds / 1000) }),
+    ...(memory !== undefined && { memory_bytes: memory }),
+  };
+}
+
 /** How often the ceilings of a cgroup were reached; undefined when none was. */
 function hitsOf(path: string, cpu: string | undefined): LimitHits | undefined {
   const memory = entryIn(readText(join(path, 'memory.events')), 'oom_kill') ?? 0;

@@ -10,7 +10,9 @@ import {
   defaultCeilings,
   lowerWeight,
   setCeilings,
+  useOfCgroup,
 } from './cgroup-limits.ts';
+import { type Use, useOfProcesses } from './use.ts';
 
 /**
  * The cgroup (cgroups(7), version 2) that every command gets one of its own below. It belongs to another unit of the
@@ -102,6 +104,14 @@ export class CommandCgroups {
   /** What the command called `name` took, and which ceilings it reached; undefined where it has no cgroup. */
   costOf(name: string): Cost | undefined {
     return costOf(join(this.directory, name), this.holdsCeilings);
+  }
+
+  /** What the command called `name` uses now: by the kernel's count where it has one, else by /proc of `members`. */
+  useOf(name: string, members: () => number[]): Use {
+    const counted = useOfCgroup(join(this.directory, name));
+    if (counted.cpu_ms !== undefined && counted.memory_bytes !== undefined)
+      return { cpu_ms: counted.cpu_ms, memory_bytes: counted.memory_bytes };
+    return { ...useOfProcesses(members()), ...counted };
   }
 
   /** Removes the cgroups that hold no process any more and whose name `isNeeded` does not know. */

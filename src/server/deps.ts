@@ -94,7 +94,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     turns,
     approvals,
     freeze,
-    standstill: new Standstill(freeze, cgroups, () => commands.trees()),
+    standstill: new Standstill(freeze, cgroups, () => commands.running().map(([, tree]) => tree)),
     tellOwner,
     proposals: new Proposals({ ...shared, access, notify, user: account.name }, commands, approvals),
     trail,

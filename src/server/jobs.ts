@@ -103,7 +103,7 @@ function tryRemove({ store, versions, logger }: SweepDeps, one: Session | Change
       return true;
     }
     // Meanwhile somebody may have closed it.
-    if (one.record.closed || !store.has(one)) return false;
+    if (one.record.closed || store.find(one.id) === undefined) return false;
     store.remove(one);
     return true;
   } catch (error) {

@@ -59,7 +59,6 @@ export class SessionStore {
   readonly #directories: SessionDirectories;
   /** Of each token, how many keys are remembered. */
   readonly #keyCounts = new Map<string, number>();
-
   /** What all sessions take of the disk, about: what has grown since the last look at each of them is added. */
   #heldBytes = 0;
   #watcher: (heldBytes: number, sessions: number) => void = () => {};
@@ -177,8 +176,9 @@ export class SessionStore {
     }
   }
 
-  has({ id }: Session): boolean {
-    return this.#sessions.has(id);
+  /** The session called `id`, whoever made it, also a closed one: for the owner, and for the agent itself. */
+  find(id: string): Session | undefined {
+    return this.#sessions.get(id as SessionId);
   }
 
   all(): IterableIterator<Session> {
