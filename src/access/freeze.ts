@@ -20,6 +20,8 @@ const freezeSchema = Type.Object({
   /** The thaw. */
   until: Type.Optional(Type.Integer()),
   thawed_by: Type.Optional(Type.String()),
+  /** The signed order that thawed it at the console, for the record. */
+  thaw_signed: Type.Optional(Type.Unknown()),
 });
 
 export type FreezeEntry = Static<typeof freezeSchema>;

@@ -15,6 +15,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { foreignHand, syncDirectory } from '../lib/files.ts';
+import { visibleLine } from '../lib/visible.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
@@ -96,6 +97,16 @@ export function rotateRecord(
     ...(expiresAt !== undefined && { expires_at: expiresAt }),
     ...(before.length > 0 && { previous: before }),
   };
+}
+
+/**
+ * The tokens without the one of this name, which has ended then; `id`: only where it has this one. Throws
+ * `TokenFileFault` where there is none.
+ */
+export function withoutToken(tokens: readonly TokenRecord[], name: string, id?: string): TokenRecord[] {
+  const left = tokens.filter((token) => token.name !== name || (id !== undefined && token.id !== id));
+  if (left.length < tokens.length) return left;
+  throw new TokenFileFault(`there is no token ${visibleLine(name.slice(0, 64))}; agent3 token list shows them`);
 }
 
 const OWN_MODE = 0o600;

@@ -17,10 +17,15 @@ import { describePowerLoss, leftBefore, leftInside, powerLossOf } from './power-
 import { isFileNote } from './resume.ts';
 
 /** What is wrong with a record, and where; lines are counted from 1 in their file, and 0 is the file as a whole. */
-interface AuditFinding {
+export interface AuditFinding {
   readonly file: string;
   readonly line: number;
   readonly what: string;
+}
+
+/** A line that has a signed order of the owner, which is checked elsewhere. */
+export interface SignedLine extends Omit<AuditFinding, 'what'> {
+  readonly record: AuditLine;
 }
 
 interface VerifyOptions {
@@ -48,7 +53,10 @@ interface Verification {
 const NOTE_MS = 50;
 
 /** Looks for every line that was changed, added, taken out or put elsewhere. Throws the system's error. */
-export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOptions = {}): Verification {
+export function verifyRecord(
+  path: string,
+  { key, kept = KEPT_FILES }: VerifyOptions = {},
+): Verification & { readonly signed: readonly SignedLine[] } {
   const seal = new Seal(key);
   // The agent may write meanwhile: what it had noted before has to be there, and what it has noted after may be.
   const before = readHead(seal, path);
@@ -65,7 +73,7 @@ export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOpt
     Bun.sleepSync(NOTE_MS);
     after = readHead(seal, path);
   }
-  const { findings, notes, lines, first, last, sealed, unsealed, ofOtherKey } = walk;
+  const { findings, notes, signed, lines, first, last, sealed, unsealed, ofOtherKey } = walk;
   const start = { file: files[0] ?? path, line: 1 };
   const beginning = walk.begin === undefined ? [] : beginningFaults(walk.begin, files.length, kept);
   const end = { file: files.at(-1) ?? path, line: 0 };
@@ -78,6 +86,7 @@ export function verifyRecord(path: string, { key, kept = KEPT_FILES }: VerifyOpt
     unsealed,
     ofOtherKey,
     notes,
+    signed,
     findings: [
       ...beginning.map((what) => ({ ...start, what })),
       ...findings,
@@ -105,6 +114,7 @@ interface Before {
 class Walk {
   readonly findings: AuditFinding[] = [];
   readonly notes: AuditFinding[] = [];
+  readonly signed: SignedLine[] = [];
   lines = 0;
   first: AuditLine | undefined;
   last: AuditLine | undefined;
@@ -159,6 +169,7 @@ class Walk {
     if (this.#before !== undefined) this.findings.push(...chainFaults(line, this.#before, (what) => ({ ...at, what })));
     if (line.event === 'tampered') find(`the agent found: ${String(line['what'])}`);
     this.#noteBoot(line, at, find);
+    if (line['signed'] !== undefined) this.signed.push({ ...at, record: line });
     if (this.lines === 1) this.begin = line;
     if (line.seq === this.notedSeq) this.notedHash = hash;
     this.#before = { hash, seq: line.seq, where: undefined, at };

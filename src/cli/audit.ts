@@ -5,6 +5,7 @@ import { type AuditLine, linesOf, parseLine } from '../audit/chain.ts';
 import { readRecordFile, recordFiles } from '../audit/files.ts';
 import { describeVerification, verifyRecord } from '../audit/verify.ts';
 import { writeAll } from '../client/descriptor.ts';
+import { checkSignatures, describeSigners } from '../console/signed-lines.ts';
 import { installedAuditKey } from '../install/installed.ts';
 import { delay } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
@@ -99,9 +100,12 @@ async function verifyAudit(options: VerifyOptions): Promise<void> {
       'no key to check the seals with: set AGENT3_AUDIT_KEY, or run it as root where the agent is installed',
     );
   }
-  const found = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
-  if (found.files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
-  await print(options.json === true ? [visibleJson(found)] : describeVerification(found, key !== undefined));
+  const { signed, ...lines } = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
+  if (lines.files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
+  const { findings, signers } = await checkSignatures(signed);
+  const found = { ...lines, findings: [...lines.findings, ...findings], signers };
+  const words = [...describeVerification(found, key !== undefined), ...describeSigners(signers)];
+  await print(options.json === true ? [visibleJson(found)] : words);
   if (options.requireKey === true && found.sealed === 0) {
     fail(EXIT_FAILURE, 'no line is sealed, and --require-key requires a seal');
   }

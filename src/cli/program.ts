@@ -34,6 +34,7 @@ const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS
     completion: 'Print the completion script for a shell',
   },
   '': {
+    console: 'Obey what the console of the owner has left for root (its path unit runs this)',
     __complete: 'Print what may follow words of a command line (the completion scripts run this)',
     'match-lines': 'Search a file as the JSON on standard input says (the agent runs this for read_session with match)',
     'match-text': 'Search texts as lines of JSON on standard input say (the agent runs this for shell with dialog)',
@@ -57,6 +58,7 @@ const DEFINITIONS = {
   approval: async () => (await import('./approval.ts')).defineApproval,
   freeze: async () => (await import('./freeze.ts')).defineFreeze,
   thaw: async () => (await import('./freeze.ts')).defineThaw,
+  console: async () => (await import('./console.ts')).defineConsole,
   audit: async () => (await import('./audit.ts')).defineAudit,
   exec: async () => (await import('./exec.ts')).defineExec,
   cp: async () => (await import('./cp.ts')).defineCp,
@@ -69,7 +71,7 @@ const DEFINITIONS = {
 };
 
 /** What they do when their output cannot be written; the others end. `connect` ends its grant itself when nobody reads it. */
-const IGNORING: readonly string[] = ['install', 'uninstall', 'watchdog', 'connect', 'freeze', 'thaw'];
+const IGNORING: readonly string[] = ['install', 'uninstall', 'watchdog', 'connect', 'freeze', 'thaw', 'console'];
 const WRITING_TO_DESCRIPTORS: readonly string[] = [
   'serve',
   'mcp',

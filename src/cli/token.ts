@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
-import { hashToken, rotateRecord } from '../access/token-file.ts';
+import { hashToken, rotateRecord, withoutToken } from '../access/token-file.ts';
 import { networkFault } from '../lib/addresses.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { newToken } from '../lib/token.ts';
@@ -113,11 +113,7 @@ async function createToken(
 /** Ends a token: within half a second no request is taken with it. */
 function revokeToken(name: string, options: TokenOptions): void {
   requireOther(name);
-  const isInForce = changeHere(options, (tokens) => {
-    const left = tokens.filter((token) => token.name !== name);
-    if (left.length === tokens.length) fail(EXIT_FAILURE, unknown(name));
-    return left;
-  });
+  const isInForce = changeHere(options, (tokens) => withoutToken(tokens, name));
   if (isInForce) process.stderr.write(`token ${name} is revoked\n`);
 }
 

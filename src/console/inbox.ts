@@ -4,7 +4,6 @@ import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
 import { type Clock, Deadline, SignalOnce } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
-import { visibleLine } from '../lib/visible.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
@@ -17,7 +16,7 @@ import {
   type OrderResult,
 } from './order.ts';
 import { OrderDirectory, OrdersFault } from './order-files.ts';
-import { ageFault, describeSender, FORGOTTEN_MS } from './order-rules.ts';
+import { ageFault, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
 import { readPasskeys, signatureOf } from './passkeys.ts';
 
 export interface InboxDeps {
@@ -190,8 +189,7 @@ export class Inbox {
     const signature = await signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, own));
     // Somebody may have denied it meanwhile.
     this.look();
-    const { name, fingerprint } = signature.passkey;
-    const by = `${visibleLine(name)} (passkey ${fingerprint})`;
+    const by = describeSigner(signature);
     return this.#decide({ ...order, verdict: 'approve', why: '', by, proof: signature });
   }
 

@@ -1,5 +1,6 @@
 import { visibleLine } from '../lib/visible.ts';
 import { AHEAD_MS, ORDER_MS, type Order, type OrderFile } from './order.ts';
+import type { Signature } from './passkeys.ts';
 
 /** After this, an order is too old whatever its clock said. */
 export const FORGOTTEN_MS = ORDER_MS + AHEAD_MS;
@@ -16,4 +17,9 @@ const MOST_NAME_CHARS = 80;
 /** Who has ordered something without a signature, as the console says. */
 export function describeSender({ by }: OrderFile): string {
   return `${visibleLine(by).slice(0, MOST_NAME_CHARS).toWellFormed() || 'somebody'} (console)`;
+}
+
+/** Who has signed an order. */
+export function describeSigner({ passkey: { name, fingerprint } }: Signature): string {
+  return `${visibleLine(name).slice(0, MOST_NAME_CHARS).toWellFormed()} (passkey ${fingerprint})`;
 }

@@ -14,13 +14,17 @@ function strict<T extends TProperties>(properties: T) {
   return Type.Object(properties, { additionalProperties: false });
 }
 
+const approveSchema = strict({ ...BASE, kind: Type.Literal('approve'), session: UUID, digest: DIGEST });
+const thawSchema = strict({ ...BASE, kind: Type.Literal('thaw'), since: MOMENT });
+export const signedOrderSchema = Type.Union([approveSchema, thawSchema]);
+
 export const orderSchema = Type.Union([
-  strict({ ...BASE, kind: Type.Literal('approve'), session: UUID, digest: DIGEST }),
+  approveSchema,
+  thawSchema,
   strict({ ...BASE, kind: Type.Literal('deny'), session: UUID, digest: DIGEST, why: WHY }),
   strict({ ...BASE, kind: Type.Literal('stop'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('stop-all') }),
   strict({ ...BASE, kind: Type.Literal('freeze'), reason: WHY }),
-  strict({ ...BASE, kind: Type.Literal('thaw'), since: MOMENT }),
   strict({
     ...BASE,
     kind: Type.Literal('revoke'),

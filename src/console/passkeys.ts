@@ -5,7 +5,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readPlain, syncDirectory } from '../lib/files.ts';
-import { challengeOf, fingerprintOf, fromBase64url, type Order } from './order.ts';
+import { challengeOf, fingerprintOf, fromBase64url, type Order, type SignedOrder } from './order.ts';
+import { assertionSchema, signedOrderSchema } from './order-schema.ts';
 
 const BASE64URL = Type.String({ pattern: '^[\\w-]+$' });
 
@@ -104,16 +105,24 @@ export async function verifyOrder(
 
 /** An order with what proves it, as the record keeps it: whoever reads that needs no other file. */
 export interface Signature {
-  readonly order: Order;
+  readonly order: SignedOrder;
   readonly assertion: AuthenticationResponseJSON;
-  readonly passkey: Pick<Passkey, 'id' | 'public_key' | 'name' | 'fingerprint'>;
+  readonly passkey: Omit<Passkey, 'made_at'>;
   readonly origin: string;
   readonly rp_id: string;
 }
 
+export const signatureSchema = Type.Object({
+  order: signedOrderSchema,
+  assertion: assertionSchema,
+  passkey: Type.Omit(passkeySchema, ['made_at']),
+  origin: Type.String(),
+  rp_id: Type.String(),
+});
+
 /** The signature of an order that counts. Throws `SignatureFault`. */
 export async function signatureOf(
-  order: Order,
+  order: SignedOrder,
   assertion: AuthenticationResponseJSON | undefined,
   file: PasskeysFile | undefined,
 ): Promise<Signature> {

@@ -63,8 +63,8 @@ export async function freezeServer(place: FreezePlace, reason: string): Promise<
   return { freeze: begun, wasBefore: before !== undefined };
 }
 
-/** Lets everything go on. Run by root. Throws as `freezeServer` does, and where systemd does not thaw; undefined where nothing was frozen. */
-export function thawServer({ decisions, by }: FreezePlace): FreezeEntry | undefined {
+/** Lets everything go on; `signed` is what proves whose order it was. Run by root. Throws as `freezeServer` does, and where systemd does not thaw; undefined where nothing was frozen. */
+export function thawServer({ decisions, by }: FreezePlace, signed?: object): FreezeEntry | undefined {
   const freezes = requireTrusted(decisions);
   const current = currentFreeze(freezes);
   if (decisions === PATHS.approvals && hasSystemd() && isHeld()) {
@@ -75,7 +75,8 @@ export function thawServer({ decisions, by }: FreezePlace): FreezeEntry | undefi
       );
   }
   if (current === undefined) return undefined;
-  writeFreezes(decisions, [...freezes.slice(0, -1), { ...current, until: Date.now(), thawed_by: by }]);
+  const thaw = { until: Date.now(), thawed_by: by, ...(signed !== undefined && { thaw_signed: signed }) };
+  writeFreezes(decisions, [...freezes.slice(0, -1), { ...current, ...thaw }]);
   return current;
 }
 

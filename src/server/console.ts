@@ -1,3 +1,5 @@
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Inbox } from '../console/inbox.ts';
 import { processEnvironment, serviceManager } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
@@ -10,5 +12,41 @@ export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
   const inbox = new Inbox({ ...deps, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
+  if (!isService && process.geteuid?.() === 0) obeyAsRoot(deps, consoleDirectory);
   return inbox;
+}
+
+const LOOK_MS = 200;
+
+/** An agent that is root and no service has no path unit: it has the orders for root obeyed itself. */
+function obeyAsRoot({ config, ownArgv, shutdown, logger }: Deps, directory: string): void {
+  const env = {
+    AGENT3_CONSOLE_DIR: directory,
+    AGENT3_CONSOLE_ANSWERS: config.consoleAnswers,
+    AGENT3_PASSKEYS_FILE: config.passkeysFile,
+    ...(config.approvalsDirectory !== undefined && { AGENT3_APPROVALS_DIR: config.approvalsDirectory }),
+    ...(config.tokensFile !== undefined && { AGENT3_TOKENS_FILE: config.tokensFile }),
+  };
+  let isObeying = false;
+  const look = async (): Promise<void> => {
+    if (isObeying || !hasEntries(join(directory, 'root-orders'))) return;
+    isObeying = true;
+    const child = Bun.spawn([...ownArgv, 'console', 'obey'], { cwd: '/', env, stdio: ['ignore', 'ignore', 'pipe'] });
+    const [code, fault] = await Promise.all([child.exited, child.stderr.text()]);
+    if (code !== 0)
+      logger.warn({ code, fault: fault.slice(0, 1000) }, 'the orders of the console for root were not obeyed');
+    isObeying = false;
+  };
+  const timer = setInterval(() => void look(), LOOK_MS);
+  timer.unref();
+  shutdown.subscribe(() => clearInterval(timer));
+}
+
+function hasEntries(directory: string): boolean {
+  try {
+    return readdirSync(directory).length > 0;
+  } catch {
+    // Nobody has ordered anything yet.
+    return false;
+  }
 }

@@ -118,7 +118,8 @@ function reportFreezes({ freeze, trail, logger, tellOwner, shutdown }: Deps): vo
     const by = visibleLine(isFrozen ? last.by : (last.thawed_by ?? ''));
     const more = { by, reason: reasonOf(last), since: new Date(last.since).toISOString() };
     const what = isFrozen ? 'frozen' : 'thawed';
-    trail.agent(what, more);
+    const signed = isFrozen ? undefined : last.thaw_signed;
+    trail.agent(what, { ...more, ...(signed !== undefined && { signed }) });
     logger.warn(more, `the owner has ${what} the server`);
     tellOwner?.(`server.${what}`, { host: hostname(), ...more });
   };

@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  appendFileSync,
+  chmodSync,
+  chownSync,
+  mkdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { type ApprovalRequest, digestOf } from '../../../src/access/approval-request.ts';
 import { newOrder } from '../../../src/console/order.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
@@ -7,7 +16,7 @@ import { Authenticator } from '../../helpers/authenticator.ts';
 import { ConsoleFiles } from '../../helpers/console.ts';
 import { command, ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
-import { linesOf, type RecordLine, verify } from '../../helpers/record.ts';
+import { linesOf, noteOf, type RecordLine, sha256, textOf, verify } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const canTry = process.geteuid?.() === 0 && ensurePrograms('setpriv').length === 0;
@@ -184,7 +193,7 @@ describe.skipIf(!canTry)('an order of the console', () => {
       ] as const)
         await resists((waiting) => files.leaveSigned({ kind: 'approve', at, ...waiting }), why);
       const { nonce } = newOrder();
-      files.leave({ kind: 'stop', session: crypto.randomUUID(), nonce });
+      await refusal(files.leave({ kind: 'stop', session: crypto.randomUUID(), nonce }));
       await resists((waiting) => files.leaveSigned({ kind: 'approve', nonce, ...waiting }), 'nonce was used');
     });
   });
@@ -322,9 +331,27 @@ describe.skipIf(!canTry)('an order of the console', () => {
     expect((await ended(waiting.session)).status).toBe('done');
   });
 
-  test('leaves a record that is whole', async () => {
-    const { code, stdout } = await verify(AUDIT);
-    expect({ code, stdout }).toMatchObject({ code: 0 });
+  test('leaves a record whose signatures can be checked, by their number and passkey', async () => {
+    const { fingerprint } = await files.phone.passkey();
+    const approved = linesOf(AUDIT).filter((line) => line['signed'] !== undefined).length;
+    expect(await verify(AUDIT)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining(`orders signed by passkeys: ${approved} by Pixel 9 (passkey ${fingerprint})`),
+    });
+    // The agent would not have written it.
+    await agent.stop();
+    const thief = new Authenticator();
+    const line = linesOf(AUDIT).find((one) => one['decision'] === 'approved');
+    const signed = { ...(line?.['signed'] as object), assertion: thief.assert('x') };
+    const last = textOf(AUDIT).at(-1) ?? '';
+    const seq = Number(JSON.parse(last).seq) + 1;
+    const forged = JSON.stringify({ ...line, seq, signed, prev: sha256(last) });
+    appendFileSync(AUDIT, `${forged}\n`);
+    writeFileSync(`${AUDIT}.head`, noteOf(forged, 1));
+    expect(await verify(AUDIT)).toMatchObject({
+      code: 1,
+      stdout: expect.stringContaining('the signature of a passkey does not fit'),
+    });
   });
 });
 

@@ -1,0 +1,147 @@
+import {
+  closeSync,
+  existsSync,
+  fchmodSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
+import { join } from 'node:path';
+import { distrust } from '../access/approval-request.ts';
+import { delay } from '../lib/clock.ts';
+import {
+  type FreezeOrder,
+  isForRoot,
+  type OrderFile,
+  type OrderResult,
+  type RevokeOrder,
+  type RootOrder,
+} from './order.ts';
+import { OrderDirectory, OrdersFault, type OrdersPlace } from './order-files.ts';
+import { ageFault, describeSender, describeSigner } from './order-rules.ts';
+import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
+
+/** What root does for the console. Each throws with the reason where it cannot. */
+export interface RootActions {
+  freeze(order: FreezeOrder, by: string): Promise<void>;
+  /** When the present freeze has begun; undefined where the server is not frozen. */
+  frozenSince(): number | undefined;
+  thaw(signature: Signature, by: string): void;
+  revoke(order: RevokeOrder): void;
+}
+
+export interface ObeyDeps {
+  readonly place: Omit<OrdersPlace, 'name'>;
+  /** `AGENT3_CONSOLE_ANSWERS`. */
+  readonly answers: string;
+  readonly passkeysFile: string;
+  readonly actions: RootActions;
+}
+
+/** What is no order, or is not written yet, is waited for so long, and then removed. */
+const STRAY_MS = 2000;
+const LOOK_MS = 50;
+/** Orders of one look; the others come with the next one. */
+const MOST_AT_ONCE = 100;
+const MOST_ANSWERS = 48;
+
+/**
+ * Obeys the console's orders for root, answers and removes them, until there are none. Throws `OrdersFault` for
+ * directories that others may write to.
+ */
+export async function obeyOrders(deps: ObeyDeps): Promise<void> {
+  prepareAnswers(deps.answers);
+  for (let quietSince = performance.now(); ; await delay(LOOK_MS)) {
+    using directory = OrderDirectory.open({ ...deps.place, name: 'root-orders' });
+    const names = directory?.names() ?? [];
+    if (directory === undefined || names.length === 0) return;
+    const ids = directory.ids().slice(0, MOST_AT_ONCE);
+    if (await obeyAll(deps, directory, ids)) quietSince = performance.now();
+    if (performance.now() - quietSince < STRAY_MS) continue;
+    for (const name of names) directory.remove(name);
+    return;
+  }
+}
+
+/** Whether something was new. */
+async function obeyAll(deps: ObeyDeps, directory: OrderDirectory, ids: readonly string[]): Promise<boolean> {
+  const files = ids
+    .filter((id) => !existsSync(answerPath(deps.answers, id)))
+    .map((id) => [id, directory.read(id)] as const);
+  const isFrozenNow = files.some(([, file]) => typeof file !== 'string' && file.order.kind === 'freeze');
+  const rank = (file: OrderFile | string): number => (typeof file === 'string' || file.order.kind !== 'freeze' ? 1 : 0);
+  for (const [id, file] of files.sort(([, a], [, b]) => rank(a) - rank(b))) {
+    const why = typeof file === 'string' ? file : await obey(deps, file, isFrozenNow);
+    answer(deps.answers, why === undefined ? { id, state: 'done' } : { id, state: 'refused', why });
+  }
+  for (const id of ids) directory.remove(`${id}.json`);
+  return files.length > 0;
+}
+
+/** Gives why an order is not obeyed. */
+async function obey(deps: ObeyDeps, file: OrderFile, isFrozenNow: boolean): Promise<string | undefined> {
+  const { order } = file;
+  if (!isForRoot(order)) return 'it is for the agent, and lies among the orders for root';
+  try {
+    return ageFault(order, Date.now()) ?? (await carryOut(deps, { ...file, order }, isFrozenNow));
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+async function carryOut(
+  { actions, passkeysFile }: ObeyDeps,
+  file: OrderFile & { readonly order: RootOrder },
+  isFrozenNow: boolean,
+): Promise<string | undefined> {
+  const { order, assertion } = file;
+  switch (order.kind) {
+    case 'freeze':
+      await actions.freeze(order, describeSender(file));
+      return undefined;
+    case 'revoke':
+      actions.revoke(order);
+      return undefined;
+    case 'thaw': {
+      const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile));
+      if (isFrozenNow) return 'somebody has frozen the server at the same time';
+      const since = actions.frozenSince();
+      if (since === undefined) return 'the server is not frozen';
+      if (since !== order.since) return 'the freeze that it ends is over, and there is another one';
+      actions.thaw(signature, describeSigner(signature));
+      return undefined;
+    }
+  }
+}
+
+function prepareAnswers(answers: string): void {
+  mkdirSync(answers, { recursive: true, mode: 0o755 });
+  const fault = distrust(answers);
+  if (fault !== undefined) throw new OrdersFault(fault);
+}
+
+function answerPath(answers: string, id: string): string {
+  return join(answers, `order-${id}.json`);
+}
+
+/** Leaves an answer where everybody may read it; the oldest ones go. */
+function answer(answers: string, result: OrderResult): void {
+  const path = answerPath(answers, result.id);
+  const fd = openSync(`${path}.new`, 'w', 0o600);
+  try {
+    fchmodSync(fd, 0o644);
+    writeFileSync(fd, JSON.stringify(result));
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(`${path}.new`, path);
+  const all = readdirSync(answers).filter((name) => name.startsWith('order-'));
+  if (all.length <= MOST_ANSWERS) return;
+  const age = (name: string): number => statSync(join(answers, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
+  const oldest = all.map((name) => [name, age(name)] as const).sort(([, a], [, b]) => a - b);
+  for (const [name] of oldest.slice(0, all.length - MOST_ANSWERS)) rmSync(join(answers, name), { force: true });
+}

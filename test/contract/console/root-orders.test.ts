@@ -1,0 +1,219 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import {
+  chmodSync,
+  chownSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { currentFreeze, readFreezes } from '../../../src/access/freeze.ts';
+import { newOrder, type OrderResult } from '../../../src/console/order.ts';
+import { startAgent } from '../../helpers/agent.ts';
+import { Authenticator } from '../../helpers/authenticator.ts';
+import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { CONSOLE_USER, ConsoleFiles } from '../../helpers/console.ts';
+import { command } from '../../helpers/debian.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { linesOf, verify } from '../../helpers/record.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
+  const place = new TemporaryDirectory();
+  const files = new ConsoleFiles();
+  const APPROVALS = place.join('approvals');
+  const env = { ...files.settings, AGENT3_APPROVALS_DIR: APPROVALS, AGENT3_TOKENS_FILE: place.join('tokens.json') };
+  const rootOrders = `${files.directory}/root-orders`;
+
+  beforeAll(async () => {
+    chmodSync(place.path, 0o755);
+    mkdirSync(APPROVALS, { mode: 0o755 });
+    await files.pin();
+  });
+  afterAll(() => {
+    files[Symbol.dispose]();
+    place[Symbol.dispose]();
+  });
+
+  const obey = () => agent3(['console', 'obey'], env);
+  const frozen = () => currentFreeze(readFreezes(APPROVALS));
+  const answerOf = (id: string) => JSON.parse(readFileSync(`${files.answers}/order-${id}.json`, 'utf8')) as OrderResult;
+  /** What becomes of an order that was left. */
+  const obeyed = async (id: string): Promise<OrderResult> => {
+    const { code, stderr } = await obey();
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    expect(readdirSync(rootOrders)).toEqual([]);
+    return answerOf(id);
+  };
+  const freeze = (reason = 'x') => obeyed(files.leave({ kind: 'freeze', reason }));
+  const thaw = async () => obeyed(await files.leaveSigned({ kind: 'thaw', since: frozen()?.since ?? 0 }));
+
+  test('freezes by file ownership, and thaws by a signature, which is kept for the record', async () => {
+    const id = files.leave({ kind: 'freeze', reason: 'I look at the backup' });
+    expect(await obeyed(id)).toEqual({ id, state: 'done' });
+    expect(frozen()).toMatchObject({ by: 'Anna (console)', reason: 'I look at the backup' });
+    expect(statSync(`${files.answers}/order-${id}.json`).mode & 0o777).toBe(0o644);
+    expect(await thaw()).toMatchObject({ state: 'done' });
+    expect(frozen()).toBeUndefined();
+    const { fingerprint } = await files.phone.passkey();
+    expect(readFreezes(APPROVALS).at(-1)).toMatchObject({
+      thawed_by: `Pixel 9 (passkey ${fingerprint})`,
+      thaw_signed: { order: { kind: 'thaw' }, passkey: { id: files.phone.id } },
+    });
+  });
+
+  describe('does not thaw', () => {
+    const resists = async (id: string, why: string): Promise<void> => {
+      expect(await obeyed(id)).toMatchObject({ state: 'refused', why: expect.stringContaining(why) });
+      expect(frozen()).toBeDefined();
+    };
+    const since = (): number => frozen()?.since ?? 0;
+
+    beforeAll(() => freeze());
+    afterAll(() => thaw());
+
+    test('without a signature, or with that of a passkey which a taken console has made for itself', async () => {
+      await resists(files.leave({ kind: 'thaw', since: since() }), 'needs the signature');
+      await resists(await files.leaveSigned({ kind: 'thaw', since: since() }, new Authenticator()), 'is not linked');
+    });
+
+    test('another freeze than that which was signed', async () => {
+      await resists(await files.leaveSigned({ kind: 'thaw', since: since() - 1 }), 'there is another one');
+    });
+
+    test('with the assertion of an approval', async () => {
+      const approve = { ...newOrder(), kind: 'approve', session: newOrder().id, digest: 'a'.repeat(64) } as const;
+      const assertion = await files.phone.sign(approve);
+      await resists(files.leave({ kind: 'thaw', since: since() }, { assertion }), 'challenge');
+    });
+
+    test('by an order that is old', async () => {
+      const at = Date.now() - 121_000;
+      await resists(await files.leaveSigned({ kind: 'thaw', since: since(), at }), 'older than 2 minutes');
+    });
+
+    test('while somebody freezes', async () => {
+      const other = files.leave({ kind: 'freeze', reason: '' });
+      await resists(await files.leaveSigned({ kind: 'thaw', since: since() }), 'at the same time');
+      expect(answerOf(other).state).toBe('done');
+    });
+  });
+
+  test('does not do again what it has answered, whatever the console lays there', async () => {
+    const order = { ...newOrder(), kind: 'freeze', reason: '' } as const;
+    files.leave(order);
+    await obeyed(order.id);
+    await thaw();
+    files.leave(order);
+    await obeyed(order.id);
+    expect(frozen()).toBeUndefined();
+  });
+
+  test('revokes a token of this name and id, and no later one', async () => {
+    await agent3(['token', 'create', 'reports', '--profile', 'readonly'], env);
+    const tokens = () => JSON.parse(readFileSync(env.AGENT3_TOKENS_FILE, 'utf8')).tokens as { id: string }[];
+    const [{ id: made } = { id: '' }] = tokens();
+    const other = files.leave({ kind: 'revoke', token: 'reports', made: '00000000' });
+    expect(await obeyed(other)).toMatchObject({ state: 'refused', why: expect.stringContaining('there is no token') });
+    expect(tokens()).toBeArrayOfSize(1);
+    expect(await obeyed(files.leave({ kind: 'revoke', token: 'reports', made }))).toMatchObject({ state: 'done' });
+    expect(tokens()).toEqual([]);
+    const own = files.leave({ kind: 'revoke', token: 'default', made });
+    expect(await obeyed(own)).toMatchObject({ state: 'refused', why: expect.stringContaining('AGENT3_API_TOKEN') });
+  });
+
+  test('does not obey what is for the agent', async () => {
+    const order = { ...newOrder(), kind: 'stop-all' } as const;
+    writeFileSync(`${rootOrders}/${order.id}.json`, JSON.stringify({ order, by: 'x' }));
+    chownSync(`${rootOrders}/${order.id}.json`, CONSOLE_USER, CONSOLE_USER);
+    expect(await obeyed(order.id)).toMatchObject({ state: 'refused', why: expect.stringContaining('for the agent') });
+  });
+
+  test('does not obey a file of another user, a link, a pipe, a directory or a huge file, and removes them alone', async () => {
+    const order = { ...newOrder(), kind: 'freeze', reason: '' } as const;
+    const [link, pipe, directory, huge] = [newOrder().id, newOrder().id, newOrder().id, newOrder().id] as const;
+    files.write(order, { order, by: 'x' }, 64_000);
+    const victim = place.join('victim.json');
+    writeFileSync(victim, JSON.stringify({ order: { ...order, id: link }, by: 'x' }));
+    chownSync(victim, CONSOLE_USER, CONSOLE_USER);
+    symlinkSync(victim, `${rootOrders}/${link}.json`);
+    command(['mkfifo', `${rootOrders}/${pipe}.json`]);
+    mkdirSync(`${rootOrders}/${directory}.json`);
+    files.write({ id: huge, kind: 'freeze' }, ' '.repeat(70_000));
+    symlinkSync('/etc', `${rootOrders}/stray`);
+    await obeyed(order.id);
+    for (const id of [order.id, link, pipe, directory, huge]) expect(answerOf(id).state).toBe('refused');
+    expect(frozen()).toBeUndefined();
+    expect(existsSync(victim)).toBe(true);
+    expect(existsSync('/etc/passwd')).toBe(true);
+  });
+
+  test('follows no link that the console has put in place of its directory', async () => {
+    const order = newOrder();
+    const victim = `${APPROVALS}/${order.id}.json`;
+    writeFileSync(victim, JSON.stringify({ order: { ...order, kind: 'freeze', reason: '' }, by: 'x' }));
+    rmSync(rootOrders, { recursive: true });
+    symlinkSync(APPROVALS, rootOrders);
+    const { code, stderr } = await obey();
+    expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining('root-orders cannot be used') });
+    expect(existsSync(victim)).toBe(true);
+    rmSync(rootOrders);
+    // A directory of root's own, moved there by whoever may.
+    mkdirSync(rootOrders, { mode: 0o750 });
+    writeFileSync(`${rootOrders}/${order.id}.json`, '{}');
+    expect((await obey()).stderr).toContain('does not belong to the owner');
+    expect(readdirSync(rootOrders)).toEqual([`${order.id}.json`]);
+    rmSync(`${rootOrders}/${order.id}.json`);
+    chownSync(rootOrders, CONSOLE_USER, CONSOLE_USER);
+  });
+
+  test('obeys nothing where others may write', async () => {
+    const id = files.leave({ kind: 'freeze', reason: '' });
+    chmodSync(rootOrders, 0o770);
+    expect((await obey()).code).toBe(1);
+    expect(existsSync(`${files.answers}/order-${id}.json`)).toBe(false);
+    chmodSync(rootOrders, 0o750);
+    expect(await obeyed(id)).toMatchObject({ state: 'done' });
+    await thaw();
+  });
+
+  test('keeps the last answers alone', async () => {
+    for (let count = 0; count < 60; count++) files.write({ id: newOrder().id, kind: 'freeze' }, {});
+    await obey();
+    expect(readdirSync(files.answers)).toBeArrayOfSize(48);
+  });
+
+  test('is run by an agent that is root and no service; freeze and signed thaw are on record', async () => {
+    const audit = place.join('audit.jsonl');
+    await using agent = await startAgent({ ...env, AGENT3_AUDIT_FILE: audit });
+    const id = files.leave({ kind: 'freeze', reason: 'I look' });
+    await eventually('it is frozen', async () => (await agent.call('shell', { cmd: 'true' })).status === 503);
+    await eventually('it is answered', () => existsSync(`${files.answers}/order-${id}.json`));
+    const order = await files.leaveSigned({ kind: 'thaw', since: frozen()?.since ?? 0 });
+    const what = (name: string) => linesOf(audit).find((line) => line['what'] === name);
+    const thawed = await eventually('it is thawed', () => what('thawed'));
+    expect(what('frozen')).toMatchObject({ by: 'Anna (console)', reason: 'I look' });
+    expect(thawed).toMatchObject({ signed: { order: { id: order } } });
+    expect(await verify(audit)).toMatchObject({
+      code: 0,
+      stdout: expect.stringContaining('by passkeys: 1 by Pixel 9'),
+    });
+  });
+});
+
+test('only root obeys', async () => {
+  using place = new TemporaryDirectory();
+  chmodSync(place.path, 0o755);
+  const binary = place.join('agent3');
+  copyFileSync(BINARY, binary);
+  chmodSync(binary, 0o755);
+  const nobody = process.geteuid?.() === 0 ? ['setpriv', '--reuid=65534', '--regid=65534', '--clear-groups'] : [];
+  const { exitCode, stderr } = Bun.spawnSync([...nobody, binary, 'console', 'obey'], { env: BASE_ENVIRONMENT });
+  expect([exitCode, stderr.toString()]).toEqual([2, 'agent3: only root obeys: sudo agent3 console obey\n']);
+});
