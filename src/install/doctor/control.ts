@@ -7,6 +7,7 @@ import { profileMistakes } from '../../access/profile-notes.ts';
 import { readTokens, TokenFileFault } from '../../access/token-file.ts';
 import { markPath } from '../../audit/chain.ts';
 import { verifyRecord } from '../../audit/verify.ts';
+import { checkSignatures } from '../../console/signed-lines.ts';
 import { describeErrno } from '../../lib/errors.ts';
 import { LOOK_USER } from '../../lib/look-user.ts';
 import type { MachineFault } from '../../sandbox/sandbox-cause.ts';
@@ -84,11 +85,13 @@ export function approvalsFinding(own: string): Found {
 }
 
 /** Whether the audit record is whole. */
-export function auditFinding(): Found {
+export async function auditFinding(): Promise<Found> {
   if (!existsSync(PATHS.audit)) return bad(`${PATHS.audit} is missing`, 'systemctl restart agent3');
   try {
-    const { lines, findings, notes, ofOtherKey, sealed } = verifyRecord(PATHS.audit, { key: installedAuditKey() });
-    const [first, ...others] = findings;
+    const found = verifyRecord(PATHS.audit, { key: installedAuditKey() });
+    const { lines, notes, ofOtherKey, sealed } = found;
+    const { findings } = await checkSignatures(found.signed);
+    const [first, ...others] = [...found.findings, ...findings];
     const note = notes.at(-1);
     if (first === undefined && !existsSync(markPath(PATHS.audit))) {
       const what = `${markPath(PATHS.audit)} is missing: after a power loss the record would read as changed by somebody`;

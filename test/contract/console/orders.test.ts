@@ -261,6 +261,12 @@ describe.skipIf(!canTry)('an order of the console', () => {
       expect(stdout).toBe(`${AGENT_USER}\n`);
     });
 
+    test('is not signed with the key of the console, which it cannot read', async () => {
+      const { stdout } = await run(`env; tr '\\0' '\\n' < /proc/${agent.pid}/environ; cat /proc/$PPID/environ; true`);
+      expect(stdout).toContain('AGENT3_SESSION');
+      expect(stdout).not.toContain(files.settings.AGENT3_CONSOLE_KEY);
+    });
+
     test('has no effect where its file belongs to somebody else than the console', async () => {
       const { session, digest } = await ask();
       const order = { ...newOrder(), kind: 'deny', session, digest, why: '' } as const;

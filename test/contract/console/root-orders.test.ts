@@ -98,6 +98,24 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
       await resists(await files.leaveSigned({ kind: 'thaw', since: since(), at }), 'older than 2 minutes');
     });
 
+    test('for a command as the user of an agent, whatever it writes or runs', async () => {
+      const binary = place.join('agent3');
+      copyFileSync(BINARY, binary);
+      const script = `for target in ${rootOrders}/x ${files.answers}/x ${APPROVALS}/frozen; do
+          (echo '{"freezes":[]}' > $target) 2>/dev/null && echo wrote; mv $target $target.x 2>/dev/null && echo moved; done
+        mkdir ${files.directory}/root-orders/x 2>/dev/null && echo made; mv ${rootOrders} ${rootOrders}.x 2>/dev/null && echo moved
+        ${binary} thaw; ${binary} console obey; ${binary} freeze; true`;
+      const { stdout, stderr } = Bun.spawnSync(
+        ['setpriv', '--reuid=64000', '--regid=64000', '--clear-groups', 'sh', '-c', script],
+        {
+          env: { ...BASE_ENVIRONMENT, ...env },
+        },
+      );
+      expect(stdout.toString()).toBe('');
+      expect(stderr.toString().match(/only root/g)).toBeArrayOfSize(3);
+      expect(frozen()).toBeDefined();
+    });
+
     test('while somebody freezes', async () => {
       const other = files.leave({ kind: 'freeze', reason: '' });
       await resists(await files.leaveSigned({ kind: 'thaw', since: since() }), 'at the same time');
