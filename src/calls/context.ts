@@ -81,7 +81,6 @@ export interface CallDeps {
   /** What the work that a client makes long waits for, piece by piece. */
   readonly turns: Turns;
   readonly trail: Trail;
-  /** Whether the owner has frozen the server. */
   readonly freeze: Freeze;
 }
 
@@ -191,8 +190,8 @@ interface PolicySubject {
 
 /**
  * The way of every call: its profile allows the operation, the owner has not frozen the server, and the call is on
- * record: a change before it is done, what only reads before its answer leaves, a refusal as well. Throws what `run` throws, `AccessLapsed`, `OperationNotAllowed`, `Frozen`, and `MachineRefused` where
- * the call cannot be recorded.
+ * record: a change before it is done, what only reads before its answer leaves, a refusal as well. Throws what `run`
+ * throws, `AccessLapsed`, `OperationNotAllowed`, `Frozen`, and `MachineRefused` where the call cannot be recorded.
  */
 export async function underPolicy<T>(
   deps: CallDeps,

@@ -1,13 +1,29 @@
 import { constants } from 'node:os';
+import type { Commands } from '../commands/commands.ts';
+import { namesOf } from '../commands/ending.ts';
 import type { Silence } from '../diagnosis/wait-words.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Hint } from './answer.ts';
+import type { Masker } from './masking.ts';
 import { type HintContext, MIB, statusHint, survivorsHint, type Told } from './status-hints.ts';
 
 export interface Notes {
   readonly silence: Silence | undefined;
+  /** See `Told`. */
+  readonly leftOver?: string | undefined;
   readonly more: readonly Hint[];
+}
+
+/** The names of the processes that a command has left running, without secrets; undefined where there are none. */
+export async function leftOverOf(
+  commands: Commands,
+  session: Session,
+  masker: Masker | undefined,
+): Promise<string | undefined> {
+  if (session.record.survivors === 0) return undefined;
+  const names = namesOf(commands.treeOf(session).members());
+  return (await masker?.mask(names)) ?? names;
 }
 
 /** Everything that the record of a session has to say. */
@@ -18,7 +34,7 @@ export function recordHints(record: SessionRecord, context: HintContext, told: T
     reservedHint(record),
     signalHint(record),
     ...textHints(record),
-    record.survivors === 0 ? undefined : survivorsHint(record, context),
+    record.survivors === 0 ? undefined : survivorsHint(record, context, told.leftOver),
     dialogHint(record),
     record.context_note,
     told.hidesStderr ? record.file_note : undefined,

@@ -52,7 +52,7 @@ export async function searchAnswer(
   const { masker, isLean = false } = context;
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
-  const [silence, durationMs] = [notes.silence, fields.duration_ms];
+  const told = { ...notes, durationMs: fields.duration_ms, next: 'next_offset', hidesStderr: isLean } as const;
   return {
     ...(isLean ? { [given.stream]: '' } : { stdout: '', stderr: '' }),
     ...fields,
@@ -67,7 +67,7 @@ export async function searchAnswer(
     next_offset: found.nextOffset,
     eof: isOver && isAtEnd,
     ...messageOf(
-      ...recordHints(session.record, context, { silence, durationMs, next: 'next_offset', hidesStderr: isLean }),
+      ...recordHints(session.record, context, told),
       ...notes.more,
       fateOf(found, isAtEnd, isOver, given, isLean),
       masker?.hint(),

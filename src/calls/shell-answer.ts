@@ -43,7 +43,7 @@ export async function shellAnswer(
   const { streams, fields } = now;
   const build = (text: Texts, more: Answer, hints: readonly Hint[]): Answer => {
     const ofRecord = recordHints(session.record, context, {
-      silence: notes.silence,
+      ...notes,
       durationMs: fields.duration_ms,
       next: streams.stdout.size,
     });

@@ -43,7 +43,7 @@ export async function sliceAnswer(
   const isAlone = context.isLean === true && given.otherFrom === undefined;
   const hints = [
     ...recordHints(record, context, {
-      silence: notes.silence,
+      ...notes,
       durationMs: now.fields.duration_ms,
       next: 'next_offset',
       hidesStderr: isAlone && name === 'stdout',

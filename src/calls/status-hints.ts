@@ -25,6 +25,8 @@ export interface Told {
   readonly next: number | 'next_offset' | undefined;
   /** The answer leaves the standard error out, where the agent writes why something was not done. */
   readonly hidesStderr?: boolean;
+  /** The names of processes that it has left running, in one text; undefined or empty: not known. */
+  readonly leftOver?: string | undefined;
 }
 
 export const MIB = 1_048_576;
@@ -60,10 +62,12 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, told: Told): 
   const { status, execution_seconds: seconds } = record;
   switch (status) {
     case 'running': {
-      if (silence?.asks || next === 'next_offset') return undefined;
+      if (next === 'next_offset') return undefined;
       const stays = isBrief(record, limits)
         ? `It will be stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s`
         : `It runs up to ${seconds} s`;
+      // What it asks says which call comes next.
+      if (silence?.asks) return `${stays}.`;
       const offset = next === undefined || next === 0 ? '' : `offset ${next}, `;
       return { text: `${stays}; next: read_session ${offset}wait ${waitSeconds(limits)}.`, calls: ['read_session'] };
     }
@@ -193,12 +197,13 @@ function longerInBackground({ execution_seconds }: SessionRecord, { maxBackgroun
   };
 }
 
-export function survivorsHint({ survivors: count }: SessionRecord, { isLean }: HintContext): Hint {
+export function survivorsHint({ survivors: count }: SessionRecord, { isLean }: HintContext, leftOver = ''): Hint {
+  const names = leftOver === '' ? '' : ` (${leftOver})`;
   if (isLean) {
-    const subject = count === 1 ? '1 process it started runs' : `${count} processes it started run`;
+    const subject = count === 1 ? `1 process it started${names} runs` : `${count} processes it started${names} run`;
     return { text: `${subject} on until close_session.`, calls: ['close_session'] };
   }
-  const subject = count === 1 ? '1 process it started is' : `${count} processes it started are`;
+  const subject = count === 1 ? `1 process it started${names} is` : `${count} processes it started${names} are`;
   return {
     text: `The command has ended, and ${subject} still running in this session: read_session shows what they write, close_session stops them.`,
     calls: ['read_session', 'close_session'],

@@ -2,6 +2,7 @@ import { appendFileSync, rmSync } from 'node:fs';
 import type { Verdict } from '../access/approvals.ts';
 import { type AgentError, InvalidArguments, ProfileUnavailable } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
+import { readProcFile } from '../linux/proc.ts';
 import type { Status } from '../process/beginning.ts';
 import type { EndReason, Outcome } from '../process/run.ts';
 import type { Decision } from '../rules/rule.ts';
@@ -11,6 +12,23 @@ import { bytesOnDisk, recordBytes, type SessionRecord, type SessionStatus } from
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { forgetProbes } from './confinement.ts';
+
+/** More names of processes than these say little. */
+const MOST_NAMES = 5;
+
+/** The names of processes as proc(5) has them (`comm`), each once: `sleep, node ×2`. Programs choose them freely. */
+export function namesOf(pids: readonly number[]): string {
+  const counts = new Map<string, number>();
+  for (const pid of pids) {
+    const comm = Buffer.from(readProcFile(`/proc/${pid}/comm`) ?? '', 'latin1').toString();
+    const name = visibleLine(comm.replace(/\n$/, '')).trim();
+    if (name !== '') counts.set(name, (counts.get(name) ?? 0) + 1);
+  }
+  const names = [...counts]
+    .sort(([, a], [, b]) => b - a)
+    .map(([name, count]) => (count === 1 ? name : `${name} ×${count}`));
+  return names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES).join(', ')} …` : names.join(', ');
+}
 
 /** The exit code of shells for what is there and cannot be run. */
 export const EXIT_NOT_RUN = 126;

@@ -213,11 +213,22 @@ const CONTROLS = /[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]/g;
 
 /**
  * What a person reads on a terminal that was sent `text`: without escape sequences, of a line that was written over
- * with carriage returns (a progress bar) only what it showed last, what was erased by backspaces left out.
+ * with carriage returns (a progress bar) only what it showed last, what was erased by backspaces left out, and without
+ * the blanks that fill a line up. One is kept, as behind a prompt, and those of a line that has not ended yet.
  */
 export function plainText(text: string): string {
   const lines = Bun.stripANSI(text).replaceAll('\r\n', '\n').split('\n');
-  return lines.map(lastShown).join('\n').replace(CONTROLS, '');
+  const last = lines.length - 1;
+  return lines
+    .map(lastShown)
+    .map((line, index) => (index === last ? line : withoutFill(line)))
+    .join('\n')
+    .replace(CONTROLS, '');
+}
+
+function withoutFill(line: string): string {
+  const text = line.trimEnd();
+  return line.length - text.length > 1 ? text : line;
 }
 
 /** Each carriage return goes back to the beginning of the line, each backspace one character. */

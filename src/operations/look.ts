@@ -1,10 +1,13 @@
 import { readFileSync } from 'node:fs';
+import { posix } from 'node:path';
 import { Type } from '@sinclair/typebox';
-import { userOf } from '../access/profile.ts';
+import { type Profile, userOf } from '../access/profile.ts';
 import type { Hint } from '../calls/answer.ts';
 import { type CallContext, lookContext, type OperationDeps } from '../calls/context.ts';
 import { confinementOf } from '../commands/confinement.ts';
 import { lookBusFault, lookFault } from '../commands/look.ts';
+import { visibleLine } from '../lib/visible.ts';
+import { isHiddenName } from '../sandbox/hidden.ts';
 import { showsAllProcesses } from '../sandbox/machine-view.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
@@ -35,16 +38,24 @@ export function lookOperation(deps: OperationDeps): Operation {
       const context = lookContext(called);
       const user = userOf(context.profile, process.geteuid?.() === 0);
       const unseen = await unseenOf(deps, context, given.cmd);
-      return runCommand(deps, checks, { ...WITHOUT, ...given }, context, (session) => [
-        ignored,
-        unseen ?? lackingHint(session, user),
-      ]);
+      return runCommand(
+        deps,
+        checks,
+        { ...WITHOUT, ...given, ...(OF_SCREENS.test(given.cmd) && { plain: true }) },
+        context,
+        (session) => [
+          ignored,
+          unseen ?? hiddenHint(deps, called, context.profile, given) ?? lackingHint(session, user),
+        ],
+      );
     },
   });
 }
 
 /** Programs that ask systemd by its bus, and those that read /proc. */
 const OF_BUS = /\b(?:systemctl|busctl|loginctl|hostnamectl|timedatectl|systemd-analyze)\b/;
+/** Programs that fill the lines of a screen up with blanks. */
+const OF_SCREENS = /\b(?:h|a|io|if)?top\b|\bsystemd-cgtop\b/;
 const OF_PROCESSES = /\b(?:ps|top|pgrep|pidof|pstree|lsof)\b/;
 
 /** What the sandbox does not show on this machine, where the command asks for it. */
@@ -56,6 +67,25 @@ async function unseenOf(deps: OperationDeps, { profile }: CallContext, cmd: stri
   if (OF_PROCESSES.test(cmd) && !showsAllProcesses(readFileSync('/proc/self/mountinfo', 'utf8')))
     return toShell('look shows its own processes only: /proc is mounted with hidepid here.');
   return undefined;
+}
+
+/** More paths of a command are not looked at: each takes a fifth of a millisecond. */
+const MOST_PATHS = 10;
+
+/** Names a path of the command that its profile hides, whether anything is there or not. */
+function hiddenHint(
+  { home, ownPaths }: OperationDeps,
+  called: CallContext,
+  { sandbox }: Profile,
+  { cmd, cwd = '/' }: { readonly cmd: string; readonly cwd?: string | undefined },
+): Hint {
+  const hidden = [...ownPaths, ...(sandbox?.hidden ?? [])];
+  const words = cmd.split(/[\s'"`;|&()<>=]+/).filter((word) => word.includes('/'));
+  const paths = words.slice(0, MOST_PATHS).map((word) => posix.resolve(cwd, word.replace(/^~(?=\/)/, home)));
+  const path = paths.find((one) => isHiddenName(hidden, one));
+  if (path === undefined) return undefined;
+  const text = `look hides ${visibleLine(path.slice(0, 200))}.`;
+  return called.profile.isPlain ? toShell(text) : text;
 }
 
 /** So much is looked at: the end of the standard error, the beginning of the output. */

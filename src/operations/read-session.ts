@@ -2,6 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { type Snapshot, snapshot } from '../calls/answer.ts';
 import { type CallContext, lookContext, type OperationDeps } from '../calls/context.ts';
 import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/follow.ts';
+import { leftOverOf } from '../calls/hints.ts';
 import { matchesField, searchAnswer } from '../calls/search.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
@@ -32,7 +33,8 @@ export function readSessionOperation(parts: OperationDeps): Operation {
       if (given.wait > 0 && !isSearch) await waitFor(parts, session, given, call);
       if (outlivesMachine(session.record))
         await parts.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
-      const notes = { silence: await parts.commands.whySilent(session), more: [ignored] };
+      const leftOver = await leftOverOf(parts.commands, session, call.masker);
+      const notes = { silence: await parts.commands.whySilent(session), leftOver, more: [ignored] };
       // A search waits by itself, for a line that matches.
       if (given.match !== undefined)
         return searchAnswer(

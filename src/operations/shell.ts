@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, revalidate, waitForSlot } from '../calls/context.ts';
-import { fullDiskHint, lastingHint, type Notes } from '../calls/hints.ts';
+import { fullDiskHint, lastingHint, leftOverOf, type Notes } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { refusalOf } from '../commands/ending.ts';
@@ -240,7 +240,8 @@ async function notesOn(
   ];
   const silence = await commands.whySilent(session);
   const mayStartServices = silence?.serves === true && context.profile.isPlain && commands.mayStartServices;
-  return { silence, more: [...more, lastingHint(session.record, silence, mayStartServices)] };
+  const leftOver = await leftOverOf(commands, session, context.masker);
+  return { silence, leftOver, more: [...more, lastingHint(session.record, silence, mayStartServices)] };
 }
 
 /** A command that wrote nothing and was content has lost nothing. */

@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { OperationDeps } from '../calls/context.ts';
+import { leftOverOf } from '../calls/hints.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
 import { InvalidArguments } from '../lib/errors.ts';
@@ -14,11 +15,12 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
   return defineOperation(parts, {
     name: 'write_session',
     summary: 'Type into a command',
-    description: 'Types into a command started with interactive or pty, and answers with what it writes then.',
+    description:
+      'Types into a command started with interactive or pty, and answers with what it writes then. written counts the bytes of input that it took.',
     args: writeArguments,
     result: Type.Object({
       ...sliceFields,
-      written: Type.Integer({ description: 'How many bytes of input the command was given.' }),
+      written: Type.Integer({ description: 'Bytes of input that the command took.' }),
     }),
     destructive: true,
     readOnly: false,
@@ -43,7 +45,8 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
       } as const;
       // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
       const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
-      const notes = { silence, more: [fateOf(written, bytes.length, isOver)] };
+      const more = [fateOf(written, bytes.length, isOver)];
+      const notes = { silence, leftOver: await leftOverOf(commands, session, call.masker), more };
       const maxReplyChars = call.maxReplyChars - WRITTEN_CHARS;
       const answer = await sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, {
         ...call,

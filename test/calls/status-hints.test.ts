@@ -47,10 +47,10 @@ describe('the lean doors say of a command that', () => {
     );
   });
 
-  test('runs, nothing where a field or the look at its silence says what comes next', () => {
+  test('runs, no call where a field or the look at its silence says what comes next', () => {
     const asks = { silence: { text: 'it asks', asks: true, serves: false, calls: [] } };
     expect(said({ status: 'running' }, lean, { next: 'next_offset' })).toBeUndefined();
-    expect(said({ status: 'running' }, lean, asks)).toBeUndefined();
+    expect(said({ status: 'running', execution_seconds: 3600 }, lean, asks)).toBe('It runs up to 3600 s.');
   });
 
   test('was stopped: what no field says', () => {

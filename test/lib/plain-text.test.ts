@@ -15,6 +15,11 @@ describe('the plain text of', () => {
     ['returns and nothing else', '\r\r\r', ''],
     ['backspaces', 'passx\bword', 'password'],
     ['a bell and other controls', 'a\x07b\x00c\x7f\td', 'abc\td'],
+    [
+      'a screen whose lines are filled up',
+      'PID USER   \r\n  1 root \t \r\n\x1b[K  \n>>> ',
+      'PID USER\n  1 root\n\n>>> ',
+    ],
     ['text', 'grüße 👋\n', 'grüße 👋\n'],
     ['nothing', '', ''],
   ];

@@ -252,8 +252,27 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     expect(await callAs('lone', 'shell', { cmd: 'true' })).toMatchObject({ error: 'Forbidden' });
     expect(await look('true', {}, 'none')).toMatchObject({ error: 'Forbidden' });
     expect(await look(`cat ${HIDDEN}/file`)).toMatchObject({ stdout: 'HIDDEN' });
-    expect(await look(`ls ${HIDDEN}; cat ${HIDDEN}/file`, {}, 'hides')).toMatchObject({ stdout: '' });
+    expect(await look(`ls ${HIDDEN}; cat ${HIDDEN}/file`, {}, 'hides')).toMatchObject({
+      stdout: '',
+      message: `look hides ${HIDDEN}.`,
+    });
     expect(await look('sleep 30', {}, 'brief')).toMatchObject({ exit_code: 124 });
+  });
+
+  test('says that a path is hidden, whether it is there or not', async () => {
+    for (const cmd of ['ls /root/.ssh', 'cat /root/.ssh/nobody-has-this 2>&1; true', "head -1 '/etc/shadow'"])
+      expect(await look(cmd)).toMatchObject({
+        message: expect.stringMatching(/^look hides \S+\. Run it with shell\.$/),
+      });
+    expect(await look('cat ../root/.ssh/id', { cwd: '/srv' })).toMatchObject({
+      message: 'look hides /root/.ssh/id. Run it with shell.',
+    });
+    expect(await look('head -1 /etc/passwd; echo a/b; true')).not.toHaveProperty('message');
+  });
+
+  test('shows a screen without the blanks that fill it up, and a file as it is', async () => {
+    expect(await look("printf 'PID   \\n 1   \\n' # top")).toMatchObject({ stdout: 'PID\n 1\n' });
+    expect(await look("printf 'a  \\n'")).toMatchObject({ stdout: 'a  \n' });
   });
 
   test('ignores what only shell has', async () => {

@@ -42,6 +42,7 @@ describe('a process left behind', () => {
   test.concurrent('is counted with its like', async () => {
     const answer = await answeredAtOnce('sleep 300 & sleep 300 & setsid sleep 300 & sleep 0.2');
     expect(answer.message).toMatch(/\b(3|three)\b/i);
+    expect(answer.message).toContain('(sleep ×3)');
     expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toHaveLength(3);
     await close(answer.session);
     expect(processesWith(`AGENT3_SESSION=${answer.session}`)).toHaveLength(0);
@@ -117,4 +118,23 @@ test('a command that starts processes faster than one can count them is stopped,
   const answer = await within('the answer', agent.shell({ cmd, timeout: 0.5 }), 50_000);
   expect(answer.status).toBe('timeout');
   await eventually('all of them are gone', () => processesWith(`AGENT3_SESSION=${answer.session}`).length === 0);
+});
+
+describe('the names of left-behind processes', () => {
+  test.concurrent('are said: at most five, the most frequent first, on one line', async () => {
+    const cmd = `d=$(mktemp -d); for name in one two three four five $'a\nb'; do cp /bin/sleep "$d/$name"; "$d/$name" 300 & done
+      "$d/three" 300 & sleep 0.3; rm -r "$d"`;
+    const answer = await agent.shell({ cmd });
+    expect(answer.message).toMatch(
+      /^The command has ended, and 7 processes it started \(three ×2, .+, .+, .+, .+ …\) are still/,
+    );
+    const read = await agent.read({ session: answer.session });
+    expect(read.message).toContain('(three ×2, ');
+    await close(answer.session);
+    const one = await agent.shell({
+      cmd: `d=$(mktemp -d); cp /bin/sleep "$d/"$'a\nb'; "$d/"$'a\nb' 300 & sleep 0.3; rm -r "$d"`,
+    });
+    expect(one.message).toContain('1 process it started (a\\u{a}b) is');
+    await close(one.session);
+  });
 });
