@@ -3,6 +3,7 @@ import type { Approvals, ConsoleDecision } from '../access/approvals.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
 import { type Clock, Deadline, SignalOnce } from '../lib/clock.ts';
+import { describeErrno } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
@@ -110,26 +111,30 @@ export class Inbox {
   /** The new orders without a fault. */
   #read(faultOf: (order: Order) => string | undefined): File<AgentOrder>[] {
     const files: File<AgentOrder>[] = [];
+    let fault: string | undefined;
     try {
       using directory = OrderDirectory.open(this.#place);
-      this.#fault = undefined;
       const ids = directory?.ids() ?? [];
       if (directory !== undefined) this.#follow();
       this.#forget(new Set(ids));
       for (const id of ids) {
-        if (this.#seen.has(id) || this.#seen.size >= MOST_SEEN) continue;
+        if (this.#seen.has(id)) continue;
+        if (this.#seen.size >= MOST_SEEN) {
+          fault = `${this.deps.directory}/orders has more than ${MOST_SEEN} orders`;
+          break;
+        }
         this.#seen.set(id, this.deps.clock.now());
         const file = directory?.read(id) ?? '';
-        const fault = typeof file === 'string' ? file : faultOf(file.order);
-        if (typeof file === 'string' || fault !== undefined) this.#refuse(id, file, fault ?? '');
+        const why = typeof file === 'string' ? file : faultOf(file.order);
+        if (typeof file === 'string' || why !== undefined) this.#refuse(id, file, why ?? '');
         else if (!isForRoot(file.order)) files.push({ ...file, order: file.order });
       }
     } catch (error) {
-      if (!(error instanceof OrdersFault)) throw error;
-      if (this.#fault !== error.message)
-        this.deps.logger.warn({ fault: error.message }, 'no order of the console counts');
-      this.#fault = error.message;
+      fault = error instanceof OrdersFault ? error.message : `no order can be read: ${describeErrno(error)}`;
     }
+    if (fault !== undefined && fault !== this.#fault)
+      this.deps.logger.warn({ fault }, 'no new order of the console counts');
+    this.#fault = fault;
     return files;
   }
 

@@ -56,6 +56,9 @@ describe('the lean doors say of a command that', () => {
   test('was stopped: what no field says', () => {
     expect(said({ status: 'killed' }, lean)).toBeUndefined();
     expect(said({ status: 'killed', taken_back: true }, lean)).toContain('its client took the call back');
+    expect(said({ status: 'killed', stopped_by: 'Anna (console)' }, lean)).toBe(
+      'The command was stopped because the owner of the server ordered it: Anna (console).',
+    );
     expect(said({ status: 'timeout', execution_seconds: 3 }, lean)).toBe(
       'It was stopped after 3 s. Without timeout it runs up to 3600 s.',
     );
