@@ -28,7 +28,6 @@ function useClients() {
   const [clients, setClients] = useState<readonly Client[]>();
   const [fault, setFault] = useState<string>();
   const [asked, setAsked] = useState(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each number asks once more.
   useEffect(() => {
     const stop = new AbortController();
     post<{ clients: readonly Client[] }>('clients', {}, stop.signal).then(

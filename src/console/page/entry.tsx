@@ -122,7 +122,6 @@ function LinkAnswer({ linking, onDone }: { linking: Linking; onDone: () => void 
   const desk = useDesk();
   const [answer, setAnswer] = useState<LinkState>({ state: 'open' });
   const [asked, setAsked] = useState(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each number asks once more.
   useEffect(() => {
     let timer: ReturnType<typeof setTimeout> | undefined;
     let isOver = false;

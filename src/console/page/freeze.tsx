@@ -13,7 +13,7 @@ export function FreezeButton() {
   if (state === undefined || state.frozen !== null) return null;
   return (
     <>
-      <button type="button" class="danger freeze" aria-haspopup="dialog" onClick={() => setOpen(true)}>
+      <button type="button" class="danger freeze" aria-label={words.freeze.button} onClick={() => setOpen(true)}>
         <span aria-hidden="true">❚❚</span> {words.freeze.button}
       </button>
       {isOpen && <FreezeDialog onClose={() => setOpen(false)} />}

@@ -119,7 +119,6 @@ export function KeptHeading({ text, count, level }: { text: string; count: numbe
     addEventListener('focusin', note);
     return () => removeEventListener('focusin', note);
   }, []);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a list that has changed is the reason to look.
   useEffect(() => {
     if (had.current && document.activeElement === document.body) heading.current?.focus();
   }, [count]);

@@ -78,7 +78,6 @@ export function RequestCard(props: RequestCardProps) {
     () => parts.filter(({ name, text }) => isLong(text) && !done.has(name)).map(({ name }) => name),
     [parts, done],
   );
-  // biome-ignore lint/correctness/useExhaustiveDependencies: a new function is no progress.
   useEffect(() => onProgress({ read, unread }), [read, unread]);
   const markRead = useCallback((name: string) => setDone((names) => new Set([...names, name])), []);
   const title = `request-${item.session}`;
@@ -120,7 +119,6 @@ function useRequest(session: string) {
   const desk = useDesk();
   const [read, setRead] = useState<ReadRequest>();
   const [tries, setTries] = useState(0);
-  // biome-ignore lint/correctness/useExhaustiveDependencies: each try asks once more.
   useEffect(() => {
     let isOver = false;
     let timer: ReturnType<typeof setTimeout> | undefined;

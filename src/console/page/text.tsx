@@ -93,7 +93,6 @@ function Rows({ text, isDiff }: { text: string; isDiff: boolean }) {
   return (
     <>
       {rows.map((row, index) => (
-        // biome-ignore lint/suspicious/noArrayIndexKey: the text of a request never changes.
         <div key={index} class={`row ${row.kind}`} data-line={row.number}>
           {row.text === '' ? '\u00a0' : row.text}
         </div>
