@@ -44,7 +44,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   mcp: ['http', 'operations', 'calls', 'lib'],
   connect: ['http', 'audit', 'access', 'lib'],
   client: ['lib'],
-  console: ['commands', 'audit', 'access', 'process', 'sessions', 'linux', 'settings', 'lib'],
+  console: ['http', 'commands', 'audit', 'access', 'process', 'sessions', 'linux', 'settings', 'lib', 'version'],
   install: ['console', 'access', 'audit', 'sandbox', 'process', 'linux', 'settings', 'lib', 'version', 'ops'],
   server: [
     ...[

@@ -68,6 +68,7 @@ export class Approvals {
   readonly #directory: string;
   #watching: (() => void) | undefined;
   #takeDenials: () => void = () => {};
+  #changed: () => void = () => {};
 
   /** `decisions` is the directory that decisions come in; undefined: this agent has no way to ask. */
   constructor(
@@ -91,6 +92,11 @@ export class Approvals {
   /** The requests that wait, with their digests. */
   waiting(): { readonly request: ApprovalRequest; readonly digest: string }[] {
     return [...this.#waiting.values()].map(({ request, digest }) => ({ request, digest }));
+  }
+
+  /** Calls `listener` when a request has come, and when one is decided or over. */
+  subscribe(listener: () => void): void {
+    this.#changed = listener;
   }
 
   /** Calls `takeDenials` before anything is approved: of two decisions at the same time, the denial counts. */
@@ -130,6 +136,7 @@ export class Approvals {
     const withdraw = (): void => this.#settle(session, { kind: 'withdrawn', why: String(signal.reason), by: '' });
     signal.addEventListener('abort', withdraw, { once: true });
     this.#watching ??= this.#watch();
+    this.#changed();
     return promise;
   }
 
@@ -159,6 +166,7 @@ export class Approvals {
       this.logger.warn({ session, err: error }, 'a request for approval could not be taken away');
     }
     waiting.settle(verdict);
+    this.#changed();
   }
 
   /** Looks for decisions as long as something waits; gives what ends that. */

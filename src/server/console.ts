@@ -12,6 +12,7 @@ export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
   const inbox = new Inbox({ ...deps, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
+  (await import('./console-view.ts')).showState(deps, inbox, consoleKey);
   if (!isService && process.geteuid?.() === 0) obeyAsRoot(deps, consoleDirectory);
   return inbox;
 }

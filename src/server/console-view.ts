@@ -1,0 +1,48 @@
+import { grantsDirectory, lastUse } from '../connect/grant-state.ts';
+import { AgentDoor } from '../console/agent-door.ts';
+import { clientsOf, isUnprotected } from '../console/clients.ts';
+import type { Inbox } from '../console/inbox.ts';
+import { View } from '../console/view.ts';
+import { WireServer } from '../console/wire-server.ts';
+import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
+import { AgentError, describeErrno } from '../lib/errors.ts';
+import type { Deps } from './deps.ts';
+
+/** Shows to the console what waits, runs and has ended. Where there can be no socket, the agent works without. */
+export function showState(deps: Deps, inbox: Inbox, key: string): void {
+  const { config, store, logger } = deps;
+  const grants = grantsDirectory(config.sessionsDirectory);
+  const clients = () =>
+    clientsOf({
+      store,
+      tokensFile: config.tokensFile,
+      usual: { name: DEFAULT_PRINCIPAL, profile: config.profile },
+      lastUseOf: (id) => lastUse(grants, id),
+    });
+  const isRoot = process.geteuid?.() === 0;
+  const hasUnprotected = (): boolean =>
+    isRoot &&
+    clients().some(({ name, made }) => {
+      const profile = profileOf(deps, made === '' ? name : `${name}#${made}`);
+      return profile !== undefined && isUnprotected(profile);
+    });
+  const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);
+  const door = new AgentDoor({ ...deps, view, inbox, clients });
+  const server = new WireServer(config.consoleSocket, key, door.answer, logger);
+  try {
+    server.open();
+    deps.shutdown.subscribe(() => server.close());
+  } catch (error) {
+    const why = describeErrno(error);
+    logger.warn({ socket: config.consoleSocket, why }, 'the console sees nothing: its socket cannot be made');
+  }
+}
+
+function profileOf({ access }: Deps, principal: string) {
+  try {
+    return access.promisedProfile(principal);
+  } catch (error) {
+    if (error instanceof AgentError) return undefined;
+    throw error;
+  }
+}
