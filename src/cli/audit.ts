@@ -245,7 +245,7 @@ function whatOf(line: AuditLine, text: (name: string) => string): string {
     case 'login':
       return `${text('what')} from ${text('address')}`;
     default:
-      return text('what');
+      return `${text('what')}${line['kind'] ? `: ${text('kind')}` : ''}${line['refused'] ? `, refused: ${text('refused')}` : ''}${line['by'] ? ` (${text('by')})` : ''}`;
   }
 }
 

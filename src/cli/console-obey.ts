@@ -10,15 +10,15 @@ import { accountOf } from '../process/environment.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { CONSOLE_SETTINGS } from '../settings/console.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { decisionsHere, groupOf, ownerOf, tokensFile } from './here.ts';
+import { decisionsHere, groupOf, ownerOf, placeHere, tokensFile } from './here.ts';
 import { RESERVED } from './token-here.ts';
 
 /** Obeys what the owner's console has left for root. Exits with the reason when it cannot. */
 export async function obeyConsole(): Promise<void> {
   if (process.geteuid?.() !== 0) fail(EXIT_USAGE, 'only root obeys: sudo agent3 console obey');
   const environment = processEnvironment();
-  const console = environment['AGENT3_CONSOLE_DIR'];
-  if (!console) fail(EXIT_USAGE, 'AGENT3_CONSOLE_DIR is not set: set it as for the agent');
+  const console = placeHere(undefined, 'AGENT3_CONSOLE_DIR', PATHS.console);
+  if (console === undefined) fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_CONSOLE_DIR as for the agent');
   const decisions = decisionsHere();
   // As whom commands run, a service has no say; an agent of development proves nothing anyhow.
   const isService = decisions === PATHS.approvals;

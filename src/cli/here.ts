@@ -12,7 +12,7 @@ import { processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** A path: the one that was named, that of the environment, or that of the installed service; undefined without all. */
-function placeHere(named: string | undefined, variable: string, installed: string): string | undefined {
+export function placeHere(named: string | undefined, variable: string, installed: string): string | undefined {
   return (named ?? processEnvironment()[variable]) || (existsSync(PATHS.manifest) ? installed : undefined);
 }
 
