@@ -18,7 +18,7 @@ export class ConsoleFiles implements Disposable {
   readonly passkeysFile = this.#place.join('passkeys.json');
   readonly phone = new Authenticator();
 
-  /** The directory belongs to `owner`, and `group` may read it. */
+  /** The directory belongs to `owner`, and the agent, with this number as user and group, may read it. */
   constructor(
     readonly owner = CONSOLE_USER,
     readonly group = owner,
@@ -29,6 +29,8 @@ export class ConsoleFiles implements Disposable {
       mkdirSync(path, { mode: 0o750 });
       chownSync(path, owner, group);
     }
+    mkdirSync(this.#place.join('run'), { mode: 0o750 });
+    chownSync(this.#place.join('run'), group, group);
   }
 
   /** The settings of an agent with this console. */
@@ -36,7 +38,7 @@ export class ConsoleFiles implements Disposable {
     return {
       AGENT3_CONSOLE_DIR: this.directory,
       AGENT3_CONSOLE_KEY: 'k'.repeat(40),
-      AGENT3_CONSOLE_SOCKET: this.#place.join('console.sock'),
+      AGENT3_CONSOLE_SOCKET: this.#place.join('run/console.sock'),
       AGENT3_CONSOLE_ANSWERS: this.answers,
       AGENT3_PASSKEYS_FILE: this.passkeysFile,
     };

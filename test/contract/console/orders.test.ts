@@ -10,13 +10,16 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { type ApprovalRequest, digestOf } from '../../../src/access/approval-request.ts';
-import { newOrder } from '../../../src/console/order.ts';
+import { requestText } from '../../../src/access/request-text.ts';
+import { hex, newOrder, sha256 } from '../../../src/console/order.ts';
+import type { State } from '../../../src/console/shown.ts';
+import { WireClient } from '../../../src/console/wire-client.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
 import { ConsoleFiles } from '../../helpers/console.ts';
 import { command, ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
-import { linesOf, noteOf, type RecordLine, sha256, textOf, verify } from '../../helpers/record.ts';
+import { sha256 as hashOf, linesOf, noteOf, type RecordLine, textOf, verify } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const canTry = process.geteuid?.() === 0 && ensurePrograms('setpriv').length === 0;
@@ -85,6 +88,31 @@ describe.skipIf(!canTry)('an order of the console', () => {
     expect(linesOf(AUDIT).find((one) => one['event'] === 'start' && one['session'] === session)).toMatchObject({
       approved_by: by,
     });
+  });
+
+  test('approves what the console has read and the page has shown, and the console hears what became of it', async () => {
+    const { AGENT3_CONSOLE_SOCKET: socket, AGENT3_CONSOLE_KEY: key } = files.settings;
+    const wire = new WireClient(socket, key);
+    try {
+      const { session } = await ask();
+      const state = (await wire.request('state', {})) as State;
+      expect(state).toMatchObject({ development: false, waiting: [expect.objectContaining({ session })] });
+      const { text } = (await wire.request('request', { session, from: 0 })) as { text: string };
+      const digest = hex(await sha256(requestText(JSON.parse(text))));
+      const id = await files.leaveSigned({ kind: 'approve', session, digest });
+      expect(await wire.request('order', { id, wait_ms: 10_000 })).toEqual({ id, state: 'done' });
+      expect((await ended(session)).status).toBe('done');
+      const late = await files.leaveSigned({ kind: 'approve', session, digest });
+      expect(await wire.request('order', { id: late, wait_ms: 10_000 })).toEqual({
+        id: late,
+        state: 'refused',
+        why: 'it waits no more',
+      });
+      const none = crypto.randomUUID();
+      expect(await wire.request('order', { id: none, wait_ms: 50 })).toEqual({ id: none, state: 'unknown' });
+    } finally {
+      wire.close();
+    }
   });
 
   test('denies without a signature, and the client reads why', async () => {
@@ -351,7 +379,7 @@ describe.skipIf(!canTry)('an order of the console', () => {
     const signed = { ...(line?.['signed'] as object), assertion: thief.assert('x') };
     const last = textOf(AUDIT).at(-1) ?? '';
     const seq = Number(JSON.parse(last).seq) + 1;
-    const forged = JSON.stringify({ ...line, seq, signed, prev: sha256(last) });
+    const forged = JSON.stringify({ ...line, seq, signed, prev: hashOf(last) });
     appendFileSync(AUDIT, `${forged}\n`);
     writeFileSync(`${AUDIT}.head`, noteOf(forged, 1));
     expect(await verify(AUDIT)).toMatchObject({
