@@ -175,6 +175,11 @@ export class Connecting implements AsyncDisposable {
     return event;
   }
 
+  /** Waits until it has written this for a person. */
+  async says(text: string): Promise<void> {
+    await eventually(`"${text}" in (${this.stderr})`, () => this.stderr.includes(text), PATIENCE_MS);
+  }
+
   /** The one-time code. */
   async code(): Promise<string> {
     return String((await this.event('code'))['code']);
@@ -208,9 +213,7 @@ export class Connecting implements AsyncDisposable {
   }
 
   async #collect(): Promise<void> {
-    const errors = this.#child.stderr.text().then((text) => {
-      this.stderr = text;
-    });
+    const errors = this.#collectErrors();
     let rest = '';
     const decoder = new TextDecoder();
     for (;;) {
@@ -221,5 +224,10 @@ export class Connecting implements AsyncDisposable {
       this.events.push(...lines.map((line) => JSON.parse(line) as ConnectEvent));
     }
     await errors;
+  }
+
+  async #collectErrors(): Promise<void> {
+    const decoder = new TextDecoder();
+    for await (const bytes of this.#child.stderr) this.stderr += decoder.decode(bytes, { stream: true });
   }
 }

@@ -3,6 +3,7 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 test.skipIf(process.geteuid?.() !== 0)(
@@ -21,7 +22,7 @@ test.skipIf(process.geteuid?.() !== 0)(
       AGENT3_APPROVALS_DIR: approvals,
     };
     await using agent = await startAgent(settings);
-    const made = await agent3(['token', 'create', 'brief', '--profile', 'careful', '--expires', '3s'], settings);
+    const made = await agent3(['token', 'create', 'brief', '--profile', 'careful', '--expires', '6s'], settings);
     const call = (op: string, args: unknown) =>
       agent.request('/', {
         method: 'POST',
@@ -60,12 +61,16 @@ test('a call that is under way when its token ends says what was begun, and the 
       headers: { 'x-auth-token': stdout.trim() },
       body: JSON.stringify({ op, args }),
     });
-  const { session } = (await call('shell', { cmd: 'read x; sleep 5', interactive: true, background: true })).body;
-  const begun = directory.join('begun');
-  const running = call('shell', { cmd: `echo secret; touch ${begun}; sleep 2; touch ${directory.join('ended')}` });
-  const typing = call('write_session', { session, input: 'x\n', wait: 2 });
-  await eventually('it runs', () => existsSync(begun));
+  using trigger = new Trigger();
+  const { session } = (await call('shell', { cmd: `read x; ${trigger.wait}`, interactive: true, background: true }))
+    .body;
+  const cmd = `echo secret; ${trigger.arrive}; ${trigger.wait}; touch ${directory.join('ended')}`;
+  const running = call('shell', { cmd });
+  const typing = call('write_session', { session, input: 'x\n', wait: 40 });
+  await trigger.arrived();
   await agent3(['token', 'revoke', 'brief'], settings);
+  await eventually('the token has ended', async () => (await call('server_info', {})).status === 403);
+  trigger.open();
   const [ran, typed] = [await running, await typing];
   expect(ran).toMatchObject({ status: 403, body: { error: 'Unauthorized' } });
   expect(ran.body.message).toMatch(

@@ -47,6 +47,15 @@ async function connected(...options: readonly string[]): Promise<Tokens> {
   return tokens;
 }
 
+/** The answer for a token that was taken away: within 1 s, and as much for a busy machine. */
+function refusedSoon({ access_token }: Tokens): Promise<Response> {
+  const refused = async () => {
+    const answer = await callTool(url, access_token, 'true');
+    return answer.status === 401 && answer;
+  };
+  return eventually('the token is refused', refused, 2000);
+}
+
 describe('a client that signs in', () => {
   test('runs commands over MCP with the profile of its grant, and nothing by the other doors', async () => {
     const connecting = await connect(server, '--client', 'codex', '--profile', 'full', '--name', 'desk');
@@ -78,12 +87,10 @@ describe('a client that signs in', () => {
     expect((await agent3(['token', 'rotate', 'laptop'], server.settings)).stderr).toContain('is a grant');
     expect((await callTool(url, tokens.access_token, 'true')).status).toBe(200);
     expect((await agent3(['token', 'revoke', 'laptop'], server.settings)).code).toBe(0);
-    await Bun.sleep(1000);
-    const refused = await callTool(url, tokens.access_token, 'true');
-    expect([refused.status, refused.headers.get('www-authenticate')]).toEqual([
-      401,
+    const refused = await refusedSoon(tokens);
+    expect(refused.headers.get('www-authenticate')).toBe(
       `Bearer error="invalid_token", resource_metadata="${url}/.well-known/oauth-protected-resource/mcp", scope="agent3"`,
-    ]);
+    );
     expect(await (await refresh(url, client, tokens.refresh_token)).json()).toMatchObject({ error: 'invalid_grant' });
   });
 
@@ -204,8 +211,7 @@ describe('agent3 connect', () => {
     await connecting.type('n');
     await connecting.next('ended');
     expect(await connecting.ended()).toBe(1);
-    await Bun.sleep(1000);
-    expect((await callTool(url, tokens.access_token, 'true')).status).toBe(401);
+    await refusedSoon(tokens);
   });
 
   test('lets a client do nothing before the owner has said yes', async () => {
@@ -278,10 +284,9 @@ describe('agent3 connect', () => {
     const late = await enter(await connecting.code());
     expect([late.status, await late.text()]).toEqual([429, expect.stringContaining('Wait a minute')]);
     expect(Number(late.headers.get('retry-after'))).toBeWithin(1, 61);
-    await Bun.sleep(500);
+    await connecting.says(`a wrong code was entered from ${GUESSER}, 10 of 20`);
     connecting.signal('SIGINT');
     await connecting.ended();
-    expect(connecting.stderr).toContain(`a wrong code was entered from ${GUESSER}, 10 of 20`);
   });
 
   test('takes its code back when it is stopped', async () => {

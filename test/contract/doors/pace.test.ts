@@ -3,6 +3,7 @@ import { startAgent } from '../../helpers/agent.ts';
 import { readReply } from '../../helpers/answer.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const directory = new TemporaryDirectory();
@@ -125,10 +126,13 @@ describe('more commands at once than may run', () => {
 
   test('with one key run once, also when the second call waits as well', async () => {
     await using agent = await startAgent({ ...settings, AGENT3_MAX_RUNNING: '1' });
-    const holding = agent.call('shell', { cmd: 'sleep 1' });
-    await Bun.sleep(100);
+    using trigger = new Trigger();
+    const holding = agent.call('shell', { cmd: `${trigger.arrive}; ${trigger.wait}` });
+    await trigger.arrived();
     const file = directory.join('runs');
     const calls = [1, 2, 3].map(() => agent.call('shell', { cmd: `echo run >> ${file}; echo done`, key: 'one' }));
+    await eventually('they wait', async () => (await agent.request('/metrics')).text.includes('_queued 3\n'));
+    trigger.open();
     const replies = await Promise.all(calls);
     await holding;
     expect(new Set(replies.map(({ body }) => body.session)).size).toBe(1);

@@ -165,13 +165,16 @@ test('who leaves in the middle of output leaves no watch behind', async () => {
 
 test('the agent stops although somebody follows, who goes on with the next one', async () => {
   await using other = await startAgent();
-  const { session } = await other.shell({ cmd: 'echo before; sleep 2; echo after', background: true });
+  using trigger = new Trigger();
+  const cmd = `echo before; ${trigger.wait}; echo after`;
+  const { session } = await other.shell({ cmd, background: true });
   const follow = () => fetch(`${other.url}/sessions/${session}/stream`, { headers: { 'x-auth-token': other.token } });
   const events = eventsOf(await follow());
   expect((await events.next()).value).toMatchObject({ data: { text: 'before\n' } });
   expect(await other.stop()).toBe(0);
   expect((await events.next()).done).toBe(true);
   await other.restart();
+  trigger.open();
   const rest = await allOf(await follow());
   expect(rest.map(({ data }) => data['text'] ?? data['status'])).toContain('done');
 });

@@ -2,8 +2,9 @@ import { afterAll, describe, expect, test } from 'bun:test';
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { startAgent } from '../../helpers/agent.ts';
-import { gone, pidIn } from '../../helpers/processes.ts';
+import { gone, pidIn, processesWith } from '../../helpers/processes.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
+import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const agent = await startAgent({ AGENT3_MAX_EXEC_SECONDS: '2' });
@@ -83,8 +84,11 @@ describe('more time', () => {
 
 describe('on_timeout: background', () => {
   test.concurrent('answers at the timeout, and kills nothing', async () => {
-    const answer = await agent.shell({ cmd: 'echo a; sleep 2; echo b', timeout: 0.5, on_timeout: 'background' });
+    using trigger = new Trigger();
+    const cmd = `echo a; ${trigger.wait}; echo b`;
+    const answer = await agent.shell({ cmd, timeout: 1.5, on_timeout: 'background' });
     expect(answer).toMatchObject({ status: 'running', stdout: 'a\n' });
+    trigger.open();
     const { session } = answer;
     await eventually('the end', async () => (await agent.read({ session, wait: 5 })).eof);
     expect(await agent.read({ session })).toMatchObject({ stdout: 'a\nb\n', status: 'done', exit_code: 0 });
@@ -117,14 +121,17 @@ describe('a server without background', () => {
 describe('after kill -9 of the agent', () => {
   test('background work goes on, ends under the next agent, and its exit code is known', async () => {
     await using mortal = await startAgent();
-    const { session } = await mortal.shell({ cmd: 'sleep 2; echo done; exit 9', background: true });
-    const short = await mortal.shell({ cmd: 'sleep 0.3; exit 8', background: true });
-    await Bun.sleep(100);
+    using meanwhile = new Trigger();
+    using later = new Trigger();
+    const { session } = await mortal.shell({ cmd: `${later.wait}; echo done; exit 9`, background: true });
+    const short = await mortal.shell({ cmd: `${meanwhile.wait}; exit 8`, background: true });
     await mortal.kill9();
-    await Bun.sleep(600);
+    meanwhile.open();
+    await eventually('the end of one', () => processesWith(`AGENT3_SESSION=${short.session}`).length === 0);
     await mortal.restart();
     expect(await mortal.read({ session: short.session })).toMatchObject({ status: 'done', exit_code: 8, eof: true });
     expect((await mortal.read({ session })).status).toBe('running');
+    later.open();
     await eventually('the end', async () => (await mortal.read({ session, wait: 3 })).eof);
     expect(await mortal.read({ session })).toMatchObject({ stdout: 'done\n', status: 'done', exit_code: 9 });
   });

@@ -4,6 +4,7 @@ import type { Answer } from '../../helpers/answer.ts';
 import { gone, isAlive, pidIn } from '../../helpers/processes.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
 import { readBytes } from '../../helpers/streams.ts';
+import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const agent = await startAgent({ AGENT3_KILL_GRACE_SECONDS: '0.5' });
@@ -146,11 +147,14 @@ describe('a command with an open input', () => {
   });
 
   test.concurrent('takes whole characters, so that the rest can be sent again', async () => {
-    const { session } = await agent.shell({ cmd: 'sleep 1; exec cat', interactive: true, background: true });
+    using trigger = new Trigger();
+    const cmd = `${trigger.wait}; exec cat`;
+    const { session } = await agent.shell({ cmd, interactive: true, background: true });
     const text = '€'.repeat(21_000);
     await write(session, { input: text, wait: 0 });
     const { written } = await write(session, { input: text, wait: 0 });
     expect({ isPart: written < 63_000, left: written % 3 }).toEqual({ isPart: true, left: 0 });
+    trigger.open();
     await eventually('it reads', async () => (await agent.read({ session })).stdout_bytes > 0);
     await write(session, { input: text.slice(written / 3), close: true });
     const bytes = await readBytes(agent, session);

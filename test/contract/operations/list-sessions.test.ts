@@ -1,6 +1,8 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { startAgent } from '../../helpers/agent.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
+import { Trigger } from '../../helpers/trigger.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 const agent = await startAgent();
 afterAll(() => agent[Symbol.asyncDispose]());
@@ -9,6 +11,7 @@ interface Row {
   readonly session: string;
   readonly status: string;
   readonly cmd: string;
+  readonly stdout_bytes: number;
 }
 
 interface List {
@@ -61,11 +64,16 @@ describe('list_sessions', () => {
   });
 
   test('keeps to a state', async () => {
-    const running = agent.shell({ cmd: 'echo begun; sleep 2' });
-    await Bun.sleep(300);
-    const { sessions, total } = await list({ status: 'running' });
-    expect({ total, cmd: sessions[0]?.cmd }).toEqual({ total: 1, cmd: 'echo begun; sleep 2' });
+    using trigger = new Trigger();
+    const cmd = `echo begun; ${trigger.wait}`;
+    const running = agent.shell({ cmd });
+    const { sessions, total } = await eventually('it has begun', async () => {
+      const found = await list({ status: 'running' });
+      return found.sessions[0]?.stdout_bytes === 6 && found;
+    });
+    expect({ total, cmd: sessions[0]?.cmd }).toEqual({ total: 1, cmd });
     expect(sessions[0]).toMatchObject({ exit_code: null, stdout_bytes: 6 } as unknown as Row);
+    trigger.open();
     await running;
     expect((await list({ status: 'timeout' })).total).toBe(0);
   });

@@ -4,6 +4,7 @@ import { startAgent } from '../../helpers/agent.ts';
 import type { Answer } from '../../helpers/answer.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { gone, isAlive, pidIn, processesWith } from '../../helpers/processes.ts';
+import { Trigger } from '../../helpers/trigger.ts';
 import { eventually, within } from '../../helpers/waiting.ts';
 
 const agent = await startAgent({ AGENT3_KILL_GRACE_SECONDS: '1' });
@@ -20,7 +21,7 @@ const leftBehind: [string, string][] = [
   ['nohup sleep 300 > /dev/null 2>&1 & echo $!', 'nohup'],
   ['setsid sleep 300 & echo $!; disown', 'a session of its own'],
   ['(setsid sleep 300 & echo $!)', 'a double fork'],
-  ['setsid -f bash -c "echo \\$\\$; exec sleep 300"; sleep 0.3', 'setsid that forks'],
+  ['setsid -f bash -c "echo \\$\\$; exec sleep 300" | { read -r pid; echo $pid; }', 'setsid that forks'],
   ['setsid nohup sleep 300 < /dev/null > /dev/null 2>&1 & echo $!', 'everything at once'],
 ];
 
@@ -49,8 +50,10 @@ describe('a process left behind', () => {
   });
 
   test.concurrent('goes on writing into its session', async () => {
-    const answer = await answeredAtOnce('{ sleep 1; echo late; } & echo early');
+    using trigger = new Trigger();
+    const answer = await answeredAtOnce(`{ ${trigger.wait}; echo late; } & echo early`);
     expect(answer.stdout).toBe('early\n');
+    trigger.open();
     const later = await eventually('the late line is there', async () => {
       const read = await agent.read({ session: answer.session });
       return read.stdout.includes('late') && read;

@@ -120,8 +120,9 @@ describe('of a command that was silent until its limit, the answer tells', () =>
     using directory = new TemporaryDirectory();
     const lock = directory.join('lock');
     const holds = new RegExp(`waits for the lock on ${lock}, held by sleep 300 \\(pid \\d+\\)`);
-    await expectTold(`(flock 9; exec sleep 300) 9> ${lock} & sleep 0.3; flock ${lock} true`, holds);
-    await expectTold(`(flock 9; sleep 300; true) 9> ${lock} & sleep 0.3; flock ${lock} true`, holds);
+    const waits = `while flock -n ${lock} true; do sleep 0.05; done; flock ${lock} true`;
+    await expectTold(`(flock 9; exec sleep 300) 9> ${lock} & ${waits}`, holds);
+    await expectTold(`(flock 9; sleep 300; true) 9> ${lock} & ${waits}`, holds);
   });
 
   test.concurrent('no lock that it holds itself', async () => {
