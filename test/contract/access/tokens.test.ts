@@ -113,7 +113,7 @@ describe('a token of the file', () => {
   });
 
   test('ends when its time is over', async () => {
-    const token = await create('short', '--expires', '2s');
+    const token = await create('short', '--expires', '4s');
     await becomes(token, 200);
     await becomes(token, 403);
   });
@@ -141,7 +141,7 @@ describe('a token of the file', () => {
     const talking = 'while sleep 0.1; do echo on; done';
     for (const [name, options, end, cmd] of [
       ['follower-1', [], revoked, talking],
-      ['follower-2', ['--expires', '3s'], expired, talking],
+      ['follower-2', ['--expires', '5s'], expired, talking],
       ['follower-3', [], silenced, 'echo on; sleep 60'],
     ] as const) {
       const token = await create(name, ...options);
@@ -177,7 +177,7 @@ describe('a token of the file', () => {
   });
 
   test('is refused with the same answer as a wrong one and as none', async () => {
-    const ended = await create('gone', '--expires', '1s');
+    const ended = await create('gone', '--expires', '4s');
     await becomes(ended, 200);
     await becomes(ended, 403);
     const [one, other] = [await call(ended, 'server_info'), await call('x'.repeat(43), 'server_info')];
@@ -329,7 +329,7 @@ describe('what cannot be done is said:', () => {
   });
 
   test('to rotate a token that has ended, without a new end', async () => {
-    const before = await create('ended', '--expires', '1s');
+    const before = await create('ended', '--expires', '4s');
     await becomes(before, 200);
     await becomes(before, 403);
     const { code, stdout, stderr } = await cli('rotate', 'ended');
