@@ -206,10 +206,13 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agen
     const peakMib = (): number =>
       Number(/VmHWM:\s+(\d+)/.exec(readFileSync(`/proc/${desk.agent.pid}/status`, 'utf8'))?.[1]) / 1024;
     const before = peakMib();
-    const reads = Array.from({ length: 32 }, () =>
-      desk.call('full', 'read_file', { path, offset: 1_000_000, limit: 3 }),
-    );
-    for (const { http } of await Promise.all(reads)) expect(http).toBe(200);
+    // A call that a busy machine keeps waiting for too long is answered 429, and sent again.
+    const read = async (): Promise<boolean> => {
+      const { http } = await desk.call('full', 'read_file', { path, offset: 1_000_000, limit: 3 });
+      expect(http).toBeOneOf([200, 429]);
+      return http === 200;
+    };
+    await Promise.all(Array.from({ length: 32 }, () => eventually('its turn', read)));
     // Six of 16 MiB, and what the collector has not taken yet.
     expect(peakMib() - before).toBeLessThan(350);
   });
