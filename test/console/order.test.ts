@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { Value } from '@sinclair/typebox/value';
+import fc from 'fast-check';
 import { type ApprovalRequest, digestOf } from '../../src/access/approval-request.ts';
 import { requestText } from '../../src/access/request-text.ts';
 import {
@@ -29,6 +30,16 @@ describe('canonical', () => {
 
   test('leaves out what is undefined, as JSON does', () => {
     expect(canonical({ a: undefined, b: 1 })).toBe('{"b":1}');
+  });
+
+  test('is JSON that reads as what it was made of, and is made again from that', () => {
+    fc.assert(
+      fc.property(fc.jsonValue({ noUnicodeString: false }), (value) => {
+        const text = canonical(value);
+        expect(canonical(JSON.parse(text))).toBe(text);
+        expect(JSON.stringify(JSON.parse(text)).length).toBe(text.length);
+      }),
+    );
   });
 
   test.each([Number.NaN, Number.POSITIVE_INFINITY, 1n, () => 1])('throws for %p', (value) => {
