@@ -21,7 +21,7 @@ import {
   type RevokeOrder,
   type RootOrder,
 } from './order.ts';
-import { OrderDirectory, OrdersFault, type OrdersPlace } from './order-files.ts';
+import { isOrderName, OrderDirectory, OrdersFault, type OrdersPlace } from './order-files.ts';
 import { ageFault, describeSender, describeSigner } from './order-rules.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 
@@ -62,7 +62,7 @@ export async function obeyOrders(deps: ObeyDeps): Promise<void> {
     const ids = directory.ids().slice(0, MOST_AT_ONCE);
     if (await obeyAll(deps, directory, ids)) quietSince = performance.now();
     if (performance.now() - quietSince < STRAY_MS) continue;
-    for (const name of names) directory.remove(name);
+    for (const name of names) if (!isOrderName(name)) directory.remove(name);
     return;
   }
 }

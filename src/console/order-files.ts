@@ -24,7 +24,10 @@ const OTHERS_WRITE = 0o022;
 /** Some 20,000 names: more would hold the reader up. */
 const MAX_DIRECTORY_BYTES = 1_048_576;
 
-const NAME = /^[0-9a-f-]{36}\.json$/;
+/** Whether a file is called as orders are. */
+export function isOrderName(name: string): boolean {
+  return /^[0-9a-f-]{36}\.json$/.test(name);
+}
 
 /** Where a directory of orders is. */
 export interface OrdersPlace {
@@ -78,7 +81,7 @@ export class OrderDirectory implements Disposable {
   /** The ids of the files that are called as orders are. */
   ids(): string[] {
     return this.names()
-      .filter((name) => NAME.test(name))
+      .filter(isOrderName)
       .map((name) => name.slice(0, -'.json'.length));
   }
 
