@@ -102,6 +102,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'ipaddr.js': ['lib'],
   pino: ['server', 'http', 'mcp'],
   commander: ['cli'],
+  uqr: ['cli'],
   '@commander-js/extra-typings': ['cli'],
 };
 

@@ -23,6 +23,7 @@ const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS
     token: 'Create, list, rotate and revoke tokens',
     profile: 'List, check and explain profiles: what a token may do',
     approval: 'Show, approve and deny the commands that wait for approval',
+    console: 'Link phones to the page of the owner, list and remove their passkeys',
     freeze: 'Stop everything that clients run, and start nothing more',
     thaw: 'Let everything continue after a freeze',
     audit: 'Show, search and verify the audit record',
@@ -34,7 +35,6 @@ const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS
     completion: 'Print the completion script for a shell',
   },
   '': {
-    console: 'Obey what the console of the owner has left for root (its path unit runs this)',
     __complete: 'Print what may follow words of a command line (the completion scripts run this)',
     'match-lines': 'Search a file as the JSON on standard input says (the agent runs this for read_session with match)',
     'match-text': 'Search texts as lines of JSON on standard input say (the agent runs this for shell with dialog)',

@@ -1,7 +1,6 @@
-import { dlopen } from 'bun:ffi';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { formatServiceStatus } from '../lib/service-status.ts';
-import { loadFirst } from '../linux/libc.ts';
+import { openNotifySocket } from '../linux/notify.ts';
 import { bootId, goBeforeCommands } from '../linux/proc.ts';
 import { processEnvironment, type ServiceManager, serviceManager } from '../settings/config.ts';
 import { commit, version } from '../version.ts';
@@ -105,43 +104,4 @@ export function reportTo(manager: ServiceManager, { shutdown, commands, freeze, 
   commands.watchCount(changed);
   freeze.subscribe(changed);
   shutdown.subscribe(() => notify('STOPPING=1\nSTATUS=stopping'));
-}
-
-const SYMBOLS = {
-  socket: { args: ['int', 'int', 'int'], returns: 'int' },
-  sendto: { args: ['int', 'ptr', 'u64', 'int', 'ptr', 'u32'], returns: 'i64' },
-} as const;
-
-/** socket(2), send(2), unix(7). */
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
-const MSG_DONTWAIT = 0x40;
-const MSG_NOSIGNAL = 0x4000;
-const MAX_PATH_BYTES = 108;
-
-type Notify = (message: string) => boolean;
-
-/**
- * The way to systemd's notification socket (sd_notify(3)), which Bun has no API for. `path` is `$NOTIFY_SOCKET`: a
- * path, or a name in the abstract namespace that begins with `@`. Throws when there can be no socket.
- */
-function openNotifySocket(path: string): Notify {
-  const { symbols } = loadFirst((name) => dlopen(name, SYMBOLS));
-  const fd = symbols.socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) throw new Error('the system gave no unix datagram socket');
-  const address = unixAddress(path);
-  return (message) => {
-    const bytes = Buffer.from(message);
-    const sent = symbols.sendto(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL, address, address.length);
-    return Number(sent) === bytes.length;
-  };
-}
-
-/** `struct sockaddr_un`: the family in the machine's byte order (little endian on both architectures), then the path. */
-function unixAddress(path: string): Buffer {
-  const name = Buffer.from(path);
-  if (name.length === 0 || name.length > MAX_PATH_BYTES) throw new Error(`${path} is no path of a unix socket`);
-  if (name[0] === '@'.charCodeAt(0)) name[0] = 0;
-  return Buffer.concat([Buffer.from([AF_UNIX, 0]), name]);
 }

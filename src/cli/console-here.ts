@@ -1,0 +1,54 @@
+import { consoleSetting } from '../console/config.ts';
+import { PasskeysFault, type PasskeysFile, readPasskeys, writePasskeys } from '../console/passkeys.ts';
+import { installedConsoleSettings } from '../install/installed.ts';
+import { PATHS } from '../install/layout.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+
+/** Where the console is whose passkeys these are: that of the environment, or the installed one. */
+export interface ConsoleHere {
+  readonly directory: string;
+  readonly answers: string;
+  readonly passkeysFile: string;
+  /** Undefined: the settings name none, or only root may read them. */
+  readonly origin: string | undefined;
+}
+
+export function consoleHere(): ConsoleHere {
+  const environment = processEnvironment();
+  const isByHand = Boolean(environment['AGENT3_CONSOLE_DIR']);
+  const settings = isByHand ? environment : { ...environment, ...installedConsoleSettings() };
+  const origin = settings['AGENT3_CONSOLE_ORIGIN'];
+  return {
+    directory: settings['AGENT3_CONSOLE_DIR'] || PATHS.console,
+    answers: consoleSetting(settings, 'AGENT3_CONSOLE_ANSWERS') ?? '',
+    passkeysFile: consoleSetting(settings, 'AGENT3_PASSKEYS_FILE') ?? '',
+    origin: origin && URL.canParse(origin) ? new URL(origin).origin : undefined,
+  };
+}
+
+/** Ends the program unless it may pin passkeys: root, or who has an agent of development. */
+export function requireOwner(verb: string): void {
+  if (process.geteuid?.() === 0 || processEnvironment()['AGENT3_PASSKEYS_FILE']) return;
+  fail(EXIT_USAGE, `only root does this: sudo agent3 console ${verb}`);
+}
+
+/** What is pinned; undefined where nothing is. Ends the program with the reason when the file cannot be used. */
+export function pinnedHere({ passkeysFile }: ConsoleHere): PasskeysFile | undefined {
+  try {
+    return readPasskeys(passkeysFile, process.geteuid?.());
+  } catch (error) {
+    if (error instanceof PasskeysFault) fail(EXIT_FAILURE, error.message);
+    throw error;
+  }
+}
+
+/** Ends the program with the reason when it cannot be written. */
+export function pinHere({ passkeysFile }: ConsoleHere, file: PasskeysFile): void {
+  try {
+    writePasskeys(passkeysFile, file);
+  } catch (error) {
+    fail(EXIT_FAILURE, `${passkeysFile} cannot be written: ${describeErrno(error)}`);
+  }
+}

@@ -1,0 +1,125 @@
+import { renderUnicodeCompact } from 'uqr';
+import { Link, type Linked, LinkOver, withLinked } from '../console/link.ts';
+import { delay } from '../lib/clock.ts';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { visibleLine } from '../lib/visible.ts';
+import { Answers } from './connect-wait.ts';
+import { type ConsoleHere, consoleHere, pinHere, pinnedHere, requireOwner } from './console-here.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+
+const LOOK_MS = 200;
+/** Who is about to press a key when the phone has answered has not read the question. */
+const TYPED_AHEAD_MS = 300;
+
+/** Shows a link, waits for the phone, and pins what the owner says yes to. */
+export async function linkConsole({ name }: { readonly name?: string | undefined }): Promise<void> {
+  requireOwner('link');
+  const here = consoleHere();
+  const { origin } = here;
+  if (origin === undefined)
+    fail(
+      EXIT_USAGE,
+      'AGENT3_CONSOLE_ORIGIN is not set: it is the URL of the console. Set it up with: sudo agent3 install --domain NAME. Without a domain: sudo agent3 install --console, which takes http://localhost:8443, through ssh -L',
+    );
+  if (name !== undefined && (name === '' || name.length > 100))
+    fail(EXIT_USAGE, '--name has to have 1 to 100 characters');
+  // Read from now on: a line that waits until the question is there would answer it.
+  const typed = new Answers();
+  await confirmMove(here, origin, typed);
+  const link = openLink(here, origin);
+  const stop = (): never => {
+    link.end();
+    process.exit(EXIT_FAILURE);
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.on(signal, () => {
+      // A terminal has written ^C at the end of the line.
+      process.stdout.write('\n');
+      stop();
+    });
+  process.stdout.on('error', stop);
+  process.stdout.write(`${renderUnicodeCompact(link.url, { border: 2 })}\n\n${link.url}\n\n`);
+  process.stdout.write(
+    'Open it on the phone, within ten minutes, and make a passkey. This waits for it; Ctrl-C ends it.\n',
+  );
+  try {
+    const linked = await arrival(link);
+    const named = name === undefined ? linked : { ...linked, name };
+    if (await isWanted(link, named, typed)) {
+      pinHere(here, withLinked(pinnedHere(here), named, origin, Date.now()));
+      link.say({ state: 'pinned' });
+      process.stdout.write(
+        `pinned ${visibleLine(named.name)}; to end it: sudo agent3 console remove ${quoted(named.name)}\n`,
+      );
+    } else {
+      link.say({ state: 'refused', why: 'the owner said no at the terminal' });
+      process.stdout.write('not pinned\n');
+      process.exitCode = EXIT_FAILURE;
+    }
+  } catch (error) {
+    if (!(error instanceof LinkOver)) throw error;
+    process.stdout.write(`\nThe link is over: ${error.message}. For a new one, run agent3 console link again.\n`);
+    process.exitCode = EXIT_FAILURE;
+  }
+  link.end();
+  process.exit();
+}
+
+function openLink(here: ConsoleHere, origin: string): Link {
+  try {
+    return new Link(here, origin, (wrong, most) =>
+      process.stdout.write(`an answer does not fit this link: ${wrong} of ${most}\n`),
+    );
+  } catch (error) {
+    if (errnoOf(error) === undefined) throw error;
+    fail(EXIT_FAILURE, `${here.answers} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+/** Passkeys belong to an origin: with another one, those that are there count no more. */
+async function confirmMove(here: ConsoleHere, origin: string, typed: Answers): Promise<void> {
+  const pinned = pinnedHere(here);
+  const count = pinned?.passkeys.length ?? 0;
+  if (pinned === undefined || pinned.origin === origin || count === 0) return;
+  const many = count === 1 ? 'the passkey' : `all ${count} passkeys`;
+  const question = `The console has moved from ${pinned.origin} to ${origin}. A new passkey there removes ${many} of before. Continue?`;
+  if (!(await ask(question, typed, () => {}))) fail(EXIT_FAILURE, 'nothing was changed');
+}
+
+async function arrival(link: Link): Promise<Linked> {
+  for (;;) {
+    const linked = await link.look();
+    if (linked !== undefined) return linked;
+    await delay(LOOK_MS);
+  }
+}
+
+function isWanted(link: Link, linked: Linked, typed: Answers): Promise<boolean> {
+  const name = visibleLine(linked.name);
+  const question =
+    linked.kind === 'passkey'
+      ? `\n${name} has made a passkey with the fingerprint ${linked.passkey.fingerprint}. The phone shows the same.\nIt may approve, thaw and do all else that the console can. Pin it?`
+      : `\n${name} asks for a session without a passkey. For 12 hours it may look, deny, stop and freeze. Allow it?`;
+  return ask(question, typed, () => {
+    if (Date.now() > link.until) throw new LinkOver('nobody has answered within ten minutes');
+  });
+}
+
+/** Whether the owner types yes. On a terminal, what was typed before the question is no answer. */
+async function ask(question: string, typed: Answers, requireOpen: () => void): Promise<boolean> {
+  if (process.stdin.isTTY === true) {
+    await delay(TYPED_AHEAD_MS);
+    typed.forget();
+  }
+  process.stdout.write(`${question} [y/N] `);
+  for (;;) {
+    requireOpen();
+    const answer = typed.take();
+    if (answer !== undefined) return /^\s*y(?:es)?\s*$/i.test(answer);
+    await delay(LOOK_MS);
+  }
+}
+
+function quoted(name: string): string {
+  return /^[\w.-]+$/.test(name) ? name : `'${visibleLine(name).replaceAll("'", String.raw`'\''`)}'`;
+}

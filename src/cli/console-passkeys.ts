@@ -1,0 +1,58 @@
+import { visibleJson, visibleLine } from '../lib/visible.ts';
+import { consoleHere, pinHere, pinnedHere, requireOwner } from './console-here.ts';
+import { EXIT_FAILURE, fail } from './exit.ts';
+
+/** Prints the passkeys and the sessions without one. */
+export function listPasskeys({ json }: { readonly json?: true | undefined }): void {
+  const here = consoleHere();
+  const file = pinnedHere(here);
+  const sessions = (file?.sessions ?? []).filter(({ until }) => until > Date.now());
+  if (json === true) {
+    const { passkeys = [], origin = null } = file ?? {};
+    const shown = { origin, passkeys, sessions: sessions.map(({ name, until }) => ({ name, until })) };
+    process.stdout.write(`${visibleJson(shown)}\n`);
+    return;
+  }
+  if (file === undefined || file.passkeys.length + sessions.length === 0)
+    process.stderr.write('no passkeys yet: sudo agent3 console link\n');
+  for (const { name, fingerprint, made_at } of file?.passkeys ?? []) row(name, fingerprint, `since ${day(made_at)}`);
+  for (const { name, until } of sessions) row(name, 'no passkey', `until ${day(until)}`);
+  if (file !== undefined && here.origin !== undefined && file.origin !== here.origin)
+    process.stderr.write(`they belong to ${file.origin}, and the console is at ${here.origin}: they count no more\n`);
+}
+
+function row(name: string, fingerprint: string, when: string): void {
+  process.stdout.write(`${visibleLine(name).padEnd(24)}  ${fingerprint.padEnd(19)}  ${when}\n`);
+}
+
+function day(time: number): string {
+  return `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
+}
+
+/** Removes what has a name or a fingerprint, and with it who is signed in by that. */
+export function removePasskey(which: string): void {
+  requireOwner(`remove ${which}`);
+  const here = consoleHere();
+  const file = pinnedHere(here);
+  const digits = which.replaceAll(/[\s:-]/g, '').toLowerCase();
+  const passkeys = (file?.passkeys ?? []).filter(
+    ({ name, fingerprint }) => name === which || fingerprint.replaceAll(' ', '') === digits,
+  );
+  const sessions = (file?.sessions ?? []).filter(({ name }) => name === which);
+  if (file === undefined || passkeys.length + sessions.length === 0)
+    fail(EXIT_FAILURE, `there is no passkey ${which}; agent3 console list shows what there is`);
+  if (passkeys.length > 1)
+    fail(
+      EXIT_FAILURE,
+      `${passkeys.length} passkeys are called ${which}: name one by its fingerprint`,
+      ...passkeys.map(({ fingerprint }) => fingerprint),
+    );
+  pinHere(here, {
+    ...file,
+    passkeys: file.passkeys.filter((one) => !passkeys.includes(one)),
+    sessions: file.sessions.filter((one) => !sessions.includes(one)),
+  });
+  process.stdout.write(`removed ${visibleLine(which)}; who is signed in with it is signed out\n`);
+  if (file.passkeys.length === passkeys.length && passkeys.length > 0)
+    process.stdout.write('It was the last passkey. For another one: sudo agent3 console link\n');
+}

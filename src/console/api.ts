@@ -1,0 +1,259 @@
+import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
+import type { AuthenticationResponseJSON } from '@simplewebauthn/server';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { GuessingLimiter } from '../http/auth.ts';
+import { Buckets } from '../http/limiters.ts';
+import { networkOf } from '../lib/addresses.ts';
+import { systemClock, waitFor } from '../lib/clock.ts';
+import { GuessingRefused, Unauthorized } from '../lib/errors.ts';
+import { Shares } from '../lib/shares.ts';
+import { AgentAway, WireRefusal } from './channel.ts';
+import { isForRoot, isSigned, type Order, type OrderResult } from './order.ts';
+import { assertionSchema, orderSchema } from './order-schema.ts';
+import { SignatureFault, verifySignIn } from './passkeys.ts';
+import type { People, SignedIn } from './people.ts';
+import type { PostBox } from './post-box.ts';
+import { ApiRefusal, badRequest, tooMany } from './refusal.ts';
+import type { WireClient } from './wire-client.ts';
+
+/** A call of the page. */
+export interface ApiCall {
+  readonly name: string;
+  readonly body: unknown;
+  readonly bearer: string | undefined;
+  readonly address: string;
+  readonly signal: AbortSignal;
+}
+
+export interface ApiDeps {
+  readonly people: People;
+  readonly postBox: PostBox;
+  readonly wire: WireClient;
+  /** The host of the console's origin. */
+  readonly rpId: string;
+}
+
+/** A challenge is good for so long. */
+const CHALLENGE_MS = 120_000;
+/** Calls of one network in a minute without a bearer: a page that waits for root's terminal asks every second or two. */
+const OPEN_CALLS_PER_MINUTE = 120;
+/** Calls of all people that wait at once: the agent takes 64. */
+const MAX_CALLS = 60;
+/** An order is answered within this time. */
+const ORDER_WAIT_MS = 10_000;
+const LOOK_MS = 50;
+
+const LINK_ID = Type.String({ pattern: '^[\\w-]{8,64}$' });
+const NAME = Type.String({ minLength: 1, maxLength: 100 });
+const MAC = Type.String({ pattern: '^[\\w-]{43}$' });
+const linkSchema = Type.Object(
+  {
+    link: LINK_ID,
+    name: NAME,
+    registration: Type.Optional(Type.Object({})),
+    bearer_sha256: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
+    mac: MAC,
+  },
+  { additionalProperties: false },
+);
+const signInSchema = Type.Object({ assertion: assertionSchema });
+const orderCallSchema = Type.Object({ order: orderSchema, assertion: Type.Optional(assertionSchema) });
+
+/** What the console does for the page. */
+export class Api {
+  readonly #guessing = new GuessingLimiter(systemClock, () => {});
+  readonly #open = new Buckets(OPEN_CALLS_PER_MINUTE, systemClock);
+  readonly #calls = new Shares(MAX_CALLS);
+  readonly #challengeKey = randomBytes(32);
+  /** Challenges that somebody has signed in with, and when they were over anyhow. */
+  readonly #used = new Map<string, number>();
+
+  constructor(private readonly deps: ApiDeps) {}
+
+  /** Answers a call. Rejects with `ApiRefusal`. */
+  async answer(call: ApiCall): Promise<object> {
+    switch (call.name) {
+      case 'hello':
+      case 'link':
+      case 'sign-in':
+        return await this.#answerAnybody(call);
+      default:
+        return await this.#answerPerson(call);
+    }
+  }
+
+  async #answerAnybody({ name, body, address }: ApiCall): Promise<object> {
+    const seconds = this.#open.consume(networkOf(address), 1);
+    if (seconds > 0) throw tooMany(seconds, 'Too many calls came from this address.');
+    switch (name) {
+      case 'hello':
+        return { rp_id: this.deps.rpId, now: Date.now(), challenge: this.#newChallenge() };
+      case 'link':
+        return this.#link(read(linkSchema, body), address);
+      default:
+        return await this.#signIn(read(signInSchema, body).assertion, address);
+    }
+  }
+
+  async #answerPerson(call: ApiCall): Promise<object> {
+    const { people, wire } = this.deps;
+    const person = this.#person(call);
+    const bearer = call.bearer ?? '';
+    if (!this.#calls.hasRoom(bearer)) throw tooMany(1, 'Too many calls wait for their answers.');
+    const release = this.#calls.acquire(bearer);
+    try {
+      switch (call.name) {
+        case 'me':
+          return person;
+        case 'sign-out':
+          people.signOut(bearer);
+          return {};
+        case 'watch':
+        case 'request':
+        case 'clients': {
+          const answer = await wire.request(call.name, call.body, call.signal);
+          // Its passkey may have been removed meanwhile.
+          this.#person(call);
+          return answer as object;
+        }
+        case 'order':
+          return await this.#order(person, read(orderCallSchema, call.body));
+        default:
+          throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
+      }
+    } catch (error) {
+      throw refusalOf(error);
+    } finally {
+      release();
+    }
+  }
+
+  #person({ bearer, address }: ApiCall): SignedIn {
+    const refusal = new ApiRefusal(401, 'SignInNeeded', 'Sign in with a passkey.');
+    if (bearer === undefined) throw refusal;
+    return this.#guess(address, () => this.deps.people.find(bearer), refusal);
+  }
+
+  /** What `look` finds; what is not found counts as a guess of its address. */
+  #guess<T>(address: string, look: () => T | undefined, refusal: ApiRefusal): T {
+    try {
+      return this.#guessing.attempt(address, () => {
+        const found = look();
+        if (found === undefined) throw new Unauthorized();
+        return found;
+      });
+    } catch (error) {
+      if (error instanceof GuessingRefused)
+        throw tooMany(Number(error.headers['retry-after']), 'Too many wrong tries came from this address.');
+      throw error instanceof Unauthorized ? refusal : error;
+    }
+  }
+
+  #link(answer: Static<typeof linkSchema>, address: string) {
+    const { postBox } = this.deps;
+    if ((answer.registration === undefined) === (answer.bearer_sha256 === undefined))
+      throw badRequest('A link is answered with a registration or with bearer_sha256.');
+    const over = badRequest('over');
+    try {
+      const { state, why } = this.#guess(address, () => postBox.linkAnswer(answer.link), over);
+      if (state === 'open') postBox.leaveLink(answer.link, answer);
+      return { state, ...(why !== undefined && { why }) };
+    } catch (error) {
+      if (error === over) return { state: 'over' };
+      throw error;
+    }
+  }
+
+  async #signIn(assertion: AuthenticationResponseJSON, address: string) {
+    const refusal = new ApiRefusal(401, 'SignInNeeded', 'This passkey is not linked to this server, or was too slow.');
+    const passkey = await this.#proved(assertion);
+    const found = this.#guess(address, () => passkey, refusal);
+    return this.deps.people.signIn(found);
+  }
+
+  async #proved(assertion: AuthenticationResponseJSON) {
+    const pinned = this.deps.people.pinned();
+    const challenge = challengeIn(assertion);
+    if (pinned === undefined || challenge === undefined || !this.#isOwn(challenge)) return undefined;
+    try {
+      const passkey = await verifySignIn(assertion, challenge, pinned);
+      if (this.#used.has(challenge)) return undefined;
+      for (const [used, until] of this.#used) if (until < Date.now()) this.#used.delete(used);
+      this.#used.set(challenge, Date.now() + CHALLENGE_MS);
+      return passkey;
+    } catch (error) {
+      if (error instanceof SignatureFault) return undefined;
+      throw error;
+    }
+  }
+
+  /** A time, random bytes, and the MAC of both: nobody can fill a memory of challenges. */
+  #newChallenge(): string {
+    const head = Buffer.alloc(24);
+    head.writeDoubleBE(Date.now());
+    randomBytes(16).copy(head, 8);
+    return Buffer.concat([head, this.#macOf(head)]).toString('base64url');
+  }
+
+  #isOwn(challenge: string): boolean {
+    const bytes = Buffer.from(challenge, 'base64url');
+    if (bytes.length !== 56 || !timingSafeEqual(bytes.subarray(24), this.#macOf(bytes.subarray(0, 24)))) return false;
+    return Math.abs(Date.now() - bytes.readDoubleBE()) < CHALLENGE_MS;
+  }
+
+  #macOf(head: Buffer): Buffer {
+    return createHmac('sha256', this.#challengeKey).update(head).digest();
+  }
+
+  /** Leaves an order for who obeys it, and waits for what becomes of it. */
+  async #order(person: SignedIn, { order, assertion }: Static<typeof orderCallSchema>): Promise<OrderResult> {
+    const { postBox } = this.deps;
+    const known = order as Order;
+    if (isSigned(known) && (!person.passkey || assertion === undefined))
+      throw new ApiRefusal(403, 'PasskeyNeeded', 'Only a passkey can order this.');
+    postBox.leaveOrder({ order: known, by: person.name, ...(assertion !== undefined && { assertion }) });
+    const result = isForRoot(known) ? await this.#rootResult(known) : await this.#agentResult(known);
+    if (result.state !== 'unknown') postBox.removeOrder(known);
+    return result;
+  }
+
+  async #rootResult(order: Order): Promise<OrderResult> {
+    const found = await waitFor(() => this.deps.postBox.rootResult(order), ORDER_WAIT_MS / 1000, LOOK_MS);
+    return found ?? { id: order.id, state: 'unknown' };
+  }
+
+  async #agentResult(order: Order): Promise<OrderResult> {
+    try {
+      return (await this.deps.wire.request('order', { id: order.id, wait_ms: ORDER_WAIT_MS })) as OrderResult;
+    } catch (error) {
+      // Whoever was told that it has failed must not see it done later.
+      if (error instanceof AgentAway) this.deps.postBox.removeOrder(order);
+      throw error;
+    }
+  }
+}
+
+/** What was sent. Throws `ApiRefusal`. */
+function read<T extends TSchema>(schema: T, body: unknown): Static<T> {
+  if (Value.Check(schema, body)) return body;
+  const { path = '', message = '' } = Value.Errors(schema, body).First() ?? {};
+  throw badRequest(`${path} ${message}`.trim());
+}
+
+function challengeIn({ response }: AuthenticationResponseJSON): string | undefined {
+  try {
+    const data: unknown = JSON.parse(Buffer.from(response.clientDataJSON, 'base64url').toString('utf8'));
+    const { challenge } = data as { readonly challenge?: unknown };
+    return typeof challenge === 'string' ? challenge : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
+function refusalOf(error: unknown): unknown {
+  if (error instanceof AgentAway) return new ApiRefusal(503, 'AgentAway', 'The agent does not answer.', 1);
+  if (!(error instanceof WireRefusal)) return error;
+  if (error.code === 'TooManyRequests') return tooMany(1, error.message);
+  return error.code === 'BadRequest' ? badRequest(error.message) : new ApiRefusal(503, 'AgentAway', error.message, 1);
+}
