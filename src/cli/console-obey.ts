@@ -28,6 +28,7 @@ export async function obeyConsole(): Promise<void> {
       place: { console, stranger: user === undefined ? undefined : accountOf(user)?.user },
       answers: environment['AGENT3_CONSOLE_ANSWERS'] || CONSOLE_SETTINGS.AGENT3_CONSOLE_ANSWERS.schema.default,
       passkeysFile: environment['AGENT3_PASSKEYS_FILE'] || CONSOLE_SETTINGS.AGENT3_PASSKEYS_FILE.schema.default,
+      tell: (line) => void process.stdout.write(`${line}\n`),
       actions: rootActions(decisions, isService ? addressOf(installedSettings()).origin : undefined),
     });
   } catch (error) {

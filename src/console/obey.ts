@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { distrust } from '../access/approval-request.ts';
 import { delay } from '../lib/clock.ts';
+import { visibleLine } from '../lib/visible.ts';
 import {
   type FreezeOrder,
   isForRoot,
@@ -40,6 +41,8 @@ export interface ObeyDeps {
   readonly answers: string;
   readonly passkeysFile: string;
   readonly actions: RootActions;
+  /** Told of each order in a line. */
+  readonly tell: (line: string) => void;
 }
 
 /** What is no order, or is not written yet, is waited for so long, and then removed. */
@@ -76,10 +79,18 @@ async function obeyAll(deps: ObeyDeps, directory: OrderDirectory, ids: readonly 
   const rank = (file: OrderFile | string): number => (typeof file === 'string' || file.order.kind !== 'freeze' ? 1 : 0);
   for (const [id, file] of files.sort(([, a], [, b]) => rank(a) - rank(b))) {
     const why = typeof file === 'string' ? file : await obey(deps, file, isFrozenNow);
+    deps.tell(visibleLine(`${describe(id, file)}: ${why === undefined ? 'done' : `refused: ${why}`}`));
     answer(deps.answers, why === undefined ? { id, state: 'done' } : { id, state: 'refused', why });
   }
   for (const id of ids) directory.remove(`${id}.json`);
   return files.length > 0;
+}
+
+function describe(id: string, file: OrderFile | string): string {
+  if (typeof file === 'string') return id;
+  const { order } = file;
+  const token = order.kind === 'revoke' ? ` ${order.token}` : '';
+  return `${id}, ${order.kind}${token}, ${describeSender(file)}`;
 }
 
 /** Gives why an order is not obeyed. */

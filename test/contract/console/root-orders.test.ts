@@ -140,7 +140,9 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     const other = files.leave({ kind: 'revoke', token: 'reports', made: '00000000' });
     expect(await obeyed(other)).toMatchObject({ state: 'refused', why: expect.stringContaining('there is no token') });
     expect(tokens()).toBeArrayOfSize(1);
-    expect(await obeyed(files.leave({ kind: 'revoke', token: 'reports', made }))).toMatchObject({ state: 'done' });
+    const order = files.leave({ kind: 'revoke', token: 'reports', made });
+    expect((await obey()).stdout).toBe(`${order}, revoke reports, Anna (console): done\n`);
+    expect(answerOf(order)).toEqual({ id: order, state: 'done' });
     expect(tokens()).toEqual([]);
     const own = files.leave({ kind: 'revoke', token: 'default', made });
     expect(await obeyed(own)).toMatchObject({ state: 'refused', why: expect.stringContaining('AGENT3_API_TOKEN') });
