@@ -62,6 +62,10 @@ declare module 'swagger-ui-dist/favicon-32x32.png' {
   const path: string;
   export default path;
 }
+declare module '*.pl' {
+  const text: string;
+  export default text;
+}
 declare module '*.sh' {
   const text: string;
   export default text;

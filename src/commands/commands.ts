@@ -17,7 +17,7 @@ import type { Confinement } from './confinement.ts';
 import { Dialogs } from './dialog.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, type NotBegun, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
-import { Helper, startWalled } from './helper.ts';
+import { Helper, type Script, startWalled } from './helper.ts';
 import { Hold } from './hold.ts';
 import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
 
@@ -105,7 +105,7 @@ export class Commands {
   }
 
   /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `leave` frees. Throws as `startWalled`. */
-  help(confinement: Confinement, script: string, args: readonly string[], leave?: () => void): Helper {
+  help(confinement: Confinement, script: Script, args: readonly string[], leave?: () => void): Helper {
     return new Helper(startWalled(this.deps, confinement, script, args), leave);
   }
 

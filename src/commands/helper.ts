@@ -18,7 +18,7 @@ const MAX_ANSWER_BYTES = 8192;
 const CLEAN_UP_MS = 2000;
 
 /**
- * A shell script of the agent's own, held in what the profile of a token holds its commands in: the same user, sandbox
+ * A script of the agent's own, held in what the profile of a token holds its commands in: the same user, sandbox
  * and limits. It opens a path with the rights that a command has there, and moves bytes between the file and its standard
  * streams; the agent opens no path for it. Who starts it closes it, or disposes of it, which ends it at once.
  */
@@ -192,14 +192,20 @@ export interface Walled {
   release(): void;
 }
 
+/** A program with a script, as words of a command line: its arguments follow. */
+export type Script = readonly string[];
+
+/** A script of sh(1). */
+export const shellScript = (text: string): Script => ['/bin/sh', '-c', text, 'agent3'];
+
 /**
- * Starts a script of sh(1) with its arguments within the walls of a profile. Throws `ProfileUnavailable` where they cannot
+ * Starts a script with its arguments within the walls of a profile. Throws `ProfileUnavailable` where they cannot
  * be made, `MachineRefused` where the machine has no room for it, and `Frozen`.
  */
 export function startWalled(
   { account, cgroups, freeze }: Pick<CommandDeps, 'account' | 'cgroups' | 'freeze'>,
   confinement: Confinement,
-  script: string,
+  script: Script,
   args: readonly string[],
 ): Walled {
   requireCeilings(confinement, cgroups?.holdsCeilings === true);
@@ -212,7 +218,7 @@ export function startWalled(
     const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
     freeze.require('With this profile, files are read by a process of their own.');
     const inputs = (boundary?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
-    const child = Bun.spawn([...(boundary?.words ?? []), '/bin/sh', '-c', script, 'agent3', ...args], {
+    const child = Bun.spawn([...(boundary?.words ?? []), ...script, ...args], {
       cwd: '/',
       env: boundary?.env ?? env,
       stdio: ['pipe', 'pipe', 'pipe', ...inputs, ...(boundary?.descriptors ?? [])] as ['pipe', 'pipe', 'pipe'],

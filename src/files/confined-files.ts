@@ -1,5 +1,5 @@
 import { basename, dirname, join } from 'node:path';
-import type { Helper } from '../commands/helper.ts';
+import { type Helper, shellScript } from '../commands/helper.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import { OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 import { lastLine } from '../sandbox/sandbox-cause.ts';
@@ -75,7 +75,7 @@ done`;
  * `MachineRefused`.
  */
 export async function openConfinedSource(start: StartScript, path: string): Promise<Source> {
-  const helper = start(READ, [path]);
+  const helper = start(shellScript(READ), [path]);
   const bytes = Number(await begun(helper, path));
   const mode = Number.parseInt(await answerOf(helper), 8) & 0o777;
   const real = await answerOf(helper);
@@ -114,7 +114,7 @@ export async function openConfinedSink(
 ): Promise<Sink> {
   const own = isSandboxed ? OWN_DIRECTORIES : [];
   const args = [`./${basename(path)}`, dirname(path), mode.toString(8), `./${newName()}`, ...own];
-  const helper = start(WRITE, args);
+  const helper = start(shellScript(WRITE), args);
   await begun(helper, path);
   const real = join(await answerOf(helper), basename(path));
   /** Of the piece before: the next one comes from the client meanwhile. */

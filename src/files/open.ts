@@ -1,5 +1,6 @@
 import { type CallContext, type OperationDeps, revalidate, slotDeadline, waitForSlot } from '../calls/context.ts';
 import { confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import type { Script } from '../commands/helper.ts';
 import { type Deadline, SignalOnce } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
@@ -33,7 +34,7 @@ export async function openPlace(
   const leave = await waitForSlot(deps, context, slotBy);
   try {
     revalidate(context, NOTHING_DONE);
-    const start = (script: string, args: readonly string[]) => commands.help(confinement, script, args, leave);
+    const start = (script: Script, args: readonly string[]) => commands.help(confinement, script, args, leave);
     return await openConfined(start, parts, range, context.deadline.before(LOOK_SECONDS));
   } catch (error) {
     leave();

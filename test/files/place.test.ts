@@ -16,7 +16,7 @@ import {
 } from 'node:fs';
 import { type FileHandle, open as openFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { Helper } from '../../src/commands/helper.ts';
+import { Helper, type Script } from '../../src/commands/helper.ts';
 import { openConfined } from '../../src/files/confined.ts';
 import { openDirect } from '../../src/files/direct.ts';
 import { type FilePlace, parsePath, type Range } from '../../src/files/place.ts';
@@ -28,8 +28,8 @@ import { TemporaryDirectory } from '../helpers/directories.ts';
 const NOTHING: Range = { offset: 0, bytes: 0 };
 
 /** The script without walls around it. */
-function startScript(script: string, args: readonly string[], programs = ''): Helper {
-  const child = Bun.spawn(['/bin/sh', '-c', script, 'agent3', ...args], {
+function startScript(script: Script, args: readonly string[], programs = ''): Helper {
+  const child = Bun.spawn([...script, ...args], {
     stdio: ['pipe', 'pipe', 'pipe'],
     env: { PATH: `${programs}${process.env['PATH']}`, LC_ALL: 'C' },
     detached: true,
@@ -39,7 +39,10 @@ function startScript(script: string, args: readonly string[], programs = ''): He
 
 const WAYS: Readonly<Record<string, (path: string, range?: Range) => Promise<FilePlace>>> = {
   'by descriptors': (path, range = NOTHING) => openDirect(parsePath(path), range),
-  'by a script': (path, range = NOTHING) => openConfined(startScript, parsePath(path), range, Deadline.after(60)),
+  'by a script of sh': (path, range = NOTHING) =>
+    openConfined(startScript, parsePath(path), range, Deadline.after(60), false),
+  'by a script of perl': (path, range = NOTHING) =>
+    openConfined(startScript, parsePath(path), range, Deadline.after(60), true),
 };
 
 describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => {
@@ -290,13 +293,26 @@ describe.each([
     });
   });
 
-  test('by a script, is not put there', async () => {
+  test('by a script of sh, is not put there', async () => {
     await failing(async (path) => {
       using programs = new TemporaryDirectory();
       const dd = `#!/bin/sh\n${Bun.which('dd')} "$@" || exit\ncase "$*" in of=*) ${script} ;; esac\n`;
       writeFileSync(programs.join('dd'), dd, { mode: 0o755 });
-      const start = (text: string, args: readonly string[]) => startScript(text, args, `${programs.path}:`);
-      await using place = await openConfined(start, parsePath(path), undefined, Deadline.after(60));
+      const start = (script: Script, args: readonly string[]) => startScript(script, args, `${programs.path}:`);
+      await using place = await openConfined(start, parsePath(path), undefined, Deadline.after(60), false);
+      await place.replace(next);
+    });
+  });
+
+  test('by a script of perl, is not put there', async () => {
+    await failing(async (path) => {
+      const before = 'my $holds = holds($out';
+      const start = (words: Script, args: readonly string[]) => {
+        expect(words.some((word) => word.includes(before))).toBe(true);
+        const changed = words.map((word) => word.replace(before, () => `system q(${script}); ${before}`));
+        return startScript(changed, args);
+      };
+      await using place = await openConfined(start, parsePath(path), undefined, Deadline.after(60), true);
       await place.replace(next);
     });
   });
