@@ -38,9 +38,9 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
       stop();
     });
   process.stdout.on('error', stop);
-  process.stdout.write(`${renderUnicodeCompact(link.url, { border: 2 })}\n\n${link.url}\n\n`);
+  process.stdout.write(`${codeOf(link.url)}\n\n${link.url}\n\n`);
   process.stdout.write(
-    'Open it on the phone, within ten minutes, and make a passkey. This waits for it; Ctrl-C ends it.\n',
+    'Open it on the phone or in a browser, within ten minutes, and make a passkey. This waits for it; Ctrl-C ends it.\n',
   );
   try {
     const linked = await arrival(link);
@@ -63,6 +63,13 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
   }
   link.end();
   process.exit();
+}
+
+/** The QR code of a link, light on dark whatever colours the terminal has: cameras read it so. */
+function codeOf(url: string): string {
+  const code = renderUnicodeCompact(url, { border: 2 });
+  if (process.stdout.isTTY !== true) return code;
+  return code.replace(/^.*$/gm, '\x1b[97;40m$&\x1b[0m');
 }
 
 function openLink(here: ConsoleHere, origin: string): Link {

@@ -13,7 +13,8 @@ for (const { name, group } of COMMANDS) {
   await define(name, command);
   if (group === '') continue;
   commands.set(name, command);
-  for (const inner of command.commands) commands.set(`${name} ${inner.name()}`, inner);
+  for (const inner of command.createHelp().visibleCommands(command))
+    if (inner.name() !== 'help') commands.set(`${name} ${inner.name()}`, inner);
 }
 const leaves = [...commands].filter(([, command]) => command.commands.length === 0);
 
@@ -41,6 +42,7 @@ test('has the grammar that was decided', () => {
       ...['list', 'show', 'approve', 'deny', 'watch'].map((verb) => `approval ${verb}`),
       ...['list', 'read', 'stop', 'close'].map((verb) => `session ${verb}`),
       ...['tail', 'grep', 'verify'].map((verb) => `audit ${verb}`),
+      ...['link', 'list', 'remove', 'serve'].map((verb) => `console ${verb}`),
     ].sort(),
   );
 });
