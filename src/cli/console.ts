@@ -21,7 +21,7 @@ export function defineConsole(command: Command): void {
     .action(async (passkey) => (await import('./console-passkeys.ts')).removePasskey(passkey));
   command
     .command('serve')
-    .description('Serve the page and its API until SIGTERM (agent3-console.service runs this)')
+    .description('Serve the page and its API until SIGTERM (its unit runs this)')
     .action(serve);
   command
     .command('obey', { hidden: true })
