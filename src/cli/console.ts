@@ -19,10 +19,7 @@ export function defineConsole(command: Command): void {
     .command('remove <passkey>')
     .description('Remove a passkey or a session, by its name or fingerprint: who has it is signed out at once')
     .action(async (passkey) => (await import('./console-passkeys.ts')).removePasskey(passkey));
-  command
-    .command('serve')
-    .description('Serve the page and its API until SIGTERM (its unit runs this)')
-    .action(serve);
+  command.command('serve').description('Serve the page and its API until SIGTERM (its unit runs this)').action(serve);
   command
     .command('obey', { hidden: true })
     .description('Obey the orders that the console has left for root (its path unit runs this)')
