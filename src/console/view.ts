@@ -44,15 +44,16 @@ export class View {
   /** Of the requests that wait: the length of their JSON. */
   readonly #chars = new Map<string, number>();
   #use = new Map<string, Use>();
+  #isUnprotected = false;
   #lookedMs = Number.NEGATIVE_INFINITY;
   #watchers = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** `isDevelopment`: nothing is proved; `isUnprotected`: a command can do all that root can. */
+  /** `isDevelopment`: nothing is proved; `looksUnprotected`: a command can do all that root can. */
   constructor(
     private readonly deps: ViewDeps,
     private readonly isDevelopment: () => boolean,
-    private readonly isUnprotected: () => boolean,
+    private readonly looksUnprotected: () => boolean,
   ) {
     const touch = (): void => this.#touch();
     deps.commands.watchCount(touch);
@@ -101,8 +102,10 @@ export class View {
   #look(): void {
     const { commands, cgroups } = this.deps;
     this.#lookedMs = performance.now();
+    const wasUnprotected = this.#isUnprotected;
+    this.#isUnprotected = this.looksUnprotected();
     const running = commands.running().slice(-MOST_RUNNING);
-    const isSame = running.length === 0 && this.#use.size === 0;
+    const isSame = running.length + this.#use.size === 0 && this.#isUnprotected === wasUnprotected;
     this.#use = new Map(
       running.map(([id, tree]) => {
         const members = (): number[] => tree.members(LOOK_MS);
@@ -120,7 +123,7 @@ export class View {
       version,
       now: clock.now(),
       user,
-      root_full: this.isUnprotected(),
+      root_full: this.#isUnprotected,
       development: this.isDevelopment(),
       frozen:
         current === undefined

@@ -19,6 +19,8 @@ const AGENT_USER = 64_000;
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 const CAREFUL = 'extends = "full"\nunreadable = "allow"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n';
 
+const WATCH = { version: 0, follow: [], wait_ms: 0 };
+
 describe.skipIf(!canTry)('the console', () => {
   const place = new TemporaryDirectory();
   let agent: Agent;
@@ -133,6 +135,23 @@ describe.skipIf(!canTry)('the console', () => {
     expect(Buffer.from(piece?.base64 ?? '', 'base64').toString()).toBe('seen\n');
     expect((await server.order({ kind: 'stop-all' }, bearer)).result.state).toBe('done');
     expect(await ended(String(session))).toMatchObject({ status: 'killed' });
+  });
+
+  test('forgets what a page waits for that is gone', async () => {
+    const { version } = await watch();
+    for (let page = 0; page < 80; page++) {
+      const gone = new AbortController();
+      const asked = server.fetch('/api/watch', {
+        method: 'POST',
+        body: JSON.stringify({ version, follow: [], wait_ms: 25_000 }),
+        headers: { authorization: `Bearer ${bearer}` },
+        signal: gone.signal,
+      });
+      // One that has not left is not waited for by anybody.
+      setTimeout(() => gone.abort(), 20);
+      await expect(asked).rejects.toThrow();
+    }
+    await eventually('there is room again', async () => (await server.call('watch', WATCH, { bearer })).status === 200);
   });
 
   test('without a passkey looks, denies and stops, and approves nothing', async () => {
