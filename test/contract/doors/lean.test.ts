@@ -137,9 +137,9 @@ describe('a command without a timeout', () => {
   });
 
   test.concurrent('is stopped at the timeout that its call gave', async () => {
-    const answer = await shell({ cmd: 'echo before; sleep 60', timeout: 0.5 });
+    const answer = await shell({ cmd: 'echo before; sleep 60', timeout: 1 }, patient);
     expect(answer).toMatchObject({ stdout: 'before\n', exit_code: 124, status: 'timeout' });
-    expect(answer.message).toBe('It was stopped after 0.5 s. Without timeout it runs up to 3600 s.');
+    expect(answer.message).toBe('It was stopped after 1 s. Without timeout it runs up to 3600 s.');
   });
 
   test.concurrent('is stopped at the limit of others where there is no background, which its answer says', async () => {

@@ -29,25 +29,25 @@ describe('a command that reaches its execution limit', () => {
   });
 
   test.concurrent('keeps what it wrote', async () => {
-    const answer = await agent.shell({ cmd: 'echo before; echo err >&2; sleep 300', timeout: 0.5 });
+    const answer = await agent.shell({ cmd: 'echo before; echo err >&2; sleep 300', timeout: 1.5 });
     expect(answer).toMatchObject({ status: 'timeout', stdout: 'before\n', stderr: 'err\n' });
   });
 
   test.concurrent('keeps what it wrote without a line break, and while it was told to end', async () => {
     const cmd = "trap 'printf after; exit 0' TERM; printf before,; sleep 300 & wait";
-    const answer = await agent.shell({ cmd, timeout: 0.5 });
+    const answer = await agent.shell({ cmd, timeout: 1.5 });
     expect(answer).toMatchObject({ status: 'timeout', exit_code: 124, stdout: 'before,after' });
   });
 
   test.concurrent('is killed when it ignores SIGTERM', async () => {
     const cmd = "trap '' TERM; echo $$; sleep 300; sleep 300";
-    const answer = await within('the answer', agent.shell({ cmd, timeout: 1 }));
+    const answer = await within('the answer', agent.shell({ cmd, timeout: 1.5 }));
     expect(answer).toMatchObject({ status: 'timeout', exit_code: 124 });
     expect(isAlive(pidIn(answer.stdout))).toBe(false);
   });
 
   test.concurrent('stays timeout for read_session', async () => {
-    const { session } = await agent.shell({ cmd: 'echo before; sleep 300', timeout: 0.5 });
+    const { session } = await agent.shell({ cmd: 'echo before; sleep 300', timeout: 1.5 });
     expect(await agent.read({ session })).toMatchObject({
       status: 'timeout',
       exit_code: 124,
