@@ -2,6 +2,7 @@ import { writeSync } from 'node:fs';
 import type { Command } from '@commander-js/extra-typings';
 import type { SearchOrder } from '../calls/search.ts';
 import type { MatchQuestion } from '../commands/matcher.ts';
+import { endWithParent } from '../linux/libc.ts';
 import { type LineMatch, matchLines, STREAM_DESCRIPTOR } from '../sessions/match-lines.ts';
 
 /** `agent3 match-lines`, hidden: a search in a session's output, which the agent starts for itself. */
@@ -12,6 +13,7 @@ export function defineMatchLines(command: Command): void {
 /** `agent3 match-text`, hidden: answers the questions of a `Matcher`, as a process of its own: a pattern may take for ever. */
 export function defineMatchText(command: Command): void {
   command.action(async () => {
+    endWithParent();
     for await (const line of console) {
       const { pattern, flags, text } = JSON.parse(line) as MatchQuestion;
       const found = new RegExp(pattern, flags).exec(text);
@@ -22,6 +24,7 @@ export function defineMatchText(command: Command): void {
 
 /** Answers a `SearchOrder` of the stream that it inherits with lines of JSON, as a process of its own: a pattern may take for ever. */
 async function searchFile(): Promise<void> {
+  endWithParent();
   const order = (await Bun.stdin.json()) as SearchOrder;
   const pattern = new RegExp(order.pattern, order.flags);
   let chars = 0;

@@ -52,6 +52,7 @@ export function eraseEnvironmentVariable(name: string): void {
 }
 
 /** prctl(2). */
+const PR_SET_PDEATHSIG = 1;
 const PR_GET_DUMPABLE = 3;
 const PR_SET_DUMPABLE = 4;
 
@@ -69,6 +70,13 @@ export function isInspectable(): boolean {
  */
 export function forbidInspection(): void {
   if (libc().prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) !== 0) throw new Error('prctl(PR_SET_DUMPABLE) was refused');
+}
+
+const SIGKILL = 9;
+
+/** From now on this process is killed when the one that started it ends, whatever it does then (prctl(2)). */
+export function endWithParent(): void {
+  libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
 
 /** flock(2): LOCK_EX | LOCK_NB. */

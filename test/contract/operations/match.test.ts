@@ -1,6 +1,7 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { startAgent } from '../../helpers/agent.ts';
 import type { Answer } from '../../helpers/answer.ts';
+import { gone, readProc } from '../../helpers/processes.ts';
 import { expectRefusal } from '../../helpers/refusals.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
@@ -101,7 +102,17 @@ describe('read_session with match', () => {
     const found = (await search) as unknown as Matched;
     expect(found).toMatchObject({ matches: [{ text: 'first' }], eof: false });
     expect(found.message).toContain('The search took too long');
-    await eventually('the search has ended', () => !hasChild(slow.pid));
+    await eventually('the search has ended', () => childrenOf(slow.pid).length === 0);
+  });
+
+  test.concurrent('ends with its agent, however that ends', async () => {
+    await using mortal = await startAgent();
+    const { session } = await mortal.shell({ cmd: `yes ${'a'.repeat(60)}b | head -n 50000` });
+    const search = mortal.read({ session, match: '^(a+)+$' }).catch(() => {});
+    const pid = await eventually('it searches', () => childrenOf(mortal.pid).find((child) => cpuTicks(child) > 50));
+    await mortal.kill9();
+    await gone(pid);
+    await search;
   });
 
   test.concurrent('answers at least one match, also of an endless line', async () => {
@@ -123,7 +134,13 @@ test('a pattern that is none is refused with the reason', async () => {
   expectRefusal(await agent.call('read_session', { session, match: '' }), 400, 'Invalid args', /match must be/);
 });
 
-/** Whether a process has children. */
-function hasChild(pid: number): boolean {
-  return Bun.spawnSync(['pgrep', '-P', String(pid)]).stdout.length > 0;
+/** CPU time of a process in user mode, in hundredths of a second: to start takes a few. */
+function cpuTicks(pid: number): number {
+  const [, fields = ''] = readProc(`${pid}/stat`)?.split(') ') ?? [];
+  return Number(fields.split(' ')[11]);
+}
+
+function childrenOf(pid: number): number[] {
+  const pids = Bun.spawnSync(['pgrep', '-P', String(pid)]).stdout.toString();
+  return pids.split('\n').filter(Boolean).map(Number);
 }
