@@ -1,5 +1,6 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import {
+  chmodSync,
   closeSync,
   fchmodSync,
   mkdirSync,
@@ -70,7 +71,8 @@ export class Link {
     private readonly origin: string,
     private readonly tell: (wrong: number, most: number) => void,
   ) {
-    mkdirSync(places.answers, { recursive: true, mode: 0o755 });
+    // The console reads in it, whatever the umask of root is.
+    if (mkdirSync(places.answers, { recursive: true }) !== undefined) chmodSync(places.answers, 0o755);
     removeOldLinks(places.answers);
     this.say({ state: 'open' });
   }

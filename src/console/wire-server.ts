@@ -47,6 +47,8 @@ export class WireServer {
   readonly #sockets = new Set<AgentSocket>();
   #listener: Bun.UnixSocketListener<Connection> | undefined;
   #ino = 0;
+  /** Why nothing listens. */
+  #fault: string | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(
@@ -56,7 +58,7 @@ export class WireServer {
     private readonly logger: WireLogger,
   ) {}
 
-  /** Listens, in the place of whatever has the path. Throws the system's error. */
+  /** Listens, in the place of whatever has the path. Where it cannot, it is tried again. */
   open(): void {
     this.#listen();
     this.#timer = setInterval(() => this.#lookAtPath(), LOOK_MS);
@@ -72,32 +74,38 @@ export class WireServer {
   }
 
   #listen(): void {
-    rmSync(this.path, { force: true });
-    this.#listener = Bun.listen<Connection>({
-      unix: this.path,
-      socket: {
-        open: (socket) => this.#opened(socket),
-        data: (socket, bytes) => this.#received(socket, bytes),
-        drain: (socket) => this.#drained(socket),
-        close: (socket) => this.#closed(socket),
-        error: (socket) => socket.terminate(),
-      },
-    });
-    // Who may connect has to prove the key all the same.
-    chmodSync(this.path, 0o660);
-    this.#ino = inodeOf(this.path);
+    try {
+      rmSync(this.path, { force: true });
+      this.#listener = Bun.listen<Connection>({
+        unix: this.path,
+        socket: {
+          open: (socket) => this.#opened(socket),
+          data: (socket, bytes) => this.#received(socket, bytes),
+          drain: (socket) => this.#drained(socket),
+          close: (socket) => this.#closed(socket),
+          error: (socket) => void socket.terminate(),
+        },
+      });
+      // Who may connect has to prove the key all the same.
+      chmodSync(this.path, 0o660);
+      this.#ino = inodeOf(this.path);
+      this.#fault = undefined;
+    } catch (error) {
+      const fault = error instanceof Error ? error.message : String(error);
+      if (fault !== this.#fault)
+        this.logger.warn({ socket: this.path, fault }, 'the console sees nothing: its socket cannot be made');
+      this.#fault = fault;
+    }
   }
 
   /** A command as the agent's user may put another socket there: the console trusts no such one, and finds this again. */
   #lookAtPath(): void {
-    if (inodeOf(this.path) === this.#ino) return;
-    this.logger.warn({ path: this.path }, 'the socket of the console was removed or replaced; it is put back');
-    try {
+    if (this.#fault === undefined) {
+      if (inodeOf(this.path) === this.#ino) return;
+      this.logger.warn({ socket: this.path }, 'the socket of the console was removed or replaced; it is put back');
       this.#listener?.stop(false);
-      this.#listen();
-    } catch (error) {
-      this.logger.warn({ path: this.path, err: error }, 'the socket of the console cannot be put back');
     }
+    this.#listen();
   }
 
   #opened(socket: AgentSocket): void {
@@ -188,7 +196,12 @@ export class WireServer {
 }
 
 function inodeOf(path: string): number {
-  return lstatSync(path, { throwIfNoEntry: false })?.ino ?? 0;
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.ino ?? 0;
+  } catch {
+    // Something on the way there is no directory any more.
+    return 0;
+  }
 }
 
 function isRequest(value: unknown): value is { readonly id: number; readonly op: string; readonly args: unknown } {

@@ -5,10 +5,10 @@ import type { Inbox } from '../console/inbox.ts';
 import { View } from '../console/view.ts';
 import { WireServer } from '../console/wire-server.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
-import { AgentError, describeErrno } from '../lib/errors.ts';
+import { AgentError } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 
-/** Shows to the console what waits, runs and has ended. Where there can be no socket, the agent works without. */
+/** Shows to the console what waits, runs and has ended. */
 export function showState(deps: Deps, inbox: Inbox, key: string): void {
   const { config, store, logger } = deps;
   const grants = grantsDirectory(config.sessionsDirectory);
@@ -29,13 +29,8 @@ export function showState(deps: Deps, inbox: Inbox, key: string): void {
   const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);
   const door = new AgentDoor({ ...deps, view, inbox, clients });
   const server = new WireServer(config.consoleSocket, key, door.answer, logger);
-  try {
-    server.open();
-    deps.shutdown.subscribe(() => server.close());
-  } catch (error) {
-    const why = describeErrno(error);
-    logger.warn({ socket: config.consoleSocket, why }, 'the console sees nothing: its socket cannot be made');
-  }
+  server.open();
+  deps.shutdown.subscribe(() => server.close());
 }
 
 function profileOf({ access }: Deps, principal: string) {

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'bun:test';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,9 @@ import { type Answer, WireServer } from '../../src/console/wire-server.ts';
 import { eventually } from '../helpers/waiting.ts';
 
 const KEY = 'a-key-of-the-console-0123456789abcdef';
+
+/** The agent looks at its path every 2 seconds: it has looked by then. */
+const LOOK_MS = 2500;
 
 const open: { close(): void }[] = [];
 const directory = mkdtempSync(join(tmpdir(), 'agent3-wire-'));
@@ -138,6 +141,39 @@ describe('the wire', () => {
     serve(echo, path);
     expect(await client.request('state', 2)).toEqual({ op: 'state', args: 2 });
   });
+
+  test('comes when its directory does', async () => {
+    const path = join(directory, 'late', 'console.sock');
+    serve(echo, path);
+    const client = clientOf(path);
+    await expect(client.request('state', {})).rejects.toThrow(AgentAway);
+    mkdirSync(join(directory, 'late'));
+    await eventually('the agent listens', () => client.request('state', 1).catch(() => undefined));
+  });
+
+  test('outlives what is put in its place', async () => {
+    const place = join(directory, 'changing');
+    mkdirSync(place);
+    const path = serve(echo, join(place, 'console.sock'));
+    const client = clientOf(path);
+    for (const put of [() => mkdirSync(path), () => writeFileSync(path, ''), () => symlinkSync('/dev/zero', path)]) {
+      rmSync(path, { recursive: true });
+      put();
+      client.close();
+      const isAway = async (): Promise<boolean> =>
+        (await client.request('state', 0).catch((error) => error)) instanceof AgentAway;
+      await eventually('it is away', isAway);
+      if (statSync(path).isDirectory()) rmSync(path, { recursive: true });
+      await eventually('it is back', () => client.request('state', 1).catch(() => undefined));
+    }
+    rmSync(place, { recursive: true });
+    writeFileSync(place, '');
+    client.close();
+    await Bun.sleep(LOOK_MS);
+    rmSync(place);
+    mkdirSync(place);
+    await eventually('it is back', () => client.request('state', 1).catch(() => undefined));
+  }, 30_000);
 
   test('trusts nobody with another key', async () => {
     await expect(clientOf(serve(echo), 'another-key-of-32-characters-and-more').request('state', {})).rejects.toThrow(
