@@ -83,6 +83,7 @@ export function loadConfig(environment: Readonly<Record<string, string | undefin
     ...shellFaults(values.AGENT3_SHELL),
     ...tlsFaults(values),
     ...notifyFaults(values),
+    ...originFaults(values),
     ...proxies.faults.map((fault) => `AGENT3_TRUSTED_PROXIES: ${fault}`),
   ];
   if (faults.length > 0) throw new ConfigError(faults);
@@ -170,6 +171,12 @@ function notifyFaults({
   return [
     'AGENT3_NOTIFY_SECRET must be, behind whsec_, the Base64 of 24 to 64 bytes. Make one with: echo whsec_$(openssl rand -base64 32)',
   ];
+}
+
+/** A page that the agent serves, and with it a command, could ask for the owner's signature where they share an origin. */
+function originFaults({ AGENT3_CONSOLE_ORIGIN: own, AGENT3_PUBLIC_URL: url }: Record<SettingName, unknown>): string[] {
+  if (typeof own !== 'string' || typeof url !== 'string' || plainOrigin(own) !== plainOrigin(url)) return [];
+  return ['AGENT3_CONSOLE_ORIGIN must not be AGENT3_PUBLIC_URL: the console needs another name, or another port'];
 }
 
 /** Why `agent3 serve` would refuse these settings, as far as they are set; a sentence for each. */

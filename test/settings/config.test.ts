@@ -76,6 +76,13 @@ describe('settings', () => {
     expect(faultsOf({ AGENT3_API_TOKEN: TOKEN, AGENT3_SHELL: 'bash' }).join()).toContain('absolute path');
   });
 
+  test('refuse a console on the origin of the agent', () => {
+    const load = (own: string) => () =>
+      loadConfig({ AGENT3_API_TOKEN: TOKEN, AGENT3_PUBLIC_URL: 'https://a.example', AGENT3_CONSOLE_ORIGIN: own });
+    for (const own of ['https://a.example', 'https://A.example:443/']) expect(load(own)).toThrow('another port');
+    for (const own of ['https://a.example:8443', 'https://b.example']) expect(load(own)).not.toThrow();
+  });
+
   test('name variables that are most likely misspelt', () => {
     const config = loadConfig({ AGENT3_API_TOKEN: TOKEN, AGENT3_TOKEN: 'x', AGENT3_MAX_RUNING: '3', OTHER: 'y' });
     expect(config.unknownNames).toEqual(['AGENT3_MAX_RUNING']);
