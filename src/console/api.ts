@@ -1,5 +1,4 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import type { AuthenticationResponseJSON } from '@simplewebauthn/server';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { GuessingLimiter } from '../http/auth.ts';
@@ -9,7 +8,7 @@ import { systemClock, waitFor } from '../lib/clock.ts';
 import { GuessingRefused, Unauthorized } from '../lib/errors.ts';
 import { Shares } from '../lib/shares.ts';
 import { AgentAway, WireRefusal } from './channel.ts';
-import { isForRoot, isSigned, type Order, type OrderResult } from './order.ts';
+import { isForRoot, isSigned, type Order, type OrderResult, signInChallenge } from './order.ts';
 import { assertionSchema, orderSchema } from './order-schema.ts';
 import { SignatureFault, verifySignIn } from './passkeys.ts';
 import type { People, SignedIn } from './people.ts';
@@ -57,7 +56,7 @@ const linkSchema = Type.Object(
   },
   { additionalProperties: false },
 );
-const signInSchema = Type.Object({ assertion: assertionSchema });
+const signInSchema = Type.Object({ challenge: Type.String({ maxLength: 100 }), assertion: assertionSchema });
 const orderCallSchema = Type.Object({ order: orderSchema, assertion: Type.Optional(assertionSchema) });
 
 /** What the console does for the page. */
@@ -92,7 +91,7 @@ export class Api {
       case 'link':
         return this.#link(read(linkSchema, body), address);
       default:
-        return await this.#signIn(read(signInSchema, body).assertion, address);
+        return await this.#signIn(read(signInSchema, body), address);
     }
   }
 
@@ -165,19 +164,18 @@ export class Api {
     }
   }
 
-  async #signIn(assertion: AuthenticationResponseJSON, address: string) {
+  async #signIn(sent: Static<typeof signInSchema>, address: string) {
     const refusal = new ApiRefusal(401, 'SignInNeeded', 'This passkey is not linked to this server, or was too slow.');
-    const passkey = await this.#proved(assertion);
+    const passkey = await this.#proved(sent);
     const found = this.#guess(address, () => passkey, refusal);
     return this.deps.people.signIn(found);
   }
 
-  async #proved(assertion: AuthenticationResponseJSON) {
+  async #proved({ challenge, assertion }: Static<typeof signInSchema>) {
     const pinned = this.deps.people.pinned();
-    const challenge = challengeIn(assertion);
-    if (pinned === undefined || challenge === undefined || !this.#isOwn(challenge)) return undefined;
+    if (pinned === undefined || !this.#isOwn(challenge)) return undefined;
     try {
-      const passkey = await verifySignIn(assertion, challenge, pinned);
+      const passkey = await verifySignIn(assertion, await signInChallenge(challenge), pinned);
       if (this.#used.has(challenge)) return undefined;
       for (const [used, until] of this.#used) if (until < Date.now()) this.#used.delete(used);
       this.#used.set(challenge, Date.now() + CHALLENGE_MS);
@@ -210,7 +208,9 @@ export class Api {
   async #order(person: SignedIn, { order, assertion }: Static<typeof orderCallSchema>): Promise<OrderResult> {
     const { postBox } = this.deps;
     const known = order as Order;
-    if (isSigned(known) && (!person.passkey || assertion === undefined))
+    // A client that was revoked does not come back: a session without a passkey only does what can be undone.
+    const isWide = isSigned(known) || known.kind === 'revoke';
+    if ((isWide && !person.passkey) || (isSigned(known) && assertion === undefined))
       throw new ApiRefusal(403, 'PasskeyNeeded', 'Only a passkey can order this.');
     postBox.leaveOrder({ order: known, by: person.name, ...(assertion !== undefined && { assertion }) });
     const result = isForRoot(known) ? await this.#rootResult(known) : await this.#agentResult(known);
@@ -239,16 +239,6 @@ function read<T extends TSchema>(schema: T, body: unknown): Static<T> {
   if (Value.Check(schema, body)) return body;
   const { path = '', message = '' } = Value.Errors(schema, body).First() ?? {};
   throw badRequest(`${path} ${message}`.trim());
-}
-
-function challengeIn({ response }: AuthenticationResponseJSON): string | undefined {
-  try {
-    const data: unknown = JSON.parse(Buffer.from(response.clientDataJSON, 'base64url').toString('utf8'));
-    const { challenge } = data as { readonly challenge?: unknown };
-    return typeof challenge === 'string' ? challenge : undefined;
-  } catch {
-    return undefined;
-  }
 }
 
 function refusalOf(error: unknown): unknown {

@@ -90,6 +90,11 @@ export async function challengeOf(order: Order): Promise<string> {
   return base64url(await sha256(canonical(order)));
 }
 
+/** The challenge that a passkey signs in with: of whatever the console gives, it is that of no order. */
+export async function signInChallenge(given: string): Promise<string> {
+  return base64url(await sha256(`agent3 sign-in ${given}`));
+}
+
 /** The challenge that a new passkey answers to a link, base64url. */
 export async function linkChallenge(secret: string): Promise<string> {
   return base64url(await sha256(`agent3 link ${secret}`));

@@ -1,7 +1,14 @@
 import { createHmac } from 'node:crypto';
 import { chmodSync, chownSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { canonical, linkChallenge, newOrder, type Order, type OrderResult } from '../../src/console/order.ts';
+import {
+  canonical,
+  linkChallenge,
+  newOrder,
+  type Order,
+  type OrderResult,
+  signInChallenge,
+} from '../../src/console/order.ts';
 import { Authenticator } from './authenticator.ts';
 import { BASE_ENVIRONMENT, BINARY } from './binary.ts';
 import { ConsoleFiles } from './console.ts';
@@ -115,9 +122,10 @@ export class ConsoleServer implements AsyncDisposable {
 
   /** Signs in with a passkey; gives the bearer. */
   async signIn(phone = this.phone): Promise<string> {
-    const { body } = await this.call('hello');
+    const challenge = String((await this.call('hello')).body['challenge']);
     const { status, body: signedIn } = await this.call('sign-in', {
-      assertion: phone.assert(String(body['challenge'])),
+      challenge,
+      assertion: phone.assert(await signInChallenge(challenge)),
     });
     if (status !== 200) throw new Error(`sign-in: ${status} ${JSON.stringify(signedIn)}`);
     return String(signedIn['bearer']);

@@ -12,6 +12,7 @@ import {
   type Order,
   type OrderResult,
   sha256,
+  signInChallenge,
 } from '../order.ts';
 import type { Hello, Person } from '../shown.ts';
 import { describeFailure, keepBearer, post } from './api.ts';
@@ -50,7 +51,9 @@ function assertion(challenge: string, rp_id: string) {
 /** Signs in with a passkey. Throws; see `isCancelled`. */
 export async function signIn(): Promise<void> {
   const { challenge, rp_id } = await hello();
-  const { bearer } = await post<{ bearer: string }>('sign-in', { assertion: await assertion(challenge, rp_id) });
+  // Not what the console gives: a console that was taken over would have an order signed.
+  const signed = await assertion(await signInChallenge(challenge), rp_id);
+  const { bearer } = await post<{ bearer: string }>('sign-in', { challenge, assertion: signed });
   keepBearer(bearer);
 }
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection } from 'node:net';
 import { type ApprovalRequest, digestOf } from '../../../src/access/approval-request.ts';
-import { newOrder, type Order } from '../../../src/console/order.ts';
+import { newOrder, type Order, signInChallenge } from '../../../src/console/order.ts';
 import { readPasskeys } from '../../../src/console/passkeys.ts';
 import type { State, Watched } from '../../../src/console/shown.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
@@ -168,6 +168,8 @@ describe.skipIf(!canTry)('the console', () => {
       expect(await server.order(wish, token, phone)).toMatchObject({ status: 403, body: { error: 'PasskeyNeeded' } });
     // With the passkey of a person, but without its signature.
     expect(await server.order(wish, bearer)).toMatchObject({ status: 403, body: { error: 'PasskeyNeeded' } });
+    const revoke = { kind: 'revoke', token: 'reports', made: '01234567' } as const;
+    expect(await server.order(revoke, token)).toMatchObject({ status: 403, body: { error: 'PasskeyNeeded' } });
     expect((await server.order({ kind: 'deny', session, digest, why: '' }, token)).result.state).toBe('done');
     expect((await ended(session)).status).toBe('denied');
     expect((await server.call('sign-out', {}, { bearer: token })).status).toBe(200);
@@ -246,18 +248,22 @@ describe.skipIf(!canTry)('the console', () => {
     const { body } = await server.call('hello');
     const challenge = String(body['challenge']);
     const { phone } = server;
-    const signIn = async (assertion: object) => (await server.call('sign-in', { assertion })).status;
+    const signIn = async (given: string, assertion: object) =>
+      (await server.call('sign-in', { challenge: given, assertion })).status;
     await server.restart();
     // The challenge of a console that is no more.
-    expect(await signIn(phone.assert(challenge))).toBe(401);
+    expect(await signIn(challenge, phone.assert(await signInChallenge(challenge)))).toBe(401);
     const fresh = String((await server.call('hello')).body['challenge']);
-    const assertion = phone.assert(fresh);
-    expect(await signIn(phone.assert(fresh, { origin: 'https://evil.example' }))).toBe(401);
-    expect(await signIn(phone.assert(fresh, { isVerified: false }))).toBe(401);
-    expect(await signIn(new Authenticator(server.origin, 'localhost', phone.id).assert(fresh))).toBe(401);
-    expect(await signIn(phone.assert(Buffer.alloc(56).toString('base64url')))).toBe(401);
-    expect(await signIn(assertion)).toBe(200);
-    expect(await signIn(assertion)).toBe(401);
+    const answer = await signInChallenge(fresh);
+    expect(await signIn(fresh, phone.assert(answer, { origin: 'https://evil.example' }))).toBe(401);
+    expect(await signIn(fresh, phone.assert(answer, { isVerified: false }))).toBe(401);
+    expect(await signIn(fresh, new Authenticator(server.origin, 'localhost', phone.id).assert(answer))).toBe(401);
+    expect(await signIn(fresh, phone.assert(fresh))).toBe(401);
+    const forged = Buffer.alloc(56).toString('base64url');
+    expect(await signIn(forged, phone.assert(await signInChallenge(forged)))).toBe(401);
+    const assertion = phone.assert(answer);
+    expect(await signIn(fresh, assertion)).toBe(200);
+    expect(await signIn(fresh, assertion)).toBe(401);
     await server.restart();
   });
 
@@ -357,7 +363,7 @@ describe.skipIf(!canTry)('the console', () => {
           { assertion: await server.phone.sign(approve()) },
         ],
         // A sign-in at its page is no signature of an order.
-        [approve(), { assertion: server.phone.assert(String((await server.call('hello')).body['challenge'])) }],
+        [approve(), { assertion: server.phone.assert(await signInChallenge('x')) }],
       ];
       for (const [order, more] of cases) {
         leave('orders', order, more);
