@@ -161,22 +161,28 @@ export async function answerToLink(
   return { ...body, mac };
 }
 
-/** `agent3 console link` as root runs it, which waits for a phone. */
+/** `agent3 console link` as root runs it, on a terminal, which waits for a phone. */
 export class LinkTerminal {
-  readonly #child: Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
-  shown = '';
+  readonly #child: Bun.Subprocess;
+  #shown = '';
 
   constructor(settings: Readonly<Record<string, string>>, ...args: readonly string[]) {
+    const decoder = new TextDecoder();
     this.#child = Bun.spawn([BINARY, 'console', 'link', ...args], {
       cwd: '/',
       env: { ...BASE_ENVIRONMENT, ...settings },
-      stdio: ['pipe', 'pipe', 'pipe'],
+      terminal: {
+        cols: 200,
+        data: (_, bytes) => {
+          this.#shown += decoder.decode(bytes, { stream: true });
+        },
+      },
     });
-    void this.#read();
   }
 
-  async #read(): Promise<void> {
-    for await (const bytes of this.#child.stdout) this.shown += Buffer.from(bytes).toString();
+  /** All that it has shown, without colours. */
+  get shown(): string {
+    return Bun.stripANSI(this.#shown).replaceAll('\r\n', '\n');
   }
 
   /** The link that it shows. */
@@ -185,12 +191,11 @@ export class LinkTerminal {
   }
 
   find(pattern: RegExp): Promise<string> {
-    return eventually(`it shows ${pattern}`, async () => pattern.exec(this.shown)?.[1]);
+    return eventually(`it shows ${pattern}`, () => pattern.exec(this.shown)?.[1]);
   }
 
   type(text: string): void {
-    void this.#child.stdin.write(text);
-    void this.#child.stdin.flush();
+    this.#child.terminal?.write(text);
   }
 
   kill(signal: NodeJS.Signals): void {
@@ -199,10 +204,6 @@ export class LinkTerminal {
 
   get exited(): Promise<number> {
     return this.#child.exited;
-  }
-
-  errors(): Promise<string> {
-    return new Response(this.#child.stderr).text();
   }
 }
 
