@@ -15,7 +15,7 @@ export function browserObstacle(): string | undefined {
   return obstacle;
 }
 
-/** Debian's Chromium without a window and with the network cut: only 127.0.0.1 can be reached. */
+/** Debian's Chromium without a window and with the network cut: only this machine can be reached. */
 export async function openBrowser(): Promise<Browser> {
   return launch({
     executablePath: Bun.which('chromium') ?? '/usr/bin/chromium',
@@ -25,7 +25,7 @@ export async function openBrowser(): Promise<Browser> {
     acceptInsecureCerts: true,
     defaultViewport: { width: 1000, height: 760 },
     args: [
-      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1',
+      '--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost',
       '--disable-dev-shm-usage',
       // Chromium's sandbox refuses root, and the page is our own.
       ...(process.getuid?.() === 0 ? ['--no-sandbox'] : []),

@@ -95,7 +95,7 @@ function Console() {
       </button>
       <header class="top">
         <Brand host={host} />
-        <FreezeButton />
+        {state?.frozen === null && <FreezeButton />}
         <Navigation view={view} waiting={count} />
       </header>
       <Connection />

@@ -63,7 +63,7 @@ function ClientCard({ client, onRevoked }: { client: Client; onRevoked: () => vo
       <dl class="facts tight">
         {client.client !== null && <Fact name={views.client}>{visibleLine(client.client)}</Fact>}
         <Fact name={views.profile}>{visibleLine(client.profile)}</Fact>
-        <Fact name={views.made}>{madeText(client.made)}</Fact>
+        {client.made !== '' && <Fact name={views.id}>{visibleLine(client.made)}</Fact>}
         <Fact name={views.expires}>{client.expires_at === null ? views.never : describeMoment(client.expires_at)}</Fact>
         <Fact name={views.lastUsed}>
           {client.last_used_at === null ? views.notUsed : time.ago(describeSpan(now - client.last_used_at))}
@@ -89,10 +89,4 @@ function ClientCard({ client, onRevoked }: { client: Client; onRevoked: () => vo
       )}
     </article>
   );
-}
-
-/** `made` is an id, or a date. */
-function madeText(made: string): string {
-  const at = /^\d{4}-\d\d-\d\dT/.test(made) ? Date.parse(made) : Number.NaN;
-  return Number.isNaN(at) ? visibleLine(made) : describeMoment(at);
 }

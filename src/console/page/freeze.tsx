@@ -6,11 +6,9 @@ import { words } from './words.ts';
 
 const MAX_REASON_CHARS = 500;
 
-/** The button that stands on every view, and its question. */
+/** The button that stands on every view while nothing is frozen, and its question. */
 export function FreezeButton() {
-  const { state } = useScreen();
   const [isOpen, setOpen] = useState(false);
-  if (state === undefined || state.frozen !== null) return null;
   return (
     <>
       <button type="button" class="danger freeze" aria-label={words.freeze.button} onClick={() => setOpen(true)}>

@@ -163,7 +163,7 @@ const english = {
     token: 'Token',
     grant: 'Sign-in',
     profile: 'Profile',
-    made: 'Made',
+    id: 'Id',
     expires: 'Expires',
     never: 'never',
     lastUsed: 'Last used',

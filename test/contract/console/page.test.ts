@@ -1,0 +1,192 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { Browser } from 'puppeteer-core';
+import { openBrowser } from '../../helpers/browser.ts';
+import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
+import { OwnerPage } from '../../helpers/owner-page.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+const obstacle = pageObstacle();
+if (obstacle !== undefined) console.error(`console: the page is not tried in a browser: ${obstacle}`);
+
+describe.skipIf(obstacle !== undefined)('the page of the console, in a window as small as a phone', () => {
+  let browser: Browser;
+  let host: ConsoleHost;
+  let phone: OwnerPage;
+
+  beforeAll(async () => {
+    [browser, host] = await Promise.all([openBrowser(), ConsoleHost.start()]);
+    phone = await OwnerPage.open(browser, host);
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await host?.[Symbol.asyncDispose]();
+  });
+
+  /** The number that the page shows for a session that waits. */
+  const numberOf = async (session: string): Promise<number> => {
+    const { body } = await host.api('watch', { version: 0, follow: [], wait_ms: 0 }, await phone.bearer());
+    const { waiting } = body['state'] as { waiting: { session: string; number: number }[] };
+    return waiting.find((one) => one.session === session)?.number ?? 0;
+  };
+  const ask = async (cmd: string, more = {}) => {
+    const session = await host.ask(cmd, more);
+    return { session, number: await numberOf(session) };
+  };
+
+  test('takes a link, makes a passkey that root compares and pins, and signs in with it', async () => {
+    const terminal = await host.link(async (url) => {
+      await phone.page.goto(url);
+      // The secret has left the address bar.
+      expect(phone.page.url()).toBe(`${host.origin}/`);
+      await phone.type('Name of this device', 'Pixel 9');
+      await phone.shot('link');
+      await phone.press('Create a passkey');
+      await phone.shows('Fingerprint');
+      await phone.shot('link-open');
+    });
+    await phone.shows('This device is connected');
+    expect(terminal).toContain('Pixel 9');
+    expect(terminal).toMatch(/[0-9a-f]{4} [0-9a-f]{4} [0-9a-f]{4} [0-9a-f]{4}/);
+    await phone.press('Sign in');
+    await phone.shot('sign-in');
+    await phone.press('Sign in with a passkey');
+    await phone.shows('Signed in as Pixel 9');
+    await phone.shows('Nothing waits');
+  });
+
+  test('shows a command that waits in full, and approves it with the passkey', async () => {
+    const { session, number } = await ask('rm -f none; echo ran $NAME', { cwd: '/tmp', env: { NAME: 'Anna' } });
+    await phone.shows(`Request ${number}`);
+    await phone.shows('NAME=Anna');
+    const text = await phone.text();
+    for (const part of ['rm -f none; echo ran $NAME', 'something is removed', '/tmp', 'NAME=Anna'])
+      expect(text).toContain(part);
+    expect(await phone.page.title()).toStartWith('(1) Agent3');
+    await phone.shot('waiting', false);
+    await phone.press(`Approve request ${number}`);
+    expect(await host.ended(session)).toMatchObject({ status: 'done', stdout: 'ran Anna\n' });
+    await phone.shows('Nothing waits');
+  });
+
+  test('approves a long command only after its end was on the screen', async () => {
+    const { session, number } = await ask(`rm -f none\n${'echo a line of many\n'.repeat(200)}echo the end`);
+    await phone.shows(`Request ${number}`);
+    await phone.shows('Read to the end first: Command');
+    expect(await phone.text()).not.toContain('echo the end');
+    expect(await phone.isDisabled(`Approve request ${number}`)).toBe(true);
+    await phone.press('Show all: 202 lines, 4,023 characters');
+    await phone.shows('echo the end');
+    expect(await phone.isDisabled(`Approve request ${number}`)).toBe(true);
+    await phone.page.evaluate("document.querySelector('.end').scrollIntoView()");
+    await phone.showsNot('Read to the end first');
+    await phone.press(`Approve request ${number}`);
+    expect((await host.ended(session)).stdout).toEndWith('the end\n');
+  });
+
+  test('denies with a reason, which the client reads', async () => {
+    const { session, number } = await ask('rm -rf /srv/none');
+    await phone.press(`Deny request ${number}`);
+    await phone.type('Reason, for the model (optional)', 'not before the backup');
+    await phone.press('Deny now');
+    const { status, stderr } = await host.ended(session);
+    expect(status).toBe('denied');
+    expect(stderr).toContain('not before the backup');
+  });
+
+  test('decides on several at once', async () => {
+    const three = await Promise.all([1, 2, 3].map((one) => ask(`rm -f none; echo ${one}`)));
+    for (const { number } of three) await phone.press(`Select request ${number}`);
+    await phone.shows('3 selected');
+    await phone.shot('selected', false);
+    await phone.press('Approve 3');
+    for (const { session } of three) expect((await host.ended(session)).status).toBe('done');
+    const two = await Promise.all([1, 2].map((one) => ask(`rm -f none; echo ${one}`)));
+    for (const { number } of two) await phone.press(`Select request ${number}`);
+    await phone.press('Deny 2');
+    await phone.press('Deny now');
+    for (const { session } of two) expect((await host.ended(session)).status).toBe('denied');
+    await phone.shows('Nothing waits');
+  });
+
+  test('shows what runs and what it writes, and stops it', async () => {
+    const { session } = await host.agent.shell({
+      cmd: 'for i in 1 2 3; do echo "line $i"; done; echo oops >&2; sleep 1000; true',
+      background: true,
+    });
+    await phone.go('now');
+    await phone.shows('sleep 1000');
+    await phone.press('Output');
+    await phone.shows('line 3');
+    await phone.shows('oops');
+    await phone.shot('now');
+    await phone.tap('article .danger');
+    expect((await host.ended(String(session))).status).toBe('killed');
+    await phone.shows('Nothing runs');
+  });
+
+  test('draws a terminal, without a breach of the policy of the page', async () => {
+    await host.onTerminal("printf '\\033[38;2;255;120;20mbright\\033[0m \\033[1mbold\\033[0m\\n'; sleep 1000; true");
+    await phone.press('Output');
+    await phone.page.waitForFunction("document.querySelector('.xterm-rows')?.textContent.includes('bright')");
+    const color = await phone.page.evaluate(
+      "[...document.querySelectorAll('.xterm-rows span')].find((one) => one.textContent === 'bright').style.color",
+    );
+    expect(color).toBe('rgb(255, 120, 20)');
+    await phone.shot('terminal');
+    await phone.tap('article .danger');
+    await phone.shows('Nothing runs');
+  });
+
+  test('freezes with a reason, and thaws with the passkey', async () => {
+    await phone.press('Freeze');
+    await phone.shot('freeze', false);
+    await phone.type('Reason, for the models (optional)', 'I look at this first');
+    await phone.press('Freeze now');
+    await phone.shows('Frozen');
+    await phone.shows('I look at this first');
+    const refused = await host.agent.call('shell', { cmd: 'true' });
+    expect(refused.status).toBe(503);
+    expect(refused.text).toContain('I look at this first');
+    await phone.shot('frozen', false);
+    await phone.press('Thaw');
+    await phone.showsNot('I look at this first');
+    expect((await host.agent.shell({ cmd: 'echo again' })).stdout).toBe('again\n');
+  });
+
+  test('shows tokens, and revokes one with a second tap', async () => {
+    const token = await host.newToken('deploy');
+    const call = () => host.shellWith(token, { cmd: 'echo hi' });
+    await eventually('the token is known', async () => (await call()) === 200);
+    await phone.go('clients');
+    await phone.shows('deploy');
+    await phone.shot('clients');
+    await phone.press('Revoke deploy');
+    await phone.press('Revoke deploy now');
+    await phone.showsNot('deploy');
+    await eventually('the token is refused', async () => (await call()) === 403);
+  });
+
+  test('says that the console is away, and goes on by itself when it is back', async () => {
+    await phone.go('waiting');
+    await host.console.stop();
+    await phone.shows('Trying again');
+    await host.console.restart();
+    await phone.showsNot('Trying again');
+    const { number } = await ask('rm -f none');
+    await phone.shows(`Request ${number}`);
+    await phone.press(`Deny request ${number}`);
+    await phone.press('Deny now');
+    await phone.shows('Nothing waits');
+  });
+
+  test('asks nothing of other hosts, and signs out', async () => {
+    const bearer = await phone.bearer();
+    await phone.press('Sign out');
+    await phone.shows('Sign in with a passkey');
+    expect(await phone.bearer()).toBe('null');
+    expect((await host.api('me', {}, bearer)).status).toBe(401);
+    expect(phone.watched.origins).toEqual([host.origin]);
+    // While the console was away, its calls failed.
+    expect(phone.watched.faults.filter((fault) => /policy|thrown/.test(fault))).toEqual([]);
+  });
+});

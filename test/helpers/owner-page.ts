@@ -1,0 +1,130 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser, ElementHandle, Page } from 'puppeteer-core';
+import { WatchedPage } from './browser.ts';
+import type { ConsoleHost } from './console-host.ts';
+import { eventually } from './waiting.ts';
+
+export const PHONE = { width: 360, height: 740, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
+export const DESK = { width: 1100, height: 800 };
+
+/** Where pictures of the page go when `AGENT3_TEST_SHOTS` names a directory, for a person to look at. */
+const SHOTS = Bun.env['AGENT3_TEST_SHOTS'];
+
+/** The console in a browser, with an authenticator that a person has unlocked. */
+export class OwnerPage implements AsyncDisposable {
+  private constructor(
+    readonly host: ConsoleHost,
+    readonly watched: WatchedPage,
+  ) {}
+
+  static async open(browser: Browser, host: ConsoleHost, viewport: typeof PHONE | typeof DESK = PHONE) {
+    const watched = await WatchedPage.open(browser);
+    await watched.page.setViewport(viewport);
+    const cdp = await watched.page.createCDPSession();
+    await cdp.send('WebAuthn.enable');
+    await cdp.send('WebAuthn.addVirtualAuthenticator', {
+      options: {
+        protocol: 'ctap2',
+        transport: 'internal',
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
+    });
+    return new OwnerPage(host, watched);
+  }
+
+  get page(): Page {
+    return this.watched.page;
+  }
+
+  /** All that a person can read. */
+  text(): Promise<string> {
+    return this.page.evaluate('document.body.innerText').then(String);
+  }
+
+  /** Waits until a text is on the page. */
+  async shows(text: string): Promise<void> {
+    await eventually(`the page shows ${text}`, async () => (await this.text()).includes(text));
+  }
+
+  async showsNot(text: string): Promise<void> {
+    await eventually(`the page shows no ${text}`, async () => !(await this.text()).includes(text));
+  }
+
+  /** Presses what has this name for a screen reader, when it can be pressed. */
+  async press(name: string): Promise<void> {
+    const pressed = await eventually(`${name} can be pressed`, async () => {
+      const element =
+        (await this.page.$(`aria/${name}[role="button"]`)) ?? (await this.page.$(`aria/${name}[role="checkbox"]`));
+      const isDisabled = await element?.evaluate((one) => (one as { disabled?: boolean }).disabled === true);
+      return isDisabled === false && element;
+    });
+    if (pressed) await tap(pressed);
+  }
+
+  /** Taps on the first element of a selector, as soon as there is one. */
+  async tap(selector: string): Promise<void> {
+    const element = await this.page.waitForSelector(selector);
+    if (element !== null) await tap(element);
+  }
+
+  /** Whether the button with this label cannot be pressed, or is not there. */
+  async isDisabled(label: string): Promise<boolean> {
+    const button = `document.querySelector('button[aria-label=${JSON.stringify(label)}]')`;
+    return (await this.page.evaluate(`${button}?.disabled ?? true`)) === true;
+  }
+
+  /** Types into the field of this name, in place of what it has. */
+  async type(name: string, text: string): Promise<void> {
+    const field = await this.page.waitForSelector(`aria/${name}[role="textbox"]`);
+    await field?.click({ count: 3 });
+    await field?.type(text);
+  }
+
+  /** Opens a view. */
+  async go(view: 'waiting' | 'now' | 'clients'): Promise<void> {
+    await this.page.goto(`${this.host.origin}/#${view}`);
+  }
+
+  /** Makes a passkey by a link of root's terminal, and signs in. Gives what the terminal showed. */
+  async enrol(name = 'Pixel 9'): Promise<string> {
+    const terminal = await this.host.link(async (url) => {
+      await this.page.goto(url);
+      await this.type('Name of this device', name);
+      await this.press('Create a passkey');
+      await this.shows('Fingerprint');
+    });
+    await this.shows('This device is connected');
+    await this.press('Sign in');
+    await this.press('Sign in with a passkey');
+    await this.shows(`Signed in as ${name}`);
+    return terminal;
+  }
+
+  /** The bearer that the page keeps. */
+  bearer(): Promise<string> {
+    return this.page.evaluate("localStorage.getItem('agent3-bearer')").then(String);
+  }
+
+  /** A picture, where pictures are wanted. */
+  async shot(name: string, fullPage = true): Promise<void> {
+    if (SHOTS === undefined) return;
+    mkdirSync(SHOTS, { recursive: true });
+    await this.page.screenshot({ path: join(SHOTS, `${name}.png`) as `${string}.png`, fullPage });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.watched[Symbol.asyncDispose]();
+  }
+}
+
+/** Taps on what the bars at the top and the bottom would cover otherwise. */
+async function tap(element: ElementHandle): Promise<void> {
+  await element.evaluate((one) =>
+    (one as unknown as { scrollIntoView(to: object): void }).scrollIntoView({ block: 'center' }),
+  );
+  await element.click();
+}
