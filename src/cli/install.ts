@@ -172,6 +172,7 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
       : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
   );
   if (kind === 'installed') lines.push(`  Commands  ${limitWords()}`);
+  if (manifest.console) lines.push(`  Console   ${manifest.console} (your passkey for it: agent3 console link)`);
   lines.push(
     '',
     url.startsWith('https://')

@@ -1,11 +1,15 @@
 import {
   chmodSync,
-  chownSync,
+  closeSync,
+  constants,
   copyFileSync,
   existsSync,
+  fchmodSync,
+  fchownSync,
   linkSync,
   lstatSync,
   mkdirSync,
+  openSync,
   renameSync,
   rmSync,
   statSync,
@@ -70,7 +74,7 @@ export class Changes {
       mkdirSync(target, { mode: access.mode });
       this.#undo.push(() => removeEmpty(target));
     }
-    this.#setAccess(target, access);
+    this.#setAccess(target, access, constants.O_DIRECTORY);
   }
 
   /** Writes a file: beside it, then renamed, so that a reader sees the old one or the new one. */
@@ -233,11 +237,17 @@ export class Changes {
     return there.uid === systemIds.uid(owner ?? 'root') && there.gid === systemIds.gid(group ?? owner ?? 'root');
   }
 
-  #setAccess(target: string, { mode, owner, group }: Access): void {
-    if (process.geteuid?.() === 0) {
-      chownSync(target, systemIds.uid(owner ?? 'root'), systemIds.gid(group ?? owner ?? 'root'));
+  /** By descriptor: in a directory of another user, a link may take its place at any moment. */
+  #setAccess(target: string, { mode, owner, group }: Access, kind = 0): void {
+    const fd = openSync(target, constants.O_RDONLY | constants.O_NOFOLLOW | kind);
+    try {
+      if (process.geteuid?.() === 0) {
+        fchownSync(fd, systemIds.uid(owner ?? 'root'), systemIds.gid(group ?? owner ?? 'root'));
+      }
+      fchmodSync(fd, mode);
+    } finally {
+      closeSync(fd);
     }
-    chmodSync(target, mode);
   }
 }
 

@@ -50,6 +50,7 @@ const FAULTS: readonly Fault[] = [
     'agent3 install --domain',
   ],
   ['a mode', 'console', 'chmod 2770 /var/lib/agent3-console/orders', 'agent3 install', 'agent3 install'],
+  ['the page', 'console', 'echo >> /usr/local/share/agent3/console/index.html', 'agent3 install', 'agent3 install'],
   ['the key', 'console', 'chmod 644 /etc/agent3/console.env', 'chmod 600 /etc/agent3/console.env', 'chmod 600'],
   [
     'a unit',

@@ -1,22 +1,31 @@
-import { statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { pageFiles } from '../../console/page-files.ts';
 import { PasskeysFault, readPasskeys } from '../../console/passkeys.ts';
 import { MIN_KEY_CHARS } from '../../lib/limits.ts';
 import { installedConsoleSettings, type Manifest } from '../installed.ts';
-import { additions, hasConsole, type Owner } from '../inventory.ts';
-import { CONSOLE_UNITS, CONSOLE_USER, PATHS } from '../layout.ts';
+import { additions, hasConsole, hasConsoleSite, type Owner } from '../inventory.ts';
+import { CONSOLE_UNITS, CONSOLE_USER, PACKAGED_PAGE, PATHS } from '../layout.ts';
 import { groupOf, systemIds, unitIs } from '../machine.ts';
 import { bad, type Found, good } from './finding.ts';
 
+const ASK_MS = 20_000;
+
 /** The owner's console: can it be reached, and can nobody but its owner give orders. */
-export function consoleFinding(manifest: Manifest): Found {
+export async function consoleFinding(manifest: Manifest): Promise<Found> {
   if (!hasConsole(manifest)) return good('left out at the installation; agent3 install --console adds it');
-  const own = settingsFault() ?? directoryFault(manifest) ?? unitFault();
+  const own = settingsFault() ?? directoryFault(manifest) ?? pageFault(manifest) ?? unitFault();
   if (own !== undefined) return own;
   const origin = installedConsoleSettings()['AGENT3_CONSOLE_ORIGIN'] || manifest.console || '';
   const passkeys = pinned(origin);
   if (typeof passkeys !== 'number') return passkeys;
+  if (!(await answersHello(origin))) {
+    return bad('it does not answer', 'journalctl -u agent3-console -u agent3-console-proxy -n 20');
+  }
+  if (hasConsoleSite(manifest) && origin === manifest.console && !(await isServed(origin))) {
+    return bad(`${origin} does not show it`, 'agent3 install; systemctl status caddy; is its port open?');
+  }
   const many = passkeys === 0 ? 'no passkey yet: agent3 console link' : `${passkeys} passkeys`;
-  return good(`${origin}; ${many}`);
+  return good(`${origin} answers; ${many}`);
 }
 
 function settingsFault(): Found | undefined {
@@ -46,6 +55,18 @@ function directoryFault({ user, ...manifest }: Manifest): Found | undefined {
   return undefined;
 }
 
+/** What the page shows is what is signed. */
+function pageFault({ packaged }: Manifest): Found | undefined {
+  const directory = packaged ? PACKAGED_PAGE : PATHS.page;
+  const wrong = Object.entries(pageFiles()).find(([name, { bytes }]) => {
+    const path = `${directory}/${name}`;
+    return !existsSync(path) || !readFileSync(path).equals(bytes);
+  });
+  if (wrong === undefined) return undefined;
+  const repair = packaged ? 'apt-get install --reinstall agent3' : 'agent3 install';
+  return bad(`${directory}/${wrong[0]} is missing, or is not that of this version`, repair);
+}
+
 function unitFault(): Found | undefined {
   for (const unit of CONSOLE_UNITS) {
     const missing = (['active', 'enabled'] as const).find((state) => !unitIs(state, unit));
@@ -68,5 +89,35 @@ function pinned(origin: string): number | Found {
     if (error instanceof PasskeysFault)
       return bad(error.message, 'mend it, or remove it and pin anew: agent3 console link');
     throw error;
+  }
+}
+
+/** Through the socket and the server, which is started for it. */
+async function answersHello(origin: string): Promise<boolean> {
+  const init = { method: 'POST', body: '{}', unix: PATHS.consoleSocket, signal: AbortSignal.timeout(ASK_MS) };
+  return (await statusOf(`http://${new URL(origin).host}/api/hello`, init)) === 200;
+}
+
+/** The page and the way to the server, through Caddy on this machine, whatever its certificate. */
+async function isServed(origin: string): Promise<boolean> {
+  const { hostname, host, port } = new URL(origin);
+  const at = `https://127.0.0.1:${port || 443}`;
+  const init = {
+    headers: { host },
+    tls: { serverName: hostname, rejectUnauthorized: false },
+    signal: AbortSignal.timeout(ASK_MS),
+  };
+  const api = { ...init, method: 'POST', body: '{}' };
+  return (await statusOf(`${at}/`, init)) === 200 && (await statusOf(`${at}/api/hello`, api)) === 200;
+}
+
+async function statusOf(url: string, init: BunFetchRequestInit): Promise<number | undefined> {
+  try {
+    const response = await fetch(url, init);
+    await response.body?.cancel();
+    return response.status;
+  } catch {
+    // Nobody there, or not in time.
+    return undefined;
   }
 }

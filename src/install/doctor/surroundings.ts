@@ -129,7 +129,7 @@ export async function httpsFinding(domain: string): Promise<Found> {
   const advice = 'systemctl status caddy; journalctl -u caddy -n 20; is port 443 open, and does the name point here?';
   const certificate = await certificateOf(domain);
   if (certificate === undefined)
-    return bad(`nobody answers for ${domain} on port 443`, advice, ['sign-in', 'transfer']);
+    return bad(`nobody answers for ${domain} on port 443`, advice, ['sign-in', 'transfer', 'console']);
   if (!(await siteAnswers(domain))) {
     return bad(`${domain} does not lead to the agent`, `agent3 install --domain ${domain}`, ['sign-in', 'transfer']);
   }
