@@ -64,8 +64,11 @@ export class AgentDoor {
         return () => view.state();
       case 'watch':
         return this.#watch(read(ASKED.watch, args), signal);
-      case 'request':
-        return this.#request(read(ASKED.request, args));
+      case 'request': {
+        const asked = read(ASKED.request, args);
+        // Not before it can be sent: of many questions that nobody reads the answers of, no text is held.
+        return () => this.#request(asked);
+      }
       case 'clients':
         return () => ({ clients: clients() });
       case 'order': {
@@ -100,13 +103,14 @@ export class AgentDoor {
     };
   }
 
-  #request({ session, from }: Asked['request']): () => { readonly text: string; readonly next: number | null } {
+  /** Throws `WireRefusal`. */
+  #request({ session, from }: Asked['request']): { readonly text: string; readonly next: number | null } {
     const waiting = this.deps.approvals.waiting().find(({ request }) => request.session === session);
     if (waiting === undefined) throw new WireRefusal('BadRequest', 'Nothing waits for approval under this id.');
     const { text } =
       this.#read?.session === session ? this.#read : this.#keep(session, JSON.stringify(waiting.request));
     const next = from + PART_CHARS;
-    return () => ({ text: text.slice(from, next), next: next < text.length ? next : null });
+    return { text: text.slice(from, next), next: next < text.length ? next : null };
   }
 
   #keep(session: string, text: string) {
