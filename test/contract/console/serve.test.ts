@@ -119,6 +119,27 @@ describe.skipIf(!canTry)('the console', () => {
     expect(result).toMatchObject({ state: 'refused', why: 'nothing of this session runs' });
   });
 
+  test('leaves for root what root does, and waits for its answer', async () => {
+    const orders = (): string[] => readdirSync(`${server.directory}/root-orders`);
+    /** As the path unit of an installation. */
+    const obey = async (): Promise<void> => {
+      await eventually('there is an order for root', () => orders().length > 0);
+      const approvals = { AGENT3_APPROVALS_DIR: place.join('approvals') };
+      expect(await agent3(['console', 'obey'], { ...server.settings, ...approvals })).toMatchObject({ code: 0 });
+    };
+    const obeyed = async (...order: Parameters<ConsoleServer['order']>) =>
+      (await Promise.all([server.order(...order), obey()]))[0].result;
+    expect(await obeyed({ kind: 'freeze', reason: 'I look at it' }, bearer)).toMatchObject({ state: 'done' });
+    const frozen = await eventually('the page shows it', async () => (await stateNow()).frozen ?? undefined);
+    expect(frozen).toMatchObject({ by: 'Pixel 9 (console)', reason: 'I look at it' });
+    const thaw = { kind: 'thaw', since: frozen.since } as const;
+    expect(await server.order(thaw, bearer)).toMatchObject({ status: 403, body: { error: 'PasskeyNeeded' } });
+    expect(await obeyed({ ...thaw, since: 1 }, bearer, server.phone)).toMatchObject({ state: 'refused' });
+    expect(await obeyed(thaw, bearer, server.phone)).toMatchObject({ state: 'done' });
+    await eventually('the page shows it', async () => (await stateNow()).frozen === null);
+    expect(orders()).toEqual([]);
+  });
+
   test('shows each change and each line while the page waits for it', async () => {
     const { version } = await watch();
     const waiting = watch({ version, wait_ms: 20_000 });
