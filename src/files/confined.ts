@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { constants, existsSync } from 'node:fs';
+import { constants } from 'node:fs';
 import { posix } from 'node:path';
 import { type Helper, type Script, shellScript } from '../commands/helper.ts';
 import type { Deadline } from '../lib/clock.ts';
@@ -37,7 +37,7 @@ const MIXED_UP = 17;
 const FIELDS = 5;
 
 /** Where Debian and others have perl(1). It does in one process what sh(1) starts six others for. */
-const PERL = '/usr/bin/perl';
+export const PERL = '/usr/bin/perl';
 
 /** The numbers of statx(2) and fsync(2), and O_NOFOLLOW. Source: the tables of system calls of Linux. */
 const SYSTEM_CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly number[]>>> = {
@@ -54,7 +54,7 @@ export async function openConfined(
   { directory, name }: PathParts,
   range: Range | undefined,
   deadline: Deadline,
-  hasPerl = existsSync(PERL),
+  hasPerl: boolean,
 ): Promise<FilePlace> {
   const calls = hasPerl ? SYSTEM_CALLS[process.arch] : undefined;
   const script = calls === undefined ? shellScript(SHELL_SCRIPT) : [PERL, '-f', '-e', PERL_SCRIPT, '--'];

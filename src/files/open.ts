@@ -1,11 +1,13 @@
+import { existsSync } from 'node:fs';
 import { type CallContext, type OperationDeps, revalidate, slotDeadline, waitForSlot } from '../calls/context.ts';
-import { confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import type { Script } from '../commands/helper.ts';
 import { type Deadline, SignalOnce } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { Gate } from '../process/gate.ts';
-import { openConfined } from './confined.ts';
+import { isHiddenName } from '../sandbox/hidden.ts';
+import { openConfined, PERL } from './confined.ts';
 import { openDirect } from './direct.ts';
 import { type FilePlace, NOTHING_DONE, parsePath, type Range, shownPath } from './place.ts';
 
@@ -35,11 +37,22 @@ export async function openPlace(
   try {
     revalidate(context, NOTHING_DONE);
     const start = (script: Script, args: readonly string[]) => commands.help(confinement, script, args, leave);
-    return await openConfined(start, parts, range, context.deadline.before(LOOK_SECONDS));
+    return await openConfined(start, parts, range, context.deadline.before(LOOK_SECONDS), hasPerl(confinement));
   } catch (error) {
     leave();
     throw error;
   }
+}
+
+const hidesPerl = new WeakMap<readonly string[], boolean>();
+
+/** Whether the commands of a profile have perl(1), and memory for a file as a whole. */
+function hasPerl({ sandbox, ceilings }: Confinement): boolean {
+  if (ceilings.memoryBytes !== undefined || !existsSync(PERL)) return false;
+  if (sandbox === undefined) return true;
+  const hides = hidesPerl.get(sandbox.hidden) ?? isHiddenName(sandbox.hidden, PERL);
+  hidesPerl.set(sandbox.hidden, hides);
+  return !hides;
 }
 
 /** A file up to this size takes no more memory than a call does anyway. */

@@ -41,10 +41,13 @@ sub put {
 # Whether a file has these bytes from a place on, and no more; undefined where it has fewer.
 sub holds {
   my ($in, $from, $wanted) = @_;
-  my $found = '';
   sysseek $in, $from, 0;
-  while (my $count = sysread $in, $found, 65536, length $found) { last if length $found > length $wanted }
-  return length $found < length $wanted ? undef : $found eq $wanted;
+  for (my $at = 0;;) {
+    my $count = sysread $in, my $piece, 65536;
+    return $at < length $wanted ? undef : 1 unless $count;
+    return 0 if $at + $count > length $wanted || substr($wanted, $at, $count) ne $piece;
+    $at += $count;
+  }
 }
 
 # 1. It enters the directory, and writes what is there.

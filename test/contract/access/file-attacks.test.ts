@@ -137,6 +137,17 @@ describe.skipIf(!isRoot || missing.length > 0)('on a full disk', () => {
     },
   );
 
+  test('a profile that hides perl has its files changed by sh', async () => {
+    await using desk = new FileDesk('the user of the tests');
+    const work = 'extends = "workspace"\ndirectory = "WORK"\nmask = false\n';
+    await desk.start({ hides: `${work}hide = ["/usr/bin/perl*"]\n` });
+    const path = desk.put('file', 'one\n');
+    expect(await desk.call('hides', 'shell', { cmd: 'perl -e 1' })).not.toMatchObject({ exit_code: 0 });
+    const edits = [{ old: 'one', new: 'two' }];
+    expect(await desk.call('hides', 'edit_file', { path, edits })).toMatchObject({ http: 200 });
+    expect(await desk.call('hides', 'read_file', { path })).toMatchObject({ content: 'two\n' });
+  });
+
   test('a file over the limit of a profile is not written', async () => {
     await using desk = new FileDesk('the user of the tests');
     await desk.start({ limited: 'extends = "full"\n[limits]\nfile_mib = 1' });
