@@ -10,9 +10,6 @@ import { eventually } from '../helpers/waiting.ts';
 
 const KEY = 'a-key-of-the-console-0123456789abcdef';
 
-/** The agent looks at its path every 2 seconds: it has looked by then. */
-const LOOK_MS = 2500;
-
 const open: { close(): void }[] = [];
 const directory = mkdtempSync(join(tmpdir(), 'agent3-wire-'));
 let number = 0;
@@ -23,14 +20,19 @@ afterEach(() => {
 
 process.on('exit', () => rmSync(directory, { recursive: true, force: true }));
 
-const silent = Object.fromEntries(['info', 'warn', 'error', 'debug'].map((level) => [level, () => {}])) as never;
+/** What the agent's log was told. */
+const told: string[] = [];
+const logger = {
+  warn: (_: object, message: string) => void told.push(message),
+  error: (_: object, message: string) => void told.push(message),
+};
 
 function newPath(): string {
   return join(directory, `${number++}.sock`);
 }
 
 function serve(answer: Answer, path = newPath()): string {
-  const server = new WireServer(path, KEY, answer, silent);
+  const server = new WireServer(path, KEY, answer, logger);
   server.open();
   open.push(server);
   return path;
@@ -129,7 +131,7 @@ describe('the wire', () => {
     const path = newPath();
     const client = clientOf(path);
     await expect(client.request('state', {})).rejects.toThrow(AgentAway);
-    const server = new WireServer(path, KEY, echo, silent);
+    const server = new WireServer(path, KEY, echo, logger);
     server.open();
     expect(await client.request('state', 1)).toEqual({ op: 'state', args: 1 });
     server.close();
@@ -169,7 +171,8 @@ describe('the wire', () => {
     rmSync(place, { recursive: true });
     writeFileSync(place, '');
     client.close();
-    await Bun.sleep(LOOK_MS);
+    told.length = 0;
+    await eventually('it was tried', () => told.some((message) => message.includes('cannot be made')));
     rmSync(place);
     mkdirSync(place);
     await eventually('it is back', () => client.request('state', 1).catch(() => undefined));
