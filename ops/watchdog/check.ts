@@ -81,10 +81,33 @@ async function ask(url: string, init: BunFetchRequestInit, seconds: number): Pro
       // It is asked on loopback, under another name than that of its certificate.
       tls: { ...init.tls, rejectUnauthorized: false },
     });
-    const body: unknown = await response.json().catch(() => ({}));
+    const body = parsed(await textOf(response));
     return { status: response.status, body: typeof body === 'object' && body !== null ? { ...body } : {} };
   } catch (error) {
     const isLate = error instanceof Error && error.name === 'TimeoutError';
     return { isGone: !isLate, fault: isLate ? `did not answer within ${seconds} s` : 'was not answered' };
+  }
+}
+
+/** Longer than any answer of an agent: another program may have its port, and this runs as root. */
+const MAX_ANSWER_BYTES = 1_048_576;
+
+/** Cut where it is too long. */
+async function textOf(response: Response): Promise<string> {
+  const decoder = new TextDecoder();
+  let [text, bytes] = ['', 0];
+  for await (const chunk of response.body ?? []) {
+    text += decoder.decode(chunk, { stream: true });
+    bytes += chunk.length;
+    if (bytes > MAX_ANSWER_BYTES) break;
+  }
+  return text;
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return {};
   }
 }

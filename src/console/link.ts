@@ -6,7 +6,6 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -14,9 +13,9 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import type { RegistrationResponseJSON } from '@simplewebauthn/server';
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { readPlain } from '../lib/files.ts';
+import { readAtMost, readPlain } from '../lib/files.ts';
 import { newToken } from '../lib/token.ts';
 import { canonical, linkChallenge } from './order.ts';
 import { type Passkey, type PasskeysFile, SignatureFault, verifyRegistration } from './passkeys.ts';
@@ -117,7 +116,17 @@ export class Link {
   async #check(text: string): Promise<Linked | undefined> {
     const value = parse(text);
     if (!Value.Check(answerSchema, value) || value.link !== this.#id) return undefined;
-    const { mac, ...rest } = value;
+    try {
+      return await this.#linkedOf(value);
+    } catch (error) {
+      // What is nested too deeply for the stack is no phone's either.
+      if (error instanceof SignatureFault || error instanceof RangeError) return undefined;
+      throw error;
+    }
+  }
+
+  /** Throws `SignatureFault`. */
+  async #linkedOf({ mac, ...rest }: Static<typeof answerSchema>): Promise<Linked | undefined> {
     const expected = createHmac('sha256', this.#secret).update(canonical(rest)).digest();
     const given = Buffer.from(mac, 'base64url');
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
@@ -129,13 +138,8 @@ export class Link {
       origin: this.origin,
       rp_id: new URL(this.origin).hostname,
     };
-    try {
-      const passkey = await verifyRegistration(registration as RegistrationResponseJSON, expectation);
-      return { kind: 'passkey', name, passkey };
-    } catch (error) {
-      if (error instanceof SignatureFault) return undefined;
-      throw error;
-    }
+    const passkey = await verifyRegistration(registration as RegistrationResponseJSON, expectation);
+    return { kind: 'passkey', name, passkey };
   }
 }
 
@@ -159,7 +163,7 @@ export function withLinked(file: PasskeysFile | undefined, linked: Linked, origi
 /** In the directory of the console, which may be another's by now: no link is followed, no pipe waited for. */
 function readAnswer(path: string): string | undefined {
   try {
-    return readPlain(path, (fd, { size }) => (size > MAX_ANSWER_BYTES ? 'too large' : readFileSync(fd, 'utf8')));
+    return readPlain(path, (fd) => readAtMost(fd, MAX_ANSWER_BYTES) ?? 'too large');
   } catch {
     return undefined;
   }

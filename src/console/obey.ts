@@ -13,6 +13,7 @@ import {
 import { join } from 'node:path';
 import { distrust } from '../access/approval-request.ts';
 import { delay } from '../lib/clock.ts';
+import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import {
   type FreezeOrder,
@@ -80,7 +81,12 @@ async function obeyAll(deps: ObeyDeps, directory: OrderDirectory, ids: readonly 
   for (const [id, file] of files.sort(([, a], [, b]) => rank(a) - rank(b))) {
     const why = typeof file === 'string' ? file : await obey(deps, file, isFrozenNow);
     deps.tell(visibleLine(`${describe(id, file)}: ${why === undefined ? 'done' : `refused: ${why}`}`));
-    answer(deps.answers, why === undefined ? { id, state: 'done' } : { id, state: 'refused', why });
+    try {
+      answer(deps.answers, why === undefined ? { id, state: 'done' } : { id, state: 'refused', why });
+    } catch (error) {
+      // A full /run must not keep it from the next order.
+      deps.tell(`${id} is not answered: ${describeErrno(error)}`);
+    }
   }
   for (const id of ids) directory.remove(`${id}.json`);
   return files.length > 0;

@@ -1,17 +1,7 @@
-import {
-  closeSync,
-  constants,
-  fstatSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmdirSync,
-  type Stats,
-  unlinkSync,
-} from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readdirSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { readPlain } from '../lib/files.ts';
+import { readAtMost, readPlain } from '../lib/files.ts';
 import { MAX_ORDER_BYTES, type OrderFile } from './order.ts';
 import { orderFileSchema } from './order-schema.ts';
 
@@ -62,7 +52,8 @@ export class OrderDirectory implements Disposable {
       try {
         const { uid, size } = requireAlone(path, fstatSync(fd));
         if (uid !== stat.uid) throw new OrdersFault(`${path} does not belong to the owner of ${console}`);
-        if (size > MAX_DIRECTORY_BYTES) throw new OrdersFault(`${path} has too many files`);
+        if (size > MAX_DIRECTORY_BYTES)
+          throw new OrdersFault(`${path} has had too many files: remove it, then run agent3 install`);
       } catch (error) {
         closeSync(fd);
         throw error;
@@ -138,13 +129,4 @@ function openDirectory(path: string, through = path): number | undefined {
 function requireAlone(path: string, stat: Stats): Stats {
   if ((stat.mode & OTHERS_WRITE) === 0) return stat;
   throw new OrdersFault(`others than its owner may write to ${path}: chmod go-w ${path}`);
-}
-
-/** The text of a file; undefined when it has more bytes, also when it grows meanwhile. */
-function readAtMost(fd: number, bytes: number): string | undefined {
-  const room = Buffer.alloc(bytes + 1);
-  let length = 0;
-  for (let read = -1; read !== 0 && length < room.length; length += read)
-    read = readSync(fd, room, length, room.length - length, null);
-  return length > bytes ? undefined : room.toString('utf8', 0, length);
 }

@@ -23,14 +23,16 @@ export async function checkSignatures(
     }
     const fault = await faultOf(signed as Signature, record);
     if (fault !== undefined) findings.push({ file, line, what: fault });
-    const signer = describeSigner(signed as Signature);
+    const signer = `${describeSigner(signed as Signature)} at ${(signed as Signature).origin}`;
     signers[signer] = (signers[signer] ?? 0) + 1;
   }
   return { findings, signers };
 }
 
-async function faultOf({ order, assertion, passkey, origin, rp_id }: Signature, record: AuditLine) {
+async function faultOf(signature: Signature, record: AuditLine) {
+  const { order, assertion, passkey, origin, rp_id } = signature;
   if (!isAbout(order, record)) return 'its signature is of something else';
+  if (record['by'] !== describeSigner(signature)) return 'its signature is by somebody else';
   if ((await fingerprintOf(fromBase64url(passkey.public_key))) !== passkey.fingerprint)
     return 'the fingerprint of its passkey is of another one';
   try {

@@ -6,6 +6,7 @@ import {
   fsyncSync,
   openSync,
   readdirSync,
+  readSync,
   renameSync,
   rmSync,
   type Stats,
@@ -77,6 +78,15 @@ export function readPlain<T>(path: string, read: (fd: number, stat: Stats) => T)
   } finally {
     closeSync(fd);
   }
+}
+
+/** The text of a file; undefined when it has more bytes, also when it grows meanwhile. */
+export function readAtMost(fd: number, bytes: number): string | undefined {
+  const room = Buffer.alloc(bytes + 1);
+  let length = 0;
+  for (let read = -1; read !== 0 && length < room.length; length += read)
+    read = readSync(fd, room, length, room.length - length, null);
+  return length > bytes ? undefined : room.toString('utf8', 0, length);
 }
 
 /** Puts the names in a directory on the disk, as they are now. Throws the system's error. */

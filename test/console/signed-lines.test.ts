@@ -1,9 +1,12 @@
 import { expect, test } from 'bun:test';
+import { writeFileSync } from 'node:fs';
 import type { AuditLine } from '../../src/audit/chain.ts';
+import { verifyRecord } from '../../src/audit/verify.ts';
 import { newOrder } from '../../src/console/order.ts';
 import { signatureOf } from '../../src/console/passkeys.ts';
 import { checkSignatures, describeSigners } from '../../src/console/signed-lines.ts';
 import { Authenticator } from '../helpers/authenticator.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const phone = new Authenticator();
 const thief = new Authenticator();
@@ -19,8 +22,9 @@ async function signed(order: typeof approve | typeof thaw) {
 }
 
 const line = { seq: 1, time: '', prev: '' };
-const approved = { ...line, event: 'decision', decision: 'approved', session: SESSION, digest: DIGEST };
-const thawed = { ...line, event: 'agent', what: 'thawed', since: new Date(SINCE).toISOString() };
+const by = `Pixel 9 (passkey ${(await phone.passkey()).fingerprint})`;
+const approved = { ...line, by, event: 'decision', decision: 'approved', session: SESSION, digest: DIGEST };
+const thawed = { ...line, by, event: 'agent', what: 'thawed', since: new Date(SINCE).toISOString() };
 
 async function findings(record: AuditLine): Promise<readonly string[]> {
   return (await checkSignatures([{ file: 'f', line: 1, record }])).findings.map(({ what }) => what);
@@ -33,9 +37,7 @@ test('a signature that fits is no finding, and counts for its passkey', async ()
   ];
   const { findings: found, signers } = await checkSignatures(lines);
   expect(found).toEqual([]);
-  expect(describeSigners(signers)).toEqual([
-    `orders signed by passkeys: 2 by Pixel 9 (passkey ${(await phone.passkey()).fingerprint})`,
-  ]);
+  expect(describeSigners(signers)).toEqual([`orders signed by passkeys: 2 by ${by} at http://localhost:8443`]);
   expect(describeSigners({})).toEqual([]);
 });
 
@@ -50,6 +52,20 @@ test('a signature of something else than the line says is found', async () => {
     expect(await findings({ ...approved, ...change, signed: right })).toEqual(['its signature is of something else']);
   expect(await findings({ ...thawed, since: '', signed: await signed(thaw) })).toBeArrayOfSize(1);
   expect(await findings({ ...thawed, signed: right })).toBeArrayOfSize(1);
+});
+
+test('a line that names another signer, or a passkey and no signature, is found', async () => {
+  const right = await signed(approve);
+  expect(await findings({ ...approved, by: by.replace('Pixel', 'iPhone'), signed: right })).toEqual([
+    'its signature is by somebody else',
+  ]);
+  using place = new TemporaryDirectory();
+  const path = place.join('audit.jsonl');
+  const lines = [approved, { ...approved, by: 'root' }, { ...approved, by: `${by} (console)` }];
+  writeFileSync(path, lines.map((one) => `${JSON.stringify(one)}\n`).join(''));
+  const { signed: claimed } = verifyRecord(path);
+  expect(claimed.map(({ line: number }) => number)).toEqual([1]);
+  expect((await checkSignatures(claimed)).findings.map(({ what }) => what)).toEqual(['its signature is none']);
 });
 
 test('a signature that does not fit is found', async () => {

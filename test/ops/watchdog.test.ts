@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { chmodSync, existsSync, readFileSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { askHealth } from '../../ops/watchdog/check.ts';
 import { isoDate } from '../../ops/watchdog/journal.ts';
 import { mayRestart, nextRestart, readTrouble, writeTrouble } from '../../ops/watchdog/spacing.ts';
 import { readTarget } from '../../ops/watchdog/target.ts';
@@ -55,6 +56,17 @@ describe('the agent that is watched', () => {
     [{ AGENT3_HOST: '10.0.0.7', AGENT3_TLS_CERT: '/etc/cert' }, 'https://10.0.0.7:5000'],
     [{ AGENT3_HOST: 'fd00::7' }, 'http://[fd00::7]:5000'],
   ];
+  test('is not read beyond the answer of an agent: another program may have its port', async () => {
+    const spaces = new Uint8Array(1_048_576).fill(32);
+    const body = () => new ReadableStream({ pull: (out) => out.enqueue(spaces) });
+    using server = Bun.serve({
+      port: 0,
+      hostname: '127.0.0.1',
+      fetch: () => new Response(body()),
+    });
+    expect(await askHealth(server.url.origin, {}, 600)).toEqual({ fault: 'healthz is not that of Agent3' });
+  });
+
   test.each(origins)('with %j is asked on %s', (settings, origin) => {
     expect(readTarget('agent3', { AGENT3_API_TOKEN: 't', ...settings }).origin).toBe(origin);
   });

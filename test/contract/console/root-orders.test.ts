@@ -203,6 +203,17 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     await thaw();
   });
 
+  test('obeys where it cannot answer', async () => {
+    const id = files.leave({ kind: 'freeze', reason: '' });
+    mkdirSync(`${files.answers}/order-${id}.json.new`);
+    const { code, stdout } = await obey();
+    expect([code, readdirSync(rootOrders)]).toEqual([0, []]);
+    expect(stdout).toContain(`${id} is not answered`);
+    expect(frozen()).toBeDefined();
+    rmSync(`${files.answers}/order-${id}.json.new`, { recursive: true });
+    await thaw();
+  });
+
   test('keeps the last answers alone', async () => {
     for (let count = 0; count < 60; count++) files.write({ id: newOrder().id, kind: 'freeze' }, {});
     await obey();
