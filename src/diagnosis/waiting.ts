@@ -1,6 +1,7 @@
 import { readlinkSync, statSync } from 'node:fs';
 import { delay } from '../lib/clock.ts';
 import { isDead, listPids, type ProcessStat, readStat } from '../linux/proc.ts';
+import { hasUnreadInput } from '../linux/unread.ts';
 import {
   type BlockedCall,
   blockedCall,
@@ -37,7 +38,10 @@ export type Wait =
   | { readonly kind: 'cpu'; readonly percent: number; readonly process: NamedProcess };
 
 /** The standard input that a session keeps open for its command. */
-export type OpenInput = { readonly kind: 'pipe'; readonly inode: number } | { readonly kind: 'terminal' };
+export type OpenInput =
+  | { readonly kind: 'pipe'; readonly inode: number }
+  /** `hasUnsent`: some of what was typed is still in the agent. */
+  | { readonly kind: 'terminal'; readonly hasUnsent: () => boolean };
 
 const SAMPLE_MS = 100;
 /** A process that takes less of a CPU than this waits for something else, or for its turn at a busy CPU. */
@@ -149,7 +153,23 @@ function inputWait(stat: ProcessStat, call: BlockedCall, input: OpenInput, tree:
     if (input.kind === 'terminal' && stat.foreground !== stat.group) return undefined;
     if (call.seconds !== undefined && tree.some((pid) => readStat(pid)?.parent === stat.pid)) return undefined;
   }
+  if (input.kind === 'terminal' && hasMoreToRead(stat, call, input)) return undefined;
   return { kind: 'input', on: input.kind === 'pipe' ? 'stdin' : 'terminal', process: named(stat.pid) };
+}
+
+/**
+ * Whether the reader of a terminal has not taken all that was typed. A pipe needs no such look: to write to it wakes its
+ * reader before the write returns, while a terminal takes input over later.
+ */
+function hasMoreToRead(
+  stat: ProcessStat,
+  call: BlockedCall,
+  input: OpenInput & { readonly kind: 'terminal' },
+): boolean {
+  if (input.hasUnsent() || (stat.terminal !== undefined && hasUnreadInput(stat.terminal))) return true;
+  // It may have read since it was looked at, and be at work with that.
+  const now = blockedCall(stat.pid);
+  return now?.in !== call.in || inputDescriptor(stat.pid, now, input) === undefined;
 }
 
 /** The descriptor through which a call waits for the input of the command; undefined where it waits for other things. */

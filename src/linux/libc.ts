@@ -22,6 +22,7 @@ const SYMBOLS = {
   inotify_add_watch: { args: ['int', 'cstring', 'u32'], returns: 'int' },
   inotify_rm_watch: { args: ['int', 'int'], returns: 'int' },
   read: { args: ['int', 'ptr', 'u64'], returns: 'i64' },
+  poll: { args: ['ptr', 'u64', 'int'], returns: 'int' },
   setrlimit: { args: ['int', 'ptr'], returns: 'int' },
   waitid: { args: ['int', 'u32', 'ptr', 'int'], returns: 'int' },
   clock_gettime: { args: ['int', 'ptr'], returns: 'int' },

@@ -9,6 +9,8 @@ export interface ProcessStat {
   readonly parent: number;
   readonly group: number;
   readonly session: number;
+  /** The N of its controlling terminal, /dev/pts/N; undefined without one, and for a terminal that is none of these. */
+  readonly terminal: number | undefined;
   /** Process group in the foreground of its terminal; -1 without a terminal. */
   readonly foreground: number;
   /** CPU time of user and system, in clock ticks. */
@@ -41,11 +43,20 @@ export function parseStat(pid: number, text: string): ProcessStat | undefined {
     parent: Number(parent),
     group: Number(group),
     session: Number(session),
+    terminal: pseudoTerminal(Number(fields[4])),
     foreground: Number(fields[5]),
     cpuTicks: Number(fields[11]) + Number(fields[12]),
     threads: Number(fields[17]),
     startTicks: Number(startTicks),
   };
+}
+
+/** UNIX98_PTY_SLAVE_MAJOR (linux/major.h). */
+const PSEUDO_TERMINALS = 136;
+
+/** Which /dev/pts/N a device is, by its number as makedev(3) makes it. */
+function pseudoTerminal(device: number): number | undefined {
+  return ((device >>> 8) & 0xfff) === PSEUDO_TERMINALS ? (device & 0xff) | ((device >>> 12) & 0xfff00) : undefined;
 }
 
 /** Whether `pid` is the first process of a PID namespace below ours, which the kernel ends everything in with. */

@@ -28,11 +28,12 @@ const MOST_PENDING_BYTES = 65_536;
  * the command back when the agent does not keep up, so memory stays bounded.
  */
 export class Terminal implements CommandInput {
-  readonly what: OpenInput = { kind: 'terminal' };
+  readonly what: OpenInput = { kind: 'terminal', hasUnsent: () => this.#pendingBytes > 0 };
   /** Its other side is closed: no process has it open any more. */
   readonly hungUp = new SignalOnce();
   #terminal: Bun.Terminal | undefined;
   #isReleased = false;
+  /** Bun writes when its event loop comes round, not at once. */
   #pendingBytes = 0;
   #lastOutputMs = 0;
 

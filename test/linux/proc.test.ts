@@ -10,6 +10,7 @@ describe('/proc', () => {
       parent: 7,
       group: 8,
       session: 9,
+      terminal: undefined,
       foreground: -1,
       cpuTicks: 5 + 6,
       threads: 1,
