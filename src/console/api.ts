@@ -37,6 +37,8 @@ export interface ApiDeps {
 const CHALLENGE_MS = 120_000;
 /** Calls of one network in a minute without a bearer: a page that waits for root's terminal asks every second or two. */
 const OPEN_CALLS_PER_MINUTE = 120;
+/** Orders of one person in a minute: an agent that is busy refusing orders hears no other. */
+const ORDERS_PER_MINUTE = 120;
 /** Calls of all people that wait at once: the agent takes 64. */
 const MAX_CALLS = 60;
 /** An order is answered within this time. */
@@ -63,6 +65,7 @@ const orderCallSchema = Type.Object({ order: orderSchema, assertion: Type.Option
 export class Api {
   readonly #guessing = new GuessingLimiter(systemClock, () => {});
   readonly #open = new Buckets(OPEN_CALLS_PER_MINUTE, systemClock);
+  readonly #orders = new Buckets(ORDERS_PER_MINUTE, systemClock);
   readonly #calls = new Shares(MAX_CALLS);
   readonly #challengeKey = randomBytes(32);
   /** Challenges that somebody has signed in with, and when they were over anyhow. */
@@ -117,6 +120,7 @@ export class Api {
           return answer as object;
         }
         case 'order':
+          this.#requireTime(bearer);
           return await this.#order(person, read(orderCallSchema, call.body));
         default:
           throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
@@ -202,6 +206,11 @@ export class Api {
 
   #macOf(head: Buffer): Buffer {
     return createHmac('sha256', this.#challengeKey).update(head).digest();
+  }
+
+  #requireTime(bearer: string): void {
+    const seconds = this.#orders.consume(bearer, 1);
+    if (seconds > 0) throw tooMany(seconds, 'Too many orders came from this person.');
   }
 
   /** Leaves an order for who obeys it, and waits for what becomes of it. */

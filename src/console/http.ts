@@ -1,11 +1,19 @@
-import { AddressList, clientAddress } from '../lib/addresses.ts';
+import { AddressList, clientAddress, networkOf } from '../lib/addresses.ts';
+import { delay } from '../lib/clock.ts';
+import { Shares } from '../lib/shares.ts';
 import type { Api, ApiCall } from './api.ts';
 import { PAGE_HEADERS } from './headers.ts';
 import type { PageFile } from './page-files.ts';
-import { ApiRefusal, badRequest } from './refusal.ts';
+import { ApiRefusal, badRequest, tooMany } from './refusal.ts';
 
 /** Longest body of a call: an order with its assertion is a fraction of it. */
 export const MAX_BODY_BYTES = 65_536;
+
+/** A body comes at once: what waits for one holds a connection, and there are 256 on the way to the console. */
+const BODY_MS = 10_000;
+/** Bodies that are waited for at once, by the networks they come from. */
+const MAX_BODIES = 64;
+const bodies = new Shares(MAX_BODIES);
 
 /** Who has the unix socket is a proxy, which says where a request comes from. */
 const PROXY = '127.0.0.1';
@@ -45,7 +53,9 @@ export async function answerHttp(deps: HttpDeps, request: Request, peer: string 
     }
     const { status, code, message, retryAfterSeconds } = error;
     const retry = retryAfterSeconds === undefined ? {} : { 'Retry-After': String(Math.ceil(retryAfterSeconds)) };
-    return respond(status, { error: code, message }, retry);
+    // Of a body that has not come whole, the rest is not waited for.
+    const close = status === 408 || status === 429 ? { Connection: 'close' } : {};
+    return respond(status, { error: code, message }, { ...retry, ...close });
   }
 }
 
@@ -71,14 +81,22 @@ async function readCall({ trustedProxies }: HttpDeps, request: Request, name: st
   const address =
     peer === undefined ? clientAddress(PROXY, headers, BEHIND_SOCKET) : clientAddress(peer, headers, trustedProxies);
   const bearer = /^bearer +([\w-]{20,100}) *$/i.exec(headers.get('authorization') ?? '')?.[1];
-  const call: ApiCall = { name, body: await readBody(request), bearer, address, signal };
-  return call;
+  const network = networkOf(address);
+  if (!bodies.hasRoom(network)) throw tooMany(1, 'Too many calls from this address have no body yet.');
+  const release = bodies.acquire(network);
+  try {
+    const call: ApiCall = { name, body: await readBody(request), bearer, address, signal };
+    return call;
+  } finally {
+    release();
+  }
 }
 
 async function readBody(request: Request): Promise<unknown> {
   const tooLarge = new ApiRefusal(413, 'TooLarge', `A call may have ${MAX_BODY_BYTES} bytes.`);
   if (Number(request.headers.get('content-length') ?? 0) > MAX_BODY_BYTES) throw tooLarge;
-  const text = await request.text();
+  const text = await Promise.race([request.text(), delay(BODY_MS)]);
+  if (text === undefined) throw new ApiRefusal(408, 'BadRequest', 'The body did not come in time.');
   if (text.length > MAX_BODY_BYTES) throw tooLarge;
   try {
     return text === '' ? {} : JSON.parse(text);

@@ -1,7 +1,7 @@
 /** Why the console does not do what the page asks, by the codes of its API. */
 export class ApiRefusal extends Error {
   constructor(
-    readonly status: 400 | 401 | 403 | 404 | 405 | 413 | 429 | 503,
+    readonly status: 400 | 401 | 403 | 404 | 405 | 408 | 413 | 429 | 503,
     readonly code:
       | 'BadRequest'
       | 'SignInNeeded'

@@ -14,8 +14,8 @@ import { WireClient } from './wire-client.ts';
 /** The console cannot start; the message says why and what to do. */
 export class ConsoleFault extends Error {}
 
-/** Longer than the longest answer (Bun closes a connection that is silent for so long). */
-const IDLE_SECONDS = 60;
+/** Longer than the longest answer: Bun closes a connection that is silent for 10 s. Its types have none for a unix socket. */
+const IDLE: object = { idleTimeout: 60 };
 
 /** Serves the owner's page and its API until SIGTERM. Throws `ConsoleFault`. */
 export function serveConsole(
@@ -67,7 +67,7 @@ function makePlaces({ directory }: ConsoleConfig): void {
 }
 
 function listen(place: string, deps: HttpDeps) {
-  const common = { maxRequestBodySize: 2 * MAX_BODY_BYTES, development: false };
+  const common = { maxRequestBodySize: 2 * MAX_BODY_BYTES, development: false, ...IDLE };
   try {
     if (place.startsWith('/')) {
       if (existsSync(dirname(place))) rmSync(place, { force: true });
@@ -82,7 +82,6 @@ function listen(place: string, deps: HttpDeps) {
       port: Number(port || 80),
       // A second console on the same port would take half of the requests.
       reusePort: false,
-      idleTimeout: IDLE_SECONDS,
       fetch: (request, server) => answerHttp(deps, request, server.requestIP(request)?.address ?? ''),
     });
   } catch (error) {

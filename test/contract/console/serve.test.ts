@@ -19,6 +19,19 @@ const AGENT_USER = 64_000;
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
 const CAREFUL = 'extends = "full"\nunreadable = "allow"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n';
 
+/** Sends the head of a call alone; gives the status of the answer, after which the connection ends. */
+function slowCall(path: string, port: number): Promise<number> {
+  const { promise, resolve } = Promise.withResolvers<number>();
+  const socket = createConnection(path);
+  let text = '';
+  socket.write(`POST /api/hello HTTP/1.1\r\nHost: localhost:${port}\r\nContent-Length: 1000\r\n\r\n{`);
+  socket.on('data', (bytes) => {
+    text += bytes;
+  });
+  socket.on('close', () => resolve(Number(text.split(' ')[1])));
+  return promise;
+}
+
 const WATCH = { version: 0, follow: [], wait_ms: 0 };
 
 describe.skipIf(!canTry)('the console', () => {
@@ -491,6 +504,16 @@ describe.skipIf(!canTry)('the console', () => {
     for (let wrong = 0; wrong < 10; wrong++) expect(await call('192.0.2.1, 198.51.100.1')).toBe(401);
     expect(await call('198.51.100.1')).toBe(429);
     expect(await call('192.0.2.1')).toBe(401);
+    // A watch that nothing happens in is not cut off; a body that does not come is.
+    const { version } = await watch();
+    const body = JSON.stringify({ version, follow: [], wait_ms: 13_000 });
+    const headers = { host: `localhost:${server.port}`, authorization: `Bearer ${bearer}` };
+    const quiet = fetch('http://localhost/api/watch', { unix: path, method: 'POST', headers, body });
+    const slow = Array.from({ length: 60 }, () => slowCall(path, server.port));
+    const answers = await Promise.all(slow);
+    expect(answers.filter((status) => status === 408).length).toBe(48);
+    expect(answers.filter((status) => status === 429).length).toBe(12);
+    expect((await quiet).status).toBe(200);
     child.kill();
     expect(await child.exited).toBe(0);
     expect(existsSync(path)).toBe(false);
