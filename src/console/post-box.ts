@@ -9,8 +9,10 @@ import {
   renameSync,
   rmSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
+import { errnoOf } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
 import { isForRoot, ORDER_MS, type Order, type OrderFile, type OrderResult } from './order.ts';
 
@@ -24,19 +26,32 @@ export interface LinkAnswer {
 const OLD_MS = 3 * ORDER_MS;
 const LINK_MS = 15 * 60_000;
 
+/** A command that has filled the disk must not keep its owner from freezing: these files hold the place of orders. */
+const SPARE_FILES = 8;
+const BLANK = Buffer.alloc(4096, ' ');
+
 /** What the console leaves in its directory, and what root answers. */
 export class PostBox {
   constructor(
     private readonly directory: string,
     private readonly answers: string,
-  ) {}
+  ) {
+    this.#makeSpares();
+  }
 
-  /** Leaves an order; one that is there already stays. Throws the system's error. */
+  /** Leaves an order, also on a full disk; one that is there already stays. Throws the system's error. */
   leaveOrder(file: OrderFile): void {
     this.#sweep('orders', OLD_MS);
     this.#sweep('root-orders', OLD_MS);
     const path = this.#pathOf(file.order);
-    if (!existsSync(path)) write(path, file);
+    if (existsSync(path)) return;
+    try {
+      write(path, file);
+      this.#makeSpares();
+    } catch (error) {
+      rmSync(`${path}.new`, { force: true });
+      if (!isFull(error) || !this.#useSpare(path, file)) throw error;
+    }
   }
 
   /** Takes an order back, or away when it is done. */
@@ -60,6 +75,40 @@ export class PostBox {
     write(join(this.directory, 'links', `${id}.json`), answer);
   }
 
+  /** Where `links` is: what is made there has the group of the agent, and nobody looks for orders there. */
+  get #spares(): string[] {
+    return Array.from({ length: SPARE_FILES }, (_, at) => join(this.directory, 'links', `.spare-${at}`));
+  }
+
+  #makeSpares(): void {
+    for (const path of this.#spares.filter((one) => !existsSync(one))) {
+      try {
+        writeFileSync(`${path}.new`, BLANK, { mode: 0o600 });
+        renameSync(`${path}.new`, path);
+      } catch {
+        // The disk is full already, or the directory is not there.
+        rmSync(`${path}.new`, { force: true });
+      }
+    }
+  }
+
+  /** Makes an order of a file that has its place on the disk; whether there was one. */
+  #useSpare(path: string, file: OrderFile): boolean {
+    const json = Buffer.from(JSON.stringify(file));
+    const spare = this.#spares.find((one) => existsSync(one));
+    if (spare === undefined || json.length > BLANK.length) return false;
+    const fd = openSync(spare, 'r+');
+    try {
+      // The blanks behind it are no part of JSON.
+      writeSync(fd, json, 0, json.length, 0);
+      fchmodSync(fd, 0o640);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(spare, path);
+    return true;
+  }
+
   #pathOf(order: Order): string {
     return join(this.directory, isForRoot(order) ? 'root-orders' : 'orders', `${order.id}.json`);
   }
@@ -77,7 +126,7 @@ export class PostBox {
 
   #sweep(name: string, oldMs: number): void {
     const directory = join(this.directory, name);
-    for (const entry of readdirSync(directory)) {
+    for (const entry of readdirSync(directory).filter((one) => !one.startsWith('.'))) {
       const path = join(directory, entry);
       const age = Date.now() - (lstatSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Number.NaN);
       if (age > oldMs) rmSync(path, { force: true });
@@ -95,4 +144,8 @@ function write(path: string, value: object): void {
     closeSync(fd);
   }
   renameSync(`${path}.new`, path);
+}
+
+function isFull(error: unknown): boolean {
+  return ['ENOSPC', 'EDQUOT'].includes(errnoOf(error) ?? '');
 }

@@ -1,0 +1,38 @@
+import { expect, test } from 'bun:test';
+import { mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { newOrder } from '../../src/console/order.ts';
+import { OrderDirectory } from '../../src/console/order-files.ts';
+import { PostBox } from '../../src/console/post-box.ts';
+import { TemporaryDirectory } from '../helpers/directories.ts';
+
+test.skipIf(process.geteuid?.() !== 0)('an order is left on a disk that a command has filled', () => {
+  using place = new TemporaryDirectory();
+  const console = place.join('console');
+  mkdirSync(console);
+  expect(Bun.spawnSync(['mount', '-t', 'tmpfs', '-o', 'size=256k,mode=750', 'tmpfs', console]).exitCode).toBe(0);
+  try {
+    for (const name of ['orders', 'root-orders', 'links']) mkdirSync(`${console}/${name}`, { mode: 0o2750 });
+    const box = new PostBox(console, place.join('answers'));
+    expect(() => writeFileSync(`${console}/full`, Buffer.alloc(1_048_576))).toThrow('ENOSPC');
+    const freeze = { ...newOrder(), kind: 'freeze', reason: 'the disk is full' } as const;
+    const stop = { ...newOrder(), kind: 'stop-all' } as const;
+    for (const order of [freeze, stop]) box.leaveOrder({ order, by: 'Anna' });
+    for (const [name, order] of [
+      ['root-orders', freeze],
+      ['orders', stop],
+    ] as const) {
+      using directory = OrderDirectory.open({ console, name, stranger: undefined });
+      expect(directory?.names()).toEqual([`${order.id}.json`]);
+      expect(directory?.read(order.id)).toEqual({ order, by: 'Anna' });
+      box.removeOrder(order);
+    }
+    for (let count = 0; count < 20; count++) {
+      const order = { ...newOrder(), kind: 'stop-all' } as const;
+      box.leaveOrder({ order, by: 'Anna' });
+      box.removeOrder(order);
+    }
+    expect(readdirSync(`${console}/orders`)).toEqual([]);
+  } finally {
+    Bun.spawnSync(['umount', console]);
+  }
+});
