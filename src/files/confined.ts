@@ -78,6 +78,7 @@ class ConfinedPlace implements FilePlace {
   readonly #timer: ReturnType<typeof setTimeout>;
   #isLate = false;
   #isWritable = false;
+  #hasRead = false;
 
   constructor(
     private readonly helper: Helper,
@@ -111,6 +112,7 @@ class ConfinedPlace implements FilePlace {
     const { stat, range } = this;
     if (stat?.kind !== 'file' || range === undefined) throw notAllowed('read', this.path, 'it is no file');
     const { helper } = this;
+    this.#hasRead = true;
     const length = await this.#readLength();
     while (helper.received < length) if (!(await helper.receive())) throw await this.#failure('read');
     const bytes = helper.take();
@@ -152,9 +154,11 @@ class ConfinedPlace implements FilePlace {
   }
 
   async #change(what: string, ...pieces: readonly (string | Uint8Array)[]): Promise<void> {
+    // What it has written of the file stands before its answer.
+    if (!this.#hasRead && this.stat?.kind === 'file' && this.range !== undefined) await this.read();
     // Where it reads no more, its exit code says why.
     await this.helper.send(...pieces).catch(() => {});
-    if ((await this.helper.ended()) !== 0) throw await this.#failure(what);
+    if ((await this.helper.answer()) !== 'ok') throw await this.#failure(what);
   }
 
   /** How many bytes dd(1) has written, which it says when it has. */
