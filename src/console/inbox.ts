@@ -43,6 +43,10 @@ const LOOK_MS = 1000;
 const PAUSE_MS = 5;
 const PAUSES_PER_LOOK = 10;
 
+/** Reading takes so long at once, then it rests: the others come with a later look. */
+const MOST_LOOK_MS = 100;
+const BEFORE_START = 'it is from before the start of the agent';
+
 type File<T extends Order> = OrderFile & { readonly order: T };
 
 /** The orders that the owner's console leaves for the agent: it obeys each once. */
@@ -57,11 +61,12 @@ export class Inbox {
   #growth: Growth | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
   #pauseMs = PAUSE_MS;
+  #restsUntil = 0;
 
   /** What is there already is from before the agent's start, and is not obeyed. */
   constructor(private readonly deps: InboxDeps) {
     this.#startedAt = deps.clock.now();
-    this.#read(() => 'it is from before the start of the agent');
+    this.#read(true);
     deps.approvals.onApproving(() => this.look());
   }
 
@@ -103,14 +108,16 @@ export class Inbox {
 
   /** Obeys what is new. Denials come first, and all else that narrows before what widens. */
   look(): void {
-    const files = this.#read((order) => this.#faultOf(order));
+    if (performance.now() < this.#restsUntil) return;
+    const files = this.#read(false);
     const rank = ({ order }: File<AgentOrder>): number => ['deny', 'stop', 'stop-all', 'approve'].indexOf(order.kind);
     for (const file of files.sort((a, b) => rank(a) - rank(b))) void this.#obey(file);
   }
 
-  /** The new orders without a fault. */
-  #read(faultOf: (order: Order) => string | undefined): File<AgentOrder>[] {
+  /** The new orders without a fault. At the start there are none: what is there is not read. */
+  #read(isStart: boolean): File<AgentOrder>[] {
     const files: File<AgentOrder>[] = [];
+    const began = performance.now();
     let fault: string | undefined;
     try {
       using directory = OrderDirectory.open(this.#place);
@@ -123,9 +130,14 @@ export class Inbox {
           fault = `${this.deps.directory}/orders has more than ${MOST_SEEN} orders`;
           break;
         }
+        // Whoever has the console's user may leave thousands that take their time.
+        if (!isStart && performance.now() - began > MOST_LOOK_MS) {
+          this.#restsUntil = performance.now() + PAUSES_PER_LOOK * MOST_LOOK_MS;
+          break;
+        }
         this.#seen.set(id, this.deps.clock.now());
-        const file = directory?.read(id) ?? '';
-        const why = typeof file === 'string' ? file : faultOf(file.order);
+        const file = isStart ? BEFORE_START : (directory?.read(id) ?? '');
+        const why = typeof file === 'string' ? file : this.#faultOf(file.order);
         if (typeof file === 'string' || why !== undefined) this.#refuse(id, file, why ?? '');
         else if (!isForRoot(file.order)) files.push({ ...file, order: file.order });
       }
@@ -147,7 +159,7 @@ export class Inbox {
     if (isForRoot(order)) return 'it is for root, and lies among the orders for the agent';
     const fault = ageFault(order, this.deps.clock.now());
     if (fault !== undefined) return fault;
-    if (order.at < this.#startedAt) return 'it is from before the start of the agent';
+    if (order.at < this.#startedAt) return BEFORE_START;
     if (this.#nonces.has(order.nonce)) return 'its nonce was used before';
     this.#nonces.set(order.nonce, this.deps.clock.now());
     return undefined;

@@ -33,9 +33,9 @@ async function faultOf(signature: Signature, record: AuditLine) {
   const { order, assertion, passkey, origin, rp_id } = signature;
   if (!isAbout(order, record)) return 'its signature is of something else';
   if (record['by'] !== describeSigner(signature)) return 'its signature is by somebody else';
-  if ((await fingerprintOf(fromBase64url(passkey.public_key))) !== passkey.fingerprint)
-    return 'the fingerprint of its passkey is of another one';
   try {
+    if ((await fingerprintOf(fromBase64url(passkey.public_key))) !== passkey.fingerprint)
+      return 'the fingerprint of its passkey is of another one';
     await verifyAssertion(assertion, passkey, { challenge: await challengeOf(order), origin, rp_id });
     return undefined;
   } catch (error) {

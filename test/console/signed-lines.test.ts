@@ -76,6 +76,8 @@ test('a signature that does not fit is found', async () => {
     { ...right, order: { ...approve, nonce: newOrder().nonce } },
     { ...right, passkey: { ...right.passkey, id, public_key } },
     { ...right, passkey: { ...right.passkey, fingerprint: '0000 0000 0000 0000' } },
+    { ...right, passkey: { ...right.passkey, public_key: 'a' } },
+    { ...right, passkey: { ...right.passkey, public_key: `${'gYGB'.repeat(10_000)}` } },
     { ...right, origin: 'https://evil.example.org' },
     { ...right, order: { ...approve, more: 1 } },
     'none',
