@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
-import { InvalidArguments } from '../lib/errors.ts';
 import { MAX_SEARCHES, SEARCH_SECONDS } from '../lib/limits.ts';
+import { type Pattern, parsePattern } from '../lib/pattern.ts';
 import { plainText } from '../lib/visible.ts';
 import { Gate } from '../process/gate.ts';
 import { Descriptors } from '../process/start.ts';
@@ -35,8 +35,10 @@ interface MatchRequest extends SliceRequest {
   readonly wait: number;
 }
 
-/** A search is a process: one that waits for output to match starts it no more often than that. */
+/** A search is a process, and counts all lines: one that waits pauses as long as the last took, and at least so long. */
 const NEXT_SEARCH_SECONDS = 0.5;
+/** How often it is looked whether the command waits for input, which it may begin to do without output. */
+const INPUT_LOOK_SECONDS = 1;
 /** The process starts, and its matches are read. */
 const SEARCH_MARGIN_SECONDS = 1;
 
@@ -89,13 +91,22 @@ async function searchUntilFound(
   const showText = isPlain ? plainText : (text: string): string => text;
   using growth = new Growth(session.path(stream));
   let offset = given.offset < 0 ? Math.max(0, session.sizeOf(stream) + given.offset) : given.offset;
+  let found: Found | undefined;
+  let [searchedBytes, pauseSeconds] = [0, NEXT_SEARCH_SECONDS];
   for (;;) {
     const grown = growth.next();
     const end = parts.commands.endOf(session);
     const context = revalidate(call);
+    const bytes = session.sizeOf(stream);
     const show = async (found: LineMatch): Promise<LineMatch> =>
       context.masker === undefined ? found : withoutSecrets(context.masker, found, session.stream(stream), showText);
-    const found = await search(parts, session, given, call, { offset, isPlain, maxChars, roomChars }, show);
+    // A change is told of twice, and may be another one than new output.
+    if (found === undefined || bytes !== searchedBytes) {
+      const sinceMs = performance.now();
+      found = await search(parts, session, given, call, { offset, isPlain, maxChars, roomChars }, show);
+      pauseSeconds = Math.max(NEXT_SEARCH_SECONDS, (performance.now() - sinceMs) / 1000);
+      searchedBytes = bytes;
+    }
     const isOver = end === undefined;
     const isDone = found.matches.length > 0 || found.isStopped || isOver || parts.commands.waitsForInput(session);
     if (isDone || call.shutdown.fired || deadline.passed) {
@@ -103,8 +114,9 @@ async function searchUntilFound(
     }
     // A line that is not whole yet is looked at again.
     offset = lineStart(session, given, found.nextOffset);
-    if (!end.fired && !grown.fired) await deadline.waitFor(end, call.shutdown, grown);
-    await deadline.orAfter(NEXT_SEARCH_SECONDS).waitFor(end, call.shutdown);
+    const next = parts.commands.inputOf(session) === undefined ? deadline : deadline.orAfter(INPUT_LOOK_SECONDS);
+    if (!end.fired && !grown.fired) await next.waitFor(end, call.shutdown, grown);
+    await deadline.orAfter(pauseSeconds).waitFor(end, call.shutdown);
   }
 }
 
@@ -159,9 +171,7 @@ function fateOf(
 }
 
 /** What a search is told, as JSON. */
-export interface SearchOrder {
-  readonly pattern: string;
-  readonly flags: string;
+export interface SearchOrder extends Pattern {
   readonly offset: number;
   readonly end: number;
   readonly context: number;
@@ -176,25 +186,6 @@ export interface Found {
   readonly nextOffset: number;
   /** It was stopped before it came to the end of what there was. */
   readonly isStopped: boolean;
-}
-
-/** A pattern in the syntax of JavaScript; `(?i)` at its beginning, as other languages write it, ignores case. */
-export function parsePattern(text: string, name = 'match'): Pick<SearchOrder, 'pattern' | 'flags'> {
-  const ignoresCase = text.startsWith('(?i)');
-  const pattern = ignoresCase ? text.slice(4) : text;
-  let reason = '';
-  // Without `u` more escapes are allowed, such as `\-`.
-  for (const unicode of ['u', '']) {
-    try {
-      new RegExp(pattern, unicode);
-      return { pattern, flags: ignoresCase ? `i${unicode}` : unicode };
-    } catch (error) {
-      reason = error instanceof Error ? error.message : String(error);
-    }
-  }
-  throw new InvalidArguments(
-    `${name} is no regular expression (${reason.slice(0, 200)}). Escape special characters with a backslash.`,
-  );
 }
 
 const slots = new Gate(MAX_SEARCHES, 'searches', '');

@@ -1,7 +1,6 @@
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
-import { parsePattern } from '../calls/search.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import type { DialogStep } from '../commands/dialog.ts';
@@ -10,6 +9,7 @@ import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
 import { describeErrno, InvalidArguments, MissingCommand } from '../lib/errors.ts';
 import { LOOK_SECONDS, MAX_ARGUMENT_BYTES, MAX_ENVIRONMENT_VARIABLES, MAX_PATH_BYTES } from '../lib/limits.ts';
+import { parsePattern } from '../lib/pattern.ts';
 import { SESSION_MARK } from '../process/environment.ts';
 import { hiddenNow, timesDerived } from '../sandbox/hidden.ts';
 import { isSeenAlike } from '../sandbox/sandbox.ts';
