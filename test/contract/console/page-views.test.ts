@@ -1,0 +1,132 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Browser } from 'puppeteer-core';
+import { openBrowser } from '../../helpers/browser.ts';
+import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
+import { DESK, OwnerPage, PHONE } from '../../helpers/owner-page.ts';
+
+const obstacle = pageObstacle();
+const AXE = readFileSync(join(import.meta.dir, '../../../node_modules/axe-core/axe.min.js'), 'utf8');
+
+/** A command that hides, pushes what matters off the screen, and looks like another. */
+const HOSTILE = `${'echo a line of many\n'.repeat(60)}\n\n\n\n\n\nrm -f none; echo раураl \u202e; echo "\u001b[31m"`;
+
+const VIEWS = ['waiting', 'now', 'clients'] as const;
+const LOOKS = [
+  ['a phone, light', PHONE, 'light'],
+  ['a phone, dark', PHONE, 'dark'],
+  ['a desk, light', DESK, 'light'],
+  ['a desk, dark', DESK, 'dark'],
+] as const;
+
+describe.skipIf(obstacle !== undefined)('every view of the console', () => {
+  let browser: Browser;
+  let host: ConsoleHost;
+  let owner: OwnerPage;
+
+  beforeAll(async () => {
+    [browser, host] = await Promise.all([openBrowser(), ConsoleHost.start()]);
+    owner = await OwnerPage.open(browser, host);
+    await owner.enrol();
+    await host.newToken('deploy');
+    const { agent } = host;
+    await agent.shell({ cmd: 'false' });
+    await agent.shell({ cmd: 'echo started; echo careful >&2; sleep 1000; true', background: true });
+    await host.onTerminal('echo on a terminal; sleep 1000; true');
+    await host.ask(HOSTILE, { stdin: 'yes\n', env: { NAME: 'Anna' } });
+    await host.ask('rm -f none', { cwd: '/tmp' });
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await host?.[Symbol.asyncDispose]();
+  });
+
+  /** What axe finds that keeps people out, and whether anything sticks out to the side. */
+  const faultsHere = async (): Promise<string[]> => {
+    const { page } = owner;
+    const found = (await page.evaluate('axe.run({ resultTypes: ["violations"] })')) as {
+      violations: { id: string; impact: string; nodes: { html: string }[] }[];
+    };
+    const overflow = Number(await page.evaluate('document.documentElement.scrollWidth - innerWidth'));
+    return [
+      ...found.violations
+        .filter(({ impact }) => ['serious', 'critical'].includes(impact))
+        .map(({ id, nodes }) => `${id}: ${nodes[0]?.html.slice(0, 200)}`),
+      ...(overflow > 0 ? [`${overflow} pixels stick out to the side`] : []),
+    ];
+  };
+  const look = async (viewport: typeof PHONE | typeof DESK, scheme: string): Promise<void> => {
+    await owner.page.setViewport(viewport);
+    await owner.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+    await owner.page.reload();
+    await owner.page.evaluate(AXE);
+  };
+
+  describe.each(LOOKS)('on %s', (name, viewport, scheme) => {
+    test('has no serious finding of axe-core and fits the width', async () => {
+      const faults: string[] = [];
+      await look(viewport, scheme);
+      for (const view of VIEWS) {
+        await owner.go(view);
+        await owner.page.waitForSelector('h1:not(.empty)');
+        if (view === 'waiting') await owner.shows('rm -f none');
+        if (view === 'now')
+          for (const button of await owner.page.$$('article button[aria-expanded]')) await button.click();
+        if (view === 'now') await owner.page.waitForSelector('.xterm-rows');
+        if (view === 'clients') await owner.shows('deploy');
+        faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
+        await owner.shot(`${view}-${name.replace(', ', '-').replace('a ', '')}`);
+      }
+      await owner.press('Freeze');
+      faults.push(...(await faultsHere()).map((fault) => `freeze: ${fault}`));
+      await owner.press('Cancel');
+      expect(faults).toEqual([]);
+    });
+  });
+
+  describe.each(LOOKS)('for who is not signed in, on %s', (_, viewport, scheme) => {
+    test('has no serious finding of axe-core and fits the width', async () => {
+      const bearer = await owner.bearer();
+      const faults: string[] = [];
+      await owner.page.evaluate("localStorage.removeItem('agent3-bearer')");
+      for (const fragment of ['', '#link=broken', '#link=abc.def']) {
+        await owner.page.goto('about:blank');
+        await owner.page.goto(`${host.origin}/${fragment}`);
+        await look(viewport, scheme);
+        faults.push(...(await faultsHere()));
+      }
+      await owner.page.evaluate(`localStorage.setItem('agent3-bearer', '${bearer}')`);
+      expect(faults).toEqual([]);
+    });
+  });
+
+  test('has buttons that a finger hits', async () => {
+    await look(PHONE, 'light');
+    const small: string[] = [];
+    for (const view of VIEWS) {
+      await owner.go(view);
+      await owner.page.waitForSelector('h1:not(.empty)');
+      const found = await owner.page.evaluate(`
+        [...document.querySelectorAll('button:not(.skip), nav a, .tick, input[type=text]')]
+          .filter((one) => { const { width, height } = one.getBoundingClientRect(); return width < 44 || height < 44; })
+          .map((one) => one.outerHTML.slice(0, 200))`);
+      small.push(...(found as string[]));
+    }
+    expect(small).toEqual([]);
+  });
+
+  test('says to a screen reader that a command waits, and keeps the place of a keyboard', async () => {
+    await owner.go('waiting');
+    await owner.shows('rm -f none');
+    const session = await host.ask('rm -f other');
+    await owner.page.waitForFunction(
+      "[...document.querySelectorAll('[role=status]')].some((one) => one.textContent.includes('3 commands wait for you'))",
+    );
+    const last = await owner.page.$$('article button[aria-label^="Deny request"]');
+    await last.at(-1)?.focus();
+    await host.agent.call('kill_session', { session });
+    await owner.page.waitForFunction("document.querySelectorAll('article').length === 2");
+    expect(await owner.page.evaluate('document.activeElement.tagName')).toBe('H1');
+  });
+});
