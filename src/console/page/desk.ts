@@ -28,7 +28,7 @@ const POLL_MS = 20_000;
 /** The console answers a poll at its time at the latest; the rest is the way. */
 const POLL_PATIENCE_MS = POLL_MS + 10_000;
 /** Between two polls, so that a session that never stops writing leaves time for the page. */
-const BREATH_MS = 50;
+const BREATH_MS = 30;
 const HIDDEN_MS = 15_000;
 const [FIRST_RETRY_MS, LAST_RETRY_MS] = [500, 10_000];
 

@@ -6,7 +6,7 @@ import { useDesk } from './parts.tsx';
 import { words } from './words.ts';
 
 /** So much of a live output stays on the page. */
-const KEPT_CHARS = 262_144;
+const KEPT_CHARS = 131_072;
 
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
 const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Za-z0-9]|[=>])/g;
@@ -17,41 +17,66 @@ function outputText(text: string): string {
   return lines.split('\t').map(visibleText).join('\t');
 }
 
+/** Of a piece that comes behind others that were left out, so much is shown: nobody reads more at that pace. */
+const RUSHED_BYTES = 8192;
+
+/**
+ * Writes what comes into an element, whole lines together as one block, and keeps the last of it. Returns how to add a
+ * text of a kind, which is a class.
+ */
+function writerInto(box: HTMLElement): (text: string, kind: string) => void {
+  let chars = 0;
+  /** The block whose last line may go on. */
+  let open: HTMLElement | undefined;
+  const blockOf = (kind: string): HTMLElement => {
+    if (open?.className === kind) return open;
+    open = document.createElement('div');
+    open.className = kind;
+    box.append(open);
+    return open;
+  };
+  const add = (text: string, kind: string): void => {
+    blockOf(kind).append(text);
+    chars += text.length;
+  };
+  return (text, kind) => {
+    const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
+    const end = text.lastIndexOf('\n');
+    if (end !== -1) {
+      add(text.slice(0, end), kind);
+      open = undefined;
+    }
+    if (end + 1 < text.length) add(text.slice(end + 1), kind);
+    while (chars > KEPT_CHARS && box.firstChild !== box.lastChild) {
+      chars -= box.firstChild?.textContent?.length ?? 0;
+      box.firstChild?.remove();
+    }
+    if (isAtEnd) box.scrollTop = box.scrollHeight;
+  };
+}
+
 /** Live output of a session as text; `name` is its command. */
 export function Output({ session, name }: { session: string; name: string }) {
   const desk = useDesk();
-  const box = useRef<HTMLPreElement>(null);
+  const box = useRef<HTMLDivElement>(null);
   const [isEmpty, setEmpty] = useState(true);
   useEffect(() => {
-    const pre = box.current;
-    if (pre === null) return;
+    if (box.current === null) return;
+    const write = writerInto(box.current);
     const decoders = { stdout: new TextDecoder(), stderr: new TextDecoder() };
-    let chars = 0;
-    const append = (text: string, kind: string): void => {
-      const isAtEnd = pre.scrollHeight - pre.scrollTop - pre.clientHeight < 40;
-      const span = document.createElement('span');
-      span.className = kind;
-      span.textContent = text;
-      pre.append(span);
-      chars += text.length;
-      while (chars > KEPT_CHARS && pre.firstChild !== pre.lastChild) {
-        chars -= pre.firstChild?.textContent?.length ?? 0;
-        pre.firstChild?.remove();
-      }
-      if (isAtEnd) pre.scrollTop = pre.scrollHeight;
-    };
     return desk.follow(session, {
       write: (stream: Stream, bytes: Uint8Array, skipped: number) => {
         setEmpty(false);
-        if (skipped > 0) append(`\n${words.views.leftOut(describeBytes(skipped))}\n`, 'gap');
-        append(outputText(decoders[stream].decode(bytes, { stream: true })), stream);
+        const rest = skipped > 0 ? Math.max(0, bytes.length - RUSHED_BYTES) : 0;
+        if (skipped > 0) write(`${words.views.leftOut(describeBytes(skipped + rest))}\n`, 'gap');
+        write(outputText(decoders[stream].decode(bytes.subarray(rest), { stream: true })), stream);
       },
     });
   }, [desk, session]);
   return (
     <>
       {isEmpty && <p class="muted">{words.views.noOutput}</p>}
-      <pre
+      <div
         ref={box}
         class="output"
         hidden={isEmpty}
