@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import type { Row } from './bar.ts';
 import { cold } from './bars/cold.ts';
+import { consolePage } from './bars/console.ts';
 import { control } from './bars/control.ts';
 import { files } from './bars/files.ts';
 import { flood } from './bars/flood.ts';
@@ -45,6 +46,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   files,
   neighbour,
   masks,
+  console: consolePage,
   peers,
 };
 
