@@ -1,6 +1,6 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Browser, ElementHandle, Page } from 'puppeteer-core';
+import type { Browser, Page } from 'puppeteer-core';
 import { WatchedPage } from './browser.ts';
 import type { ConsoleHost } from './console-host.ts';
 import { eventually } from './waiting.ts';
@@ -40,9 +40,11 @@ export class OwnerPage implements AsyncDisposable {
     return this.watched.page;
   }
 
-  /** All that a person can read. */
+  /** All that a person can read; what only a screen reader says may be older. */
   text(): Promise<string> {
-    return this.page.evaluate('document.body.innerText').then(String);
+    return this.page
+      .evaluate("[...document.querySelectorAll('#page > :not(.unseen)')].map((one) => one.innerText).join('\\n')")
+      .then(String);
   }
 
   /** Waits until a text is on the page. */
@@ -56,19 +58,25 @@ export class OwnerPage implements AsyncDisposable {
 
   /** Presses what has this name for a screen reader, when it can be pressed. */
   async press(name: string): Promise<void> {
-    const pressed = await eventually(`${name} can be pressed`, async () => {
-      const element =
-        (await this.page.$(`aria/${name}[role="button"]`)) ?? (await this.page.$(`aria/${name}[role="checkbox"]`));
-      const isDisabled = await element?.evaluate((one) => (one as { disabled?: boolean }).disabled === true);
-      return isDisabled === false && element;
-    });
-    if (pressed) await tap(pressed);
+    await this.#tapOne(`${name} can be pressed`, `aria/${name}[role="button"]`, `aria/${name}[role="checkbox"]`);
   }
 
   /** Taps on the first element of a selector, as soon as there is one. */
-  async tap(selector: string): Promise<void> {
-    const element = await this.page.waitForSelector(selector);
-    if (element !== null) await tap(element);
+  tap(selector: string): Promise<void> {
+    return this.#tapOne(`there is ${selector}`, selector);
+  }
+
+  /** Taps where neither the bar at the top nor that at the bottom covers it. What is drawn anew meanwhile is found again. */
+  async #tapOne(what: string, ...selectors: readonly string[]): Promise<void> {
+    await eventually(what, async () => {
+      for (const selector of selectors) {
+        const element = await this.page.$(selector);
+        const isReady = await element?.evaluate(centre).catch(() => false);
+        if (element === null || isReady !== true) continue;
+        if (await element.click().then(() => true, isDetached)) return true;
+      }
+      return false;
+    });
   }
 
   /** Whether the button with this label cannot be pressed, or is not there. */
@@ -87,6 +95,7 @@ export class OwnerPage implements AsyncDisposable {
   /** Opens a view. */
   async go(view: 'waiting' | 'now' | 'clients'): Promise<void> {
     await this.page.goto(`${this.host.origin}/#${view}`);
+    await this.page.waitForSelector(`nav a[href="#${view}"][aria-current]`);
   }
 
   /** Makes a passkey by a link of root's terminal, and signs in. Gives what the terminal showed. */
@@ -121,10 +130,15 @@ export class OwnerPage implements AsyncDisposable {
   }
 }
 
-/** Taps on what the bars at the top and the bottom would cover otherwise. */
-async function tap(element: ElementHandle): Promise<void> {
-  await element.evaluate((one) =>
-    (one as unknown as { scrollIntoView(to: object): void }).scrollIntoView({ block: 'center' }),
-  );
-  await element.click();
+/** Brings an element to the middle of the window; whether it can be pressed. Runs in the browser. */
+function centre(one: object): boolean {
+  const element = one as { readonly disabled?: boolean; scrollIntoView(to: object): void };
+  element.scrollIntoView({ block: 'center' });
+  return element.disabled !== true;
+}
+
+/** False for an element that was taken away before it was tapped; throws every other error. */
+function isDetached(error: unknown): false {
+  if (/detached|not clickable/i.test(String(error))) return false;
+  throw error;
 }

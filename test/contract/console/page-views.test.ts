@@ -56,6 +56,14 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
       ...(overflow > 0 ? [`${overflow} pixels stick out to the side`] : []),
     ];
   };
+  const openOutputs = async (): Promise<void> => {
+    for (const count of [1, 2]) {
+      await owner.press('Output');
+      await owner.page.waitForFunction(
+        `document.querySelectorAll('article button[aria-expanded=true]').length === ${count}`,
+      );
+    }
+  };
   const look = async (viewport: typeof PHONE | typeof DESK, scheme: string): Promise<void> => {
     await owner.page.setViewport(viewport);
     await owner.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
@@ -72,7 +80,7 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
         await owner.page.waitForSelector('h1:not(.empty)');
         if (view === 'waiting') await owner.shows('rm -f none');
         if (view === 'now')
-          for (const button of await owner.page.$$('article button[aria-expanded]')) await button.click();
+          while (await owner.page.$('article button[aria-expanded=false]')) await owner.press('Output');
         if (view === 'now') await owner.page.waitForSelector('.xterm-rows');
         if (view === 'clients') await owner.shows('deploy');
         faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
