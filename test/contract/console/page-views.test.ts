@@ -79,8 +79,7 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
         await owner.go(view);
         await owner.page.waitForSelector('h1:not(.empty)');
         if (view === 'waiting') await owner.shows('rm -f none');
-        if (view === 'now')
-          while (await owner.page.$('article button[aria-expanded=false]')) await owner.press('Output');
+        if (view === 'now') await openOutputs();
         if (view === 'now') await owner.page.waitForSelector('.xterm-rows');
         if (view === 'clients') await owner.shows('deploy');
         faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
