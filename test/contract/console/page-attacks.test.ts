@@ -87,6 +87,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console under attack', 
 
   test('a session that was stolen cannot approve without the passkey', async () => {
     const session = await host.ask('rm -f none; echo stolen');
+    await showsText('echo stolen');
     const digest = digestOf(host.requestOf(session));
     const bearer = await phone.bearer();
     const order = { ...newOrder(), kind: 'approve', session, digest };
