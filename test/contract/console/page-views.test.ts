@@ -57,12 +57,9 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     ];
   };
   const openOutputs = async (): Promise<void> => {
-    for (const count of [1, 2]) {
-      await owner.press('Output');
-      await owner.page.waitForFunction(
-        `document.querySelectorAll('article button[aria-expanded=true]').length === ${count}`,
-      );
-    }
+    const closed = "[...document.querySelectorAll('article button[aria-expanded=false]')]";
+    await owner.page.waitForFunction(`${closed}.length === 2`);
+    await owner.page.evaluate(`${closed}.forEach((one) => one.click())`);
   };
   const look = async (viewport: typeof PHONE | typeof DESK, scheme: string): Promise<void> => {
     await owner.page.setViewport(viewport);
