@@ -37,6 +37,10 @@ export interface ApiDeps {
 const CHALLENGE_MS = 120_000;
 /** Calls of one network in a minute without a bearer: a page that waits for root's terminal asks every second or two. */
 const OPEN_CALLS_PER_MINUTE = 120;
+/** Calls of one person in a minute: output that is followed is answered up to 20 times a second, in each tab. */
+const CALLS_PER_MINUTE = 6000;
+/** A part of a long request costs the agent as much as so many other calls. */
+const REQUEST_CALLS = 10;
 /** Orders of one person in a minute: an agent that is busy refusing orders hears no other. */
 const ORDERS_PER_MINUTE = 120;
 /** Calls of all people that wait at once: the agent takes 64. */
@@ -65,6 +69,7 @@ const orderCallSchema = Type.Object({ order: orderSchema, assertion: Type.Option
 export class Api {
   readonly #guessing = new GuessingLimiter(systemClock, () => {});
   readonly #open = new Buckets(OPEN_CALLS_PER_MINUTE, systemClock);
+  readonly #paces = new Buckets(CALLS_PER_MINUTE, systemClock);
   readonly #orders = new Buckets(ORDERS_PER_MINUTE, systemClock);
   readonly #calls = new Shares(MAX_CALLS);
   readonly #challengeKey = randomBytes(32);
@@ -114,13 +119,14 @@ export class Api {
         case 'watch':
         case 'request':
         case 'clients': {
+          requireTime(this.#paces, bearer, call.name === 'request' ? REQUEST_CALLS : 1);
           const answer = await wire.request(call.name, call.body, call.signal);
           // Its passkey may have been removed meanwhile.
           this.#person(call);
           return answer as object;
         }
         case 'order':
-          this.#requireTime(bearer);
+          requireTime(this.#orders, bearer);
           return await this.#order(person, read(orderCallSchema, call.body));
         default:
           throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
@@ -208,11 +214,6 @@ export class Api {
     return createHmac('sha256', this.#challengeKey).update(head).digest();
   }
 
-  #requireTime(bearer: string): void {
-    const seconds = this.#orders.consume(bearer, 1);
-    if (seconds > 0) throw tooMany(seconds, 'Too many orders came from this person.');
-  }
-
   /** Leaves an order for who obeys it, and waits for what becomes of it. */
   async #order(person: SignedIn, { order, assertion }: Static<typeof orderCallSchema>): Promise<OrderResult> {
     const { postBox } = this.deps;
@@ -248,6 +249,12 @@ function read<T extends TSchema>(schema: T, body: unknown): Static<T> {
   if (Value.Check(schema, body)) return body;
   const { path = '', message = '' } = Value.Errors(schema, body).First() ?? {};
   throw badRequest(`${path} ${message}`.trim());
+}
+
+/** Throws `ApiRefusal` for a person who calls too often. */
+function requireTime(buckets: Buckets, bearer: string, calls = 1): void {
+  const seconds = buckets.consume(bearer, calls);
+  if (seconds > 0) throw tooMany(seconds, 'Too many calls came from this person.');
 }
 
 function refusalOf(error: unknown): unknown {
