@@ -142,6 +142,6 @@ export function describeInstalled({
     `user       ${user}`,
     `watchdog   ${watchdog}`,
     ...(domain === null ? [] : [`domain     ${domain}`]),
-    `console    ${console === null ? 'none' : `${console.url}, ${console.passkeys} passkeys (agent3 console link pins one)`}`,
+    `console    ${console === null ? 'none' : `${console.url}, passkeys: ${console.passkeys} (agent3 console link pins one)`}`,
   ].join('\n');
 }

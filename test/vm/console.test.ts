@@ -137,7 +137,7 @@ printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-socket-proxyd --
     await page.signIn();
     expect(await page.ask('me')).toMatchObject({ name: 'Pixel 9', passkey: true });
     expect(await vm.sh('stat -c "%U %a" /etc/agent3/passkeys.json; agent3 console list')).toContain('Pixel 9');
-    expect(await vm.sh('agent3 status')).toContain(`console    ${ORIGIN}, 1 passkeys`);
+    expect(await vm.sh('agent3 status')).toContain(`console    ${ORIGIN}, passkeys: 1`);
   }, 200_000);
 
   test('runs what its owner approves with a passkey, and nothing else', async () => {

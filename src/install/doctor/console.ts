@@ -24,7 +24,7 @@ export async function consoleFinding(manifest: Manifest): Promise<Found> {
   if (hasConsoleSite(manifest) && origin === manifest.console && !(await isServed(origin))) {
     return bad(`${origin} does not show it`, 'agent3 install; systemctl status caddy; is its port open?');
   }
-  const many = passkeys === 0 ? 'no passkey yet: agent3 console link' : `${passkeys} passkeys`;
+  const many = passkeys === 0 ? 'no passkey yet: agent3 console link' : `passkeys: ${passkeys}`;
   return good(`${origin} answers; ${many}`);
 }
 
