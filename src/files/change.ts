@@ -38,8 +38,6 @@ interface Owner {
 /** A file as it is to be. */
 export interface NextFile {
   readonly bytes: Uint8Array;
-  /** What `bytes` add to those of the old file, where they only do that. */
-  readonly added?: Uint8Array | undefined;
   /** Undefined: that of the old file without its set-id bits, or for a new one what the umask leaves. */
   readonly mode?: number | undefined;
   /** Undefined: that of the old file. */
@@ -224,19 +222,12 @@ async function carryOut(
   try {
     deps.trail.file(wanted.op, context, { ...onRecord(path, change, mode), ...more });
     if (next === undefined) await place.remove(wanted.directories);
-    else if (!(await isAppended(place, plan))) await place.replace({ bytes: next.bytes, mode, owner });
+    else await place.replace({ bytes: next.bytes, mode, owner });
   } catch (error) {
     deps.versions.remove(change);
     throw error;
   }
   return { path, old, next, sha256, change, diff, mode: mode ?? 0o666 & ~ownUmask(), notes };
-}
-
-/** Whether a file could be added to in place: another name of it stays as it is, and nothing but its bytes changes. */
-async function isAppended(place: FilePlace, { old, next, mode, owner }: Plan): Promise<boolean> {
-  if (old === undefined || next?.added === undefined || old.links > 1 || old.bytes.length !== old.size) return false;
-  if (mode !== old.mode || owner !== old) return false;
-  return place.append(next.added);
 }
 
 /** The difference, without secrets where the profile masks. */

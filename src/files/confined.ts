@@ -12,9 +12,7 @@ import {
   type FileBytes,
   type FilePlace,
   type FileStat,
-  isOnDisk,
   kindOf,
-  mixedUp,
   type NewFile,
   notAllowed,
   type PathParts,
@@ -31,10 +29,9 @@ const UNREADABLE = 12;
 const CHANGED = 13;
 const OWNER_REFUSED = 15;
 const CUT = 16;
-const MIXED_UP = 17;
 
 /** What the script tells before what it reads: each ends with a NUL. */
-const FIELDS = 5;
+const FIELDS = 4;
 
 /** Where Debian and others have perl(1). It does in one process what sh(1) starts six others for. */
 export const PERL = '/usr/bin/perl';
@@ -77,7 +74,6 @@ class ConfinedPlace implements FilePlace {
   target: string | undefined;
   readonly #timer: ReturnType<typeof setTimeout>;
   #isLate = false;
-  #isWritable = false;
   #hasRead = false;
 
   constructor(
@@ -100,11 +96,10 @@ class ConfinedPlace implements FilePlace {
       if (field === undefined) throw await this.#failure('reached');
       fields.push(field);
     }
-    const [real = '', missing = '', seen = '', target = '', writable] = fields;
+    const [real = '', missing = '', seen = '', target = ''] = fields;
     this.path = posix.join(real, missing, this.asked.name);
     this.missing = missing === '' ? undefined : missing;
     this.stat = seen === '' ? undefined : statOf(seen);
-    this.#isWritable = writable === 'w';
     this.target = this.stat?.kind === 'link' ? target : undefined;
   }
 
@@ -136,12 +131,6 @@ class ConfinedPlace implements FilePlace {
       Bun.SHA256.hash(bytes, 'hex'),
     ];
     await this.#change('written', `${words.join(' ')}\n`, bytes);
-  }
-
-  async append(bytes: Uint8Array): Promise<boolean> {
-    if (!this.#isWritable || !isOnDisk(this)) return false;
-    await this.#change('written', `append ${bytes.length} - - - - - ${Bun.SHA256.hash(bytes, 'hex')}\n`, bytes);
-    return true;
   }
 
   async remove(directories = 0): Promise<void> {
@@ -194,8 +183,6 @@ class ConfinedPlace implements FilePlace {
         return notAllowed(what, path, 'it belongs to another user or group, and would not any more');
       case CUT:
         return new MachineRefused(`${JSON.stringify(path)} was not ${what}. It is as it was before.`, said);
-      case MIXED_UP:
-        return mixedUp(path);
       case SIZE_EXCEEDED:
         return notAllowed(what, path, 'it would be larger than the profile of this token lets a file be');
       default:

@@ -10,9 +10,7 @@ import {
   type FileBytes,
   type FilePlace,
   type FileStat,
-  isOnDisk,
   kindOf,
-  mixedUp,
   type NewFile,
   notAllowed,
   type PathParts,
@@ -97,25 +95,6 @@ class DirectPlace implements FilePlace {
       await rm(temporary, { force: true });
       throw this.#refusal('written', error);
     }
-  }
-
-  async append(bytes: Uint8Array): Promise<boolean> {
-    if (this.seen === undefined || !isOnDisk(this)) return false;
-    const { handle: seen, stat } = this.seen;
-    const opened = await open(selfPath(seen), constants.O_RDWR | constants.O_APPEND).catch(() => undefined);
-    if (opened === undefined) return false;
-    await using handle = opened;
-    try {
-      // The name leads to what was seen, and nobody has written to it.
-      await this.#requireSame(`${selfPath(this.parent.handle)}/${this.name}`);
-      for (let at = 0; at < bytes.length; ) at += (await handle.write(bytes, at)).bytesWritten;
-      await handle.sync();
-    } catch (error) {
-      if (errnoOf(error) !== undefined) await handle.truncate(stat.size).catch(() => {});
-      throw this.#refusal('written', error);
-    }
-    if (!(await holds(handle, bytes, stat.size))) throw mixedUp(this.path);
-    return true;
   }
 
   async remove(directories = 0): Promise<void> {
@@ -274,11 +253,11 @@ async function readPart(handle: FileHandle, start: number, most: number, likely:
 /** Bytes that are compared at once. */
 const COMPARED_BYTES = 1_048_576;
 
-/** Whether these are all the bytes of a file from `start` on. */
-async function holds(handle: FileHandle, bytes: Uint8Array, start = 0): Promise<boolean> {
+/** Whether these are all the bytes of a file. */
+async function holds(handle: FileHandle, bytes: Uint8Array): Promise<boolean> {
   const piece = Buffer.allocUnsafe(Math.min(bytes.length + 1, COMPARED_BYTES));
   for (let at = 0; ; ) {
-    const { bytesRead } = await handle.read(piece, 0, piece.length, start + at);
+    const { bytesRead } = await handle.read(piece, 0, piece.length, at);
     if (bytesRead === 0) return at === bytes.length;
     if (!piece.subarray(0, bytesRead).equals(bytes.subarray(at, at + bytesRead))) return false;
     at += bytesRead;

@@ -2,9 +2,9 @@
 # either. Run by perl(1) without modules; behind the arguments of place.sh come numbers of this kind of machine: of the
 # system calls statx(2) and fsync(2), and O_NOFOLLOW. Their 32 bits and errno are the same on x64 and arm64.
 my ($d, $n, $most, $offset, $bytes, $statx, $fsync, $nofollow) = @ARGV;
-my ($rest, $seen, $target, $writable, $new) = ('', '', '', '');
+my ($rest, $seen, $target, $new) = ('', '', '');
 my ($ENOENT, $EEXIST, $EFBIG) = (2, 17, 27);
-my ($WRONLY, $RDWR, $CREAT, $EXCL, $APPEND, $NONBLOCK) = (1, 2, 0100, 0200, 02000, 04000);
+my ($RDWR, $CREAT, $EXCL, $NONBLOCK) = (2, 0100, 0200, 04000);
 $| = 1;
 $SIG{XFSZ} = 'IGNORE';
 
@@ -40,10 +40,10 @@ sub put {
   }
   return 1;
 }
-# Whether a file has these bytes from a place on, and no more; undefined where it has fewer.
+# Whether a file has these bytes and no more; undefined where it has fewer.
 sub holds {
-  my ($in, $from, $wanted) = @_;
-  sysseek $in, $from, 0;
+  my ($in, $wanted) = @_;
+  sysseek $in, 0, 0;
   for (my $at = 0;;) {
     my $count = sysread $in, my $piece, 65536;
     return $at < length $wanted ? undef : 1 unless $count;
@@ -65,9 +65,8 @@ if ($rest eq '') {
   fail(11) unless defined $seen || $! == $ENOENT;
   $seen = '' unless defined $seen;
   $target = readlink "./$n" if -l "./$n";
-  $writable = 'w' if $seen ne '' && -w "./$n";
 }
-put(*STDOUT, join "\0", here(), $rest, $seen, $target, $writable, '') or exit 12;
+put(*STDOUT, join "\0", here(), $rest, $seen, $target, '') or exit 12;
 
 # 2. It writes the content of a file, and then how much that was.
 if ($bytes ne '' && $seen =~ /^8/) {
@@ -109,20 +108,6 @@ my $content = '';
 while (length $content < $length) {
   sysread STDIN, $content, $length - length $content, length $content or exit 16;
 }
-if ($verb eq 'append') {
-  my $size = (split / /, $seen)[1];
-  is_same() or exit 13;
-  sysopen my $out, "./$n", $RDWR | $APPEND | $nofollow or fail(14);
-  opened($out) eq $seen or exit 13;
-  unless (put($out, $content) && syscall($fsync + 0, fileno $out) == 0) {
-    my $errno = $! + 0;
-    truncate $out, $size;
-    $! = $errno;
-    fail(14);
-  }
-  holds($out, $size, $content) or exit 17;
-  done();
-}
 # One directory after the other: a link that has come meanwhile leads to another real path.
 for my $part (split m{/}, $rest) {
   my $top = here();
@@ -140,7 +125,7 @@ $owner eq '-' or $owner == $user or chown $owner, -1, $out or fail(15);
 $group eq '-' or $group == $has or chown -1, $group, $out or fail(15);
 $mode eq '-' or chmod oct $mode, $out or fail(14);
 # Nobody has written to it meanwhile, or put another in its place.
-my $holds = holds($out, 0, $content);
+my $holds = holds($out, $content);
 fail(16) unless defined $holds;
 my $now = named($new);
 fail(13) unless $holds && defined $now && $now eq opened($out);

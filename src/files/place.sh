@@ -3,7 +3,7 @@
 # where $5 is empty, nothing is read.
 
 # 1. It enters the directory, or the nearest one above it, and writes what is there, each with a NUL behind it: its real
-# path, what is missing below it, what bears the name, where a link leads, and a w where it may be written to.
+# path, what is missing below it, what bears the name, and where a link leads.
 d=$1 n=$2 rest=
 until cd -P -- "$d" 2> /dev/null; do
   if [ -d "$d" ]; then why='permission denied'
@@ -15,13 +15,12 @@ until cd -P -- "$d" 2> /dev/null; do
   d=${d:-/}
 done
 format='%f %s %u %g %h %d %i %.9Y %.9Z'
-seen= target= writable=
+seen= target=
 if [ -z "$rest" ]; then
   [ ! -L "./$n" ] || target=$(readlink -- "./$n")
   if [ -e "./$n" ] || [ -L "./$n" ]; then seen=$(stat -c "$format" -- "./$n") || exit 11; fi
-  [ ! -w "./$n" ] || writable=w
 fi
-printf '%s\0%s\0%s\0%s\0%s\0' "$PWD" "$rest" "$seen" "$target" "$writable"
+printf '%s\0%s\0%s\0%s\0' "$PWD" "$rest" "$seen" "$target"
 
 # 2. It writes the content of a file. dd(1) opens no link and waits for no pipe; then it says how much that was.
 case ${5:+$seen} in 8???\ *)
@@ -52,20 +51,6 @@ if [ "$verb" = remove ]; then
     part=${PWD##*/} bytes=$((bytes - 1))
     cd -P .. && rmdir -- "./$part" 2> /dev/null || finish
   done
-  finish
-fi
-# What is added is written at the end of the file itself; when that fails, the file is cut to its old length.
-if [ "$verb" = append ]; then
-  size=${seen#* } size=${size%% *}
-  [ "$(stat -c "$format" -- "./$n" 2> /dev/null)" = "$seen" ] || exit 13
-  dd of="./$n" oflag=append,nofollow conv=notrunc,nocreat,fsync iflag=fullblock,count_bytes bs=65536 count="$bytes" status=none
-  code=$?
-  if [ "$code" != 0 ]; then
-    dd if=/dev/null of="./$n" oflag=nofollow conv=nocreat bs=1 seek="$size" status=none
-    [ "$code" = 153 ] || code=14
-    exit "$code"
-  fi
-  [ "$(tail -c "+$((size + 1))" -- "./$n" | sha256sum)" = "$sum  -" ] || exit 17
   finish
 fi
 fail() {

@@ -67,11 +67,6 @@ export interface FilePlace extends AsyncDisposable {
    * what the system refuses.
    */
   replace(file: NewFile): Promise<void>;
-  /**
-   * Adds to the file in place: its inode stays, and whoever has it open. Resolves with false where that cannot be, and
-   * nothing was done. Throws as `replace` does; then the file is as long as it was.
-   */
-  append(bytes: Uint8Array): Promise<boolean>;
   /** Removes the file, and as many `directories` above it as are empty then. Throws as `replace` does. */
   remove(directories?: number): Promise<void>;
 }
@@ -167,18 +162,6 @@ export function requireWhole({ path }: FilePlace, { bytes, isWhole }: FileBytes)
 export function changedMeanwhile(path: string): FileConflict {
   return new FileConflict(
     `${shownPath(path)} was changed by somebody else meanwhile, so nothing was done. Read it again, and repeat the call.`,
-  );
-}
-
-/** Whether a file has a size and an end as those on a disk do: one of the kernel has not. */
-export function isOnDisk({ path, stat }: Pick<FilePlace, 'path' | 'stat'>): boolean {
-  return stat?.kind === 'file' && !/^\/(?:proc|sys)\//.test(path);
-}
-
-/** The refusal of an addition that somebody else has written to at the same moment. */
-export function mixedUp(path: string): FileConflict {
-  return new FileConflict(
-    `${shownPath(path)} was changed by somebody else while this was added to it. Read its end: what was added may be there.`,
   );
 }
 

@@ -44,10 +44,10 @@ async function writeFile(
 ): Promise<Answer> {
   const bytes = bytesOf(given);
   const mode = modeOf(given.mode);
-  const next = (old: OldFile | undefined) =>
-    given.append && old !== undefined
-      ? { bytes: Buffer.concat([old.bytes, bytes]), added: bytes, mode }
-      : { bytes, mode };
+  const next = (old: OldFile | undefined) => ({
+    bytes: given.append && old !== undefined ? Buffer.concat([old.bytes, bytes]) : bytes,
+    mode,
+  });
   const { path, create_directories: makesDirectories, expected_sha256: expected } = given;
   const tellsOld = given.append || expected !== undefined;
   const wanted = { op: 'write_file', path, tellsOld, makesDirectories, expected, next } as const;

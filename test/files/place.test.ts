@@ -3,7 +3,6 @@ import {
   appendFileSync,
   chmodSync,
   existsSync,
-  linkSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -96,49 +95,6 @@ describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => 
       rmSync(path, { force: true });
       writeFileSync(path, 'old');
     }
-  });
-
-  test('is added to in place: its inode, names, owner and mode stay', async () => {
-    const path = at('file');
-    writeFileSync(path, 'old\n', { mode: 0o640 });
-    const { ino } = statSync(path);
-    await using place = await open(path);
-    await place.read();
-    expect(await place.append(Buffer.from('new \0\xff\n'.repeat(50_000), 'latin1'))).toBe(true);
-    expect(statSync(path)).toMatchObject({ ino, mode: 0o100640, size: 4 + 350_000 });
-    expect(readFileSync(path).toString('latin1')).toBe(`old\n${'new \0\xff\n'.repeat(50_000)}`);
-    expect(left(path)).toEqual(['file']);
-  });
-
-  test.each([
-    ['written to', (path: string) => appendFileSync(path, ' more')],
-    ['replaced', (path: string) => (writeFileSync(`${path}.new`, 'older'), renameSync(`${path}.new`, path))],
-    ['given another name', (path: string) => linkSync(path, `${path}.name`)],
-    ['replaced with a link', (path: string) => (rmSync(path), symlinkSync('/etc/hostname', path))],
-    ['removed', (path: string) => rmSync(path)],
-  ])('is not added to when it was %s meanwhile', async (_what, change) => {
-    const path = at('file');
-    writeFileSync(path, 'old');
-    await using place = await open(path);
-    await place.read();
-    change(path);
-    const before = existsSync(path) ? readFileSync(path, 'utf8') : undefined;
-    const refusal = await place.append(Buffer.from('new')).catch((error: unknown) => error);
-    expect(refusal).toBeInstanceOf(FileConflict);
-    expect(existsSync(path) ? readFileSync(path, 'utf8') : undefined).toBe(before);
-  });
-
-  test('is not added to where nothing is, or the file may not be written to', async () => {
-    const path = at('file');
-    await using none = await open(path);
-    expect(await none.append(Buffer.from('new'))).toBe(false);
-    expect(existsSync(path)).toBe(false);
-    await using kernel = await open('/proc/self/comm');
-    expect(await kernel.append(Buffer.from('new'))).toBe(false);
-    if (process.geteuid?.() === 0) return;
-    writeFileSync(path, 'old', { mode: 0o444 });
-    await using place = await open(path);
-    expect(await place.append(Buffer.from('new'))).toBe(false);
   });
 
   test('takes no name that somebody else has taken meanwhile', async () => {

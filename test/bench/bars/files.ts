@@ -13,7 +13,7 @@ const WARM_UP = 5;
 
 const SIZE = 65_536;
 
-/** `read_file`, `edit_file` and `append` of 64 KiB by the agent itself, and in a workspace beside its `true`. */
+/** `read_file` and `edit_file` of 64 KiB by the agent itself, and in a workspace beside its `true`. */
 export async function files(): Promise<Row[]> {
   // A sandbox has a /tmp of its own.
   const work = mkdtempSync(join(process.geteuid?.() === 0 ? '/srv' : homedir(), 'agent3-bench-'));
@@ -32,7 +32,6 @@ export async function files(): Promise<Row[]> {
     const rows = [
       limitRow('`read_file` of 64 KiB in `full`, p50', direct.read, 'ms', 3),
       limitRow('`edit_file` in `full`, p50', direct.edit, 'ms', 5),
-      limitRow('`write_file` with `append` to 64 KiB in `full`, p50', direct.append, 'ms', 5),
     ];
     if (sandboxed === undefined) return [...rows, missingRow('`read_file` in a workspace', 'no bubblewrap')];
     return [
@@ -50,15 +49,11 @@ export async function files(): Promise<Row[]> {
   }
 }
 
-type Times<T> = Record<'true' | 'read' | 'edit' | 'append', T>;
-
-/** The medians of `true`, `read_file`, `edit_file` and `append`, in milliseconds, each in turn. */
-async function timesOf(server: Server, path: string): Promise<Times<number>> {
-  const content = `${'some text of a line\n'.repeat(SIZE / 20)}state: 0\n`.slice(-SIZE);
-  const log = `${path}.log`;
-  for (const one of [path, log]) writeFileSync(one, content);
+/** The medians of `true`, `read_file` and `edit_file`, in milliseconds, each in turn. */
+async function timesOf(server: Server, path: string): Promise<Record<'true' | 'read' | 'edit', number>> {
+  writeFileSync(path, `${'some text of a line\n'.repeat(SIZE / 20)}state: 0\n`.slice(-SIZE));
   using connection = await Connection.open(server.port);
-  const times: Times<number[]> = { true: [], read: [], edit: [], append: [] };
+  const times = { true: [] as number[], read: [] as number[], edit: [] as number[] };
   const send = async (name: keyof typeof times, op: string, args: object, isCounted: boolean): Promise<void> => {
     const request = requestText(server, JSON.stringify({ op, args }));
     const startMs = performance.now();
@@ -76,9 +71,7 @@ async function timesOf(server: Server, path: string): Promise<Times<number>> {
       const edits = [{ old: `state: ${state}\n`, new: `state: ${state + 1}\n` }];
       await send('edit', 'edit_file', { path, edits }, isCounted);
       state++;
-      await send('append', 'write_file', { path: log, content: `${state}\n`, append: true }, isCounted);
     }
   }
-  const { true: nothing, read, edit, append } = times;
-  return { true: median(nothing), read: median(read), edit: median(edit), append: median(append) };
+  return { true: median(times.true), read: median(times.read), edit: median(times.edit) };
 }

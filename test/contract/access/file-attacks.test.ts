@@ -24,6 +24,12 @@ function swapping(name: string, target: string): Disposable {
   return { [Symbol.dispose]: () => child.kill('SIGKILL') };
 }
 
+/** Whether something is so each of so many times that it is looked at. */
+function lasts(times: number, isSo: () => boolean): boolean {
+  for (let count = 0; count < times; count++) if (!isSo()) return false;
+  return true;
+}
+
 describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is %s', (kind) => {
   test('a link that is swapped between check and use leads to nothing that rules keep', async () => {
     await using desk = new FileDesk(kind);
@@ -107,6 +113,43 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
     expect(await desk.call('other', 'undo', { path: theirs })).toMatchObject({ http: 200 });
     expect(readFileSync(theirs, 'utf8')).toBe('first');
     expect(await desk.call('full', 'undo', { path })).toMatchObject({ http: 200 });
+  });
+});
+
+describe.skipIf(missing.length > 0)('kill -9 of the agent while it adds to a file', () => {
+  const work = 'extends = "workspace"\ndirectory = "WORK"\nmask = false\n';
+
+  test.each([
+    ['by itself', ''],
+    ['by perl', work],
+    ['by sh', `${work}hide = ["/usr/bin/perl*"]\n`],
+  ])('%s leaves the old file or the new one', async (_how, profile) => {
+    await using desk = new FileDesk('the user of the tests');
+    const token = profile === '' ? 'full' : 'work';
+    await desk.start({ [token]: profile });
+    const old = 'an old line\n'.repeat(699_050);
+    const content = 'something new '.repeat(74_000);
+    const whole = [old, old + content];
+    for (let round = 0; round < 4; round++) {
+      const path = desk.put(`file${round}`, old);
+      const names = readdirSync(desk.work).length;
+      let answered: Answered | undefined;
+      const call = desk.call(token, 'write_file', { path, content, append: true }).then(
+        (answer) => (answered = answer),
+        () => {},
+      );
+      // Until there is a trace of it, in the file or beside it.
+      const isUntouched = () => readdirSync(desk.work).length === names && statSync(path).size === old.length;
+      while (answered === undefined && lasts(50, isUntouched)) await Bun.sleep(0);
+      // In later rounds a little later.
+      if (round > 1) await Bun.sleep(round);
+      await desk.agent.kill9();
+      await call;
+      expect(answered?.http ?? 200).toBe(200);
+      expect(whole.includes(readFileSync(path, 'utf8'))).toBe(true);
+      await desk.agent.restart();
+      expect(await desk.call(token, 'write_file', { path, content: 'after' })).toMatchObject({ http: 200 });
+    }
   });
 });
 
