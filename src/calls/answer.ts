@@ -119,11 +119,12 @@ function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock
 
 /** What the lean form of an answer about a session depends on. */
 export function stateOf(record: SessionRecord): Pick<Answer, typeof STATE> {
-  const { key, survivors, status, hits } = record;
+  const { key, survivors, status, hits, dialog_ms = [], dialog_note } = record;
   return {
     [STATE]: {
       isNeeded: isOpen(record) || survivors > 0 || key !== null,
       hitLimit: status === 'timeout' || status === 'output_limit' || hits !== undefined,
+      hasSpoken: dialog_ms.length > 0 && dialog_note !== '',
     },
   };
 }
@@ -179,7 +180,7 @@ export function leanAnswer(answer: Answer): Answer {
   if (spare !== undefined) return Object.fromEntries(Object.entries(answer).filter(([name]) => !spare.includes(name)));
   if (state === undefined) return answer;
   const { stdout_bytes, stderr_bytes, ...rest } = others;
-  const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, dialog_ms: _dialogMs, ...more } = rest;
+  const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, dialog_ms, ...more } = rest;
   // A page is cut where something follows it, not where something is before it.
   const isCut = eof === undefined ? truncated === true : eof === false;
   // An answer to typed input has all that there was, unless it did not fit.
@@ -196,6 +197,7 @@ export function leanAnswer(answer: Answer): Answer {
     ...(stderr_bytes !== undefined && stderr_bytes !== 0 && hasSize(stderr, stderr_bytes) && { stderr_bytes }),
     ...(typeof duration_ms === 'number' && duration_ms >= LONG_MS && { duration_ms }),
     ...(state.hitLimit && usage !== undefined && { usage }),
+    ...(state.hasSpoken && dialog_ms !== undefined && { dialog_ms }),
     ...(hasNext && { next_offset, eof }),
     ...more,
   };

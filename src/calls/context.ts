@@ -63,6 +63,8 @@ interface SessionState {
   readonly isNeeded: boolean;
   /** The command reached a limit of time, output, memory, processes or CPU. */
   readonly hitLimit: boolean;
+  /** Its dialog has done a step, and no answer has said yet how the dialog went. */
+  readonly hasSpoken?: boolean;
 }
 
 /** An answer's fields; the door writes them as JSON. */

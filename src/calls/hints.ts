@@ -52,7 +52,8 @@ function dialogHint({ dialog_note, status }: SessionRecord): Hint {
 
 /** How the dialog of a session went is said once. */
 export function forgetDialog(session: Session): void {
-  if (session.record.dialog_note) session.update({ dialog_note: '' });
+  const { dialog_ms, dialog_note } = session.record;
+  if (dialog_ms !== undefined && dialog_note !== '') session.update({ dialog_note: '' });
 }
 
 /** How a shell tells that SIGXFSZ ended a program: it wrote beyond the limit for one file (setrlimit(2)). */

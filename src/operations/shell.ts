@@ -209,7 +209,7 @@ async function waitForEnd(deps: OperationDeps, session: Session, context: CallCo
   else {
     await commands.dialogs.of(session)?.until(deadline, context.shutdown);
     // Where a pattern has not come, what is typed next is up to the client.
-    if (session.record.dialog_note === undefined) await waitForPrompt(commands, session, deadline, context.shutdown);
+    if (!session.record.dialog_note) await waitForPrompt(commands, session, deadline, context.shutdown);
   }
   if (!context.cancelled?.fired) return;
   if (session.record.status === 'running') session.update({ taken_back: true });

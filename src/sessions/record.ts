@@ -115,7 +115,7 @@ const recordSchema = Type.Object({
   file_note: Type.Optional(Type.String()),
   /** The streams that it opened again, which may have emptied them, as far as that was seen. */
   reopened: Type.Optional(Type.Array(Type.Union([Type.Literal('stdout'), Type.Literal('stderr')]))),
-  /** How long each step of its dialog took, in milliseconds, and why the next one was not done. */
+  /** How long each step of its dialog took, in milliseconds; why the next one was not done: empty once it was said. */
   dialog_ms: Type.Optional(Type.Array(Type.Integer())),
   dialog_note: Type.Optional(Type.String()),
   /** The profile that it ran under, and where the call came from. */

@@ -16,7 +16,7 @@ const DONE = {
 };
 
 /** The full answer with these fields, as the lean doors send it. */
-function lean(fields: Answer, state = { isNeeded: false, hitLimit: false }): Answer {
+function lean(fields: Answer, state: Answer[typeof STATE] = { isNeeded: false, hitLimit: false }): Answer {
   return leanAnswer({ ...DONE, ...fields, [STATE]: state });
 }
 
@@ -43,6 +43,13 @@ describe('a command that has ended', () => {
 
   test('says what it took where it reached a limit', () => {
     expect(lean({}, { isNeeded: false, hitLimit: true })).toHaveProperty('usage', { cpu_ms: 1 });
+  });
+
+  test('says how long the steps of its dialog took, as long as that is news', () => {
+    const spoken = { dialog_ms: [12, 340] };
+    const state = { isNeeded: false, hitLimit: false };
+    expect(lean(spoken, { ...state, hasSpoken: true })).toEqual({ stdout: 'hi\n', exit_code: 0, ...spoken });
+    expect(lean(spoken, { ...state, hasSpoken: false })).toEqual({ stdout: 'hi\n', exit_code: 0 });
   });
 
   test('that is lost has no exit code', () => {
