@@ -17,6 +17,8 @@ const freezeSchema = Type.Object({
   reason: Type.String(),
   /** systemd does not hold the commands: the agent stops them by SIGSTOP. */
   signals: Type.Optional(Type.Literal(true)),
+  /** When somebody froze what was frozen already: a thaw that was signed before does not undo that. */
+  again: Type.Optional(Type.Integer()),
   /** The thaw. */
   until: Type.Optional(Type.Integer()),
   thawed_by: Type.Optional(Type.String()),

@@ -42,7 +42,7 @@ function rootActions(decisions: string, origin: string | undefined): RootActions
     freeze: async ({ reason }, by) => {
       await freezeServer({ decisions, by, origin }, reason);
     },
-    frozenSince: () => currentFreeze(readFreezes(decisions))?.since,
+    frozen: () => currentFreeze(readFreezes(decisions)),
     thaw: (signature, by) => {
       thawServer({ decisions, by, origin }, signature);
     },

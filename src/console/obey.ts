@@ -12,6 +12,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import { distrust } from '../access/approval-request.ts';
+import type { FreezeEntry } from '../access/freeze.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
@@ -30,8 +31,8 @@ import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 /** What root does for the console. Each throws with the reason where it cannot. */
 export interface RootActions {
   freeze(order: FreezeOrder, by: string): Promise<void>;
-  /** When the present freeze has begun; undefined where the server is not frozen. */
-  frozenSince(): number | undefined;
+  /** The present freeze; undefined where the server is not frozen. */
+  frozen(): Pick<FreezeEntry, 'since' | 'again'> | undefined;
   thaw(signature: Signature, by: string): void;
   revoke(order: RevokeOrder): void;
 }
@@ -126,9 +127,10 @@ async function carryOut(
     case 'thaw': {
       const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile));
       if (isFrozenNow) return 'somebody has frozen the server at the same time';
-      const since = actions.frozenSince();
-      if (since === undefined) return 'the server is not frozen';
-      if (since !== order.since) return 'the freeze that it ends is over, and there is another one';
+      const freeze = actions.frozen();
+      if (freeze === undefined) return 'the server is not frozen';
+      if ((freeze.again ?? 0) > order.at) return 'somebody has frozen the server again since it was signed';
+      if (freeze.since !== order.since) return 'the freeze that it ends is over, and there is another one';
       actions.thaw(signature, describeSigner(signature));
       return undefined;
     }

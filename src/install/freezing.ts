@@ -43,7 +43,7 @@ export async function freezeServer(place: FreezePlace, reason: string): Promise<
   const before = currentFreeze(freezes);
   const text = visibleLine(reason).slice(0, MAX_REASON_CHARS).toWellFormed();
   const isService = decisions === PATHS.approvals && hasSystemd();
-  const begun = before ?? { since: Date.now(), by, reason: text };
+  const begun = before === undefined ? { since: Date.now(), by, reason: text } : { ...before, again: Date.now() };
   const others = before === undefined ? freezes : freezes.slice(0, -1);
   const write = (freeze: FreezeEntry): FreezeEntry => {
     writeFreezes(decisions, [...others, freeze]);
@@ -55,7 +55,7 @@ export async function freezeServer(place: FreezePlace, reason: string): Promise<
     withoutSystemd,
   });
   if (!isService) return bySignals('the agent is no service of systemd here');
-  if (before === undefined) write(begun);
+  write(begun);
   // A start that was under way is over then: in a frozen cgroup it would hold the agent up.
   await hasSeen(place);
   const { code, stderr } = runCommand(['systemctl', 'freeze', COMMANDS], SYSTEMD_SECONDS);

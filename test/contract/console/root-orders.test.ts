@@ -116,6 +116,13 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
       expect(frozen()).toBeDefined();
     });
 
+    test('by a signature from before somebody froze it again', async () => {
+      const early = { ...newOrder(), kind: 'thaw', since: since() } as const;
+      const assertion = await files.phone.sign(early);
+      await freeze('again');
+      await resists(files.leave(early, { assertion }), 'frozen the server again');
+    });
+
     test('while somebody freezes', async () => {
       const other = files.leave({ kind: 'freeze', reason: '' });
       await resists(await files.leaveSigned({ kind: 'thaw', since: since() }), 'at the same time');
