@@ -13,13 +13,19 @@ import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { decisionsHere, groupOf, ownerOf, placeHere, tokensFile } from './here.ts';
 import { RESERVED } from './token-here.ts';
 
-/** Obeys what the owner's console has left for root. Exits with the reason when it cannot. */
-export async function obeyConsole(): Promise<void> {
-  if (process.geteuid?.() !== 0) fail(EXIT_USAGE, 'only root obeys: sudo agent3 console obey');
+/**
+ * Obeys what the owner's console has left for root. Exits with the reason when it cannot. An agent that is no service
+ * runs it as itself, and says when it was started.
+ */
+export async function obeyConsole(startedAt: number | undefined): Promise<void> {
+  if (process.geteuid?.() !== 0 && startedAt === undefined)
+    fail(EXIT_USAGE, 'only root obeys: sudo agent3 console obey');
   const environment = processEnvironment();
   const console = placeHere(undefined, 'AGENT3_CONSOLE_DIR', PATHS.console);
   if (console === undefined) fail(EXIT_USAGE, 'no agent is installed here: set AGENT3_CONSOLE_DIR as for the agent');
-  const decisions = decisionsHere();
+  // Of an agent that was started by hand, those of the environment alone: not those of a service on the same machine.
+  const isNamed = Boolean(environment['AGENT3_CONSOLE_DIR']);
+  const decisions = isNamed ? environment['AGENT3_APPROVALS_DIR'] || undefined : decisionsHere();
   // As whom commands run, a service has no say; an agent of development proves nothing anyhow.
   const isService = decisions === PATHS.approvals;
   const user = isService ? readManifest(PATHS.manifest)?.user : undefined;
@@ -28,8 +34,9 @@ export async function obeyConsole(): Promise<void> {
       place: { console, stranger: user === undefined ? undefined : accountOf(user)?.user },
       answers: environment['AGENT3_CONSOLE_ANSWERS'] || CONSOLE_SETTINGS.AGENT3_CONSOLE_ANSWERS.schema.default,
       passkeysFile: environment['AGENT3_PASSKEYS_FILE'] || CONSOLE_SETTINGS.AGENT3_PASSKEYS_FILE.schema.default,
+      startedAt,
       tell: (line) => void process.stdout.write(`${line}\n`),
-      actions: rootActions(decisions, isService ? addressOf(installedSettings()).origin : undefined),
+      actions: rootActions(decisions, isNamed, isService ? addressOf(installedSettings()).origin : undefined),
     });
   } catch (error) {
     if (!(error instanceof OrdersFault)) throw error;
@@ -37,21 +44,33 @@ export async function obeyConsole(): Promise<void> {
   }
 }
 
-function rootActions(decisions: string, origin: string | undefined): RootActions {
+const DECISIONS =
+  'the agent has no directory of decisions. Set AGENT3_APPROVALS_DIR to one of root that nobody else may write to, and restart the agent';
+const TOKENS = 'the agent has no file of tokens. Set AGENT3_TOKENS_FILE, and restart the agent';
+
+function rootActions(decisions: string | undefined, isNamed: boolean, origin: string | undefined): RootActions {
+  const place = (by: string) => ({ decisions: requireSet(decisions, DECISIONS), by, origin });
   return {
     freeze: async ({ reason }, by) => {
-      await freezeServer({ decisions, by, origin }, reason);
+      await freezeServer(place(by), reason);
     },
-    frozen: () => currentFreeze(readFreezes(decisions)),
+    frozen: () => currentFreeze(readFreezes(requireSet(decisions, DECISIONS))),
     thaw: (signature, by) => {
-      thawServer({ decisions, by, origin }, signature);
+      thawServer(place(by), signature);
     },
     revoke: ({ token, made }) => {
       if (token === RESERVED)
         throw new Error('the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
-      const path = tokensFile(undefined);
+      const named = processEnvironment()['AGENT3_TOKENS_FILE'] || undefined;
+      const path = tokensFile(isNamed ? requireSet(named, TOKENS) : undefined);
       const options = { group: groupOf(path), own: ownerOf(path) };
       changeTokens(path, (tokens) => withoutToken(tokens, token, made), options);
     },
   };
+}
+
+/** Throws `why` where a setting is missing. */
+function requireSet(value: string | undefined, why: string): string {
+  if (value === undefined) throw new Error(why);
+  return value;
 }

@@ -1,4 +1,4 @@
-import type { Command } from '@commander-js/extra-typings';
+import { type Command, Option } from '@commander-js/extra-typings';
 import { processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
@@ -23,7 +23,8 @@ export function defineConsole(command: Command): void {
   command
     .command('obey', { hidden: true })
     .description('Obey the orders that the console has left for root (its path unit runs this)')
-    .action(async () => (await import('./console-obey.ts')).obeyConsole());
+    .addOption(new Option('--since <ms>', 'for an agent that is no service: when it was started').argParser(Number))
+    .action(async ({ since }) => (await import('./console-obey.ts')).obeyConsole(since));
 }
 
 const HELP = `

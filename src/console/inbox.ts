@@ -17,7 +17,7 @@ import {
   type OrderResult,
 } from './order.ts';
 import { OrderDirectory, OrdersFault } from './order-files.ts';
-import { ageFault, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
+import { ageFault, BEFORE_START, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
 import { readPasskeys, signatureOf } from './passkeys.ts';
 
 export interface InboxDeps {
@@ -45,7 +45,6 @@ const PAUSES_PER_LOOK = 10;
 
 /** Reading takes so long at once, then it rests: the others come with a later look. */
 const MOST_LOOK_MS = 100;
-const BEFORE_START = 'it is from before the start of the agent';
 
 type File<T extends Order> = OrderFile & { readonly order: T };
 
@@ -157,9 +156,8 @@ export class Inbox {
 
   #faultOf(order: Order): string | undefined {
     if (isForRoot(order)) return 'it is for root, and lies among the orders for the agent';
-    const fault = ageFault(order, this.deps.clock.now());
+    const fault = ageFault(order, this.deps.clock.now(), this.#startedAt);
     if (fault !== undefined) return fault;
-    if (order.at < this.#startedAt) return BEFORE_START;
     if (this.#nonces.has(order.nonce)) return 'its nonce was used before';
     this.#nonces.set(order.nonce, this.deps.clock.now());
     return undefined;

@@ -43,6 +43,8 @@ export interface ObeyDeps {
   readonly answers: string;
   readonly passkeysFile: string;
   readonly actions: RootActions;
+  /** When the agent was started that has its own orders obeyed: older ones are refused. Undefined: root of a service. */
+  readonly startedAt: number | undefined;
   /** Told of each order in a line. */
   readonly tell: (line: string) => void;
 }
@@ -105,7 +107,7 @@ async function obey(deps: ObeyDeps, file: OrderFile, isFrozenNow: boolean): Prom
   const { order } = file;
   if (!isForRoot(order)) return 'it is for the agent, and lies among the orders for root';
   try {
-    return ageFault(order, Date.now()) ?? (await carryOut(deps, { ...file, order }, isFrozenNow));
+    return ageFault(order, Date.now(), deps.startedAt) ?? (await carryOut(deps, { ...file, order }, isFrozenNow));
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }
@@ -139,7 +141,7 @@ async function carryOut(
 
 function prepareAnswers(answers: string): void {
   mkdirSync(answers, { recursive: true, mode: 0o755 });
-  const fault = distrust(answers);
+  const fault = process.geteuid?.() === 0 ? distrust(answers) : undefined;
   if (fault !== undefined) throw new OrdersFault(fault);
 }
 

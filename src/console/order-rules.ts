@@ -5,11 +5,16 @@ import type { Signature } from './passkeys.ts';
 /** After this, an order is too old whatever its clock said. */
 export const FORGOTTEN_MS = ORDER_MS + AHEAD_MS;
 
-/** Why an order is not of now; undefined when it is. `now` is in milliseconds since the epoch. */
-export function ageFault({ at }: Order, now: number): string | undefined {
+export const BEFORE_START = 'it is from before the start of the agent';
+
+/**
+ * Why an order is not of now; undefined when it is. `now`, and `startedAt` of the agent that obeys it, are in milliseconds
+ * since the epoch.
+ */
+export function ageFault({ at }: Order, now: number, startedAt = 0): string | undefined {
   if (at > now + AHEAD_MS) return 'it is from the future: compare the clocks of the phone and of the server';
   if (at < now - ORDER_MS) return `it is older than ${ORDER_MS / 60_000} minutes`;
-  return undefined;
+  return at < startedAt ? BEFORE_START : undefined;
 }
 
 const MOST_NAME_CHARS = 80;

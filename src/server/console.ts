@@ -1,6 +1,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Inbox } from '../console/inbox.ts';
+import { delay } from '../lib/clock.ts';
 import { processEnvironment, serviceManager } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
 
@@ -13,14 +14,16 @@ export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   const inbox = new Inbox({ ...deps, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
   (await import('./console-view.ts')).showState(deps, inbox, consoleKey);
-  if (!isService && process.geteuid?.() === 0) obeyAsRoot(deps, consoleDirectory);
+  if (!isService) obeyOrders(deps, consoleDirectory);
   return inbox;
 }
 
 const LOOK_MS = 200;
+/** After one that failed: the order is still there. */
+const PAUSE_MS = 1000;
 
-/** An agent that is root and no service has no path unit: it has the orders for root obeyed itself. */
-function obeyAsRoot({ config, ownArgv, shutdown, logger }: Deps, directory: string): void {
+/** An agent that is no service has no path unit: it has the orders for root obeyed itself. */
+function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, directory: string): void {
   const env = {
     AGENT3_CONSOLE_DIR: directory,
     AGENT3_CONSOLE_ANSWERS: config.consoleAnswers,
@@ -28,14 +31,19 @@ function obeyAsRoot({ config, ownArgv, shutdown, logger }: Deps, directory: stri
     ...(config.approvalsDirectory !== undefined && { AGENT3_APPROVALS_DIR: config.approvalsDirectory }),
     ...(config.tokensFile !== undefined && { AGENT3_TOKENS_FILE: config.tokensFile }),
   };
+  const argv = [...ownArgv, 'console', 'obey', '--since', String(clock.now())];
   let isObeying = false;
+  let faultBefore = '';
   const look = async (): Promise<void> => {
     if (isObeying || !hasEntries(join(directory, 'root-orders'))) return;
     isObeying = true;
-    const child = Bun.spawn([...ownArgv, 'console', 'obey'], { cwd: '/', env, stdio: ['ignore', 'ignore', 'pipe'] });
-    const [code, fault] = await Promise.all([child.exited, child.stderr.text()]);
-    if (code !== 0)
+    const child = Bun.spawn(argv, { cwd: '/', env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const [code, told, fault] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+    for (const order of told.split('\n').filter(Boolean)) logger.info({ order }, 'an order of the console for root');
+    if (fault !== '' && fault !== faultBefore)
       logger.warn({ code, fault: fault.slice(0, 1000) }, 'the orders of the console for root were not obeyed');
+    faultBefore = fault;
+    if (code !== 0) await delay(PAUSE_MS);
     isObeying = false;
   };
   const timer = setInterval(() => void look(), LOOK_MS);

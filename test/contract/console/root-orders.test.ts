@@ -227,6 +227,42 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     expect(readdirSync(files.answers)).toBeArrayOfSize(48);
   });
 
+  describe('by an agent that is no service', () => {
+    const answered = (id: string) =>
+      eventually('it is answered', () => existsSync(`${files.answers}/order-${id}.json`) && answerOf(id));
+
+    test('not what was ordered before its start', async () => {
+      const id = files.leave({ kind: 'freeze', reason: 'by surprise' });
+      await using _agent = await startAgent(env);
+      expect(await answered(id)).toMatchObject({ state: 'refused', why: 'it is from before the start of the agent' });
+      expect(frozen()).toBeUndefined();
+    });
+
+    test('without a directory of decisions or a file of tokens: the answer says so at once, the log once', async () => {
+      await using agent = await startAgent(files.settings);
+      const freezes = files.leave({ kind: 'freeze', reason: '' });
+      const revokes = files.leave({ kind: 'revoke', token: 'reports', made: '00000000' });
+      expect((await answered(freezes)).why).toContain('Set AGENT3_APPROVALS_DIR to one of root');
+      expect((await answered(revokes)).why).toContain('Set AGENT3_TOKENS_FILE');
+      await eventually('both are gone', () => readdirSync(rootOrders).length === 0);
+      const lines = () => agent.logs.filter(({ order }) => String(order).includes(freezes));
+      await eventually('the log has it', () => lines().length > 0);
+      expect(lines()).toBeArrayOfSize(1);
+    });
+
+    test('a reason why none can be obeyed is in the log once', async () => {
+      await using agent = await startAgent(env);
+      chmodSync(rootOrders, 0o770);
+      const id = files.leave({ kind: 'freeze', reason: '' });
+      const lines = () => agent.logs.filter(({ msg }) => String(msg).includes('were not obeyed'));
+      await eventually('the log has it', () => lines().length > 0);
+      chmodSync(rootOrders, 0o750);
+      expect(await answered(id)).toMatchObject({ state: 'done' });
+      expect(lines()).toBeArrayOfSize(1);
+      await thaw();
+    });
+  });
+
   test('is run by an agent that is root and no service; freeze and signed thaw are on record', async () => {
     const audit = place.join('audit.jsonl');
     await using agent = await startAgent({ ...env, AGENT3_AUDIT_FILE: audit });
