@@ -1,29 +1,84 @@
-import { afterEach, expect, test } from 'bun:test';
+import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { challengeOf, fromBase64url, newOrder, signInChallenge } from '../../src/console/order.ts';
-import { signIn } from '../../src/console/page/sign.ts';
+import { makePasskey, order, signIn } from '../../src/console/page/sign.ts';
 
-const real = { fetch: globalThis.fetch, credentials: Object.getOwnPropertyDescriptor(navigator, 'credentials') };
+const SITE = 'console.example.org';
+const real = {
+  fetch: globalThis.fetch,
+  credentials: Object.getOwnPropertyDescriptor(navigator, 'credentials'),
+  location: Object.getOwnPropertyDescriptor(globalThis, 'location'),
+};
+
+/** What an authenticator was asked: it says no to all. */
+interface Asked {
+  readonly challenge: Uint8Array;
+  readonly site: string | undefined;
+}
+let asked: Asked[] = [];
+
+beforeEach(() => {
+  asked = [];
+  const refuse = (challenge: ArrayBuffer, site: string | undefined): never => {
+    asked.push({ challenge: new Uint8Array(challenge), site });
+    throw new DOMException('the person said no', 'NotAllowedError');
+  };
+  type Given<Options> = { readonly publicKey: Options };
+  const get = async ({ publicKey: { challenge, rpId } }: Given<{ challenge: ArrayBuffer; rpId?: string }>) =>
+    refuse(challenge, rpId);
+  const create = async ({ publicKey: { challenge, rp } }: Given<{ challenge: ArrayBuffer; rp: { id?: string } }>) =>
+    refuse(challenge, rp.id);
+  Object.assign(globalThis, { PublicKeyCredential: () => {} });
+  Object.defineProperty(navigator, 'credentials', { value: { get, create }, configurable: true });
+  Object.defineProperty(globalThis, 'location', { value: { hostname: SITE }, configurable: true });
+});
 
 afterEach(() => {
   globalThis.fetch = real.fetch;
   Object.defineProperty(navigator, 'credentials', real.credentials ?? { value: undefined, configurable: true });
+  Object.defineProperty(globalThis, 'location', real.location ?? { value: undefined, configurable: true });
   Reflect.deleteProperty(globalThis, 'PublicKeyCredential');
 });
+
+/** A console that answers all in the same way, and keeps what it was sent. */
+function consoleSays(answer: object): { readonly kind?: string }[] {
+  const orders: { readonly kind?: string }[] = [];
+  const fetch = async (_: string, { body }: { readonly body: string }) => {
+    orders.push(JSON.parse(body).order ?? {});
+    return Response.json(answer);
+  };
+  Object.assign(globalThis, { fetch });
+  return orders;
+}
 
 test('the page signs no order that a console which was taken over gives it as the challenge of a sign-in', async () => {
   const approve = { ...newOrder(), kind: 'approve', session: newOrder().id, digest: 'a'.repeat(64) } as const;
   const challenge = await challengeOf(approve);
-  const asked: Uint8Array[] = [];
-  const get = async ({ publicKey }: { readonly publicKey: { readonly challenge: ArrayBuffer } }) => {
-    asked.push(new Uint8Array(publicKey.challenge));
-    throw new DOMException('the person said no', 'NotAllowedError');
-  };
-  Object.assign(globalThis, {
-    PublicKeyCredential: () => {},
-    fetch: async () => Response.json({ rp_id: 'localhost', now: Date.now(), challenge }),
-  });
-  Object.defineProperty(navigator, 'credentials', { value: { get }, configurable: true });
+  consoleSays({ rp_id: SITE, now: Date.now(), challenge });
   await expect(signIn()).rejects.toThrow();
-  expect(asked).toEqual([fromBase64url(await signInChallenge(challenge))]);
-  expect(asked).not.toEqual([fromBase64url(challenge)]);
+  expect(asked).toEqual([{ challenge: fromBase64url(await signInChallenge(challenge)), site: SITE }]);
+  expect(asked[0]?.challenge).not.toEqual(fromBase64url(challenge));
+});
+
+test('a passkey is asked for the site of the page alone, whatever the console names', async () => {
+  consoleSays({ rp_id: 'example.org', now: Date.now(), challenge: 'x' });
+  await expect(signIn()).rejects.toThrow(`names the site example.org, and this page is of ${SITE}`);
+  await expect(makePasskey({ id: 'x', secret: 'y' }, 'Pixel 9')).rejects.toThrow('names the site');
+  expect(asked).toEqual([]);
+  await order({ kind: 'thaw', since: 1 }, Date.now());
+  expect(asked).toMatchObject([{ site: SITE }]);
+});
+
+test('nothing is signed for a time that is not that of the device; what needs no signature is sent', async () => {
+  const orders = consoleSays({ id: 'x', state: 'done' });
+  const approve = { kind: 'approve', session: newOrder().id, digest: 'a'.repeat(64) } as const;
+  for (const apartMs of [-100_000, 100_000, 3_600_000]) {
+    const why = await order(approve, Date.now() + apartMs);
+    expect(why).toStartWith('Nothing was signed: the clock of this device says ');
+    expect(why).toContain('timedatectl set-ntp true');
+  }
+  expect([asked, orders]).toEqual([[], []]);
+  expect(await order({ kind: 'freeze', reason: '' }, Date.now() + 3_600_000)).toBeUndefined();
+  expect(orders).toMatchObject([{ kind: 'freeze' }]);
+  await order(approve, Date.now() + 60_000);
+  expect(asked).toBeArrayOfSize(1);
 });

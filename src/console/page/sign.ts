@@ -31,42 +31,44 @@ export function isCancelled(error: unknown): boolean {
   return error instanceof Error && ['NotAllowedError', 'AbortError'].includes(error.name);
 }
 
-let rpId: Promise<string> | undefined;
+/** The site of the page, which its passkeys belong to: a console that was taken over could name another one. */
+declare const location: { readonly hostname: string };
 
-function hello(): Promise<Hello> {
-  const asked = post<Hello>('hello');
-  rpId = asked.then(({ rp_id }) => rp_id);
-  rpId.catch(() => {
-    rpId = undefined;
-  });
-  return asked;
+/** Throws where the console names another site than that of the page. */
+async function hello(): Promise<Hello> {
+  const answer = await post<Hello>('hello');
+  if (answer.rp_id !== location.hostname) throw new Error(words.result.otherSite(answer.rp_id, location.hostname));
+  return answer;
 }
 
-function assertion(challenge: string, rp_id: string) {
+/** A console that was taken over can date an order so far from the clock of this device, and no farther. */
+const MOST_APART_MS = 90_000;
+
+function assertion(challenge: string) {
   return startAuthentication({
-    optionsJSON: { challenge, rpId: rp_id, userVerification: 'required', timeout: ASSERTION_MS },
+    optionsJSON: { challenge, rpId: location.hostname, userVerification: 'required', timeout: ASSERTION_MS },
   });
 }
 
 /** Signs in with a passkey. Throws; see `isCancelled`. */
 export async function signIn(): Promise<void> {
-  const { challenge, rp_id } = await hello();
+  const { challenge } = await hello();
   // Not what the console gives: a console that was taken over would have an order signed.
-  const signed = await assertion(await signInChallenge(challenge), rp_id);
+  const signed = await assertion(await signInChallenge(challenge));
   const { bearer } = await post<{ bearer: string }>('sign-in', { challenge, assertion: signed });
   keepBearer(bearer);
 }
 
 /**
  * Sends an order, signed by a passkey where it widens what may happen. Undefined when it was done, otherwise why not, for a
- * person. `now` is the time of the server.
+ * person. `now` is the time of the server, as the console says: where that is far from the clock of this device, nothing is
+ * signed.
  */
 export async function order(wish: Wish, now: number): Promise<string | undefined> {
   const whole = { ...newOrder(now), ...wish } as Order;
+  if (isSigned(whole) && Math.abs(now - Date.now()) > MOST_APART_MS) return words.result.clocks(now);
   try {
-    const signature = isSigned(whole)
-      ? { assertion: await assertion(await challengeOf(whole), await (rpId ?? hello().then(({ rp_id }) => rp_id))) }
-      : {};
+    const signature = isSigned(whole) ? { assertion: await assertion(await challengeOf(whole)) } : {};
     const { state, why = '' } = await post<OrderResult>('order', { order: whole, ...signature });
     if (state === 'done') return undefined;
     return state === 'refused' ? words.result.refused(why) : words.result.unknown;
@@ -93,11 +95,11 @@ export interface Linking {
 
 /** Makes a passkey for a link. Throws; see `isCancelled`. */
 export async function makePasskey({ id, secret }: LinkSecret, name: string): Promise<Linking> {
-  const { rp_id } = await hello();
+  await hello();
   const registration = await startRegistration({
     optionsJSON: {
       challenge: await linkChallenge(secret),
-      rp: { id: rp_id, name: words.brand },
+      rp: { id: location.hostname, name: words.brand },
       user: { id: base64url(crypto.getRandomValues(new Uint8Array(16))), name, displayName: name },
       pubKeyCredParams: ALGORITHMS.map((alg) => ({ alg, type: 'public-key' as const })),
       authenticatorSelection: { residentKey: 'required', requireResidentKey: true, userVerification: 'required' },

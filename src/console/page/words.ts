@@ -208,6 +208,10 @@ const english = {
     unknown: 'No answer yet. Look at the list again before you repeat it.',
     failed: (why: string): string => `This did not work: ${why}`,
     passkeyNeeded: 'This needs your passkey.',
+    clocks: (server: number): string =>
+      `Nothing was signed: the clock of this device says ${clock(Date.now())} UTC, that of the server ${clock(server)}. Set the wrong one (on the device: automatic date and time; on the server: timedatectl set-ntp true), then try again.`,
+    otherSite: (named: string, own: string): string =>
+      `the console names the site ${named}, and this page is of ${own}. AGENT3_CONSOLE_ORIGIN on the server has to be the address of this page.`,
     lost: 'The connection was lost. Look at the list again before you repeat it.',
     away: 'The agent does not answer.',
   },
@@ -226,6 +230,10 @@ export type Words = typeof english;
 
 /** The texts in the language of the browser; English where there is no other. */
 export const words: Words = english;
+
+function clock(time: number): string {
+  return new Date(time).toISOString().slice(0, 19).replace('T', ' ');
+}
 
 function counted(count: number, one: string): string {
   return `${count.toLocaleString('en-US')} ${one}${count === 1 ? '' : 's'}`;
