@@ -102,11 +102,11 @@ async function arrival(link: Link): Promise<Linked> {
 }
 
 function isWanted(link: Link, linked: Linked, typed: Answers): Promise<boolean> {
-  const name = visibleLine(linked.name);
+  const name = describeName(linked.name);
   const question =
     linked.kind === 'passkey'
-      ? `\n${name} has made a passkey with the fingerprint ${linked.passkey.fingerprint}. The phone shows the same.\nIt may approve, thaw and do all else that the console can. Pin it?`
-      : `\n${name} asks for a session without a passkey. For 12 hours it may look, deny, stop and freeze. Allow it?`;
+      ? `\nThe device ${name} has made a passkey. Its fingerprint, which the device has to show too:\n\n  ${linked.passkey.fingerprint}\n\nIt may approve, thaw and do all else that the console can. Pin it?`
+      : `\nThe device ${name} asks for a session without a passkey.\nFor 12 hours it may look, deny, stop and freeze. Allow it?`;
   return ask(question, typed, () => {
     if (Date.now() > link.until) throw new LinkOver('nobody has answered within ten minutes');
   });
@@ -125,6 +125,14 @@ async function ask(question: string, typed: Answers, requireOpen: () => void): P
     if (answer !== undefined) return /^\s*y(?:es)?\s*$/i.test(answer);
     await delay(LOOK_MS);
   }
+}
+
+const MOST_SHOWN_CHARS = 60;
+
+/** A name that whoever has the link chose, in quotes that end where it ends: it reads like nothing of the terminal's own. */
+export function describeName(name: string): string {
+  const shown = visibleLine(name.replaceAll(/["“”„‟″＂]/g, "'"));
+  return `"${shown.length > MOST_SHOWN_CHARS ? `${shown.slice(0, MOST_SHOWN_CHARS).toWellFormed()} …` : shown}"`;
 }
 
 function quoted(name: string): string {

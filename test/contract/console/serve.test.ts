@@ -99,7 +99,8 @@ describe.skipIf(!canTry)('the console', () => {
     const { terminal, code, state } = await link(server.phone);
     expect([code, state]).toEqual([0, { state: 'pinned' }]);
     const { fingerprint } = await server.phone.passkey();
-    expect(terminal.shown).toContain(`Pixel 9 has made a passkey with the fingerprint ${fingerprint}`);
+    expect(terminal.shown).toContain(`The device "Pixel 9" has made a passkey. `);
+    expect(terminal.shown).toMatch(new RegExp(`^  ${fingerprint}$`, 'm'));
     expect(readPasskeys(server.files.passkeysFile)?.passkeys).toMatchObject([{ name: 'Pixel 9', fingerprint }]);
     bearer = await server.signIn();
     const { body } = await server.call('me', {}, { bearer });
@@ -193,7 +194,7 @@ describe.skipIf(!canTry)('the console', () => {
     const bearer_sha256 = new Bun.CryptoHasher('sha256').update(token).digest('hex');
     const { code, terminal } = await link(server.phone, { name: 'Tablet', bearer_sha256 });
     expect(code).toBe(0);
-    expect(terminal.shown).toContain('Tablet asks for a session without a passkey');
+    expect(terminal.shown).toContain('The device "Tablet" asks for a session without a passkey');
     expect((await server.call('me', {}, { bearer: token })).body).toMatchObject({ name: 'Tablet', passkey: false });
     const session = await ask();
     const digest = await read(session);
@@ -250,7 +251,7 @@ describe.skipIf(!canTry)('the console', () => {
     terminal.type('y\n');
     const body = await answerToLink(url, new Authenticator(server.origin));
     await server.call('link', body);
-    await terminal.find(/(Work phone has made a passkey[^[]*\[y\/N\])/);
+    await terminal.find(/("Work phone" has made a passkey[^[]*\[y\/N\])/);
     await Bun.sleep(500);
     expect((await server.call('link', body)).body).toEqual({ state: 'open' });
     terminal.type('\x03');
