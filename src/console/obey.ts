@@ -24,7 +24,7 @@ import {
   type RevokeOrder,
   type RootOrder,
 } from './order.ts';
-import { isOrderName, OrderDirectory, OrdersFault, type OrdersPlace } from './order-files.ts';
+import { OrderDirectory, OrdersFault, type OrdersPlace } from './order-files.ts';
 import { ageFault, describeSender, describeSigner } from './order-rules.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 
@@ -47,6 +47,8 @@ export interface ObeyDeps {
   readonly startedAt: number | undefined;
   /** Told of each order in a line. */
   readonly tell: (line: string) => void;
+  /** How long it stays for what cannot be removed. */
+  readonly stuckMs?: number;
 }
 
 /** What is no order, or is not written yet, is waited for so long, and then removed. */
@@ -57,20 +59,29 @@ const MOST_AT_ONCE = 100;
 const MOST_ANSWERS = 48;
 
 /**
+ * What cannot be removed would have systemd start this again at once: it stays for so long, and obeys what comes. Shorter
+ * than `TimeoutStartSec` of the unit.
+ */
+const STUCK_MS = 45_000;
+
+/**
  * Obeys the console's orders for root, answers and removes them, until there are none. Throws `OrdersFault` for
  * directories that others may write to.
  */
 export async function obeyOrders(deps: ObeyDeps): Promise<void> {
   prepareAnswers(deps.answers);
-  for (let quietSince = performance.now(); ; await delay(LOOK_MS)) {
+  const began = performance.now();
+  let stuck = 0;
+  for (let quietSince = began; ; await delay(LOOK_MS)) {
     using directory = OrderDirectory.open({ ...deps.place, name: 'root-orders' });
-    const names = directory?.names() ?? [];
-    if (directory === undefined || names.length === 0) return;
-    const ids = directory.ids().slice(0, MOST_AT_ONCE);
-    if (await obeyAll(deps, directory, ids)) quietSince = performance.now();
+    if (directory === undefined || directory.names.length === 0) return;
+    if (await obeyAll(deps, directory, directory.ids().slice(0, MOST_AT_ONCE))) quietSince = performance.now();
     if (performance.now() - quietSince < STRAY_MS) continue;
-    for (const name of names) if (!isOrderName(name)) directory.remove(name);
-    return;
+    quietSince = performance.now();
+    const left = directory.strays().filter((name) => !directory.remove(name)).length;
+    if (left > stuck) deps.tell(`in root-orders, ${left} of what is no order cannot be removed`);
+    stuck = left;
+    if (performance.now() - began > (deps.stuckMs ?? STUCK_MS)) return;
   }
 }
 

@@ -1,7 +1,9 @@
-import { closeSync, constants, fstatSync, openSync, readdirSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
+import { randomUUID } from 'node:crypto';
+import { closeSync, constants, fstatSync, openSync, renameSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readAtMost, readPlain } from '../lib/files.ts';
+import { readNames } from '../linux/entries.ts';
 import { MAX_ORDER_BYTES, type OrderFile } from './order.ts';
 import { orderFileSchema } from './order-schema.ts';
 
@@ -11,12 +13,12 @@ export class OrdersFault extends Error {}
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const OTHERS_WRITE = 0o022;
 
-/** Some 20,000 names: more would hold the reader up. */
-const MAX_DIRECTORY_BYTES = 1_048_576;
+/** More would hold the reader up. */
+const MOST_NAMES = 20_000;
 
-/** Whether a file is called as orders are. */
-export function isOrderName(name: string): boolean {
-  return /^[0-9a-f-]{36}\.json$/.test(name);
+/** The id in the name of a file that is called as orders are. */
+function idOf(name: Buffer): string | undefined {
+  return /^([0-9a-f-]{36})\.json$/.exec(name.toString('latin1'))?.[1];
 }
 
 /** Where a directory of orders is. */
@@ -34,46 +36,45 @@ export interface OrdersPlace {
  */
 export class OrderDirectory implements Disposable {
   private constructor(
+    private readonly outer: number,
     private readonly fd: number,
     private readonly owner: number,
+    /** Everything that was there when it was opened. */
+    readonly names: readonly Buffer[],
   ) {}
 
   /** Undefined where there is none yet. Throws `OrdersFault` for one that others than the console may write to. */
   static open({ console, name, stranger }: OrdersPlace): OrderDirectory | undefined {
     const outer = openDirectory(console);
     if (outer === undefined) return undefined;
+    let fd: number | undefined;
+    let opened: OrderDirectory | undefined;
     try {
       const stat = requireAlone(console, fstatSync(outer));
       if (stat.uid === stranger)
         throw new OrdersFault(`${console} belongs to the user of the agent, as whom commands run: it proves nothing`);
       const path = `${console}/${name}`;
-      const fd = openDirectory(path, `/proc/self/fd/${outer}/${name}`);
+      fd = openDirectory(path, `/proc/self/fd/${outer}/${name}`);
       if (fd === undefined) return undefined;
-      try {
-        const { uid, size } = requireAlone(path, fstatSync(fd));
-        if (uid !== stat.uid) throw new OrdersFault(`${path} does not belong to the owner of ${console}`);
-        if (size > MAX_DIRECTORY_BYTES)
-          throw new OrdersFault(`${path} has had too many files: remove it, then run agent3 install`);
-      } catch (error) {
-        closeSync(fd);
-        throw error;
-      }
-      return new OrderDirectory(fd, stat.uid);
+      const { uid } = requireAlone(path, fstatSync(fd));
+      if (uid !== stat.uid) throw new OrdersFault(`${path} does not belong to the owner of ${console}`);
+      const names = readNames(fd, MOST_NAMES);
+      if (names === undefined) throw new OrdersFault(`${path} has more than ${MOST_NAMES} files: remove them`);
+      opened = new OrderDirectory(outer, fd, stat.uid, names);
+      return opened;
     } finally {
-      closeSync(outer);
+      if (opened === undefined) for (const one of [fd, outer]) if (one !== undefined) closeSync(one);
     }
-  }
-
-  /** Everything that is there, by its names. */
-  names(): string[] {
-    return readdirSync(`/proc/self/fd/${this.fd}`);
   }
 
   /** The ids of the files that are called as orders are. */
   ids(): string[] {
-    return this.names()
-      .filter(isOrderName)
-      .map((name) => name.slice(0, -'.json'.length));
+    return this.names.map(idOf).filter((id) => id !== undefined);
+  }
+
+  /** What is called as no order is. */
+  strays(): Buffer[] {
+    return this.names.filter((name) => idOf(name) === undefined);
   }
 
   /** The order in a file, or why it is none. */
@@ -94,12 +95,16 @@ export class OrderDirectory implements Disposable {
     }
   }
 
-  /** Removes a file, a link or an empty directory; whether it is gone. */
-  remove(name: string): boolean {
-    const path = this.#pathOf(name);
-    for (const remove of [unlinkSync, rmdirSync]) {
+  /**
+   * Takes away what has a name; whether it is gone. A directory that is not empty is moved into that of the console: root
+   * walks through nothing that its owner may change meanwhile.
+   */
+  remove(name: string | Buffer): boolean {
+    const path = Buffer.concat([Buffer.from(this.#pathOf('')), Buffer.from(name)]);
+    const moveOut = (): void => renameSync(path, `/proc/self/fd/${this.outer}/removed-${randomUUID()}`);
+    for (const remove of [() => unlinkSync(path), () => rmdirSync(path), moveOut]) {
       try {
-        remove(path);
+        remove();
         return true;
       } catch (error) {
         if (errnoOf(error) === 'ENOENT') return true;
@@ -110,6 +115,7 @@ export class OrderDirectory implements Disposable {
 
   [Symbol.dispose](): void {
     closeSync(this.fd);
+    closeSync(this.outer);
   }
 
   #pathOf(name: string): string {

@@ -25,6 +25,7 @@ const SYMBOLS = {
   poll: { args: ['ptr', 'u64', 'int'], returns: 'int' },
   setrlimit: { args: ['int', 'ptr'], returns: 'int' },
   waitid: { args: ['int', 'u32', 'ptr', 'int'], returns: 'int' },
+  syscall: { args: ['i64', 'int', 'ptr', 'u64'], returns: 'i64' },
   clock_gettime: { args: ['int', 'ptr'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 

@@ -7,12 +7,14 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmdirSync,
   rmSync,
   statSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { currentFreeze, readFreezes } from '../../../src/access/freeze.ts';
+import { obeyOrders } from '../../../src/console/obey.ts';
 import { newOrder, type OrderResult } from '../../../src/console/order.ts';
 import { startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
@@ -179,6 +181,48 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     expect(frozen()).toBeUndefined();
     expect(existsSync(victim)).toBe(true);
     expect(existsSync('/etc/passwd')).toBe(true);
+  });
+
+  test('takes away whatever the console lays there, and ends', async () => {
+    mkdirSync(`${rootOrders}/full/deep`, { recursive: true });
+    mkdirSync(`${rootOrders}/${newOrder().id}.json/deep`, { recursive: true });
+    writeFileSync(Buffer.concat([Buffer.from(`${rootOrders}/`), Buffer.from([0xff, 0xfe])]), '');
+    expect((await obey()).code).toBe(0);
+    expect(readdirSync(rootOrders)).toEqual([]);
+  });
+
+  test('stays a while for what it cannot take away, and obeys meanwhile', async () => {
+    mkdirSync(`${rootOrders}/mounted`);
+    command(['mount', '-t', 'tmpfs', 'tmpfs', `${rootOrders}/mounted`]);
+    const told: string[] = [];
+    const frozenBy: string[] = [];
+    const late = setTimeout(() => void files.leave({ kind: 'freeze', reason: 'late' }), 3000);
+    try {
+      const began = performance.now();
+      await obeyOrders({
+        place: { console: files.directory, stranger: undefined },
+        answers: files.answers,
+        passkeysFile: files.passkeysFile,
+        startedAt: undefined,
+        tell: (line) => told.push(line),
+        actions: {
+          freeze: async (_, by) => void frozenBy.push(by),
+          frozen: () => undefined,
+          thaw: () => {},
+          revoke: () => {},
+        },
+        stuckMs: 4000,
+      });
+      expect(performance.now() - began).toBeGreaterThan(4000);
+    } finally {
+      clearTimeout(late);
+      command(['umount', `${rootOrders}/mounted`]);
+      rmdirSync(`${rootOrders}/mounted`);
+    }
+    expect(frozenBy).toEqual(['Anna (console)']);
+    expect(told.filter((line) => line.includes('cannot be removed'))).toEqual([
+      'in root-orders, 1 of what is no order cannot be removed',
+    ]);
   });
 
   test('follows no link that the console has put in place of its directory', async () => {
