@@ -3,7 +3,7 @@ import { currentFreeze, readFreezes } from '../access/freeze.ts';
 import { changeTokens, withoutToken } from '../access/token-file.ts';
 import { obeyOrders, type RootActions } from '../console/obey.ts';
 import { OrdersFault } from '../console/order-files.ts';
-import { freezeServer, thawServer } from '../install/freezing.ts';
+import { describeUnwritten, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { accountOf } from '../process/environment.ts';
@@ -52,7 +52,8 @@ function rootActions(decisions: string | undefined, isNamed: boolean, origin: st
   const place = (by: string) => ({ decisions: requireSet(decisions, DECISIONS), by, origin });
   return {
     freeze: async ({ reason }, by) => {
-      await freezeServer(place(by), reason);
+      const fault = describeUnwritten(await freezeServer(place(by), reason));
+      if (fault !== undefined) throw new Error(fault);
     },
     frozen: () => currentFreeze(readFreezes(requireSet(decisions, DECISIONS))),
     thaw: (signature, by) => {

@@ -1,11 +1,11 @@
 import type { Command } from '@commander-js/extra-typings';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { reasonOf } from '../access/freeze.ts';
-import { type FreezePlace, freezeServer, thawServer } from '../install/freezing.ts';
+import { describeUnwritten, type FreezePlace, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { processEnvironment } from '../settings/config.ts';
-import { EXIT_USAGE, fail } from './exit.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { decisionsHere } from './here.ts';
 import { runInstaller, writeLine } from './install.ts';
 
@@ -17,7 +17,10 @@ export function defineFreeze(command: Command): void {
     .action((words) => {
       const place = freezePlace('freeze');
       return runInstaller(async () => {
-        const { freeze, wasBefore, withoutSystemd } = await freezeServer(place, words.join(' '));
+        const result = await freezeServer(place, words.join(' '));
+        const fault = describeUnwritten(result);
+        if (fault !== undefined) fail(EXIT_FAILURE, fault);
+        const { freeze, wasBefore, withoutSystemd } = result;
         const since = new Date(freeze.since).toISOString();
         writeLine(
           wasBefore

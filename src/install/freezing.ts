@@ -2,8 +2,16 @@ import { askHealth } from '../../ops/watchdog/check.ts';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { unitProperties } from '../../ops/watchdog/service.ts';
 import { distrust } from '../access/approval-request.ts';
-import { currentFreeze, type FreezeEntry, MAX_REASON_CHARS, readFreezes, writeFreezes } from '../access/freeze.ts';
+import {
+  currentFreeze,
+  type FreezeEntry,
+  freezeFile,
+  MAX_REASON_CHARS,
+  readFreezes,
+  writeFreezes,
+} from '../access/freeze.ts';
 import { waitFor } from '../lib/clock.ts';
+import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { hasSystemd } from '../linux/systemd.ts';
 import { COMMANDS, PATHS } from './layout.ts';
@@ -22,7 +30,12 @@ export interface FreezeResult {
   readonly wasBefore: boolean;
   /** Why systemd does not hold the commands, so that the agent stops them by signals; undefined where it does. */
   readonly withoutSystemd?: string;
+  /** Why the file could not be written, so that the agent does not know of it: systemd alone holds the commands. */
+  readonly unwritten?: string;
 }
+
+/** Has systemd stop every command; gives why it did not. */
+type Hold = () => string | undefined;
 
 /** Who decides, and where decisions are left. */
 export interface FreezePlace {
@@ -34,33 +47,55 @@ export interface FreezePlace {
 }
 
 /**
- * Freezes the server: nothing begins from the moment when the file is there, then systemd stops what runs. Run by root.
- * Throws `InstallFault` for a directory that others may write to, and the system's error.
+ * Freezes the server: nothing begins from the moment when the file is there, then systemd stops what runs. It does so also
+ * where a full disk has no room for the file. Run by root. Throws `InstallFault` for a directory that others may write to,
+ * and where neither the file nor systemd holds anything. `hold` is undefined where systemd has no part in it.
  */
-export async function freezeServer(place: FreezePlace, reason: string): Promise<FreezeResult> {
+export async function freezeServer(
+  place: FreezePlace,
+  reason: string,
+  hold: Hold | undefined = holdOf(place),
+): Promise<FreezeResult> {
   const { decisions, by } = place;
   const freezes = requireTrusted(decisions);
   const before = currentFreeze(freezes);
   const text = visibleLine(reason).slice(0, MAX_REASON_CHARS).toWellFormed();
-  const isService = decisions === PATHS.approvals && hasSystemd();
   const begun = before === undefined ? { since: Date.now(), by, reason: text } : { ...before, again: Date.now() };
   const others = before === undefined ? freezes : freezes.slice(0, -1);
-  const write = (freeze: FreezeEntry): FreezeEntry => {
-    writeFreezes(decisions, [...others, freeze]);
-    return freeze;
+  const write = (freeze: FreezeEntry): string | undefined => {
+    try {
+      writeFreezes(decisions, [...others, freeze]);
+      return undefined;
+    } catch (error) {
+      return `${freezeFile(decisions)} cannot be written: ${describeErrno(error)}`;
+    }
   };
-  const bySignals = (withoutSystemd: string): FreezeResult => ({
-    freeze: write({ ...begun, signals: true }),
-    wasBefore: before !== undefined,
-    withoutSystemd,
-  });
-  if (!isService) return bySignals('the agent is no service of systemd here');
-  write(begun);
+  const wasBefore = before !== undefined;
+  const unwritten = hold === undefined ? undefined : write(begun);
   // A start that was under way is over then: in a frozen cgroup it would hold the agent up.
-  await hasSeen(place);
-  const { code, stderr } = runCommand(['systemctl', 'freeze', COMMANDS], SYSTEMD_SECONDS);
-  if (code !== 0) return bySignals(`systemctl freeze failed: ${visibleLine(stderr).slice(0, 300)}`);
-  return { freeze: begun, wasBefore: before !== undefined };
+  if (hold !== undefined && unwritten === undefined) await hasSeen(place);
+  const withoutSystemd = hold === undefined ? 'the agent is no service of systemd here' : hold();
+  if (withoutSystemd === undefined) return { freeze: begun, wasBefore, ...(unwritten !== undefined && { unwritten }) };
+  const freeze: FreezeEntry = { ...begun, signals: true };
+  const fault = write(freeze);
+  if (fault !== undefined)
+    throw new InstallFault(`${fault}; ${withoutSystemd}. The commands are not held: make room first`);
+  return { freeze, wasBefore, withoutSystemd };
+}
+
+function holdOf({ decisions }: FreezePlace): Hold | undefined {
+  if (decisions !== PATHS.approvals || !hasSystemd()) return undefined;
+  return () => {
+    const { code, stderr } = runCommand(['systemctl', 'freeze', COMMANDS], SYSTEMD_SECONDS);
+    return code === 0 ? undefined : `systemctl freeze failed: ${visibleLine(stderr).slice(0, 300)}`;
+  };
+}
+
+/** What to know where the file could not be written; undefined where it was. */
+export function describeUnwritten({ unwritten, wasBefore }: FreezeResult): string | undefined {
+  if (unwritten === undefined) return undefined;
+  if (wasBefore) return `the server is frozen already, but ${unwritten}: a thaw that was signed before counts`;
+  return `systemd holds what runs, but ${unwritten}. So the agent refuses nothing, and may not answer from its next command on, which stands still too. A restart of the machine ends this freeze. Make room, then run: sudo agent3 freeze`;
 }
 
 /** Lets everything go on; `signed` is what proves whose order it was. Run by root. Throws as `freezeServer` does, and where systemd does not thaw; undefined where nothing was frozen. */
