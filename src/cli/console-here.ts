@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs';
 import { consoleSetting } from '../console/config.ts';
 import { PasskeysFault, type PasskeysFile, readPasskeys, writePasskeys } from '../console/passkeys.ts';
 import { installedConsoleSettings } from '../install/installed.ts';
@@ -13,6 +14,8 @@ export interface ConsoleHere {
   readonly passkeysFile: string;
   /** Undefined: the settings name none, or only root may read them. */
   readonly origin: string | undefined;
+  /** The installed one; not that of an agent that was started by hand. */
+  readonly isInstalled: boolean;
 }
 
 export function consoleHere(): ConsoleHere {
@@ -25,6 +28,7 @@ export function consoleHere(): ConsoleHere {
     answers: consoleSetting(settings, 'AGENT3_CONSOLE_ANSWERS') ?? '',
     passkeysFile: consoleSetting(settings, 'AGENT3_PASSKEYS_FILE') ?? '',
     origin: origin && URL.canParse(origin) ? new URL(origin).origin : undefined,
+    isInstalled: !isByHand && existsSync(PATHS.manifest),
   };
 }
 

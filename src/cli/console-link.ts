@@ -1,10 +1,15 @@
 import { renderUnicodeCompact } from 'uqr';
-import { Link, type Linked, LinkOver, withLinked } from '../console/link.ts';
+import { Link, type Linked, LinkOver, SESSION_MS, withLinked } from '../console/link.ts';
+import { consoleTunnel } from '../install/console-settings.ts';
+import { readManifest } from '../install/installed.ts';
+import { hasConsole } from '../install/inventory.ts';
+import { PATHS } from '../install/layout.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { Answers } from './connect-wait.ts';
 import { type ConsoleHere, consoleHere, pinHere, pinnedHere, requireOwner } from './console-here.ts';
+import { formatMinute } from './console-passkeys.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 const LOOK_MS = 200;
@@ -16,6 +21,8 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
   requireOwner('link');
   const here = consoleHere();
   const { origin } = here;
+  if (here.isInstalled && !hasConsole(readManifest(PATHS.manifest) ?? {}))
+    fail(EXIT_FAILURE, 'the installation has no console. To add it: sudo agent3 install --console');
   if (origin === undefined)
     fail(
       EXIT_USAGE,
@@ -38,22 +45,21 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
       stop();
     });
   process.stdout.on('error', stop);
-  process.stdout.write(`${codeOf(link.url)}\n\n${link.url}\n\n`);
-  process.stdout.write(
-    'Open it on the phone or in a browser, within ten minutes, and make a passkey. This waits for it; Ctrl-C ends it.\n',
-  );
+  process.stdout.write(describeLink(here, link.url));
   try {
     const linked = await arrival(link);
     const named = name === undefined ? linked : { ...linked, name };
     if (await isWanted(link, named, typed)) {
       pinHere(here, withLinked(pinnedHere(here), named, origin, Date.now()));
       link.say({ state: 'pinned' });
+      const done = named.kind === 'passkey' ? 'pinned' : 'allowed';
+      const until = named.kind === 'passkey' ? '' : ` until ${formatMinute(Date.now() + SESSION_MS)}`;
       process.stdout.write(
-        `pinned ${visibleLine(named.name)}; to end it: sudo agent3 console remove ${quoted(named.name)}\n`,
+        `${done} ${visibleLine(named.name)}${until}; to end it: sudo agent3 console remove ${quoted(named.name)}\n`,
       );
     } else {
-      link.say({ state: 'refused', why: 'the owner said no at the terminal' });
-      process.stdout.write('not pinned\n');
+      link.say({ state: 'refused', why: 'The owner said no' });
+      process.stdout.write(linked.kind === 'passkey' ? 'not pinned\n' : 'not allowed\n');
       process.exitCode = EXIT_FAILURE;
     }
   } catch (error) {
@@ -63,6 +69,15 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
   }
   link.end();
   process.exit();
+}
+
+/** A phone does not reach what only this machine does: then there is no QR code, but the way there. */
+function describeLink({ isInstalled }: ConsoleHere, url: string): string {
+  const tunnel = consoleTunnel(url);
+  const wait = 'within ten minutes, and make a passkey. This waits for it; Ctrl-C ends it.\n';
+  if (tunnel === undefined) return `${codeOf(url)}\n\n${url}\n\nOpen it on the phone or in a browser, ${wait}`;
+  if (!isInstalled) return `${url}\n\nOpen it in a browser on this machine, ${wait}`;
+  return `First, on your computer: ${tunnel}\n\n${url}\n\nThen open it there in a browser, ${wait}`;
 }
 
 /** The QR code of a link, light on dark whatever colours the terminal has: cameras read it so. */

@@ -15,8 +15,9 @@ export function listPasskeys({ json }: { readonly json?: true | undefined }): vo
   }
   if (file === undefined || file.passkeys.length + sessions.length === 0)
     process.stderr.write('no passkeys yet: sudo agent3 console link\n');
-  for (const { name, fingerprint, made_at } of file?.passkeys ?? []) row(name, fingerprint, `since ${day(made_at)}`);
-  for (const { name, until } of sessions) row(name, 'no passkey', `until ${day(until)}`);
+  for (const { name, fingerprint, made_at } of file?.passkeys ?? [])
+    row(name, fingerprint, `since ${formatMinute(made_at)}`);
+  for (const { name, until } of sessions) row(name, 'no passkey', `until ${formatMinute(until)}`);
   if (file !== undefined && here.origin !== undefined && file.origin !== here.origin)
     process.stderr.write(`they belong to ${file.origin}, and the console is at ${here.origin}: they count no more\n`);
 }
@@ -25,7 +26,8 @@ function row(name: string, fingerprint: string, when: string): void {
   process.stdout.write(`${visibleLine(name).padEnd(24)}  ${fingerprint.padEnd(19)}  ${when}\n`);
 }
 
-function day(time: number): string {
+/** A time to the minute. */
+export function formatMinute(time: number): string {
   return `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
@@ -52,7 +54,11 @@ export function removePasskey(which: string): void {
     passkeys: file.passkeys.filter((one) => !passkeys.includes(one)),
     sessions: file.sessions.filter((one) => !sessions.includes(one)),
   });
-  process.stdout.write(`removed ${visibleLine(which)}; who is signed in with it is signed out\n`);
+  for (const { name, fingerprint } of passkeys)
+    process.stdout.write(`removed ${visibleLine(name)}, the passkey ${fingerprint}\n`);
+  for (const { name, until } of sessions)
+    process.stdout.write(`removed ${visibleLine(name)}, without a passkey, until ${formatMinute(until)}\n`);
+  process.stdout.write('Whoever was signed in with it is signed out.\n');
   if (file.passkeys.length === passkeys.length && passkeys.length > 0)
     process.stdout.write('It was the last passkey. For another one: sudo agent3 console link\n');
 }

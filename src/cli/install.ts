@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
+import { consoleTunnel } from '../install/console-settings.ts';
 import { type Installed, install } from '../install/install.ts';
 import { PACKAGED_BINARY, PATHS } from '../install/layout.ts';
 import { ceilingsFor, InstallFault, memoryWords, readText } from '../install/machine.ts';
@@ -172,7 +173,7 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
       : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
   );
   if (kind === 'installed') lines.push(`  Commands  ${limitWords()}`);
-  if (manifest.console) lines.push(`  Console   ${manifest.console} (your passkey for it: agent3 console link)`);
+  if (manifest.console) lines.push(...consoleLines(manifest.console));
   lines.push(
     '',
     url.startsWith('https://')
@@ -182,6 +183,12 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
   if (kind === 'staged') lines.push('', ...STAGED);
   if (kind === 'installed') lines.push('', ...tryIt(url), '', HINTS);
   return lines.join('\n');
+}
+
+function consoleLines(url: string): string[] {
+  const line = `  Console   ${url} (your passkey for it: agent3 console link)`;
+  const tunnel = consoleTunnel(url);
+  return tunnel === undefined ? [line] : [line, `            (first, on your computer: ${tunnel})`];
 }
 
 /** What commands may use, where the kernel holds them to it. */

@@ -128,7 +128,12 @@ export class View {
       frozen:
         current === undefined
           ? null
-          : { since: current.since, by: current.by, reason: reasonOf(current), by_signals: current.signals === true },
+          : {
+              since: current.since,
+              by: current.by,
+              reason: current.reason === '' ? 'No reason was given.' : reasonOf(current),
+              by_signals: current.signals === true,
+            },
       waiting: this.#waiting(),
       running: this.#running(),
       ended: this.#lastEnded(),

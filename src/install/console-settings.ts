@@ -1,6 +1,7 @@
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { PasskeysFault, readPasskeys } from '../console/passkeys.ts';
 import { changeSettings } from './installed.ts';
+import { PATHS } from './layout.ts';
 
 /** What the owner asked of the console. Undefined: as it is, or the default. */
 export interface ConsoleOptions {
@@ -14,6 +15,13 @@ export interface ConsoleOptions {
 export const CONSOLE_PORT = 8443;
 /** Without Caddy: through `ssh -L`, for which browsers allow passkeys as well. */
 const LOCAL_URL = `http://localhost:${CONSOLE_PORT}`;
+
+/** How the owner's computer reaches an installed console that only this machine does; undefined: it is public. */
+export function consoleTunnel(url: string): string | undefined {
+  const { hostname, port } = new URL(url);
+  if (!/(?:^|\.)localhost$|^127\.|^\[::1\]$/.test(hostname)) return undefined;
+  return `ssh -L ${port || 80}:${PATHS.consoleSocket} root@SERVER`;
+}
 
 /** The URL of the console by what its owner asked for; null: it is left out. */
 export function consoleUrl(

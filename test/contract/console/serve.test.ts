@@ -195,6 +195,7 @@ describe.skipIf(!canTry)('the console', () => {
     const { code, terminal } = await link(server.phone, { name: 'Tablet', bearer_sha256 });
     expect(code).toBe(0);
     expect(terminal.shown).toContain('The device "Tablet" asks for a session without a passkey');
+    expect(terminal.shown).toMatch(/allowed Tablet until 20\d\d-\S+ \d\d:\d\d UTC/);
     expect((await server.call('me', {}, { bearer: token })).body).toMatchObject({ name: 'Tablet', passkey: false });
     const session = await ask();
     const digest = await read(session);
@@ -263,7 +264,7 @@ describe.skipIf(!canTry)('the console', () => {
   test('links nobody whom root says no to, nor without the secret of the link', async () => {
     const thief = new Authenticator(server.origin);
     const { code, state } = await link(thief, { name: 'Thief' }, 'n\n');
-    expect([code, state]).toEqual([1, { state: 'refused', why: 'the owner said no at the terminal' }]);
+    expect([code, state]).toEqual([1, { state: 'refused', why: 'The owner said no' }]);
     const terminal = new LinkTerminal(server.settings);
     const url = await terminal.url();
     for (let wrong = 0; wrong < 5; wrong++) {
