@@ -19,6 +19,9 @@ export interface RunningCommand {
   readonly cmd: string;
   readonly started_at: number;
   readonly terminal: boolean;
+  /** Of its terminal; null without one, or when that is closed. */
+  readonly rows: number | null;
+  readonly cols: number | null;
   readonly background: boolean;
   readonly cpu_ms: number | null;
   readonly memory_bytes: number | null;

@@ -6,6 +6,7 @@ import { type Freeze, reasonOf } from '../access/freeze.ts';
 import type { Commands } from '../commands/commands.ts';
 import { type Clock, SignalOnce } from '../lib/clock.ts';
 import type { CommandCgroups } from '../process/cgroup.ts';
+import { Terminal, type TerminalSize } from '../process/terminal.ts';
 import { type Use, useOfProcesses } from '../process/use.ts';
 import { keptText, type SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
@@ -167,7 +168,9 @@ export class View {
     const sessions = commands.running().slice(-MOST_RUNNING);
     return sessions.flatMap(([id]) => {
       const session = store.find(id);
-      return session === undefined ? [] : [runningOf(session, this.#use.get(id))];
+      if (session === undefined) return [];
+      const input = commands.inputOf(session);
+      return [runningOf(session, this.#use.get(id), input instanceof Terminal ? input.size : undefined)];
     });
   }
 
@@ -187,7 +190,7 @@ export function nameOf(principal: string): string {
   return principal.replace(/#.*$/, '');
 }
 
-function runningOf(session: Session, use: Use | undefined): RunningCommand {
+function runningOf(session: Session, use: Use | undefined, size: TerminalSize | undefined): RunningCommand {
   const { principal, cmd, started_at, input, status } = session.record;
   return {
     session: session.id,
@@ -195,6 +198,8 @@ function runningOf(session: Session, use: Use | undefined): RunningCommand {
     cmd: keptText(cmd, SHOWN_CHARS),
     started_at,
     terminal: input === 'terminal',
+    rows: size?.rows ?? null,
+    cols: size?.cols ?? null,
     // Its shell has ended; what it started has not.
     background: status !== 'running',
     cpu_ms: use?.cpu_ms ?? null,

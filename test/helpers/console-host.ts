@@ -91,11 +91,11 @@ export class ConsoleHost implements AsyncDisposable {
   }
 
   /** Runs a command on a terminal, with a token that nobody is asked about. */
-  async onTerminal(cmd: string): Promise<void> {
+  async onTerminal(cmd: string, size = {}): Promise<void> {
     const token = await this.newToken('free', 'full');
     await eventually(
       'it runs',
-      async () => (await this.shellWith(token, { cmd, pty: true, background: true })) === 200,
+      async () => (await this.shellWith(token, { cmd, pty: true, background: true, ...size })) === 200,
     );
   }
 

@@ -78,7 +78,12 @@ function RunningCard({ one }: { one: RunningCommand }) {
         {one.terminal && <span class="tag">{views.terminal}</span>}
         {one.background && <span class="tag">{views.background}</span>}
       </p>
-      {isShown && (one.terminal ? <Terminal session={one.session} /> : <Output session={one.session} name={command} />)}
+      {isShown &&
+        (one.terminal ? (
+          <Terminal session={one.session} rows={one.rows} cols={one.cols} />
+        ) : (
+          <Output session={one.session} name={command} />
+        ))}
       <Fault text={fault} />
       <div class="actions">
         <button type="button" aria-expanded={isShown} onClick={() => setShown(!isShown)}>

@@ -3,6 +3,7 @@ import { visibleText } from '../../lib/visible.ts';
 import type { Stream } from '../shown.ts';
 import { describeBytes } from './format.ts';
 import { useDesk } from './parts.tsx';
+import type { ShownSize } from './terminal.ts';
 import { words } from './words.ts';
 
 /** So much of a live output stays on the page. */
@@ -90,8 +91,10 @@ export function Output({ session, name }: { session: string; name: string }) {
 }
 
 /** The screen of a session that has a terminal. Nothing can be typed into it. */
-export function Terminal({ session }: { session: string }) {
+export function Terminal({ session, rows, cols }: { session: string } & ShownSize) {
   const desk = useDesk();
+  // Of its beginning: when the terminal is closed, the agent does not know its size any more.
+  const [size] = useState({ rows, cols });
   const box = useRef<HTMLDivElement>(null);
   const [isLoading, setLoading] = useState(true);
   useEffect(() => {
@@ -100,7 +103,7 @@ export function Terminal({ session }: { session: string }) {
     void import('./terminal.ts').then(({ openTerminal }) => {
       if (isOver || box.current === null) return;
       setLoading(false);
-      const terminal = openTerminal(box.current);
+      const terminal = openTerminal(box.current, size);
       const end = desk.follow(session, { write: (_, bytes) => terminal.write(bytes) });
       cleanups.push(end, terminal.close);
     });
@@ -108,7 +111,7 @@ export function Terminal({ session }: { session: string }) {
       isOver = true;
       for (const cleanup of cleanups) cleanup();
     };
-  }, [desk, session]);
+  }, [desk, session, size]);
   return (
     <>
       {isLoading && <p class="muted">{words.loading}</p>}

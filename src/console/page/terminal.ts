@@ -6,16 +6,22 @@ interface OpenTerminal {
   readonly close: () => void;
 }
 
+/** The size of a session's terminal; null where the agent does not know it. */
+export interface ShownSize {
+  readonly rows: number | null;
+  readonly cols: number | null;
+}
+
 /** What a session with a terminal has, unless its call says otherwise. */
 const [ROWS, COLUMNS] = [24, 120] as const;
 const LINES_KEPT = 1000;
 
 /** Draws a terminal that only shows: no key and no answer of it reaches the session. */
-export function openTerminal(box: HTMLElement): OpenTerminal {
+export function openTerminal(box: HTMLElement, size: ShownSize): OpenTerminal {
   obeyPolicy();
   const terminal = new Terminal({
-    rows: ROWS,
-    cols: COLUMNS,
+    rows: size.rows ?? ROWS,
+    cols: size.cols ?? COLUMNS,
     scrollback: LINES_KEPT,
     disableStdin: true,
     screenReaderMode: true,

@@ -125,13 +125,17 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
   });
 
   test('draws a terminal, without a breach of the policy of the page', async () => {
-    await host.onTerminal("printf '\\033[38;2;255;120;20mbright\\033[0m \\033[1mbold\\033[0m\\n'; sleep 1000; true");
+    await host.onTerminal("printf '\\033[38;2;255;120;20mbright\\033[0m \\033[1mbold\\033[0m\\n'; sleep 1000; true", {
+      rows: 10,
+      cols: 40,
+    });
     await phone.press('Output');
     await phone.page.waitForFunction("document.querySelector('.xterm-rows')?.textContent.includes('bright')");
     const color = await phone.page.evaluate(
       "[...document.querySelectorAll('.xterm-rows span')].find((one) => one.textContent === 'bright').style.color",
     );
     expect(color).toBe('rgb(255, 120, 20)');
+    expect(await phone.page.evaluate("document.querySelector('.xterm-rows').childElementCount")).toBe(10);
     await phone.shot('terminal');
     await phone.tap('article .danger');
     await phone.shows('Nothing runs');

@@ -43,6 +43,21 @@ describe('what the agent shows to the console', () => {
     String((await agent.shell({ cmd, background: true, ...more })).session);
   const stop = async (session: string) => agent.call('close_session', { session });
 
+  test('knows the size of a terminal', async () => {
+    const plain = await start('sleep 60');
+    const small = await start('sleep 60', { pty: true, rows: 10, cols: 40 });
+    const usual = await start('sleep 60', { pty: true });
+    const { running } = await state();
+    const sizeOf = (session: string) => {
+      const { terminal, rows, cols } = running.find((one) => one.session === session) ?? {};
+      return { terminal, rows, cols };
+    };
+    expect(sizeOf(plain)).toEqual({ terminal: false, rows: null, cols: null });
+    expect(sizeOf(small)).toEqual({ terminal: true, rows: 10, cols: 40 });
+    expect(sizeOf(usual)).toEqual({ terminal: true, rows: 24, cols: 120 });
+    for (const session of [plain, small, usual]) await stop(session);
+  });
+
   test('names what runs, with what it uses, and what has ended', async () => {
     const session = await start('head -c 100 /dev/zero; while :; do :; done');
     const long = await start(`echo ${'x'.repeat(2000)}; sleep 60`);
