@@ -75,10 +75,28 @@ describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => 
 
   test.each([
     ['written to', (path: string) => appendFileSync(path, ' more')],
-    ['replaced', (path: string) => (writeFileSync(`${path}.new`, 'older'), renameSync(`${path}.new`, path))],
+    [
+      'replaced',
+      (path: string) => {
+        writeFileSync(`${path}.new`, 'older');
+        renameSync(`${path}.new`, path);
+      },
+    ],
     ['given another mode', (path: string) => chmodSync(path, 0o600)],
-    ['put back in time', (path: string) => (writeFileSync(path, 'olD'), utimesSync(path, 1, 1))],
-    ['replaced with a link', (path: string) => (rmSync(path), symlinkSync('/etc/hostname', path))],
+    [
+      'put back in time',
+      (path: string) => {
+        writeFileSync(path, 'olD');
+        utimesSync(path, 1, 1);
+      },
+    ],
+    [
+      'replaced with a link',
+      (path: string) => {
+        rmSync(path);
+        symlinkSync('/etc/hostname', path);
+      },
+    ],
     ['removed', (path: string) => rmSync(path)],
   ])('keeps a file that was %s meanwhile', async (_what, change) => {
     const path = at('file');

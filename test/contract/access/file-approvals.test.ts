@@ -266,8 +266,20 @@ describe.skipIf(!isRoot || missing.length > 0)('a file that a person has to appr
     test.each([
       ['rewritten', (waiting: string) => writeFileSync(waiting, 'EVIL!')],
       ['made longer', (waiting: string) => appendFileSync(waiting, 'EVIL')],
-      ['replaced', (waiting: string) => (rmSync(waiting), writeFileSync(waiting, 'after'))],
-      ['replaced with a link', (waiting: string) => (renameSync(waiting, at('kept')), symlinkSync('kept', waiting))],
+      [
+        'replaced',
+        (waiting: string) => {
+          rmSync(waiting);
+          writeFileSync(waiting, 'after');
+        },
+      ],
+      [
+        'replaced with a link',
+        (waiting: string) => {
+          renameSync(waiting, at('kept'));
+          symlinkSync('kept', waiting);
+        },
+      ],
     ])('is not put in its place when what was uploaded was %s while it waited', async (what, change) => {
       const path = desk.put(`${token}-${what.replaceAll(' ', '-')}`, 'before');
       const before = readdirSync(dirname(path));

@@ -231,7 +231,7 @@ describe('contexts outlive the agent', () => {
     const flood =
       'for f in /proc/$$/fd/*; do case $(readlink "$f") in */context) while printf %0100000d 0; do :; done >> "$f";; esac; done';
     expect(await own.shell({ cmd: flood, context: 'flood' })).toMatchObject({ status: 'output_limit', stdout: '' });
-    expect(readdirSync(own.sessionsDir + '/' + own.sessionsOnDisk()[0])).not.toContain('context');
+    expect(readdirSync(`${own.sessionsDir}/${own.sessionsOnDisk()[0]}`)).not.toContain('context');
   });
 
   test('but not the shell that they were made with, nor one that knows no contexts', async () => {

@@ -134,7 +134,7 @@ describe('a dialog', () => {
 
   test('types into a terminal once it is read, however late its program hides what is typed', async () => {
     const secret = `late-${crypto.randomUUID()}`;
-    const cmd = 'printf "pw: "; sleep 3; stty -echo; read -r x; echo; echo "${#x}"';
+    const cmd = 'printf "pw: "; sleep 3; stty -echo; read -r x; echo; printf %s "$x" | wc -c';
     const answer = await shell({ cmd, pty: true, dialog: [{ expect: 'pw: $', send: `${secret}\n` }] });
     expect(answer).toMatchObject({ exit_code: 0, stdout: `pw: \n${secret.length}\n` });
   });
@@ -176,7 +176,7 @@ describe('a dialog', () => {
       headers: { authorization: `Bearer ${agent.token}` },
       // A number that is to be typed.
       body: JSON.stringify({
-        cmd: 'read -rsp "PIN: " pin; echo "${#pin}"',
+        cmd: 'read -rsp "PIN: " pin; printf %s "$pin" | wc -c',
         pty: true,
         dialog: [{ expect: 'PIN', send: 1234 }],
       }),
