@@ -7,7 +7,8 @@ import { PATHS } from './layout.ts';
 import { InstallFault, readText, unitIs } from './machine.ts';
 import { fill } from './plan.ts';
 
-type SitePath = typeof PATHS.caddySite | typeof PATHS.consoleSite;
+/** A site of the installer's. */
+export type SitePath = typeof PATHS.caddySite | typeof PATHS.consoleSite;
 
 /** Proxies that are believed once Caddy stands in front. */
 export const LOOPBACK_PROXIES = '127.0.0.1,::1';
@@ -30,18 +31,18 @@ export function requireCaddy(domain: string, option: '--domain' | '--console-dom
   );
 }
 
-/** Puts the site of the agent into Caddy's configuration. */
-export function addSite(changes: Changes, domain: string, upstream: string): void {
-  const before = changes.count;
+/** Writes the site of the agent. */
+export function putSite(changes: Changes, domain: string, upstream: string): void {
   changes.file(PATHS.caddySite, fill(caddySite, { DOMAIN: domain, UPSTREAM: upstream }), ACCESS);
-  importSite(changes, PATHS.caddySite, before);
 }
 
-/** Has Caddy take a site that is there, checked by Caddy itself, where something has changed since `before`. */
-export function importSite(changes: Changes, site: SitePath, before = changes.count): void {
-  if (!isImported(changes, site)) {
+/** Has Caddy take sites that are there, checked by Caddy itself, once for all, where something has changed since `before`. */
+export function importSites(changes: Changes, sites: readonly SitePath[], before: number): void {
+  const missing = sites.filter((site) => !isImported(changes, site));
+  if (missing.length > 0) {
     const caddyfile = readText(changes.at(PATHS.caddyfile)) ?? '';
-    changes.file(PATHS.caddyfile, `${caddyfile.trimEnd()}\n\n${importLine(site)}\n`, ACCESS);
+    const imports = missing.map((site) => `\n\n${importLine(site)}`).join('');
+    changes.file(PATHS.caddyfile, `${caddyfile.trimEnd()}${imports}\n`, ACCESS);
   }
   if (changes.count === before) return;
   changes.command(['caddy', 'validate', '--adapter', 'caddyfile', '--config', PATHS.caddyfile]);

@@ -2,6 +2,7 @@ import { parseEnvFile } from '../../ops/env-file.ts';
 import { PasskeysFault, readPasskeys } from '../console/passkeys.ts';
 import { changeSettings } from './installed.ts';
 import { PATHS } from './layout.ts';
+import { InstallFault } from './machine.ts';
 
 /** What the owner asked of the console. Undefined: as it is, or the default. */
 export interface ConsoleOptions {
@@ -23,8 +24,18 @@ export function consoleTunnel(url: string): string | undefined {
   return `ssh -L ${port || 80}:${PATHS.consoleSocket} root@SERVER`;
 }
 
-/** The URL of the console by what its owner asked for; null: it is left out. */
-export function consoleUrl(
+/** The URL of the console by what its owner asked for; null: it is left out. Throws `InstallFault` for that of the agent. */
+export function consoleUrl(...asked: Parameters<typeof urlAsked>): string | null {
+  const url = urlAsked(...asked);
+  const [, , domain] = asked;
+  if (domain !== null && url === `https://${domain.toLowerCase()}`)
+    throw new InstallFault(
+      `--console-domain must be another name than --domain (${domain}). Without a name of its own, the console is at port ${CONSOLE_PORT}: --no-console-domain`,
+    );
+  return url;
+}
+
+function urlAsked(
   { console, consoleDomain }: ConsoleOptions,
   before: string | null | undefined,
   domain: string | null,

@@ -2,13 +2,12 @@ import { parseEnvFile } from '../../ops/env-file.ts';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { pageFiles } from '../console/page-files.ts';
 import { newToken } from '../lib/token.ts';
-import { importSite, isImported, reloadCaddy } from './caddy.ts';
 import type { Changes } from './changes.ts';
-import { CONSOLE_PORT, consoleSettings, pinnedPasskeys } from './console-settings.ts';
+import { consoleSettings, pinnedPasskeys } from './console-settings.ts';
 import { sha256 } from './installed.ts';
-import { hasConsole, hasConsoleSite } from './inventory.ts';
+import { hasConsole } from './inventory.ts';
 import { CONSOLE_SERVICES, CONSOLE_UNITS, PATHS } from './layout.ts';
-import { portFault, readText, unitIs } from './machine.ts';
+import { readText, unitIs } from './machine.ts';
 import { isStaged, type Situation } from './survey.ts';
 
 /** Writes its settings; passkeys that belong to another URL are told of before that changes. */
@@ -65,22 +64,6 @@ export function startConsole({ options, changes, input }: Situation, changed: bo
   // A socket cannot be restarted while its service has it.
   changes.command(['systemctl', 'stop', ...CONSOLE_SERVICES]);
   changes.command(['systemctl', 'restart', ...CONSOLE_UNITS], () => void stopConsole());
-}
-
-/** Has Caddy serve the console. Where another program has the port, a note says so, and the rest is installed. */
-export async function publishConsole({ changes, input, notes }: Situation): Promise<void> {
-  if (!hasConsoleSite(input)) return;
-  if (isImported(changes, PATHS.consoleSite)) {
-    if (changes.count > 0 && !changes.dryRun) reloadCaddy();
-    return;
-  }
-  if (input.console?.endsWith(`:${CONSOLE_PORT}`) && (await portFault('0.0.0.0', CONSOLE_PORT)) !== undefined) {
-    notes.push(
-      `port ${CONSOLE_PORT} is taken by another program, so nobody serves the console. Free it, then: agent3 install. Or: agent3 install --console-domain NAME`,
-    );
-    return;
-  }
-  importSite(changes, PATHS.consoleSite);
 }
 
 /** Takes the units out of systemd, as long as their files are there. */

@@ -7,9 +7,9 @@ import { waitFor } from '../lib/clock.ts';
 import { hasSystemd } from '../linux/systemd.ts';
 import { hideSecretSettings } from '../settings/config.ts';
 import { version } from '../version.ts';
-import { addSite, removeSite, siteAnswers, siteLeadsTo } from './caddy.ts';
+import { removeSite } from './caddy.ts';
 import type { Changes } from './changes.ts';
-import { leaveConsole, publishConsole, putConsoleSettings, putPage, startConsole } from './console.ts';
+import { leaveConsole, putConsoleSettings, putPage, startConsole } from './console.ts';
 import type { Manifest } from './installed.ts';
 import { additions, hasConsole, hasConsoleSite } from './inventory.ts';
 import {
@@ -26,6 +26,7 @@ import {
 } from './layout.ts';
 import { InstallFault, takeLock, unitIs } from './machine.ts';
 import { type PlanInput, plannedDirectories, plannedFiles, refuseForeign, writeFiles } from './plan.ts';
+import { publish } from './publish.ts';
 import { runsOldExecutable, type Service, serviceState, versionOn, whyNot } from './service.ts';
 import { type InstallOptions, isStaged, requireMachine, requireRoom, type Situation, survey } from './survey.ts';
 import { originalFiles, renewRestore, saveOriginal } from './takeover.ts';
@@ -186,8 +187,7 @@ async function run(situation: Situation, before: Service): Promise<boolean> {
   if (!wasActive && input.watchdog === 'timer') {
     changes.command(['systemctl', 'start', '--no-block', WATCHDOG_SERVICE]);
   }
-  if (input.domain !== null) await publish(situation, input.domain, origin);
-  await publishConsole(situation);
+  await publish(situation, origin);
   return true;
 }
 
@@ -278,22 +278,5 @@ function keepRecordOfLostKey({ options, changes, isNewKey, notes }: Situation, n
   });
   notes.push(
     `AGENT3_AUDIT_KEY was missing in ${PATHS.settings}, so a new one was made. The record so far was sealed with the one that is gone; it is kept in ${place}, and a new record begins. With the old key it can still be checked: AGENT3_AUDIT_KEY=… agent3 audit verify --file ${place}/audit.jsonl`,
-  );
-}
-
-const SITE_SECONDS = 15;
-
-/** Has Caddy serve the domain, and looks whether it does. A site that leads to the agent stays as its owner has it. */
-async function publish({ options, changes, notes }: Situation, domain: string, origin: string): Promise<void> {
-  if (options.domain === undefined && siteLeadsTo(changes, origin.replace(/^https?:\/\//, ''))) return;
-  // Caddy takes an upstream without a scheme for one of plain HTTP.
-  addSite(changes, domain, origin.replace('http://', ''));
-  if (!unitIs('enabled', 'caddy.service')) {
-    notes.push('Caddy does not start at boot: systemctl enable caddy');
-  }
-  if (changes.dryRun || (await waitFor(async () => (await siteAnswers(domain)) || undefined, SITE_SECONDS, LOOK_MS)))
-    return;
-  notes.push(
-    `nobody answers on https://${domain}/ yet: the name has to point to this machine, and ports 80 and 443 have to be open. Then look with: agent3 doctor`,
   );
 }

@@ -24,6 +24,15 @@ describe('the URL of the console', () => {
   test.each(urls)('by %j, after %j, with the domain %j, is %j', (options, before, domain, url) => {
     expect(consoleUrl(options, before, domain)).toBe(url);
   });
+
+  const clashes: readonly (readonly [options: ConsoleOptions, before: string | undefined, domain: string])[] = [
+    [{ consoleDomain: 'Agent.example.org' }, undefined, 'agent.example.org'],
+    [{ consoleDomain: 'agent.example.org' }, undefined, 'Agent.Example.org'],
+    [{}, 'https://agent.example.org', 'agent.example.org'],
+  ];
+  test.each(clashes)('by %j, after %j, is not that of the agent at %j', (options, before, domain) => {
+    expect(() => consoleUrl(options, before, domain)).toThrow(/must be another name than --domain/);
+  });
 });
 
 describe('the settings of the console', () => {
