@@ -58,7 +58,7 @@ export const AHEAD_MS = 30_000;
 export const MAX_ORDER_BYTES = 65_536;
 export const MAX_WHY_CHARS = 500;
 
-export function isSigned(order: Order): order is SignedOrder {
+export function isSigned(order: Pick<Order, 'kind'>): order is SignedOrder {
   return order.kind === 'approve' || order.kind === 'thaw';
 }
 

@@ -59,15 +59,20 @@ export async function signIn(): Promise<void> {
   keepBearer(bearer);
 }
 
+function isApart(now: number): boolean {
+  return Math.abs(now - Date.now()) > MOST_APART_MS;
+}
+
 /**
  * Sends an order, signed by a passkey where it widens what may happen. Undefined when it was done, otherwise why not, for a
- * person. `now` is the time of the server, as the console says: where that is far from the clock of this device, nothing is
- * signed.
+ * person. `known` is the time of the server, as the console said when the page asked last: it is asked again where that is
+ * far from the clock of this device, as after a sleep. Where it stays far, nothing is signed.
  */
-export async function order(wish: Wish, now: number): Promise<string | undefined> {
-  const whole = { ...newOrder(now), ...wish } as Order;
-  if (isSigned(whole) && Math.abs(now - Date.now()) > MOST_APART_MS) return words.result.clocks(now);
+export async function order(wish: Wish, known: number): Promise<string | undefined> {
   try {
+    const now = isSigned(wish) && isApart(known) ? (await hello()).now : known;
+    const whole = { ...newOrder(now), ...wish } as Order;
+    if (isSigned(whole) && isApart(now)) return words.result.clocks(now);
     const signature = isSigned(whole) ? { assertion: await assertion(await challengeOf(whole)) } : {};
     const { state, why = '' } = await post<OrderResult>('order', { order: whole, ...signature });
     if (state === 'done') return undefined;
