@@ -47,6 +47,7 @@ export async function sliceAnswer(
       durationMs: now.fields.duration_ms,
       next: 'next_offset',
       hidesStderr: isAlone && name === 'stdout',
+      isFrozen: parts.freeze.isFrozen,
     }),
     ...notes.more,
     beyondHint(given, now),
