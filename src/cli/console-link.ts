@@ -33,7 +33,7 @@ export async function linkConsole({ name }: { readonly name?: string | undefined
   // Read from now on: a line that waits until the question is there would answer it.
   const typed = new Answers();
   await confirmMove(here, origin, typed);
-  const link = openLink(here, origin);
+  const link = openLink(here, origin, name);
   const stop = (): never => {
     link.end();
     process.exit(EXIT_FAILURE);
@@ -87,11 +87,11 @@ function codeOf(url: string): string {
   return code.replace(/^.*$/gm, '\x1b[97;40m$&\x1b[0m');
 }
 
-function openLink(here: ConsoleHere, origin: string): Link {
+function openLink(here: ConsoleHere, origin: string, name: string | undefined): Link {
   try {
-    return new Link(here, origin, (wrong, most) =>
-      process.stdout.write(`an answer does not fit this link: ${wrong} of ${most}\n`),
-    );
+    const tell = (wrong: number, most: number): boolean =>
+      process.stdout.write(`an answer does not fit this link: ${wrong} of ${most}\n`);
+    return new Link(here, origin, tell, name);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     fail(EXIT_FAILURE, `${here.answers} cannot be written: ${describeErrno(error)}`);

@@ -55,10 +55,10 @@ const MAC = Type.String({ pattern: '^[\\w-]{43}$' });
 const linkSchema = Type.Object(
   {
     link: LINK_ID,
-    name: NAME,
+    name: Type.Optional(NAME),
     registration: Type.Optional(Type.Object({})),
     bearer_sha256: Type.Optional(Type.String({ pattern: '^[0-9a-f]{64}$' })),
-    mac: MAC,
+    mac: Type.Optional(MAC),
   },
   { additionalProperties: false },
 );
@@ -161,12 +161,19 @@ export class Api {
 
   #link(answer: Static<typeof linkSchema>, address: string) {
     const { postBox } = this.deps;
-    if ((answer.registration === undefined) === (answer.bearer_sha256 === undefined))
-      throw badRequest('A link is answered with a registration or with bearer_sha256.');
+    const { link, name, mac, registration, bearer_sha256 } = answer;
+    const isLook = [name, mac, registration, bearer_sha256].every((one) => one === undefined);
+    const isWhole = name !== undefined && mac !== undefined;
+    if (!isLook && (!isWhole || (registration === undefined) === (bearer_sha256 === undefined)))
+      throw badRequest('A link is answered with name, mac, and a registration or bearer_sha256.');
     const over = badRequest('over');
     try {
-      const { state, why } = this.#guess(address, () => postBox.linkAnswer(answer.link), over);
-      if (state === 'open') postBox.leaveLink(answer.link, answer);
+      const found = this.#guess(address, () => postBox.linkAnswer(link), over);
+      const { state, why } = found;
+      if (state === 'open' && !isLook) postBox.leaveLink(link, answer);
+      if (state === 'open' && isLook) return { state, ...(found.name !== undefined && { name: found.name }) };
+      // Somebody else has used it.
+      if (state !== 'open' && mac !== found.mac) return { state: 'over' };
       return { state, ...(why !== undefined && { why }) };
     } catch (error) {
       if (error === over) return { state: 'over' };
@@ -175,7 +182,11 @@ export class Api {
   }
 
   async #signIn(sent: Static<typeof signInSchema>, address: string) {
-    const refusal = new ApiRefusal(401, 'SignInNeeded', 'This passkey is not linked to this server, or was too slow.');
+    const refusal = new ApiRefusal(
+      401,
+      'SignInNeeded',
+      'This passkey is not linked to this server, or was too slow. sudo agent3 console link on the server links it again.',
+    );
     const passkey = await this.#proved(sent);
     const found = this.#guess(address, () => passkey, refusal);
     return this.deps.people.signIn(found);

@@ -63,12 +63,18 @@ export class Link {
   #seen = '';
   #wrong = 0;
   #state: LinkAnswer['state'] = 'open';
+  /** Of the answer that counts. */
+  #mac: string | undefined;
 
-  /** `tell` hears of answers that do not count: how many so far, and how many end the link. */
+  /**
+   * `tell` hears of answers that do not count: how many so far, and how many end the link. `name` is what the owner has
+   * named the device already.
+   */
   constructor(
     private readonly places: LinkPlaces,
     private readonly origin: string,
     private readonly tell: (wrong: number, most: number) => void,
+    private readonly name?: string,
   ) {
     // The console reads in it, whatever the umask of root is.
     if (mkdirSync(places.answers, { recursive: true }) !== undefined) chmodSync(places.answers, 0o755);
@@ -87,7 +93,7 @@ export class Link {
     const fd = openSync(`${path}.new`, 'w', 0o600);
     try {
       fchmodSync(fd, 0o644);
-      writeFileSync(fd, JSON.stringify({ until: this.until, ...answer }));
+      writeFileSync(fd, JSON.stringify({ until: this.until, ...answer, name: this.name, mac: this.#mac }));
     } finally {
       closeSync(fd);
     }
@@ -131,6 +137,7 @@ export class Link {
     const given = Buffer.from(mac, 'base64url');
     if (given.length !== expected.length || !timingSafeEqual(given, expected)) return undefined;
     const { name, registration, bearer_sha256 } = rest;
+    this.#mac = mac;
     if (registration === undefined)
       return bearer_sha256 === undefined ? undefined : { kind: 'session', name, bearer_sha256 };
     const expectation = {

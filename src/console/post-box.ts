@@ -20,6 +20,10 @@ import { isForRoot, ORDER_MS, type Order, type OrderFile, type OrderResult } fro
 export interface LinkAnswer {
   readonly state: 'open' | 'pinned' | 'refused' | 'over';
   readonly why?: string;
+  /** What the owner has named the device at the terminal. */
+  readonly name?: string;
+  /** Of the answer that counted. */
+  readonly mac?: string;
 }
 
 /** Files that are older are of no use to anybody. */

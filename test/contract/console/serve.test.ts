@@ -98,6 +98,10 @@ describe.skipIf(!canTry)('the console', () => {
   test('lets a phone be linked at the terminal of root, and sign in', async () => {
     const { terminal, code, state } = await link(server.phone);
     expect([code, state]).toEqual([0, { state: 'pinned' }]);
+    // Another phone hears that the link is over, not that it is connected.
+    const other = await answerToLink(await terminal.url(), new Authenticator(server.origin));
+    for (const answer of [other, { link: other.link }])
+      expect((await server.call('link', answer)).body).toEqual({ state: 'over' });
     const { fingerprint } = await server.phone.passkey();
     expect(terminal.shown).toContain(`The device "Pixel 9" has made a passkey. `);
     expect(terminal.shown).toMatch(new RegExp(`^  ${fingerprint}$`, 'm'));
@@ -251,6 +255,7 @@ describe.skipIf(!canTry)('the console', () => {
     const url = await terminal.url();
     terminal.type('y\n');
     const body = await answerToLink(url, new Authenticator(server.origin));
+    expect((await server.call('link', { link: body.link })).body).toEqual({ state: 'open', name: 'Work phone' });
     await server.call('link', body);
     await terminal.find(/("Work phone" has made a passkey[^[]*\[y\/N\])/);
     await Bun.sleep(500);
@@ -285,7 +290,10 @@ describe.skipIf(!canTry)('the console', () => {
     const url = await terminal.url();
     terminal.kill('SIGINT');
     expect(await terminal.exited).toBe(1);
-    expect((await server.call('link', await answerToLink(url, server.phone))).body).toEqual({ state: 'over' });
+    const body = await answerToLink(url, server.phone);
+    for (const look of [body, { link: body.link }])
+      expect((await server.call('link', look)).body).toEqual({ state: 'over' });
+    expect((await server.call('link', { link: body.link, name: 'x' })).status).toBe(400);
     const moved = new LinkTerminal({ ...server.settings, AGENT3_CONSOLE_ORIGIN: 'https://elsewhere.example' });
     await moved.find(/(removes the passkey of before\. Continue\? \[y\/N\])/);
     moved.type('n\n');
