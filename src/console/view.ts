@@ -210,7 +210,13 @@ function runningOf(session: Session, use: Use | undefined, size: TerminalSize | 
   };
 }
 
-function endedOf({ session, principal, cmd, status, exit_code, ended_at, duration_ms }: SessionRecord): EndedCommand {
+/** Why a command was not run that nobody has denied. */
+const UNDECIDED = ['stopped', 'expired', 'withdrawn'];
+
+function endedOf(record: SessionRecord): EndedCommand {
+  const { session, principal, cmd, exit_code, ended_at, duration_ms, decision } = record;
+  const action = decision?.action ?? '';
+  const status = record.status === 'denied' && UNDECIDED.includes(action) ? action : record.status;
   return {
     ...{ session, token: nameOf(principal), cmd: keptText(cmd, SHOWN_CHARS), status, exit_code },
     ended_at: ended_at ?? 0,

@@ -202,8 +202,10 @@ describe('what the agent shows to the console', () => {
 
   test('is there again after a restart of the agent', async () => {
     const [, before] = [await state(), (await watch({ version: 0 })).version];
+    const { session: waiting } = await agent.shell({ cmd: 'rm -f /tmp/agent3-none' });
     await agent.restart();
-    await eventually('it is there again', () => state().catch(() => undefined));
+    const { ended } = await eventually('it is there again', () => state().catch(() => undefined));
+    expect(ended.find((one) => one.session === waiting)?.status).toBe('stopped');
     expect((await watch({ version: before })).state?.running).toEqual([]);
   });
 
