@@ -165,7 +165,7 @@ export class Followers {
 
   #stateOf(session: Session, { limits, masker }: CallContext): Answer {
     const { fields } = snapshot(session, this.parts.clock);
-    const told = { durationMs: fields.duration_ms, next: undefined, isFrozen: this.parts.freeze.isFrozen };
+    const told = { durationMs: fields.duration_ms, next: undefined };
     const hints = messageOf(...recordHints(session.record, { limits }, told), masker?.hint());
     const { waited_for } = session.record;
     return {

@@ -54,13 +54,7 @@ export async function searchAnswer(
   const { masker, isLean = false } = context;
   const { fields, streams } = snapshot(session, parts.clock);
   const isAtEnd = found.nextOffset >= streams[given.stream].size;
-  const told = {
-    ...notes,
-    durationMs: fields.duration_ms,
-    next: 'next_offset',
-    hidesStderr: isLean,
-    isFrozen: parts.freeze.isFrozen,
-  } as const;
+  const told = { ...notes, durationMs: fields.duration_ms, next: 'next_offset', hidesStderr: isLean } as const;
   return {
     ...(isLean ? { [given.stream]: '' } : { stdout: '', stderr: '' }),
     ...fields,

@@ -46,7 +46,6 @@ export async function shellAnswer(
       ...notes,
       durationMs: fields.duration_ms,
       next: streams.stdout.size,
-      isFrozen: deps.freeze.isFrozen,
     });
     const truncated = more['omitted'] !== undefined;
     const { record } = session;

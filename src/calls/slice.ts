@@ -47,7 +47,6 @@ export async function sliceAnswer(
       durationMs: now.fields.duration_ms,
       next: 'next_offset',
       hidesStderr: isAlone && name === 'stdout',
-      isFrozen: parts.freeze.isFrozen,
     }),
     ...notes.more,
     beyondHint(given, now),

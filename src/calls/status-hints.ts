@@ -27,11 +27,7 @@ export interface Told {
   readonly hidesStderr?: boolean;
   /** The names of processes that it has left running, in one text; undefined or empty: not known. */
   readonly leftOver?: string | undefined;
-  /** The owner has frozen the server: no time limit counts down. */
-  readonly isFrozen?: boolean | undefined;
 }
-
-const FROZEN = 'The owner has frozen the server: the command stands still, and continues after the thaw';
 
 export const MIB = 1_048_576;
 
@@ -67,11 +63,9 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, told: Told): 
   switch (status) {
     case 'running': {
       if (next === 'next_offset') return undefined;
-      const stays = told.isFrozen
-        ? FROZEN
-        : isBrief(record, limits)
-          ? `It will be stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s`
-          : `It runs up to ${seconds} s`;
+      const stays = isBrief(record, limits)
+        ? `It will be stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s`
+        : `It runs up to ${seconds} s`;
       // What it asks says which call comes next.
       if (silence?.asks) return `${stays}.`;
       const offset = next === undefined || next === 0 ? '' : `offset ${next}, `;
@@ -107,13 +101,11 @@ function secondsLeft({ execution_seconds }: SessionRecord, durationMs: number): 
   return Math.max(1, Math.round(execution_seconds - durationMs / 1000));
 }
 
-function runningHint(record: SessionRecord, limits: HintLimits, { silence, durationMs, next, isFrozen }: Told): Hint {
+function runningHint(record: SessionRecord, limits: HintLimits, { silence, durationMs, next }: Told): Hint {
   const seconds = record.execution_seconds;
-  if (silence?.asks && isFrozen) return `${FROZEN}.`;
   if (silence?.asks) return `The command runs, up to ${seconds} s.`;
   const offset = next === undefined ? '' : next === 'next_offset' ? NEXT_OFFSET : `offset: ${next} and `;
   const call = `Call read_session with this session, ${offset}wait: ${waitSeconds(limits)} to follow it`;
-  if (isFrozen) return { text: `${FROZEN}. ${call}.`, calls: ['read_session'] };
   if (!isBrief(record, limits) || limits.maxBackgroundSeconds <= seconds)
     return {
       text: `The command is still running and goes on until its limit of ${seconds} s. ${call}, or close_session to stop it.`,

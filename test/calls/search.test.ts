@@ -40,7 +40,6 @@ async function searches({ wait, most, change, slowly = '', asks = () => false }:
   const script = `date +%s%3N >> ${log}; ${slowly} bun ${MAIN} "$@"; date +%s%3N >> ${log}`;
   const [over, shutdown] = [new SignalOnce(), new SignalOnce()];
   const parts = {
-    freeze: { isFrozen: false },
     clock: systemClock,
     ownArgv: ['sh', '-c', script, 'sh'],
     turns: new Turns(),

@@ -27,21 +27,6 @@ describe('POST / says of a command that', () => {
     expect(said({ status: 'running', execution_seconds: 3600 })).toContain('goes on until its limit of 3600 s');
   });
 
-  test('stands still while the server is frozen: no limit counts down', () => {
-    const frozen = 'The owner has frozen the server: the command stands still, and continues after the thaw';
-    for (const execution_seconds of [45, 3600]) {
-      const record = { status: 'running', execution_seconds } as const;
-      expect(said(record, {}, { isFrozen: true })).toBe(
-        `${frozen}. Call read_session with this session, offset: 7 and wait: 40 to follow it.`,
-      );
-      expect(said(record, { isLean: true }, { isFrozen: true })).toBe(
-        `${frozen}; next: read_session offset 7, wait 40.`,
-      );
-    }
-    const asks = { isFrozen: true, silence: { asks: true } };
-    expect(said({ status: 'running' }, {}, asks)).toBe(`${frozen}.`);
-  });
-
   test('was stopped: why, and what may be done', () => {
     expect(said({ status: 'killed' })).toContain('on request');
     expect(said({ status: 'timeout' })).toContain('With background: true it may run up to 3600 s');

@@ -48,9 +48,14 @@ export class ConsoleHost implements AsyncDisposable {
     return this.console.origin;
   }
 
+  /** Runs `agent3 console link`. */
+  openLink(...args: readonly string[]): LinkTerminal {
+    return new LinkTerminal(this.settings, ...args);
+  }
+
   /** Runs `agent3 console link`, hands its URL on, and answers the question when it comes. Gives what the terminal showed. */
-  async link(use: (url: string) => Promise<unknown>, answer = 'y'): Promise<string> {
-    const terminal = new LinkTerminal(this.settings);
+  async link(use: (url: string) => Promise<unknown>, answer = 'y', ...args: readonly string[]): Promise<string> {
+    const terminal = this.openLink(...args);
     await use(await terminal.url());
     await terminal.find(/(\[y\/N\])/);
     terminal.type(`${answer}\n`);

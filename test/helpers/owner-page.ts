@@ -79,6 +79,12 @@ export class OwnerPage implements AsyncDisposable {
     });
   }
 
+  /** Stops the first command that runs, with two taps. */
+  async stop(): Promise<void> {
+    await this.tap('article button[aria-label^="Stop "]');
+    await this.tap('article button[aria-label^="Stop "][aria-label$=" now"]');
+  }
+
   /** Whether the button with this label cannot be pressed, or is not there. */
   async isDisabled(label: string): Promise<boolean> {
     const button = `document.querySelector('button[aria-label=${JSON.stringify(label)}]')`;

@@ -12,13 +12,24 @@ export class ApiError extends Error {
 }
 
 const BEARER = 'agent3-bearer';
-let bearer = stored();
+let bearer = recall(BEARER);
 
-function stored(): string | undefined {
+/** What the storage of this origin has of a name. */
+export function recall(name: string): string | undefined {
   try {
-    return localStorage.getItem(BEARER) ?? undefined;
+    return localStorage.getItem(name) ?? undefined;
   } catch {
     return undefined;
+  }
+}
+
+/** Keeps a value there; undefined removes it. */
+export function remember(name: string, value: string | undefined): void {
+  try {
+    if (value === undefined) localStorage.removeItem(name);
+    else localStorage.setItem(name, value);
+  } catch {
+    // A browser without storage: the memory of the page holds it.
   }
 }
 
@@ -29,12 +40,7 @@ export function isSignedIn(): boolean {
 /** Keeps the bearer in memory and in the storage of this origin; undefined forgets it. */
 export function keepBearer(value: string | undefined): void {
   bearer = value;
-  try {
-    if (value === undefined) localStorage.removeItem(BEARER);
-    else localStorage.setItem(BEARER, value);
-  } catch {
-    // A browser without storage: the memory of the page holds it.
-  }
+  remember(BEARER, value);
 }
 
 /** `POST /api/NAME`. Throws an `ApiError`; an abort by `signal` throws the abort. */

@@ -1,12 +1,13 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { visibleLine } from '../../lib/visible.ts';
-import { isSignedIn } from './api.ts';
+import { isSignedIn, recall, remember } from './api.ts';
 import { ClientsView } from './clients.tsx';
-import { LinkView, SignInView } from './entry.tsx';
+import { BrokenLinkView, LinkView, SignInView } from './entry.tsx';
+import { commandLine } from './format.ts';
 import { FreezeButton, FrozenNotice } from './freeze.tsx';
 import { NowView } from './now.tsx';
-import { useDesk, useScreen } from './parts.tsx';
+import { useDesk, useScreen, useStepFocus } from './parts.tsx';
 import type { LinkSecret } from './sign.ts';
 import { WaitingView } from './waiting.tsx';
 import { words } from './words.ts';
@@ -32,18 +33,35 @@ function useView(): ViewName {
   return view;
 }
 
-interface AppProps {
-  /** Undefined: the page was opened without a link. `broken`: with one that is not whole. */
-  readonly link: LinkSecret | 'broken' | undefined;
+/** A link, which a tab that shows the console already can be given as well. `broken`: it is not whole. */
+function useLink() {
+  const [link, setLink] = useState(takeLink);
+  useEffect(() => {
+    const change = (): void => setLink(takeLink());
+    addEventListener('hashchange', change);
+    return () => removeEventListener('hashchange', change);
+  }, []);
+  return [link, () => setLink(undefined)] as const;
 }
 
-export function App({ link }: AppProps) {
+/** The link in the fragment, which leaves the address bar and the history at once. */
+function takeLink(): LinkSecret | 'broken' | undefined {
+  const fragment = location.hash;
+  if (!fragment.startsWith('#link=')) return undefined;
+  history.replaceState(null, '', location.pathname);
+  const [, id, secret] = /^#link=([\w-]{8,64})\.([\w-]+)$/.exec(fragment) ?? [];
+  return id === undefined || secret === undefined ? 'broken' : { id, secret };
+}
+
+export function App() {
   const { ended } = useScreen();
-  const [isLinking, setLinking] = useState(link !== undefined);
-  if (isLinking)
+  const [link, leaveLink] = useLink();
+  const place = link === undefined ? isSignedIn() : link;
+  useStepFocus(place);
+  if (link !== undefined)
     return (
       <Plain>
-        <LinkView link={link === 'broken' ? undefined : link} onDone={() => setLinking(false)} />
+        {link === 'broken' ? <BrokenLinkView /> : <LinkView key={link.id} link={link} onDone={leaveLink} />}
       </Plain>
     );
   if (!isSignedIn())
@@ -61,7 +79,9 @@ function Plain({ children }: { children: ComponentChildren }) {
       <header class="top">
         <Brand host="" />
       </header>
-      <main id="content">{children}</main>
+      <main id="content" tabIndex={-1}>
+        {children}
+      </main>
     </>
   );
 }
@@ -95,12 +115,13 @@ function Console() {
       </button>
       <header class="top">
         <Brand host={host} />
-        {state?.frozen === null && <FreezeButton />}
+        {/* Also before the state is known: this must not wait. */}
+        {state?.frozen == null && <FreezeButton />}
         <Navigation view={view} waiting={count} />
       </header>
       <Connection />
       <main id="content" tabIndex={-1}>
-        <Notices />
+        <Notices key={view} />
         <FrozenNotice />
         {state === undefined ? <h1 class="empty">{words.loading}</h1> : <View key={view} />}
       </main>
@@ -143,24 +164,28 @@ function Notices() {
   const { notice } = words;
   return (
     <>
-      {state?.root_full && (
-        <section class="notice red" aria-label={notice.rootTitle}>
-          <h2>
-            <span aria-hidden="true">⚠</span> {notice.rootTitle}
-          </h2>
-          <p>{notice.root}</p>
-        </section>
-      )}
-      {state?.development && (
-        <section class="notice red" aria-label={notice.developmentTitle}>
-          <h2>
-            <span aria-hidden="true">⚠</span> {notice.developmentTitle}
-          </h2>
-          <p>{notice.development}</p>
-        </section>
-      )}
+      {state?.root_full && <Warning title={notice.rootTitle} text={notice.root} />}
+      {state?.development && <Warning title={notice.developmentTitle} text={notice.development} />}
       {person?.passkey === false && <p class="notice">{notice.noPasskey}</p>}
     </>
+  );
+}
+
+/** Warnings that were read on this device: from the next view on, they are one line. */
+const READ = 'agent3-read';
+
+function Warning({ title, text }: { title: string; text: string }) {
+  const [isRead] = useState(() => recall(READ)?.split('\n').includes(title) ?? false);
+  useEffect(() => {
+    if (!isRead) remember(READ, `${recall(READ) ?? ''}\n${title}`);
+  }, []);
+  return (
+    <details class="notice red" open={!isRead}>
+      <summary>
+        <span aria-hidden="true">⚠</span> {title}
+      </summary>
+      <p>{text}</p>
+    </details>
   );
 }
 
@@ -178,7 +203,7 @@ function Announcer() {
     before.current = { sessions: new Set(state.waiting.map(({ session }) => session)), isFrozen: isFrozenNow };
     if (isFrozenNow !== isFrozen) setText(isFrozenNow ? words.announce.frozen : words.announce.thawed);
     else if (newest !== undefined)
-      setText(words.announce.waits(state.waiting.length, visibleLine(newest.cmd.slice(0, 100))));
+      setText(words.announce.waits(state.waiting.length, commandLine(newest.cmd.slice(0, 100))));
     else if (sessions.size > 0 && state.waiting.length === 0) setText(words.announce.none);
   }, [state]);
   return (

@@ -121,8 +121,13 @@ export class Desk {
       this.#poll = new AbortController();
       const patience = AbortSignal.timeout(POLL_PATIENCE_MS);
       try {
-        if (this.screen.person === undefined) this.#show({ person: await post<Person>('me', {}, patience) });
-        this.#take(await post<Watched>('watch', this.#question(), AbortSignal.any([this.#poll.signal, patience])));
+        const [person, watched] = await Promise.all([
+          this.screen.person ?? post<Person>('me', {}, patience),
+          post<Watched>('watch', this.#question(), AbortSignal.any([this.#poll.signal, patience])),
+        ]);
+        if (!isSignedIn()) break;
+        if (this.screen.person === undefined) this.#show({ person });
+        this.#take(watched);
         retryMs = FIRST_RETRY_MS;
         await this.#pause(document.hidden ? HIDDEN_MS : BREATH_MS);
       } catch (error) {

@@ -1,7 +1,17 @@
 import { useEffect, useState } from 'preact/hooks';
-import { describeFailure, keepBearer } from './api.ts';
-import { Fault, useDesk } from './parts.tsx';
-import { askForSession, isCancelled, type Linking, type LinkSecret, makePasskey, signIn } from './sign.ts';
+import { describeFailure, isSignedIn, keepBearer } from './api.ts';
+import { sentence } from './format.ts';
+import { Fault, useDesk, useStepFocus } from './parts.tsx';
+import {
+  askForSession,
+  isCancelled,
+  type Linking,
+  type LinkSecret,
+  type LinkState,
+  lookAtLink,
+  makePasskey,
+  signIn,
+} from './sign.ts';
 import { words } from './words.ts';
 
 /** For who is not signed in. */
@@ -38,28 +48,72 @@ export function SignInView({ hasEnded }: { hasEnded: boolean }) {
   );
 }
 
+/** For a link that was copied in part. */
+export function BrokenLinkView() {
+  return (
+    <section class="entry">
+      <h1>{words.link.title}</h1>
+      <p role="alert">{words.link.broken}</p>
+    </section>
+  );
+}
+
+const ASK_MS = 1500;
+
+/** What the console says of a link, asked for again until `isLast`. */
+function useLinkState(ask: () => Promise<LinkState>, isLast: (now: LinkState) => boolean) {
+  const [answer, setAnswer] = useState<LinkState>();
+  const [fault, setFault] = useState<string>();
+  useEffect(() => {
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let isOver = false;
+    const look = async (): Promise<void> => {
+      const now = await ask().catch((error) => {
+        if (!isOver) setFault(describeFailure(error));
+      });
+      if (isOver) return;
+      if (now !== undefined) {
+        setAnswer(now);
+        setFault(undefined);
+      }
+      if (now === undefined || !isLast(now)) timer = setTimeout(look, ASK_MS);
+    };
+    void look();
+    return () => {
+      isOver = true;
+      clearTimeout(timer);
+    };
+  }, []);
+  return { answer, fault };
+}
+
 interface LinkViewProps {
-  /** Undefined: the link was no whole one. */
-  readonly link: LinkSecret | undefined;
+  readonly link: LinkSecret;
   readonly onDone: () => void;
 }
 
-/** For who has opened a link of root's terminal. */
+/** For who has opened a link of root's terminal. No passkey is made for one that is over. */
 export function LinkView({ link, onDone }: LinkViewProps) {
   const [linking, setLinking] = useState<Linking>();
-  if (link === undefined)
-    return (
-      <section class="entry">
-        <h1>{words.link.title}</h1>
-        <p role="alert">{words.link.broken}</p>
-      </section>
-    );
+  const { answer, fault } = useLinkState(
+    () => lookAtLink(link),
+    () => true,
+  );
+  useStepFocus(linking);
   return (
     <section class="entry">
-      {linking === undefined ? (
-        <LinkForm link={link} onLinking={setLinking} />
-      ) : (
+      {linking !== undefined ? (
         <LinkAnswer linking={linking} onDone={onDone} />
+      ) : answer === undefined ? (
+        <>
+          <h1>{words.link.title}</h1>
+          <p class="muted">{words.loading}</p>
+          <Fault text={fault} />
+        </>
+      ) : answer.state === 'open' ? (
+        <LinkForm link={link} given={answer.name} onLinking={setLinking} />
+      ) : (
+        <LinkOver answer={answer} />
       )}
     </section>
   );
@@ -67,16 +121,24 @@ export function LinkView({ link, onDone }: LinkViewProps) {
 
 const MAX_NAME_CHARS = 60;
 
-function LinkForm({ link, onLinking }: { link: LinkSecret; onLinking: (linking: Linking) => void }) {
-  const [name, setName] = useState(words.link.defaultName);
+interface LinkFormProps {
+  readonly link: LinkSecret;
+  /** The name that was given at the terminal. */
+  readonly given: string | undefined;
+  readonly onLinking: (linking: Linking) => void;
+}
+
+function LinkForm({ link, given, onLinking }: LinkFormProps) {
+  const text = words.link;
+  const usual = matchMedia('(pointer: coarse)').matches ? text.phone : text.computer;
+  const [name, setName] = useState(given ?? usual);
   const [isBusy, setBusy] = useState(false);
   const [fault, setFault] = useState<string>();
-  const text = words.link;
   const start = async (make: typeof makePasskey): Promise<void> => {
     setBusy(true);
     setFault(undefined);
     try {
-      onLinking(await make(link, name.trim() || text.defaultName));
+      onLinking(await make(link, name.trim() || usual));
     } catch (error) {
       setFault(isCancelled(error) ? text.cancelled : `${text.failed} ${describeFailure(error)}`);
       setBusy(false);
@@ -98,8 +160,12 @@ function LinkForm({ link, onLinking }: { link: LinkSecret; onLinking: (linking: 
           value={name}
           maxLength={MAX_NAME_CHARS}
           required
+          readOnly={given !== undefined}
           autocomplete="off"
-          onInput={(event) => setName(event.currentTarget.value)}
+          onInput={(event) => {
+            setName(event.currentTarget.value);
+            setFault(undefined);
+          }}
         />
       </label>
       <Fault text={fault} />
@@ -114,35 +180,23 @@ function LinkForm({ link, onLinking }: { link: LinkSecret; onLinking: (linking: 
   );
 }
 
-const ASK_MS = 1500;
-
-type LinkState = Awaited<ReturnType<Linking['ask']>>;
-
 function LinkAnswer({ linking, onDone }: { linking: Linking; onDone: () => void }) {
   const desk = useDesk();
-  const [answer, setAnswer] = useState<LinkState>({ state: 'open' });
-  const [asked, setAsked] = useState(0);
+  const { answer } = useLinkState(linking.ask, ({ state }) => state !== 'open');
+  const { bearer } = linking;
+  const isPinned = answer?.state === 'pinned';
+  useStepFocus(answer?.state ?? 'open');
+  const leave = async (): Promise<void> => {
+    // Who was signed in here before was somebody else, or had no passkey.
+    if (isSignedIn()) await desk.signOut();
+    keepBearer(bearer);
+    onDone();
+    desk.start();
+  };
   useEffect(() => {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    let isOver = false;
-    const again = (): void => {
-      if (!isOver) timer = setTimeout(() => setAsked(asked + 1), ASK_MS);
-    };
-    linking.ask().then((now) => {
-      if (isOver) return;
-      setAnswer(now);
-      if (now.state === 'open') again();
-      if (now.state !== 'pinned' || linking.bearer === undefined) return;
-      keepBearer(linking.bearer);
-      onDone();
-      desk.start();
-    }, again);
-    return () => {
-      isOver = true;
-      clearTimeout(timer);
-    };
-  }, [asked]);
-  return <LinkResult linking={linking} answer={answer} onDone={onDone} />;
+    if (isPinned && bearer !== undefined) void leave();
+  }, [isPinned]);
+  return <LinkResult linking={linking} answer={answer ?? { state: 'open' }} onDone={() => void leave()} />;
 }
 
 interface LinkResultProps {
@@ -163,13 +217,7 @@ function LinkResult({ linking, answer, onDone }: LinkResultProps) {
         </button>
       </>
     );
-  if (answer.state !== 'open')
-    return (
-      <>
-        <h1>{answer.state === 'refused' ? text.refusedTitle : text.overTitle}</h1>
-        <p role="alert">{[answer.why, text.over].filter(Boolean).join('. ')}</p>
-      </>
-    );
+  if (answer.state !== 'open') return <LinkOver answer={answer} />;
   return (
     <>
       <h1>{text.openTitle}</h1>
@@ -186,6 +234,19 @@ function LinkResult({ linking, answer, onDone }: LinkResultProps) {
           </>
         )}
       </dl>
+    </>
+  );
+}
+
+function LinkOver({ answer: { state, why = '' } }: { answer: LinkState }) {
+  const text = words.link;
+  return (
+    <>
+      <h1>{state === 'refused' ? text.refusedTitle : text.overTitle}</h1>
+      <p role="alert">{`${sentence(why)} ${text.over}`.trim()}</p>
+      <p>
+        <a href="#waiting">{text.leave}</a>
+      </p>
     </>
   );
 }

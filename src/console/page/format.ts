@@ -1,3 +1,4 @@
+import { visibleText } from '../../lib/visible.ts';
 import { words } from './words.ts';
 
 /** A time span as people say it: the two largest units at most. */
@@ -24,5 +25,19 @@ export function describeBytes(bytes: number): string {
 
 /** A moment in the time zone of the reader. */
 export function describeMoment(ms: number): string {
-  return new Date(ms).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'short' });
+  return new Date(ms).toLocaleString(undefined, {
+    ...{ year: 'numeric', month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' },
+    timeZoneName: 'short',
+  });
+}
+
+/** A text that others wrote, as a sentence. */
+export function sentence(text: string): string {
+  const end = text === '' || /[.!?…]$/.test(text) ? '' : '.';
+  return text.slice(0, 1).toUpperCase() + text.slice(1) + end;
+}
+
+/** A command on one line: where it had several, a sign stands between them. */
+export function commandLine(cmd: string): string {
+  return visibleText(cmd).replaceAll('\n', ' ⏎ ');
 }

@@ -1,6 +1,6 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { visibleLine } from '../../lib/visible.ts';
-import { describeMoment } from './format.ts';
+import { describeMoment, sentence } from './format.ts';
 import { Fault, useOrder, useScreen } from './parts.tsx';
 import { words } from './words.ts';
 
@@ -23,8 +23,8 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
   const { isBusy, fault, send } = useOrder();
   const [reason, setReason] = useState('');
   const dialog = useRef<HTMLDialogElement>(null);
-  const first = useRef<HTMLButtonElement>(null);
-  useEffect(() => {
+  const first = useRef<HTMLInputElement>(null);
+  useLayoutEffect(() => {
     dialog.current?.showModal();
     first.current?.focus();
   }, []);
@@ -45,6 +45,7 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
           <input
             type="text"
             value={reason}
+            ref={first}
             maxLength={MAX_REASON_CHARS}
             onInput={(event) => setReason(event.currentTarget.value)}
           />
@@ -52,7 +53,7 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
         <Fault text={fault} />
         {isBusy && <p role="status">{freeze.busy}</p>}
         <div class="actions">
-          <button type="submit" class="danger" ref={first} disabled={isBusy}>
+          <button type="submit" class="danger" disabled={isBusy}>
             {freeze.now}
           </button>
           <button
@@ -84,7 +85,7 @@ export function FrozenNotice() {
         <span aria-hidden="true">❚❚</span> {freeze.frozen}
       </h2>
       <p>
-        {freeze.since(describeMoment(since), visibleLine(by))} {visibleLine(reason)}
+        {freeze.since(describeMoment(since), visibleLine(by))} {sentence(visibleLine(reason))}
       </p>
       {by_signals && <p>{freeze.bySignals}</p>}
       <Fault text={fault} />

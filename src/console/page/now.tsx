@@ -1,7 +1,7 @@
 import { useState } from 'preact/hooks';
 import { visibleLine } from '../../lib/visible.ts';
 import type { EndedCommand, RunningCommand } from '../shown.ts';
-import { describeBytes, describeDuration, describeSpan } from './format.ts';
+import { commandLine, describeBytes, describeDuration, describeSpan } from './format.ts';
 import { Output, Terminal } from './output.tsx';
 import { Fact, Fault, KeptHeading, TwoTap, useNow, useOrder, useScreen } from './parts.tsx';
 import { words } from './words.ts';
@@ -58,23 +58,25 @@ function statusText(status: string): string {
 function RunningCard({ one }: { one: RunningCommand }) {
   const { isBusy, fault, send } = useOrder();
   const now = useNow();
+  const frozen = useScreen().state?.frozen;
   const [isShown, setShown] = useState(false);
   const { views } = words;
-  const command = visibleLine(one.cmd);
+  const command = commandLine(one.cmd);
+  const status = frozen == null ? one.status : 'frozen';
   return (
     <article class="card">
-      <h2 class="command">
+      <h2 class={isShown ? 'command whole' : 'command'}>
         <code>{command}</code>
       </h2>
       <dl class="facts tight">
         <Fact name={views.by}>{visibleLine(one.token)}</Fact>
-        <Fact name={views.since}>{describeSpan(now - one.started_at)}</Fact>
+        <Fact name={views.since}>{describeSpan((frozen?.since ?? now) - one.started_at)}</Fact>
         {one.cpu_ms !== null && <Fact name={views.cpu}>{describeDuration(one.cpu_ms)}</Fact>}
         {one.memory_bytes !== null && <Fact name={views.memory}>{describeBytes(one.memory_bytes)}</Fact>}
         <Fact name={views.output}>{describeBytes(one.stdout_bytes + one.stderr_bytes)}</Fact>
       </dl>
       <p class="tags">
-        <span class={`tag ${one.status}`}>{statusText(one.status)}</span>
+        <span class={`tag ${status}`}>{statusText(status)}</span>
         {one.terminal && <span class="tag">{views.terminal}</span>}
         {one.background && <span class="tag">{views.background}</span>}
       </p>
@@ -89,15 +91,14 @@ function RunningCard({ one }: { one: RunningCommand }) {
         <button type="button" aria-expanded={isShown} onClick={() => setShown(!isShown)}>
           {isShown ? views.hide : views.output}
         </button>
-        <button
-          type="button"
-          class="danger"
-          aria-label={views.stopLabel(command)}
+        <TwoTap
+          text={views.stop}
+          label={views.stopLabel(command)}
+          confirm={views.stopConfirm}
+          confirmLabel={views.stopConfirmLabel(command)}
           disabled={isBusy}
-          onClick={() => void send({ kind: 'stop', session: one.session })}
-        >
-          {views.stop}
-        </button>
+          onConfirm={() => void send({ kind: 'stop', session: one.session })}
+        />
       </div>
     </article>
   );
@@ -107,18 +108,18 @@ function EndedItem({ one }: { one: EndedCommand }) {
   const now = useNow();
   const [isShown, setShown] = useState(false);
   const { views, time } = words;
-  const command = visibleLine(one.cmd);
+  const command = commandLine(one.cmd);
   const isGood = one.status === 'done' && one.exit_code === 0;
   return (
     <li>
       <div class="line">
         <div>
-          <code class="command">{command}</code>
+          <code class={isShown ? 'command whole' : 'command'}>{command}</code>
           <p class="muted">
             <span class={isGood ? 'tag good' : 'tag bad'}>
               {one.status === 'done' && one.exit_code !== null ? views.exit(one.exit_code) : statusText(one.status)}
             </span>{' '}
-            {describeDuration(one.duration_ms)} · {time.ago(describeSpan(now - one.ended_at))} ·{' '}
+            {time.after(describeDuration(one.duration_ms))} · {time.ago(describeSpan(now - one.ended_at))} ·{' '}
             {visibleLine(one.token)}
           </p>
         </div>

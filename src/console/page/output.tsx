@@ -41,6 +41,8 @@ function writerInto(box: HTMLElement): (text: string, kind: string) => void {
     chars += text.length;
   };
   return (text, kind) => {
+    // What is hidden has no size, and could not be scrolled to its end.
+    box.hidden = false;
     const isAtEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
     const end = text.lastIndexOf('\n');
     if (end !== -1) {
@@ -90,6 +92,9 @@ export function Output({ session, name }: { session: string; name: string }) {
   );
 }
 
+/** A screen of so many columns is wider than a phone. */
+const WIDE_COLS = 41;
+
 /** The screen of a session that has a terminal. Nothing can be typed into it. */
 export function Terminal({ session, rows, cols }: { session: string } & ShownSize) {
   const desk = useDesk();
@@ -116,6 +121,7 @@ export function Terminal({ session, rows, cols }: { session: string } & ShownSiz
     <>
       {isLoading && <p class="muted">{words.loading}</p>}
       <div ref={box} class="terminal" />
+      {!isLoading && (cols ?? WIDE_COLS) >= WIDE_COLS && <p class="muted sideways">{words.views.sideways}</p>}
     </>
   );
 }

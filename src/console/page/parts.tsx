@@ -1,6 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { createContext } from 'preact';
-import { useContext, useEffect, useReducer, useRef, useState } from 'preact/hooks';
+import { useContext, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 import type { Desk, Screen } from './desk.ts';
 import { order, type Wish } from './sign.ts';
 
@@ -49,6 +49,16 @@ export function useOrder() {
   return { isBusy, fault, send };
 }
 
+/** At a step after the first, what is shown has the focus: what had it before is gone. */
+export function useStepFocus(step: unknown): void {
+  const shown = useRef(step);
+  useLayoutEffect(() => {
+    if (shown.current === step) return;
+    shown.current = step;
+    document.getElementById('content')?.focus();
+  }, [step]);
+}
+
 /** Says why something was not done. */
 export function Fault({ text }: { text: string | undefined }) {
   return (
@@ -84,7 +94,7 @@ export function TwoTap({ text, label, confirm, confirmLabel, disabled, onConfirm
   return (
     <button
       type="button"
-      class={isArmed ? 'danger' : 'quiet'}
+      class={isArmed ? 'danger' : ''}
       aria-label={isArmed ? confirmLabel : label}
       disabled={disabled}
       onBlur={() => setArmed(false)}
@@ -119,7 +129,8 @@ export function KeptHeading({ text, count, level }: { text: string; count: numbe
     addEventListener('focusin', note);
     return () => removeEventListener('focusin', note);
   }, []);
-  useEffect(() => {
+  // At once: a keyboard that has lost its place for a moment has lost it.
+  useLayoutEffect(() => {
     if (had.current && document.activeElement === document.body) heading.current?.focus();
   }, [count]);
   const Level = level === 1 ? 'h1' : 'h2';

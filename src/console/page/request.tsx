@@ -1,7 +1,8 @@
-import { useCallback, useEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 import type { ApprovalRequest } from '../../access/approval-request.ts';
 import { hasRightToLeft, likeSigns, mixedWords, visibleLine } from '../../lib/visible.ts';
 import type { WaitingRequest } from '../shown.ts';
+import { DenyForm, useDenying } from './deny.tsx';
 import type { ReadRequest } from './desk.ts';
 import { describeSpan } from './format.ts';
 import { Fact, Fault, useDesk, useNow } from './parts.tsx';
@@ -149,16 +150,21 @@ interface BodyProps {
 
 function Body({ request, parts, onRead }: BodyProps) {
   const { token, profile, address, user, cwd, input, limit_seconds, reason, env, stdin, context } = request;
-  const [first, ...rest] = parts;
+  const text = words.request;
+  const [first, ...others] = parts;
+  const asking = others.find(({ name }) => name === text.part);
+  const rest = others.filter((one) => one !== asking);
   const block = (one: Part) => <TextBlock key={one.name} {...one} onRead={() => onRead(one.name)} />;
   const notes = useMemo(() => notesOn(request), [request]);
-  const text = words.request;
   return (
     <>
       {first !== undefined && block(first)}
       <Notes notes={notes} />
       <dl class="facts">
         <Fact name={text.asked}>{visibleLine(reason)}</Fact>
+      </dl>
+      {asking !== undefined && block(asking)}
+      <dl class="facts">
         <Fact name={text.by}>{`${visibleLine(token)} ${text.from} ${visibleLine(address)}`}</Fact>
         <Fact name={text.profile}>{visibleLine(profile)}</Fact>
         <Fact name={text.user}>{visibleLine(user)}</Fact>
@@ -216,7 +222,7 @@ interface DecisionProps extends Pick<RequestCardProps, 'mayApprove' | 'status' |
 }
 
 function Decision({ number, isReady, unread, mayApprove, status, onApprove, onDeny }: DecisionProps) {
-  const [isDenying, setDenying] = useState(false);
+  const { isDenying, setDenying, button } = useDenying();
   const { request } = words;
   const isBusy = status.busy !== undefined;
   return (
@@ -239,6 +245,7 @@ function Decision({ number, isReady, unread, mayApprove, status, onApprove, onDe
           </button>
           <button
             type="button"
+            ref={button}
             aria-label={request.denyLabel(number)}
             disabled={!isReady || isBusy}
             onClick={() => setDenying(true)}
@@ -248,47 +255,5 @@ function Decision({ number, isReady, unread, mayApprove, status, onApprove, onDe
         </div>
       )}
     </footer>
-  );
-}
-
-const MAX_REASON_CHARS = 500;
-
-interface DenyFormProps {
-  readonly isBusy: boolean;
-  readonly onDeny: (why: string) => void;
-  readonly onCancel: () => void;
-}
-
-/** Asks for a reason, and denies. */
-export function DenyForm({ isBusy, onDeny, onCancel }: DenyFormProps) {
-  const [why, setWhy] = useState('');
-  const field = useRef<HTMLInputElement>(null);
-  useEffect(() => field.current?.focus(), []);
-  return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        onDeny(why.trim());
-      }}
-    >
-      <label>
-        {words.request.why}
-        <input
-          type="text"
-          value={why}
-          maxLength={MAX_REASON_CHARS}
-          ref={field}
-          onInput={(event) => setWhy(event.currentTarget.value)}
-        />
-      </label>
-      <div class="actions">
-        <button type="submit" class="danger" disabled={isBusy}>
-          {words.request.denyNow}
-        </button>
-        <button type="button" class="quiet" onClick={onCancel}>
-          {words.cancel}
-        </button>
-      </div>
-    </form>
   );
 }

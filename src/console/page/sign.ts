@@ -88,12 +88,24 @@ export interface LinkSecret {
   readonly secret: string;
 }
 
+/** How a link stands; `name` is the one that was given at root's terminal. */
+export interface LinkState {
+  readonly state: 'open' | 'pinned' | 'refused' | 'over';
+  readonly why?: string;
+  readonly name?: string;
+}
+
+/** Looks at a link without an answer to it. */
+export function lookAtLink({ id }: LinkSecret): Promise<LinkState> {
+  return post('link', { link: id });
+}
+
 /** What the page shows while root's terminal decides on a link. */
 export interface Linking {
   readonly name: string;
   readonly fingerprint: string | undefined;
   /** Asks the console what became of it. */
-  readonly ask: () => Promise<{ state: 'open' | 'pinned' | 'refused' | 'over'; why?: string }>;
+  readonly ask: () => Promise<LinkState>;
   /** Of a session without a passkey. */
   readonly bearer: string | undefined;
 }

@@ -14,11 +14,19 @@ export function isLong(text: string): boolean {
 }
 
 function sizeOf(text: string): string {
-  return `${words.lines(text.split('\n').length)}, ${words.characters([...text].length)}`;
+  return `${words.lines(linesOf(text))}, ${words.characters([...text].length)}`;
 }
 
+/** Its first whole lines; of a first line that is too long, a part. */
 function shortened(text: string): string {
-  return text.split('\n').slice(0, SHORT_LINES).join('\n').slice(0, SHORT_CHARS);
+  const start = text.split('\n', SHORT_LINES).join('\n');
+  if (start.length <= SHORT_CHARS) return start;
+  const end = start.lastIndexOf('\n', SHORT_CHARS);
+  return start.slice(0, end === -1 ? SHORT_CHARS : end);
+}
+
+function linesOf(text: string): number {
+  return text.split('\n').length;
 }
 
 interface TextBlockProps {
@@ -39,17 +47,27 @@ export function TextBlock({ name, text, isDiff = false, onRead }: TextBlockProps
   const isScrolled = long && isOpen;
   const shown = long && !isOpen ? shortened(text) : text;
   const size = sizeOf(text);
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    if (isScrolled) box.current?.focus({ preventScroll: true });
+  }, [isScrolled]);
   return (
     <div class="block">
       <h3>
         {name} <span class="size">{size}</span>
       </h3>
       <div
+        ref={box}
         {...(isScrolled
           ? { class: 'code scrolls', tabIndex: 0, role: 'group', 'aria-label': name }
           : { class: 'code' })}
       >
         <Rows text={shown} isDiff={isDiff} />
+        {long && !isOpen && (
+          <div class="more">
+            {words.request.more(linesOf(text) - linesOf(shown), words.characters([...text].length))}
+          </div>
+        )}
         {isScrolled && <End text={words.request.end(name)} onSeen={onRead} />}
       </div>
       {long && (

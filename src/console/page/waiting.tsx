@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks';
 import type { WaitingRequest } from '../shown.ts';
+import { DenyForm, useDenying } from './deny.tsx';
 import { KeptHeading, useDesk, useScreen } from './parts.tsx';
-import { DenyForm, type Progress, RequestCard } from './request.tsx';
+import { type Progress, RequestCard } from './request.tsx';
 import { order } from './sign.ts';
 import { words } from './words.ts';
 
@@ -27,17 +28,19 @@ export function WaitingView() {
   const [progress, setProgress] = useBySession<Progress>();
   const [status, setStatus] = useBySession<Status>();
   const [ticks, setTick] = useBySession<boolean>();
+  const [last, setLast] = useState<{ readonly number: number; readonly isApproved: boolean }>();
   const waiting = state?.waiting ?? [];
   const selected = waiting.filter(({ session }) => ticks.get(session) === true);
   const mayApprove = person?.passkey === true;
 
-  const decide = async ({ session }: WaitingRequest, verdict: Verdict): Promise<void> => {
+  const decide = async ({ session, number }: WaitingRequest, verdict: Verdict): Promise<void> => {
     const read = progress.get(session)?.read;
     if (read === undefined) return;
     const busy = verdict.kind === 'approve' ? words.request.signing : words.request.sending;
     setStatus(session, { busy, fault: undefined });
     const fault = await order({ ...verdict, session, digest: read.digest }, desk.now());
     setStatus(session, { busy: undefined, fault });
+    if (fault === undefined) setLast({ number, isApproved: verdict.kind === 'approve' });
   };
   // A device shows one question for a passkey at a time.
   const decideAll = async (verdict: Verdict): Promise<void> => {
@@ -51,6 +54,10 @@ export function WaitingView() {
         count={waiting.length}
         text={waiting.length === 0 ? words.views.waitingEmpty : words.views.waitingCount(waiting.length)}
       />
+      <p class="decided" role="status" hidden={last === undefined}>
+        {last !== undefined && words.views.decided(last.number, last.isApproved)}{' '}
+        {last?.isApproved && <a href="#now">{words.views.seeOutput}</a>}
+      </p>
       {waiting.length === 0 && <p class="empty">{words.views.waitingEmptyText}</p>}
       {waiting.map((item) => (
         <RequestCard
@@ -94,7 +101,7 @@ interface SelectionProps {
 
 /** Decides on all that are ticked. */
 function Selection({ count, mayApprove, isUnread, isBusy, onApprove, onDeny }: SelectionProps) {
-  const [isDenying, setDenying] = useState(false);
+  const { isDenying, setDenying, button } = useDenying();
   const { views } = words;
   return (
     <div class="selection" role="group" aria-label={views.selected(count)}>
@@ -108,7 +115,7 @@ function Selection({ count, mayApprove, isUnread, isBusy, onApprove, onDeny }: S
           <button type="button" class="primary" disabled={!mayApprove || isBusy} onClick={onApprove}>
             {views.approveSelected(count)}
           </button>
-          <button type="button" disabled={isBusy} onClick={() => setDenying(true)}>
+          <button type="button" ref={button} disabled={isBusy} onClick={() => setDenying(true)}>
             {views.denySelected(count)}
           </button>
         </div>

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
 import { openBrowser } from '../../helpers/browser.ts';
 import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
+import type { LinkTerminal } from '../../helpers/console-server.ts';
 import { DESK, OwnerPage, PHONE } from '../../helpers/owner-page.ts';
 
 const obstacle = pageObstacle();
@@ -24,11 +25,13 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
   let browser: Browser;
   let host: ConsoleHost;
   let owner: OwnerPage;
+  let terminal: LinkTerminal;
 
   beforeAll(async () => {
     [browser, host] = await Promise.all([openBrowser(), ConsoleHost.start()]);
     owner = await OwnerPage.open(browser, host);
     await owner.enrol();
+    terminal = host.openLink();
     await host.newToken('deploy');
     const { agent } = host;
     await agent.shell({ cmd: 'false' });
@@ -38,6 +41,7 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await host.ask('rm -f none', { cwd: '/tmp' });
   });
   afterAll(async () => {
+    terminal?.kill('SIGTERM');
     await browser?.close();
     await host?.[Symbol.asyncDispose]();
   });
@@ -61,9 +65,12 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await owner.page.waitForFunction(`${closed}.length === 2`);
     await owner.page.evaluate(`${closed}.forEach((one) => one.click())`);
   };
-  const look = async (viewport: typeof PHONE | typeof DESK, scheme: string): Promise<void> => {
+  const prepare = async (viewport: typeof PHONE | typeof DESK, scheme: string): Promise<void> => {
     await owner.page.setViewport(viewport);
     await owner.page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
+  };
+  const look = async (viewport: typeof PHONE | typeof DESK, scheme: string): Promise<void> => {
+    await prepare(viewport, scheme);
     await owner.page.reload();
     await owner.page.evaluate(AXE);
   };
@@ -91,13 +98,20 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
 
   describe.each(LOOKS)('for who is not signed in, on %s', (_, viewport, scheme) => {
     test('has no serious finding of axe-core and fits the width', async () => {
+      const { hash } = new URL(await terminal.url());
       const bearer = await owner.bearer();
       const faults: string[] = [];
       await owner.page.evaluate("localStorage.removeItem('agent3-bearer')");
-      for (const fragment of ['', '#link=broken', '#link=abc.def']) {
+      for (const [fragment, shown] of [
+        ['', 'Sign in with a passkey'],
+        ['#link=broken', 'not a whole link'],
+        [hash, 'Create a passkey'],
+      ] as const) {
+        await prepare(viewport, scheme);
         await owner.page.goto('about:blank');
         await owner.page.goto(`${host.origin}/${fragment}`);
-        await look(viewport, scheme);
+        await owner.shows(shown);
+        await owner.page.evaluate(AXE);
         faults.push(...(await faultsHere()));
       }
       await owner.page.evaluate(`localStorage.setItem('agent3-bearer', '${bearer}')`);
@@ -118,6 +132,17 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
       small.push(...(found as string[]));
     }
     expect(small).toEqual([]);
+  });
+
+  test('warns in full once, then on one line', async () => {
+    const texts = "[...document.querySelectorAll('details.red')].map((one) => one.open)";
+    await owner.page.evaluate("localStorage.removeItem('agent3-read')");
+    await owner.page.reload();
+    await owner.page.waitForSelector('details.red');
+    expect(await owner.page.evaluate(texts)).toEqual([true]);
+    await owner.go('waiting');
+    await owner.go('now');
+    expect(await owner.page.evaluate(texts)).toEqual([false]);
   });
 
   test('says to a screen reader that a command waits, and keeps the place of a keyboard', async () => {

@@ -54,6 +54,28 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.shows('Nothing waits');
   });
 
+  test('takes a link in a tab that shows it already, with the name of the terminal, and none that is over', async () => {
+    await using other = await OwnerPage.open(browser, host);
+    await other.go('waiting');
+    // The document stays: only the fragment changes.
+    const goTo = (url: string) => other.page.evaluate(`document.isTheSame = true; location.href = '${url}'; true`);
+    const use = async (url: string): Promise<void> => {
+      await goTo(url);
+      await other.shows('Create a passkey');
+      expect(await other.page.evaluate('[document.isTheSame, location.href]')).toEqual([true, `${host.origin}/`]);
+      const field = "(({ value, readOnly }) => [value, readOnly])(document.querySelector('input'))";
+      expect(await other.page.evaluate(field)).toEqual(['Anna', true]);
+      await other.press('Create a passkey');
+      await other.shows('Fingerprint');
+    };
+    await host.link(use, 'y', '--name', 'Anna');
+    await other.shows('This device is connected');
+    expect(await other.page.evaluate('document.activeElement.id')).toBe('content');
+    await goTo(`${host.origin}/#link=abcdefgh.secret`);
+    await other.shows('This link is over');
+    expect(await other.text()).not.toContain('Create a passkey');
+  });
+
   test('shows a command that waits in full, and approves it with the passkey', async () => {
     const { session, number } = await ask('rm -f none; echo ran $NAME', { cwd: '/tmp', env: { NAME: 'Anna' } });
     await phone.shows(`Request ${number}`);
@@ -66,31 +88,43 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.press(`Approve request ${number}`);
     expect(await host.ended(session)).toMatchObject({ status: 'done', stdout: 'ran Anna\n' });
     await phone.shows('Nothing waits');
+    await phone.shows(`Request ${number} is approved. See its output`);
   });
 
   test('approves a long command only after its end was on the screen', async () => {
     const { session, number } = await ask(`rm -f none\n${'echo a line of many\n'.repeat(200)}echo the end`);
     await phone.shows(`Request ${number}`);
-    await phone.shows('Read to the end first: Command');
+    await phone.shows('To approve, read to its end: Command');
+    await phone.shows('… 190 more lines');
     expect(await phone.text()).not.toContain('echo the end');
     expect(await phone.isDisabled(`Approve request ${number}`)).toBe(true);
     await phone.press('Show all: 202 lines, 4,023 characters');
     await phone.shows('echo the end');
+    expect(await phone.page.evaluate('document.activeElement.getAttribute("aria-label")')).toBe('Command');
     expect(await phone.isDisabled(`Approve request ${number}`)).toBe(true);
     await phone.page.evaluate("document.querySelector('.end').scrollIntoView()");
-    await phone.showsNot('Read to the end first');
+    await phone.showsNot('To approve, read to its end');
     await phone.press(`Approve request ${number}`);
     expect((await host.ended(session)).stdout).toEndWith('the end\n');
   });
 
   test('denies with a reason, which the client reads', async () => {
     const { session, number } = await ask('rm -rf /srv/none');
+    // By keyboard: Escape closes the form, and what has the focus is never lost.
+    const focused = "document.activeElement.getAttribute('aria-label')";
+    const isTyping = "document.activeElement.tagName === 'INPUT'";
     await phone.press(`Deny request ${number}`);
-    await phone.type('Reason, for the model (optional)', 'not before the backup');
-    await phone.press('Deny now');
+    await phone.page.waitForFunction(isTyping);
+    await phone.page.keyboard.press('Escape');
+    await phone.page.waitForFunction(`${focused} === 'Deny request ${number}'`);
+    await phone.page.keyboard.press('Enter');
+    await phone.page.waitForFunction(isTyping);
+    await phone.page.keyboard.type('not before the backup');
+    await phone.page.keyboard.press('Enter');
     const { status, stderr } = await host.ended(session);
     expect(status).toBe('denied');
     expect(stderr).toContain('not before the backup');
+    await phone.page.waitForFunction("document.activeElement.tagName === 'H1'");
   });
 
   test('decides on several at once', async () => {
@@ -110,16 +144,19 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
 
   test('shows what runs and what it writes, and stops it', async () => {
     const { session } = await host.agent.shell({
-      cmd: 'for i in 1 2 3; do echo "line $i"; done; echo oops >&2; sleep 1000; true',
+      cmd: 'for i in $(seq 100); do echo "line $i"; done\necho oops >&2; sleep 1000; true',
       background: true,
     });
     await phone.go('now');
-    await phone.shows('sleep 1000');
+    await phone.shows('done ⏎ echo oops');
     await phone.press('Output');
-    await phone.shows('line 3');
+    await phone.shows('line 100');
     await phone.shows('oops');
+    // Its end is what is seen first.
+    const left = '(({ scrollHeight, scrollTop, clientHeight }) => scrollHeight - scrollTop - clientHeight)';
+    expect(Number(await phone.page.evaluate(`${left}(document.querySelector('.output'))`))).toBeLessThan(40);
     await phone.shot('now');
-    await phone.tap('article .danger');
+    await phone.stop();
     expect((await host.ended(String(session))).status).toBe('killed');
     await phone.shows('Nothing runs');
   });
@@ -127,7 +164,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
   test('draws a terminal, without a breach of the policy of the page', async () => {
     await host.onTerminal("printf '\\033[38;2;255;120;20mbright\\033[0m \\033[1mbold\\033[0m\\n'; sleep 1000; true", {
       rows: 10,
-      cols: 40,
+      cols: 60,
     });
     await phone.press('Output');
     await phone.page.waitForFunction("document.querySelector('.xterm-rows')?.textContent.includes('bright')");
@@ -136,17 +173,23 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     );
     expect(color).toBe('rgb(255, 120, 20)');
     expect(await phone.page.evaluate("document.querySelector('.xterm-rows').childElementCount")).toBe(10);
+    await phone.shows('Swipe the screen sideways');
     await phone.shot('terminal');
-    await phone.tap('article .danger');
+    await phone.stop();
     await phone.shows('Nothing runs');
   });
 
   test('freezes with a reason, and thaws with the passkey', async () => {
+    await host.agent.shell({ cmd: 'sleep 1000; true', background: true });
+    await phone.page.waitForSelector('.tag.running');
     await phone.press('Freeze');
     await phone.shot('freeze', false);
-    await phone.type('Reason, for the models (optional)', 'I look at this first');
+    // The field has the focus: nobody freezes with the first space of a reason.
+    await phone.page.waitForFunction("document.activeElement.type === 'text'");
+    await phone.page.keyboard.type('I look at this first');
     await phone.press('Freeze now');
-    await phone.shows('Frozen');
+    await phone.shows('I look at this first.');
+    await phone.page.waitForSelector('.tag.frozen');
     await phone.shows('I look at this first');
     const refused = await host.agent.call('shell', { cmd: 'true' });
     expect(refused.status).toBe(503);
@@ -154,6 +197,8 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.shot('frozen', false);
     await phone.press('Thaw');
     await phone.showsNot('I look at this first');
+    await phone.page.waitForSelector('.tag.running');
+    await phone.stop();
     expect((await host.agent.shell({ cmd: 'echo again' })).stdout).toBe('again\n');
   });
 
