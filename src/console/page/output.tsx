@@ -121,7 +121,7 @@ export function Terminal({ session, rows, cols }: { session: string } & ShownSiz
     <>
       {isLoading && <p class="muted">{words.loading}</p>}
       <div ref={box} class="terminal" />
-      {!isLoading && (cols ?? WIDE_COLS) >= WIDE_COLS && <p class="muted sideways">{words.views.sideways}</p>}
+      {!isLoading && (size.cols ?? WIDE_COLS) >= WIDE_COLS && <p class="muted sideways">{words.views.sideways}</p>}
     </>
   );
 }
