@@ -1,5 +1,12 @@
 import { createHmac } from 'node:crypto';
-import { canonical, linkChallenge, newOrder, type Order, type OrderResult } from '../../../src/console/order.ts';
+import {
+  canonical,
+  linkChallenge,
+  newOrder,
+  type Order,
+  type OrderResult,
+  signInChallenge,
+} from '../../../src/console/order.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
 import type { Vm } from './vm.ts';
 
@@ -14,6 +21,20 @@ export type Wish = Without<Order>;
 export interface Answer {
   readonly status: number;
   readonly body: Record<string, unknown>;
+}
+
+/**
+ * Shows a link in a terminal of root's, hands its URL on, and says yes when that has asked: again, since what is typed
+ * ahead does not count. Gives what the terminal showed.
+ */
+export async function linkAtTerminal(vm: Vm, use: (url: string) => Promise<unknown>): Promise<string> {
+  await vm.sh(`rm -f /opt/link /opt/yes
+(until [ -e /opt/yes ]; do sleep 0.1; done; while echo y; do sleep 0.5; done) | setsid script -qfec 'agent3 console link' /opt/link > /dev/null 2>&1 &`);
+  const url = await vm.until("grep -aoE 'https?://[^ [:cntrl:]]*#link=[^ [:cntrl:]]+' /opt/link", 30);
+  await use(url.trim());
+  await vm.until('grep -aqF "[y/N]" /opt/link', 30);
+  await vm.sh('touch /opt/yes');
+  return vm.until('grep -aq "^pinned" /opt/link && cat /opt/link', 30);
 }
 
 /** The console's page in a browser of the machine, with a phone that holds a passkey. */
@@ -51,27 +72,26 @@ export class ConsolePage {
     return answer.body;
   }
 
-  /** Answers the link that root's terminal shows, and says yes there: again, since what is typed ahead does not count. */
+  /** Answers the link that root's terminal shows with the passkey of the phone. */
   async enrol(name = 'Pixel 9'): Promise<void> {
-    await this.vm.sh(`rm -f /opt/link /opt/yes
-(until [ -e /opt/yes ]; do sleep 0.1; done; while echo y; do sleep 0.5; done) | setsid script -qfec 'agent3 console link' /opt/link > /dev/null 2>&1 &`);
-    const shown = await this.vm.until("grep -ao 'link=[^ [:cntrl:]]*' /opt/link", 30);
-    const [id = '', secret = ''] = shown.trim().slice('link='.length).split('.');
-    const registration = this.phone.register(await linkChallenge(secret));
-    const rest = { link: id, name, registration };
-    const mac = createHmac('sha256', secret).update(canonical(rest)).digest('base64url');
-    await this.ask('link', { ...rest, mac });
-    await this.vm.until(`grep -aq '${(await this.phone.passkey()).fingerprint}' /opt/link`, 30);
-    await this.vm.sh('touch /opt/yes');
-    await this.vm.until(`grep -q '"${this.phone.id}"' /etc/agent3/passkeys.json`, 30);
-    const { state } = await this.ask('link', { ...rest, mac });
+    let body = {};
+    const shown = await linkAtTerminal(this.vm, async (url) => {
+      const [link = '', secret = ''] = url.slice(url.indexOf('#link=') + '#link='.length).split('.');
+      const rest = { link, name, registration: this.phone.register(await linkChallenge(secret)) };
+      body = { ...rest, mac: createHmac('sha256', secret).update(canonical(rest)).digest('base64url') };
+      await this.ask('link', body);
+    });
+    const { fingerprint } = await this.phone.passkey();
+    if (!shown.includes(fingerprint)) throw new Error(`the terminal does not show ${fingerprint}: ${shown}`);
+    const { state } = await this.ask('link', body);
     if (state !== 'pinned') throw new Error(`the link is ${state}`);
   }
 
   async signIn(): Promise<void> {
     this.bearer = undefined;
-    const { challenge } = await this.ask('hello');
-    const { bearer } = await this.ask('sign-in', { assertion: this.phone.assert(String(challenge)) });
+    const challenge = String((await this.ask('hello'))['challenge']);
+    const assertion = this.phone.assert(await signInChallenge(challenge));
+    const { bearer } = await this.ask('sign-in', { challenge, assertion });
     this.bearer = String(bearer);
   }
 
