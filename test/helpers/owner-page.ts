@@ -11,14 +11,17 @@ export const DESK = { width: 1100, height: 800 };
 /** Where pictures of the page go when `AGENT3_TEST_SHOTS` names a directory, for a person to look at. */
 const SHOTS = Bun.env['AGENT3_TEST_SHOTS'];
 
+/** Where its console is, and how root links a phone there. */
+type Host = Pick<ConsoleHost, 'origin' | 'link'>;
+
 /** The console in a browser, with an authenticator that a person has unlocked. */
 export class OwnerPage implements AsyncDisposable {
   private constructor(
-    readonly host: ConsoleHost,
+    readonly host: Host,
     readonly watched: WatchedPage,
   ) {}
 
-  static async open(browser: Browser, host: ConsoleHost, viewport: typeof PHONE | typeof DESK = PHONE) {
+  static async open(browser: Browser, host: Host, viewport: typeof PHONE | typeof DESK = PHONE) {
     const watched = await WatchedPage.open(browser);
     await watched.page.setViewport(viewport);
     const cdp = await watched.page.createCDPSession();

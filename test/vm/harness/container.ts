@@ -128,6 +128,14 @@ export class Container implements Guest {
     await this.#sh(`install -D -m ${mode} ${from} ${to} && rm ${from}`);
   }
 
+  /** A path of both, since a unix socket is one of the file system, whatever the network is. */
+  async reach(socket: string): Promise<string> {
+    const name = `reach-${++this.#copies}`;
+    const proxy = `systemd-socket-activate -l ${SHARED}/${name} /lib/systemd/systemd-socket-proxyd ${quote(socket)}`;
+    await this.#sh(`systemd-run --quiet --unit=${name} ${proxy}; until [ -S ${SHARED}/${name} ]; do sleep 0.05; done`);
+    return this.#at(`shared/${name}`);
+  }
+
   powerCut(): Promise<void> {
     return Promise.reject(new Error('a container has no power to cut: the suite needs a machine'));
   }

@@ -72,6 +72,10 @@ export class Emulated implements Guest {
     await this.#qmp.unplugDisk(disk);
   }
 
+  reach(socket: string): Promise<string> {
+    return Promise.reject(new Error(`an emulated machine shares no files with the host, so ${socket} is not reached`));
+  }
+
   async powerCut(): Promise<void> {
     await this.#qmp.execute('system_reset');
   }

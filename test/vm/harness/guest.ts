@@ -7,6 +7,8 @@ export interface Guest {
   readonly hasControllers: boolean;
   /** Puts a file of the host into it, with its mode, as root's. */
   copyIn(hostPath: string, guestPath: string): Promise<void>;
+  /** Where the host reaches a unix socket of it. Throws where it cannot. */
+  reach(socket: string): Promise<string>;
   /** Restarts it as by a power cut. Throws where there is no power to cut. */
   powerCut(): Promise<void>;
   /** The end of what it wrote on its console. */

@@ -123,6 +123,11 @@ export class Vm implements AsyncDisposable {
     return this.#guest.copyIn(hostPath, guestPath);
   }
 
+  /** Where the host reaches a unix socket of the machine. Throws for an emulated one. */
+  reach(socket: string): Promise<string> {
+    return this.#guest.reach(socket);
+  }
+
   /** Restarts the machine in order; resolves when it has booted again and come to rest, whatever has failed in it. */
   async reboot(): Promise<void> {
     await this.#bootsAgain(async () => {
