@@ -1,5 +1,5 @@
 import { addressOf } from '../../ops/watchdog/target.ts';
-import { currentFreeze, readFreezes } from '../access/freeze.ts';
+import { readFreezes } from '../access/freeze.ts';
 import { changeTokens, withoutToken } from '../access/token-file.ts';
 import { obeyOrders, type RootActions } from '../console/obey.ts';
 import { OrdersFault } from '../console/order-files.ts';
@@ -55,7 +55,7 @@ function rootActions(decisions: string | undefined, isNamed: boolean, origin: st
       const fault = describeUnwritten(await freezeServer(place(by), reason));
       if (fault !== undefined) throw new Error(fault);
     },
-    frozen: () => currentFreeze(readFreezes(requireSet(decisions, DECISIONS))),
+    lastFreeze: () => readFreezes(requireSet(decisions, DECISIONS)).at(-1),
     thaw: (signature, by) => {
       thawServer(place(by), signature);
     },

@@ -31,8 +31,8 @@ import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 /** What root does for the console. Each throws with the reason where it cannot. */
 export interface RootActions {
   freeze(order: FreezeOrder, by: string): Promise<void>;
-  /** The present freeze; undefined where the server is not frozen. */
-  frozen(): Pick<FreezeEntry, 'since' | 'again'> | undefined;
+  /** The last freeze, also one that is over. */
+  lastFreeze(): Pick<FreezeEntry, 'since' | 'again' | 'until'> | undefined;
   thaw(signature: Signature, by: string): void;
   revoke(order: RevokeOrder): void;
 }
@@ -132,6 +132,7 @@ async function carryOut(
   const { order, assertion } = file;
   switch (order.kind) {
     case 'freeze':
+      if ((actions.lastFreeze()?.until ?? 0) > order.at) return 'the server was thawed since';
       await actions.freeze(order, describeSender(file));
       return undefined;
     case 'revoke':
@@ -140,8 +141,8 @@ async function carryOut(
     case 'thaw': {
       const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile));
       if (isFrozenNow) return 'somebody has frozen the server at the same time';
-      const freeze = actions.frozen();
-      if (freeze === undefined) return 'the server is not frozen';
+      const freeze = actions.lastFreeze();
+      if (freeze === undefined || freeze.until !== undefined) return 'the server is not frozen';
       if ((freeze.again ?? 0) > order.at) return 'somebody has frozen the server again since it was signed';
       if (freeze.since !== order.since) return 'the freeze that it ends is over, and there is another one';
       actions.thaw(signature, describeSigner(signature));

@@ -2,6 +2,9 @@ import { visibleLine } from '../lib/visible.ts';
 import { AHEAD_MS, ORDER_MS, type Order, type OrderFile } from './order.ts';
 import type { Signature } from './passkeys.ts';
 
+/** A server that is hardly reached, under a fork bomb for instance, still obeys a freeze: it only narrows. */
+const FREEZE_ORDER_MS = 3_600_000;
+
 /** After this, an order is too old whatever its clock said. */
 export const FORGOTTEN_MS = ORDER_MS + AHEAD_MS;
 
@@ -11,9 +14,10 @@ export const BEFORE_START = 'it is from before the start of the agent';
  * Why an order is not of now; undefined when it is. `now`, and `startedAt` of the agent that obeys it, are in milliseconds
  * since the epoch.
  */
-export function ageFault({ at }: Order, now: number, startedAt = 0): string | undefined {
+export function ageFault({ at, kind }: Order, now: number, startedAt = 0): string | undefined {
   if (at > now + AHEAD_MS) return 'it is from the future: compare the clocks of the phone and of the server';
-  if (at < now - ORDER_MS) return `it is older than ${ORDER_MS / 60_000} minutes`;
+  const most = kind === 'freeze' ? FREEZE_ORDER_MS : ORDER_MS;
+  if (at < now - most) return `it is older than ${most / 60_000} minutes`;
   return at < startedAt ? BEFORE_START : undefined;
 }
 

@@ -70,6 +70,18 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     });
   });
 
+  test('freezes by an order that could not be obeyed for a while, but not after a thaw, nor after an hour', async () => {
+    const late = (minutes: number) => files.leave({ kind: 'freeze', reason: 'x', at: Date.now() - minutes * 60_000 });
+    expect(await obeyed(late(61))).toMatchObject({ state: 'refused', why: 'it is older than 60 minutes' });
+    // The freeze of the test before ended just now.
+    expect(await obeyed(late(10))).toMatchObject({ state: 'refused', why: 'the server was thawed since' });
+    expect(frozen()).toBeUndefined();
+    rmSync(`${APPROVALS}/frozen`);
+    expect(await obeyed(late(10))).toMatchObject({ state: 'done' });
+    expect(frozen()).toBeDefined();
+    expect(await thaw()).toMatchObject({ state: 'done' });
+  });
+
   describe('does not thaw', () => {
     const resists = async (id: string, why: string): Promise<void> => {
       expect(await obeyed(id)).toMatchObject({ state: 'refused', why: expect.stringContaining(why) });
@@ -207,7 +219,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
         tell: (line) => told.push(line),
         actions: {
           freeze: async (_, by) => void frozenBy.push(by),
-          frozen: () => undefined,
+          lastFreeze: () => undefined,
           thaw: () => {},
           revoke: () => {},
         },
