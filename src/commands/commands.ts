@@ -190,8 +190,8 @@ export class Commands {
   }
 
   /**
-   * Sends a signal to every process of the session and waits, until `deadline`, for its command to end when the signal
-   * asks for that; gives how many processes there were.
+   * Sends a signal to every process of the session, waiting until `deadline` for its command to begin, and then a moment
+   * for it to end when the signal asks for that; gives how many processes there were.
    */
   async signal(session: Session, signal: SignalName, deadline: Deadline): Promise<number> {
     await this.#held.get(session.id)?.withdraw('it was taken back by kill_session before anybody decided');
@@ -199,12 +199,11 @@ export class Commands {
     const running = this.#running.get(session.id);
     if (running === undefined) return 0;
     let count = running.signal(signal);
-    // A command that was started just now has not begun yet.
     while (count === 0 && !running.over.fired && !deadline.passed) {
       await deadline.orAfter(BEGINNING_LOOK_SECONDS).waitFor(running.over);
       count = running.signal(signal);
     }
-    if (count > 0 && asksToEnd(signal)) await deadline.waitFor(running.settled);
+    if (count > 0 && asksToEnd(signal)) await deadline.orAfter(END_SECONDS).waitFor(running.settled);
     return count;
   }
 
@@ -290,8 +289,9 @@ export class Commands {
   }
 }
 
-/** How often it is looked whether a command that is to be signalled has begun. */
+/** Between looks whether a command that is to be signalled has begun; and how long it then has to end. */
 const BEGINNING_LOOK_SECONDS = 0.005;
+const END_SECONDS = 2;
 /** A command that has written nothing for so long is looked at for the reason. */
 const SILENT_MS = 2000;
 /** On top of the grace: the rounds of SIGKILL, and the looks between them. */

@@ -5,8 +5,8 @@ import { SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** How long the answer waits for what was signalled to end: most programs do at once. */
-const WAIT_SECONDS = 2;
+/** How long the answer waits for a command that was started just now to begin, on a machine that is busy. */
+const BEGIN_SECONDS = 10;
 
 /** `kill_session`: sends a signal to every process of a session; its output stays. */
 export function killSessionOperation(deps: OperationDeps): Operation {
@@ -39,7 +39,7 @@ export function killSessionOperation(deps: OperationDeps): Operation {
       const isWaiting = session.record.status === 'waiting';
       // What is stopped by a signal would run again with most of them.
       if (signal !== 'KILL' && !isWaiting) deps.freeze.require('kill_session takes signal KILL alone meanwhile.');
-      const signalled = await commands.signal(session, signal, call.deadline.orAfter(WAIT_SECONDS));
+      const signalled = await commands.signal(session, signal, call.deadline.orAfter(BEGIN_SECONDS));
       const { status, exit_code } = session.record;
       return {
         session: session.id,
@@ -61,6 +61,8 @@ function signalOf(given: unknown): { readonly signal?: string } {
 }
 
 function hint(signal: string, signalled: number, status: SessionStatus, alive: boolean): Hint {
+  if (signalled === 0 && alive)
+    return { text: 'The command has not begun yet. Call kill_session again.', calls: ['kill_session'] };
   if (signalled === 0)
     return {
       text: 'No process of this session was running, so nothing was signalled. read_session has its output.',
