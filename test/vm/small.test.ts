@@ -22,7 +22,7 @@ describeVm('a server of 512 MB', () => {
     await vm.sh('tar -xf /opt/packages.tar -C /; rm /opt/packages.tar');
     told = await vm.sh('/opt/bundle/ops/install --user root', 300);
     await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
-    await answersWithin(vm, 60);
+    await answersWithin(vm, 180);
   }, 600_000);
   afterAll(() => vm?.[Symbol.asyncDispose]());
 
