@@ -24,7 +24,7 @@ export interface Verdict {
   readonly proof?: object | undefined;
 }
 
-/** A decision that has come through the owner's console. Whoever brings it has checked that it counts. */
+/** A decision that has come through the owner's console. Its giver has checked that it counts. */
 export interface ConsoleDecision {
   readonly session: string;
   /** Of the request that was shown. */
@@ -172,18 +172,9 @@ export class Approvals {
   /** Looks for decisions as long as something waits; gives what ends that. */
   #watch(): () => void {
     const growth = new Growth(this.decisions ?? '');
-    let isOver = false;
-    const next = (): void => {
-      growth.next().subscribe(() => {
-        if (isOver) return;
-        next();
-        this.#look();
-      });
-    };
-    next();
+    growth.each(() => this.#look());
     const timer = setInterval(() => this.#look(), LOOK_MS);
     return () => {
-      isOver = true;
       clearInterval(timer);
       growth[Symbol.dispose]();
     };

@@ -1,10 +1,9 @@
-import { closeSync, fchmodSync, fsyncSync, openSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { SignalOnce } from '../lib/clock.ts';
 import { Frozen } from '../lib/errors.ts';
-import { fileFingerprint, syncDirectory } from '../lib/files.ts';
+import { fileFingerprint, replaceReadable } from '../lib/files.ts';
 import type { Logger } from '../lib/logger.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { Growth } from '../sessions/growth.ts';
@@ -59,18 +58,7 @@ export function currentFreeze(freezes: readonly FreezeEntry[]): FreezeEntry | un
 
 /** Replaces the freezes in a directory of decisions, on the disk when it returns. Throws the system's error. */
 export function writeFreezes(decisions: string, freezes: readonly FreezeEntry[]): void {
-  const file = freezeFile(decisions);
-  const fd = openSync(`${file}.new`, 'w', 0o600);
-  try {
-    // Readable for all who may enter the directory, whatever the umask of root is.
-    fchmodSync(fd, 0o644);
-    writeFileSync(fd, JSON.stringify({ freezes: freezes.slice(-MOST_FREEZES) }));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${file}.new`, file);
-  syncDirectory(decisions);
+  replaceReadable(freezeFile(decisions), JSON.stringify({ freezes: freezes.slice(-MOST_FREEZES) }), 'on disk');
 }
 
 /** How long the server was frozen between two moments, in milliseconds. */
@@ -168,15 +156,8 @@ export class Freeze {
   }
 
   #follow(decisions: string): void {
-    const growth = new Growth(decisions);
-    this.#watching = growth;
-    const next = (): void => {
-      growth.next().subscribe(() => {
-        next();
-        this.#look();
-      });
-    };
-    next();
+    this.#watching = new Growth(decisions);
+    this.#watching.each(() => this.#look());
   }
 
   #look(): void {

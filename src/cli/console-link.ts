@@ -144,7 +144,7 @@ async function ask(question: string, typed: Answers, requireOpen: () => void): P
 
 const MOST_SHOWN_CHARS = 60;
 
-/** A name that whoever has the link chose, in quotes that end where it ends: it reads like nothing of the terminal's own. */
+/** A name from the other end of the link, in quotes that it cannot close: it looks like nothing of the terminal's own. */
 export function describeName(name: string): string {
   const shown = visibleLine(name.replaceAll(/["“”„‟″＂]/g, "'"));
   return `"${shown.length > MOST_SHOWN_CHARS ? `${shown.slice(0, MOST_SHOWN_CHARS).toWellFormed()} …` : shown}"`;

@@ -58,7 +58,7 @@ export function removePasskey(which: string): void {
     process.stdout.write(`removed ${visibleLine(name)}, the passkey ${fingerprint}\n`);
   for (const { name, until } of sessions)
     process.stdout.write(`removed ${visibleLine(name)}, without a passkey, until ${formatMinute(until)}\n`);
-  process.stdout.write('Whoever was signed in with it is signed out.\n');
+  process.stdout.write('Its sign-ins have ended.\n');
   if (file.passkeys.length === passkeys.length && passkeys.length > 0)
     process.stdout.write('It was the last passkey. For another one: sudo agent3 console link\n');
 }

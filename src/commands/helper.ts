@@ -67,7 +67,7 @@ export class Helper implements AsyncDisposable {
     return this.#received.reduce((sum, { length }) => sum + length, 0);
   }
 
-  /** Receives more of its output; false where there is none. */
+  /** Receives more of its output; false at the end. */
   receive(): Promise<boolean> {
     this.#receiving ??= this.#receiveOnce().finally(() => {
       this.#receiving = undefined;

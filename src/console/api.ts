@@ -248,7 +248,7 @@ export class Api {
     try {
       return (await this.deps.wire.request('order', { id: order.id, wait_ms: ORDER_WAIT_MS })) as OrderResult;
     } catch (error) {
-      // Whoever was told that it has failed must not see it done later.
+      // An order that was answered as failed must not be done later.
       if (error instanceof AgentAway) this.deps.postBox.removeOrder(order);
       throw error;
     }

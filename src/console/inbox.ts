@@ -129,7 +129,7 @@ export class Inbox {
           fault = `${this.deps.directory}/orders has more than ${MOST_SEEN} orders`;
           break;
         }
-        // Whoever has the console's user may leave thousands that take their time.
+        // A console that was taken over may leave thousands that take their time.
         if (!isStart && performance.now() - began > MOST_LOOK_MS) {
           this.#restsUntil = performance.now() + PAUSES_PER_LOOK * MOST_LOOK_MS;
           break;
@@ -244,15 +244,8 @@ export class Inbox {
 
   #follow(): void {
     if (this.#growth !== undefined) return;
-    const growth = new Growth(`${this.deps.directory}/orders`);
-    this.#growth = growth;
-    const next = (): void => {
-      growth.next().subscribe(() => {
-        next();
-        this.#lookSoon();
-      });
-    };
-    next();
+    this.#growth = new Growth(`${this.deps.directory}/orders`);
+    this.#growth.each(() => this.#lookSoon());
   }
 
   #lookSoon(): void {

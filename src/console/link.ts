@@ -1,21 +1,10 @@
 import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
-import {
-  chmodSync,
-  closeSync,
-  fchmodSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { RegistrationResponseJSON } from '@simplewebauthn/server';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { readAtMost, readPlain } from '../lib/files.ts';
+import { readAtMost, readPlain, replaceReadable } from '../lib/files.ts';
 import { newToken } from '../lib/token.ts';
 import { canonical, linkChallenge } from './order.ts';
 import { type Passkey, type PasskeysFile, SignatureFault, verifyRegistration } from './passkeys.ts';
@@ -90,14 +79,7 @@ export class Link {
   say(answer: LinkAnswer): void {
     this.#state = answer.state;
     const path = join(this.places.answers, `link-${this.#id}.json`);
-    const fd = openSync(`${path}.new`, 'w', 0o600);
-    try {
-      fchmodSync(fd, 0o644);
-      writeFileSync(fd, JSON.stringify({ until: this.until, ...answer, name: this.name, mac: this.#mac }));
-    } finally {
-      closeSync(fd);
-    }
-    renameSync(`${path}.new`, path);
+    replaceReadable(path, JSON.stringify({ until: this.until, ...answer, name: this.name, mac: this.#mac }));
   }
 
   /** Ends it where nobody has decided on it. */

@@ -1,20 +1,10 @@
-import {
-  closeSync,
-  existsSync,
-  fchmodSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  renameSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { distrust } from '../access/approval-request.ts';
 import type { FreezeEntry } from '../access/freeze.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
+import { replaceReadable } from '../lib/files.ts';
 import { visibleLine } from '../lib/visible.ts';
 import {
   type FreezeOrder,
@@ -163,15 +153,7 @@ function answerPath(answers: string, id: string): string {
 
 /** Leaves an answer where everybody may read it; the oldest ones go. */
 function answer(answers: string, result: OrderResult): void {
-  const path = answerPath(answers, result.id);
-  const fd = openSync(`${path}.new`, 'w', 0o600);
-  try {
-    fchmodSync(fd, 0o644);
-    writeFileSync(fd, JSON.stringify(result));
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(`${path}.new`, path);
+  replaceReadable(answerPath(answers, result.id), JSON.stringify(result));
   const all = readdirSync(answers).filter((name) => name.startsWith('order-'));
   if (all.length <= MOST_ANSWERS) return;
   const age = (name: string): number => statSync(join(answers, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;

@@ -1,10 +1,9 @@
-import { closeSync, fchmodSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { readFileSync } from 'node:fs';
 import type { AuthenticationResponseJSON, RegistrationResponseJSON } from '@simplewebauthn/server';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { readPlain, syncDirectory } from '../lib/files.ts';
+import { readPlain, replaceReadable } from '../lib/files.ts';
 import { challengeOf, fingerprintOf, fromBase64url, type Order, type SignedOrder } from './order.ts';
 import { assertionSchema, signedOrderSchema } from './order-schema.ts';
 
@@ -72,17 +71,7 @@ export function readPasskeys(path: string, own?: number): PasskeysFile | undefin
 
 /** Replaces the file, which everybody may read, on the disk when it returns. Throws the system's error. */
 export function writePasskeys(path: string, file: PasskeysFile): void {
-  const beside = `${path}.new`;
-  const fd = openSync(beside, 'w', 0o600);
-  try {
-    fchmodSync(fd, 0o644);
-    writeFileSync(fd, `${JSON.stringify(file, null, 2)}\n`);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
-  renameSync(beside, path);
-  syncDirectory(dirname(path));
+  replaceReadable(path, `${JSON.stringify(file, null, 2)}\n`, 'on disk');
 }
 
 /** Where passkeys are good, and the challenge they answer. */

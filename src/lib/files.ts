@@ -2,6 +2,7 @@ import {
   closeSync,
   constants,
   existsSync,
+  fchmodSync,
   fstatSync,
   fsyncSync,
   openSync,
@@ -11,6 +12,7 @@ import {
   rmSync,
   type Stats,
   statSync,
+  writeFileSync,
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { errnoOf } from './errors.ts';
@@ -168,4 +170,22 @@ export class GroupSync {
     });
     return this.#running;
   }
+}
+
+/**
+ * Replaces a file which everybody may read who may enter its directory, whatever the umask is; with `on disk`, it is there
+ * when this returns. Throws the system's error.
+ */
+export function replaceReadable(path: string, text: string, durability?: 'on disk'): void {
+  const beside = `${path}.new`;
+  const fd = openSync(beside, 'w', 0o600);
+  try {
+    fchmodSync(fd, 0o644);
+    writeFileSync(fd, text);
+    if (durability !== undefined) fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  renameSync(beside, path);
+  if (durability !== undefined) syncDirectory(dirname(path));
 }

@@ -1,7 +1,8 @@
-import { readdirSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Inbox } from '../console/inbox.ts';
 import { delay } from '../lib/clock.ts';
+import { Growth } from '../sessions/growth.ts';
 import { processEnvironment, serviceManager } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
 
@@ -18,7 +19,8 @@ export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   return inbox;
 }
 
-const LOOK_MS = 200;
+/** Where the kernel tells nothing of a new file, this is how late it is seen. */
+const LOOK_MS = 1000;
 /** After one that failed: the order is still there. */
 const PAUSE_MS = 1000;
 
@@ -32,10 +34,11 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
     ...(config.tokensFile !== undefined && { AGENT3_TOKENS_FILE: config.tokensFile }),
   };
   const argv = [...ownArgv, 'console', 'obey', '--since', String(clock.now())];
+  const orders = join(directory, 'root-orders');
   let isObeying = false;
   let faultBefore = '';
   const look = async (): Promise<void> => {
-    if (isObeying || !hasEntries(join(directory, 'root-orders'))) return;
+    if (isObeying || shutdown.fired || !hasEntries(orders)) return;
     isObeying = true;
     const child = Bun.spawn(argv, { cwd: '/', env, stdio: ['ignore', 'pipe', 'pipe'] });
     const [code, told, fault] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
@@ -45,10 +48,25 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
     faultBefore = fault;
     if (code !== 0) await delay(PAUSE_MS);
     isObeying = false;
+    // What came while it ended.
+    void look();
   };
-  const timer = setInterval(() => void look(), LOOK_MS);
+  let growth: Growth | undefined;
+  const follow = (): void => {
+    if (growth !== undefined || !existsSync(orders)) return;
+    growth = new Growth(orders);
+    growth.each(() => void look());
+  };
+  const timer = setInterval(() => {
+    follow();
+    void look();
+  }, LOOK_MS);
   timer.unref();
-  shutdown.subscribe(() => clearInterval(timer));
+  follow();
+  shutdown.subscribe(() => {
+    clearInterval(timer);
+    growth?.[Symbol.dispose]();
+  });
 }
 
 function hasEntries(directory: string): boolean {

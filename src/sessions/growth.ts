@@ -14,6 +14,7 @@ export class Growth implements Disposable {
   #next = new SignalOnce();
   readonly #watcher: FSWatcher | undefined;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
+  #isOver = false;
   #again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(path: string) {
@@ -30,6 +31,15 @@ export class Growth implements Disposable {
     return this.#next;
   }
 
+  /** Calls `listener` at each change from now on. */
+  each(listener: () => void): void {
+    this.#next.subscribe(() => {
+      if (this.#isOver) return;
+      this.each(listener);
+      listener();
+    });
+  }
+
   #fire(): void {
     const fired = this.#next;
     this.#next = new SignalOnce();
@@ -37,6 +47,7 @@ export class Growth implements Disposable {
   }
 
   [Symbol.dispose](): void {
+    this.#isOver = true;
     this.#watcher?.close();
     clearInterval(this.#timer);
     clearTimeout(this.#again);
