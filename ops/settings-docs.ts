@@ -3,14 +3,18 @@ import { INVENTORY } from '../src/install/inventory.ts';
 import { OTHER_VARIABLES, SETTING_ROWS } from '../src/settings/config.ts';
 
 /*
- * What two tables of the source say, for owners: `ops/agent3.env.example` and the table of settings in the README, and
- * the README's table of what is added to a server. Run it after a change of either; tests compare them.
+ * What two tables of the source say, for owners: `ops/agent3.env.example` and the table of `ops/docs/settings.md`, and the
+ * table of what is added to a server in `ops/docs/install.md`. Run it after a change of either; tests compare them.
  */
 
 const ROOT = join(import.meta.dir, '..');
 
-/** Where the two are, from the top of the repository. */
-export const SETTINGS_DOCS = { example: 'ops/agent3.env.example', readme: 'README.md' } as const;
+/** Where these are, from the top of the repository. */
+export const SETTINGS_DOCS = {
+  example: 'ops/agent3.env.example',
+  settings: 'ops/docs/settings.md',
+  inventory: 'ops/docs/install.md',
+} as const;
 
 const HEAD = `# Settings of Agent3. The installer keeps what you change here; after a change: systemctl restart agent3
 # This file holds the token: it belongs to root, mode 0600. Quotes hold a value with spaces together.
@@ -36,7 +40,7 @@ export function settingsExample(): string {
   return [HEAD, ...own, SERVICE_HEAD, ...ofService, schedule].join('');
 }
 
-/** The table of the README. */
+/** The table of settings. */
 export function settingsTable(): string {
   const rows = SETTING_ROWS.map(([name, { about, schema, otherwise, service }]) => {
     const value: unknown = schema['default'];
@@ -47,12 +51,12 @@ export function settingsTable(): string {
   return ['| variable | default | meaning |', '| --- | --- | --- |', ...rows, schedule, ''].join('\n');
 }
 
-/** The README with its table of settings replaced by the one of the settings. */
-export function withSettingsTable(readme: string): string {
-  return readme.replace(/^\| variable \| default \| meaning \|\n(?:\|.*\n)+/m, () => settingsTable());
+/** A document with its table of settings replaced by the one of the settings. */
+export function withSettingsTable(document: string): string {
+  return document.replace(/^\| variable \| default \| meaning \|\n(?:\|.*\n)+/m, () => settingsTable());
 }
 
-/** The table of what is added to a server, for the README. */
+/** The table of what is added to a server. */
 export function inventoryTable(): string {
   const rows = INVENTORY.map(({ kind, name, what, when = 'always', goes = 'uninstall' }) => {
     const word = kind === 'user' ? 'user ' : kind === 'membership' ? 'groups of ' : '';
@@ -61,8 +65,8 @@ export function inventoryTable(): string {
   return ['| added | what | when | goes with |', '| --- | --- | --- | --- |', ...rows, ''].join('\n');
 }
 
-function withInventoryTable(readme: string): string {
-  return readme.replace(/^\| added \| what \| when \| goes with \|\n(?:\|.*\n)+/m, () => inventoryTable());
+function withInventoryTable(document: string): string {
+  return document.replace(/^\| added \| what \| when \| goes with \|\n(?:\|.*\n)+/m, () => inventoryTable());
 }
 
 function comment(markdown: string): string {
@@ -71,6 +75,11 @@ function comment(markdown: string): string {
 
 if (import.meta.main) {
   await Bun.write(join(ROOT, SETTINGS_DOCS.example), settingsExample());
-  const readme = join(ROOT, SETTINGS_DOCS.readme);
-  await Bun.write(readme, withInventoryTable(withSettingsTable(await Bun.file(readme).text())));
+  for (const [path, renew] of [
+    [SETTINGS_DOCS.settings, withSettingsTable],
+    [SETTINGS_DOCS.inventory, withInventoryTable],
+  ] as const) {
+    const file = join(ROOT, path);
+    await Bun.write(file, renew(await Bun.file(file).text()));
+  }
 }

@@ -1,11 +1,12 @@
 import { describe, expect, test } from 'bun:test';
-import { readFileSync, statSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import manifest from '../package.json';
 
 const ROOT = join(import.meta.dir, '..');
 const SOURCE = join(ROOT, 'src');
 const MAX_LINES = 300;
+const MAX_README_LINES = 180;
 const MAX_PICTURE_BYTES = 150_000;
 
 /** Which folders of src a folder may import, beside itself. What stands directly in src goes by its file's name. */
@@ -215,17 +216,66 @@ const operationNames = files
   .filter((file) => file.folder === 'operations')
   .flatMap((file) => /^\s+name: '([a-z_]+)',$/m.exec(file.text)?.[1] ?? []);
 
-describe('the README', () => {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8');
+/** README, the documents for owners, and those beside the code; what is generated or kept by others is not looked at. */
+const documents = ['README.md', 'CHANGELOG.md', 'ops/INSTALL.md', ...['ops/docs', 'src', 'test'].flatMap(markdownIn)];
 
-  test.each(operationNames)('describes the operation %s', (name) => {
-    expect(readme).toContain(`### \`${name}\``);
+function markdownIn(folder: string): string[] {
+  return [...new Bun.Glob('**/*.md').scanSync(join(ROOT, folder))].map((path) => join(folder, path)).sort();
+}
+
+/** What a heading is called in a link, as forges do it. */
+function anchorOf(heading: string): string {
+  const text = heading.replaceAll('`', '').replaceAll(/\[([^\]]*)\]\([^)]*\)/g, '$1');
+  return text
+    .toLowerCase()
+    .replaceAll(/[^\p{L}\p{N}\- _]/gu, '')
+    .replaceAll(' ', '-');
+}
+
+function withoutCode(markdown: string): string {
+  return markdown
+    .replaceAll(/^```[\s\S]*?^```/gm, '')
+    .replaceAll(/`[^`\n]*`/g, (code) => code.replaceAll(/[[\]()]/g, ''));
+}
+
+function anchorsOf(path: string): string[] {
+  const text = readFileSync(join(ROOT, path), 'utf8').replaceAll(/^```[\s\S]*?^```/gm, '');
+  return [...text.matchAll(/^#+ (.*)$/gm)].map(([, heading = '']) => anchorOf(heading));
+}
+
+describe('the documents', () => {
+  test.each(documents)('%s has links that lead somewhere', (path) => {
+    const links = [...withoutCode(readFileSync(join(ROOT, path), 'utf8')).matchAll(/\]\(([^)\s]+)\)/g)];
+    const dead = links
+      .map(([, link = '']) => link)
+      .filter((link) => !/^[a-z]+:/.test(link))
+      .filter((link) => {
+        const [file = '', anchor] = link.split('#');
+        const to = file === '' ? path : join(dirname(path), file);
+        if (!existsSync(join(ROOT, to))) return true;
+        return anchor !== undefined && !anchorsOf(to).includes(anchor);
+      });
+    expect(dead).toEqual([]);
+  });
+
+  test('keep the README short', () => {
+    expect(readFileSync(join(ROOT, 'README.md'), 'utf8').split('\n').length).toBeLessThanOrEqual(MAX_README_LINES);
   });
 });
 
-describe('the pictures of the README', () => {
-  const shown = [...readFileSync(join(ROOT, 'README.md'), 'utf8').matchAll(/<img src="([^"]+)"/g)].map(
-    (match) => match[1] ?? '',
+describe('the document of the API', () => {
+  const api = readFileSync(join(ROOT, 'ops/docs/api.md'), 'utf8');
+
+  test.each(operationNames)('describes the operation %s', (name) => {
+    expect(api).toContain(`## \`${name}\``);
+  });
+});
+
+describe('the pictures of the documents', () => {
+  const shown = documents.flatMap((path) =>
+    [...readFileSync(join(ROOT, path), 'utf8').matchAll(/<img src="([^"]+)"/g)].map((match) =>
+      join(dirname(path), match[1] ?? ''),
+    ),
   );
 
   test('are there, and small', () => {

@@ -97,7 +97,7 @@ const CONSOLE_DIRECTORIES = (
   }),
 );
 
-/** All that is added to a server: installer, `doctor`, removal, Debian package and README go by this table. */
+/** All that is added to a server: installer, `doctor`, removal, Debian package and `ops/docs/install.md` go by this table. */
 export const INVENTORY: readonly Addition[] = [
   { kind: 'user', name: DEFAULT_USER, what: 'the user of the agent and its commands', goes: 'purge', ...ownUser },
   {
@@ -141,7 +141,7 @@ export const INVENTORY: readonly Addition[] = [
   {
     kind: 'directory',
     name: PATHS.approvals,
-    what: 'decisions on commands that waited, and `frozen`, the last [freezes](#freeze)',
+    what: 'decisions on commands that waited, and `frozen`, the last [freezes](access.md#freeze)',
     goes: 'purge',
     access: rootWrites,
   },
@@ -173,7 +173,7 @@ export const INVENTORY: readonly Addition[] = [
     name: PATHS.saved,
     what: 'what the agent before was set up with, and the way back',
     goes: 'you',
-    when: 'after a [takeover](#move-from-the-flask-agent)',
+    when: 'after a [takeover](moving-from-flask.md)',
     ...later,
   },
   { kind: 'directory', name: PATHS.home, what: 'home of the user `agent3`', goes: 'purge', ...ofAgent(0o750) },

@@ -15,7 +15,7 @@ export function secretText(minLength: number) {
 export interface Setting {
   readonly key: string;
   readonly schema: TSchema;
-  /** What it is for, as Markdown, for `--help`, the example and the README. */
+  /** What it is for, as Markdown, for `--help`, the example and the documents. */
   readonly about: string;
   /** What holds where nothing is set and the schema has no default, as Markdown. */
   readonly otherwise?: string;

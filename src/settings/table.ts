@@ -9,7 +9,7 @@ const GIB = 1_073_741_824;
 
 /**
  * Every setting. The one source of `Config`, of the checks, of `agent3 serve --help`, of `ops/agent3.env.example`, of the
- * table in the README, and of what is erased and masked. After a change: `bun ops/settings-docs.ts`.
+ * table of `ops/docs/settings.md`, and of what is erased and masked. After a change: `bun ops/settings-docs.ts`.
  */
 export const SETTINGS = {
   AGENT3_API_TOKEN: {

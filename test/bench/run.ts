@@ -21,7 +21,7 @@ import { waiting } from './bars/waiting.ts';
 import { ensureExecutable } from './servers.ts';
 
 /**
- * Measures every bar and prints the table of the README. Names as arguments measure only those; `--json` prints the
+ * Measures every bar and prints the table of README.md here. Names as arguments measure only those; `--json` prints the
  * rows as JSON. Exits with 1 when a bar does not hold.
  */
 const names = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));

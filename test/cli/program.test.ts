@@ -48,11 +48,12 @@ test('has the grammar that was decided', () => {
 });
 
 describe('the documents name', () => {
-  const readme = readFileSync(join(ROOT, 'README.md'), 'utf8').split('\n## Commands\n')[1]?.split('\n## ')[0] ?? '';
+  const table =
+    readFileSync(join(ROOT, 'ops/docs/cli.md'), 'utf8').split('\n## Commands\n')[1]?.split('\n## ')[0] ?? '';
   const manual = readFileSync(join(ROOT, 'ops/debian/agent3.1'), 'utf8');
 
-  test.each(leaves.map(([name]) => name))('agent3 %s in the table of the README', (name) => {
-    expect(readme).toContain(`\`agent3 ${name}\``);
+  test.each(leaves.map(([name]) => name))('agent3 %s in the table of the document', (name) => {
+    expect(table).toContain(`\`agent3 ${name}\``);
   });
 
   test.each(COMMANDS.filter(({ group }) => group !== '').map(({ name }) => name))(

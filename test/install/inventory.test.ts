@@ -17,8 +17,8 @@ describe('the table of what is added to a server', () => {
     expect(Object.values(PATHS).filter((path) => !names.has(path))).toEqual([]);
   });
 
-  test('stands in the README', () => {
-    expect(readFileSync(join(import.meta.dir, '../../README.md'), 'utf8')).toContain(inventoryTable());
+  test('stands in the document', () => {
+    expect(readFileSync(join(import.meta.dir, '../../ops/docs/install.md'), 'utf8')).toContain(inventoryTable());
   });
 
   const shapes: readonly Pick<PlanInput, 'user' | 'watchdog' | 'packaged' | 'staged' | 'console'>[] = [

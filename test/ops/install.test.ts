@@ -103,7 +103,7 @@ describe('agent3 install --root', () => {
     expect(readFileSync(root.join('etc/agent3/console.env'), 'utf8')).toContain('\nAGENT3_CONSOLE_KEY=\n');
     expect(statSync(root.join('etc/agent3/agent3.env')).mode & 0o777).toBe(0o600);
     expect(readFileSync(root.join('usr/local/bin/agent3')).equals(readFileSync(BINARY))).toBe(true);
-    // Nobody but root reads it: README, "Security".
+    // Nobody but root reads it: ops/docs/security.md.
     const executable = root.join('usr/local/bin/agent3');
     expect(statSync(executable).mode & 0o777).toBe(0o711);
     expect(readlinkSync(root.join('etc/systemd/system/multi-user.target.wants/agent3.service'))).toBe(

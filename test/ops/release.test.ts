@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { buildDeb } from '../../ops/deb.ts';
 import { buildBundle } from '../../ops/release.ts';
 import { BINARY } from '../helpers/binary.ts';
@@ -11,7 +11,7 @@ const OPS = join(import.meta.dir, '../../ops');
 const missing = ensurePrograms('shellcheck', 'lintian', 'dpkg-deb');
 
 describe('the bundle', () => {
-  test('has the executable, the files of the service, and what README and its links show', () => {
+  test('has the executable, the files of the service, and what the documents show', () => {
     using directory = new TemporaryDirectory();
     const archive = buildBundle(BINARY, 'linux-x64', directory.path);
     const names = command(['tar', '-tzf', archive])
@@ -20,8 +20,13 @@ describe('the bundle', () => {
       .map((name) => name.split('/').slice(1).join('/'));
     for (const name of ['agent3', 'INSTALL.md', 'LICENSE', 'ops/install', 'ops/agent3.service', 'ops/agent3.logrotate'])
       expect(names).toContain(name);
-    const readme = readFileSync(join(OPS, '../README.md'), 'utf8');
-    for (const [, path = ''] of readme.matchAll(/(?:\]\(|src=")(ops\/[^)"#]+)/g)) expect(names).toContain(path);
+    for (const document of ['README.md', ...names.filter((name) => /^ops\/docs\/.*\.md$/.test(name))]) {
+      const text = readFileSync(join(OPS, '..', document), 'utf8');
+      for (const [, path = ''] of text.matchAll(/(?:\]\(|src=")([^)"#:]+)/g)) {
+        const to = join(dirname(document), path);
+        if (to.startsWith('ops/')) expect(names).toContain(to);
+      }
+    }
     expect(names).toContain('README.md');
     command(['tar', '-xzf', archive, '-C', directory.path]);
     const [tree = ''] = readdirSync(directory.path).filter((name) => !name.endsWith('.gz'));

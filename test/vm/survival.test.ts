@@ -222,9 +222,9 @@ describeVm('an installed agent', () => {
     expect(await kept()).toBe('kept\n');
   }, 400_000);
 
-  test('lets its commands use setuid programs with what the README says, and not before', async () => {
-    const readme = readFileSync(join(OPS, '../README.md'), 'utf8');
-    const override = /```ini\n(\[Service\]\nNoNewPrivileges=no\n[^`]*)```/.exec(readme)?.[1] ?? '';
+  test('lets its commands use setuid programs with what the document says, and not before', async () => {
+    const document = readFileSync(join(OPS, 'docs/install.md'), 'utf8');
+    const override = /```ini\n(\[Service\]\nNoNewPrivileges=no\n[^`]*)```/.exec(document)?.[1] ?? '';
     await vm.sh('cp /usr/bin/id /opt/root-id; chmod 4755 /opt/root-id');
     expect(await shellIn(vm, '/opt/root-id -u')).not.toBe('0\n');
     await vm.sh(`mkdir -p /run/systemd/system/agent3.service.d

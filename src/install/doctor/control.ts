@@ -100,7 +100,7 @@ export async function auditFinding(): Promise<Found> {
     if (first === undefined) return good(`${lines} lines, whole${note === undefined ? '' : `; ${note.what}`}`);
     if (ofOtherKey > 1) {
       const what = `${ofOtherKey} of ${sealed} sealed lines have a MAC of another key: was AGENT3_AUDIT_KEY changed?`;
-      return bad(what, 'put the old key back, or begin a record anew: README, "The record"');
+      return bad(what, 'put the old key back, or begin a new record: ops/docs/audit.md');
     }
     const more = others.length === 0 ? '' : `; and ${others.length} more`;
     const where = `${first.file}${first.line > 0 ? `:${first.line}` : ''}`;
