@@ -22,6 +22,7 @@ const PACKAGES = {
   ip: 'iproute2',
   lintian: 'lintian',
   logrotate: 'logrotate',
+  'nats-server': 'nats-server',
   nsenter: 'util-linux',
   openssl: 'openssl',
   perl: 'perl-base',
