@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import manifest from '../package.json';
+import { describeFaults } from './words.ts';
 
 const ROOT = join(import.meta.dir, '..');
 const SOURCE = join(ROOT, 'src');
@@ -256,6 +257,11 @@ describe('the documents', () => {
         return anchor !== undefined && !anchorsOf(to).includes(anchor);
       });
     expect(dead).toEqual([]);
+  });
+
+  const forReaders = documents.filter((path) => /^(?:README\.md|ops\/.*|src\/README\.md|test\/README\.md)$/.test(path));
+  test.each(forReaders)('%s is written in short lines and sentences, and in plain words', (path) => {
+    expect(describeFaults(readFileSync(join(ROOT, path), 'utf8'))).toEqual([]);
   });
 
   test('keep the README short', () => {
