@@ -15,6 +15,7 @@ import type { Session } from '../sessions/session.ts';
 import type { NewSession, SessionStore } from '../sessions/store.ts';
 import type { Confinement } from './confinement.ts';
 import type { DialogStep } from './dialog.ts';
+import type { Timings } from './timings.ts';
 
 /** The limits that hold for every command. */
 export interface CommandSettings {
@@ -39,6 +40,8 @@ export interface CommandDeps {
   readonly trail: Trail;
   /** Sees which commands open their own streams again. */
   readonly reopened: Reopened;
+  /** Keeps when commands write what. */
+  readonly timings: Timings;
   /** Takes the secrets from words of a command. */
   readonly mask: (words: string) => string;
   /** Where commands get cgroups of their own; undefined: they share the agent's. */
@@ -56,7 +59,7 @@ export interface FileProposal {
 }
 
 /** A command to run, and the session it gets. */
-export interface NewCommand extends Omit<NewSession, 'input' | 'file_max' | 'context'> {
+export interface NewCommand extends Omit<NewSession, 'input' | 'size' | 'file_max' | 'context'> {
   readonly env: Readonly<Record<string, string>>;
   /** What the command reads first; it is all there is when `input` is `closed`. */
   readonly stdin: string;

@@ -255,6 +255,7 @@ export class Commands {
       // Not before the answer has left.
       if (this.deps.cgroups !== undefined) setImmediate(() => this.deps.cgroups?.of(session.id).remove());
       if (session.record.survivors > 0) updateRecord(this.deps, session, { ...sizesOf(session, true), survivors: 0 });
+      this.deps.timings.end(session, (timing_bytes) => updateRecord(this.deps, session, { timing_bytes }));
       disk.end();
     });
   }

@@ -30,7 +30,7 @@ export function detailsOf(command: NewCommand): NewSession {
   const {
     env: _e,
     stdin: _s,
-    size: _z,
+    size,
     keepsExitCode: _k,
     revalidate: _r,
     input,
@@ -44,6 +44,7 @@ export function detailsOf(command: NewCommand): NewSession {
   return {
     ...details,
     ...(input !== 'closed' && { input }),
+    ...(input === 'terminal' && { size }),
     ...(file_max !== undefined && { file_max }),
     ...(held !== undefined && { context: { name: held.name, walls: held.walls } }),
   };
@@ -101,7 +102,8 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
   try {
     if (confinement !== undefined) holdOutput(session, output, confinement);
     if (wanted !== 'closed') session.update({});
-    const terminal = wanted === 'terminal' ? new Terminal(size, output.stdout) : undefined;
+    const terminal =
+      wanted === 'terminal' ? new Terminal(size, output.stdout, deps.timings.terminal(session)) : undefined;
     if (terminal === undefined) closing.push(output.stdout);
     input = terminal;
     let reading: number | 'ignore' = 'ignore';
@@ -266,6 +268,7 @@ export function recordProcess(deps: CommandDeps, session: Session, process: Watc
     if (startTicks === undefined) return;
     updateRecord(deps, session, { process: { pid, startTicks, bootId: bootId() } });
     deps.cgroups?.lower(session.id);
+    deps.timings.follow(session, START_TIME_DELAY_MS, process.exited);
   }, START_TIME_DELAY_MS);
   process.exited.subscribe(() => clearTimeout(timer));
 }

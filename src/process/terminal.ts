@@ -37,10 +37,11 @@ export class Terminal implements CommandInput {
   #pendingBytes = 0;
   #lastOutputMs = 0;
 
-  /** `output` is a descriptor opened for append, which it closes at its end. */
+  /** `output` is a descriptor opened for append, which it closes at its end; `onOutput` hears of each write to it. */
   constructor(
     readonly size: TerminalSize,
     private readonly output: number,
+    private readonly onOutput: (bytes: number) => void = () => {},
   ) {}
 
   /** What `Bun.spawn` makes the terminal of. */
@@ -102,7 +103,9 @@ export class Terminal implements CommandInput {
       for (let written = 0; written < bytes.length; ) written += writeSync(this.output, bytes, written);
     } catch {
       // The disk is full: the output is lost, as it is for a command that writes the file itself; answers say so.
+      return;
     }
+    this.onOutput(bytes.length);
   }
 }
 

@@ -9,6 +9,7 @@ import { Trail } from '../audit/trail.ts';
 import { Commands } from '../commands/commands.ts';
 import { Proposals } from '../commands/proposals.ts';
 import { Standstill } from '../commands/standstill.ts';
+import { Timings } from '../commands/timings.ts';
 import { Contexts } from '../contexts/contexts.ts';
 import type { FileDeps } from '../files/change.ts';
 import { type LinkOperationDeps, Transfers } from '../files/transfers.ts';
@@ -36,6 +37,7 @@ export interface Deps extends LinkOperationDeps, FileDeps {
   readonly approvals: Approvals;
   /** Undefined: nobody is told. */
   readonly tellOwner: SendNotification | undefined;
+  readonly timings: Timings;
   /** Undefined: nothing is recorded. */
   readonly audit: AuditLog | undefined;
 }
@@ -59,6 +61,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const freeze = new Freeze(config.approvalsDirectory, logger);
   const turns = new Turns();
   const contexts = new Contexts(config.sessionsDirectory, clock);
+  const timings = new Timings(clock);
   const shared = {
     ownArgv: ownArgv(),
     account,
@@ -73,6 +76,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     mask,
     freeze,
     reopened: new Reopened(),
+    timings,
   };
   const commands = new Commands({ settings: config, ...shared });
   return {
@@ -100,6 +104,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     trail,
     audit,
     cgroups,
+    timings,
     versions: new Versions(join(config.sessionsDirectory, '.versions'), clock, (bytes) => store.grow(bytes)),
     transfers: new Transfers({
       access,

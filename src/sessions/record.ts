@@ -48,7 +48,6 @@ export const SESSION_STATUSES = [
 export type SessionStatus = (typeof SESSION_STATUSES)[number];
 
 const nullable = <T extends Parameters<typeof Type.Union>[0][number]>(schema: T) => Type.Union([schema, Type.Null()]);
-
 const decisionSchema = Type.Object({
   action: Type.String(),
   reason: Type.String(),
@@ -85,6 +84,9 @@ const recordSchema = Type.Object({
   process: nullable(Type.Object({ pid: Type.Integer(), startTicks: nullable(Type.Integer()), bootId: Type.String() })),
   /** Its input stays open: a pipe or a pseudo-terminal, which only the agent that started it can write to. */
   input: Type.Optional(Type.Union([Type.Literal('pipe'), Type.Literal('terminal')])),
+  /** The size of its terminal, in characters. Then what `timing` takes of the disk. */
+  size: Type.Optional(Type.Object({ rows: Type.Integer(), cols: Type.Integer() })),
+  timing_bytes: Type.Optional(Type.Integer()),
   /** What it waited for when it reached its limit without writing anything for a while. */
   waited_for: Type.Optional(Type.String()),
   /** What it took, where the kernel counts that for each command. */
@@ -152,7 +154,7 @@ export function recordBytes({ key }: Pick<SessionRecord, 'key'>): number {
 
 /** What an ended session counts for where the disk is divided, in bytes. */
 export function bytesOnDisk(record: SessionRecord): number {
-  return outputOnDisk(record) + recordBytes(record);
+  return outputOnDisk(record) + (record.timing_bytes ?? 0) + recordBytes(record);
 }
 
 /** The same without its record. */
@@ -163,10 +165,8 @@ export function outputOnDisk({ stdout_bytes, stderr_bytes, disk_bytes = 0 }: Ses
 const checker = TypeCompiler.Compile(recordSchema);
 
 export const RECORD_FILE = 'meta.json';
-
 /** What is known of a session before its command starts, and not touched again. */
 export const START_FILE = 'start.json';
-
 /**
  * A write of at most one page is not cut in two by the death of the agent: the kernel copies page by page and looks for
  * signals in between (generic_perform_write).
@@ -265,7 +265,6 @@ function readFile(path: string): StoredRecord | undefined {
 
 /** What a session keeps of its command, in UTF-16 units: a list shows 200. The whole command is in the audit record. */
 const KEPT_COMMAND_CHARS = 1000;
-
 /** What it keeps of the reason of a decision, and of the part of the command that this is about. */
 const KEPT_REASON_CHARS = 2000;
 

@@ -29,7 +29,7 @@ export class Session {
     private recordBytes = 0,
   ) {}
 
-  path(name: StreamName | 'stdin' | 'exit_code' | 'context'): string {
+  path(name: StreamName | 'stdin' | 'exit_code' | 'context' | 'timing'): string {
     return join(this.directory, name);
   }
 
@@ -61,7 +61,7 @@ export class Session {
   }
 
   /** Bytes in a stream now; 0 when its file is gone. */
-  sizeOf(stream: StreamName | 'context'): number {
+  sizeOf(stream: StreamName | 'context' | 'timing'): number {
     return sizeOfFile(this.path(stream)) ?? 0;
   }
 

@@ -43,6 +43,7 @@ export type NewSession = Pick<
   | 'address'
   | 'decision'
   | 'input'
+  | 'size'
   | 'file_max'
   | 'context'
 >;
@@ -257,7 +258,6 @@ export class SessionStore {
 
 /** Keys go one by one as their day ends: an hour from now there is room again, in most cases. */
 const KEYS_RETRY_SECONDS = 3600;
-
 /** A file system keeps a few blocks that a small write still finds. */
 const FULL_BELOW_BYTES = 65_536;
 

@@ -1,0 +1,132 @@
+import { closeSync, constants, openSync, statSync, writeSync } from 'node:fs';
+import type { Clock, SignalOnce } from '../lib/clock.ts';
+import type { SessionId } from '../sessions/record.ts';
+import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
+import { type TimingMark, TimingWriter } from '../sessions/timing-marks.ts';
+
+/** Of a command that is over sooner, all output shows at once when it is played back: nothing is kept. */
+const KEPT_AFTER_MS = 1000;
+/** How often the streams of a command are looked at that writes them itself … */
+const LOOK_MS = 100;
+/** … and of one that has written nothing for a while: when it wrote last, its files say. */
+const MOST_LOOK_MS = 1000;
+/** Marks are written to the disk when there are so many bytes of them. */
+const PART_BYTES = 512;
+const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants;
+const APPEND = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
+
+interface Kept {
+  readonly session: Session;
+  readonly writer: TimingWriter;
+  mark: TimingMark;
+  timer?: ReturnType<typeof setTimeout> | undefined;
+  bytes: number;
+  isRefused: boolean;
+}
+
+/** Keeps when commands wrote what, for who plays their sessions back. */
+export class Timings {
+  readonly #kept = new Map<SessionId, Kept>();
+
+  constructor(private readonly clock: Clock) {}
+
+  /** What a terminal calls with each number of bytes that it has written. */
+  terminal(session: Session): (bytes: number) => void {
+    let own: Kept | undefined;
+    return (bytes) => {
+      own ??= this.#open(session);
+      const kept = own;
+      const ms = this.clock.now() - session.record.started_at;
+      kept.mark = { ms: Math.max(kept.mark.ms, ms), stdout: kept.mark.stdout + bytes, stderr: 0 };
+      kept.writer.note(kept.mark);
+      if (kept.writer.pending >= PART_BYTES && ms >= KEPT_AFTER_MS) this.#write(kept, kept.writer.take());
+    };
+  }
+
+  /**
+   * Looks at what a command writes that has run for `ranMs`, until `end`: from its first second on, at once where its input
+   * stays open. A terminal says itself what it writes.
+   */
+  follow(session: Session, ranMs: number, exited: SignalOnce): void {
+    const { input } = session.record;
+    if (input === 'terminal') return;
+    const timer = setTimeout(
+      () => this.#look(this.#open(session), LOOK_MS),
+      input === 'pipe' ? 0 : KEPT_AFTER_MS - ranMs,
+    );
+    exited.subscribe(() => clearTimeout(timer));
+  }
+
+  /** Writes down what was noted of a session so far. */
+  flush(session: Session): void {
+    const kept = this.#kept.get(session.id);
+    if (kept !== undefined) this.#write(kept, kept.writer.takeAll());
+  }
+
+  /** Ends it. `tell` hears how many bytes the session's timing takes of the disk, where there are some. */
+  end(session: Session, tell: (bytes: number) => void): void {
+    const kept = this.#kept.get(session.id);
+    if (kept === undefined) return;
+    this.#kept.delete(session.id);
+    clearTimeout(kept.timer);
+    if (kept.timer !== undefined) this.#note(kept);
+    if (this.clock.now() - session.record.started_at >= KEPT_AFTER_MS) this.#write(kept, kept.writer.takeAll());
+    if (kept.bytes > 0) tell(kept.bytes);
+  }
+
+  #open(session: Session): Kept {
+    const kept: Kept = {
+      ...{ session, writer: new TimingWriter(), bytes: 0, isRefused: false },
+      mark: { ms: 0, stdout: 0, stderr: 0 },
+    };
+    this.#kept.set(session.id, kept);
+    return kept;
+  }
+
+  #look(kept: Kept, pauseMs: number): void {
+    const hasGrown = this.#note(kept);
+    if (kept.writer.pending >= PART_BYTES) this.#write(kept, kept.writer.take());
+    const nextMs = hasGrown ? LOOK_MS : Math.min(pauseMs * 1.25, MOST_LOOK_MS);
+    kept.timer = setTimeout(() => this.#look(kept, nextMs), nextMs);
+  }
+
+  /** Whether there was something new. */
+  #note({ session, mark, writer }: Kept): boolean {
+    const [stdout, stderr] = STREAMS.map((name) => lookAt(session, name));
+    if (stdout === undefined || stderr === undefined) return false;
+    if (stdout.size === mark.stdout && stderr.size === mark.stderr) return false;
+    const now = this.clock.now();
+    // The times of files are theirs who own them.
+    const at = Math.min(now, Math.max(stdout.mtimeMs, stderr.mtimeMs));
+    const ms = Math.max(mark.ms, Math.round(at - session.record.started_at));
+    const kept = this.#kept.get(session.id);
+    const next = { ms, stdout: stdout.size, stderr: stderr.size };
+    if (kept !== undefined) kept.mark = next;
+    writer.note(next);
+    return true;
+  }
+
+  /** What the disk refuses once is given up: the rest of the output shows at once. */
+  #write(kept: Kept, bytes: Uint8Array): void {
+    if (bytes.length === 0 || kept.isRefused) return;
+    try {
+      const fd = openSync(kept.session.path('timing'), APPEND, 0o600);
+      try {
+        kept.bytes += writeSync(fd, bytes);
+      } finally {
+        closeSync(fd);
+      }
+    } catch {
+      kept.isRefused = true;
+    }
+  }
+}
+
+function lookAt(session: Session, name: StreamName) {
+  try {
+    return statSync(session.path(name), { throwIfNoEntry: false });
+  } catch {
+    // Its directory was taken away.
+    return undefined;
+  }
+}
