@@ -29,20 +29,39 @@ function fillReserve(): void {
   }
 }
 
-interface FileLimits {
+/** How many descriptors a process may have (getrlimit(2)). */
+export interface FileLimits {
   readonly soft: number;
   readonly hard: number;
 }
 
-/** What commands may open where the agent was started with less than it has now: Bun raises its own limit. */
+/** What commands may open where the agent has more than that: Bun raises its own limit. */
 let startLimits: FileLimits | undefined;
 
-/** To be called once, when the agent starts. What Bun has raised cannot be read any more: that of the parent is the same. */
+/** The soft limit that Linux begins with, and systemd keeps for every service. Programs that need more raise it themselves. */
+const USUAL_SOFT = 1024;
+/** The hard limit that systemd gives to a service which names none (systemd-system.conf(5), `DefaultLimitNOFILE=`). */
+const SYSTEMD_HARD = 524_288;
+
+/** To be called once, when the agent starts. */
 export function noteFileLimits(): void {
   fillReserve();
-  const [own, parents] = [fileLimits(process.pid), process.ppid > 1 ? fileLimits(process.ppid) : undefined];
-  if (own !== undefined && parents !== undefined && parents.soft < own.soft)
-    startLimits = { soft: parents.soft, hard: own.hard };
+  const own = fileLimits(process.pid);
+  if (own === undefined) return;
+  const soft = softAtStart(own, fileLimits(process.ppid));
+  if (soft < own.soft) startLimits = { soft, hard: own.hard };
+}
+
+/**
+ * The soft limit that the agent most likely began with. Bun has raised it to the hard one by now, so the limits of its
+ * parent have to tell. A lower hard limit was set on the way (`ulimit -n`, `LimitNOFILE=`), and the soft one with it;
+ * else a lower soft limit was inherited. Where neither is so (`ulimit -Sn` right before the start, a container, a service
+ * without a limit of its own), it is the usual one.
+ */
+export function softAtStart(own: FileLimits, parents: FileLimits | undefined): number {
+  if (parents === undefined || own.hard === SYSTEMD_HARD) return Math.min(own.hard, USUAL_SOFT, parents?.soft ?? own.hard);
+  if (own.hard < parents.hard) return own.hard;
+  return parents.soft < own.hard ? parents.soft : Math.min(own.hard, USUAL_SOFT);
 }
 
 function fileLimits(pid: number): FileLimits | undefined {
