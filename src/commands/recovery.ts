@@ -5,8 +5,10 @@ import type { Contexts } from '../contexts/contexts.ts';
 import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import { bootId } from '../linux/proc.ts';
+import { statusOfZombie } from '../linux/process-end.ts';
 import { markOf } from '../process/environment.ts';
-import { adopt, endedBefore, isAlive, type ProcessIdentity } from '../process/start.ts';
+import { exitCodeOf } from '../process/run.ts';
+import { adopt, endedBefore, exitStatusOf, isAlive, type ProcessIdentity } from '../process/start.ts';
 import { findLeader } from '../process/tree.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
@@ -61,7 +63,7 @@ function recover(session: Session, deps: RecoveryDeps): (keyof Recovered)[] {
     takeUpShell(session, shell, deps);
     return ['adopted'];
   }
-  const exitCode = session.keptExitCode();
+  const exitCode = session.keptExitCode() ?? zombieCode(session);
   const state = exitCode === null ? 'lost' : 'ended';
   markOver(session, exitCode, deps);
   return takeUpLeftovers(session, deps.commands) ? [state, 'lingering'] : [state];
@@ -116,6 +118,13 @@ function findShell(session: Session): ProcessIdentity | undefined {
   }
   const identity = { ...recorded, startTicks: recorded.startTicks };
   return isAlive(identity) ? identity : undefined;
+}
+
+/** The exit code of a shell that ended between two agents and that nobody has waited for; null where that tells nothing. */
+function zombieCode({ record: { process } }: Session): number | null {
+  if (process === null || process.startTicks === null || process.bootId !== bootId()) return null;
+  const waited = statusOfZombie(process.pid, process.startTicks);
+  return waited === undefined ? null : exitCodeOf('exited', exitStatusOf(waited));
 }
 
 /** Its end is known when it left its exit code; the time of it is not. */

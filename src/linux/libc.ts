@@ -26,6 +26,7 @@ const SYMBOLS = {
   setrlimit: { args: ['int', 'ptr'], returns: 'int' },
   waitid: { args: ['int', 'u32', 'ptr', 'int'], returns: 'int' },
   syscall: { args: ['i64', 'int', 'ptr', 'u64'], returns: 'i64' },
+  ioctl: { args: ['int', 'u64', 'ptr'], returns: 'int' },
   clock_gettime: { args: ['int', 'ptr'], returns: 'int' },
 } as const satisfies Record<string, FFIFunction>;
 

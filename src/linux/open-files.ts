@@ -59,7 +59,8 @@ export function noteFileLimits(): void {
  * without a limit of its own), it is the usual one.
  */
 export function softAtStart(own: FileLimits, parents: FileLimits | undefined): number {
-  if (parents === undefined || own.hard === SYSTEMD_HARD) return Math.min(own.hard, USUAL_SOFT, parents?.soft ?? own.hard);
+  if (parents === undefined || own.hard === SYSTEMD_HARD)
+    return Math.min(own.hard, USUAL_SOFT, parents?.soft ?? own.hard);
   if (own.hard < parents.hard) return own.hard;
   return parents.soft < own.hard ? parents.soft : Math.min(own.hard, USUAL_SOFT);
 }

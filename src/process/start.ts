@@ -1,7 +1,9 @@
 import { closeSync } from 'node:fs';
+import { constants } from 'node:os';
 import { delay, SignalOnce } from '../lib/clock.ts';
 import { startingWith } from '../linux/open-files.ts';
 import { bootId, isDead, offerToOomKiller, readStat } from '../linux/proc.ts';
+import { holdProcess, type ProcessHandle, statusOfZombie } from '../linux/process-end.ts';
 import { Terminal } from './terminal.ts';
 import { addShell, removeShell } from './tree.ts';
 
@@ -151,17 +153,40 @@ const ADOPTED_LOOK_MS = 200;
 
 /**
  * Watches a process that outlived an earlier agent. How it ends is known where it leaves its exit code, which `keptCode`
- * reads then.
+ * reads then, or where the kernel tells it of a process that is not our child.
  */
 export function adopt(identity: ProcessIdentity, keptCode: () => number | null): WatchedProcess {
   const exited = new SignalOnce();
   let status: ExitStatus | undefined;
   const watch = async (): Promise<void> => {
+    using handle = holdProcess(identity.pid);
+    // Its number may have been another's by the time that it was held.
+    const held = isAlive(identity) ? handle : undefined;
     while (isAlive(identity)) await delay(ADOPTED_LOOK_MS);
     const code = keptCode();
     if (code !== null) status = { code, signal: null };
+    else status = await endOf(identity, held);
     exited.fire();
   };
   void watch();
   return { pid: identity.pid, startTicks: () => identity.startTicks, exited, status: () => status };
+}
+
+/** Where its parent waits for it, as init mostly does at once, the handle tells; else the process table does. */
+async function endOf({ pid, startTicks }: ProcessIdentity, handle?: ProcessHandle): Promise<ExitStatus | undefined> {
+  const look = (): number | undefined => statusOfZombie(pid, startTicks) ?? handle?.waitStatus();
+  let waited = look();
+  if (waited === undefined) {
+    await delay(ADOPTED_LOOK_MS);
+    waited = look();
+  }
+  return waited === undefined ? undefined : exitStatusOf(waited);
+}
+
+/** The two halves of what wait(2) gives: a signal in the lowest seven bits, or a code in the next byte. */
+export function exitStatusOf(waited: number): ExitStatus {
+  const number = waited & 0x7f;
+  if (number === 0) return { code: (waited >> 8) & 0xff, signal: null };
+  const named = Object.entries(constants.signals).find(([, value]) => value === number);
+  return { code: null, signal: (named?.[0] as NodeJS.Signals | undefined) ?? number };
 }

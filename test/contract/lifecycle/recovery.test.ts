@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { rmSync, writeFileSync } from 'node:fs';
+import { release } from 'node:os';
 import { join } from 'node:path';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import type { Answer } from '../../helpers/answer.ts';
@@ -21,6 +22,12 @@ async function crashAndRestart(agent: Agent, between: () => void | Promise<void>
   await agent.kill9();
   await between();
   await agent.restart();
+}
+
+/** Linux tells how a process ended that is no child of who asks, from 6.15 on. */
+function toldByKernel(): boolean {
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  return major > 6 || (major === 6 && minor >= 15);
 }
 
 const endOf = (agent: Agent, session: string) =>
@@ -53,6 +60,20 @@ describe('after kill -9 of the agent and a new start', () => {
     const end = await endOf(agent, session);
     expect(['done', 'lost']).toContain(end.status);
     expect(await agent.read({ session })).toMatchObject({ stdout: 'before\nafter\n', eof: true });
+  });
+
+  test.concurrent.each([
+    ['exit 7', { status: 'done', exit_code: 7 }],
+    ['exec sh -c "exit 9"', { status: 'done', exit_code: 9 }],
+    ['kill -KILL $$', { status: 'done', exit_code: 137 }],
+  ])('the exit code of a foreground command that lives is known: %s', async (end, expected) => {
+    await using agent = await startAgent(settings);
+    using trigger = new Trigger();
+    const { session } = await leaveRunning(agent, { cmd: `${trigger.wait}; ${end}` });
+    await crashAndRestart(agent);
+    trigger.open();
+    const answer = await endOf(agent, session);
+    expect(answer).toMatchObject(toldByKernel() ? expected : { status: 'lost', exit_code: null });
   });
 
   test.concurrent('a command that lives keeps its execution limit', async () => {
@@ -113,7 +134,7 @@ describe('after kill -9 of the agent and a new start', () => {
     expect((await agent.call('list_sessions', {})).status).toBe(200);
   });
 
-  test.concurrent('a command that died with the agent is lost, and keeps its bytes', async () => {
+  test.concurrent('a command that died between two agents keeps its bytes; its exit code is known while nobody has waited for it', async () => {
     await using agent = await startAgent(settings);
     const { session, stdout } = await leaveRunning(agent, { cmd: 'echo $$; sleep 300; true' });
     await crashAndRestart(agent, async () => {
@@ -121,7 +142,11 @@ describe('after kill -9 of the agent and a new start', () => {
       await gone(pidIn(stdout));
     });
     const answer = await agent.read({ session });
-    expect(answer).toMatchObject({ status: 'lost', exit_code: null, stdout, eof: true });
+    expect(answer).toMatchObject({ stdout, eof: true });
+    expect([
+      ['lost', null],
+      ['done', 137],
+    ]).toContainEqual([answer.status, answer.exit_code] as never);
   });
 
   test.concurrent('a pid that was handed out again is not mistaken for the command', async () => {
