@@ -14,6 +14,7 @@ import {
 } from '../src/install/layout.ts';
 import { fill } from '../src/install/plan.ts';
 import { LOOK_USER } from '../src/lib/look-user.ts';
+import { MANUAL_PAGES } from './manual.ts';
 
 /** What a package is made of. */
 export interface DebOptions {
@@ -74,7 +75,13 @@ function fillTree(tree: string, binary: string, version: string): void {
     `${template('debian/copyright')}${indented(readFileSync(join(OPS, '../LICENSE'), 'utf8'))}`,
   );
   put('usr/share/doc/agent3/changelog.gz', gzipSync(changelog(version), { level: 9 }));
-  put('usr/share/man/man1/agent3.1.gz', gzipSync(template('debian/agent3.1'), { level: 9 }));
+  for (const { name, text } of MANUAL_PAGES) put(`usr/share/man/man1/${name}.gz`, gzipSync(text, { level: 9 }));
+  // As in the repository, so that their links lead somewhere.
+  for (const directory of ['docs', 'pictures']) {
+    for (const file of new Bun.Glob('**/*').scanSync(join(OPS, directory)))
+      put(`usr/share/doc/agent3/ops/${directory}/${file}`, readFileSync(join(OPS, directory, file)));
+  }
+  put('usr/share/doc/agent3/README.md', readFileSync(join(OPS, '../README.md')));
   put('usr/share/bash-completion/completions/agent3', template('completion/agent3.bash'));
   put('usr/share/zsh/vendor-completions/_agent3', template('completion/agent3.zsh'));
   put('usr/share/fish/vendor_completions.d/agent3.fish', template('completion/agent3.fish'));

@@ -22,7 +22,7 @@ describe('the bundle', () => {
       expect(names).toContain(name);
     for (const document of ['README.md', ...names.filter((name) => /^ops\/docs\/.*\.md$/.test(name))]) {
       const text = readFileSync(join(OPS, '..', document), 'utf8');
-      for (const [, path = ''] of text.matchAll(/(?:\]\(|src=")([^)"#:]+)/g)) {
+      for (const [, path = ''] of text.matchAll(/(?:\]\(|src=")([^)"#:]+)[)"#]/g)) {
         const to = join(dirname(document), path);
         if (to.startsWith('ops/')) expect(names).toContain(to);
       }
