@@ -98,6 +98,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   '@xterm/xterm': ['console'],
   preact: ['console'],
   'reflect-metadata': ['console'],
+  http_ece: ['console'],
   cron: ['server'],
   'prom-client': ['http'],
   'eventsource-parser': ['client'],

@@ -19,6 +19,24 @@ interface NotifyTarget {
 /** Sends a message about something. */
 export type SendNotification = (type: string, data: Readonly<Record<string, unknown>>) => void;
 
+/** The ways in which the owner hears of what happens. */
+export class Notifications {
+  readonly #ways: SendNotification[] = [];
+
+  add(way: SendNotification): void {
+    this.#ways.push(way);
+  }
+
+  /** Whether anybody hears. */
+  get isHeard(): boolean {
+    return this.#ways.length > 0;
+  }
+
+  readonly send: SendNotification = (type, data) => {
+    for (const way of this.#ways) way(type, data);
+  };
+}
+
 /**
  * Sends messages to `url`: JSON by POST, signed as Standard Webhooks say, with HMAC-SHA256 of `id.timestamp.body` by the
  * key that `secret` stands for.

@@ -1,5 +1,5 @@
 import type { Clock } from '../lib/clock.ts';
-import { internet, type Network, publicAddress } from '../lib/internet.ts';
+import { inTime, internet, type Network, publicAddress } from '../lib/internet.ts';
 import { type Client, clientName, isRedirect } from './clients.ts';
 
 const MAX_ID_CHARS = 512;
@@ -78,15 +78,6 @@ export class ClientDocuments {
       throw new DocumentFault(`${url.host} cannot be reached from this server`);
     }
   }
-}
-
-/** What `work` gives, unless the signal comes first. */
-function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const { promise, reject } = Promise.withResolvers<never>();
-  const stop = (): void => reject(signal.reason);
-  if (signal.aborted) stop();
-  signal.addEventListener('abort', stop, { once: true });
-  return Promise.race([work, promise]).finally(() => signal.removeEventListener('abort', stop));
 }
 
 async function readShort(response: Response): Promise<string> {

@@ -6,6 +6,7 @@ import type { SessionStore } from '../sessions/store.ts';
 import { WireRefusal } from './channel.ts';
 import { hasGrown, readFollowed } from './follow.ts';
 import type { Inbox } from './inbox.ts';
+import type { Pushes } from './push/pushes.ts';
 import type { Client, Watched } from './shown.ts';
 import type { View } from './view.ts';
 import type { Answer } from './wire-server.ts';
@@ -16,6 +17,8 @@ export interface DoorDeps {
   readonly store: SessionStore;
   readonly approvals: Approvals;
   readonly clients: () => Client[];
+  /** Undefined: the agent has no key for it. */
+  readonly pushes: Pushes | undefined;
 }
 
 /** The longest that an answer waits. */
@@ -46,6 +49,7 @@ const ASKED = {
   request: Type.Object({ session: UUID, from: Type.Integer({ minimum: 0 }) }),
   clients: Type.Object({}),
   order: Type.Object({ id: UUID, wait_ms: WAIT }),
+  'test-push': Type.Object({ id: UUID }),
 };
 
 type Asked = { readonly [Name in keyof typeof ASKED]: Static<(typeof ASKED)[Name]> };
@@ -75,6 +79,16 @@ export class AgentDoor {
         const { id, wait_ms } = read(ASKED.order, args);
         const result = await inbox.result(id, wait_ms);
         return () => result;
+      }
+      case 'push': {
+        const { pushes } = this.deps;
+        const state = { public_key: (await pushes?.publicKey()) ?? null, gone: pushes?.gone() ?? [] };
+        return () => state;
+      }
+      case 'test-push': {
+        const outcome = await this.deps.pushes?.test(read(ASKED['test-push'], args).id);
+        if (outcome === undefined) throw new WireRefusal('BadRequest', 'Notifications are off on this device.');
+        return () => outcome;
       }
       default:
         throw new WireRefusal('BadRequest', 'There is no such operation.');

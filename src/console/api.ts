@@ -13,6 +13,7 @@ import { assertionSchema, orderSchema } from './order-schema.ts';
 import { SignatureFault, verifySignIn } from './passkeys.ts';
 import type { People, SignedIn } from './people.ts';
 import type { PostBox } from './post-box.ts';
+import { PUSH_CALLS, type PushApi, type PushCall } from './push/push-api.ts';
 import { ApiRefusal, badRequest, tooMany } from './refusal.ts';
 import type { WireClient } from './wire-client.ts';
 
@@ -29,6 +30,7 @@ export interface ApiDeps {
   readonly people: People;
   readonly postBox: PostBox;
   readonly wire: WireClient;
+  readonly pushes: PushApi;
   /** The host of the console's origin. */
   readonly rpId: string;
 }
@@ -128,6 +130,12 @@ export class Api {
         case 'order':
           requireTime(this.#orders, bearer);
           return await this.#order(person, read(orderCallSchema, call.body));
+        case 'notifications':
+        case 'subscribe':
+        case 'unsubscribe':
+        case 'test-notification':
+          requireTime(this.#orders, bearer);
+          return await this.#notify(call.name, call.body, bearer);
         default:
           throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
       }
@@ -135,6 +143,20 @@ export class Api {
       throw refusalOf(error);
     } finally {
       release();
+    }
+  }
+
+  async #notify(name: PushCall, body: unknown, bearer: string): Promise<object> {
+    const { pushes } = this.deps;
+    switch (name) {
+      case 'notifications':
+        return await pushes.notifications(read(PUSH_CALLS[name], body));
+      case 'subscribe':
+        return pushes.subscribe(read(PUSH_CALLS[name], body), bearer);
+      case 'unsubscribe':
+        return pushes.unsubscribe(read(PUSH_CALLS[name], body));
+      case 'test-notification':
+        return await pushes.test(read(PUSH_CALLS[name], body));
     }
   }
 

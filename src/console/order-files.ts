@@ -13,6 +13,8 @@ export class OrdersFault extends Error {}
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const OTHERS_WRITE = 0o022;
 
+const NO_ORDER = 'its file has no order';
+
 /** More would hold the reader up. */
 const MOST_NAMES = 20_000;
 
@@ -25,7 +27,7 @@ function idOf(name: Buffer): string | undefined {
 export interface OrdersPlace {
   /** `AGENT3_CONSOLE_DIR`. */
   readonly console: string;
-  readonly name: 'orders' | 'root-orders';
+  readonly name: 'orders' | 'root-orders' | 'subscriptions';
   /** A user whose directory proves nothing: that of the agent, as whom commands run. */
   readonly stranger: number | undefined;
 }
@@ -79,18 +81,23 @@ export class OrderDirectory implements Disposable {
 
   /** The order in a file, or why it is none. */
   read(id: string): OrderFile | string {
+    const found = this.load(id, MAX_ORDER_BYTES);
+    if (typeof found === 'string') return found;
+    const { value } = found;
+    return Value.Check(orderFileSchema, value) && value.order.id === id ? (value as OrderFile) : NO_ORDER;
+  }
+
+  /** The JSON in a file of the console's, of at most so many bytes, or why it does not count. */
+  load(id: string, mostBytes: number): { readonly value: unknown } | string {
     try {
       return readPlain(this.#pathOf(`${id}.json`), (fd, { uid, mode }) => {
         if (uid !== this.owner) return `its file belongs to the user with the number ${uid}, not to the console`;
         if ((mode & OTHERS_WRITE) !== 0) return 'others than the console may write to its file';
-        const text = readAtMost(fd, MAX_ORDER_BYTES);
-        if (text === undefined) return 'its file is too large';
-        const value: unknown = JSON.parse(text);
-        if (!Value.Check(orderFileSchema, value) || value.order.id !== id) return 'its file has no order';
-        return value as OrderFile;
+        const text = readAtMost(fd, mostBytes);
+        return text === undefined ? 'its file is too large' : { value: JSON.parse(text) };
       });
     } catch (error) {
-      if (error instanceof SyntaxError) return 'its file has no order';
+      if (error instanceof SyntaxError) return NO_ORDER;
       return errnoOf(error) === undefined ? 'it is no file' : `its file cannot be read: ${describeErrno(error)}`;
     }
   }

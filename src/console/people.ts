@@ -75,6 +75,19 @@ export class People {
     return session && { name: session.name, until: session.until, passkey: false };
   }
 
+  /** Whose a bearer is, as a subscription names them: the id of a passkey, or the hash of a bearer without one. */
+  keyOf(bearer: string): string | undefined {
+    if (this.find(bearer) === undefined) return undefined;
+    const hash = sha256(bearer);
+    return this.#file.people.find(({ bearer_sha256 }) => bearer_sha256 === hash)?.passkey ?? hash;
+  }
+
+  /** Everybody whom root has pinned, as `keyOf` names them. */
+  keys(): ReadonlySet<string> {
+    const { passkeys = [], sessions = [] } = this.pinned() ?? {};
+    return new Set([...passkeys.map(({ id }) => id), ...sessions.map(({ bearer_sha256 }) => bearer_sha256)]);
+  }
+
   /** Ends what a bearer is good for. */
   signOut(bearer: string): void {
     const hash = sha256(bearer);

@@ -139,7 +139,7 @@ export class PostBox {
 }
 
 /** The group of its directory may read it, whatever the umask is. A reader sees all of it or nothing. */
-function write(path: string, value: object): void {
+export function write(path: string, value: object): void {
   const fd = openSync(`${path}.new`, 'w', 0o600);
   try {
     fchmodSync(fd, 0o640);

@@ -9,6 +9,8 @@ import type { ConsoleConfig } from './config.ts';
 import { answerHttp, type HttpDeps, MAX_BODY_BYTES } from './http.ts';
 import { People } from './people.ts';
 import { PostBox } from './post-box.ts';
+import { PushApi } from './push/push-api.ts';
+import { PushBox } from './push/push-box.ts';
 import { WireClient } from './wire-client.ts';
 
 /** The console cannot start; the message says why and what to do. */
@@ -30,7 +32,8 @@ export function serveConsole(
   const people = new People(join(config.directory, 'people.json'), config.passkeysFile, origin);
   const postBox = new PostBox(config.directory, config.answers);
   const wire = new WireClient(config.socket, config.key);
-  const api = new Api({ people, postBox, wire, rpId: new URL(origin).hostname });
+  const pushes = new PushApi({ box: new PushBox(config.directory), wire, people });
+  const api = new Api({ people, postBox, wire, pushes, rpId: new URL(origin).hostname });
   const deps: HttpDeps = {
     api,
     origin,
@@ -55,7 +58,7 @@ export function serveConsole(
 /** The directories in which it leaves orders. In an installation they are there. */
 function makePlaces({ directory }: ConsoleConfig): void {
   try {
-    for (const name of ['orders', 'root-orders', 'links'])
+    for (const name of ['orders', 'root-orders', 'links', 'subscriptions'])
       mkdirSync(join(directory, name), { recursive: true, mode: 0o750 });
     if (statSync(join(directory, 'orders')).uid === process.geteuid?.()) return;
   } catch (error) {

@@ -84,6 +84,7 @@ const CONSOLE_DIRECTORIES = (
     [PATHS.orders, 0o2750, 'orders for the agent'],
     [PATHS.rootOrders, 0o2750, 'orders for root'],
     [PATHS.links, 0o2750, 'what a phone answered to a link'],
+    [PATHS.subscriptions, 0o2750, 'devices that are notified'],
   ] as const
 ).map(
   // What is made in them has the group of the agent, which the console is not in.

@@ -45,6 +45,7 @@ export const PATHS = {
   orders: '/var/lib/agent3-console/orders',
   rootOrders: '/var/lib/agent3-console/root-orders',
   links: '/var/lib/agent3-console/links',
+  subscriptions: '/var/lib/agent3-console/subscriptions',
   consoleAgentDropIn: '/etc/systemd/system/agent3.service.d/30-console.conf',
   consoleSocketUnit: '/etc/systemd/system/agent3-console.socket',
   consoleSocketDropIns: '/etc/systemd/system/agent3-console.socket.d',

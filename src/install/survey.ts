@@ -111,6 +111,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     ...(isNewKey && { AGENT3_AUDIT_KEY: newToken() }),
     // Whoever has an image would have the key of every machine that is made from it.
     ...(!known['AGENT3_GRANT_KEY'] && !isStaged(options) && { AGENT3_GRANT_KEY: newToken() }),
+    ...(!known['AGENT3_PUSH_KEY'] && !isStaged(options) && { AGENT3_PUSH_KEY: newToken() }),
   });
   const values = parseEnvFile(text);
   const user = userNamed(options.user) ?? manifest?.user ?? userOf(original, options) ?? DEFAULT_USER;

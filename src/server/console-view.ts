@@ -2,6 +2,7 @@ import { grantsDirectory, lastUse } from '../connect/grant-state.ts';
 import { AgentDoor } from '../console/agent-door.ts';
 import { clientsOf, isUnprotected } from '../console/clients.ts';
 import type { Inbox } from '../console/inbox.ts';
+import type { Pushes } from '../console/push/pushes.ts';
 import { View } from '../console/view.ts';
 import { WireServer } from '../console/wire-server.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
@@ -9,7 +10,7 @@ import { AgentError } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 
 /** Shows to the console what waits, runs and has ended. */
-export function showState(deps: Deps, inbox: Inbox, key: string): void {
+export function showState(deps: Deps, inbox: Inbox, key: string, pushes: Pushes | undefined): void {
   const { config, store, logger } = deps;
   const grants = grantsDirectory(config.sessionsDirectory);
   const clients = () =>
@@ -27,7 +28,7 @@ export function showState(deps: Deps, inbox: Inbox, key: string): void {
       return profile !== undefined && isUnprotected(profile);
     });
   const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);
-  const door = new AgentDoor({ ...deps, view, inbox, clients });
+  const door = new AgentDoor({ ...deps, view, inbox, clients, pushes });
   const server = new WireServer(config.consoleSocket, key, door.answer, logger);
   server.open();
   deps.shutdown.subscribe(() => server.close());

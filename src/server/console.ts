@@ -1,6 +1,7 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Inbox } from '../console/inbox.ts';
+import type { Pushes } from '../console/push/pushes.ts';
 import { delay } from '../lib/clock.ts';
 import { Growth } from '../sessions/growth.ts';
 import { processEnvironment, serviceManager } from '../settings/config.ts';
@@ -14,9 +15,33 @@ export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
   const inbox = new Inbox({ ...deps, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
-  (await import('./console-view.ts')).showState(deps, inbox, consoleKey);
+  const pushes = await openPushes(deps, consoleDirectory, isService);
+  (await import('./console-view.ts')).showState(deps, inbox, consoleKey, pushes);
   if (!isService) obeyOrders(deps, consoleDirectory);
   return inbox;
+}
+
+/** Whom a push service may ask where the console has no public URL. */
+const NOBODY = 'mailto:agent3@example.org';
+
+/** What notifies the people of the console; undefined where the settings have no key for it. */
+async function openPushes(deps: Deps, directory: string, isService: boolean): Promise<Pushes | undefined> {
+  const { pushKey, passkeysFile, consoleOrigin } = deps.config;
+  if (pushKey === undefined) return undefined;
+  const { Pushes } = await import('../console/push/pushes.ts');
+  const { internet } = await import('../lib/internet.ts');
+  const contact = consoleOrigin?.startsWith('https://') ? consoleOrigin : NOBODY;
+  const pushes = new Pushes({
+    ...deps,
+    directory,
+    passkeysFile,
+    isService,
+    secret: pushKey,
+    contact,
+    network: internet,
+  });
+  deps.notifications.add(pushes.tell);
+  return pushes;
 }
 
 /** Where the kernel tells nothing of a new file, this is how late it is seen. */

@@ -1,9 +1,9 @@
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Access } from '../access/access.ts';
-import { Approvals, notifier } from '../access/approvals.ts';
+import { type Announce, Approvals, notifier } from '../access/approvals.ts';
 import { Freeze } from '../access/freeze.ts';
-import { type SendNotification, webhook } from '../access/webhook.ts';
+import { Notifications, webhook } from '../access/webhook.ts';
 import type { AuditLog } from '../audit/audit-log.ts';
 import { Trail } from '../audit/trail.ts';
 import { Commands } from '../commands/commands.ts';
@@ -35,8 +35,7 @@ export interface Deps extends LinkOperationDeps, FileDeps {
   /** Holds what the owner has frozen. */
   readonly standstill: Standstill;
   readonly approvals: Approvals;
-  /** Undefined: nobody is told. */
-  readonly tellOwner: SendNotification | undefined;
+  readonly notifications: Notifications;
   readonly timings: Timings;
   /** Undefined: nothing is recorded. */
   readonly audit: AuditLog | undefined;
@@ -53,9 +52,11 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const secrets = { values: secretValues(config), isToken: (word: string) => access.isToken(word) };
   const trail = new Trail(audit, secrets);
   const { notifyUrl: url, notifySecret: secret } = config;
-  const tellOwner = url === undefined || secret === undefined ? undefined : webhook({ url, secret }, logger);
+  const notifications = new Notifications();
+  if (url !== undefined && secret !== undefined) notifications.add(webhook({ url, secret }, logger));
   const mask = (text: string): string => maskCommand(text, secrets);
-  const notify = tellOwner && notifier(tellOwner, hostname(), mask);
+  const announce = notifier(notifications.send, hostname(), mask);
+  const notify: Announce = (...told) => notifications.isHeard && announce(...told);
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const freeze = new Freeze(config.approvalsDirectory, logger);
@@ -99,7 +100,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     approvals,
     freeze,
     standstill: new Standstill(freeze, cgroups, () => commands.running().map(([, tree]) => tree)),
-    tellOwner,
+    notifications,
     proposals: new Proposals({ ...shared, access, notify, user: account.name }, commands, approvals),
     trail,
     audit,

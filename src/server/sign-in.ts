@@ -27,7 +27,7 @@ const SWEEP_TIME = '0 * * * * *';
 
 /** Opens what is known of the grants; undefined where clients cannot sign in with these settings. */
 export function openSignIn(
-  { config, trail, clock, logger, tellOwner }: Deps,
+  { config, trail, clock, logger, notifications }: Deps,
   keys: KeyRing | undefined,
 ): SignIn | undefined {
   const { publicUrl: issuer, grantKey, sessionsDirectory, auditFile } = config;
@@ -47,7 +47,7 @@ export function openSignIn(
     clock,
     logger,
     alarm: ({ name, grant }, why) =>
-      tellOwner?.('grant.ended', { host: hostname(), token: name, client: grant.client, why: visibleLine(why) }),
+      notifications.send('grant.ended', { host: hostname(), token: name, client: grant.client, why: visibleLine(why) }),
   });
   const tokens = new GrantTokens(grants);
   const strangers = new Strangers();

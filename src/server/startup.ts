@@ -108,7 +108,7 @@ export function beginWork(deps: Deps, more: readonly Job[] = []) {
 }
 
 /** Puts on record when the owner freezes and thaws the server, and sends it to `AGENT3_NOTIFY_URL`. */
-function reportFreezes({ freeze, trail, logger, tellOwner, shutdown }: Deps): void {
+function reportFreezes({ freeze, trail, logger, notifications, shutdown }: Deps): void {
   let told = '';
   const report = (): void => {
     const { last, isFrozen } = freeze;
@@ -121,7 +121,7 @@ function reportFreezes({ freeze, trail, logger, tellOwner, shutdown }: Deps): vo
     const signed = isFrozen ? undefined : last.thaw_signed;
     trail.agent(what, { ...more, ...(signed !== undefined && { signed }) });
     logger.warn(more, `the owner has ${what} the server`);
-    tellOwner?.(`server.${what}`, { host: hostname(), ...more });
+    notifications.send(`server.${what}`, { host: hostname(), ...more });
   };
   freeze.watch(shutdown);
   if (freeze.isFrozen) report();

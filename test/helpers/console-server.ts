@@ -49,7 +49,8 @@ export class ConsoleServer implements AsyncDisposable {
     chmodSync(this.#place.join('run'), 0o2750);
     mkdirSync(this.files.answers, { mode: 0o755 });
     // What the console makes has the group of the agent.
-    for (const name of ['orders', 'root-orders', 'links']) chmodSync(join(this.directory, name), 0o2750);
+    for (const name of ['orders', 'root-orders', 'links', 'subscriptions'])
+      chmodSync(join(this.directory, name), 0o2750);
   }
 
   static async start(agentUser: number): Promise<ConsoleServer> {

@@ -24,7 +24,7 @@ export class ConsoleFiles implements Disposable {
     readonly group = owner,
   ) {
     chmodSync(this.#place.path, 0o755);
-    for (const name of ['', 'orders', 'root-orders', 'links']) {
+    for (const name of ['', 'orders', 'root-orders', 'links', 'subscriptions']) {
       const path = join(this.directory, name);
       mkdirSync(path, { mode: 0o750 });
       chownSync(path, owner, group);

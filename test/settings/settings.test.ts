@@ -43,6 +43,7 @@ describe('the example', () => {
       AGENT3_PORT: '5000',
       AGENT3_AUDIT_KEY: '',
       AGENT3_GRANT_KEY: '',
+      AGENT3_PUSH_KEY: '',
     });
   });
 
@@ -64,6 +65,7 @@ describe('the secrets among the settings', () => {
     AGENT3_AUDIT_KEY: 'secret-of-the-record-0123456789abcdef',
     AGENT3_GRANT_KEY: 'secret-of-the-grants-0123456789abcdef',
     AGENT3_CONSOLE_KEY: 'secret-of-the-console-0123456789abcdef',
+    AGENT3_PUSH_KEY: 'secret-of-the-pushes-0123456789abcdef',
   };
 
   test('are these', () => {
