@@ -17,8 +17,8 @@ function loadedWith(path: string, known = new Set<string>()): ReadonlySet<string
 test('the server of the console loads nothing of the agent', () => {
   const modules = [...loadedWith(join(SOURCE, 'console/serve.ts'))].map((path) => relative(SOURCE, path));
   const folders = new Set(modules.map((path) => dirname(path)));
-  expect([...folders].sort()).toEqual(['console', 'http', 'lib', 'linux', 'settings']);
+  expect([...folders].sort()).toEqual(['console', 'console/push', 'http', 'lib', 'linux', 'settings']);
   expect(modules.filter((path) => path.startsWith('http/')).sort()).toEqual(['http/auth.ts', 'http/limiters.ts']);
-  for (const own of ['inbox', 'view', 'agent-door', 'wire-server', 'page-files'])
+  for (const own of ['inbox', 'view', 'agent-door', 'wire-server', 'page-files', 'push/pushes', 'push/seal'])
     expect(modules).not.toContain(`console/${own}.ts`);
 });
