@@ -1,3 +1,4 @@
+import { constants } from 'node:os';
 import { Type } from '@sinclair/typebox';
 import { type Hint, messageOf, outputFields, stateOf } from '../calls/answer.ts';
 import type { OperationDeps } from '../calls/context.ts';
@@ -55,9 +56,11 @@ export function killSessionOperation(deps: OperationDeps): Operation {
 
 const WITHDRAWN = 'The request for approval was withdrawn: the command has not run and will not run.';
 
-/** `SIGKILL` and `kill` are KILL. */
+/** `SIGKILL`, `kill`, 9 and `"9"` are KILL. */
 function signalOf(given: unknown): { readonly signal?: string } {
-  return typeof given === 'string' ? { signal: given.toUpperCase().replace(/^SIG/, '') } : {};
+  const named = SIGNALS.find((name) => String(given).trim() === String(constants.signals[`SIG${name}`]));
+  if (named !== undefined) return { signal: named };
+  return typeof given === 'string' ? { signal: given.trim().toUpperCase().replace(/^SIG/, '') } : {};
 }
 
 function hint(signal: string, signalled: number, status: SessionStatus, alive: boolean): Hint {

@@ -120,7 +120,7 @@ function argumentParser<Args extends TObject>(definition: OperationDefinition<Ar
   const checker = TypeCompiler.Compile(args);
   const known = Object.keys(args.properties);
   return (raw: unknown, isLean = false): { readonly value: Static<Args>; readonly ignored: string | undefined } => {
-    const object = asObject(name, raw);
+    const object = withoutTexts(args, asObject(name, raw));
     definition.precheck?.(object, isLean);
     const given = definition.normalize?.(object) ?? object;
     const unknown = Object.keys(given).filter((one) => !known.includes(one));
@@ -146,11 +146,32 @@ function unknownNames(names: readonly string[]): string {
 }
 
 function asObject(operation: string, raw: unknown): Record<string, unknown> {
-  if (raw === undefined || raw === null) return {};
-  if (typeof raw !== 'object' || raw === null || Array.isArray(raw)) {
+  const given = asJson(raw);
+  if (given === undefined || given === null) return {};
+  if (typeof given !== 'object' || Array.isArray(given)) {
     throw new InvalidArguments(`args must be an object with the arguments of ${operation}, not ${preview(raw)}.`);
   }
-  return withoutNulls(raw);
+  return withoutNulls(given);
+}
+
+/** Clients that pass flat arguments alone send a list or an object as JSON text. */
+function withoutTexts({ properties }: TObject, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const entries = Object.entries(given).map(([name, value]) => {
+    const schema = Object.hasOwn(properties, name) ? properties[name] : undefined;
+    const isNested = KindGuard.IsArray(schema) || KindGuard.IsObject(schema) || KindGuard.IsRecord(schema);
+    return [name, isNested ? asJson(value) : value] as const;
+  });
+  return Object.fromEntries(entries);
+}
+
+/** The list or object that a text is in JSON; what is none stays as it is. */
+function asJson(value: unknown): unknown {
+  if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
 }
 
 /** Models in strict mode send `null` for what they leave out. */

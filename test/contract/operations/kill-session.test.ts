@@ -38,7 +38,7 @@ describe('kill_session', () => {
     expect(await kill({ session, signal: 'KILL' })).toMatchObject({ status: 'killed', exit_code: 137 });
   });
 
-  test.concurrent.each(['SIGKILL', 'kill'])('takes %s for KILL', async (signal) => {
+  test.concurrent.each(['SIGKILL', 'kill', 9, '9', ' Kill '])('takes %p for KILL', async (signal) => {
     const session = await running('sleep 300');
     expect(await kill({ session, signal })).toMatchObject({ status: 'killed', exit_code: 137 });
   });

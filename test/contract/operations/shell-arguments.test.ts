@@ -276,6 +276,17 @@ describe('arguments as clients send them', () => {
     expectRefusal(await agent.call('read_session', { session: null }), 400, 'Invalid args', /session is required/);
   });
 
+  test.concurrent('lists and objects may come as JSON text', async () => {
+    for (const env of ['{"A":"1","B":2}', '["A=1","B=2"]', ' {"A":1,"B":"2"}\n'])
+      expect((await agent.shell({ cmd: 'echo $A $B', env })).stdout).toBe('1 2\n');
+    const dialog = '[{"expect":"Name","send":"Ada\\n"}]';
+    const cmd = 'read -rp "Name? " name; echo "hello $name"';
+    expect((await agent.shell({ cmd, pty: true, dialog })).stdout).toContain('hello Ada');
+    expect((await agent.call('shell', '{"cmd":"echo hi"}')).body).toMatchObject({ stdout: 'hi\n' });
+    for (const env of ['A=1', '{"A":', '"A"', '']) await expectInvalid('env', { env });
+    expectRefusal(await agent.call('shell', '[1]'), 400, 'Invalid args', /args must be an object/);
+  });
+
   test.concurrent('numbers and booleans may come as text', async () => {
     const args = { cmd: 'seq 1 1000', timeout: '10', background: 'false', pty: 'False', max_output: '1000' };
     const reply = await agent.call('shell', args);
