@@ -53,3 +53,13 @@ export function preview(value: unknown): string {
 }
 
 const MAX_SHOWN_CHARS = 60;
+
+/** The list or object that a text is in JSON; what is none stays as it is. */
+export function asJson(value: unknown): unknown {
+  if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value;
+  try {
+    return JSON.parse(value);
+  } catch {
+    return value;
+  }
+}

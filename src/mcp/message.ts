@@ -1,3 +1,5 @@
+import { asJson } from '../lib/schema-words.ts';
+
 /** A message of JSON-RPC as a client sent it; nothing of it is checked yet. */
 type Raw = Readonly<Record<string, unknown>>;
 
@@ -10,12 +12,17 @@ export function messagesOf(body: unknown): readonly unknown[] {
   return Array.isArray(body) ? body : [body];
 }
 
-/** A message, or a batch, as clients really send them: `arguments: null` means that there are none. */
+/**
+ * A message, or a batch, as clients really send them: `arguments: null` means that there are none, and a text in JSON the
+ * object that it holds.
+ */
 export function normalize(body: unknown): unknown {
   if (Array.isArray(body)) return body.map(normalize);
-  if (!isObject(body) || !isObject(body['params']) || body['params']['arguments'] !== null) return body;
-  const { arguments: _none, ...params } = body['params'];
-  return { ...body, params };
+  if (!isObject(body) || !isObject(body['params'])) return body;
+  const { arguments: given, ...params } = body['params'];
+  if (given === null) return { ...body, params };
+  const read = asJson(given);
+  return read === given ? body : { ...body, params: { ...params, arguments: read } };
 }
 
 /** A call of a tool, as older clients send most of theirs. */

@@ -93,8 +93,8 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
   // Ids sort by the time they were made.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
   const listed = from === -1 ? [] : matching.slice(from, from + given.limit);
-  const all = listed.map((one) => withFrozen(row(one, parts.clock.now()), parts.freeze));
-  const rows = call.isLean ? all.map(leanRow) : all;
+  const all = listed.map((one) => row(one, parts.clock.now()));
+  const rows = (call.isLean ? all.map(leanRow) : all).map((one) => withFrozen(one, parts.freeze));
   const contexts = contextsOf(parts, call);
   const page = rows.slice(0, fitting(rows, replyChars(call) - FRAME_CHARS - JSON.stringify(contexts).length));
   const isLast = from === -1 || from + page.length >= matching.length;
@@ -153,10 +153,18 @@ function row(session: Session, now: number): Static<typeof sessionSchema> {
   };
 }
 
-/** A row without the fields that say nothing, as the lean doors send it. */
-function leanRow(row: object): object {
-  return Object.fromEntries(Object.entries(row).filter(([, value]) => value !== null && value !== 0));
+/** A row without the fields that say nothing, as the lean doors send it: what says no more has ended well, at once. */
+function leanRow({ started_at, ...row }: Static<typeof sessionSchema>): Answer {
+  const isBrief = row.duration_ms < BRIEF_MS;
+  const fields = Object.entries(row).filter(
+    ([name, value]) =>
+      value !== null && value !== 0 && !(name === 'status' && value === 'done') && !(isBrief && name === 'duration_ms'),
+  );
+  return { ...Object.fromEntries(fields), started_at: started_at.replace(/\.\d+Z$/, 'Z') };
 }
+
+/** The lean doors name no duration below this. */
+const BRIEF_MS = 1000;
 
 function shorten(cmd: string): string {
   if (cmd.length <= SHOWN_COMMAND_CHARS) return cmd;

@@ -11,7 +11,7 @@ import {
   withForbidden,
 } from '../calls/context.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { describeSchema, preview } from '../lib/schema-words.ts';
+import { asJson, describeSchema, preview } from '../lib/schema-words.ts';
 
 /** What every door is derived from: a name, texts for the model, schemas, and what it does. */
 export interface Operation {
@@ -162,16 +162,6 @@ function withoutTexts({ properties }: TObject, given: Readonly<Record<string, un
     return [name, isNested ? asJson(value) : value] as const;
   });
   return Object.fromEntries(entries);
-}
-
-/** The list or object that a text is in JSON; what is none stays as it is. */
-function asJson(value: unknown): unknown {
-  if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value;
-  try {
-    return JSON.parse(value);
-  } catch {
-    return value;
-  }
 }
 
 /** Models in strict mode send `null` for what they leave out. */

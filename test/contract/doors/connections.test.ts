@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from 'bun:test';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readdirSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { BASE_ENVIRONMENT, BINARY, randomToken } from '../../helpers/binary.ts';
 import { agent3 } from '../../helpers/cli.ts';
@@ -103,6 +103,23 @@ describe('one connection', () => {
       connection.send(postText(agent, shellText(`echo ${word}`)));
       expect(await connection.until(new RegExp(`"${word}\\\\n"`))).toStartWith('HTTP/1.1 200');
     }
+  });
+
+  test('that brings two requests at once is closed, and neither is run', async () => {
+    using directory = new TemporaryDirectory();
+    const texts = ['first', 'second'].map((name) => postText(agent, shellText(`touch ${directory.join(name)}`)));
+    for (let round = 0; round < 5; round++) {
+      using connection = await RawConnection.open(agent);
+      connection.send(texts.join(''));
+      await within('the end of the connection', connection.closed);
+      expect(connection.received).toBe('');
+    }
+    await expectService();
+    expect(readdirSync(directory.path)).toEqual([]);
+    // What needs no run is answered in order.
+    using plain = await RawConnection.open(agent);
+    plain.send('GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n'.repeat(2));
+    expect((await plain.until(/"ok"[^]*"ok"/)).match(/HTTP\/1\.1 200/g)).toHaveLength(2);
   });
 
   test('is kept after a refusal', async () => {

@@ -132,7 +132,7 @@ describe('a command without a timeout', () => {
     await mortal.restart();
     for (const { session } of [plain, long])
       await eventually('its end', async () => (await mortal.read({ session, wait: 1 })).eof);
-    expect(await mortal.read({ session: plain.session })).toMatchObject({ stdout: 'ran\n', status: 'lost' });
+    expect(await mortal.read({ session: plain.session })).toMatchObject({ stdout: 'ran\n' });
     expect(await mortal.read({ session: long.session })).toMatchObject({ stdout: 'ran\n', exit_code: 9 });
   });
 
@@ -203,7 +203,7 @@ describe.skipIf(process.geteuid?.() !== 0)('a server that waits for clients', ()
   });
 });
 
-test('a list of sessions leaves out what is 0 or null', async () => {
+test('a list of sessions leaves out what says nothing', async () => {
   await using other = await startAgent();
   await shell({ cmd: 'echo out; echo err >&2; exit 3' }, other);
   await shell({ cmd: 'true' }, other);
@@ -211,15 +211,15 @@ test('a list of sessions leaves out what is 0 or null', async () => {
     method: 'POST',
     headers: { authorization: `Bearer ${other.token}` },
   });
-  const row = { session: expect.any(String), started_at: expect.any(String) };
+  const row = { session: expect.any(String), started_at: expect.stringMatching(/^[\d-]{10}T[\d:]{8}Z$/) };
   const sessions = (body as unknown as { sessions: { duration_ms?: number }[] }).sessions;
+  // On a busy machine.
   for (const one of sessions) delete one.duration_ms;
   expect(body as object).toEqual({
     sessions: [
-      { ...row, status: 'done', cmd: 'true' },
+      { ...row, cmd: 'true' },
       {
         ...row,
-        status: 'done',
         cmd: expect.stringContaining('exit 3'),
         exit_code: 3,
         stdout_bytes: 4,
