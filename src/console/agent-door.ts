@@ -1,11 +1,12 @@
-import { type Static, type TSchema, Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
+import { type Static, Type } from '@sinclair/typebox';
 import type { Approvals } from '../access/approvals.ts';
 import { Deadline, SignalOnce } from '../lib/clock.ts';
 import type { SessionStore } from '../sessions/store.ts';
+import { readAsked as read } from './asked.ts';
 import { WireRefusal } from './channel.ts';
 import { hasGrown, readFollowed } from './follow.ts';
 import type { Inbox } from './inbox.ts';
+import type { Past } from './past.ts';
 import type { Pushes } from './push/pushes.ts';
 import type { Client, Watched } from './shown.ts';
 import type { View } from './view.ts';
@@ -16,6 +17,7 @@ export interface DoorDeps {
   readonly inbox: Inbox;
   readonly store: SessionStore;
   readonly approvals: Approvals;
+  readonly past: Past;
   readonly clients: () => Client[];
   /** Undefined: the agent has no key for it. */
   readonly pushes: Pushes | undefined;
@@ -90,8 +92,11 @@ export class AgentDoor {
         if (outcome === undefined) throw new WireRefusal('BadRequest', 'Notifications are off on this device.');
         return () => outcome;
       }
-      default:
+      default: {
+        const past = await this.deps.past.answer(op, args);
+        if (past !== undefined) return past;
         throw new WireRefusal('BadRequest', 'There is no such operation.');
+      }
     }
   };
 
@@ -135,11 +140,4 @@ export class AgentDoor {
     }, KEPT_MS).unref();
     return kept;
   }
-}
-
-/** What was asked. Throws `WireRefusal`. */
-function read<T extends TSchema>(schema: T, args: unknown): Static<T> {
-  if (Value.Check(schema, args)) return args;
-  const { path = '', message = '' } = Value.Errors(schema, args).First() ?? {};
-  throw new WireRefusal('BadRequest', `${path} ${message}`.trim());
 }

@@ -41,8 +41,9 @@ const CHALLENGE_MS = 120_000;
 const OPEN_CALLS_PER_MINUTE = 120;
 /** Calls of one person in a minute: output that is followed is answered up to 20 times a second, in each tab. */
 const CALLS_PER_MINUTE = 6000;
-/** A part of a long request costs the agent as much as so many other calls. */
-const REQUEST_CALLS = 10;
+/** A part of a long request costs the agent as much as so many other calls, and so does a look at the past. */
+const COSTLY_CALLS = 10;
+const COSTLY = new Set(['request', 'history', 'record']);
 /** Orders of one person in a minute: an agent that is busy refusing orders hears no other. */
 const ORDERS_PER_MINUTE = 120;
 /** Calls of all people that wait at once: the agent takes 64. */
@@ -120,8 +121,13 @@ export class Api {
           return {};
         case 'watch':
         case 'request':
-        case 'clients': {
-          requireTime(this.#paces, bearer, call.name === 'request' ? REQUEST_CALLS : 1);
+        case 'clients':
+        case 'history':
+        case 'session':
+        case 'timing':
+        case 'output':
+        case 'record': {
+          requireTime(this.#paces, bearer, COSTLY.has(call.name) ? COSTLY_CALLS : 1);
           const answer = await wire.request(call.name, call.body, call.signal);
           // Its passkey may have been removed meanwhile.
           this.#person(call);

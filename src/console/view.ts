@@ -213,12 +213,16 @@ function runningOf(session: Session, use: Use | undefined, size: TerminalSize | 
 /** Why a command was not run that nobody has denied. */
 const UNDECIDED = ['stopped', 'expired', 'withdrawn'];
 
-function endedOf(record: SessionRecord): EndedCommand {
-  const { session, principal, cmd, exit_code, ended_at, duration_ms, decision } = record;
+/** The status of a session for a reader: that of what nobody has denied says what became of it. */
+export function shownStatus({ status, decision }: SessionRecord): string {
   const action = decision?.action ?? '';
-  const status = record.status === 'denied' && UNDECIDED.includes(action) ? action : record.status;
+  return status === 'denied' && UNDECIDED.includes(action) ? action : status;
+}
+
+function endedOf(record: SessionRecord): EndedCommand {
+  const { session, principal, cmd, exit_code, ended_at, duration_ms } = record;
   return {
-    ...{ session, token: nameOf(principal), cmd: keptText(cmd, SHOWN_CHARS), status, exit_code },
+    ...{ session, token: nameOf(principal), cmd: keptText(cmd, SHOWN_CHARS), status: shownStatus(record), exit_code },
     ended_at: ended_at ?? 0,
     duration_ms: duration_ms ?? 0,
   };

@@ -2,6 +2,7 @@ import { grantsDirectory, lastUse } from '../connect/grant-state.ts';
 import { AgentDoor } from '../console/agent-door.ts';
 import { clientsOf, isUnprotected } from '../console/clients.ts';
 import type { Inbox } from '../console/inbox.ts';
+import { Past } from '../console/past.ts';
 import type { Pushes } from '../console/push/pushes.ts';
 import { View } from '../console/view.ts';
 import { WireServer } from '../console/wire-server.ts';
@@ -28,7 +29,8 @@ export function showState(deps: Deps, inbox: Inbox, key: string, pushes: Pushes 
       return profile !== undefined && isUnprotected(profile);
     });
   const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);
-  const door = new AgentDoor({ ...deps, view, inbox, clients, pushes });
+  const past = new Past({ ...deps, auditFile: config.auditFile });
+  const door = new AgentDoor({ ...deps, view, inbox, clients, pushes, past });
   const server = new WireServer(config.consoleSocket, key, door.answer, logger);
   server.open();
   deps.shutdown.subscribe(() => server.close());
