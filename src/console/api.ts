@@ -14,6 +14,7 @@ import { SignatureFault, verifySignIn } from './passkeys.ts';
 import type { People, SignedIn } from './people.ts';
 import type { PostBox } from './post-box.ts';
 import { PUSH_CALLS, type PushApi, type PushCall } from './push/push-api.ts';
+import { READINGS } from './readings.ts';
 import { ApiRefusal, badRequest, tooMany } from './refusal.ts';
 import type { WireClient } from './wire-client.ts';
 
@@ -41,9 +42,6 @@ const CHALLENGE_MS = 120_000;
 const OPEN_CALLS_PER_MINUTE = 120;
 /** Calls of one person in a minute: output that is followed is answered up to 20 times a second, in each tab. */
 const CALLS_PER_MINUTE = 6000;
-/** A part of a long request costs the agent as much as so many other calls, and so does a look at the past. */
-const COSTLY_CALLS = 10;
-const COSTLY = new Set(['request', 'history', 'record']);
 /** Orders of one person in a minute: an agent that is busy refusing orders hears no other. */
 const ORDERS_PER_MINUTE = 120;
 /** Calls of all people that wait at once: the agent takes 64. */
@@ -119,20 +117,6 @@ export class Api {
         case 'sign-out':
           people.signOut(bearer);
           return {};
-        case 'watch':
-        case 'request':
-        case 'clients':
-        case 'history':
-        case 'session':
-        case 'timing':
-        case 'output':
-        case 'record': {
-          requireTime(this.#paces, bearer, COSTLY.has(call.name) ? COSTLY_CALLS : 1);
-          const answer = await wire.request(call.name, call.body, call.signal);
-          // Its passkey may have been removed meanwhile.
-          this.#person(call);
-          return answer as object;
-        }
         case 'order':
           requireTime(this.#orders, bearer);
           return await this.#order(person, read(orderCallSchema, call.body));
@@ -142,8 +126,15 @@ export class Api {
         case 'test-notification':
           requireTime(this.#orders, bearer);
           return await this.#notify(call.name, call.body, bearer);
-        default:
-          throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
+        default: {
+          const cost = READINGS[call.name];
+          if (cost === undefined) throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
+          requireTime(this.#paces, bearer, cost);
+          const answer = await wire.request(call.name, call.body, call.signal);
+          // Its passkey may have been removed meanwhile.
+          this.#person(call);
+          return answer as object;
+        }
       }
     } catch (error) {
       throw refusalOf(error);
