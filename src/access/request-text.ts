@@ -19,6 +19,7 @@ export const REQUEST_FIELDS = [
   'limit_seconds',
   'reason',
   'part',
+  'allowable',
   'asked_at',
   'salt',
   'expires_at',

@@ -69,6 +69,7 @@ export class Trail {
       ...(isSandboxed && { sandbox: true }),
       ...(decision?.rule !== undefined && { rule: decision.rule }),
       ...(decision?.by !== undefined && { approved_by: decision.by }),
+      ...(decision?.allowances !== undefined && { allowance: decision.allowances }),
       ...(key !== null && { key: this.#mask(key) }),
       ...(Object.keys(env).length > 0 && { env: Object.keys(env), env_sha256: sha256(wordsOf(env)) }),
       ...(stdin !== '' && { stdin_bytes: Buffer.byteLength(stdin), stdin_sha256: sha256(stdin) }),

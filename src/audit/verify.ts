@@ -169,7 +169,8 @@ class Walk {
     if (this.#before !== undefined) this.findings.push(...chainFaults(line, this.#before, (what) => ({ ...at, what })));
     if (line.event === 'tampered') find(`the agent found: ${String(line['what'])}`);
     this.#noteBoot(line, at, find);
-    if (line['signed'] !== undefined || /\(passkey [^()]*\)$/.test(String(line['by'])))
+    const isByAllowance = line.event === 'start' && line['allowance'] !== undefined;
+    if (isByAllowance || line['signed'] !== undefined || /\(passkey [^()]*\)$/.test(String(line['by'])))
       this.signed.push({ ...at, record: line });
     if (this.lines === 1) this.begin = line;
     if (line.seq === this.notedSeq) this.notedHash = hash;

@@ -1,4 +1,5 @@
 import type { Access } from '../access/access.ts';
+import type { Allowances } from '../access/allowances.ts';
 import type { Freeze } from '../access/freeze.ts';
 import { lookProfile, OPERATIONS, type OperationName, type Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
@@ -105,9 +106,8 @@ export function contextOf(deps: CallDeps, call: Call): CallContext {
 }
 
 /**
- * The context with the profile as it is now. A call that has waited looks at it again before a command starts, and
- * before an answer leaves. Throws `AccessLapsed` when the token or its profile is gone by now; `consequence` continues
- * its sentence: what that means for the call.
+ * The context with the profile as it is now, for a call that has waited. Throws `AccessLapsed` when the token or its
+ * profile is gone by now; `consequence` continues its sentence: what that means for the call.
  */
 export function revalidate(context: CallContext, consequence = ''): CallContext {
   const { deps, principal } = context;
@@ -125,9 +125,7 @@ export function lookContext(context: CallContext): CallContext {
   return { ...context, ...profileView(context.deps, context.principal, lookProfile(context.profile)) };
 }
 
-type ProfileView = Pick<CallContext, 'profile' | 'limits' | 'masker'>;
-
-function profileView({ limits, secrets, turns }: CallDeps, principal: string, profile: Profile): ProfileView {
+function profileView({ limits, secrets, turns }: CallDeps, principal: string, profile: Profile) {
   const masker = profile.mask ? new Masker(secrets, () => turns.take(principal, WINDOW_GARBAGE_BYTES)) : undefined;
   return { profile, limits: limitsWithin(limits, profile), masker };
 }
@@ -177,6 +175,7 @@ export interface OperationDeps extends CallDeps {
   readonly commands: Commands;
   readonly gate: Gate;
   readonly proposals: Proposals;
+  readonly allowances: Allowances;
 }
 
 interface PolicySubject {

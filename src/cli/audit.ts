@@ -102,7 +102,7 @@ async function verifyAudit(options: VerifyOptions): Promise<void> {
   }
   const { signed, ...lines } = attempt(path, () => verifyRecord(path, { key, kept: options.kept }));
   if (lines.files.length === 0) fail(EXIT_FAILURE, `there is no record ${path}`);
-  const { findings, signers } = await checkSignatures(signed);
+  const { findings, signers } = await checkSignatures(signed, lines.first);
   const found = { ...lines, findings: [...lines.findings, ...findings], signers };
   const words = [...describeVerification(found, key !== undefined), ...describeSigners(signers)];
   await print(options.json === true ? [visibleJson(found)] : words);

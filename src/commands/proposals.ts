@@ -150,7 +150,7 @@ export class Proposals {
     this.deps.store.discard(session);
   }
 
-  #requestOf(session: Session, command: NewCommand, { reason, part }: Decision): ApprovalRequest {
+  #requestOf(session: Session, command: NewCommand, { reason, part, allowable }: Decision): ApprovalRequest {
     const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held } = command;
     const { file, dialog } = command;
     const now = this.deps.clock.now();
@@ -173,8 +173,8 @@ export class Proposals {
       }),
       input,
       limit_seconds: execution_seconds,
-      reason,
-      part,
+      ...{ reason, part },
+      ...(allowable !== undefined && { allowable }),
       asked_at: now,
       salt: crypto.randomUUID(),
       expires_at: now + APPROVAL_SECONDS * 1000,

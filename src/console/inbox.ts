@@ -1,4 +1,6 @@
 import { statSync } from 'node:fs';
+import type { Access } from '../access/access.ts';
+import type { Allowances } from '../access/allowances.ts';
 import type { Approvals, ConsoleDecision } from '../access/approvals.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
@@ -8,8 +10,10 @@ import type { Logger } from '../lib/logger.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
+import { allow } from './allow.ts';
 import {
   type AgentOrder,
+  type AllowOrder,
   type ApproveOrder,
   isForRoot,
   type Order,
@@ -27,6 +31,8 @@ export interface InboxDeps {
   /** The agent is a service: its own user proves nothing. */
   readonly isService: boolean;
   readonly approvals: Approvals;
+  readonly allowances: Allowances;
+  readonly access: Access;
   readonly commands: Pick<Commands, 'stop' | 'isSupervised'>;
   readonly store: Pick<SessionStore, 'all'>;
   readonly trail: Pick<Trail, 'agent'>;
@@ -42,6 +48,8 @@ const LOOK_MS = 1000;
 /** After a look, the next one waits so long, and so many times what the last one took: writing files holds nobody up. */
 const PAUSE_MS = 5;
 const PAUSES_PER_LOOK = 10;
+
+const RANKS = ['deny', 'end-allowance', 'stop', 'stop-all', 'approve', 'allow'];
 
 /** Reading takes so long at once, then it rests: the others come with a later look. */
 const MOST_LOOK_MS = 100;
@@ -109,7 +117,7 @@ export class Inbox {
   look(): void {
     if (performance.now() < this.#restsUntil) return;
     const files = this.#read(false);
-    const rank = ({ order }: File<AgentOrder>): number => ['deny', 'stop', 'stop-all', 'approve'].indexOf(order.kind);
+    const rank = ({ order: { kind } }: File<AgentOrder>): number => RANKS.indexOf(kind);
     for (const file of files.sort((a, b) => rank(a) - rank(b))) void this.#obey(file);
   }
 
@@ -167,7 +175,9 @@ export class Inbox {
     const { order } = file;
     try {
       const fault =
-        order.kind === 'approve' ? await this.#approve({ ...file, order }) : await this.#narrow(file, order);
+        order.kind === 'approve' || order.kind === 'allow'
+          ? await this.#approve({ ...file, order })
+          : await this.#narrow(file, order);
       if (fault === undefined) this.#answer({ id: order.id, state: 'done' });
       else this.#refuse(order.id, file, fault);
     } catch (error) {
@@ -176,8 +186,10 @@ export class Inbox {
   }
 
   /** Gives why it is not done. */
-  async #narrow(file: OrderFile, order: Exclude<AgentOrder, ApproveOrder>): Promise<string | undefined> {
+  async #narrow(file: OrderFile, order: Exclude<AgentOrder, ApproveOrder | AllowOrder>): Promise<string | undefined> {
     const by = describeSender(file);
+    if (order.kind === 'end-allowance')
+      return this.deps.allowances.end(order.allowance, `ended by ${by}`) ? undefined : 'it is over already';
     if (order.kind === 'deny') return this.#decide({ ...order, verdict: 'deny', by });
     const sessions = [...this.deps.store.all()].filter(
       (session) =>
@@ -199,11 +211,12 @@ export class Inbox {
   }
 
   /** Throws `SignatureFault` and `PasskeysFault`. */
-  async #approve({ order, assertion }: File<ApproveOrder>): Promise<string | undefined> {
+  async #approve({ order, assertion }: File<ApproveOrder | AllowOrder>): Promise<string | undefined> {
     const own = this.isDevelopment ? process.geteuid?.() : undefined;
     const signature = await signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, own));
     // Somebody may have denied it meanwhile.
     this.look();
+    if (order.kind === 'allow') return allow(this.deps, order, signature, own);
     const by = describeSigner(signature);
     return this.#decide({ ...order, verdict: 'approve', why: '', by, proof: signature });
   }

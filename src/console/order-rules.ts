@@ -1,5 +1,5 @@
 import { visibleLine } from '../lib/visible.ts';
-import { AHEAD_MS, ORDER_MS, type Order, type OrderFile } from './order.ts';
+import { AHEAD_MS, type AllowOrder, ORDER_MS, type Order, type OrderFile } from './order.ts';
 import type { Signature } from './passkeys.ts';
 
 /** A server that is hardly reached, under a fork bomb for instance, still obeys a freeze: it only narrows. */
@@ -31,4 +31,9 @@ export function describeSender({ by }: OrderFile): string {
 /** Who has signed an order. */
 export function describeSigner({ passkey: { name, fingerprint } }: Signature): string {
   return `${visibleLine(name).slice(0, MOST_NAME_CHARS).toWellFormed()} (passkey ${fingerprint})`;
+}
+
+/** As sessions know a token; that of the settings has no id. */
+export function principalOf({ token, made }: Pick<AllowOrder, 'token' | 'made'>): string {
+  return made === '' ? token : `${token}#${made}`;
 }

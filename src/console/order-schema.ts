@@ -7,6 +7,8 @@ const MOMENT = Type.Integer({ minimum: 0 });
 const BASE64URL = Type.String({ pattern: '^[\\w-]+$' });
 const WHY = Type.String({ maxLength: MAX_WHY_CHARS });
 
+const TOKEN = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' });
+
 const BASE = { id: UUID, at: MOMENT, nonce: Type.String({ pattern: '^[\\w-]{22}$' }) };
 
 /** What an order has besides its kind has to be known: a signature is over all of it. */
@@ -16,11 +18,26 @@ function strict<T extends TProperties>(properties: T) {
 
 const approveSchema = strict({ ...BASE, kind: Type.Literal('approve'), session: UUID, digest: DIGEST });
 const thawSchema = strict({ ...BASE, kind: Type.Literal('thaw'), since: MOMENT });
-export const signedOrderSchema = Type.Union([approveSchema, thawSchema]);
+const allowSchema = strict({
+  ...BASE,
+  kind: Type.Literal('allow'),
+  session: UUID,
+  digest: DIGEST,
+  token: TOKEN,
+  // That of the settings has none.
+  made: Type.String({ maxLength: 64 }),
+  profile: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' }),
+  rule: Type.Integer({ minimum: 1 }),
+  rule_sha256: DIGEST,
+  until: MOMENT,
+});
+export const signedOrderSchema = Type.Union([approveSchema, allowSchema, thawSchema]);
 
 export const orderSchema = Type.Union([
   approveSchema,
+  allowSchema,
   thawSchema,
+  strict({ ...BASE, kind: Type.Literal('end-allowance'), allowance: UUID }),
   strict({ ...BASE, kind: Type.Literal('deny'), session: UUID, digest: DIGEST, why: WHY }),
   strict({ ...BASE, kind: Type.Literal('stop'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('stop-all') }),
@@ -28,7 +45,7 @@ export const orderSchema = Type.Union([
   strict({
     ...BASE,
     kind: Type.Literal('revoke'),
-    token: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' }),
+    token: TOKEN,
     made: Type.String({ minLength: 1, maxLength: 64 }),
   }),
 ]);

@@ -14,6 +14,21 @@ interface OrderBase {
 }
 
 export type ApproveOrder = OrderBase & { readonly kind: 'approve'; readonly session: string; readonly digest: string };
+/** Approves a request, and allows what its rule asks of its token until a moment, in milliseconds since the epoch. */
+export type AllowOrder = OrderBase & {
+  readonly kind: 'allow';
+  readonly session: string;
+  readonly digest: string;
+  /** Name and id of the token. */
+  readonly token: string;
+  readonly made: string;
+  readonly profile: string;
+  readonly rule: number;
+  readonly rule_sha256: string;
+  readonly until: number;
+};
+/** `allowance`: the id of the order that made it. */
+export type EndAllowanceOrder = OrderBase & { readonly kind: 'end-allowance'; readonly allowance: string };
 export type DenyOrder = OrderBase & {
   readonly kind: 'deny';
   readonly session: string;
@@ -29,12 +44,12 @@ export type ThawOrder = OrderBase & { readonly kind: 'thaw'; readonly since: num
 export type RevokeOrder = OrderBase & { readonly kind: 'revoke'; readonly token: string; readonly made: string };
 
 /** What the agent obeys. */
-export type AgentOrder = ApproveOrder | DenyOrder | StopOrder | StopAllOrder;
+export type AgentOrder = ApproveOrder | AllowOrder | EndAllowanceOrder | DenyOrder | StopOrder | StopAllOrder;
 /** What root obeys. */
 export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder;
 export type Order = AgentOrder | RootOrder;
 /** What counts only with the signature of a passkey. */
-export type SignedOrder = ApproveOrder | ThawOrder;
+export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder;
 
 /** What a file of an order has. */
 export interface OrderFile {
@@ -57,9 +72,11 @@ export const ORDER_MS = 120_000;
 export const AHEAD_MS = 30_000;
 export const MAX_ORDER_BYTES = 65_536;
 export const MAX_WHY_CHARS = 500;
+/** The longest allowance. */
+export const MAX_ALLOWANCE_MS = 3_600_000;
 
 export function isSigned(order: Pick<Order, 'kind'>): order is SignedOrder {
-  return order.kind === 'approve' || order.kind === 'thaw';
+  return order.kind === 'approve' || order.kind === 'allow' || order.kind === 'thaw';
 }
 
 export function isForRoot(order: Order): order is RootOrder {

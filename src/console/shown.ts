@@ -40,6 +40,18 @@ export interface EndedCommand {
   readonly duration_ms: number;
 }
 
+/** What one rule asks of one token, until a moment. */
+export interface ShownAllowance {
+  readonly id: string;
+  readonly token: string;
+  readonly profile: string;
+  readonly rule: number;
+  readonly words: string;
+  readonly until: number;
+  readonly by: string;
+  readonly uses: number;
+}
+
 export interface State {
   readonly host: string;
   readonly version: string;
@@ -56,6 +68,7 @@ export interface State {
   readonly waiting: readonly WaitingRequest[];
   readonly running: readonly RunningCommand[];
   readonly ended: readonly EndedCommand[];
+  readonly allowances: readonly ShownAllowance[];
 }
 
 export type Stream = 'stdout' | 'stderr';

@@ -1,5 +1,6 @@
 import { hostname } from 'node:os';
 import type { Access } from '../access/access.ts';
+import type { Allowances } from '../access/allowances.ts';
 import type { ApprovalRequest } from '../access/approval-request.ts';
 import type { Approvals } from '../access/approvals.ts';
 import { type Freeze, reasonOf } from '../access/freeze.ts';
@@ -18,6 +19,7 @@ export interface ViewDeps {
   readonly store: SessionStore;
   readonly commands: Commands;
   readonly approvals: Approvals;
+  readonly allowances: Allowances;
   readonly freeze: Freeze;
   readonly access: Access;
   readonly cgroups: CommandCgroups | undefined;
@@ -63,6 +65,7 @@ export class View {
       this.#touch();
     });
     deps.approvals.subscribe(touch);
+    deps.allowances.subscribe(touch);
     deps.freeze.subscribe(touch);
   }
 
@@ -138,6 +141,10 @@ export class View {
       waiting: this.#waiting(),
       running: this.#running(),
       ended: this.#lastEnded(),
+      allowances: this.deps.allowances.all().map(({ id, principal, profile, rule, words, until, by, uses }) => ({
+        ...{ id, token: nameOf(principal), profile, rule, until, by, uses },
+        words: keptText(words, SHOWN_CHARS),
+      })),
     };
   }
 

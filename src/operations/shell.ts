@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
-import { type Answer, type CallContext, type OperationDeps, revalidate, waitForSlot } from '../calls/context.ts';
+import { type Answer, type CallContext, type OperationDeps, waitForSlot } from '../calls/context.ts';
 import { fullDiskHint, lastingHint, leftOverOf, type Notes } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
 import type { NewCommand } from '../commands/command.ts';
@@ -10,12 +10,13 @@ import { waitForPrompt } from '../commands/prompt.ts';
 import { realDirectory } from '../commands/proposals.ts';
 import { SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
-import { ALLOWED, type Decision } from '../rules/rule.ts';
+import { ALLOWED } from '../rules/rule.ts';
 import { isOfCommand, outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
+import { type Judged, underAllowances } from './allowed.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { dialogOf, environmentOf, planTime, type ShellArguments, shellArguments } from './shell-arguments.ts';
-import { CommandChecks, NOTHING_RUN, requireCommand } from './shell-checks.ts';
+import { CommandChecks, requireCommand } from './shell-checks.ts';
 
 /** What an answer of every command has. */
 export const commandFields = { ...outputFields, omitted: Type.Optional(omittedField) } as const;
@@ -136,14 +137,13 @@ async function begin(
   context: CallContext,
   command: NewCommand,
 ): Promise<Found> {
-  const decision = await decide(deps, context, command);
-  const leave = decision.action === 'allow' ? await waitForSlot(deps, context) : () => {};
+  const judged = await judge(deps, context, command);
+  const leave = judged.decision.action === 'allow' ? await waitForSlot(deps, context) : () => {};
   try {
-    revalidate(context, NOTHING_RUN);
+    judged.command.revalidate();
     // The same call may have come again meanwhile.
     const earlier = replay(deps, given, context);
-    if (earlier === undefined)
-      return { session: await start(deps, context, command, decision, leave), isRepeat: false };
+    if (earlier === undefined) return { session: await start(deps, context, judged, leave), isRepeat: false };
     leave();
     return earlier;
   } catch (error) {
@@ -155,13 +155,11 @@ async function begin(
 /** Rules judge a shorter command in a few milliseconds. */
 const SHORT_CHARS = 2000;
 
-/** What the token's rules say. Their parser is loaded when somebody has rules. */
-async function decide(
-  { limits, turns }: OperationDeps,
-  { profile: { rules, hasRules }, principal }: CallContext,
-  command: NewCommand,
-): Promise<Decision> {
-  if (!hasRules) return ALLOWED;
+/** What the token's rules say, and what the owner has allowed of that. Their parser is loaded when somebody has rules. */
+async function judge(deps: OperationDeps, context: CallContext, command: NewCommand): Promise<Judged> {
+  const { limits, turns } = deps;
+  const { rules, hasRules } = context.profile;
+  if (!hasRules) return { command, decision: ALLOWED };
   const cwd = realDirectory(command.cwd) ?? command.cwd;
   const { decide, decideInTurns } = await import('../rules/decide.ts');
   const proposal = {
@@ -172,16 +170,17 @@ async function decide(
     brought: command.held?.items ?? [],
   };
   const isShort = command.cmd.length <= SHORT_CHARS && proposal.brought.length === 0;
-  if (isShort) return decide(rules, proposal);
-  return await decideInTurns(rules, proposal, () => turns.take(principal));
+  const decision = isShort
+    ? decide(rules, proposal)
+    : await decideInTurns(rules, proposal, () => turns.take(context.principal));
+  return await underAllowances(deps, context, { command, decision }, proposal);
 }
 
 /** The session of a command as it was decided: denied, waiting for a person, or started in the slot that `leave` frees. */
 function start(
-  { proposals, commands }: OperationDeps,
+  { proposals, commands, allowances }: OperationDeps,
   { profile }: CallContext,
-  command: NewCommand,
-  decision: Decision,
+  { command, decision }: Judged,
   leave: () => void,
 ): Session | Promise<Session> {
   const { action, reason, rule } = decision;
@@ -191,7 +190,8 @@ function start(
     case 'confirm':
       return profile.isLook ? proposals.refuse(command, unasked(decision)) : proposals.ask(command, decision, profile);
     default:
-      return commands.start(rule === undefined ? command : { ...command, decision: { action, reason, rule } }, leave);
+      allowances.count(command.decision?.allowances ?? []);
+      return commands.start(rule === undefined ? command : { decision: { action, reason, rule }, ...command }, leave);
   }
 }
 

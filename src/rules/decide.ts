@@ -5,7 +5,7 @@ import { known, type Text } from '../shell/words.ts';
 import { type Brought, contextOf } from './context.ts';
 import { isAgainst, isHarmless, isNamedIn, matches, matchesWrite, programsNamed } from './match.ts';
 import { type Answer, absolute, directoriesOf, type Where } from './paths.ts';
-import { ACTIONS, ALLOWED, type Decision, letsAllThrough, type Rule, type Ruleset } from './rule.ts';
+import { ACTIONS, type Action, ALLOWED, type Decision, letsAllThrough, type Rule, type Ruleset } from './rule.ts';
 
 export interface Proposal {
   readonly cmd: string;
@@ -197,6 +197,23 @@ function unwritable(file: Text, where: Where): string {
   const [path = file.text, ...others] = absolute(file.text, where);
   const shown = shorten(others.length === 0 ? path : file.text);
   return `no rule allows it to write to ${shown}: what allows a program allows it no file, that takes an allow with writes = ${JSON.stringify(shown)}`;
+}
+
+/** Whether these rules, by their numbers, are all that asks about a command, nothing denies it, and every word of it is known. */
+export function isAskedBy({ rules, otherwise }: Ruleset, numbers: ReadonlySet<number>, proposal: Proposal): boolean {
+  const { cmd, shell, env, stdin } = proposal;
+  const { commands } = readScript(cmd, basename(shell), Object.values(env), stdin);
+  const words = commands.flatMap(({ name, args, reads, writes, around }) => [
+    ...(name === undefined ? [] : [name]),
+    ...args,
+    ...reads,
+    ...writes,
+    ...around,
+  ]);
+  if (!words.every(({ isKnown }) => isKnown)) return false;
+  const strict = (action: Action): Action => (action === 'confirm' ? 'deny' : action);
+  const asked = rules.map((rule, at) => (numbers.has(at + 1) ? rule : { ...rule, action: strict(rule.action) }));
+  return decide({ rules: asked, otherwise: strict(otherwise), unreadable: 'deny' }, proposal).action === 'confirm';
 }
 
 const SHOWN_CHARS = 120;

@@ -1,6 +1,7 @@
 import { hostname } from 'node:os';
 import { basename, dirname, join } from 'node:path';
 import type { Access } from '../access/access.ts';
+import { Allowances } from '../access/allowances.ts';
 import { type Announce, Approvals, notifier } from '../access/approvals.ts';
 import { Freeze } from '../access/freeze.ts';
 import { Notifications, webhook } from '../access/webhook.ts';
@@ -60,6 +61,13 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const freeze = new Freeze(config.approvalsDirectory, logger);
+  const allowances = new Allowances({
+    access,
+    freeze,
+    clock,
+    ended: ({ id, principal, uses }, why) =>
+      trail.agent('allowance', { allowance: id, token: principal, state: 'ended', uses, why }),
+  });
   const turns = new Turns();
   const contexts = new Contexts(config.sessionsDirectory, clock);
   const timings = new Timings(clock);
@@ -98,6 +106,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     gate,
     turns,
     approvals,
+    allowances,
     freeze,
     standstill: new Standstill(freeze, cgroups, () => commands.running().map(([, tree]) => tree)),
     notifications,

@@ -55,6 +55,7 @@ const decisionSchema = Type.Object({
   part: Type.Optional(Type.String()),
   rule: Type.Optional(Type.Integer()),
   by: Type.Optional(Type.String()),
+  allowances: Type.Optional(Type.Array(Type.String())),
 });
 
 /** What is kept of a session beside its output, as `meta.json` holds it. Times are milliseconds since the epoch. */
@@ -282,10 +283,9 @@ export function isOfCommand({ cmd, cmd_sha256 }: SessionRecord, other: string): 
 type KeptDecision = Static<typeof decisionSchema>;
 
 /** A decision as a session keeps it. */
-export function keptDecision(decision: KeptDecision): KeptDecision {
-  const { reason, part } = decision;
+export function keptDecision({ reason, part, ...more }: KeptDecision): KeptDecision {
   return {
-    ...decision,
+    ...more,
     reason: keptText(reason, KEPT_REASON_CHARS),
     ...(part !== undefined && { part: keptText(part, KEPT_REASON_CHARS) }),
   };

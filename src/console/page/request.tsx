@@ -2,6 +2,7 @@ import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 import type { ApprovalRequest } from '../../access/approval-request.ts';
 import { hasRightToLeft, likeSigns, mixedWords, visibleLine } from '../../lib/visible.ts';
 import type { WaitingRequest } from '../shown.ts';
+import { AllowFor } from './allowances.tsx';
 import { DenyForm, useDenying } from './deny.tsx';
 import type { ReadRequest } from './desk.ts';
 import { describeSpan } from './format.ts';
@@ -66,12 +67,13 @@ interface RequestCardProps {
   readonly onSelect: (isSelected: boolean) => void;
   readonly onProgress: (progress: Progress) => void;
   readonly onApprove: () => void;
+  readonly onAllow: (minutes: number) => void;
   readonly onDeny: (why: string) => void;
 }
 
 /** One request: all of it, and the decision below. */
 export function RequestCard(props: RequestCardProps) {
-  const { item, mayApprove, isSelected, status, onSelect, onProgress, onApprove, onDeny } = props;
+  const { item, mayApprove, isSelected, status, onSelect, onProgress, onApprove, onAllow, onDeny } = props;
   const { read, failed } = useRequest(item.session);
   const [done, setDone] = useState<ReadonlySet<string>>(new Set());
   const parts = useMemo(() => (read === undefined ? [] : partsOf(read.request)), [read]);
@@ -103,11 +105,12 @@ export function RequestCard(props: RequestCardProps) {
       )}
       <Decision
         number={item.number}
-        isReady={read !== undefined}
+        request={read?.request}
         unread={unread}
         mayApprove={mayApprove}
         status={status}
         onApprove={onApprove}
+        onAllow={onAllow}
         onDeny={onDeny}
       />
     </article>
@@ -215,16 +218,20 @@ function Notes({ notes }: { notes: readonly string[] }) {
   );
 }
 
-interface DecisionProps extends Pick<RequestCardProps, 'mayApprove' | 'status' | 'onApprove' | 'onDeny'> {
+interface DecisionProps extends Pick<RequestCardProps, 'mayApprove' | 'status' | 'onApprove' | 'onAllow' | 'onDeny'> {
   readonly number: number;
-  readonly isReady: boolean;
+  /** Undefined: it was not read yet. */
+  readonly request: ApprovalRequest | undefined;
   readonly unread: readonly string[];
 }
 
-function Decision({ number, isReady, unread, mayApprove, status, onApprove, onDeny }: DecisionProps) {
+function Decision(props: DecisionProps) {
+  const { number, request: asked, unread, mayApprove, status, onApprove, onAllow, onDeny } = props;
   const { isDenying, setDenying, button } = useDenying();
   const { request } = words;
   const isBusy = status.busy !== undefined;
+  const isReady = asked !== undefined;
+  const isClosed = !isReady || !mayApprove || unread.length > 0 || isBusy;
   return (
     <footer>
       {isReady && mayApprove && unread.length > 0 && <p class="muted">{request.readFirst(unread.join(', '))}</p>}
@@ -238,7 +245,7 @@ function Decision({ number, isReady, unread, mayApprove, status, onApprove, onDe
             type="button"
             class="primary"
             aria-label={request.approveLabel(number)}
-            disabled={!isReady || !mayApprove || unread.length > 0 || isBusy}
+            disabled={isClosed}
             onClick={onApprove}
           >
             {request.approve}
@@ -253,6 +260,9 @@ function Decision({ number, isReady, unread, mayApprove, status, onApprove, onDe
             {request.deny}
           </button>
         </div>
+      )}
+      {asked !== undefined && !isDenying && (
+        <AllowFor request={asked} number={number} disabled={isClosed} onAllow={onAllow} />
       )}
     </footer>
   );

@@ -1,5 +1,6 @@
 import { useState } from 'preact/hooks';
 import type { WaitingRequest } from '../shown.ts';
+import { AllowancesList, allowWish } from './allowances.tsx';
 import { DenyForm, useDenying } from './deny.tsx';
 import { KeptHeading, useDesk, useScreen } from './parts.tsx';
 import { type Progress, RequestCard } from './request.tsx';
@@ -12,7 +13,10 @@ interface Status {
 }
 
 const IDLE: Status = { busy: undefined, fault: undefined };
-type Verdict = { readonly kind: 'approve' } | { readonly kind: 'deny'; readonly why: string };
+type Verdict =
+  | { readonly kind: 'approve' }
+  | { readonly kind: 'allow'; readonly minutes: number }
+  | { readonly kind: 'deny'; readonly why: string };
 
 /** A value for each session. */
 function useBySession<Value>() {
@@ -36,11 +40,18 @@ export function WaitingView() {
   const decide = async ({ session, number }: WaitingRequest, verdict: Verdict): Promise<void> => {
     const read = progress.get(session)?.read;
     if (read === undefined) return;
-    const busy = verdict.kind === 'approve' ? words.request.signing : words.request.sending;
+    const { request, digest } = read;
+    const wish =
+      verdict.kind === 'allow'
+        ? allowWish(request, digest, verdict.minutes, desk.now())
+        : { ...verdict, session, digest };
+    if (wish === undefined) return;
+    const isDenied = verdict.kind === 'deny';
+    const busy = isDenied ? words.request.sending : words.request.signing;
     setStatus(session, { busy, fault: undefined });
-    const fault = await order({ ...verdict, session, digest: read.digest }, desk.now());
+    const fault = await order(wish, desk.now());
     setStatus(session, { busy: undefined, fault });
-    if (fault === undefined) setLast({ number, isApproved: verdict.kind === 'approve' });
+    if (fault === undefined) setLast({ number, isApproved: !isDenied });
   };
   // A device shows one question for a passkey at a time.
   const decideAll = async (verdict: Verdict): Promise<void> => {
@@ -58,6 +69,7 @@ export function WaitingView() {
         {last !== undefined && words.views.decided(last.number, last.isApproved)}{' '}
         {last?.isApproved && <a href="#now">{words.views.seeOutput}</a>}
       </p>
+      <AllowancesList />
       {waiting.length === 0 && <p class="empty">{words.views.waitingEmptyText}</p>}
       {waiting.map((item) => (
         <RequestCard
@@ -69,6 +81,7 @@ export function WaitingView() {
           onSelect={(isSelected) => setTick(item.session, isSelected)}
           onProgress={(now) => setProgress(item.session, now)}
           onApprove={() => void decide(item, { kind: 'approve' })}
+          onAllow={(minutes) => void decide(item, { kind: 'allow', minutes })}
           onDeny={(why) => void decide(item, { kind: 'deny', why })}
         />
       ))}

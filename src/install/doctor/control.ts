@@ -90,7 +90,7 @@ export async function auditFinding(): Promise<Found> {
   try {
     const found = verifyRecord(PATHS.audit, { key: installedAuditKey() });
     const { lines, notes, ofOtherKey, sealed } = found;
-    const { findings } = await checkSignatures(found.signed);
+    const { findings } = await checkSignatures(found.signed, found.first);
     const [first, ...others] = [...found.findings, ...findings];
     const note = notes.at(-1);
     if (first === undefined && !existsSync(markPath(PATHS.audit))) {

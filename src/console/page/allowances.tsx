@@ -1,0 +1,116 @@
+import { useState } from 'preact/hooks';
+import type { ApprovalRequest } from '../../access/approval-request.ts';
+import { visibleLine } from '../../lib/visible.ts';
+import type { ShownAllowance } from '../shown.ts';
+import { describeSpan } from './format.ts';
+import { Fact, Fault, KeptHeading, useNow, useOrder, useScreen } from './parts.tsx';
+import type { Wish } from './sign.ts';
+import { words } from './words.ts';
+
+const MINUTES = [5, 15, 30, 60] as const;
+const USUAL_MINUTES = 15;
+
+interface AllowForProps {
+  readonly request: ApprovalRequest;
+  readonly number: number;
+  readonly disabled: boolean;
+  readonly onAllow: (minutes: number) => void;
+}
+
+/** Approves a request, and allows what its rule asks for a while; nothing where the request offers no such thing. */
+export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) {
+  const [minutes, setMinutes] = useState<number>(USUAL_MINUTES);
+  const { allowable, token, profile } = request;
+  if (allowable === undefined) return null;
+  const text = words.allowance;
+  return (
+    <details class="allow">
+      <summary>{text.summary}</summary>
+      <p>{text.scope(visibleLine(token.replace(/#.*$/, '')), allowable.rule, visibleLine(profile))}</p>
+      <p>
+        <code>{visibleLine(allowable.words)}</code>
+      </p>
+      <div class="actions">
+        <select
+          aria-label={text.minutesLabel(number)}
+          value={minutes}
+          onChange={(event) => setMinutes(Number(event.currentTarget.value))}
+        >
+          {MINUTES.map((one) => (
+            <option key={one} value={one}>
+              {words.time.minutes(one)}
+            </option>
+          ))}
+        </select>
+        <button
+          type="button"
+          aria-label={text.allowLabel(number, minutes)}
+          disabled={disabled}
+          onClick={() => onAllow(minutes)}
+        >
+          {text.allow(minutes)}
+        </button>
+      </div>
+    </details>
+  );
+}
+
+/** What is ordered to allow the rule of a request until so many minutes from now. Undefined where it offers none. */
+export function allowWish(request: ApprovalRequest, digest: string, minutes: number, now: number): Wish | undefined {
+  const { session, token, profile, allowable } = request;
+  if (allowable === undefined) return undefined;
+  const [name = '', made = ''] = token.split('#');
+  const { rule, rule_sha256 } = allowable;
+  const until = now + minutes * 60_000;
+  return { kind: 'allow', session, digest, token: name, made, profile, rule, rule_sha256, until };
+}
+
+/** What is allowed now. */
+export function AllowancesList() {
+  const { state } = useScreen();
+  const allowances = state?.allowances ?? [];
+  if (allowances.length === 0) return null;
+  return (
+    <section>
+      <KeptHeading level={2} text={words.allowance.title} count={allowances.length} />
+      {allowances.map((one) => (
+        <AllowanceCard key={one.id} allowance={one} />
+      ))}
+    </section>
+  );
+}
+
+function AllowanceCard({ allowance }: { allowance: ShownAllowance }) {
+  const { isBusy, fault, send } = useOrder();
+  const now = useNow();
+  const { id, token, profile, rule, until, by, uses } = allowance;
+  const text = words.allowance;
+  const name = visibleLine(token);
+  return (
+    <article class="card">
+      <header>
+        <h3>
+          <code>{visibleLine(allowance.words)}</code>
+        </h3>
+        <p class="left">{words.request.expires(describeSpan(Math.max(0, until - now)))}</p>
+      </header>
+      <dl class="facts tight">
+        <Fact name={words.request.by}>{name}</Fact>
+        <Fact name={text.rule}>{text.ruleOf(rule, visibleLine(profile))}</Fact>
+        <Fact name={text.by}>{visibleLine(by)}</Fact>
+        <Fact name={text.uses}>{text.times(uses)}</Fact>
+      </dl>
+      <Fault text={fault} />
+      <div class="actions">
+        <button
+          type="button"
+          aria-label={text.endLabel(rule, name)}
+          disabled={isBusy}
+          onClick={() => void send({ kind: 'end-allowance', allowance: id })}
+        >
+          {text.end}
+        </button>
+      </div>
+    </article>
+  );
+}

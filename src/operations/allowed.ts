@@ -1,0 +1,64 @@
+import { type Allowances, type Held, ruleDigest } from '../access/allowances.ts';
+import type { CallContext, OperationDeps } from '../calls/context.ts';
+import type { NewCommand } from '../commands/command.ts';
+import { OperationNotAllowed } from '../lib/errors.ts';
+import { visibleText } from '../lib/visible.ts';
+import type { Proposal } from '../rules/decide.ts';
+import type { Decision } from '../rules/rule.ts';
+import { keptDecision } from '../sessions/record.ts';
+
+/** A command with what was decided on it. */
+export interface Judged {
+  readonly command: NewCommand;
+  readonly decision: Decision;
+}
+
+/** A person reads no more of a command than this at a glance. */
+const MOST_CHARS = 2000;
+
+/** A command that rules ask about: it runs where its owner has allowed what they ask, and else may be allowed with others. */
+export async function underAllowances(
+  { allowances }: OperationDeps,
+  { profile, principal }: CallContext,
+  asked: Judged,
+  proposal: Proposal,
+): Promise<Judged> {
+  const { command, decision } = asked;
+  if (decision.action !== 'confirm' || profile.isLook || !isPlain(command)) return asked;
+  const { isAskedBy } = await import('../rules/decide.ts');
+  const isAsked = (rules: readonly number[]): boolean => isAskedBy(profile.rules, new Set(rules), proposal);
+  const held = allowances.of(principal, profile);
+  if (held.length > 0 && isAsked(held.map(({ rule }) => rule))) {
+    const used = held.filter((one) => !isAsked(held.filter((other) => other !== one).map(({ rule }) => rule)));
+    return allow(asked, proposal.cwd, used, allowances);
+  }
+  const { rule } = decision;
+  if (rule === undefined || !isAsked([rule])) return asked;
+  const words = profile.rules.rules[rule - 1]?.words ?? '';
+  return { command, decision: { ...decision, allowable: { rule, rule_sha256: ruleDigest(profile, rule), words } } };
+}
+
+/** Nothing comes with it that rules do not read, and it is what it looks like. */
+function isPlain({ cmd, env, stdin, input, held, dialog }: NewCommand): boolean {
+  const hasMore = stdin !== '' || Object.keys(env).length > 0 || held !== undefined || dialog !== undefined;
+  return !hasMore && input === 'closed' && cmd.length <= MOST_CHARS && visibleText(cmd) === cmd;
+}
+
+/** The command as one that runs by these allowances, where it was judged: a link may lead elsewhere later. */
+function allow({ command, decision }: Judged, cwd: string, used: readonly Held[], allowances: Allowances): Judged {
+  const ids = used.map(({ id }) => id);
+  const by = [...new Set(used.map((one) => one.by))].join(', ');
+  const revalidate = (): void => {
+    command.revalidate();
+    if (allowances.areInForce(ids)) return;
+    throw new OperationNotAllowed(
+      'The owner of the server had allowed this for a while, and that has just ended. Nothing was run. Send it again: a person is asked then.',
+    );
+  };
+  const { reason, rule } = decision;
+  const kept = { action: 'allowed', reason, by, allowances: ids, ...(rule !== undefined && { rule }) };
+  return {
+    command: { ...command, cwd, revalidate, decision: keptDecision(kept) },
+    decision: { ...decision, action: 'allow' },
+  };
+}
