@@ -28,6 +28,8 @@ export function build(name: string, target?: string, version: string = manifest.
     '--compile',
     '--bytecode',
     '--format=esm',
+    // A subcommand loads what it needs alone, at 10 ms of CPU in place of 25: `agent3 console obey` has to be quick.
+    '--splitting',
     // Without these two, the executable would run what it finds in its working directory.
     '--no-compile-autoload-dotenv',
     '--no-compile-autoload-bunfig',
