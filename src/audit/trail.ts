@@ -215,9 +215,10 @@ export class Trail {
     );
   }
 
-  /** The agent itself has begun or ends. */
-  agent(what: string, more: Fields = {}): void {
-    this.record?.writeLater(() => ({ event: 'agent', what, ...more }));
+  /** The agent itself has begun or ends, or its owner has done something at the console; `text` may be a secret. */
+  agent(what: string, { text, ...more }: Fields & { readonly text?: string } = {}): void {
+    const masked = text === undefined ? {} : { text: this.#mask(text) };
+    this.record?.writeLater(() => ({ event: 'agent', what, ...more, ...masked }));
   }
 
   #write(fields: Fields): void {

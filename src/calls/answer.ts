@@ -23,6 +23,9 @@ export const outputFields = {
   frozen: Type.Optional(
     Type.Boolean({ description: 'True while the owner has frozen the server: the command stands still.' }),
   ),
+  taken_over: Type.Optional(
+    Type.Boolean({ description: 'True while the owner types in its terminal: write_session writes nothing.' }),
+  ),
   stdout_bytes: Type.Integer({ description: 'Size of the whole standard output, in bytes.' }),
   stderr_bytes: Type.Integer({ description: 'Size of the whole standard error, in bytes.' }),
   truncated: Type.Boolean({ description: 'True when stdout or stderr here is not the whole stream.' }),
@@ -112,9 +115,15 @@ function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock
       stderr_bytes: streams.stderr.size,
       ...(record.usage !== undefined && { usage: record.usage }),
       ...(record.dialog_ms !== undefined && { dialog_ms: record.dialog_ms }),
+      ...takenOver(session),
       ...stateOf(record),
     },
   };
+}
+
+/** What every answer about a session says while its owner types. */
+export function takenOver({ typist, record }: Session): { readonly taken_over?: true } {
+  return typist !== undefined && isOpen(record) ? { taken_over: true } : {};
 }
 
 /** What the lean form of an answer about a session depends on. */

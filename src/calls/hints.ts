@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { Commands } from '../commands/commands.ts';
 import { namesOf } from '../commands/ending.ts';
-import type { Silence } from '../diagnosis/wait-words.ts';
+import { OWNER_TYPES, type Silence } from '../diagnosis/wait-words.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Hint } from './answer.ts';
@@ -26,6 +26,12 @@ export async function leftOverOf(
   return (await masker?.mask(names)) ?? names;
 }
 
+/** Why the command of a session is silent; while its owner types in its terminal, that. Takes 0.1 s. */
+export async function silenceOf(commands: Commands, session: Session): Promise<Silence | undefined> {
+  const isTaken = session.typist !== undefined && session.record.status === 'running';
+  return isTaken ? OWNER_TYPES : commands.whySilent(session);
+}
+
 /** Everything that the record of a session has to say. */
 export function recordHints(record: SessionRecord, context: HintContext, told: Told): Hint[] {
   return [
@@ -35,25 +41,27 @@ export function recordHints(record: SessionRecord, context: HintContext, told: T
     signalHint(record),
     ...textHints(record),
     record.survivors === 0 ? undefined : survivorsHint(record, context, told.leftOver),
-    dialogHint(record),
+    dialogHint(record, told.silence),
+    record.owner_note || undefined,
     record.context_note,
     told.hidesStderr ? record.file_note : undefined,
     told.silence,
   ];
 }
 
-function dialogHint({ dialog_note, status }: SessionRecord): Hint {
-  if (!dialog_note || status !== 'running') return dialog_note || undefined;
+function dialogHint({ dialog_note, status }: SessionRecord, silence: Silence | undefined): Hint {
+  if (!dialog_note || status !== 'running' || silence?.isTaken) return dialog_note || undefined;
   return {
     text: `${dialog_note} The command still runs: type with write_session, or stop it with kill_session.`,
     calls: ['write_session', 'kill_session'],
   };
 }
 
-/** How the dialog of a session went is said once. */
-export function forgetDialog(session: Session): void {
-  const { dialog_ms, dialog_note } = session.record;
+/** How the dialog of a session went, and that its owner has typed, is said once. */
+export function forgetNotes(session: Session): void {
+  const { dialog_ms, dialog_note, owner_note } = session.record;
   if (dialog_ms !== undefined && dialog_note !== '') session.update({ dialog_note: '' });
+  if (owner_note) session.update({ owner_note: '' });
 }
 
 /** How a shell tells that SIGXFSZ ended a program: it wrote beyond the limit for one file (setrlimit(2)). */

@@ -13,7 +13,7 @@ import {
   turnFor,
 } from './answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
-import { binaryHint, forgetDialog, type Notes, recordHints } from './hints.ts';
+import { binaryHint, forgetNotes, type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
 import { reasonOf } from './status-hints.ts';
 
@@ -61,7 +61,7 @@ export async function shellAnswer(
   const cut = context.isLean ? undefined : cutHint(fitted, session.id);
   const hints = [cut, binaryHint(text.stdout, text.stderr), context.masker?.hint()];
   const answer = build(text, omitted === undefined ? {} : { omitted }, hints);
-  if (session.record.key === null) forgetDialog(session);
+  if (session.record.key === null) forgetNotes(session);
   return answer;
 }
 

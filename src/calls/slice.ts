@@ -5,7 +5,7 @@ import { openSequenceLength, plainText } from '../lib/visible.ts';
 import type { Session, StoredStream, StreamName } from '../sessions/session.ts';
 import { envelopeChars, messageOf, outputFields, type Snapshot, snapshot, turnFor } from './answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
-import { forgetDialog, type Notes, recordHints } from './hints.ts';
+import { forgetNotes, type Notes, recordHints } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
 
 /** The fields of an answer with a slice of a session. */
@@ -51,7 +51,7 @@ export async function sliceAnswer(
     ...notes.more,
     beyondHint(given, now),
   ];
-  forgetDialog(session);
+  forgetNotes(session);
   const message = messageOf(...hints, masker && MASK_HINT);
   const frame = { ...now.fields, truncated: false, next_offset: Number.MAX_SAFE_INTEGER, eof: false, ...message };
   const room = replyChars(context) - envelopeChars(frame);

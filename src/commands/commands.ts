@@ -163,9 +163,9 @@ export class Commands {
     return this.#looks.at(session.id, () => this.treeOf(session).members(), this.#inputs.get(session.id)?.what, turn);
   }
 
-  /** Whether a session's command waits for somebody to type. */
+  /** Whether a session's command waits for its client to type. */
   waitsForInput(session: Session): boolean {
-    const input = this.#inputs.get(session.id);
+    const input = session.typist === undefined ? this.#inputs.get(session.id) : undefined;
     return input?.isOpen === true && waitsForInput(this.treeOf(session).members(), input.what);
   }
 

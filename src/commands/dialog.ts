@@ -80,6 +80,8 @@ export class Dialogs {
 class Dialog {
   readonly over = new SignalOnce();
   readonly #stopped = new SignalOnce();
+  /** Why it was stopped, where that was not for the time. */
+  #why: string | undefined;
   readonly #ms: number[] = [];
   readonly #shown: readonly ShownText[];
   /** Also where no call waits for it: a person has approved its command meanwhile. */
@@ -102,6 +104,13 @@ class Dialog {
     await deadline.waitFor(this.over, shutdown);
     this.#stopped.fire();
     await Deadline.after(STOP_SECONDS).waitFor(this.over);
+  }
+
+  /** Ends it for a reason: what it has begun to type it types to the end. Resolves when it types no more. */
+  async stop(why: string): Promise<void> {
+    this.#why = why;
+    this.#stopped.fire();
+    await Deadline.after(READ_SECONDS + STOP_SECONDS).waitFor(this.over);
   }
 
   async #takeSteps(): Promise<string | undefined> {
@@ -145,10 +154,10 @@ class Dialog {
         if (found === undefined) continue;
         shown.consume(found);
         // Nothing is typed once the client types again.
-        return this.#stopped.fired ? 'that did not come in time' : undefined;
+        return this.#stopped.fired ? (this.#why ?? 'that did not come in time') : undefined;
       }
       if (isOver) return 'the command ended before that came';
-      if (this.#stopped.fired || this.#deadline.passed) return 'that did not come in time';
+      if (this.#stopped.fired || this.#deadline.passed) return this.#why ?? 'that did not come in time';
       await this.#deadline.orAfter(pause).waitFor(end, this.#stopped, ...grown);
       if (grown.some(({ fired }) => fired)) {
         silentSinceMs = performance.now();
@@ -180,7 +189,8 @@ class Dialog {
     ) {
       const asks = this.#asks();
       if (asks === 'yes' || (settled.passed && (asks === 'maybe' || input.what.kind === 'pipe'))) return undefined;
-      if (this.#stopped.fired || this.#deadline.passed) return 'nobody read the terminal, which may show what is typed';
+      if (this.#stopped.fired || this.#deadline.passed)
+        return this.#why ?? 'nobody read the terminal, which may show what is typed';
       await this.#deadline.orAfter(pause).waitFor(end, this.#stopped);
     }
     return undefined;

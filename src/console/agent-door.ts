@@ -9,12 +9,14 @@ import type { Inbox } from './inbox.ts';
 import type { Past } from './past.ts';
 import type { Pushes } from './push/pushes.ts';
 import type { Client, Watched } from './shown.ts';
+import { signedFrameSchema, type TakeOvers } from './take-over.ts';
 import type { View } from './view.ts';
 import type { Answer } from './wire-server.ts';
 
 export interface DoorDeps {
   readonly view: View;
   readonly inbox: Inbox;
+  readonly takeOvers: TakeOvers;
   readonly store: SessionStore;
   readonly approvals: Approvals;
   readonly past: Past;
@@ -50,6 +52,7 @@ const ASKED = {
   }),
   request: Type.Object({ session: UUID, from: Type.Integer({ minimum: 0 }) }),
   clients: Type.Object({}),
+  type: signedFrameSchema,
   order: Type.Object({ id: UUID, wait_ms: WAIT }),
   'test-push': Type.Object({ id: UUID }),
 };
@@ -74,6 +77,10 @@ export class AgentDoor {
         const asked = read(ASKED.request, args);
         // Not before it can be sent: of many questions that nobody reads the answers of, no text is held.
         return () => this.#request(asked);
+      }
+      case 'type': {
+        const typed = await this.deps.takeOvers.type(read(ASKED.type, args));
+        return () => typed;
       }
       case 'clients':
         return () => ({ clients: clients() });

@@ -5,7 +5,7 @@ import type { Trail } from '../audit/trail.ts';
 import type { Clock } from '../lib/clock.ts';
 import { AHEAD_MS, type AllowOrder, MAX_ALLOWANCE_MS } from './order.ts';
 import { describeSigner, principalOf } from './order-rules.ts';
-import { PasskeysFault, readPasskeys, type Signature } from './passkeys.ts';
+import { isStillPinned, type Signature } from './passkeys.ts';
 
 export interface AllowDeps {
   readonly approvals: Pick<Approvals, 'waiting' | 'decide'>;
@@ -55,15 +55,4 @@ function allowanceOf(
   const isPinned = (): boolean => isStillPinned(passkeysFile, own, signature);
   const by = describeSigner(signature);
   return { id, nonce, principal, profile, rule, rule_sha256, words: allowable.words, until, by, isPinned };
-}
-
-function isStillPinned(path: string, own: number | undefined, { passkey, origin }: Signature): boolean {
-  try {
-    const file = readPasskeys(path, own);
-    const isThere = file?.passkeys.some(({ id, public_key }) => id === passkey.id && public_key === passkey.public_key);
-    return file?.origin === origin && isThere === true;
-  } catch (error) {
-    if (error instanceof PasskeysFault) return false;
-    throw error;
-  }
 }

@@ -19,10 +19,13 @@ import {
   type Order,
   type OrderFile,
   type OrderResult,
+  type SignedOrder,
+  type TakeOverOrder,
 } from './order.ts';
 import { OrderDirectory, OrdersFault } from './order-files.ts';
 import { ageFault, BEFORE_START, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
-import { readPasskeys, signatureOf } from './passkeys.ts';
+import { isStillPinned, readPasskeys, signatureOf } from './passkeys.ts';
+import type { TakeOvers } from './take-over.ts';
 
 export interface InboxDeps {
   /** `AGENT3_CONSOLE_DIR`. */
@@ -35,6 +38,7 @@ export interface InboxDeps {
   readonly access: Access;
   readonly commands: Pick<Commands, 'stop' | 'isSupervised'>;
   readonly store: Pick<SessionStore, 'all'>;
+  readonly takeOvers: Pick<TakeOvers, 'begin' | 'handBack'>;
   readonly trail: Pick<Trail, 'agent'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -49,7 +53,7 @@ const LOOK_MS = 1000;
 const PAUSE_MS = 5;
 const PAUSES_PER_LOOK = 10;
 
-const RANKS = ['deny', 'end-allowance', 'stop', 'stop-all', 'approve', 'allow'];
+const RANKS = ['deny', 'end-allowance', 'hand-back', 'stop', 'stop-all', 'approve', 'allow', 'take-over'];
 
 /** Reading takes so long at once, then it rests: the others come with a later look. */
 const MOST_LOOK_MS = 100;
@@ -174,10 +178,7 @@ export class Inbox {
   async #obey(file: File<AgentOrder>): Promise<void> {
     const { order } = file;
     try {
-      const fault =
-        order.kind === 'approve' || order.kind === 'allow'
-          ? await this.#approve({ ...file, order })
-          : await this.#narrow(file, order);
+      const fault = await this.#carryOut(file, order);
       if (fault === undefined) this.#answer({ id: order.id, state: 'done' });
       else this.#refuse(order.id, file, fault);
     } catch (error) {
@@ -186,10 +187,23 @@ export class Inbox {
   }
 
   /** Gives why it is not done. */
-  async #narrow(file: OrderFile, order: Exclude<AgentOrder, ApproveOrder | AllowOrder>): Promise<string | undefined> {
+  #carryOut(file: OrderFile, order: AgentOrder): Promise<string | undefined> {
+    switch (order.kind) {
+      case 'approve':
+      case 'allow':
+        return this.#approve({ ...file, order });
+      case 'take-over':
+        return this.#takeOver({ ...file, order });
+      default:
+        return this.#narrow(file, order);
+    }
+  }
+
+  async #narrow(file: OrderFile, order: Exclude<AgentOrder, SignedOrder>): Promise<string | undefined> {
     const by = describeSender(file);
     if (order.kind === 'end-allowance')
       return this.deps.allowances.end(order.allowance, `ended by ${by}`) ? undefined : 'it is over already';
+    if (order.kind === 'hand-back') return this.deps.takeOvers.handBack(order.session, by);
     if (order.kind === 'deny') return this.#decide({ ...order, verdict: 'deny', by });
     const sessions = [...this.deps.store.all()].filter(
       (session) =>
@@ -212,13 +226,23 @@ export class Inbox {
 
   /** Throws `SignatureFault` and `PasskeysFault`. */
   async #approve({ order, assertion }: File<ApproveOrder | AllowOrder>): Promise<string | undefined> {
-    const own = this.isDevelopment ? process.geteuid?.() : undefined;
-    const signature = await signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, own));
+    const signature = await signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, this.#own));
     // Somebody may have denied it meanwhile.
     this.look();
-    if (order.kind === 'allow') return allow(this.deps, order, signature, own);
+    if (order.kind === 'allow') return allow(this.deps, order, signature, this.#own);
     const by = describeSigner(signature);
     return this.#decide({ ...order, verdict: 'approve', why: '', by, proof: signature });
+  }
+
+  async #takeOver({ order, assertion }: File<TakeOverOrder>): Promise<string | undefined> {
+    const { passkeysFile, takeOvers } = this.deps;
+    const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile, this.#own));
+    return takeOvers.begin(order, signature, () => isStillPinned(passkeysFile, this.#own, signature));
+  }
+
+  /** The user whose file of passkeys counts beside root's. */
+  get #own(): number | undefined {
+    return this.isDevelopment ? process.geteuid?.() : undefined;
   }
 
   #decide(decision: ConsoleDecision): string | undefined {

@@ -31,13 +31,22 @@ const allowSchema = strict({
   rule_sha256: DIGEST,
   until: MOMENT,
 });
-export const signedOrderSchema = Type.Union([approveSchema, allowSchema, thawSchema]);
+const takeOverSchema = strict({
+  ...BASE,
+  kind: Type.Literal('take-over'),
+  session: UUID,
+  key: Type.String({ pattern: '^[\\w-]{87}$' }),
+  from: Type.Union([UUID, Type.Null()]),
+});
+export const signedOrderSchema = Type.Union([approveSchema, allowSchema, thawSchema, takeOverSchema]);
 
 export const orderSchema = Type.Union([
   approveSchema,
   allowSchema,
   thawSchema,
   strict({ ...BASE, kind: Type.Literal('end-allowance'), allowance: UUID }),
+  takeOverSchema,
+  strict({ ...BASE, kind: Type.Literal('hand-back'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('deny'), session: UUID, digest: DIGEST, why: WHY }),
   strict({ ...BASE, kind: Type.Literal('stop'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('stop-all') }),

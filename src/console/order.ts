@@ -38,18 +38,37 @@ export type DenyOrder = OrderBase & {
 export type StopOrder = OrderBase & { readonly kind: 'stop'; readonly session: string };
 export type StopAllOrder = OrderBase & { readonly kind: 'stop-all' };
 export type FreezeOrder = OrderBase & { readonly kind: 'freeze'; readonly reason: string };
+/**
+ * `key`: with what keystrokes are signed, a raw public key on P-256, base64url. `from`: the id of the take-over of somebody
+ * else that it ends; null where nobody types.
+ */
+export type TakeOverOrder = OrderBase & {
+  readonly kind: 'take-over';
+  readonly session: string;
+  readonly key: string;
+  readonly from: string | null;
+};
+export type HandBackOrder = OrderBase & { readonly kind: 'hand-back'; readonly session: string };
 /** `since`: that of the freeze that it ends. */
 export type ThawOrder = OrderBase & { readonly kind: 'thaw'; readonly since: number };
 /** Name of a token or a grant, and `made` of it, as the list of clients shows both. */
 export type RevokeOrder = OrderBase & { readonly kind: 'revoke'; readonly token: string; readonly made: string };
 
 /** What the agent obeys. */
-export type AgentOrder = ApproveOrder | AllowOrder | EndAllowanceOrder | DenyOrder | StopOrder | StopAllOrder;
+export type AgentOrder =
+  | ApproveOrder
+  | AllowOrder
+  | EndAllowanceOrder
+  | DenyOrder
+  | StopOrder
+  | StopAllOrder
+  | TakeOverOrder
+  | HandBackOrder;
 /** What root obeys. */
 export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder;
 export type Order = AgentOrder | RootOrder;
 /** What counts only with the signature of a passkey. */
-export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder;
+export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder;
 
 /** What a file of an order has. */
 export interface OrderFile {
@@ -76,7 +95,7 @@ export const MAX_WHY_CHARS = 500;
 export const MAX_ALLOWANCE_MS = 3_600_000;
 
 export function isSigned(order: Pick<Order, 'kind'>): order is SignedOrder {
-  return order.kind === 'approve' || order.kind === 'allow' || order.kind === 'thaw';
+  return ['approve', 'allow', 'thaw', 'take-over'].includes(order.kind);
 }
 
 export function isForRoot(order: Order): order is RootOrder {

@@ -109,6 +109,18 @@ export const signatureSchema = Type.Object({
   rp_id: Type.String(),
 });
 
+/** Whether the passkey of a signature still counts: root may have removed it meanwhile. `own` as in `readPasskeys`. */
+export function isStillPinned(path: string, own: number | undefined, { passkey, origin }: Signature): boolean {
+  try {
+    const file = readPasskeys(path, own);
+    const isThere = file?.passkeys.some(({ id, public_key }) => id === passkey.id && public_key === passkey.public_key);
+    return file?.origin === origin && isThere === true;
+  } catch (error) {
+    if (error instanceof PasskeysFault) return false;
+    throw error;
+  }
+}
+
 /** The signature of an order that counts. Throws `SignatureFault`. */
 export async function signatureOf(
   order: SignedOrder,

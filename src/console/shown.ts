@@ -22,6 +22,8 @@ export interface RunningCommand {
   /** Of its terminal; null without one, or when that is closed. */
   readonly rows: number | null;
   readonly cols: number | null;
+  /** Who has taken its terminal over, and types; `order` is that of the take-over. */
+  readonly typist: null | { readonly order: string; readonly by: string; readonly since: number };
   readonly background: boolean;
   readonly cpu_ms: number | null;
   readonly memory_bytes: number | null;

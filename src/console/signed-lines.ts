@@ -94,6 +94,8 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
       return event === 'decision' && decision === 'approved' && order.session === session && order.digest === digest;
     case 'allow':
       return isAbout({ ...order, kind: 'approve' }, line) && isOf(order, line);
+    case 'take-over':
+      return event === 'agent' && what === 'taken over' && order.session === session;
     case 'thaw':
       return event === 'agent' && what === 'thawed' && order.since === Date.parse(String(since));
   }

@@ -14,6 +14,7 @@ import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { version } from '../version.ts';
 import type { EndedCommand, RunningCommand, State, WaitingRequest } from './shown.ts';
+import type { TakeOvers } from './take-over.ts';
 
 export interface ViewDeps {
   readonly store: SessionStore;
@@ -21,6 +22,7 @@ export interface ViewDeps {
   readonly approvals: Approvals;
   readonly allowances: Allowances;
   readonly freeze: Freeze;
+  readonly takeOvers: Pick<TakeOvers, 'subscribe'>;
   readonly access: Access;
   readonly cgroups: CommandCgroups | undefined;
   readonly clock: Clock;
@@ -67,6 +69,7 @@ export class View {
     deps.approvals.subscribe(touch);
     deps.allowances.subscribe(touch);
     deps.freeze.subscribe(touch);
+    deps.takeOvers.subscribe(touch);
   }
 
   get version(): number {
@@ -208,6 +211,7 @@ function runningOf(session: Session, use: Use | undefined, size: TerminalSize | 
     rows: size?.rows ?? null,
     cols: size?.cols ?? null,
     // Its shell has ended; what it started has not.
+    typist: session.typist ?? null,
     background: status !== 'running',
     cpu_ms: use?.cpu_ms ?? null,
     memory_bytes: use?.memory_bytes ?? null,

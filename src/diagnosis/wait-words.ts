@@ -10,9 +10,20 @@ export interface Silence {
   readonly asks: boolean;
   /** It waits for clients of the network: it is meant to run for good. */
   readonly serves: boolean;
+  /** Its owner types, and nobody else may. */
+  readonly isTaken?: boolean;
   /** The operations that the text advises. */
-  readonly calls: readonly ('write_session' | 'kill_session')[];
+  readonly calls: readonly ('read_session' | 'write_session' | 'kill_session')[];
 }
+
+/** Why a command is silent whose terminal the owner has taken over. */
+export const OWNER_TYPES: Silence = {
+  text: 'Your owner is typing in this terminal: write_session writes nothing until it is handed back. Follow it with read_session and wait.',
+  asks: true,
+  serves: false,
+  isTaken: true,
+  calls: ['read_session'],
+};
 
 /** Looks at what silent commands wait for. Calls that come while one is under way share it. */
 export class Looks {

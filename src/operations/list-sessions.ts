@@ -1,5 +1,5 @@
 import { type Static, Type } from '@sinclair/typebox';
-import { messageOf, outputFields, withFrozen } from '../calls/answer.ts';
+import { messageOf, outputFields, takenOver, withFrozen } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars, SPARE } from '../calls/context.ts';
 import { whyStopped } from '../calls/status-hints.ts';
 import { asSessionId, SESSION_STATUSES } from '../sessions/record.ts';
@@ -52,6 +52,7 @@ const sessionSchema = Type.Object({
   session: Type.String({ description: 'Id of the session.' }),
   status: Type.String({ description: 'done, running, timeout, killed, output_limit, lost, denied or waiting.' }),
   frozen: outputFields.frozen,
+  taken_over: outputFields.taken_over,
   cmd: Type.String({ description: 'The beginning of the command.' }),
   started_at: Type.String({ description: 'Start, ISO 8601, UTC.' }),
   duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
@@ -142,6 +143,7 @@ function row(session: Session, now: number): Static<typeof sessionSchema> {
   return {
     session: session.id,
     status: record.status,
+    ...takenOver(session),
     cmd: shorten(record.cmd),
     started_at: new Date(record.started_at).toISOString(),
     duration_ms: record.duration_ms ?? Math.max(0, now - record.started_at),

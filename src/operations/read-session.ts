@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { type Snapshot, snapshot } from '../calls/answer.ts';
 import { type CallContext, lookContext, type OperationDeps } from '../calls/context.ts';
 import { LONGEST_TAIL_BYTES, TAIL_SECONDS, Tail } from '../calls/follow.ts';
-import { leftOverOf } from '../calls/hints.ts';
+import { leftOverOf, silenceOf } from '../calls/hints.ts';
 import { matchesField, searchAnswer } from '../calls/search.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
@@ -34,7 +34,7 @@ export function readSessionOperation(parts: OperationDeps): Operation {
       if (outlivesMachine(session.record))
         await parts.commands.starts.onDisk(session, call.deadline.before(LOOK_SECONDS));
       const leftOver = await leftOverOf(parts.commands, session, call.masker);
-      const notes = { silence: await parts.commands.whySilent(session), leftOver, more: [ignored] };
+      const notes = { silence: await silenceOf(parts.commands, session), leftOver, more: [ignored] };
       // A search waits by itself, for a line that matches.
       if (given.match !== undefined)
         return searchAnswer(

@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { type Hint, omittedField, outputFields } from '../calls/answer.ts';
 import { type Answer, type CallContext, type OperationDeps, waitForSlot } from '../calls/context.ts';
-import { fullDiskHint, lastingHint, leftOverOf, type Notes } from '../calls/hints.ts';
+import { fullDiskHint, lastingHint, leftOverOf, type Notes, silenceOf } from '../calls/hints.ts';
 import { shellAnswer } from '../calls/shell-answer.ts';
 import type { NewCommand } from '../commands/command.ts';
 import { refusalOf } from '../commands/ending.ts';
@@ -238,7 +238,7 @@ async function notesOn(
     deps.freeze.isFrozen ? undefined : stoppingHint(session, context),
     ...asked,
   ];
-  const silence = await commands.whySilent(session);
+  const silence = await silenceOf(commands, session);
   const mayStartServices = silence?.serves === true && context.profile.isPlain && commands.mayStartServices;
   const leftOver = await leftOverOf(commands, session, context.masker);
   return { silence, leftOver, more: [...more, lastingHint(session.record, silence, mayStartServices)] };

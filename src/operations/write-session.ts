@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { OperationDeps } from '../calls/context.ts';
-import { leftOverOf } from '../calls/hints.ts';
+import { leftOverOf, silenceOf } from '../calls/hints.ts';
 import { sliceAnswer, sliceFields } from '../calls/slice.ts';
 import { waitForPrompt } from '../commands/prompt.ts';
 import { InvalidArguments } from '../lib/errors.ts';
@@ -30,7 +30,9 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
       const otherFrom = session.sizeOf('stderr');
       const isOver = commands.endOf(session) === undefined;
       const bytes = bytesOf(given);
-      const written = isOver ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given);
+      // What the model saw when it wrote this may not be what its owner has left there.
+      const isHeld = session.typist !== undefined || Boolean(session.record.owner_note);
+      const written = isOver || isHeld ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given);
       if (given.wait > 0) {
         call.watch?.(() => session.totalBytes());
         const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
@@ -44,8 +46,8 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
         encoding: 'utf8',
       } as const;
       // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
-      const silence = given.wait > 0 ? await commands.whySilent(session) : undefined;
-      const more = [fateOf(written, bytes.length, isOver)];
+      const silence = given.wait > 0 || isHeld ? await silenceOf(commands, session) : undefined;
+      const more = [isHeld && !isOver ? 'Nothing was written.' : fateOf(written, bytes.length, isOver)];
       const notes = { silence, leftOver: await leftOverOf(commands, session, call.masker), more };
       const maxReplyChars = call.maxReplyChars - WRITTEN_CHARS;
       const answer = await sliceAnswer(parts, session, { ...slice, ...plainOf(given) }, notes, {

@@ -17,6 +17,9 @@ const DRAIN_MOST_MS = 1000;
 /** End of transmission, Ctrl-D: a program that reads the terminal line by line sees end of file. */
 const END_OF_INPUT = Uint8Array.of(4);
 
+/** Of `c_lflag` (termios(3)), the same for every processor: the terminal shows what is typed, and takes it line by line. */
+const [ICANON, ECHO] = [0o2, 0o10];
+
 /**
  * What the program in a pseudo-terminal is to be typed before more is taken: the terminal itself holds 4 KiB, the rest
  * waits in memory.
@@ -36,13 +39,35 @@ export class Terminal implements CommandInput {
   /** Bun writes when its event loop comes round, not at once. */
   #pendingBytes = 0;
   #lastOutputMs = 0;
+  #size: TerminalSize;
+  /** Called when all that was typed is in the terminal. */
+  #whenTyped: ((isShown: boolean) => void)[] = [];
 
   /** `output` is a descriptor opened for append, which it closes at its end; `onOutput` hears of each write to it. */
   constructor(
-    readonly size: TerminalSize,
+    size: TerminalSize,
     private readonly output: number,
     private readonly onOutput: (bytes: number) => void = () => {},
-  ) {}
+  ) {
+    this.#size = size;
+  }
+
+  get size(): TerminalSize {
+    return this.#size;
+  }
+
+  /** Another size: its programs get SIGWINCH. */
+  resize(size: TerminalSize): void {
+    if (!this.isOpen) return;
+    this.#size = size;
+    this.#terminal?.resize(size.cols, size.rows);
+  }
+
+  /** Whether it shows what is typed. Where programs take each key and draw themselves, that is not known, and false. */
+  get #shows(): boolean {
+    const flags = this.isOpen ? (this.#terminal?.localFlags ?? 0) : 0;
+    return (flags & ECHO) !== 0 && (flags & ICANON) !== 0;
+  }
 
   /** What `Bun.spawn` makes the terminal of. */
   options(): Bun.TerminalOptions {
@@ -52,6 +77,7 @@ export class Terminal implements CommandInput {
       data: (_, bytes) => this.#append(bytes),
       drain: () => {
         this.#pendingBytes = 0;
+        this.#tellTyped();
       },
       exit: () => this.hungUp.fire(),
     };
@@ -73,6 +99,22 @@ export class Terminal implements CommandInput {
     return bytes.length;
   }
 
+  /**
+   * Types all of the bytes, or nothing: then it gives false. `whenTyped` is called when the terminal has them, with whether
+   * it has shown them: whether it was set so before and after. The moment between is too short to ask in.
+   */
+  type(bytes: Uint8Array, whenTyped: (isShown: boolean) => void): boolean {
+    const isShown = this.#shows;
+    if (this.write(bytes) < bytes.length) return false;
+    this.#whenTyped.push((isStillShown) => whenTyped(isShown && isStillShown));
+    return true;
+  }
+
+  #tellTyped(): void {
+    const isShown = this.#shows;
+    for (const tell of this.#whenTyped.splice(0)) tell(isShown);
+  }
+
   /** A terminal has no end of input: it is typed, as a person would. */
   close(): void {
     this.write(END_OF_INPUT);
@@ -84,6 +126,7 @@ export class Terminal implements CommandInput {
     this.#isReleased = true;
     this.#terminal?.close();
     this.#terminal = undefined;
+    this.#tellTyped();
     closeSync(this.output);
   }
 

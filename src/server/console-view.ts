@@ -4,6 +4,7 @@ import { clientsOf, isUnprotected } from '../console/clients.ts';
 import type { Inbox } from '../console/inbox.ts';
 import { Past } from '../console/past.ts';
 import type { Pushes } from '../console/push/pushes.ts';
+import type { TakeOvers } from '../console/take-over.ts';
 import { View } from '../console/view.ts';
 import { WireServer } from '../console/wire-server.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
@@ -11,7 +12,12 @@ import { AgentError } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 
 /** Shows to the console what waits, runs and has ended. */
-export function showState(deps: Deps, inbox: Inbox, key: string, pushes: Pushes | undefined): void {
+export function showState(
+  deps: Deps & { readonly takeOvers: TakeOvers },
+  inbox: Inbox,
+  key: string,
+  pushes: Pushes | undefined,
+): void {
   const { config, store, logger } = deps;
   const grants = grantsDirectory(config.sessionsDirectory);
   const clients = () =>

@@ -11,12 +11,16 @@ import type { Deps } from './deps.ts';
 export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   const { consoleDirectory, consoleKey, passkeysFile } = deps.config;
   if (consoleDirectory === undefined || consoleKey === undefined) return undefined;
-  const { Inbox } = await import('../console/inbox.ts');
+  const [{ Inbox }, { TakeOvers }] = await Promise.all([
+    import('../console/inbox.ts'),
+    import('../console/take-over.ts'),
+  ]);
   const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
-  const inbox = new Inbox({ ...deps, directory: consoleDirectory, passkeysFile, isService });
+  const takeOvers = new TakeOvers(deps);
+  const inbox = new Inbox({ ...deps, takeOvers, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
   const pushes = await openPushes(deps, consoleDirectory, isService);
-  (await import('./console-view.ts')).showState(deps, inbox, consoleKey, pushes);
+  (await import('./console-view.ts')).showState({ ...deps, takeOvers }, inbox, consoleKey, pushes);
   if (!isService) obeyOrders(deps, consoleDirectory);
   return inbox;
 }

@@ -118,9 +118,10 @@ const recordSchema = Type.Object({
   file_note: Type.Optional(Type.String()),
   /** The streams that it opened again, which may have emptied them, as far as that was seen. */
   reopened: Type.Optional(Type.Array(Type.Union([Type.Literal('stdout'), Type.Literal('stderr')]))),
-  /** How long each step of its dialog took, in milliseconds; why the next one was not done: empty once it was said. */
+  /** How long each step of its dialog took, in milliseconds; why the next one was not done; that its owner typed: empty once said. */
   dialog_ms: Type.Optional(Type.Array(Type.Integer())),
   dialog_note: Type.Optional(Type.String()),
+  owner_note: Type.Optional(Type.String()),
   /** The profile that it ran under, and where the call came from. */
   profile: Type.Optional(Type.String()),
   /** It was run by `look`: its output is masked, whatever the profile says. */

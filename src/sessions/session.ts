@@ -17,9 +17,14 @@ import { readPlainFile, type SessionId, type SessionRecord, writeRecord, writeSt
 export const STREAMS = ['stdout', 'stderr'] as const;
 export type StreamName = (typeof STREAMS)[number];
 
+/** Who types into a session in the place of its client, since when (ms), and by which order. */
+export type Typist = { readonly order: string; readonly by: string; readonly since: number };
+
 /** One session: its record in memory and its files on disk. */
 export class Session {
   readonly #kept = new Map<StreamName, number>();
+  /** Who has taken its terminal over: then nothing that its client sends is typed. An agent that starts knows of nobody. */
+  typist: Typist | undefined;
 
   constructor(
     readonly id: SessionId,
