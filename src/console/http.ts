@@ -2,7 +2,7 @@ import { AddressList, clientAddress, networkOf } from '../lib/addresses.ts';
 import { delay } from '../lib/clock.ts';
 import { Shares } from '../lib/shares.ts';
 import type { Api, ApiCall } from './api.ts';
-import { PAGE_HEADERS } from './headers.ts';
+import { API_HEADERS, PAGE_HEADERS } from './headers.ts';
 import type { PageFile } from './page-files.ts';
 import { ApiRefusal, badRequest, tooMany } from './refusal.ts';
 
@@ -18,15 +18,6 @@ const bodies = new Shares(MAX_BODIES);
 /** Who has the unix socket is a proxy, which says where a request comes from. */
 const PROXY = '127.0.0.1';
 const BEHIND_SOCKET = AddressList.parse(PROXY).list;
-
-const API_HEADERS = {
-  'Content-Type': 'application/json; charset=utf-8',
-  'Cache-Control': 'no-store',
-  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
-  'Referrer-Policy': 'no-referrer',
-  'X-Content-Type-Options': 'nosniff',
-  'Cross-Origin-Resource-Policy': 'same-origin',
-};
 
 export interface HttpDeps {
   readonly api: Api;

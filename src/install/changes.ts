@@ -10,6 +10,7 @@ import {
   lstatSync,
   mkdirSync,
   openSync,
+  readFileSync,
   renameSync,
   rmSync,
   statSync,
@@ -18,7 +19,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { below, removeEmpty, sameContent, setGroup, unmountBelow } from './disk.ts';
-import { mustRun, readText, systemIds, userExists } from './machine.ts';
+import { mustRun, systemIds, userExists } from './machine.ts';
 
 /** Whom a file belongs to, and who may do what. */
 export interface Access {
@@ -29,6 +30,10 @@ export interface Access {
 }
 
 const SHOWN_MAX_CHARS = 20_000;
+
+function hasContent(path: string, content: string | Uint8Array): boolean {
+  return existsSync(path) && readFileSync(path).equals(Buffer.from(content));
+}
 
 /** The changes of an installation: none where all is as it should be; each can be undone; in a dry run only told. */
 export class Changes {
@@ -78,9 +83,9 @@ export class Changes {
   }
 
   /** Writes a file: beside it, then renamed, so that a reader sees the old one or the new one. */
-  file(path: string, content: string, access: Access, shown: string = content): void {
+  file(path: string, content: string | Uint8Array, access: Access, shown = String(content)): void {
     const target = this.#place(path);
-    if (readText(target) === content && this.#hasAccess(target, access)) return;
+    if (hasContent(target, content) && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}`);
     if (this.dryRun) this.tell(indent(shown.slice(0, SHOWN_MAX_CHARS)));

@@ -41,11 +41,10 @@ export function putConsoleSettings(situation: Situation): void {
  * signed. Gives each path with its SHA-256, for the manifest.
  */
 export function putPage(changes: Changes): Record<string, string> {
-  const utf8 = new TextDecoder('utf-8', { fatal: true });
   const sums: Record<string, string> = {};
   for (const [name, { bytes }] of Object.entries(pageFiles())) {
     const path = `${PATHS.page}/${name}`;
-    changes.file(path, utf8.decode(bytes), { mode: 0o644 }, `(${bytes.length} bytes)`);
+    changes.file(path, bytes, { mode: 0o644 }, `(${bytes.length} bytes)`);
     sums[path] = sha256(bytes);
   }
   return sums;

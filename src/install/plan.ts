@@ -19,7 +19,7 @@ import userDropInTemplate from '../../ops/agent3-user.conf' with { type: 'text' 
 import watchdogService from '../../ops/agent3-watchdog.service' with { type: 'text' };
 import watchdogTimer from '../../ops/agent3-watchdog.timer' with { type: 'text' };
 import consoleSite from '../../ops/console.Caddyfile' with { type: 'text' };
-import { PAGE_HEADERS } from '../console/headers.ts';
+import { API_HEADERS, PAGE_HEADERS } from '../console/headers.ts';
 import { LOOK_USER } from '../lib/look-user.ts';
 import type { Access, Changes } from './changes.ts';
 import { type Manifest, sha256 } from './installed.ts';
@@ -105,6 +105,9 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
       SITE: console ?? '',
       HEADERS: Object.entries(PAGE_HEADERS)
         .map(([name, value]) => `\t\t\t${name} "${value}"`)
+        .join('\n'),
+      API_HEADERS: Object.entries(API_HEADERS)
+        .map(([name, value]) => `\t\t\theader_down ${name} "${value}"`)
         .join('\n'),
       PAGE: packaged ? PACKAGED_PAGE : PATHS.page,
     }),

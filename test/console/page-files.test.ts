@@ -9,10 +9,34 @@ describe('the files of the page', () => {
   const names = Object.keys(files);
   const textOf = (name: string): string => new TextDecoder().decode(files[name]?.bytes);
 
-  test('are index.html, and others whose names have a hash of their content', () => {
-    expect(names.filter((name) => files[name]?.isFixed === false)).toEqual(['index.html']);
-    expect(names.filter((name) => !/^(index\.html|[a-z]+-[a-z0-9]{8}\.(js|css|svg))$/.test(name))).toEqual([]);
-    expect(names.length).toBeGreaterThan(3);
+  /** What has to be found again under its name. */
+  const NAMED = ['icon-192.png', 'icon-512.png', 'index.html', 'manifest.json', 'worker.js'];
+
+  test('are the page, its worker, what an app is made of, and others whose names have a hash of their content', () => {
+    expect(names.filter((name) => files[name]?.isFixed === false).sort()).toEqual(NAMED);
+    const others = names.filter((name) => !NAMED.includes(name));
+    expect(others.filter((name) => !/^[a-z]+-[a-z0-9]{8}\.(js|css|svg)$/.test(name))).toEqual([]);
+    expect(others.length).toBeGreaterThan(3);
+  });
+
+  test('make an app that can be installed, with icons that are there', () => {
+    const { icons, start_url, scope, display } = JSON.parse(textOf('manifest.json'));
+    expect([start_url, scope, display]).toEqual(['/', '/', 'standalone']);
+    for (const { src, sizes } of icons) {
+      const bytes = Buffer.from(files[src]?.bytes ?? []);
+      expect([bytes.toString('latin1', 1, 4), `${bytes.readUInt32BE(16)}x${bytes.readUInt32BE(20)}`]).toEqual([
+        'PNG',
+        sizes,
+      ]);
+    }
+  });
+
+  test('have a worker that keeps nothing, imports nothing and answers no request', () => {
+    const text = textOf('worker.js');
+    expect(text).toContain('notificationclick');
+    expect(text).not.toMatch(
+      /\bcaches\b|indexedDB|importScripts|respondWith|["'`]fetch["'`]|\bimport\s*[({"'*]|\bexport\s*[{*]/,
+    );
   });
 
   test('have types that a browser believes', () => {
@@ -21,6 +45,8 @@ describe('the files of the page', () => {
       'css text/css; charset=utf-8',
       'html text/html; charset=utf-8',
       'js text/javascript; charset=utf-8',
+      'json application/json',
+      'png image/png',
       'svg image/svg+xml',
     ]);
   });
@@ -41,7 +67,7 @@ describe('the files of the page', () => {
     const page = textOf('index.html');
     const named = [...page.matchAll(/\b(?:src|href)="([^"]*)"/g)].map(([, path = '']) => path.replace(/^\.\//, ''));
     expect(named.filter((name) => !names.includes(name))).toEqual([]);
-    expect(named.length).toBe(3);
+    expect(named.length).toBe(5);
     expect(page).not.toMatch(/<style|<script(?![^>]* src=)|\bstyle=|\bon[a-z]+=/);
   });
 

@@ -6,13 +6,18 @@ import { ClientsView } from './clients.tsx';
 import { BrokenLinkView, LinkView, SignInView } from './entry.tsx';
 import { commandLine } from './format.ts';
 import { FreezeButton, FrozenNotice } from './freeze.tsx';
+import { NotificationsView } from './notifications.tsx';
+import { keepNotifying } from './notify.ts';
 import { NowView } from './now.tsx';
 import { useDesk, useScreen, useStepFocus } from './parts.tsx';
 import type { LinkSecret } from './sign.ts';
 import { WaitingView } from './waiting.tsx';
 import { words } from './words.ts';
 
-const VIEWS = { waiting: WaitingView, now: NowView, clients: ClientsView } as const;
+const MAIN = { waiting: WaitingView, now: NowView, clients: ClientsView } as const;
+/** What the foot of the page leads to. */
+const MORE = { notifications: NotificationsView } as const;
+const VIEWS = { ...MAIN, ...MORE };
 type ViewName = keyof typeof VIEWS;
 
 function viewHere(): ViewName {
@@ -105,6 +110,7 @@ function Console() {
   const View = VIEWS[view];
   const host = visibleLine(state?.host ?? '');
   const count = state?.waiting.length ?? 0;
+  useEffect(() => void keepNotifying(), []);
   useEffect(() => {
     document.title = words.title(count, host);
   }, [count, host]);
@@ -127,6 +133,9 @@ function Console() {
       </main>
       <footer class="bottom">
         <p class="muted">{person !== undefined && words.signedInAs(person.name)}</p>
+        <a href="#notifications" aria-current={view === 'notifications' ? 'page' : undefined}>
+          {words.push.title}
+        </a>
         <button type="button" class="quiet" onClick={() => void desk.signOut()}>
           {words.signOut}
         </button>
@@ -139,7 +148,7 @@ function Console() {
 function Navigation({ view, waiting }: { view: ViewName; waiting: number }) {
   return (
     <nav aria-label={words.navigation}>
-      {(Object.keys(VIEWS) as ViewName[]).map((name) => (
+      {(Object.keys(MAIN) as (keyof typeof MAIN)[]).map((name) => (
         <a key={name} href={`#${name}`} aria-current={name === view ? 'page' : undefined}>
           {words[name]}
           {name === 'waiting' && waiting > 0 && <span class="badge">{waiting}</span>}

@@ -3,6 +3,7 @@ import { requestText } from '../../access/request-text.ts';
 import { hex, sha256 } from '../order.ts';
 import type { Person, Piece, State, Stream, Watched } from '../shown.ts';
 import { ApiError, isSignedIn, keepBearer, post } from './api.ts';
+import { stopNotifying } from './notify.ts';
 
 /** What the views show. */
 export interface Screen {
@@ -80,6 +81,7 @@ export class Desk {
 
   /** Forgets who was signed in; on the console as well. */
   async signOut(): Promise<void> {
+    await stopNotifying().catch(() => {});
     await post('sign-out').catch(() => {});
     this.#forget(false);
   }

@@ -1,3 +1,5 @@
+import { english as push } from './push-words.ts';
+
 /** Every text of the page. A second language is a second object of this shape. */
 const english = {
   title: (waiting: number, host: string): string =>
@@ -15,6 +17,8 @@ const english = {
   signedInAs: (name: string): string => `Signed in as ${name}`,
   lines: (count: number): string => counted(count, 'line'),
   characters: (count: number): string => counted(count, 'character'),
+
+  push,
 
   connection: {
     lost: 'Connection lost. Trying again …',
