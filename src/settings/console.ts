@@ -22,14 +22,6 @@ export const CONSOLE_SETTINGS = {
       'Shared by the agent and `agent3 console serve`, which prove it to each other: 32 to 512 characters. The installer makes it.',
     isSecret: true,
   },
-  AGENT3_PUSH_KEY: {
-    key: 'pushKey',
-    schema: Type.Optional(secretText(MIN_KEY_CHARS)),
-    about:
-      "Signs what the agent sends to the phones of the console's people: 32 to 512 characters. The installer makes it. With another key, each device has to switch its notifications on again.",
-    isSecret: true,
-    isInstalled: true,
-  },
   AGENT3_CONSOLE_SOCKET: {
     key: 'consoleSocket',
     schema: Type.String({ ...PATH_OPTIONS, maxLength: MAX_SOCKET_CHARS, default: '/run/agent3/console.sock' }),

@@ -109,6 +109,14 @@ export const SETTINGS = {
     isSecret: true,
     isInstalled: true,
   },
+  AGENT3_PUSH_KEY: {
+    key: 'pushKey',
+    schema: Type.Optional(secretText(MIN_KEY_CHARS)),
+    about:
+      "Signs what the agent sends to the phones of the console's people: 32 to 512 characters. The installer makes it. With another key, each device has to switch its notifications on again.",
+    isSecret: true,
+    isInstalled: true,
+  },
   AGENT3_SHELL: {
     key: 'shell',
     schema: Type.String({ minLength: 1, maxLength: 3000 }),

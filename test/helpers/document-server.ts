@@ -1,4 +1,5 @@
 import { relayTo } from './relay.ts';
+import { PUSHED } from './small-internet.ts';
 
 /**
  * Runs in a network of its own, where its addresses are the internet: serves documents of clients over HTTPS, good and
@@ -41,6 +42,14 @@ const DOCUMENTS: Readonly<Record<string, (id: string, host: string) => Response 
   '/bad-redirects': (id) => Response.json({ ...documentOf(id), redirect_uris: ['http://app.example/', 'app:x'] }),
 };
 
+/** What a push service answers at some paths; elsewhere it takes what comes. */
+const PUSH_ANSWERS: Readonly<Record<string, () => Response | Promise<Response>>> = {
+  '/push/gone': () => new Response('', { status: 410 }),
+  '/push/moved-inside': () => Response.redirect('https://127.0.0.1/push/inside', 307),
+  '/push/silent': () => new Promise<Response>(() => {}),
+  '/push/endless': () => new Response(endless(), { status: 201 }),
+};
+
 function documentOf(id: string) {
   return { client_id: id, client_name: 'An App', redirect_uris: [REDIRECT] };
 }
@@ -70,10 +79,16 @@ for (const hostname of addresses)
     port: 443,
     idleTimeout: 60,
     tls: { cert: Bun.file(certificate), key: Bun.file(key) },
-    fetch: (request) => {
+    fetch: async (request) => {
       const { pathname } = new URL(request.url);
       const host = request.headers.get('host') ?? '';
       process.stdout.write(`${hostname} ${host} ${pathname}\n`);
+      if (request.method === 'POST') {
+        const base64 = Buffer.from(await request.arrayBuffer()).toString('base64');
+        const pushed = { path: pathname, headers: Object.fromEntries(request.headers), base64 };
+        process.stdout.write(`${PUSHED}${JSON.stringify(pushed)}\n`);
+        return PUSH_ANSWERS[pathname]?.() ?? new Response('', { status: 201 });
+      }
       const name = /^\/many\//.test(pathname) ? '/client.json' : pathname;
       return DOCUMENTS[name]?.(`https://${host}${pathname}`, host) ?? new Response('nothing', { status: 404 });
     },

@@ -31,7 +31,22 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   'files.oaiusercontent.com.example': [PUBLIC],
   'filesoaiusercontent.com': [PUBLIC],
   'page.web-sandbox.oaiusercontent.com': [PUBLIC],
+  'fcm.googleapis.com': [PUBLIC],
+  'inside.push.apple.com': ['10.0.0.1'],
+  'self.push.apple.com': ['127.0.0.1'],
+  'six.push.apple.com': ['::1'],
+  'metadata.notify.windows.com': ['169.254.169.254'],
+  'both.notify.windows.com': [PUBLIC, '127.0.0.1'],
 };
+
+/** Before the line of something that was sent by POST. */
+export const PUSHED = 'pushed ';
+
+export interface Pushed {
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  readonly base64: string;
+}
 
 const INSIDE = [...new Set(Object.values(NAMES).flat())].filter((address) => !['0.0.0.0', '::1'].includes(address));
 
@@ -92,7 +107,13 @@ export class SmallInternet implements AsyncDisposable {
 
   /** Everything that was asked for so far, as `address host path`. */
   get asked(): readonly string[] {
-    return this.#said.split('\n').filter((line) => line !== '' && line !== 'ready');
+    return this.#said.split('\n').filter((line) => line !== '' && line !== 'ready' && !line.startsWith(PUSHED));
+  }
+
+  /** Everything that was sent to it by POST so far, as push services get it. */
+  get pushed(): readonly Pushed[] {
+    const lines = this.#said.split('\n').filter((line) => line.startsWith(PUSHED));
+    return lines.map((line) => JSON.parse(line.slice(PUSHED.length)));
   }
 
   async #read(): Promise<void> {

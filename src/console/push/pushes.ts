@@ -23,7 +23,7 @@ export type PushOutcome =
   | { readonly state: 'failed'; readonly why: string; readonly isTransient: boolean };
 
 /** A push service that has not answered by then has failed. */
-const ANSWER_MS = 10_000;
+const ANSWER_MS = 5000;
 /** One that cannot take a push just now is tried again after these. */
 const PAUSES_MS = [2000, 15_000];
 /** Events of one kind within this time are one push, that of the newest, after a first one at once. */
