@@ -5,8 +5,7 @@ import { CONSOLE_SETTINGS } from '../settings/console.ts';
 type Environment = Readonly<Record<string, string | undefined>>;
 type Name = keyof typeof CONSOLE_SETTINGS;
 
-/** What it needs: the agent sends, so the key of that is not among it. */
-const NAMES = (Object.keys(CONSOLE_SETTINGS) as Name[]).filter((name) => name !== 'AGENT3_PUSH_KEY');
+const NAMES = Object.keys(CONSOLE_SETTINGS) as Name[];
 
 /** The settings of `agent3 console serve`. */
 export interface ConsoleConfig {
