@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { consoleSetting } from '../console/config.ts';
-import { PasskeysFault, type PasskeysFile, readPasskeys, writePasskeys } from '../console/passkeys.ts';
+import { ConsoleFault } from '../console/fault.ts';
+import { type PasskeysFile, readPasskeys, writePasskeys } from '../console/passkeys.ts';
 import { installedConsoleSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { describeErrno } from '../lib/errors.ts';
@@ -43,7 +44,7 @@ export function pinnedHere({ passkeysFile }: ConsoleHere): PasskeysFile | undefi
   try {
     return readPasskeys(passkeysFile, process.geteuid?.());
   } catch (error) {
-    if (error instanceof PasskeysFault) fail(EXIT_FAILURE, error.message);
+    if (error instanceof ConsoleFault) fail(EXIT_FAILURE, error.message);
     throw error;
   }
 }

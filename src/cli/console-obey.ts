@@ -1,8 +1,8 @@
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { readFreezes } from '../access/freeze.ts';
 import { changeTokens, withoutToken } from '../access/token-file.ts';
+import { ConsoleFault } from '../console/fault.ts';
 import { obeyOrders, type RootActions } from '../console/obey.ts';
-import { OrdersFault } from '../console/order-files.ts';
 import { describeUnwritten, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
@@ -39,7 +39,7 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
       actions: rootActions(decisions, isNamed, isService ? addressOf(installedSettings()).origin : undefined),
     });
   } catch (error) {
-    if (!(error instanceof OrdersFault)) throw error;
+    if (!(error instanceof ConsoleFault)) throw error;
     fail(EXIT_FAILURE, error.message);
   }
 }

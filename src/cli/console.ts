@@ -1,4 +1,5 @@
 import { type Command, Option } from '@commander-js/extra-typings';
+import { ConsoleFault } from '../console/fault.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
@@ -37,7 +38,7 @@ Examples:
 
 async function serve(): Promise<void> {
   const { readConsoleConfig } = await import('../console/config.ts');
-  const { ConsoleFault, serveConsole } = await import('../console/serve.ts');
+  const { serveConsole } = await import('../console/serve.ts');
   const environment = processEnvironment();
   const config = readConsoleConfig(environment);
   if (!('origin' in config)) fail(EXIT_USAGE, ...config);

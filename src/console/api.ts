@@ -8,9 +8,10 @@ import { systemClock, waitFor } from '../lib/clock.ts';
 import { GuessingRefused, Unauthorized } from '../lib/errors.ts';
 import { Shares } from '../lib/shares.ts';
 import { AgentAway, WireRefusal } from './channel.ts';
+import { ConsoleFault } from './fault.ts';
 import { isForRoot, isSigned, type Order, type OrderResult, signInChallenge } from './order.ts';
 import { assertionSchema, orderSchema } from './order-schema.ts';
-import { SignatureFault, verifySignIn } from './passkeys.ts';
+import { verifySignIn } from './passkeys.ts';
 import type { People, SignedIn } from './people.ts';
 import type { PostBox } from './post-box.ts';
 import { PUSH_CALLS, type PushApi, type PushCall } from './push/push-api.ts';
@@ -221,7 +222,7 @@ export class Api {
       this.#used.set(challenge, Date.now() + CHALLENGE_MS);
       return passkey;
     } catch (error) {
-      if (error instanceof SignatureFault) return undefined;
+      if (error instanceof ConsoleFault) return undefined;
       throw error;
     }
   }

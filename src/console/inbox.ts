@@ -11,6 +11,7 @@ import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { allow } from './allow.ts';
+import { ConsoleFault } from './fault.ts';
 import {
   type AgentOrder,
   type AllowOrder,
@@ -22,7 +23,7 @@ import {
   type SignedOrder,
   type TakeOverOrder,
 } from './order.ts';
-import { OrderDirectory, OrdersFault } from './order-files.ts';
+import { OrderDirectory } from './order-files.ts';
 import { ageFault, BEFORE_START, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
 import { isStillPinned, readPasskeys, signatureOf } from './passkeys.ts';
 import type { TakeOvers } from './take-over.ts';
@@ -153,7 +154,7 @@ export class Inbox {
         else if (!isForRoot(file.order)) files.push({ ...file, order: file.order });
       }
     } catch (error) {
-      fault = error instanceof OrdersFault ? error.message : `no order can be read: ${describeErrno(error)}`;
+      fault = error instanceof ConsoleFault ? error.message : `no order can be read: ${describeErrno(error)}`;
     }
     if (fault !== undefined && fault !== this.#fault)
       this.deps.logger.warn({ fault }, 'no new order of the console counts');
@@ -224,7 +225,7 @@ export class Inbox {
     await this.deps.commands.stop(session, 'killed');
   }
 
-  /** Throws `SignatureFault` and `PasskeysFault`. */
+  /** Throws `ConsoleFault`. */
   async #approve({ order, assertion }: File<ApproveOrder | AllowOrder>): Promise<string | undefined> {
     const signature = await signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, this.#own));
     // Somebody may have denied it meanwhile.

@@ -6,8 +6,9 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { readAtMost, readPlain, replaceReadable } from '../lib/files.ts';
 import { newToken } from '../lib/token.ts';
+import { ConsoleFault } from './fault.ts';
 import { canonical, linkChallenge } from './order.ts';
-import { type Passkey, type PasskeysFile, SignatureFault, verifyRegistration } from './passkeys.ts';
+import { type Passkey, type PasskeysFile, verifyRegistration } from './passkeys.ts';
 import type { LinkAnswer } from './post-box.ts';
 
 /** A link is good for so long. */
@@ -108,12 +109,12 @@ export class Link {
       return await this.#linkedOf(value);
     } catch (error) {
       // What is nested too deeply for the stack is no phone's either.
-      if (error instanceof SignatureFault || error instanceof RangeError) return undefined;
+      if (error instanceof ConsoleFault || error instanceof RangeError) return undefined;
       throw error;
     }
   }
 
-  /** Throws `SignatureFault`. */
+  /** Throws `ConsoleFault`. */
   async #linkedOf({ mac, ...rest }: Static<typeof answerSchema>): Promise<Linked | undefined> {
     const expected = createHmac('sha256', this.#secret).update(canonical(rest)).digest();
     const given = Buffer.from(mac, 'base64url');

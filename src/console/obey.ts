@@ -6,6 +6,7 @@ import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { replaceReadable } from '../lib/files.ts';
 import { visibleLine } from '../lib/visible.ts';
+import { ConsoleFault } from './fault.ts';
 import {
   type FreezeOrder,
   isForRoot,
@@ -14,7 +15,7 @@ import {
   type RevokeOrder,
   type RootOrder,
 } from './order.ts';
-import { OrderDirectory, OrdersFault, type OrdersPlace } from './order-files.ts';
+import { OrderDirectory, type OrdersPlace } from './order-files.ts';
 import { ageFault, describeSender, describeSigner } from './order-rules.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 
@@ -55,7 +56,7 @@ const MOST_ANSWERS = 48;
 const STUCK_MS = 45_000;
 
 /**
- * Obeys the console's orders for root, answers and removes them, until there are none. Throws `OrdersFault` for
+ * Obeys the console's orders for root, answers and removes them, until there are none. Throws `ConsoleFault` for
  * directories that others may write to.
  */
 export async function obeyOrders(deps: ObeyDeps): Promise<void> {
@@ -144,7 +145,7 @@ async function carryOut(
 function prepareAnswers(answers: string): void {
   mkdirSync(answers, { recursive: true, mode: 0o755 });
   const fault = process.geteuid?.() === 0 ? distrust(answers) : undefined;
-  if (fault !== undefined) throw new OrdersFault(fault);
+  if (fault !== undefined) throw new ConsoleFault(fault);
 }
 
 function answerPath(answers: string, id: string): string {

@@ -4,11 +4,9 @@ import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readAtMost, readPlain } from '../lib/files.ts';
 import { readNames } from '../linux/entries.ts';
+import { ConsoleFault } from './fault.ts';
 import { MAX_ORDER_BYTES, type OrderFile } from './order.ts';
 import { orderFileSchema } from './order-schema.ts';
-
-/** A directory of orders cannot be trusted or read; the message says why. */
-export class OrdersFault extends Error {}
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
 const OTHERS_WRITE = 0o022;
@@ -45,7 +43,7 @@ export class OrderDirectory implements Disposable {
     readonly names: readonly Buffer[],
   ) {}
 
-  /** Undefined where there is none yet. Throws `OrdersFault` for one that others than the console may write to. */
+  /** Undefined where there is none yet. Throws `ConsoleFault` for one that others than the console may write to. */
   static open({ console, name, stranger }: OrdersPlace): OrderDirectory | undefined {
     const outer = openDirectory(console);
     if (outer === undefined) return undefined;
@@ -54,14 +52,14 @@ export class OrderDirectory implements Disposable {
     try {
       const stat = requireAlone(console, fstatSync(outer));
       if (stat.uid === stranger)
-        throw new OrdersFault(`${console} belongs to the user of the agent, as whom commands run: it proves nothing`);
+        throw new ConsoleFault(`${console} belongs to the user of the agent, as whom commands run: it proves nothing`);
       const path = `${console}/${name}`;
       fd = openDirectory(path, `/proc/self/fd/${outer}/${name}`);
       if (fd === undefined) return undefined;
       const { uid } = requireAlone(path, fstatSync(fd));
-      if (uid !== stat.uid) throw new OrdersFault(`${path} does not belong to the owner of ${console}`);
+      if (uid !== stat.uid) throw new ConsoleFault(`${path} does not belong to the owner of ${console}`);
       const names = readNames(fd, MOST_NAMES);
-      if (names === undefined) throw new OrdersFault(`${path} has more than ${MOST_NAMES} files: remove them`);
+      if (names === undefined) throw new ConsoleFault(`${path} has more than ${MOST_NAMES} files: remove them`);
       opened = new OrderDirectory(outer, fd, stat.uid, names);
       return opened;
     } finally {
@@ -135,11 +133,11 @@ function openDirectory(path: string, through = path): number | undefined {
     return openSync(through, DIRECTORY);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
-    throw new OrdersFault(`${path} cannot be used: ${describeErrno(error)}`);
+    throw new ConsoleFault(`${path} cannot be used: ${describeErrno(error)}`);
   }
 }
 
 function requireAlone(path: string, stat: Stats): Stats {
   if ((stat.mode & OTHERS_WRITE) === 0) return stat;
-  throw new OrdersFault(`others than its owner may write to ${path}: chmod go-w ${path}`);
+  throw new ConsoleFault(`others than its owner may write to ${path}: chmod go-w ${path}`);
 }

@@ -4,6 +4,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readPlain, replaceReadable } from '../lib/files.ts';
+import { ConsoleFault } from './fault.ts';
 import { challengeOf, fingerprintOf, fromBase64url, type Order, type SignedOrder } from './order.ts';
 import { assertionSchema, signedOrderSchema } from './order-schema.ts';
 
@@ -37,21 +38,15 @@ const fileSchema = Type.Object({
 export type PasskeysFile = Static<typeof fileSchema>;
 export type Passkey = Static<typeof passkeySchema>;
 
-/** The file of passkeys cannot be used; the message says why and what to do. */
-export class PasskeysFault extends Error {}
-
-/** A signature does not count; the message says why. */
-export class SignatureFault extends Error {}
-
 const MAX_FILE_BYTES = 1_048_576;
 
 /**
  * The passkeys that root has pinned; undefined where there is no file. `own` is a user whose file counts as well: that of
- * an agent that is no service. Throws `PasskeysFault`.
+ * an agent that is no service. Throws `ConsoleFault`.
  */
 export function readPasskeys(path: string, own?: number): PasskeysFile | undefined {
   const fault = (what: string): never => {
-    throw new PasskeysFault(`${path} is not used: ${what}`);
+    throw new ConsoleFault(`${path} is not used: ${what}`);
   };
   try {
     return readPlain(path, (fd, { uid, mode, size }) => {
@@ -63,7 +58,7 @@ export function readPasskeys(path: string, own?: number): PasskeysFile | undefin
       return Value.Check(fileSchema, value) ? value : fault('it is no file of passkeys');
     });
   } catch (error) {
-    if (error instanceof PasskeysFault) throw error;
+    if (error instanceof ConsoleFault) throw error;
     if (errnoOf(error) === 'ENOENT') return undefined;
     return fault(error instanceof SyntaxError ? 'it is no JSON' : describeErrno(error));
   }
@@ -82,7 +77,7 @@ interface Expected {
 }
 
 /**
- * The pinned passkey that has signed an order: all of it, by a verified user, on the pinned page. Throws `SignatureFault`.
+ * The pinned passkey that has signed an order: all of it, by a verified user, on the pinned page. Throws `ConsoleFault`.
  */
 export async function verifyOrder(
   order: Order,
@@ -116,19 +111,19 @@ export function isStillPinned(path: string, own: number | undefined, { passkey, 
     const isThere = file?.passkeys.some(({ id, public_key }) => id === passkey.id && public_key === passkey.public_key);
     return file?.origin === origin && isThere === true;
   } catch (error) {
-    if (error instanceof PasskeysFault) return false;
+    if (error instanceof ConsoleFault) return false;
     throw error;
   }
 }
 
-/** The signature of an order that counts. Throws `SignatureFault`. */
+/** The signature of an order that counts. Throws `ConsoleFault`. */
 export async function signatureOf(
   order: SignedOrder,
   assertion: AuthenticationResponseJSON | undefined,
   file: PasskeysFile | undefined,
 ): Promise<Signature> {
-  if (file === undefined) throw new SignatureFault('no passkey is linked to this server: sudo agent3 console link');
-  if (assertion === undefined) throw new SignatureFault('it needs the signature of a passkey');
+  if (file === undefined) throw new ConsoleFault('no passkey is linked to this server: sudo agent3 console link');
+  if (assertion === undefined) throw new ConsoleFault('it needs the signature of a passkey');
   const { id, public_key, name, fingerprint } = await verifyOrder(order, assertion, file);
   const { clientDataJSON, authenticatorData, signature } = assertion.response;
   return {
@@ -146,19 +141,19 @@ export async function signatureOf(
   };
 }
 
-/** The pinned passkey that has answered a challenge (base64url). Throws `SignatureFault`. */
+/** The pinned passkey that has answered a challenge (base64url). Throws `ConsoleFault`. */
 export async function verifySignIn(
   assertion: AuthenticationResponseJSON,
   challenge: string,
   { origin, rp_id, passkeys }: Pick<PasskeysFile, 'origin' | 'rp_id' | 'passkeys'>,
 ): Promise<Passkey> {
   const passkey = passkeys.find(({ id }) => id === assertion.id);
-  if (passkey === undefined) throw new SignatureFault('its passkey is not linked to this server');
+  if (passkey === undefined) throw new ConsoleFault('its passkey is not linked to this server');
   await verifyAssertion(assertion, passkey, { challenge, origin, rp_id });
   return passkey;
 }
 
-/** Checks an assertion of one key. Throws `SignatureFault`. */
+/** Checks an assertion of one key. Throws `ConsoleFault`. */
 export async function verifyAssertion(
   assertion: AuthenticationResponseJSON,
   { id, public_key }: Pick<Passkey, 'id' | 'public_key'>,
@@ -178,10 +173,10 @@ export async function verifyAssertion(
     });
     return verified;
   });
-  if (!isVerified) throw new SignatureFault('its signature does not fit');
+  if (!isVerified) throw new ConsoleFault('its signature does not fit');
 }
 
-/** The new passkey that answers a link, without its name. Throws `SignatureFault`. */
+/** The new passkey that answers a link, without its name. Throws `ConsoleFault`. */
 export async function verifyRegistration(
   registration: RegistrationResponseJSON,
   { challenge, origin, rp_id }: Expected,
@@ -196,7 +191,7 @@ export async function verifyRegistration(
       expectedRPID: rp_id,
       requireUserVerification: true,
     });
-    if (!verified) throw new SignatureFault('its signature does not fit');
+    if (!verified) throw new ConsoleFault('its signature does not fit');
     const { id, publicKey } = registrationInfo.credential;
     const fingerprint = await fingerprintOf(publicKey);
     return { id, public_key: Buffer.from(publicKey).toString('base64url'), fingerprint };
@@ -212,14 +207,14 @@ async function loadVerifiers() {
 /** A frame of another page asks nothing of a passkey. */
 function requireOwnPage(clientData: string): void {
   const { crossOrigin } = JSON.parse(Buffer.from(clientData, 'base64url').toString('utf8')) as Record<string, unknown>;
-  if (crossOrigin === true) throw new SignatureFault('it was made in a frame of another page');
+  if (crossOrigin === true) throw new ConsoleFault('it was made in a frame of another page');
 }
 
 async function attempt<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
-    if (error instanceof SignatureFault) throw error;
-    throw new SignatureFault(`its signature does not count: ${error instanceof Error ? error.message : String(error)}`);
+    if (error instanceof ConsoleFault) throw error;
+    throw new ConsoleFault(`its signature does not count: ${error instanceof Error ? error.message : String(error)}`);
   }
 }

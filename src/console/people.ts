@@ -3,7 +3,8 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { readPlain } from '../lib/files.ts';
 import { newToken } from '../lib/token.ts';
-import { type Passkey, PasskeysFault, type PasskeysFile, readPasskeys } from './passkeys.ts';
+import { ConsoleFault } from './fault.ts';
+import { type Passkey, type PasskeysFile, readPasskeys } from './passkeys.ts';
 
 /** Somebody who is signed in. */
 export interface SignedIn {
@@ -48,7 +49,7 @@ export class People {
       const file = readPasskeys(this.passkeysFile, process.geteuid?.());
       return file?.origin === this.origin ? file : undefined;
     } catch (error) {
-      if (error instanceof PasskeysFault) return undefined;
+      if (error instanceof ConsoleFault) return undefined;
       throw error;
     }
   }

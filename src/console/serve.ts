@@ -6,15 +6,13 @@ import { openNotifySocket } from '../linux/notify.ts';
 import { serviceManager } from '../settings/config.ts';
 import { Api } from './api.ts';
 import type { ConsoleConfig } from './config.ts';
+import { ConsoleFault } from './fault.ts';
 import { answerHttp, type HttpDeps, MAX_BODY_BYTES } from './http.ts';
 import { People } from './people.ts';
 import { PostBox } from './post-box.ts';
 import { PushApi } from './push/push-api.ts';
 import { PushBox } from './push/push-box.ts';
 import { WireClient } from './wire-client.ts';
-
-/** The console cannot start; the message says why and what to do. */
-export class ConsoleFault extends Error {}
 
 /** Longer than the longest answer: Bun closes a connection that is silent for 10 s. Its types have none for a unix socket. */
 const IDLE: object = { idleTimeout: 60 };

@@ -1,5 +1,6 @@
 import { parseEnvFile } from '../../ops/env-file.ts';
-import { PasskeysFault, readPasskeys } from '../console/passkeys.ts';
+import { ConsoleFault } from '../console/fault.ts';
+import { readPasskeys } from '../console/passkeys.ts';
 import { changeSettings } from './installed.ts';
 import { PATHS } from './layout.ts';
 import { InstallFault } from './machine.ts';
@@ -72,7 +73,7 @@ export function pinnedPasskeys(path: string): { readonly origin: string; readonl
     const file = readPasskeys(path, process.geteuid?.());
     return file && { origin: file.origin, count: file.passkeys.length };
   } catch (error) {
-    if (error instanceof PasskeysFault) return undefined;
+    if (error instanceof ConsoleFault) return undefined;
     throw error;
   }
 }

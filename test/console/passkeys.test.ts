@@ -1,11 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
+import { ConsoleFault } from '../../src/console/fault.ts';
 import { challengeOf, linkChallenge, newOrder, type Order } from '../../src/console/order.ts';
 import {
-  PasskeysFault,
   type PasskeysFile,
   readPasskeys,
-  SignatureFault,
   signatureOf,
   verifyAssertion,
   verifyOrder,
@@ -33,7 +32,7 @@ async function refusal(verified: Promise<unknown>): Promise<string> {
     () => undefined,
     (error: unknown) => error,
   );
-  expect(fault).toBeInstanceOf(SignatureFault);
+  expect(fault).toBeInstanceOf(ConsoleFault);
   return fault instanceof Error ? fault.message : '';
 }
 
@@ -145,7 +144,7 @@ describe('the file of passkeys', () => {
       readPasskeys(path, user);
       return '';
     } catch (error) {
-      expect(error).toBeInstanceOf(PasskeysFault);
+      expect(error).toBeInstanceOf(ConsoleFault);
       return error instanceof Error ? error.message : '';
     }
   };
@@ -176,11 +175,11 @@ describe('the file of passkeys', () => {
     const damaged = place.join('damaged.json');
     for (const text of ['', '{', '{}', '{"origin":"x","rp_id":"x","passkeys":[{}],"sessions":[]}']) {
       writeFileSync(damaged, text);
-      expect(() => readPasskeys(damaged, own)).toThrow(PasskeysFault);
+      expect(() => readPasskeys(damaged, own)).toThrow(ConsoleFault);
     }
     const link = place.join('link.json');
     symlinkSync(path, link);
-    expect(() => readPasskeys(link, own)).toThrow(PasskeysFault);
-    expect(() => readPasskeys(place.path, own)).toThrow(PasskeysFault);
+    expect(() => readPasskeys(link, own)).toThrow(ConsoleFault);
+    expect(() => readPasskeys(place.path, own)).toThrow(ConsoleFault);
   });
 });

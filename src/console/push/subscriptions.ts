@@ -33,7 +33,7 @@ export interface FoundSubscriptions {
 
 /**
  * The browsers that people have switched notifications on in, as far as these people are still pinned. A console that was
- * taken over can write anything here: nothing of it is believed but by its form. Throws `OrdersFault` and `PasskeysFault`.
+ * taken over can write anything here: nothing of it is believed but by its form. Throws `ConsoleFault`.
  */
 export function readSubscriptions(place: SubscriptionsPlace, now: number): FoundSubscriptions {
   const own = process.geteuid?.();

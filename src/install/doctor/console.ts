@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, statSync } from 'node:fs';
+import { ConsoleFault } from '../../console/fault.ts';
 import { pageFiles } from '../../console/page-files.ts';
-import { PasskeysFault, readPasskeys } from '../../console/passkeys.ts';
+import { readPasskeys } from '../../console/passkeys.ts';
 import { MIN_KEY_CHARS } from '../../lib/limits.ts';
 import { installedConsoleSettings, type Manifest } from '../installed.ts';
 import { additions, hasConsole, hasConsoleSite, type Owner } from '../inventory.ts';
@@ -86,7 +87,7 @@ function pinned(origin: string): number | Found {
       'pin new ones: agent3 console link',
     );
   } catch (error) {
-    if (error instanceof PasskeysFault)
+    if (error instanceof ConsoleFault)
       return bad(error.message, 'mend it, or remove it and pin anew: agent3 console link');
     throw error;
   }
