@@ -21,6 +21,8 @@ import { type RequestField, requestText } from './request-text.ts';
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 const requestSchema = Type.Object({
+  /** This server, as its hub calls it and with 8 letters of its key: where the call came through a hub. */
+  server: Type.Optional(Type.String()),
   session: Type.String({ pattern: '^[0-9a-f-]{36}$' }),
   /** The token it came with, and the address. */
   token: Type.String(),

@@ -18,6 +18,7 @@ const SHOWN_INPUT_CHARS = 2000;
  */
 export function describeRequest(request: ApprovalRequest, columns = columnsHere()): string {
   const { session, token, address, profile, user, cmd, cwd, env, stdin, input, limit_seconds, reason, part } = request;
+  const { server } = request;
   const { context, file, dialog = [] } = request;
   const layout = { columns };
   const field = (text: string): string => visibleField(text, layout);
@@ -37,6 +38,7 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
   const more = stdin.length - shownInput.length;
   return [
     `${visibleLine(session)}  ${seconds} s left\n`,
+    ...(server === undefined ? [] : [field(`on the server ${server}, through its hub`)]),
     field(`token ${token} (${profile}) from ${address}, as ${user} in ${cwd}, for up to ${limit_seconds} s`),
     field(`asked because ${reason}${about}`),
     `  digest ${digestOf(request)}\n`,

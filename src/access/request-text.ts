@@ -3,6 +3,7 @@
  * what it shows.
  */
 export const REQUEST_FIELDS = [
+  'server',
   'session',
   'token',
   'address',

@@ -5,6 +5,7 @@ import { AgentError, MachineRefused, type RefusedToken } from '../lib/errors.ts'
 import { MAX_PATH_BYTES } from '../lib/limits.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
 import { type Session, STREAMS } from '../sessions/session.ts';
+import type { Origin } from '../sessions/via.ts';
 import type { AuditLog } from './audit-log.ts';
 import { hashesNow, hashFile } from './chain.ts';
 
@@ -29,7 +30,7 @@ const HASHED_AT_ONCE_BYTES = 1_048_576;
 /** The digests of contexts that are remembered. */
 const MOST_CONTEXTS = 1000;
 
-interface Caller {
+interface Caller extends Pick<Origin, 'via'> {
   readonly principal: string;
   readonly address: string;
 }
@@ -136,22 +137,22 @@ export class Trail {
 
   /** A request for approval, and what became of it. */
   approval(request: ApprovalRequest, verdict: Verdict | undefined): void {
-    const { session, token, address, cmd, profile, reason, file } = request;
+    const { server, session, token, address, cmd, profile, reason, file } = request;
     const what =
       verdict === undefined
         ? { decision: 'asked', reason }
         : { decision: verdict.kind, by: verdict.by, reason: verdict.why };
-    const digest = digestOf(request);
     const masked = { ...what, reason: this.#mask(what.reason ?? '') };
     this.record?.writeLater(() => ({
       event: 'decision',
+      ...(server !== undefined && { server }),
       session,
       token,
       address,
       profile,
       ...this.#what(cmd),
       ...(file !== undefined && { before_sha256: file.before_sha256, after_sha256: file.after_sha256 }),
-      digest,
+      digest: digestOf(request),
       ...masked,
       ...(verdict?.proof !== undefined && { signed: verdict.proof }),
     }));
@@ -163,8 +164,8 @@ export class Trail {
   }
 
   /** A file is about to be answered or changed: its path, hashes and sizes. Throws `MachineRefused` when that cannot be recorded. */
-  file(op: string, { principal, address }: Caller, { path, ...more }: FileOnRecord): void {
-    this.#write({ event: 'operation', op, token: principal, address, path: this.#mask(path), ...more });
+  file(op: string, { principal, address, via }: Caller, { path, ...more }: FileOnRecord): void {
+    this.#write({ event: 'operation', ...via, op, token: principal, address, path: this.#mask(path), ...more });
   }
 
   /** An operation was refused, or has failed, with `error`. */
@@ -233,8 +234,9 @@ export class Trail {
     }
   }
 
-  #who({ id, record: { principal, address, profile } }: Session) {
+  #who({ id, record: { principal, address, profile, via } }: Session) {
     return {
+      ...via,
       session: id,
       token: principal,
       ...(address !== undefined && { address }),
@@ -276,8 +278,8 @@ function wordsOf(env: Readonly<Record<string, string>>): string {
     .join('\0');
 }
 
-function operationLine(op: string, args: unknown, { principal, address }: Caller): Fields {
-  return { event: 'operation', op, token: principal, address, ...argumentsOf(args) };
+function operationLine(op: string, args: unknown, { principal, address, via }: Caller): Fields {
+  return { event: 'operation', ...via, op, token: principal, address, ...argumentsOf(args) };
 }
 
 function pathIn(args: unknown): Fields {

@@ -14,6 +14,7 @@ import { visibleLine } from '../lib/visible.ts';
 import type { Gate } from '../process/gate.ts';
 import type { KnownSecrets } from '../secrets/secrets.ts';
 import type { SessionStore } from '../sessions/store.ts';
+import type { Origin } from '../sessions/via.ts';
 import { Masker, WINDOW_GARBAGE_BYTES } from './masking.ts';
 
 /** The limits that operations hold their answers and arguments to. */
@@ -32,7 +33,7 @@ export interface OperationLimits {
 }
 
 /** One call of an operation, as a door hands it over. */
-export interface Call {
+export interface Call extends Origin {
   /** The name of the token it came with: sessions belong to it. */
   readonly principal: string;
   readonly address: string;
@@ -276,16 +277,14 @@ export async function waitForSlot(deps: OperationDeps, context: CallContext, by 
   }
 }
 
-const MOST_NAMED = 3;
-
-/** Names the caller's own commands that have written nothing for the longest time: forgotten ones hold slots for an hour. */
+/** Names three of the caller's own commands that have written nothing for the longest time: forgotten ones hold slots for an hour. */
 async function silentest({ store, clock }: OperationDeps, { principal, masker }: CallContext): Promise<string> {
   const now = clock.now();
   const silent = [...store.all()]
     .filter(({ record }) => record.principal === principal && record.status === 'running')
     .map((session) => ({ session, ms: session.silentMs(now) }))
     .sort((a, b) => b.ms - a.ms)
-    .slice(0, MOST_NAMED)
+    .slice(0, 3)
     .map(({ session, ms }) => `${session.id} (${Math.floor(ms / 1000)} s: ${beginningOf(session.record.cmd)})`);
   if (silent.length === 0) return '';
   const text = ` Silent for the longest time: ${silent.join(', ')}.`;

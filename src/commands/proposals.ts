@@ -17,7 +17,7 @@ import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, AgentError, MachineRefused, TooManyRequests } from '../lib/errors.ts';
 import type { Decision } from '../rules/rule.ts';
 import type { OutputDescriptors } from '../sessions/directories.ts';
-import { keptDecision, keptText } from '../sessions/record.ts';
+import { keptDecision, keptText } from '../sessions/kept.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { FileProposal, NewCommand } from './command.ts';
@@ -152,9 +152,10 @@ export class Proposals {
 
   #requestOf(session: Session, command: NewCommand, { reason, part, allowable }: Decision): ApprovalRequest {
     const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held } = command;
-    const { file, dialog } = command;
+    const { file, dialog, via } = command;
     const now = this.deps.clock.now();
     return {
+      ...(via !== undefined && { server: via.server }),
       session: session.id,
       token: principal,
       address: address ?? '',
@@ -290,9 +291,7 @@ function decisionOf({ action, reason, part, rule }: Decision, cmd: string) {
   return keptDecision({ action, reason, ...(isPart && { part }), ...(rule !== undefined && { rule }) });
 }
 
-function notStarted(error: unknown): string {
-  return `it was approved, and could not be started: ${faultOf(error)}`;
-}
+const notStarted = (error: unknown): string => `it was approved, and could not be started: ${faultOf(error)}`;
 
 function faultOf(error: unknown): string {
   return error instanceof AgentError ? (error.hint ?? error.error) : String(error);

@@ -36,7 +36,7 @@ export function askAPerson(
   perform: Perform,
 ): Answer {
   approvable(deps, decision);
-  const { principal, address, profile } = context;
+  const { principal, address, via, profile } = context;
   const command: NewCommand = {
     ...{ principal, address, cmd, cwd: '/', env: {}, stdin: '', input: 'closed', key: null },
     size: { rows: 24, cols: 80 },
@@ -44,6 +44,7 @@ export function askAPerson(
     keepsExitCode: false,
     revalidate: () => void revalidate(context, NOTHING_DONE),
     profile: profile.name,
+    ...(via !== undefined && { via }),
     ...(!profile.isPlain && { confinement: confinementOf(profile, deps.ownPaths) }),
     file: {
       asked,

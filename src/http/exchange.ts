@@ -59,12 +59,12 @@ export async function invokeFor(
   exchange: Exchange,
   operation: Operation,
   args: unknown,
-  call: Omit<Call, 'principal' | 'address' | 'deadline'>,
+  call: Omit<Call, 'principal' | 'address' | 'deadline' | 'request'>,
 ): Promise<Answer> {
   exchange.op = operation.name;
   noteSession(exchange, args);
   const { principal, address, deadline } = exchange;
-  const answer = await operation.invoke(args, { ...call, principal, address, deadline });
+  const answer = await operation.invoke(args, { ...call, principal, address, deadline, request: exchange.id });
   noteAnswer(exchange, answer);
   return call.isLean ? leanAnswer(answer) : answer;
 }

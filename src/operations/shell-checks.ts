@@ -46,7 +46,7 @@ export class CommandChecks {
     confinement: Confinement | undefined,
     held: HeldContext | undefined,
   ): Promise<NewCommand> {
-    const { principal, address, profile } = context;
+    const { principal, address, via, profile } = context;
     const { cmd, env, stdin } = given;
     const cwd = this.#directory(given.cwd ?? held?.cwd, context, confinement);
     if (confinement !== undefined) await this.#requireWalls(context, confinement);
@@ -65,6 +65,7 @@ export class CommandChecks {
       ...(profile.isLook && { look: true }),
       ...(dialog !== undefined && { dialog }),
       profile: profile.name,
+      ...(via !== undefined && { via }),
     };
   }
 

@@ -4,6 +4,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { TypeCompiler } from '@sinclair/typebox/compiler';
 import { SessionNotFound } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
+import { viaSchema } from './via.ts';
 
 /** A session's id that was checked: nothing else can become part of a path. */
 export type SessionId = string & { readonly __brand: 'SessionId' };
@@ -127,6 +128,7 @@ const recordSchema = Type.Object({
   /** It was run by `look`: its output is masked, whatever the profile says. */
   look: Type.Optional(Type.Boolean()),
   address: Type.Optional(Type.String()),
+  via: Type.Optional(viaSchema),
   /** What rules or a person said of it, where that was not simply to run it. */
   decision: Type.Optional(decisionSchema),
   /** It was stopped because its client took the call back, not by kill_session or close_session. */
@@ -140,6 +142,26 @@ const recordSchema = Type.Object({
 });
 
 export type SessionRecord = Omit<Static<typeof recordSchema>, 'status'> & { status: SessionStatus };
+export type KeptDecision = Static<typeof decisionSchema>;
+
+/** What a new session is made of. */
+export type NewSession = Pick<
+  SessionRecord,
+  | 'principal'
+  | 'cmd'
+  | 'cwd'
+  | 'key'
+  | 'execution_seconds'
+  | 'profile'
+  | 'look'
+  | 'address'
+  | 'via'
+  | 'decision'
+  | 'input'
+  | 'size'
+  | 'file_max'
+  | 'context'
+>;
 
 /** Whether a session must outlive the machine: its key runs nothing again, or a person has approved it. */
 export function outlivesMachine({ key, decision }: SessionRecord): boolean {
@@ -263,37 +285,4 @@ function readFile(path: string): StoredRecord | undefined {
     // A file that is missing, cut short or no JSON: the caller treats the session as one whose end nobody recorded.
     return undefined;
   }
-}
-
-/** What a session keeps of its command, in UTF-16 units: a list shows 200. The whole command is in the audit record. */
-const KEPT_COMMAND_CHARS = 1000;
-/** What it keeps of the reason of a decision, and of the part of the command that this is about. */
-const KEPT_REASON_CHARS = 2000;
-
-/** What of a command a session keeps; `cmd_sha256` where that is not all of it. */
-export function keptCommand(cmd: string): Pick<SessionRecord, 'cmd' | 'cmd_sha256'> {
-  if (cmd.length <= KEPT_COMMAND_CHARS) return { cmd };
-  return { cmd: keptText(cmd, KEPT_COMMAND_CHARS), cmd_sha256: Bun.SHA256.hash(cmd, 'hex') };
-}
-
-/** Whether a session, not a closed one, is of this command. */
-export function isOfCommand({ cmd, cmd_sha256 }: SessionRecord, other: string): boolean {
-  return cmd_sha256 === undefined ? cmd === other : cmd_sha256 === Bun.SHA256.hash(other, 'hex');
-}
-
-type KeptDecision = Static<typeof decisionSchema>;
-
-/** A decision as a session keeps it. */
-export function keptDecision({ reason, part, ...more }: KeptDecision): KeptDecision {
-  return {
-    ...more,
-    reason: keptText(reason, KEPT_REASON_CHARS),
-    ...(part !== undefined && { part: keptText(part, KEPT_REASON_CHARS) }),
-  };
-}
-
-/** The first `chars` UTF-16 units of `text`, whole characters. A copy: a slice would keep all of `text` in memory. */
-export function keptText(text: string, chars = KEPT_REASON_CHARS): string {
-  const head = text.length <= chars ? text : text.slice(0, chars).replace(/[\uD800-\uDBFF]$/, '');
-  return Buffer.from(head).toString();
 }

@@ -13,12 +13,12 @@ import { KEY_LIFETIME_SECONDS, MAX_KEYS_PER_TOKEN } from '../lib/limits.ts';
 import { DYING_AGENT_MS, lockHolder, lockWithin } from '../linux/lock.ts';
 import { withReserve } from '../linux/open-files.ts';
 import { type OutputDescriptors, SessionDirectories } from './directories.ts';
+import { keptCommand, keptDecision } from './kept.ts';
 import { SessionsOnDisk } from './on-disk.ts';
 import {
   asSessionId,
   bytesOnDisk,
-  keptCommand,
-  keptDecision,
+  type NewSession,
   newSessionId,
   parseSessionId,
   RECORD_FILE,
@@ -29,24 +29,6 @@ import {
   timeOfId,
 } from './record.ts';
 import { Session } from './session.ts';
-
-/** What a new session is made of. */
-export type NewSession = Pick<
-  SessionRecord,
-  | 'principal'
-  | 'cmd'
-  | 'cwd'
-  | 'key'
-  | 'execution_seconds'
-  | 'profile'
-  | 'look'
-  | 'address'
-  | 'decision'
-  | 'input'
-  | 'size'
-  | 'file_max'
-  | 'context'
->;
 
 /** Another agent looks after the sessions of this directory. */
 export class SessionsInUse extends Error {}

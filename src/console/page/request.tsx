@@ -152,7 +152,7 @@ interface BodyProps {
 }
 
 function Body({ request, parts, onRead }: BodyProps) {
-  const { token, profile, address, user, cwd, input, limit_seconds, reason, env, stdin, context } = request;
+  const { server, token, profile, address, user, cwd, input, limit_seconds, reason, env, stdin, context } = request;
   const text = words.request;
   const [first, ...others] = parts;
   const asking = others.find(({ name }) => name === text.part);
@@ -168,6 +168,7 @@ function Body({ request, parts, onRead }: BodyProps) {
       </dl>
       {asking !== undefined && block(asking)}
       <dl class="facts">
+        {server !== undefined && <Fact name={text.server}>{visibleLine(server)}</Fact>}
         <Fact name={text.by}>{`${visibleLine(token)} ${text.from} ${visibleLine(address)}`}</Fact>
         <Fact name={text.profile}>{visibleLine(profile)}</Fact>
         <Fact name={text.user}>{visibleLine(user)}</Fact>

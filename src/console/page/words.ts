@@ -88,6 +88,7 @@ const english = {
     over: 'expires now',
     asked: 'Asked because',
     part: 'The part that asks',
+    server: 'Server',
     by: 'Token',
     from: 'from',
     profile: 'Profile',

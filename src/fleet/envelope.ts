@@ -1,0 +1,105 @@
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
+import { SIGNATURE_BYTES, type SigningKey, type Verifier } from './keys.ts';
+
+const text = (maxLength: number) => Type.String({ maxLength });
+const key = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
+const uuid = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
+
+/** A call of the hub. `README.md` says what each field is for. */
+const requestSchema = Type.Object({
+  server: key,
+  instance: uuid,
+  id: uuid,
+  not_after: Type.Number(),
+  op: Type.String({ pattern: '^[a-z_]{1,40}$' }),
+  args: Type.Unknown(),
+  name: text(100),
+  principal: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}(#[0-9a-f]{8})?$' }),
+  reach: Type.Union([Type.Literal('ceiling'), Type.Literal('readonly')]),
+  address: text(100),
+  lean: Type.Boolean(),
+  reply_ms: Type.Number({ minimum: 0, maximum: 200_000 }),
+  max_chars: Type.Integer({ minimum: 256 }),
+});
+export type FleetRequest = Static<typeof requestSchema>;
+
+/** What a server says to a request. Of `begun` and `stale`, status is 0 and body null. */
+const replySchema = Type.Object({
+  server: key,
+  instance: uuid,
+  id: uuid,
+  clock: Type.Number(),
+  kind: Type.Union([Type.Literal('begun'), Type.Literal('answer'), Type.Literal('stale')]),
+  status: Type.Integer(),
+  headers: Type.Record(Type.String(), text(1000)),
+  body: Type.Unknown(),
+});
+export type FleetReply = Static<typeof replySchema>;
+
+/** What a server says of itself. */
+const stateSchema = Type.Object({
+  server: key,
+  instance: uuid,
+  clock: Type.Number(),
+  count: Type.Integer({ minimum: 1 }),
+  version: text(40),
+  os: text(200),
+  load: Type.Array(Type.Number(), { maxItems: 3 }),
+  frozen: Type.Boolean(),
+  profile: text(64),
+  operations: Type.Array(text(40), { maxItems: 100 }),
+  leaving: Type.Boolean(),
+});
+export type ServerState = Static<typeof stateSchema>;
+
+/** A kind of message: what it is signed as, and its form. */
+interface Kind<T extends TSchema> {
+  readonly name: string;
+  readonly check: (value: unknown) => value is Static<T>;
+}
+
+function kind<T extends TSchema>(name: string, schema: T): Kind<T> {
+  const checker = TypeCompiler.Compile(schema);
+  return { name, check: (value): value is Static<T> => checker.Check(value) };
+}
+
+export const REQUEST = kind('a3-request', requestSchema);
+export const REPLY = kind('a3-answer', replySchema);
+export const STATE = kind('a3-state', stateSchema);
+
+/** NATS takes 2 MiB; a request is no longer than the body of one over HTTP, escaped. */
+export const MAX_MESSAGE_BYTES = 2_097_152;
+
+/** A message that counts for nothing: forged, damaged, or of another kind. */
+export class EnvelopeFault extends Error {}
+
+/** A message of this kind, signed. */
+export function seal<T extends TSchema>({ name }: Kind<T>, value: Static<T>, signer: SigningKey): Buffer {
+  const json = Buffer.from(JSON.stringify(value));
+  return Buffer.concat([signer.sign(signedText(name, json)), json]);
+}
+
+/** Reads a message that `by` has signed. Throws `EnvelopeFault`. */
+export function open<T extends TSchema>({ name, check }: Kind<T>, message: Uint8Array, by: Verifier): Static<T> {
+  if (message.length > MAX_MESSAGE_BYTES) throw new EnvelopeFault('it is too long');
+  const json = message.subarray(SIGNATURE_BYTES);
+  if (!by.isSigned(signedText(name, json), message.subarray(0, SIGNATURE_BYTES)))
+    throw new EnvelopeFault(`its signature is not one of ${by.publicKey.slice(0, 10)}`);
+  const value = parsed(json);
+  if (!check(value)) throw new EnvelopeFault('it has not the form of its kind');
+  return value;
+}
+
+/** The line feed ends the kind: no other begins with it. */
+function signedText(name: string, json: Uint8Array): Buffer {
+  return Buffer.concat([Buffer.from(`${name}\n`), json]);
+}
+
+function parsed(json: Uint8Array): unknown {
+  try {
+    return JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(json));
+  } catch {
+    throw new EnvelopeFault('it is no JSON');
+  }
+}

@@ -1,0 +1,27 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { HUB_URL, NAME } from './inventory.ts';
+import { readRootsFile } from './roots-file.ts';
+
+const key = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
+
+/** What a server has pinned when it joined. */
+export const membershipSchema = Type.Object({
+  version: Type.Literal(1),
+  url: Type.String({ pattern: HUB_URL }),
+  /** PEM: NATS on the hub has this certificate and no other. */
+  certificate: Type.String({ maxLength: 20_000 }),
+  hub_key: key,
+  /** The hub's name, and its name for this server. */
+  hub: Type.String({ pattern: NAME }),
+  name: Type.String({ pattern: NAME }),
+  key,
+  /** The most that the hub may do here. */
+  profile: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' }),
+  joined_at: Type.Integer(),
+});
+export type Membership = Static<typeof membershipSchema>;
+
+/** Reads `hub.json`; undefined: this server has left its hub. Throws `FleetFileFault`. */
+export function readMembership(path: string, own?: number): Membership | undefined {
+  return readRootsFile(path, membershipSchema, own);
+}

@@ -1,0 +1,81 @@
+import type { NatsConnection } from '@nats-io/transport-node';
+import type { SigningKey } from './keys.ts';
+import { INBOX } from './nats-config.ts';
+
+export type { Msg, NatsConnection } from '@nats-io/transport-node';
+
+export interface NatsAddress {
+  readonly url: string;
+  /** PEM of the certificate that NATS must have; undefined: any, for what proves itself in another way. */
+  readonly certificate: string | undefined;
+  readonly key: SigningKey;
+  readonly name: string;
+}
+
+/** Between two attempts to connect: doubled each time up to the longest, with a part by chance, so that a fleet does not come at once. */
+const BACKOFF = { firstMs: 100, longestMs: 30_000 } as const;
+const CONNECT_TIMEOUT_MS = 5000;
+/** A dead connection is known after two of these. */
+const PING_MS = 10_000;
+
+/** The pause before attempt `count`, counted from 0, in milliseconds; `random` is from 0 to 1. */
+export function backoffMs(count: number, random: number): number {
+  const whole = Math.min(BACKOFF.longestMs, BACKOFF.firstMs * 2 ** Math.min(count, 20));
+  return Math.round(whole * (0.5 + random / 2));
+}
+
+/** Connects once. Rejects where that fails: `isRefused` tells a key that NATS does not know. */
+export async function connectOnce(address: NatsAddress, timeout = CONNECT_TIMEOUT_MS): Promise<NatsConnection> {
+  return connectWith(address, { reconnect: false, timeout });
+}
+
+/** Connects, and again whenever the connection is lost, without end. Resolves with the first connection; `isOver` ends the attempts before it. */
+export async function connectForGood(
+  address: NatsAddress,
+  isOver: () => boolean,
+  failed: (error: unknown) => void,
+): Promise<NatsConnection | undefined> {
+  let count = 0;
+  for (; !isOver(); count++) {
+    try {
+      return await connectWith(address, {
+        maxReconnectAttempts: -1,
+        reconnectDelayHandler: () => backoffMs(count++, Math.random()),
+        // A key that was removed may be invited again: only the owner ends the attempts.
+        ignoreAuthErrorAbort: true,
+        timeout: CONNECT_TIMEOUT_MS,
+      });
+    } catch (error) {
+      failed(error);
+      await new Promise((resolve) => setTimeout(resolve, backoffMs(count, Math.random())).unref());
+    }
+  }
+  return undefined;
+}
+
+/** Whether NATS has refused the key: it is not invited, or was removed. */
+export function isRefused(error: unknown): boolean {
+  return error instanceof Error && error.name === 'AuthorizationError';
+}
+
+async function connectWith({ url, certificate, key, name }: NatsAddress, more: object): Promise<NatsConnection> {
+  const { connect } = await import('@nats-io/transport-node');
+  const tls = certificate === undefined ? { rejectUnauthorized: false } : { ca: certificate };
+  return connect({
+    servers: url,
+    tls,
+    name,
+    inboxPrefix: INBOX,
+    noEcho: true,
+    ignoreClusterUpdates: true,
+    resolve: false,
+    pingInterval: PING_MS,
+    maxPingOut: 2,
+    // Its own signature takes 20 ms.
+    authenticator: (nonce?: string) => ({
+      nkey: key.publicKey,
+      sig: key.sign(Buffer.from(nonce ?? '')).toString('base64url'),
+    }),
+    ...more,
+  });
+}

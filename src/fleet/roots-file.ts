@@ -1,0 +1,141 @@
+import {
+  chownSync,
+  closeSync,
+  constants,
+  fchmodSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname } from 'node:path';
+import type { Static, TSchema } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { describeErrno, errnoOf } from '../lib/errors.ts';
+import { fileFingerprint, foreignHand, syncDirectory } from '../lib/files.ts';
+import type { Logger } from '../lib/logger.ts';
+import { lockHolder, lockWithin } from '../linux/lock.ts';
+
+/** A file of the fleet cannot be used; the message says why and what to do. */
+export class FleetFileFault extends Error {}
+
+/** The JSON of a file that root, or the user `own` of an agent started by hand, has written; undefined where there is none. Throws `FleetFileFault`. */
+export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: number): Static<T> | undefined {
+  const text = readTrusted(path, own);
+  if (text === undefined) return undefined;
+  const value = parsed(text);
+  if (Value.Check(schema, value)) return value;
+  const fault = Value.Errors(schema, value).First();
+  throw new FleetFileFault(`${path} has not its form (${fault?.path ?? ''}: ${fault?.message ?? 'no JSON'})`);
+}
+
+function readTrusted(path: string, own: number | undefined): string | undefined {
+  try {
+    const hand = foreignHand(path, own);
+    if (hand !== undefined) throw new FleetFileFault(`${path} is not used: ${hand}`);
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    if (errnoOf(error) === 'ENOENT') return undefined;
+    if (error instanceof FleetFileFault) throw error;
+    throw new FleetFileFault(`${path} cannot be read: ${describeErrno(error)}`);
+  }
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** Replaces a file, so that a reader sees the old one or the new one, whole, also after a loss of power. Throws `FleetFileFault`. */
+export function writeRootsFile(path: string, text: string, mode = 0o644, group?: number): void {
+  const beside = `${path}.new`;
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
+    const fd = openSync(beside, 'w', 0o600);
+    try {
+      writeFileSync(fd, text);
+      fchmodSync(fd, mode);
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    if (group !== undefined) chownSync(beside, 0, group);
+    renameSync(beside, path);
+    syncDirectory(dirname(path));
+  } catch (error) {
+    throw new FleetFileFault(`${path} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+const LOCK_PATIENCE_MS = 5000;
+
+/** Runs `change` while no other process changes the file. Throws `FleetFileFault`, and what `change` throws. */
+export function whileLocked<T>(path: string, change: () => T): T {
+  const fd = openLock(path);
+  try {
+    if (lockWithin(fd, LOCK_PATIENCE_MS)) return change();
+    throw new FleetFileFault(`${path} cannot be written now: ${lockHolder(fd)} holds ${path}.lock. Try it again`);
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openLock(path: string): number {
+  try {
+    return openSync(`${path}.lock`, constants.O_RDWR | constants.O_CREAT | constants.O_NOFOLLOW, 0o600);
+  } catch (error) {
+    throw new FleetFileFault(`${path} cannot be written: ${describeErrno(error)}`);
+  }
+}
+
+/** A change is seen within this. */
+const LOOK_MS = 300;
+
+/** What a file holds, read again when it changes. While it cannot be used, what was read before counts. */
+export class WatchedFile<T> implements Disposable {
+  #value: T;
+  #seen: string;
+  readonly #timer: Timer;
+
+  /** `changed` is called with each new value, not with the first. Throws what `read` throws at the first time. */
+  constructor(
+    private readonly path: string,
+    private readonly read: (path: string) => T,
+    private readonly changed: (value: T) => void,
+    private readonly logger: Logger,
+  ) {
+    this.#seen = fileFingerprint(path);
+    this.#value = read(path);
+    this.#timer = setInterval(() => this.#look(), LOOK_MS);
+    this.#timer.unref();
+  }
+
+  get value(): T {
+    return this.#value;
+  }
+
+  [Symbol.dispose](): void {
+    clearInterval(this.#timer);
+  }
+
+  #look(): void {
+    const now = fileFingerprint(this.path);
+    if (now === this.#seen) return;
+    this.#seen = now;
+    try {
+      this.#value = this.read(this.path);
+    } catch (error) {
+      this.logger.warn(
+        { err: error, file: this.path },
+        'a file of the fleet cannot be used: what it said before holds',
+      );
+      return;
+    }
+    this.changed(this.#value);
+  }
+}
