@@ -3,6 +3,7 @@ import type { Clock } from '../lib/clock.ts';
 import { AccessLapsed, NotKeptYet } from '../lib/errors.ts';
 import { fileFingerprint } from '../lib/files.ts';
 import type { Logger } from '../lib/logger.ts';
+import type { HubAccess } from './hub-access.ts';
 import type { Profile } from './profile.ts';
 import { type FaultyFile, faultsOf, listProfileFiles, readProfiles } from './profile-files.ts';
 
@@ -15,6 +16,9 @@ interface TokenProfiles {
 }
 
 export class Access {
+  /** What the tokens of this server's hub may do; undefined: it has none. */
+  hub: HubAccess | undefined;
+
   /** `usual` is the profile of the token of the settings, whose principal `tokens` does not know. */
   constructor(
     private readonly book: ProfileBook,
@@ -32,16 +36,23 @@ export class Access {
   profileFor(principal: string): Profile {
     const name = this.#profileNameOf(principal);
     if (this.tokens?.isAwaiting(principal) === true) throw new NotKeptYet();
-    return this.#profile(name);
+    return this.#ofHub(principal, this.#profile(name));
   }
 
   /** As `profileFor`, also of a principal that may do nothing yet: for what it is told that it may do then. */
   promisedProfile(principal: string): Profile {
-    return this.#profile(this.#profileNameOf(principal));
+    return this.#ofHub(principal, this.#profile(this.#profileNameOf(principal)));
+  }
+
+  #ofHub(principal: string, profile: Profile): Profile {
+    return this.hub?.profileOf(principal) === undefined ? profile : this.hub.narrowed(principal, profile);
   }
 
   #profileNameOf(principal: string): string {
-    const name = principal === this.usualPrincipal ? this.usual : this.tokens?.profileOf(principal);
+    const name =
+      principal === this.usualPrincipal
+        ? this.usual
+        : (this.hub?.profileOf(principal) ?? this.tokens?.profileOf(principal));
     if (name !== undefined) return name;
     throw new AccessLapsed('token', 'This token has ended or was taken away', 'Ask the owner of the server.');
   }

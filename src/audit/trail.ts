@@ -2,12 +2,11 @@ import { type ApprovalRequest, digestOf } from '../access/approval-request.ts';
 import type { Verdict } from '../access/approvals.ts';
 import { describeBeginning, type HeldContext } from '../contexts/held-context.ts';
 import { AgentError, MachineRefused, type RefusedToken } from '../lib/errors.ts';
-import { MAX_PATH_BYTES } from '../lib/limits.ts';
 import { type KnownSecrets, maskCommand, maskSecrets } from '../secrets/secrets.ts';
 import { type Session, STREAMS } from '../sessions/session.ts';
-import type { Origin } from '../sessions/via.ts';
 import type { AuditLog } from './audit-log.ts';
 import { hashesNow, hashFile } from './chain.ts';
+import { type Caller, operationLine, pathIn } from './operation-line.ts';
 
 type Fields = Readonly<Record<string, unknown>>;
 
@@ -29,11 +28,6 @@ const HASHED_AT_ONCE_BYTES = 1_048_576;
 
 /** The digests of contexts that are remembered. */
 const MOST_CONTEXTS = 1000;
-
-interface Caller extends Pick<Origin, 'via'> {
-  readonly principal: string;
-  readonly address: string;
-}
 
 /** Which grant a line is about. */
 export interface GrantOnRecord {
@@ -142,7 +136,6 @@ export class Trail {
       verdict === undefined
         ? { decision: 'asked', reason }
         : { decision: verdict.kind, by: verdict.by, reason: verdict.why };
-    const masked = { ...what, reason: this.#mask(what.reason ?? '') };
     this.record?.writeLater(() => ({
       event: 'decision',
       ...(server !== undefined && { server }),
@@ -153,7 +146,8 @@ export class Trail {
       ...this.#what(cmd),
       ...(file !== undefined && { before_sha256: file.before_sha256, after_sha256: file.after_sha256 }),
       digest: digestOf(request),
-      ...masked,
+      ...what,
+      reason: this.#mask(what.reason ?? ''),
       ...(verdict?.proof !== undefined && { signed: verdict.proof }),
     }));
   }
@@ -276,26 +270,4 @@ function wordsOf(env: Readonly<Record<string, string>>): string {
     .map(([name, value]) => `${name}=${value}`)
     .sort()
     .join('\0');
-}
-
-function operationLine(op: string, args: unknown, { principal, address, via }: Caller): Fields {
-  return { event: 'operation', ...via, op, token: principal, address, ...argumentsOf(args) };
-}
-
-function pathIn(args: unknown): Fields {
-  const path = typeof args === 'object' && args !== null && 'path' in args ? args.path : undefined;
-  return typeof path === 'string' ? { path: path.slice(0, MAX_PATH_BYTES) } : {};
-}
-
-/** What was asked, without what may be a secret: of input, how much. */
-function argumentsOf(args: unknown): Fields {
-  if (typeof args !== 'object' || args === null) return {};
-  const { session, signal, input, offset, limit, stream, wait } = args as Record<string, unknown>;
-  return {
-    ...(typeof session === 'string' && /^[0-9a-f-]{36}$/i.test(session) && { session }),
-    ...(typeof signal === 'string' && { signal: signal.slice(0, 10) }),
-    ...(typeof input === 'string' && { input_bytes: Buffer.byteLength(input), input_sha256: sha256(input) }),
-    ...Object.fromEntries(Object.entries({ offset, limit, wait }).filter(([, value]) => typeof value === 'number')),
-    ...(typeof stream === 'string' && { stream: stream.slice(0, 10) }),
-  };
 }

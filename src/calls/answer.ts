@@ -184,7 +184,7 @@ const LONG_MS = 1000;
  * is. A session is named where something is left to read or do; `omitted` says what is missing, and `message` why.
  */
 export function leanAnswer(answer: Answer): Answer {
-  const { [STATE]: state, stdout, stderr, exit_code, status, session, duration_ms, ...others } = answer;
+  const { [STATE]: state, server, stdout, stderr, exit_code, status, session, duration_ms, ...others } = answer;
   const spare = answer[SPARE];
   if (spare !== undefined) return Object.fromEntries(Object.entries(answer).filter(([name]) => !spare.includes(name)));
   if (state === undefined) return answer;
@@ -197,6 +197,7 @@ export function leanAnswer(answer: Answer): Answer {
   const isOpen = status === 'running' || status === 'waiting';
   const hasSize = (text: unknown, bytes: unknown): boolean => (text === undefined ? bytes !== 0 : isOpen || isCut);
   return {
+    ...(server !== undefined && { server }),
     ...(stdout !== undefined && { stdout }),
     ...(stderr !== undefined && (stderr !== '' || stdout === undefined) && { stderr }),
     ...(exit_code !== null && { exit_code }),

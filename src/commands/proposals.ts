@@ -186,7 +186,7 @@ export class Proposals {
   #lapse({ command, profile }: Proposal): string | undefined {
     try {
       const now = this.deps.access.profileFor(command.principal);
-      const isSame = now.name === profile.name && now.source === profile.source;
+      const isSame = now.name === profile.name && now.source === profile.source && now.isLook === profile.isLook;
       return isSame ? undefined : 'the profile of its token was changed';
     } catch (error) {
       if (!(error instanceof AccessLapsed)) return faultOf(error);

@@ -1,7 +1,8 @@
 import { readSync } from 'node:fs';
 import { SessionNotFound } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
-import { keptText, type SessionRecord } from '../sessions/record.ts';
+import { keptText } from '../sessions/kept.ts';
+import type { SessionRecord } from '../sessions/record.ts';
 import type { Session, StreamName } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { WireRefusal } from './channel.ts';

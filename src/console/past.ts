@@ -3,7 +3,7 @@ import type { AuditLine } from '../audit/chain.ts';
 import { searchRecord } from '../audit/search-record.ts';
 import type { Timings } from '../commands/timings.ts';
 import type { Turns } from '../lib/shares.ts';
-import { keptText } from '../sessions/record.ts';
+import { keptText } from '../sessions/kept.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { readAsked } from './asked.ts';
 import { MOST_ROWS, outputPart, pastSessions, sessionDetails, timingPart } from './past-sessions.ts';

@@ -16,6 +16,8 @@ const requestSchema = Type.Object({
   args: Type.Unknown(),
   name: text(100),
   principal: Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}(#[0-9a-f]{8})?$' }),
+  /** Joins the records of both. */
+  request: uuid,
   reach: Type.Union([Type.Literal('ceiling'), Type.Literal('readonly')]),
   address: text(100),
   lean: Type.Boolean(),

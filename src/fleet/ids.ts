@@ -34,6 +34,11 @@ export function withTags(answer: Readonly<Record<string, unknown>>, tag: string)
   return rewrite(answer, tagged) as Record<string, unknown>;
 }
 
+/** The same for a sentence about sessions alone, such as a refusal. */
+export function withTagsInText(text: string, tag: string): string {
+  return text.replace(UUID, (id) => fleetId(id, tag));
+}
+
 function collect(value: unknown, ids: Set<string>): void {
   if (typeof value !== 'object' || value === null) return;
   for (const [name, inner] of Object.entries(value)) {

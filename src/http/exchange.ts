@@ -42,6 +42,17 @@ export function localExchange(principal: string, method: string, replySeconds: n
   return { principal, ...begun({ peer: 'stdio', address: 'stdio', method, path: '' }, replySeconds) };
 }
 
+/** The exchange of a call that the hub of this server has passed on. */
+export function hubExchange(
+  id: string,
+  principal: string,
+  address: string,
+  op: string,
+  replySeconds: number,
+): Exchange {
+  return { principal, ...begun({ peer: 'hub', address, method: 'hub', path: op }, replySeconds), id };
+}
+
 function begun(from: Pick<Exchange, 'peer' | 'address' | 'method' | 'path'>, replySeconds: number) {
   return { ...from, id: Bun.randomUUIDv7(), startedMs: performance.now(), deadline: Deadline.after(replySeconds) };
 }
@@ -72,7 +83,8 @@ export async function invokeFor(
 /** The session that a call names, for its log line; only what looks like an id, so that nothing else gets into the log. */
 export function noteSession(exchange: Exchange, args: unknown): void {
   if (typeof args !== 'object' || args === null || !('session' in args)) return;
-  if (typeof args.session === 'string' && /^[0-9a-fA-F-]{36}$/.test(args.session)) exchange.session = args.session;
+  if (typeof args.session === 'string' && /^[0-9a-fA-F-]{36}(?:@[a-zA-Z2-7]{8})?$/.test(args.session))
+    exchange.session = args.session;
 }
 
 function noteAnswer(exchange: Exchange, answer: Answer): void {

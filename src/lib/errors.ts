@@ -132,6 +132,24 @@ export class ShuttingDown extends refusal(503, 'Shutting down') {
   }
 }
 
+/** A server of the fleet cannot be reached: nothing was run there. */
+export class ServerUnreachable extends refusal(503, 'Unreachable') {}
+
+/** A call was sent to a server of the fleet, and no answer has come: it may have run. */
+export class OutcomeUnknown extends refusal(504, 'Unknown outcome') {}
+
+/** What a server of the fleet has refused a call with, as it came from there. */
+export class ServerRefusal extends AgentError {
+  constructor(
+    readonly status: number,
+    readonly error: string,
+    hint: string | undefined,
+    override readonly headers: Readonly<Record<string, string>>,
+  ) {
+    super(hint);
+  }
+}
+
 /** The owner has frozen the server. Without a time to come back: he may thaw it in an hour, or tomorrow. */
 export class Frozen extends refusal(503, 'Frozen') {
   constructor(reason: string, consequence: string) {

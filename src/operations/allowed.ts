@@ -5,7 +5,7 @@ import { OperationNotAllowed } from '../lib/errors.ts';
 import { visibleText } from '../lib/visible.ts';
 import type { Proposal } from '../rules/decide.ts';
 import type { Decision } from '../rules/rule.ts';
-import { keptDecision } from '../sessions/record.ts';
+import { keptDecision } from '../sessions/kept.ts';
 
 /** A command with what was decided on it. */
 export interface Judged {

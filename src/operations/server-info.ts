@@ -155,7 +155,7 @@ function profileIn(profile: Profile) {
 }
 
 /** `PRETTY_NAME` of os-release(5). */
-function distribution(): string {
+export function distribution(): string {
   try {
     return /^PRETTY_NAME="?([^"\n]*)"?$/m.exec(readFileSync('/etc/os-release', 'utf8'))?.[1] ?? 'Linux';
   } catch {

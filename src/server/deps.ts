@@ -130,12 +130,23 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
 /** Where the agent keeps what commands in a sandbox have no business with. */
 function ownPaths(config: Config): string[] {
   const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tlsKey } = config;
-  const { consoleDirectory, consoleSocket } = config;
+  const { consoleDirectory, consoleSocket, fleetDirectory, hubFile } = config;
   const record = auditFile && rotatedPath(auditFile);
   const log = logFile && rotatedPath(logFile);
   const tokens = tokensFile === undefined ? [] : [tokensFile, `${tokensFile}.lock`];
   const console = consoleDirectory === undefined ? [] : [consoleDirectory, consoleSocket];
-  const all = [sessionsDirectory, ...tokens, ...console, profilesDirectory, approvalsDirectory, log, record, tlsKey];
+  const fleet = [fleetDirectory, hubFile];
+  const all = [
+    sessionsDirectory,
+    ...tokens,
+    ...console,
+    ...fleet,
+    profilesDirectory,
+    approvalsDirectory,
+    log,
+    record,
+    tlsKey,
+  ];
   return [...new Set(all.filter((path) => path !== undefined))];
 }
 

@@ -10,11 +10,13 @@ import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { mcpDoor } from '../mcp/door.ts';
 import { allOperations } from '../operations/index.ts';
+import type { Operation } from '../operations/operation.ts';
 import type { Deps } from '../server/deps.ts';
 import { outputOnDisk } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Config } from '../settings/config.ts';
 import { version } from '../version.ts';
+import type { Fleet } from './fleet.ts';
 import type { Logger } from './log.ts';
 import type { Listening } from './shutdown.ts';
 import type { SignIn } from './sign-in.ts';
@@ -34,20 +36,29 @@ export class Listener implements Listening {
   readonly #config: Config;
   readonly #deps: AppDeps;
   readonly #logger: Logger;
+  /** What this agent itself does, for a hub as well. */
+  readonly #own: readonly Operation[];
   /** The one that listens, last; before it those that still serve connections from before a reload. */
   #servers: Server[] = [];
   #reloaded: Promise<void> = Promise.resolve();
   #isStopped = false;
 
-  constructor(deps: Deps, moreTokens: MoreTokens | undefined, signIn: SignIn | undefined) {
+  constructor(
+    deps: Deps,
+    moreTokens: MoreTokens | undefined,
+    signIn: SignIn | undefined,
+    private readonly fleet: Fleet,
+  ) {
     this.#config = deps.config;
     this.#logger = deps.logger;
     const metrics = new Metrics(version, gaugesOf(deps));
     const newLimiter = () => new GuessingLimiter(systemClock, (address, known) => deps.trail.login(address, known));
     const guessing = newLimiter();
     deps.commands.watchEnds(metrics.commandEnded);
+    const operations = allOperations(deps);
+    this.#own = operations;
     const shared = {
-      operations: allOperations(deps),
+      operations: fleet.operations(operations),
       followers: new Followers(deps),
       auth: slowDownGuessing(tokens(deps.config.token, moreTokens), guessing),
       mcpAuth: slowDownGuessing(tokens(deps.config.token, moreTokens, signIn?.tokens), guessing),
@@ -82,6 +93,7 @@ export class Listener implements Listening {
     } catch (error) {
       throw new StartupFault(1, error instanceof TlsFault ? error.message : listenFault(host, port, error));
     }
+    this.fleet.start({ ...this.#deps, operations: this.#own });
   }
 
   /** Reads certificate and key again. Rejects, and keeps the old ones, when they cannot be used. */
@@ -119,7 +131,7 @@ export class Listener implements Listening {
   }
 
   pending(): number {
-    return this.#servers.reduce((sum, server) => sum + server.pendingRequests, 0);
+    return this.#servers.reduce((sum, server) => sum + server.pendingRequests, this.fleet.pending());
   }
 
   stopAccepting(): void {

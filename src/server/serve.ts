@@ -6,6 +6,7 @@ import { processEnvironment, type ServiceManager, serviceManager } from '../sett
 import { commit, version } from '../version.ts';
 import { openConsole } from './console.ts';
 import { buildDeps, type Deps } from './deps.ts';
+import { openFleet } from './fleet.ts';
 import { Listener } from './listener.ts';
 import type { Log } from './log.ts';
 import { stopOnSignals } from './shutdown.ts';
@@ -40,7 +41,7 @@ export async function serve(): Promise<void> {
   deps.trail.agent('started', { version, pid: process.pid, boot: bootId() });
   deps.shutdown.subscribe(() => deps.trail.agent('stops', { pid: process.pid }));
   const signIn = openSignIn(deps, keys);
-  const listener = new Listener(deps, keys, signIn);
+  const listener = new Listener(deps, keys, signIn, await openFleet(deps));
   listener.open();
   const { recovered, stopJobs } = beginWork(deps, signIn?.jobs ?? []);
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });

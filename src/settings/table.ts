@@ -1,6 +1,7 @@
 import { Type } from '@sinclair/typebox';
 import { MIN_KEY_CHARS, MIN_OUTPUT_BYTES, MIN_TOKEN_CHARS } from '../lib/limits.ts';
 import { CONSOLE_SETTINGS } from './console.ts';
+import { FLEET_SETTINGS } from './fleet.ts';
 import { PATH, PATH_OPTIONS, type Setting, secretText, URL_OF_HOST, URL_WITH_PATH } from './setting.ts';
 
 const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
@@ -267,4 +268,5 @@ export const SETTINGS = {
     service: '/sys/fs/cgroup/agent3.slice/agent3-commands.service',
   },
   ...CONSOLE_SETTINGS,
+  ...FLEET_SETTINGS,
 } as const satisfies Readonly<Record<`AGENT3_${string}`, Setting>>;

@@ -19,6 +19,7 @@ const request = (changes: Partial<FleetRequest> = {}): FleetRequest => ({
   args: { cmd: 'uptime' },
   name: 'web1',
   principal: 'reports#1a2b3c4d',
+  request: ID,
   reach: 'ceiling',
   address: '192.0.2.1',
   lean: true,

@@ -5,6 +5,7 @@ import { AuditLog } from '../../src/audit/audit-log.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import { bootId } from '../../src/linux/proc.ts';
 import { buildDeps } from '../../src/server/deps.ts';
+import { NO_FLEET } from '../../src/server/fleet.ts';
 import { Listener } from '../../src/server/listener.ts';
 import { loadConfig } from '../../src/settings/config.ts';
 import { randomToken } from './binary.ts';
@@ -26,7 +27,7 @@ test('calls', async () => {
   const audit = new AuditLog(directory.join('audit.jsonl'), undefined, systemClock, logger, bootId());
   const deps = buildDeps(config, logger, access, audit);
   deps.store.open();
-  const listener = new Listener(deps, undefined, undefined);
+  const listener = new Listener(deps, undefined, undefined, NO_FLEET);
   listener.open();
   const { url } = listener;
   for (let left = Number(process.env['WAY_CALLS']); left > 0; left--) {

@@ -66,6 +66,8 @@ describe('the secrets among the settings', () => {
     AGENT3_GRANT_KEY: 'secret-of-the-grants-0123456789abcdef',
     AGENT3_CONSOLE_KEY: 'secret-of-the-console-0123456789abcdef',
     AGENT3_PUSH_KEY: 'secret-of-the-pushes-0123456789abcdef',
+    AGENT3_FLEET_KEY: 'secret-of-the-hub-0123456789abcdef',
+    AGENT3_HUB_KEY: 'secret-of-the-server-0123456789abcdef',
   };
 
   test('are these', () => {

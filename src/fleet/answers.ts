@@ -1,0 +1,37 @@
+import type { Answer } from '../calls/context.ts';
+import { OutcomeUnknown, ServerRefusal } from '../lib/errors.ts';
+import type { FleetServer } from './door.ts';
+import type { FleetReply } from './envelope.ts';
+import { withTags, withTagsInText } from './ids.ts';
+
+/** The headers of a refusal that clients get as they are. */
+const HEADERS = ['retry-after', 'agent3-code'];
+const MAX_ERROR_CHARS = 100;
+const MAX_MESSAGE_CHARS = 20_000;
+
+/** The answer of a server as the hub gives it. Throws what the server refused the call with as a `ServerRefusal`. */
+export function answerOf({ name, tag }: FleetServer, { status, headers, body }: FleetReply, maxChars: number): Answer {
+  const fields =
+    typeof body === 'object' && body !== null && !Array.isArray(body) ? withTags({ ...body }, tag) : undefined;
+  if (status === 200 && fields !== undefined) {
+    const { server: _own, ...others } = fields;
+    const answer = { server: name, ...others };
+    if (JSON.stringify(answer).length < maxChars) return answer;
+    throw new OutcomeUnknown(
+      `The call ran on ${name}, whose answer is longer than it may be. Look with list_sessions and this server.`,
+    );
+  }
+  const { error, message } = fields ?? {};
+  const isRefusal = status >= 400 && status <= 599 && typeof error === 'string';
+  if (!isRefusal) throw new OutcomeUnknown(`The call ran on ${name}, whose answer has no form that is known.`);
+  const hint = typeof message === 'string' ? withTagsInText(message.slice(0, MAX_MESSAGE_CHARS), tag) : '';
+  const kept = Object.entries(headers).filter(
+    ([header, value]) => HEADERS.includes(header) && /^[\w-]{1,40}$/.test(value),
+  );
+  throw new ServerRefusal(
+    status,
+    error.slice(0, MAX_ERROR_CHARS),
+    `${name}: ${hint}`.toWellFormed(),
+    Object.fromEntries(kept),
+  );
+}

@@ -1,0 +1,48 @@
+import type { Answer, CallContext, CallDeps } from '../calls/context.ts';
+import type { ServerState } from './envelope.ts';
+import type { PublicKey } from './keys.ts';
+
+/** A server of the inventory, with what is known of it now. */
+export interface FleetServer {
+  readonly name: string;
+  readonly key: PublicKey;
+  /** 8 letters of the key, in the ids of its sessions. */
+  readonly tag: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly state: 'connected' | 'unreachable';
+  /** Milliseconds since the epoch; undefined: not since the hub was started. */
+  readonly lastSeenAt: number | undefined;
+  /** What it said last of itself. */
+  readonly shown: ServerState | undefined;
+}
+
+/** What a call of an operation has for a call on a server. `request` joins the records. */
+export type RemoteCall = Pick<
+  CallContext,
+  'principal' | 'address' | 'deadline' | 'shutdown' | 'cancelled' | 'maxReplyChars' | 'isLean' | 'profile' | 'request'
+>;
+
+/** What runs calls on servers. */
+export interface FleetDoor {
+  /** The name that clients use for the hub itself. */
+  readonly hubName: string;
+  /** All servers, by name. */
+  servers(): readonly FleetServer[];
+  /**
+   * Runs an operation on a server and gives its answer, `server` first, with ids of the fleet. Throws `ServerUnreachable`
+   * where nothing was run, `OutcomeUnknown` where it may have run, `OperationNotAllowed` for a token whose profile means
+   * nothing there, and what the server refused it with as a `ServerRefusal`.
+   */
+  callServer(
+    server: FleetServer,
+    op: string,
+    args: Readonly<Record<string, unknown>>,
+    call: RemoteCall,
+  ): Promise<Answer>;
+}
+
+/** What the operations of the fleet work with. */
+export interface FleetDeps {
+  readonly deps: CallDeps;
+  readonly door: FleetDoor;
+}

@@ -1,0 +1,215 @@
+import { randomUUID } from 'node:crypto';
+import type { Logger } from '../lib/logger.ts';
+import type { RemoteCall } from './door.ts';
+import { EnvelopeFault, type FleetReply, type FleetRequest, open, REPLY, REQUEST, seal } from './envelope.ts';
+import type { SigningKey } from './keys.ts';
+import type { KnownServer } from './known-server.ts';
+import { connectForGood, type Msg, type NatsConnection } from './nats.ts';
+import { INBOX, rpcSubject } from './nats-config.ts';
+
+export interface LinkDeps {
+  readonly url: string;
+  /** PEM of the certificate that NATS has. */
+  readonly certificate: string;
+  readonly key: SigningKey;
+  readonly logger: Logger;
+}
+
+/** So long a request may be under way, and so long the hub waits for a server to say that it has begun. */
+const AHEAD_MS = 2000;
+/** How often servers with calls under way are asked whether they are there, and how often they may be missing: they reconnect. */
+const ALIVE_MS = 2000;
+const MOST_MISSING = 3;
+/** The server answers so long before the hub has to. */
+const MARGIN_MS = 500;
+
+/** A request that waits for its reply. */
+interface Pending {
+  readonly server: KnownServer;
+  /** Undefined: a question whether somebody is there. */
+  readonly instance: string | undefined;
+  readonly settle: (outcome: Outcome) => void;
+  hasBegun: boolean;
+}
+
+/** How a request ended: with a reply, nobody got it, or nothing more is known of it, because. */
+export type Outcome = { readonly reply: FleetReply } | 'nobody' | { readonly lost: string };
+
+/** What of a request the caller knows. */
+export type RequestFields = Omit<FleetRequest, 'id' | 'instance' | 'not_after' | 'reply_ms'>;
+
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+/** The hub's connection to NATS, and the requests under way on it. */
+export class HubLink implements Disposable {
+  readonly #pending = new Map<string, Pending>();
+  readonly #missing = new Map<KnownServer, number>();
+  readonly #inbox = `${INBOX}.${randomUUID()}`;
+  readonly #alive: Timer;
+  #connection: NatsConnection | undefined;
+  #isConnected = false;
+  #isOver = false;
+  #disconnectedAt = Date.now();
+
+  constructor(private readonly deps: LinkDeps) {
+    this.#alive = setInterval(() => this.#askAll(), ALIVE_MS);
+    this.#alive.unref();
+  }
+
+  get isConnected(): boolean {
+    return this.#isConnected;
+  }
+
+  /** Milliseconds since the epoch; where it is not connected. */
+  get disconnectedAt(): number {
+    return this.#disconnectedAt;
+  }
+
+  /** Connects, and stays connected until it is disposed of, when this resolves. `connected` is called each time. */
+  async start(connected: () => void): Promise<void> {
+    const { url, certificate, key, logger } = this.deps;
+    const failed = (error: unknown): void =>
+      logger.warn({ err: error, url }, 'NATS cannot be reached: it is tried again');
+    const connection = await connectForGood({ url, certificate, key, name: 'agent3 hub' }, () => this.#isOver, failed);
+    if (connection === undefined) return;
+    this.#connection = connection;
+    if (this.#isOver) return void connection.close();
+    connection.subscribe(`${this.#inbox}.*`, {
+      callback: (error, message) => {
+        if (error === null) this.#replied(message);
+      },
+    });
+    this.#isConnected = true;
+    connected();
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') {
+        this.#isConnected = false;
+        this.#disconnectedAt = Date.now();
+        logger.warn({ url }, 'the connection to NATS is lost: no server can be reached');
+      } else if (status.type === 'reconnect') {
+        this.#isConnected = true;
+        connected();
+      }
+    }
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    clearInterval(this.#alive);
+    for (const { settle } of this.#pending.values()) settle({ lost: 'the hub was stopped' });
+    void this.#connection?.close();
+  }
+
+  /** Hears what is published on a subject; gives what ends that. */
+  listen(subject: string, heard: (message: Msg) => void): () => void {
+    const subscription = this.#connection?.subscribe(subject, {
+      callback: (error, message) => {
+        if (error === null) heard(message);
+      },
+    });
+    return () => subscription?.unsubscribe();
+  }
+
+  /** Sends a request to a server, and waits for its end. */
+  async send(server: KnownServer, fields: RequestFields, call: RemoteCall): Promise<Outcome> {
+    if (!this.#isConnected) return 'nobody';
+    const id = Bun.randomUUIDv7();
+    const when = server.instanceAt(performance.now(), AHEAD_MS);
+    const reply_ms = Math.max(0, call.deadline.leftMs - MARGIN_MS);
+    const { promise, resolve: settle } = Promise.withResolvers<Outcome>();
+    using ends = new DisposableStack();
+    const pending: Pending = { server, instance: when.instance, settle, hasBegun: false };
+    this.#pending.set(id, pending);
+    ends.defer(() => this.#pending.delete(id));
+    const begun = setTimeout(() => {
+      if (!pending.hasBegun) settle({ lost: 'it has not said within 2 s that it has begun' });
+    }, AHEAD_MS);
+    const late = setTimeout(() => settle({ lost: 'its answer has not come in time' }), call.deadline.leftMs);
+    for (const timer of [begun, late]) ends.defer(() => clearTimeout(timer));
+    const cancel = (): void => {
+      const at = server.instanceAt(performance.now(), AHEAD_MS);
+      this.#publish(server, { ...fields, ...at, id: Bun.randomUUIDv7(), reply_ms, op: 'cancel', args: { id } });
+    };
+    this.#publish(server, { ...fields, ...when, id, reply_ms });
+    const unsubscribe = call.cancelled?.subscribe(cancel);
+    if (unsubscribe !== undefined) ends.defer(unsubscribe);
+    return await promise;
+  }
+
+  /** Asks a server for its state, or whether it is there: its reply is `stale`, that of NATS that nobody listens. */
+  ask(server: KnownServer, op: 'state' | 'alive', missing: () => void = () => {}): void {
+    if (!this.#isConnected) return;
+    const id = Bun.randomUUIDv7();
+    const over = setTimeout(() => this.#pending.delete(id), AHEAD_MS);
+    const settle = (outcome: Outcome): void => {
+      clearTimeout(over);
+      this.#pending.delete(id);
+      if (outcome === 'nobody') missing();
+      else this.#missing.delete(server);
+    };
+    this.#pending.set(id, { server, instance: undefined, settle, hasBegun: true });
+    this.#publish(server, {
+      ...{ server: server.key, instance: NOBODY, id, not_after: 0, op, args: {}, name: server.record.name },
+      ...{ principal: 'hub', request: id, reach: 'readonly', address: '', lean: true, reply_ms: 0, max_chars: 256 },
+    });
+  }
+
+  /** A reply of a server, which counts for the request that it names, if that went to who has signed it. */
+  take(server: KnownServer, data: Uint8Array): void {
+    const reply = this.read(server, () => open(REPLY, data, server.verifier));
+    if (reply === undefined) return;
+    const pending = this.#pending.get(reply.id);
+    if (pending?.server !== server || reply.server !== server.key) return;
+    server.heard(reply, performance.now());
+    if (reply.kind === 'begun') pending.hasBegun = true;
+    else pending.settle({ reply });
+  }
+
+  /** Reads a message of a server; undefined where it counts for nothing, which the log says. */
+  read<T>(server: KnownServer, read: () => T): T | undefined {
+    try {
+      return read();
+    } catch (error) {
+      if (!(error instanceof EnvelopeFault)) throw error;
+      const { name } = server.record;
+      this.deps.logger.warn({ server: name, fault: error.message }, 'a message of a server counts for nothing');
+      return undefined;
+    }
+  }
+
+  /** Ends the calls under way on a server, where they went to another process than `instance`. */
+  lose(server: KnownServer, why: string, instance?: string): void {
+    for (const pending of this.#pending.values())
+      if (pending.server === server && pending.instance !== undefined && pending.instance !== instance)
+        pending.settle({ lost: why });
+  }
+
+  #publish(server: KnownServer, request: FleetRequest): void {
+    const reply = `${this.#inbox}.${request.id}`;
+    this.#connection?.publish(rpcSubject(server.key), seal(REQUEST, request, this.deps.key), { reply });
+  }
+
+  #replied(message: Msg): void {
+    const pending = this.#pending.get(message.subject.slice(this.#inbox.length + 1));
+    if (pending === undefined) return;
+    // NATS says so: nobody has got the request.
+    if (message.headers?.code === 503 && message.data.length === 0) pending.settle('nobody');
+    else this.take(pending.server, message.data);
+  }
+
+  /** Of servers with calls under way: one that is gone for good has lost their answers. */
+  #askAll(): void {
+    if (!this.#isConnected) return;
+    const waiting = [...this.#pending.values()].filter(({ hasBegun, instance }) => hasBegun && instance !== undefined);
+    const busy = new Set(waiting.map(({ server }) => server));
+    for (const server of this.#missing.keys()) if (!busy.has(server)) this.#missing.delete(server);
+    for (const server of busy) {
+      this.ask(server, 'alive', () => {
+        const missing = (this.#missing.get(server) ?? 0) + 1;
+        this.#missing.set(server, missing);
+        if (missing >= MOST_MISSING) this.lose(server, 'the connection to it is lost');
+      });
+    }
+  }
+}

@@ -1,0 +1,182 @@
+import { randomUUID } from 'node:crypto';
+import { reachOf } from '../access/hub-access.ts';
+import type { Answer } from '../calls/context.ts';
+import { OperationNotAllowed, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import { answerOf } from './answers.ts';
+import type { FleetDoor, FleetServer, RemoteCall } from './door.ts';
+import { open, STATE } from './envelope.ts';
+import { HubLink } from './hub-link.ts';
+import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
+import type { SigningKey } from './keys.ts';
+import { KnownServer } from './known-server.ts';
+import type { Msg } from './nats.ts';
+import { WatchedFile } from './roots-file.ts';
+
+export interface HubDeps {
+  /** Of the inventory. */
+  readonly directory: string;
+  readonly certificate: string;
+  readonly key: SigningKey;
+  readonly logger: Logger;
+}
+
+const MAX_CHARS = 600_000;
+/** The hub adds to an answer the name of the server, and the tags of ids. */
+const ROOM = 0.95;
+const MORE_ROOM_CHARS = 300;
+
+/** The hub's side: knows the servers, and runs calls on them. */
+export class Hub implements FleetDoor, Disposable {
+  readonly #servers = new Map<string, KnownServer>();
+  readonly #listening = new Map<KnownServer, () => void>();
+  readonly #inventory: WatchedFile<Inventory>;
+  readonly #link: HubLink;
+
+  /** Throws `FleetFileFault` where the inventory cannot be used. */
+  constructor(private readonly deps: HubDeps) {
+    const { directory, certificate, key, logger } = deps;
+    this.#inventory = new WatchedFile(
+      inventoryPath(directory),
+      () => readInventory(directory),
+      ({ servers }) => this.#sync(servers),
+      logger,
+    );
+    this.#link = new HubLink({ url: this.#inventory.value.hub.url, certificate, key, logger });
+    this.#sync(this.#inventory.value.servers);
+  }
+
+  /** Connects, and stays connected until it is disposed of, when this resolves. */
+  async start(): Promise<void> {
+    await this.#link.start(() => {
+      this.deps.logger.info({ servers: this.#servers.size }, 'connected to NATS: servers can be called');
+      for (const server of this.#servers.values()) this.#listen(server);
+    });
+  }
+
+  [Symbol.dispose](): void {
+    this.#inventory[Symbol.dispose]();
+    this.#link[Symbol.dispose]();
+  }
+
+  /** The hub's own key, as the inventory has it. */
+  get key(): string {
+    return this.#inventory.value.hub.key;
+  }
+
+  get hubName(): string {
+    return this.#inventory.value.hub.name;
+  }
+
+  servers(): readonly FleetServer[] {
+    const now = performance.now();
+    return [...this.#servers.values()].map((server) => server.describe(now, this.#link.isConnected));
+  }
+
+  async callServer(
+    server: FleetServer,
+    op: string,
+    args: Readonly<Record<string, unknown>>,
+    call: RemoteCall,
+  ): Promise<Answer> {
+    const { name, key } = server;
+    const reach = reachOf(call.profile);
+    if (reach === undefined)
+      throw new OperationNotAllowed(
+        `Nothing was done: the profile ${call.profile.name} of this token has rules, limits or directories of the hub, which mean nothing on ${name}. A token for servers has full or readonly, or a profile that adds operations alone.`,
+      );
+    const known = this.#servers.get(name);
+    if (known?.key !== key) throw new ServerUnreachable(`Nothing was run: ${name} was removed from the fleet.`);
+    const fields = {
+      ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address },
+      request: call.request ?? randomUUID(),
+      lean: call.isLean === true,
+      max_chars: Math.min(Math.floor(call.maxReplyChars * ROOM) - MORE_ROOM_CHARS, MAX_CHARS),
+    };
+    // What is stale was not run, and has told which process runs there, and its clock.
+    for (let tries = 0; tries < 2; tries++) {
+      const outcome = await this.#link.send(known, fields, call);
+      if (outcome === 'nobody') throw this.#unreachable(known);
+      if ('lost' in outcome) throw unknownOutcome(name, outcome.lost, fields.request);
+      if (outcome.reply.kind === 'answer') return answerOf(server, outcome.reply, call.maxReplyChars);
+    }
+    throw new ServerUnreachable(`Nothing was run: calls come to ${name} too late. Repeat the call.`);
+  }
+
+  /** Follows the inventory: what was removed is not called any more, at once. */
+  #sync(records: readonly ServerRecord[]): void {
+    const named = new Map(records.map((record) => [record.name, record]));
+    for (const [name, server] of this.#servers) {
+      if (named.get(name)?.key === server.key) continue;
+      this.#servers.delete(name);
+      this.#listening.get(server)?.();
+      this.#listening.delete(server);
+      this.#link.lose(server, 'it was removed from the fleet');
+    }
+    for (const record of records) {
+      const known = this.#servers.get(record.name) ?? new KnownServer(record);
+      known.record = record;
+      this.#servers.set(record.name, known);
+      this.#listen(known);
+    }
+  }
+
+  /** Hears what a server says, and asks for its state; both again when NATS was away. */
+  #listen(server: KnownServer): void {
+    if (!this.#link.isConnected) return;
+    if (!this.#listening.has(server))
+      this.#listening.set(
+        server,
+        this.#link.listen(`a3.${server.key}.up.*`, (message) => this.#heard(server, message)),
+      );
+    this.#link.ask(server, 'state');
+  }
+
+  #heard(server: KnownServer, message: Msg): void {
+    const now = performance.now();
+    const deafMs = server.flooded(now);
+    if (deafMs !== undefined) {
+      this.#ignore(server, deafMs);
+      return;
+    }
+    if (message.subject.endsWith('.answer')) {
+      this.#link.take(server, message.data);
+      return;
+    }
+    const state = this.#link.read(server, () => open(STATE, message.data, server.verifier));
+    if (state?.server !== server.key || !server.show(state)) return;
+    if (server.heard(state, now)) this.#link.lose(server, 'its agent was restarted', state.instance);
+  }
+
+  #ignore(server: KnownServer, deafMs: number): void {
+    const { name } = server.record;
+    this.deps.logger.warn({ server: name }, 'a server sends too much: nothing of it is heard for a minute');
+    this.#listening.get(server)?.();
+    const timer = setTimeout(() => {
+      this.#listening.delete(server);
+      if (this.#servers.get(name) === server) this.#listen(server);
+    }, deafMs);
+    timer.unref();
+    this.#listening.set(server, () => clearTimeout(timer));
+  }
+
+  #unreachable(server: KnownServer): ServerUnreachable {
+    const { name, lastSeenAt } = server.describe(performance.now(), this.#link.isConnected);
+    if (!this.#link.isConnected)
+      return new ServerUnreachable(
+        `Nothing was run: the hub has no connection to NATS since ${isoOf(this.#link.disconnectedAt)}, so it reaches no server. Tell the owner of the hub: systemctl status agent3-nats.`,
+      );
+    const seen = lastSeenAt === undefined ? 'since the hub was started' : `since ${isoOf(lastSeenAt)}`;
+    return new ServerUnreachable(
+      `Nothing was run: ${name} is not connected, and was not seen ${seen}. What runs there continues.`,
+    );
+  }
+}
+
+const isoOf = (time: number): string => new Date(time).toISOString();
+
+function unknownOutcome(name: string, why: string, request: string): OutcomeUnknown {
+  return new OutcomeUnknown(
+    `The call was sent to ${name}, and ${why}: it may have run, and continue there. Look with list_sessions on ${name} before you repeat it; a repeat with the same key runs nothing twice. Its request id is ${request}.`,
+  );
+}

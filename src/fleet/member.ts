@@ -1,0 +1,291 @@
+import { randomUUID } from 'node:crypto';
+import { loadavg } from 'node:os';
+import type { HubAccess, Reach } from '../access/hub-access.ts';
+import { canUse } from '../access/profile.ts';
+import type { CallDeps } from '../calls/context.ts';
+import { type Exchange, hubExchange, invokeFor, problemOf } from '../http/exchange.ts';
+import type { CallLimiter, RateLimiter } from '../http/limiters.ts';
+import { type AnswerDeps, log } from '../http/respond.ts';
+import { SignalOnce } from '../lib/clock.ts';
+import { AccessLapsed, InvalidOperation, OperationNotAllowed, ShuttingDown } from '../lib/errors.ts';
+import type { Logger } from '../lib/logger.ts';
+import type { Operation } from '../operations/operation.ts';
+import { distribution } from '../operations/server-info.ts';
+import { version } from '../version.ts';
+import { EnvelopeFault, type FleetReply, type FleetRequest, open, REPLY, REQUEST, STATE, seal } from './envelope.ts';
+import { type PublicKey, parsePublicKey, type SigningKey, tagOf, Verifier } from './keys.ts';
+import type { Membership } from './membership.ts';
+import { connectForGood, isRefused, type Msg, type NatsConnection } from './nats.ts';
+import { answerSubject, rpcSubject, stateSubject } from './nats-config.ts';
+import { isForServers } from './operations.ts';
+import { RequestWindow } from './window.ts';
+
+/** What calls of the hub work with: the same operations, limits and log as those over HTTP. */
+export interface MemberDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'freeze' | 'limits'> {
+  readonly operations: readonly Operation[];
+  readonly rateLimiter: RateLimiter;
+  readonly calls: CallLimiter;
+  readonly shutdown: SignalOnce;
+  readonly logger: Logger;
+  readonly hubAccess: HubAccess;
+}
+
+/** A command that takes longer is told to have begun; most answers are there before. */
+const BEGUN_MS = 250;
+/** How often the hub hears of a server that nothing happens on. */
+const STATE_MS = 20_000;
+/** Characters of an answer that NATS takes in any letters. */
+const MAX_CHARS = 600_000;
+/** Between two lines of the log about messages that count for nothing. */
+const TOLD_MS = 60_000;
+
+/** The server's side: connects to the hub, and answers its calls as those of any client. */
+export class Member implements Disposable {
+  readonly #window: RequestWindow;
+  readonly #hub: Verifier;
+  readonly #cancels = new Map<string, SignalOnce>();
+  #connection: NatsConnection | undefined;
+  /** Of the connection: an answer of an earlier one goes another way. */
+  #epoch = 0;
+  #count = 0;
+  #isOver = false;
+  #calls = 0;
+  #toldMs = Number.NEGATIVE_INFINITY;
+  #isLeaving = false;
+  readonly #end: DisposableStack = new DisposableStack();
+
+  constructor(
+    private readonly deps: MemberDeps,
+    private readonly membership: Membership,
+    private readonly key: SigningKey,
+  ) {
+    const begun = performance.now();
+    this.#window = new RequestWindow(key.publicKey, randomUUID(), () => performance.now() - begun);
+    this.#hub = new Verifier(hubKeyOf(membership));
+  }
+
+  /** Calls of the hub that wait for their answers. */
+  get pending(): number {
+    return this.#calls;
+  }
+
+  /** Connects, and stays connected until it is disposed of. */
+  start(): void {
+    const timer = setInterval(() => this.#sendState(), STATE_MS);
+    timer.unref();
+    this.#end.defer(() => clearInterval(timer));
+    this.#end.defer(this.deps.freeze.subscribe(() => this.#sendState()));
+    this.#end.defer(
+      this.deps.shutdown.subscribe(() => {
+        this.#isLeaving = true;
+        this.#sendState();
+      }),
+    );
+    void this.#connect();
+  }
+
+  [Symbol.dispose](): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#isLeaving = true;
+    this.#sendState();
+    this.#end.dispose();
+    for (const cancelled of this.#cancels.values()) cancelled.fire();
+    void this.#connection?.close();
+  }
+
+  async #connect(): Promise<void> {
+    const { url, certificate, hub } = this.membership;
+    const address = { url, certificate, key: this.key, name: `agent3 ${tagOf(this.key.publicKey)}` };
+    const connection = await connectForGood(
+      address,
+      () => this.#isOver,
+      (error) => this.#notConnected(error),
+    );
+    if (connection === undefined) return;
+    this.#connection = connection;
+    if (this.#isOver) return void connection.close();
+    this.#epoch++;
+    connection.subscribe(rpcSubject(this.key.publicKey), {
+      callback: (error, message) => {
+        if (error === null) void this.#receive(message, this.#epoch);
+      },
+    });
+    this.#connected();
+    for await (const status of connection.status()) {
+      if (status.type === 'disconnect') {
+        this.#epoch++;
+        this.deps.logger.warn({ hub }, 'the connection to the hub is lost: commands continue');
+      } else if (status.type === 'reconnect') this.#connected();
+      else if (status.type === 'error') this.#notConnected(status.error);
+    }
+  }
+
+  #connected(): void {
+    this.#toldMs = Number.NEGATIVE_INFINITY;
+    this.deps.logger.info({ hub: this.membership.hub, server: this.membership.name }, 'connected to the hub');
+    this.#sendState();
+  }
+
+  #notConnected(error: unknown): void {
+    const why = isRefused(error)
+      ? 'the hub does not know this server any more: agent3 leave ends the attempts'
+      : 'the hub cannot be reached: it is tried again and again';
+    this.#tell({ hub: this.membership.hub, fault: error instanceof Error ? error.message : String(error) }, why);
+  }
+
+  /** Writes a line of the log, and not more than one a minute. */
+  #tell(fields: Readonly<Record<string, unknown>>, text: string): void {
+    const now = performance.now();
+    if (now - this.#toldMs < TOLD_MS) return;
+    this.#toldMs = now;
+    this.deps.logger.warn(fields, text);
+  }
+
+  async #receive(message: Msg, epoch: number): Promise<void> {
+    const request = this.#read(message.data);
+    if (request === undefined) return;
+    const answer = (kind: FleetReply['kind'], answered: Answered = NOTHING): void => {
+      this.#reply(message, epoch, { id: request.id, kind, ...answered });
+    };
+    switch (this.#window.admit(request)) {
+      case 'foreign':
+        return this.#tell({ server: request.server }, 'a request for another server came from the hub');
+      case 'repeated':
+        return this.#tell({ id: request.id }, 'a request came a second time, and was not run again');
+      case 'stale':
+        if (request.op === 'state') this.#sendState();
+        return answer('stale');
+      case 'new':
+        if (request.op === 'cancel') return this.#cancels.get(cancelledBy(request))?.fire();
+        return this.#run(request, message.data.length, answer);
+    }
+  }
+
+  #read(data: Uint8Array): FleetRequest | undefined {
+    try {
+      return open(REQUEST, data, this.#hub);
+    } catch (error) {
+      if (!(error instanceof EnvelopeFault)) throw error;
+      this.#tell({ fault: error.message }, 'a message that is not from the hub was not read');
+      return undefined;
+    }
+  }
+
+  async #run(request: FleetRequest, bytes: number, answer: (kind: FleetReply['kind'], answered?: Answered) => void) {
+    this.#calls++;
+    const begun = setTimeout(answer, BEGUN_MS, 'begun');
+    const cancelled = new SignalOnce();
+    this.#cancels.set(request.id, cancelled);
+    try {
+      answer('answer', await this.#answered(request, bytes, cancelled));
+    } finally {
+      clearTimeout(begun);
+      this.#cancels.delete(request.id);
+      this.#calls--;
+    }
+  }
+
+  async #answered(request: FleetRequest, bytes: number, cancelled: SignalOnce): Promise<Answered> {
+    const { deps } = this;
+    const { principal: token, request: id, address, op, reply_ms } = request;
+    const principal = deps.hubAccess.admit(token, request.reach satisfies Reach);
+    const seconds = Math.min(reply_ms / 1000, deps.limits.replySeconds);
+    const exchange = hubExchange(id, principal, address, op, seconds);
+    try {
+      const body = await this.#call(request, exchange, bytes, cancelled);
+      log(deps, exchange, { status: 200, bytes: undefined, error: undefined });
+      return { status: 200, headers: {}, body };
+    } catch (error) {
+      const { status, headers, body } = problemOf(error);
+      log(deps, exchange, { status, bytes: undefined, error });
+      return { status, headers: { ...headers }, body };
+    }
+  }
+
+  /** The way of every call. Throws what a call over HTTP throws. */
+  async #call(request: FleetRequest, exchange: Exchange, bytes: number, cancelled: SignalOnce): Promise<unknown> {
+    const { rateLimiter, calls, shutdown, limits, operations } = this.deps;
+    const { op, args, name, lean, max_chars } = request;
+    const { principal, id } = exchange;
+    if (shutdown.fired) throw new ShuttingDown();
+    if (name !== this.membership.name)
+      throw new OperationNotAllowed(
+        `Nothing was done: this server joined its hub as ${this.membership.name}, and the call is for ${name}.`,
+      );
+    rateLimiter.consume(principal);
+    using slot = calls.acquire(principal);
+    slot.grow(bytes);
+    rateLimiter.consumeText(principal, bytes);
+    const operation = operations.find((one) => one.name === op);
+    if (operation === undefined || !isForServers(op))
+      throw new InvalidOperation(`This server has no operation ${op} for its hub.`);
+    using subscriptions = new DisposableStack();
+    const interrupted = new SignalOnce();
+    for (const event of [shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
+    return await invokeFor(exchange, operation, args, {
+      shutdown: interrupted,
+      cancelled,
+      isLean: lean,
+      maxReplyChars: Math.min(max_chars, limits.maxReplyChars, MAX_CHARS),
+      via: { server: `${name}@${tagOf(this.key.publicKey)}`, request: id },
+    });
+  }
+
+  #reply(message: Msg, epoch: number, reply: Pick<FleetReply, 'id' | 'kind'> & Answered): void {
+    const { publicKey: server } = this.key;
+    const { instance, clock } = this.#window;
+    const sealed = seal(REPLY, { server, instance, clock: clock(), ...reply }, this.key);
+    // NATS lets a server answer on the connection that the request came on.
+    if (epoch === this.#epoch) message.respond(sealed);
+    else this.#publish(answerSubject(server), sealed);
+  }
+
+  #sendState(): void {
+    const { publicKey: server } = this.key;
+    const { instance, clock } = this.#window;
+    const state = {
+      ...{ server, instance, clock: clock(), count: ++this.#count, version, os: distribution().slice(0, 200) },
+      load: loadavg().map((value) => Math.round(value * 100) / 100),
+      frozen: this.deps.freeze.isFrozen,
+      ...this.#allowed(),
+      leaving: this.#isLeaving,
+    };
+    this.#publish(stateSubject(server), seal(STATE, state, this.key));
+  }
+
+  /** What the hub may do here at most. */
+  #allowed(): { readonly profile: string; readonly operations: string[] } {
+    const { profile: name } = this.membership;
+    try {
+      const profile = this.deps.access.promisedProfile(this.deps.hubAccess.admit('hub', 'ceiling'));
+      const names = this.deps.operations.map((operation) => operation.name);
+      return { profile: name, operations: names.filter((one) => isForServers(one) && canUse(profile, one)) };
+    } catch (error) {
+      if (!(error instanceof AccessLapsed)) throw error;
+      return { profile: name, operations: [] };
+    }
+  }
+
+  #publish(subject: string, data: Uint8Array): void {
+    if (this.#connection?.isClosed() === false) this.#connection.publish(subject, data);
+  }
+}
+
+interface Answered {
+  readonly status: number;
+  readonly headers: Record<string, string>;
+  readonly body: unknown;
+}
+
+const NOTHING: Answered = { status: 0, headers: {}, body: null };
+
+function hubKeyOf({ hub_key }: Membership): PublicKey {
+  const key = parsePublicKey(hub_key);
+  if (key === undefined) throw new Error('the key of the hub is none');
+  return key;
+}
+
+function cancelledBy({ args }: FleetRequest): string {
+  return typeof args === 'object' && args !== null && 'id' in args && typeof args.id === 'string' ? args.id : '';
+}

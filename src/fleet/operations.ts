@@ -1,0 +1,166 @@
+import { type TObject, Type } from '@sinclair/typebox';
+import { type Call, type CallContext, underPolicy } from '../calls/context.ts';
+import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
+import { preview } from '../lib/schema-words.ts';
+import type { Operation } from '../operations/operation.ts';
+import type { FleetDeps, FleetDoor, FleetServer } from './door.ts';
+import { parseFleetId } from './ids.ts';
+import { listServersOperation } from './list-servers.ts';
+
+/** They are told with `server` where they work. */
+const BY_SERVER: readonly string[] = [
+  'shell',
+  'look',
+  'list_sessions',
+  'read_file',
+  'write_file',
+  'edit_file',
+  'undo',
+  'server_info',
+];
+/** The id says where they work. */
+const BY_SESSION: readonly string[] = ['read_session', 'write_session', 'kill_session', 'close_session'];
+/** They make links to the hub itself: a server has no address that clients reach. */
+const LINKS: readonly string[] = ['upload', 'download'];
+/** They are done also while the hub is frozen, as on the hub itself; each server has its own freeze. */
+const WHILE_FROZEN: readonly string[] = [
+  'list_sessions',
+  'read_session',
+  'kill_session',
+  'close_session',
+  'server_info',
+];
+
+/** Whether a server does this for its hub. */
+export function isForServers(operation: string): boolean {
+  return BY_SERVER.includes(operation) || BY_SESSION.includes(operation);
+}
+
+/** The operations of a hub: those of an agent, on the server that a call names, and those of the fleet. */
+export function fleetOperations(operations: readonly Operation[], fleet: FleetDeps): Operation[] {
+  const routed = operations.map((operation) => {
+    if (BY_SESSION.includes(operation.name)) return withRoute(fleet, operation, operation.args, bySession);
+    if (BY_SERVER.includes(operation.name)) return withRoute(fleet, operation, withServer(operation.args), byServer);
+    return LINKS.includes(operation.name)
+      ? withRoute(fleet, operation, withServer(operation.args), onHubAlone)
+      : operation;
+  });
+  return [listServersOperation(fleet), ...routed];
+}
+
+/** Where a call goes, and with which arguments: `here` is the hub itself. */
+interface Route {
+  readonly server: FleetServer | 'here';
+  readonly args: Readonly<Record<string, unknown>>;
+  /** The call has named the hub: its answer does too. */
+  readonly isNamed: boolean;
+}
+
+type Router = (door: FleetDoor, operation: string, args: Readonly<Record<string, unknown>>, isLean: boolean) => Route;
+
+function withRoute({ deps, door }: FleetDeps, operation: Operation, args: TObject, route: Router): Operation {
+  const { name, readOnly } = operation;
+  const subject = {
+    name,
+    needs: name,
+    readOnly,
+    recorded: 'before',
+    whileFrozen: WHILE_FROZEN.includes(name),
+  } as const;
+  const isLink = LINKS.includes(name);
+  return {
+    ...operation,
+    args,
+    // A server may have what the hub lacks.
+    isOffered: isLink ? operation.isOffered : () => Promise.resolve(true),
+    wasOffered: isLink ? operation.wasOffered : () => true,
+    invoke: async (raw, call) => {
+      const { server, args: given, isNamed } = route(door, name, argumentsOf(raw), call.isLean === true);
+      if (server === 'here') {
+        const answer = await operation.invoke(given, call);
+        return isNamed ? { server: door.hubName, ...answer } : answer;
+      }
+      const request = call.request ?? Bun.randomUUIDv7();
+      const through: Call = { ...call, request, via: { server: `${server.name}@${server.tag}`, request } };
+      return underPolicy(deps, subject, given, through, (context: CallContext) =>
+        door.callServer(server, name, given, context),
+      );
+    },
+  };
+}
+
+/** What is no object, the operation itself refuses. */
+function argumentsOf(raw: unknown): Readonly<Record<string, unknown>> {
+  return typeof raw === 'object' && raw !== null && !Array.isArray(raw) ? { ...raw } : {};
+}
+
+function byServer(
+  door: FleetDoor,
+  operation: string,
+  { server: named, ...args }: Readonly<Record<string, unknown>>,
+  isLean: boolean,
+): Route {
+  if (named === undefined || named === null) {
+    if (isLean)
+      throw new InvalidArguments(
+        `server is required: ${namesOf(door)}. ${operation} was not done: a server is never guessed.`,
+      );
+    return { server: 'here', args, isNamed: false };
+  }
+  if (named === door.hubName) return { server: 'here', args, isNamed: true };
+  return { server: serverOf(door, named), args, isNamed: true };
+}
+
+function onHubAlone(
+  door: FleetDoor,
+  operation: string,
+  args: Readonly<Record<string, unknown>>,
+  isLean: boolean,
+): Route {
+  const route = byServer(door, operation, args, isLean);
+  if (route.server === 'here') return route;
+  throw new InvalidArguments(
+    `${operation} makes links to the hub alone, and ${route.server.name} has no address that clients reach. Use write_file and read_file, or let the server fetch the data itself.`,
+  );
+}
+
+/** Names of contexts bear the tag as well where they name no `server`: close_session. */
+function bySession(door: FleetDoor, _operation: string, args: Readonly<Record<string, unknown>>): Route {
+  const named = ['session', 'context'].flatMap((field) => {
+    const value = args[field];
+    return typeof value === 'string' ? [{ field, ...parseFleetId(value) }] : [];
+  });
+  const [tag, ...more] = new Set(named.map((one) => one.tag));
+  if (more.length > 0) throw new InvalidArguments('session and context are of two servers. Nothing was done.');
+  if (tag === undefined) return { server: 'here', args, isNamed: false };
+  const server = door.servers().find((one) => one.tag === tag);
+  if (server === undefined)
+    throw new SessionNotFound(`There is no server whose ids end in @${tag}: list_servers shows those that there are.`);
+  const ids = Object.fromEntries(named.map(({ field, id }) => [field, id]));
+  return { server, args: { ...args, ...ids }, isNamed: true };
+}
+
+function serverOf(door: FleetDoor, named: unknown): FleetServer {
+  const server = door.servers().find(({ name }) => name === named);
+  if (server !== undefined) return server;
+  throw new InvalidArguments(`server must be one of ${namesOf(door)}, not ${preview(named)}. Nothing was done.`);
+}
+
+const MOST_NAMED = 30;
+
+/** The names that a call may give. */
+export function namesOf(door: FleetDoor): string {
+  const names = [door.hubName, ...door.servers().map(({ name }) => name)];
+  const more = names.length - MOST_NAMED;
+  return `${names.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more that list_servers shows` : ''}`;
+}
+
+/** `server` comes first: also who reads the arguments sees it before the command. */
+function withServer(args: TObject): TObject {
+  const server = Type.String({
+    minLength: 1,
+    maxLength: 63,
+    description: 'Name of the server, as list_servers has it.',
+  });
+  return Type.Object({ server, ...args.properties });
+}

@@ -1,0 +1,115 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { HubAccess } from '../access/hub-access.ts';
+import type { Hub } from '../fleet/hub.ts';
+import type { SigningKey } from '../fleet/keys.ts';
+import type { Member, MemberDeps } from '../fleet/member.ts';
+import type { Membership } from '../fleet/membership.ts';
+import { describeErrno } from '../lib/errors.ts';
+import type { Operation } from '../operations/operation.ts';
+import type { Deps } from './deps.ts';
+import { StartupFault } from './startup-fault.ts';
+
+/** What a fleet makes of an agent. Where the settings name none, nothing of it is loaded. */
+export interface Fleet {
+  /** The operations of every door, where this is a hub. */
+  operations(own: readonly Operation[]): readonly Operation[];
+  /** Begins to take the calls of a hub, where this is a server of one; and to call servers, where it is a hub. */
+  start(door: Omit<MemberDeps, 'hubAccess' | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
+  /** Calls of the hub that wait for their answers. */
+  pending(): number;
+}
+
+/** Of an agent alone. */
+export const NO_FLEET: Fleet = { operations: (own) => own, start: () => {}, pending: () => 0 };
+
+/** The fleet that the settings name. Throws `StartupFault`. */
+export async function openFleet(deps: Deps): Promise<Fleet> {
+  const { fleetDirectory, hubFile } = deps.config;
+  if (fleetDirectory === undefined && hubFile === undefined) return NO_FLEET;
+  const hub = fleetDirectory === undefined ? undefined : await openHub(deps, fleetDirectory);
+  const { fleetOperations } = await import('../fleet/operations.ts');
+  const membership = hubFile === undefined ? undefined : await openMembership(deps, hubFile);
+  return {
+    operations: (own) => (hub === undefined ? own : fleetOperations(own, { deps, door: hub })),
+    start: (door) => {
+      void hub?.start();
+      membership?.start({ ...deps, ...door, hubAccess: membership.access });
+    },
+    pending: () => membership?.pending() ?? 0,
+  };
+}
+
+async function openHub(deps: Deps, directory: string): Promise<Hub> {
+  const { Hub } = await import('../fleet/hub.ts');
+  const key = await readKey('AGENT3_FLEET_KEY', deps.config.fleetKey);
+  const path = join(directory, 'cert.pem');
+  const certificate = attempt(`the certificate of the fleet, ${path}, cannot be read`, () =>
+    readFileSync(path, 'utf8'),
+  );
+  const hub = attempt('AGENT3_FLEET_DIR', () => new Hub({ directory, certificate, key, logger: deps.logger }));
+  if (hub.key !== key.publicKey)
+    throw new StartupFault(2, 'AGENT3_FLEET_KEY is not the key of the hub in servers.json');
+  deps.shutdown.subscribe(() => hub[Symbol.dispose]());
+  return hub;
+}
+
+/** This server as one of a hub, as long as the file says so: `agent3 leave` takes it away, and the connection with it. */
+async function openMembership(deps: Deps, path: string) {
+  const [{ Member }, { readMembership }, { WatchedFile }] = await Promise.all([
+    import('../fleet/member.ts'),
+    import('../fleet/membership.ts'),
+    import('../fleet/roots-file.ts'),
+  ]);
+  const key = await readKey('AGENT3_HUB_KEY', deps.config.hubKey);
+  let member: Member | undefined;
+  let works: MemberDeps | undefined;
+  const begin = (membership: Membership | undefined): void => {
+    member?.[Symbol.dispose]();
+    member = undefined;
+    if (works === undefined || membership === undefined) return;
+    if (membership.key !== key.publicKey) {
+      deps.logger.warn(
+        { file: path },
+        'AGENT3_HUB_KEY is not the key in this file: restart the agent after agent3 join',
+      );
+      return;
+    }
+    member = new Member(works, membership, key);
+    member.start();
+  };
+  const file = attempt('AGENT3_HUB_FILE', () => new WatchedFile(path, (at) => readMembership(at), begin, deps.logger));
+  const access = new HubAccess(() => file.value?.profile);
+  deps.access.hub = access;
+  return {
+    access,
+    start: (given: MemberDeps): void => {
+      works = given;
+      begin(file.value);
+    },
+    pending: () => member?.pending ?? 0,
+  };
+}
+
+async function readKey(name: string, seed: string | undefined): Promise<SigningKey> {
+  const { SigningKey } = await import('../fleet/keys.ts');
+  if (seed === undefined) throw new StartupFault(2, `${name} is not set: the fleet needs it`);
+  try {
+    return SigningKey.ofSeed(seed);
+  } catch {
+    // Its own words could show a part of it.
+    throw new StartupFault(2, `${name} is no key: SU and 56 letters`);
+  }
+}
+
+function attempt<T>(what: string, act: () => T): T {
+  try {
+    return act();
+  } catch (error) {
+    const why =
+      error instanceof Error && 'code' in error
+        ? describeErrno(error)
+        : String(error instanceof Error ? error.message : error);
+    throw new StartupFault(1, `${what}: ${why}`);
+  }
+}

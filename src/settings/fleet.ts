@@ -1,0 +1,36 @@
+import { Type } from '@sinclair/typebox';
+import { MIN_KEY_CHARS } from '../lib/limits.ts';
+import { PATH, type Setting, secretText } from './setting.ts';
+
+/** The settings of the fleet: of a hub, and of a server that has joined one. The commands `fleet init` and `join` set them. */
+export const FLEET_SETTINGS = {
+  AGENT3_FLEET_DIR: {
+    key: 'fleetDirectory',
+    schema: Type.Optional(PATH),
+    about:
+      'Makes this agent the hub of a fleet: directory of its inventory, which `agent3 fleet init` makes. Root alone may write to it.',
+    otherwise: 'no hub',
+    example: '/etc/agent3/fleet',
+  },
+  AGENT3_FLEET_KEY: {
+    key: 'fleetKey',
+    schema: Type.Optional(secretText(MIN_KEY_CHARS)),
+    about:
+      'Key of the hub (`SU…`), which signs what it asks of servers. `agent3 fleet init` makes it; another one ends the fleet.',
+    isSecret: true,
+  },
+  AGENT3_HUB_FILE: {
+    key: 'hubFile',
+    schema: Type.Optional(PATH),
+    about:
+      'Makes this agent a server of a hub: file with what it knows of that, which `agent3 join` writes. Root alone may write to it.',
+    otherwise: 'no hub',
+    example: '/etc/agent3/hub.json',
+  },
+  AGENT3_HUB_KEY: {
+    key: 'hubKey',
+    schema: Type.Optional(secretText(MIN_KEY_CHARS)),
+    about: 'Key of this server (`SU…`), by which its hub knows it. `agent3 join` makes it.',
+    isSecret: true,
+  },
+} as const satisfies Readonly<Record<`AGENT3_${string}`, Setting>>;
