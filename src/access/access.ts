@@ -68,6 +68,11 @@ export class Access {
     );
   }
 
+  /** Those that a token can have: those that somebody has set up, and the built-in ones that need no file. */
+  profiles(): Profile[] {
+    return [...this.book.all()].filter(({ name, source }) => source !== '' || name !== 'workspace');
+  }
+
   /** Calls `listener` with the profiles that somebody has set up: at once, and when their files have changed. */
   watchProfiles(listener: (profiles: readonly Profile[]) => void): void {
     this.book.watch(() =>

@@ -62,7 +62,24 @@ interface NewGrant {
 export function makeGrant(key: GrantKey, wanted: NewGrant, now: number): { record: GrantRecord; code: string } {
   const code = newCode();
   const id = randomBytes(4).toString('hex');
+  return { record: sealedGrant(key, wanted, { id, code: key.mac('code', id, code) }, now), code };
+}
+
+/** What somebody at the console has chosen for a grant. */
+interface ChosenGrant extends NewGrant {
+  readonly id: string;
+  /** What the console's order has of the code: the page alone knows it. */
+  readonly codeSha256: string;
+}
+
+/** A grant whose code nobody but the page of the console knows. */
+export function makeChosenGrant(key: GrantKey, { id, codeSha256, ...wanted }: ChosenGrant, now: number): GrantRecord {
+  return sealedGrant(key, wanted, { id, code: key.mac('code-sha256', id, codeSha256) }, now);
+}
+
+function sealedGrant(key: GrantKey, wanted: NewGrant, made: { id: string; code: string }, now: number): GrantRecord {
   const { name, profile, client, expiresAt, isKept } = wanted;
+  const { id, code } = made;
   const record = {
     name,
     id,
@@ -72,10 +89,10 @@ export function makeGrant(key: GrantKey, wanted: NewGrant, now: number): { recor
     created_at: now,
     expires_at: expiresAt,
     ips: [],
-    grant: { client, code: key.mac('code', id, code), code_expires_at: now + CODE_SECONDS * 1000, seal: '' },
+    grant: { client, code, code_expires_at: now + CODE_SECONDS * 1000, seal: '' },
   };
   const sealed = { ...record, grant: { ...record.grant, seal: sealOf(key, record) } };
-  return { record: isKept ? keepGrant(key, sealed) : sealed, code };
+  return isKept ? keepGrant(key, sealed) : sealed;
 }
 
 /** A grant with root's yes to the client that has come. */
@@ -98,7 +115,8 @@ export function answerDueAt({ grant }: GrantRecord): number {
 
 /** Whether `code` is the one of a grant; it may be over. */
 export function isCodeOf(key: GrantKey, { id, grant }: GrantRecord, code: string): boolean {
-  return key.checks(grant.code, 'code', id, code);
+  const hash = new Bun.CryptoHasher('sha256').update(`agent3 code ${code}`).digest('hex');
+  return key.checks(grant.code, 'code', id, code) || key.checks(grant.code, 'code-sha256', id, hash);
 }
 
 /** Whether root made this grant, and nobody has changed anything of it since. */

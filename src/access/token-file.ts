@@ -52,19 +52,32 @@ const tokenSchema = Type.Object({
   /** The tokens before it, by rotation, as long as they still work. */
   previous: Type.Optional(Type.Array(Type.Object({ sha256: sha256Hex, until: Type.Integer() }))),
   grant: Type.Optional(grantSchema),
+  /** The orders of the owner's console that made it what it is, with their signatures, by their kinds. */
+  signed: Type.Optional(Type.Record(Type.String(), Type.Unknown())),
 });
 
 export type TokenRecord = Static<typeof tokenSchema>;
 
-const fileSchema = Type.Object({ version: Type.Literal(1), tokens: Type.Array(tokenSchema) });
+const fileSchema = Type.Object({
+  version: Type.Literal(1),
+  tokens: Type.Array(tokenSchema),
+  /** Of the last order of the owner's console that changed them, in milliseconds: an earlier one counts no more. */
+  ordered_at: Type.Optional(Type.Integer()),
+});
+
+type TokenFile = Static<typeof fileSchema>;
 
 /** The file of tokens cannot be used; the message says why and what to do. */
 export class TokenFileFault extends Error {}
 
 /** The tokens in `path`, for an agent of the user `own`; none where there is no such file. Throws `TokenFileFault`. */
 export function readTokens(path: string, own?: number): TokenRecord[] {
+  return readFile(path, own).tokens;
+}
+
+function readFile(path: string, own: number | undefined): TokenFile {
   const text = readText(path, own);
-  if (text === undefined) return [];
+  if (text === undefined) return { version: 1, tokens: [] };
   const value = parse(path, text);
   if (!Value.Check(fileSchema, value)) {
     const fault = Value.Errors(fileSchema, value).First();
@@ -72,7 +85,7 @@ export function readTokens(path: string, own?: number): TokenRecord[] {
       `${path} is no file of tokens (${fault?.path ?? ''}: ${fault?.message ?? ''}); put a copy of it back, or move it away and make the tokens anew`,
     );
   }
-  return value.tokens;
+  return value;
 }
 
 /** The SHA-256 of a token, as the file has it. */
@@ -116,14 +129,14 @@ const OWN_MODE = 0o600;
  * it was, and the group may read it; without one, owner and mode of a file that is there stay, and a new one is readable
  * for nobody else. Throws `TokenFileFault`.
  */
-export function writeTokens(path: string, tokens: readonly TokenRecord[], group?: number): void {
+export function writeTokens(path: string, tokens: readonly TokenRecord[], group?: number, orderedAt?: number): void {
   const there = statSync(path, { throwIfNoEntry: false });
   const mode = group !== undefined ? 0o640 : there === undefined ? OWN_MODE : there.mode & 0o777;
   const beside = `${path}.new`;
   try {
     const fd = openSync(beside, 'w', OWN_MODE);
     try {
-      writeSync(fd, `${JSON.stringify({ version: 1, tokens }, null, 2)}\n`);
+      writeSync(fd, `${JSON.stringify({ version: 1, tokens, ordered_at: orderedAt }, null, 2)}\n`);
       fchmodSync(fd, mode);
       fsyncSync(fd);
     } finally {
@@ -147,6 +160,8 @@ interface ChangeOptions {
   readonly group?: number | undefined;
   readonly own?: number | undefined;
   readonly patienceMs?: number;
+  /** When an order of the owner's console was made that changes them: one from before the last counts no more. */
+  readonly orderedAt?: number;
 }
 
 /**
@@ -156,7 +171,7 @@ interface ChangeOptions {
 export function changeTokens(
   path: string,
   change: (tokens: TokenRecord[]) => readonly TokenRecord[],
-  { group, own, patienceMs = LOCK_PATIENCE_MS }: ChangeOptions = {},
+  { group, own, patienceMs = LOCK_PATIENCE_MS, orderedAt }: ChangeOptions = {},
 ): void {
   const fd = openLock(path);
   try {
@@ -164,7 +179,10 @@ export function changeTokens(
       throw new TokenFileFault(
         `${path} cannot be written now: ${lockHolder(fd)} holds ${path}.lock. Try it again; what is no agent3 may be stopped`,
       );
-    writeTokens(path, change(readTokens(path, own)), group);
+    const { tokens, ordered_at } = readFile(path, own);
+    if (orderedAt !== undefined && orderedAt <= (ordered_at ?? 0))
+      throw new TokenFileFault('an order that was made later has changed the tokens already: order it again');
+    writeTokens(path, change(tokens), group, orderedAt ?? ordered_at);
   } finally {
     closeSync(fd);
   }

@@ -9,8 +9,9 @@ import { PATHS } from '../install/layout.ts';
 import { accountOf } from '../process/environment.ts';
 import { processEnvironment } from '../settings/config.ts';
 import { CONSOLE_SETTINGS } from '../settings/console.ts';
+import { changeByOrder } from './console-tokens.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { decisionsHere, groupOf, ownerOf, placeHere, tokensFile } from './here.ts';
+import { decisionsHere, groupOf, ownerOf, placeHere, settingsHere, tokensFile } from './here.ts';
 import { RESERVED } from './token-here.ts';
 
 /**
@@ -36,7 +37,12 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
       passkeysFile: environment['AGENT3_PASSKEYS_FILE'] || CONSOLE_SETTINGS.AGENT3_PASSKEYS_FILE.schema.default,
       startedAt,
       tell: (line) => void process.stdout.write(`${line}\n`),
-      actions: rootActions(decisions, isNamed, isService ? addressOf(installedSettings()).origin : undefined),
+      actions: rootActions({
+        decisions,
+        isNamed,
+        origin: isService ? addressOf(installedSettings()).origin : undefined,
+        startedAt,
+      }),
     });
   } catch (error) {
     if (!(error instanceof ConsoleFault)) throw error;
@@ -48,7 +54,23 @@ const DECISIONS =
   'the agent has no directory of decisions. Set AGENT3_APPROVALS_DIR to one of root that nobody else may write to, and restart the agent';
 const TOKENS = 'the agent has no file of tokens. Set AGENT3_TOKENS_FILE, and restart the agent';
 
-function rootActions(decisions: string | undefined, isNamed: boolean, origin: string | undefined): RootActions {
+/** A key that an agent of development gives to its own process: not in an environment, which others may read. */
+async function grantKeyHere(startedAt: number | undefined): Promise<string | undefined> {
+  const named = settingsHere()['AGENT3_GRANT_KEY'];
+  if (named || startedAt === undefined) return named || undefined;
+  return (await Bun.stdin.text()).trim() || undefined;
+}
+
+interface Here {
+  /** The directory of decisions. */
+  readonly decisions: string | undefined;
+  /** The agent is that of the environment. */
+  readonly isNamed: boolean;
+  readonly origin: string | undefined;
+  readonly startedAt: number | undefined;
+}
+
+function rootActions({ decisions, isNamed, origin, startedAt }: Here): RootActions {
   const place = (by: string) => ({ decisions: requireSet(decisions, DECISIONS), by, origin });
   return {
     freeze: async ({ reason }, by) => {
@@ -62,12 +84,18 @@ function rootActions(decisions: string | undefined, isNamed: boolean, origin: st
     revoke: ({ token, made }) => {
       if (token === RESERVED)
         throw new Error('the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');
-      const named = processEnvironment()['AGENT3_TOKENS_FILE'] || undefined;
-      const path = tokensFile(isNamed ? requireSet(named, TOKENS) : undefined);
+      const path = tokensHere(isNamed);
       const options = { group: groupOf(path), own: ownerOf(path) };
       changeTokens(path, (tokens) => withoutToken(tokens, token, made), options);
     },
+    changeTokens: async (order, signature) =>
+      changeByOrder(tokensHere(isNamed), order, signature, await grantKeyHere(startedAt)),
   };
+}
+
+/** The file of tokens; of an agent that was started by hand, that of the environment alone. */
+function tokensHere(isNamed: boolean): string {
+  return tokensFile(isNamed ? requireSet(processEnvironment()['AGENT3_TOKENS_FILE'] || undefined, TOKENS) : undefined);
 }
 
 /** Throws `why` where a setting is missing. */

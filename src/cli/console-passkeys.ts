@@ -1,5 +1,10 @@
+import { existsSync } from 'node:fs';
+import { TokenFileFault } from '../access/token-file.ts';
+import { PATHS } from '../install/layout.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
-import { consoleHere, pinHere, pinnedHere, requireOwner } from './console-here.ts';
+import { processEnvironment } from '../settings/config.ts';
+import { type ConsoleHere, consoleHere, pinHere, pinnedHere, requireOwner } from './console-here.ts';
+import { endTokensBy } from './console-tokens.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';
 
 /** Prints the passkeys and the sessions without one. */
@@ -31,6 +36,19 @@ export function formatMinute(time: number): string {
   return `${new Date(time).toISOString().slice(0, 16).replace('T', ' ')} UTC`;
 }
 
+/** Ends the tokens that the removed passkeys brought into force: who has lost a phone does not know what it made last. */
+function endTokens({ isInstalled }: ConsoleHere, ids: ReadonlySet<string>): void {
+  const path = isInstalled ? PATHS.tokens : processEnvironment()['AGENT3_TOKENS_FILE'];
+  if (!path || !existsSync(path) || ids.size === 0) return;
+  try {
+    for (const name of endTokensBy(path, ids))
+      process.stdout.write(`ended ${visibleLine(name)}, a token or a sign-in that it had made or kept\n`);
+  } catch (error) {
+    if (!(error instanceof TokenFileFault)) throw error;
+    fail(EXIT_FAILURE, `its tokens have not ended: ${error.message}`);
+  }
+}
+
 /** Removes what has a name or a fingerprint, and with it who is signed in by that. */
 export function removePasskey(which: string): void {
   requireOwner(`remove ${which}`);
@@ -59,6 +77,7 @@ export function removePasskey(which: string): void {
   for (const { name, until } of sessions)
     process.stdout.write(`removed ${visibleLine(name)}, without a passkey, until ${formatMinute(until)}\n`);
   process.stdout.write('Its sign-ins have ended.\n');
+  endTokens(here, new Set(passkeys.map(({ id }) => id)));
   if (file.passkeys.length === passkeys.length && passkeys.length > 0)
     process.stdout.write('It was the last passkey. For another one: sudo agent3 console link\n');
 }

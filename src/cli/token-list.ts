@@ -3,6 +3,7 @@ import { join, resolve } from 'node:path';
 import { answerDueAt, GrantKey, type GrantRecord, isGrant, isKept, isSealed } from '../access/grant.ts';
 import { readTokens, type TokenRecord } from '../access/token-file.ts';
 import { type GrantState, grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
+import { makerOf } from '../console/signed-tokens.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { ownerOf, sessionsHere, settingsHere, tokensFile } from './here.ts';
 import { attempt, RESERVED, type TokenOptions } from './token-here.ts';
@@ -13,8 +14,14 @@ export function listTokens(options: TokenOptions & { readonly json?: true | unde
   const tokens = attempt(() => readTokens(path, ownerOf(path)));
   if (options.json === true) {
     const known = tokens.map((token) => {
-      const { sha256: _, previous, grant: __, ...shown } = token;
-      return { ...shown, previous_until: lastOf(previous), ...(isGrant(token) && { grant: grantOf(token) }) };
+      const { sha256: _, previous, grant: __, signed: ___, ...shown } = token;
+      const made_by = makerOf(token);
+      return {
+        ...shown,
+        ...(made_by !== undefined && { made_by }),
+        previous_until: lastOf(previous),
+        ...(isGrant(token) && { grant: grantOf(token) }),
+      };
     });
     const usual = profileOfDefault(options);
     const first = usual === undefined ? [] : [{ name: RESERVED, profile: usual, expires_at: null, ips: [] }];
@@ -43,12 +50,14 @@ function rowOf(token: TokenRecord): string {
   const { name, profile = 'full', created_at, expires_at, ips, previous } = token;
   const until = expires_at === null ? 'no end' : `${expires_at < Date.now() ? 'ended' : 'until'} ${day(expires_at)}`;
   const before = lastOf(previous);
+  const maker = makerOf(token);
   return [
     name.padEnd(24),
     profile.padEnd(10),
     `since ${day(created_at)}`,
     until.padEnd(26),
     isGrant(token) ? describeGrant(token) : describePlaces(ips),
+    ...(maker === undefined ? [] : [`made by ${visibleLine(maker)}`]),
     ...(before !== null && before > Date.now() ? [`the one before until ${day(before)}`] : []),
   ].join('  ');
 }

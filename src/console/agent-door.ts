@@ -8,7 +8,7 @@ import { hasGrown, readFollowed } from './follow.ts';
 import type { Inbox } from './inbox.ts';
 import type { Past } from './past.ts';
 import type { Pushes } from './push/pushes.ts';
-import type { Client, Watched } from './shown.ts';
+import type { Clients, Watched } from './shown.ts';
 import { signedFrameSchema, type TakeOvers } from './take-over.ts';
 import type { View } from './view.ts';
 import type { Answer } from './wire-server.ts';
@@ -20,7 +20,7 @@ export interface DoorDeps {
   readonly store: SessionStore;
   readonly approvals: Approvals;
   readonly past: Past;
-  readonly clients: () => Client[];
+  readonly clients: () => Clients;
   /** Undefined: the agent has no key for it. */
   readonly pushes: Pushes | undefined;
 }
@@ -83,7 +83,7 @@ export class AgentDoor {
         return () => typed;
       }
       case 'clients':
-        return () => ({ clients: clients() });
+        return clients;
       case 'order': {
         const { id, wait_ms } = read(ASKED.order, args);
         const result = await inbox.result(id, wait_ms);

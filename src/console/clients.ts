@@ -1,8 +1,9 @@
-import { isGrant } from '../access/grant.ts';
+import { type GrantRecord, isGrant } from '../access/grant.ts';
 import type { Profile } from '../access/profile.ts';
 import { readTokens, TokenFileFault, type TokenRecord } from '../access/token-file.ts';
 import type { SessionStore } from '../sessions/store.ts';
-import type { Client } from './shown.ts';
+import type { Client, SignInState } from './shown.ts';
+import { makerOf } from './signed-tokens.ts';
 
 export interface ClientsDeps {
   readonly store: SessionStore;
@@ -12,6 +13,8 @@ export interface ClientsDeps {
   readonly usual: { readonly name: string; readonly profile: string };
   /** When a grant was used last; undefined where nobody knows. */
   readonly lastUseOf: (id: string) => number | undefined;
+  /** How the sign-in of a grant stands; undefined once its client is kept. */
+  readonly signInOf: (grant: GrantRecord) => SignInState | undefined;
 }
 
 /** Addresses of one client that are shown, the last ones. */
@@ -23,7 +26,7 @@ interface Seen {
 }
 
 /** The tokens and grants there are, with what the sessions that are kept tell of their use. */
-export function clientsOf({ store, tokensFile, usual, lastUseOf }: ClientsDeps): Client[] {
+export function clientsOf({ store, tokensFile, usual, lastUseOf, signInOf }: ClientsDeps): Client[] {
   const seen = seenOf(store);
   const shown = (token: TokenRecord): Client => {
     const { name, id, profile = 'full', expires_at } = token;
@@ -36,6 +39,8 @@ export function clientsOf({ store, tokensFile, usual, lastUseOf }: ClientsDeps):
       last_used_at: used.length === 0 ? null : Math.round(Math.max(...used)),
       client: token.grant?.client ?? null,
       revocable: true,
+      made_by: makerOf(token) ?? null,
+      sign_in: (isGrant(token) && signInOf(token)) || null,
     };
   };
   const { at = null, addresses = [] } = seen.get(usual.name) ?? {};
@@ -43,11 +48,13 @@ export function clientsOf({ store, tokensFile, usual, lastUseOf }: ClientsDeps):
     ...{ ...usual, kind: 'token', made: '', expires_at: null, last_used_at: at, addresses, client: null },
     // It stands in the settings, which only root changes.
     revocable: false,
+    ...{ made_by: null, sign_in: null },
   };
   return [first, ...tokensIn(tokensFile).map(shown)];
 }
 
-function tokensIn(path: string | undefined): TokenRecord[] {
+/** The tokens of a file; none while it cannot be used. */
+export function tokensIn(path: string | undefined): TokenRecord[] {
   try {
     return path === undefined ? [] : readTokens(path);
   } catch (error) {

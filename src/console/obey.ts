@@ -14,6 +14,7 @@ import {
   type OrderResult,
   type RevokeOrder,
   type RootOrder,
+  type TokenOrder,
 } from './order.ts';
 import { OrderDirectory, type OrdersPlace } from './order-files.ts';
 import { ageFault, describeSender, describeSigner } from './order-rules.ts';
@@ -26,6 +27,7 @@ export interface RootActions {
   lastFreeze(): Pick<FreezeEntry, 'since' | 'again' | 'until'> | undefined;
   thaw(signature: Signature, by: string): void;
   revoke(order: RevokeOrder): void;
+  changeTokens(order: TokenOrder, signature: Signature): void | Promise<void>;
 }
 
 export interface ObeyDeps {
@@ -100,7 +102,7 @@ async function obeyAll(deps: ObeyDeps, directory: OrderDirectory, ids: readonly 
 function describe(id: string, file: OrderFile | string): string {
   if (typeof file === 'string') return id;
   const { order } = file;
-  const token = order.kind === 'revoke' ? ` ${order.token}` : '';
+  const token = 'token' in order ? ` ${order.token}` : '';
   return `${id}, ${order.kind}${token}, ${describeSender(file)}`;
 }
 
@@ -128,6 +130,12 @@ async function carryOut(
       return undefined;
     case 'revoke':
       actions.revoke(order);
+      return undefined;
+    case 'create-token':
+    case 'change-token':
+    case 'connect-code':
+    case 'keep-client':
+      await actions.changeTokens(order, await signatureOf(order, assertion, readPasskeys(passkeysFile)));
       return undefined;
     case 'thaw': {
       const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile));

@@ -9,6 +9,8 @@ const WHY = Type.String({ maxLength: MAX_WHY_CHARS });
 
 const TOKEN = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' });
 
+const PROFILE = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' });
+
 const BASE = { id: UUID, at: MOMENT, nonce: Type.String({ pattern: '^[\\w-]{22}$' }) };
 
 /** What an order has besides its kind has to be known: a signature is over all of it. */
@@ -26,7 +28,7 @@ const allowSchema = strict({
   token: TOKEN,
   // That of the settings has none.
   made: Type.String({ maxLength: 64 }),
-  profile: Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' }),
+  profile: PROFILE,
   rule: Type.Integer({ minimum: 1 }),
   rule_sha256: DIGEST,
   until: MOMENT,
@@ -38,12 +40,27 @@ const takeOverSchema = strict({
   key: Type.String({ pattern: '^[\\w-]{87}$' }),
   from: Type.Union([UUID, Type.Null()]),
 });
-export const signedOrderSchema = Type.Union([approveSchema, allowSchema, thawSchema, takeOverSchema]);
+const named = { ...BASE, token: TOKEN, made: Type.String({ pattern: '^[0-9a-f]{8}$' }) };
+const granted = { ...named, profile: PROFILE, expires_at: Type.Union([MOMENT, Type.Null()]) };
+const text = Type.String({ maxLength: 2000 });
+const tokenSchemas = [
+  strict({ ...granted, kind: Type.Literal('create-token'), sha256: DIGEST }),
+  strict({ ...granted, kind: Type.Literal('change-token') }),
+  strict({
+    ...granted,
+    kind: Type.Literal('connect-code'),
+    client: Type.String({ pattern: '^[a-z-]{1,20}$' }),
+    code_sha256: DIGEST,
+  }),
+  strict({ ...named, kind: Type.Literal('keep-client'), client: text, redirect: text, address: text }),
+];
+export const signedOrderSchema = Type.Union([approveSchema, allowSchema, thawSchema, takeOverSchema, ...tokenSchemas]);
 
 export const orderSchema = Type.Union([
   approveSchema,
   allowSchema,
   thawSchema,
+  ...tokenSchemas,
   strict({ ...BASE, kind: Type.Literal('end-allowance'), allowance: UUID }),
   takeOverSchema,
   strict({ ...BASE, kind: Type.Literal('hand-back'), session: UUID }),

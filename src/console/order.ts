@@ -54,6 +54,35 @@ export type ThawOrder = OrderBase & { readonly kind: 'thaw'; readonly since: num
 /** Name of a token or a grant, and `made` of it, as the list of clients shows both. */
 export type RevokeOrder = OrderBase & { readonly kind: 'revoke'; readonly token: string; readonly made: string };
 
+/** A token: `made` is its id, 8 hex digits, and `sha256` that of its secret, which only the page knows. */
+export type CreateTokenOrder = OrderBase & {
+  readonly kind: 'create-token';
+  readonly token: string;
+  readonly made: string;
+  readonly profile: string;
+  /** Milliseconds since the epoch; null: no end. */
+  readonly expires_at: number | null;
+  readonly sha256: string;
+};
+export type ChangeTokenOrder = Omit<CreateTokenOrder, 'kind' | 'sha256'> & { readonly kind: 'change-token' };
+/** A one-time code, with which a client of this kind may sign in; `code_sha256` as `codeHash` makes it. */
+export type ConnectCodeOrder = Omit<CreateTokenOrder, 'kind' | 'sha256'> & {
+  readonly kind: 'connect-code';
+  readonly client: string;
+  readonly code_sha256: string;
+};
+/** The yes to the client that has come with a code: its name, where its answers go, where it came from. */
+export type KeepClientOrder = OrderBase & {
+  readonly kind: 'keep-client';
+  readonly token: string;
+  readonly made: string;
+  readonly client: string;
+  readonly redirect: string;
+  readonly address: string;
+};
+/** What changes the tokens of the server. */
+export type TokenOrder = CreateTokenOrder | ChangeTokenOrder | ConnectCodeOrder | KeepClientOrder;
+
 /** What the agent obeys. */
 export type AgentOrder =
   | ApproveOrder
@@ -65,10 +94,10 @@ export type AgentOrder =
   | TakeOverOrder
   | HandBackOrder;
 /** What root obeys. */
-export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder;
+export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder | TokenOrder;
 export type Order = AgentOrder | RootOrder;
 /** What counts only with the signature of a passkey. */
-export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder;
+export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder | TokenOrder;
 
 /** What a file of an order has. */
 export interface OrderFile {
@@ -94,12 +123,14 @@ export const MAX_WHY_CHARS = 500;
 /** The longest allowance. */
 export const MAX_ALLOWANCE_MS = 3_600_000;
 
+export const TOKEN_ORDERS: readonly string[] = ['create-token', 'change-token', 'connect-code', 'keep-client'];
+
 export function isSigned(order: Pick<Order, 'kind'>): order is SignedOrder {
-  return ['approve', 'allow', 'thaw', 'take-over'].includes(order.kind);
+  return ['approve', 'allow', 'thaw', 'take-over', ...TOKEN_ORDERS].includes(order.kind);
 }
 
 export function isForRoot(order: Order): order is RootOrder {
-  return order.kind === 'freeze' || order.kind === 'thaw' || order.kind === 'revoke';
+  return ['freeze', 'thaw', 'revoke', ...TOKEN_ORDERS].includes(order.kind);
 }
 
 /** The fields that a new order begins with. */
@@ -134,6 +165,11 @@ export async function signInChallenge(given: string): Promise<string> {
 /** The challenge that a new passkey answers to a link, base64url. */
 export async function linkChallenge(secret: string): Promise<string> {
   return base64url(await sha256(`agent3 link ${secret}`));
+}
+
+/** What an order has of a one-time code (letters and digits alone): 80 bits, so that nobody finds the code by it. */
+export async function codeHash(code: string): Promise<string> {
+  return hex(await sha256(`agent3 code ${code}`));
 }
 
 /** What people compare of a passkey: 16 hex digits of the SHA-256 of its public key (COSE), in groups of 4. */

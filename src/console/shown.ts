@@ -100,6 +100,28 @@ export interface Client {
   readonly addresses: readonly string[];
   readonly client: string | null;
   readonly revocable: boolean;
+  /** Who has made it at the console; null: root's terminal. */
+  readonly made_by: string | null;
+  /** Of a grant whose client is not kept yet. */
+  readonly sign_in: SignInState | null;
+}
+
+/** A one-time code that waits for its client, or a client that waits for the yes to it. */
+export interface SignInState {
+  /** Until when the code counts, or somebody may say yes. */
+  readonly until: number;
+  /** Who has come: its name, where its answers go, and from where it came. */
+  readonly arrived: { readonly client: string; readonly redirect: string; readonly address: string } | null;
+}
+
+/** Who has access, and what somebody needs to know to give it. */
+export interface Clients {
+  readonly clients: readonly Client[];
+  readonly profiles: readonly { readonly name: string; readonly description: string }[];
+  /** The URL that a client is given to sign in; null: clients cannot sign in. */
+  readonly url: string | null;
+  /** The kinds of clients that can. */
+  readonly kinds: readonly { readonly kind: string; readonly name: string }[];
 }
 
 export interface Person {

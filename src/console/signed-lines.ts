@@ -12,6 +12,7 @@ import {
 } from './order.ts';
 import { describeSigner, principalOf } from './order-rules.ts';
 import { type Signature, signatureSchema, verifyAssertion } from './passkeys.ts';
+import { isAboutToken } from './signed-tokens.ts';
 
 /** How many orders each passkey has signed. */
 type Signers = Readonly<Record<string, number>>;
@@ -96,6 +97,11 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
       return isAbout({ ...order, kind: 'approve' }, line) && isOf(order, line);
     case 'take-over':
       return event === 'agent' && what === 'taken over' && order.session === session;
+    case 'create-token':
+    case 'change-token':
+    case 'connect-code':
+    case 'keep-client':
+      return event === 'agent' && isAboutToken(order, line);
     case 'thaw':
       return event === 'agent' && what === 'thawed' && order.since === Date.parse(String(since));
   }

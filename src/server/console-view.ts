@@ -1,9 +1,12 @@
-import { grantsDirectory, lastUse } from '../connect/grant-state.ts';
+import { answerDueAt, GrantKey, type GrantRecord, isKept, isSealed, takesSignIns } from '../access/grant.ts';
+import { KIND_NAMES } from '../connect/clients.ts';
+import { grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
 import { AgentDoor } from '../console/agent-door.ts';
 import { clientsOf, isUnprotected } from '../console/clients.ts';
 import type { Inbox } from '../console/inbox.ts';
 import { Past } from '../console/past.ts';
 import type { Pushes } from '../console/push/pushes.ts';
+import type { Clients, SignInState } from '../console/shown.ts';
 import type { TakeOvers } from '../console/take-over.ts';
 import { View } from '../console/view.ts';
 import { WireServer } from '../console/wire-server.ts';
@@ -26,7 +29,14 @@ export function showState(
       tokensFile: config.tokensFile,
       usual: { name: DEFAULT_PRINCIPAL, profile: config.profile },
       lastUseOf: (id) => lastUse(grants, id),
+      signInOf: (grant) => signInOf(deps, grants, grant),
     });
+  const access = (): Clients => ({
+    clients: clients(),
+    profiles: [...deps.access.profiles()].map(({ name, description }) => ({ name, description })),
+    url: urlOf(deps),
+    kinds: Object.entries(KIND_NAMES).map(([kind, name]) => ({ kind, name })),
+  });
   const isRoot = process.geteuid?.() === 0;
   const hasUnprotected = (): boolean =>
     isRoot &&
@@ -36,10 +46,33 @@ export function showState(
     });
   const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);
   const past = new Past({ ...deps, auditFile: config.auditFile });
-  const door = new AgentDoor({ ...deps, view, inbox, clients, pushes, past });
+  const door = new AgentDoor({ ...deps, view, inbox, clients: access, pushes, past });
   const server = new WireServer(config.consoleSocket, key, door.answer, logger);
   server.open();
   deps.shutdown.subscribe(() => server.close());
+}
+
+/** Where clients sign in; null where they cannot. */
+function urlOf({ config: { publicUrl, grantKey, tokensFile } }: Deps): string | null {
+  const isOpen =
+    publicUrl !== undefined && takesSignIns(publicUrl) && grantKey !== undefined && tokensFile !== undefined;
+  return isOpen ? `${publicUrl}/mcp` : null;
+}
+
+/** How the sign-in of a grant stands whose client is not kept; undefined when it is kept or over. */
+function signInOf({ config, clock }: Deps, directory: string, grant: GrantRecord): SignInState | undefined {
+  if (config.grantKey === undefined) return undefined;
+  const key = new GrantKey(config.grantKey);
+  if (!isSealed(key, grant) || isKept(key, grant)) return undefined;
+  const state = readState(directory, key, grant);
+  if (typeof state !== 'object')
+    return clock.now() < grant.grant.code_expires_at
+      ? { until: grant.grant.code_expires_at, arrived: null }
+      : undefined;
+  if (state.ended !== null || clock.now() >= answerDueAt(grant)) return undefined;
+  const { client_name: client, redirect_uri: redirect, address, generation } = state;
+  const arrived = generation === 0 ? null : { client, redirect, address };
+  return { until: answerDueAt(grant), arrived };
 }
 
 function profileOf({ access }: Deps, principal: string) {

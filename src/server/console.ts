@@ -1,8 +1,9 @@
 import { existsSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Inbox } from '../console/inbox.ts';
 import type { Pushes } from '../console/push/pushes.ts';
 import { delay } from '../lib/clock.ts';
+import { fileFingerprint } from '../lib/files.ts';
 import { Growth } from '../sessions/growth.ts';
 import { processEnvironment, serviceManager } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
@@ -21,6 +22,7 @@ export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   inbox.watch(deps.shutdown);
   const pushes = await openPushes(deps, consoleDirectory, isService);
   (await import('./console-view.ts')).showState({ ...deps, takeOvers }, inbox, consoleKey, pushes);
+  await watchTokens(deps);
   if (!isService) obeyOrders(deps, consoleDirectory);
   return inbox;
 }
@@ -53,6 +55,29 @@ const LOOK_MS = 1000;
 /** After one that failed: the order is still there. */
 const PAUSE_MS = 1000;
 
+/** Puts on record what root has done with tokens by orders that somebody signed. */
+async function watchTokens({ config, trail, clock, shutdown }: Deps): Promise<void> {
+  const { tokensFile } = config;
+  if (tokensFile === undefined) return;
+  const { SignedTokens } = await import('../console/signed-tokens.ts');
+  const { tokensIn } = await import('../console/clients.ts');
+  const signed = new SignedTokens(trail, () => clock.now());
+  let seen = '';
+  const look = (): void => {
+    const now = fileFingerprint(tokensFile);
+    if (now === seen) return;
+    seen = now;
+    signed.look(tokensIn(tokensFile));
+  };
+  look();
+  const timer = setInterval(look, LOOK_MS);
+  timer.unref();
+  shutdown.subscribe(() => {
+    look();
+    clearInterval(timer);
+  });
+}
+
 /** An agent that is no service has no path unit: it has the orders for root obeyed itself. */
 function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, directory: string): void {
   const env = {
@@ -61,6 +86,8 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
     AGENT3_PASSKEYS_FILE: config.passkeysFile,
     ...(config.approvalsDirectory !== undefined && { AGENT3_APPROVALS_DIR: config.approvalsDirectory }),
     ...(config.tokensFile !== undefined && { AGENT3_TOKENS_FILE: config.tokensFile }),
+    ...(config.profilesDirectory !== undefined && { AGENT3_PROFILES_DIR: resolve(config.profilesDirectory) }),
+    AGENT3_SESSIONS_DIR: resolve(config.sessionsDirectory),
   };
   const argv = [...ownArgv, 'console', 'obey', '--since', String(clock.now())];
   const orders = join(directory, 'root-orders');
@@ -69,7 +96,9 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
   const look = async (): Promise<void> => {
     if (isObeying || shutdown.fired || !hasEntries(orders)) return;
     isObeying = true;
-    const child = Bun.spawn(argv, { cwd: '/', env, stdio: ['ignore', 'pipe', 'pipe'] });
+    // By its input: others of this user can read an environment.
+    const stdin = new Blob([config.grantKey ?? '']);
+    const child = Bun.spawn(argv, { cwd: '/', env, stdio: [stdin, 'pipe', 'pipe'] });
     const [code, told, fault] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
     for (const order of told.split('\n').filter(Boolean)) logger.info({ order }, 'an order of the console for root');
     if (fault !== '' && fault !== faultBefore)

@@ -1,6 +1,6 @@
 import { chmodSync, chownSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { newOrder, type Order, type OrderFile } from '../../src/console/order.ts';
+import { isForRoot, newOrder, type Order, type OrderFile } from '../../src/console/order.ts';
 import { writePasskeys } from '../../src/console/passkeys.ts';
 import { Authenticator } from './authenticator.ts';
 import { TemporaryDirectory } from './directories.ts';
@@ -66,8 +66,7 @@ export class ConsoleFiles implements Disposable {
 
   /** Writes any content into the place of an order. */
   write({ id, kind }: Pick<Order, 'id' | 'kind'>, content: unknown, owner = this.owner): string {
-    const isForRoot = ['freeze', 'thaw', 'revoke'].includes(kind);
-    const path = join(this.directory, isForRoot ? 'root-orders' : 'orders', `${id}.json`);
+    const path = join(this.directory, isForRoot({ kind } as Order) ? 'root-orders' : 'orders', `${id}.json`);
     writeFileSync(`${path}.new`, typeof content === 'string' ? content : JSON.stringify(content), { mode: 0o640 });
     chownSync(`${path}.new`, owner, this.group);
     renameSync(`${path}.new`, path);

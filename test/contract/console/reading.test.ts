@@ -180,6 +180,7 @@ describe('what the agent shows to the console', () => {
         last_used_at: expect.any(Number),
         addresses: ['127.0.0.1'],
         revocable: false,
+        ...{ made_by: null, sign_in: null },
       },
     ]);
     expect(JSON.stringify(clients)).not.toContain(agent.token);

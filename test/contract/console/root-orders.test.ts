@@ -222,6 +222,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
           lastFreeze: () => undefined,
           thaw: () => {},
           revoke: () => {},
+          changeTokens: () => {},
         },
         stuckMs: 4000,
       });
