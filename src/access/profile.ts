@@ -1,8 +1,8 @@
-import { normalize } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { LOOK_USER } from '../lib/look-user.ts';
 import { actionSchema, letsAllThrough, type Ruleset, ruleOf, ruleSchema } from '../rules/rule.ts';
 import { ruleFaults } from '../rules/rule-faults.ts';
+import { directoryFault } from './profile-directory.ts';
 import { OWN, SECRETS } from './secret-paths.ts';
 
 /** The operations that a profile can allow. */
@@ -63,6 +63,12 @@ export const profileSchema = Type.Object(
     ),
     mask: Type.Optional(
       Type.Boolean({ description: 'Whether what looks like a secret is masked in answers. Default: not in full.' }),
+    ),
+    notify: Type.Optional(
+      Type.Array(Type.Literal('ended'), {
+        maxItems: 1,
+        description: 'The owner is notified when a command has ended that continued after its answer.',
+      }),
     ),
     rules: Type.Optional(
       Type.Array(ruleSchema, {
@@ -126,6 +132,8 @@ export interface Profile {
   readonly rules: Ruleset;
   readonly hasRules: boolean;
   readonly mask: boolean;
+  /** The owner is notified when a command of it has ended in the background. */
+  readonly notifiesEnds: boolean;
   /** What its file states, as JSON: the same as long as it is the same profile. */
   readonly source: string;
 }
@@ -142,6 +150,7 @@ const FULL: Profile = {
   rules: { rules: [], otherwise: 'allow', unreadable: 'confirm' },
   hasRules: false,
   mask: false,
+  notifiesEnds: false,
   source: '',
 };
 
@@ -232,6 +241,7 @@ export function profileOf(name: string, file: ProfileFile): Profile | readonly s
     rules,
     hasRules: !letsAllThrough(rules),
     mask: file.mask ?? base.mask,
+    notifiesEnds: file.notify?.includes('ended') === true,
     source: JSON.stringify(file),
   };
 }
@@ -264,33 +274,4 @@ function faultsOf(file: ProfileFile, base: Profile): string[] {
   if (unknown !== undefined)
     faults.push(`show ${unknown}: this is no entry of the built-in list (agent3 profile list --hidden)`);
   return [...faults, ...(file.rules ?? []).flatMap((rule, index) => ruleFaults(`rule ${index + 1}`, rule))];
-}
-
-/** No workspace may be one of these or lie above one: who writes there becomes root. */
-const SYSTEM = [
-  ...['/bin', '/boot', '/dev', '/etc', '/lib', '/lib32', '/lib64', '/libx32', '/lost+found', '/proc', '/run', '/sbin'],
-  ...['/sys', '/usr', '/var/backups', '/var/cache', '/var/lock', '/var/log', '/var/mail', '/var/run', '/var/spool'],
-  // What is installed, and what root runs or obeys.
-  ...['/var/lib/agent3', '/var/lib/apt', '/var/lib/cloud', '/var/lib/containerd', '/var/lib/dbus', '/var/lib/dkms'],
-  ...['/var/lib/docker', '/var/lib/dpkg', '/var/lib/kubelet', '/var/lib/libvirt', '/var/lib/lxc', '/var/lib/lxd'],
-  ...['/var/lib/machines', '/var/lib/NetworkManager', '/var/lib/polkit-1', '/var/lib/portables', '/var/lib/snapd'],
-  ...['/var/lib/sudo', '/var/lib/systemd'],
-];
-
-/** Too much at once: something in them may be a workspace, but not they. */
-const TOO_WIDE: ReadonlySet<string> = new Set([
-  ...['/', '/home', '/media', '/mnt', '/opt', '/root', '/srv', '/tmp', '/var', '/var/lib', '/var/tmp'],
-]);
-
-/** Why a workspace cannot be in `directory`, an absolute path; undefined when it can. */
-function directoryFault(directory: string): string | undefined {
-  const plain = normalize(`${directory}/`).slice(0, -1) || '/';
-  if (plain !== directory) return `directory ${directory} has another name: write it as ${plain}`;
-  const isProtected =
-    TOO_WIDE.has(directory) ||
-    SYSTEM.some((path) => directory === path || directory.startsWith(`${path}/`)) ||
-    // Who may write a key there logs in.
-    directory.split('/').includes('.ssh');
-  if (!isProtected) return undefined;
-  return `directory ${directory} holds the system or the agent itself: choose one below /srv, /home or /opt`;
 }

@@ -86,6 +86,9 @@ export function shellArguments(limits: OperationLimits) {
         description: 'background: at timeout it is not stopped, and continues.',
       }),
     ),
+    notify: Type.Optional(
+      Type.Boolean({ description: 'Tells the owner when it has ended, if that is after this answer.' }),
+    ),
     keep: Type.Union([Type.Literal('both'), Type.Literal('head'), Type.Literal('tail')], {
       default: 'both',
       description: 'Part of over-long output to answer with: tail for how it ended.',

@@ -70,8 +70,14 @@ export async function runCommand(
   const { session, isRepeat } = found;
   if (outlivesMachine(session.record))
     await deps.commands.starts.onDisk(session, context.deadline.before(LOOK_SECONDS));
+  if (isUnderWay(session) && (given.notify ?? context.profile.notifiesEnds)) session.update({ notify: true });
   const notes = await notesOn(deps, found, given, context, more(session));
   return shellAnswer(deps, session, given, notes, isRepeat, context);
+}
+
+/** Whether a command runs, or may run once a person has approved it, after its call is answered. */
+function isUnderWay({ record: { status } }: Session): boolean {
+  return status === 'running' || status === 'waiting';
 }
 
 /** The session that answers a call. */

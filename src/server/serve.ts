@@ -6,6 +6,7 @@ import { processEnvironment, type ServiceManager, serviceManager } from '../sett
 import { commit, version } from '../version.ts';
 import { openConsole } from './console.ts';
 import { buildDeps, type Deps } from './deps.ts';
+import { reportRestart } from './events.ts';
 import { openFleet } from './fleet.ts';
 import { Listener } from './listener.ts';
 import type { Log } from './log.ts';
@@ -48,6 +49,7 @@ export async function serve(): Promise<void> {
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);
   await openConsole(deps);
+  if (manager.notifySocket !== undefined) reportRestart(deps);
   probeSandboxes(deps);
   log.logger.info({ url: listener.url, version, commit, pid: process.pid, ...recovered }, 'listening');
 }

@@ -1,9 +1,7 @@
 import { accessSync, constants, existsSync } from 'node:fs';
-import { hostname } from 'node:os';
 import { dirname } from 'node:path';
 import { Access, ProfileBook } from '../access/access.ts';
 import type { Approvals } from '../access/approvals.ts';
-import { reasonOf } from '../access/freeze.ts';
 import { GrantKey } from '../access/grant.ts';
 import { KeyRing } from '../access/key-ring.ts';
 import { AuditLog } from '../audit/audit-log.ts';
@@ -15,7 +13,6 @@ import { systemClock } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { MAX_SESSIONS } from '../lib/limits.ts';
 import type { Logger } from '../lib/logger.ts';
-import { visibleLine } from '../lib/visible.ts';
 import { eraseEnvironmentVariable, forbidInspection, isInspectable } from '../linux/libc.ts';
 import { noteFileLimits } from '../linux/open-files.ts';
 import { bootId } from '../linux/proc.ts';
@@ -23,6 +20,7 @@ import { reapOrphans } from '../process/orphans.ts';
 import { SessionsInUse } from '../sessions/store.ts';
 import { type Config, ConfigError, loadConfig, SECRET_SETTINGS } from '../settings/config.ts';
 import type { Deps } from './deps.ts';
+import { reportEnds, reportFreezes } from './events.ts';
 import { type Job, SessionSweep, schedule } from './jobs.ts';
 import { type Log, openLog } from './log.ts';
 import { StartupFault } from './startup-fault.ts';
@@ -94,6 +92,7 @@ export function openAccess({ profilesDirectory, profile }: Config, logger: Logge
 /** What an agent begins with when its sessions are open, whatever its door; `more` are jobs of its door. */
 export function beginWork(deps: Deps, more: readonly Job[] = []) {
   reportFreezes(deps);
+  reportEnds(deps);
   const { config, approvals, logger } = deps;
   noteFileLimits();
   reapOrphans();
@@ -105,27 +104,6 @@ export function beginWork(deps: Deps, more: readonly Job[] = []) {
   if (names.length > 0) logger.warn({ names }, 'these variables are no settings and have no effect');
   warnOfPlaces(config, approvals, logger);
   return { recovered, stopJobs };
-}
-
-/** Puts on record when the owner freezes and thaws the server, and sends it to `AGENT3_NOTIFY_URL`. */
-function reportFreezes({ freeze, trail, logger, notifications, shutdown }: Deps): void {
-  let told = '';
-  const report = (): void => {
-    const { last, isFrozen } = freeze;
-    const now = `${last?.since} ${isFrozen}`;
-    if (last === undefined || now === told) return;
-    told = now;
-    const by = visibleLine(isFrozen ? last.by : (last.thawed_by ?? ''));
-    const more = { by, reason: reasonOf(last), since: new Date(last.since).toISOString() };
-    const what = isFrozen ? 'frozen' : 'thawed';
-    const signed = isFrozen ? undefined : last.thaw_signed;
-    trail.agent(what, { ...more, ...(signed !== undefined && { signed }) });
-    logger.warn(more, `the owner has ${what} the server`);
-    notifications.send(`server.${what}`, { host: hostname(), ...more });
-  };
-  freeze.watch(shutdown);
-  if (freeze.isFrozen) report();
-  freeze.subscribe(report);
 }
 
 /** Tells of places in the settings that are not there: what a misspelt one means is missed much later. */

@@ -133,7 +133,8 @@ const recordSchema = Type.Object({
   decision: Type.Optional(decisionSchema),
   /** It was stopped because its client took the call back, not by kill_session or close_session. */
   taken_back: Type.Optional(Type.Boolean()),
-  /** Who stopped it at the owner's console. */
+  /** The owner is notified of its end; who stopped it at the owner's console. */
+  notify: Type.Optional(Type.Boolean()),
   stopped_by: Type.Optional(Type.String()),
   /** Processes that were left when it ended. */
   survivors: Type.Integer(),

@@ -14,7 +14,8 @@ import { claimsOf, PushBrowser } from '../../helpers/push-browser.ts';
 import { NETWORK_PROGRAMS, SmallInternet } from '../../helpers/small-internet.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
-const CAREFUL = 'extends = "full"\nunreadable = "allow"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n';
+const CAREFUL =
+  'extends = "full"\nnotify = ["ended"]\nunreadable = "allow"\n[[rules]]\naction = "confirm"\ncommand = "rm"\n';
 const SECRET = 'the-secret-of-the-pushes-0123456789abcdef';
 
 const isRoot = process.geteuid?.() === 0;
@@ -85,6 +86,23 @@ describe.skipIf(!isRoot || missing.length > 0)('the agent pushes to services on 
       sub: 'https://agent.example:8443',
     });
     expect(pushed?.headers).toMatchObject({ 'content-encoding': 'aes128gcm', urgency: 'high', ttl: '600' });
+  });
+
+  test('what has ended after its answer, where the call or its profile wants that', async () => {
+    const browser = subscribe('https://fcm.googleapis.com/push/ended', ['ended']);
+    const pushed = () => net.pushed.filter(({ path }) => path === '/push/ended');
+    const background = async (args: object) =>
+      String((await agent.shell({ cmd: 'sleep 0.2', background: true, ...args })).session);
+    await agent.shell({ cmd: 'true', notify: true });
+    const silent = await background({ notify: false });
+    await eventually('it has ended', async () => (await agent.read({ session: silent, wait: 5 })).status === 'done');
+    expect(pushed()).toEqual([]);
+    const session = await background({});
+    const [first] = await eventually('the push is there', () => pushed().length > 0 && pushed());
+    expect(readMessage(browser.open(Buffer.from(first?.base64 ?? '', 'base64')))).toEqual({
+      kind: 'ended',
+      id: session,
+    });
   });
 
   test('nothing into the network that it is in, whatever a name of a push service leads to', async () => {

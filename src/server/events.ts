@@ -1,0 +1,97 @@
+import { hostname } from 'node:os';
+import { reasonOf } from '../access/freeze.ts';
+import { readAtMost, readPlain } from '../lib/files.ts';
+import { visibleLine, visibleText } from '../lib/visible.ts';
+import { maskCommand } from '../secrets/secrets.ts';
+import { keptText } from '../sessions/record.ts';
+import type { Deps } from './deps.ts';
+
+/*
+ * What the owner is notified of beside approvals and sign-ins.
+ */
+
+/** Puts on record when the owner freezes and thaws the server, and sends it to `AGENT3_NOTIFY_URL`. */
+export function reportFreezes({ freeze, trail, logger, notifications, shutdown }: Deps): void {
+  let told = '';
+  const report = (): void => {
+    const { last, isFrozen } = freeze;
+    const now = `${last?.since} ${isFrozen}`;
+    if (last === undefined || now === told) return;
+    told = now;
+    const by = visibleLine(isFrozen ? last.by : (last.thawed_by ?? ''));
+    const more = { by, reason: reasonOf(last), since: new Date(last.since).toISOString() };
+    const what = isFrozen ? 'frozen' : 'thawed';
+    const signed = isFrozen ? undefined : last.thaw_signed;
+    trail.agent(what, { ...more, ...(signed !== undefined && { signed }) });
+    logger.warn(more, `the owner has ${what} the server`);
+    notifications.send(`server.${what}`, { host: hostname(), ...more });
+  };
+  freeze.watch(shutdown);
+  if (freeze.isFrozen) report();
+  freeze.subscribe(report);
+}
+
+const SHOWN_CHARS = 2000;
+
+/** Tells the owner of each command that has ended and was to be told of. */
+export function reportEnds({ commands, notifications, secrets }: Deps): void {
+  commands.watchEnds((record) => {
+    if (record.notify !== true || !notifications.isHeard) return;
+    const { session, principal, status, exit_code, duration_ms } = record;
+    notifications.send('command.ended', {
+      host: hostname(),
+      session,
+      token: visibleLine(principal),
+      cmd: visibleText(maskCommand(keptText(record.cmd, SHOWN_CHARS), secrets)).toWellFormed(),
+      status,
+      exit_code,
+      duration_ms,
+    });
+  });
+}
+
+/** What the watchdog remembers of its restarts (`ops/watchdog/spacing.ts`): root's alone to write. */
+const WATCHDOG_STATE = '/run/agent3-watchdog/state.json';
+const MAX_STATE_BYTES = 4096;
+/** A start so long after a restart of the watchdog is that restart. */
+const RESTART_MS = 120_000;
+
+/** Tells the owner that the agent was started again because it did not answer or had ended. Waits for no one. */
+export function reportRestart(
+  deps: Pick<Deps, 'notifications' | 'logger' | 'clock'>,
+  stateFile = WATCHDOG_STATE,
+): void {
+  const { notifications, logger, clock } = deps;
+  const tell = (by: 'watchdog' | 'systemd'): void => {
+    logger.warn({ by }, 'the agent was restarted because it did not answer, or had ended');
+    notifications.send('agent.restarted', { host: hostname(), by });
+  };
+  if (wasRestarted(stateFile, clock.now())) return tell('watchdog');
+  restartsOfSystemd().then(
+    (count) => count > 0 && tell('systemd'),
+    () => {},
+  );
+}
+
+function wasRestarted(path: string, now: number): boolean {
+  try {
+    const text = readPlain(path, (fd, { uid }) => (uid === 0 ? readAtMost(fd, MAX_STATE_BYTES) : undefined));
+    const { lastRestart } = JSON.parse(text ?? '{}') as { lastRestart?: unknown };
+    return typeof lastRestart === 'number' && now >= lastRestart && now - lastRestart < RESTART_MS;
+  } catch {
+    // There is none while the agent is well.
+    return false;
+  }
+}
+
+/** How often systemd has started the unit again by itself since somebody started it. */
+async function restartsOfSystemd(): Promise<number> {
+  const unit = /([\w@.-]+\.service)(?:\/|$)/m.exec(await Bun.file('/proc/self/cgroup').text())?.[1];
+  if (unit === undefined) return 0;
+  const child = Bun.spawn(['systemctl', 'show', '--property=NRestarts', '--value', '--', unit], {
+    env: { PATH: '/usr/bin:/bin' },
+    stdio: ['ignore', 'pipe', 'ignore'],
+    timeout: 10_000,
+  });
+  return Number(await child.stdout.text()) || 0;
+}
