@@ -3,7 +3,7 @@ import { reasonOf } from '../access/freeze.ts';
 import { readAtMost, readPlain } from '../lib/files.ts';
 import { visibleLine, visibleText } from '../lib/visible.ts';
 import { maskCommand } from '../secrets/secrets.ts';
-import { keptText } from '../sessions/record.ts';
+import { keptText } from '../sessions/kept.ts';
 import type { Deps } from './deps.ts';
 
 /*
