@@ -66,11 +66,12 @@ export function reportRestart(
     logger.warn({ by }, 'the agent was restarted because it did not answer, or had ended');
     notifications.send('agent.restarted', { host: hostname(), by });
   };
-  if (wasRestarted(stateFile, clock.now())) return tell('watchdog');
-  restartsOfSystemd().then(
-    (count) => count > 0 && tell('systemd'),
-    () => {},
-  );
+  if (wasRestarted(stateFile, clock.now())) tell('watchdog');
+  else
+    restartsOfSystemd().then(
+      (count) => count > 0 && tell('systemd'),
+      () => {},
+    );
 }
 
 function wasRestarted(path: string, now: number): boolean {
