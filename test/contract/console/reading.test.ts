@@ -169,6 +169,7 @@ describe('what the agent shows to the console', () => {
     expect(JSON.parse(text)).toMatchObject({ session, cmd, stdin: '\ud83d\ude00'.repeat(100_000) });
     await agent.call('kill_session', { session });
     await eventually('it waits no more', async () => (await state()).waiting.length === 0);
+    expect((await state()).ended.find((one) => one.session === session)?.status).toBe('withdrawn');
     await expect(wire.request('request', { session, from: 0 })).rejects.toThrow('Nothing waits');
   });
 

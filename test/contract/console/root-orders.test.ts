@@ -23,7 +23,9 @@ import { agent3 } from '../../helpers/cli.ts';
 import { CONSOLE_USER, ConsoleFiles } from '../../helpers/console.ts';
 import { command } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { HOSTS } from '../../helpers/oauth-host.ts';
 import { linesOf, verify } from '../../helpers/record.ts';
+import { SignInAgent } from '../../helpers/sign-in.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
@@ -305,6 +307,21 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
       const lines = () => agent.logs.filter(({ order }) => String(order).includes(freezes));
       await eventually('the log has it', () => lines().length > 0);
       expect(lines()).toBeArrayOfSize(1);
+    });
+
+    test('revokes a grant: its client is refused within a second, and the record has its end', async () => {
+      await using server = await SignInAgent.start(files.settings);
+      const { tokens } = await server.signIn(HOSTS.claude, 'phone-chat', '--profile', 'full');
+      expect((await server.call(tokens.access)).status).toBe(200);
+      const file = JSON.parse(readFileSync(server.settings['AGENT3_TOKENS_FILE'] ?? '', 'utf8'));
+      const { id: made } = file.tokens.find(({ name }: { name: string }) => name === 'phone-chat');
+      expect(await answered(files.leave({ kind: 'revoke', token: 'phone-chat', made }))).toMatchObject({
+        state: 'done',
+      });
+      await eventually('its client is refused', async () => (await server.call(tokens.access)).status === 401);
+      await eventually('its end is on record', () =>
+        server.record.some(({ token, what }) => token === `phone-chat#${made}` && what === 'ended'),
+      );
     });
 
     test('a reason why none can be obeyed is in the log once', async () => {
