@@ -35,6 +35,14 @@ export interface GrantOnRecord {
   readonly principal: string;
 }
 
+/** What the owner's console says of who signs in there. */
+export interface ConsoleSignIn {
+  readonly what: 'signed in' | 'signed out' | 'a wrong passkey';
+  /** Whose passkey that is; undefined: nobody's. */
+  readonly by: string | undefined;
+  readonly address: string;
+}
+
 /** What is on record of a file. */
 export interface FileOnRecord extends Fields {
   /** Its real path. */
@@ -183,6 +191,12 @@ export class Trail {
   login(address: string, known: RefusedToken | undefined): void {
     const whose = known === undefined ? {} : { token: known.principal };
     this.record?.writeLater(() => ({ event: 'login', what: known?.why ?? 'a wrong token', ...whose, address }), true);
+  }
+
+  /** Somebody signs in at the owner's console, signs out or fails to; all of it as the console says. */
+  console(what: ConsoleSignIn['what'], { by, address }: Omit<ConsoleSignIn, 'what'>): void {
+    const line = { event: 'login', what: `${what} at the console`, ...this.#masked({ by, address }) };
+    this.record?.writeLater(() => line, true);
   }
 
   /**

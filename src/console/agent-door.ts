@@ -1,11 +1,15 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Approvals } from '../access/approvals.ts';
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import type { Trail } from '../audit/trail.ts';
+import { Buckets } from '../http/limiters.ts';
+import { Deadline, SignalOnce, systemClock } from '../lib/clock.ts';
+import { visibleLine } from '../lib/visible.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { readAsked as read } from './asked.ts';
 import { WireRefusal } from './channel.ts';
 import { hasGrown, readFollowed } from './follow.ts';
 import type { Inbox } from './inbox.ts';
+import { describeSender } from './order-rules.ts';
 import type { Past } from './past.ts';
 import type { Pushes } from './push/pushes.ts';
 import type { Clients, Watched } from './shown.ts';
@@ -21,6 +25,7 @@ export interface DoorDeps {
   readonly approvals: Approvals;
   readonly past: Past;
   readonly clients: () => Clients;
+  readonly trail: Pick<Trail, 'console'>;
   /** Undefined: the agent has no key for it. */
   readonly pushes: Pushes | undefined;
 }
@@ -37,6 +42,9 @@ const TOGETHER_MS = 20;
 const KEPT_MS = 10_000;
 /** Characters of a request in one answer: at most three bytes each. */
 const PART_CHARS = 262_144;
+
+/** Lines of the record about sign-ins, in a minute. */
+const SIGN_INS_PER_MINUTE = 60;
 
 const UUID = Type.String({ pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
 const OFFSET = Type.Integer({ minimum: -1 });
@@ -55,6 +63,11 @@ const ASKED = {
   type: signedFrameSchema,
   order: Type.Object({ id: UUID, wait_ms: WAIT }),
   'test-push': Type.Object({ id: UUID }),
+  'sign-in': Type.Object({
+    what: Type.Union([Type.Literal('signed in'), Type.Literal('signed out'), Type.Literal('a wrong passkey')]),
+    by: Type.Optional(Type.String({ maxLength: 100 })),
+    address: Type.String({ maxLength: 64 }),
+  }),
 };
 
 type Asked = { readonly [Name in keyof typeof ASKED]: Static<(typeof ASKED)[Name]> };
@@ -63,6 +76,8 @@ type Asked = { readonly [Name in keyof typeof ASKED]: Static<(typeof ASKED)[Name
 export class AgentDoor {
   /** The text of the request that was read last: it is asked for in parts. */
   #read: { readonly session: string; readonly text: string } | undefined;
+
+  readonly #signIns = new Buckets(SIGN_INS_PER_MINUTE, systemClock);
 
   constructor(private readonly deps: DoorDeps) {}
 
@@ -88,6 +103,14 @@ export class AgentDoor {
         const { id, wait_ms } = read(ASKED.order, args);
         const result = await inbox.result(id, wait_ms);
         return () => result;
+      }
+      case 'sign-in': {
+        const { what, by, address } = read(ASKED['sign-in'], args);
+        // Of so many of them, a console that was taken over could fill the record.
+        if (this.#signIns.consume('', 1) > 0) throw new WireRefusal('TooManyRequests', 'Too many sign-ins.');
+        const who = by === undefined ? undefined : describeSender({ by });
+        this.deps.trail.console(what, { by: who, address: visibleLine(address) });
+        return () => ({});
       }
       case 'push': {
         const { pushes } = this.deps;

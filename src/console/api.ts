@@ -1,6 +1,6 @@
-import { createHmac, randomBytes, timingSafeEqual } from 'node:crypto';
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import type { ConsoleSignIn } from '../audit/trail.ts';
 import { GuessingLimiter } from '../http/auth.ts';
 import { Buckets } from '../http/limiters.ts';
 import { networkOf } from '../lib/addresses.ts';
@@ -8,15 +8,14 @@ import { systemClock, waitFor } from '../lib/clock.ts';
 import { GuessingRefused, Unauthorized } from '../lib/errors.ts';
 import { Shares } from '../lib/shares.ts';
 import { AgentAway, WireRefusal } from './channel.ts';
-import { ConsoleFault } from './fault.ts';
-import { isForRoot, isSigned, type Order, type OrderResult, signInChallenge } from './order.ts';
+import { isForRoot, isSigned, type Order, type OrderResult } from './order.ts';
 import { assertionSchema, orderSchema } from './order-schema.ts';
-import { verifySignIn } from './passkeys.ts';
 import type { People, SignedIn } from './people.ts';
 import type { PostBox } from './post-box.ts';
 import { PUSH_CALLS, type PushApi, type PushCall } from './push/push-api.ts';
 import { READINGS } from './readings.ts';
 import { ApiRefusal, badRequest, tooMany } from './refusal.ts';
+import { SignIns, signInSchema } from './sign-ins.ts';
 import type { WireClient } from './wire-client.ts';
 
 /** A call of the page. */
@@ -37,8 +36,6 @@ export interface ApiDeps {
   readonly rpId: string;
 }
 
-/** A challenge is good for so long. */
-const CHALLENGE_MS = 120_000;
 /** Calls of one network in a minute without a bearer: a page that waits for root's terminal asks every second or two. */
 const OPEN_CALLS_PER_MINUTE = 120;
 /** Calls of one person in a minute: output that is followed is answered up to 20 times a second, in each tab. */
@@ -50,6 +47,7 @@ const MAX_CALLS = 60;
 /** An order is answered within this time. */
 const ORDER_WAIT_MS = 10_000;
 const LOOK_MS = 50;
+const MOST_ADDRESS_CHARS = 64;
 
 const LINK_ID = Type.String({ pattern: '^[\\w-]{8,64}$' });
 const NAME = Type.String({ minLength: 1, maxLength: 100 });
@@ -64,7 +62,6 @@ const linkSchema = Type.Object(
   },
   { additionalProperties: false },
 );
-const signInSchema = Type.Object({ challenge: Type.String({ maxLength: 100 }), assertion: assertionSchema });
 const orderCallSchema = Type.Object({ order: orderSchema, assertion: Type.Optional(assertionSchema) });
 
 /** What the console does for the page. */
@@ -74,11 +71,11 @@ export class Api {
   readonly #paces = new Buckets(CALLS_PER_MINUTE, systemClock);
   readonly #orders = new Buckets(ORDERS_PER_MINUTE, systemClock);
   readonly #calls = new Shares(MAX_CALLS);
-  readonly #challengeKey = randomBytes(32);
-  /** Challenges that somebody has signed in with, and when they were over anyhow. */
-  readonly #used = new Map<string, number>();
+  readonly #signIns: SignIns;
 
-  constructor(private readonly deps: ApiDeps) {}
+  constructor(private readonly deps: ApiDeps) {
+    this.#signIns = new SignIns(deps.people);
+  }
 
   /** Answers a call. Rejects with `ApiRefusal`. */
   async answer(call: ApiCall): Promise<object> {
@@ -97,7 +94,7 @@ export class Api {
     if (seconds > 0) throw tooMany(seconds, 'Too many calls came from this address.');
     switch (name) {
       case 'hello':
-        return { rp_id: this.deps.rpId, now: Date.now(), challenge: this.#newChallenge() };
+        return { rp_id: this.deps.rpId, now: Date.now(), challenge: this.#signIns.newChallenge() };
       case 'link':
         return this.#link(read(linkSchema, body), address);
       default:
@@ -117,6 +114,7 @@ export class Api {
           return person;
         case 'sign-out':
           people.signOut(bearer);
+          this.#record('signed out', call.address, person.name);
           return {};
         case 'order':
           requireTime(this.#orders, bearer);
@@ -207,42 +205,22 @@ export class Api {
       'SignInNeeded',
       'This passkey is not linked to this server, or was too slow. sudo agent3 console link on the server links it again.',
     );
-    const passkey = await this.#proved(sent);
-    const found = this.#guess(address, () => passkey, refusal);
-    return this.deps.people.signIn(found);
-  }
-
-  async #proved({ challenge, assertion }: Static<typeof signInSchema>) {
-    const pinned = this.deps.people.pinned();
-    if (pinned === undefined || !this.#isOwn(challenge)) return undefined;
+    const passkey = await this.#signIns.prove(sent);
     try {
-      const passkey = await verifySignIn(assertion, await signInChallenge(challenge), pinned);
-      if (this.#used.has(challenge)) return undefined;
-      for (const [used, until] of this.#used) if (until < Date.now()) this.#used.delete(used);
-      this.#used.set(challenge, Date.now() + CHALLENGE_MS);
-      return passkey;
+      const found = this.#guess(address, () => passkey, refusal);
+      this.#record('signed in', address, found.name);
+      return this.deps.people.signIn(found);
     } catch (error) {
-      if (error instanceof ConsoleFault) return undefined;
+      // One that was not looked at, after too many wrong ones, is no line.
+      if (error === refusal) this.#record('a wrong passkey', address);
       throw error;
     }
   }
 
-  /** A time, random bytes, and the MAC of both: nobody can fill a memory of challenges. */
-  #newChallenge(): string {
-    const head = Buffer.alloc(24);
-    head.writeDoubleBE(Date.now());
-    randomBytes(16).copy(head, 8);
-    return Buffer.concat([head, this.#macOf(head)]).toString('base64url');
-  }
-
-  #isOwn(challenge: string): boolean {
-    const bytes = Buffer.from(challenge, 'base64url');
-    if (bytes.length !== 56 || !timingSafeEqual(bytes.subarray(24), this.#macOf(bytes.subarray(0, 24)))) return false;
-    return Math.abs(Date.now() - bytes.readDoubleBE()) < CHALLENGE_MS;
-  }
-
-  #macOf(head: Buffer): Buffer {
-    return createHmac('sha256', this.#challengeKey).update(head).digest();
+  /** Has the agent put on record who signs in. One that is away keeps nobody out. */
+  #record(what: ConsoleSignIn['what'], address: string, by?: string): void {
+    const told = { what, address: address.slice(0, MOST_ADDRESS_CHARS), ...(by !== undefined && { by }) };
+    this.deps.wire.request('sign-in', told).catch(() => {});
   }
 
   /** Leaves an order for who obeys it, and waits for what becomes of it. */

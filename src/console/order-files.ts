@@ -5,7 +5,7 @@ import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readAtMost, readPlain } from '../lib/files.ts';
 import { readNames } from '../linux/entries.ts';
 import { ConsoleFault } from './fault.ts';
-import { MAX_ORDER_BYTES, type OrderFile } from './order.ts';
+import { MAX_ORDER_BYTES, type OrderFile, REMOVED } from './order.ts';
 import { orderFileSchema } from './order-schema.ts';
 
 const DIRECTORY = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW;
@@ -101,12 +101,12 @@ export class OrderDirectory implements Disposable {
   }
 
   /**
-   * Takes away what has a name; whether it is gone. A directory that is not empty is moved into that of the console: root
-   * walks through nothing that its owner may change meanwhile.
+   * Takes away what has a name; whether it is gone. A directory that is not empty is moved into that of the console, which
+   * removes it at its next start: root walks through nothing that its owner may change meanwhile.
    */
   remove(name: string | Buffer): boolean {
     const path = Buffer.concat([Buffer.from(this.#pathOf('')), Buffer.from(name)]);
-    const moveOut = (): void => renameSync(path, `/proc/self/fd/${this.outer}/removed-${randomUUID()}`);
+    const moveOut = (): void => renameSync(path, `/proc/self/fd/${this.outer}/${REMOVED}${randomUUID()}`);
     for (const remove of [() => unlinkSync(path), () => rmdirSync(path), moveOut]) {
       try {
         remove();

@@ -24,7 +24,7 @@ export function ageFault({ at, kind }: Order, now: number, startedAt = 0): strin
 const MOST_NAME_CHARS = 80;
 
 /** Who has ordered something without a signature, as the console says. */
-export function describeSender({ by }: OrderFile): string {
+export function describeSender({ by }: Pick<OrderFile, 'by'>): string {
   return `${visibleLine(by).slice(0, MOST_NAME_CHARS).toWellFormed() || 'somebody'} (console)`;
 }
 

@@ -118,6 +118,8 @@ export interface OrderResult {
 export const ORDER_MS = 120_000;
 /** Clocks differ: an order may be from so far ahead. */
 export const AHEAD_MS = 30_000;
+/** How the names of directories begin that root has moved out of its orders. */
+export const REMOVED = 'removed-';
 export const MAX_ORDER_BYTES = 65_536;
 export const MAX_WHY_CHARS = 500;
 /** The longest allowance. */

@@ -14,7 +14,7 @@ import {
 import { join } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
-import { isForRoot, ORDER_MS, type Order, type OrderFile, type OrderResult } from './order.ts';
+import { isForRoot, ORDER_MS, type Order, type OrderFile, type OrderResult, REMOVED } from './order.ts';
 
 /** What the owner's terminal says of a link. */
 export interface LinkAnswer {
@@ -41,6 +41,19 @@ export class PostBox {
     private readonly answers: string,
   ) {
     this.#makeSpares();
+    this.#emptyBin();
+  }
+
+  /** What root has moved out of its orders: whatever lies in there, it is this user's own, and nobody needs it. */
+  #emptyBin(): void {
+    if (!existsSync(this.directory)) return;
+    for (const name of readdirSync(this.directory).filter((one) => one.startsWith(REMOVED))) {
+      try {
+        rmSync(join(this.directory, name), { recursive: true, force: true });
+      } catch {
+        // Somebody has made a directory of it that even its owner cannot read: it is tried again at the next start.
+      }
+    }
   }
 
   /** Leaves an order, also on a full disk; one that is there already stays. Throws the system's error. */

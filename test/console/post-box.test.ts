@@ -36,3 +36,16 @@ test.skipIf(process.geteuid?.() !== 0)('an order is left on a disk that a comman
     Bun.spawnSync(['umount', console]);
   }
 });
+
+test('what root has moved out of its orders is removed at the next start', () => {
+  using place = new TemporaryDirectory();
+  for (const name of ['root-orders/stray/deep', 'links', 'orders']) mkdirSync(place.join(name), { recursive: true });
+  {
+    using directory = OrderDirectory.open({ console: place.path, name: 'root-orders', stranger: undefined });
+    expect(directory?.remove('stray')).toBe(true);
+  }
+  const removed = () => readdirSync(place.path).filter((name) => name.startsWith('removed-'));
+  expect(removed()).toBeArrayOfSize(1);
+  new PostBox(place.path, place.join('answers'));
+  expect(removed()).toEqual([]);
+});

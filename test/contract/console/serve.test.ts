@@ -11,6 +11,7 @@ import { agent3 } from '../../helpers/cli.ts';
 import { answerToLink, ConsoleServer, LinkTerminal, peopleFile } from '../../helpers/console-server.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { linesOf } from '../../helpers/record.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const canTry = process.geteuid?.() === 0 && ensurePrograms('setpriv').length === 0;
@@ -44,9 +45,12 @@ describe.skipIf(!canTry)('the console', () => {
     chmodSync(place.path, 0o755);
     for (const name of ['profiles.d', 'approvals']) mkdirSync(place.join(name), { mode: 0o755 });
     writeFileSync(place.join('profiles.d/careful.toml'), CAREFUL);
+    mkdirSync(place.join('log'));
+    chownSync(place.join('log'), AGENT_USER, AGENT_USER);
     server = await ConsoleServer.start(AGENT_USER);
     const settings = {
       ...server.settings,
+      AGENT3_AUDIT_FILE: place.join('log/audit.jsonl'),
       AGENT3_APPROVALS_DIR: place.join('approvals'),
       AGENT3_PROFILES_DIR: place.join('profiles.d'),
       AGENT3_PROFILE: 'careful',
@@ -324,6 +328,26 @@ describe.skipIf(!canTry)('the console', () => {
     expect(await signIn(fresh, assertion)).toBe(200);
     expect(await signIn(fresh, assertion)).toBe(401);
     await server.restart();
+  });
+
+  test('has it on record who signs in and out, and who fails to, as the console says', async () => {
+    const logins = () => linesOf(place.join('log/audit.jsonl')).filter(({ event }) => event === 'login');
+    const before = logins().length;
+    const own = await server.signIn();
+    await server.call('sign-out', {}, { bearer: own });
+    const { challenge } = (await server.call('hello')).body;
+    const assertion = new Authenticator(server.origin).assert(await signInChallenge(String(challenge)));
+    expect((await server.call('sign-in', { challenge, assertion })).status).toBe(401);
+    const lines = await eventually('they are on record', () => logins().length >= before + 3 && logins().slice(before));
+    const by = 'Pixel 9 (console)';
+    const address = expect.any(String);
+    expect(lines).toMatchObject([
+      { what: 'signed in at the console', by, address },
+      { what: 'signed out at the console', by, address },
+      { what: 'a wrong passkey at the console', address },
+    ]);
+    expect(lines[2]).not.toHaveProperty('by');
+    expect(JSON.stringify(lines)).not.toContain(own);
   });
 
   test('counts wrong bearers and links as guesses', async () => {
