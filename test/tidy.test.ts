@@ -109,7 +109,7 @@ const OWNERS: Readonly<Record<string, readonly string[]>> = {
   'ipaddr.js': ['lib'],
   pino: ['server', 'http', 'mcp'],
   commander: ['cli'],
-  uqr: ['cli'],
+  uqr: ['cli', 'console'],
   '@commander-js/extra-typings': ['cli'],
 };
 

@@ -1,16 +1,22 @@
 import { useEffect, useState } from 'preact/hooks';
 import { visibleLine } from '../../lib/visible.ts';
-import type { Client } from '../shown.ts';
+import type { Client, Clients } from '../shown.ts';
+import { ChangeToken, ConnectClient, KeepClient, NewToken } from './access.tsx';
 import { describeFailure, post } from './api.ts';
 import { describeMoment, describeSpan } from './format.ts';
-import { Fact, Fault, KeptHeading, TwoTap, useNow, useOrder } from './parts.tsx';
+import { Fact, Fault, KeptHeading, TwoTap, useNow, useOrder, useScreen } from './parts.tsx';
 import { words } from './words.ts';
 
 const AGAIN_MS = 15_000;
+/** While a client is awaited. */
+const SOON_MS = 2000;
 
 /** Tokens and grants. */
 export function ClientsView() {
-  const { clients, fault, ask } = useClients();
+  const { access, fault, ask } = useClients();
+  const { person } = useScreen();
+  const clients = access?.clients;
+  const isOwner = person?.passkey === true;
   return (
     <section>
       <KeptHeading level={1} text={words.clients} count={clients?.length ?? 0} />
@@ -18,41 +24,61 @@ export function ClientsView() {
       {clients === undefined && fault === undefined && <p class="muted">{words.loading}</p>}
       {clients?.length === 0 && <p class="empty">{words.views.clientsNone}</p>}
       {clients?.map((client) => (
-        <ClientCard key={`${client.kind} ${client.name} ${client.made}`} client={client} onRevoked={ask} />
+        <ClientCard
+          key={`${client.kind} ${client.name} ${client.made}`}
+          client={client}
+          profiles={access?.profiles ?? []}
+          isOwner={isOwner}
+          onDone={ask}
+        />
       ))}
+      {access !== undefined && isOwner && (
+        <>
+          <NewToken access={access} onDone={ask} />
+          <ConnectClient access={access} onDone={ask} />
+        </>
+      )}
     </section>
   );
 }
 
 function useClients() {
-  const [clients, setClients] = useState<readonly Client[]>();
+  const [access, setAccess] = useState<Clients>();
   const [fault, setFault] = useState<string>();
   const [asked, setAsked] = useState(0);
+  const isAwaited = access?.clients.some(({ sign_in }) => sign_in !== null) ?? false;
   useEffect(() => {
     const stop = new AbortController();
-    post<{ clients: readonly Client[] }>('clients', {}, stop.signal).then(
+    post<Clients>('clients', {}, stop.signal).then(
       (answer) => {
-        setClients(answer.clients);
+        setAccess(answer);
         setFault(undefined);
       },
       (error) => stop.signal.aborted || setFault(describeFailure(error)),
     );
-    const timer = setTimeout(() => setAsked(asked + 1), AGAIN_MS);
+    const timer = setTimeout(() => setAsked(asked + 1), isAwaited ? SOON_MS : AGAIN_MS);
     return () => {
       clearTimeout(timer);
       stop.abort();
     };
-  }, [asked]);
-  return { clients, fault, ask: () => setAsked((number) => number + 1) };
+  }, [asked, isAwaited]);
+  return { access, fault, ask: () => setAsked((number) => number + 1) };
 }
 
-function ClientCard({ client, onRevoked }: { client: Client; onRevoked: () => void }) {
+interface ClientCardProps extends Pick<Clients, 'profiles'> {
+  readonly client: Client;
+  /** The person has a passkey. */
+  readonly isOwner: boolean;
+  readonly onDone: () => void;
+}
+
+function ClientCard({ client, profiles, isOwner, onDone }: ClientCardProps) {
   const { isBusy, fault, send } = useOrder();
   const now = useNow();
   const { views, time } = words;
   const name = visibleLine(client.name);
   const revoke = async (): Promise<void> => {
-    if (await send({ kind: 'revoke', token: client.name, made: client.made })) onRevoked();
+    if (await send({ kind: 'revoke', token: client.name, made: client.made })) onDone();
   };
   return (
     <article class="card">
@@ -68,10 +94,12 @@ function ClientCard({ client, onRevoked }: { client: Client; onRevoked: () => vo
         <Fact name={views.lastUsed}>
           {client.last_used_at === null ? views.notUsed : time.ago(describeSpan(now - client.last_used_at))}
         </Fact>
+        {client.made_by !== null && <Fact name={words.access.madeBy}>{visibleLine(client.made_by)}</Fact>}
         {client.addresses.length > 0 && (
           <Fact name={views.addresses}>{client.addresses.map(visibleLine).join(', ')}</Fact>
         )}
       </dl>
+      <KeepClient client={client} mayKeep={isOwner} onDone={onDone} />
       <Fault text={fault} />
       {client.revocable ? (
         <div class="actions">
@@ -86,6 +114,9 @@ function ClientCard({ client, onRevoked }: { client: Client; onRevoked: () => vo
         </div>
       ) : (
         <p class="muted">{views.notRevocable}</p>
+      )}
+      {isOwner && client.revocable && client.kind === 'token' && (
+        <ChangeToken client={client} profiles={profiles} onDone={onDone} />
       )}
     </article>
   );

@@ -1,3 +1,4 @@
+import { english as access } from './access-words.ts';
 import { english as push } from './push-words.ts';
 
 /** Every text of the page. A second language is a second object of this shape. */
@@ -18,6 +19,7 @@ const english = {
   lines: (count: number): string => counted(count, 'line'),
   characters: (count: number): string => counted(count, 'character'),
 
+  ...access,
   push,
 
   connection: {
@@ -134,24 +136,6 @@ const english = {
     sending: 'Sending …',
     cancelled: 'No passkey was used. Nothing was approved.',
     loadFailed: 'The request could not be read. Trying again …',
-  },
-
-  allowance: {
-    title: 'Allowed for now',
-    summary: 'Allow more than this once',
-    scope: (token: string, rule: number, profile: string): string =>
-      `Approves this request. Until the time is over, ${token} also runs, without a question, whatever rule ${rule} of the profile ${profile} asks about:`,
-    minutesLabel: (number: number): string => `How long, request ${number}`,
-    allow: (minutes: number): string => `Allow for ${minutes} minutes`,
-    allowLabel: (number: number, minutes: number): string =>
-      `Allow request ${number} and its rule for ${minutes} minutes`,
-    rule: 'Rule',
-    ruleOf: (rule: number, profile: string): string => `${rule} of the profile ${profile}`,
-    by: 'Allowed by',
-    uses: 'Used',
-    times: (count: number): string => counted(count, 'time'),
-    end: 'End now',
-    endLabel: (rule: number, token: string): string => `End what rule ${rule} allows ${token}`,
   },
 
   views: {

@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import type { Browser } from 'puppeteer-core';
+import { openBrowser } from '../../helpers/browser.ts';
+import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
+import { callTool, LOCAL_REDIRECT, registerClient, signIn } from '../../helpers/oauth-requests.ts';
+import { OwnerPage } from '../../helpers/owner-page.ts';
+import { freePort } from '../../helpers/ports.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+describe.skipIf(pageObstacle() !== undefined)('the view of clients', () => {
+  let browser: Browser;
+  let host: ConsoleHost;
+  let phone: OwnerPage;
+  let url: string;
+
+  beforeAll(async () => {
+    const port = await freePort();
+    url = `http://127.0.0.1:${port}`;
+    const settings = { AGENT3_PORT: String(port), AGENT3_PUBLIC_URL: url, AGENT3_GRANT_KEY: 'g'.repeat(40) };
+    [browser, host] = await Promise.all([openBrowser(), ConsoleHost.start(settings)]);
+    phone = await OwnerPage.open(browser, host);
+    await phone.enrol();
+    await phone.go('clients');
+  });
+  afterAll(async () => {
+    await browser?.close();
+    await host?.[Symbol.asyncDispose]();
+  });
+
+  const shown = (): Promise<string> =>
+    phone.page.evaluate("document.querySelector('.secret-text')?.textContent ?? ''").then(String);
+  const TOKEN = 'section > details.card:nth-last-of-type(2)';
+  const CODE = 'section > details.card:last-of-type';
+  const CHANGE = 'article details';
+  const choose = (form: string, label: string, value: string): Promise<unknown> =>
+    phone.page.evaluate(`{
+      const labels = [...document.querySelectorAll('${form} label')];
+      const select = labels.find((one) => one.textContent.startsWith('${label}')).querySelector('select');
+      select.value = '${value}';
+      select.dispatchEvent(new Event('change', { bubbles: true }));
+    }`);
+
+  test('makes a token that the console never sees, shows it once, and changes its profile', async () => {
+    const sent: string[] = [];
+    phone.page.on('request', (request) => sent.push(request.postData() ?? ''));
+    await phone.tap(`${TOKEN} > summary`);
+    await phone.type('Name', 'reports');
+    await choose(TOKEN, 'Profile', 'careful');
+    await phone.press('Create token');
+    await phone.shows('The token, shown this once.');
+    const secret = await shown();
+    expect(secret).toMatch(/^[\w-]{43}$/);
+    await phone.shot('token');
+    expect(await eventually('it works', async () => (await host.shellWith(secret, { cmd: 'true' })) === 200)).toBe(
+      true,
+    );
+    expect(sent.join('\n')).toContain('create-token');
+    expect(sent.join('\n')).not.toContain(secret);
+    await phone.press('Hide');
+    expect(await shown()).toBe('');
+    expect(await phone.page.evaluate('JSON.stringify({ ...localStorage }) + document.body.innerHTML')).not.toContain(
+      secret,
+    );
+    await phone.shows('Made by');
+    await phone.tap(`${TOKEN} > summary`);
+    await phone.tap(`${CHANGE} > summary`);
+    await choose(CHANGE, 'Profile', 'readonly');
+    await phone.press('Change reports');
+    await eventually('it is changed', async () => (await phone.text()).includes('readonly'));
+    expect(await host.shellWith(secret, { cmd: 'rm -f none' })).toBe(200);
+  });
+
+  test('connects a client: a code that the page alone knows, and a yes to who has come', async () => {
+    await phone.go('clients');
+    await phone.tap(`${CODE} > summary`);
+    await choose(CODE, 'Program', 'other');
+    await choose(CODE, 'Profile', 'careful');
+    await phone.press('Make a code');
+    await phone.shows(`${url}/mcp`);
+    const code = await shown();
+    expect(code).toMatch(/^(?:[A-Z2-7]{4}-){3}[A-Z2-7]{4}$/);
+    await phone.shows('Its client is awaited');
+    await phone.shot('code');
+    const client = await registerClient(url, [LOCAL_REDIRECT], { client_name: 'Editor' });
+    const { access_token } = await signIn(url, client, code.toLowerCase());
+    expect(await (await callTool(url, access_token, 'echo in')).text()).not.toContain('in\\n');
+    await phone.shows('Editor has come from 127.0.0.1');
+    await phone.shot('arrived');
+    await phone.press('Keep other');
+    await phone.showsNot('Editor has come');
+    await eventually('it may work', async () =>
+      (await (await callTool(url, access_token, 'echo $((20+22))')).text()).includes('42'),
+    );
+  });
+});
