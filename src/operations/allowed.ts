@@ -16,6 +16,9 @@ export interface Judged {
 /** A person reads no more of a command than this at a glance. */
 const MOST_CHARS = 2000;
 
+/** A token of a hub has its name there: here, nobody knows which one it is. */
+const OF_THIS_SERVER = /^[a-z0-9][a-z0-9_.-]{0,63}(?:#[0-9a-f]{8})?$/;
+
 /** A command that rules ask about: it runs where its owner has allowed what they ask, and else may be allowed with others. */
 export async function underAllowances(
   { allowances }: OperationDeps,
@@ -33,7 +36,7 @@ export async function underAllowances(
     return allow(asked, proposal.cwd, used, allowances);
   }
   const { rule } = decision;
-  if (rule === undefined || !isAsked([rule])) return asked;
+  if (rule === undefined || !OF_THIS_SERVER.test(principal) || !isAsked([rule])) return asked;
   const words = profile.rules.rules[rule - 1]?.words ?? '';
   return { command, decision: { ...decision, allowable: { rule, rule_sha256: ruleDigest(profile, rule), words } } };
 }

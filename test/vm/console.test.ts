@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { type ApprovalRequest, digestOf } from '../../src/access/approval-request.ts';
+import { hashToken } from '../../src/access/token-file.ts';
 import { newOrder } from '../../src/console/order.ts';
+import { newToken } from '../../src/lib/token.ts';
 import { eventually } from '../helpers/waiting.ts';
 import { BUNDLE } from './harness/bundle.ts';
 import { type Answer, CA, ConsolePage } from './harness/console.ts';
@@ -197,6 +199,26 @@ printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-socket-proxyd --
     const made = clients.find(({ name }) => name === 'thief')?.made ?? '';
     expect((await page.order({ kind: 'revoke', token: 'thief', made })).state).toBe('done');
     await vm.until(`[ "$(${call})" = 403 ]`, 20);
+  }, 120_000);
+
+  test('makes a token that works, of which root checks the signature, and changes it', async () => {
+    const secret = newToken();
+    const named = { token: 'phone', made: '0123abcd', expires_at: null } as const;
+    const create = { kind: 'create-token', ...named, profile: 'full', sha256: hashToken(secret) } as const;
+    await expect(page.order(create, false)).rejects.toThrow('PasskeyNeeded');
+    expect(await page.order({ ...create, profile: 'none' })).toMatchObject({ state: 'refused' });
+    expect((await page.order(create)).state).toBe('done');
+    expect(await vm.sh('stat -c "%U:%G %a" /etc/agent3/tokens.json')).toBe('root:agent3 640\n');
+    const call = `curl -s -o /dev/null -w '%{http_code}' -H 'X-Auth-Token: ${secret}' -d '{"op":"server_info","args":{}}' http://127.0.0.1:5000/`;
+    const status = () => vm.sh(call);
+    expect(await status()).toBe('200');
+    expect((await page.order({ kind: 'change-token', ...named, profile: 'careful' })).state).toBe('done');
+    expect(await vm.sh('agent3 token list')).toMatch(/phone +careful .*made by .*passkey/);
+    await vm.sh('agent3 token revoke phone');
+    await eventually('it works no more', async () => (await status()) === '403');
+    expect((await page.order(create)).state).toBe('done');
+    await vm.sh('agent3 token revoke phone');
+    expect((await vm.run('agent3 audit verify')).code).toBe(0);
   }, 120_000);
 
   test('loses no order for root, however many come at once', async () => {
