@@ -66,6 +66,8 @@ async function send(name: string, body: unknown, signal?: AbortSignal): Promise<
       body: JSON.stringify(body),
       cache: 'no-store',
       credentials: 'omit',
+      // A page that goes hands a terminal back.
+      keepalive: name === 'order',
       ...(signal === undefined ? {} : { signal }),
     });
   } catch (error) {

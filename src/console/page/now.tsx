@@ -2,8 +2,9 @@ import { useState } from 'preact/hooks';
 import { visibleLine } from '../../lib/visible.ts';
 import type { EndedCommand, RunningCommand } from '../shown.ts';
 import { commandLine, describeBytes, describeDuration, describeSpan } from './format.ts';
-import { Output, Terminal } from './output.tsx';
+import { Output } from './output.tsx';
 import { Fact, Fault, KeptHeading, TwoTap, useNow, useOrder, useScreen } from './parts.tsx';
+import { TakeOver } from './take-over.tsx';
 import { words } from './words.ts';
 
 /** What runs, and what ended last. */
@@ -80,12 +81,7 @@ function RunningCard({ one }: { one: RunningCommand }) {
         {one.terminal && <span class="tag">{views.terminal}</span>}
         {one.background && <span class="tag">{views.background}</span>}
       </p>
-      {isShown &&
-        (one.terminal ? (
-          <Terminal session={one.session} rows={one.rows} cols={one.cols} />
-        ) : (
-          <Output session={one.session} name={command} />
-        ))}
+      {isShown && (one.terminal ? <TakeOver one={one} /> : <Output session={one.session} name={command} />)}
       <Fault text={fault} />
       <div class="actions">
         <button type="button" aria-expanded={isShown} onClick={() => setShown(!isShown)}>

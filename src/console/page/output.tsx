@@ -3,7 +3,7 @@ import { visibleText } from '../../lib/visible.ts';
 import type { Stream } from '../shown.ts';
 import { describeBytes } from './format.ts';
 import { useDesk } from './parts.tsx';
-import type { ShownSize } from './terminal.ts';
+import type { OpenTerminal, ShownSize } from './terminal.ts';
 import { words } from './words.ts';
 
 /** So much of a live output stays on the page. */
@@ -95,11 +95,18 @@ export function Output({ session, name }: { session: string; name: string }) {
 /** A screen of so many columns is wider than a phone. */
 const WIDE_COLS = 41;
 
-/** The screen of a session that has a terminal. Nothing can be typed into it. */
-export function Terminal({ session, rows, cols }: { session: string } & ShownSize) {
+interface TerminalProps extends ShownSize {
+  readonly session: string;
+  /** Gets the terminal when it is drawn. */
+  readonly onOpen: (terminal: OpenTerminal) => void;
+}
+
+/** The screen of a session that has a terminal. Nothing can be typed into it but what `onOpen` listens to. */
+export function Terminal({ session, rows, cols, onOpen }: TerminalProps) {
   const desk = useDesk();
   // Of its beginning: when the terminal is closed, the agent does not know its size any more.
   const [size] = useState({ rows, cols });
+  const opened = useRef<OpenTerminal | undefined>(undefined);
   const box = useRef<HTMLDivElement>(null);
   const [isLoading, setLoading] = useState(true);
   useEffect(() => {
@@ -109,6 +116,8 @@ export function Terminal({ session, rows, cols }: { session: string } & ShownSiz
       if (isOver || box.current === null) return;
       setLoading(false);
       const terminal = openTerminal(box.current, size);
+      opened.current = terminal;
+      onOpen(terminal);
       const end = desk.follow(session, { write: (_, bytes) => terminal.write(bytes) });
       cleanups.push(end, terminal.close);
     });
@@ -117,11 +126,14 @@ export function Terminal({ session, rows, cols }: { session: string } & ShownSiz
       for (const cleanup of cleanups) cleanup();
     };
   }, [desk, session, size]);
+  useEffect(() => opened.current?.resize({ rows, cols }), [rows, cols]);
   return (
     <>
       {isLoading && <p class="muted">{words.loading}</p>}
       <div ref={box} class="terminal" />
-      {!isLoading && (size.cols ?? WIDE_COLS) >= WIDE_COLS && <p class="muted sideways">{words.views.sideways}</p>}
+      {!isLoading && (cols ?? size.cols ?? WIDE_COLS) >= WIDE_COLS && (
+        <p class="muted sideways">{words.views.sideways}</p>
+      )}
     </>
   );
 }

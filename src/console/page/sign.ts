@@ -66,12 +66,12 @@ function isApart(now: number): boolean {
 /**
  * Sends an order, signed by a passkey where it widens what may happen. Undefined when it was done, otherwise why not, for a
  * person. `known` is the time of the server, as the console said when the page asked last: it is asked again where that is
- * far from the clock of this device, as after a sleep. Where it stays far, nothing is signed.
+ * far from the clock of this device, as after a sleep. Where it stays far, nothing is signed. `id` is the id of the order.
  */
-export async function order(wish: Wish, known: number): Promise<string | undefined> {
+export async function order(wish: Wish, known: number, id?: string): Promise<string | undefined> {
   try {
     const now = isSigned(wish) && isApart(known) ? (await hello()).now : known;
-    const whole = { ...newOrder(now), ...wish } as Order;
+    const whole = { ...newOrder(now), ...wish, ...(id !== undefined && { id }) } as Order;
     if (isSigned(whole) && isApart(now)) return words.result.clocks(now);
     const signature = isSigned(whole) ? { assertion: await assertion(await challengeOf(whole)) } : {};
     const { state, why = '' } = await post<OrderResult>('order', { order: whole, ...signature });

@@ -1,9 +1,18 @@
 import { Terminal } from '@xterm/xterm';
 import '@xterm/xterm/css/xterm.css';
 
-interface OpenTerminal {
+export interface OpenTerminal {
   readonly write: (bytes: Uint8Array) => void;
   readonly close: () => void;
+  /** Draws it in another size; null changes nothing. */
+  readonly resize: (size: ShownSize) => void;
+  /** Calls `onKeys` with what a person types into it, until the function that it gives is called. */
+  readonly listen: (onKeys: (text: string) => void) => () => void;
+  readonly focus: () => void;
+  /** What a key of the cursor types, of which `A` is up: programs choose. */
+  readonly cursorKey: (letter: string) => string;
+  /** The size that fits the window. */
+  readonly fitting: () => ShownSize;
 }
 
 /** The size of a session's terminal; null where the agent does not know it. */
@@ -16,7 +25,7 @@ export interface ShownSize {
 const [ROWS, COLUMNS] = [24, 120] as const;
 const LINES_KEPT = 1000;
 
-/** Draws a terminal that only shows: no key and no answer of it reaches the session. */
+/** Draws a terminal that only shows until somebody listens. None of its own answers to a program ever reaches the session. */
 export function openTerminal(box: HTMLElement, size: ShownSize): OpenTerminal {
   obeyPolicy();
   const terminal = new Terminal({
@@ -31,7 +40,65 @@ export function openTerminal(box: HTMLElement, size: ShownSize): OpenTerminal {
     linkHandler: { activate: () => {} },
   });
   terminal.open(box);
-  return { write: (bytes) => terminal.write(bytes), close: () => terminal.dispose() };
+  keepSilent(terminal);
+  // Tab is the program's: a keyboard leaves it by the other way.
+  terminal.attachCustomKeyEventHandler((event) => !(event.key === 'Tab' && event.shiftKey));
+  return {
+    write: (bytes) => terminal.write(bytes),
+    close: () => terminal.dispose(),
+    resize: ({ rows, cols }) => {
+      if (rows !== null && cols !== null) terminal.resize(cols, rows);
+    },
+    listen: (onKeys) => {
+      terminal.options.disableStdin = false;
+      const typed = terminal.onData((text) => {
+        if (!FOCUS_REPORTS.includes(text)) onKeys(text);
+      });
+      return () => {
+        terminal.options.disableStdin = true;
+        typed.dispose();
+      };
+    },
+    focus: () => terminal.focus(),
+    cursorKey: (letter) => `\x1b${terminal.modes.applicationCursorKeysMode ? 'O' : '['}${letter}`,
+    fitting: () => fittingSize(box, terminal),
+  };
+}
+
+/** What a terminal says when it is looked at, and no longer, to programs that want to know. */
+const FOCUS_REPORTS = ['\x1b[I', '\x1b[O'];
+
+/** Questions of a program that a terminal answers as if somebody had typed: what it is, where its cursor is, how it is set. */
+const QUESTIONS = [
+  ...['c', 'n', 't'].map((final) => ({ final })),
+  ...['c', 'q'].map((final) => ({ prefix: '>', final })),
+  ...['c', 'n'].map((final) => ({ prefix: '?', final })),
+  { prefix: '=', final: 'c' },
+  { intermediates: '$', final: 'p' },
+  { prefix: '?', intermediates: '$', final: 'p' },
+];
+const COLOURS = [4, 10, 11, 12];
+
+/** Has a terminal answer no question: the output of a hostile program must not type. */
+function keepSilent({ parser }: Terminal): void {
+  for (const question of QUESTIONS) parser.registerCsiHandler(question, () => true);
+  parser.registerDcsHandler({ intermediates: '$', final: 'q' }, () => true);
+  for (const colour of COLOURS) parser.registerOscHandler(colour, (text) => text.includes('?'));
+}
+
+const [LEAST_COLUMNS, LEAST_ROWS, MOST_ROWS] = [20, 8, 60] as const;
+
+function fittingSize(box: HTMLElement, { rows, cols }: Terminal): ShownSize {
+  const screen = box.querySelector('.xterm-screen')?.getBoundingClientRect();
+  if (screen === undefined || screen.width === 0) return { rows, cols };
+  const { paddingLeft, paddingRight } = getComputedStyle(box);
+  const width = box.clientWidth - Number.parseFloat(paddingLeft) - Number.parseFloat(paddingRight);
+  // The rest is for the keys, and for the keyboard of a phone.
+  const height = window.innerHeight / 3;
+  return {
+    cols: Math.max(LEAST_COLUMNS, Math.floor(width / (screen.width / cols))),
+    rows: Math.min(MOST_ROWS, Math.max(LEAST_ROWS, Math.floor(height / (screen.height / rows)))),
+  };
 }
 
 const createElement: (name: string, options?: ElementCreationOptions) => HTMLElement =

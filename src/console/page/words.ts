@@ -193,6 +193,28 @@ const english = {
     notRevocable: 'To revoke it, change AGENT3_API_TOKEN in /etc/agent3/agent3.env on the server, and restart agent3.',
   },
 
+  takeOver: {
+    button: 'Take over',
+    title: 'Type in this terminal?',
+    reads:
+      'The model reads what this terminal shows, and its command gets every key, also where nothing is shown. Type no password that this command must not have.',
+    kept: 'On record is what the terminal shows as you type it. Of all else, as of a password, only the length is kept.',
+    now: 'Take over now',
+    from: 'Take it from there',
+    other: (name: string, time: string): string => `${name} types here, for ${time}.`,
+    typing: 'You type here. The model waits.',
+    handBack: 'Hand back',
+    ended: 'You type here no more: the terminal was handed back, or somebody else took it.',
+    full: 'The program does not read: the last keys were left out.',
+    keys: 'Keyboard',
+    line: 'A line to type',
+    hide: 'Hide',
+    send: 'Send',
+    fit: 'Fit',
+    names: { '↑': 'Up', '↓': 'Down', '←': 'Left', '→': 'Right' } as Readonly<Record<string, string>>,
+    help: 'You can also type into the terminal itself; Shift+Tab leaves it. Fit gives it the size of your screen.',
+  },
+
   freeze: {
     button: 'Freeze',
     title: 'Freeze the server?',

@@ -28,6 +28,13 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     const { waiting } = body['state'] as { waiting: { session: string; number: number }[] };
     return waiting.find((one) => one.session === session)?.number ?? 0;
   };
+  /** The size of a terminal, as the page is told. */
+  const sizeOf = async (session: string): Promise<string> => {
+    const { body } = await host.api('watch', { version: 0, follow: [], wait_ms: 0 }, await phone.bearer());
+    const { running } = body['state'] as { running: { session: string; rows: number; cols: number }[] };
+    const one = running.find((each) => each.session === session);
+    return `${one?.rows}x${one?.cols}`;
+  };
   const ask = async (cmd: string, more = {}) => {
     const session = await host.ask(cmd, more);
     return { session, number: await numberOf(session) };
@@ -196,6 +203,56 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     expect(await phone.page.evaluate("document.querySelector('.xterm-rows').childElementCount")).toBe(10);
     await phone.shows('Swipe the screen sideways');
     await phone.shot('terminal');
+    await phone.stop();
+    await phone.shows('Nothing runs');
+  });
+
+  test('types in a terminal that it takes over, and types no answer of the terminal itself', async () => {
+    // A program asks the terminal what it is and where its cursor is: the answers would be read as the second line.
+    const cmd = `read -rp 'Name: ' name; echo "hi $name"; printf '\\033[c\\033[6n\\033[?6n\\033]11;?\\007'; sleep 0.3
+read -rsp 'Word: ' word; echo; printf %s "$word" | cat -v | sed 's/^/got /'; echo; echo ready; exec cat`;
+    const token = await host.newToken('typist', 'full');
+    const call = async (op: string, args: object) => {
+      const headers = { 'x-auth-token': token };
+      const reply = await host.agent.request('/', { method: 'POST', headers, body: JSON.stringify({ op, args }) });
+      return reply.status === 200 && reply.body;
+    };
+    const { session } = await eventually('it runs', () => call('shell', { cmd, pty: true, background: true }));
+    const read = () => eventually('it is read', () => call('read_session', { session }));
+    const shows = (text: string) => eventually(`it shows ${text}`, async () => (await read()).stdout.includes(text));
+    await phone.press('Output');
+    await phone.press('Take over');
+    await phone.shows('The model reads what this terminal shows');
+    await phone.shot('take-over', false);
+    await phone.press('Take over now');
+    await phone.shows('You type here. The model waits.');
+    expect(await read()).toMatchObject({ taken_over: true });
+    await phone.type('A line to type', 'Anna');
+    await phone.press('Send');
+    await shows('hi Anna');
+    await shows('Word: ');
+    await phone.press('Fit');
+    await eventually('it has another size', async () => (await sizeOf(session)) !== '24x120');
+    await phone.press('Hide');
+    await phone.type('A line to type', 'secret');
+    await phone.shot('taken-over', false);
+    await phone.press('Send');
+    await shows('got secret\nready');
+    // Into the terminal itself, and with a key that phones have not.
+    await phone.page.focus('.xterm-helper-textarea');
+    await phone.page.keyboard.type('typed');
+    await phone.press('Enter');
+    await shows('typed\ntyped');
+    await phone.press('Hand back');
+    await phone.showsNot('You type here');
+    await eventually('it has its size again', async () => (await sizeOf(session)) === '24x120');
+    expect(await read()).not.toHaveProperty('taken_over');
+    await phone.press('Take over');
+    await phone.press('Take over now');
+    await phone.shows('You type here. The model waits.');
+    // With what shows it, it ends.
+    await phone.press('Hide output');
+    await eventually('it is handed back', async () => !('taken_over' in (await read())));
     await phone.stop();
     await phone.shows('Nothing runs');
   });
