@@ -1,7 +1,10 @@
+import { existsSync } from 'node:fs';
+import { dirname } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
 import { parseEnvFile } from '../../ops/env-file.ts';
 import { isGrant } from '../access/grant.ts';
 import { readTokens } from '../access/token-file.ts';
+import { DOCTOR_NOTE, type DoctorNote, keepDoctorNote } from '../console/doctor-note.ts';
 import { consoleFinding } from '../install/doctor/console.ts';
 import { approvalsFinding, auditFinding, lookFinding, profilesFinding } from '../install/doctor/control.ts';
 import { bad, type Check, type Finding, findingsText, lookAt } from '../install/doctor/finding.ts';
@@ -30,6 +33,7 @@ import { transferFinding } from '../install/doctor/transfer.ts';
 import { type Manifest, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { readText } from '../install/machine.ts';
+import { describeErrno } from '../lib/errors.ts';
 import { visibleJson } from '../lib/visible.ts';
 import { hasSystemd } from '../linux/systemd.ts';
 import { ConfigError, loadConfig } from '../settings/config.ts';
@@ -50,9 +54,19 @@ export function defineDoctor(command: Command): void {
 async function runDoctor(asJson: boolean): Promise<void> {
   const found = await examine();
   const ok = found.every((finding) => finding.ok);
+  keepNote({ at: Date.now(), version, ok, findings: found });
   const json = visibleJson({ ok, version, findings: found });
   process.stdout.write(`${asJson ? json : findingsText(found)}\n`);
   process.exit(ok ? 0 : EXIT_FAILURE);
+}
+
+/** For the owner's console. A disk that is full, or read-only, is a finding by itself. */
+function keepNote(note: DoctorNote): void {
+  try {
+    if (existsSync(dirname(DOCTOR_NOTE))) keepDoctorNote(note);
+  } catch (error) {
+    process.stderr.write(`agent3: ${DOCTOR_NOTE} cannot be written: ${describeErrno(error)}\n`);
+  }
 }
 
 async function examine(): Promise<Finding[]> {

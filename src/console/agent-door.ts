@@ -12,7 +12,7 @@ import type { Inbox } from './inbox.ts';
 import { describeSender } from './order-rules.ts';
 import type { Past } from './past.ts';
 import type { Pushes } from './push/pushes.ts';
-import type { Clients, Watched } from './shown.ts';
+import type { Clients, Server, Watched } from './shown.ts';
 import { signedFrameSchema, type TakeOvers } from './take-over.ts';
 import type { View } from './view.ts';
 import type { Answer } from './wire-server.ts';
@@ -26,6 +26,7 @@ export interface DoorDeps {
   readonly past: Past;
   readonly clients: () => Clients;
   readonly trail: Pick<Trail, 'console'>;
+  readonly server: () => Server;
   /** Undefined: the agent has no key for it. */
   readonly pushes: Pushes | undefined;
 }
@@ -99,6 +100,8 @@ export class AgentDoor {
       }
       case 'clients':
         return clients;
+      case 'server':
+        return this.deps.server;
       case 'order': {
         const { id, wait_ms } = read(ASKED.order, args);
         const result = await inbox.result(id, wait_ms);

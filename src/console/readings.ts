@@ -6,6 +6,7 @@ export const READINGS: Readonly<Record<string, number>> = {
   watch: 1,
   request: 10,
   clients: 1,
+  server: 1,
   type: 1,
   history: 10,
   session: 1,

@@ -1,3 +1,4 @@
+import type { DoctorNote } from './doctor-note.ts';
 /** What the console answers the page: see `../README.md`. */
 export interface WaitingRequest {
   readonly session: string;
@@ -134,4 +135,31 @@ export interface Hello {
   readonly rp_id: string;
   readonly now: number;
   readonly challenge: string;
+}
+
+/** What the view of the server shows: sizes in MiB, or in bytes where the name says so. */
+export interface Server {
+  readonly hostname: string;
+  readonly os: string;
+  readonly kernel: string;
+  readonly architecture: string;
+  readonly version: string;
+  readonly user: string;
+  /** When the agent was started, and the machine. */
+  readonly started_at: number;
+  readonly uptime_seconds: number;
+  readonly cpus: number;
+  readonly load: readonly number[];
+  readonly memory_mib: { readonly total: number; readonly available: number };
+  /** Of the agent alone. */
+  readonly agent_bytes: number;
+  readonly disks: readonly { readonly path: string; readonly total_mib: number; readonly free_mib: number }[];
+  readonly limits: {
+    readonly running: number;
+    readonly background_seconds: number;
+    readonly sessions_bytes: number;
+    readonly command_memory_bytes: number | null;
+  };
+  /** Null: doctor has not run here. */
+  readonly doctor: DoctorNote | null;
 }

@@ -146,13 +146,7 @@ export const INVENTORY: readonly Addition[] = [
     goes: 'purge',
     access: rootWrites,
   },
-  {
-    kind: 'written',
-    name: PATHS.consoleSettings,
-    what: "key and URL of the console, root's alone",
-    goes: 'purge',
-    ...console,
-  },
+  { kind: 'written', name: PATHS.consoleSettings, what: "its key and URL, root's alone", goes: 'purge', ...console },
   {
     kind: 'written',
     name: PATHS.passkeys,
@@ -161,6 +155,7 @@ export const INVENTORY: readonly Addition[] = [
     when: '`agent3 console link`',
     ...later,
   },
+  { kind: 'written', name: PATHS.doctor, what: 'what `doctor` found last', goes: 'purge', ...later },
   {
     kind: 'directory',
     name: PATHS.newFiles,

@@ -40,6 +40,8 @@ export const PATHS = {
   /** The key that agent and console share, and the console's URL. */
   consoleSettings: '/etc/agent3/console.env',
   passkeys: '/etc/agent3/passkeys.json',
+  /** What the console shows of it: `console/doctor-note.ts` has the same path. */
+  doctor: '/etc/agent3/doctor.json',
   /** Where the console leaves orders. */
   console: '/var/lib/agent3-console',
   orders: '/var/lib/agent3-console/orders',

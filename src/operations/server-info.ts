@@ -97,15 +97,7 @@ function describe(
   const frozen = freeze.current;
   const runsAs = userOf(profile, process.geteuid?.() === 0);
   return {
-    hostname: hostname(),
-    os: distribution(),
-    kernel: release(),
-    architecture: arch(),
-    cpus: availableParallelism(),
-    uptime_seconds: Math.round(uptime()),
-    load: loadavg().map((value) => Math.round(value * 100) / 100),
-    memory_mib: { total: Math.round(totalmem() / MIB), available: availableMib() },
-    disks: ['/', store.directory].flatMap(disk),
+    ...describeMachine(store.directory),
     user: runsAs ?? user,
     home: profile.sandbox?.directory ?? (runsAs === LOOK_USER ? '/' : home),
     shell: limits.shell,
@@ -124,6 +116,21 @@ function describe(
     },
     profile: profileIn(profile),
     version,
+  };
+}
+
+/** The machine as it is now. `sessions` is a directory whose disk is named beside that of the root directory. */
+export function describeMachine(sessions: string) {
+  return {
+    hostname: hostname(),
+    os: distribution(),
+    kernel: release(),
+    architecture: arch(),
+    cpus: availableParallelism(),
+    uptime_seconds: Math.round(uptime()),
+    load: loadavg().map((value) => Math.round(value * 100) / 100),
+    memory_mib: { total: Math.round(totalmem() / MIB), available: availableMib() },
+    disks: ['/', sessions].flatMap(disk),
   };
 }
 

@@ -13,6 +13,7 @@ import { WireServer } from '../console/wire-server.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { AgentError } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
+import { describeServer } from './server-view.ts';
 
 /** Shows to the console what waits, runs and has ended. */
 export function showState(
@@ -46,7 +47,15 @@ export function showState(
     });
   const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);
   const past = new Past({ ...deps, auditFile: config.auditFile });
-  const door = new AgentDoor({ ...deps, view, inbox, clients: access, pushes, past });
+  const door = new AgentDoor({
+    ...deps,
+    view,
+    inbox,
+    clients: access,
+    server: () => describeServer(deps),
+    pushes,
+    past,
+  });
   const server = new WireServer(config.consoleSocket, key, door.answer, logger);
   server.open();
   deps.shutdown.subscribe(() => server.close());

@@ -10,13 +10,14 @@ import { NotificationsView } from './notifications.tsx';
 import { keepNotifying } from './notify.ts';
 import { NowView } from './now.tsx';
 import { useDesk, useScreen, useStepFocus } from './parts.tsx';
+import { ServerView } from './server.tsx';
 import type { LinkSecret } from './sign.ts';
 import { WaitingView } from './waiting.tsx';
 import { words } from './words.ts';
 
 const MAIN = { waiting: WaitingView, now: NowView, clients: ClientsView } as const;
 /** What the foot of the page leads to. */
-const MORE = { notifications: NotificationsView } as const;
+const MORE = { server: ServerView, notifications: NotificationsView } as const;
 const VIEWS = { ...MAIN, ...MORE };
 type ViewName = keyof typeof VIEWS;
 
@@ -133,9 +134,11 @@ function Console() {
       </main>
       <footer class="bottom">
         <p class="muted">{person !== undefined && words.signedInAs(person.name)}</p>
-        <a href="#notifications" aria-current={view === 'notifications' ? 'page' : undefined}>
-          {words.push.title}
-        </a>
+        {(['server', 'notifications'] as const).map((name) => (
+          <a key={name} href={`#${name}`} aria-current={name === view ? 'page' : undefined}>
+            {name === 'server' ? words.server.title : words.push.title}
+          </a>
+        ))}
         <button type="button" class="quiet" onClick={() => void desk.signOut()}>
           {words.signOut}
         </button>

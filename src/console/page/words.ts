@@ -1,5 +1,6 @@
 import { english as access } from './access-words.ts';
 import { english as push } from './push-words.ts';
+import { english as server } from './server-words.ts';
 
 /** Every text of the page. A second language is a second object of this shape. */
 const english = {
@@ -21,6 +22,7 @@ const english = {
 
   ...access,
   push,
+  server,
 
   connection: {
     lost: 'Connection lost. Trying again …',

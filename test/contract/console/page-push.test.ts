@@ -101,27 +101,30 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
 
   test('a push is shown in the words of the page, and nothing that the push says', async () => {
     await eventually('the worker is known', () => registrationId !== '');
-    const shown = async (data: string): Promise<unknown> => {
-      await cdp.send('ServiceWorker.deliverPushMessage', { origin: host.origin, registrationId, data });
-      const look = `navigator.serviceWorker.ready.then(async (registration) => {
-        const all = await registration.getNotifications();
-        const found = all.map(({ title, body, data, tag }) => ({ title, body, data, tag }));
-        for (const one of all) one.close();
-        return found;
-      })`;
-      return eventually('it is shown', async () => {
-        const found = (await phone.page.evaluate(look)) as unknown[];
-        return found.length === 1 && found[0];
+    const look = `navigator.serviceWorker.ready.then(async (registration) => {
+      const all = await registration.getNotifications();
+      const found = all.map(({ title, body, data, tag }) => ({ title, body, data, tag }));
+      for (const one of all) one.close();
+      return found;
+    })`;
+    // A worker that is being started takes no push: it is sent again then, and is one notification all the same.
+    const shown = (data: string, tag: string): Promise<unknown> =>
+      eventually('it is shown', async () => {
+        await cdp.send('ServiceWorker.deliverPushMessage', { origin: host.origin, registrationId, data });
+        const found = (await phone.page.evaluate(look)) as { tag: string }[];
+        return found.find((one) => one.tag === tag);
       });
-    };
-    expect(await shown('{"kind":"waits","id":"0197aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee"}   ')).toEqual({
+    expect(await shown('{"kind":"waits","id":"0197aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee"}   ', 'waits')).toEqual({
       title: 'A command waits',
       body: 'Approve or deny it on localhost',
       data: '#waiting',
       tag: 'waits',
     });
-    expect(await shown('{"kind":"frozen","id":""}')).toMatchObject({ title: 'The server is frozen', data: '#now' });
-    expect(await shown('{"kind":"constructor","title":"Call 555-1234","data":"//evil.example"}')).toEqual({
+    expect(await shown('{"kind":"frozen","id":""}', 'frozen')).toMatchObject({
+      title: 'The server is frozen',
+      data: '#now',
+    });
+    expect(await shown('{"kind":"constructor","title":"Call 555-1234","data":"//evil.example"}', 'other')).toEqual({
       title: 'Agent3',
       body: 'Something happened on localhost',
       data: '#waiting',
@@ -133,6 +136,13 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
     await phone.press('Send a test');
     // This machine does not reach the internet; what the service takes is tried elsewhere.
     await eventually('it says so', async () => /It was not sent: |Sent\. It appears/.test(await phone.text()));
+  });
+
+  test('the view of the server shows the machine, the agent and that doctor has not run', async () => {
+    await phone.go('server');
+    for (const text of ['Load (1, 5, 15 min)', 'Memory in use', 'Free on /', 'Version', 'sudo agent3 doctor'])
+      await phone.shows(text);
+    await phone.shot('server');
   });
 
   test('come back where the console has lost them, and end with the session', async () => {

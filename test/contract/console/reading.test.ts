@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { AgentAway } from '../../../src/console/channel.ts';
-import type { Client, State, Watched } from '../../../src/console/shown.ts';
+import type { Client, Server, State, Watched } from '../../../src/console/shown.ts';
 import { WireClient } from '../../../src/console/wire-client.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { ConsoleFiles } from '../../helpers/console.ts';
@@ -56,6 +56,16 @@ describe('what the agent shows to the console', () => {
     expect(sizeOf(small)).toEqual({ terminal: true, rows: 10, cols: 40 });
     expect(sizeOf(usual)).toEqual({ terminal: true, rows: 24, cols: 120 });
     for (const session of [plain, small, usual]) await stop(session);
+  });
+
+  test('describes the server', async () => {
+    const server = (await wire.request('server', {})) as Server;
+    expect(server).toMatchObject({ user: (await state()).user, limits: { running: 32, background_seconds: 3600 } });
+    expect(server.load).toHaveLength(3);
+    expect(server.memory_mib.available).toBeLessThanOrEqual(server.memory_mib.total);
+    expect(server.disks[0]).toMatchObject({ path: '/' });
+    expect(server.agent_bytes).toBeGreaterThan(10_000_000);
+    expect(Math.abs(server.started_at - Date.now())).toBeLessThan(600_000);
   });
 
   test('names what runs, with what it uses, and what has ended', async () => {
