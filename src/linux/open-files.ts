@@ -48,7 +48,9 @@ export function noteFileLimits(): void {
   fillReserve();
   const own = fileLimits(process.pid);
   if (own === undefined) return;
-  const soft = softAtStart(own, fileLimits(process.ppid));
+  // The first process is the parent of all whose own has ended, and of what systemd starts.
+  const isOrphan = process.ppid === 1 && process.env['INVOCATION_ID'] === undefined;
+  const soft = softAtStart(own, isOrphan ? undefined : fileLimits(process.ppid));
   if (soft < own.soft) startLimits = { soft, hard: own.hard };
 }
 

@@ -4,6 +4,7 @@ import { compiled } from '../helpers/compiled.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { BUNDLE } from './harness/bundle.ts';
 import { describeVm } from './harness/describe.ts';
+import { ensureImage } from './harness/image.ts';
 import { answersWithin, ask } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
@@ -121,6 +122,13 @@ const ATTEMPTS: readonly Attempt[] = [
     'grep -c agent3-look-listens /proc/net/unix',
   ],
   [
+    'the manager and the bus of its own user',
+    `own=run/user/$(id -u); for root in '' /proc/[0-9]*/root/; do [ -e "$root/$own/bus" ] && echo ESCAPED; done; ` +
+      `export XDG_RUNTIME_DIR=/$own; systemctl --user set-environment ESCAPED=1; ` +
+      `busctl --user --timeout=3 emit / org.escaped Escaped; systemd-run --user touch /srv/heard/escaped`,
+    'ls /srv/heard',
+  ],
+  [
     'a process that stays',
     '(setsid sleep 4711 &) ; (systemd-run --user sleep 4711 &)',
     'pgrep -fc "[s]leep 4711" | grep -v 1',
@@ -151,13 +159,15 @@ const READS: readonly (readonly [cmd: string, shows: RegExp])[] = [
   ['free -m', /Mem:/],
 ];
 
-describeVm('look, of an agent that runs as root, with D-Bus and polkit', () => {
+describeVm('look, of an agent that runs as root, with D-Bus, buses of users and polkit', () => {
   let vm: Vm;
   beforeAll(async () => {
     using built = new TemporaryDirectory();
     compiled('attempt', built.join('attempt'));
-    vm = await bootVm({ needs: 'container', files: { ...BUNDLE, '/srv/attempt': built.join('attempt') } });
-    await vm.sh(`set -e; /opt/bundle/ops/install --user root
+    const packages = { '/opt/packages.tar': ensureImage('bookworm').packages };
+    vm = await bootVm({ needs: 'container', files: { ...BUNDLE, ...packages, '/srv/attempt': built.join('attempt') } });
+    await vm.sh(`set -e; tar -xf /opt/packages.tar -C /; DEBIAN_FRONTEND=noninteractive apt-get install -y -qq dbus-user-session > /dev/null
+/opt/bundle/ops/install --user root
 chmod 755 /srv/attempt; mkdir -m 777 /srv/heard; echo kept > /srv/heard/file
 systemd-run --quiet --unit=hears --uid=visitor sh -c 'exec /srv/attempt serve /srv/heard hears > /srv/heard/log'
 cat > /srv/abstract.pl <<'END'
@@ -273,6 +283,12 @@ systemd-run --quiet --unit=abstract perl -MIO::Handle /srv/abstract.pl`);
 
   test('an agent with a user of its own has it without services', async () => {
     await vm.sh('/opt/bundle/ops/install --user agent3; test ! -e /etc/dbus-1/system.d/agent3-look.conf');
+    // Outside of the sandbox, the manager of the same user starts what it is told to.
+    await vm.sh('loginctl enable-linger agent3');
+    await vm.until('test -S /run/user/$(id -u agent3)/bus', 60);
+    await vm.sh(
+      'XDG_RUNTIME_DIR=/run/user/$(id -u agent3) setpriv --reuid=agent3 --regid=agent3 --init-groups systemd-run --user --wait touch /srv/heard/started; rm /srv/heard/started',
+    );
     const answer = await look('id -un; ps -e | grep -c systemd; ss -tln; systemctl status cron');
     expect(answer).toMatchObject({
       stdout: expect.stringMatching(/^agent3\n[1-9][\s\S]*127\.0\.0\.1:5000/),
@@ -287,7 +303,7 @@ systemd-run --quiet --unit=abstract perl -MIO::Handle /srv/abstract.pl`);
     }
     expect(await escaped()).toEqual([]);
     expect(await vm.sh('cat /srv/heard/log; find /srv -xdev -perm /6000 -type f')).toBe('serving\n');
-    await vm.sh('/opt/bundle/ops/install --user root');
+    await vm.sh('loginctl disable-linger agent3; /opt/bundle/ops/install --user root');
     expect((await look('systemctl is-active cron'))['stdout']).toBe('active\n');
   }, 300_000);
 

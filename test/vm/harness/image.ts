@@ -34,7 +34,7 @@ export interface Image {
   readonly initrd: string;
   /** ext4, raw, with holes. */
   readonly root: string;
-  /** A tar to unpack at /: Debian's lists of packages, and those that `apt-get install git` then finds on the disk. */
+  /** A tar to unpack at /: Debian's lists of packages, and those that `apt-get install git dbus-user-session` then finds on the disk. */
   readonly packages: string;
 }
 
@@ -88,7 +88,7 @@ function bootstrap(suite: Suite, root: string): void {
     'mkdir "$1/kernel" && cd "$1/kernel"',
     'export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"',
     'apt-get clean',
-    'apt-get install -y -qq --download-only -o APT::Sandbox::User=root git',
+    'apt-get install -y -qq --download-only -o APT::Sandbox::User=root git dbus-user-session',
     'tar -cf "$1/kernel/packages.tar" -C "$1" var/lib/apt/lists var/cache/apt/archives',
     `name=$(apt-cache depends ${KERNEL_PACKAGE} | sed -n 's/^ *Depends: //p' | head -n 1)`,
     'apt-get download -qq -o APT::Sandbox::User=root "$name"',
