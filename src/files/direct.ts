@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, link, lstat, open, readlink, rename, rm } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { describeErrno, errnoOf, MachineRefused } from '../lib/errors.ts';
+import { describeErrno, errnoOf, isOutOfFiles, MachineRefused } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
 import { makeDirectories, O_PATH, type OpenDirectory, openDirectory, removeEmpty, selfPath } from './directory.ts';
 import {
@@ -16,6 +16,7 @@ import {
   type PathParts,
   type Range,
   rangeIn,
+  refusedBySystem,
 } from './place.ts';
 
 /**
@@ -77,7 +78,7 @@ class DirectPlace implements FilePlace {
       const { offset, bytes } = rangeIn(this.range, size);
       return { bytes: await readPart(handle, offset, bytes, bytes), start: offset, size, isWhole: false };
     } catch (error) {
-      throw notAllowed('read', path, describeErrno(error));
+      throw refusedBySystem('read', path, error);
     }
   }
 
@@ -163,7 +164,7 @@ class DirectPlace implements FilePlace {
 
   #refusal(what: string, error: unknown): unknown {
     const code = errnoOf(error);
-    if (code === undefined) return error;
+    if (code === undefined || isOutOfFiles(error)) return error;
     const why = describeErrno(error);
     if (DISK.has(code))
       return new MachineRefused(`${JSON.stringify(this.path)} was not ${what}: ${why}. It is as it was before.`, error);
@@ -195,7 +196,7 @@ async function lookAt({ handle: directory, path }: OpenDirectory, name: string):
     handle = await open(`${selfPath(directory)}/${name}`, O_PATH | constants.O_NOFOLLOW);
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;
-    throw notAllowed('looked at', posix.join(path, name), describeErrno(error));
+    throw refusedBySystem('looked at', posix.join(path, name), error);
   }
   try {
     const stat = statOf(await handle.stat({ bigint: true }));

@@ -1,8 +1,8 @@
 import { constants } from 'node:fs';
 import { type FileHandle, mkdir, open, readlink, rmdir } from 'node:fs/promises';
 import { posix } from 'node:path';
-import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { changedMeanwhile, notAllowed } from './place.ts';
+import { errnoOf } from '../lib/errors.ts';
+import { changedMeanwhile, refusedBySystem } from './place.ts';
 
 /** open(2): names a file without opening it. */
 export const O_PATH = 0o10000000;
@@ -30,7 +30,7 @@ export async function openDirectory(directory: string): Promise<OpenDirectory> {
       const path = await readlink(`/proc/self/fd/${handle.fd}`);
       return { handle, path, missing: missing.length === 0 ? undefined : missing.join('/') };
     } catch (error) {
-      if (errnoOf(error) !== 'ENOENT' || at === '/') throw notAllowed('reached', at, describeErrno(error));
+      if (errnoOf(error) !== 'ENOENT' || at === '/') throw refusedBySystem('reached', at, error);
       missing.unshift(posix.basename(at));
       at = posix.dirname(at);
     }

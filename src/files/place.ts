@@ -1,5 +1,5 @@
 import { posix } from 'node:path';
-import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
+import { describeErrno, FileConflict, FileNotFound, InvalidArguments, isOutOfFiles } from '../lib/errors.ts';
 import { MAX_FILE_BYTES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { isWithin, OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 
@@ -168,6 +168,11 @@ export function changedMeanwhile(path: string): FileConflict {
 /** What is wrong with a file that the kernel lets this token not use. `why` is in words: `permission denied`. */
 export function notAllowed(what: string, path: string, why: string): InvalidArguments {
   return new InvalidArguments(`${shownPath(path)} cannot be ${what}: ${why}. Nothing was done.`);
+}
+
+/** The refusal of what the system refused; its own error where that says nothing of the path: the agent has no descriptor left. */
+export function refusedBySystem(what: string, path: string, error: unknown): unknown {
+  return isOutOfFiles(error) ? error : notAllowed(what, path, describeErrno(error));
 }
 
 /** The kind that the bits of `st_mode` tell (inode(7)). */

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { startAgent } from '../../helpers/agent.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { postText, RawConnection } from '../../helpers/sockets.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 /** What a descriptor of another process is; nothing when it was closed just now. */
@@ -61,6 +62,24 @@ describe('where the agent has as many files open as it may', () => {
       expect(agent.sessionsOnDisk()).toHaveLength('key' in way ? started.length + 1 : 1);
     },
   );
+});
+
+test('a file that cannot be opened for want of descriptors is no fault of its path', async () => {
+  await using agent = await startAgent({}, ['bash', '-c', 'ulimit -n 64; exec "$@"', 'bash']);
+  using stack = new DisposableStack();
+  const connections = await Promise.all(Array.from({ length: 38 }, () => RawConnection.open(agent)));
+  for (const connection of connections) stack.use(connection);
+  const read = '{"op":"read_file","args":{"path":"/etc/passwd","limit":1}}';
+  for (const connection of connections) connection.send(postText(agent, read));
+  const answers = await Promise.all(connections.map((connection) => connection.until(/\}$/)));
+  const refusals = answers.filter((answer) => !answer.startsWith('HTTP/1.1 200'));
+  expect(refusals.length).toBeWithin(1, 39);
+  for (const refusal of refusals) {
+    expect(refusal).toStartWith('HTTP/1.1 503');
+    expect(refusal).toContain('{"error":"Not available","message":"The agent has as many files open as it may');
+  }
+  stack.dispose();
+  await eventually('there is room', async () => (await agent.post(read)).status === 200);
 });
 
 describe('a command may open as many files as the agent could when it was started', () => {
