@@ -1,5 +1,6 @@
 import { closeSync, openSync, readFileSync } from 'node:fs';
 import { duplicate, libc } from './libc.ts';
+import { hasSystemd } from './systemd.ts';
 
 /** Descriptors that are kept for what must not fail where the agent has as many open as it may. */
 const RESERVED = 4;
@@ -48,8 +49,8 @@ export function noteFileLimits(): void {
   fillReserve();
   const own = fileLimits(process.pid);
   if (own === undefined) return;
-  // The first process is the parent of all whose own has ended, and of what systemd starts.
-  const isOrphan = process.ppid === 1 && process.env['INVOCATION_ID'] === undefined;
+  // Without systemd the first process has started nothing: it is the parent of all whose own has ended.
+  const isOrphan = process.ppid === 1 && !hasSystemd();
   const soft = softAtStart(own, isOrphan ? undefined : fileLimits(process.ppid));
   if (soft < own.soft) startLimits = { soft, hard: own.hard };
 }
