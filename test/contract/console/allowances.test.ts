@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { chmodSync, chownSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { type ApprovalRequest, digestOf } from '../../../src/access/approval-request.ts';
+import { writeFreezes } from '../../../src/access/freeze.ts';
 import { type AllowOrder, newOrder, type OrderResult } from '../../../src/console/order.ts';
+import { writePasskeys } from '../../../src/console/passkeys.ts';
 import type { State } from '../../../src/console/shown.ts';
 import { WireClient } from '../../../src/console/wire-client.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
@@ -180,6 +182,27 @@ describe.skipIf(!canTry)('an allowance', () => {
       expect(await allow(orderOf(request))).toMatchObject({ why: 'what it is about can only be approved once' });
       await deny(request, request);
     }
+  });
+
+  test('ends by a freeze, also a short one, and with the passkey that signed it', async () => {
+    const begin = async (): Promise<void> => {
+      expect(await allow(orderOf(await ask()))).toMatchObject({ state: 'done' });
+      expect(await allowances()).toBeArrayOfSize(1);
+    };
+    const whys = (): unknown[] => linesOf(AUDIT).flatMap((line) => (line['state'] === 'ended' ? [line['why']] : []));
+    await begin();
+    const since = Date.now();
+    writeFreezes(place.join('approvals'), [{ since, until: since + 1, by: 'root', reason: '' }]);
+    expect(await waits({ cmd: 'rm -f x' })).toBe(true);
+    await eventually('it has ended', () => whys().at(-1) === 'the server was frozen');
+    await begin();
+    const pinned = readFileSync(files.passkeysFile);
+    const { origin, rpId: rp_id } = files.phone;
+    writePasskeys(files.passkeysFile, { origin, rp_id, passkeys: [], sessions: [] });
+    expect(await waits({ cmd: 'rm -f x' })).toBe(true);
+    writeFileSync(files.passkeysFile, pinned);
+    expect(await allowances()).toEqual([]);
+    await eventually('it has ended', () => whys().at(-1) === 'the passkey that signed it was removed');
   });
 
   test('attack: after a change of the rule, a restart, or its end, the same order allows nothing again', async () => {
