@@ -28,6 +28,11 @@ const SUMMARIES: Readonly<Record<string, Partial<Record<keyof typeof DEFINITIONS
     thaw: 'Let everything continue after a freeze',
     audit: 'Show, search and verify the audit record',
   },
+  'Many servers:': {
+    fleet: 'Make this agent the hub of many servers, and invite, list and remove them',
+    join: 'Join a hub: it may then run calls here, as far as a profile allows',
+    leave: 'Leave the hub',
+  },
   'Call an agent:': {
     exec: 'Run a command on an agent: its output as it comes, its exit code as this one',
     cp: 'Copy files to an agent and back',
@@ -60,6 +65,9 @@ const DEFINITIONS = {
   thaw: async () => (await import('./freeze.ts')).defineThaw,
   console: async () => (await import('./console.ts')).defineConsole,
   audit: async () => (await import('./audit.ts')).defineAudit,
+  fleet: async () => (await import('./fleet.ts')).defineFleet,
+  join: async () => (await import('./join.ts')).defineJoin,
+  leave: async () => (await import('./join.ts')).defineLeave,
   exec: async () => (await import('./exec.ts')).defineExec,
   cp: async () => (await import('./cp.ts')).defineCp,
   session: async () => (await import('./session.ts')).defineSession,
@@ -71,7 +79,18 @@ const DEFINITIONS = {
 };
 
 /** What they do when their output cannot be written; the others end. `connect` ends its grant itself when nobody reads it. */
-const IGNORING: readonly string[] = ['install', 'uninstall', 'watchdog', 'connect', 'freeze', 'thaw', 'console'];
+const IGNORING: readonly string[] = [
+  'install',
+  'uninstall',
+  'watchdog',
+  'connect',
+  'freeze',
+  'thaw',
+  'console',
+  'fleet',
+  'join',
+  'leave',
+];
 const WRITING_TO_DESCRIPTORS: readonly string[] = [
   'serve',
   'mcp',

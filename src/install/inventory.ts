@@ -78,6 +78,11 @@ const open = (): Access => ({ mode: 0o755 });
 /** Root writes, the agent reads. */
 const rootWrites = ({ group }: Owner): Access => ({ mode: 0o750, owner: 'root', group });
 
+/** What a command makes later. */
+const byCommand = (name: string, what: string, when: string): Addition => {
+  return { kind: 'written', name, what, goes: 'purge', when, ...later };
+};
+
 const CONSOLE_DIRECTORIES = (
   [
     [PATHS.console, 0o750, 'what the console keeps'],
@@ -130,14 +135,7 @@ export const INVENTORY: readonly Addition[] = [
     isRead: true,
     ...later,
   },
-  {
-    kind: 'written',
-    name: `${PATHS.tokens}.lock`,
-    what: 'one change of the tokens at a time',
-    goes: 'purge',
-    when: '`agent3 token`, `agent3 connect`',
-    ...later,
-  },
+  byCommand(`${PATHS.tokens}.lock`, 'one change of the tokens at a time', '`agent3 token`, `agent3 connect`'),
   { kind: 'directory', name: PATHS.profiles, what: 'your profiles', goes: 'purge', access: open, isRead: true },
   {
     kind: 'directory',
@@ -156,6 +154,8 @@ export const INVENTORY: readonly Addition[] = [
     ...later,
   },
   { kind: 'written', name: PATHS.doctor, what: 'what `doctor` found last', goes: 'purge', ...later },
+  byCommand(PATHS.fleet, 'of a hub: its servers, and what NATS is set up with', '`agent3 fleet init`'),
+  byCommand(PATHS.hub, 'of a server: the hub that it joined', '`agent3 join`'),
   {
     kind: 'directory',
     name: PATHS.newFiles,
@@ -191,14 +191,7 @@ export const INVENTORY: readonly Addition[] = [
     what: 'one line per request; rotated daily without losing a line, 7 kept',
     goes: 'purge',
   },
-  {
-    kind: 'written',
-    name: `${PATHS.sessions}/.grants`,
-    what: 'how sign-ins stand: sealed, without tokens',
-    goes: 'purge',
-    when: '`agent3 connect`',
-    ...later,
-  },
+  byCommand(`${PATHS.sessions}/.grants`, 'how sign-ins stand: sealed, without tokens', '`agent3 connect`'),
   {
     kind: 'written',
     name: PATHS.audit,
@@ -264,6 +257,13 @@ export const INVENTORY: readonly Addition[] = [
     name: `/etc/systemd/system/paths.target.wants/${CONSOLE_UNITS[1]}`,
     what: 'the orders at boot',
     ...console,
+  },
+  {
+    kind: 'written',
+    name: PATHS.natsUnit,
+    what: 'NATS of a hub',
+    when: '`agent3 fleet init`',
+    ...later,
   },
   { kind: 'file', name: PATHS.busPolicy, what: 'what `look` may say on the system bus: it only asks', ...rootAgent },
   { kind: 'file', name: PATHS.logrotate, what: 'rotation', shipped: true },

@@ -63,6 +63,11 @@ export const PATHS = {
   consoleSite: '/etc/caddy/agent3-console.caddy',
   /** The console's page. */
   page: '/usr/local/share/agent3/console',
+  /** The inventory of a hub, and what NATS is set up with. */
+  fleet: '/etc/agent3/fleet',
+  /** What a server has pinned of its hub. */
+  hub: '/etc/agent3/hub.json',
+  natsUnit: '/etc/systemd/system/agent3-nats.service',
   logrotate: '/etc/logrotate.d/agent3',
   caddySite: '/etc/caddy/agent3.caddy',
   caddyfile: '/etc/caddy/Caddyfile',
@@ -80,6 +85,8 @@ export const PACKAGED_BINARY = '/usr/bin/agent3';
 export const BINARY_ACCESS = { mode: 0o711 } as const;
 
 export const SERVICE = 'agent3.service';
+/** The NATS server of a hub. */
+export const NATS_SERVICE = 'agent3-nats.service';
 /** What the commands run in. */
 export const COMMANDS = 'agent3-commands.service';
 /** The agent and its commands; stopping it stops them all. */

@@ -11,6 +11,7 @@ import {
   BUS,
   CONSOLE_SERVICES,
   CONSOLE_UNITS,
+  NATS_SERVICE,
   PATHS,
   SERVICE,
   SLICE,
@@ -44,7 +45,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   const isLive = root === '/' && hasSystemd() && !dryRun;
   if (isLive && !isOther) {
     runCommand(['systemctl', 'disable', '--quiet', '--now', WATCHDOG_TIMER, SERVICE]);
-    runCommand(['systemctl', 'disable', '--quiet', '--now', ...CONSOLE_UNITS]);
+    runCommand(['systemctl', 'disable', '--quiet', '--now', NATS_SERVICE, ...CONSOLE_UNITS]);
     runCommand(['systemctl', 'stop', ...CONSOLE_SERVICES, WATCHDOG_SERVICE, SLICE]);
   }
   if (manifest?.domain !== undefined && manifest.domain !== null) removeSite(changes, PATHS.caddySite);
@@ -71,7 +72,13 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
 function writtenBy(manifest: Manifest | undefined): string[] {
   const links = named('link');
   if (manifest === undefined) return links;
-  return [...Object.keys(manifest.files), PATHS.manifest, ...(manifest.packaged ? [] : [BINARY]), ...links];
+  return [
+    ...Object.keys(manifest.files),
+    PATHS.manifest,
+    PATHS.natsUnit,
+    ...(manifest.packaged ? [] : [BINARY]),
+    ...links,
+  ];
 }
 
 function named(kind: Addition['kind']): string[] {

@@ -102,7 +102,9 @@ describe('a server', () => {
 
 describe('the hub', () => {
   test('speaks to servers, not as one', async () => {
-    expect(await comesThrough(hub, stateSubject(keyOf('web1')))).toBe(false);
+    const other = await connectOnce(nats.address(nats.hub));
+    expect(await comesThrough(other, stateSubject(keyOf('web1')))).toBe(false);
+    await other.close();
     expect(await subscribed(hub, rpcSubject(keyOf('web1')))).toBe('PermissionViolationError');
   });
 

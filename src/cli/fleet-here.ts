@@ -1,0 +1,63 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { type Inventory, readInventory, type ServerRecord } from '../fleet/inventory.ts';
+import { JoinFault } from '../fleet/join.ts';
+import { FleetFileFault } from '../fleet/roots-file.ts';
+import { PATHS } from '../install/layout.ts';
+import { InstallFault } from '../install/machine.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { placeHere } from './here.ts';
+
+/** The option of all commands of the fleet. */
+export const DIR_OPTION = [
+  '--dir <directory>',
+  'directory of the fleet (default: AGENT3_FLEET_DIR, or that of the installed hub)',
+] as const;
+
+export interface FleetOptions {
+  readonly dir?: string | undefined;
+}
+
+/** The directory of the fleet. */
+export function fleetDirectory({ dir }: FleetOptions): string {
+  const what = 'no agent is installed here: name the directory of the fleet with --dir';
+  return placeHere(dir, 'AGENT3_FLEET_DIR', PATHS.fleet) ?? fail(EXIT_USAGE, what);
+}
+
+/** Whether this is the installed hub, not one that was started by hand. */
+export function isInstalledFleet(directory: string): boolean {
+  return directory === PATHS.fleet && existsSync(PATHS.manifest);
+}
+
+/** Ends the program unless it may change the fleet: root, or who has an agent of development. */
+export function requireFleetOwner(directory: string, command: string): void {
+  if (isInstalledFleet(directory) && process.geteuid?.() !== 0)
+    fail(EXIT_USAGE, `only root does this: sudo agent3 ${command}`);
+}
+
+/** What `act` gives. Ends the program with the reason where a file, NATS or the installer has a fault. */
+export async function attempt<T>(act: () => Promise<T> | T): Promise<T> {
+  try {
+    return await act();
+  } catch (error) {
+    if (error instanceof FleetFileFault || error instanceof JoinFault || error instanceof InstallFault)
+      fail(EXIT_FAILURE, error.message);
+    throw error;
+  }
+}
+
+/** The server of this name. Ends the program with the names that there are where there is none. */
+export function requireServer({ servers }: Inventory, name: string): ServerRecord {
+  const names = servers.map((server) => server.name).join(', ') || 'none yet';
+  return (
+    servers.find((server) => server.name === name) ??
+    fail(EXIT_FAILURE, `there is no server ${name}; there are: ${names}`)
+  );
+}
+
+/** The inventory. Ends the program with the reason where it cannot be used. */
+export function inventoryHere(directory: string): Promise<Inventory> {
+  return attempt(() => readInventory(directory));
+}
+
+export const certificatePath = (directory: string): string => join(directory, 'cert.pem');

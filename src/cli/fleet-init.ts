@@ -1,0 +1,121 @@
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import { join, resolve } from 'node:path';
+import { makeHubCertificate } from '../fleet/certificate.ts';
+import { HUB_URL, inventoryPath, NAME, writeInventory } from '../fleet/inventory.ts';
+import { fingerprintOf, SigningKey } from '../fleet/keys.ts';
+import { connectOnce } from '../fleet/nats.ts';
+import { configPath, writeInvites, writeNatsConfig, writeNatsSetup } from '../fleet/nats-files.ts';
+import { writeRootsFile } from '../fleet/roots-file.ts';
+import {
+  ensureNatsServer,
+  NATS_PID_FILE,
+  natsGroup,
+  restartAgent,
+  setInstalledSettings,
+  startNats,
+} from '../install/fleet.ts';
+import { readManifest } from '../install/installed.ts';
+import { PATHS } from '../install/layout.ts';
+import { delay } from '../lib/clock.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import {
+  attempt,
+  certificatePath,
+  type FleetOptions,
+  fleetDirectory,
+  isInstalledFleet,
+  requireFleetOwner,
+} from './fleet-here.ts';
+
+interface InitOptions extends FleetOptions {
+  readonly host?: string | undefined;
+  readonly port: number;
+  readonly listen: string;
+  readonly name: string;
+}
+
+const CONNECT_TRIES = 50;
+const PAUSE_MS = 200;
+
+/** Makes keys, certificate, inventory and configuration, and on an installed agent all that has to run. */
+export async function initFleet(options: InitOptions): Promise<void> {
+  const directory = resolve(fleetDirectory(options));
+  requireFleetOwner(directory, 'fleet init');
+  if (existsSync(inventoryPath(directory)))
+    fail(EXIT_FAILURE, `there is a fleet in ${directory} already; agent3 fleet list shows it`);
+  const host = options.host ?? readManifest(PATHS.manifest)?.domain ?? hostname();
+  const { name, port, listen } = options;
+  const url = `tls://${host.includes(':') ? `[${host}]` : host}:${port}`;
+  if (!new RegExp(HUB_URL).test(url)) fail(EXIT_USAGE, `${host} is no name or address: --host hub.example.org`);
+  if (!new RegExp(NAME).test(name)) fail(EXIT_USAGE, 'a name has up to 63 small letters, digits, . and -');
+  const isInstalled = isInstalledFleet(directory);
+  const say = (line: string): void => void process.stdout.write(`${line}\n`);
+  await attempt(async () => {
+    if (isInstalled) say(ensureNatsServer(say));
+    const key = SigningKey.create();
+    makeFiles(directory, { isInstalled, host, listen, port });
+    const inventory = { version: 1 as const, hub: { name, key: key.publicKey, url }, servers: [] };
+    writeInvites(directory, []);
+    writeNatsConfig(directory, inventory);
+    writeInventory(directory, inventory);
+    const settings = { AGENT3_FLEET_DIR: directory, AGENT3_FLEET_KEY: key.seed };
+    say(`hub ${name}, ${url}\nfingerprint ${fingerprintOf(key.publicKey)}`);
+    if (!isInstalled) return byHand(directory, settings, say);
+    setInstalledSettings(settings);
+    startNats();
+    await requireNats(directory, port, key);
+    const waits = restartAgent();
+    if (waits > 0)
+      say(`${waits} commands run, so the agent was not restarted. It is the hub after: systemctl restart agent3`);
+    say(`NATS runs, on port ${port}: servers have to reach it. The next step: sudo agent3 fleet invite NAME`);
+  });
+}
+
+interface Place {
+  readonly isInstalled: boolean;
+  readonly host: string;
+  readonly listen: string;
+  readonly port: number;
+}
+
+function makeFiles(directory: string, { isInstalled, host, listen, port }: Place): void {
+  mkdirSync(directory, { recursive: true, mode: 0o755 });
+  makeHubCertificate(directory, host);
+  const privateKey = join(directory, 'key.pem');
+  const group = isInstalled ? natsGroup() : null;
+  chmodSync(privateKey, group === null ? 0o600 : 0o640);
+  if (group !== null) chownSync(privateKey, 0, group);
+  chmodSync(certificatePath(directory), 0o644);
+  const pidFile = isInstalled ? NATS_PID_FILE : join(directory, 'nats.pid');
+  writeNatsSetup(directory, { listen, port, certificate: certificatePath(directory), privateKey, pidFile, group });
+}
+
+/** Of an agent that is no service, its owner starts both. The key is in no output and no process list. */
+function byHand(directory: string, settings: Readonly<Record<string, string>>, say: (line: string) => void): void {
+  const path = join(directory, 'hub.env');
+  const lines = Object.entries(settings).map(([name, value]) => `${name}=${value}\n`);
+  writeRootsFile(path, lines.join(''), 0o600);
+  say(`start NATS with: nats-server -c ${configPath(directory)}\nand the agent with the settings in ${path}`);
+}
+
+async function requireNats(directory: string, port: number, key: SigningKey): Promise<void> {
+  const certificate = readFileSync(certificatePath(directory), 'utf8');
+  const { hostname: host } = new URL(
+    (JSON.parse(readFileSync(inventoryPath(directory), 'utf8')) as { hub: { url: string } }).hub.url,
+  );
+  for (let tries = 0; ; tries++) {
+    try {
+      const address = { url: `tls://${host}:${port}`, certificate, key, name: 'agent3 fleet init' };
+      return await (await connectOnce(address)).close();
+    } catch (error) {
+      if (tries === CONNECT_TRIES)
+        fail(
+          EXIT_FAILURE,
+          `NATS does not answer on ${host} port ${port}: ${String(error)}`,
+          'its log: journalctl -u agent3-nats',
+        );
+      await delay(PAUSE_MS);
+    }
+  }
+}

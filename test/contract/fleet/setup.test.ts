@@ -1,0 +1,140 @@
+import { afterAll, expect, test } from 'bun:test';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { parseEnvFile } from '../../../ops/env-file.ts';
+import { type Agent, startAgent } from '../../helpers/agent.ts';
+import { BASE_ENVIRONMENT, BINARY } from '../../helpers/binary.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { ensurePrograms } from '../../helpers/debian.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { freePort } from '../../helpers/ports.ts';
+import { eventually, within } from '../../helpers/waiting.ts';
+
+ensurePrograms('nats-server', 'openssl');
+
+const directory = new TemporaryDirectory();
+const FLEET = directory.join('fleet');
+const WEB1 = directory.join('web1/hub.json');
+const ended: AsyncDisposable[] = [];
+afterAll(async () => {
+  for (const one of ended.reverse()) await one[Symbol.asyncDispose]();
+  directory[Symbol.dispose]();
+});
+
+const fleet = (...args: string[]) => agent3(['fleet', ...args, '--dir', FLEET]);
+
+/** `agent3 join`, with a code on standard input. */
+async function join(url: string, code: string, file: string, ...more: string[]) {
+  const child = Bun.spawn([BINARY, 'join', url, '--file', file, ...more], {
+    cwd: directory.path,
+    env: { ...BASE_ENVIRONMENT },
+    stdin: new Blob([`${code}\n`]),
+    stdout: 'pipe',
+    stderr: 'pipe',
+  });
+  const [stdout, stderr, exit] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
+  return { code: exit, stdout, stderr };
+}
+
+/** A running `agent3 fleet invite`: its lines of JSON as they come. */
+function invite(...args: string[]) {
+  const child = Bun.spawn([BINARY, 'fleet', 'invite', ...args, '--json', '--dir', FLEET], {
+    cwd: directory.path,
+    env: { ...BASE_ENVIRONMENT },
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
+  ended.push({
+    [Symbol.asyncDispose]: async () => {
+      child.kill();
+      await child.exited;
+    },
+  });
+  const lines: Record<string, string>[] = [];
+  void (async () => {
+    let text = '';
+    for await (const chunk of child.stdout) {
+      text += Buffer.from(chunk).toString();
+      const whole = text.split('\n');
+      text = whole.pop() ?? '';
+      lines.push(...whole.map((line) => JSON.parse(line) as Record<string, string>));
+    }
+  })();
+  const line = (event: string) => eventually(`the line ${event}`, () => lines.find((one) => one['event'] === event));
+  return { child, line };
+}
+
+async function agentWith(env: string): Promise<Agent> {
+  const agent = await startAgent(parseEnvFile(readFileSync(env, 'utf8')));
+  ended.push(agent);
+  return agent;
+}
+
+test('a fleet is set up, a server joins it, is called, labelled, removed, and leaves', async () => {
+  const port = String(await freePort());
+  const made = await fleet('init', '--host', '127.0.0.1', '--listen', '127.0.0.1', '--port', port);
+  expect(made).toMatchObject({ code: 0, stderr: '' });
+  expect(made.stdout).not.toContain('SU');
+  expect((await fleet('init', '--host', '127.0.0.1')).stderr).toContain('there is a fleet');
+  for (const secret of ['hub.env', 'key.pem', 'nats.conf', 'invites.json'])
+    expect(statSync(`${FLEET}/${secret}`).mode & 0o077).toBe(0);
+  const nats = Bun.spawn(['nats-server', '-c', `${FLEET}/nats.conf`], { stdio: ['ignore', 'ignore', 'ignore'] });
+  ended.push({
+    [Symbol.asyncDispose]: async () => {
+      nats.kill('SIGKILL');
+      await nats.exited;
+    },
+  });
+  await eventually('NATS has written its number', () => existsSync(`${FLEET}/nats.pid`));
+  const hub = await agentWith(`${FLEET}/hub.env`);
+  for (const name of ['hub', 'Web1', '../x']) expect((await fleet('invite', name)).code).toBeGreaterThan(0);
+  expect((await fleet('invite', 'web1', '--label', 'role web')).stderr).toContain('name=value');
+
+  const invited = invite('web1', '--label', 'role=web');
+  const { url = '', code = '' } = await invited.line('code');
+  expect(url).toMatch(/^tls:\/\/127\.0\.0\.1:\d+\/[a-z2-7]{8}$/);
+  expect(await join(url, 'AAAA-AAAA-AAAA-AAAA', WEB1)).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('the code is wrong'),
+  });
+  expect(await join(url, 'short', WEB1)).toMatchObject({ code: 1, stderr: expect.stringContaining('16 letters') });
+  expect(existsSync(WEB1)).toBe(false);
+  const joined = await join(url, code.toLowerCase(), WEB1, '--profile', 'full');
+  expect(joined.stdout).toContain('joined hub as web1');
+  const { fingerprint = '' } = await invited.line('joined');
+  expect(joined.stdout).toContain(`fingerprint of this server  ${fingerprint}`);
+  expect(await within('the end of the invitation', invited.child.exited)).toBe(0);
+  expect(await join(url, code, directory.join('web2/hub.json'))).toMatchObject({
+    code: 1,
+    stderr: expect.stringContaining('was used'),
+  });
+  expect((await fleet('invite', 'web1')).stderr).toContain('there is a server web1');
+
+  const web1 = await agentWith(directory.join('web1/server.env'));
+  const call = async () => (await hub.call('shell', { server: 'web1', cmd: 'echo $PPID' })).body;
+  await eventually('web1 is called', async () => (await call()).stdout === `${web1.pid}\n`);
+  expect((await fleet('label', 'web1', 'env=prod', 'role-')).stdout).toBe('web1  env=prod\n');
+  expect(JSON.parse((await fleet('list', '--json')).stdout)).toMatchObject({
+    servers: [{ name: 'web1', labels: { env: 'prod' } }],
+  });
+  expect((await fleet('show', 'web1')).stdout).toContain(fingerprint);
+  await eventually('the hub knows the label', async () =>
+    (await hub.call('list_servers', {})).text.includes('"labels":{"env":"prod"}'),
+  );
+
+  expect((await fleet('remove', 'web1')).code).toBe(0);
+  await web1.log.find('web1 is refused', (line) => String(line['msg']).includes('does not know this server'));
+  await eventually('the hub knows no web1', async () => (await call()).error === 'Invalid args');
+  expect((await agent3(['leave', '--file', WEB1])).stdout).toContain('left hub');
+  expect([existsSync(WEB1), existsSync(directory.join('web1/server.env'))]).toEqual([false, false]);
+  expect((await agent3(['leave', '--file', WEB1])).code).toBe(1);
+});
+
+test('an invitation that is stopped takes its code with it', async () => {
+  const { child, line } = invite('web9');
+  const { url = '', code = '' } = await line('code');
+  child.kill('SIGTERM');
+  await child.exited;
+  await eventually('the code is over', async () =>
+    (await join(url, code, directory.join('web9/hub.json'))).stderr.includes('the code is wrong'),
+  );
+  expect(JSON.parse(readFileSync(`${FLEET}/invites.json`, 'utf8'))).toEqual([]);
+});
