@@ -25,7 +25,7 @@ export async function afterLastWrites(
     // In the middle of exec(2), nothing tells whose process it is: what was seen once stays.
     pids = [...new Set([...pids.filter(isThere), ...look()])];
   }
-  return pids;
+  return pids.filter(isThere);
 }
 
 /** A job that was started last has not come to wait for anything; a process substitution reads a pipe. */
