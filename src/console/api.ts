@@ -126,7 +126,7 @@ export class Api {
           requireTime(this.#orders, bearer);
           return await this.#notify(call.name, call.body, bearer);
         default: {
-          const cost = READINGS[call.name];
+          const cost = READINGS.get(call.name);
           if (cost === undefined) throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
           requireTime(this.#paces, bearer, cost);
           const answer = await wire.request(call.name, call.body, call.signal);

@@ -6,6 +6,7 @@ import { ClientsView } from './clients.tsx';
 import { BrokenLinkView, LinkView, SignInView } from './entry.tsx';
 import { commandLine } from './format.ts';
 import { FreezeButton, FrozenNotice } from './freeze.tsx';
+import { HistoryView } from './history.tsx';
 import { NotificationsView } from './notifications.tsx';
 import { keepNotifying } from './notify.ts';
 import { NowView } from './now.tsx';
@@ -15,14 +16,15 @@ import type { LinkSecret } from './sign.ts';
 import { WaitingView } from './waiting.tsx';
 import { words } from './words.ts';
 
-const MAIN = { waiting: WaitingView, now: NowView, clients: ClientsView } as const;
+const MAIN = { waiting: WaitingView, now: NowView, history: HistoryView, clients: ClientsView } as const;
 /** What the foot of the page leads to. */
 const MORE = { server: ServerView, notifications: NotificationsView } as const;
 const VIEWS = { ...MAIN, ...MORE };
 type ViewName = keyof typeof VIEWS;
 
 function viewHere(): ViewName {
-  const name = location.hash.slice(1);
+  // A view may say more behind a slash.
+  const name = location.hash.slice(1).replace(/\/.*$/s, '');
   return name in VIEWS ? (name as ViewName) : 'waiting';
 }
 

@@ -13,7 +13,7 @@ const KEPT_CHARS = 131_072;
 const SEQUENCES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][A-Za-z0-9]|[=>])/g;
 
 /** What a program wrote, for a reader: colours are left out, what else would act or hide is written out; tabs stay. */
-function outputText(text: string): string {
+export function outputText(text: string): string {
   const lines = text.replace(SEQUENCES, '').replaceAll('\r\n', '\n');
   return lines.split('\t').map(visibleText).join('\t');
 }
@@ -25,7 +25,7 @@ const RUSHED_BYTES = 8192;
  * Writes what comes into an element, whole lines together as one block, and keeps the last of it. Returns how to add a
  * text of a kind, which is a class.
  */
-function writerInto(box: HTMLElement): (text: string, kind: string) => void {
+export function writerInto(box: HTMLElement): (text: string, kind: string) => void {
   let chars = 0;
   /** The block whose last line may go on. */
   let open: HTMLElement | undefined;

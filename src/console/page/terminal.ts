@@ -3,6 +3,7 @@ import '@xterm/xterm/css/xterm.css';
 
 export interface OpenTerminal {
   readonly write: (bytes: Uint8Array) => void;
+  readonly reset: () => void;
   readonly close: () => void;
   /** Draws it in another size; null changes nothing. */
   readonly resize: (size: ShownSize) => void;
@@ -45,6 +46,7 @@ export function openTerminal(box: HTMLElement, size: ShownSize): OpenTerminal {
   terminal.attachCustomKeyEventHandler((event) => !(event.key === 'Tab' && event.shiftKey));
   return {
     write: (bytes) => terminal.write(bytes),
+    reset: () => terminal.reset(),
     close: () => terminal.dispose(),
     resize: ({ rows, cols }) => {
       if (rows !== null && cols !== null) terminal.resize(cols, rows);

@@ -1,4 +1,5 @@
 import { english as access } from './access-words.ts';
+import { english as past } from './past-words.ts';
 import { english as push } from './push-words.ts';
 import { english as server } from './server-words.ts';
 
@@ -10,6 +11,7 @@ const english = {
   navigation: 'Views',
   waiting: 'Waiting',
   now: 'Now',
+  history: 'History',
   clients: 'Clients',
   skip: 'Skip to the content',
   cancel: 'Cancel',
@@ -23,6 +25,7 @@ const english = {
   ...access,
   push,
   server,
+  past,
 
   connection: {
     lost: 'Connection lost. Trying again …',

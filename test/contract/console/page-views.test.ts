@@ -13,7 +13,7 @@ const AXE = readFileSync(join(import.meta.dir, '../../../node_modules/axe-core/a
 /** A command that hides, pushes what matters off the screen, and looks like another. */
 const HOSTILE = `${'echo a line of many\n'.repeat(60)}\n\n\n\n\n\nrm -f none; echo раураl \u202e; echo "\u001b[31m"`;
 
-const VIEWS = ['waiting', 'now', 'clients'] as const;
+const VIEWS = ['waiting', 'now', 'history', 'clients'] as const;
 const LOOKS = [
   ['a phone, light', PHONE, 'light'],
   ['a phone, dark', PHONE, 'dark'],
@@ -82,6 +82,7 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
         if (view === 'waiting') await owner.shows('rm -f none');
         if (view === 'now') await openOutputs();
         if (view === 'now') await owner.page.waitForSelector('.xterm-rows');
+        if (view === 'history') await owner.page.waitForSelector('.list .command');
         if (view === 'clients') await owner.shows('deploy');
         faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
         await owner.shot(`${view}-${name.replace(', ', '-').replace('a ', '')}`);
@@ -127,6 +128,37 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
       small.push(...(found as string[]));
     }
     expect(small).toEqual([]);
+  });
+
+  test('finds a session, shows what hides in it, plays it back, and says when it has expired', async () => {
+    const { agent } = host;
+    const cmd = "printf 'one\\n<b>bold</b>\\033[31m\\n'; sleep 1.3; printf '\\342\\200\\256two\\n' # <i>tag</i>";
+    const [{ session }, { session: terminal }] = await Promise.all([
+      agent.shell({ cmd, key: 'played' }),
+      agent.shell({ cmd: "printf '\\033[31mred'; sleep 1.2; echo over", pty: true, rows: 8, cols: 30 }),
+    ]);
+    const output = "document.querySelector('.output').textContent";
+    await owner.page.emulateMediaFeatures([]);
+    await owner.go('history');
+    await owner.type('Search', '<I>TAG');
+    await owner.page.waitForFunction("document.querySelectorAll('.list > li').length === 1");
+    await owner.tap('.list a.button');
+    await owner.page.waitForFunction(`${output}.includes('\\\\u{202e}two')`);
+    expect(await owner.page.evaluate("document.querySelectorAll('main b, main i').length")).toBe(0);
+    const range = "document.querySelector('input[type=range]')";
+    await owner.page.evaluate(`${range}.value = 600, ${range}.dispatchEvent(new Event('input', { bubbles: true }))`);
+    await owner.page.waitForFunction(`${output}.includes('<b>bold</b>') && !${output}.includes('two')`);
+    await owner.press('Play');
+    await owner.page.waitForFunction(`${output}.includes('two')`);
+    await owner.page.waitForSelector('aria/Play[role="button"]');
+    await owner.page.evaluate(AXE);
+    expect(await faultsHere()).toEqual([]);
+    await owner.shot('session');
+    await owner.page.goto(`${host.origin}/#history/${terminal}`);
+    await owner.page.waitForFunction("document.querySelector('.xterm-rows')?.textContent.includes('redover')");
+    await agent.call('close_session', { session });
+    await owner.page.goto(`${host.origin}/#history/${session}`);
+    await owner.shows('This session has expired');
   });
 
   test('warns in full once, then on one line', async () => {
