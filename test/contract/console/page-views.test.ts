@@ -6,6 +6,7 @@ import { openBrowser } from '../../helpers/browser.ts';
 import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
 import type { LinkTerminal } from '../../helpers/console-server.ts';
 import { DESK, OwnerPage, PHONE } from '../../helpers/owner-page.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 const obstacle = pageObstacle();
 const AXE = readFileSync(join(import.meta.dir, '../../../node_modules/axe-core/axe.min.js'), 'utf8');
@@ -133,11 +134,12 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
   test('finds a session, shows what hides in it, plays it back, and says when it has expired', async () => {
     const { agent } = host;
     const cmd = "printf 'one\\n<b>bold</b>\\033[31m\\n'; sleep 1.3; printf '\\342\\200\\256two\\n' # <i>tag</i>";
-    const [{ session }, { session: terminal }] = await Promise.all([
-      agent.shell({ cmd, key: 'played' }),
-      agent.shell({ cmd: "printf '\\033[31mred'; sleep 1.2; echo over", pty: true, rows: 8, cols: 30 }),
-    ]);
-    const output = "document.querySelector('.output').textContent";
+    const token = await host.newToken('drawn', 'full');
+    const pty = { cmd: "printf '\\033[31mred'; sleep 1.2; echo over", pty: true, rows: 8, cols: 30 };
+    const drawn = eventually('it is drawn', async () => (await host.shellWith(token, pty)) === 200);
+    const [{ session }] = await Promise.all([agent.shell({ cmd, key: 'played' }), drawn]);
+    // What throws is not waited for.
+    const output = "(document.querySelector('.output')?.textContent ?? '')";
     await owner.page.emulateMediaFeatures([]);
     await owner.go('history');
     await owner.type('Search', '<I>TAG');
@@ -154,7 +156,12 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await owner.page.evaluate(AXE);
     expect(await faultsHere()).toEqual([]);
     await owner.shot('session');
-    await owner.page.goto(`${host.origin}/#history/${terminal}`);
+    await owner.tap('a[href="#history"].button');
+    await owner.type('Search', 'echo over');
+    await owner.page.waitForFunction(
+      "document.querySelector('.list')?.textContent.startsWith('printf \\'\\\\033[31mred')",
+    );
+    await owner.tap('.list a.button');
     await owner.page.waitForFunction("document.querySelector('.xterm-rows')?.textContent.includes('redover')");
     await agent.call('close_session', { session });
     await owner.page.goto(`${host.origin}/#history/${session}`);
