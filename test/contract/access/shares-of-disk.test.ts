@@ -78,7 +78,8 @@ describe.each(['full', 'readonly', 'workspace'])(
     afterAll(async () => (await starting)[Symbol.asyncDispose]());
     for (const [way, reserve] of reservations) {
       for (const [end, rest] of ends) {
-        test(`${way}, by a command ${end}`, async () => {
+        // They wait for their time limits.
+        test.concurrent(`${way}, by a command ${end}`, async () => {
           const agent = await starting;
           const reply = await callAs(agent, kind, 'shell', { cmd: `${reserve} || echo refused; ${rest}`, timeout: 5 });
           expect(`${reply.status} ${reply.text}`).toStartWith('200 ');

@@ -25,11 +25,11 @@ const figureOf = (text: string, name: string): number =>
 
 describe('/metrics', () => {
   test('counts requests, commands and refused tokens', async () => {
+    const long = agent.shell({ cmd: 'sleep 300', timeout: 5.5 });
     await agent.shell({ cmd: 'echo one' });
     await agent.shell({ cmd: 'exit 3' });
-    await agent.shell({ cmd: 'sleep 300', timeout: 5.5 });
     const { session } = await agent.shell({ cmd: 'echo running; sleep 300', background: true });
-    await agent.read({ session, wait: 20 });
+    await long;
     await agent.request('/', { method: 'POST', headers: { 'x-auth-token': randomToken() }, body: '{}' });
     const text = await eventually('all is counted', async () => {
       const { text: now } = await get();
