@@ -48,14 +48,16 @@ const CONTAINED = [
 ];
 /** Those in an emulated machine, the longest first; what is not named here comes before. */
 const EMULATED = ['freeze', 'profiles', 'debian13', 'power', 'limits', 'small', 'boot'];
-/** Whose answers have a time limit: it comes last, alone. */
+/** Whose answers have a time limit: nothing but one emulated machine, which takes one core, runs beside it. */
 const TIMED = 'hostile';
+/** A lane is handed so many files of tests at a time, so that none is left alone with a long folder at the end. */
+const FILES_AT_ONCE = 8;
 
 const unnamed = readdirSync(join(import.meta.dir, 'vm'))
   .flatMap((name) => (name.endsWith('.test.ts') ? name.slice(0, -'.test.ts'.length) : []))
   .filter((name) => ![...CONTAINED, ...EMULATED, TIMED].includes(name));
 /** These try the executable, the longest folders first; the folders of `units` need none. */
-const folders = new Set(['doors', 'access', 'operations', ...readdirSync(join(import.meta.dir, 'contract'))]);
+const folders = new Set(['access', 'doors', 'operations', ...readdirSync(join(import.meta.dir, 'contract'))]);
 const contract = [...[...folders].map((name) => `test/contract/${name}`), 'test/ops'];
 const units = readdirSync(import.meta.dir, { withFileTypes: true })
   .filter((entry) => entry.name.endsWith('.test.ts') || entry.isDirectory())
@@ -74,13 +76,25 @@ if (part === 'unit') {
   await runLane([given], true);
 } else {
   // An emulated machine takes one of two cores, or waits; the other tests wait half of the time, for commands.
-  const others = part === 'vm' ? [] : [units, ...contract.map((folder) => [folder])];
+  const others = part === 'vm' ? [] : [units, ...contract.flatMap(partsOf)];
+  const contained = CONTAINED.map(machineTests);
+  const emulated = [...unnamed, ...EMULATED].map(machineTests);
   const first = runLane(others, true);
   await installed;
-  const emulated = [...unnamed, ...EMULATED].map(machineTests);
-  const contained = runLane(CONTAINED.map(machineTests), false).then(() => runLane(emulated, false));
-  await Promise.all([first, runLane(others, false), contained, runLane(emulated, false)]);
-  await runLane([machineTests(TIMED)], true);
+  const containers = runLane(contained, false);
+  const quiet = Promise.all([
+    containers,
+    first.then(() => runLane(contained, true)),
+    runLane(others, false).then(() => runLane(contained, false)),
+  ]);
+  const lanes = [containers.then(() => runLane(emulated, false)), runLane(emulated, false)];
+  let free = 0;
+  for (const lane of lanes) lane.then(() => free++);
+  await quiet;
+  emulated.unshift(machineTests(TIMED));
+  // Otherwise, the lane that is free next takes it.
+  if (free > 0) await runLane(emulated, false);
+  await Promise.all(lanes);
 }
 for (const output of [...unseen, ...faults]) console.log(output);
 if (seconds.length > 1) console.log(`seconds, and those of the processors: ${seconds.join(', ')}`);
@@ -92,6 +106,16 @@ for (const name of broken) console.log(`failed: ${name}`);
 const failures = Math.max(failed, broken.length);
 console.log(`${passed} passed, ${failures} failed${skipped > 0 ? `, ${skipped} skipped` : ''}`);
 process.exit(failures > 0 || passed === 0 ? 1 : 0);
+
+/** The files of a folder, in groups. */
+function partsOf(folder: string): string[][] {
+  const files = readdirSync(join(root, folder))
+    .filter((name) => name.endsWith('.test.ts'))
+    .map((name) => `${folder}/${name}`);
+  return Array.from({ length: Math.ceil(files.length / FILES_AT_ONCE) }, (_, part) =>
+    files.slice(part * FILES_AT_ONCE, (part + 1) * FILES_AT_ONCE),
+  );
+}
 
 function machineTests(name: string): string[] {
   return [`test/vm/${name}.test.ts`];
