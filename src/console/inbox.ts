@@ -8,7 +8,6 @@ import { type Clock, Deadline, SignalOnce } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { Growth } from '../sessions/growth.ts';
-import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { allow } from './allow.ts';
 import { ConsoleFault } from './fault.ts';
@@ -22,10 +21,12 @@ import {
   type OrderResult,
   type SignedOrder,
   type TakeOverOrder,
+  type UndoOrder,
 } from './order.ts';
 import { OrderDirectory } from './order-files.ts';
 import { ageFault, BEFORE_START, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
-import { isStillPinned, readPasskeys, signatureOf } from './passkeys.ts';
+import { isStillPinned, readPasskeys, type Signature, signatureOf } from './passkeys.ts';
+import { stopCommands } from './stop.ts';
 import type { TakeOvers } from './take-over.ts';
 
 export interface InboxDeps {
@@ -40,6 +41,8 @@ export interface InboxDeps {
   readonly commands: Pick<Commands, 'stop' | 'isSupervised'>;
   readonly store: Pick<SessionStore, 'all'>;
   readonly takeOvers: Pick<TakeOvers, 'begin' | 'handBack'>;
+  /** Puts back what a file had; gives why it is not done. */
+  readonly undo: (order: UndoOrder, signature: Signature) => Promise<string | undefined>;
   readonly trail: Pick<Trail, 'agent'>;
   readonly clock: Clock;
   readonly logger: Logger;
@@ -54,7 +57,7 @@ const LOOK_MS = 1000;
 const PAUSE_MS = 5;
 const PAUSES_PER_LOOK = 10;
 
-const RANKS = ['deny', 'end-allowance', 'hand-back', 'stop', 'stop-all', 'approve', 'allow', 'take-over'];
+const RANKS = ['deny', 'end-allowance', 'hand-back', 'stop', 'stop-all', 'approve', 'allow', 'take-over', 'undo'];
 
 /** Reading takes so long at once, then it rests: the others come with a later look. */
 const MOST_LOOK_MS = 100;
@@ -195,6 +198,8 @@ export class Inbox {
         return this.#approve({ ...file, order });
       case 'take-over':
         return this.#takeOver({ ...file, order });
+      case 'undo':
+        return this.#undo({ ...file, order });
       default:
         return this.#narrow(file, order);
     }
@@ -206,28 +211,12 @@ export class Inbox {
       return this.deps.allowances.end(order.allowance, `ended by ${by}`) ? undefined : 'it is over already';
     if (order.kind === 'hand-back') return this.deps.takeOvers.handBack(order.session, by);
     if (order.kind === 'deny') return this.#decide({ ...order, verdict: 'deny', by });
-    const sessions = [...this.deps.store.all()].filter(
-      (session) =>
-        this.deps.commands.isSupervised(session) &&
-        (order.kind === 'stop' ? session.id === order.session : session.record.status !== 'waiting'),
-    );
-    if (order.kind === 'stop' && sessions.length === 0) return 'nothing of this session runs';
-    const { id, kind } = order;
-    const which = order.kind === 'stop' ? { session: order.session } : { sessions: sessions.length };
-    this.deps.trail.agent('order', { kind, order: id, by, ...which });
-    const ends = await Promise.allSettled(sessions.map((session) => this.#stop(session, by)));
-    const failed = ends.filter(({ status }) => status === 'rejected').length;
-    return failed === 0 ? undefined : `${failed} of ${sessions.length} commands do not end`;
-  }
-
-  async #stop(session: Session, by: string): Promise<void> {
-    if (session.record.status === 'running') session.update({ stopped_by: by });
-    await this.deps.commands.stop(session, 'killed');
+    return stopCommands(this.deps, order, by);
   }
 
   /** Throws `ConsoleFault`. */
   async #approve({ order, assertion }: File<ApproveOrder | AllowOrder>): Promise<string | undefined> {
-    const signature = await signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, this.#own));
+    const signature = await this.#signatureOf(order, assertion);
     // Somebody may have denied it meanwhile.
     this.look();
     if (order.kind === 'allow') return allow(this.deps, order, signature, this.#own);
@@ -237,8 +226,16 @@ export class Inbox {
 
   async #takeOver({ order, assertion }: File<TakeOverOrder>): Promise<string | undefined> {
     const { passkeysFile, takeOvers } = this.deps;
-    const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile, this.#own));
+    const signature = await this.#signatureOf(order, assertion);
     return takeOvers.begin(order, signature, () => isStillPinned(passkeysFile, this.#own, signature));
+  }
+
+  async #undo({ order, assertion }: File<UndoOrder>): Promise<string | undefined> {
+    return this.deps.undo(order, await this.#signatureOf(order, assertion));
+  }
+
+  #signatureOf(order: SignedOrder, assertion: OrderFile['assertion']): Promise<Signature> {
+    return signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, this.#own));
   }
 
   /** The user whose file of passkeys counts beside root's. */

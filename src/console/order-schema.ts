@@ -40,6 +40,14 @@ const takeOverSchema = strict({
   key: Type.String({ pattern: '^[\\w-]{87}$' }),
   from: Type.Union([UUID, Type.Null()]),
 });
+const undoSchema = strict({
+  ...BASE,
+  kind: Type.Literal('undo'),
+  change: UUID,
+  path: Type.String({ maxLength: 4096 }),
+  expected: Type.String({ pattern: '^(?:[0-9a-f]{64})?$' }),
+  digest: DIGEST,
+});
 const named = { ...BASE, token: TOKEN, made: Type.String({ pattern: '^[0-9a-f]{8}$' }) };
 const granted = { ...named, profile: PROFILE, expires_at: Type.Union([MOMENT, Type.Null()]) };
 const text = Type.String({ maxLength: 2000 });
@@ -54,7 +62,14 @@ const tokenSchemas = [
   }),
   strict({ ...named, kind: Type.Literal('keep-client'), client: text, redirect: text, address: text }),
 ];
-export const signedOrderSchema = Type.Union([approveSchema, allowSchema, thawSchema, takeOverSchema, ...tokenSchemas]);
+export const signedOrderSchema = Type.Union([
+  approveSchema,
+  allowSchema,
+  thawSchema,
+  takeOverSchema,
+  undoSchema,
+  ...tokenSchemas,
+]);
 
 export const orderSchema = Type.Union([
   approveSchema,
@@ -63,6 +78,7 @@ export const orderSchema = Type.Union([
   ...tokenSchemas,
   strict({ ...BASE, kind: Type.Literal('end-allowance'), allowance: UUID }),
   takeOverSchema,
+  undoSchema,
   strict({ ...BASE, kind: Type.Literal('hand-back'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('deny'), session: UUID, digest: DIGEST, why: WHY }),
   strict({ ...BASE, kind: Type.Literal('stop'), session: UUID }),

@@ -83,6 +83,18 @@ export type KeepClientOrder = OrderBase & {
 /** What changes the tokens of the server. */
 export type TokenOrder = CreateTokenOrder | ChangeTokenOrder | ConnectCodeOrder | KeepClientOrder;
 
+/**
+ * Puts back what a file had before a change. `expected`: the SHA-256 of what it has, as it was shown (empty: no file);
+ * `digest`: that of all that was shown, a `ShownChange`.
+ */
+export type UndoOrder = OrderBase & {
+  readonly kind: 'undo';
+  readonly change: string;
+  readonly path: string;
+  readonly expected: string;
+  readonly digest: string;
+};
+
 /** What the agent obeys. */
 export type AgentOrder =
   | ApproveOrder
@@ -92,12 +104,13 @@ export type AgentOrder =
   | StopOrder
   | StopAllOrder
   | TakeOverOrder
-  | HandBackOrder;
+  | HandBackOrder
+  | UndoOrder;
 /** What root obeys. */
 export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder | TokenOrder;
 export type Order = AgentOrder | RootOrder;
 /** What counts only with the signature of a passkey. */
-export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder | TokenOrder;
+export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder | TokenOrder | UndoOrder;
 
 /** What a file of an order has. */
 export interface OrderFile {
@@ -128,7 +141,7 @@ export const MAX_ALLOWANCE_MS = 3_600_000;
 export const TOKEN_ORDERS: readonly string[] = ['create-token', 'change-token', 'connect-code', 'keep-client'];
 
 export function isSigned(order: Pick<Order, 'kind'>): order is SignedOrder {
-  return ['approve', 'allow', 'thaw', 'take-over', ...TOKEN_ORDERS].includes(order.kind);
+  return ['approve', 'allow', 'thaw', 'take-over', 'undo', ...TOKEN_ORDERS].includes(order.kind);
 }
 
 export function isForRoot(order: Order): order is RootOrder {

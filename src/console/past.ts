@@ -7,12 +7,30 @@ import { keptText } from '../sessions/kept.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { readAsked } from './asked.ts';
 import { MOST_ROWS, outputPart, pastSessions, sessionDetails, timingPart } from './past-sessions.ts';
-import type { PastLine, PastLines } from './shown-past.ts';
+import type { PastChanges, PastLine, PastLines, ShownChange } from './shown-past.ts';
+
+/** Which changes are wanted; what is left out does not count. Times are milliseconds since the epoch. */
+export interface ChangeFilter {
+  readonly from?: number;
+  readonly to?: number;
+  readonly token?: string;
+  /** In the path. */
+  readonly text?: string;
+  readonly before?: string;
+}
+
+/** What is known of the changes of files. */
+export interface ChangesOfFiles {
+  list(filter: ChangeFilter): PastChanges;
+  /** Rejects with `WireRefusal` where there is no such change. */
+  show(change: string): Promise<ShownChange>;
+}
 
 export interface PastDeps {
   readonly store: SessionStore;
   readonly timings: Pick<Timings, 'flush'>;
   readonly turns: Turns;
+  readonly changes: ChangesOfFiles;
   /** `AGENT3_AUDIT_FILE`. */
   readonly auditFile: string | undefined;
 }
@@ -47,6 +65,8 @@ const ASKED = {
     from: COUNT,
     bytes: Type.Integer({ minimum: 1, maximum: 262_144 }),
   }),
+  changes: Type.Object({ ...RANGE, before: Type.Optional(UUID) }),
+  change: Type.Object({ change: UUID }),
   record: Type.Object({ ...RANGE, session: Type.Optional(UUID), before: Type.Optional(COUNT) }),
 };
 
@@ -56,7 +76,7 @@ export class Past {
 
   /** The answer to an operation; undefined: it is about something else. Rejects with `WireRefusal`. */
   async answer(op: string, args: unknown): Promise<(() => object) | undefined> {
-    const { store, timings } = this.deps;
+    const { store, timings, changes } = this.deps;
     switch (op) {
       case 'history': {
         const found = await pastSessions(store, readAsked(ASKED.history, args), this.#rester());
@@ -76,6 +96,14 @@ export class Past {
         const { session, stream, from, bytes } = readAsked(ASKED.output, args);
         // Not before it can be sent: of many questions that nobody reads the answers of, no output is held.
         return () => outputPart(store, session, stream, from, bytes);
+      }
+      case 'changes': {
+        const asked = readAsked(ASKED.changes, args);
+        return () => changes.list(asked);
+      }
+      case 'change': {
+        const shown = await changes.show(readAsked(ASKED.change, args).change);
+        return () => shown;
       }
       case 'record': {
         const found = await this.#lines(readAsked(ASKED.record, args));

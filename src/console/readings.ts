@@ -14,5 +14,7 @@ export const READINGS: ReadonlyMap<string, number> = new Map(
     timing: 1,
     output: 1,
     record: 10,
+    changes: 10,
+    change: 10,
   }),
 );

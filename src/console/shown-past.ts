@@ -60,3 +60,33 @@ export interface PastLines {
   /** There is no record on this server. */
   readonly missing: boolean;
 }
+
+/** A change of a file. A text of a hash is empty where there is no file. */
+export interface PastChange {
+  readonly change: string;
+  readonly token: string;
+  readonly op: string;
+  readonly path: string;
+  readonly at: number;
+  readonly before_bytes: number | null;
+  readonly after_bytes: number | null;
+}
+
+export interface PastChanges {
+  /** The newest first. */
+  readonly changes: readonly PastChange[];
+  readonly next: string | null;
+  readonly tokens: readonly string[];
+}
+
+/** All that a person sees of a change before they undo it. The order of an undo has the digest of its canonical form. */
+export interface ShownChange extends PastChange {
+  /** SHA-256 of what the file had, got and has now. */
+  readonly before: string;
+  readonly after: string;
+  readonly now: string;
+  /** From what it had to what it has now; where that is not known, a sentence. */
+  readonly diff: string;
+  /** Why it cannot be undone; empty when it can. */
+  readonly obstacle: string;
+}

@@ -102,6 +102,10 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
     case 'connect-code':
     case 'keep-client':
       return event === 'agent' && isAboutToken(order, line);
+    case 'undo':
+      return (
+        line['op'] === 'undo' && order.change === line['undoes'] && order.expected === (line['before_sha256'] ?? '')
+      );
     case 'thaw':
       return event === 'agent' && what === 'thawed' && order.since === Date.parse(String(since));
   }

@@ -4,6 +4,7 @@ import { type Answer, type CallContext, type OperationDeps, revalidate, slotDead
 import { FileConflict, FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { MAX_FILE_BYTES } from '../lib/limits.ts';
 import { ownUmask } from '../linux/proc.ts';
+import { ALLOWED } from '../rules/rule.ts';
 import { askAPerson } from './ask.ts';
 import { requireChangeable } from './decide.ts';
 import { describeChange } from './diff.ts';
@@ -56,6 +57,8 @@ export interface WantedChange {
   readonly directories?: number | undefined;
   /** The SHA-256 that the file must have, as the client knows it. */
   readonly expected?: string | undefined;
+  /** The owner has ordered it: rules do not count, nobody is asked, and this is on record. */
+  readonly ordered?: Readonly<Record<string, unknown>> | undefined;
   /** What is to become of the file; undefined: it is removed. Throws where that cannot be. */
   next(old: OldFile | undefined, path: string): Promise<NextFile | undefined> | NextFile | undefined;
 }
@@ -89,9 +92,11 @@ export async function changeFile(
   using _turn = await pathTurns.take(wanted.path, context);
   await using place = await openPlace(deps, context, wanted.path, NO_PART, slotBy);
   using _room = await roomFor(context, place, slotBy);
-  const { decision, hidesOld } = await requireChangeable(context, wanted, [wanted.path, place.path]);
+  const paths = [wanted.path, place.path];
+  const { decision, hidesOld } = wanted.ordered ? ORDERED : await requireChangeable(context, wanted, paths);
   const planning = planOf(context, wanted, place, hidesOld);
-  if (decision.action !== 'confirm') return answer(await carryOut(deps, context, wanted, place, await planning));
+  if (decision.action !== 'confirm')
+    return answer(await carryOut(deps, context, wanted, place, await planning, wanted.ordered));
   // Why it cannot be done tells what the file has: a person has to let the token know.
   const plan = await (hidesOld && wanted.tellsOld ? planning.catch(() => undefined) : planning);
   const seen = plan && factsOf(place.path, plan);
@@ -114,6 +119,8 @@ export async function changeFile(
     },
   );
 }
+
+const ORDERED = { decision: ALLOWED, hidesOld: false };
 
 /** A person who has to approve a change sees all of it. */
 const unmasked = async (text: string): Promise<string> => text;

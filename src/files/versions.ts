@@ -82,6 +82,11 @@ export class Versions {
     return [...this.#of(principal)].reverse();
   }
 
+  /** The changes of all tokens, the newest first. */
+  everyone(): Change[] {
+    return [...this.#all().values()].flat().sort((a, b) => (a.id < b.id ? 1 : -1));
+  }
+
   /** What a file had before a change. Throws `MachineRefused` where it is not there as it was. */
   async contentBefore({ principal, before }: Change): Promise<Uint8Array | undefined> {
     if (before === null) return undefined;

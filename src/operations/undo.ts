@@ -1,11 +1,12 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import type { Answer, CallContext } from '../calls/context.ts';
-import { type Changed, changeFile, type FileDeps, type OldFile } from '../files/change.ts';
+import type { Changed, FileDeps } from '../files/change.ts';
 import { waitingFields } from '../files/fields.ts';
 import { shownPath } from '../files/place.ts';
+import { putBack } from '../files/undo.ts';
 import type { Change } from '../files/versions.ts';
-import { FileConflict, FileNotFound } from '../lib/errors.ts';
+import { FileNotFound } from '../lib/errors.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
 /** `undo`: puts back what a file had before a change of this token, or lists the changes. */
@@ -31,7 +32,8 @@ export function undoOperation(deps: FileDeps): Operation {
     recordsItself: true,
     run: async (given, context) => {
       if (given.path === undefined && given.change === undefined) return list(deps, context);
-      return putBack(deps, context, find(deps, context, given));
+      const change = find(deps, context, given);
+      return putBack(deps, context, change, (changed) => answerOf(changed, stepOf(deps, change)));
     },
   });
 }
@@ -83,20 +85,6 @@ function find({ versions }: FileDeps, { principal }: CallContext, given: Static<
   );
 }
 
-function putBack(deps: FileDeps, context: CallContext, change: Change): Promise<Answer> {
-  const { path, before, directories } = change;
-  const next = async (old: OldFile | undefined) => {
-    requireOwn(deps, change, old);
-    const bytes = await deps.versions.contentBefore(change);
-    if (before === null || bytes === undefined) return undefined;
-    // Where the profile holds commands in something, nothing gets bits that make a program run as another user.
-    const mode = context.profile.isPlain ? before.mode : before.mode & 0o777;
-    return { bytes, mode, owner: { user: before.user, group: before.group } };
-  };
-  const wanted = { op: 'undo', path, tellsOld: true, makesDirectories: true, directories, next } as const;
-  return changeFile(deps, context, wanted, (changed) => answerOf(changed, stepOf(deps, change)));
-}
-
 /** Where an undo of a change leads. */
 interface Step {
   /** It takes back an undo, so it goes forward. */
@@ -112,17 +100,6 @@ function stepOf({ versions }: FileDeps, { principal, op, path, id, before, after
   const [made, restored] = [maker(before), maker(after)];
   const isForward = op === 'undo' && made !== undefined && (restored === undefined || restored.id < made.id);
   return { isForward, older: isForward ? restored : made };
-}
-
-/** Throws `FileConflict` where somebody else has changed the file since: an undo would take that back too. */
-function requireOwn({ versions }: FileDeps, change: Change, old: OldFile | undefined): void {
-  if (old === undefined) return;
-  const { principal, path, id } = change;
-  const own = versions.list(principal).filter((one) => one.path === path && one.id >= id);
-  if (own.some(({ after }) => after?.sha256 === old.sha256)) return;
-  throw new FileConflict(
-    `${shownPath(path)} was changed by somebody else since, so nothing was done. To put the older content back all the same, move the file away first, and undo again.`,
-  );
 }
 
 function answerOf({ path, next, change, notes }: Changed, { isForward, older }: Step): Answer {

@@ -4,7 +4,7 @@ import { grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
 import { AgentDoor } from '../console/agent-door.ts';
 import { clientsOf, isUnprotected } from '../console/clients.ts';
 import type { Inbox } from '../console/inbox.ts';
-import { Past } from '../console/past.ts';
+import { type ChangesOfFiles, Past } from '../console/past.ts';
 import type { Pushes } from '../console/push/pushes.ts';
 import type { Clients, SignInState } from '../console/shown.ts';
 import type { TakeOvers } from '../console/take-over.ts';
@@ -17,7 +17,7 @@ import { describeServer } from './server-view.ts';
 
 /** Shows to the console what waits, runs and has ended. */
 export function showState(
-  deps: Deps & { readonly takeOvers: TakeOvers },
+  deps: Deps & { readonly takeOvers: TakeOvers; readonly changes: ChangesOfFiles },
   inbox: Inbox,
   key: string,
   pushes: Pushes | undefined,

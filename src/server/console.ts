@@ -1,6 +1,6 @@
 import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import type { Inbox } from '../console/inbox.ts';
+import type { Inbox, InboxDeps } from '../console/inbox.ts';
 import type { Pushes } from '../console/push/pushes.ts';
 import { delay } from '../lib/clock.ts';
 import { fileFingerprint } from '../lib/files.ts';
@@ -12,16 +12,19 @@ import type { Deps } from './deps.ts';
 export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   const { consoleDirectory, consoleKey, passkeysFile } = deps.config;
   if (consoleDirectory === undefined || consoleKey === undefined) return undefined;
-  const [{ Inbox }, { TakeOvers }] = await Promise.all([
+  const [{ Inbox }, { TakeOvers }, { OwnerChanges }] = await Promise.all([
     import('../console/inbox.ts'),
     import('../console/take-over.ts'),
+    import('./owner-changes.ts'),
   ]);
   const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
   const takeOvers = new TakeOvers(deps);
-  const inbox = new Inbox({ ...deps, takeOvers, directory: consoleDirectory, passkeysFile, isService });
+  const changes = new OwnerChanges(deps);
+  const undo: InboxDeps['undo'] = (order, signature) => changes.undo(order, signature);
+  const inbox = new Inbox({ ...deps, takeOvers, undo, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
   const pushes = await openPushes(deps, consoleDirectory, isService);
-  (await import('./console-view.ts')).showState({ ...deps, takeOvers }, inbox, consoleKey, pushes);
+  (await import('./console-view.ts')).showState({ ...deps, takeOvers, changes }, inbox, consoleKey, pushes);
   await watchTokens(deps);
   if (!isService) obeyOrders(deps, consoleDirectory);
   return inbox;
