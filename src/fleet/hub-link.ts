@@ -3,7 +3,7 @@ import type { Logger } from '../lib/logger.ts';
 import type { RemoteCall } from './door.ts';
 import { EnvelopeFault, type FleetReply, type FleetRequest, open, REPLY, REQUEST, seal } from './envelope.ts';
 import type { SigningKey } from './keys.ts';
-import type { KnownServer } from './known-server.ts';
+import { type KnownServer, NOBODY } from './known-server.ts';
 import { connectForGood, type Msg, type NatsConnection } from './nats.ts';
 import { INBOX, rpcSubject } from './nats-config.ts';
 
@@ -37,8 +37,6 @@ export type Outcome = { readonly reply: FleetReply } | 'nobody' | { readonly los
 
 /** What of a request the caller knows. */
 export type RequestFields = Omit<FleetRequest, 'id' | 'instance' | 'not_after' | 'reply_ms'>;
-
-const NOBODY = '00000000-0000-0000-0000-000000000000';
 
 /** The hub's connection to NATS, and the requests under way on it. */
 export class HubLink implements Disposable {
@@ -162,6 +160,9 @@ export class HubLink implements Disposable {
     const pending = this.#pending.get(reply.id);
     if (pending?.server !== server || reply.server !== server.key) return;
     server.heard(reply, performance.now());
+    // Of another process, it says nothing of the one that was asked: that may run the call.
+    const isOfOther = ![undefined, NOBODY, reply.instance].includes(pending.instance);
+    if (isOfOther) return;
     if (reply.kind === 'begun') pending.hasBegun = true;
     else pending.settle({ reply });
   }

@@ -87,6 +87,10 @@ export class Hub implements FleetDoor, Disposable {
       );
     const known = this.#servers.get(name);
     if (known?.key !== key) throw new ServerUnreachable(`Nothing was run: ${name} was removed from the fleet.`);
+    if (known.isDoubled(performance.now()))
+      throw new ServerUnreachable(
+        `Nothing was run: two machines have the key of ${name}, so one is a copy of the other. Tell the owner: agent3 leave on one of them, and invite it under a name of its own.`,
+      );
     const fields = {
       ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address },
       request: call.request ?? randomUUID(),

@@ -10,7 +10,13 @@ const MOST_MESSAGES = 500;
 const WINDOW_MS = 10_000;
 const PUNISHED_MS = 60_000;
 
-const NOBODY = '00000000-0000-0000-0000-000000000000';
+/** The instance of a request that no process takes: each answers `stale`, and names itself. */
+export const NOBODY = '00000000-0000-0000-0000-000000000000';
+
+/** So long two processes with one key are told of, after both have spoken: the disk of one is a copy of the other's. */
+const DOUBLED_MS = 60_000;
+/** Processes of before that are remembered. */
+const MOST_BEFORE = 20;
 
 /** A process of a server, and its clock as the hub saw it last. */
 interface Instance {
@@ -26,6 +32,9 @@ export class KnownServer {
   #instance: Instance | undefined;
   #shown: ServerState | undefined;
   #lastSeenAt: number | undefined;
+  /** Processes of before: one that speaks again was never gone. */
+  readonly #before: string[] = [];
+  #doubledMs = Number.NEGATIVE_INFINITY;
   #window = { sinceMs: Number.NEGATIVE_INFINITY, count: 0 };
 
   constructor(public record: ServerRecord) {
@@ -42,6 +51,9 @@ export class KnownServer {
   /** A message of it came: of which process, and what its clock showed. Gives whether the process is another than before. */
   heard({ instance, clock }: { readonly instance: string; readonly clock: number }, now: number): boolean {
     const before = this.#instance;
+    if (this.#before.includes(instance)) this.#doubledMs = now;
+    if (before !== undefined && before.id !== instance && this.#before.push(before.id) > MOST_BEFORE)
+      this.#before.shift();
     this.#instance = { id: instance, clock, atMs: now };
     this.#lastSeenAt = Date.now();
     return before !== undefined && before.id !== instance;
@@ -59,6 +71,11 @@ export class KnownServer {
   instanceAt(now: number, aheadMs: number): { readonly instance: string; readonly not_after: number } {
     const { id, clock, atMs } = this.#instance ?? { id: NOBODY, clock: 0, atMs: now };
     return { instance: id, not_after: clock + now - atMs + aheadMs };
+  }
+
+  /** Whether two machines have its key: which of them would run a call, nobody could say. */
+  isDoubled(now: number): boolean {
+    return now - this.#doubledMs < DOUBLED_MS;
   }
 
   isConnected(now: number): boolean {

@@ -1,4 +1,5 @@
 import type { NatsConnection } from '@nats-io/transport-node';
+import { delay } from '../lib/clock.ts';
 import type { SigningKey } from './keys.ts';
 import { INBOX } from './nats-config.ts';
 
@@ -29,25 +30,57 @@ export async function connectOnce(address: NatsAddress, timeout = CONNECT_TIMEOU
   return connectWith(address, { reconnect: false, timeout });
 }
 
+/** The pauses of one connection. The package asks for the pause more than once before each attempt. */
+class Pauses {
+  #count = 0;
+  #ms = backoffMs(0, Math.random());
+
+  get ms(): number {
+    return this.#ms;
+  }
+
+  /** An attempt begins. */
+  lengthen(): void {
+    this.#ms = backoffMs(++this.#count, Math.random());
+  }
+
+  /** A connection is there: after its end, they begin again. */
+  reset(): void {
+    this.#count = 0;
+    this.#ms = backoffMs(0, Math.random());
+  }
+
+  async follow(connection: NatsConnection): Promise<void> {
+    this.reset();
+    for await (const { type } of connection.status()) {
+      if (type === 'reconnecting') this.lengthen();
+      else if (type === 'reconnect') this.reset();
+    }
+  }
+}
+
 /** Connects, and again whenever the connection is lost, without end. Resolves with the first connection; `isOver` ends the attempts before it. */
 export async function connectForGood(
   address: NatsAddress,
   isOver: () => boolean,
   failed: (error: unknown) => void,
 ): Promise<NatsConnection | undefined> {
-  let count = 0;
-  for (; !isOver(); count++) {
+  const pauses = new Pauses();
+  while (!isOver()) {
     try {
-      return await connectWith(address, {
+      const connection = await connectWith(address, {
         maxReconnectAttempts: -1,
-        reconnectDelayHandler: () => backoffMs(count++, Math.random()),
+        reconnectDelayHandler: () => pauses.ms,
         // A key that was removed may be invited again: only the owner ends the attempts.
         ignoreAuthErrorAbort: true,
         timeout: CONNECT_TIMEOUT_MS,
       });
+      void pauses.follow(connection);
+      return connection;
     } catch (error) {
       failed(error);
-      await new Promise((resolve) => setTimeout(resolve, backoffMs(count, Math.random())).unref());
+      await delay(pauses.ms);
+      pauses.lengthen();
     }
   }
   return undefined;

@@ -1,0 +1,292 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { type FleetReply, type FleetRequest, open, REPLY, REQUEST, STATE, seal } from '../../../src/fleet/envelope.ts';
+import { SigningKey, Verifier } from '../../../src/fleet/keys.ts';
+import { connectOnce, type NatsConnection } from '../../../src/fleet/nats.ts';
+import { answerSubject, rpcSubject, stateSubject } from '../../../src/fleet/nats-config.ts';
+import { type Agent, startAgent } from '../../helpers/agent.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { MovedClock } from '../../helpers/moved-clock.ts';
+import { TestNats } from '../../helpers/nats.ts';
+import { Trigger } from '../../helpers/trigger.ts';
+import { eventually, within } from '../../helpers/waiting.ts';
+
+const NOBODY = '00000000-0000-0000-0000-000000000000';
+const directory = new TemporaryDirectory();
+const hours = new MovedClock();
+let nats: TestNats;
+let hub: Agent;
+let web1: Agent;
+let web2: Agent;
+/** Speaks as the hub, whose key it has. */
+let raw: NatsConnection;
+
+beforeAll(async () => {
+  hours.move(3600);
+  nats = await TestNats.start('web1', 'web2', 'evil');
+  // Its clock is an hour ahead, in all that is tried here.
+  web1 = await startAgent({ ...nats.serverSettings('web1'), ...hours.settings });
+  web2 = await startAgent(nats.serverSettings('web2', 'readonly'));
+  hub = await startAgent(nats.hubSettings);
+  await connected('web1', 'web2');
+  raw = await connectOnce(nats.address(nats.hub));
+});
+afterAll(async () => {
+  await raw?.close();
+  for (const one of [hub, web1, web2, nats]) await one?.[Symbol.asyncDispose]();
+  hours[Symbol.dispose]();
+  directory[Symbol.dispose]();
+});
+
+type Fields = Readonly<Record<string, unknown>>;
+
+async function call(server: string, cmd: string, more: Fields = {}, op = 'shell'): Promise<Fields> {
+  try {
+    const { status, text } = await hub.request(`/${op}`, {
+      method: 'POST',
+      headers: { 'x-auth-token': hub.token },
+      body: JSON.stringify({ server, ...(cmd !== '' && { cmd }), ...more }),
+    });
+    return { ...(JSON.parse(text) as Fields), http: status };
+  } catch (error) {
+    // The hub itself is gone.
+    return { http: 0, error: String(error) };
+  }
+}
+
+async function connected(...names: string[]): Promise<void> {
+  for (const name of names)
+    await eventually(`${name} is connected`, async () => (await call(name, 'true'))['http'] === 200);
+}
+
+/** A request of the hub, as its own key signs it. */
+function request(server: string, changes: Partial<FleetRequest> = {}): FleetRequest {
+  return {
+    server: nats.keyOf(server).publicKey,
+    instance: NOBODY,
+    id: Bun.randomUUIDv7(),
+    not_after: 0,
+    op: 'shell',
+    args: { cmd: 'true' },
+    name: server,
+    principal: 'someone#1a2b3c4d',
+    request: Bun.randomUUIDv7(),
+    reach: 'ceiling',
+    address: '',
+    lean: true,
+    reply_ms: 20_000,
+    max_chars: 90_000,
+    ...changes,
+  };
+}
+
+/** What a server replies to a sealed request: its answer; undefined where none comes. */
+async function ask(sealed: Uint8Array, server: string, subject = server): Promise<FleetReply | undefined> {
+  const inbox = `a3.hub.${crypto.randomUUID()}`;
+  const { promise, resolve } = Promise.withResolvers<FleetReply | undefined>();
+  const subscription = raw.subscribe(inbox, {
+    callback: (_, message) => {
+      const reply = open(REPLY, message.data, new Verifier(nats.keyOf(server).publicKey));
+      if (reply.kind !== 'begun') resolve(reply);
+    },
+  });
+  raw.publish(rpcSubject(nats.keyOf(subject).publicKey), sealed, { reply: inbox });
+  await raw.flush();
+  const reply = await Promise.race([promise, Bun.sleep(700).then(() => undefined)]);
+  subscription.unsubscribe();
+  return reply;
+}
+
+/** A request that a server takes now. */
+async function timely(server: string, changes: Partial<FleetRequest> = {}): Promise<FleetRequest> {
+  const known = await ask(seal(REQUEST, request(server, { op: 'state' }), nats.hub), server);
+  if (known?.kind !== 'stale') throw new Error('no answer to who is there');
+  return request(server, { instance: known.instance, not_after: known.clock + 2000, ...changes });
+}
+
+describe('a request', () => {
+  test('runs once, however often it comes, and not on another server', async () => {
+    const file = directory.join('once');
+    const sealed = seal(REQUEST, await timely('web1', { args: { cmd: `echo run >> ${file}` } }), nats.hub);
+    expect((await ask(sealed, 'web1'))?.status).toBe(200);
+    for (let again = 0; again < 3; again++) raw.publish(rpcSubject(nats.keyOf('web1').publicKey), sealed);
+    expect(await ask(sealed, 'web1')).toBeUndefined();
+    expect(await ask(sealed, 'web2', 'web2')).toBeUndefined();
+    expect(readFileSync(file, 'utf8')).toBe('run\n');
+    expect((await ask(sealed, 'web1'))?.kind).toBe('stale');
+  });
+
+  test('of another key, with another name, or for what a hub may not ask does nothing', async () => {
+    const file = directory.join('never');
+    const args = { cmd: `touch ${file}` };
+    expect(await ask(seal(REQUEST, await timely('web1', { args }), SigningKey.create()), 'web1')).toBeUndefined();
+    expect(await ask(seal(REQUEST, await timely('web1', { args }), nats.keyOf('web2')), 'web1')).toBeUndefined();
+    const lied = await ask(seal(REQUEST, await timely('web1', { args, name: 'web9' }), nats.hub), 'web1');
+    expect(lied).toMatchObject({ status: 403, body: { error: 'Forbidden' } });
+    const upload = await timely('web1', { op: 'upload', args: { path: file } });
+    expect((await ask(seal(REQUEST, upload, nats.hub), 'web1'))?.status).toBe(400);
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test('of a hub that lies about its token is that of the hub, within the ceiling', async () => {
+    const file = directory.join('ceiling');
+    const sealed = seal(
+      REQUEST,
+      await timely('web2', { principal: 'default', args: { cmd: `touch ${file}; id -u` } }),
+      nats.hub,
+    );
+    expect((await ask(sealed, 'web2'))?.status).toBe(200);
+    expect(existsSync(file)).toBe(false);
+    const sessions = await timely('web2', { principal: 'other', op: 'list_sessions', args: {} });
+    expect((await ask(seal(REQUEST, sessions, nats.hub), 'web2'))?.body).toMatchObject({ sessions: [] });
+  });
+});
+
+describe('a server that was taken over', () => {
+  test('answers for no other, though it knows the request', async () => {
+    using trigger = new Trigger();
+    const evil = await connectOnce(nats.address(nats.keyOf('evil')));
+    const subject = Promise.withResolvers<string>();
+    const seen = raw.subscribe('a3.hub.>', {
+      callback: (_, message) => subject.resolve(message.subject),
+    });
+    const answer = call('web1', `${trigger.wait}; echo true`);
+    const inbox = await subject.promise;
+    const forged = {
+      ...{ instance: crypto.randomUUID(), id: inbox.split('.').at(-1) ?? '', clock: 0, status: 200, headers: {} },
+      kind: 'answer',
+      body: { stdout: 'forged\n', exit_code: 0 },
+    } as const;
+    for (const server of [nats.keyOf('web1'), nats.keyOf('evil')]) {
+      const sealed = seal(REPLY, { ...forged, server: server.publicKey }, nats.keyOf('evil'));
+      evil.publish(answerSubject(nats.keyOf('evil').publicKey), sealed);
+      evil.publish(answerSubject(nats.keyOf('web1').publicKey), sealed);
+      evil.publish(inbox, sealed);
+    }
+    await evil.flush();
+    trigger.open();
+    expect(await answer).toMatchObject({ http: 200, server: 'web1', stdout: expect.stringMatching(/true\n$/) });
+    seen.unsubscribe();
+    await evil.close();
+  });
+
+  test('floods in vain: it is not heard, and the others are', async () => {
+    const key = nats.keyOf('evil');
+    const evil = await connectOnce(nats.address(key));
+    const state = {
+      server: key.publicKey,
+      instance: crypto.randomUUID(),
+      clock: 0,
+      version: '',
+      os: '',
+      load: [],
+      frozen: false,
+    };
+    const sealed = seal(STATE, { ...state, count: 1, profile: '', operations: [], leaving: false }, key);
+    for (let count = 0; count < 3000; count++) evil.publish(stateSubject(key.publicKey), sealed);
+    await evil.flush();
+    await hub.log.find('the flood is seen', (line) => String(line['msg']).includes('sends too much'));
+    expect(await call('web1', 'echo here')).toMatchObject({ stdout: 'here\n' });
+    await evil.close();
+  });
+});
+
+test('two machines with one key are not called', async () => {
+  const twin = await startAgent({ ...nats.serverSettings('web2', 'readonly') });
+  try {
+    await eventually('the hub has seen both', async () => {
+      // Both say how they are.
+      await ask(seal(REQUEST, request('web2', { op: 'state' }), nats.hub), 'web2');
+      return String((await call('web2', 'true'))['message']).includes('two machines have the key');
+    });
+  } finally {
+    await twin[Symbol.asyncDispose]();
+  }
+});
+
+/** Runs calls, each of which leaves one line with its number and where it ran; gives what was said of each. */
+async function storm(file: string, count: number, meanwhile: (done: () => number) => Promise<void>) {
+  const outcomes: Fields[] = [];
+  let done = 0;
+  const workers = Array.from({ length: 8 }, async () => {
+    for (;;) {
+      const number = outcomes.length;
+      if (number >= count) return;
+      outcomes.push({});
+      const server = number % 3 === 0 ? 'hub' : 'web1';
+      outcomes[number] = { target: server, ...(await call(server, `echo ${number} $PPID >> ${file}; echo ${number}`)) };
+      done++;
+      if (outcomes[number]['http'] !== 200) await Bun.sleep(10);
+    }
+  });
+  await Promise.all([meanwhile(() => done), ...workers]);
+  return outcomes;
+}
+
+/** Each call was run at most once, where it should, and what was said of it is true. */
+function check(outcomes: readonly Fields[], file: string, pids: Readonly<Record<string, readonly number[]>>): void {
+  const lines = readFileSync(file, 'utf8')
+    .trim()
+    .split('\n')
+    .map((line) => line.split(' ').map(Number));
+  outcomes.forEach((outcome, number) => {
+    const ran = lines.filter(([which]) => which === number);
+    const what = JSON.stringify({ number, ran, ...outcome });
+    if (ran.length > 1) throw new Error(`ran twice: ${what}`);
+    const [pid] = ran.map(([, ppid]) => ppid ?? 0);
+    if (pid !== undefined && !pids[String(outcome['target'])]?.includes(pid)) throw new Error(`ran elsewhere: ${what}`);
+    const { http, error } = outcome;
+    if (http === 200 && outcome['exit_code'] === 0 && ran.length !== 1) throw new Error(`said to have run: ${what}`);
+    if (error === 'Unreachable' && ran.length > 0) throw new Error(`said not to have run: ${what}`);
+    if (![0, 200, 503, 504].includes(Number(http))) throw new Error(`another answer: ${what}`);
+  });
+}
+
+describe('in a storm of calls', () => {
+  test('NATS is killed and comes back: none is doubled, misdirected, or lost in silence', async () => {
+    const file = directory.join('nats-storm');
+    const outcomes = await storm(file, 400, async (done) => {
+      for (const at of [60, 160]) {
+        await eventually('some calls are through', () => done() > at);
+        await nats.kill();
+        await call('web1', 'true');
+        await nats.run();
+        await connected('web1');
+      }
+    });
+    check(outcomes, file, { hub: [hub.pid], web1: [web1.pid] });
+    expect(outcomes.filter(({ http }) => http === 200).length).toBeGreaterThan(100);
+  });
+
+  test('the hub is killed and comes back', async () => {
+    const file = directory.join('hub-storm');
+    // A command whose agent was killed just before has another parent.
+    const pids = [hub.pid, 1];
+    const outcomes = await storm(file, 200, async (done) => {
+      await eventually('some calls are through', () => done() > 40);
+      await hub.kill9();
+      await hub.restart();
+      pids.push(hub.pid);
+      await connected('web1');
+    });
+    check(outcomes, file, { hub: pids, web1: [web1.pid] });
+    expect(outcomes.at(-1)?.['http']).toBe(200);
+  });
+});
+
+test('a server that is killed in the middle of a call: its outcome is not known, and is found there later', async () => {
+  const file = directory.join('killed');
+  const answer = call('web1', `echo begun > ${file}; sleep 600`, { key: 'in-the-middle' });
+  await eventually('it has begun', () => existsSync(file));
+  await web1.kill9();
+  expect(await within('the answer', answer)).toMatchObject({ http: 504, error: 'Unknown outcome' });
+  expect(await call('web1', 'true')).toMatchObject({ http: 503, error: 'Unreachable' });
+  writeFileSync(file, 'before');
+  await web1.restart();
+  await connected('web1');
+  const { sessions } = await call('web1', '', {}, 'list_sessions');
+  expect(JSON.stringify(sessions)).toContain('echo begun');
+  // The same key runs nothing again.
+  await call('web1', `echo begun > ${file}; sleep 600`, { key: 'in-the-middle', background: true });
+  expect(readFileSync(file, 'utf8')).toBe('before');
+});
