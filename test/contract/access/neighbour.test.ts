@@ -163,11 +163,24 @@ const PATIENCE_MS = 4000;
 /** A call is more than the start of a process: what the machine itself is slow at counts so many times. */
 const TIMES_BARE = 20;
 
-/** How long this machine takes just now to start `true` without the agent, in milliseconds. */
-async function bareMs(): Promise<number> {
-  const start = performance.now();
-  await Bun.spawn(['/bin/sh', '-c', 'true'], { stdio: ['ignore', 'ignore', 'ignore'] }).exited;
-  return performance.now() - start;
+/**
+ * Begins to start `true` without the agent, again and again, beside what is measured: a machine that is busy just then
+ * slows down both. What it gives ends that, and tells how long the slowest start took, in milliseconds.
+ */
+function startsBare(): () => Promise<number> {
+  let isOver = false;
+  const measure = async (slowest = 0): Promise<number> => {
+    const start = performance.now();
+    await Bun.spawn(['/bin/sh', '-c', 'true'], { stdio: ['ignore', 'ignore', 'ignore'] }).exited;
+    const longest = Math.max(slowest, performance.now() - start);
+    await Bun.sleep(10);
+    return isOver ? longest : measure(longest);
+  };
+  const measured = measure();
+  return () => {
+    isOver = true;
+    return measured;
+  };
 }
 
 test('looks at why a command is silent, many at once, leave the agent to others', async () => {
@@ -175,6 +188,7 @@ test('looks at why a command is silent, many at once, leave the agent to others'
   const { session } = (await call(agent.token, 'shell', { cmd, background: true })).body;
   await Bun.sleep(4000);
   const looks = Array.from({ length: 150 }, () => call(agent.token, 'read_session', { session }));
+  const bareMs = startsBare();
   const start = performance.now();
   expect((await call(other, 'shell', { cmd: 'echo free' })).body.stdout).toBe('free\n');
   const took = performance.now() - start;
@@ -191,16 +205,17 @@ test('commands that rules take long to read leave the agent to others', async ()
   const replies = Promise.all(calls).finally(() => {
     done = true;
   });
-  let [slowest, slowestBare] = [0, 0];
+  let slowest = 0;
+  const bareMs = startsBare();
   while (!done) {
     const start = performance.now();
     expect((await fetch(`${agent.url}/healthz`)).status).toBe(200);
     slowest = Math.max(slowest, performance.now() - start);
-    slowestBare = Math.max(slowestBare, await bareMs());
+    await Bun.sleep(5);
   }
   for (const { status } of await replies) expect(status).toBe(200);
   // Each held the agent up for half a second.
-  expect(slowest).toBeLessThan(200 + TIMES_BARE * slowestBare);
+  expect(slowest).toBeLessThan(200 + TIMES_BARE * (await bareMs()));
 });
 
 test('everything that one token is given, all at once, leaves the agent to others', async () => {
@@ -224,7 +239,8 @@ test('everything that one token is given, all at once, leaves the agent to other
   try {
     const reader = greedy.stdout.getReader();
     await reader.read();
-    const slowest = { shell: 0, healthz: 0, bare: 0 };
+    const slowest = { shell: 0, healthz: 0 };
+    const bareMs = startsBare();
     for (let count = 0; count < 40; count++) {
       const start = performance.now();
       expect((await call(other, 'shell', { cmd: 'true' })).status).toBe(200);
@@ -232,9 +248,8 @@ test('everything that one token is given, all at once, leaves the agent to other
       expect((await fetch(`${agent.url}/healthz`)).status).toBe(200);
       slowest.shell = Math.max(slowest.shell, middle - start);
       slowest.healthz = Math.max(slowest.healthz, performance.now() - middle);
-      slowest.bare = Math.max(slowest.bare, await bareMs());
     }
-    const machineMs = TIMES_BARE * slowest.bare;
+    const machineMs = TIMES_BARE * (await bareMs());
     expect(slowest.shell).toBeLessThan(PATIENCE_MS + machineMs);
     expect(slowest.healthz).toBeLessThan(PATIENCE_MS / 2 + machineMs);
   } finally {
@@ -283,13 +298,13 @@ test.each(COSTLY)('on 30 connections leaves the agent to others: %s', async (_wh
     stdout: 'pipe',
   });
   await flood.stdout.getReader().read();
-  let [slowest, slowestBare] = [0, 0];
+  let slowest = 0;
+  const bareMs = startsBare();
   while (flood.exitCode === null) {
     const start = performance.now();
     expect((await call(other, 'shell', { cmd: 'true' })).status).toBe(200);
     slowest = Math.max(slowest, performance.now() - start);
-    slowestBare = Math.max(slowestBare, await bareMs());
   }
   expect(await flood.exited).toBe(0);
-  expect(slowest).toBeLessThan(PATIENCE_MS / 2 + TIMES_BARE * slowestBare);
+  expect(slowest).toBeLessThan(PATIENCE_MS / 2 + TIMES_BARE * (await bareMs()));
 });

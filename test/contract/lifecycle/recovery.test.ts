@@ -78,7 +78,7 @@ describe('after kill -9 of the agent and a new start', () => {
 
   test.concurrent('a command that lives keeps its execution limit', async () => {
     await using agent = await startAgent(settings);
-    const { session, stdout } = await leaveRunning(agent, { cmd: 'echo $$; sleep 300; true', timeout: 3 });
+    const { session, stdout } = await leaveRunning(agent, { cmd: 'echo $$; sleep 300; true', timeout: 8 });
     await crashAndRestart(agent);
     await gone(pidIn(stdout));
     expect(await endOf(agent, session)).toMatchObject({ status: 'timeout', exit_code: 124 });
@@ -87,8 +87,9 @@ describe('after kill -9 of the agent and a new start', () => {
 
   test.concurrent('a command that is past its limit already is stopped', async () => {
     await using agent = await startAgent(settings);
-    const { session, stdout } = await leaveRunning(agent, { cmd: 'echo $$; sleep 300; true', timeout: 2 });
-    await crashAndRestart(agent, () => Bun.sleep(1500));
+    const { session, stdout } = await leaveRunning(agent, { cmd: 'echo $$; sleep 300; true', timeout: 8 });
+    // The answer came after a second of the eight.
+    await crashAndRestart(agent, () => Bun.sleep(7500));
     await gone(pidIn(stdout));
     expect((await endOf(agent, session)).status).toBe('timeout');
   });
