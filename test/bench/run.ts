@@ -13,6 +13,7 @@ import { mcp } from './bars/mcp.ts';
 import { neighbour } from './bars/neighbour.ts';
 import { parallel } from './bars/parallel.ts';
 import { peers } from './bars/peers.ts';
+import { pushes } from './bars/push.ts';
 import { sequential } from './bars/sequential.ts';
 import { sleepers } from './bars/sleepers.ts';
 import { terminal } from './bars/terminal.ts';
@@ -47,6 +48,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   neighbour,
   masks,
   console: consolePage,
+  push: pushes,
   peers,
 };
 
