@@ -48,6 +48,11 @@ export class ConsoleHost implements AsyncDisposable {
     return this.console.origin;
   }
 
+  /** A place in a directory of its own. */
+  join(name: string): string {
+    return this.files.join(name);
+  }
+
   /** Runs `agent3 console link`. */
   openLink(...args: readonly string[]): LinkTerminal {
     return new LinkTerminal(this.settings, ...args);

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
 import { openBrowser } from '../../helpers/browser.ts';
@@ -166,6 +166,23 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await agent.call('close_session', { session });
     await owner.page.goto(`${host.origin}/#history/${session}`);
     await owner.shows('This session has expired');
+  });
+
+  test('shows a change of a file, and undoes it with a passkey', async () => {
+    const path = host.join('config <b>');
+    writeFileSync(path, 'one\n');
+    await host.agent.call('write_file', { path, content: 'two\n' });
+    await owner.go('history');
+    await owner.press('Files');
+    await owner.type('Search', 'CONFIG <');
+    await owner.press(`Difference in ${path}`);
+    await owner.page.waitForFunction("document.querySelector('.row.added')?.textContent === '+two'");
+    await owner.page.evaluate(AXE);
+    expect(await faultsHere()).toEqual([]);
+    await owner.shot('files');
+    await owner.press(`Undo the change of ${path}`);
+    await owner.shows('Undone.');
+    expect(readFileSync(path, 'utf8')).toBe('one\n');
   });
 
   test('warns in full once, then on one line', async () => {
