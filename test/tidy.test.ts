@@ -197,7 +197,7 @@ describe('the source', () => {
 
   test('reads the environment in one place', () => {
     const readers = files.filter((file) => /process\.env\b(?!\[name\])/.test(file.text)).map((file) => file.path);
-    expect(readers.sort()).toEqual(['linux/libc.ts', 'settings/config.ts']);
+    expect(readers.sort()).toEqual(['linux/libc.ts', 'settings/environment.ts']);
   });
 
   test('has no default export and nothing left to do', () => {

@@ -18,6 +18,9 @@ import { foreignHand, syncDirectory } from '../lib/files.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 
+/** The token of the settings has this name. */
+export const RESERVED = 'default';
+
 const sha256Hex = Type.String({ pattern: '^[0-9a-f]{64}$' });
 
 const mac = Type.String({ pattern: '^[\\w-]{43}$' });

@@ -22,7 +22,7 @@ import { delay, waitFor } from '../lib/clock.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { readPlainFile } from '../sessions/record.ts';
-import { processEnvironment } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { approvalPlaces } from './here.ts';
 

@@ -11,9 +11,10 @@ import { delay } from '../lib/clock.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleJson, visibleJsonText, visibleLine } from '../lib/visible.ts';
-import { processEnvironment } from '../settings/config.ts';
-import { EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail, numberOption } from './exit.ts';
+import { processEnvironment } from '../settings/environment.ts';
+import { EXIT_FAILURE, EXIT_USAGE, type ExitCode, fail } from './exit.ts';
 import { auditFile } from './here.ts';
+import { numberOption } from './number-option.ts';
 
 /** The events of the record. */
 export const EVENTS = [

@@ -4,7 +4,7 @@ import fish from '../../ops/completion/agent3.fish' with { type: 'text' };
 import zsh from '../../ops/completion/agent3.zsh' with { type: 'text' };
 import { listSessions } from '../client/sessions.ts';
 import { EXIT_USAGE } from './exit.ts';
-import { profilesDirectory, profilesIn } from './here.ts';
+import { profilesDirectory, profilesIn } from './profiles-here.ts';
 import { remoteClient } from './remote.ts';
 import { oneLine } from './session.ts';
 

@@ -8,7 +8,8 @@ import { plainOrigin } from '../lib/addresses.ts';
 import { errnoOf } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { tryLock } from '../linux/libc.ts';
-import { faultsOfSettings, processEnvironment } from '../settings/config.ts';
+import { faultsOfSettings } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { isByHand, sessionsHere, settingsHere } from './here.ts';
 

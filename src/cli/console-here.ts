@@ -5,7 +5,7 @@ import { type PasskeysFile, readPasskeys, writePasskeys } from '../console/passk
 import { installedConsoleSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { describeErrno } from '../lib/errors.ts';
-import { processEnvironment } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** Where the console is whose passkeys these are: that of the environment, or the installed one. */

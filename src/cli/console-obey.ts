@@ -1,18 +1,18 @@
+import { existsSync } from 'node:fs';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { readFreezes } from '../access/freeze.ts';
-import { changeTokens, withoutToken } from '../access/token-file.ts';
+import { changeTokens, RESERVED, withoutToken } from '../access/token-file.ts';
 import { ConsoleFault } from '../console/fault.ts';
 import { obeyOrders, type RootActions } from '../console/obey.ts';
 import { describeUnwritten, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
-import { PATHS } from '../install/layout.ts';
+import { CONSOLE_RUNTIME, PATHS } from '../install/layout.ts';
+import { fileFingerprint } from '../lib/files.ts';
 import { accountOf } from '../process/environment.ts';
-import { processEnvironment } from '../settings/config.ts';
 import { CONSOLE_SETTINGS } from '../settings/console.ts';
-import { changeByOrder } from './console-tokens.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { decisionsHere, groupOf, ownerOf, placeHere, settingsHere, tokensFile } from './here.ts';
-import { RESERVED } from './token-here.ts';
 
 /**
  * Obeys what the owner's console has left for root. Exits with the reason when it cannot. An agent that is no service
@@ -36,6 +36,7 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
       answers: environment['AGENT3_CONSOLE_ANSWERS'] || CONSOLE_SETTINGS.AGENT3_CONSOLE_ANSWERS.schema.default,
       passkeysFile: environment['AGENT3_PASSKEYS_FILE'] || CONSOLE_SETTINGS.AGENT3_PASSKEYS_FILE.schema.default,
       startedAt,
+      isAwaited: isService ? awaited() : () => false,
       tell: (line) => void process.stdout.write(`${line}\n`),
       actions: rootActions({
         decisions,
@@ -48,6 +49,13 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
     if (!(error instanceof ConsoleFault)) throw error;
     fail(EXIT_FAILURE, error.message);
   }
+}
+
+/** Whether the console runs, and nothing was set otherwise since: then the next order is for a process that knows it. */
+function awaited(): () => boolean {
+  const set = (): string => [PATHS.settings, PATHS.consoleSettings, PATHS.manifest].map(fileFingerprint).join();
+  const before = set();
+  return () => existsSync(CONSOLE_RUNTIME) && set() === before;
 }
 
 const DECISIONS =
@@ -88,8 +96,11 @@ function rootActions({ decisions, isNamed, origin, startedAt }: Here): RootActio
       const options = { group: groupOf(path), own: ownerOf(path) };
       changeTokens(path, (tokens) => withoutToken(tokens, token, made), options);
     },
-    changeTokens: async (order, signature) =>
-      changeByOrder(tokensHere(isNamed), order, signature, await grantKeyHere(startedAt)),
+    changeTokens: async (order, signature) => {
+      // Loaded when it is needed: a freeze is not to wait for it.
+      const { changeByOrder } = await import('./console-tokens.ts');
+      changeByOrder(tokensHere(isNamed), order, signature, await grantKeyHere(startedAt));
+    },
   };
 }
 

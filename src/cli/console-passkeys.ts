@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { TokenFileFault } from '../access/token-file.ts';
 import { PATHS } from '../install/layout.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
-import { processEnvironment } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { type ConsoleHere, consoleHere, pinHere, pinnedHere, requireOwner } from './console-here.ts';
 import { endTokensBy } from './console-tokens.ts';
 import { EXIT_FAILURE, fail } from './exit.ts';

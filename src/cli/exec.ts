@@ -8,8 +8,9 @@ import { type Input, type LocalTerminal, openTerminal, readInput } from '../clie
 import { Interrupts } from '../client/interrupts.ts';
 import { Patience } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/sessions.ts';
-import { processEnvironment } from '../settings/config.ts';
-import { EXIT_EXEC, endOutput, fail, numberOption } from './exit.ts';
+import { processEnvironment } from '../settings/environment.ts';
+import { EXIT_EXEC, endOutput, fail } from './exit.ts';
+import { numberOption } from './number-option.ts';
 import { REMOTE_HELP, remoteClient, withRemote } from './remote.ts';
 
 /** `agent3 exec`. Its options stand before the first word of the command; all that follows is the command. */

@@ -1,4 +1,4 @@
-import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
+import type { Command } from '@commander-js/extra-typings';
 import { OutputClosed, OutputFault } from '../client/faults.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleText } from '../lib/visible.ts';
@@ -51,13 +51,4 @@ export function endOutput(error: unknown): never {
 
 function listen(listener: (error: unknown) => void): void {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', listener);
-}
-
-/** A parser of an option's value: a number in a form and a range; `rule` tells them where a value has others. */
-export function numberOption(form: RegExp, least: number, most: number, rule: string): (text: string) => number {
-  return (text) => {
-    const value = Number(text);
-    if (form.test(text) && value >= least && value <= most) return value;
-    throw new InvalidArgumentError(rule);
-  };
 }

@@ -1,6 +1,6 @@
 import { type Command, Option } from '@commander-js/extra-typings';
-import { numberOption } from './exit.ts';
 import { DIR_OPTION } from './fleet-here.ts';
+import { numberOption } from './number-option.ts';
 
 /** `agent3 fleet`. */
 export function defineFleet(command: Command): void {

@@ -4,7 +4,7 @@ import { reasonOf } from '../access/freeze.ts';
 import { describeUnwritten, type FreezePlace, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { processEnvironment } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { decisionsHere } from './here.ts';
 import { runInstaller, writeLine } from './install.ts';

@@ -2,7 +2,7 @@ import { hostname } from 'node:os';
 import type { Command } from '@commander-js/extra-typings';
 import { OPERATIONS } from '../access/profile.ts';
 import { instructionsFor } from '../operations/instructions.ts';
-import { processEnvironment } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_USAGE, fail } from './exit.ts';
 
 /** `agent3 gpt`. */

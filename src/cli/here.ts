@@ -1,41 +1,16 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { parseEnvFile } from '../../ops/env-file.ts';
-import type { Profile } from '../access/profile.ts';
-import { faultsOf, type ProfileSet, readProfiles } from '../access/profile-files.ts';
-import { installedProfiles } from '../install/doctor/profile-machine.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { likelyOwner } from '../lib/files.ts';
 import { accountOf } from '../process/environment.ts';
-import { processEnvironment } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 
 /** A path: the one that was named, that of the environment, or that of the installed service; undefined without all. */
 export function placeHere(named: string | undefined, variable: string, installed: string): string | undefined {
   return (named ?? processEnvironment()[variable]) || (existsSync(PATHS.manifest) ? installed : undefined);
-}
-
-/** The directory of profiles. */
-export function profilesDirectory(named?: string): string | undefined {
-  const directory = placeHere(named, 'AGENT3_PROFILES_DIR', PATHS.profiles);
-  if (directory !== undefined && directory !== PATHS.profiles && !existsSync(directory))
-    fail(EXIT_USAGE, `there is no directory ${directory}`);
-  return directory;
-}
-
-/** The profiles of an agent that reads `directory`: for the installed one, those that it can read. */
-export function profilesIn(directory: string | undefined): ProfileSet {
-  if (directory === undefined) return readProfiles(undefined);
-  if (directory !== PATHS.profiles) return readProfiles(directory, undefined, likelyOwner(directory));
-  return installedProfiles(readManifest(PATHS.manifest)?.user);
-}
-
-/** The profile of this name, or undefined. Exits with all reasons when its file cannot be used. */
-export function profileHere(set: ProfileSet, name: string): Profile | undefined {
-  const faults = faultsOf(set, name);
-  if (faults.length > 0) fail(EXIT_FAILURE, `the profile ${name} cannot be used`, ...faults);
-  return set.profiles.get(name);
 }
 
 /** The file of the tokens. */

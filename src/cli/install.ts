@@ -9,7 +9,8 @@ import { describeInstalled, lookAtInstalled } from '../install/service.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { visibleJson } from '../lib/visible.ts';
-import { EXIT_FAILURE, EXIT_USAGE, fail, numberOption } from './exit.ts';
+import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { numberOption } from './number-option.ts';
 
 /** `agent3 install`. */
 export function defineInstall(command: Command): void {

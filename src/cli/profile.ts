@@ -22,7 +22,7 @@ import type { Action } from '../rules/rule.ts';
 import { faultText } from '../sandbox/sandbox-cause.ts';
 import { overlaps } from '../sandbox/workspace.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { profileHere, profilesDirectory, profilesIn } from './here.ts';
+import { profileHere, profilesDirectory, profilesIn } from './profiles-here.ts';
 
 /** `agent3 profile`: what a token may do. */
 export function defineProfile(profile: Command): void {

@@ -6,7 +6,7 @@ import { AgentClient } from '../client/agent-client.ts';
 import { installedSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { describeErrno } from '../lib/errors.ts';
-import { processEnvironment } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { type ExitCode, fail } from './exit.ts';
 
 const DEFAULT_URL = 'http://127.0.0.1:5000';

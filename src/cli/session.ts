@@ -8,8 +8,9 @@ import { findSession, type ListedSession, listSessions, readStream } from '../cl
 import { visibleJson, visibleText } from '../lib/visible.ts';
 import { SIGNALS } from '../process/signals.ts';
 import { SESSION_STATUSES } from '../sessions/record.ts';
-import { processEnvironment } from '../settings/config.ts';
-import { EXIT_FAILURE, EXIT_USAGE, endOutput, fail, numberOption } from './exit.ts';
+import { processEnvironment } from '../settings/environment.ts';
+import { EXIT_FAILURE, EXIT_USAGE, endOutput, fail } from './exit.ts';
+import { numberOption } from './number-option.ts';
 import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './remote.ts';
 
 /** `agent3 session`: the sessions of an agent. */

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import { Option } from '@commander-js/extra-typings';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
 import { faultsOf, type ProfileSet } from '../access/profile-files.ts';
-import { changeTokens, TokenFileFault, type TokenRecord } from '../access/token-file.ts';
+import { changeTokens, RESERVED, TokenFileFault, type TokenRecord } from '../access/token-file.ts';
 import { machineFaults, unreadable } from '../install/doctor/profile-machine.ts';
 import { readManifest } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
@@ -11,11 +11,10 @@ import { visibleLine } from '../lib/visible.ts';
 import { currentAccount } from '../process/environment.ts';
 import { faultText } from '../sandbox/sandbox-cause.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { groupOf, ownerOf, profileHere, profilesDirectory, profilesIn, tokensFile } from './here.ts';
+import { groupOf, ownerOf, tokensFile } from './here.ts';
+import { profileHere, profilesDirectory, profilesIn } from './profiles-here.ts';
 
 const NAME = /^[a-z0-9][a-z0-9_.-]{0,63}$/;
-/** The token of the settings has this name. */
-export const RESERVED = 'default';
 
 /** Why a token cannot be called `name`; undefined where it can. */
 export function nameFault(name: string): string | undefined {

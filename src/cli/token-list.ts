@@ -1,12 +1,12 @@
 import { statSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { answerDueAt, GrantKey, type GrantRecord, isGrant, isKept, isSealed } from '../access/grant.ts';
-import { readTokens, type TokenRecord } from '../access/token-file.ts';
+import { RESERVED, readTokens, type TokenRecord } from '../access/token-file.ts';
 import { type GrantState, grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
 import { makerOf } from '../console/signed-tokens.ts';
 import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { ownerOf, sessionsHere, settingsHere, tokensFile } from './here.ts';
-import { attempt, RESERVED, type TokenOptions } from './token-here.ts';
+import { attempt, type TokenOptions } from './token-here.ts';
 
 /** Prints what is known of every token, but not the token. */
 export function listTokens(options: TokenOptions & { readonly json?: true | undefined }): void {

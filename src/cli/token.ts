@@ -1,20 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { type Command, InvalidArgumentError } from '@commander-js/extra-typings';
-import { hashToken, rotateRecord, withoutToken } from '../access/token-file.ts';
+import { hashToken, RESERVED, rotateRecord, withoutToken } from '../access/token-file.ts';
 import { networkFault } from '../lib/addresses.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { newToken } from '../lib/token.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import {
-  changeHere,
-  fileOption,
-  RESERVED,
-  requireName,
-  requireProfile,
-  type TokenOptions,
-  warnOfSandbox,
-} from './token-here.ts';
+import { changeHere, fileOption, requireName, requireProfile, type TokenOptions, warnOfSandbox } from './token-here.ts';
 import { listTokens } from './token-list.ts';
 
 /** `agent3 token`: the tokens of this server. */

@@ -3,8 +3,9 @@ import type { Command } from '@commander-js/extra-typings';
 import { openJournal } from '../../ops/watchdog/journal.ts';
 import { readTarget } from '../../ops/watchdog/target.ts';
 import { type CheckOptions, checkOnce, checkOnSchedule } from '../../ops/watchdog.ts';
-import { processEnvironment } from '../settings/config.ts';
-import { EXIT_USAGE, fail, numberOption } from './exit.ts';
+import { processEnvironment } from '../settings/environment.ts';
+import { EXIT_USAGE, fail } from './exit.ts';
+import { numberOption } from './number-option.ts';
 
 /** As often as the shell script of the original. */
 const DEFAULT_SCHEDULE = '*/5 * * * *';

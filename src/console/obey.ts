@@ -2,10 +2,11 @@ import { existsSync, mkdirSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { distrust } from '../access/approval-request.ts';
 import type { FreezeEntry } from '../access/freeze.ts';
-import { delay } from '../lib/clock.ts';
+import { Deadline, delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { replaceReadable } from '../lib/files.ts';
 import { visibleLine } from '../lib/visible.ts';
+import { Growth } from '../sessions/growth.ts';
 import { ConsoleFault } from './fault.ts';
 import {
   type FreezeOrder,
@@ -42,6 +43,8 @@ export interface ObeyDeps {
   readonly tell: (line: string) => void;
   /** How long it stays for what cannot be removed. */
   readonly stuckMs?: number;
+  /** Whether somebody uses the console: then it waits for the next order, which needs no start of a process. */
+  readonly isAwaited?: () => boolean;
 }
 
 /** What is no order, or is not written yet, is waited for so long, and then removed. */
@@ -51,18 +54,39 @@ const LOOK_MS = 50;
 const MOST_AT_ONCE = 100;
 const MOST_ANSWERS = 48;
 
-/**
- * What cannot be removed would have systemd start this again at once: it stays for so long, and obeys what comes. Shorter
- * than `TimeoutStartSec` of the unit.
- */
+/** What cannot be removed would have systemd start this again at once: it stays for so long, and obeys what comes. */
 const STUCK_MS = 45_000;
 
+/** How late it is seen that nobody uses the console any more, or an order where the kernel tells nothing of it. */
+const AWAIT_SECONDS = 1;
+
 /**
- * Obeys the console's orders for root, answers and removes them, until there are none. Throws `ConsoleFault` for
- * directories that others may write to.
+ * Obeys the console's orders for root, answers and removes them, until there are none and none is awaited. Throws
+ * `ConsoleFault` for directories that others may write to.
  */
 export async function obeyOrders(deps: ObeyDeps): Promise<void> {
   prepareAnswers(deps.answers);
+  do await obeyUntilNone(deps);
+  while (await nextOrder(deps));
+}
+
+/** Waits for the next order as long as one is awaited; gives whether there is one. */
+async function nextOrder({ place, isAwaited = () => false }: ObeyDeps): Promise<boolean> {
+  using growth = new Growth(join(place.console, 'root-orders'));
+  for (;;) {
+    const change = growth.next();
+    if (!isAwaited()) return false;
+    if (isAnyThere(place)) return true;
+    await Deadline.after(AWAIT_SECONDS).waitFor(change);
+  }
+}
+
+function isAnyThere(place: ObeyDeps['place']): boolean {
+  using directory = OrderDirectory.open({ ...place, name: 'root-orders' });
+  return directory !== undefined && directory.names.length > 0;
+}
+
+async function obeyUntilNone(deps: ObeyDeps): Promise<void> {
   const began = performance.now();
   let stuck = 0;
   for (let quietSince = began; ; await delay(LOOK_MS)) {

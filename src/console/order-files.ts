@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import { closeSync, constants, fstatSync, openSync, renameSync, rmdirSync, type Stats, unlinkSync } from 'node:fs';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -106,7 +105,7 @@ export class OrderDirectory implements Disposable {
    */
   remove(name: string | Buffer): boolean {
     const path = Buffer.concat([Buffer.from(this.#pathOf('')), Buffer.from(name)]);
-    const moveOut = (): void => renameSync(path, `/proc/self/fd/${this.outer}/${REMOVED}${randomUUID()}`);
+    const moveOut = (): void => renameSync(path, `/proc/self/fd/${this.outer}/${REMOVED}${crypto.randomUUID()}`);
     for (const remove of [() => unlinkSync(path), () => rmdirSync(path), moveOut]) {
       try {
         remove();

@@ -3,7 +3,7 @@ import { dirname, join } from 'node:path';
 import { describeErrno } from '../lib/errors.ts';
 import { eraseEnvironmentVariable, forbidInspection } from '../linux/libc.ts';
 import { openNotifySocket } from '../linux/notify.ts';
-import { serviceManager } from '../settings/config.ts';
+import { serviceManager } from '../settings/environment.ts';
 import { Api } from './api.ts';
 import type { ConsoleConfig } from './config.ts';
 import { ConsoleFault } from './fault.ts';

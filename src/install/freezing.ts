@@ -1,3 +1,4 @@
+import { existsSync, writeFileSync } from 'node:fs';
 import { askHealth } from '../../ops/watchdog/check.ts';
 import { runCommand } from '../../ops/watchdog/command.ts';
 import { unitProperties } from '../../ops/watchdog/service.ts';
@@ -14,14 +15,16 @@ import { waitFor } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { hasSystemd } from '../linux/systemd.ts';
-import { COMMANDS, PATHS } from './layout.ts';
-import { InstallFault } from './machine.ts';
+import { COMMANDS, PATHS, SLICE } from './layout.ts';
+import { InstallFault, readText } from './machine.ts';
 
 /** The agent sees the file at once; one that is busy gets a moment, and one that hangs holds nothing up. */
 const SEEN_SECONDS = 1;
 const LOOK_MS = 20;
 /** systemd answers when every process stands still; a fork bomb takes it a while. */
 const SYSTEMD_SECONDS = 30;
+
+const FREEZER = `/sys/fs/cgroup/${SLICE}/${COMMANDS}/cgroup.freeze`;
 
 /** How a freeze or a thaw went. */
 export interface FreezeResult {
@@ -86,6 +89,8 @@ export async function freezeServer(
 function holdOf({ decisions }: FreezePlace): Hold | undefined {
   if (decisions !== PATHS.approvals || !hasSystemd()) return undefined;
   return () => {
+    // At once: systemctl takes a while to start, and longer to hear that every process stands still. systemd sees it too.
+    setFreezer('1');
     const { code, stderr } = runCommand(['systemctl', 'freeze', COMMANDS], SYSTEMD_SECONDS);
     return code === 0 ? undefined : `systemctl freeze failed: ${visibleLine(stderr).slice(0, 300)}`;
   };
@@ -108,6 +113,7 @@ export function thawServer({ decisions, by }: FreezePlace, signed?: object): Fre
       throw new InstallFault(
         `systemctl thaw ${COMMANDS} failed, so the server stays frozen: ${visibleLine(stderr).slice(0, 300)}`,
       );
+    setFreezer('0');
   }
   if (current === undefined) return undefined;
   const thaw = { until: Date.now(), thawed_by: by, ...(signed !== undefined && { thaw_signed: signed }) };
@@ -115,10 +121,19 @@ export function thawServer({ decisions, by }: FreezePlace, signed?: object): Fre
   return current;
 }
 
-/** Whether systemd holds the commands. After a boot, it does not any more. */
+/** Whether the commands are held. After a boot, they are not any more. */
 function isHeld(): boolean {
   const { FreezerState: state } = unitProperties(COMMANDS, 'FreezerState');
-  return state !== '' && state !== 'running';
+  return (state !== '' && state !== 'running') || readText(FREEZER)?.trim() === '1';
+}
+
+/** Freezes or thaws the cgroup of the commands itself; nothing happens where there is none. */
+function setFreezer(value: '0' | '1'): void {
+  try {
+    if (existsSync(FREEZER)) writeFileSync(FREEZER, value);
+  } catch {
+    // What systemctl says counts.
+  }
 }
 
 function requireTrusted(decisions: string): readonly FreezeEntry[] {

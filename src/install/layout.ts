@@ -100,7 +100,14 @@ export const PACKAGED_PAGE = '/usr/share/agent3/console';
 /** Stays while the console is installed: the way in, and root's eye on its orders. */
 export const CONSOLE_UNITS = ['agent3-console.socket', 'agent3-console-obey.path'] as const;
 /** Comes and goes with those who use it. */
-export const CONSOLE_SERVICES = ['agent3-console-proxy.service', 'agent3-console.service'] as const;
+export const CONSOLE_SERVICES = [
+  'agent3-console-proxy.service',
+  'agent3-console.service',
+  'agent3-console-obey.service',
+] as const;
+
+/** systemd makes it when the console starts, and removes it when that ends. */
+export const CONSOLE_RUNTIME = '/run/agent3-console';
 
 /** The system bus, whatever program it is. */
 export const BUS = 'dbus.service';

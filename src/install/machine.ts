@@ -1,5 +1,4 @@
 import { existsSync, fstatSync, openSync, readdirSync, readFileSync, rmSync, statfsSync, statSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { runCommand } from '../../ops/watchdog/command.ts';
@@ -123,8 +122,10 @@ export function requireSpace(path: string, bytes: number): void {
 }
 
 /** Why nobody can listen on `port` of `host`: the system's error, `EADDRINUSE` for a port that is taken; undefined: one can. */
-export function portFault(host: string, port: number): Promise<string | undefined> {
-  return new Promise((resolve) => {
+export async function portFault(host: string, port: number): Promise<string | undefined> {
+  // Loaded when it is needed: `agent3 console obey` has to start quickly.
+  const { createServer } = await import('node:net');
+  return await new Promise((resolve) => {
     const server = createServer();
     server.once('error', (error) => resolve(errnoOf(error) ?? error.message));
     server.listen({ host, port, exclusive: true }, () => server.close(() => resolve(undefined)));

@@ -5,7 +5,7 @@ import type { Pushes } from '../console/push/pushes.ts';
 import { delay } from '../lib/clock.ts';
 import { fileFingerprint } from '../lib/files.ts';
 import { Growth } from '../sessions/growth.ts';
-import { processEnvironment, serviceManager } from '../settings/config.ts';
+import { processEnvironment, serviceManager } from '../settings/environment.ts';
 import type { Deps } from './deps.ts';
 
 /** The orders of the owner's console; undefined where the settings name none: then nothing of it is loaded. */

@@ -7,7 +7,8 @@ import { StdioDoor } from '../mcp/stdio.ts';
 import { allOperations } from '../operations/index.ts';
 import { buildDeps, type Deps } from '../server/deps.ts';
 import type { Logger } from '../server/log.ts';
-import { type Config, processEnvironment } from '../settings/config.ts';
+import type { Config } from '../settings/config.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { commit, version } from '../version.ts';
 import { stopAgent, stopOnSignals } from './shutdown.ts';
 import {

@@ -2,7 +2,7 @@ import type { AuditLog } from '../audit/audit-log.ts';
 import { formatServiceStatus } from '../lib/service-status.ts';
 import { openNotifySocket } from '../linux/notify.ts';
 import { bootId, goBeforeCommands } from '../linux/proc.ts';
-import { processEnvironment, type ServiceManager, serviceManager } from '../settings/config.ts';
+import { processEnvironment, type ServiceManager, serviceManager } from '../settings/environment.ts';
 import { commit, version } from '../version.ts';
 import { openConsole } from './console.ts';
 import { buildDeps, type Deps } from './deps.ts';

@@ -107,32 +107,6 @@ function byKey(values: Record<SettingName, unknown>): SettingValues {
   return Object.fromEntries(entries) as SettingValues;
 }
 
-/** The environment of this process: the only place that reads it. */
-export function processEnvironment(): Readonly<Record<string, string | undefined>> {
-  return process.env;
-}
-
-/** What systemd told this process of itself (sd_notify(3), sd_watchdog_enabled(3)). */
-export interface ServiceManager {
-  /** Path, or abstract name after `@`; undefined when nobody listens. */
-  readonly notifySocket: string | undefined;
-  /** A sign of life is due within this time; undefined when nobody waits for one. */
-  readonly watchdogMs: number | undefined;
-}
-
-/** Reads what systemd put into `environment` for the process `pid`. */
-export function serviceManager(
-  environment: Readonly<Record<string, string | undefined>>,
-  pid: number = process.pid,
-): ServiceManager {
-  const microseconds = Number(environment['WATCHDOG_USEC']);
-  const forUs = environment['WATCHDOG_PID'] === undefined || Number(environment['WATCHDOG_PID']) === pid;
-  return {
-    notifySocket: environment['NOTIFY_SOCKET'] || undefined,
-    watchdogMs: microseconds > 0 && forUs ? microseconds / 1000 : undefined,
-  };
-}
-
 /** The given text of each setting, numbers as numbers where they are; the default where nothing is given. */
 function readValues(environment: Readonly<Record<string, string | undefined>>): Record<SettingName, unknown> {
   const values: Record<string, unknown> = {};

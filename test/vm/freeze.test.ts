@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { newOrder } from '../../src/console/order.ts';
 import { describeVm } from './harness/describe.ts';
 import { answersWithin, ask, healthyWithin } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
@@ -6,6 +7,9 @@ import { bootVm, type Vm } from './harness/vm.ts';
 /** Forks without end, on every core, and counts in a file. */
 const BUSY = 'for i in $(seq 8); do (while :; do /bin/true; echo x >> /tmp/count; done) & done; wait';
 const UNIT = '/sys/fs/cgroup/agent3.slice/agent3-commands.service';
+
+/** What one tap takes at most beside other machines, on a host that is busy: 1 to 3 s on a quiet one. */
+const MOST_SECONDS = 30;
 
 /** What the agent's user tries from outside of the frozen unit, as a program that cron of this user would start. */
 const ATTEMPTS: readonly (readonly [what: string, script: string])[] = [
@@ -20,6 +24,33 @@ const ATTEMPTS: readonly (readonly [what: string, script: string])[] = [
   ],
   ['takes the freeze back', 'rm -f /etc/agent3/approvals/frozen; echo {} > /etc/agent3/approvals/frozen; agent3 thaw'],
 ];
+
+/**
+ * Waits for a fork bomb, leaves an order to freeze as the console does, and gives the seconds from then until the agent
+ * refuses (`file`), the freezer is on (`freeze`), every process stands still (`frozen`), and the answer is there. One
+ * process, started before the bomb: it forks nothing.
+ */
+const TAP = String.raw`use strict; use Time::HiRes qw(time sleep); $| = 1;
+my ($id, $nonce, $dir) = (@ARGV, '/var/lib/agent3-console/root-orders');
+sub text { open(my $file, '<', $_[0]) or return ''; local $/; my $text = <$file>; $text // '' }
+sleep 0.05 until text('${UNIT}/pids.current') > 100;
+sleep 2;
+open(my $order, '>', "$dir/$id.json.new") or die $!;
+print $order sprintf('{"by":"tap","order":{"id":"%s","at":%d,"nonce":"%s","kind":"freeze","reason":"a tap"}}', $id, time * 1000, $nonce);
+close $order; chmod 0640, "$dir/$id.json.new";
+chown((getpwnam 'agent3-console')[2], (stat $dir)[5], "$dir/$id.json.new");
+my $start = time; my %at; my $pids;
+rename "$dir/$id.json.new", "$dir/$id.json" or die $!;
+until ($at{answer}) {
+  my %is = (
+    file => text('/etc/agent3/approvals/frozen') =~ /"a tap"}]/, freeze => text('${UNIT}/cgroup.freeze') =~ /1/,
+    frozen => text('${UNIT}/cgroup.events') =~ /frozen 1/, answer => -e "/run/agent3-orders/order-$id.json",
+  );
+  for (keys %is) { $at{$_} //= time - $start if $is{$_} }
+  sleep 0.005;
+}
+printf "%s\n", join ' ', map { sprintf '%s=%.2f', $_, $at{$_} } sort { $at{$a} <=> $at{$b} } keys %at;
+`;
 
 describeVm('a frozen server', () => {
   let vm: Vm;
@@ -104,6 +135,42 @@ describeVm('a frozen server', () => {
     expect((await ask(vm, 'close_session', { session: bomb['session'] })).body).toEqual({ status: 'closed' });
     await vm.sh('agent3 thaw');
   });
+
+  test.each([
+    [
+      'that somebody uses',
+      'active',
+      "curl -sf --unix-socket /run/agent3-console.sock http://localhost:8443/api/hello -d '{}'",
+    ],
+    [
+      'of which nothing runs any more',
+      'inactive',
+      'systemctl stop agent3-console-proxy.service agent3-console.service',
+    ],
+  ])(
+    'stands still soon after a tap at a console %s, under a fork bomb',
+    async (_, state, prepare) => {
+      await vm.sh(prepare);
+      await vm.until(`[ "$(systemctl is-active agent3-console-obey.service)" = ${state} ]`, 60);
+      const { id, nonce } = newOrder();
+      const tap = Buffer.from(TAP).toString('base64');
+      await vm.sh(
+        `echo ${tap} | base64 -d > /opt/tap; setsid perl /opt/tap ${id} ${nonce} > /opt/tapped 2>&1 < /dev/null &`,
+      );
+      const { body: bomb } = await ask(vm, 'shell', { cmd: "perl -e 'fork while 1'", background: true });
+      const told = (await vm.until('grep answer= /opt/tapped', 200)).trim();
+      console.log(`under a fork bomb, seconds after a tap at the console: ${told}`);
+      expect(Number(/freeze=(\S+)/.exec(told)?.[1])).toBeLessThan(MOST_SECONDS);
+      expect(await vm.sh(`cat /run/agent3-orders/order-${id}.json; cat ${UNIT}/cgroup.events`)).toMatch(
+        /"done"[^]*frozen 1/,
+      );
+      expect((await ask(vm, 'shell', { cmd: 'true' })).body['message']).toContain('(a tap)');
+      expect((await ask(vm, 'close_session', { session: bomb['session'] })).body).toEqual({ status: 'closed' });
+      await vm.sh('agent3 thaw');
+      await answersWithin(vm, 60);
+    },
+    400_000,
+  );
 
   test('ends what is closed while it is frozen', async () => {
     await vm.sh('agent3 freeze');

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { currentFreeze, readFreezes } from '../../../src/access/freeze.ts';
-import { obeyOrders } from '../../../src/console/obey.ts';
+import { type ObeyDeps, obeyOrders } from '../../../src/console/obey.ts';
 import { newOrder, type OrderResult } from '../../../src/console/order.ts';
 import { startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
@@ -205,6 +205,37 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     expect(readdirSync(rootOrders)).toEqual([]);
   });
 
+  /** Obeys in this process; what freezes is told to `frozenBy`. */
+  const obeyHere = ({ frozenBy, ...more }: { readonly frozenBy: string[] } & Partial<ObeyDeps>) =>
+    obeyOrders({
+      place: { console: files.directory, stranger: undefined },
+      answers: files.answers,
+      passkeysFile: files.passkeysFile,
+      startedAt: undefined,
+      tell: () => {},
+      actions: {
+        freeze: async (_, by) => void frozenBy.push(by),
+        lastFreeze: () => undefined,
+        thaw: () => {},
+        revoke: () => {},
+        changeTokens: () => {},
+      },
+      ...more,
+    });
+
+  test('waits for the next order while somebody uses the console, and ends when nobody does', async () => {
+    const frozenBy: string[] = [];
+    let isUsed = true;
+    const over = obeyHere({ frozenBy, isAwaited: () => isUsed });
+    for (const count of [1, 2]) {
+      files.leave({ kind: 'freeze', reason: '' });
+      await eventually(`order ${count} is obeyed`, () => frozenBy.length === count);
+      await eventually('it is removed', () => readdirSync(rootOrders).length === 0);
+    }
+    isUsed = false;
+    await over;
+  });
+
   test('stays a while for what it cannot take away, and obeys meanwhile', async () => {
     mkdirSync(`${rootOrders}/mounted`);
     command(['mount', '-t', 'tmpfs', 'tmpfs', `${rootOrders}/mounted`]);
@@ -213,21 +244,7 @@ describe.skipIf(process.geteuid?.() !== 0)('agent3 console obey', () => {
     const late = setTimeout(() => void files.leave({ kind: 'freeze', reason: 'late' }), 3000);
     try {
       const began = performance.now();
-      await obeyOrders({
-        place: { console: files.directory, stranger: undefined },
-        answers: files.answers,
-        passkeysFile: files.passkeysFile,
-        startedAt: undefined,
-        tell: (line) => told.push(line),
-        actions: {
-          freeze: async (_, by) => void frozenBy.push(by),
-          lastFreeze: () => undefined,
-          thaw: () => {},
-          revoke: () => {},
-          changeTokens: () => {},
-        },
-        stuckMs: 4000,
-      });
+      await obeyHere({ frozenBy, tell: (line) => told.push(line), stuckMs: 4000 });
       expect(performance.now() - began).toBeGreaterThan(4000);
     } finally {
       clearTimeout(late);
