@@ -11,7 +11,8 @@ import { ask, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 const ORIGIN = 'https://agent3.localhost:8443';
-const PROCESSES = 'systemctl is-active agent3-console.service agent3-console-proxy.service';
+const PROCESSES =
+  'systemctl is-active agent3-console.service agent3-console-proxy.service agent3-console-obey.service';
 
 /** What commands of the agent's user try in the profile `full`; none of it may succeed. */
 const ATTACKS: readonly (readonly [what: string, script: string])[] = [
@@ -113,9 +114,9 @@ printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-socket-proxyd --
   });
 
   test('is no process until somebody comes, and none when nobody does', async () => {
-    expect((await vm.run(PROCESSES)).stdout).toBe('inactive\ninactive\n');
+    expect((await vm.run(PROCESSES)).stdout).toBe('inactive\ninactive\ninactive\n');
     expect((await page.call('hello')).body).toMatchObject({ rp_id: 'agent3.localhost' });
-    expect((await vm.run(PROCESSES)).stdout).toBe('active\nactive\n');
+    await vm.until(`[ "$(${PROCESSES} | grep -cx active)" = 3 ]`, 60);
     // Caddy keeps its connection until the console closes that, a minute later.
     await vm.until(`! ${PROCESSES}`, 180);
     await vm.until(`! pgrep -u agent3-console`, 60);
