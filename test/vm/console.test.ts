@@ -11,8 +11,7 @@ import { ask, healthyWithin, shellIn } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 const ORIGIN = 'https://agent3.localhost:8443';
-const PROCESSES =
-  'systemctl is-active agent3-console.service agent3-console-proxy.service agent3-console-obey.service';
+const PROCESSES = 'systemctl is-active agent3-console.service agent3-console-proxy.service agent3-console-obey.service';
 
 /** What commands of the agent's user try in the profile `full`; none of it may succeed. */
 const ATTACKS: readonly (readonly [what: string, script: string])[] = [
