@@ -6,6 +6,7 @@ import type { Operation } from '../operations/operation.ts';
 import type { FleetDeps, FleetDoor, FleetServer } from './door.ts';
 import { parseFleetId } from './ids.ts';
 import { listServersOperation } from './list-servers.ts';
+import { manyOperations } from './run-on.ts';
 
 /** They are told with `server` where they work. */
 const BY_SERVER: readonly string[] = [
@@ -45,7 +46,7 @@ export function fleetOperations(operations: readonly Operation[], fleet: FleetDe
       ? withRoute(fleet, operation, withServer(operation.args), onHubAlone)
       : operation;
   });
-  return [listServersOperation(fleet), ...routed];
+  return [listServersOperation(fleet), ...manyOperations(fleet), ...routed];
 }
 
 /** Where a call goes, and with which arguments: `here` is the hub itself. */

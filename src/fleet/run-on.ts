@@ -1,0 +1,260 @@
+import { type Static, Type } from '@sinclair/typebox';
+import { messageOf } from '../calls/answer.ts';
+import { type Answer, type CallContext, contextOf, underPolicy } from '../calls/context.ts';
+import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { InvalidArguments } from '../lib/errors.ts';
+import { LOOK_SECONDS, MAX_COMMAND_CHARS, MAX_KEY_CHARS, MAX_WAIT_SECONDS, MIN_OUTPUT_BYTES } from '../lib/limits.ts';
+import { defineOperation, type Operation } from '../operations/operation.ts';
+import { chooseServers, planBatches } from './choose.ts';
+import type { FleetDeps, FleetServer } from './door.ts';
+import { type Group, groupResults } from './groups.ts';
+import { foldNames } from './names.ts';
+import { type CallOne, type Progress, Run, Runs } from './run.ts';
+
+/** Servers that are called at once. */
+const MOST_PARALLEL = 16;
+const MOST_SERVERS = 500;
+/** Of the output of one server, where the call does not say. */
+const OUTPUT_BYTES = 8192;
+/** Characters of an answer for what is beside the output. */
+const ROOM_CHARS = 20_000;
+const MOST_FAILURES_SHOWN = 20;
+
+const names = Type.Array(Type.String());
+const groupSchema = Type.Object({
+  servers: names,
+  exit_code: Type.Union([Type.Integer(), Type.Null()]),
+  status: Type.Optional(Type.String({ description: 'How it ended, where not by itself: timeout, killed, denied …' })),
+  stdout: Type.Optional(Type.String()),
+  stderr: Type.Optional(Type.String()),
+  diff: Type.Optional(Type.String({ description: 'In place of stdout: how it differs from the first group.' })),
+  sessions: Type.Optional(
+    Type.Record(Type.String(), Type.String(), { description: 'By server: sessions that hold more of the output.' }),
+  ),
+  omitted_chars: Type.Optional(
+    Type.Integer({ description: 'The output does not fit here; read_run with server has it.' }),
+  ),
+});
+
+const result = Type.Object({
+  servers: Type.Array(Type.String(), { description: 'The servers of the run; web[1-3] is web1, web2 and web3.' }),
+  run: Type.String({ description: 'Id for read_run.' }),
+  status: Type.Union([Type.Literal('done'), Type.Literal('running'), Type.Literal('stopped')]),
+  groups: Type.Array(groupSchema, { description: 'Servers with the same answer, the largest group first.' }),
+  running: Type.Optional(names),
+  waiting: Type.Optional(Type.Array(Type.String(), { description: 'A person has to approve it on these.' })),
+  unreachable: Type.Optional(Type.Array(Type.String(), { description: 'Nothing was run on these.' })),
+  failed: Type.Optional(
+    Type.Array(Type.Object({ servers: names, error: Type.String(), message: Type.String() }), {
+      description: 'Refusals of servers.',
+    }),
+  ),
+  not_started: Type.Optional(names),
+  message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
+});
+type Shown = Static<typeof result>;
+
+const args = Type.Object({
+  cmd: Type.String({ minLength: 1, maxLength: MAX_COMMAND_CHARS, description: 'Command or script.' }),
+  servers: Type.Optional(
+    Type.Array(Type.String(), { maxItems: MOST_SERVERS, description: 'Names, also in short: web[1-3].' }),
+  ),
+  select: Type.Optional(
+    Type.String({
+      maxLength: 1000,
+      description:
+        'In place of servers: labels that a server has, role=web,env=prod. failed:RUN are the failures of a run.',
+    }),
+  ),
+  except: Type.Array(Type.String(), { default: [], maxItems: MOST_SERVERS, description: 'Names to leave out.' }),
+  parallel: Type.Integer({
+    minimum: 1,
+    maximum: MOST_PARALLEL,
+    default: MOST_PARALLEL,
+    description: 'Servers at once.',
+  }),
+  batches: Type.Array(Type.Union([Type.Integer(), Type.String()]), {
+    default: [],
+    maxItems: 100,
+    description: 'Sizes of batches, such as [1, "10%", "100%"]: each begins when the one before is over.',
+  }),
+  max_failures: Type.Integer({
+    minimum: 0,
+    default: 0,
+    description: 'With more failures, the next batch is not begun. Who is unreachable has failed.',
+  }),
+  cwd: Type.Optional(Type.String({ pattern: '^/', description: 'Working directory, absolute.' })),
+  stdin: Type.Optional(Type.String({ description: 'Standard input.' })),
+  timeout: Type.Optional(Type.Number({ minimum: 0.1, description: 'Stops the command on each server, in seconds.' })),
+  key: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: MAX_KEY_CHARS,
+      description: 'For a safe repeat: a server where this key was used within 24 h runs nothing again.',
+    }),
+  ),
+  max_output: Type.Integer({
+    minimum: MIN_OUTPUT_BYTES,
+    maximum: 65_536,
+    default: OUTPUT_BYTES,
+    description: 'Bytes of output of one server.',
+  }),
+});
+type RunOnArguments = Static<typeof args>;
+
+/** `run_on` and `read_run`: one command on many servers. */
+export function manyOperations(fleet: FleetDeps): Operation[] {
+  const runs = new Runs();
+  return [runOnOperation(fleet, runs), readRunOperation(fleet, runs)];
+}
+
+function runOnOperation(fleet: FleetDeps, runs: Runs): Operation {
+  const { deps, door } = fleet;
+  return defineOperation(deps, {
+    name: 'run_on',
+    summary: 'Run a command on many servers',
+    description:
+      'Runs one shell command on several servers. Equal answers come once: groups. What is not done in time continues; read_run follows it. Try a change on one server first: batches.',
+    args,
+    result,
+    destructive: false,
+    readOnly: false,
+    run: async (given, context, ignored) => {
+      const servers = serversOf(given, context, door.servers(), runs);
+      const batches = planBatches(servers.length, given.batches);
+      const { cmd, cwd, stdin, timeout, key, max_output } = given;
+      const shell = { cmd, cwd, stdin, timeout, key, max_output };
+      const plan = {
+        servers,
+        batches,
+        args: Object.fromEntries(Object.entries(shell).filter(([, value]) => value !== undefined)),
+        parallel: given.parallel,
+        maxFailures: given.max_failures,
+      };
+      const run = runs.begin(new Run(context.principal, plan, callsOf(fleet, context)));
+      const unsubscribe = context.cancelled?.subscribe(() => run.cancel());
+      context.watch?.(() => 0);
+      await run.settled(context.deadline.before(LOOK_SECONDS), context.shutdown);
+      unsubscribe?.();
+      return describeRun(run, context, ignored);
+    },
+  });
+}
+
+function readRunOperation({ deps }: FleetDeps, runs: Runs): Operation {
+  return defineOperation(deps, {
+    name: 'read_run',
+    summary: 'Follow a command on many servers',
+    description: 'Answers what run_on has come to. With server, the output of that one as it is.',
+    args: Type.Object({
+      run: Type.String({ description: 'Id from run_on.' }),
+      server: Type.Optional(Type.String({ description: 'One server of the run.' })),
+      wait: Type.Number({
+        minimum: 0,
+        maximum: MAX_WAIT_SECONDS,
+        default: 0,
+        description: 'Seconds to wait for the end of all.',
+      }),
+    }),
+    result,
+    destructive: false,
+    readOnly: true,
+    whileFrozen: true,
+    run: async ({ run: id, server, wait }, context, ignored) => {
+      const run = runs.get(id, context.principal);
+      if (wait > 0) await run.settled(context.deadline.before(LOOK_SECONDS).orAfter(wait), context.shutdown);
+      return describeRun(run, context, ignored, server);
+    },
+  });
+}
+
+/** How a run calls a server: under the policy of the token at that moment, with its line on record. */
+function callsOf({ deps, door }: FleetDeps, context: CallContext): CallOne {
+  const { principal, address } = context;
+  const request = context.request ?? Bun.randomUUIDv7();
+  return (server, op, given) => {
+    const call = {
+      ...{ principal, address, request },
+      deadline: Deadline.after(deps.limits.replySeconds),
+      shutdown: new SignalOnce(),
+      // Of a session both streams are wanted, which the lean doors do not send together.
+      isLean: op === 'shell',
+      ...(context.cancelled && { cancelled: context.cancelled }),
+      via: { server: `${server.name}@${server.tag}`, request },
+    };
+    // Looks again and again at one session: they are no calls of the client.
+    if (op === 'read_session') return door.callServer(server, op, given, contextOf(deps, call));
+    const subject = { name: op, needs: op, readOnly: false, recorded: 'before' } as const;
+    return underPolicy(deps, subject, given, call, (policy) => door.callServer(server, op, given, policy));
+  };
+}
+
+const FAILED = 'failed:';
+
+function serversOf(
+  { servers, select, except }: RunOnArguments,
+  { principal }: CallContext,
+  all: readonly FleetServer[],
+  runs: Runs,
+): FleetServer[] {
+  const isAgain = select?.startsWith(FAILED) === true;
+  const chosen = isAgain
+    ? chooseServers(all, { servers: failuresOf(runs.get(select.slice(FAILED.length), principal)), except })
+    : chooseServers(all, { servers, select, except });
+  if (chosen.length <= MOST_SERVERS) return chosen;
+  throw new InvalidArguments(`These are ${chosen.length} servers; a run has at most ${MOST_SERVERS}. Nothing was run.`);
+}
+
+function failuresOf(run: Run): string[] {
+  const { failures } = run;
+  if (failures.length > 0) return failures;
+  throw new InvalidArguments('No server has failed in this run. Nothing was run.');
+}
+
+/** The answer about a run as it is now; about one server of it where `only` names that. */
+function describeRun(run: Run, context: CallContext, ignored: string | undefined, only?: string): Answer {
+  const all = [...run.progress].filter(([name]) => only === undefined || name === only);
+  if (all.length === 0) throw new InvalidArguments(`The run has no server ${JSON.stringify(only)}.`);
+  const named = (kind: Progress['kind']): string[] =>
+    foldNames(all.flatMap(([name, one]) => (one.kind === kind ? [name] : [])));
+  const results = all.flatMap(([, one]) => (one.kind === 'done' ? [one.result] : []));
+  const groups: Group[] = groupResults(results, context.maxReplyChars - ROOM_CHARS);
+  const lists = {
+    running: named('running'),
+    waiting: named('waiting'),
+    unreachable: named('unreachable'),
+    not_started: named('not started'),
+  };
+  const failed = refusalsOf(all);
+  const shown: Shown = {
+    servers: foldNames(all.map(([name]) => name)),
+    run: run.id,
+    status: !run.finished.fired ? 'running' : lists.not_started.length > 0 ? 'stopped' : 'done',
+    groups: groups.map((group) => ({ ...group, servers: [...group.servers] })),
+    ...Object.fromEntries(Object.entries(lists).filter(([, list]) => list.length > 0)),
+    ...(failed.length > 0 && { failed }),
+    ...messageOf(ignored, adviceOf(run)),
+  };
+  return shown;
+}
+
+/** Servers that were refused for the same reason, together. */
+function refusalsOf(all: readonly (readonly [string, Progress])[]): NonNullable<Shown['failed']> {
+  const byReason = new Map<string, { servers: string[]; error: string; message: string }>();
+  for (const [name, one] of all) {
+    if (one.kind !== 'failed') continue;
+    // The message of a server begins with its name.
+    const message = one.message.startsWith(`${name}: `) ? one.message.slice(name.length + 2) : one.message;
+    const reason = byReason.get(message) ?? { servers: [], error: one.error, message };
+    reason.servers.push(name);
+    byReason.set(message, reason);
+  }
+  const refusals = [...byReason.values()].slice(0, MOST_FAILURES_SHOWN);
+  return refusals.map((one) => ({ ...one, servers: foldNames(one.servers) }));
+}
+
+function adviceOf(run: Run): string | undefined {
+  if (!run.finished.fired) return `It continues. Follow it with read_run {"run":"${run.id}","wait":40}.`;
+  if (run.stoppedBefore === undefined) return undefined;
+  return `Batch ${run.stoppedBefore} was not begun: ${run.failures.length} failed, and max_failures is ${run.plan.maxFailures}.`;
+}

@@ -1,0 +1,165 @@
+import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { existsSync, readFileSync } from 'node:fs';
+import { type Agent, startAgent } from '../../helpers/agent.ts';
+import { agent3 } from '../../helpers/cli.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { TestNats } from '../../helpers/nats.ts';
+import { linesOf } from '../../helpers/record.ts';
+import { Trigger } from '../../helpers/trigger.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+const directory = new TemporaryDirectory();
+const TOKENS = directory.join('tokens.json');
+const AUDIT = directory.join('hub.jsonl');
+const UP = ['web1', 'web2', 'web3'];
+
+let nats: TestNats;
+let hub: Agent;
+const servers: Agent[] = [];
+
+beforeAll(async () => {
+  // web4 is in the inventory, and nobody has started it.
+  nats = await TestNats.start(...UP, 'web4');
+  for (const name of UP) servers.push(await startAgent(nats.serverSettings(name, 'full')));
+  hub = await startAgent({
+    ...nats.hubSettings,
+    AGENT3_TOKENS_FILE: TOKENS,
+    AGENT3_AUDIT_FILE: AUDIT,
+    AGENT3_REPLY_SECONDS: '5',
+  });
+  await eventually('three servers are connected', async () => {
+    const { servers: shown } = await call('list_servers', {});
+    return (shown as Fields[]).filter(({ state }) => state === 'connected').length === 3;
+  });
+});
+afterAll(async () => {
+  await hub?.[Symbol.asyncDispose]();
+  for (const server of servers) await server[Symbol.asyncDispose]();
+  await nats?.[Symbol.asyncDispose]();
+  directory[Symbol.dispose]();
+});
+
+type Fields = Readonly<Record<string, unknown>>;
+
+async function call(operation: string, args: Fields, token = hub.token): Promise<Fields> {
+  const init = { method: 'POST', headers: { 'x-auth-token': token }, body: JSON.stringify(args) };
+  const { status, text } = await hub.request(`/${operation}`, init);
+  return { ...(JSON.parse(text) as Fields), http: status };
+}
+
+/** A command that does something on one server alone: each has a directory of sessions of its own. */
+const onlyOn = (at: number, command: string): string =>
+  `case $(readlink /proc/$$/fd/1) in ${servers[at]?.sessionsDir}/*) ${command};; esac`;
+
+describe('run_on', () => {
+  test('answers once for servers that agree, and names those that are not there', async () => {
+    const answer = await call('run_on', { servers: ['web[1-4]'], cmd: 'echo same' });
+    expect(answer).toMatchObject({
+      servers: ['web[1-4]'],
+      status: 'done',
+      groups: [{ servers: ['web[1-3]'], exit_code: 0, stdout: 'same\n' }],
+      unreachable: ['web4'],
+      http: 200,
+    });
+    expect(Object.keys(answer)[0]).toBe('servers');
+  });
+
+  test('shows how one differs from the others, and what that one has as a whole', async () => {
+    const cmd = `seq 100; ${onlyOn(1, 'echo more')}; true`;
+    const answer = await call('run_on', { select: 'role=web', except: ['web4'], cmd });
+    expect(answer['groups']).toMatchObject([
+      { servers: ['web[1,3]'] },
+      { servers: ['web2'], diff: expect.stringContaining('+more') },
+    ]);
+    const { groups } = await call('read_run', { run: answer['run'], server: 'web2' });
+    expect(groups).toMatchObject([{ servers: ['web2'], stdout: expect.stringMatching(/100\nmore\n$/) }]);
+  });
+
+  test('stops before the next batch when too many have failed; what has failed can be run again', async () => {
+    const done = directory.join('batch');
+    const stopped = await call('run_on', {
+      servers: UP,
+      cmd: `echo x >> ${done}; ${onlyOn(0, 'exit 3')}; true`,
+      batches: [1, '100%'],
+    });
+    expect(stopped).toMatchObject({
+      status: 'stopped',
+      groups: [{ servers: ['web1'], exit_code: 3 }],
+      not_started: ['web[2-3]'],
+      message: expect.stringContaining('Batch 2 was not begun: 1 failed, and max_failures is 0.'),
+    });
+    expect(readFileSync(done, 'utf8')).toBe('x\n');
+    const again = await call('run_on', { select: `failed:${stopped['run']}`, cmd: 'echo again' });
+    expect(again).toMatchObject({ servers: ['web1'], status: 'done', groups: [{ stdout: 'again\n' }] });
+    const all = await call('run_on', {
+      servers: UP,
+      cmd: `${onlyOn(0, 'exit 3')}; true`,
+      batches: [1, '100%'],
+      max_failures: 1,
+    });
+    expect(all).toMatchObject({ status: 'done', servers: ['web[1-3]'] });
+    // Who is not there has failed.
+    const away = await call('run_on', { servers: ['web4', 'web1'], cmd: 'true', batches: ['50%', 1] });
+    expect(away).toMatchObject({ status: 'done', unreachable: ['web4'] });
+  });
+
+  test('continues after its answer, and read_run follows it to the end', async () => {
+    using trigger = new Trigger();
+    const slow = await call('run_on', {
+      servers: UP,
+      cmd: `${onlyOn(2, trigger.wait)}; echo done`,
+      timeout: 300,
+      key: 'slow',
+    });
+    // The answer leaves in time: this hub has 5 s.
+    expect(slow).toMatchObject({
+      status: 'running',
+      running: ['web3'],
+      groups: [{ servers: ['web[1-2]'], stdout: 'done\n' }],
+    });
+    trigger.open();
+    await eventually(
+      'the run is over',
+      async () => (await call('read_run', { run: slow['run'], wait: 1 }))['status'] === 'done',
+    );
+    const { groups } = await call('read_run', { run: slow['run'] });
+    expect(groups).toMatchObject([{ servers: ['web[1-3]'], exit_code: 0, stdout: 'done\n' }]);
+  });
+
+  test('runs nothing twice with the same key', async () => {
+    const file = directory.join('once');
+    for (let n = 0; n < 2; n++) await call('run_on', { servers: UP, cmd: `echo x >> ${file}`, key: 'once' });
+    expect(readFileSync(file, 'utf8')).toBe('x\nx\nx\n');
+  });
+
+  test.each([
+    [{ cmd: 'true' }, 'one of the two'],
+    [{ cmd: 'true', servers: ['web9'] }, 'no server web9'],
+    [{ cmd: 'true', servers: [] }, 'leaves no server'],
+    [{ cmd: 'true', select: 'role=mail' }, 'leaves no server'],
+    [{ cmd: 'true', servers: UP, batches: [1] }, 'reach 1 of 3'],
+    [{ cmd: 'true', select: 'failed:none' }, 'There is no such run'],
+    [{ servers: UP }, 'cmd'],
+  ])('refuses %p', async (args, why) => {
+    const { http, message } = await call('run_on', args);
+    expect([400, 404]).toContain(Number(http));
+    expect(message).toContain(why);
+  });
+
+  test('is on record at the hub with each server, and another token has none of its runs', async () => {
+    const marker = directory.join('recorded');
+    const { run } = await call('run_on', { servers: UP, cmd: `touch ${marker}` });
+    expect(existsSync(marker)).toBe(true);
+    const lines = linesOf(AUDIT);
+    const begun = lines.findLastIndex(({ op }) => op === 'run_on');
+    const on = lines.slice(begun).flatMap(({ op, server }) => (op === 'shell' ? [String(server).split('@')[0]] : []));
+    expect(on.sort()).toEqual(UP);
+    const { request } = lines.at(-1) ?? {};
+    expect(lines.slice(begun + 1).map((line) => line['request'])).toEqual(UP.map(() => request));
+    const other = (
+      await agent3(['token', 'create', 'other', '--profile', 'full'], { AGENT3_TOKENS_FILE: TOKENS })
+    ).stdout.trim();
+    await eventually('the token is known', async () => (await call('list_servers', {}, other))['http'] === 200);
+    expect(await call('read_run', { run }, other)).toMatchObject({ http: 404 });
+  });
+});

@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'bun:test';
+import { chooseServers, planBatches } from '../../src/fleet/choose.ts';
+import { groupResults, type Result } from '../../src/fleet/groups.ts';
+import { expandNames, foldNames } from '../../src/fleet/names.ts';
+
+describe('names in short', () => {
+  test.each([
+    [['web1'], ['web1']],
+    [['web1', 'web2', 'web3', 'web7'], ['web[1-3,7]']],
+    [
+      ['web01', 'web02', 'web10'],
+      ['web[01-02]', 'web10'],
+    ],
+    [
+      ['db', 'web2.example.org', 'web1.example.org'],
+      ['db', 'web[1-2].example.org'],
+    ],
+    [
+      ['a1b2', 'a1b3', 'a2b2'],
+      ['a1b[2-3]', 'a2b2'],
+    ],
+    [['7', '8'], ['[7-8]']],
+    [[], []],
+  ])('%p are %p', (names, folded) => {
+    expect(foldNames(names)).toEqual(folded);
+    expect(folded.flatMap(expandNames).sort()).toEqual([...names].sort());
+  });
+
+  test.each(['web[', 'web]1', 'web[1-]', 'web[3-1]', 'web[1-2000]', 'web[a-c]', 'web[1][2]', 'web[]'])(
+    '%s is refused',
+    (pattern) => {
+      expect(() => expandNames(pattern)).toThrow(/at most 1000, not/);
+    },
+  );
+});
+
+const server = (name: string, labels: Record<string, string> = {}) => ({ name, labels });
+const ALL = [
+  server('db', { role: 'db', env: 'prod' }),
+  ...['web1', 'web2', 'web3'].map((name) => server(name, { role: 'web', env: name === 'web3' ? 'test' : 'prod' })),
+];
+const namesOf = (choice: Parameters<typeof chooseServers>[1]): string[] =>
+  chooseServers(ALL, choice).map(({ name }) => name);
+
+describe('a choice of servers', () => {
+  test('goes by names, by labels that are all there, and without what is excepted', () => {
+    expect(namesOf({ servers: ['web[1-2]', 'db', 'web1'] })).toEqual(['db', 'web1', 'web2']);
+    expect(namesOf({ select: 'role=web' })).toEqual(['web1', 'web2', 'web3']);
+    expect(namesOf({ select: 'role=web, env=prod', except: ['web2'] })).toEqual(['web1']);
+  });
+
+  test.each([
+    [{}, 'one of the two'],
+    [{ servers: ['web1'], select: 'role=web' }, 'one of the two'],
+    [{ servers: [] }, 'leaves no server'],
+    [{ servers: ['web[1-5]'] }, 'no server web[4-5]'],
+    [{ servers: ['web1'], except: ['web1'] }, 'leaves no server'],
+    [{ servers: ['web1'], except: ['web9'] }, 'no server web9'],
+    [{ select: 'role=mail' }, 'leaves no server'],
+    [{ select: 'role' }, 'select is name=value'],
+    [{ select: '' }, 'select is name=value'],
+    [{ select: 'constructor=x' }, 'leaves no server'],
+  ])('%p is refused: %s', (choice, why) => {
+    expect(() => namesOf(choice)).toThrow(why);
+  });
+});
+
+describe('batches', () => {
+  test.each([
+    [20, [], [20]],
+    [20, [1, '10%', '100%'], [1, 2, 17]],
+    [3, [1, '10%', '100%'], [1, 1, 1]],
+    [1, [1, '100%'], [1]],
+    [10, [4, 4, 4], [4, 4, 2]],
+    [10, ['5', '100%'], [5, 5]],
+  ])('of %i by %p are %p', (count, batches, sizes) => {
+    expect(planBatches(count, batches)).toEqual(sizes);
+  });
+
+  test.each([
+    [20, [1, '10%'], 'reach 3 of 20'],
+    [5, [0], 'not 0'],
+    [5, ['0%', '100%'], '0%'],
+    [5, ['101%'], '101%'],
+    [5, [-1], 'not -1'],
+    [5, ['half'], 'half'],
+  ])('of %i by %p are refused: %s', (count, batches, why) => {
+    expect(() => planBatches(count, batches)).toThrow(why);
+  });
+});
+
+const result = (name: string, stdout: string, more: Partial<Result> = {}): Result => ({
+  ...{ name, stdout, stderr: '', exitCode: 0 },
+  ...more,
+});
+
+describe('results', () => {
+  test('are grouped by what is equal, the largest group first, the others as a difference where that is shorter', () => {
+    const text = Array.from({ length: 40 }, (_, at) => `line ${at}\n`).join('');
+    const groups = groupResults(
+      [
+        result('web1', text.replace('line 20\n', 'other\n')),
+        ...['web2', 'web3', 'web4'].map((name) => result(name, text)),
+        result('web5', 'short\n'),
+        result('web6', text, { exitCode: 1 }),
+        result('web7', text, { stderr: 'warning\n' }),
+      ],
+      100_000,
+    );
+    expect(groups.map(({ servers }) => servers)).toEqual([['web[2-4]'], ['web1'], ['web5'], ['web6'], ['web7']]);
+    expect(groups[0]).toEqual({ servers: ['web[2-4]'], exit_code: 0, stdout: text });
+    expect(groups[1]?.diff).toBe('@@ -20,3 +20,3 @@\n line 19\n-line 20\n+other\n line 21\n');
+    expect(groups[1]).not.toHaveProperty('stdout');
+    expect(groups[2]).toMatchObject({ stdout: 'short\n' });
+    expect(groups[3]).toMatchObject({ exit_code: 1, stdout: text });
+    expect(groups[4]).toMatchObject({ stdout: text, stderr: 'warning\n' });
+  });
+
+  test('of a hundred servers that agree are one short line', () => {
+    const results = Array.from({ length: 100 }, (_, at) => result(`web${at + 1}`, '6.1.0-28-amd64\n'));
+    expect(JSON.stringify(groupResults(results, 10_000))).toBe(
+      '[{"servers":["web[1-100]"],"exit_code":0,"stdout":"6.1.0-28-amd64\\n"}]',
+    );
+  });
+
+  test('leave out what does not fit, and say how much', () => {
+    const results = ['a', 'b', 'c'].map((name, at) => result(name, String(at).repeat(400)));
+    const [first, ...others] = groupResults(results, 900);
+    expect(first?.stdout).toHaveLength(400);
+    expect(others.map(({ omitted_chars }) => omitted_chars)).toEqual([undefined, 402]);
+  });
+
+  test('name sessions that hold more', () => {
+    const [group] = groupResults([result('a', 'x', { session: 'S@T' }), result('b', 'x')], 100);
+    expect(group).toMatchObject({ servers: ['a', 'b'], sessions: { a: 'S@T' } });
+  });
+});
