@@ -46,3 +46,52 @@ export const english = {
     endLabel: (rule: number, token: string): string => `End what rule ${rule} allows ${token}`,
   },
 };
+
+/** The same, in Spanish. */
+export const spanish: typeof english = {
+  access: {
+    newToken: 'Token nuevo',
+    connect: 'Conectar un cliente',
+    change: 'Cambiar',
+    name: 'Nombre',
+    nameHelp: 'Hasta 64 letras minúsculas y cifras, con _ . - entre ellas',
+    inDays: (days) => (days === 1 ? 'en 1 día' : `en ${days} días`),
+    create: 'Crear el token',
+    makeCode: 'Crear un código',
+    tokenShown: 'El token, que se muestra solo esta vez.',
+    codeShown: 'El código de un solo uso.',
+    hidden: (time) => `Se oculta en ${time}.`,
+    hide: 'Ocultar',
+    copy: 'Copiar',
+    copied: 'Copiado',
+    qr: 'El token como código QR',
+    addUrl: 'Añadir este servidor al cliente, entre sus conectores o servidores MCP:',
+    enterCode:
+      'Escribir el código en la página que abre el cliente. Después volver aquí y decir sí a quien ha llegado.',
+    awaited: 'Se espera a su cliente. No puede hacer nada antes de que se diga sí aquí.',
+    arrived: (client, address, redirect) =>
+      `${client} ha llegado desde ${address}. Sus respuestas van a ${redirect}. Conservarlo si es el esperado; si no, revocarlo.`,
+    keep: 'Conservar',
+    keepLabel: (name) => `Conservar ${name}`,
+    changeNow: 'Cambiar ahora',
+    changeLabel: (name) => `Cambiar ${name}`,
+    madeBy: 'Creado por',
+  },
+
+  allowance: {
+    title: 'Permitido por ahora',
+    summary: 'Permitir más que esta vez',
+    scope: (token, rule, profile) =>
+      `Aprueba esta solicitud. Hasta que acabe el tiempo, ${token} ejecuta también, sin preguntar, todo aquello por lo que pregunta la regla ${rule} del perfil ${profile}:`,
+    minutesLabel: (number) => `Cuánto tiempo, solicitud ${number}`,
+    allow: (minutes) => `Permitir ${minutes} minutos`,
+    allowLabel: (number, minutes) => `Permitir la solicitud ${number} y su regla ${minutes} minutos`,
+    rule: 'Regla',
+    ruleOf: (rule, profile) => `${rule} del perfil ${profile}`,
+    by: 'Permitido por',
+    uses: 'Usos',
+    times: (count) => (count === 1 ? '1 vez' : `${count} veces`),
+    end: 'Acabar ahora',
+    endLabel: (rule, token) => `Acabar lo que la regla ${rule} permite a ${token}`,
+  },
+};

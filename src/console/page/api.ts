@@ -1,3 +1,4 @@
+import { recall, remember } from './storage.ts';
 import { words } from './words.ts';
 
 /** Why a call failed: a code of the API, or `Lost` where no answer came. */
@@ -13,25 +14,6 @@ export class ApiError extends Error {
 
 const BEARER = 'agent3-bearer';
 let bearer = recall(BEARER);
-
-/** What the storage of this origin has of a name. */
-export function recall(name: string): string | undefined {
-  try {
-    return localStorage.getItem(name) ?? undefined;
-  } catch {
-    return undefined;
-  }
-}
-
-/** Keeps a value there; undefined removes it. */
-export function remember(name: string, value: string | undefined): void {
-  try {
-    if (value === undefined) localStorage.removeItem(name);
-    else localStorage.setItem(name, value);
-  } catch {
-    // A browser without storage: the memory of the page holds it.
-  }
-}
 
 export function isSignedIn(): boolean {
   return bearer !== undefined;

@@ -1,18 +1,20 @@
 import type { ComponentChildren } from 'preact';
 import { useEffect, useRef, useState } from 'preact/hooks';
 import { visibleLine } from '../../lib/visible.ts';
-import { isSignedIn, recall, remember } from './api.ts';
+import { isSignedIn } from './api.ts';
 import { ClientsView } from './clients.tsx';
 import { BrokenLinkView, LinkView, SignInView } from './entry.tsx';
 import { commandLine } from './format.ts';
 import { FreezeButton, FrozenNotice } from './freeze.tsx';
 import { HistoryView } from './history.tsx';
+import { LanguageSwitch } from './language-switch.tsx';
 import { NotificationsView } from './notifications.tsx';
 import { keepNotifying } from './notify.ts';
 import { NowView } from './now.tsx';
 import { useDesk, useScreen, useStepFocus } from './parts.tsx';
 import { ServerView } from './server.tsx';
 import type { LinkSecret } from './sign.ts';
+import { recall, remember } from './storage.ts';
 import { WaitingView } from './waiting.tsx';
 import { words } from './words.ts';
 
@@ -90,6 +92,9 @@ function Plain({ children }: { children: ComponentChildren }) {
       <main id="content" tabIndex={-1}>
         {children}
       </main>
+      <footer class="bottom">
+        <LanguageSwitch />
+      </footer>
     </>
   );
 }
@@ -141,6 +146,7 @@ function Console() {
             {name === 'server' ? words.server.title : words.push.title}
           </a>
         ))}
+        <LanguageSwitch />
         <button type="button" class="quiet" onClick={() => void desk.signOut()}>
           {words.signOut}
         </button>

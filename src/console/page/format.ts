@@ -1,4 +1,5 @@
 import { visibleText } from '../../lib/visible.ts';
+import { locale } from './language.ts';
 import { words } from './words.ts';
 
 /** A time span as people say it: the two largest units at most. */
@@ -20,12 +21,14 @@ export function describeBytes(bytes: number): string {
   if (bytes < 1024) return `${bytes} B`;
   const power = Math.min(4, Math.floor(Math.log2(bytes) / 10));
   const value = bytes / 1024 ** power;
-  return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
+  const digits = value < 10 ? 1 : 0;
+  const text = value.toLocaleString(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  return `${text} ${['B', 'KiB', 'MiB', 'GiB', 'TiB'][power]}`;
 }
 
 /** A moment in the time zone of the reader. */
 export function describeMoment(ms: number): string {
-  return new Date(ms).toLocaleString(undefined, {
+  return new Date(ms).toLocaleString(locale, {
     ...{ year: 'numeric', month: 'short', day: 'numeric', hour: 'numeric', minute: '2-digit' },
     timeZoneName: 'short',
   });

@@ -1,5 +1,6 @@
 import { PUSH_EVENTS, type PushEvent } from '../push/message.ts';
-import { post, recall, remember } from './api.ts';
+import { post } from './api.ts';
+import { recall, remember } from './storage.ts';
 
 /** Why this browser cannot notify; `install`: on an iPhone only a page that is on the home screen can. */
 export type NotifyObstacle = 'unsupported' | 'install' | 'denied' | 'no-key';

@@ -1,9 +1,11 @@
 import { english as access } from './access-words.ts';
+import { type Language, language } from './language.ts';
 import { english as past } from './past-words.ts';
 import { english as push } from './push-words.ts';
 import { english as server } from './server-words.ts';
+import { spanish } from './words-es.ts';
 
-/** Every text of the page. A second language is a second object of this shape. */
+/** Every text of the page in English. `words-es.ts` has the same in Spanish. */
 const english = {
   title: (waiting: number, host: string): string =>
     `${waiting > 0 ? `(${waiting}) ` : ''}Agent3${host === '' ? '' : ` · ${host}`}`,
@@ -275,8 +277,11 @@ const english = {
 
 export type Words = typeof english;
 
-/** The texts in the language of the browser; English where there is no other. */
-export const words: Words = english;
+/** The compiler demands every text in every language. */
+export const WORDS: Readonly<Record<Language, Words>> = { en: english, es: spanish };
+
+/** The texts in the language of this page. */
+export const words: Words = WORDS[language];
 
 function clock(time: number): string {
   return new Date(time).toISOString().slice(0, 19).replace('T', ' ');

@@ -1,8 +1,10 @@
 import { readMessage } from '../push/message.ts';
-import { words } from './words.ts';
+import { asLanguage, LANGUAGE_PLACE, type Language, language } from './language.ts';
+import { WORDS } from './words.ts';
 
 /*
- * The page's service worker: shows what the agent has pushed, in words of its own. It keeps nothing and answers no request.
+ * The page's service worker: shows what the agent has pushed, in words of its own. It keeps nothing and answers no
+ * request.
  */
 
 interface PushEvent extends ExtendableEvent {
@@ -38,16 +40,26 @@ worker.addEventListener<ClickEvent>('notificationclick', (event) => {
 /** Whatever came, something is shown: a browser takes the right away from a page that is pushed to and shows nothing. */
 async function show(text: string): Promise<void> {
   const { kind } = readMessage(text) ?? {};
-  const { title, body } = kind === undefined ? words.push.other : words.push[kind];
+  const { push } = WORDS[await workerLanguage()];
+  const { title, body } = kind === undefined ? push.other : push[kind];
   const host = new URL(worker.registration.scope).hostname;
   await worker.registration.showNotification(title, {
-    body: words.push.from(body, host),
+    body: push.from(body, host),
     // A newer one takes the place of what is there of the same kind, and is heard as well.
     tag: kind ?? 'other',
     renotify: true,
     icon: '/icon-192.png',
     data: kind === 'waits' || kind === undefined ? '#waiting' : kind === 'reuse' ? '#clients' : '#now',
   } as NotificationOptions);
+}
+
+/** What was chosen on the page, else the language of the browser. */
+async function workerLanguage(): Promise<Language> {
+  try {
+    return asLanguage(await (await caches.match(LANGUAGE_PLACE))?.text()) ?? language;
+  } catch {
+    return language;
+  }
 }
 
 /** Opens a view, in a tab that shows the console already where there is one. */

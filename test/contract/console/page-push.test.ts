@@ -75,8 +75,12 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
     await phone.go('notifications');
     await phone.shows('You have blocked notifications of this page.');
     await allow('granted');
-    await phone.page.reload();
-    await phone.shows('Notifications are off on this device.');
+    // A busy browser tells its pages of that some time later.
+    await eventually('they are off', async () => {
+      await phone.page.reload();
+      const isOff = "document.body.innerText.includes('Notifications are off on this device.')";
+      return phone.page.waitForFunction(isOff, { timeout: 5000 }).then(Boolean, () => false);
+    });
     await phone.shot('notifications-off');
   });
 
@@ -99,21 +103,22 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
     expect(result.value).toBe(`${host.origin}/ ${host.origin}/worker.js`);
   });
 
+  const look = `navigator.serviceWorker.ready.then(async (registration) => {
+    const all = await registration.getNotifications();
+    const found = all.map(({ title, body, data, tag }) => ({ title, body, data, tag }));
+    for (const one of all) one.close();
+    return found;
+  })`;
+  // A worker that is being started takes no push: it is sent again then, and is one notification all the same.
+  const shown = (data: string, tag: string): Promise<unknown> =>
+    eventually('it is shown', async () => {
+      await cdp.send('ServiceWorker.deliverPushMessage', { origin: host.origin, registrationId, data });
+      const found = (await phone.page.evaluate(look)) as { tag: string }[];
+      return found.find((one) => one.tag === tag);
+    });
+
   test('a push is shown in the words of the page, and nothing that the push says', async () => {
     await eventually('the worker is known', () => registrationId !== '');
-    const look = `navigator.serviceWorker.ready.then(async (registration) => {
-      const all = await registration.getNotifications();
-      const found = all.map(({ title, body, data, tag }) => ({ title, body, data, tag }));
-      for (const one of all) one.close();
-      return found;
-    })`;
-    // A worker that is being started takes no push: it is sent again then, and is one notification all the same.
-    const shown = (data: string, tag: string): Promise<unknown> =>
-      eventually('it is shown', async () => {
-        await cdp.send('ServiceWorker.deliverPushMessage', { origin: host.origin, registrationId, data });
-        const found = (await phone.page.evaluate(look)) as { tag: string }[];
-        return found.find((one) => one.tag === tag);
-      });
     expect(await shown('{"kind":"waits","id":"0197aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee"}   ', 'waits')).toEqual({
       title: 'A command waits',
       body: 'Approve or deny it on localhost',
@@ -143,6 +148,20 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
     for (const text of ['Load (1, 5, 15 min)', 'Memory in use', 'Free on /', 'Version', 'sudo agent3 doctor'])
       await phone.shows(text);
     await phone.shot('server');
+  });
+
+  test('is shown in the language that was chosen on the page', async () => {
+    // One from before, which was sent again, may come late.
+    const says = (text: string) =>
+      eventually(`a notification says ${text}`, async () =>
+        JSON.stringify(await shown('{"kind":"frozen","id":""}', 'frozen')).includes(text),
+      );
+    await phone.press('Español');
+    await phone.page.waitForFunction("document.documentElement.lang === 'es'");
+    await says('El servidor está congelado');
+    await phone.press('English');
+    await phone.page.waitForFunction("document.documentElement.lang === 'en'");
+    await says('The server is frozen');
   });
 
   test('come back where the console has lost them, and end with the session', async () => {

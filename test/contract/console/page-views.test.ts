@@ -131,6 +131,31 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     expect(small).toEqual([]);
   });
 
+  test('are in Spanish where that was chosen, with nothing that sticks out, and in English again', async () => {
+    await look(PHONE, 'light');
+    await owner.press('Español');
+    await owner.page.waitForFunction("document.documentElement.lang === 'es'");
+    await owner.page.evaluate(AXE);
+    const faults: string[] = [];
+    for (const view of VIEWS) {
+      await owner.go(view);
+      await owner.page.waitForSelector('h1:not(.empty)');
+      if (view === 'waiting') await owner.shows('Aprobar');
+      if (view === 'now') await openOutputs();
+      if (view === 'now') await owner.press('Tomar el control');
+      faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
+      await owner.shot(`${view}-es`);
+    }
+    await owner.press('Congelar');
+    faults.push(...(await faultsHere()).map((fault) => `freeze: ${fault}`));
+    await owner.shot('freeze-es');
+    await owner.press('Cancelar');
+    expect(faults).toEqual([]);
+    await owner.press('English');
+    await owner.page.waitForFunction("document.documentElement.lang === 'en'");
+    await owner.shows('Clients');
+  });
+
   test('finds a session, shows what hides in it, plays it back, and says when it has expired', async () => {
     const { agent } = host;
     const cmd = "printf 'one\\n<b>bold</b>\\033[31m\\n'; sleep 1.3; printf '\\342\\200\\256two\\n' # <i>tag</i>";
