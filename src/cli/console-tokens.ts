@@ -1,10 +1,12 @@
 import { GrantKey } from '../access/grant.ts';
+import { readProfiles } from '../access/profile-files.ts';
 import { changeTokens } from '../access/token-file.ts';
 import { grantsDirectory, readState } from '../connect/grant-state.ts';
 import type { TokenOrder } from '../console/order.ts';
 import type { Signature } from '../console/passkeys.ts';
 import { isBy } from '../console/signed-tokens.ts';
 import { obeyTokenOrder, type TokenOrderDeps } from '../console/token-orders.ts';
+import { likelyOwner } from '../lib/files.ts';
 import { groupOf, ownerOf, sessionsHere } from './here.ts';
 import { nameFault, profileFault } from './token-here.ts';
 
@@ -14,7 +16,11 @@ export function changeByOrder(path: string, order: TokenOrder, signature: Signat
   const deps: TokenOrderDeps = {
     key,
     nameFault,
-    profileFault,
+    // Its unit may not become another user: of a profile that the agent cannot read, doctor tells.
+    profileFault: (name) =>
+      profileFault(name, (directory) =>
+        readProfiles(directory, undefined, directory === undefined ? undefined : likelyOwner(directory)),
+      ),
     arrivalOf: (grant) => {
       const state = key && readState(grantsDirectory(sessionsHere()), key, grant);
       if (typeof state !== 'object' || state.generation === 0 || state.ended !== null) return undefined;

@@ -47,11 +47,14 @@ export function requireProfile(name: string | undefined): Profile {
   return profile ?? fail(EXIT_USAGE, describeMissing(name, set, directory));
 }
 
-/** Why a token cannot have the profile of this name; undefined where it can. */
-export function profileFault(name: string): string | undefined {
+/**
+ * Why a token cannot have the profile of this name; undefined where it can. `read` gives the profiles of a directory: by
+ * default those that the agent can read as well, which takes the right to become its user.
+ */
+export function profileFault(name: string, read = profilesIn): string | undefined {
   if (name === 'full' || name === 'readonly') return undefined;
   const directory = profilesDirectory();
-  const set = profilesIn(directory);
+  const set = read(directory);
   const faults = faultsOf(set, name);
   if (faults.length > 0) return `the profile ${name} cannot be used: ${faults.join('; ')}`;
   return set.profiles.has(name) ? undefined : describeMissing(name, set, directory);

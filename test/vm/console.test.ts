@@ -212,7 +212,8 @@ printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-socket-proxyd --
     const call = `curl -s -o /dev/null -w '%{http_code}' -H 'X-Auth-Token: ${secret}' -d '{"op":"server_info","args":{}}' http://127.0.0.1:5000/`;
     const status = () => vm.sh(call);
     expect(await status()).toBe('200');
-    expect((await page.order({ kind: 'change-token', ...named, profile: 'careful' })).state).toBe('done');
+    const change = await page.order({ kind: 'change-token', ...named, profile: 'careful' });
+    expect(change).toMatchObject({ state: 'done' });
     expect(await vm.sh('agent3 token list')).toMatch(/phone +careful .*made by .*passkey/);
     await vm.sh('agent3 token revoke phone');
     await eventually('it works no more', async () => (await status()) === '403');

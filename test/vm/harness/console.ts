@@ -2,6 +2,7 @@ import { createHmac } from 'node:crypto';
 import {
   canonical,
   linkChallenge,
+  isSigned as needsSignature,
   newOrder,
   type Order,
   type OrderResult,
@@ -96,7 +97,7 @@ export class ConsolePage {
   }
 
   /** Orders something, signed where that is needed; gives what came of it. */
-  async order(wish: Wish, isSigned = wish.kind === 'approve' || wish.kind === 'thaw'): Promise<OrderResult> {
+  async order(wish: Wish, isSigned = needsSignature(wish)): Promise<OrderResult> {
     const order = { ...newOrder(), ...wish } as Order;
     const assertion = isSigned ? { assertion: await this.phone.sign(order) } : {};
     return (await this.ask('order', { order, ...assertion })) as unknown as OrderResult;
