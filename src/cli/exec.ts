@@ -9,6 +9,7 @@ import { Interrupts } from '../client/interrupts.ts';
 import { Patience } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/sessions.ts';
 import { processEnvironment } from '../settings/environment.ts';
+import { execOnMany } from './exec-many.ts';
 import { EXIT_EXEC, endOutput, fail } from './exit.ts';
 import { numberOption } from './number-option.ts';
 import { REMOTE_HELP, remoteClient, withRemote } from './remote.ts';
@@ -30,13 +31,24 @@ function withExecOptions(command: Command) {
     .option('-n, --no-stdin', 'pass no standard input')
     .addOption(new Option('-d, --detach', 'print the session at once and leave the command running').conflicts('tty'))
     .option('-t, --tty', 'run it in a terminal, for programs that need one')
+    .option('--server <name>', 'the server of a fleet, or several in short: web[1-3]; may be repeated', addName)
+    .addOption(
+      new Option('--select <labels>', 'in place of --server: those with these labels, role=web,env=prod').conflicts(
+        'server',
+      ),
+    )
     .addHelpText('after', EXAMPLES + REMOTE_HELP);
+}
+
+function addName(name: string, earlier: readonly string[] = []): readonly string[] {
+  return [...earlier, name];
 }
 
 const EXAMPLES = `
 Examples:
   agent3 exec 'df -h / && free -m'
   agent3 exec --timeout 1800 'apt-get update && apt-get -y upgrade'
+  agent3 exec --select role=web 'uname -r'
   agent3 exec 'cat > /etc/motd' < motd
   tar c site | agent3 exec 'tar x -C /srv'
   agent3 exec -t 'sudo passwd bob'
@@ -77,6 +89,7 @@ async function execute(
   using terminal =
     options.tty === true ? openTerminal(processEnvironment(), (fault) => fail(EXIT_EXEC, fault)) : undefined;
   const input = terminal === undefined ? await standardInput(options, interrupts) : terminal.input;
+  if (isForMany(options)) return execOnMany(client, orderForMany(cmd, options, input));
   const started = await start(client, orderOf(cmd, options, input, terminal), interrupts);
   if (options.detach === true) {
     await writeAll(1, Buffer.from(`${started.session}\n`));
@@ -95,8 +108,9 @@ async function standardInput({ stdin, detach }: ExecOptions, interrupts: Interru
 }
 
 function orderOf(cmd: string, options: ExecOptions, input: Input, terminal: LocalTerminal | undefined): Order {
-  const { cwd, env, timeout, key = crypto.randomUUID() } = options;
+  const { cwd, env, timeout, key = crypto.randomUUID(), server = [] } = options;
   return {
+    ...(server[0] !== undefined && { server: server[0] }),
     cmd,
     key,
     ...(cwd !== undefined && { cwd }),
@@ -106,6 +120,21 @@ function orderOf(cmd: string, options: ExecOptions, input: Input, terminal: Loca
     ...(env !== undefined && { env }),
     ...(terminal !== undefined && { ...terminal.order, env: { ...terminal.order.env, ...env } }),
   };
+}
+
+/** One server that is named runs it as this one would; several answer together. */
+function isForMany({ server = [], select }: ExecOptions): boolean {
+  return select !== undefined || server.length > 1 || server.some((name) => name.includes('['));
+}
+
+/** Arguments of `run_on`. */
+function orderForMany(cmd: string, options: ExecOptions, input: Input): Readonly<Record<string, unknown>> {
+  const { server, select, cwd, env, timeout, key = crypto.randomUUID(), tty, detach } = options;
+  if (tty === true || detach === true || env !== undefined)
+    fail(EXIT_EXEC, 'on several servers there is no --tty, --detach and --env. Nothing was run.');
+  if (input.kind === 'pieces')
+    fail(EXIT_EXEC, 'on several servers standard input has to be text of at most 64 KiB, or -n. Nothing was run.');
+  return { cmd, servers: server, select, cwd, timeout, key, ...(input.kind === 'whole' && { stdin: input.text }) };
 }
 
 async function start(client: AgentClient, order: Order, interrupts: Interrupts): Promise<Started> {

@@ -7,7 +7,7 @@ import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refu
 import { type Input, textOf } from './input.ts';
 import type { Interrupt, Interrupts } from './interrupts.ts';
 import { mayPass, Patience, persist, wasNotDone } from './patience.ts';
-import type { Started } from './sessions.ts';
+import { readStream, type Started } from './sessions.ts';
 
 /** Follows a command until its end: passes its output, its input, and signals for it. */
 export class Attendance {
@@ -46,6 +46,7 @@ export class Attendance {
    */
   async #follow(): Promise<EndState> {
     const { client } = this;
+    if (isOnServer(this.started.session)) return this.#followPages();
     const patience = new Patience();
     const offsets = { stdout: 0, stderr: 0 };
     for (;;) {
@@ -69,6 +70,20 @@ export class Attendance {
         await patience.pause(error);
       }
     }
+  }
+
+  /** The same for a session of a server of a fleet, whose streams are read page by page. */
+  async #followPages(): Promise<EndState> {
+    const { client, started } = this;
+    const { session } = started;
+    const pass = async (stream: 'stdout' | 'stderr', fd: number): Promise<void> => {
+      for await (const bytes of readStream(client, session, { stream, offset: 0, follow: true, raw: true })) {
+        if (stream === 'stderr') this.#hasErrors = true;
+        await writeAll(fd, bytes);
+      }
+    };
+    await Promise.all([pass('stdout', 1), pass('stderr', 2)]);
+    return await persist(() => client.call<EndState>('read_session', { session, limit: 1 }), mayPass);
   }
 
   /** Stops the command when its input cannot be passed: it would work with a part of it. */
@@ -107,6 +122,11 @@ export class Attendance {
     if (message !== undefined) note(message);
     return end.exit_code ?? undefined;
   }
+}
+
+/** Whether an id is one of a server, which the agent that is called leads to. */
+function isOnServer(session: string): boolean {
+  return session.includes('@');
 }
 
 /** What to say of the end, if anything. `hasErrors`: something came on standard error. */

@@ -9,6 +9,8 @@ const FOREGROUND_SECONDS = 210;
 
 /** What a command is started with: arguments of `shell`. */
 export interface Order {
+  /** A server of the fleet. */
+  readonly server?: string;
   readonly cmd: string;
   readonly cwd?: string;
   readonly env?: Readonly<Record<string, string>>;

@@ -163,3 +163,26 @@ describe('run_on', () => {
     expect(await call('read_run', { run }, other)).toMatchObject({ http: 404 });
   });
 });
+
+describe('agent3 exec', () => {
+  const exec = (...words: string[]) =>
+    agent3(['exec', '-n', ...words], { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token });
+
+  test('with --server is as on this machine: both streams as they come, and the exit code', async () => {
+    const cmd = 'seq 30000; echo wrong >&2; sleep 0.2; echo end; exit 3';
+    const { code, stdout, stderr } = await exec('--server', 'web2', cmd);
+    expect(code).toBe(3);
+    expect(stdout).toBe(`${Array.from({ length: 30_000 }, (_, at) => at + 1).join('\n')}\nend\n`);
+    expect(stderr).toBe('wrong\n');
+    expect((await exec('--server', 'web9', 'true')).stderr).toContain('server must be one of hub, web1');
+  });
+
+  test('on several prints equal answers once', async () => {
+    const well = await exec('--server', 'web[1-3]', 'echo same');
+    expect(well).toMatchObject({ code: 0, stdout: 'web[1-3]:\nsame\n', stderr: '' });
+    const mixed = await exec('--select', 'role=web', onlyOn(1, 'echo other; exit 4'));
+    expect(mixed.code).toBe(1);
+    expect(mixed.stdout).toBe('web[1,3]:\nweb2 (exit code 4):\nother\n');
+    expect(mixed.stderr).toBe('agent3: unreachable, nothing was run: web4\n');
+  });
+});
