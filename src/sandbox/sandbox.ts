@@ -12,6 +12,7 @@ import { busView, type MachineView, OWN_PROGRAMS, PS_SCRIPT, psOptions, runOptio
 import { seccompFilter } from './seccomp.ts';
 import { openWorkspace } from './workspace.ts';
 import { coverWorkspace } from './workspace-cover.ts';
+import { wallFrom } from './write-wall.ts';
 
 /** What a command sees and may change. The whole file system is there, read-only, but for what these name. */
 export interface SandboxSpec {
@@ -115,6 +116,8 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
   const mounts = viewOptions(spec, hidden, { bind, hide, seal: (path) => emptied.push(path) }, descriptors);
   const ps = spec.machine === undefined ? [] : psOptions(FIRST_DIRECTORY_FD + directories.length);
   if (ps.length > 0) directories.push(descriptors.add(openMemory(Buffer.from(PS_SCRIPT))));
+  const wall = spec.writable.length > 0 ? undefined : wallFrom(FIRST_DIRECTORY_FD + directories.length);
+  if (wall !== undefined) directories.push(descriptors.add(openMemory(wall.program)));
   const status = openStatus(descriptors, true);
   const information = status.information === undefined ? [] : [status.information];
   const env = Object.entries({
@@ -129,12 +132,16 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     ...mounts,
     ...(spec.machine === undefined ? [] : runOptions(bus)),
     ...ps,
+    ...(wall?.options ?? []),
     // Only now, when all is mounted in them.
     ...emptied.flatMap((path) => ['--remount-ro', path]),
     ...['--seccomp', String(FILTER_FD), '--chdir', inside.cwd],
   ];
   return {
-    words: [trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--', '/bin/sh', '-c', beginning(env)],
+    words: [
+      ...[trustedProgram('bwrap'), '--args', String(OPTIONS_FD), '--', ...(wall?.words ?? [])],
+      ...['/bin/sh', '-c', beginning(env)],
+    ],
     options: Buffer.from([...options, ''].join('\0')),
     filter,
     status,

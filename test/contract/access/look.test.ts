@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { chmodSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, closeSync, constants, mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { LOOK_USER } from '../../../src/lib/look-user.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
@@ -10,6 +10,9 @@ import { eventually } from '../../helpers/waiting.ts';
 
 const isRoot = process.geteuid?.() === 0;
 const missing = ensurePrograms('bwrap', 'ip', 'perl');
+
+/** Whether the kernel has Landlock: asked for its version, it names one. */
+const hasLandlock = missing.length === 0 && command(['perl', '-e', 'print syscall(444, 0, 0, 1)']).toString() !== '-1';
 
 /** Gives the directories of an agent to a user, and runs it as that user. */
 const BECOME = 'chown "$0:$0" . "$AGENT3_SESSIONS_DIR"; exec setpriv --reuid="$0" --regid="$0" --clear-groups "$@"';
@@ -46,7 +49,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     mkdirSync(settings.AGENT3_PROFILES_DIR);
     chmodSync(directory.path, 0o755);
     for (const [file, text] of Object.entries(PROFILES)) writeFileSync(join(settings.AGENT3_PROFILES_DIR, file), text);
-    for (const profile of ['full', ...Object.keys(PROFILES).map((file) => file.replace('.toml', ''))])
+    for (const profile of ['full', 'readonly', ...Object.keys(PROFILES).map((file) => file.replace('.toml', ''))])
       tokens[profile] = (await agent3(['token', 'create', profile, '--profile', profile], settings)).stdout.trim();
     command(['chown', '-R', `${uid}:${uid}`, directory.path]);
     const audit = { AGENT3_AUDIT_FILE: directory.join('audit.jsonl') };
@@ -68,6 +71,28 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
   test('runs as the user that reads', async () => {
     const user = uid === 0 ? LOOK_USER : who;
     expect(await look('id -un; exit 3')).toMatchObject({ http: 200, stdout: `${user}\n`, exit_code: 3 });
+  });
+
+  test('writes into no named pipe of the machine, and neither does readonly', async () => {
+    const pipe = join(HIDDEN, '..', `agent3-look-pipe-${uid}`);
+    rmSync(pipe, { force: true });
+    command(['mkfifo', '-m', '666', pipe]);
+    // Open for reading too: who may write does so at once.
+    const reading = openSync(pipe, constants.O_RDWR | constants.O_NONBLOCK);
+    const cmd = [
+      `echo escaped > ${pipe} && echo ESCAPED; ( : >> ${pipe} ) && echo ESCAPED; perl -e 'open F, "+<", "${pipe}" and print "ESCAPED"'`,
+      // What it still writes to.
+      'echo null > /dev/null; echo own > /tmp/f; cat /tmp/f; mkfifo /tmp/p; (echo pipe > /tmp/p &); cat /tmp/p',
+      'cat <(echo sub); cat <<< here; echo out >> /dev/stdout; echo err >> /dev/stderr; echo again | tee -a /dev/stderr',
+    ].join('; ');
+    const wanted = hasLandlock ? 'own\npipe\nsub\nhere\nout\nagain\n' : expect.stringContaining('again\n');
+    const ran = [await look(cmd), await callAs('readonly', 'shell', { cmd })];
+    for (const { stdout, stderr } of ran)
+      expect({ stdout, stderr }).toEqual({ stdout: wanted, stderr: expect.stringMatching(/err\nagain\n$/) } as never);
+    const terminal = await callAs('readonly', 'shell', { cmd: 'echo typed > /dev/tty', pty: true });
+    expect(terminal).toMatchObject({ stdout: expect.stringContaining('typed'), exit_code: 0 });
+    closeSync(reading);
+    rmSync(pipe);
   });
 
   test('refuses a directory that it has not, and names the call that has it', async () => {

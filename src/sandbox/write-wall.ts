@@ -1,0 +1,211 @@
+import { isDirectory } from './hidden.ts';
+import { OWN_PROGRAMS } from './machine-view.ts';
+
+/** What a command that may write nowhere still opens for writing: what its sandbox has of its own, and devices. */
+const OWN = ['/dev', '/tmp', '/var/tmp', '/run'] as const;
+
+/** Where the program lies in a sandbox. */
+const PATH = `${OWN_PROGRAMS}/only-own-writes`;
+
+/** The words before a command that put it behind the wall, and the options that put the program of that at `PATH`. */
+export interface Wall {
+  readonly words: readonly string[];
+  readonly options: readonly string[];
+  readonly program: Uint8Array;
+}
+
+/** `fd` is where the program will be read from. Undefined where there is none for this processor, or no /run to put it. */
+export function wallFrom(fd: number): Wall | undefined {
+  const program = isDirectory('/run') ? (known ??= writeWall()) : undefined;
+  return program && { words: [PATH], options: ['--perms', '0755', '--file', String(fd), PATH], program };
+}
+
+let known: Uint8Array | undefined;
+
+/**
+ * A program of a page that lets what it becomes (its words) open nothing else for writing but its own output: a read-only
+ * mount keeps nobody from writing into a named pipe. It asks Landlock for that (landlock(7), Linux 5.13), and goes on
+ * without where the kernel has none. perl(1) could do the same, and takes 1 ms more for each command.
+ *
+ * `landlock_create_ruleset` (444) handles the right to write to files (2); `landlock_add_rule` (445) allows it by a rule
+ * about a path (1) for standard output, standard error and each of OWN, opened with O_PATH | O_CLOEXEC (0x280000);
+ * `landlock_restrict_self` (446). Undefined for another processor.
+ */
+export function writeWall(architecture: string = process.arch): Uint8Array | undefined {
+  const known = MACHINES[architecture];
+  if (known === undefined) return undefined;
+  const code = Buffer.from([...known.listing.matchAll(/^ +([0-9a-f]{2,})/gm)].map(([, hex]) => hex).join(''), 'hex');
+  const handled = Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]);
+  return asProgram(known.machine, Buffer.concat([code, handled, Buffer.from([...OWN, '', ''].join('\0'))]));
+}
+
+/** Where programs are put in memory, and the size of the two headers (elf(5)). */
+const [BASE, FILE_HEADER, SEGMENT_HEADER] = [0x40_0000n, 64, 56] as const;
+
+/** An executable of one segment, which can be read and executed. */
+function asProgram(machine: number, content: Uint8Array): Uint8Array {
+  const start = FILE_HEADER + SEGMENT_HEADER;
+  const size = BigInt(start + content.length);
+  const head = Buffer.alloc(start);
+  // 64 bits, little-endian, version 1; an executable (2) of this machine.
+  head.set([0x7f, 0x45, 0x4c, 0x46, 2, 1, 1]);
+  for (const [at, value] of [
+    [16, 2],
+    [18, machine],
+    [52, FILE_HEADER],
+    [54, SEGMENT_HEADER],
+    [56, 1],
+  ] as const)
+    head.writeUInt16LE(value, at);
+  // Version; of the segment its kind, to be loaded (1), and that it is read (4) and executed (1).
+  for (const [at, value] of [
+    [20, 1],
+    [64, 1],
+    [68, 5],
+  ] as const)
+    head.writeUInt32LE(value, at);
+  // Entry and offset of the segment's header; its address, twice, and size, twice, and alignment.
+  for (const [at, value] of [
+    [24, BASE + BigInt(start)],
+    [32, BigInt(FILE_HEADER)],
+    [80, BASE],
+    [88, BASE],
+    [96, size],
+    [104, size],
+    [112, 0x1_0000n],
+  ] as const)
+    head.writeBigUInt64LE(value, at);
+  return Buffer.concat([head, content]);
+}
+
+/** The bytes of each instruction, in their order in memory, and what they do. Behind them lie `handled` and `paths`. */
+const X64 = `
+start:
+  488d3dc7000000     lea rdi,[rip+0xc7] handled
+  be08000000         mov esi,0x8
+  31d2               xor edx,edx
+  b8bc010000         mov eax,0x1bc
+  0f05               syscall
+  85c0               test eax,eax
+  787a               js run
+  89c3               mov ebx,eax
+  4883ec10           sub rsp,0x10
+  48c7042402000000   mov QWORD [rsp],0x2
+  c744240801000000   mov DWORD [rsp+0x8],0x1
+  e883000000         call add
+  c744240802000000   mov DWORD [rsp+0x8],0x2
+  e876000000         call add
+  4c8d258e000000     lea r12,[rip+0x8e] paths
+next:
+  41803c2400         cmp BYTE [r12],0x0
+  7431               je restrict
+  bf9cffffff         mov edi,0xffffff9c
+  4c89e6             mov rsi,r12
+  ba00002800         mov edx,0x280000
+  4531d2             xor r10d,r10d
+  b801010000         mov eax,0x101
+  0f05               syscall
+  85c0               test eax,eax
+  7809               js skip
+  89442408           mov DWORD [rsp+0x8],eax
+  e844000000         call add
+skip:
+  49ffc4             inc r12
+  41807c24ff00       cmp BYTE [r12-0x1],0x0
+  75f5               jne skip
+  ebc8               jmp next
+restrict:
+  4883c410           add rsp,0x10
+  89df               mov edi,ebx
+  31f6               xor esi,esi
+  b8be010000         mov eax,0x1be
+  0f05               syscall
+  85c0               test eax,eax
+  7518               jne fail
+run:
+  488b0424           mov rax,QWORD [rsp]
+  488d54c410         lea rdx,[rsp+rax*8+0x10]
+  488d742410         lea rsi,[rsp+0x10]
+  488b3e             mov rdi,QWORD [rsi]
+  b83b000000         mov eax,0x3b
+  0f05               syscall
+fail:
+  bf7e000000         mov edi,0x7e
+  b83c000000         mov eax,0x3c
+  0f05               syscall
+add:
+  89df               mov edi,ebx
+  be01000000         mov esi,0x1
+  488d542408         lea rdx,[rsp+0x8]
+  4531d2             xor r10d,r10d
+  b8bd010000         mov eax,0x1bd
+  0f05               syscall
+  c3                 ret
+`;
+
+const ARM64 = `
+start:
+  60060010           adr x0, handled
+  010180d2           mov x1, #0x8
+  020080d2           mov x2, #0x0
+  883780d2           mov x8, #0x1bc
+  010000d4           svc #0x0
+  a003f837           tbnz w0, #31, run
+  f303002a           mov w19, w0
+  ff4300d1           sub sp, sp, #0x10
+  490080d2           mov x9, #0x2
+  e90300f9           str x9, [sp]
+  20008052           mov w0, #0x1
+  20000094           bl add
+  40008052           mov w0, #0x2
+  1e000094           bl add
+  f4040010           adr x20, paths
+next:
+  89024039           ldrb w9, [x20]
+  89010034           cbz w9, restrict
+  600c8012           mov w0, #0xffffff9c
+  e10314aa           mov x1, x20
+  0205a052           mov w2, #0x280000
+  030080d2           mov x3, #0x0
+  080780d2           mov x8, #0x38
+  010000d4           svc #0x0
+  4000f837           tbnz w0, #31, skip
+  13000094           bl add
+skip:
+  89164038           ldrb w9, [x20], #1
+  e9ffff35           cbnz w9, skip
+  f4ffff17           b next
+restrict:
+  ff430091           add sp, sp, #0x10
+  e003132a           mov w0, w19
+  010080d2           mov x1, #0x0
+  c83780d2           mov x8, #0x1be
+  010000d4           svc #0x0
+  e0000035           cbnz w0, fail
+run:
+  e90340f9           ldr x9, [sp]
+  e1430091           add x1, sp, #0x10
+  220c098b           add x2, x1, x9, lsl #3
+  200040f9           ldr x0, [x1]
+  a81b80d2           mov x8, #0xdd
+  010000d4           svc #0x0
+fail:
+  c00f8052           mov w0, #0x7e
+  a80b80d2           mov x8, #0x5d
+  010000d4           svc #0x0
+add:
+  e00b00b9           str w0, [sp, #8]
+  e003132a           mov w0, w19
+  210080d2           mov x1, #0x1
+  e2030091           mov x2, sp
+  030080d2           mov x3, #0x0
+  a83780d2           mov x8, #0x1bd
+  010000d4           svc #0x0
+  c0035fd6           ret
+`;
+
+/** `e_machine` of elf(5), and the code. */
+const MACHINES: Readonly<Record<string, { readonly machine: number; readonly listing: string }>> = {
+  x64: { machine: 62, listing: X64 },
+  arm64: { machine: 183, listing: ARM64 },
+};
