@@ -16,11 +16,12 @@ export interface Wall {
 
 /** `fd` is where the program will be read from. Undefined where there is none for this processor, or no /run to put it. */
 export function wallFrom(fd: number): Wall | undefined {
-  const program = isDirectory('/run') ? (known ??= writeWall()) : undefined;
-  return program && { words: [PATH], options: ['--perms', '0755', '--file', String(fd), PATH], program };
+  if (!isDirectory('/run')) return undefined;
+  own ??= writeWall();
+  return own && { words: [PATH], options: ['--perms', '0755', '--file', String(fd), PATH], program: own };
 }
 
-let known: Uint8Array | undefined;
+let own: Uint8Array | undefined;
 
 /**
  * A program of a page that lets what it becomes (its words) open nothing else for writing but its own output: a read-only
