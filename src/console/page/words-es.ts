@@ -230,7 +230,7 @@ export const spanish = {
     now: 'Congelar ahora',
     stopAll: 'Detener todo en su lugar',
     frozen: 'Congelado',
-    since: (time: string, by: string): string => `Desde ${time}, por ${by}.`,
+    since: (time: string, by: string): string => `Desde el ${time}, por ${by}.`,
     bySignals: 'Parado solo con señales: un comando del perfil full puede seguir.',
     thaw: 'Descongelar',
     busy: 'Enviando…',

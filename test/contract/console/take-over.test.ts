@@ -7,6 +7,7 @@ import type { State } from '../../../src/console/shown.ts';
 import { newTypingKeys, signFrame, type TypedFrame } from '../../../src/console/typed.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
+import { agent3 } from '../../helpers/cli.ts';
 import { ConsoleServer } from '../../helpers/console-server.ts';
 import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
@@ -23,6 +24,7 @@ const ASKS =
 describe.skipIf(!canTry)('a terminal that the owner takes over', () => {
   const place = new TemporaryDirectory();
   const AUDIT = place.join('audit/audit.jsonl');
+  const TOKENS = { AGENT3_TOKENS_FILE: place.join('tokens.json') };
   let agent: Agent;
   let server: ConsoleServer;
   let bearer: string;
@@ -35,7 +37,7 @@ describe.skipIf(!canTry)('a terminal that the owner takes over', () => {
     const { origin, rpId: rp_id } = server.phone;
     const passkeys = [await server.phone.passkey()];
     writePasskeys(server.settings.AGENT3_PASSKEYS_FILE, { origin, rp_id, passkeys, sessions: [] });
-    agent = await startAgent({ ...server.settings, AGENT3_AUDIT_FILE: AUDIT }, [
+    agent = await startAgent({ ...server.settings, ...TOKENS, AGENT3_AUDIT_FILE: AUDIT }, [
       'sh',
       '-c',
       BECOME,
@@ -202,6 +204,29 @@ describe.skipIf(!canTry)('a terminal that the owner takes over', () => {
     await agent.call('kill_session', { session, signal: 'KILL' });
     await eventually('nobody types', async () => (await stateNow()).running.length === 0);
     expect(await type('anna\r')).toEqual({ error: 'BadRequest', message: 'This take-over is over.' });
+  });
+
+  test('goes on when the token of its command is revoked, and the model reads nothing more', async () => {
+    const { stdout } = await agent3(['token', 'create', 'guest', '--profile', 'full'], TOKENS);
+    chownSync(TOKENS.AGENT3_TOKENS_FILE, 0, AGENT_USER);
+    chmodSync(TOKENS.AGENT3_TOKENS_FILE, 0o640);
+    const headers = { 'x-auth-token': stdout.trim() };
+    const call = async (op: string, args: object) =>
+      agent.request('/', { method: 'POST', headers, body: JSON.stringify({ op, args }) });
+    const start = () => call('shell', { cmd: ASKS, pty: true, background: true });
+    const { body } = await eventually('it runs', async () => {
+      const reply = await start();
+      return reply.status === 200 && reply;
+    });
+    const { session } = body;
+    const { type } = await takeOver(session);
+    expect(await agent3(['token', 'revoke', 'guest'], TOKENS)).toMatchObject({ code: 0 });
+    await eventually('it is revoked', async () => (await call('read_session', { session })).status === 403);
+    expect(await type('anna\r')).toEqual({ taken: true });
+    const output = () => readFileSync(`${agent.sessionsDir}/${session}/stdout`, 'utf8');
+    await eventually('it goes on', () => output().includes('Password: '));
+    await server.order({ kind: 'stop', session }, bearer);
+    await eventually('nobody types', async () => (await stateNow()).running.length === 0);
   });
 
   test('is over when the agent has restarted', async () => {
