@@ -134,6 +134,27 @@ printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-socket-proxyd --
     await healthyWithin(vm, 60);
   }, 120_000);
 
+  test('serves neither a page, a script nor a worker by the API, also when it was taken over', async () => {
+    const socket = '/run/agent3-console.sock';
+    const units = 'agent3-console.socket agent3-console-proxy.service agent3-console.service';
+    const { stdout } = await vm.run(`systemctl stop ${units}; rm -f ${socket}
+      perl -MIO::Socket::UNIX -e '
+        my $s = IO::Socket::UNIX->new(Local => "${socket}", Listen => 5) or die; chmod 0666, "${socket}"; alarm 60;
+        while (my $c = $s->accept) { sysread $c, my $asked, 9999; print $c join("\r\n", "HTTP/1.1 200 OK", "Content-Type: text/javascript",
+          "Service-Worker-Allowed: /", "Set-Cookie: a=b", "Content-Security-Policy: script-src *", "Content-Length: 5", "", "hello"); close $c }' &
+      for try in $(seq 50); do test -S ${socket} && break; sleep 0.2; done
+      curl -si --cacert ${CA} ${ORIGIN}/api/worker.js; kill %1; rm -f ${socket}; systemctl start agent3-console.socket`);
+    expect(stdout).toEndWith('hello');
+    const headers = stdout.toLowerCase();
+    expect(headers).toMatch(/^content-type: application\/json; charset=utf-8\r$/m);
+    expect(headers).toMatch(/^x-content-type-options: nosniff\r$/m);
+    expect(headers.match(/^content-security-policy: .*$/gm)).toEqual([
+      "content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox\r",
+    ]);
+    expect(headers).not.toMatch(/^(?:service-worker-allowed|set-cookie):/m);
+    expect((await page.call('hello')).body).toMatchObject({ rp_id: 'agent3.localhost' });
+  }, 200_000);
+
   test('takes a passkey that root pins, and lets its person in', async () => {
     expect((await page.call('me')).status).toBe(401);
     await page.enrol();

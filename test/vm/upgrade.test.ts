@@ -22,7 +22,7 @@ systemctl daemon-reload; systemctl restart agent3`;
 
 /** What of it an upgrade may not touch. */
 const KEPT =
-  'cd /etc/agent3; grep -v ^AGENT3_GRANT_KEY= agent3.env | sha256sum; sha256sum tokens.json profiles.d/* approvals ../systemd/system/agent3.service.d/override.conf 2> /dev/null; tail -n 1 /etc/logrotate.d/agent3; grep -o \'"user": "[a-z0-9]*"\' install.json';
+  'cd /etc/agent3; grep -v -e ^AGENT3_GRANT_KEY= -e ^AGENT3_PUSH_KEY= agent3.env | sha256sum; sha256sum tokens.json profiles.d/* approvals ../systemd/system/agent3.service.d/override.conf 2> /dev/null; tail -n 1 /etc/logrotate.d/agent3; grep -o \'"user": "[a-z0-9]*"\' install.json';
 
 /** Without what the running agent itself writes. */
 const system = async (vm: Vm): Promise<string> =>
@@ -89,7 +89,7 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
       expect(told).not.toMatch(/Token {5}\S{43}/);
       expect(await vm.sh(KEPT)).toBe(kept);
       // Which the earlier build had not.
-      expect(await vm.sh("grep -cE '^AGENT3_GRANT_KEY=[A-Za-z0-9_-]{43}$' /etc/agent3/agent3.env")).toBe('1\n');
+      expect(await vm.sh("grep -cE '^AGENT3_(GRANT|PUSH)_KEY=[A-Za-z0-9_-]{43}$' /etc/agent3/agent3.env")).toBe('2\n');
       expect(await shellIn(vm, 'id -un')).toBe(`${user}\n`);
       expect(await callAs(vm, '/opt/mine', 'id -un')).toMatchObject({ stdout: `${user}\n` });
       const looker = user === 'root' ? 'agent3-look' : user;
@@ -117,7 +117,8 @@ describeVm('an upgrade from the build that is installed somewhere', () => {
     await vm.sh(
       'echo AGENT3_MAX_RUNNING=7 >> /etc/agent3/agent3.env; agent3 token create mine --profile full > /opt/mine',
     );
-    const look = 'grep -v ^AGENT3_GRANT_KEY= /etc/agent3/agent3.env | sha256sum; sha256sum /etc/agent3/tokens.json';
+    const look =
+      'grep -v -e ^AGENT3_GRANT_KEY= -e ^AGENT3_PUSH_KEY= /etc/agent3/agent3.env | sha256sum; sha256sum /etc/agent3/tokens.json';
     const kept = await vm.sh(look);
     await vm.sh('dpkg -i /opt/new.deb 2>&1', 300);
     expect(await vm.sh(look)).toBe(kept);
