@@ -1,4 +1,4 @@
-import { readMessage } from '../push/message.ts';
+import { type PushMessage, readMessage } from '../push/message.ts';
 import { asLanguage, LANGUAGE_PLACE, type Language, language } from './language.ts';
 import { WORDS } from './words.ts';
 
@@ -24,13 +24,19 @@ interface Tab {
 /** The part of a worker's world that is used. */
 interface Worker {
   readonly registration: ServiceWorkerRegistration;
-  readonly clients: { matchAll(which: object): Promise<readonly Tab[]>; openWindow(url: string): Promise<unknown> };
+  readonly clients: {
+    matchAll(which: object): Promise<readonly Tab[]>;
+    openWindow(url: string): Promise<unknown>;
+    claim(): Promise<void>;
+  };
   skipWaiting(): Promise<void>;
   addEventListener<T extends ExtendableEvent>(name: string, listener: (event: T) => void): void;
 }
 const worker = self as unknown as Worker;
 
 worker.addEventListener('install', () => void worker.skipWaiting());
+// Tabs that were there before are its own too: it may lead them to another view.
+worker.addEventListener('activate', (event) => event.waitUntil(worker.clients.claim()));
 worker.addEventListener<PushEvent>('push', (event) => event.waitUntil(show(event.data?.text() ?? '')));
 worker.addEventListener<ClickEvent>('notificationclick', (event) => {
   event.notification.close();
@@ -39,7 +45,8 @@ worker.addEventListener<ClickEvent>('notificationclick', (event) => {
 
 /** Whatever came, something is shown: a browser takes the right away from a page that is pushed to and shows nothing. */
 async function show(text: string): Promise<void> {
-  const { kind } = readMessage(text) ?? {};
+  const message = readMessage(text);
+  const kind = message?.kind;
   const { push } = WORDS[await workerLanguage()];
   const { title, body } = kind === undefined ? push.other : push[kind];
   const host = new URL(worker.registration.scope).hostname;
@@ -49,7 +56,7 @@ async function show(text: string): Promise<void> {
     tag: kind ?? 'other',
     renotify: true,
     icon: '/icon-192.png',
-    data: kind === 'waits' || kind === undefined ? '#waiting' : kind === 'reuse' ? '#clients' : '#now',
+    data: viewOf(message),
   } as NotificationOptions);
 }
 
@@ -62,15 +69,34 @@ async function workerLanguage(): Promise<Language> {
   }
 }
 
+/** The view that a notification opens. */
+function viewOf(message: PushMessage | undefined): string {
+  switch (message?.kind) {
+    case 'ended':
+      return message.id === '' ? '#now' : `#history/${message.id}`;
+    case 'reuse':
+      return '#clients';
+    case 'restarted':
+      return '#server';
+    case 'frozen':
+    case 'thawed':
+      return '#now';
+    case 'test':
+      return '#notifications';
+    default:
+      return '#waiting';
+  }
+}
+
 /** Opens a view, in a tab that shows the console already where there is one. */
 async function open(view: string): Promise<void> {
-  const url = new URL(`/${/^#[a-z]+$/.test(view) ? view : ''}`, worker.registration.scope).href;
+  const url = new URL(`/${/^#[a-z]+(?:\/[0-9a-f-]{36})?$/.test(view) ? view : ''}`, worker.registration.scope).href;
   const tabs = await worker.clients.matchAll({ type: 'window', includeUncontrolled: true });
   const [tab] = tabs;
   if (tab === undefined) {
     await worker.clients.openWindow(url);
     return;
   }
-  await tab.focus();
   await tab.navigate(url).catch(() => worker.clients.openWindow(url));
+  await tab.focus();
 }

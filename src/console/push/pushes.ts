@@ -28,8 +28,8 @@ const ANSWER_MS = 5000;
 const PAUSES_MS = [2000, 15_000];
 /** Events of one kind within this time are one push, that of the newest, after a first one at once. */
 const TOGETHER_MS = 3000;
-/** Pushes to one person in a minute; more are dropped. */
-const PER_MINUTE = 20;
+/** Pushes of one kind to one browser in a minute; more are dropped. */
+const PER_MINUTE = 10;
 /** Pushes under way at once; more are dropped. */
 const MAX_UNDER_WAY = 64;
 /** Addresses of one service that are tried. */
@@ -76,7 +76,7 @@ export class Pushes {
   async test(id: string): Promise<PushOutcome | undefined> {
     const one = this.#read().find((subscribed) => subscribed.id === id);
     if (one === undefined) return undefined;
-    if (this.#paces.consume(one.of, 1) > 0)
+    if (this.#paces.consume(`${id} test`, 1) > 0)
       return { state: 'failed', why: 'too many pushes within a minute', isTransient: true };
     return await this.#deliver(one, { kind: 'test', id: '' });
   }
@@ -103,7 +103,7 @@ export class Pushes {
   async #sendTo(one: Subscribed, message: PushMessage): Promise<void> {
     const { logger } = this.deps;
     const host = one.service.hostname;
-    if (this.#underWay >= MAX_UNDER_WAY || this.#paces.consume(one.of, 1) > 0) {
+    if (this.#underWay >= MAX_UNDER_WAY || this.#paces.consume(`${one.id} ${message.kind}`, 1) > 0) {
       logger.warn({ service: host, kind: message.kind }, 'too many pushes: this one was dropped');
       return;
     }

@@ -129,6 +129,8 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
       title: 'The server is frozen',
       data: '#now',
     });
+    const ended = '0197aaaa-bbbb-7ccc-8ddd-eeeeeeeeeeee';
+    expect(await shown(`{"kind":"ended","id":"${ended}"}`, 'ended')).toMatchObject({ data: `#history/${ended}` });
     expect(await shown('{"kind":"constructor","title":"Call 555-1234","data":"//evil.example"}', 'other')).toEqual({
       title: 'Agent3',
       body: 'Something happened on localhost',
