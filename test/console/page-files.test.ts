@@ -35,7 +35,7 @@ describe('the files of the page', () => {
     const text = textOf('worker.js');
     expect(text).toContain('notificationclick');
     expect(text).not.toMatch(
-      /\bcaches\b|indexedDB|importScripts|respondWith|["'`]fetch["'`]|\bimport\s*[({"'*]|\bexport\s*[{*]/,
+      /\bcaches\b(?!\.match\()|\.put\(|indexedDB|importScripts|respondWith|["'`]fetch["'`]|\bimport\s*[({"'*]|\bexport\s*[{*]/,
     );
   });
 

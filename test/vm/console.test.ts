@@ -149,7 +149,7 @@ printf '[Service]\\nExecStart=\\nExecStart=/lib/systemd/systemd-socket-proxyd --
     expect(headers).toMatch(/^content-type: application\/json; charset=utf-8\r$/m);
     expect(headers).toMatch(/^x-content-type-options: nosniff\r$/m);
     expect(headers.match(/^content-security-policy: .*$/gm)).toEqual([
-      "content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox\r",
+      "content-security-policy: default-src 'none'; frame-ancestors 'none'; sandbox",
     ]);
     expect(headers).not.toMatch(/^(?:service-worker-allowed|set-cookie):/m);
     expect((await page.call('hello')).body).toMatchObject({ rp_id: 'agent3.localhost' });
