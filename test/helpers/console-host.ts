@@ -35,6 +35,7 @@ export class ConsoleHost implements AsyncDisposable {
       AGENT3_APPROVALS_DIR: files.join('approvals'),
       AGENT3_PROFILES_DIR: files.join('profiles.d'),
       AGENT3_TOKENS_FILE: files.join('tokens.json'),
+      AGENT3_AUDIT_FILE: files.join('audit.jsonl'),
       AGENT3_PROFILE: 'careful',
       AGENT3_MAX_REQUESTS_PER_MINUTE: '100000',
       ...more,

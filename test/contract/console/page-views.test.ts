@@ -191,6 +191,15 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await agent.call('close_session', { session });
     await owner.page.goto(`${host.origin}/#history/${session}`);
     await owner.shows('This session has expired');
+    await owner.shows('In the record');
+    await owner.go('history');
+    await owner.press('Record');
+    await owner.type('Search', '<I>TAG');
+    await owner.page.waitForFunction("document.querySelectorAll('.list > li').length === 1");
+    expect(await owner.text()).toContain('<i>tag</i>');
+    expect(await owner.page.evaluate("document.querySelectorAll('main b, main i').length")).toBe(0);
+    await owner.page.evaluate(AXE);
+    expect(await faultsHere()).toEqual([]);
   });
 
   test('shows a change of a file, and undoes it with a passkey', async () => {

@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { canonical, hex, newOrder, type OrderResult, sha256 } from '../../../src/console/order.ts';
 import type { PastChanges, ShownChange } from '../../../src/console/shown-past.ts';
 import { WireClient } from '../../../src/console/wire-client.ts';
@@ -7,13 +16,16 @@ import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { ConsoleFiles } from '../../helpers/console.ts';
+import { ensurePrograms } from '../../helpers/debian.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 /** Nothing may be written but by a person's leave. */
 const careful = (directory: string) => `extends = "full"\n[[rules]]\naction = "confirm"\nwrites = "${directory}/*"\n`;
 
 describe.skipIf(process.geteuid?.() !== 0)('an undo by the owner', () => {
-  const place = new TemporaryDirectory();
+  // A sandbox has a /tmp of its own.
+  const place = new TemporaryDirectory('/srv');
   const files = new ConsoleFiles();
   let agent: Agent;
   let wire: WireClient;
@@ -22,12 +34,18 @@ describe.skipIf(process.geteuid?.() !== 0)('an undo by the owner', () => {
   beforeAll(async () => {
     for (const name of ['profiles.d', 'approvals']) mkdirSync(place.join(name), { mode: 0o755 });
     writeFileSync(place.join('profiles.d/careful.toml'), 'extends = "full"\n');
+    mkdirSync(place.join('walled/sub'), { recursive: true });
+    mkdirSync(place.join('outside'));
+    chmodSync(place.path, 0o755);
+    const walls = `extends = "workspace"\ndirectory = "${place.join('walled')}"\nmask = false\n`;
+    writeFileSync(place.join('profiles.d/walled.toml'), walls);
     await files.pin();
     settings = {
       ...files.settings,
       AGENT3_AUDIT_FILE: place.join('audit.jsonl'),
       AGENT3_APPROVALS_DIR: place.join('approvals'),
       AGENT3_PROFILES_DIR: place.join('profiles.d'),
+      AGENT3_TOKENS_FILE: place.join('tokens.json'),
       AGENT3_PROFILE: 'careful',
     };
     agent = await startAgent(settings);
@@ -113,6 +131,33 @@ describe.skipIf(process.geteuid?.() !== 0)('an undo by the owner', () => {
     expect(contentOf(shown)).toBe('three\n');
     expect((await show(shown.change)).obstacle).toContain('Somebody else');
   });
+
+  test.skipIf(ensurePrograms('bwrap').length > 0)(
+    'stays behind the walls of the token, whatever its directory has become',
+    async () => {
+      const token = (await agent3(['token', 'create', 'walled', '--profile', 'walled'], settings)).stdout.trim();
+      const call = async (args: object) => {
+        const body = JSON.stringify({ op: 'write_file', args });
+        const sent = { method: 'POST', headers: { 'x-auth-token': token }, body };
+        const { status, text } = await agent.request('/', sent);
+        return status === 200 && JSON.parse(text);
+      };
+      const path = place.join('walled/sub/file');
+      writeFileSync(path, 'one\n');
+      const { change } = await eventually('the token is known', () => call({ path, content: 'two\n' }));
+      const shown = await show(change);
+      expect(shown).toMatchObject({ token: 'walled', obstacle: '' });
+      renameSync(place.join('walled/sub'), place.join('walled/old'));
+      writeFileSync(place.join('outside/file'), 'two\n');
+      symlinkSync(place.join('outside'), place.join('walled/sub'));
+      expect(await undo(shown)).toMatchObject({ state: 'refused' });
+      expect(readFileSync(place.join('outside/file'), 'utf8')).toBe('two\n');
+      rmSync(place.join('walled/sub'));
+      renameSync(place.join('walled/old'), place.join('walled/sub'));
+      expect(await undo(await show(change))).toMatchObject({ state: 'done' });
+      expect(readFileSync(path, 'utf8')).toBe('one\n');
+    },
+  );
 
   test('removes what was not there before, and makes again what is gone', async () => {
     const path = place.join('new');
