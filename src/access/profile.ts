@@ -24,6 +24,9 @@ export const OPERATIONS = [
 ] as const;
 export type OperationName = (typeof OPERATIONS)[number];
 
+/** Those that a hub has as well. */
+export const FLEET_OPERATIONS = ['list_servers'] as const;
+
 const absolute = (description: string) => Type.String({ pattern: '^/', maxLength: 3000, description });
 
 /** What a file of a profile may say. */
@@ -36,7 +39,7 @@ export const profileSchema = Type.Object(
     ),
     description: Type.Optional(Type.String({ maxLength: 300, description: 'What the profile is for.' })),
     operations: Type.Optional(
-      Type.Array(Type.Union(OPERATIONS.map((name) => Type.Literal(name))), {
+      Type.Array(Type.Union([...OPERATIONS, ...FLEET_OPERATIONS].map((name) => Type.Literal(name))), {
         description: 'Operations that are allowed. Default: all.',
       }),
     ),

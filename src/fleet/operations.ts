@@ -158,10 +158,6 @@ export function namesOf(door: FleetDoor): string {
 
 /** `server` comes first: also who reads the arguments sees it before the command. */
 function withServer(args: TObject): TObject {
-  const server = Type.String({
-    minLength: 1,
-    maxLength: 63,
-    description: 'Name of the server, as list_servers has it.',
-  });
+  const server = Type.String({ description: 'See list_servers.' });
   return Type.Object({ server, ...args.properties });
 }

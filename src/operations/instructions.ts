@@ -16,6 +16,10 @@ const ADVICE: readonly Advice[] = [
     text: 'This connection changes nothing on the server. Where something has to be changed, tell the owner what and how.',
   },
   {
+    needs: ['list_servers'],
+    text: 'Several servers: list_servers names them. Say in server which one a call is for, and never guess it; the answer names it first. The id of a session says it itself.',
+  },
+  {
     needs: ['shell'],
     text: 'Each call and each character costs. One shell command with many steps, also of several tasks, is cheaper than several calls. Print little (grep, head, tail).',
   },

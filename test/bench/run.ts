@@ -5,6 +5,7 @@ import { cold } from './bars/cold.ts';
 import { consolePage } from './bars/console.ts';
 import { control } from './bars/control.ts';
 import { files } from './bars/files.ts';
+import { fleet } from './bars/fleet.ts';
 import { fleetMany } from './bars/fleet-many.ts';
 import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
@@ -51,6 +52,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   fleetMany,
   console: consolePage,
   push: pushes,
+  fleet,
   peers,
 };
 
