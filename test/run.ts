@@ -42,7 +42,7 @@ const MACHINE_TIMEOUT_MS = 300_000;
 /** The tests of test/vm that run in a container: they wait for an installer or a service most of the time. */
 const CONTAINED = [
   ...['upgrade', 'survival', 'install', 'console', 'package13', 'takeover', 'control', 'doctor', 'logs', 'https'],
-  ...['package', 'console-page', 'documents'],
+  ...['package', 'console-page', 'documents', 'fleet'],
   'container',
   'look',
 ];

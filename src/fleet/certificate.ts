@@ -10,6 +10,8 @@ import { FleetFileFault } from './roots-file.ts';
  */
 const DATES = ['-startdate', '20200101000000Z', '-enddate', '20491231235959Z'];
 
+const PATH = '/usr/bin:/bin';
+
 /** Makes the hub's certificate for `host` and its key with OpenSSL, as `cert.pem` and `key.pem`. Throws `FleetFileFault`. */
 export function makeHubCertificate(directory: string, host: string): void {
   const [certificate, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')];
@@ -59,9 +61,10 @@ basicConstraints = critical, CA:TRUE
 }
 
 function openssl(...words: readonly string[]): void {
+  if (Bun.which('openssl', { PATH }) === null) throw new FleetFileFault('openssl is missing: apt-get install openssl');
   const { exitCode, stderr } = Bun.spawnSync(['openssl', ...words], {
     stdio: ['ignore', 'ignore', 'pipe'],
-    env: { PATH: '/usr/bin:/bin' },
+    env: { PATH },
   });
   if (exitCode !== 0)
     throw new FleetFileFault(`openssl cannot make the certificate: ${stderr.toString().trim().slice(-300)}`);

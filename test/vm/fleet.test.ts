@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { ensurePrograms } from '../helpers/debian.ts';
+import { eventually } from '../helpers/waiting.ts';
+import { BUNDLE } from './harness/bundle.ts';
+import { describeVm } from './harness/describe.ts';
+import { ask, faultsOf } from './harness/installed.ts';
+import { bootVm, type Vm } from './harness/vm.ts';
+
+ensurePrograms('nats-server');
+
+/** The hub is the installed service; the server of it an agent that root has started by hand, on the same machine. */
+describeVm('a fleet on an installed hub', () => {
+  let vm: Vm;
+  beforeAll(async () => {
+    vm = await bootVm({ needs: 'container', files: { ...BUNDLE, '/opt/nats-server': '/usr/sbin/nats-server' } });
+    // As Debian's package does it; openssl comes with the image.
+    await vm.sh(`install -m 755 /opt/nats-server /usr/sbin/nats-server
+useradd --system --user-group --no-create-home --shell /usr/sbin/nologin nats
+/opt/bundle/ops/install`);
+  }, 300_000);
+  afterAll(async () => {
+    await vm?.[Symbol.asyncDispose]();
+  });
+
+  const called = async (args: object) => (await ask(vm, 'shell', { server: 'web1', ...args })).body;
+
+  test('is made by one command, whose files and processes nobody but root and NATS changes or reads', async () => {
+    const { stdout } = await vm.run('agent3 fleet init --host 127.0.0.1');
+    expect(stdout).toContain('NATS runs, on port 4222');
+    expect(stdout).not.toMatch(/SU[A-Z2-7]{50}/);
+    expect(
+      (await vm.run('systemctl is-active agent3-nats; systemctl is-enabled agent3-nats; ps -o user= -C nats-server'))
+        .stdout,
+    ).toBe('active\nenabled\nnats\n');
+    const shown = await vm.run('stat -c "%U %G %a %n" /etc/agent3/fleet/* /etc/agent3/agent3.env');
+    expect(
+      shown.stdout
+        .split('\n')
+        .filter((line) => line !== '')
+        .sort(),
+    ).toEqual(
+      [
+        'root root 600 /etc/agent3/agent3.env',
+        'root root 644 /etc/agent3/fleet/cert.pem',
+        'root root 600 /etc/agent3/fleet/invites.json',
+        'root nats 640 /etc/agent3/fleet/key.pem',
+        'root nats 640 /etc/agent3/fleet/nats.conf',
+        'root root 644 /etc/agent3/fleet/nats.json',
+        'root root 644 /etc/agent3/fleet/servers.json',
+      ].sort(),
+    );
+    await eventually('the hub is there', async () => (await ask(vm, 'list_servers', {})).status === 200);
+    // What a command of the agent's user in the profile full tries.
+    for (const attack of [
+      'echo {} > /etc/agent3/fleet/servers.json',
+      'cat /etc/agent3/fleet/key.pem',
+      'cat /proc/$(pgrep -x agent3 | head -1)/environ | tr "\\0" "\\n" | grep FLEET_KEY',
+    ]) {
+      const { body } = await ask(vm, 'shell', { cmd: attack });
+      expect(`${attack}: ${body['exit_code']}`).not.toEndWith(': 0');
+    }
+  }, 120_000);
+
+  test('takes a server in, calls it, and removes it within seconds', async () => {
+    await vm.sh(`agent3 fleet invite web1 --label role=web --json > /opt/invite 2>&1 &
+until grep -q code /opt/invite; do sleep 0.1; done
+url=$(sed -n 's/.*"url":"\\([^"]*\\)".*/\\1/p' /opt/invite) code=$(sed -n 's/.*"code":"\\([^"]*\\)".*/\\1/p' /opt/invite)
+mkdir -p /opt/web1
+echo "$code" | agent3 join "$url" --profile full --file /opt/web1/hub.json
+until grep -q joined /opt/invite; do sleep 0.1; done
+set -a; . /opt/web1/server.env; set +a
+AGENT3_API_TOKEN=0123456789abcdef0123 AGENT3_PORT=5999 AGENT3_SESSIONS_DIR=/opt/web1/sessions setsid agent3 serve > /opt/web1/log 2>&1 < /dev/null &`);
+    await eventually('web1 answers', async () => (await called({ cmd: 'id -un' }))['stdout'] === 'root\n');
+    expect((await ask(vm, 'shell', { cmd: 'id -un' })).body['stdout']).toBe('agent3\n');
+    await vm.sh('agent3 fleet remove web1');
+    await eventually('web1 is gone', async () => (await called({ cmd: 'true' }))['error'] === 'Invalid args');
+    expect(await faultsOf(vm)).toEqual([]);
+  }, 120_000);
+
+  test('goes with the service', async () => {
+    await vm.sh('agent3 uninstall --purge');
+    const left = await vm.run(
+      'ls -d /etc/agent3 /etc/systemd/system/agent3-nats.service; systemctl is-active agent3-nats',
+    );
+    expect(left.stdout).toBe('inactive\n');
+  }, 120_000);
+});
