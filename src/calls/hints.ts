@@ -113,6 +113,15 @@ export function binaryHint(...texts: readonly string[]): Hint {
   };
 }
 
+/** What shells and env(1) say of a script with CRLF line ends, or without its interpreter. */
+const NO_INTERPRETER = /\$'[^'\n]*\\r'|\\r['’]: No such file|cannot execute: required file not found|bad interpreter:/;
+
+/** Tells why a script that is there could not be run, by what a command that failed has written. */
+export function scriptHint({ exit_code, cmd }: SessionRecord, stderr: string): Hint {
+  if (!exit_code || cmd.includes('\r') || !NO_INTERPRETER.test(stderr)) return undefined;
+  return "A script that it ran has CRLF line ends (sed -i 's/\\r$//' FILE), or its #! line names a program that is not there.";
+}
+
 /** What the text of a command that has ended says of its outcome. */
 function textHints(record: SessionRecord): (string | undefined)[] {
   const { status, cmd } = record;

@@ -13,7 +13,7 @@ import {
   turnFor,
 } from './answer.ts';
 import { type Answer, type CallContext, type OperationDeps, replyChars, revalidate } from './context.ts';
-import { binaryHint, forgetNotes, type Notes, recordHints } from './hints.ts';
+import { binaryHint, forgetNotes, type Notes, recordHints, scriptHint } from './hints.ts';
 import { MASK_HINT, type Masker } from './masking.ts';
 import { reasonOf } from './status-hints.ts';
 
@@ -59,7 +59,8 @@ export async function shellAnswer(
   const text = await textsOf(fitted, streams, context.masker, given.plain ?? session.record.input === 'terminal');
   const omitted = omittedOf(fitted.stdout.omitted, fitted.stderr.omitted);
   const cut = context.isLean ? undefined : cutHint(fitted, session.id);
-  const hints = [cut, binaryHint(text.stdout, text.stderr), context.masker?.hint()];
+  const ofText = [binaryHint(text.stdout, text.stderr), scriptHint(session.record, text.stderr)];
+  const hints = [cut, ...ofText, context.masker?.hint()];
   const answer = build(text, omitted === undefined ? {} : { omitted }, hints);
   if (session.record.key === null) forgetNotes(session);
   return answer;

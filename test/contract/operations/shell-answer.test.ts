@@ -1,5 +1,6 @@
 import { afterAll, describe, expect, test } from 'bun:test';
 import { startAgent } from '../../helpers/agent.ts';
+import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const agent = await startAgent();
@@ -86,6 +87,27 @@ describe('the answer of shell', () => {
       expect(answer).toMatchObject({ status: 'done', stdout: '', exit_code });
       expect(answer.message).toContain('in brackets');
     }
+  });
+
+  test.concurrent('tells of a script with CRLF line ends, and of one without its interpreter', async () => {
+    using directory = new TemporaryDirectory();
+    const file = directory.join('script');
+    const run = async (text: string, how: string) => {
+      await Bun.write(file, text);
+      return await agent.shell({ cmd: `chmod +x ${file}; ${how} ${file}` });
+    };
+    for (const [text, how] of [
+      ['#!/bin/bash\r\necho x\r\n', ''],
+      ['#!/usr/bin/env bash\r\necho x\r\n', ''],
+      ['#!/nonexistent/program\n', ''],
+      ['cd /tmp\r\nfor i in 1; do\r\n:\r\ndone\r\n', 'bash'],
+    ] as const) {
+      const answer = await run(text, how);
+      expect(answer.exit_code).not.toBe(0);
+      expect(answer.message).toStartWith('A script that it ran has CRLF line ends (sed -i');
+    }
+    expect((await run('echo "\\$\'a\\r\'" >&2\n', 'bash')).message).toBeUndefined();
+    expect((await run('exit 3\n', 'bash')).message).toBeUndefined();
   });
 
   test.concurrent('tells of a signal that Agent3 did not send', async () => {
