@@ -2,6 +2,7 @@ import { statSync } from 'node:fs';
 import { basename, join, posix, resolve } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
 import { type CopyDeps, fetchFile, sendFile } from '../client/copy.ts';
+import { fetchThrough, sendThrough } from '../client/copy-through.ts';
 import { fetchTree, isRemoteDirectory, sendTree } from '../client/copy-tree.ts';
 import { ClientFault } from '../client/faults.ts';
 import { Interrupts } from '../client/interrupts.ts';
@@ -17,6 +18,7 @@ export function defineCp(command: Command): void {
   )
     .option('-r, --recursive', 'copy a directory with all in it')
     .option('-q, --quiet', 'show no progress bar')
+    .option('--server <name>', 'the server of a fleet that the path is on; a file alone')
     .addHelpText('after', EXAMPLES + REMOTE_HELP)
     .action((source, target, options) => runCp(source, target, options));
 }
@@ -29,15 +31,20 @@ Examples:
   agent3 cp :/var/log/syslog .
   agent3 cp -r site agent.example.org:/srv            to /srv/site, by https
   agent3 cp -r :/etc/nginx backup
+  agent3 cp --server web1 site.tgz :/srv/site.tgz     to a server of the fleet, through its hub
 
 A connection that breaks is taken up where it was, for up to a minute. The SHA-256 of both is compared at the end.
 What is replaced stays as it was until the copy is whole, and keeps its permissions.
 With -r a symbolic link is copied as a link. Pipes, sockets and devices are not copied: cp names them and ends with 1.
 `;
 
+/** How files are copied, and through which server of a fleet. */
+type CpDeps = CopyDeps & { readonly server: string | undefined };
+
 interface CpOptions extends RemoteOptions {
   readonly recursive?: true;
   readonly quiet?: true;
+  readonly server?: string;
 }
 
 /** A path on an agent: behind the colon. */
@@ -66,7 +73,13 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   using bar = new ProgressBar(options.quiet === true);
   const patience = (): Patience =>
     new Patience(interrupts.signal, (fault, seconds) => bar.say(`${fault.message} Trying again in ${seconds} s.`));
-  const deps = { client, patience, progress: bar.show, say: (text: string) => bar.say(text) };
+  if (options.server !== undefined && options.recursive === true)
+    fail(
+      EXIT_USAGE,
+      `to a server go files alone. A directory: tar c DIR | agent3 exec --server ${options.server} 'tar x -C /PATH'`,
+    );
+  const { server } = options;
+  const deps = { client, patience, progress: bar.show, say: (text: string) => bar.say(text), server };
   try {
     const left =
       from === undefined
@@ -89,26 +102,27 @@ function notCopied(left: readonly string[]): string {
 }
 
 async function send(
-  deps: CopyDeps,
+  deps: CpDeps,
   local: string,
   remote: string,
   isTree: boolean,
   bar: ProgressBar,
 ): Promise<readonly string[]> {
+  const { server } = deps;
   const isDirectory = isLocalDirectory(local);
   if (isDirectory === undefined) fail(EXIT_FAILURE, `${local} does not exist`);
   if (isDirectory && !isTree) fail(EXIT_USAGE, `${local} is a directory: copy it with -r`);
   // As cp does: into a directory that is there.
-  const isInto = remote.endsWith('/') || (await isRemoteDirectory(deps, remote));
+  const isInto = remote.endsWith('/') || (server === undefined && (await isRemoteDirectory(deps, remote)));
   const target = isInto ? posix.join(remote, basename(resolve(local))) : remote;
   if (isDirectory) return sendTree(deps, local, target, bar.begin);
   bar.begin(basename(local));
-  await sendFile(deps, local, target);
+  await (server === undefined ? sendFile(deps, local, target) : sendThrough(deps, server, local, target));
   return [];
 }
 
 async function receive(
-  deps: CopyDeps,
+  deps: CpDeps,
   remote: string,
   local: string,
   isTree: boolean,
@@ -118,7 +132,8 @@ async function receive(
   const target = isInto ? join(local, posix.basename(remote)) : local;
   if (isTree && (await isRemoteDirectory(deps, remote))) return fetchTree(deps, remote, target, bar.begin);
   bar.begin(posix.basename(remote));
-  await fetchFile(deps, remote, target);
+  const { server } = deps;
+  await (server === undefined ? fetchFile(deps, remote, target) : fetchThrough(deps, server, remote, target));
   return [];
 }
 

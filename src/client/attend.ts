@@ -191,7 +191,7 @@ interface Written {
 }
 
 /** Types standard input into a command that was started with `interactive` or `pty`. */
-class Feed {
+export class Feed {
   #sent = 0;
   #lastCallMs = Number.NEGATIVE_INFINITY;
 

@@ -107,7 +107,7 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
 }
 
 /** As `w+`, and through no link: an earlier copy may have brought one. */
-const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
+export const NEW_FILE = constants.O_RDWR | constants.O_CREAT | constants.O_TRUNC | constants.O_NOFOLLOW;
 
 /**
  * Copies a file from an agent, beside its place first, and compares the SHA-256 of both. A connection that breaks is taken
@@ -242,10 +242,12 @@ function mayGoOn(fault: ClientFault): boolean {
   );
 }
 
-function requireSame(remote: string, theirs: string | undefined, own: string): void {
+/** Throws `CopyFault` unless both hashes are the same. */
+export function requireSame(remote: string, theirs: string | undefined, own: string): void {
   if (theirs === own) return;
   const what = theirs === undefined ? 'the agent tells no SHA-256 of it' : 'its SHA-256 is another';
   throw new CopyFault(`${remote} was not copied whole: ${what}. Copy it again.`);
 }
 
-const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, '0');
+/** Permissions as three octal digits. */
+export const octal = (mode: number): string => (mode & 0o777).toString(8).padStart(3, '0');

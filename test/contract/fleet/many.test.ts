@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { existsSync, readFileSync } from 'node:fs';
+import { chmodSync, existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
@@ -184,5 +184,39 @@ describe('agent3 exec', () => {
     expect(mixed.code).toBe(1);
     expect(mixed.stdout).toBe('web[1,3]:\nweb2 (exit code 4):\nother\n');
     expect(mixed.stderr).toBe('agent3: unreachable, nothing was run: web4\n');
+  });
+});
+
+describe('agent3 cp', () => {
+  const cp = (...words: string[]) =>
+    agent3(['cp', '-q', '--server', 'web1', ...words], { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token });
+
+  test('copies a file to a server and back, byte for byte, with its mode', async () => {
+    const [local = '', there = '', back = ''] = ['local.bin', 'there.bin', 'back.bin'].map((name) =>
+      directory.join(name),
+    );
+    const bytes = crypto.getRandomValues(new Uint8Array(60_000));
+    await Bun.write(local, Buffer.concat(Array(20).fill(bytes)));
+    chmodSync(local, 0o751);
+    expect(await cp(local, `:${there}`)).toMatchObject({ code: 0, stderr: '' });
+    expect(await cp(`:${there}`, back)).toMatchObject({ code: 0, stderr: '' });
+    for (const path of [there, back]) {
+      expect(readFileSync(path).equals(readFileSync(local))).toBe(true);
+      expect(statSync(path).mode & 0o777).toBe(0o751);
+    }
+    writeFileSync(local, '');
+    expect((await cp(local, `:${there}`)).code).toBe(0);
+    expect(readFileSync(there)).toHaveLength(0);
+    expect((await cp(`:${there}`, back)).code).toBe(0);
+    expect(readFileSync(back)).toHaveLength(0);
+  });
+
+  test('says what does not work, and leaves nothing behind', async () => {
+    const missing = await cp(`:${directory.join('nothing')}`, directory.join('here'));
+    expect(missing).toMatchObject({ code: 1, stderr: expect.stringContaining('No such file') });
+    writeFileSync(directory.join('local'), 'text');
+    expect((await cp(directory.join('local'), ':/proc/nowhere/x')).code).toBe(1);
+    expect((await cp('-r', directory.path, ':/tmp')).stderr).toContain('tar c DIR | agent3 exec --server web1');
+    expect(readdirSync(directory.path).filter((name) => name.includes('agent3-part'))).toEqual([]);
   });
 });
