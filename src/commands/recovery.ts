@@ -14,6 +14,7 @@ import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Commands } from './commands.ts';
 import { EXIT_NOT_RUN, sizesOf, tellNotRun } from './ending.ts';
+import type { Timings } from './timings.ts';
 
 /** What recovery works with. */
 export interface RecoveryDeps {
@@ -24,6 +25,7 @@ export interface RecoveryDeps {
   readonly commands: Commands;
   readonly trail: Trail;
   readonly freeze: Freeze;
+  readonly timings: Pick<Timings, 'goOn'>;
 }
 
 /** What an agent found of the sessions that an earlier one left. */
@@ -89,7 +91,7 @@ function endWaiting(session: Session, { clock, store, trail }: RecoveryDeps): []
 function takeUpShell(
   session: Session,
   shell: ProcessIdentity,
-  { commands, contexts, clock, limits, freeze }: RecoveryDeps,
+  { commands, contexts, clock, limits, freeze, timings }: RecoveryDeps,
 ): void {
   // A session without a readable record tells no limit of its own.
   const seconds = session.record.execution_seconds || limits.maxExecSeconds;
@@ -101,11 +103,9 @@ function takeUpShell(
   } finally {
     // Also where the disk refuses the record: the command is held to its limits.
     contexts.occupy(session);
-    commands.takeUp(
-      session,
-      adopt(shell, () => session.keptExitCode()),
-      Math.max(0, left),
-    );
+    const process = adopt(shell, () => session.keptExitCode());
+    commands.takeUp(session, process, Math.max(0, left));
+    timings.goOn(session, process.exited);
   }
 }
 
@@ -132,7 +132,9 @@ function markOver(session: Session, exitCode: number | null, { commands, context
   const now = clock.now();
   const kept = contexts.keep(session, exitCode !== null);
   const survivors = commands.treeOf(session).members().length;
+  const timing_bytes = session.sizeOf('timing');
   session.update({
+    ...(timing_bytes > 0 && { timing_bytes }),
     status: exitCode === null ? 'lost' : 'done',
     exit_code: exitCode,
     ended_at: now,

@@ -1,8 +1,9 @@
-import { closeSync, constants, openSync, statSync, writeSync } from 'node:fs';
+import { closeSync, constants, openSync, readSync, statSync, writeSync } from 'node:fs';
 import type { Clock, SignalOnce } from '../lib/clock.ts';
+import { readPlain } from '../lib/files.ts';
 import type { SessionId } from '../sessions/record.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
-import { type TimingMark, TimingWriter } from '../sessions/timing-marks.ts';
+import { MAX_TIMING_BYTES, type TimingMark, TimingWriter } from '../sessions/timing-marks.ts';
 
 /** Of a command that is over sooner, all output shows at once when it is played back: nothing is kept. */
 const KEPT_AFTER_MS = 1000;
@@ -57,6 +58,12 @@ export class Timings {
     exited.subscribe(() => clearTimeout(timer));
   }
 
+  /** The same for a command that an earlier agent has started: what is kept of it goes on. */
+  goOn(session: Session, exited: SignalOnce): void {
+    if (exited.fired || session.record.input === 'terminal') return;
+    this.#look(this.#open(session, keptOf(session)), LOOK_MS);
+  }
+
   /** Writes down what was noted of a session so far. */
   flush(session: Session): void {
     const kept = this.#kept.get(session.id);
@@ -74,11 +81,9 @@ export class Timings {
     if (kept.bytes > 0) tell(kept.bytes);
   }
 
-  #open(session: Session): Kept {
-    const kept: Kept = {
-      ...{ session, writer: new TimingWriter(), bytes: 0, isRefused: false },
-      mark: { ms: 0, stdout: 0, stderr: 0 },
-    };
+  #open(session: Session, earlier?: Uint8Array<ArrayBuffer>): Kept {
+    const writer = new TimingWriter(earlier);
+    const kept: Kept = { session, writer, bytes: earlier?.length ?? 0, isRefused: false, mark: writer.last };
     this.#kept.set(session.id, kept);
     return kept;
   }
@@ -119,6 +124,19 @@ export class Timings {
     } catch {
       kept.isRefused = true;
     }
+  }
+}
+
+/** What an earlier agent has kept of a session. */
+function keptOf(session: Session): Uint8Array<ArrayBuffer> | undefined {
+  try {
+    return readPlain(session.path('timing'), (fd, { size }) => {
+      const bytes = new Uint8Array(Math.min(size, MAX_TIMING_BYTES));
+      return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
+    });
+  } catch {
+    // There is none, or something else stands in its place.
+    return undefined;
   }
 }
 

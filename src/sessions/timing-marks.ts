@@ -31,6 +31,19 @@ export class TimingWriter {
   #group: { readonly sinceMs: number; readonly mark: TimingMark } | undefined;
   #bytes: number[] = [];
 
+  /** Goes on behind what an earlier agent wrote. */
+  constructor(earlier = new Uint8Array(0)) {
+    const marks = readMarks(earlier);
+    this.#count = marks.length;
+    this.#written = earlier.length;
+    this.#last = marks.at(-1) ?? START;
+  }
+
+  /** What was noted last. */
+  get last(): TimingMark {
+    return this.#group?.mark ?? this.#last;
+  }
+
   /** How many bytes wait to be taken. */
   get pending(): number {
     return this.#bytes.length;

@@ -70,6 +70,30 @@ describe('when a command wrote what', () => {
     expect(marksOf(session).at(-1)?.stdout).toBe(8);
   });
 
+  test('goes on under the next agent, behind what the one before has kept', async () => {
+    using place = new TemporaryDirectory();
+    const session = begun(place, 60_000, 'pipe');
+    const [first, next] = [new Timings(systemClock), new Timings(systemClock)];
+    first.follow(session, 250, new SignalOnce());
+    appendFileSync(session.path('stdout'), 'one\n');
+    await eventually('it is seen', () => {
+      first.flush(session);
+      return existsSync(session.path('timing'));
+    });
+    const before = marksOf(session);
+    appendFileSync(session.path('stdout'), 'meanwhile\n');
+    next.goOn(session, new SignalOnce());
+    let told = 0;
+    next.end(session, (bytes) => {
+      told = bytes;
+    });
+    const all = marksOf(session);
+    expect(all.slice(0, before.length)).toEqual(before);
+    expect(all.at(-1)).toMatchObject({ stdout: 14, stderr: 0 });
+    expect(told).toBe(readFileSync(session.path('timing')).length);
+    first.end(session, () => {});
+  });
+
   test('follows no link that a command has put in the place of the file', () => {
     using place = new TemporaryDirectory();
     const timings = new Timings(systemClock);

@@ -1,7 +1,8 @@
 import { describe, expect, test } from 'bun:test';
-import { rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { release } from 'node:os';
 import { join } from 'node:path';
+import { readMarks } from '../../../src/sessions/timing-marks.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import type { Answer } from '../../helpers/answer.ts';
 import { gone, isAlive, pidIn, processesWith } from '../../helpers/processes.ts';
@@ -60,6 +61,11 @@ describe('after kill -9 of the agent and a new start', () => {
     const end = await endOf(agent, session);
     expect(['done', 'lost']).toContain(end.status);
     expect(await agent.read({ session })).toMatchObject({ stdout: 'before\nafter\n', eof: true });
+    const timing = join(agent.sessionsDir, String(session), 'timing');
+    await eventually('both agents have kept when it wrote', () => {
+      const marks = existsSync(timing) ? readMarks(readFileSync(timing)) : [];
+      return marks.at(-1)?.stdout === 'before\nafter\n'.length;
+    });
   });
 
   test.concurrent.each([
