@@ -10,15 +10,17 @@ export interface Wanted {
   readonly text: string;
 }
 
-const DAY_MS = 86_400_000;
 /** Typing is waited for. */
 const TYPING_MS = 300;
 
 /** What the agent is asked. A day is one of the reader's. */
 export function questionOf({ day, token, text }: Wanted): Readonly<Record<string, unknown>> {
   const from = day === '' ? Number.NaN : new Date(`${day}T00:00:00`).getTime();
+  // A day may have 23 or 25 hours.
+  const next = new Date(from);
+  next.setDate(next.getDate() + 1);
   return {
-    ...(Number.isFinite(from) && from >= 0 && { from, to: from + DAY_MS }),
+    ...(Number.isFinite(from) && from >= 0 && { from, to: next.getTime() }),
     ...(token !== '' && { token }),
     ...(text.trim() !== '' && { text: text.trim() }),
   };
