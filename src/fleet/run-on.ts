@@ -116,6 +116,12 @@ function runOnOperation(fleet: FleetDeps, runs: Runs): Operation {
     description:
       'Runs one shell command on several servers. Equal answers come once: groups. What is not done in time continues; read_run follows it. Try a change on one server first: batches.',
     args,
+    // Importers of documents take no unions.
+    documented: {
+      batches: Type.Array(Type.String(), {
+        description: 'Sizes of batches, such as ["1", "10%", "100%"]: each begins when the one before is over.',
+      }),
+    },
     result,
     destructive: false,
     readOnly: false,

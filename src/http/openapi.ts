@@ -192,6 +192,7 @@ function plainSchema(schema: TSchema): PlainSchema {
   if (KindGuard.IsLiteral(schema)) return { type: typeof schema.const, enum: [schema.const], ...kept };
   if (KindGuard.IsArray(schema)) return { type: 'array', items: plainSchema(schema.items), ...kept };
   if (KindGuard.IsObject(schema)) return { ...plainObject(schema), ...kept };
+  if (KindGuard.IsRecord(schema)) return { type: 'object', additionalProperties: true, ...kept };
   for (const type of ['string', 'integer', 'number', 'boolean'] as const) {
     if (schema['type'] === type) return { type, ...kept };
   }

@@ -191,6 +191,11 @@ test('MCP asks for the server before the command, and its answers name it', asyn
     });
     return (JSON.parse(text) as { result: Fields }).result;
   };
+  for (const path of ['/openapi.json', '/openapi.json?door=docs']) {
+    const document = await hub.request(path);
+    expect(document.status).toBe(200);
+    expect(document.text).toContain('"/list_servers"');
+  }
   const tools = (await mcp('tools/list', {}))['tools'] as { name: string; inputSchema: { required?: string[] } }[];
   expect(tools.find(({ name }) => name === 'list_servers')).toBeDefined();
   expect(tools.find(({ name }) => name === 'shell')?.inputSchema.required?.[0]).toBe('server');
