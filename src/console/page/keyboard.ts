@@ -46,7 +46,7 @@ export class Keyboard {
 
   /** Types a text, or bytes of which each is a character. */
   type(text: string): void {
-    this.#keys.push(...new TextEncoder().encode(text));
+    for (const byte of new TextEncoder().encode(text)) this.#keys.push(byte);
     void this.#send();
   }
 

@@ -142,9 +142,16 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
       await owner.page.waitForSelector('h1:not(.empty)');
       if (view === 'waiting') await owner.shows('Aprobar');
       if (view === 'now') await openOutputs();
-      if (view === 'now') await owner.press('Tomar el control');
+      if (view === 'now') {
+        await owner.press('Tomar el control');
+        faults.push(...(await faultsHere()).map((fault) => `take over: ${fault}`));
+        await owner.shot('take-over-es');
+        await owner.press('Tomar el control ahora');
+        await owner.shows('El modelo espera.');
+      }
       faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
       await owner.shot(`${view}-es`);
+      if (view === 'now') await owner.press('Devolver el control');
     }
     await owner.press('Congelar');
     faults.push(...(await faultsHere()).map((fault) => `freeze: ${fault}`));
