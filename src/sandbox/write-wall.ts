@@ -28,16 +28,16 @@ let own: Uint8Array | undefined;
  * mount keeps nobody from writing into a named pipe. It asks Landlock for that (landlock(7), Linux 5.13), and goes on
  * without where the kernel has none. perl(1) could do the same, and takes 1 ms more for each command.
  *
- * `landlock_create_ruleset` (444) handles the right to write to files (2); `landlock_add_rule` (445) allows it by a rule
- * about a path (1) for standard output, standard error and each of OWN, opened with O_PATH | O_CLOEXEC (0x280000);
+ * `landlock_create_ruleset` (444) handles the rights to write to files and to move them to another directory (0x2002),
+ * or the first alone (2) where the kernel has no other; `landlock_add_rule` (445) allows them by a rule about a path (1)
+ * for standard output, standard error and each of OWN, opened with O_PATH | O_CLOEXEC (0x280000);
  * `landlock_restrict_self` (446). Undefined for another processor.
  */
 export function writeWall(architecture: string = process.arch): Uint8Array | undefined {
   const known = MACHINES[architecture];
   if (known === undefined) return undefined;
   const code = Buffer.from([...known.listing.matchAll(/^ +([0-9a-f]{2,})/gm)].map(([, hex]) => hex).join(''), 'hex');
-  const handled = Buffer.from([2, 0, 0, 0, 0, 0, 0, 0]);
-  return asProgram(known.machine, Buffer.concat([code, handled, Buffer.from([...OWN, '', ''].join('\0'))]));
+  return asProgram(known.machine, Buffer.concat([code, Buffer.from([...OWN, '', ''].join('\0'))]));
 }
 
 /** Where programs are put in memory, and the size of the two headers (elf(5)). */
@@ -79,24 +79,33 @@ function asProgram(machine: number, content: Uint8Array): Uint8Array {
   return Buffer.concat([head, content]);
 }
 
-/** The bytes of each instruction, in their order in memory, and what they do. Behind them lie `handled` and `paths`. */
+/** The bytes of each instruction, in their order in memory, and what they do. Behind them lies `paths`. */
 const X64 = `
 start:
-  488d3dc7000000     lea rdi,[rip+0xc7] handled
+  4883ec10           sub rsp,0x10
+  48c7042402200000   mov QWORD [rsp],0x2002
+create:
+  4889e7             mov rdi,rsp
   be08000000         mov esi,0x8
   31d2               xor edx,edx
   b8bc010000         mov eax,0x1bc
   0f05               syscall
   85c0               test eax,eax
-  787a               js run
+  7915               jns created
+  48833c2402         cmp QWORD [rsp],0x2
+  0f8484000000       je run
+  48c7042402000000   mov QWORD [rsp],0x2
+  ebd6               jmp create
+created:
   89c3               mov ebx,eax
-  4883ec10           sub rsp,0x10
+  4c8b2c24           mov r13,QWORD [rsp]
   48c7042402000000   mov QWORD [rsp],0x2
   c744240801000000   mov DWORD [rsp+0x8],0x1
-  e883000000         call add
+  e887000000         call add
   c744240802000000   mov DWORD [rsp+0x8],0x2
-  e876000000         call add
-  4c8d258e000000     lea r12,[rip+0x8e] paths
+  e87a000000         call add
+  4c892c24           mov QWORD [rsp],r13
+  4c8d2586000000     lea r12,[rip+0x86] paths
 next:
   41803c2400         cmp BYTE [r12],0x0
   7431               je restrict
@@ -116,14 +125,14 @@ skip:
   75f5               jne skip
   ebc8               jmp next
 restrict:
-  4883c410           add rsp,0x10
   89df               mov edi,ebx
   31f6               xor esi,esi
   b8be010000         mov eax,0x1be
   0f05               syscall
   85c0               test eax,eax
-  7518               jne fail
+  751c               jne fail
 run:
+  4883c410           add rsp,0x10
   488b0424           mov rax,QWORD [rsp]
   488d54c410         lea rdx,[rsp+rax*8+0x10]
   488d742410         lea rsi,[rsp+0x10]
@@ -146,21 +155,30 @@ add:
 
 const ARM64 = `
 start:
-  60060010           adr x0, handled
+  ff4300d1           sub sp, sp, #0x10
+  550084d2           mov x21, #0x2002
+create:
+  f50300f9           str x21, [sp]
+  e0030091           mov x0, sp
   010180d2           mov x1, #0x8
   020080d2           mov x2, #0x0
   883780d2           mov x8, #0x1bc
   010000d4           svc #0x0
-  a003f837           tbnz w0, #31, run
+  a000f836           tbz w0, #31, created
+  bf0a00f1           cmp x21, #0x2
+  c0030054           b.eq run
+  550080d2           mov x21, #0x2
+  f6ffff17           b create
+created:
   f303002a           mov w19, w0
-  ff4300d1           sub sp, sp, #0x10
   490080d2           mov x9, #0x2
   e90300f9           str x9, [sp]
   20008052           mov w0, #0x1
-  20000094           bl add
+  21000094           bl add
   40008052           mov w0, #0x2
-  1e000094           bl add
-  f4040010           adr x20, paths
+  1f000094           bl add
+  f50300f9           str x21, [sp]
+  b4040010           adr x20, paths
 next:
   89024039           ldrb w9, [x20]
   89010034           cbz w9, restrict
@@ -177,13 +195,13 @@ skip:
   e9ffff35           cbnz w9, skip
   f4ffff17           b next
 restrict:
-  ff430091           add sp, sp, #0x10
   e003132a           mov w0, w19
   010080d2           mov x1, #0x0
   c83780d2           mov x8, #0x1be
   010000d4           svc #0x0
-  e0000035           cbnz w0, fail
+  00010035           cbnz w0, fail
 run:
+  ff430091           add sp, sp, #0x10
   e90340f9           ldr x9, [sp]
   e1430091           add x1, sp, #0x10
   220c098b           add x2, x1, x9, lsl #3

@@ -82,13 +82,16 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
     const cmd = [
       `echo escaped > ${pipe} && echo ESCAPED; ( : >> ${pipe} ) && echo ESCAPED; perl -e 'open F, "+<", "${pipe}" and print "ESCAPED"'`,
       // What it still writes to.
-      'echo null > /dev/null; echo own > /tmp/f; cat /tmp/f; mkfifo /tmp/p; (echo pipe > /tmp/p &); cat /tmp/p',
+      'echo null > /dev/null; echo own > /tmp/f; cat /tmp/f; mkdir /tmp/d; ln /tmp/f /tmp/d/f && mv /tmp/d/f /tmp/g && rm /tmp/g; mkfifo /tmp/p; (echo pipe > /tmp/p &); cat /tmp/p',
       'cat <(echo sub); cat <<< here; echo out >> /dev/stdout; echo err >> /dev/stderr; echo again | tee -a /dev/stderr',
     ].join('; ');
     const wanted = hasLandlock ? 'own\npipe\nsub\nhere\nout\nagain\n' : expect.stringContaining('again\n');
     const ran = [await look(cmd), await callAs('readonly', 'shell', { cmd })];
     for (const { stdout, stderr } of ran)
-      expect({ stdout, stderr }).toEqual({ stdout: wanted, stderr: expect.stringMatching(/err\nagain\n$/) } as never);
+      expect({ stdout, stderr }).toEqual({
+        stdout: wanted,
+        stderr: expect.stringMatching(/^(?![\s\S]*cross-device)[\s\S]*err\nagain\n$/),
+      } as never);
     const terminal = await callAs('readonly', 'shell', { cmd: 'echo typed > /dev/tty', pty: true });
     expect(terminal).toMatchObject({ stdout: expect.stringContaining('typed'), exit_code: 0 });
     closeSync(reading);
