@@ -8,8 +8,8 @@ import { bootVm, type Vm } from './harness/vm.ts';
 const BUSY = 'for i in $(seq 8); do (while :; do /bin/true; echo x >> /tmp/count; done) & done; wait';
 const UNIT = '/sys/fs/cgroup/agent3.slice/agent3-commands.service';
 
-/** What one tap takes at most beside other machines, on a host that is busy: 1 to 3 s on a quiet one. */
-const MOST_SECONDS = 30;
+/** 1 to 3 s on a quiet host: one that takes longer than this hangs, also where QEMU gets a tenth of a core. */
+const MOST_SECONDS = 90;
 
 /** What the agent's user tries from outside of the frozen unit, as a program that cron of this user would start. */
 const ATTEMPTS: readonly (readonly [what: string, script: string])[] = [
@@ -43,8 +43,8 @@ my $start = time; my %at; my $pids;
 rename "$dir/$id.json.new", "$dir/$id.json" or die $!;
 until ($at{answer}) {
   my %is = (
-    file => text('/etc/agent3/approvals/frozen') =~ /"a tap"}]/, freeze => text('${UNIT}/cgroup.freeze') =~ /1/,
-    frozen => text('${UNIT}/cgroup.events') =~ /frozen 1/, answer => -e "/run/agent3-orders/order-$id.json",
+    file => scalar(text('/etc/agent3/approvals/frozen') =~ /"a tap"}]/), freeze => scalar(text('${UNIT}/cgroup.freeze') =~ /1/),
+    frozen => scalar(text('${UNIT}/cgroup.events') =~ /frozen 1/), answer => scalar(-e "/run/agent3-orders/order-$id.json"),
   );
   for (keys %is) { $at{$_} //= time - $start if $is{$_} }
   sleep 0.005;
