@@ -8,6 +8,7 @@ import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { MovedClock } from '../../helpers/moved-clock.ts';
 import { TestNats } from '../../helpers/nats.ts';
+import { StallingRelay } from '../../helpers/stalling-relay.ts';
 import { Trigger } from '../../helpers/trigger.ts';
 import { eventually, within } from '../../helpers/waiting.ts';
 
@@ -18,6 +19,8 @@ let nats: TestNats;
 let hub: Agent;
 let web1: Agent;
 let web2: Agent;
+/** Between web2 and NATS. */
+let network: StallingRelay;
 /** Speaks as the hub, whose key it has. */
 let raw: NatsConnection;
 
@@ -26,7 +29,8 @@ beforeAll(async () => {
   nats = await TestNats.start('web1', 'web2', 'evil');
   // Its clock is an hour ahead, in all that is tried here.
   web1 = await startAgent({ ...nats.serverSettings('web1'), ...hours.settings });
-  web2 = await startAgent(nats.serverSettings('web2', 'readonly'));
+  network = await StallingRelay.open(Number(new URL(nats.url).port));
+  web2 = await startAgent(nats.serverSettings('web2', 'readonly', { url: `tls://127.0.0.1:${network.port}` }));
   hub = await startAgent(nats.hubSettings);
   await connected('web1', 'web2');
   raw = await connectOnce(nats.address(nats.hub));
@@ -34,6 +38,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await raw?.close();
   for (const one of [hub, web1, web2, nats]) await one?.[Symbol.asyncDispose]();
+  network?.[Symbol.dispose]();
   hours[Symbol.dispose]();
   directory[Symbol.dispose]();
 });
@@ -189,6 +194,19 @@ describe('a server that was taken over', () => {
     expect(await call('web1', 'echo here')).toMatchObject({ stdout: 'here\n' });
     await evil.close();
   });
+});
+
+test('a request that the network holds for longer than two seconds is not run when it comes', async () => {
+  network.stall();
+  const from = performance.now();
+  const answer = await call('web2', 'echo late');
+  expect(performance.now() - from).toBeGreaterThan(1900);
+  expect(answer).toMatchObject({ http: 504, error: 'Unknown outcome' });
+  await Bun.sleep(500);
+  network.release();
+  await connected('web2');
+  const { sessions } = await call('web2', '', {}, 'list_sessions');
+  expect(JSON.stringify(sessions)).not.toContain('echo late');
 });
 
 test('two machines with one key are not called', async () => {
