@@ -44,6 +44,7 @@ export class Desk {
   #wake: () => void = () => {};
   readonly #followed = new Map<string, Followed>();
   readonly #listeners = new Set<() => void>();
+  readonly #leaving = new Set<() => void>();
   readonly #requests = new Map<string, Promise<ReadRequest>>();
 
   constructor() {
@@ -79,8 +80,15 @@ export class Desk {
     });
   }
 
+  /** Calls `listener` when somebody is about to sign out; gives what ends that. */
+  beforeSignOut(listener: () => void): () => void {
+    this.#leaving.add(listener);
+    return () => this.#leaving.delete(listener);
+  }
+
   /** Forgets who was signed in; on the console as well. */
   async signOut(): Promise<void> {
+    for (const listener of this.#leaving) listener();
     await stopNotifying().catch(() => {});
     await post('sign-out').catch(() => {});
     this.#forget(false);

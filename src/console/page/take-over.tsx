@@ -48,11 +48,13 @@ function useKeyboard({ session, typist }: RunningCommand) {
   useEffect(() => {
     const end = (): void => void current.current?.end();
     addEventListener('pagehide', end);
+    const stay = desk.beforeSignOut(end);
     return () => {
       removeEventListener('pagehide', end);
+      stay();
       end();
     };
-  }, []);
+  }, [desk]);
   return { keyboard, isBusy, fault, take, handBack };
 }
 

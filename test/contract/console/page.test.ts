@@ -35,6 +35,14 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     const one = running.find((each) => each.session === session);
     return `${one?.rows}x${one?.cols}`;
   };
+  /** Calls with a new token, which nobody is asked about: answers that are no 200 are false. */
+  const callerOf = async (name: string) => {
+    const headers = { 'x-auth-token': await host.newToken(name, 'full') };
+    return async (op: string, args: object) => {
+      const reply = await host.agent.request('/', { method: 'POST', headers, body: JSON.stringify({ op, args }) });
+      return reply.status === 200 && reply.body;
+    };
+  };
   const ask = async (cmd: string, more = {}) => {
     const session = await host.ask(cmd, more);
     return { session, number: await numberOf(session) };
@@ -107,7 +115,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     expect(await phone.isDisabled(`Approve request ${number}`)).toBe(true);
     await phone.press('Show all: 202 lines, 4,023 characters');
     await phone.shows('echo the end');
-    expect(await phone.page.evaluate('document.activeElement.getAttribute("aria-label")')).toBe('Command');
+    await phone.page.waitForFunction("document.activeElement.getAttribute('aria-label') === 'Command'");
     expect(await phone.isDisabled(`Approve request ${number}`)).toBe(true);
     await phone.page.evaluate("document.querySelector('.end').scrollIntoView()");
     await phone.showsNot('To approve, read to its end');
@@ -211,12 +219,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     // A program asks the terminal what it is and where its cursor is: the answers would be read as the second line.
     const cmd = `read -rp 'Name: ' name; echo "hi $name"; printf '\\033[c\\033[6n\\033[?6n\\033]11;?\\007'; sleep 0.3
 read -rsp 'Word: ' word; echo; printf %s "$word" | cat -v | sed 's/^/got /'; echo; echo ready; exec cat`;
-    const token = await host.newToken('typist', 'full');
-    const call = async (op: string, args: object) => {
-      const headers = { 'x-auth-token': token };
-      const reply = await host.agent.request('/', { method: 'POST', headers, body: JSON.stringify({ op, args }) });
-      return reply.status === 200 && reply.body;
-    };
+    const call = await callerOf('typist');
     const { session } = await eventually('it runs', () => call('shell', { cmd, pty: true, background: true }));
     const read = () => eventually('it is read', () => call('read_session', { session }));
     const shows = (text: string) => eventually(`it shows ${text}`, async () => (await read()).stdout.includes(text));
@@ -306,10 +309,20 @@ read -rsp 'Word: ' word; echo; printf %s "$word" | cat -v | sed 's/^/got /'; ech
     await phone.shows('Nothing waits');
   });
 
-  test('asks nothing of other hosts, and signs out', async () => {
+  test('asks nothing of other hosts, and signs out, also of a terminal', async () => {
+    const call = await callerOf('leaver');
+    const started = { cmd: 'sleep 1000; true', pty: true, background: true };
+    const { session } = await eventually('it runs', () => call('shell', started));
+    const isTaken = async () => JSON.stringify(await call('read_session', { session })).includes('"taken_over":true');
+    await phone.go('now');
+    await phone.press('Output');
+    await phone.press('Take over');
+    await phone.press('Take over now');
+    await eventually('it is taken over', isTaken);
     const bearer = await phone.bearer();
     await phone.press('Sign out');
     await phone.shows('Sign in with a passkey');
+    await eventually('it is handed back', async () => !(await isTaken()));
     expect(await phone.bearer()).toBe('null');
     expect((await host.api('me', {}, bearer)).status).toBe(401);
     expect(phone.watched.origins).toEqual([host.origin]);
