@@ -14,12 +14,16 @@ interface Waiting {
   readonly reject: (reason: Error) => void;
 }
 
+/** Of the bus for disks that come and go. */
+const PLACES = 256;
+
 /** QEMU's machine protocol: disks are plugged in through it, the machine is saved and reset. */
 export class Qmp {
   readonly #socket: Socket;
   readonly #waiting = new Map<number, Waiting>();
   readonly #unplugged = new Map<string, () => void>();
   #count = 0;
+  #disks = 0;
   #rest = '';
 
   private constructor(socket: Socket) {
@@ -55,11 +59,22 @@ export class Qmp {
     if (said !== '') throw new Error(`${line}: ${said}`);
   }
 
-  /** Plugs in a file of the host as a disk that can only be read. The machine finds it by `name`, its serial number. */
+  /**
+   * Plugs in a file of the host as a disk that can only be read. The machine finds it by `name`, its serial number. Its
+   * place is a new one each time: what the machine hears late of a disk that is gone, it takes for word of the next there.
+   */
   async plugDisk(name: string, path: string): Promise<void> {
+    const place = ++this.#disks % PLACES;
     const file = { driver: 'file', filename: path, locking: 'off' };
     await this.execute('blockdev-add', { 'node-name': name, driver: 'raw', 'read-only': true, file });
-    await this.execute('device_add', { driver: 'scsi-hd', bus: 'scsi.0', id: name, drive: name, serial: name });
+    await this.execute('device_add', {
+      driver: 'scsi-hd',
+      bus: 'scsi.0',
+      'scsi-id': place,
+      id: name,
+      drive: name,
+      serial: name,
+    });
   }
 
   /** Resolves when the machine has let go of the disk. */

@@ -41,19 +41,21 @@ exit $code`;
 
 /**
  * Copies the first `size` bytes of the disk with the serial number `serial` to `path`, and onto the machine's disk. Past
- * the machine's memory, which is four times as fast under emulation; a disk is made of sectors, so the end is cut.
+ * the machine's memory, which is four times as fast under emulation; a disk is made of sectors, so the end is cut. For a
+ * moment, a new disk has a name and cannot be opened. The machine lets go of it before it is unplugged.
  */
 export function copyScript(serial: string, size: number, mode: number, path: string): string {
   const target = quote(path);
   return `set -e
 for try in $(seq 500); do
-  found=$(grep -ls ${serial} /sys/block/sd*/device/vpd_pg80) && break
+  found=$(grep -ls ${serial} /sys/block/sd*/device/vpd_pg80) && name=\${found#/sys/block/} && disk=/dev/\${name%%/*} &&
+    ( : < "$disk" ) 2> /dev/null && break
   sleep 0.02
 done
-disk=/dev/$(echo "$found" | cut -d / -f 4)
 mkdir -p "$(dirname ${target})"
 dd if="$disk" of=${target} bs=4M iflag=direct oflag=direct status=none
 truncate -s ${size} ${target}
 chmod ${(mode & 0o7777).toString(8)} ${target}
-sync ${target}`;
+sync ${target}
+echo 1 > "\${found%/*}/delete"`;
 }
