@@ -90,8 +90,20 @@ $SIG{CHLD} = sub { };
 my %running;
 my $buffer = '';
 while (1) {
-    # The end of a script interrupts this; one that came just before is seen at the next look.
-    select(my $ready = port_bit(), undef, undef, %running ? 0.1 : 1);
+    for my $pid (keys %running) {
+        next if uptime() < $running{$pid}{end};
+        $running{$pid}{late} = 1;
+        kill 'KILL', -$pid;
+    }
+    # Right before the wait, which the end of a script interrupts: one that comes in between is seen a second later.
+    while ((my $pid = waitpid(-1, WNOHANG)) > 0) {
+        my $status = $?;
+        my $job = delete $running{$pid} or next;
+        my $code = ($status & 127) ? 128 + ($status & 127) : $status >> 8;
+        finish($job->{id}, $job->{late} ? 'late' : $code);
+    }
+    # Each look costs an emulated processor milliseconds.
+    select(my $ready = port_bit(), undef, undef, 1);
     my $count = sysread($port, $buffer, 65536, length $buffer);
     # Without a host at the other end the port is always readable, and empty.
     select(undef, undef, undef, 0.05) if defined $count && $count == 0;
@@ -100,17 +112,6 @@ while (1) {
         next unless defined $script && $id =~ /^\d+$/;
         my $pid = start($id, pack('H*', $script));
         $running{$pid} = { id => $id, end => uptime() + $seconds };
-    }
-    while ((my $pid = waitpid(-1, WNOHANG)) > 0) {
-        my $status = $?;
-        my $job = delete $running{$pid} or next;
-        my $code = ($status & 127) ? 128 + ($status & 127) : $status >> 8;
-        finish($job->{id}, $job->{late} ? 'late' : $code);
-    }
-    for my $pid (keys %running) {
-        next if uptime() < $running{$pid}{end};
-        $running{$pid}{late} = 1;
-        kill 'KILL', -$pid;
     }
 }
 

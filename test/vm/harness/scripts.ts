@@ -19,10 +19,10 @@ touch stamp-*.timer
 }
 
 /**
- * Under emulation a look takes the machine 0.1 s of CPU: looks that follow each other closer would slow down what they wait
- * for.
- *
- * Repeats `script` until it succeeds, for at most `seconds`; ends with its last output and exit code. */
+ * Repeats `script` until it succeeds, for at most `seconds`; ends with its last output and exit code. Under emulation a
+ * look takes the machine 0.1 s of CPU and more: looks that follow each other close would slow down what they wait for, so
+ * the pauses grow from 0.4 s to 1.5 s.
+ */
 export function untilScript(script: string, seconds: number): string {
   return `directory=$(mktemp -d)
 trap 'rm -r "$directory"' EXIT
@@ -32,7 +32,9 @@ ${script}
   ) > "$directory/out" 2> "$directory/err"
   code=$?
   [ $code = 0 ] || [ $SECONDS -ge ${seconds} ] && break
-  sleep 0.4
+  pause=$((SECONDS < 11 ? 400 + SECONDS * 100 : 1500))
+  printf -v pause '%d.%03d' $((pause / 1000)) $((pause % 1000))
+  sleep $pause
 done
 cat "$directory/out"
 cat "$directory/err" >&2
