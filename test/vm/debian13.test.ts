@@ -34,7 +34,8 @@ describeVm(
       }
     };
     beforeAll(async () => {
-      vm = await bootVm({ suite: 'trixie', files: BUNDLE });
+      // The others have one core.
+      vm = await bootVm({ suite: 'trixie', cores: 2, files: BUNDLE });
       await vm.sh('umask 022; echo kept > /srv/open; chmod 666 /srv/open; /opt/bundle/ops/install', 300);
       await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
     }, 600_000);

@@ -38,7 +38,7 @@ for (const user of ['agent3', 'root']) {
   describeVm(`beside a hostile command of ${user}`, () => {
     let vm: Vm;
     beforeAll(async () => {
-      vm = await bootVm({ isInstalled: true });
+      vm = await bootVm({ isInstalled: true, cores: 2 });
       if (user === 'root') await vm.sh('/opt/bundle/ops/install --user root');
       await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
       await vm.sh(`cat > /opt/client <<'END'\n${CLIENT}\nEND`);

@@ -3,7 +3,7 @@ import { BUNDLE, bundleHash, INSTALL_BUNDLE } from './bundle.ts';
 import type { Channel } from './channel.ts';
 import type { Guest } from './guest.ts';
 import { ensureImage } from './image.ts';
-import { Machine, type Started } from './machine.ts';
+import { type Hardware, Machine, type Started } from './machine.ts';
 import type { Qmp } from './qmp.ts';
 import type { Suite } from './recipe.ts';
 import { clockScript, copyScript } from './scripts.ts';
@@ -33,12 +33,12 @@ export class Emulated implements Guest {
    * One that has just booted, or in which the bundle has been installed as well, and that knows the time. Throws when it
    * does not come up.
    */
-  static async boot(suite: Suite, memoryMib: number, isInstalled: boolean): Promise<Emulated> {
+  static async boot(suite: Suite, hardware: Hardware, isInstalled: boolean): Promise<Emulated> {
     const image = ensureImage(suite);
     const snapshot = isInstalled
-      ? await preparedSnapshot(image, memoryMib, `installed-${bundleHash()}`, Emulated.#install)
-      : await bootedSnapshot(image, memoryMib);
-    const emulated = new Emulated(await Machine.start({ image, memoryMib, snapshot }));
+      ? await preparedSnapshot(image, hardware, `installed-${bundleHash()}`, Emulated.#install)
+      : await bootedSnapshot(image, hardware);
+    const emulated = new Emulated(await Machine.start({ image, hardware, snapshot }));
     try {
       await emulated.setClock();
       return emulated;

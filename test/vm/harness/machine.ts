@@ -7,9 +7,18 @@ import { Channel } from './channel.ts';
 import type { Image } from './image.ts';
 import { Qmp } from './qmp.ts';
 
-/** `AGENT3_TEST_CORES=1 AGENT3_TEST_MEMORY_MIB=1024` is a small server. */
-export const CORES = process.env['AGENT3_TEST_CORES'] || '2';
-export const MEMORY_MIB = Number(process.env['AGENT3_TEST_MEMORY_MIB'] || 2048);
+/** How large a machine is. */
+export interface Hardware {
+  /** Each is a thread of the host. Two of them take a third more of its time for the same work than one does. */
+  readonly cores: number;
+  readonly memoryMib: number;
+}
+
+/** `AGENT3_TEST_CORES=2 AGENT3_TEST_MEMORY_MIB=1024` is another server. */
+export const USUAL: Hardware = {
+  cores: Number(process.env['AGENT3_TEST_CORES'] || 1),
+  memoryMib: Number(process.env['AGENT3_TEST_MEMORY_MIB'] || 2048),
+};
 
 const KERNEL_ARGUMENTS = [
   ...['console=ttyS0', 'root=/dev/vda', 'rw', 'quiet', 'panic=-1', 'systemd.show_status=false'],
@@ -51,7 +60,7 @@ export interface Snapshot {
 /** What a machine is started from: a boot of the image, unless there is a snapshot to go on from. */
 export interface MachineParts {
   readonly image: Image;
-  readonly memoryMib: number;
+  readonly hardware: Hardware;
   readonly snapshot?: Snapshot | undefined;
   /** Its disk, which stays when the machine is gone; without one it gets a disk of its own, which goes with it. */
   readonly disk?: string;
@@ -135,11 +144,12 @@ export class Machine {
     return join(this.#directory, name);
   }
 
-  #argv({ image, memoryMib, snapshot }: MachineParts, disk: string): string[] {
+  #argv({ image, hardware, snapshot }: MachineParts, disk: string): string[] {
     return [
       // The kernel kills QEMU when this process ends, however it ends.
       ...['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64'],
-      ...['-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', PROCESSOR, '-smp', CORES, '-m', `${memoryMib}`],
+      ...['-M', 'pc', '-accel', 'tcg,thread=multi,tb-size=512', '-cpu', PROCESSOR],
+      ...['-smp', `${hardware.cores}`, '-m', `${hardware.memoryMib}`],
       ...['-nodefaults', '-no-user-config', '-display', 'none', '-nic', 'none', '-rtc', 'base=utc'],
       ...['-kernel', image.kernel, '-initrd', image.initrd, '-append', KERNEL_ARGUMENTS],
       ...['-drive', `file=${disk},format=qcow2,if=virtio,cache=unsafe`],

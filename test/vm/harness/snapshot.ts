@@ -5,7 +5,7 @@ import { within } from '../../helpers/waiting.ts';
 import { BuildDirectory, claim, MakingLock } from './cache.ts';
 import type { Channel } from './channel.ts';
 import type { Image } from './image.ts';
-import { CORES, createDisk, Machine, type Snapshot, type Started } from './machine.ts';
+import { createDisk, type Hardware, Machine, type Snapshot, type Started } from './machine.ts';
 
 /** A boot takes a quarter of a minute on a quiet host; one that takes longer than this has failed. */
 export const BOOT_SECONDS = 240;
@@ -17,8 +17,8 @@ const PREPARED = 'prepared-';
 export type Prepare = (machine: Started) => Promise<void>;
 
 /** The image's machine as it is after a boot that has come to rest. Throws when it does not come up, or when a unit fails. */
-export function bootedSnapshot(image: Image, memoryMib: number): Promise<Snapshot> {
-  return ensureSnapshot(image, memoryMib, `booted-${machineHash(memoryMib)}`, async ({ channel }) => {
+export function bootedSnapshot(image: Image, hardware: Hardware): Promise<Snapshot> {
+  return ensureSnapshot(image, hardware, `booted-${machineHash(hardware)}`, async ({ channel }) => {
     await within('the boot', channel.nextStart(), BOOT_SECONDS * 1000);
     await settled(channel);
   });
@@ -27,15 +27,15 @@ export function bootedSnapshot(image: Image, memoryMib: number): Promise<Snapsho
 /** The booted machine after `prepare`, which `name` tells from every other. */
 export async function preparedSnapshot(
   image: Image,
-  memoryMib: number,
+  hardware: Hardware,
   name: string,
   prepare: Prepare,
 ): Promise<Snapshot> {
-  const booted = await bootedSnapshot(image, memoryMib);
+  const booted = await bootedSnapshot(image, hardware);
   const snapshot = await ensureSnapshot(
     image,
-    memoryMib,
-    `${PREPARED}${name}-${machineHash(memoryMib)}`,
+    hardware,
+    `${PREPARED}${name}-${machineHash(hardware)}`,
     prepare,
     booted,
   );
@@ -55,11 +55,11 @@ function removeOthers({ directory }: Image, { disk }: Snapshot): void {
 }
 
 /** A saved machine can only be read by the QEMU that has saved it, with the same devices. */
-function machineHash(memoryMib: number): string {
+function machineHash(hardware: Hardware): string {
   const version = command(['qemu-system-x86_64', '--version']);
   const devices = readFileSync(join(import.meta.dir, 'machine.ts'), 'utf8');
   return new Bun.CryptoHasher('sha256')
-    .update(`${version}\0${devices}\0${CORES}\0${memoryMib}`)
+    .update(`${version}\0${devices}\0${hardware.cores}\0${hardware.memoryMib}`)
     .digest('hex')
     .slice(0, 16);
 }
@@ -67,7 +67,7 @@ function machineHash(memoryMib: number): string {
 /** A machine saved as `name`, made once and kept beside the image: begun by a boot, or from another snapshot. */
 async function ensureSnapshot(
   image: Image,
-  memoryMib: number,
+  hardware: Hardware,
   name: string,
   prepare: Prepare,
   from?: Snapshot,
@@ -75,7 +75,7 @@ async function ensureSnapshot(
   const target = join(image.directory, `${name}.qcow2`);
   if (!existsSync(target)) {
     using _alone = new MakingLock(`${target}.lock`);
-    if (!existsSync(target)) await make(target, image, memoryMib, prepare, from);
+    if (!existsSync(target)) await make(target, image, hardware, prepare, from);
   }
   return { disk: target, tag: TAG };
 }
@@ -83,7 +83,7 @@ async function ensureSnapshot(
 async function make(
   target: string,
   image: Image,
-  memoryMib: number,
+  hardware: Hardware,
   prepare: Prepare,
   from: Snapshot | undefined,
 ): Promise<void> {
@@ -93,7 +93,7 @@ async function make(
   const disk = join(building.path, 'root.qcow2');
   if (from === undefined) createDisk(image, disk);
   else copyFileSync(from.disk, disk, constants.COPYFILE_FICLONE);
-  await save(await Machine.start({ image, memoryMib, disk, snapshot: from }), prepare);
+  await save(await Machine.start({ image, hardware, disk, snapshot: from }), prepare);
   claim(disk, target);
   console.error(`vm: made, after ${((performance.now() - start) / 1000).toFixed(1)} s`);
 }

@@ -3,13 +3,13 @@ import type { RawResult } from './channel.ts';
 import { Container } from './container.ts';
 import { Emulated } from './emulated.ts';
 import type { Guest } from './guest.ts';
-import { MEMORY_MIB } from './machine.ts';
+import { type Hardware, USUAL } from './machine.ts';
 import type { Suite } from './recipe.ts';
 import { untilScript } from './scripts.ts';
 import { BOOT_SECONDS } from './snapshot.ts';
 
 /** The machine that a test asks for. */
-export interface VmOptions {
+export interface VmOptions extends Partial<Hardware> {
   /**
    * What the tests need: a `machine` of their own, emulated by QEMU, for limits, a power cut, the clock or the kernel; or
    * systemd alone, which a `container` has as well, and many times as fast.
@@ -20,7 +20,6 @@ export interface VmOptions {
   /** What it puts into it: path there → file on the host. */
   readonly files?: Readonly<Record<string, string>>;
   readonly suite?: Suite;
-  readonly memoryMib?: number;
 }
 
 /** What a script in the machine left behind, its output as text. */
@@ -40,7 +39,8 @@ let hasNoContainers = false;
 
 /** A machine that has just booted, with the test's files in it. Throws when none comes up. */
 export async function bootVm(options: VmOptions = {}): Promise<Vm> {
-  const { needs = 'machine', suite = 'bookworm', memoryMib = MEMORY_MIB, isInstalled = false } = options;
+  const { needs = 'machine', suite = 'bookworm', isInstalled = false } = options;
+  const { cores = USUAL.cores, memoryMib = USUAL.memoryMib } = options;
   if (needs === 'container' && !hasNoContainers) {
     try {
       return await prepared(() => Container.boot(suite), options);
@@ -51,7 +51,7 @@ export async function bootVm(options: VmOptions = {}): Promise<Vm> {
   }
   for (let tries = 1; ; tries++) {
     try {
-      return await prepared(() => Emulated.boot(suite, memoryMib, isInstalled), options);
+      return await prepared(() => Emulated.boot(suite, { cores, memoryMib }, isInstalled), options);
     } catch (error) {
       if (tries === TRIES) throw error;
       console.error(`vm: did not come up, another one is tried: ${error instanceof Error ? error.message : error}`);
