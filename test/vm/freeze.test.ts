@@ -56,7 +56,7 @@ describeVm('a frozen server', () => {
   let vm: Vm;
   let session: string;
   beforeAll(async () => {
-    vm = await bootVm({ isInstalled: true });
+    vm = await bootVm({ isInstalled: true, cores: 2 });
     await vm.sh('systemctl stop agent3-watchdog.timer agent3-watchdog.service');
     await answersWithin(vm, 60);
     session = String((await ask(vm, 'shell', { cmd: BUSY, background: true })).body['session']);
