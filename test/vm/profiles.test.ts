@@ -4,7 +4,7 @@ import { compiled } from '../helpers/compiled.ts';
 import { ensurePrograms } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { describeVm } from './harness/describe.ts';
-import { answersWithin } from './harness/installed.ts';
+import { answerIn, answersWithin, requestScript } from './harness/installed.ts';
 import { bootVm, type Vm } from './harness/vm.ts';
 
 /** What a command in a sandbox must not get done, and a look from outside that tells whether it did. */
@@ -165,6 +165,9 @@ const ATTEMPTS: readonly Attempt[] = [
   ['read the messages of the kernel', succeeds('dmesg | grep -q .')],
 ];
 
+/** Of those, what takes from the commands behind it in the same sandbox what they need. */
+const ALONE = new Set(['change the devices of the machine', 'kill the agent']);
+
 /** Variables that a client sends and that must not reach the programs which make the sandbox. */
 const VARIABLES: readonly (readonly [name: string, value: string])[] = [
   ['LD_PRELOAD', '/srv/hostile.so'],
@@ -211,19 +214,10 @@ time.sleep(9999)'`);
     /** Calls as the token, then runs `after`; the answer, and what `after` ended with. */
     const call = async (cmd: string, after = 'true', more: object = {}): Promise<Record<string, unknown>> => {
       const body = JSON.stringify({ op: 'shell', args: { cmd, env: { AGENT: agent }, timeout: 20, ...more } });
-      // By bash alone: under emulation, curl takes as long to start as the agent to answer.
-      const request = [
-        'POST / HTTP/1.1',
-        'Host: 127.0.0.1',
-        'Connection: close',
-        `X-Auth-Token: ${token}`,
-        `Content-Length: ${Buffer.byteLength(body)}`,
-      ].join('\\r\\n');
-      const text = await vm.sh(`exec 3<> /dev/tcp/127.0.0.1/5000
-printf '${request}\\r\\n\\r\\n' >&3; echo ${Buffer.from(body).toString('base64')} | base64 -d >&3; cat <&3
+      const text = await vm.sh(`${requestScript(token, body)}
 ( ${after} ) > /dev/null 2>&1; code=$?; echo; echo $code`);
-      const [answer = '', code] = text.slice(text.indexOf('\r\n\r\n') + 4).split('\n');
-      return { ...(JSON.parse(answer) as object), after: Number(code) };
+      const end = text.trimEnd().lastIndexOf('\n');
+      return { ...answerIn(text.slice(0, end)).body, after: Number(text.slice(end)) };
     };
 
     beforeAll(async () => {
@@ -288,15 +282,38 @@ printf '${request}\\r\\n\\r\\n' >&3; echo ${Buffer.from(body).toString('base64')
       expect(hasEscaped(what, said.get(what))).toBe(false);
     });
 
-    test.each(ATTEMPTS.map(([what, cmd, done]) => [what, cmd, done ?? 'false'] as const))(
-      'lets no command %s',
-      async (_, cmd, done) => {
-        const answer = await call(cmd, `kill -0 ${agent} || exit 0; ${done}`);
+    /** What the attempts wrote, and what the look from outside ended with. */
+    const made = new Map<string, { stdout: string; after: number }>();
+    const looks = (attempts: readonly Attempt[]): string =>
+      attempts
+        .map(([, , done = 'false']) => `( kill -0 ${agent} || exit 0; ${done} ) > /dev/null 2>&1; echo $?\n`)
+        .join('');
+    test('has every attempt made', async () => {
+      for (const attempt of ATTEMPTS.filter(([what]) => ALONE.has(what))) {
+        const answer = await call(attempt[1]);
         expect(answer).toMatchObject({ status: expect.stringMatching(/^(done|timeout)$/) });
-        expect(answer['stdout']).not.toContain('ESCAPED');
-        expect(answer['after']).not.toBe(0);
-      },
-    );
+        made.set(attempt[0], { stdout: String(answer['stdout']), after: Number(await vm.sh(looks([attempt]))) });
+      }
+      const others = ATTEMPTS.filter(([what]) => !ALONE.has(what));
+      for (let at = 0; at < others.length; at += 12) {
+        const some = others.slice(at, at + 12);
+        const mark = crypto.randomUUID();
+        const each = [...some.map(([, cmd]) => cmd), succeeds('true'), shows('echo free', 'free')];
+        const answer = await call(each.map((cmd) => `(\n${cmd}\n)\necho ${mark}\n`).join(''), 'true', { timeout: 40 });
+        expect(answer).toMatchObject({ status: 'done', truncated: false });
+        const wrote = String(answer['stdout']).split(`${mark}\n`);
+        // After the last one, what tells of an escape still does.
+        expect(wrote.slice(some.length)).toEqual(['ESCAPED\n', 'ESCAPED\n', '']);
+        const seen = (await vm.sh(looks(some))).split('\n');
+        for (const [index, [what]] of some.entries())
+          made.set(what, { stdout: wrote[index] ?? 'ESCAPED', after: Number(seen[index] || 0) });
+      }
+    }, 300_000);
+
+    test.each(ATTEMPTS.map(([what]) => what))('lets no command %s', (what) => {
+      expect(made.get(what)?.stdout).not.toContain('ESCAPED');
+      expect(made.get(what)?.after).toBeGreaterThan(0);
+    });
   });
 
   test('of an agent that has become another user, has cgroups of that user', async () => {
