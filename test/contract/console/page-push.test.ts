@@ -10,6 +10,7 @@ import { PushBrowser } from '../../helpers/push-browser.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const obstacle = pageObstacle();
+const AXE = readFileSync(join(import.meta.dir, '../../../node_modules/axe-core/axe.min.js'), 'utf8');
 const BROWSER = new PushBrowser('https://fcm.googleapis.com/fcm/send/chromium');
 
 /** In place of the service of the browser's maker, which cannot be reached from here: the rest is the browser's own. */
@@ -92,6 +93,9 @@ describe.skipIf(obstacle !== undefined)('notifications of the page', () => {
     await phone.press('Turn on on this device');
     await phone.shows('a command waits for approval');
     await phone.shot('notifications-on');
+    await phone.page.evaluate(AXE);
+    const faults = `axe.run().then(({ violations }) => violations.filter(({ impact }) => /serious|critical/.test(impact)).map(({ id }) => id))`;
+    expect(await phone.page.evaluate(faults)).toEqual([]);
     const all = ['waits', 'ended', 'restarted', 'reuse', 'freeze'];
     expect(await eventually('it is on disk', eventsOnDisk)).toEqual(all);
     await phone.press('a background command has ended');

@@ -14,7 +14,7 @@ const AXE = readFileSync(join(import.meta.dir, '../../../node_modules/axe-core/a
 /** A command that hides, pushes what matters off the screen, and looks like another. */
 const HOSTILE = `${'echo a line of many\n'.repeat(60)}\n\n\n\n\n\nrm -f none; echo раураl \u202e; echo "\u001b[31m"`;
 
-const VIEWS = ['waiting', 'now', 'history', 'clients'] as const;
+const VIEWS = ['waiting', 'now', 'history', 'clients', 'server', 'notifications'] as const;
 const LOOKS = [
   ['a phone, light', PHONE, 'light'],
   ['a phone, dark', PHONE, 'dark'],
@@ -85,6 +85,8 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
         if (view === 'now') await owner.page.waitForSelector('.xterm-rows');
         if (view === 'history') await owner.page.waitForSelector('.list .command');
         if (view === 'clients') await owner.shows('deploy');
+        if (view === 'server') await owner.shows('Load (1, 5, 15 min)');
+        if (view === 'notifications') await owner.page.waitForSelector('main [role=status]');
         faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
         await owner.shot(`${view}-${name.replace(', ', '-').replace('a ', '')}`);
       }
