@@ -22,9 +22,9 @@ export const english = {
     arrived: (client: string, address: string, redirect: string): string =>
       `${client} has come from ${address}. Its answers go to ${redirect}. Keep it if this is yours; if not, revoke it.`,
     keep: 'Keep it',
-    keepLabel: (name: string): string => `Keep ${name}`,
+    keepLabel: (name: string): string => `Keep it: ${name}`,
     changeNow: 'Change it',
-    changeLabel: (name: string): string => `Change ${name}`,
+    changeLabel: (name: string): string => `Change it: ${name}`,
     madeBy: 'Made by',
   },
 
@@ -36,14 +36,14 @@ export const english = {
     minutesLabel: (number: number): string => `How long, request ${number}`,
     allow: (minutes: number): string => `Allow for ${minutes} minutes`,
     allowLabel: (number: number, minutes: number): string =>
-      `Allow request ${number} and its rule for ${minutes} minutes`,
+      `Allow for ${minutes} minutes: request ${number} and its rule`,
     rule: 'Rule',
     ruleOf: (rule: number, profile: string): string => `${rule} of the profile ${profile}`,
     by: 'Allowed by',
     uses: 'Used',
     times: (count: number): string => (count === 1 ? '1 time' : `${count} times`),
     end: 'End now',
-    endLabel: (rule: number, token: string): string => `End what rule ${rule} allows ${token}`,
+    endLabel: (rule: number, token: string): string => `End now: what rule ${rule} allows ${token}`,
   },
 };
 
@@ -72,9 +72,9 @@ export const spanish: typeof english = {
     arrived: (client, address, redirect) =>
       `${client} ha llegado desde ${address}. Sus respuestas van a ${redirect}. Conservarlo si es el esperado; si no, revocarlo.`,
     keep: 'Conservar',
-    keepLabel: (name) => `Conservar ${name}`,
+    keepLabel: (name) => `Conservar: ${name}`,
     changeNow: 'Cambiar ahora',
-    changeLabel: (name) => `Cambiar ${name}`,
+    changeLabel: (name) => `Cambiar ahora: ${name}`,
     madeBy: 'Creado por',
   },
 
@@ -85,13 +85,13 @@ export const spanish: typeof english = {
       `Aprueba esta solicitud. Hasta que acabe el tiempo, ${token} ejecuta también, sin preguntar, todo aquello por lo que pregunta la regla ${rule} del perfil ${profile}:`,
     minutesLabel: (number) => `Cuánto tiempo, solicitud ${number}`,
     allow: (minutes) => `Permitir ${minutes} minutos`,
-    allowLabel: (number, minutes) => `Permitir la solicitud ${number} y su regla ${minutes} minutos`,
+    allowLabel: (number, minutes) => `Permitir ${minutes} minutos: solicitud ${number} y su regla`,
     rule: 'Regla',
     ruleOf: (rule, profile) => `${rule} del perfil ${profile}`,
     by: 'Permitido por',
     uses: 'Usos',
     times: (count) => (count === 1 ? '1 vez' : `${count} veces`),
     end: 'Acabar ahora',
-    endLabel: (rule, token) => `Acabar lo que la regla ${rule} permite a ${token}`,
+    endLabel: (rule, token) => `Acabar ahora: lo que la regla ${rule} permite a ${token}`,
   },
 };

@@ -66,7 +66,7 @@ describe.skipIf(pageObstacle() !== undefined)('the view of clients', () => {
     await phone.tap(`${TOKEN} > summary`);
     await phone.tap(`${CHANGE} > summary`);
     await choose(CHANGE, 'Profile', 'readonly');
-    await phone.press('Change reports');
+    await phone.press('Change it: reports');
     await eventually('it is changed', async () => (await phone.text()).includes('readonly'));
     expect(await host.shellWith(secret, { cmd: 'rm -f none' })).toBe(200);
   });
@@ -87,7 +87,7 @@ describe.skipIf(pageObstacle() !== undefined)('the view of clients', () => {
     expect(await (await callTool(url, access_token, 'echo in')).text()).not.toContain('in\\n');
     await phone.shows('Editor has come from 127.0.0.1');
     await phone.shot('arrived');
-    await phone.press('Keep other');
+    await phone.press('Keep it: other');
     await phone.showsNot('Editor has come');
     await eventually('it may work', async () =>
       (await (await callTool(url, access_token, 'echo $((20+22))')).text()).includes('42'),

@@ -87,6 +87,8 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
         if (view === 'clients') await owner.shows('deploy');
         if (view === 'server') await owner.shows('Load (1, 5, 15 min)');
         if (view === 'notifications') await owner.page.waitForSelector('main [role=status]');
+        const open = "document.querySelectorAll('main details').forEach((one) => { one.open = true; })";
+        if (view === 'waiting' || view === 'clients') await owner.page.evaluate(open);
         faults.push(...(await faultsHere()).map((fault) => `${view}: ${fault}`));
         await owner.shot(`${view}-${name.replace(', ', '-').replace('a ', '')}`);
       }

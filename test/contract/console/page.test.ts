@@ -129,14 +129,14 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.tap('details.allow summary');
     await phone.shows('default also runs, without a question, whatever rule 1 of the profile careful asks about');
     await phone.shot('allow', false);
-    await phone.press(`Allow request ${number} and its rule for 15 minutes`);
+    await phone.press(`Allow for 15 minutes: request ${number} and its rule`);
     expect(await host.ended(session)).toMatchObject({ status: 'done', stdout: 'first\n' });
     expect(await host.agent.shell({ cmd: 'rm -f none; echo second' })).toMatchObject({ stdout: 'second\n' });
     await phone.shows('Allowed for now');
     await phone.shows('1 time');
     expect(await phone.text()).toMatch(/1[45] min( \d+ s)? left/);
     await phone.shot('allowed', false);
-    await phone.press('End what rule 1 allows default');
+    await phone.press('End now: what rule 1 allows default');
     await phone.showsNot('Allowed for now');
     const third = await ask('rm -f none; echo third');
     await phone.press(`Deny request ${third.number}`);
