@@ -140,12 +140,17 @@ describeVm('an installed agent', () => {
     await vm.until(`[ "$(${status})" = 'commands=0 outliving=0' ]`, 10);
   });
 
+  /** Waits until the agent that runs now has told its owner who started it again. */
+  const toldOfRestart = (by: string): Promise<string> =>
+    vm.until(`tail -n 20 /var/log/agent3/agent3.log | grep '"by":"${by}"' | grep 'the agent was restarted'`, 20);
+
   test('is back after kill -9', async () => {
     const before = await pid();
     await vm.sh(`kill -9 ${before}`);
     expect(await answersWithin(vm, 15)).toBeLessThan(15);
     expect(await pid()).not.toBe(before);
     expect(await kept()).toBe('kept\n');
+    await toldOfRestart('systemd');
   }, 60_000);
 
   test('that hangs is killed by systemd within 30 s, and is back', async () => {
@@ -167,6 +172,7 @@ describeVm('an installed agent', () => {
     expect(lines).toContain(' - Agent3 not running. Restarting... (the unit is inactive)\n');
     expect(lines).toContain(' - Agent3 running again\n');
     expect(await kept()).toBe('kept\n');
+    await toldOfRestart('watchdog');
   }, 60_000);
 
   test('that hangs is restarted by the watchdog', async () => {
