@@ -1,4 +1,5 @@
 import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync } from 'node:fs';
+import { isIP } from 'node:net';
 import { hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { makeHubCertificate } from '../fleet/certificate.ts';
@@ -48,6 +49,7 @@ export async function initFleet(options: InitOptions): Promise<void> {
   const { name, port, listen } = options;
   const url = `tls://${host.includes(':') ? `[${host}]` : host}:${port}`;
   if (!new RegExp(HUB_URL).test(url)) fail(EXIT_USAGE, `${host} is no name or address: --host hub.example.org`);
+  if (isIP(listen) !== 4 && listen !== '::') fail(EXIT_USAGE, '--listen takes an IPv4 address, or :: for all');
   if (!new RegExp(NAME).test(name)) fail(EXIT_USAGE, 'a name has up to 63 small letters, digits, . and -');
   const isInstalled = isInstalledFleet(directory);
   const say = (line: string): void => void process.stdout.write(`${line}\n`);
@@ -55,7 +57,8 @@ export async function initFleet(options: InitOptions): Promise<void> {
     if (isInstalled) say(ensureNatsServer(say));
     const key = SigningKey.create();
     makeFiles(directory, { isInstalled, host, listen, port });
-    const inventory = { version: 1 as const, hub: { name, key: key.publicKey, url }, servers: [] };
+    const local_url = `tls://${localAddress(listen)}:${port}`;
+    const inventory = { version: 1 as const, hub: { name, key: key.publicKey, url, local_url }, servers: [] };
     writeInvites(directory, []);
     writeNatsConfig(directory, inventory);
     writeInventory(directory, inventory);
@@ -64,12 +67,17 @@ export async function initFleet(options: InitOptions): Promise<void> {
     if (!isInstalled) return byHand(directory, settings, say);
     setInstalledSettings(settings);
     startNats();
-    await requireNats(directory, port, key);
+    await requireNats(directory, local_url, key);
     const waits = restartAgent();
     if (waits > 0)
       say(`${waits} commands run, so the agent was not restarted. It is the hub after: systemctl restart agent3`);
     say(`NATS runs, on port ${port}: servers have to reach it. The next step: sudo agent3 fleet invite NAME`);
   });
+}
+
+/** The hub itself need not reach its public name, which may lead through a router. */
+function localAddress(listen: string): string {
+  return ['0.0.0.0', '::'].includes(listen) ? '127.0.0.1' : listen;
 }
 
 interface Place {
@@ -81,7 +89,7 @@ interface Place {
 
 function makeFiles(directory: string, { isInstalled, host, listen, port }: Place): void {
   mkdirSync(directory, { recursive: true, mode: 0o755 });
-  makeHubCertificate(directory, host);
+  makeHubCertificate(directory, host, localAddress(listen));
   const privateKey = join(directory, 'key.pem');
   const group = isInstalled ? natsGroup() : null;
   chmodSync(privateKey, group === null ? 0o600 : 0o640);
@@ -99,22 +107,14 @@ function byHand(directory: string, settings: Readonly<Record<string, string>>, s
   say(`start NATS with: nats-server -c ${configPath(directory)}\nand the agent with the settings in ${path}`);
 }
 
-async function requireNats(directory: string, port: number, key: SigningKey): Promise<void> {
+async function requireNats(directory: string, url: string, key: SigningKey): Promise<void> {
   const certificate = readFileSync(certificatePath(directory), 'utf8');
-  const { hostname: host } = new URL(
-    (JSON.parse(readFileSync(inventoryPath(directory), 'utf8')) as { hub: { url: string } }).hub.url,
-  );
   for (let tries = 0; ; tries++) {
     try {
-      const address = { url: `tls://${host}:${port}`, certificate, key, name: 'agent3 fleet init' };
-      return await (await connectOnce(address)).close();
+      return await (await connectOnce({ url, certificate, key, name: 'agent3 fleet init' })).close();
     } catch (error) {
       if (tries === CONNECT_TRIES)
-        fail(
-          EXIT_FAILURE,
-          `NATS does not answer on ${host} port ${port}: ${String(error)}`,
-          'its log: journalctl -u agent3-nats',
-        );
+        fail(EXIT_FAILURE, `NATS does not answer on ${url}: ${String(error)}`, 'its log: journalctl -u agent3-nats');
       await delay(PAUSE_MS);
     }
   }

@@ -107,7 +107,8 @@ function takeIn(directory: string, name: string, labels: Record<string, string>,
 }
 
 /** NATS knows the invitation a moment after it was told. */
-async function connected({ hub: { url } }: Inventory, certificate: string, key: SigningKey): Promise<NatsConnection> {
+async function connected({ hub }: Inventory, certificate: string, key: SigningKey): Promise<NatsConnection> {
+  const url = hub.local_url ?? hub.url;
   for (let tries = 0; ; tries++) {
     try {
       return await connectOnce({ url, certificate, key, name: 'agent3 fleet invite' });

@@ -12,13 +12,16 @@ const DATES = ['-startdate', '20200101000000Z', '-enddate', '20491231235959Z'];
 
 const PATH = '/usr/bin:/bin';
 
-/** Makes the hub's certificate for `host` and its key with OpenSSL, as `cert.pem` and `key.pem`. Throws `FleetFileFault`. */
-export function makeHubCertificate(directory: string, host: string): void {
+/** Makes the hub's certificate for these names and addresses, and its key, with OpenSSL, as `cert.pem` and `key.pem`. Throws `FleetFileFault`. */
+export function makeHubCertificate(directory: string, ...hosts: readonly string[]): void {
   const [certificate, key] = [join(directory, 'cert.pem'), join(directory, 'key.pem')];
   const work = mkdtempSync(join(tmpdir(), 'agent3-fleet-'));
   try {
     writeFileSync(join(work, 'index'), '');
-    writeFileSync(join(work, 'config'), configOf(work, isIP(host) === 0 ? `DNS:${host}` : `IP:${host}`));
+    writeFileSync(
+      join(work, 'config'),
+      configOf(work, hosts.map((host) => (isIP(host) === 0 ? `DNS:${host}` : `IP:${host}`)).join(',')),
+    );
     const config = ['-config', join(work, 'config')];
     const curve = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
     openssl(

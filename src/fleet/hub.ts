@@ -42,7 +42,8 @@ export class Hub implements FleetDoor, Disposable {
       ({ servers }) => this.#sync(servers),
       logger,
     );
-    this.#link = new HubLink({ url: this.#inventory.value.hub.url, certificate, key, logger });
+    const { url, local_url = url } = this.#inventory.value.hub;
+    this.#link = new HubLink({ url: local_url, certificate, key, logger });
     this.#sync(this.#inventory.value.servers);
   }
 

@@ -29,7 +29,13 @@ export type ServerRecord = Static<typeof serverSchema>;
 
 const inventorySchema = Type.Object({
   version: Type.Literal(1),
-  hub: Type.Object({ name: Type.String({ pattern: NAME }), key, url: Type.String({ pattern: HUB_URL }) }),
+  hub: Type.Object({
+    name: Type.String({ pattern: NAME }),
+    key,
+    url: Type.String({ pattern: HUB_URL }),
+    /** Where NATS is for the hub itself, which need not reach its own public name. */
+    local_url: Type.Optional(Type.String({ pattern: HUB_URL })),
+  }),
   servers: Type.Array(serverSchema, { maxItems: MOST_SERVERS }),
 });
 /** What `servers.json` holds: the names and labels are the hub's. */
