@@ -16,6 +16,8 @@ export interface Choice {
 }
 
 const MOST_NAMED = 10;
+/** Of all patterns of a call together. */
+const MOST_GIVEN = 2000;
 
 /**
  * The servers that a call is for, in the order of `all`: those of `servers`, or those that have every label of `select`,
@@ -39,7 +41,12 @@ const NOTHING = 'Nothing was run.';
 /** `web[1-3]` and the like, each of which has to be there. */
 function namesIn(all: readonly Named[], given: readonly string[]): string[] {
   const known = new Set(all.map(({ name }) => name));
-  const names = given.flatMap(expandNames);
+  const names: string[] = [];
+  for (const pattern of given) {
+    names.push(...expandNames(pattern));
+    if (names.length > MOST_GIVEN)
+      throw new InvalidArguments(`A call names at most ${MOST_GIVEN} servers. ${NOTHING} select goes by labels.`);
+  }
   const unknown = names.filter((name) => !known.has(name));
   if (unknown.length === 0) return names;
   const shown = foldNames(unknown).slice(0, MOST_NAMED).join(', ');

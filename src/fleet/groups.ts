@@ -31,6 +31,8 @@ export interface Group {
 /** A comparison is given up after so many lines that differ, or this time. */
 const MAX_CHANGED_LINES = 500;
 const MAX_COMPARE_MS = 10;
+/** Of all comparisons of an answer: they hold up what else the hub does. */
+const MAX_COMPARE_ALL_MS = 50;
 
 /**
  * Results by what they have in common, the largest group first; of groups of one size the one whose server comes first.
@@ -47,10 +49,11 @@ export function groupResults(results: readonly Result[], maxChars: number): Grou
   const groups = [...byText.values()].sort((a, b) => b.length - a.length || first(a) - first(b));
   const [largest] = groups.map(([result]) => result);
   let left = maxChars;
+  const end = performance.now() + MAX_COMPARE_ALL_MS;
   return groups.map((members) => {
     const [result] = members;
     if (result === undefined || largest === undefined) throw new Error('a group has members');
-    const text = textOf(result, largest);
+    const text = textOf(result, performance.now() < end ? largest : result);
     const length = Object.values(text).reduce((sum, part) => sum + JSON.stringify(part).length, 0);
     const fits = length <= left;
     if (fits) left -= length;

@@ -18,18 +18,21 @@ export function expandNames(pattern: string): string[] {
     if (/[[\]]/.test(pattern)) throw notANames(pattern);
     return [pattern];
   }
-  const names = ranges.split(',').flatMap((range) => {
+  // Each range stands for a name at least.
+  const parts = ranges.split(',', MOST + 1);
+  let left = MOST;
+  const names = parts.flatMap((range) => {
     const [, from, to = from] = /^(\d{1,9})(?:-(\d{1,9}))?$/.exec(range) ?? [];
     if (from === undefined || to === undefined) throw notANames(pattern);
     const width = from.startsWith('0') ? from.length : 0;
     const count = Number(to) - Number(from) + 1;
-    if (count < 1 || count > MOST) throw notANames(pattern);
+    if (count < 1 || count > left) throw notANames(pattern);
+    left -= count;
     return Array.from(
       { length: count },
       (_, at) => `${before}${String(Number(from) + at).padStart(width, '0')}${after}`,
     );
   });
-  if (names.length > MOST) throw notANames(pattern);
   return names;
 }
 

@@ -2,7 +2,7 @@ import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import { type Answer, type CallContext, contextOf, underPolicy } from '../calls/context.ts';
 import { Deadline, SignalOnce } from '../lib/clock.ts';
-import { InvalidArguments } from '../lib/errors.ts';
+import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS, MAX_COMMAND_CHARS, MAX_KEY_CHARS, MAX_WAIT_SECONDS, MIN_OUTPUT_BYTES } from '../lib/limits.ts';
 import { defineOperation, type Operation } from '../operations/operation.ts';
 import { chooseServers, planBatches } from './choose.ts';
@@ -21,6 +21,8 @@ const ROOM_CHARS = 20_000;
 const MOST_FAILURES_SHOWN = 20;
 
 const names = Type.Array(Type.String());
+/** A name has at most 63 characters; the rest is for ranges. */
+const pattern = Type.String({ maxLength: 200 });
 const groupSchema = Type.Object({
   servers: names,
   exit_code: Type.Union([Type.Integer(), Type.Null()]),
@@ -57,7 +59,7 @@ type Shown = Static<typeof result>;
 const args = Type.Object({
   cmd: Type.String({ minLength: 1, maxLength: MAX_COMMAND_CHARS, description: 'Command or script.' }),
   servers: Type.Optional(
-    Type.Array(Type.String(), { maxItems: MOST_SERVERS, description: 'Names, also in short: web[1-3].' }),
+    Type.Array(pattern, { maxItems: MOST_SERVERS, description: 'Names, also in short: web[1-3].' }),
   ),
   select: Type.Optional(
     Type.String({
@@ -66,7 +68,7 @@ const args = Type.Object({
         'In place of servers: labels that a server has, role=web,env=prod. failed:RUN are the failures of a run.',
     }),
   ),
-  except: Type.Array(Type.String(), { default: [], maxItems: MOST_SERVERS, description: 'Names to leave out.' }),
+  except: Type.Array(pattern, { default: [], maxItems: MOST_SERVERS, description: 'Names to leave out.' }),
   parallel: Type.Integer({
     minimum: 1,
     maximum: MOST_PARALLEL,
@@ -189,7 +191,11 @@ function callsOf({ deps, door }: FleetDeps, context: CallContext): CallOne {
       via: { server: `${server.name}@${server.tag}`, request },
     };
     // Looks again and again at one session: they are no calls of the client.
-    if (op === 'read_session') return door.callServer(server, op, given, contextOf(deps, call));
+    if (op === 'read_session') {
+      if (!door.servers().some(({ key }) => key === server.key))
+        throw new SessionNotFound('It was removed from the fleet.');
+      return door.callServer(server, op, given, contextOf(deps, call));
+    }
     const subject = { name: op, needs: op, readOnly: false, recorded: 'before' } as const;
     return underPolicy(deps, subject, given, call, (policy) => door.callServer(server, op, given, policy));
   };

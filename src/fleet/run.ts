@@ -1,6 +1,6 @@
 import type { Answer } from '../calls/context.ts';
 import { type Deadline, SignalOnce } from '../lib/clock.ts';
-import { AgentError, ServerUnreachable, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
+import { AgentError, OutcomeUnknown, ServerUnreachable, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
 import type { FleetServer } from './door.ts';
 import type { Result } from './groups.ts';
 
@@ -34,10 +34,17 @@ export type Progress =
 const FOLLOW_SECONDS = 30;
 /** A server that is away is asked again after this: what runs there continues. */
 const AWAY_MS = 5000;
+/** One that answers sooner than it was asked to is asked again after a pause, from short to long. */
+const FIRST_PAUSE_MS = 100;
+const LONGEST_PAUSE_MS = 10_000;
+/** No command runs longer, with what a person took to approve it. */
+const FOLLOWED_MS = 2 * 3_600_000;
 
 /** Runs of one token that are not over, runs that are kept in all, and for how long after their end. */
 const MOST_OPEN = 8;
 const MOST_KEPT = 200;
+/** Output that all runs hold: beyond it the oldest that has ended is forgotten. */
+const MOST_KEPT_CHARS = 67_108_864;
 const KEPT_MS = 3_600_000;
 const RETRY_SECONDS = 30;
 
@@ -71,6 +78,14 @@ export class Run {
   /** What went wrong: an exit code that is not 0, a server that is not there, a refusal. */
   get failures(): string[] {
     return [...this.#progress].flatMap(([name, one]) => (hasFailed(one) ? [name] : []));
+  }
+
+  /** Characters of output that it holds. */
+  get chars(): number {
+    let sum = 0;
+    for (const one of this.#progress.values())
+      if (one.kind === 'done') sum += one.result.stdout.length + one.result.stderr.length;
+    return sum;
   }
 
   /** Begins nothing more. What runs is for the caller to stop. */
@@ -122,15 +137,22 @@ export class Run {
   /** Follows a command that outlives its call to its end. */
   async #follow(server: FleetServer, first: Answer): Promise<void> {
     let answer = first;
+    let pauseMs = FIRST_PAUSE_MS;
+    const end = performance.now() + FOLLOWED_MS;
     for (;;) {
+      if (!isOpen(answer)) break;
       const { session, status } = answer;
-      const isOpen = (status === 'running' || status === 'waiting') && typeof session === 'string';
-      if (!isOpen) break;
       this.#progress.set(server.name, { kind: status, session });
       if (this.#cancelled.fired) return;
+      const from = performance.now();
+      if (from > end) throw new OutcomeUnknown(`It is not followed any more: read_session ${session} shows how it is.`);
       answer = await this.#next(server, session, answer);
+      const isSoon = performance.now() - from < (FOLLOW_SECONDS * 1000) / 2;
+      if (isSoon && isOpen(answer)) await Bun.sleep(pauseMs);
+      pauseMs = isSoon ? Math.min(LONGEST_PAUSE_MS, pauseMs * 2) : FIRST_PAUSE_MS;
     }
-    this.#progress.set(server.name, { kind: 'done', result: resultOf(server.name, answer) });
+    const most = Number(this.plan.args['max_output']);
+    this.#progress.set(server.name, { kind: 'done', result: resultOf(server.name, answer, most) });
   }
 
   async #next(server: FleetServer, session: string, before: Answer): Promise<Answer> {
@@ -143,6 +165,12 @@ export class Run {
       return before;
     }
   }
+}
+
+/** Whether a command is not over, or waits for a person. */
+function isOpen(answer: Answer): answer is Answer & { status: 'running' | 'waiting'; session: string } {
+  const { status, session } = answer;
+  return (status === 'running' || status === 'waiting') && typeof session === 'string';
 }
 
 /** It continues on the server, and is asked for again. */
@@ -164,14 +192,15 @@ function failureOf(error: unknown): Progress {
   return { kind: 'failed', error: error.error, message };
 }
 
-function resultOf(name: string, { status, exit_code, stdout, stderr, session, ...more }: Answer): Result {
+/** `most` characters of each stream, whatever the server sends. */
+function resultOf(name: string, { status, exit_code, stdout, stderr, session, ...more }: Answer, most: number): Result {
   const isCut = more['omitted'] !== undefined || more['truncated'] === true || more['next_offset'] !== undefined;
   return {
     name,
     ...(typeof status === 'string' && status !== 'done' && { status }),
     exitCode: typeof exit_code === 'number' ? exit_code : null,
-    stdout: typeof stdout === 'string' ? stdout : '',
-    stderr: typeof stderr === 'string' ? stderr : '',
+    stdout: typeof stdout === 'string' ? stdout.slice(0, most) : '',
+    stderr: typeof stderr === 'string' ? stderr.slice(0, most) : '',
     ...(isCut && typeof session === 'string' && { session }),
   };
 }
@@ -211,9 +240,14 @@ export class Runs {
 
   #forget(): void {
     const now = performance.now();
-    for (const [id, { endedAt }] of this.#runs) {
-      const isOld = endedAt !== undefined && now - endedAt > KEPT_MS;
-      if (isOld || (endedAt !== undefined && this.#runs.size > MOST_KEPT)) this.#runs.delete(id);
+    let chars = [...this.#runs.values()].reduce((sum, { run }) => sum + run.chars, 0);
+    // The oldest come first.
+    for (const [id, { run, endedAt }] of this.#runs) {
+      if (endedAt === undefined) continue;
+      const isOld = now - endedAt > KEPT_MS;
+      if (!isOld && this.#runs.size <= MOST_KEPT && chars <= MOST_KEPT_CHARS) continue;
+      this.#runs.delete(id);
+      chars -= run.chars;
     }
   }
 }

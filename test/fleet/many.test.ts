@@ -1,7 +1,10 @@
 import { describe, expect, test } from 'bun:test';
 import { chooseServers, planBatches } from '../../src/fleet/choose.ts';
+import type { FleetServer } from '../../src/fleet/door.ts';
 import { groupResults, type Result } from '../../src/fleet/groups.ts';
 import { expandNames, foldNames } from '../../src/fleet/names.ts';
+import { Run } from '../../src/fleet/run.ts';
+import { SessionNotFound } from '../../src/lib/errors.ts';
 
 describe('names in short', () => {
   test.each([
@@ -134,4 +137,41 @@ describe('results', () => {
     const [group] = groupResults([result('a', 'x', { session: 'S@T' }), result('b', 'x')], 100);
     expect(group).toMatchObject({ servers: ['a', 'b'], sessions: { a: 'S@T' } });
   });
+});
+
+test('a pattern that stands for too many names is refused before they are made', () => {
+  const ranges = Array(100_000).fill('1-1000').join(',');
+  expect(() => expandNames(`w[${ranges}]`)).toThrow('at most 1000');
+  expect(() => chooseServers(ALL, { servers: Array(500).fill('w[1-1000]') })).toThrow('at most 2000 servers');
+});
+
+test('outputs that differ in every line hold the hub up for a moment alone', () => {
+  const text = (seed: number): string => Array.from({ length: 4000 }, (_, at) => `${(at * seed) % 7919}\n`).join('');
+  const results = Array.from({ length: 100 }, (_, at) => result(`web${at}`, text(at + 1)));
+  const groups = groupResults(results, 10_000_000);
+  expect(groups).toHaveLength(100);
+  // Where there is no time to compare, the output itself is shown.
+  expect(groups.at(-1)?.stdout).toHaveLength(results.at(-1)?.stdout.length ?? 0);
+});
+
+test('a server that answers at once that its command runs is not asked without a pause; one that was removed is given up', async () => {
+  const servers = ['web1', 'web2'].map((name) => ({ ...server(name), tag: 'x', key: name }) as unknown as FleetServer);
+  let looks = 0;
+  const run = new Run(
+    'token',
+    { servers, args: { max_output: 3 }, parallel: 2, batches: [2], maxFailures: 0 },
+    async (one, op) => {
+      if (op === 'shell') return { status: 'running', session: `${one.name}@x`, stdout: '' };
+      if (one.name === 'web2') throw new SessionNotFound('It was removed from the fleet.');
+      looks++;
+      return looks < 5
+        ? { status: 'running', session: 'web1@x', stdout: '' }
+        : { exit_code: 0, stdout: 'longer than it may be' };
+    },
+  );
+  const from = performance.now();
+  await run.start();
+  expect(performance.now() - from).toBeGreaterThan(1000);
+  expect(run.progress.get('web1')).toMatchObject({ kind: 'done', result: { stdout: 'lon' } });
+  expect(run.progress.get('web2')).toMatchObject({ kind: 'failed', message: 'It was removed from the fleet.' });
 });
