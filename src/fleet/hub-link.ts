@@ -1,7 +1,17 @@
 import { randomUUID } from 'node:crypto';
+import { type AgentError, InvalidArguments, ServerUnreachable } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { RemoteCall } from './door.ts';
-import { EnvelopeFault, type FleetReply, type FleetRequest, open, REPLY, REQUEST, seal } from './envelope.ts';
+import {
+  EnvelopeFault,
+  type FleetReply,
+  type FleetRequest,
+  MAX_MESSAGE_BYTES,
+  open,
+  REPLY,
+  REQUEST,
+  seal,
+} from './envelope.ts';
 import type { SigningKey } from './keys.ts';
 import { type KnownServer, NOBODY } from './known-server.ts';
 import { connectForGood, type Msg, type NatsConnection } from './nats.ts';
@@ -109,7 +119,7 @@ export class HubLink implements Disposable {
     return () => subscription?.unsubscribe();
   }
 
-  /** Sends a request to a server, and waits for its end. */
+  /** Sends a request to a server, and waits for its end. Throws `InvalidArguments` or `ServerUnreachable` where it was not sent. */
   async send(server: KnownServer, fields: RequestFields, call: RemoteCall): Promise<Outcome> {
     if (!this.#isConnected) return 'nobody';
     const id = Bun.randomUUIDv7();
@@ -129,7 +139,8 @@ export class HubLink implements Disposable {
       const at = server.instanceAt(performance.now(), AHEAD_MS);
       this.#publish(server, { ...fields, ...at, id: Bun.randomUUIDv7(), reply_ms, op: 'cancel', args: { id } });
     };
-    this.#publish(server, { ...fields, ...when, id, reply_ms });
+    const fault = this.#publish(server, { ...fields, ...when, id, reply_ms });
+    if (fault !== undefined) throw fault;
     const unsubscribe = call.cancelled?.subscribe(cancel);
     if (unsubscribe !== undefined) ends.defer(unsubscribe);
     return await promise;
@@ -186,9 +197,23 @@ export class HubLink implements Disposable {
         pending.settle({ lost: why });
   }
 
-  #publish(server: KnownServer, request: FleetRequest): void {
+  /** Gives why a request was not sent; undefined: it was. */
+  #publish(server: KnownServer, request: FleetRequest): AgentError | undefined {
     const reply = `${this.#inbox}.${request.id}`;
-    this.#connection?.publish(rpcSubject(server.key), seal(REQUEST, request, this.deps.key), { reply });
+    try {
+      const sealed = seal(REQUEST, request, this.deps.key);
+      if (sealed.length > MAX_MESSAGE_BYTES)
+        return new InvalidArguments(
+          `Nothing was run: written for ${request.name}, the call has ${sealed.length} bytes, of ${MAX_MESSAGE_BYTES} at most.`,
+        );
+      this.#connection?.publish(rpcSubject(server.key), sealed, { reply });
+      return undefined;
+    } catch (error) {
+      this.deps.logger.warn({ err: error, server: request.name }, 'a request to a server could not be sent');
+      return new ServerUnreachable(
+        `Nothing was run: the call to ${request.name} could not be sent. Tell the owner of the hub: the log of agent3 says why.`,
+      );
+    }
   }
 
   #replied(message: Msg): void {

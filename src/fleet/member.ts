@@ -13,8 +13,8 @@ import type { Operation } from '../operations/operation.ts';
 import { distribution } from '../operations/server-info.ts';
 import { version } from '../version.ts';
 import { EnvelopeFault, type FleetReply, type FleetRequest, open, REPLY, REQUEST, STATE, seal } from './envelope.ts';
-import { type PublicKey, parsePublicKey, type SigningKey, tagOf, Verifier } from './keys.ts';
-import type { Membership } from './membership.ts';
+import { type SigningKey, tagOf, Verifier } from './keys.ts';
+import { hubKeyOf, type Membership } from './membership.ts';
 import { connectForGood, isRefused, type Msg, type NatsConnection } from './nats.ts';
 import { answerSubject, rpcSubject, stateSubject } from './nats-config.ts';
 import { isForServers } from './operations.ts';
@@ -81,7 +81,7 @@ export class Member implements Disposable {
         this.#sendState();
       }),
     );
-    void this.#connect();
+    this.#connect().catch((error: unknown) => this.#notConnected(error));
   }
 
   [Symbol.dispose](): void {
@@ -108,7 +108,10 @@ export class Member implements Disposable {
     this.#epoch++;
     connection.subscribe(rpcSubject(this.key.publicKey), {
       callback: (error, message) => {
-        if (error === null) void this.#receive(message, this.#epoch);
+        if (error !== null) return;
+        this.#receive(message, this.#epoch).catch((fault: unknown) =>
+          this.#tell({ err: fault }, 'a call was not answered'),
+        );
       },
     });
     this.#connected();
@@ -235,10 +238,12 @@ export class Member implements Disposable {
   #reply(message: Msg, epoch: number, reply: Pick<FleetReply, 'id' | 'kind'> & Answered): void {
     const { publicKey: server } = this.key;
     const { instance, clock } = this.#window;
-    const sealed = seal(REPLY, { server, instance, clock: clock(), ...reply }, this.key);
-    // NATS lets a server answer on the connection that the request came on.
-    if (epoch === this.#epoch) message.respond(sealed);
-    else this.#publish(answerSubject(server), sealed);
+    this.#send(() => {
+      const sealed = seal(REPLY, { server, instance, clock: clock(), ...reply }, this.key);
+      // NATS lets a server answer on the connection that the request came on.
+      if (epoch === this.#epoch) message.respond(sealed);
+      else this.#publish(answerSubject(server), sealed);
+    });
   }
 
   #sendState(): void {
@@ -251,7 +256,7 @@ export class Member implements Disposable {
       ...this.#allowed(),
       leaving: this.#isLeaving,
     };
-    this.#publish(stateSubject(server), seal(STATE, state, this.key));
+    this.#send(() => this.#publish(stateSubject(server), seal(STATE, state, this.key)));
   }
 
   /** What the hub may do here at most. */
@@ -267,6 +272,15 @@ export class Member implements Disposable {
     }
   }
 
+  /** NATS says what it takes, and may be anybody's: what it does not take ends nothing here. */
+  #send(send: () => void): void {
+    try {
+      send();
+    } catch (error) {
+      this.#tell({ err: error }, 'a message to the hub could not be sent');
+    }
+  }
+
   #publish(subject: string, data: Uint8Array): void {
     if (this.#connection?.isClosed() === false) this.#connection.publish(subject, data);
   }
@@ -279,12 +293,6 @@ interface Answered {
 }
 
 const NOTHING: Answered = { status: 0, headers: {}, body: null };
-
-function hubKeyOf({ hub_key }: Membership): PublicKey {
-  const key = parsePublicKey(hub_key);
-  if (key === undefined) throw new Error('the key of the hub is none');
-  return key;
-}
 
 function cancelledBy({ args }: FleetRequest): string {
   return typeof args === 'object' && args !== null && 'id' in args && typeof args.id === 'string' ? args.id : '';

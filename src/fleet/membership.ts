@@ -1,5 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { HUB_URL, NAME } from './inventory.ts';
+import { type PublicKey, parsePublicKey } from './keys.ts';
 import { readRootsFile } from './roots-file.ts';
 
 const key = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
@@ -24,4 +25,11 @@ export type Membership = Static<typeof membershipSchema>;
 /** Reads `hub.json`; undefined: this server has left its hub. Throws `FleetFileFault`. */
 export function readMembership(path: string, own?: number): Membership | undefined {
   return readRootsFile(path, membershipSchema, own);
+}
+
+/** The key that this server has pinned as its hub's. Throws where the text is none. */
+export function hubKeyOf({ hub_key }: Membership): PublicKey {
+  const key = parsePublicKey(hub_key);
+  if (key === undefined) throw new Error('the key of the hub is none');
+  return key;
 }

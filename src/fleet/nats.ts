@@ -1,5 +1,6 @@
 import type { NatsConnection } from '@nats-io/transport-node';
 import { delay } from '../lib/clock.ts';
+import { MAX_MESSAGE_BYTES } from './envelope.ts';
 import type { SigningKey } from './keys.ts';
 import { INBOX } from './nats-config.ts';
 
@@ -75,6 +76,7 @@ export async function connectForGood(
         ignoreAuthErrorAbort: true,
         timeout: CONNECT_TIMEOUT_MS,
       });
+      await requireRoom(connection);
       void pauses.follow(connection);
       return connection;
     } catch (error) {
@@ -84,6 +86,14 @@ export async function connectForGood(
     }
   }
   return undefined;
+}
+
+/** Closes a connection, and throws, where NATS takes shorter messages than the fleet sends: calls would run, and their answers not arrive. */
+async function requireRoom(connection: NatsConnection): Promise<void> {
+  const bytes = connection.info?.max_payload ?? 0;
+  if (bytes >= MAX_MESSAGE_BYTES) return;
+  await connection.close();
+  throw new Error(`NATS takes messages of ${bytes} bytes at most, and the fleet needs ${MAX_MESSAGE_BYTES}`);
 }
 
 /** Whether NATS has refused the key: it is not invited, or was removed. */

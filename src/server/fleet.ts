@@ -33,7 +33,7 @@ export async function openFleet(deps: Deps): Promise<Fleet> {
   return {
     operations: (own) => (hub === undefined ? own : fleetOperations(own, { deps, door: hub })),
     start: (door) => {
-      void hub?.start();
+      hub?.start().catch((error: unknown) => deps.logger.warn({ err: error }, 'the fleet cannot be reached'));
       membership?.start({ ...deps, ...door, hubAccess: membership.access });
     },
     pending: () => membership?.pending() ?? 0,

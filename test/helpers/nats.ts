@@ -78,10 +78,13 @@ export class TestNats implements AsyncDisposable {
     this.#invites = invites;
   }
 
-  /** Writes the inventory and the configuration, as root's commands do. */
-  write(): void {
+  /** Writes the inventory and the configuration, as root's commands do; `maxPayload` is for a NATS that was taken over. */
+  write(maxPayload?: number): void {
     writeInventory(this.directory, this.inventory);
-    writeFileSync(join(this.directory, 'nats.conf'), natsConfig(this.inventory, this.#place, this.#invites));
+    const config = natsConfig(this.inventory, this.#place, this.#invites);
+    const changed =
+      maxPayload === undefined ? config : config.replace(/max_payload: \d+/, `max_payload: ${maxPayload}`);
+    writeFileSync(join(this.directory, 'nats.conf'), changed);
   }
 
   reload(): void {

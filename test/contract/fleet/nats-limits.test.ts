@@ -1,0 +1,55 @@
+import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { type Agent, startAgent } from '../../helpers/agent.ts';
+import type { LogLine } from '../../helpers/logs.ts';
+import { TestNats } from '../../helpers/nats.ts';
+import { eventually } from '../../helpers/waiting.ts';
+
+let nats: TestNats;
+let hub: Agent;
+let web1: Agent;
+
+beforeAll(async () => {
+  nats = await TestNats.start('web1');
+  web1 = await startAgent(nats.serverSettings('web1'));
+  hub = await startAgent(nats.hubSettings);
+  await connected();
+});
+afterAll(async () => {
+  for (const one of [hub, web1, nats]) await one?.[Symbol.asyncDispose]();
+});
+
+async function callWeb1(): Promise<number> {
+  const body = JSON.stringify({ server: 'web1', cmd: 'true' });
+  const headers = { 'x-auth-token': hub.token };
+  return (await hub.request('/shell', { method: 'POST', headers, body })).status;
+}
+
+async function connected(): Promise<void> {
+  await eventually('web1 is connected', async () => (await callWeb1()) === 200);
+}
+
+/** NATS comes back, and takes messages of at most so many bytes. */
+async function startNatsWith(maxPayload: number): Promise<void> {
+  await nats.kill();
+  nats.write(maxPayload);
+  await nats.run();
+}
+
+const says =
+  (text: string) =>
+  (line: LogLine): boolean =>
+    JSON.stringify(line).includes(text);
+
+test('a NATS that takes no message of the fleet ends neither a server nor the hub, also at their start', async () => {
+  await startNatsWith(200);
+  for (const agent of [web1, hub]) await agent.log.find('it is not sent', says('could not be sent'));
+  expect(await callWeb1()).toBe(503);
+  for (const agent of [web1, hub]) {
+    expect(await agent.shell({ cmd: 'echo here' })).toMatchObject({ stdout: 'here\n' });
+    await agent.restart();
+    await agent.log.find('it is refused', says('NATS takes messages of 200 bytes'));
+    expect(await agent.shell({ cmd: 'echo here' })).toMatchObject({ stdout: 'here\n' });
+  }
+  await startNatsWith(2_097_152);
+  await connected();
+});
