@@ -5,7 +5,7 @@ import type { PastChange, PastChanges, ShownChange } from '../shown-past.ts';
 import { describeFailure, post } from './api.ts';
 import { describeBytes, describeMoment } from './format.ts';
 import { Older, questionOf, usePages, type Wanted } from './pages.tsx';
-import { Fault, useOrder, useScreen } from './parts.tsx';
+import { Fact, Fault, useOrder, useScreen } from './parts.tsx';
 import { isLong, TextBlock } from './text.tsx';
 import { words } from './words.ts';
 
@@ -59,26 +59,29 @@ function ChangeItem({ one }: { one: PastChange }) {
           {past.difference}
         </button>
       </div>
-      {isShown && <ChangeDetails change={one.change} path={path} />}
+      {isShown && <ChangeDetails one={one} />}
     </li>
   );
 }
 
-function ChangeDetails({ change, path }: { change: string; path: string }) {
+function ChangeDetails({ one }: { one: PastChange }) {
   const { past, request } = words;
   const { person } = useScreen();
   const { isBusy, fault, send } = useOrder();
-  const { shown, failed, ask } = useChange(change);
+  const { shown, failed, ask } = useChange(one.change);
   const [isRead, setRead] = useState(false);
   const [isDone, setDone] = useState(false);
-  const isUnread = shown !== undefined && isLong(shown.diff) && !isRead;
   const undo = async (known: ShownChange): Promise<void> => {
     const digest = hex(await sha256(canonical(known)));
     setDone(await send({ kind: 'undo', change: known.change, path: known.path, expected: known.now, digest }));
+    setRead(false);
     ask();
   };
   if (shown === undefined) return <p class="muted">{failed ?? words.loading}</p>;
-  const { diff, obstacle, now, after } = shown;
+  // What is signed is `shown`: a list that says something else of it would have another change undone than a person sees.
+  if (!isOf(one, shown)) return <Fault text={past.differs(visibleLine(shown.path))} />;
+  const { diff, obstacle, before, now, after } = shown;
+  const isUnread = isLong(diff) && !isRead;
   return (
     <>
       {diff !== '' && (
@@ -88,6 +91,12 @@ function ChangeDetails({ change, path }: { change: string; path: string }) {
           isDiff
           onRead={() => setRead(true)}
         />
+      )}
+      {obstacle === '' && (
+        <dl class="facts">
+          <Fact name={past.hashBefore}>{before === '' ? request.noFile : visibleLine(before)}</Fact>
+          <Fact name={past.hashNow}>{now === '' ? request.noFile : visibleLine(now)}</Fact>
+        </dl>
       )}
       <Fault text={fault} />
       {isDone && (
@@ -100,7 +109,7 @@ function ChangeDetails({ change, path }: { change: string; path: string }) {
         <>
           <button
             type="button"
-            aria-label={past.undoLabel(path)}
+            aria-label={past.undoLabel(visibleLine(shown.path))}
             disabled={isBusy || isUnread || person?.passkey !== true}
             onClick={() => void undo(shown)}
           >
@@ -114,6 +123,11 @@ function ChangeDetails({ change, path }: { change: string; path: string }) {
   );
 }
 
+/** Whether a row of the list says of a change what its details say. */
+function isOf(row: PastChange, { change, token, op, path, at, before_bytes, after_bytes }: ShownChange): boolean {
+  return canonical(row) === canonical({ change, token, op, path, at, before_bytes, after_bytes });
+}
+
 /** What the agent shows of a change; asked again after an undo. */
 function useChange(change: string) {
   const [shown, setShown] = useState<ShownChange>();
@@ -121,6 +135,8 @@ function useChange(change: string) {
   const [asked, setAsked] = useState(0);
   useEffect(() => {
     const stop = new AbortController();
+    // What comes is another text, to be read from its start.
+    setShown(undefined);
     post<ShownChange>('change', { change }, stop.signal).then(setShown, (error) => {
       if (!stop.signal.aborted) setFailed(describeFailure(error));
     });

@@ -46,6 +46,10 @@ export const english = {
   undo: 'Undo',
   undoLabel: (path: string): string => `Undo the change of ${path}`,
   undone: 'Undone. The file has again what it had before.',
+  hashBefore: 'SHA-256 then',
+  hashNow: 'SHA-256 now',
+  differs: (path: string): string =>
+    `The list and the details of this change differ. The details are about ${path}. The page undoes nothing: somebody may have taken over the console.`,
   readFirst: 'To undo, read the difference to its end.',
   lines: 'In the record',
   events: {
@@ -110,6 +114,10 @@ export const spanish: typeof english = {
   undo: 'Deshacer',
   undoLabel: (path) => `Deshacer el cambio de ${path}`,
   undone: 'Deshecho. El fichero tiene otra vez lo que tenía antes.',
+  hashBefore: 'SHA-256 entonces',
+  hashNow: 'SHA-256 ahora',
+  differs: (path) =>
+    `La lista y los detalles de este cambio difieren. Los detalles son de ${path}. La página no deshace nada: alguien puede haber tomado la consola.`,
   readFirst: 'Para deshacer, leer la diferencia hasta el final.',
   lines: 'En el registro',
   events: {

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
+import { readFileSync, writeFileSync } from 'node:fs';
 import type { Browser, HTTPRequest } from 'puppeteer-core';
 import { digestOf } from '../../../src/access/approval-request.ts';
 import { newOrder } from '../../../src/console/order.ts';
+import type { PastChanges } from '../../../src/console/shown-past.ts';
 import { openBrowser } from '../../helpers/browser.ts';
 import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
 import { OwnerPage } from '../../helpers/owner-page.ts';
@@ -114,6 +116,32 @@ describe.skipIf(obstacle !== undefined)('the page of the console under attack', 
     page.off('request', lie);
     await page.setRequestInterception(false);
     await denyAll();
+  });
+
+  test('a console that lists a change under the name of another file has nothing undone', async () => {
+    const { page } = phone;
+    const bearer = await phone.bearer();
+    const path = host.join('allowed-users.conf');
+    writeFileSync(path, 'one\n');
+    await host.agent.call('write_file', { path, content: 'two\n' });
+    const lie = async (request: HTTPRequest): Promise<void> => {
+      if (!request.url().endsWith('/api/changes')) return request.continue();
+      const { body } = await host.api('changes', JSON.parse(request.postData() ?? '{}'), bearer);
+      const changes = (body as unknown as PastChanges).changes.map((one) => ({ ...one, path: '/home/anna/notes.txt' }));
+      return request.respond({ contentType: 'application/json', body: JSON.stringify({ ...body, changes }) });
+    };
+    await page.setRequestInterception(true);
+    page.on('request', lie);
+    await phone.go('history');
+    await phone.press('Files');
+    await phone.press('Difference in /home/anna/notes.txt');
+    await phone.shows('The list and the details of this change differ');
+    await phone.shows(path);
+    expect(await page.evaluate("document.querySelectorAll('button[aria-label^=Undo]').length")).toBe(0);
+    expect(readFileSync(path, 'utf8')).toBe('two\n');
+    page.off('request', lie);
+    await page.setRequestInterception(false);
+    await phone.go('waiting');
   });
 
   test('a session without a passkey looks, denies, stops and freezes, and cannot approve', async () => {

@@ -224,6 +224,8 @@ describe.skipIf(obstacle !== undefined)('every view of the console', () => {
     await owner.type('Search', 'CONFIG <');
     await owner.press(`Difference in ${path}`);
     await owner.page.waitForFunction("document.querySelector('.row.added')?.textContent === '+two'");
+    await owner.shows(Bun.SHA256.hash('one\n', 'hex'));
+    await owner.shows(Bun.SHA256.hash('two\n', 'hex'));
     await owner.page.evaluate(AXE);
     expect(await faultsHere()).toEqual([]);
     await owner.shot('files');
