@@ -4,7 +4,7 @@ import type { Access } from './access.ts';
 import type { Freeze } from './freeze.ts';
 import type { Profile } from './profile.ts';
 
-/** What a person has allowed: what one rule asks of one token, until a moment, in milliseconds since the epoch. */
+/** What a person has allowed: what one rule asks of one token in one directory, until a moment, in milliseconds since the epoch. */
 export interface Allowance {
   /** Of the order that made it. */
   readonly id: string;
@@ -16,6 +16,8 @@ export interface Allowance {
   readonly rule_sha256: string;
   /** What the rule says. */
   readonly words: string;
+  /** The real directory of the commands. */
+  readonly cwd: string;
   readonly until: number;
   readonly by: string;
   /** Whether the passkey that has signed it is still pinned. */
@@ -95,11 +97,12 @@ export class Allowances {
     return [...this.#entries.values()].map(({ allowance }) => allowance);
   }
 
-  /** Those of a principal in a profile, one for each rule. */
-  of(principal: string, { name, source }: Profile): Held[] {
+  /** Those of a principal in a profile and a real directory, one for each rule. */
+  of(principal: string, { name, source }: Profile, cwd: string): Held[] {
     if (this.#entries.size === 0) return [];
     const own = this.all().filter(
-      (one) => one.principal === principal && one.rule_sha256 === ruleDigest({ name, source }, one.rule),
+      (one) =>
+        one.principal === principal && one.cwd === cwd && one.rule_sha256 === ruleDigest({ name, source }, one.rule),
     );
     return [...new Map(own.map((one) => [one.rule, one])).values()];
   }

@@ -57,8 +57,10 @@ const requestSchema = Type.Object({
   /** Why a person is asked, and about which part of the command. */
   reason: Type.String(),
   part: Type.String(),
-  /** The rule that asks, where a person may allow all that it asks of this token for a while. */
-  allowable: Type.Optional(Type.Object({ rule: Type.Integer(), rule_sha256: Type.String(), words: Type.String() })),
+  /** The rule that asks, where a person may allow all that it asks of this token in a real directory for a while. */
+  allowable: Type.Optional(
+    Type.Object({ rule: Type.Integer(), rule_sha256: Type.String(), words: Type.String(), cwd: Type.String() }),
+  ),
   asked_at: Type.Integer(),
   /** Random, and in the request alone: the digest, which is on record, does not let anybody try what was to be typed. */
   salt: Type.Optional(Type.String()),

@@ -26,8 +26,8 @@ export function allow(deps: AllowDeps, order: AllowOrder, signature: Signature, 
   const taken = deps.approvals.decide({ ...order, verdict: 'approve', why: '', by, proof: signature });
   if (taken !== 'taken') return GONE;
   deps.allowances.add(found);
-  const { id, principal, profile, rule, words, until } = found;
-  const what = { allowance: id, token: principal, profile, rule, words, until: new Date(until).toISOString() };
+  const { id, principal, profile, rule, words, cwd, until } = found;
+  const what = { allowance: id, token: principal, profile, rule, words, cwd, until: new Date(until).toISOString() };
   deps.trail.agent('allowance', { ...what, state: 'begun' });
   return undefined;
 }
@@ -41,7 +41,7 @@ function allowanceOf(
   signature: Signature,
   own: number | undefined,
 ): Allowance | string {
-  const { id, nonce, at, until, session, digest, rule, rule_sha256 } = order;
+  const { id, nonce, at, until, session, digest, rule, rule_sha256, cwd } = order;
   const waiting = approvals.waiting().find(({ request }) => request.session === session);
   if (waiting === undefined || waiting.digest !== digest) return GONE;
   const { token: principal, profile, allowable } = waiting.request;
@@ -50,9 +50,10 @@ function allowanceOf(
   const isSame = profile === order.profile && allowable.rule === rule && allowable.rule_sha256 === rule_sha256;
   if (!isSame || ruleDigest(access.profileFor(principal), rule) !== rule_sha256)
     return 'the rule that asks is another one, or was changed';
+  if (allowable.cwd !== cwd) return 'it is about another directory';
   const longest = Math.min(at, clock.now() + AHEAD_MS) + MAX_ALLOWANCE_MS;
   if (until > longest) return `it allows more than ${MAX_ALLOWANCE_MS / 60_000} minutes`;
   const isPinned = (): boolean => isStillPinned(passkeysFile, own, signature);
   const by = describeSigner(signature);
-  return { id, nonce, principal, profile, rule, rule_sha256, words: allowable.words, until, by, isPinned };
+  return { id, nonce, principal, profile, rule, rule_sha256, words: allowable.words, cwd, until, by, isPinned };
 }

@@ -31,6 +31,7 @@ const allowSchema = strict({
   profile: PROFILE,
   rule: Type.Integer({ minimum: 1 }),
   rule_sha256: DIGEST,
+  cwd: Type.String({ maxLength: 4096 }),
   until: MOMENT,
 });
 const takeOverSchema = strict({

@@ -25,6 +25,8 @@ export type AllowOrder = OrderBase & {
   readonly profile: string;
   readonly rule: number;
   readonly rule_sha256: string;
+  /** The real directory of the request: it holds for commands in this one alone. */
+  readonly cwd: string;
   readonly until: number;
 };
 /** `allowance`: the id of the order that made it. */

@@ -43,13 +43,14 @@ export interface EndedCommand {
   readonly duration_ms: number;
 }
 
-/** What one rule asks of one token, until a moment. */
+/** What one rule asks of one token in one directory, until a moment. */
 export interface ShownAllowance {
   readonly id: string;
   readonly token: string;
   readonly profile: string;
   readonly rule: number;
   readonly words: string;
+  readonly cwd: string;
   readonly until: number;
   readonly by: string;
   readonly uses: number;

@@ -145,9 +145,10 @@ export class View {
       waiting: this.#waiting(),
       running: this.#running(),
       ended: this.#lastEnded(),
-      allowances: this.deps.allowances.all().map(({ id, principal, profile, rule, words, until, by, uses }) => ({
+      allowances: this.deps.allowances.all().map(({ id, principal, profile, rule, words, cwd, until, by, uses }) => ({
         ...{ id, token: nameOf(principal), profile, rule, until, by, uses },
         words: keptText(words, SHOWN_CHARS),
+        cwd: keptText(cwd, SHOWN_CHARS),
       })),
     };
   }

@@ -30,7 +30,7 @@ export async function underAllowances(
   if (decision.action !== 'confirm' || profile.isLook || !isPlain(command)) return asked;
   const { isAskedBy } = await import('../rules/decide.ts');
   const isAsked = (rules: readonly number[]): boolean => isAskedBy(profile.rules, new Set(rules), proposal);
-  const held = allowances.of(principal, profile);
+  const held = allowances.of(principal, profile, proposal.cwd);
   if (held.length > 0 && isAsked(held.map(({ rule }) => rule))) {
     const used = held.filter((one) => !isAsked(held.filter((other) => other !== one).map(({ rule }) => rule)));
     return allow(asked, proposal.cwd, used, allowances);
@@ -38,7 +38,8 @@ export async function underAllowances(
   const { rule } = decision;
   if (rule === undefined || !OF_THIS_SERVER.test(principal) || !isAsked([rule])) return asked;
   const words = profile.rules.rules[rule - 1]?.words ?? '';
-  return { command, decision: { ...decision, allowable: { rule, rule_sha256: ruleDigest(profile, rule), words } } };
+  const allowable = { rule, rule_sha256: ruleDigest(profile, rule), words, cwd: proposal.cwd };
+  return { command, decision: { ...decision, allowable } };
 }
 
 /** Nothing comes with it that rules do not read, and it is what it looks like. */

@@ -199,21 +199,37 @@ function unwritable(file: Text, where: Where): string {
   return `no rule allows it to write to ${shown}: what allows a program allows it no file, that takes an allow with writes = ${JSON.stringify(shown)}`;
 }
 
-/** Whether these rules, by their numbers, are all that asks about a command, nothing denies it, and every word of it is known. */
+/**
+ * Whether these rules, by their numbers, are all that asks about a command, an `allow` with their words would let it
+ * run, nothing denies it, every word of it is known, and it reads no file and stays in its directory.
+ */
 export function isAskedBy({ rules, otherwise }: Ruleset, numbers: ReadonlySet<number>, proposal: Proposal): boolean {
-  const { cmd, shell, env, stdin } = proposal;
-  const { commands } = readScript(cmd, basename(shell), Object.values(env), stdin);
-  const words = commands.flatMap(({ name, args, reads, writes, around }) => [
+  const { cmd, shell, cwd, env, stdin } = proposal;
+  const { commands, repeats } = readScript(cmd, basename(shell), Object.values(env), stdin);
+  const words = commands.flatMap(({ name, args, writes, around }) => [
     ...(name === undefined ? [] : [name]),
     ...args,
-    ...reads,
     ...writes,
     ...around,
   ]);
   if (!words.every(({ isKnown }) => isKnown)) return false;
+  if (commands.some(({ reads }) => reads.length > 0) || directoriesOf(cwd, commands, repeats)?.length !== 1)
+    return false;
   const strict = (action: Action): Action => (action === 'confirm' ? 'deny' : action);
-  const asked = rules.map((rule, at) => (numbers.has(at + 1) ? rule : { ...rule, action: strict(rule.action) }));
-  return decide({ rules: asked, otherwise: strict(otherwise), unreadable: 'deny' }, proposal).action === 'confirm';
+  const decisionWith = (stated: (rule: Rule) => readonly Rule[]): Action => {
+    const all = rules.flatMap((rule, at) =>
+      numbers.has(at + 1) ? stated(rule) : [{ ...rule, action: strict(rule.action) }],
+    );
+    return decide({ rules: all, otherwise: strict(otherwise), unreadable: 'deny' }, proposal).action;
+  };
+  return decisionWith((rule) => [rule]) === 'confirm' && decisionWith(asAllow) === 'allow';
+}
+
+/** An `allow` with the words of a rule. What it leaves of a rule about programs is denied; one about files is about no program. */
+function asAllow(rule: Rule): readonly Rule[] {
+  const allow = { ...rule, action: 'allow' } as const;
+  const isAboutPrograms = (rule.commands ?? rule.flags ?? rule.arguments) !== undefined;
+  return isAboutPrograms || rule.writes === undefined ? [allow, { ...rule, action: 'deny' }] : [allow];
 }
 
 const SHOWN_CHARS = 120;

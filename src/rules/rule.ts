@@ -134,7 +134,12 @@ export interface Decision {
   /** The number of the rule, from 1; undefined: none. */
   readonly rule: number | undefined;
   /** The rule, where a person may allow all that it asks of this token for a while; `words` is what it says. */
-  readonly allowable?: { readonly rule: number; readonly rule_sha256: string; readonly words: string };
+  readonly allowable?: {
+    readonly rule: number;
+    readonly rule_sha256: string;
+    readonly words: string;
+    readonly cwd: string;
+  };
 }
 
 /** What no rule is against. */

@@ -42,12 +42,13 @@ function open() {
     rule: 1,
     rule_sha256: ruleDigest(CAREFUL, more.rule ?? 1),
     words: 'confirm command rm',
+    cwd: '/srv',
     until: now.clock + 15 * MINUTE,
     by: 'Pixel 9',
     isPinned: () => now.isPinned,
     ...more,
   });
-  const isHeld = (): boolean => allowances.of('helper#0123abcd', CAREFUL).length > 0;
+  const isHeld = (): boolean => allowances.of('helper#0123abcd', CAREFUL, '/srv').length > 0;
   const pass = (minutes: number): void => {
     now.clock += minutes * MINUTE;
     now.elapsed += minutes * MINUTE;
@@ -59,11 +60,12 @@ describe('an allowance', () => {
   test('is of one token and of the rule as it was', () => {
     const { allowances, allowance } = open();
     allowances.add(allowance());
-    expect(allowances.of('helper#0123abcd', CAREFUL).map(({ rule }) => rule)).toEqual([1]);
-    // A later token of the same name, the token of the settings, and another profile with the same rules.
-    expect(allowances.of('helper#99999999', CAREFUL)).toEqual([]);
-    expect(allowances.of('helper', CAREFUL)).toEqual([]);
-    expect(allowances.of('helper#0123abcd', { ...CAREFUL, name: 'other' })).toEqual([]);
+    expect(allowances.of('helper#0123abcd', CAREFUL, '/srv').map(({ rule }) => rule)).toEqual([1]);
+    // A later token of the same name, the token of the settings, another profile with the same rules, and another directory.
+    expect(allowances.of('helper#99999999', CAREFUL, '/srv')).toEqual([]);
+    expect(allowances.of('helper', CAREFUL, '/srv')).toEqual([]);
+    expect(allowances.of('helper#0123abcd', { ...CAREFUL, name: 'other' }, '/srv')).toEqual([]);
+    expect(allowances.of('helper#0123abcd', CAREFUL, '/tmp')).toEqual([]);
     allowances.end('a', '');
   });
 

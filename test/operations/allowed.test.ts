@@ -19,7 +19,7 @@ async function offerTo(principal: string, more: Partial<Profile> = {}, command: 
 
 test('the rule of a token of this server can be allowed, with or without an id', async () => {
   for (const principal of ['default', 'helper#0123abcd'])
-    expect(await offerTo(principal)).toMatchObject({ rule: 1, words: 'confirm command rm' });
+    expect(await offerTo(principal)).toMatchObject({ rule: 1, words: 'confirm command rm', cwd: '/srv' });
 });
 
 test('that of a token of a hub cannot, nor of look, nor of a call that brings more than its command', async () => {

@@ -46,6 +46,37 @@ describe('while a rule is allowed', () => {
     ['a file that is run', 'systemctl restart web; . /tmp/x'],
   ])('asks, or denies: %s', (_, cmd) => expect(runs(cmd)).toBe(false));
 
+  const closed = { ...rules, otherwise: 'deny' as const };
+  test.each([
+    ['another program of the same name', '/tmp/x/systemctl restart web'],
+    ['more arguments than the rule says', 'systemctl restart web evil'],
+    ['the arguments in another order', 'systemctl web restart'],
+    ['an option', 'systemctl -H root@evil restart web'],
+    ['what it reads', 'systemctl restart web < /etc/shadow'],
+    ['another directory', 'cd /tmp && systemctl restart web'],
+    ['a directory that nobody knows', 'cd && systemctl restart web'],
+  ])('asks, or denies, what an allow of the same words does not allow: %s', (_, cmd) => {
+    expect(runs(cmd)).toBe(false);
+    expect(runs(cmd, {}, closed)).toBe(false);
+  });
+
+  test('asks about another program of the same name where it is', () => {
+    expect(runs('./systemctl restart web', { cwd: '/tmp/x' }, closed)).toBe(false);
+    expect(runs('./systemctl restart web', { cwd: '/usr/bin' }, closed)).toBe(true);
+  });
+
+  test('a rule about files allows no program, and a rule about a program no file', () => {
+    const files = profileOf('files', {
+      extends: 'full',
+      rules: [{ action: 'confirm', writes: '/etc/motd' }],
+    }) as Profile;
+    const isAsked = (cmd: string, more = {}): boolean =>
+      isAskedBy({ ...files.rules, ...more }, new Set([1]), { ...place, cmd });
+    expect(isAsked('echo hi > /etc/motd')).toBe(true);
+    expect(isAsked('/tmp/x > /etc/motd', { otherwise: 'deny' })).toBe(false);
+    expect(runs('systemctl restart web > /etc/motd', {}, closed)).toBe(false);
+  });
+
   test('asks about an open input, variables of the call, and what is fed to a shell', () => {
     expect(runs('systemctl restart web', { isOpen: true })).toBe(false);
     expect(runs('systemctl restart web', { env: { LD_PRELOAD: '/tmp/x.so' } })).toBe(false);

@@ -33,6 +33,7 @@ export const english = {
     summary: 'Allow more than this once',
     scope: (token: string, rule: number, profile: string): string =>
       `Approves this request. Until the time is over, ${token} also runs, without a question, whatever rule ${rule} of the profile ${profile} asks about:`,
+    only: 'Only in the directory',
     minutesLabel: (number: number): string => `How long, request ${number}`,
     allow: (minutes: number): string => `Allow for ${minutes} minutes`,
     allowLabel: (number: number, minutes: number): string =>
@@ -83,6 +84,7 @@ export const spanish: typeof english = {
     summary: 'Permitir más que esta vez',
     scope: (token, rule, profile) =>
       `Aprueba esta solicitud. Hasta que acabe el tiempo, ${token} ejecuta también, sin preguntar, todo aquello por lo que pregunta la regla ${rule} del perfil ${profile}:`,
+    only: 'Solo en el directorio',
     minutesLabel: (number) => `Cuánto tiempo, solicitud ${number}`,
     allow: (minutes) => `Permitir ${minutes} minutos`,
     allowLabel: (number, minutes) => `Permitir ${minutes} minutos: solicitud ${number} y su regla`,

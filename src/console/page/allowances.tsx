@@ -30,6 +30,9 @@ export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) 
       <p>
         <code>{visibleLine(allowable.words)}</code>
       </p>
+      <p>
+        {text.only} <code>{visibleLine(allowable.cwd)}</code>
+      </p>
       <div class="actions">
         <select
           aria-label={text.minutesLabel(number)}
@@ -60,9 +63,9 @@ export function allowWish(request: ApprovalRequest, digest: string, minutes: num
   const { session, token, profile, allowable } = request;
   if (allowable === undefined) return undefined;
   const [name = '', made = ''] = token.split('#');
-  const { rule, rule_sha256 } = allowable;
+  const { rule, rule_sha256, cwd } = allowable;
   const until = now + minutes * 60_000;
-  return { kind: 'allow', session, digest, token: name, made, profile, rule, rule_sha256, until };
+  return { kind: 'allow', session, digest, token: name, made, profile, rule, rule_sha256, cwd, until };
 }
 
 /** What is allowed now. */
@@ -97,6 +100,7 @@ function AllowanceCard({ allowance }: { allowance: ShownAllowance }) {
       <dl class="facts tight">
         <Fact name={words.request.by}>{name}</Fact>
         <Fact name={text.rule}>{text.ruleOf(rule, visibleLine(profile))}</Fact>
+        <Fact name={words.request.directory}>{visibleLine(allowance.cwd)}</Fact>
         <Fact name={text.by}>{visibleLine(by)}</Fact>
         <Fact name={text.uses}>{text.times(uses)}</Fact>
       </dl>

@@ -62,10 +62,10 @@ describe.skipIf(!canTry)('an allowance', () => {
   };
   /** The order that the page makes of a request. */
   const orderOf = (request: ApprovalRequest, minutes = 15): AllowOrder => {
-    const { session, token, profile, allowable = { rule: 1, rule_sha256: 'a'.repeat(64) } } = request;
-    const { rule, rule_sha256 } = allowable;
+    const { session, token, profile, allowable = { rule: 1, rule_sha256: 'a'.repeat(64), cwd: '/' } } = request;
+    const { rule, rule_sha256, cwd } = allowable;
     const base = newOrder();
-    const scope = { token, made: '', profile, rule, rule_sha256, until: base.at + minutes * MINUTE };
+    const scope = { token, made: '', profile, rule, rule_sha256, cwd, until: base.at + minutes * MINUTE };
     return { ...base, kind: 'allow', session, digest: digestOf(request), ...scope };
   };
   const allow = async (order: AllowOrder): Promise<OrderResult> =>
@@ -105,6 +105,10 @@ describe.skipIf(!canTry)('an allowance', () => {
       { pty: true },
       { stdin: 'x' },
       { env: { NAME: 'x' } },
+      { cwd: '/tmp' },
+      { cmd: 'cd /tmp && rm -f x' },
+      { cmd: '/tmp/rm -f x' },
+      { cmd: 'rm -f x < /etc/shadow' },
       { cmd: 'rm -f x; mv x y' },
       { cmd: 'rm -f $(cat x)' },
       { cmd: 'rm -f \u200bx' },
@@ -143,6 +147,7 @@ describe.skipIf(!canTry)('an allowance', () => {
       { token: 'other' },
       { made: '0123abcd' },
       { profile: 'full' },
+      { cwd: '/tmp' },
       { rule_sha256: 'b'.repeat(64) },
     ]) {
       const stretched = { ...signed, ...newOrder(), ...change };
@@ -153,6 +158,7 @@ describe.skipIf(!canTry)('an allowance', () => {
       [{ rule: 2 }, 'the rule that asks is another one, or was changed'],
       [{ made: '0123abcd' }, 'it is about another token'],
       [{ profile: 'full' }, 'the rule that asks is another one, or was changed'],
+      [{ cwd: '/tmp' }, 'it is about another directory'],
       [{ digest: 'b'.repeat(64) }, 'what it is about waits no more, or is not what was shown'],
       [{ until: signed.at - 1 }, 'the time that it allows is over'],
     ] as const)

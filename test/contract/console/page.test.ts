@@ -128,6 +128,7 @@ describe.skipIf(obstacle !== undefined)('the page of the console, in a window as
     await phone.shows(`Request ${number}`);
     await phone.tap('details.allow summary');
     await phone.shows('default also runs, without a question, whatever rule 1 of the profile careful asks about');
+    expect(await phone.text()).toContain('Only in the directory');
     await phone.shot('allow', false);
     await phone.press(`Allow for 15 minutes: request ${number} and its rule`);
     expect(await host.ended(session)).toMatchObject({ status: 'done', stdout: 'first\n' });
