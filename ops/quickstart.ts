@@ -32,9 +32,12 @@ process.exit(await agent.exited);
 
 /** Whether this agent answers, by its token: another one may have the port. False when it ended instead. */
 async function answers(base: string): Promise<boolean> {
-  while (agent.exitCode === null) {
+  // Also by a signal, which leaves no exit code.
+  const ended = new AbortController();
+  void agent.exited.then(() => ended.abort());
+  while (!ended.signal.aborted) {
     const init = { method: 'POST', headers: { 'x-auth-token': token }, body: '{"op":"server_info"}' };
-    const answer = await fetch(base, init).catch(() => undefined);
+    const answer = await fetch(base, { ...init, signal: ended.signal }).catch(() => undefined);
     if (answer?.ok === true) return true;
     await Bun.sleep(20);
   }
