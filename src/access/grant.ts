@@ -1,9 +1,6 @@
 import { randomBytes, timingSafeEqual } from 'node:crypto';
+import type { ClientKind } from './client-kinds.ts';
 import type { GrantNote, TokenRecord } from './token-file.ts';
-
-/** The kinds of clients that a grant can be made for. */
-export const CLIENT_KINDS = ['chatgpt', 'claude', 'claude-code', 'codex', 'cursor', 'vscode', 'other'] as const;
-export type ClientKind = (typeof CLIENT_KINDS)[number];
 
 /** A token that a client gets by signing in, as root wrote it. */
 export type GrantRecord = TokenRecord & { readonly grant: GrantNote };

@@ -1,7 +1,8 @@
 import { closeSync, existsSync, fstatSync, openSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { addressOf } from '../../ops/watchdog/target.ts';
-import { CLIENT_KINDS, type ClientKind, GrantKey, takesSignIns } from '../access/grant.ts';
+import { CLIENT_KINDS, type ClientKind } from '../access/client-kinds.ts';
+import { GrantKey, takesSignIns } from '../access/grant.ts';
 import { register } from '../connect/clients.ts';
 import { PATHS } from '../install/layout.ts';
 import { plainOrigin } from '../lib/addresses.ts';

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline';
-import { answerDueAt, type ClientKind, type GrantKey, type GrantRecord } from '../access/grant.ts';
+import { type ClientKind, KIND_NAMES } from '../access/client-kinds.ts';
+import { answerDueAt, type GrantKey, type GrantRecord } from '../access/grant.ts';
 import { readTokens, TokenFileFault } from '../access/token-file.ts';
-import { KIND_NAMES } from '../connect/clients.ts';
 import { type CodeTry, type GrantState, grantsDirectory, readState, readTry } from '../connect/grant-state.ts';
 import { delay } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';

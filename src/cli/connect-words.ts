@@ -1,6 +1,6 @@
 import { createInterface, type Interface } from 'node:readline/promises';
-import { CLIENT_KINDS, type ClientKind, type GrantRecord } from '../access/grant.ts';
-import { KIND_NAMES } from '../connect/clients.ts';
+import { CLIENT_KINDS, type ClientKind, KIND_NAMES } from '../access/client-kinds.ts';
+import type { GrantRecord } from '../access/grant.ts';
 import type { GrantState } from '../connect/grant-state.ts';
 import { parseDuration } from '../lib/duration.ts';
 import { visibleLine } from '../lib/visible.ts';

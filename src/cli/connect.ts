@@ -1,12 +1,6 @@
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
-import {
-  CLIENT_KINDS,
-  type ClientKind,
-  type GrantKey,
-  type GrantRecord,
-  keepGrant,
-  makeGrant,
-} from '../access/grant.ts';
+import { CLIENT_KINDS, type ClientKind } from '../access/client-kinds.ts';
+import { type GrantKey, type GrantRecord, keepGrant, makeGrant } from '../access/grant.ts';
 import type { Profile } from '../access/profile.ts';
 import { readTokens } from '../access/token-file.ts';
 import { delay } from '../lib/clock.ts';

@@ -1,4 +1,5 @@
-import type { ClientKind, GrantKey } from '../access/grant.ts';
+import type { ClientKind } from '../access/client-kinds.ts';
+import type { GrantKey } from '../access/grant.ts';
 
 /** A program that asks to sign in. */
 export interface Client {
@@ -89,17 +90,6 @@ export function kindsOf({ id }: Client, redirectUri: string): readonly ClientKin
   if (isLoopbackRedirect(redirectUri)) return LOCAL_KINDS;
   return [KINDS_BY_REDIRECT.find(([form]) => form.test(redirectUri))?.[1] ?? 'other'];
 }
-
-/** The name of each kind of client. */
-export const KIND_NAMES: Readonly<Record<ClientKind, string>> = {
-  chatgpt: 'ChatGPT',
-  claude: 'Claude',
-  'claude-code': 'Claude Code',
-  codex: 'Codex',
-  cursor: 'Cursor',
-  vscode: 'VS Code',
-  other: 'another client',
-};
 
 const MAX_REDIRECT_CHARS = 512;
 

@@ -1,3 +1,4 @@
+import { KIND_NAMES } from '../access/client-kinds.ts';
 import { type GrantRecord, normalizeCode } from '../access/grant.ts';
 import { noteNothing } from '../http/auth.ts';
 import { type HttpExchange, urlOf } from '../http/exchange.ts';
@@ -6,7 +7,7 @@ import { AgentError, GuessingRefused, Unauthorized } from '../lib/errors.ts';
 import { html, redirect } from './answers.ts';
 import { type Asked, answerUrl, PageFault, RedirectFault, readAsked } from './authorize.ts';
 import { type ClientDocuments, DocumentFault, isDocumentUrl } from './client-document.ts';
-import { type Client, KIND_NAMES, kindsOf, knownClient, registeredClient, staysLocal } from './clients.ts';
+import { type Client, kindsOf, knownClient, registeredClient, staysLocal } from './clients.ts';
 import { onRecord } from './decisions.ts';
 import type { ConnectDeps } from './deps.ts';
 import { consentPage, faultPage } from './page.ts';

@@ -1,6 +1,7 @@
+import { KIND_NAMES } from '../access/client-kinds.ts';
 import type { GrantRecord } from '../access/grant.ts';
 import type { Asked } from './authorize.ts';
-import { type Client, KIND_NAMES, kindsOf, staysLocal } from './clients.ts';
+import { type Client, kindsOf, staysLocal } from './clients.ts';
 import type { Words } from './words.ts';
 
 const STYLE = `

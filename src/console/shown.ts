@@ -122,8 +122,6 @@ export interface Clients {
   readonly profiles: readonly { readonly name: string; readonly description: string }[];
   /** The URL that a client is given to sign in; null: clients cannot sign in. */
   readonly url: string | null;
-  /** The kinds of clients that can. */
-  readonly kinds: readonly { readonly kind: string; readonly name: string }[];
 }
 
 export interface Person {

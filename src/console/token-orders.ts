@@ -1,13 +1,5 @@
-import {
-  CLIENT_KINDS,
-  type ClientKind,
-  type GrantKey,
-  type GrantRecord,
-  isGrant,
-  isKept,
-  keepGrant,
-  makeChosenGrant,
-} from '../access/grant.ts';
+import { CLIENT_KINDS, type ClientKind } from '../access/client-kinds.ts';
+import { type GrantKey, type GrantRecord, isGrant, isKept, keepGrant, makeChosenGrant } from '../access/grant.ts';
 import type { TokenRecord } from '../access/token-file.ts';
 import type { ChangeTokenOrder, ConnectCodeOrder, CreateTokenOrder, KeepClientOrder, TokenOrder } from './order.ts';
 import type { Signature } from './passkeys.ts';

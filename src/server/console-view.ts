@@ -1,5 +1,4 @@
 import { answerDueAt, GrantKey, type GrantRecord, isKept, isSealed, takesSignIns } from '../access/grant.ts';
-import { KIND_NAMES } from '../connect/clients.ts';
 import { grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
 import { AgentDoor } from '../console/agent-door.ts';
 import { clientsOf, isUnprotected } from '../console/clients.ts';
@@ -36,7 +35,6 @@ export function showState(
     clients: clients(),
     profiles: [...deps.access.profiles()].map(({ name, description }) => ({ name, description })),
     url: urlOf(deps),
-    kinds: Object.entries(KIND_NAMES).map(([kind, name]) => ({ kind, name })),
   });
   const isRoot = process.geteuid?.() === 0;
   const hasUnprotected = (): boolean =>

@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'bun:test';
 import { challengeOf, fromBase64url, newOrder, signInChallenge } from '../../src/console/order.ts';
-import { makePasskey, order, signIn } from '../../src/console/page/sign.ts';
+import { judgeUrl, makePasskey, order, signIn } from '../../src/console/page/sign.ts';
 
 const SITE = 'console.example.org';
 const real = {
@@ -89,4 +89,22 @@ test('a time that the page has known since before a sleep is asked for again', a
   consoleSays({ rp_id: SITE, now: Date.now(), challenge: 'x' });
   await order({ kind: 'thaw', since: 1 }, Date.now() - 600_000);
   expect(asked).toBeArrayOfSize(1);
+});
+
+test("a URL for clients is known at the page's own host alone, and never the console's own", () => {
+  const page = 'https://agent.example.org:8443/#clients';
+  const judge = (url: string, at = page): string => {
+    const judged = judgeUrl(url, at);
+    return judged === undefined ? 'none' : `${judged.isOwn ? 'own' : 'other'} ${judged.url.href}`;
+  };
+  expect(judge('https://agent.example.org/mcp')).toBe('own https://agent.example.org/mcp');
+  expect(judge('https://agent.example.org.evil.test/mcp')).toBe('other https://agent.example.org.evil.test/mcp');
+  expect(judge('https://аgent.example.org/mcp')).toBe('other https://xn--gent-43d.example.org/mcp');
+  expect(judge('https://agent.example.org@evil.test/mcp')).toBe('none');
+  expect(judge('https://agent.example.org:8443/api/mcp')).toBe('none');
+  expect(judge('http://agent.example.org/mcp')).toBe('none');
+  expect(judge('javascript:alert(1)')).toBe('none');
+  expect(judge('agent.example.org')).toBe('none');
+  expect(judge('http://localhost:3000/mcp', 'http://localhost:8443/')).toBe('other http://localhost:3000/mcp');
+  expect(judge('http://127.0.0.1:3000/mcp', 'http://localhost:8443/')).toBe('other http://127.0.0.1:3000/mcp');
 });

@@ -17,6 +17,11 @@ export const english = {
     copied: 'Copied',
     qr: 'The token as a QR code',
     addUrl: 'Add this server to the client, under its connectors or MCP servers:',
+    otherClient: 'another client',
+    otherHost: (host: string, page: string): string =>
+      `The code is for ${host}, but this page is at ${page}. The page cannot check that ${host} is your agent: compare it with AGENT3_PUBLIC_URL on the server.`,
+    badUrl: (url: string): string =>
+      `The console names ${url} as the URL for clients. No agent is there, so the page makes no code for it: somebody may have taken over the console.`,
     enterCode: 'Enter the code on the page that the client opens. Then come back here, and say yes to who has come.',
     awaited: 'Its client is awaited. It can do nothing before you say yes here.',
     arrived: (client: string, address: string, redirect: string): string =>
@@ -67,6 +72,11 @@ export const spanish: typeof english = {
     copied: 'Copiado',
     qr: 'El token como código QR',
     addUrl: 'Añadir este servidor al cliente, entre sus conectores o servidores MCP:',
+    otherClient: 'otro cliente',
+    otherHost: (host, page) =>
+      `El código es para ${host}, pero esta página está en ${page}. La página no puede comprobar que ${host} sea su agente: compararlo con AGENT3_PUBLIC_URL en el servidor.`,
+    badUrl: (url) =>
+      `La consola indica ${url} como URL para los clientes. Ahí no hay ningún agente, así que la página no crea ningún código: alguien puede haber tomado la consola.`,
     enterCode:
       'Escribir el código en la página que abre el cliente. Después volver aquí y decir sí a quien ha llegado.',
     awaited: 'Se espera a su cliente. No puede hacer nada antes de que se diga sí aquí.',

@@ -1,9 +1,11 @@
 import { useState } from 'preact/hooks';
+import { CLIENT_KINDS, type ClientKind, KIND_NAMES } from '../../access/client-kinds.ts';
 import { visibleLine } from '../../lib/visible.ts';
 import { codeHash, hex, sha256 } from '../order.ts';
 import type { Client, Clients } from '../shown.ts';
 import { Fault, useDesk, useOrder } from './parts.tsx';
 import { newCode, newId, newSecret, ShownOnce, spellCode } from './secret.tsx';
+import { type ClientUrl, judgeUrl } from './sign.ts';
 import { words } from './words.ts';
 
 const DAY_MS = 86_400_000;
@@ -138,37 +140,56 @@ export function NewToken({ access, onDone }: FormProps) {
   );
 }
 
+/** The page's own name of a kind: one that the console says could stand for another kind. */
+function nameOf(kind: ClientKind): string {
+  return kind === 'other' ? words.access.otherClient : KIND_NAMES[kind];
+}
+
+/** A code that was made, and the URL that the page named before it was signed. */
+interface MadeCode {
+  readonly code: string;
+  readonly url: ClientUrl['url'];
+}
+
 /** Makes a one-time code for a client that signs in. */
 export function ConnectClient({ access, onDone }: FormProps) {
   const desk = useDesk();
   const { isBusy, fault, send } = useOrder();
-  const { kinds, url, clients } = access;
-  const [kind, setKind] = useState(kinds[0]?.kind ?? '');
+  const { clients } = access;
+  const [kind, setKind] = useState<ClientKind>('chatgpt');
   const [choice, setChoice] = useState<Choice>({ ...usual(access), days: 0 });
-  const [code, setCode] = useState<string>();
+  const [shown, setShown] = useState<MadeCode>();
   const text = words.access;
-  if (url === null) return null;
+  if (access.url === null) return null;
+  const judged = judgeUrl(access.url, location.href);
+  if (judged === undefined) return <p class="note">{text.badUrl(visibleLine(access.url))}</p>;
+  const { url, isOwn } = judged;
   const connect = async (): Promise<void> => {
     const made = newCode();
     const scope = { made: newId(), profile: choice.profile, expires_at: endOf(choice.days, desk.now()) };
     const token = freeName(kind, clients);
     if (!(await send({ kind: 'connect-code', token, ...scope, client: kind, code_sha256: await codeHash(made) })))
       return;
-    setCode(made);
+    setShown({ code: made, url });
     onDone();
   };
   return (
     <details class="card">
       <summary>{text.connect}</summary>
-      {code !== undefined && (
+      {shown !== undefined && (
         <>
           <ol>
             <li>
-              {text.addUrl} <code>{visibleLine(url)}</code>
+              {text.addUrl} <code>{visibleLine(shown.url.href)}</code>
             </li>
             <li>{text.enterCode}</li>
           </ol>
-          <ShownOnce title={text.codeShown} text={spellCode(code)} ms={CODE_MS} onOver={() => setCode(undefined)} />
+          <ShownOnce
+            title={text.codeShown}
+            text={spellCode(shown.code)}
+            ms={CODE_MS}
+            onOver={() => setShown(undefined)}
+          />
         </>
       )}
       <form
@@ -179,15 +200,16 @@ export function ConnectClient({ access, onDone }: FormProps) {
       >
         <label>
           {words.views.client}
-          <select value={kind} onChange={(event) => setKind(event.currentTarget.value)}>
-            {kinds.map((one) => (
-              <option key={one.kind} value={one.kind}>
-                {one.name}
+          <select value={kind} onChange={(event) => setKind(event.currentTarget.value as ClientKind)}>
+            {CLIENT_KINDS.map((one) => (
+              <option key={one} value={one}>
+                {nameOf(one)}
               </option>
             ))}
           </select>
         </label>
         <ChoiceFields profiles={access.profiles} choice={choice} onChange={setChoice} />
+        {!isOwn && <p class="note">{text.otherHost(url.host, location.host)}</p>}
         <Fault text={fault} />
         <div class="actions">
           <button type="submit" class="primary" disabled={isBusy}>

@@ -44,6 +44,25 @@ async function hello(): Promise<Hello> {
 /** A console that was taken over can date an order so far from the clock of this device, and no farther. */
 const MOST_APART_MS = 90_000;
 
+/** A URL that the console names for clients, and whether it is at the page's own host. */
+export interface ClientUrl {
+  readonly url: URL;
+  readonly isOwn: boolean;
+}
+
+/**
+ * What the page at `page` knows of a URL that the console names. Undefined for one where nobody may enter a code: it is the
+ * console's own, or neither HTTPS nor on this machine. At the page's host, another origin is not the console's to serve.
+ */
+export function judgeUrl(named: string, page: string): ClientUrl | undefined {
+  if (!URL.canParse(named)) return undefined;
+  const [url, own] = [new URL(named), new URL(page)];
+  const isSafe = url.protocol === 'https:';
+  const isLocal = url.protocol === 'http:' && /^(?:localhost|127(?:\.\d+){3}|\[::1\])$/.test(url.hostname);
+  if (!(isSafe || isLocal) || url.origin === own.origin || url.username !== '' || url.password !== '') return undefined;
+  return { url, isOwn: isSafe && url.hostname === own.hostname };
+}
+
 function assertion(challenge: string) {
   return startAuthentication({
     optionsJSON: { challenge, rpId: location.hostname, userVerification: 'required', timeout: ASSERTION_MS },

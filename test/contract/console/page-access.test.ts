@@ -75,6 +75,8 @@ describe.skipIf(pageObstacle() !== undefined)('the view of clients', () => {
     await phone.go('clients');
     await phone.tap(`${CODE} > summary`);
     await choose(CODE, 'Program', 'other');
+    // The page is at localhost: it says that it cannot know this host.
+    await phone.shows(`The code is for ${new URL(url).host}, but this page is at localhost`);
     await choose(CODE, 'Profile', 'careful');
     await phone.press('Make a code');
     await phone.shows(`${url}/mcp`);
