@@ -14,8 +14,9 @@ export function answerOf({ name, tag }: FleetServer, { status, headers, body }: 
   const fields =
     typeof body === 'object' && body !== null && !Array.isArray(body) ? withTags({ ...body }, tag) : undefined;
   if (status === 200 && fields !== undefined) {
-    const { server: _own, ...others } = fields;
-    const answer = { server: name, ...others };
+    // A field whose name is a number would stand first.
+    const others = Object.entries(fields).filter(([field]) => field !== 'server' && !/^\d+$/.test(field));
+    const answer = { server: name, ...Object.fromEntries(others) };
     if (JSON.stringify(answer).length < maxChars) return answer;
     throw new OutcomeUnknown(
       `The call ran on ${name}, whose answer is longer than it may be. Look with list_sessions and this server.`,

@@ -199,20 +199,30 @@ export class HubLink implements Disposable {
 
   /** Gives why a request was not sent; undefined: it was. */
   #publish(server: KnownServer, request: FleetRequest): AgentError | undefined {
-    const reply = `${this.#inbox}.${request.id}`;
+    const sealed = this.#sealed(request);
+    if (sealed instanceof InvalidArguments) return sealed;
     try {
-      const sealed = seal(REQUEST, request, this.deps.key);
-      if (sealed.length > MAX_MESSAGE_BYTES)
-        return new InvalidArguments(
-          `Nothing was run: written for ${request.name}, the call has ${sealed.length} bytes, of ${MAX_MESSAGE_BYTES} at most.`,
-        );
-      this.#connection?.publish(rpcSubject(server.key), sealed, { reply });
+      this.#connection?.publish(rpcSubject(server.key), sealed, { reply: `${this.#inbox}.${request.id}` });
       return undefined;
     } catch (error) {
       this.deps.logger.warn({ err: error, server: request.name }, 'a request to a server could not be sent');
       return new ServerUnreachable(
         `Nothing was run: the call to ${request.name} could not be sent. Tell the owner of the hub: the log of agent3 says why.`,
       );
+    }
+  }
+
+  /** Numbers of a client's call can be longer when they are written again. */
+  #sealed(request: FleetRequest): Buffer | InvalidArguments {
+    try {
+      const sealed = seal(REQUEST, request, this.deps.key);
+      if (sealed.length <= MAX_MESSAGE_BYTES) return sealed;
+      return new InvalidArguments(
+        `Nothing was run: written for ${request.name}, the call has ${sealed.length} bytes, of ${MAX_MESSAGE_BYTES} at most.`,
+      );
+    } catch (error) {
+      if (!(error instanceof RangeError)) throw error;
+      return new InvalidArguments('Nothing was run: objects and lists of the call are nested too deep.');
     }
   }
 

@@ -1,9 +1,20 @@
 import { describe, expect, test } from 'bun:test';
 import { createUser, fromSeed } from '@nats-io/nkeys';
-import { EnvelopeFault, type FleetRequest, open, REPLY, REQUEST, seal } from '../../src/fleet/envelope.ts';
+import { answerOf } from '../../src/fleet/answers.ts';
+import type { FleetServer } from '../../src/fleet/door.ts';
+import {
+  EnvelopeFault,
+  type FleetReply,
+  type FleetRequest,
+  open,
+  REPLY,
+  REQUEST,
+  seal,
+} from '../../src/fleet/envelope.ts';
 import { fleetId, parseFleetId, withTags } from '../../src/fleet/ids.ts';
 import { fingerprintOf, parsePublicKey, SigningKey, tagOf, Verifier } from '../../src/fleet/keys.ts';
 import { RequestWindow } from '../../src/fleet/window.ts';
+import { OutcomeUnknown } from '../../src/lib/errors.ts';
 
 const hub = SigningKey.create();
 const web1 = SigningKey.create();
@@ -150,5 +161,46 @@ describe('an id of the fleet', () => {
       message: `It runs. Follow it with read_session ${ID}@abcdefg2; ${other}@abcdefg2 is no session.`,
       sessions: [{ session: `${other}@abcdefg2`, cmd: `echo ${ID}` }],
     });
+  });
+
+  test('is of the server that answers, also in capitals, with the tag of another, or inside of what is data', () => {
+    const CAPITALS = ID.toUpperCase();
+    expect(withTags({ session: CAPITALS, message: `${ID}, ${CAPITALS}` }, 'abcdefg2')).toEqual({
+      session: `${CAPITALS}@abcdefg2`,
+      message: `${ID}@abcdefg2, ${CAPITALS}@abcdefg2`,
+    });
+    expect(withTags({ message: `Next: ${ID}@zzzzzzzz, ${CAPITALS}@ZZZZZZZZ@abcdefg2.` }, 'abcdefg2')).toEqual({
+      message: `Next: ${ID}@abcdefg2, ${CAPITALS}@abcdefg2.`,
+    });
+    expect(withTags({ cmd: { session: ID } }, 'abcdefg2')).toEqual({ cmd: { session: `${ID}@abcdefg2` } });
+  });
+
+  test('that is none is not taken, and no answer that is nested without end', () => {
+    for (const session of [`${ID}@zzzzzzzz`, `${ID} `, 'work', 7, { session: ID }])
+      expect(withTags({ sessions: [{ session }] }, 'abcdefg2')).toBeUndefined();
+    expect(withTags({ session: null }, 'abcdefg2')).toEqual({ session: null });
+    const deep: unknown = JSON.parse(`${'['.repeat(100_000)}${']'.repeat(100_000)}`);
+    expect(withTags({ deep }, 'abcdefg2')).toBeUndefined();
+  });
+});
+
+describe('an answer of a server', () => {
+  const server: FleetServer = {
+    ...{ name: 'web1', key: web1.publicKey, tag: 'abcdefg2', labels: {} },
+    ...{ state: 'connected', lastSeenAt: undefined, shown: undefined },
+  };
+  const reply = (body: unknown): FleetReply => ({
+    ...{ server: web1.publicKey, instance: INSTANCE, id: ID, clock: 0, kind: 'answer' },
+    ...{ status: 200, headers: {}, body },
+  });
+
+  test('begins with the name of the server, whatever it names its fields', () => {
+    const answer = answerOf(server, reply({ 0: 'first', server: 'db1', 7: {}, stdout: '' }), 1000);
+    expect(JSON.stringify(answer)).toBe('{"server":"web1","stdout":""}');
+  });
+
+  test('whose form is not known has an outcome that is not known', () => {
+    expect(() => answerOf(server, reply({ session: `${ID}@zzzzzzzz` }), 1000)).toThrow(OutcomeUnknown);
+    expect(() => answerOf(server, reply([]), 1000)).toThrow(OutcomeUnknown);
   });
 });

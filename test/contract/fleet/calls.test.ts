@@ -72,6 +72,21 @@ describe('a call', () => {
     expect(lean.text).toBe(JSON.stringify({ server: 'hub', stdout: `${hub.pid}\n`, exit_code: 0 }));
   });
 
+  test('that is too long for NATS, or nested without end, is refused, and nothing is run', async () => {
+    const file = directory.join('too-long');
+    const raw = async (junk: string) => {
+      const body = `{"server":"web1","cmd":"touch ${file}","junk":${junk}}`;
+      const init = { method: 'POST', headers: { 'x-auth-token': hub.token }, body };
+      const { status, text } = await hub.request('/shell', init);
+      return { status, text };
+    };
+    const long = await raw(`[${Array(130_000).fill('1e20').join(',')}]`);
+    expect(long).toMatchObject({ status: 400, text: expect.stringContaining('Nothing was run') });
+    const deep = await raw('['.repeat(100_000) + ']'.repeat(100_000));
+    expect(deep).toMatchObject({ status: 400 });
+    expect(existsSync(file)).toBe(false);
+  });
+
   test('without a server is refused with the names in the lean doors, and is the hub in POST /', async () => {
     const file = directory.join('guessed');
     expect(await call('shell', { cmd: `touch ${file}` })).toMatchObject({
