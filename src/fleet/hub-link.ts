@@ -25,6 +25,8 @@ export interface LinkDeps {
   readonly logger: Logger;
 }
 
+/** To a request come `begun` and its answer. */
+const REPLIES = 2;
 /** So long a request may be under way, and so long the hub waits for a server to say that it has begun. */
 const AHEAD_MS = 2000;
 /** How often servers with calls under way are asked whether they are there, and how often they may be missing: they reconnect. */
@@ -139,6 +141,7 @@ export class HubLink implements Disposable {
       const at = server.instanceAt(performance.now(), AHEAD_MS);
       this.#publish(server, { ...fields, ...at, id: Bun.randomUUIDv7(), reply_ms, op: 'cancel', args: { id } });
     };
+    server.expect(REPLIES);
     const fault = this.#publish(server, { ...fields, ...when, id, reply_ms });
     if (fault !== undefined) throw fault;
     const unsubscribe = call.cancelled?.subscribe(cancel);
@@ -158,6 +161,7 @@ export class HubLink implements Disposable {
       else this.#missing.delete(server);
     };
     this.#pending.set(id, { server, instance: undefined, settle, hasBegun: true });
+    server.expect(REPLIES);
     this.#publish(server, {
       ...{ server: server.key, instance: NOBODY, id, not_after: 0, op, args: {}, name: server.record.name },
       ...{ principal: 'hub', request: id, reach: 'readonly', address: '', lean: true, reply_ms: 0, max_chars: 256 },

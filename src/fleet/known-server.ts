@@ -9,6 +9,8 @@ const SILENT_MS = 45_000;
 const MOST_MESSAGES = 500;
 const WINDOW_MS = 10_000;
 const PUNISHED_MS = 60_000;
+/** Of requests under way: two for each. */
+const MOST_EXPECTED = 2000;
 
 /** The instance of a request that no process takes: each answers `stale`, and names itself. */
 export const NOBODY = '00000000-0000-0000-0000-000000000000';
@@ -35,6 +37,7 @@ export class KnownServer {
   /** Processes of before: one that speaks again was never gone. */
   readonly #before: string[] = [];
   #doubledMs = Number.NEGATIVE_INFINITY;
+  #expected = 0;
   #window = { sinceMs: Number.NEGATIVE_INFINITY, count: 0 };
 
   constructor(public record: ServerRecord) {
@@ -42,8 +45,17 @@ export class KnownServer {
     this.verifier = new Verifier(this.key);
   }
 
+  /** A request was sent: so many messages about it are no flood. */
+  expect(messages: number): void {
+    this.#expected = Math.min(MOST_EXPECTED, this.#expected + messages);
+  }
+
   /** Counts a message; says whether there were too many, and for how many milliseconds to hear none. */
   flooded(now: number): number | undefined {
+    if (this.#expected > 0) {
+      this.#expected--;
+      return undefined;
+    }
     if (now - this.#window.sinceMs >= WINDOW_MS) this.#window = { sinceMs: now, count: 0 };
     return ++this.#window.count > MOST_MESSAGES ? PUNISHED_MS : undefined;
   }

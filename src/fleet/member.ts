@@ -46,7 +46,6 @@ export class Member implements Disposable {
   readonly #cancels = new Map<string, SignalOnce>();
   #connection: NatsConnection | undefined;
   /** Of the connection: an answer of an earlier one goes another way. */
-  #epoch = 0;
   #count = 0;
   #isOver = false;
   #calls = 0;
@@ -105,19 +104,15 @@ export class Member implements Disposable {
     if (connection === undefined) return;
     this.#connection = connection;
     if (this.#isOver) return void connection.close();
-    this.#epoch++;
     connection.subscribe(rpcSubject(this.key.publicKey), {
       callback: (error, message) => {
         if (error !== null) return;
-        this.#receive(message, this.#epoch).catch((fault: unknown) =>
-          this.#tell({ err: fault }, 'a call was not answered'),
-        );
+        this.#receive(message).catch((fault: unknown) => this.#tell({ err: fault }, 'a call was not answered'));
       },
     });
     this.#connected();
     for await (const status of connection.status()) {
       if (status.type === 'disconnect') {
-        this.#epoch++;
         this.deps.logger.warn({ hub }, 'the connection to the hub is lost: commands continue');
       } else if (status.type === 'reconnect') this.#connected();
       else if (status.type === 'error') this.#notConnected(status.error);
@@ -145,11 +140,11 @@ export class Member implements Disposable {
     this.deps.logger.warn(fields, text);
   }
 
-  async #receive(message: Msg, epoch: number): Promise<void> {
+  async #receive(message: Msg): Promise<void> {
     const request = this.#read(message.data);
     if (request === undefined) return;
     const answer = (kind: FleetReply['kind'], answered: Answered = NOTHING): void => {
-      this.#reply(message, epoch, { id: request.id, kind, ...answered });
+      this.#reply({ id: request.id, kind, ...answered });
     };
     switch (this.#window.admit(request)) {
       case 'foreign':
@@ -235,14 +230,12 @@ export class Member implements Disposable {
     });
   }
 
-  #reply(message: Msg, epoch: number, reply: Pick<FleetReply, 'id' | 'kind'> & Answered): void {
+  #reply(reply: Pick<FleetReply, 'id' | 'kind'> & Answered): void {
     const { publicKey: server } = this.key;
     const { instance, clock } = this.#window;
     this.#send(() => {
-      const sealed = seal(REPLY, { server, instance, clock: clock(), ...reply }, this.key);
-      // NATS lets a server answer on the connection that the request came on.
-      if (epoch === this.#epoch) message.respond(sealed);
-      else this.#publish(answerSubject(server), sealed);
+      // On a subject of its own: NATS forgets which requests may be answered when it reads its configuration again.
+      this.#publish(answerSubject(server), seal(REPLY, { server, instance, clock: clock(), ...reply }, this.key));
     });
   }
 

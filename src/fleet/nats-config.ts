@@ -17,8 +17,6 @@ export interface NatsPlace {
   readonly pidFile: string;
 }
 
-/** A server answers a request at most twice (`begun`, then its answer), within this. The longest reply time is 200 s. */
-const RESPONSES = { max: 2, expires: '4m' } as const;
 /** A dead connection is known after two of these. */
 const PING = '10s';
 
@@ -33,7 +31,6 @@ export const joinAnswerSubject = (id: string): string => `a3.join.${id}.answer`;
 interface Permissions {
   readonly publish: readonly string[];
   readonly subscribe: readonly string[];
-  readonly responds?: boolean;
 }
 
 /** The configuration of `nats-server` for a hub: nkeys alone, and each may do what its part in the fleet needs and nothing else. */
@@ -45,7 +42,7 @@ export function natsConfig(
   const users = [
     user(hub.key, { publish: ['a3.*.rpc'], subscribe: ['a3.*.up.>', `${INBOX}.>`] }),
     ...servers.map(({ key }) =>
-      user(key, { publish: [stateSubject(key), answerSubject(key)], subscribe: [rpcSubject(key)], responds: true }),
+      user(key, { publish: [stateSubject(key), answerSubject(key)], subscribe: [rpcSubject(key)] }),
     ),
     ...invites.flatMap(({ id, guestKey, hostKey }) => [
       user(guestKey, { publish: [joinSubject(id)], subscribe: [joinAnswerSubject(id)] }),
@@ -76,10 +73,9 @@ ${users.join('\n')}
 `;
 }
 
-function user(key: string, { publish, subscribe, responds = false }: Permissions): string {
+function user(key: string, { publish, subscribe }: Permissions): string {
   const list = (subjects: readonly string[]): string => `[${subjects.map(quoted).join(', ')}]`;
-  const responses = responds ? `, allow_responses: { max: ${RESPONSES.max}, expires: "${RESPONSES.expires}" }` : '';
-  return `    { nkey: ${key}, permissions: { publish: { allow: ${list(publish)} }, subscribe: { allow: ${list(subscribe)} }${responses} } }`;
+  return `    { nkey: ${key}, permissions: { publish: { allow: ${list(publish)} }, subscribe: { allow: ${list(subscribe)} } } }`;
 }
 
 /** Only what cannot end a text of the configuration. Throws for every other. */

@@ -80,7 +80,7 @@ describe('a server', () => {
       expect(`${subject} ${await subscribed(web1, subject)}`).toBe(`${subject} PermissionViolationError`);
   });
 
-  test('answers a request twice, and no more', async () => {
+  test('answers nothing to the inboxes of the hub, also a request', async () => {
     const subscription = web1.subscribe(rpcSubject(keyOf('web1')), {
       callback: (_, message) => {
         for (const text of ['begun', 'answer', 'more']) message.respond(text);
@@ -94,7 +94,7 @@ describe('a server', () => {
     await web1.flush();
     await hub.flush();
     await Bun.sleep(50);
-    expect(answers).toEqual(['begun', 'answer']);
+    expect(answers).toEqual([]);
     subscription.unsubscribe();
     inbox.unsubscribe();
   });

@@ -87,19 +87,24 @@ function request(server: string, changes: Partial<FleetRequest> = {}): FleetRequ
 
 /** What a server replies to a sealed request: its answer; undefined where none comes. */
 async function ask(sealed: Uint8Array, server: string, subject = server): Promise<FleetReply | undefined> {
-  const inbox = `a3.hub.${crypto.randomUUID()}`;
+  const { publicKey } = nats.keyOf(server);
   const { promise, resolve } = Promise.withResolvers<FleetReply | undefined>();
-  const subscription = raw.subscribe(inbox, {
+  const subscription = raw.subscribe(answerSubject(publicKey), {
     callback: (_, message) => {
-      const reply = open(REPLY, message.data, new Verifier(nats.keyOf(server).publicKey));
-      if (reply.kind !== 'begun') resolve(reply);
+      const reply = open(REPLY, message.data, new Verifier(publicKey));
+      if (reply.id === idIn(sealed) && reply.kind !== 'begun') resolve(reply);
     },
   });
-  raw.publish(rpcSubject(nats.keyOf(subject).publicKey), sealed, { reply: inbox });
+  raw.publish(rpcSubject(nats.keyOf(subject).publicKey), sealed);
   await raw.flush();
   const reply = await Promise.race([promise, Bun.sleep(700).then(() => undefined)]);
   subscription.unsubscribe();
   return reply;
+}
+
+/** The id in a sealed message: its JSON stands behind the signature. */
+function idIn(sealed: Uint8Array): string {
+  return (JSON.parse(Buffer.from(sealed.subarray(64)).toString()) as { id: string }).id;
 }
 
 /** A request that a server takes now. */
@@ -151,14 +156,14 @@ describe('a server that was taken over', () => {
   test('answers for no other, though it knows the request', async () => {
     using trigger = new Trigger();
     const evil = await connectOnce(nats.address(nats.keyOf('evil')));
-    const subject = Promise.withResolvers<string>();
-    const seen = raw.subscribe('a3.hub.>', {
-      callback: (_, message) => subject.resolve(message.subject),
+    const begun = Promise.withResolvers<string>();
+    const seen = raw.subscribe(answerSubject(nats.keyOf('web1').publicKey), {
+      callback: (_, message) => begun.resolve(idIn(message.data)),
     });
     const answer = call('web1', `${trigger.wait}; echo true`);
-    const inbox = await subject.promise;
+    const id = await begun.promise;
     const forged = {
-      ...{ instance: crypto.randomUUID(), id: inbox.split('.').at(-1) ?? '', clock: 0, status: 200, headers: {} },
+      ...{ instance: crypto.randomUUID(), id, clock: 0, status: 200, headers: {} },
       kind: 'answer',
       body: { stdout: 'forged\n', exit_code: 0 },
     } as const;
@@ -166,7 +171,7 @@ describe('a server that was taken over', () => {
       const sealed = seal(REPLY, { ...forged, server: server.publicKey }, nats.keyOf('evil'));
       evil.publish(answerSubject(nats.keyOf('evil').publicKey), sealed);
       evil.publish(answerSubject(nats.keyOf('web1').publicKey), sealed);
-      evil.publish(inbox, sealed);
+      evil.publish(`a3.hub.${id}`, sealed);
     }
     await evil.flush();
     trigger.open();

@@ -164,6 +164,20 @@ describe('run_on', () => {
   });
 });
 
+test('a change of the fleet breaks no call that is under way on another server', async () => {
+  using trigger = new Trigger();
+  const running = call('shell', { server: 'web1', cmd: `${trigger.arrive}; ${trigger.wait}; echo whole` });
+  await trigger.arrived();
+  // As `fleet invite`, `remove` and `label` do it.
+  nats.reload();
+  await eventually(
+    'NATS has read it',
+    async () => (await call('shell', { server: 'web2', cmd: 'true' }))['http'] === 200,
+  );
+  trigger.open();
+  expect(await running).toMatchObject({ http: 200, stdout: 'whole\n' });
+});
+
 describe('agent3 exec', () => {
   const exec = (...words: string[]) =>
     agent3(['exec', '-n', ...words], { AGENT3_URL: hub.url, AGENT3_API_TOKEN: hub.token });
