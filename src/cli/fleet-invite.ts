@@ -135,7 +135,7 @@ function show(options: InviteOptions, { hub }: Inventory, id: string, code: stri
   tell(
     options,
     { event: 'code', url, code, expires: new Date(until).toISOString() },
-    `on the server, as root:\n\n  agent3 join ${url}\n\nand enter this code there, which is good once, for ten minutes:\n\n  ${code}\n\nwaiting for it (Ctrl-C ends the invitation) …`,
+    `on the server, as root (started by hand: with --file FILE):\n\n  agent3 join ${url}\n\nand enter this code there, which is good once, for ten minutes:\n\n  ${code}\n\nwaiting for it (Ctrl-C ends the invitation) …`,
   );
 }
 

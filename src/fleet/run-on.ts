@@ -128,6 +128,8 @@ function runOnOperation(fleet: FleetDeps, runs: Runs): Operation {
     destructive: false,
     readOnly: false,
     run: async (given, context, ignored) => {
+      if (given.servers?.includes(door.hubName) === true)
+        throw new InvalidArguments(`${door.hubName} is the hub itself: shell runs there. Nothing was run.`);
       const servers = serversOf(given, context, door.servers(), runs);
       const batches = planBatches(servers.length, given.batches);
       const { cmd, cwd, stdin, timeout, key, max_output } = given;

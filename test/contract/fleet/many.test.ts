@@ -140,6 +140,7 @@ describe('run_on', () => {
     [{ cmd: 'true', servers: UP, batches: [1] }, 'reach 1 of 3'],
     [{ cmd: 'true', select: 'failed:none' }, 'There is no such run'],
     [{ servers: UP }, 'cmd'],
+    [{ cmd: 'true', servers: ['hub', 'web1'] }, 'hub is the hub itself'],
   ])('refuses %p', async (args, why) => {
     const { http, message } = await call('run_on', args);
     expect([400, 404]).toContain(Number(http));
