@@ -24,7 +24,7 @@ export interface DoorDeps {
   readonly store: SessionStore;
   readonly approvals: Approvals;
   readonly past: Past;
-  readonly clients: () => Clients;
+  readonly clients: () => Promise<Clients>;
   readonly trail: Pick<Trail, 'console'>;
   readonly server: () => Server;
   /** Undefined: the agent has no key for it. */
@@ -98,8 +98,10 @@ export class AgentDoor {
         const typed = await this.deps.takeOvers.type(read(ASKED.type, args));
         return () => typed;
       }
-      case 'clients':
-        return clients;
+      case 'clients': {
+        const found = await clients();
+        return () => found;
+      }
       case 'server':
         return this.deps.server;
       case 'order': {

@@ -129,6 +129,8 @@ export class Api {
           const cost = READINGS.get(call.name);
           if (cost === undefined) throw new ApiRefusal(404, 'NotFound', 'There is no such call.');
           requireTime(this.#paces, bearer, cost);
+          if (call.name === 'change' && !person.passkey)
+            throw new ApiRefusal(403, 'PasskeyNeeded', 'Only a passkey sees what is in a file.');
           const answer = await wire.request(call.name, call.body, call.signal);
           // Its passkey may have been removed meanwhile.
           this.#person(call);

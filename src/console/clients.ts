@@ -2,6 +2,7 @@ import { type GrantRecord, isGrant } from '../access/grant.ts';
 import type { Profile } from '../access/profile.ts';
 import { readTokens, TokenFileFault, type TokenRecord } from '../access/token-file.ts';
 import type { SessionStore } from '../sessions/store.ts';
+import { SLICE } from './past-sessions.ts';
 import type { Client, SignInState } from './shown.ts';
 import { makerOf } from './signed-tokens.ts';
 
@@ -15,6 +16,8 @@ export interface ClientsDeps {
   readonly lastUseOf: (id: string) => number | undefined;
   /** How the sign-in of a grant stands; undefined once its client is kept. */
   readonly signInOf: (grant: GrantRecord) => SignInState | undefined;
+  /** Lets others have their turn. */
+  readonly rest: () => Promise<void>;
 }
 
 /** Addresses of one client that are shown, the last ones. */
@@ -26,8 +29,15 @@ interface Seen {
 }
 
 /** The tokens and grants there are, with what the sessions that are kept tell of their use. */
-export function clientsOf({ store, tokensFile, usual, lastUseOf, signInOf }: ClientsDeps): Client[] {
-  const seen = seenOf(store);
+export async function clientsOf({
+  store,
+  tokensFile,
+  usual,
+  lastUseOf,
+  signInOf,
+  rest,
+}: ClientsDeps): Promise<Client[]> {
+  const seen = await seenOf(store, rest);
   const shown = (token: TokenRecord): Client => {
     const { name, id, profile = 'full', expires_at } = token;
     const { at, addresses } = seen.get(`${name}#${id}`) ?? { at: undefined, addresses: [] };
@@ -64,9 +74,11 @@ export function tokensIn(path: string | undefined): TokenRecord[] {
   }
 }
 
-function seenOf(store: SessionStore): ReadonlyMap<string, Seen> {
+async function seenOf(store: SessionStore, rest: () => Promise<void>): Promise<ReadonlyMap<string, Seen>> {
   const seen = new Map<string, Seen>();
+  let looked = 0;
   for (const { record } of store.newestFirst()) {
+    if (++looked % SLICE === 0) await rest();
     const { principal, started_at, address } = record;
     const one = seen.get(principal) ?? { at: started_at, addresses: [] };
     seen.set(principal, one);

@@ -13,7 +13,7 @@ export const MOST_ROWS = 100;
 /** Characters of a command in a list. */
 const SHOWN_CHARS = 300;
 /** Sessions that are looked at before the others may have their turn. */
-const SLICE = 500;
+export const SLICE = 500;
 /** Of a timing in one answer, in bytes. */
 const TIMING_PART = 196_608;
 

@@ -45,6 +45,16 @@ const [SHORT_CHARS, LONG_CHARS] = [300, 100_000];
 /** Among tokens, whose names have no capital, the owner has turns too. */
 const OWNER = 'OWNER';
 
+/** Gives others their turn where work has taken `SLICE_MS` since the last time. */
+export function resterOf(turns: Turns): () => Promise<void> {
+  let began = performance.now();
+  return async () => {
+    if (performance.now() - began < SLICE_MS) return;
+    await turns.take(OWNER);
+    began = performance.now();
+  };
+}
+
 const UUID = Type.String({ pattern: '^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
 const COUNT = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
 const TEXT = Type.String({ minLength: 1, maxLength: 200 });
@@ -76,10 +86,10 @@ export class Past {
 
   /** The answer to an operation; undefined: it is about something else. Rejects with `WireRefusal`. */
   async answer(op: string, args: unknown): Promise<(() => object) | undefined> {
-    const { store, timings, changes } = this.deps;
+    const { store, timings, turns, changes } = this.deps;
     switch (op) {
       case 'history': {
-        const found = await pastSessions(store, readAsked(ASKED.history, args), this.#rester());
+        const found = await pastSessions(store, readAsked(ASKED.history, args), resterOf(turns));
         return () => found;
       }
       case 'session': {
@@ -115,24 +125,14 @@ export class Past {
   }
 
   async #lines(asked: Static<(typeof ASKED)['record']>): Promise<PastLines> {
-    const { auditFile } = this.deps;
+    const { auditFile, turns } = this.deps;
     if (auditFile === undefined) return { lines: [], next: null, back_to: null, missing: true };
-    const limits = { lines: MOST_ROWS, bytes: MOST_RECORD_BYTES, rest: this.#rester() };
+    const limits = { lines: MOST_ROWS, bytes: MOST_RECORD_BYTES, rest: resterOf(turns) };
     const { lines, next, backTo } = await searchRecord(auditFile, asked, limits);
     const shown = fitting(lines, asked.session === undefined ? SHORT_CHARS : LONG_CHARS);
     const isCut = shown.length < lines.length;
     const last = isCut ? shown.at(-1) : undefined;
     return { lines: shown, next: last?.seq ?? next, back_to: last?.time ?? backTo ?? null, missing: false };
-  }
-
-  /** Gives others their turn where work has taken `SLICE_MS` since the last time. */
-  #rester(): () => Promise<void> {
-    let began = performance.now();
-    return async () => {
-      if (performance.now() - began < SLICE_MS) return;
-      await this.deps.turns.take(OWNER);
-      began = performance.now();
-    };
   }
 }
 

@@ -1,9 +1,9 @@
 import { answerDueAt, GrantKey, type GrantRecord, isKept, isSealed, takesSignIns } from '../access/grant.ts';
 import { grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
 import { AgentDoor } from '../console/agent-door.ts';
-import { clientsOf, isUnprotected } from '../console/clients.ts';
+import { clientsOf, isUnprotected, tokensIn } from '../console/clients.ts';
 import type { Inbox } from '../console/inbox.ts';
-import { type ChangesOfFiles, Past } from '../console/past.ts';
+import { type ChangesOfFiles, Past, resterOf } from '../console/past.ts';
 import type { Pushes } from '../console/push/pushes.ts';
 import type { Clients, SignInState } from '../console/shown.ts';
 import type { TakeOvers } from '../console/take-over.ts';
@@ -23,24 +23,23 @@ export function showState(
 ): void {
   const { config, store, logger } = deps;
   const grants = grantsDirectory(config.sessionsDirectory);
-  const clients = () =>
-    clientsOf({
+  const access = async (): Promise<Clients> => ({
+    clients: await clientsOf({
       store,
       tokensFile: config.tokensFile,
       usual: { name: DEFAULT_PRINCIPAL, profile: config.profile },
       lastUseOf: (id) => lastUse(grants, id),
       signInOf: (grant) => signInOf(deps, grants, grant),
-    });
-  const access = (): Clients => ({
-    clients: clients(),
+      rest: resterOf(deps.turns),
+    }),
     profiles: [...deps.access.profiles()].map(({ name, description }) => ({ name, description })),
     url: urlOf(deps),
   });
   const isRoot = process.geteuid?.() === 0;
   const hasUnprotected = (): boolean =>
     isRoot &&
-    clients().some(({ name, made }) => {
-      const profile = profileOf(deps, made === '' ? name : `${name}#${made}`);
+    [DEFAULT_PRINCIPAL, ...tokensIn(config.tokensFile).map(({ name, id }) => `${name}#${id}`)].some((principal) => {
+      const profile = profileOf(deps, principal);
       return profile !== undefined && isUnprotected(profile);
     });
   const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);

@@ -31,3 +31,23 @@ test('a session that was stolen cannot keep the agent busy alone', async () => {
   }
   expect(await order('of the owner')).toMatchObject({ state: 'refused' });
 });
+
+test('the contents of files are for a passkey alone', async () => {
+  const asked: string[] = [];
+  const api = new Api({
+    people: { find: (bearer: string) => ({ name: 'Tablet', until: Date.now() + 60_000, passkey: bearer === 'owner' }) },
+    wire: {
+      request: async (name: string) => {
+        asked.push(name);
+        return { diff: '-secret' };
+      },
+    },
+  } as unknown as ApiDeps);
+  const { signal } = new AbortController();
+  const call = (name: string, bearer: string) =>
+    api.answer({ name, body: {}, bearer, address: '192.0.2.1', signal }).catch(({ code }: { code: string }) => code);
+  expect(await call('change', 'visitor')).toBe('PasskeyNeeded');
+  expect(asked).toEqual([]);
+  expect(await call('changes', 'visitor')).toEqual({ diff: '-secret' });
+  expect(await call('change', 'owner')).toEqual({ diff: '-secret' });
+});

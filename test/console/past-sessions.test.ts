@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
 import { readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { clientsOf } from '../../src/console/clients.ts';
 import { outputPart, pastSessions, sessionDetails, timingPart } from '../../src/console/past-sessions.ts';
 import { systemClock } from '../../src/lib/clock.ts';
 import type { SessionRecord } from '../../src/sessions/record.ts';
@@ -83,6 +84,16 @@ describe('the sessions of a day', () => {
       'echo Run 213',
       'echo Run 212',
     ]);
+  });
+
+  test('say when clients were last here, and others have their turns meanwhile', async () => {
+    turns = 0;
+    const [first] = await clientsOf({
+      ...{ store, tokensFile: undefined, usual: { name: 'chat', profile: 'full' }, rest },
+      ...{ lastUseOf: () => undefined, signInOf: () => undefined },
+    });
+    expect(first).toMatchObject({ name: 'chat', last_used_at: START + (COUNT - 1) * 17_000 });
+    expect(turns).toBe(10);
   });
 
   test('take well under 200 ms of the processor', async () => {

@@ -116,7 +116,6 @@ function ChangeDetails({ one }: { one: PastChange }) {
             {isBusy ? request.signing : past.undo}
           </button>
           {isUnread && <p class="muted">{past.readFirst}</p>}
-          {person?.passkey === false && <p class="muted">{words.result.passkeyNeeded}</p>}
         </>
       )}
     </>
