@@ -12,6 +12,18 @@ export interface AuditLine {
   readonly [field: string]: unknown;
 }
 
+/** Whether a line ends an allowance, or all of them, as a start of the agent does. */
+export function endsAllowances({ event, what, state }: AuditLine): boolean {
+  return event === 'agent' && (what === 'started' || (what === 'allowance' && state === 'ended'));
+}
+
+/** Whether a line has a signed order of the owner, or says so, or is of an allowance. */
+export function isOfOwner(line: AuditLine): boolean {
+  const isByAllowance = line.event === 'start' && line['allowance'] !== undefined;
+  const isSigned = line['signed'] !== undefined || /\(passkey [^()]*\)$/.test(String(line['by']));
+  return isSigned || isByAllowance || endsAllowances(line);
+}
+
 /** What comes before the first line. */
 export const GENESIS = '0'.repeat(64);
 

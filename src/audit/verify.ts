@@ -6,6 +6,7 @@ import {
   type HeadState,
   hashLine,
   headPath,
+  isOfOwner,
   linesOf,
   parseHead,
   parseLine,
@@ -23,7 +24,7 @@ export interface AuditFinding {
   readonly what: string;
 }
 
-/** A line that has a signed order of the owner, or says so, which is checked elsewhere. */
+/** A line that has a signed order of the owner, or says so, or ends allowances, which is checked elsewhere. */
 export interface SignedLine extends Omit<AuditFinding, 'what'> {
   readonly record: AuditLine;
 }
@@ -169,9 +170,7 @@ class Walk {
     if (this.#before !== undefined) this.findings.push(...chainFaults(line, this.#before, (what) => ({ ...at, what })));
     if (line.event === 'tampered') find(`the agent found: ${String(line['what'])}`);
     this.#noteBoot(line, at, find);
-    const isByAllowance = line.event === 'start' && line['allowance'] !== undefined;
-    if (isByAllowance || line['signed'] !== undefined || /\(passkey [^()]*\)$/.test(String(line['by'])))
-      this.signed.push({ ...at, record: line });
+    if (isOfOwner(line)) this.signed.push({ ...at, record: line });
     if (this.lines === 1) this.begin = line;
     if (line.seq === this.notedSeq) this.notedHash = hash;
     this.#before = { hash, seq: line.seq, where: undefined, at };

@@ -1,14 +1,16 @@
 import { Value } from '@sinclair/typebox/value';
-import type { AuditLine } from '../audit/chain.ts';
+import { type AuditLine, endsAllowances } from '../audit/chain.ts';
 import type { AuditFinding, SignedLine } from '../audit/verify.ts';
 import { visibleLine } from '../lib/visible.ts';
 import {
+  AHEAD_MS,
   type AllowOrder,
   challengeOf,
   fingerprintOf,
   fromBase64url,
   MAX_ALLOWANCE_MS,
   type SignedOrder,
+  TOKEN_ORDERS,
 } from './order.ts';
 import { describeSigner, principalOf } from './order-rules.ts';
 import { type Signature, signatureSchema, verifyAssertion } from './passkeys.ts';
@@ -27,11 +29,16 @@ export async function checkSignatures(
 ): Promise<{ readonly findings: readonly AuditFinding[]; readonly signers: Signers }> {
   const findings: AuditFinding[] = [];
   const signers: Record<string, number> = {};
-  const allowed = new Map<string, AllowOrder>();
+  const seen = new Set<string>();
+  const allowed = new Allowed();
   for (const { file, line, record } of lines) {
     const { signed } = record;
+    if (endsAllowances(record) && signed === undefined) {
+      allowed.end(record);
+      continue;
+    }
     if (record.event === 'start') {
-      const fault = faultOfUse(record, allowed);
+      const fault = allowed.faultOf(record);
       if (mayBeBefore(first, record) && fault === UNSIGNED) continue;
       if (fault !== undefined) findings.push({ file, line, what: fault });
       continue;
@@ -43,11 +50,20 @@ export async function checkSignatures(
     const fault = await faultOf(signed as Signature, record);
     if (fault !== undefined) findings.push({ file, line, what: fault });
     const { order } = signed as Signature;
-    if (order.kind === 'allow') allowed.set(order.id, order);
+    if (seen.has(order.id) && !mayComeAgain(order)) findings.push({ file, line, what: TWICE });
+    seen.add(order.id);
+    if (order.kind === 'allow') allowed.add(order);
     const signer = `${describeSigner(signed as Signature)} at ${(signed as Signature).origin}`;
     signers[signer] = (signers[signer] ?? 0) + 1;
   }
   return { findings, signers };
+}
+
+const TWICE = 'its signed order is on record before: an order counts once';
+
+/** An agent that was started again may note these again. */
+function mayComeAgain({ kind }: SignedOrder): boolean {
+  return kind === 'thaw' || TOKEN_ORDERS.includes(kind);
 }
 
 const UNSIGNED = 'nobody has signed the allowance that it ran by';
@@ -57,16 +73,39 @@ function mayBeBefore(first: AuditLine | undefined, { time }: AuditLine): boolean
   return first !== undefined && first.seq > 1 && Date.parse(time) - Date.parse(first.time) < MAX_ALLOWANCE_MS;
 }
 
-/** Whether what a command ran by was signed for its token, its profile and its time. */
-function faultOfUse(record: AuditLine, allowed: ReadonlyMap<string, AllowOrder>) {
-  const { allowance, time } = record;
-  for (const id of Array.isArray(allowance) ? allowance : [allowance]) {
-    const order = allowed.get(String(id));
-    if (order === undefined) return UNSIGNED;
-    if (!isOf(order, record)) return 'the allowance that it ran by is of another token';
-    if (Date.parse(String(time)) > order.until) return 'the allowance that it ran by was over';
+/** The allowances that a record has so far. */
+class Allowed {
+  readonly #orders = new Map<string, AllowOrder>();
+  readonly #ended = new Set<string>();
+
+  add(order: AllowOrder): void {
+    this.#orders.set(order.id, order);
   }
-  return undefined;
+
+  /** A start of the agent ends all of them. */
+  end({ what, allowance }: AuditLine): void {
+    for (const id of what === 'started' ? this.#orders.keys() : [String(allowance)]) this.#ended.add(id);
+  }
+
+  /** Why what a command ran by was not signed for its token, profile, rule, directory and time. */
+  faultOf(record: AuditLine): string | undefined {
+    const { allowance } = record;
+    const ids = (Array.isArray(allowance) ? allowance : [allowance]).map(String);
+    const orders = ids.flatMap((id) => this.#orders.get(id) ?? []);
+    if (ids.some((id) => this.#ended.has(id))) return 'the allowance that it ran by had ended';
+    if (orders.length === 0 || orders.length < ids.length) return UNSIGNED;
+    // Of several, the line has the rule of one.
+    if (orders.every(({ rule }) => rule !== record['rule'])) return 'the allowance that it ran by is of another rule';
+    return orders.map((order) => faultOfUse(order, record)).find((fault) => fault !== undefined);
+  }
+}
+
+function faultOfUse(order: AllowOrder, record: AuditLine): string | undefined {
+  const time = Date.parse(String(record.time));
+  if (!isOf(order, record)) return 'the allowance that it ran by is of another token';
+  if (order.cwd !== record['cwd']) return 'the allowance that it ran by is of another directory';
+  if (time < order.at - AHEAD_MS) return 'it ran before the allowance that it names was signed';
+  return time <= order.until ? undefined : 'the allowance that it ran by was over';
 }
 
 async function faultOf(signature: Signature, record: AuditLine) {
@@ -104,11 +143,23 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
       return event === 'agent' && isAboutToken(order, line);
     case 'undo':
       return (
-        line['op'] === 'undo' && order.change === line['undoes'] && order.expected === (line['before_sha256'] ?? '')
+        line['op'] === 'undo' &&
+        order.change === line['undoes'] &&
+        order.expected === (line['before_sha256'] ?? '') &&
+        isMasked(order.path, line['path'])
       );
     case 'thaw':
       return event === 'agent' && what === 'thawed' && order.since === Date.parse(String(since));
   }
+}
+
+/** Whether a text of the record begins and ends as another one; from its first mask to its last, nobody knows. */
+function isMasked(text: string, onRecord: unknown): boolean {
+  if (typeof onRecord !== 'string') return false;
+  if (onRecord === text) return true;
+  const [start = '', ...parts] = onRecord.split(/‹[^‹›]*›/);
+  const end = parts.at(-1);
+  return end !== undefined && text.length >= start.length + end.length && text.startsWith(start) && text.endsWith(end);
 }
 
 /** A line for a reader; none where nothing is signed. */

@@ -1,8 +1,8 @@
-import { expect, test } from 'bun:test';
+import { describe, expect, test } from 'bun:test';
 import { writeFileSync } from 'node:fs';
 import type { AuditLine } from '../../src/audit/chain.ts';
 import { verifyRecord } from '../../src/audit/verify.ts';
-import { newOrder } from '../../src/console/order.ts';
+import { newOrder, type SignedOrder } from '../../src/console/order.ts';
 import { signatureOf } from '../../src/console/passkeys.ts';
 import { checkSignatures, describeSigners } from '../../src/console/signed-lines.ts';
 import { Authenticator } from '../helpers/authenticator.ts';
@@ -17,7 +17,7 @@ const approve = { ...newOrder(), kind: 'approve', session: SESSION, digest: DIGE
 const thaw = { ...newOrder(), kind: 'thaw', since: SINCE } as const;
 const pinned = { origin: phone.origin, rp_id: phone.rpId, sessions: [] };
 
-async function signed(order: typeof approve | typeof thaw) {
+async function signed(order: SignedOrder) {
   return signatureOf(order, await phone.sign(order), { ...pinned, passkeys: [await phone.passkey()] });
 }
 
@@ -84,4 +84,96 @@ test('a signature that does not fit is found', async () => {
     null,
   ])
     expect(await findings({ ...approved, signed: wrong })).toBeArrayOfSize(1);
+});
+
+describe('what ran by an allowance', () => {
+  const at = 1_700_000_000_000;
+  const when = (ms: number): string => new Date(at + ms).toISOString();
+  const scope = { token: 'helper#0123abcd', profile: 'careful' };
+  const told = { kind: 'allow', token: 'helper', made: '0123abcd', profile: 'careful', rule: 1, cwd: '/srv' } as const;
+  const allow = { ...approve, ...told, id: newOrder().id, at, rule_sha256: 'b'.repeat(64), until: at + 900_000 };
+  const start = { ...line, ...scope, event: 'start', rule: 1, cwd: '/srv', allowance: [allow.id], time: when(1000) };
+  const agent = { ...line, event: 'agent', time: when(500) };
+
+  /** What is found of lines that follow the signed decision. */
+  async function after(...records: AuditLine[]): Promise<readonly string[]> {
+    const decision = { ...approved, ...scope, time: when(0), signed: await signed(allow) };
+    const lines = [decision, ...records].map((record, index) => ({ file: 'f', line: index + 1, record }));
+    return (await checkSignatures(lines)).findings.map(({ what }) => what);
+  }
+
+  test('is no finding where it is in the scope and the time that somebody signed', async () => {
+    // The clock of the device that signed may be ahead by so much.
+    expect(await after(start, { ...start, time: when(-29_000) }, { ...start, time: when(899_000) })).toEqual([]);
+    const others = { ...agent, what: 'allowance', allowance: newOrder().id, state: 'ended' };
+    expect(await after(others, start)).toEqual([]);
+  });
+
+  test.each([
+    [{ rule: 7 }, 'the allowance that it ran by is of another rule'],
+    [{ rule: undefined }, 'the allowance that it ran by is of another rule'],
+    [{ cwd: '/tmp' }, 'the allowance that it ran by is of another directory'],
+    [{ profile: 'full' }, 'the allowance that it ran by is of another token'],
+    [{ time: when(-86_400_000) }, 'it ran before the allowance that it names was signed'],
+    [{ time: when(901_000) }, 'the allowance that it ran by was over'],
+    [{ time: 'never' }, 'the allowance that it ran by was over'],
+    [{ allowance: [] }, 'nobody has signed the allowance that it ran by'],
+  ])('is found with %p', async (change, what) => {
+    expect(await after({ ...start, ...change })).toEqual([what]);
+  });
+
+  test('is found after its end, and after a restart of the agent', async () => {
+    const what = 'the allowance that it ran by had ended';
+    expect(await after({ ...agent, what: 'allowance', allowance: allow.id, state: 'ended' }, start)).toEqual([what]);
+    expect(await after({ ...agent, what: 'started' }, start)).toEqual([what]);
+  });
+
+  test('is read with its ends from the record', async () => {
+    using place = new TemporaryDirectory();
+    const path = place.join('audit.jsonl');
+    const end = { ...agent, what: 'allowance', allowance: allow.id, state: 'ended' };
+    const lines = [{ ...approved, ...scope, time: when(0), signed: await signed(allow) }, end, start];
+    writeFileSync(path, lines.map((one) => `${JSON.stringify(one)}\n`).join(''));
+    const found = await checkSignatures(verifyRecord(path).signed);
+    expect(found.findings).toMatchObject([{ line: 3, what: 'the allowance that it ran by had ended' }]);
+  });
+});
+
+test('an undo of another file than the signed one is found; a mask in its path stands for anything', async () => {
+  const undo = { ...newOrder(), kind: 'undo', change: SESSION, path: '/srv/a-key/b', expected: DIGEST } as const;
+  const order = { ...undo, digest: 'c'.repeat(64) };
+  const undone = {
+    ...line,
+    by,
+    event: 'operation',
+    op: 'undo',
+    path: order.path,
+    undoes: SESSION,
+    before_sha256: DIGEST,
+  };
+  const proof = await signed(order);
+  for (const path of [order.path, '/srv/‹password›/b', '/srv/a-‹GitHub token›'])
+    expect([path, await findings({ ...undone, path, signed: proof })]).toEqual([path, []]);
+  for (const path of ['/etc/shadow', '/srv/‹password›/c', '/etc/‹password›/b', undefined])
+    expect(await findings({ ...undone, path, signed: proof })).toEqual(['its signature is of something else']);
+});
+
+test('an order that is on record twice is found, unless it is about a token', async () => {
+  const twice = async (record: AuditLine, order: SignedOrder): Promise<readonly string[]> => {
+    const both = { ...record, signed: await signed(order) };
+    const lines = [1, 2].map((number) => ({ file: 'f', line: number, record: both }));
+    return (await checkSignatures(lines)).findings.map(({ line: number, what }) => `${number}: ${what}`);
+  };
+  expect(await twice(approved, approve)).toEqual(['2: its signed order is on record before: an order counts once']);
+  // An agent that was started again notes these again.
+  const order = {
+    ...newOrder(),
+    kind: 'change-token',
+    token: 'a',
+    made: '0123abcd',
+    profile: 'full',
+    expires_at: 1,
+  } as const;
+  const token = { ...line, by, event: 'agent', what: 'token order', kind: order.kind, token: 'a#0123abcd' };
+  expect(await twice({ ...token, profile: 'full', until: 1 }, order)).toEqual([]);
 });

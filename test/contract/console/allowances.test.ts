@@ -129,6 +129,9 @@ describe.skipIf(!canTry)('an allowance', () => {
     for (const [from, to, what] of [
       [/"allowance":\["[^"]+"\]/, `"allowance":["${crypto.randomUUID()}"]`, 'nobody has signed the allowance'],
       [/"token":"default"/, '"token":"other"', 'is of another token'],
+      [/"rule":1/, '"rule":7', 'is of another rule'],
+      [/"cwd":"[^"]*"/, '"cwd":"/nowhere"', 'is of another directory'],
+      [/"time":"\d{4}/, '"time":"2001', 'before the allowance that it names was signed'],
       [/"time":"\d{4}/, '"time":"2999', 'was over'],
     ] as const) {
       const changed = lines.map((line) => (/"event":"start".*"allowance"/.test(line) ? line.replace(from, to) : line));
