@@ -84,11 +84,7 @@ export class HubLink implements Disposable {
     if (connection === undefined) return;
     this.#connection = connection;
     if (this.#isOver) return void connection.close();
-    connection.subscribe(`${this.#inbox}.*`, {
-      callback: (error, message) => {
-        if (error === null) this.#replied(message);
-      },
-    });
+    this.listen(`${this.#inbox}.*`, (message) => this.#replied(message));
     this.#isConnected = true;
     connected();
     for await (const status of connection.status()) {
@@ -115,7 +111,13 @@ export class HubLink implements Disposable {
   listen(subject: string, heard: (message: Msg) => void): () => void {
     const subscription = this.#connection?.subscribe(subject, {
       callback: (error, message) => {
-        if (error === null) heard(message);
+        if (error !== null) return;
+        try {
+          heard(message);
+        } catch (fault) {
+          // Headers are read when somebody asks for them. Thrown on, it would end the reading of this connection, for all servers.
+          this.deps.logger.warn({ err: fault, subject }, 'a message could not be read');
+        }
       },
     });
     return () => subscription?.unsubscribe();

@@ -1,4 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
+import { headers } from '@nats-io/transport-node';
+import { connectOnce } from '../../../src/fleet/nats.ts';
+import { rpcSubject } from '../../../src/fleet/nats-config.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import type { LogLine } from '../../helpers/logs.ts';
 import { TestNats } from '../../helpers/nats.ts';
@@ -9,7 +12,7 @@ let hub: Agent;
 let web1: Agent;
 
 beforeAll(async () => {
-  nats = await TestNats.start('web1');
+  nats = await TestNats.start('web1', 'evil');
   web1 = await startAgent(nats.serverSettings('web1'));
   hub = await startAgent(nats.hubSettings);
   await connected();
@@ -18,14 +21,14 @@ afterAll(async () => {
   for (const one of [hub, web1, nats]) await one?.[Symbol.asyncDispose]();
 });
 
-async function callWeb1(): Promise<number> {
-  const body = JSON.stringify({ server: 'web1', cmd: 'true' });
+async function call(server: string): Promise<number> {
+  const body = JSON.stringify({ server, cmd: 'true' });
   const headers = { 'x-auth-token': hub.token };
   return (await hub.request('/shell', { method: 'POST', headers, body })).status;
 }
 
 async function connected(): Promise<void> {
-  await eventually('web1 is connected', async () => (await callWeb1()) === 200);
+  await eventually('web1 is connected', async () => (await call('web1')) === 200);
 }
 
 /** NATS comes back, and takes messages of at most so many bytes. */
@@ -40,10 +43,30 @@ const says =
   (line: LogLine): boolean =>
     JSON.stringify(line).includes(text);
 
+test('a server whose messages have headers that cannot be read does not make the hub deaf for others', async () => {
+  const key = nats.keyOf('evil');
+  const evil = await connectOnce(nats.address(key));
+  const broken = Object.assign(headers(), { encode: () => Buffer.from('NATS/1.0\r\nk\u0001 k: x\r\n\r\n') });
+  const { promise: answered, resolve } = Promise.withResolvers<void>();
+  evil.subscribe(rpcSubject(key.publicKey), {
+    callback: (_, message) => {
+      message.respond(undefined, { headers: broken });
+      resolve();
+    },
+  });
+  await evil.flush();
+  const ofEvil = call('evil');
+  await answered;
+  await evil.flush();
+  expect(await call('web1')).toBe(200);
+  expect(await ofEvil).toBe(504);
+  await evil.close();
+});
+
 test('a NATS that takes no message of the fleet ends neither a server nor the hub, also at their start', async () => {
   await startNatsWith(200);
   for (const agent of [web1, hub]) await agent.log.find('it is not sent', says('could not be sent'));
-  expect(await callWeb1()).toBe(503);
+  expect(await call('web1')).toBe(503);
   for (const agent of [web1, hub]) {
     expect(await agent.shell({ cmd: 'echo here' })).toMatchObject({ stdout: 'here\n' });
     await agent.restart();
