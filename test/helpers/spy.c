@@ -54,12 +54,20 @@ static long stack(int pid, const char *name) {
   return process_vm_readv(pid, &here, 1, &there, 1, 0);
 }
 
-static void look(const char *name) {
+/*
+ * A child of the agent has its name until it becomes its command, which is the user's own. So it is asked once more
+ * after a way in was found: the name may be old.
+ */
+static int isAgent(const char *name) {
   char comm[32];
+  return slurp(name, "comm", comm, sizeof comm) > 0 && strstr(comm, "agent3") != NULL;
+}
+
+static void look(const char *name) {
   int pid = atoi(name);
   if (holds(slurp(name, "environ", bytes, sizeof bytes))) say("environ");
   /* The others are the user's own business, but for the moment in which the service manager becomes the agent. */
-  if (slurp(name, "comm", comm, sizeof comm) <= 0 || strstr(comm, "agent3") == NULL) return;
+  if (!isAgent(name)) return;
   if (seen[pid % 4096] != pid) starts++;
   seen[pid % 4096] = pid;
   if (holds(stack(pid, name))) say("mem");
@@ -68,8 +76,8 @@ static void look(const char *name) {
     for (int fd = 0; fd < 8; fd++) {
       int copy = syscall(SYS_pidfd_getfd, pidfd, fd, 0);
       if (copy < 0) continue;
-      say("descriptor");
       close(copy);
+      if (isAgent(name)) say("descriptor");
       break;
     }
     close(pidfd);
@@ -77,8 +85,7 @@ static void look(const char *name) {
   if (ptrace(PTRACE_SEIZE, pid, 0, 0) == 0) {
     ptrace(PTRACE_INTERRUPT, pid, 0, 0);
     waitpid(pid, NULL, __WALL);
-    /* A child of the agent has its name until it becomes its command, which is the user's own: the name may be old. */
-    if (slurp(name, "comm", comm, sizeof comm) > 0 && strstr(comm, "agent3") != NULL) say("trace");
+    if (isAgent(name)) say("trace");
     ptrace(PTRACE_DETACH, pid, 0, 0);
   }
 }
