@@ -18,6 +18,9 @@ const steps: Record<string, readonly string[]> = {
   build: [bun, 'run', 'build'],
 };
 
+/** So long the output of a runner that has ended is read on. */
+const LEFT_OPEN_MS = 3000;
+
 /** Of what a failed test wrote. */
 const FAULT_LINES = 40;
 
@@ -127,8 +130,11 @@ async function runLane(groups: string[][], isSeen: boolean): Promise<void> {
     const timeout = group.every((file) => file.startsWith('test/vm/')) ? MACHINE_TIMEOUT_MS : TIMEOUT_MS;
     const command = [bun, 'test', `--timeout=${timeout}`, '--reporter=junit', `--reporter-outfile=${report}`, ...group];
     const child = Bun.spawn(command, { stdio: ['ignore', 'pipe', 'pipe'], cwd: root });
-    const written = await Promise.all([child.stdout, child.stderr].map((stream) => textOf(stream, isSeen)));
+    const streams = [child.stdout, child.stderr].map((stream) => textOf(stream, isSeen));
     const code = await child.exited;
+    // A process that a test left behind may hold its output open for as long as it runs: nobody waits for that.
+    await Promise.race([Promise.all(streams.map(({ end }) => end)), Bun.sleep(LEFT_OPEN_MS)]);
+    const written = streams.map(({ pieces }) => Buffer.concat(pieces).toString());
     if (code !== 0) broken.push('tests');
     if (!isSeen) unseen.push(...written);
     faults.push(...written.flatMap(faultsOf));
@@ -138,13 +144,19 @@ async function runLane(groups: string[][], isSeen: boolean): Promise<void> {
   }
 }
 
-async function textOf(stream: ReadableStream<Uint8Array>, isSeen: boolean): Promise<string> {
+/** What comes from a stream, piece by piece; `end` resolves when nobody can write to it any more. */
+function textOf(
+  stream: ReadableStream<Uint8Array>,
+  isSeen: boolean,
+): { readonly pieces: Uint8Array[]; readonly end: Promise<void> } {
   const pieces: Uint8Array[] = [];
-  for await (const piece of stream) {
-    pieces.push(piece);
-    if (isSeen) process.stderr.write(piece);
-  }
-  return Buffer.concat(pieces).toString();
+  const read = async (): Promise<void> => {
+    for await (const piece of stream) {
+      pieces.push(piece);
+      if (isSeen) process.stderr.write(piece);
+    }
+  };
+  return { pieces, end: read() };
 }
 
 /** What a runner wrote of each test that failed, at most its last lines: it comes once more at the end, where a log is read. */

@@ -178,7 +178,7 @@ describe.skipIf(!isRoot || missing.length > 0).each([...AGENTS])('look, of an ag
   });
 
   test('stops no process of the machine', async () => {
-    const sleeper = Bun.spawn(
+    await using sleeper = Bun.spawn(
       uid === 0 ? ['sleep', '1000'] : ['setpriv', `--reuid=${uid}`, '--clear-groups', 'sleep', '1000'],
     );
     await eventually('it sleeps', () => command(['ps', '-o', 'comm=', '-p', String(sleeper.pid)]).includes('sleep'));
