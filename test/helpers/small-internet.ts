@@ -69,7 +69,9 @@ export class SmallInternet implements AsyncDisposable {
     const own = INSIDE.filter((address) => !address.startsWith('127.') && !address.startsWith('::ffff'));
     const begin = [
       'ip link set lo up',
-      ...own.map((address) => `ip addr add ${address}/${address.includes(':') ? 128 : 32} dev lo`),
+      // Until the kernel has looked whether another machine has it, nobody can listen at an address of IPv6.
+      ...own.map((address) => `ip addr add ${address}${address.includes(':') ? '/128 dev lo nodad' : '/32 dev lo'}`),
+      'while ip -6 addr show dev lo tentative | grep -q inet6; do sleep 0.05; done',
       `mount --bind ${at('hosts')} /etc/hosts`,
       'exec "$@"',
     ].join(' && ');
