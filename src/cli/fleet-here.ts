@@ -46,7 +46,7 @@ export async function attempt<T>(act: () => Promise<T> | T): Promise<T> {
   }
 }
 
-/** The server of this name. Ends the program with the names that there are where there is none. */
+/** The server of this name. Without one, ends the program and lists the names. */
 export function requireServer({ servers }: Inventory, name: string): ServerRecord {
   const names = servers.map((server) => server.name).join(', ') || 'none yet';
   return (

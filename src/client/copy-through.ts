@@ -1,8 +1,6 @@
 import { rmSync } from 'node:fs';
-import { rename, stat } from 'node:fs/promises';
-import { describeErrno } from '../lib/errors.ts';
 import { Feed } from './attend.ts';
-import { type CopyDeps, NEW_FILE, octal, requireSame } from './copy.ts';
+import { type CopyDeps, NEW_FILE, octal, putInPlace, requireSame } from './copy.ts';
 import { CopyFault } from './faults.ts';
 import { hashOf, openLocal, piecesOf, writeAt } from './local-file.ts';
 import { mayPass, persist } from './patience.ts';
@@ -70,11 +68,7 @@ export async function fetchThrough(deps: CopyDeps, server: string, remote: strin
     await ended(deps, session);
     const [mode = '600', , theirs] = head;
     requireSame(remote, theirs, hash.digest('hex'));
-    const before = await stat(local).catch(() => undefined);
-    await file.chmod(before === undefined ? Number.parseInt(mode, 8) & 0o777 & ~process.umask() : before.mode & 0o777);
-    await rename(part, local).catch((error) => {
-      throw new CopyFault(`${local} cannot be written: ${describeErrno(error)}`);
-    });
+    await putInPlace(file, part, local, mode);
   } finally {
     await file.close().catch(() => {});
     rmSync(part, { force: true });

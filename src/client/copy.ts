@@ -121,12 +121,7 @@ export async function fetchFile(deps: CopyDeps, remote: string, local: string): 
   try {
     const { mode, theirs, own } = await fetchInto(deps, remote, file);
     requireSame(remote, theirs, own);
-    const before = await stat(local).catch(() => undefined);
-    await file.chmod(before === undefined ? Number.parseInt(mode, 8) & ~process.umask() : before.mode & 0o777);
-    await file.close();
-    await rename(part, local).catch((error) => {
-      throw new CopyFault(`${local} cannot be written: ${describeErrno(error)}`);
-    });
+    await putInPlace(file, part, local, mode);
   } catch (error) {
     await file.close().catch(() => {});
     removePart();
@@ -134,6 +129,16 @@ export async function fetchFile(deps: CopyDeps, remote: string, local: string): 
   } finally {
     process.removeListener('exit', removePart);
   }
+}
+
+/** Puts a fetched file in its place, with the permissions of what was there, else those it came with. Throws `CopyFault`. */
+export async function putInPlace(file: FileHandle, part: string, local: string, mode: string): Promise<void> {
+  const before = await stat(local).catch(() => undefined);
+  await file.chmod(before === undefined ? Number.parseInt(mode, 8) & 0o777 & ~process.umask() : before.mode & 0o777);
+  await file.close();
+  await rename(part, local).catch((error) => {
+    throw new CopyFault(`${local} cannot be written: ${describeErrno(error)}`);
+  });
 }
 
 /** What was fetched: its mode in octal digits, its SHA-256 as the agent says, and as it came. */

@@ -135,7 +135,7 @@ function keptOf(session: Session): Uint8Array<ArrayBuffer> | undefined {
       return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
     });
   } catch {
-    // There is none, or something else stands in its place.
+    // The file is missing, or is something else.
     return undefined;
   }
 }

@@ -42,7 +42,7 @@ export class OrderDirectory implements Disposable {
     readonly names: readonly Buffer[],
   ) {}
 
-  /** Undefined where there is none yet. Throws `ConsoleFault` for one that others than the console may write to. */
+  /** Undefined while the directory is missing. Throws `ConsoleFault` where others than the console may write to it. */
   static open({ console, name, stranger }: OrdersPlace): OrderDirectory | undefined {
     const outer = openDirectory(console);
     if (outer === undefined) return undefined;

@@ -97,7 +97,7 @@ export function sessionDetails(store: SessionStore, id: string): SessionDetails 
   };
 }
 
-/** A part of the file of marks of a session; empty where there is none. */
+/** A part of the file of marks of a session; empty without a file. */
 export function timingPart(store: SessionStore, id: string, from: number): { base64: string; next: number | null } {
   const session = kept(store, id);
   const buffer = Buffer.alloc(TIMING_PART);
@@ -108,7 +108,7 @@ export function timingPart(store: SessionStore, id: string, from: number): { bas
       return { base64: buffer.toString('base64', 0, length), next };
     });
   } catch {
-    // There is none, or something else stands in its place.
+    // The file is missing, or is something else.
     return { base64: '', next: null };
   }
 }

@@ -1,20 +1,9 @@
-import {
-  chownSync,
-  closeSync,
-  constants,
-  fchmodSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, constants, mkdirSync, openSync, readFileSync } from 'node:fs';
 import { dirname } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { fileFingerprint, foreignHand, syncDirectory } from '../lib/files.ts';
+import { fileFingerprint, foreignHand, replaceFile } from '../lib/files.ts';
 import type { Logger } from '../lib/logger.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 
@@ -53,20 +42,9 @@ function parsed(text: string): unknown {
 
 /** Replaces a file, so that a reader sees the old one or the new one, whole, also after a loss of power. Throws `FleetFileFault`. */
 export function writeRootsFile(path: string, text: string, mode = 0o644, group?: number): void {
-  const beside = `${path}.new`;
   try {
     mkdirSync(dirname(path), { recursive: true, mode: 0o755 });
-    const fd = openSync(beside, 'w', 0o600);
-    try {
-      writeFileSync(fd, text);
-      fchmodSync(fd, mode);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
-    if (group !== undefined) chownSync(beside, 0, group);
-    renameSync(beside, path);
-    syncDirectory(dirname(path));
+    replaceFile(path, text, { mode, group }, 'on disk');
   } catch (error) {
     throw new FleetFileFault(`${path} cannot be written: ${describeErrno(error)}`);
   }

@@ -3,6 +3,7 @@ import {
   constants,
   existsSync,
   fchmodSync,
+  fchownSync,
   fstatSync,
   fsyncSync,
   openSync,
@@ -177,10 +178,21 @@ export class GroupSync {
  * when this returns. Throws the system's error.
  */
 export function replaceReadable(path: string, text: string, durability?: 'on disk'): void {
+  replaceFile(path, text, { mode: 0o644 }, durability);
+}
+
+/** The same with permissions of its own, and with a group of root's choice. A reader sees the old file or the new one, whole. */
+export function replaceFile(
+  path: string,
+  text: string,
+  { mode, group }: { readonly mode: number; readonly group?: number | undefined },
+  durability?: 'on disk',
+): void {
   const beside = `${path}.new`;
   const fd = openSync(beside, 'w', 0o600);
   try {
-    fchmodSync(fd, 0o644);
+    if (group !== undefined) fchownSync(fd, 0, group);
+    fchmodSync(fd, mode);
     writeFileSync(fd, text);
     if (durability !== undefined) fsyncSync(fd);
   } finally {

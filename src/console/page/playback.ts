@@ -107,7 +107,7 @@ function partsUpTo(marks: readonly TimingMark[], end: number, most: number, firs
 /** What empties a screen: ED 2 and 3, RIS, and the other screen buffer (xterm's control sequences). */
 const CLEARS = ['\u001b[2J', '\u001b[3J', '\u001bc', '\u001b[?1049h'];
 
-/** Where the last clear screen stands; 0 where there is none. */
+/** Offset of the last clear screen, else 0. */
 function lastClear(bytes: Uint8Array): number {
   const text = Array.from({ length: Math.ceil(bytes.length / 8192) }, (_, part) =>
     String.fromCharCode(...bytes.subarray(part * 8192, (part + 1) * 8192)),

@@ -109,7 +109,7 @@ const english = {
     noVariables: 'nothing added',
     input: 'Input',
     noInput: 'none',
-    later: 'Whoever has the token may type into it later. Nobody is asked about that.',
+    later: 'A client with this token may type into it later. Nobody is asked about that.',
     context: (name: string): string => `Context ${name}: its shell runs this first`,
     contextEmpty: (name: string): string => `Context ${name}, which brings nothing`,
     contextLabel: 'Context',

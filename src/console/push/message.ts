@@ -15,7 +15,7 @@ export interface PushMessage {
 
 const ID = /^[0-9a-f-]{36}$/;
 
-/** What a push says; undefined for what is none. */
+/** Reads a push; undefined for any other text. */
 export function readMessage(text: string): PushMessage | undefined {
   try {
     const { kind, id } = JSON.parse(text) as Partial<Record<string, unknown>>;
