@@ -209,7 +209,8 @@ describeVm('the documents', () => {
       await vm.sh(
         `cat > /root/block <<'END-OF-BLOCK'\nsudo() { "$@"; }\n${prepare}\n${isLines ? oneByOne(commands) : `${mayFail ? '' : 'set -e'}\n${commands}`}\nEND-OF-BLOCK`,
       );
-      const start = 'setsid bash /root/block > /root/out 2>&1 < /dev/null';
+      // What the last block left running still writes: into its own file, not over this one's output.
+      const start = 'rm -f /root/out; setsid bash /root/block > /root/out 2>&1 < /dev/null';
       const { stdout: output, code } = await vm.run(
         until === undefined
           ? `${start}; code=$?; cat /root/out; exit $code`
