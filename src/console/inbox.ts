@@ -24,7 +24,7 @@ import {
   type UndoOrder,
 } from './order.ts';
 import { OrderDirectory } from './order-files.ts';
-import { ageFault, BEFORE_START, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
+import { addresseeFault, ageFault, BEFORE_START, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
 import { isStillPinned, readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 import { stopCommands } from './stop.ts';
 import type { TakeOvers } from './take-over.ts';
@@ -172,7 +172,7 @@ export class Inbox {
 
   #faultOf(order: Order): string | undefined {
     if (isForRoot(order)) return 'it is for root, and lies among the orders for the agent';
-    const fault = ageFault(order, this.deps.clock.now(), this.#startedAt);
+    const fault = addresseeFault(order) ?? ageFault(order, this.deps.clock.now(), this.#startedAt);
     if (fault !== undefined) return fault;
     if (this.#nonces.has(order.nonce)) return 'its nonce was used before';
     this.#nonces.set(order.nonce, this.deps.clock.now());

@@ -18,7 +18,7 @@ import {
   type TokenOrder,
 } from './order.ts';
 import { OrderDirectory, type OrdersPlace } from './order-files.ts';
-import { ageFault, describeSender, describeSigner } from './order-rules.ts';
+import { addresseeFault, ageFault, describeSender, describeSigner } from './order-rules.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 
 /** What root does for the console. Each throws with the reason where it cannot. */
@@ -135,7 +135,8 @@ async function obey(deps: ObeyDeps, file: OrderFile, isFrozenNow: boolean): Prom
   const { order } = file;
   if (!isForRoot(order)) return 'it is for the agent, and lies among the orders for root';
   try {
-    return ageFault(order, Date.now(), deps.startedAt) ?? (await carryOut(deps, { ...file, order }, isFrozenNow));
+    const fault = addresseeFault(order) ?? ageFault(order, Date.now(), deps.startedAt);
+    return fault ?? (await carryOut(deps, { ...file, order }, isFrozenNow));
   } catch (error) {
     return error instanceof Error ? error.message : String(error);
   }

@@ -21,6 +21,11 @@ export function ageFault({ at, kind }: Order, now: number, startedAt = 0): strin
   return at < startedAt ? BEFORE_START : undefined;
 }
 
+/** Why an order of the console's directory is not for this server; undefined when it is. */
+export function addresseeFault({ server }: Order): string | undefined {
+  return server === undefined ? undefined : 'it is for another server';
+}
+
 const MOST_NAME_CHARS = 80;
 
 /** Who has ordered something without a signature, as the console says. */

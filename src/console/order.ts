@@ -11,6 +11,8 @@ interface OrderBase {
   readonly at: number;
   /** 16 random bytes, base64url. */
   readonly nonce: string;
+  /** The key of the server of the fleet that it is for; undefined: for the server that has this console. */
+  readonly server?: string;
 }
 
 export type ApproveOrder = OrderBase & { readonly kind: 'approve'; readonly session: string; readonly digest: string };

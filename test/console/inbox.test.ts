@@ -53,6 +53,17 @@ describe.skipIf(process.geteuid?.() !== 0)('the inbox', () => {
     expect(decisions).toBeArrayOfSize(1);
   });
 
+  test('refuses an order for another server', async () => {
+    using files = new ConsoleFiles();
+    const { inbox, decisions } = open(files);
+    const order = { ...newOrder(), ...denial, server: `U${'A'.repeat(55)}` };
+    files.leave(order);
+    inbox.look();
+    const why = 'it is for another server';
+    expect(await inbox.result(order.id, 1000)).toEqual({ id: order.id, state: 'refused', why });
+    expect(decisions).toEqual([]);
+  });
+
   test('takes denials before approvals, in whatever order they lie there', async () => {
     using files = new ConsoleFiles();
     await files.pin();
