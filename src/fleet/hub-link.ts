@@ -14,7 +14,7 @@ import {
 } from './envelope.ts';
 import type { SigningKey } from './keys.ts';
 import { type KnownServer, NOBODY } from './known-server.ts';
-import { connectForGood, type Msg, type NatsConnection } from './nats.ts';
+import { keepConnected, type Msg, type NatsConnection } from './nats.ts';
 import { INBOX, rpcSubject } from './nats-config.ts';
 
 export interface LinkDeps {
@@ -78,25 +78,28 @@ export class HubLink implements Disposable {
   /** Connects, and stays connected until it is disposed of, when this resolves. `connected` is called each time. */
   async start(connected: () => void): Promise<void> {
     const { url, certificate, key, logger } = this.deps;
-    const failed = (error: unknown): void =>
-      logger.warn({ err: error, url }, 'NATS cannot be reached: it is tried again');
-    const connection = await connectForGood({ url, certificate, key, name: 'agent3 hub' }, () => this.#isOver, failed);
-    if (connection === undefined) return;
-    this.#connection = connection;
-    if (this.#isOver) return void connection.close();
-    this.listen(`${this.#inbox}.*`, (message) => this.#replied(message));
-    this.#isConnected = true;
-    connected();
-    for await (const status of connection.status()) {
-      if (status.type === 'disconnect') {
-        this.#isConnected = false;
-        this.#disconnectedAt = Date.now();
-        logger.warn({ url }, 'the connection to NATS is lost: no server can be reached');
-      } else if (status.type === 'reconnect') {
-        this.#isConnected = true;
-        connected();
-      }
-    }
+    await keepConnected(
+      { url, certificate, key, name: 'agent3 hub' },
+      {
+        isOver: () => this.#isOver,
+        opened: (connection) => {
+          this.#connection = connection;
+          if (this.#isOver) void connection.close();
+          else this.listen(`${this.#inbox}.*`, (message) => this.#replied(message));
+        },
+        connected: () => {
+          if (this.#isOver) return;
+          this.#isConnected = true;
+          connected();
+        },
+        lost: () => {
+          this.#isConnected = false;
+          this.#disconnectedAt = Date.now();
+          logger.warn({ url }, 'the connection to NATS is lost: no server can be reached');
+        },
+        failed: (error) => logger.warn({ err: error, url }, 'NATS cannot be reached: it is tried again'),
+      },
+    );
   }
 
   [Symbol.dispose](): void {

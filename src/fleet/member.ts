@@ -15,7 +15,7 @@ import { version } from '../version.ts';
 import { EnvelopeFault, type FleetReply, type FleetRequest, open, REPLY, REQUEST, STATE, seal } from './envelope.ts';
 import { type SigningKey, tagOf, Verifier } from './keys.ts';
 import { hubKeyOf, type Membership } from './membership.ts';
-import { connectForGood, isRefused, type Msg, type NatsConnection } from './nats.ts';
+import { isRefused, keepConnected, type Msg, type NatsConnection } from './nats.ts';
 import { answerSubject, rpcSubject, stateSubject } from './nats-config.ts';
 import { isForServers } from './operations.ts';
 import { RequestWindow } from './window.ts';
@@ -96,12 +96,16 @@ export class Member implements Disposable {
   async #connect(): Promise<void> {
     const { url, certificate, hub } = this.membership;
     const address = { url, certificate, key: this.key, name: `agent3 ${tagOf(this.key.publicKey)}` };
-    const connection = await connectForGood(
-      address,
-      () => this.#isOver,
-      (error) => this.#notConnected(error),
-    );
-    if (connection === undefined) return;
+    await keepConnected(address, {
+      isOver: () => this.#isOver,
+      opened: (connection) => this.#opened(connection),
+      connected: () => this.#connected(),
+      lost: () => this.deps.logger.warn({ hub }, 'the connection to the hub is lost: commands continue'),
+      failed: (error) => this.#notConnected(error),
+    });
+  }
+
+  #opened(connection: NatsConnection): void {
     this.#connection = connection;
     if (this.#isOver) return void connection.close();
     connection.subscribe(rpcSubject(this.key.publicKey), {
@@ -110,16 +114,10 @@ export class Member implements Disposable {
         this.#receive(message).catch((fault: unknown) => this.#tell({ err: fault }, 'a call was not answered'));
       },
     });
-    this.#connected();
-    for await (const status of connection.status()) {
-      if (status.type === 'disconnect') {
-        this.deps.logger.warn({ hub }, 'the connection to the hub is lost: commands continue');
-      } else if (status.type === 'reconnect') this.#connected();
-      else if (status.type === 'error') this.#notConnected(status.error);
-    }
   }
 
   #connected(): void {
+    if (this.#isOver) return;
     this.#toldMs = Number.NEGATIVE_INFINITY;
     this.deps.logger.info({ hub: this.membership.hub, server: this.membership.name }, 'connected to the hub');
     this.#sendState();

@@ -31,10 +31,14 @@ export async function connectOnce(address: NatsAddress, timeout = CONNECT_TIMEOU
   return connectWith(address, { reconnect: false, timeout });
 }
 
+/** A connection that ends sooner was none: the next pause is longer than the one before it. */
+const LASTED_MS = 5000;
+
 /** The pauses of one connection. The package asks for the pause more than once before each attempt. */
 class Pauses {
   #count = 0;
   #ms = backoffMs(0, Math.random());
+  #lasting: Timer | undefined;
 
   get ms(): number {
     return this.#ms;
@@ -45,28 +49,80 @@ class Pauses {
     this.#ms = backoffMs(++this.#count, Math.random());
   }
 
-  /** A connection is there: after its end, they begin again. */
-  reset(): void {
-    this.#count = 0;
-    this.#ms = backoffMs(0, Math.random());
+  /** A connection is there: when it has lasted, the pauses begin again after its end. */
+  connected(): void {
+    this.#lasting = setTimeout(() => {
+      this.#count = 0;
+      this.#ms = backoffMs(0, Math.random());
+    }, LASTED_MS);
+    this.#lasting.unref();
   }
 
-  async follow(connection: NatsConnection): Promise<void> {
-    this.reset();
-    for await (const { type } of connection.status()) {
-      if (type === 'reconnecting') this.lengthen();
-      else if (type === 'reconnect') this.reset();
+  lost(): void {
+    clearTimeout(this.#lasting);
+  }
+}
+
+/** What is done with a connection that is kept up. */
+export interface Kept {
+  /** Ends the attempts before the first connection. */
+  readonly isOver: () => boolean;
+  /** The first connection is there. It is the same object after each reconnect; `connected` follows. */
+  readonly opened: (connection: NatsConnection) => void;
+  /** Messages pass, from now on, or again. */
+  readonly connected: () => void;
+  /** They pass no more. */
+  readonly lost: () => void;
+  /** An attempt has failed, or NATS says what it refuses. */
+  readonly failed: (error: unknown) => void;
+}
+
+/** Connects, and again whenever the connection is lost, without end. Resolves when the connection was closed. */
+export async function keepConnected(address: NatsAddress, kept: Kept): Promise<void> {
+  const pauses = new Pauses();
+  const connection = await firstConnection(address, kept, pauses);
+  if (connection === undefined) return;
+  kept.opened(connection);
+  pauses.connected();
+  kept.connected();
+  let isUp = true;
+  let isTold = false;
+  for await (const status of connection.status()) {
+    switch (status.type) {
+      case 'reconnecting':
+        isTold = false;
+        pauses.lengthen();
+        break;
+      case 'error':
+        // One of each attempt: NATS may send as many as it likes.
+        if (!isTold) kept.failed(status.error);
+        isTold = true;
+        break;
+      case 'disconnect':
+        pauses.lost();
+        if (isUp) kept.lost();
+        isUp = false;
+        break;
+      case 'reconnect': {
+        const fault = roomFault(connection);
+        if (fault === undefined) {
+          isUp = true;
+          pauses.connected();
+          kept.connected();
+        } else {
+          kept.failed(fault);
+          void connection.reconnect();
+        }
+      }
     }
   }
 }
 
-/** Connects, and again whenever the connection is lost, without end. Resolves with the first connection; `isOver` ends the attempts before it. */
-export async function connectForGood(
+async function firstConnection(
   address: NatsAddress,
-  isOver: () => boolean,
-  failed: (error: unknown) => void,
+  { isOver, failed }: Kept,
+  pauses: Pauses,
 ): Promise<NatsConnection | undefined> {
-  const pauses = new Pauses();
   while (!isOver()) {
     try {
       const connection = await connectWith(address, {
@@ -76,9 +132,10 @@ export async function connectForGood(
         ignoreAuthErrorAbort: true,
         timeout: CONNECT_TIMEOUT_MS,
       });
-      await requireRoom(connection);
-      void pauses.follow(connection);
-      return connection;
+      const fault = roomFault(connection);
+      if (fault === undefined) return connection;
+      await connection.close();
+      throw fault;
     } catch (error) {
       failed(error);
       await delay(pauses.ms);
@@ -88,12 +145,13 @@ export async function connectForGood(
   return undefined;
 }
 
-/** Closes a connection, and throws, where NATS takes shorter messages than the fleet sends: calls would run, and their answers not arrive. */
-async function requireRoom(connection: NatsConnection): Promise<void> {
-  const bytes = connection.info?.max_payload ?? 0;
-  if (bytes >= MAX_MESSAGE_BYTES) return;
-  await connection.close();
-  throw new Error(`NATS takes messages of ${bytes} bytes at most, and the fleet needs ${MAX_MESSAGE_BYTES}`);
+/** Why a NATS is not used that takes shorter messages than the fleet sends: calls would run, and their answers not arrive. */
+function roomFault({ info }: NatsConnection): Error | undefined {
+  // None: the connection is lost again.
+  if (info === undefined) return undefined;
+  const bytes = info.max_payload ?? 0;
+  if (bytes >= MAX_MESSAGE_BYTES) return undefined;
+  return new Error(`NATS takes messages of ${bytes} bytes at most, and the fleet needs ${MAX_MESSAGE_BYTES}`);
 }
 
 /** Whether NATS has refused the key: it is not invited, or was removed. */

@@ -1,11 +1,13 @@
 import { connect, createServer, type Server, type Socket } from 'node:net';
 
-/** A network to a port of this machine that can stand still: what is sent meanwhile comes through later, in order. */
+/** A network to a port of this machine that can stand still or be slow, where all comes through in order, and that can break. */
 export class StallingRelay implements Disposable {
   readonly #sockets = new Set<Socket>();
-  readonly #held: (() => void)[] = [];
+  readonly #held: { readonly dueMs: number; readonly act: () => void }[] = [];
   readonly #server: Server;
   #isStalled = false;
+  #slowMs = 0;
+  #dueMs = 0;
 
   private constructor(target: number) {
     this.#server = createServer((client) => {
@@ -40,16 +42,49 @@ export class StallingRelay implements Disposable {
   /** Lets through what was held. */
   release(): void {
     this.#isStalled = false;
-    for (const pass of this.#held.splice(0)) pass();
+    for (const { act } of this.#held.splice(0)) act();
+  }
+
+  /** From now on everything takes up to so many milliseconds more, by chance. */
+  slow(ms: number): void {
+    this.#slowMs = ms;
+  }
+
+  /** Loses what is held, and breaks every connection. */
+  cut(): void {
+    this.#isStalled = false;
+    this.#held.length = 0;
+    for (const socket of this.#sockets) socket.destroy();
+    this.#sockets.clear();
   }
 
   [Symbol.dispose](): void {
     this.#server.close();
-    for (const socket of this.#sockets) socket.destroy();
+    this.cut();
   }
 
   #pass(act: () => void): void {
-    if (this.#isStalled) this.#held.push(act);
-    else act();
+    const now = performance.now();
+    this.#dueMs = Math.max(this.#dueMs, now + Math.random() * this.#slowMs);
+    if (!this.#isStalled && this.#held.length === 0 && this.#dueMs <= now) {
+      act();
+      return;
+    }
+    this.#held.push({ dueMs: this.#dueMs, act });
+    if (this.#held.length === 1) this.#later();
+  }
+
+  /** Passes what is due, in order, and comes back for the rest. */
+  #later(): void {
+    const [first] = this.#held;
+    if (first === undefined || this.#isStalled) return;
+    const leftMs = first.dueMs - performance.now();
+    if (leftMs > 0) {
+      setTimeout(() => this.#later(), leftMs);
+      return;
+    }
+    this.#held.shift();
+    first.act();
+    this.#later();
   }
 }

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect, test } from 'bun:test';
 import { headers } from '@nats-io/transport-node';
-import { connectOnce } from '../../../src/fleet/nats.ts';
+import { connectOnce, keepConnected, type NatsConnection } from '../../../src/fleet/nats.ts';
 import { rpcSubject } from '../../../src/fleet/nats-config.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import type { LogLine } from '../../helpers/logs.ts';
 import { TestNats } from '../../helpers/nats.ts';
+import { StallingRelay } from '../../helpers/stalling-relay.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 let nats: TestNats;
@@ -63,9 +64,36 @@ test('a server whose messages have headers that cannot be read does not make the
   await evil.close();
 });
 
-test('a NATS that takes no message of the fleet ends neither a server nor the hub, also at their start', async () => {
+test('a NATS that ends each connection at once is not joined again as often', async () => {
+  using network = await StallingRelay.open(Number(new URL(nats.url).port));
+  let connection: NatsConnection | undefined;
+  let joined = 0;
+  const over = keepConnected(
+    { ...nats.address(nats.hub), url: `tls://127.0.0.1:${network.port}` },
+    {
+      isOver: () => false,
+      opened: (opened) => {
+        connection = opened;
+      },
+      connected: () => {
+        joined++;
+        network.cut();
+      },
+      lost: () => {},
+      failed: () => {},
+    },
+  );
+  await Bun.sleep(2000);
+  expect(joined).toBeGreaterThan(1);
+  // Without longer and longer pauses it would be twenty times.
+  expect(joined).toBeLessThan(8);
+  await connection?.close();
+  await over;
+});
+
+test('a NATS that takes no message of the fleet is not used, by a server and a hub that run, and at their start', async () => {
   await startNatsWith(200);
-  for (const agent of [web1, hub]) await agent.log.find('it is not sent', says('could not be sent'));
+  for (const agent of [web1, hub]) await agent.log.find('it is refused', says('NATS takes messages of 200 bytes'));
   expect(await call('web1')).toBe(503);
   for (const agent of [web1, hub]) {
     expect(await agent.shell({ cmd: 'echo here' })).toMatchObject({ stdout: 'here\n' });
