@@ -25,7 +25,7 @@ export const OPERATIONS = [
 export type OperationName = (typeof OPERATIONS)[number];
 
 /** Those that a hub has as well. */
-export const FLEET_OPERATIONS = ['list_servers'] as const;
+export const FLEET_OPERATIONS = ['list_servers', 'run_on', 'read_run'] as const;
 
 const absolute = (description: string) => Type.String({ pattern: '^/', maxLength: 3000, description });
 

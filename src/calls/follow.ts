@@ -58,7 +58,11 @@ const STREAM = {
 export class Followers {
   readonly #slots = new Shares(MAX_FOLLOWERS);
 
-  constructor(private readonly parts: OperationDeps) {}
+  /** `refuse` throws for an id of a session that is elsewhere, and says how to follow it. */
+  constructor(
+    private readonly parts: OperationDeps,
+    private readonly refuse: (id: string) => void = () => {},
+  ) {}
 
   /**
    * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower or
@@ -67,6 +71,7 @@ export class Followers {
    */
   follow(id: string, call: Call, request: FollowRequest): Promise<AsyncGenerator<FollowEvent, void>> {
     return underPolicy(this.parts, STREAM, { session: id }, call, async (context) => {
+      this.refuse(id);
       const session = this.parts.store.get(id, context.principal);
       this.#takeSlot(context.principal, request.gone);
       const reader = session.record.look === true ? lookContext(context) : context;

@@ -1,5 +1,5 @@
 import { type TObject, Type } from '@sinclair/typebox';
-import { type Call, type CallContext, underPolicy } from '../calls/context.ts';
+import { type Call, revalidate, underPolicy } from '../calls/context.ts';
 import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
 import { preview } from '../lib/schema-words.ts';
 import type { Operation } from '../operations/operation.ts';
@@ -35,6 +35,14 @@ const WHILE_FROZEN: readonly string[] = [
 /** Whether a server does this for its hub. */
 export function isForServers(operation: string): boolean {
   return BY_SERVER.includes(operation) || BY_SESSION.includes(operation);
+}
+
+/** Throws `InvalidArguments` for a session of a server: what is streamed is a file of the hub. */
+export function requireOwnSession(session: string): void {
+  if (parseFleetId(session).tag === undefined) return;
+  throw new InvalidArguments(
+    `The stream has sessions of the hub alone. Follow this one with read_session {"session":"${session}","wait":40,"until":"output"}, and offset from next_offset.`,
+  );
 }
 
 /** The operations of a hub: those of an agent, on the server that a call names, and those of the fleet. */
@@ -83,9 +91,11 @@ function withRoute({ deps, door }: FleetDeps, operation: Operation, args: TObjec
       }
       const request = call.request ?? Bun.randomUUIDv7();
       const through: Call = { ...call, request, via: { server: `${server.name}@${server.tag}`, request } };
-      return underPolicy(deps, subject, given, through, (context: CallContext) =>
-        door.callServer(server, name, given, context),
-      );
+      return underPolicy(deps, subject, given, through, async (context) => {
+        const answer = await door.callServer(server, name, given, context);
+        revalidate(context, ` by now, so the answer of ${server.name} is withheld. What was begun there continues`);
+        return answer;
+      });
     },
   };
 }

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
-import { type Answer, type CallContext, contextOf, underPolicy } from '../calls/context.ts';
+import { type Answer, type CallContext, contextOf, revalidate, underPolicy } from '../calls/context.ts';
 import { Deadline, SignalOnce } from '../lib/clock.ts';
 import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS, MAX_COMMAND_CHARS, MAX_KEY_CHARS, MAX_WAIT_SECONDS, MIN_OUTPUT_BYTES } from '../lib/limits.ts';
@@ -146,7 +146,7 @@ function runOnOperation(fleet: FleetDeps, runs: Runs): Operation {
       context.watch?.(() => 0);
       await run.settled(context.deadline.before(LOOK_SECONDS), context.shutdown);
       unsubscribe?.();
-      return describeRun(run, context, ignored);
+      return describeRun(run, revalidate(context, withheld(run)), ignored);
     },
   });
 }
@@ -173,10 +173,13 @@ function readRunOperation({ deps }: FleetDeps, runs: Runs): Operation {
     run: async ({ run: id, server, wait }, context, ignored) => {
       const run = runs.get(id, context.principal);
       if (wait > 0) await run.settled(context.deadline.before(LOOK_SECONDS).orAfter(wait), context.shutdown);
-      return describeRun(run, context, ignored, server);
+      return describeRun(run, revalidate(context, withheld(run)), ignored, server);
     },
   });
 }
+
+const withheld = ({ id }: Run): string =>
+  ` by now, so the answer is withheld: what was begun continues, on no more servers (run ${id})`;
 
 /** How a run calls a server: under the policy of the token at that moment, with its line on record. */
 function callsOf({ deps, door }: FleetDeps, context: CallContext): CallOne {

@@ -14,6 +14,8 @@ import { StartupFault } from './startup-fault.ts';
 export interface Fleet {
   /** The operations of every door, where this is a hub. */
   operations(own: readonly Operation[]): readonly Operation[];
+  /** Throws `InvalidArguments` for the stream of a session that is on a server of the fleet. */
+  requireOwn(session: string): void;
   /** Begins to take the calls of a hub, where this is a server of one; and to call servers, where it is a hub. */
   start(door: Omit<MemberDeps, 'hubAccess' | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
   /** Calls of the hub that wait for their answers. */
@@ -21,17 +23,18 @@ export interface Fleet {
 }
 
 /** Of an agent alone. */
-export const NO_FLEET: Fleet = { operations: (own) => own, start: () => {}, pending: () => 0 };
+export const NO_FLEET: Fleet = { operations: (own) => own, requireOwn: () => {}, start: () => {}, pending: () => 0 };
 
 /** The fleet that the settings name. Throws `StartupFault`. */
 export async function openFleet(deps: Deps): Promise<Fleet> {
   const { fleetDirectory, hubFile } = deps.config;
   if (fleetDirectory === undefined && hubFile === undefined) return NO_FLEET;
   const hub = fleetDirectory === undefined ? undefined : await openHub(deps, fleetDirectory);
-  const { fleetOperations } = await import('../fleet/operations.ts');
+  const { fleetOperations, requireOwnSession } = await import('../fleet/operations.ts');
   const membership = hubFile === undefined ? undefined : await openMembership(deps, hubFile);
   return {
     operations: (own) => (hub === undefined ? own : fleetOperations(own, { deps, door: hub })),
+    requireOwn: hub === undefined ? NO_FLEET.requireOwn : requireOwnSession,
     start: (door) => {
       hub?.start().catch((error: unknown) => deps.logger.warn({ err: error }, 'the fleet cannot be reached'));
       membership?.start({ ...deps, ...door, hubAccess: membership.access });

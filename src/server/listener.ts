@@ -59,7 +59,7 @@ export class Listener implements Listening {
     this.#own = operations;
     const shared = {
       operations: fleet.operations(operations),
-      followers: new Followers(deps),
+      followers: new Followers(deps, fleet.requireOwn),
       auth: slowDownGuessing(tokens(deps.config.token, moreTokens), guessing),
       mcpAuth: slowDownGuessing(tokens(deps.config.token, moreTokens, signIn?.tokens), guessing),
       signIn: signIn?.door(guessing),

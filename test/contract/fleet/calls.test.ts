@@ -5,6 +5,7 @@ import { agent3 } from '../../helpers/cli.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
 import { linesOf } from '../../helpers/record.ts';
+import { Trigger } from '../../helpers/trigger.ts';
 import { eventually } from '../../helpers/waiting.ts';
 
 const directory = new TemporaryDirectory();
@@ -16,6 +17,10 @@ const WEB_AUDIT = directory.join('web1.jsonl');
 mkdirSync(PROFILES);
 mkdirSync(APPROVALS, { mode: 0o750 });
 writeFileSync(`${PROFILES}/careful.toml`, 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "touch"\n');
+writeFileSync(
+  `${PROFILES}/runs.toml`,
+  'extends = "full"\noperations = ["list_servers", "run_on", "read_run", "shell"]\n',
+);
 
 let nats: TestNats;
 let hub: Agent;
@@ -111,6 +116,8 @@ describe('a call', () => {
     expect(session).toMatch(/^[0-9a-f-]{36}@[a-z2-7]{8}$/);
     const read = await call('read_session', { session: session.toUpperCase(), wait: 20, until: 'output' });
     expect(read).toMatchObject({ server: 'web1', stdout: 'here\n', status: 'running' });
+    const stream = await hub.request(`/sessions/${session}/stream`, { headers: { 'x-auth-token': hub.token } });
+    expect(stream).toMatchObject({ status: 400, text: expect.stringContaining('Follow this one with read_session') });
     expect(await call('kill_session', { session })).toMatchObject({ server: 'web1', http: 200 });
     expect(await call('read_session', { session: session.slice(0, 36) })).toMatchObject({ http: 404 });
     expect(await call('read_session', { session: `${session.slice(0, 37)}aaaaaaaa` })).toMatchObject({ http: 404 });
@@ -188,6 +195,29 @@ describe('the server', () => {
       error: 'Forbidden',
     });
     expect((await serverNamed('web1', careful))?.['may']).toStartWith('nothing');
+  });
+
+  test('is called with what the profile of the token names, of the operations of the fleet as well', async () => {
+    const token = await newToken('runs');
+    await eventually('the token is known', async () => (await call('list_servers', {}, token))['http'] === 200);
+    const run = await call('run_on', { servers: ['web1'], cmd: 'echo here' }, token);
+    expect(run).toMatchObject({ status: 'done', groups: [{ servers: ['web1'], stdout: 'here\n' }] });
+    expect(await call('read_run', { run: run['run'] }, token)).toMatchObject({ http: 200 });
+    expect(await call('read_file', { server: 'web1', path: '/etc/hostname' }, token)).toMatchObject({ http: 403 });
+  });
+
+  test('is not heard for a token that was revoked while it worked', async () => {
+    using trigger = new Trigger();
+    const token = await newToken('full');
+    await eventually('the token is known', async () => (await call('list_servers', {}, token))['http'] === 200);
+    const answer = call('shell', { server: 'web1', cmd: `${trigger.arrive}; ${trigger.wait}; echo done` }, token);
+    const run = call('run_on', { servers: ['web1'], cmd: trigger.wait }, token);
+    await trigger.arrived();
+    expect((await agent3(['token', 'revoke', 'full'], env)).code).toBe(0);
+    await eventually('it is over', async () => (await call('list_servers', {}, token))['http'] === 403);
+    trigger.open();
+    expect(await answer).toMatchObject({ http: 403, message: expect.stringContaining('answer of web1 is withheld') });
+    expect(await run).toMatchObject({ http: 403, message: expect.stringContaining('is withheld') });
   });
 
   test('keeps the sessions of each token of the hub to itself', async () => {
