@@ -6,7 +6,7 @@ import type { Turns } from '../lib/shares.ts';
 import { keptText } from '../sessions/kept.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { readAsked } from './asked.ts';
-import { MOST_ROWS, outputPart, pastSessions, sessionDetails, timingPart } from './past-sessions.ts';
+import { MOST_ROWS, pastSessions, sessionDetails, timingPart } from './past-sessions.ts';
 import type { PastChanges, PastLine, PastLines, ShownChange } from './shown-past.ts';
 
 /** Which changes are wanted; what is left out does not count. Times are milliseconds since the epoch. */
@@ -69,12 +69,6 @@ const ASKED = {
   history: Type.Object({ ...RANGE, status: Type.Optional(TEXT), before: Type.Optional(UUID) }),
   session: Type.Object({ session: UUID }),
   timing: Type.Object({ session: UUID, from: COUNT }),
-  output: Type.Object({
-    session: UUID,
-    stream: Type.Union([Type.Literal('stdout'), Type.Literal('stderr')]),
-    from: COUNT,
-    bytes: Type.Integer({ minimum: 1, maximum: 262_144 }),
-  }),
   changes: Type.Object({ ...RANGE, before: Type.Optional(UUID) }),
   change: Type.Object({ change: UUID }),
   record: Type.Object({ ...RANGE, session: Type.Optional(UUID), before: Type.Optional(COUNT) }),
@@ -101,11 +95,6 @@ export class Past {
         const found = store.find(session);
         if (found !== undefined) timings.flush(found);
         return () => timingPart(store, session, from);
-      }
-      case 'output': {
-        const { session, stream, from, bytes } = readAsked(ASKED.output, args);
-        // Not before it can be sent: of many questions that nobody reads the answers of, no output is held.
-        return () => outputPart(store, session, stream, from, bytes);
       }
       case 'changes': {
         const asked = readAsked(ASKED.changes, args);

@@ -5,6 +5,8 @@
 export const READINGS: ReadonlyMap<string, number> = new Map(
   Object.entries({
     watch: 1,
+    servers: 1,
+    'server-reading': 5,
     request: 10,
     clients: 1,
     server: 1,

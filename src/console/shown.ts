@@ -58,6 +58,8 @@ export interface ShownAllowance {
 
 export interface State {
   readonly host: string;
+  /** The name of this hub in its fleet; undefined: it is no hub. */
+  readonly hub?: string;
   readonly version: string;
   readonly now: number;
   readonly user: string;

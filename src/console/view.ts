@@ -28,6 +28,8 @@ export interface ViewDeps {
   readonly cgroups: CommandCgroups | undefined;
   readonly clock: Clock;
   readonly user: string;
+  /** The name of this hub in its fleet, where it is one. */
+  readonly hub?: string | undefined;
 }
 
 /** Characters that are shown of a command and of the reason of a request. */
@@ -128,6 +130,7 @@ export class View {
     const { current } = freeze;
     return {
       host: hostname(),
+      ...(this.deps.hub !== undefined && { hub: this.deps.hub }),
       version,
       now: clock.now(),
       user,

@@ -22,17 +22,26 @@ export function answerOf({ name, tag }: FleetServer, { status, headers, body }: 
       `The call ran on ${name}, whose answer is longer than it may be. Look with list_sessions and this server.`,
     );
   }
-  const { error, message } = fields ?? {};
+  throw refusalOf(name, { status, headers, body: fields }, tag);
+}
+
+/** What a server refused a call with; `tag` is put to the ids in it. Throws `OutcomeUnknown` for what is no refusal. */
+export function refusalOf(
+  name: string,
+  { status, headers, body }: Pick<FleetReply, 'status' | 'headers' | 'body'>,
+  tag?: string,
+): ServerRefusal {
+  const { error, message }: { error?: unknown; message?: unknown } = body ?? {};
   const isRefusal = status >= 400 && status <= 599 && typeof error === 'string';
   if (!isRefusal) throw new OutcomeUnknown(`The call ran on ${name}, whose answer has no form that is known.`);
-  const hint = typeof message === 'string' ? withTagsInText(message.slice(0, MAX_MESSAGE_CHARS), tag) : '';
+  const cut = typeof message === 'string' ? message.slice(0, MAX_MESSAGE_CHARS) : '';
   const kept = Object.entries(headers).filter(
     ([header, value]) => HEADERS.includes(header) && /^[\w-]{1,40}$/.test(value),
   );
-  throw new ServerRefusal(
+  return new ServerRefusal(
     status,
     error.slice(0, MAX_ERROR_CHARS),
-    `${name}: ${hint}`.toWellFormed(),
+    `${name}: ${tag === undefined ? cut : withTagsInText(cut, tag)}`.toWellFormed(),
     Object.fromEntries(kept),
   );
 }

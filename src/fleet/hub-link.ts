@@ -47,6 +47,9 @@ interface Pending {
 /** How a request ended: with a reply, nobody got it, or nothing more is known of it, because. */
 export type Outcome = { readonly reply: FleetReply } | 'nobody' | { readonly lost: string };
 
+/** How long a caller waits, and what takes its request back. */
+export type Patience = Pick<RemoteCall, 'deadline' | 'cancelled'>;
+
 /** What of a request the caller knows. */
 export type RequestFields = Omit<FleetRequest, 'id' | 'instance' | 'not_after' | 'reply_ms'>;
 
@@ -127,7 +130,7 @@ export class HubLink implements Disposable {
   }
 
   /** Sends a request to a server, and waits for its end. Throws `InvalidArguments` or `ServerUnreachable` where it was not sent. */
-  async send(server: KnownServer, fields: RequestFields, call: RemoteCall): Promise<Outcome> {
+  async send(server: KnownServer, fields: RequestFields, call: Patience): Promise<Outcome> {
     if (!this.#isConnected) return 'nobody';
     const id = Bun.randomUUIDv7();
     const when = server.instanceAt(performance.now(), AHEAD_MS);

@@ -3,10 +3,10 @@ import { reachOf } from '../access/hub-access.ts';
 import type { Answer } from '../calls/context.ts';
 import { OperationNotAllowed, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
-import { answerOf } from './answers.ts';
+import { answerOf, refusalOf } from './answers.ts';
 import type { FleetDoor, FleetServer, RemoteCall } from './door.ts';
-import { open, STATE } from './envelope.ts';
-import { HubLink } from './hub-link.ts';
+import { type FleetReply, open, STATE } from './envelope.ts';
+import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
 import type { SigningKey } from './keys.ts';
 import { KnownServer } from './known-server.ts';
@@ -86,24 +86,51 @@ export class Hub implements FleetDoor, Disposable {
       throw new OperationNotAllowed(
         `Nothing was done: the profile ${call.profile.name} of this token has rules, limits or directories of the hub, which mean nothing on ${name}. A token for servers has full or readonly, or a profile that adds operations alone.`,
       );
-    const known = this.#servers.get(name);
-    if (known?.key !== key) throw new ServerUnreachable(`Nothing was run: ${name} was removed from the fleet.`);
-    if (known.isDoubled(performance.now()))
-      throw new ServerUnreachable(
-        `Nothing was run: two machines have the key of ${name}, so one is a copy of the other. Tell the owner: agent3 leave on one of them, and invite it under a name of its own.`,
-      );
+    const known = this.#callable(name, key);
     const fields = {
       ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address },
       request: call.request ?? randomUUID(),
       lean: call.isLean === true,
       max_chars: Math.min(Math.floor(call.maxReplyChars * ROOM) - MORE_ROOM_CHARS, MAX_CHARS),
     };
+    return answerOf(server, await this.#reply(known, fields, call), call.maxReplyChars);
+  }
+
+  /**
+   * What the server with this key answers to the owner's console: to `console`, what it shows, as it came. Throws as
+   * `callServer` does.
+   */
+  async askServer(key: string, op: 'console', args: unknown, patience: Patience): Promise<unknown> {
+    const record = this.#inventory.value.servers.find((one) => one.key === key);
+    if (record === undefined) throw new ServerUnreachable('Nothing was done: no server of the fleet has this key.');
+    const { name } = record;
+    const fields = {
+      ...{ server: key, op, args, name, principal: 'hub', request: randomUUID(), reach: 'readonly' as const },
+      ...{ address: '', lean: true, max_chars: MAX_CHARS },
+    };
+    const { status, body, headers } = await this.#reply(this.#callable(name, key), fields, patience);
+    if (status === 200) return body;
+    throw refusalOf(name, { status, body, headers });
+  }
+
+  /** Throws `ServerUnreachable` for a server that is not to be called. */
+  #callable(name: string, key: string): KnownServer {
+    const known = this.#servers.get(name);
+    if (known?.key !== key) throw new ServerUnreachable(`Nothing was run: ${name} was removed from the fleet.`);
+    if (!known.isDoubled(performance.now())) return known;
+    throw new ServerUnreachable(
+      `Nothing was run: two machines have the key of ${name}, so one is a copy of the other. Tell the owner: agent3 leave on one of them, and invite it under a name of its own.`,
+    );
+  }
+
+  async #reply(known: KnownServer, fields: RequestFields, patience: Patience): Promise<FleetReply> {
+    const { name } = known.record;
     // What is stale was not run, and has told which process runs there, and its clock.
     for (let tries = 0; tries < 2; tries++) {
-      const outcome = await this.#link.send(known, fields, call);
+      const outcome = await this.#link.send(known, fields, patience);
       if (outcome === 'nobody') throw this.#unreachable(known);
       if ('lost' in outcome) throw unknownOutcome(name, outcome.lost, fields.request);
-      if (outcome.reply.kind === 'answer') return answerOf(server, outcome.reply, call.maxReplyChars);
+      if (outcome.reply.kind === 'answer') return outcome.reply;
     }
     throw new ServerUnreachable(`Nothing was run: calls come to ${name} too late. Repeat the call.`);
   }

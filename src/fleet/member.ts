@@ -1,41 +1,28 @@
 import { randomUUID } from 'node:crypto';
 import { loadavg } from 'node:os';
-import type { HubAccess, Reach } from '../access/hub-access.ts';
 import { canUse } from '../access/profile.ts';
-import type { CallDeps } from '../calls/context.ts';
-import { type Exchange, hubExchange, invokeFor, problemOf } from '../http/exchange.ts';
-import type { CallLimiter, RateLimiter } from '../http/limiters.ts';
-import { type AnswerDeps, log } from '../http/respond.ts';
 import { SignalOnce } from '../lib/clock.ts';
-import { AccessLapsed, InvalidOperation, OperationNotAllowed, ShuttingDown } from '../lib/errors.ts';
+import { AccessLapsed } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
-import type { Operation } from '../operations/operation.ts';
 import { distribution } from '../operations/server-info.ts';
 import { version } from '../version.ts';
 import { EnvelopeFault, type FleetReply, type FleetRequest, open, REPLY, REQUEST, STATE, seal } from './envelope.ts';
 import { type SigningKey, tagOf, Verifier } from './keys.ts';
+import { type Answered, type MemberCallDeps, MemberCalls } from './member-calls.ts';
 import { hubKeyOf, type Membership } from './membership.ts';
 import { isRefused, keepConnected, type Msg, type NatsConnection } from './nats.ts';
 import { answerSubject, rpcSubject, stateSubject } from './nats-config.ts';
 import { isForServers } from './operations.ts';
 import { RequestWindow } from './window.ts';
 
-/** What calls of the hub work with: the same operations, limits and log as those over HTTP. */
-export interface MemberDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'freeze' | 'limits'> {
-  readonly operations: readonly Operation[];
-  readonly rateLimiter: RateLimiter;
-  readonly calls: CallLimiter;
-  readonly shutdown: SignalOnce;
+export interface MemberDeps extends MemberCallDeps {
   readonly logger: Logger;
-  readonly hubAccess: HubAccess;
 }
 
 /** A command that takes longer is told to have begun; most answers are there before. */
 const BEGUN_MS = 250;
 /** How often the hub hears of a server that nothing happens on. */
 const STATE_MS = 20_000;
-/** Characters of an answer that NATS takes in any letters. */
-const MAX_CHARS = 600_000;
 /** Between two lines of the log about messages that count for nothing. */
 const TOLD_MS = 60_000;
 
@@ -43,6 +30,7 @@ const TOLD_MS = 60_000;
 export class Member implements Disposable {
   readonly #window: RequestWindow;
   readonly #hub: Verifier;
+  readonly #answers: MemberCalls;
   readonly #cancels = new Map<string, SignalOnce>();
   #connection: NatsConnection | undefined;
   /** Of the connection: an answer of an earlier one goes another way. */
@@ -61,6 +49,7 @@ export class Member implements Disposable {
     const begun = performance.now();
     this.#window = new RequestWindow(key.publicKey, randomUUID(), () => performance.now() - begun);
     this.#hub = new Verifier(hubKeyOf(membership));
+    this.#answers = new MemberCalls(deps, membership, key.publicKey);
   }
 
   /** Calls of the hub that wait for their answers. */
@@ -174,58 +163,12 @@ export class Member implements Disposable {
     const cancelled = new SignalOnce();
     this.#cancels.set(request.id, cancelled);
     try {
-      answer('answer', await this.#answered(request, bytes, cancelled));
+      answer('answer', await this.#answers.answer(request, bytes, cancelled));
     } finally {
       clearTimeout(begun);
       this.#cancels.delete(request.id);
       this.#calls--;
     }
-  }
-
-  async #answered(request: FleetRequest, bytes: number, cancelled: SignalOnce): Promise<Answered> {
-    const { deps } = this;
-    const { principal: token, request: id, address, op, reply_ms } = request;
-    const principal = deps.hubAccess.admit(token, request.reach satisfies Reach);
-    const seconds = Math.min(reply_ms / 1000, deps.limits.replySeconds);
-    const exchange = hubExchange(id, principal, address, op, seconds);
-    try {
-      const body = await this.#call(request, exchange, bytes, cancelled);
-      log(deps, exchange, { status: 200, bytes: undefined, error: undefined });
-      return { status: 200, headers: {}, body };
-    } catch (error) {
-      const { status, headers, body } = problemOf(error);
-      log(deps, exchange, { status, bytes: undefined, error });
-      return { status, headers: { ...headers }, body };
-    }
-  }
-
-  /** The way of every call. Throws what a call over HTTP throws. */
-  async #call(request: FleetRequest, exchange: Exchange, bytes: number, cancelled: SignalOnce): Promise<unknown> {
-    const { rateLimiter, calls, shutdown, limits, operations } = this.deps;
-    const { op, args, name, lean, max_chars } = request;
-    const { principal, id } = exchange;
-    if (shutdown.fired) throw new ShuttingDown();
-    if (name !== this.membership.name)
-      throw new OperationNotAllowed(
-        `Nothing was done: this server joined its hub as ${this.membership.name}, and the call is for ${name}.`,
-      );
-    rateLimiter.consume(principal);
-    using slot = calls.acquire(principal);
-    slot.grow(bytes);
-    rateLimiter.consumeText(principal, bytes);
-    const operation = operations.find((one) => one.name === op);
-    if (operation === undefined || !isForServers(op))
-      throw new InvalidOperation(`This server has no operation ${op} for its hub.`);
-    using subscriptions = new DisposableStack();
-    const interrupted = new SignalOnce();
-    for (const event of [shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
-    return await invokeFor(exchange, operation, args, {
-      shutdown: interrupted,
-      cancelled,
-      isLean: lean,
-      maxReplyChars: Math.min(max_chars, limits.maxReplyChars, MAX_CHARS),
-      via: { server: `${name}@${tagOf(this.key.publicKey)}`, request: id },
-    });
   }
 
   #reply(reply: Pick<FleetReply, 'id' | 'kind'> & Answered): void {
@@ -275,12 +218,6 @@ export class Member implements Disposable {
   #publish(subject: string, data: Uint8Array): void {
     if (this.#connection?.isClosed() === false) this.#connection.publish(subject, data);
   }
-}
-
-interface Answered {
-  readonly status: number;
-  readonly headers: Record<string, string>;
-  readonly body: unknown;
 }
 
 const NOTHING: Answered = { status: 0, headers: {}, body: null };

@@ -1,10 +1,8 @@
 import { answerDueAt, GrantKey, type GrantRecord, isKept, isSealed, takesSignIns } from '../access/grant.ts';
 import { grantsDirectory, lastUse, readState } from '../connect/grant-state.ts';
-import { AgentDoor } from '../console/agent-door.ts';
+import { AgentDoor, type DoorDeps } from '../console/agent-door.ts';
 import { clientsOf, isUnprotected, tokensIn } from '../console/clients.ts';
-import type { Inbox } from '../console/inbox.ts';
 import { type ChangesOfFiles, Past, resterOf } from '../console/past.ts';
-import type { Pushes } from '../console/push/pushes.ts';
 import type { Clients, SignInState } from '../console/shown.ts';
 import type { TakeOvers } from '../console/take-over.ts';
 import { View } from '../console/view.ts';
@@ -14,12 +12,15 @@ import { AgentError } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 import { describeServer } from './server-view.ts';
 
+interface Shown extends Pick<DoorDeps, 'inbox' | 'pushes' | 'servers'> {
+  /** `AGENT3_CONSOLE_KEY`. */
+  readonly key: string;
+}
+
 /** Shows to the console what waits, runs and has ended. */
 export function showState(
   deps: Deps & { readonly takeOvers: TakeOvers; readonly changes: ChangesOfFiles },
-  inbox: Inbox,
-  key: string,
-  pushes: Pushes | undefined,
+  { inbox, key, pushes, servers }: Shown,
 ): void {
   const { config, store, logger } = deps;
   const grants = grantsDirectory(config.sessionsDirectory);
@@ -42,7 +43,7 @@ export function showState(
       const profile = profileOf(deps, principal);
       return profile !== undefined && isUnprotected(profile);
     });
-  const view = new View(deps, () => inbox.isDevelopment, hasUnprotected);
+  const view = new View({ ...deps, hub: servers?.hub }, () => inbox.isDevelopment, hasUnprotected);
   const past = new Past({ ...deps, auditFile: config.auditFile });
   const door = new AgentDoor({
     ...deps,
@@ -52,6 +53,7 @@ export function showState(
     server: () => describeServer(deps),
     pushes,
     past,
+    servers,
   });
   const server = new WireServer(config.consoleSocket, key, door.answer, logger);
   server.open();

@@ -2,6 +2,8 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Inbox, InboxDeps } from '../console/inbox.ts';
 import type { Pushes } from '../console/push/pushes.ts';
+import type { ServersView } from '../console/servers-view.ts';
+import type { Hub } from '../fleet/hub.ts';
 import { delay } from '../lib/clock.ts';
 import { fileFingerprint } from '../lib/files.ts';
 import { Growth } from '../sessions/growth.ts';
@@ -9,7 +11,7 @@ import { processEnvironment, serviceManager } from '../settings/environment.ts';
 import type { Deps } from './deps.ts';
 
 /** The orders of the owner's console; undefined where the settings name none: then nothing of it is loaded. */
-export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
+export async function openConsole(deps: Deps, hub: Hub | undefined): Promise<Inbox | undefined> {
   const { consoleDirectory, consoleKey, passkeysFile } = deps.config;
   if (consoleDirectory === undefined || consoleKey === undefined) return undefined;
   const [{ Inbox }, { TakeOvers }, { OwnerChanges }] = await Promise.all([
@@ -24,10 +26,23 @@ export async function openConsole(deps: Deps): Promise<Inbox | undefined> {
   const inbox = new Inbox({ ...deps, takeOvers, undo, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
   const pushes = await openPushes(deps, consoleDirectory, isService);
-  (await import('./console-view.ts')).showState({ ...deps, takeOvers, changes }, inbox, consoleKey, pushes);
+  (await import('./console-view.ts')).showState(
+    { ...deps, takeOvers, changes },
+    { inbox, key: consoleKey, pushes, servers: hub && (await openServersView(hub)) },
+  );
   await watchTokens(deps);
   if (!isService) obeyOrders(deps, consoleDirectory);
   return inbox;
+}
+
+/** What the console shows of the servers of a hub. */
+async function openServersView(hub: Hub): Promise<ServersView> {
+  const { ServersView } = await import('../console/servers-view.ts');
+  return new ServersView({
+    name: () => hub.hubName,
+    servers: () => hub.servers(),
+    ask: (key, args, patience) => hub.askServer(key, 'console', args, patience),
+  });
 }
 
 /** Whom a push service may ask where the console has no public URL. */

@@ -5,25 +5,35 @@ import type { Hub } from '../fleet/hub.ts';
 import type { SigningKey } from '../fleet/keys.ts';
 import type { Member, MemberDeps } from '../fleet/member.ts';
 import type { Membership } from '../fleet/membership.ts';
+import type { SignalOnce } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { Deps } from './deps.ts';
+import type { HubsView } from './show-to-hub.ts';
 import { StartupFault } from './startup-fault.ts';
 
 /** What a fleet makes of an agent. Where the settings name none, nothing of it is loaded. */
 export interface Fleet {
+  /** Undefined: this is no hub. */
+  readonly hub: Hub | undefined;
   /** The operations of every door, where this is a hub. */
   operations(own: readonly Operation[]): readonly Operation[];
   /** Throws `InvalidArguments` for the stream of a session that is on a server of the fleet. */
   requireOwn(session: string): void;
   /** Begins to take the calls of a hub, where this is a server of one; and to call servers, where it is a hub. */
-  start(door: Omit<MemberDeps, 'hubAccess' | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
+  start(door: Omit<MemberDeps, 'hubAccess' | 'showToHub' | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
   /** Calls of the hub that wait for their answers. */
   pending(): number;
 }
 
 /** Of an agent alone. */
-export const NO_FLEET: Fleet = { operations: (own) => own, requireOwn: () => {}, start: () => {}, pending: () => 0 };
+export const NO_FLEET: Fleet = {
+  hub: undefined,
+  operations: (own) => own,
+  requireOwn: () => {},
+  start: () => {},
+  pending: () => 0,
+};
 
 /** The fleet that the settings name. Throws `StartupFault`. */
 export async function openFleet(deps: Deps): Promise<Fleet> {
@@ -33,11 +43,12 @@ export async function openFleet(deps: Deps): Promise<Fleet> {
   const { fleetOperations, requireOwnSession } = await import('../fleet/operations.ts');
   const membership = hubFile === undefined ? undefined : await openMembership(deps, hubFile);
   return {
+    hub,
     operations: (own) => (hub === undefined ? own : fleetOperations(own, { deps, door: hub })),
     requireOwn: hub === undefined ? NO_FLEET.requireOwn : requireOwnSession,
     start: (door) => {
       hub?.start().catch((error: unknown) => deps.logger.warn({ err: error }, 'the fleet cannot be reached'));
-      membership?.start({ ...deps, ...door, hubAccess: membership.access });
+      membership?.start({ ...deps, ...door, hubAccess: membership.access, showToHub: membership.showToHub });
     },
     pending: () => membership?.pending() ?? 0,
   };
@@ -84,8 +95,14 @@ async function openMembership(deps: Deps, path: string) {
   const file = attempt('AGENT3_HUB_FILE', () => new WatchedFile(path, (at) => readMembership(at), begin, deps.logger));
   const access = new HubAccess(() => file.value?.profile);
   deps.access.hub = access;
+  let view: Promise<HubsView> | undefined;
   return {
     access,
+    // Nothing of it is loaded before the hub asks.
+    showToHub: async (args: unknown, interrupted: SignalOnce): Promise<unknown> => {
+      view ??= import('./show-to-hub.ts').then((module) => new module.HubsView(deps));
+      return (await view).answer(args, interrupted);
+    },
     start: (given: MemberDeps): void => {
       works = given;
       begin(file.value);

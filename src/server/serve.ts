@@ -42,13 +42,14 @@ export async function serve(): Promise<void> {
   deps.trail.agent('started', { version, pid: process.pid, boot: bootId() });
   deps.shutdown.subscribe(() => deps.trail.agent('stops', { pid: process.pid }));
   const signIn = openSignIn(deps, keys);
-  const listener = new Listener(deps, keys, signIn, await openFleet(deps));
+  const fleet = await openFleet(deps);
+  const listener = new Listener(deps, keys, signIn, fleet);
   listener.open();
   const { recovered, stopJobs } = beginWork(deps, signIn?.jobs ?? []);
   stopOnSignals({ shutdown: deps.shutdown, log, stopJobs, server: listener, audit: deps.audit });
   reloadOnSignal(log, listener, deps.audit);
   reportTo(manager, deps);
-  await openConsole(deps);
+  await openConsole(deps, fleet.hub);
   if (manager.notifySocket !== undefined) reportRestart(deps);
   probeSandboxes(deps);
   log.logger.info({ url: listener.url, version, commit, pid: process.pid, ...recovered }, 'listening');

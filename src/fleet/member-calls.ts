@@ -1,0 +1,132 @@
+import type { HubAccess, Reach } from '../access/hub-access.ts';
+import type { CallDeps } from '../calls/context.ts';
+import { type Exchange, hubExchange, invokeFor, problemOf } from '../http/exchange.ts';
+import type { CallLimiter, RateLimiter } from '../http/limiters.ts';
+import { type AnswerDeps, log } from '../http/respond.ts';
+import { SignalOnce } from '../lib/clock.ts';
+import {
+  InvalidArguments,
+  InvalidOperation,
+  OperationNotAllowed,
+  ShuttingDown,
+  TooManyRequests,
+} from '../lib/errors.ts';
+import type { Operation } from '../operations/operation.ts';
+import type { FleetReply, FleetRequest } from './envelope.ts';
+import { type PublicKey, tagOf } from './keys.ts';
+import type { Membership } from './membership.ts';
+import { isForServers } from './operations.ts';
+
+/** What calls of the hub work with: the same operations, limits and log as those over HTTP. */
+export interface MemberCallDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'freeze' | 'limits'> {
+  readonly operations: readonly Operation[];
+  readonly rateLimiter: RateLimiter;
+  readonly calls: CallLimiter;
+  readonly shutdown: SignalOnce;
+  readonly hubAccess: HubAccess;
+  /** What this server shows to the console of its hub. Rejects with `AgentError`. */
+  readonly showToHub: (args: unknown, interrupted: SignalOnce) => Promise<unknown>;
+}
+
+export type Answered = Pick<FleetReply, 'status' | 'headers' | 'body'>;
+
+/** Characters of an answer that NATS takes in any letters. */
+const MAX_CHARS = 600_000;
+/** Questions of the hub's console that wait at once. */
+const MOST_LOOKS = 16;
+
+/** What a server answers to its hub: to each call what a client over HTTP would get, and to the console of the hub. */
+export class MemberCalls {
+  #looks = 0;
+
+  constructor(
+    private readonly deps: MemberCallDeps,
+    private readonly membership: Membership,
+    private readonly key: PublicKey,
+  ) {}
+
+  /** The answer to a request of so many bytes, until `cancelled` happens. */
+  async answer(request: FleetRequest, bytes: number, cancelled: SignalOnce): Promise<Answered> {
+    const { shutdown } = this.deps;
+    using subscriptions = new DisposableStack();
+    const interrupted = new SignalOnce();
+    for (const event of [shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
+    return request.op === 'console'
+      ? await this.#shown(request, interrupted)
+      : await this.#answered(request, bytes, cancelled, interrupted);
+  }
+
+  async #answered(request: FleetRequest, bytes: number, cancelled: SignalOnce, interrupted: SignalOnce) {
+    const { deps } = this;
+    const { principal: token, request: id, address, op, reply_ms } = request;
+    const principal = deps.hubAccess.admit(token, request.reach satisfies Reach);
+    const seconds = Math.min(reply_ms / 1000, deps.limits.replySeconds);
+    const exchange = hubExchange(id, principal, address, op, seconds);
+    try {
+      const body = await this.#call(request, exchange, bytes, cancelled, interrupted);
+      log(deps, exchange, { status: 200, bytes: undefined, error: undefined });
+      return { status: 200, headers: {}, body };
+    } catch (error) {
+      log(deps, exchange, { status: problemOf(error).status, bytes: undefined, error });
+      return refusalFor(error);
+    }
+  }
+
+  /** The way of every call. Throws what a call over HTTP throws. */
+  async #call(
+    request: FleetRequest,
+    exchange: Exchange,
+    bytes: number,
+    cancelled: SignalOnce,
+    interrupted: SignalOnce,
+  ): Promise<unknown> {
+    const { rateLimiter, calls, shutdown, limits, operations } = this.deps;
+    const { op, args, name, lean, max_chars } = request;
+    const { principal, id } = exchange;
+    if (shutdown.fired) throw new ShuttingDown();
+    this.#requireName(name);
+    rateLimiter.consume(principal);
+    using slot = calls.acquire(principal);
+    slot.grow(bytes);
+    rateLimiter.consumeText(principal, bytes);
+    const operation = operations.find((one) => one.name === op);
+    if (operation === undefined || !isForServers(op))
+      throw new InvalidOperation(`This server has no operation ${op} for its hub.`);
+    return await invokeFor(exchange, operation, args, {
+      shutdown: interrupted,
+      cancelled,
+      isLean: lean,
+      maxReplyChars: Math.min(max_chars, limits.maxReplyChars, MAX_CHARS),
+      via: { server: `${name}@${tagOf(this.key)}`, request: id },
+    });
+  }
+
+  /** What the console of the hub asks: it changes nothing here, so it is neither in the log nor on record. */
+  async #shown({ args, name }: FleetRequest, interrupted: SignalOnce): Promise<Answered> {
+    this.#looks++;
+    try {
+      this.#requireName(name);
+      if (this.#looks > MOST_LOOKS) throw new TooManyRequests(1, 'The console of the hub asks too much at once.');
+      const body = await this.deps.showToHub(args, interrupted);
+      if (JSON.stringify(body).length > MAX_CHARS) throw new InvalidArguments('The answer is too long.');
+      return { status: 200, headers: {}, body };
+    } catch (error) {
+      return refusalFor(error);
+    } finally {
+      this.#looks--;
+    }
+  }
+
+  /** Throws where the hub calls this server by a name that it does not have. */
+  #requireName(name: string): void {
+    if (name === this.membership.name) return;
+    throw new OperationNotAllowed(
+      `Nothing was done: this server joined its hub as ${this.membership.name}, and the call is for ${name}.`,
+    );
+  }
+}
+
+function refusalFor(error: unknown): Answered {
+  const { status, headers, body } = problemOf(error);
+  return { status, headers: { ...headers }, body };
+}
