@@ -1,51 +1,33 @@
 import { statSync } from 'node:fs';
-import type { Access } from '../access/access.ts';
-import type { Allowances } from '../access/allowances.ts';
-import type { Approvals, ConsoleDecision } from '../access/approvals.ts';
-import type { Trail } from '../audit/trail.ts';
-import type { Commands } from '../commands/commands.ts';
-import { type Clock, Deadline, SignalOnce } from '../lib/clock.ts';
+import type { Approvals } from '../access/approvals.ts';
+import { Deadline, SignalOnce } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
-import type { Logger } from '../lib/logger.ts';
 import { Growth } from '../sessions/growth.ts';
-import type { SessionStore } from '../sessions/store.ts';
-import { allow } from './allow.ts';
+import { type CarryOutDeps, carryOut, type FileOf, noteRefusal, type Source, signatureHere } from './carry-out.ts';
 import { ConsoleFault } from './fault.ts';
 import {
   type AgentOrder,
-  type AllowOrder,
-  type ApproveOrder,
   isForRoot,
   type Order,
   type OrderFile,
   type OrderResult,
-  type SignedOrder,
   type TakeOverOrder,
   type UndoOrder,
 } from './order.ts';
 import { OrderDirectory } from './order-files.ts';
-import { addresseeFault, ageFault, BEFORE_START, describeSender, describeSigner, FORGOTTEN_MS } from './order-rules.ts';
-import { isStillPinned, readPasskeys, type Signature, signatureOf } from './passkeys.ts';
-import { stopCommands } from './stop.ts';
+import { addresseeFault, ageFault, BEFORE_START, describeSender, FORGOTTEN_MS } from './order-rules.ts';
+import { isStillPinned, type Signature } from './passkeys.ts';
 import type { TakeOvers } from './take-over.ts';
 
-export interface InboxDeps {
+export interface InboxDeps extends CarryOutDeps {
   /** `AGENT3_CONSOLE_DIR`. */
   readonly directory: string;
-  readonly passkeysFile: string;
   /** The agent is a service: its own user proves nothing. */
   readonly isService: boolean;
   readonly approvals: Approvals;
-  readonly allowances: Allowances;
-  readonly access: Access;
-  readonly commands: Pick<Commands, 'stop' | 'isSupervised'>;
-  readonly store: Pick<SessionStore, 'all'>;
   readonly takeOvers: Pick<TakeOvers, 'begin' | 'handBack'>;
   /** Puts back what a file had; gives why it is not done. */
   readonly undo: (order: UndoOrder, signature: Signature) => Promise<string | undefined>;
-  readonly trail: Pick<Trail, 'agent'>;
-  readonly clock: Clock;
-  readonly logger: Logger;
 }
 
 /** Orders that are remembered, by what may come in `FORGOTTEN_MS`; more are not read. */
@@ -61,8 +43,6 @@ const RANKS = ['deny', 'end-allowance', 'hand-back', 'stop', 'stop-all', 'approv
 
 /** Reading takes so long at once, then it rests: the others come with a later look. */
 const MOST_LOOK_MS = 100;
-
-type File<T extends Order> = OrderFile & { readonly order: T };
 
 /** The orders that the owner's console leaves for the agent: it obeys each once. */
 export class Inbox {
@@ -125,13 +105,13 @@ export class Inbox {
   look(): void {
     if (performance.now() < this.#restsUntil) return;
     const files = this.#read(false);
-    const rank = ({ order: { kind } }: File<AgentOrder>): number => RANKS.indexOf(kind);
+    const rank = ({ order: { kind } }: FileOf<AgentOrder>): number => RANKS.indexOf(kind);
     for (const file of files.sort((a, b) => rank(a) - rank(b))) void this.#obey(file);
   }
 
   /** The new orders without a fault. At the start there are none: what is there is not read. */
-  #read(isStart: boolean): File<AgentOrder>[] {
-    const files: File<AgentOrder>[] = [];
+  #read(isStart: boolean): FileOf<AgentOrder>[] {
+    const files: FileOf<AgentOrder>[] = [];
     const began = performance.now();
     let fault: string | undefined;
     try {
@@ -179,7 +159,7 @@ export class Inbox {
     return undefined;
   }
 
-  async #obey(file: File<AgentOrder>): Promise<void> {
+  async #obey(file: FileOf<AgentOrder>): Promise<void> {
     const { order } = file;
     try {
       const fault = await this.#carryOut(file, order);
@@ -191,51 +171,27 @@ export class Inbox {
   }
 
   /** Gives why it is not done. */
-  #carryOut(file: OrderFile, order: AgentOrder): Promise<string | undefined> {
+  async #carryOut(file: OrderFile, order: AgentOrder): Promise<string | undefined> {
+    const source = this.#source;
     switch (order.kind) {
-      case 'approve':
-      case 'allow':
-        return this.#approve({ ...file, order });
       case 'take-over':
-        return this.#takeOver({ ...file, order });
+        return this.#takeOver(order, await signatureHere(this.deps, { ...file, order }, source));
       case 'undo':
-        return this.#undo({ ...file, order });
+        return this.deps.undo(order, await signatureHere(this.deps, { ...file, order }, source));
+      case 'hand-back':
+        return this.deps.takeOvers.handBack(order.session, describeSender(file));
       default:
-        return this.#narrow(file, order);
+        return carryOut(this.deps, { ...file, order }, source);
     }
   }
 
-  async #narrow(file: OrderFile, order: Exclude<AgentOrder, SignedOrder>): Promise<string | undefined> {
-    const by = describeSender(file);
-    if (order.kind === 'end-allowance')
-      return this.deps.allowances.end(order.allowance, `ended by ${by}`) ? undefined : 'it is over already';
-    if (order.kind === 'hand-back') return this.deps.takeOvers.handBack(order.session, by);
-    if (order.kind === 'deny') return this.#decide({ ...order, verdict: 'deny', by });
-    return stopCommands(this.deps, order, by);
-  }
-
-  /** Throws `ConsoleFault`. */
-  async #approve({ order, assertion }: File<ApproveOrder | AllowOrder>): Promise<string | undefined> {
-    const signature = await this.#signatureOf(order, assertion);
-    // Somebody may have denied it meanwhile.
-    this.look();
-    if (order.kind === 'allow') return allow(this.deps, order, signature, this.#own);
-    const by = describeSigner(signature);
-    return this.#decide({ ...order, verdict: 'approve', why: '', by, proof: signature });
-  }
-
-  async #takeOver({ order, assertion }: File<TakeOverOrder>): Promise<string | undefined> {
+  #takeOver(order: TakeOverOrder, signature: Signature): Promise<string | undefined> {
     const { passkeysFile, takeOvers } = this.deps;
-    const signature = await this.#signatureOf(order, assertion);
     return takeOvers.begin(order, signature, () => isStillPinned(passkeysFile, this.#own, signature));
   }
 
-  async #undo({ order, assertion }: File<UndoOrder>): Promise<string | undefined> {
-    return this.deps.undo(order, await this.#signatureOf(order, assertion));
-  }
-
-  #signatureOf(order: SignedOrder, assertion: OrderFile['assertion']): Promise<Signature> {
-    return signatureOf(order, assertion, readPasskeys(this.deps.passkeysFile, this.#own));
+  get #source(): Source {
+    return { own: this.#own, console: 'console', takeDenials: () => this.look() };
   }
 
   /** The user whose file of passkeys counts beside root's. */
@@ -243,21 +199,8 @@ export class Inbox {
     return this.isDevelopment ? process.geteuid?.() : undefined;
   }
 
-  #decide(decision: ConsoleDecision): string | undefined {
-    switch (this.deps.approvals.decide(decision)) {
-      case 'taken':
-        return undefined;
-      case 'gone':
-        return 'it waits no more';
-      case 'other':
-        return 'what waits is not what was shown';
-    }
-  }
-
   #refuse(id: string, file: OrderFile | string, why: string): void {
-    const what = typeof file === 'string' ? {} : { kind: file.order.kind, by: describeSender(file) };
-    this.deps.logger.warn({ order: id, ...what, why }, 'an order of the console is refused');
-    this.deps.trail.agent('order', { ...what, order: id, refused: why.toWellFormed() });
+    noteRefusal(this.deps, id, typeof file === 'string' ? undefined : file, why);
     this.#answer({ id, state: 'refused', why });
   }
 

@@ -162,6 +162,8 @@ async function carryOut(
     case 'keep-client':
       await actions.changeTokens(order, await signatureOf(order, assertion, readPasskeys(passkeysFile)));
       return undefined;
+    case 'keys':
+      return 'this server is no hub: no other takes its passkeys';
     case 'thaw': {
       const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile));
       if (isFrozenNow) return 'somebody has frozen the server at the same time';

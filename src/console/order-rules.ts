@@ -29,8 +29,8 @@ export function addresseeFault({ server }: Order): string | undefined {
 const MOST_NAME_CHARS = 80;
 
 /** Who has ordered something without a signature, as the console says. */
-export function describeSender({ by }: Pick<OrderFile, 'by'>): string {
-  return `${visibleLine(by).slice(0, MOST_NAME_CHARS).toWellFormed() || 'somebody'} (console)`;
+export function describeSender({ by }: Pick<OrderFile, 'by'>, console = 'console'): string {
+  return `${visibleLine(by).slice(0, MOST_NAME_CHARS).toWellFormed() || 'somebody'} (${console})`;
 }
 
 /** Who has signed an order. */

@@ -9,11 +9,14 @@ const WHY = Type.String({ maxLength: MAX_WHY_CHARS });
 
 const TOKEN = Type.String({ pattern: '^[a-z0-9][a-z0-9_.-]{0,63}$' });
 
+/** On a server of a fleet, tokens of its hub ask as well. */
+const PRINCIPAL = Type.String({ pattern: '^(?:hub/)?[a-z0-9][a-z0-9_.-]{0,63}$' });
+
 const PROFILE = Type.String({ pattern: '^[a-z0-9][a-z0-9_-]{0,63}$' });
 
-const SERVER = Type.Optional(Type.String({ pattern: '^U[A-Z2-7]{55}$' }));
+const NKEY = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
 
-const BASE = { id: UUID, at: MOMENT, nonce: Type.String({ pattern: '^[\\w-]{22}$' }), server: SERVER };
+const BASE = { id: UUID, at: MOMENT, nonce: Type.String({ pattern: '^[\\w-]{22}$' }), server: Type.Optional(NKEY) };
 
 /** What an order has besides its kind has to be known: a signature is over all of it. */
 function strict<T extends TProperties>(properties: T) {
@@ -21,13 +24,13 @@ function strict<T extends TProperties>(properties: T) {
 }
 
 const approveSchema = strict({ ...BASE, kind: Type.Literal('approve'), session: UUID, digest: DIGEST });
-const thawSchema = strict({ ...BASE, kind: Type.Literal('thaw'), since: MOMENT });
+const thawSchema = strict({ ...BASE, kind: Type.Literal('thaw'), since: MOMENT, again: Type.Optional(MOMENT) });
 const allowSchema = strict({
   ...BASE,
   kind: Type.Literal('allow'),
   session: UUID,
   digest: DIGEST,
-  token: TOKEN,
+  token: PRINCIPAL,
   // That of the settings has none.
   made: Type.String({ maxLength: 64 }),
   profile: PROFILE,
@@ -51,6 +54,30 @@ const undoSchema = strict({
   expected: Type.String({ pattern: '^(?:[0-9a-f]{64})?$' }),
   digest: DIGEST,
 });
+/** As root pins it. */
+export const passkeySchema = strict({
+  id: BASE64URL,
+  public_key: BASE64URL,
+  name: Type.String({ maxLength: 100 }),
+  made_at: Type.Integer(),
+  fingerprint: Type.String({ maxLength: 40 }),
+});
+/** More passkeys than people have. */
+const MOST_PASSKEYS = 100;
+/** A `PasskeyList`. */
+export const LIST = {
+  origin: Type.String({ maxLength: 300 }),
+  rp_id: Type.String({ maxLength: 300 }),
+  passkeys: Type.Array(passkeySchema, { maxItems: MOST_PASSKEYS }),
+};
+const keysSchema = strict({
+  ...BASE,
+  ...LIST,
+  kind: Type.Literal('keys'),
+  hub: NKEY,
+  count: Type.Integer({ minimum: 1 }),
+  previous: DIGEST,
+});
 const named = { ...BASE, token: TOKEN, made: Type.String({ pattern: '^[0-9a-f]{8}$' }) };
 const granted = { ...named, profile: PROFILE, expires_at: Type.Union([MOMENT, Type.Null()]) };
 const text = Type.String({ maxLength: 2000 });
@@ -71,6 +98,7 @@ export const signedOrderSchema = Type.Union([
   thawSchema,
   takeOverSchema,
   undoSchema,
+  keysSchema,
   ...tokenSchemas,
 ]);
 
@@ -82,6 +110,7 @@ export const orderSchema = Type.Union([
   strict({ ...BASE, kind: Type.Literal('end-allowance'), allowance: UUID }),
   takeOverSchema,
   undoSchema,
+  keysSchema,
   strict({ ...BASE, kind: Type.Literal('hand-back'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('deny'), session: UUID, digest: DIGEST, why: WHY }),
   strict({ ...BASE, kind: Type.Literal('stop'), session: UUID }),

@@ -53,8 +53,11 @@ export type TakeOverOrder = OrderBase & {
   readonly from: string | null;
 };
 export type HandBackOrder = OrderBase & { readonly kind: 'hand-back'; readonly session: string };
-/** `since`: that of the freeze that it ends. */
-export type ThawOrder = OrderBase & { readonly kind: 'thaw'; readonly since: number };
+/**
+ * `since`: that of the freeze that it ends. `again`: when somebody last froze what was frozen, as it was shown; of a server
+ * of the fleet, whose clock may be another one, both have to be those of now.
+ */
+export type ThawOrder = OrderBase & { readonly kind: 'thaw'; readonly since: number; readonly again?: number };
 /** Name of a token or a grant, and `made` of it, as the list of clients shows both. */
 export type RevokeOrder = OrderBase & { readonly kind: 'revoke'; readonly token: string; readonly made: string };
 
@@ -99,6 +102,31 @@ export type UndoOrder = OrderBase & {
   readonly digest: string;
 };
 
+/** A passkey as root has pinned it. */
+export interface PinnedPasskey {
+  /** Of the credential. */
+  readonly id: string;
+  /** COSE, base64url. */
+  readonly public_key: string;
+  readonly name: string;
+  readonly made_at: number;
+  readonly fingerprint: string;
+}
+
+/** Whose signatures count, and where they have to be made. */
+export interface PasskeyList {
+  readonly origin: string;
+  readonly rp_id: string;
+  readonly passkeys: readonly PinnedPasskey[];
+}
+
+/**
+ * The passkeys of the hub's console, for all servers of the fleet: the link number `count` of a chain. `hub` is the key of
+ * the hub, `previous` the `listDigest` of what the link before has.
+ */
+export type KeysOrder = OrderBase &
+  PasskeyList & { readonly kind: 'keys'; readonly hub: string; readonly count: number; readonly previous: string };
+
 /** What the agent obeys. */
 export type AgentOrder =
   | ApproveOrder
@@ -111,10 +139,10 @@ export type AgentOrder =
   | HandBackOrder
   | UndoOrder;
 /** What root obeys. */
-export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder | TokenOrder;
+export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder | TokenOrder | KeysOrder;
 export type Order = AgentOrder | RootOrder;
 /** What counts only with the signature of a passkey. */
-export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder | TokenOrder | UndoOrder;
+export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder | TokenOrder | UndoOrder | KeysOrder;
 
 /** What a file of an order has. */
 export interface OrderFile {
@@ -145,11 +173,11 @@ export const MAX_ALLOWANCE_MS = 3_600_000;
 export const TOKEN_ORDERS: readonly string[] = ['create-token', 'change-token', 'connect-code', 'keep-client'];
 
 export function isSigned(order: Pick<Order, 'kind'>): order is SignedOrder {
-  return ['approve', 'allow', 'thaw', 'take-over', 'undo', ...TOKEN_ORDERS].includes(order.kind);
+  return ['approve', 'allow', 'thaw', 'take-over', 'undo', 'keys', ...TOKEN_ORDERS].includes(order.kind);
 }
 
 export function isForRoot(order: Order): order is RootOrder {
-  return ['freeze', 'thaw', 'revoke', ...TOKEN_ORDERS].includes(order.kind);
+  return ['freeze', 'thaw', 'revoke', 'keys', ...TOKEN_ORDERS].includes(order.kind);
 }
 
 /** The fields that a new order begins with. */
@@ -174,6 +202,11 @@ export function canonical(value: unknown): string {
 /** The challenge that a passkey signs for an order: the SHA-256 of all of it, base64url. */
 export async function challengeOf(order: Order): Promise<string> {
   return base64url(await sha256(canonical(order)));
+}
+
+/** What the next link of the chain names as `previous`: the SHA-256 of a list, in hex. */
+export async function listDigest({ origin, rp_id, passkeys }: PasskeyList): Promise<string> {
+  return hex(await sha256(canonical({ origin, rp_id, passkeys })));
 }
 
 /** The challenge that a passkey signs in with: of whatever the console gives, it is that of no order. */

@@ -6,19 +6,7 @@ import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readPlain, replaceReadable } from '../lib/files.ts';
 import { ConsoleFault } from './fault.ts';
 import { challengeOf, fingerprintOf, fromBase64url, type Order, type SignedOrder } from './order.ts';
-import { assertionSchema, signedOrderSchema } from './order-schema.ts';
-
-const BASE64URL = Type.String({ pattern: '^[\\w-]+$' });
-
-const passkeySchema = Type.Object({
-  /** Of the credential. */
-  id: BASE64URL,
-  /** COSE. */
-  public_key: BASE64URL,
-  name: Type.String({ maxLength: 100 }),
-  made_at: Type.Integer(),
-  fingerprint: Type.String(),
-});
+import { assertionSchema, passkeySchema, signedOrderSchema } from './order-schema.ts';
 
 /** What root has pinned. Times are milliseconds since the epoch. */
 const fileSchema = Type.Object({
@@ -116,13 +104,14 @@ export function isStillPinned(path: string, own: number | undefined, { passkey, 
   }
 }
 
-/** The signature of an order that counts. Throws `ConsoleFault`. */
+/** The signature of an order that counts; `link` says what to do where there is no file. Throws `ConsoleFault`. */
 export async function signatureOf(
   order: SignedOrder,
   assertion: AuthenticationResponseJSON | undefined,
   file: PasskeysFile | undefined,
+  link = 'no passkey is linked to this server: sudo agent3 console link',
 ): Promise<Signature> {
-  if (file === undefined) throw new ConsoleFault('no passkey is linked to this server: sudo agent3 console link');
+  if (file === undefined) throw new ConsoleFault(link);
   if (assertion === undefined) throw new ConsoleFault('it needs the signature of a passkey');
   const { id, public_key, name, fingerprint } = await verifyOrder(order, assertion, file);
   const { clientDataJSON, authenticatorData, signature } = assertion.response;

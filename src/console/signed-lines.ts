@@ -63,7 +63,7 @@ const TWICE = 'its signed order is on record before: an order counts once';
 
 /** An agent that was started again may note these again. */
 function mayComeAgain({ kind }: SignedOrder): boolean {
-  return kind === 'thaw' || TOKEN_ORDERS.includes(kind);
+  return kind === 'thaw' || kind === 'keys' || TOKEN_ORDERS.includes(kind);
 }
 
 const UNSIGNED = 'nobody has signed the allowance that it ran by';
@@ -141,6 +141,8 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
     case 'connect-code':
     case 'keep-client':
       return event === 'agent' && isAboutToken(order, line);
+    case 'keys':
+      return event === 'agent' && what === 'passkeys of the hub' && order.count === line['count'];
     case 'undo':
       return (
         line['op'] === 'undo' &&

@@ -4,7 +4,7 @@ import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { StopAllOrder, StopOrder } from './order.ts';
 
-interface StopDeps {
+export interface StopDeps {
   readonly commands: Pick<Commands, 'stop' | 'isSupervised'>;
   readonly store: Pick<SessionStore, 'all'>;
   readonly trail: Pick<Trail, 'agent'>;

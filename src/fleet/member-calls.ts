@@ -26,7 +26,13 @@ export interface MemberCallDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'f
   readonly hubAccess: HubAccess;
   /** What this server shows to the console of its hub. Rejects with `AgentError`. */
   readonly showToHub: (args: unknown, interrupted: SignalOnce) => Promise<unknown>;
+  /** Obeys an order of the console of the hub, which came in this message. Rejects with `AgentError` for what is none. */
+  readonly obeyHub: (args: unknown, membership: Membership, message: Uint8Array) => Promise<unknown>;
 }
+
+/** The operation of an order of the hub's console, and its principal: no token can have such a name. */
+const ORDER = 'order';
+const CONSOLE = 'hub/(console)';
 
 export type Answered = Pick<FleetReply, 'status' | 'headers' | 'body'>;
 
@@ -45,25 +51,25 @@ export class MemberCalls {
     private readonly key: PublicKey,
   ) {}
 
-  /** The answer to a request of so many bytes, until `cancelled` happens. */
-  async answer(request: FleetRequest, bytes: number, cancelled: SignalOnce): Promise<Answered> {
+  /** The answer to the request in a message, until `cancelled` happens. */
+  async answer(request: FleetRequest, message: Uint8Array, cancelled: SignalOnce): Promise<Answered> {
     const { shutdown } = this.deps;
     using subscriptions = new DisposableStack();
     const interrupted = new SignalOnce();
     for (const event of [shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
     return request.op === 'console'
       ? await this.#shown(request, interrupted)
-      : await this.#answered(request, bytes, cancelled, interrupted);
+      : await this.#answered(request, message, cancelled, interrupted);
   }
 
-  async #answered(request: FleetRequest, bytes: number, cancelled: SignalOnce, interrupted: SignalOnce) {
+  async #answered(request: FleetRequest, message: Uint8Array, cancelled: SignalOnce, interrupted: SignalOnce) {
     const { deps } = this;
     const { principal: token, request: id, address, op, reply_ms } = request;
-    const principal = deps.hubAccess.admit(token, request.reach satisfies Reach);
+    const principal = op === ORDER ? CONSOLE : deps.hubAccess.admit(token, request.reach satisfies Reach);
     const seconds = Math.min(reply_ms / 1000, deps.limits.replySeconds);
     const exchange = hubExchange(id, principal, address, op, seconds);
     try {
-      const body = await this.#call(request, exchange, bytes, cancelled, interrupted);
+      const body = await this.#call(request, exchange, message, cancelled, interrupted);
       log(deps, exchange, { status: 200, bytes: undefined, error: undefined });
       return { status: 200, headers: {}, body };
     } catch (error) {
@@ -76,7 +82,7 @@ export class MemberCalls {
   async #call(
     request: FleetRequest,
     exchange: Exchange,
-    bytes: number,
+    message: Uint8Array,
     cancelled: SignalOnce,
     interrupted: SignalOnce,
   ): Promise<unknown> {
@@ -87,8 +93,9 @@ export class MemberCalls {
     this.#requireName(name);
     rateLimiter.consume(principal);
     using slot = calls.acquire(principal);
-    slot.grow(bytes);
-    rateLimiter.consumeText(principal, bytes);
+    slot.grow(message.length);
+    rateLimiter.consumeText(principal, message.length);
+    if (op === ORDER) return await this.deps.obeyHub(args, this.membership, message);
     const operation = operations.find((one) => one.name === op);
     if (operation === undefined || !isForServers(op))
       throw new InvalidOperation(`This server has no operation ${op} for its hub.`);

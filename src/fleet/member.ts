@@ -143,7 +143,7 @@ export class Member implements Disposable {
         return answer('stale');
       case 'new':
         if (request.op === 'cancel') return this.#cancels.get(cancelledBy(request))?.fire();
-        return this.#run(request, message.data.length, answer);
+        return this.#run(request, message.data, answer);
     }
   }
 
@@ -157,13 +157,17 @@ export class Member implements Disposable {
     }
   }
 
-  async #run(request: FleetRequest, bytes: number, answer: (kind: FleetReply['kind'], answered?: Answered) => void) {
+  async #run(
+    request: FleetRequest,
+    message: Uint8Array,
+    answer: (kind: FleetReply['kind'], answered?: Answered) => void,
+  ) {
     this.#calls++;
     const begun = setTimeout(answer, BEGUN_MS, 'begun');
     const cancelled = new SignalOnce();
     this.#cancels.set(request.id, cancelled);
     try {
-      answer('answer', await this.#answers.answer(request, bytes, cancelled));
+      answer('answer', await this.#answers.answer(request, message, cancelled));
     } finally {
       clearTimeout(begun);
       this.#cancels.delete(request.id);

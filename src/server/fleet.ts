@@ -2,15 +2,19 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HubAccess } from '../access/hub-access.ts';
 import type { Hub } from '../fleet/hub.ts';
+import type { HubOrders } from '../fleet/hub-orders.ts';
 import type { SigningKey } from '../fleet/keys.ts';
 import type { Member, MemberDeps } from '../fleet/member.ts';
 import type { Membership } from '../fleet/membership.ts';
-import type { SignalOnce } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import type { Operation } from '../operations/operation.ts';
+import { processEnvironment, serviceManager } from '../settings/environment.ts';
 import type { Deps } from './deps.ts';
 import type { HubsView } from './show-to-hub.ts';
 import { StartupFault } from './startup-fault.ts';
+
+/** What a server has for its hub besides its operations. */
+type HubsPart = Pick<MemberDeps, 'hubAccess' | 'showToHub' | 'obeyHub'>;
 
 /** What a fleet makes of an agent. Where the settings name none, nothing of it is loaded. */
 export interface Fleet {
@@ -21,7 +25,7 @@ export interface Fleet {
   /** Throws `InvalidArguments` for the stream of a session that is on a server of the fleet. */
   requireOwn(session: string): void;
   /** Begins to take the calls of a hub, where this is a server of one; and to call servers, where it is a hub. */
-  start(door: Omit<MemberDeps, 'hubAccess' | 'showToHub' | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
+  start(door: Omit<MemberDeps, keyof HubsPart | keyof Deps> & Pick<MemberDeps, 'operations'>): void;
   /** Calls of the hub that wait for their answers. */
   pending(): number;
 }
@@ -48,7 +52,7 @@ export async function openFleet(deps: Deps): Promise<Fleet> {
     requireOwn: hub === undefined ? NO_FLEET.requireOwn : requireOwnSession,
     start: (door) => {
       hub?.start().catch((error: unknown) => deps.logger.warn({ err: error }, 'the fleet cannot be reached'));
-      membership?.start({ ...deps, ...door, hubAccess: membership.access, showToHub: membership.showToHub });
+      membership?.start({ ...deps, ...door, ...membership.hubs });
     },
     pending: () => membership?.pending() ?? 0,
   };
@@ -93,21 +97,34 @@ async function openMembership(deps: Deps, path: string) {
     member.start();
   };
   const file = attempt('AGENT3_HUB_FILE', () => new WatchedFile(path, (at) => readMembership(at), begin, deps.logger));
-  const access = new HubAccess(() => file.value?.profile);
-  deps.access.hub = access;
-  let view: Promise<HubsView> | undefined;
+  const hubAccess = new HubAccess(() => file.value?.profile);
+  deps.access.hub = hubAccess;
   return {
-    access,
-    // Nothing of it is loaded before the hub asks.
-    showToHub: async (args: unknown, interrupted: SignalOnce): Promise<unknown> => {
-      view ??= import('./show-to-hub.ts').then((module) => new module.HubsView(deps));
-      return (await view).answer(args, interrupted);
-    },
+    hubs: { hubAccess, ...hubsConsole(deps, path) },
     start: (given: MemberDeps): void => {
       works = given;
       begin(file.value);
     },
     pending: () => member?.pending ?? 0,
+  };
+}
+
+/** What the console of the hub asks and orders. Nothing of it is loaded before. */
+function hubsConsole(deps: Deps, hubFile: string): Omit<HubsPart, 'hubAccess'> {
+  let view: Promise<HubsView> | undefined;
+  let orders: Promise<HubOrders> | undefined;
+  const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
+  return {
+    showToHub: async (args, interrupted) => {
+      view ??= import('./show-to-hub.ts').then((module) => new module.HubsView(deps));
+      return (await view).answer(args, interrupted);
+    },
+    obeyHub: async (args, membership) => {
+      orders ??= import('../fleet/hub-orders.ts').then(
+        (module) => new module.HubOrders({ ...deps, hubFile, isService }),
+      );
+      return (await orders).obey(args, membership);
+    },
   };
 }
 

@@ -8,7 +8,9 @@ import { TemporaryDirectory } from './directories.ts';
 /** A user that is neither root nor that of an agent. */
 export const CONSOLE_USER = 64_001;
 
-type Without<T> = T extends Order ? Omit<T, 'id' | 'at' | 'nonce'> & Partial<Pick<T, 'id' | 'at' | 'nonce'>> : never;
+export type Without<T> = T extends Order
+  ? Omit<T, 'id' | 'at' | 'nonce'> & Partial<Pick<T, 'id' | 'at' | 'nonce'>>
+  : never;
 
 /** What the owner's console leaves on the disk, and a phone whose passkey root has pinned. To be disposed of. */
 export class ConsoleFiles implements Disposable {

@@ -1,0 +1,95 @@
+import type { Trail } from '../audit/trail.ts';
+import type { Logger } from '../lib/logger.ts';
+import { type AllowDeps, allow } from './allow.ts';
+import type {
+  AllowOrder,
+  ApproveOrder,
+  DenyOrder,
+  EndAllowanceOrder,
+  Order,
+  OrderFile,
+  SignedOrder,
+  StopAllOrder,
+  StopOrder,
+} from './order.ts';
+import { describeSender, describeSigner } from './order-rules.ts';
+import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
+import { type StopDeps, stopCommands } from './stop.ts';
+
+/** What an agent obeys of its own console, and as a server of a fleet of the console of its hub. */
+export type SharedOrder = ApproveOrder | AllowOrder | EndAllowanceOrder | DenyOrder | StopOrder | StopAllOrder;
+
+export type FileOf<T extends Order> = OrderFile & { readonly order: T };
+
+export interface CarryOutDeps extends AllowDeps, StopDeps {
+  readonly trail: Pick<Trail, 'agent'>;
+  readonly logger: Logger;
+}
+
+/** Whose orders these are. */
+export interface Source {
+  /** The user whose file of passkeys counts beside root's. */
+  readonly own: number | undefined;
+  /** `console` in the name of who has ordered something without a signature. */
+  readonly console: string;
+  /** Takes the denials that are there: of two decisions at the same time, the denial counts. */
+  readonly takeDenials: () => void;
+  /** What to do where no passkeys are pinned; undefined: as for those of the agent's own console. */
+  readonly link?: string;
+}
+
+/** Obeys an order that has no fault. Gives why it is not done; throws `ConsoleFault` where its signature does not count. */
+export async function carryOut(
+  deps: CarryOutDeps,
+  file: FileOf<SharedOrder>,
+  source: Source,
+): Promise<string | undefined> {
+  const { order } = file;
+  if (order.kind === 'approve' || order.kind === 'allow')
+    return approve(deps, order, await signatureHere(deps, { ...file, order }, source), source);
+  const by = describeSender(file, source.console);
+  if (order.kind === 'end-allowance')
+    return deps.allowances.end(order.allowance, `ended by ${by}`) ? undefined : 'it is over already';
+  if (order.kind === 'deny') return describeDecision(deps.approvals.decide({ ...order, verdict: 'deny', by }));
+  return stopCommands(deps, order, by);
+}
+
+function approve(deps: CarryOutDeps, order: ApproveOrder | AllowOrder, signature: Signature, source: Source) {
+  source.takeDenials();
+  if (order.kind === 'allow') return allow(deps, order, signature, source.own);
+  const by = describeSigner(signature);
+  return describeDecision(deps.approvals.decide({ ...order, verdict: 'approve', why: '', by, proof: signature }));
+}
+
+/** The signature of an order by a passkey that counts now. Throws `ConsoleFault`. */
+export function signatureHere(
+  { passkeysFile }: Pick<AllowDeps, 'passkeysFile'>,
+  { order, assertion }: FileOf<SignedOrder>,
+  { own, link }: Pick<Source, 'own' | 'link'>,
+): Promise<Signature> {
+  return signatureOf(order, assertion, readPasskeys(passkeysFile, own), link);
+}
+
+function describeDecision(decision: 'taken' | 'gone' | 'other'): string | undefined {
+  switch (decision) {
+    case 'taken':
+      return undefined;
+    case 'gone':
+      return 'it waits no more';
+    case 'other':
+      return 'what waits is not what was shown';
+  }
+}
+
+/** Puts on record that an order is not obeyed; `file` is undefined for what is no order. */
+export function noteRefusal(
+  { logger, trail }: Pick<CarryOutDeps, 'logger' | 'trail'>,
+  id: string,
+  file: OrderFile | undefined,
+  why: string,
+  console?: string,
+): void {
+  const what = file === undefined ? {} : { kind: file.order.kind, by: describeSender(file, console) };
+  logger.warn({ order: id, ...what, why }, 'an order of the console is refused');
+  trail.agent('order', { ...what, order: id, refused: why.toWellFormed() });
+}
