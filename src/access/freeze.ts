@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import { Frozen } from '../lib/errors.ts';
 import { fileFingerprint, replaceReadable } from '../lib/files.ts';
 import type { Logger } from '../lib/logger.ts';
@@ -74,7 +74,7 @@ const LOOK_MS = 1000;
 export class Freeze {
   #seen = '';
   #freezes: readonly FreezeEntry[] = [];
-  #begun = new SignalOnce();
+  #begun = new OneShotEvent();
   readonly #listeners = new Set<() => void>();
   #watching: Growth | undefined;
 
@@ -101,7 +101,7 @@ export class Freeze {
   }
 
   /** Fires when the server is frozen; has fired already while it is. */
-  get begun(): SignalOnce {
+  get begun(): OneShotEvent {
     this.#look();
     return this.#begun;
   }
@@ -140,7 +140,7 @@ export class Freeze {
   }
 
   /** Looks for changes from now on, until `end` happens. */
-  watch(end: SignalOnce): void {
+  watch(end: OneShotEvent): void {
     const { decisions } = this;
     if (decisions === undefined) return;
     const timer = setInterval(() => {
@@ -171,7 +171,7 @@ export class Freeze {
     const after = currentFreeze(this.#freezes);
     if (after === DAMAGED) this.logger.warn({ file: freezeFile(decisions) }, 'damaged: the server counts as frozen');
     if (before?.since === after?.since && before?.signals === after?.signals) return;
-    if (after === undefined) this.#begun = new SignalOnce();
+    if (after === undefined) this.#begun = new OneShotEvent();
     else this.#begun.fire();
     for (const listener of [...this.#listeners]) listener();
   }

@@ -6,7 +6,7 @@ import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
 import type { Proposals } from '../commands/proposals.ts';
 import type { Contexts } from '../contexts/contexts.ts';
-import { type Clock, type Deadline, SignalOnce } from '../lib/clock.ts';
+import { type Clock, type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import type { Turns } from '../lib/shares.ts';
@@ -39,9 +39,9 @@ export interface Call extends Origin {
   readonly address: string;
   readonly deadline: Deadline;
   /** Fires when the agent stops, the client takes the call back, or the owner freezes the server: who waits answers. */
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
   /** Fires when the client takes the call back, just before `shutdown`: a command that the call waits for is stopped. */
-  readonly cancelled?: SignalOnce;
+  readonly cancelled?: OneShotEvent;
   /** Called once when the call begins to wait for a command; `outputBytes` returns what that has written so far. */
   readonly watch?: (outputBytes: () => number) => void;
   /** Every answer has fewer characters of JSON than this, where the door has room for fewer than the settings allow. */
@@ -205,7 +205,7 @@ export async function underPolicy<T>(
   const { trail, freeze } = deps;
   const { name, needs, readOnly, recorded, whileFrozen } = subject;
   let hasBegun = false;
-  const interrupted = new SignalOnce();
+  const interrupted = new OneShotEvent();
   const unsubscribes = [call.shutdown, freeze.begun].map((event) => event.subscribe(() => interrupted.fire()));
   try {
     const context = contextOf(deps, call);
@@ -266,7 +266,7 @@ export async function waitForSlot(deps: OperationDeps, context: CallContext, by 
   const { principal, limits, profile, shutdown } = context;
   const most = Math.min(limits.maxRunningPerToken, profile.limits.running ?? Number.POSITIVE_INFINITY);
   try {
-    const come = (called: SignalOnce) => by.waitFor(called, shutdown).then(() => called.fired);
+    const come = (called: OneShotEvent) => by.waitFor(called, shutdown).then(() => called.fired);
     const leave = await deps.gate.enter(principal, most, come);
     // The kernel holds the agent up until a process has begun.
     await deps.turns.take(principal);

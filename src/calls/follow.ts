@@ -1,4 +1,4 @@
-import { Deadline, type SignalOnce, systemClock } from '../lib/clock.ts';
+import { Deadline, type OneShotEvent, systemClock } from '../lib/clock.ts';
 import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/errors.ts';
 import { FOLLOW_PIECE_BYTES, FOLLOW_SIGN_SECONDS, MAX_FOLLOWERS } from '../lib/limits.ts';
 import { Shares } from '../lib/shares.ts';
@@ -43,7 +43,7 @@ interface FollowRequest {
   readonly offsets: Offsets;
   /** Pieces are cut only between characters. */
   readonly isText: boolean;
-  readonly gone: SignalOnce;
+  readonly gone: OneShotEvent;
 }
 
 const STREAM = {
@@ -80,7 +80,7 @@ export class Followers {
     });
   }
 
-  #takeSlot(principal: string, gone: SignalOnce): void {
+  #takeSlot(principal: string, gone: OneShotEvent): void {
     if (this.#slots.hasRoom(principal)) {
       gone.subscribe(this.#slots.acquire(principal));
       return;
@@ -159,7 +159,7 @@ export class Followers {
   }
 
   /** Waits for one of `events`; false when none came in `seconds`. Throws when the token has ended meanwhile. */
-  async #happens(context: CallContext, seconds: number, ...events: readonly SignalOnce[]): Promise<boolean> {
+  async #happens(context: CallContext, seconds: number, ...events: readonly OneShotEvent[]): Promise<boolean> {
     const sign = Deadline.after(seconds);
     while (!sign.passed) {
       if (await sign.orAfter(FOLLOW_LOOK_SECONDS).waitFor(...events, context.shutdown)) return true;

@@ -1,6 +1,6 @@
 import { Looks, type Silence } from '../diagnosis/wait-words.ts';
 import { waitsForInput } from '../diagnosis/waiting.ts';
-import { Deadline, type SignalOnce } from '../lib/clock.ts';
+import { Deadline, type OneShotEvent } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import { hasSystemd } from '../linux/systemd.ts';
 import type { Status } from '../process/beginning.ts';
@@ -125,7 +125,7 @@ export class Commands {
 
   async #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): Promise<void> {
     const { keepsExitCode, confinement, dialog } = command;
-    const follow = ({ process, input, status }: Launched): SignalOnce | undefined => {
+    const follow = ({ process, input, status }: Launched): OneShotEvent | undefined => {
       if (input !== undefined) this.#inputs.set(session.id, input);
       const more = { isSandboxed: confinement?.sandbox !== undefined, status };
       this.#supervise(session, process, leave, session.record.execution_seconds, more);
@@ -145,7 +145,7 @@ export class Commands {
   }
 
   /** The event of a session's end; undefined when its command is over. */
-  endOf({ id, record: { status } }: Session): SignalOnce | undefined {
+  endOf({ id, record: { status } }: Session): OneShotEvent | undefined {
     if (status !== 'running' && status !== 'waiting') return undefined;
     return (this.#running.get(id) ?? this.starts.get(id))?.over ?? this.#held.get(id)?.settled;
   }

@@ -1,5 +1,5 @@
 import { asksForInput } from '../diagnosis/waiting.ts';
-import { Deadline, delay, SignalOnce } from '../lib/clock.ts';
+import { Deadline, delay, OneShotEvent } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { MAX_DIALOGS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { incompleteTail } from '../lib/utf8.ts';
@@ -26,7 +26,7 @@ export interface DialogDeps {
   readonly session: Session;
   readonly input: CommandInput;
   readonly steps: readonly DialogStep[];
-  readonly end: SignalOnce;
+  readonly end: OneShotEvent;
   /** The processes of the command. */
   readonly members: () => readonly number[];
 }
@@ -78,8 +78,8 @@ export class Dialogs {
 
 /** Types into a command what its client has said before: step by step, each when its pattern has come. */
 class Dialog {
-  readonly over = new SignalOnce();
-  readonly #stopped = new SignalOnce();
+  readonly over = new OneShotEvent();
+  readonly #stopped = new OneShotEvent();
   /** Why it was stopped, where that was not for the time. */
   #why: string | undefined;
   readonly #ms: number[] = [];
@@ -100,7 +100,7 @@ class Dialog {
   }
 
   /** Waits for its end, and ends it at `deadline`: what is typed after that is up to the client. */
-  async until(deadline: Deadline, shutdown: SignalOnce): Promise<void> {
+  async until(deadline: Deadline, shutdown: OneShotEvent): Promise<void> {
     await deadline.waitFor(this.over, shutdown);
     this.#stopped.fire();
     await Deadline.after(STOP_SECONDS).waitFor(this.over);

@@ -1,5 +1,5 @@
 import { closeSync } from 'node:fs';
-import { type Deadline, SignalOnce } from '../lib/clock.ts';
+import { type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';
 import type { OutputDescriptors } from '../sessions/directories.ts';
 import type { SessionId } from '../sessions/record.ts';
@@ -13,7 +13,7 @@ import { type Launched, launchRecorded, recordStart, startError } from './launch
  */
 export class DurableStarts {
   /** Those that wait for the disk. */
-  readonly #starting = new Map<SessionId, { readonly ready: SignalOnce; readonly over: SignalOnce }>();
+  readonly #starting = new Map<SessionId, { readonly ready: OneShotEvent; readonly over: OneShotEvent }>();
 
   constructor(private readonly deps: CommandDeps) {}
 
@@ -22,7 +22,7 @@ export class DurableStarts {
   }
 
   /** The event of the end of a command that waits for the disk, or of its start, when it does not come to that. */
-  get(id: SessionId): { readonly over: SignalOnce } | undefined {
+  get(id: SessionId): { readonly over: OneShotEvent } | undefined {
     return this.#starting.get(id);
   }
 
@@ -39,11 +39,11 @@ export class DurableStarts {
     session: Session,
     output: OutputDescriptors,
     command: NewCommand,
-    follow: (launched: Launched) => SignalOnce | undefined,
+    follow: (launched: Launched) => OneShotEvent | undefined,
   ): Promise<void> {
-    const starting = { ready: new SignalOnce(), over: new SignalOnce() };
+    const starting = { ready: new OneShotEvent(), over: new OneShotEvent() };
     this.#starting.set(session.id, starting);
-    let over: SignalOnce | undefined;
+    let over: OneShotEvent | undefined;
     try {
       recordStart(this.deps, session, output, command);
       await this.#reachDisk(session, output, command);
@@ -58,7 +58,7 @@ export class DurableStarts {
 
   /** Resolves when a session is on the disk as it is now, with its lines of the record, or when `deadline` has passed. */
   async onDisk(session: Session, deadline: Deadline): Promise<void> {
-    const done = new SignalOnce();
+    const done = new OneShotEvent();
     Promise.all([this.deps.trail.synced(), this.deps.store.onDisk.sync(session)]).then(
       () => done.fire(),
       (error) => {

@@ -1,9 +1,9 @@
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 
 /** A command that waits for a person. It is over when it is disposed of: the command was started, or its session has ended. */
 export class Hold implements Disposable {
   /** Fires when it is over. */
-  readonly settled = new SignalOnce();
+  readonly settled = new OneShotEvent();
   readonly #withdrawal = new AbortController();
 
   constructor(private readonly release: () => void) {}

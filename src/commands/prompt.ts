@@ -1,4 +1,4 @@
-import type { Deadline, SignalOnce } from '../lib/clock.ts';
+import type { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';
@@ -13,7 +13,7 @@ export async function waitForPrompt(
   commands: Commands,
   session: Session,
   deadline: Deadline,
-  shutdown: SignalOnce,
+  shutdown: OneShotEvent,
 ): Promise<void> {
   const end = commands.endOf(session);
   if (end === undefined) return;

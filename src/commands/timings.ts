@@ -1,5 +1,5 @@
 import { closeSync, constants, openSync, readSync, statSync, writeSync } from 'node:fs';
-import type { Clock, SignalOnce } from '../lib/clock.ts';
+import type { Clock, OneShotEvent } from '../lib/clock.ts';
 import { readPlain } from '../lib/files.ts';
 import type { SessionId } from '../sessions/record.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
@@ -48,7 +48,7 @@ export class Timings {
    * Looks at what a command writes that has run for `ranMs`, until `end`: from its first second on, at once where its input
    * stays open. A terminal says itself what it writes.
    */
-  follow(session: Session, ranMs: number, exited: SignalOnce): void {
+  follow(session: Session, ranMs: number, exited: OneShotEvent): void {
     const { input } = session.record;
     if (input === 'terminal') return;
     const timer = setTimeout(
@@ -59,7 +59,7 @@ export class Timings {
   }
 
   /** The same for a command that an earlier agent has started: what is kept of it goes on. */
-  goOn(session: Session, exited: SignalOnce): void {
+  goOn(session: Session, exited: OneShotEvent): void {
     if (exited.fired || session.record.input === 'terminal') return;
     this.#look(this.#open(session, keptOf(session)), LOOK_MS);
   }

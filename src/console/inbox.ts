@@ -1,6 +1,6 @@
 import { statSync } from 'node:fs';
 import type { Approvals } from '../access/approvals.ts';
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type CarryOutDeps, carryOut, type FileOf, noteRefusal, type Source, signatureHere } from './carry-out.ts';
@@ -51,7 +51,7 @@ export class Inbox {
   readonly #seen = new Map<string, number>();
   readonly #nonces = new Map<string, number>();
   readonly #results = new Map<string, OrderResult>();
-  #answered = new SignalOnce();
+  #answered = new OneShotEvent();
   #fault: string | undefined;
   #growth: Growth | undefined;
   #pause: ReturnType<typeof setTimeout> | undefined;
@@ -78,7 +78,7 @@ export class Inbox {
   }
 
   /** Looks for orders from now on, until `end` happens. */
-  watch(end: SignalOnce): void {
+  watch(end: OneShotEvent): void {
     const timer = setInterval(() => this.look(), LOOK_MS);
     timer.unref();
     this.look();
@@ -209,7 +209,7 @@ export class Inbox {
     const [oldest] = this.#results.keys();
     if (this.#results.size > MOST_RESULTS && oldest !== undefined) this.#results.delete(oldest);
     const answered = this.#answered;
-    this.#answered = new SignalOnce();
+    this.#answered = new OneShotEvent();
     answered.fire();
   }
 

@@ -1,6 +1,6 @@
 import { type Static, Type } from '@sinclair/typebox';
 import type { Approvals } from '../access/approvals.ts';
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { readAsked as read } from './asked.ts';
 import { WireRefusal } from './channel.ts';
@@ -82,7 +82,7 @@ export class ReadingDoor {
   async #watch({ version, follow, wait_ms }: Asked['watch'], signal: AbortSignal): Promise<() => Watched> {
     const { view, store } = this.deps;
     const deadline = Deadline.after(wait_ms / 1000);
-    const aborted = new SignalOnce();
+    const aborted = new OneShotEvent();
     signal.addEventListener('abort', () => aborted.fire(), { once: true });
     using _watched = view.watch();
     for (let isFirst = true; ; isFirst = false) {

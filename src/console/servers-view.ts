@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { readAsked } from './asked.ts';
 import { WireRefusal } from './channel.ts';
 import type { ShownFleet, ShownServer, WatchedFleet } from './shown-servers.ts';
@@ -57,7 +57,7 @@ const ANSWERS = {
 export class ServersView {
   readonly #watched = new Map<string, WatchedServer>();
   #version = Date.now() * 1000;
-  #changed = new SignalOnce();
+  #changed = new OneShotEvent();
   #fleet: ShownFleet = { servers: [], more: 0 };
   #text = '';
   #watchers = 0;
@@ -177,7 +177,7 @@ export class ServersView {
     this.#text = text;
     this.#version++;
     const changed = this.#changed;
-    this.#changed = new SignalOnce();
+    this.#changed = new OneShotEvent();
     changed.fire();
   }
 
@@ -227,8 +227,8 @@ function fitted(server: ShownServer, chars: number): ShownServer {
   }
 }
 
-function onceOf(signal: AbortSignal): SignalOnce {
-  const once = new SignalOnce();
+function onceOf(signal: AbortSignal): OneShotEvent {
+  const once = new OneShotEvent();
   if (signal.aborted) once.fire();
   signal.addEventListener('abort', () => once.fire(), { once: true });
   return once;

@@ -5,7 +5,7 @@ import type { ApprovalRequest } from '../access/approval-request.ts';
 import type { Approvals } from '../access/approvals.ts';
 import { type Freeze, reasonOf } from '../access/freeze.ts';
 import type { Commands } from '../commands/commands.ts';
-import { type Clock, SignalOnce } from '../lib/clock.ts';
+import { type Clock, OneShotEvent } from '../lib/clock.ts';
 import type { CommandCgroups } from '../process/cgroup.ts';
 import { Terminal, type TerminalSize } from '../process/terminal.ts';
 import { type Use, useOfProcesses } from '../process/use.ts';
@@ -45,7 +45,7 @@ export class View {
   /** Of another agent's versions none is the same. */
   #version = Date.now() * 1000;
   #state: State | undefined;
-  #changed = new SignalOnce();
+  #changed = new OneShotEvent();
   #ended: EndedCommand[] | undefined;
   readonly #numbers = new Map<string, number>();
   #lastNumber = 0;
@@ -80,7 +80,7 @@ export class View {
   }
 
   /** Fires at the next change. To be taken before a look at the version. */
-  get changed(): SignalOnce {
+  get changed(): OneShotEvent {
     return this.#changed;
   }
 
@@ -105,7 +105,7 @@ export class View {
     this.#version++;
     this.#state = undefined;
     const changed = this.#changed;
-    this.#changed = new SignalOnce();
+    this.#changed = new OneShotEvent();
     changed.fire();
   }
 

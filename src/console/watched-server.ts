@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { AgentError } from '../lib/errors.ts';
 import type { ShownAllowance, State, WaitingRequest } from './shown.ts';
 import type { ServersCommand } from './shown-servers.ts';
@@ -8,7 +8,7 @@ import type { ServersCommand } from './shown-servers.ts';
 /** How long a question to a server may take, and what takes it back. */
 export interface Patience {
   readonly deadline: Deadline;
-  readonly cancelled: SignalOnce;
+  readonly cancelled: OneShotEvent;
 }
 
 /** Asks one server what its console would show. Rejects with `AgentError`. */
@@ -106,7 +106,7 @@ export class WatchedServer implements Disposable {
   told: Told | undefined;
   /** Why it has said nothing; an empty text: it was not asked yet. */
   fault: string | undefined = '';
-  readonly #over = new SignalOnce();
+  readonly #over = new OneShotEvent();
 
   constructor(
     private readonly ask: AskServer,

@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, readSync, renameSync, rmSync, wri
 import { join } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
-import { type Clock, type Deadline, SignalOnce } from '../lib/clock.ts';
+import { type Clock, type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { errnoOf, InvalidArguments, MachineRefused, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
 import { readPlain } from '../lib/files.ts';
 import { MAX_CONTEXTS_PER_TOKEN } from '../lib/limits.ts';
@@ -62,7 +62,7 @@ export class Contexts {
   readonly #directory: string;
   #headers: Map<string, Header> | undefined;
   /** Those in use, each with the calls that wait for it. */
-  readonly #inUse = new Map<string, { held: HeldContext; readonly waiting: SignalOnce[] }>();
+  readonly #inUse = new Map<string, { held: HeldContext; readonly waiting: OneShotEvent[] }>();
 
   constructor(
     sessionsDirectory: string,
@@ -85,10 +85,15 @@ export class Contexts {
    * Takes a context for one command, once no other uses it; `release` of what this gives, or `keep` with the command's
    * session, frees it. Throws `TooManyRequests` when its turn does not come before `deadline`, and for one context too many.
    */
-  async enter(owner: ContextOwner, call: ContextCall, deadline: Deadline, shutdown: SignalOnce): Promise<HeldContext> {
+  async enter(
+    owner: ContextOwner,
+    call: ContextCall,
+    deadline: Deadline,
+    shutdown: OneShotEvent,
+  ): Promise<HeldContext> {
     const key = keyOf(owner);
     for (let user = this.#inUse.get(key); user !== undefined; user = this.#inUse.get(key)) {
-      const free = new SignalOnce();
+      const free = new OneShotEvent();
       user.waiting.push(free);
       const isFree = (await deadline.waitFor(free, shutdown)) && !shutdown.fired;
       if (isFree) continue;
@@ -164,7 +169,7 @@ export class Contexts {
     before: ContextState | undefined,
     note: string | undefined,
   ): HeldContext {
-    const waiting: SignalOnce[] = [];
+    const waiting: OneShotEvent[] = [];
     const release = (): void => {
       if (this.#inUse.get(key)?.held !== held) return;
       this.#inUse.delete(key);

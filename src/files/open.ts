@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { type CallContext, type OperationDeps, revalidate, slotDeadline, waitForSlot } from '../calls/context.ts';
 import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
 import type { Script } from '../commands/helper.ts';
-import { type Deadline, SignalOnce } from '../lib/clock.ts';
+import { type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { Gate } from '../process/gate.ts';
@@ -88,7 +88,7 @@ const RETRY_SECONDS = 2;
  */
 export class PathTurns {
   /** Who waits for each path that somebody works on. */
-  readonly #waiting = new Map<string, SignalOnce[]>();
+  readonly #waiting = new Map<string, OneShotEvent[]>();
 
   /** How many paths somebody works on. */
   get paths(): number {
@@ -103,7 +103,7 @@ export class PathTurns {
     const waiting = this.#waiting.get(path);
     if (waiting === undefined) this.#waiting.set(path, []);
     else {
-      const called = new SignalOnce();
+      const called = new OneShotEvent();
       waiting.push(called);
       await deadline.before(LOOK_SECONDS).waitFor(called, shutdown);
       if (!called.fired) {

@@ -1,6 +1,6 @@
 import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
-import { type Clock, SignalOnce } from '../lib/clock.ts';
+import { type Clock, OneShotEvent } from '../lib/clock.ts';
 import { RequestTooLarge } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
 
@@ -29,7 +29,7 @@ export interface TransferDeps {
 /** One file on its way, open until it has passed, its link ends, or nobody may have it any more. */
 export abstract class Transfer {
   /** Fires when nothing more may pass. */
-  readonly over = new SignalOnce();
+  readonly over = new OneShotEvent();
   /** When bytes last passed that had not passed before, on the clock that never goes back. */
   lastMs = Number.NEGATIVE_INFINITY;
   #requests = 0;

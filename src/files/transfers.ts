@@ -2,7 +2,7 @@ import type { Access } from '../access/access.ts';
 import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { OperationDeps } from '../calls/context.ts';
-import type { Clock, SignalOnce } from '../lib/clock.ts';
+import type { Clock, OneShotEvent } from '../lib/clock.ts';
 import { MachineRefused, RouteNotFound, TooManyRequests } from '../lib/errors.ts';
 import { Shares, type Turns } from '../lib/shares.ts';
 import type { Sink, Source } from './carrier.ts';
@@ -33,7 +33,7 @@ export interface TransfersDeps {
   readonly clock: Clock;
   readonly trail: Trail;
   readonly turns: Turns;
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
   readonly maxTransferBytes: number;
 }
 

@@ -3,7 +3,7 @@ import type { CallDeps } from '../calls/context.ts';
 import { type Exchange, hubExchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter, RateLimiter } from '../http/limiters.ts';
 import { type AnswerDeps, log } from '../http/respond.ts';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import {
   InvalidArguments,
   InvalidOperation,
@@ -22,10 +22,10 @@ export interface MemberCallDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'f
   readonly operations: readonly Operation[];
   readonly rateLimiter: RateLimiter;
   readonly calls: CallLimiter;
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
   readonly hubAccess: HubAccess;
   /** What this server shows to the console of its hub. Rejects with `AgentError`. */
-  readonly showToHub: (args: unknown, interrupted: SignalOnce) => Promise<unknown>;
+  readonly showToHub: (args: unknown, interrupted: OneShotEvent) => Promise<unknown>;
   /** Obeys an order of the console of the hub, which came in this message. Rejects with `AgentError` for what is none. */
   readonly obeyHub: (args: unknown, membership: Membership, message: Uint8Array) => Promise<unknown>;
 }
@@ -52,17 +52,17 @@ export class MemberCalls {
   ) {}
 
   /** The answer to the request in a message, until `cancelled` happens. */
-  async answer(request: FleetRequest, message: Uint8Array, cancelled: SignalOnce): Promise<Answered> {
+  async answer(request: FleetRequest, message: Uint8Array, cancelled: OneShotEvent): Promise<Answered> {
     const { shutdown } = this.deps;
     using subscriptions = new DisposableStack();
-    const interrupted = new SignalOnce();
+    const interrupted = new OneShotEvent();
     for (const event of [shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
     return request.op === 'console'
       ? await this.#shown(request, interrupted)
       : await this.#answered(request, message, cancelled, interrupted);
   }
 
-  async #answered(request: FleetRequest, message: Uint8Array, cancelled: SignalOnce, interrupted: SignalOnce) {
+  async #answered(request: FleetRequest, message: Uint8Array, cancelled: OneShotEvent, interrupted: OneShotEvent) {
     const { deps } = this;
     const { principal: token, request: id, address, op, reply_ms } = request;
     const principal = op === ORDER ? CONSOLE : deps.hubAccess.admit(token, request.reach satisfies Reach);
@@ -83,8 +83,8 @@ export class MemberCalls {
     request: FleetRequest,
     exchange: Exchange,
     message: Uint8Array,
-    cancelled: SignalOnce,
-    interrupted: SignalOnce,
+    cancelled: OneShotEvent,
+    interrupted: OneShotEvent,
   ): Promise<unknown> {
     const { rateLimiter, calls, shutdown, limits, operations } = this.deps;
     const { op, args, name, lean, max_chars } = request;
@@ -109,7 +109,7 @@ export class MemberCalls {
   }
 
   /** What the console of the hub asks: it changes nothing here, so it is neither in the log nor on record. */
-  async #shown({ args, name }: FleetRequest, interrupted: SignalOnce): Promise<Answered> {
+  async #shown({ args, name }: FleetRequest, interrupted: OneShotEvent): Promise<Answered> {
     this.#looks++;
     try {
       this.#requireName(name);

@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import { loadavg } from 'node:os';
 import { canUse } from '../access/profile.ts';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import { AccessLapsed } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { distribution } from '../operations/server-info.ts';
@@ -31,7 +31,7 @@ export class Member implements Disposable {
   readonly #window: RequestWindow;
   readonly #hub: Verifier;
   readonly #answers: MemberCalls;
-  readonly #cancels = new Map<string, SignalOnce>();
+  readonly #cancels = new Map<string, OneShotEvent>();
   #connection: NatsConnection | undefined;
   /** Of the connection: an answer of an earlier one goes another way. */
   #count = 0;
@@ -164,7 +164,7 @@ export class Member implements Disposable {
   ) {
     this.#calls++;
     const begun = setTimeout(answer, BEGUN_MS, 'begun');
-    const cancelled = new SignalOnce();
+    const cancelled = new OneShotEvent();
     this.#cancels.set(request.id, cancelled);
     try {
       answer('answer', await this.#answers.answer(request, message, cancelled));

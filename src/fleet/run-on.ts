@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import { type Answer, type CallContext, contextOf, revalidate, underPolicy } from '../calls/context.ts';
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
 import { LOOK_SECONDS, MAX_COMMAND_CHARS, MAX_KEY_CHARS, MAX_WAIT_SECONDS, MIN_OUTPUT_BYTES } from '../lib/limits.ts';
 import { defineOperation, type Operation } from '../operations/operation.ts';
@@ -189,7 +189,7 @@ function callsOf({ deps, door }: FleetDeps, context: CallContext): CallOne {
     const call = {
       ...{ principal, address, request },
       deadline: Deadline.after(deps.limits.replySeconds),
-      shutdown: new SignalOnce(),
+      shutdown: new OneShotEvent(),
       // Of a session both streams are wanted, which the lean doors do not send together.
       isLean: op === 'shell',
       ...(context.cancelled && { cancelled: context.cancelled }),

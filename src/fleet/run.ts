@@ -1,5 +1,5 @@
 import type { Answer } from '../calls/context.ts';
-import { type Deadline, SignalOnce } from '../lib/clock.ts';
+import { type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { AgentError, OutcomeUnknown, ServerUnreachable, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
 import type { FleetServer } from './door.ts';
 import type { Result } from './groups.ts';
@@ -52,8 +52,8 @@ const RETRY_SECONDS = 30;
 export class Run {
   readonly id = Bun.randomUUIDv7();
   /** Fires when nothing of it will change any more. */
-  readonly finished = new SignalOnce();
-  readonly #cancelled = new SignalOnce();
+  readonly finished = new OneShotEvent();
+  readonly #cancelled = new OneShotEvent();
   readonly #progress = new Map<string, Progress>();
   #stoppedBefore: number | undefined;
 
@@ -109,7 +109,7 @@ export class Run {
   }
 
   /** Waits until it is over, or `deadline`, or one of `events`. */
-  async settled(deadline: Deadline, ...events: readonly SignalOnce[]): Promise<void> {
+  async settled(deadline: Deadline, ...events: readonly OneShotEvent[]): Promise<void> {
     await deadline.waitFor(this.finished, ...events);
   }
 

@@ -1,5 +1,5 @@
 import { setImmediate } from 'node:timers/promises';
-import { Deadline, type SignalOnce } from '../lib/clock.ts';
+import { Deadline, type OneShotEvent } from '../lib/clock.ts';
 import {
   AgentError,
   InvalidJson,
@@ -41,7 +41,7 @@ function tooLarge(): RequestTooLarge {
 
 export interface BodyReading {
   readonly deadline: Deadline;
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
   /** Counts bytes of it for its token, before they are read. Throws when that has sent too many. */
   readonly count: (bytes: number) => void;
   /** Resolves when it is the turn of its token to have a long body looked at. */
@@ -81,7 +81,7 @@ export async function readJson(
 const OPEN_BODY = { bytes: 16_384, seconds: 10 } as const;
 
 /** The body of a request that needs no token. Throws `RequestTooLarge`, and `InvalidJson` when it does not arrive in time. */
-export function readOpenBody(request: Request, shutdown: SignalOnce): Promise<Uint8Array> {
+export function readOpenBody(request: Request, shutdown: OneShotEvent): Promise<Uint8Array> {
   let total = 0;
   const count = (bytes: number): void => {
     total += bytes;
@@ -138,7 +138,7 @@ async function readChunks(body: ReadableStream<Uint8Array>, count: (bytes: numbe
 }
 
 /** What `reading` gives, unless the deadline passes or the agent stops first: nobody waits for a body half sent. */
-function inTime<T>(reading: Promise<T>, deadline: Deadline, shutdown: SignalOnce): Promise<T> {
+function inTime<T>(reading: Promise<T>, deadline: Deadline, shutdown: OneShotEvent): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(
       () => settle(() => reject(new InvalidJson('The body did not arrive in time. Send it whole.'))),

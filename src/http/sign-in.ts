@@ -1,4 +1,4 @@
-import type { SignalOnce } from '../lib/clock.ts';
+import type { OneShotEvent } from '../lib/clock.ts';
 import { readOpenBody } from './body.ts';
 import type { HttpExchange } from './exchange.ts';
 import { type AnswerDeps, failed, send } from './respond.ts';
@@ -25,7 +25,7 @@ export interface SignInDoor {
 /** What the route of the sign-in works with. */
 interface SignInDeps extends AnswerDeps {
   readonly signIn: SignInDoor | undefined;
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
 }
 
 /** Answers a step of a client's sign-in; undefined where there is nothing at its path, for its method. */

@@ -1,12 +1,12 @@
 import type { FollowEvent, Followers, Offsets } from '../calls/follow.ts';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import { InvalidArguments, Unauthorized } from '../lib/errors.ts';
 import { decodeUtf8 } from '../lib/utf8.ts';
 import { type HttpExchange, problemOf, urlOf } from './exchange.ts';
 
 interface OpenedStream {
   readonly response: Response;
-  readonly over: SignalOnce;
+  readonly over: OneShotEvent;
   bytes(): number;
 }
 
@@ -19,11 +19,11 @@ export async function openStream(
   followers: Followers,
   session: string,
   { principal, address, deadline, request }: HttpExchange,
-  shutdown: SignalOnce,
+  shutdown: OneShotEvent,
 ): Promise<OpenedStream> {
   const { searchParams } = urlOf(request.url);
   const isBase64 = encodingOf(searchParams) === 'base64';
-  const gone = new SignalOnce();
+  const gone = new OneShotEvent();
   let sent = 0;
   const offsets = offsetsOf(searchParams, request.headers.get('last-event-id'));
   request.signal.addEventListener('abort', () => gone.fire());

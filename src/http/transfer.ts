@@ -3,7 +3,7 @@ import type { Download } from '../files/download.ts';
 import { type TransferResult, tooLarge } from '../files/transfer.ts';
 import type { Transfers } from '../files/transfers.ts';
 import type { Upload } from '../files/upload.ts';
-import { delay, type SignalOnce } from '../lib/clock.ts';
+import { delay, type OneShotEvent } from '../lib/clock.ts';
 import {
   InvalidRequest,
   MachineRefused,
@@ -51,7 +51,7 @@ interface TransferAnswer {
 /** What links work with. */
 export interface TransferRouteDeps extends AnswerDeps, Pick<CallDeps, 'freeze'> {
   readonly transfers: Transfers;
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
 }
 
 /**

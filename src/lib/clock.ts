@@ -40,7 +40,7 @@ export class Deadline {
   }
 
   /** Resolves with true as soon as one of `events` happens, with false when the deadline passes first. */
-  waitFor(...events: readonly SignalOnce[]): Promise<boolean> {
+  waitFor(...events: readonly OneShotEvent[]): Promise<boolean> {
     return new Promise((resolve) => {
       const unsubscribes: (() => void)[] = [];
       const settle = (happened: boolean): void => {
@@ -83,7 +83,7 @@ export function nextTurn(): Promise<void> {
  * Listeners are taken off again, so that an event that outlives a million waits holds none of them (a promise in
  * `Promise.race` would).
  */
-export class SignalOnce {
+export class OneShotEvent {
   readonly #listeners = new Set<() => void>();
   #fired = false;
 

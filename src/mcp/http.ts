@@ -10,7 +10,7 @@ import {
 } from '@modelcontextprotocol/server';
 import { type Exchange, urlOf } from '../http/exchange.ts';
 import type { RateLimiter } from '../http/limiters.ts';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import type { Turns } from '../lib/shares.ts';
 import type { Operation } from '../operations/operation.ts';
 import {
@@ -48,7 +48,7 @@ export type AnswerDone = (status: number, bytes: number) => void;
 export class McpHttp {
   readonly #modern: McpHttpHandler;
   /** Calls of older clients under way, which a later message may take back. */
-  readonly #underWay = new Map<string, Set<SignalOnce>>();
+  readonly #underWay = new Map<string, Set<OneShotEvent>>();
 
   constructor(
     private readonly deps: McpHttpDeps,
@@ -162,7 +162,7 @@ export class McpHttp {
 
   #olderCall(exchange: Exchange, label: string, id: unknown, hearsProgress: boolean): McpCall {
     const key = callKey(exchange, label, id);
-    const cancelled = new SignalOnce();
+    const cancelled = new OneShotEvent();
     const same = this.#underWay.get(key) ?? new Set();
     this.#underWay.set(key, same.add(cancelled));
     const end = () => {

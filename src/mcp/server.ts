@@ -12,7 +12,7 @@ import type { Answer, CallDeps } from '../calls/context.ts';
 import { type Exchange, invokeFor, problemOf } from '../http/exchange.ts';
 import type { CallLimiter } from '../http/limiters.ts';
 import { plainObject } from '../http/openapi.ts';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import { AccessLapsed } from '../lib/errors.ts';
 import { instructionsFor } from '../operations/instructions.ts';
 import { type Operation, offered, usableBy } from '../operations/operation.ts';
@@ -21,7 +21,7 @@ import { type Operation, offered, usableBy } from '../operations/operation.ts';
 export interface McpServerDeps extends Pick<CallDeps, 'access'> {
   readonly operations: readonly Operation[];
   readonly calls: CallLimiter;
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
   /** Every message has fewer characters than this. */
   readonly maxReplyChars: number;
   readonly version: string;
@@ -30,7 +30,7 @@ export interface McpServerDeps extends Pick<CallDeps, 'access'> {
 /** A call as its door hands it over. */
 export interface McpCall {
   readonly exchange: Exchange;
-  readonly cancelled: SignalOnce;
+  readonly cancelled: OneShotEvent;
   /** Whether the client can be told of progress before its answer. */
   readonly hearsProgress: boolean;
   end(): void;
@@ -125,7 +125,7 @@ export async function callTool(
 ): Promise<CallToolResult> {
   using progress = new ProgressReport(hearsProgress ? send : undefined);
   using subscriptions = new DisposableStack();
-  const interrupted = new SignalOnce();
+  const interrupted = new OneShotEvent();
   for (const event of [deps.shutdown, cancelled]) subscriptions.defer(event.subscribe(() => interrupted.fire()));
   try {
     // A call goes on when its client has gone: it holds the slot of its request, and without one has its own.
@@ -172,8 +172,8 @@ function progressTo({ mcpReq }: ServerContext): SendProgress | undefined {
 }
 
 /** A signal that fires with an `AbortSignal`. */
-export function firesWith(signal: AbortSignal): SignalOnce {
-  const once = new SignalOnce();
+export function firesWith(signal: AbortSignal): OneShotEvent {
+  const once = new OneShotEvent();
   if (signal.aborted) once.fire();
   else signal.addEventListener('abort', () => once.fire(), { once: true });
   return once;

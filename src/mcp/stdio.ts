@@ -9,7 +9,7 @@ import type { Logger } from 'pino';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { type Exchange, localExchange } from '../http/exchange.ts';
 import { logExchange } from '../http/respond.ts';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import { normalize } from './message.ts';
 import { firesWith, type McpServerDeps, mcpServer } from './server.ts';
 
@@ -42,7 +42,7 @@ export class StdioDoor {
   }
 
   /** Fires when the client has closed its end. */
-  get closed(): SignalOnce {
+  get closed(): OneShotEvent {
     return this.#lines.closed;
   }
 
@@ -83,7 +83,7 @@ const MAX_LINE_BYTES = 4_194_304;
  * closes its end; here they are answered still.
  */
 class Lines implements Transport {
-  readonly closed = new SignalOnce();
+  readonly closed = new OneShotEvent();
   onmessage?: (message: JSONRPCMessage) => void;
   onclose?: () => void;
   onerror?: (error: Error) => void;

@@ -1,4 +1,4 @@
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { Shares } from '../lib/shares.ts';
 
@@ -9,12 +9,12 @@ const RETRY_AFTER_SECONDS = 2;
 const WAITING_PER_PLACE = 4;
 
 /** Waits for an event; gives whether it came in time. */
-export type Patience = (place: SignalOnce) => Promise<boolean>;
+export type Patience = (place: OneShotEvent) => Promise<boolean>;
 
 interface Waiter {
   readonly owner: string;
   readonly most: number;
-  readonly called: SignalOnce;
+  readonly called: OneShotEvent;
   /** Frees the slot that it has been given. */
   leave: () => void;
 }
@@ -55,7 +55,7 @@ export class Gate {
     const before = this.#waiting.get(owner) ?? [];
     if (before.length === 0 && this.#hasPlace(owner, most)) return this.#take(owner);
     if (before.length >= this.limit * WAITING_PER_PLACE) throw this.#refusal(owner, most);
-    const waiter: Waiter = { owner, most, called: new SignalOnce(), leave: () => {} };
+    const waiter: Waiter = { owner, most, called: new OneShotEvent(), leave: () => {} };
     this.#waiting.set(owner, [...before, waiter]);
     this.#waitingCount++;
     // Called, it has its place already.

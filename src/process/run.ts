@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { catchesSignal, isChildless, isDead, isInit, readStat } from '../linux/proc.ts';
 import { afterLastWrites } from './last-writes.ts';
 import { asksToEnd, type SignalName } from './signals.ts';
@@ -41,9 +41,9 @@ export type StopReason = Extract<EndReason, 'killed' | 'output_limit'>;
 export interface RunningCommand {
   readonly tree: ProcessTree;
   /** The shell has ended, or the whole tree was stopped: the outcome is there. */
-  readonly over: SignalOnce;
+  readonly over: OneShotEvent;
   /** No process of the tree is left; later than `over` when the command left processes behind. */
-  readonly settled: SignalOnce;
+  readonly settled: OneShotEvent;
   /** Undefined until `over`. */
   outcome(): Outcome | undefined;
   /** Stops the whole tree, for the reason that its outcome then tells. `settled` happens when it is gone. */
@@ -67,9 +67,9 @@ export function supervise(
   roomBytes: () => number,
   beforeTimeout: () => Promise<void>,
 ): RunningCommand {
-  const over = new SignalOnce();
-  const settled = new SignalOnce();
-  const stopped = new SignalOnce();
+  const over = new OneShotEvent();
+  const settled = new OneShotEvent();
+  const stopped = new OneShotEvent();
   let stopReason: StopReason = 'killed';
   let outcome: Outcome | undefined;
   const asked = new Set<NodeJS.Signals>();
@@ -131,7 +131,7 @@ async function firstReason(
   process: WatchedProcess,
   limits: CommandLimits,
   output: OutputLimit,
-  stopped: SignalOnce,
+  stopped: OneShotEvent,
 ): Promise<EndReason> {
   using time = new TimeLimit(limits.executionSeconds, limits.freeze);
   const first = await firstOf({
@@ -195,7 +195,7 @@ async function lingerOn(
   tree: ProcessTree,
   limits: CommandLimits,
   output: OutputLimit,
-  stopped: SignalOnce,
+  stopped: OneShotEvent,
 ): Promise<number> {
   if (output.exceeded.fired || (stopped.fired && limits.freeze.isFrozen)) return kill(tree);
   if (stopped.fired) return terminate(tree, limits.graceSeconds, output.exceeded);
@@ -213,7 +213,7 @@ const WIDEST_LOOKS_MS = 500;
 
 /** Fires when a command has no room left on the disk: `roomBytes` gives less than 0. At its start it has `limitBytes`. */
 class OutputLimit implements Disposable {
-  readonly exceeded = new SignalOnce();
+  readonly exceeded = new OneShotEvent();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
@@ -240,7 +240,7 @@ class OutputLimit implements Disposable {
 }
 
 /** Resolves with the name of the first of `events` that happens. */
-function firstOf<Name extends string>(events: Readonly<Record<Name, SignalOnce>>): Promise<Name> {
+function firstOf<Name extends string>(events: Readonly<Record<Name, OneShotEvent>>): Promise<Name> {
   return new Promise((resolve) => {
     const unsubscribes: (() => void)[] = [];
     const settle = (name: Name): void => {

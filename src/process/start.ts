@@ -1,6 +1,6 @@
 import { closeSync } from 'node:fs';
 import { constants } from 'node:os';
-import { delay, SignalOnce } from '../lib/clock.ts';
+import { delay, OneShotEvent } from '../lib/clock.ts';
 import { startingWith } from '../linux/open-files.ts';
 import { bootId, isDead, offerToOomKiller, readStat } from '../linux/proc.ts';
 import { holdProcess, type ProcessHandle, statusOfZombie } from '../linux/process-end.ts';
@@ -71,7 +71,7 @@ export interface WatchedProcess {
   startTicks(): number | undefined;
   /** When this agent started it, on the clock of `performance.now()`; undefined where an earlier one did. */
   readonly startedMs?: number;
-  readonly exited: SignalOnce;
+  readonly exited: OneShotEvent;
   /** How it ended; undefined while it runs, and for ever where nobody can know. */
   readonly status: () => ExitStatus | undefined;
 }
@@ -85,7 +85,7 @@ const NEEDED_WITH_TERMINAL = 12;
  * when it cannot be started.
  */
 export function start(spec: StartSpec): WatchedProcess {
-  const exited = new SignalOnce();
+  const exited = new OneShotEvent();
   let status: ExitStatus | undefined;
   const { stdin, stdout, stderr, more = [] } = spec;
   const terminal = stdin instanceof Terminal ? stdin : undefined;
@@ -129,7 +129,7 @@ function withMore<Streams extends { stdin?: unknown; stdout?: unknown; stderr?: 
 
 /** A process that ended under an earlier agent: only what it left behind is to be watched. */
 export function endedBefore(): WatchedProcess {
-  const exited = new SignalOnce();
+  const exited = new OneShotEvent();
   exited.fire();
   return { pid: 0, startTicks: () => undefined, exited, status: () => undefined };
 }
@@ -156,7 +156,7 @@ const ADOPTED_LOOK_MS = 200;
  * reads then, or where the kernel tells it of a process that is not our child.
  */
 export function adopt(identity: ProcessIdentity, keptCode: () => number | null): WatchedProcess {
-  const exited = new SignalOnce();
+  const exited = new OneShotEvent();
   let status: ExitStatus | undefined;
   const watch = async (): Promise<void> => {
     using handle = holdProcess(identity.pid);

@@ -1,6 +1,6 @@
 import { closeSync, writeSync } from 'node:fs';
 import type { OpenInput } from '../diagnosis/waiting.ts';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 import type { CommandInput } from './input.ts';
 
 /** The size of a terminal, in characters. */
@@ -33,7 +33,7 @@ const MOST_PENDING_BYTES = 65_536;
 export class Terminal implements CommandInput {
   readonly what: OpenInput = { kind: 'terminal', hasUnsent: () => this.#pendingBytes > 0 };
   /** Its other side is closed: no process has it open any more. */
-  readonly hungUp = new SignalOnce();
+  readonly hungUp = new OneShotEvent();
   #terminal: Bun.Terminal | undefined;
   #isReleased = false;
   /** Bun writes when its event loop comes round, not at once. */

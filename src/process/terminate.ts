@@ -1,4 +1,4 @@
-import { Deadline, SignalOnce } from '../lib/clock.ts';
+import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import type { ProcessTree } from './tree.ts';
 
 /** How long SIGKILL is repeated before the tree is given up: only a process stuck in the kernel (state D) outlives it. */
@@ -13,7 +13,7 @@ const SLOWEST_LOOK_MS = 100;
  * process is continued, or it would never see SIGTERM.
  * Gives how many processes were still there in the end: 0, but for those the kernel does not let go.
  */
-export async function terminate(tree: ProcessTree, graceSeconds: number, hurry: SignalOnce): Promise<number> {
+export async function terminate(tree: ProcessTree, graceSeconds: number, hurry: OneShotEvent): Promise<number> {
   if (tree.askToEnd() === 0) return 0;
   if (await isGone(tree, Deadline.after(graceSeconds), hurry)) return 0;
   return kill(tree);
@@ -31,10 +31,10 @@ export async function kill(tree: ProcessTree): Promise<number> {
   return 0;
 }
 
-const NEVER = new SignalOnce();
+const NEVER = new OneShotEvent();
 
 /** Resolves with true once the tree is empty, with false at the deadline or when `hurry` happens. */
-async function isGone(tree: ProcessTree, deadline: Deadline, hurry: SignalOnce): Promise<boolean> {
+async function isGone(tree: ProcessTree, deadline: Deadline, hurry: OneShotEvent): Promise<boolean> {
   let pause = FIRST_LOOK_MS;
   // Of a tree that was once empty nothing comes back: an older look, which others share, tells it as well.
   while (tree.members(pause).length > 0) {

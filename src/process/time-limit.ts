@@ -1,4 +1,4 @@
-import { SignalOnce, systemClock } from '../lib/clock.ts';
+import { OneShotEvent, systemClock } from '../lib/clock.ts';
 
 /** The time of commands, which stands still while the owner has frozen the server. */
 export interface Standing {
@@ -9,7 +9,7 @@ export interface Standing {
 
 /** Fires when a command has run for `seconds`, without the time for which it was frozen. */
 export class TimeLimit implements Disposable {
-  readonly reached = new SignalOnce();
+  readonly reached = new OneShotEvent();
   readonly #unsubscribe: () => void;
   #leftMs: number;
   #startedMs = 0;

@@ -15,7 +15,7 @@ import { Contexts } from '../contexts/contexts.ts';
 import type { FileDeps } from '../files/change.ts';
 import { type LinkOperationDeps, Transfers } from '../files/transfers.ts';
 import { Versions } from '../files/versions.ts';
-import { SignalOnce, systemClock } from '../lib/clock.ts';
+import { OneShotEvent, systemClock } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Turns } from '../lib/shares.ts';
 import { CommandCgroups } from '../process/cgroup.ts';
@@ -31,7 +31,7 @@ import type { Logger } from './log.ts';
 export interface Deps extends LinkOperationDeps, FileDeps {
   readonly config: Config;
   readonly logger: Logger;
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
   readonly cgroups: CommandCgroups | undefined;
   /** Holds what the owner has frozen. */
   readonly standstill: Standstill;
@@ -47,7 +47,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const clock = systemClock;
   const account = currentAccount();
   const store = new SessionStore(config.sessionsDirectory, clock);
-  const shutdown = new SignalOnce();
+  const shutdown = new OneShotEvent();
   const gate = new Gate(config.maxRunning);
   const cgroups = openCgroups(config, logger);
   const secrets = { values: secretValues(config), isToken: (word: string) => access.isToken(word) };

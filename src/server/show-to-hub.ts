@@ -4,7 +4,7 @@ import { WireRefusal } from '../console/channel.ts';
 import { ReadingDoor } from '../console/reading-door.ts';
 import type { State, Watched } from '../console/shown.ts';
 import { View } from '../console/view.ts';
-import type { SignalOnce } from '../lib/clock.ts';
+import type { OneShotEvent } from '../lib/clock.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 
@@ -29,7 +29,7 @@ export class HubsView {
   }
 
   /** Rejects with `AgentError`. */
-  async answer(args: unknown, interrupted: SignalOnce): Promise<unknown> {
+  async answer(args: unknown, interrupted: OneShotEvent): Promise<unknown> {
     const controller = new AbortController();
     using ends = new DisposableStack();
     ends.defer(interrupted.subscribe(() => controller.abort()));

@@ -1,4 +1,4 @@
-import { Deadline, delay, type SignalOnce } from '../lib/clock.ts';
+import { Deadline, delay, type OneShotEvent } from '../lib/clock.ts';
 import type { Log } from './log.ts';
 
 /** The part of an agent that takes calls. */
@@ -9,7 +9,7 @@ export interface Listening {
 }
 
 interface Stoppable {
-  readonly shutdown: SignalOnce;
+  readonly shutdown: OneShotEvent;
   readonly log: Log;
   readonly server: Listening;
   readonly audit: { close(): void } | undefined;

@@ -1,5 +1,5 @@
 import { type FSWatcher, watch } from 'node:fs';
-import { SignalOnce } from '../lib/clock.ts';
+import { OneShotEvent } from '../lib/clock.ts';
 
 /** How often a file is taken to have changed where the kernel grants no watch (inotify(7), `max_user_watches`). */
 const UNWATCHED_LOOK_MS = 100;
@@ -11,7 +11,7 @@ const UNTOLD_MS = 5;
  * told once more after `UNTOLD_MS`, for those that Bun drops. To be disposed of.
  */
 export class Growth implements Disposable {
-  #next = new SignalOnce();
+  #next = new OneShotEvent();
   readonly #watcher: FSWatcher | undefined;
   readonly #timer: ReturnType<typeof setInterval> | undefined;
   #isOver = false;
@@ -27,7 +27,7 @@ export class Growth implements Disposable {
   }
 
   /** Fires at the next change. To be taken before a look at the file, so that no change falls between. */
-  next(): SignalOnce {
+  next(): OneShotEvent {
     return this.#next;
   }
 
@@ -42,7 +42,7 @@ export class Growth implements Disposable {
 
   #fire(): void {
     const fired = this.#next;
-    this.#next = new SignalOnce();
+    this.#next = new OneShotEvent();
     fired.fire();
   }
 

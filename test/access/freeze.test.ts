@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { chmodSync, mkdirSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { Freeze, freezeFile, frozenMs, readFreezes, reasonOf, writeFreezes } from '../../src/access/freeze.ts';
-import { SignalOnce } from '../../src/lib/clock.ts';
+import { OneShotEvent } from '../../src/lib/clock.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { eventually } from '../helpers/waiting.ts';
 
@@ -69,7 +69,7 @@ describe.if(isRoot)('the file of freezes', () => {
     using directory = new TemporaryDirectory();
     const decisions = decisionsIn(directory);
     const freeze = new Freeze(decisions, logger);
-    const end = new SignalOnce();
+    const end = new OneShotEvent();
     freeze.watch(end);
     let changes = 0;
     freeze.subscribe(() => changes++);

@@ -4,7 +4,7 @@ import { BUILT_IN, type Profile } from '../../src/access/profile.ts';
 import { Trail } from '../../src/audit/trail.ts';
 import { messageOf } from '../../src/calls/answer.ts';
 import { type CallContext, contextOf, revalidate, underPolicy, withForbidden } from '../../src/calls/context.ts';
-import { Deadline, SignalOnce } from '../../src/lib/clock.ts';
+import { Deadline, OneShotEvent } from '../../src/lib/clock.ts';
 import { AccessLapsed } from '../../src/lib/errors.ts';
 import { Turns } from '../../src/lib/shares.ts';
 
@@ -41,7 +41,7 @@ class Server {
     ),
   };
 
-  readonly call = { principal: 'anna', address: '::1', deadline: Deadline.after(10), shutdown: new SignalOnce() };
+  readonly call = { principal: 'anna', address: '::1', deadline: Deadline.after(10), shutdown: new OneShotEvent() };
 
   #profile(): Profile {
     if (this.profile === undefined) throw new AccessLapsed('token', 'This token has ended', 'Ask.');

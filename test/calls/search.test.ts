@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { BUILT_IN } from '../../src/access/profile.ts';
 import type { CallContext, OperationDeps } from '../../src/calls/context.ts';
 import { searchAnswer } from '../../src/calls/search.ts';
-import { Deadline, SignalOnce, systemClock } from '../../src/lib/clock.ts';
+import { Deadline, OneShotEvent, systemClock } from '../../src/lib/clock.ts';
 import { Turns } from '../../src/lib/shares.ts';
 import { SessionStore } from '../../src/sessions/store.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -38,7 +38,7 @@ async function searches({ wait, most, change, slowly = '', asks = () => false }:
   writeFileSync(log, '');
   const times = (): number[] => readFileSync(log, 'utf8').split('\n').filter(Boolean).map(Number);
   const script = `date +%s%3N >> ${log}; ${slowly} bun ${MAIN} "$@"; date +%s%3N >> ${log}`;
-  const [over, shutdown] = [new SignalOnce(), new SignalOnce()];
+  const [over, shutdown] = [new OneShotEvent(), new OneShotEvent()];
   const parts = {
     clock: systemClock,
     ownArgv: ['sh', '-c', script, 'sh'],

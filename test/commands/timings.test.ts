@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import { appendFileSync, existsSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
 import { Timings } from '../../src/commands/timings.ts';
-import { SignalOnce, systemClock } from '../../src/lib/clock.ts';
+import { OneShotEvent, systemClock } from '../../src/lib/clock.ts';
 import { Session } from '../../src/sessions/session.ts';
 import { SessionStore } from '../../src/sessions/store.ts';
 import { readMarks } from '../../src/sessions/timing-marks.ts';
@@ -43,7 +43,7 @@ describe('when a command wrote what', () => {
     const session = begun(place, 0, 'terminal');
     timings.terminal(session)(3);
     const plain = begun(place, 0);
-    const exited = new SignalOnce();
+    const exited = new OneShotEvent();
     timings.follow(plain, 250, exited);
     exited.fire();
     for (const one of [session, plain]) {
@@ -56,7 +56,7 @@ describe('when a command wrote what', () => {
     using place = new TemporaryDirectory();
     const timings = new Timings(systemClock);
     const session = begun(place, 60_000, 'pipe');
-    timings.follow(session, 250, new SignalOnce());
+    timings.follow(session, 250, new OneShotEvent());
     appendFileSync(session.path('stdout'), 'one\n');
     appendFileSync(session.path('stderr'), 'careful\n');
     await eventually('it is seen', () => {
@@ -74,7 +74,7 @@ describe('when a command wrote what', () => {
     using place = new TemporaryDirectory();
     const session = begun(place, 60_000, 'pipe');
     const [first, next] = [new Timings(systemClock), new Timings(systemClock)];
-    first.follow(session, 250, new SignalOnce());
+    first.follow(session, 250, new OneShotEvent());
     appendFileSync(session.path('stdout'), 'one\n');
     await eventually('it is seen', () => {
       first.flush(session);
@@ -82,7 +82,7 @@ describe('when a command wrote what', () => {
     });
     const before = marksOf(session);
     appendFileSync(session.path('stdout'), 'meanwhile\n');
-    next.goOn(session, new SignalOnce());
+    next.goOn(session, new OneShotEvent());
     let told = 0;
     next.end(session, (bytes) => {
       told = bytes;

@@ -4,7 +4,7 @@ import { type ApproveOrder, newOrder, type TakeOverOrder } from '../../src/conso
 import type { Signature } from '../../src/console/passkeys.ts';
 import { TakeOvers } from '../../src/console/take-over.ts';
 import { newTypingKeys, type SignedFrame, signFrame, type TypedFrame } from '../../src/console/typed.ts';
-import { SignalOnce } from '../../src/lib/clock.ts';
+import { OneShotEvent } from '../../src/lib/clock.ts';
 import { Terminal } from '../../src/process/terminal.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { eventually } from '../helpers/waiting.ts';
@@ -18,7 +18,7 @@ class Stage implements Disposable {
   readonly #output = this.#place.join('stdout');
   readonly #child: Bun.Subprocess;
   readonly terminal = new Terminal(SIZE, openSync(this.#output, 'a'));
-  readonly end = new SignalOnce();
+  readonly end = new OneShotEvent();
   readonly lines: Line[] = [];
   readonly session = {
     id: crypto.randomUUID(),

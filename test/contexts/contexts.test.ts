@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'bun:test';
 import { readdirSync, writeFileSync } from 'node:fs';
 import { Contexts } from '../../src/contexts/contexts.ts';
-import { Deadline, SignalOnce } from '../../src/lib/clock.ts';
+import { Deadline, OneShotEvent } from '../../src/lib/clock.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 
 const directory = new TemporaryDirectory();
@@ -14,7 +14,7 @@ const open = (): Contexts => new Contexts(directory.path, { now: () => nowMs, el
 const NONE = { given: new Set<string>(), hasDirectory: false };
 const owner = (name: string, walls = '', principal = 'token') => ({ principal, name, walls });
 const enter = (contexts: Contexts, of: ReturnType<typeof owner>, seconds = 0) =>
-  contexts.enter(of, NONE, Deadline.after(seconds), new SignalOnce());
+  contexts.enter(of, NONE, Deadline.after(seconds), new OneShotEvent());
 
 /** A session whose shell has left this state. */
 function sessionOf({ principal, ...context }: ReturnType<typeof owner>, ...states: string[]) {

@@ -1,12 +1,12 @@
 import { describe, expect, test } from 'bun:test';
 import { PathTurns } from '../../src/files/open.ts';
-import { Deadline, SignalOnce } from '../../src/lib/clock.ts';
+import { Deadline, OneShotEvent } from '../../src/lib/clock.ts';
 import { TooManyRequests } from '../../src/lib/errors.ts';
 import { LOOK_SECONDS } from '../../src/lib/limits.ts';
 
 const caller = (seconds = 60) => ({
   deadline: Deadline.after(seconds + LOOK_SECONDS),
-  shutdown: new SignalOnce(),
+  shutdown: new OneShotEvent(),
 });
 
 describe('the turns of a path', () => {

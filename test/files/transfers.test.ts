@@ -4,7 +4,7 @@ import { BUILT_IN } from '../../src/access/profile.ts';
 import { Trail } from '../../src/audit/trail.ts';
 import type { Sink, Source } from '../../src/files/carrier.ts';
 import { Transfers } from '../../src/files/transfers.ts';
-import { SignalOnce } from '../../src/lib/clock.ts';
+import { OneShotEvent } from '../../src/lib/clock.ts';
 import { Turns } from '../../src/lib/shares.ts';
 
 const { full } = BUILT_IN;
@@ -18,7 +18,7 @@ function links() {
     clock: { now: () => 0, elapsed: () => state.seconds * 1000 },
     trail: new Trail(undefined, { values: [], isToken: () => false }),
     turns: new Turns(),
-    shutdown: new SignalOnce(),
+    shutdown: new OneShotEvent(),
     maxTransferBytes: 100,
   });
   transfers.baseUrl = 'http://agent';

@@ -1,7 +1,7 @@
 import { test } from 'bun:test';
 import { appendFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { SignalOnce } from '../../src/lib/clock.ts';
+import type { OneShotEvent } from '../../src/lib/clock.ts';
 import { Growth } from '../../src/sessions/growth.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
 import { within } from '../helpers/waiting.ts';
@@ -9,7 +9,7 @@ import { within } from '../helpers/waiting.ts';
 /** Right behind the one before: each is made in the moment in which that is told. */
 const CHANGES = 100;
 
-const told = (signal: SignalOnce): Promise<void> => new Promise((resolve) => signal.subscribe(resolve));
+const told = (signal: OneShotEvent): Promise<void> => new Promise((resolve) => signal.subscribe(resolve));
 
 test.each([
   ['a file', (path: string) => appendFileSync(path, 'more')],

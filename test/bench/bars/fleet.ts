@@ -3,7 +3,7 @@ import { HubAccess } from '../../../src/access/hub-access.ts';
 import { BUILT_IN } from '../../../src/access/profile.ts';
 import { Member, type MemberDeps } from '../../../src/fleet/member.ts';
 import { readMembership } from '../../../src/fleet/membership.ts';
-import { SignalOnce } from '../../../src/lib/clock.ts';
+import { OneShotEvent } from '../../../src/lib/clock.ts';
 import { TestNats } from '../../helpers/nats.ts';
 import { eventually } from '../../helpers/waiting.ts';
 import { limitRow, median, type Row } from '../bar.ts';
@@ -83,7 +83,7 @@ function lightMember(nats: TestNats, name: string): Member {
   const nothing = { info: () => {}, warn: () => {} };
   const deps = {
     operations: [],
-    shutdown: new SignalOnce(),
+    shutdown: new OneShotEvent(),
     freeze: new Freeze(undefined, nothing),
     access: { promisedProfile: () => BUILT_IN.readonly },
     hubAccess: new HubAccess(() => 'readonly'),
