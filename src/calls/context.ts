@@ -11,7 +11,7 @@ import { AccessLapsed, OperationNotAllowed, TooManyRequests } from '../lib/error
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import type { Turns } from '../lib/shares.ts';
 import { visibleLine } from '../lib/visible.ts';
-import type { Gate } from '../process/gate.ts';
+import type { ConcurrencyLimiter } from '../process/concurrency-limiter.ts';
 import type { KnownSecrets } from '../secrets/secrets.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Origin } from '../sessions/via.ts';
@@ -174,7 +174,7 @@ export interface OperationDeps extends CallDeps {
   readonly store: SessionStore;
   readonly contexts: Contexts;
   readonly commands: Commands;
-  readonly gate: Gate;
+  readonly slots: ConcurrencyLimiter;
   readonly proposals: Proposals;
   readonly allowances: Allowances;
 }
@@ -266,11 +266,11 @@ export async function waitForSlot(deps: OperationDeps, context: CallContext, by 
   const { principal, limits, profile, shutdown } = context;
   const most = Math.min(limits.maxRunningPerToken, profile.limits.running ?? Number.POSITIVE_INFINITY);
   try {
-    const come = (called: OneShotEvent) => by.waitFor(called, shutdown).then(() => called.fired);
-    const leave = await deps.gate.enter(principal, most, come);
+    const wait = (assigned: OneShotEvent) => by.waitFor(assigned, shutdown).then(() => assigned.fired);
+    const release = await deps.slots.acquire(principal, most, wait);
     // The kernel holds the agent up until a process has begun.
     await deps.turns.take(principal);
-    return leave;
+    return release;
   } catch (error) {
     deps.freeze.require('Nothing was run.');
     throw error instanceof TooManyRequests ? error.with(await silentest(deps, context)) : error;

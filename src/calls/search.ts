@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox';
 import { MAX_SEARCHES, SEARCH_SECONDS } from '../lib/limits.ts';
 import { type Pattern, parsePattern } from '../lib/pattern.ts';
 import { plainText } from '../lib/visible.ts';
-import { Gate } from '../process/gate.ts';
+import { ConcurrencyLimiter } from '../process/concurrency-limiter.ts';
 import { Descriptors } from '../process/start.ts';
 import { Growth } from '../sessions/growth.ts';
 import { type LineMatch, LONGEST_LINE_BYTES, type SearchStep } from '../sessions/match-lines.ts';
@@ -188,7 +188,7 @@ export interface Found {
   readonly isStopped: boolean;
 }
 
-const slots = new Gate(MAX_SEARCHES, 'searches', '');
+const slots = new ConcurrencyLimiter(MAX_SEARCHES, 'searches', '');
 
 /**
  * Searches a stream of a session from `offset` on, in a process of its own that is killed when its time is over: no
@@ -208,7 +208,7 @@ async function search(
   const deadline = callDeadline.before(SEARCH_MARGIN_SECONDS).orAfter(SEARCH_SECONDS);
   // Not the other way round: the beginning of a secret does not look like one.
   const shorten = async (found: LineMatch): Promise<LineMatch> => shortened(await show(found), roomChars);
-  const release = await slots.enter(principal, MAX_SEARCHES, (called) => deadline.waitFor(called));
+  const release = await slots.acquire(principal, MAX_SEARCHES, (assigned) => deadline.waitFor(assigned));
   try {
     await turns.take(principal);
     using descriptors = new Descriptors();

@@ -7,8 +7,8 @@ import type { Clock } from '../lib/clock.ts';
 import type { Logger } from '../lib/logger.ts';
 import type { Turns } from '../lib/shares.ts';
 import type { CommandCgroups } from '../process/cgroup.ts';
+import type { ConcurrencyLimiter } from '../process/concurrency-limiter.ts';
 import type { Account } from '../process/environment.ts';
-import type { Gate } from '../process/gate.ts';
 import type { TerminalSize } from '../process/terminal.ts';
 import type { NewSession } from '../sessions/record.ts';
 import type { Reopened } from '../sessions/reopened.ts';
@@ -33,7 +33,7 @@ export interface CommandDeps {
   readonly account: Account;
   readonly store: SessionStore;
   readonly contexts: Contexts;
-  readonly gate: Gate;
+  readonly slots: ConcurrencyLimiter;
   readonly turns: Turns;
   readonly clock: Clock;
   readonly logger: Logger;

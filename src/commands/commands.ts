@@ -76,18 +76,18 @@ export class Commands {
   }
 
   /**
-   * Starts a command in a new session, in a place of the gate that `leave` frees. Throws `InvalidArguments` for a
+   * Starts a command in a new session, in a slot that `release` frees. Throws `InvalidArguments` for a
    * directory or an environment the system refuses, `MachineRefused` for what the machine has no room for.
    */
-  async start(command: NewCommand, leave: () => void): Promise<Session> {
+  async start(command: NewCommand, release: () => void): Promise<Session> {
     let session: Session | undefined;
     try {
       const created = this.deps.store.create(detailsOf(command));
       session = created.session;
-      await this.#launch(session, created.output, command, leave);
+      await this.#launch(session, created.output, command, release);
       return session;
     } catch (error) {
-      leave();
+      release();
       if (session !== undefined) this.deps.store.discard(session);
       throw error;
     }
@@ -95,18 +95,18 @@ export class Commands {
 
   /** Starts a command in a session that waited for it, also when as many run as may; closes the descriptors. Throws as `start`. */
   async startIn(session: Session, output: OutputDescriptors, command: NewCommand): Promise<void> {
-    const leave = this.deps.gate.enterAnyway(command.principal);
+    const release = this.deps.slots.forceAcquire(command.principal);
     try {
-      await this.#launch(session, output, command, leave);
+      await this.#launch(session, output, command, release);
     } catch (error) {
-      leave();
+      release();
       throw error;
     }
   }
 
-  /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `leave` frees. Throws as `startWalled`. */
-  help(confinement: Confinement, script: Script, args: readonly string[], leave?: () => void): Helper {
-    return new Helper(startWalled(this.deps, confinement, script, args), leave);
+  /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `release` frees. Throws as `startWalled`. */
+  help(confinement: Confinement, script: Script, args: readonly string[], release?: () => void): Helper {
+    return new Helper(startWalled(this.deps, confinement, script, args), release);
   }
 
   /** Holds a session whose command waits for a person, until the hold is disposed of. */
@@ -123,12 +123,12 @@ export class Commands {
     this.#isOver(session);
   }
 
-  async #launch(session: Session, output: OutputDescriptors, command: NewCommand, leave: () => void): Promise<void> {
+  async #launch(session: Session, output: OutputDescriptors, command: NewCommand, release: () => void): Promise<void> {
     const { keepsExitCode, confinement, dialog } = command;
     const follow = ({ process, input, status }: Launched): OneShotEvent | undefined => {
       if (input !== undefined) this.#inputs.set(session.id, input);
       const more = { isSandboxed: confinement?.sandbox !== undefined, status };
-      this.#supervise(session, process, leave, session.record.execution_seconds, more);
+      this.#supervise(session, process, release, session.record.execution_seconds, more);
       if (keepsExitCode) this.#outliving.add(session.id);
       recordProcess(this.deps, session, process);
       const end = this.#running.get(session.id)?.over;
@@ -214,14 +214,15 @@ export class Commands {
 
   /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
   takeUp(session: Session, process: WatchedProcess, secondsLeft: number): void {
-    const leave = session.record.status === 'running' ? this.deps.gate.enterAnyway(session.record.principal) : () => {};
-    this.#supervise(session, process, leave, secondsLeft);
+    const release =
+      session.record.status === 'running' ? this.deps.slots.forceAcquire(session.record.principal) : () => {};
+    this.#supervise(session, process, release, secondsLeft);
   }
 
   #supervise(
     session: Session,
     process: WatchedProcess,
-    leave: () => void,
+    release: () => void,
     executionSeconds: number,
     { isSandboxed = false, status }: { readonly isSandboxed?: boolean; readonly status?: Status | undefined } = {},
   ): void {
@@ -238,7 +239,7 @@ export class Commands {
     this.#running.set(session.id, running);
     for (const listener of this.#changed) listener();
     running.over.subscribe(() => {
-      leave();
+      release();
       this.#outliving.add(session.id);
       for (const listener of this.#changed) listener();
       const outcome = running.outcome();

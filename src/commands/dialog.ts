@@ -4,7 +4,7 @@ import { TooManyRequests } from '../lib/errors.ts';
 import { MAX_DIALOGS, MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 import { openSequenceLength } from '../lib/visible.ts';
-import { Gate } from '../process/gate.ts';
+import { ConcurrencyLimiter } from '../process/concurrency-limiter.ts';
 import type { CommandInput } from '../process/input.ts';
 import { Growth } from '../sessions/growth.ts';
 import type { SessionId } from '../sessions/record.ts';
@@ -54,7 +54,7 @@ const FIRST_LOOK_SECONDS = 0.15;
 const STOP_SECONDS = 1;
 const SLOWEST_LOOK_SECONDS = 1;
 
-const slots = new Gate(MAX_DIALOGS, 'dialogs', '');
+const slots = new ConcurrencyLimiter(MAX_DIALOGS, 'dialogs', '');
 
 /** The dialogs that are held. */
 export class Dialogs {
@@ -115,11 +115,11 @@ class Dialog {
 
   async #takeSteps(): Promise<string | undefined> {
     const { session, steps, ownArgv } = this.deps;
-    let leave = (): void => {};
+    let release = (): void => {};
     try {
-      leave = await slots.enter(session.record.principal, MAX_DIALOGS, async (called) => {
-        await this.#deadline.waitFor(called, this.#stopped);
-        return called.fired;
+      release = await slots.acquire(session.record.principal, MAX_DIALOGS, async (assigned) => {
+        await this.#deadline.waitFor(assigned, this.#stopped);
+        return assigned.fired;
       });
       using matcher = new Matcher(ownArgv);
       for (const [index, step] of steps.entries()) {
@@ -133,7 +133,7 @@ class Dialog {
       const why = error instanceof TooManyRequests ? 'too many are held at once' : String(error);
       return `The dialog was not held: ${why}.`;
     } finally {
-      leave();
+      release();
     }
   }
 

@@ -34,10 +34,10 @@ export class Helper implements AsyncDisposable {
   #wake: () => void = () => {};
   #isClosed = false;
 
-  /** `leave` is called when it has ended. */
+  /** `releaseSlot` is called when it has ended. */
   constructor(
     private readonly walled: Walled,
-    private readonly leave: () => void = () => {},
+    private readonly releaseSlot: () => void = () => {},
   ) {
     this.#child = walled.child;
     this.#output = walled.child.stdout[Symbol.asyncIterator]();
@@ -133,22 +133,22 @@ export class Helper implements AsyncDisposable {
       this.kill();
     };
     const timer = setTimeout(stop, CLEAN_UP_MS);
-    this.#leaveAtEnd(() => clearTimeout(timer));
+    this.#releaseAtEnd(() => clearTimeout(timer));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.kill();
-    this.#leaveAtEnd();
+    this.#releaseAtEnd();
   }
 
   /** An answer need not wait for its end: what it holds is given back then. */
-  #leaveAtEnd(also = (): void => {}): void {
+  #releaseAtEnd(also = (): void => {}): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
     void this.#child.exited.then(() => {
       also();
       this.walled.release();
-      this.leave();
+      this.releaseSlot();
     });
   }
 

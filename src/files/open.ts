@@ -5,7 +5,7 @@ import type { Script } from '../commands/helper.ts';
 import { type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
-import { Gate } from '../process/gate.ts';
+import { ConcurrencyLimiter } from '../process/concurrency-limiter.ts';
 import { isHiddenName } from '../sandbox/hidden.ts';
 import { openConfined, PERL } from './confined.ts';
 import { openDirect } from './direct.ts';
@@ -33,13 +33,13 @@ export async function openPlace(
   const confinement = confinementOf(profile, deps.ownPaths);
   if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
   requireCeilings(confinement, commands.holdsCeilings);
-  const leave = await waitForSlot(deps, context, slotBy);
+  const release = await waitForSlot(deps, context, slotBy);
   try {
     revalidate(context, NOTHING_DONE);
-    const start = (script: Script, args: readonly string[]) => commands.help(confinement, script, args, leave);
+    const start = (script: Script, args: readonly string[]) => commands.help(confinement, script, args, release);
     return await openConfined(start, parts, range, context.deadline.before(LOOK_SECONDS), hasPerl(confinement));
   } catch (error) {
-    leave();
+    release();
     throw error;
   }
 }
@@ -59,7 +59,7 @@ function hasPerl({ sandbox, ceilings }: Confinement): boolean {
 const SMALL_BYTES = 1_048_576;
 
 /** Calls that hold a large file in memory at once, of all tokens: up to 16 MiB each, and a change twice that. */
-const slots = new Gate(8, 'calls on large files', '');
+const slots = new ConcurrencyLimiter(8, 'calls on large files', '');
 
 /**
  * Waits until a file may be held in memory; the caller disposes of it when it is not any more. A size of 0 may be that of a
@@ -72,11 +72,11 @@ export async function roomFor(
 ): Promise<Disposable> {
   const { principal, shutdown } = context;
   if (stat === undefined || (stat.size > 0 && stat.size <= SMALL_BYTES)) return { [Symbol.dispose]: () => {} };
-  const leave = await slots.enter(principal, slots.limit, async (called) => {
-    await slotBy.waitFor(called, shutdown);
-    return called.fired;
+  const release = await slots.acquire(principal, slots.limit, async (assigned) => {
+    await slotBy.waitFor(assigned, shutdown);
+    return assigned.fired;
   });
-  return { [Symbol.dispose]: leave };
+  return { [Symbol.dispose]: release };
 }
 
 /** Most calls work on a path for well under a second. */

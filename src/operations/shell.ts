@@ -145,16 +145,16 @@ async function begin(
   command: NewCommand,
 ): Promise<Found> {
   const judged = await judge(deps, context, command);
-  const leave = judged.decision.action === 'allow' ? await waitForSlot(deps, context) : () => {};
+  const release = judged.decision.action === 'allow' ? await waitForSlot(deps, context) : () => {};
   try {
     judged.command.revalidate();
     // The same call may have come again meanwhile.
     const earlier = replay(deps, given, context);
-    if (earlier === undefined) return { session: await start(deps, context, judged, leave), isRepeat: false };
-    leave();
+    if (earlier === undefined) return { session: await start(deps, context, judged, release), isRepeat: false };
+    release();
     return earlier;
   } catch (error) {
-    leave();
+    release();
     throw error;
   }
 }
@@ -183,12 +183,12 @@ async function judge(deps: OperationDeps, context: CallContext, command: NewComm
   return await underAllowances(deps, context, { command, decision }, proposal);
 }
 
-/** The session of a command as it was decided: denied, waiting for a person, or started in the slot that `leave` frees. */
+/** The session of a command as it was decided: denied, waiting for a person, or started in the slot that `release` frees. */
 function start(
   { proposals, commands, allowances }: OperationDeps,
   { profile }: CallContext,
   { command, decision }: Judged,
-  leave: () => void,
+  release: () => void,
 ): Session | Promise<Session> {
   const { action, reason, rule } = decision;
   switch (action) {
@@ -198,7 +198,7 @@ function start(
       return profile.isLook ? proposals.refuse(command, unasked(decision)) : proposals.ask(command, decision, profile);
     default:
       allowances.count(command.decision?.allowances ?? []);
-      return commands.start(rule === undefined ? command : { decision: { action, reason, rule }, ...command }, leave);
+      return commands.start(rule === undefined ? command : { decision: { action, reason, rule }, ...command }, release);
   }
 }
 

@@ -19,8 +19,8 @@ import { OneShotEvent, systemClock } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Turns } from '../lib/shares.ts';
 import { CommandCgroups } from '../process/cgroup.ts';
+import { ConcurrencyLimiter } from '../process/concurrency-limiter.ts';
 import { currentAccount } from '../process/environment.ts';
-import { Gate } from '../process/gate.ts';
 import { maskCommand } from '../secrets/secrets.ts';
 import { Reopened } from '../sessions/reopened.ts';
 import { SessionStore } from '../sessions/store.ts';
@@ -48,7 +48,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   const account = currentAccount();
   const store = new SessionStore(config.sessionsDirectory, clock);
   const shutdown = new OneShotEvent();
-  const gate = new Gate(config.maxRunning);
+  const slots = new ConcurrencyLimiter(config.maxRunning);
   const cgroups = openCgroups(config, logger);
   const secrets = { values: secretValues(config), isToken: (word: string) => access.isToken(word) };
   const trail = new Trail(audit, secrets);
@@ -76,7 +76,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     account,
     store,
     contexts,
-    gate,
+    slots,
     turns,
     clock,
     logger,
@@ -103,7 +103,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
     store,
     contexts,
     commands,
-    gate,
+    slots,
     turns,
     approvals,
     allowances,

@@ -170,13 +170,13 @@ export class Listener implements Listening {
   }
 }
 
-function gaugesOf({ commands, gate, approvals, freeze, store }: Deps): Gauges {
+function gaugesOf({ commands, slots, approvals, freeze, store }: Deps): Gauges {
   const open = (): Session[] => [...store.all()].filter(({ record }) => !record.closed);
   const bytesOf = (session: Session): number =>
     commands.isSupervised(session) ? session.diskBytes() : outputOnDisk(session.record);
   return {
     running: () => open().filter(({ record }) => record.status === 'running').length,
-    queued: () => gate.waiting,
+    queued: () => slots.waiting,
     unapproved: () => approvals.count,
     frozen: () => Number(freeze.isFrozen),
     sessions: () => open().length,
