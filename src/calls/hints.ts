@@ -36,7 +36,7 @@ export async function silenceOf(commands: Commands, session: Session): Promise<S
 export function recordHints(record: SessionRecord, context: HintContext, told: Told): Hint[] {
   return [
     record.status === 'done' ? undefined : statusHint(record, context, told),
-    ...ceilingHints(record),
+    ...limitHints(record),
     reservedHint(record),
     signalHint(record),
     ...textHints(record),
@@ -67,7 +67,7 @@ export function forgetNotes(session: Session): void {
 /** How a shell tells that SIGXFSZ ended a program: it wrote beyond the limit for one file (setrlimit(2)). */
 const FILE_TOO_LARGE = 128 + constants.signals.SIGXFSZ;
 
-function ceilingHints({ hits, file_max, exit_code }: SessionRecord): string[] {
+function limitHints({ hits, file_max, exit_code }: SessionRecord): string[] {
   const hints: string[] = [];
   if (hits !== undefined && hits.memory > 0) {
     const of = hits.memory_max === undefined ? '' : ` of ${Math.round(hits.memory_max / MIB)} MiB`;

@@ -4,7 +4,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { consoleTunnel } from '../install/console-settings.ts';
 import { type Installed, install } from '../install/install.ts';
 import { PACKAGED_BINARY, PATHS } from '../install/layout.ts';
-import { ceilingsFor, InstallFault, memoryWords, readText } from '../install/machine.ts';
+import { InstallFault, limitsFor, memoryWords, readText } from '../install/machine.ts';
 import { describeInstalled, lookAtInstalled } from '../install/service.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -195,7 +195,7 @@ function consoleLines(url: string): string[] {
 /** What commands may use, where the kernel holds them to it. */
 function limitWords(): string {
   if (/\bmemory\b/.test(readText('/sys/fs/cgroup/cgroup.controllers') ?? ''))
-    return memoryWords(ceilingsFor().commandsMemoryMib * 1_048_576);
+    return memoryWords(limitsFor().commandsMemoryMib * 1_048_576);
   return 'without limits: this machine has no cgroup controllers (agent3 doctor)';
 }
 
@@ -218,7 +218,7 @@ const STAGED = [
   'Note: the token above is part of the image: whoever has the image has it. agent3 install on the machine keeps it;',
   '      agent3 token new | agent3 install --token - there makes a new one.',
   'Note: nobody can sign in (agent3 connect) before agent3 install has made a key on the machine itself.',
-  'Note: the ceilings are those of this machine; agent3 install on the machine sets its own.',
+  'Note: the limits are those of this machine; agent3 install on the machine sets its own.',
 ];
 
 const HINTS = `  agent3 doctor                            is everything well?

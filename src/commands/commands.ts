@@ -55,9 +55,9 @@ export class Commands {
     return this.deps.cgroups === undefined ? 0 : this.#outliving.size;
   }
 
-  /** Whether commands can have ceilings of their own. */
-  get holdsCeilings(): boolean {
-    return this.deps.cgroups?.holdsCeilings === true;
+  /** Whether commands can have limits of their own. */
+  get enforcesLimits(): boolean {
+    return this.deps.cgroups?.enforcesLimits === true;
   }
 
   /** Whether commands may start services of systemd. */

@@ -18,7 +18,7 @@ export interface Confinement {
   /** Of a file that it writes, and of a core dump; undefined: no limit. */
   readonly fileBytes: number | undefined;
   readonly coreBytes: number | undefined;
-  readonly ceilings: {
+  readonly limits: {
     readonly memoryBytes: number | undefined;
     readonly processes: number | undefined;
     readonly cpuPercent: number | undefined;
@@ -46,7 +46,7 @@ export function confinementOf(profile: Profile, ownPaths: readonly string[]): Co
     account,
     fileBytes: bytes(limits.file_mib),
     coreBytes: bytes(limits.core_mib),
-    ceilings: {
+    limits: {
       memoryBytes: bytes(limits.memory_mib),
       processes: limits.processes,
       cpuPercent: limits.cpu_percent,
@@ -148,10 +148,10 @@ export async function probeAhead(
   }
 }
 
-/** Throws `ProfileUnavailable` for ceilings of a profile where nothing `holds` a command to them. */
-export function requireCeilings(confinement: Confinement | undefined, holds: boolean): void {
+/** Throws `ProfileUnavailable` for limits of a profile where nothing `holds` a command to them. */
+export function requireLimits(confinement: Confinement | undefined, holds: boolean): void {
   if (holds || confinement === undefined) return;
-  if (Object.values(confinement.ceilings).every((ceiling) => ceiling === undefined)) return;
+  if (Object.values(confinement.limits).every((limit) => limit === undefined)) return;
   throw new ProfileUnavailable(
     'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup that would hold it to that. Tell the owner of the server: agent3 doctor says what is missing.',
     new Error('no cgroup for the limits of a profile'),

@@ -7,7 +7,7 @@ import { describeFailure } from '../sandbox/sandbox-cause.ts';
 import { newSessionId } from '../sessions/record.ts';
 import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps } from './command.ts';
-import { type Confinement, forgetProbes, requireCeilings } from './confinement.ts';
+import { type Confinement, forgetProbes, requireLimits } from './confinement.ts';
 import { startError } from './launch.ts';
 
 /** What a helper may write to its standard error before it is stopped, in bytes. */
@@ -208,13 +208,13 @@ export function startWalled(
   script: Script,
   args: readonly string[],
 ): Walled {
-  requireCeilings(confinement, cgroups?.holdsCeilings === true);
+  requireLimits(confinement, cgroups?.enforcesLimits === true);
   using descriptors = new Descriptors();
   const id = newSessionId();
   const env = commandEnvironment(confinement.account ?? account, id, { LC_ALL: 'C' });
-  const cgroup = cgroups?.make(id, confinement.ceilings);
+  const cgroup = cgroups?.make(id, confinement.limits);
   try {
-    if (cgroup === undefined) requireCeilings(confinement, false);
+    if (cgroup === undefined) requireLimits(confinement, false);
     const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
     freeze.require('With this profile, files are read by a process of their own.');
     const inputs = (boundary?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));

@@ -13,7 +13,7 @@ import type { NewSession } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps, NewCommand } from './command.ts';
-import { type Confinement, requireCeilings } from './confinement.ts';
+import { type Confinement, requireLimits } from './confinement.ts';
 import { giveAway, openInput, passCommand } from './pass-command.ts';
 
 /** A command that was started. */
@@ -189,14 +189,14 @@ function startInCgroup(
   spec: Omit<StartSpec, 'cgroup'>,
 ): WatchedProcess {
   if (deps.cgroups === undefined) return start({ ...spec, cgroup: undefined });
-  const cgroup = deps.cgroups.make(session.id, confinement?.ceilings);
+  const cgroup = deps.cgroups.make(session.id, confinement?.limits);
   try {
     if (cgroup !== undefined) return start({ ...spec, cgroup: cgroup.path });
   } catch (error) {
     cgroup?.remove();
     if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
   }
-  requireCeilings(confinement, false);
+  requireLimits(confinement, false);
   deps.logger.warn({ session: session.id }, 'no cgroup could be had for this command; a restart of the agent ends it');
   return start({ ...spec, cgroup: undefined });
 }

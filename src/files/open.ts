@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { type CallContext, type OperationDeps, revalidate, slotDeadline, waitForSlot } from '../calls/context.ts';
-import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import { type Confinement, confinementOf, requireLimits, requireSandbox } from '../commands/confinement.ts';
 import type { Script } from '../commands/helper.ts';
 import { type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
@@ -32,7 +32,7 @@ export async function openPlace(
   const { access, clock, commands } = deps;
   const confinement = confinementOf(profile, deps.ownPaths);
   if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
-  requireCeilings(confinement, commands.holdsCeilings);
+  requireLimits(confinement, commands.enforcesLimits);
   const release = await waitForSlot(deps, context, slotBy);
   try {
     revalidate(context, NOTHING_DONE);
@@ -47,8 +47,8 @@ export async function openPlace(
 const hidesPerl = new WeakMap<readonly string[], boolean>();
 
 /** Whether the commands of a profile have perl(1), and memory for a file as a whole. */
-function hasPerl({ sandbox, ceilings }: Confinement): boolean {
-  if (ceilings.memoryBytes !== undefined || !existsSync(PERL)) return false;
+function hasPerl({ sandbox, limits }: Confinement): boolean {
+  if (limits.memoryBytes !== undefined || !existsSync(PERL)) return false;
   if (sandbox === undefined) return true;
   const hides = hidesPerl.get(sandbox.hidden) ?? isHiddenName(sandbox.hidden, PERL);
   hidesPerl.set(sandbox.hidden, hides);

@@ -213,10 +213,10 @@ export const INVENTORY: readonly Addition[] = [
   { kind: 'file', name: PATHS.commandsUnit, what: 'what commands run in', shipped: true },
   { kind: 'directory', name: PATHS.commandsDropIns, what: 'its drop-ins' },
   { kind: 'file', name: PATHS.commandsUserDropIn, what: 'its user' },
-  { kind: 'file', name: PATHS.commandsCeilingDropIn, what: 'the limits for all commands together' },
+  { kind: 'file', name: PATHS.commandsLimitsDropIn, what: 'the limits for all commands together' },
   { kind: 'file', name: PATHS.slice, what: 'the agent and its commands together', shipped: true },
   { kind: 'directory', name: PATHS.sliceDropIns, what: 'its drop-ins' },
-  { kind: 'file', name: PATHS.sliceCeilingDropIn, what: 'the limits for both' },
+  { kind: 'file', name: PATHS.sliceLimitsDropIn, what: 'the limits for both' },
   { kind: 'file', name: PATHS.watchdogService, what: 'a check of the agent', shipped: true, ...timer },
   { kind: 'file', name: PATHS.watchdogTimer, what: 'starts it every 5 minutes', shipped: true, ...timer },
   {

@@ -63,7 +63,7 @@ export function groupOf(user: string): string {
 const MIB = 1_048_576;
 
 /** The limits of an installation, as shares of this machine. */
-export interface Ceilings {
+export interface MachineLimits {
   /** For the agent and all commands together. */
   readonly memoryMaxMib: number;
   readonly tasksMax: number;
@@ -88,7 +88,7 @@ const AGENT = { part: 0.25, leastMib: 56, mostMib: 128, tasks: 64 };
 const TASKS = { perMib: 1, least: 512, most: 8192 };
 
 /** The limits for a machine with `memoryBytes` of memory. */
-export function ceilingsFor(memoryBytes: number = totalmem()): Ceilings {
+export function limitsFor(memoryBytes: number = totalmem()): MachineLimits {
   const mib = Math.floor(memoryBytes / MIB);
   const within = ({ part, leastMib, mostMib }: typeof RESERVE, whole: number): number =>
     Math.min(Math.max(Math.ceil(whole * part), leastMib), mostMib);

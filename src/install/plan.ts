@@ -3,7 +3,7 @@ import logrotateTemplate from '../../ops/agent3.logrotate' with { type: 'text' }
 import unit from '../../ops/agent3.service' with { type: 'text' };
 import slice from '../../ops/agent3.slice' with { type: 'text' };
 import commandsUnit from '../../ops/agent3-commands.service' with { type: 'text' };
-import commandsCeiling from '../../ops/agent3-commands-ceiling.conf' with { type: 'text' };
+import commandsLimits from '../../ops/agent3-commands-limits.conf' with { type: 'text' };
 import commandsUser from '../../ops/agent3-commands-user.conf' with { type: 'text' };
 import consoleUnit from '../../ops/agent3-console.service' with { type: 'text' };
 import consoleSocketUnit from '../../ops/agent3-console.socket' with { type: 'text' };
@@ -14,7 +14,7 @@ import consoleProxyUnit from '../../ops/agent3-console-proxy.service' with { typ
 import consoleSocketDropIn from '../../ops/agent3-console-socket.conf' with { type: 'text' };
 import busPolicy from '../../ops/agent3-look.conf' with { type: 'text' };
 import rootDropIn from '../../ops/agent3-root.conf' with { type: 'text' };
-import sliceCeiling from '../../ops/agent3-slice-ceiling.conf' with { type: 'text' };
+import sliceLimits from '../../ops/agent3-slice-limits.conf' with { type: 'text' };
 import userDropInTemplate from '../../ops/agent3-user.conf' with { type: 'text' };
 import watchdogService from '../../ops/agent3-watchdog.service' with { type: 'text' };
 import watchdogTimer from '../../ops/agent3-watchdog.timer' with { type: 'text' };
@@ -35,7 +35,7 @@ import {
   PACKAGED_PAGE,
   PATHS,
 } from './layout.ts';
-import { type Ceilings, InstallFault, readText } from './machine.ts';
+import { InstallFault, type MachineLimits, readText } from './machine.ts';
 
 /** `template` with each `@NAME@` replaced. Throws when one is left: it would end up in a file of the system. */
 export function fill(template: string, values: Readonly<Record<string, string | number>>): string {
@@ -54,7 +54,7 @@ export interface PlanInput extends Shape, Owner {
   readonly logGroups: readonly string[];
   /** Whose requests the console takes: that of Caddy, where it has one. */
   readonly socketGroup: string;
-  readonly ceilings: Ceilings;
+  readonly limits: MachineLimits;
   /** Logs of the original agent, outside of Agent3's own. */
   readonly oldLogs: readonly string[];
 }
@@ -92,11 +92,11 @@ const CONTENTS: Readonly<Record<string, (input: PlanInput) => string>> = {
   [PATHS.commandsUnit]: () => commandsUnit,
   // The cgroup belongs to the user of the agent, who makes the commands' own below it.
   [PATHS.commandsUserDropIn]: ({ user, group }) => fill(commandsUser, { USER: user, GROUP: group }),
-  [PATHS.commandsCeilingDropIn]: ({ ceilings: { commandsMemoryMib, commandsTasks } }) =>
-    fill(commandsCeiling, { MEMORY_MIB: commandsMemoryMib, TASKS: commandsTasks }),
+  [PATHS.commandsLimitsDropIn]: ({ limits: { commandsMemoryMib, commandsTasks } }) =>
+    fill(commandsLimits, { MEMORY_MIB: commandsMemoryMib, TASKS: commandsTasks }),
   [PATHS.slice]: () => slice,
-  [PATHS.sliceCeilingDropIn]: ({ ceilings: { memoryMaxMib, tasksMax } }) =>
-    fill(sliceCeiling, { MEMORY_MIB: memoryMaxMib, TASKS: tasksMax }),
+  [PATHS.sliceLimitsDropIn]: ({ limits: { memoryMaxMib, tasksMax } }) =>
+    fill(sliceLimits, { MEMORY_MIB: memoryMaxMib, TASKS: tasksMax }),
   [PATHS.consoleAgentDropIn]: ({ user }) => fill(consoleAgentDropIn, { USER: user }),
   [PATHS.consoleSocketUnit]: () => consoleSocketUnit,
   [PATHS.consoleSocketDropIn]: ({ socketGroup }) => fill(consoleSocketDropIn, { GROUP: socketGroup }),

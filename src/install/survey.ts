@@ -11,10 +11,10 @@ import { type ConsoleOptions, consoleUrl } from './console-settings.ts';
 import { changeSettings, type Manifest, readManifest } from './installed.ts';
 import { BINARY, DEFAULT_USER, PATHS } from './layout.ts';
 import {
-  ceilingsFor,
   entryOf,
   groupOf,
   InstallFault,
+  limitsFor,
   logGroupsOf,
   namesIn,
   portFault,
@@ -128,7 +128,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
     staged: isStaged(options),
     lookLogs: looksAtLogs(options, manifest, user),
     logGroups: logGroupsOf(readText(changes.at('/etc/group')), isStaged(options)),
-    ceilings: ceilingsFor(),
+    limits: limitsFor(),
     oldLogs: original?.logs ?? manifest?.oldLogs ?? [],
   };
   const notes: string[] = [];

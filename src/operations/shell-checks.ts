@@ -2,7 +2,7 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
-import { type Confinement, confinementOf, requireCeilings, requireSandbox } from '../commands/confinement.ts';
+import { type Confinement, confinementOf, requireLimits, requireSandbox } from '../commands/confinement.ts';
 import type { DialogStep } from '../commands/dialog.ts';
 import { withBus } from '../commands/look.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
@@ -116,7 +116,7 @@ export class CommandChecks {
   async #requireWalls({ profile }: CallContext, confinement: Confinement): Promise<void> {
     const { clock, access, commands } = this.deps;
     if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
-    requireCeilings(confinement, commands.holdsCeilings);
+    requireLimits(confinement, commands.enforcesLimits);
   }
 }
 

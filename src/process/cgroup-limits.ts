@@ -2,8 +2,8 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MEMORY_OF_ONE_COMMAND, PROCESSES_OF_ONE_COMMAND } from '../lib/limits.ts';
 
-/** What one command, with everything that it starts, may take; undefined where only the ceiling of all holds. */
-export interface CommandCeilings {
+/** What one command, with everything that it starts, may take; undefined where only the limit of all holds. */
+export interface ResourceLimits {
   /** Memory and page cache; swap is not to be had beside it. */
   readonly memoryBytes: number | undefined;
   readonly processes: number | undefined;
@@ -31,7 +31,7 @@ export interface LimitHits {
   readonly processes: number;
   /** How long its threads were held back for want of CPU, in all; undefined below a second, which nobody minds. */
   readonly throttled_ms?: number;
-  /** The ceilings: bytes, a number of processes, and per cent of one CPU; undefined where there is none. */
+  /** The limits: bytes, a number of processes, and per cent of one CPU; undefined where there is none. */
   readonly memory_max?: number;
   readonly processes_max?: number;
   readonly cpu_percent?: number;
@@ -40,15 +40,15 @@ export interface LimitHits {
 /** A command that was held back for less runs into no limit that is worth a word. */
 const LEAST_THROTTLED_MS = 1000;
 
-/** The controllers that ceilings and usage need. */
+/** The controllers that limits and usage need. */
 export const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
 
 /** cpu.max: the quota is given for periods of this length. */
 const CPU_PERIOD_US = 100_000;
 
-/** Sets the ceilings of a new cgroup. Throws the system's error. */
-export function setCeilings(path: string, ceilings: CommandCeilings): void {
-  const { memoryBytes, processes, cpuPercent, cpuWeight, ioWeight } = ceilings;
+/** Sets the limits of a new cgroup. Throws the system's error. */
+export function applyLimits(path: string, limits: ResourceLimits): void {
+  const { memoryBytes, processes, cpuPercent, cpuWeight, ioWeight } = limits;
   const set = (file: string, value: number | string): void => writeFileSync(join(path, file), String(value));
   if (memoryBytes !== undefined) {
     set('memory.max', memoryBytes);
@@ -70,7 +70,7 @@ export function lowerWeight(path: string): void {
   writeFileSync(file, String(Math.max(1, Math.round(weight * LONG_COMMAND_PART))));
 }
 
-/** What the processes of a cgroup took since it was made, and the ceilings that they reached. */
+/** What the processes of a cgroup took since it was made, and the limits that they reached. */
 export interface Cost {
   readonly usage: Usage;
   /** Undefined when none was reached. */
@@ -110,7 +110,7 @@ export function useOfCgroup(path: string): { readonly cpu_ms?: number; readonly 
   };
 }
 
-/** How often the ceilings of a cgroup were reached; undefined when none was. */
+/** How often the limits of a cgroup were reached; undefined when none was. */
 function hitsOf(path: string, cpu: string | undefined): LimitHits | undefined {
   const memory = entryIn(readText(join(path, 'memory.events')), 'oom_kill') ?? 0;
   const processes = entryIn(readText(join(path, 'pids.events')), 'max') ?? 0;
@@ -135,8 +135,8 @@ function cpuPercentOf(path: string): number | undefined {
   return quota !== undefined && period !== undefined && quota > 0 ? Math.round((quota / period) * 100) : undefined;
 }
 
-/** The ceilings of one command where the owner has set none: a part of what all commands have together. */
-export function defaultCeilings(path: string, given: CommandCeilings): CommandCeilings {
+/** The limits of one command where the owner has set none: a part of what all commands have together. */
+export function defaultLimits(path: string, given: ResourceLimits): ResourceLimits {
   const part = (file: string, of: number): number | undefined => {
     const whole = numberOf(path, file);
     return whole === undefined ? undefined : Math.floor(whole * of);

@@ -3,13 +3,13 @@ import { basename, dirname, join } from 'node:path';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { readProcFile } from '../linux/proc.ts';
 import {
+  applyLimits,
   CONTROLLERS,
-  type CommandCeilings,
   type Cost,
   costOf,
-  defaultCeilings,
+  defaultLimits,
   lowerWeight,
-  setCeilings,
+  type ResourceLimits,
   useOfCgroup,
 } from './cgroup-limits.ts';
 import { type Use, useOfProcesses } from './use.ts';
@@ -19,13 +19,13 @@ import { type Use, useOfProcesses } from './use.ts';
  * service manager than the agent's: what runs in it outlives the agent, and nothing leaves it by forking.
  */
 export class CommandCgroups {
-  #ceilings: CommandCeilings | undefined;
+  #limits: ResourceLimits | undefined;
 
   constructor(private readonly directory: string) {}
 
-  /** Whether the commands in it can have ceilings of their own. */
-  get holdsCeilings(): boolean {
-    return this.#ceilings !== undefined;
+  /** Whether the commands in it can have limits of their own. */
+  get enforcesLimits(): boolean {
+    return this.#limits !== undefined;
   }
 
   /** Why commands cannot be started in it; undefined when they can. */
@@ -43,11 +43,11 @@ export class CommandCgroups {
   }
 
   /**
-   * Hands the controllers on to the cgroups of the commands, so that each has ceilings of its own. A cgroup that hands
-   * controllers on may hold no process (cgroups(7)): what holds the place is moved below. Gives the ceilings in force;
+   * Hands the controllers on to the cgroups of the commands, so that each has limits of its own. A cgroup that hands
+   * controllers on may hold no process (cgroups(7)): what holds the place is moved below. Gives the limits in force;
    * throws the system's error where the controllers are not to be had.
    */
-  limit(given: CommandCeilings): CommandCeilings {
+  limit(given: ResourceLimits): ResourceLimits {
     const place = join(this.directory, PLACE);
     mkdirSync(place, { recursive: true });
     for (const pid of readPids(this.directory)) writeFileSync(join(place, 'cgroup.procs'), String(pid));
@@ -58,8 +58,8 @@ export class CommandCgroups {
     } catch {
       // Without it, shares of a busy disk are not to be had; the other limits are.
     }
-    this.#ceilings = defaultCeilings(this.directory, given);
-    return this.#ceilings;
+    this.#limits = defaultLimits(this.directory, given);
+    return this.#limits;
   }
 
   /** The command whose cgroup `pid` is in, by its name; undefined for one that is in none of them. */
@@ -72,11 +72,11 @@ export class CommandCgroups {
   }
 
   /** Makes a cgroup called `name`; undefined where that is refused: the service manager may have taken its parent away. */
-  make(name: string, own: Partial<CommandCeilings> = {}): Cgroup | undefined {
+  make(name: string, own: Partial<ResourceLimits> = {}): Cgroup | undefined {
     const path = join(this.directory, name);
     try {
       mkdirSync(path, { mode: 0o755 });
-      if (this.#ceilings !== undefined) setCeilings(path, { ...this.#ceilings, ...given(own) });
+      if (this.#limits !== undefined) applyLimits(path, { ...this.#limits, ...given(own) });
       return new Cgroup(path);
     } catch {
       return undefined;
@@ -93,7 +93,7 @@ export class CommandCgroups {
    * machine goes before it for that.
    */
   lower(name: string): void {
-    if (!this.holdsCeilings) return;
+    if (!this.enforcesLimits) return;
     try {
       lowerWeight(join(this.directory, name));
     } catch {
@@ -101,9 +101,9 @@ export class CommandCgroups {
     }
   }
 
-  /** What the command called `name` took, and which ceilings it reached; undefined where it has no cgroup. */
+  /** What the command called `name` took, and which limits it reached; undefined where it has no cgroup. */
   costOf(name: string): Cost | undefined {
-    return costOf(join(this.directory, name), this.holdsCeilings);
+    return costOf(join(this.directory, name), this.enforcesLimits);
   }
 
   /** What the command called `name` uses now: by the kernel's count where it has one, else by /proc of `members`. */
@@ -190,6 +190,6 @@ function subdirectories(path: string): string[] {
 }
 
 /** Only what was given: the rest is as for every command. */
-function given(own: Partial<CommandCeilings>): Partial<CommandCeilings> {
+function given(own: Partial<ResourceLimits>): Partial<ResourceLimits> {
   return Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined));
 }

@@ -174,7 +174,7 @@ function openCgroups(config: Config, logger: Logger): CommandCgroups | undefined
   } = config;
   if (cgroup === undefined) {
     logger.info(
-      'commands have no cgroup of their own (AGENT3_CGROUP is not set): they have no ceilings, and are stopped by process groups and marks',
+      'commands have no cgroup of their own (AGENT3_CGROUP is not set): they have no limits, and are stopped by process groups and marks',
     );
     return undefined;
   }
@@ -184,10 +184,10 @@ function openCgroups(config: Config, logger: Logger): CommandCgroups | undefined
     try {
       logger.info(
         { cgroup, ...cgroups.limit({ memoryBytes, processes, cpuPercent }) },
-        'commands have a cgroup each, with these ceilings',
+        'commands have a cgroup each, with these limits',
       );
     } catch (error) {
-      logger.warn({ cgroup, fault: describeErrno(error) }, 'no controllers: commands have no ceilings of their own');
+      logger.warn({ cgroup, fault: describeErrno(error) }, 'no controllers: commands have no limits of their own');
     }
     return cgroups;
   }

@@ -99,7 +99,7 @@ const recordSchema = Type.Object({
       processes: Type.Optional(Type.Integer()),
     }),
   ),
-  /** How often it ran into its ceilings: processes killed for memory, processes that were not started, time without CPU. */
+  /** How often it ran into its limits: processes killed for memory, processes that were not started, time without CPU. */
   hits: Type.Optional(
     Type.Object({
       memory: Type.Integer(),

@@ -5,7 +5,7 @@ import { buildDeb, purgedPaths } from '../../ops/deb.ts';
 import { inventoryTable } from '../../ops/settings-docs.ts';
 import { additions, INVENTORY } from '../../src/install/inventory.ts';
 import { PATHS } from '../../src/install/layout.ts';
-import { ceilingsFor } from '../../src/install/machine.ts';
+import { limitsFor } from '../../src/install/machine.ts';
 import { type PlanInput, plannedDirectories, plannedFiles } from '../../src/install/plan.ts';
 import { command } from '../helpers/debian.ts';
 import { TemporaryDirectory } from '../helpers/directories.ts';
@@ -36,7 +36,7 @@ describe('the table of what is added to a server', () => {
       lookLogs: true,
       logGroups: ['adm'],
       socketGroup: 'caddy',
-      ceilings: ceilingsFor(2 ** 30),
+      limits: limitsFor(2 ** 30),
       oldLogs: [],
     };
     const made = [...plannedFiles(input), ...plannedDirectories(input)].map(({ path }) => path);

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'bun:test';
-import { ceilingsFor } from '../../src/install/machine.ts';
+import { limitsFor } from '../../src/install/machine.ts';
 import { fill, type PlanInput, plannedFiles } from '../../src/install/plan.ts';
 import { MEMORY_OF_ONE_COMMAND } from '../../src/lib/limits.ts';
 
@@ -14,7 +14,7 @@ const input: PlanInput = {
   lookLogs: false,
   logGroups: ['systemd-journal', 'adm'],
   socketGroup: 'caddy',
-  ceilings: { memoryMaxMib: 768, tasksMax: 1024, commandsMemoryMib: 640, commandsTasks: 960 },
+  limits: { memoryMaxMib: 768, tasksMax: 1024, commandsMemoryMib: 640, commandsTasks: 960 },
   oldLogs: [],
 };
 
@@ -63,7 +63,7 @@ describe('the files of an installation', () => {
     expect(content).toContain(' /var/log/flask.out {');
   });
 
-  test('leave the agent memory and tasks when its commands have reached their ceiling', () => {
+  test('leave the agent memory and tasks when its commands have reached their limit', () => {
     expect(contentOf({}, 'agent3.slice.d/20-ceiling.conf')).toContain(
       'MemoryMax=768M\nMemorySwapMax=0\nTasksMax=1024\n',
     );
@@ -92,7 +92,7 @@ describe('the files of an installation', () => {
   });
 });
 
-describe('the ceilings', () => {
+describe('the limits', () => {
   /** By what Linux has of the memory: a server of 512 MB has 468 MiB. */
   const machines: readonly [mib: number, memoryMaxMib: number, commandsMemoryMib: number, tasksMax: number][] = [
     [220, 196, 140, 512],
@@ -106,7 +106,7 @@ describe('the ceilings', () => {
     'of a machine with %i MiB are %i MiB, %i of it for commands, and %i tasks',
     (mib, ...expected) => {
       const [memoryMaxMib, commandsMemoryMib, tasksMax] = expected;
-      expect(ceilingsFor(mib * 1024 ** 2)).toEqual({
+      expect(limitsFor(mib * 1024 ** 2)).toEqual({
         memoryMaxMib,
         commandsMemoryMib,
         tasksMax,
@@ -117,7 +117,7 @@ describe('the ceilings', () => {
 
   test('leave the agent what it takes, and one command as much as apt-get takes, on every machine', () => {
     for (let mib = 210; mib < 10_000; mib += 10) {
-      const { memoryMaxMib, commandsMemoryMib } = ceilingsFor(mib * 1024 ** 2);
+      const { memoryMaxMib, commandsMemoryMib } = limitsFor(mib * 1024 ** 2);
       expect(memoryMaxMib).toBeLessThan(mib);
       expect(memoryMaxMib - commandsMemoryMib).toBeGreaterThanOrEqual(56);
       expect(commandsMemoryMib * MEMORY_OF_ONE_COMMAND).toBeGreaterThanOrEqual(122);
