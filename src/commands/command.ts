@@ -14,8 +14,8 @@ import type { NewSession } from '../sessions/record.ts';
 import type { Reopened } from '../sessions/reopened.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
-import type { Confinement } from './confinement.ts';
 import type { DialogStep } from './dialog.ts';
+import type { Isolation } from './isolation.ts';
 import type { Timings } from './timings.ts';
 
 /** The limits that hold for every command. */
@@ -69,7 +69,7 @@ export interface NewCommand extends Omit<NewSession, 'input' | 'size' | 'file_ma
   /** Of the terminal. */
   readonly size: TerminalSize;
   /** What its profile holds it in; undefined: nothing. */
-  readonly confinement?: Confinement;
+  readonly isolation?: Isolation;
   /** The context that its shell begins with and leaves to the next one. */
   readonly held?: HeldContext;
   /** What is typed into it when it asks. */

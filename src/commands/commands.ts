@@ -13,12 +13,12 @@ import type { OutputDescriptors } from '../sessions/directories.ts';
 import { outlivesMachine, type SessionId, type SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { CommandDeps, NewCommand } from './command.ts';
-import type { Confinement } from './confinement.ts';
 import { Dialogs } from './dialog.ts';
 import { DurableStarts } from './durable-starts.ts';
 import { DiskWatch, endingOf, type NotBegun, neverBegun, sizesOf, whyNotBegun } from './ending.ts';
 import { Helper, type Script, startWalled } from './helper.ts';
 import { Hold } from './hold.ts';
+import type { Isolation } from './isolation.ts';
 import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
 
 /** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
@@ -105,8 +105,8 @@ export class Commands {
   }
 
   /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `release` frees. Throws as `startWalled`. */
-  help(confinement: Confinement, script: Script, args: readonly string[], release?: () => void): Helper {
-    return new Helper(startWalled(this.deps, confinement, script, args), release);
+  help(isolation: Isolation, script: Script, args: readonly string[], release?: () => void): Helper {
+    return new Helper(startWalled(this.deps, isolation, script, args), release);
   }
 
   /** Holds a session whose command waits for a person, until the hold is disposed of. */
@@ -124,10 +124,10 @@ export class Commands {
   }
 
   async #launch(session: Session, output: OutputDescriptors, command: NewCommand, release: () => void): Promise<void> {
-    const { keepsExitCode, confinement, dialog } = command;
+    const { keepsExitCode, isolation, dialog } = command;
     const follow = ({ process, input, status }: Launched): OneShotEvent | undefined => {
       if (input !== undefined) this.#inputs.set(session.id, input);
-      const more = { isSandboxed: confinement?.sandbox !== undefined, status };
+      const more = { isSandboxed: isolation?.sandbox !== undefined, status };
       this.#supervise(session, process, release, session.record.execution_seconds, more);
       if (keepsExitCode) this.#outliving.add(session.id);
       recordProcess(this.deps, session, process);

@@ -11,7 +11,7 @@ import { describeFailure } from '../sandbox/sandbox-cause.ts';
 import { bytesOnDisk, recordBytes, type SessionRecord, type SessionStatus } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
-import { forgetProbes } from './confinement.ts';
+import { forgetProbes } from './isolation.ts';
 
 /** More names of processes than these say little. */
 const MOST_NAMES = 5;
@@ -126,7 +126,7 @@ export function refusalOf({ status, decision, look }: SessionRecord): AgentError
 const SIGNALLED = 128;
 
 /**
- * Why a confined command that is over has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
+ * Why an isolated command that is over has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
  * `status` tells; this closes it. What a command itself writes or returns has no say.
  */
 export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: Status): NotBegun | undefined {

@@ -5,9 +5,9 @@ import { kill } from '../process/terminate.ts';
 import { treeOfSession } from '../process/tree.ts';
 import { describeFailure } from '../sandbox/sandbox-cause.ts';
 import { newSessionId } from '../sessions/record.ts';
-import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps } from './command.ts';
-import { type Confinement, forgetProbes, requireLimits } from './confinement.ts';
+import { forgetProbes, type Isolation, requireLimits } from './isolation.ts';
+import { isolationPrefix, notRun } from './isolation-prefix.ts';
 import { startError } from './launch.ts';
 
 /** What a helper may write to its standard error before it is stopped, in bytes. */
@@ -204,37 +204,37 @@ export const shellScript = (text: string): Script => ['/bin/sh', '-c', text, 'ag
  */
 export function startWalled(
   { account, cgroups, freeze }: Pick<CommandDeps, 'account' | 'cgroups' | 'freeze'>,
-  confinement: Confinement,
+  isolation: Isolation,
   script: Script,
   args: readonly string[],
 ): Walled {
-  requireLimits(confinement, cgroups?.enforcesLimits === true);
+  requireLimits(isolation, cgroups?.enforcesLimits === true);
   using descriptors = new Descriptors();
   const id = newSessionId();
-  const env = commandEnvironment(confinement.account ?? account, id, { LC_ALL: 'C' });
-  const cgroup = cgroups?.make(id, confinement.limits);
+  const env = commandEnvironment(isolation.account ?? account, id, { LC_ALL: 'C' });
+  const cgroup = cgroups?.make(id, isolation.limits);
   try {
-    if (cgroup === undefined) requireLimits(confinement, false);
-    const boundary = boundaryOf(confinement, { cwd: '/', env }, descriptors);
+    if (cgroup === undefined) requireLimits(isolation, false);
+    const prefix = isolationPrefix(isolation, { cwd: '/', env }, descriptors);
     freeze.require('With this profile, files are read by a process of their own.');
-    const inputs = (boundary?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
-    const child = Bun.spawn([...(boundary?.words ?? []), ...script, ...args], {
+    const inputs = (prefix?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
+    const child = Bun.spawn([...(prefix?.words ?? []), ...script, ...args], {
       cwd: '/',
-      env: boundary?.env ?? env,
-      stdio: ['pipe', 'pipe', 'pipe', ...inputs, ...(boundary?.descriptors ?? [])] as ['pipe', 'pipe', 'pipe'],
+      env: prefix?.env ?? env,
+      stdio: ['pipe', 'pipe', 'pipe', ...inputs, ...(prefix?.descriptors ?? [])] as ['pipe', 'pipe', 'pipe'],
       detached: true,
       ...(cgroup !== undefined && { cgroup: cgroup.path }),
     });
-    for (const fd of boundary?.status.kept ?? []) descriptors.take(fd);
+    for (const fd of prefix?.status.kept ?? []) descriptors.take(fd);
     const release = (): void => {
-      boundary?.status.close();
+      prefix?.status.close();
       cgroup?.remove();
     };
     const { pid } = child;
     const stop = (): void => void kill(treeOfSession(id, cgroups, { pid, startTicks: () => undefined }));
-    return { child, stop, hasBegun: () => boundary?.status.hasBegun() ?? true, release };
+    return { child, stop, hasBegun: () => prefix?.status.hasBegun() ?? true, release };
   } catch (error) {
     cgroup?.remove();
-    throw startError(error, confinement);
+    throw startError(error, isolation);
   }
 }

@@ -11,9 +11,9 @@ import { TERM, Terminal } from '../process/terminal.ts';
 import type { OutputDescriptors } from '../sessions/directories.ts';
 import type { NewSession } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
-import { boundaryOf, notRun } from './boundary.ts';
 import type { CommandDeps, NewCommand } from './command.ts';
-import { type Confinement, requireLimits } from './confinement.ts';
+import { type Isolation, requireLimits } from './isolation.ts';
+import { isolationPrefix, notRun } from './isolation-prefix.ts';
 import { giveAway, openInput, passCommand } from './pass-command.ts';
 
 /** A command that was started. */
@@ -21,7 +21,7 @@ export interface Launched {
   readonly process: WatchedProcess;
   /** Its standard input, where that stays open. */
   readonly input: CommandInput | undefined;
-  /** Of a confined one: tells whether it has begun. The caller closes it. */
+  /** Of an isolated one: tells whether it has begun. The caller closes it. */
   readonly status: Status | undefined;
 }
 
@@ -34,13 +34,13 @@ export function detailsOf(command: NewCommand): NewSession {
     keepsExitCode: _k,
     revalidate: _r,
     input,
-    confinement,
+    isolation,
     held,
     dialog: _d,
     file: _f,
     ...details
   } = command;
-  const file_max = confinement?.fileBytes;
+  const file_max = isolation?.fileBytes;
   return {
     ...details,
     ...(input !== 'closed' && { input }),
@@ -63,9 +63,9 @@ export function launchOnRecord(
 
 /** Puts the start of a command on record. Throws `MachineRefused`; then the descriptors are closed. */
 export function recordStart(deps: CommandDeps, session: Session, output: OutputDescriptors, command: NewCommand): void {
-  const { confinement } = command;
-  const isSandboxed = confinement?.sandbox !== undefined;
-  const user = confinement?.account?.name ?? deps.account.name;
+  const { isolation } = command;
+  const isSandboxed = isolation?.sandbox !== undefined;
+  const user = isolation?.account?.name ?? deps.account.name;
   try {
     deps.trail.started(session, { ...command, user, isSandboxed });
   } catch (error) {
@@ -95,12 +95,12 @@ export function launchRecorded(
  * the system refuses, `MachineRefused` for what the machine has no room for, and `Frozen`.
  */
 function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, command: NewCommand): Launched {
-  const { env, stdin, input: wanted, size, keepsExitCode, confinement } = command;
+  const { env, stdin, input: wanted, size, keepsExitCode, isolation } = command;
   using descriptors = new Descriptors();
   const closing = [output.stderr];
   let input: CommandInput | undefined;
   try {
-    if (confinement !== undefined) holdOutput(session, output, confinement);
+    if (isolation !== undefined) holdOutput(session, output, isolation);
     if (wanted !== 'closed') session.update({});
     const terminal =
       wanted === 'terminal' ? new Terminal(size, output.stdout, deps.timings.terminal(session)) : undefined;
@@ -112,57 +112,57 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
     if (reading !== 'ignore') closing.push(reading);
     const added = terminal === undefined ? env : { TERM, ...env };
     const { cwd } = session.record;
-    const behind = { cwd, env: commandEnvironment(confinement?.account ?? deps.account, session.id, added) };
-    const boundary = confinement && boundaryOf(confinement, behind, descriptors);
+    const inside = { cwd, env: commandEnvironment(isolation?.account ?? deps.account, session.id, added) };
+    const prefix = isolation && isolationPrefix(isolation, inside, descriptors);
     const more: number[] = [];
-    for (const bytes of boundary?.inputs ?? []) {
+    for (const bytes of prefix?.inputs ?? []) {
       const fd = openInput(session, bytes);
       closing.push(fd);
       more.push(fd);
     }
-    more.push(...(boundary?.descriptors ?? []));
+    more.push(...(prefix?.descriptors ?? []));
     const text = fitsArgument(command)
       ? command.cmd
       : passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
     // Right before the start: in a cgroup that is frozen by then, the start would not return.
     deps.freeze.require('Nothing was run.');
     if (terminal === undefined) deps.reopened.watch(session, output);
-    const process = startInCgroup(deps, session, confinement, {
+    const process = startInCgroup(deps, session, isolation, {
       argv: [
         ...(keepsExitCode
           ? ['/bin/sh', '-c', keepingExitCode(FIRST_DESCRIPTOR + more.length, terminal), session.path('exit_code')]
           : []),
-        ...(boundary?.words ?? []),
+        ...(prefix?.words ?? []),
         // After `--`, a command that begins with a dash is no option of the shell.
         ...[deps.settings.shell, '-c', '--', text],
       ],
       more,
-      cwd: boundary?.cwd ?? cwd,
-      env: boundary?.env ?? behind.env,
+      cwd: prefix?.cwd ?? cwd,
+      env: prefix?.env ?? inside.env,
       stdin: terminal ?? reading,
       ...output,
     });
     terminal?.write(Buffer.from(stdin));
-    for (const fd of boundary?.status.kept ?? []) descriptors.take(fd);
-    return { process, input, status: boundary?.status };
+    for (const fd of prefix?.status.kept ?? []) descriptors.take(fd);
+    return { process, input, status: prefix?.status };
   } catch (error) {
     session.letGo();
     deps.reopened.end(session);
     if (input === undefined && wanted === 'terminal') closing.push(output.stdout);
     input?.release();
-    throw startError(error, confinement);
+    throw startError(error, isolation);
   } finally {
     for (const fd of closing) closeSync(fd);
   }
 }
 
 /**
- * A confined command writes to its output, and can open it again by /dev/stderr, but is not its owner: it cannot change
+ * An isolated command writes to its output, and can open it again by /dev/stderr, but is not its owner: it cannot change
  * its mode. An agent that is not root has no other owner to give: there it keeps its own descriptors for reading.
  */
-function holdOutput(session: Session, { stdout, stderr }: OutputDescriptors, confinement: Confinement): void {
-  if (process.geteuid?.() === 0) giveAway([stdout, stderr], confinement);
-  else if (confinement.sandbox !== undefined) session.keepReadable();
+function holdOutput(session: Session, { stdout, stderr }: OutputDescriptors, isolation: Isolation): void {
+  if (process.geteuid?.() === 0) giveAway([stdout, stderr], isolation);
+  else if (isolation.sandbox !== undefined) session.keepReadable();
 }
 
 /** A pipe that already holds `stdin`, and whose writing end stays open. */
@@ -185,18 +185,18 @@ const CGROUP_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCE
 function startInCgroup(
   deps: CommandDeps,
   session: Session,
-  confinement: Confinement | undefined,
+  isolation: Isolation | undefined,
   spec: Omit<StartSpec, 'cgroup'>,
 ): WatchedProcess {
   if (deps.cgroups === undefined) return start({ ...spec, cgroup: undefined });
-  const cgroup = deps.cgroups.make(session.id, confinement?.limits);
+  const cgroup = deps.cgroups.make(session.id, isolation?.limits);
   try {
     if (cgroup !== undefined) return start({ ...spec, cgroup: cgroup.path });
   } catch (error) {
     cgroup?.remove();
     if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
   }
-  requireLimits(confinement, false);
+  requireLimits(isolation, false);
   deps.logger.warn({ session: session.id }, 'no cgroup could be had for this command; a restart of the agent ends it');
   return start({ ...spec, cgroup: undefined });
 }
@@ -234,7 +234,7 @@ const MISSING_PROGRAM =
   'a program for that is missing or cannot be run (on Debian: apt-get install bubblewrap util-linux)';
 
 /** What a start that the system refused is to the client. */
-export function startError(error: unknown, confinement?: Confinement): unknown {
+export function startError(error: unknown, isolation?: Isolation): unknown {
   if (isOutOfFiles(error)) return new TooManyFiles(error);
   switch (errnoOf(error)) {
     case 'E2BIG':
@@ -245,7 +245,7 @@ export function startError(error: unknown, confinement?: Confinement): unknown {
       return error;
     default:
       // Its programs begin in /: it is one of them that is not there.
-      if (confinement !== undefined && NOT_THERE.has(errnoOf(error))) return notRun(MISSING_PROGRAM, error);
+      if (isolation !== undefined && NOT_THERE.has(errnoOf(error))) return notRun(MISSING_PROGRAM, error);
       return new MachineRefused(
         `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
         error,

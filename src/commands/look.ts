@@ -7,7 +7,7 @@ import { busFingerprint } from '../sandbox/machine-view.ts';
 import { busFault } from '../sandbox/probing.ts';
 import type { SandboxSpec } from '../sandbox/sandbox.ts';
 import { faultText } from '../sandbox/sandbox-cause.ts';
-import { type Confinement, confinementOf, probe } from './confinement.ts';
+import { type Isolation, isolationOf, probe } from './isolation.ts';
 
 /** Why no command of `look` can run here; undefined when it can. Waits where that is being tried. */
 export async function lookFault(
@@ -16,7 +16,7 @@ export async function lookFault(
   profile: Profile = BUILT_IN.full,
 ): Promise<string | undefined> {
   try {
-    const { sandbox } = confinementOf(lookProfile(profile), ownPaths);
+    const { sandbox } = isolationOf(lookProfile(profile), ownPaths);
     return sandbox && (await probe(sandbox, clock));
   } catch (error) {
     if (error instanceof ProfileUnavailable) return error.hint;
@@ -32,15 +32,12 @@ export async function lookLack(
 ): Promise<string | undefined> {
   const fault = await lookFault(ownPaths, clock, profile);
   if (fault !== undefined) return `it is not offered: ${fault}`;
-  const bus = await lookBusFault(confinementOf(lookProfile(profile), ownPaths), clock);
+  const bus = await lookBusFault(isolationOf(lookProfile(profile), ownPaths), clock);
   return bus && `it shows no services: ${bus}`;
 }
 
 /** Why the commands of `look` have no D-Bus here, and so no systemctl(1); undefined when they have it. */
-export async function lookBusFault(
-  { sandbox }: Pick<Confinement, 'sandbox'>,
-  clock: Clock,
-): Promise<string | undefined> {
+export async function lookBusFault({ sandbox }: Pick<Isolation, 'sandbox'>, clock: Clock): Promise<string | undefined> {
   if (sandbox?.account?.name !== LOOK_USER)
     return process.geteuid?.() === 0
       ? `commands of this profile do not run as ${LOOK_USER}`
@@ -72,10 +69,10 @@ function tryBus(key: string, sandbox: SandboxSpec, clock: Clock): Try {
 }
 
 /** The same walls, with the bus of the machine where a command that looks may have it. */
-export async function withBus(confinement: Confinement, clock: Clock): Promise<Confinement> {
-  const { sandbox } = confinement;
-  if (sandbox?.machine === undefined || (await lookBusFault(confinement, clock)) !== undefined) return confinement;
-  return { ...confinement, sandbox: { ...sandbox, machine: { bus: true } } };
+export async function withBus(isolation: Isolation, clock: Clock): Promise<Isolation> {
+  const { sandbox } = isolation;
+  if (sandbox?.machine === undefined || (await lookBusFault(isolation, clock)) !== undefined) return isolation;
+  return { ...isolation, sandbox: { ...sandbox, machine: { bus: true } } };
 }
 
 /** Nobody is asked about a command that only looks. */

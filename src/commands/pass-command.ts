@@ -6,7 +6,7 @@ import { openMemory } from '../process/beginning.ts';
 import type { Descriptors } from '../process/start.ts';
 import type { Session } from '../sessions/session.ts';
 import type { NewCommand } from './command.ts';
-import type { Confinement } from './confinement.ts';
+import type { Isolation } from './isolation.ts';
 
 /**
  * The text for `-c` of a shell that reads its command, and what its context brings, from a descriptor. `more` are
@@ -15,13 +15,13 @@ import type { Confinement } from './confinement.ts';
  */
 export function passCommand(
   session: Session,
-  { cmd, held, confinement }: Pick<NewCommand, 'cmd' | 'held' | 'confinement'>,
+  { cmd, held, isolation }: Pick<NewCommand, 'cmd' | 'held' | 'isolation'>,
   first: number,
   more: number[],
   descriptors: Descriptors,
 ): string {
   const fd = first + more.length;
-  if (held !== undefined) return passInContext(session, cmd, held, confinement, { fd, more, descriptors });
+  if (held !== undefined) return passInContext(session, cmd, held, isolation, { fd, more, descriptors });
   more.push(descriptors.add(openInput(session, Buffer.from(cmd))));
   return readCommand(fd);
 }
@@ -31,13 +31,13 @@ function passInContext(
   session: Session,
   cmd: string,
   { items, call }: HeldContext,
-  confinement: Confinement | undefined,
+  isolation: Isolation | undefined,
   { fd, more, descriptors }: { readonly fd: number; readonly more: number[]; readonly descriptors: Descriptors },
 ): string {
   const input = descriptors.add(openMemory(contextInput(items, cmd, call.given)));
   const open = (): number => descriptors.add(openSync(session.path('context'), 'a', 0o600));
   const output = [open(), open()];
-  if (confinement !== undefined) giveAway(output, confinement);
+  if (isolation !== undefined) giveAway(output, isolation);
   more.push(input, ...output);
   return contextCommand({ input: fd, output: [fd + 1, fd + 2] });
 }
@@ -73,13 +73,13 @@ function openInputFile(path: string, bytes: Uint8Array): number {
 }
 
 /**
- * Who owns the output of confined commands. It runs nothing and owns nothing else: no number of this range is given to
+ * Who owns the output of isolated commands. It runs nothing and owns nothing else: no number of this range is given to
  * anybody. Source: "Special Linux UIDs" and "Summary" of systemd's UIDS-GIDS page, 65520…65533 unused.
  */
 const OUTPUT_OWNER = 65_533;
 
 /** Gives files to their owner, where the agent is root. */
-export function giveAway(files: readonly number[], { sandbox, account }: Confinement): void {
+export function giveAway(files: readonly number[], { sandbox, account }: Isolation): void {
   if (process.geteuid?.() !== 0 || (sandbox === undefined && account === undefined)) return;
   const group = account?.groups[0] ?? process.getegid?.() ?? 0;
   for (const fd of files) {

@@ -151,7 +151,7 @@ export class Proposals {
   }
 
   #requestOf(session: Session, command: NewCommand, { reason, part, allowable }: Decision): ApprovalRequest {
-    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, confinement, held } = command;
+    const { principal, cmd, cwd, env, stdin, input, execution_seconds, address, profile, isolation, held } = command;
     const { file, dialog, via } = command;
     const now = this.deps.clock.now();
     return {
@@ -160,7 +160,7 @@ export class Proposals {
       token: principal,
       address: address ?? '',
       profile: profile ?? '',
-      user: confinement?.account?.name ?? this.deps.user,
+      user: isolation?.account?.name ?? this.deps.user,
       cmd,
       cwd,
       env: { ...env },

@@ -1,7 +1,7 @@
 import type { ApprovalRequest } from '../access/approval-request.ts';
 import { type Answer, type CallContext, contextOf, type OperationDeps, revalidate, SPARE } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
-import { confinementOf } from '../commands/confinement.ts';
+import { isolationOf } from '../commands/isolation.ts';
 import { Deadline } from '../lib/clock.ts';
 import { OperationNotAllowed } from '../lib/errors.ts';
 import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
@@ -45,7 +45,7 @@ export function askAPerson(
     revalidate: () => void revalidate(context, NOTHING_DONE),
     profile: profile.name,
     ...(via !== undefined && { via }),
-    ...(!profile.isPlain && { confinement: confinementOf(profile, deps.ownPaths) }),
+    ...(!profile.isPlain && { isolation: isolationOf(profile, deps.ownPaths) }),
     file: {
       asked,
       perform: async ({ id }, by) => {

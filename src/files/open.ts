@@ -1,14 +1,14 @@
 import { existsSync } from 'node:fs';
 import { type CallContext, type OperationDeps, revalidate, slotDeadline, waitForSlot } from '../calls/context.ts';
-import { type Confinement, confinementOf, requireLimits, requireSandbox } from '../commands/confinement.ts';
 import type { Script } from '../commands/helper.ts';
+import { type Isolation, isolationOf, requireLimits, requireSandbox } from '../commands/isolation.ts';
 import { type Deadline, OneShotEvent } from '../lib/clock.ts';
 import { TooManyRequests } from '../lib/errors.ts';
 import { LOOK_SECONDS } from '../lib/limits.ts';
 import { ConcurrencyLimiter } from '../process/concurrency-limiter.ts';
 import { isHiddenName } from '../sandbox/hidden.ts';
-import { openConfined, PERL } from './confined.ts';
 import { openDirect } from './direct.ts';
+import { openIsolated, PERL } from './isolated.ts';
 import { type FilePlace, NOTHING_DONE, parsePath, type Range, shownPath } from './place.ts';
 
 /** Nothing is read of a file that is too large. */
@@ -30,14 +30,14 @@ export async function openPlace(
   const { profile } = context;
   if (profile.isPlain) return await openDirect(parts, range);
   const { access, clock, commands } = deps;
-  const confinement = confinementOf(profile, deps.ownPaths);
-  if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
-  requireLimits(confinement, commands.enforcesLimits);
+  const isolation = isolationOf(profile, deps.ownPaths);
+  if (isolation.sandbox !== undefined) await requireSandbox(profile, isolation.sandbox, access, clock);
+  requireLimits(isolation, commands.enforcesLimits);
   const release = await waitForSlot(deps, context, slotBy);
   try {
     revalidate(context, NOTHING_DONE);
-    const start = (script: Script, args: readonly string[]) => commands.help(confinement, script, args, release);
-    return await openConfined(start, parts, range, context.deadline.before(LOOK_SECONDS), hasPerl(confinement));
+    const start = (script: Script, args: readonly string[]) => commands.help(isolation, script, args, release);
+    return await openIsolated(start, parts, range, context.deadline.before(LOOK_SECONDS), hasPerl(isolation));
   } catch (error) {
     release();
     throw error;
@@ -47,7 +47,7 @@ export async function openPlace(
 const hidesPerl = new WeakMap<readonly string[], boolean>();
 
 /** Whether the commands of a profile have perl(1), and memory for a file as a whole. */
-function hasPerl({ sandbox, limits }: Confinement): boolean {
+function hasPerl({ sandbox, limits }: Isolation): boolean {
   if (limits.memoryBytes !== undefined || !existsSync(PERL)) return false;
   if (sandbox === undefined) return true;
   const hides = hidesPerl.get(sandbox.hidden) ?? isHiddenName(sandbox.hidden, PERL);

@@ -1,4 +1,4 @@
-# What place.sh does, by one process: each program that it starts takes a millisecond. src/files/confined.ts speaks with
+# What place.sh does, by one process: each program that it starts takes a millisecond. src/files/isolated.ts speaks with
 # either. Run by perl(1) without modules; behind the arguments of place.sh come numbers of this kind of machine: of the
 # system calls statx(2) and fsync(2), and O_NOFOLLOW. Their 32 bits and errno are the same on x64 and arm64.
 my ($d, $n, $most, $offset, $bytes, $statx, $fsync, $nofollow) = @ARGV;

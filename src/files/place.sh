@@ -1,4 +1,4 @@
-# Run by sh(1) behind the walls of a profile: src/files/confined.ts speaks with it. It works on one name in one directory.
+# Run by sh(1) behind the walls of a profile: src/files/isolated.ts speaks with it. It works on one name in one directory.
 # $1 directory, $2 name, $3 the most bytes that are read as a whole, $4 and $5 the range that is read of a larger file;
 # where $5 is empty, nothing is read.
 

@@ -2,10 +2,10 @@ import { Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
 import type { Answer, CallContext } from '../calls/context.ts';
 import { approvable, askAPerson } from '../files/ask.ts';
-import { openConfinedSource } from '../files/confined-files.ts';
 import { requireReadable } from '../files/decide.ts';
 import type { Download } from '../files/download.ts';
 import { waitingFields } from '../files/fields.ts';
+import { openIsolatedSource } from '../files/isolated-files.ts';
 import { openOwnSource } from '../files/own-files.ts';
 import { shownPath } from '../files/place.ts';
 import { tooLarge } from '../files/transfer.ts';
@@ -47,7 +47,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
         const opened = await openAllowed(deps, context, path, {
           judge: async (paths) => approvable(deps, await requireReadable(context, paths)),
           openOwn: () => openOwnSource(path),
-          openConfined: (start) => openConfinedSource(start, path),
+          openIsolated: (start) => openIsolatedSource(start, path),
         });
         ({ decision } = opened);
         if (opened.file.bytes <= most) return opened.file;

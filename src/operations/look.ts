@@ -4,7 +4,7 @@ import { Type } from '@sinclair/typebox';
 import { type Profile, userOf } from '../access/profile.ts';
 import type { Hint } from '../calls/answer.ts';
 import { type CallContext, lookContext, type OperationDeps } from '../calls/context.ts';
-import { confinementOf } from '../commands/confinement.ts';
+import { isolationOf } from '../commands/isolation.ts';
 import { lookBusFault, lookFault } from '../commands/look.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { isHiddenName } from '../sandbox/hidden.ts';
@@ -61,7 +61,7 @@ const OF_PROCESSES = /\b(?:ps|top|pgrep|pidof|pstree|lsof)\b/;
 /** What the sandbox does not show on this machine, where the command asks for it. */
 async function unseenOf(deps: OperationDeps, { profile }: CallContext, cmd: string): Promise<Hint> {
   if (OF_BUS.test(cmd)) {
-    const fault = await lookBusFault(confinementOf(profile, deps.ownPaths), deps.clock);
+    const fault = await lookBusFault(isolationOf(profile, deps.ownPaths), deps.clock);
     if (fault !== undefined) return toShell(`look has no D-Bus here, so it does not show services: ${fault}.`);
   }
   if (OF_PROCESSES.test(cmd) && !showsAllProcesses(readFileSync('/proc/self/mountinfo', 'utf8')))

@@ -2,8 +2,8 @@ import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { basename } from 'node:path';
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
 import type { NewCommand } from '../commands/command.ts';
-import { type Confinement, confinementOf, requireLimits, requireSandbox } from '../commands/confinement.ts';
 import type { DialogStep } from '../commands/dialog.ts';
+import { type Isolation, isolationOf, requireLimits, requireSandbox } from '../commands/isolation.ts';
 import { withBus } from '../commands/look.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
 import type { Clock } from '../lib/clock.ts';
@@ -29,10 +29,10 @@ export class CommandChecks {
   /** Throws `InvalidArguments` for what no command can have, `ProfileUnavailable` for walls that cannot be made here. */
   async check(given: ShellArguments, context: CallContext, time: TimePlan): Promise<NewCommand> {
     checkText('cmd', given.cmd);
-    const confinement = this.#confinement(context);
-    const held = await this.#enter(given, context, confinement);
+    const isolation = this.#isolation(context);
+    const held = await this.#enter(given, context, isolation);
     try {
-      return { ...(await this.#command(given, context, time, confinement, held)), ...(held !== undefined && { held }) };
+      return { ...(await this.#command(given, context, time, isolation, held)), ...(held !== undefined && { held }) };
     } catch (error) {
       held?.release();
       throw error;
@@ -43,13 +43,13 @@ export class CommandChecks {
     given: ShellArguments,
     context: CallContext,
     time: TimePlan,
-    confinement: Confinement | undefined,
+    isolation: Isolation | undefined,
     held: HeldContext | undefined,
   ): Promise<NewCommand> {
     const { principal, address, via, profile } = context;
     const { cmd, env, stdin } = given;
-    const cwd = this.#directory(given.cwd ?? held?.cwd, context, confinement);
-    if (confinement !== undefined) await this.#requireWalls(context, confinement);
+    const cwd = this.#directory(given.cwd ?? held?.cwd, context, isolation);
+    if (isolation !== undefined) await this.#requireWalls(context, isolation);
     checkEnvironment(env);
     if (!stdin.isWellFormed()) throw new InvalidArguments(loneSurrogate('stdin'));
     const dialog = dialogSteps(given);
@@ -61,7 +61,7 @@ export class CommandChecks {
       execution_seconds: time.executionSeconds,
       keepsExitCode: time.outlivesCall,
       revalidate: () => void revalidate(context, NOTHING_RUN),
-      ...(confinement !== undefined && { confinement: await withBus(confinement, this.deps.clock) }),
+      ...(isolation !== undefined && { isolation: await withBus(isolation, this.deps.clock) }),
       ...(profile.isLook && { look: true }),
       ...(dialog !== undefined && { dialog }),
       profile: profile.name,
@@ -76,7 +76,7 @@ export class CommandChecks {
 
   /** Whether the sandbox of a call hides other paths than it did when they had been derived `seen` times. */
   hidesOtherPaths(context: CallContext, seen: number): boolean {
-    const sandbox = this.#confinement(context)?.sandbox;
+    const sandbox = this.#isolation(context)?.sandbox;
     try {
       if (sandbox !== undefined) hiddenNow(sandbox);
     } catch {
@@ -86,21 +86,21 @@ export class CommandChecks {
     return this.timesHidden(context) !== seen;
   }
 
-  #confinement({ profile }: CallContext): Confinement | undefined {
-    return profile.isPlain ? undefined : confinementOf(profile, this.deps.ownPaths);
+  #isolation({ profile }: CallContext): Isolation | undefined {
+    return profile.isPlain ? undefined : isolationOf(profile, this.deps.ownPaths);
   }
 
   /** What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here. */
-  #directory(cwd: string | undefined, { profile }: CallContext, confinement: Confinement | undefined): string {
-    if (cwd !== undefined) (isJudgedBefore(confinement, cwd) ? checkDirectory : checkPath)(cwd);
-    return cwd ?? profile.sandbox?.directory ?? homeOf(confinement) ?? this.#home.now();
+  #directory(cwd: string | undefined, { profile }: CallContext, isolation: Isolation | undefined): string {
+    if (cwd !== undefined) (isJudgedBefore(isolation, cwd) ? checkDirectory : checkPath)(cwd);
+    return cwd ?? profile.sandbox?.directory ?? homeOf(isolation) ?? this.#home.now();
   }
 
   /** The context that a call names, once no other command uses it. */
   async #enter(
     { context: name, env, cwd }: ShellArguments,
     { principal, deadline, shutdown }: CallContext,
-    confinement: Confinement | undefined,
+    isolation: Isolation | undefined,
   ): Promise<HeldContext | undefined> {
     if (name === undefined) return undefined;
     const { contexts, limits } = this.deps;
@@ -108,15 +108,15 @@ export class CommandChecks {
       throw new InvalidArguments(
         `context needs bash, and the shell of this server is ${limits.shell}. Send the call without context.`,
       );
-    const owner = { principal, name, walls: wallsOf(confinement) };
+    const owner = { principal, name, walls: wallsOf(isolation) };
     const call = { given: new Set(Object.keys(env)), hasDirectory: cwd !== undefined };
     return await contexts.enter(owner, call, deadline.before(LOOK_SECONDS), shutdown);
   }
 
-  async #requireWalls({ profile }: CallContext, confinement: Confinement): Promise<void> {
+  async #requireWalls({ profile }: CallContext, isolation: Isolation): Promise<void> {
     const { clock, access, commands } = this.deps;
-    if (confinement.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
-    requireLimits(confinement, commands.enforcesLimits);
+    if (isolation.sandbox !== undefined) await requireSandbox(profile, isolation.sandbox, access, clock);
+    requireLimits(isolation, commands.enforcesLimits);
   }
 }
 
@@ -141,21 +141,21 @@ function dialogSteps({ dialog, pty, interactive }: ShellArguments): DialogStep[]
 }
 
 /** What a context ends with: another user, or another sandbox. */
-function wallsOf(confinement: Confinement | undefined): string {
-  if (confinement?.sandbox === undefined && confinement?.account === undefined) return '';
-  return Bun.SHA256.hash(JSON.stringify([confinement.account?.name, confinement.sandbox]), 'hex').slice(0, 32);
+function wallsOf(isolation: Isolation | undefined): string {
+  if (isolation?.sandbox === undefined && isolation?.account === undefined) return '';
+  return Bun.SHA256.hash(JSON.stringify([isolation.account?.name, isolation.sandbox]), 'hex').slice(0, 32);
 }
 
 /** Whether what is wrong with a directory can be told before the command is run there. */
-function isJudgedBefore(confinement: Confinement | undefined, cwd: string): boolean {
-  if (confinement === undefined) return true;
-  const { sandbox, account } = confinement;
+function isJudgedBefore(isolation: Isolation | undefined, cwd: string): boolean {
+  if (isolation === undefined) return true;
+  const { sandbox, account } = isolation;
   return sandbox === undefined ? account === undefined : isSeenAlike(sandbox, cwd);
 }
 
 /** The home of the user that a profile names, or `/` where there is no such directory. */
-function homeOf(confinement: Confinement | undefined): string | undefined {
-  const home = confinement?.account?.home;
+function homeOf(isolation: Isolation | undefined): string | undefined {
+  const home = isolation?.account?.home;
   return home !== undefined && !existsSync(home) ? '/' : home;
 }
 

@@ -1,6 +1,6 @@
 import { type CallContext, type OperationDeps, revalidate } from '../calls/context.ts';
-import { confinementOf, requireSandbox } from '../commands/confinement.ts';
-import type { StartScript } from '../files/confined.ts';
+import { isolationOf, requireSandbox } from '../commands/isolation.ts';
+import type { StartScript } from '../files/isolated.ts';
 import { NOTHING_DONE, parsePath } from '../files/place.ts';
 import type { Decision } from '../rules/rule.ts';
 
@@ -17,7 +17,7 @@ interface Opening<T extends Opened> {
   /** With the rights of the agent. */
   openOwn(): T | Promise<T>;
   /** By a script in what holds the commands of the profile. */
-  openConfined(start: StartScript, isSandboxed: boolean): Promise<T>;
+  openIsolated(start: StartScript, isSandboxed: boolean): Promise<T>;
 }
 
 /**
@@ -33,15 +33,15 @@ export async function openAllowed<T extends Opened>(
   parsePath(path);
   await opening.judge([path]);
   const { profile } = context;
-  const confinement = profile.isPlain ? undefined : confinementOf(profile, ownPaths);
-  if (confinement?.sandbox !== undefined) await requireSandbox(profile, confinement.sandbox, access, clock);
+  const isolation = profile.isPlain ? undefined : isolationOf(profile, ownPaths);
+  if (isolation?.sandbox !== undefined) await requireSandbox(profile, isolation.sandbox, access, clock);
   revalidate(context, NOTHING_DONE);
   const file =
-    confinement === undefined
+    isolation === undefined
       ? await opening.openOwn()
-      : await opening.openConfined(
-          (script, args) => commands.help(confinement, script, args),
-          confinement.sandbox !== undefined,
+      : await opening.openIsolated(
+          (script, args) => commands.help(isolation, script, args),
+          isolation.sandbox !== undefined,
         );
   try {
     return { file, decision: await opening.judge([path, file.path]) };

@@ -3,9 +3,9 @@ import { messageOf } from '../calls/answer.ts';
 import type { CallContext } from '../calls/context.ts';
 import { approvable, askAPerson } from '../files/ask.ts';
 import { chatFile } from '../files/chat-file.ts';
-import { openConfinedSink } from '../files/confined-files.ts';
 import { requireWritable } from '../files/decide.ts';
 import { modeOf, waitingFields } from '../files/fields.ts';
+import { openIsolatedSink } from '../files/isolated-files.ts';
 import { openOwnSink } from '../files/own-files.ts';
 import { shownPath } from '../files/place.ts';
 import { LINK_SECONDS, type LinkOperationDeps } from '../files/transfers.ts';
@@ -50,7 +50,7 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
         const opened = await openAllowed(deps, context, path, {
           judge: async (paths) => approvable(deps, await requireWritable(context, 'upload', paths)),
           openOwn: () => openOwnSink(path, bits),
-          openConfined: (start, isSandboxed) => openConfinedSink(start, isSandboxed, path, bits),
+          openIsolated: (start, isSandboxed) => openIsolatedSink(start, isSandboxed, path, bits),
         });
         ({ decision } = opened);
         return opened.file;

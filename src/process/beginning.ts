@@ -8,7 +8,7 @@ import type { Descriptors } from './start.ts';
 export class SandboxFault extends Error {}
 
 /**
- * How a confined command tells the agent that it has begun. Other commands of its user must not be able to take that
+ * How an isolated command tells the agent that it has begun. Other commands of its user must not be able to take that
  * back: it would be answered as not run, and could be sent again. So it goes through a socket whose other end the agent
  * alone has. A false word of a beginning is harmless.
  */

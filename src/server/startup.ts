@@ -6,7 +6,7 @@ import { GrantKey } from '../access/grant.ts';
 import { KeyRing } from '../access/key-ring.ts';
 import { AuditLog } from '../audit/audit-log.ts';
 import { AuditFault } from '../audit/chain.ts';
-import { probeAhead } from '../commands/confinement.ts';
+import { probeAhead } from '../commands/isolation.ts';
 import { recoverSessions } from '../commands/recovery.ts';
 import { DEFAULT_PRINCIPAL } from '../http/auth.ts';
 import { systemClock } from '../lib/clock.ts';

@@ -16,8 +16,8 @@ import {
 import { type FileHandle, open as openFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { Helper, type Script } from '../../src/commands/helper.ts';
-import { openConfined } from '../../src/files/confined.ts';
 import { openDirect } from '../../src/files/direct.ts';
+import { openIsolated } from '../../src/files/isolated.ts';
 import { type FilePlace, parsePath, type Range } from '../../src/files/place.ts';
 import { Deadline } from '../../src/lib/clock.ts';
 import { FileConflict } from '../../src/lib/errors.ts';
@@ -39,9 +39,9 @@ function startScript(script: Script, args: readonly string[], programs = ''): He
 const WAYS: Readonly<Record<string, (path: string, range?: Range) => Promise<FilePlace>>> = {
   'by descriptors': (path, range = NOTHING) => openDirect(parsePath(path), range),
   'by a script of sh': (path, range = NOTHING) =>
-    openConfined(startScript, parsePath(path), range, Deadline.after(60), false),
+    openIsolated(startScript, parsePath(path), range, Deadline.after(60), false),
   'by a script of perl': (path, range = NOTHING) =>
-    openConfined(startScript, parsePath(path), range, Deadline.after(60), true),
+    openIsolated(startScript, parsePath(path), range, Deadline.after(60), true),
 };
 
 describe.each(Object.entries(WAYS))('a place that is held %s', (_name, open) => {
@@ -273,7 +273,7 @@ describe.each([
       const dd = `#!/bin/sh\n${Bun.which('dd')} "$@" || exit\ncase "$*" in of=*) ${script} ;; esac\n`;
       writeFileSync(programs.join('dd'), dd, { mode: 0o755 });
       const start = (script: Script, args: readonly string[]) => startScript(script, args, `${programs.path}:`);
-      await using place = await openConfined(start, parsePath(path), undefined, Deadline.after(60), false);
+      await using place = await openIsolated(start, parsePath(path), undefined, Deadline.after(60), false);
       await place.replace(next);
     });
   });
@@ -286,7 +286,7 @@ describe.each([
         const changed = words.map((word) => word.replace(before, () => `system q(${script}); ${before}`));
         return startScript(changed, args);
       };
-      await using place = await openConfined(start, parsePath(path), undefined, Deadline.after(60), true);
+      await using place = await openIsolated(start, parsePath(path), undefined, Deadline.after(60), true);
       await place.replace(next);
     });
   });

@@ -11,7 +11,7 @@ import { faultText } from '../sandbox/sandbox-cause.ts';
 import { overlaps, workspaceFault } from '../sandbox/workspace.ts';
 
 /** What a profile means for one command. */
-export interface Confinement {
+export interface Isolation {
   readonly sandbox: SandboxSpec | undefined;
   /** Undefined: the user of the agent. */
   readonly account: NamedAccount | undefined;
@@ -30,7 +30,7 @@ export interface Confinement {
 const MIB = 1_048_576;
 
 /** What the commands of a profile are held in. `ownPaths` are the agent's, which no sandbox shows. */
-export function confinementOf(profile: Profile, ownPaths: readonly string[]): Confinement {
+export function isolationOf(profile: Profile, ownPaths: readonly string[]): Isolation {
   const { name, sandbox, limits } = profile;
   const user = userOf(profile, process.geteuid?.() === 0);
   const account = user === undefined ? undefined : accountFor(name, user);
@@ -139,7 +139,7 @@ export async function probeAhead(
 ): Promise<void> {
   for (const profile of profiles) {
     try {
-      const { sandbox } = confinementOf(profile, ownPaths);
+      const { sandbox } = isolationOf(profile, ownPaths);
       if (sandbox !== undefined && workspaceFaultOf(sandbox) === undefined) await probe(sandbox, clock);
     } catch (error) {
       // Its first call is refused for it, with the reason.
@@ -149,9 +149,9 @@ export async function probeAhead(
 }
 
 /** Throws `ProfileUnavailable` for limits of a profile where nothing `holds` a command to them. */
-export function requireLimits(confinement: Confinement | undefined, holds: boolean): void {
-  if (holds || confinement === undefined) return;
-  if (Object.values(confinement.limits).every((limit) => limit === undefined)) return;
+export function requireLimits(isolation: Isolation | undefined, holds: boolean): void {
+  if (holds || isolation === undefined) return;
+  if (Object.values(isolation.limits).every((limit) => limit === undefined)) return;
   throw new ProfileUnavailable(
     'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup that would hold it to that. Tell the owner of the server: agent3 doctor says what is missing.',
     new Error('no cgroup for the limits of a profile'),

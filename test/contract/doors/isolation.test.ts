@@ -24,7 +24,7 @@ const isRoot = process.geteuid?.() === 0;
 const missing = ensurePrograms('bwrap', 'gcc');
 const canTry = isRoot && missing.length === 0;
 
-/** Says who ran it, and where: a library or a program that must not run outside of the boundary. */
+/** Says who ran it, and where: a library or a program that must not run outside of the isolation. */
 const LIBRARY = `#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -34,9 +34,9 @@ __attribute__((constructor)) static void ran(void) {
   if (file) close(open(file, O_CREAT | O_WRONLY, 0666));
 }`;
 
-describe.skipIf(!canTry)('the programs that confine a command take nothing from a client:', () => {
+describe.skipIf(!canTry)('the programs that isolate a command take nothing from a client:', () => {
   // Not below /tmp, which is another one inside.
-  const place = `/srv/agent3-boundary-${process.pid}`;
+  const place = `/srv/agent3-isolation-${process.pid}`;
   const work = join(place, 'work');
   const outside = join(place, 'outside');
   const evidence = join(outside, 'evidence');
@@ -122,7 +122,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
     ),
   );
   test.each(rows)('%s, %s=%s, in the background: %p', async (profile, name, value, background) => {
-    // As nobody, evidence may be left behind the boundary, where it is no other than what a command may do itself.
+    // As nobody, evidence may be left inside the isolation, where it is no other than what a command may do itself.
     const inside = profile === 'other' ? { EVIDENCE: '/dev/null' } : { EVIDENCE: evidence };
     const answer = await shellAs(profile, {
       cmd: 'id -un',

@@ -46,7 +46,7 @@ const SYSTEM_CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly number
  * The place of a path as a command of the profile sees it: a script behind the same walls is in its directory, and
  * waits there. `range` is what is read of a file that is too large to be read whole; undefined: nothing is read.
  */
-export async function openConfined(
+export async function openIsolated(
   start: StartScript,
   { directory, name }: PathParts,
   range: Range | undefined,
@@ -57,7 +57,7 @@ export async function openConfined(
   const script = calls === undefined ? shellScript(SHELL_SCRIPT) : [PERL, '-f', '-e', PERL_SCRIPT, '--'];
   const numbers = [MAX_FILE_BYTES, range?.offset ?? 0, range?.bytes ?? '', ...(calls ?? [])].map(String);
   const helper = start(script, [directory, name, ...numbers]);
-  const place = new ConfinedPlace(helper, { directory, name }, range, deadline);
+  const place = new IsolatedPlace(helper, { directory, name }, range, deadline);
   try {
     await place.enter();
     return place;
@@ -67,7 +67,7 @@ export async function openConfined(
   }
 }
 
-class ConfinedPlace implements FilePlace {
+class IsolatedPlace implements FilePlace {
   path: string;
   missing: string | undefined;
   stat: FileStat | undefined;

@@ -4,7 +4,7 @@ import { MachineRefused } from '../lib/errors.ts';
 import { OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 import { lastLine } from '../sandbox/sandbox-cause.ts';
 import { changedOnItsWay, FRAME_BYTES, pathFault, type Sink, type Source } from './carrier.ts';
-import type { StartScript } from './confined.ts';
+import type { StartScript } from './isolated.ts';
 import { newName } from './own-files.ts';
 
 /** Refuses by a word that `pathFault` knows. */
@@ -74,7 +74,7 @@ done`;
  * Opens a file to read it as a command in the walls around `start` would. Throws `InvalidArguments`, `ProfileUnavailable`,
  * `MachineRefused`.
  */
-export async function openConfinedSource(start: StartScript, path: string): Promise<Source> {
+export async function openIsolatedSource(start: StartScript, path: string): Promise<Source> {
   const helper = start(shellScript(READ), [path]);
   const bytes = Number(await begun(helper, path));
   const mode = Number.parseInt(await answerOf(helper), 8) & 0o777;
@@ -104,9 +104,9 @@ const HASH_MS = 60_000;
 
 /**
  * Opens a file beside `path` to take its place, as a command in the walls around `start` would. Throws as
- * `openConfinedSource`.
+ * `openIsolatedSource`.
  */
-export async function openConfinedSink(
+export async function openIsolatedSink(
   start: StartScript,
   isSandboxed: boolean,
   path: string,
