@@ -1,8 +1,8 @@
 import {
+  describeSize,
   hasRightToLeft,
   likeSigns,
   mixedWords,
-  sizeWords,
   USUAL_COLUMNS,
   visibleBlock,
   visibleField,
@@ -42,15 +42,15 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
     field(`token ${token} (${profile}) from ${address}, as ${user} in ${cwd}, for up to ${limit_seconds} s`),
     field(`asked because ${reason}${about}`),
     `  digest ${digestOf(request)}\n`,
-    block(`${file === undefined ? 'command' : 'change of a file'}, ${sizeWords(cmd)}:`, cmd),
+    block(`${file === undefined ? 'command' : 'change of a file'}, ${describeSize(cmd)}:`, cmd),
     ...Object.entries(env).map(([name, value]) => block('with the variable', `${name}=${value}`)),
     ...contextLines(context, field, block),
     ...fileLines(file, field, block),
-    ...(stdin === '' ? [] : [block(`reads ${sizeWords(stdin)}:`, shownInput)]),
+    ...(stdin === '' ? [] : [block(`reads ${describeSize(stdin)}:`, shownInput)]),
     ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
     ...dialog.flatMap(({ expect, send }, index) => [
       field(`step ${index + 1} of ${dialog.length}: when it writes ${expect}`),
-      block(`types ${sizeWords(send)}:`, send),
+      block(`types ${describeSize(send)}:`, send),
     ]),
     ...(input === 'closed' ? [] : [field('and whatever is typed into it later, which nobody is asked about')]),
     ...(mixed.length === 0
@@ -72,7 +72,7 @@ function contextLines(
   if (context === undefined) return [];
   const { name, brings } = context;
   if (brings === '') return [field(`in the context ${name}, which brings nothing`)];
-  return [block(`in the context ${name}, whose shell runs this first, ${sizeWords(brings)}:`, brings)];
+  return [block(`in the context ${name}, whose shell runs this first, ${describeSize(brings)}:`, brings)];
 }
 
 const SHOWN_DIFF_CHARS = 20_000;
@@ -93,7 +93,7 @@ function fileLines(
     ...(owner === '' ? [] : [field(`owner ${owner} (user:group)`)]),
     field(`before: ${before === '' ? 'no file' : `sha256 ${before}`}`),
     field(`after: ${after === '' ? 'no file' : `sha256 ${after}`}`),
-    ...(diff === '' ? [field('what it has stays as it is')] : [block(`difference, ${sizeWords(diff)}:`, shown)]),
+    ...(diff === '' ? [field('what it has stays as it is')] : [block(`difference, ${describeSize(diff)}:`, shown)]),
     ...(more > 0 ? [field(`and ${more} characters more: agent3 approval show --json prints them`)] : []),
   ];
 }
@@ -106,11 +106,11 @@ export function questionOn(
 ): string {
   const variables = Object.keys(env).length;
   const size = [
-    sizeWords(cmd),
+    describeSize(cmd),
     ...(variables === 0 ? [] : [`${variables} ${variables === 1 ? 'variable' : 'variables'}`]),
-    ...(context === undefined || context.brings === '' ? [] : [`a context of ${sizeWords(context.brings)}`]),
-    ...(stdin === '' ? [] : [`input of ${sizeWords(stdin)}`]),
-    ...(file === undefined ? [] : [`a difference of ${sizeWords(file.diff)}`]),
+    ...(context === undefined || context.brings === '' ? [] : [`a context of ${describeSize(context.brings)}`]),
+    ...(stdin === '' ? [] : [`input of ${describeSize(stdin)}`]),
+    ...(file === undefined ? [] : [`a difference of ${describeSize(file.diff)}`]),
   ].join('; ');
   const lines = shown.split('\n').length;
   const scroll =

@@ -2,9 +2,9 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { KindGuard, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
+import { describeSchema, preview } from '../lib/describe-schema.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { foreignHand, foreignOwner, othersWrite } from '../lib/files.ts';
-import { describeSchema, preview } from '../lib/schema-words.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 
 /** A file of a profile that cannot be used, or the directory of them. */

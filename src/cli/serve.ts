@@ -1,6 +1,6 @@
 import type { Command } from '@commander-js/extra-typings';
 import type { TSchema } from '@sinclair/typebox';
-import { describeSchema } from '../lib/schema-words.ts';
+import { describeSchema } from '../lib/describe-schema.ts';
 import { SETTING_ROWS } from '../settings/config.ts';
 
 /** `agent3 serve`. */

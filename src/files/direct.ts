@@ -13,7 +13,7 @@ import {
   kindOf,
   type NewFile,
   notAllowed,
-  type PathParts,
+  type ParsedPath,
   type Range,
   rangeIn,
   refusedBySystem,
@@ -23,7 +23,7 @@ import {
  * The place of a path, with the rights of the agent: for profiles that hold their commands in nothing. `range` is what
  * is read of a file that is too large to be read whole.
  */
-export async function openDirect({ directory, name }: PathParts, range: Range): Promise<FilePlace> {
+export async function openDirect({ directory, name }: ParsedPath, range: Range): Promise<FilePlace> {
   const parent = await openDirectory(directory);
   try {
     return new DirectPlace(parent, name, range, parent.missing === undefined ? await lookAt(parent, name) : undefined);

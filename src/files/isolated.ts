@@ -15,7 +15,7 @@ import {
   kindOf,
   type NewFile,
   notAllowed,
-  type PathParts,
+  type ParsedPath,
   type Range,
   rangeIn,
 } from './place.ts';
@@ -48,7 +48,7 @@ const SYSTEM_CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly number
  */
 export async function openIsolated(
   start: StartScript,
-  { directory, name }: PathParts,
+  { directory, name }: ParsedPath,
   range: Range | undefined,
   deadline: Deadline,
   hasPerl: boolean,
@@ -78,7 +78,7 @@ class IsolatedPlace implements FilePlace {
 
   constructor(
     private readonly helper: Helper,
-    private readonly asked: PathParts,
+    private readonly asked: ParsedPath,
     private readonly range: Range | undefined,
     deadline: Deadline,
   ) {

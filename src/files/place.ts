@@ -72,7 +72,7 @@ export interface FilePlace extends AsyncDisposable {
 }
 
 /** An absolute path, taken apart. */
-export interface PathParts {
+export interface ParsedPath {
   readonly directory: string;
   readonly name: string;
 }
@@ -84,7 +84,7 @@ const MAX_NAME_BYTES = 255;
 export const NOTHING_DONE = ', so nothing was done';
 
 /** The parts of a client's path. Throws `InvalidArguments` for one that names no file. */
-export function parsePath(path: string): PathParts {
+export function parsePath(path: string): ParsedPath {
   const refuse = (what: string): InvalidArguments =>
     new InvalidArguments(`path ${shownPath(path)} ${what} Nothing was done.`);
   if (!path.startsWith('/')) throw refuse('is not absolute. Begin it with /.');

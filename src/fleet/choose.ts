@@ -1,5 +1,5 @@
+import { preview } from '../lib/describe-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { preview } from '../lib/schema-words.ts';
 import { expandNames, foldNames } from './names.ts';
 
 /** What a choice needs to know of a server. */

@@ -1,5 +1,5 @@
+import { preview } from '../lib/describe-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { preview } from '../lib/schema-words.ts';
 
 /*
  * Names of servers in short, as ClusterShell writes them: `web[1-3,7]` is web1, web2, web3 and web7; `web[01-12]` has

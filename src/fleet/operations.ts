@@ -1,7 +1,7 @@
 import { type TObject, Type } from '@sinclair/typebox';
 import { type Call, revalidate, underPolicy } from '../calls/context.ts';
+import { preview } from '../lib/describe-schema.ts';
 import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
-import { preview } from '../lib/schema-words.ts';
 import type { Operation } from '../operations/operation.ts';
 import type { FleetDeps, FleetDoor, FleetServer } from './door.ts';
 import { parseFleetId } from './ids.ts';

@@ -1,5 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { Deadline, type OneShotEvent } from '../lib/clock.ts';
+import { preview } from '../lib/describe-schema.ts';
 import {
   AgentError,
   InvalidJson,
@@ -10,7 +11,6 @@ import {
   UnsupportedEncoding,
 } from '../lib/errors.ts';
 import { MAX_BODY_BYTES } from '../lib/limits.ts';
-import { preview } from '../lib/schema-words.ts';
 import type { Operation } from '../operations/operation.ts';
 
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -129,7 +129,7 @@ export function visibleBlock(text: string, { columns }: Layout): string {
 }
 
 /** `3 lines, 1,204 characters`. */
-export function sizeWords(text: string): string {
+export function describeSize(text: string): string {
   const count = (number: number, one: string): string =>
     `${number.toLocaleString('en-US')} ${one}${number === 1 ? '' : 's'}`;
   return `${count(text.split('\n').length, 'line')}, ${count([...text].length, 'character')}`;

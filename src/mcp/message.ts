@@ -1,4 +1,4 @@
-import { asJson } from '../lib/schema-words.ts';
+import { asJson } from '../lib/describe-schema.ts';
 
 /** A message of JSON-RPC as a client sent it; nothing of it is checked yet. */
 type Raw = Readonly<Record<string, unknown>>;

@@ -10,8 +10,8 @@ import {
   underPolicy,
   withForbidden,
 } from '../calls/context.ts';
+import { asJson, describeSchema, preview } from '../lib/describe-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { asJson, describeSchema, preview } from '../lib/schema-words.ts';
 
 /** What every door is derived from: a name, texts for the model, schemas, and what it does. */
 export interface Operation {

@@ -38,7 +38,7 @@ export function openWorkspace(
     if (next === undefined) throw new SandboxFault(`the directory ${path} does not exist`);
     descriptors.add(next);
     const inside = fstatSync(next);
-    if (inside.isSymbolicLink()) throw new SandboxFault(linkWords(path));
+    if (inside.isSymbolicLink()) throw new SandboxFault(describeLink(path));
     if (!inside.isDirectory()) throw new SandboxFault(`the directory ${path} does not exist`);
     requireStable(path, above, stat, inside, trusted);
     descriptors.close(fd);
@@ -105,11 +105,11 @@ function requireStable(
   );
 }
 
-function linkWords(path: string): string {
-  return `the directory ${path} is, or lies behind, a symbolic link${realWords(path)}`;
+function describeLink(path: string): string {
+  return `the directory ${path} is, or lies behind, a symbolic link${describeTarget(path)}`;
 }
 
-function realWords(path: string): string {
+function describeTarget(path: string): string {
   try {
     return `: write ${realpathSync(path)}, where it really is`;
   } catch {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'bun:test';
 import {
+  describeSize,
   mixedWords,
-  sizeWords,
   visibleBlock,
   visibleField,
   visibleJson,
@@ -184,8 +184,8 @@ describe('a block', () => {
 });
 
 test('the size of a text is told in lines and characters', () => {
-  expect(sizeWords('a')).toBe('1 line, 1 character');
-  expect(sizeWords(`${'a\n'.repeat(1234)}😀`)).toBe('1,235 lines, 2,469 characters');
+  expect(describeSize('a')).toBe('1 line, 1 character');
+  expect(describeSize(`${'a\n'.repeat(1234)}😀`)).toBe('1,235 lines, 2,469 characters');
 });
 
 test.each([

@@ -58,7 +58,7 @@ export interface Snapshot {
 }
 
 /** What a machine is started from: a boot of the image, unless there is a snapshot to go on from. */
-export interface MachineParts {
+export interface MachineOptions {
   readonly image: Image;
   readonly hardware: Hardware;
   readonly snapshot?: Snapshot | undefined;
@@ -84,7 +84,7 @@ export class Machine {
   readonly #child: Bun.Subprocess;
   readonly #console: number;
 
-  private constructor(parts: MachineParts) {
+  private constructor(parts: MachineOptions) {
     const { image, snapshot, disk = this.#ownDisk(image, snapshot) } = parts;
     this.#console = openSync(this.#at('console'), 'a+');
     this.#child = Bun.spawn(this.#argv(parts, disk), {
@@ -94,7 +94,7 @@ export class Machine {
   }
 
   /** Starts QEMU and connects to it; the machine itself is then at the beginning of its boot. Throws with its log. */
-  static async start(parts: MachineParts): Promise<Started> {
+  static async start(parts: MachineOptions): Promise<Started> {
     const machine = new Machine(parts);
     try {
       const channel = new Channel();
@@ -144,7 +144,7 @@ export class Machine {
     return join(this.#directory, name);
   }
 
-  #argv({ image, hardware, snapshot }: MachineParts, disk: string): string[] {
+  #argv({ image, hardware, snapshot }: MachineOptions, disk: string): string[] {
     return [
       // The kernel kills QEMU when this process ends, however it ends.
       ...['setpriv', '--pdeathsig', 'KILL', 'qemu-system-x86_64'],
