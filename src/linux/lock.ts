@@ -12,11 +12,11 @@ const LOOK_MS = 20;
 /** So long a child of an agent that was killed may hold its locks, until it is another program (vfork(2)). */
 export const DYING_AGENT_MS = 500;
 
-/** Takes the lock of an open file; false where another process holds it for all of `patienceMs`. Blocks this process. */
-export function lockWithin(fd: number, patienceMs: number): boolean {
+/** Takes the lock of an open file; false where another process holds it for all of `timeoutMs`. Blocks this process. */
+export function lockWithin(fd: number, timeoutMs: number): boolean {
   const waitedFrom = performance.now();
   while (!tryLock(fd)) {
-    if (performance.now() - waitedFrom >= patienceMs) return false;
+    if (performance.now() - waitedFrom >= timeoutMs) return false;
     Bun.sleepSync(LOOK_MS);
   }
   return true;

@@ -3,7 +3,7 @@ import { delay } from '../lib/clock.ts';
 import { isDead, readStat } from '../linux/proc.ts';
 
 /** What is about to end gets so long for it. */
-const PATIENCE_MS = 200;
+const WAIT_MS = 200;
 /** What has taken less CPU time and wants more has only begun: 50 ms, of which a busy machine gives little at a time. */
 const BEGINNER_TICKS = 5;
 const FIRST_LOOK_MS = 2;
@@ -17,7 +17,7 @@ export async function afterLastWrites(
   left: readonly number[],
   look: () => readonly number[],
 ): Promise<readonly number[]> {
-  const endMs = performance.now() + PATIENCE_MS;
+  const endMs = performance.now() + WAIT_MS;
   let pids = left;
   for (let pauseMs = FIRST_LOOK_MS; pids.some(isAboutToEnd) && performance.now() < endMs; ) {
     await delay(pauseMs);

@@ -10,7 +10,7 @@ import { within } from './waiting.ts';
 type Settings = Readonly<Record<string, string>>;
 
 /** The contract gives a shutdown 10 s. */
-const SHUTDOWN_PATIENCE_MS = 12_000;
+const SHUTDOWN_TIMEOUT_MS = 12_000;
 
 /**
  * Starts `dist/agent3 serve` in an empty directory on a free port and waits until it listens. `before` are the words of a
@@ -105,7 +105,7 @@ export class Agent implements AsyncDisposable {
   /** SIGTERM; gives the exit code. Throws when the agent does not end in time. */
   async stop(): Promise<number> {
     this.signal('SIGTERM');
-    return within('the shutdown', this.exited, SHUTDOWN_PATIENCE_MS);
+    return within('the shutdown', this.exited, SHUTDOWN_TIMEOUT_MS);
   }
 
   /** SIGKILL to the agent alone; its commands live on. */

@@ -3,8 +3,8 @@ import { type Browser, type ConsoleMessage, launch, type Page } from 'puppeteer-
 import { ensurePrograms } from './debian.ts';
 
 /** A page shows within a second on a quiet machine. On a busy one, the browser itself takes longer than that to start. */
-const PATIENCE_MS = 120_000;
-setDefaultTimeout(PATIENCE_MS + 60_000);
+const TIMEOUT_MS = 120_000;
+setDefaultTimeout(TIMEOUT_MS + 60_000);
 
 /** Why there is no browser here; undefined when there is one. Throws in CI, where the tests must not be left out. */
 export function browserObstacle(): string | undefined {
@@ -20,7 +20,7 @@ export async function openBrowser(): Promise<Browser> {
   return launch({
     executablePath: Bun.which('chromium') ?? '/usr/bin/chromium',
     headless: true,
-    timeout: PATIENCE_MS,
+    timeout: TIMEOUT_MS,
     // The certificate of the tests is their own.
     acceptInsecureCerts: true,
     defaultViewport: { width: 1000, height: 760 },
@@ -52,7 +52,7 @@ export class WatchedPage implements AsyncDisposable {
 
   static async open(browser: Browser): Promise<WatchedPage> {
     const page = await browser.newPage();
-    page.setDefaultTimeout(PATIENCE_MS);
+    page.setDefaultTimeout(TIMEOUT_MS);
     const watched = new WatchedPage(page);
     // The policy's own word on each breach: not all of them reach the console.
     await watched.page.evaluateOnNewDocument(

@@ -10,7 +10,7 @@ export interface Run {
 }
 
 /** Longest that a run which does not serve may take. */
-const RUN_PATIENCE_MS = 45_000;
+const RUN_TIMEOUT_MS = 45_000;
 
 /** Runs the executable to its end, in an empty directory unless `cwd` is given. */
 export async function agent3(
@@ -25,7 +25,7 @@ export async function agent3(
     stdin: 'ignore',
     stdout: 'pipe',
     stderr: 'pipe',
-    timeout: RUN_PATIENCE_MS,
+    timeout: RUN_TIMEOUT_MS,
     killSignal: 'SIGKILL',
   });
   const [stdout, stderr, code] = await Promise.all([child.stdout.text(), child.stderr.text(), child.exited]);
@@ -44,7 +44,7 @@ export async function agent3InTerminal(
   const decoder = new TextDecoder();
   const child = Bun.spawn([BINARY, ...args], {
     env: { ...BASE_ENVIRONMENT, ...env },
-    timeout: RUN_PATIENCE_MS,
+    timeout: RUN_TIMEOUT_MS,
     killSignal: 'SIGKILL',
     terminal: {
       cols: 200,

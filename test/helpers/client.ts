@@ -3,7 +3,7 @@ import { BASE_ENVIRONMENT, BINARY } from './binary.ts';
 import { eventually } from './waiting.ts';
 
 /** Longest that a client may take. */
-const PATIENCE_MS = 30_000;
+const TIMEOUT_MS = 30_000;
 
 /** What a client's run left behind, with exact bytes. */
 export interface ClientRun {
@@ -38,7 +38,7 @@ export class Client {
       stdin: options.stdin ?? 'ignore',
       stdout: 'pipe',
       stderr: 'pipe',
-      timeout: PATIENCE_MS,
+      timeout: TIMEOUT_MS,
       killSignal: 'SIGKILL',
     });
     this.#read = Promise.all([this.#collect('stdout'), this.#collect('stderr')]);

@@ -5,7 +5,7 @@ import { within } from './waiting.ts';
 
 const SUITE = join(import.meta.dir, '../../node_modules/@modelcontextprotocol/conformance/dist/index.js');
 
-const PATIENCE_MS = 50_000;
+const TIMEOUT_MS = 50_000;
 
 /** How one scenario of the suite went. */
 export interface Score {
@@ -56,7 +56,7 @@ export function startSuite(args: readonly string[], cwd: string): Bun.Subprocess
 async function runSuite(args: readonly string[], cwd: string): Promise<{ stdout: string; stderr: string }> {
   const child = startSuite(args, cwd);
   const outputs = Promise.all([child.stdout.text(), child.stderr.text()]);
-  const [stdout, stderr] = await within('the conformance suite', outputs, PATIENCE_MS);
+  const [stdout, stderr] = await within('the conformance suite', outputs, TIMEOUT_MS);
   return { stdout, stderr };
 }
 

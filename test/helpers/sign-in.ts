@@ -38,7 +38,7 @@ export interface Called {
 /** What `agent3 connect --json` says. */
 export type ConnectEvent = Readonly<Record<string, unknown>>;
 
-const PATIENCE_MS = 15_000;
+const TIMEOUT_MS = 15_000;
 
 /** An agent that clients can sign in to, on this machine. Disposing of it ends it and removes its files. */
 export class SignInAgent implements AsyncDisposable {
@@ -164,12 +164,12 @@ export class Connecting implements AsyncDisposable {
   /** Waits for an event of this kind. */
   event(kind: string): Promise<ConnectEvent> {
     const seen = () => this.events.find(({ event }) => event === kind);
-    return eventually(`the event ${kind} (${this.stderr})`, seen, PATIENCE_MS);
+    return eventually(`the event ${kind} (${this.stderr})`, seen, TIMEOUT_MS);
   }
 
   /** Waits for the next event, which has to be of this kind. */
   async next(kind: string): Promise<ConnectEvent> {
-    const event = await eventually(`the next event, ${kind}`, () => this.events[this.#taken], PATIENCE_MS);
+    const event = await eventually(`the next event, ${kind}`, () => this.events[this.#taken], TIMEOUT_MS);
     this.#taken++;
     if (event['event'] !== kind) throw new Error(`agent3 connect said ${JSON.stringify(event)}, not ${kind}`);
     return event;
@@ -177,7 +177,7 @@ export class Connecting implements AsyncDisposable {
 
   /** Waits until it has written this for a person. */
   async says(text: string): Promise<void> {
-    await eventually(`"${text}" in (${this.stderr})`, () => this.stderr.includes(text), PATIENCE_MS);
+    await eventually(`"${text}" in (${this.stderr})`, () => this.stderr.includes(text), TIMEOUT_MS);
   }
 
   /** The one-time code. */
@@ -202,7 +202,7 @@ export class Connecting implements AsyncDisposable {
 
   /** The exit code, when all that it wrote was read. */
   async ended(): Promise<number> {
-    const code = await within('the end of agent3 connect', this.#child.exited, PATIENCE_MS);
+    const code = await within('the end of agent3 connect', this.#child.exited, TIMEOUT_MS);
     await this.#read;
     return code;
   }

@@ -1,26 +1,26 @@
 /** Long enough for a loaded machine, short enough to show that something hangs. */
-const PATIENCE_MS = 45_000;
+const TIMEOUT_MS = 45_000;
 const LOOK_MS = 20;
 
 /** Resolves with what `look` gives as soon as that is neither false nor undefined; throws naming `what` when it never is. */
 export async function eventually<T>(
   what: string,
   look: () => T | false | undefined | Promise<T | false | undefined>,
-  patienceMs = PATIENCE_MS,
+  timeoutMs = TIMEOUT_MS,
 ): Promise<T> {
-  const giveUp = performance.now() + patienceMs;
+  const giveUp = performance.now() + timeoutMs;
   for (;;) {
     const seen = await look();
     if (seen !== false && seen !== undefined) return seen;
-    if (performance.now() > giveUp) throw new Error(`waited ${patienceMs} ms in vain: ${what}`);
+    if (performance.now() > giveUp) throw new Error(`waited ${timeoutMs} ms in vain: ${what}`);
     await Bun.sleep(LOOK_MS);
   }
 }
 
-/** What `promise` gives; throws naming `what` when it takes longer than `patienceMs`. */
-export async function within<T>(what: string, promise: Promise<T>, patienceMs = PATIENCE_MS): Promise<T> {
+/** What `promise` gives; throws naming `what` when it takes longer than `timeoutMs`. */
+export async function within<T>(what: string, promise: Promise<T>, timeoutMs = TIMEOUT_MS): Promise<T> {
   const late = Promise.withResolvers<never>();
-  const timer = setTimeout(() => late.reject(new Error(`${what} took longer than ${patienceMs} ms`)), patienceMs);
+  const timer = setTimeout(() => late.reject(new Error(`${what} took longer than ${timeoutMs} ms`)), timeoutMs);
   try {
     return await Promise.race([promise, late.promise]);
   } finally {

@@ -17,7 +17,7 @@ const TOKENS = { AGENT3_TOKENS_FILE: place.join('tokens.json') };
 const SERVE = { AGENT3_API_TOKEN: 'x'.repeat(32), AGENT3_PORT: '0', AGENT3_SESSIONS_DIR: place.join('sessions') };
 
 /** Longer than any of them waits, and shorter than a person does. */
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 const rows: readonly [lock: string, argv: string[], settings: Record<string, string>][] = [
   ['tokens.json.lock', ['token', 'create', 'anna', '--profile', 'full'], TOKENS],
@@ -31,7 +31,7 @@ test.each(rows)('%s, which a command holds', async (lock, argv, settings) => {
   const start = performance.now();
   const { code, stderr } = await agent3(argv, settings);
   expect({ code, stderr }).toEqual({ code: 1, stderr: expect.stringContaining(`process ${holder.pid} (flock) holds`) });
-  expect(performance.now() - start).toBeLessThan(PATIENCE_MS);
+  expect(performance.now() - start).toBeLessThan(TIMEOUT_MS);
 });
 
 const hasSandbox = Bun.spawnSync(['bwrap', '--ro-bind', '/', '/', 'true'], { stderr: 'ignore' }).exitCode === 0;

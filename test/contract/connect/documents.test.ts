@@ -91,7 +91,7 @@ describe.skipIf(!isRoot || missing.length > 0)('the document of a client', () =>
       expect(memory() - before).toBeLessThan(50_000);
     });
 
-    test.each(['slow', 'silent'])('that is %s, before its client loses patience', async (what) => {
+    test.each(['slow', 'silent'])('that is %s, before its client gives up', async (what) => {
       await server.agent.restart();
       const start = performance.now();
       const { status, asked } = await open(`https://good.example/${what}`);

@@ -10,14 +10,14 @@ export interface Asked {
 /** Calls an operation of the installed agent with the token of its settings. */
 export async function ask(vm: Vm, op: string, args: unknown, seconds = 60): Promise<Asked> {
   const { stdout } = await vm.run(
-    `. /etc/agent3/agent3.env; PATIENCE=${seconds}; ${requestScript('$AGENT3_API_TOKEN', JSON.stringify({ op, args }))}`,
+    `. /etc/agent3/agent3.env; TIMEOUT=${seconds}; ${requestScript('$AGENT3_API_TOKEN', JSON.stringify({ op, args }))}`,
     seconds + 30,
   );
   return answerIn(stdout);
 }
 
 /**
- * Bash that posts JSON to the agent on port AGENT3_PORT, 5000 unless set, and prints all that it answers within PATIENCE,
+ * Bash that posts JSON to the agent on port AGENT3_PORT, 5000 unless set, and prints all that it answers within TIMEOUT,
  * in seconds. Under emulation, curl takes as long to start as the agent to answer. The token may be a variable.
  */
 export function requestScript(token: string, body: string): string {
@@ -29,7 +29,7 @@ export function requestScript(token: string, body: string): string {
     `Content-Length: ${Buffer.byteLength(body)}`,
   ].join('\\r\\n');
   return `{ exec 3<> /dev/tcp/127.0.0.1/\${AGENT3_PORT:-5000}; } 2> /dev/null &&
-printf "${head}\\r\\n\\r\\n%s" ${quote(body)} >&3 && timeout \${PATIENCE:-60} cat <&3; exec 3>&-`;
+printf "${head}\\r\\n\\r\\n%s" ${quote(body)} >&3 && timeout \${TIMEOUT:-60} cat <&3; exec 3>&-`;
 }
 
 /** An answer as it came over the wire; the status is 0 where none came. */
@@ -50,9 +50,9 @@ export async function shellIn(vm: Vm, cmd: string): Promise<string> {
 export async function answersWithin(vm: Vm, seconds: number): Promise<number> {
   const start = performance.now();
   // One that hangs takes the connection and never answers: it is asked again.
-  const patience = Math.min(20, Math.ceil(seconds / 3));
+  const timeout = Math.min(20, Math.ceil(seconds / 3));
   await vm.until(
-    `. /etc/agent3/agent3.env; PATIENCE=${patience}
+    `. /etc/agent3/agent3.env; TIMEOUT=${timeout}
 answer=$(${requestScript('$AGENT3_API_TOKEN', '{"op":"shell","args":{"cmd":"echo alive"}}')})
 [[ $answer == *alive* ]]`,
     seconds,
