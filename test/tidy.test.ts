@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { existsSync, readFileSync, statSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import manifest from '../package.json';
-import { describeFaults } from './words.ts';
+import { describeFaults, PLAIN_FOLDERS, phrasesInSource } from './words.ts';
 
 const ROOT = join(import.meta.dir, '..');
 const SOURCE = join(ROOT, 'src');
@@ -193,6 +193,15 @@ describe('the source', () => {
   test(`has no file over ${MAX_LINES} lines`, () => {
     const long = files.filter((file) => file.text.split('\n').length > MAX_LINES).map((file) => file.path);
     expect(long).toEqual([]);
+  });
+
+  test.each(PLAIN_FOLDERS)('of %s has comments and messages in plain words', (folder) => {
+    const there = [...new Bun.Glob('**/*.{ts,tsx,sh,bash,pl}').scanSync(join(SOURCE, folder))];
+    const faults = there.flatMap((path) =>
+      phrasesInSource(readFileSync(join(SOURCE, folder, path), 'utf8')).map((fault) => `${path}: ${fault}`),
+    );
+    expect(there.length).toBeGreaterThan(0);
+    expect(faults).toEqual([]);
   });
 
   test('reads the environment in one place', () => {

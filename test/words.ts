@@ -1,6 +1,6 @@
 /**
- * How the documents are written: what `test/tidy.test.ts` measures in their prose. Tables, code, headings and the
- * addresses of links do not count.
+ * How documents, comments and messages are written: what `test/tidy.test.ts` checks. In documents, tables, code, headings
+ * and the addresses of links do not count.
  */
 
 /** Most characters of a line of prose, and words of a sentence. */
@@ -24,6 +24,17 @@ const AVOIDED = [
   'confinement',
 ] as const;
 
+/** Further phrases to avoid in comments and messages. */
+const AVOIDED_IN_SOURCE = ['are none', 'gives(?! up)', 'stands', 'stand for', 'go on', 'patience'] as const;
+
+/** Folders of src whose comments and messages are checked; the aim is all of them. */
+export const PLAIN_FOLDERS: readonly string[] = [
+  // What a call passes.
+  'commands',
+  'process',
+  // What owners and clients use.
+];
+
 /** What is wrong in the prose of a document, a line each: long lines, long sentences, phrases to avoid. */
 export function describeFaults(markdown: string): string[] {
   const lines = proseOf(markdown);
@@ -42,6 +53,16 @@ export function describeFaults(markdown: string): string[] {
 export function phrasesIn(text: string): string[] {
   const plain = text.toLowerCase();
   return AVOIDED.filter((phrase) => new RegExp(`\\b${phrase}\\b`).test(plain));
+}
+
+/** The phrases to avoid in a source file, each with what is around it. Quoted or hyphenated words are names of a format. */
+export function phrasesInSource(source: string): string[] {
+  const text = source.replaceAll(/\n\s*(?:\*(?!\/)|\/\/|#)?\s*/g, ' ');
+  const phrases = [...AVOIDED, ...AVOIDED_IN_SOURCE].join('|');
+  const found = new RegExp(`(?<!['"\`\\w-])(?:${phrases})(?!['"\`\\w-])`, 'gi');
+  return [...text.matchAll(found)].map(
+    ({ index, 0: phrase }) => `"${phrase}": ${text.slice(Math.max(0, index - 40), index + 40)}`,
+  );
 }
 
 /** Lines of prose, with code, or a list of it, as one word. */

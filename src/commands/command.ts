@@ -18,14 +18,14 @@ import type { DialogStep } from './dialog.ts';
 import type { Isolation } from './isolation.ts';
 import type { Timings } from './timings.ts';
 
-/** The limits that hold for every command. */
+/** Limits that apply to every command. */
 export interface CommandSettings {
   readonly shell: string;
   readonly killGraceSeconds: number;
   readonly maxSessionBytes: number;
 }
 
-/** What commands run with. */
+/** What commands need. */
 export interface CommandDeps {
   /** How this program is started again, for work that needs a process of its own. */
   readonly ownArgv: readonly string[];
@@ -37,47 +37,47 @@ export interface CommandDeps {
   readonly turns: Turns;
   readonly clock: Clock;
   readonly logger: Logger;
-  /** What is started and how it ends goes on record. */
+  /** Records each start and end of a command. */
   readonly trail: Trail;
-  /** Sees which commands open their own streams again. */
+  /** Finds commands that open their own streams again. */
   readonly reopened: Reopened;
-  /** Keeps when commands write what. */
+  /** Records when commands write output. */
   readonly timings: Timings;
-  /** Takes the secrets from words of a command. */
+  /** Masks the secrets in words of a command. */
   readonly mask: (words: string) => string;
-  /** Where commands get cgroups of their own; undefined: they share the agent's. */
+  /** The cgroup that contains those of the commands; undefined: they share the agent's. */
   readonly cgroups: CommandCgroups | undefined;
   /** Nothing is started while the owner has frozen the server. */
   readonly freeze: Freeze;
 }
 
-/** An operation on a file that waits for a person in the place of a command. */
+/** A file operation that waits for a person, in place of a command. */
 export interface FileProposal {
-  /** What would change; undefined: nothing. */
+  /** The change; undefined: none. */
   readonly asked: ApprovalRequest['file'];
-  /** Does it, when it was approved; gives what there is to say of it. Throws where it cannot be made any more. */
+  /** Performs it after the approval. Returns the text for the session. Throws if it cannot be made any more. */
   readonly perform: (session: Session, by: string) => Promise<string>;
 }
 
-/** A command to run, and the session it gets. */
+/** A command to run, and its session. */
 export interface NewCommand extends Omit<NewSession, 'input' | 'size' | 'file_max' | 'context'> {
   readonly env: Readonly<Record<string, string>>;
-  /** What the command reads first; it is all there is when `input` is `closed`. */
+  /** What the command reads first; all of its input if `input` is `closed`. */
   readonly stdin: string;
-  /** Whether its input stays open, for `write_session`. */
+  /** Whether its input stays open for `write_session`. */
   readonly input: 'closed' | 'pipe' | 'terminal';
-  /** Of the terminal. */
+  /** The size of the terminal. */
   readonly size: TerminalSize;
-  /** What its profile holds it in; undefined: nothing. */
+  /** The isolation that its profile requires; undefined: none. */
   readonly isolation?: Isolation;
-  /** The context that its shell begins with and leaves to the next one. */
+  /** The context in which its shell begins, and which keeps the state of the shell. */
   readonly held?: HeldContext;
-  /** What is typed into it when it asks. */
+  /** What is typed when it asks. */
   readonly dialog?: readonly DialogStep[];
-  /** It is no command but this. */
+  /** If set, this is done instead of a command. */
   readonly file?: FileProposal;
-  /** Its exit code goes on disk as well: it may end under a later agent, whose child it is not. */
+  /** Whether its exit code is written to the disk as well: it may end under a later agent, whose child it is not. */
   readonly keepsExitCode: boolean;
-  /** Throws when it may not be started any more; asked when its start had to wait for the disk. */
+  /** Throws if the command may not be started any more. Called if its start had to wait for the disk. */
   readonly revalidate: () => void;
 }

@@ -21,14 +21,14 @@ import { Hold } from './hold.ts';
 import type { Isolation } from './isolation.ts';
 import { detailsOf, type Launched, launchOnRecord, recordProcess, updateRecord } from './launch.ts';
 
-/** Where sessions and execution meet: starts commands in sessions, follows them to their end, stops them. */
+/** Runs commands in sessions: starts them, follows them to their end, stops them. */
 export class Commands {
   readonly #running = new Map<SessionId, RunningCommand>();
-  /** Those that wait for a person. */
+  /** Commands that wait for a person. */
   readonly #held = new Map<SessionId, Hold>();
   readonly #inputs = new Map<SessionId, CommandInput>();
   readonly dialogs = new Dialogs();
-  /** Those whose exit code is on disk: they lose nothing when the agent ends before them. */
+  /** Commands whose exit code is on disk: they survive the end of the agent. */
   readonly #outliving = new Set<SessionId>();
   readonly #looks: Looks;
   readonly #changed: (() => void)[] = [];
@@ -40,17 +40,17 @@ export class Commands {
     this.starts = new DurableStarts(deps);
   }
 
-  /** The sessions under supervision with their processes, the oldest first. */
+  /** Returns the sessions under supervision with their processes, oldest first. */
   running(): readonly (readonly [SessionId, ProcessTree])[] {
     return [...this.#running].map(([id, { tree }]) => [id, tree] as const);
   }
 
-  /** Commands and left-behind processes under supervision. */
+  /** The number of commands and left-behind processes under supervision. */
   get supervised(): number {
     return this.#running.size;
   }
 
-  /** How many of them a restart of the agent does not touch: in a cgroup of their own, and with nobody to answer. */
+  /** How many of them survive a restart of the agent: in their own cgroup, and with no call that waits for them. */
   get outliving(): number {
     return this.deps.cgroups === undefined ? 0 : this.#outliving.size;
   }
@@ -75,10 +75,7 @@ export class Commands {
     this.#changed.push(listener);
   }
 
-  /**
-   * Starts a command in a new session, in a slot that `release` frees. Throws `InvalidArguments` for a
-   * directory or an environment the system refuses, `MachineRefused` for what the machine has no room for.
-   */
+  /** Starts a command in a new session; `release` frees its slot. Throws `InvalidArguments` and `MachineRefused`. */
   async start(command: NewCommand, release: () => void): Promise<Session> {
     let session: Session | undefined;
     try {
@@ -93,7 +90,7 @@ export class Commands {
     }
   }
 
-  /** Starts a command in a session that waited for it, also when as many run as may; closes the descriptors. Throws as `start`. */
+  /** Starts a command in a session that waited for it, even without a slot; closes the descriptors. Throws as `start`. */
   async startIn(session: Session, output: OutputDescriptors, command: NewCommand): Promise<void> {
     const release = this.deps.slots.forceAcquire(command.principal);
     try {
@@ -104,7 +101,7 @@ export class Commands {
     }
   }
 
-  /** Starts a script of the agent's own in what a profile holds its commands in, in a slot that `release` frees. Throws as `startWalled`. */
+  /** Starts a script of the agent in a profile's isolation, in a slot that `release` frees. Throws as `startWalled`. */
   help(isolation: Isolation, script: Script, args: readonly string[], release?: () => void): Helper {
     return new Helper(startWalled(this.deps, isolation, script, args), release);
   }
@@ -134,9 +131,9 @@ export class Commands {
       const end = this.#running.get(session.id)?.over;
       if (input !== undefined && dialog !== undefined && end !== undefined) {
         const members = (): readonly number[] => this.treeOf(session).members();
-        const tell = (went: Partial<SessionRecord>): void =>
+        const report = (went: Partial<SessionRecord>): void =>
           this.deps.store.find(session.id) !== undefined ? updateRecord(this.deps, session, went) : undefined;
-        this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, members }, tell);
+        this.dialogs.hold({ ownArgv: this.deps.ownArgv, session, input, steps: dialog, end, members }, report);
       }
       return end;
     };
@@ -144,18 +141,18 @@ export class Commands {
     else follow(launchOnRecord(this.deps, session, output, command));
   }
 
-  /** The event of a session's end; undefined when its command is over. */
+  /** Returns the event of a session's end; undefined when its command has ended. */
   endOf({ id, record: { status } }: Session): OneShotEvent | undefined {
     if (status !== 'running' && status !== 'waiting') return undefined;
     return (this.#running.get(id) ?? this.starts.get(id))?.over ?? this.#held.get(id)?.settled;
   }
 
-  /** The input of a session's command that stays open; undefined where it has none, or an earlier agent had it. */
+  /** Returns the open input of a session's command; undefined if it has none, or an earlier agent had it. */
   inputOf(session: Session): CommandInput | undefined {
     return this.#inputs.get(session.id);
   }
 
-  /** What a session's command waits for, in words; undefined where it writes, or nothing tells. Takes 0.1 s. */
+  /** Returns why a session's command is silent; undefined if it writes, or the reason is unknown. Takes 0.1 s. */
   async whySilent(session: Session): Promise<Silence | undefined> {
     if (!this.#running.has(session.id) || this.deps.freeze.isFrozen) return undefined;
     if (session.silentMs(this.deps.clock.now()) < SILENT_MS && !this.waitsForInput(session)) return undefined;
@@ -174,7 +171,7 @@ export class Commands {
     return [this.#running, this.starts, this.#held].some((sessions) => sessions.has(session.id));
   }
 
-  /** Stops every process of the session; its files stay. Throws `MachineRefused` when the kernel lets one not go. */
+  /** Stops every process of the session; its files stay. Throws `MachineRefused` if a process cannot be stopped. */
   async stop(session: Session, reason: StopReason): Promise<void> {
     await this.#held.get(session.id)?.withdraw('it was closed before anybody decided');
     await this.starts.ready(session.id);
@@ -190,11 +187,11 @@ export class Commands {
   }
 
   /**
-   * Sends a signal to every process of the session, waiting until `deadline` for its command to begin, and then a moment
-   * for it to end when the signal asks for that; gives how many processes there were.
+   * Sends a signal to every process of the session. Waits until `deadline` for its command to begin, and then a moment
+   * for it to end if the signal asks for that. Returns how many processes there were.
    */
   async signal(session: Session, signal: SignalName, deadline: Deadline): Promise<number> {
-    await this.#held.get(session.id)?.withdraw('it was taken back by kill_session before anybody decided');
+    await this.#held.get(session.id)?.withdraw('kill_session withdrew it before anybody decided');
     await this.starts.ready(session.id);
     const running = this.#running.get(session.id);
     if (running === undefined) return 0;
@@ -207,15 +204,15 @@ export class Commands {
     return count;
   }
 
-  /** The processes of a session; `leader` is its shell, where that is known. */
+  /** Returns the processes of a session; `leader` is its shell, if known. */
   treeOf(session: Session, leader?: Leader): ProcessTree {
     return treeOfSession(session.id, this.deps.cgroups, leader);
   }
 
-  /** Takes up the supervision of a command, or of the processes it left, that outlived an earlier agent. */
+  /** Supervises a command, or the processes it left behind, that outlived an earlier agent. */
   takeUp(session: Session, process: WatchedProcess, secondsLeft: number): void {
-    const release =
-      session.record.status === 'running' ? this.deps.slots.forceAcquire(session.record.principal) : () => {};
+    const { status, principal } = session.record;
+    const release = status === 'running' ? this.deps.slots.forceAcquire(principal) : () => {};
     this.#supervise(session, process, release, secondsLeft);
   }
 
@@ -253,7 +250,7 @@ export class Commands {
       this.#inputs.get(session.id)?.release();
       this.#inputs.delete(session.id);
       for (const listener of this.#changed) listener();
-      // Not before the answer has left.
+      // After the answer.
       if (this.deps.cgroups !== undefined) setImmediate(() => this.deps.cgroups?.of(session.id).remove());
       if (session.record.survivors > 0) updateRecord(this.deps, session, { ...sizesOf(session, true), survivors: 0 });
       this.deps.timings.end(session, (timing_bytes) => updateRecord(this.deps, session, { timing_bytes }));
@@ -291,10 +288,10 @@ export class Commands {
   }
 }
 
-/** Between looks whether a command that is to be signalled has begun; and how long it then has to end. */
+/** How often a command that is to be signalled is looked at until it has begun; then how long it has to end. */
 const BEGINNING_LOOK_SECONDS = 0.005;
 const END_SECONDS = 2;
-/** A command that has written nothing for so long is looked at for the reason. */
+/** A command that has written nothing for this time is examined for the reason. */
 const SILENT_MS = 2000;
-/** On top of the grace: the rounds of SIGKILL, and the looks between them. */
+/** In addition to the grace period: the rounds of SIGKILL, and the looks between them. */
 const STOP_MARGIN_SECONDS = 6;

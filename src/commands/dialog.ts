@@ -11,7 +11,7 @@ import type { SessionId } from '../sessions/record.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { Matcher } from './matcher.ts';
 
-/** One step of a dialog: what is waited for, a regular expression, and what is typed then. */
+/** One step of a dialog: a regular expression to wait for, and what is typed then. */
 export interface DialogStep {
   /** As the client wrote it. */
   readonly expect: string;
@@ -20,7 +20,7 @@ export interface DialogStep {
   readonly send: string;
 }
 
-/** What a dialog works with. */
+/** What a dialog needs. */
 export interface DialogDeps {
   readonly ownArgv: readonly string[];
   readonly session: Session;
@@ -33,39 +33,39 @@ export interface DialogDeps {
 
 /** How a dialog went. */
 interface DialogResult {
-  /** How long each step took that was done. */
+  /** The duration of each completed step. */
   readonly dialog_ms: number[];
-  /** Why the next one was not, in sentences. */
+  /** Why the next step was not done, in sentences. */
   readonly dialog_note?: string;
 }
 
-/** A command that waits for input and writes nothing for so long will not write what is waited for. */
+/** A command that waits for input and has written nothing for this time will not write the expected text. */
 const SILENT_SECONDS = 5;
-/** How long a command is given to read what is typed. */
+/** How long a command has to read what is typed. */
 const READ_SECONDS = 5;
 /**
- * A prompt may be written before the terminal is set for its answer: so long, it is waited for until it reads. Where it is
- * certain that nobody reads from a terminal, that is waited for to the end: the terminal may still show what is typed.
+ * A prompt may be written before the terminal is ready for its answer: the dialog waits this long until the command
+ * reads. If certainly no process reads from a terminal, it waits to the end: the terminal may still echo what is typed.
  */
 const SETTLE_SECONDS = 1;
 const SETTLE_LOOK_MS = 10;
 const FIRST_LOOK_SECONDS = 0.15;
-/** A pattern that is being looked for is given up, and the answer leaves. */
+/** How long the dialog has to give up a search, before the answer is sent. */
 const STOP_SECONDS = 1;
 const SLOWEST_LOOK_SECONDS = 1;
 
 const slots = new ConcurrencyLimiter(MAX_DIALOGS, 'dialogs', '');
 
-/** The dialogs that are held. */
+/** The dialogs that are in progress. */
 export class Dialogs {
   readonly #held = new Map<SessionId, Dialog>();
 
-  /** The dialog with the command of a session. Undefined: it has none, or it is over. */
+  /** Returns the dialog with the command of a session; undefined without one, or after its end. */
   of({ id }: Session): Dialog | undefined {
     return this.#held.get(id);
   }
 
-  /** Begins a dialog. `whenOver` gets how it went. */
+  /** Begins a dialog. `whenOver` gets its result. */
   hold(deps: DialogDeps, whenOver: (went: DialogResult) => void): void {
     const { id } = deps.session;
     const dialog = new Dialog(deps, (went) => {
@@ -76,18 +76,18 @@ export class Dialogs {
   }
 }
 
-/** Types into a command what its client has said before: step by step, each when its pattern has come. */
+/** Types into a command what its client has prepared: step by step, each when its pattern has come. */
 class Dialog {
   readonly over = new OneShotEvent();
   readonly #stopped = new OneShotEvent();
-  /** Why it was stopped, where that was not for the time. */
+  /** Why it was stopped, if not for the time. */
   #why: string | undefined;
   readonly #ms: number[] = [];
   readonly #shown: readonly ShownText[];
-  /** Also where no call waits for it: a person has approved its command meanwhile. */
+  /** Also if no call waits for it: a person has approved its command meanwhile. */
   readonly #deadline = Deadline.after(MAX_WAIT_SECONDS);
 
-  /** Begins at once. `whenOver` gets how it went. */
+  /** Begins at once. `whenOver` gets its result. */
   constructor(
     private readonly deps: DialogDeps,
     whenOver: (went: DialogResult) => void,
@@ -99,14 +99,14 @@ class Dialog {
     });
   }
 
-  /** Waits for its end, and ends it at `deadline`: what is typed after that is up to the client. */
+  /** Waits for its end, and ends it at `deadline`: after that, typing is up to the client. */
   async until(deadline: Deadline, shutdown: OneShotEvent): Promise<void> {
     await deadline.waitFor(this.over, shutdown);
     this.#stopped.fire();
     await Deadline.after(STOP_SECONDS).waitFor(this.over);
   }
 
-  /** Ends it for a reason: what it has begun to type it types to the end. Resolves when it types no more. */
+  /** Ends it for a reason. A text that it has begun to type is completed. Resolves when it types no more. */
   async stop(why: string): Promise<void> {
     this.#why = why;
     this.#stopped.fire();
@@ -130,14 +130,14 @@ class Dialog {
       }
       return undefined;
     } catch (error) {
-      const why = error instanceof TooManyRequests ? 'too many are held at once' : String(error);
-      return `The dialog was not held: ${why}.`;
+      const why = error instanceof TooManyRequests ? 'too many run at once' : String(error);
+      return `The dialog was not started: ${why}.`;
     } finally {
       release();
     }
   }
 
-  /** Waits until a pattern is in what the command wrote since the step before. Gives why it did not come. */
+  /** Waits until a pattern is in what the command wrote since the step before. Returns why it did not come. */
   async #waitFor(step: DialogStep, matcher: Matcher): Promise<string | undefined> {
     const { session, end } = this.deps;
     using stdout = new Growth(session.path('stdout'));
@@ -156,18 +156,18 @@ class Dialog {
         // Nothing is typed once the client types again.
         return this.#stopped.fired ? (this.#why ?? 'that did not come in time') : undefined;
       }
-      if (isOver) return 'the command ended before that came';
+      if (isOver) return 'the command ended before it wrote that';
       if (this.#stopped.fired || this.#deadline.passed) return this.#why ?? 'that did not come in time';
       await this.#deadline.orAfter(pause).waitFor(end, this.#stopped, ...grown);
       if (grown.some(({ fired }) => fired)) {
         silentSinceMs = performance.now();
         pause = FIRST_LOOK_SECONDS;
-        // A flood of output wakes us no more often than that.
+        // Not more often, even in a flood of output.
         await delay(SETTLE_LOOK_MS);
         continue;
       }
       if (performance.now() - silentSinceMs > SILENT_SECONDS * 1000 && this.#asks() === 'yes')
-        return 'that did not come';
+        return 'the command did not write that';
       pause = Math.min(pause * 1.5, SLOWEST_LOOK_SECONDS);
     }
   }
@@ -177,7 +177,7 @@ class Dialog {
     return input.isOpen ? asksForInput(members(), input.what) : 'no';
   }
 
-  /** Waits until the command reads, or may read. Gives why that did not come. */
+  /** Waits until the command reads, or may read. Returns why that did not happen. */
   async #waitForReader(): Promise<string | undefined> {
     const { input, end } = this.deps;
     const settled = Deadline.after(SETTLE_SECONDS);
@@ -196,7 +196,7 @@ class Dialog {
     return undefined;
   }
 
-  /** Types a text once the command reads. Gives why that is not done. */
+  /** Types a text once the command reads. Returns why it was not typed. */
   async #type(text: string): Promise<string | undefined> {
     const { input, end } = this.deps;
     const why = text === '' ? undefined : await this.#waitForReader();
@@ -221,13 +221,13 @@ function describe(index: number, steps: readonly DialogStep[], why: string): str
   return `The dialog ended at step ${index + 1} of ${steps.length}, ${pattern}: ${why}.`;
 }
 
-/** So much of what a command wrote is searched: a prompt stands at its end. */
+/** How much of the output is searched: a prompt is at its end. */
 const MOST_CHARS = 16_384;
 const PIECE_BYTES = 65_536;
-/** What is further behind is passed over: a command can write a gigabyte a second. */
+/** Older output is skipped: a command can write a gigabyte a second. */
 const MOST_BEHIND_BYTES = 1_048_576;
 
-/** What a stream shows since the step before, without escape sequences. */
+/** The text of a stream since the step before, without escape sequences. */
 class ShownText {
   #offset = 0;
   /** The beginning of an escape sequence. */
@@ -239,7 +239,7 @@ class ShownText {
     private readonly name: StreamName,
   ) {}
 
-  /** Takes what was written since the last time; false where that is nothing. */
+  /** Reads what was written since the last time; false if that is nothing. */
   read(): boolean {
     const stream = this.session.stream(this.name);
     this.#offset = Math.max(this.#offset, stream.size - MOST_BEHIND_BYTES);

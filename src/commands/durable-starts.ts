@@ -8,11 +8,11 @@ import type { CommandDeps, NewCommand } from './command.ts';
 import { type Launched, launchRecorded, recordStart, startError } from './launch.ts';
 
 /**
- * Commands with a key, and those that a person has approved, start when session and record are on the disk: whatever
- * becomes of the machine, they tell that it was started, and nothing runs it again.
+ * Commands with a key, and those that a person has approved, start when session and record are on the disk. So they are
+ * known to be started even after a crash of the machine, and nothing runs them again.
  */
 export class DurableStarts {
-  /** Those that wait for the disk. */
+  /** Commands that wait for the disk. */
   readonly #starting = new Map<SessionId, { readonly ready: OneShotEvent; readonly over: OneShotEvent }>();
 
   constructor(private readonly deps: CommandDeps) {}
@@ -21,19 +21,19 @@ export class DurableStarts {
     return this.#starting.has(id);
   }
 
-  /** The event of the end of a command that waits for the disk, or of its start, when it does not come to that. */
+  /** Returns the event of the end of a command that waits for the disk, or of its failed start. */
   get(id: SessionId): { readonly over: OneShotEvent } | undefined {
     return this.#starting.get(id);
   }
 
-  /** Resolves when the session's command waits for the disk no longer. */
+  /** Resolves when the session's command no longer waits for the disk. */
   async ready(id: SessionId): Promise<void> {
     await this.#starting.get(id)?.ready.wait();
   }
 
   /**
-   * Starts the command of a new session; closes the descriptors. `follow` gives the event of its end. Throws as
-   * `launchRecorded` does, and what `revalidate` of the command throws.
+   * Starts the command of a new session; closes the descriptors. `follow` returns the event of its end. Throws as
+   * `launchRecorded`, and what `revalidate` of the command throws.
    */
   async launch(
     session: Session,
@@ -56,7 +56,7 @@ export class DurableStarts {
     }
   }
 
-  /** Resolves when a session is on the disk as it is now, with its lines of the record, or when `deadline` has passed. */
+  /** Resolves when a session and its lines of the record are on the disk, or when `deadline` has passed. */
   async onDisk(session: Session, deadline: Deadline): Promise<void> {
     const done = new OneShotEvent();
     Promise.all([this.deps.trail.synced(), this.deps.store.onDisk.sync(session)]).then(
@@ -74,7 +74,7 @@ export class DurableStarts {
       session.update({});
       session.keepStart();
       await within(DISK_SECONDS, Promise.all([this.deps.trail.synced(), this.deps.store.onDisk.syncStart(session)]));
-      // Many wait for the same sync.
+      // Many commands wait for the same sync.
       await this.deps.turns.take(command.principal);
       command.revalidate();
     } catch (error) {
@@ -85,13 +85,13 @@ export class DurableStarts {
   }
 }
 
-/** A disk that takes longer to write a few KiB is of no use just now. */
+/** A disk that takes longer to write a few KiB counts as failed. */
 const DISK_SECONDS = 20;
 
 async function within(seconds: number, work: Promise<unknown>): Promise<void> {
   const { promise, reject } = Promise.withResolvers<never>();
   const late = new MachineRefused(
-    `Nothing was run: the disk of the server takes longer than ${seconds} s to write that this command starts. Repeat the call later, with the same key.`,
+    `Nothing was run: the disk of the server needs longer than ${seconds} s to record the start of this command. Repeat the call later, with the same key.`,
     new Error('the disk is too slow'),
   );
   const timer = setTimeout(reject, seconds * 1000, late);

@@ -13,10 +13,10 @@ import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { forgetProbes } from './isolation.ts';
 
-/** More names of processes than these say little. */
+/** Longer lists of process names say little. */
 const MOST_NAMES = 5;
 
-/** The names of processes as proc(5) has them (`comm`), each once: `sleep, node ×2`. Programs choose them freely. */
+/** Returns the names of processes (`comm` in proc(5)), each once: `sleep, node ×2`. Programs choose them freely. */
 export function namesOf(pids: readonly number[]): string {
   const counts = new Map<string, number>();
   for (const pid of pids) {
@@ -30,11 +30,11 @@ export function namesOf(pids: readonly number[]): string {
   return names.length > MOST_NAMES ? `${names.slice(0, MOST_NAMES).join(', ')} …` : names.join(', ');
 }
 
-/** The exit code of shells for what is there and cannot be run. */
+/** The exit code of shells for a command that exists and cannot be run. */
 export const EXIT_NOT_RUN = 126;
 
-/** Writes the reason where a shell would. */
-export function tellNotRun(session: Session, reason: string): void {
+/** Writes the reason to the standard error of the session, as a shell would. */
+export function writeNotRun(session: Session, reason: string): void {
   try {
     appendFileSync(session.path('stderr'), `agent3: not run: ${reason}\n`);
   } catch {
@@ -42,7 +42,7 @@ export function tellNotRun(session: Session, reason: string): void {
   }
 }
 
-/** Why a command that waited for a person is not run. */
+/** Returns why a command that waited for a person is not run. */
 export function describeVerdict({ reason }: Decision, { kind, why, by }: Verdict): string {
   switch (kind) {
     case 'denied':
@@ -59,8 +59,8 @@ export function describeVerdict({ reason }: Decision, { kind, why, by }: Verdict
 type Sizes = Pick<SessionRecord, 'stdout_bytes' | 'stderr_bytes' | 'disk_bytes' | 'reserved_bytes'>;
 
 /**
- * What the streams of a session hold now, and take of the disk where that is more. With no process left (`isOver`), what
- * was reserved for them is given back first.
+ * Returns the sizes of the streams of a session, and what they take of the disk if that is more. If no process is left
+ * (`isOver`), blocks that were reserved for them are freed first.
  */
 export function sizesOf(session: Session, isOver: boolean): Sizes {
   const use = session.diskUse();
@@ -81,13 +81,13 @@ const STATUS_OF: Readonly<Record<EndReason, SessionStatus>> = {
   lost: 'lost',
 };
 
-/** A command that ended by itself without anybody to take its exit code ended as far as anybody knows. */
+/** A command that ended by itself has ended, even if its exit code is unknown. */
 function statusOf(outcome: Outcome): SessionStatus {
   if (outcome.reason === 'exited' && outcome.exitCode === null) return 'lost';
   return STATUS_OF[outcome.reason];
 }
 
-/** What the record of a session says of the end of its command; `now` is in milliseconds since the epoch. */
+/** Returns the fields of a record for the end of its command; `now` is in milliseconds since the epoch. */
 export function endingOf(outcome: Outcome, now: number, durationMs: number) {
   return {
     status: statusOf(outcome),
@@ -97,10 +97,10 @@ export function endingOf(outcome: Outcome, now: number, durationMs: number) {
   };
 }
 
-/** What stands in the record of a session whose command was not started. */
+/** The reason in the record of a session whose command was not started. */
 export const NOT_STARTED = 'failed';
 
-/** The same for one that has no directory to run in. */
+/** The reason if its directory does not exist. */
 const NO_DIRECTORY = 'no_directory';
 
 /** Why a command has never begun. */
@@ -109,12 +109,12 @@ export interface NotBegun {
   readonly reason: string;
 }
 
-/** How the record of a session ends whose command has never begun. */
+/** Returns the fields of a record whose command has never begun. */
 export function neverBegun({ action, reason }: NotBegun): Pick<SessionRecord, 'status' | 'exit_code' | 'decision'> {
   return { status: 'denied', exit_code: EXIT_NOT_RUN, decision: { action, reason } };
 }
 
-/** The refusal of a call whose command has never begun; undefined where it has. */
+/** Returns the refusal of a call whose command has never begun; undefined if it has. */
 export function refusalOf({ status, decision, look }: SessionRecord): AgentError | undefined {
   if (status !== 'denied') return undefined;
   if (decision?.action !== NOT_STARTED && decision?.action !== NO_DIRECTORY) return undefined;
@@ -122,12 +122,12 @@ export function refusalOf({ status, decision, look }: SessionRecord): AgentError
   return new ProfileUnavailable(`Nothing was run: ${decision.reason}.`, new Error(decision.reason));
 }
 
-/** The least exit code that may mean a signal: then nobody can say whether the command had begun. */
+/** The lowest exit code that may mean a signal: then it is unknown whether the command had begun. */
 const SIGNALLED = 128;
 
 /**
- * Why an isolated command that is over has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined when it has.
- * `status` tells; this closes it. What a command itself writes or returns has no say.
+ * Returns why an isolated command that has ended has never begun: chroot(1), prlimit(1) or bwrap(1) failed. Undefined
+ * if it has begun, according to `status`, which this closes. Output and exit code of the command itself do not count.
  */
 export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, status: Status): NotBegun | undefined {
   try {
@@ -143,7 +143,7 @@ export function whyNotBegun(session: Session, { reason, exitCode }: Outcome, sta
   return { action: NOT_STARTED, reason: visibleLine(describeFailure(words)) };
 }
 
-/** Says the same of a directory that is hidden and of one that is not there. */
+/** Describes a hidden directory and a missing one in the same way. */
 function describeNoDirectory({ cwd, look }: SessionRecord): string {
   const shown = JSON.stringify(cwd.slice(0, 200));
   if (!look)
@@ -162,7 +162,7 @@ function endOf(session: Session, name: 'stdout' | 'stderr'): string {
 
 /** Follows what the session of a running command takes of the disk. */
 export class DiskWatch {
-  /** As it was last told. */
+  /** The size at the last report. */
   #bytes = 0;
 
   constructor(
@@ -172,15 +172,15 @@ export class DiskWatch {
   ) {}
 
   /**
-   * Bytes that the command may still write; below 0 it is to be stopped. Blocks that are reserved for a file count as
-   * what was written to it: setrlimit(2) sees sizes alone.
+   * Bytes that the command may still write; below 0 it is stopped. Blocks that are reserved for a file count as
+   * written: setrlimit(2) only sees sizes.
    */
   readonly room = (): number => {
     const { stdout, stderr } = this.session.diskUse();
     const { record } = this.session;
     const state = record.context === undefined ? 0 : this.session.sizeOf('context');
     const taken = stdout.taken + stderr.taken + state;
-    this.#tell(taken + recordBytes(record));
+    this.#report(taken + recordBytes(record));
     const { file_max } = record;
     if (file_max !== undefined && (reservesMore(stdout, file_max) || reservesMore(stderr, file_max))) return -1;
     return this.maxBytes - taken;
@@ -189,10 +189,10 @@ export class DiskWatch {
   /** The command has ended, and the record has its sizes. */
   end(): void {
     if (this.session.record.context !== undefined) rmSync(this.session.path('context'), { force: true });
-    this.#tell(bytesOnDisk(this.session.record));
+    this.#report(bytesOnDisk(this.session.record));
   }
 
-  #tell(bytes: number): void {
+  #report(bytes: number): void {
     this.store.grow(bytes - this.#bytes);
     this.#bytes = bytes;
   }

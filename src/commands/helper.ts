@@ -10,22 +10,22 @@ import { forgetProbes, type Isolation, requireLimits } from './isolation.ts';
 import { isolationPrefix, notRun } from './isolation-prefix.ts';
 import { startError } from './launch.ts';
 
-/** What a helper may write to its standard error before it is stopped, in bytes. */
+/** A helper that writes more than this to its standard error is stopped. */
 const MAX_SAID_BYTES = 65_536;
-/** Longest answer: most of them are a path. */
+/** Longest answer; most are a path. */
 const MAX_ANSWER_BYTES = 8192;
-/** A helper whose input has ended may clean up for so long. */
+/** How long a helper may clean up after the end of its input. */
 const CLEAN_UP_MS = 2000;
 
 /**
- * A script of the agent's own, held in what the profile of a token holds its commands in: the same user, sandbox
- * and limits. It opens a path with the rights that a command has there, and moves bytes between the file and its standard
- * streams; the agent opens no path for it. Who starts it closes it, or disposes of it, which ends it at once.
+ * A script of the agent in the isolation of a profile: the same user, sandbox and limits as a command of its token. It
+ * opens a path with the rights of such a command, and moves bytes between the file and its standard streams; the agent
+ * itself opens no path for it. The caller closes it, or disposes of it, which ends it at once.
  */
 export class Helper implements AsyncDisposable {
   readonly #child: HelperProcess;
   readonly #output: AsyncIterator<Uint8Array>;
-  /** What of its output nobody has taken yet. */
+  /** Output that was not taken yet. */
   #received: Uint8Array[] = [];
   #receiving: Promise<boolean> | undefined;
   #said = '';
@@ -49,12 +49,12 @@ export class Helper implements AsyncDisposable {
     return this.#said;
   }
 
-  /** It says no more. */
+  /** Whether its standard error has ended. */
   get isSilent(): boolean {
     return this.#isSilent;
   }
 
-  /** Resolves, with true, when it has said more, or says no more. */
+  /** Resolves with true when its standard error has more, or has ended. */
   saysMore(): Promise<true> {
     return new Promise((resolve) => {
       this.#wake = () => resolve(true);
@@ -75,17 +75,17 @@ export class Helper implements AsyncDisposable {
     return this.#receiving;
   }
 
-  /** Takes what was received: at most so many bytes. */
+  /** Takes what was received: at most `most` bytes. */
   take(most = Number.POSITIVE_INFINITY): Buffer {
     const [first = new Uint8Array(), ...more] = this.#received;
-    // A copy only where it comes in pieces.
+    // Copies only if there are several pieces.
     const all =
       more.length === 0 ? Buffer.from(first.buffer, first.byteOffset, first.length) : Buffer.concat(this.#received);
     this.#received = all.length > most ? [all.subarray(most)] : [];
     return all.subarray(0, Math.min(most, all.length));
   }
 
-  /** The next of its answers, each of which ends with a NUL; undefined when none comes. */
+  /** Returns the next of its answers, each of which ends with a NUL; undefined if none comes. */
   async answer(): Promise<string | undefined> {
     for (;;) {
       const received = this.take();
@@ -98,13 +98,13 @@ export class Helper implements AsyncDisposable {
     }
   }
 
-  /** Gives it more to read. Rejects when it reads no more. */
+  /** Writes to its standard input. Rejects when it reads no more. */
   async send(...pieces: readonly (string | Uint8Array)[]): Promise<void> {
     for (const piece of pieces) this.#child.stdin.write(piece);
     await this.#child.stdin.flush();
   }
 
-  /** Its exit code. Throws `ProfileUnavailable` where the walls around it have failed, so that it has not begun. */
+  /** Returns its exit code. Throws `ProfileUnavailable` if it has not begun because its isolation failed. */
   async ended(): Promise<number> {
     const code = await this.#child.exited;
     await this.#hasSaid;
@@ -114,7 +114,7 @@ export class Helper implements AsyncDisposable {
   }
 
   kill(): void {
-    // Once it has ended, its number may be another's.
+    // Once it has ended, its pid may belong to another process.
     if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
     try {
       // Its sandbox ends with the first process in it, which is in this group.
@@ -124,7 +124,7 @@ export class Helper implements AsyncDisposable {
     }
   }
 
-  /** Ends its input; what does not end by itself then is stopped. */
+  /** Ends its input, and stops it if it does not end by itself. */
   close(): void {
     if (this.#isClosed) return;
     void Promise.resolve(this.#child.stdin.end()).catch(() => {});
@@ -141,7 +141,7 @@ export class Helper implements AsyncDisposable {
     this.#releaseAtEnd();
   }
 
-  /** An answer need not wait for its end: what it holds is given back then. */
+  /** An answer need not wait for its end: its resources are released then. */
   #releaseAtEnd(also = (): void => {}): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
@@ -172,7 +172,7 @@ export class Helper implements AsyncDisposable {
         if (this.#said.length > MAX_SAID_BYTES) this.kill();
       }
     } catch {
-      // Its exit code says what there is to say.
+      // Its exit code is enough.
     }
     this.#isSilent = true;
     this.#wake();
@@ -181,14 +181,14 @@ export class Helper implements AsyncDisposable {
 
 type HelperProcess = Bun.Subprocess<'pipe', 'pipe', 'pipe'>;
 
-/** A script of the agent's own within the walls of a profile. */
+/** A script of the agent in the isolation of a profile. */
 export interface Walled {
   readonly child: HelperProcess;
   /** Ends all of its processes. */
   stop(): void;
-  /** Whether it has begun, when it is over: else its walls could not be made. */
+  /** Whether it had begun, when it has ended: if not, its isolation failed. */
   hasBegun(): boolean;
-  /** Gives back what its walls took, when it is over. */
+  /** Releases the resources of its isolation, when it has ended. */
   release(): void;
 }
 
@@ -199,8 +199,8 @@ export type Script = readonly string[];
 export const shellScript = (text: string): Script => ['/bin/sh', '-c', text, 'agent3'];
 
 /**
- * Starts a script with its arguments within the walls of a profile. Throws `ProfileUnavailable` where they cannot
- * be made, `MachineRefused` where the machine has no room for it, and `Frozen`.
+ * Starts a script with its arguments in the isolation of a profile. Throws `ProfileUnavailable` if that cannot be made,
+ * `MachineRefused` if the machine lacks resources, and `Frozen`.
  */
 export function startWalled(
   { account, cgroups, freeze }: Pick<CommandDeps, 'account' | 'cgroups' | 'freeze'>,
@@ -216,7 +216,7 @@ export function startWalled(
   try {
     if (cgroup === undefined) requireLimits(isolation, false);
     const prefix = isolationPrefix(isolation, { cwd: '/', env }, descriptors);
-    freeze.require('With this profile, files are read by a process of their own.');
+    freeze.require('With this profile, a process reads the files.');
     const inputs = (prefix?.inputs ?? []).map((bytes) => descriptors.add(openMemory(bytes)));
     const child = Bun.spawn([...(prefix?.words ?? []), ...script, ...args], {
       cwd: '/',

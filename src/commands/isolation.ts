@@ -10,12 +10,12 @@ import type { SandboxSpec } from '../sandbox/sandbox.ts';
 import { faultText } from '../sandbox/sandbox-cause.ts';
 import { overlaps, workspaceFault } from '../sandbox/workspace.ts';
 
-/** What a profile means for one command. */
+/** What a profile means for one command: user, sandbox and limits. */
 export interface Isolation {
   readonly sandbox: SandboxSpec | undefined;
   /** Undefined: the user of the agent. */
   readonly account: NamedAccount | undefined;
-  /** Of a file that it writes, and of a core dump; undefined: no limit. */
+  /** Size limits of a file that it writes, and of a core dump; undefined: no limit. */
   readonly fileBytes: number | undefined;
   readonly coreBytes: number | undefined;
   readonly limits: {
@@ -29,7 +29,7 @@ export interface Isolation {
 
 const MIB = 1_048_576;
 
-/** What the commands of a profile are held in. `ownPaths` are the agent's, which no sandbox shows. */
+/** Returns the isolation of a profile's commands. `ownPaths` are the agent's, which every sandbox hides. */
 export function isolationOf(profile: Profile, ownPaths: readonly string[]): Isolation {
   const { name, sandbox, limits } = profile;
   const user = userOf(profile, process.geteuid?.() === 0);
@@ -56,7 +56,7 @@ export function isolationOf(profile: Profile, ownPaths: readonly string[]): Isol
   };
 }
 
-/** Undefined where the agent is this user already. */
+/** Returns undefined if the agent runs as this user already. */
 function accountFor(profile: string, user: string): NamedAccount | undefined {
   const own = process.geteuid?.() ?? 0;
   const account = accountOf(user);
@@ -70,7 +70,7 @@ function accountFor(profile: string, user: string): NamedAccount | undefined {
 
 const listsWithOwn = new WeakMap<readonly string[], readonly string[]>();
 
-/** The same list for the same profile, which what is derived from it is kept by. The agent's own paths do not change. */
+/** Returns the same list for the same profile: caches use it as their key. The agent's own paths do not change. */
 function allHidden(hidden: readonly string[], ownPaths: readonly string[]): readonly string[] {
   const known = listsWithOwn.get(hidden);
   if (known !== undefined) return known;
@@ -80,7 +80,7 @@ function allHidden(hidden: readonly string[], ownPaths: readonly string[]): read
 }
 
 /**
- * Throws `ProfileUnavailable` where a profile's sandbox cannot be had: its commands are not run without it. Waits where
+ * Throws `ProfileUnavailable` if a profile's sandbox is not available: its commands are not run without it. Waits while
  * that is being tried.
  */
 export async function requireSandbox(profile: Profile, spec: SandboxSpec, access: Access, clock: Clock): Promise<void> {
@@ -97,19 +97,19 @@ function workspaceFaultOf({ writable, account }: SandboxSpec): string | undefine
   return writable.map((path) => workspaceFault(path, account)).find((fault) => fault !== undefined);
 }
 
-/** A fault that was found stays so long: its owner mends it, and the next command finds out. */
+/** How long a fault is believed: when its owner has corrected it, the next command notices. */
 const PROBE_AGAIN_MS = 2000;
 const MAX_PROBES = 100;
 
 interface Probe {
   readonly fault: Promise<string | undefined>;
-  /** Until when it is believed, on the clock that never goes back: for good where there is no fault. */
+  /** Until when the result is believed, on the monotonic clock: forever without a fault. */
   untilMs: number;
 }
 
 const probes = new Map<string, Probe>();
 
-/** Why bubblewrap makes no such sandbox. It is tried once, and again when bubblewrap is another program by now. */
+/** Returns why bubblewrap cannot make a sandbox, or undefined. Tries once, and again when bubblewrap was replaced. */
 export function probe(spec: SandboxSpec, clock: Clock): Promise<string | undefined> {
   const key = `${bubblewrapFingerprint()} ${JSON.stringify({ ...spec, hidden: idOf(spec.hidden) })}`;
   const known = probes.get(key);
@@ -126,12 +126,12 @@ export function probe(spec: SandboxSpec, clock: Clock): Promise<string | undefin
   }
 }
 
-/** A start has failed that was tried before: the next one tries again. */
+/** A start has failed after a successful try: the next one tries again. */
 export function forgetProbes(): void {
   probes.clear();
 }
 
-/** Tries the sandboxes of `profiles`, one after the other, so that no call has to wait for it. */
+/** Tries the sandboxes of `profiles` one after another, so that no call has to wait for it. */
 export async function probeAhead(
   profiles: readonly Profile[],
   ownPaths: readonly string[],
@@ -142,18 +142,18 @@ export async function probeAhead(
       const { sandbox } = isolationOf(profile, ownPaths);
       if (sandbox !== undefined && workspaceFaultOf(sandbox) === undefined) await probe(sandbox, clock);
     } catch (error) {
-      // Its first call is refused for it, with the reason.
+      // Its first call is refused, with the reason.
       if (!(error instanceof ProfileUnavailable)) throw error;
     }
   }
 }
 
-/** Throws `ProfileUnavailable` for limits of a profile where nothing `holds` a command to them. */
+/** Throws `ProfileUnavailable` if a profile has limits and nothing `holds` a command to them. */
 export function requireLimits(isolation: Isolation | undefined, holds: boolean): void {
   if (holds || isolation === undefined) return;
   if (Object.values(isolation.limits).every((limit) => limit === undefined)) return;
   throw new ProfileUnavailable(
-    'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup that would hold it to that. Tell the owner of the server: agent3 doctor says what is missing.',
+    'Nothing was run: the profile of this token limits memory, processes, CPU or disk of a command, and this agent has no cgroup to enforce that. Tell the owner of the server: agent3 doctor says what is missing.',
     new Error('no cgroup for the limits of a profile'),
   );
 }

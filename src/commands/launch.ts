@@ -19,13 +19,13 @@ import { giveAway, openInput, passCommand } from './pass-command.ts';
 /** A command that was started. */
 export interface Launched {
   readonly process: WatchedProcess;
-  /** Its standard input, where that stays open. */
+  /** Its standard input, if that stays open. */
   readonly input: CommandInput | undefined;
-  /** Of an isolated one: tells whether it has begun. The caller closes it. */
+  /** Of an isolated command: reports whether it has begun. The caller closes it. */
   readonly status: Status | undefined;
 }
 
-/** What a session is made of; what a command is started with beside that is not kept. */
+/** Returns what a session is made from; the other properties of a command are not kept. */
 export function detailsOf(command: NewCommand): NewSession {
   const {
     env: _e,
@@ -50,7 +50,7 @@ export function detailsOf(command: NewCommand): NewSession {
   };
 }
 
-/** Starts the command of a new session once that is on record; closes the descriptors. Throws as `launch` does. */
+/** Puts the start of a new session's command on record, then starts it; closes the descriptors. Throws as `launch`. */
 export function launchOnRecord(
   deps: CommandDeps,
   session: Session,
@@ -74,7 +74,7 @@ export function recordStart(deps: CommandDeps, session: Session, output: OutputD
   }
 }
 
-/** Starts the command of a new session whose start is on record; closes the descriptors. Throws as `launch` does. */
+/** Starts the command of a new session whose start is on record; closes the descriptors. Throws as `launch`. */
 export function launchRecorded(
   deps: CommandDeps,
   session: Session,
@@ -91,8 +91,8 @@ export function launchRecorded(
 }
 
 /**
- * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` for a directory or an environment
- * the system refuses, `MachineRefused` for what the machine has no room for, and `Frozen`.
+ * Starts the command of a new session; closes the descriptors. Throws `InvalidArguments` if the system refuses the
+ * directory or the environment, `MachineRefused` if the machine lacks resources, and `Frozen`.
  */
 function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, command: NewCommand): Launched {
   const { env, stdin, input: wanted, size, keepsExitCode, isolation } = command;
@@ -124,7 +124,7 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
     const text = fitsArgument(command)
       ? command.cmd
       : passCommand(session, command, FIRST_DESCRIPTOR, more, descriptors);
-    // Right before the start: in a cgroup that is frozen by then, the start would not return.
+    // Right before the start: in a frozen cgroup, the start would not return.
     deps.freeze.require('Nothing was run.');
     if (terminal === undefined) deps.reopened.watch(session, output);
     const process = startInCgroup(deps, session, isolation, {
@@ -133,7 +133,7 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
           ? ['/bin/sh', '-c', keepingExitCode(FIRST_DESCRIPTOR + more.length, terminal), session.path('exit_code')]
           : []),
         ...(prefix?.words ?? []),
-        // After `--`, a command that begins with a dash is no option of the shell.
+        // After `--`, a command that begins with a dash is not an option of the shell.
         ...[deps.settings.shell, '-c', '--', text],
       ],
       more,
@@ -157,15 +157,15 @@ function launch(deps: CommandDeps, session: Session, output: OutputDescriptors, 
 }
 
 /**
- * An isolated command writes to its output, and can open it again by /dev/stderr, but is not its owner: it cannot change
- * its mode. An agent that is not root has no other owner to give: there it keeps its own descriptors for reading.
+ * An isolated command writes to its output, and can open it again by /dev/stderr, but does not own it: it cannot change
+ * its mode. An agent that is not root cannot assign another owner: it keeps its own descriptors for reading.
  */
 function holdOutput(session: Session, { stdout, stderr }: OutputDescriptors, isolation: Isolation): void {
   if (process.geteuid?.() === 0) giveAway([stdout, stderr], isolation);
   else if (isolation.sandbox !== undefined) session.keepReadable();
 }
 
-/** A pipe that already holds `stdin`, and whose writing end stays open. */
+/** Returns a pipe that already contains `stdin`, and whose writing end stays open. */
 function openKeptInput(stdin: string): { readonly reading: number; readonly input: CommandInput } {
   const bytes = Buffer.from(stdin);
   const pipe = openPipe(bytes.length);
@@ -178,10 +178,10 @@ function openKeptInput(stdin: string): { readonly reading: number; readonly inpu
   return { reading: pipe.reading, input: new PipeInput(pipe.writing) };
 }
 
-/** What a start in a cgroup fails with when the cgroup is the reason: it was taken away, or the right to it was. */
+/** The errors of a start if its cgroup is the reason: it was removed, or the access to it. */
 const CGROUP_ERRNOS: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'EPERM', 'EBUSY', 'EOPNOTSUPP']);
 
-/** Starts a command in a cgroup of its own; where that is refused it runs in the agent's, and the owner hears of it. */
+/** Starts a command in its own cgroup. If that is refused, it runs in the agent's, and the log has a warning. */
 function startInCgroup(
   deps: CommandDeps,
   session: Session,
@@ -197,23 +197,24 @@ function startInCgroup(
     if (!CGROUP_ERRNOS.has(errnoOf(error))) throw error;
   }
   requireLimits(isolation, false);
-  deps.logger.warn({ session: session.id }, 'no cgroup could be had for this command; a restart of the agent ends it');
+  deps.logger.warn({ session: session.id }, 'no cgroup is available for this command; a restart of the agent ends it');
   return start({ ...spec, cgroup: undefined });
 }
 
-/** The first of the descriptors that a start gets besides its streams. */
+/** The first descriptor after the streams. */
 const FIRST_DESCRIPTOR = 3;
 
-/** Signals that end a shell, and that it can wait behind. */
+/** Signals that end a shell, and for which it can set a trap. */
 const PASSING = 'HUP INT QUIT ALRM PIPE TERM USR1 USR2 VTALRM PROF XCPU XFSZ';
 
 /** The highest descriptor that sh(1) can name. */
 const HIGHEST_NAMED = 9;
 
 /**
- * Runs a command and writes its exit code beside its output: $0 is the file, the rest the command. What the terminal or
- * the command sends to its whole group ends the command or not; this shell waits for that (a trap is not passed on, sh(1)). What the
- * shell itself says of a signal is not the command's: `free` is a descriptor that keeps the command's standard error.
+ * Runs a command and writes its exit code to a file next to its output: $0 is the file, the rest the command. A signal
+ * from the terminal or the command to the whole group may end the command; this shell waits for that (traps are not
+ * passed on, sh(1)). Messages of this shell about a signal are not output of the command: `free` is a descriptor that
+ * keeps the command's standard error.
  */
 function keepingExitCode(free: number, terminal: Terminal | undefined): string {
   const run = free > HIGHEST_NAMED ? '"$@"' : `exec ${free}>&2 2> /dev/null; (exec "$@" 2>&${free} ${free}>&-)`;
@@ -222,9 +223,9 @@ function keepingExitCode(free: number, terminal: Terminal | undefined): string {
 }
 
 /**
- * When the first process of a terminal ends, the kernel hangs up on the others: what the command has left there has a
- * fifth of a second for its last output, as `afterLastWrites` grants it elsewhere. Those in the session of this shell are
- * found by the fourth field behind the name in /proc/PID/stat (proc(5)); the shell itself and grep(1) are two.
+ * When the first process of a terminal ends, the kernel hangs up on the others. So processes that the command has left
+ * there get a fifth of a second for their last output, as in `afterLastWrites`. Those in the session of this shell are
+ * found by the fourth field after the name in /proc/PID/stat (proc(5)); the shell itself and grep(1) are two.
  */
 const LAST_WRITES = `for pause in 0.01 0.03 0.06 0.1; do set -- $(grep -lsE "\\) [^Z] [0-9]+ [0-9]+ $$ " /proc/[0-9]*/stat)
 [ "$#" -gt 2 ] || break; sleep $pause; done`;
@@ -233,7 +234,7 @@ const NOT_THERE: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 
 const MISSING_PROGRAM =
   'a program for that is missing or cannot be run (on Debian: apt-get install bubblewrap util-linux)';
 
-/** What a start that the system refused is to the client. */
+/** Returns the error for the client if the system refused a start. */
 export function startError(error: unknown, isolation?: Isolation): unknown {
   if (isOutOfFiles(error)) return new TooManyFiles(error);
   switch (errnoOf(error)) {
@@ -244,21 +245,22 @@ export function startError(error: unknown, isolation?: Isolation): unknown {
     case undefined:
       return error;
     default:
-      // Its programs begin in /: it is one of them that is not there.
+      // Its programs begin in /: one of them is missing.
       if (isolation !== undefined && NOT_THERE.has(errnoOf(error))) return notRun(MISSING_PROGRAM, error);
       return new MachineRefused(
-        `The command was not started: ${describeErrno(error)}. Nothing was run; repeat the call, and tell the owner of the server if it stays so.`,
+        `The command was not started: ${describeErrno(error)}. Repeat the call. If it fails again, tell the owner of the server.`,
         error,
       );
   }
 }
 
-/** A command that runs for longer than this has its start time recorded. */
+/** Commands that run for longer than this have their start time recorded. */
 const START_TIME_DELAY_MS = 250;
 
 /**
- * Writes down which process it is. The start time follows when the command has run for a moment: until then the
- * session's mark tells the process as well, and a look into /proc costs a sixth of a short one. Then new ones go first.
+ * Records which process the command is. The start time follows when the command has run for a moment: until then the
+ * session's mark identifies the process, and reading /proc takes a sixth of the time of a short command. Then new
+ * commands go first.
  */
 export function recordProcess(deps: CommandDeps, session: Session, process: WatchedProcess): void {
   const { pid } = process;
@@ -273,7 +275,7 @@ export function recordProcess(deps: CommandDeps, session: Session, process: Watc
   process.exited.subscribe(() => clearTimeout(timer));
 }
 
-/** A record that the disk refuses still holds in memory: the answer is right, and the owner hears of it. */
+/** If the disk refuses a record, it stays in memory: the answer is right, and the log has the error. */
 export function updateRecord(deps: CommandDeps, session: Session, change: Parameters<Session['update']>[0]): void {
   try {
     session.update(change);
@@ -282,7 +284,7 @@ export function updateRecord(deps: CommandDeps, session: Session, change: Parame
   }
 }
 
-/** Whether the text of a command is passed to its shell as it is. One argument may have 128 KiB on Linux. */
+/** Whether the text of a command is passed to its shell as an argument. One argument may have 128 KiB on Linux. */
 function fitsArgument({ cmd, held }: NewCommand): boolean {
   return held === undefined && Buffer.byteLength(cmd) <= MAX_ARGUMENT_BYTES;
 }

@@ -9,7 +9,7 @@ import type { SandboxSpec } from '../sandbox/sandbox.ts';
 import { faultText } from '../sandbox/sandbox-cause.ts';
 import { type Isolation, isolationOf, probe } from './isolation.ts';
 
-/** Why no command of `look` can run here; undefined when it can. Waits where that is being tried. */
+/** Returns why no command of `look` can run here; undefined if it can. Waits while that is being tried. */
 export async function lookFault(
   ownPaths: readonly string[],
   clock: Clock,
@@ -24,7 +24,7 @@ export async function lookFault(
   }
 }
 
-/** What `look` lacks for a profile: the sandbox, its user, or the policy of the bus; undefined where it has all. */
+/** Returns what `look` lacks for a profile: the sandbox, its user, or the policy of the bus; undefined if nothing. */
 export async function lookLack(
   profile: Profile,
   ownPaths: readonly string[],
@@ -36,7 +36,7 @@ export async function lookLack(
   return bus && `it shows no services: ${bus}`;
 }
 
-/** Why the commands of `look` have no D-Bus here, and so no systemctl(1); undefined when they have it. */
+/** Returns why the commands of `look` have no D-Bus here, and so no systemctl(1); undefined if they have it. */
 export async function lookBusFault({ sandbox }: Pick<Isolation, 'sandbox'>, clock: Clock): Promise<string | undefined> {
   if (sandbox?.account?.name !== LOOK_USER)
     return process.geteuid?.() === 0
@@ -47,13 +47,13 @@ export async function lookBusFault({ sandbox }: Pick<Isolation, 'sandbox'>, cloc
   return await tried.fault;
 }
 
-/** A fault that was found holds for so long: its owner mends it, and the next command finds out. */
+/** How long a fault is believed: when its owner has corrected it, the next command notices. */
 const TRY_AGAIN_MS = 2000;
 
 interface Try {
   readonly key: string;
   readonly fault: Promise<string | undefined>;
-  /** Until when it is believed, on the clock that never goes back. */
+  /** Until when the result is believed, on the monotonic clock. */
   untilMs: number;
 }
 
@@ -68,14 +68,14 @@ function tryBus(key: string, sandbox: SandboxSpec, clock: Clock): Try {
   return made;
 }
 
-/** The same walls, with the bus of the machine where a command that looks may have it. */
+/** Returns the same isolation, with the D-Bus of the machine if a command that only looks may have it. */
 export async function withBus(isolation: Isolation, clock: Clock): Promise<Isolation> {
   const { sandbox } = isolation;
   if (sandbox?.machine === undefined || (await lookBusFault(isolation, clock)) !== undefined) return isolation;
   return { ...isolation, sandbox: { ...sandbox, machine: { bus: true } } };
 }
 
-/** Nobody is asked about a command that only looks. */
+/** Commands that only look need no approval. */
 export function unasked(decision: Decision): Decision {
   const reason = `a person has to approve it (${decision.reason}), and look asks nobody: run it with shell`;
   return { ...decision, reason };

@@ -1,14 +1,14 @@
 /** A pattern that takes longer is given up. */
 const MATCH_MS = 2000;
 
-/** What the process is asked, as a line of JSON; it answers with one: the end of the first match, or null. */
+/** The question to the process, a line of JSON. It answers with one: the end of the first match, or null. */
 export interface MatchQuestion {
   readonly pattern: string;
   readonly flags: string;
   readonly text: string;
 }
 
-/** Looks for patterns in a process of its own, which is killed when one takes too long: none can hold the agent up. */
+/** Looks for patterns in its own process, which is killed when one takes too long: no pattern blocks the agent. */
 export class Matcher implements Disposable {
   readonly #child: Bun.Subprocess<'pipe', 'pipe', 'ignore'>;
   readonly #answers: ReadableStreamDefaultReader<Uint8Array>;
@@ -29,7 +29,7 @@ export class Matcher implements Disposable {
     this.#answers = this.#child.stdout.getReader() as ReadableStreamDefaultReader<Uint8Array>;
   }
 
-  /** Where the first match in `text` ends; undefined where there is none, `slow` where that takes too long to say. */
+  /** Returns where the first match in `text` ends; undefined without a match, `slow` if the search takes too long. */
   async find({ pattern, flags }: Omit<MatchQuestion, 'text'>, text: string): Promise<number | 'slow' | undefined> {
     const question: MatchQuestion = { pattern, flags, text };
     this.#child.stdin.write(`${JSON.stringify(question)}\n`);

@@ -9,9 +9,9 @@ import type { NewCommand } from './command.ts';
 import type { Isolation } from './isolation.ts';
 
 /**
- * The text for `-c` of a shell that reads its command, and what its context brings, from a descriptor. `more` are
- * the descriptors of the shell from number `first` on, to which this adds its own; they belong to `descriptors`. Throws
- * the system's error.
+ * Returns the text for `-c` of a shell that reads its command, and what its context brings, from a descriptor. `more`
+ * are the descriptors of the shell from number `first` on; this adds its own, which belong to `descriptors`. Throws the
+ * system's error.
  */
 export function passCommand(
   session: Session,
@@ -26,7 +26,7 @@ export function passCommand(
   return readCommand(fd);
 }
 
-/** What the shell of a context reads is in memory, and no other user can open it; what it writes lies in its session. */
+/** What the shell of a context reads is in memory, and no other user can open it. What it writes is in its session. */
 function passInContext(
   session: Session,
   cmd: string,
@@ -42,12 +42,12 @@ function passInContext(
   return contextCommand({ input: fd, output: [fd + 1, fd + 2] });
 }
 
-/** It is closed before the command begins. */
+/** The descriptor is closed before the command begins. */
 const readCommand = (fd: number): string => `eval "exec ${fd}<&-; $(/bin/cat <&${fd})"`;
 
 /**
- * What is read is a pipe that holds all of it before the command starts: nobody has to stay to write. Where the system
- * grants no pipe as large, it is a file without a name. The caller closes it.
+ * Opens an input that is a pipe with all of its content: nothing has to stay to write. If the system allows no pipe of
+ * that size, it is a file without a name. The caller closes it.
  */
 export function openInput(session: Session, bytes: Uint8Array): number {
   const pipe = openPipe(bytes.length);
@@ -73,12 +73,12 @@ function openInputFile(path: string, bytes: Uint8Array): number {
 }
 
 /**
- * Who owns the output of isolated commands. It runs nothing and owns nothing else: no number of this range is given to
- * anybody. Source: "Special Linux UIDs" and "Summary" of systemd's UIDS-GIDS page, 65520…65533 unused.
+ * The owner of the output of isolated commands. It runs nothing and owns nothing else: no id of this range is assigned
+ * to anybody. Source: "Special Linux UIDs" and "Summary" of systemd's UIDS-GIDS page, 65520…65533 unused.
  */
 const OUTPUT_OWNER = 65_533;
 
-/** Gives files to their owner, where the agent is root. */
+/** Assigns files to that owner, if the agent is root. */
 export function giveAway(files: readonly number[], { sandbox, account }: Isolation): void {
   if (process.geteuid?.() !== 0 || (sandbox === undefined && account === undefined)) return;
   const group = account?.groups[0] ?? process.getegid?.() ?? 0;

@@ -3,12 +3,12 @@ import { Growth } from '../sessions/growth.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Commands } from './commands.ts';
 
-/** A command that waits for input has written all of its prompt when nothing came for this long. */
+/** A command that waits for input has written all of its prompt when nothing came for this time. */
 const QUIET_SECONDS = 0.15;
-/** A look for whoever waits for input reads /proc for each process of the command. */
+/** Looking for processes that wait for input reads /proc for each process of the command. */
 const SLOWEST_LOOK_SECONDS = 1;
 
-/** Waits until a command has ended, or waits for somebody to type, or the deadline passes. */
+/** Waits until a command has ended or waits for input, or the deadline passes. */
 export async function waitForPrompt(
   commands: Commands,
   session: Session,
@@ -25,7 +25,7 @@ export async function waitForPrompt(
     if (end.fired || shutdown.fired || deadline.passed) return;
     if (grown.fired) {
       pause = QUIET_SECONDS;
-      // A flood of output wakes us no more often than that.
+      // Not more often, even in a flood of output.
       await deadline.orAfter(QUIET_SECONDS).waitFor(end, shutdown);
       continue;
     }

@@ -22,40 +22,40 @@ import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { FileProposal, NewCommand } from './command.ts';
 import type { Commands } from './commands.ts';
-import { describeVerdict, EXIT_NOT_RUN, NOT_STARTED, sizesOf, tellNotRun } from './ending.ts';
+import { describeVerdict, EXIT_NOT_RUN, NOT_STARTED, sizesOf, writeNotRun } from './ending.ts';
 import type { Hold } from './hold.ts';
 import { detailsOf } from './launch.ts';
 
-/** What proposals work with. */
+/** What proposals need. */
 export interface ProposalDeps {
   readonly store: SessionStore;
   readonly clock: Clock;
   readonly access: Access;
   readonly trail: Trail;
   readonly freeze: Freeze;
-  /** Told of each request, beside the record; undefined: nobody is. */
+  /** Called for each request, in addition to the record; undefined: no notification. */
   readonly notify: Announce | undefined;
   /** The user that commands run as. */
   readonly user: string;
 }
 
-/** A command that a person is asked about. */
+/** A command that waits for a decision. */
 interface Proposal {
   readonly session: Session;
   readonly output: OutputDescriptors;
   readonly command: NewCommand;
   readonly decision: Decision;
   readonly request: ApprovalRequest;
-  /** That of its token when it was asked about. */
+  /** The profile of its token at the time of the request. */
   readonly profile: Profile;
-  /** Its directory was there then. */
+  /** Whether its directory existed then. */
   readonly isFound: boolean;
 }
 
-/** How often the token of a command that waits is looked at. */
+/** How often the token of a waiting command is checked. */
 const LOOK_MS = 1000;
 
-/** Commands that are not simply run: those that rules deny, and those that wait for a person. */
+/** Commands that do not run at once: those that rules deny, and those that wait for a person. */
 export class Proposals {
   constructor(
     private readonly deps: ProposalDeps,
@@ -63,12 +63,12 @@ export class Proposals {
     private readonly approvals: Approvals,
   ) {}
 
-  /** Why nobody can be asked, in words; undefined when somebody can. */
+  /** Returns why nobody can be asked; undefined if somebody can. */
   fault(): string | undefined {
     return this.approvals.fault();
   }
 
-  /** A session of a command that is not run. Throws `MachineRefused`. */
+  /** Makes a session for a command that is not run. Throws `MachineRefused`. */
   refuse(command: NewCommand, decision: Decision): Session {
     const { session, output } = this.deps.store.create(detailsOf(command));
     try {
@@ -82,20 +82,20 @@ export class Proposals {
   }
 
   /**
-   * A session whose command runs when a person has approved it; where nobody can be asked, it ends as denied. Throws
-   * `TooManyRequests` when too many wait, and `MachineRefused`.
+   * Makes a session whose command runs when a person has approved it. If nobody can be asked, it ends as denied. Throws
+   * `TooManyRequests` if too many wait, and `MachineRefused`.
    */
   ask(command: NewCommand, decision: Decision, profile: Profile): Session {
     const fault = this.approvals.fault();
     if (fault !== undefined) {
-      const reason = `${decision.reason}; a person would have to approve it, and this server has no way for that (${fault})`;
+      const reason = `${decision.reason}; a person has to approve it, and this server cannot ask one (${fault})`;
       return this.refuse(command, { ...decision, reason });
     }
     const { principal } = command;
     if (this.approvals.count >= MAX_WAITING || this.approvals.countOf(principal) >= MAX_WAITING_PER_TOKEN)
       throw new TooManyRequests(
         30,
-        `${this.approvals.count} commands wait for approval already, ${this.approvals.countOf(principal)} of them of this token. Wait for those first, or take one back with kill_session.`,
+        `${this.approvals.count} commands already wait for approval, ${this.approvals.countOf(principal)} of them of this token. Wait for those first, or withdraw one with kill_session.`,
       );
     const proposal = this.#propose(command, decision, profile);
     const { session, output, request } = proposal;
@@ -114,7 +114,7 @@ export class Proposals {
   }
 
   #propose(command: NewCommand, decision: Decision, profile: Profile): Proposal {
-    // A link may lead elsewhere by the time that somebody has decided.
+    // A link may lead elsewhere by the time of the decision.
     const real = realDirectory(command.cwd);
     const asked = { ...command, cwd: real ?? command.cwd };
     const { session, output } = this.deps.store.create(detailsOf(asked));
@@ -130,7 +130,7 @@ export class Proposals {
       if (why !== undefined) void hold.withdraw(why);
     }, LOOK_MS);
     const decided = await asked;
-    // On record, a command is approved before it starts.
+    // An approval is on record before the command starts.
     this.#announce(proposal.request, decided);
     if (decided.kind === 'approved') await this.deps.freeze.thawed(hold.signal);
     clearInterval(looks);
@@ -182,7 +182,7 @@ export class Proposals {
     };
   }
 
-  /** Why a command would not be run any more: its token is gone, or its profile is not the one that was asked about. */
+  /** Returns why a command would not run any more: its token is gone, or its profile has changed since the request. */
   #lapse({ command, profile }: Proposal): string | undefined {
     try {
       const now = this.deps.access.profileFor(command.principal);
@@ -190,23 +190,23 @@ export class Proposals {
       return isSame ? undefined : 'the profile of its token was changed';
     } catch (error) {
       if (!(error instanceof AccessLapsed)) return faultOf(error);
-      return error.gone === 'token' ? 'its token has ended' : 'the profile of its token is not there any more';
+      return error.gone === 'token' ? 'its token has ended' : 'the profile of its token does not exist any more';
     }
   }
 
-  /** Throws `MachineRefused` when what was approved is not what would run now. */
+  /** Throws `MachineRefused` if what was approved is not what would run now. */
   #revalidate(proposal: Proposal): void {
     const { command, isFound } = proposal;
     const why = this.#lapse(proposal);
     if (why !== undefined) throw new MachineRefused(`${why} meanwhile`, undefined);
     const real = realDirectory(command.cwd);
     if (isFound && real === undefined)
-      throw new MachineRefused(`the directory ${command.cwd} is not there any more`, undefined);
+      throw new MachineRefused(`the directory ${command.cwd} does not exist any more`, undefined);
     if (real !== undefined && real !== command.cwd)
-      throw new MachineRefused(`the directory ${command.cwd} is a link by now`, new Error(real));
+      throw new MachineRefused(`the directory ${command.cwd} is a link now`, new Error(real));
   }
 
-  /** Starts a command that somebody has approved. */
+  /** Starts an approved command. */
   async #start(proposal: Proposal, by: string): Promise<void> {
     const { session, output, command, decision } = proposal;
     try {
@@ -223,22 +223,22 @@ export class Proposals {
     if (command.file !== undefined) return await this.#perform(session, output, command.file, by);
     const revalidate = (): void => this.#revalidate(proposal);
     try {
-      // Nobody waits for its answer: its exit code is kept on disk.
+      // No call waits for its answer: its exit code is kept on disk.
       await this.commands.startIn(session, output, { ...command, keepsExitCode: true, revalidate });
     } catch (error) {
-      // Whoever tried to start it has closed its output.
+      // The failed start has closed its output.
       this.#end(session, undefined, { ...decision, ...deny(notStarted(error)) }, NOT_STARTED);
     }
   }
 
-  /** Does what somebody has approved with a file, and writes what came of it where a command would. */
+  /** Performs an approved file operation, and writes its result as output. */
   async #perform(session: Session, output: OutputDescriptors, file: FileProposal, by: string): Promise<void> {
     let fault: string | undefined;
     try {
       writeSync(output.stdout, await file.perform(session, by));
     } catch (error) {
       fault = faultOf(error);
-      tellNotRun(session, fault);
+      writeNotRun(session, fault);
     }
     for (const fd of [output.stdout, output.stderr]) closeSync(fd);
     const now = this.deps.clock.now();
@@ -256,9 +256,9 @@ export class Proposals {
     this.#end(session, output, { ...decision, ...deny(reason) }, action);
   }
 
-  /** Ends a session whose command has not run, with the reason where a shell would write it. */
+  /** Ends a session whose command has not run, with the reason on its standard error. */
   #end(session: Session, output: OutputDescriptors | undefined, decision: Decision, action = 'deny'): void {
-    tellNotRun(session, decision.reason);
+    writeNotRun(session, decision.reason);
     if (output !== undefined) for (const fd of [output.stdout, output.stderr]) closeSync(fd);
     const now = this.deps.clock.now();
     this.commands.conclude(session, {
@@ -272,12 +272,12 @@ export class Proposals {
   }
 }
 
-/** For a reason that is about all of the command. */
+/** Denies the whole command for a reason. */
 function deny(reason: string): Pick<Decision, 'action' | 'reason' | 'part'> {
   return { action: 'deny', reason, part: '' };
 }
 
-/** Where a directory really is; undefined where it cannot be told, which its start will say. */
+/** Returns the real path of a directory; undefined if that is unknown, which its start will report. */
 export function realDirectory(path: string): string | undefined {
   try {
     return realpathSync(path);

@@ -13,10 +13,10 @@ import { findLeader } from '../process/tree.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import type { Commands } from './commands.ts';
-import { EXIT_NOT_RUN, sizesOf, tellNotRun } from './ending.ts';
+import { EXIT_NOT_RUN, sizesOf, writeNotRun } from './ending.ts';
 import type { Timings } from './timings.ts';
 
-/** What recovery works with. */
+/** What recovery needs. */
 export interface RecoveryDeps {
   readonly limits: { readonly maxExecSeconds: number };
   readonly clock: Clock;
@@ -25,24 +25,24 @@ export interface RecoveryDeps {
   readonly commands: Commands;
   readonly trail: Trail;
   readonly freeze: Freeze;
-  readonly timings: Pick<Timings, 'goOn'>;
+  readonly timings: Pick<Timings, 'resume'>;
 }
 
-/** What an agent found of the sessions that an earlier one left. */
+/** What an agent found of the sessions of an earlier one. */
 export interface Recovered {
   /** Commands that outlived the earlier agent and are under supervision again. */
   readonly adopted: number;
-  /** Commands that died with it. */
+  /** Commands that ended together with it. */
   readonly lost: number;
-  /** Commands that ended meanwhile, and left their exit code. */
+  /** Commands that ended meanwhile and left their exit code. */
   readonly ended: number;
   /** Ended sessions whose left-behind processes are under supervision again. */
   readonly lingering: number;
 }
 
 /**
- * Looks at every session that was not over when the earlier agent ended, and takes up what still lives. A session that
- * cannot be looked at, or whose record cannot be written, keeps no other from being recovered.
+ * Looks at every session that was not over when the earlier agent ended, and supervises what still lives. A session
+ * that cannot be read, or whose record cannot be written, does not keep others from being recovered.
  */
 export function recoverSessions(deps: RecoveryDeps, logger: Logger): Recovered {
   const found = { adopted: 0, lost: 0, ended: 0, lingering: 0 };
@@ -71,11 +71,11 @@ function recover(session: Session, deps: RecoveryDeps): (keyof Recovered)[] {
   return takeUpLeftovers(session, deps.commands) ? [state, 'lingering'] : [state];
 }
 
-/** What would have run was in the memory of the agent that is gone. */
+/** The command was only in the memory of the earlier agent. */
 function endWaiting(session: Session, { clock, store, trail }: RecoveryDeps): [] {
   takeAway(requestsDirectory(store.directory), session.id);
   const reason = 'the agent was restarted while it waited for approval';
-  tellNotRun(session, reason);
+  writeNotRun(session, reason);
   session.update({
     status: 'denied',
     exit_code: EXIT_NOT_RUN,
@@ -93,7 +93,7 @@ function takeUpShell(
   shell: ProcessIdentity,
   { commands, contexts, clock, limits, freeze, timings }: RecoveryDeps,
 ): void {
-  // A session without a readable record tells no limit of its own.
+  // A session without a readable record has no limit of its own.
   const seconds = session.record.execution_seconds || limits.maxExecSeconds;
   const { started_at } = session.record;
   const ranMs = clock.now() - started_at - freeze.msBetween(started_at, clock.now());
@@ -101,15 +101,15 @@ function takeUpShell(
   try {
     session.update({ process: shell, execution_seconds: seconds });
   } finally {
-    // Also where the disk refuses the record: the command is held to its limits.
+    // Even if the disk refuses the record: the command is held to its limits.
     contexts.occupy(session);
     const process = adopt(shell, () => session.keptExitCode());
     commands.takeUp(session, process, Math.max(0, left));
-    timings.goOn(session, process.exited);
+    timings.resume(session, process.exited);
   }
 }
 
-/** The session's shell, when it is alive: by its recorded identity, or by the mark where nothing was recorded yet. */
+/** Returns the session's shell if it is alive: by its recorded identity, or by the mark if nothing was recorded yet. */
 function findShell(session: Session): ProcessIdentity | undefined {
   const recorded = session.record.process;
   if (recorded === null || recorded.startTicks === null) {
@@ -120,14 +120,14 @@ function findShell(session: Session): ProcessIdentity | undefined {
   return isAlive(identity) ? identity : undefined;
 }
 
-/** The exit code of a shell that ended between two agents and that nobody has waited for; null where that tells nothing. */
+/** Returns the exit code of a shell that ended between two agents and is a zombie; null if that is unknown. */
 function zombieCode({ record: { process } }: Session): number | null {
   if (process === null || process.startTicks === null || process.bootId !== bootId()) return null;
   const waited = statusOfZombie(process.pid, process.startTicks);
   return waited === undefined ? null : exitCodeOf('exited', exitStatusOf(waited));
 }
 
-/** Its end is known when it left its exit code; the time of it is not. */
+/** Its exit code may be known; the time of its end is not. */
 function markOver(session: Session, exitCode: number | null, { commands, contexts, clock, trail }: RecoveryDeps): void {
   const now = clock.now();
   const kept = contexts.keep(session, exitCode !== null);
@@ -146,7 +146,7 @@ function markOver(session: Session, exitCode: number | null, { commands, context
   trail.ended(session);
 }
 
-/** Processes that go on after their shell still belong to the session, and are still held to its limits. */
+/** Processes that outlive their shell still belong to the session, and are still held to its limits. */
 function takeUpLeftovers(session: Session, commands: Commands): boolean {
   if (session.record.survivors === 0) return false;
   commands.takeUp(session, endedBefore(), session.record.execution_seconds);

@@ -4,17 +4,17 @@ import { isDead, readStat } from '../linux/proc.ts';
 import type { CommandCgroups } from '../process/cgroup.ts';
 import { type ProcessTree, sendSignal } from '../process/tree.ts';
 
-/** What forks while it is stopped is looked for again at once, so often, and then with the next look. */
+/** Processes that fork while they are stopped are looked for again at once, this often, and then at the next look. */
 const ROUNDS = 20;
 const LOOK_MS = 1000;
 
 /**
- * Stops by SIGSTOP, while the server is frozen, the processes that systemd does not hold: all of them where it holds
- * none, else those outside of the cgroups of commands. They go on at the thaw.
+ * While the server is frozen, stops by SIGSTOP the processes that systemd does not freeze: all of them if it freezes
+ * none, else those outside of the cgroups of commands. The thaw continues them.
  */
 export class Standstill {
   #timer: ReturnType<typeof setInterval> | undefined;
-  /** Those that were stopped before the freeze, as `pid start`: they stay so. */
+  /** Processes that were stopped before the freeze, as `pid start`: they stay stopped. */
   readonly #asleep = new Set<string>();
   readonly #stopped = new Set<string>();
 
@@ -26,7 +26,7 @@ export class Standstill {
     freeze.subscribe(() => this.look());
   }
 
-  /** Takes up what an earlier agent has stopped, and may not have seen the thaw of. */
+  /** Takes over what an earlier agent has stopped, whose thaw it may have missed. */
   takeUp(): void {
     const { last, isFrozen } = this.freeze;
     if (!isFrozen && last?.signals !== true) return;
@@ -36,7 +36,7 @@ export class Standstill {
     this.look();
   }
 
-  /** Brings every process into the state that the freeze asks for. */
+  /** Brings every process into the state that the freeze requires. */
   look(): void {
     if (!this.freeze.isFrozen) this.#release();
     else {
@@ -52,10 +52,10 @@ export class Standstill {
     }
   }
 
-  /** Gives how many processes it had to stop. */
+  /** Returns how many processes it had to stop. */
   #stopTree(tree: ProcessTree): number {
     let count = 0;
-    // Asked once: a question may find the thaw, which lets everything go on.
+    // Asked once: a second question may come after the thaw, which continues all of them.
     const isBySignals = this.freeze.current?.signals === true;
     if (!this.freeze.isFrozen) return 0;
     for (const pid of tree.members()) {
@@ -72,7 +72,7 @@ export class Standstill {
     return count;
   }
 
-  /** Whether systemd holds a process. */
+  /** Whether systemd freezes a process. */
   #isHeld(pid: number): boolean {
     return this.cgroups?.holderOf(pid) !== undefined;
   }
@@ -81,7 +81,7 @@ export class Standstill {
     clearInterval(this.#timer);
     this.#timer = undefined;
     for (const tree of this.trees()) {
-      // Children before their parents: a shell that sees a stopped child takes it for a job in the background.
+      // Children before their parents: a shell takes a stopped child for a job in the background.
       for (const pid of tree.members().sort((a, b) => b - a)) {
         if (this.#stopped.has(`${pid} ${readStat(pid)?.startTicks}`)) sendSignal(pid, 'SIGCONT');
       }

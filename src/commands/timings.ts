@@ -5,13 +5,13 @@ import type { SessionId } from '../sessions/record.ts';
 import { type Session, STREAMS, type StreamName } from '../sessions/session.ts';
 import { MAX_TIMING_BYTES, type TimingMark, TimingWriter } from '../sessions/timing-marks.ts';
 
-/** Of a command that is over sooner, all output shows at once when it is played back: nothing is kept. */
+/** Commands that end sooner have no timing: in a playback, all of their output appears at once. */
 const KEPT_AFTER_MS = 1000;
-/** How often the streams of a command are looked at that writes them itself … */
+/** How often the streams of a command are looked at if it writes them itself … */
 const LOOK_MS = 100;
-/** … and of one that has written nothing for a while: when it wrote last, its files say. */
+/** … and if it has written nothing for a while: the time of the last write is in the files. */
 const MOST_LOOK_MS = 1000;
-/** Marks are written to the disk when there are so many bytes of them. */
+/** Marks are written to the disk in parts of this size. */
 const PART_BYTES = 512;
 const { O_WRONLY, O_CREAT, O_APPEND, O_NOFOLLOW, O_NONBLOCK } = constants;
 const APPEND = O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK;
@@ -25,13 +25,13 @@ interface Kept {
   isRefused: boolean;
 }
 
-/** Keeps when commands wrote what, for who plays their sessions back. */
+/** Records when commands wrote output, for playback. */
 export class Timings {
   readonly #kept = new Map<SessionId, Kept>();
 
   constructor(private readonly clock: Clock) {}
 
-  /** What a terminal calls with each number of bytes that it has written. */
+  /** Returns what a terminal calls with each number of bytes that it has written. */
   terminal(session: Session): (bytes: number) => void {
     let own: Kept | undefined;
     return (bytes) => {
@@ -45,8 +45,8 @@ export class Timings {
   }
 
   /**
-   * Looks at what a command writes that has run for `ranMs`, until `end`: from its first second on, at once where its input
-   * stays open. A terminal says itself what it writes.
+   * Follows the output of a command that has run for `ranMs`, until `end`: from its first second on, at once if its
+   * input stays open. A terminal reports its writes itself.
    */
   follow(session: Session, ranMs: number, exited: OneShotEvent): void {
     const { input } = session.record;
@@ -58,27 +58,27 @@ export class Timings {
     exited.subscribe(() => clearTimeout(timer));
   }
 
-  /** The same for a command that an earlier agent has started: what is kept of it goes on. */
-  goOn(session: Session, exited: OneShotEvent): void {
+  /** Resumes the same for a command that an earlier agent has started: its record continues. */
+  resume(session: Session, exited: OneShotEvent): void {
     if (exited.fired || session.record.input === 'terminal') return;
     this.#look(this.#open(session, keptOf(session)), LOOK_MS);
   }
 
-  /** Writes down what was noted of a session so far. */
+  /** Writes what was noted of a session so far. */
   flush(session: Session): void {
     const kept = this.#kept.get(session.id);
     if (kept !== undefined) this.#write(kept, kept.writer.takeAll());
   }
 
-  /** Ends it. `tell` hears how many bytes the session's timing takes of the disk, where there are some. */
-  end(session: Session, tell: (bytes: number) => void): void {
+  /** Ends it. `report` gets how many bytes the session's timing takes of the disk, if it has one. */
+  end(session: Session, report: (bytes: number) => void): void {
     const kept = this.#kept.get(session.id);
     if (kept === undefined) return;
     this.#kept.delete(session.id);
     clearTimeout(kept.timer);
     if (kept.timer !== undefined) this.#note(kept);
     if (this.clock.now() - session.record.started_at >= KEPT_AFTER_MS) this.#write(kept, kept.writer.takeAll());
-    if (kept.bytes > 0) tell(kept.bytes);
+    if (kept.bytes > 0) report(kept.bytes);
   }
 
   #open(session: Session, earlier?: Uint8Array<ArrayBuffer>): Kept {
@@ -101,7 +101,7 @@ export class Timings {
     if (stdout === undefined || stderr === undefined) return false;
     if (stdout.size === mark.stdout && stderr.size === mark.stderr) return false;
     const now = this.clock.now();
-    // The times of files are theirs who own them.
+    // The owner of a file can change its times.
     const at = Math.min(now, Math.max(stdout.mtimeMs, stderr.mtimeMs));
     const ms = Math.max(mark.ms, Math.round(at - session.record.started_at));
     const kept = this.#kept.get(session.id);
@@ -111,7 +111,7 @@ export class Timings {
     return true;
   }
 
-  /** What the disk refuses once is given up: the rest of the output shows at once. */
+  /** After one write that the disk refuses, the rest is given up: in a playback, that output appears at once. */
   #write(kept: Kept, bytes: Uint8Array): void {
     if (bytes.length === 0 || kept.isRefused) return;
     try {
@@ -127,7 +127,7 @@ export class Timings {
   }
 }
 
-/** What an earlier agent has kept of a session. */
+/** Returns what an earlier agent has recorded of a session. */
 function keptOf(session: Session): Uint8Array<ArrayBuffer> | undefined {
   try {
     return readPlain(session.path('timing'), (fd, { size }) => {
@@ -144,7 +144,7 @@ function lookAt(session: Session, name: StreamName) {
   try {
     return statSync(session.path(name), { throwIfNoEntry: false });
   } catch {
-    // Its directory was taken away.
+    // Its directory was removed.
     return undefined;
   }
 }

@@ -4,13 +4,13 @@ import { openMemoryFile, openSocketPair } from '../linux/libc.ts';
 import { TELLING } from './launchers.ts';
 import type { Descriptors } from './start.ts';
 
-/** Why a sandbox cannot be made. Its message goes on a sentence: `the directory /srv/app does not exist`. */
+/** Why a sandbox cannot be made. The message continues a sentence: `the directory /srv/app does not exist`. */
 export class SandboxFault extends Error {}
 
 /**
- * How an isolated command tells the agent that it has begun. Other commands of its user must not be able to take that
- * back: it would be answered as not run, and could be sent again. So it goes through a socket whose other end the agent
- * alone has. A false word of a beginning is harmless.
+ * Reports that an isolated command has begun. Other commands of its user must not be able to undo that report: the call
+ * would be answered as not run, and could be sent again. So the report uses a socket whose other end only the agent
+ * has. A false report of a beginning is harmless.
  */
 export class Status {
   constructor(
@@ -18,21 +18,21 @@ export class Status {
     private readonly reading: number,
     /** The end for the programs before the command. */
     readonly writing: number,
-    /** A file in memory for --info-fd of bwrap(1), where other commands of its user cannot write to that. */
+    /** A file in memory for --info-fd of bwrap(1). Other commands of the user cannot write to it. */
     readonly information: number | undefined,
   ) {}
 
-  /** What the agent keeps, until `close`. */
+  /** The descriptors that the agent keeps until `close`. */
   get kept(): readonly number[] {
     return this.information === undefined ? [this.reading] : [this.reading, this.information];
   }
 
-  /** Whether the command, which is over, has begun. */
+  /** Whether the command, which has ended, had begun. */
   hasBegun(): boolean {
     return hasBegun(this.reading);
   }
 
-  /** The first process of the command's sandbox; undefined where bwrap has told of none. */
+  /** The first process of the command's sandbox; undefined if bwrap has not reported one. */
   init(): number | undefined {
     if (this.information === undefined) return undefined;
     const bytes = Buffer.alloc(MAX_INFORMATION);
@@ -46,10 +46,10 @@ export class Status {
   }
 }
 
-/** Several times what bwrap tells. */
+/** Several times what bwrap writes. */
 const MAX_INFORMATION = 2048;
 
-/** A way to tell that a command has begun, which belongs to `descriptors`. Throws `SandboxFault` where there is none. */
+/** Opens what a command reports its beginning with, which belongs to `descriptors`. Throws `SandboxFault`. */
 export function openStatus(descriptors: Descriptors, isSandbox: boolean): Status {
   const pair = openSocketPair();
   if (pair === undefined) throw new SandboxFault('the kernel grants no sockets (socketpair)');
@@ -58,17 +58,20 @@ export function openStatus(descriptors: Descriptors, isSandbox: boolean): Status
   return new Status(reading, writing, isRoots ? descriptors.add(openMemory()) : undefined);
 }
 
-/** A file in memory that no other user can open, and the caller closes; `bytes` are read from it. Throws `SandboxFault`. */
+/**
+ * Opens a file in memory that contains `bytes` and that no other user can open. The caller closes it. Throws
+ * `SandboxFault`.
+ */
 export function openMemory(bytes: Uint8Array = new Uint8Array()): number {
   const fd = openMemoryFile();
   if (fd === undefined) throw new SandboxFault('the kernel grants no file in memory (memfd_create)');
   fchmodSync(fd, 0o600);
-  // At a position: its reader begins where the descriptor stands.
+  // With a position: the reader starts at the offset of the descriptor.
   for (let at = 0; at < bytes.length; ) at += writeSync(fd, bytes, at, bytes.length - at, at);
   return fd;
 }
 
-/** Whether a command that is over has begun: something came through its socket. When in doubt, it has. */
+/** Whether a command that has ended had begun: its socket received something. In doubt, true. */
 export function hasBegun(reading: number): boolean {
   try {
     return readSync(reading, Buffer.alloc(1), 0, 1, null) > 0;
@@ -77,17 +80,17 @@ export function hasBegun(reading: number): boolean {
   }
 }
 
-/** What a command says on its standard error that could not tell the beginning: nobody else is there to answer so. */
+/** What a command writes to its standard error if it cannot report its beginning. No agent is there to answer. */
 export const AGENT_GONE = 'agent3: nothing was run: the agent ended before the command began';
 
 /**
- * Lines of a shell that tell the beginning at a descriptor, and close it; where that fails, because the agent is gone,
- * nothing is run, and a signal (SIGPIPE) does not hide that. `times` writes something always; it and `trap` are special
- * built-ins: no function from the environment takes their place.
+ * Lines of a shell that report the beginning on a descriptor and close it. If that fails because the agent has ended,
+ * nothing is run; a signal (SIGPIPE) does not hide the failure. `times` always writes something. Both it and `trap` are
+ * special built-ins, which no function from the environment replaces.
  */
 export const markBeginning = (fd: number): string =>
   `trap '' PIPE; ${TELLING}${fd} 2> /dev/null || { echo '${AGENT_GONE}' >&2; exit 126; }; trap - PIPE; exec ${fd}>&-`;
 
-/** A line of a shell that sets a variable for the programs that it starts. */
+/** A line of a shell that sets a variable for the programs it starts. */
 export const exportLine = ([name, value]: readonly [name: string, value: string]): string =>
   `export ${name}='${value.replaceAll("'", "'\\''")}'`;

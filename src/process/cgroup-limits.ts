@@ -2,48 +2,48 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { MEMORY_OF_ONE_COMMAND, PROCESSES_OF_ONE_COMMAND } from '../lib/limits.ts';
 
-/** What one command, with everything that it starts, may take; undefined where only the limit of all holds. */
+/** Limits of one command with everything that it starts; undefined means only the limit of all commands applies. */
 export interface ResourceLimits {
-  /** Memory and page cache; swap is not to be had beside it. */
+  /** Memory and page cache. Swap is not available in addition. */
   readonly memoryBytes: number | undefined;
   readonly processes: number | undefined;
-  /** Of one CPU: 200 are two whole ones. */
+  /** Percent of one CPU: 200 is two whole CPUs. */
   readonly cpuPercent: number | undefined;
   /** Shares of a busy CPU and of a busy disk, 1 to 10000; other commands have 100. */
   readonly cpuWeight?: number | undefined;
   readonly ioWeight?: number | undefined;
 }
 
-/** What a command took. */
+/** What a command used. */
 export interface Usage {
   readonly cpu_ms: number;
-  /** The most memory at one moment; undefined on kernels that do not tell (before 5.19). */
+  /** The most memory at one moment; undefined on kernels before 5.19, which do not report it. */
   readonly peak_memory_bytes?: number;
-  /** The most processes and threads at one moment; undefined on kernels that do not tell (before 6.1). */
+  /** The most processes and threads at one moment; undefined on kernels before 6.1, which do not report it. */
   readonly processes?: number;
 }
 
-/** The limits of its cgroup that a command ran into. */
+/** The limits of its cgroup that a command reached. */
 export interface LimitHits {
-  /** Processes that were killed for want of memory. */
+  /** Processes killed because no memory was left. */
   readonly memory: number;
   /** Processes that could not be started. */
   readonly processes: number;
-  /** How long its threads were held back for want of CPU, in all; undefined below a second, which nobody minds. */
+  /** How long its threads waited for CPU time because of the limit, in all; undefined below one second. */
   readonly throttled_ms?: number;
-  /** The limits: bytes, a number of processes, and per cent of one CPU; undefined where there is none. */
+  /** The limits that were reached: bytes, number of processes, percent of one CPU. Undefined if not set. */
   readonly memory_max?: number;
   readonly processes_max?: number;
   readonly cpu_percent?: number;
 }
 
-/** A command that was held back for less runs into no limit that is worth a word. */
+/** Throttling below this is not reported. */
 const LEAST_THROTTLED_MS = 1000;
 
 /** The controllers that limits and usage need. */
 export const CONTROLLERS = ['memory', 'pids', 'cpu'] as const;
 
-/** cpu.max: the quota is given for periods of this length. */
+/** cpu.max: the quota applies to periods of this length. */
 const CPU_PERIOD_US = 100_000;
 
 /** Sets the limits of a new cgroup. Throws the system's error. */
@@ -60,17 +60,17 @@ export function applyLimits(path: string, limits: ResourceLimits): void {
   if (ioWeight !== undefined && existsSync(join(path, 'io.weight'))) set('io.weight', ioWeight);
 }
 
-/** The part of its weight that a command keeps which has run for a while. */
+/** The part of its weight that a long-running command keeps. */
 const LONG_COMMAND_PART = 0.1;
 
-/** Lets what runs in a cgroup go behind those beside it that begin. Throws the system's error. */
+/** Lowers the CPU weight of a cgroup, so that new commands go first. Throws the system's error. */
 export function lowerWeight(path: string): void {
   const file = join(path, 'cpu.weight');
   const weight = Number(readFileSync(file, 'latin1'));
   writeFileSync(file, String(Math.max(1, Math.round(weight * LONG_COMMAND_PART))));
 }
 
-/** What the processes of a cgroup took since it was made, and the limits that they reached. */
+/** What the processes of a cgroup used since it was made, and the limits that they reached. */
 export interface Cost {
   readonly usage: Usage;
   /** Undefined when none was reached. */
@@ -78,8 +78,8 @@ export interface Cost {
 }
 
 /**
- * What the kernel tells of a cgroup; undefined where it is gone. Without controllers only the CPU time: to look for a
- * file that is not there takes 30 µs, and four of them a tenth of a short command.
+ * Returns what the kernel reports about a cgroup; undefined if it is gone. Without controllers, only the CPU time:
+ * looking for a file that does not exist takes 30 µs, and four of them take a tenth of a short command.
  */
 export function costOf(path: string, hasControllers: boolean): Cost | undefined {
   const cpu = readText(join(path, 'cpu.stat'));
@@ -100,7 +100,7 @@ export function costOf(path: string, hasControllers: boolean): Cost | undefined 
   };
 }
 
-/** What the processes of a cgroup use now; undefined where it is gone, or the kernel does not count it. */
+/** Returns what the processes of a cgroup use now. Fields that the kernel does not report are undefined. */
 export function useOfCgroup(path: string): { readonly cpu_ms?: number; readonly memory_bytes?: number } {
   const cpuMicroseconds = entryIn(readText(join(path, 'cpu.stat')), 'usage_usec');
   const memory = numberOf(path, 'memory.current');
@@ -110,7 +110,7 @@ export function useOfCgroup(path: string): { readonly cpu_ms?: number; readonly 
   };
 }
 
-/** How often the limits of a cgroup were reached; undefined when none was. */
+/** Returns how often the limits of a cgroup were reached; undefined if never. */
 function hitsOf(path: string, cpu: string | undefined): LimitHits | undefined {
   const memory = entryIn(readText(join(path, 'memory.events')), 'oom_kill') ?? 0;
   const processes = entryIn(readText(join(path, 'pids.events')), 'max') ?? 0;
@@ -129,13 +129,13 @@ function hitsOf(path: string, cpu: string | undefined): LimitHits | undefined {
   };
 }
 
-/** The quota of a cgroup in per cent of one CPU; undefined where there is none. */
+/** Returns the quota of a cgroup in percent of one CPU; undefined without a quota. */
 function cpuPercentOf(path: string): number | undefined {
   const [quota, period] = (readText(join(path, 'cpu.max')) ?? '').trim().split(' ').map(Number);
   return quota !== undefined && period !== undefined && quota > 0 ? Math.round((quota / period) * 100) : undefined;
 }
 
-/** The limits of one command where the owner has set none: a part of what all commands have together. */
+/** Returns the limits of a command if the owner has set no others: a part of what all commands have together. */
 export function defaultLimits(path: string, given: ResourceLimits): ResourceLimits {
   const part = (file: string, of: number): number | undefined => {
     const whole = numberOf(path, file);
@@ -148,13 +148,13 @@ export function defaultLimits(path: string, given: ResourceLimits): ResourceLimi
   };
 }
 
-/** The number in a file; undefined where there is none, as in `max`. */
+/** Returns the number in a file; undefined if it has no number, as in `max`. */
 function numberOf(path: string, file: string): number | undefined {
   const text = readText(join(path, file))?.trim();
   return text !== undefined && /^\d+$/.test(text) ? Number(text) : undefined;
 }
 
-/** The number behind a name in a text of lines `name number`. */
+/** Returns the number after a name in a text of lines `name number`. */
 function entryIn(text: string | undefined, name: string): number | undefined {
   const match = new RegExp(`^${name} (\\d+)$`, 'm').exec(text ?? '');
   return match === null ? undefined : Number(match[1]);

@@ -15,26 +15,26 @@ import {
 import { type Use, useOfProcesses } from './use.ts';
 
 /**
- * The cgroup (cgroups(7), version 2) that every command gets one of its own below. It belongs to another unit of the
- * service manager than the agent's: what runs in it outlives the agent, and nothing leaves it by forking.
+ * The cgroup (cgroups(7), version 2) that contains one cgroup for every command. It belongs to another unit of the
+ * service manager than the agent's: its processes outlive the agent, and none leaves it by forking.
  */
 export class CommandCgroups {
   #limits: ResourceLimits | undefined;
 
   constructor(private readonly directory: string) {}
 
-  /** Whether the commands in it can have limits of their own. */
+  /** Whether commands can have limits of their own. */
   get enforcesLimits(): boolean {
     return this.#limits !== undefined;
   }
 
-  /** Why commands cannot be started in it; undefined when they can. */
+  /** Returns why commands cannot be started in it; undefined if they can. */
   fault(): string | undefined {
     try {
       accessSync(this.directory, constants.W_OK);
       // Since Linux 5.14.
       accessSync(join(this.directory, 'cgroup.kill'), constants.F_OK);
-      // To start a process in another cgroup takes the right to write to the ancestor of both.
+      // Starting a process in another cgroup requires write access to the common ancestor.
       accessSync(join(dirname(this.directory), 'cgroup.procs'), constants.W_OK);
       return undefined;
     } catch (error) {
@@ -43,9 +43,9 @@ export class CommandCgroups {
   }
 
   /**
-   * Hands the controllers on to the cgroups of the commands, so that each has limits of its own. A cgroup that hands
-   * controllers on may hold no process (cgroups(7)): what holds the place is moved below. Gives the limits in force;
-   * throws the system's error where the controllers are not to be had.
+   * Delegates the controllers to the cgroups of the commands, so that each has its own limits. A cgroup that delegates
+   * controllers may contain no process (cgroups(7)): the process that keeps the unit alive is moved below. Returns the
+   * limits in force. Throws the system's error if the controllers are not available.
    */
   limit(given: ResourceLimits): ResourceLimits {
     const place = join(this.directory, PLACE);
@@ -56,13 +56,13 @@ export class CommandCgroups {
     try {
       writeFileSync(join(this.directory, 'cgroup.subtree_control'), '+io');
     } catch {
-      // Without it, shares of a busy disk are not to be had; the other limits are.
+      // Without it, shares of a busy disk are not available; the other limits are.
     }
     this.#limits = defaultLimits(this.directory, given);
     return this.#limits;
   }
 
-  /** The command whose cgroup `pid` is in, by its name; undefined for one that is in none of them. */
+  /** Returns the name of the command whose cgroup `pid` is in; undefined if it is in none of them. */
   holderOf(pid: number): string | undefined {
     const text = readProcFile(`/proc/${pid}/cgroup`);
     const path = text === undefined ? undefined : /^0::(.*)$/m.exec(text)?.[1];
@@ -71,7 +71,7 @@ export class CommandCgroups {
     return name === PLACE ? undefined : name;
   }
 
-  /** Makes a cgroup called `name`; undefined where that is refused: the service manager may have taken its parent away. */
+  /** Makes a cgroup called `name`; undefined if that is refused: the service manager may have removed its parent. */
   make(name: string, own: Partial<ResourceLimits> = {}): Cgroup | undefined {
     const path = join(this.directory, name);
     try {
@@ -89,8 +89,8 @@ export class CommandCgroups {
   }
 
   /**
-   * Lets the command called `name` go behind those that begin, where the CPU is divided by cgroups. Nothing else of the
-   * machine goes before it for that.
+   * Lowers the CPU weight of the command called `name`, so that new commands go first. Other processes of the machine
+   * get no advantage from that.
    */
   lower(name: string): void {
     if (!this.enforcesLimits) return;
@@ -101,12 +101,14 @@ export class CommandCgroups {
     }
   }
 
-  /** What the command called `name` took, and which limits it reached; undefined where it has no cgroup. */
+  /** Returns what the command called `name` used, and which limits it reached; undefined if it has no cgroup. */
   costOf(name: string): Cost | undefined {
     return costOf(join(this.directory, name), this.enforcesLimits);
   }
 
-  /** What the command called `name` uses now: by the kernel's count where it has one, else by /proc of `members`. */
+  /**
+   * Returns what the command called `name` uses now: as the kernel counts it if possible, else by /proc of `members`.
+   */
   useOf(name: string, members: () => number[]): Use {
     const counted = useOfCgroup(join(this.directory, name));
     if (counted.cpu_ms !== undefined && counted.memory_bytes !== undefined)
@@ -114,27 +116,27 @@ export class CommandCgroups {
     return { ...useOfProcesses(members()), ...counted };
   }
 
-  /** Removes the cgroups that hold no process any more and whose name `isNeeded` does not know. */
+  /** Removes the cgroups that contain no process and that `isNeeded` does not name. */
   sweep(isNeeded: (name: string) => boolean): void {
     for (const name of subdirectories(this.directory)) if (name !== PLACE && !isNeeded(name)) this.of(name).remove();
   }
 }
 
-/** What holds the unit's place is here. */
+/** The cgroup of the process that keeps the unit alive. */
 const PLACE = 'place';
 
-/** The cgroup of one command, with those that the command made below it. */
+/** The cgroup of one command, with the cgroups that the command made below it. */
 export class Cgroup {
   constructor(readonly path: string) {}
 
-  /** The processes in it; none where it does not exist. */
+  /** Returns the processes in it; none if it does not exist. */
   pids(): number[] {
     const own = readPids(this.path);
     const below = subdirectories(this.path).flatMap((name) => new Cgroup(join(this.path, name)).pids());
     return [...own, ...below];
   }
 
-  /** Whether a process lives in it or below it; one that has ended and was not waited for does not count. */
+  /** Whether it, or a cgroup below it, contains a live process. A zombie does not count. */
   isPopulated(): boolean {
     try {
       return readFileSync(join(this.path, 'cgroup.events'), 'latin1').includes('populated 1');
@@ -143,7 +145,7 @@ export class Cgroup {
     }
   }
 
-  /** SIGKILL to all of it at once: nothing can fork faster. */
+  /** Sends SIGKILL to all of it at once: no process can fork faster. */
   kill(): void {
     try {
       writeFileSync(join(this.path, 'cgroup.kill'), '1');
@@ -152,15 +154,15 @@ export class Cgroup {
     }
   }
 
-  /** Removes it where no process is left in it. */
+  /** Removes it if no process is left in it. */
   remove(): void {
-    // A look for cgroups below takes longer than the removal, and there seldom are any.
+    // Looking for cgroups below takes longer than the removal, and is seldom needed.
     if (this.#removeItself()) return;
     for (const name of subdirectories(this.path)) new Cgroup(join(this.path, name)).remove();
     this.#removeItself();
   }
 
-  /** False where it is still populated, and a later sweep removes it, or has cgroups below; true when it is gone. */
+  /** Returns true if it is gone. False if it has processes or cgroups below; a later sweep removes it. */
   #removeItself(): boolean {
     try {
       rmdirSync(this.path);
@@ -189,7 +191,7 @@ function subdirectories(path: string): string[] {
   }
 }
 
-/** Only what was given: the rest is as for every command. */
+/** Only the limits that are set: the others are as for every command. */
 function given(own: Partial<ResourceLimits>): Partial<ResourceLimits> {
   return Object.fromEntries(Object.entries(own).filter(([, value]) => value !== undefined));
 }

@@ -1,19 +1,19 @@
 import { readFileSync, statSync } from 'node:fs';
 import { passwordEntry } from '../linux/libc.ts';
 
-/** The variable that marks every process of a session; build servers find their runaways the same way. */
+/** The variable that marks every process of a session. Build servers find left-over processes in the same way. */
 export const SESSION_MARK = 'AGENT3_SESSION';
 
-/** Debian's default of root's login, which has the administration tools in it. */
+/** Debian's default for the login of root, which includes the administration tools. */
 const PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Who the commands run as: from the user database, not from the agent's own environment. */
+/** The account that commands run as: from the user database, not from the agent's own environment. */
 export interface Account {
   readonly name: string;
   readonly home: string;
 }
 
-/** The account the agent runs under. A user without an entry in the database bears its number and has `/` as home. */
+/** Returns the account that the agent runs as. If the database does not have it: its number as name, `/` as home. */
 export function currentAccount(): Account {
   const uid = process.geteuid?.() ?? 0;
   return passwordEntry(uid) ?? { name: String(uid), home: '/' };
@@ -29,12 +29,12 @@ export interface NamedAccount extends Account {
 
 /** Where accounts and groups are (passwd(5), group(5)). */
 const DATABASES = ['/etc/passwd', '/etc/group'] as const;
-/** A change within this after the last one may bear the same time. */
+/** Two changes within this time may have the same time stamp. */
 const UNSURE_MS = 50;
 
 let known: { readonly seen: string; readonly accounts: Map<string, NamedAccount | undefined> } | undefined;
 
-/** The account of this name in /etc/passwd; undefined where there is none. Looked for anew when one of the files changes. */
+/** Returns the account with this name in /etc/passwd, or undefined. Reads the files again when one has changed. */
 export function accountOf(name: string): NamedAccount | undefined {
   const stats = DATABASES.map((path) => statSync(path));
   const seen = stats.map(({ dev, ino, size, mtimeMs, ctimeMs }) => [dev, ino, size, mtimeMs, ctimeMs].join()).join();
@@ -60,14 +60,15 @@ function entriesOf(path: string): string[][] {
     .map((line) => line.split(':'));
 }
 
-/** `AGENT3_SESSION=<id>`, as it stands in the environment of every process of that session. */
+/** `AGENT3_SESSION=<id>`, as in the environment of every process of that session. */
 export function markOf(session: string): string {
   return `${SESSION_MARK}=${session}`;
 }
 
 /**
- * The whole environment of a command: nothing of the agent's own, and what keeps programs from asking, paging,
- * colouring, and from holding their output back. `added` comes last, so a caller may override all but the session's mark.
+ * Returns the whole environment of a command. It has nothing of the agent's own, but settings that keep programs from
+ * asking, paging, colouring, and from buffering their output. `added` comes last: a caller may override everything but
+ * the session's mark.
  */
 export function commandEnvironment(
   account: Account,

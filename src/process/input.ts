@@ -3,25 +3,25 @@ import type { OpenInput } from '../diagnosis/waiting.ts';
 import { errnoOf } from '../lib/errors.ts';
 import { incompleteTail } from '../lib/utf8.ts';
 
-/** The standard input of a command that stays open: somebody types into it while it runs. */
+/** The standard input of a command that stays open: clients type into it while it runs. */
 export interface CommandInput {
   readonly what: OpenInput;
   /**
-   * Bytes that were taken: fewer than given when the command reads too slowly, 0 when the input is closed. Of text, whole
-   * characters are: the rest is text, and can be sent again.
+   * Writes bytes and returns how many were accepted: fewer when the command reads too slowly, 0 when the input is
+   * closed. Text is cut between characters, so that the rest can be sent again.
    */
   write(bytes: Uint8Array, isText: boolean): number;
   /** The end of the input: a reader sees end of file. */
   close(): void;
   readonly isOpen: boolean;
-  /** Gives everything back that it holds. */
+  /** Closes everything that it holds. */
   release(): void;
 }
 
 /** A write of so many bytes to a pipe that does not block is done whole or not at all. Source: PIPE_BUF, pipe(7). */
 const WHOLE_WRITE_BYTES = 4096;
 
-/** A pipe whose writing end is the agent's, and does not block. It closes the descriptor. */
+/** A pipe whose writing end belongs to the agent and does not block. It closes the descriptor. */
 export class PipeInput implements CommandInput {
   readonly what: OpenInput;
   #open = true;
@@ -50,7 +50,7 @@ export class PipeInput implements CommandInput {
       return writeSync(this.writing, bytes);
     } catch (error) {
       if (errnoOf(error) === 'EAGAIN') return 0;
-      // EPIPE: nobody has the reading end any more.
+      // EPIPE: nobody has the reading end open.
       this.close();
       return 0;
     }

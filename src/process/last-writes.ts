@@ -2,16 +2,16 @@ import { readlinkSync } from 'node:fs';
 import { delay } from '../lib/clock.ts';
 import { isDead, readStat } from '../linux/proc.ts';
 
-/** What is about to end gets so long for it. */
+/** Processes that are about to end get this much time for it. */
 const WAIT_MS = 200;
-/** What has taken less CPU time and wants more has only begun: 50 ms, of which a busy machine gives little at a time. */
+/** A process with less CPU time that wants more has only begun. 50 ms: a busy machine assigns little at a time. */
 const BEGINNER_TICKS = 5;
 const FIRST_LOOK_MS = 2;
 const SLOWEST_LOOK_MS = 16;
 
 /**
- * The processes that a command has left behind, once those of them that are about to end have had time for it: what
- * they write is output of the command. `left` are those that a first `look` found.
+ * Returns the processes that a command has left behind, after those that are about to end had time to do so: what they
+ * write is output of the command. `left` are the processes that a first `look` found.
  */
 export async function afterLastWrites(
   left: readonly number[],
@@ -22,13 +22,13 @@ export async function afterLastWrites(
   for (let pauseMs = FIRST_LOOK_MS; pids.some(isAboutToEnd) && performance.now() < endMs; ) {
     await delay(pauseMs);
     pauseMs = Math.min(2 * pauseMs, SLOWEST_LOOK_MS);
-    // In the middle of exec(2), nothing tells whose process it is: what was seen once stays.
+    // During exec(2), a process cannot be assigned to a command: what was seen once stays.
     pids = [...new Set([...pids.filter(isThere), ...look()])];
   }
   return pids.filter(isThere);
 }
 
-/** A job that was started last has not come to wait for anything; a process substitution reads a pipe. */
+/** A job that was started last does not wait for anything yet; a process substitution reads a pipe. */
 function isAboutToEnd(pid: number): boolean {
   const stat = readStat(pid);
   if (stat === undefined || isDead(stat)) return false;

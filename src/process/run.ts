@@ -8,7 +8,7 @@ import { kill, terminate } from './terminate.ts';
 import { type Standing, TimeLimit } from './time-limit.ts';
 import { type ProcessTree, sendSignal } from './tree.ts';
 
-/** Why a command is over. */
+/** Why a command has ended. */
 export type EndReason = 'exited' | 'timeout' | 'killed' | 'output_limit' | 'lost';
 
 /** The end of a command. */
@@ -28,37 +28,38 @@ export interface CommandLimits {
   readonly graceSeconds: number;
   /** Both streams together. */
   readonly outputBytes: number;
-  /** Where it runs in a PID namespace of its own: the first process there, which is nobody's command, if it is known. */
+  /** Of a command in its own PID namespace: the first process there, if it is known. It is not part of the command. */
   readonly init?: () => number | undefined;
-  /** What the shell leaves behind is ended with it, after its last writes. */
+  /** Processes that the shell leaves behind are ended with it, after their last writes. */
   readonly endsWithShell?: boolean;
 }
 
-/** Why somebody else than the command's own limits stops it. */
+/** Why something other than the command's own limits stops it. */
 export type StopReason = Extract<EndReason, 'killed' | 'output_limit'>;
 
 /** A command under supervision, from its start to the end of its last process. */
 export interface RunningCommand {
   readonly tree: ProcessTree;
-  /** The shell has ended, or the whole tree was stopped: the outcome is there. */
+  /** The shell has ended, or the whole tree was stopped: the outcome is known. */
   readonly over: OneShotEvent;
-  /** No process of the tree is left; later than `over` when the command left processes behind. */
+  /** No process of the tree is left. Later than `over` when the command left processes behind. */
   readonly settled: OneShotEvent;
   /** Undefined until `over`. */
   outcome(): Outcome | undefined;
-  /** Stops the whole tree, for the reason that its outcome then tells. `settled` happens when it is gone. */
+  /** Stops the whole tree; the outcome has this reason. `settled` happens when the tree is gone. */
   stop(reason: StopReason): void;
   /**
-   * Sends a signal to every process of the command, and KILL to what stands before it too; gives how many the command
-   * has: 0 before it has begun. One that then ends by a signal that asks to end was killed on request.
+   * Sends a signal to every process of the command, and KILL to its launchers too. Returns how many processes the
+   * command has: 0 before it has begun. If one then ends by a signal that asks to end, the command was killed on
+   * request.
    */
   signal(signal: SignalName): number;
 }
 
 /**
- * Watches `process` until its tree is gone, and ends it at the first limit it reaches. `roomBytes` tells what it may still
- * write, less than 0 when it has written too much. `beforeTimeout` may look at it
- * before it is stopped for its time; it must not throw.
+ * Watches `process` until its tree is gone, and stops it at the first limit it reaches. `roomBytes` returns how much it
+ * may still write; below 0 it has written too much. `beforeTimeout` may look at the command before it is stopped for
+ * its time; it must not throw.
  */
 export function supervise(
   process: WatchedProcess,
@@ -101,7 +102,7 @@ export function supervise(
       if (asksToEnd(name)) asked.add(signal);
       const processes = receiversOf(signal, tree.ofCommand());
       if (name === 'KILL') tree.signal(signal);
-      // What was stopped sees no signal but SIGKILL until it goes on.
+      // A stopped process handles no signal but SIGKILL until it is continued.
       const signals: NodeJS.Signals[] = asksToEnd(name) ? [signal, 'SIGCONT'] : [signal];
       for (const one of signals) for (const pid of processes) sendSignal(pid, one);
       return processes.length;
@@ -110,8 +111,8 @@ export function supervise(
 }
 
 /**
- * Who of `members` a signal is sent to. USR1 and USR2 end who does not expect them, as a shell that waits for the
- * program which they are meant for: they are sent to those that do, where there are some.
+ * Returns which of `members` get a signal. USR1 and USR2 end a process without a handler for them, such as a shell that
+ * waits for the program they are meant for. So they are sent to the processes that have one, if there are any.
  */
 function receiversOf(signal: NodeJS.Signals, members: readonly number[]): readonly number[] {
   if (signal !== 'SIGUSR1' && signal !== 'SIGUSR2') return members;
@@ -119,10 +120,10 @@ function receiversOf(signal: NodeJS.Signals, members: readonly number[]): readon
   return receivers.length === 0 ? members : receivers;
 }
 
-/** Whether the shell ended by a signal that was asked for, or, told by its exit code, a program in it did. */
+/** Whether the shell ended by a signal that was requested, or, according to its exit code, a program in it did. */
 function endedBy(process: WatchedProcess, asked: ReadonlySet<NodeJS.Signals>): boolean {
   const status = process.status();
-  // How it ended, nobody knows: then it is what was asked for.
+  // The exit status is unknown: take the request as the cause.
   if (status === undefined) return asked.size > 0;
   return [...asked].some((signal) => status.signal === signal || status.code === 128 + constants.signals[signal]);
 }
@@ -143,10 +144,10 @@ async function firstReason(
   return first;
 }
 
-/** After SIGKILL the kernel tells of the shell's end at once; more than this is a process stuck in the kernel. */
+/** After SIGKILL the kernel reports the end of the shell at once; more than this is a process stuck in the kernel. */
 const REAP_SECONDS = 1;
 
-/** Ends the tree as `reason` demands; gives how many of its processes are left. */
+/** Ends the tree as `reason` requires. Returns how many of its processes are left. */
 async function endTree(
   reason: EndReason,
   process: WatchedProcess,
@@ -162,7 +163,7 @@ async function endTree(
     const staying = await afterLastWrites(left, look);
     return endsWithShell && staying.length > 0 ? await kill(tree) : staying.length;
   }
-  // What floods the disk gets no grace in which it could go on, and what is frozen could do nothing with it.
+  // A command that fills the disk gets no grace period in which it could continue; a frozen one could not use it.
   const left =
     reason === 'output_limit' || limits.freeze.isFrozen
       ? await kill(tree)
@@ -172,9 +173,9 @@ async function endTree(
 }
 
 /**
- * What a command has left in its sandbox, whose first process does not count: it ends when it is alone, and everything
- * there ends with it. All of them began after the leader, and none can leave. What clears its environment and leaves its
- * session and its parent is a child of the first process then.
+ * Returns what a command has left in its sandbox. The first process does not count: it ends when it is alone, and
+ * everything there ends with it. All processes began after the leader, and none can leave: one that clears its
+ * environment and leaves its session and its parent becomes a child of the first process.
  */
 function leftInSandbox(tree: ProcessTree, init: number | undefined): number[] {
   const isAlone = (pid: number): boolean => isInit(pid) && isChildless(pid);
@@ -187,10 +188,10 @@ function isGone(pid: number): boolean {
   return stat === undefined || isDead(stat);
 }
 
-/** How often the processes that a command left behind are looked for. */
+/** How often left-behind processes are looked for. */
 const LINGER_LOOK_SECONDS = 1;
 
-/** Waits while left-behind processes live, and still holds them to the output limit; gives how many are left. */
+/** Waits while left-behind processes live, and enforces the output limit for them. Returns how many are left. */
 async function lingerOn(
   tree: ProcessTree,
   limits: CommandLimits,
@@ -204,14 +205,15 @@ async function lingerOn(
 }
 
 /**
- * The fastest a command is taken to fill its file, in bytes per millisecond: 4 GB/s, four times what `head -c 1G
- * /dev/zero` reached on the machine of the bench. The next look comes before that speed could pass the limit.
+ * The highest speed at which a command is assumed to fill its file, in bytes per millisecond: 4 GB/s, four times what
+ * `head -c 1G /dev/zero` reached on the machine of the bench. The next look comes before that speed could pass the
+ * limit.
  */
 const FASTEST_BYTES_PER_MS = 4_000_000;
 const CLOSEST_LOOKS_MS = 10;
 const WIDEST_LOOKS_MS = 500;
 
-/** Fires when a command has no room left on the disk: `roomBytes` gives less than 0. At its start it has `limitBytes`. */
+/** Fires when a command has no room left on the disk: `roomBytes` returns less than 0. It starts with `limitBytes`. */
 class OutputLimit implements Disposable {
   readonly exceeded = new OneShotEvent();
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -254,7 +256,7 @@ function firstOf<Name extends string>(events: Readonly<Record<Name, OneShotEvent
 /** timeout(1), "If the command times out … exit with status 124". */
 const EXIT_TIMEOUT = 124;
 
-/** The exit code that belongs to a reason and to how the shell ended. */
+/** Returns the exit code for a reason and for how the shell ended. */
 export function exitCodeOf(reason: EndReason, status: ExitStatus | undefined): number | null {
   switch (reason) {
     case 'timeout':

@@ -7,11 +7,11 @@ import { holdProcess, type ProcessHandle, statusOfZombie } from '../linux/proces
 import { Terminal } from './terminal.ts';
 import { addShell, removeShell } from './tree.ts';
 
-/** Open descriptors with one owner, who closes all of them. */
+/** Open descriptors with one owner, which closes all of them. */
 export class Descriptors implements Disposable {
   readonly #open = new Set<number>();
 
-  /** Takes over a descriptor, and gives it back. */
+  /** Adds a descriptor and returns it. */
   add(fd: number): number {
     this.#open.add(fd);
     return fd;
@@ -22,13 +22,13 @@ export class Descriptors implements Disposable {
     if (this.#open.delete(fd)) closeSync(fd);
   }
 
-  /** Gives one of them to the caller, who closes it from now on. */
+  /** Passes one of them to the caller, which closes it from now on. */
   take(fd: number): number {
     this.#open.delete(fd);
     return fd;
   }
 
-  /** Gives all of them to the caller, who closes them from now on. */
+  /** Passes all of them to the caller, which closes them from now on. */
   release(): number[] {
     const all = [...this.#open];
     this.#open.clear();
@@ -40,49 +40,49 @@ export class Descriptors implements Disposable {
   }
 }
 
-/** What a command is started with. The descriptors stay the caller's: it closes them right after the start. */
+/** What a command is started with. The caller keeps the descriptors and closes them right after the start. */
 export interface StartSpec {
   readonly argv: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
-  /** A descriptor to read from, `ignore` for /dev/null, or a terminal, which is then all three streams. */
+  /** A descriptor to read from, `ignore` for /dev/null, or a terminal for all three streams. */
   readonly stdin: number | 'ignore' | Terminal;
-  /** Descriptors opened for append: the kernel writes the files, no byte passes through the agent. */
+  /** Descriptors opened for append: the kernel writes the files, and no byte passes through the agent. */
   readonly stdout: number;
   readonly stderr: number;
   /** Descriptors that the command gets from number 3 on. */
   readonly more?: readonly number[];
-  /** Path of the cgroup that the command is in from its first instruction; undefined: the agent's own. */
+  /** Path of the cgroup that the command is in from its first instruction on; undefined: the agent's own. */
   readonly cgroup: string | undefined;
 }
 
-/** How a process ended, as wait(2) tells; `undefined` of both where nobody could tell (a process that was not our child). */
+/** How a process ended, by wait(2); both are `undefined` if that is unknown (a process that was not our child). */
 export interface ExitStatus {
   readonly code: number | null;
-  /** By name; real-time signals have none and come as their number. */
+  /** By name; real-time signals have no name and are numbers. */
   readonly signal: NodeJS.Signals | number | null;
 }
 
 /** A process that the agent watches: its child, or one that outlived an earlier agent. */
 export interface WatchedProcess {
-  /** 0 when it ended under an earlier agent: its number may be another's by now. */
+  /** 0 if it ended under an earlier agent: its pid may belong to another process by now. */
   readonly pid: number;
-  /** Start time in clock ticks since boot; undefined when it has ended before anybody asked. */
+  /** Start time in clock ticks since boot; undefined if it ended before anybody asked. */
   startTicks(): number | undefined;
-  /** When this agent started it, on the clock of `performance.now()`; undefined where an earlier one did. */
+  /** When this agent started it, on the clock of `performance.now()`; undefined if an earlier agent did. */
   readonly startedMs?: number;
   readonly exited: OneShotEvent;
-  /** How it ended; undefined while it runs, and for ever where nobody can know. */
+  /** How it ended; undefined while it runs, and if that stays unknown. */
   readonly status: () => ExitStatus | undefined;
 }
 
-/** Descriptors that Bun opens for a start: to learn of its failure, and to watch the process; those of a terminal. */
+/** Descriptors that Bun opens for a start: one for its failure, one to watch the process, and those of a terminal. */
 const NEEDED = 4;
 const NEEDED_WITH_TERMINAL = 12;
 
 /**
- * Starts a command in a session of its own (setsid). Throws the system's error (`E2BIG`, `EAGAIN`, `EACCES` …)
- * when it cannot be started.
+ * Starts a command in its own session (setsid). Throws the system's error (`E2BIG`, `EAGAIN`, `EACCES` …) if it cannot
+ * be started.
  */
 export function start(spec: StartSpec): WatchedProcess {
   const exited = new OneShotEvent();
@@ -112,14 +112,14 @@ export function start(spec: StartSpec): WatchedProcess {
   offerToOomKiller(child.pid);
   let ticks: number | undefined;
   const startTicks = (): number | undefined => {
-    // Once it has ended, its pid may be another's. Read on demand: most commands are over before anybody asks.
+    // Once it has ended, its pid may belong to another process. Read on demand: most commands end before anybody asks.
     if (!exited.fired) ticks ??= readStat(child.pid)?.startTicks;
     return ticks;
   };
   return { pid: child.pid, startTicks, startedMs, exited, status: () => status };
 }
 
-/** The same streams in the form that takes more of them; with a terminal, its three are the terminal's. */
+/** The same streams in the form that has more of them. With a terminal, the first three belong to the terminal. */
 function withMore<Streams extends { stdin?: unknown; stdout?: unknown; stderr?: unknown }>(
   { stdin, stdout, stderr, ...rest }: Streams,
   more: readonly number[],
@@ -127,40 +127,40 @@ function withMore<Streams extends { stdin?: unknown; stdout?: unknown; stderr?: 
   return { ...rest, stdio: [stdin, stdout, stderr, ...more] as never };
 }
 
-/** A process that ended under an earlier agent: only what it left behind is to be watched. */
+/** A process that ended under an earlier agent: only the processes that it left behind are watched. */
 export function endedBefore(): WatchedProcess {
   const exited = new OneShotEvent();
   exited.fire();
   return { pid: 0, startTicks: () => undefined, exited, status: () => undefined };
 }
 
-/** Names a process beyond the agent's own life: a pid alone is handed out again. */
+/** Identifies a process beyond the agent's own life: a pid alone is reused. */
 export interface ProcessIdentity {
   readonly pid: number;
   readonly startTicks: number;
   readonly bootId: string;
 }
 
-/** Whether exactly this process, not a later one with its pid, is alive. */
+/** Whether exactly this process is alive, not a later one with its pid. */
 export function isAlive(identity: ProcessIdentity): boolean {
   if (identity.bootId !== bootId()) return false;
   const stat = readStat(identity.pid);
   return stat !== undefined && stat.startTicks === identity.startTicks && !isDead(stat);
 }
 
-/** How often a process that is not our child is looked at: the kernel does not tell us of its end. */
+/** How often a process that is not our child is looked at: the kernel does not report its end. */
 const ADOPTED_LOOK_MS = 200;
 
 /**
- * Watches a process that outlived an earlier agent. How it ends is known where it leaves its exit code, which `keptCode`
- * reads then, or where the kernel tells it of a process that is not our child.
+ * Watches a process that outlived an earlier agent. Its end is known if it writes its exit code, which `keptCode` then
+ * reads, or if the kernel reports the end of a process that is not our child.
  */
 export function adopt(identity: ProcessIdentity, keptCode: () => number | null): WatchedProcess {
   const exited = new OneShotEvent();
   let status: ExitStatus | undefined;
   const watch = async (): Promise<void> => {
     using handle = holdProcess(identity.pid);
-    // Its number may have been another's by the time that it was held.
+    // Its pid may have belonged to another process when the handle was opened.
     const held = isAlive(identity) ? handle : undefined;
     while (isAlive(identity)) await delay(ADOPTED_LOOK_MS);
     const code = keptCode();
@@ -172,7 +172,9 @@ export function adopt(identity: ProcessIdentity, keptCode: () => number | null):
   return { pid: identity.pid, startTicks: () => identity.startTicks, exited, status: () => status };
 }
 
-/** Where its parent waits for it, as init mostly does at once, the handle tells; else the process table does. */
+/**
+ * If its parent waits for it, as init usually does at once, the handle reports the end; else the process table does.
+ */
 async function endOf({ pid, startTicks }: ProcessIdentity, handle?: ProcessHandle): Promise<ExitStatus | undefined> {
   const look = (): number | undefined => statusOfZombie(pid, startTicks) ?? handle?.waitStatus();
   let waited = look();
@@ -183,7 +185,7 @@ async function endOf({ pid, startTicks }: ProcessIdentity, handle?: ProcessHandl
   return waited === undefined ? undefined : exitStatusOf(waited);
 }
 
-/** The two halves of what wait(2) gives: a signal in the lowest seven bits, or a code in the next byte. */
+/** Splits what wait(2) returns: a signal in the lowest seven bits, or an exit code in the next byte. */
 export function exitStatusOf(waited: number): ExitStatus {
   const number = waited & 0x7f;
   if (number === 0) return { code: (waited >> 8) & 0xff, signal: null };

@@ -9,41 +9,41 @@ export interface TerminalSize {
   readonly cols: number;
 }
 
-/** After the end of the command, its last output is in the terminal for as long as something comes within this time. */
+/** After the end of the command, the terminal is read until nothing comes for this time. */
 const DRAIN_QUIET_MS = 20;
-/** A process left behind may write without end. */
+/** Limit for the whole wait: a left-behind process may write without end. */
 const DRAIN_MOST_MS = 1000;
 
-/** End of transmission, Ctrl-D: a program that reads the terminal line by line sees end of file. */
+/** End of transmission, Ctrl-D: a program that reads the terminal by lines sees end of file. */
 const END_OF_INPUT = Uint8Array.of(4);
 
-/** Of `c_lflag` (termios(3)), the same for every processor: the terminal shows what is typed, and takes it line by line. */
+/** Flags of `c_lflag` (termios(3)), the same on every processor: the terminal echoes input, and reads it by lines. */
 const [ICANON, ECHO] = [0o2, 0o10];
 
 /**
- * What the program in a pseudo-terminal is to be typed before more is taken: the terminal itself holds 4 KiB, the rest
- * waits in memory.
+ * Input waiting for the program in a pseudo-terminal, above which no more is accepted: the terminal itself holds 4 KiB,
+ * the rest waits in memory.
  */
 const MOST_PENDING_BYTES = 65_536;
 
 /**
- * The agent's side of a pseudo-terminal: appends what comes out of it to a file, and types into it. The kernel holds
- * the command back when the agent does not keep up, so memory stays bounded.
+ * The agent's side of a pseudo-terminal: appends its output to a file, and types into it. The kernel holds the command
+ * back when the agent does not keep up, so memory stays bounded.
  */
 export class Terminal implements CommandInput {
   readonly what: OpenInput = { kind: 'terminal', hasUnsent: () => this.#pendingBytes > 0 };
-  /** Its other side is closed: no process has it open any more. */
+  /** Its other side is closed: no process has it open. */
   readonly hungUp = new OneShotEvent();
   #terminal: Bun.Terminal | undefined;
   #isReleased = false;
-  /** Bun writes when its event loop comes round, not at once. */
+  /** Bun writes in a later turn of its event loop, not at once. */
   #pendingBytes = 0;
   #lastOutputMs = 0;
   #size: TerminalSize;
-  /** Called when all that was typed is in the terminal. */
+  /** Called when all of the input is in the terminal. */
   #whenTyped: ((isShown: boolean) => void)[] = [];
 
-  /** `output` is a descriptor opened for append, which it closes at its end; `onOutput` hears of each write to it. */
+  /** `output` is a descriptor opened for append, which it closes at its end. `onOutput` is called on each write. */
   constructor(
     size: TerminalSize,
     private readonly output: number,
@@ -56,20 +56,20 @@ export class Terminal implements CommandInput {
     return this.#size;
   }
 
-  /** Another size: its programs get SIGWINCH. */
+  /** Changes the size: its programs get SIGWINCH. */
   resize(size: TerminalSize): void {
     if (!this.isOpen) return;
     this.#size = size;
     this.#terminal?.resize(size.cols, size.rows);
   }
 
-  /** Whether it shows what is typed. Where programs take each key and draw themselves, that is not known, and false. */
+  /** Whether the terminal echoes input. If programs read single keys and draw themselves: unknown, and false. */
   get #shows(): boolean {
     const flags = this.isOpen ? (this.#terminal?.localFlags ?? 0) : 0;
     return (flags & ECHO) !== 0 && (flags & ICANON) !== 0;
   }
 
-  /** What `Bun.spawn` makes the terminal of. */
+  /** Returns what `Bun.spawn` makes the terminal from. */
   options(): Bun.TerminalOptions {
     return {
       ...this.size,
@@ -100,8 +100,9 @@ export class Terminal implements CommandInput {
   }
 
   /**
-   * Types all of the bytes, or nothing: then it gives false. `whenTyped` is called when the terminal has them, with whether
-   * it has shown them: whether it was set so before and after. The moment between is too short to ask in.
+   * Types all of the bytes and returns true, or types nothing and returns false. `whenTyped` is called when the
+   * terminal has them, with whether it has echoed them: whether it was set to echo before and after. The moment between
+   * is too short to ask in.
    */
   type(bytes: Uint8Array, whenTyped: (isShown: boolean) => void): boolean {
     const isShown = this.#shows;
@@ -115,12 +116,12 @@ export class Terminal implements CommandInput {
     for (const tell of this.#whenTyped.splice(0)) tell(isShown);
   }
 
-  /** A terminal has no end of input: it is typed, as a person would. */
+  /** A terminal has no end of input: it is typed, as a person would type it. */
   close(): void {
     this.write(END_OF_INPUT);
   }
 
-  /** Hangs up: what still reads it gets SIGHUP. Closes the file, also where no command was started. */
+  /** Hangs up: programs that still read it get SIGHUP. Closes the file, even if no command was started. */
   release(): void {
     if (this.#isReleased) return;
     this.#isReleased = true;
@@ -152,5 +153,5 @@ export class Terminal implements CommandInput {
   }
 }
 
-/** The terminal that programs are told they have. */
+/** The type of terminal that programs see in TERM. */
 export const TERM = 'xterm-256color';

@@ -1,17 +1,17 @@
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import type { ProcessTree } from './tree.ts';
 
-/** How long SIGKILL is repeated before the tree is given up: only a process stuck in the kernel (state D) outlives it. */
+/** How long SIGKILL is repeated before giving up: only a process stuck in the kernel (state D) outlives that. */
 const KILL_ROUNDS_SECONDS = 3;
 
-/** The first looks at a tree that was signalled come quickly, later ones slowly: a look reads all of /proc. */
+/** The first looks at a signalled tree come quickly, later ones slowly: a look reads all of /proc. */
 const FIRST_LOOK_MS = 5;
 const SLOWEST_LOOK_MS = 100;
 
 /**
  * Ends every process of the tree: SIGTERM, then SIGKILL when `graceSeconds` have passed or `hurry` happens. A stopped
- * process is continued, or it would never see SIGTERM.
- * Gives how many processes were still there in the end: 0, but for those the kernel does not let go.
+ * process is continued, or it would never handle SIGTERM. Returns how many processes are left: 0, except for those
+ * stuck in the kernel.
  */
 export async function terminate(tree: ProcessTree, graceSeconds: number, hurry: OneShotEvent): Promise<number> {
   if (tree.askToEnd() === 0) return 0;
@@ -19,7 +19,7 @@ export async function terminate(tree: ProcessTree, graceSeconds: number, hurry: 
   return kill(tree);
 }
 
-/** SIGKILL for the whole tree, frozen first so that it cannot fork faster than it is killed. Gives how many are left. */
+/** Sends SIGKILL to the whole tree, frozen first so that it cannot fork meanwhile. Returns how many are left. */
 export async function kill(tree: ProcessTree): Promise<number> {
   const deadline = Deadline.after(KILL_ROUNDS_SECONDS);
   tree.signal('SIGSTOP');
@@ -36,7 +36,7 @@ const NEVER = new OneShotEvent();
 /** Resolves with true once the tree is empty, with false at the deadline or when `hurry` happens. */
 async function isGone(tree: ProcessTree, deadline: Deadline, hurry: OneShotEvent): Promise<boolean> {
   let pause = FIRST_LOOK_MS;
-  // Of a tree that was once empty nothing comes back: an older look, which others share, tells it as well.
+  // A tree that was once empty stays empty, so an older look, which others share, is enough.
   while (tree.members(pause).length > 0) {
     if (deadline.passed || hurry.fired) return false;
     await deadline.orAfter(pause / 1000).waitFor(hurry);

@@ -1,13 +1,13 @@
 import { OneShotEvent, systemClock } from '../lib/clock.ts';
 
-/** The time of commands, which stands still while the owner has frozen the server. */
+/** The time of commands, which stops while the owner has frozen the server. */
 export interface Standing {
   readonly isFrozen: boolean;
-  /** Calls `listener` when that changes; gives a function that takes it off. */
+  /** Calls `listener` on every change. Returns a function that removes the listener. */
   subscribe(listener: () => void): () => void;
 }
 
-/** Fires when a command has run for `seconds`, without the time for which it was frozen. */
+/** Fires when a command has run for `seconds`, not counting the time for which it was frozen. */
 export class TimeLimit implements Disposable {
   readonly reached = new OneShotEvent();
   readonly #unsubscribe: () => void;

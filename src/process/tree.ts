@@ -4,54 +4,56 @@ import type { Cgroup, CommandCgroups } from './cgroup.ts';
 import { markOf } from './environment.ts';
 import { withoutLaunchers } from './launchers.ts';
 
-/** Every process a command started: found by its cgroup where it has one, and by process group, session mark and parent. */
+/** All processes that a command started: found by its cgroup if it has one, and by group, session mark and parent. */
 export interface ProcessTree {
-  /** Pids of the processes that were alive at most `oldestMs` ago; without it, that are alive now. */
+  /** Returns the pids of the processes that were alive at most `oldestMs` ago; without it, that are alive now. */
   members(oldestMs?: number): number[];
-  /** The members that are alive right after the leader's end; cheap where, as most often, there are none. */
+  /** Returns the members that are alive right after the leader's end. Cheap in the usual case that none are left. */
   leftBehind(): number[];
-  /** The members that began after the leader, without a look at the rest of /proc; undefined where that is not to be had. */
+  /** Returns the members that began after the leader, without reading the rest of /proc; undefined if impossible. */
   young(): number[] | undefined;
-  /** Sends `signals`, in their order, to every member, also those that left the process group; gives how many there were. */
+  /**
+   * Sends `signals`, in this order, to every member, also outside of the process group. Returns how many there were.
+   */
   signal(...signals: readonly NodeJS.Signals[]): number;
   /**
-   * The members without those that the agent put before the command: what keeps its exit code, makes its sandbox or
-   * becomes its user. None yet, where it has not begun.
+   * Returns the members without those that the agent put before the command: the programs that keep its exit code, make
+   * its sandbox or change the user. Empty if the command has not begun.
    */
   ofCommand(): number[];
-  /** Asks every member to end, SIGTERM to each once, those that are stopped too; gives how many were left then. */
+  /** Asks every member to end: SIGTERM once for each, including stopped ones. Returns how many were left then. */
   askToEnd(): number;
 }
 
-/** The shell of a command, when it is known: it leads the process group and the session. */
+/** The shell of a command, if it is known: it leads the process group and the session. */
 export interface Leader {
   readonly pid: number;
-  /** In clock ticks since boot; undefined when it has ended before anybody asked. */
+  /** In clock ticks since boot; undefined if it ended before anybody asked. */
   startTicks(): number | undefined;
-  /** When this agent started it, on the clock of `performance.now()`; undefined where an earlier one did. */
+  /** When this agent started it, on the clock of `performance.now()`; undefined if an earlier agent did. */
   readonly startedMs?: number;
 }
 
 /**
- * The tree by what /proc tells. A process belongs to it when it is in the leader's group or session, carries the
- * session's mark in its environment (setsid and double fork keep that), or has a member as its parent.
- * What clears its environment, leaves the session and loses its parent escapes: only a cgroup holds that.
+ * The tree according to /proc. A process belongs to it if it is in the leader's group or session, has the session's
+ * mark in its environment (setsid and double fork keep it), or has a member as its parent. A process that clears its
+ * environment, leaves the session and loses its parent escapes: only a cgroup contains that.
  */
 export class MarkedTree implements ProcessTree {
-  /** What was seen before tells nothing of it. */
+  /** What was seen before is no evidence about it. */
   readonly #sinceMs = performance.now();
 
   constructor(
-    /** `NAME=value` as it stands in the members' environment. */
+    /** `NAME=value`, as in the members' environment. */
     private readonly mark: string,
     readonly leader?: Leader,
-    /** Whether a process is held by another command's cgroup, so that it needs no look. */
+    /** Whether another command's cgroup contains a process, so that it needs no look. */
     private readonly isElsewhere: (pid: number) => boolean = () => false,
   ) {}
 
   members(oldestMs = 0): number[] {
     const table = ProcessTable.look(oldestMs, this.#sinceMs);
-    // A process older than the leader is nobody's descendant of it.
+    // A process older than the leader does not descend from it.
     const since = this.leader?.startTicks() ?? 0;
     const stats = table.stats.filter(({ startTicks }) => startTicks >= since);
     const group = this.groupOf(stats);
@@ -68,8 +70,8 @@ export class MarkedTree implements ProcessTree {
   }
 
   /**
-   * Pids are handed out in order, so the ones in question lie
-   * between the leader's and the last one; a look at them spares the look at all of /proc after each short command.
+   * Pids are assigned in order, so the ones in question lie between the leader's and the last one. Looking at these
+   * saves reading all of /proc after each short command.
    */
   young(): number[] | undefined {
     const { leader } = this;
@@ -81,7 +83,7 @@ export class MarkedTree implements ProcessTree {
     for (let pid = leader.pid + 1; pid <= last; pid++) {
       const place = isShell(pid) ? undefined : groupAndSession(pid);
       if (place === undefined) continue;
-      // It is in a session that was there before the leader's: no descendant of the leader gets into one.
+      // Its session existed before the leader's: no descendant of the leader gets into one.
       if (isFresh && place.session < leader.pid) continue;
       if (isIn(place, leader.pid) || this.isMarked(pid, shellAbove(pid, place), leader.pid)) members.push(pid);
     }
@@ -98,7 +100,7 @@ export class MarkedTree implements ProcessTree {
     return withoutLaunchers(this.members(), this.leader?.pid);
   }
 
-  /** The leader's group first, without a look at /proc: what starts processes as fast as it can ends before the look. */
+  /** The leader's group first, without reading /proc: this also ends what starts processes as fast as it can. */
   askToEnd(): number {
     const { leader } = this;
     const isThere = leader !== undefined && readStat(leader.pid)?.startTicks === leader.startTicks();
@@ -112,7 +114,7 @@ export class MarkedTree implements ProcessTree {
     return members.length;
   }
 
-  /** The leader's pid names its group as long as no other process has taken the number. */
+  /** The leader's pid names its group until another process has that pid. */
   private groupOf(stats: readonly ProcessStat[]): number | undefined {
     const { leader } = this;
     if (leader === undefined) return undefined;
@@ -120,10 +122,10 @@ export class MarkedTree implements ProcessTree {
     return holder === undefined || holder.startTicks === leader.startTicks() ? leader.pid : undefined;
   }
 
-  /** Whether a process bears the mark. `shell` is the one that it descends from, and `own` the tree's, where known. */
+  /** Whether a process has the mark. `shell` is the one that it descends from, and `own` the tree's, if known. */
   private isMarked(pid: number, shell: number | undefined, own: number | undefined, table?: ProcessTable): boolean {
     if (shell !== undefined && own !== undefined) return shell === own;
-    // To read the environment of a process that forks waits for it: among the thousand of a fork bomb, for many seconds.
+    // Reading the environment of a process waits for its fork: many seconds among the thousand of a fork bomb.
     if (this.isElsewhere(pid)) return false;
     return table?.isMarked(pid, this.mark) ?? hasEnvironmentEntry(pid, this.mark);
   }
@@ -132,7 +134,7 @@ export class MarkedTree implements ProcessTree {
 /** The pids of the shells that run now: the agent's own children, each of another session. */
 const shells = new Set<number>();
 
-/** Whether `pid` is the shell of a command that runs: then it is no process that another command left behind. */
+/** Whether `pid` is the shell of a running command: then it is not a process that another command left behind. */
 function isShell(pid: number): boolean {
   return shells.has(pid);
 }
@@ -147,7 +149,7 @@ export function removeShell(pid: number): void {
   shells.delete(pid);
 }
 
-/** What is stopped sees SIGTERM when it goes on. */
+/** A stopped process handles SIGTERM when it is continued. */
 const ENDING = ['SIGTERM', 'SIGCONT'] as const;
 
 type Place = Pick<ProcessStat, 'group' | 'session'>;
@@ -157,25 +159,25 @@ function isIn({ group, session }: Place, leader: number | undefined): boolean {
   return leader !== undefined && (group === leader || session === leader);
 }
 
-/** The shell whose session or group a process is in: nothing gets there but by descent. */
+/** The shell whose session or group a process is in: only descendants get there. */
 function shellOf({ group, session }: Place): number | undefined {
   return isShell(session) ? session : isShell(group) ? group : undefined;
 }
 
 const known = new WeakSet<ProcessTable>();
 
-/** Notes which shells the processes of a table descend from, where their sessions, their parents or earlier tables tell. */
+/** Notes which shells the processes of a table descend from, by their sessions, their parents or earlier tables. */
 function noteShells(table: ProcessTable): void {
   if (known.has(table)) return;
   known.add(table);
-  // Most parents have lower numbers than their children; of the others, the environment tells.
+  // Most parents have lower pids than their children; for the others, the environment decides.
   for (const stat of [...table.stats].sort((a, b) => a.pid - b.pid)) {
     const shell = table.shellOf(stat.pid) ?? shellOf(stat) ?? table.shellOf(stat.parent);
     if (shell !== undefined) table.noteShell(stat.pid, shell);
   }
 }
 
-/** The shell that a process descends from, by its session or its parents'; undefined where they do not tell. */
+/** Returns the shell that a process descends from, by its session or its parents'; undefined if they do not show it. */
 function shellAbove(pid: number, place: Place): number | undefined {
   let shell = shellOf(place);
   let stat = shell === undefined ? readStat(pid) : undefined;
@@ -188,8 +190,8 @@ function shellAbove(pid: number, place: Place): number | undefined {
 }
 
 /**
- * The tree by a command's cgroup, which holds what clears its environment and forks away as well. What /proc tells is
- * looked at besides: a command may move a process of its own into another cgroup of its user.
+ * The tree by a command's cgroup, which also contains what clears its environment and forks away. /proc is read as
+ * well: a command may move one of its processes into another cgroup of its user.
  */
 export class CgroupTree implements ProcessTree {
   constructor(
@@ -199,8 +201,8 @@ export class CgroupTree implements ProcessTree {
 
   members(oldestMs = 0): number[] {
     const pids = this.cgroup.pids();
-    // Of a fork bomb, /proc takes longer to read than systemd waits for a sign of life; what hides is found when the
-    // rest is gone.
+    // Reading /proc for a fork bomb takes longer than systemd waits for a sign of life. Hidden processes are found when
+    // the rest is gone.
     if (pids.length > MOST_LOOKED_AT) return pids;
     return [...new Set([...pids.filter(isAlivePid), ...this.marked.members(oldestMs)])];
   }
@@ -231,22 +233,22 @@ export class CgroupTree implements ProcessTree {
   }
 }
 
-/** Beyond this, the members of a cgroup are taken as it names them, those that wait to be reaped among them. */
+/** Above this number, the members of a cgroup are taken as it lists them, zombies included. */
 const MOST_LOOKED_AT = 100;
 
-/** A process that has ended stands in its cgroup until its parent has waited for it. */
+/** A zombie stays in its cgroup until its parent has waited for it. */
 function isAlivePid(pid: number): boolean {
   const stat = readStat(pid);
   return stat !== undefined && !isDead(stat);
 }
 
-/** Within this, the numbers of processes do not come round to where they were: a machine starts thousands a second. */
+/** Within this time, pids are not reused: a machine starts thousands a second. */
 const FRESH_MS = 100;
 
-/** Beyond this, one look at all of /proc is cheaper than one at each pid. */
+/** Above this number, reading all of /proc once is cheaper than looking at each pid. */
 const MOST_PIDS_LOOKED_AT = 1000;
 
-/** The shell of a session whose pid nobody recorded: the oldest marked process that leads a session of its own. */
+/** Returns the shell of a session whose pid was not recorded: the oldest marked process that leads its own session. */
 export function findLeader(mark: string): ProcessStat | undefined {
   const leaders = new MarkedTree(mark)
     .members()
@@ -257,7 +259,7 @@ export function findLeader(mark: string): ProcessStat | undefined {
   return leaders[0];
 }
 
-/** Adds to `members` every process whose parent, or its parent's parent …, is one. */
+/** Adds to `members` every process that has one of them as an ancestor. */
 function addDescendants(stats: readonly ProcessStat[], members: Set<number>): void {
   let before: number;
   do {
@@ -266,14 +268,16 @@ function addDescendants(stats: readonly ProcessStat[], members: Set<number>): vo
   } while (members.size > before);
 }
 
-/** kill(2), a negative `pid` for a group; a process that ended meanwhile (ESRCH) or runs as another user (EPERM) is not there to be signalled. */
+/**
+ * kill(2), with a negative `pid` for a group. Ignores a process that has ended (ESRCH) or is another user's (EPERM).
+ */
 export function sendSignal(pid: number, signal: NodeJS.Signals): void {
   try {
     process.kill(pid, signal);
   } catch {}
 }
 
-/** The processes of a session: those in its cgroup, where it has one, and those that bear its mark. */
+/** The processes of a session: those in its cgroup, if it has one, and those that have its mark. */
 export function treeOfSession(id: string, cgroups: CommandCgroups | undefined, leader?: Leader): ProcessTree {
   if (cgroups === undefined) return new MarkedTree(markOf(id), leader);
   const isElsewhere = (pid: number): boolean => {

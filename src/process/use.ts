@@ -2,16 +2,16 @@ import { readProcFile } from '../linux/proc.ts';
 
 /** What processes use at one moment. */
 export interface Use {
-  /** CPU time since they began, with that of children that have ended; null where nobody knows. */
+  /** CPU time since they began, including children that have ended; null if unknown. */
   readonly cpu_ms: number | null;
-  /** Memory of their own: what they share with others is not in it. */
+  /** Their own memory, without what they share with others. */
   readonly memory_bytes: number | null;
 }
 
 /** USER_HZ of Linux, on every architecture that Bun runs on. */
 const MS_PER_TICK = 10;
 
-/** What these processes use, by /proc. */
+/** Returns what these processes use, according to /proc. */
 export function useOfProcesses(pids: readonly number[]): Use {
   const all = pids.map((pid) => [cpuMsOf(pid), memoryOf(pid)] as const);
   const sum = (numbers: readonly (number | undefined)[]): number | null => {

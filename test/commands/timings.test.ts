@@ -82,7 +82,7 @@ describe('when a command wrote what', () => {
     });
     const before = marksOf(session);
     appendFileSync(session.path('stdout'), 'meanwhile\n');
-    next.goOn(session, new OneShotEvent());
+    next.resume(session, new OneShotEvent());
     let told = 0;
     next.end(session, (bytes) => {
       told = bytes;

@@ -294,7 +294,7 @@ head -c 2 /dev/urandom | wc -c; cat < /dev/null; ls /nowhere 2> /dev/null || ech
   test('limits that nothing would hold a command to are no reason to run it without', async () => {
     expect(await shellAs('limited', { cmd: 'true' })).toMatchObject({
       http: 503,
-      message: expect.stringContaining('has no cgroup that would hold it to that'),
+      message: expect.stringContaining('has no cgroup to enforce that'),
     });
   });
 });

@@ -72,7 +72,7 @@ describe.if(hasCgroups())('in a cgroup of its own', () => {
     await using agent = await startAgent({ AGENT3_CGROUP: cgroup.path });
     cgroup[Symbol.dispose]();
     expect(await agent.shell({ cmd: 'echo runs' })).toMatchObject({ stdout: 'runs\n', exit_code: 0 });
-    await agent.log.find('warning', ({ msg }) => String(msg).startsWith('no cgroup could be had for this command'));
+    await agent.log.find('warning', ({ msg }) => String(msg).startsWith('no cgroup is available for this command'));
   });
 });
 

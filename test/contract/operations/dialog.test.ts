@@ -94,7 +94,7 @@ describe('a dialog', () => {
     expect(answer).toMatchObject({ status: 'running', stdout: 'Name: joe\nPassword: ' });
     expect(answer.dialog_ms).toHaveLength(1);
     expect(answer.message).toStartWith(
-      'The command runs, up to 3600 s. The dialog ended at step 2 of 2, "Passphrase": that did not come. The command still runs: type with write_session, or stop it with kill_session.',
+      'The command runs, up to 3600 s. The dialog ended at step 2 of 2, "Passphrase": the command did not write that. The command still runs: type with write_session, or stop it with kill_session.',
     );
     const { body } = await agent.call('write_session', { session: answer.session, input: `${PASSWORD}\n`, wait: 40 });
     expect(body.stdout).toContain(`joe has ${HASH}`);
@@ -106,7 +106,7 @@ describe('a dialog', () => {
   test('ends with its command', async () => {
     const answer = await shell({ cmd: 'echo bye; exit 3', pty: true, dialog: [{ expect: 'never', send: 'x' }] });
     expect(answer).toMatchObject({ exit_code: 3, stdout: 'bye\n' });
-    expect(answer.message).toContain('"never": the command ended before that came.');
+    expect(answer.message).toContain('"never": the command ended before it wrote that.');
     expect(answer.message).not.toContain('still runs');
   });
 
@@ -121,7 +121,7 @@ describe('a dialog', () => {
     for (let count = 0; count < 10; count++) expect((await shell({ cmd: 'echo hi' })).stdout).toBe('hi\n');
     const answer = await slow;
     expect(answer.dialog_ms).toEqual([]);
-    expect(answer.message).toMatch(/did not come|takes too long to match/);
+    expect(answer.message).toMatch(/did not write that|takes too long to match/);
     await agent.call('kill_session', { session: answer.session, signal: 'KILL' });
   });
 
