@@ -4,6 +4,7 @@ import { readFreezes } from '../access/freeze.ts';
 import { changeTokens, RESERVED, withoutToken } from '../access/token-file.ts';
 import { ConsoleFault } from '../console/fault.ts';
 import { obeyOrders, type RootActions } from '../console/obey.ts';
+import type { PassOn } from '../console/passed-on.ts';
 import { describeUnwritten, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
 import { CONSOLE_RUNTIME, PATHS } from '../install/layout.ts';
@@ -12,7 +13,7 @@ import { accountOf } from '../process/environment.ts';
 import { CONSOLE_SETTINGS } from '../settings/console.ts';
 import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { decisionsHere, groupOf, ownerOf, placeHere, settingsHere, tokensFile } from './here.ts';
+import { decisionsHere, groupOf, ownerOf, placeHere, tokensFile } from './here.ts';
 
 /**
  * Obeys what the owner's console has left for root. Exits with the reason when it cannot. An agent that is no service
@@ -29,6 +30,8 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
   const decisions = isNamed ? environment['AGENT3_APPROVALS_DIR'] || undefined : decisionsHere();
   // As whom commands run, a service has no say; an agent of development proves nothing anyhow.
   const isService = decisions === PATHS.approvals;
+  const secrets = new Secrets(isNamed ? environment : installedSettings(), startedAt);
+  const tell = (line: string): void => void process.stdout.write(`${line}\n`);
   const user = isService ? readManifest(PATHS.manifest)?.user : undefined;
   try {
     await obeyOrders({
@@ -37,12 +40,13 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
       passkeysFile: environment['AGENT3_PASSKEYS_FILE'] || CONSOLE_SETTINGS.AGENT3_PASSKEYS_FILE.schema.default,
       startedAt,
       isAwaited: isService ? awaited() : () => false,
-      tell: (line) => void process.stdout.write(`${line}\n`),
+      tell,
+      passOn: passOnHere(secrets, isNamed, tell),
       actions: rootActions({
         decisions,
         isNamed,
         origin: isService ? addressOf(installedSettings()).origin : undefined,
-        startedAt,
+        secrets,
       }),
     });
   } catch (error) {
@@ -62,11 +66,38 @@ const DECISIONS =
   'the agent has no directory of decisions. Set AGENT3_APPROVALS_DIR to one of root that nobody else may write to, and restart the agent';
 const TOKENS = 'the agent has no file of tokens. Set AGENT3_TOKENS_FILE, and restart the agent';
 
-/** A key that an agent of development gives to its own process: not in an environment, which others may read. */
-async function grantKeyHere(startedAt: number | undefined): Promise<string | undefined> {
-  const named = settingsHere()['AGENT3_GRANT_KEY'];
-  if (named || startedAt === undefined) return named || undefined;
-  return (await Bun.stdin.text()).trim() || undefined;
+/** Keys: of the settings, or what an agent of development gives to its own process. An environment others may read. */
+class Secrets {
+  #given: Promise<Readonly<Record<string, string | undefined>>> | undefined;
+
+  constructor(
+    private readonly settings: Readonly<Record<string, string | undefined>>,
+    private readonly startedAt: number | undefined,
+  ) {}
+
+  async get(name: 'AGENT3_GRANT_KEY' | 'AGENT3_FLEET_KEY'): Promise<string | undefined> {
+    const named = this.settings[name];
+    if (named || this.startedAt === undefined) return named || undefined;
+    this.#given ??= Bun.stdin.json();
+    return (await this.#given)[name] || undefined;
+  }
+}
+
+/** What reaches the servers of the fleet; undefined where this is no hub. */
+function passOnHere(secrets: Secrets, isNamed: boolean, tell: (line: string) => void): PassOn | undefined {
+  const { AGENT3_FLEET_DIR: directory } = isNamed ? processEnvironment() : installedSettings();
+  if (!directory) return undefined;
+  let opened: Promise<PassOn> | undefined;
+  const open = async (): Promise<PassOn> => {
+    const key = requireSet(await secrets.get('AGENT3_FLEET_KEY'), 'AGENT3_FLEET_KEY is not set: the fleet needs it');
+    // Loaded when it is needed: a freeze of this server is not to wait for it.
+    const { passingOn } = await import('./console-pass-on.ts');
+    return passingOn(directory, key, tell);
+  };
+  return async (file) => {
+    opened ??= open();
+    return (await opened)(file);
+  };
 }
 
 interface Here {
@@ -75,10 +106,10 @@ interface Here {
   /** The agent is that of the environment. */
   readonly isNamed: boolean;
   readonly origin: string | undefined;
-  readonly startedAt: number | undefined;
+  readonly secrets: Secrets;
 }
 
-function rootActions({ decisions, isNamed, origin, startedAt }: Here): RootActions {
+function rootActions({ decisions, isNamed, origin, secrets }: Here): RootActions {
   const place = (by: string) => ({ decisions: requireSet(decisions, DECISIONS), by, origin });
   return {
     freeze: async ({ reason }, by) => {
@@ -99,7 +130,7 @@ function rootActions({ decisions, isNamed, origin, startedAt }: Here): RootActio
     changeTokens: async (order, signature) => {
       // Loaded when it is needed: a freeze is not to wait for it.
       const { changeByOrder } = await import('./console-tokens.ts');
-      changeByOrder(tokensHere(isNamed), order, signature, await grantKeyHere(startedAt));
+      changeByOrder(tokensHere(isNamed), order, signature, await secrets.get('AGENT3_GRANT_KEY'));
     },
   };
 }

@@ -19,6 +19,7 @@ import {
 } from './order.ts';
 import { OrderDirectory, type OrdersPlace } from './order-files.ts';
 import { addresseeFault, ageFault, describeSender, describeSigner } from './order-rules.ts';
+import { PassedOn, type PassedResult, type PassOn } from './passed-on.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 
 /** What root does for the console. Each throws with the reason where it cannot. */
@@ -39,6 +40,8 @@ export interface ObeyDeps {
   readonly actions: RootActions;
   /** When the agent was started that has its own orders obeyed: older ones are refused. Undefined: root of a service. */
   readonly startedAt: number | undefined;
+  /** Passes an order on to a server of the fleet; undefined: this is no hub. */
+  readonly passOn?: PassOn | undefined;
   /** Told of each order in a line. */
   readonly tell: (line: string) => void;
   /** How long it stays for what cannot be removed. */
@@ -53,6 +56,8 @@ const LOOK_MS = 50;
 /** Orders of one look; the others come with the next one. */
 const MOST_AT_ONCE = 100;
 const MOST_ANSWERS = 48;
+/** Of a hub: all of its servers can be frozen at once. */
+const MOST_ANSWERS_OF_HUB = 1200;
 
 /** What cannot be removed would have systemd start this again at once: it stays for so long, and obeys what comes. */
 const STUCK_MS = 45_000;
@@ -66,7 +71,8 @@ const AWAIT_SECONDS = 1;
  */
 export async function obeyOrders(deps: ObeyDeps): Promise<void> {
   prepareAnswers(deps.answers);
-  do await obeyUntilNone(deps);
+  const passedOn = new PassedOn({ ...deps, answer: (file, result) => say(deps, file.order.id, file, result) });
+  do await obeyUntilNone(deps, passedOn);
   while (await nextOrder(deps));
 }
 
@@ -86,13 +92,13 @@ function isAnyThere(place: ObeyDeps['place']): boolean {
   return directory !== undefined && directory.names.length > 0;
 }
 
-async function obeyUntilNone(deps: ObeyDeps): Promise<void> {
+async function obeyUntilNone(deps: ObeyDeps, passedOn: PassedOn): Promise<void> {
   const began = performance.now();
   let stuck = 0;
   for (let quietSince = began; ; await delay(LOOK_MS)) {
     using directory = OrderDirectory.open({ ...deps.place, name: 'root-orders' });
     if (directory === undefined || directory.names.length === 0) return;
-    if (await obeyAll(deps, directory, directory.ids().slice(0, MOST_AT_ONCE))) quietSince = performance.now();
+    if (await obeyAll(deps, directory, passedOn)) quietSince = performance.now();
     if (performance.now() - quietSince < STRAY_MS) continue;
     quietSince = performance.now();
     const left = directory.strays().filter((name) => !directory.remove(name)).length;
@@ -102,32 +108,48 @@ async function obeyUntilNone(deps: ObeyDeps): Promise<void> {
   }
 }
 
-/** Whether something was new. */
-async function obeyAll(deps: ObeyDeps, directory: OrderDirectory, ids: readonly string[]): Promise<boolean> {
+/** Whether something was new. What is for servers of the fleet goes out when all of this one is done. */
+async function obeyAll(deps: ObeyDeps, directory: OrderDirectory, passedOn: PassedOn): Promise<boolean> {
+  const ids = directory
+    .ids()
+    .filter((id) => !passedOn.has(id))
+    .slice(0, MOST_AT_ONCE);
   const files = ids
-    .filter((id) => !existsSync(answerPath(deps.answers, id)))
+    .filter((id) => !passedOn.isOver(id) && !existsSync(answerPath(deps.answers, id)))
     .map((id) => [id, directory.read(id)] as const);
-  const isFrozenNow = files.some(([, file]) => typeof file !== 'string' && file.order.kind === 'freeze');
+  const isAway = (file: OrderFile | string): file is OrderFile =>
+    typeof file !== 'string' && file.order.server !== undefined && isForRoot(file.order);
+  const here = files.filter(([, file]) => !isAway(file));
+  const isFrozenNow = here.some(([, file]) => typeof file !== 'string' && file.order.kind === 'freeze');
   const rank = (file: OrderFile | string): number => (typeof file === 'string' || file.order.kind !== 'freeze' ? 1 : 0);
-  for (const [id, file] of files.sort(([, a], [, b]) => rank(a) - rank(b))) {
+  for (const [id, file] of here.sort(([, a], [, b]) => rank(a) - rank(b))) {
     const why = typeof file === 'string' ? file : await obey(deps, file, isFrozenNow);
-    deps.tell(visibleLine(`${describe(id, file)}: ${why === undefined ? 'done' : `refused: ${why}`}`));
-    try {
-      answer(deps.answers, why === undefined ? { id, state: 'done' } : { id, state: 'refused', why });
-    } catch (error) {
-      // A full /run must not keep it from the next order.
-      deps.tell(`${id} is not answered: ${describeErrno(error)}`);
-    }
+    say(deps, id, file, why === undefined ? { state: 'done' } : { state: 'refused', why });
   }
-  for (const id of ids) directory.remove(`${id}.json`);
+  passedOn.send(files.map(([, file]) => file).filter(isAway));
+  const over = ids.filter((id) => !passedOn.has(id));
+  for (const id of over) directory.remove(`${id}.json`);
+  passedOn.forget(over);
   return files.length > 0;
+}
+
+/** Says what became of an order: in a line, and to the console. */
+function say(deps: ObeyDeps, id: string, file: OrderFile | string, { state, why }: PassedResult): void {
+  deps.tell(visibleLine(`${describe(id, file)}: ${state}${why === undefined ? '' : `: ${why}`}`));
+  try {
+    answer(deps, { id, state, ...(why !== undefined && { why }) });
+  } catch (error) {
+    // A full /run must not keep it from the next order.
+    deps.tell(`${id} is not answered: ${describeErrno(error)}`);
+  }
 }
 
 function describe(id: string, file: OrderFile | string): string {
   if (typeof file === 'string') return id;
   const { order } = file;
   const token = 'token' in order ? ` ${order.token}` : '';
-  return `${id}, ${order.kind}${token}, ${describeSender(file)}`;
+  const server = order.server === undefined ? '' : ` for ${order.server}`;
+  return `${id}, ${order.kind}${token}${server}, ${describeSender(file)}`;
 }
 
 /** Gives why an order is not obeyed. */
@@ -188,11 +210,12 @@ function answerPath(answers: string, id: string): string {
 }
 
 /** Leaves an answer where everybody may read it; the oldest ones go. */
-function answer(answers: string, result: OrderResult): void {
+function answer({ answers, passOn }: ObeyDeps, result: OrderResult): void {
   replaceReadable(answerPath(answers, result.id), JSON.stringify(result));
+  const most = passOn === undefined ? MOST_ANSWERS : MOST_ANSWERS_OF_HUB;
   const all = readdirSync(answers).filter((name) => name.startsWith('order-'));
-  if (all.length <= MOST_ANSWERS) return;
+  if (all.length <= most) return;
   const age = (name: string): number => statSync(join(answers, name), { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const oldest = all.map((name) => [name, age(name)] as const).sort(([, a], [, b]) => a - b);
-  for (const [name] of oldest.slice(0, all.length - MOST_ANSWERS)) rmSync(join(answers, name), { force: true });
+  for (const [name] of oldest.slice(0, all.length - most)) rmSync(join(answers, name), { force: true });
 }

@@ -4,6 +4,7 @@ import type { Answer } from '../calls/context.ts';
 import { OperationNotAllowed, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
 import type { Logger } from '../lib/logger.ts';
 import { answerOf, refusalOf } from './answers.ts';
+import { deliver, describeAbsence } from './deliver.ts';
 import type { FleetDoor, FleetServer, RemoteCall } from './door.ts';
 import { type FleetReply, open, STATE } from './envelope.ts';
 import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
@@ -11,6 +12,7 @@ import { type Inventory, inventoryPath, readInventory, type ServerRecord } from 
 import type { SigningKey } from './keys.ts';
 import { KnownServer } from './known-server.ts';
 import type { Msg } from './nats.ts';
+import { NO_SERVER, type OrderOutcome, sendOrder } from './orders.ts';
 import { WatchedFile } from './roots-file.ts';
 
 export interface HubDeps {
@@ -125,14 +127,18 @@ export class Hub implements FleetDoor, Disposable {
 
   async #reply(known: KnownServer, fields: RequestFields, patience: Patience): Promise<FleetReply> {
     const { name } = known.record;
-    // What is stale was not run, and has told which process runs there, and its clock.
-    for (let tries = 0; tries < 2; tries++) {
-      const outcome = await this.#link.send(known, fields, patience);
-      if (outcome === 'nobody') throw this.#unreachable(known);
-      if ('lost' in outcome) throw unknownOutcome(name, outcome.lost, fields.request);
-      if (outcome.reply.kind === 'answer') return outcome.reply;
-    }
-    throw new ServerUnreachable(`Nothing was run: calls come to ${name} too late. Repeat the call.`);
+    const outcome = await deliver(this.#link, known, fields, patience);
+    if (outcome === 'nobody') throw new ServerUnreachable(`Nothing was run: ${describeAbsence(this.#link, known)}.`);
+    if (outcome === 'late')
+      throw new ServerUnreachable(`Nothing was run: calls come to ${name} too late. Repeat the call.`);
+    if ('lost' in outcome) throw unknownOutcome(name, outcome.lost, fields.request);
+    return outcome.reply;
+  }
+
+  /** Passes an order of the console on to the server with this key, and gives what became of it. */
+  async order(key: string, file: unknown): Promise<OrderOutcome> {
+    const server = [...this.#servers.values()].find((one) => one.key === key);
+    return server === undefined ? NO_SERVER : await sendOrder(this.#link, server, file);
   }
 
   /** Follows the inventory: what was removed is not called any more, at once. */
@@ -191,21 +197,7 @@ export class Hub implements FleetDoor, Disposable {
     timer.unref();
     this.#listening.set(server, () => clearTimeout(timer));
   }
-
-  #unreachable(server: KnownServer): ServerUnreachable {
-    const { name, lastSeenAt } = server.describe(performance.now(), this.#link.isConnected);
-    if (!this.#link.isConnected)
-      return new ServerUnreachable(
-        `Nothing was run: the hub has no connection to NATS since ${isoOf(this.#link.disconnectedAt)}, so it reaches no server. Tell the owner of the hub: systemctl status agent3-nats.`,
-      );
-    const seen = lastSeenAt === undefined ? 'since the hub was started' : `since ${isoOf(lastSeenAt)}`;
-    return new ServerUnreachable(
-      `Nothing was run: ${name} is not connected, and was not seen ${seen}. What runs there continues.`,
-    );
-  }
 }
-
-const isoOf = (time: number): string => new Date(time).toISOString();
 
 function unknownOutcome(name: string, why: string, request: string): OutcomeUnknown {
   return new OutcomeUnknown(

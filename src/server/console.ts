@@ -105,6 +105,7 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
     ...(config.approvalsDirectory !== undefined && { AGENT3_APPROVALS_DIR: config.approvalsDirectory }),
     ...(config.tokensFile !== undefined && { AGENT3_TOKENS_FILE: config.tokensFile }),
     ...(config.profilesDirectory !== undefined && { AGENT3_PROFILES_DIR: resolve(config.profilesDirectory) }),
+    ...(config.fleetDirectory !== undefined && { AGENT3_FLEET_DIR: resolve(config.fleetDirectory) }),
     AGENT3_SESSIONS_DIR: resolve(config.sessionsDirectory),
   };
   const argv = [...ownArgv, 'console', 'obey', '--since', String(clock.now())];
@@ -115,7 +116,8 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
     if (isObeying || shutdown.fired || !hasEntries(orders)) return;
     isObeying = true;
     // By its input: others of this user can read an environment.
-    const stdin = new Blob([config.grantKey ?? '']);
+    const keys = { AGENT3_GRANT_KEY: config.grantKey, AGENT3_FLEET_KEY: config.fleetKey };
+    const stdin = new Blob([JSON.stringify(keys)]);
     const child = Bun.spawn(argv, { cwd: '/', env, stdio: [stdin, 'pipe', 'pipe'] });
     const [code, told, fault] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
     for (const order of told.split('\n').filter(Boolean)) logger.info({ order }, 'an order of the console for root');
