@@ -34,26 +34,36 @@ export async function connectOnce(address: NatsAddress, timeout = CONNECT_TIMEOU
 /** A connection that ends sooner was none: the next pause is longer than the one before it. */
 const LASTED_MS = 5000;
 
-/** The pauses of one connection. The package asks for the pause more than once before each attempt. */
+/** The pauses of one connection. */
 class Pauses {
   #count = 0;
-  #ms = backoffMs(0, Math.random());
+  #ms = 0;
+  #attemptMs = Number.NEGATIVE_INFINITY;
   #lasting: Timer | undefined;
 
   get ms(): number {
     return this.#ms;
   }
 
+  /**
+   * The pause, as the package asks for it before each attempt, more than once. It compares it with the clock of the
+   * machine, which may be set back by hours: what is due by a clock that never jumps is due since ever.
+   */
+  due(): number {
+    return performance.now() >= this.#attemptMs + this.#ms ? Number.NEGATIVE_INFINITY : this.#ms;
+  }
+
   /** An attempt begins. */
-  lengthen(): void {
-    this.#ms = backoffMs(++this.#count, Math.random());
+  attempt(): void {
+    this.#attemptMs = performance.now();
+    this.#ms = backoffMs(this.#count++, Math.random());
   }
 
   /** A connection is there: when it has lasted, the pauses begin again after its end. */
   connected(): void {
     this.#lasting = setTimeout(() => {
       this.#count = 0;
-      this.#ms = backoffMs(0, Math.random());
+      this.#ms = 0;
     }, LASTED_MS);
     this.#lasting.unref();
   }
@@ -91,7 +101,7 @@ export async function keepConnected(address: NatsAddress, kept: Kept): Promise<v
     switch (status.type) {
       case 'reconnecting':
         isTold = false;
-        pauses.lengthen();
+        pauses.attempt();
         break;
       case 'error':
         // One of each attempt: NATS may send as many as it likes.
@@ -124,10 +134,11 @@ async function firstConnection(
   pauses: Pauses,
 ): Promise<NatsConnection | undefined> {
   while (!isOver()) {
+    pauses.attempt();
     try {
       const connection = await connectWith(address, {
         maxReconnectAttempts: -1,
-        reconnectDelayHandler: () => pauses.ms,
+        reconnectDelayHandler: () => pauses.due(),
         // A key that was removed may be invited again: only the owner ends the attempts.
         ignoreAuthErrorAbort: true,
         timeout: CONNECT_TIMEOUT_MS,
@@ -139,7 +150,6 @@ async function firstConnection(
     } catch (error) {
       failed(error);
       await delay(pauses.ms);
-      pauses.lengthen();
     }
   }
   return undefined;
