@@ -19,6 +19,19 @@ import { type StopDeps, stopCommands } from './stop.ts';
 /** What an agent obeys of its own console, and as a server of a fleet of the console of its hub. */
 export type SharedOrder = ApproveOrder | AllowOrder | EndAllowanceOrder | DenyOrder | StopOrder | StopAllOrder;
 
+const SHARED: readonly string[] = [
+  'approve',
+  'allow',
+  'end-allowance',
+  'deny',
+  'stop',
+  'stop-all',
+] satisfies readonly SharedOrder['kind'][];
+
+export function isShared(file: OrderFile): file is FileOf<SharedOrder> {
+  return SHARED.includes(file.order.kind);
+}
+
 export type FileOf<T extends Order> = OrderFile & { readonly order: T };
 
 export interface CarryOutDeps extends AllowDeps, StopDeps {

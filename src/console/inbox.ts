@@ -3,12 +3,19 @@ import type { Approvals } from '../access/approvals.ts';
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { describeErrno } from '../lib/errors.ts';
 import { Growth } from '../sessions/growth.ts';
-import { type CarryOutDeps, carryOut, type FileOf, noteRefusal, type Source, signatureHere } from './carry-out.ts';
+import {
+  type CarryOutDeps,
+  carryOut,
+  type FileOf,
+  isShared,
+  noteRefusal,
+  type Source,
+  signatureHere,
+} from './carry-out.ts';
 import { ConsoleFault } from './fault.ts';
 import {
   type AgentOrder,
   isForRoot,
-  type Order,
   type OrderFile,
   type OrderResult,
   type TakeOverOrder,
@@ -16,6 +23,7 @@ import {
 } from './order.ts';
 import { OrderDirectory } from './order-files.ts';
 import { addresseeFault, ageFault, BEFORE_START, describeSender, FORGOTTEN_MS } from './order-rules.ts';
+import type { PassOn } from './passed-on.ts';
 import { isStillPinned, type Signature } from './passkeys.ts';
 import type { TakeOvers } from './take-over.ts';
 
@@ -28,6 +36,8 @@ export interface InboxDeps extends CarryOutDeps {
   readonly takeOvers: Pick<TakeOvers, 'begin' | 'handBack'>;
   /** Puts back what a file had; gives why it is not done. */
   readonly undo: (order: UndoOrder, signature: Signature) => Promise<string | undefined>;
+  /** Passes an order on to a server of the fleet; undefined: this is no hub. */
+  readonly passOn?: PassOn | undefined;
 }
 
 /** Orders that are remembered, by what may come in `FORGOTTEN_MS`; more are not read. */
@@ -132,7 +142,7 @@ export class Inbox {
         }
         this.#seen.set(id, this.deps.clock.now());
         const file = isStart ? BEFORE_START : (directory?.read(id) ?? '');
-        const why = typeof file === 'string' ? file : this.#faultOf(file.order);
+        const why = typeof file === 'string' ? file : this.#faultOf(file);
         if (typeof file === 'string' || why !== undefined) this.#refuse(id, file, why ?? '');
         else if (!isForRoot(file.order)) files.push({ ...file, order: file.order });
       }
@@ -150,9 +160,12 @@ export class Inbox {
     return { console: this.deps.directory, name: 'orders', stranger } as const;
   }
 
-  #faultOf(order: Order): string | undefined {
+  #faultOf(file: OrderFile): string | undefined {
+    const { order } = file;
     if (isForRoot(order)) return 'it is for root, and lies among the orders for the agent';
-    const fault = addresseeFault(order) ?? ageFault(order, this.deps.clock.now(), this.#startedAt);
+    const isPassedOn = this.deps.passOn !== undefined && isShared(file);
+    const fault =
+      (isPassedOn ? undefined : addresseeFault(order)) ?? ageFault(order, this.deps.clock.now(), this.#startedAt);
     if (fault !== undefined) return fault;
     if (this.#nonces.has(order.nonce)) return 'its nonce was used before';
     this.#nonces.set(order.nonce, this.deps.clock.now());
@@ -162,12 +175,26 @@ export class Inbox {
   async #obey(file: FileOf<AgentOrder>): Promise<void> {
     const { order } = file;
     try {
+      if (order.server !== undefined) {
+        await this.#passOn(file);
+        return;
+      }
       const fault = await this.#carryOut(file, order);
       if (fault === undefined) this.#answer({ id: order.id, state: 'done' });
       else this.#refuse(order.id, file, fault);
     } catch (error) {
       this.#refuse(order.id, file, error instanceof Error ? error.message : String(error));
     }
+  }
+
+  async #passOn(file: OrderFile): Promise<void> {
+    const { id, kind } = file.order;
+    const { state = 'refused', why, server } = (await this.deps.passOn?.(file)) ?? {};
+    const because = why === undefined ? {} : { why };
+    const line = { kind, by: describeSender(file), order: id, server, passed_on: state, ...because };
+    if (state !== 'done') this.deps.logger.warn(line, 'an order of the console was not done on a server');
+    this.deps.trail.agent('order', line);
+    this.#answer({ id, state, ...because });
   }
 
   /** Gives why it is not done. */

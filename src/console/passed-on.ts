@@ -1,8 +1,8 @@
 import type { OrderFile, OrderResult } from './order.ts';
 import { addresseeFault, ageFault } from './order-rules.ts';
 
-/** What became of an order that was passed on. */
-export type PassedResult = Omit<OrderResult, 'id'>;
+/** What became of an order that was passed on, with the server as records name it. */
+export type PassedResult = Omit<OrderResult, 'id'> & { readonly server?: string };
 /** Passes an order on to the server that it names. */
 export type PassOn = (file: OrderFile) => Promise<PassedResult>;
 

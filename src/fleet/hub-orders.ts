@@ -1,5 +1,5 @@
 import { Value } from '@sinclair/typebox/value';
-import { type CarryOutDeps, carryOut, type FileOf, noteRefusal, type SharedOrder } from '../console/carry-out.ts';
+import { type CarryOutDeps, carryOut, isShared, noteRefusal } from '../console/carry-out.ts';
 import type { Order, OrderFile, OrderResult } from '../console/order.ts';
 import { orderFileSchema } from '../console/order-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
@@ -11,16 +11,6 @@ export interface HubOrdersDeps extends Omit<CarryOutDeps, 'passkeysFile'> {
   /** The agent is a service: of the pinned passkeys, root's file alone counts. */
   readonly isService: boolean;
 }
-
-/** What a console of the hub may order here, as far as the agent obeys it; all else is done at this server's own console. */
-const SHARED: readonly string[] = [
-  'approve',
-  'allow',
-  'end-allowance',
-  'deny',
-  'stop',
-  'stop-all',
-] satisfies readonly SharedOrder['kind'][];
 
 /** Where no passkey of the hub is pinned. */
 const NOBODY =
@@ -73,7 +63,3 @@ function addresseeFault({ server }: Order, { key }: Membership): string | undefi
 }
 
 const consoleOf = ({ hub }: Membership): string => `console of ${hub}`;
-
-function isShared(file: OrderFile): file is FileOf<SharedOrder> {
-  return SHARED.includes(file.order.kind);
-}

@@ -23,7 +23,8 @@ export async function openConsole(deps: Deps, hub: Hub | undefined): Promise<Inb
   const takeOvers = new TakeOvers(deps);
   const changes = new OwnerChanges(deps);
   const undo: InboxDeps['undo'] = (order, signature) => changes.undo(order, signature);
-  const inbox = new Inbox({ ...deps, takeOvers, undo, directory: consoleDirectory, passkeysFile, isService });
+  const passOn: InboxDeps['passOn'] = hub && ((file) => hub.order(file.order.server ?? '', file));
+  const inbox = new Inbox({ ...deps, takeOvers, undo, passOn, directory: consoleDirectory, passkeysFile, isService });
   inbox.watch(deps.shutdown);
   const pushes = await openPushes(deps, consoleDirectory, isService);
   (await import('./console-view.ts')).showState(
