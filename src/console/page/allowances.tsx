@@ -21,7 +21,8 @@ interface AllowForProps {
 export function AllowFor({ request, number, disabled, onAllow }: AllowForProps) {
   const [minutes, setMinutes] = useState<number>(USUAL_MINUTES);
   const { allowable, token, profile } = request;
-  if (allowable === undefined) return null;
+  // An order to allow names a token of the server itself: one of its hub has a slash in its name.
+  if (allowable === undefined || token.includes('/')) return null;
   const text = words.allowance;
   return (
     <details class="allow">

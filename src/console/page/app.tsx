@@ -13,6 +13,7 @@ import { keepNotifying } from './notify.ts';
 import { NowView } from './now.tsx';
 import { useDesk, useScreen, useStepFocus } from './parts.tsx';
 import { ServerView } from './server.tsx';
+import { placed, waitingItems } from './servers.ts';
 import type { LinkSecret } from './sign.ts';
 import { recall, remember } from './storage.ts';
 import { WaitingView } from './waiting.tsx';
@@ -112,12 +113,14 @@ function Brand({ host }: { host: string }) {
 }
 
 function Console() {
-  const { state, person } = useScreen();
+  const screen = useScreen();
+  const { state, person, fleet } = screen;
   const view = useView();
   const desk = useDesk();
   const View = VIEWS[view];
   const host = visibleLine(state?.host ?? '');
-  const count = state?.waiting.length ?? 0;
+  const count = waitingItems(screen).length;
+  const isAllFrozen = state?.frozen != null && (fleet?.servers.every(({ is_frozen }) => is_frozen) ?? true);
   useEffect(() => void keepNotifying(), []);
   useEffect(() => {
     document.title = words.title(count, host);
@@ -130,7 +133,7 @@ function Console() {
       <header class="top">
         <Brand host={host} />
         {/* Also before the state is known: this must not wait. */}
-        {state?.frozen == null && <FreezeButton />}
+        {!isAllFrozen && <FreezeButton />}
         <Navigation view={view} waiting={count} />
       </header>
       <Connection />
@@ -211,21 +214,23 @@ function Warning({ title, text }: { title: string; text: string }) {
 
 /** Says to a screen reader what begins to wait, and when the server is frozen. */
 function Announcer() {
-  const { state } = useScreen();
+  const screen = useScreen();
+  const { state } = screen;
   const [text, setText] = useState('');
-  const before = useRef({ sessions: new Set<string>(), isFrozen: false });
+  const before = useRef({ ids: new Set<string>(), isFrozen: false });
+  const waiting = waitingItems(screen);
+  const ids = waiting.map(({ id }) => id).join(' ');
   useEffect(() => {
     if (state === undefined) return;
-    const { sessions, isFrozen } = before.current;
-    const fresh = state.waiting.filter(({ session }) => !sessions.has(session));
-    const newest = fresh.at(-1);
+    const { ids: known, isFrozen } = before.current;
+    const newest = waiting.findLast(({ id }) => !known.has(id));
     const isFrozenNow = state.frozen !== null;
-    before.current = { sessions: new Set(state.waiting.map(({ session }) => session)), isFrozen: isFrozenNow };
+    before.current = { ids: new Set(waiting.map(({ id }) => id)), isFrozen: isFrozenNow };
     if (isFrozenNow !== isFrozen) setText(isFrozenNow ? words.announce.frozen : words.announce.thawed);
     else if (newest !== undefined)
-      setText(words.announce.waits(state.waiting.length, commandLine(newest.cmd.slice(0, 100))));
-    else if (sessions.size > 0 && state.waiting.length === 0) setText(words.announce.none);
-  }, [state]);
+      setText(words.announce.waits(waiting.length, placed(newest.place, commandLine(newest.cmd.slice(0, 100)))));
+    else if (known.size > 0 && waiting.length === 0) setText(words.announce.none);
+  }, [state, ids]);
   return (
     <p class="unseen" role="status" aria-live="polite">
       {text}

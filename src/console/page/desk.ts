@@ -2,13 +2,17 @@ import type { ApprovalRequest } from '../../access/approval-request.ts';
 import { requestText } from '../../access/request-text.ts';
 import { hex, sha256 } from '../order.ts';
 import type { Person, Piece, State, Stream, Watched } from '../shown.ts';
+import type { ShownFleet, WatchedFleet } from '../shown-servers.ts';
 import { ApiError, isSignedIn, keepBearer, post } from './api.ts';
 import { stopNotifying } from './notify.ts';
+import { waitingItems } from './servers.ts';
 
 /** What the views show. */
 export interface Screen {
   readonly person: Person | undefined;
   readonly state: State | undefined;
+  /** The servers, where this is the console of a hub. */
+  readonly fleet: ShownFleet | undefined;
   readonly connection: 'new' | 'ok' | 'lost' | 'away';
   /** Why nobody is signed in any more. */
   readonly ended: boolean;
@@ -31,21 +35,26 @@ const POLL_PATIENCE_MS = POLL_MS + 10_000;
 /** Between two polls, so that a session that never stops writing leaves time for the page. */
 const BREATH_MS = 30;
 const HIDDEN_MS = 15_000;
+/** The same of the servers, of which many change at once. */
+const FLEET_BREATH_MS = 200;
+const FLEET_RETRY_MS = 2000;
 const [FIRST_RETRY_MS, LAST_RETRY_MS] = [500, 10_000];
 
 /** What the page knows, and the one long poll that keeps it new. */
 export class Desk {
-  screen: Screen = { person: undefined, state: undefined, connection: 'new', ended: false };
+  screen: Screen = { person: undefined, state: undefined, fleet: undefined, connection: 'new', ended: false };
   /** How far the clock of the server is ahead of this one. */
   #aheadMs = 0;
   #version = 0;
   #isWatching = false;
   #poll = new AbortController();
-  #wake: () => void = () => {};
+  #fleetPoll = new AbortController();
+  readonly #sleeping = new Set<() => void>();
   readonly #followed = new Map<string, Followed>();
   readonly #listeners = new Set<() => void>();
   readonly #leaving = new Set<() => void>();
   readonly #requests = new Map<string, Promise<ReadRequest>>();
+  #isWatchingFleet = false;
 
   constructor() {
     const wake = (): void => this.#wake();
@@ -99,8 +108,9 @@ export class Desk {
     this.#followed.clear();
     this.#requests.clear();
     this.#version = 0;
-    this.#show({ person: undefined, state: undefined, connection: 'new', ended });
+    this.#show({ person: undefined, state: undefined, fleet: undefined, connection: 'new', ended });
     this.#poll.abort();
+    this.#fleetPoll.abort();
     this.#wake();
   }
 
@@ -115,13 +125,14 @@ export class Desk {
     };
   }
 
-  /** The approval request of a session, with the digest of what is shown. Asked for once. */
-  request(session: string): Promise<ReadRequest> {
-    const known = this.#requests.get(session);
+  /** The approval request of a session, with the digest of what is shown. Asked for once. `server`: the key of another server. */
+  request(session: string, server?: string): Promise<ReadRequest> {
+    const id = server === undefined ? session : `${server}/${session}`;
+    const known = this.#requests.get(id);
     if (known !== undefined) return known;
-    const reading = readRequest(session);
-    this.#requests.set(session, reading);
-    reading.catch(() => this.#requests.delete(session));
+    const reading = readRequest(session, server);
+    this.#requests.set(id, reading);
+    reading.catch(() => this.#requests.delete(id));
     return reading;
   }
 
@@ -166,9 +177,38 @@ export class Desk {
       return;
     }
     this.#aheadMs = state.now - Date.now();
-    for (const session of this.#requests.keys())
-      if (!state.waiting.some((one) => one.session === session)) this.#requests.delete(session);
     this.#show({ state, connection: 'ok' });
+    this.#forgetRequests();
+    if (state.hub !== undefined) void this.#watchFleet();
+  }
+
+  #forgetRequests(): void {
+    const waiting = new Set(waitingItems(this.screen).map(({ id }) => id));
+    for (const id of this.#requests.keys()) if (!waiting.has(id)) this.#requests.delete(id);
+  }
+
+  /** The other long poll: of the servers, while this is the console of a hub. */
+  async #watchFleet(): Promise<void> {
+    if (this.#isWatchingFleet) return;
+    this.#isWatchingFleet = true;
+    for (let version = 0; isSignedIn() && this.screen.state?.hub !== undefined; ) {
+      this.#fleetPoll = new AbortController();
+      const signal = AbortSignal.any([this.#fleetPoll.signal, AbortSignal.timeout(POLL_PATIENCE_MS)]);
+      try {
+        const question = { version, wait_ms: document.hidden ? 0 : POLL_MS };
+        const watched = await post<WatchedFleet>('servers', question, signal);
+        if (!isSignedIn()) break;
+        version = watched.version;
+        if (watched.fleet !== undefined) this.#show({ fleet: watched.fleet });
+        this.#forgetRequests();
+        await this.#pause(document.hidden ? HIDDEN_MS : FLEET_BREATH_MS);
+      } catch {
+        // The first poll says what is wrong.
+        version = 0;
+        await this.#pause(FLEET_RETRY_MS);
+      }
+    }
+    this.#isWatchingFleet = false;
   }
 
   #deliver({ session, stream, from, base64 }: Piece): void {
@@ -183,12 +223,18 @@ export class Desk {
   /** Waits; less when the page is seen again, is online again, or has a new follower. */
   #pause(ms: number): Promise<void> {
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      this.#wake = () => {
+      const wake = (): void => {
         clearTimeout(timer);
+        this.#sleeping.delete(wake);
         resolve();
       };
+      const timer = setTimeout(wake, ms);
+      this.#sleeping.add(wake);
     });
+  }
+
+  #wake(): void {
+    for (const wake of this.#sleeping) wake();
   }
 }
 
@@ -198,10 +244,18 @@ export interface ReadRequest {
   readonly digest: string;
 }
 
-async function readRequest(session: string): Promise<ReadRequest> {
+interface Part {
+  readonly text: string;
+  readonly next: number | null;
+}
+
+async function readRequest(session: string, server: string | undefined): Promise<ReadRequest> {
   let text = '';
   for (let from: number | null = 0; from !== null; ) {
-    const part: { text: string; next: number | null } = await post('request', { session, from });
+    const part: Part =
+      server === undefined
+        ? await post('request', { session, from })
+        : await post('server-reading', { server, op: 'request', args: { session, from } });
     text += part.text;
     from = part.next;
   }

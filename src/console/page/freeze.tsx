@@ -1,7 +1,9 @@
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { visibleLine } from '../../lib/visible.ts';
+import type { Screen } from './desk.ts';
 import { describeMoment, sentence } from './format.ts';
-import { Fault, useOrder, useScreen } from './parts.tsx';
+import { Fault, type PlacedWish, useOrder, useScreen } from './parts.tsx';
+import { placed } from './servers.ts';
 import { words } from './words.ts';
 
 const MAX_REASON_CHARS = 500;
@@ -19,8 +21,19 @@ export function FreezeButton() {
   );
 }
 
+/** Orders to freeze whatever is not frozen: this server, and each of its fleet. */
+function freezeAll({ state, fleet }: Screen, reason: string): PlacedWish[] {
+  const own: PlacedWish = { place: state?.hub && visibleLine(state.hub), wish: { kind: 'freeze', reason } };
+  const others = (fleet?.servers ?? [])
+    .filter(({ is_frozen }) => !is_frozen)
+    .map(({ name, key }) => ({ place: visibleLine(name), wish: { ...own.wish, server: key } }));
+  return [...(state?.frozen == null ? [own] : []), ...others];
+}
+
 function FreezeDialog({ onClose }: { onClose: () => void }) {
-  const { isBusy, fault, send } = useOrder();
+  const { isBusy, fault, send, sendAll } = useOrder();
+  const screen = useScreen();
+  const { state, fleet } = screen;
   const [reason, setReason] = useState('');
   const dialog = useRef<HTMLDialogElement>(null);
   const first = useRef<HTMLInputElement>(null);
@@ -29,17 +42,19 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
     first.current?.focus();
   }, []);
   const close = (): void => dialog.current?.close();
-  const { freeze } = words;
+  const { freeze, fleet: text } = words;
+  const servers = fleet?.servers.length ?? 0;
+  const act = (sent: Promise<boolean>): void => void sent.then((isDone) => isDone && close());
   return (
     <dialog ref={dialog} aria-labelledby="freeze-title" onClose={onClose}>
       <form
         onSubmit={(event) => {
           event.preventDefault();
-          void send({ kind: 'freeze', reason: reason.trim() }).then((isDone) => isDone && close());
+          act(sendAll(freezeAll(screen, reason.trim())));
         }}
       >
-        <h2 id="freeze-title">{freeze.title}</h2>
-        <p>{freeze.text}</p>
+        <h2 id="freeze-title">{servers === 0 ? freeze.title : text.freezeTitle}</h2>
+        <p>{servers === 0 ? freeze.text : text.freezeText(servers)}</p>
         <label>
           {freeze.reason}
           <input
@@ -54,13 +69,18 @@ function FreezeDialog({ onClose }: { onClose: () => void }) {
         {isBusy && <p role="status">{freeze.busy}</p>}
         <div class="actions">
           <button type="submit" class="danger" disabled={isBusy}>
-            {freeze.now}
+            {servers === 0 ? freeze.now : text.freezeAll}
           </button>
-          <button
-            type="button"
-            disabled={isBusy}
-            onClick={() => void send({ kind: 'stop-all' }).then((isDone) => isDone && close())}
-          >
+          {servers > 0 && state?.frozen == null && (
+            <button
+              type="button"
+              disabled={isBusy}
+              onClick={() => act(send({ kind: 'freeze', reason: reason.trim() }))}
+            >
+              {text.freezeHub}
+            </button>
+          )}
+          <button type="button" disabled={isBusy} onClick={() => act(send({ kind: 'stop-all' }))}>
             {freeze.stopAll}
           </button>
           <button type="button" class="quiet" onClick={close}>
@@ -82,7 +102,7 @@ export function FrozenNotice() {
   return (
     <section class="notice frozen" aria-label={freeze.frozen}>
       <h2>
-        <span aria-hidden="true">❚❚</span> {freeze.frozen}
+        <span aria-hidden="true">❚❚</span> {placed(state.hub && visibleLine(state.hub), freeze.frozen)}
       </h2>
       <p>
         {freeze.since(describeMoment(since), visibleLine(by))} {sentence(visibleLine(reason))}

@@ -2,6 +2,7 @@ import type { ComponentChildren } from 'preact';
 import { createContext } from 'preact';
 import { useContext, useEffect, useLayoutEffect, useReducer, useRef, useState } from 'preact/hooks';
 import type { Desk, Screen } from './desk.ts';
+import { placed } from './servers.ts';
 import { order, type Wish } from './sign.ts';
 
 const Shared = createContext<Desk | undefined>(undefined);
@@ -33,6 +34,14 @@ export function useNow(): number {
   return now;
 }
 
+/** An order, and what the server is called that it is for. */
+export interface PlacedWish {
+  readonly place: string | undefined;
+  readonly wish: Wish;
+}
+
+const ORDERS_AT_ONCE = 12;
+
 /** Sends orders one at a time; says whether one is on its way, and why the last one was not done. */
 export function useOrder() {
   const desk = useDesk();
@@ -46,7 +55,23 @@ export function useOrder() {
     setFault(why);
     return why === undefined;
   };
-  return { isBusy, fault, send };
+  /** Orders to several servers that need no signature; why not, with the name of each that was not reached. */
+  const sendAll = async (all: readonly PlacedWish[]): Promise<boolean> => {
+    setBusy(true);
+    setFault(undefined);
+    const [queue, faults]: [PlacedWish[], string[]] = [[...all], []];
+    const work = async (): Promise<void> => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) {
+        const why = await order(next.wish, desk.now());
+        if (why !== undefined) faults.push(placed(next.place, why));
+      }
+    };
+    await Promise.all(Array.from({ length: ORDERS_AT_ONCE }, work));
+    setBusy(false);
+    setFault(faults.length === 0 ? undefined : faults.join('\n'));
+    return faults.length === 0;
+  };
+  return { isBusy, fault, send, sendAll };
 }
 
 /** At a step after the first, what is shown has the focus: what had it before is gone. */

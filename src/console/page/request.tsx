@@ -1,12 +1,12 @@
 import { useCallback, useEffect, useMemo, useState } from 'preact/hooks';
 import type { ApprovalRequest } from '../../access/approval-request.ts';
 import { hasRightToLeft, likeSigns, mixedWords, visibleLine } from '../../lib/visible.ts';
-import type { WaitingRequest } from '../shown.ts';
 import { AllowFor } from './allowances.tsx';
 import { DenyForm, useDenying } from './deny.tsx';
 import type { ReadRequest } from './desk.ts';
 import { describeSpan } from './format.ts';
 import { Fact, Fault, useDesk, useNow } from './parts.tsx';
+import { foreignName, fullName, placed, type WaitingItem } from './servers.ts';
 import { isLong, TextBlock } from './text.tsx';
 import { words } from './words.ts';
 
@@ -57,10 +57,12 @@ export interface Progress {
   readonly read: ReadRequest | undefined;
   /** The long texts whose end was not on the screen yet. */
   readonly unread: readonly string[];
+  /** It names another server than the one that it came from. */
+  readonly isForeign: boolean;
 }
 
 interface RequestCardProps {
-  readonly item: WaitingRequest;
+  readonly item: WaitingItem;
   readonly mayApprove: boolean;
   readonly isSelected: boolean;
   readonly status: { readonly busy: string | undefined; readonly fault: string | undefined };
@@ -73,17 +75,20 @@ interface RequestCardProps {
 
 /** One request: all of it, and the decision below. */
 export function RequestCard(props: RequestCardProps) {
-  const { item, mayApprove, isSelected, status, onSelect, onProgress, onApprove, onAllow, onDeny } = props;
-  const { read, failed } = useRequest(item.session);
+  const { item, isSelected, status, onSelect, onProgress, onApprove, onAllow, onDeny } = props;
+  const { server, place, number } = item;
+  const { read, failed } = useRequest(item.session, server?.key);
+  const foreign = foreignName(server, read?.request.server);
   const [done, setDone] = useState<ReadonlySet<string>>(new Set());
   const parts = useMemo(() => (read === undefined ? [] : partsOf(read.request)), [read]);
   const unread = useMemo(
     () => parts.filter(({ name, text }) => isLong(text) && !done.has(name)).map(({ name }) => name),
     [parts, done],
   );
-  useEffect(() => onProgress({ read, unread }), [read, unread]);
+  const isForeign = foreign !== undefined;
+  useEffect(() => onProgress({ read, unread, isForeign }), [read, unread, isForeign]);
   const markRead = useCallback((name: string) => setDone((names) => new Set([...names, name])), []);
-  const title = `request-${item.session}`;
+  const title = `request-${item.id}`;
   return (
     <article class="card" aria-labelledby={title}>
       <header>
@@ -91,23 +96,33 @@ export function RequestCard(props: RequestCardProps) {
           <input
             type="checkbox"
             checked={isSelected}
-            aria-label={words.request.select(item.number)}
+            aria-label={placed(place, words.request.select(number))}
             onChange={(event) => onSelect(event.currentTarget.checked)}
           />
         </label>
-        <h2 id={title}>{words.request.number(item.number)}</h2>
+        <h2 id={title}>
+          {place !== undefined && <span class="place">{place}</span>} {words.request.number(number)}
+        </h2>
         <TimeLeft until={item.expires_at} />
       </header>
       {read === undefined ? (
         <p class="muted">{failed ? words.request.loadFailed : words.loading}</p>
       ) : (
-        <Body request={read.request} parts={parts} onRead={markRead} />
+        <>
+          {foreign !== undefined && <p class="fault">{words.fleet.foreign(visibleLine(foreign))}</p>}
+          <Body
+            request={read.request}
+            server={server === undefined ? read.request.server : fullName(server)}
+            parts={parts}
+            onRead={markRead}
+          />
+        </>
       )}
       <Decision
-        number={item.number}
+        item={item}
         request={read?.request}
         unread={unread}
-        mayApprove={mayApprove}
+        mayApprove={props.mayApprove && !isForeign}
         status={status}
         onApprove={onApprove}
         onAllow={onAllow}
@@ -119,14 +134,14 @@ export function RequestCard(props: RequestCardProps) {
 
 const RETRY_MS = 2000;
 
-function useRequest(session: string) {
+function useRequest(session: string, server: string | undefined) {
   const desk = useDesk();
   const [read, setRead] = useState<ReadRequest>();
   const [tries, setTries] = useState(0);
   useEffect(() => {
     let isOver = false;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    desk.request(session).then(
+    desk.request(session, server).then(
       (value) => !isOver && setRead(value),
       () => {
         if (!isOver) timer = setTimeout(() => setTries(tries + 1), RETRY_MS);
@@ -136,7 +151,7 @@ function useRequest(session: string) {
       isOver = true;
       clearTimeout(timer);
     };
-  }, [desk, session, tries]);
+  }, [desk, session, server, tries]);
   return { read, failed: tries > 0 };
 }
 
@@ -147,12 +162,14 @@ function TimeLeft({ until }: { until: number }) {
 
 interface BodyProps {
   readonly request: ApprovalRequest;
+  /** Which server it is for. */
+  readonly server: string | undefined;
   readonly parts: readonly Part[];
   readonly onRead: (name: string) => void;
 }
 
-function Body({ request, parts, onRead }: BodyProps) {
-  const { server, token, profile, address, user, cwd, input, limit_seconds, reason, env, stdin, context } = request;
+function Body({ request, server, parts, onRead }: BodyProps) {
+  const { token, profile, address, user, cwd, input, limit_seconds, reason, env, stdin, context } = request;
   const text = words.request;
   const [first, ...others] = parts;
   const asking = others.find(({ name }) => name === text.part);
@@ -220,14 +237,15 @@ function Notes({ notes }: { notes: readonly string[] }) {
 }
 
 interface DecisionProps extends Pick<RequestCardProps, 'mayApprove' | 'status' | 'onApprove' | 'onAllow' | 'onDeny'> {
-  readonly number: number;
+  readonly item: WaitingItem;
   /** Undefined: it was not read yet. */
   readonly request: ApprovalRequest | undefined;
   readonly unread: readonly string[];
 }
 
 function Decision(props: DecisionProps) {
-  const { number, request: asked, unread, mayApprove, status, onApprove, onAllow, onDeny } = props;
+  const { item, request: asked, unread, mayApprove, status, onApprove, onAllow, onDeny } = props;
+  const { number, place, server } = item;
   const { isDenying, setDenying, button } = useDenying();
   const { request } = words;
   const isBusy = status.busy !== undefined;
@@ -245,7 +263,7 @@ function Decision(props: DecisionProps) {
           <button
             type="button"
             class="primary"
-            aria-label={request.approveLabel(number)}
+            aria-label={placed(place, request.approveLabel(number))}
             disabled={isClosed}
             onClick={onApprove}
           >
@@ -254,7 +272,7 @@ function Decision(props: DecisionProps) {
           <button
             type="button"
             ref={button}
-            aria-label={request.denyLabel(number)}
+            aria-label={placed(place, request.denyLabel(number))}
             disabled={!isReady || isBusy}
             onClick={() => setDenying(true)}
           >
@@ -262,6 +280,7 @@ function Decision(props: DecisionProps) {
           </button>
         </div>
       )}
+      {server !== undefined && !isClosed && <p class="muted">{words.fleet.signFor(visibleLine(server.name))}</p>}
       {asked !== undefined && !isDenying && (
         <AllowFor request={asked} number={number} disabled={isClosed} onAllow={onAllow} />
       )}

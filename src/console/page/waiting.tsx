@@ -1,10 +1,12 @@
 import { useState } from 'preact/hooks';
-import type { WaitingRequest } from '../shown.ts';
 import { AllowancesList, allowWish } from './allowances.tsx';
 import { DenyForm, useDenying } from './deny.tsx';
+import type { ReadRequest } from './desk.ts';
+import { FleetList } from './fleet.tsx';
 import { KeptHeading, useDesk, useScreen } from './parts.tsx';
 import { type Progress, RequestCard } from './request.tsx';
-import { order } from './sign.ts';
+import { placed, type WaitingItem, waitingItems } from './servers.ts';
+import { order, type Wish } from './sign.ts';
 import { words } from './words.ts';
 
 interface Status {
@@ -18,40 +20,35 @@ type Verdict =
   | { readonly kind: 'allow'; readonly minutes: number }
   | { readonly kind: 'deny'; readonly why: string };
 
-/** A value for each session. */
-function useBySession<Value>() {
+/** A value for each request. */
+function useById<Value>() {
   const [values, setValues] = useState<ReadonlyMap<string, Value>>(new Map());
-  const set = (session: string, value: Value): void => setValues((old) => new Map(old).set(session, value));
+  const set = (id: string, value: Value): void => setValues((old) => new Map(old).set(id, value));
   return [values, set] as const;
 }
 
 /** What waits for the person. */
 export function WaitingView() {
   const desk = useDesk();
-  const { state, person } = useScreen();
-  const [progress, setProgress] = useBySession<Progress>();
-  const [status, setStatus] = useBySession<Status>();
-  const [ticks, setTick] = useBySession<boolean>();
-  const [last, setLast] = useState<{ readonly number: number; readonly isApproved: boolean }>();
-  const waiting = state?.waiting ?? [];
-  const selected = waiting.filter(({ session }) => ticks.get(session) === true);
-  const mayApprove = person?.passkey === true;
+  const screen = useScreen();
+  const [progress, setProgress] = useById<Progress>();
+  const [status, setStatus] = useById<Status>();
+  const [ticks, setTick] = useById<boolean>();
+  const [last, setLast] = useState<{ readonly item: WaitingItem; readonly isApproved: boolean }>();
+  const waiting = waitingItems(screen);
+  const selected = waiting.filter(({ id }) => ticks.get(id) === true);
+  const mayApprove = screen.person?.passkey === true;
 
-  const decide = async ({ session, number }: WaitingRequest, verdict: Verdict): Promise<void> => {
-    const read = progress.get(session)?.read;
-    if (read === undefined) return;
-    const { request, digest } = read;
-    const wish =
-      verdict.kind === 'allow'
-        ? allowWish(request, digest, verdict.minutes, desk.now())
-        : { ...verdict, session, digest };
+  const decide = async (item: WaitingItem, verdict: Verdict): Promise<void> => {
+    const read = progress.get(item.id)?.read;
+    const wish = read && wishOf(item, read, verdict, desk.now());
     if (wish === undefined) return;
     const isDenied = verdict.kind === 'deny';
     const busy = isDenied ? words.request.sending : words.request.signing;
-    setStatus(session, { busy, fault: undefined });
+    setStatus(item.id, { busy, fault: undefined });
     const fault = await order(wish, desk.now());
-    setStatus(session, { busy: undefined, fault });
-    if (fault === undefined) setLast({ number, isApproved: !isDenied });
+    setStatus(item.id, { busy: undefined, fault });
+    if (fault === undefined) setLast({ item, isApproved: !isDenied });
   };
   // A device shows one question for a passkey at a time.
   const decideAll = async (verdict: Verdict): Promise<void> => {
@@ -66,20 +63,20 @@ export function WaitingView() {
         text={waiting.length === 0 ? words.views.waitingEmpty : words.views.waitingCount(waiting.length)}
       />
       <p class="decided" role="status" hidden={last === undefined}>
-        {last !== undefined && words.views.decided(last.number, last.isApproved)}{' '}
-        {last?.isApproved && <a href="#now">{words.views.seeOutput}</a>}
+        {last !== undefined && placed(last.item.place, words.views.decided(last.item.number, last.isApproved))}{' '}
+        {last?.isApproved && last.item.server === undefined && <a href="#now">{words.views.seeOutput}</a>}
       </p>
       <AllowancesList />
       {waiting.length === 0 && <p class="empty">{words.views.waitingEmptyText}</p>}
       {waiting.map((item) => (
         <RequestCard
-          key={item.session}
+          key={item.id}
           item={item}
           mayApprove={mayApprove}
-          isSelected={ticks.get(item.session) === true}
-          status={status.get(item.session) ?? IDLE}
-          onSelect={(isSelected) => setTick(item.session, isSelected)}
-          onProgress={(now) => setProgress(item.session, now)}
+          isSelected={ticks.get(item.id) === true}
+          status={status.get(item.id) ?? IDLE}
+          onSelect={(isSelected) => setTick(item.id, isSelected)}
+          onProgress={(now) => setProgress(item.id, now)}
           onApprove={() => void decide(item, { kind: 'approve' })}
           onAllow={(minutes) => void decide(item, { kind: 'allow', minutes })}
           onDeny={(why) => void decide(item, { kind: 'deny', why })}
@@ -88,19 +85,30 @@ export function WaitingView() {
       {selected.length > 0 && (
         <Selection
           count={selected.length}
-          mayApprove={mayApprove && selected.every(({ session }) => isRead(progress.get(session)))}
-          isUnread={mayApprove && !selected.every(({ session }) => isRead(progress.get(session)))}
-          isBusy={selected.some(({ session }) => status.get(session)?.busy !== undefined)}
+          mayApprove={mayApprove && selected.every(({ id }) => isRead(progress.get(id)))}
+          isUnread={mayApprove && !selected.every(({ id }) => isRead(progress.get(id)))}
+          isBusy={selected.some(({ id }) => status.get(id)?.busy !== undefined)}
           onApprove={() => void decideAll({ kind: 'approve' })}
           onDeny={(why) => void decideAll({ kind: 'deny', why })}
         />
       )}
+      <FleetList />
     </section>
   );
 }
 
+/** What is ordered for a verdict. Undefined where a request offers no such thing. */
+function wishOf(item: WaitingItem, { request, digest }: ReadRequest, verdict: Verdict, now: number): Wish | undefined {
+  const { session, server } = item;
+  const wish =
+    verdict.kind === 'allow'
+      ? allowWish(request, digest, verdict.minutes, now + (server?.ahead_ms ?? 0))
+      : { ...verdict, session, digest };
+  return wish && server !== undefined ? { ...wish, server: server.key } : wish;
+}
+
 function isRead(progress: Progress | undefined): boolean {
-  return progress?.read !== undefined && progress.unread.length === 0;
+  return progress?.read !== undefined && progress.unread.length === 0 && !progress.isForeign;
 }
 
 interface SelectionProps {

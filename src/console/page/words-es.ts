@@ -1,4 +1,5 @@
 import { spanish as access } from './access-words.ts';
+import { spanish as fleet } from './fleet-words.ts';
 import { spanish as past } from './past-words.ts';
 import { spanish as push } from './push-words.ts';
 import { spanish as server } from './server-words.ts';
@@ -26,6 +27,7 @@ export const spanish = {
   push,
   server,
   past,
+  fleet,
 
   connection: {
     lost: 'Se ha perdido la conexión. Nuevo intento…',

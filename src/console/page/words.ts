@@ -1,4 +1,5 @@
 import { english as access } from './access-words.ts';
+import { english as fleet } from './fleet-words.ts';
 import { type Language, language } from './language.ts';
 import { english as past } from './past-words.ts';
 import { english as push } from './push-words.ts';
@@ -28,6 +29,7 @@ const english = {
   push,
   server,
   past,
+  fleet,
 
   connection: {
     lost: 'Connection lost. Trying again …',
