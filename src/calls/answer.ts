@@ -21,7 +21,7 @@ export const outputFields = {
   ),
   duration_ms: Type.Integer({ description: 'Wall time so far, in milliseconds.' }),
   frozen: Type.Optional(
-    Type.Boolean({ description: 'True while the owner has frozen the server: the command stands still.' }),
+    Type.Boolean({ description: 'True while the owner has frozen the server: the command is stopped.' }),
   ),
   taken_over: Type.Optional(
     Type.Boolean({ description: 'True while the owner types in its terminal: write_session writes nothing.' }),
@@ -36,11 +36,11 @@ export const outputFields = {
         peak_memory_bytes: Type.Optional(Type.Integer({ description: 'The most memory at one moment.' })),
         processes: Type.Optional(Type.Integer({ description: 'The most processes and threads at one moment.' })),
       },
-      { description: 'What the ended command took, where the server counts it.' },
+      { description: 'What the ended command used, where the server counts it.' },
     ),
   ),
   dialog_ms: Type.Optional(
-    Type.Array(Type.Integer(), { description: 'How long each step of the dialog took that was done.' }),
+    Type.Array(Type.Integer(), { description: 'The duration of each completed step of the dialog.' }),
   ),
   message: Type.Optional(Type.String({ description: 'What happened and which call comes next.' })),
 } as const;
@@ -52,7 +52,7 @@ export const omittedField: TObject = Type.Object({
   stderr: Type.Optional(omission),
 });
 
-/** A session's state at one moment, as answers tell it. */
+/** The state of a session at one moment, as answers describe it. */
 export interface Snapshot {
   readonly streams: Readonly<Record<StreamName, StoredStream>>;
   readonly running: boolean;
@@ -68,7 +68,7 @@ export interface Snapshot {
   };
 }
 
-/** Looks at a session. Throws `SessionNotFound` when its files were removed. */
+/** Takes a snapshot of a session. Throws `SessionNotFound` when its files were removed. */
 export function snapshot(session: Session, clock: Clock): Snapshot {
   const running = isOpen(session.record);
   const streams = { stdout: streamNow(session, 'stdout', running), stderr: streamNow(session, 'stderr', running) };
@@ -79,7 +79,7 @@ function isOpen({ status }: SessionRecord): boolean {
   return status === 'running' || status === 'waiting';
 }
 
-/** The same for a command that has ended just now: its sizes were taken at its end, and nothing writes any more. */
+/** The same for a command that has just ended: its sizes were taken at its end, and nothing writes any more. */
 export function finalSnapshot(session: Session, clock: Clock): Snapshot {
   const { record } = session;
   if (isOpen(record) || record.survivors > 0) return snapshot(session, clock);
@@ -90,13 +90,13 @@ export function finalSnapshot(session: Session, clock: Clock): Snapshot {
   return snapshotOf(session, streams, clock);
 }
 
-/** What is read and cut of less takes a fraction of a millisecond. */
+/** Reading and cutting less takes a fraction of a millisecond. */
 const SHORT_BYTES = 8192;
 
-/** What is made of a page: its text, what of it fits, and that as JSON. */
+/** Garbage that an answer leaves: the text of a page, its cut, and its JSON. */
 const ANSWER_GARBAGE_BYTES = 262_144;
 
-/** Resolves when it is the turn of a call to have its answer made of `streams`; at once where they are short. */
+/** Resolves when it is the turn of a call to make its answer from `streams`; at once if they are short. */
 export async function turnFor({ deps, principal }: CallContext, { streams }: Snapshot): Promise<void> {
   if (streams.stdout.size + streams.stderr.size > SHORT_BYTES) await deps.turns.take(principal, ANSWER_GARBAGE_BYTES);
 }
@@ -121,12 +121,12 @@ function snapshotOf(session: Session, streams: Snapshot['streams'], clock: Clock
   };
 }
 
-/** What every answer about a session says while its owner types. */
+/** Fields of every answer about a session while its owner types. */
 export function takenOver({ typist, record }: Session): { readonly taken_over?: true } {
   return typist !== undefined && isOpen(record) ? { taken_over: true } : {};
 }
 
-/** What the lean form of an answer about a session depends on. */
+/** Returns what the lean form of an answer about a session depends on. */
 export function stateOf(record: SessionRecord): Pick<Answer, typeof STATE> {
   const { key, survivors, status, hits, dialog_ms = [], dialog_note } = record;
   return {
@@ -138,29 +138,29 @@ export function stateOf(record: SessionRecord): Pick<Answer, typeof STATE> {
   };
 }
 
-/** A stream that is still written may end in the middle of a character: that part comes with the next read. */
+/** A running stream may end within a character: that part comes with the next read. */
 function streamNow(session: Session, name: StreamName, running: boolean): StoredStream {
   const stream = session.stream(name);
   if (!running || stream.size === 0) return stream;
   return stream.upTo(stream.size - incompleteTail(stream.read(stream.size - Math.min(3, stream.size), 3)));
 }
 
-/** The answer's JSON without the text of the streams: what is left of the characters is theirs. */
+/** Returns the size of the answer's JSON without the text of the streams, in characters; the rest is for the text. */
 export function envelopeChars(answer: Readonly<Record<string, unknown>>): number {
   return JSON.stringify({ ...answer, stdout: '', stderr: '' }).length;
 }
 
-/** The part of a stream that is not inline: where it begins and how long it is. */
+/** The part of a stream that is not in the answer: where it begins and how long it is. */
 export interface Omission {
   readonly offset: number;
   readonly bytes: number;
 }
 
-/** Both streams cut, with the largest numbers: how many characters `omitted` can take. */
+/** Both streams cut, with the largest numbers: the most characters that `omitted` can take. */
 const LARGEST: Omission = { offset: Number.MAX_SAFE_INTEGER, bytes: Number.MAX_SAFE_INTEGER };
 export const OMITTED_CHARS = JSON.stringify({ omitted: { stdout: LARGEST, stderr: LARGEST } }).length;
 
-/** A sentence of a message that advises operations, which the profile of a token may not allow. */
+/** A sentence of a message that advises operations, some of which the profile of a token may not allow. */
 interface Advice {
   readonly text: string;
   readonly calls: readonly OperationName[];
@@ -168,7 +168,7 @@ interface Advice {
 
 export type Hint = string | Advice | undefined;
 
-/** The sentences that have something to say, as one `message` with what they advise; nothing where none has. */
+/** Joins the sentences to one `message` with the operations they advise; empty without any. */
 export function messageOf(...hints: readonly Hint[]): Answer {
   const said = hints.filter((hint) => hint !== undefined);
   if (said.length === 0) return {};
@@ -176,12 +176,12 @@ export function messageOf(...hints: readonly Hint[]): Answer {
   return { message, [ADVISED]: said.flatMap((hint) => (typeof hint === 'string' ? [] : hint.calls)) };
 }
 
-/** A shorter time is not worth a word. */
+/** A shorter duration is not shown. */
 const LONG_MS = 1000;
 
 /**
- * An answer as the lean doors send it: without the fields that say nothing. What is not about one session stays as it
- * is. A session is named where something is left to read or do; `omitted` says what is missing, and `message` why.
+ * Returns an answer for the lean doors: without fields that add nothing. Answers that are not about one session stay as
+ * they are. A session is named if there is more to read or to do; `omitted` says what is missing, and `message` why.
  */
 export function leanAnswer(answer: Answer): Answer {
   const { [STATE]: state, server, stdout, stderr, exit_code, status, session, duration_ms, ...others } = answer;
@@ -190,9 +190,9 @@ export function leanAnswer(answer: Answer): Answer {
   if (state === undefined) return answer;
   const { stdout_bytes, stderr_bytes, ...rest } = others;
   const { truncated, repeat: _repeat, reason: _reason, usage, next_offset, eof, dialog_ms, ...more } = rest;
-  // A page is cut where something follows it, not where something is before it.
+  // A page is cut if something follows it, not if something precedes it.
   const isCut = eof === undefined ? truncated === true : eof === false;
-  // An answer to typed input has all that there was, unless it did not fit.
+  // An answer to typed input is complete, unless it did not fit.
   const hasNext = isCut && eof !== undefined && !('written' in more && next_offset === stdout_bytes);
   const isOpen = status === 'running' || status === 'waiting';
   const hasSize = (text: unknown, bytes: unknown): boolean => (text === undefined ? bytes !== 0 : isOpen || isCut);
@@ -213,7 +213,7 @@ export function leanAnswer(answer: Answer): Answer {
   };
 }
 
-/** An answer about a command that waits or runs, which says so while the server is frozen. */
+/** An answer about a command that waits or runs, which shows while the server is frozen. */
 export function withFrozen(answer: Answer, { isFrozen }: Freeze): Answer {
   const { status } = answer;
   return (status === 'running' || status === 'waiting') && isFrozen ? { ...answer, frozen: true } : answer;

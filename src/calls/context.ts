@@ -17,13 +17,13 @@ import type { SessionStore } from '../sessions/store.ts';
 import type { Origin } from '../sessions/via.ts';
 import { Masker, WINDOW_GARBAGE_BYTES } from './masking.ts';
 
-/** The limits that operations hold their answers and arguments to. */
+/** Limits of operations for their arguments and answers. */
 export interface OperationLimits {
   readonly shell: string;
   readonly replySeconds: number;
   readonly maxExecSeconds: number;
   readonly maxBackgroundSeconds: number;
-  /** What a profile allows a command that is not in the background; undefined: as much as one that is. */
+  /** The limit of a profile for a command that is not in the background; undefined: the same as in the background. */
   readonly foregroundSeconds?: number;
   readonly onTimeout: 'kill' | 'background';
   readonly maxOutputBytes: number;
@@ -32,19 +32,19 @@ export interface OperationLimits {
   readonly maxRunningPerToken: number;
 }
 
-/** One call of an operation, as a door hands it over. */
+/** One call of an operation, as a door passes it on. */
 export interface Call extends Origin {
-  /** The name of the token it came with: sessions belong to it. */
+  /** The name of its token: sessions belong to it. */
   readonly principal: string;
   readonly address: string;
   readonly deadline: Deadline;
-  /** Fires when the agent stops, the client takes the call back, or the owner freezes the server: who waits answers. */
+  /** Fires when the agent stops, the client cancels the call, or the server is frozen: a waiting call answers. */
   readonly shutdown: OneShotEvent;
-  /** Fires when the client takes the call back, just before `shutdown`: a command that the call waits for is stopped. */
+  /** Fires when the client cancels the call, just before `shutdown`: a command that the call waits for is stopped. */
   readonly cancelled?: OneShotEvent;
-  /** Called once when the call begins to wait for a command; `outputBytes` returns what that has written so far. */
+  /** Called once when the call begins to wait for a command; `outputBytes` returns how much it has written so far. */
   readonly watch?: (outputBytes: () => number) => void;
-  /** Every answer has fewer characters of JSON than this, where the door has room for fewer than the settings allow. */
+  /** Every answer has fewer characters of JSON than this, if the door has room for fewer than the settings allow. */
   readonly maxReplyChars?: number;
   /** Whether it came through a lean door: a flat route or MCP, not `POST /`. */
   readonly isLean?: boolean;
@@ -53,19 +53,19 @@ export interface Call extends Origin {
 /** The operations that the message of an answer advises; JSON has no such field. */
 export const ADVISED = Symbol('advised');
 
-/** What of an answer about a session has no field, and decides which fields the lean doors show. */
+/** State of a session that has no field in the answer, and decides which fields the lean doors show. */
 export const STATE = Symbol('state');
 
-/** The fields of an answer that the lean doors leave out: they say what the caller knows. */
+/** The fields of an answer that the lean doors leave out: the caller knows them. */
 export const SPARE = Symbol('spare');
 
 /** The state of a session behind an answer. */
 interface SessionState {
-  /** Its command or a process of it runs, a key may ask for it again, or the message names a call about it. */
+  /** Its command or a left-behind process runs, a key may ask for it again, or the message names a call about it. */
   readonly isNeeded: boolean;
   /** The command reached a limit of time, output, memory, processes or CPU. */
   readonly hitLimit: boolean;
-  /** Its dialog has done a step, and no answer has said yet how the dialog went. */
+  /** Its dialog has done a step, and no answer has described the dialog yet. */
   readonly hasSpoken?: boolean;
 }
 
@@ -76,13 +76,13 @@ export type Answer = Readonly<Record<string, unknown>> & {
   readonly [SPARE]?: readonly string[];
 };
 
-/** What every call works with. */
+/** What every call needs. */
 export interface CallDeps {
   readonly access: Access;
   readonly limits: OperationLimits;
-  /** The agent's own tokens and secrets, which no answer of a profile that masks shows. */
+  /** The agent's own tokens and secrets, which a profile that masks never shows. */
   readonly secrets: KnownSecrets;
-  /** What the work that a client makes long waits for, piece by piece. */
+  /** Divides the time of the agent: long work for a client waits for its turn before each piece. */
   readonly turns: Turns;
   readonly trail: Trail;
   readonly freeze: Freeze;
@@ -91,15 +91,15 @@ export interface CallDeps {
 /** A call with what its token may do. Built once, and passed to every step of the call. */
 export interface CallContext extends Call {
   readonly profile: Profile;
-  /** Those of the agent, within those of the profile. */
+  /** The limits of the agent, reduced by those of the profile. */
   readonly limits: OperationLimits;
-  /** Masks the answer; undefined where the profile wants no masks. */
+  /** Masks the answer; undefined if the profile masks nothing. */
   readonly masker: Masker | undefined;
   readonly maxReplyChars: number;
   readonly deps: CallDeps;
 }
 
-/** The context of a call. Throws `AccessLapsed` when the token or its profile is gone. */
+/** Builds the context of a call. Throws `AccessLapsed` when the token or its profile is gone. */
 export function contextOf(deps: CallDeps, call: Call): CallContext {
   const profile = deps.access.profileFor(call.principal);
   const maxReplyChars = call.maxReplyChars ?? deps.limits.maxReplyChars;
@@ -107,8 +107,8 @@ export function contextOf(deps: CallDeps, call: Call): CallContext {
 }
 
 /**
- * The context with the profile as it is now, for a call that has waited. Throws `AccessLapsed` when the token or its
- * profile is gone by now; `consequence` continues its sentence: what that means for the call.
+ * Returns the context with the current profile, for a call that has waited. Throws `AccessLapsed` when the token or its
+ * profile is gone; `consequence` continues that sentence with what it means for the call.
  */
 export function revalidate(context: CallContext, consequence = ''): CallContext {
   const { deps, principal } = context;
@@ -121,7 +121,7 @@ export function revalidate(context: CallContext, consequence = ''): CallContext 
   }
 }
 
-/** The same call under what `look` makes of its profile: for its commands, and for who reads their output. */
+/** Returns the same call with the `look` form of its profile: for its commands, and for reading their output. */
 export function lookContext(context: CallContext): CallContext {
   return { ...context, ...profileView(context.deps, context.principal, lookProfile(context.profile)) };
 }
@@ -144,31 +144,31 @@ function limitsWithin(limits: OperationLimits, { limits: own }: Profile): Operat
   };
 }
 
-/** The longest that any command may run: that of the background, where there is one. */
+/** Returns the longest time that any command may run: that of the background, if it is allowed. */
 export function longestSeconds(limits: Pick<OperationLimits, 'maxExecSeconds' | 'maxBackgroundSeconds'>): number {
   const { maxExecSeconds, maxBackgroundSeconds } = limits;
   return maxBackgroundSeconds === 0 ? maxExecSeconds : Math.max(maxExecSeconds, maxBackgroundSeconds);
 }
 
-/** What an answer adds where its message advises what the token may not call. */
+/** Added to an answer whose message advises what the token may not call. */
 const FORBIDDEN = ' The profile of this token does not allow ';
 const FORBIDDEN_CHARS = FORBIDDEN.length + OPERATIONS.join(', ').length + 1;
 
-/** What an answer about a session adds while the server is frozen. */
+/** Added to an answer about a session while the server is frozen. */
 const FROZEN_CHARS = '"frozen":true,'.length;
 
-/** Most characters of JSON that the answer of a call may have, with room for what `withForbidden` and `withFrozen` add. */
+/** Returns the most characters of JSON for an answer, less what `withForbidden` and `withFrozen` may add. */
 export function replyChars({ maxReplyChars, profile }: Pick<CallContext, 'maxReplyChars' | 'profile'>): number {
   return maxReplyChars - 1 - FROZEN_CHARS - (profile.operations === undefined ? 0 : FORBIDDEN_CHARS);
 }
 
 export interface OperationDeps extends CallDeps {
-  /** How this program is started again, for work that needs a process of its own. */
+  /** How this program is started again, for work that needs its own process. */
   readonly ownArgv: readonly string[];
   readonly user: string;
   /** The working directory of a command that names none. */
   readonly home: string;
-  /** The agent's own files and directories, which no sandbox shows. */
+  /** The agent's own files and directories, which every sandbox hides. */
   readonly ownPaths: readonly string[];
   readonly clock: Clock;
   readonly store: SessionStore;
@@ -181,19 +181,19 @@ export interface OperationDeps extends CallDeps {
 
 interface PolicySubject {
   readonly name: string;
-  /** The operation that the profile of the token has to allow. */
+  /** The operation that the profile of the token must allow. */
   readonly needs: string;
   readonly readOnly: boolean;
-  /** When its line is written; `by itself`: the operation writes lines of its own. */
+  /** When its line is written; `by itself`: the operation writes its own lines. */
   readonly recorded: 'before' | 'after' | 'by itself';
-  /** It begins and changes nothing, or ends something: it is done also while the server is frozen. */
+  /** It begins and changes nothing, or ends something: allowed while the server is frozen. */
   readonly whileFrozen?: boolean | undefined;
 }
 
 /**
- * The way of every call: its profile allows the operation, the owner has not frozen the server, and the call is on
- * record: a change before it is done, what only reads before its answer leaves, a refusal as well. Throws what `run`
- * throws, `AccessLapsed`, `OperationNotAllowed`, `Frozen`, and `MachineRefused` where the call cannot be recorded.
+ * Runs a call under the policy: its profile allows the operation, the owner has not frozen the server, and the call is
+ * on record. A change is recorded before it is made, a read before its answer is sent, and a refusal too. Throws what
+ * `run` throws, `AccessLapsed`, `OperationNotAllowed`, `Frozen`, and `MachineRefused` if the call cannot be recorded.
  */
 export async function underPolicy<T>(
   deps: CallDeps,
@@ -243,25 +243,25 @@ function consequenceOf(operation: string, hasBegun: boolean): string {
     : ', so nothing was done';
 }
 
-/** An answer whose message says which of the operations that it advises the token may not use. */
+/** Returns an answer whose message names the advised operations that the token may not use. */
 export function withForbidden(answer: Answer, { operations }: Profile): Answer {
   const { [ADVISED]: advised = [], [STATE]: state, ...fields } = answer;
   const forbidden = OPERATIONS.filter((name) => advised.includes(name) && operations?.includes(name) === false);
   return {
     ...fields,
     ...(forbidden.length > 0 && { message: `${fields['message']}${FORBIDDEN}${forbidden.join(', ')}.` }),
-    // A call that comes next needs the session, but for a new command.
+    // The next call needs the session, unless it is a new command.
     ...(state && { [STATE]: { ...state, isNeeded: state.isNeeded || advised.some((one) => one !== 'shell') } }),
   };
 }
 
-/** How long a command waits for its turn, when as many run as may. */
+/** How long a command waits for a slot when all are in use. */
 const QUEUE_SECONDS = 5;
 
-/** Until when a call that begins to wait now waits for a slot. */
+/** Returns until when a call that begins to wait now waits for a slot. */
 export const slotDeadline = ({ deadline }: CallContext) => deadline.before(LOOK_SECONDS).orAfter(QUEUE_SECONDS);
 
-/** Waits for a slot among the commands that run; gives the function that frees it, once. Throws `TooManyRequests`. */
+/** Waits for a slot for a command. Returns the function that releases it. Throws `TooManyRequests`. */
 export async function waitForSlot(deps: OperationDeps, context: CallContext, by = slotDeadline(context)) {
   const { principal, limits, profile, shutdown } = context;
   const most = Math.min(limits.maxRunningPerToken, profile.limits.running ?? Number.POSITIVE_INFINITY);
@@ -277,7 +277,7 @@ export async function waitForSlot(deps: OperationDeps, context: CallContext, by 
   }
 }
 
-/** Names three of the caller's own commands that have written nothing for the longest time: forgotten ones hold slots for an hour. */
+/** Names three of the caller's commands that have been silent for longest: forgotten ones hold slots for an hour. */
 async function silentest({ store, clock }: OperationDeps, { principal, masker }: CallContext): Promise<string> {
   const now = clock.now();
   const silent = [...store.all()]

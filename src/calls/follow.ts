@@ -18,17 +18,17 @@ import {
 } from './context.ts';
 import { recordHints } from './hints.ts';
 
-/** Where a follower is in each stream, in bytes. */
+/** The position of a follower in each stream, in bytes. */
 export type Offsets = Readonly<Record<StreamName, number>>;
 
-/** How often a follower of a silent command is looked at: the end of its token ends its stream within a second. */
+/** How often a follower of a silent command is checked: the end of its token ends its stream within a second. */
 const FOLLOW_LOOK_SECONDS = 0.4;
 
-/** What is made of a piece: its text, that as JSON, and the bytes of an event. */
+/** Garbage that a piece leaves: its text, its JSON, and the bytes of an event. */
 const EVENT_GARBAGE_BYTES = 5 * FOLLOW_PIECE_BYTES;
 
 export type FollowEvent =
-  /** A piece of a stream, whose bytes hold until the next event is asked for, and where the follower is behind it. */
+  /** A piece of a stream, valid until the next event is asked for, and the position of the follower after it. */
   | { readonly kind: 'output'; readonly stream: StreamName; readonly bytes: Uint8Array; readonly offsets: Offsets }
   /** Nothing was written for a while. */
   | { readonly kind: 'alive' }
@@ -36,7 +36,7 @@ export type FollowEvent =
   | { readonly kind: 'frozen'; readonly isFrozen: boolean }
   /** The command has ended, and nothing follows. */
   | { readonly kind: 'end'; readonly state: Answer }
-  /** The token may read the session no more, and nothing follows. */
+  /** The token may no longer read the session, and nothing follows. */
   | { readonly kind: 'refused'; readonly reason: string };
 
 interface FollowRequest {
@@ -58,16 +58,16 @@ const STREAM = {
 export class Followers {
   readonly #slots = new Shares(MAX_FOLLOWERS);
 
-  /** `refuse` throws for an id of a session that is elsewhere, and says how to follow it. */
+  /** `refuse` throws for the id of a session on another server, and says how to follow it. */
   constructor(
     private readonly parts: OperationDeps,
     private readonly refuse: (id: string) => void = () => {},
   ) {}
 
   /**
-   * The output of the session `id` from `offsets` on, as it is written, until its command has ended, the follower or
-   * its token has gone or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow already, and
-   * what the policy throws.
+   * Returns the output of the session `id` from `offsets` on, as it is written, until its command has ended, the
+   * follower or its token is gone, or the agent stops. Throws `SessionNotFound`, `TooManyRequests` when too many follow
+   * already, and what the policy throws.
    */
   follow(id: string, call: Call, request: FollowRequest): Promise<AsyncGenerator<FollowEvent, void>> {
     return underPolicy(this.parts, STREAM, { session: id }, call, async (context) => {
@@ -75,7 +75,7 @@ export class Followers {
       const session = this.parts.store.get(id, context.principal);
       this.#takeSlot(context.principal, request.gone);
       const reader = session.record.look === true ? lookContext(context) : context;
-      // It goes on behind this call, and through a freeze.
+      // It continues after this call, and through a freeze.
       return this.#untilRefused(this.#events(session, { ...reader, shutdown: call.shutdown }, request));
     });
   }
@@ -93,7 +93,7 @@ export class Followers {
     throw new TooManyRequests(5, `${why}. Close one, or use read_session with wait.`);
   }
 
-  /** The same events, until the token has ended or its profile does not allow to read any more. */
+  /** Returns the same events until the token has ended or its profile no longer allows reading. */
   async *#untilRefused(events: AsyncIterable<FollowEvent>): AsyncGenerator<FollowEvent, void> {
     try {
       yield* events;
@@ -112,7 +112,7 @@ export class Followers {
     const offsets = { ...from };
     const sizes = { stdout: 0, stderr: 0 };
     const tails = { stdout: new Tail(), stderr: new Tail() };
-    // The bytes of an event are free again when the next event is asked for.
+    // The bytes of an event are reused when the next event is asked for.
     const room = new Uint8Array(FOLLOW_PIECE_BYTES);
     using stdout = new Growth(session.path('stdout'));
     using stderr = new Growth(session.path('stderr'));
@@ -124,17 +124,17 @@ export class Followers {
         yield { kind: 'frozen', isFrozen };
       }
       const grown = [stdout.next(), stderr.next()];
-      // Before the look at the files: what is written until the end is then found.
+      // Before looking at the files: so everything that is written until the end is found.
       const end = this.parts.commands.endOf(session);
       let isSilent = true;
       let waitSeconds = FOLLOW_SIGN_SECONDS;
       for (const stream of STREAMS) {
         const size = session.sizeOf(stream);
-        // It was emptied: what is there now is new.
+        // The stream was emptied: what is there now is new.
         if (size < sizes[stream]) offsets[stream] = 0;
         sizes[stream] = size;
         if (size <= offsets[stream]) continue;
-        // So many streams of one token hold up nobody else.
+        // Many streams of one token delay no other.
         await this.parts.turns.take(principal, EVENT_GARBAGE_BYTES);
         const { masker } = mayRead(context);
         const piece = nextPiece(session, stream, offsets[stream], isText && end !== undefined, room);
@@ -158,7 +158,7 @@ export class Followers {
     }
   }
 
-  /** Waits for one of `events`; false when none came in `seconds`. Throws when the token has ended meanwhile. */
+  /** Waits for one of `events`; false if none happened in `seconds`. Throws when the token has ended meanwhile. */
   async #happens(context: CallContext, seconds: number, ...events: readonly OneShotEvent[]): Promise<boolean> {
     const sign = Deadline.after(seconds);
     while (!sign.passed) {
@@ -181,28 +181,28 @@ export class Followers {
   }
 }
 
-/** The context as it is now. Throws `AccessLapsed` and `OperationNotAllowed` when the token may read no more. */
+/** Returns the current context. Throws `AccessLapsed` and `OperationNotAllowed` when the token may no longer read. */
 function mayRead(context: CallContext): CallContext {
   const now = revalidate(context);
   requireOperation(now.profile, STREAM.needs);
   return now;
 }
 
-/** The next bytes of a stream; of a text that goes on, a character that is not whole yet stays for later. */
+/** Returns the next bytes of a stream. In a running text, an incomplete character waits for the rest. */
 function nextPiece(session: Session, name: StreamName, offset: number, isText: boolean, room: Uint8Array): Uint8Array {
   const bytes = session.stream(name).read(offset, FOLLOW_PIECE_BYTES, room);
   return isText ? bytes.subarray(0, bytes.length - incompleteTail(bytes)) : bytes;
 }
 
-/** How long the last word of a stream is held back when nothing is written behind it. */
+/** How long the last word of a stream is held back when nothing follows it. */
 export const TAIL_SECONDS = 1;
-/** A longer word is held back no more: what looks like a token does so long before. */
+/** A longer word is not held back: a token is recognized long before. */
 export const LONGEST_TAIL_BYTES = 256;
 
-/** A last word that may go on, and may be one of a secret: not a bar of progress or the end of a question. */
+/** A last word that may be continued, and may be part of a secret: not a progress bar or the end of a question. */
 const UNFINISHED = /[\w+/=.~:%-]*[A-Za-z0-9][\w+/=.~:%-]*$/;
 
-/** How many bytes at the end of `bytes` are of a word that may go on and become a secret. */
+/** Returns how many bytes at the end of `bytes` belong to a word that may become a secret. */
 function unfinishedBytes(bytes: Uint8Array): number {
   const last = Buffer.from(bytes.subarray(-LONGEST_TAIL_BYTES - 1)).toString('latin1');
   const length = /[!-~]*$/.exec(last)?.[0].length ?? 0;
@@ -210,14 +210,14 @@ function unfinishedBytes(bytes: Uint8Array): number {
 }
 
 /**
- * The last word of a stream whose masks are wanted: a secret that is written piece by piece shows its look only when all
- * of it is there. It is held back until something ends it, or for `TAIL_SECONDS` after the last piece.
+ * Holds back the last word of a stream that is masked: a secret that is written piece by piece is recognized only as a
+ * whole. The word is held back until something ends it, or for `TAIL_SECONDS` after the last piece.
  */
 export class Tail {
   #end = 0;
   #sinceMs = 0;
 
-  /** How many bytes at the end of a piece, which begins at `offset`, are not to be shown yet. */
+  /** Returns how many bytes at the end of a piece, which begins at `offset`, must not be shown yet. */
   heldOf(piece: Uint8Array, offset: number): number {
     const now = systemClock.elapsed();
     if (offset + piece.length !== this.#end) [this.#end, this.#sinceMs] = [offset + piece.length, now];

@@ -15,7 +15,7 @@ export interface Notes {
   readonly more: readonly Hint[];
 }
 
-/** The names of the processes that a command has left running, without secrets; undefined where there are none. */
+/** Returns the names of left-behind processes, without secrets; undefined without any. */
 export async function leftOverOf(
   commands: Commands,
   session: Session,
@@ -26,13 +26,13 @@ export async function leftOverOf(
   return (await masker?.mask(names)) ?? names;
 }
 
-/** Why the command of a session is silent; while its owner types in its terminal, that. Takes 0.1 s. */
+/** Returns why the command of a session is silent, or that its owner types in its terminal. Takes 0.1 s. */
 export async function silenceOf(commands: Commands, session: Session): Promise<Silence | undefined> {
   const isTaken = session.typist !== undefined && session.record.status === 'running';
   return isTaken ? OWNER_TYPES : commands.whySilent(session);
 }
 
-/** Everything that the record of a session has to say. */
+/** Returns all hints that follow from the record of a session. */
 export function recordHints(record: SessionRecord, context: HintContext, told: Told): Hint[] {
   return [
     record.status === 'done' ? undefined : statusHint(record, context, told),
@@ -57,14 +57,14 @@ function dialogHint({ dialog_note, status }: SessionRecord, silence: Silence | u
   };
 }
 
-/** How the dialog of a session went, and that its owner has typed, is said once. */
+/** The result of a dialog, and that its owner has typed, is reported once. */
 export function forgetNotes(session: Session): void {
   const { dialog_ms, dialog_note, owner_note } = session.record;
   if (dialog_ms !== undefined && dialog_note !== '') session.update({ dialog_note: '' });
   if (owner_note) session.update({ owner_note: '' });
 }
 
-/** How a shell tells that SIGXFSZ ended a program: it wrote beyond the limit for one file (setrlimit(2)). */
+/** The exit code that shells report for SIGXFSZ: a program wrote beyond the limit for one file (setrlimit(2)). */
 const FILE_TOO_LARGE = 128 + constants.signals.SIGXFSZ;
 
 function limitHints({ hits, file_max, exit_code }: SessionRecord): string[] {
@@ -83,7 +83,7 @@ function limitHints({ hits, file_max, exit_code }: SessionRecord): string[] {
     const of = hits.cpu_percent === undefined ? '' : ` of ${hits.cpu_percent} % of one CPU`;
     const seconds = (hits.throttled_ms / 1000).toFixed(1);
     hints.push(
-      `The CPU limit${of} for one command held its threads back for ${seconds} s in all: give it more time, or less work at once.`,
+      `The CPU limit${of} for one command delayed its threads by ${seconds} s in all: allow it more time, or less work at once.`,
     );
   }
   if (file_max !== undefined && exit_code === FILE_TOO_LARGE) {
@@ -98,41 +98,41 @@ function countOf(processes: number): string {
   return processes === 1 ? '1 process was' : `${processes} processes were`;
 }
 
-/** Tells of a command that was not stopped: nothing is kept for it. */
+/** Reports disk space that a running command has reserved: nothing is kept for it. */
 function reservedHint({ status, reserved_bytes = 0, disk_bytes = 0 }: SessionRecord): string | undefined {
   if (reserved_bytes <= disk_bytes || status === 'output_limit') return undefined;
-  return `The command had reserved ${reserved_bytes} bytes of the disk for its output; what it did not write was given back.`;
+  return `The command had reserved ${reserved_bytes} bytes of the disk for its output; what it did not write was freed.`;
 }
 
-/** Tells of bytes that are no text. */
+/** Reports bytes that are not text. */
 export function binaryHint(...texts: readonly string[]): Hint {
   if (!texts.some((text) => text.includes('\uFFFD'))) return undefined;
   return {
-    text: 'U+FFFD stands for bytes that are no UTF-8; read_session with encoding base64 has them exactly.',
+    text: 'U+FFFD replaces bytes that are not UTF-8; read_session with encoding base64 returns them exactly.',
     calls: ['read_session'],
   };
 }
 
-/** What shells and env(1) say of a script with CRLF line ends, or without its interpreter. */
+/** What shells and env(1) write about a script with CRLF line ends, or without its interpreter. */
 const NO_INTERPRETER = /\$'[^'\n]*\\r'|\\r['’]: No such file|cannot execute: required file not found|bad interpreter:/;
 
-/** Tells why a script that is there could not be run, by what a command that failed has written. */
+/** Explains why an existing script could not be run, by what a failed command has written. */
 export function scriptHint({ exit_code, cmd }: SessionRecord, stderr: string): Hint {
   if (!exit_code || cmd.includes('\r') || !NO_INTERPRETER.test(stderr)) return undefined;
   return "A script that it ran has CRLF line ends (sed -i 's/\\r$//' FILE), or its #! line names a program that is not there.";
 }
 
-/** What the text of a command that has ended says of its outcome. */
+/** Returns what the text of an ended command says about its outcome. */
 function textHints(record: SessionRecord): (string | undefined)[] {
   const { status, cmd } = record;
   const hasRun = status !== 'running' && status !== 'waiting' && status !== 'denied';
   return hasRun ? [reopenHint(record), lineEndHint(cmd)] : [];
 }
 
-/** A redirection, or a program, that adds to a stream which it opens again. */
+/** A redirection, or a program, that appends to a stream which it opens again. */
 const APPENDS = />>\s*\/dev\/\w+|\btee\s+(?:-\w*a|--append)\s+\/dev\/\w+/g;
 
-/** Tells of a stream that a command may have emptied: its streams are files. */
+/** Reports a stream that a command may have emptied: its streams are files. */
 export function reopenHint({ reopened = [], cmd }: Pick<SessionRecord, 'reopened' | 'cmd'>): string | undefined {
   if (reopened.length === 0) return undefined;
   const others = cmd.replace(APPENDS, '');
@@ -145,12 +145,12 @@ function lineEndHint(cmd: string): string | undefined {
   return 'The command has carriage returns (\\r, as in CRLF line ends), which the shell takes for parts of words and of here-documents. Send it with \\n alone unless they are meant.';
 }
 
-/** What ends a command from outside, by its number. */
+/** Signals that end a command from outside, by number. */
 const ENDING_SIGNALS = new Map(
   (['SIGHUP', 'SIGINT', 'SIGQUIT', 'SIGKILL', 'SIGTERM'] as const).map((name) => [constants.signals[name], name]),
 );
 
-/** Tells of a signal that ended a command by itself, and of the commonest reason: its shell was found by its own text. */
+/** Reports a signal that ended a command, and the commonest reason: the search for a process found its own shell. */
 function signalHint({ status, exit_code, hits, cmd }: SessionRecord): string | undefined {
   const signal = status === 'done' ? ENDING_SIGNALS.get((exit_code ?? 0) - 128) : undefined;
   if (signal === undefined || (hits !== undefined && hits.memory > 0)) return undefined;
@@ -166,7 +166,7 @@ function looksForProcesses(cmd: string): boolean {
   return /\bps\b/.test(cmd) && /\bgrep\b/.test(cmd) && /\bkill\b/.test(cmd);
 }
 
-/** Names what keeps a server running, where commands may start services; a session ends at its limit. */
+/** Names how to keep a server running, if commands may start services; a session ends at its limit. */
 export function lastingHint(
   { status }: SessionRecord,
   silence: Silence | undefined,
@@ -176,7 +176,7 @@ export function lastingHint(
   return 'To keep a server running for good, start it with systemd-run --unit=NAME COMMAND.';
 }
 
-/** Tells that output may be missing: the kernel refused it, and commands seldom say so. */
+/** Reports that output may be missing: the kernel refused it, and commands seldom say so. */
 export function fullDiskHint(isFull: boolean): Hint {
   if (!isFull) return undefined;
   return {

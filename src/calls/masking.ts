@@ -2,19 +2,19 @@ import { type ByteSource, decodeUtf8, jsonChars, unitLength } from '../lib/utf8.
 import type { SecretSpan } from '../secrets/secret-assignments.ts';
 import { type KnownSecrets, keyMarkers, secretSpans } from '../secrets/secrets.ts';
 
-/** So much before and after a part of a stream is looked at, to know what stands at its edges. */
+/** How much before and after a part of a stream is read, to recognize secrets at its edges. */
 const CONTEXT_BYTES = 4096;
-/** The same for whole lines: a secret does not go on in another line, but its name may stand there. */
+/** The same for whole lines: a secret does not continue in another line, but its name may be there. */
 const LINE_CONTEXT_BYTES = 512;
 
-/** So much of a text is looked at in one turn, and what stands around it with it: a few milliseconds. */
+/** How much of a text is searched in one turn, together with its surroundings: a few milliseconds. */
 const WINDOW_CHARS = 16_384;
-/** What is made of it where there is a secret in each line. */
+/** Garbage that a window leaves if there is a secret in each line. */
 export const WINDOW_GARBAGE_BYTES = 400_000;
-/** What is shorter waits for no turn: it takes less than a millisecond. */
+/** A shorter text waits for no turn: it takes less than a millisecond. */
 const SHORT_CHARS = 2048;
 
-/** Where a mark of its kind has no room; cut to the length of what it stands for, so that nothing grows by it. */
+/** Used if the usual mark has no room; cut to the length of the secret, so that nothing grows. */
 const SHORT_MARK = '***';
 
 const NO_BYTES = new Uint8Array(0);
@@ -27,31 +27,31 @@ interface Lines {
   readonly arePart: boolean;
 }
 
-/** Masks secrets in one answer, and knows whether there were some. */
+/** Masks secrets in one answer, and notes whether there were any. */
 export class Masker {
   #count = 0;
   /** Characters of JSON that marks may still add. */
   #spare = Number.POSITIVE_INFINITY;
-  /** For what is read: of many streams, a new buffer for each piece would be the most of their garbage. */
+  /** Reused for reading: with many streams, a new buffer for each piece would be most of the garbage. */
   #room = NO_BYTES;
 
-  /** `turn` is waited for before each piece of work on a long text. */
+  /** `turn` is awaited before each piece of work on a long text. */
   constructor(
     private readonly known: KnownSecrets,
     private readonly turn: () => Promise<void> = async () => {},
   ) {}
 
-  /** From now on marks may make what is masked longer by so many characters of JSON, all together. */
+  /** Allows marks to make the masked text longer by so many characters of JSON, in all. */
   allow(spareChars: number): void {
     this.#spare = spareChars;
   }
 
-  /** `text` without its secrets; `before` and `after` are what stands around it. */
+  /** Returns `text` without its secrets; `before` and `after` are its surroundings. */
   async mask(text: string, before = '', after = ''): Promise<string> {
     return this.#replace(text, await this.#spans(text, before, after));
   }
 
-  /** The text of a part of a stream, from byte `start` to `end`, without its secrets. `show` is how it is shown. */
+  /** Returns the text of a part of a stream, from byte `start` to `end`, without its secrets. `show` converts it. */
   async maskPart(
     text: string,
     stream: ByteSource,
@@ -63,7 +63,7 @@ export class Masker {
     return this.mask(text, before, after);
   }
 
-  /** Lines without their secrets, also of a secret that goes through many of them. */
+  /** Returns lines without their secrets, including secrets of several lines. */
   async maskLines(
     { texts, start, end, arePart }: Lines,
     stream: ByteSource,
@@ -80,13 +80,13 @@ export class Masker {
     });
   }
 
-  /** The bytes of a stream from `start` on, without their secrets; the same ones where there is none. */
+  /** Returns the bytes of a stream from `start` on without their secrets; the same bytes without any. */
   async maskBytes(bytes: Uint8Array, stream: ByteSource, start: number): Promise<Uint8Array> {
     const from = Math.max(0, start - CONTEXT_BYTES);
     const lead = isInKey(stream, from) ? KEY_BEGIN : '';
     const length = start - from + bytes.length + CONTEXT_BYTES;
     const room = this.#room.length < length ? new Uint8Array(length) : this.#room;
-    // Not to be written to by another call meanwhile.
+    // No other call may write to it meanwhile.
     this.#room = NO_BYTES;
     const around = stream.read(from, length, room);
     const found = clip(await this.#find(lead + decodeUtf8(around)), lead.length, Number.POSITIVE_INFINITY);
@@ -109,7 +109,7 @@ export class Masker {
     return masked;
   }
 
-  /** Tells that something is not as the command wrote it. */
+  /** Returns the hint that something was masked, if it was. */
   hint(): string | undefined {
     return this.#count === 0 ? undefined : MASK_HINT;
   }
@@ -119,7 +119,7 @@ export class Masker {
     return clip(spans, before.length, before.length + text.length);
   }
 
-  /** The secrets in a text. A long one is looked at window by window, each with what stands around it. */
+  /** Returns the secrets in a text. A long text is searched window by window, each with its surroundings. */
   async #find(text: string): Promise<SecretSpan[]> {
     if (text.length > SHORT_CHARS) await this.turn();
     if (text.length <= WINDOW_CHARS + 2 * CONTEXT_BYTES) return secretSpans(text, this.known);
@@ -132,7 +132,7 @@ export class Masker {
       const window = lead + text.slice(from, at + WINDOW_CHARS + CONTEXT_BYTES);
       for (const { start, end, kind } of secretSpans(window, this.known)) {
         const span = { start: Math.max(from, from + start - lead.length), end: from + end - lead.length, kind };
-        // What begins behind the window is found, with more around it, by the next one.
+        // A secret that begins after the window is found by the next window, with more around it.
         if (span.start < at + WINDOW_CHARS && span.end > at) found.push(span);
       }
     }
@@ -165,13 +165,13 @@ function joined(spans: readonly SecretSpan[]): SecretSpan[] {
   return result;
 }
 
-/** What an answer says when something in it was masked. */
+/** The hint in an answer in which something was masked. */
 export const MASK_HINT = 'What looks like a secret is masked in this answer, as ‹password› or the like, or as ***.';
 
-/** The brackets of a mark have two bytes more in UTF-8 than characters, each. */
+/** Each bracket of a mark has two more bytes in UTF-8 than characters. */
 const BRACKET_BYTES = 2;
 
-/** A mark of the kind of a secret that takes `cost`, where that adds no more than `spare`; else a short one. */
+/** Returns the mark for a kind of secret that takes `cost`, if it adds at most `spare`; else a short one. */
 function markFor(kind: string, cost: number, spare: number): string {
   const mark = `‹${kind}›`;
   return mark.length - cost <= spare ? mark : SHORT_MARK.slice(0, cost);
@@ -185,7 +185,7 @@ function isInPair(text: string, at: number): boolean {
   return /^[\uD800-\uDBFF][\uDC00-\uDFFF]$/.test(text.slice(at - 1, at + 1));
 }
 
-/** What of `spans` lies between `from` and `to`, counted from `from` on. */
+/** Returns the part of `spans` between `from` and `to`, counted from `from` on. */
 function clip(spans: readonly SecretSpan[], from: number, to: number): SecretSpan[] {
   return spans
     .map(({ start, end, kind }) => ({ start: Math.max(start, from) - from, end: Math.min(end, to) - from, kind }))
@@ -207,14 +207,14 @@ function surroundings(
   };
 }
 
-/** Spans of the text that `bytes` are, in their order, as spans of the bytes. */
+/** Converts spans of the text of `bytes`, in their order, to spans of the bytes. */
 function byteSpans(bytes: Uint8Array, spans: readonly SecretSpan[]): SecretSpan[] {
   let [at, chars] = [0, 0];
   const byteAt = (char: number): number => {
     while (chars < char && at < bytes.length) {
       const length = unitLength(bytes, at);
       at += length;
-      // What has four bytes is a surrogate pair.
+      // A character of four bytes is a surrogate pair.
       chars += length === 4 ? 2 : 1;
     }
     return at;
@@ -222,18 +222,18 @@ function byteSpans(bytes: Uint8Array, spans: readonly SecretSpan[]): SecretSpan[
   return spans.map(({ start, end, kind }) => ({ start: byteAt(start), end: byteAt(end), kind }));
 }
 
-/** A private key may have begun so far back: one of PGP with a picture and many signatures has 26 KB. */
+/** How far back a private key may have begun: a PGP key with a picture and many signatures has 26 KB. */
 const LOOK_BACK_BYTES = 65_536;
-/** Or end so far ahead, where its beginning is further back than that. */
+/** How far ahead a key may end, if its beginning is further back than that. */
 const LOOK_AHEAD_BYTES = 4096;
 
-/** Stands before a text that begins in the middle of a key. */
+/** Put before a text that begins in the middle of a key. */
 const KEY_BEGIN = '-----BEGIN PRIVATE KEY-----\n';
 
-/** What is looked at is read into the same bytes each time: every part of a stream that is masked is looked at so. */
+/** Reused buffer: every part of a stream that is masked is examined here. */
 const scratch = Buffer.alloc(LOOK_BACK_BYTES + LOOK_AHEAD_BYTES);
 
-/** Whether byte `at` of a stream lies in a private key, as the nearest of the marks of one tells. */
+/** Whether byte `at` of a stream is within a private key, according to the nearest begin or end line. */
 export function isInKey(stream: ByteSource, at: number): boolean {
   const from = Math.max(0, at - LOOK_BACK_BYTES);
   const read = stream.read(from, at - from + LOOK_AHEAD_BYTES, scratch);
@@ -241,7 +241,7 @@ export function isInKey(stream: ByteSource, at: number): boolean {
   return bytes.includes('PRIVATE KEY') && keyMarks(bytes.toString('latin1'))(at - from);
 }
 
-/** The same for places of a text, in which the marks are looked for once. */
+/** The same for positions of a text, in which these lines are looked for once. */
 function keyMarks(text: string): (at: number) => boolean {
   const markers = keyMarkers(text);
   return (at) => {

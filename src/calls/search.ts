@@ -16,7 +16,7 @@ import type { SliceRequest } from './slice.ts';
 export const matchesField = Type.Array(
   Type.Object({
     line: Type.Integer({ description: 'Number of the line in the stream, from 1.' }),
-    offset: Type.Integer({ description: 'Where the line begins, in bytes: read on from there.' }),
+    offset: Type.Integer({ description: 'Where the line begins, in bytes: continue reading from there.' }),
     part: Type.Optional(
       Type.Boolean({
         description: 'True for a part of a line that is longer than 65536 bytes; offset is where the part begins.',
@@ -35,14 +35,17 @@ interface MatchRequest extends SliceRequest {
   readonly wait: number;
 }
 
-/** A search is a process, and counts all lines: one that waits pauses as long as the last took, and at least so long. */
+/**
+ * A search is a process that counts all lines. While waiting, it pauses for as long as the last one took, at least
+ * this.
+ */
 const NEXT_SEARCH_SECONDS = 0.5;
-/** How often it is looked whether the command waits for input, which it may begin to do without output. */
+/** How often to check whether the command waits for input, which it may begin to do without output. */
 const INPUT_LOOK_SECONDS = 1;
-/** The process starts, and its matches are read. */
+/** Time for the process to start and for its matches to be read. */
 const SEARCH_MARGIN_SECONDS = 1;
 
-/** The lines of a session that match, as far as they fit one answer; with `wait`, waits until there is one. */
+/** Returns the lines of a session that match, as far as they fit one answer; with `wait`, waits until there is one. */
 export async function searchAnswer(
   parts: OperationDeps,
   session: Session,
@@ -100,7 +103,7 @@ async function searchUntilFound(
     const bytes = session.sizeOf(stream);
     const show = async (found: LineMatch): Promise<LineMatch> =>
       context.masker === undefined ? found : withoutSecrets(context.masker, found, session.stream(stream), showText);
-    // A change is told of twice, and may be another one than new output.
+    // A change is reported twice, and may be something else than new output.
     if (found === undefined || bytes !== searchedBytes) {
       const sinceMs = performance.now();
       found = await search(parts, session, given, call, { offset, isPlain, maxChars, roomChars }, show);
@@ -112,7 +115,7 @@ async function searchUntilFound(
     if (isDone || call.shutdown.fired || deadline.passed) {
       return { found, isOver, context };
     }
-    // A line that is not whole yet is looked at again.
+    // A line that is not complete yet is searched again.
     offset = lineStart(session, given, found.nextOffset);
     const next = parts.commands.inputOf(session) === undefined ? deadline : deadline.orAfter(INPUT_LOOK_SECONDS);
     if (!end.fired && !grown.fired) await next.waitFor(end, call.shutdown, grown);
@@ -120,7 +123,7 @@ async function searchUntilFound(
   }
 }
 
-/** A match in which the secrets of its lines are masked, for what stands around them in the stream. */
+/** Masks the secrets in the lines of a match, with their surroundings in the stream. */
 async function withoutSecrets(
   masker: Masker,
   match: LineMatch,
@@ -144,7 +147,7 @@ async function withoutSecrets(
 
 /** With the smallest answers that the settings allow: the sentences are hardly ever at their longest. */
 const LEAST_CHARS = 300;
-/** What a search answers beside its matches; statusHint and the others have at most 1,500 characters. */
+/** Characters of a search's answer besides its matches; statusHint and the others have at most 1,500. */
 const FRAME_CHARS = envelopeChars({ matches: [] }) + 2500;
 
 function lineStart(session: Session, { stream }: MatchRequest, offset: number): number {
@@ -161,7 +164,7 @@ function fateOf(
   isLean = false,
 ): string | undefined {
   if (isStopped) {
-    return `The search took too long and was stopped at offset ${nextOffset}: go on from there, or use a simpler pattern.`;
+    return `The search took too long and was stopped at offset ${nextOffset}: continue from there, or use a simpler pattern.`;
   }
   if (matches.some(({ isPart }) => isPart))
     return `Lines of more than 65536 bytes were searched in parts of that size, marked part: true. Search on from offset ${nextOffset}.`;
@@ -170,30 +173,30 @@ function fateOf(
   return wait > 0 && !isOver ? 'No line matched in this time.' : 'No line matches.';
 }
 
-/** What a search is told, as JSON. */
+/** The order to a search process, as JSON. */
 export interface SearchOrder extends Pattern {
   readonly offset: number;
   readonly end: number;
   readonly context: number;
-  /** Lines are searched and shown as a terminal shows them. */
+  /** Whether lines are searched and shown as a terminal shows them. */
   readonly isPlain: boolean;
-  /** It may end when its matches have more characters than this. */
+  /** The search may end when its matches have more characters than this. */
   readonly maxChars: number;
 }
 
 export interface Found {
   readonly matches: readonly LineMatch[];
   readonly nextOffset: number;
-  /** It was stopped before it came to the end of what there was. */
+  /** Whether it was stopped before the end of the output. */
   readonly isStopped: boolean;
 }
 
 const slots = new ConcurrencyLimiter(MAX_SEARCHES, 'searches', '');
 
 /**
- * Searches a stream of a session from `offset` on, in a process of its own that is killed when its time is over: no
- * pattern can hold the agent up. All matches together have up to `roomChars` characters, also when there is only one.
- * Throws `InvalidArguments` for a pattern that is none, `TooManyRequests`.
+ * Searches a stream of a session from `offset` on, in its own process, which is killed when its time is over: no
+ * pattern blocks the agent. All matches together have at most `roomChars` characters, even a single one. Throws
+ * `InvalidArguments` for an invalid pattern, and `TooManyRequests`.
  */
 async function search(
   { ownArgv, turns }: OperationDeps,
@@ -206,7 +209,7 @@ async function search(
   const end = session.stream(stream).size;
   const order: SearchOrder = { end, context, ...parsePattern(match), ...bounds };
   const deadline = callDeadline.before(SEARCH_MARGIN_SECONDS).orAfter(SEARCH_SECONDS);
-  // Not the other way round: the beginning of a secret does not look like one.
+  // In this order: the beginning of a secret does not look like one.
   const shorten = async (found: LineMatch): Promise<LineMatch> => shortened(await show(found), roomChars);
   const release = await slots.acquire(principal, MAX_SEARCHES, (assigned) => deadline.waitFor(assigned));
   try {
@@ -222,9 +225,9 @@ async function search(
 async function runSearch(argv: string[], stream: number, order: SearchOrder, timeoutMs: number) {
   const child = Bun.spawn(argv, {
     cwd: '/',
-    // Nothing of the agent's own.
+    // Nothing of the agent's own environment.
     env: {},
-    // A session of its own, so that it takes no time from the agent (see goBeforeCommands).
+    // In its own session, so that it takes no time from the agent (see goBeforeCommands).
     detached: true,
     stdio: [Buffer.from(JSON.stringify(order)), 'pipe', 'ignore', stream],
   });
@@ -249,7 +252,7 @@ async function collect(
   const matches: LineMatch[] = [];
   let chars = 0;
   let nextOffset = Math.min(offset, end);
-  // What follows the last line feed was cut off when the search was stopped.
+  // A last line without a line feed was cut off when the search was stopped.
   for (const line of text.slice(0, text.lastIndexOf('\n') + 1).split('\n')) {
     if (line === '') continue;
     const step = JSON.parse(line) as SearchStep;
@@ -259,7 +262,7 @@ async function collect(
     }
     const match = await show(step.match);
     chars += JSON.stringify(match).length;
-    // One at least, or nobody would come past it.
+    // At least one, or a reader could not get past it.
     if (chars > maxChars && matches.length > 0) return { matches, nextOffset, isStopped: false };
     matches.push(match);
     nextOffset = match.next;
@@ -267,10 +270,10 @@ async function collect(
   return { matches, nextOffset, isStopped };
 }
 
-/** A line of a log that has no lines would fill the answer. */
+/** A single very long line would fill the answer. */
 const LONGEST_SHOWN_CHARS = 1000;
 
-/** The lines of a match, cut so that it has no more than `roomChars` characters of JSON. */
+/** Cuts the lines of a match to at most `roomChars` characters of JSON. */
 function shortened(match: LineMatch, roomChars: number): LineMatch {
   let shown = match;
   for (let longest = LONGEST_SHOWN_CHARS; longest >= 1; longest = Math.floor(longest / 2)) {

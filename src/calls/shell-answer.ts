@@ -21,13 +21,13 @@ interface OutputRequest {
   /** Most bytes of both streams together. */
   readonly max_output: number;
   readonly keep: 'both' | 'head' | 'tail';
-  /** Whether escape sequences are left out; undefined: where the command has a terminal. */
+  /** Whether escape sequences are left out; undefined: only if the command has a terminal. */
   readonly plain?: boolean;
 }
 
 /**
- * The answer of `shell` for a session: its output as far as it fits, and what its record says. `isRepeat`: it is that
- * of an earlier call. Throws `AccessLapsed` when the token is gone by now: the answer is withheld.
+ * Returns the answer of `shell` for a session: its output as far as it fits, and the hints of its record. `isRepeat`:
+ * the session belongs to an earlier call. Throws `AccessLapsed` when the token is gone: the answer is withheld.
  */
 export async function shellAnswer(
   deps: OperationDeps,
@@ -69,7 +69,7 @@ export async function shellAnswer(
 type Streams = Snapshot['streams'];
 type Texts = Readonly<Record<StreamName, string>>;
 
-/** What of both streams fits beside `frameChars` of other fields; masks may then take what is left. */
+/** Returns what of both streams fits together with `frameChars` of other fields; masks may use the rest. */
 function fit(streams: Streams, given: OutputRequest, context: CallContext, frameChars: number): FittedStreams {
   const { masker } = context;
   const reserve = frameChars + OMITTED_CHARS + HINT_CHARS + (masker === undefined ? 0 : MASK_HINT.length + 1);
@@ -79,7 +79,7 @@ function fit(streams: Streams, given: OutputRequest, context: CallContext, frame
   return fitted;
 }
 
-/** The text of both streams as it is answered. One after the other: they share the room for masks. */
+/** Returns the text of both streams for the answer. One after the other: they share the room for masks. */
 async function textsOf(
   fitted: FittedStreams,
   streams: Streams,
@@ -99,7 +99,7 @@ function withheld({ id }: Session): string {
   return ` by now, so the answer is withheld: its command was started, and was not stopped by that (session ${id})`;
 }
 
-/** A text as it is answered, without its secrets; what is before and behind a cut is masked with what was cut out. */
+/** Returns a text for the answer, without secrets. The text around a cut is masked together with what was cut out. */
 async function shown(
   masker: Masker | undefined,
   { text, omitted, parts, call }: FittedStream,
@@ -114,7 +114,7 @@ async function shown(
   return joinWithNote({ head, tail }, omitted, call);
 }
 
-/** In the lean doors the line in the place of what is missing says it. */
+/** In the lean doors, the line in place of the missing part says it. */
 function cutHint(fitted: FittedStreams, session: string): Hint {
   const calls: string[] = [];
   for (const stream of ['stdout', 'stderr'] as const) {
@@ -131,13 +131,13 @@ function cutHint(fitted: FittedStreams, session: string): Hint {
   };
 }
 
-/** Which part of an over-long stream comes inline. */
+/** Which part of an over-long stream is in the answer. */
 export type Keep = 'both' | 'head' | 'tail';
 
 export interface FittedStream {
   readonly text: string;
   readonly omitted?: Omission;
-  /** Where something is omitted: what stands before and behind that. */
+  /** If something is omitted: the text before and after it. */
   readonly parts?: { readonly head: string; readonly tail: string };
   /** The call that reads what is omitted. */
   readonly call?: string;
@@ -149,16 +149,16 @@ interface FittedStreams {
 }
 
 /**
- * JSON characters kept free for the line that tells of an omission: 67 of text, two numbers of up to 14 digits, two
- * line breaks of two characters each.
+ * JSON characters kept for the line about an omission: 67 of text, two numbers of up to 14 digits, two line breaks of
+ * two characters each.
  */
 const NOTE_CHARS = 100;
 
 /**
- * The two streams as text that fits `budget`: whole where they fit together, else cut as `keep` says, with a line in
- * the place of what is missing. That line counts as characters, not as output bytes. `isLean`: cuts fall between
- * lines, that line names the stream that is not the usual one, and what is shorter than it is not cut, although it is
- * then more bytes than the budget has.
+ * Returns the two streams as text that fits `budget`: whole if they fit together, else cut according to `keep`, with a
+ * line in place of the missing part. That line counts as characters, not as output bytes. `isLean`: cuts fall between
+ * lines, the line names the stream if it is not the usual one, and a part shorter than the line is not cut, even if it
+ * exceeds the budget.
  */
 export function fitStreams(
   stdout: ByteSource,
@@ -185,7 +185,7 @@ export function fitStreams(
   };
 }
 
-/** How a stream is cut that does not fit. */
+/** How a stream that does not fit is cut. */
 interface Cut extends Required<Pick<FittedStream, 'call'>> {
   readonly keep: Keep;
   readonly isLean: boolean;
@@ -196,7 +196,7 @@ const READ = 'read_session';
 function fitStream(stream: ByteSource, share: Share, cut: Cut): FittedStream {
   if (stream.size <= share.bytes) {
     const text = decodeUtf8(stream.read(0, stream.size));
-    // Six is the most characters that one byte becomes (ESC as an escape sequence of JSON).
+    // One byte becomes at most six characters (ESC as an escape sequence of JSON).
     if (stream.size * 6 <= share.chars || jsonChars(text) <= share.chars) return { text };
   }
   const [headPart, tailPart] = PARTS[cut.keep];
@@ -218,7 +218,7 @@ function joined(stream: ByteSource, head: Uint8Array, tail: Uint8Array, { call }
   return { text: joinWithNote(parts, omitted, call), omitted, parts, call };
 }
 
-/** What of a share goes to the beginning and to the end: beginnings say what ran, ends say what failed. */
+/** How a share is divided between beginning and end: beginnings show what ran, ends show what failed. */
 const PARTS: Readonly<Record<Keep, readonly [number, number]>> = {
   both: [1 / 3, 2 / 3],
   head: [1, 0],
@@ -229,7 +229,7 @@ function scale(bytes: number, chars: number, part: number): Share {
   return { bytes: Math.floor(bytes * part), chars: Math.floor(chars * part) };
 }
 
-/** Bytes beyond a piece that tell whether its last or first character is whole. */
+/** Bytes next to a piece that show whether its last or first character is complete. */
 const CONTEXT_BYTES = 3;
 
 function readHead(stream: ByteSource, share: Share): Uint8Array {
@@ -243,13 +243,13 @@ function readTail(stream: ByteSource, share: Share): Uint8Array {
   return bytes.subarray(fitEnd(bytes, share).start);
 }
 
-/** The beginning of `head` that ends with a line; all of it where that would be less than half. */
+/** Returns the beginning of `head` that ends with a line; all of it if that is less than half. */
 function wholeLines(head: Uint8Array): Uint8Array {
   const end = head.lastIndexOf(LINE_FEED) + 1;
   return end >= head.length / 2 ? head.subarray(0, end) : head;
 }
 
-/** The end of `tail` that begins with a line; all of it where that would be less than half. */
+/** Returns the end of `tail` that begins with a line; all of it if that is less than half. */
 function wholeLastLines(tail: Uint8Array): Uint8Array {
   const start = tail.indexOf(LINE_FEED) + 1;
   return start <= tail.length / 2 ? tail.subarray(start) : tail;
@@ -257,7 +257,7 @@ function wholeLastLines(tail: Uint8Array): Uint8Array {
 
 const LINE_FEED = 10;
 
-/** The one line that stands between beginning and end. */
+/** Returns the line between beginning and end. */
 export function omissionNote({ offset, bytes }: Omission, call = READ): string {
   return `[agent3: ${bytes} bytes omitted; ${call} offset ${offset} reads them]`;
 }
@@ -268,7 +268,7 @@ function joinWithNote({ head, tail }: NonNullable<FittedStream['parts']>, omitte
   return `${head}${before}${omissionNote(omitted, call)}${after}${tail}`;
 }
 
-/** The field `omitted` of an answer, with the streams that were cut; undefined when none was. */
+/** Returns the field `omitted` of an answer, with the streams that were cut; undefined if none was. */
 function omittedOf<T>(stdout: T | undefined, stderr: T | undefined): { stdout?: T; stderr?: T } | undefined {
   if (stdout === undefined && stderr === undefined) return undefined;
   return { ...(stdout !== undefined && { stdout }), ...(stderr !== undefined && { stderr }) };

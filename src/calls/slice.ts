@@ -20,13 +20,13 @@ export interface SliceRequest {
   readonly limit: number;
   readonly stream: StreamName;
   readonly encoding: Encoding;
-  /** Whether escape sequences are left out; undefined: where the command has a terminal. */
+  /** Whether escape sequences are left out; undefined: only if the command has a terminal. */
   readonly plain?: boolean;
-  /** From where on the other stream is of interest, in bytes; undefined: all of it in `POST /`, nothing of it else. */
+  /** From where on the other stream is needed, in bytes; undefined: all of it in `POST /`, else nothing. */
   readonly otherFrom?: number;
 }
 
-/** A slice of a session's output as far as it fits one answer, and the state of its command. */
+/** Returns a slice of a session's output as far as it fits one answer, and the state of its command. */
 export async function sliceAnswer(
   parts: OperationDeps,
   session: Session,
@@ -93,13 +93,13 @@ async function shownPage(
   return Buffer.from(await masker.maskBytes(Buffer.from(text, 'base64'), stream, start)).toString('base64');
 }
 
-/** Tells of an offset that the stream does not have: the reader would miss what is there. */
+/** Reports an offset that the stream does not have: the reader would miss the output. */
 function beyondHint({ offset, stream }: SliceRequest, { streams }: Snapshot): string | undefined {
   const { size } = streams[stream];
   return offset > size ? `offset ${offset} is beyond the end of ${stream}, which has ${size} bytes so far.` : undefined;
 }
 
-/** A page without escape sequences. One that is cut at its end is left to the next page, as long as this one has more. */
+/** Returns a page without escape sequences. One cut at the end is left to the next page, if this page has more. */
 function plainPage(page: Page): Page {
   const cut = page.text.length - openSequenceLength(page.text);
   if (cut === 0) return { ...page, text: plainText(page.text) };
@@ -112,20 +112,20 @@ export type Encoding = 'utf8' | 'base64';
 /** A slice of a stream as an answer holds it. */
 export interface Page {
   readonly text: string;
-  /** Where in the stream the slice begins and ends, in bytes. */
+  /** Where the slice begins and ends in the stream, in bytes. */
   readonly start: number;
   readonly end: number;
-  /** What the text takes in the answer's JSON. */
+  /** The length of the text in the answer's JSON. */
   readonly chars: number;
 }
 
-/** Bytes beside a slice that tell whether its first or last character is whole. */
+/** Bytes next to a slice that show whether its first or last character is complete. */
 const CONTEXT_BYTES = 3;
 
 /**
- * The slice of `stream` at `offset` that fits `share`. A negative offset counts from the end. As UTF-8 it is cut only
- * between characters and holds at least one, also where that is longer than `share.bytes`: so page after page joins
- * to the stream.
+ * Returns the slice of `stream` at `offset` that fits `share`. A negative offset counts from the end. UTF-8 is cut only
+ * between characters, and a slice has at least one, even if that is longer than `share.bytes`: so consecutive pages
+ * join to the stream.
  */
 export function readPage(stream: ByteSource, offset: number, share: Share, encoding: Encoding): Page {
   const start = offset < 0 ? Math.max(0, stream.size + offset) : offset;
@@ -151,7 +151,7 @@ function base64Room(chars: number): number {
   return Math.floor(chars / 4) * 3;
 }
 
-/** The end of `stream`, from `least` on, that fits `share`, without anything added to it. */
+/** Returns the end of `stream`, from `least` on, that fits `share`, without additions. */
 export function readEnd(stream: ByteSource, share: Share, encoding: Encoding, least = 0): Page {
   if (encoding === 'base64') {
     const room = Math.min(share.bytes, base64Room(share.chars), Math.max(0, stream.size - least));

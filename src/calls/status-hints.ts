@@ -9,36 +9,36 @@ type HintLimits = Pick<
   'replySeconds' | 'maxExecSeconds' | 'maxBackgroundSeconds' | 'foregroundSeconds' | 'maxSessionBytes'
 >;
 
-/** What of its call the words of an answer depend on. */
+/** What the hints of an answer depend on. */
 export interface HintContext {
   readonly limits: HintLimits;
-  /** The lean doors say nothing that a field says, and name one call. */
+  /** The lean doors repeat no field in words, and name one call. */
   readonly isLean?: boolean;
 }
 
-/** The command that an answer is about, as it is now. */
+/** The current state of the command that an answer is about. */
 export interface Told {
   readonly silence?: Silence | undefined;
-  /** How long it has run. */
+  /** How long it has run, in milliseconds. */
   readonly durationMs: number;
   /** Where the next read begins; `next_offset`: the field says it. */
   readonly next: number | 'next_offset' | undefined;
-  /** The answer leaves the standard error out, where the agent writes why something was not done. */
+  /** The answer omits the standard error, where the agent writes why something was not done. */
   readonly hidesStderr?: boolean;
-  /** The names of processes that it has left running, in one text; undefined or empty: not known. */
+  /** The names of left-behind processes, in one text; undefined or empty: not known. */
   readonly leftOver?: string | undefined;
 }
 
 export const MIB = 1_048_576;
 
-/** Why a command was stopped that its client did not stop; undefined for every other. */
+/** Returns why a command was stopped by somebody else than its client; undefined if it was not. */
 export function whyStopped({ status, stopped_by, taken_back }: SessionRecord): string | undefined {
   if (status !== 'killed') return undefined;
   if (stopped_by !== undefined) return `the owner of the server ordered it: ${stopped_by}`;
   return taken_back ? 'its client took the call back' : undefined;
 }
 
-/** What the status of a session means and which call comes next; nothing for a command that is simply done. */
+/** Returns what the status of a session means and which call comes next; nothing for a command that is simply done. */
 export function statusHint(record: SessionRecord, { limits, isLean }: HintContext, told: Told): Hint {
   if (isLean) return leanStatusHint(record, limits, told);
   switch (record.status) {
@@ -66,7 +66,7 @@ function leanStatusHint(record: SessionRecord, limits: HintLimits, told: Told): 
       const stays = isBrief(record, limits)
         ? `It will be stopped in ${secondsLeft(record, durationMs)} s, at the limit of ${seconds} s`
         : `It runs up to ${seconds} s`;
-      // What it asks says which call comes next.
+      // The question of the command decides which call comes next.
       if (silence?.asks) return `${stays}.`;
       const offset = next === undefined || next === 0 ? '' : `offset ${next}, `;
       return { text: `${stays}; next: read_session ${offset}wait ${waitSeconds(limits)}.`, calls: ['read_session'] };
@@ -87,12 +87,12 @@ function whyKilled(record: SessionRecord): string | undefined {
   return why === undefined ? undefined : `The command was stopped because ${why}.`;
 }
 
-/** The longest `wait` that an answer has time for. */
+/** Returns the longest `wait` that an answer has time for. */
 function waitSeconds({ replySeconds }: HintLimits): number {
   return Math.max(1, Math.min(MAX_WAIT_SECONDS, Math.floor(replySeconds)));
 }
 
-/** Whether a command is held to the time of one that is not in the background. */
+/** Whether a command has the time limit of one that is not in the background. */
 function isBrief({ execution_seconds }: SessionRecord, { maxExecSeconds }: HintLimits): boolean {
   return execution_seconds <= maxExecSeconds;
 }
@@ -108,7 +108,7 @@ function runningHint(record: SessionRecord, limits: HintLimits, { silence, durat
   const call = `Call read_session with this session, ${offset}wait: ${waitSeconds(limits)} to follow it`;
   if (!isBrief(record, limits) || limits.maxBackgroundSeconds <= seconds)
     return {
-      text: `The command is still running and goes on until its limit of ${seconds} s. ${call}, or close_session to stop it.`,
+      text: `The command is still running, up to its limit of ${seconds} s. ${call}, or close_session to stop it.`,
       calls: ['read_session', 'close_session'],
     };
   return {
@@ -124,7 +124,7 @@ function joined(text: string, more: Hint): Hint {
   return typeof more === 'string' ? `${text} ${more}` : { ...more, text: `${text} ${more.text}` };
 }
 
-/** What every door says of a command that is over, waits, or was not run. */
+/** Returns the hint of every door for a command that has ended, waits, or was not run. */
 function endHint(record: SessionRecord, limits: HintLimits): Hint {
   switch (record.status) {
     case 'output_limit':
@@ -143,7 +143,7 @@ function endHint(record: SessionRecord, limits: HintLimits): Hint {
   }
 }
 
-/** Where nobody has decided against it, the same call is no way round a decision. */
+/** If nobody has denied it, repeating the same call does not evade a decision. */
 function afterDenial({ decision, key }: SessionRecord): string {
   switch (decision?.action) {
     case 'stopped':
@@ -153,13 +153,13 @@ function afterDenial({ decision, key }: SessionRecord): string {
     case 'no_directory':
       return `Nobody has decided against it: if it is still needed, send the same call again${key === null ? '' : ', with another key'}.`;
     case 'tampered':
-      return 'Tell the user of it, who has to look at the server before anything else is done there.';
+      return 'Tell the user, who has to look at the server before you do anything else there.';
     default:
-      return 'Do not try it in another way; do the task without it, or tell the user.';
+      return 'Do not try it in another way: do the task without it, or tell the user.';
   }
 }
 
-/** Why a command waits or was not run: without a full stop, with the part of the command that it is about. */
+/** Returns why a command waits or was not run: without a full stop, with the part of the command in question. */
 export function reasonOf({ decision }: SessionRecord): string {
   const reason = decision?.reason ?? '';
   const words = reason.endsWith('.') ? reason.slice(0, -1) : reason;

@@ -7,19 +7,22 @@ import type { Proposal } from '../rules/decide.ts';
 import type { Decision } from '../rules/rule.ts';
 import { keptDecision } from '../sessions/kept.ts';
 
-/** A command with what was decided on it. */
+/** A command with the decision on it. */
 export interface Judged {
   readonly command: NewCommand;
   readonly decision: Decision;
 }
 
-/** A person reads no more of a command than this at a glance. */
+/** A person does not read more of a command at a glance. */
 const MOST_CHARS = 2000;
 
-/** A token of a hub has its name there: here, nobody knows which one it is. */
+/** A token of a hub has its name there: here, its profile is unknown. */
 const OF_THIS_SERVER = /^[a-z0-9][a-z0-9_.-]{0,63}(?:#[0-9a-f]{8})?$/;
 
-/** A command that rules ask about: it runs where its owner has allowed what they ask, and else may be allowed with others. */
+/**
+ * A command that rules ask about runs if the owner has allowed what they ask; else the owner may allow it together with
+ * others.
+ */
 export async function underAllowances(
   { allowances }: OperationDeps,
   { profile, principal }: CallContext,
@@ -42,13 +45,16 @@ export async function underAllowances(
   return { command, decision: { ...decision, allowable } };
 }
 
-/** Nothing comes with it that rules do not read, and it is what it looks like. */
+/** Whether it has no input that rules do not read, and is what it looks like. */
 function isPlain({ cmd, env, stdin, input, held, dialog }: NewCommand): boolean {
   const hasMore = stdin !== '' || Object.keys(env).length > 0 || held !== undefined || dialog !== undefined;
   return !hasMore && input === 'closed' && cmd.length <= MOST_CHARS && visibleText(cmd) === cmd;
 }
 
-/** The command as one that runs by these allowances, where it was judged: a link may lead elsewhere later. */
+/**
+ * The command as one that runs by these allowances, in the directory where it was judged: a link may lead elsewhere
+ * later.
+ */
 function allow({ command, decision }: Judged, cwd: string, used: readonly Held[], allowances: Allowances): Judged {
   const ids = used.map(({ id }) => id);
   const by = [...new Set(used.map((one) => one.by))].join(', ');

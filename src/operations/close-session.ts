@@ -7,7 +7,7 @@ import { defineOperation, type Operation } from './operation.ts';
 const ONE_OF_BOTH =
   'session is required: the id from an answer, or context: the name of a context to drop. Send one of them. Nothing was done.';
 
-/** `close_session`: stops what still runs of a session, then removes its files. */
+/** `close_session`: stops what still runs in a session, then removes its files. */
 export function closeSessionOperation(deps: OperationDeps): Operation {
   const { store, contexts, commands } = deps;
   return defineOperation(deps, {
@@ -29,7 +29,7 @@ export function closeSessionOperation(deps: OperationDeps): Operation {
       if (id === undefined) return { status: 'closed' };
       const session = store.get(id, call.principal);
       await commands.stop(session, 'killed');
-      // Who waits for this session answers with its last output first.
+      // Calls that wait for this session answer with its last output first.
       await nextTurn();
       store.remove(session);
       return { status: 'closed' };

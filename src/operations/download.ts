@@ -15,10 +15,10 @@ import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
-/** Hashing a larger file would hold up the answer by more than 0.2 s. */
+/** Hashing a larger file would delay the answer by more than 0.2 s. */
 const HASHED_AT_ONCE_BYTES = 134_217_728;
 
-/** `download`: gives a link that reads one file, so that its bytes do not pass through the model. */
+/** `download`: returns a link that reads one file, so that its bytes do not pass through the model. */
 export function downloadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'download',
@@ -37,7 +37,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
     }),
     destructive: false,
     readOnly: true,
-    // Over standard input and output, the agent listens nowhere.
+    // Over standard input and output, the agent has no port.
     isOffered: async () => deps.transfers.baseUrl !== undefined,
     run: async ({ path }, context, ignored) => {
       const { transfers } = deps;
@@ -71,7 +71,7 @@ export function downloadOperation(deps: LinkOperationDeps): Operation {
   });
 }
 
-/** Asks a person: until one has approved it, nothing of the file passes by the link, nor is anything said of it. */
+/** Asks a person: before the approval, the link delivers nothing of the file, and nothing is said about it. */
 function askFirst(deps: LinkOperationDeps, context: CallContext, decision: Decision, transfer: Download): Answer {
   transfer.isHeld = true;
   try {
@@ -79,7 +79,7 @@ function askFirst(deps: LinkOperationDeps, context: CallContext, decision: Decis
     return askAPerson(deps, context, decision, cmd, undefined, async () => {
       if (transfer.over.fired) throw new Conflict('its link has ended: ask for a new one');
       transfer.isHeld = false;
-      return { message: 'The link gives the file now.' };
+      return { message: 'The link delivers the file now.' };
     });
   } catch (error) {
     transfer.end();

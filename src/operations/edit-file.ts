@@ -9,7 +9,7 @@ import { FileNotFound, InvalidArguments } from '../lib/errors.ts';
 import { jsonChars } from '../lib/utf8.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** `edit_file`: texts of a file replaced by others. */
+/** `edit_file`: replaces texts in a file. */
 export function editFileOperation(deps: FileDeps): Operation {
   return defineOperation(deps, {
     name: 'edit_file',
@@ -66,10 +66,10 @@ async function editFile(
   return changeFile(deps, context, wanted, (changed) => answerOf(changed, replyChars(context)));
 }
 
-/** Room for the fields beside the diff. */
+/** Room for the fields besides the diff. */
 const FRAME_CHARS = 900;
 
-/** A longer diff is cut: the caller knows what was to change, and the rest is in the file. */
+/** A longer diff is cut: the caller knows the change, and the rest is in the file. */
 const MAX_DIFF_CHARS = 4000;
 
 function answerOf({ next, sha256, change, diff, notes }: Changed, chars: number): Answer {
@@ -83,12 +83,12 @@ function answerOf({ next, sha256, change, diff, notes }: Changed, chars: number)
   };
 }
 
-/** The beginning of a diff in at most `chars` characters of JSON, and how many lines there are in all. */
+/** Returns the beginning of a diff in at most `chars` characters of JSON, and the number of its lines in all. */
 function cut(diff: string, chars: number): string {
   if (jsonChars(diff) <= chars) return diff;
   const count = (sign: RegExp): number => diff.match(sign)?.length ?? 0;
   const note = `[agent3: the rest of the diff is left out. In all, ${count(/^-/gm)} lines were removed and ${count(/^\+/gm)} were added.]\n`;
-  // Where there are no hunks, all old lines come before all new ones.
+  // Without hunks, all old lines come before all new ones.
   const at = diff.startsWith('@@') ? -1 : diff.search(/^\+/m);
   const parts = at < 1 ? [diff] : [diff.slice(0, at), diff.slice(at)];
   const share = (chars - jsonChars(note)) / parts.length;

@@ -16,7 +16,7 @@ import { uploadOperation } from './upload.ts';
 import { writeFileOperation } from './write-file.ts';
 import { writeSessionOperation } from './write-session.ts';
 
-/** Every operation there is. Each door is derived from this list. */
+/** Every operation. Each door is derived from this list. */
 export function allOperations(deps: LinkOperationDeps & FileDeps): readonly Operation[] {
   return [
     shellOperation(deps),

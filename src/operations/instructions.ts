@@ -1,11 +1,11 @@
 import { isReadOnly, type Profile } from '../access/profile.ts';
 
 interface Advice {
-  /** Said only where all of these operations are offered. */
+  /** Only if all of these operations are offered. */
   readonly needs?: readonly string[];
-  /** Said only where this operation is not offered. */
+  /** Only if this operation is not offered. */
   readonly without?: string;
-  /** Said only where something can be changed, or only where nothing can. */
+  /** Only if something can be changed, or only if nothing can. */
   readonly changes?: boolean;
   readonly text: string;
 }
@@ -13,7 +13,7 @@ interface Advice {
 const ADVICE: readonly Advice[] = [
   {
     changes: false,
-    text: 'This connection changes nothing on the server. Where something has to be changed, tell the owner what and how.',
+    text: 'This connection changes nothing on the server. If a change is needed, tell the owner what to change and how.',
   },
   {
     needs: ['list_servers'],
@@ -25,11 +25,11 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['shell'],
-    text: 'Each call starts a new bash: give cwd and env, or a context, which keeps directory and variables.',
+    text: 'Each call starts a new bash: pass cwd and env, or a context, which keeps directory and variables.',
   },
   {
     needs: ['shell', 'read_session'],
-    text: 'For a command that may write much, give max_output: 4000; read_session with match finds lines in the rest.',
+    text: 'For a command that may write much, pass max_output: 4000; read_session with match finds lines in the rest.',
   },
   {
     needs: ['shell', 'look'],
@@ -49,7 +49,7 @@ const ADVICE: readonly Advice[] = [
   },
   {
     needs: ['shell', 'write_session'],
-    text: 'For a program that asks questions, give pty: true and the replies in dialog, or type them with write_session.',
+    text: 'For a program that asks questions, pass pty: true and the replies in dialog, or type them with write_session.',
   },
   {
     needs: ['shell'],
@@ -76,7 +76,7 @@ const ADVICE: readonly Advice[] = [
 /** Each of these may change something. */
 const CHANGING = ['shell', 'write_session', 'kill_session', 'write_file', 'edit_file', 'undo', 'upload'];
 
-/** What a model should know before its first call, where `operations` are offered to a token of `profile`. */
+/** Returns what a model should know before its first call, if `operations` are offered to a token of `profile`. */
 export function instructionsFor(operations: readonly string[], profile?: Profile): string {
   const isOffered = (name: string): boolean => operations.includes(name);
   const canChange = CHANGING.some(isOffered) && !(profile && isReadOnly(profile));

@@ -6,7 +6,7 @@ import { SIGNALS } from '../process/signals.ts';
 import type { SessionStatus } from '../sessions/record.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** How long the answer waits for a command that was started just now to begin, on a machine that is busy. */
+/** How long the answer waits for a command that has just been started to begin, on a busy machine. */
 const BEGIN_SECONDS = 10;
 
 /** `kill_session`: sends a signal to every process of a session; its output stays. */
@@ -38,7 +38,7 @@ export function killSessionOperation(deps: OperationDeps): Operation {
     run: async ({ session: id, signal }, call) => {
       const session = store.get(id, call.principal);
       const isWaiting = session.record.status === 'waiting';
-      // What is stopped by a signal would run again with most of them.
+      // Most signals would continue a stopped process.
       if (signal !== 'KILL' && !isWaiting) deps.freeze.require('kill_session takes signal KILL alone meanwhile.');
       const signalled = await commands.signal(session, signal, call.deadline.orAfter(BEGIN_SECONDS));
       const { status, exit_code } = session.record;

@@ -9,10 +9,10 @@ import { defineOperation, type Operation } from './operation.ts';
 const MOST_SESSIONS = 100;
 const DEFAULT_SESSIONS = 20;
 
-/** Characters of a command that a list shows: 100 of them stay far below what an answer may have. */
+/** Characters of a command in a list: 100 of them stay far below the limit of an answer. */
 const SHOWN_COMMAND_CHARS = 200;
 
-/** `list_sessions`: which commands ran and run, newest first. */
+/** `list_sessions`: lists the commands that run and ran, newest first. */
 export function listSessionsOperation(parts: OperationDeps): Operation {
   return defineOperation(parts, {
     name: 'list_sessions',
@@ -25,7 +25,7 @@ export function listSessionsOperation(parts: OperationDeps): Operation {
     readOnly: true,
     whileFrozen: true,
     run: async (given, call, ignored) => {
-      // There may be many thousand sessions to look through.
+      // There may be thousands of sessions to look through.
       await parts.turns.take(call.principal);
       return answer(parts, call, given, ignored);
     },
@@ -91,7 +91,7 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
     .newestFirst()
     .filter(({ record }) => record.principal === call.principal && !record.closed)
     .filter(({ record }) => given.status === undefined || record.status === given.status);
-  // Ids sort by the time they were made.
+  // Ids sort by time of creation.
   const from = before === undefined ? 0 : matching.findIndex(({ id }) => id < before);
   const listed = from === -1 ? [] : matching.slice(from, from + given.limit);
   const all = listed.map((one) => row(one, parts.clock.now()));
@@ -115,7 +115,7 @@ function answer(parts: OperationDeps, call: CallContext, given: ListArguments, i
   };
 }
 
-/** The contexts of a token, where it has any. */
+/** The contexts of a token, if it has any. */
 function contextsOf({ contexts }: OperationDeps, { principal }: CallContext) {
   const all = contexts.list(principal).map(({ used_at, session, ...one }) => {
     return { ...one, used_at: new Date(used_at).toISOString(), ...(session !== undefined && { session }) };
@@ -126,7 +126,7 @@ function contextsOf({ contexts }: OperationDeps, { principal }: CallContext) {
 /** An answer without its rows, with the longest message. */
 const FRAME_CHARS = 1000;
 
-/** How many rows have no more than `chars` characters of JSON; at least one, so that who pages gets on. */
+/** Returns how many rows have at most `chars` characters of JSON; at least one, so that every page advances. */
 function fitting(rows: readonly object[], chars: number): number {
   let left = chars;
   const end = rows.findIndex((one) => {
@@ -148,14 +148,16 @@ function row(session: Session, now: number): Static<typeof sessionSchema> {
     started_at: new Date(record.started_at).toISOString(),
     duration_ms: record.duration_ms ?? Math.max(0, now - record.started_at),
     exit_code: record.exit_code,
-    // An ended session's sizes are known; one that runs is looked at.
+    // The sizes of an ended session are known; those of a running one are read.
     stdout_bytes: isRunning ? session.sizeOf('stdout') : record.stdout_bytes,
     stderr_bytes: isRunning ? session.sizeOf('stderr') : record.stderr_bytes,
     ...(why !== undefined && { reason: why }),
   };
 }
 
-/** A row without the fields that say nothing, as the lean doors send it: what says no more has ended well, at once. */
+/**
+ * Returns a row without fields that add nothing, for the lean doors: without a status, it has ended well and quickly.
+ */
 function leanRow({ started_at, ...row }: Static<typeof sessionSchema>): Answer {
   const isBrief = row.duration_ms < BRIEF_MS;
   const fields = Object.entries(row).filter(
@@ -165,7 +167,7 @@ function leanRow({ started_at, ...row }: Static<typeof sessionSchema>): Answer {
   return { ...Object.fromEntries(fields), started_at: started_at.replace(/\.\d+Z$/, 'Z') };
 }
 
-/** The lean doors name no duration below this. */
+/** The lean doors show no duration below this. */
 const BRIEF_MS = 1000;
 
 function shorten(cmd: string): string {

@@ -15,7 +15,7 @@ import { commandFields, runCommand } from './shell.ts';
 import { shellArguments } from './shell-arguments.ts';
 import { CommandChecks, requireCommand } from './shell-checks.ts';
 
-/** What commands of `shell` may have beside these. */
+/** Arguments of `shell` that `look` does not have. */
 const WITHOUT = { env: {}, interactive: false, pty: false, rows: 24, cols: 120, background: false } as const;
 
 /** `look`: runs one command that cannot change anything, by the steps of `shell`. */
@@ -52,13 +52,13 @@ export function lookOperation(deps: OperationDeps): Operation {
   });
 }
 
-/** Programs that ask systemd by its bus, and those that read /proc. */
+/** Programs that ask systemd over D-Bus, and those that read /proc. */
 const OF_BUS = /\b(?:systemctl|busctl|loginctl|hostnamectl|timedatectl|systemd-analyze)\b/;
-/** Programs that fill the lines of a screen up with blanks. */
+/** Programs that fill the lines of a screen with blanks. */
 const OF_SCREENS = /\b(?:h|a|io|if)?top\b|\bsystemd-cgtop\b/;
 const OF_PROCESSES = /\b(?:ps|top|pgrep|pidof|pstree|lsof)\b/;
 
-/** What the sandbox does not show on this machine, where the command asks for it. */
+/** Names what the sandbox does not show on this machine, if the command asks for it. */
 async function unseenOf(deps: OperationDeps, { profile }: CallContext, cmd: string): Promise<Hint> {
   if (OF_BUS.test(cmd)) {
     const fault = await lookBusFault(isolationOf(profile, deps.ownPaths), deps.clock);
@@ -69,10 +69,10 @@ async function unseenOf(deps: OperationDeps, { profile }: CallContext, cmd: stri
   return undefined;
 }
 
-/** More paths of a command are not looked at: each takes a fifth of a millisecond. */
+/** At most so many paths of a command are looked at: each takes a fifth of a millisecond. */
 const MOST_PATHS = 10;
 
-/** Names a path of the command that its profile hides, whether anything is there or not. */
+/** Names a path of the command that its profile hides, whether it exists or not. */
 function hiddenHint(
   { home, ownPaths }: OperationDeps,
   called: CallContext,
@@ -88,9 +88,12 @@ function hiddenHint(
   return called.profile.isPlain ? toShell(text) : text;
 }
 
-/** So much is looked at: the end of the standard error, the beginning of the output. */
+/** How much is read: the end of the standard error, the beginning of the output. */
 const LOOKED_BYTES = 4096;
-/** What a program says that needs what `look` does not have, and what that is. The first that fits is told. */
+/**
+ * Messages of programs that need something which `look` does not have, and what that is. The first that matches is
+ * reported.
+ */
 const LACKS: readonly (readonly [said: RegExp, lack: string])[] = [
   [
     /Address family not supported|could(?:n.t| not) (?:resolve|connect to server)|name resolution|network is unreachable/i,
@@ -108,13 +111,13 @@ const LACKS: readonly (readonly [said: RegExp, lack: string])[] = [
   ],
 ];
 
-/** What the command had not, by what it says; `user` is who runs it where that is not the agent's. */
+/** Names what the command lacked, according to its messages; `user` runs it, if that is not the agent's user. */
 function lackingHint(session: Session, user: string | undefined): Hint {
   const said = textOf(session, 'stderr', Math.max(0, session.sizeOf('stderr') - LOOKED_BYTES));
   const [, lack] = LACKS.find(([text]) => text.test(said)) ?? [];
   if (lack !== undefined) return toShell(lack);
   if (user !== undefined && /Permission denied/i.test(said)) return toShell(`look reads what ${user} may read.`);
-  // Its user namespace has no numbers for other users (user_namespaces(7)).
+  // Its user namespace has no ids for other users (user_namespaces(7)).
   return /\bnobody\b/.test(textOf(session, 'stdout', 0)) ? 'look shows other users as nobody.' : undefined;
 }
 

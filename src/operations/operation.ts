@@ -13,56 +13,56 @@ import {
 import { asJson, describeSchema, preview } from '../lib/describe-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 
-/** What every door is derived from: a name, texts for the model, schemas, and what it does. */
+/** What every door is derived from: a name, texts for the model, schemas, and a handler. */
 export interface Operation {
   readonly name: string;
   readonly summary: string;
   readonly description: string;
   readonly args: TObject;
   readonly result: TObject;
-  /** It changes nothing: a person may allow it once and for all. */
+  /** Whether it changes nothing: a person may allow it once and for all. */
   readonly readOnly: boolean;
-  /** Arguments that are files which ChatGPT hands over (OpenAI's Apps SDK, `openai/fileParams`). */
+  /** Arguments that are files which ChatGPT passes on (OpenAI's Apps SDK, `openai/fileParams`). */
   readonly files: readonly string[];
-  /** It may stop, change or delete what is there: a person should look before it runs. */
+  /** Whether it may stop, change or delete something: a person should look before it runs. */
   readonly mayDestroy: boolean;
-  /** Whether this machine has what it needs: documents and lists of tools leave it out otherwise, and it answers 503. */
+  /** Whether this machine has what it needs. If not, documents and lists of tools leave it out, and it answers 503. */
   isOffered(): Promise<boolean>;
-  /** What that was when it was asked last; true as long as nobody has. */
+  /** The last result of `isOffered`; true until it was called. */
   wasOffered(): boolean;
-  /** Lets the call pass the policy, checks `args` and runs. Throws an `AgentError` when the call is refused. */
+  /** Passes the call through the policy, checks `args` and runs. Throws an `AgentError` when the call is refused. */
   invoke(args: unknown, call: Call): Promise<Answer>;
 }
 
-/** An operation as its file states it. */
+/** An operation as its file defines it. */
 export interface OperationDefinition<Args extends TObject> {
   readonly name: string;
   readonly summary: string;
   readonly description: string;
   readonly args: Args;
   readonly result: TObject;
-  /** It stops or deletes something: an unknown argument is refused, because a misspelt one must not delete. */
+  /** Whether it stops or deletes something: an unknown argument is refused, because a misspelt one must not delete. */
   readonly destructive: boolean;
   readonly readOnly: boolean;
-  /** See `Operation`; by default none. */
+  /** See `Operation`; by default empty. */
   readonly files?: readonly string[];
-  /** It writes its own lines of the record. */
+  /** Whether it writes its own lines of the record. */
   readonly recordsItself?: boolean;
   /** See `PolicySubject`. */
   readonly whileFrozen?: boolean;
-  /** Whether this machine has what it needs; undefined: every machine has. */
+  /** Whether this machine has what it needs; undefined: always. */
   isOffered?(): Promise<boolean>;
-  /** Arguments in another form than `args` states, brought into that one before they are checked. */
+  /** Converts arguments of another form to the one of `args`, before they are checked. */
   normalize?(args: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>>;
-  /** The form of an argument that documents show, where importers do not take the one of `args`. */
+  /** The form of an argument in documents, if importers do not accept the one of `args`. */
   readonly documented?: Readonly<Record<string, TSchema>>;
-  /** A look at the raw arguments before the schema, for errors with a text of their own. */
+  /** Checks the raw arguments before the schema, for errors with their own text. */
   precheck?(args: Readonly<Record<string, unknown>>, isLean: boolean): void;
-  /** `ignored` names arguments that it does not know, for `message`; undefined where there was none. */
+  /** `ignored` names unknown arguments, for `message`; undefined without any. */
   run(args: Static<Args>, context: CallContext, ignored: string | undefined): Promise<Answer>;
 }
 
-/** Turns a definition into an operation: the schema is compiled once, arguments are checked at this edge and trusted inside. */
+/** Turns a definition into an operation: the schema is compiled once, arguments are checked here and trusted inside. */
 export function defineOperation<Args extends TObject>(
   deps: CallDeps,
   definition: OperationDefinition<Args>,
@@ -80,7 +80,7 @@ export function defineOperation<Args extends TObject>(
     result,
     readOnly,
     files: definition.files ?? [],
-    // What is not read-only runs commands, which may do anything, or is destructive by itself.
+    // An operation that is not read-only runs commands, which may do anything, or is destructive by itself.
     mayDestroy: definition.destructive || !readOnly,
     isOffered: async () => {
       wasOffered = (await definition.isOffered?.()) ?? true;
@@ -96,7 +96,7 @@ export function defineOperation<Args extends TObject>(
   };
 }
 
-/** Those of `operations` that a token can use. Throws `AccessLapsed`. */
+/** Returns those of `operations` that a token can use. Throws `AccessLapsed`. */
 export function usableBy(
   { access, operations }: Pick<CallDeps, 'access'> & { readonly operations: readonly Operation[] },
   principal: string,
@@ -105,15 +105,15 @@ export function usableBy(
   return { profile, operations: operations.filter(({ name }) => canUse(profile, name)) };
 }
 
-/** Those of `operations` that this machine has what they need for. */
+/** Returns those of `operations` that this machine offers. */
 export async function offered(operations: readonly Operation[]): Promise<Operation[]> {
   const isOffered = await Promise.all(operations.map((operation) => operation.isOffered()));
   return operations.filter((_, index) => isOffered[index]);
 }
 
 /**
- * Makes the function that checks an operation's arguments and fills in their defaults; `ignored` says which it does not
- * know. It throws `InvalidArguments` that names each field and the reason.
+ * Returns the function that checks an operation's arguments and fills in their defaults; `ignored` names the unknown
+ * ones. It throws `InvalidArguments` that names each field and the reason.
  */
 function argumentParser<Args extends TObject>(definition: OperationDefinition<Args>) {
   const { name, args, destructive } = definition;
@@ -138,7 +138,7 @@ function ignoredHint(names: readonly string[], known: readonly string[]): string
   return `${unknownNames(names)} ${verb} ignored; there are ${known.join(', ')}.`;
 }
 
-/** `Unknown argument "foo".`, for at most five names. */
+/** Returns `Unknown argument "foo".`, for at most five names. */
 function unknownNames(names: readonly string[]): string {
   const shown = names.slice(0, 5).map((name) => JSON.stringify(name.slice(0, 40)));
   const more = names.length > shown.length ? ` and ${names.length - shown.length} more` : '';
@@ -154,7 +154,7 @@ function asObject(operation: string, raw: unknown): Record<string, unknown> {
   return withoutNulls(given);
 }
 
-/** Clients that pass flat arguments alone send a list or an object as JSON text. */
+/** Parses JSON text: clients that only pass flat arguments send a list or an object as text. */
 function withoutTexts({ properties }: TObject, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const entries = Object.entries(given).map(([name, value]) => {
     const schema = Object.hasOwn(properties, name) ? properties[name] : undefined;
@@ -164,12 +164,12 @@ function withoutTexts({ properties }: TObject, given: Readonly<Record<string, un
   return Object.fromEntries(entries);
 }
 
-/** Models in strict mode send `null` for what they leave out. */
+/** Removes `null`: models in strict mode send it for arguments that they leave out. */
 function withoutNulls(given: object): Record<string, unknown> {
   return Object.fromEntries(Object.entries(given).filter(([, value]) => value !== null));
 }
 
-/** Only the known arguments, as own properties of a new object; the schema's default where one is missing. */
+/** Returns only the known arguments, as own properties of a new object, with the schema's default for a missing one. */
 function withDefaults(schema: TObject, given: Readonly<Record<string, unknown>>): Record<string, unknown> {
   const value: Record<string, unknown> = {};
   for (const [name, property] of Object.entries(schema.properties)) {
@@ -179,7 +179,9 @@ function withDefaults(schema: TObject, given: Readonly<Record<string, unknown>>)
   return value;
 }
 
-/** A value in the type of its schema, where a client sent it in another that can be read; any other stays as it is. */
+/**
+ * Converts a value to the type of its schema, if a client sent it in another readable type; any other stays as it is.
+ */
 function asSchema(schema: TSchema, value: unknown): unknown {
   if (KindGuard.IsNumber(schema) || KindGuard.IsInteger(schema)) return asNumber(value);
   if (KindGuard.IsBoolean(schema)) return asBoolean(value);
@@ -201,7 +203,7 @@ function asProperties({ properties }: TObject, value: object): Record<string, un
   );
 }
 
-/** A record has strings: numbers and booleans in it become text. */
+/** Converts numbers and booleans in a record of strings to text. */
 function asTexts(value: object): Record<string, unknown> {
   const entries = Object.entries(value);
   return Object.fromEntries(
@@ -209,7 +211,7 @@ function asTexts(value: object): Record<string, unknown> {
   );
 }
 
-/** A number as JSON writes it; too large a one is no number. */
+/** A number as JSON writes it; one that is too large stays text. */
 const NUMBER = /^-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?$/;
 
 function asNumber(value: unknown): unknown {
@@ -231,7 +233,7 @@ interface Fault {
   readonly value: unknown;
 }
 
-/** One sentence for each argument that is wrong. */
+/** Returns one sentence for each argument that is wrong. */
 function describeFaults(faults: Iterable<Fault>, schema: TObject): string {
   const sentences = new Map<string, string>();
   for (const fault of faults) {

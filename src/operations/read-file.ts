@@ -11,7 +11,7 @@ import { type FilePlace, requireFile, shownPath } from '../files/place.ts';
 import { FileConflict } from '../lib/errors.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** `read_file`: a part of a file, as a command of the token would see it. */
+/** `read_file`: returns a part of a file, as a command of the token would see it. */
 export function readFileOperation(deps: OperationDeps): Operation {
   return defineOperation(deps, {
     name: 'read_file',
@@ -51,14 +51,14 @@ const readFileArguments = Type.Object({
   numbers: Type.Boolean({ default: false, description: 'Line numbers before the lines.' }),
   encoding: Type.Union([Type.Literal('utf8'), Type.Literal('base64')], {
     default: 'utf8',
-    description: 'base64 gives exact bytes; offset and limit are in bytes then.',
+    description: 'base64 returns exact bytes; offset and limit are then in bytes.',
   }),
 });
 
-/** Room for the fields beside the content: hash, sizes, and messages. */
+/** Room for the fields besides the content: hash, sizes, and messages. */
 const FRAME_CHARS = 900;
 
-/** What is made of a page: its text, and that as JSON. */
+/** Garbage that a page leaves: its text, and its JSON. */
 const PAGE_GARBAGE_BYTES = 262_144;
 
 async function readFile(
@@ -107,7 +107,7 @@ async function answerWith(
     ...(page.lines !== undefined && { lines: page.lines }),
     ...(page.next !== undefined && { next_offset: page.next }),
     ...messageOf(...page.notes, masker?.hint(), ignored),
-    // Who sees all of it sees how much it is, and the first page has said the hash.
+    // A complete file shows its own size, and the first page has the hash.
     [SPARE]: [...(page.next === undefined ? ['size', 'lines'] : []), ...(isFirst ? [] : ['sha256'])],
   };
 }

@@ -13,7 +13,7 @@ import { outlivesMachine } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** `read_session`: a slice of a session's output, and the state of its command. */
+/** `read_session`: returns a slice of a session's output, and the state of its command. */
 export function readSessionOperation(parts: OperationDeps): Operation {
   return defineOperation(parts, {
     name: 'read_session',
@@ -101,13 +101,13 @@ function argsSchema({ limits }: OperationDeps) {
 
 type ReadArguments = Static<ReturnType<typeof argsSchema>>;
 
-/** Waits, as long as the call allows: for the end of the command or a question of it, or for something past the offset. */
+/** Waits, as long as the call allows: for the end of the command or its question, or for output after the offset. */
 async function waitFor(parts: OperationDeps, session: Session, given: ReadArguments, call: CallContext): Promise<void> {
   const { commands } = parts;
   const deadline = call.deadline.before(LOOK_SECONDS).orAfter(given.wait);
   if (given.until === 'output') return waitForMore(parts, session, given, call, deadline);
   for (;;) {
-    // Of a command that waits for a person, what ends first is that.
+    // Of a command that waits for a person, this is the end of that wait.
     const end = commands.endOf(session);
     if (end === undefined || call.shutdown.fired || deadline.passed) return;
     if (commands.inputOf(session) !== undefined) return waitForPrompt(commands, session, deadline, call.shutdown);
@@ -134,7 +134,7 @@ async function waitForMore(
   }
 }
 
-/** Whether what is there ends with the beginning of a word, which may become a secret. */
+/** Whether the output ends with the beginning of a word, which may become a secret. */
 function isHeld(session: Session, { stream, offset }: ReadArguments, tail: Tail | undefined): boolean {
   if (tail === undefined) return false;
   const size = session.sizeOf(stream);
@@ -143,7 +143,7 @@ function isHeld(session: Session, { stream, offset }: ReadArguments, tail: Tail 
   return tail.heldOf(last, from) > 0;
 }
 
-/** From a negative offset on, anything written is something to read. */
+/** After a negative offset, all output is new. */
 function hasMore({ streams }: Snapshot, given: ReadArguments): boolean {
   return streams[given.stream].size > Math.max(0, given.offset);
 }

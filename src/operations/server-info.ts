@@ -12,7 +12,7 @@ import { defineOperation, type Operation } from './operation.ts';
 
 const MIB = 1_048_576;
 
-/** `server_info`: what a model should know before its first command. */
+/** `server_info`: returns what a model should know before its first command. */
 export function serverInfoOperation(parts: OperationDeps): Operation {
   return defineOperation(parts, {
     name: 'server_info',
@@ -53,7 +53,7 @@ const resultSchema = Type.Object({
   frozen: Type.Optional(
     Type.Object(
       { reason: Type.String(), since: Type.String({ description: 'ISO 8601, UTC.' }) },
-      { description: 'While the owner has frozen the server: nothing begins, and commands stand still.' },
+      { description: 'While the owner has frozen the server: nothing begins, and commands are stopped.' },
     ),
   ),
   sessions_running: Type.Integer({ description: 'Commands that run now.' }),
@@ -72,7 +72,7 @@ const resultSchema = Type.Object({
       writable: Type.Optional(
         Type.Array(Type.String(), {
           description:
-            'In a sandbox: directories that commands may write to, beside /tmp, /var/tmp and /run of their own.',
+            'In a sandbox: directories that commands may write to, besides their own /tmp, /var/tmp and /run.',
         }),
       ),
       network: Type.Optional(Type.Boolean({ description: 'In a sandbox: whether commands have the network.' })),
@@ -119,7 +119,9 @@ function describe(
   };
 }
 
-/** The machine as it is now. `sessions` is a directory whose disk is named beside that of the root directory. */
+/**
+ * Describes the machine now. `sessions` is a directory whose disk is named in addition to that of the root directory.
+ */
 export function describeMachine(sessions: string) {
   return {
     hostname: hostname(),
@@ -170,7 +172,7 @@ export function distribution(): string {
   }
 }
 
-/** `MemAvailable` of /proc/meminfo: what can be used without swapping, which is more than what is free (proc(5)). */
+/** `MemAvailable` of /proc/meminfo: what can be used without swapping, which is more than the free memory (proc(5)). */
 function availableMib(): number {
   const kibibytes = /^MemAvailable:\s+(\d+)/m.exec(readFileSync('/proc/meminfo', 'utf8'))?.[1];
   return Math.round(Number(kibibytes ?? 0) / 1024);
@@ -181,7 +183,7 @@ function disk(path: string): { path: string; total_mib: number; free_mib: number
     const { blocks, bavail, bsize } = statfsSync(path);
     return [{ path, total_mib: Math.round((blocks * bsize) / MIB), free_mib: Math.round((bavail * bsize) / MIB) }];
   } catch {
-    // The directory was taken away; the rest is still worth knowing.
+    // The directory was removed; the rest is still worth knowing.
     return [];
   }
 }

@@ -111,7 +111,7 @@ export function shellArguments(limits: OperationLimits) {
 
 export type ShellArguments = Static<ReturnType<typeof shellArguments>>;
 
-/** `NAME=value` strings as an object: a form that importers of schemas take where they take no free-form object. */
+/** Converts `NAME=value` strings to an object: some importers of schemas do not accept a free-form object. */
 export function environmentOf(entries: readonly unknown[]): Record<string, string> {
   const env: [string, string][] = entries.map((entry, index) => {
     const at = typeof entry === 'string' ? entry.indexOf('=') : -1;
@@ -122,8 +122,8 @@ export function environmentOf(entries: readonly unknown[]): Record<string, strin
 }
 
 /**
- * The steps of a dialog; a number that is to be typed becomes text. Throws `InvalidArguments`, which shows nothing of
- * them: what is typed may be a password.
+ * Parses the steps of a dialog; a number to type becomes text. Throws `InvalidArguments`, which shows nothing of them:
+ * what is typed may be a password.
  */
 export function dialogOf(steps: unknown): { readonly expect: string; readonly send: string }[] {
   if (!Array.isArray(steps)) throw new InvalidArguments('dialog must be a list of {"expect": "…", "send": "…"}.');
@@ -140,7 +140,7 @@ export function dialogOf(steps: unknown): { readonly expect: string; readonly se
   });
 }
 
-/** What a call says of its command's time. */
+/** The arguments of a call about its command's time. */
 export interface TimeArguments {
   readonly background: boolean;
   readonly timeout?: number;
@@ -156,15 +156,15 @@ export type TimeLimits = Pick<
 
 export interface TimePlan {
   readonly executionSeconds: number;
-  /** The answer leaves after this even when the command still runs; the reply window may close earlier. */
+  /** The answer is sent after this even if the command still runs; the reply window may close earlier. */
   readonly answerSeconds: number;
-  /** It is meant to outlive its call, and then the agent: its exit code is kept on disk. */
+  /** Whether it is meant to outlive its call, and so the agent: its exit code is kept on disk. */
   readonly outlivesCall: boolean;
 }
 
 /**
- * Chooses the limits of a command. Without a `timeout`, `POST /` holds it to the limit of the original, and the lean
- * doors let it run. Throws `InvalidArguments` for more time than there is, with what to do instead.
+ * Chooses the limits of a command. Without `timeout`, `POST /` stops the command at the limit of the original, and the
+ * lean doors let it run. Throws `InvalidArguments` for more time than allowed, with what to do instead.
  */
 export function planTime(given: TimeArguments, limits: TimeLimits, isLean: boolean): TimePlan {
   const { maxExecSeconds, maxBackgroundSeconds, foregroundSeconds, replySeconds } = limits;
@@ -177,7 +177,7 @@ export function planTime(given: TimeArguments, limits: TimeLimits, isLean: boole
   if (timeout !== undefined && timeout > most) throw tooMuchTime(timeout, most, given.background, maxBackgroundSeconds);
   const isFree = given.background || isDialogue || isLean;
   const executionSeconds = timeout ?? (isFree ? most : maxExecSeconds);
-  // The rule of the server is about commands of `POST /` without a `timeout` alone.
+  // The rule of the server only applies to commands of `POST /` without `timeout`.
   const atLimit = given.on_timeout ?? (timeout === undefined && !isLean ? limits.onTimeout : 'kill');
   const goesOn = !isDialogue && atLimit === 'background' && maxBackgroundSeconds > executionSeconds;
   if (goesOn && !given.background)
@@ -185,7 +185,7 @@ export function planTime(given: TimeArguments, limits: TimeLimits, isLean: boole
   return {
     executionSeconds,
     answerSeconds: given.background ? 0 : Number.POSITIVE_INFINITY,
-    // What keeps an exit code is a process more for each command: only for those that were meant to be long.
+    // Keeping an exit code takes another process for each command: only for commands that were meant to be long.
     outlivesCall: given.background || isDialogue || (timeout ?? 0) > Math.max(maxExecSeconds, replySeconds),
   };
 }

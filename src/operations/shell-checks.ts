@@ -15,10 +15,10 @@ import { hiddenNow, timesDerived } from '../sandbox/hidden.ts';
 import { isSeenAlike } from '../sandbox/sandbox.ts';
 import type { ShellArguments, TimePlan } from './shell-arguments.ts';
 
-/** Continues the sentence of a token that has ended before its command was started. */
+/** Continues the sentence about a token that ended before its command was started. */
 export const NOTHING_RUN = ', so nothing was run';
 
-/** Turns the arguments of `shell` into a command that may be decided on. */
+/** Turns the arguments of `shell` into a command that can be decided on. */
 export class CommandChecks {
   readonly #home: DefaultDirectory;
 
@@ -26,7 +26,9 @@ export class CommandChecks {
     this.#home = new DefaultDirectory(deps.home, deps.clock);
   }
 
-  /** Throws `InvalidArguments` for what no command can have, `ProfileUnavailable` for walls that cannot be made here. */
+  /**
+   * Throws `InvalidArguments` for what no command can have, `ProfileUnavailable` if the isolation cannot be made here.
+   */
   async check(given: ShellArguments, context: CallContext, time: TimePlan): Promise<NewCommand> {
     checkText('cmd', given.cmd);
     const isolation = this.#isolation(context);
@@ -69,18 +71,18 @@ export class CommandChecks {
     };
   }
 
-  /** How often what sandboxes hide has been derived, where the call has a sandbox. */
+  /** Returns how often the hidden paths of sandboxes have been derived, if the call has a sandbox. */
   timesHidden({ profile }: CallContext): number {
     return profile.isPlain ? 0 : timesDerived();
   }
 
-  /** Whether the sandbox of a call hides other paths than it did when they had been derived `seen` times. */
+  /** Whether the sandbox of a call hides other paths than when they had been derived `seen` times. */
   hidesOtherPaths(context: CallContext, seen: number): boolean {
     const sandbox = this.#isolation(context)?.sandbox;
     try {
       if (sandbox !== undefined) hiddenNow(sandbox);
     } catch {
-      // There are too many by now: the next call is told.
+      // There are too many now: the next call reports it.
       return false;
     }
     return this.timesHidden(context) !== seen;
@@ -90,13 +92,13 @@ export class CommandChecks {
     return profile.isPlain ? undefined : isolationOf(profile, this.deps.ownPaths);
   }
 
-  /** What the agent may enter says nothing of another user, and what is hidden in a sandbox must not show here. */
+  /** What the agent may enter says nothing about another user, and what a sandbox hides must not show here. */
   #directory(cwd: string | undefined, { profile }: CallContext, isolation: Isolation | undefined): string {
     if (cwd !== undefined) (isJudgedBefore(isolation, cwd) ? checkDirectory : checkPath)(cwd);
     return cwd ?? profile.sandbox?.directory ?? homeOf(isolation) ?? this.#home.now();
   }
 
-  /** The context that a call names, once no other command uses it. */
+  /** Enters the context that a call names, once no other command uses it. */
   async #enter(
     { context: name, env, cwd }: ShellArguments,
     { principal, deadline, shutdown }: CallContext,
@@ -120,14 +122,14 @@ export class CommandChecks {
   }
 }
 
-/** Throws `MissingCommand` where there is no command to run. */
+/** Throws `MissingCommand` without a command to run. */
 export function requireCommand({ cmd }: Readonly<Record<string, unknown>>, isLean: boolean): void {
   if (cmd !== undefined && cmd !== null && cmd !== '') return;
   const example = isLean ? '' : '; with POST / that is {"op":"shell","args":{"cmd":"uptime"}}';
   throw new MissingCommand(`Send the command to run as cmd, a string such as "uptime"${example}.`);
 }
 
-/** The steps of a dialog. Throws `InvalidArguments` for a pattern that is none, and where nothing can be typed. */
+/** Parses the steps of a dialog. Throws `InvalidArguments` for an invalid pattern, and if nothing can be typed. */
 function dialogSteps({ dialog, pty, interactive }: ShellArguments): DialogStep[] | undefined {
   if (dialog === undefined) return undefined;
   if (!pty && !interactive)
@@ -135,45 +137,45 @@ function dialogSteps({ dialog, pty, interactive }: ShellArguments): DialogStep[]
   return dialog.map(({ expect, send }, index) => {
     if (!send.isWellFormed()) throw new InvalidArguments(loneSurrogate(`dialog[${index}].send`));
     const { pattern, flags } = parsePattern(expect, `dialog[${index}].expect`);
-    // As in a search, ^ and $ are the ends of a line.
+    // As in a search, ^ and $ match at line ends.
     return { expect, pattern, flags: `${flags}m`, send };
   });
 }
 
-/** What a context ends with: another user, or another sandbox. */
+/** What a context is bound to: its user and its sandbox. */
 function wallsOf(isolation: Isolation | undefined): string {
   if (isolation?.sandbox === undefined && isolation?.account === undefined) return '';
   return Bun.SHA256.hash(JSON.stringify([isolation.account?.name, isolation.sandbox]), 'hex').slice(0, 32);
 }
 
-/** Whether what is wrong with a directory can be told before the command is run there. */
+/** Whether faults of a directory are known before the command is run there. */
 function isJudgedBefore(isolation: Isolation | undefined, cwd: string): boolean {
   if (isolation === undefined) return true;
   const { sandbox, account } = isolation;
   return sandbox === undefined ? account === undefined : isSeenAlike(sandbox, cwd);
 }
 
-/** The home of the user that a profile names, or `/` where there is no such directory. */
+/** Returns the home of the user that a profile names; `/` if that directory does not exist. */
 function homeOf(isolation: Isolation | undefined): string | undefined {
   const home = isolation?.account?.home;
   return home !== undefined && !existsSync(home) ? '/' : home;
 }
 
-/** What is wrong with a text that has half of a surrogate pair. */
+/** Describes a text that has half of a surrogate pair. */
 function loneSurrogate(name: string): string {
   return `${name} has a lone surrogate (half of a UTF-16 pair), which is no text. Send well-formed Unicode.`;
 }
 
-/** A NUL ends a C string, and a lone surrogate cannot be written as UTF-8: both would change the text in silence. */
+/** A NUL ends a C string, and a lone surrogate cannot be written as UTF-8: both would silently change the text. */
 function checkText(name: string, text: string): void {
   if (text.includes('\0')) throw new InvalidArguments(`${name} must not contain a NUL character.`);
   if (!text.isWellFormed()) throw new InvalidArguments(loneSurrogate(name));
 }
 
-/** A home that was there within this time is taken to be there still: a look for each command costs a fiftieth of it. */
+/** A home that existed within this time is taken to exist: a look for each command takes a fiftieth of its time. */
 const HOME_LOOK_MS = 1000;
 
-/** The home of the service's user, or `/` where it has none: Debian's system users live in `/nonexistent`. */
+/** The home of the service's user, or `/` without one: Debian's system users live in `/nonexistent`. */
 class DefaultDirectory {
   #directory = '/';
   #lookedMs = Number.NEGATIVE_INFINITY;
@@ -192,7 +194,7 @@ class DefaultDirectory {
   }
 }
 
-/** Throws `InvalidArguments` for what can be no path; whether a command can run there, its start tells. */
+/** Throws `InvalidArguments` for an invalid path. Whether a command can run there is known at its start. */
 function checkPath(cwd: string): void {
   checkText('cwd', cwd);
   if (Buffer.byteLength(cwd) <= MAX_PATH_BYTES) return;
@@ -207,7 +209,7 @@ function checkDirectory(cwd: string): void {
   throw new InvalidArguments(`cwd ${JSON.stringify(cwd.slice(0, 200))} cannot be used: ${fault}. Nothing was run.`);
 }
 
-/** Why a command cannot run in `cwd`; undefined when it can. */
+/** Returns why a command cannot run in `cwd`; undefined if it can. */
 function directoryFault(cwd: string): string | undefined {
   try {
     if (!statSync(cwd).isDirectory()) return 'it is not a directory';

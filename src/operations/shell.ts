@@ -19,12 +19,12 @@ import { defineOperation, type Operation } from './operation.ts';
 import { dialogOf, environmentOf, planTime, type ShellArguments, shellArguments } from './shell-arguments.ts';
 import { CommandChecks, requireCommand } from './shell-checks.ts';
 
-/** What an answer of every command has. */
+/** The fields of the answer of every command. */
 export const commandFields = { ...outputFields, omitted: Type.Optional(omittedField) } as const;
 
 /**
- * `shell`: runs one command, waits for it within the reply window, and answers with its output. Its start and its end go
- * on record where they happen, in `commands`.
+ * `shell`: runs one command, waits for it within the reply window, and answers with its output. `commands` records its
+ * start and its end.
  */
 export function shellOperation(deps: OperationDeps): Operation {
   const checks = new CommandChecks(deps);
@@ -58,7 +58,7 @@ export function shellOperation(deps: OperationDeps): Operation {
   });
 }
 
-/** The steps of a call that runs a command, from the first look to the answer; its message says what `more` says of its session. */
+/** Runs the steps of a call that runs a command, from the first look to the answer; `more` adds to the message. */
 export async function runCommand(
   deps: OperationDeps,
   checks: CommandChecks,
@@ -75,7 +75,7 @@ export async function runCommand(
   return shellAnswer(deps, session, given, notes, isRepeat, context);
 }
 
-/** Whether a command runs, or may run once a person has approved it, after its call is answered. */
+/** Whether a command runs, or may run after an approval, when its call is answered. */
 function isUnderWay({ record: { status } }: Session): boolean {
   return status === 'running' || status === 'waiting';
 }
@@ -83,14 +83,14 @@ function isUnderWay({ record: { status } }: Session): boolean {
 /** The session that answers a call. */
 interface Found {
   readonly session: Session;
-  /** It is that of an earlier call with the same key: nothing was run now. */
+  /** Whether it belongs to an earlier call with the same key: nothing was run now. */
   readonly isRepeat: boolean;
 }
 
 /**
- * The session of a call, which has ended or is waited for no longer. A command that has not begun because what its sandbox
- * hides changed while that was made is tried once again. Throws `ProfileUnavailable` where the walls around a command have
- * failed: its key may be used again, nothing has run with it.
+ * Returns the session of a call when it has ended or the call no longer waits. If a command has not begun because the
+ * hidden paths changed while its sandbox was made, it is tried once again. Throws `ProfileUnavailable` if the isolation
+ * of a command has failed: its key may be used again, nothing has run with it.
  */
 async function findOrRun(
   deps: OperationDeps,
@@ -118,7 +118,7 @@ async function findOrRun(
   throw refusal;
 }
 
-/** Begins a command. The context that it holds is free again where no session takes it over. */
+/** Begins a command. Its context is released if no session takes it over. */
 async function inContext({ held }: NewCommand, begin: () => Promise<Found>): Promise<Found> {
   try {
     const found = await begin();
@@ -131,7 +131,7 @@ async function inContext({ held }: NewCommand, begin: () => Promise<Found>): Pro
   }
 }
 
-/** The session of the first call with the same key; undefined where there is none. */
+/** Returns the session of the first call with the same key, or undefined. */
 function replay({ store }: OperationDeps, { key }: ShellArguments, { principal }: CallContext): Found | undefined {
   const session = key === undefined ? undefined : store.byKey(principal, key);
   return session && { session, isRepeat: true };
@@ -162,7 +162,10 @@ async function begin(
 /** Rules judge a shorter command in a few milliseconds. */
 const SHORT_CHARS = 2000;
 
-/** What the token's rules say, and what the owner has allowed of that. Their parser is loaded when somebody has rules. */
+/**
+ * Returns the decision of the token's rules, and of what the owner has allowed. Their parser is loaded when rules
+ * exist.
+ */
 async function judge(deps: OperationDeps, context: CallContext, command: NewCommand): Promise<Judged> {
   const { limits, turns } = deps;
   const { rules, hasRules } = context.profile;
@@ -183,7 +186,9 @@ async function judge(deps: OperationDeps, context: CallContext, command: NewComm
   return await underAllowances(deps, context, { command, decision }, proposal);
 }
 
-/** The session of a command as it was decided: denied, waiting for a person, or started in the slot that `release` frees. */
+/**
+ * Returns the session of a decided command: denied, waiting for a person, or started in the slot that `release` frees.
+ */
 function start(
   { proposals, commands, allowances }: OperationDeps,
   { profile }: CallContext,
@@ -202,11 +207,11 @@ function start(
   }
 }
 
-/** Waits until the command has ended or wants input, as long as the call may: an answer leaves in time. */
+/** Waits until the command has ended or wants input, as long as the call may: the answer is sent in time. */
 async function waitForEnd(deps: OperationDeps, session: Session, context: CallContext, seconds: number): Promise<void> {
   const { commands } = deps;
   if (session.record.closed) throw closedBefore(session);
-  // Who waits for a person is told so at once.
+  // A command that waits for a person is reported at once.
   if (session.record.status === 'waiting') return;
   const end = commands.endOf(session);
   if (end === undefined || seconds <= 0) return;
@@ -215,7 +220,7 @@ async function waitForEnd(deps: OperationDeps, session: Session, context: CallCo
   if (commands.inputOf(session) === undefined) await deadline.waitFor(end, context.shutdown);
   else {
     await commands.dialogs.of(session)?.until(deadline, context.shutdown);
-    // Where a pattern has not come, what is typed next is up to the client.
+    // If a pattern did not come, typing is up to the client.
     if (!session.record.dialog_note) await waitForPrompt(commands, session, deadline, context.shutdown);
   }
   if (!context.cancelled?.fired) return;
@@ -230,7 +235,7 @@ function closedBefore({ record }: Session): SessionNotFound {
   );
 }
 
-/** What the answer says beside the record. */
+/** Returns what the answer says besides the record. */
 async function notesOn(
   deps: OperationDeps,
   { session, isRepeat }: Found,
@@ -251,12 +256,12 @@ async function notesOn(
   return { silence, leftOver, more: [...more, lastingHint(session.record, silence, mayStartServices)] };
 }
 
-/** A command that wrote nothing and was content has lost nothing. */
+/** A silent command that succeeded has lost nothing. */
 function mayLackOutput({ record }: Session): boolean {
   return record.exit_code !== 0 || record.stdout_bytes + record.stderr_bytes > 0;
 }
 
-/** Tells why a call whose command still runs was answered early. */
+/** Explains why a call was answered early while its command still runs. */
 function stoppingHint({ record }: Session, { shutdown, cancelled }: CallContext): Hint {
   if (!shutdown.fired || cancelled?.fired === true || record.status !== 'running') return undefined;
   return {

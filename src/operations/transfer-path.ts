@@ -4,7 +4,7 @@ import type { StartScript } from '../files/isolated.ts';
 import { NOTHING_DONE, parsePath } from '../files/place.ts';
 import type { Decision } from '../rules/rule.ts';
 
-/** A file that is open, and where it really is. */
+/** An open file, and its real path. */
 interface Opened {
   readonly path: string;
   close(): void;
@@ -12,17 +12,18 @@ interface Opened {
 
 /** How the file of a link is opened. */
 interface Opening<T extends Opened> {
-  /** What the rules say to these paths. Throws where they deny it. */
+  /** Judges these paths by the rules. Throws if they deny it. */
   judge(paths: readonly string[]): Promise<Decision>;
   /** With the rights of the agent. */
   openOwn(): T | Promise<T>;
-  /** By a script in what holds the commands of the profile. */
+  /** By a script in the isolation of the profile. */
   openIsolated(start: StartScript, isSandboxed: boolean): Promise<T>;
 }
 
 /**
- * Opens the file of a link as a command of this token could, with what the rules say to the path as it was given and as it
- * really is. Throws `InvalidArguments` for what is no path, `ProfileUnavailable`, `AccessLapsed`, and what `opening` throws.
+ * Opens the file of a link as a command of this token could, and judges its path by the rules, as it was given and as
+ * it really is. Throws `InvalidArguments` for an invalid path, `ProfileUnavailable`, `AccessLapsed`, and what `opening`
+ * throws.
  */
 export async function openAllowed<T extends Opened>(
   { access, clock, ownPaths, commands }: OperationDeps,

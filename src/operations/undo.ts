@@ -9,7 +9,7 @@ import type { Change } from '../files/versions.ts';
 import { FileNotFound } from '../lib/errors.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** `undo`: puts back what a file had before a change of this token, or lists the changes. */
+/** `undo`: restores what a file had before a change of this token, or lists the changes. */
 export function undoOperation(deps: FileDeps): Operation {
   return defineOperation(deps, {
     name: 'undo',
@@ -72,7 +72,7 @@ function describe({ id, op, path, at, before, after }: Change) {
   };
 }
 
-/** The change that is meant. Throws `FileNotFound`, also for one of another token. */
+/** Returns the change in question. Throws `FileNotFound`, also for a change of another token. */
 function find({ versions }: FileDeps, { principal }: CallContext, given: Static<typeof undoArguments>): Change {
   const { path, change: id } = given;
   const found = versions
@@ -87,9 +87,9 @@ function find({ versions }: FileDeps, { principal }: CallContext, given: Static<
 
 /** Where an undo of a change leads. */
 interface Step {
-  /** It takes back an undo, so it goes forward. */
+  /** Whether it undoes an undo, so it goes forward. */
   readonly isForward: boolean;
-  /** The change to undo to go back further than both contents of the file; undefined: none is known. */
+  /** The change to undo to go back further than both contents of the file; undefined if unknown. */
   readonly older: Change | undefined;
 }
 

@@ -15,12 +15,15 @@ import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { defineOperation, type Operation } from './operation.ts';
 import { openAllowed } from './transfer-path.ts';
 
-/** Of a file that was not there before. */
+/** The mode of a new file. */
 const NEW_MODE = 0o644;
-/** What an answer takes beside the bytes of a file that is fetched for it: to put the file in its place. */
+/** Time that an answer needs after the bytes of a fetched file: to replace the file. */
 const COMMIT_SECONDS = 3;
 
-/** `upload`: gives a link that writes one file, so that its bytes do not pass through the model, or fetches it from a chat. */
+/**
+ * `upload`: returns a link that writes one file, so that its bytes do not pass through the model, or fetches it from a
+ * chat.
+ */
 export function uploadOperation(deps: LinkOperationDeps): Operation {
   return defineOperation(deps, {
     name: 'upload',
@@ -39,7 +42,7 @@ export function uploadOperation(deps: LinkOperationDeps): Operation {
     destructive: true,
     readOnly: false,
     files: ['file'],
-    // Over standard input and output, the agent listens nowhere.
+    // Over standard input and output, the agent has no port.
     isOffered: async () => deps.transfers.baseUrl !== undefined,
     run: async ({ path, mode, file }, context, ignored) => {
       if (file !== undefined) requireNetwork(context);
@@ -86,11 +89,11 @@ const uploadArguments = Type.Object({
   ),
 });
 
-/** Throws `OperationNotAllowed` where the commands of a profile have no network: nothing is fetched for it then. */
+/** Throws `OperationNotAllowed` if the commands of a profile have no network: then nothing is fetched for it. */
 function requireNetwork({ profile }: CallContext): void {
   if (profile.sandbox?.network === false)
     throw new OperationNotAllowed(
-      `The profile ${profile.name} of this token has no network, so no file is fetched. Leave file out: upload then gives a link.`,
+      `The profile ${profile.name} of this token has no network, so no file is fetched. Leave file out: upload then returns a link.`,
     );
 }
 
@@ -110,11 +113,11 @@ function askAbout(
   };
 }
 
-/** Fetches a file of a chat while the call waits; its link is known to nobody. */
+/** Fetches a file of a chat while the call waits; nobody else knows its link. */
 async function fetchInto(transfer: Upload, url: string, { deadline, address }: CallContext) {
   try {
     const signal = AbortSignal.timeout(deadline.before(COMMIT_SECONDS).leftMs);
-    // Who asked knows its path.
+    // The caller knows its path.
     const { path: _, ...done } = await transfer.receive(0, chatFile(url, transfer.most, signal), () =>
       transfer.commit(address),
     );

@@ -6,7 +6,7 @@ import { changeFields, modeOf } from '../files/fields.ts';
 import { InvalidArguments } from '../lib/errors.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** `write_file`: a file as a whole, or more at its end. */
+/** `write_file`: writes a whole file, or appends to it. */
 export function writeFileOperation(deps: FileDeps): Operation {
   return defineOperation(deps, {
     name: 'write_file',

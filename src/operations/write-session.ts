@@ -9,7 +9,7 @@ import type { CommandInput } from '../process/input.ts';
 import type { Session } from '../sessions/session.ts';
 import { defineOperation, type Operation } from './operation.ts';
 
-/** `write_session`: types into the input of a command that keeps it open, and answers with what came of it. */
+/** `write_session`: types into the open input of a command, and answers with the result. */
 export function writeSessionOperation(parts: OperationDeps): Operation {
   const { store, commands, limits } = parts;
   return defineOperation(parts, {
@@ -30,7 +30,7 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
       const otherFrom = session.sizeOf('stderr');
       const isOver = commands.endOf(session) === undefined;
       const bytes = bytesOf(given);
-      // What the model saw when it wrote this may not be what its owner has left there.
+      // What the model saw when it wrote this may differ from what its owner has left there.
       const isHeld = session.typist !== undefined || Boolean(session.record.owner_note);
       const written = isOver || isHeld ? 0 : type(openInputOf(session, commands.inputOf(session)), bytes, given);
       if (given.wait > 0) {
@@ -45,7 +45,7 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
         stream: 'stdout',
         encoding: 'utf8',
       } as const;
-      // Who waits for nothing is typing on: the look at why a command is silent takes 0.1 s.
+      // A call that does not wait is still typing: finding out why a command is silent takes 0.1 s.
       const silence = given.wait > 0 || isHeld ? await silenceOf(commands, session) : undefined;
       const more = [isHeld && !isOver ? 'Nothing was written.' : fateOf(written, bytes.length, isOver)];
       const notes = { silence, leftOver: await leftOverOf(commands, session, call.masker), more };
@@ -59,7 +59,7 @@ export function writeSessionOperation(parts: OperationDeps): Operation {
   });
 }
 
-/** What `written` takes of an answer. */
+/** The size of `written` in an answer. */
 const WRITTEN_CHARS = 30;
 
 const writeArguments = Type.Object({
@@ -95,11 +95,11 @@ function openInputOf(session: Session, input: CommandInput | undefined): Command
   throw new InvalidArguments(
     session.record.input === undefined
       ? 'This command was started without an open input. Stop it with kill_session and run it again with interactive: true, or pty: true for a terminal.'
-      : 'The input of this command is closed: its end was sent, or the agent was restarted meanwhile. read_session shows how it goes on.',
+      : 'The input of this command is closed: its end was sent, or the agent was restarted meanwhile. read_session shows its further output.',
   );
 }
 
-/** Throws `InvalidArguments` for what is not Base64 where it should be. */
+/** Throws `InvalidArguments` for invalid Base64. */
 function bytesOf({ input, encoding }: Static<typeof writeArguments>): Uint8Array {
   if (encoding === 'utf8') return Buffer.from(input);
   const bytes = Buffer.from(input, 'base64');
@@ -116,5 +116,5 @@ function type(input: CommandInput, bytes: Uint8Array, { close, encoding }: Stati
 function fateOf(written: number, length: number, isOver: boolean): string | undefined {
   if (isOver) return 'The command had ended before, so nothing was written.';
   if (written === length) return undefined;
-  return `The command does not read: it took ${written} of ${length} bytes. Send the rest again when it goes on.`;
+  return `The command does not read: it took ${written} of ${length} bytes. Send the rest again when it continues.`;
 }

@@ -24,7 +24,7 @@ describe('POST / says of a command that', () => {
   });
 
   test('has time: until when', () => {
-    expect(said({ status: 'running', execution_seconds: 3600 })).toContain('goes on until its limit of 3600 s');
+    expect(said({ status: 'running', execution_seconds: 3600 })).toContain('up to its limit of 3600 s');
   });
 
   test('was stopped: why, and what may be done', () => {

@@ -66,7 +66,7 @@ describeVm('the limits of an installed agent', () => {
     );
     const body = JSON.parse(answer) as Record<string, unknown>;
     expect(body['message']).toMatch(
-      /^The CPU limit of 20 % of one CPU for one command held its threads back for \d+\.\d s/,
+      /^The CPU limit of 20 % of one CPU for one command delayed its threads by \d+\.\d s/,
     );
   });
 
