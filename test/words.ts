@@ -34,6 +34,7 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'commands',
   'operations',
   'process',
+  'sandbox',
   // What owners and clients use.
 ];
 

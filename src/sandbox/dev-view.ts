@@ -13,10 +13,10 @@ export const DEVICE_NAMES = Object.keys(DEVICES);
 let view: { readonly path: string | undefined } | undefined;
 
 /**
- * A directory with the devices that a sandbox has, on a file system that nothing can be written to, for agents that are
- * root; undefined where none can be had. What bwrap(1) binds by itself are the machine's own nodes, whose mode a command
- * that runs as root may change: all of the machine would find /dev/null closed. Here it may not, and the devices can be
- * used: what is read-only is the file system, not what its nodes stand for. It has no pseudo-terminals.
+ * Returns a directory with the devices of a sandbox, on a file system that nothing can be written to, for agents that
+ * are root; undefined if it cannot be made. bwrap(1) itself binds the machine's own nodes, whose mode a command that
+ * runs as root may change: the whole machine would find /dev/null closed. Here it may not, and the devices can still be
+ * used: the file system is read-only, not the devices of its nodes. It has no pseudo-terminals.
  */
 export function deviceView(): string | undefined {
   if (process.geteuid?.() !== 0) return undefined;
@@ -37,7 +37,7 @@ function make(): string | undefined {
     for (const [name, target] of Object.entries(LINKS)) symlinkSync(target, join(path, name));
     return sealDevices(path) ? path : undefined;
   } catch {
-    // No place for it, or no right to mount.
+    // No room for it, or no right to mount.
     return undefined;
   }
 }

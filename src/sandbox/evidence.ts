@@ -2,43 +2,43 @@ import { readlinkSync, type Stats } from 'node:fs';
 import { dirname } from 'node:path';
 import { lstatOrUndefined, statOrUndefined } from './reach.ts';
 
-/** A change within this after the last one may bear the same time (the kernel's clock of files ticks every 4 ms). */
+/** Two changes within this time may have the same time stamp (the kernel's clock of files ticks every 4 ms). */
 const UNSURE_MS = 50;
-/** What is in them changes without a trace in their times. */
+/** Changes below these leave no trace in the times of files. */
 const WITHOUT_TIMES = /^\/(?:proc|sys)(?:\/|$)/;
 
 /** More than the names of the 40 links that the kernel follows. */
 const MAX_STEPS = 2000;
 
 /**
- * What of the file system something was derived from. As long as all of it looks the same, that holds: to look takes a
- * fifth of the time that it took to derive it.
+ * The state of the file system that something was derived from. While all of it looks the same, the result is valid:
+ * looking takes a fifth of the time of deriving it.
  */
 export class Evidence {
   /** Directories whose names count: every change of them shows in their times. */
   readonly #directories = new Map<string, Stats | undefined>();
-  /** Paths of which counts what they lead to (which file, and whose), not what it holds. */
+  /** Paths whose targets count (which file, and which owner), not the content. */
   readonly #targets = new Map<string, Stats | undefined>();
   readonly #begunMs = Date.now();
   #isSure = true;
   #untilMs = Number.POSITIVE_INFINITY;
 
-  /** It counts which names are in a directory, and whose it is. */
+  /** Includes the names in a directory, and its owner. */
   addDirectory(path: string): void {
     if (this.#directories.has(path)) return;
     const stat = statOrUndefined(path);
     this.#directories.set(path, stat);
     if (WITHOUT_TIMES.test(path)) this.#isSure = false;
-    // What has changed since this was begun may have been looked at before.
+    // What has changed since the beginning may have been read before.
     if (stat !== undefined && Math.max(stat.mtimeMs, stat.ctimeMs) >= this.#begunMs - UNSURE_MS) this.#isSure = false;
   }
 
-  /** It counts what a path leads to, if it leads to anything. */
+  /** Includes the target of a path, if it has one. */
   addTarget(path: string): void {
     if (!this.#targets.has(path)) this.#targets.set(path, statOrUndefined(path));
   }
 
-  /** It counts every directory that an absolute path leads through, by whatever links. */
+  /** Includes every directory that an absolute path leads through, by links too. */
   addWay(path: string): void {
     const names = path.split('/');
     let at = '';
@@ -54,7 +54,7 @@ export class Evidence {
     }
   }
 
-  /** It holds no longer than until then, on the clock of `performance.now()`. */
+  /** Limits its validity to this time, on the clock of `performance.now()`. */
   endsAt(ms: number): void {
     this.#untilMs = Math.min(this.#untilMs, ms);
   }
@@ -68,7 +68,7 @@ export class Evidence {
   }
 }
 
-/** Where a symbolic link leads; undefined for all else, and for what is not there. */
+/** Returns the target of a symbolic link; undefined for everything else, and for missing files. */
 function linkAt(path: string): string | undefined {
   return lstatOrUndefined(path)?.isSymbolicLink() === true ? readlinkSync(path) : undefined;
 }

@@ -8,25 +8,25 @@ import type { Listing } from './listing.ts';
 import { idOf, KEPT, listed, search, treesOf } from './pattern-tree.ts';
 import { statOrUndefined } from './reach.ts';
 
-/** Empty and the command's own. What programs listen on lies in /run. */
+/** Empty, and the command's own. /run has the sockets of programs. */
 export const OWN_DIRECTORIES = ['/tmp', '/var/tmp', '/run'];
 
 /** Each is a mount of every sandbox (0.05 ms, and more the more there are), and up to six of bwrap's 9,000 words. */
 const MAX_HIDDEN = 200;
-/** Homes that are looked into; the others are hidden with the directory that they lie in. */
+/** Homes that are searched; the others are hidden with their parent directory. */
 const MAX_HOMES = 500;
 
-/** Paths that are hidden, none of them within another. */
+/** Hidden paths, none of them within another. */
 export interface HiddenPaths {
-  /** Where nothing can be written to. */
+  /** Those in directories that nothing can be written to. */
   readonly outside: readonly string[];
   /** Those of them that are directories. */
   readonly directories: ReadonlySet<string>;
-  /** In directories that can be written to. */
+  /** Those in directories that can be written to. */
   readonly inside: readonly string[];
 }
 
-/** What is hidden from whom. */
+/** What is hidden, and from which user. */
 export interface HidingSpec {
   readonly hidden: readonly string[];
   readonly writable: readonly string[];
@@ -34,9 +34,9 @@ export interface HidingSpec {
 }
 
 /**
- * The paths that are hidden now: those that exist of the patterns (`~/` for every home, `*` for part of a name), links
- * followed, as far as `account` gets to them. Where there are too many outside, directories above them take their
- * place. The same object as long as nothing changes. Throws `SandboxFault` where even those are too many.
+ * Returns the paths that are hidden now: existing paths that match the patterns (`~/` for every home, `*` for part of a
+ * name), with links followed, as far as `account` can reach them. If too many are outside, parent directories replace
+ * them. Returns the same object until something changes. Throws `SandboxFault` if even those are too many.
  */
 export function hiddenNow(spec: HidingSpec): HiddenPaths {
   const { hidden, writable, account } = spec;
@@ -52,7 +52,7 @@ export function hiddenNow(spec: HidingSpec): HiddenPaths {
   return paths;
 }
 
-/** How often paths were derived: whoever finds another number later has seen a change. */
+/** How often paths were derived: a different number later shows a change. */
 export const timesDerived = (): number => derived;
 let derived = 0;
 
@@ -73,7 +73,7 @@ function derive({ hidden, writable, account }: HidingSpec, evidence: Evidence): 
   return { outside, directories: new Set(outside.filter(isDirectory)), inside: paths.filter(isInside) };
 }
 
-/** Whether patterns hide this path by its name, or one above it, also where nothing bears it. */
+/** Whether patterns hide this path or a parent by name, even if it does not exist. */
 export function isHiddenName(patterns: readonly string[], path: string): boolean {
   const inHomes = allHomes().flatMap((home) => (isWithin(home, path) ? [path.slice(home.length)] : []));
   return patterns.some((pattern) =>
@@ -81,14 +81,14 @@ export function isHiddenName(patterns: readonly string[], path: string): boolean
   );
 }
 
-/** Whether a path, or one above it, bears the names of a pattern. */
+/** Whether the names of a path, or of a parent, match a pattern. */
 function fits(pattern: string, path: string): boolean {
   if (!pattern.includes('*')) return isWithin(pattern, path);
   const names = path.split('/');
   return pattern.split('/').every((part, at) => new Bun.Glob(part).match(names[at] ?? ''));
 }
 
-/** Hidden files with a second name, which is not hidden; a sentence each. */
+/** Returns a sentence for each hidden file with a second name that is not hidden. */
 export function hardLinkNotes(spec: HidingSpec): string[] {
   const { outside, inside } = hiddenNow(spec);
   return [...outside, ...inside].flatMap((path) => {
@@ -106,7 +106,7 @@ function expand(patterns: readonly string[], account: NamedAccount | undefined, 
     const real = realOf(path);
     for (const directory of real === undefined ? [] : directoriesAbove(real)) evidence.addDirectory(directory);
     if (real !== path) evidence.addWay(path);
-    // What is in a directory of its own is not there anyway.
+    // The content of such a directory is not visible anyway.
     if (real === undefined || OWN_DIRECTORIES.some((own) => isWithin(own, real))) return;
     const hidden = maker === undefined ? real : closedAbove(maker, real);
     if (!isDenied(hidden, account)) found.add(hidden);
@@ -122,16 +122,16 @@ function expand(patterns: readonly string[], account: NamedAccount | undefined, 
 
 interface Looked {
   readonly directory: string;
-  /** What is in it; undefined where it may be entered and not be listed. */
+  /** Its content; undefined if it may be entered but not listed. */
   readonly names: Listing;
 }
 
-/** Whether `path` is `root` or lies in it. */
+/** Whether `path` is `root` or is below it. */
 export function isWithin(root: string, path: string): boolean {
   return path === root || path.startsWith(root === '/' ? root : `${root}/`);
 }
 
-/** Each path once, and none that lies in another, in their order. */
+/** Returns each path once, in order, without those that are within another. */
 export function outermost(paths: readonly string[]): string[] {
   const all = new Set(paths);
   const isInner = (path: string): boolean => {
@@ -143,8 +143,8 @@ export function outermost(paths: readonly string[]): string[] {
 }
 
 /**
- * At most `most` of these paths: the directories that hold the most of them take their place, again and again. Throws
- * `SandboxFault` where that does not get there.
+ * Reduces paths to at most `most`: the directories that contain the most of them replace them, again and again. Throws
+ * `SandboxFault` if that is not enough.
  */
 export function fold(paths: readonly string[], most: number): readonly string[] {
   let left = paths;
@@ -162,14 +162,14 @@ export function fold(paths: readonly string[], most: number): readonly string[] 
   return left;
 }
 
-/** The directories that paths lie in and that may be hidden, with how many lie in each. */
+/** Returns the directories of paths that may be hidden, with the number of paths in each. */
 function fullestFirst(paths: readonly string[]): [above: string, count: number][] {
   const counts = new Map<string, number>();
   for (const path of paths) counts.set(dirname(path), (counts.get(dirname(path)) ?? 0) + 1);
   return [...counts].filter(([above]) => !KEPT.test(above)).sort(([, one], [, other]) => other - one);
 }
 
-/** The homes that exist and are looked into, and directories that hold too many of them. */
+/** Returns the existing homes that are searched, and directories that contain too many of them. */
 function homesNow(evidence: Evidence): { readonly homes: readonly string[]; readonly crowds: readonly string[] } {
   let homes = existingHomes(evidence);
   const crowds: string[] = [];
@@ -183,7 +183,7 @@ function homesNow(evidence: Evidence): { readonly homes: readonly string[]; read
   return { homes, crowds };
 }
 
-/** A machine may know of tens of thousands: which of so many exist is good for a second. */
+/** A machine may have tens of thousands: which of so many exist is read again after a second. */
 const FEW_HOMES = 200;
 const FRESH_MS = 1000;
 let seenHomes: { readonly all: readonly string[]; readonly existing: readonly string[]; readonly lookedMs: number } = {
@@ -216,22 +216,22 @@ function look(directory: string, evidence: Evidence): Looked[] {
 }
 
 /**
- * The first directory above a path that its modes close to a user, who can mount on nothing in it; else the path. The
- * directory itself is hidden then: an access control list may open it.
+ * Returns the first directory above a path whose modes lock out a user, who then cannot mount inside; else the path.
+ * That directory itself is hidden then: an access control list may open it.
  */
 function closedAbove(account: Maker, path: string): string {
   return directoriesAbove(path).find((directory) => isClosedTo(account, directory)) ?? path;
 }
 
-/** The directories that an absolute path lies in, but for the root, the outermost first. */
+/** Returns the directories above an absolute path except the root, outermost first. */
 function directoriesAbove(path: string): string[] {
   const names = path.split('/').slice(1, -1);
   return names.map((_, depth) => `/${names.slice(0, depth + 1).join('/')}`);
 }
 
 /**
- * Whether the kernel keeps all that commands do from a path, so that no mount has to: it is another's, and opens to its
- * owner alone. (The bits of the group are the mask of an access control list, which opens nothing then.)
+ * Whether the kernel denies commands every access to a path, so that no mount is needed: another user owns it, and only
+ * the owner has access. (The bits of the group are the mask of an access control list, which grants nothing then.)
  */
 function isDenied(path: string, account: NamedAccount | undefined): boolean {
   const stat = statOrUndefined(path);
@@ -243,19 +243,19 @@ function isClosedTo(maker: Maker, directory: string): boolean {
   return stat !== undefined && isClosedBy(stat, maker);
 }
 
-/** By whose rights a sandbox is made. */
+/** The user by whose rights a sandbox is made. */
 type Maker = Pick<NamedAccount, 'user' | 'groups'>;
 
 /**
- * Who makes a sandbox, where that is another than the agent as it is: `account`, or root in a user namespace, whom modes
- * keep from what is another's like everybody. Undefined where the agent itself sees what it can enter.
+ * Returns the user that makes a sandbox, if it is not the agent as it is: `account`, or root in a user namespace, to
+ * which modes apply as to everybody. Undefined if the agent itself sees what it can enter.
  */
 export function makerOf(account: NamedAccount | undefined): Maker | undefined {
   if (account !== undefined || process.geteuid?.() !== 0) return account;
   return { user: 0, groups: [process.getegid?.() ?? 0, ...(process.getgroups?.() ?? [])] };
 }
 
-/** Whether the modes of a directory keep a user from entering it. */
+/** Whether the modes of a directory prevent a user from entering it. */
 export function isClosedBy({ uid, gid, mode }: Stats, { user, groups }: Maker): boolean {
   const bit = uid === user ? 0o100 : groups.includes(gid) ? 0o010 : 0o001;
   return (mode & bit) === 0;

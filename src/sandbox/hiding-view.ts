@@ -18,13 +18,13 @@ import { idOf } from './pattern-tree.ts';
 import { lstatOrUndefined } from './reach.ts';
 import { layerPath, viewPath, withUmask } from './view-place.ts';
 
-/** A view may not see a file that has taken another's place; so old, it is made anew for the next command. */
+/** A view may miss a file that has replaced another: after this time, a new one is made for the next command. */
 const FRESH_MS = 5000;
-/** A sandbox that was started with a view has bound it long before. Each mount that is there costs every sandbox time. */
+/** A sandbox that was started with a view has bound it long before. Each existing mount costs every sandbox time. */
 const KEPT_MS = 10_000;
 const MAX_VIEWS = 50;
 
-/** A view, and what is mounted in the directory: an overlay shows what lies below that. */
+/** A view, and what is mounted in the directory: an overlay only shows the file system below. */
 interface View {
   readonly path: string;
   readonly mounts: readonly string[];
@@ -35,20 +35,20 @@ interface KnownView extends View {
   readonly layerPath: string;
 }
 
-/** What lies above a directory to hide names in it: itself and the directories on the way, and the names, relative to it. */
+/** What hides names in a directory: itself, the directories on the way, and the names, relative to it. */
 interface Mask {
   readonly directories: readonly Directory[];
   readonly whiteouts: readonly string[];
 }
 
-/** A directory, and who gets to what in it. */
+/** A directory, and who has which access to it. */
 interface Directory extends Pick<Stats, 'mode' | 'uid' | 'gid'> {
   readonly inside: string;
-  /** Its access control list, as the kernel gives it, in hexadecimal. */
+  /** Its access control list, as the kernel returns it, in hexadecimal. */
   readonly access: string | undefined;
 }
 
-/** A layer with a mask, as long as the directories on the way look as they did. */
+/** A layer with a mask, valid while the directories on the way look as they did. */
 interface Layer {
   readonly path: string;
   readonly homes: readonly string[];
@@ -56,9 +56,9 @@ interface Layer {
 }
 
 /**
- * Directories without what is hidden in them, for agents that are root. What is mounted on a file is gone when the file
- * is replaced, as passwd(1) does with /etc/shadow, and nothing can be mounted on what does not exist yet: here the names
- * are hidden, by an overlay with a whiteout for each, whatever comes to bear them: those that a pattern spells out.
+ * Directories without what is hidden in them, for agents that are root. A mount on a file is gone when the file is
+ * replaced, as passwd(1) does with /etc/shadow, and nothing can be mounted on a missing file. So an overlay hides the
+ * names with a whiteout for each, whatever has them later: those that a pattern spells out.
  */
 class HidingViews {
   readonly #views = new Map<string, KnownView>();
@@ -68,9 +68,9 @@ class HidingViews {
   #count = 0;
 
   /**
-   * The path of a view of `root` without what is hidden in it: names that patterns spell out (`~/` stands for `root` where
-   * that is a home), and `existing` paths that they fit. Only the user with the number `uid` gets to it:
-   * by the view nobody else passes the directories above `root`. Undefined where none can be had.
+   * Returns the path of a view of `root` without what is hidden in it: names that patterns spell out (`~/` means `root`
+   * if that is a home), and `existing` paths that they match. Only the user with the number `uid` can reach it: by the
+   * view, nobody else passes the directories above `root`. Undefined if it cannot be made.
    */
   without(root: string, patterns: readonly string[], existing: readonly string[], uid: number): View | undefined {
     if (process.geteuid?.() !== 0 || this.#impossible.has(root)) return undefined;
@@ -84,7 +84,7 @@ class HidingViews {
     return made;
   }
 
-  /** A new view, or the one before where that is fresh and its layer is still the right one. */
+  /** Returns a new view, or the last one if it is fresh and its layer is still the right one. */
   #make(
     root: string,
     patterns: readonly string[],
@@ -132,7 +132,7 @@ class HidingViews {
 
 export const hidingViews = new HidingViews();
 
-/** The options of bwrap(1) that mount a view in the place of its directory. */
+/** Returns the options of bwrap(1) that mount a view in place of its directory. */
 export function showView({ path, mounts }: View, root: string): string[] {
   return ['--ro-bind', path, root, ...mounts.flatMap((mount) => ['--ro-bind-try', mount, mount])];
 }
@@ -145,12 +145,12 @@ function namesBelow(root: string, patterns: readonly string[], existing: readonl
   return outermost([...named, ...existing].filter((path) => path.startsWith(`${root}/`)));
 }
 
-/** A name in a directory that is not there yet is hidden with the first directory on its way that is missing. */
+/** A name in a missing directory is hidden with the first missing directory on its way. */
 function maskOf(root: string, names: readonly string[], evidence: Evidence): Mask {
   evidence.addDirectory(root);
   const directories = new Map<string, Directory>([['', describe(root, '', lstatSync(root))]]);
   const whiteouts = new Set<string>();
-  // Hundreds of names have a few directories in common.
+  // Hundreds of names share a few directories.
   const looked = new Map<string, Stats | undefined>();
   const look = (inside: string): Stats | undefined => {
     if (!looked.has(inside)) {
@@ -167,7 +167,7 @@ function maskOf(root: string, names: readonly string[], evidence: Evidence): Mas
       const isLast = join(root, inside) === name;
       const stat = isLast ? undefined : look(inside);
       if (stat?.isDirectory() !== true) {
-        // A link or a file on the way leads elsewhere, or nowhere: what it leads to is hidden by its own path.
+        // A link or a file on the way leads elsewhere, or nowhere: its target is hidden by its own path.
         if (stat === undefined) whiteouts.add(inside);
         break;
       }
@@ -181,18 +181,18 @@ function describe(root: string, inside: string, { mode, uid, gid }: Stats): Dire
   return { inside, mode, uid, gid, access: accessList(join(root, inside))?.toString('hex') };
 }
 
-/** The upper layer: directories as they are below, and a whiteout (a device 0:0) for each name. */
+/** Makes the upper layer: directories as they are below, and a whiteout (a device 0:0) for each name. */
 function makeLayer(path: string, { directories, whiteouts }: Mask): string {
   for (const directory of directories) makeDirectory(join(path, directory.inside), directory);
   const whiteout = `${path}-whiteout`;
   const made = Bun.spawnSync(['/bin/mknod', whiteout, 'c', '0', '0'], { stdio: ['ignore', 'ignore', 'ignore'] });
   if (made.exitCode !== 0) throw new Error(`no whiteout ${whiteout}`);
-  // One node with many names: to make hundreds of them would take half a second.
+  // One node with many names: making hundreds of nodes would take half a second.
   for (const name of whiteouts) linkSync(whiteout, join(path, name));
   return path;
 }
 
-/** Who gets to a directory is what the upper layer says. */
+/** The upper layer decides who has access to a directory. */
 function makeDirectory(path: string, { mode, uid, gid, access }: Directory): void {
   mkdirSync(path);
   chownSync(path, uid, gid);
@@ -201,10 +201,10 @@ function makeDirectory(path: string, { mode, uid, gid, access }: Directory): voi
     throw new Error(`${path}: no access control list can be set`);
 }
 
-/** Mount points in a directory that are shown. */
+/** At most so many mount points in a directory are shown. */
 const MAX_MOUNTS = 20;
 
-/** What is mounted below a directory and is not hidden, at most so much. */
+/** Returns what is mounted below a directory and is not hidden, at most so much. */
 function mountsBelow(root: string, hidden: readonly string[]): string[] {
   const points = readFileSync('/proc/self/mountinfo', 'utf8')
     .split('\n')

@@ -5,14 +5,14 @@ import { hidingViews, showView } from './hiding-view.ts';
 import { allHomes } from './homes.ts';
 import { lstatOrUndefined } from './reach.ts';
 
-/** A home in which hidden names stay hidden also when they come to be while a command runs. */
+/** A home in which hidden names stay hidden, even if they are made while a command runs. */
 export interface HomeView {
   readonly home: string;
   /** Options of bwrap(1). */
   readonly options: readonly string[];
   /** Nothing may be written into it once all is mounted. */
   readonly isEmptied: boolean;
-  /** What is mounted in it, where each hidden path needs a mount as elsewhere. */
+  /** What is mounted in it, if each hidden path needs a mount as elsewhere. */
   readonly mounts: readonly string[];
 }
 
@@ -22,14 +22,14 @@ interface HomeSpec {
   readonly account?: NamedAccount | undefined;
 }
 
-/** Of a home that an agent which is not root shows name by name; more would cost each command 5 ms. */
+/** Entries of a home that an agent which is not root shows one by one; more would cost each command 5 ms. */
 const MAX_ENTRIES = 60;
 
 /**
- * The home of the user that commands run as, without what is hidden there (`outside` are the paths that are, now).
- * Root makes an overlay of it. Any other agent may mount in its sandboxes alone: there the home is an empty directory, in
- * which what exists now and cannot be on the way to a secret is shown. Undefined where it is no home, is hidden or
- * written to as a whole.
+ * Returns the home of the user that commands run as, without what is hidden there (`outside` are the hidden paths now).
+ * Root makes an overlay of it. Any other agent may mount in its sandboxes only: there the home is an empty directory
+ * that shows what exists now and cannot be on the way to a secret. Undefined if it is not a home, is hidden, or is
+ * writable as a whole.
  */
 export function homeView({ hidden, writable, account }: HomeSpec, outside: readonly string[]): HomeView | undefined {
   const home = account?.home ?? ownHome();
@@ -64,7 +64,7 @@ function namesIn(home: string): string[] {
   try {
     return readdirSync(home);
   } catch {
-    // It is not the agent's to look into, nor its commands'.
+    // Neither the agent nor its commands may look into it.
     return [];
   }
 }

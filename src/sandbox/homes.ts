@@ -4,14 +4,14 @@ import { statOrUndefined } from './reach.ts';
 
 const PASSWD = '/etc/passwd';
 
-/** Not homes of anybody, whatever the user database says: what they hold belongs to the system. */
+/** Never homes, whatever the user database says: their content belongs to the system. */
 const NO_HOME = /^\/(?:$|(?:nonexistent|bin|sbin|lib|lib32|lib64|usr|boot|dev|proc|sys)(?:\/|$))/;
 
 let known: { readonly seen: string; readonly homes: readonly string[] } = { seen: '', homes: [] };
 
 /**
- * The homes of this machine: root's, what is in /home (of users that /etc/passwd does not know as well, such as those of
- * LDAP), and those that /etc/passwd has (passwd(5)). Looked for anew when one of the two changes.
+ * Returns the homes of this machine: root's, those in /home (including those of users that /etc/passwd lacks, such as
+ * LDAP users), and those in /etc/passwd (passwd(5)). Reads them again when one of the two changes.
  */
 export function allHomes(passwd: string = PASSWD, home: string = '/home'): readonly string[] {
   const seen = `${fingerprint(passwd)} ${fingerprint(home)}`;
@@ -28,7 +28,7 @@ function fingerprint(path: string): string {
   return `${path} ${stat?.ino} ${stat?.size} ${stat?.mtimeMs}`;
 }
 
-/** What `read` gives; undefined where there is nothing to read. */
+/** Returns the result of `read`; undefined if there is nothing to read. */
 function attempt<T>(read: () => T): T | undefined {
   try {
     return read();

@@ -2,8 +2,8 @@ import { readdirSync } from 'node:fs';
 import { statOrUndefined } from './reach.ts';
 
 /**
- * What is in a directory; `large` where there are more than a command can wait for; undefined where it is none, or may
- * not be listed.
+ * The content of a directory; `large` if it has more than a command can wait for; undefined if it is not a directory,
+ * or may not be listed.
  */
 export type Listing = Names | 'large' | undefined;
 
@@ -24,7 +24,7 @@ export class Names {
     return this.#all.has(name);
   }
 
-  /** Those that a pattern fits: looked for once. */
+  /** Returns those that match a pattern: searched once. */
   like(pattern: string): readonly string[] {
     const known = this.#fitting.get(pattern);
     if (known !== undefined) return known;
@@ -37,9 +37,9 @@ export class Names {
 
 const MAX_PATTERNS = 20;
 
-/** Of a directory itself: some 8,000 names on ext4, 13,000 on tmpfs, listed in 5 ms. */
+/** Size of a directory itself: some 8,000 names on ext4, 13,000 on tmpfs, listed in 5 ms. */
 const MAX_DIRECTORY_BYTES = 262_144;
-/** A change within this after the last one may bear the same time (the kernel's clock of files ticks every 4 ms). */
+/** Two changes within this time may have the same time stamp (the kernel's clock of files ticks every 4 ms). */
 const UNSURE_MS = 50;
 /** Names kept in memory, of all directories: some 20 MB. */
 const MAX_NAMES = 200_000;
@@ -53,7 +53,10 @@ interface Known {
 const known = new Map<string, Known>();
 let count = 0;
 
-/** Lists a directory of up to `most` bytes, whoever may fill it; one that has not changed is not read again. */
+/**
+ * Lists a directory of up to `most` bytes, so that no user can delay this by filling it. An unchanged one is not read
+ * again.
+ */
 export function listDirectory(path: string, most: number = MAX_DIRECTORY_BYTES): Listing {
   const stat = statOrUndefined(path);
   if (stat?.isDirectory() !== true) return undefined;

@@ -4,29 +4,29 @@ import { join } from 'node:path';
 import { isDirectory, isWithin, OWN_DIRECTORIES, realOf } from './hidden.ts';
 import { lstatOrUndefined, statOrUndefined } from './reach.ts';
 
-/** What a sandbox shows of the machine beside its files: its processes, its network, and its services by D-Bus. */
+/** What a sandbox shows of the machine besides its files: its processes, its network, and its services by D-Bus. */
 export interface MachineView {
-  /** Whether it has the system bus. Only for a user whom a policy of the bus keeps from every change. */
+  /** Whether it has the system bus. Only for a user to whom a policy of the bus forbids every change. */
   readonly bus: boolean;
 }
 
-/** Where the system bus listens (D-Bus specification, "Well-known Message Bus Instances"). */
+/** The socket of the system bus (D-Bus specification, "Well-known Message Bus Instances"). */
 export const SYSTEM_BUS = '/run/dbus/system_bus_socket';
 
-/** What says to systemctl(1) that systemd runs here (sd_booted(3)). */
+/** Shows systemctl(1) that systemd runs here (sd_booted(3)). */
 const BOOTED = '/run/systemd/system';
 /** The journal of a machine that keeps it until it is switched off (journald.conf(5), Storage=). */
 const VOLATILE_JOURNAL = '/run/log/journal';
 
 /** The system bus of one sandbox. */
 export interface BusDoor {
-  /** Where it is inside. */
+  /** Its path inside. */
   readonly path: string;
-  /** How long an address is that leads there: clients send the NUL behind the path, or leave it out. */
+  /** Lengths of its address: some clients send the NUL after the path, others do not. */
   readonly addressBytes: readonly number[];
 }
 
-/** Options of bwrap(1) for /run, which is empty but for these. */
+/** Returns options of bwrap(1) for /run, which is empty except for these. */
 export function runOptions(bus: BusDoor | undefined): string[] {
   return [
     ...(isDirectory(VOLATILE_JOURNAL) ? ['--ro-bind', VOLATILE_JOURNAL, VOLATILE_JOURNAL] : []),
@@ -35,12 +35,12 @@ export function runOptions(bus: BusDoor | undefined): string[] {
 }
 
 const PS = '/usr/bin/ps';
-/** Programs of the sandbox's own, before others in PATH: a file costs nothing, while a mount over ps takes 0.3 ms. */
+/** Programs of the sandbox, before others in PATH: a file costs nothing, while a mount over ps takes 0.3 ms. */
 export const OWN_PROGRAMS = '/run/agent3-bin';
 
 /**
- * ps(1) of procps 4 looks for its own number in /proc, and gives up where nothing has it. In a PID namespace that number
- * is small, and stands in the /proc of the machine for another process or for none: ps is run under one that is there.
+ * ps(1) of procps 4 looks for its own pid in /proc, and fails without it. In a PID namespace that pid is small, and in
+ * the /proc of the machine it is another process or none: ps is run under a pid that exists.
  */
 export const PS_SCRIPT = `#!/bin/sh
 [ -e "/proc/$$" ] && exec ${PS} "$@"
@@ -52,27 +52,29 @@ while now=$(sh -c 'echo $$') && [ "$now" -lt "$((\${next:-0} - 1))" ]; do :; don
 sh "$0" "$@"
 `;
 
-/** Options that put the script in the descriptor `fd` before ps(1); none where that is no program of its own. */
+/** Returns options that put the script in the descriptor `fd` before ps(1); none if ps is not a program of its own. */
 export function psOptions(fd: number): string[] {
   if (lstatOrUndefined(PS)?.isFile() !== true) return [];
   return ['--perms', '0755', '--file', String(fd), `${OWN_PROGRAMS}/ps`];
 }
 
-/** Lengths of a path to the bus: longer than most names of sockets, and no longer than libdbus takes (99 bytes). */
+/** Lengths of a path to the bus: longer than most names of sockets, and within the limit of libdbus (99 bytes). */
 const [SHORTEST_PATH, LONGEST_PATH] = [60, 98] as const;
-/** linux/un.h: what of an address lies before its path. */
+/** linux/un.h: the part of an address before its path. */
 const FAMILY_BYTES = 2;
 
 let doorBytes = randomInt(SHORTEST_PATH, LONGEST_PATH + 1);
 
-/** The bus of one sandbox, and what is hidden where it is. */
+/** The bus of one sandbox, and what is hidden for it. */
 export interface BusView {
   readonly door: BusDoor;
-  /** The same list as long as nothing changes. */
+  /** The same list until something changes. */
   readonly hidden: readonly string[];
 }
 
-/** The bus for a sandbox that hides `hidden`, and then also what programs listen on; or why it cannot be there. */
+/**
+ * Returns the bus for a sandbox that hides `hidden`, which then also hides the sockets of programs; or why it has none.
+ */
 export function busView(hidden: readonly string[]): BusView | string {
   const sockets = socketsNow();
   const door = busDoor(sockets);
@@ -81,7 +83,9 @@ export function busView(hidden: readonly string[]): BusView | string {
   return typeof all === 'string' ? all : { door, hidden: all };
 }
 
-/** A path to the bus whose address is as long as that of no abstract socket; undefined where every length is taken. */
+/**
+ * Returns a path to the bus whose address is as long as that of no abstract socket; undefined if every length is taken.
+ */
 export function busDoor({ abstractBytes }: Pick<UnixSockets, 'abstractBytes'>): BusDoor | undefined {
   for (let tries = SHORTEST_PATH; tries <= LONGEST_PATH; tries++) {
     const addressBytes = [FAMILY_BYTES + doorBytes, FAMILY_BYTES + doorBytes + 1];
@@ -94,7 +98,7 @@ export function busDoor({ abstractBytes }: Pick<UnixSockets, 'abstractBytes'>): 
 
 /** The sockets of a network namespace that have names (unix(7)). */
 export interface UnixSockets {
-  /** What programs listen on for streams: paths as they gave them. */
+  /** Stream sockets that programs listen on: paths as they were given. */
   readonly listening: readonly string[];
   /** The lengths of the addresses of abstract sockets. */
   readonly abstractBytes: ReadonlySet<number>;
@@ -119,7 +123,7 @@ export function parseUnixSockets(table: Buffer): UnixSockets {
   return { listening: [...new Set(listening)], abstractBytes };
 }
 
-/** The sockets with names of this machine, each table of those of its network namespaces that the agent may see. */
+/** Returns the sockets with names of this machine, in each of its network namespaces that the agent may see. */
 export function socketsNow(): UnixSockets {
   const own = parseUnixSockets(readFileSync('/proc/net/unix'));
   const others = otherNamespaces().flatMap(tableOf);
@@ -131,16 +135,16 @@ function tableOf(pid: string): UnixSockets[] {
   try {
     return [parseUnixSockets(readFileSync(`/proc/${pid}/net/unix`))];
   } catch {
-    // It has ended, and what listened in its namespace with it.
+    // It has ended, and with it the sockets of its namespace.
     return [];
   }
 }
 
-/** Which processes have other network namespaces is asked so often: it takes a few microseconds for each process. */
+/** How often other network namespaces are looked for: that takes a few microseconds for each process. */
 const NAMESPACES_MS = 5000;
 let seen: { readonly pids: readonly string[]; readonly lookedMs: number } = { pids: [], lookedMs: -NAMESPACES_MS };
 
-/** A process of each network namespace other than the agent's: services have their own with PrivateNetwork=. */
+/** Returns a process of each network namespace other than the agent's: services have their own with PrivateNetwork=. */
 function otherNamespaces(): readonly string[] {
   if (performance.now() - seen.lookedMs < NAMESPACES_MS) return seen.pids;
   const byNamespace = new Map(
@@ -164,12 +168,12 @@ function linkOf(path: string): string[] {
 
 const lists = new WeakMap<readonly string[], { readonly sockets: string; readonly all: readonly string[] }>();
 
-/** What is hidden from a command that may make sockets, or why that is not known. */
+/** Returns what is hidden from a command that may make sockets, or why that is unknown. */
 function withSockets(hidden: readonly string[], { listening }: UnixSockets): readonly string[] | string {
   const located = listening.map((name) => (name.startsWith('/') ? [name] : locate(name)));
   const lost = listening.find((_, index) => located[index]?.length === 0);
   if (lost !== undefined)
-    return `a program listens on ${JSON.stringify(lost.slice(0, 100))}, and nothing says where that is`;
+    return `a program listens on ${JSON.stringify(lost.slice(0, 100))}, whose directory is unknown`;
   const paths = located.flat().flatMap(reachable).sort();
   const sockets = paths.join('\0');
   const before = lists.get(hidden);
@@ -179,7 +183,7 @@ function withSockets(hidden: readonly string[], { listening }: UnixSockets): rea
   return all;
 }
 
-/** What a path leads to, where a sandbox shows it. */
+/** Returns the targets of a path, if a sandbox shows it. */
 function reachable(path: string): string[] {
   const isInOwn = (one: string): boolean => [...OWN_DIRECTORIES, '/dev'].some((own) => isWithin(own, one));
   if (isInOwn(path) && !path.includes('/..')) return [];
@@ -192,7 +196,9 @@ const isSocket = (path: string): boolean => statOrUndefined(path)?.isSocket() ==
 const known = new Map<string, readonly string[]>();
 const MAX_KNOWN = 200;
 
-/** Where a socket is that bears a relative name: in the working directories of processes, as far as they can be seen. */
+/**
+ * Returns where a socket with a relative name is: in the working directories of processes, as far as they can be seen.
+ */
 function locate(name: string): readonly string[] {
   const before = known.get(name);
   if (before?.every(isSocket) === true) return before;
@@ -209,7 +215,7 @@ export function showsAllProcesses(mountInfo: string): boolean {
   return line === undefined || !/[ ,]hidepid=(?!0|off)/.test(line);
 }
 
-/** Changes when the bus, or what a file says of it, is another. */
+/** Changes when the bus, or the file with its policy, changes. */
 export function busFingerprint(policy: string): string {
   return [SYSTEM_BUS, policy]
     .map(statOrUndefined)

@@ -2,19 +2,21 @@ import type { Evidence } from './evidence.ts';
 import { type Listing, listDirectory, type Names } from './listing.ts';
 import { lstatOrUndefined } from './reach.ts';
 
-/** So many of one directory, and all of it is hidden: whoever may write to a home decides on the names in it. */
+/**
+ * With more matches in one directory, all of it is hidden: a user who may write to a home decides on the names in it.
+ */
 export const MAX_MATCHES = 30;
 
-/** Never hidden as a whole for what lies in them: nothing would run, or nothing be left to look at. */
+/** Never hidden as a whole: nothing would run, or nothing would be left to look at. */
 export const KEPT = /^\/(?:$|(?:etc|usr|var|bin|sbin|lib\w*|boot|dev|proc|sys)$)/;
 
 interface Candidates {
   readonly names: readonly (readonly [name: string, tree: Tree])[];
-  /** Of those that a star stands for. */
+  /** Of the matches of a star. */
   readonly areTooMany: boolean;
 }
 
-/** Patterns by the names that they are made of: of hundreds, most begin in a directory that is not there. */
+/** Patterns as a tree of names: of hundreds, most begin in a directory that does not exist. */
 export class Tree {
   readonly below = new Map<string, Tree>();
   isHidden = false;
@@ -31,7 +33,7 @@ export class Tree {
     at.isHidden = true;
   }
 
-  /** The names of a directory that patterns go on with. */
+  /** Returns the names in a directory that patterns continue with. */
   candidatesIn(names: Names): Candidates {
     const known = this.#candidates.get(names);
     if (known !== undefined) return known;
@@ -55,8 +57,8 @@ export class Tree {
 const WORTH_LISTING = 4;
 
 /**
- * Gives every existing path that a tree stands for in a directory (empty for /) to `add`, and links that lead nowhere;
- * the directory itself where they are too many. `evidence` gets the directories that it looks into.
+ * Passes every existing path that a tree matches in a directory (empty for /) to `add`, and links that lead nowhere;
+ * the directory itself if there are too many. `evidence` gets the directories that it reads.
  */
 export function search(
   directory: string,
@@ -95,7 +97,10 @@ const idsOfLists = new WeakMap<readonly string[], number>();
 const trees = new Map<number, Trees>();
 const MAX_LISTS = 500;
 
-/** A number for a list of patterns: the same for the same ones. To join hundreds of them for each command costs 0.1 ms. */
+/**
+ * Returns a number for a list of patterns, equal for equal lists. Joining hundreds of them for each command costs 0.1
+ * ms.
+ */
 export function idOf(patterns: readonly string[]): number {
   const known = idsOfLists.get(patterns);
   if (known !== undefined) return known;
@@ -109,7 +114,7 @@ export function idOf(patterns: readonly string[]): number {
 
 let nextId = 1;
 
-/** The trees of patterns: those in every home (`~/`), and those from / on. The same for the same patterns. */
+/** Returns the trees of patterns: in every home (`~/`), and from / on. The same objects for the same patterns. */
 export function treesOf(patterns: readonly string[]): Trees {
   const id = idOf(patterns);
   const known = trees.get(id);
@@ -123,7 +128,7 @@ export function treesOf(patterns: readonly string[]): Trees {
   return made;
 }
 
-/** What cannot be hidden as a whole is listed however long that takes: it is root's. */
+/** Directories that cannot be hidden as a whole are listed, however long that takes: they are root's. */
 export function listed(directory: string): Listing {
   return KEPT.test(directory) ? listDirectory(directory, Number.POSITIVE_INFINITY) : listDirectory(directory);
 }

@@ -23,7 +23,10 @@ export function bubblewrapFingerprint(): string {
   return stat === undefined ? '' : `${path} ${stat.ino} ${stat.size} ${stat.mtimeMs}`;
 }
 
-/** Why no command can run in a sandbox here, which is tried; undefined when it can. Takes up to 5 s on a busy machine. */
+/**
+ * Returns why no command can run in a sandbox here, after a try; undefined if it can. Takes up to 5 s on a busy
+ * machine.
+ */
 export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<MachineFault | undefined> {
   if (Bun.which('bwrap', { PATH: TRUSTED_PATH }) === null) return NO_BUBBLEWRAP;
   if (ownsDevices(spec) && deviceView() === undefined)
@@ -33,9 +36,9 @@ export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<Mac
     const hidden = hiddenNow(spec);
     const { exitCode, said } = await runIn(spec, ['true']);
     if (exitCode === 0) return undefined;
-    // What is hidden changed meanwhile: the failure says nothing of the next sandbox.
+    // The hidden paths changed meanwhile: the failure is no evidence about the next sandbox.
     if (attempts > 1 && hiddenNow(spec) !== hidden) return await sandboxFault(spec, attempts - 1);
-    // What has run into its time limit says nothing of this machine but that it is slow.
+    // Running into its time limit only shows that this machine is slow.
     if (performance.now() - startedMs >= PROBE_MS)
       return {
         what: `a sandbox was not made within ${PROBE_MS / 1000} s: the machine is busy; the next calls try it again`,
@@ -45,7 +48,7 @@ export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<Mac
     return describeSandboxFault(own, surroundingsFor(spec.account?.user ?? process.geteuid?.() ?? 0));
   } catch (error) {
     if (error instanceof SandboxFault) return { what: error.message };
-    // What the kernel cannot execute.
+    // A program that the kernel cannot execute.
     return {
       what: `the programs of a sandbox cannot be started (${String(error)})`,
       cure: 'apt-get install --reinstall bubblewrap',
@@ -53,13 +56,15 @@ export async function sandboxFault(spec: SandboxSpec, attempts = 3): Promise<Mac
   }
 }
 
-/** A service of this name is nowhere: to start it is refused by a policy, or answered that there is none. */
+/** No machine has a service of this name. A policy refuses to start it; else the answer is that it does not exist. */
 const TRY_TO_START = [
   ...['busctl', '--system', '--timeout=5', 'call', 'org.freedesktop.DBus', '/org/freedesktop/DBus'],
   ...['org.freedesktop.DBus', 'StartServiceByName', 'su', 'org.freedesktop.agent3.Nowhere', '0'],
 ];
 
-/** Why a sandbox with the system bus must not have it: what its policy should refuse is not refused; undefined when it is. */
+/**
+ * Returns why a sandbox must not have the system bus: the policy does not refuse what it should. Undefined if it does.
+ */
 export async function busFault(spec: SandboxSpec): Promise<MachineFault | undefined> {
   if (!existsSync(SYSTEM_BUS)) return { what: `there is no ${SYSTEM_BUS}` };
   if (!existsSync(LOOK_POLICY))
@@ -76,7 +81,10 @@ export async function busFault(spec: SandboxSpec): Promise<MachineFault | undefi
   }
 }
 
-/** Whether a command in such a sandbox, which can be made here, may write to a directory: root has no capabilities there. */
+/**
+ * Whether a command in such a sandbox, which can be made here, may write to a directory: root has no capabilities
+ * there.
+ */
 export async function mayWriteIn(spec: SandboxSpec, directory: string): Promise<boolean> {
   return (await runIn(spec, ['test', '-w', directory, '-a', '-x', directory])).exitCode === 0;
 }
@@ -100,7 +108,9 @@ const AT_ROOT: Inside = { cwd: '/', env: {} };
 
 const PROBE_MS = 5000;
 
-/** Whether a command would own the devices that bwrap(1) binds, and so may change their modes for all of the machine. */
+/**
+ * Whether a command would own the devices that bwrap(1) binds, and so could change their modes for the whole machine.
+ */
 function ownsDevices({ account }: SandboxSpec): boolean {
   return account === undefined ? process.geteuid?.() === 0 : account.user === 0;
 }

@@ -2,8 +2,8 @@ import { lstatSync, type Stats, statSync } from 'node:fs';
 import { errnoOf } from '../lib/errors.ts';
 
 /**
- * What a path says of itself to those who cannot reach what it names: it is not there, a directory on the way is closed
- * to them or no directory, links lead in a circle, a name is too long, or its file system is gone (errno(3)).
+ * Errors for a path whose target a user cannot reach: it does not exist, a directory on the way is closed or is not a
+ * directory, links lead in a circle, a name is too long, or its file system is gone (errno(3)).
  */
 const UNREACHABLE: ReadonlySet<string | undefined> = new Set([
   'ENOENT',
@@ -15,17 +15,17 @@ const UNREACHABLE: ReadonlySet<string | undefined> = new Set([
   'ESTALE',
 ]);
 
-/** stat(2); undefined where nothing can be reached by this path. Throws every other error of the system. */
+/** stat(2); undefined if nothing can be reached by this path. Throws every other error of the system. */
 export function statOrUndefined(path: string): Stats | undefined {
   return reached(() => statSync(path, QUIETLY));
 }
 
-/** lstat(2): of a link, not of what it leads to. Else as `statOrUndefined`. */
+/** lstat(2): of a link itself, not of its target. Else as `statOrUndefined`. */
 export function lstatOrUndefined(path: string): Stats | undefined {
   return reached(() => lstatSync(path, QUIETLY));
 }
 
-/** An error for each name that is not there takes longer than the look. */
+/** An exception for each missing name takes longer than the look. */
 const QUIETLY = { throwIfNoEntry: false } as const;
 
 function reached(look: () => Stats | undefined): Stats | undefined {

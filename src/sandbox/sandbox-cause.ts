@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 
-/** Why something cannot run on this machine, and what its owner does about it. */
+/** Why something cannot run on this machine, and what its owner can do about it. */
 export interface MachineFault {
   readonly what: string;
-  /** A command, or what to change; undefined where `what` says it all. */
+  /** A command, or what to change; undefined if `what` is enough. */
   readonly cure?: string;
 }
 
@@ -12,20 +12,23 @@ export function faultText({ what, cure }: MachineFault): string {
   return cure === undefined ? what : `${what}. The cure: ${cure}`;
 }
 
-/** bubblewrap is not there. */
+/** bubblewrap is not installed. */
 export const NO_BUBBLEWRAP: MachineFault = { what: 'bubblewrap is not installed', cure: 'apt-get install bubblewrap' };
 
-/** What of a machine decides whether a user can make a sandbox. */
+/** The state of a machine that decides whether a user can make a sandbox. */
 export interface Surroundings {
-  /** The number in a file of /proc/sys; undefined where there is no such file. */
+  /** The number in a file of /proc/sys; undefined if there is no such file. */
   readonly sysctl: (name: string) => number | undefined;
   /** /proc/self/mountinfo. */
   readonly mounts: string;
-  /** The user who makes the sandbox. */
+  /** The user that makes the sandbox. */
   readonly user: number;
 }
 
-/** Switches of the kernel: the value that forbids user namespaces, and one that allows them. Root is free of the first and last. */
+/**
+ * Switches of the kernel: the value that forbids user namespaces, and one that allows them. The first and last do not
+ * apply to root.
+ */
 const SWITCHES: readonly (readonly [name: string, forbids: number, allows: number, forRoot: boolean])[] = [
   ['user.max_user_namespaces', 0, 15_000, true],
   // Debian's own.
@@ -35,11 +38,11 @@ const SWITCHES: readonly (readonly [name: string, forbids: number, allows: numbe
 ];
 
 /**
- * Why bubblewrap has failed with `said`, its last words: a switch of the kernel, something that systemd or a container
- * mounts over parts of /proc, a filter of system calls; else its own words.
+ * Returns why bubblewrap has failed with the last message `said`: a switch of the kernel, a mount of systemd or a
+ * container over parts of /proc, a filter of system calls; else the message itself.
  */
 export function describeSandboxFault(said: string, { sysctl, mounts, user }: Surroundings): MachineFault {
-  // Of a sentence its beginning: bubblewrap guesses on, at what was looked at here.
+  // Only the beginning: bubblewrap then guesses at causes that were examined here.
   const reason = said === '' ? 'it was killed' : said.replace(/, likely because.*/, '');
   const what = `bubblewrap cannot make a sandbox (${reason})`;
   const off = SWITCHES.find(([name, forbids, , forRoot]) => sysctl(name) === forbids && (forRoot || user !== 0));
@@ -67,13 +70,13 @@ export function describeSandboxFault(said: string, { sysctl, mounts, user }: Sur
   return { what };
 }
 
-/** What is mounted on single files and directories of /proc. */
+/** Returns what is mounted on single files and directories of /proc. */
 function coveredInProc(mounts: string): string[] {
   const points = mounts.split('\n').map((line) => line.split(' ')[4] ?? '');
   return [...new Set(points)].filter((point) => /^\/proc\/(?!sys\/fs\/binfmt_misc$)./.test(point));
 }
 
-/** This machine, for the user who makes the sandbox. */
+/** This machine, for the user that makes the sandbox. */
 export function surroundingsFor(user: number): Surroundings {
   return {
     sysctl: (name) => {
@@ -94,7 +97,7 @@ function readText(path: string): string | undefined {
   }
 }
 
-/** What the programs that hold a command wrote when they could not start it, as the reason why nothing was run. */
+/** Returns the reason why nothing was run, from what the programs that isolate a command wrote when they failed. */
 export function describeFailure(stderr: string): string {
   const line = lastLine(stderr);
   if (line.includes('--bind-fd'))

@@ -14,7 +14,7 @@ import { openWorkspace } from './workspace.ts';
 import { coverWorkspace } from './workspace-cover.ts';
 import { wallFrom } from './write-wall.ts';
 
-/** What a command sees and may change. The whole file system is there, read-only, but for what these name. */
+/** What a command sees and may change. The whole file system is there, read-only, except for these. */
 export interface SandboxSpec {
   /** Directories that may be written to: absolute paths. */
   readonly writable: readonly string[];
@@ -22,23 +22,23 @@ export interface SandboxSpec {
   readonly network: boolean;
   /** Paths that are empty inside: absolute, `~/` for every home, `*` for part of a name. */
   readonly hidden: readonly string[];
-  /** The user who makes it, and runs in it; undefined: the agent's. */
+  /** The user that makes it, and runs in it; undefined: the agent's. */
   readonly account?: NamedAccount | undefined;
-  /** What it sees of the machine; undefined: processes and a network of its own. */
+  /** What it shows of the machine; undefined: its own processes and network only. */
   readonly machine?: MachineView | undefined;
 }
 
-/** Where programs are looked for that run with the rights of the agent: no client has a say in it. */
+/** Where programs are looked for that run with the rights of the agent: no client can change it. */
 export const TRUSTED_PATH = '/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin';
 
-/** The path of a program that the agent trusts; its name where it is not installed, which the start then tells. */
+/** Returns the path of a trusted program; its name if it is not installed, so that the start reports it. */
 export function trustedProgram(name: string): string {
   return Bun.which(name, { PATH: TRUSTED_PATH }) ?? name;
 }
 
 /**
- * The words before a command that run it as another user: chroot(1) of coreutils, to the root that there is. It takes
- * numbers with a plus for numbers; setpriv(1) looks for names first, which loads the libraries of the name service and
+ * Returns the words before a command that run it as another user: chroot(1) of coreutils, to the existing root. It
+ * takes numbers with a plus as ids; setpriv(1) looks for names first, which loads the libraries of the name service and
  * takes 1 ms more.
  */
 export function asUser({ user, groups }: NamedAccount): string[] {
@@ -47,7 +47,7 @@ export function asUser({ user, groups }: NamedAccount): string[] {
   return [trustedProgram('chroot'), `--userspec=+${user}:+${own}`, `--groups=${all}`, '/'];
 }
 
-/** What a command has in its sandbox beside the sandbox itself. Names in `env` have letters, digits and `_` only. */
+/** What a command has in its sandbox besides the sandbox itself. Names in `env` only have letters, digits and `_`. */
 export interface Inside {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
@@ -57,30 +57,30 @@ export interface Inside {
 export interface SandboxStart {
   /** Before the words of the command. */
   readonly words: readonly string[];
-  /** Its options and the environment of the command, each with a NUL behind it: no list of processes shows them. */
+  /** Its options and the environment of the command, each followed by a NUL: no process list shows them. */
   readonly options: Uint8Array;
   /** The seccomp filter. */
   readonly filter: Uint8Array;
-  /** Tells whether the command has begun. */
+  /** Reports whether the command has begun. */
   readonly status: Status;
-  /** What it gets behind those two. They and `status` belong to `descriptors`. */
+  /** Further descriptors after those two. They and `status` belong to `descriptors`. */
   readonly descriptors: readonly number[];
 }
 
 /**
- * Descriptors: the filter, the options, where the beginning of the command is told, and the first of the directories.
- * Behind those is where bwrap tells of its sandbox.
+ * Descriptors: the filter, the options, the report of the command's beginning, and the first of the directories. After
+ * those, bwrap reports about its sandbox.
  */
 const FILTER_FD = 3;
 const OPTIONS_FD = 4;
 const STATUS_FD = 5;
 const FIRST_DIRECTORY_FD = 6;
 
-/** Where a name server's settings lie, which /etc/resolv.conf often leads to. */
+/** Settings of name servers, to which /etc/resolv.conf is often a link. */
 const RESOLVERS = ['/run/systemd/resolve', '/run/resolvconf', '/run/NetworkManager'];
 /**
- * What runs a command in a sandbox (bwrap(1)), with the descriptors from 3 on in the order of their constants. Throws
- * `SandboxFault` where it cannot be made as its profile wants it, also for an error of the system that nobody foresaw.
+ * Returns what runs a command in a sandbox (bwrap(1)), with the descriptors from 3 on in the order of their constants.
+ * Throws `SandboxFault` if it cannot be made as its profile requires, also for an unforeseen error of the system.
  */
 export function prepareSandbox(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): SandboxStart {
   try {
@@ -106,7 +106,7 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
     return ['--bind-fd', String(FIRST_DIRECTORY_FD + directories.length - 1), path];
   };
   const emptied: string[] = [];
-  /** What is written into a directory that only seems to be empty would be gone with it: it takes nothing. */
+  /** A directory that only seems empty must take no files: they would be gone with it. */
   const hide = (path: string, isDirectory: boolean): string[] => {
     if (!isDirectory) return ['--ro-bind', '/dev/null', path];
     emptied.push(path);
@@ -150,12 +150,12 @@ function prepare(spec: SandboxSpec, inside: Inside, descriptors: Descriptors): S
 }
 
 /**
- * What the dynamic loader of every program obeys (ld.so(8)): with it the sender of a command would decide what runs
- * before the beginning is told. It is set behind that.
+ * Variables of the dynamic loader (ld.so(8)): with them, a client would decide what runs before the beginning is
+ * reported. They are set after that.
  */
 const isForLoader = (name: string): boolean => name.startsWith('LD_');
 
-/** Tells the beginning of the command, and becomes it. */
+/** Reports the beginning of the command, then becomes it. */
 function beginning(env: readonly (readonly [name: string, value: string])[]): string {
   const late = env.filter(([name]) => isForLoader(name));
   return [markBeginning(STATUS_FD), ...late.map(exportLine), 'exec "$0" "$@"'].join('\n');
@@ -169,7 +169,7 @@ interface Mounts {
   seal(path: string): void;
 }
 
-/** The options for namespaces and mounts. */
+/** Returns the options for namespaces and mounts. */
 function viewOptions(spec: SandboxSpec, hidden: HiddenPaths, mounts: Mounts, descriptors: Descriptors): string[] {
   const etc = hidingViews.without('/etc', spec.hidden, hidden.outside, spec.account?.user ?? 0);
   const home = homeView(spec, hidden.outside);
@@ -182,11 +182,12 @@ function viewOptions(spec: SandboxSpec, hidden: HiddenPaths, mounts: Mounts, des
   return [
     // A new user namespace also for root: it has no rights over the machine's other namespaces.
     ...['--unshare-user', '--disable-userns', '--unshare-pid', '--unshare-ipc'],
-    // Who sees the machine sees its name and cgroups, and has no right to change them: two namespaces take 0.2 ms.
+    // A command that sees the machine sees its name and cgroups, and has no right to change them: two namespaces take
+    // 0.2 ms.
     ...(spec.machine === undefined ? ['--unshare-uts', '--unshare-cgroup'] : []),
     ...(spec.network || spec.machine !== undefined ? [] : ['--unshare-net']),
     ...['--cap-drop', 'ALL', '--ro-bind', '/', '/', ...devices(spec)],
-    // What is written to there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
+    // Writing there changes the machine (proc(5)). A mount for each such file would take 1 ms more.
     ...(spec.machine === undefined ? ['--proc', '/proc', '--remount-ro', '/proc'] : []),
     ...(etc === undefined ? [] : showView(etc, '/etc')),
     ...(home?.options ?? []),
@@ -197,7 +198,7 @@ function viewOptions(spec: SandboxSpec, hidden: HiddenPaths, mounts: Mounts, des
   ];
 }
 
-/** A workspace, and what stays hidden in it. */
+/** Returns the options for a workspace, and for what stays hidden in it. */
 function workspaceOptions(
   path: string,
   { hidden, account }: SandboxSpec,
@@ -214,7 +215,7 @@ function workspaceOptions(
   ];
 }
 
-/** Who may write nowhere gets by without pseudo-terminals of its own, which saves 0.8 ms. */
+/** A command that may write nowhere needs no pseudo-terminals, which saves 0.8 ms. */
 function devices({ writable }: SandboxSpec): string[] {
   const view = deviceView();
   if (view === undefined) return ['--dev', '/dev'];
@@ -223,8 +224,9 @@ function devices({ writable }: SandboxSpec): string[] {
 }
 
 /**
- * Whether a path leads inside to what the agent itself finds there: nothing on its way is hidden (or would be), a link, another user's
- * or the sandbox's own. What is wrong with it can be told before the command then, and tells nothing that is hidden.
+ * Whether a path leads inside to the same file as for the agent: nothing on its way is hidden (or would be), a link,
+ * another user's or the sandbox's own. Then a fault of it can be reported before the command, and reveals nothing that
+ * is hidden.
  */
 export function isSeenAlike(spec: SandboxSpec, path: string): boolean {
   if (spec.account !== undefined || resolve('/', path) !== path) return false;

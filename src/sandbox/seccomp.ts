@@ -8,7 +8,7 @@ const JUMP_GREATER = 0x25;
 const JUMP_SET = 0x45;
 const RETURN = 0x06;
 
-/** linux/seccomp.h: what a filter answers, and where a system call's number, architecture and arguments lie. */
+/** linux/seccomp.h: results of a filter, and the offsets of a system call's number, architecture and arguments. */
 const ALLOW = 0x7fff_0000;
 const KILL_PROCESS = 0x8000_0000;
 const ERRNO = 0x0005_0000;
@@ -24,11 +24,11 @@ const EAFNOSUPPORT = 97;
 const [UNIX, NETLINK, ...FAMILIES] = [1, 16, 2, 10] as const;
 /** linux/netlink.h: routes and addresses, sockets, generic. Some of the others carry messages to a user's programs. */
 const NETLINK_PROTOCOLS = [0, 4, 16] as const;
-/** Those of them by which the machine says how its network is: to change it takes a capability (rtnetlink(7), sock_diag(7)). */
+/** Those by which the machine describes its network: changing it takes a capability (rtnetlink(7), sock_diag(7)). */
 const NETLINK_ASKING = [0, 4] as const;
 /** linux/netlink.h: struct sockaddr_nl. */
 const NETLINK_ADDRESS_BYTES = 12;
-/** sys/socket.h: SOCK_STREAM, SOCK_SEQPACKET, without the flags beside them. Their pairs cannot be led elsewhere. */
+/** sys/socket.h: SOCK_STREAM, SOCK_SEQPACKET, without their flags. Their pairs cannot be connected elsewhere. */
 const PAIRS = [1, 5] as const;
 const TYPE_BITS = 0xf;
 /** asm-generic/ioctls.h: TIOCSTI and TIOCLINUX type into a terminal. */
@@ -45,7 +45,7 @@ const READ_BY_OTHERS = 0o4;
 const ENTERED_BY_OTHERS = 0o1;
 /** asm-generic/fcntl.h: O_CREAT, __O_TMPFILE. */
 const NEW_FILE = 0o20000100;
-/** The first process of a sandbox, which is bwrap(1): by it the agent finds what a command has left there. */
+/** The first process of a sandbox, which is bwrap(1): through it the agent finds what a command has left there. */
 const FIRST = 1;
 /** linux/fcntl.h: F_SETLEASE, F_NOTIFY, F_SETDELEG. */
 const LEASES = [1024, 1026, 1040] as const;
@@ -54,11 +54,13 @@ const LOCKS = [6, 7, 37, 38] as const;
 /** sys/file.h: LOCK_EX. */
 const EXCLUSIVE = 2;
 
-/** What a sandbox has. */
+/** Properties of a sandbox that the filter depends on. */
 export interface FilterOptions {
-  /** A directory that it may write to: what works there may watch files for changes (inotify(7)), and serve itself. */
+  /**
+   * Whether it has a writable directory: programs there may watch files for changes (inotify(7)), and serve themselves.
+   */
   readonly isWritable: boolean;
-  /** The network of the machine. */
+  /** Whether it has the network of the machine. */
   readonly network: boolean;
   /** It sees the network of the machine without using it: see `machineSockets`. */
   readonly machine?: MachineSockets | undefined;
@@ -66,30 +68,30 @@ export interface FilterOptions {
 
 /** What it reaches there. */
 export interface MachineSockets {
-  /** How many bytes an address has that it may connect to; none: it makes no sockets that lead to programs. */
+  /** The lengths in bytes of addresses that it may connect to; none: it makes no sockets that lead to programs. */
   readonly addressBytes: readonly number[];
 }
 
 /**
- * The seccomp filter (classic BPF) of a sandboxed command. The rule: it may use what it reaches by name, as its user,
- * and what it does there stays there. So it
- * - gives no file its own rights: no mode with a set-id bit, by any call that takes a mode;
- * - reaches no program of the machine but by the internet, which a network namespace holds: no socket that a path or an
- *   abstract name could be reached from;
- * - lets no descriptor out and takes none in: they travel by such sockets only;
- * - keeps nobody from what it can only read: no leases, and where it may write nowhere no locks. A reader that asks for a
- *   shared lock, as sqlite3 and who do, hears that it has it, and reads as cat does;
+ * Returns the seccomp filter (classic BPF) of a sandboxed command. The rule: it may use what it reaches by name, as its
+ * user, and what it does there stays there. So it
+ * - makes no file that runs with its rights: no mode with a set-id bit, by any call that takes a mode;
+ * - reaches programs of the machine only by the internet, which a network namespace separates: no socket that could be
+ *   reached by a path or an abstract name;
+ * - passes no descriptor out or in: they only travel by such sockets;
+ * - does not hold up others at files that it can only read: no leases, and no locks if it may write nowhere. A reader
+ *   that asks for a shared lock, as sqlite3 and who do, gets success, and reads as cat does;
  * - takes little that the kernel counts for its user, or for all users, in all namespaces together: no contexts of
- *   asynchronous input and output, no huge pages; where it may write nowhere no watches, and without network not the
- *   memory of sockets of the internet, which lead nowhere there;
+ *   asynchronous input and output, no huge pages; no watches if it may write nowhere, and without network no memory of
+ *   internet sockets, which lead nowhere there;
  * - changes nothing of the first process of its sandbox, which is not its own;
  * - makes no namespaces, mounts or keys, types into no terminal, copies no tree by a snapshot;
- * - uses no call that has come to the kernel since this list was made;
- * - where it sees the network of the machine, asks the kernel about it, and reaches one socket by a path.
+ * - uses no call that is newer than this list;
+ * - if it sees the network of the machine, asks the kernel about it, and reaches one socket by a path.
  *
- * What a filter cannot look at, because it lies in memory (openat2, clone3), answers that there is no such call: the C
- * library then takes the older one. bwrap(1) loads this filter last, and uses both before. Undefined for an
- * architecture that it does not know.
+ * Calls whose arguments are in memory (openat2, clone3) cannot be examined. They return that there is no such call, and
+ * the C library uses the older one. bwrap(1) loads this filter last, and uses both before. Returns undefined for an
+ * unknown architecture.
  */
 export function seccompFilter(options: FilterOptions, architecture: string = process.arch): Uint8Array | undefined {
   const numbers = NUMBERS[architecture];
@@ -110,7 +112,7 @@ function makeFilter({ isWritable, network, machine }: FilterOptions, numbers: Nu
     load(ARCH_AT),
     ...unlessEqual(numbers.arch, KILL_PROCESS),
     load(NUMBER_AT),
-    // No call of arm64 has so high a number as those of x32.
+    // No call of arm64 has a number as high as those of x32.
     [JUMP_GREATER, 0, 1, NEWEST],
     [RETURN, 0, 0, ERRNO | ENOSYS],
     ...refused.flatMap((number) => ifEqual(number, ERRNO | EPERM)),
@@ -160,17 +162,17 @@ function makeFilter({ isWritable, network, machine }: FilterOptions, numbers: Nu
   return encode(program);
 }
 
-/** Of AF_UNIX streams alone: they reach nobody but by connect(2), while a datagram bears its address. */
+/** Only AF_UNIX streams: they reach others only by connect(2), while a datagram has its address with it. */
 function streamsOfPaths(): Instruction[] {
   const body = [load(argumentAt(1)), [AND, 0, 0, TYPE_BITS] as const, ...ifEqual(PAIRS[0], ALLOW), refuse()];
   return [[JUMP_EQUAL, 0, body.length, UNIX], ...body];
 }
 
 /**
- * In the network namespace of the machine, abstract sockets can be reached, and no filter sees the address of a call,
- * only its length. So connect(2) takes addresses of a length that no abstract socket has: one that a path of this length
- * leads to. What bind(2) would give a socket of AF_UNIX, clients of D-Bus ask for as well (systemd from 254 on): they
- * hear that it was done, and nothing is done. Only an address as long as netlink's is bound. Nobody listens.
+ * In the network namespace of the machine, abstract sockets can be reached, and a filter sees the length of an address,
+ * not its content. So connect(2) accepts addresses of a length that no abstract socket has: one that a path of this
+ * length leads to. Clients of D-Bus also ask for a bind(2) of AF_UNIX sockets (systemd from 254 on): it is answered as
+ * done, and nothing is done. Only an address as long as netlink's is bound. listen(2) is refused.
  */
 function machineSockets({ addressBytes }: MachineSockets, numbers: Numbers): Instruction[] {
   return [
@@ -186,7 +188,7 @@ function machineSockets({ addressBytes }: MachineSockets, numbers: Numbers): Ins
   ];
 }
 
-/** Code, how far to jump when it holds and when not, and a number. */
+/** Code, how far to jump if it is true and if not, and a number. */
 type Instruction = readonly [code: number, ifTrue: number, ifFalse: number, value: number];
 
 function load(offset: number): Instruction {
@@ -195,15 +197,15 @@ function load(offset: number): Instruction {
 
 const refuse = (): Instruction => [RETURN, 0, 0, ERRNO | EPERM];
 
-/** Refuses a call one of whose arguments has any of these bits: three instructions. */
+/** Refuses a call if one of its arguments has any of these bits: three instructions. */
 function ifAnyBit(argument: number, bits: number): Instruction[] {
   return [load(argumentAt(argument)), [JUMP_SET, 0, 1, bits], refuse()];
 }
 
 /**
- * A filter cannot tell a directory from a file. git, cp and tar give a directory the bit that it has inherited from the
- * one above, and stop where that is refused: they hear that it was done, and nothing is done. Whoever asks for a mode
- * that keeps others out hears the truth: it would not be kept.
+ * A filter cannot distinguish a directory from a file. git, cp and tar set the bit that a directory has inherited from
+ * its parent, and stop if that is refused: it is answered as done, and nothing is done. A mode that locks others out is
+ * refused openly: it would not be kept.
  */
 function ofTrees(argument: number): Instruction[] {
   return [
@@ -231,7 +233,7 @@ function unlessEqual(value: number, answer: number): Instruction[] {
   ];
 }
 
-/** Instructions for one system call; behind them its number is loaded again. */
+/** Instructions for one system call; after them its number is loaded again. */
 function forCall(number: number, body: readonly Instruction[]): Instruction[] {
   return [[JUMP_EQUAL, 0, body.length, number], ...body, load(NUMBER_AT)];
 }

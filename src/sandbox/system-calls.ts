@@ -13,11 +13,11 @@ export interface Numbers {
   readonly clone: number;
   readonly fcntl: number;
   readonly flock: number;
-  /** Calls that give a file its mode, and which of their arguments that is. */
+  /** Calls that set the mode of a file, and which of their arguments that is. */
   readonly modes: readonly (readonly [call: number, mode: number])[];
-  /** The one that programs use which copy trees of directories: see `ofTrees`. */
+  /** The call of programs that copy trees of directories: see `ofTrees`. */
   readonly treeMode: readonly [call: number, mode: number];
-  /** Calls that do so when their flags ask for a new file, with both arguments. */
+  /** Calls that do so if their flags ask for a new file, with both arguments. */
   readonly opens: readonly (readonly [call: number, flags: number, mode: number])[];
   /** Calls that change another process, ptrace and process_vm_writev, and which of their arguments names it. */
   readonly changes: readonly (readonly [call: number, pid: number])[];
@@ -37,7 +37,7 @@ export const COMMON_REFUSED = [425, 426, 427, 428, 429, 430, 431, 432, 433, 438,
 export const CLONE3 = 435;
 export const OPENAT2 = 437;
 const FCHMODAT2 = [452, 2] as const;
-/** The newest call that was looked at (file_setattr, Linux 6.17): what later ones do, this filter does not know. */
+/** The newest call that was examined (file_setattr, Linux 6.17): this filter does not know later ones. */
 export const NEWEST = 469;
 
 /** asm-generic/mman-common.h; linux/shm.h; linux/memfd.h. */

@@ -2,32 +2,32 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { detach, letEnter } from '../linux/libc.ts';
 
-/** Where the agent mounts what its sandboxes see: inside of one it is another, empty directory. */
+/** Where the agent mounts what its sandboxes see. Inside a sandbox it is another, empty directory. */
 const PLACE = '/run/agent3-views';
-/** Names of mounts begin with this; all else are plain files. */
+/** Names of mounts begin with this; all others are plain files. */
 const MOUNT = 'view-';
 
 let own: string | undefined;
 
-/** A directory that one user alone may enter begins with this. */
+/** A directory that only one user may enter begins with this. */
 const OF_ONE = 'of-';
 
 /**
- * The path of a mount of this process, which every user gets to, or beside root only the one with this number; its
- * directory goes when the process ends. Throws where none can be made.
+ * Returns the path of a mount of this process. Every user can reach it, or besides root only the one with the number
+ * `uid`; its directory is removed when the process ends. Throws if it cannot be made.
  */
 export function viewPath(name: string, uid?: number): string {
   return join(uid === undefined ? ownPlace() : placeOf(uid), `${MOUNT}${name}`);
 }
 
-/** Root's own directory of this process for what mounts are made of. Throws where none can be made. */
+/** Returns root's own directory of this process for the sources of mounts. Throws if it cannot be made. */
 export function layerPath(name: string): string {
   const path = join(ownPlace(), 'layers');
   mkdirSync(path, { recursive: true, mode: 0o700 });
   return join(path, name);
 }
 
-/** It is root's: were it the user's, that one could rename what root mounts there. */
+/** It belongs to root: its user could otherwise rename what root mounts there. */
 function placeOf(uid: number): string {
   const path = join(ownPlace(), `${OF_ONE}${uid}`);
   if (existsSync(path)) return path;
@@ -49,7 +49,10 @@ function ownPlace(): string {
   return own;
 }
 
-/** Makes something with these bits off, whatever umask the agent was started with: users of sandboxes have to enter it. */
+/**
+ * Makes something without these mode bits, whatever umask the agent was started with: users of sandboxes have to enter
+ * it.
+ */
 export function withUmask<T>(mask: number, make: () => T): T {
   const before = process.umask(mask);
   try {
@@ -59,7 +62,7 @@ export function withUmask<T>(mask: number, make: () => T): T {
   }
 }
 
-/** An agent that was killed leaves its views. Another one that starts now may remove them at the same time. */
+/** An agent that was killed leaves its views. Another agent that starts now may remove them at the same time. */
 function removeViewsOfTheDead(): void {
   if (!existsSync(PLACE)) return;
   for (const pid of readdirSync(PLACE)) {
@@ -67,7 +70,7 @@ function removeViewsOfTheDead(): void {
     try {
       removeViews(join(PLACE, pid));
     } catch {
-      // The other one was first, or a later one is.
+      // The other agent was first, or a later one is.
     }
   }
 }

@@ -8,9 +8,9 @@ import { allHomes } from './homes.ts';
 import { MAX_MATCHES } from './pattern-tree.ts';
 import type { OpenWorkspace } from './workspace.ts';
 
-/** What keeps hidden what lies in a workspace. */
+/** What hides paths within a workspace. */
 export interface Cover {
-  /** Directories that are bound on themselves: a mount point cannot be moved or removed, by no command that has it. */
+  /** Directories that are bound on themselves: no command that has a mount point can move or remove it. */
   readonly pins: readonly { readonly path: string; readonly fd: number }[];
   /** Files and directories that are covered. */
   readonly masks: readonly { readonly path: string; readonly isDirectory: boolean }[];
@@ -19,18 +19,18 @@ export interface Cover {
 const MAX_PINS = 64;
 const MAX_MASKS = 200;
 
-/** Names on the way to something hidden, `*` standing for part of one. */
+/** Names on the way to something hidden; `*` matches part of a name. */
 interface Names {
   readonly below: Map<string, Names>;
   isHidden: boolean;
 }
 
 /**
- * What has to be covered in a workspace so that `patterns` are hidden there, whatever its commands do now and in later
- * calls. Every directory on the way to a hidden name is pinned, whether or not the name exists: otherwise one call moves
- * the directory and the next one finds nothing to hide. A link on that way, which a command could turn elsewhere, is
- * refused, as is what cannot be looked at: both throw `SandboxFault`. `found` are hidden paths in the workspace that
- * links outside of it lead to. The descriptors belong to `descriptors`.
+ * Returns what has to be covered in a workspace so that `patterns` are hidden there, whatever its commands do now and
+ * in later calls. Every directory on the way to a hidden name is pinned, even if the name does not exist: otherwise one
+ * call moves the directory and the next one finds nothing to hide. A link on that way, which a command could change,
+ * and an unreadable path are refused: both throw `SandboxFault`. `found` are hidden paths in the workspace that links
+ * from outside lead to. The descriptors belong to `descriptors`.
  */
 export function coverWorkspace(
   workspace: OpenWorkspace,
@@ -51,7 +51,7 @@ export function coverWorkspace(
         if (fitting === undefined) {
           if (directory.path === workspace.path)
             throw new SandboxFault(
-              `what is hidden in ${workspace.path} cannot be told: it may not be listed, or holds more than ${MAX_MATCHES} names like ${name}`,
+              `what is hidden in ${workspace.path} is unknown: it may not be listed, or has more than ${MAX_MATCHES} names like ${name}`,
             );
           masks.set(directory.path, true);
           return;
@@ -94,7 +94,7 @@ function tooMany(workspace: string, most: number, what: string): string {
   return `more than ${most} ${what} would have to be covered in ${workspace} for what is hidden there`;
 }
 
-/** The hidden names below a workspace, as a tree. */
+/** Returns the hidden names below a workspace, as a tree. */
 function namesIn(workspace: string, patterns: readonly string[]): Names {
   const root: Names = { below: new Map(), isHidden: false };
   const homes = allHomes().filter((home) => isWithin(home, workspace) || isWithin(workspace, home));
@@ -113,9 +113,9 @@ function namesIn(workspace: string, patterns: readonly string[]): Names {
   return root;
 }
 
-/** The names of a pattern below a directory; none where it does not lead there. */
+/** Returns the names of a pattern below a directory; empty if it does not lead there. */
 function within(directory: string, pattern: string): readonly string[] {
-  // Of homes times patterns, most are told apart here.
+  // This excludes most combinations of homes and patterns.
   if (!pattern.includes('*') && !pattern.startsWith(`${directory}/`)) return [];
   const names = pattern.split('/').filter((name) => name !== '');
   const above = directory.split('/').filter((name) => name !== '');
@@ -123,7 +123,9 @@ function within(directory: string, pattern: string): readonly string[] {
   return leads ? names.slice(above.length) : [];
 }
 
-/** The names in an open directory that `part` fits; undefined where it may not be listed, or too many do. */
+/**
+ * Returns the names in an open directory that `part` matches; undefined if it may not be listed, or there are too many.
+ */
 function namesLike({ fd }: { readonly fd: number }, part: string): readonly string[] | undefined {
   try {
     const glob = new Bun.Glob(part);
@@ -134,7 +136,7 @@ function namesLike({ fd }: { readonly fd: number }, part: string): readonly stri
   }
 }
 
-/** Whether those who make the sandbox could mount nothing in a directory: it is covered itself then. */
+/** Whether the user that makes the sandbox cannot mount in a directory: then it is covered itself. */
 function isClosed(fd: number, stat: Stats, account: NamedAccount | undefined): boolean {
   const maker = makerOf(account);
   if (maker !== undefined) return isClosedBy(stat, maker);

@@ -8,21 +8,21 @@ import { statOrUndefined } from './reach.ts';
 /** The directory of a workspace, held open. */
 export interface OpenWorkspace {
   readonly path: string;
-  /** O_PATH: what is bound is this directory, whatever bears its name by then. */
+  /** O_PATH: this directory is bound, whatever has its name by then. */
   readonly fd: number;
 }
 
-/** Who else may stand behind a workspace: root, and the user that its commands run as. */
+/** Returns who may own or change the way to a workspace: root, and the user that its commands run as. */
 function trustedIn(account: NamedAccount | undefined): ReadonlySet<number> {
   return new Set([0, account === undefined ? (process.geteuid?.() ?? 0) : account.user]);
 }
 
 /**
  * Opens the directory of a workspace from / on, one name after the other, so that no link is followed and nothing can
- * be swapped between the look and the mount. The descriptor belongs to `descriptors`. Throws `SandboxFault` where it is
- * no directory, is or lies behind a link, or where others than root and the user of its commands could put another
- * directory in its place: they own a directory on the way, or may write to one that has no sticky bit (or has one, and
- * what it holds is theirs). An access control list counts: its mask shows as the mode of the group.
+ * be swapped between look and mount. The descriptor belongs to `descriptors`. Throws `SandboxFault` if it is not a
+ * directory, is or is below a link, or if others than root and the user of its commands could put another directory in
+ * its place. They can if they own a directory on the way, or may write to one without the sticky bit (or with it, if
+ * they own its content). An access control list counts: its mask shows as the mode of the group.
  */
 export function openWorkspace(
   path: string,
@@ -49,7 +49,7 @@ export function openWorkspace(
   return { path, fd };
 }
 
-/** Why the directory of a workspace cannot be used, in words; undefined when it can. */
+/** Returns why the directory of a workspace cannot be used; undefined if it can. */
 export function workspaceFault(path: string, account: NamedAccount | undefined): string | undefined {
   try {
     using descriptors = new Descriptors();
@@ -61,14 +61,17 @@ export function workspaceFault(path: string, account: NamedAccount | undefined):
   }
 }
 
-/** Whether of two directories one lies in the other, or both are one, by the mounts they are reached by; not where one is missing. */
+/**
+ * Whether one of two directories is within the other, or both are the same, by the mounts they are reached by; false if
+ * one is missing.
+ */
 export function overlaps(one: string, other: string): boolean {
   const [own, theirs] = [wayTo(one), wayTo(other)];
   const isEndOf = (way: string[], within: string[]): boolean => within.includes(way.at(-1) ?? '');
   return isEndOf(own, theirs) || isEndOf(theirs, own);
 }
 
-/** Device and inode of each directory from / to this one, itself as the last. */
+/** Returns device and inode of each directory from / to this one, itself last. */
 function wayTo(path: string): string[] {
   const names = path.split('/').slice(1);
   const paths = names.map((_, at) => `/${names.slice(0, at + 1).join('/')}`);
@@ -83,7 +86,7 @@ function identityOf({ dev, ino }: Stats): string {
 const STICKY = 0o1000;
 const OTHERS_WRITE = 0o022;
 
-/** Throws `SandboxFault` where others than `trusted` may rename `inside`, which lies in the directory `above`. */
+/** Throws `SandboxFault` if others than `trusted` may rename `inside`, which is in the directory `above`. */
 function requireStable(
   path: string,
   above: string,

@@ -1,20 +1,22 @@
 import { isDirectory } from './hidden.ts';
 import { OWN_PROGRAMS } from './machine-view.ts';
 
-/** What a command that may write nowhere still opens for writing: what its sandbox has of its own, and devices. */
+/** What a command that may write nowhere can still open for writing: its sandbox's own directories, and devices. */
 const OWN = ['/dev', '/tmp', '/var/tmp', '/run'] as const;
 
-/** Where the program lies in a sandbox. */
+/** The path of the program in a sandbox. */
 const PATH = `${OWN_PROGRAMS}/only-own-writes`;
 
-/** The words before a command that put it behind the wall, and the options that put the program of that at `PATH`. */
+/** The words before a command that put it behind the wall, and the options that put the program at `PATH`. */
 export interface Wall {
   readonly words: readonly string[];
   readonly options: readonly string[];
   readonly program: Uint8Array;
 }
 
-/** `fd` is where the program will be read from. Undefined where there is none for this processor, or no /run to put it. */
+/**
+ * `fd` is where the program will be read from. Returns undefined without a program for this processor, or without /run.
+ */
 export function wallFrom(fd: number): Wall | undefined {
   if (!isDirectory('/run')) return undefined;
   own ??= writeWall();
@@ -24,12 +26,12 @@ export function wallFrom(fd: number): Wall | undefined {
 let own: Uint8Array | undefined;
 
 /**
- * A program of a page that lets what it becomes (its words) open nothing else for writing but its own output: a read-only
- * mount keeps nobody from writing into a named pipe. It asks Landlock for that (landlock(7), Linux 5.13), and goes on
- * without where the kernel has none. perl(1) could do the same, and takes 1 ms more for each command.
+ * Returns a program of one page that limits its successor (its words) to its own output: it can open nothing else for
+ * writing. A read-only mount does not prevent writing into a named pipe. It uses Landlock (landlock(7), Linux 5.13),
+ * and continues without it on older kernels. perl(1) could do the same, and takes 1 ms more for each command.
  *
  * `landlock_create_ruleset` (444) handles the rights to write to files and to move them to another directory (0x2002),
- * or the first alone (2) where the kernel has no other; `landlock_add_rule` (445) allows them by a rule about a path (1)
+ * or the first alone (2) if the kernel has no other; `landlock_add_rule` (445) allows them by a rule about a path (1)
  * for standard output, standard error and each of OWN, opened with O_PATH | O_CLOEXEC (0x280000);
  * `landlock_restrict_self` (446). Undefined for another processor.
  */
@@ -79,7 +81,7 @@ function asProgram(machine: number, content: Uint8Array): Uint8Array {
   return Buffer.concat([head, content]);
 }
 
-/** The bytes of each instruction, in their order in memory, and what they do. Behind them lies `paths`. */
+/** The bytes of each instruction, in their order in memory, and what they do. `paths` follows them. */
 const X64 = `
 start:
   4883ec10           sub rsp,0x10
