@@ -30,24 +30,34 @@ export async function obeyConsole(startedAt: number | undefined): Promise<void> 
   const decisions = isNamed ? environment['AGENT3_APPROVALS_DIR'] || undefined : decisionsHere();
   // As whom commands run, a service has no say; an agent of development proves nothing anyhow.
   const isService = decisions === PATHS.approvals;
-  const secrets = new Secrets(isNamed ? environment : installedSettings(), startedAt);
+  const settings = isNamed ? environment : installedSettings();
+  const secrets = new Secrets(settings, startedAt);
+  // Undefined: this is no hub.
+  const fleet = settings['AGENT3_FLEET_DIR'] || undefined;
   const tell = (line: string): void => void process.stdout.write(`${line}\n`);
   const user = isService ? readManifest(PATHS.manifest)?.user : undefined;
+  const passkeysFile = environment['AGENT3_PASSKEYS_FILE'] || CONSOLE_SETTINGS.AGENT3_PASSKEYS_FILE.schema.default;
   try {
     await obeyOrders({
       place: { console, stranger: user === undefined ? undefined : accountOf(user)?.user },
       answers: environment['AGENT3_CONSOLE_ANSWERS'] || CONSOLE_SETTINGS.AGENT3_CONSOLE_ANSWERS.schema.default,
-      passkeysFile: environment['AGENT3_PASSKEYS_FILE'] || CONSOLE_SETTINGS.AGENT3_PASSKEYS_FILE.schema.default,
+      passkeysFile,
       startedAt,
       isAwaited: isService ? awaited() : () => false,
       tell,
-      passOn: passOnHere(secrets, isNamed, tell),
-      actions: rootActions({
-        decisions,
-        isNamed,
-        origin: isService ? addressOf(installedSettings()).origin : undefined,
-        secrets,
-      }),
+      passOn: fleet === undefined ? undefined : passingOnHere(fleet, secrets, tell),
+      actions: {
+        ...rootActions({
+          decisions,
+          isNamed,
+          origin: isService ? addressOf(installedSettings()).origin : undefined,
+          secrets,
+        }),
+        changeKeys:
+          fleet === undefined
+            ? undefined
+            : async (file) => (await import('./console-keys.ts')).addLink(fleet, passkeysFile, file),
+      },
     });
   } catch (error) {
     if (!(error instanceof ConsoleFault)) throw error;
@@ -83,10 +93,8 @@ class Secrets {
   }
 }
 
-/** What reaches the servers of the fleet; undefined where this is no hub. */
-function passOnHere(secrets: Secrets, isNamed: boolean, tell: (line: string) => void): PassOn | undefined {
-  const { AGENT3_FLEET_DIR: directory } = isNamed ? processEnvironment() : installedSettings();
-  if (!directory) return undefined;
+/** What reaches the servers of the fleet in a directory. */
+function passingOnHere(directory: string, secrets: Secrets, tell: (line: string) => void): PassOn {
   let opened: Promise<PassOn> | undefined;
   const open = async (): Promise<PassOn> => {
     const key = requireSet(await secrets.get('AGENT3_FLEET_KEY'), 'AGENT3_FLEET_KEY is not set: the fleet needs it');

@@ -47,6 +47,11 @@ export function defineFleet(command: Command): void {
     .description('Remove a server: its connection ends at once')
     .option(...DIR_OPTION)
     .action(async (name, options) => (await import('./fleet-servers.ts')).removeServer(name, options));
+  command
+    .command('passkeys')
+    .description("Print the passkeys of this hub's console, for agent3 join --passkeys on a server")
+    .option(...DIR_OPTION)
+    .action(async (options) => (await import('./fleet-passkeys.ts')).printPasskeys(options));
 }
 
 const HELP = `

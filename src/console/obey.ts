@@ -11,6 +11,7 @@ import { ConsoleFault } from './fault.ts';
 import {
   type FreezeOrder,
   isForRoot,
+  type KeysOrder,
   type OrderFile,
   type OrderResult,
   type RevokeOrder,
@@ -22,6 +23,8 @@ import { addresseeFault, ageFault, describeSender, describeSigner } from './orde
 import { PassedOn, type PassedResult, type PassOn } from './passed-on.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
 
+export type KeysFile = OrderFile & { readonly order: KeysOrder };
+
 /** What root does for the console. Each throws with the reason where it cannot. */
 export interface RootActions {
   freeze(order: FreezeOrder, by: string): Promise<void>;
@@ -30,6 +33,8 @@ export interface RootActions {
   thaw(signature: Signature, by: string): void;
   revoke(order: RevokeOrder): void;
   changeTokens(order: TokenOrder, signature: Signature): void | Promise<void>;
+  /** Has the servers of the fleet know a change of the passkeys; undefined: this is no hub. */
+  readonly changeKeys?: ((file: KeysFile) => Promise<void>) | undefined;
 }
 
 export interface ObeyDeps {
@@ -185,7 +190,9 @@ async function carryOut(
       await actions.changeTokens(order, await signatureOf(order, assertion, readPasskeys(passkeysFile)));
       return undefined;
     case 'keys':
-      return 'this server is no hub: no other takes its passkeys';
+      if (actions.changeKeys === undefined) return 'this server is no hub: no other takes its passkeys';
+      await actions.changeKeys({ ...file, order });
+      return undefined;
     case 'thaw': {
       const signature = await signatureOf(order, assertion, readPasskeys(passkeysFile));
       if (isFrozenNow) return 'somebody has frozen the server at the same time';

@@ -52,6 +52,8 @@ const stateSchema = Type.Object({
   profile: text(64),
   operations: Type.Array(text(40), { maxItems: 100 }),
   leaving: Type.Boolean(),
+  /** The number of its list of the hub's passkeys; without it, it has none. */
+  keys: Type.Optional(Type.Integer({ minimum: 0 })),
 });
 export type ServerState = Static<typeof stateSchema>;
 

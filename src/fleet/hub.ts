@@ -10,6 +10,7 @@ import { type FleetReply, open, STATE } from './envelope.ts';
 import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
 import type { SigningKey } from './keys.ts';
+import { KeysCourier } from './keys-courier.ts';
 import { KnownServer } from './known-server.ts';
 import type { Msg } from './nats.ts';
 import { NO_SERVER, type OrderOutcome, sendOrder } from './orders.ts';
@@ -34,6 +35,7 @@ export class Hub implements FleetDoor, Disposable {
   readonly #listening = new Map<KnownServer, () => void>();
   readonly #inventory: WatchedFile<Inventory>;
   readonly #link: HubLink;
+  readonly #courier: KeysCourier;
 
   /** Throws `FleetFileFault` where the inventory cannot be used. */
   constructor(private readonly deps: HubDeps) {
@@ -46,6 +48,13 @@ export class Hub implements FleetDoor, Disposable {
     );
     const { url, local_url = url } = this.#inventory.value.hub;
     this.#link = new HubLink({ url: local_url, certificate, key, logger });
+    this.#courier = new KeysCourier({
+      ...{ directory, logger },
+      send: (server, link) => sendOrder(this.#link, server, link),
+      changed: () => {
+        for (const server of this.#servers.values()) this.#bringKeys(server);
+      },
+    });
     this.#sync(this.#inventory.value.servers);
   }
 
@@ -59,6 +68,7 @@ export class Hub implements FleetDoor, Disposable {
 
   [Symbol.dispose](): void {
     this.#inventory[Symbol.dispose]();
+    this.#courier[Symbol.dispose]();
     this.#link[Symbol.dispose]();
   }
 
@@ -184,6 +194,14 @@ export class Hub implements FleetDoor, Disposable {
     const state = this.#link.read(server, () => open(STATE, message.data, server.verifier));
     if (state?.server !== server.key || !server.show(state)) return;
     if (server.heard(state, now)) this.#link.lose(server, 'its agent was restarted', state.instance);
+    this.#bringKeys(server);
+  }
+
+  #bringKeys(server: KnownServer): void {
+    if (!server.isConnected(performance.now())) return;
+    this.#courier
+      .look(server)
+      .catch((error: unknown) => this.deps.logger.warn({ err: error }, 'a server could not be brought its passkeys'));
   }
 
   #ignore(server: KnownServer, deafMs: number): void {

@@ -6,9 +6,9 @@ import { readRootsFile, writeRootsFile } from './roots-file.ts';
 
 const chainSchema = Type.Object({
   version: Type.Literal(1),
-  /** What the first server was given: the list number 0. */
-  first: Type.Object(LIST),
-  /** Each change since, signed: the first of them has the number 1. */
+  /** What servers were given first. Its number is 0, and higher where root had to begin anew. */
+  first: Type.Object({ count: Type.Integer({ minimum: 0 }), ...LIST }),
+  /** Each change since, signed: its number is one more. */
   links: Type.Array(orderFileSchema),
 });
 
@@ -37,6 +37,11 @@ export function writeKeyChain(directory: string, chain: KeyChain): void {
 
 /** The list that a server has which knows all of the chain. */
 export function latestList({ first, links }: KeyChain): NumberedList {
-  const { origin, rp_id, passkeys } = links.at(-1)?.order ?? first;
-  return { count: links.length, origin, rp_id, passkeys };
+  const { count, origin, rp_id, passkeys } = links.at(-1)?.order ?? first;
+  return { count, origin, rp_id, passkeys };
+}
+
+/** The links that a server with the list number `count` lacks, in order; undefined: it is from before the chain, and needs its root. */
+export function missingLinks({ first, links }: KeyChain, count: number): readonly Link[] | undefined {
+  return count < first.count ? undefined : links.filter(({ order }) => order.count > count);
 }

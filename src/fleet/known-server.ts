@@ -71,6 +71,11 @@ export class KnownServer {
     return before !== undefined && before.id !== instance;
   }
 
+  /** The number of its list of passkeys, as it says. */
+  get keys(): number | undefined {
+    return this.#shown?.keys;
+  }
+
   /** Takes what it says of itself; false where that is no newer than what it said before. */
   show(state: ServerState): boolean {
     const before = this.#shown;

@@ -22,6 +22,7 @@ interface Use {
 export class Authenticator {
   readonly id: string;
   readonly #keys: { readonly publicKey: KeyObject; readonly privateKey: KeyObject };
+  readonly #madeAt = Date.now();
   #counter = 0;
 
   /** `id` is that of the credential: two with the same one differ in their keys. */
@@ -51,7 +52,7 @@ export class Authenticator {
   async passkey(name = 'Pixel 9'): Promise<Passkey> {
     const { id, publicKey } = this;
     const public_key = Buffer.from(publicKey).toString('base64url');
-    return { id, public_key, name, made_at: Date.now(), fingerprint: await fingerprintOf(publicKey) };
+    return { id, public_key, name, made_at: this.#madeAt, fingerprint: await fingerprintOf(publicKey) };
   }
 
   /** What `navigator.credentials.create` gives for a challenge (base64url). */

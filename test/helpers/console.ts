@@ -48,7 +48,12 @@ export class ConsoleFiles implements Disposable {
 
   /** Pins the passkey of the phone. */
   async pin(...more: Authenticator[]): Promise<void> {
-    const passkeys = await Promise.all([this.phone, ...more].map((one) => one.passkey()));
+    await this.pinOnly(this.phone, ...more);
+  }
+
+  /** Pins these passkeys, in place of all others. */
+  async pinOnly(...phones: Authenticator[]): Promise<void> {
+    const passkeys = await Promise.all(phones.map((one) => one.passkey()));
     const { origin, rpId: rp_id } = this.phone;
     writePasskeys(this.passkeysFile, { origin, rp_id, passkeys, sessions: [] });
   }

@@ -1,7 +1,16 @@
-import { type FleetReply, type FleetRequest, open, REPLY, REQUEST, seal } from '../../src/fleet/envelope.ts';
+import {
+  type FleetReply,
+  type FleetRequest,
+  open,
+  REPLY,
+  REQUEST,
+  type ServerState,
+  STATE,
+  seal,
+} from '../../src/fleet/envelope.ts';
 import { Verifier } from '../../src/fleet/keys.ts';
 import { connectOnce, type NatsConnection } from '../../src/fleet/nats.ts';
-import { answerSubject, rpcSubject } from '../../src/fleet/nats-config.ts';
+import { answerSubject, rpcSubject, stateSubject } from '../../src/fleet/nats-config.ts';
 import type { TestNats } from './nats.ts';
 
 const NOTHING = { status: 0, headers: {}, body: null };
@@ -10,6 +19,7 @@ const NOTHING = { status: 0, headers: {}, body: null };
 export class RawServer implements AsyncDisposable {
   readonly instance = crypto.randomUUID();
   readonly asked: FleetRequest[] = [];
+  #count = 0;
 
   private constructor(
     private readonly nats: TestNats,
@@ -27,6 +37,17 @@ export class RawServer implements AsyncDisposable {
     });
     await connection.flush();
     return server;
+  }
+
+  /** Says its state, with these changes. */
+  say(changes: Partial<ServerState> = {}): void {
+    const key = this.nats.keyOf(this.name);
+    const state = {
+      ...{ server: key.publicKey, instance: this.instance, clock: performance.now(), count: ++this.#count },
+      ...{ version: '', os: '', load: [], frozen: false, profile: 'full', operations: [], leaving: false },
+      ...changes,
+    };
+    this.connection.publish(stateSubject(key.publicKey), seal(STATE, state, key));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

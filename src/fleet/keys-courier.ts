@@ -1,0 +1,83 @@
+import type { Logger } from '../lib/logger.ts';
+import { type KeyChain, keyChainPath, type Link, missingLinks, readKeyChain } from './key-chain.ts';
+import type { KnownServer } from './known-server.ts';
+import type { OrderOutcome } from './orders.ts';
+import { WatchedFile } from './roots-file.ts';
+
+export interface CourierDeps {
+  /** Of the fleet. */
+  readonly directory: string;
+  readonly send: (server: KnownServer, link: Link) => Promise<OrderOutcome>;
+  /** The chain has grown. */
+  readonly changed: () => void;
+  readonly logger: Logger;
+}
+
+/** A server that has not taken a link is asked again after this. */
+const PAUSE_MS = 60_000;
+
+/** Brings to each server the changes of the console's passkeys that it lacks, in order. */
+export class KeysCourier implements Disposable {
+  readonly #file: WatchedFile<KeyChain | undefined>;
+  readonly #busy = new Set<KnownServer>();
+  /** By server, until when nothing is brought to it. */
+  #rests = new WeakMap<KnownServer, number>();
+
+  constructor(private readonly deps: CourierDeps) {
+    const { directory, logger } = deps;
+    this.#file = new WatchedFile(
+      keyChainPath(directory),
+      () => this.#read(),
+      () => {
+        this.#rests = new WeakMap();
+        deps.changed();
+      },
+      logger,
+    );
+  }
+
+  [Symbol.dispose](): void {
+    this.#file[Symbol.dispose]();
+  }
+
+  /** Brings a server what it lacks, by the list that it says it has. */
+  async look(server: KnownServer): Promise<void> {
+    const { value: chain } = this.#file;
+    if (chain === undefined || server.keys === undefined) return;
+    const links = missingLinks(chain, server.keys) ?? [];
+    if (links.length === 0 || this.#busy.has(server)) return;
+    if (performance.now() < (this.#rests.get(server) ?? 0)) return;
+    this.#busy.add(server);
+    try {
+      await this.#bring(server, links);
+    } finally {
+      this.#busy.delete(server);
+    }
+  }
+
+  /** A chain that cannot be used keeps the hub from nothing else. */
+  #read(): KeyChain | undefined {
+    try {
+      return readKeyChain(this.deps.directory);
+    } catch (error) {
+      this.deps.logger.warn({ err: error }, 'servers are brought no change of the passkeys');
+      return undefined;
+    }
+  }
+
+  async #bring(server: KnownServer, links: readonly Link[]): Promise<void> {
+    const { logger, send } = this.deps;
+    const { name } = server.record;
+    for (const link of links) {
+      const { state, why } = await send(server, link);
+      const { count } = link.order;
+      if (state === 'done') {
+        logger.info({ server: name, count }, 'a server has taken a change of the passkeys');
+        continue;
+      }
+      logger.warn({ server: name, count, state, why }, 'a server has not taken a change of the passkeys');
+      this.#rests.set(server, performance.now() + PAUSE_MS);
+      return;
+    }
+  }
+}
