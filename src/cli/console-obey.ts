@@ -1,11 +1,9 @@
 import { existsSync } from 'node:fs';
 import { addressOf } from '../../ops/watchdog/target.ts';
-import { readFreezes } from '../access/freeze.ts';
 import { changeTokens, RESERVED, withoutToken } from '../access/token-file.ts';
 import { ConsoleFault } from '../console/fault.ts';
 import { obeyOrders, type RootActions } from '../console/obey.ts';
 import type { PassOn } from '../console/passed-on.ts';
-import { describeUnwritten, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings, readManifest } from '../install/installed.ts';
 import { CONSOLE_RUNTIME, PATHS } from '../install/layout.ts';
 import { fileFingerprint } from '../lib/files.ts';
@@ -13,6 +11,7 @@ import { accountOf } from '../process/environment.ts';
 import { CONSOLE_SETTINGS } from '../settings/console.ts';
 import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
+import { freezeActions } from './freeze-actions.ts';
 import { decisionsHere, groupOf, ownerOf, placeHere, tokensFile } from './here.ts';
 
 /**
@@ -72,8 +71,6 @@ function awaited(): () => boolean {
   return () => existsSync(CONSOLE_RUNTIME) && set() === before;
 }
 
-const DECISIONS =
-  'the agent has no directory of decisions. Set AGENT3_APPROVALS_DIR to one of root that nobody else may write to, and restart the agent';
 const TOKENS = 'the agent has no file of tokens. Set AGENT3_TOKENS_FILE, and restart the agent';
 
 /** Keys: of the settings, or what an agent of development gives to its own process. An environment others may read. */
@@ -118,16 +115,8 @@ interface Here {
 }
 
 function rootActions({ decisions, isNamed, origin, secrets }: Here): RootActions {
-  const place = (by: string) => ({ decisions: requireSet(decisions, DECISIONS), by, origin });
   return {
-    freeze: async ({ reason }, by) => {
-      const fault = describeUnwritten(await freezeServer(place(by), reason));
-      if (fault !== undefined) throw new Error(fault);
-    },
-    lastFreeze: () => readFreezes(requireSet(decisions, DECISIONS)).at(-1),
-    thaw: (signature, by) => {
-      thawServer(place(by), signature);
-    },
+    ...freezeActions(decisions, origin),
     revoke: ({ token, made }) => {
       if (token === RESERVED)
         throw new Error('the token of the settings is AGENT3_API_TOKEN: set another one there, and restart the agent');

@@ -25,7 +25,13 @@ export function defineConsole(command: Command): void {
     .command('obey', { hidden: true })
     .description('Obey the orders that the console has left for root (its path unit runs this)')
     .addOption(new Option('--since <ms>', 'for an agent that is no service: when it was started').argParser(Number))
-    .action(async ({ since }) => (await import('./console-obey.ts')).obeyConsole(since));
+    .addOption(new Option('--hub', 'on a server of a fleet: what the console of its hub orders'))
+    .addOption(new Option('--order <id>', 'for an agent that is no service: the one on standard input'))
+    .action(async ({ since, hub, order }) => {
+      if (hub !== true) return (await import('./console-obey.ts')).obeyConsole(since);
+      const { obeyHub, obeyHubMessage } = await import('./hub-obey.ts');
+      return order === undefined ? obeyHub() : obeyHubMessage(order);
+    });
 }
 
 const HELP = `

@@ -206,18 +206,18 @@ async function carryOut(
   }
 }
 
-function prepareAnswers(answers: string): void {
+export function prepareAnswers(answers: string): void {
   mkdirSync(answers, { recursive: true, mode: 0o755 });
   const fault = process.geteuid?.() === 0 ? distrust(answers) : undefined;
   if (fault !== undefined) throw new ConsoleFault(fault);
 }
 
-function answerPath(answers: string, id: string): string {
+export function answerPath(answers: string, id: string): string {
   return join(answers, `order-${id}.json`);
 }
 
 /** Leaves an answer where everybody may read it; the oldest ones go. */
-function answer({ answers, passOn }: ObeyDeps, result: OrderResult): void {
+export function answer({ answers, passOn }: Pick<ObeyDeps, 'answers' | 'passOn'>, result: OrderResult): void {
   replaceReadable(answerPath(answers, result.id), JSON.stringify(result));
   const most = passOn === undefined ? MOST_ANSWERS : MOST_ANSWERS_OF_HUB;
   const all = readdirSync(answers).filter((name) => name.startsWith('order-'));

@@ -22,9 +22,9 @@ function idOf(name: Buffer): string | undefined {
 
 /** Where a directory of orders is. */
 export interface OrdersPlace {
-  /** `AGENT3_CONSOLE_DIR`. */
+  /** `AGENT3_CONSOLE_DIR`, or that around `AGENT3_HUB_ORDERS_DIR`. */
   readonly console: string;
-  readonly name: 'orders' | 'root-orders' | 'subscriptions';
+  readonly name: string;
   /** A user whose directory proves nothing: that of the agent, as whom commands run. */
   readonly stranger: number | undefined;
 }

@@ -3,18 +3,20 @@ import { type CarryOutDeps, carryOut, isShared, noteRefusal } from '../console/c
 import type { Order, OrderFile, OrderResult } from '../console/order.ts';
 import { orderFileSchema } from '../console/order-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { hubPasskeysPath, type Membership } from './membership.ts';
+import { hubPasskeysPath, NOBODY_PINNED } from './hub-passkeys.ts';
+import type { Membership } from './membership.ts';
 
 export interface HubOrdersDeps extends Omit<CarryOutDeps, 'passkeysFile'> {
   /** `AGENT3_HUB_FILE`. */
   readonly hubFile: string;
   /** The agent is a service: of the pinned passkeys, root's file alone counts. */
   readonly isService: boolean;
+  /** Has root obey the order with this id, which came in this message. */
+  readonly toRoot: (id: string, message: Uint8Array) => Promise<OrderResult>;
 }
 
-/** Where no passkey of the hub is pinned. */
-const NOBODY =
-  'no passkey of the hub is pinned on this server. On the hub: sudo agent3 fleet passkeys, here: sudo agent3 join --passkeys';
+/** What root of this server obeys. */
+const ROOTS: readonly string[] = ['freeze', 'thaw', 'keys'];
 
 /** The orders of the hub's console that this server obeys. The hub has signed each request; what widens needs a passkey. */
 export class HubOrders {
@@ -25,22 +27,25 @@ export class HubOrders {
   }
 
   /** Obeys what a request with the operation `order` has. Throws `InvalidArguments` for what is no order. */
-  async obey(args: unknown, membership: Membership): Promise<OrderResult> {
+  async obey(args: unknown, membership: Membership, message: Uint8Array): Promise<OrderResult> {
     if (!Value.Check(orderFileSchema, args))
       throw new InvalidArguments('Nothing was done: this is no order of a console, or one of a newer version.');
     const file = args as OrderFile;
-    const { id } = file.order;
-    const why = await this.#faultOf(file, membership);
-    if (why === undefined) return { id, state: 'done' };
-    noteRefusal(this.#deps, id, file, why, consoleOf(membership));
-    return { id, state: 'refused', why };
+    const result = await this.#result(file, membership, message);
+    if (result.state === 'refused') noteRefusal(this.#deps, result.id, file, result.why ?? '', consoleOf(membership));
+    return result;
   }
 
-  /** Obeys an order; gives why it is not done. */
-  async #faultOf(file: OrderFile, membership: Membership): Promise<string | undefined> {
-    const { order } = file;
-    const fault = addresseeFault(order, membership);
-    if (fault !== undefined) return fault;
+  async #result(file: OrderFile, membership: Membership, message: Uint8Array): Promise<OrderResult> {
+    const { id, kind } = file.order;
+    const fault = addresseeFault(file.order, membership);
+    if (fault === undefined && ROOTS.includes(kind)) return this.deps.toRoot(id, message);
+    const why = fault ?? (await this.#obey(file, membership));
+    return why === undefined ? { id, state: 'done' } : { id, state: 'refused', why };
+  }
+
+  /** Obeys what is the agent's to obey; gives why it is not done. */
+  async #obey(file: OrderFile, membership: Membership): Promise<string | undefined> {
     if (!isShared(file)) return "a server obeys this at its own console alone, not at its hub's";
     const own = this.deps.isService ? undefined : process.geteuid?.();
     try {
@@ -48,7 +53,7 @@ export class HubOrders {
         own,
         console: consoleOf(membership),
         takeDenials: () => {},
-        link: NOBODY,
+        link: NOBODY_PINNED,
       });
     } catch (error) {
       return error instanceof Error ? error.message : String(error);
@@ -57,7 +62,9 @@ export class HubOrders {
 }
 
 /** Why an order of the hub is not for this server; undefined when it is. */
-function addresseeFault({ server }: Order, { key }: Membership): string | undefined {
+function addresseeFault({ server, kind }: Order, { key }: Membership): string | undefined {
+  // All servers take the same one: root compares the key of the hub in it.
+  if (kind === 'keys' && server === undefined) return undefined;
   if (server === undefined) return 'it names no server: over the fleet, an order counts on the server in it alone';
   return server === key ? undefined : 'it is for another server';
 }

@@ -33,8 +33,3 @@ export function hubKeyOf({ hub_key }: Membership): PublicKey {
   if (key === undefined) throw new Error('the key of the hub is none');
   return key;
 }
-
-/** The passkeys of the hub's console that count here: the file `hub-passkeys.json`, beside `hub.json`. */
-export function hubPasskeysPath(hubFile: string): string {
-  return `${hubFile.replace(/\.json$/, '')}-passkeys.json`;
-}

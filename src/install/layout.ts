@@ -67,6 +67,13 @@ export const PATHS = {
   fleet: '/etc/agent3/fleet',
   /** What a server has pinned of its hub. */
   hub: '/etc/agent3/hub.json',
+  /** The passkeys of the hub's console that count here, and the time of its last order. */
+  hubPasskeys: '/etc/agent3/hub-passkeys.json',
+  hubOrdered: '/etc/agent3/hub-ordered.json',
+  /** Where the agent leaves for root what that console orders. */
+  hubOrders: '/var/lib/agent3/hub-orders',
+  hubObeyPathUnit: '/etc/systemd/system/agent3-hub-obey.path',
+  hubObeyUnit: '/etc/systemd/system/agent3-hub-obey.service',
   natsUnit: '/etc/systemd/system/agent3-nats.service',
   logrotate: '/etc/logrotate.d/agent3',
   caddySite: '/etc/caddy/agent3.caddy',
@@ -87,6 +94,8 @@ export const BINARY_ACCESS = { mode: 0o711 } as const;
 export const SERVICE = 'agent3.service';
 /** The NATS server of a hub. */
 export const NATS_SERVICE = 'agent3-nats.service';
+/** Root's eye on what a hub orders: enabled while the server has one. */
+export const HUB_OBEY = 'agent3-hub-obey.path';
 /** What the commands run in. */
 export const COMMANDS = 'agent3-commands.service';
 /** The agent and its commands; stopping it stops them all. */

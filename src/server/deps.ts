@@ -130,12 +130,12 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
 /** Where the agent keeps what commands in a sandbox have no business with. */
 function ownPaths(config: Config): string[] {
   const { sessionsDirectory, tokensFile, profilesDirectory, approvalsDirectory, logFile, auditFile, tlsKey } = config;
-  const { consoleDirectory, consoleSocket, fleetDirectory, hubFile } = config;
+  const { consoleDirectory, consoleSocket, fleetDirectory, hubFile, hubOrdersDirectory } = config;
   const record = auditFile && rotatedPath(auditFile);
   const log = logFile && rotatedPath(logFile);
   const tokens = tokensFile === undefined ? [] : [tokensFile, `${tokensFile}.lock`];
   const console = consoleDirectory === undefined ? [] : [consoleDirectory, consoleSocket];
-  const fleet = [fleetDirectory, hubFile];
+  const fleet = [fleetDirectory, hubFile, hubOrdersDirectory];
   const all = [
     sessionsDirectory,
     ...tokens,

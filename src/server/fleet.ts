@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { HubAccess } from '../access/hub-access.ts';
+import type { OrderResult } from '../console/order.ts';
 import type { Hub } from '../fleet/hub.ts';
 import type { HubOrders } from '../fleet/hub-orders.ts';
 import type { SigningKey } from '../fleet/keys.ts';
@@ -113,20 +114,35 @@ async function openMembership(deps: Deps, path: string) {
 function hubsConsole(deps: Deps, hubFile: string): Omit<HubsPart, 'hubAccess'> {
   let view: Promise<HubsView> | undefined;
   let orders: Promise<HubOrders> | undefined;
-  const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
   return {
     showToHub: async (args, interrupted) => {
       view ??= import('./show-to-hub.ts').then((module) => new module.HubsView(deps));
       return (await view).answer(args, interrupted);
     },
-    obeyHub: async (args, membership) => {
-      orders ??= import('../fleet/hub-orders.ts').then(
-        (module) => new module.HubOrders({ ...deps, hubFile, isService }),
-      );
-      return (await orders).obey(args, membership);
+    obeyHub: async (args, membership, message) => {
+      orders ??= openOrders(deps, hubFile);
+      return (await orders).obey(args, membership, message);
     },
   };
 }
+
+async function openOrders(deps: Deps, hubFile: string): Promise<HubOrders> {
+  const [{ HubOrders }, { leaveForRoot, obeyByOwn }] = await Promise.all([
+    import('../fleet/hub-orders.ts'),
+    import('../fleet/to-root.ts'),
+  ]);
+  const isService = serviceManager(processEnvironment()).notifySocket !== undefined;
+  const { hubOrdersDirectory: directory, consoleAnswers: answers, approvalsDirectory: decisions } = deps.config;
+  const env = { AGENT3_HUB_FILE: hubFile, ...(decisions !== undefined && { AGENT3_APPROVALS_DIR: decisions }) };
+  const toRoot = async (id: string, message: Uint8Array): Promise<OrderResult> => {
+    if (directory !== undefined) return leaveForRoot({ directory, answers }, id, message);
+    return isService ? { id, state: 'refused', why: NO_ROOT } : obeyByOwn(deps.ownArgv, env, id, message);
+  };
+  return new HubOrders({ ...deps, hubFile, isService, toRoot });
+}
+
+/** A server that joined its hub before there were such orders. */
+const NO_ROOT = 'root of this server does not obey its hub yet. There: sudo agent3 join --passkeys';
 
 async function readKey(name: string, seed: string | undefined): Promise<SigningKey> {
   const { SigningKey } = await import('../fleet/keys.ts');

@@ -33,4 +33,12 @@ export const FLEET_SETTINGS = {
     about: 'Key of this server (`SU…`), by which its hub knows it. `agent3 join` makes it.',
     isSecret: true,
   },
+  AGENT3_HUB_ORDERS_DIR: {
+    key: 'hubOrdersDirectory',
+    schema: Type.Optional(PATH),
+    about:
+      "Directory in which the agent leaves for root what the hub's console orders: freeze, thaw, its passkeys. `agent3 join` sets it.",
+    otherwise: 'a service refuses them, another agent obeys them itself',
+    example: '/var/lib/agent3/hub-orders',
+  },
 } as const satisfies Readonly<Record<`AGENT3_${string}`, Setting>>;

@@ -1,11 +1,22 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApprovalRequest, digestOf, requestsDirectory } from '../../../src/access/approval-request.ts';
-import { newOrder, type Order, type OrderFile, type OrderResult } from '../../../src/console/order.ts';
+import { currentFreeze, type FreezeEntry, readFreezes } from '../../../src/access/freeze.ts';
+import {
+  type KeysOrder,
+  listDigest,
+  newOrder,
+  type Order,
+  type OrderFile,
+  type OrderResult,
+  type PasskeyList,
+} from '../../../src/console/order.ts';
+import type { HubPasskeys } from '../../../src/fleet/hub-passkeys.ts';
 import { SigningKey } from '../../../src/fleet/keys.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
+import { agent3 } from '../../helpers/cli.ts';
 import type { Without } from '../../helpers/console.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
@@ -16,7 +27,11 @@ import { eventually } from '../../helpers/waiting.ts';
 const directory = new TemporaryDirectory();
 const PROFILES = directory.join('profiles.d');
 mkdirSync(PROFILES);
+mkdirSync(directory.join('web2'));
 writeFileSync(`${PROFILES}/careful.toml`, 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "touch"\n');
+
+/** Where the agent of web2 leaves orders for root, as that of an installed server; web1 obeys them itself. */
+const LEFT = directory.join('web2/left');
 
 /** The owner's phone, whose passkey the servers have pinned. */
 const phone = new Authenticator();
@@ -33,6 +48,7 @@ beforeAll(async () => {
       AGENT3_PROFILES_DIR: PROFILES,
       AGENT3_APPROVALS_DIR: directory.join(`${name}-approvals`),
       AGENT3_AUDIT_FILE: recordOf(name),
+      ...(name === 'web2' && { AGENT3_HUB_ORDERS_DIR: LEFT, AGENT3_CONSOLE_ANSWERS: directory.join('answers') }),
     });
     await pin(name, phone);
   }
@@ -148,4 +164,120 @@ test('a stop of the hub ends what runs, without a signature', async () => {
     state: 'done',
   });
   await eventually('it has ended', async () => (await statusOf('web2', session)) === 'killed');
+});
+
+/** The freeze of a server; undefined while there is none. */
+function freezeOf(server: string): FreezeEntry | undefined {
+  return currentFreeze(readFreezes(directory.join(`${server}-approvals`)));
+}
+
+describe('freeze and thaw of the hub', () => {
+  const thaw = (server: string, more: { readonly since?: number; readonly again?: number } = {}): Order => {
+    const { since = 0, again } = freezeOf(server) ?? {};
+    return orderFor(server, { kind: 'thaw', since, ...(again !== undefined && { again }), ...more });
+  };
+
+  test('count once, a thaw with a signature for the freeze that was shown', async () => {
+    const freeze: OrderFile = { order: orderFor('web1', { kind: 'freeze', reason: 'looking' }), by: 'Anna' };
+    expect(await send('web2', freeze)).toMatchObject({ state: 'refused', why: 'it is for another server' });
+    expect(await send('web1', freeze)).toMatchObject({ state: 'done' });
+    expect(freezeOf('web1')).toMatchObject({ by: 'Anna (console of hub)', reason: 'looking' });
+    expect((await raw.call('web1', 'shell', { cmd: 'true' }))?.status).toBe(503);
+    const early = await signed(thaw('web1'));
+    expect(await send('web1', { order: orderFor('web1', { kind: 'freeze', reason: '' }), by: 'Anna' })).toMatchObject({
+      state: 'done',
+    });
+    const refused = async (file: OrderFile, why: string): Promise<void> =>
+      expect(await send('web1', file)).toEqual({ id: file.order.id, state: 'refused', why });
+    await refused(early, 'an order of the hub that is as new was obeyed before: try it again');
+    await refused({ order: thaw('web1'), by: 'Anna' }, 'it needs the signature of a passkey');
+    await refused(await signed(thaw('web1'), new Authenticator()), 'its passkey is not linked to this server');
+    await refused(
+      await signed(thaw('web1', { since: 1 })),
+      'the freeze that it ends is over, and there is another one',
+    );
+    await refused(await signed(thaw('web1', { again: 1 })), 'somebody has frozen the server again since it was signed');
+    const file = await signed(thaw('web1'));
+    expect(await send('web1', file)).toMatchObject({ state: 'done' });
+    expect(freezeOf('web1')).toBeUndefined();
+    await refused(freeze, 'an order of the hub that is as new was obeyed before: try it again');
+    expect(freezeOf('web1')).toBeUndefined();
+    await eventually('the thaw is on record', () =>
+      linesOf(recordOf('web1')).some(({ what, signed: proof }) => what === 'thawed' && proof !== undefined),
+    );
+  });
+
+  test('go to root of a service, who believes nothing that the agent leaves', async () => {
+    const root = (): ReturnType<typeof agent3> =>
+      agent3(['console', 'obey', '--hub'], {
+        AGENT3_HUB_FILE: join(nats.directory, 'web2.json'),
+        AGENT3_HUB_ORDERS_DIR: LEFT,
+        AGENT3_CONSOLE_ANSWERS: directory.join('answers'),
+        AGENT3_APPROVALS_DIR: directory.join('web2-approvals'),
+      });
+    const leave = (id: string, envelope: Uint8Array): void =>
+      writeFileSync(join(LEFT, `${id}.json`), JSON.stringify({ envelope: Buffer.from(envelope).toString('base64') }));
+    const ordered = async (file: OrderFile): Promise<OrderResult> => {
+      const result = send('web2', file);
+      await eventually('the agent has left it', () => existsSync(join(LEFT, `${file.order.id}.json`)));
+      await root();
+      return result;
+    };
+    const freeze: OrderFile = { order: orderFor('web2', { kind: 'freeze', reason: '' }), by: 'Anna' };
+    expect(await ordered(freeze)).toMatchObject({ state: 'done' });
+    const file = await signed(thaw('web2'));
+    expect(await ordered(file)).toMatchObject({ state: 'done' });
+    expect(freezeOf('web2')).toBeUndefined();
+
+    // What a command with the user of the agent may leave: an order that was obeyed, one of its own, and junk.
+    const again: OrderFile = { ...freeze, order: { ...freeze.order, id: newOrder().id } };
+    leave(again.order.id, raw.seal(await raw.request('web2', 'order', again)));
+    const own: OrderFile = { order: orderFor('web2', { kind: 'freeze', reason: '' }), by: 'Anna' };
+    leave(own.order.id, raw.seal(await raw.request('web2', 'order', own), SigningKey.create()));
+    leave(newOrder().id, raw.seal(await raw.request('web2', 'order', own)));
+    writeFileSync(join(LEFT, `${newOrder().id}.json`), '{');
+    mkdirSync(join(LEFT, 'junk/deep'), { recursive: true });
+    const { stdout } = await root();
+    expect(stdout).toContain('as new was obeyed before');
+    expect(stdout).toContain('no order of the hub: its signature is not one of');
+    expect(stdout).toContain('it is another order than its file says');
+    expect(freezeOf('web2')).toBeUndefined();
+    expect(readdirSync(LEFT)).toEqual([]);
+  });
+});
+
+describe('the passkeys of the hub', () => {
+  test('change by a chain that goes forward, each link signed by a passkey that counts', async () => {
+    const tablet = new Authenticator();
+    const list = async (...phones: Authenticator[]): Promise<PasskeyList> => ({
+      origin: phone.origin,
+      rp_id: phone.rpId,
+      passkeys: await Promise.all(phones.map(async (one) => ({ ...(await one.passkey()), made_at: 1 }))),
+    });
+    const pinned = (): HubPasskeys => JSON.parse(readFileSync(`${nats.directory}/web1-passkeys.json`, 'utf8'));
+    const keys = async (next: PasskeyList, more: Partial<KeysOrder> = {}): Promise<Order> => {
+      const previous = await listDigest(pinned());
+      return { ...newOrder(), ...next, kind: 'keys', hub: nats.hub.publicKey, count: 1, previous, ...more };
+    };
+    const both = await list(phone, tablet);
+    const why = async (order: Order, by = phone): Promise<string | undefined> =>
+      (await send('web1', await signed(order, by))).why;
+    expect(await why(await keys(both), tablet)).toBe('its passkey is not linked to this server');
+    expect(await why(await keys(both, { count: 2 }))).toContain('change number 2');
+    expect(await why(await keys(both, { previous: '0'.repeat(64) }))).toContain('another list of passkeys');
+    expect(await why(await keys(both, { hub: nats.keyOf('web1').publicKey }))).toBe('it is of another hub');
+    const first = await keys(both);
+    expect(await why(first)).toBeUndefined();
+    expect(pinned()).toMatchObject({ count: 1, passkeys: both.passkeys });
+    expect(await why(first)).toContain('change number 1');
+
+    const { session, digest } = await waiting('web1');
+    const file = await signed(orderFor('web1', { kind: 'approve', session, digest }), tablet);
+    expect(await send('web1', file)).toMatchObject({ state: 'done' });
+    // Taken out by the tablet, the phone approves no more.
+    expect(await why(await keys(await list(tablet), { count: 2 }), tablet)).toBeUndefined();
+    const late = await waiting('web1');
+    expect(await why(orderFor('web1', { kind: 'approve', ...late }))).toBe('its passkey is not linked to this server');
+    expect((await agent3(['audit', 'verify', '--file', recordOf('web1')])).code).toBe(0);
+  });
 });

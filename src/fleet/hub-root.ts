@@ -1,0 +1,216 @@
+import { existsSync } from 'node:fs';
+import { Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import { answer, answerPath, prepareAnswers, type RootActions } from '../console/obey.ts';
+import {
+  type FreezeOrder,
+  type KeysOrder,
+  listDigest,
+  MAX_ORDER_BYTES,
+  type Order,
+  type OrderFile,
+  type OrderResult,
+  type SignedOrder,
+  type ThawOrder,
+} from '../console/order.ts';
+import { OrderDirectory, type OrdersPlace } from '../console/order-files.ts';
+import { describeSender, describeSigner } from '../console/order-rules.ts';
+import { orderFileSchema } from '../console/order-schema.ts';
+import { readPasskeys, type Signature, signatureOf } from '../console/passkeys.ts';
+import { delay } from '../lib/clock.ts';
+import { describeErrno } from '../lib/errors.ts';
+import { visibleLine } from '../lib/visible.ts';
+import { open, REQUEST } from './envelope.ts';
+import { hubPasskeysPath, NOBODY_PINNED, readHubPasskeys, writeHubPasskeys } from './hub-passkeys.ts';
+import { Verifier } from './keys.ts';
+import { hubKeyOf, type Membership, readMembership } from './membership.ts';
+import { readRootsFile, writeRootsFile } from './roots-file.ts';
+
+/** What root does on a server by orders of its hub's console. */
+export interface HubRootDeps {
+  /** `AGENT3_HUB_FILE`. */
+  readonly hubFile: string;
+  /** The user whose files count beside root's: that of an agent that is no service. */
+  readonly own: number | undefined;
+  readonly actions: Pick<RootActions, 'freeze' | 'lastFreeze' | 'thaw'>;
+}
+
+/** What the agent leaves for root: the whole message of the hub, in base64. */
+export const leftSchema = Type.Object({ envelope: Type.String() });
+/** Base64 takes a third more, the request around an order some hundred bytes. */
+export const MOST_LEFT_BYTES = 2 * MAX_ORDER_BYTES;
+
+const orderedSchema = Type.Object({ hub_key: Type.String(), at: Type.Integer() });
+/** A hub whose clock was wrong for once is obeyed again after this. */
+const MOST_AHEAD_MS = 86_400_000;
+
+type File<T extends Order = Order> = OrderFile & { readonly order: T };
+
+/** An order that the hub has sent to this server. */
+interface FromHub {
+  readonly file: OrderFile;
+  readonly membership: Membership;
+}
+
+/**
+ * Reads the order in a message of the hub, which the agent, and every command with its user, may have made up: it is the
+ * hub that has to have signed it, for this server. Gives why it is none.
+ */
+function readMessage({ hubFile, own }: HubRootDeps, id: string, message: Uint8Array): FromHub | string {
+  try {
+    const membership = readMembership(hubFile, own);
+    if (membership === undefined) return 'this server has left its hub';
+    const { server, op, args } = open(REQUEST, message, new Verifier(hubKeyOf(membership)));
+    if (server !== membership.key) return 'it is for another server';
+    if (op !== 'order' || !Value.Check(orderFileSchema, args)) return 'it is no order';
+    const file = args as OrderFile;
+    return file.order.id === id ? { file, membership } : 'it is another order than its file says';
+  } catch (error) {
+    return describe(error);
+  }
+}
+
+/** Obeys an order of the hub, which may be played again: nothing counts twice. Gives why it is not done. */
+async function obey(deps: HubRootDeps, { file, membership }: FromHub): Promise<string | undefined> {
+  const { order } = file;
+  try {
+    if (order.kind === 'keys') return await changeKeys(deps, membership, { ...file, order });
+    if (order.server !== membership.key) return 'it is for another server';
+    if (order.kind !== 'freeze' && order.kind !== 'thaw') return 'root of a server does not do this for its hub';
+    const ordered = new Ordered(deps, membership);
+    if (order.at <= ordered.at) return 'an order of the hub that is as new was obeyed before: try it again';
+    const fault =
+      order.kind === 'freeze'
+        ? await freeze(deps, { ...file, order }, membership)
+        : await thaw(deps, { ...file, order });
+    if (fault === undefined) ordered.note(order.at);
+    return fault;
+  } catch (error) {
+    return describe(error);
+  }
+}
+
+function describe(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
+async function freeze({ actions }: HubRootDeps, file: File<FreezeOrder>, { hub }: Membership): Promise<undefined> {
+  await actions.freeze(file.order, describeSender(file, `console of ${hub}`));
+}
+
+/** The clocks of hub and server may differ: the freeze that it ends has to be the one that was shown, and nobody may have frozen again. */
+async function thaw(deps: HubRootDeps, file: File<ThawOrder>): Promise<string | undefined> {
+  const { actions } = deps;
+  const { order } = file;
+  const signature = await signatureHere(deps, file);
+  const last = actions.lastFreeze();
+  if (last === undefined || last.until !== undefined) return 'the server is not frozen';
+  if (last.since !== order.since) return 'the freeze that it ends is over, and there is another one';
+  if (last.again !== order.again) return 'somebody has frozen the server again since it was signed';
+  actions.thaw(signature, describeSigner(signature));
+  return undefined;
+}
+
+/** The chain goes forward alone, so no link of it counts twice. */
+async function changeKeys(
+  deps: HubRootDeps,
+  { hub_key }: Membership,
+  file: File<KeysOrder>,
+): Promise<string | undefined> {
+  const { order } = file;
+  if (order.hub !== hub_key) return 'it is of another hub';
+  const pinned = readHubPasskeys(deps.hubFile, deps.own);
+  if (pinned === undefined) return NOBODY_PINNED;
+  if (order.count !== pinned.count + 1)
+    return `it is change number ${order.count} of the passkeys, and this server has number ${pinned.count}`;
+  if (order.previous !== (await listDigest(pinned)))
+    return 'it changes another list of passkeys than the one pinned here';
+  writeHubPasskeys(deps.hubFile, order, await signatureHere(deps, file));
+  return undefined;
+}
+
+function signatureHere({ hubFile, own }: HubRootDeps, { order, assertion }: File<SignedOrder>): Promise<Signature> {
+  return signatureOf(order, assertion, readPasskeys(hubPasskeysPath(hubFile), own), NOBODY_PINNED);
+}
+
+/** The newest of the hub's orders that were obeyed, by the time in it: its own clock, never this server's. */
+class Ordered {
+  readonly at: number;
+  readonly #path: string;
+
+  constructor(
+    { hubFile, own }: HubRootDeps,
+    private readonly membership: Membership,
+  ) {
+    this.#path = `${hubFile.replace(/\.json$/, '')}-ordered.json`;
+    const before = readRootsFile(this.#path, orderedSchema, own);
+    this.at = before?.hub_key === membership.hub_key ? before.at : 0;
+  }
+
+  note(at: number): void {
+    const noted = { hub_key: this.membership.hub_key, at: Math.min(at, Date.now() + MOST_AHEAD_MS) };
+    writeRootsFile(this.#path, JSON.stringify(noted));
+  }
+}
+
+export interface HubOrdersPlace extends HubRootDeps {
+  /** The directory that the agent leaves them in, and the one around it. */
+  readonly place: OrdersPlace;
+  /** `AGENT3_CONSOLE_ANSWERS`. */
+  readonly answers: string;
+  /** Told of each order in a line. */
+  readonly tell: (line: string) => void;
+}
+
+const LOOK_MS = 50;
+/** What is no order is waited for so long, and then removed. */
+const STRAY_MS = 1000;
+/** What cannot be removed would have systemd start this again at once. */
+const STUCK_MS = 20_000;
+const MOST_AT_ONCE = 100;
+
+/** Obeys what the agent has left, answers and removes it, until there is nothing. Throws `ConsoleFault` for directories that others may write to. */
+export async function obeyHubOrders(deps: HubOrdersPlace): Promise<void> {
+  prepareAnswers(deps.answers);
+  const began = performance.now();
+  for (let quietSince = began; performance.now() - began < STUCK_MS; await delay(LOOK_MS)) {
+    using directory = OrderDirectory.open(deps.place);
+    if (directory === undefined || directory.names.length === 0) return;
+    const ids = directory.ids().slice(0, MOST_AT_ONCE);
+    for (const id of ids) await obeyFile(deps, directory, id);
+    if (ids.length > 0) quietSince = performance.now();
+    if (performance.now() - quietSince > STRAY_MS) for (const name of directory.strays()) directory.remove(name);
+  }
+}
+
+async function obeyFile(deps: HubOrdersPlace, directory: OrderDirectory, id: string): Promise<void> {
+  const left = directory.load(id, MOST_LEFT_BYTES);
+  directory.remove(`${id}.json`);
+  if (existsSync(answerPath(deps.answers, id))) return;
+  const found = readLeft(deps, id, left);
+  // Not answered: whoever puts something in the place of an order must not end it so. The agent leaves it once more.
+  if (typeof found === 'string') return deps.tell(visibleLine(`${id}: no order of the hub: ${found}`));
+  const result = resultOf(id, await obey(deps, found));
+  deps.tell(visibleLine(`${id}, ${found.file.order.kind} of the hub: ${result.why ?? 'done'}`));
+  try {
+    answer({ answers: deps.answers }, result);
+  } catch (error) {
+    deps.tell(`${id} is not answered: ${describeErrno(error)}`);
+  }
+}
+
+function readLeft(deps: HubRootDeps, id: string, left: ReturnType<OrderDirectory['load']>): FromHub | string {
+  if (typeof left === 'string') return left;
+  if (!Value.Check(leftSchema, left.value)) return 'its file has no message';
+  return readMessage(deps, id, Buffer.from(left.value.envelope, 'base64'));
+}
+
+/** Obeys the one message of an agent that is no service. */
+export async function obeyOne(deps: HubRootDeps, id: string, message: Uint8Array): Promise<OrderResult> {
+  const found = readMessage(deps, id, message);
+  return resultOf(id, typeof found === 'string' ? found : await obey(deps, found));
+}
+
+function resultOf(id: string, why: string | undefined): OrderResult {
+  return why === undefined ? { id, state: 'done' } : { id, state: 'refused', why };
+}

@@ -1,0 +1,73 @@
+import { mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { OrderResult } from '../console/order.ts';
+import { delay } from '../lib/clock.ts';
+import { errnoOf } from '../lib/errors.ts';
+import { readPlain } from '../lib/files.ts';
+
+/** Root takes some seconds on a machine that hardly moves. */
+const ROOT_MS = 15_000;
+const LOOK_MS = 50;
+/** A command of the agent's user may take the file away: then it is left once more. */
+const AGAIN_MS = 1000;
+
+/** Where the agent of a server leaves what root has to do for its hub, and where root answers. */
+export interface RootsDoor {
+  /** `AGENT3_HUB_ORDERS_DIR`. */
+  readonly directory: string;
+  /** `AGENT3_CONSOLE_ANSWERS`. */
+  readonly answers: string;
+}
+
+/** Leaves a message of the hub for root, and waits for what became of the order in it. Rejects with the system's error. */
+export async function leaveForRoot(door: RootsDoor, id: string, message: Uint8Array): Promise<OrderResult> {
+  const path = join(door.directory, `${id}.json`);
+  const text = JSON.stringify({ envelope: Buffer.from(message).toString('base64') });
+  const until = performance.now() + ROOT_MS;
+  mkdirSync(door.directory, { recursive: true, mode: 0o700 });
+  try {
+    for (let leftAt = Number.NEGATIVE_INFINITY; performance.now() < until; await delay(LOOK_MS)) {
+      const result = answerOf(door, id);
+      if (result !== undefined) return result;
+      if (performance.now() - leftAt < AGAIN_MS) continue;
+      leftAt = performance.now();
+      writeFileSync(`${path}.new`, text, { mode: 0o600 });
+      renameSync(`${path}.new`, path);
+    }
+    const why =
+      'root of the server has not answered. There: systemctl status agent3-hub-obey.path agent3-hub-obey.service';
+    return { id, state: 'unknown', why };
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+/** What root has answered; a file of anybody else does not count. */
+function answerOf({ answers }: RootsDoor, id: string): OrderResult | undefined {
+  try {
+    return readPlain(join(answers, `order-${id}.json`), (fd, { uid }) =>
+      uid === 0 ? (JSON.parse(readFileSync(fd, 'utf8')) as OrderResult) : undefined,
+    );
+  } catch (error) {
+    if (error instanceof SyntaxError || errnoOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+/** Has a process of an agent that is no service obey the order in a message of the hub, as root of a service does. */
+export async function obeyByOwn(
+  argv: readonly string[],
+  env: Readonly<Record<string, string>>,
+  id: string,
+  message: Uint8Array,
+): Promise<OrderResult> {
+  const stdin = new Blob([Buffer.from(message).toString('base64')]);
+  const child = Bun.spawn([...argv, 'console', 'obey', '--hub', '--order', id], {
+    cwd: '/',
+    env,
+    stdio: [stdin, 'pipe', 'pipe'],
+  });
+  const [code, told, fault] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+  if (code === 0) return JSON.parse(told) as OrderResult;
+  return { id, state: 'refused', why: fault.trim().slice(0, 500) || `agent3 console obey has failed (${code})` };
+}
