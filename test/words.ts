@@ -32,6 +32,8 @@ export const PLAIN_FOLDERS: readonly string[] = [
   // What a call passes.
   'calls',
   'commands',
+  'contexts',
+  'files',
   'operations',
   'process',
   'sandbox',

@@ -9,11 +9,11 @@ import { MAX_CONTEXTS_PER_TOKEN } from '../lib/limits.ts';
 import { type ContextCall, type ContextState, digestOfItems, type HeldContext, keepState } from './held-context.ts';
 import type { ContextItem } from './shell-state.ts';
 
-/** What the file of a context begins with, in a line of JSON; its items follow in another. */
+/** The beginning of the file of a context, a line of JSON; its items follow in another. */
 const headerSchema = Type.Object({
   principal: Type.String(),
   name: Type.String(),
-  /** What held the command that wrote it: a context ends when that changes. */
+  /** The isolation of the command that wrote it: a context ends when that changes. */
   walls: Type.String(),
   cwd: Type.String(),
   bytes: Type.Integer(),
@@ -31,14 +31,14 @@ const itemsSchema = Type.Array(
   }),
 );
 
-/** Whose context it is, and what its command is held in. */
+/** The token of a context, and the isolation of its command. */
 export interface ContextOwner {
   readonly principal: string;
   readonly name: string;
   readonly walls: string;
 }
 
-/** What a context is to the session of a command. */
+/** The part of a session that contexts need. */
 interface ContextSession {
   readonly id: string;
   readonly record: { readonly principal: string; readonly context?: { readonly name: string; readonly walls: string } };
@@ -54,10 +54,10 @@ export interface ContextInfo extends Pick<Header, 'name' | 'cwd' | 'bytes' | 'us
 const NOTHING_GIVEN: ContextCall = { given: new Set(), hasDirectory: false };
 /** A header is shorter: a path has 4,095 bytes, which JSON may double. */
 const MOST_HEADER_BYTES = 16_384;
-/** A context in use is free again soon, in most cases. */
+/** A context in use is usually free again soon. */
 const RETRY_AFTER_SECONDS = 5;
 
-/** The contexts of all tokens: what they hold lies on the disk, in the directory of the sessions. */
+/** The contexts of all tokens, stored in the directory of the sessions. */
 export class Contexts {
   readonly #directory: string;
   #headers: Map<string, Header> | undefined;
@@ -71,7 +71,7 @@ export class Contexts {
     this.#directory = join(sessionsDirectory, '.contexts');
   }
 
-  /** The contexts of a token, by name. */
+  /** Returns the contexts of a token, by name. */
   list(principal: string): ContextInfo[] {
     return [...this.#all()]
       .filter(([, header]) => header.principal === principal)
@@ -82,8 +82,9 @@ export class Contexts {
   }
 
   /**
-   * Takes a context for one command, once no other uses it; `release` of what this gives, or `keep` with the command's
-   * session, frees it. Throws `TooManyRequests` when its turn does not come before `deadline`, and for one context too many.
+   * Takes a context for one command, once no other uses it; `release` of the result, or `keep` with the command's
+   * session, frees it. Throws `TooManyRequests` if its turn does not come before `deadline`, and for one context too
+   * many.
    */
   async enter(
     owner: ContextOwner,
@@ -120,8 +121,8 @@ export class Contexts {
   }
 
   /**
-   * Takes what the shell of a session has written of its state, where its command `isDone`, and frees the context. Gives
-   * what the client has to know of that, in sentences: why the context stays as it was.
+   * Stores the state that the shell of a session has written, if its command `isDone`, and frees the context. Returns
+   * what the client has to know about that, in sentences: why the context stays as it was.
    */
   keep(session: ContextSession, isDone: boolean): { readonly context_note?: string } {
     const { principal, context } = session.record;
@@ -156,7 +157,7 @@ export class Contexts {
     this.#drop(key);
   }
 
-  /** Drops the contexts that no command has used for so long. */
+  /** Drops the contexts that no command has used for this time. */
   expire(ttlSeconds: number): void {
     const end = this.clock.now() - ttlSeconds * 1000;
     for (const [key, { used_at }] of this.#all()) if (used_at < end && !this.#inUse.has(key)) this.#drop(key);
@@ -194,7 +195,7 @@ export class Contexts {
     );
   }
 
-  /** What is known of each, read when the first of them is wanted. */
+  /** Returns the header of each context, read at the first use. */
   #all(): Map<string, Header> {
     if (this.#headers !== undefined) return this.#headers;
     this.#headers = new Map();
@@ -229,7 +230,7 @@ export class Contexts {
       writeFileSync(`${path}.tmp`, `${JSON.stringify(header)}\n${text}`, { mode: 0o600 });
       renameSync(`${path}.tmp`, path);
     } catch (error) {
-      // A full disk has room for the sessions then.
+      // Frees room on a full disk for the sessions.
       rmSync(`${path}.tmp`, { force: true });
       throw error;
     }
@@ -257,7 +258,7 @@ function usedBy(name: string, { session }: HeldContext): string {
   return `The context ${name} is in use by ${session === undefined ? 'another call' : `the command of session ${session}`}.`;
 }
 
-/** The name of a context's file: no name of a token or a context becomes part of a path. */
+/** Returns the name of a context's file: no name of a token or a context becomes part of a path. */
 function keyOf({ principal, name }: Pick<ContextOwner, 'principal' | 'name'>): string {
   return Bun.SHA256.hash(`${principal}\0${name}`, 'hex');
 }

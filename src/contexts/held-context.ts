@@ -8,7 +8,7 @@ export interface ContextState {
   readonly items: readonly ContextItem[];
 }
 
-/** What a call says beside its command; both hold for that call alone. */
+/** The arguments of a call besides its command; they only apply to that call. */
 export interface ContextCall {
   /** The names in its `env`. */
   readonly given: ReadonlySet<string>;
@@ -20,26 +20,26 @@ export interface HeldContext {
   readonly name: string;
   readonly walls: string;
   readonly call: ContextCall;
-  /** Where the command before it has ended; undefined: there was none. */
+  /** Where the last command has ended; undefined: there was none. */
   readonly cwd: string | undefined;
-  /** What its shell begins with beside what a fresh one has. */
+  /** What its shell begins with besides the state of a fresh one. */
   readonly items: readonly ContextItem[];
   /** Of the items. */
   readonly sha256: string;
-  /** What the answer says of it. */
+  /** What the answer says about it. */
   readonly note: string | undefined;
   /** The session of the command, once there is one. */
   session: string | undefined;
-  /** Frees it for the next command, which finds it as it was. */
+  /** Frees it for the next command, unchanged. */
   readonly release: () => void;
 }
 
-/** The SHA-256 of what a context brings. */
+/** Returns the SHA-256 of what a context brings. */
 export function digestOfItems(items: readonly ContextItem[]): string {
   return Bun.SHA256.hash(JSON.stringify(items), 'hex');
 }
 
-/** What a context brings, for a person: what the shell runs before the command. */
+/** Describes what a context brings, for a person: what the shell runs before the command. */
 export function describeItems(items: readonly ContextItem[]): string {
   return Buffer.from(items.map(({ text }) => text).join('\n'), 'latin1').toString('utf8');
 }
@@ -62,8 +62,8 @@ export function describeBeginning(items: readonly ContextItem[]): string {
 const MOST_STATE_BYTES = 2 * MAX_CONTEXT_BYTES;
 
 /**
- * What the shell of a command has left: its state at its end without what every fresh shell has; or why it is not kept, a
- * sentence. `note` tells what of it is not. Throws the system's error.
+ * Returns what the shell of a command has left: its state at its end without what every fresh shell has; or a sentence
+ * why it is not kept. `note` says which parts are not kept. Throws the system's error.
  */
 export function keepState(
   path: string,
@@ -78,7 +78,7 @@ export function keepState(
   const changes = changesOf(fresh, last, items, call.given);
   if (fresh.isCut || last.isCut || changes.length > MOST_ITEMS) return TOO_MANY;
   if (changes.reduce((sum, one) => sum + one.text.length, 0) > MAX_CONTEXT_BYTES) return TOO_LARGE;
-  // A directory that the call gave, and that its command did not leave, was for that call.
+  // A directory that the call set, and that its command did not leave, only applied to that call.
   const stays = call.hasDirectory && before !== undefined && last.cwd === fresh.cwd;
   const cwd = stays ? before : Buffer.from(last.cwd, 'latin1').toString('utf8');
   if (cwd.includes('\uFFFD') || !cwd.startsWith('/') || Buffer.byteLength(cwd) > MAX_PATH_BYTES)
@@ -90,12 +90,14 @@ export function keepState(
   return { cwd, items: changes, note: undefined };
 }
 
-/** With an attribute for each function, variables that are gone, and the options; a command may have written any number. */
+/**
+ * With an attribute for each function, variables that are gone, and the options; a command may have written any number.
+ */
 const MOST_ITEMS = 3 * MAX_CONTEXT_NAMES;
 const TOO_MANY = `its shell has more than ${MAX_CONTEXT_NAMES} variables, functions and aliases. Unset some, or write the data to a file.`;
 const TOO_LARGE = `its variables, functions and aliases take more than ${MAX_CONTEXT_BYTES} bytes. Unset large ones, or write the data to a file.`;
 
-/** A command may have put anything in the place of its state. Undefined where there is too much. */
+/** A command may have replaced its state by anything. Returns undefined if it is too large. */
 function readState(path: string): string | undefined {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
   try {

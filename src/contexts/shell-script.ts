@@ -6,16 +6,17 @@ import type { ContextItem } from './shell-state.ts';
 export interface ContextDescriptors {
   /** What it reads: `contextInput`. */
   readonly input: number;
-  /** Where it writes its state: one file, open twice, so that the shell knows it again after it was moved. */
+  /** Where it writes its state: one file, open twice, so that the shell recognizes it after it was moved. */
   readonly output: readonly [number, number];
 }
 
-/** Numbers that hardly a script takes for descriptors of its own; context.bash has them too. */
+/** Numbers that hardly any script uses for its own descriptors; context.bash has them too. */
 const [FIRST, SECOND] = [161, 162];
 
 /**
- * The command line of a shell that has a context: it reads the descriptor, restores the context, and runs the command
- * with both outputs closed, so that no program inherits them. It is one line: messages name the lines of the command.
+ * Returns the command line of a shell that has a context: it reads the descriptor, restores the context, and runs the
+ * command with both outputs closed, so that no program inherits them. It is one line: messages name the lines of the
+ * command.
  */
 export function contextCommand({ input, output: [one, other] }: ContextDescriptors): string {
   return [
@@ -26,7 +27,7 @@ export function contextCommand({ input, output: [one, other] }: ContextDescripto
   ].join('; ');
 }
 
-/** What the shell reads: its functions, the items of the context, the command, each behind a NUL. */
+/** Returns what the shell reads: its functions, the items of the context, the command, each after a NUL. */
 export function contextInput(items: readonly ContextItem[], cmd: string, given: ReadonlySet<string>): Buffer {
   const shown = items.filter(({ kind, name }) => kind !== 'variable' || !given.has(name));
   const tracing = shown.filter(isTracing).map(({ text }) => `${text};`);
@@ -44,6 +45,6 @@ export function contextInput(items: readonly ContextItem[], cmd: string, given: 
 const isTracing = ({ kind, name }: ContextItem): boolean =>
   kind === 'option' && (name === 'xtrace' || name === 'verbose' || name === 'noexec');
 
-/** A function may have patterns that are only understood with this option. */
+/** A function may have patterns that only work with this option. */
 const restoring = ({ kind, text }: ContextItem): string =>
   kind === 'function' ? `shopt -s extglob\n${text}\nshopt -u extglob` : text;

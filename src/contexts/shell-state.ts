@@ -1,13 +1,13 @@
 /**
- * What a shell has written of its state: texts that bash itself prints (`declare -p`, `declare -f`, `alias`, `set +o`,
- * `shopt -p`). Bytes are characters of latin1, so that no value is changed. The agent runs none of it: it takes what has
- * the form that bash prints, and the same shell in the same sandbox reads it again.
+ * The state that a shell has written: texts that bash itself prints (`declare -p`, `declare -f`, `alias`, `set +o`,
+ * `shopt -p`). Bytes are characters of latin1, so that no value is changed. The agent runs none of it: it accepts what
+ * has the form that bash prints, and the same shell in the same sandbox reads it again.
  */
 export interface ShellState {
   readonly cwd: string;
-  /** It has more names than are kept, and not all of them are here. */
+  /** Whether it has more names than are kept, so that some are missing here. */
   readonly isCut: boolean;
-  /** By name, each as the text that makes it. */
+  /** By name, each as the text that defines it. */
   readonly variables: ReadonlyMap<string, string>;
   readonly functions: ReadonlyMap<string, string>;
   /** `declare -fx NAME`, by the name of the function. */
@@ -17,17 +17,20 @@ export interface ShellState {
   readonly options: ReadonlyMap<string, string>;
 }
 
-/** One text that restores a part of a shell, and what part it is. */
+/** One text that restores a part of a shell, and which part. */
 export interface ContextItem {
   readonly kind: 'variable' | 'function' | 'attribute' | 'option' | 'alias';
   readonly name: string;
   readonly text: string;
 }
 
-/** The sections of a state file: `[`, records that each begin with the letter of their kind, `]`; `!` is one for what is left out. */
+/**
+ * The sections of a state file: `[`, records that each begin with the letter of their kind, `]`; `!` marks omitted
+ * records.
+ */
 const [BEGIN, END, CUT] = ['[', ']', '!'];
 
-/** The first and the last state that a shell has written; what is not complete is left out. A command may have written any number. */
+/** Returns the first and the last complete state that a shell has written. A command may have written any number. */
 export function parseStates(text: string): ShellState[] {
   const records = text.split('\0');
   const complete: [begin: number, end: number][] = [];
@@ -77,7 +80,7 @@ function optionsIn(text: string): ReadonlyMap<string, string> {
   return found;
 }
 
-/** The name in a text of `alias` whose value is nothing but quoted text; undefined for any other text. */
+/** Returns the name in a text of `alias` if its value is only quoted text; else undefined. */
 function aliasName(text: string): string | undefined {
   const [begun = '', name] = /^alias (?:-- )?([^\s='"$`\\;&|<>()/]+)='/.exec(text) ?? [];
   if (!text.endsWith("'") || text.length <= begun.length) return undefined;
@@ -86,7 +89,7 @@ function aliasName(text: string): string | undefined {
 
 const DECLARED = /^declare -([-A-Za-z]+) ([A-Za-z_]\w*)(=|$)/;
 
-/** The name in a text of `declare -p` whose value is nothing but quoted text; undefined for any other text. */
+/** Returns the name in a text of `declare -p` if its value is only quoted text; else undefined. */
 function variableName(text: string): string | undefined {
   const [begun = '', attributes = '', name = '', equals = ''] = DECLARED.exec(text) ?? [];
   if (begun === '') return undefined;
@@ -95,11 +98,13 @@ function variableName(text: string): string | undefined {
   return end === text.length ? name : undefined;
 }
 
-/** A key of an associative array that needs no quotes; the index of another one is an expression, which bash evaluates. */
+/**
+ * A key of an associative array that needs no quotes. The index of other arrays is an expression, which bash evaluates.
+ */
 const KEY = /\[([\w.@%+:,/^~-]+)\]=/y;
 const INDEX = /\[(\d+)\]=/y;
 
-/** Where an array ends that begins at `from`; undefined where it has anything but quoted text. */
+/** Returns where an array ends that begins at `from`; undefined if it has anything but quoted text. */
 function endOfArray(text: string, from: number, attributes: string): number | undefined {
   let at = from + 1;
   while (text[at] === '[') {
@@ -121,7 +126,7 @@ function endOfKey(text: string, from: number, isAssociative: boolean): number | 
 
 const [DOUBLE_QUOTE, DOLLAR, SINGLE_QUOTE, BACKSLASH, BACKTICK] = [34, 36, 39, 92, 96];
 
-/** Where `"…"` or `$'…'` ends that begins at `from`; undefined where something is expanded in it. */
+/** Returns where `"…"` or `$'…'` ends that begins at `from`; undefined if something is expanded in it. */
 function endOfQuoted(text: string, from: number): number | undefined {
   const isAnsi = text.startsWith("$'", from);
   if (!isAnsi && text[from] !== '"') return undefined;
@@ -139,8 +144,8 @@ const OF_SHELL =
   /^(?:_|BASH(?!_ENV$)\w*|S?RANDOM|SECONDS|EPOCH\w+|LINENO|FUNCNAME|GROUPS|DIRSTACK|PIPESTATUS|HISTCMD|OPT(?:IND|ERR|ARG)|E?UID|PPID|PWD|SHELLOPTS|SHLVL|COLUMNS|LINES|AGENT3_SESSION|__agent3\w*)$/;
 
 /**
- * What a shell had at its end and a fresh one has not, in the order in which it is restored. A variable that the call
- * itself gave (`given`) and that was not changed stays what it was `before`.
+ * Returns what a shell had at its end and a fresh one has not, in the order of restoring. A variable that the call
+ * itself set (`given`) and that was not changed stays what it was `before`.
  */
 export function changesOf(
   fresh: ShellState,

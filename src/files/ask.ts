@@ -8,13 +8,13 @@ import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { Decision } from '../rules/rule.ts';
 import { NOTHING_DONE } from './place.ts';
 
-/** How long what was approved may take. */
+/** How long an approved operation may take. */
 const APPROVED_SECONDS = 60;
 
-/** Does what was approved; `onRecord` says by whom. */
+/** Performs what was approved; `onRecord` says by whom. */
 type Perform = (later: CallContext, onRecord: Readonly<Record<string, unknown>>) => Promise<Answer>;
 
-/** The same decision. Throws `OperationNotAllowed` where a person has to be asked, and nobody can be. */
+/** Returns the same decision. Throws `OperationNotAllowed` if a person has to be asked, and nobody can be. */
 export function approvable({ proposals }: OperationDeps, decision: Decision): Decision {
   const fault = decision.action === 'confirm' ? proposals.fault() : undefined;
   if (fault === undefined) return decision;
@@ -24,8 +24,8 @@ export function approvable({ proposals }: OperationDeps, decision: Decision): De
 }
 
 /**
- * Asks a person whether an operation on a file may be done, and answers with the session that waits: what comes of it is
- * its output. Throws `OperationNotAllowed` where nobody can be asked, and `TooManyRequests`.
+ * Asks a person whether an operation on a file may be done, and answers with the session that waits: its output will be
+ * the result. Throws `OperationNotAllowed` if nobody can be asked, and `TooManyRequests`.
  */
 export function askAPerson(
   deps: OperationDeps,
@@ -64,7 +64,9 @@ export function askAPerson(
   };
 }
 
-/** An answer as the output of a session: its text, then a line for each other field that the lean doors show. */
+/**
+ * Formats an answer as the output of a session: its text, then a line for each other field that the lean doors show.
+ */
 function outputOf({ content, diff, [SPARE]: spare = [], ...fields }: Answer): string {
   const text = typeof content === 'string' ? content : typeof diff === 'string' ? diff : '';
   const lines = Object.entries(fields).filter(([name]) => !spare.includes(name));

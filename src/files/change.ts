@@ -30,16 +30,16 @@ export interface OldFile extends FileStat {
   readonly sha256: string;
 }
 
-/** By their numbers. */
+/** By their ids. */
 interface Owner {
   readonly user: number;
   readonly group: number;
 }
 
-/** A file as it is to be. */
+/** The new content and properties of a file. */
 export interface NextFile {
   readonly bytes: Uint8Array;
-  /** Undefined: that of the old file without its set-id bits, or for a new one what the umask leaves. */
+  /** Undefined: that of the old file without its set-id bits; for a new file, what the umask leaves. */
   readonly mode?: number | undefined;
   /** Undefined: that of the old file. */
   readonly owner?: Owner | undefined;
@@ -49,21 +49,21 @@ export interface NextFile {
 export interface WantedChange {
   readonly op: 'write_file' | 'edit_file' | 'undo';
   readonly path: string;
-  /** Its answer, or its refusal, tells what the file has: its token has to be allowed to read it. */
+  /** Its answer, or its refusal, reveals the old content: its token must be allowed to read the file. */
   readonly tellsOld: boolean;
-  /** The directories of a new file are made. */
+  /** Whether the directories of a new file are made. */
   readonly makesDirectories: boolean;
-  /** Where the file is removed: how many empty directories above it go too. */
+  /** If the file is removed: how many empty directories above it are removed too. */
   readonly directories?: number | undefined;
   /** The SHA-256 that the file must have, as the client knows it. */
   readonly expected?: string | undefined;
-  /** The owner has ordered it: rules do not count, nobody is asked, and this is on record. */
+  /** Set if the owner has ordered it: rules do not apply, nobody is asked, and this is on record. */
   readonly ordered?: Readonly<Record<string, unknown>> | undefined;
-  /** What is to become of the file; undefined: it is removed. Throws where that cannot be. */
+  /** Returns what the file becomes; undefined: it is removed. Throws if that is not possible. */
   next(old: OldFile | undefined, path: string): Promise<NextFile | undefined> | NextFile | undefined;
 }
 
-/** What became of a change. */
+/** The result of a change. */
 export interface Changed {
   readonly path: string;
   readonly old: OldFile | undefined;
@@ -79,7 +79,7 @@ export interface Changed {
 }
 
 /**
- * Changes a file, or asks a person to let it: then the answer names the session that waits. Calls for one path take
+ * Changes a file, or asks a person for approval: then the answer names the session that waits. Calls for one path take
  * turns. Throws what the call is refused with; then the file is as it was.
  */
 export async function changeFile(
@@ -97,7 +97,7 @@ export async function changeFile(
   const planning = planOf(context, wanted, place, hidesOld);
   if (decision.action !== 'confirm')
     return answer(await carryOut(deps, context, wanted, place, await planning, wanted.ordered));
-  // Why it cannot be done tells what the file has: a person has to let the token know.
+  // The reason for a failure would reveal the old content: a person has to allow that.
   const plan = await (hidesOld && wanted.tellsOld ? planning.catch(() => undefined) : planning);
   const seen = plan && factsOf(place.path, plan);
   const asked = plan && seen && { ...seen, diff: await describeChange(plan.old?.bytes, plan.next?.bytes, unmasked) };
@@ -114,7 +114,7 @@ export async function changeFile(
       const now = await planOf(later, wanted, again, hidesOld && !wanted.tellsOld);
       // Only what the person has seen.
       if (!Bun.deepEquals(factsOf(again.path, now), seen))
-        throw new FileConflict(`${shownPath(place.path)} is another file by now, so nothing was done`);
+        throw new FileConflict(`${shownPath(place.path)} is another file now, so nothing was done`);
       return answer(await carryOut(deps, later, wanted, again, now, onRecord));
     },
   );
@@ -125,7 +125,7 @@ const ORDERED = { decision: ALLOWED, hidesOld: false };
 /** A person who has to approve a change sees all of it. */
 const unmasked = async (text: string): Promise<string> => text;
 
-/** What a person approves of a change. The hashes stand for the contents. */
+/** What a person approves in a change. The hashes identify the contents. */
 function factsOf(path: string, { old, mode, owner, sha256 = '' }: Plan) {
   return {
     path,
@@ -140,17 +140,17 @@ const octal = (mode: number): string => mode.toString(8).padStart(4, '0');
 const numbersOf = ({ user, group }: Owner): string => `${user}:${group}`;
 const insteadOf = (next: string, old = next): string => (next === old ? next : `${next} instead of ${old}`);
 
-/** What is there, and what is to be there. */
+/** The file before and after the change. */
 interface Plan {
   readonly old: OldFile | undefined;
   readonly next: NextFile | undefined;
-  /** Of the next one. */
+  /** Of the new content. */
   readonly sha256: string | undefined;
   /** Undefined: what the umask leaves. */
   readonly mode: number | undefined;
-  /** Undefined: who makes it. */
+  /** Undefined: the user that makes it. */
   readonly owner: Owner | undefined;
-  /** It must not be told whether both are the same. */
+  /** The answer must not reveal whether both are the same. */
   readonly hidesOld: boolean;
 }
 
@@ -162,7 +162,7 @@ async function planOf(context: CallContext, wanted: WantedChange, place: FilePla
     throw new FileNotFound(
       `There is no such directory: ${shownPath(posix.dirname(place.path))}. Send create_directories: true to make it. Nothing was done.`,
     );
-  // What may not be read is not compared either.
+  // A file that may not be read is not compared either.
   const old = stat && (await readOld(place, stat));
   requireExpected(place.path, wanted.expected, old);
   await deps.turns.take(principal, old?.bytes.length);
@@ -191,7 +191,7 @@ async function readOld(place: FilePlace, stat: FileStat): Promise<OldFile> {
 
 function requireExpected(path: string, expected: string | undefined, old: OldFile | undefined): void {
   if (expected === undefined || old?.sha256 === expected.toLowerCase()) return;
-  const what = old === undefined ? 'is not there' : `is another file by now: it has the sha256 ${old.sha256}`;
+  const what = old === undefined ? 'does not exist' : `is another file now: it has the sha256 ${old.sha256}`;
   throw new FileConflict(`${shownPath(path)} ${what}. Nothing was done. Read it, and decide again.`);
 }
 
@@ -237,7 +237,7 @@ async function carryOut(
   return { path, old, next, sha256, change, diff, mode: mode ?? 0o666 & ~ownUmask(), notes };
 }
 
-/** The difference, without secrets where the profile masks. */
+/** Returns the difference, without secrets if the profile masks. */
 function diffOf({ masker }: CallContext, old: OldFile | undefined, next: NextFile | undefined): Promise<string> {
   return describeChange(old?.bytes, next?.bytes, async (text) => (await masker?.mask(text)) ?? text);
 }

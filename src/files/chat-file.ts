@@ -3,16 +3,17 @@ import { internet, type Network, publicAddress } from '../lib/internet.ts';
 import { tooLarge } from './transfer.ts';
 
 /**
- * Hosts of files that ChatGPT hands over: `files.oaiusercontent.com` in OpenAI's "Sending and returning files with GPT
- * Actions", and its neighbours for regions. Deeper names are pages of others (`*.web-sandbox.oaiusercontent.com`).
+ * Hosts of files that ChatGPT passes on: `files.oaiusercontent.com` in OpenAI's "Sending and returning files with GPT
+ * Actions", and others for regions. Deeper names are pages of users (`*.web-sandbox.oaiusercontent.com`).
  */
 const HOST = /^[a-z0-9-]+\.oaiusercontent\.com$/;
 
 const MAX_URL_CHARS = 8192;
 
 /**
- * The bytes of a file that a chat has handed over by its URL, at most `most`: over HTTPS, from a host of OpenAI at a public
- * address, without redirects. Throws `InvalidArguments` for another URL, `RequestTooLarge`, `MachineRefused`.
+ * Returns the bytes of a file that a chat has passed on by its URL, at most `most`: over HTTPS, from a host of OpenAI
+ * at a public address, without redirects. Throws `InvalidArguments` for another URL, `RequestTooLarge`,
+ * `MachineRefused`.
  */
 export async function* chatFile(
   text: string,
@@ -45,7 +46,7 @@ function urlIn(text: string): URL {
   const isPlain = url?.protocol === 'https:' && url.port === '' && url.username === '' && url.password === '';
   if (url !== undefined && isPlain && HOST.test(url.hostname)) return url;
   throw new InvalidArguments(
-    'file.download_url is not that of a file in ChatGPT (https, a host of oaiusercontent.com). Nothing was fetched. Leave file out: upload then gives a link for the file.',
+    'file.download_url is not that of a file in ChatGPT (https, a host of oaiusercontent.com). Nothing was fetched. Leave file out: upload then returns a link for the file.',
   );
 }
 
@@ -58,9 +59,9 @@ async function open(url: URL, signal: AbortSignal, network: Network): Promise<Re
     const isAsItIs = ['', 'identity'].includes(response.headers.get('content-encoding') ?? '');
     if (response.status === 200 && isAsItIs) return response;
     void response.body?.cancel();
-    const what = response.status === 200 ? 'in a form that was not asked for' : String(response.status);
+    const what = response.status === 200 ? 'in an encoding that was not requested' : String(response.status);
     throw new MachineRefused(
-      `${url.hostname} answered ${what}, so nothing was written. The link of a file ends after minutes: hand the file over again.`,
+      `${url.hostname} answered ${what}, so nothing was written. The link of a file ends after minutes: attach the file again.`,
       undefined,
     );
   } catch (error) {

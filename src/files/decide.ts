@@ -4,8 +4,8 @@ import { ALLOWED, type Decision } from '../rules/rule.ts';
 import { shownPath } from './place.ts';
 
 /**
- * What the rules of the profile say to reading a file, under any of its paths: what they say to `cat` with this path.
- * Throws `OperationNotAllowed` where they deny it.
+ * Decides by the rules of the profile on reading a file, under any of its paths: as on `cat` with this path. Throws
+ * `OperationNotAllowed` if they deny it.
  */
 export async function requireReadable(
   { profile: { rules, hasRules }, limits }: CallContext,
@@ -28,16 +28,16 @@ export async function requireWritable(
   return requireAllowed('write to', paths, (path) => decideWrite(rules, operation, path));
 }
 
-/** What rules say to a change of a file. */
+/** The decision of rules on a change of a file. */
 interface ChangeDecision {
   readonly decision: Decision;
-  /** Without a person, the token must not learn what the file has. */
+  /** Without an approval, the token must not learn the old content. */
   readonly hidesOld: boolean;
 }
 
 /**
- * What the rules say to a change of a file. One whose answer tells what the file has (`tellsOld`) is a reading as well.
- * Throws `OperationNotAllowed` where they deny it.
+ * Decides by the rules on a change of a file. If its answer reveals the old content (`tellsOld`), it counts as reading
+ * too. Throws `OperationNotAllowed` if they deny it.
  */
 export async function requireChangeable(
   context: CallContext,
@@ -61,7 +61,7 @@ async function mayRead(context: CallContext, paths: readonly string[]): Promise<
   }
 }
 
-/** The strictest of what is decided on each of the paths. */
+/** Returns the strictest of the decisions on each of the paths. */
 async function requireAllowed(
   what: string,
   paths: readonly string[],
@@ -71,9 +71,9 @@ async function requireAllowed(
   const decision = strictest([...new Set(paths)].map(decide));
   if (decision.action !== 'deny') return decision;
   throw new OperationNotAllowed(
-    `The rules of this token do not allow to ${what} ${shownPath(paths[0] ?? '')}: ${decision.reason}. Nothing was done.`,
+    `The rules of this token do not allow it to ${what} ${shownPath(paths[0] ?? '')}: ${decision.reason}. Nothing was done.`,
   );
 }
 
-/** A word of a shell, whatever is in it. */
+/** Quotes any text as one word of a shell. */
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

@@ -2,22 +2,24 @@ import { formatPatch, OMIT_HEADERS, structuredPatch } from 'diff';
 import { decodeUtf8 } from '../lib/utf8.ts';
 import { isText } from './text.ts';
 
-/** Larger files are not compared: what changes is told by their sizes. */
+/** Larger files are not compared: a change is described by their sizes. */
 const MAX_COMPARED_BYTES = 1_048_576;
 
-/** A comparison takes time with the number of lines that differ: with more of them, both contents are shown as a whole. */
+/**
+ * The time of a comparison grows with the number of differing lines: with more of them, both contents are shown whole.
+ */
 const MAX_CHANGED_LINES = 1000;
 /** It blocks the agent for no longer than this. */
 const MAX_COMPARE_MS = 20;
 
 const CONTEXT_LINES = 3;
 
-/** Takes the secrets out of a text. */
+/** Masks the secrets in a text. */
 export type MaskText = (text: string) => Promise<string>;
 
 /**
- * The difference between two contents of a file, the hunks of diff -u, or a line that says why there is none to show.
- * Undefined for the one that does not exist. Each is masked as a whole before: a part of a key looks like nothing.
+ * Returns the difference between two contents of a file as the hunks of diff -u, or a line with the reason why it is
+ * not shown. Undefined is a missing file. Each content is masked as a whole before: a part of a key is not recognized.
  */
 export async function describeChange(
   before: Uint8Array | undefined,
@@ -42,8 +44,8 @@ export async function describeChange(
 }
 
 /**
- * The lines of two texts from the first to the last that differs, with the lines that are shown around them, and how many
- * stand before. To compare all of 64 KiB takes a millisecond.
+ * Returns the lines of two texts from the first to the last that differs, with the lines that are shown around them,
+ * and the number of lines before. Comparing all of 64 KiB takes a millisecond.
  */
 function differingPart(
   old: string,
@@ -58,13 +60,13 @@ function differingPart(
   let from = start === 0 ? 0 : old.lastIndexOf('\n', start - 1) + 1;
   for (let line = 0; line < CONTEXT_LINES; line++) from = from < 2 ? 0 : old.lastIndexOf('\n', from - 2) + 1;
   let end = old.length - same;
-  // The first line may have begun before what is the same.
+  // The first line may have begun within the common part.
   for (let line = 0; line <= CONTEXT_LINES; line++) end = old.indexOf('\n', end) + 1 || old.length;
   const linesBefore = old.slice(0, from).split('\n').length - 1;
   return { old: old.slice(from, end), text: text.slice(from, text.length - (old.length - end)), linesBefore };
 }
 
-/** All lines of a text that goes or comes as a whole. */
+/** Formats all lines of a text that is added or removed as a whole. */
 function signed(sign: '-' | '+', text: string): string {
   return text.replace(/^.*\n?/gm, (line) => (line === '' ? '' : `${sign}${line.replace(/\n?$/, '\n')}`));
 }

@@ -20,8 +20,8 @@ import {
 } from './place.ts';
 
 /**
- * The place of a path, with the rights of the agent: for profiles that hold their commands in nothing. `range` is what
- * is read of a file that is too large to be read whole.
+ * Opens the place of a path with the rights of the agent: for profiles without isolation. `range` is what is read of a
+ * file that is too large to be read whole.
  */
 export async function openDirect({ directory, name }: ParsedPath, range: Range): Promise<FilePlace> {
   const parent = await openDirectory(directory);
@@ -34,7 +34,7 @@ export async function openDirect({ directory, name }: ParsedPath, range: Range):
 }
 
 interface Seen {
-  /** Names what was seen, and grants nothing. */
+  /** Identifies what was seen, and grants no access. */
   readonly handle: FileHandle;
   readonly stat: FileStat;
   readonly target: string | undefined;
@@ -68,7 +68,8 @@ class DirectPlace implements FilePlace {
     const { seen, path } = this;
     if (seen?.stat.kind !== 'file') throw notAllowed('read', path, 'it is no file');
     try {
-      // What was seen itself, whatever bears its name by now. A file of /proc may wait for an event: this does not.
+      // The very file that was seen, whatever has its name by now. A file of /proc may wait for an event: this does
+      // not.
       await using handle = await open(selfPath(seen.handle), constants.O_RDONLY | constants.O_NONBLOCK);
       const { size } = seen.stat;
       if (size <= MAX_FILE_BYTES) {
@@ -114,7 +115,7 @@ class DirectPlace implements FilePlace {
     await this.parent.handle.close();
   }
 
-  /** The directory of the file, which is made where it is missing. */
+  /** Returns the directory of the file, and makes it if it is missing. */
   async #directoryToWrite(): Promise<{ readonly path: string } & AsyncDisposable> {
     const existing = selfPath(this.parent.handle);
     if (this.missing === undefined) return { path: existing, [Symbol.asyncDispose]: async () => {} };
@@ -126,7 +127,7 @@ class DirectPlace implements FilePlace {
     }
   }
 
-  /** Makes a file, and resolves with its version. Throws `FileConflict` where somebody else has written to it. */
+  /** Makes a file, and resolves with its version. Throws `FileConflict` if somebody else has written to it. */
   async #write(path: string, bytes: Uint8Array, mode: number | undefined, owner: NewFile['owner']): Promise<string> {
     const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     await using handle = await open(path, flags, owner === undefined && mode === undefined ? 0o666 : 0o600);
@@ -135,7 +136,7 @@ class DirectPlace implements FilePlace {
       const made = await handle.stat();
       if (made.uid !== owner.user || made.gid !== owner.group) await handle.chown(owner.user, owner.group);
     }
-    // After the owner: chown(2) takes set-id bits away.
+    // After the owner: chown(2) removes set-id bits.
     if (mode !== undefined) await handle.chmod(mode);
     await handle.sync();
     const { version } = statOf(await handle.stat({ bigint: true }));
@@ -143,7 +144,7 @@ class DirectPlace implements FilePlace {
     return version;
   }
 
-  /** Gives a new file its name, where nothing bears it. */
+  /** Sets the name of a new file, if no file has it. */
   async #name(temporary: string, final: string): Promise<void> {
     try {
       await link(temporary, final);
@@ -185,7 +186,7 @@ class DirectPlace implements FilePlace {
 const NO_LINKS: ReadonlySet<string> = new Set(['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK']);
 const DISK: ReadonlySet<string> = new Set(['ENOSPC', 'EDQUOT', 'EIO', 'EMFILE', 'ENFILE', 'ENOMEM']);
 
-/** The name of a file that is not whole yet. */
+/** Returns a name for a file that is not complete yet. */
 export function temporaryName(): string {
   return `.agent3-${randomBytes(9).toString('hex')}`;
 }
@@ -232,9 +233,9 @@ function statOf({ dev, ino, mode, nlink, uid, gid, size, mtimeNs, ctimeNs }: Big
   };
 }
 
-/** At most `most` bytes from `start`. `likely` is how many there are, where that is known. */
+/** Returns at most `most` bytes from `start`. `likely` is how many are expected, if known. */
 async function readPart(handle: FileHandle, start: number, most: number, likely: number): Promise<Uint8Array> {
-  // One more than is likely: the end is seen with the same read.
+  // One more than expected: the same read finds the end.
   let buffer = Buffer.allocUnsafe(Math.min(most, likely + 1));
   let filled = 0;
   for (;;) {

@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import { errnoOf } from '../lib/errors.ts';
 import { changedMeanwhile, refusedBySystem } from './place.ts';
 
-/** open(2): names a file without opening it. */
+/** open(2): identifies a file without opening it. */
 export const O_PATH = 0o10000000;
 const DIRECTORY = O_PATH | constants.O_DIRECTORY;
 
@@ -13,13 +13,13 @@ export interface OpenDirectory {
   readonly handle: FileHandle;
   /** Its real path. */
   readonly path: string;
-  /** What of the path does not exist below it. */
+  /** The part of the path below it that does not exist. */
   readonly missing: string | undefined;
 }
 
 /**
- * Opens the directory of a path with the rights of the agent, or the nearest one above it that exists. The caller closes
- * it. Throws `InvalidArguments` where the kernel refuses it.
+ * Opens the directory of a path with the rights of the agent, or the nearest parent that exists. The caller closes it.
+ * Throws `InvalidArguments` if the kernel refuses it.
  */
 export async function openDirectory(directory: string): Promise<OpenDirectory> {
   let at = directory;
@@ -38,8 +38,8 @@ export async function openDirectory(directory: string): Promise<OpenDirectory> {
 }
 
 /**
- * Makes what is missing below an open directory, and opens the last of it. Follows no link: what somebody has put there
- * meanwhile is used where it is a directory. The caller closes it. Throws `FileConflict` for `file`, and the error of the
+ * Makes what is missing below an open directory, and opens the last one. Follows no link: what others have put there
+ * meanwhile is used if it is a directory. The caller closes it. Throws `FileConflict` for `file`, and the error of the
  * system.
  */
 export async function makeDirectories(
@@ -72,13 +72,15 @@ async function makeDirectory(path: string, file: string): Promise<FileHandle> {
   try {
     return await open(path, DIRECTORY | constants.O_NOFOLLOW);
   } catch (error) {
-    // A link, a file, or nothing any more.
+    // A link, a file, or gone.
     if (['ENOTDIR', 'ELOOP', 'ENOENT'].includes(errnoOf(error) ?? '')) throw changedMeanwhile(file);
     throw error;
   }
 }
 
-/** Removes a directory and those above it, at most `count`, up to the first one that is not empty or may not be removed. */
+/**
+ * Removes a directory and its parents, at most `count`, up to the first one that is not empty or may not be removed.
+ */
 export async function removeEmpty({ handle, path }: OpenDirectory, count: number): Promise<void> {
   const opened: FileHandle[] = [];
   try {
@@ -95,7 +97,7 @@ export async function removeEmpty({ handle, path }: OpenDirectory, count: number
   }
 }
 
-/** What a descriptor of this process is to the system calls that take a path (proc(5)). */
+/** Returns the path of a descriptor of this process for system calls (proc(5)). */
 export function selfPath({ fd }: FileHandle): string {
   return `/proc/self/fd/${fd}`;
 }

@@ -5,7 +5,7 @@ import { Transfer, type TransferDeps } from './transfer.ts';
 
 /** Requests of one link at once: a program that downloads in parts opens several. */
 const MAX_REQUESTS = 8;
-/** Parts that are remembered as passed: whoever asks for more of them has the link for its ten minutes. */
+/** Parts that are remembered as passed: a client that asks for more of them has the link for its ten minutes. */
 const MAX_PARTS = 1000;
 
 /** In order, without overlaps. */
@@ -18,9 +18,9 @@ export class Download extends Transfer {
   readonly tag = crypto.randomUUID();
   readonly #hasher = new Bun.CryptoHasher('sha256');
   #hashed = 0;
-  /** What has passed. */
+  /** What clients have received. */
   #passed: Parts = [];
-  /** What was read for a client, whether it took it or not. */
+  /** What was read for a client, received or not. */
   #sent: Parts = [];
 
   constructor(
@@ -38,17 +38,20 @@ export class Download extends Transfer {
     return basename(this.deps.path);
   }
 
-  /** A person has to approve it before anything of it passes. */
+  /** Whether a person has to approve it before anything of it passes. */
   isHeld = false;
 
-  /** Throws `Conflict` while a person has not approved it, and when as many requests as may are under way. */
+  /** Throws `Conflict` before its approval, and if too many requests are under way. */
   requireOpen(): void {
     if (this.isHeld) throw new Conflict('A person has not approved this download yet. Follow it with read_session.');
     if (this.requests < MAX_REQUESTS) return;
     throw new Conflict(`${MAX_REQUESTS} requests for this link are under way. Wait for one of them.`);
   }
 
-  /** SHA-256 of the whole file in hexadecimal digits; undefined where it takes until `isLate`. Throws `MachineRefused`. */
+  /**
+   * Returns the SHA-256 of the whole file in hexadecimal digits; undefined if it takes until `isLate`. Throws
+   * `MachineRefused`.
+   */
   async sha256(isLate: () => boolean): Promise<string | undefined> {
     using _open = this.hold();
     const hasher = new Bun.CryptoHasher('sha256');
@@ -63,8 +66,8 @@ export class Download extends Transfer {
   }
 
   /**
-   * The bytes from `from` to before `to`. Ends early where the transfer is over or the file has become shorter. Throws
-   * `MachineRefused`.
+   * Returns the bytes from `from` to before `to`. Ends early if the transfer is over or the file has become shorter.
+   * Throws `MachineRefused`.
    */
   async *pieces(from: number, to: number): AsyncGenerator<Uint8Array, void> {
     using _open = this.hold();
@@ -81,7 +84,7 @@ export class Download extends Transfer {
     }
   }
 
-  /** A client has taken these bytes. When all have been taken, the link is used up. */
+  /** Notes that a client has received these bytes. When all have been received, the link is used up. */
   took(from: number, to: number, address: string): void {
     this.#passed = joined([...this.#passed, [from, to]]).slice(0, MAX_PARTS);
     const [first] = this.#passed;

@@ -3,18 +3,18 @@ import { MAX_FILE_BYTES } from '../lib/limits.ts';
 import { shownPath } from './place.ts';
 import { utf16Of } from './text.ts';
 
-/** A text that takes the place of another one. */
+/** A text that replaces another one. */
 export interface Edit {
   readonly old: string;
   readonly new: string;
-  /** Wherever `old` stands; else it must stand there once. */
+  /** Whether every occurrence of `old` is replaced; else there must be exactly one. */
   readonly all: boolean;
 }
 
-/** So many places are named where a text stands more than once. */
+/** Most places that are named if a text occurs more than once. */
 const MOST_NAMED = 10;
 
-/** More places than these, in all edits of a call, are for a program. */
+/** More places than these, in all edits of a call, are work for a program. */
 const MAX_PLACES = 100_000;
 
 /** So many places are found, or replaced, in 2 ms. */
@@ -24,8 +24,8 @@ const PLACES_A_PIECE = 10_000;
 export type TakeTurn = (garbageBytes: number) => Promise<void>;
 
 /**
- * A file with edits made, one after the other; `turn` is awaited before each piece of the work. It works on bytes: what is
- * no UTF-8 stays as it is. Throws `InvalidArguments` where one of them cannot be made; then none is.
+ * Returns a file after edits, made one after the other; `turn` is awaited before each piece of work. It works on bytes:
+ * invalid UTF-8 stays as it is. Throws `InvalidArguments` if one edit is impossible; then none is made.
  */
 export async function withEdits(
   path: string,
@@ -66,7 +66,7 @@ export async function withEdits(
   return bytes;
 }
 
-/** Where a text stands, and one place more than `most`. */
+/** Returns where a text occurs: at most one place more than `most`. */
 async function placesOf(bytes: Buffer, wanted: Buffer, most: number, turn: TakeTurn): Promise<number[]> {
   const places: number[] = [];
   for (let from = 0; places.length <= most; ) {
@@ -79,7 +79,7 @@ async function placesOf(bytes: Buffer, wanted: Buffer, most: number, turn: TakeT
   return places;
 }
 
-/** The bytes with `text` in all places instead of what has `length`: `size` bytes, in one buffer. */
+/** Returns the bytes with `text` instead of `length` bytes in all places: `size` bytes, in one buffer. */
 async function replaced(
   bytes: Buffer,
   places: readonly number[],
@@ -114,14 +114,14 @@ function linesOf(bytes: Buffer, places: readonly number[]): string {
   return `lines ${lines.join(', ')}${more}`;
 }
 
-/** The line of a place, counted from 1 at `from`. */
+/** Returns the line of a place, counted from 1 at `from`. */
 function lineAt(bytes: Buffer, at: number, from = 0): number {
   let line = 1;
   for (let before = from; before < at; before++) if (bytes[before] === 0x0a) line++;
   return line;
 }
 
-/** Why a text may not be found, in a sentence with a space before it. */
+/** Returns why a text may not be found: a sentence that begins with a space. */
 function whyNot(bytes: Buffer, old: string): string {
   const isThere = (text: string): boolean => text !== old && bytes.includes(Buffer.from(text));
   if (isThere(old.replace(/\r?\n/g, '\r\n'))) return ' The lines of the file end with \\r\\n: send them so.';

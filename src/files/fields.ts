@@ -8,7 +8,7 @@ export const waitingFields = {
   reason: Type.Optional(Type.String({ description: 'While it waits: why.' })),
 } as const;
 
-/** What every change of a file answers. */
+/** The fields of the answer to every change of a file. */
 export const changeFields = {
   size: Type.Optional(Type.Integer({ description: 'Size of the file, in bytes.' })),
   sha256: Type.Optional(Type.String({ description: 'Of the file.' })),
@@ -17,7 +17,7 @@ export const changeFields = {
   message: Type.Optional(Type.String({ description: 'What to know of it.' })),
 } as const;
 
-/** The bits of a mode that a client gives in octal digits; undefined where it gives none. Throws `InvalidArguments`. */
+/** Parses a mode in octal digits; undefined stays undefined. Throws `InvalidArguments`. */
 export function modeOf(text: string | undefined): number | undefined {
   if (text === undefined) return undefined;
   if (/^0?[0-7]{3}$/.test(text)) return Number.parseInt(text, 8);

@@ -10,13 +10,13 @@ import { newName } from './own-files.ts';
 /** Refuses by a word that `pathFault` knows. */
 const NO = `no() { printf 'no %s\\0' "$1"; exit 0; }
 `;
-/** Refuses what can be no file at the path that is the first argument. */
+/** Refuses if the first argument is not the path of a file. */
 const REFUSE = `[ -L "$1" ] && no ELOOP
 [ -d "$1" ] && no EISDIR
 [ ! -e "$1" ] || [ -f "$1" ] || no special
 `;
 
-/** Opens the file once, and gives pieces of it: each line that it reads is an offset and a number of bytes. */
+/** Opens the file once, and writes pieces of it: each line that it reads has an offset and a number of bytes. */
 const READ = `${NO}${REFUSE}[ -e "$1" ] || no ENOENT
 [ -r "$1" ] || no EACCES
 exec 4<"$1" || exit
@@ -28,10 +28,10 @@ while read -r offset count; do
 done`;
 
 /**
- * Makes a file beside the target and appends what comes behind each line with a number of bytes. "commit" puts it in its
- * place; without that it is removed, also when the agent is gone. All is done by names in the directory that it has
- * entered, whatever its path leads to by then. Arguments: target, its directory, mode, the name of the file that is made,
- * then the directories that are new for every command.
+ * Makes a file next to the target and appends the bytes after each line with their number. "commit" replaces the
+ * target; without that, the file is removed, also when the agent is gone. It uses names in the directory that it has
+ * entered, whatever its path leads to by then. Arguments: target, its directory, mode, the name of the new file, then
+ * the directories that are new for every command.
  */
 const WRITE = `${NO}[ -d "$2" ] || no ENOTDIR
 cd -P -- "$2" || no EACCES
@@ -71,8 +71,8 @@ while read -r verb count; do
 done`;
 
 /**
- * Opens a file to read it as a command in the walls around `start` would. Throws `InvalidArguments`, `ProfileUnavailable`,
- * `MachineRefused`.
+ * Opens a file for reading as a command in the isolation of `start` would. Throws `InvalidArguments`,
+ * `ProfileUnavailable`, `MachineRefused`.
  */
 export async function openIsolatedSource(start: StartScript, path: string): Promise<Source> {
   const helper = start(shellScript(READ), [path]);
@@ -99,12 +99,11 @@ export async function openIsolatedSource(start: StartScript, path: string): Prom
   };
 }
 
-/** Longest that a large file on a slow disk is read for its hash. */
+/** The longest that a large file on a slow disk is read for its hash. */
 const HASH_MS = 60_000;
 
 /**
- * Opens a file beside `path` to take its place, as a command in the walls around `start` would. Throws as
- * `openIsolatedSource`.
+ * Opens a new file to replace `path`, as a command in the isolation of `start` would. Throws as `openIsolatedSource`.
  */
 export async function openIsolatedSink(
   start: StartScript,
@@ -117,13 +116,13 @@ export async function openIsolatedSink(
   const helper = start(shellScript(WRITE), args);
   await begun(helper, path);
   const real = join(await answerOf(helper), basename(path));
-  /** Of the piece before: the next one comes from the client meanwhile. */
+  /** Of the last piece: the next one comes from the client meanwhile. */
   let answered: Promise<string> = Promise.resolve('');
   const say = async (line: string, ...bytes: readonly Uint8Array[]): Promise<void> => {
     await answered;
     await send(helper, `${line}\n`, ...bytes);
     answered = answerOf(helper);
-    // Who sends the next one hears of it.
+    // The next write reports the error.
     answered.catch(() => {});
   };
   const order = async (line: string): Promise<string> => {
@@ -146,7 +145,7 @@ export async function openIsolatedSink(
   };
 }
 
-/** What the first answer of a helper says behind `ok`. */
+/** Returns what the first answer of a helper has after `ok`. */
 async function begun(helper: Helper, path: string): Promise<string> {
   try {
     const [verdict, word = ''] = (await answerOf(helper)).split(' ');
@@ -158,10 +157,10 @@ async function begun(helper: Helper, path: string): Promise<string> {
   }
 }
 
-/** A helper that has not answered within this holds nobody up any longer. */
+/** A helper that does not answer within this time is given up. */
 const ANSWER_MS = 30_000;
 
-/** Sends a line, and bytes behind it. Throws `MachineRefused` when the helper has gone. */
+/** Sends a line, and bytes after it. Throws `MachineRefused` when the helper has ended. */
 async function send(helper: Helper, ...pieces: readonly (string | Uint8Array)[]): Promise<void> {
   try {
     await inTime(helper.send(...pieces));
@@ -171,12 +170,12 @@ async function send(helper: Helper, ...pieces: readonly (string | Uint8Array)[])
   }
 }
 
-/** The next answer. Throws `MachineRefused` when none comes in time. */
+/** Returns the next answer. Throws `MachineRefused` if none comes in time. */
 async function answerOf(helper: Helper, mostMs = ANSWER_MS): Promise<string> {
   return (await inTime(helper.answer(), mostMs)) ?? (await gone(helper));
 }
 
-/** Fills all of `frame`. Throws `MachineRefused` when there is less. */
+/** Fills all of `frame`. Throws `MachineRefused` if there is less. */
 async function fill(helper: Helper, frame: Uint8Array): Promise<void> {
   for (let at = 0; at < frame.length; ) {
     const piece = helper.take(frame.length - at);
@@ -186,7 +185,7 @@ async function fill(helper: Helper, frame: Uint8Array): Promise<void> {
   }
 }
 
-/** Throws why a helper says no more. */
+/** Throws why a helper has ended. */
 async function gone(helper: Helper): Promise<never> {
   await inTime(helper.ended());
   const last = lastLine(helper.said);

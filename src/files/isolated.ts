@@ -20,7 +20,7 @@ import {
   rangeIn,
 } from './place.ts';
 
-/** Starts a script behind the walls of a profile. */
+/** Starts a script in the isolation of a profile. */
 export type StartScript = (script: Script, args: readonly string[]) => Helper;
 
 /** Exit codes of the script. */
@@ -30,10 +30,10 @@ const CHANGED = 13;
 const OWNER_REFUSED = 15;
 const CUT = 16;
 
-/** What the script tells before what it reads: each ends with a NUL. */
+/** The fields that the script writes before the content: each ends with a NUL. */
 const FIELDS = 4;
 
-/** Where Debian and others have perl(1). It does in one process what sh(1) starts six others for. */
+/** The path of perl(1) in Debian and others. One process does what sh(1) starts six others for. */
 export const PERL = '/usr/bin/perl';
 
 /** The numbers of statx(2) and fsync(2), and O_NOFOLLOW. Source: the tables of system calls of Linux. */
@@ -43,8 +43,8 @@ const SYSTEM_CALLS: Readonly<Partial<Record<NodeJS.Architecture, readonly number
 };
 
 /**
- * The place of a path as a command of the profile sees it: a script behind the same walls is in its directory, and
- * waits there. `range` is what is read of a file that is too large to be read whole; undefined: nothing is read.
+ * Opens the place of a path as a command of the profile sees it: a script in the same isolation is in its directory,
+ * and waits there. `range` is what is read of a file that is too large to be read whole; undefined: nothing is read.
  */
 export async function openIsolated(
   start: StartScript,
@@ -105,7 +105,7 @@ class IsolatedPlace implements FilePlace {
 
   async read(): Promise<FileBytes> {
     const { stat, range } = this;
-    if (stat?.kind !== 'file' || range === undefined) throw notAllowed('read', this.path, 'it is no file');
+    if (stat?.kind !== 'file' || range === undefined) throw notAllowed('read', this.path, 'it is not a file');
     const { helper } = this;
     this.#hasRead = true;
     const length = await this.#readLength();
@@ -118,11 +118,11 @@ class IsolatedPlace implements FilePlace {
   }
 
   async replace({ bytes, mode, owner }: NewFile): Promise<void> {
-    // A file is made with its mode where the umask can say it, so that no program has to.
+    // A file is made with its mode if the umask can express it, so that no program has to.
     const bits = mode === undefined ? undefined : mode & 0o777;
     const isReadable = bits === undefined || (bits & 0o400) !== 0;
     const needsMode = mode !== undefined && ((mode & ~0o666) !== 0 || !isReadable);
-    // The script reads it again before it is in its place.
+    // The script reads it again before it replaces the file.
     const mask = bits === undefined ? '-' : octal(isReadable ? ~bits & 0o777 : 0o077);
     const words = [
       ...['replace', bytes.length],
@@ -143,28 +143,28 @@ class IsolatedPlace implements FilePlace {
   }
 
   async #change(what: string, ...pieces: readonly (string | Uint8Array)[]): Promise<void> {
-    // What it has written of the file stands before its answer.
+    // The content of the file comes before its answer.
     if (!this.#hasRead && this.stat?.kind === 'file' && this.range !== undefined) await this.read();
-    // Where it reads no more, its exit code says why.
+    // If it reads no more, its exit code says why.
     await this.helper.send(...pieces).catch(() => {});
     if ((await this.helper.answer()) !== 'ok') throw await this.#failure(what);
   }
 
-  /** How many bytes dd(1) has written, which it says when it has. */
+  /** Returns how many bytes dd(1) has written, which it reports at its end. */
   async #readLength(): Promise<number> {
     const { helper } = this;
     for (;;) {
       const said = /^(\d+) bytes? .*copied/m.exec(helper.said)?.[1];
       if (said !== undefined) return Number(said);
-      // Its script was told to read no more than that.
+      // Its script must not read more than that.
       if (helper.received > MAX_FILE_BYTES + 1) helper.kill();
-      // What it writes has to be taken meanwhile: a pipe holds little.
+      // Its output has to be read meanwhile: a pipe holds little.
       const goesOn = !helper.isSilent && (await Promise.race([helper.receive(), helper.saysMore()]));
       if (!goesOn) throw await this.#failure('read');
     }
   }
 
-  /** Why the script has ended. */
+  /** Returns why the script has ended. */
   async #failure(what: string): Promise<unknown> {
     const code = await this.helper.ended();
     const said = this.helper.said.trim();
@@ -193,10 +193,10 @@ class IsolatedPlace implements FilePlace {
   }
 }
 
-/** How dd(1) ends when a file grows over its limit, as sh(1) tells that: 128 and SIGXFSZ. */
+/** The exit code that sh(1) reports for dd(1) when a file grows over its limit: 128 and SIGXFSZ. */
 const SIZE_EXCEEDED = 128 + 25;
 
-/** What the system said, in the message of a program: what is behind its last colon. */
+/** Returns the reason of the system in the message of a program: the text after its last colon. */
 function reasonIn(said: string): string {
   const line = said.split('\n').findLast((one) => !/^\d+(?:\+\d+ records| bytes)/.test(one)) ?? '';
   const reason = /: ([^:]+)$/.exec(line)?.[1] ?? line;
@@ -205,7 +205,7 @@ function reasonIn(said: string): string {
 
 const octal = (bits: number): string => bits.toString(8).padStart(4, '0');
 
-/** Reads a line of stat(1): the mode in hexadecimal, size, owner, group, names, device, inode, and two times. */
+/** Parses a line of stat(1): the mode in hexadecimal, size, owner, group, names, device, inode, and two times. */
 function statOf(line: string): FileStat {
   const [mode = '', size, user, group, links, ...rest] = line.split(' ');
   const bits = Number.parseInt(mode, 16);

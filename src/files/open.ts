@@ -15,9 +15,9 @@ import { type FilePlace, NOTHING_DONE, parsePath, type Range, shownPath } from '
 export const NO_PART: Range = { offset: 0, bytes: 0 };
 
 /**
- * Opens the place of a client's path with the rights of its profile: with those of the agent where the profile holds
- * commands in nothing, else by a script behind the same walls as a command. `range` is what is read of a file that is too
- * large to be read whole. The caller disposes of it. Waits for a slot until `slotBy`. Throws what the call is refused with.
+ * Opens the place of a client's path with the rights of its profile: with those of the agent if the profile has no
+ * isolation, else by a script in the same isolation as a command. `range` is what is read of a file that is too large
+ * to be read whole. The caller disposes of it. Waits for a slot until `slotBy`. Throws what the call is refused with.
  */
 export async function openPlace(
   deps: OperationDeps,
@@ -46,7 +46,7 @@ export async function openPlace(
 
 const hidesPerl = new WeakMap<readonly string[], boolean>();
 
-/** Whether the commands of a profile have perl(1), and memory for a file as a whole. */
+/** Whether the commands of a profile have perl(1), and memory for a whole file. */
 function hasPerl({ sandbox, limits }: Isolation): boolean {
   if (limits.memoryBytes !== undefined || !existsSync(PERL)) return false;
   if (sandbox === undefined) return true;
@@ -62,8 +62,8 @@ const SMALL_BYTES = 1_048_576;
 const slots = new ConcurrencyLimiter(8, 'calls on large files', '');
 
 /**
- * Waits until a file may be held in memory; the caller disposes of it when it is not any more. A size of 0 may be that of a
- * file of the kernel, which has more. It holds a slot meanwhile, so not for long. Throws `TooManyRequests`.
+ * Waits until a file may be held in memory; the caller disposes of the slot soon. A file of size 0 may be one of the
+ * kernel, which has more. Throws `TooManyRequests`.
  */
 export async function roomFor(
   context: CallContext,
@@ -83,21 +83,21 @@ export async function roomFor(
 const RETRY_SECONDS = 2;
 
 /**
- * Calls that change the same path take turns, in the order in which they came. Who waits holds no slot: calls for other
- * paths pass it.
+ * Calls that change the same path take turns, in the order in which they came. A waiting call holds no slot: calls for
+ * other paths pass it.
  */
 export class PathTurns {
-  /** Who waits for each path that somebody works on. */
+  /** The calls that wait for each path in use. */
   readonly #waiting = new Map<string, OneShotEvent[]>();
 
-  /** How many paths somebody works on. */
+  /** The number of paths in use. */
   get paths(): number {
     return this.#waiting.size;
   }
 
   /**
-   * Resolves when it is the turn of the caller, who disposes of it. Throws `TooManyRequests` when that does not come
-   * before its answer is due, or the call is taken back.
+   * Resolves when it is the turn of the caller, which disposes of it. Throws `TooManyRequests` if that does not come
+   * before its answer is due, or the call is cancelled.
    */
   async take(path: string, { deadline, shutdown }: Pick<CallContext, 'deadline' | 'shutdown'>): Promise<Disposable> {
     const waiting = this.#waiting.get(path);
@@ -124,5 +124,5 @@ export class PathTurns {
   }
 }
 
-/** Of all tokens: they may change the same file. */
+/** For all tokens: they may change the same file. */
 export const pathTurns = new PathTurns();

@@ -27,10 +27,10 @@ const readSome = promisify(read);
 const writeSome = promisify(write);
 const sync = promisify(fsync);
 
-/** Larger pieces are garbage that the collector is slower to take. */
+/** The collector is slower to free larger pieces. */
 const PIECE_BYTES = 262_144;
 
-/** Opens a file with the rights of the agent, to read it. Throws `InvalidArguments` for a path that is no file. */
+/** Opens a file for reading with the rights of the agent. Throws `InvalidArguments` for a path that is not a file. */
 export function openOwnSource(path: string): Source {
   const { fd, bytes, mode } = openRegular(path);
   return {
@@ -47,14 +47,14 @@ export function openOwnSource(path: string): Source {
         throw new MachineRefused(`The file cannot be read: ${describeErrno(error)}.`, error);
       }
     },
-    // Not before the read that is under way.
+    // After the read that is under way.
     close: () => close(fd, () => {}),
   };
 }
 
 function openRegular(path: string): Pick<Source, 'bytes' | 'mode'> & { readonly fd: number } {
   try {
-    // A look first: some devices act when they are opened.
+    // Looked at before: some devices act when they are opened.
     requireFile(path, lstatSync(path));
     const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
     try {
@@ -78,8 +78,8 @@ function requireFile(path: string, stat: Stats): void {
 }
 
 /**
- * Opens a file beside `path` with the rights of the agent, to take its place with the mode and the owner of what it
- * replaces; `mode` is that of a new file. Throws `InvalidArguments` for a path that can be no file.
+ * Opens a new file to replace `path`, with the rights of the agent, and with the mode and owner of the old file; `mode`
+ * is that of a new one. Throws `InvalidArguments` for a path that cannot be a file.
  */
 export function openOwnSink(path: string, mode: number): Sink {
   const directory = openDirectory(path);
@@ -100,7 +100,7 @@ export function openOwnSink(path: string, mode: number): Sink {
   return new OwnSink(real, { directory, target, temporary, fd, mode });
 }
 
-/** The name of a file that is not whole yet. */
+/** Returns a name for a file that is not complete yet. */
 export const newName = (): string => `.agent3-${crypto.randomUUID()}`;
 
 interface OpenSink {

@@ -4,7 +4,7 @@ import { type ByteSource, decodeUtf8, fitBeginning, jsonChars, type Share } from
 import { type FileBytes, shownPath } from './place.ts';
 import { isUtf8, utf16Of } from './text.ts';
 
-/** What of a file is asked for. */
+/** The requested part of a file. */
 export interface PageRequest {
   readonly offset: number | undefined;
   readonly limit: number | undefined;
@@ -13,14 +13,14 @@ export interface PageRequest {
   readonly encoding: 'utf8' | 'base64';
 }
 
-/** A part of a file as an answer holds it, without secrets where they are masked. */
+/** A part of a file in an answer, without secrets if they are masked. */
 export interface FilePage {
   readonly content: string;
-  /** Where the next one begins, in the unit that was asked for; undefined where nothing follows. */
+  /** Where the next page begins, in the unit of the request; undefined at the end. */
   readonly next: number | undefined;
-  /** How many lines the file has, where they were counted. */
+  /** How many lines the file has, if they were counted. */
   readonly lines: number | undefined;
-  /** What a reader has to know of it. */
+  /** What a reader has to know about it. */
   readonly notes: readonly string[];
 }
 
@@ -30,7 +30,10 @@ interface Part {
   readonly end: number;
 }
 
-/** The part of a file that is asked for, as far as it fits `share`. Throws `InvalidArguments` for lines of a file too large to count them. */
+/**
+ * Returns the requested part of a file, as far as it fits `share`. Throws `InvalidArguments` for lines of a file that
+ * is too large to count them.
+ */
 export async function pageOf(
   path: string,
   file: FileBytes,
@@ -62,7 +65,7 @@ async function bytesPage(
   share: Share,
   masker: Masker | undefined,
 ): Promise<FilePage> {
-  if (numbers) throw new InvalidArguments('numbers goes with unit lines and encoding utf8.');
+  if (numbers) throw new InvalidArguments('numbers needs unit lines and encoding utf8.');
   const start = isWhole ? (offset < 0 ? Math.max(0, bytes.length + offset) : Math.min(offset, bytes.length)) : 0;
   const most = Math.min(limit, share.bytes);
   const end =
@@ -83,7 +86,7 @@ async function bytesPage(
   };
 }
 
-/** Lines from the one that is asked for on, whole; a line that does not fit at all is cut. */
+/** Returns whole lines from the requested one on; a line that does not fit at all is cut. */
 async function linesPage(
   bytes: Uint8Array,
   { offset = 1, limit = Number.POSITIVE_INFINITY, numbers }: PageRequest,
@@ -110,7 +113,10 @@ async function linesPage(
   return { content, next: end < bytes.length ? line : undefined, lines: total, notes: [...notes, ...textNotes(part)] };
 }
 
-/** Where the lines from `start` on end that are asked for and fit; `first` is the number of the first, where they get numbers. */
+/**
+ * Returns where the requested lines from `start` on end, as far as they fit; `first` is the number of the first, if
+ * they get numbers.
+ */
 function endOfLines(bytes: Uint8Array, start: number, limit: number, share: Share, first: number | undefined): number {
   const last = limit === Number.POSITIVE_INFINITY ? bytes.length : startOfLine(bytes, limit + 1, start);
   if (first === undefined) {
@@ -144,7 +150,7 @@ async function numbered(
   return shown.map((line, index) => prefixOf(first + index) + line).join('\n') + last;
 }
 
-/** Before a line, where numbers are wanted. */
+/** Before a line, if numbers are wanted. */
 const prefixOf = (line: number): string => `${line}\t`;
 
 async function maskedText(
@@ -174,29 +180,29 @@ const LINE_FEED = 0x0a;
 
 function countLines(bytes: Uint8Array): number {
   let lines = bytes.length > 0 && bytes.at(-1) !== LINE_FEED ? 1 : 0;
-  // A file may be line feeds alone: a search for each takes 30 times as long.
+  // A file may consist of line feeds only: a search for each takes 30 times as long.
   for (let at = 0; at < bytes.length; at++) if (bytes[at] === LINE_FEED) lines++;
   return lines;
 }
 
-/** Where a line begins, counted from 1 at `from`; the end of the file where there are not so many. */
+/** Returns where a line begins, counted from 1 at `from`; the end of the file if there are not so many. */
 function startOfLine(bytes: Uint8Array, line: number, from = 0): number {
   let at = from;
   for (let before = 1; before < line && at < bytes.length; at++) if (bytes[at] === LINE_FEED) before++;
   return at;
 }
 
-/** Behind the line feed of the line that begins at `at`. */
+/** Returns the offset after the line feed of the line that begins at `at`. */
 function endOfLine(bytes: Uint8Array, at: number): number {
   const end = bytes.indexOf(LINE_FEED, at);
   return end === -1 ? bytes.length : end + 1;
 }
 
-/** What to know of bytes that are shown as text. */
+/** Returns notes on bytes that are shown as text. */
 function textNotes(bytes: Uint8Array): string[] {
   const encoding = utf16Of(bytes);
   if (encoding !== undefined)
-    return [`This is ${encoding} text: shell shows it with iconv -f UTF-16. encoding base64 gives the bytes.`];
+    return [`This is ${encoding} text: shell shows it with iconv -f UTF-16. encoding base64 returns the bytes.`];
   if (isUtf8(bytes)) return [];
-  return ['What is no UTF-8 is shown as \uFFFD: do not write that back. encoding base64 gives the bytes.'];
+  return ['Bytes that are not UTF-8 are shown as \uFFFD: do not write that back. encoding base64 returns the bytes.'];
 }

@@ -1,4 +1,4 @@
-# What place.sh does, by one process: each program that it starts takes a millisecond. src/files/isolated.ts speaks with
+# What place.sh does, by one process: each program that it starts takes a millisecond. src/files/isolated.ts talks to
 # either. Run by perl(1) without modules; behind the arguments of place.sh come numbers of this kind of machine: of the
 # system calls statx(2) and fsync(2), and O_NOFOLLOW. Their 32 bits and errno are the same on x64 and arm64.
 my ($d, $n, $most, $offset, $bytes, $statx, $fsync, $nofollow) = @ARGV;
@@ -14,7 +14,7 @@ sub fail {
   print STDERR "agent3: $why\n";
   exit $code;
 }
-# What was to be done is done: who waits need not wait for the end of the sandbox.
+# What was to be done is done: the agent need not wait for the end of the sandbox.
 sub done { put(*STDOUT, "ok\0"); exit 0 }
 sub here { my $path = readlink '/proc/self/cwd'; return defined $path ? $path : fail(11) }
 # As stat -c '%f %s %u %g %h %d %i %.9Y %.9Z'; undefined where nothing is. The offsets are those of struct statx.

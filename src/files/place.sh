@@ -1,4 +1,4 @@
-# Run by sh(1) behind the walls of a profile: src/files/isolated.ts speaks with it. It works on one name in one directory.
+# Run by sh(1) in the isolation of a profile: src/files/isolated.ts talks to it. It works on one name in one directory.
 # $1 directory, $2 name, $3 the most bytes that are read as a whole, $4 and $5 the range that is read of a larger file;
 # where $5 is empty, nothing is read.
 
@@ -39,7 +39,7 @@ esac
 # not set), the name of the temporary file, and the SHA-256 of the bytes. For remove the number is that of the empty
 # directories that go too.
 read -r verb bytes mask mode owner group new sum || exit 0
-# What was to be done is done: who waits need not wait for the end of the sandbox.
+# What was to be done is done: the agent need not wait for the end of the sandbox.
 finish() {
   printf 'ok\0'
   exit 0

@@ -3,7 +3,7 @@ import { describeErrno, FileConflict, FileNotFound, InvalidArguments, isOutOfFil
 import { MAX_FILE_BYTES, MAX_PATH_BYTES } from '../lib/limits.ts';
 import { isWithin, OWN_DIRECTORIES } from '../sandbox/hidden.ts';
 
-/** What bears a name in a directory, as lstat(2) tells it. */
+/** What has a name in a directory, as lstat(2) reports it. */
 export interface FileStat {
   readonly kind: FileKind;
   /** In bytes. */
@@ -14,7 +14,7 @@ export interface FileStat {
   readonly group: number;
   /** How many names it has. */
   readonly links: number;
-  /** Another text once it was written to, replaced, or given another owner or mode. */
+  /** A different text after it was written to, replaced, or given another owner or mode. */
   readonly version: string;
 }
 
@@ -33,45 +33,45 @@ export interface FileBytes {
   readonly start: number;
   /** How many the file has. */
   readonly size: number;
-  /** They are all of it. */
+  /** Whether they are all of it. */
   readonly isWhole: boolean;
 }
 
-/** A file to be, with what it is to have beside its bytes. */
+/** A new file, with its properties besides the bytes. */
 export interface NewFile {
   readonly bytes: Uint8Array;
   /** The nine bits of its mode, and in an undo set-id bits; undefined: what the umask leaves of 0666. */
   readonly mode: number | undefined;
-  /** Undefined: whoever makes it. */
+  /** Undefined: the user that makes it. */
   readonly owner: { readonly user: number; readonly group: number } | undefined;
 }
 
 /**
  * A name in a directory that is held open: whatever becomes of the path, what is looked at, decided on and changed is
- * one place. Nothing is followed at its end. Whoever opens it disposes of it.
+ * one place. A link at its end is not followed. The caller disposes of it.
  */
 export interface FilePlace extends AsyncDisposable {
   /** Its real path: no directory in it is a link. */
   readonly path: string;
-  /** The directories of the path that do not exist, as a path from the one that does; undefined where all do. */
+  /** The directories of the path that do not exist, as a path from the last existing one; undefined if all exist. */
   readonly missing: string | undefined;
-  /** Undefined: nothing bears this name. */
+  /** Undefined: nothing has this name. */
   readonly stat: FileStat | undefined;
-  /** Where it is a link: what stands in it. */
+  /** Of a link: its text. */
   readonly target: string | undefined;
-  /** What was asked for when the place was opened. Throws where it is no file that can be read. */
+  /** Returns what was requested when the place was opened. Throws if it is not a readable file. */
   read(): Promise<FileBytes>;
   /**
    * Puts a file here, whole and on the disk, or leaves what is there. Makes the missing directories. Throws
-   * `FileConflict` when what is there is not what `stat` tells any more, and `InvalidArguments` or `MachineRefused` for
-   * what the system refuses.
+   * `FileConflict` if `stat` no longer describes what is there, and `InvalidArguments` or `MachineRefused` for what the
+   * system refuses.
    */
   replace(file: NewFile): Promise<void>;
-  /** Removes the file, and as many `directories` above it as are empty then. Throws as `replace` does. */
+  /** Removes the file, and as many `directories` above it as are empty then. Throws as `replace`. */
   remove(directories?: number): Promise<void>;
 }
 
-/** An absolute path, taken apart. */
+/** An absolute path, split. */
 export interface ParsedPath {
   readonly directory: string;
   readonly name: string;
@@ -80,10 +80,10 @@ export interface ParsedPath {
 /** Longest name of a file, in bytes. Source: NAME_MAX in linux/limits.h. */
 const MAX_NAME_BYTES = 255;
 
-/** Continues the sentence of a token that has ended meanwhile. */
+/** Continues the sentence about a token that has ended meanwhile. */
 export const NOTHING_DONE = ', so nothing was done';
 
-/** The parts of a client's path. Throws `InvalidArguments` for one that names no file. */
+/** Splits a client's path. Throws `InvalidArguments` for one that names no file. */
 export function parsePath(path: string): ParsedPath {
   const refuse = (what: string): InvalidArguments =>
     new InvalidArguments(`path ${shownPath(path)} ${what} Nothing was done.`);
@@ -103,17 +103,17 @@ export function shownPath(path: string): string {
   return JSON.stringify(path.length > 200 ? `${path.slice(0, 200)}…` : path);
 }
 
-/** What a profile says of its sandbox, as far as places go. */
+/** The sandbox of a profile, as far as it matters for places. */
 type Walls = { readonly directory?: string | undefined } | undefined;
 
-/** Why nothing in a path is kept from one call to the next; undefined where it is kept. */
+/** Returns why a path does not last from one call to the next; undefined if it does. */
 export function whyFleeting(sandbox: Walls, path: string): string | undefined {
   if (sandbox === undefined || ![...OWN_DIRECTORIES, '/dev'].some((root) => isWithin(root, path))) return undefined;
   if (sandbox.directory !== undefined && isWithin(sandbox.directory, path)) return undefined;
   return `in the sandbox of this token, ${OWN_DIRECTORIES.join(', ')} and /dev begin empty for every command`;
 }
 
-/** What is at a place, where it is a file. Throws `FileNotFound`, and `InvalidArguments` for anything else. */
+/** Returns the file at a place. Throws `FileNotFound`, and `InvalidArguments` for anything else. */
 export function requireFile(place: FilePlace, sandbox: Walls): FileStat {
   const { stat, path, missing } = place;
   if (stat !== undefined) return requirePlainFile(place, stat);
@@ -125,7 +125,7 @@ export function requireFile(place: FilePlace, sandbox: Walls): FileStat {
   );
 }
 
-/** What is at a place; undefined where nothing is. Throws `InvalidArguments` for what is no file. */
+/** Returns the file at a place; undefined if nothing is there. Throws `InvalidArguments` for anything else. */
 export function fileOrNothing(place: FilePlace): FileStat | undefined {
   return place.stat === undefined ? undefined : requirePlainFile(place, place.stat);
 }
@@ -150,7 +150,7 @@ function requirePlainFile({ path, target }: FilePlace, stat: FileStat): FileStat
 
 const MIB = 1_048_576;
 
-/** Throws `InvalidArguments` for a file that is too large to be taken as a whole. */
+/** Throws `InvalidArguments` for a file that is too large to be read whole. */
 export function requireWhole({ path }: FilePlace, { bytes, isWhole }: FileBytes): Uint8Array {
   if (isWhole) return bytes;
   throw new InvalidArguments(
@@ -158,24 +158,27 @@ export function requireWhole({ path }: FilePlace, { bytes, isWhole }: FileBytes)
   );
 }
 
-/** The refusal of a change of what is another file by now. */
+/** The refusal of a change if the file is another one by now. */
 export function changedMeanwhile(path: string): FileConflict {
   return new FileConflict(
     `${shownPath(path)} was changed by somebody else meanwhile, so nothing was done. Read it again, and repeat the call.`,
   );
 }
 
-/** What is wrong with a file that the kernel lets this token not use. `why` is in words: `permission denied`. */
+/** The refusal of a file that the kernel does not let this token use. `why` is in words: `permission denied`. */
 export function notAllowed(what: string, path: string, why: string): InvalidArguments {
   return new InvalidArguments(`${shownPath(path)} cannot be ${what}: ${why}. Nothing was done.`);
 }
 
-/** The refusal of what the system refused; its own error where that says nothing of the path: the agent has no descriptor left. */
+/**
+ * The refusal of what the system refused; its own error if that is not about the path: the agent has no descriptor
+ * left.
+ */
 export function refusedBySystem(what: string, path: string, error: unknown): unknown {
   return isOutOfFiles(error) ? error : notAllowed(what, path, describeErrno(error));
 }
 
-/** The kind that the bits of `st_mode` tell (inode(7)). */
+/** The kind of file, from the bits of `st_mode` (inode(7)). */
 export function kindOf(mode: number): FileKind {
   switch (mode & 0o170000) {
     case 0o100000:

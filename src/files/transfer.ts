@@ -4,33 +4,33 @@ import { type Clock, OneShotEvent } from '../lib/clock.ts';
 import { RequestTooLarge } from '../lib/errors.ts';
 import type { Turns } from '../lib/shares.ts';
 
-/** What became of a transfer. */
+/** The result of a transfer. */
 export interface TransferResult {
   readonly bytes: number;
-  /** In hexadecimal digits; undefined where the bytes passed in another order than the file has them. */
+  /** In hexadecimal digits; undefined if the bytes passed in another order than in the file. */
   readonly sha256: string | undefined;
 }
 
-/** What a transfer is made of. */
+/** What a transfer needs. */
 export interface TransferDeps {
   readonly principal: string;
   readonly profile: Profile;
   readonly path: string;
   readonly clock: Clock;
   readonly trail: Trail;
-  /** Pieces of all tokens pass in turn, and what they leave in memory is collected. */
+  /** Pieces of all tokens pass in turn, and their garbage is collected. */
   readonly turns: Turns;
-  /** Called once, when all bytes have passed, or nothing more can: undefined then. */
+  /** Called once when all bytes have passed; with undefined if nothing more can pass. */
   readonly finish: (result: TransferResult | undefined) => void;
   /** Called once, when its file is closed. */
   readonly closed: () => void;
 }
 
-/** One file on its way, open until it has passed, its link ends, or nobody may have it any more. */
+/** One file in transfer, open until it has passed, its link ends, or its token may no longer have it. */
 export abstract class Transfer {
   /** Fires when nothing more may pass. */
   readonly over = new OneShotEvent();
-  /** When bytes last passed that had not passed before, on the clock that never goes back. */
+  /** When new bytes last passed, on the monotonic clock. */
   lastMs = Number.NEGATIVE_INFINITY;
   #requests = 0;
   #isClosed = false;
@@ -44,7 +44,7 @@ export abstract class Transfer {
     return this.deps.path;
   }
 
-  /** Requests that move bytes of it now. */
+  /** The number of requests that move bytes of it now. */
   get requests(): number {
     return this.#requests;
   }
@@ -55,7 +55,7 @@ export abstract class Transfer {
     this.#closeWhenIdle();
   }
 
-  /** Keeps the file open until what it gives is disposed of. */
+  /** Keeps the file open until the returned hold is disposed of. */
   protected hold(): Disposable {
     this.#requests++;
     let isHeld = true;

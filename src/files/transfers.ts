@@ -14,20 +14,20 @@ type Transfer = Download | Upload;
 
 /** A link begins no new request after this … */
 export const LINK_SECONDS = 600;
-/** … unless bytes that had not passed before have passed within this: a connection that broke is taken up again. */
+/** … unless new bytes have passed within this time: a broken connection may be continued. */
 const RESUME_SECONDS = 60;
 /** No link is open for longer, whatever is under way: 4 GiB take a day at 50 KB a second. */
 const MAX_LINK_SECONDS = 86_400;
-/** How often tokens and times of open links are looked at. */
+/** How often tokens and times of open links are checked. */
 const LOOK_MS = 1000;
-/** Links of all tokens that are open at once: in a sandbox each holds three processes. */
+/** Open links of all tokens: in a sandbox each holds three processes. */
 const MAX_LINKS = 64;
 /** Results that are remembered until their links would have ended. */
 const MAX_RESULTS = 1000;
 
 const MIB = 1_048_576;
 
-/** What transfers work with. */
+/** What transfers need. */
 export interface TransfersDeps {
   readonly access: Access;
   readonly clock: Clock;
@@ -37,12 +37,12 @@ export interface TransfersDeps {
   readonly maxTransferBytes: number;
 }
 
-/** What the operations that make links work with. */
+/** What the operations that make links need. */
 export interface LinkOperationDeps extends OperationDeps {
   readonly transfers: Transfers;
 }
 
-/** Who asks for a link, and for which path. */
+/** The client that asks for a link, and the path. */
 export interface LinkRequest {
   readonly principal: string;
   readonly profile: Profile;
@@ -61,12 +61,12 @@ interface Entry {
   readonly endsMs: number;
 }
 
-/** The links that are open, each for one path: known by the hash of its secret, and gone with its token or the agent. */
+/** The open links, each for one path: known by the hash of its secret, and gone with its token or the agent. */
 export class Transfers {
   readonly #links = new Map<string, Entry>();
   readonly #results = new Map<string, TransferResult & { readonly untilMs: number }>();
   readonly #shares = new Shares(MAX_LINKS);
-  /** Where clients reach the agent, without a slash at its end; undefined: nowhere. */
+  /** The URL of the agent for clients, without a slash at its end; undefined: none. */
   baseUrl: string | undefined;
 
   constructor(readonly deps: TransfersDeps) {
@@ -78,19 +78,19 @@ export class Transfers {
     });
   }
 
-  /** A link to read what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
+  /** Makes a link to read what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
   download(request: LinkRequest, open: () => Source | Promise<Source>): Promise<Linked<Download>> {
     return this.#make(request, async (deps) => new Download(deps, await open()));
   }
 
-  /** A link to write what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
+  /** Makes a link to write what `open` opens. Throws what that throws, `MachineRefused`, `TooManyRequests`. */
   upload(request: LinkRequest, open: () => Sink | Promise<Sink>): Promise<Linked<Upload>> {
     const { file_mib = Number.POSITIVE_INFINITY } = request.profile.limits;
     const most = Math.min(this.deps.maxTransferBytes, file_mib * MIB);
     return this.#make(request, async (deps) => new Upload(deps, await open(), most));
   }
 
-  /** The open transfer with this secret. Throws `RouteNotFound`. */
+  /** Returns the open transfer with this secret. Throws `RouteNotFound`. */
   find(secret: string): Transfer {
     const entry = this.#links.get(idOf(secret));
     if (entry !== undefined && !this.#isOver(entry)) return entry.transfer;
@@ -99,7 +99,7 @@ export class Transfers {
     );
   }
 
-  /** What became of the transfer with this secret; undefined while it is open, and where nobody knows any more. */
+  /** Returns the result of the transfer with this secret; undefined while it is open, and if it was forgotten. */
   resultOf(secret: string): TransferResult | undefined {
     return this.#results.get(idOf(secret));
   }
@@ -170,7 +170,9 @@ export class Transfers {
   }
 }
 
-/** A link is looked for by the hash of its secret: the memory holds no secret, and the time of the search says nothing. */
+/**
+ * Links are found by the hash of their secret: the memory holds no secret, and the time of the search reveals nothing.
+ */
 function idOf(secret: string): string {
   return Bun.SHA256.hash(secret, 'hex');
 }

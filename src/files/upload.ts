@@ -4,7 +4,7 @@ import { Conflict } from '../lib/errors.ts';
 import { changedOnItsWay, FRAME_BYTES, type Sink } from './carrier.ts';
 import { Transfer, type TransferDeps, tooLarge } from './transfer.ts';
 
-/** A file that has come. */
+/** A received file. */
 interface Received {
   readonly bytes: number;
   readonly sha256: string;
@@ -12,7 +12,7 @@ interface Received {
 
 type OnRecord = Readonly<Record<string, unknown>>;
 
-/** Asks a person about a file that has come; `perform` puts it in its place when one has approved it. */
+/** Asks a person about a received file; `perform` puts it in its place after the approval. */
 export type AskAboutUpload = (received: Received, perform: (onRecord: OnRecord) => Promise<Answer>) => Answer;
 
 /** A file that is written by its link. */
@@ -20,29 +20,30 @@ export class Upload extends Transfer {
   readonly kind = 'upload';
   #hasher = new Bun.CryptoHasher('sha256');
   #received = 0;
-  /** The most that ever came of it, in bytes: who begins again has a link no longer for that. */
+  /** The most that was ever received, in bytes: beginning again does not extend the link. */
   #furthest = 0;
   #isAsked = false;
-  /** Asks a person, where one has to approve what has come; undefined: nobody has to. */
+  /** Asks a person who has to approve the file; undefined: nobody has to. */
   ask: AskAboutUpload | undefined;
 
   constructor(
     deps: TransferDeps,
     readonly sink: Sink,
-    /** Of the whole file, in bytes. */
+    /** Limit of the whole file, in bytes. */
     readonly most: number,
   ) {
     super(deps, sink);
   }
 
-  /** Bytes that are on the disk: a client that was interrupted sends what comes behind them. */
+  /** Bytes that are on the disk: after an interruption, a client continues from there. */
   get received(): number {
     return this.#received;
   }
 
   /**
-   * Takes a body that begins at `offset` of the file, does what comes `then`, and lets no other body in before. 0 begins again. Throws `Conflict` when another body is on its way,
-   * or these bytes are not the next ones; `RequestTooLarge`; `MachineRefused`; and what `body` throws: what had come is kept.
+   * Receives a body that begins at `offset` of the file, then calls `then`; no other body is accepted meanwhile. 0
+   * begins again. Throws `Conflict` if another body is on its way, or these bytes are not the next ones;
+   * `RequestTooLarge`; `MachineRefused`; and what `body` throws: what had come is kept.
    */
   async receive<T>(offset: number, body: AsyncIterable<Uint8Array>, then: () => Promise<T>): Promise<T> {
     if (this.#isAsked) throw new Conflict('The file has come, and waits for a person. Follow it with read_session.');
@@ -85,7 +86,7 @@ export class Upload extends Transfer {
   }
 
   /**
-   * Puts the file in its place, or asks a person to let it: then the answer has the session that waits. Throws
+   * Puts the file in its place, or asks a person for approval: then the answer has the session that waits. Throws
    * `MachineRefused`; the link is used up in any case.
    */
   async commit(address: string): Promise<Answer> {
@@ -111,7 +112,7 @@ export class Upload extends Transfer {
     }
   }
 
-  /** Throws `Conflict` where the file is not the one any more that a person has approved; then the link has ended. */
+  /** Throws `Conflict` if the file is no longer the one that a person has approved; then the link has ended. */
   async #requireUnchanged({ sha256 }: Received): Promise<void> {
     using _open = this.hold();
     if (this.over.fired || (await this.sink.sha256()) === sha256) return;
@@ -143,7 +144,7 @@ export class Upload extends Transfer {
     try {
       await this.sink.write(bytes);
     } catch (error) {
-      // What is left of a full disk is not filled by half a file.
+      // Half a file must not fill the rest of the disk.
       await this.#restart();
       throw error;
     }

@@ -8,7 +8,7 @@ import { describeErrno, MachineRefused } from '../lib/errors.ts';
 import { asSessionId, newSessionId } from '../sessions/record.ts';
 import type { SweepCandidate } from '../sessions/sweep.ts';
 
-/** A content that a file had, with what it had beside it. */
+/** A former content of a file, with its properties. */
 const versionSchema = Type.Object({
   sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }),
   size: Type.Integer(),
@@ -33,28 +33,28 @@ const changeSchema = Type.Object({
 });
 export type Change = Static<typeof changeSchema>;
 
-/** What is kept of a token's changes goes when there are more, the oldest first. */
+/** Above this number, a token's oldest changes are forgotten. */
 export const MAX_CHANGES_PER_TOKEN = 1000;
 
-/** A block of most file systems: what a record takes. */
+/** A block of most file systems: the size of a record. */
 const RECORD_BYTES = 4096;
 
 /**
  * What files had before they were changed: contents by their hash, and a record for each change, below the directory of
- * the sessions, which no sandbox shows. Each token has its own.
+ * the sessions, which every sandbox hides. Each token has its own.
  */
 export class Versions {
-  /** Of each token, the oldest first. Undefined: not read yet. */
+  /** For each token, the oldest first. Undefined: not read yet. */
   #changes: Map<string, Change[]> | undefined;
 
-  /** `grow` hears of the bytes that are added to the disk, and taken from it. */
+  /** `grow` is called with the bytes that are added to the disk, or freed. */
   constructor(
     private readonly directory: string,
     private readonly clock: Clock,
     private readonly grow: (bytes: number) => void,
   ) {}
 
-  /** Keeps what a change is about to replace. Throws `MachineRefused` where that cannot be stored. */
+  /** Keeps what a change is about to replace. Throws `MachineRefused` if that cannot be stored. */
   async keep(change: Omit<Change, 'id' | 'at'>, content: Uint8Array | undefined): Promise<Change> {
     const kept = { ...change, id: newSessionId(), at: this.clock.now() };
     const own = this.#of(change.principal);
@@ -77,28 +77,28 @@ export class Versions {
     return kept;
   }
 
-  /** The changes of a token, the newest first. */
+  /** Returns the changes of a token, the newest first. */
   list(principal: string): Change[] {
     return [...this.#of(principal)].reverse();
   }
 
-  /** The changes of all tokens, the newest first. */
+  /** Returns the changes of all tokens, the newest first. */
   everyone(): Change[] {
     return [...this.#all().values()].flat().sort((a, b) => (a.id < b.id ? 1 : -1));
   }
 
-  /** What a file had before a change. Throws `MachineRefused` where it is not there as it was. */
+  /** Returns what a file had before a change. Throws `MachineRefused` if that was changed or removed. */
   async contentBefore({ principal, before }: Change): Promise<Uint8Array | undefined> {
     if (before === null) return undefined;
     const bytes = await readFile(join(this.#directoryOf(principal), before.sha256)).catch(() => undefined);
     if (bytes !== undefined && Bun.SHA256.hash(bytes, 'hex') === before.sha256) return bytes;
     throw new MachineRefused(
-      'Nothing was changed: what the file had before is not there any more, or was changed on the disk of the server.',
+      'Nothing was changed: what the file had before was removed, or was changed on the disk of the server.',
       new Error('a kept version is not what its record names'),
     );
   }
 
-  /** Forgets a change, and what is kept for it alone. */
+  /** Forgets a change, and what is kept only for it. */
   remove(change: Change): void {
     const own = this.#of(change.principal);
     const at = own.indexOf(change);
@@ -112,7 +112,7 @@ export class Versions {
     this.grow(-RECORD_BYTES - (isAlone ? before.size : 0));
   }
 
-  /** What each change counts for where the disk is divided. A content counts for the newest change that it belongs to. */
+  /** Returns how much of the disk each change counts for. A content counts for the newest change that it belongs to. */
   candidates(): SweepCandidate<Change>[] {
     return [...this.#all().values()].flatMap((own) => {
       const counted = new Set<string>();
@@ -137,7 +137,7 @@ export class Versions {
     return this.#changes;
   }
 
-  /** Reads what earlier agents kept. What no record names is removed. */
+  /** Reads what earlier agents kept. Removes what no record names. */
   #load(): Map<string, Change[]> {
     const all = new Map<string, Change[]>();
     for (const name of list(this.directory)) {
@@ -165,7 +165,7 @@ function list(directory: string): string[] {
   try {
     return readdirSync(directory);
   } catch {
-    // There is none yet, or it is no directory.
+    // It does not exist yet, or is not a directory.
     return [];
   }
 }

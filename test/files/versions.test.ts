@@ -58,7 +58,7 @@ describe('what files had before', () => {
     const change = await keep(versions, 'a', 'old');
     const [token = ''] = readdirSync(directory.join('forged'));
     writeFileSync(directory.join(`forged/${token}/${change.before?.sha256}`), 'forged');
-    await expect(versions.contentBefore(change)).rejects.toThrow('not there any more, or was changed');
+    await expect(versions.contentBefore(change)).rejects.toThrow('before was removed, or was changed');
   });
 
   test('is nobody else to be read, whatever the name of a token', async () => {

@@ -80,7 +80,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('read_file of an agen
     desk.put('binary', bytes);
     const exact = await read(token, 'binary', { encoding: 'base64' });
     expect(exact).toMatchObject({ content: bytes.toString('base64'), sha256: sha256(bytes) });
-    expect((await read(token, 'binary'))['message']).toContain('no UTF-8');
+    expect((await read(token, 'binary'))['message']).toContain('not UTF-8');
     desk.put('utf16', Buffer.from('\ufeffhello\n', 'utf16le'));
     expect((await read(token, 'utf16'))['message']).toContain('UTF-16');
   });

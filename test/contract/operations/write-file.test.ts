@@ -153,7 +153,7 @@ describe.skipIf(missing.length > 0).each([...AGENT_KINDS])('of an agent that is 
         http: 200,
       });
       const none = await write(token, name('none'), 'new', { expected_sha256: sha256('old') });
-      expect(none).toMatchObject({ http: 409, message: expect.stringContaining('is not there') });
+      expect(none).toMatchObject({ http: 409, message: expect.stringContaining('does not exist') });
     });
 
     test('edit_file replaces texts, all or none, and answers with the diff', async () => {
