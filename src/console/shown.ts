@@ -67,6 +67,8 @@ export interface State {
   readonly development: boolean;
   readonly frozen: null | {
     readonly since: number;
+    /** When somebody has frozen again what was frozen. */
+    readonly again?: number;
     readonly by: string;
     readonly reason: string;
     readonly by_signals: boolean;

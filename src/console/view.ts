@@ -141,6 +141,7 @@ export class View {
           ? null
           : {
               since: current.since,
+              ...(current.again !== undefined && { again: current.again }),
               by: current.by,
               reason: current.reason === '' ? 'No reason was given.' : reasonOf(current),
               by_signals: current.signals === true,

@@ -1,4 +1,4 @@
-import { Type } from '@sinclair/typebox';
+import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
 import { AgentError } from '../lib/errors.ts';
@@ -51,7 +51,9 @@ const allowanceSchema = Type.Object({
   ...{ id: UUID, token: text(), profile: text(), rule: count, words: text(), cwd: text(), until: moment },
   ...{ by: text(), uses: count },
 });
-const frozenSchema = Type.Object({ since: moment, by: text(), reason: text(), by_signals: Type.Boolean() });
+const frozenSchema = Type.Object({
+  ...{ since: moment, again: Type.Optional(moment), by: text(), reason: text(), by_signals: Type.Boolean() },
+});
 const watchedSchema = Type.Object({
   version: Type.Integer(),
   counts: Type.Optional(Type.Object({ waiting: count, running: count })),
@@ -78,7 +80,7 @@ export function readTold(answer: unknown, now: number): { version: number; told:
     version,
     told: {
       aheadMs,
-      frozen: state.frozen === null ? null : picked(state.frozen, ['since', 'by', 'reason', 'by_signals']),
+      frozen: state.frozen === null ? null : frozenOf(state.frozen),
       waiting: state.waiting.map((one) => ({
         ...picked(one, ['session', 'number', 'token', 'address', 'profile', 'cmd', 'chars', 'kind', 'reason']),
         asked_at: one.asked_at - aheadMs,
@@ -94,6 +96,13 @@ export function readTold(answer: unknown, now: number): { version: number; told:
       })),
       counts: counts ?? { waiting: state.waiting.length, running: state.running.length },
     },
+  };
+}
+
+function frozenOf({ again, ...frozen }: Static<typeof frozenSchema>): State['frozen'] {
+  return {
+    ...picked(frozen, ['since', 'by', 'reason', 'by_signals']),
+    ...(again !== undefined && { again }),
   };
 }
 

@@ -2,8 +2,10 @@ import { useState } from 'preact/hooks';
 import type { ApprovalRequest } from '../../access/approval-request.ts';
 import { visibleLine } from '../../lib/visible.ts';
 import type { ShownAllowance } from '../shown.ts';
+import type { ShownServer } from '../shown-servers.ts';
 import { describeSpan } from './format.ts';
 import { Fact, Fault, KeptHeading, useNow, useOrder, useScreen } from './parts.tsx';
+import { placed } from './servers.ts';
 import type { Wish } from './sign.ts';
 import { words } from './words.ts';
 
@@ -71,30 +73,39 @@ export function allowWish(request: ApprovalRequest, digest: string, minutes: num
 
 /** What is allowed now. */
 export function AllowancesList() {
-  const { state } = useScreen();
-  const allowances = state?.allowances ?? [];
+  const { state, fleet } = useScreen();
+  const own = (state?.allowances ?? []).map((one) => ({ one, server: undefined }));
+  const others = (fleet?.servers ?? []).flatMap((server) => server.allowances.map((one) => ({ one, server })));
+  const allowances: readonly Allowed[] = [...own, ...others];
   if (allowances.length === 0) return null;
   return (
     <section>
       <KeptHeading level={2} text={words.allowance.title} count={allowances.length} />
-      {allowances.map((one) => (
-        <AllowanceCard key={one.id} allowance={one} />
+      {allowances.map(({ one, server }) => (
+        <AllowanceCard key={`${server?.key} ${one.id}`} one={one} server={server} />
       ))}
     </section>
   );
 }
 
-function AllowanceCard({ allowance }: { allowance: ShownAllowance }) {
+/** An allowance, and the server of the fleet that it is on; undefined: this one. */
+interface Allowed {
+  readonly one: ShownAllowance;
+  readonly server: ShownServer | undefined;
+}
+
+function AllowanceCard({ one: allowance, server }: Allowed) {
   const { isBusy, fault, send } = useOrder();
   const now = useNow();
   const { id, token, profile, rule, until, by, uses } = allowance;
   const text = words.allowance;
   const name = visibleLine(token);
+  const place = server && visibleLine(server.name);
   return (
     <article class="card">
       <header>
         <h3>
-          <code>{visibleLine(allowance.words)}</code>
+          {place !== undefined && <span class="place">{place}</span>} <code>{visibleLine(allowance.words)}</code>
         </h3>
         <p class="left">{words.request.expires(describeSpan(Math.max(0, until - now)))}</p>
       </header>
@@ -109,9 +120,9 @@ function AllowanceCard({ allowance }: { allowance: ShownAllowance }) {
       <div class="actions">
         <button
           type="button"
-          aria-label={text.endLabel(rule, name)}
+          aria-label={placed(place, text.endLabel(rule, name))}
           disabled={isBusy}
-          onClick={() => void send({ kind: 'end-allowance', allowance: id })}
+          onClick={() => void send({ kind: 'end-allowance', allowance: id, ...(server && { server: server.key }) })}
         >
           {text.end}
         </button>

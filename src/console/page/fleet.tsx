@@ -5,6 +5,7 @@ import { commandLine, describeMoment, describeSpan, sentence } from './format.ts
 import { Fault, TwoTap, useNow, useOrder, useScreen } from './parts.tsx';
 import { ServerOutput } from './server-output.tsx';
 import { placed } from './servers.ts';
+import type { Wish } from './sign.ts';
 import { words } from './words.ts';
 
 /** The hub and each of its servers: who is there, what runs and waits; nothing where there is no fleet. */
@@ -109,6 +110,11 @@ function LastSeen({ at }: { at: number | null }) {
   );
 }
 
+/** A thaw ends the freeze that was shown, and none that came since. */
+function thawWish(server: string, { since, again }: NonNullable<ShownServer['frozen']>): Wish {
+  return { kind: 'thaw', since, server, ...(again !== undefined && { again }) };
+}
+
 /** Freezes or thaws one server. */
 function Control({ server }: { server: ShownServer }) {
   const { person } = useScreen();
@@ -141,7 +147,7 @@ function Control({ server }: { server: ShownServer }) {
             type="button"
             aria-label={text.thawLabel(name)}
             disabled={isBusy}
-            onClick={() => void send({ kind: 'thaw', since: frozen.since, server: key })}
+            onClick={() => void send(thawWish(key, frozen))}
           >
             {isBusy ? words.request.signing : words.freeze.thaw}
           </button>

@@ -1,12 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Browser } from 'puppeteer-core';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { openBrowser } from '../../helpers/browser.ts';
 import { ConsoleHost, pageObstacle } from '../../helpers/console-host.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
-import { DESK, OwnerPage } from '../../helpers/owner-page.ts';
+import { DESK, OwnerPage, PHONE } from '../../helpers/owner-page.ts';
+import { eventually } from '../../helpers/waiting.ts';
 
 const CAREFUL = 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "rm"\nreason = "something is removed"\n';
 /** What a command of a hostile server would have on the page: markup, an end of line, letters from right to left. */
@@ -37,6 +39,7 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
           AGENT3_APPROVALS_DIR: place.join(name),
         }),
       );
+      pin(name);
     }
   });
   afterAll(async () => {
@@ -45,6 +48,11 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     place[Symbol.dispose]();
   });
 
+  /** Has a server know the passkeys of the hub's console, as root does when it joins. */
+  const pin = (name: string): void => {
+    const passkeys = JSON.parse(readFileSync(host.console.files.passkeysFile, 'utf8'));
+    writeFileSync(join(nats.directory, `${name}-passkeys.json`), JSON.stringify({ count: 0, ...passkeys }));
+  };
   /** The agent of a server. */
   const web = (number: number): Agent => {
     const agent = servers[number - 1];
@@ -63,8 +71,29 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     expect(await phone.text()).toContain(`web1@${nats.keyOf('web1').publicKey.slice(2, 10).toLowerCase()}`);
     expect(await phone.page.title()).toStartWith('(1) Agent3');
     await phone.shot('fleet-waiting');
-    await web(1).call('kill_session', { session });
-    await phone.showsNot('Request 1');
+    await phone.press('web1: Deny request 1');
+    await phone.press('Deny now');
+    await phone.shows('web1: Request 1 is denied.');
+    expect((await web(1).read({ session, wait: 5 })).status).toBe('denied');
+  });
+
+  test('approves what waits on a server with a passkey, for that server alone', async () => {
+    const headers = { 'x-auth-token': await host.newToken('everywhere', 'full') };
+    const call = async (op: string, args: object) =>
+      (await host.agent.request('/', { method: 'POST', headers, body: JSON.stringify({ op, args }) })).body;
+    const asked = { server: 'web1', cmd: 'rm -f none; echo ran', background: true };
+    const { session } = await eventually('the token counts', async () => {
+      const answer = await call('shell', asked);
+      return answer.session !== undefined && answer;
+    });
+    await phone.shows('web1 Request 2');
+    await phone.press('web1: Approve request 2');
+    await phone.shows('web1: Request 2 is approved.');
+    expect(await call('read_session', { session, wait: 5 })).toMatchObject({
+      server: 'web1',
+      status: 'done',
+      stdout: 'ran\n',
+    });
   });
 
   test('shows what runs on a server, and what it writes', async () => {
@@ -76,5 +105,9 @@ describe.skipIf(pageObstacle() !== undefined)('the page of a hub', () => {
     await phone.page.setViewport(DESK);
     await phone.shows('1 running');
     await phone.shot('fleet-desk');
+    await phone.page.setViewport(PHONE);
+    await phone.tap('button[aria-label^="Stop web2: "]');
+    await phone.tap('button[aria-label^="Stop web2: "][aria-label$=" now"]');
+    await phone.showsNot('1 running');
   });
 });
