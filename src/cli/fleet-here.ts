@@ -1,10 +1,14 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { parseEnvFile } from '../../ops/env-file.ts';
+import type { ServerState } from '../fleet/envelope.ts';
 import { type Inventory, readInventory, type ServerRecord } from '../fleet/inventory.ts';
 import { JoinFault } from '../fleet/join.ts';
 import { FleetFileFault } from '../fleet/roots-file.ts';
+import { installedSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
-import { InstallFault } from '../install/machine.ts';
+import { InstallFault, readText } from '../install/machine.ts';
+import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { placeHere } from './here.ts';
 
@@ -58,6 +62,28 @@ export function requireServer({ servers }: Inventory, name: string): ServerRecor
 /** The inventory. Ends the program with the reason where it cannot be used. */
 export function inventoryHere(directory: string): Promise<Inventory> {
   return attempt(() => readInventory(directory));
+}
+
+/** What servers say of themselves now, by name; else why that is not known. Throws `FleetFileFault`. */
+export async function rollHere(directory: string): Promise<ReadonlyMap<string, ServerState> | string> {
+  const seed = fleetKey(directory);
+  if (seed === undefined) return 'only root can ask the servers how they are: sudo agent3 fleet list';
+  const [{ SigningKey }, { callRoll }] = await Promise.all([
+    import('../fleet/keys.ts'),
+    import('../fleet/roll-call.ts'),
+  ]);
+  const logger = { info: () => {}, warn: () => {} };
+  const roll = await callRoll({ directory, key: SigningKey.ofSeed(seed), logger });
+  return roll ?? 'NATS does not answer, so no server was asked how it is: systemctl status agent3-nats';
+}
+
+/** The seed of the hub's key; undefined: this user may not read it. */
+function fleetKey(directory: string): string | undefined {
+  if (isInstalledFleet(directory)) return installedSettings()['AGENT3_FLEET_KEY'] || undefined;
+  const named = processEnvironment()['AGENT3_FLEET_KEY'];
+  if (named) return named;
+  const text = readText(join(directory, 'hub.env'));
+  return text === undefined ? undefined : parseEnvFile(text)['AGENT3_FLEET_KEY'] || undefined;
 }
 
 export const certificatePath = (directory: string): string => join(directory, 'cert.pem');

@@ -6,6 +6,7 @@ import {
   type ServerRecord,
   withLabels,
 } from '../fleet/inventory.ts';
+import { latestList, readKeyChain } from '../fleet/key-chain.ts';
 import { fingerprintOf, parsePublicKey } from '../fleet/keys.ts';
 import { reloadNats, writeNatsConfig } from '../fleet/nats-files.ts';
 import { whileLocked } from '../fleet/roots-file.ts';
@@ -17,34 +18,92 @@ import {
   inventoryHere,
   requireFleetOwner,
   requireServer,
+  rollHere,
 } from './fleet-here.ts';
 
 interface ListOptions extends FleetOptions {
   readonly json?: true | undefined;
 }
 
-/** Prints the servers of the inventory. */
+/** Prints the servers of the inventory, and how they are now. */
 export async function listServers(options: ListOptions): Promise<void> {
-  const { hub, servers } = await inventoryHere(fleetDirectory(options));
+  const directory = fleetDirectory(options);
+  const { hub, servers } = await inventoryHere(directory);
+  const look = await lookAt(directory);
+  const rows = servers.map((server) => ({ ...shown(server), ...look(server.name) }));
   if (options.json === true) {
-    process.stdout.write(`${visibleJson({ hub, servers: servers.map(shown) })}\n`);
+    process.stdout.write(`${visibleJson({ hub, servers: rows })}\n`);
     return;
   }
   if (servers.length === 0) process.stdout.write('no servers yet: sudo agent3 fleet invite NAME\n');
   const width = Math.max(...servers.map(({ name }) => name.length), 8);
-  for (const { name, profile, labels } of servers)
-    process.stdout.write(`${name.padEnd(width)}  ${visibleLine(profile.padEnd(10))}  ${describeLabels(labels)}\n`);
+  for (const { name, profile, labels, state, ...row } of rows)
+    process.stdout.write(
+      `${name.padEnd(width)}  ${state.padEnd(11)}  ${visibleLine(profile.padEnd(10))}  ${[describeLabels(labels), ...remarksOn(row)].join('  ')}\n`,
+    );
 }
 
 /** Prints one server. */
 export async function showServer(name: string, options: ListOptions): Promise<void> {
-  const server = requireServer(await inventoryHere(fleetDirectory(options)), name);
-  const { profile, joined, labels, fingerprint } = shown(server);
-  process.stdout.write(
-    options.json === true
-      ? `${visibleJson(shown(server))}\n`
-      : `name         ${name}\nlabels       ${describeLabels(labels)}\nprofile      ${visibleLine(profile)}: the most that the hub may do there\nfingerprint  ${fingerprint}\njoined       ${joined}\n`,
-  );
+  const directory = fleetDirectory(options);
+  const server = requireServer(await inventoryHere(directory), name);
+  const row = { ...shown(server), ...(await lookAt(directory))(name) };
+  if (options.json === true) {
+    process.stdout.write(`${visibleJson(row)}\n`);
+    return;
+  }
+  const { profile, joined, labels, fingerprint, state, version = '-', os = '-' } = row;
+  const lines = [
+    ['name', name],
+    ['state', [state, ...remarksOn(row)].join(', ')],
+    ['labels', describeLabels(labels)],
+    ['profile', `${visibleLine(profile)}: the most that the hub may do there`],
+    ['version', `${visibleLine(version)}, on ${visibleLine(os)}`],
+    ['fingerprint', fingerprint],
+    ['joined', joined],
+  ] as const;
+  for (const [what, text] of lines) process.stdout.write(`${what.padEnd(13)}${text}\n`);
+}
+
+/** How a server is now; `unknown`: nobody could ask. */
+interface Look {
+  readonly state: 'connected' | 'unreachable' | 'unknown';
+  readonly frozen?: boolean;
+  readonly version?: string;
+  readonly os?: string;
+  /** What it knows of the passkeys of the hub's console. */
+  readonly passkeys?: 'current' | 'behind' | 'none';
+}
+
+/** Asks all servers; says on standard error why it could not. */
+async function lookAt(directory: string): Promise<(name: string) => Look> {
+  const roll = await attempt(() => rollHere(directory));
+  if (typeof roll === 'string') {
+    process.stderr.write(`agent3: ${roll}\n`);
+    return () => ({ state: 'unknown' });
+  }
+  const chain = await attempt(() => readKeyChain(directory));
+  const last = chain === undefined ? undefined : latestList(chain).count;
+  return (name) => {
+    const said = roll.get(name);
+    if (said === undefined) return { state: 'unreachable' };
+    const { frozen, version, os, keys } = said;
+    if (last === undefined) return { state: 'connected', frozen, version, os };
+    return { state: 'connected', frozen, version, os, passkeys: describeKeys(keys, last) };
+  };
+}
+
+function describeKeys(keys: number | undefined, last: number): 'current' | 'behind' | 'none' {
+  if (keys === undefined) return 'none';
+  return keys < last ? 'behind' : 'current';
+}
+
+function remarksOn({ frozen, passkeys }: Pick<Look, 'frozen' | 'passkeys'>): string[] {
+  return [
+    ...(frozen === true ? ['frozen'] : []),
+    ...(passkeys === 'behind' ? ['passkeys behind'] : []),
+    ...(passkeys === 'none' ? ['no passkeys'] : []),
+  ];
 }
 
 /** Sets labels and takes them away. */

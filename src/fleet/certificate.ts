@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { isIP } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { describeErrno } from '../lib/errors.ts';
 import { FleetFileFault } from './roots-file.ts';
 
 /**
@@ -11,6 +12,16 @@ import { FleetFileFault } from './roots-file.ts';
 const DATES = ['-startdate', '20200101000000Z', '-enddate', '20491231235959Z'];
 
 const PATH = '/usr/bin:/bin';
+
+/** The hub's certificate, PEM. Throws `FleetFileFault`. */
+export function hubCertificate(directory: string): string {
+  const path = join(directory, 'cert.pem');
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new FleetFileFault(`${path} cannot be read: ${describeErrno(error)}`);
+  }
+}
 
 /** Makes the hub's certificate for these names and addresses, and its key, with OpenSSL, as `cert.pem` and `key.pem`. Throws `FleetFileFault`. */
 export function makeHubCertificate(directory: string, ...hosts: readonly string[]): void {

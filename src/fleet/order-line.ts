@@ -1,6 +1,5 @@
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Deadline, OneShotEvent } from '../lib/clock.ts';
+import { hubCertificate } from './certificate.ts';
 import { HubLink, type LinkDeps } from './hub-link.ts';
 import { readInventory, type ServerRecord } from './inventory.ts';
 import { KnownServer } from './known-server.ts';
@@ -46,8 +45,7 @@ class OpenLine implements Disposable {
   readonly #servers = new Map<string, KnownServer>();
 
   constructor({ directory, key, logger }: LineDeps, url: string) {
-    const certificate = readFileSync(join(directory, 'cert.pem'), 'utf8');
-    this.#link = new HubLink({ url, certificate, key, logger });
+    this.#link = new HubLink({ url, certificate: hubCertificate(directory), key, logger });
     void this.#link.start(() => this.#connected.fire());
   }
 

@@ -19,6 +19,8 @@ const NOTHING = { status: 0, headers: {}, body: null };
 export class RawServer implements AsyncDisposable {
   readonly instance = crypto.randomUUID();
   readonly asked: FleetRequest[] = [];
+  /** What it says of itself. */
+  shown: Partial<ServerState> = {};
   #count = 0;
 
   private constructor(
@@ -39,13 +41,13 @@ export class RawServer implements AsyncDisposable {
     return server;
   }
 
-  /** Says its state, with these changes. */
-  say(changes: Partial<ServerState> = {}): void {
+  /** Says its state. */
+  say(): void {
     const key = this.nats.keyOf(this.name);
     const state = {
       ...{ server: key.publicKey, instance: this.instance, clock: performance.now(), count: ++this.#count },
       ...{ version: '', os: '', load: [], frozen: false, profile: 'full', operations: [], leaving: false },
-      ...changes,
+      ...this.shown,
     };
     this.connection.publish(stateSubject(key.publicKey), seal(STATE, state, key));
   }
@@ -55,8 +57,9 @@ export class RawServer implements AsyncDisposable {
   }
 
   #heard(request: FleetRequest): void {
-    const { id, instance } = request;
+    const { id, instance, op } = request;
     if (instance !== this.instance) {
+      if (op === 'state') this.say();
       this.#reply({ ...NOTHING, id, kind: 'stale' });
       return;
     }

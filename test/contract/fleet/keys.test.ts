@@ -90,14 +90,14 @@ describe.skipIf(process.geteuid?.() !== 0)("the passkeys of the hub's console, a
       taken.push(((args as OrderFile).order as KeysOrder).count);
       return { state: 'done' };
     });
+    server.shown = { keys: 0, frozen: true };
+    const listed = () => agent3(['fleet', 'list', '--dir', nats.directory], env());
+    expect((await listed()).stdout).toMatch(/^web1 +connected .* frozen {2}passkeys behind\n$/);
     await using _hub = await startAgent(nats.hubSettings);
-    await eventually('the server has both', () => {
-      if (taken.length === 0) server.say({ keys: 0 });
-      return taken.length > 1;
-    });
-    expect(taken).toEqual([1, 2]);
-    server.say({ keys: 2 });
-    await Bun.sleep(100);
+    await eventually('the server has both', () => taken.length > 1);
+    server.shown = { keys: 2 };
+    server.say();
+    expect((await listed()).stdout).toMatch(/^web1 +connected +full +role=web\n$/);
     expect(taken).toEqual([1, 2]);
   });
 

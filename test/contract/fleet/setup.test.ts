@@ -116,6 +116,10 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
     servers: [{ name: 'web1', labels: { env: 'prod' } }],
   });
   expect((await fleet('show', 'web1')).stdout).toContain(fingerprint);
+  expect(await fleet('list')).toMatchObject({
+    stdout: expect.stringMatching(/^web1 +connected +full +env=prod\n$/),
+    stderr: '',
+  });
   await eventually('the hub knows the label', async () =>
     (await hub.call('list_servers', {})).text.includes('"labels":{"env":"prod"}'),
   );
