@@ -34,9 +34,12 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'commands',
   'contexts',
   'files',
+  'lib',
+  'linux',
   'operations',
   'process',
   'sandbox',
+  'sessions',
   // What owners and clients use.
 ];
 

@@ -3,11 +3,14 @@ import ipaddr, { type IPv4, type IPv6 } from 'ipaddr.js';
 
 type Address = IPv4 | IPv6;
 
-/** IP addresses and networks, to ask whether an address is among them. */
+/** A list of IP addresses and networks that an address can be looked up in. */
 export class AddressList {
   readonly #networks: (readonly [network: IPv6, bits: number])[] = [];
 
-  /** Reads addresses and networks (`10.0.0.0/8`, `::1`) separated by commas; gives a sentence for each that is none. */
+  /**
+   * Parses addresses and networks (`10.0.0.0/8`, `::1`) separated by commas; `faults` has a sentence for each invalid
+   * one.
+   */
   static parse(text: string): { readonly list: AddressList; readonly faults: readonly string[] } {
     const list = new AddressList();
     const wrong = entriesOf(text).filter((entry) => !list.#add(entry));
@@ -17,7 +20,7 @@ export class AddressList {
     return { list, faults };
   }
 
-  /** Whether `address` is one of these. An IPv4 address within IPv6 (`::ffff:10.0.0.1`) counts as what it is. */
+  /** Whether `address` is one of these. An IPv4 address within IPv6 (`::ffff:10.0.0.1`) counts as IPv4. */
   has(address: string): boolean {
     if (this.#networks.length === 0) return false;
     const parsed = parseAddress(address);
@@ -36,9 +39,9 @@ export class AddressList {
 }
 
 /**
- * What is wrong with addresses and networks that somebody types now; undefined: nothing. Stricter than
- * `AddressList.parse`, by which settings and tokens go that were there before: who writes 10.0.0.5/8 may want one address
- * or 16 million, and only a person can be asked which.
+ * Returns what is wrong with addresses and networks that a person enters now, or undefined. Stricter than
+ * `AddressList.parse`, which reads older settings and tokens: 10.0.0.5/8 may mean one address or 16 million, and only a
+ * person can be asked.
  */
 export function networkFault(text: string): string | undefined {
   const [fault] = AddressList.parse(text).faults;
@@ -57,7 +60,7 @@ function hostBitsFault(entry: string): string | undefined {
   return `${JSON.stringify(entry)} is an address within a network: write ${network}/${bits}, or ${address} for that one address`;
 }
 
-/** The first address of the network of `bits` bits that `address` is in, as RFC 5952 has it. */
+/** Returns the first address of the network of `bits` bits that `address` is in, in the form of RFC 5952. */
 function networkAround(address: Address, bits: number): string {
   const { IPv4, IPv6 } = ipaddr;
   return String((address.kind() === 'ipv4' ? IPv4 : IPv6).networkAddressFromCIDR(`${address}/${bits}`));
@@ -71,15 +74,15 @@ function entriesOf(text: string): string[] {
 }
 
 /**
- * An IP address as values, without its zone; undefined for what is none. Stricter than the library, which takes `127.1`
- * and, for an address of IPv4, the deprecated `::127.0.0.1` (RFC 4291, section 2.5.5.1), which is another machine.
+ * Parses an IP address without its zone; undefined for anything else. Stricter than the library, which accepts `127.1`
+ * and, as an IPv4 address, the deprecated `::127.0.0.1` (RFC 4291, section 2.5.5.1), which is another machine.
  */
 function parseAddress(address: string): Address | undefined {
   if (isIP(address) === 0) return undefined;
   return ipaddr.parse(address.replace(/%.*/, '').replace(/^::(?=\d+\.)/, '::0:'));
 }
 
-/** An address of 4 or 16 bytes as a URL has it: that of IPv6 in brackets, IPv4 within IPv6 as what it is. */
+/** Formats an address of 4 or 16 bytes for a URL: IPv6 in brackets, IPv4 within IPv6 as IPv4. */
 export function formatAddress(bytes: readonly number[]): string {
   const address = ipaddr.process(ipaddr.fromByteArray([...bytes]).toString());
   return address.kind() === 'ipv6' ? `[${address}]` : address.toString();
@@ -87,7 +90,7 @@ export function formatAddress(bytes: readonly number[]): string {
 
 const ALL_BITS = 128;
 
-/** As one of IPv6, in which those of IPv4 have their place (RFC 4291, section 2.5.5.2). */
+/** Returns an address as IPv6, which includes IPv4 (RFC 4291, section 2.5.5.2). */
 function wide(address: Address): IPv6 {
   return address instanceof ipaddr.IPv4 ? address.toIPv4MappedAddress() : (address as IPv6);
 }
@@ -96,8 +99,8 @@ function wide(address: Address): IPv6 {
 const MAX_HEADER_CHARS = 2000;
 
 /**
- * Who sent a request: the peer itself, or, when that is a trusted proxy, the last address in X-Forwarded-For that is
- * not one. What stands before it was written by the client and proves nothing. A hop that is no address ends the search
+ * Returns the address of a client: the peer itself or, if that is a trusted proxy, the last address in X-Forwarded-For
+ * that is not one. Addresses before it come from the client and prove nothing. A hop without an address ends the search
  * at the proxy that named it.
  */
 export function clientAddress(peer: string, headers: Headers, trusted: AddressList): string {
@@ -113,7 +116,9 @@ export function clientAddress(peer: string, headers: Headers, trusted: AddressLi
   return address;
 }
 
-/** The address in a hop: alone, in brackets, or with a port (`9.9.9.9:443`, `[2001:db8::7]:443`); undefined: there is none. */
+/**
+ * Returns the address in a hop: alone, in brackets, or with a port (`9.9.9.9:443`, `[2001:db8::7]:443`); or undefined.
+ */
 function addressIn(hop: string): string | undefined {
   const [, v6] = /^\[([^\]]+)\](?::\d{1,5})?$/.exec(hop) ?? [];
   if (v6 !== undefined) return isIPv6(v6) ? withoutZone(v6) : undefined;
@@ -122,36 +127,36 @@ function addressIn(hop: string): string | undefined {
   return isIP(address) === 0 ? undefined : withoutZone(address);
 }
 
-/** The interface of a link-local address (RFC 4007) says nothing on another machine. */
+/** The interface of a link-local address (RFC 4007) means nothing on another machine. */
 function withoutZone(address: string): string {
   return address.replace(/%.*/, '');
 }
 
-/** A provider gives each customer a network of this many bits (RFC 6177), in which an address costs nothing. */
+/** Providers assign each customer a network of this many bits (RFC 6177), in which addresses cost nothing. */
 const CUSTOMER_BITS = 64;
 
-/** What one client has: an IPv4 address, or the /64 of an IPv6 one. What is no address is given back as it is. */
+/** Returns the network of one client: an IPv4 address, or the /64 of an IPv6 one. Other text is returned as it is. */
 export function networkOf(address: string): string {
   const parsed = isIPv6(address) ? parseAddress(address) : undefined;
   if (parsed === undefined) return address;
-  // IPv4 within IPv6 (RFC 4291, section 2.5.5.2) is what a socket that listens on both shows.
+  // A socket that listens on both shows IPv4 within IPv6 (RFC 4291, section 2.5.5.2).
   const plain = ipaddr.process(parsed.toString());
   return plain.kind() === 'ipv4' ? plain.toString() : `${networkAround(plain, CUSTOMER_BITS)}/${CUSTOMER_BITS}`;
 }
 
-/** Whether an address is one of the open internet: of no private network, no machine itself, no special use. */
+/** Whether an address is on the open internet: not of a private network, a machine itself, or special use. */
 export function isPublicAddress(address: string): boolean {
   const parsed = parseAddress(address);
   if (parsed === undefined) return false;
   const plain = ipaddr.process(parsed.toString());
-  // All that is given out of IPv6 (RFC 4291, section 2.4).
+  // All of IPv6 that is assigned (RFC 4291, section 2.4).
   const isGivenOut = plain.kind() === 'ipv4' || (plain as IPv6).match(ipaddr.IPv6.parse('2000::'), 3);
   return isGivenOut && plain.range() === 'unicast';
 }
 
 /**
- * The origin of a URL in the one spelling that programs compare: of `https://X.Example:443/`, `https://x.example`. What is
- * no URL stays as it is.
+ * Returns the origin of a URL in the one spelling that programs compare: for `https://X.Example:443/`,
+ * `https://x.example`. Other text stays as it is.
  */
 export function plainOrigin(url: string): string {
   return URL.canParse(url) ? new URL(url).origin : url;

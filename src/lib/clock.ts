@@ -1,8 +1,8 @@
-/** Time as the agent sees it; tests bring their own. */
+/** The time of the agent; tests bring their own. */
 export interface Clock {
   /** Milliseconds since the epoch: for records, never for measuring. */
   now(): number;
-  /** Milliseconds from an arbitrary start, which no clock change bends: for durations and deadlines. */
+  /** Milliseconds from an arbitrary start, independent of clock changes: for durations and deadlines. */
   elapsed(): number;
 }
 
@@ -11,7 +11,7 @@ export const systemClock: Clock = {
   elapsed: () => performance.now(),
 };
 
-/** A moment after which there is no more waiting. */
+/** A moment at which waiting ends. */
 export class Deadline {
   private constructor(private readonly atMs: number) {}
 
@@ -59,7 +59,7 @@ export function delay(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** What `look` gives, once it is not undefined: it is called every `pauseMs`; undefined when `seconds` have passed. */
+/** Calls `look` every `pauseMs` until its result is not undefined, and returns it; undefined after `seconds`. */
 export async function waitFor<T>(
   look: () => Promise<T | undefined> | T | undefined,
   seconds: number,
@@ -80,8 +80,8 @@ export function nextTurn(): Promise<void> {
 
 /**
  * An event that happens at most once and is awaited from many places: the end of a command, the agent's shutdown.
- * Listeners are taken off again, so that an event that outlives a million waits holds none of them (a promise in
- * `Promise.race` would).
+ * Listeners are removed again, so that a long-lived event keeps none of a million waits (a promise in `Promise.race`
+ * would).
  */
 export class OneShotEvent {
   readonly #listeners = new Set<() => void>();
@@ -91,7 +91,7 @@ export class OneShotEvent {
     return this.#fired;
   }
 
-  /** Tells every listener, once; firing again does nothing. */
+  /** Calls every listener once. Firing again does nothing. */
   fire(): void {
     if (this.#fired) return;
     this.#fired = true;
@@ -99,7 +99,7 @@ export class OneShotEvent {
     this.#listeners.clear();
   }
 
-  /** Calls `listener` when the event happens, at once if it has; gives a function that takes the listener off. */
+  /** Calls `listener` when the event happens, at once if it has. Returns a function that removes the listener. */
   subscribe(listener: () => void): () => void {
     if (this.#fired) {
       listener();
@@ -109,7 +109,7 @@ export class OneShotEvent {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Resolves when the event happens; never rejects. For events that end soon: the wait cannot be taken back. */
+  /** Resolves when the event happens; never rejects. For events that end soon: the wait cannot be cancelled. */
   wait(): Promise<void> {
     return new Promise((resolve) => this.subscribe(resolve));
   }

@@ -1,7 +1,7 @@
 import { KindGuard, type TSchema } from '@sinclair/typebox';
 import { CONTEXT_NAME } from './limits.ts';
 
-/** What a schema asks for, in words: `a number from 0.1 to 45`. */
+/** Describes what a schema accepts: `a number from 0.1 to 45`. */
 export function describeSchema(schema: TSchema): string {
   if (KindGuard.IsUnion(schema)) return describeUnion(schema.anyOf);
   if (KindGuard.IsBoolean(schema)) return 'true or false';
@@ -36,7 +36,7 @@ function describeString(schema: TSchema): string {
 }
 
 function range(least: unknown, most: unknown): string {
-  // The largest numbers there are say nothing.
+  // The largest numbers are no real limit.
   const minimum = least === Number.MIN_SAFE_INTEGER ? undefined : least;
   const maximum = most === Number.MAX_SAFE_INTEGER ? undefined : most;
   if (minimum !== undefined && maximum !== undefined) return ` from ${minimum} to ${maximum}`;
@@ -44,7 +44,7 @@ function range(least: unknown, most: unknown): string {
   return maximum === undefined ? '' : ` up to ${maximum}`;
 }
 
-/** A value as an error message shows it: short, and without a look into lists and objects, which may be deep. */
+/** Formats a value for an error message: short, and without the content of lists and objects, which may be deep. */
 export function preview(value: unknown): string {
   if (Array.isArray(value)) return 'a list';
   if (typeof value === 'object' && value !== null) return 'an object';
@@ -54,7 +54,7 @@ export function preview(value: unknown): string {
 
 const MAX_SHOWN_CHARS = 60;
 
-/** The list or object that a text is in JSON; what is none stays as it is. */
+/** Parses a list or object in JSON text; any other value is returned as it is. */
 export function asJson(value: unknown): unknown {
   if (typeof value !== 'string' || !/^\s*[[{]/.test(value)) return value;
   try {

@@ -1,10 +1,10 @@
 /**
- * What a request can be refused with. A command that fails is never an error: it is an outcome in a 200.
- * `error` is the fixed text of the contract; `message` tells the model what to do instead.
+ * The refusal of a request. A command that fails is never an error: it is an outcome in a 200. `error` is the fixed
+ * text of the contract; `message` says what happened and what to do instead.
  */
 export abstract class AgentError extends Error {
   abstract readonly status: number;
-  /** The fixed text clients of the original know. */
+  /** The fixed text that clients of the original know. */
   abstract readonly error: string;
   readonly headers: Readonly<Record<string, string>> = {};
 
@@ -14,7 +14,7 @@ export abstract class AgentError extends Error {
   }
 }
 
-/** The class of a refusal that needs no more than its status and its text. */
+/** Returns a class for a refusal that only needs a status and a text. */
 function refusal(status: number, error: string) {
   return class extends AgentError {
     readonly status = status;
@@ -27,7 +27,7 @@ export class InvalidOperation extends refusal(400, 'Invalid op') {}
 export class MissingCommand extends refusal(400, 'Missing cmd') {}
 export class InvalidArguments extends refusal(400, 'Invalid args') {}
 
-/** Says to a program which refusal this is, where its status does not: no program reads the sentences. */
+/** Identifies a refusal for programs, if its status does not: no program reads the sentences. */
 export const CODE_HEADER = 'agent3-code';
 
 export class BackgroundOff extends InvalidArguments {
@@ -46,12 +46,12 @@ export class ForeignOrigin extends refusal(403, 'Origin not allowed') {}
 export interface RefusedToken {
   readonly principal: string;
   readonly why: string;
-  /** It was genuine and is over: whoever sends it guesses none. */
+  /** It was genuine and has ended: sending it is not guessing. */
   readonly isSpent?: true;
 }
 
 export class Unauthorized extends refusal(403, 'Unauthorized') {
-  /** `known` is for the record of the owner alone: the answer is the same for every token that is not taken. */
+  /** `known` is only for the record of the owner: the answer is the same for every invalid token. */
   constructor(
     hint?: string,
     readonly known?: RefusedToken,
@@ -60,7 +60,7 @@ export class Unauthorized extends refusal(403, 'Unauthorized') {
   }
 }
 
-/** The same where clients begin their sign-in with it (RFC 6750, RFC 9110). */
+/** The same if clients begin their sign-in with it (RFC 6750, RFC 9110). */
 export class SignInRequired extends refusal(401, 'Unauthorized') {
   override readonly headers: Readonly<Record<string, string>>;
 
@@ -74,7 +74,7 @@ export class SignInRequired extends refusal(401, 'Unauthorized') {
 
 export class SessionNotFound extends refusal(404, 'Session not found') {}
 export class FileNotFound extends refusal(404, 'Not found') {}
-/** A file is another than the call takes it for. */
+/** A file has changed since the call read it. */
 export class FileConflict extends refusal(409, 'Conflict') {}
 export class RouteNotFound extends refusal(404, 'Not found') {}
 export class MethodNotAllowed extends refusal(405, 'Method not allowed') {
@@ -86,7 +86,7 @@ export class MethodNotAllowed extends refusal(405, 'Method not allowed') {
   }
 }
 
-/** What the call is about is another by now, or somebody else is at it. */
+/** The object of a call has changed meanwhile, or is in use. */
 export class Conflict extends refusal(409, 'Conflict') {}
 export class RangeRefused extends refusal(416, 'Range not satisfiable') {
   override readonly headers: Readonly<Record<string, string>>;
@@ -106,7 +106,7 @@ export class TooManyRequests extends refusal(429, 'Too many requests') {
     this.headers = { 'retry-after': String(Math.ceil(retryAfterSeconds)) };
   }
 
-  /** The same refusal, with `more` behind its sentence. */
+  /** Returns the same refusal with `more` after its sentence. */
   with(more: string): TooManyRequests {
     return new TooManyRequests(Number(this.headers['retry-after']), `${this.hint}${more}`);
   }
@@ -123,7 +123,7 @@ export class GuessingRefused extends TooManyRequests {
   }
 }
 
-/** The agent stops, or is restarted: a repeat in some seconds finds the next one. */
+/** The agent stops, or is restarted: a repeat in some seconds reaches the next one. */
 export class ShuttingDown extends refusal(503, 'Shutting down') {
   override readonly headers = { 'retry-after': '2' };
 
@@ -138,7 +138,7 @@ export class ServerUnreachable extends refusal(503, 'Unreachable') {}
 /** A call was sent to a server of the fleet, and no answer has come: it may have run. */
 export class OutcomeUnknown extends refusal(504, 'Unknown outcome') {}
 
-/** What a server of the fleet has refused a call with, as it came from there. */
+/** The refusal of a call by a server of the fleet, as it came from there. */
 export class ServerRefusal extends AgentError {
   constructor(
     readonly status: number,
@@ -150,7 +150,7 @@ export class ServerRefusal extends AgentError {
   }
 }
 
-/** The owner has frozen the server. Without a time to come back: he may thaw it in an hour, or tomorrow. */
+/** The owner has frozen the server. Without a time to come back: it may thaw in an hour, or tomorrow. */
 export class Frozen extends refusal(503, 'Frozen') {
   constructor(reason: string, consequence: string) {
     super(
@@ -162,10 +162,10 @@ export class Frozen extends refusal(503, 'Frozen') {
 /** The profile of a token does not allow a call. */
 export class OperationNotAllowed extends refusal(403, 'Forbidden') {}
 
-/** What a call needs is missing on this server; the message says what, and what to do. */
+/** Something that a call needs is missing on this server; the message says what, and what to do. */
 const NOT_AVAILABLE = 'Not available';
 
-/** The profile of a token cannot be had on this machine as its file wants it; a `cause` is for the owner's log. */
+/** The profile of a token does not work on this machine as its file requires; a `cause` is for the owner's log. */
 export class ProfileUnavailable extends refusal(503, NOT_AVAILABLE) {
   constructor(
     hint: string,
@@ -175,12 +175,12 @@ export class ProfileUnavailable extends refusal(503, NOT_AVAILABLE) {
   }
 }
 
-/** What a token may do is not known (any more): it is gone itself, or its profile is. */
+/** What a token may do is unknown: it is gone itself, or its profile is. */
 export class AccessLapsed extends AgentError {
   readonly status: number;
   readonly error: string;
 
-  /** `why` is a sentence without its full stop, which `consequence` goes on; `advice` is one with it. */
+  /** `why` is a sentence without its full stop, which `consequence` continues; `advice` is a whole sentence. */
   constructor(
     readonly gone: 'token' | 'profile',
     readonly why: string,
@@ -192,24 +192,25 @@ export class AccessLapsed extends AgentError {
     this.error = gone === 'token' ? 'Unauthorized' : NOT_AVAILABLE;
   }
 
-  /** The same, with what that means for a call: `, so nothing was done`. */
+  /** Returns the same, with the consequence for a call: `, so nothing was done`. */
   with(consequence: string): AccessLapsed {
     return new AccessLapsed(this.gone, this.why, this.advice, consequence);
   }
 }
 
-/** A client has signed in, and the owner has not said yes to it at his terminal. */
+/** A client has signed in, and the owner has not confirmed it at a terminal yet. */
 export class NotKeptYet extends refusal(503, NOT_AVAILABLE) {
   override readonly headers = { 'retry-after': '5' };
 
   constructor() {
-    super(
-      'The owner of the server has not said yes to this connection yet, so nothing was done. Try it again in a moment.',
-    );
+    super('The owner of the server has not confirmed this connection yet, so nothing was done. Try again in a moment.');
   }
 }
 
-/** The machine refused what a command or a session needs: a full disk, no more processes, a directory without permission. */
+/**
+ * The machine refused what a command or a session needs: a full disk, no more processes, a directory without
+ * permission.
+ */
 export class MachineRefused extends refusal(503, NOT_AVAILABLE) {
   constructor(
     hint: string,
@@ -229,7 +230,7 @@ export class TooManyFiles extends MachineRefused {
   }
 }
 
-/** The errno name (`ENOSPC`) of a system error, or undefined. */
+/** Returns the errno name (`ENOSPC`) of a system error, or undefined. */
 export function errnoOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !('code' in error)) return undefined;
   return typeof error.code === 'string' ? error.code : undefined;
@@ -255,7 +256,7 @@ const ERRNO_SENTENCES: Readonly<Record<string, string>> = {
   EIO: 'the disk reports an error',
 };
 
-/** A system error in words, for a message: `the disk is full (ENOSPC)`. */
+/** Describes a system error for a message: `the disk is full (ENOSPC)`. */
 export function describeErrno(error: unknown): string {
   const code = errnoOf(error);
   if (code === undefined) return 'an unexpected error';

@@ -18,26 +18,29 @@ import {
 import { basename, dirname, join } from 'node:path';
 import { errnoOf } from './errors.ts';
 
-/** A text that changes with every write of a file, and with its owner and mode; where the system shows none, the reason. Never throws. */
+/**
+ * Returns a text that changes with every write of a file, and with its owner and mode; if the system shows none, the
+ * reason. Never throws.
+ */
 export function fileFingerprint(path: string): string {
   try {
     const stat = statSync(path, { throwIfNoEntry: false });
     return stat === undefined ? 'none' : `${stat.ino} ${stat.size} ${stat.mtimeMs} ${stat.ctimeMs}`;
   } catch (error) {
-    // Whoever then reads the file is told what is wrong with it.
+    // Reading the file then reports what is wrong with it.
     return errnoOf(error) ?? 'unknown';
   }
 }
 
 /**
- * Why what stands in a file (or lies in a directory) may not be the word of its owner, who is root or the user of the
- * agent, `own`: that of this process unless it is told; undefined when it can be trusted. Throws the system's error.
+ * Returns why the content of a file or directory may not come from its owner, who must be root or the user of the
+ * agent, `own` (by default that of this process); undefined if it can be trusted. Throws the system's error.
  */
 export function foreignHand(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
   return othersWrite(path) ?? foreignOwner(path, own);
 }
 
-/** Why others than its owner may have changed what lies at a path. Throws the system's error. */
+/** Returns why others than its owner may have changed a file. Throws the system's error. */
 export function othersWrite(path: string): string | undefined {
   const { mode } = statSync(path);
   if ((mode & OTHERS_WRITE) === 0) return undefined;
@@ -46,8 +49,8 @@ export function othersWrite(path: string): string | undefined {
 }
 
 /**
- * Why the owner of what lies at a path cannot be trusted. In a directory that is root's alone it was root's as well: then
- * also the user of the agent is a stranger, as whom commands run. Throws the system's error.
+ * Returns why the owner of a file cannot be trusted. In a directory that only root can write to, files must be root's:
+ * there the user of the agent counts as a stranger too, because commands run as it. Throws the system's error.
  */
 export function foreignOwner(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
   const { uid } = statSync(path);
@@ -62,15 +65,18 @@ function isRootsAlone(directory: string): boolean {
   return uid === 0 && (mode & OTHERS_WRITE) === 0;
 }
 
-/** Whose agent it is that reads a file which lies elsewhere than the service's: to root, that of the directory's owner. */
+/**
+ * Returns the user of the agent that reads a file outside of the service's directories: for root, the directory's
+ * owner.
+ */
 export function likelyOwner(path: string): number | undefined {
   const own = process.geteuid?.();
   return own === 0 ? (statSync(dirname(path), { throwIfNoEntry: false })?.uid ?? own) : own;
 }
 
 /**
- * Reads a file in a place where others may have put a link or a pipe: neither is followed or waited for. Throws the
- * system's error, also for what is no file.
+ * Reads a file in a directory where others may have put a link or a pipe: neither is followed or waited for. Throws the
+ * system's error, also if it is not a file.
  */
 export function readPlain<T>(path: string, read: (fd: number, stat: Stats) => T): T {
   const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK);
@@ -83,7 +89,7 @@ export function readPlain<T>(path: string, read: (fd: number, stat: Stats) => T)
   }
 }
 
-/** The text of a file; undefined when it has more bytes, also when it grows meanwhile. */
+/** Returns the text of a file; undefined if it has more bytes, or grows beyond them meanwhile. */
 export function readAtMost(fd: number, bytes: number): string | undefined {
   const room = Buffer.alloc(bytes + 1);
   let length = 0;
@@ -92,7 +98,7 @@ export function readAtMost(fd: number, bytes: number): string | undefined {
   return length > bytes ? undefined : room.toString('utf8', 0, length);
 }
 
-/** Puts the names in a directory on the disk, as they are now. Throws the system's error. */
+/** Syncs the names in a directory to the disk. Throws the system's error. */
 export function syncDirectory(path: string): void {
   const fd = openSync(path, 'r');
   try {
@@ -103,8 +109,8 @@ export function syncDirectory(path: string): void {
 }
 
 /**
- * Puts a file aside as logrotate does: `log` becomes `log.1`, `log.1` becomes `log.2`, and beyond `keep` the oldest go.
- * Throws the system's error when the file cannot be moved, and has moved nothing then.
+ * Rotates a file as logrotate does: `log` becomes `log.1`, `log.1` becomes `log.2`, and the oldest above `keep` are
+ * removed. Throws the system's error if the file cannot be moved; then nothing was moved.
  */
 export function putAside(path: string, keep: number): void {
   finishPutAside(path, keep);
@@ -112,14 +118,14 @@ export function putAside(path: string, keep: number): void {
   makeRoom(path, keep);
 }
 
-/** Ends a move that was cut short: logrotate knows no `log.0`. Throws the system's error. */
+/** Completes an interrupted rotation: logrotate has no `log.0`. Throws the system's error. */
 export function finishPutAside(path: string, keep: number): void {
   if (existsSync(`${path}.0`)) makeRoom(path, keep);
 }
 
 /**
- * Moves each older file on by one, up to the first number that is free, the oldest first: in whatever moment this ends,
- * their order stays, and none goes before there are more than `keep`.
+ * Moves each older file on by one, up to the first free number, the oldest first. Whenever this is interrupted, their
+ * order stays, and none is removed before there are more than `keep`.
  */
 function makeRoom(path: string, keep: number): void {
   const name = basename(path);
@@ -138,12 +144,12 @@ function makeRoom(path: string, keep: number): void {
   }
 }
 
-/** Those who wait for the same file to be on the disk share one sync: of ten calls at once, most wait for the same. */
+/** Calls that wait for the same file to be on the disk share one sync: of ten calls at once, most wait for the same. */
 export class GroupSync {
   #running: Promise<void> | undefined;
   #next: Promise<void> | undefined;
 
-  /** `sync` puts on the disk what was written before it began. */
+  /** `sync` writes to the disk what was written before it began. */
   constructor(private readonly sync: () => Promise<void>) {}
 
   /** Resolves when all that was written before this call is on the disk. Rejects with the system's error. */
@@ -156,12 +162,12 @@ export class GroupSync {
     return this.#next;
   }
 
-  /** Resolves when the sync that runs now is over, however it ended. */
+  /** Resolves when the current sync has ended, successful or not. */
   async idle(): Promise<void> {
     try {
       await this.#running;
     } catch {
-      // Told to those who asked for it.
+      // Reported to those who asked for it.
     }
   }
 
@@ -174,22 +180,25 @@ export class GroupSync {
 }
 
 /**
- * Replaces a file which everybody may read who may enter its directory, whatever the umask is; with `on disk`, it is there
- * when this returns. Throws the system's error.
+ * Replaces a file that everybody may read who may enter its directory, whatever the umask is; with `on disk`, it is on
+ * the disk when this returns. Throws the system's error.
  */
 export function replaceReadable(path: string, text: string, durability?: 'on disk'): void {
   replaceFile(path, text, { mode: 0o644 }, durability);
 }
 
-/** The same with permissions of its own, and with a group of root's choice. A reader sees the old file or the new one, whole. */
+/**
+ * The same with its own permissions, and with a group of root's choice. A reader sees the old file or the new one,
+ * whole.
+ */
 export function replaceFile(
   path: string,
   text: string,
   { mode, group }: { readonly mode: number; readonly group?: number | undefined },
   durability?: 'on disk',
 ): void {
-  const beside = `${path}.new`;
-  const fd = openSync(beside, 'w', 0o600);
+  const temporary = `${path}.new`;
+  const fd = openSync(temporary, 'w', 0o600);
   try {
     if (group !== undefined) fchownSync(fd, 0, group);
     fchmodSync(fd, mode);
@@ -198,6 +207,6 @@ export function replaceFile(
   } finally {
     closeSync(fd);
   }
-  renameSync(beside, path);
+  renameSync(temporary, path);
   if (durability !== undefined) syncDirectory(dirname(path));
 }

@@ -1,10 +1,10 @@
 import { lookup } from 'node:dns/promises';
 import { isPublicAddress } from './addresses.ts';
 
-/** Resolves a name, and fetches from an address of it; tests bring their own. */
+/** Resolves a name, and fetches from one of its addresses; tests bring their own. */
 export interface Network {
   resolve(host: string): Promise<readonly string[]>;
-  /** Follows no redirect, and gives the body as it comes. `accept` is the type that is asked for. */
+  /** Follows no redirect, and returns the body as it comes. `accept` is the requested type. */
   fetch(url: URL, address: string, signal: AbortSignal, accept: string): Promise<Response>;
 }
 
@@ -13,24 +13,26 @@ export interface Sender extends Pick<Network, 'resolve'> {
   post(url: URL, address: string, signal: AbortSignal, sent: Sent): Promise<Response>;
 }
 
-/** What is sent, with the headers that say what it is. */
+/** A body to send, with the headers that describe it. */
 export interface Sent {
   readonly headers: Readonly<Record<string, string>>;
   readonly body: Uint8Array<ArrayBuffer>;
 }
 
-/** An address of `host`; undefined where one of them is not public, so that nobody reaches this machine's neighbours. */
+/**
+ * Returns an address of `host`; undefined if any is not public, so that this machine's neighbours cannot be reached.
+ */
 export async function publicAddress(network: Pick<Network, 'resolve'>, host: string): Promise<string | undefined> {
   return (await publicAddresses(network, host))[0];
 }
 
-/** All addresses of `host`; none where one of them is not public. */
+/** Returns all addresses of `host`; none if any is not public. */
 export async function publicAddresses(network: Pick<Network, 'resolve'>, host: string): Promise<readonly string[]> {
   const addresses = await network.resolve(host);
   return addresses.every(isPublicAddress) ? addresses : [];
 }
 
-/** What `work` gives, unless the signal comes first. */
+/** Resolves as `work` does, unless the signal comes first. */
 export function inTime<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const stop = (): void => reject(signal.reason);
@@ -47,7 +49,7 @@ export const internet: Network & Sender = {
   post: (url, address, signal, sent) => ask(url, address, { ...sent, method: 'POST', signal }),
 };
 
-/** To the address that was looked at, whatever the name says a moment later; the certificate is that of the name. */
+/** Connects to the address that was checked, even if the name changes; the certificate is that of the name. */
 function ask(url: URL, address: string, { headers, ...more }: RequestInit): Promise<Response> {
   return fetch(`https://${address.includes(':') ? `[${address}]` : address}${url.pathname}${url.search}`, {
     ...more,

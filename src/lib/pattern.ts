@@ -1,14 +1,14 @@
 import { InvalidArguments } from './errors.ts';
 
-/** What `new RegExp` takes. */
+/** The arguments of `new RegExp`. */
 export interface Pattern {
   readonly pattern: string;
   readonly flags: string;
 }
 
 /**
- * A pattern in the syntax of JavaScript; `(?i)` at its beginning, as other languages write it, ignores case. Throws
- * `InvalidArguments` for what is none.
+ * Parses a pattern in the syntax of JavaScript; `(?i)` at its beginning, as in other languages, ignores case. Throws
+ * `InvalidArguments` if it is invalid.
  */
 export function parsePattern(text: string, name = 'match'): Pattern {
   const ignoresCase = text.startsWith('(?i)');

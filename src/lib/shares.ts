@@ -1,13 +1,13 @@
 import { gcAndSweep } from 'bun:jsc';
 
-/** An owner may hold so many times what is then still free: three of four slots where it is alone. */
+/** An owner may hold so many times what is then still free: three of four slots if it is alone. */
 const TIMES_FREE = 3;
 
 /**
- * Divides `limit` slots (commands, streams, bytes …) among owners by one rule: an owner holds at most three times what is
- * then still free (and what cannot be divided by four), and always gets its first slot while there is one. So one that is
- * alone gets everything but a quarter, several get an equal part each, and something stays free for one that comes next
- * (dynamic thresholds: Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
+ * Divides `limit` slots (commands, streams, bytes …) among owners by one rule: an owner holds at most three times what
+ * is then still free (plus what cannot be divided by four), and always gets its first slot if one is free. So one that
+ * is alone gets three quarters, several get equal parts, and some stay free for the next owner (dynamic thresholds:
+ * Choudhury and Hahne, IEEE/ACM Transactions on Networking 6(2), 1998).
  */
 export class Shares {
   #used = 0;
@@ -31,7 +31,7 @@ export class Shares {
     return used === 0 || used + amount <= TIMES_FREE * free + (this.limit % (TIMES_FREE + 1));
   }
 
-  /** Gives `owner` so much, also where it has no room; the function that this returns gives it back, once. */
+  /** Acquires `amount` for `owner`, even without room. Returns the function that releases it, once. */
   acquire(owner: string, amount = 1): () => void {
     this.#add(owner, amount);
     let isReleased = false;
@@ -42,7 +42,7 @@ export class Shares {
     };
   }
 
-  /** A number that is none would stay in the sum for good. */
+  /** An invalid number would stay in the sum forever. */
   #add(owner: string, amount: number): void {
     if (!Number.isSafeInteger(amount)) throw new RangeError(`no amount of slots: ${amount}`);
     this.#used += amount;
@@ -52,21 +52,21 @@ export class Shares {
   }
 }
 
-/** Work in pieces leaves garbage faster than the collector takes it: it is collected when there is so much … */
+/** Work in pieces leaves garbage faster than the collector takes it: it is collected above this amount … */
 const GARBAGE_BYTES = 6 * 1_048_576;
-/** … but holds everybody up meanwhile (10 ms), so it takes no more than this part of the time … */
+/** … but blocks the agent meanwhile (10 ms), so it takes no more than this part of the time … */
 const GARBAGE_PART = 1 / 8;
 /** … unless there is so much: on a busy machine a collection takes ten times as long, and so does the work. */
 const MOST_GARBAGE_BYTES = 10 * 1_048_576;
 
 /**
  * Divides the agent's one thread among tokens. Work that takes more than a millisecond (masks, pages, long bodies, the
- * start of a process) is cut into pieces of a few milliseconds, and each piece takes a turn before it: one piece in each
- * turn of the event loop, tokens one after the other. So everybody else waits for one piece at most, however much one
+ * start of a process) is cut into pieces of a few milliseconds, and each piece waits for a turn: one piece in each turn
+ * of the event loop, tokens one after the other. So every other call waits for one piece at most, however much one
  * token asks for at once.
  */
 export class Turns {
-  /** Who waits, by token: the token that is served next stands first. */
+  /** The waiting pieces by token: the token that is served next comes first. */
   readonly #waiting = new Map<string, (() => void)[]>();
   #served = '';
   #isScheduled = false;
@@ -74,8 +74,8 @@ export class Turns {
   #nextCollectionMs = 0;
 
   /**
-   * Resolves when it is the turn of `owner`, at once where this turn of the event loop had no piece yet. What the caller
-   * does next, without another await, is one piece, which leaves about `garbageBytes`.
+   * Resolves when it is the turn of `owner`, at once if this turn of the event loop had no piece yet. What the caller
+   * does next, up to another await, is one piece, which leaves about `garbageBytes`.
    */
   take(owner: string, garbageBytes = 0): Promise<void> {
     const isFree = !this.#isScheduled;
@@ -124,7 +124,7 @@ export class Turns {
     const start = performance.now();
     const most = start < this.#nextCollectionMs ? MOST_GARBAGE_BYTES : GARBAGE_BYTES;
     if (this.#garbageBytes < most) return false;
-    // Not Bun.gc(true), which takes half as long again: it throws away what is compiled.
+    // Not Bun.gc(true), which takes half as long again: it discards compiled code.
     gcAndSweep();
     const end = performance.now();
     this.#garbageBytes = 0;

@@ -1,7 +1,7 @@
 /** 256 bits: as many as the SHA-256 that it is compared by. */
 const TOKEN_BYTES = 32;
 
-/** A token of 43 characters that need no quoting anywhere. */
+/** Makes a token of 43 characters that need no quoting anywhere. */
 export function newToken(): string {
   return Buffer.from(crypto.getRandomValues(new Uint8Array(TOKEN_BYTES))).toString('base64url');
 }
@@ -11,8 +11,8 @@ const PREFIX = 'whsec_';
 const [LEAST_BYTES, MOST_BYTES] = [24, 64];
 
 /**
- * The key that a secret of Standard Webhooks stands for: behind `whsec_` the bytes that its Base64 is of. Any other text
- * is taken as its own bytes. Undefined for what begins so and is none.
+ * Returns the key of a secret of Standard Webhooks: the bytes of the Base64 after `whsec_`. Any other text is used as
+ * its own bytes. Undefined if the Base64 is invalid.
  */
 export function webhookKey(secret: string): Uint8Array | undefined {
   if (!secret.startsWith(PREFIX)) return Buffer.from(secret);

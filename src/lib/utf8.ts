@@ -7,18 +7,21 @@
 /** A stream's bytes at one moment, wherever they lie. */
 export interface ByteSource {
   readonly size: number;
-  /** Up to `length` bytes from `offset`; fewer where the stream ends. They are put into `into`, where that is given. */
+  /**
+   * Returns up to `length` bytes from `offset`; fewer at the end of the stream. They are put into `into`, if that is
+   * set.
+   */
   read(offset: number, length: number, into?: Uint8Array): Uint8Array;
 }
 
 const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
 
-/** The bytes as text; what is no UTF-8 becomes U+FFFD, a byte order mark stays. */
+/** Decodes bytes; invalid UTF-8 becomes U+FFFD, a byte order mark stays. */
 export function decodeUtf8(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
-/** How many bytes the character that `lead` begins should have; 1 for what begins none. */
+/** Returns how many bytes the character that `lead` begins should have; 1 if it begins none. */
 function expectedLength(lead: number): number {
   if (lead < 0xc2) return 1;
   if (lead < 0xe0) return 2;
@@ -26,7 +29,7 @@ function expectedLength(lead: number): number {
   return lead < 0xf5 ? 4 : 1;
 }
 
-/** Whether `second` may follow `lead`: rules out overlong forms, surrogates and what lies past U+10FFFF. */
+/** Whether `second` may follow `lead`: excludes overlong forms, surrogates and values above U+10FFFF. */
 function secondFits(lead: number, second: number): boolean {
   if (lead === 0xe0) return second >= 0xa0 && second <= 0xbf;
   if (lead === 0xed) return second >= 0x80 && second <= 0x9f;
@@ -39,7 +42,7 @@ function isContinuation(byte: number): boolean {
   return (byte & 0xc0) === 0x80;
 }
 
-/** Length in bytes, 1 to 4, of the text unit at `at`, which must lie inside of `bytes`. */
+/** Returns the length in bytes, 1 to 4, of the text unit at `at`, which must be within `bytes`. */
 export function unitLength(bytes: Uint8Array, at: number): number {
   const lead = bytes[at] ?? 0;
   const expected = expectedLength(lead);
@@ -53,7 +56,7 @@ export function unitLength(bytes: Uint8Array, at: number): number {
   return expected;
 }
 
-/** The first place at or after `at` that lies between two units. Reads up to three bytes before `at`. */
+/** Returns the first position at or after `at` between two units. Reads up to three bytes before `at`. */
 export function boundaryFrom(bytes: Uint8Array, at: number): number {
   if (at <= 0 || at >= bytes.length) return Math.max(0, Math.min(at, bytes.length));
   for (let lead = at - 1; lead >= Math.max(0, at - 3); lead--) {
@@ -63,7 +66,7 @@ export function boundaryFrom(bytes: Uint8Array, at: number): number {
   return at;
 }
 
-/** How many bytes at the end, 0 to 3, begin a character whose other bytes are still to come. */
+/** Returns how many bytes at the end, 0 to 3, begin an incomplete character. */
 export function incompleteTail(bytes: Uint8Array): number {
   for (let back = 1; back <= Math.min(3, bytes.length); back++) {
     const at = bytes.length - back;
@@ -80,25 +83,25 @@ const ASCII_JSON_CHARS = Uint8Array.from(
   (_, code) => JSON.stringify(String.fromCharCode(code)).length - 2,
 );
 
-/** UTF-16 units of JSON text that the unit of `length` bytes at `at` becomes. */
+/** Returns the UTF-16 units of JSON text for the unit of `length` bytes at `at`. */
 export function unitJsonChars(bytes: Uint8Array, at: number, length: number): number {
   if (length === 4) return 2;
   const lead = bytes[at] ?? 0;
   return lead < 128 ? (ASCII_JSON_CHARS[lead] ?? 1) : 1;
 }
 
-/** Length of `text` inside of a JSON string, without the quotes. */
+/** Returns the length of `text` in a JSON string, without the quotes. */
 export function jsonChars(text: string): number {
   return JSON.stringify(text).length - 2;
 }
 
-/** What a piece of output may take: bytes of the stream, and characters of the answer's JSON text. */
+/** Limits of a piece of output: bytes of the stream, and characters of the answer's JSON text. */
 export interface Share {
   readonly bytes: number;
   readonly chars: number;
 }
 
-/** Where a piece of output lies within the bytes looked at, and what it costs as JSON text. */
+/** The position of a piece of output within the bytes, and its length as JSON text. */
 interface Piece {
   readonly start: number;
   readonly end: number;
@@ -106,8 +109,8 @@ interface Piece {
 }
 
 /**
- * The longest beginning of `bytes` from `start` on that fits `share`, cut between two units.
- * With `atLeastOne` it holds one unit even where that is larger than the share, so that paging always moves on.
+ * Returns the longest beginning of `bytes` from `start` on that fits `share`, cut between two units. With `atLeastOne`
+ * it has one unit even if that is larger than the share, so that paging always advances.
  */
 export function fitBeginning(bytes: Uint8Array, share: Share, start = 0, atLeastOne = false): Piece {
   let end = start;
@@ -123,7 +126,10 @@ export function fitBeginning(bytes: Uint8Array, share: Share, start = 0, atLeast
   return { start, end, chars };
 }
 
-/** The longest end of `bytes` that fits `share`, cut between two units. Bytes before it serve to find the boundary. */
+/**
+ * Returns the longest end of `bytes` that fits `share`, cut between two units. Bytes before it help to find the
+ * boundary.
+ */
 export function fitEnd(bytes: Uint8Array, share: Share): Piece {
   const end = bytes.length;
   let start = boundaryFrom(bytes, Math.max(0, end - share.bytes));
@@ -139,8 +145,8 @@ export function fitEnd(bytes: Uint8Array, share: Share): Piece {
 const UNLIMITED: Share = { bytes: Number.POSITIVE_INFINITY, chars: Number.POSITIVE_INFINITY };
 
 /**
- * Divides `total` between the two streams: standard error gets at most a quarter where both are long,
- * standard output all that is left. The unit is the caller's (bytes or characters).
+ * Divides `total` between the two streams: if both are long, standard error gets at most a quarter, standard output the
+ * rest. The unit is the caller's (bytes or characters).
  */
 export function divide(
   total: number,

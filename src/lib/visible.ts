@@ -1,12 +1,12 @@
 /**
- * Characters that a person would not see, would take for others, or that act on a terminal; a line feed and the common
- * space are not among them. Properties of Unicode, and what these miss:
+ * Characters that a person would not see, would mistake for others, or that act on a terminal; without line feed and
+ * space. Properties of Unicode, and what these miss:
  * - \p{C}: controls, marks of direction, tags, private use, unassigned, lone surrogates; \p{Z}: blanks and separators;
  * - Default_Ignorable_Code_Point: fillers, joiners, variation selectors;
- * - characters with a look of nothing: U+2800 Braille, U+13441 and U+13442 Egyptian, U+16FE4 Khitan, U+1D159 musical;
- * - marks that stroke out or enclose what they stand on: `a` with U+0338 is no `a` to a shell;
- * - marks that stand on nothing they belong to: at the start, behind a blank or a sign, the fifth in a row, and on a
- *   letter of ASCII those that are not of Latin. Those of common text (é, ำ, क्षि) stay.
+ * - characters that look empty: U+2800 Braille, U+13441 and U+13442 Egyptian, U+16FE4 Khitan, U+1D159 musical;
+ * - marks that stroke out or enclose the character before: `a` with U+0338 is not `a` for a shell;
+ * - marks without a character that they belong to: at the start, after a blank or a sign, the fifth in a row, and marks
+ *   of other scripts on an ASCII letter. Those of common text (é, ำ, क्षि) stay.
  */
 const NO_LOOKS = String.raw`\p{C}\p{Z}\p{Default_Ignorable_Code_Point}\u2800\u{13441}\u{13442}\u{16fe4}\u{1d159}`;
 const STROKES = String.raw`\p{Me}\u0334-\u0338\u20d2\u20d3\u20d8-\u20da\u20e5\u20e6\u20ea\u20eb\u{10a39}\u{1bc9e}`;
@@ -20,7 +20,7 @@ const UNSEEN = new RegExp(
   'gu',
 );
 
-/** So many of a character are a column or an indent; more of them would push what stands behind them out of sight. */
+/** So many of a character are a column or an indent; more of them would push what follows out of sight. */
 const LONGEST_BLANK = 32;
 
 const ROWS = new RegExp(String.raw` {${LONGEST_BLANK + 1},}|(\\u\{[0-9a-f]{1,6}\})\1{7,}`, 'g');
@@ -30,8 +30,8 @@ function writtenOut(character: string): string {
 }
 
 /**
- * `text` with every character that hides or acts written out, for a person who has to judge it: `\u{1b}`. Of a long row
- * of one of them, or of spaces, its length stands there: `\u{20}×5000`.
+ * Returns `text` with every character that hides or acts written out, for a person who has to judge it: `\u{1b}`. A
+ * long row of one of them, or of spaces, is shown by its length: `\u{20}×5000`.
  */
 export function visibleText(text: string): string {
   return text
@@ -41,12 +41,12 @@ export function visibleText(text: string): string {
     );
 }
 
-/** The same on one line: what would end it is written out too. */
+/** The same on one line: line ends are written out too. */
 export function visibleLine(text: string): string {
   return visibleText(text).replaceAll('\n', '\\u{a}');
 }
 
-/** `value` as JSON that says the same, with every character that hides or acts as an escape of JSON. */
+/** Returns `value` as equivalent JSON, with every character that hides or acts as an escape of JSON. */
 export function visibleJson(value: unknown, indent = 2): string {
   return visibleJsonText(JSON.stringify(value, null, indent));
 }
@@ -61,10 +61,10 @@ export function visibleJsonText(json: string): string {
   });
 }
 
-/** Letters and digits that are written from right to left, and set the order of what stands around them. */
+/** Letters and digits that are written from right to left, and affect the order of the text around them. */
 const RIGHT_TO_LEFT = String.raw`\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefe\u{10800}-\u{10fff}\u{1e800}-\u{1efff}`;
 const ONE_RIGHT_TO_LEFT = new RegExp(`(?![\\p{P}\\p{M}])[${RIGHT_TO_LEFT}]`, 'gu');
-/** Words at the end of a line that has begun from left to right: their order changes nothing but that of words. */
+/** Words at the end of a line that has begun from left to right: only their own order changes. */
 const LAST_WORDS = new RegExp(
   `^(?=[^${RIGHT_TO_LEFT}]*[A-Za-z])[^${RIGHT_TO_LEFT}]*[${RIGHT_TO_LEFT}\\p{M} ]*["']?$`,
   'u',
@@ -76,8 +76,8 @@ export function hasRightToLeft(text: string): boolean {
 }
 
 /**
- * A line in which what stands first is run first, on a terminal that orders letters as well: those from right to left
- * are written out, but for words of them alone at the end of the line.
+ * Returns a line whose visual order is the order of execution, also on a terminal that orders letters: letters from
+ * right to left are written out, except for whole words at the end of the line.
  */
 function inOrder(line: string): string {
   return LAST_WORDS.test(line) ? line : line.replace(new RegExp(`[${RIGHT_TO_LEFT}]`, 'gu'), writtenOut);
@@ -87,7 +87,7 @@ interface Layout {
   readonly columns: number;
 }
 
-/** A wider line than this is hard to read, and no narrower one has room for what stands before it. */
+/** A wider line is hard to read; a narrower one has no room for the text in front of it. */
 const [WIDEST, NARROWEST] = [160, 40] as const;
 
 export const USUAL_COLUMNS = 120;
@@ -95,7 +95,7 @@ export const USUAL_COLUMNS = 120;
 const FIELD_INDENT = '  ';
 const CONTINUED = '    ┆ ';
 
-/** One line of `name value`; what goes on below it does so behind a mark, so that it looks like no other field. */
+/** Formats one line `name value`; further lines of it have a mark in front, so that they look like no other field. */
 export function visibleField(text: string, { columns }: Layout): string {
   const [first = '', ...rest] = wrap(inOrder(visibleLine(text)), room(columns) - CONTINUED.length);
   return [`${FIELD_INDENT}${first}`, ...rest.map((part) => `${CONTINUED}${part}`)].map((line) => `${line}\n`).join('');
@@ -105,8 +105,8 @@ export function visibleField(text: string, { columns }: Layout): string {
 const MANY_EMPTY = 4;
 
 /**
- * A text of lines, each with its number behind which a bar stands: no text can look like what is around it. A line that
- * is too long goes on below, behind another bar; many empty lines are told by their number.
+ * Formats a text of lines, each with its number and a bar: no text can look like its surroundings. A line that is too
+ * long continues below, after another bar; many empty lines are shown by their number.
  */
 export function visibleBlock(text: string, { columns }: Layout): string {
   const lines = text.split('\n');
@@ -128,7 +128,7 @@ export function visibleBlock(text: string, { columns }: Layout): string {
   return shown.map((line) => `${line}\n`).join('');
 }
 
-/** `3 lines, 1,204 characters`. */
+/** Returns `3 lines, 1,204 characters`. */
 export function describeSize(text: string): string {
   const count = (number: number, one: string): string =>
     `${number.toLocaleString('en-US')} ${one}${number === 1 ? '' : 's'}`;
@@ -146,7 +146,7 @@ function emptyFrom(lines: readonly string[], at: number): number {
   return end - at;
 }
 
-/** `line` in parts that are at most `width` columns wide; one empty part for an empty line. */
+/** Splits `line` into parts of at most `width` columns; one empty part for an empty line. */
 function wrap(line: string, width: number): string[] {
   if (line.length <= width && Bun.stringWidth(line) <= width) return [line];
   const parts: string[] = [];
@@ -167,16 +167,16 @@ function wrap(line: string, width: number): string[] {
   return [...parts, part];
 }
 
-/** Letters that look like ones of ASCII, or stand for them. */
+/** Letters that look like ASCII letters, or replace them. */
 const OF_OTHER_SCRIPT =
   /(?![\p{Script=Latin}\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}\p{Script=Bopomofo}\p{Script=Common}\p{Script=Inherited}])\p{L}|[\u{1d400}-\u{1d7ff}\uff21-\uff3a\uff41-\uff5a\u2100-\u214f\u0131\u0237\u0251\u0261\u0269\u026a]/gu;
 
 const MOST_MIXED = 5;
 
 /**
- * Signs that look like ones a shell reads: forms of other widths, and by what they look like `;`, `|`, `&`, `<>`, `$`, a
- * backtick, quotes, brackets, slashes, `.`, `:`, `!`, `-`, `#`, `*`, `?`, `=`, `~`, `%`. Those of common text are none
- * within it: `don’t`, `a – b`, and what stands behind Chinese or Japanese letters.
+ * Signs that look like ones a shell reads: forms of other widths, and those that resemble `;`, `|`, `&`, `<>`, `$`, a
+ * backtick, quotes, brackets, slashes, `.`, `:`, `!`, `-`, `#`, `*`, `?`, `=`, `~`, `%`. Not those of common text,
+ * within it: `don’t`, `a – b`, and those after Chinese or Japanese letters.
  */
 const LIKE_SIGNS = new RegExp(
   [
@@ -195,26 +195,29 @@ const LIKE_SIGNS = new RegExp(
   'gu',
 );
 
-/** Signs of `text` that look like ones a shell reads, and are others, written out. */
+/** Returns the signs of `text` that look like ones a shell reads, written out. */
 export function likeSigns(text: string): string[] {
   return [...new Set(text.match(LIKE_SIGNS))].slice(0, MOST_MIXED).map(writtenOut);
 }
 
-/** Words of `text` with letters of ASCII and of another script, which can look alike, those of the other written out. */
+/**
+ * Returns the words of `text` with letters of ASCII and of another script, which can look alike; the others are written
+ * out.
+ */
 export function mixedWords(text: string): string[] {
   const words = new Set(text.match(/[\p{L}\p{M}\p{N}_]+/gu) ?? []);
   const mixed = [...words].filter((word) => /[A-Za-z]/.test(word) && word.search(OF_OTHER_SCRIPT) !== -1);
   return mixed.slice(0, MOST_MIXED).map((word) => visibleLine(word.replace(OF_OTHER_SCRIPT, writtenOut)));
 }
 
-/** The characters that control a terminal and are no part of a text; tab and line feed stay. */
+/** Characters that control a terminal and are not part of a text; tab and line feed stay. */
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
 const CONTROLS = /[\x00-\x07\x0b\x0c\x0e-\x1f\x7f]/g;
 
 /**
- * What a person reads on a terminal that was sent `text`: without escape sequences, of a line that was written over
- * with carriage returns (a progress bar) only what it showed last, what was erased by backspaces left out, and without
- * the blanks that fill a line up. One is kept, as behind a prompt, and those of a line that has not ended yet.
+ * Returns what a person reads on a terminal that was sent `text`: without escape sequences; of a line rewritten with
+ * carriage returns (a progress bar), only the last state; without text erased by backspaces, and without blanks that
+ * fill a line. One blank is kept, as after a prompt, and all of an unfinished line.
  */
 export function plainText(text: string): string {
   const lines = Bun.stripANSI(text).replaceAll('\r\n', '\n').split('\n');
@@ -234,7 +237,7 @@ function withoutFill(line: string): string {
 /** Each carriage return goes back to the beginning of the line, each backspace one character. */
 function lastShown(line: string): string {
   let end = line.length;
-  // Not by /\r+$/, which takes the square of the returns that stand before something else.
+  // Not by /\r+$/, whose time is quadratic in the number of returns before something else.
   while (line[end - 1] === '\r') end--;
   const shown = end === 0 ? '' : line.slice(line.lastIndexOf('\r', end - 1) + 1, end);
   if (!shown.includes('\b')) return shown;
@@ -253,7 +256,7 @@ function lastShown(line: string): string {
 // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
 const OPEN_SEQUENCE = /\x1b(?:\[[0-9;:?<=>]{0,40}|\][^\x07\x1b\ufffd]{0,400}|[()])?$/;
 
-/** How many characters at the end of `text` are an escape sequence that goes on behind it. */
+/** Returns how many characters at the end of `text` are an unfinished escape sequence. */
 export function openSequenceLength(text: string): number {
   return OPEN_SEQUENCE.exec(text)?.[0].length ?? 0;
 }

@@ -1,14 +1,14 @@
 import { libc } from './libc.ts';
 
-/** getdents64(2), which the C library has a function for since glibc 2.30 only. */
+/** getdents64(2), for which the C library only has a function since glibc 2.30. */
 const GETDENTS64 = process.arch === 'arm64' ? 61 : 217;
 /** `struct linux_dirent64`: number of the file, offset, length of the entry, kind; then the name, which a zero ends. */
 const [LENGTH_AT, NAME_AT] = [16, 19] as const;
 const ROOM_BYTES = 65_536;
 
 /**
- * The names in a directory that was just opened, as bytes, which need not be UTF-8; undefined for more than `most`: then the
- * rest is not read. Throws where the system cannot read it.
+ * Returns the names in a directory that was just opened, as bytes, which need not be UTF-8; undefined for more than
+ * `most`: then the rest is not read. Throws if the system cannot read it.
  */
 export function readNames(fd: number, most: number): Buffer[] | undefined {
   const names: Buffer[] = [];

@@ -11,19 +11,22 @@ const EVENT_BYTES = 16;
 /** Some hundred events. */
 const ROOM_BYTES = 16_384;
 
-/** A file in a watched directory was opened, or closed by one who wrote or could not write. */
+/** A file in a watched directory was opened, or closed by a process that could write to it or not. */
 export interface FileEvent {
   readonly watch: number;
   readonly name: string;
   readonly kind: 'open' | 'closeWrite' | 'closeRead';
 }
 
-/** Tells who opens and closes files in directories, by inotify(7). Nothing runs meanwhile: the kernel keeps the events. */
+/**
+ * Reports which files in directories are opened and closed, by inotify(7). Nothing runs meanwhile: the kernel keeps the
+ * events.
+ */
 export class OpenWatch {
   #fd: number | undefined;
   readonly #room = Buffer.alloc(ROOM_BYTES);
 
-  /** Watches a directory; undefined where the kernel grants no watch. */
+  /** Watches a directory; undefined if the kernel refuses. */
   add(directory: string): number | undefined {
     const mask = OPEN | CLOSE_WRITE | CLOSE_NOWRITE;
     this.#fd ??= libc().inotify_init1(WITHOUT_WAITING);
@@ -31,12 +34,12 @@ export class OpenWatch {
     return watch < 0 ? undefined : watch;
   }
 
-  /** Takes a watch away; its events that nobody has taken are gone. */
+  /** Removes a watch; its pending events are gone. */
   remove(watch: number): void {
     libc().inotify_rm_watch(this.#fd ?? -1, watch);
   }
 
-  /** The events since the last call. When there were too many for the kernel, the last ones are missing. */
+  /** Returns the events since the last call. If there were too many for the kernel, the last ones are missing. */
   *take(): Generator<FileEvent, void> {
     for (;;) {
       const length = Number(libc().read(this.#fd ?? -1, this.#room, ROOM_BYTES));

@@ -34,7 +34,7 @@ type Libc = ReturnType<typeof dlopen<typeof SYMBOLS>>['symbols'];
 
 let loaded: Libc | undefined;
 
-/** The C library's functions that Bun has no API for. Throws where no known C library is found. */
+/** The C library's functions that Bun has no API for. Throws if no known C library is found. */
 export function libc(): Libc {
   loaded ??= loadFirst((name) => dlopen(name, SYMBOLS).symbols);
   return loaded;
@@ -60,7 +60,7 @@ const PR_GET_DUMPABLE = 3;
 const PR_SET_DUMPABLE = 4;
 
 /**
- * Whether other processes of the same user may look into this one. At its start the kernel decides: not into a program
+ * Whether other processes of the same user may look into this one. The kernel decides at its start: not into a program
  * whose file its user cannot read, unless `fs.suid_dumpable` is 1 (proc(5), ptrace(2)).
  */
 export function isInspectable(): boolean {
@@ -77,7 +77,7 @@ export function forbidInspection(): void {
 
 const SIGKILL = 9;
 
-/** From now on this process is killed when the one that started it ends, whatever it does then (prctl(2)). */
+/** Makes the kernel kill this process when the one that started it ends (prctl(2)). */
 export function endWithParent(): void {
   libc().prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
 }
@@ -85,7 +85,7 @@ export function endWithParent(): void {
 /** flock(2): LOCK_EX | LOCK_NB. */
 const LOCK_EXCLUSIVE_NOW = 2 | 4;
 
-/** Takes the exclusive lock of an open file, held until it is closed; false where another process holds it. */
+/** Takes the exclusive lock of an open file, held until it is closed; false if another process holds it. */
 export function tryLock(fd: number): boolean {
   return libc().flock(fd, LOCK_EXCLUSIVE_NOW) === 0;
 }
@@ -94,18 +94,18 @@ export function tryLock(fd: number): boolean {
 const READ_ONLY = 1 | 2 | 4;
 const DETACH = 2 | 8;
 
-/** Mounts an overlay (of the kernel's overlayfs) that nothing can be written to; false where that is refused. */
+/** Mounts an overlay (of the kernel's overlayfs) that nothing can be written to; false if that is refused. */
 export function mountOverlay(path: string, options: string): boolean {
   const overlay = Buffer.from('overlay\0');
   return libc().mount(overlay, Buffer.from(`${path}\0`), overlay, READ_ONLY, Buffer.from(`${options}\0`)) === 0;
 }
 
-/** Mounts an empty file system in memory whose devices can be used (tmpfs(5)); false where that is refused. */
+/** Mounts an empty file system in memory whose devices can be used (tmpfs(5)); false if that is refused. */
 export function mountDevices(path: string): boolean {
   return mountTmpfs(path, NO_PROGRAMS);
 }
 
-/** From now on nothing can be written to that file system, by anybody; false where that is refused. */
+/** Makes that file system read-only for everybody; false if that is refused. */
 export function sealDevices(path: string): boolean {
   return mountTmpfs(path, NO_PROGRAMS | REMOUNT_READ_ONLY);
 }
@@ -119,15 +119,15 @@ function mountTmpfs(path: string, flags: number): boolean {
   return libc().mount(tmpfs, Buffer.from(`${path}\0`), tmpfs, flags, Buffer.from('mode=755,size=64k\0')) === 0;
 }
 
-/** Takes a mount away; whoever uses it goes on with it. */
+/** Removes a mount; processes that use it can continue. */
 export function detach(path: string): void {
   libc().umount2(Buffer.from(`${path}\0`), DETACH);
 }
 
 /**
- * An access control list (acl(5)) as the kernel takes it (linux/posix_acl_xattr.h): its version 2 in 4 bytes, then for
- * each entry whom it is about, what they may, in 2 bytes each, and the number of a user in 4. Of these, the owner may
- * everything, that user search the directory (1), and all others nothing.
+ * An access control list (acl(5)) as the kernel reads it (linux/posix_acl_xattr.h): its version 2 in 4 bytes, then for
+ * each entry a tag and permissions, in 2 bytes each, and a user id in 4. Here the owner has all permissions, that user
+ * may search the directory (1), and all others have none.
  */
 const ACL_ENTRIES = [
   [0x01, 7],
@@ -138,7 +138,7 @@ const ACL_ENTRIES = [
 ] as const;
 const ACL_USER = 0x02;
 
-/** Lets one user beside the owner search a directory, and nobody else; false where its file system has no such lists. */
+/** Lets one user besides the owner search a directory, and nobody else; false if its file system has no such lists. */
 export function letEnter(path: string, uid: number): boolean {
   const list = Buffer.alloc(4 + ACL_ENTRIES.length * 8, 0xff);
   list.writeUInt32LE(2);
@@ -152,34 +152,34 @@ export function letEnter(path: string, uid: number): boolean {
 }
 
 const ACCESS_LIST = Buffer.from('system.posix_acl_access\0');
-/** As long as the kernel lets an attribute be (XATTR_SIZE_MAX). */
+/** The largest attribute in the kernel (XATTR_SIZE_MAX). */
 const MAX_LIST_BYTES = 65_536;
 
-/** The access control list of a file, as the kernel gives it; undefined where it has its modes alone. */
+/** Returns the access control list of a file, as the kernel returns it; undefined if it only has its modes. */
 export function accessList(path: string): Buffer | undefined {
   const list = Buffer.alloc(MAX_LIST_BYTES);
   const length = Number(libc().getxattr(Buffer.from(`${path}\0`), ACCESS_LIST, list, list.length));
   return length <= 0 ? undefined : list.subarray(0, length);
 }
 
-/** Gives a file the access control list of another; false where its file system has no such lists. */
+/** Sets the access control list of a file to that of another; false if its file system has no such lists. */
 export function setAccessList(path: string, list: Buffer): boolean {
   return libc().setxattr(Buffer.from(`${path}\0`), ACCESS_LIST, list, list.length, 0) === 0;
 }
 
 /** fcntl(2), open(2), pipe(7). */
 const O_CLOEXEC = 0o2000000;
-/** open(2): names a file without opening it; with O_NOFOLLOW a symbolic link itself. */
+/** open(2): identifies a file without opening it; with O_NOFOLLOW a symbolic link itself. */
 const O_PATH = 0o10000000;
 
-/** The root directory as a descriptor to begin with, which the caller closes. Throws where the kernel refuses it. */
+/** Opens the root directory; the caller closes the descriptor. Throws if the kernel refuses it. */
 export function openRoot(): number {
   return openSync('/', O_PATH | O_CLOEXEC);
 }
 
 /**
- * A descriptor of what bears `name` in an open directory, which the caller closes; a symbolic link is not followed, but
- * is what this describes. It grants nothing but to look at it. Undefined where there is no such name, or none to see.
+ * Opens a descriptor for `name` in an open directory, which the caller closes. A symbolic link is not followed, but
+ * described itself. The descriptor only permits looking. Undefined if the name does not exist, or cannot be seen.
  */
 export function openName(directory: number, name: string): number | undefined {
   const fd = libc().openat(directory, Buffer.from(`${name}\0`), O_PATH | constants.O_NOFOLLOW | O_CLOEXEC, 0);
@@ -189,7 +189,7 @@ export function openName(directory: number, name: string): number | undefined {
 /** memfd_create(2): MFD_CLOEXEC. */
 const MFD_CLOEXEC = 1;
 
-/** An empty file in memory, without a name, which the caller closes; undefined where the kernel refuses it. */
+/** Makes an empty file in memory, without a name, which the caller closes; undefined if the kernel refuses it. */
 export function openMemoryFile(): number | undefined {
   const fd = libc().memfd_create(Buffer.from('agent3\0'), MFD_CLOEXEC);
   return fd < 0 ? undefined : fd;
@@ -200,8 +200,8 @@ const AF_UNIX = 1;
 const STREAM_WITHOUT_BLOCKING = 1 | 0o4000 | 0o2000000;
 
 /**
- * Two connected sockets, which never block; the caller closes both. What was written to one can be read from the other
- * alone, and nobody can open either by /proc/PID/fd, as they can a pipe or a file. Undefined where the kernel refuses them.
+ * Makes two connected sockets, which never block; the caller closes both. What was written to one can only be read from
+ * the other, and nobody can open either by /proc/PID/fd, unlike a pipe or a file. Undefined if the kernel refuses them.
  */
 export function openSocketPair(): Pipe | undefined {
   const ends = new Int32Array(2);
@@ -210,7 +210,7 @@ export function openSocketPair(): Pipe | undefined {
   return { reading, writing };
 }
 
-/** The time of a clock (clock_gettime(2)), in seconds; undefined for a number that names none. */
+/** Returns the time of a clock (clock_gettime(2)), in seconds; undefined for an unknown clock. */
 export function clockSeconds(clock: number): number | undefined {
   const time = new BigInt64Array(2);
   if (libc().clock_gettime(clock, time) !== 0) return undefined;
@@ -218,7 +218,7 @@ export function clockSeconds(clock: number): number | undefined {
 }
 
 const F_SETPIPE_SZ = 1031;
-/** What a pipe holds from its start: 16 pages of 4 KiB. */
+/** The initial capacity of a pipe: 16 pages of 4 KiB. */
 export const PIPE_BYTES = 65_536;
 
 /** The two ends of a pipe; the caller closes both. */
@@ -227,7 +227,7 @@ export interface Pipe {
   readonly writing: number;
 }
 
-/** A pipe that takes `bytes` without a reader, or undefined where the system grants none as large (pipe(7), 1 MiB). */
+/** Makes a pipe that takes `bytes` without a reader; undefined if the system allows none as large (pipe(7), 1 MiB). */
 export function openPipe(bytes: number): Pipe | undefined {
   const ends = new Int32Array(2);
   if (libc().pipe2(ends, O_CLOEXEC) !== 0) return undefined;
@@ -241,7 +241,7 @@ export function openPipe(bytes: number): Pipe | undefined {
 /** fcntl(2). */
 const F_DUPFD_CLOEXEC = 1030;
 
-/** Another descriptor of the same open file, closed in programs that are started; undefined where there is none left. */
+/** Duplicates a descriptor; the copy is closed in started programs. Undefined if no descriptor is free. */
 export function duplicate(fd: number): number | undefined {
   const copy = libc().fcntl(fd, F_DUPFD_CLOEXEC, 0);
   return copy < 0 ? undefined : copy;
@@ -251,12 +251,12 @@ export function duplicate(fd: number): number | undefined {
 const F_SETFL = 4;
 const WRITING_WITHOUT_BLOCKING = 0o1 | 0o4000;
 
-/** Makes writes to the writing end of a pipe take what there is room for, and no more. */
+/** Makes writes to the writing end of a pipe take only what there is room for. */
 export function neverBlock(writing: number): void {
   libc().fcntl(writing, F_SETFL, WRITING_WITHOUT_BLOCKING);
 }
 
-/** Group and session of a process, or undefined where there is none. A fraction of what a look into /proc costs. */
+/** Returns group and session of a process, or undefined. Takes a fraction of the time of reading /proc. */
 export function groupAndSession(pid: number): { readonly group: number; readonly session: number } | undefined {
   const session = libc().getsid(pid);
   if (session === -1) return undefined;
@@ -269,11 +269,11 @@ export interface PasswordEntry {
   readonly home: string;
 }
 
-/** Where `pw_name` and `pw_dir` lie in `struct passwd` on 64-bit Linux, the same in glibc and musl. */
+/** Offsets of `pw_name` and `pw_dir` in `struct passwd` on 64-bit Linux, the same in glibc and musl. */
 const PW_NAME = 0;
 const PW_DIR = 32;
 
-/** The user database's entry of `uid` (getpwuid(3)), or undefined where there is none. Bun's `os.userInfo` reads `$USER`. */
+/** Returns the user database's entry of `uid` (getpwuid(3)), or undefined. Bun's `os.userInfo` reads `$USER`. */
 export function passwordEntry(uid: number): PasswordEntry | undefined {
   const entry = libc().getpwuid(uid);
   if (entry === null) return undefined;
@@ -281,10 +281,10 @@ export function passwordEntry(uid: number): PasswordEntry | undefined {
   return { name: text(PW_NAME), home: text(PW_DIR) };
 }
 
-/** Names of the C library: glibc first, then musl's, which carries the machine's architecture. */
+/** Names of the C library: glibc first, then musl's, which include the machine's architecture. */
 const LIBC_NAMES = ['libc.so.6', 'libc.musl-x86_64.so.1', 'libc.musl-aarch64.so.1'] as const;
 
-/** What `load` gives for the first C library that it finds. Throws where no known one is there. */
+/** Calls `load` with the first C library that it finds, and returns the result. Throws without a known one. */
 export function loadFirst<T>(load: (name: string) => T): T {
   const faults: unknown[] = [];
   for (const name of LIBC_NAMES) {

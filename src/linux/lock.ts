@@ -9,10 +9,10 @@ import { readProcFile } from './proc.ts';
 
 const LOOK_MS = 20;
 
-/** So long a child of an agent that was killed may hold its locks, until it is another program (vfork(2)). */
+/** How long a child of a killed agent may hold its locks, until it has become another program (vfork(2)). */
 export const DYING_AGENT_MS = 500;
 
-/** Takes the lock of an open file; false where another process holds it for all of `timeoutMs`. Blocks this process. */
+/** Takes the lock of an open file; false if another process holds it for all of `timeoutMs`. Blocks this process. */
 export function lockWithin(fd: number, timeoutMs: number): boolean {
   const waitedFrom = performance.now();
   while (!tryLock(fd)) {
@@ -23,8 +23,8 @@ export function lockWithin(fd: number, timeoutMs: number): boolean {
 }
 
 /**
- * Who holds the lock of an open file, for a person (`process 1234 (flock)`); `another process` where the kernel names
- * none, or the one that took it has left it to its children (proc(5), /proc/locks).
+ * Returns who holds the lock of an open file, for a person (`process 1234 (flock)`); `another process` if the kernel
+ * names none, or its holder has left it to its children (proc(5), /proc/locks).
  */
 export function lockHolder(fd: number): string {
   const { ino } = fstatSync(fd);

@@ -14,12 +14,12 @@ const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 const MAX_PATH_BYTES = 108;
 
-/** Sends a message; whether it was taken. */
+/** Sends a message; returns whether it was accepted. */
 export type Notify = (message: string) => boolean;
 
 /**
- * The way to systemd's notification socket (sd_notify(3)), which Bun has no API for. `path` is `$NOTIFY_SOCKET`: a
- * path, or a name in the abstract namespace that begins with `@`. Throws when there can be no socket.
+ * Opens systemd's notification socket (sd_notify(3)), for which Bun has no API. `path` is `$NOTIFY_SOCKET`: a path, or
+ * a name in the abstract namespace that begins with `@`. Throws if no socket can be made.
  */
 export function openNotifySocket(path: string): Notify {
   const { symbols } = loadFirst((name) => dlopen(name, SYMBOLS));

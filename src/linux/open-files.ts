@@ -2,11 +2,11 @@ import { closeSync, openSync, readFileSync } from 'node:fs';
 import { duplicate, libc } from './libc.ts';
 import { hasSystemd } from './systemd.ts';
 
-/** Descriptors that are kept for what must not fail where the agent has as many open as it may. */
+/** Descriptors kept for what must not fail when the agent has as many open as it may. */
 const RESERVED = 4;
 const reserve: number[] = [];
 
-/** What `work` gives. Where no descriptor is free, it is tried again with those that are kept. */
+/** Returns the result of `work`. If no descriptor is free, it is tried again with those that are kept. */
 export function withReserve<T>(work: () => T): T {
   try {
     return work();
@@ -36,30 +36,33 @@ export interface FileLimits {
   readonly hard: number;
 }
 
-/** What commands may open where the agent has more than that: Bun raises its own limit. */
+/** The limits of commands, if the agent's are higher: Bun raises its own limit. */
 let startLimits: FileLimits | undefined;
 
-/** The soft limit that Linux begins with, and systemd keeps for every service. Programs that need more raise it themselves. */
+/**
+ * The soft limit that Linux begins with, and systemd keeps for every service. Programs that need more raise it
+ * themselves.
+ */
 const USUAL_SOFT = 1024;
-/** The hard limit that systemd gives to a service which names none (systemd-system.conf(5), `DefaultLimitNOFILE=`). */
+/** The hard limit of systemd for a service which sets none (systemd-system.conf(5), `DefaultLimitNOFILE=`). */
 const SYSTEMD_HARD = 524_288;
 
-/** To be called once, when the agent starts. */
+/** Must be called once, when the agent starts. */
 export function noteFileLimits(): void {
   fillReserve();
   const own = fileLimits(process.pid);
   if (own === undefined) return;
-  // Without systemd the first process has started nothing: it is the parent of all whose own has ended.
+  // Without systemd, the first process has started nothing: it is the parent of all orphans.
   const isOrphan = process.ppid === 1 && !hasSystemd();
   const soft = softAtStart(own, isOrphan ? undefined : fileLimits(process.ppid));
   if (soft < own.soft) startLimits = { soft, hard: own.hard };
 }
 
 /**
- * The soft limit that the agent most likely began with. Bun has raised it to the hard one by now, so the limits of its
- * parent have to tell. A lower hard limit was set on the way (`ulimit -n`, `LimitNOFILE=`), and the soft one with it;
- * else a lower soft limit was inherited. Where neither is so (`ulimit -Sn` right before the start, a container, a service
- * without a limit of its own), it is the usual one.
+ * Returns the soft limit that the agent most likely began with. Bun has raised it to the hard one by now, so it is
+ * derived from the limits of its parent. A lower hard limit was set on the way (`ulimit -n`, `LimitNOFILE=`), and the
+ * soft one with it; else a lower soft limit was inherited. If neither is so (`ulimit -Sn` right before the start, a
+ * container, a service without its own limit), it is the usual one.
  */
 export function softAtStart(own: FileLimits, parents: FileLimits | undefined): number {
   if (parents === undefined || own.hard === SYSTEMD_HARD)
@@ -87,9 +90,9 @@ function setSoftFileLimit(soft: number, hard: number): void {
 }
 
 /**
- * What `start` gives, which starts a process and needs at most `needed` descriptors for it. The process may open as many
- * files as the agent could when it was started. Throws EMFILE before `start` where so few are free: Bun itself would
- * fail behind the start, and leave the process alone.
+ * Returns the result of `start`, which starts a process and needs at most `needed` descriptors. The process may open as
+ * many files as the agent could when it was started. Throws EMFILE before `start` if too few are free: Bun itself would
+ * fail after the start, and leave the process alone.
  */
 export function startingWith<T>(needed: number, start: () => T): T {
   if (startLimits !== undefined) {

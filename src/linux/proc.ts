@@ -9,14 +9,14 @@ export interface ProcessStat {
   readonly parent: number;
   readonly group: number;
   readonly session: number;
-  /** The N of its controlling terminal, /dev/pts/N; undefined without one, and for a terminal that is none of these. */
+  /** The N of its controlling terminal, /dev/pts/N; undefined without one, and for other terminals. */
   readonly terminal: number | undefined;
   /** Process group in the foreground of its terminal; -1 without a terminal. */
   readonly foreground: number;
   /** CPU time of user and system, in clock ticks. */
   readonly cpuTicks: number;
   readonly threads: number;
-  /** Start time in clock ticks since boot: with the pid and the boot id it names a process for good. */
+  /** Start time in clock ticks since boot: with the pid and the boot id it identifies a process for good. */
   readonly startTicks: number;
 }
 
@@ -25,13 +25,13 @@ export function isDead(stat: ProcessStat): boolean {
   return stat.state === 'Z' || stat.state === 'X' || stat.state === 'x';
 }
 
-/** What /proc says of `pid`, or undefined where there is no such process. */
+/** Returns what /proc has about `pid`, or undefined if there is no such process. */
 export function readStat(pid: number): ProcessStat | undefined {
   const text = readProcFile(`/proc/${pid}/stat`);
   return text === undefined ? undefined : parseStat(pid, text);
 }
 
-/** Parses a line of /proc/<pid>/stat. The second field is the program's name in parentheses and may hold anything. */
+/** Parses a line of /proc/<pid>/stat. The second field, the program's name in parentheses, may contain anything. */
 export function parseStat(pid: number, text: string): ProcessStat | undefined {
   const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
   const [state, parent, group, session] = fields;
@@ -54,23 +54,23 @@ export function parseStat(pid: number, text: string): ProcessStat | undefined {
 /** UNIX98_PTY_SLAVE_MAJOR (linux/major.h). */
 const PSEUDO_TERMINALS = 136;
 
-/** Which /dev/pts/N a device is, by its number as makedev(3) makes it. */
+/** Returns the N of /dev/pts/N for a device number as of makedev(3). */
 function pseudoTerminal(device: number): number | undefined {
   return ((device >>> 8) & 0xfff) === PSEUDO_TERMINALS ? (device & 0xff) | ((device >>> 12) & 0xfff00) : undefined;
 }
 
-/** Whether `pid` is the first process of a PID namespace below ours, which the kernel ends everything in with. */
+/** Whether `pid` is the first process of a PID namespace below ours: when it ends, the kernel ends all of them. */
 export function isInit(pid: number): boolean {
   const numbers = /^NSpid:\s+(.+)$/m.exec(readProcFile(`/proc/${pid}/status`) ?? '')?.[1]?.split(/\s+/) ?? [];
   return numbers.length > 1 && numbers.at(-1) === '1';
 }
 
-/** The umask of the agent and of what it starts. umask(2) would have to set another one to find out. */
+/** Returns the umask of the agent and of what it starts. umask(2) would have to set another one to find out. */
 export function ownUmask(): number {
   return Number.parseInt(/^Umask:\s+([0-7]+)$/m.exec(readProcFile('/proc/self/status') ?? '')?.[1] ?? '022', 8);
 }
 
-/** Whether a process has no living child; false where the kernel does not list them (`CONFIG_PROC_CHILDREN`). */
+/** Whether a process has no living child; false if the kernel does not list them (`CONFIG_PROC_CHILDREN`). */
 export function isChildless(pid: number): boolean {
   const children = readProcFile(`/proc/${pid}/task/${pid}/children`);
   if (children === undefined) return readStat(pid) === undefined;
@@ -84,7 +84,7 @@ export function catchesSignal(pid: number, signal: number): boolean {
   return mask !== undefined && (BigInt(`0x${mask}`) >> BigInt(signal - 1)) % 2n === 1n;
 }
 
-/** Every process that /proc lists, those that ended meanwhile left out. */
+/** Returns every process that /proc lists, without those that ended meanwhile. */
 export function listPids(): number[] {
   const pids: number[] = [];
   for (const name of withReserve(() => readdirSync('/proc'))) {
@@ -94,21 +94,24 @@ export function listPids(): number[] {
   return pids;
 }
 
-/** The initial environment of `pid`, a NUL before each entry and behind the last. Empty where it cannot be read. */
+/**
+ * Returns the initial environment of `pid`, with a NUL before each entry and after the last. Empty if it cannot be
+ * read.
+ */
 export function readEnvironment(pid: number): string {
   return `\0${readProcFile(`/proc/${pid}/environ`) ?? ''}`;
 }
 
-/** Whether the initial environment of `pid` holds `assignment` (`NAME=value`). False where it cannot be read. */
+/** Whether the initial environment of `pid` has `assignment` (`NAME=value`). False if it cannot be read. */
 export function hasEnvironmentEntry(pid: number, assignment: string): boolean {
   return readEnvironment(pid).includes(`\0${assignment}\0`);
 }
 
-/** Kept open, because it is read after every command: each read from the beginning gives the figures of that moment. */
+/** Kept open, because it is read after every command: each read from the beginning returns current figures. */
 let loadAverage: number | undefined;
 const line = Buffer.alloc(128);
 
-/** The pid that the kernel handed out last in this pid namespace: the fifth field of /proc/loadavg. */
+/** Returns the pid that the kernel assigned last in this pid namespace: the fifth field of /proc/loadavg. */
 export function lastPid(): number | undefined {
   loadAverage ??= openSync('/proc/loadavg', 'r');
   const text = line.toString('latin1', 0, readSync(loadAverage, line, 0, line.length, 0));
@@ -118,7 +121,7 @@ export function lastPid(): number | undefined {
 
 let bootIdentifier: string | undefined;
 
-/** Names this boot of the machine: a pid recorded under another boot is nobody's. */
+/** Identifies this boot of the machine: a pid recorded under another boot is invalid. */
 export function bootId(): string {
   bootIdentifier ??= (readProcFile('/proc/sys/kernel/random/boot_id') ?? 'unknown').trim();
   return bootIdentifier;
@@ -126,12 +129,12 @@ export function bootId(): string {
 
 let protectedFromOom: boolean | undefined;
 
-/** What the kernel adds to a process's badness when memory runs out: the highest is ended first (proc(5)). */
+/** Added by the kernel to a process's badness when memory runs out: the highest is ended first (proc(5)). */
 const COMMAND_OOM_SCORE = 500;
 
 /**
- * Where the service manager protects the agent from the OOM killer, its commands inherit that: this takes it from
- * `pid`, so that a command is ended before the agent and before the rest of the machine. Otherwise it does nothing.
+ * If the service manager protects the agent from the OOM killer, its commands inherit that: this removes it from `pid`,
+ * so that a command is ended before the agent and before the rest of the machine. Otherwise it does nothing.
  */
 export function offerToOomKiller(pid: number): void {
   protectedFromOom ??= Number(readProcFile('/proc/self/oom_score_adj') ?? 0) < 0;
@@ -143,7 +146,7 @@ export function offerToOomKiller(pid: number): void {
   }
 }
 
-/** A process that ends while it is looked at (ENOENT, ESRCH), or belongs to another user (EACCES), reads as undefined. */
+/** Returns undefined for a process that ends while it is read (ENOENT, ESRCH), or belongs to another user (EACCES). */
 export function readProcFile(path: string): string | undefined {
   try {
     return withReserve(() => readFileSync(path, 'latin1'));
@@ -156,9 +159,9 @@ export function readProcFile(path: string): string | undefined {
 const AGENT_NICE = -10;
 
 /**
- * Lets the agent go before its commands where no cgroup divides the CPU: Linux shares it among sessions of processes
- * (sched(7), autogroups), and each command is a session of its own. Only root may; elsewhere, and where the kernel has no
- * autogroups, nothing changes.
+ * Lets the agent go before its commands if no cgroup divides the CPU: Linux shares it among sessions of processes
+ * (sched(7), autogroups), and each command is its own session. Only root may; elsewhere, and without autogroups,
+ * nothing changes.
  */
 export function goBeforeCommands(): void {
   try {
@@ -168,23 +171,25 @@ export function goBeforeCommands(): void {
   }
 }
 
-/** Nobody looks at an older one: its memory is freed. */
+/** An older table is not used: its memory is freed. */
 const KEPT_MS = 1000;
 
 /** What stays true of a process as long as it lives, whatever it does later. */
 interface Origin {
   readonly startTicks: number;
-  /** The shell that it descends from. Its parent may end, and with it what /proc tells of that. */
+  /** The shell that it descends from. Its parent may end, and /proc then no longer shows it. */
   shell?: number;
-  /** What it got of the variable that marks the processes of a session; a process may clear its environment later. */
+  /**
+   * The variables in its environment that mark the processes of a session; a process may clear its environment later.
+   */
   marks?: readonly string[];
 }
 
 /**
- * Every live process but the agent itself, as /proc told at one moment. A look at 1,500 processes takes 20 to 50 ms, and
- * as long again with their environments: whoever may look at an older table shares it, and what does not change is
- * remembered from one to the next. To read the environment of a process that is in exec(2) waits for it, which among
- * thousands that want the CPU takes many seconds: each is read once.
+ * Every live process except the agent itself, from /proc at one moment. Reading 1,500 processes takes 20 to 50 ms, and
+ * as long again with their environments: callers that accept an older table share it, and what does not change is
+ * remembered. Reading the environment of a process in exec(2) waits for it, which takes many seconds among thousands
+ * that want the CPU: each is read once.
  */
 export class ProcessTable {
   static #latest: ProcessTable | undefined;
@@ -207,7 +212,7 @@ export class ProcessTable {
     ProcessTable.#known = this.#origins;
   }
 
-  /** The processes as they were at most `oldestMs` ago, and not before `sinceMs` of the monotonic clock. */
+  /** Returns the processes as they were at most `oldestMs` ago, and not before `sinceMs` of the monotonic clock. */
   static look(oldestMs: number, sinceMs: number): ProcessTable {
     const latest = ProcessTable.#latest;
     const isRecent = latest !== undefined && performance.now() - latest.#takenMs < oldestMs;
@@ -220,7 +225,7 @@ export class ProcessTable {
     return table;
   }
 
-  /** The shell that a process of the table descends from, as it was noted in this table or in an earlier one. */
+  /** Returns the shell that a process of the table descends from, as noted in this table or in an earlier one. */
   shellOf(pid: number): number | undefined {
     return this.#origins.get(pid)?.shell;
   }
@@ -231,7 +236,10 @@ export class ProcessTable {
     if (origin !== undefined) origin.shell = shell;
   }
 
-  /** Whether a process of the table was ever seen with `mark` (`NAME=value`) in its environment; NAME is always the same. */
+  /**
+   * Whether a process of the table was ever seen with `mark` (`NAME=value`) in its environment; NAME is always the
+   * same.
+   */
   isMarked(pid: number, mark: string): boolean {
     const origin = this.#origins.get(pid);
     if (origin === undefined) return false;
@@ -242,7 +250,7 @@ export class ProcessTable {
   }
 }
 
-/** Undefined where there is nothing to read: in the middle of exec(2) the kernel shows an empty environment. */
+/** Returns undefined if there is nothing to read: during exec(2) the kernel shows an empty environment. */
 function marksIn(environment: string, name: string): string[] | undefined {
   const entries = environment.split('\0').filter((entry) => entry !== '');
   return entries.length === 0 ? undefined : entries.filter((entry) => entry.startsWith(name));

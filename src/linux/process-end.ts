@@ -4,19 +4,19 @@ import { isDead, parseStat, readProcFile } from './proc.ts';
 
 /** pidfd_open(2), the same on every architecture (asm-generic/unistd.h). */
 const PIDFD_OPEN = 434n;
-/** linux/pidfd.h: PIDFD_GET_INFO for the first version of `struct pidfd_info`, and what of it is asked for. */
+/** linux/pidfd.h: PIDFD_GET_INFO for the first version of `struct pidfd_info`, and the requested fields. */
 const GET_INFO = 0xc040_ff0bn;
 const INFO_BYTES = 64;
 const INFO_EXIT = 8n;
 const EXIT_STATUS_AT = 60;
 
-/** A process that may be nobody's child of ours, held by a descriptor. */
+/** A process that need not be our child, held by a descriptor. */
 export class ProcessHandle implements Disposable {
   constructor(private readonly fd: number) {}
 
   /**
-   * How it ended, as wait(2) has it, when its parent has waited for it. Undefined before that, and where the kernel
-   * keeps no such thing (before Linux 6.15).
+   * Returns how it ended, as in wait(2), when its parent has waited for it. Undefined before that, and if the kernel
+   * does not keep it (before Linux 6.15).
    */
   waitStatus(): number | undefined {
     const info = Buffer.alloc(INFO_BYTES);
@@ -30,7 +30,7 @@ export class ProcessHandle implements Disposable {
   }
 }
 
-/** Undefined where there is no such process, or no descriptor to be had. The caller disposes of it. */
+/** Returns undefined if there is no such process, or no free descriptor. The caller disposes of it. */
 export function holdProcess(pid: number): ProcessHandle | undefined {
   const fd = Number(libc().syscall(PIDFD_OPEN, pid, null, 0));
   return fd < 0 ? undefined : new ProcessHandle(fd);
@@ -40,8 +40,8 @@ export function holdProcess(pid: number): ProcessHandle | undefined {
 const EXIT_CODE_FIELD = 52 - 3;
 
 /**
- * How a process ended, as wait(2) has it, that nobody has waited for: many containers have an init that does not.
- * Undefined where it is not there, another began at `startTicks`, or the kernel does not tell us: then it says 0.
+ * Returns how a zombie ended, as in wait(2): many containers have an init that does not wait. Undefined if it does not
+ * exist, another process began at `startTicks`, or the kernel hides it: then the field is 0.
  */
 export function statusOfZombie(pid: number, startTicks: number): number | undefined {
   const text = readProcFile(`/proc/${pid}/stat`);
@@ -51,7 +51,7 @@ export function statusOfZombie(pid: number, startTicks: number): number | undefi
   return Number.isInteger(status) ? status : undefined;
 }
 
-/** Whether all numbers of a process, of its user and of its group, are the agent's (ptrace(2), access mode checking). */
+/** Whether all ids of a process, of its user and of its group, are the agent's (ptrace(2), access mode checking). */
 function isOwn(pid: number): boolean {
   const status = readProcFile(`/proc/${pid}/status`) ?? '';
   const isAll = (name: string, own: number | undefined): boolean =>

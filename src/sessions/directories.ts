@@ -10,13 +10,13 @@ export interface OutputDescriptors {
   readonly stderr: number;
 }
 
-/** To make a session takes 0.05 ms, but 1 ms where ext4 looks for inodes among thousands that were freed just now. */
+/** Making a session takes 0.05 ms, but 1 ms if ext4 looks for inodes among thousands that were just freed. */
 const SLOW_MS = 0.25;
-/** So many sessions are made ahead then, before the next one shows whether the file system is quick again. */
+/** How many sessions are then made ahead, before one shows whether the file system is fast again. */
 const AFTER_A_SLOW_ONE = 50;
-/** So many are there at a time. */
+/** How many are ready at a time. */
 const AHEAD = 2;
-/** No session is called so. */
+/** No session has such a name. */
 const NAME = '.ready-';
 
 interface Ready {
@@ -28,8 +28,8 @@ const makeWithout = promisify(mkdirWith);
 const openWithout = promisify(open);
 
 /**
- * Makes the directories of sessions (0700), with their streams (0600). Where the file system is slow at that, other
- * threads make the next ones ahead, which then are renamed (0.02 ms).
+ * Makes the directories of sessions (0700), with their streams (0600). If the file system is slow at that, other
+ * threads make the next ones ahead, which are then renamed (0.02 ms).
  */
 export class SessionDirectories {
   readonly #ready: Ready[] = [];
@@ -37,13 +37,15 @@ export class SessionDirectories {
   #left = 0;
   #count = 0;
 
-  /** To make one takes longer than `slowMs` where the file system is slow. */
+  /** Making one takes longer than `slowMs` if the file system is slow. */
   constructor(
     private readonly parent: string,
     private readonly slowMs = SLOW_MS,
   ) {}
 
-  /** Makes a directory and opens its streams, which the caller closes. Throws the system's error; then nothing is left. */
+  /**
+   * Makes a directory and opens its streams, which the caller closes. Throws the system's error; then nothing is left.
+   */
   make(directory: string): OutputDescriptors {
     const output = this.#takeReady(directory) ?? this.#makeNow(directory);
     if (this.#left > 0) void this.#makeAhead();
@@ -83,7 +85,7 @@ export class SessionDirectories {
     }
   }
 
-  /** What fails here, fails again when a session needs it, and is told then. */
+  /** What fails here fails again when a session needs it, and is reported then. */
   async #makeAhead(): Promise<void> {
     if (this.#isMaking) return;
     this.#isMaking = true;
@@ -112,12 +114,12 @@ export class SessionDirectories {
   }
 }
 
-/** Removes a directory. Where even that fails, the reason of what has failed before is what matters. */
+/** Removes a directory. If even that fails, the first error is the one that matters. */
 function removeWherePossible(directory: string): void {
   try {
     withReserve(() => rmSync(directory, { recursive: true, force: true }));
   } catch {
-    // There is nothing below what is not a directory.
+    // A path below a file does not exist.
   }
 }
 

@@ -1,14 +1,14 @@
 import { type FSWatcher, watch } from 'node:fs';
 import { OneShotEvent } from '../lib/clock.ts';
 
-/** How often a file is taken to have changed where the kernel grants no watch (inotify(7), `max_user_watches`). */
+/** How often a file is assumed to have changed if the kernel refuses a watch (inotify(7), `max_user_watches`). */
 const UNWATCHED_LOOK_MS = 100;
-/** `watch` of Bun 1.4.5 drops a change that comes less than 2 ms behind one it has told of. */
+/** `watch` of Bun 1.4.5 drops a change that comes less than 2 ms after one that it has reported. */
 const UNTOLD_MS = 5;
 
 /**
- * Tells when a file is written to, by inotify(7): a reader that waits costs nothing until there is something. A change is
- * told once more after `UNTOLD_MS`, for those that Bun drops. To be disposed of.
+ * Reports when a file is written to, by inotify(7): a waiting reader costs nothing until there is output. A change is
+ * reported once more after `UNTOLD_MS`, for those that Bun drops. Must be disposed of.
  */
 export class Growth implements Disposable {
   #next = new OneShotEvent();
@@ -26,7 +26,9 @@ export class Growth implements Disposable {
     if (this.#watcher === undefined) this.#timer = setInterval(() => this.#fire(), UNWATCHED_LOOK_MS);
   }
 
-  /** Fires at the next change. To be taken before a look at the file, so that no change falls between. */
+  /**
+   * Returns an event that fires at the next change. Call it before looking at the file, so that no change is missed.
+   */
   next(): OneShotEvent {
     return this.#next;
   }
@@ -57,11 +59,11 @@ export class Growth implements Disposable {
 function startWatch(path: string, listener: () => void): FSWatcher | undefined {
   try {
     const watcher = watch(path, { persistent: false }, listener);
-    // The file was removed: whoever looks at it next is told so.
+    // The file was removed: the next look at it reports that.
     watcher.on('error', listener);
     return watcher;
   } catch {
-    // No watch left for this user, or the file is gone.
+    // No watch is left for this user, or the file is gone.
     return undefined;
   }
 }

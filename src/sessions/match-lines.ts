@@ -1,21 +1,24 @@
 import { readSync } from 'node:fs';
 import { plainText } from '../lib/visible.ts';
 
-/** The descriptor at which the process of a search has its stream. */
+/** The descriptor of the stream in the search process. */
 export const STREAM_DESCRIPTOR = 3;
 
-/** What is looked for in a stream. */
+/** What is searched in a stream. */
 export interface MatchRequest {
   /** A descriptor of the stream; the caller closes it. */
   readonly fd: number;
   readonly pattern: RegExp;
   /** Where to begin, in bytes: lines that begin before it are only counted. */
   readonly offset: number;
-  /** Where the stream ends for this search, in bytes. */
+  /** Where the search ends, in bytes. */
   readonly end: number;
   /** Lines shown before and after each match. */
   readonly context: number;
-  /** Lines are searched and shown as a terminal shows them: no escape sequences, of a progress bar its last state. */
+  /**
+   * Whether lines are searched and shown as a terminal shows them: without escape sequences, only the last state of a
+   * progress bar.
+   */
   readonly isPlain: boolean;
 }
 
@@ -28,7 +31,7 @@ export interface LineMatch {
   /** Where the next line begins. */
   readonly next: number;
   readonly text: string;
-  /** It is a part of a line that is too long to be held as one. */
+  /** Whether it is a part of a line that is too long. */
   readonly isPart: boolean;
   readonly before: readonly string[];
   readonly after: readonly string[];
@@ -37,21 +40,21 @@ export interface LineMatch {
   readonly to: number;
 }
 
-/** What a search gives: a match, or how far it has come. */
+/** A step of a search: a match, or the position reached. */
 export type SearchStep = { readonly match: LineMatch } | { readonly at: number };
 
 const CHUNK_BYTES = 1_048_576;
-/** A line that is longer is matched in pieces of this size: the stream may be one line of a gigabyte. */
+/** A longer line is matched in parts of this size: the stream may be one line of a gigabyte. */
 export const LONGEST_LINE_BYTES = 65_536;
 const NEWLINE = 10;
 
-/** A match that still gets lines behind it. */
+/** A match that still gets lines after it. */
 interface OpenMatch extends LineMatch {
   readonly after: string[];
   to: number;
 }
 
-/** Looks through a stream line by line, in bounded memory; tells after each chunk how far it is. */
+/** Searches a stream line by line, in bounded memory; reports its position after each chunk. */
 export function* matchLines(request: MatchRequest): Generator<SearchStep> {
   const { pattern, offset, context } = request;
   const before: Line[] = [];
@@ -89,7 +92,7 @@ interface Line {
   readonly isPart: boolean;
 }
 
-/** The lines of a stream, and after each chunk how far it was read. */
+/** Returns the lines of a stream, and the position after each chunk. */
 function* readLines({ fd, offset, end, context, isPlain }: MatchRequest): Generator<Line | { readonly at: number }> {
   const buffer = Buffer.alloc(CHUNK_BYTES + LONGEST_LINE_BYTES);
   let held = 0;
@@ -110,7 +113,7 @@ function* readLines({ fd, offset, end, context, isPlain }: MatchRequest): Genera
       if (newline === -1 && !isCut && !(isLast && from < filled)) break;
       const to = isCut ? from + LONGEST_LINE_BYTES : newline === -1 ? filled : newline;
       const next = isCut || newline === -1 ? to : newline + 1;
-      // Of the lines before the offset only those that are shown as context need their text.
+      // Before the offset, only lines that are shown as context need their text.
       const isNeeded = at + next > offset - context * LONGEST_LINE_BYTES;
       const raw = isNeeded ? buffer.toString('utf8', from, to) : '';
       const text = isPlain ? plainText(raw) : withoutReturn(raw);

@@ -7,13 +7,13 @@ import { type Session, STREAMS, type StreamName } from './session.ts';
 
 const sync = promisify(fsync);
 
-/** Output up to this is on the disk before an answer; more of it reaches the disk within half a minute, by the kernel. */
+/** Output up to this size is synced before an answer; the kernel writes more within half a minute. */
 const SYNCED_OUTPUT_BYTES = 1_048_576;
 
-/** Puts sessions on the disk. */
+/** Syncs sessions to the disk. */
 export class SessionsOnDisk {
   readonly #directory: GroupSync;
-  /** What of each session is there. */
+  /** The records that are on the disk. */
   readonly #synced = new WeakMap<Session, Session['record']>();
 
   constructor(directory: string) {
@@ -25,7 +25,7 @@ export class SessionsOnDisk {
     return this.#sync(session, START_FILE);
   }
 
-  /** Resolves when a session is on the disk as it is now, but for long output. Rejects with the system's error. */
+  /** Resolves when a session is on the disk as it is now, except for long output. Rejects with the system's error. */
   sync(session: Session): Promise<void> {
     return this.#sync(session, RECORD_FILE);
   }
@@ -47,17 +47,17 @@ export class SessionsOnDisk {
   }
 }
 
-/** Opening takes microseconds, and no other thread as the sync does. */
+/** Opening takes microseconds; unlike the sync, it needs no other thread. */
 async function syncFile(path: string): Promise<void> {
   await syncAndClose(openSync(path, 'r'));
 }
 
-/** Of a command that runs, a stream opened by its path looks like one that the command opened again (`Reopened`). */
+/** If a running command's stream is opened by its path, it looks as if the command had opened it again (`Reopened`). */
 async function syncStream(session: Session, name: StreamName): Promise<void> {
   try {
     await syncAndClose(session.openReading(name));
   } catch {
-    // It was removed, or the disk fails: the record tells.
+    // It was removed, or the disk fails: then syncing the record reports it.
   }
 }
 

@@ -4,28 +4,31 @@ import { duplicate } from '../linux/libc.ts';
 import type { OutputDescriptors } from './directories.ts';
 import { type Session, STREAMS, type StreamName } from './session.ts';
 
-/** What happened to one stream: opened by somebody who has not closed it yet, and closed by somebody who could write. */
+/** Events of one stream: opened by a process that has not closed it yet, and closed by one that could write. */
 interface Seen {
   isOpen: boolean;
   isReopened: boolean;
-  /** While this is open, what the command was started with is not closed: who closes it has opened it again. */
+  /**
+   * While this is open, the descriptors of the command's start are not closed: a process that closes one has opened it
+   * again.
+   */
   readonly held: number | undefined;
 }
 
 type Streams = Readonly<Record<StreamName, Seen>>;
 
 /**
- * Which commands have opened their own streams again, as by `> /dev/stderr`. The streams are files, which that empties
- * unless the program appends: nothing of what was there before tells of it.
+ * Finds commands that have opened their own streams again, as by `> /dev/stderr`. The streams are files, which that
+ * empties unless the program appends, without a trace of what was there before.
  */
 export class Reopened {
   readonly #events = new OpenWatch();
   readonly #watched = new Map<number, Streams>();
   readonly #watches = new Map<Session, number>();
 
-  /** Watches the streams of a session, which nobody but its command opens for writing from now on. */
+  /** Watches the streams of a session, which only its command opens for writing from now on. */
   watch(session: Session, { stdout, stderr }: OutputDescriptors): void {
-    // The agent itself then opens them no more.
+    // The agent itself then no longer opens them.
     session.keepReadable();
     const watch = this.#events.add(session.directory);
     if (watch === undefined) return;
@@ -35,8 +38,8 @@ export class Reopened {
   }
 
   /**
-   * The streams that were opened again, as far as they were watched, by a command of which `survivors` processes are left.
-   * Watches them no longer.
+   * Returns the streams that were opened again, as far as they were watched, by a command of which `survivors`
+   * processes are left. Ends the watch.
    */
   end(session: Session, survivors = 0): StreamName[] {
     const watch = this.#watches.get(session);
@@ -62,6 +65,6 @@ export class Reopened {
 function isReopened({ isOpen, isReopened, held }: Seen, survivors: number): boolean {
   if (held === undefined) return false;
   closeSync(held);
-  // A survivor that has not closed it yet is taken for one who writes; where there is none, somebody else reads.
+  // A survivor that has not closed it yet is assumed to write; without survivors, another process reads.
   return isReopened || (isOpen && survivors > 0);
 }

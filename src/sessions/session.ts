@@ -17,20 +17,22 @@ import { readPlainFile, type SessionId, type SessionRecord, writeRecord, writeSt
 export const STREAMS = ['stdout', 'stderr'] as const;
 export type StreamName = (typeof STREAMS)[number];
 
-/** Who types into a session in the place of its client, since when (ms), and by which order. */
+/** A person who types into a session in place of its client, since when (ms), and by which order. */
 export type Typist = { readonly order: string; readonly by: string; readonly since: number };
 
 /** One session: its record in memory and its files on disk. */
 export class Session {
   readonly #kept = new Map<StreamName, number>();
-  /** Who has taken its terminal over: then nothing that its client sends is typed. An agent that starts knows of nobody. */
+  /**
+   * The person who has taken over its terminal: nothing that its client sends is typed. A new agent knows of nobody.
+   */
   typist: Typist | undefined;
 
   constructor(
     readonly id: SessionId,
     readonly directory: string,
     private stored: SessionRecord,
-    /** Length of the record on disk, 0 while there is none. */
+    /** Length of the record on disk, 0 without one. */
     private recordBytes = 0,
   ) {}
 
@@ -38,70 +40,70 @@ export class Session {
     return join(this.directory, name);
   }
 
-  /** The record as it is now; `update` changes it. */
+  /** The current record; `update` changes it. */
   get record(): SessionRecord {
     return this.stored;
   }
 
-  /** Changes the record and writes it. The change holds in memory also when the disk refuses it. */
+  /** Changes the record and writes it. The change stays in memory even if the disk refuses it. */
   update(change: Partial<SessionRecord>): void {
     this.stored = { ...this.stored, ...change };
     this.recordBytes = writeRecord(this.directory, this.stored, this.recordBytes);
   }
 
-  /** Writes the record as it is before the command starts, so that the session is known whatever becomes of a later one. */
+  /** Writes the record as it is before the command starts, so that the session is known even if a later one is lost. */
   keepStart(): void {
     writeStart(this.directory, this.record);
   }
 
-  /** The exit code that the command itself left on disk; null where it left none. */
+  /** Returns the exit code that the command itself left on disk; null if it left none. */
   keptExitCode(): number | null {
     try {
       const text = readPlainFile(this.path('exit_code')).toString('latin1');
       return /^\d{1,3}\n$/.test(text) ? Number(text) : null;
     } catch {
-      // It was stopped, or is no command that keeps its exit code.
+      // It was stopped, or does not keep its exit code.
       return null;
     }
   }
 
-  /** Bytes in a stream now; 0 when its file is gone. */
+  /** Returns the current size of a stream in bytes; 0 when its file is gone. */
   sizeOf(stream: StreamName | 'context' | 'timing'): number {
     return sizeOfFile(this.path(stream)) ?? 0;
   }
 
-  /** Bytes in both streams now. */
+  /** Returns the current size of both streams in bytes. */
   totalBytes(): number {
     return this.sizeOf('stdout') + this.sizeOf('stderr');
   }
 
-  /** What both streams take of the disk now. */
+  /** Returns what both streams take of the disk now. */
   diskUse(): DiskUse {
     return { stdout: useOf(this.path('stdout')), stderr: useOf(this.path('stderr')) };
   }
 
-  /** Bytes that both streams take of the disk now. */
+  /** Returns how many bytes of the disk both streams take now. */
   diskBytes(): number {
     const { stdout, stderr } = this.diskUse();
     return stdout.taken + stderr.taken;
   }
 
   /**
-   * Frees what was reserved behind the ends of the streams. For when no process of the command is left: what one wrote
-   * in this moment would be cut off.
+   * Frees blocks that were reserved after the ends of the streams. Only when no process of the command is left: output
+   * written at that moment would be cut off.
    */
   giveBack({ stdout, stderr }: DiskUse): void {
     if (stdout.reserved > 0) freeBehind(this.path('stdout'), stdout.size);
     if (stderr.reserved > 0) freeBehind(this.path('stderr'), stderr.size);
   }
 
-  /** How long nothing has been written to either stream, in milliseconds at the time `now`. */
+  /** Returns how long nothing has been written to either stream, in milliseconds at the time `now`. */
   silentMs(now: number): number {
     const written = STREAMS.map((name) => statSync(this.path(name), { throwIfNoEntry: false })?.mtimeMs ?? 0);
     return now - Math.max(this.record.started_at, ...written);
   }
 
-  /** Keeps its streams open for reading, whatever its command makes of their modes, until `letGo`. */
+  /** Keeps its streams open for reading until `letGo`, whatever its command makes of their modes. */
   keepReadable(): void {
     for (const name of STREAMS) if (!this.#kept.has(name)) this.#kept.set(name, openSync(this.path(name), 'r'));
   }
@@ -112,18 +114,18 @@ export class Session {
     this.#kept.clear();
   }
 
-  /** A descriptor to read a stream from; the caller closes it. Throws `SessionNotFound` where it cannot be read. */
+  /** Opens a stream for reading; the caller closes the descriptor. Throws `SessionNotFound` if it cannot be read. */
   openReading(name: StreamName): number {
     const kept = this.#kept.get(name);
     return (kept === undefined ? undefined : duplicate(kept)) ?? openForReading(this.path(name));
   }
 
-  /** A stream whose size is known. */
+  /** Returns a stream whose size is known. */
   streamOf(name: StreamName, size: number): StoredStream {
     return new StoredStream(() => this.openReading(name), size);
   }
 
-  /** A stream as it is now. Throws `SessionNotFound` when somebody removed its file. */
+  /** Returns a stream as it is now. Throws `SessionNotFound` when somebody removed its file. */
   stream(name: StreamName): StoredStream {
     const size = sizeOfFile(this.path(name));
     if (size === undefined) throw outputRemoved();
@@ -135,11 +137,11 @@ export class Session {
 interface FileUse {
   readonly size: number;
   /**
-   * What counts: its size, or its blocks where they are clearly more (fallocate(1) with `--keep-size` takes the disk,
-   * and no size tells of it).
+   * The counted size: that of the file, or of its blocks if they are clearly more (fallocate(1) with `--keep-size`
+   * takes space that no size shows).
    */
   readonly taken: number;
-  /** Blocks behind its end, where they are more than a file system's rounding. */
+  /** Blocks after its end, if they are more than a file system's rounding. */
   readonly reserved: number;
 }
 
@@ -150,20 +152,20 @@ export type DiskUse = Readonly<Record<StreamName, FileUse>>;
 const BLOCK_BYTES = 512;
 /** What a file system may reserve for a small file by itself. */
 const RESERVED_BYTES = 1_048_576;
-/** More than any file system rounds a file up to. */
+/** More than the rounding of any file system. */
 const ROUNDING_BYTES = 131_072;
 
 /**
- * File systems on which a growing file has no blocks behind its end: what is there, somebody reserved. Magic numbers of
- * statfs(2): ext2 to ext4, Btrfs, tmpfs.
+ * File systems on which a growing file has no blocks after its end, except those that a program has reserved. Magic
+ * numbers of statfs(2): ext2 to ext4, Btrfs, tmpfs.
  */
 const RESERVE_NOTHING: ReadonlySet<number> = new Set([0xef53, 0x9123683e, 0x01021994]);
-/** A part of a file that its own lists of blocks never take: ext2 needs 1/1000, a file of single blocks on ext4 1/300. */
+/** A part of a file that its own lists of blocks never reach: ext2 needs 1/1000, ext4 with single blocks 1/300. */
 const LISTS_PART = 64;
 
 /**
- * What a file counts that has blocks for `held` bytes. Elsewhere, XFS above all, the system itself reserves up to as much
- * as a growing file has, and takes it back: that is nothing a command did.
+ * Returns the counted size of a file that has blocks for `held` bytes. On other file systems, XFS above all, the system
+ * itself reserves up to as much as a growing file has, and frees it later: the command did not do that.
  */
 function takenBy(path: string, size: number, held: number): number {
   if (held - size <= Math.max(ROUNDING_BYTES, size / LISTS_PART)) return size;
@@ -184,13 +186,13 @@ function useOf(path: string): FileUse {
 }
 
 /**
- * A file cut to the size that it has loses the blocks behind it: ext4, XFS, Btrfs and tmpfs free them then. Where that
- * is refused they stay, and count.
+ * Truncates a file to its own size: ext4, XFS, Btrfs and tmpfs then free the blocks after it. If that is refused they
+ * stay, and count.
  */
 function freeBehind(path: string, size: number): void {
   if (tryTruncate(path, size)) return;
   try {
-    // A command may take the right to write to its output from its own user, whose file it still is.
+    // A command may remove the permission to write to its output from its own user, who still owns the file.
     chmodSync(path, 0o600);
   } catch {
     return;
@@ -207,7 +209,7 @@ function tryTruncate(path: string, size: number): boolean {
   }
 }
 
-/** The size of a file in bytes; undefined where it, or its directory, is not there any more. */
+/** Returns the size of a file in bytes; undefined if it, or its directory, does not exist any more. */
 function sizeOfFile(path: string): number | undefined {
   return statOf(path)?.size;
 }
@@ -221,7 +223,7 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
-/** A stream of a session, with its size at one moment: what is written later does not show. */
+/** A stream of a session, with its size at one moment: later output does not show. */
 export class StoredStream {
   constructor(
     private readonly open: () => number,
@@ -229,12 +231,12 @@ export class StoredStream {
     readonly size: number,
   ) {}
 
-  /** The same stream, as if it ended at `size`. */
+  /** Returns the same stream, as if it ended at `size`. */
   upTo(size: number): StoredStream {
     return new StoredStream(this.open, size);
   }
 
-  /** Up to `length` bytes from `offset`; fewer where the stream ends. They are put into `into`, where that is given. */
+  /** Returns up to `length` bytes from `offset`; fewer at the end of the stream. `into` receives them, if it is set. */
   read(offset: number, length: number, into?: Uint8Array): Uint8Array {
     const wanted = Math.max(0, Math.min(length, this.size - offset));
     if (wanted === 0) return new Uint8Array(0);
@@ -257,11 +259,11 @@ function readFrom(fd: number, offset: number, bytes: Uint8Array): Uint8Array {
   return bytes.subarray(0, filled);
 }
 
-/** A command of the agent's own user may take away the right to read its output: what is its owner's comes back. */
+/** A command of the agent's own user may remove the permission to read its output: the owner restores it. */
 function openForReading(path: string): number {
   for (let tries = 1; ; tries++) {
     try {
-      // A pipe in its place is not waited for.
+      // If a pipe has replaced it, it is not waited for.
       return openSync(path, constants.O_RDONLY | constants.O_NONBLOCK);
     } catch (error) {
       const errno = errnoOf(error) ?? '';
@@ -273,14 +275,14 @@ function openForReading(path: string): number {
   }
 }
 
-/** A command can take the right away again at once. */
+/** A command can remove the permission again at once. */
 const MOST_TRIES = 10;
 
 function makeReadable(path: string): void {
   try {
     chmodSync(path, 0o600);
   } catch {
-    // It is not the agent's, or gone: the next look says so.
+    // It is not the agent's, or gone: the next look reports that.
   }
 }
 

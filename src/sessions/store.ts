@@ -30,19 +30,19 @@ import {
 } from './record.ts';
 import { Session } from './session.ts';
 
-/** Another agent looks after the sessions of this directory. */
+/** Another agent manages the sessions of this directory. */
 export class SessionsInUse extends Error {}
 
-/** All sessions: one directory each (0700, files 0600), their records in memory as well. */
+/** All sessions: one directory each (0700, files 0600), with their records in memory as well. */
 export class SessionStore {
   readonly #sessions = new Map<SessionId, Session>();
   /** `principal NUL key` → session. */
   readonly #keys = new Map<string, SessionId>();
   readonly onDisk: SessionsOnDisk;
   readonly #directories: SessionDirectories;
-  /** Of each token, how many keys are remembered. */
+  /** The number of remembered keys of each token. */
   readonly #keyCounts = new Map<string, number>();
-  /** What all sessions take of the disk, about: what has grown since the last look at each of them is added. */
+  /** What all sessions take of the disk, approximately: growth since the last look at each of them is added. */
   #heldBytes = 0;
   #watcher: (heldBytes: number, sessions: number) => void = () => {};
 
@@ -55,29 +55,29 @@ export class SessionStore {
     this.#directories = new SessionDirectories(directory);
   }
 
-  /** Calls `watcher` whenever a session has grown, with what all take of the disk, and how many there are. */
+  /** Calls `watcher` whenever a session has grown, with the bytes of the disk that all take, and their number. */
   watchDisk(watcher: (heldBytes: number, sessions: number) => void): void {
     this.#watcher = watcher;
   }
 
-  /** A session has grown by `bytes`; fewer than 0 when it became smaller. */
+  /** Notes that a session has grown by `bytes`, negative if it has shrunk. */
   grow(bytes: number): void {
     this.#heldBytes += bytes;
     this.#watcher(this.#heldBytes, this.#sessions.size);
   }
 
-  /** Somebody has looked at every session: this is what they take. */
+  /** Notes the exact size after a look at every session. */
   measured(heldBytes: number): void {
     this.#heldBytes = heldBytes;
   }
 
   /**
-   * Makes the directory and takes its lock, so that no second agent looks after the same sessions.
-   * Throws the system's error, or `SessionsInUse` with what to do when another agent holds it.
+   * Makes the directory and takes its lock, so that no second agent manages the same sessions. Throws the system's
+   * error, or `SessionsInUse` with what to do when another agent holds it.
    */
   open(): void {
     mkdirSync(this.directory, { recursive: true, mode: 0o700 });
-    // The descriptor stays open, and the lock held, for as long as the process lives.
+    // The descriptor stays open, and the lock held, until the process ends.
     const fd = openSync(join(this.directory, '.lock'), 'a', 0o600);
     if (lockWithin(fd, DYING_AGENT_MS)) return;
     const holder = lockHolder(fd);
@@ -88,14 +88,14 @@ export class SessionStore {
   }
 
   /**
-   * Reads every session on disk. One whose record cannot be read, because the agent died before it was written or
-   * somebody damaged it, gets a new one, of a command whose end is unknown and that belongs to nobody: it is swept with
-   * the others.
+   * Reads every session on disk. If a record cannot be read, because the agent ended before it was written or somebody
+   * damaged it, the session gets a new one, of a command whose end is unknown and that belongs to nobody: it is swept
+   * with the others.
    */
   load(): void {
     this.#directories.removeLeft();
     const entries = readdirSync(this.directory, { withFileTypes: true });
-    // Ids sort by the time they were made, and the list of sessions goes by the order in memory.
+    // Ids sort by time of creation, and lists of sessions are in the order of memory.
     for (const entry of entries.sort((a, b) => (a.name < b.name ? -1 : 1))) {
       const id = entry.isDirectory() ? asSessionId(entry.name) : undefined;
       if (id === undefined) continue;
@@ -130,7 +130,7 @@ export class SessionStore {
     }
   }
 
-  /** The session called `id`, when it exists and belongs to `principal`. Throws `SessionNotFound`. */
+  /** Returns the session called `id`, if it exists and belongs to `principal`. Throws `SessionNotFound`. */
   get(id: string, principal: string): Session {
     const session = this.#sessions.get(parseSessionId(id));
     if (session === undefined || session.record.closed || session.record.principal !== principal) {
@@ -141,25 +141,25 @@ export class SessionStore {
     return session;
   }
 
-  /** The session that `principal` started with `key` within the key's lifetime, also when it is closed. */
+  /** Returns the session that `principal` started with `key` within the key's lifetime, even if it is closed. */
   byKey(principal: string, key: string): Session | undefined {
     const id = this.#keys.get(keyOf(principal, key));
     const session = id === undefined ? undefined : this.#sessions.get(id);
     return session !== undefined && this.#keyIsRemembered(session) ? session : undefined;
   }
 
-  /** Whether the disk has no room for more output: what a command writes now is refused, and lost. */
+  /** Whether the disk is full: what a command writes now is refused, and lost. */
   isDiskFull(): boolean {
     try {
       const { bavail, bsize } = statfsSync(this.directory);
       return bavail * bsize < FULL_BELOW_BYTES;
     } catch {
-      // The directory was taken away, which other answers tell.
+      // The directory was removed, which other answers report.
       return false;
     }
   }
 
-  /** The session called `id`, whoever made it, also a closed one: for the owner, and for the agent itself. */
+  /** Returns the session called `id` of any token, even if it is closed: for the owner, and for the agent itself. */
   find(id: string): Session | undefined {
     return this.#sessions.get(id as SessionId);
   }
@@ -168,7 +168,7 @@ export class SessionStore {
     return this.#sessions.values();
   }
 
-  /** All sessions, the youngest first. */
+  /** Returns all sessions, the youngest first. */
   newestFirst(): Session[] {
     return [...this.#sessions.values()].reverse();
   }
@@ -195,7 +195,7 @@ export class SessionStore {
     }
   }
 
-  /** Removes every trace of a session, its key as well: for one whose command was never started. */
+  /** Removes every trace of a session, including its key: for one whose command was never started. */
   discard(session: Session): void {
     this.#forget(session);
     withReserve(() => rmSync(session.directory, { recursive: true, force: true }));
@@ -238,27 +238,27 @@ export class SessionStore {
   }
 }
 
-/** Keys go one by one as their day ends: an hour from now there is room again, in most cases. */
+/** Keys expire one by one after a day: in an hour there is usually room again. */
 const KEYS_RETRY_SECONDS = 3600;
-/** A file system keeps a few blocks that a small write still finds. */
+/** A file system keeps a few blocks that a small write still gets. */
 const FULL_BELOW_BYTES = 65_536;
 
 function keyOf(principal: string, key: string): string {
   return `${principal}\0${key}`;
 }
 
-/** A record without what takes much memory and says little; an older agent kept whole commands. */
+/** Returns a record without what takes much memory and says little; an older agent kept whole commands. */
 function keptOf(record: SessionRecord): SessionRecord {
   const { decision } = record;
   return {
     ...record,
-    // Of a record that was cut before, the hash is of the whole command.
+    // If a record was cut before, the hash is of the whole command.
     ...(record.cmd_sha256 === undefined && keptCommand(record.cmd)),
     ...(decision !== undefined && { decision: keptDecision(decision) }),
   };
 }
 
-/** A record of a session that has just begun, and belongs to nobody yet: no token is named so. */
+/** Makes a record of a session that has just begun, and belongs to nobody yet: no token has that name. */
 function blankRecord(id: SessionId): SessionRecord {
   return {
     session: id,

@@ -1,9 +1,9 @@
-/** What the choice needs to know of a session. */
+/** What the choice needs to know about a session. */
 export interface SweepCandidate<Key> {
   readonly key: Key;
   /** The token that it belongs to. */
   readonly principal: string;
-  /** Milliseconds since the epoch; undefined while a process of it lives. */
+  /** Milliseconds since the epoch; undefined while one of its processes lives. */
   readonly endedAt: number | undefined;
   /** On disk: both streams and the record. */
   readonly bytes: number;
@@ -16,17 +16,16 @@ export interface SweepLimits {
 }
 
 export interface SweepChoice<Key> {
-  /** Ended sessions whose files go: past their time, or the oldest of the token that takes the most. */
+  /** Ended sessions to remove: expired, or the oldest of the token that takes the most. */
   readonly remove: readonly Key[];
   /** Sessions to stop: of a token that takes the most and has no ended session left, the largest first. */
   readonly stop: readonly Key[];
 }
 
 /**
- * Chooses what has to go at `now`. Each token that has sessions has an equal part of the whole. While all together take
- * more than the whole, the token furthest over its part loses its oldest ended session, or, where none is left, its
- * largest running one is stopped. With equal parts that is the token that takes the most, and it is over its part: what
- * others have within theirs stays. Pure: the caller stops and removes.
+ * Chooses what to remove at `now`. Each token that has sessions has an equal part of the whole. While all together take
+ * more than the whole, the token furthest over its part loses its oldest ended session. If it has none left, its
+ * largest running one is stopped. So a token within its part loses nothing. Pure: the caller stops and removes.
  */
 export function chooseSweep<Key>(
   candidates: readonly SweepCandidate<Key>[],
@@ -53,7 +52,7 @@ export function chooseSweep<Key>(
   while (sessions > limits.totalSessions) {
     const share = largest(shares, (one) => (one.ended.length > 0 ? one.sessions : 0));
     const oldest = share?.ended.pop();
-    // What runs is few: the limit for commands at once holds it.
+    // Running sessions are few: the concurrency limit ensures that.
     if (share === undefined || oldest === undefined) break;
     remove.push(oldest.key);
     sessions--;
@@ -62,7 +61,7 @@ export function chooseSweep<Key>(
   return { remove, stop };
 }
 
-/** What one token has. */
+/** The sessions of one token. */
 interface Share<Key> {
   /** The oldest last. */
   readonly ended: SweepCandidate<Key>[];

@@ -1,18 +1,18 @@
 /**
- * When a session wrote how much, as its file `timing` holds it. Imports nothing: the owner's page reads it too.
+ * When a session wrote how much, as its file `timing` has it. Imports nothing: the owner's page reads it too.
  *
- * A mark is three numbers: milliseconds since the mark before, then how many bytes each stream has got since. Each is a
+ * A mark has three numbers: milliseconds since the last mark, then how many bytes each stream has got since. Each is a
  * varint of 7 bits a byte, the lowest first; the bytes are zigzag, for a stream that its command has emptied.
  */
 export interface TimingMark {
   /** Since the start of the session. */
   readonly ms: number;
-  /** Bytes that each stream had then. */
+  /** Bytes of each stream at that time. */
   readonly stdout: number;
   readonly stderr: number;
 }
 
-/** What is written within this time is one mark at first. It doubles with each `MARKS_PER_GAP`: 100,000 marks last 28 hours. */
+/** Output within this time is one mark at first. It doubles with each `MARKS_PER_GAP`: 100,000 marks last 28 hours. */
 const FIRST_GAP_MS = 10;
 const MARKS_PER_GAP = 10_000;
 export const MAX_TIMING_MARKS = 100_000;
@@ -22,16 +22,16 @@ const MAX_MARK_BYTES = 24;
 
 const START: TimingMark = { ms: 0, stdout: 0, stderr: 0 };
 
-/** Makes marks of what is noted, and gives their bytes part by part. */
+/** Makes marks from what is noted, and returns their bytes part by part. */
 export class TimingWriter {
   #count = 0;
   #written = 0;
   #last = START;
-  /** What was noted within one gap: when that began, and how it stands. */
+  /** What was noted within one gap: its beginning, and the latest values. */
   #group: { readonly sinceMs: number; readonly mark: TimingMark } | undefined;
   #bytes: number[] = [];
 
-  /** Goes on behind what an earlier agent wrote. */
+  /** Continues after what an earlier agent wrote. */
   constructor(earlier = new Uint8Array(0)) {
     const marks = readMarks(earlier);
     this.#count = marks.length;
@@ -44,12 +44,12 @@ export class TimingWriter {
     return this.#group?.mark ?? this.#last;
   }
 
-  /** How many bytes wait to be taken. */
+  /** The number of bytes that `take` will return. */
   get pending(): number {
     return this.#bytes.length;
   }
 
-  /** Notes how much there is. Times do not go back. */
+  /** Notes the current sizes. Times do not go back. */
   note(mark: TimingMark): void {
     const group = this.#group;
     const gapMs = FIRST_GAP_MS * 2 ** Math.floor(this.#count / MARKS_PER_GAP);
@@ -61,7 +61,7 @@ export class TimingWriter {
     this.#group = { sinceMs: mark.ms, mark };
   }
 
-  /** The bytes since the last call. */
+  /** Returns the bytes since the last call. */
   take(): Uint8Array {
     const bytes = Uint8Array.from(this.#bytes);
     this.#bytes = [];
@@ -89,7 +89,10 @@ export class TimingWriter {
   }
 }
 
-/** The marks of a file. Whatever the bytes are, times do not go back and no stream has fewer than 0 bytes; it ends at what is none. */
+/**
+ * Returns the marks of a file. For any bytes, times do not go back and no stream has fewer than 0 bytes; it ends at the
+ * first invalid mark.
+ */
 export function readMarks(bytes: Uint8Array): TimingMark[] {
   const marks: TimingMark[] = [];
   let last = START;
@@ -113,12 +116,12 @@ export function readMarks(bytes: Uint8Array): TimingMark[] {
   return marks;
 }
 
-/** The last mark at or before a time; undefined: there is none. */
+/** Returns the last mark at or before a time; undefined without one. */
 export function markAt(marks: readonly TimingMark[], ms: number): TimingMark | undefined {
   return marks[indexAfter(marks, ms) - 1];
 }
 
-/** The index of the first mark after a time. */
+/** Returns the index of the first mark after a time. */
 export function indexAfter(marks: readonly TimingMark[], ms: number): number {
   let [low, high] = [0, marks.length];
   while (low < high) {

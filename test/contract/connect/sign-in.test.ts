@@ -223,7 +223,7 @@ describe('agent3 connect', () => {
     expect([listed.status, await listed.text()]).toEqual([200, expect.stringContaining('"shell"')]);
     const marker = server.files.join('marker');
     const refused = await (await callTool(url, tokens.access_token, `touch ${marker}`)).text();
-    expect(refused).toContain('has not said yes to this connection yet');
+    expect(refused).toContain('has not confirmed this connection yet');
     expect(await Bun.file(marker).exists()).toBe(false);
     const tokensNow = await agent3(['token', 'list'], server.settings);
     expect(tokensNow.stdout).toMatch(/^awaited .* other, waits for your yes$/m);
