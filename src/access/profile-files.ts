@@ -4,7 +4,7 @@ import { KindGuard, type TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeSchema, preview } from '../lib/describe-schema.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { foreignHand, foreignOwner, othersWrite } from '../lib/files.ts';
+import { ownerFault, ownershipFault, writableFault } from '../lib/files.ts';
 import { BUILT_IN, type Profile, profileOf, profileSchema } from './profile.ts';
 
 /** A file of a profile that cannot be used, or the directory of them. */
@@ -55,7 +55,7 @@ export function readProfiles(
 /** A file that the agent may go by: whoever may write a profile may do everything that it allows. */
 function readTrusted(path: string, faultAt: FaultAt, own: number | undefined): Profile | readonly string[] {
   try {
-    const fault = foreignOwner(path, own) ?? faultAt(path);
+    const fault = ownerFault(path, own) ?? faultAt(path);
     return fault === undefined ? readProfile(path) : [fault];
   } catch (error) {
     return [unread(error)];
@@ -80,7 +80,7 @@ export function readProfile(path: string): Profile | readonly string[] {
     return [`${name} is the name of a built-in profile: name the file otherwise, and say extends = "${name}" in it`];
   let value: unknown;
   try {
-    const fault = othersWrite(path);
+    const fault = writableFault(path);
     if (fault !== undefined) return [fault];
     const text = readFileSync(path, 'utf8');
     value = path.endsWith('.json') ? JSON.parse(text) : parseToml(text);
@@ -120,7 +120,7 @@ export function listProfileFiles(
 ): string[] | FaultyFile {
   try {
     const names = readdirSync(directory).sort();
-    const fault = foreignHand(directory, own) ?? faultAt(directory);
+    const fault = ownershipFault(directory, own) ?? faultAt(directory);
     if (fault === undefined) return names.filter((name) => OTHER_ENDING.test(name));
     return { path: directory, name: undefined, faults: [fault] };
   } catch (error) {

@@ -14,7 +14,7 @@ import { dirname } from 'node:path';
 import { type Static, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { foreignHand, syncDirectory } from '../lib/files.ts';
+import { ownershipFault, syncDirectory } from '../lib/files.ts';
 import { visibleLine } from '../lib/visible.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 
@@ -203,8 +203,8 @@ function openLock(path: string): number {
 
 function readText(path: string, own: number | undefined): string | undefined {
   try {
-    const hand = foreignHand(path, own);
-    if (hand !== undefined) throw new TokenFileFault(`${path} is not used: ${hand}`);
+    const fault = ownershipFault(path, own);
+    if (fault !== undefined) throw new TokenFileFault(`${path} is not used: ${fault}`);
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;

@@ -3,7 +3,7 @@ import { dirname } from 'node:path';
 import type { Static, TSchema } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
-import { fileFingerprint, foreignHand, replaceFile } from '../lib/files.ts';
+import { fileFingerprint, ownershipFault, replaceFile } from '../lib/files.ts';
 import type { Logger } from '../lib/logger.ts';
 import { lockHolder, lockWithin } from '../linux/lock.ts';
 
@@ -22,8 +22,8 @@ export function readRootsFile<T extends TSchema>(path: string, schema: T, own?: 
 
 function readTrusted(path: string, own: number | undefined): string | undefined {
   try {
-    const hand = foreignHand(path, own);
-    if (hand !== undefined) throw new FleetFileFault(`${path} is not used: ${hand}`);
+    const fault = ownershipFault(path, own);
+    if (fault !== undefined) throw new FleetFileFault(`${path} is not used: ${fault}`);
     return readFileSync(path, 'utf8');
   } catch (error) {
     if (errnoOf(error) === 'ENOENT') return undefined;

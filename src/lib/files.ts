@@ -36,12 +36,12 @@ export function fileFingerprint(path: string): string {
  * Returns why the content of a file or directory may not come from its owner, who must be root or the user of the
  * agent, `own` (by default that of this process); undefined if it can be trusted. Throws the system's error.
  */
-export function foreignHand(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
-  return othersWrite(path) ?? foreignOwner(path, own);
+export function ownershipFault(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
+  return writableFault(path) ?? ownerFault(path, own);
 }
 
 /** Returns why others than its owner may have changed a file. Throws the system's error. */
-export function othersWrite(path: string): string | undefined {
+export function writableFault(path: string): string | undefined {
   const { mode } = statSync(path);
   if ((mode & OTHERS_WRITE) === 0) return undefined;
   const octal = (mode & 0o7777).toString(8).padStart(4, '0');
@@ -52,7 +52,7 @@ export function othersWrite(path: string): string | undefined {
  * Returns why the owner of a file cannot be trusted. In a directory that only root can write to, files must be root's:
  * there the user of the agent counts as a stranger too, because commands run as it. Throws the system's error.
  */
-export function foreignOwner(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
+export function ownerFault(path: string, own: number | undefined = process.geteuid?.()): string | undefined {
   const { uid } = statSync(path);
   if (uid === 0 || (uid === own && !isRootsAlone(dirname(path)))) return undefined;
   return `it belongs to the user with the number ${uid}, and has to be root's: chown root ${path}`;
