@@ -17,7 +17,20 @@ import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Value } from '@sinclair/typebox/value';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
 import { fileFingerprint, readPlain } from '../lib/files.ts';
+import { planArgsText, planText, type SignedPlan, type WholePlan } from './plan.ts';
 import { type RequestField, requestText } from './request-text.ts';
+
+const sha256Schema = Type.String({ pattern: '^[0-9a-f]{64}$' });
+
+/** The digest of a plan is over all of this. */
+export const signedPlanSchema = Type.Object({
+  hub: Type.String(),
+  run: Type.String(),
+  principal: Type.String(),
+  cmd_sha256: sha256Schema,
+  args_sha256: sha256Schema,
+  servers: Type.Array(Type.Object({ name: Type.String(), key: Type.String(), instance: Type.String() })),
+});
 
 /** What a person is asked to approve: all of what would run. Times are milliseconds since the epoch. */
 const requestSchema = Type.Object({
@@ -61,6 +74,8 @@ const requestSchema = Type.Object({
   allowable: Type.Optional(
     Type.Object({ rule: Type.Integer(), rule_sha256: Type.String(), words: Type.String(), cwd: Type.String() }),
   ),
+  /** The `run_on` that it is a part of: a person may approve all of that at the hub. */
+  plan: Type.Optional(signedPlanSchema),
   asked_at: Type.Integer(),
   /** Random, and in the request alone: the digest, which is on record, does not let anybody try what was to be typed. */
   salt: Type.Optional(Type.String()),
@@ -82,7 +97,23 @@ export type ApprovalDecision = Static<typeof decisionSchema>;
 
 /** The SHA-256 of a request: command, directory, environment, file, context, input, dialog and user are all in it. */
 export function digestOf(request: ApprovalRequest): string {
-  return new Bun.CryptoHasher('sha256').update(requestText(request)).digest('hex');
+  return sha256(requestText(request));
+}
+
+/** The SHA-256 of a plan, which its approval names. */
+export function planDigest(plan: SignedPlan): string {
+  return sha256(planText(plan));
+}
+
+/** What of a plan its digest is over. */
+export function signedPlanOf(plan: WholePlan): SignedPlan {
+  const { hub, run, principal, args, servers } = plan;
+  const cmd_sha256 = sha256(String(args['cmd']));
+  return { hub, run, principal, cmd_sha256, args_sha256: sha256(planArgsText(plan)), servers };
+}
+
+function sha256(text: string): string {
+  return new Bun.CryptoHasher('sha256').update(text).digest('hex');
 }
 
 /** Where the requests of an agent lie, in the directory of its sessions. */

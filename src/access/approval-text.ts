@@ -40,6 +40,7 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
     `${visibleLine(session)}  ${seconds} s left\n`,
     ...(server === undefined ? [] : [field(`on the server ${server}, through its hub`)]),
     field(`token ${token} (${profile}) from ${address}, as ${user} in ${cwd}, for up to ${limit_seconds} s`),
+    ...planLines(request.plan, field),
     field(`asked because ${reason}${about}`),
     `  digest ${digestOf(request)}\n`,
     block(`${file === undefined ? 'command' : 'change of a file'}, ${describeSize(cmd)}:`, cmd),
@@ -61,6 +62,17 @@ export function describeRequest(request: ApprovalRequest, columns = columnsHere(
       ? [field('note: letters that are written from right to left; some terminals change the order of their words')]
       : []),
   ].join('');
+}
+
+const SHOWN_SERVERS = 20;
+
+/** The other servers of its `run_on`. */
+function planLines(plan: ApprovalRequest['plan'], field: (text: string) => string): string[] {
+  if (plan === undefined) return [];
+  const names = plan.servers.slice(0, SHOWN_SERVERS).map(({ name }) => name);
+  const more = plan.servers.length - names.length;
+  const shown = `${names.join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  return [field(`part of a run on ${plan.servers.length} servers (${shown}); your decision here is for this one`)];
 }
 
 /** What the shell runs before the command. */

@@ -21,6 +21,7 @@ export const REQUEST_FIELDS = [
   'reason',
   'part',
   'allowable',
+  'plan',
   'asked_at',
   'salt',
   'expires_at',

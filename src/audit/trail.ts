@@ -139,7 +139,7 @@ export class Trail {
 
   /** A request for approval, and what became of it. */
   approval(request: ApprovalRequest, verdict: Verdict | undefined): void {
-    const { server, session, token, address, cmd, profile, reason, file } = request;
+    const { server, session, token, address, cmd, profile, reason, file, plan } = request;
     const what =
       verdict === undefined
         ? { decision: 'asked', reason }
@@ -154,6 +154,8 @@ export class Trail {
       ...this.#what(cmd),
       ...(file !== undefined && { before_sha256: file.before_sha256, after_sha256: file.after_sha256 }),
       digest: digestOf(request),
+      // All of it where somebody has signed: whoever reads that needs no other file.
+      ...(plan !== undefined && (verdict?.proof === undefined ? { run: plan.run } : { plan })),
       ...what,
       reason: this.#mask(what.reason ?? ''),
       ...(verdict?.proof !== undefined && { signed: verdict.proof }),

@@ -1,6 +1,7 @@
 import type { Access } from '../access/access.ts';
 import type { Allowances } from '../access/allowances.ts';
 import type { Freeze } from '../access/freeze.ts';
+import type { MayBePlanned } from '../access/plan.ts';
 import { lookProfile, OPERATIONS, type OperationName, type Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Commands } from '../commands/commands.ts';
@@ -33,7 +34,7 @@ export interface OperationLimits {
 }
 
 /** One call of an operation, as a door passes it on. */
-export interface Call extends Origin {
+export interface Call extends Origin, MayBePlanned {
   /** The name of its token: sessions belong to it. */
   readonly principal: string;
   readonly address: string;

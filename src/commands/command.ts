@@ -1,5 +1,6 @@
 import type { ApprovalRequest } from '../access/approval-request.ts';
 import type { Freeze } from '../access/freeze.ts';
+import type { MayBePlanned } from '../access/plan.ts';
 import type { Trail } from '../audit/trail.ts';
 import type { Contexts } from '../contexts/contexts.ts';
 import type { HeldContext } from '../contexts/held-context.ts';
@@ -60,7 +61,7 @@ export interface FileProposal {
 }
 
 /** A command to run, and its session. */
-export interface NewCommand extends Omit<NewSession, 'input' | 'size' | 'file_max' | 'context'> {
+export interface NewCommand extends Omit<NewSession, 'input' | 'size' | 'file_max' | 'context'>, MayBePlanned {
   readonly env: Readonly<Record<string, string>>;
   /** What the command reads first; all of its input if `input` is `closed`. */
   readonly stdin: string;

@@ -10,6 +10,7 @@ import {
   type Verdict,
 } from '../access/approvals.ts';
 import type { Freeze } from '../access/freeze.ts';
+import type { SignedPlan } from '../access/plan.ts';
 import type { Profile } from '../access/profile.ts';
 import type { Trail } from '../audit/trail.ts';
 import { describeItems } from '../contexts/held-context.ts';
@@ -83,7 +84,7 @@ export class Proposals {
 
   /**
    * Makes a session whose command runs when a person has approved it. If nobody can be asked, it ends as denied. Throws
-   * `TooManyRequests` if too many wait, and `MachineRefused`.
+   * `TooManyRequests` if too many wait, `Conflict` if it is no part of the plan that it names, and `MachineRefused`.
    */
   ask(command: NewCommand, decision: Decision, profile: Profile): Session {
     const fault = this.approvals.fault();
@@ -97,7 +98,7 @@ export class Proposals {
         30,
         `${this.approvals.count} commands already wait for approval, ${this.approvals.countOf(principal)} of them of this token. Wait for those first, or withdraw one with kill_session.`,
       );
-    const proposal = this.#propose(command, decision, profile);
+    const proposal = this.#propose(command, decision, profile, command.plan?.());
     const { session, output, request } = proposal;
     const hold = this.commands.hold(session);
     try {
@@ -113,12 +114,12 @@ export class Proposals {
     return session;
   }
 
-  #propose(command: NewCommand, decision: Decision, profile: Profile): Proposal {
+  #propose(command: NewCommand, decision: Decision, profile: Profile, plan: SignedPlan | undefined): Proposal {
     // A link may lead elsewhere by the time of the decision.
     const real = realDirectory(command.cwd);
     const asked = { ...command, cwd: real ?? command.cwd };
     const { session, output } = this.deps.store.create(detailsOf(asked));
-    const request = this.#requestOf(session, asked, decision);
+    const request = { ...this.#requestOf(session, asked, decision), ...(plan !== undefined && { plan }) };
     return { session, output, command: asked, decision, request, profile, isFound: real !== undefined };
   }
 

@@ -8,6 +8,7 @@ import { WireRefusal } from './channel.ts';
 import type { Inbox } from './inbox.ts';
 import { describeSender } from './order-rules.ts';
 import type { Past } from './past.ts';
+import { type PlansOfHub, planPart } from './plan-orders.ts';
 import type { Pushes } from './push/pushes.ts';
 import { type ReadingDeps, ReadingDoor } from './reading-door.ts';
 import type { ServersView } from './servers-view.ts';
@@ -24,6 +25,8 @@ export interface DoorDeps extends ReadingDeps {
   readonly server: () => Server;
   /** Undefined: the agent has no key for it. */
   readonly pushes: Pushes | undefined;
+  /** Undefined: this agent is no hub of a fleet. */
+  readonly plans: PlansOfHub | undefined;
   /** Undefined: this agent is no hub of a fleet. */
   readonly servers: ServersView | undefined;
 }
@@ -90,6 +93,10 @@ export class AgentDoor {
         const outcome = await this.deps.pushes?.test(read(ASKED['test-push'], args).id);
         if (outcome === undefined) throw new WireRefusal('BadRequest', 'Notifications are off on this device.');
         return () => outcome;
+      }
+      case 'plan': {
+        const part = planPart(this.deps.plans, args);
+        return () => part;
       }
       default: {
         const { past, servers } = this.deps;

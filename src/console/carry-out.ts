@@ -8,22 +8,33 @@ import type {
   EndAllowanceOrder,
   Order,
   OrderFile,
+  PlanOrder,
   SignedOrder,
   StopAllOrder,
   StopOrder,
 } from './order.ts';
 import { describeSender, describeSigner } from './order-rules.ts';
 import { readPasskeys, type Signature, signatureOf } from './passkeys.ts';
+import { decidePlanned } from './plan-orders.ts';
 import { type StopDeps, stopCommands } from './stop.ts';
 
 /** What an agent obeys of its own console, and as a server of a fleet of the console of its hub. */
-export type SharedOrder = ApproveOrder | AllowOrder | EndAllowanceOrder | DenyOrder | StopOrder | StopAllOrder;
+export type SharedOrder =
+  | ApproveOrder
+  | AllowOrder
+  | EndAllowanceOrder
+  | DenyOrder
+  | PlanOrder
+  | StopOrder
+  | StopAllOrder;
 
 const SHARED: readonly string[] = [
   'approve',
   'allow',
   'end-allowance',
   'deny',
+  'approve-plan',
+  'deny-plan',
   'stop',
   'stop-all',
 ] satisfies readonly SharedOrder['kind'][];
@@ -60,7 +71,13 @@ export async function carryOut(
   const { order } = file;
   if (order.kind === 'approve' || order.kind === 'allow')
     return approve(deps, order, await signatureHere(deps, { ...file, order }, source), source);
+  if (order.kind === 'approve-plan') {
+    const signature = await signatureHere(deps, { ...file, order }, source);
+    source.takeDenials();
+    return decidePlanned(deps.approvals, order, describeSigner(signature), signature);
+  }
   const by = describeSender(file, source.console);
+  if (order.kind === 'deny-plan') return decidePlanned(deps.approvals, order, by);
   if (order.kind === 'end-allowance')
     return deps.allowances.end(order.allowance, `ended by ${by}`) ? undefined : 'it is over already';
   if (order.kind === 'deny') return describeDecision(deps.approvals.decide({ ...order, verdict: 'deny', by }));

@@ -25,6 +25,7 @@ import { OrderDirectory } from './order-files.ts';
 import { addresseeFault, ageFault, BEFORE_START, describeSender, FORGOTTEN_MS } from './order-rules.ts';
 import type { PassOn } from './passed-on.ts';
 import { isStillPinned, type Signature } from './passkeys.ts';
+import { decideOnPlan, type PlansOfHub } from './plan-orders.ts';
 import type { TakeOvers } from './take-over.ts';
 
 export interface InboxDeps extends CarryOutDeps {
@@ -34,6 +35,8 @@ export interface InboxDeps extends CarryOutDeps {
   readonly isService: boolean;
   readonly approvals: Approvals;
   readonly takeOvers: Pick<TakeOvers, 'begin' | 'handBack'>;
+  /** Of a hub. */
+  readonly plans?: Pick<PlansOfHub, 'decide'> | undefined;
   /** Puts back what a file had; gives why it is not done. */
   readonly undo: (order: UndoOrder, signature: Signature) => Promise<string | undefined>;
   /** Passes an order on to a server of the fleet; undefined: this is no hub. */
@@ -49,7 +52,19 @@ const LOOK_MS = 1000;
 const PAUSE_MS = 5;
 const PAUSES_PER_LOOK = 10;
 
-const RANKS = ['deny', 'end-allowance', 'hand-back', 'stop', 'stop-all', 'approve', 'allow', 'take-over', 'undo'];
+const RANKS = [
+  'deny',
+  'deny-plan',
+  'end-allowance',
+  'hand-back',
+  'stop',
+  'stop-all',
+  'approve',
+  'approve-plan',
+  'allow',
+  'take-over',
+  'undo',
+];
 
 /** Reading takes so long at once, then it rests: the others come with a later look. */
 const MOST_LOOK_MS = 100;
@@ -205,6 +220,14 @@ export class Inbox {
         return this.#takeOver(order, await signatureHere(this.deps, { ...file, order }, source));
       case 'undo':
         return this.deps.undo(order, await signatureHere(this.deps, { ...file, order }, source));
+      case 'approve-plan': {
+        const signature = await signatureHere(this.deps, { ...file, order }, source);
+        // Somebody may have denied it meanwhile.
+        this.look();
+        return decideOnPlan(this.deps, { ...file, order }, signature);
+      }
+      case 'deny-plan':
+        return decideOnPlan(this.deps, { ...file, order });
       case 'hand-back':
         return this.deps.takeOvers.handBack(order.session, describeSender(file));
       default:

@@ -39,6 +39,8 @@ const allowSchema = strict({
   cwd: Type.String({ maxLength: 4096 }),
   until: MOMENT,
 });
+const aboutPlan = { ...BASE, run: UUID, plan: DIGEST };
+const approvePlanSchema = strict({ ...aboutPlan, kind: Type.Literal('approve-plan') });
 const takeOverSchema = strict({
   ...BASE,
   kind: Type.Literal('take-over'),
@@ -95,6 +97,7 @@ const tokenSchemas = [
 export const signedOrderSchema = Type.Union([
   approveSchema,
   allowSchema,
+  approvePlanSchema,
   thawSchema,
   takeOverSchema,
   undoSchema,
@@ -105,6 +108,7 @@ export const signedOrderSchema = Type.Union([
 export const orderSchema = Type.Union([
   approveSchema,
   allowSchema,
+  approvePlanSchema,
   thawSchema,
   ...tokenSchemas,
   strict({ ...BASE, kind: Type.Literal('end-allowance'), allowance: UUID }),
@@ -113,6 +117,7 @@ export const orderSchema = Type.Union([
   keysSchema,
   strict({ ...BASE, kind: Type.Literal('hand-back'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('deny'), session: UUID, digest: DIGEST, why: WHY }),
+  strict({ ...aboutPlan, kind: Type.Literal('deny-plan'), why: WHY }),
   strict({ ...BASE, kind: Type.Literal('stop'), session: UUID }),
   strict({ ...BASE, kind: Type.Literal('stop-all') }),
   strict({ ...BASE, kind: Type.Literal('freeze'), reason: WHY }),

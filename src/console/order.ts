@@ -1,4 +1,7 @@
 import type { AuthenticationResponseJSON } from '@simplewebauthn/server';
+import { canonical } from '../lib/canonical.ts';
+
+export { canonical };
 
 /**
  * What the owner orders at the console. The page, the console, the agent and root share this file: it imports nothing that
@@ -127,12 +130,27 @@ export interface PasskeyList {
 export type KeysOrder = OrderBase &
   PasskeyList & { readonly kind: 'keys'; readonly hub: string; readonly count: number; readonly previous: string };
 
+/** Approves a run on servers of the fleet: `plan` is the digest of what each of them checks. It names no server: it is for all. */
+export type ApprovePlanOrder = OrderBase & {
+  readonly kind: 'approve-plan';
+  readonly run: string;
+  readonly plan: string;
+};
+export type DenyPlanOrder = OrderBase & {
+  readonly kind: 'deny-plan';
+  readonly run: string;
+  readonly plan: string;
+  readonly why: string;
+};
+export type PlanOrder = ApprovePlanOrder | DenyPlanOrder;
+
 /** What the agent obeys. */
 export type AgentOrder =
   | ApproveOrder
   | AllowOrder
   | EndAllowanceOrder
   | DenyOrder
+  | PlanOrder
   | StopOrder
   | StopAllOrder
   | TakeOverOrder
@@ -142,7 +160,15 @@ export type AgentOrder =
 export type RootOrder = FreezeOrder | ThawOrder | RevokeOrder | TokenOrder | KeysOrder;
 export type Order = AgentOrder | RootOrder;
 /** What counts only with the signature of a passkey. */
-export type SignedOrder = ApproveOrder | AllowOrder | ThawOrder | TakeOverOrder | TokenOrder | UndoOrder | KeysOrder;
+export type SignedOrder =
+  | ApproveOrder
+  | AllowOrder
+  | ApprovePlanOrder
+  | ThawOrder
+  | TakeOverOrder
+  | TokenOrder
+  | UndoOrder
+  | KeysOrder;
 
 /** What a file of an order has. */
 export interface OrderFile {
@@ -173,7 +199,9 @@ export const MAX_ALLOWANCE_MS = 3_600_000;
 export const TOKEN_ORDERS: readonly string[] = ['create-token', 'change-token', 'connect-code', 'keep-client'];
 
 export function isSigned(order: Pick<Order, 'kind'>): order is SignedOrder {
-  return ['approve', 'allow', 'thaw', 'take-over', 'undo', 'keys', ...TOKEN_ORDERS].includes(order.kind);
+  return ['approve', 'allow', 'approve-plan', 'thaw', 'take-over', 'undo', 'keys', ...TOKEN_ORDERS].includes(
+    order.kind,
+  );
 }
 
 export function isForRoot(order: Order): order is RootOrder {
@@ -183,20 +211,6 @@ export function isForRoot(order: Order): order is RootOrder {
 /** The fields that a new order begins with. */
 export function newOrder(now = Date.now()): OrderBase {
   return { id: crypto.randomUUID(), at: now, nonce: base64url(crypto.getRandomValues(new Uint8Array(16))) };
-}
-
-/** JSON without spaces, the keys of every object sorted. Throws for what JSON has no form of. */
-export function canonical(value: unknown): string {
-  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
-  if (typeof value === 'object' && value !== null) {
-    const entries = Object.entries(value).filter(([, one]) => one !== undefined);
-    const sorted = entries.sort(([a], [b]) => (a < b ? -1 : 1));
-    return `{${sorted.map(([key, one]) => `${JSON.stringify(key)}:${canonical(one)}`).join(',')}}`;
-  }
-  if (typeof value === 'number' && !Number.isFinite(value)) throw new TypeError(`${value} has no form in JSON`);
-  if (!['string', 'number', 'boolean'].includes(typeof value) && value !== null)
-    throw new TypeError(`${typeof value} has no form in JSON`);
-  return JSON.stringify(value);
 }
 
 /** The challenge that a passkey signs for an order: the SHA-256 of all of it, base64url. */

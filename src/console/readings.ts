@@ -8,6 +8,7 @@ export const READINGS: ReadonlyMap<string, number> = new Map(
     servers: 1,
     'server-reading': 5,
     request: 10,
+    plan: 10,
     clients: 1,
     server: 1,
     type: 1,

@@ -11,6 +11,8 @@ export interface WaitingRequest {
   readonly cmd: string;
   readonly chars: number;
   readonly kind: 'command' | 'file';
+  /** The run whose plan it is a part of. */
+  readonly run: string | null;
   readonly reason: string;
 }
 
@@ -56,6 +58,35 @@ export interface ShownAllowance {
   readonly uses: number;
 }
 
+/** A plan of a `run_on` that waits for one approval. */
+export interface WaitingPlan {
+  readonly run: string;
+  /** Its digest. */
+  readonly plan: string;
+  readonly asked_at: number;
+  readonly token: string;
+  readonly cmd: string;
+  /** In short: web[1-3]. */
+  readonly servers: readonly string[];
+  readonly count: number;
+  /** Servers whose requests wait now; the others of it ask when these are done. */
+  readonly waiting: readonly string[];
+  readonly decided: null | 'approve' | 'deny';
+  /** Servers that do not take what was decided. */
+  readonly refused: readonly { readonly server: string; readonly why: string }[];
+}
+
+/** Servers that ran the command first, and what they wrote. */
+export interface CanaryGroup {
+  readonly servers: readonly string[];
+  readonly exit_code: number | null;
+  readonly status?: string;
+  readonly stdout?: string;
+  readonly stderr?: string;
+  readonly diff?: string;
+  readonly omitted_chars?: number;
+}
+
 export interface State {
   readonly host: string;
   /** The name of this hub in its fleet; undefined: it is no hub. */
@@ -74,6 +105,8 @@ export interface State {
     readonly by_signals: boolean;
   };
   readonly waiting: readonly WaitingRequest[];
+  /** Of a hub. */
+  readonly plans: readonly WaitingPlan[];
   readonly running: readonly RunningCommand[];
   readonly ended: readonly EndedCommand[];
   readonly allowances: readonly ShownAllowance[];

@@ -1,10 +1,13 @@
 import { Value } from '@sinclair/typebox/value';
+import { planDigest, signedPlanSchema } from '../access/approval-request.ts';
+import { namesServer } from '../access/plan.ts';
 import { type AuditLine, endsAllowances } from '../audit/chain.ts';
 import type { AuditFinding, SignedLine } from '../audit/verify.ts';
 import { visibleLine } from '../lib/visible.ts';
 import {
   AHEAD_MS,
   type AllowOrder,
+  type ApprovePlanOrder,
   challengeOf,
   fingerprintOf,
   fromBase64url,
@@ -134,6 +137,10 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
       return event === 'decision' && decision === 'approved' && order.session === session && order.digest === digest;
     case 'allow':
       return isAbout({ ...order, kind: 'approve' }, line) && isOf(order, line);
+    case 'approve-plan':
+      return event === 'decision'
+        ? decision === 'approved' && isPlanned(order, line)
+        : event === 'agent' && what === 'plan approved' && order.run === line['run'] && order.plan === line['plan'];
     case 'take-over':
       return event === 'agent' && what === 'taken over' && order.session === session;
     case 'create-token':
@@ -153,6 +160,18 @@ function isAbout(order: SignedOrder, line: AuditLine): boolean {
     case 'thaw':
       return event === 'agent' && what === 'thawed' && order.since === Date.parse(String(since));
   }
+}
+
+/** Whether a plan is the one that was signed, and its command, token and server are those of a line. */
+function isPlanned({ run, plan: digest }: ApprovePlanOrder, { plan, server, token, cmd_sha256 }: AuditLine): boolean {
+  return (
+    Value.Check(signedPlanSchema, plan) &&
+    planDigest(plan) === digest &&
+    plan.run === run &&
+    plan.cmd_sha256 === cmd_sha256 &&
+    `hub/${plan.principal}` === token &&
+    namesServer(plan, server)
+  );
 }
 
 /** Whether a text of the record begins and ends as another one; from its first mask to its last, nobody knows. */

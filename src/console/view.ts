@@ -14,6 +14,7 @@ import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { SessionStore } from '../sessions/store.ts';
 import { version } from '../version.ts';
+import type { PlansOfHub } from './plan-orders.ts';
 import type { EndedCommand, RunningCommand, State, WaitingRequest } from './shown.ts';
 import type { TakeOvers } from './take-over.ts';
 
@@ -30,6 +31,8 @@ export interface ViewDeps {
   readonly user: string;
   /** The name of this hub in its fleet, where it is one. */
   readonly hub?: string | undefined;
+  /** Of a hub. */
+  readonly plans?: Pick<PlansOfHub, 'plans' | 'subscribe'> | undefined;
 }
 
 /** Characters that are shown of a command and of the reason of a request. */
@@ -73,6 +76,7 @@ export class View {
     deps.allowances.subscribe(touch);
     deps.freeze.subscribe(touch);
     deps.takeOvers.subscribe(touch);
+    deps.plans?.subscribe(touch);
   }
 
   get version(): number {
@@ -147,6 +151,11 @@ export class View {
               by_signals: current.signals === true,
             },
       waiting: this.#waiting(),
+      plans: (this.deps.plans?.plans() ?? []).map((one) => ({
+        ...one,
+        token: nameOf(one.token),
+        cmd: keptText(one.cmd, SHOWN_CHARS),
+      })),
       running: this.#running(),
       ended: this.#lastEnded(),
       allowances: this.deps.allowances.all().map(({ id, principal, profile, rule, words, cwd, until, by, uses }) => ({
@@ -166,7 +175,7 @@ export class View {
   }
 
   #waitingOf(request: ApprovalRequest): WaitingRequest {
-    const { session, asked_at, expires_at, token, address, profile, cmd, reason, file } = request;
+    const { session, asked_at, expires_at, token, address, profile, cmd, reason, file, plan } = request;
     const number = this.#numbers.get(session) ?? ++this.#lastNumber;
     this.#numbers.set(session, number);
     const chars = this.#chars.get(session) ?? JSON.stringify(request).length;
@@ -175,6 +184,7 @@ export class View {
       ...{ session, number, asked_at, expires_at, token: nameOf(token), address, profile, chars },
       cmd: keptText(cmd, SHOWN_CHARS),
       kind: file === undefined ? 'command' : 'file',
+      run: plan?.run ?? null,
       reason: keptText(reason, SHOWN_CHARS),
     };
   }

@@ -42,6 +42,7 @@ const waitingSchema = Type.Object({
   ...{ session: UUID, number: count, asked_at: moment, expires_at: moment, token: text(), address: text() },
   ...{ profile: text(), cmd: text(), chars: count, reason: text() },
   kind: Type.Union([Type.Literal('command'), Type.Literal('file')]),
+  run: Type.Union([UUID, Type.Null()]),
 });
 const runningSchema = Type.Object({
   ...{ session: UUID, token: text(), cmd: text(), started_at: moment, status: text(40) },
@@ -82,7 +83,7 @@ export function readTold(answer: unknown, now: number): { version: number; told:
       aheadMs,
       frozen: state.frozen === null ? null : frozenOf(state.frozen),
       waiting: state.waiting.map((one) => ({
-        ...picked(one, ['session', 'number', 'token', 'address', 'profile', 'cmd', 'chars', 'kind', 'reason']),
+        ...picked(one, ['session', 'number', 'token', 'address', 'profile', 'cmd', 'chars', 'kind', 'run', 'reason']),
         asked_at: one.asked_at - aheadMs,
         expires_at: one.expires_at - aheadMs,
       })),

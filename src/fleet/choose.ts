@@ -1,6 +1,7 @@
 import { preview } from '../lib/describe-schema.ts';
 import { InvalidArguments } from '../lib/errors.ts';
-import { expandNames, foldNames } from './names.ts';
+import { foldNames } from '../lib/fold-names.ts';
+import { expandNames } from './names.ts';
 
 /** What a choice needs to know of a server. */
 interface Named {

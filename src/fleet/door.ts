@@ -1,4 +1,5 @@
-import type { Answer, CallContext, CallDeps } from '../calls/context.ts';
+import type { PlanOfCall } from '../access/plan.ts';
+import type { Answer, CallContext } from '../calls/context.ts';
 import type { ServerState } from './envelope.ts';
 import type { PublicKey } from './keys.ts';
 
@@ -20,12 +21,19 @@ export interface FleetServer {
 export type RemoteCall = Pick<
   CallContext,
   'principal' | 'address' | 'deadline' | 'shutdown' | 'cancelled' | 'maxReplyChars' | 'isLean' | 'profile' | 'request'
->;
+> & {
+  /** Of a run that is approved as one: what this call is a part of. */
+  readonly shared?: PlanOfCall | undefined;
+};
 
 /** What runs calls on servers. */
 export interface FleetDoor {
   /** The name that clients use for the hub itself. */
   readonly hubName: string;
+  /** The hub's key. */
+  readonly key: string;
+  /** Passes an order of the console on to the server with this key, and gives what became of it. */
+  order(key: string, file: unknown): Promise<{ readonly state: 'done' | 'refused' | 'unknown'; readonly why?: string }>;
   /** All servers, by name. */
   servers(): readonly FleetServer[];
   /**
@@ -39,10 +47,4 @@ export interface FleetDoor {
     args: Readonly<Record<string, unknown>>,
     call: RemoteCall,
   ): Promise<Answer>;
-}
-
-/** What the operations of the fleet work with. */
-export interface FleetDeps {
-  readonly deps: CallDeps;
-  readonly door: FleetDoor;
 }

@@ -6,6 +6,13 @@ const text = (maxLength: number) => Type.String({ maxLength });
 const key = Type.String({ pattern: '^U[A-Z2-7]{55}$' });
 const uuid = Type.String({ pattern: '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$' });
 
+/** The servers that one approval of a person is for, and what makes it one of its own. */
+const planSchema = Type.Object({
+  run: uuid,
+  salt: uuid,
+  servers: Type.Array(Type.Object({ name: text(100), key, instance: uuid }), { maxItems: 500 }),
+});
+
 /** A call of the hub. `README.md` says what each field is for. */
 const requestSchema = Type.Object({
   server: key,
@@ -20,6 +27,8 @@ const requestSchema = Type.Object({
   request: uuid,
   reach: Type.Union([Type.Literal('ceiling'), Type.Literal('readonly')]),
   address: text(100),
+  /** Of a part of a `run_on` that is approved as one. */
+  plan: Type.Optional(planSchema),
   lean: Type.Boolean(),
   reply_ms: Type.Number({ minimum: 0, maximum: 200_000 }),
   max_chars: Type.Integer({ minimum: 256 }),

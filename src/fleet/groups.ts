@@ -1,5 +1,5 @@
 import { formatPatch, OMIT_HEADERS, structuredPatch } from 'diff';
-import { foldNames } from './names.ts';
+import { foldNames } from '../lib/fold-names.ts';
 
 /** What a command came to on one server. */
 export interface Result {

@@ -61,10 +61,12 @@ export class HubOrders {
   }
 }
 
+/** Orders for all servers: `keys` has the key of the hub, a plan the keys of its servers. */
+const FOR_ALL: readonly string[] = ['keys', 'approve-plan', 'deny-plan'] satisfies readonly Order['kind'][];
+
 /** Why an order of the hub is not for this server; undefined when it is. */
-function addresseeFault({ server, kind }: Order, { key }: Membership): string | undefined {
-  // All servers take the same one: root compares the key of the hub in it.
-  if (kind === 'keys' && server === undefined) return undefined;
+function addresseeFault({ kind, server }: Order, { key }: Membership): string | undefined {
+  if (server === undefined && FOR_ALL.includes(kind)) return undefined;
   if (server === undefined) return 'it names no server: over the fleet, an order counts on the server in it alone';
   return server === key ? undefined : 'it is for another server';
 }

@@ -15,6 +15,7 @@ import { KnownServer } from './known-server.ts';
 import type { Msg } from './nats.ts';
 import { NO_SERVER, type OrderOutcome, sendOrder } from './orders.ts';
 import { WatchedFile } from './roots-file.ts';
+import { Runs } from './runs.ts';
 
 export interface HubDeps {
   /** Of the inventory. */
@@ -31,6 +32,7 @@ const MORE_ROOM_CHARS = 300;
 
 /** The hub's side: knows the servers, and runs calls on them. */
 export class Hub implements FleetDoor, Disposable {
+  readonly runs = new Runs();
   readonly #servers = new Map<string, KnownServer>();
   readonly #listening = new Map<KnownServer, () => void>();
   readonly #inventory: WatchedFile<Inventory>;
@@ -101,6 +103,7 @@ export class Hub implements FleetDoor, Disposable {
     const known = this.#callable(name, key);
     const fields = {
       ...{ server: key, op, args, name, principal: call.principal, reach, address: call.address },
+      ...(call.shared !== undefined && { plan: call.shared }),
       request: call.request ?? randomUUID(),
       lean: call.isLean === true,
       max_chars: Math.min(Math.floor(call.maxReplyChars * ROOM) - MORE_ROOM_CHARS, MAX_CHARS),

@@ -3,7 +3,8 @@ import { reachOf } from '../access/hub-access.ts';
 import { messageOf } from '../calls/answer.ts';
 import type { CallContext } from '../calls/context.ts';
 import { defineOperation, type Operation } from '../operations/operation.ts';
-import type { FleetDeps, FleetServer } from './door.ts';
+import type { FleetServer } from './door.ts';
+import type { FleetDeps } from './fleet-deps.ts';
 import { fingerprintOf } from './keys.ts';
 
 /** Servers in one answer: of each at most 400 characters. */

@@ -16,6 +16,7 @@ import type { FleetReply, FleetRequest } from './envelope.ts';
 import { type PublicKey, tagOf } from './keys.ts';
 import type { Membership } from './membership.ts';
 import { isForServers } from './operations.ts';
+import { PlanDesk } from './plan-desk.ts';
 
 /** What calls of the hub work with: the same operations, limits and log as those over HTTP. */
 export interface MemberCallDeps extends AnswerDeps, Pick<CallDeps, 'access' | 'freeze' | 'limits'> {
@@ -44,12 +45,16 @@ const MOST_LOOKS = 16;
 /** What a server answers to its hub: to each call what a client over HTTP would get, and to the console of the hub. */
 export class MemberCalls {
   #looks = 0;
+  readonly #plans: PlanDesk;
 
   constructor(
     private readonly deps: MemberCallDeps,
     private readonly membership: Membership,
     private readonly key: PublicKey,
-  ) {}
+    instance: string,
+  ) {
+    this.#plans = new PlanDesk(membership, instance);
+  }
 
   /** The answer to the request in a message, until `cancelled` happens. */
   async answer(request: FleetRequest, message: Uint8Array, cancelled: OneShotEvent): Promise<Answered> {
@@ -105,6 +110,7 @@ export class MemberCalls {
       isLean: lean,
       maxReplyChars: Math.min(max_chars, limits.maxReplyChars, MAX_CHARS),
       via: { server: `${name}@${tagOf(this.key)}`, request: id },
+      plan: () => this.#plans.take(request),
     });
   }
 

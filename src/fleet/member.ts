@@ -49,7 +49,7 @@ export class Member implements Disposable {
     const begun = performance.now();
     this.#window = new RequestWindow(key.publicKey, randomUUID(), () => performance.now() - begun);
     this.#hub = new Verifier(hubKeyOf(membership));
-    this.#answers = new MemberCalls(deps, membership, key.publicKey);
+    this.#answers = new MemberCalls(deps, membership, key.publicKey, this.#window.instance);
   }
 
   /** Calls of the hub that wait for their answers. */

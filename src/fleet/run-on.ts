@@ -1,15 +1,17 @@
 import { type Static, Type } from '@sinclair/typebox';
 import { messageOf } from '../calls/answer.ts';
-import { type Answer, type CallContext, contextOf, revalidate, underPolicy } from '../calls/context.ts';
-import { Deadline, OneShotEvent } from '../lib/clock.ts';
-import { InvalidArguments, SessionNotFound } from '../lib/errors.ts';
+import { type Answer, type CallContext, revalidate } from '../calls/context.ts';
+import { InvalidArguments } from '../lib/errors.ts';
+import { foldNames } from '../lib/fold-names.ts';
 import { LOOK_SECONDS, MAX_COMMAND_CHARS, MAX_KEY_CHARS, MAX_WAIT_SECONDS, MIN_OUTPUT_BYTES } from '../lib/limits.ts';
 import { defineOperation, type Operation } from '../operations/operation.ts';
 import { chooseServers, planBatches } from './choose.ts';
-import type { FleetDeps, FleetServer } from './door.ts';
+import type { FleetServer } from './door.ts';
+import type { FleetDeps } from './fleet-deps.ts';
 import { type Group, groupResults } from './groups.ts';
-import { foldNames } from './names.ts';
-import { type CallOne, type Progress, Run, Runs } from './run.ts';
+import { type Progress, Run } from './run.ts';
+import { askOnceOf, callsOf } from './run-calls.ts';
+import type { Runs } from './runs.ts';
 
 /** Servers that are called at once. */
 const MOST_PARALLEL = 16;
@@ -45,6 +47,7 @@ const result = Type.Object({
   groups: Type.Array(groupSchema, { description: 'Servers with the same answer, the largest group first.' }),
   running: Type.Optional(names),
   waiting: Type.Optional(Type.Array(Type.String(), { description: 'A person has to approve it on these.' })),
+  plan: Type.Optional(Type.Boolean({ description: 'One approval at the console of the hub is for all of the run.' })),
   unreachable: Type.Optional(Type.Array(Type.String(), { description: 'Nothing was run on these.' })),
   failed: Type.Optional(
     Type.Array(Type.Object({ servers: names, error: Type.String(), message: Type.String() }), {
@@ -106,12 +109,11 @@ type RunOnArguments = Static<typeof args>;
 
 /** `run_on` and `read_run`: one command on many servers. */
 export function manyOperations(fleet: FleetDeps): Operation[] {
-  const runs = new Runs();
-  return [runOnOperation(fleet, runs), readRunOperation(fleet, runs)];
+  return [runOnOperation(fleet), readRunOperation(fleet)];
 }
 
-function runOnOperation(fleet: FleetDeps, runs: Runs): Operation {
-  const { deps, door } = fleet;
+function runOnOperation(fleet: FleetDeps): Operation {
+  const { deps, door, runs } = fleet;
   return defineOperation(deps, {
     name: 'run_on',
     summary: 'Run a command on many servers',
@@ -141,7 +143,7 @@ function runOnOperation(fleet: FleetDeps, runs: Runs): Operation {
         parallel: given.parallel,
         maxFailures: given.max_failures,
       };
-      const run = runs.begin(new Run(context.principal, plan, callsOf(fleet, context)));
+      const run = runs.begin(new Run(context.principal, plan, callsOf(fleet, context), askOnceOf(fleet)));
       const unsubscribe = context.cancelled?.subscribe(() => run.cancel());
       context.watch?.(() => 0);
       await run.settled(context.deadline.before(LOOK_SECONDS), context.shutdown);
@@ -151,7 +153,7 @@ function runOnOperation(fleet: FleetDeps, runs: Runs): Operation {
   });
 }
 
-function readRunOperation({ deps }: FleetDeps, runs: Runs): Operation {
+function readRunOperation({ deps, runs }: FleetDeps): Operation {
   return defineOperation(deps, {
     name: 'read_run',
     summary: 'Follow a command on many servers',
@@ -180,31 +182,6 @@ function readRunOperation({ deps }: FleetDeps, runs: Runs): Operation {
 
 const withheld = ({ id }: Run): string =>
   ` by now, so the answer is withheld: what was begun continues, on no more servers (run ${id})`;
-
-/** How a run calls a server: under the policy of the token at that moment, with its line on record. */
-function callsOf({ deps, door }: FleetDeps, context: CallContext): CallOne {
-  const { principal, address } = context;
-  const request = context.request ?? Bun.randomUUIDv7();
-  return (server, op, given) => {
-    const call = {
-      ...{ principal, address, request },
-      deadline: Deadline.after(deps.limits.replySeconds),
-      shutdown: new OneShotEvent(),
-      // Of a session both streams are wanted, which the lean doors do not send together.
-      isLean: op === 'shell',
-      ...(context.cancelled && { cancelled: context.cancelled }),
-      via: { server: `${server.name}@${server.tag}`, request },
-    };
-    // Looks again and again at one session: they are no calls of the client.
-    if (op === 'read_session') {
-      if (!door.servers().some(({ key }) => key === server.key))
-        throw new SessionNotFound('It was removed from the fleet.');
-      return door.callServer(server, op, given, contextOf(deps, call));
-    }
-    const subject = { name: op, needs: op, readOnly: false, recorded: 'before' } as const;
-    return underPolicy(deps, subject, given, call, (policy) => door.callServer(server, op, given, policy));
-  };
-}
 
 const FAILED = 'failed:';
 
@@ -249,6 +226,7 @@ function describeRun(run: Run, context: CallContext, ignored: string | undefined
     status: !run.finished.fired ? 'running' : lists.not_started.length > 0 ? 'stopped' : 'done',
     groups: groups.map((group) => ({ ...group, servers: [...group.servers] })),
     ...Object.fromEntries(Object.entries(lists).filter(([, list]) => list.length > 0)),
+    ...((run.approval?.waiting.length ?? 0) > 0 && { plan: true }),
     ...(failed.length > 0 && { failed }),
     ...messageOf(ignored, adviceOf(run)),
   };
@@ -271,7 +249,17 @@ function refusalsOf(all: readonly (readonly [string, Progress])[]): NonNullable<
 }
 
 function adviceOf(run: Run): string | undefined {
-  if (!run.finished.fired) return `It continues. Follow it with read_run {"run":"${run.id}","wait":40}.`;
+  if (!run.finished.fired)
+    return `It continues.${describeAsking(run)} Follow it with read_run {"run":"${run.id}","wait":40}.`;
+  if (run.approval?.denied.fired === true) return 'A person has denied it: no more of it is begun.';
   if (run.stoppedBefore === undefined) return undefined;
   return `Batch ${run.stoppedBefore} was not begun: ${run.failures.length} failed, and max_failures is ${run.plan.maxFailures}.`;
+}
+
+/** Continues the sentence that a run continues. */
+function describeAsking({ approval }: Run): string {
+  if (approval === undefined || approval.waiting.length === 0) return '';
+  return approval.decided === 'approve'
+    ? ' A person has approved it.'
+    : ' A person approves or denies all of it as one, at the console of the hub.';
 }

@@ -1,8 +1,10 @@
+import type { PlanOfCall } from '../access/plan.ts';
 import type { Answer } from '../calls/context.ts';
 import { type Deadline, OneShotEvent } from '../lib/clock.ts';
-import { AgentError, OutcomeUnknown, ServerUnreachable, SessionNotFound, TooManyRequests } from '../lib/errors.ts';
+import { AgentError, OutcomeUnknown, ServerUnreachable } from '../lib/errors.ts';
 import type { FleetServer } from './door.ts';
 import type { Result } from './groups.ts';
+import type { RunApproval } from './run-approval.ts';
 
 /** What a run has to do: which command, on how many at once, and when it stops. */
 export interface Plan {
@@ -18,8 +20,16 @@ export interface Plan {
   readonly maxFailures: number;
 }
 
-/** Runs an operation on a server of the run. */
-export type CallOne = (server: FleetServer, op: 'shell' | 'read_session', args: Plan['args']) => Promise<Answer>;
+/** Runs an operation on a server of the run; `plan` is what it is approved with, where others are as well. */
+export type CallOne = (
+  server: FleetServer,
+  op: 'shell' | 'read_session' | 'kill_session',
+  args: Plan['args'],
+  plan?: PlanOfCall,
+) => Promise<Answer>;
+
+/** The one approval that is asked for these servers of a run. */
+export type AskOnce = (run: Run, servers: readonly FleetServer[]) => RunApproval | undefined;
 
 /** How it is with one server of a run. */
 export type Progress =
@@ -40,14 +50,6 @@ const LONGEST_PAUSE_MS = 10_000;
 /** No command runs longer, with what a person took to approve it. */
 const FOLLOWED_MS = 2 * 3_600_000;
 
-/** Runs of one token that are not over, runs that are kept in all, and for how long after their end. */
-const MOST_OPEN = 8;
-const MOST_KEPT = 200;
-/** Output that all runs hold: beyond it the oldest that has ended is forgotten. */
-const MOST_KEPT_CHARS = 67_108_864;
-const KEPT_MS = 3_600_000;
-const RETRY_SECONDS = 30;
-
 /** One command on many servers, from the first call to the last end. Nothing is run twice: a call is never repeated. */
 export class Run {
   readonly id = Bun.randomUUIDv7();
@@ -56,13 +58,21 @@ export class Run {
   readonly #cancelled = new OneShotEvent();
   readonly #progress = new Map<string, Progress>();
   #stoppedBefore: number | undefined;
+  #approval: RunApproval | undefined;
+  readonly #takenBack = new Set<string>();
 
   constructor(
     readonly principal: string,
     readonly plan: Plan,
     private readonly call: CallOne,
+    private readonly askOnce: AskOnce,
   ) {
     for (const { name } of plan.servers) this.#progress.set(name, { kind: 'not started' });
+  }
+
+  /** Of what a person is asked about as one: all but the canary. */
+  get approval(): RunApproval | undefined {
+    return this.#approval;
   }
 
   /** Of each server, in the order of the plan. */
@@ -88,20 +98,31 @@ export class Run {
     return sum;
   }
 
-  /** Begins nothing more. What runs is for the caller to stop. */
+  get isCancelled(): boolean {
+    return this.#cancelled.fired;
+  }
+
+  /** Begins nothing more, and takes back what waits for a person. What runs is for the caller to stop. */
   cancel(): void {
+    if (this.#cancelled.fired) return;
     this.#cancelled.fire();
+    for (const server of this.plan.servers) {
+      const one = this.#progress.get(server.name);
+      if (one?.kind === 'waiting') void this.#takeBack(server, one.session);
+    }
   }
 
   /** Does all of it; resolves when it is over. */
   async start(): Promise<void> {
     let from = 0;
     for (const [index, size] of this.plan.batches.entries()) {
-      if (this.#cancelled.fired) break;
+      if (this.#isOver) break;
       if (index > 0 && this.failures.length > this.plan.maxFailures) {
         this.#stoppedBefore = index + 1;
         break;
       }
+      const isCanary = index === 0 && this.plan.batches.length > 1;
+      if (!isCanary) this.#approval ??= this.#askForRest(from);
       await this.#batch(this.plan.servers.slice(from, from + size));
       from += size;
     }
@@ -117,7 +138,7 @@ export class Run {
     const left = [...servers];
     const work = async (): Promise<void> => {
       for (let server = left.shift(); server !== undefined; server = left.shift()) {
-        if (this.#cancelled.fired) return;
+        if (this.#isOver) return;
         await this.#one(server);
       }
     };
@@ -127,10 +148,33 @@ export class Run {
   async #one(server: FleetServer): Promise<void> {
     this.#progress.set(server.name, { kind: 'running' });
     try {
-      const answer = await this.call(server, 'shell', this.plan.args);
+      const answer = await this.call(server, 'shell', this.plan.args, this.#approval?.ofCall);
       await this.#follow(server, answer);
     } catch (error) {
       this.#progress.set(server.name, failureOf(error));
+    } finally {
+      this.#approval?.over(server);
+    }
+  }
+
+  /** Nothing more is begun. */
+  get #isOver(): boolean {
+    return this.#cancelled.fired || this.#approval?.denied.fired === true;
+  }
+
+  /** What one server alone asks is not a plan. */
+  #askForRest(from: number): RunApproval | undefined {
+    const rest = this.plan.servers.slice(from);
+    return rest.length > 1 ? this.askOnce(this, rest) : undefined;
+  }
+
+  async #takeBack(server: FleetServer, session: string): Promise<void> {
+    if (this.#takenBack.has(session)) return;
+    this.#takenBack.add(session);
+    try {
+      await this.call(server, 'kill_session', { session });
+    } catch {
+      // It waits until its time is over, or for a person at that server.
     }
   }
 
@@ -143,7 +187,10 @@ export class Run {
       if (!isOpen(answer)) break;
       const { session, status } = answer;
       this.#progress.set(server.name, { kind: status, session });
-      if (this.#cancelled.fired) return;
+      const isWaiting = status === 'waiting';
+      if (this.#cancelled.fired) return isWaiting ? await this.#takeBack(server, session) : undefined;
+      if (isWaiting) this.#approval?.wait(server);
+      else this.#approval?.over(server);
       const from = performance.now();
       if (from > end) throw new OutcomeUnknown(`It is not followed any more: read_session ${session} shows how it is.`);
       answer = await this.#next(server, session, answer);
@@ -203,51 +250,4 @@ function resultOf(name: string, { status, exit_code, stdout, stderr, session, ..
     stderr: typeof stderr === 'string' ? stderr.slice(0, most) : '',
     ...(isCut && typeof session === 'string' && { session }),
   };
-}
-
-/** The runs of this hub. They end with its process: what they began continues on the servers. */
-export class Runs {
-  readonly #runs = new Map<string, { readonly run: Run; endedAt?: number }>();
-
-  /** Starts a run. Throws `TooManyRequests` where too many of its token are not over. */
-  begin(run: Run): Run {
-    this.#forget();
-    const open = [...this.#runs.values()].filter(
-      (one) => one.run.principal === run.principal && one.endedAt === undefined,
-    );
-    if (open.length >= MOST_OPEN)
-      throw new TooManyRequests(
-        RETRY_SECONDS,
-        `${open.length} runs of this token are not over: ${open.map((one) => one.run.id).join(', ')}. Nothing was run. Follow one with read_run.`,
-      );
-    const kept: { readonly run: Run; endedAt?: number } = { run };
-    this.#runs.set(run.id, kept);
-    run.finished.subscribe(() => {
-      kept.endedAt = performance.now();
-    });
-    void run.start();
-    return run;
-  }
-
-  /** A run of this token. Throws `SessionNotFound`. */
-  get(id: string, principal: string): Run {
-    const run = this.#runs.get(id)?.run;
-    if (run?.principal === principal) return run;
-    throw new SessionNotFound(
-      'There is no such run: it ended more than an hour ago, or the hub was started since. list_sessions with server shows what ran there.',
-    );
-  }
-
-  #forget(): void {
-    const now = performance.now();
-    let chars = [...this.#runs.values()].reduce((sum, { run }) => sum + run.chars, 0);
-    // The oldest come first.
-    for (const [id, { run, endedAt }] of this.#runs) {
-      if (endedAt === undefined) continue;
-      const isOld = now - endedAt > KEPT_MS;
-      if (!isOld && this.#runs.size <= MOST_KEPT && chars <= MOST_KEPT_CHARS) continue;
-      this.#runs.delete(id);
-      chars -= run.chars;
-    }
-  }
 }

@@ -48,7 +48,7 @@ export class CommandChecks {
     isolation: Isolation | undefined,
     held: HeldContext | undefined,
   ): Promise<NewCommand> {
-    const { principal, address, via, profile } = context;
+    const { principal, address, via, plan, profile } = context;
     const { cmd, env, stdin } = given;
     const cwd = this.#directory(given.cwd ?? held?.cwd, context, isolation);
     if (isolation !== undefined) await this.#requireWalls(context, isolation);
@@ -68,6 +68,7 @@ export class CommandChecks {
       ...(dialog !== undefined && { dialog }),
       profile: profile.name,
       ...(via !== undefined && { via }),
+      ...(plan !== undefined && { plan }),
     };
   }
 

@@ -12,7 +12,7 @@ import { AgentError } from '../lib/errors.ts';
 import type { Deps } from './deps.ts';
 import { describeServer } from './server-view.ts';
 
-interface Shown extends Pick<DoorDeps, 'inbox' | 'pushes' | 'servers'> {
+interface Shown extends Pick<DoorDeps, 'inbox' | 'pushes' | 'servers' | 'plans'> {
   /** `AGENT3_CONSOLE_KEY`. */
   readonly key: string;
 }
@@ -20,7 +20,7 @@ interface Shown extends Pick<DoorDeps, 'inbox' | 'pushes' | 'servers'> {
 /** Shows to the console what waits, runs and has ended. */
 export function showState(
   deps: Deps & { readonly takeOvers: TakeOvers; readonly changes: ChangesOfFiles },
-  { inbox, key, pushes, servers }: Shown,
+  { inbox, key, pushes, servers, plans }: Shown,
 ): void {
   const { config, store, logger } = deps;
   const grants = grantsDirectory(config.sessionsDirectory);
@@ -43,7 +43,7 @@ export function showState(
       const profile = profileOf(deps, principal);
       return profile !== undefined && isUnprotected(profile);
     });
-  const view = new View({ ...deps, hub: servers?.hub }, () => inbox.isDevelopment, hasUnprotected);
+  const view = new View({ ...deps, hub: servers?.hub, plans }, () => inbox.isDevelopment, hasUnprotected);
   const past = new Past({ ...deps, auditFile: config.auditFile });
   const door = new AgentDoor({
     ...deps,
@@ -54,6 +54,7 @@ export function showState(
     pushes,
     past,
     servers,
+    plans,
   });
   const server = new WireServer(config.consoleSocket, key, door.answer, logger);
   server.open();

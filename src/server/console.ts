@@ -24,12 +24,16 @@ export async function openConsole(deps: Deps, hub: Hub | undefined): Promise<Inb
   const changes = new OwnerChanges(deps);
   const undo: InboxDeps['undo'] = (order, signature) => changes.undo(order, signature);
   const passOn: InboxDeps['passOn'] = hub && ((file) => hub.order(file.order.server ?? '', file));
-  const inbox = new Inbox({ ...deps, takeOvers, undo, passOn, directory: consoleDirectory, passkeysFile, isService });
+  const inbox = new Inbox({
+    ...deps,
+    ...{ takeOvers, undo, passOn, directory: consoleDirectory, passkeysFile, isService },
+    plans: hub?.runs,
+  });
   inbox.watch(deps.shutdown);
   const pushes = await openPushes(deps, consoleDirectory, isService);
   (await import('./console-view.ts')).showState(
     { ...deps, takeOvers, changes },
-    { inbox, key: consoleKey, pushes, servers: hub && (await openServersView(hub)) },
+    { inbox, key: consoleKey, pushes, servers: hub && (await openServersView(hub)), plans: hub?.runs },
   );
   await watchTokens(deps);
   if (!isService) obeyOrders(deps, consoleDirectory);

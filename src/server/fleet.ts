@@ -49,7 +49,7 @@ export async function openFleet(deps: Deps): Promise<Fleet> {
   const membership = hubFile === undefined ? undefined : await openMembership(deps, hubFile);
   return {
     hub,
-    operations: (own) => (hub === undefined ? own : fleetOperations(own, { deps, door: hub })),
+    operations: (own) => (hub === undefined ? own : fleetOperations(own, { deps, door: hub, runs: hub.runs })),
     requireOwn: hub === undefined ? NO_FLEET.requireOwn : requireOwnSession,
     start: (door) => {
       hub?.start().catch((error: unknown) => deps.logger.warn({ err: error }, 'the fleet cannot be reached'));

@@ -8,7 +8,7 @@ const ID = '0190b5a0-0000-7000-8000-000000000000';
 const KEY = `U${'A'.repeat(55)}`;
 const waiting = (session: string, more = {}) => ({
   ...{ session, number: 1, asked_at: 5000, expires_at: 9000, token: 'hub/reports', address: '', profile: 'careful' },
-  ...{ cmd: 'rm x', chars: 900, kind: 'command', reason: 'rule 1' },
+  ...{ cmd: 'rm x', chars: 900, kind: 'command', run: null, reason: 'rule 1' },
   ...more,
 });
 const state = (more = {}) => ({ now: 3000, frozen: null, waiting: [], running: [], allowances: [], ...more });

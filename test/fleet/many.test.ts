@@ -2,9 +2,10 @@ import { describe, expect, test } from 'bun:test';
 import { chooseServers, planBatches } from '../../src/fleet/choose.ts';
 import type { FleetServer } from '../../src/fleet/door.ts';
 import { groupResults, type Result } from '../../src/fleet/groups.ts';
-import { expandNames, foldNames } from '../../src/fleet/names.ts';
+import { expandNames } from '../../src/fleet/names.ts';
 import { Run } from '../../src/fleet/run.ts';
 import { SessionNotFound } from '../../src/lib/errors.ts';
+import { foldNames } from '../../src/lib/fold-names.ts';
 
 describe('names in short', () => {
   test.each([
@@ -168,6 +169,7 @@ test('a server that answers at once that its command runs is not asked without a
         ? { status: 'running', session: 'web1@x', stdout: '' }
         : { exit_code: 0, stdout: 'longer than it may be' };
     },
+    () => undefined,
   );
   const from = performance.now();
   await run.start();

@@ -119,7 +119,7 @@ function Console() {
   const desk = useDesk();
   const View = VIEWS[view];
   const host = visibleLine(state?.host ?? '');
-  const count = waitingItems(screen).length;
+  const count = waitingItems(screen).length + (state?.plans.length ?? 0);
   const isAllFrozen = state?.frozen != null && (fleet?.servers.every(({ is_frozen }) => is_frozen) ?? true);
   useEffect(() => void keepNotifying(), []);
   useEffect(() => {

@@ -5,6 +5,7 @@ import type { Person, Piece, State, Stream, Watched } from '../shown.ts';
 import type { ShownFleet, WatchedFleet } from '../shown-servers.ts';
 import { ApiError, isSignedIn, keepBearer, post } from './api.ts';
 import { stopNotifying } from './notify.ts';
+import { type ReadPlan, readParts, readPlan } from './read-plan.ts';
 import { waitingItems } from './servers.ts';
 
 /** What the views show. */
@@ -55,6 +56,7 @@ export class Desk {
   readonly #leaving = new Set<() => void>();
   readonly #requests = new Map<string, Promise<ReadRequest>>();
   #isWatchingFleet = false;
+  readonly #plans = new Map<string, Promise<ReadPlan>>();
 
   constructor() {
     const wake = (): void => this.#wake();
@@ -107,6 +109,7 @@ export class Desk {
     keepBearer(undefined);
     this.#followed.clear();
     this.#requests.clear();
+    this.#plans.clear();
     this.#version = 0;
     this.#show({ person: undefined, state: undefined, fleet: undefined, connection: 'new', ended });
     this.#poll.abort();
@@ -133,6 +136,16 @@ export class Desk {
     const reading = readRequest(session, server);
     this.#requests.set(id, reading);
     reading.catch(() => this.#requests.delete(id));
+    return reading;
+  }
+
+  /** A plan that waits, with the digest of what is shown. Asked for once. */
+  plan(run: string): Promise<ReadPlan> {
+    const known = this.#plans.get(run);
+    if (known !== undefined) return known;
+    const reading = readPlan(run);
+    this.#plans.set(run, reading);
+    reading.catch(() => this.#plans.delete(run));
     return reading;
   }
 
@@ -177,6 +190,7 @@ export class Desk {
       return;
     }
     this.#aheadMs = state.now - Date.now();
+    for (const run of this.#plans.keys()) if (!state.plans.some((one) => one.run === run)) this.#plans.delete(run);
     this.#show({ state, connection: 'ok' });
     this.#forgetRequests();
     if (state.hub !== undefined) void this.#watchFleet();
@@ -244,21 +258,12 @@ export interface ReadRequest {
   readonly digest: string;
 }
 
-interface Part {
-  readonly text: string;
-  readonly next: number | null;
-}
-
 async function readRequest(session: string, server: string | undefined): Promise<ReadRequest> {
-  let text = '';
-  for (let from: number | null = 0; from !== null; ) {
-    const part: Part =
-      server === undefined
-        ? await post('request', { session, from })
-        : await post('server-reading', { server, op: 'request', args: { session, from } });
-    text += part.text;
-    from = part.next;
-  }
+  const text = await readParts((from) =>
+    server === undefined
+      ? post('request', { session, from })
+      : post('server-reading', { server, op: 'request', args: { session, from } }),
+  );
   const request: ApprovalRequest = JSON.parse(text);
   return { request, digest: hex(await sha256(requestText(request))) };
 }

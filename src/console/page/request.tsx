@@ -43,12 +43,17 @@ function partsOf({ cmd, part, env, stdin, file, context, dialog = [] }: Approval
 
 function notesOn({ cmd, cwd, env, stdin, file, context, dialog = [] }: ApprovalRequest): string[] {
   const all = [cmd, cwd, ...Object.entries(env).flat(), context?.brings ?? '', file?.path ?? '', file?.diff ?? ''];
-  const whole = [...all, ...dialog.map(({ send }) => send)].join('\n');
+  return notesOnTexts([...all, ...dialog.map(({ send }) => send)], stdin);
+}
+
+/** What of these texts looks like something else; `input` is no command. */
+export function notesOnTexts(texts: readonly string[], input = ''): string[] {
+  const whole = texts.join('\n');
   const [mixed, signs] = [mixedWords(whole), likeSigns(whole)];
   return [
     ...(mixed.length === 0 ? [] : [words.request.mixed(mixed.join(', '))]),
     ...(signs.length === 0 ? [] : [words.request.signs(signs.join(', '))]),
-    ...(hasRightToLeft(`${whole}\n${stdin}`) ? [words.request.rightToLeft] : []),
+    ...(hasRightToLeft(`${whole}\n${input}`) ? [words.request.rightToLeft] : []),
   ];
 }
 
@@ -222,7 +227,7 @@ function FileFacts({ file }: { file: ApprovalRequest['file'] | undefined }) {
   );
 }
 
-function Notes({ notes }: { notes: readonly string[] }) {
+export function Notes({ notes }: { notes: readonly string[] }) {
   if (notes.length === 0) return null;
   return (
     <div class="note">

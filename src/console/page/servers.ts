@@ -21,13 +21,17 @@ interface Known {
 export function waitingItems({ state, fleet }: Known): WaitingItem[] {
   const hub = state?.hub === undefined ? undefined : visibleLine(state.hub);
   const own = (state?.waiting ?? []).map((one) => ({ ...one, id: one.session, server: undefined, place: hub }));
+  // What waits for a plan is in the card of that.
+  const plans = new Set((state?.plans ?? []).map(({ run }) => run));
   const others = (fleet?.servers ?? []).flatMap((server) =>
-    server.waiting.map((one) => ({
-      ...one,
-      id: `${server.key}/${one.session}`,
-      server,
-      place: visibleLine(server.name),
-    })),
+    server.waiting
+      .filter(({ run }) => run === null || !plans.has(run))
+      .map((one) => ({
+        ...one,
+        id: `${server.key}/${one.session}`,
+        server,
+        place: visibleLine(server.name),
+      })),
   );
   return [...own, ...others].sort((a, b) => a.asked_at - b.asked_at);
 }

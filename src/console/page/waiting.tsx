@@ -4,6 +4,7 @@ import { DenyForm, useDenying } from './deny.tsx';
 import type { ReadRequest } from './desk.ts';
 import { FleetList } from './fleet.tsx';
 import { KeptHeading, useDesk, useScreen } from './parts.tsx';
+import { PlanCards } from './plan.tsx';
 import { type Progress, RequestCard } from './request.tsx';
 import { placed, type WaitingItem, waitingItems } from './servers.ts';
 import { order, type Wish } from './sign.ts';
@@ -36,6 +37,7 @@ export function WaitingView() {
   const [ticks, setTick] = useById<boolean>();
   const [last, setLast] = useState<{ readonly item: WaitingItem; readonly isApproved: boolean }>();
   const waiting = waitingItems(screen);
+  const count = waiting.length + (screen.state?.plans.length ?? 0);
   const selected = waiting.filter(({ id }) => ticks.get(id) === true);
   const mayApprove = screen.person?.passkey === true;
 
@@ -59,15 +61,16 @@ export function WaitingView() {
     <section>
       <KeptHeading
         level={1}
-        count={waiting.length}
-        text={waiting.length === 0 ? words.views.waitingEmpty : words.views.waitingCount(waiting.length)}
+        count={count}
+        text={count === 0 ? words.views.waitingEmpty : words.views.waitingCount(count)}
       />
       <p class="decided" role="status" hidden={last === undefined}>
         {last !== undefined && placed(last.item.place, words.views.decided(last.item.number, last.isApproved))}{' '}
         {last?.isApproved && last.item.server === undefined && <a href="#now">{words.views.seeOutput}</a>}
       </p>
       <AllowancesList />
-      {waiting.length === 0 && <p class="empty">{words.views.waitingEmptyText}</p>}
+      {count === 0 && <p class="empty">{words.views.waitingEmptyText}</p>}
+      <PlanCards />
       {waiting.map((item) => (
         <RequestCard
           key={item.id}

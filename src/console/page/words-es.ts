@@ -1,6 +1,7 @@
 import { spanish as access } from './access-words.ts';
 import { spanish as fleet } from './fleet-words.ts';
 import { spanish as past } from './past-words.ts';
+import { spanish as plan } from './plan-words.ts';
 import { spanish as push } from './push-words.ts';
 import { spanish as server } from './server-words.ts';
 
@@ -24,6 +25,7 @@ export const spanish = {
   characters: (count: number): string => counted(count, 'carácter', 'caracteres'),
 
   ...access,
+  plan,
   push,
   server,
   past,

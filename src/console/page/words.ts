@@ -2,6 +2,7 @@ import { english as access } from './access-words.ts';
 import { english as fleet } from './fleet-words.ts';
 import { type Language, language } from './language.ts';
 import { english as past } from './past-words.ts';
+import { english as plan } from './plan-words.ts';
 import { english as push } from './push-words.ts';
 import { english as server } from './server-words.ts';
 import { spanish } from './words-es.ts';
@@ -26,6 +27,7 @@ const english = {
   characters: (count: number): string => counted(count, 'character'),
 
   ...access,
+  plan,
   push,
   server,
   past,

@@ -1,0 +1,51 @@
+/** The texts about plans of a hub: one approval for a command on many servers. */
+export const english = {
+  title: (count: number): string => `One approval for ${count} servers`,
+  servers: 'Servers',
+  waiting: 'Wait now',
+  others: 'The others ask when these are done. Your decision is for all of them.',
+  argument: (name: string): string => `Argument ${name}`,
+  canary: 'What the first servers wrote',
+  canaryNote:
+    'The texts in the boxes below are data of these servers. A program has written them. Nothing in them is from Agent3, and nothing in them is an instruction to you.',
+  canaryNone: 'No server has run this command before.',
+  output: (servers: string): string => `Output of ${servers}`,
+  errors: (servers: string): string => `Errors of ${servers}`,
+  difference: (servers: string): string => `Output of ${servers}, as a difference from the first`,
+  notShown: (characters: string): string => `Too long to show here: ${characters}`,
+  ended: (status: string, code: string): string => `ended with ${status}, exit code ${code}`,
+  approve: 'Approve for all',
+  approveLabel: (count: number): string => `Approve for all ${count} servers`,
+  deny: 'Deny for all',
+  denyLabel: (count: number): string => `Deny for all ${count} servers`,
+  approved: 'It is approved. The servers are told as soon as they ask.',
+  denied: 'It is denied. Nothing more of it begins.',
+  refused: 'These servers do not take the decision. Decide there, at their own terminal:',
+  other: 'What was read is not what waits. Nothing can be approved here. Load the page again.',
+};
+
+/** The same, in Spanish. */
+export const spanish: typeof english = {
+  title: (count) => `Una aprobación para ${count} servidores`,
+  servers: 'Servidores',
+  waiting: 'Esperan ahora',
+  others: 'Los demás preguntan cuando estos terminan. La decisión vale para todos.',
+  argument: (name) => `Argumento ${name}`,
+  canary: 'Lo que han escrito los primeros servidores',
+  canaryNote:
+    'Los textos de los recuadros siguientes son datos de esos servidores. Los ha escrito un programa. Nada en ellos viene de Agent3, y nada en ellos es una instrucción.',
+  canaryNone: 'Ningún servidor ha ejecutado antes este comando.',
+  output: (servers) => `Salida de ${servers}`,
+  errors: (servers) => `Errores de ${servers}`,
+  difference: (servers) => `Salida de ${servers}, como diferencia con la primera`,
+  notShown: (characters) => `Demasiado largo para mostrarlo aquí: ${characters}`,
+  ended: (status, code) => `terminado con ${status}, código de salida ${code}`,
+  approve: 'Aprobar para todos',
+  approveLabel: (count) => `Aprobar para los ${count} servidores`,
+  deny: 'Denegar para todos',
+  denyLabel: (count) => `Denegar para los ${count} servidores`,
+  approved: 'Está aprobado. Los servidores lo saben en cuanto preguntan.',
+  denied: 'Está denegado. No empieza nada más.',
+  refused: 'Estos servidores no aceptan la decisión. Decidir allí, en su propia terminal:',
+  other: 'Lo que se ha leído no es lo que espera. Aquí no se puede aprobar nada. Cargar la página de nuevo.',
+};

@@ -1,0 +1,10 @@
+import type { CallDeps } from '../calls/context.ts';
+import type { FleetDoor } from './door.ts';
+import type { Runs } from './runs.ts';
+
+/** What the operations of the fleet work with. */
+export interface FleetDeps {
+  readonly deps: CallDeps;
+  readonly door: FleetDoor;
+  readonly runs: Runs;
+}

@@ -1,0 +1,48 @@
+import { planDigest, signedPlanOf } from '../access/approval-request.ts';
+import type { SignedPlan } from '../access/plan.ts';
+import { Conflict } from '../lib/errors.ts';
+import type { FleetRequest } from './envelope.ts';
+import type { Membership } from './membership.ts';
+
+/** Plans that are remembered: one that was forgotten could ask, and be approved, a second time. */
+const MOST_ASKED = 20_000;
+
+/** The plans that calls of the hub are a part of. Each asks here once in the life of this process. */
+export class PlanDesk {
+  readonly #asked = new Set<string>();
+
+  constructor(
+    private readonly membership: Pick<Membership, 'hub_key' | 'name' | 'key'>,
+    private readonly instance: string,
+  ) {}
+
+  /**
+   * The plan of a call that a person is asked about. Hub, token and command of it are those of the call: a person who has
+   * signed it for another one has not signed this. Throws `Conflict`.
+   */
+  take({ plan, args, principal }: Pick<FleetRequest, 'plan' | 'args' | 'principal'>): SignedPlan | undefined {
+    if (plan === undefined) return undefined;
+    const { hub_key: hub, name, key } = this.membership;
+    const { run, salt, servers } = plan;
+    const [own, ...more] = servers.filter((one) => one.key === key);
+    if (own === undefined || more.length > 0 || own.name !== name)
+      throw new Conflict(`Nothing was run: the plan of this run does not name this server, ${name}.`);
+    if (own.instance !== this.instance)
+      throw new Conflict(
+        'Nothing was run: this agent was started after the plan of this run was made. Run it again: run_on with select "failed:RUN".',
+      );
+    const signed = signedPlanOf({ hub, run, principal, salt, args: argsOf(args), servers });
+    const digest = planDigest(signed);
+    if (this.#asked.has(digest)) throw new Conflict('Nothing was run: this plan was asked about here before.');
+    if (this.#asked.size >= MOST_ASKED)
+      throw new Conflict(
+        `Nothing was run: more than ${MOST_ASKED} plans were asked about since this agent was started.`,
+      );
+    this.#asked.add(digest);
+    return signed;
+  }
+}
+
+function argsOf(args: unknown): Readonly<Record<string, unknown>> {
+  return typeof args === 'object' && args !== null && !Array.isArray(args) ? { ...args } : {};
+}

@@ -1,0 +1,120 @@
+import type { WaitingPlan } from '../console/shown.ts';
+import { SessionNotFound, TooManyRequests } from '../lib/errors.ts';
+import { foldNames } from '../lib/fold-names.ts';
+import { groupResults } from './groups.ts';
+import type { Run } from './run.ts';
+import type { PlanDecision } from './run-approval.ts';
+
+/** Runs of one token that are not over, runs that are kept in all, and for how long after their end. */
+const MOST_OPEN = 8;
+const MOST_KEPT = 200;
+/** Output that all runs hold: beyond it the oldest that has ended is forgotten. */
+const MOST_KEPT_CHARS = 67_108_864;
+const KEPT_MS = 3_600_000;
+const RETRY_SECONDS = 30;
+
+/** Characters that are shown of a command, and of the output of a canary. */
+const SHOWN_CHARS = 300;
+const CANARY_CHARS = 65_536;
+
+/** The runs of this hub. They end with its process: what they began continues on the servers. */
+export class Runs {
+  readonly #runs = new Map<string, { readonly run: Run; endedAt?: number }>();
+  readonly #listeners = new Set<() => void>();
+
+  /** Starts a run. Throws `TooManyRequests` where too many of its token are not over. */
+  begin(run: Run): Run {
+    this.#forget();
+    const open = [...this.#runs.values()].filter(
+      (one) => one.run.principal === run.principal && one.endedAt === undefined,
+    );
+    if (open.length >= MOST_OPEN)
+      throw new TooManyRequests(
+        RETRY_SECONDS,
+        `${open.length} runs of this token are not over: ${open.map((one) => one.run.id).join(', ')}. Nothing was run. Follow one with read_run.`,
+      );
+    const kept: { readonly run: Run; endedAt?: number } = { run };
+    this.#runs.set(run.id, kept);
+    run.finished.subscribe(() => {
+      kept.endedAt = performance.now();
+    });
+    void run.start();
+    return run;
+  }
+
+  /** A run of this token. Throws `SessionNotFound`. */
+  get(id: string, principal: string): Run {
+    const run = this.#runs.get(id)?.run;
+    if (run?.principal === principal) return run;
+    throw new SessionNotFound(
+      'There is no such run: it ended more than an hour ago, or the hub was started since. list_sessions with server shows what ran there.',
+    );
+  }
+
+  /** The plans that servers wait for. */
+  plans(): WaitingPlan[] {
+    return [...this.#runs.values()].flatMap(({ run }) => planOf(run));
+  }
+
+  /** All of a plan that waits, with what its canary wrote; undefined where there is none of this run. */
+  planText(id: string): string | undefined {
+    const run = this.#runs.get(id)?.run;
+    if (run?.approval === undefined || run.approval.waiting.length === 0) return undefined;
+    const { plan, text } = run.approval;
+    if (text !== undefined) return text;
+    const asked = new Set(plan.servers.map(({ name }) => name));
+    const results = [...run.progress].flatMap(([name, one]) =>
+      one.kind === 'done' && !asked.has(name) ? [one.result] : [],
+    );
+    run.approval.text = JSON.stringify({ plan, canary: groupResults(results, CANARY_CHARS) });
+    return run.approval.text;
+  }
+
+  /** Takes what a person has said to a plan. Gives why it is not done. */
+  async decide(id: string, digest: string, decision: PlanDecision): Promise<string | undefined> {
+    const run = this.#runs.get(id)?.run;
+    if (run?.approval === undefined) return 'no plan of this run waits';
+    if (run.approval.digest !== digest) return 'the plan that waits is not what was shown';
+    if (run.isCancelled) return 'its client has taken the run back';
+    if (run.finished.fired) return 'the run is over';
+    return await run.approval.decide(decision);
+  }
+
+  /** Calls `listener` when a plan has come, and when it is decided or over. */
+  subscribe(listener: () => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** Something of a plan is another than before. */
+  readonly changed = (): void => {
+    for (const listener of this.#listeners) listener();
+  };
+
+  #forget(): void {
+    const now = performance.now();
+    let chars = [...this.#runs.values()].reduce((sum, { run }) => sum + run.chars, 0);
+    // The oldest come first.
+    for (const [id, { run, endedAt }] of this.#runs) {
+      if (endedAt === undefined) continue;
+      const isOld = now - endedAt > KEPT_MS;
+      if (!isOld && this.#runs.size <= MOST_KEPT && chars <= MOST_KEPT_CHARS) continue;
+      this.#runs.delete(id);
+      chars -= run.chars;
+    }
+  }
+}
+
+function planOf({ approval, id: run, principal }: Run): WaitingPlan[] {
+  if (approval === undefined || approval.waiting.length === 0) return [];
+  const { plan, digest, askedAt: asked_at, waiting, decided, refusals } = approval;
+  const cmd = String(plan.args['cmd']).slice(0, SHOWN_CHARS).toWellFormed();
+  const servers = foldNames(plan.servers.map(({ name }) => name));
+  return [
+    {
+      ...{ run, plan: digest, asked_at, token: principal, cmd, servers, count: plan.servers.length },
+      waiting: foldNames(waiting),
+      decided,
+      refused: [...refusals].map(([server, why]) => ({ server, why })),
+    },
+  ];
+}
