@@ -38,8 +38,10 @@ export const PLAIN_FOLDERS: readonly string[] = [
   'linux',
   'operations',
   'process',
+  'rules',
   'sandbox',
   'sessions',
+  'shell',
   // What owners and clients use.
 ];
 

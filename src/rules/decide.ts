@@ -13,13 +13,16 @@ export interface Proposal {
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
   readonly stdin: string;
-  /** Its input stays open, and nobody knows what will be typed. */
+  /** Whether its input stays open, so that it is unknown what will be typed. */
   readonly isOpen: boolean;
   /** What a context brings to its shell. */
   readonly brought?: readonly Brought[];
 }
 
-/** The strictest that the rules say to any part of a command; what they decide on and cannot be read is `unreadable`. */
+/**
+ * Returns the strictest decision of the rules on any part of a command; parts that rules decide on and that cannot be
+ * read get `unreadable`.
+ */
 export function decide(ruleset: Ruleset, proposal: Proposal): Decision {
   const pieces = decisions(ruleset, proposal);
   let piece = pieces.next();
@@ -27,7 +30,7 @@ export function decide(ruleset: Ruleset, proposal: Proposal): Decision {
   return piece.value;
 }
 
-/** `decide` in pieces: `turn` is awaited before each, while others are served. */
+/** `decide` in pieces: `turn` is awaited before each, and other calls run meanwhile. */
 export async function decideInTurns(
   ruleset: Ruleset,
   proposal: Proposal,
@@ -75,7 +78,7 @@ function* decisions(ruleset: Ruleset, proposal: Proposal): Generator<void, Decis
   return result;
 }
 
-/** The strictest of decisions; of those that allow, the first that a rule made. */
+/** Returns the strictest of decisions; of those that allow, the first that a rule made. */
 export function strictest(decisions: readonly Decision[]): Decision {
   let result = ALLOWED;
   for (const decision of decisions) {
@@ -101,8 +104,8 @@ function decidePart(ruleset: Ruleset, part: SimpleCommand, where: Where): Decisi
 }
 
 /**
- * What rules say to a call that writes a file by itself: what they say to a command of its name that writes to it. To be
- * allowed takes an `allow` with `writes` alone where `otherwise` is stricter: there is no program to be allowed.
+ * Decides on a call that writes a file by itself, as on a command of its name that writes to it. If `otherwise` is
+ * stricter, only an `allow` with nothing but `writes` allows it: there is no program to be allowed.
  */
 export function decideWrite(ruleset: Ruleset, operation: string, path: string): Decision {
   const file = known(path);
@@ -119,10 +122,10 @@ function decideRun(ruleset: Ruleset, part: SimpleCommand, where: Where): Decisio
   const { name, inner } = part;
   const { decisions, decider } = ask(ruleset, part, (rule) => matches(rule, part, where));
   const shown = shorten(part.source);
-  // Who allows a program with these very arguments has read them.
+  // An owner who allows a program with exactly these arguments has read them.
   const isRead = decider?.action === 'allow' && decider.arguments !== undefined;
   const unread = inner.unreadable === undefined || isRead ? [] : [unreadable(ruleset, inner.unreadable, shown)];
-  // Any rule may be about a program without a name: that it has none says more.
+  // Any rule may be about a program without a known name: that reason says more.
   const isNameless = name?.isKnown === false && decider === undefined;
   return [
     ...(isNameless ? [...unread, ...decisions] : decisions),
@@ -132,7 +135,10 @@ function decideRun(ruleset: Ruleset, part: SimpleCommand, where: Where): Decisio
   ];
 }
 
-/** What a rule is against and the words of a command name, though its program is another: it may run that, or copy it. */
+/**
+ * Decides on words of a command that name what a rule is against, though its program is another: it may run or copy
+ * that.
+ */
 function decideNamed(ruleset: Ruleset, part: SimpleCommand, where: Where): Decision[] {
   const { runs, invocations = [] } = part.inner;
   const text = part.args.map((arg) => arg.text).join(' ');
@@ -150,7 +156,7 @@ interface Asked {
   readonly decider: Rule | undefined;
 }
 
-/** The first rule that is about something, and those before it that may be. */
+/** Returns the first rule that is about something, and those before it that may be. */
 function ask(ruleset: Ruleset, part: SimpleCommand, matchOf: (rule: Rule) => Answer): Asked {
   const decisions: Decision[] = [];
   const shown = shorten(part.source);
@@ -175,13 +181,13 @@ function otherwiseOf({ otherwise }: Ruleset, part: SimpleCommand, reason: string
   return [{ action: otherwise, reason, part: shorten(part.source), rule: undefined }];
 }
 
-/** Why no rule is about what is run: one may allow it with other files. */
+/** Returns why no rule is about what is run: one may allow it with other files. */
 function unruled({ rules }: Ruleset, part: SimpleCommand, where: Where): string {
   const index = rules.findIndex(
     (rule) =>
       rule.action === 'allow' &&
       rule.writes !== undefined &&
-      // One of files alone allows no program.
+      // A rule with nothing but files allows no program.
       (rule.commands ?? rule.arguments) !== undefined &&
       matches({ ...rule, writes: undefined }, part, where) === 'yes',
   );
@@ -191,7 +197,9 @@ function unruled({ rules }: Ruleset, part: SimpleCommand, where: Where): string 
     : `rule ${index + 1} allows it only when it writes to its files and to no others (${words})`;
 }
 
-/** Why a file is not written to, where no rule is about it: an `allow` for a program surprises those who wrote it. */
+/**
+ * Returns why a file may not be written to, if no rule is about it: an `allow` for a program may surprise its author.
+ */
 function unwritable(file: Text, where: Where): string {
   if (!file.isKnown) return 'no rule allows it to write to a file whose name is only known when it runs';
   const [path = file.text, ...others] = absolute(file.text, where);
@@ -225,7 +233,10 @@ export function isAskedBy({ rules, otherwise }: Ruleset, numbers: ReadonlySet<nu
   return decisionWith((rule) => [rule]) === 'confirm' && decisionWith(asAllow) === 'allow';
 }
 
-/** An `allow` with the words of a rule. What it leaves of a rule about programs is denied; one about files is about no program. */
+/**
+ * Returns an `allow` with the words of a rule. Of a rule about programs, the rest is denied; a rule about files is
+ * about no program.
+ */
 function asAllow(rule: Rule): readonly Rule[] {
   const allow = { ...rule, action: 'allow' } as const;
   const isAboutPrograms = (rule.commands ?? rule.flags ?? rule.arguments) !== undefined;
@@ -242,7 +253,7 @@ function shorten(text: string): string {
   return line.length <= SHOWN_CHARS ? line : `${line.slice(0, SHOWN_CHARS)}…`;
 }
 
-/** What rules say to a command that would begin in a directory, in a shell; nothing is run. No rule is null, for JSON. */
+/** Explains the decision on a command in a directory and shell; nothing is run. No rule is null, for JSON. */
 export function explain(rules: Ruleset, cmd: string, place: Pick<Proposal, 'cwd' | 'shell'>) {
   const decision = decide(rules, { cmd, ...place, env: {}, stdin: '', isOpen: false });
   return { ...decision, rule: decision.rule ?? null };

@@ -12,7 +12,7 @@ export function matches(rule: Rule, part: SimpleCommand, where: Where): Answer {
   return answer === 'maybe' && needsMoreWords(rule, part, where) ? 'no' : answer;
 }
 
-/** Whether a rule asks for more, beside what is known, than there are words that could be it: each can be one thing. */
+/** Whether a rule asks for more, besides what is known, than there are words left: each word can be one thing. */
 function needsMoreWords({ flags = [], arguments: args = [] }: Rule, part: SimpleCommand, where: Where): boolean {
   const words = [...part.args, ...part.reads];
   const open = words.filter(({ isKnown }) => !isKnown);
@@ -43,7 +43,9 @@ function isAbout(rule: Rule, part: SimpleCommand, where: Where): Answer {
   ]);
 }
 
-/** Whether a rule is about a file that a redirection writes to. What allows a program does not allow it to write. */
+/**
+ * Whether a rule is about a file that a redirection writes to. A rule that allows a program does not allow it to write.
+ */
 export function matchesWrite(rule: Rule, part: SimpleCommand, file: Text, where: Where): Answer {
   const { writes } = rule;
   if (writes === undefined) return 'no';
@@ -63,7 +65,7 @@ function isAllowed(rule: Rule, part: SimpleCommand, where: Where): Answer {
     () => {
       const { writes } = rule;
       if (writes === undefined) return 'yes';
-      // One that has nothing but files is about these, not about what is run.
+      // A rule with nothing but files is about these, not about what is run.
       if (rule.commands === undefined && rule.arguments === undefined) return 'no';
       if (files.length === 0) return 'no';
       return all(files.map((file) => () => some(writes, (one) => isFile(one, file, where))));
@@ -71,11 +73,11 @@ function isAllowed(rule: Rule, part: SimpleCommand, where: Where): Answer {
   ]);
 }
 
-/** Programs that only look at the programs that they are told. */
+/** Programs that only show information about the programs in their words. */
 const LOOKERS =
   /^(?:ls|stat|file|which|whereis|type|command|dpkg|dpkg-query|rpm|ldd|md5sum|sha\d+sum|du|test|\[|readlink|realpath|echo|printf|man|whatis|grep|rg)$/;
 
-/** The programs of the system that the words of another name, which may give them other names: `cp /bin/rm x`. */
+/** Returns the programs of the system that other words name, which may get other names: `cp /bin/rm x`. */
 export function programsNamed({ name, args, reads }: SimpleCommand, where: Where): Text[] {
   if (name?.isKnown !== true || LOOKERS.test(posix.basename(name.text))) return [];
   return [...args, ...reads].flatMap((word) => {
@@ -113,7 +115,7 @@ function isCommand(commands: readonly Glob[], name: Text | undefined, where: Whe
   });
 }
 
-/** A program that has the name, and is one of the system, or that lies where the rule says. */
+/** A program that has the name, and is one of the system, or that is where the rule says. */
 function isAllowedProgram(commands: readonly Glob[], name: Text | undefined, where: Where): Answer {
   if (name?.isKnown !== true) return 'no';
   const { text } = name;
@@ -133,7 +135,7 @@ function isNamedByPath(one: Glob, path: string, where: Where): boolean {
 const SEARCHED_CHARS = 100_000;
 
 /**
- * Whether a text that is run in a way of its own names what a rule is against: its program, and behind that one of its
+ * Whether a text that a program interprets itself names what a rule is against: its program, and after that one of its
  * flags and all of its arguments.
  */
 export function isNamedIn(text: string, { action, commands, flags, arguments: args, writes }: Rule): boolean {
@@ -149,10 +151,10 @@ export function isNamedIn(text: string, { action, commands, flags, arguments: ar
   return hasFlags && (args ?? []).every((one) => rest.some((word) => one.test(word)));
 }
 
-/** A long option may be cut short (`--recurs`); a short one may stand among others (`-rf`), or end with its value. */
+/** A long option may be shortened (`--recurs`); a short one may be among others (`-rf`), or end with its value. */
 function hasFlag(flag: string, args: readonly Text[], name: Text | undefined): Answer {
   let answer: Answer = 'no';
-  // Behind `--` there are no options, unless it is the value of one.
+  // After `--` there are no options, unless it is the value of one.
   let hasEnded = false;
   for (const [index, arg] of args.entries()) {
     if (!hasEnded && endsOptions(name, arg, args[index - 1])) return answer;
@@ -166,10 +168,10 @@ function hasFlag(flag: string, args: readonly Text[], name: Text | undefined): A
   return answer;
 }
 
-/** Programs that have options without values alone, but for long ones, and none behind `--`. */
+/** Programs whose options have no values, except for long ones, and that have no options after `--`. */
 const PLAIN_OPTIONS = /^(?:rm|rmdir|unlink|cat|tee|chmod|chown|chgrp)$/;
 
-/** Whether all that follows a word is no option for certain. */
+/** Whether what follows a word is certainly not an option. */
 function endsOptions(name: Text | undefined, arg: Text, before: Text | undefined): boolean {
   if (!arg.isKnown || arg.text !== '--' || name?.isKnown !== true) return false;
   const mayBeValue = before?.text.startsWith('--') === true || (before?.isKnown === false && !isNoOption(before));
@@ -189,7 +191,7 @@ function isFlag(flag: string, text: string, isKnown: boolean): boolean {
   return flag.length === 2 && /^-[^-]/.test(text) && text.includes(flag.slice(1), 1);
 }
 
-/** As it stands, and as the path that it may be, or that may be in it. */
+/** Compares a word literally, and as the path that it may be, or that may be in it. */
 function isArgument(one: Glob, arg: Text, where: Where): Answer {
   if (arg.isKnown && one.test(arg.text)) return 'yes';
   const sign = /^[\w-]+=(?=\/)/.exec(one.text)?.[0];
@@ -223,7 +225,7 @@ function areExactly(expected: readonly Glob[], isOpen: boolean, args: readonly T
     : 'no';
 }
 
-/** Files that stand for no file, or for one that is open already. */
+/** Names that are not files, or that mean a file that is open already. */
 export function isHarmless(file: Text): boolean {
   return file.isKnown && /^\/dev\/(?:null|stdout|stderr|tty|fd\/\d+)$/.test(file.text);
 }

@@ -3,7 +3,7 @@ import { divide, hasOption, type Valued, valuesOf } from '../shell/options.ts';
 import type { Invocation } from '../shell/parse.ts';
 import { ANYTHING, known, since, type Text } from '../shell/words.ts';
 
-/** The files that a program writes to because its words say so, as far as they say. */
+/** Returns the files that a program writes to according to its words. */
 export function outputsOf({ name, args }: Invocation): readonly Text[] {
   if (name?.isKnown !== true) return [];
   const files = WRITERS[posix.basename(name.text)]?.(args) ?? [];
@@ -45,14 +45,14 @@ function copiedInto(target: Text, sources: readonly Text[], isDeep: boolean): Te
   return [target, ...names, ...(isDeep ? [beneath(target)] : [])];
 }
 
-/** What is written somewhere below a directory: its names stand in an archive, or in another directory. */
+/** A file somewhere below a directory: its name is in an archive, or in another directory. */
 function beneath(directory: Text): Text {
   const text = directory.text === '' ? './' : directory.text.replace(/\/*$/, '/');
   if (directory.isKnown) return { text, isKnown: false, maySplit: false, isAlike: true, isBeneath: true, end: '' };
   return { ...directory, end: '' };
 }
 
-/** The directories with all that may be below them; where none is named, the one that it runs in. */
+/** Returns the directories with all that may be below them; without any, the one that it runs in. */
 function unpackedInto(directories: readonly Text[]): Text[] {
   return (directories.length === 0 ? [known('.')] : directories).flatMap((one) => [one, beneath(one)]);
 }
@@ -71,7 +71,7 @@ const tar: Writer = (args) => {
   }
   const makes = ['-c', '-r', '-u', '-A', '--create', '--append', '--update', '--concatenate', '--delete'];
   if (!hasOption(given, ...makes)) return [];
-  // An archive on another machine is no file of this one; one of which nothing is known is not asked about.
+  // An archive on another machine is not a file of this one; an unknown one is not asked about.
   return valuesOf(given, '-f', '--file').filter(({ text }) => text !== '' && text !== '-' && !/^[^/]+:/.test(text));
 };
 
@@ -92,7 +92,7 @@ const unzip: Writer = (args) => {
   return isRead ? [] : unpackedInto(valuesOf(given, '-d'));
 };
 
-/** The file that patch changes; where no word names it, the patch does. */
+/** The file that patch changes; if no word names it, the patch does. */
 const patch: Writer = (args) => {
   const given = divide(args, {
     letters: 'BDFVYdgioprz',
@@ -119,7 +119,7 @@ const RSYNC: Valued = {
   ],
 };
 
-/** The last of several operands, when it is of this machine, with all below it when rsync(1) goes into directories. */
+/** The last of several operands, if it is on this machine, with all below it if rsync(1) works on directories. */
 const rsync: Writer = (args) => {
   const given = divide(args, RSYNC);
   const logs = valuesOf(given, '--log-file');
@@ -153,7 +153,7 @@ export const WRITERS: Readonly<Record<string, Writer | undefined>> = {
   ln: copies,
   dd: (args) => args.filter(({ text }) => text.startsWith('of=')).map((arg) => since(arg, 3)),
   truncate: operands({ letters: 'sr', long: ['size', 'reference'] }),
-  // An empty directory whose name nobody knows is nothing to ask about.
+  // An empty directory with an unknown name is harmless.
   mkdir: (args) => divide(args, { letters: 'm', long: ['mode'] }).operands.filter(({ isKnown }) => isKnown),
   touch: operands({ letters: 'drt', long: ['date', 'reference', 'time'] }),
   shred: operands({ letters: 'ns', long: ['iterations', 'size', 'random-source'] }),

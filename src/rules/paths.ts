@@ -3,7 +3,7 @@ import type { Invocation } from '../shell/parse.ts';
 import type { Text } from '../shell/words.ts';
 import type { Glob } from './rule.ts';
 
-/** Whether something holds, or only running the command would tell. */
+/** Whether something is so; `maybe` if only running the command would show it. */
 export type Answer = 'yes' | 'no' | 'maybe';
 
 export function all(questions: readonly (() => Answer)[]): Answer {
@@ -26,10 +26,10 @@ export function some<T>(list: readonly T[], ask: (one: T) => Answer): Answer {
   return answer;
 }
 
-/** The directories that relative paths may be of; undefined: nobody knows. */
+/** The directories that relative paths may start from; undefined: unknown. */
 export type Where = readonly string[] | undefined;
 
-/** Programs that a package put there: what they are is known. */
+/** Programs that a package has installed: what they are is known. */
 const SYSTEM = /^(?:\/usr(?:\/local)?)?\/s?bin\/[^/]+$|^\/(?:usr\/games|snap\/bin)\/[^/]+$/;
 
 /** Where a shell finds programs by their names. */
@@ -50,12 +50,12 @@ export function isOfSystem(path: string, where: Where): boolean {
   return where?.every((directory) => SYSTEM.test(posix.resolve(directory, path))) === true;
 }
 
-/** The paths that a program of the system may have. */
+/** Returns the paths that a program of the system may have. */
 export function pathsOfProgram(program: string): string[] {
   return SYSTEM_DIRECTORIES.map((directory) => `${directory}/${program}`);
 }
 
-/** The paths of a name with a slash in it. */
+/** Returns the paths of a name with a slash in it. */
 export function absolute(path: string, where: Where): readonly string[] {
   if (path.startsWith('/')) return [posix.normalize(path)];
   return where?.map((directory) => posix.resolve(directory, path)) ?? [];
@@ -72,7 +72,10 @@ export function isPath(one: Glob, word: Text, where: Where): Answer {
   return where === undefined ? 'maybe' : some(where, (directory) => covers(one, posix.resolve(directory, path)));
 }
 
-/** Whether a file that is written to may be one that a pattern is about. One that begins with a star is about absolute paths too. */
+/**
+ * Whether a file that is written to may be one that a pattern is about. A pattern that begins with a star is about
+ * absolute paths too.
+ */
 export function isFile(one: Glob, file: Text, where: Where): Answer {
   const answer = isPath(one, file, where);
   const { text, isKnown } = file;
@@ -95,7 +98,7 @@ function covers(one: Glob, path: string): Answer {
 const OTHER_NAMES =
   /^\/proc\/[^/]+\/(?:root|cwd|fd|task\/[^/]+\/(?:root|cwd|fd))(?:\/|$)|^\/dev\/fd\/.*\/|^\/proc\/self$/;
 
-/** Directories below which homes are. */
+/** Directories that contain homes. */
 const HOMES = ['/root/', '/home/', '/var/', '/srv/', '/opt/', '/usr/', '/run/', '/tmp/', '/nonexistent/'];
 
 function mayBeOfHome(one: Glob, path: string): Answer {
@@ -118,12 +121,12 @@ function mayBecome(one: Glob, word: Text, where: Where): Answer {
   });
 }
 
-/** More directories than these are none that rules know. */
+/** With more directories, they count as unknown. */
 const MAX_DIRECTORIES = 8;
 
 /**
- * The directories that a command may be in: where it begins, and wherever its `cd` lead, whichever of them succeed.
- * What `repeats` may run them in another order, or more often.
+ * Returns the directories that a command may be in: where it begins, and wherever its `cd` lead, whichever of them
+ * succeed. `repeats`: they may run in another order, or more often.
  */
 export function directoriesOf(cwd: string, parts: readonly Invocation[], repeats: boolean): Where {
   const targets: string[] = [];

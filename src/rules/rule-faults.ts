@@ -4,7 +4,10 @@ import { MORE, type ruleSchema } from './rule.ts';
 
 type StatedRule = Static<typeof ruleSchema>;
 
-/** Why a rule would never be about anything, or be about everything, a sentence each; `name` is the rule's, as decisions have it (`rule 1`). */
+/**
+ * Returns why a rule would never apply, or apply to everything, a sentence each; `name` is the rule's, as in decisions
+ * (`rule 1`).
+ */
 export function ruleFaults(name: string, rule: StatedRule): string[] {
   const { action, command, flags, arguments: args, writes } = rule;
   if ([command, flags, args, writes].every((one) => one === undefined)) {
@@ -18,7 +21,7 @@ export function ruleFaults(name: string, rule: StatedRule): string[] {
   ];
 }
 
-/** What in a rule is about nothing, which the agent takes all the same; a sentence each. */
+/** Returns which parts of a rule never apply, though the agent accepts them; a sentence each. */
 export function ruleMistakes(name: string, rule: StatedRule): string[] {
   const { action, command, flags, arguments: args, writes } = rule;
   const isOfNoProgram = action === 'allow' && command === undefined && args === undefined;
@@ -34,7 +37,7 @@ export function ruleMistakes(name: string, rule: StatedRule): string[] {
   ];
 }
 
-/** What a rule may not mean as it is read, a sentence each. */
+/** Returns where a rule may not mean what it says, a sentence each. */
 export function ruleNotes(name: string, rule: StatedRule): string[] {
   const args = listOf(rule.arguments);
   const about = (subject: string, value: string): string => `${name}: ${subject} ${JSON.stringify(value)}`;
@@ -46,7 +49,7 @@ export function ruleNotes(name: string, rule: StatedRule): string[] {
     ...args
       .slice(0, -1)
       .filter((one) => one === MORE)
-      .map((one) => `${about('arguments', one)} stands for more of them at the end alone, and is left out here`),
+      .map((one) => `${about('arguments', one)} means more of them at the end only, and is ignored here`),
     ...args
       .filter((one) => one.startsWith('~'))
       .map((one) => `${about('arguments', one)} ${HOMELY}: add a rule with /root/… and one with /home/*/…`),
@@ -58,7 +61,7 @@ function listOf(given: string | readonly string[] | undefined): readonly string[
   return given === undefined ? [] : [given].flat();
 }
 
-/** A path may have spaces in it, but no options behind it. */
+/** A path may have spaces in it, but no options after it. */
 function isSeveralWords(command: string): boolean {
   return /\s/.test(command) && (!command.startsWith('/') || /\s-/.test(command));
 }
@@ -71,7 +74,7 @@ function commandFault(name: string): (command: string) => string {
   };
 }
 
-/** What a rule says instead of several words. */
+/** Returns what a rule should say instead of several words. */
 function conditionsFor(words: readonly string[]): string[] {
   const flags = words.filter((word) => word.startsWith('-')).flatMap(lettersOf);
   const args = words.filter((word) => !word.startsWith('-'));
@@ -83,7 +86,7 @@ function conditionsFor(words: readonly string[]): string[] {
   ];
 }
 
-/** Several letters behind one dash: `-rf` is found as it stands alone, `-r` and `-f` also among others. */
+/** Several letters after one dash: `-rf` only matches itself, `-r` and `-f` also match among others. */
 const LETTERS = /^-[A-Za-z]{2,3}$/;
 
 function lettersOf(flag: string): string[] {
@@ -110,7 +113,7 @@ function isNoFlag(flag: string): boolean {
 function flagFault(name: string): (flag: string) => string {
   return (flag) => {
     const advice = flagAdvice(flag.trim().split(/\s+/));
-    return `${name}: flags ${JSON.stringify(flag)} is no flag, which begins with - and has no space in it: write ${advice}, or arguments for what is none`;
+    return `${name}: flags ${JSON.stringify(flag)} is not a flag, which begins with - and has no space in it: write ${advice}, or arguments for other words`;
   };
 }
 
@@ -126,7 +129,7 @@ function dashed(word: string): string[] {
   return word.length > 3 ? [`--${word}`] : lettersOf(`-${word}`);
 }
 
-/** Paths are compared as they are without detours. */
+/** Paths are compared without `.` and `..`. */
 function isRoundabout(path: string): boolean {
   return path !== posix.normalize(path);
 }
@@ -145,15 +148,15 @@ function flagNotes(subject: string, flag: string): string[] {
   return [
     ...(LETTERS.test(flag)
       ? [
-          `${subject} is found as it stands alone: for these letters in any order and among others write flags = ${JSON.stringify(lettersOf(flag))}, of which one is enough`,
+          `${subject} only matches itself: for these letters in any order and among others write flags = ${JSON.stringify(lettersOf(flag))}, of which one is enough`,
         ]
       : []),
-    ...(flag.startsWith('--') && flag.includes('=') ? [`${subject} is found with any other value too`] : []),
-    ...(flag.includes('*') ? [`${subject}: a star stands for itself in flags`] : []),
+    ...(flag.startsWith('--') && flag.includes('=') ? [`${subject} also matches any other value`] : []),
+    ...(flag.includes('*') ? [`${subject}: a star in flags only matches a star`] : []),
   ];
 }
 
-/** Plain words with spaces between them; what stands behind an option may be its value, as a message of a commit. */
+/** Plain words with spaces between them; the word after an option may be its value, such as a commit message. */
 function isSeveralArguments(argument: string, before: string | undefined): boolean {
   return /^[-\w./:@%+,=*?]+(?: +[-\w./:@%+,=*?]+)+$/.test(argument) && before?.startsWith('-') !== true;
 }

@@ -9,7 +9,7 @@ export const actionSchema = Type.Union(ACTIONS.map((action) => Type.Literal(acti
 const pattern = Type.String({ minLength: 1, maxLength: 1000 });
 const patterns = Type.Union([pattern, Type.Array(pattern, { minItems: 1, maxItems: 200 })]);
 
-/** A rule, as the file of a profile states it. In patterns, `*` stands for any characters and `?` for one. */
+/** A rule in the file of a profile. In patterns, `*` matches any characters and `?` matches one. */
 export const ruleSchema = Type.Object(
   {
     action: actionSchema,
@@ -22,12 +22,12 @@ export const ruleSchema = Type.Object(
   { additionalProperties: false },
 );
 
-/** A rule that can be asked. */
+/** A rule in the form that decisions use. */
 export interface Rule {
   readonly action: Action;
   /** Undefined: every command. */
   readonly commands: readonly Glob[] | undefined;
-  /** One of them is given; undefined: whatever flags. */
+  /** One of them must be there; undefined: any flags. */
   readonly flags: readonly string[] | undefined;
   readonly arguments: readonly Glob[] | undefined;
   /** Of an `allow` with arguments: more may follow. */
@@ -35,14 +35,14 @@ export interface Rule {
   /** Files that redirections write to. */
   readonly writes: readonly Glob[] | undefined;
   readonly reason: string | undefined;
-  /** As the file states it, for people. */
+  /** The rule as its file says it, for people. */
   readonly words: string;
 }
 
 /** Ends the arguments of an `allow`: any more may follow. */
 export const MORE = '...';
 
-/** The rule that a file states. */
+/** Converts a rule of a file. */
 export function ruleOf(stated: Static<typeof ruleSchema>): Rule {
   const args = listOf(stated.arguments);
   return {
@@ -68,19 +68,19 @@ function wordsOf({ action, command, flags, arguments: args, writes }: Static<typ
   return `${action} ${parts.join(', ') || 'everything'}`;
 }
 
-/** A pattern of a rule: `*` stands for any characters, `?` for one. */
+/** A pattern of a rule: `*` matches any characters, `?` matches one. */
 export interface Glob {
   readonly text: string;
-  /** It begins as an absolute path does. */
+  /** Whether it begins as an absolute path does. */
   readonly isAbsolute: boolean;
   test(text: string): boolean;
-  /** Whether it may fit a text of which only beginning and end are known. */
+  /** Whether it may match a text of which only beginning and end are known. */
   mayFit(beginning: string, end: string): boolean;
-  /** The pattern from one of its characters on. */
+  /** Returns the pattern from one of its characters on. */
   since(at: number): Glob;
 }
 
-/** Reads a pattern. Its test takes time with the length of the text: no way is tried twice. */
+/** Parses a pattern. Its test takes linear time in the length of the text: nothing is tried twice. */
 function globOf(text: string): Glob {
   const pattern = [...text.replace(/\*+/g, '*')];
   const head = text.slice(0, /[*?]|$/.exec(text)?.index);
@@ -95,7 +95,7 @@ function globOf(text: string): Glob {
   };
 }
 
-/** Goes back to the last star alone: what the stars before it took need never change. */
+/** Goes back only to the last star: what the stars before it matched never has to change. */
 function fits(pattern: readonly string[], text: readonly string[]): boolean {
   let at = 0;
   let star = -1;
@@ -117,15 +117,15 @@ function fits(pattern: readonly string[], text: readonly string[]): boolean {
   return at === pattern.length;
 }
 
-/** The rules of a profile, in their order, and what happens to what none of them is about. */
+/** The rules of a profile, in their order, and the decision on everything else. */
 export interface Ruleset {
   readonly rules: readonly Rule[];
   readonly otherwise: Action;
-  /** What happens to what rules decide on and cannot be read. */
+  /** The decision on what rules apply to and cannot be read. */
   readonly unreadable: Action;
 }
 
-/** What becomes of a proposal, and why. */
+/** The decision on a proposal, and its reason. */
 export interface Decision {
   readonly action: Action;
   readonly reason: string;
@@ -133,7 +133,7 @@ export interface Decision {
   readonly part: string;
   /** The number of the rule, from 1; undefined: none. */
   readonly rule: number | undefined;
-  /** The rule, where a person may allow all that it asks of this token for a while; `words` is what it says. */
+  /** The rule, if a person may allow all that it asks of this token for a while; `words` is its text. */
   readonly allowable?: {
     readonly rule: number;
     readonly rule_sha256: string;
@@ -142,10 +142,10 @@ export interface Decision {
   };
 }
 
-/** What no rule is against. */
+/** The decision if no rule is against it. */
 export const ALLOWED: Decision = { action: 'allow', reason: 'no rule is against it', part: '', rule: undefined };
 
-/** Whether rules let everything through, so that there is nothing to look at. */
+/** Whether rules allow everything, so that nothing has to be read. */
 export function letsAllThrough({ rules, otherwise }: Ruleset): boolean {
   return otherwise === 'allow' && rules.every(({ action }) => action === 'allow');
 }

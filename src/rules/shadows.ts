@@ -1,7 +1,7 @@
 import { WRITERS } from './outputs.ts';
 import type { Glob, Rule } from './rule.ts';
 
-/** Rules that are never reached and would say something else: those before them are about all of it. A sentence each. */
+/** Returns rules that never apply and would decide otherwise, because rules before them cover them. A sentence each. */
 export function shadowFaults(rules: readonly Rule[]): string[] {
   return shadowsIn(rules).flatMap(({ rule, index, earlier }) => {
     if (earlier.includes(undefined)) return [];
@@ -14,7 +14,7 @@ export function shadowFaults(rules: readonly Rule[]): string[] {
   });
 }
 
-/** Rules that say again what one before them says, those that are not reached in part, and writers that pass one by. */
+/** Returns rules that repeat one before them, those that are covered in part, and programs that write past a rule. */
 export function shadowNotes(rules: readonly Rule[]): string[] {
   return shadowsIn(rules).flatMap((shadow) => [
     ...repetition(shadow, rules),
@@ -23,7 +23,7 @@ export function shadowNotes(rules: readonly Rule[]): string[] {
   ]);
 }
 
-/** A rule, and of each of its commands the first rule before it that leaves nothing of it; undefined: it is reached. */
+/** A rule, and for each of its commands the first rule before it that covers it; undefined: none does. */
 interface Shadow {
   readonly rule: Rule;
   readonly index: number;
@@ -31,7 +31,7 @@ interface Shadow {
 }
 
 function shadowsIn(rules: readonly Rule[]): Shadow[] {
-  // Only rules that have a name in common, or a pattern, are compared: there may be 500 with 200 names each.
+  // Only rules that share a name, or have a pattern, are compared: there may be 500 with 200 names each.
   const named = new Map<string, number[]>();
   const wide: number[] = [];
   return rules.map((rule, index) => {
@@ -66,7 +66,7 @@ function lostCommands({ rule, index, earlier }: Shadow, rules: readonly Rule[]):
   });
 }
 
-/** An `allow` for `cp` decides about it before a later rule looks at what it writes. */
+/** An `allow` for `cp` decides before a later rule about the file that it writes. */
 function passingWriters({ rule, index }: Shadow, rules: readonly Rule[]): string[] {
   if (rule.action === 'allow' || rule.writes === undefined) return [];
   return rules.slice(0, index).flatMap(({ action, commands, flags, arguments: args, isOpen, writes }, at) => {
@@ -101,8 +101,8 @@ function shorten(words: string): string {
 }
 
 /**
- * Whether all that `later` is about, `earlier` decides. Not where only running a command tells, nor of programs outside
- * of the system, which an `allow` for a name does not allow.
+ * Whether `earlier` decides all that `later` is about. Not if only running a command would show that, nor for programs
+ * outside of the system, which an `allow` for a name does not allow.
  */
 function covers(earlier: Rule, later: Rule): boolean {
   return (
@@ -125,13 +125,13 @@ function coversCommands(earlier: Rule, later: Rule): boolean {
   return later.commands.every(({ text }) => commands.some((wide) => coversCommand(wide, text, earlier, later)));
 }
 
-/** What an `allow` of all programs is not about, those elsewhere than the system's, a rule for the rest is there for. */
+/** A rule for the rest is about programs outside of the system, which an `allow` for all programs does not allow. */
 function isForTheRest(earlier: Rule, { action, commands, flags, arguments: args, writes }: Rule): boolean {
   const isOfAll = commands === undefined || commands.some(({ text }) => text === '*');
   return earlier.action === 'allow' && action !== 'allow' && isOfAll && (flags ?? args ?? writes) === undefined;
 }
 
-/** By names, as a rule against a program is about all of its paths, and an `allow` for a path about no other. */
+/** By names: a rule against a program is about all of its paths, and an `allow` for a path about no other. */
 function coversCommand(wide: Glob, text: string, earlier: Rule, later: Rule): boolean {
   const hasPath = text.includes('/');
   if (wide.text === text) return !hasPath || earlier.action !== 'allow' || later.action === 'allow';
@@ -141,24 +141,24 @@ function coversCommand(wide: Glob, text: string, earlier: Rule, later: Rule): bo
   return wide.text === '*' || (!isWild(text) && coversText(wide, nameOf(text)));
 }
 
-/** The name of the program of a path. */
+/** Returns the name of the program of a path. */
 function nameOf(path: string): string {
   return path.slice(path.lastIndexOf('/') + 1);
 }
 
-/** Whether a pattern stands for several texts. */
+/** Whether a pattern matches several texts. */
 function isWild(pattern: string): boolean {
   return /[*?]/.test(pattern);
 }
 
-/** Whether a pattern fits all that another one fits. */
+/** Whether a pattern matches all that another one matches. */
 function coversText(wide: Glob, text: string): boolean {
-  // Its wildcards are taken as characters, which a `?` may stand for, but not for what a star stands for.
+  // Its wildcards are compared as characters: a `?` may match them, but not what a star matches.
   if (wide.text === text) return true;
   return isWild(wide.text) && wide.test(text) && !(wide.text.includes('?') && text.includes('*'));
 }
 
-/** Those of an `allow` are all there are, in their order; those of others are among them. */
+/** Those of an `allow` are complete and in order; those of others are among the arguments. */
 function coversArguments(earlier: Rule, later: Rule): boolean {
   const { arguments: wide = [], isOpen } = earlier;
   if (earlier.arguments === undefined || (wide.length === 0 && isOpen)) return true;
@@ -172,7 +172,7 @@ function coversArguments(earlier: Rule, later: Rule): boolean {
   return isAsLong && wide.every((one, index) => coversText(one, args[index]?.text ?? ''));
 }
 
-/** Whether a pattern fits all paths that another one fits, also relative ones. */
+/** Whether a pattern matches all paths that another one matches, including relative ones. */
 function coversPath(wide: Glob, one: Glob): boolean {
   if (wide.text === one.text || wide.text === '*') return true;
   const sign = (text: string): string | undefined => /^[\w-]+=(?=\/)/.exec(text)?.[0];
@@ -180,17 +180,17 @@ function coversPath(wide: Glob, one: Glob): boolean {
   return isAlike && coversText(wide, one.text);
 }
 
-/** Redirections are asked about on their own, where a rule without files is about none. */
+/** Redirections are decided separately, and a rule without files is about none. */
 function coversWrites(earlier: Rule, later: Rule): boolean {
   if (earlier.writes === undefined) {
     if (later.writes === undefined) return true;
-    // What is denied already, nothing else makes stricter or milder.
+    // Nothing makes a denied command stricter or milder.
     return earlier.action === 'deny' && !isOfFilesAlone(later);
   }
   const { writes } = earlier;
   if (later.writes?.every((one) => writes.some((wide) => coversPath(wide, one))) !== true) return false;
   if (earlier.action !== 'allow') return true;
-  // One of files alone allows no program, and sees no words.
+  // A rule with nothing but files allows no program, and sees no words.
   return later.action === 'allow' && isOfFilesAlone(earlier) === isOfFilesAlone(later);
 }
 

@@ -1,22 +1,22 @@
 import type { Command, ParameterExpansionPart, SyntaxNode, Word } from 'unbash';
 import { argumentText, textOf } from './words.ts';
 
-/** Shells that the parser speaks for, or nearly so. */
+/** Shells whose language the parser reads, or nearly so. */
 const SPOKEN = /^(?:bash|sh|dash|ash)$/;
 
-/** Why no script of a shell can be read; undefined: it can. */
+/** Returns why no script of a shell can be read; undefined if it can. */
 export function unspoken(shell: string): string | undefined {
   return SPOKEN.test(shell) ? undefined : `${shell} is a shell that rules cannot read`;
 }
 
-/** What only bash knows, or reads otherwise than other shells. */
+/** Syntax that only bash knows, or reads in another way than other shells. */
 const ONLY_BASH: ReadonlySet<string> = new Set([
   ...['ArithmeticCommand', 'ArithmeticFor', 'TestCommand', 'ProcessSubstitution', 'AnsiCQuoted', 'LocaleString'],
   ...['BraceExpansion', 'ExtendedGlob', 'HereString', 'Coproc', 'Select', 'ArrayValue', 'FileDescriptorVariable'],
   ...['Replace', 'Slice', 'CaseModification', 'Transform', 'Names', 'Unknown'],
 ]);
 
-/** Why a shell may read something otherwise than the parser; undefined: it does not. */
+/** Returns why a shell may read something in another way than the parser; undefined if it does not. */
 export function otherwiseRead(shell: string, node: SyntaxNode, source: string): string | undefined {
   if (shell === 'bash' || !isOnlyOfBash(node, source)) return undefined;
   return `${shell} reads it otherwise than bash would`;
@@ -26,7 +26,7 @@ function isOnlyOfBash(node: SyntaxNode, source: string): boolean {
   if (ONLY_BASH.has(node.type)) return true;
   switch (node.type) {
     case 'Command':
-      // What is assigned there splits like any word.
+      // A value assigned there splits like any word.
       return node.args.some(
         (arg) => arg.type === 'Assignment' && arg.value.type === 'Word' && textOf(arg.value).maySplit,
       );
@@ -45,7 +45,7 @@ function isOnlyOfBash(node: SyntaxNode, source: string): boolean {
     case 'ArithmeticExpansion':
       return node.text.startsWith('$[');
     case 'ParameterExpansion':
-      // Quotes within braces within quotes are another matter in each shell.
+      // Quotes within braces within quotes differ between shells.
       return node.prefix === '!' || node.index !== undefined || /["'\\]/.test(node.text);
     default:
       return false;
@@ -56,8 +56,8 @@ function isOnlyOfBash(node: SyntaxNode, source: string): boolean {
 const CODE = /\$\(|`|\$\{[\s|]|\\(?:x24|0{0,2}44|u0{0,6}24|x60|0?140|u0{0,6}60)/i;
 
 /**
- * Arithmetic and the index of an array run the substitutions that are in the values of variables: `x='a[$(rm x)]'; ((x))`.
- * Watches for both in one command: what evaluates values, and text that is code when it is evaluated.
+ * Arithmetic and the index of an array run the substitutions in the values of variables: `x='a[$(rm x)]'; ((x))`. Looks
+ * for both in one command: what evaluates values, and text that is code when it is evaluated.
  */
 export class Evaluation {
   #evaluates = false;
@@ -123,7 +123,7 @@ function evaluatesParameter({ prefix, index, operation }: ParameterExpansionPart
   return !isNumber(operation.offset) || (operation.length !== undefined && !isNumber(operation.length));
 }
 
-/** Whether a builtin takes one of its words for arithmetic, or for the index of an array. */
+/** Whether a builtin evaluates one of its words as arithmetic, or as the index of an array. */
 function evaluatesArguments({ name: word, args }: Command): boolean {
   const name = word === undefined ? '' : textOf(word).text;
   const words = args.map((arg) => argumentText(arg));

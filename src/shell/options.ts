@@ -7,16 +7,18 @@ export interface Valued {
 }
 
 export interface Given {
-  /** As they were given, a letter or a name each: `-x`, `--extract`. */
+  /** The given options, a letter or a name each: `-x`, `--extract`. */
   readonly options: readonly string[];
   /** Values, each with the full name of its option. */
   readonly values: readonly (readonly [option: string, value: Text])[];
   readonly operands: readonly Text[];
-  /** All options are known: none may take the next word for its value, or be several. */
+  /** Whether all options are known: none may take the next word as its value, or be several. */
   readonly isTold: boolean;
 }
 
-/** Divides words as getopt_long(3) does; with `leading`, only up to the first operand, as programs do that run others. */
+/**
+ * Divides words as getopt_long(3) does; with `leading`, only up to the first operand, as programs that run others do.
+ */
 export function divide(args: readonly Text[], valued: Valued = {}, leading = false): Given {
   const options: string[] = [];
   const values: (readonly [string, Text])[] = [];
@@ -50,7 +52,7 @@ interface Read {
   readonly value: Text | undefined;
 }
 
-/** Names may be cut short. */
+/** Names may be shortened. */
 function longOf(arg: Text, { long = [] }: Valued): Read {
   const sign = arg.text.indexOf('=');
   const given = arg.text.slice(2, sign === -1 ? undefined : sign);
@@ -69,12 +71,12 @@ function shortOf(arg: Text, { letters = '' }: Valued): Read {
   return { names, wantsValue: isLast, value: isLast ? undefined : since(arg, at + 2) };
 }
 
-/** The values of one option, by its letter or its names. */
+/** Returns the values of one option, by its letter or its names. */
 export function valuesOf({ values }: Given, ...names: readonly string[]): Text[] {
   return values.filter(([name]) => names.includes(name)).map(([, value]) => value);
 }
 
-/** Whether one of the options is given; long ones may be cut short. */
+/** Whether one of the options is given; long ones may be shortened. */
 export function hasOption({ options }: Given, ...names: readonly string[]): boolean {
   return options.some((one) => names.some((name) => one === name || (/^--./.test(one) && name.startsWith(one))));
 }

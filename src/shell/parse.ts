@@ -3,30 +3,30 @@ import { ANYTHING, type Text, textOf } from './words.ts';
 
 /** One program with its arguments, as it would be run. */
 export interface Invocation {
-  /** Undefined: redirections or assignments alone. */
+  /** Undefined: only redirections or assignments. */
   readonly name: Text | undefined;
   readonly args: readonly Text[];
-  /** What a here-document or a here-string gives it to read. */
+  /** The content of a here-document or a here-string that it reads. */
   readonly input?: Text | undefined;
-  /** Something is piped into it, or a file is given to it. */
+  /** Whether something is piped into it, or it gets a file as input. */
   readonly isFed?: boolean;
-  /** What it reads are names that find(1) has found, each ended by a NUL. */
+  /** If it reads names that find(1) has found, each ended by a NUL. */
   readonly found?: Text | undefined;
 }
 
-/** What a program runs in its turn, as far as its words say. */
+/** What a program runs in turn, according to its words. */
 export interface Inner {
   readonly invocations?: readonly Invocation[];
-  /** Texts that a shell runs: the one named, else the shell of the command. */
+  /** Texts that a shell runs: the named one, else the shell of the command. */
   readonly scripts?: readonly { readonly text: string; readonly shell?: string }[];
   readonly unreadable?: string;
-  /** The words that a shell runs together, where a part of them is only known when it runs. */
+  /** The words that a shell runs together, if a part of them is only known when it runs. */
   readonly joins?: readonly Text[];
-  /** What it runs is run in another directory, or on another machine. */
+  /** Whether this runs in another directory, or on another machine. */
   readonly isElsewhere?: boolean;
-  /** It runs what its words say in a way of its own, behind words that fit this. */
+  /** If it interprets its words itself: what the words before them match. */
   readonly runs?: RegExp;
-  /** What it runs so are its words, not a text within one of them. */
+  /** Whether it runs its words, not a text within one of them. */
   readonly runsWords?: boolean;
 }
 
@@ -36,14 +36,17 @@ export const CHANGES_NAMES: Inner = { unreadable: 'it may change what commands m
 
 export type Look = (args: readonly Text[], invocation: Invocation) => Inner;
 
-/** What cannot be read as the name of a program may be any. */
+/** Returns a word as the name of a program; if it cannot be read, it may be any. */
 export function named(word: Text): Text {
   return word.isKnown ? word : ANYTHING;
 }
 
-/** As many as a call may have; the parser takes 5 ms for so many of plain commands, 120 ms for 25,000 of one letter. */
+/**
+ * The most that a call may have; the parser takes 5 ms for plain commands of this size, 120 ms for 25,000 of one
+ * letter.
+ */
 const MOST_CHARS = 100_000;
-/** The parser takes time with the square of their number, 50 ms for 2,000. */
+/** The time of the parser is quadratic in their number: 50 ms for 2,000. */
 const MOST_DOCUMENTS = 1000;
 /** Shells within shells, and substitutions within substitutions: each is parsed again, at the cost of all within it. */
 const MOST_DEPTH = 8;
@@ -51,12 +54,12 @@ const MOST_DEPTH = 8;
 /** Statements, words and their parts: so many take up to 50 ms, in which the agent answers nobody. */
 const MOST_PIECES = 10_000;
 
-/** Of a longer text that cannot be parsed, no part is looked at. */
+/** No part of a longer text that cannot be parsed is examined. */
 const LONGEST_BROKEN = 10_000;
 
 const TOO_DEEP = 'it has shells, commands or substitutions within each other more than 8 deep';
 
-/** A script at a depth of shells within shells, parsed; or why it cannot be. */
+/** Parses a script at a depth of shells within shells; returns why if it cannot be parsed. */
 export function parseScript(text: string, depth: number): ParsedScript | string {
   if (text.length > MOST_CHARS) return `it has more than ${MOST_CHARS} characters`;
   if (text.split('<<', MOST_DOCUMENTS + 2).length > MOST_DOCUMENTS + 1)
@@ -65,7 +68,7 @@ export function parseScript(text: string, depth: number): ParsedScript | string 
   try {
     const script = parse(text);
     const [error] = script.errors ?? [];
-    // What is left open is parsed again within itself.
+    // An unclosed part is parsed again within itself.
     if (error !== undefined && text.length > LONGEST_BROKEN) return `it cannot be parsed: ${error.message}`;
     return faultOf(script) ?? script;
   } catch (error) {
@@ -88,7 +91,7 @@ function hasUnknownName(node: SyntaxNode): boolean {
   return isUnknown;
 }
 
-/** Whether nothing is looked at any more so deep. */
+/** Whether nothing is examined at this depth. */
 export function isTooDeep(depth: number): boolean {
   return depth > MOST_DEPTH;
 }
@@ -96,7 +99,7 @@ export function isTooDeep(depth: number): boolean {
 const HOLDS_TEXT =
   /^(?:CommandExpansion|ProcessSubstitution|ArithmeticCommandExpansion|ArithmeticExpansion|ParameterExpansion)$/;
 
-/** Looks into substitutions, which the parser reads when they are looked at, only as far as that takes bounded time. */
+/** Parses substitutions, which the parser reads on demand, as far as that takes bounded time. */
 function faultOf(script: ParsedScript): string | undefined {
   let pieces = 0;
   const look = (node: SyntaxNode, depth: number): string | undefined => {

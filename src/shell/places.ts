@@ -6,36 +6,36 @@ import { isSpecialVariable } from './variables.ts';
 import { argumentText, type Text } from './words.ts';
 import { WRAPPERS } from './wrappers.ts';
 
-/** A part of a command that no shell runs: of a word that a program gets, of a value, of a document. */
+/** A part of a command that no shell runs: of an argument, of a value, of a document. */
 export interface Place {
   readonly start: number;
   readonly end: number;
-  /** It is all that stands in quotes of a shell. */
+  /** Whether it is the whole content of quotes of a shell. */
   readonly isQuoted: boolean;
-  /** Its program may run a part of it. */
+  /** Whether its program may run a part of it. */
   readonly isRunner: boolean;
 }
 
-/** A part of a script that its syntax singles out. */
+/** A part of a script that its syntax identifies. */
 export interface Told {
   readonly pos: number;
   readonly end: number;
-  /** A variable may have it for its value. */
+  /** Whether a variable may have it as its value. */
   readonly isValue: boolean;
-  /** It is a word of the program that takes it for a secret. */
+  /** Whether it is a word that its program uses as a secret. */
   readonly isArgument?: boolean;
 }
 
-/** What is looked for in each piece of a script, of this text. `isFunction`: whether the script defines a program itself. */
+/** Searches each piece of a script, of this text. `isFunction`: whether the script defines a program itself. */
 export type SyntaxLook = (node: SyntaxNode, text: string, isFunction: (name: string) => boolean) => readonly Told[];
 
-/** What a command has that nothing runs. */
+/** The parts of a command that nothing runs. */
 export interface Quiet {
   /** Its parts, in their order. */
   readonly places: readonly Place[];
   /** The names of variables and of programs that no other program runs. */
   readonly names: ReadonlySet<number>;
-  /** Those parts that `look` has found. */
+  /** The parts that `look` has found. */
   readonly told: readonly ToldPlace[];
 }
 
@@ -43,7 +43,7 @@ interface ToldPlace extends Omit<Told, 'pos'> {
   readonly start: number;
 }
 
-/** The parts of a command that nothing runs. */
+/** Returns the parts of a command that nothing runs. */
 export function quietPlaces(cmd: string, look: SyntaxLook = () => []): Quiet {
   const finder = new Finder(look);
   finder.script(cmd, undefined, 0);
@@ -52,26 +52,28 @@ export function quietPlaces(cmd: string, look: SyntaxLook = () => []): Quiet {
 
 type Node = Word | Assignment;
 
-/** A script within a command: its text, and where each of its characters stands there; undefined: where it stands here. */
+/**
+ * A script within a command: its text, and the position of each of its characters in the command; undefined: the same.
+ */
 interface Source {
   readonly text: string;
   readonly map: readonly number[] | undefined;
   readonly depth: number;
-  /** It is that of a substitution: what it prints may become the value of a variable. */
+  /** Whether it is in a substitution: its output may become the value of a variable. */
   readonly isPrinted?: boolean;
 }
 
 class Finder {
   readonly #places: Place[] = [];
-  /** Values, which may be run where the name of a program is only known when it runs. */
+  /** Values, which may be run if the name of a program is only known when it runs. */
   readonly #values: Place[] = [];
   readonly #told: ToldPlace[] = [];
   readonly #functions = new Set<string>();
   #isOpen = false;
-  /** A name of a program is made of what another prints. */
+  /** A name of a program is made from the output of another. */
   #runsPrinted = false;
   #reads = false;
-  /** A part of it is no script that can be read. */
+  /** A part of it is not a readable script. */
   #isBroken = false;
   readonly names = new Set<number>();
   readonly #look: SyntaxLook;
@@ -80,7 +82,7 @@ class Finder {
     this.#look = look;
   }
 
-  /** Any word may be what runs: `echo x | { read TOKEN; $TOKEN; }`, `$(echo x)`. */
+  /** Any word may be run: `echo x | { read TOKEN; $TOKEN; }`, `$(echo x)`. */
   get #isAllOpen(): boolean {
     return this.#runsPrinted || (this.#isOpen && this.#reads);
   }
@@ -104,14 +106,14 @@ class Finder {
     }
   }
 
-  /** A function has the arguments of a program for its own. */
+  /** A function gets the arguments of a program as its own. */
   #define(node: SyntaxNode): void {
     if (node.type === 'Function') this.#functions.add(node.name.value);
     forEachChild(node, (child) => this.#define(child));
   }
 
   #walk(node: SyntaxNode, source: Source): void {
-    // What is in escaped backticks has places of its own.
+    // Text in escaped backticks has its own positions.
     if (node.type === 'Script' && (node as ParsedScript).source !== undefined) return;
     if (node.type === 'Command') this.#lookAt(node, source);
     for (const { pos, end, ...rest } of this.#look(node, source.text, (name) => this.#functions.has(name)))
@@ -197,7 +199,7 @@ class Finder {
     }
   }
 
-  /** A text that stands in one of the words, or is made of all from one on. */
+  /** A text in one of the words, or made from all words after one. */
   #scriptIn(args: readonly Text[], script: string, nodes: ReadonlyMap<Text, Node | undefined>, source: Source): void {
     for (const [index, arg] of args.entries()) {
       if (!script.startsWith(arg.text)) continue;
@@ -263,7 +265,7 @@ function placeAt({ map }: Source, at: number): number {
   return map === undefined ? at : (map[at] ?? -1);
 }
 
-/** Where each character of what a word stands for is; empty where that cannot be told. */
+/** Returns the position of each character of the value of a word; empty if that is unknown. */
 function mapOf(node: Node | undefined, source: Source): number[] {
   if (node?.type !== 'Word') return [];
   if (node.parts === undefined) return literalMap(node, '', source);
@@ -275,7 +277,7 @@ function mapOf(node: Node | undefined, source: Source): number[] {
   });
 }
 
-/** Characters without the backslashes that escape some of them. */
+/** Returns the positions of characters without the backslashes that escape some of them. */
 function literalMap(
   { pos, end }: { readonly pos: number; readonly end: number },
   quote: string,

@@ -5,7 +5,7 @@ import { isSpecialVariable } from './variables.ts';
 import { isNoOption, type Text } from './words.ts';
 import { find, WRAPPERS, type Wrapper, xargs } from './wrappers.ts';
 
-/** What the program of an invocation runs. */
+/** Returns what the program of an invocation runs. */
 export function innerOf(invocation: Invocation): Inner {
   const { name, args } = invocation;
   if (name === undefined) return {};
@@ -36,13 +36,13 @@ function wrapped(args: readonly Text[], wrapper: Wrapper, invocation: Invocation
     const name = operands[at++]?.text.split('=')[0] ?? '';
     if (isSpecialVariable(name)) return { unreadable: `${name} changes what commands mean` };
   }
-  // sudo takes options behind these as well.
+  // sudo also takes options after these.
   if (at > 0 && /^-./.test(operands[at]?.text ?? '')) return wrapped(operands.slice(at), wrapper, invocation);
   const unset = valuesOf(given, '-u', '--unset').some(({ text }) => isSpecialVariable(text));
   if (wrapper.assigns === true && unset) return CHANGES_NAMES;
   const skipped = operands.slice(at, at + (wrapper.words ?? 0));
   const values = given.values.map(([, value]) => value);
-  // What may be several words, or an option, may hide which word is the command.
+  // A word that may be several words, or an option, may hide which word is the command.
   const isSsh = wrapper.words === 1 && wrapper.joins === true;
   const isUntold =
     !given.isTold ||
@@ -66,7 +66,7 @@ function wrapped(args: readonly Text[], wrapper: Wrapper, invocation: Invocation
   return { ...more, invocations: [{ name: named(name), args: words, input: invocation.input }] };
 }
 
-/** ssh takes options behind its host as well. */
+/** ssh also takes options after its host. */
 function behindHost(rest: readonly Text[], wrapper: Wrapper, isSsh: boolean): readonly Text[] {
   return isSsh && rest[0]?.text.startsWith('-') === true ? divide(rest, wrapper, true).operands : rest;
 }
@@ -83,7 +83,7 @@ function fromInput(input: Text | undefined, name: string): Inner {
   return { scripts: [{ text: input.text, shell: name }] };
 }
 
-/** A shell by its name, in whose language its scripts are. */
+/** A shell by its name, with the language of its scripts. */
 function shell(name: string): Look {
   return (args, { input }) => {
     let isCommand = false;
@@ -115,7 +115,7 @@ function shell(name: string): Look {
 /** Settings of a shell with which words mean something else. */
 const CHANGING = /^(?:posix|history|histexpand|keyword|expand_aliases|autocd|cdable_vars|progcomp_alias)$/;
 
-/** The value of `-c` is a script; without one there is a shell. */
+/** The value of `-c` is a script; without one, it starts a shell. */
 function minusC(valued: Valued): Look {
   return (args) => {
     const [script, ...more] = valuesOf(divide(args, valued), '-c', '--command', '--session-command');
@@ -148,14 +148,14 @@ const trap: Look = (args) => {
   return first === undefined || rest.length === 0 || /^-[lp]?$/.test(first.text) ? {} : joined([first]);
 };
 
-/** What an alias stands for is run with the words behind it. */
+/** The text of an alias is run with the words after it. */
 const alias: Look = (args) => {
   const given = args.filter(({ text, isKnown }) => !isKnown || text.includes('='));
   if (given.some(({ isKnown }) => !isKnown)) return CHANGES_NAMES;
   return { scripts: given.map(({ text }) => ({ text: `${text.slice(text.indexOf('=') + 1)} $@` })) };
 };
 
-/** Unreadable when one of the words fits. */
+/** Unreadable when one of the words matches. */
 function when(pattern: RegExp): Look {
   return (args) => (args.some(({ text }) => pattern.test(text)) ? CHANGES_NAMES : {});
 }
@@ -164,14 +164,14 @@ const crontab: Look = (args) =>
   args.some(({ text }) => /^-[a-z]*[lr]/.test(text))
     ? {}
     : { unreadable: 'it schedules commands that rules do not read' };
-/** Without a command of its own it runs what it reads. */
+/** Without a command of its own, it runs what it reads. */
 const parallel: Look = (args) =>
   divide(args, { letters: 'jPNnLIaSCd', long: ['jobs', 'arg-file', 'max-args'] }, true).operands.length === 0
     ? { unreadable: 'a shell runs what it reads' }
     : { runs: /^/, runsWords: true };
 const schedules: Look = () => ({ unreadable: 'it schedules commands that rules do not read' });
 
-/** Programs and builtins that run others in a way that can be read, or that change what commands mean. */
+/** Programs and builtins that run others in a readable way, or that change what commands mean. */
 const LOOKS: Readonly<Record<string, Look | undefined>> = {
   __proto__: null as unknown as Look,
   sh: shell('sh'),
@@ -212,10 +212,10 @@ const LOOKS: Readonly<Record<string, Look | undefined>> = {
   batch: schedules,
 };
 
-/** Programs that run what some of their words say, each in a way of its own; they are not read. */
+/** Programs that run some of their words, each in its own way; they are not read. */
 interface Runner {
   readonly programs: RegExp;
-  /** What it runs stands behind words that fit this. */
+  /** What the words before a command match. */
   readonly behind: RegExp;
   /** Its words are a command, not a text within one of them. */
   readonly runsWords: boolean;
@@ -256,7 +256,7 @@ const RUNNERS: readonly Runner[] = (
   ] as readonly (readonly [RegExp, RegExp, boolean])[]
 ).map(([programs, behind, runsWords]) => ({ programs, behind, runsWords }));
 
-/** How a program runs what some of its words say; undefined: it does not, as far as is known. */
+/** Returns how a program runs some of its words; undefined if it is not known to do so. */
 function runnerFor(program: string): Runner | undefined {
   return RUNNERS.find(({ programs }) => programs.test(program));
 }

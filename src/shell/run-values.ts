@@ -3,7 +3,7 @@ import { A_SCRIPT, type Inner, type Invocation, isTooDeep, namesUnknown, parseSc
 import { innerOf } from './programs.ts';
 import { argumentText, rawText, type Text } from './words.ts';
 
-/** What a here-document or a here-string says, where a part of it is only known when it is read. */
+/** Returns the text of a here-document or a here-string; a part of it may only be known when it is read. */
 function hereText(redirect: Command['redirects'][number]): string {
   if (redirect.type === 'HereString' && redirect.target?.parts !== undefined) return rawText(redirect.target);
   return redirect.type === 'HereDoc' && redirect.body.parts !== undefined ? redirect.body.text : '';
@@ -12,18 +12,23 @@ function hereText(redirect: Command['redirects'][number]): string {
 /** They print their words. */
 export const PRINTERS = /^(?:echo|printf|yes|expr|seq|basename|dirname)$/;
 
-/** A word of a program that runs a text of a shell: `!f() { token=x; $token; }` of git, `--to-command=token=x; $token` of tar. */
+/**
+ * A word of a program that runs a text of a shell: `!f() { token=x; $token; }` of git, `--to-command=token=x; $token`
+ * of tar.
+ */
 export const RUNS_VARIABLE = /[;&|{(]\s*["']?\$\{?\w+\}?["']?\s*(?:[;&|})]|$)/;
 
-/** Programs that take a here-document or a here-string for a text. */
+/** Programs that take a here-document or a here-string as a text. */
 const COPIERS =
   /^(?:cat|tee|sponge|dd|chpasswd|newusers|mysql|mariadb|psql|curl|debconf-set-selections|redis-cli|nft)$/;
 const KUBECTL = /^(?:kubectl|oc)$/;
 const TAKES_MANIFEST = /^(?:apply|create|replace|patch|delete)$/;
-/** Programs that run it, and in whose language a value is told from what runs. */
+/** Programs that run it, and whose language separates values from code. */
 const LANGUAGES = /^(?:python[\d.]*|node|ruby|php)$/;
 
-/** What a program, or one that it runs, takes a here-document for: a text, or code; undefined: for what a shell runs. */
+/**
+ * Returns how a program, or one that it runs, uses a here-document: as text or code; undefined: as input for a shell.
+ */
 export function takesInput({ name, args }: Invocation, depth = 0): 'text' | 'code' | undefined {
   if (name?.isKnown !== true || isTooDeep(depth)) return undefined;
   const program = name.text.replace(/^.*\//, '');
@@ -34,7 +39,7 @@ export function takesInput({ name, args }: Invocation, depth = 0): 'text' | 'cod
   return only === undefined || others.length > 0 || unreadable !== undefined ? undefined : takesInput(only, depth + 1);
 }
 
-/** The command that a script is, where it is one and nothing else. */
+/** Returns the command of a script that has nothing else. */
 function commandIn(text: string, depth: number): Invocation[] {
   const script = parseScript(text, depth);
   if (typeof script === 'string') return [];
@@ -56,7 +61,7 @@ function isRunner(invocation: Invocation, depth: number): boolean {
   return unreadable !== undefined || scripts.length > 0 || invocations.some((one) => isRunner(one, depth + 1));
 }
 
-/** Programs that take a text of their language for one of their words. */
+/** Programs that take one of their words as a text of their language. */
 const INTERPRETERS = /^(?:py|perl|ruby|node|deno|bun|php|lua|tcl|expect|sed|[gmn]?awk|gdb|lldb|n?vi|ed|ex)/;
 const BEFORE_CODE = /^-{1,2}(?:\w{0,3}[ceErx]|eval|execute|command)$/;
 

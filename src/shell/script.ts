@@ -21,7 +21,7 @@ import { foundBy } from './wrappers.ts';
 /** Each is compared with each rule. */
 const MOST_COMMANDS = 5000;
 const MOST_FILES = 100;
-/** A simple command among those that would run, also behind others that run it. */
+/** A simple command that would run, including commands run by others. */
 export interface SimpleCommand extends Invocation {
   /** Files that its redirections read from and write to. */
   readonly reads: readonly Text[];
@@ -30,11 +30,11 @@ export interface SimpleCommand extends Invocation {
   readonly around: readonly Text[];
   readonly inner: Inner;
   readonly source: string;
-  /** What stands before it in its pipeline, and what is in its here-documents: it may read that. */
+  /** The text before it in its pipeline, and in its here-documents: it may read that. */
   readonly fed: string;
-  /** It calls a function of the same script, whose commands stand here too. */
+  /** Whether it calls a function of the same script, whose commands are listed too. */
   readonly isCall: boolean;
-  /** It runs in another directory than its shell. */
+  /** Whether it runs in another directory than its shell. */
   readonly isElsewhere: boolean;
 }
 
@@ -42,9 +42,9 @@ export interface Found {
   readonly commands: readonly SimpleCommand[];
   /** Why parts of it cannot be read, a sentence each. */
   readonly faults: readonly string[];
-  /** Commands may run more than once, or in another order. */
+  /** Whether commands may run more than once, or in another order. */
   readonly repeats: boolean;
-  /** Names of its functions and coprocesses: where one is an alias before, bash puts that in its place. */
+  /** Names of its functions and coprocesses: if one is already an alias, bash replaces it by that. */
   readonly defined: ReadonlySet<string>;
 }
 
@@ -61,13 +61,16 @@ interface Context {
 
 type Files = Pick<SimpleCommand, 'source' | 'reads' | 'writes' | 'isCall' | 'fed'>;
 
-/** Every simple command of a script, which has `stdin` to read. `given`: texts that may become values of its variables. */
+/**
+ * Returns every simple command of a script, which has `stdin` to read. `given`: texts that may become values of its
+ * variables.
+ */
 export function readScript(script: string, shell: string, given: readonly string[], stdin = ''): Found {
   return new Reader().read(script, shell, given, stdin);
 }
 
 const REPEATS: ReadonlySet<string> = new Set(['For', 'ArithmeticFor', 'While', 'Select', 'Function']);
-/** Programs whose output is told from their words. */
+/** Programs whose output is known from their words. */
 const TRUSTED = /^(?:date|hostname|whoami|id|uname|mktemp|nproc|cd|find)$/;
 
 class Reader {
@@ -76,7 +79,7 @@ class Reader {
   readonly #evaluation = new Evaluation();
   #repeats = false;
   readonly #functions = new Set<string>();
-  /** What `exec` gives all commands after it. */
+  /** The redirections of `exec`, for all commands after it. */
   readonly #lasting: Text[] = [];
   #files = 0;
 
@@ -92,7 +95,7 @@ class Reader {
       functions: new Map(),
       fed: stdin,
     });
-    // A function writes where its caller says.
+    // A function writes where its caller redirects it.
     const calls = this.#commands.filter(({ name }) => this.#functions.has(name?.text ?? ''));
     this.#lasting.push(...calls.flatMap(({ writes }) => writes));
     this.#files += this.#lasting.length;
@@ -124,7 +127,7 @@ class Reader {
       if (special !== undefined) this.#faults.add(`${special} changes what commands mean`);
       this.#walk(script, text, { ...context, values, functions: functionsOf(script) });
     } catch (error) {
-      // The parser reads substitutions when they are looked at.
+      // The parser reads substitutions on demand.
       this.#faults.add(`it cannot be parsed: ${error instanceof Error ? error.message : String(error)}`);
     }
   }
@@ -135,14 +138,14 @@ class Reader {
       case 'Script': {
         const { errors, source: own } = node as ParsedScript;
         for (const { message } of errors ?? []) this.#faults.add(`it cannot be parsed: ${message}`);
-        // Places in a text of its own are not those of the whole.
+        // Positions in a text of its own are not those of the whole.
         const isOwn = own !== undefined && own !== source;
         const inner = isOwn ? { ...context, values: NO_VALUES, functions: new Map<string, number>() } : context;
         forEachChild(node, (child) => this.#walk(child, own ?? source, inner));
         return;
       }
       case 'Redirected': {
-        // What the redirections of a compound command say holds for all in it.
+        // The redirections of a compound command apply to all in it.
         const writes = writesOf(node.redirects, context.values);
         const files = { ...this.#filesOf(node, source, context), writes };
         if (writes.length > 0) this.#add({ name: undefined, args: [] }, files, context);
@@ -225,7 +228,7 @@ class Reader {
   }
 }
 
-/** The functions that a script defines for certain, and where each is defined from: a call of one runs what is in it. */
+/** Returns the functions that a script certainly defines, and from where on: a call of one runs its commands. */
 function functionsOf({ commands }: ParsedScript): ReadonlyMap<string, number> {
   const defined = new Map<string, number>();
   for (const { command, background } of commands) {
@@ -243,7 +246,7 @@ function foundFor(before: SyntaxNode | undefined): Text | undefined {
   return prints.length === 1 && prints[0]?.text === '-print0' ? foundBy(args) : undefined;
 }
 
-/** Why a piece of a script cannot be told. */
+/** Returns why a piece of a script is unknown. */
 function faultOf(node: SyntaxNode): string | undefined {
   if (node.type === 'Function' && TRUSTED.test(node.name.value)) return 'a function has the name of a program';
   if (node.type === 'Transform' && node.operand.text.includes('P')) return 'it runs the value of a variable';
@@ -253,7 +256,7 @@ function faultOf(node: SyntaxNode): string | undefined {
   return undefined;
 }
 
-/** In the body of a here-document, quotes within an expansion are no quotes. */
+/** In the body of a here-document, quotes within an expansion are not quotes. */
 function hasQuotedCode({ type, text }: WordPart): boolean {
   return type !== 'Literal' && type !== 'CommandExpansion' && text.includes("'") && /[$`]/.test(text.slice(1));
 }

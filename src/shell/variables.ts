@@ -9,7 +9,7 @@ import {
 } from 'unbash';
 import { argumentText, joinedOf, NO_VALUES, type Text, textOf, type Values, whole } from './words.ts';
 
-/** Variables with which the names of programs, or the words of a script, mean something else. */
+/** Variables that change the meaning of the names of programs, or of the words of a script. */
 const SPECIAL =
   /^(?:PATH|HOME|IFS|ENV|POSIXLY_CORRECT|BASH_(?:ENV|FUNC_.*|CMDS|ALIASES|LOADABLES_PATH)|SHELLOPTS|BASHOPTS|PS4|PROMPT_COMMAND|EXECIGNORE|GLOBIGNORE|CDPATH|LD_.*|GCONV_PATH)$/;
 
@@ -18,7 +18,7 @@ export function isSpecialVariable(name: string): boolean {
   return SPECIAL.test(name);
 }
 
-/** Directories behind all others change no name that has been found before: `PATH=$PATH:/opt/x/bin`. */
+/** Directories after all others change no name that was found before: `PATH=$PATH:/opt/x/bin`. */
 function appends({ name, value }: Assignment): boolean {
   return name === 'PATH' && value.type === 'Word' && /^"?\$(?:PATH|\{PATH\}):/.test(value.text);
 }
@@ -32,7 +32,7 @@ const OPEN = /^(?:eval|source|\.|coproc|enable)$/;
 const OF_SHELL =
   /^(?:_|S?RANDOM|SECONDS|LINENO|EPOCH\w+|BASH\w*|FUNCNAME|GROUPS|DIRSTACK|PIPESTATUS|HISTCMD|OPT\w+|REPLY|E?UID|PPID|HOSTNAME|COMP_\w+|COPROC|MAPFILE|(?:OLD)?PWD)$/;
 
-/** All values that are put in for variables, in characters: `b=$a$a; c=$b$b` doubles them. */
+/** Limit for all inserted values of variables, in characters: `b=$a$a; c=$b$b` doubles them. */
 const MOST_CHARS = 16_384;
 
 interface Scope {
@@ -43,13 +43,13 @@ interface Scope {
 
 /** What a script does to its variables. */
 export interface Variables {
-  /** Values that are certain: set once, before they are used, by a statement of its own or a loop over words. */
+  /** Values that are certain: set once, before they are used, by a separate statement or a loop over words. */
   readonly values: Values;
   /** The special variable that it sets. */
   readonly special: string | undefined;
 }
 
-/** Looks for all that a script sets, by whatever means. */
+/** Looks for all variables that a script sets, by whatever means. */
 export function variablesOf(script: ParsedScript): Variables {
   const settings = new Settings();
   settings.look(script);
@@ -86,7 +86,7 @@ function valuesOf(script: ParsedScript, settings: Settings): Values {
   return values;
 }
 
-/** Of what an assignment does not expand: names of files, braces, homes. */
+/** Except for what an assignment does not expand: names of files, braces, homes. */
 function isPlain({ parts, text }: Word): boolean {
   if (text.startsWith('~')) return false;
   return parts === undefined || parts.every(({ type }) => !/^(?:Glob|BraceExpansion|ExtendedGlob)$/.test(type));
@@ -95,7 +95,7 @@ function isPlain({ parts, text }: Word): boolean {
 /** What a script sets. */
 class Settings {
   readonly #times = new Map<string, number>();
-  /** Words of builtins that may name a variable, also behind the letters of options. */
+  /** Words of builtins that may name a variable, also after the letters of options. */
   #words = '';
   readonly loops: For[] = [];
   special: string | undefined;
@@ -144,16 +144,16 @@ class Settings {
   }
 }
 
-/** Whether printf may take its format for the option that names a variable. */
+/** Whether printf may take its format as the option that names a variable. */
 function mayName(format: Text | undefined): boolean {
   return format !== undefined && (format.isKnown ? format.text.startsWith('-v') : /^(?:-|$)/.test(format.text));
 }
 
-/** The variables that a piece of a script sets. */
+/** Returns the variables that a piece of a script sets. */
 function setBy(node: SyntaxNode): readonly string[] {
   switch (node.type) {
     case 'Command':
-      // `IFS= read x` holds for read alone.
+      // `IFS= read x` only applies to read.
       return node.prefix.flatMap((one) =>
         one.type !== 'Assignment' || isForRead(one.name, node) || appends(one) ? [] : [one.name],
       );
@@ -185,7 +185,7 @@ function isForRead(name: string, command: Command): boolean {
   return name === 'IFS' && command.name?.value === 'read';
 }
 
-/** Names in an arithmetic expression, which may set all of them. */
+/** Returns the names in an arithmetic expression, which may set all of them. */
 function namesIn(expression: string): string[] {
   return (expression.match(/[A-Za-z_]\w*/g) ?? []).flatMap((name) => [name, name]);
 }

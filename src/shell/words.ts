@@ -1,26 +1,26 @@
 import type { CommandArgument, DoubleQuotedChild, Redirection, Word, WordPart } from 'unbash';
 
-/** What a word of a command is before the shell expands it: known text, or text with parts that only running tells. */
+/** A word of a command before the shell expands it: known text, or text with parts that only running it would show. */
 export interface Text {
-  /** What is known; of a word that is not known, the text up to its first part that is not. */
+  /** The known text; of an unknown word, the text up to its first unknown part. */
   readonly text: string;
   readonly isKnown: boolean;
-  /** It may become no word, or several. */
+  /** Whether it may become no word, or several. */
   readonly maySplit: boolean;
-  /** Whatever words it becomes, each begins with `text`. */
+  /** Whether each word that it becomes begins with `text`. */
   readonly isAlike: boolean;
-  /** What is unknown in it leads to no directory above. */
+  /** Whether the unknown part leads to no parent directory. */
   readonly isBeneath: boolean;
-  /** What each of them ends with. */
+  /** The end of each of them. */
   readonly end: string;
-  /** None of them begins with a dash, though its first character is not known. */
+  /** None of them begins with a dash, though the first character is unknown. */
   readonly isOperand?: true;
 }
 
 /** A word that may become anything. */
 export const ANYTHING: Text = unknown('', true);
 
-/** A word that is written out. */
+/** A word without expansions. */
 export function known(text: string): Text {
   return { text, isKnown: true, maySplit: false, isAlike: true, isBeneath: true, end: text };
 }
@@ -30,18 +30,18 @@ export function unknown(text: string, maySplit = false): Text {
   return { text, isKnown: false, maySplit, isAlike: !maySplit, isBeneath: false, end: '' };
 }
 
-/** A part of a word, from one of its characters on. */
+/** Returns a part of a word, from one of its characters on. */
 export function since(word: Text, at: number): Text {
   const text = word.text.slice(at);
   return word.isKnown ? known(text) : { ...word, text, isAlike: word.isAlike && at <= word.text.length };
 }
 
-/** It cannot be an option, whatever it becomes. */
+/** Whether it cannot be an option, whatever it becomes. */
 export function isNoOption({ text, isAlike, isOperand }: Text): boolean {
   return isOperand === true || (isAlike && text !== '' && !text.startsWith('-'));
 }
 
-/** A word with its quotes taken away, as far as that can be told without running anything. */
+/** Returns a word without its quotes, as far as that is known without running anything. */
 export function textOf(word: Word, values: Values = NO_VALUES): Text {
   if (word.parts === undefined) return known(word.value);
   return concatenated(word.parts.map((part, index) => homely(part, word.parts?.[index + 1]) ?? pieceOf(part, values)));
@@ -53,7 +53,7 @@ function concatenated(pieces: readonly Text[]): Text {
   if (first === -1) return known(join(pieces));
   const rest = pieces.slice(first);
   const last = pieces.findLastIndex(({ isKnown }) => !isKnown);
-  // What is unknown, between what is known: `.*` may be `..`.
+  // The unknown part between known ones: `.*` may be `..`.
   const shape = pieces.map((piece) => (piece.isKnown ? piece.text : `${piece.text}*${piece.end}`)).join('');
   const leadsUp = /\.\.|(?:^|\/)\.\*|^\*+\//.test(shape);
   const text = join(pieces.slice(0, first + 1));
@@ -67,17 +67,17 @@ function concatenated(pieces: readonly Text[]): Text {
   };
 }
 
-/** An argument: a word, or an assignment such as that of `export`. */
+/** Returns an argument: a word, or an assignment such as that of `export`. */
 export function argumentText(argument: CommandArgument, values: Values = NO_VALUES): Text {
   if (argument.type === 'Word') return textOf(argument, values);
   const { name, value } = argument;
-  // What is assigned does not split.
+  // An assigned value does not split.
   if (value.type !== 'Word' || argument.index !== undefined) return unknown(`${name}=`);
   const given = textOf(value, values);
   return given.isKnown ? known(`${name}=${given.text}`) : whole({ ...given, text: `${name}=${given.text}` });
 }
 
-/** A word without its quotes, with what it expands as it is written. */
+/** Returns a word without its quotes, with its expansions as they are written. */
 export function rawText({ parts, value }: Word): string {
   if (parts === undefined) return value;
   return parts
@@ -89,10 +89,10 @@ export function rawText({ parts, value }: Word): string {
     .join('');
 }
 
-/** Words of braces that are told apart. */
+/** Most words of braces that are distinguished. */
 const MOST_WORDS = 100;
 
-/** What the shell makes of an argument before it looks at it: `{rm,-r}` is two words. */
+/** Returns what the shell makes of an argument first: `{rm,-r}` is two words. */
 export function wordsOf(argument: CommandArgument, values: Values): readonly Text[] {
   const whole = (): Text[] => [argumentText(argument, values)];
   if (argument.type !== 'Word' || !argument.parts?.some(({ type }) => type === 'BraceExpansion')) return whole();
@@ -108,7 +108,7 @@ export function wordsOf(argument: CommandArgument, values: Values): readonly Tex
   return texts.filter((text) => isQuoted || text !== '').map(known);
 }
 
-/** What a part of a word may stand for; undefined for what only running it would tell. */
+/** Returns the texts that a part of a word may become; undefined if only running it would show that. */
 function choicesOf(part: WordPart): readonly string[] | undefined {
   if (part.type === 'Literal' || part.type === 'SingleQuoted') return [part.value];
   if (part.type !== 'BraceExpansion') return undefined;
@@ -182,7 +182,7 @@ function expanded(part: DoubleQuotedChild, values: Values): Text {
 const NAME_PRINTERS =
   /^\$\((?:date [+](?:["'])?(?![.-])(?!.*\.\.)(?:%[YmdHMSsFjyN]|[\w.:-])+(?:["'])?|nproc|hostname|whoami|id -un?|uname -[rsmn])\)$/;
 
-/** The values of variables, where they are known. */
+/** The values of variables, as far as they are known. */
 export interface Values {
   of(name: string, at: number): Text | undefined;
 }
@@ -213,7 +213,7 @@ export function joinedOf(words: readonly Text[]): Text | undefined {
   };
 }
 
-/** Files that redirections write to. */
+/** Returns the files that redirections write to. */
 export function writesOf(redirects: readonly Redirection[], values: Values): Text[] {
   const targets = targetsOf(redirects, /^(?:>|>>|>\||&>|&>>|<>|>&)$/, values);
   // `2>&1`: a digit is a descriptor, or a file of that name here.
@@ -228,12 +228,14 @@ function targetsOf(redirects: readonly Redirection[], operators: RegExp, values:
   );
 }
 
-/** Files that redirections read from. */
+/** Returns the files that redirections read from. */
 export function readsOf(redirects: readonly Redirection[], values: Values): Text[] {
   return targetsOf(redirects, /^<>?$/, values);
 }
 
-/** What a here-document or here-string gives to read; a file, or another command, gives what nobody knows. */
+/**
+ * Returns the text of a here-document or here-string; the content of a file, or the output of a command, is unknown.
+ */
 export function inputOf(redirects: readonly Redirection[], values: Values): Text | undefined {
   const last = redirects.findLast(isOfInput);
   if (last === undefined || last.type === 'Redirect') return undefined;
@@ -242,18 +244,18 @@ export function inputOf(redirects: readonly Redirection[], values: Values): Text
   const { parts, text } = last.body;
   const read = operator === '<<-' ? text.replace(/^\t+/gm, '') : text;
   if (delimiter?.quoted === true) return known(read);
-  // Backslashes of a document without quotes are taken away, by rules of their own.
+  // Backslashes of an unquoted document are removed, by separate rules.
   const isPlain = parts === undefined || parts.every(({ type }) => type === 'Literal');
   return isPlain && !text.includes('\\') ? known(read) : ANYTHING;
 }
 
-/** Whether a redirection is about the standard input: descriptor 0, which reading redirections mean when they name none. */
+/** Whether a redirection is about the standard input: descriptor 0, the default of reading redirections. */
 function isOfInput({ type, operator, descriptor }: Redirection): boolean {
   if (descriptor?.type === 'FileDescriptorVariable') return false;
   return descriptor === undefined ? type !== 'Redirect' || operator.startsWith('<') : descriptor.value === 0;
 }
 
-/** What here-documents and here-strings hold, as it is written. */
+/** Returns the text of here-documents and here-strings, as it is written. */
 export function textsOf(redirects: readonly Redirection[], source: string): string {
   return redirects
     .map((one) =>

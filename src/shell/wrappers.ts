@@ -2,20 +2,20 @@ import { divide, hasOption, type Valued, valuesOf } from './options.ts';
 import { A_SHELL, type Inner, type Invocation, type Look, named } from './parse.ts';
 import { ANYTHING, isNoOption, known, type Text, unknown } from './words.ts';
 
-/** How a program says what it runs: behind its options, and so many words. */
+/** How a program names what it runs: after its options, and so many words. */
 export interface Wrapper extends Valued {
   readonly words?: number;
   /** `NAME=value` may come before the command. */
   readonly assigns?: boolean;
-  /** Options with which it runs in another place. */
+  /** Options with which it runs in another directory or machine. */
   readonly moves?: readonly string[];
   /** Options with which paths mean something else. */
   readonly roots?: readonly string[];
-  /** Options with which it opens a shell, or reads words in a way of its own. */
+  /** Options with which it opens a shell, or reads words in its own way. */
   readonly shells?: readonly string[];
   /** What it does without a command. */
   readonly alone?: Inner;
-  /** It makes one text for a shell of all its words. */
+  /** Whether it joins all its words to one text for a shell. */
   readonly joins?: boolean;
 }
 
@@ -101,7 +101,7 @@ export const xargs: Look = (args, { found }) => {
   if (name === undefined) return {};
   const isReplaced = hasOption(given, '-I', '--replace', '-i');
   const mark = valuesOf(given, '-I', '--replace')[0]?.text ?? '{}';
-  // `-ir` replaces each `r`: a letter behind these is their value.
+  // `-ir` replaces each `r`: the letters after these are their value.
   const isBundled = args.slice(0, args.length - rest.length - 1).some(({ text }) => /^-[a-zA-Z0]*i./.test(text));
   const isUntold = isBundled || !given.isTold || given.values.some(([, { maySplit }]) => maySplit);
   const read =
@@ -113,7 +113,7 @@ export const xargs: Look = (args, { found }) => {
   return { invocations: [invocation] };
 };
 
-/** A word in which a program puts something that it has found. */
+/** A word in which a program inserts something that it has found. */
 function replaced(mark: string, found: Text): (word: Text) => Text {
   return (word) => {
     if (mark === '' || !word.text.includes(mark) || !word.isKnown) return word;
@@ -122,7 +122,10 @@ function replaced(mark: string, found: Text): (word: Text) => Text {
   };
 }
 
-/** What find(1) finds, which is below the directories it begins in; a name of these that begins with a dash is an option. */
+/**
+ * What find(1) finds, which is below the directories it begins in; a name among these that begins with a dash is an
+ * option.
+ */
 export function foundBy(args: readonly Text[]): Text {
   if (args.some(({ text }) => /^--$|^-files0|^-D/.test(text))) return unknown('');
   const words = args.slice(
@@ -138,7 +141,7 @@ export function foundBy(args: readonly Text[]): Text {
   return { ...unknown(text), isBeneath: isTold, isOperand: true };
 }
 
-/** What follows `-exec` runs with the names that are found. */
+/** The command after `-exec` runs with the names that are found. */
 export const find: Look = (args) => {
   const found = foundBy(args);
   const invocations: Invocation[] = [];
@@ -155,13 +158,13 @@ export const find: Look = (args) => {
     if (name !== undefined) invocations.push({ name: named(name), args: rest });
     index = end;
   }
-  // Words that are not known may begin an expression that the words behind end.
+  // Unknown words may begin an expression that later words end.
   const isOpen =
     args.some(({ isKnown, maySplit }) => !isKnown && maySplit) || args.some((arg) => !arg.isKnown && !isNoOption(arg));
   return { invocations, isElsewhere, ...(isOpen ? { runs: /^/ } : {}) };
 };
 
-/** A `;`, or a `+` behind the name of what was found. */
+/** A `;`, or a `+` after the name of what was found. */
 function endOf(args: readonly Text[], from: number): number {
   for (let at = from; at < args.length; at++) {
     const text = args[at]?.isKnown === true ? args[at]?.text : undefined;

@@ -46,8 +46,8 @@ describe('what is about nothing is a mistake to whoever checks it, and no reason
 describe('a rule that may be meant otherwise has a note and no fault', () => {
   const rows: readonly [rule: Stated, told: string][] = [
     [{ action: 'deny', command: 'rm', flags: '-rf' }, 'write flags = ["-r","-f"], of which one is enough'],
-    [{ action: 'deny', command: 'ls', flags: '--color=auto' }, 'found with any other value too'],
-    [{ action: 'deny', command: 'git', flags: '--force*' }, 'a star stands for itself in flags'],
+    [{ action: 'deny', command: 'ls', flags: '--color=auto' }, 'matches any other value'],
+    [{ action: 'deny', command: 'git', flags: '--force*' }, 'a star in flags only matches a star'],
     [
       { action: 'confirm', command: 'systemctl', arguments: 'restart nginx' },
       'arguments "restart nginx" is one argument with a space in it: if several are meant, write arguments = ["restart","nginx"]',
@@ -56,7 +56,7 @@ describe('a rule that may be meant otherwise has a note and no fault', () => {
       { action: 'deny', command: 'rm', arguments: '-rf /' },
       'write flags = ["-r","-f"] (one of them is enough), arguments = ["/"]',
     ],
-    [{ action: 'allow', command: 'git', arguments: ['...', 'push'] }, 'stands for more of them at the end alone'],
+    [{ action: 'allow', command: 'git', arguments: ['...', 'push'] }, 'means more of them at the end only'],
     [
       { action: 'deny', command: 'cat', arguments: '~/.ssh/*' },
       'fits only what is written with ~ too: add a rule with',
