@@ -9,7 +9,7 @@ import type { FleetDoor, FleetServer, RemoteCall } from './door.ts';
 import { type FleetReply, open, STATE } from './envelope.ts';
 import { HubLink, type Patience, type RequestFields } from './hub-link.ts';
 import { type Inventory, inventoryPath, readInventory, type ServerRecord } from './inventory.ts';
-import type { SigningKey } from './keys.ts';
+import { type SigningKey, tagOf } from './keys.ts';
 import { KeysCourier } from './keys-courier.ts';
 import { KnownServer } from './known-server.ts';
 import type { Msg } from './nats.ts';
@@ -163,6 +163,10 @@ export class Hub implements FleetDoor, Disposable {
       this.#listening.get(server)?.();
       this.#listening.delete(server);
       this.#link.lose(server, 'it was removed from the fleet');
+      this.deps.logger.info(
+        { server: name, tag: tagOf(server.key) },
+        'a server was removed: it is not called any more',
+      );
     }
     for (const record of records) {
       const known = this.#servers.get(record.name) ?? new KnownServer(record);

@@ -37,7 +37,7 @@ export function listServersOperation({ deps, door }: FleetDeps): Operation {
       offset: Type.Integer({
         minimum: 0,
         default: 0,
-        description: `Server to begin with; ${MOST_SHOWN} fit in an answer.`,
+        description: 'From next_offset.',
       }),
     }),
     result: Type.Object({

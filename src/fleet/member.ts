@@ -114,9 +114,10 @@ export class Member implements Disposable {
 
   #notConnected(error: unknown): void {
     const why = isRefused(error)
-      ? 'the hub does not know this server any more: agent3 leave ends the attempts'
+      ? 'the hub does not know this server any more, and cannot call it: agent3 leave ends the attempts'
       : 'the hub cannot be reached: it is tried again and again';
-    this.#tell({ hub: this.membership.hub, fault: error instanceof Error ? error.message : String(error) }, why);
+    const { hub, name } = this.membership;
+    this.#tell({ hub, server: name, fault: error instanceof Error ? error.message : String(error) }, why);
   }
 
   /** Writes a line of the log, and not more than one a minute. */

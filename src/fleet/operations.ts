@@ -50,10 +50,8 @@ export function requireOwnSession(session: string): void {
 export function fleetOperations(operations: readonly Operation[], fleet: FleetDeps): Operation[] {
   const routed = operations.map((operation) => {
     if (BY_SESSION.includes(operation.name)) return withRoute(fleet, operation, operation.args, bySession);
-    if (BY_SERVER.includes(operation.name)) return withRoute(fleet, operation, withServer(operation.args), byServer);
-    return LINKS.includes(operation.name)
-      ? withRoute(fleet, operation, withServer(operation.args), onHubAlone)
-      : operation;
+    if (BY_SERVER.includes(operation.name)) return withRoute(fleet, operation, withServer(operation), byServer);
+    return LINKS.includes(operation.name) ? withRoute(fleet, operation, withServer(operation), onHubAlone) : operation;
   });
   return [listServersOperation(fleet), ...manyOperations(fleet), ...routed];
 }
@@ -132,7 +130,7 @@ function onHubAlone(
   const route = byServer(door, operation, args, isLean);
   if (route.server === 'here') return route;
   throw new InvalidArguments(
-    `${operation} makes links to the hub alone, and ${route.server.name} has no address that clients reach. Use write_file and read_file, or let the server fetch the data itself.`,
+    `${operation} makes links to the hub alone, and ${route.server.name} has no address that clients reach. Use write_file and read_file, or from a shell agent3 cp --server ${route.server.name}; or let the server fetch the data itself.`,
   );
 }
 
@@ -167,8 +165,11 @@ export function namesOf(door: FleetDoor): string {
   return `${names.slice(0, MOST_NAMED).join(', ')}${more > 0 ? ` and ${more} more that list_servers shows` : ''}`;
 }
 
+/** Said once: a list of tools is read whole, and each character of it costs. */
+const SAID_WITH = 'shell';
+
 /** `server` comes first: also who reads the arguments sees it before the command. */
-function withServer(args: TObject): TObject {
-  const server = Type.String({ description: 'See list_servers.' });
+function withServer({ name, args }: Operation): TObject {
+  const server = Type.String(name === SAID_WITH ? { description: 'See list_servers.' } : {});
   return Type.Object({ server, ...args.properties });
 }

@@ -67,8 +67,7 @@ const args = Type.Object({
   select: Type.Optional(
     Type.String({
       maxLength: 1000,
-      description:
-        'In place of servers: labels that a server has, role=web,env=prod. failed:RUN are the failures of a run.',
+      description: 'In place of servers: labels, role=web,env=prod. failed:RUN are the failures of a run.',
     }),
   ),
   except: Type.Array(pattern, { default: [], maxItems: MOST_SERVERS, description: 'Names to leave out.' }),
@@ -81,28 +80,28 @@ const args = Type.Object({
   batches: Type.Array(Type.Union([Type.Integer(), Type.String()]), {
     default: [],
     maxItems: 100,
-    description: 'Sizes of batches, such as [1, "10%", "100%"]: each begins when the one before is over.',
+    description: 'Sizes, one batch after the other: [1, "10%", "100%"].',
   }),
   max_failures: Type.Integer({
     minimum: 0,
     default: 0,
-    description: 'With more failures, the next batch is not begun. Who is unreachable has failed.',
+    description: 'With more of them, the next batch is not begun. Unreachable is a failure.',
   }),
-  cwd: Type.Optional(Type.String({ pattern: '^/', description: 'Working directory, absolute.' })),
-  stdin: Type.Optional(Type.String({ description: 'Standard input.' })),
-  timeout: Type.Optional(Type.Number({ minimum: 0.1, description: 'Stops the command on each server, in seconds.' })),
+  cwd: Type.Optional(Type.String({ pattern: '^/', description: 'Absolute.' })),
+  stdin: Type.Optional(Type.String()),
+  timeout: Type.Optional(Type.Number({ minimum: 0.1, description: 'Seconds, on each server.' })),
   key: Type.Optional(
     Type.String({
       minLength: 1,
       maxLength: MAX_KEY_CHARS,
-      description: 'For a safe repeat: a server where this key was used within 24 h runs nothing again.',
+      description: 'For a safe repeat: where it was used within 24 h, nothing runs again.',
     }),
   ),
   max_output: Type.Integer({
     minimum: MIN_OUTPUT_BYTES,
     maximum: 65_536,
     default: OUTPUT_BYTES,
-    description: 'Bytes of output of one server.',
+    description: 'Bytes of each server.',
   }),
 });
 type RunOnArguments = Static<typeof args>;
@@ -122,9 +121,9 @@ function runOnOperation(fleet: FleetDeps): Operation {
     args,
     // Importers of documents take no unions.
     documented: {
-      batches: Type.Array(Type.String(), {
-        description: 'Sizes of batches, such as ["1", "10%", "100%"]: each begins when the one before is over.',
-      }),
+      batches: Type.Optional(
+        Type.Array(Type.String(), { description: 'Sizes, one batch after the other: ["1", "10%", "100%"].' }),
+      ),
     },
     result,
     destructive: false,
@@ -165,7 +164,7 @@ function readRunOperation({ deps, runs }: FleetDeps): Operation {
         minimum: 0,
         maximum: MAX_WAIT_SECONDS,
         default: 0,
-        description: 'Seconds to wait for the end of all.',
+        description: 'Seconds, for the end of all.',
       }),
     }),
     result,

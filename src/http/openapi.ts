@@ -201,7 +201,8 @@ function plainSchema(schema: TSchema): PlainSchema {
 
 /** An empty default says nothing, nor does the largest integer as a limit. */
 function isWorthKeeping(value: unknown): boolean {
-  return Boolean(value) && value !== Number.MAX_SAFE_INTEGER;
+  const isEmpty = Array.isArray(value) && value.length === 0;
+  return Boolean(value) && !isEmpty && value !== Number.MAX_SAFE_INTEGER;
 }
 
 function plainUnion(members: readonly TSchema[]): PlainSchema {

@@ -102,7 +102,7 @@ describe('a call', () => {
     for (const server of ['web3', 'WEB1', '', 7, ['web1']])
       expect((await call('shell', { server, cmd: `touch ${file}` }))['http']).toBe(400);
     expect((await call('upload', { path: file }))['http']).toBe(400);
-    expect((await call('upload', { server: 'web1', path: file }))['message']).toContain('the hub alone');
+    expect((await call('upload', { server: 'web1', path: file }))['message']).toContain('agent3 cp --server web1');
     expect(existsSync(file)).toBe(false);
     const { body } = await hub.call('shell', { cmd: 'echo $PPID' });
     expect(body.stdout).toBe(`${hub.pid}\n`);
@@ -236,12 +236,18 @@ test('MCP asks for the server before the command, and its answers name it', asyn
     });
     return (JSON.parse(text) as { result: Fields }).result;
   };
-  for (const path of ['/openapi.json', '/openapi.json?door=docs']) {
+  for (const [path, chars] of [
+    ['/openapi.json', 19_200],
+    ['/openapi.json?door=docs', 80_000],
+  ] as const) {
     const document = await hub.request(path);
     expect(document.status).toBe(200);
     expect(document.text).toContain('"/list_servers"');
+    expect(document.text.length).toBeLessThanOrEqual(chars);
   }
   const tools = (await mcp('tools/list', {}))['tools'] as { name: string; inputSchema: { required?: string[] } }[];
+  expect(JSON.stringify(tools).length).toBeLessThanOrEqual(14_600);
+  expect(tools.find(({ name }) => name === 'run_on')?.inputSchema.required).toEqual(['cmd']);
   expect(tools.find(({ name }) => name === 'list_servers')).toBeDefined();
   expect(tools.find(({ name }) => name === 'shell')?.inputSchema.required?.[0]).toBe('server');
   expect(await mcp('tools/call', { name: 'shell', arguments: { server: 'web1', cmd: 'echo hi' } })).toMatchObject({

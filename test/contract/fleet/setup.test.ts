@@ -126,6 +126,7 @@ test('a fleet is set up, a server joins it, is called, labelled, removed, and le
 
   expect((await fleet('remove', 'web1')).code).toBe(0);
   await web1.log.find('web1 is refused', (line) => String(line['msg']).includes('does not know this server'));
+  await hub.log.find('the hub says it', (line) => line['server'] === 'web1' && /was removed/.test(String(line['msg'])));
   await eventually('the hub knows no web1', async () => (await call()).error === 'Invalid args');
   expect((await agent3(['leave', '--file', WEB1])).stdout).toContain('left hub');
   expect([existsSync(WEB1), existsSync(directory.join('web1/server.env'))]).toEqual([false, false]);
