@@ -6,6 +6,7 @@ import { consolePage } from './bars/console.ts';
 import { control } from './bars/control.ts';
 import { files } from './bars/files.ts';
 import { fleet } from './bars/fleet.ts';
+import { fleetFaults } from './bars/fleet-faults.ts';
 import { fleetMany } from './bars/fleet-many.ts';
 import { flood } from './bars/flood.ts';
 import { history } from './bars/history.ts';
@@ -53,6 +54,7 @@ const bars: Record<string, () => Promise<Row[]>> = {
   console: consolePage,
   push: pushes,
   fleet,
+  fleetFaults,
   peers,
 };
 
