@@ -1,11 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'bun:test';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type ApprovalRequest, digestOf, requestsDirectory } from '../../../src/access/approval-request.ts';
+import { currentFreeze, readFreezes } from '../../../src/access/freeze.ts';
 import type { OrderResult } from '../../../src/console/order.ts';
 import { WireClient } from '../../../src/console/wire-client.ts';
 import { type Agent, startAgent } from '../../helpers/agent.ts';
 import { Authenticator } from '../../helpers/authenticator.ts';
+import { agent3 } from '../../helpers/cli.ts';
 import { ConsoleFiles } from '../../helpers/console.ts';
 import { TemporaryDirectory } from '../../helpers/directories.ts';
 import { TestNats } from '../../helpers/nats.ts';
@@ -19,24 +21,26 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
   const AUDIT = place.join('hub.jsonl');
   let nats: TestNats;
   let hub: Agent;
-  let web1: Agent;
+  const servers: Record<string, Agent> = {};
   let silent: RawServer;
   let wire: WireClient;
 
   beforeAll(async () => {
-    nats = await TestNats.start('web1', 'silent', 'away', 'gone');
+    nats = await TestNats.start('web1', 'web2', 'silent', 'away', 'gone');
     mkdirSync(place.join('profiles.d'));
-    mkdirSync(place.join('approvals'), { mode: 0o750 });
+    for (const name of ['hub', 'web1', 'web2']) mkdirSync(approvalsOf(name), { mode: 0o750 });
     const rules = 'extends = "full"\n[[rules]]\naction = "confirm"\ncommand = "touch"\n';
     writeFileSync(place.join('profiles.d/careful.toml'), rules);
-    web1 = await startAgent({
-      ...nats.serverSettings('web1', 'careful'),
-      AGENT3_PROFILES_DIR: place.join('profiles.d'),
-      AGENT3_APPROVALS_DIR: place.join('approvals'),
-    });
     const { origin, rpId: rp_id } = files.phone;
     const pinned = { count: 0, origin, rp_id, passkeys: [await files.phone.passkey()], sessions: [] };
-    writeFileSync(join(nats.directory, 'web1-passkeys.json'), JSON.stringify(pinned), { mode: 0o644 });
+    for (const name of ['web1', 'web2']) {
+      writeFileSync(join(nats.directory, `${name}-passkeys.json`), JSON.stringify(pinned), { mode: 0o644 });
+      servers[name] = await startAgent({
+        ...nats.serverSettings(name, 'careful'),
+        AGENT3_PROFILES_DIR: place.join('profiles.d'),
+        AGENT3_APPROVALS_DIR: approvalsOf(name),
+      });
+    }
     silent = await RawServer.open(nats, 'silent', () => undefined);
     await files.pin();
     hub = await startAgent({ ...files.settings, ...nats.hubSettings, AGENT3_AUDIT_FILE: AUDIT });
@@ -49,11 +53,12 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
   afterAll(async () => {
     wire?.close();
     await silent?.[Symbol.asyncDispose]();
-    for (const one of [hub, web1, nats]) await one?.[Symbol.asyncDispose]();
+    for (const one of [hub, ...Object.values(servers), nats]) await one?.[Symbol.asyncDispose]();
     files[Symbol.dispose]();
     place[Symbol.dispose]();
   });
 
+  const approvalsOf = (name: string): string => place.join(`${name}-approvals`);
   const keyOf = (name: string): string => nats.keyOf(name).publicKey;
   const resultOf = async (id: string) => (await wire.request('order', { id, wait_ms: 10_000 })) as OrderResult;
 
@@ -62,7 +67,7 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     const cmd = `touch ${place.join(name)}`;
     const { body } = await hub.call('shell', { server: 'web1', cmd, background: true });
     const session = String(body.session).split('@')[0] ?? '';
-    const path = join(requestsDirectory(web1.sessionsDir), `${session}.json`);
+    const path = join(requestsDirectory(servers['web1']?.sessionsDir ?? ''), `${session}.json`);
     return { session, digest: digestOf((await Bun.file(path).json()) as ApprovalRequest) };
   };
 
@@ -99,6 +104,12 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
   });
 
   test('that is away, silent, or removed says so within two seconds', async () => {
+    const away = files.leave({ kind: 'freeze', reason: '', server: keyOf('away') });
+    const answered = await eventually('root is run by an agent of development', async () => {
+      const file = Bun.file(`${files.answers}/order-${away}.json`);
+      return (await file.exists()) && ((await file.json()) as OrderResult);
+    });
+    expect(answered.why).toContain('away is not connected');
     nats.remove('gone');
     nats.reload();
     const order = { kind: 'stop-all' } as const;
@@ -126,5 +137,27 @@ describe.skipIf(process.geteuid?.() !== 0)("an order at the hub's console for a 
     const server = keyOf('web1');
     const id = files.leave({ kind: 'hand-back', session: crypto.randomUUID(), server });
     expect(await resultOf(id)).toMatchObject({ state: 'refused', why: 'it is for another server' });
+  });
+
+  test('freezes and thaws two servers through root, also while the agent of the hub is dead', async () => {
+    await hub.kill9();
+    const names = ['web1', 'web2'];
+    const freezeOf = (name: string) => currentFreeze(readFreezes(approvalsOf(name)));
+    /** What root answers to orders that are there together. */
+    const obeyed = async (ids: readonly string[]): Promise<unknown[]> => {
+      const env = { ...files.settings, ...nats.hubSettings, AGENT3_APPROVALS_DIR: approvalsOf('hub') };
+      expect(await agent3(['console', 'obey'], env)).toMatchObject({ code: 0, stderr: '' });
+      return ids.map((id) => JSON.parse(readFileSync(`${files.answers}/order-${id}.json`, 'utf8')) as OrderResult);
+    };
+    const freeze = { kind: 'freeze', reason: 'all' } as const;
+    const ids = [files.leave(freeze), ...names.map((name) => files.leave({ ...freeze, server: keyOf(name) }))];
+    expect(await obeyed(ids)).toMatchObject([{ state: 'done' }, { state: 'done' }, { state: 'done' }]);
+    for (const name of ['hub', ...names]) expect(freezeOf(name)).toMatchObject({ reason: 'all' });
+    const thaws = await Promise.all(
+      names.map((name) => files.leaveSigned({ kind: 'thaw', since: freezeOf(name)?.since ?? 0, server: keyOf(name) })),
+    );
+    expect(await obeyed(thaws)).toMatchObject([{ state: 'done' }, { state: 'done' }]);
+    expect(names.map(freezeOf)).toEqual([undefined, undefined]);
+    expect(freezeOf('hub')).toBeDefined();
   });
 });
