@@ -1,12 +1,12 @@
 import { statSync } from 'node:fs';
 import { basename, join, posix, resolve } from 'node:path';
 import type { Command } from '@commander-js/extra-typings';
+import { Backoff } from '../client/backoff.ts';
 import { type CopyDeps, fetchFile, sendFile } from '../client/copy.ts';
 import { fetchThrough, sendThrough } from '../client/copy-through.ts';
 import { fetchTree, isRemoteDirectory, sendTree } from '../client/copy-tree.ts';
 import { ClientFault } from '../client/faults.ts';
 import { Interrupts } from '../client/interrupts.ts';
-import { Patience } from '../client/patience.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
 import { ProgressBar } from './progress-bar.ts';
 import { REMOTE_HELP, type RemoteOptions, remoteClient, withRemote } from './remote.ts';
@@ -71,15 +71,15 @@ async function runCp(source: string, target: string, options: CpOptions): Promis
   const interrupts = new Interrupts();
   interrupts.listen(() => process.exit(interrupts.exitCode));
   using bar = new ProgressBar(options.quiet === true);
-  const patience = (): Patience =>
-    new Patience(interrupts.signal, (fault, seconds) => bar.say(`${fault.message} Trying again in ${seconds} s.`));
+  const backoff = (): Backoff =>
+    new Backoff(interrupts.signal, (fault, seconds) => bar.say(`${fault.message} Trying again in ${seconds} s.`));
   if (options.server !== undefined && options.recursive === true)
     fail(
       EXIT_USAGE,
       `to a server go files alone. A directory: tar c DIR | agent3 exec --server ${options.server} 'tar x -C /PATH'`,
     );
   const { server } = options;
-  const deps = { client, patience, progress: bar.show, say: (text: string) => bar.say(text), server };
+  const deps = { client, backoff, progress: bar.show, say: (text: string) => bar.say(text), server };
   try {
     const left =
       from === undefined

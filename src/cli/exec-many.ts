@@ -1,7 +1,7 @@
 import { isatty } from 'node:tty';
 import type { AgentClient } from '../client/agent-client.ts';
+import { isTransient, isTransientOnceReached, retry } from '../client/backoff.ts';
 import { writeAll } from '../client/descriptor.ts';
-import { mayPass, mayPassOnceReached, persist } from '../client/patience.ts';
 import { visibleText } from '../lib/visible.ts';
 
 /** Seconds that one look at a run may wait. */
@@ -39,11 +39,11 @@ interface RunAnswer {
  * when one did not. Throws a `ClientFault`.
  */
 export async function execOnMany(client: AgentClient, args: Readonly<Record<string, unknown>>): Promise<number> {
-  let answer = await persist(() => client.call<RunAnswer>('run_on', args), mayPassOnceReached());
+  let answer = await retry(() => client.call<RunAnswer>('run_on', args), isTransientOnceReached());
   while (answer.status === 'running') {
     showProgress(answer);
     const look = { run: answer.run, wait: WAIT_SECONDS };
-    answer = await persist(() => client.call<RunAnswer>('read_run', look, { seconds: 30 }), mayPass);
+    answer = await retry(() => client.call<RunAnswer>('read_run', look, { seconds: 30 }), isTransient);
   }
   clearProgress();
   await writeAll(1, Buffer.from(answer.groups.map(describeGroup).join('')));

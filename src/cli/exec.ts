@@ -2,11 +2,11 @@ import { isatty } from 'node:tty';
 import { type Command, InvalidArgumentError, Option } from '@commander-js/extra-typings';
 import type { AgentClient } from '../client/agent-client.ts';
 import { Attendance, leave, note } from '../client/attend.ts';
+import { Backoff } from '../client/backoff.ts';
 import { writeAll } from '../client/descriptor.ts';
 import { ClientFault, GivenUp, OutputClosed } from '../client/faults.ts';
 import { type Input, type LocalTerminal, openTerminal, readInput } from '../client/input.ts';
 import { Interrupts } from '../client/interrupts.ts';
-import { Patience } from '../client/patience.ts';
 import { type Order, type Started, startCommand } from '../client/sessions.ts';
 import { processEnvironment } from '../settings/environment.ts';
 import { execOnMany } from './exec-many.ts';
@@ -138,14 +138,14 @@ function orderForMany(cmd: string, options: ExecOptions, input: Input): Readonly
 }
 
 async function start(client: AgentClient, order: Order, interrupts: Interrupts): Promise<Started> {
-  let told = false;
-  const patience = new Patience(interrupts.signal, (fault, seconds) => {
-    if (!told) note(`${fault.message} Trying again in ${seconds} s, for up to a minute.`);
-    told = true;
+  let hasWarned = false;
+  const backoff = new Backoff(interrupts.signal, (fault, seconds) => {
+    if (!hasWarned) note(`${fault.message} Trying again in ${seconds} s, for up to a minute.`);
+    hasWarned = true;
   });
   interrupts.listen((_, count) => {
     // The first one stops the command as soon as its session is known.
     if (count > 1) leave(interrupts, 'the command may have been started: agent3 session list');
   });
-  return startCommand(client, order, patience);
+  return startCommand(client, order, backoff);
 }

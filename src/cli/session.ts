@@ -1,9 +1,9 @@
 import { isatty } from 'node:tty';
 import { type Command, Option } from '@commander-js/extra-typings';
 import type { AgentClient } from '../client/agent-client.ts';
+import { isTransientOnceReached, retry } from '../client/backoff.ts';
 import { writeAll } from '../client/descriptor.ts';
 import { ClientFault, OutputClosed } from '../client/faults.ts';
-import { mayPassOnceReached, persist } from '../client/patience.ts';
 import { findSession, type ListedSession, listSessions, readStream } from '../client/sessions.ts';
 import { visibleJson, visibleText } from '../lib/visible.ts';
 import { SIGNALS } from '../process/signals.ts';
@@ -110,7 +110,10 @@ async function stopSession(id: string, options: RemoteOptions & { readonly signa
     }
     const session = await findSession(client, id);
     const args = { session, signal: options.signal };
-    const { status, signalled } = await persist(() => client.call<Killed>('kill_session', args), mayPassOnceReached());
+    const { status, signalled } = await retry(
+      () => client.call<Killed>('kill_session', args),
+      isTransientOnceReached(),
+    );
     await print(
       `${session}\t${oneLine(status)}\t${signalled} ${signalled === 1 ? 'process' : 'processes'} signalled\n`,
     );
@@ -121,7 +124,7 @@ async function closeSessions(ids: readonly string[], options: RemoteOptions): Pr
   await withClient(options, async (client) => {
     for (const id of ids) {
       const session = await findSession(client, id);
-      await persist(() => client.call('close_session', { session }), mayPassOnceReached());
+      await retry(() => client.call('close_session', { session }), isTransientOnceReached());
       await print(`${session}\tclosed\n`);
     }
   });

@@ -2,11 +2,11 @@ import type { EventSourceMessage } from 'eventsource-parser';
 import { delay } from '../lib/clock.ts';
 import { visibleText } from '../lib/visible.ts';
 import type { AgentClient } from './agent-client.ts';
+import { Backoff, isSafeToRetry, isTransient, retry } from './backoff.ts';
 import { writeAll } from './descriptor.ts';
 import { ClientFault, ConnectionBroken, InputFault, NotAgent3, OutputFault, Refused, UNAUTHORIZED } from './faults.ts';
 import { type Input, textOf } from './input.ts';
 import type { Interrupt, Interrupts } from './interrupts.ts';
-import { mayPass, Patience, persist, wasNotDone } from './patience.ts';
 import { readStream, type Started } from './sessions.ts';
 
 /** Follows a command until its end: passes its output, its input, and signals for it. */
@@ -47,12 +47,12 @@ export class Attendance {
   async #follow(): Promise<EndState> {
     const { client } = this;
     if (isOnServer(this.started.session)) return this.#followPages();
-    const patience = new Patience();
+    const backoff = new Backoff();
     const offsets = { stdout: 0, stderr: 0 };
     for (;;) {
       try {
         for await (const event of client.events(this.started.session, offsets.stdout, offsets.stderr)) {
-          patience.renew();
+          backoff.reset();
           if (event.event === 'end') return fieldsOf<EndState>(client, event);
           if (event.event === 'refused') throw refusalOf(client, event);
           if (event.event !== 'output') continue;
@@ -65,9 +65,9 @@ export class Attendance {
         }
         throw new ConnectionBroken(`the connection to ${client.url} was closed`);
       } catch (error) {
-        if (!(error instanceof ClientFault) || !mayPass(error)) throw error;
+        if (!(error instanceof ClientFault) || !isTransient(error)) throw error;
         this.#breaks++;
-        await patience.pause(error);
+        await backoff.wait(error);
       }
     }
   }
@@ -83,7 +83,7 @@ export class Attendance {
       }
     };
     await Promise.all([pass('stdout', 1), pass('stderr', 2)]);
-    return await persist(() => client.call<EndState>('read_session', { session, limit: 1 }), mayPass);
+    return await retry(() => client.call<EndState>('read_session', { session, limit: 1 }), isTransient);
   }
 
   /** Stops the command when its input cannot be passed: it would work with a part of it. */
@@ -107,7 +107,7 @@ export class Attendance {
 
   async #kill(signal: 'INT' | 'TERM' | 'HUP'): Promise<void> {
     try {
-      await persist(() => this.client.call('kill_session', { session: this.started.session, signal }), mayPass);
+      await retry(() => this.client.call('kill_session', { session: this.started.session, signal }), isTransient);
     } catch (error) {
       if (!(error instanceof ClientFault)) throw error;
       note(`the command was not stopped: ${error.message}`);
@@ -236,7 +236,7 @@ export class Feed {
     };
     try {
       // The end may be sent twice, text may not.
-      return await persist(attempt, close ? mayPass : wasNotDone);
+      return await retry(attempt, close ? isTransient : isSafeToRetry);
     } catch (fault) {
       if (fault instanceof ConnectionBroken) throw this.#cut('the connection broke while it was sent');
       // 400: the input is closed. 404: the session was.

@@ -1,9 +1,9 @@
 import { rmSync } from 'node:fs';
 import { Feed } from './attend.ts';
+import { isTransient, retry } from './backoff.ts';
 import { type CopyDeps, NEW_FILE, octal, putInPlace, requireSame } from './copy.ts';
 import { CopyFault } from './faults.ts';
 import { hashOf, openLocal, piecesOf, writeAt } from './local-file.ts';
-import { mayPass, persist } from './patience.ts';
 import { type Order, readStream, startCommand } from './sessions.ts';
 
 /*
@@ -32,9 +32,9 @@ export async function sendThrough(deps: CopyDeps, server: string, local: string,
   const { size, mode } = await file.stat();
   const env = { TARGET: remote, SHA256: await hashOf(file, size), MODE: octal(mode) };
   const session = await begin(deps, { server, cmd: TAKE, env, interactive: true });
-  const patience = deps.patience();
+  const backoff = deps.backoff();
   const pieces = piecesOf(file, 0, size, (_, at) => {
-    patience.renew();
+    backoff.reset();
     deps.progress(at, size);
   });
   await new Feed(deps.client, session, () => false).all(cut(pieces));
@@ -77,8 +77,8 @@ export async function fetchThrough(deps: CopyDeps, server: string, remote: strin
 
 const whole = { stream: 'stdout', offset: 0, follow: true, raw: true } as const;
 
-async function begin({ client, patience, say }: CopyDeps, order: Omit<Order, 'key'>): Promise<string> {
-  const { session, waitsFor } = await startCommand(client, { ...order, key: crypto.randomUUID() }, patience());
+async function begin({ client, backoff, say }: CopyDeps, order: Omit<Order, 'key'>): Promise<string> {
+  const { session, waitsFor } = await startCommand(client, { ...order, key: crypto.randomUUID() }, backoff());
   if (waitsFor !== undefined) say(`a person has to approve this first: ${waitsFor} (session ${session})`);
   return session;
 }
@@ -93,7 +93,7 @@ async function ended({ client }: CopyDeps, session: string): Promise<void> {
     else if (value === 0) break;
     else throw new CopyFault(said.trim() || 'it was not copied');
   }
-  await persist(() => client.call('close_session', { session }), mayPass);
+  await retry(() => client.call('close_session', { session }), isTransient);
 }
 
 async function* cut(pieces: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {

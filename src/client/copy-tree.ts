@@ -156,8 +156,8 @@ async function makeLink(target: string, path: string): Promise<void> {
 }
 
 /** Standard output of a command of the agent. Throws `CopyFault` when it fails. */
-async function run({ client, patience }: CopyDeps, cmd: string, stdin: string): Promise<Buffer> {
-  const started: Started = await startCommand(client, { cmd, stdin, key: crypto.randomUUID() }, patience());
+async function run({ client, backoff }: CopyDeps, cmd: string, stdin: string): Promise<Buffer> {
+  const started: Started = await startCommand(client, { cmd, stdin, key: crypto.randomUUID() }, backoff());
   const read = async (stream: 'stdout' | 'stderr') => {
     const pages: Uint8Array[] = [];
     const all = readStream(client, started.session, { stream, offset: 0, follow: true, raw: true });

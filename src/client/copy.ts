@@ -2,16 +2,16 @@ import { constants, rmSync } from 'node:fs';
 import { type FileHandle, rename, stat } from 'node:fs/promises';
 import { describeErrno } from '../lib/errors.ts';
 import type { AgentClient } from './agent-client.ts';
+import { type Backoff, isTransient, isTransientOnceReached, retry } from './backoff.ts';
 import { ClientFault, ConnectionBroken, CopyFault, faultOf, Refused } from './faults.ts';
 import { hashOf, openLocal, piecesOf, writeAt } from './local-file.ts';
-import { mayPass, mayPassOnceReached, type Patience, persist } from './patience.ts';
 import { readStream } from './sessions.ts';
 
 /** How files are copied. */
 export interface CopyDeps {
   readonly client: AgentClient;
   /** A new one for each file. */
-  readonly patience: () => Patience;
+  readonly backoff: () => Backoff;
   /** Told of the bytes of a file that have passed, and of how many it has. */
   readonly progress: (passed: number, bytes: number) => void;
   /** Something for the person. */
@@ -74,7 +74,7 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
   await using file = await openLocal(local, 'r');
   const { size, mode } = await file.stat();
   const args = { path: remote, mode: octal(mode) };
-  const patience = deps.patience();
+  const backoff = deps.backoff();
   let link = await linkFrom<{ readonly url: string }>(deps, 'upload', args);
   let state: Interrupted = { offset: 0 };
   for (;;) {
@@ -86,7 +86,7 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
       const body = piecesOf(file, offset, size, (piece, at) => {
         hash.update(piece);
         stall.renew();
-        patience.renew();
+        backoff.reset();
         deps.progress(at, size);
       });
       const range = size === 0 ? {} : { 'content-range': `bytes ${offset}-${size - 1}/${size}` };
@@ -97,11 +97,11 @@ export async function sendFile(deps: CopyDeps, local: string, remote: string): P
     } catch (error) {
       const fault = clientFault(client, error);
       if (!mayGoOn(fault)) throw fault;
-      await patience.pause(fault);
+      await backoff.wait(fault);
       if (isLost(fault)) {
         link = await linkFrom(deps, 'upload', args);
         state = { offset: 0 };
-      } else state = await persist(() => interruptedUpload(client, link.url), mayPass, patience);
+      } else state = await retry(() => interruptedUpload(client, link.url), isTransient, backoff);
     }
   }
 }
@@ -152,7 +152,7 @@ interface Fetched {
 async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Promise<Fetched> {
   const { client } = deps;
   const args = { path: remote };
-  const patience = deps.patience();
+  const backoff = deps.backoff();
   let link = await downloadLink(deps, args);
   const { bytes } = link;
   const hash = new Bun.CryptoHasher('sha256');
@@ -167,7 +167,7 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
           hash.update(piece);
           at += piece.length;
           stall.renew();
-          patience.renew();
+          backoff.reset();
           deps.progress(at, bytes);
         }
         if (at < bytes) throw new ConnectionBroken(`the connection to ${client.url} was closed`);
@@ -177,7 +177,7 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
     } catch (error) {
       const fault = clientFault(client, error);
       if (!mayGoOn(fault)) throw fault;
-      await patience.pause(fault);
+      await backoff.wait(fault);
       if (!isLost(fault)) continue;
       link = await downloadLink(deps, args);
       if (link.bytes !== bytes) throw new CopyFault(`${remote} has changed while it was copied. Copy it again.`);
@@ -186,8 +186,12 @@ async function fetchInto(deps: CopyDeps, remote: string, file: FileHandle): Prom
 }
 
 /** A link, asked for again where the answer was lost: one that nobody uses ends by itself. */
-function linkFrom<T extends object>({ client, patience }: CopyDeps, operation: string, args: object): Promise<T> {
-  return persist(() => client.call<T>(operation, args, { seconds: 60, fresh: true }), mayPassOnceReached(), patience());
+function linkFrom<T extends object>({ client, backoff }: CopyDeps, operation: string, args: object): Promise<T> {
+  return retry(
+    () => client.call<T>(operation, args, { seconds: 60, fresh: true }),
+    isTransientOnceReached(),
+    backoff(),
+  );
 }
 
 async function downloadLink(deps: CopyDeps, args: object): Promise<DownloadLink> {
@@ -240,7 +244,7 @@ function isLost(fault: ClientFault): boolean {
 /** Another try may go better: also where the agent has not seen yet that the connection before has ended. */
 function mayGoOn(fault: ClientFault): boolean {
   if (fault instanceof CopyFault) return false;
-  if (isLost(fault) || mayPass(fault)) return true;
+  if (isLost(fault) || isTransient(fault)) return true;
   return (
     fault instanceof Refused &&
     (fault.status === 409 || (fault.status === 400 && fault.message.startsWith('Invalid request')))

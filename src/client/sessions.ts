@@ -1,8 +1,8 @@
 import { delay } from '../lib/clock.ts';
 import { BackgroundOff } from '../lib/errors.ts';
 import type { AgentClient } from './agent-client.ts';
+import { type Backoff, isTransient, isTransientOnceReached, retry } from './backoff.ts';
 import { NotAgent3, Refused, UnknownSession } from './faults.ts';
-import { mayPass, mayPassOnceReached, type Patience, persist } from './patience.ts';
 
 /** The largest reply window that an agent can have, and some more: a call in the foreground is answered within it. */
 const FOREGROUND_SECONDS = 210;
@@ -43,12 +43,12 @@ interface ShellAnswer {
  * Starts a command in the background, or where the agent forbids that, in the foreground. A call whose answer was lost is
  * repeated: its key keeps it from running twice. Throws a `ClientFault`.
  */
-export async function startCommand(client: AgentClient, order: Order, patience: Patience): Promise<Started> {
+export async function startCommand(client: AgentClient, order: Order, backoff: Backoff): Promise<Started> {
   try {
-    return await startAs(client, { ...order, background: true, max_output: 256 }, undefined, patience);
+    return await startAs(client, { ...order, background: true, max_output: 256 }, undefined, backoff);
   } catch (fault) {
     if (!(fault instanceof Refused) || fault.code !== BackgroundOff.code) throw fault;
-    return startAs(client, { ...order, max_output: 256 }, FOREGROUND_SECONDS, patience);
+    return startAs(client, { ...order, max_output: 256 }, FOREGROUND_SECONDS, backoff);
   }
 }
 
@@ -56,16 +56,16 @@ async function startAs(
   client: AgentClient,
   args: object,
   seconds: number | undefined,
-  patience: Patience,
+  backoff: Backoff,
 ): Promise<Started> {
   let attempts = 0;
-  const { session, status, reason, repeat } = await persist(
+  const { session, status, reason, repeat } = await retry(
     () => {
       attempts++;
       return client.call<ShellAnswer>('shell', args, seconds === undefined ? {} : { seconds });
     },
-    mayPassOnceReached(),
-    patience,
+    isTransientOnceReached(),
+    backoff,
   );
   if (typeof session !== 'string') throw new NotAgent3(`${client.url} is no Agent3: its answer has no session.`, 200);
   return {
@@ -122,11 +122,11 @@ export async function* readStream(
   const encoding = raw ? 'base64' : 'utf8';
   let offset = from;
   let wait = 0;
-  let worthwhile = mayPassOnceReached();
+  let worthwhile = isTransientOnceReached();
   for (;;) {
     const args = { session, stream, offset, encoding, wait, until: 'output' };
-    const page = await persist(() => client.call<Page>('read_session', args, { seconds: 30 + wait }), worthwhile);
-    worthwhile = mayPass;
+    const page = await retry(() => client.call<Page>('read_session', args, { seconds: 30 + wait }), worthwhile);
+    worthwhile = isTransient;
     const text = page[stream];
     if (text !== '') yield Buffer.from(text, encoding);
     const isStuck = page.next_offset === offset;
@@ -173,7 +173,7 @@ export async function listSessions(
       ...(status !== undefined && { status }),
       ...(before !== null && { before }),
     };
-    const page: ListPage = await persist(() => client.call<ListPage>('list_sessions', args), mayPassOnceReached());
+    const page: ListPage = await retry(() => client.call<ListPage>('list_sessions', args), isTransientOnceReached());
     listed.push(...page.sessions);
     before = page.next_before;
     if (before === null) break;
