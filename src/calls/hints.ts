@@ -1,7 +1,7 @@
 import { constants } from 'node:os';
 import type { Commands } from '../commands/commands.ts';
 import { namesOf } from '../commands/ending.ts';
-import { OWNER_TYPES, type Silence } from '../diagnosis/wait-words.ts';
+import { OWNER_TYPES, type Silence } from '../diagnosis/silence.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Session } from '../sessions/session.ts';
 import type { Hint } from './answer.ts';

@@ -1,4 +1,4 @@
-import type { Silence } from '../diagnosis/wait-words.ts';
+import type { Silence } from '../diagnosis/silence.ts';
 import { MAX_WAIT_SECONDS } from '../lib/limits.ts';
 import type { SessionRecord } from '../sessions/record.ts';
 import type { Hint } from './answer.ts';

@@ -1,4 +1,4 @@
-import { Looks, type Silence } from '../diagnosis/wait-words.ts';
+import { Looks, type Silence } from '../diagnosis/silence.ts';
 import { waitsForInput } from '../diagnosis/waiting.ts';
 import { Deadline, type OneShotEvent } from '../lib/clock.ts';
 import { MachineRefused } from '../lib/errors.ts';

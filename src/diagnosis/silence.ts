@@ -84,7 +84,7 @@ function describeWait(wait: Wait, nameOf: (one: NamedProcess) => string): string
     case 'stopped':
       return `${who} is stopped (SIGSTOP): kill_session with signal CONT lets it go on.`;
     case 'sleep':
-      return wait.seconds === undefined ? `${who} sleeps.` : `${who} sleeps for ${inWords(wait.seconds)}.`;
+      return wait.seconds === undefined ? `${who} sleeps.` : `${who} sleeps for ${formatSeconds(wait.seconds)}.`;
     case 'fifo':
       return `${who} waits for the other side of the named pipe ${wait.path.slice(0, 200)}.`;
     default:
@@ -112,7 +112,7 @@ function quote(word: string): string {
   return /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 }
 
-function inWords(seconds: number): string {
+function formatSeconds(seconds: number): string {
   return seconds < 0.1 ? 'less than 0.1 s' : `${Math.round(seconds * 10) / 10} s`;
 }
 
