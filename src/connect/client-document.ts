@@ -4,7 +4,7 @@ import { type Client, clientName, isRedirect } from './clients.ts';
 
 const MAX_ID_CHARS = 512;
 const MAX_BYTES = 5120;
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 const MAX_KEPT = 50;
 const KEPT_MS = 3_600_000;
 /** Documents that are fetched within a minute, for all who ask. */
@@ -33,7 +33,7 @@ export class ClientDocuments {
   constructor(
     private readonly clock: Clock,
     private readonly network: Network = internet,
-    private readonly patienceMs = PATIENCE_MS,
+    private readonly timeoutMs = TIMEOUT_MS,
   ) {}
 
   /** The client whose document lies at `id`. Throws `DocumentFault`. */
@@ -61,7 +61,7 @@ export class ClientDocuments {
 
   async #fetch(id: string): Promise<unknown> {
     const url = new URL(id);
-    const signal = AbortSignal.timeout(this.patienceMs);
+    const signal = AbortSignal.timeout(this.timeoutMs);
     try {
       const address = await inTime(publicAddress(this.network, url.hostname), signal);
       if (address === undefined) throw new DocumentFault(`${url.hostname} has no public address`);
@@ -73,7 +73,7 @@ export class ClientDocuments {
       return JSON.parse(await inTime(readShort(response), signal));
     } catch (error) {
       if (error instanceof DocumentFault) throw error;
-      if (signal.aborted) throw new DocumentFault(`${url.host} did not answer in ${this.patienceMs / 1000} s`);
+      if (signal.aborted) throw new DocumentFault(`${url.host} did not answer in ${this.timeoutMs / 1000} s`);
       if (error instanceof SyntaxError) throw new DocumentFault(`what ${url.host} answered is not JSON`);
       throw new DocumentFault(`${url.host} cannot be reached from this server`);
     }

@@ -11,7 +11,7 @@ import { type Client, kindsOf, knownClient, registeredClient, staysLocal } from 
 import { onRecord } from './decisions.ts';
 import type { ConnectDeps } from './deps.ts';
 import { consentPage, faultPage } from './page.ts';
-import { type Words, wordsFor } from './words.ts';
+import { type Texts, textsFor } from './texts.ts';
 
 /** `/oauth/authorize`: the page on which the owner enters the one-time code. Everything is in the request, nothing is kept. */
 export class ConsentRoute {
@@ -24,33 +24,33 @@ export class ConsentRoute {
     const { request, method } = exchange;
     const isForm = method === 'POST';
     const parameters = isForm ? new URLSearchParams(await read()) : urlOf(request.url).searchParams;
-    const words = this.#words(parameters.get('ui_locales'), request.headers.get('accept-language'));
+    const texts = this.#texts(parameters.get('ui_locales'), request.headers.get('accept-language'));
     const open = this.deps.grants.openCodes();
     try {
-      const asked = await readAsked(parameters, this.deps.issuer, (id) => this.#client(id, open.length > 0, words));
-      if (!isForm) return html(200, consentPage(words, asked, open));
-      return this.#decide(exchange.address, parameters, asked, words);
+      const asked = await readAsked(parameters, this.deps.issuer, (id) => this.#client(id, open.length > 0, texts));
+      if (!isForm) return html(200, consentPage(texts, asked, open));
+      return this.#decide(exchange.address, parameters, asked, texts);
     } catch (error) {
-      if (error instanceof RedirectFault) return this.#sendBack(words, error, open.length > 0);
+      if (error instanceof RedirectFault) return this.#sendBack(texts, error, open.length > 0);
       if (!(error instanceof PageFault)) throw error;
       this.deps.strangers.count('refused requests');
-      return html(400, faultPage(words, error.message));
+      return html(400, faultPage(texts, error.message));
     }
   }
 
   /** A code of another key is told of by its being there, never by what somebody enters. */
-  #words(uiLocales: string | null, acceptLanguage: string | null): Words {
-    const words = wordsFor(uiLocales, acceptLanguage);
-    if (!this.deps.grants.hasCodeOfAnotherKey) return words;
-    return { ...words, noCode: words.otherKey, wrongCode: `${words.wrongCode} ${words.otherKey}` };
+  #texts(uiLocales: string | null, acceptLanguage: string | null): Texts {
+    const texts = textsFor(uiLocales, acceptLanguage);
+    if (!this.deps.grants.hasCodeOfAnotherKey) return texts;
+    return { ...texts, noCode: texts.otherKey, wrongCode: `${texts.wrongCode} ${texts.otherKey}` };
   }
 
   /** The client of an id. Throws `PageFault`. */
-  async #client(id: string, isAwaited: boolean, words: Words): Promise<Client> {
+  async #client(id: string, isAwaited: boolean, texts: Texts): Promise<Client> {
     const client = knownClient(id) ?? registeredClient(this.deps.key, id);
     if (client !== undefined) return client;
     if (!isDocumentUrl(id)) throw new PageFault('This server does not know client_id. Add the server again there.');
-    if (!isAwaited) throw new PageFault(words.noCode);
+    if (!isAwaited) throw new PageFault(texts.noCode);
     try {
       return await this.documents.client(id);
     } catch (error) {
@@ -60,21 +60,21 @@ export class ConsentRoute {
   }
 
   /** An owner's server leads nobody where a stranger wants: only to known places, or while a sign-in is awaited. */
-  #sendBack(words: Words, fault: RedirectFault, isAwaited: boolean): SignInAnswer {
+  #sendBack(texts: Texts, fault: RedirectFault, isAwaited: boolean): SignInAnswer {
     const { client, redirectUri, state, code, message } = fault;
     const url = answerUrl(redirectUri, { error: code, error_description: message }, state, this.deps.issuer);
     if (client.isKnown || staysLocal(redirectUri) || isAwaited) return redirect(url);
-    return html(400, faultPage(words, `${code}: ${message}.`, { url, host: new URL(redirectUri).host }));
+    return html(400, faultPage(texts, `${code}: ${message}.`, { url, host: new URL(redirectUri).host }));
   }
 
   /** What the owner pressed, or somebody who was sent here. Throws `RedirectFault` for a no. */
-  #decide(address: string, parameters: URLSearchParams, asked: Asked, words: Words): SignInAnswer {
+  #decide(address: string, parameters: URLSearchParams, asked: Asked, texts: Texts): SignInAnswer {
     const { grants, issuer, strangers } = this.deps;
     const { client, redirectUri, state, scope, challenge } = asked;
     const back = (answer: Readonly<Record<string, string>>): SignInAnswer =>
       redirect(answerUrl(redirectUri, answer, state, issuer));
     const again = (status: number, fault: string, more: Readonly<Record<string, string>> = {}): SignInAnswer => {
-      const page = html(status, consentPage(words, asked, grants.openCodes(), fault));
+      const page = html(status, consentPage(texts, asked, grants.openCodes(), fault));
       return { ...page, headers: { ...page.headers, ...more } };
     };
     const isDenied = parameters.get('decision') === 'deny';
@@ -86,15 +86,15 @@ export class ConsentRoute {
       const why = this.#cancel(grant, kinds, address);
       throw new RedirectFault('access_denied', why, client, redirectUri, state);
     }
-    if (grant === undefined) return again(403, words.emptyCode);
-    if (grant instanceof GuessingRefused) return again(grant.status, words.tooManyTries, grant.headers);
-    if (grant instanceof AgentError) return again(grant.status, words.wrongCode);
+    if (grant === undefined) return again(403, texts.emptyCode);
+    if (grant instanceof GuessingRefused) return again(grant.status, texts.tooManyTries, grant.headers);
+    if (grant instanceof AgentError) return again(grant.status, texts.wrongCode);
     if (!kinds.includes(grant.grant.client)) {
       const more = { client: client.id, redirect: redirectUri, address };
       grants.deps.trail.grant('refused: made for another kind of client', onRecord(grant), more);
       grants.countWrongCode(grant, { address, kinds: [...kinds] });
       const names: Readonly<Record<string, string>> = KIND_NAMES;
-      return again(403, words.wrongClient(names[grant.grant.client] ?? grant.grant.client, kinds));
+      return again(403, texts.wrongClient(names[grant.grant.client] ?? grant.grant.client, kinds));
     }
     const clientName = client.name === '' ? new URL(redirectUri).host : client.name;
     return back({

@@ -2,7 +2,7 @@ import { KIND_NAMES } from '../access/client-kinds.ts';
 import type { GrantRecord } from '../access/grant.ts';
 import type { Asked } from './authorize.ts';
 import { type Client, kindsOf, staysLocal } from './clients.ts';
-import type { Words } from './words.ts';
+import type { Texts } from './texts.ts';
 
 const STYLE = `
 :root{color-scheme:light dark;font:17px/1.5 system-ui,sans-serif}
@@ -32,19 +32,19 @@ export const PAGE_HEADERS: Readonly<Record<string, string>> = {
   'cache-control': 'no-store',
 };
 
-function page(words: Words, body: string): string {
+function page(texts: Texts, body: string): string {
   return `<!doctype html>
-<html lang="${words.lang}">
+<html lang="${texts.lang}">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="robots" content="noindex">
-<title>${html(words.title)}</title>
+<title>${html(texts.title)}</title>
 <style>${STYLE}</style>
 </head>
 <body>
 <main>
-<h1>${html(words.title)}</h1>
+<h1>${html(texts.title)}</h1>
 ${body}
 </main>
 </body>
@@ -53,61 +53,61 @@ ${body}
 }
 
 /** The page on which the owner allows a client. `open`: the grants whose codes wait; `fault`: what was wrong before. */
-export function consentPage(words: Words, asked: Asked, open: readonly GrantRecord[], fault?: string): string {
+export function consentPage(texts: Texts, asked: Asked, open: readonly GrantRecord[], fault?: string): string {
   const { client, redirectUri, fields } = asked;
   const hidden = fields.map(([name, value]) => `<input type="hidden" name="${html(name)}" value="${html(value)}">`);
   const kinds: readonly string[] = kindsOf(client, redirectUri);
   const fitting = open.filter(({ grant }) => kinds.includes(grant.client));
-  const wait = open.length === 0 ? words.noCode : fitting.length === 0 ? words.otherKind : undefined;
+  const wait = open.length === 0 ? texts.noCode : fitting.length === 0 ? texts.otherKind : undefined;
   return page(
-    words,
+    texts,
     `${fault === undefined ? '' : `<p class="error" role="alert" id="fault">${html(fault)}</p>`}
-<p>${html(words.asks(nameOf(client, redirectUri)))}${client.isKnown ? '' : `<br><small>${html(words.unproven)}</small>`}</p>
-<p id="to">${html(words.goesTo)}</p>
-<p class="host" aria-describedby="to">${html(describeRedirect(words, redirectUri))}</p>
-<p class="warn">${html(words.onlyIf)}</p>
+<p>${html(texts.asks(nameOf(client, redirectUri)))}${client.isKnown ? '' : `<br><small>${html(texts.unproven)}</small>`}</p>
+<p id="to">${html(texts.goesTo)}</p>
+<p class="host" aria-describedby="to">${html(describeRedirect(texts, redirectUri))}</p>
+<p class="warn">${html(texts.onlyIf)}</p>
 ${wait === undefined ? '' : `<p class="warn" role="status">${html(wait)}</p>`}
-${fitting.map((grant) => summary(words, grant, fitting.length > 1)).join('\n')}
+${fitting.map((grant) => summary(texts, grant, fitting.length > 1)).join('\n')}
 <form method="post" action="/oauth/authorize" autocomplete="off">
 ${hidden.join('\n')}
-${open.length === 0 ? '' : codeField(words, fault !== undefined)}
-<button name="decision" value="deny" formnovalidate>${html(words.cancel)}</button>
+${open.length === 0 ? '' : codeField(texts, fault !== undefined)}
+<button name="decision" value="deny" formnovalidate>${html(texts.cancel)}</button>
 </form>`,
   );
 }
 
-function codeField(words: Words, hasFault: boolean): string {
-  return `<label for="code">${html(words.enterCode)}</label>
+function codeField(texts: Texts, hasFault: boolean): string {
+  return `<label for="code">${html(texts.enterCode)}</label>
 <input id="code" name="code" required maxlength="40" autocomplete="one-time-code" autocapitalize="characters" autocorrect="off" spellcheck="false" aria-describedby="hint${hasFault ? ' fault' : ''}">
-<small id="hint">${html(words.codeHint)}</small>
-<button class="main" name="decision" value="allow">${html(words.allow)}</button>`;
+<small id="hint">${html(texts.codeHint)}</small>
+<button class="main" name="decision" value="allow">${html(texts.allow)}</button>`;
 }
 
 /** Of several codes, the name tells which is which. */
 function summary(
-  words: Words,
+  texts: Texts,
   { name, profile = '', expires_at, grant }: GrantRecord,
   isOneOfSeveral: boolean,
 ): string {
   const kinds: Readonly<Record<string, string>> = KIND_NAMES;
   const rows = [
-    ...(isOneOfSeveral ? [[words.name, name]] : []),
-    [words.client, kinds[grant.client] ?? grant.client],
-    [words.profile, profile === 'full' ? words.full : profile],
+    ...(isOneOfSeveral ? [[texts.name, name]] : []),
+    [texts.client, kinds[grant.client] ?? grant.client],
+    [texts.profile, profile === 'full' ? texts.full : profile],
     [
-      words.end,
-      expires_at === null ? words.noEnd : `${new Date(expires_at).toISOString().slice(0, 16).replace('T', ' ')} UTC`,
+      texts.end,
+      expires_at === null ? texts.noEnd : `${new Date(expires_at).toISOString().slice(0, 16).replace('T', ' ')} UTC`,
     ],
   ];
   const cells = rows.map(([name = '', value = '']) => `<dt>${html(name)}</dt><dd>${html(value)}</dd>`);
-  return `<p>${html(words.codeFor)}</p><dl>${cells.join('')}</dl>`;
+  return `<p>${html(texts.codeFor)}</p><dl>${cells.join('')}</dl>`;
 }
 
 /** A page that says why there is nothing to allow; with a link, where the client can hear of it. */
-export function faultPage(words: Words, why: string, back?: { readonly url: string; readonly host: string }): string {
+export function faultPage(texts: Texts, why: string, back?: { readonly url: string; readonly host: string }): string {
   const link =
-    back === undefined ? '' : `<p><a href="${html(back.url)}" rel="noreferrer">${html(words.back(back.host))}</a></p>`;
-  return page(words, `<p class="error" role="alert">${html(words.cannot)}</p><p>${html(why)}</p>${link}`);
+    back === undefined ? '' : `<p><a href="${html(back.url)}" rel="noreferrer">${html(texts.back(back.host))}</a></p>`;
+  return page(texts, `<p class="error" role="alert">${html(texts.cannot)}</p><p>${html(why)}</p>${link}`);
 }
 
 /** A name that nobody has checked stands in quotes. */
@@ -116,9 +116,9 @@ function nameOf({ name, isKnown }: Client, redirectUri: string): string {
   return isKnown ? name : `“${name}”`;
 }
 
-function describeRedirect(words: Words, redirectUri: string): string {
+function describeRedirect(texts: Texts, redirectUri: string): string {
   const { host } = new URL(redirectUri);
-  return staysLocal(redirectUri) ? `${host} (${words.thisComputer})` : host;
+  return staysLocal(redirectUri) ? `${host} (${texts.thisComputer})` : host;
 }
 
 function html(text: string): string {

@@ -1,5 +1,5 @@
 /** What the pages say, in one language. */
-export interface Words {
+export interface Texts {
   readonly lang: string;
   readonly title: string;
   readonly asks: (client: string) => string;
@@ -31,7 +31,7 @@ export interface Words {
   readonly full: string;
 }
 
-const english: Words = {
+const english: Texts = {
   lang: 'en',
   title: 'Connect to this server',
   asks: (client) => `${client} asks for access to this server.`,
@@ -63,7 +63,7 @@ const english: Words = {
   full: 'full: every command, as the user of the agent',
 };
 
-const spanish: Words = {
+const spanish: Texts = {
   lang: 'es',
   title: 'Conectar con este servidor',
   asks: (client) => `${client} pide acceso a este servidor.`,
@@ -96,15 +96,15 @@ const spanish: Words = {
   full: 'full: cualquier orden, como el usuario del agente',
 };
 
-const LANGUAGES: readonly Words[] = [english, spanish];
+const LANGUAGES: readonly Texts[] = [english, spanish];
 
-/** The words in the first language that a client or browser wants and that there is (OpenID Connect, `ui_locales`). */
-export function wordsFor(uiLocales: string | null, acceptLanguage: string | null): Words {
+/** The texts in the first language that a client or browser wants and that there is (OpenID Connect, `ui_locales`). */
+export function textsFor(uiLocales: string | null, acceptLanguage: string | null): Texts {
   const wanted = [...(uiLocales ?? '').split(' '), ...(acceptLanguage ?? '').split(',')].slice(0, 20);
   for (const tag of wanted) {
     const language = tag.trim().slice(0, 2).toLowerCase();
-    const words = LANGUAGES.find(({ lang }) => lang === language);
-    if (words !== undefined) return words;
+    const texts = LANGUAGES.find(({ lang }) => lang === language);
+    if (texts !== undefined) return texts;
   }
   return english;
 }

@@ -9,7 +9,7 @@ const GOOD = { client_id: ID, client_name: 'A client', redirect_uris: ['https://
 function documentsFrom(
   answer: () => Response | Promise<Response>,
   addresses: readonly string[] = ['8.8.8.8'],
-  patienceMs?: number,
+  timeoutMs?: number,
 ) {
   const asked: string[] = [];
   let nowMs = 0;
@@ -20,7 +20,7 @@ function documentsFrom(
       return answer();
     },
   };
-  const documents = new ClientDocuments({ now: () => nowMs, elapsed: () => nowMs }, network, patienceMs);
+  const documents = new ClientDocuments({ now: () => nowMs, elapsed: () => nowMs }, network, timeoutMs);
   return {
     asked,
     documents,

@@ -3,7 +3,7 @@ import { GrantKey, makeGrant } from '../../src/access/grant.ts';
 import { answerUrl, PageFault, RedirectFault, readAsked } from '../../src/connect/authorize.ts';
 import { knownClient, register } from '../../src/connect/clients.ts';
 import { consentPage, faultPage } from '../../src/connect/page.ts';
-import { wordsFor } from '../../src/connect/words.ts';
+import { textsFor } from '../../src/connect/texts.ts';
 
 const key = new GrantKey('k'.repeat(32));
 const ISSUER = 'https://agent.example.org';
@@ -102,7 +102,7 @@ test('an answer keeps the query of its redirect, and names the issuer', () => {
 describe('the page', () => {
   const wanted = { name: 'chat', profile: 'full', client: 'chatgpt', expiresAt: null, isKept: false } as const;
   const { record } = makeGrant(key, wanted, Date.now());
-  const english = wordsFor(null, null);
+  const english = textsFor(null, null);
 
   test('shows nothing of a stranger as HTML', async () => {
     const page = consentPage(english, await read({ state: '"><b>' }), [record], '<i>');
@@ -137,7 +137,7 @@ describe('the page', () => {
 
   test('names the client to connect instead, in every language', () => {
     for (const language of ['en', 'es'])
-      expect(wordsFor(language, null).wrongClient('Claude', ['codex', 'cursor'])).toMatch(
+      expect(textsFor(language, null).wrongClient('Claude', ['codex', 'cursor'])).toMatch(
         /Claude.* sudo agent3 connect --client codex \S+ cursor$/,
       );
   });
@@ -148,6 +148,6 @@ describe('the page', () => {
     ['xx', 'de', 'en'],
     ['EN-gb es', 'es', 'en'],
   ])('is in a language that was asked for: %p, %p', (uiLocales, accept, lang) => {
-    expect(wordsFor(uiLocales, accept).lang).toBe(lang);
+    expect(textsFor(uiLocales, accept).lang).toBe(lang);
   });
 });
