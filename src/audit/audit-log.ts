@@ -34,7 +34,7 @@ export class AuditLog {
   #notes: Fields[] = [];
   readonly #owed: OwedLine[] = [];
   #lost = 0;
-  #isTold = false;
+  #hasWarned = false;
   readonly #seal: Seal;
   readonly #disk: SyncedRecord;
   readonly #room: RecordRoom;
@@ -198,7 +198,7 @@ export class AuditLog {
     this.#seq = seq;
     this.#prev = hashLine(line);
     writeSync(this.#head, headText(this.#seal, seq, this.#prev, this.#files), 0);
-    this.#isTold = false;
+    this.#hasWarned = false;
     this.#disk.soon();
   }
 
@@ -220,8 +220,8 @@ export class AuditLog {
 
   /** Told once until it works again. */
   #fail(fault: string, cause: unknown): never {
-    if (!this.#isTold) this.logger.warn({ path: this.path, fault }, 'the audit record cannot be written');
-    this.#isTold = true;
+    if (!this.#hasWarned) this.logger.warn({ path: this.path, fault }, 'the audit record cannot be written');
+    this.#hasWarned = true;
     throw new AuditFault(`${this.path}: ${fault}`, { cause });
   }
 

@@ -20,7 +20,7 @@ export class SyncedRecord {
   #seq: number;
   #hasBegun = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #isTold = false;
+  #hasWarned = false;
 
   /** `now` gives the open file and the note of its end, and the number of the last line. */
   constructor(
@@ -83,7 +83,7 @@ export class SyncedRecord {
       this.#write(false);
       if (this.#fd !== undefined) fdatasyncSync(this.#fd);
     } catch (error) {
-      this.#tell(error);
+      this.#warnOnce(error);
     }
     void this.#group.idle().then(() => closeSync(fd));
   }
@@ -99,7 +99,7 @@ export class SyncedRecord {
       this.#write(true);
       if (this.#fd !== undefined) fdatasyncSync(this.#fd);
     } catch (error) {
-      this.#tell(error);
+      this.#warnOnce(error);
     }
   }
 
@@ -113,7 +113,7 @@ export class SyncedRecord {
     }
     // A file that was put aside meanwhile was synced as a whole.
     this.#seq = Math.max(this.#seq, seq);
-    this.#isTold = false;
+    this.#hasWarned = false;
   }
 
   /** Syncs the record, then the mark that says so, and the note of its end. */
@@ -123,7 +123,7 @@ export class SyncedRecord {
       this.#write(false);
       await Promise.all([dataSync(this.now().head), ...(this.#fd === undefined ? [] : [dataSync(this.#fd)])]);
     } catch (error) {
-      this.#tell(error);
+      this.#warnOnce(error);
     }
   }
 
@@ -132,9 +132,9 @@ export class SyncedRecord {
       writeSync(this.#fd, markText(this.seal, { seq: this.#seq, boot: this.boot, isClosed }), 0);
   }
 
-  #tell(error: unknown): void {
-    if (!this.#isTold) this.logger.warn({ path: this.path, err: error }, 'the audit record does not reach the disk');
-    this.#isTold = true;
+  #warnOnce(error: unknown): void {
+    if (!this.#hasWarned) this.logger.warn({ path: this.path, err: error }, 'the audit record does not reach the disk');
+    this.#hasWarned = true;
   }
 
   #open(): number | undefined {

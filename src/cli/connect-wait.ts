@@ -64,7 +64,7 @@ export class GrantWatch {
     const state = this.#state();
     if (state !== undefined && state.ended !== null) throw new GrantOver('expired', state.ended);
     if (!this.#isThere()) throw new GrantOver('ended', 'revoked');
-    this.#tell(state);
+    this.#report(state);
     return state;
   }
 
@@ -89,18 +89,18 @@ export class GrantWatch {
   }
 
   /** Says on standard error what happens on the page. */
-  #tell(state: GrantState | undefined): void {
+  #report(state: GrantState | undefined): void {
     if (state !== undefined && !this.#isEntered) {
       this.#isEntered = true;
       const host = visibleLine(new URL(state.redirect_uri).host);
       process.stderr.write(`code entered for ${host}; waiting for it to fetch its token\n`);
     }
     const last = state === undefined ? readTry(grantsDirectory(sessionsHere()), this.key, this.record) : undefined;
-    if (last?.cancels !== undefined) this.#tellCancel(last.cancels, last.address);
-    else if (last !== undefined) this.#tellTry(last);
+    if (last?.cancels !== undefined) this.#reportCancel(last.cancels, last.address);
+    else if (last !== undefined) this.#reportTry(last);
   }
 
-  #tellTry(last: CodeTry): void {
+  #reportTry(last: CodeTry): void {
     if (last.count <= this.#tries) return;
     this.#tries = last.count;
     const from = `from ${visibleLine(last.address)}, ${last.count} of ${last.most}`;
@@ -111,7 +111,7 @@ export class GrantWatch {
     );
   }
 
-  #tellCancel(cancels: number, address: string): void {
+  #reportCancel(cancels: number, address: string): void {
     if (cancels <= this.#cancels) return;
     this.#cancels = cancels;
     process.stderr.write(

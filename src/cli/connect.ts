@@ -91,7 +91,7 @@ async function connect(options: ConnectOptions): Promise<void> {
   const typed = options.yes === true ? undefined : new Answers();
   try {
     const state = await watch.arrival();
-    tell(
+    report(
       options,
       { event: 'connected', client: state.client_name, redirect: state.redirect_uri, address: state.address },
       describeConnected(state),
@@ -175,18 +175,18 @@ function show({ record, options }: Grant, code: string, url: string): void {
     expires: expires_at === null ? null : new Date(expires_at).toISOString(),
     code_expires: new Date(grant.code_expires_at).toISOString(),
   };
-  tell(options, event, describeSteps(record, code, url));
+  report(options, event, describeSteps(record, code, url));
 }
 
 /** A line of JSON, or words. */
-function tell({ json }: ConnectOptions, event: Readonly<Record<string, unknown>>, words: string): void {
+function report({ json }: ConnectOptions, event: Readonly<Record<string, unknown>>, words: string): void {
   process.stdout.write(json === true ? `${JSON.stringify(event)}\n` : `${words}\n`);
 }
 
 /** Ends the grant and the program. */
 function end({ record, options }: Grant, event: 'ended' | 'expired', why: string): never {
   changeHere(options, (tokens) => tokens.filter(({ id }) => id !== record.id));
-  tell(
+  report(
     options,
     { event, why },
     `${event}: ${visibleLine(why)}${event === 'expired' ? '. For a new code, run agent3 connect again' : ''}`,

@@ -89,9 +89,9 @@ function codeOf(url: string): string {
 
 function openLink(here: ConsoleHere, origin: string, name: string | undefined): Link {
   try {
-    const tell = (wrong: number, most: number): boolean =>
+    const reportWrong = (wrong: number, most: number): boolean =>
       process.stdout.write(`an answer does not fit this link: ${wrong} of ${most}\n`);
-    return new Link(here, origin, tell, name);
+    return new Link(here, origin, reportWrong, name);
   } catch (error) {
     if (errnoOf(error) === undefined) throw error;
     fail(EXIT_FAILURE, `${here.answers} cannot be written: ${describeErrno(error)}`);

@@ -65,7 +65,7 @@ export async function inviteServer(name: string, options: InviteOptions): Promis
   const { hello, isConfirmed } = outcome;
   const key = parsePublicKey(hello.key);
   const fingerprint = key === undefined ? '' : fingerprintOf(key);
-  tell(
+  report(
     options,
     { event: 'joined', name, fingerprint, profile: hello.profile },
     `${name} has joined, with the profile ${hello.profile} for this hub\nfingerprint ${fingerprint}`,
@@ -132,7 +132,7 @@ async function comeOrOver(
 
 function show(options: InviteOptions, { hub }: Inventory, id: string, code: string, until: number): void {
   const url = `${hub.url}/${id}`;
-  tell(
+  report(
     options,
     { event: 'code', url, code, expires: new Date(until).toISOString() },
     `on the server, as root (started by hand: with --file FILE):\n\n  agent3 join ${url}\n\nand enter this code there, which is good once, for ten minutes:\n\n  ${code}\n\nwaiting for it (Ctrl-C ends the invitation) …`,
@@ -140,6 +140,6 @@ function show(options: InviteOptions, { hub }: Inventory, id: string, code: stri
 }
 
 /** A line of JSON, or words. */
-function tell({ json }: InviteOptions, event: Readonly<Record<string, unknown>>, words: string): void {
+function report({ json }: InviteOptions, event: Readonly<Record<string, unknown>>, words: string): void {
   process.stdout.write(json === true ? `${JSON.stringify(event)}\n` : `${words}\n`);
 }

@@ -126,7 +126,7 @@ export class AccessLog {
     if (now - this.#sinceMs >= WINDOW_MS) this.#begin(now);
     const lines = this.#lines.get(network) ?? 0;
     if (lines >= MOST_LINES.ofOne || this.#written >= MOST_LINES.ofAll) {
-      if (this.#counted++ === 0) setTimeout(() => this.#tell(), this.#sinceMs + WINDOW_MS - now).unref();
+      if (this.#counted++ === 0) setTimeout(() => this.#logCount(), this.#sinceMs + WINDOW_MS - now).unref();
       return false;
     }
     this.#lines.set(network, lines + 1);
@@ -135,13 +135,13 @@ export class AccessLog {
   }
 
   #begin(now: number): void {
-    this.#tell();
+    this.#logCount();
     this.#sinceMs = now;
     this.#written = 0;
     this.#lines.clear();
   }
 
-  #tell(): void {
+  #logCount(): void {
     if (this.#counted === 0) return;
     this.logger.warn({ requests: this.#counted }, 'more requests without a token, or with a wrong one, in a minute');
     this.#counted = 0;

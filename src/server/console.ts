@@ -124,8 +124,8 @@ function obeyOrders({ config, ownArgv, shutdown, logger, clock }: Deps, director
     const keys = { AGENT3_GRANT_KEY: config.grantKey, AGENT3_FLEET_KEY: config.fleetKey };
     const stdin = new Blob([JSON.stringify(keys)]);
     const child = Bun.spawn(argv, { cwd: '/', env, stdio: [stdin, 'pipe', 'pipe'] });
-    const [code, told, fault] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
-    for (const order of told.split('\n').filter(Boolean)) logger.info({ order }, 'an order of the console for root');
+    const [code, printed, fault] = await Promise.all([child.exited, child.stdout.text(), child.stderr.text()]);
+    for (const order of printed.split('\n').filter(Boolean)) logger.info({ order }, 'an order of the console for root');
     if (fault !== '' && fault !== faultBefore)
       logger.warn({ code, fault: fault.slice(0, 1000) }, 'the orders of the console for root were not obeyed');
     faultBefore = fault;

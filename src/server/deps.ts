@@ -57,7 +57,7 @@ export function buildDeps(config: Config, logger: Logger, access: Access, audit?
   if (url !== undefined && secret !== undefined) notifications.add(webhook({ url, secret }, logger));
   const mask = (text: string): string => maskCommand(text, secrets);
   const announce = notifier(notifications.send, hostname(), mask);
-  const notify: Announce = (...told) => notifications.isHeard && announce(...told);
+  const notify: Announce = (...args) => notifications.isHeard && announce(...args);
   const approvals = new Approvals(config.sessionsDirectory, config.approvalsDirectory, clock, logger);
   shutdown.subscribe(() => approvals.stop());
   const freeze = new Freeze(config.approvalsDirectory, logger);

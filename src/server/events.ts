@@ -12,12 +12,12 @@ import type { Deps } from './deps.ts';
 
 /** Puts on record when the owner freezes and thaws the server, and sends it to `AGENT3_NOTIFY_URL`. */
 export function reportFreezes({ freeze, trail, logger, notifications, shutdown }: Deps): void {
-  let told = '';
+  let reported = '';
   const report = (): void => {
     const { last, isFrozen } = freeze;
     const now = `${last?.since} ${isFrozen}`;
-    if (last === undefined || now === told) return;
-    told = now;
+    if (last === undefined || now === reported) return;
+    reported = now;
     const by = visibleLine(isFrozen ? last.by : (last.thawed_by ?? ''));
     const more = { by, reason: reasonOf(last), since: new Date(last.since).toISOString() };
     const what = isFrozen ? 'frozen' : 'thawed';
@@ -62,14 +62,14 @@ export function reportRestart(
   stateFile = WATCHDOG_STATE,
 ): void {
   const { notifications, logger, clock } = deps;
-  const tell = (by: 'watchdog' | 'systemd'): void => {
+  const notify = (by: 'watchdog' | 'systemd'): void => {
     logger.warn({ by }, 'the agent was restarted because it did not answer, or had ended');
     notifications.send('agent.restarted', { host: hostname(), by });
   };
-  if (wasRestarted(stateFile, clock.now())) tell('watchdog');
+  if (wasRestarted(stateFile, clock.now())) notify('watchdog');
   else
     restartsOfSystemd().then(
-      (count) => count > 0 && tell('systemd'),
+      (count) => count > 0 && notify('systemd'),
       () => {},
     );
 }

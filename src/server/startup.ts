@@ -102,12 +102,12 @@ export function beginWork(deps: Deps, more: readonly Job[] = []) {
   const stopJobs = schedule([sweepJob(deps), ...more], logger);
   const names = config.unknownNames;
   if (names.length > 0) logger.warn({ names }, 'these variables are no settings and have no effect');
-  warnOfPlaces(config, approvals, logger);
+  warnOfMissingDirectories(config, approvals, logger);
   return { recovered, stopJobs };
 }
 
 /** Tells of places in the settings that are not there: what a misspelt one means is missed much later. */
-function warnOfPlaces(
+function warnOfMissingDirectories(
   { tokensFile, profilesDirectory, approvalsDirectory }: Config,
   approvals: Approvals,
   logger: Logger,
