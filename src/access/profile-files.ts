@@ -132,11 +132,11 @@ export function listProfileFiles(
 /** What keeps a profile from being there, the path of its file before each sentence; nothing where it is there, or has no file. */
 export function faultsOf({ profiles, faulty }: ProfileSet, name: string): string[] {
   if (profiles.has(name)) return [];
-  return faulty.filter((file) => file.name === undefined || file.name === name).flatMap(faultWords);
+  return faulty.filter((file) => file.name === undefined || file.name === name).flatMap(describeFileFaults);
 }
 
 /** The faults of a file, its path before each. */
-export function faultWords({ path, faults }: FaultyFile): string[] {
+export function describeFileFaults({ path, faults }: FaultyFile): string[] {
   return faults.map((fault) => `${path}: ${fault}`);
 }
 

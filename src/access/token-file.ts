@@ -156,13 +156,13 @@ export function writeTokens(path: string, tokens: readonly TokenRecord[], group?
 }
 
 /** So long a change waits for another one. */
-const LOCK_PATIENCE_MS = 5000;
+const LOCK_TIMEOUT_MS = 5000;
 
 /** Who may read the file of a service, whose agent goes by it, and how long another change is waited for. */
 interface ChangeOptions {
   readonly group?: number | undefined;
   readonly own?: number | undefined;
-  readonly patienceMs?: number;
+  readonly timeoutMs?: number;
   /** When an order of the owner's console was made that changes them: one from before the last counts no more. */
   readonly orderedAt?: number;
 }
@@ -174,11 +174,11 @@ interface ChangeOptions {
 export function changeTokens(
   path: string,
   change: (tokens: TokenRecord[]) => readonly TokenRecord[],
-  { group, own, patienceMs = LOCK_PATIENCE_MS, orderedAt }: ChangeOptions = {},
+  { group, own, timeoutMs = LOCK_TIMEOUT_MS, orderedAt }: ChangeOptions = {},
 ): void {
   const fd = openLock(path);
   try {
-    if (!lockWithin(fd, patienceMs))
+    if (!lockWithin(fd, timeoutMs))
       throw new TokenFileFault(
         `${path} cannot be written now: ${lockHolder(fd)} holds ${path}.lock. Try it again; what is no agent3 may be stopped`,
       );

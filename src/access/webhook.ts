@@ -6,7 +6,7 @@ import { webhookKey } from '../lib/token.ts';
 
 /** A receiver that does not take a message is tried again after these. */
 const PAUSES_MS = [1000, 5000, 25_000];
-const PATIENCE_MS = 5000;
+const TIMEOUT_MS = 5000;
 /** Messages under way at once; more are dropped, and the owner hears of it. */
 const MAX_UNDER_WAY = 32;
 
@@ -83,7 +83,7 @@ async function post(url: string, key: Uint8Array, id: string, body: string): Pro
       },
       body,
       redirect: 'error',
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     });
     await response.body?.cancel();
     return response.ok ? undefined : `it answered ${response.status}`;

@@ -24,7 +24,7 @@ import { visibleJson, visibleLine } from '../lib/visible.ts';
 import { readPlainFile } from '../sessions/record.ts';
 import { processEnvironment } from '../settings/environment.ts';
 import { EXIT_FAILURE, EXIT_USAGE, fail } from './exit.ts';
-import { approvalPlaces } from './here.ts';
+import { approvalDirectories } from './here.ts';
 
 /** `agent3 approval`: the commands that wait for a person. */
 export function defineApproval(approval: Command): void {
@@ -123,7 +123,7 @@ function requireRequest(id: string): ApprovalRequest {
 
 /** Leaves a decision for the agent, and waits until the agent has taken it. */
 async function decideOn(request: ApprovalRequest, verdict: 'approve' | 'deny', why: string): Promise<void> {
-  const { decisions, sessions } = approvalPlaces();
+  const { decisions, sessions } = approvalDirectories();
   const fault = distrust(decisions);
   if (fault !== undefined) fail(EXIT_FAILURE, `${fault}; it must be a directory of root that nobody else may write to`);
   const { SUDO_USER, LOGNAME } = processEnvironment();
@@ -210,7 +210,7 @@ async function watchApprovals(): Promise<never> {
 }
 
 async function outcomeOf(session: string): Promise<string> {
-  const after = await recordAfter(join(approvalPlaces().sessions, session, 'meta.json'));
+  const after = await recordAfter(join(approvalDirectories().sessions, session, 'meta.json'));
   if (after === undefined) return 'waits no more';
   const { status, decision } = after;
   if (status === 'denied') return `is not run: ${visibleLine(decision?.reason ?? '')}`;
@@ -218,7 +218,7 @@ async function outcomeOf(session: string): Promise<string> {
 }
 
 function waiting(): ApprovalRequest[] {
-  const directory = requestsDirectory(approvalPlaces().sessions);
+  const directory = requestsDirectory(approvalDirectories().sessions);
   try {
     return readRequests(directory, Date.now());
   } catch (error) {

@@ -1,7 +1,7 @@
 import type { Command } from '@commander-js/extra-typings';
 import { addressOf } from '../../ops/watchdog/target.ts';
 import { reasonOf } from '../access/freeze.ts';
-import { describeUnwritten, type FreezePlace, freezeServer, thawServer } from '../install/freezing.ts';
+import { describeUnwritten, type FreezeTarget, freezeServer, thawServer } from '../install/freezing.ts';
 import { installedSettings } from '../install/installed.ts';
 import { PATHS } from '../install/layout.ts';
 import { processEnvironment } from '../settings/environment.ts';
@@ -15,9 +15,9 @@ export function defineFreeze(command: Command): void {
     .argument('[reason...]', 'why, for the clients')
     .addHelpText('after', FREEZE_HELP)
     .action((words) => {
-      const place = freezePlace('freeze');
+      const target = freezeTarget('freeze');
       return runInstaller(async () => {
-        const result = await freezeServer(place, words.join(' '));
+        const result = await freezeServer(target, words.join(' '));
         const fault = describeUnwritten(result);
         if (fault !== undefined) fail(EXIT_FAILURE, fault);
         const { freeze, wasBefore, withoutSystemd } = result;
@@ -48,15 +48,15 @@ Examples:
 /** `agent3 thaw`. */
 export function defineThaw(command: Command): void {
   command.action(() => {
-    const place = freezePlace('thaw');
+    const target = freezeTarget('thaw');
     return runInstaller(() => {
-      const freeze = thawServer(place);
+      const freeze = thawServer(target);
       writeLine(freeze === undefined ? 'The server is not frozen.' : 'The server is thawed: everything continues.');
     });
   });
 }
 
-function freezePlace(verb: string): FreezePlace {
+function freezeTarget(verb: string): FreezeTarget {
   if (process.geteuid?.() !== 0) fail(EXIT_USAGE, `only root decides: sudo agent3 ${verb}`);
   const { SUDO_USER, LOGNAME } = processEnvironment();
   const decisions = decisionsHere();

@@ -56,7 +56,7 @@ export function sessionsHere(): string {
 const SESSIONS_BY_HAND = './sessions';
 
 /** The directories of sessions and of decisions: those of the environment, of the installed service, or of an agent started here. */
-export function approvalPlaces(): { readonly sessions: string; readonly decisions: string } {
+export function approvalDirectories(): { readonly sessions: string; readonly decisions: string } {
   const { AGENT3_SESSIONS_DIR: sessionsHere, AGENT3_APPROVALS_DIR: decisionsHere } = processEnvironment();
   if (sessionsHere && decisionsHere) return { sessions: sessionsHere, decisions: decisionsHere };
   if (existsSync(PATHS.manifest)) {

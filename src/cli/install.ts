@@ -4,7 +4,7 @@ import type { Command } from '@commander-js/extra-typings';
 import { consoleTunnel } from '../install/console-settings.ts';
 import { type Installed, install } from '../install/install.ts';
 import { PACKAGED_BINARY, PATHS } from '../install/layout.ts';
-import { InstallFault, limitsFor, memoryWords, readText } from '../install/machine.ts';
+import { describeMemoryLimits, InstallFault, limitsFor, readText } from '../install/machine.ts';
 import { describeInstalled, lookAtInstalled } from '../install/service.ts';
 import { uninstall } from '../install/uninstall.ts';
 import { describeErrno, errnoOf } from '../lib/errors.ts';
@@ -173,7 +173,7 @@ function reportOf({ kind, url, token, started, notes, manifest, before }: Instal
       ? `  Token     in ${PATHS.settings}`
       : `  Token     ${token}\n            (shown this once; it is kept in ${PATHS.settings})`,
   );
-  if (kind === 'installed') lines.push(`  Commands  ${limitWords()}`);
+  if (kind === 'installed') lines.push(`  Commands  ${describeCommandLimits()}`);
   if (manifest.console) lines.push(...consoleLines(manifest.console));
   lines.push(
     '',
@@ -193,9 +193,9 @@ function consoleLines(url: string): string[] {
 }
 
 /** What commands may use, where the kernel holds them to it. */
-function limitWords(): string {
+function describeCommandLimits(): string {
   if (/\bmemory\b/.test(readText('/sys/fs/cgroup/cgroup.controllers') ?? ''))
-    return memoryWords(limitsFor().commandsMemoryMib * 1_048_576);
+    return describeMemoryLimits(limitsFor().commandsMemoryMib * 1_048_576);
   return 'without limits: this machine has no cgroup controllers (agent3 doctor)';
 }
 

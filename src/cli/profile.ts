@@ -5,7 +5,7 @@ import { isatty } from 'node:tty';
 import { type Command, Option } from '@commander-js/extra-typings';
 import { overlapFault } from '../access/access.ts';
 import { BUILT_IN, type Profile } from '../access/profile.ts';
-import { faultWords, readProfile } from '../access/profile-files.ts';
+import { describeFileFaults, readProfile } from '../access/profile-files.ts';
 import { profileMistakes, profileNotes } from '../access/profile-notes.ts';
 import {
   faultsHere,
@@ -91,7 +91,7 @@ function listProfiles(options: ProfileOptions & { readonly hidden?: true | undef
   }
   const rows = [
     ...[...profiles.values()].map((profile) => [profile.name, summary(profile)] as const),
-    ...faulty.map((file) => [file.name ?? '✗', `✗ cannot be used: ${faultWords(file).join('; ')}`] as const),
+    ...faulty.map((file) => [file.name ?? '✗', `✗ cannot be used: ${describeFileFaults(file).join('; ')}`] as const),
   ];
   const width = Math.max(...rows.map(([name]) => name.length));
   for (const [name, what] of rows) process.stdout.write(`${visibleLine(name.padEnd(width))}  ${visibleLine(what)}\n`);
@@ -129,7 +129,10 @@ async function check(files: readonly string[], options: ProfileOptions): Promise
       notes: [userFault(profile, own) ?? [], profileNotes(profile, machine), machineNotes(profile)].flat(),
     };
   });
-  return [...read, ...faulty.map((file) => ({ profile: file.name ?? null, faults: faultWords(file), notes: [] }))];
+  return [
+    ...read,
+    ...faulty.map((file) => ({ profile: file.name ?? null, faults: describeFileFaults(file), notes: [] })),
+  ];
 }
 
 function describeChecked({ profile, faults, notes }: Checked): string[] {
@@ -192,7 +195,7 @@ function summary({
     ...(sandbox?.directory === undefined ? [] : [`Writes to ${sandbox.directory}.`]),
     ...(sandbox?.network === true ? ['Has the network.'] : []),
     ...(user === undefined ? [] : [`Runs as ${user}.`]),
-    ...(Object.keys(limits).length === 0 ? [] : [`Limits: ${limitWords(limits)}.`]),
+    ...(Object.keys(limits).length === 0 ? [] : [`Limits: ${formatLimits(limits)}.`]),
     ...(rules.length === 0 ? [] : [`Has ${rules.length} ${rules.length === 1 ? 'rule' : 'rules'}.`]),
     ...(otherwise === 'allow' ? [] : [`What no rule allows is ${otherwise === 'deny' ? 'denied' : 'asked about'}.`]),
     ...(unreadable === 'confirm' ? [] : [`What rules cannot read is ${unreadable === 'deny' ? 'denied' : 'allowed'}.`]),
@@ -201,7 +204,7 @@ function summary({
   return parts.join(' ');
 }
 
-function limitWords(limits: Profile['limits']): string {
+function formatLimits(limits: Profile['limits']): string {
   return Object.entries(limits)
     .map(([name, value]) => `${name} ${value}`)
     .join(', ');

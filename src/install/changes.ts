@@ -46,7 +46,7 @@ export class Changes {
   constructor(
     private readonly root: string,
     readonly dryRun: boolean,
-    private readonly tell: (line: string) => void,
+    private readonly print: (line: string) => void,
   ) {}
 
   get count(): number {
@@ -88,7 +88,7 @@ export class Changes {
     if (hasContent(target, content) && this.#hasAccess(target, access)) return;
     this.#makeParent(path);
     this.#note(`file ${path} ${describeAccess(access)}`);
-    if (this.dryRun) this.tell(indent(shown.slice(0, SHOWN_MAX_CHARS)));
+    if (this.dryRun) this.print(indent(shown.slice(0, SHOWN_MAX_CHARS)));
     else this.#put(target, access, (beside) => writeFileSync(beside, content, { mode: access.mode }));
   }
 
@@ -175,14 +175,14 @@ export class Changes {
       try {
         step();
       } catch (error) {
-        this.tell(`could not be undone: ${error instanceof Error ? error.message : String(error)}`);
+        this.print(`could not be undone: ${error instanceof Error ? error.message : String(error)}`);
       }
     }
   }
 
   #note(line: string): void {
     this.#count++;
-    this.tell(line);
+    this.print(line);
   }
 
   #makeParent(path: string): void {

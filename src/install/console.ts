@@ -12,7 +12,7 @@ import { isStaged, type Situation } from './survey.ts';
 
 /** Writes its settings; passkeys that belong to another URL are told of before that changes. */
 export function putConsoleSettings(situation: Situation): void {
-  const { options, changes, manifest, input, notes, tell } = situation;
+  const { options, changes, manifest, input, notes, print } = situation;
   const there = readText(changes.at(PATHS.consoleSettings));
   const text = consoleSettings(there, {
     url: input.console ?? '',
@@ -25,7 +25,7 @@ export function putConsoleSettings(situation: Situation): void {
   const pinned = pinnedPasskeys(changes.at(PATHS.passkeys));
   if (pinned?.count && pinned.origin !== origin) {
     const what = `the console moves from ${pinned.origin} to ${origin}: its passkeys (${pinned.count}) belong to the old URL and count no more. Pin new ones: agent3 console link`;
-    tell(what);
+    print(what);
     notes.push(what);
   }
   changes.file(

@@ -15,15 +15,15 @@ const OTHER_UNIT = 'nats-server.service';
 const INSTALL_SECONDS = 600;
 
 /** What `nats-server` says of its version, once it is installed. Throws `InstallFault` where that fails. */
-export function ensureNatsServer(tell: (line: string) => void): string {
-  if (!existsSync(NATS_SERVER)) installNats(tell);
+export function ensureNatsServer(print: (line: string) => void): string {
+  if (!existsSync(NATS_SERVER)) installNats(print);
   return mustRun([NATS_SERVER, '--version']).trim();
 }
 
-function installNats(tell: (line: string) => void): void {
+function installNats(print: (line: string) => void): void {
   if (!existsSync('/usr/bin/apt-get'))
     throw new InstallFault(`${NATS_SERVER} is missing: install NATS (https://nats.io), and run this again`);
-  tell('installing nats-server, with apt-get');
+  print('installing nats-server, with apt-get');
   // Masked, it is not started by its own package.
   mustRun(['systemctl', 'mask', '--quiet', OTHER_UNIT]);
   try {

@@ -41,7 +41,7 @@ export interface FreezeResult {
 type Hold = () => string | undefined;
 
 /** Who decides, and where decisions are left. */
-export interface FreezePlace {
+export interface FreezeTarget {
   /** The directory of decisions, which only root writes to. */
   readonly decisions: string;
   readonly by: string;
@@ -55,11 +55,11 @@ export interface FreezePlace {
  * and where neither the file nor systemd holds anything. `hold` is undefined where systemd has no part in it.
  */
 export async function freezeServer(
-  place: FreezePlace,
+  target: FreezeTarget,
   reason: string,
-  hold: Hold | undefined = holdOf(place),
+  hold: Hold | undefined = holdOf(target),
 ): Promise<FreezeResult> {
-  const { decisions, by } = place;
+  const { decisions, by } = target;
   const freezes = requireTrusted(decisions);
   const before = currentFreeze(freezes);
   const text = visibleLine(reason).slice(0, MAX_REASON_CHARS).toWellFormed();
@@ -76,7 +76,7 @@ export async function freezeServer(
   const wasBefore = before !== undefined;
   const unwritten = hold === undefined ? undefined : write(begun);
   // A start that was under way is over then: in a frozen cgroup it would hold the agent up.
-  if (hold !== undefined && unwritten === undefined) await hasSeen(place);
+  if (hold !== undefined && unwritten === undefined) await hasSeen(target);
   const withoutSystemd = hold === undefined ? 'the agent is no service of systemd here' : hold();
   if (withoutSystemd === undefined) return { freeze: begun, wasBefore, ...(unwritten !== undefined && { unwritten }) };
   const freeze: FreezeEntry = { ...begun, signals: true };
@@ -86,7 +86,7 @@ export async function freezeServer(
   return { freeze, wasBefore, withoutSystemd };
 }
 
-function holdOf({ decisions }: FreezePlace): Hold | undefined {
+function holdOf({ decisions }: FreezeTarget): Hold | undefined {
   if (decisions !== PATHS.approvals || !hasSystemd()) return undefined;
   return () => {
     // At once: systemctl takes a while to start, and longer to hear that every process stands still. systemd sees it too.
@@ -105,7 +105,7 @@ export function describeUnwritten({ unwritten, wasBefore }: FreezeResult): strin
 }
 
 /** Lets everything go on; `signed` is what proves whose order it was. Run by root. Throws as `freezeServer` does, and where systemd does not thaw; undefined where nothing was frozen. */
-export function thawServer({ decisions, by }: FreezePlace, signed?: object): FreezeEntry | undefined {
+export function thawServer({ decisions, by }: FreezeTarget, signed?: object): FreezeEntry | undefined {
   const freezes = requireTrusted(decisions);
   const current = currentFreeze(freezes);
   if (decisions === PATHS.approvals && hasSystemd() && isHeld()) {
@@ -147,7 +147,7 @@ function requireTrusted(decisions: string): readonly FreezeEntry[] {
   throw new InstallFault(`${fault}; it must be a directory of root that nobody else may write to`);
 }
 
-async function hasSeen({ origin }: FreezePlace): Promise<void> {
+async function hasSeen({ origin }: FreezeTarget): Promise<void> {
   if (origin === undefined) return;
   const look = async (): Promise<true | undefined> => {
     const health = await askHealth(origin, {}, SEEN_SECONDS);

@@ -53,10 +53,10 @@ const LOOK_MS = 250;
 const COMMANDS_LOOK_MS = 1000;
 
 /** Installs or upgrades the service. Throws `InstallFault`; then nothing is changed, or everything was put back. */
-export async function install(options: InstallOptions, tell: (line: string) => void): Promise<Installed> {
+export async function install(options: InstallOptions, print: (line: string) => void): Promise<Installed> {
   requireMachine(options);
   if (!isStaged(options) && !options.dryRun) takeLock();
-  const situation = survey(options, tell);
+  const situation = survey(options, print);
   const { changes } = situation;
   await requireRoom(situation);
   const before = isStaged(options) ? undefined : serviceState();
@@ -73,7 +73,7 @@ export async function install(options: InstallOptions, tell: (line: string) => v
     return { ...result(situation, kind, manifest), started };
   } catch (error) {
     if (options.dryRun) throw error;
-    tell('the installation failed; everything is put back');
+    print('the installation failed; everything is put back');
     const isAsBefore = before === undefined || changes.count === 0;
     changes.undo();
     if (!isAsBefore) await goBack(before.isActive, situation);
@@ -223,10 +223,10 @@ function setWatchdog({ options, changes, input, notes }: Situation): void {
 }
 
 /** A command that somebody waits for would end without an exit code: it gets the time that commands have. */
-async function letCommandsEnd({ changes, notes, tell }: Situation): Promise<void> {
+async function letCommandsEnd({ changes, notes, print }: Situation): Promise<void> {
   const { waitedFor } = serviceState();
   if (waitedFor === 0) return;
-  tell(`wait up to ${COMMANDS_SECONDS} s for commands that run (${waitedFor})`);
+  print(`wait up to ${COMMANDS_SECONDS} s for commands that run (${waitedFor})`);
   if (changes.dryRun) return;
   const haveEnded = () => serviceState().waitedFor === 0 || undefined;
   if (await waitFor(haveEnded, COMMANDS_SECONDS, COMMANDS_LOOK_MS)) return;

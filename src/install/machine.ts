@@ -103,7 +103,7 @@ export function limitsFor(memoryBytes: number = totalmem()): MachineLimits {
 }
 
 /** What commands may use, in bytes: `all` together, no number without a limit; `one` by its setting, 0 without. */
-export function memoryWords(all: number, one = 0): string {
+export function describeMemoryLimits(all: number, one = 0): string {
   const mib = (bytes: number): string => `${Math.floor(bytes / MIB)} MiB`;
   if (!Number.isFinite(all)) return one > 0 ? `one may use ${mib(one)} of memory` : 'without a limit of memory';
   return `one may use ${mib(one || all * MEMORY_OF_ONE_COMMAND)} of memory, all together ${mib(all)}`;

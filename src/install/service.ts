@@ -55,13 +55,13 @@ export function whyNot(): string {
   // Of its last start alone, and what its own processes said.
   const said = runCommand(['journalctl', '--quiet', '-o', 'cat', '-n', '10', `_SYSTEMD_INVOCATION_ID=${id}`]);
   const state = Object.entries(shown).map(([name, value]) => `${name}=${value}`);
-  return [state.join(' '), ...lastWords(shown.Result, said.stdout)].join('\n');
+  return [state.join(' '), ...lastLogLines(shown.Result, said.stdout)].join('\n');
 }
 
 const LAST_LINES = 3;
 
 /** The last lines of what a service said, each once; none where it was stopped, which takes no reason. */
-export function lastWords(result: string, text: string): string[] {
+export function lastLogLines(result: string, text: string): string[] {
   if (result === 'success') return [];
   const lines = text.split('\n').filter((line) => line !== '');
   return [...new Set(lines.slice(-LAST_LINES))];

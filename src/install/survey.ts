@@ -68,7 +68,7 @@ export interface Situation {
   readonly notes: string[];
   /** The owner has switched the installed agent off for good. */
   readonly isOff: boolean;
-  readonly tell: (line: string) => void;
+  readonly print: (line: string) => void;
 }
 
 /** Whether the files go into a directory, for an image, and not onto this machine. */
@@ -94,8 +94,8 @@ export function requireMachine(options: InstallOptions): void {
 }
 
 /** Looks at the machine; changes nothing. Throws `InstallFault` for what cannot be taken over. */
-export function survey(options: InstallOptions, tell: (line: string) => void): Situation {
-  const changes = new Changes(options.root, options.dryRun, tell);
+export function survey(options: InstallOptions, print: (line: string) => void): Situation {
+  const changes = new Changes(options.root, options.dryRun, print);
   const manifest = readManifest(changes.at(PATHS.manifest));
   const original = manifest === undefined ? originalOf(changes) : undefined;
   const there = readText(changes.at(PATHS.settings));
@@ -140,7 +140,7 @@ export function survey(options: InstallOptions, tell: (line: string) => void): S
   const isOff = manifest !== undefined && !isStaged(options) && serviceState().isSwitchedOff;
   return {
     isOff,
-    tell,
+    print,
     options,
     changes,
     manifest,

@@ -90,8 +90,8 @@ function removeLines(changes: Changes, jobs: readonly CronLine[]): string[] {
 
 function notesOf({ options, input, newToken }: Situation, original: Original, jobs: readonly CronLine[]): string[] {
   const { token, user } = original;
-  const notes = [`the agent that was here before is replaced, on its address and port; ${tokenWords()}`];
-  function tokenWords(): string {
+  const notes = [`the agent that was here before is replaced, on its address and port; ${describeTokens()}`];
+  function describeTokens(): string {
     if (options.token !== undefined) return 'its clients need the token that was given';
     if (newToken === undefined) return `clients need the token in ${PATHS.settings}, which was there already`;
     if (token === undefined) return 'no token of it was found: enter the new one in its clients';

@@ -30,12 +30,12 @@ export interface UninstallOptions {
 }
 
 /** Takes the service away; settings, sessions and logs stay unless `purge`. Gives how many changes were made. */
-export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line: string) => void): number {
+export function uninstall({ purge, dryRun, root }: UninstallOptions, print: (line: string) => void): number {
   if (root === '/' && process.geteuid?.() !== 0 && !dryRun) {
     throw new InstallFault('the installer has to run as root: sudo agent3 uninstall');
   }
   if (root === '/' && !dryRun) takeLock();
-  const changes = new Changes(root, dryRun, tell);
+  const changes = new Changes(root, dryRun, print);
   const manifest = readManifest(changes.at(PATHS.manifest));
   if (manifest?.packaged === true && purge) {
     throw new InstallFault('this Agent3 came as a package: apt-get purge agent3');
@@ -54,7 +54,7 @@ export function uninstall({ purge, dryRun, root }: UninstallOptions, tell: (line
   for (const path of isOther ? [] : writtenBy(manifest)) changes.remove(path);
   changes.commit();
   for (const path of named('state')) if (path !== PATHS.lock) changes.removeTree(path);
-  if (purge) purgeAll(changes, root === '/', isOther, tell);
+  if (purge) purgeAll(changes, root === '/', isOther, print);
   const emptied = INVENTORY.filter(({ kind, goes }) => kind === 'directory' && goes === undefined);
   // Those within others come after them in the table.
   for (const { name } of emptied.reverse()) changes.removeEmptyDirectory(name);
@@ -86,23 +86,23 @@ function named(kind: Addition['kind']): string[] {
 }
 
 /** Every directory with all that is in it, but what the agent before was set up with: it may have no other copy. */
-function purgeAll(changes: Changes, isLive: boolean, isOther: boolean, tell: (line: string) => void): void {
+function purgeAll(changes: Changes, isLive: boolean, isOther: boolean, print: (line: string) => void): void {
   // It can only be added to, which keeps it from being removed as well.
   if (isLive && !changes.dryRun) runCommand(['chattr', '-a', PATHS.audit]);
   const directories = named('directory');
   const outermost = directories.filter((path) => !directories.some((other) => path.startsWith(`${other}/`)));
   const kept = new Set([PATHS.configuration, ...(isOther ? [PATHS.dropIns] : [])] as string[]);
   for (const path of outermost) if (!kept.has(path)) changes.removeTree(path);
-  purgeConfiguration(changes, tell);
-  if (isLive) removeUsers(changes, tell);
+  purgeConfiguration(changes, print);
+  if (isLive) removeUsers(changes, print);
 }
 
-function purgeConfiguration(changes: Changes, tell: (line: string) => void): void {
+function purgeConfiguration(changes: Changes, print: (line: string) => void): void {
   const names = namesIn(changes.at(PATHS.configuration));
   const saved = basename(PATHS.saved);
   for (const name of names) if (name !== saved) changes.removeTree(`${PATHS.configuration}/${name}`);
   changes.removeEmptyDirectory(PATHS.configuration);
   if (!names.includes(saved)) return;
   const what = 'what the agent before was set up with, and the way back to it';
-  tell(`kept: ${PATHS.saved}, ${what}; when you need neither: rm -r ${PATHS.saved}`);
+  print(`kept: ${PATHS.saved}, ${what}; when you need neither: rm -r ${PATHS.saved}`);
 }

@@ -83,14 +83,14 @@ function join(changes: Changes, user: string, group: string): void {
 }
 
 /** Removes the users that the installer made, and says where files of theirs may be left. */
-export function removeUsers(changes: Changes, tell: (line: string) => void): void {
+export function removeUsers(changes: Changes, print: (line: string) => void): void {
   const ours = [DEFAULT_USER, LOOK_USER, CONSOLE_USER].filter(isOurs);
   const ids = ours.map((name) => systemIds.uid(name));
   for (const name of ours) changes.command(['userdel', name]);
   if (ours.length === 0) return;
   const names = ours.map((name, index) => `${name} (${ids[index]})`).join(', ');
   const find = `find / -xdev ${ids.map((id) => `-uid ${id}`).join(' -o ')}`;
-  tell(`files that commands have made elsewhere keep the number of their user, which is gone: ${names}. ${find}`);
+  print(`files that commands have made elsewhere keep the number of their user, which is gone: ${names}. ${find}`);
 }
 
 function isOurs(name: string): boolean {

@@ -249,10 +249,10 @@ export function quoteBefore(text: string, { at, before, open, start, isHeader }:
 }
 
 /** A text without any of these has no secret that only its syntax tells. */
-const TOLD_WORDS =
+const SYNTAX_WORDS =
   /pass|pwd|pw|secret|token|key|cred|psk|jwt|bearer|mnemonic|otp|auth|cookie|login|unlock|unseal|newusers|sudo|kinit|gpg|vault|user|group|ipmitool|cqlsh|mosquitto|snmp|lftp|crypt|-from-|sqlplus|openssl|secure|imp|exp|sql|bcp|smb|ncftp|\s-[ab]\s|freerdp|alias|\bwg\b/i;
 
 /** Whether a command is worth to be read for secrets that only its syntax tells. */
 export function mayTell(cmd: string): boolean {
-  return TOLD_WORDS.test(cmd);
+  return SYNTAX_WORDS.test(cmd);
 }

@@ -29,7 +29,7 @@ test('who holds the lock for too long keeps others from a change, and they say s
   const fd = openSync(`${path}.lock`, 'r+');
   try {
     expect(tryLock(fd)).toBe(true);
-    const change = () => changeTokens(path, () => [tokenOf('anna')], { patienceMs: 50 });
+    const change = () => changeTokens(path, () => [tokenOf('anna')], { timeoutMs: 50 });
     expect(change).toThrow(TokenFileFault);
     expect(change).toThrow(/process \d+ \(.+\) holds .*tokens\.json\.lock/);
     expect(readTokens(path)).toEqual([]);

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'bun:test';
 import { portFault } from '../../src/install/machine.ts';
-import { lastWords } from '../../src/install/service.ts';
+import { lastLogLines } from '../../src/install/service.ts';
 
 describe('a port', () => {
   test('that is taken is told apart from an address that is none of this machine', async () => {
@@ -23,5 +23,5 @@ describe('the last words of a service that does not start', () => {
     ['resources', '', []],
     ['success', 'one\n', []],
   ];
-  test.each(cases)('%s after %j', (result, text, words) => expect(lastWords(result, text)).toEqual(words));
+  test.each(cases)('%s after %j', (result, text, words) => expect(lastLogLines(result, text)).toEqual(words));
 });

@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { overlapFault } from '../../access/access.ts';
 import { distrust } from '../../access/approval-request.ts';
 import { BUILT_IN, lookProfile, type Profile } from '../../access/profile.ts';
-import { faultWords } from '../../access/profile-files.ts';
+import { describeFileFaults } from '../../access/profile-files.ts';
 import { profileMistakes } from '../../access/profile-notes.ts';
 import { readTokens, TokenFileFault } from '../../access/token-file.ts';
 import { markPath } from '../../audit/chain.ts';
@@ -21,7 +21,7 @@ import { installedProfiles, lookBusFault, machineFaults, unreadable, userFault }
 export async function profilesFinding(usual: string, own: string): Promise<Found> {
   try {
     const { profiles, faulty } = installedProfiles(own);
-    const [unusable] = faulty.flatMap(faultWords);
+    const [unusable] = faulty.flatMap(describeFileFaults);
     if (unusable !== undefined) return bad(unusable, 'agent3 profile check');
     const unread = existsSync(PATHS.tokens) ? unreadable(PATHS.tokens, own) : undefined;
     if (unread !== undefined) return bad(`${PATHS.tokens}: ${unread}`, OPEN_TOKENS);

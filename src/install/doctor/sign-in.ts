@@ -127,7 +127,7 @@ async function jsonOf(response: Response): Promise<Readonly<Record<string, unkno
   }
 }
 
-const PATIENCE_MS = 10_000;
+const TIMEOUT_MS = 10_000;
 
 /** A name that Caddy serves here is asked for here: not every network leads back from within. */
 export function sendTo(issuer: string, domain: string | null, isVerified: boolean): Send {
@@ -140,6 +140,6 @@ export function sendTo(issuer: string, domain: string | null, isVerified: boolea
       headers: { ...init.headers, ...(isHere && { host }) },
       redirect: 'manual',
       tls: { rejectUnauthorized: isVerified, serverName: hostname },
-      signal: AbortSignal.timeout(PATIENCE_MS),
+      signal: AbortSignal.timeout(TIMEOUT_MS),
     } as RequestInit);
 }

@@ -8,7 +8,7 @@ import { siteAnswers } from '../caddy.ts';
 import type { Manifest } from '../installed.ts';
 import { additions } from '../inventory.ts';
 import { COMMANDS, PATHS } from '../layout.ts';
-import { memoryWords, readFile, readText, systemIds, unitIs, userExists } from '../machine.ts';
+import { describeMemoryLimits, readFile, readText, systemIds, unitIs, userExists } from '../machine.ts';
 import { readOriginal } from '../original.ts';
 import { cronLines, savedPath } from '../takeover.ts';
 import { bad, type Found, good } from './finding.ts';
@@ -92,7 +92,7 @@ export function cgroupFinding({ user }: Manifest, values: Readonly<Record<string
   const missing = ['cpu', 'memory', 'pids'].filter((name) => !controllers.split(' ').includes(name));
   if (missing.length === 0) {
     const all = Number(readText(`/sys/fs/cgroup${path}/memory.max`));
-    const memory = memoryWords(all, Number(values['AGENT3_COMMAND_MEMORY_BYTES'] ?? 0));
+    const memory = describeMemoryLimits(all, Number(values['AGENT3_COMMAND_MEMORY_BYTES'] ?? 0));
     return good(`commands have their own, with ${controllers}; ${memory}`);
   }
   return bad(

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'bun:test';
 import { bad, type Check, findingsText, good, lookAt } from '../../../src/install/doctor/finding.ts';
 import { confiningSettings } from '../../../src/install/doctor/profile-machine.ts';
 import { exposingLines, lastCheckFinding } from '../../../src/install/doctor/service.ts';
-import { memoryWords } from '../../../src/install/machine.ts';
+import { describeMemoryLimits } from '../../../src/install/machine.ts';
 
 describe('one fault for one cause', () => {
   test('what a finding leaves out is not looked at, and the finding names it', async () => {
@@ -62,7 +62,7 @@ const MEMORY: readonly [all: number, one: number, words: string][] = [
   [Number.NaN, 0, 'without a limit of memory'],
 ];
 test.each(MEMORY)('with %d for all and %d for one: what commands may use', (all, one, words) => {
-  expect(memoryWords(all, one)).toBe(words);
+  expect(describeMemoryLimits(all, one)).toBe(words);
 });
 
 test('what a unit forbids is taken from all of its files, in their order, and nothing else', () => {
